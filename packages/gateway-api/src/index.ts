@@ -1,0 +1,218 @@
+/**
+ * The contract of the gateway control API: what the orchestrator (or a person with curl) says to one gateway over
+ * HTTP on its Unix socket. Shapes only; the gateway implements it, the orchestrator's control client speaks it.
+ *
+ * The life of a gateway, as calls:
+ *
+ *   start (SSH) → GET /v1/identity → PUT /v1/session → PUT /v1/routes/:id … → POST /v1/lease (again and again)
+ *               → GET /v1/status … → DELETE /v1/routes/:id → POST /v1/shutdown
+ *
+ * Every call that changes something carries a fencing token in the header `lmas-fencing-token` (a decimal integer); a
+ * gateway remembers the largest it has seen and answers 409 STALE_TOKEN to a smaller one, so that a run which was taken
+ * over can do no harm. Every PUT and DELETE is idempotent. Errors are problem+json (RFC 9457) with a `code`.
+ */
+import { z } from 'zod';
+
+export const GATEWAY_API_VERSION = 1;
+export const FENCING_TOKEN_HEADER = 'lmas-fencing-token';
+
+/** Cipher suite of the data channel, fixed on both ends by whoever configures them, never negotiated. */
+export const suiteSchema = z.enum(['aes-256-gcm', 'chacha20-poly1305', 'none']);
+export type Suite = z.infer<typeof suiteSchema>;
+
+const host = z.string().min(1).max(253);
+const port = z.int().min(1).max(65_535);
+const bytesPerSec = z.int().positive().nullable();
+
+/** `GET /v1/identity`. The key never leaves the process; only the certificate does. */
+export const identitySchema = z.object({
+  apiVersion: z.literal(GATEWAY_API_VERSION),
+  version: z.string(),
+  /** Wire protocol versions this gateway speaks, newest first. */
+  protocolVersions: z.array(z.int().positive()).min(1),
+  suites: z.array(suiteSchema),
+  /** PEM of the self-signed leaf certificate made at start. */
+  certificate: z.string(),
+  /** Lower-case hexadecimal SHA-256 of the DER certificate. */
+  certificateSha256: z.string().regex(/^[0-9a-f]{64}$/),
+  pid: z.int().positive(),
+});
+export type GatewayIdentity = z.infer<typeof identitySchema>;
+
+/** `PUT /v1/session`: both ends get the same `sessionId`, `protocolVersion`, `suite`, and each other's certificate. */
+export const sessionConfigSchema = z.strictObject({
+  sessionId: z.uuid(),
+  protocolVersion: z.literal(1),
+  suite: suiteSchema,
+  /** PEM of the exact leaf certificate that the peer must show. */
+  peerCertificate: z.string(),
+  /** One TCP port at the listening gateway serves control channel and subflows. Port 0: any free port, see the answer. */
+  role: z.discriminatedUnion('kind', [
+    z.strictObject({ kind: z.literal('listen'), address: host, port: z.int().min(0).max(65_535) }),
+    z.strictObject({ kind: z.literal('dial'), host, port }),
+  ]),
+  subflows: z
+    .strictObject({ min: z.int().min(1).max(64), max: z.int().min(1).max(64) })
+    .refine(({ min, max }) => min <= max, 'min must not exceed max'),
+  /** Largest number of payload bytes that may be unacknowledged in each direction, whatever the path would bear. */
+  maxWindowBytes: z
+    .int()
+    .min(1 << 20)
+    .max(1 << 30),
+  compression: z.enum(['off', 'auto']),
+  /** Payload bytes per second that this end may send; `null` is unlimited. */
+  bandwidthBytesPerSec: bytesPerSec,
+  /** How long streams wait for a lost control channel or data path before they are reset. */
+  graceMs: z.int().min(1_000).max(600_000),
+});
+export type SessionConfig = z.infer<typeof sessionConfigSchema>;
+
+/** Answer to `PUT /v1/session`; `listening` is where the listening gateway waits for its peer. */
+export const sessionStateSchema = z.object({
+  sessionId: z.uuid(),
+  state: z.enum(['listening', 'connecting', 'established', 'interrupted', 'closed']),
+  listening: z.object({ address: z.string(), port }).nullable(),
+});
+export type SessionState = z.infer<typeof sessionStateSchema>;
+
+/**
+ * `PUT /v1/routes/:id`. A route has the same id at both ends. The end with `listen` accepts hypervisor connections and
+ * opens a stream for each; the end with `dial` connects to the one address it was given. Peers name the route only.
+ */
+export const routeIdSchema = z.string().regex(/^[a-z0-9][a-z0-9-]{0,62}$/);
+export const routeConfigSchema = z.discriminatedUnion('kind', [
+  z.strictObject({
+    kind: z.literal('listen'),
+    address: host,
+    port: z.int().min(0).max(65_535),
+    /** Only these addresses may connect; everybody else is refused and counted. */
+    allowFrom: z.array(host).min(1),
+    /** At most so many streams at once. */
+    maxStreams: z.int().min(1).max(1_024),
+    /** `bulk` fills the link; `interactive` goes before it (small, latency-bound: control, post-copy). */
+    priority: z.enum(['bulk', 'interactive']),
+  }),
+  z.strictObject({
+    kind: z.literal('dial'),
+    host,
+    port,
+    /** A loopback, link-local or metadata address is refused unless this says that it is meant. */
+    allowSpecialAddress: z.boolean().default(false),
+    maxStreams: z.int().min(1).max(1_024),
+    priority: z.enum(['bulk', 'interactive']),
+  }),
+]);
+export type RouteConfig = z.infer<typeof routeConfigSchema>;
+export const routeStateSchema = z.object({
+  id: routeIdSchema,
+  kind: z.enum(['listen', 'dial']),
+  /** The address that was bound (`listen`) or will be dialled (`dial`). */
+  address: z.string(),
+  port,
+});
+export type RouteState = z.infer<typeof routeStateSchema>;
+
+/** `POST /v1/lease`: the gateway ends when this has run out and no stream is open. Monotonic time. */
+export const leaseSchema = z.strictObject({ leaseMs: z.int().min(1_000).max(3_600_000) });
+/** `PUT /v1/limits`: changes while it runs. */
+export const limitsSchema = z.strictObject({ bandwidthBytesPerSec: bytesPerSec });
+export type Limits = z.infer<typeof limitsSchema>;
+
+const counters = {
+  /** Stream payload taken from hypervisors here / delivered to hypervisors here. */
+  bytesSent: z.int(),
+  bytesReceived: z.int(),
+};
+
+/** `GET /v1/status`: cheap enough to be asked for once a second. */
+export const statusSchema = z.object({
+  identity: identitySchema.omit({ certificate: true }),
+  uptimeMs: z.int(),
+  leaseRemainingMs: z.int(),
+  rssBytes: z.int(),
+  cpuMs: z.int(),
+  session: z
+    .object({
+      ...sessionStateSchema.shape,
+      ...counters,
+      /** Bytes delivered by the peer to its hypervisor, as acknowledged. */
+      bytesAcknowledged: z.int(),
+      goodputBitsPerSec: z.number(),
+      windowBytes: z.int(),
+      /** Taken from hypervisors here and not yet acknowledged by the peer. */
+      inFlightBytes: z.int(),
+      /** Received and not yet written to hypervisors here (reordering and back-pressure). */
+      bufferedBytes: z.int(),
+      rttMs: z.number().nullable(),
+      rekeys: z.int(),
+      subflowsReplaced: z.int(),
+      compressionRatio: z.number(),
+      /** Refusals since start, by error code (see docs/errors.md): strangers, bad joins, corrupted frames … */
+      refusals: z.record(z.string(), z.int()),
+      /** Why the session is closed or interrupted, if it is. */
+      lastError: z.object({ code: z.string(), message: z.string() }).nullable(),
+    })
+    .nullable(),
+  subflows: z.array(
+    z.object({
+      id: z.int(),
+      state: z.enum(['joining', 'open', 'draining']),
+      ...counters,
+      generation: z.int(),
+      congestionControl: z.string().nullable(),
+      rttMs: z.number().nullable(),
+      retransmits: z.int().nullable(),
+    }),
+  ),
+  routes: z.array(routeStateSchema),
+  streams: z.array(
+    z.object({
+      id: z.int(),
+      route: routeIdSchema,
+      state: z.enum(['opening', 'open', 'half-closed-local', 'half-closed-remote']),
+      peer: z.string(),
+      ...counters,
+      idleMs: z.int(),
+    }),
+  ),
+  /** Streams that are over, kept for the record: the newest hundred. */
+  closedStreams: z.array(
+    z.object({
+      id: z.int(),
+      route: routeIdSchema,
+      outcome: z.enum(['finished', 'reset-by-hypervisor', 'reset-by-peer', 'dial-failed', 'session-lost']),
+      ...counters,
+      firstByteAtMs: z.number().nullable(),
+      lastByteAtMs: z.number().nullable(),
+      error: z.string().nullable(),
+    }),
+  ),
+});
+export type GatewayStatus = z.infer<typeof statusSchema>;
+
+/** `POST /v1/probe` (established session): measures the link between the two gateways. */
+export const probeRequestSchema = z.strictObject({
+  /** How long to send throw-away data from here to the peer, at the session's pace; 0 measures the RTT only. */
+  durationMs: z.int().min(0).max(30_000),
+});
+export const probeResultSchema = z.object({
+  rttMinMs: z.number(),
+  rttMedianMs: z.number(),
+  goodputBitsPerSec: z.number().nullable(),
+  retransmits: z.int().nullable(),
+  /** Path MTU as the kernel knows it, from TCP_INFO. */
+  mtuBytes: z.int().nullable(),
+  /** Peer's wall clock minus ours, halfway through the best round trip. */
+  clockOffsetMs: z.number(),
+});
+export type ProbeResult = z.infer<typeof probeResultSchema>;
+
+/** RFC 9457 problem, the body of every error answer. */
+export const problemSchema = z.object({
+  type: z.string(),
+  title: z.string(),
+  status: z.int(),
+  code: z.string(),
+  detail: z.string().optional(),
+});
+export type Problem = z.infer<typeof problemSchema>;

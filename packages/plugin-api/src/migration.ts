@@ -1,0 +1,161 @@
+/**
+ * The verbs of one migration, in the order in which the workflow calls them:
+ *
+ *   check → prepare → perform → confirm          the VM ends at the destination
+ *                  ↘ abort                       the VM stays at the source
+ *   locate                                       at any time, without side effects
+ *
+ * After a crash a new driver is made from the same request: `locate`, `confirm`, `abort`, `follow` and `release` need no
+ * memory of what happened before. Invariant of every implementation: the guest never executes at both ends, and
+ * nothing is resumed at one end unless the other has answered on a live connection that it does not run the VM.
+ */
+import type { VmPlacement } from './placement.ts';
+import type { Logger, VmRef } from './plugin.ts';
+
+/** JSON and nothing else: it is stored in the record and read back by another process. */
+export type JsonValue = string | number | boolean | null | readonly JsonValue[] | { readonly [key: string]: JsonValue };
+
+export interface MigrationRequest<Options = unknown> {
+  readonly migrationId: string;
+  readonly vm: VmRef;
+  /** Of the plugin's own `optionsSchema`, parsed. */
+  readonly options: Options;
+  /** Source network name → destination network name; a network that is not named keeps its name. */
+  readonly networkMap: Readonly<Record<string, string>>;
+  /** Source disk name → location at the destination; what is not named keeps its location. */
+  readonly diskMap: Readonly<Record<string, string>>;
+  /** Longest pause of the guest at switchover that is asked for; `null` leaves the hypervisor's default. */
+  readonly maxDowntimeMs: number | null;
+  /** For the migration's own traffic, all streams together; `null` is unlimited. */
+  readonly bandwidthBytesPerSec: number | null;
+  /** Whether the traffic goes through a gateway pair (then it is encrypted on the way). */
+  readonly tunnelled: boolean;
+}
+
+/** Something the plugin made that a rollback must take away again. Addressed by name, so that anybody can release it. */
+export interface PluginResource {
+  /** e.g. `volume`. */
+  readonly kind: string;
+  readonly id: string;
+  readonly end: 'source' | 'destination';
+  /** What `release` needs beyond the id; no secrets. */
+  readonly data: { readonly [key: string]: JsonValue };
+}
+
+export interface MigrationContext {
+  readonly log: Logger;
+  /**
+   * Writes the intent to make `resource` into the migration's journal. Await it before the first side effect. After a
+   * commit nothing is released; after a rollback `release` is called for each, newest first.
+   */
+  recordIntent(resource: PluginResource): Promise<void>;
+  /** Await it before every side effect. @throws PluginError SUPERSEDED when another run has taken over. */
+  assertCurrent(): Promise<void>;
+}
+
+export interface Finding {
+  /** `blocker` refuses the migration; `warning` is shown and does not. */
+  readonly severity: 'blocker' | 'warning';
+  /** Stable, upper case: `CPU_INCOMPATIBLE`. */
+  readonly code: string;
+  readonly message: string;
+  /** What to do about it. */
+  readonly remedy: string;
+}
+
+export interface CheckReport {
+  /** All of them at once. */
+  readonly findings: readonly Finding[];
+  /** What will have to cross the link at least, for predictions. */
+  readonly memoryBytes: number;
+  readonly diskBytes: number;
+}
+
+/** One kind of traffic that the source host will want to send to an address at the destination. */
+export interface Flow {
+  /** Unique within the migration, fit for a route id: `memory`, `disks`. */
+  readonly id: string;
+  /** Where it would go without a gateway: what the gateway at the destination has to dial. */
+  readonly host: string;
+  readonly port: number;
+  readonly maxStreams: number;
+  readonly priority: 'bulk' | 'interactive';
+}
+
+export interface Prepared {
+  readonly flows: readonly Flow[];
+  /** Addresses from which the source will connect. */
+  readonly sourceAddresses: readonly string[];
+  /** The plugin's own notes for `perform`, `confirm` and a recovery. Stored in the record: no secrets. */
+  readonly state: JsonValue;
+}
+
+/** Where the source has to connect for each flow: the flow's own address, or a gateway's. Keyed by `Flow.id`. */
+export type Routes = Readonly<Record<string, { readonly host: string; readonly port: number }>>;
+
+export interface MigrationProgress {
+  /** What the hypervisor is at: `disks`, `memory`, `switchover`, `post-copy`. */
+  readonly stage: 'disks' | 'memory' | 'switchover' | 'post-copy';
+  /** 0 to 100, never decreasing. */
+  readonly percent: number;
+  readonly bytesTotal: number;
+  readonly bytesTransferred: number;
+  readonly bytesRemaining: number;
+  readonly rateBytesPerSec: number | null;
+  readonly dirtyRateBytesPerSec: number | null;
+  /** Pre-copy pass, from 1. */
+  readonly iteration: number | null;
+}
+
+export interface ConfirmReport {
+  /** As the hypervisor reports it. */
+  readonly downtimeMs: number | null;
+  readonly bytesTransferred: number | null;
+  readonly iterations: number | null;
+  /** What was left at the source on purpose, for the operator to remove: disks, the old definition. */
+  readonly keptAtSource: readonly { readonly kind: string; readonly id: string }[];
+  /** The VM's definition as it was at the source, so that it can be put back by hand. */
+  readonly sourceDefinition: string | null;
+  readonly warnings: readonly string[];
+}
+
+export interface MigrationDriver {
+  /** Every blocker and warning at once; no side effects. */
+  check(options: { signal: AbortSignal }): Promise<CheckReport>;
+  /** Makes the destination ready to receive. On failure it has undone what it did, or journalled it. */
+  prepare(options: { signal: AbortSignal }): Promise<Prepared>;
+  /**
+   * Moves the VM up to the point where the source guest stands still with everything sent. When `signal` aborts, it asks the hypervisor to
+   * stop and rejects with ABORTED once that has happened; the caller then calls `abort`.
+   * `onPointOfNoReturn` is called, and awaited, before the step after which a cancel can no longer be honoured.
+   */
+  perform(
+    prepared: Prepared,
+    routes: Routes,
+    options: {
+      signal: AbortSignal;
+      onProgress: (progress: MigrationProgress) => void;
+      onPointOfNoReturn: () => Promise<void>;
+    },
+  ): Promise<void>;
+  /**
+   * Starts the guest at the destination if that is still to be done, verifies that it runs there, and takes from the
+   * source what could run. Idempotent. Without the memory of `perform` (after a crash) it only finishes what `locate`
+   * shows to be at the destination.
+   * @throws PluginError OUTCOME_UNKNOWN when it could not be made sure; nothing was destroyed or resumed then
+   */
+  confirm(prepared: Prepared, options: { signal: AbortSignal }): Promise<ConfirmReport>;
+  /**
+   * Stops what still moves and brings the VM back to running at the source, unless it runs at the destination or
+   * nobody there could be asked. Idempotent, works with no memory of before; answers where the VM is afterwards.
+   */
+  abort(options: { signal: AbortSignal }): Promise<VmPlacement>;
+  /** Asks both ends. No side effects; never throws for an end that does not answer (`unreachable`). */
+  locate(options: { signal: AbortSignal }): Promise<VmPlacement>;
+  /** Follows a migration that went on without us to its end (`capabilities.survivesController`); then call `locate`. */
+  follow(options: { signal: AbortSignal; onProgress: (progress: MigrationProgress) => void }): Promise<void>;
+  /** Takes a journalled resource away. Idempotent; "not there" is done; never takes what it did not make. */
+  release(resource: PluginResource, options: { signal: AbortSignal }): Promise<void>;
+  /** Changes the bandwidth limit while it runs; `null` is unlimited. */
+  setBandwidth(bandwidthBytesPerSec: number | null, options: { signal: AbortSignal }): Promise<void>;
+}

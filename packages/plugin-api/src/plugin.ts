@@ -1,0 +1,117 @@
+/**
+ * A plugin and the sessions it opens to endpoints. The orchestrator owns every session that `connect` returned and
+ * closes it; a plugin never keeps a connection of its own beyond that.
+ */
+import type { z } from 'zod';
+import type { MigrationContext, MigrationDriver, MigrationRequest } from './migration.ts';
+import type { Presence } from './placement.ts';
+
+export const PLUGIN_API_VERSION = 1;
+
+/** What a plugin can do: data that the orchestrator and the API show, instead of exceptions later. */
+export interface PluginCapabilities {
+  /** The hypervisor can be given the gateway's address. */
+  readonly redirectedRoute: boolean;
+  /** The gateway has to be the next hop. */
+  readonly transparentRoute: boolean;
+  readonly copiesDisks: boolean;
+  readonly postCopy: boolean;
+  /** The option value that makes a migration go on without the orchestrator, if there is one. */
+  readonly survivesController: boolean;
+}
+
+/** Secrets of an endpoint, decrypted only for `connect`. */
+export type Credential =
+  | {
+      readonly kind: 'ssh-key';
+      readonly username: string;
+      readonly privateKey: string;
+      readonly passphrase?: string | undefined;
+    }
+  | { readonly kind: 'password'; readonly username: string; readonly password: string };
+
+export interface Logger {
+  debug(fields: object, message: string): void;
+  info(fields: object, message: string): void;
+  warn(fields: object, message: string): void;
+  error(fields: object, message: string): void;
+}
+
+export interface ConnectContext {
+  readonly log: Logger;
+  readonly credential: Credential;
+}
+
+export interface HypervisorPlugin<Config = unknown, Options = unknown> {
+  /** Short, lower case, unique: `kvm`. */
+  readonly name: string;
+  readonly apiVersion: typeof PLUGIN_API_VERSION;
+  readonly capabilities: PluginCapabilities;
+  /** Settings of an endpoint; never secrets. Its JSON schema is shown in the API. */
+  readonly configSchema: z.ZodType<Config>;
+  /** This hypervisor's own options of a migration, each with its default. */
+  readonly optionsSchema: z.ZodType<Options>;
+  /**
+   * Opens a session to one endpoint, after checking who is there (host key, certificate).
+   * @throws PluginError UNREACHABLE, LOGIN_REFUSED, HOST_KEY_MISMATCH, INVALID_CONFIG
+   */
+  connect(config: Config, context: ConnectContext, options: { signal: AbortSignal }): Promise<EndpointSession>;
+  /**
+   * Binds the verbs of one migration to its two ends. No side effects; both sessions are of this plugin.
+   * The driver lives as long as the sessions do.
+   */
+  migration(
+    ends: { readonly source: EndpointSession; readonly destination: EndpointSession },
+    request: MigrationRequest<Options>,
+    context: MigrationContext,
+  ): MigrationDriver;
+}
+
+/** A live control connection to one endpoint. */
+export interface EndpointSession {
+  /** Aborts when the connection is lost, with the PluginError as its reason. */
+  readonly closed: AbortSignal;
+  /** Everything the orchestrator wants to know of this endpoint, in one sweep. */
+  inventory(options: { signal: AbortSignal }): Promise<Inventory>;
+  /** @throws PluginError VM_NOT_FOUND */
+  findVm(idOrName: string, options: { signal: AbortSignal }): Promise<VmSummary>;
+  /** Idempotent; never throws. */
+  close(): Promise<void>;
+}
+
+export interface VmRef {
+  /** The hypervisor's stable identifier (libvirt UUID, instanceUuid, XAPI uuid). */
+  readonly id: string;
+  readonly name: string;
+}
+
+export interface VmSummary extends VmRef {
+  readonly presence: Presence;
+  readonly memoryBytes: number;
+  readonly vcpus: number;
+  readonly disks: readonly VmDisk[];
+  readonly networks: readonly string[];
+  /** The manager that owns it, if another one does: `nova`, `ovirt`, `proxmox`, `pacemaker` … */
+  readonly managedBy: string | null;
+}
+
+export interface VmDisk {
+  /** As the guest's configuration names it: `vda`. */
+  readonly name: string;
+  /** Path or URL at this endpoint. */
+  readonly location: string | null;
+  readonly sizeBytes: number | null;
+  readonly readOnly: boolean;
+}
+
+export interface Inventory {
+  readonly host: {
+    readonly name: string;
+    readonly version: string;
+    readonly cpus: number;
+    readonly memoryBytes: number;
+    readonly memoryFreeBytes: number;
+  };
+  readonly networks: readonly string[];
+  readonly vms: readonly VmSummary[];
+}
