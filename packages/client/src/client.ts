@@ -1,0 +1,240 @@
+/**
+ * The typed client: one method for each route, on openapi-fetch and the types made from the OpenAPI document. Every
+ * method answers with the body, or throws `LmasApiError` (refused) or `LmasConnectionError` (no usable answer). Nothing
+ * is tried twice here: whether a repetition is safe is the caller's knowledge (for `createMigration` an idempotency key
+ * makes it so).
+ */
+import createFetchClient, { type Client } from 'openapi-fetch';
+import { apiErrorOf, LmasConnectionError } from './errors.ts';
+import { explainNetworkError } from './network-errors.ts';
+import type { paths } from './schema.ts';
+import type {
+  Credential,
+  CredentialInput,
+  Endpoint,
+  EndpointInput,
+  HostKeyScan,
+  Inventory,
+  LinkTest,
+  LinkTestInput,
+  Migration,
+  MigrationCheck,
+  MigrationInput,
+  MigrationList,
+  MigrationListQuery,
+  Plugin,
+  Readiness,
+  Site,
+  SiteInput,
+  Version,
+} from './types.ts';
+import { type WatchedEvent, type WatchOptions, watchMigration } from './watch.ts';
+
+export interface LmasClientOptions {
+  /** `http://host:port` or `https://…`, with a path when a proxy puts the orchestrator below one. */
+  baseUrl: string;
+  apiKey: string;
+  fetch?: typeof globalThis.fetch;
+}
+
+export interface CallOptions {
+  signal?: AbortSignal;
+}
+
+export interface LmasClient {
+  readonly baseUrl: string;
+  /** Accepts a migration (202). With an `idempotencyKey` the same call may be sent again and starts nothing twice. */
+  createMigration(input: MigrationInput, options?: CallOptions & { idempotencyKey?: string }): Promise<Migration>;
+  getMigration(id: string, options?: CallOptions): Promise<Migration>;
+  /** One page, newest first. */
+  listMigrations(query?: MigrationListQuery, options?: CallOptions): Promise<MigrationList>;
+  /** All pages, record by record. */
+  eachMigration(query?: MigrationListQuery, options?: CallOptions): AsyncGenerator<Migration, void, void>;
+  cancelMigration(id: string, options?: CallOptions): Promise<Migration>;
+  /** The checks of the real run, and nothing else. */
+  checkMigration(input: MigrationInput, options?: CallOptions): Promise<MigrationCheck>;
+  /** See `watchMigration` in watch.ts. */
+  watchMigration(id: string, options?: WatchOptions): AsyncGenerator<WatchedEvent, void, void>;
+
+  listSites(options?: CallOptions): Promise<Site[]>;
+  getSite(id: string, options?: CallOptions): Promise<Site>;
+  createSite(input: SiteInput, options?: CallOptions): Promise<Site>;
+  deleteSite(id: string, options?: CallOptions): Promise<void>;
+
+  listEndpoints(options?: CallOptions): Promise<Endpoint[]>;
+  getEndpoint(id: string, options?: CallOptions): Promise<Endpoint>;
+  createEndpoint(input: EndpointInput, options?: CallOptions): Promise<Endpoint>;
+  deleteEndpoint(id: string, options?: CallOptions): Promise<void>;
+  getInventory(endpoint: string, options?: CallOptions): Promise<Inventory>;
+
+  listCredentials(options?: CallOptions): Promise<Credential[]>;
+  createCredential(input: CredentialInput, options?: CallOptions): Promise<Credential>;
+  deleteCredential(id: string, options?: CallOptions): Promise<void>;
+
+  scanHostKeys(address: { host: string; port?: number }, options?: CallOptions): Promise<HostKeyScan>;
+  listPlugins(options?: CallOptions): Promise<Plugin[]>;
+  testLink(input: LinkTestInput, options?: CallOptions): Promise<LinkTest>;
+  getVersion(options?: CallOptions): Promise<Version>;
+  /** Answers whether it is ready or not; throws only when nobody could be asked. */
+  getReadiness(options?: CallOptions): Promise<Readiness>;
+}
+
+/** Throws `LmasConnectionError` INVALID_URL when the base URL cannot be used; does not connect. */
+export function createLmasClient({ baseUrl, apiKey, fetch = globalThis.fetch }: LmasClientOptions): LmasClient {
+  const base = checkBaseUrl(baseUrl);
+  const headers = { authorization: `Bearer ${apiKey}`, accept: 'application/json, application/problem+json' };
+  const http = createFetchClient<paths>({ baseUrl: base, headers, redirect: 'manual', fetch });
+  return {
+    baseUrl: base,
+    ...migrationMethods(http, base),
+    watchMigration: (id, options) => watchMigration({ baseUrl: base, headers, fetch }, id, options),
+    ...registryMethods(http, base),
+    ...serviceMethods(http, base),
+  };
+}
+
+type Http = Client<paths>;
+
+function migrationMethods(http: Http, base: string) {
+  const methods = {
+    createMigration: (
+      body: MigrationInput,
+      { idempotencyKey, signal }: CallOptions & { idempotencyKey?: string } = {},
+    ) =>
+      answer(
+        base,
+        signal,
+        http.POST('/v1/migrations', {
+          body,
+          ...only({ signal }),
+          ...(idempotencyKey === undefined ? {} : { headers: { 'idempotency-key': idempotencyKey } }),
+        }),
+      ),
+    getMigration: (id: string, { signal }: CallOptions = {}) =>
+      answer(base, signal, http.GET('/v1/migrations/{id}', { params: { path: { id } }, ...only({ signal }) })),
+    listMigrations: (query: MigrationListQuery = {}, { signal }: CallOptions = {}) =>
+      answer(base, signal, http.GET('/v1/migrations', { params: { query }, ...only({ signal }) })),
+    cancelMigration: (id: string, { signal }: CallOptions = {}) =>
+      answer(base, signal, http.POST('/v1/migrations/{id}/cancel', { params: { path: { id } }, ...only({ signal }) })),
+    checkMigration: (body: MigrationInput, { signal }: CallOptions = {}) =>
+      answer(base, signal, http.POST('/v1/migration-checks', { body, ...only({ signal }) })),
+    async *eachMigration(query: MigrationListQuery = {}, options: CallOptions = {}) {
+      let cursor = query.cursor;
+      do {
+        const page: MigrationList = await methods.listMigrations({ ...query, ...only({ cursor }) }, options);
+        yield* page.items;
+        cursor = page.nextCursor ?? undefined;
+      } while (cursor !== undefined);
+    },
+  };
+  return methods;
+}
+
+function registryMethods(http: Http, base: string) {
+  const at = (id: string, signal: AbortSignal | undefined) => ({ params: { path: { id } }, ...only({ signal }) });
+  return {
+    listSites: async ({ signal }: CallOptions = {}) =>
+      (await answer(base, signal, http.GET('/v1/sites', only({ signal })))).items,
+    getSite: (id: string, { signal }: CallOptions = {}) =>
+      answer(base, signal, http.GET('/v1/sites/{id}', at(id, signal))),
+    createSite: (body: SiteInput, { signal }: CallOptions = {}) =>
+      answer(base, signal, http.POST('/v1/sites', { body, ...only({ signal }) })),
+    deleteSite: (id: string, { signal }: CallOptions = {}) =>
+      done(base, signal, http.DELETE('/v1/sites/{id}', at(id, signal))),
+
+    listEndpoints: async ({ signal }: CallOptions = {}) =>
+      (await answer(base, signal, http.GET('/v1/endpoints', only({ signal })))).items,
+    getEndpoint: (id: string, { signal }: CallOptions = {}) =>
+      answer(base, signal, http.GET('/v1/endpoints/{id}', at(id, signal))),
+    createEndpoint: (body: EndpointInput, { signal }: CallOptions = {}) =>
+      answer(base, signal, http.POST('/v1/endpoints', { body, ...only({ signal }) })),
+    deleteEndpoint: (id: string, { signal }: CallOptions = {}) =>
+      done(base, signal, http.DELETE('/v1/endpoints/{id}', at(id, signal))),
+    getInventory: (id: string, { signal }: CallOptions = {}) =>
+      answer(base, signal, http.GET('/v1/endpoints/{id}/inventory', at(id, signal))),
+
+    listCredentials: async ({ signal }: CallOptions = {}) =>
+      (await answer(base, signal, http.GET('/v1/credentials', only({ signal })))).items,
+    createCredential: (body: CredentialInput, { signal }: CallOptions = {}) =>
+      answer(base, signal, http.POST('/v1/credentials', { body, ...only({ signal }) })),
+    deleteCredential: (id: string, { signal }: CallOptions = {}) =>
+      done(base, signal, http.DELETE('/v1/credentials/{id}', at(id, signal))),
+  };
+}
+
+function serviceMethods(http: Http, base: string) {
+  return {
+    scanHostKeys: ({ host, port }: { host: string; port?: number }, { signal }: CallOptions = {}) =>
+      answer(base, signal, http.POST('/v1/host-key-scans', { body: { host, ...only({ port }) }, ...only({ signal }) })),
+    listPlugins: async ({ signal }: CallOptions = {}) =>
+      (await answer(base, signal, http.GET('/v1/plugins', only({ signal })))).items,
+    testLink: (body: LinkTestInput, { signal }: CallOptions = {}) =>
+      answer(base, signal, http.POST('/v1/link-tests', { body, ...only({ signal }) })),
+    getVersion: ({ signal }: CallOptions = {}) => answer(base, signal, http.GET('/v1/version', only({ signal }))),
+    getReadiness: async ({ signal }: CallOptions = {}): Promise<Readiness> => {
+      const { data, error, response } = await settled(base, signal, http.GET('/v1/ready', only({ signal })));
+      if (data !== undefined) return data;
+      if (response.status === 503 && error !== undefined && 'checks' in error) return error;
+      throw apiErrorOf(response, error);
+    },
+  };
+}
+
+interface FetchResult<Data, Failure> {
+  data?: Data | undefined;
+  error?: Failure;
+  response: Response;
+}
+
+/** The body of a good answer. */
+async function answer<Data>(
+  base: string,
+  signal: AbortSignal | undefined,
+  call: Promise<FetchResult<Data, unknown>>,
+): Promise<Data> {
+  const { data, error, response } = await settled(base, signal, call);
+  if (!response.ok) throw apiErrorOf(response, error);
+  if (data === undefined) {
+    throw new LmasConnectionError('NOT_LMAS', `What answers at ${base} is not LMAS: it answered with nothing.`);
+  }
+  return data;
+}
+
+/** For answers without a body. */
+async function done(
+  base: string,
+  signal: AbortSignal | undefined,
+  call: Promise<FetchResult<unknown, unknown>>,
+): Promise<void> {
+  const { error, response } = await settled(base, signal, call);
+  if (!response.ok) throw apiErrorOf(response, error);
+}
+
+async function settled<Result>(base: string, signal: AbortSignal | undefined, call: Promise<Result>): Promise<Result> {
+  try {
+    return await call;
+  } catch (error) {
+    throw explainNetworkError(error, base, { signal });
+  }
+}
+
+/** Leaves out what is undefined: `exactOptionalPropertyTypes` tells absent and undefined apart. */
+function only<T extends object>(values: T): { [Key in keyof T]?: Exclude<T[Key], undefined> } {
+  return Object.fromEntries(Object.entries(values).filter(([, value]) => value !== undefined)) as {
+    [Key in keyof T]?: Exclude<T[Key], undefined>;
+  };
+}
+
+function checkBaseUrl(text: string): string {
+  const url = URL.parse(text);
+  if (url === null || (url.protocol !== 'http:' && url.protocol !== 'https:')) {
+    throw new LmasConnectionError('INVALID_URL', `"${text}" is not a URL such as http://127.0.0.1:7070.`);
+  }
+  if (url.username !== '' || url.password !== '' || url.search !== '' || url.hash !== '') {
+    throw new LmasConnectionError(
+      'INVALID_URL',
+      `The URL of the orchestrator (${url.origin}…) takes no user, query or fragment; the key goes elsewhere.`,
+    );
+  }
+  return `${url.origin}${url.pathname.replace(/\/+$/, '')}`;
+}

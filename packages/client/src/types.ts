@@ -1,0 +1,48 @@
+/** Names for the shapes of the API, each taken from the route that carries it, so that they follow the document. */
+import type { paths } from './schema.ts';
+
+type Json<Content> = Content extends { content: { 'application/json': infer Body } } ? Body : never;
+type Answer<Operation, Status extends number> = Operation extends { responses: Record<Status, infer Response> }
+  ? Json<Response>
+  : never;
+type Body<Operation> = Operation extends { requestBody: infer Request } ? Json<Request> : never;
+
+export type SiteInput = Body<paths['/v1/sites']['post']>;
+export type Site = Answer<paths['/v1/sites/{id}']['get'], 200>;
+export type EndpointInput = Body<paths['/v1/endpoints']['post']>;
+export type Endpoint = Answer<paths['/v1/endpoints/{id}']['get'], 200>;
+export type CredentialInput = Body<paths['/v1/credentials']['post']>;
+export type Credential = Answer<paths['/v1/credentials']['post'], 201>;
+export type HostKeyScan = Answer<paths['/v1/host-key-scans']['post'], 200>;
+export type Inventory = Answer<paths['/v1/endpoints/{id}/inventory']['get'], 200>;
+export type Vm = Inventory['vms'][number];
+export type Plugin = Answer<paths['/v1/plugins']['get'], 200>['items'][number];
+export type MigrationInput = Body<paths['/v1/migrations']['post']>;
+export type Migration = Answer<paths['/v1/migrations/{id}']['get'], 200>;
+export type MigrationList = Answer<paths['/v1/migrations']['get'], 200>;
+export type MigrationListQuery = NonNullable<paths['/v1/migrations']['get']['parameters']['query']>;
+export type MigrationCheck = Answer<paths['/v1/migration-checks']['post'], 200>;
+export type Phase = Migration['phase'];
+export type Where = Migration['where'];
+export type Finding = Migration['findings'][number];
+export type Progress = NonNullable<Migration['progress']>;
+export type TunnelStats = NonNullable<Migration['tunnel']>;
+export type LinkTestInput = Body<paths['/v1/link-tests']['post']>;
+export type LinkTest = Answer<paths['/v1/link-tests']['post'], 200>;
+export type Readiness = Answer<paths['/v1/ready']['get'], 200>;
+export type Version = Answer<paths['/v1/version']['get'], 200>;
+
+/** One entry of a migration's event stream; `migration` is the whole record as of this event. */
+export interface MigrationEvent {
+  readonly at: string;
+  readonly type: 'phase' | 'progress' | 'finding' | 'log' | 'error' | 'cancel-requested' | 'end';
+  readonly message: string;
+  readonly migration: Migration;
+}
+
+/** Phases that a migration never leaves. */
+const OUTCOMES: ReadonlySet<Phase> = new Set<Phase>(['succeeded', 'failed', 'cancelled']);
+
+export function hasEnded(migration: Pick<Migration, 'phase'>): boolean {
+  return OUTCOMES.has(migration.phase);
+}
