@@ -1,0 +1,286 @@
+// A lab: two sites with a libvirt host and a gateway machine each, a WAN between them, and a root namespace that reaches all four.
+// It lives in the kernel and in its state directory, not in this process: labUp makes it, openLab attaches, labDown removes whatever of
+// it exists. Everything is named after the lab, so a lab that died half-way is found and removed by the next labUp or labDown.
+
+import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { build } from './build.ts';
+import { run, startDetached } from './command.ts';
+import { LabError } from './errors.ts';
+import { indexOfLab, leaseIndex, releaseIndex, withLabLock } from './lease.ts';
+import { DEFAULT_LINK, type Direction, type Link, type LinkOptions, type LinkStats } from './link.ts';
+import { emulatorLink, startEmulator } from './link-emulator.ts';
+import { hasNetem, netemLink, startNetem } from './link-netem.ts';
+import { LabMachine, type MachineContext, writeProgram } from './machine.ts';
+import { ensureKeyPair, writeMachineFiles } from './machine-files.ts';
+import {
+  addressesOf,
+  checkName,
+  DEFAULT_NAME,
+  LEASE_DIR,
+  MACHINES,
+  type MachineName,
+  netnsOf,
+  netnsPath,
+  type SiteName,
+  STATE_ROOT,
+} from './names.ts';
+import { createNetwork, processesIn, removeNetwork } from './network.ts';
+import { isAlive, killRecorded, recordOf, waitUntil } from './processes.ts';
+import { type Sampler, startSampler } from './sampler.ts';
+import { type LabState, readState, writeState } from './state.ts';
+import { LabVms } from './vms.ts';
+
+export interface LabOptions extends Partial<LinkOptions> {
+  name?: string;
+  /** Where machines keep their disks; not a tmpfs (libvirt wants direct I/O). /var/lib/lmas-lab/NAME unless told. */
+  stateDir?: string;
+}
+
+export interface LabSite {
+  host: LabMachine;
+  gatewayHost: LabMachine;
+}
+
+export class Lab {
+  readonly name: string;
+  readonly stateDir: string;
+  readonly sites: Record<SiteName, LabSite>;
+  readonly machines: Record<MachineName, LabMachine>;
+  readonly vm: LabVms;
+  /** The key pair for SSH to all machines. */
+  readonly clientKeyPath: string;
+  #state: LabState;
+  readonly #link: Link;
+
+  constructor(stateDir: string, state: LabState) {
+    this.name = state.name;
+    this.stateDir = stateDir;
+    this.#state = state;
+    this.clientKeyPath = clientKeyOf(stateDir);
+    const machine = (name: MachineName) => new LabMachine(this.#context(name), name);
+    this.machines = {
+      'host-a': machine('host-a'),
+      'gw-a': machine('gw-a'),
+      'host-b': machine('host-b'),
+      'gw-b': machine('gw-b'),
+    };
+    this.sites = {
+      a: { host: this.machines['host-a'], gatewayHost: this.machines['gw-a'] },
+      b: { host: this.machines['host-b'], gatewayHost: this.machines['gw-b'] },
+    };
+    this.vm = new LabVms({ a: this.sites.a.host, b: this.sites.b.host }, (change) => this.#update(change));
+    this.#link =
+      state.linkKind === 'netem' ? netemLink(state.name, () => this.link) : emulatorLink(join(stateDir, 'wan.sock'));
+  }
+
+  #context(machine: MachineName): MachineContext {
+    return {
+      lab: this.name,
+      stateDir: this.stateDir,
+      addresses: addressesOf(this.#state.index),
+      clientKeyPath: this.clientKeyPath,
+      holder: () => this.#state.processes[machine],
+      setHolder: (record) => {
+        this.#update((state) => {
+          if (record) state.processes[machine] = record;
+          else delete state.processes[machine];
+        });
+      },
+    };
+  }
+
+  /** Applies a change to the newest state on disk: another process may have started a machine meanwhile. */
+  #update(change: (state: LabState) => void): LabState {
+    const state = readState(this.stateDir) ?? this.#state;
+    change(state);
+    writeState(this.stateDir, state);
+    this.#state = state;
+    return state;
+  }
+
+  /** What the line is set to. */
+  get link(): LinkOptions {
+    return this.#state.link;
+  }
+
+  async setLink(options: Partial<LinkOptions>): Promise<LinkOptions> {
+    const link = { ...this.#state.link, ...definedOf(options) };
+    await this.#link.set(link);
+    return this.#update((state) => {
+      state.link = link;
+    }).link;
+  }
+
+  async linkStats(): Promise<LinkStats> {
+    return { settings: this.link, ...(await this.#link.stats()) };
+  }
+
+  /** Cuts the WAN: for so many milliseconds (returns at once with the emulator), or `on` and later `off`. */
+  outage(how: number | 'on' | 'off', direction: Direction = 'both'): Promise<void> {
+    return this.#link.outage(direction, how);
+  }
+
+  /** Which hosts run the VM now, by libvirt's word. */
+  copies(uuid: string): Record<SiteName, boolean> {
+    return { a: this.vm.runState('a', uuid)?.state === 'running', b: this.vm.runState('b', uuid)?.state === 'running' };
+  }
+
+  /** Watches the VM on both hosts until stopped; see SamplerReport. */
+  startSampler(uuid: string, periodMs?: number): Sampler {
+    return startSampler(this.vm, this.witnessFile, uuid, periodMs);
+  }
+
+  get witnessFile(): string {
+    return join(this.stateDir, 'heartbeats');
+  }
+
+  /** Nothing to let go: the lab lives on. Here so that callers may treat it like other resources. */
+  close(): void {}
+}
+
+const clientKeyOf = (stateDir: string) => join(stateDir, 'client_key');
+const pointerOf = (name: string) => join(LEASE_DIR, `${name}.dir`);
+
+function stateDirOf(name: string): string {
+  return existsSync(pointerOf(name)) ? readFileSync(pointerOf(name), 'utf8') : join(STATE_ROOT, name);
+}
+
+function definedOf<T extends object>(options: T): Partial<T> {
+  return Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined)) as Partial<T>;
+}
+
+function requireRoot(): void {
+  if (process.getuid?.() !== 0) throw new LabError('LAB_NOT_ROOT', `running as uid ${process.getuid?.()}`);
+}
+
+/** Brings the lab up. A lab that is up already is kept and its line set as asked; a half-dead one is taken down first. */
+export async function labUp(options: LabOptions = {}): Promise<Lab> {
+  requireRoot();
+  const name = checkName(options.name ?? DEFAULT_NAME);
+  const { name: _name, stateDir: _stateDir, ...linkOptions } = options;
+  return withLabLock(name, async () => {
+    const running = attach(name);
+    if (running) {
+      await running.setLink(linkOptions);
+      return running;
+    }
+    await tearDown(name);
+    const stateDir = options.stateDir ?? join(STATE_ROOT, name);
+    try {
+      return await create(name, stateDir, { ...DEFAULT_LINK, ...definedOf(linkOptions) });
+    } catch (error) {
+      await tearDown(name);
+      throw error;
+    }
+  });
+}
+
+/** Attaches to a lab that is up; throws LAB_NOT_UP. */
+export async function openLab(name: string = DEFAULT_NAME): Promise<Lab> {
+  requireRoot();
+  const lab = attach(checkName(name));
+  if (!lab) throw new LabError('LAB_NOT_UP', name);
+  return lab;
+}
+
+/** The lab if it is up and whole (machines that were crashed on purpose apart). */
+function attach(name: string): Lab | undefined {
+  const stateDir = stateDirOf(name);
+  const state = indexOfLab(name) === undefined ? undefined : readState(stateDir);
+  if (!state?.complete || !existsSync(netnsPath(name, 'wan'))) return undefined;
+  return Object.values(state.processes).every(isAlive) ? new Lab(stateDir, state) : undefined;
+}
+
+async function create(name: string, stateDir: string, link: LinkOptions): Promise<Lab> {
+  const index = leaseIndex(name);
+  writeFileSync(pointerOf(name), stateDir, { mode: 0o600 });
+  mkdirSync(stateDir, { recursive: true, mode: 0o700 });
+  const state: LabState = { name, index, complete: false, linkKind: 'emulator', link, processes: {}, vms: {} };
+  writeState(stateDir, state);
+  const [guest] = await Promise.all([
+    build('guest.elf'),
+    build('lab-wan'),
+    build('lab-witness'),
+    ensureKeyPair(clientKeyOf(stateDir), `lab-${name}`),
+  ]);
+  writeProgram(stateDir, 'guest.elf', readFileSync(guest));
+  writeProgram(stateDir, 'lab-qemu', readFileSync(join(import.meta.dirname, 'lab-qemu.sh')));
+  const addresses = addressesOf(index);
+  await Promise.all(
+    MACHINES.map((machine) =>
+      writeMachineFiles(join(stateDir, 'machines', machine), machine, addresses, clientKeyOf(stateDir)),
+    ),
+  );
+  await createNetwork(name, index, addresses);
+  await startLink(name, stateDir, state);
+  await startWitness(name, stateDir, state);
+  const lab = new Lab(stateDir, state);
+  await lab.setLink(link);
+  await Promise.all(MACHINES.map((machine) => lab.machines[machine].start()));
+  writeState(stateDir, { ...(readState(stateDir) ?? state), complete: true });
+  return new Lab(stateDir, readState(stateDir) ?? state);
+}
+
+async function startLink(name: string, stateDir: string, state: LabState): Promise<void> {
+  if (await hasNetem(name)) {
+    state.linkKind = 'netem';
+    await startNetem(name);
+  } else {
+    state.processes.wan = await startEmulator(
+      netnsOf(name, 'wan'),
+      join(stateDir, 'wan.sock'),
+      join(stateDir, 'wan.log'),
+    );
+  }
+  writeState(stateDir, state);
+}
+
+async function startWitness(name: string, stateDir: string, state: LabState): Promise<void> {
+  const log = join(stateDir, 'witness.log');
+  const pid = await startDetached(
+    await build('lab-witness'),
+    [join(stateDir, 'heartbeats'), netnsPath(name, 'host-a'), netnsPath(name, 'host-b')],
+    log,
+  );
+  const record = recordOf(pid);
+  if (record) state.processes.witness = record;
+  writeState(stateDir, state);
+  const heard = () =>
+    existsSync(join(stateDir, 'heartbeats')) &&
+    readFileSync(join(stateDir, 'heartbeats')).subarray(0, 8).toString() === 'LMASHB01';
+  if (!record || !(await waitUntil(heard, 5_000)))
+    throw new LabError('LAB_TIMEOUT', `the witness did not start; see ${log}`);
+}
+
+/** Takes the lab down, whatever of it exists; says what would not go. */
+export async function labDown(name: string = DEFAULT_NAME): Promise<{ leftovers: string[] }> {
+  requireRoot();
+  return withLabLock(checkName(name), () => tearDown(name));
+}
+
+async function tearDown(name: string): Promise<{ leftovers: string[] }> {
+  const stateDir = stateDirOf(name);
+  const leftovers: string[] = [];
+  for (const [what, record] of Object.entries(readState(stateDir)?.processes ?? {})) {
+    if (!(await killRecorded(record))) leftovers.push(`process ${record.pid} (${what})`);
+  }
+  // Whatever else runs in namespaces that bear our name was started by this lab: a shell, a program from a lost state file.
+  for (const pid of await processesIn(name)) {
+    const record = pid === process.pid ? undefined : recordOf(pid);
+    if (record && !(await killRecorded(record))) leftovers.push(`process ${pid}`);
+  }
+  leftovers.push(...(await removeNetwork(name)));
+  leftovers.push(...(await mountsBelow(stateDir)).map((mount) => `mount ${mount}`));
+  if (leftovers.length > 0) return { leftovers };
+  rmSync(stateDir, { recursive: true, force: true });
+  rmSync(pointerOf(name), { force: true });
+  releaseIndex(name);
+  if (existsSync(stateDir)) leftovers.push(`directory ${stateDir}`);
+  return { leftovers };
+}
+
+async function mountsBelow(directory: string): Promise<string[]> {
+  const { stdout } = await run('findmnt', ['-rno', 'TARGET'], { allowFailure: true });
+  return stdout.split('\n').filter((target) => target.startsWith(`${directory}/`));
+}
