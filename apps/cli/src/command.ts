@@ -1,0 +1,106 @@
+/**
+ * What every command has in common: the connection and output flags, the examples in its help, and an action that gets
+ * an `Invocation` and answers with an exit code.
+ */
+import type { LmasClient } from '@lmas/client';
+import { type Command, Option } from 'commander';
+import { DEFAULT_URL, openClient } from './connection.ts';
+import type { ExitCode } from './exit-codes.ts';
+import { type Column, renderTable } from './output/table.ts';
+import { type Terminal, widthOf } from './terminal.ts';
+
+/** One run of one command. */
+export interface Invocation<Flags> {
+  readonly args: readonly string[];
+  readonly flags: Flags & CommonFlags;
+  readonly terminal: Terminal;
+  /** Opens the client when it is first asked for, so that wrong usage is told before a missing key. */
+  client(): Promise<LmasClient>;
+  readonly signal: AbortSignal;
+  print(text: string): void;
+  printJson(document: unknown): void;
+  printTable<Row>(columns: readonly Column<Row>[], rows: readonly Row[], empty: string): void;
+  /** For people, on standard error; silent with --json. */
+  note(text: string): void;
+  warn(text: string): void;
+}
+
+export interface CommonFlags {
+  readonly url?: string;
+  readonly apiKeyFile?: string;
+  readonly json?: boolean;
+}
+
+export type Action<Flags> = (invocation: Invocation<Flags>) => Promise<ExitCode>;
+
+/** Where a command leaves its exit code for `run`. */
+export interface Outcome {
+  exitCode: ExitCode;
+}
+
+/** Handed to every file under commands/. */
+export interface Registry {
+  readonly program: Command;
+  readonly terminal: Terminal;
+  readonly outcome: Outcome;
+}
+
+/** Finishes a leaf command: common flags, examples, action. */
+export function leaf<Flags = object>(
+  { terminal, outcome }: Pick<Registry, 'terminal' | 'outcome'>,
+  command: Command,
+  { examples, action }: { examples: readonly string[]; action: Action<Flags> },
+): Command {
+  command.optionsGroup('Connection and output:');
+  for (const option of commonOptions()) command.addOption(option);
+  command.addHelpText('after', `\nExamples:\n${examples.map((example) => `  ${example}`).join('\n')}`);
+  command.action(async (...received: unknown[]) => {
+    const args = command.processedArgs.flat().filter((arg): arg is string => typeof arg === 'string');
+    const flags = (received.at(-1) as Command).optsWithGlobals<Flags & CommonFlags>();
+    outcome.exitCode = await action(invocation(args, flags, terminal));
+  });
+  return command;
+}
+
+export function commonOptions(): Option[] {
+  return [
+    new Option('--url <url>', `where the orchestrator is (default: $LMAS_URL, else ${DEFAULT_URL})`),
+    new Option(
+      '--api-key-file <file>',
+      'file that holds the API key (default: $LMAS_API_KEY_FILE, else $LMAS_API_KEY, else api-key in the data directory of an orchestrator on this machine)',
+    ),
+    new Option('--json', 'print JSON instead of text: one document, or with --watch one line for each event'),
+  ];
+}
+
+function invocation<Flags>(args: readonly string[], flags: Flags & CommonFlags, terminal: Terminal): Invocation<Flags> {
+  let client: Promise<LmasClient> | undefined;
+  const { stdout, stderr, env } = terminal;
+  const note = (text: string) => {
+    if (flags.json !== true) stderr.write(`${text}\n`);
+  };
+  const warn = (text: string) => stderr.write(`lmas: warning: ${text}\n`);
+  return {
+    args,
+    flags,
+    terminal,
+    signal: terminal.interrupted,
+    client: () => {
+      client ??= openClient(flags, env, warn);
+      return client;
+    },
+    print: (text) => stdout.write(text.endsWith('\n') ? text : `${text}\n`),
+    printJson: (document) => stdout.write(`${JSON.stringify(document, null, 2)}\n`),
+    printTable: (columns, rows, empty) => {
+      if (rows.length === 0) note(empty);
+      else stdout.write(renderTable(columns, rows, widthOf(stdout, env)));
+    },
+    note,
+    warn,
+  };
+}
+
+/** For flags that may be given several times. */
+export function collect(value: string, previous: readonly string[] | undefined): string[] {
+  return [...(previous ?? []), value];
+}

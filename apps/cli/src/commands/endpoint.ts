@@ -1,0 +1,134 @@
+/** `lmas endpoint`: the hypervisor control points. */
+import type { Endpoint, EndpointInput } from '@lmas/client';
+import { Option } from 'commander';
+import { parseAssignment, parseSettings } from '../assignments.ts';
+import { collect, type Invocation, leaf, type Registry } from '../command.ts';
+import { CliError } from '../errors.ts';
+import { EXIT } from '../exit-codes.ts';
+import { formatTime } from '../output/format.ts';
+import { type Column, renderFields } from '../output/table.ts';
+import { readJson } from '../secrets.ts';
+import { widthOf } from '../terminal.ts';
+
+const COLUMNS: readonly Column<Endpoint>[] = [
+  { title: 'ENDPOINT', value: ({ id }) => id },
+  { title: 'SITE', value: ({ site }) => site },
+  { title: 'PLUGIN', value: ({ plugin }) => plugin },
+  { title: 'CREDENTIAL', value: ({ credential }) => credential, dropOrder: 2 },
+  { title: 'CREATED', value: ({ createdAt }) => formatTime(createdAt), dropOrder: 1 },
+];
+
+interface EndpointAddFlags {
+  readonly site: string;
+  readonly plugin: string;
+  readonly credential: string;
+  readonly config?: readonly string[];
+  readonly configFile?: string;
+}
+
+export function addEndpoint(registry: Registry): void {
+  const endpoint = registry.program
+    .command('endpoint')
+    .summary('hypervisors: libvirt hosts and their like')
+    .description('Hypervisor control points: a libvirt host, a vCenter, a XenServer pool.');
+  addAdd(registry, endpoint.command('add'));
+  leaf(registry, endpoint.command('list').description('Lists the endpoints.'), {
+    examples: ['lmas endpoint list'],
+    action: async (invocation) => {
+      const endpoints = await (await invocation.client()).listEndpoints({ signal: invocation.signal });
+      if (invocation.flags.json === true) invocation.printJson({ items: endpoints });
+      else invocation.printTable(COLUMNS, endpoints, 'No endpoints. Add one with lmas endpoint add.');
+      return EXIT.ok;
+    },
+  });
+  leaf(registry, endpoint.command('get').description('Shows one endpoint.').argument('<id>', 'name of the endpoint'), {
+    examples: ['lmas endpoint get host-a'],
+    action: async (invocation) => {
+      const client = await invocation.client();
+      show(invocation, await client.getEndpoint(invocation.args[0] ?? '', { signal: invocation.signal }));
+      return EXIT.ok;
+    },
+  });
+  const remove = endpoint
+    .command('remove')
+    .description('Removes an endpoint that no migration uses.')
+    .argument('<id>', 'name of the endpoint');
+  leaf(registry, remove, {
+    examples: ['lmas endpoint remove host-a'],
+    action: async (invocation) => {
+      const id = invocation.args[0] ?? '';
+      await (await invocation.client()).deleteEndpoint(id, { signal: invocation.signal });
+      if (invocation.flags.json === true) invocation.printJson({ removed: id });
+      else invocation.print(`Endpoint ${id} removed.`);
+      return EXIT.ok;
+    },
+  });
+}
+
+function addAdd(registry: Registry, command: Registry['program']): void {
+  command
+    .summary('register an endpoint')
+    .description(
+      "Registers an endpoint. Its --config settings are the plugin's own: lmas plugin get NAME lists them. Dots reach into nested settings, a list is given by naming its key again.",
+    )
+    .argument('<id>', 'its name: lower-case letters, digits, hyphens')
+    .requiredOption('--site <id>', 'site that it belongs to (required)')
+    .requiredOption('--plugin <name>', 'kind of hypervisor: kvm, … (required)')
+    .requiredOption('--credential <id>', 'credential to log in with, see lmas credential (required)')
+    .option('--config <key=value>', 'one setting of the plugin (repeatable)', collect)
+    .addOption(new Option('--config-file <file>', 'all settings as JSON; "-" is standard input').conflicts('config'));
+  leaf<EndpointAddFlags>(registry, command, {
+    examples: [
+      'lmas endpoint add host-a --site a --plugin kvm --credential ops --config-file host-a.json',
+      'lmas endpoint add host-a --site a --plugin kvm --credential ops --config ssh.host=192.0.2.11 --config ssh.hostKeys=SHA256:…',
+    ],
+    action: async (invocation) => {
+      const { args, flags, signal } = invocation;
+      const input: EndpointInput = {
+        id: args[0] ?? '',
+        site: flags.site,
+        plugin: flags.plugin,
+        credential: flags.credential,
+        config: await readConfig(invocation),
+      };
+      show(invocation, await (await invocation.client()).createEndpoint(input, { signal }));
+      return EXIT.ok;
+    },
+  });
+}
+
+async function readConfig({
+  flags,
+  terminal,
+  signal,
+  client,
+}: Invocation<EndpointAddFlags>): Promise<Record<string, unknown>> {
+  if (flags.configFile !== undefined) {
+    const config = await readJson(flags.configFile, terminal);
+    if (typeof config === 'object' && config !== null && !Array.isArray(config))
+      return config as Record<string, unknown>;
+    throw new CliError('INPUT_UNREADABLE', `${flags.configFile} holds no JSON object.`);
+  }
+  const settings = flags.config ?? [];
+  for (const setting of settings) parseAssignment(setting, '--config');
+  if (settings.length === 0) return {};
+  const plugins = await (await client()).listPlugins({ signal });
+  return parseSettings(settings, '--config', plugins.find(({ name }) => name === flags.plugin)?.configSchema);
+}
+
+function show(invocation: Invocation<object>, endpoint: Endpoint): void {
+  const { flags, terminal } = invocation;
+  if (flags.json === true) {
+    invocation.printJson(endpoint);
+    return;
+  }
+  const fields = [
+    ['Endpoint', endpoint.id],
+    ['Site', endpoint.site],
+    ['Plugin', endpoint.plugin],
+    ['Credential', endpoint.credential],
+    ['Created', formatTime(endpoint.createdAt)],
+    ['Config', JSON.stringify(endpoint.config, null, 2)],
+  ] as const;
+  invocation.print(renderFields(fields, widthOf(terminal.stdout, terminal.env)));
+}

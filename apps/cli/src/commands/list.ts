@@ -1,0 +1,92 @@
+/** `lmas list`: migrations, newest first. */
+import { hasEnded, type Migration, type MigrationListQuery, type Phase } from '@lmas/client';
+import { Option } from 'commander';
+import { leaf, type Registry } from '../command.ts';
+import { EXIT } from '../exit-codes.ts';
+import { formatDuration, formatTime } from '../output/format.ts';
+import { elapsedMs } from '../output/migration-text.ts';
+import type { Column } from '../output/table.ts';
+import { parseInteger } from '../units.ts';
+
+const PHASES = [
+  'queued',
+  'checking',
+  'provisioning',
+  'preparing',
+  'connecting',
+  'performing',
+  'confirming',
+  'tearing-down',
+  'succeeded',
+  'failed',
+  'cancelled',
+] as const satisfies readonly Phase[];
+
+const COLUMNS: readonly Column<Migration>[] = [
+  { title: 'ID', value: ({ id }) => id },
+  { title: 'VM', value: ({ vm }) => vm.name, minWidth: 8 },
+  { title: 'FROM', value: ({ source }) => source.endpoint, minWidth: 6, dropOrder: 3 },
+  { title: 'TO', value: ({ destination }) => destination.endpoint, minWidth: 6, dropOrder: 2 },
+  { title: 'PHASE', value: describePhase },
+  { title: 'VM IS AT', value: ({ where }) => where },
+  { title: 'CREATED', value: ({ createdAt }) => formatTime(createdAt), dropOrder: 5 },
+  {
+    title: 'TOOK',
+    value: (migration) => (migration.startedAt === null ? '' : formatDuration(elapsedMs(migration, Date.now()))),
+    align: 'right',
+    dropOrder: 4,
+  },
+];
+
+interface ListFlags {
+  readonly phase?: Phase;
+  readonly vm?: string;
+  readonly endpoint?: string;
+  readonly limit?: string;
+  readonly all?: boolean;
+}
+
+export function addList(registry: Registry): void {
+  const command = registry.program
+    .command('list')
+    .summary('list migrations, newest first')
+    .description('Lists migrations, newest first: the last 50, or as many as asked for.')
+    .addOption(new Option('--phase <phase>', 'only those in this phase').choices(PHASES))
+    .option('--vm <vm>', 'only those of this VM (id or name)')
+    .option('--endpoint <endpoint>', 'only those from or to this endpoint')
+    .addOption(new Option('--limit <n>', 'at most so many, 1 to 200 (default: 50)').conflicts('all'))
+    .option('--all', 'all of them');
+  leaf<ListFlags>(registry, command, {
+    examples: ['lmas list', 'lmas list --phase failed --all', "lmas list --json | jq -r '.items[].id'"],
+    action: async (invocation) => {
+      const { flags, signal } = invocation;
+      const query: MigrationListQuery = {
+        ...(flags.phase === undefined ? {} : { phase: flags.phase }),
+        ...(flags.vm === undefined ? {} : { vm: flags.vm }),
+        ...(flags.endpoint === undefined ? {} : { endpoint: flags.endpoint }),
+        ...(flags.limit === undefined ? {} : { limit: parseInteger(flags.limit, { min: 1, max: 200 }) }),
+      };
+      const client = await invocation.client();
+      const { items, nextCursor } =
+        flags.all === true
+          ? {
+              items: await Array.fromAsync(client.eachMigration({ ...query, limit: 200 }, { signal })),
+              nextCursor: null,
+            }
+          : await client.listMigrations(query, { signal });
+      if (flags.json === true) invocation.printJson({ items, nextCursor });
+      else {
+        invocation.printTable(COLUMNS, items, 'No migrations.');
+        if (nextCursor !== null) invocation.note(`There are more: lmas list --all`);
+      }
+      return EXIT.ok;
+    },
+  });
+}
+
+function describePhase(migration: Migration): string {
+  const { phase, progress, cancelRequestedAt } = migration;
+  if (hasEnded(migration)) return phase;
+  if (cancelRequestedAt !== null) return `${phase} (cancelling)`;
+  return phase === 'performing' && progress !== null ? `${phase} ${Math.floor(progress.percent)} %` : phase;
+}

@@ -1,0 +1,98 @@
+/** `lmas migrate` and `lmas check`: the same request, once for real and once only looked at. */
+import { randomUUID } from 'node:crypto';
+import { LmasApiError, LmasConnectionError } from '@lmas/client';
+import { type Action, type Invocation, leaf, type Registry } from '../command.ts';
+import { EXIT, type ExitCode } from '../exit-codes.ts';
+import { follow, hintsFor } from '../follow.ts';
+import { addMigrationFlags, type MigrationFlags, migrationInput } from '../migration-flags.ts';
+import { formatBytes } from '../output/format.ts';
+import { findingLines, vmName } from '../output/migration-text.ts';
+
+interface MigrateFlags extends MigrationFlags {
+  readonly check?: boolean;
+  readonly watch?: boolean;
+  readonly idempotencyKey?: string;
+}
+
+export function addMigrate(registry: Registry): void {
+  const command = registry.program
+    .command('migrate')
+    .summary('move a running VM')
+    .description(
+      'Moves a running VM from one endpoint to another. Answers as soon as the orchestrator has accepted the request; with --watch it stays until the end, and Ctrl-C then stops only the watching.',
+    );
+  addMigrationFlags(command)
+    .optionsGroup('This run:')
+    .option('--check', 'only check, as lmas check does: nothing is touched')
+    .option('--watch', 'follow it to its end; the exit code is that of the migration')
+    .option('--idempotency-key <key>', 'repeat a request safely: the same key never starts a second migration');
+  leaf<MigrateFlags>(registry, command, {
+    examples: [
+      'lmas migrate web-1 --from host-a --to host-b --watch',
+      'lmas migrate web-1 --from host-a --to host-b --bandwidth 500Mbit --max-downtime 300',
+      'lmas migrate db-1 --from host-a --to host-b --network-map lan=lan-b --disk-map vda=/srv/vm/db-1.qcow2',
+      'lmas migrate web-1 --from host-a --to host-b --direct --watch --json > events.jsonl',
+    ],
+    action: (invocation) => (invocation.flags.check === true ? runCheck(invocation) : runMigrate(invocation)),
+  });
+}
+
+export function addCheck(registry: Registry): void {
+  const command = registry.program
+    .command('check')
+    .summary('find everything that would stop a migration, and touch nothing')
+    .description(
+      'Makes the checks of a real migration and shows all findings at once. Nothing is changed at either end. Exit code 1 when something would stop the migration.',
+    );
+  leaf<MigrationFlags>(registry, addMigrationFlags(command), {
+    examples: [
+      'lmas check web-1 --from host-a --to host-b',
+      "lmas check web-1 --from host-a --to host-b --json | jq '.findings[]'",
+    ],
+    action: runCheck,
+  });
+}
+
+async function runMigrate(invocation: Invocation<MigrateFlags>): Promise<ExitCode> {
+  const { args, flags, signal } = invocation;
+  const idempotencyKey = flags.idempotencyKey ?? randomUUID();
+  const input = await migrationInput(args[0] ?? '', flags, invocation.client, { signal });
+  const client = await invocation.client();
+  const migration = await client.createMigration(input, { idempotencyKey, signal }).catch((error: unknown) => {
+    if (isUndecided(error)) {
+      invocation.warn(
+        `it is not known whether the request was accepted. Look with lmas list, or repeat the command with --idempotency-key ${idempotencyKey}: that cannot start it twice.`,
+      );
+    }
+    throw error;
+  });
+  if (flags.watch === true) {
+    invocation.note(`${migration.id}: ${vmName(migration)} from ${flags.from} to ${flags.to}`);
+    return follow(invocation, migration);
+  }
+  if (flags.json === true) invocation.printJson(migration);
+  else {
+    invocation.print(`${migration.id}: accepted, ${vmName(migration)} moves from ${flags.from} to ${flags.to}.`);
+    invocation.note(hintsFor(migration.id));
+  }
+  return EXIT.ok;
+}
+
+/** Whether the orchestrator may have accepted it all the same. */
+function isUndecided(error: unknown): boolean {
+  if (error instanceof LmasApiError) return error.status >= 500 && error.status !== 503;
+  return !(error instanceof LmasConnectionError) || error.code === 'CONNECTION_LOST';
+}
+
+const runCheck: Action<MigrationFlags> = async (invocation) => {
+  const { args, flags, signal } = invocation;
+  const input = await migrationInput(args[0] ?? '', flags, invocation.client, { signal });
+  const check = await (await invocation.client()).checkMigration(input, { signal });
+  if (flags.json === true) invocation.printJson(check);
+  else {
+    for (const line of findingLines(check.findings)) invocation.print(line);
+    const size = `${formatBytes(check.memoryBytes)} of memory${check.diskBytes > 0 ? ` and ${formatBytes(check.diskBytes)} of disks` : ''}`;
+    invocation.print(check.ok ? `${args[0]} can move: ${size}.` : `${args[0]} cannot move like this.`);
+  }
+  return check.ok ? EXIT.ok : EXIT.failed;
+};

@@ -1,0 +1,133 @@
+/** The flags of `migrate` and `check`, and the request they make. */
+import type { LmasClient, MigrationInput } from '@lmas/client';
+import { type Command, Option } from 'commander';
+import { type JsonSchema, parseAssignment, parseSettings, parseTextMap } from './assignments.ts';
+import { collect } from './command.ts';
+import { CliError } from './errors.ts';
+import { BANDWIDTH_HELP, DURATION_HELP, parseBandwidth, parseDuration, parseRange } from './units.ts';
+
+export interface MigrationFlags {
+  readonly from: string;
+  readonly to: string;
+  readonly direct?: boolean;
+  readonly option?: readonly string[];
+  readonly networkMap?: readonly string[];
+  readonly diskMap?: readonly string[];
+  readonly maxDowntime?: string;
+  readonly bandwidth?: string;
+  readonly subflows?: string;
+  readonly suite?: NonNullable<NonNullable<MigrationInput['tunnel']>['suite']>;
+  readonly compression?: 'off' | 'auto';
+  readonly timeout?: readonly string[];
+}
+
+type Timeouts = NonNullable<MigrationInput['timeouts']>;
+const TIMEOUTS: Readonly<Record<string, keyof Timeouts>> = {
+  queue: 'queueMs',
+  checking: 'checkingMs',
+  provisioning: 'provisioningMs',
+  preparing: 'preparingMs',
+  'no-progress': 'noProgressMs',
+  total: 'totalMs',
+};
+
+export function addMigrationFlags(command: Command): Command {
+  return command
+    .argument('<vm>', 'id or name of the VM at the source')
+    .optionsGroup('Where and how:')
+    .requiredOption('--from <endpoint>', 'endpoint where the VM runs (required)')
+    .requiredOption('--to <endpoint>', 'endpoint where it shall run (required)')
+    .option(
+      '--network-map <source=destination>',
+      'connect this source network to that destination network (repeatable)',
+      collect,
+    )
+    .option(
+      '--disk-map <disk=location>',
+      'put this disk there at the destination, e.g. vda=/srv/vm/web-1.qcow2 (repeatable)',
+      collect,
+    )
+    .option('--max-downtime <ms>', 'longest pause at the switch-over, in milliseconds (or with a unit: 300ms, 1.5s)')
+    .option('--bandwidth <rate>', `most that may be used; ${BANDWIDTH_HELP}`)
+    .option('--option <key=value>', "an option of the hypervisor's plugin, see lmas plugin get (repeatable)", collect)
+    .option(
+      '--timeout <stage=time>',
+      `give up when a stage takes longer: ${Object.keys(TIMEOUTS).join(', ')}; ${DURATION_HELP} (repeatable)`,
+      collect,
+    )
+    .optionsGroup('Tunnel:')
+    .option('--direct', 'straight from host to host, as without LMAS: no gateways, no tunnel')
+    .addOption(
+      new Option('--subflows <range>', 'parallel TCP connections, 4-16 or exactly 8 (default: 4-16)').conflicts(
+        'direct',
+      ),
+    )
+    .addOption(
+      new Option('--suite <suite>', 'cipher; "none" still authenticates, it only does not hide (default: aes-256-gcm)')
+        .choices(['aes-256-gcm', 'chacha20-poly1305', 'none'])
+        .conflicts('direct'),
+    )
+    .addOption(
+      new Option('--compression <mode>', 'auto compresses what shrinks; sizes then tell about content (default: off)')
+        .choices(['off', 'auto'])
+        .conflicts('direct'),
+    );
+}
+
+/** The request body. What was not asked for is left out, so that the orchestrator's defaults hold. */
+export async function migrationInput(
+  vm: string,
+  flags: MigrationFlags,
+  client: () => Promise<LmasClient>,
+  { signal }: { signal: AbortSignal },
+): Promise<MigrationInput> {
+  const tunnel = {
+    ...(flags.suite === undefined ? {} : { suite: flags.suite }),
+    ...(flags.subflows === undefined ? {} : { subflows: parseRange(flags.subflows, { min: 1, max: 64 }) }),
+    ...(flags.compression === undefined ? {} : { compression: flags.compression }),
+  };
+  const input: MigrationInput = {
+    vm,
+    source: flags.from,
+    destination: flags.to,
+    ...(flags.direct === true ? { transport: 'direct' as const } : {}),
+    ...(Object.keys(tunnel).length === 0 ? {} : { tunnel }),
+    ...(flags.networkMap === undefined ? {} : { networkMap: parseTextMap(flags.networkMap, '--network-map') }),
+    ...(flags.diskMap === undefined ? {} : { diskMap: parseTextMap(flags.diskMap, '--disk-map') }),
+    ...(flags.maxDowntime === undefined ? {} : { maxDowntimeMs: parseDuration(flags.maxDowntime, 'ms') }),
+    ...(flags.bandwidth === undefined ? {} : { bandwidthBytesPerSec: parseBandwidth(flags.bandwidth) }),
+    ...(flags.timeout === undefined ? {} : { timeouts: parseTimeouts(flags.timeout) }),
+  };
+  if (flags.option === undefined) return input;
+  // Checked for its form before anything is asked for over the network.
+  for (const option of flags.option) parseAssignment(option, '--option');
+  const schema = await optionsSchema(flags.from, await client(), signal);
+  return { ...input, options: parseSettings(flags.option, '--option', schema) };
+}
+
+/** The schema that the source's plugin has for its options: it says what is a number and what a text. */
+async function optionsSchema(
+  endpoint: string,
+  client: LmasClient,
+  signal: AbortSignal,
+): Promise<JsonSchema | undefined> {
+  const [{ plugin }, plugins] = await Promise.all([
+    client.getEndpoint(endpoint, { signal }),
+    client.listPlugins({ signal }),
+  ]);
+  return plugins.find(({ name }) => name === plugin)?.optionsSchema;
+}
+
+function parseTimeouts(texts: readonly string[]): Timeouts {
+  const timeouts: Timeouts = {};
+  for (const [stage, time] of Object.entries(parseTextMap(texts, '--timeout'))) {
+    const key = TIMEOUTS[stage];
+    if (key === undefined) {
+      throw new CliError('INVALID_VALUE', `--timeout ${stage}: there is no such stage.`, {
+        remedy: `Stages are ${Object.keys(TIMEOUTS).join(', ')}.`,
+      });
+    }
+    timeouts[key] = parseDuration(time);
+  }
+  return timeouts;
+}

@@ -1,0 +1,173 @@
+/** One migration in words: the full record (`lmas get`), and how it ended (`--watch`). Pure. */
+import { type Finding, hasEnded, type Migration } from '@lmas/client';
+import {
+  formatBitRate,
+  formatByteRate,
+  formatBytes,
+  formatClock,
+  formatDuration,
+  formatTime,
+  plural,
+} from './format.ts';
+import { renderFields } from './table.ts';
+import { printable } from './text.ts';
+
+/** `web-1`, or its id when it has no name yet. */
+export function vmName({ vm }: Migration): string {
+  return printable(vm.name);
+}
+
+/** Where the VM is, by the name of the endpoint where that is one place. */
+export function placeOf({ where, source, destination }: Migration): string {
+  if (where === 'source') return `at the source, ${source.endpoint}`;
+  if (where === 'destination') return `at the destination, ${destination.endpoint}`;
+  return where === 'both' ? 'at BOTH ends' : 'unknown';
+}
+
+/** How long it has run, or ran. */
+export function elapsedMs({ startedAt, createdAt, endedAt }: Migration, nowMs: number): number {
+  return (endedAt === null ? nowMs : Date.parse(endedAt)) - Date.parse(startedAt ?? createdAt);
+}
+
+export function findingLines(findings: readonly Finding[]): string[] {
+  return findings.flatMap(({ severity, code, message, remedy }) => [
+    `${severity === 'blocker' ? 'BLOCKER' : 'warning'}  ${printable(message)} (${printable(code)})`,
+    ...(remedy === '' ? [] : [`         ${printable(remedy)}`]),
+  ]);
+}
+
+export function describeMigration(migration: Migration, nowMs: number, width: number): string {
+  const { request, source, destination, error, timeline, progress } = migration;
+  const fields: (readonly [string, string])[] = [
+    ['Migration', migration.id],
+    ['VM', `${vmName(migration)}${migration.vm.id === null ? '' : ` (${migration.vm.id})`}`],
+    ['From', `${source.endpoint} (site ${source.site})`],
+    ['To', `${destination.endpoint} (site ${destination.site})`],
+    [
+      'Phase',
+      `${migration.phase}${migration.cancelRequestedAt !== null && !hasEnded(migration) ? ', cancelling' : ''}`,
+    ],
+    ['VM is', placeOf(migration)],
+    ['Transport', request.transport === 'direct' ? 'direct, without a tunnel' : describeTunnelRequest(migration)],
+    ['Created', formatTime(migration.createdAt)],
+    ['Took', migration.startedAt === null ? '' : formatDuration(elapsedMs(migration, nowMs))],
+    ['Phases', describeTimeline(timeline, migration.endedAt, nowMs)],
+    ['Progress', progress === null ? '' : describeProgress(progress)],
+    ['Tunnel', describeTunnel(migration)],
+    ['Result', describeReport(migration)],
+    ['Kept', keptLines(migration).join('\n')],
+    ['Findings', findingLines(migration.findings).join('\n')],
+    ['Taken up', migration.runs > 1 ? `${migration.runs} times: it was recovered after an interruption` : ''],
+    ['Teardown', migration.teardown],
+    ['Left over', migration.leftovers.map((text) => printable(text)).join('\n')],
+    ['Error', error === null ? '' : errorLines(error).join('\n')],
+    ['BY HAND', migration.byHand ?? ''],
+  ];
+  return renderFields(fields, width);
+}
+
+/** The last words of a followed migration. */
+export function describeOutcome(migration: Migration, nowMs: number): string {
+  const { phase, where, error, byHand, report } = migration;
+  const lines: string[] = [];
+  const took = formatDuration(elapsedMs(migration, nowMs));
+  if (phase === 'succeeded') {
+    lines.push(`${vmName(migration)} runs at ${migration.destination.endpoint} now. It took ${took}.`);
+  } else {
+    const verb = phase === 'cancelled' ? 'was cancelled' : 'failed';
+    lines.push(`The migration of ${vmName(migration)} ${verb} after ${took}. The VM is ${placeOf(migration)}.`);
+  }
+  lines.push(...prefixed('  ', [describeReport(migration), describeTunnel(migration), ...keptLines(migration)]));
+  if (error !== null) lines.push(...prefixed('  ', errorLines(error)));
+  lines.push(
+    ...prefixed(
+      '  warning: ',
+      (report?.warnings ?? []).map((text) => printable(text)),
+    ),
+  );
+  if (migration.teardown === 'incomplete') {
+    lines.push('  Not everything could be taken down yet; the orchestrator goes on trying:');
+    lines.push(
+      ...prefixed(
+        '    ',
+        migration.leftovers.map((text) => printable(text)),
+      ),
+    );
+  }
+  if (byHand !== null) lines.push(`  ACT BY HAND: ${printable(byHand, { keepNewlines: true })}`);
+  else if (where === 'both' || where === 'unknown')
+    lines.push('  ACT BY HAND: look at both ends before anything is started.');
+  return `${lines.join('\n')}\n`;
+}
+
+function prefixed(prefix: string, lines: readonly string[]): string[] {
+  return lines.filter((line) => line !== '').map((line) => prefix + line);
+}
+
+function errorLines({ code, message, phase, native, remedy, retryable }: NonNullable<Migration['error']>): string[] {
+  return [
+    `${printable(message)} (${code}, while ${phase})`,
+    ...(native === null ? [] : [`The hypervisor said: ${printable(native.message)} (${printable(native.name)})`]),
+    ...(remedy === null ? [] : [`What to do: ${printable(remedy)}`]),
+    ...(retryable ? ['The same request may succeed later.'] : []),
+  ];
+}
+
+function describeTunnelRequest({ request: { tunnel } }: Migration): string {
+  const compression = tunnel.compression === 'off' ? '' : ', compressed where it helps';
+  return `tunnel, ${tunnel.suite}, ${tunnel.subflows.min} to ${tunnel.subflows.max} subflows${compression}`;
+}
+
+function describeTimeline(timeline: Migration['timeline'], endedAt: string | null, nowMs: number): string {
+  return timeline
+    .filter(({ phase }) => !hasEnded({ phase }))
+    .map(({ phase, startedAt }, index, all) => {
+      const next = all[index + 1]?.startedAt ?? endedAt;
+      return `${phase} ${formatDuration((next === null ? nowMs : Date.parse(next)) - Date.parse(startedAt))}`;
+    })
+    .join(' → ');
+}
+
+function describeProgress(progress: NonNullable<Migration['progress']>): string {
+  return [
+    `${progress.stage} ${Math.floor(progress.percent)} %`,
+    `${formatBytes(progress.bytesTransferred)} moved, ${formatBytes(progress.bytesRemaining)} to go`,
+    progress.rateBytesPerSec === null ? '' : formatByteRate(progress.rateBytesPerSec),
+    progress.dirtyRateBytesPerSec === null ? '' : `guest writes ${formatByteRate(progress.dirtyRateBytesPerSec)}`,
+    progress.iteration === null ? '' : `pass ${progress.iteration}`,
+    progress.etaMs === null ? '' : `ETA ${formatClock(progress.etaMs)}`,
+  ]
+    .filter((part) => part !== '')
+    .join(', ');
+}
+
+function describeTunnel({ tunnel }: Migration): string {
+  if (tunnel === null) return '';
+  const refused = Object.values(tunnel.refusals).reduce((sum, count) => sum + count, 0);
+  return [
+    `tunnel ${formatBitRate(tunnel.goodputBitsPerSec)} on ${plural(tunnel.subflows, 'subflow')}`,
+    tunnel.suite,
+    `${formatBytes(tunnel.bytesDelivered)} delivered`,
+    tunnel.rttMs === null ? '' : `RTT ${tunnel.rttMs.toFixed(1)} ms`,
+    tunnel.subflowsReplaced === 0 ? '' : `${plural(tunnel.subflowsReplaced, 'subflow')} replaced`,
+    tunnel.compressionRatio > 1.01 ? `compressed ${tunnel.compressionRatio.toFixed(2)} : 1` : '',
+    refused === 0 ? '' : `${plural(refused, 'connection')} refused`,
+  ]
+    .filter((part) => part !== '')
+    .join(', ');
+}
+
+function describeReport({ report }: Migration): string {
+  if (report === null) return '';
+  return [
+    report.downtimeMs === null ? '' : `downtime ${formatDuration(report.downtimeMs)}`,
+    report.bytesTransferred === null ? '' : `${formatBytes(report.bytesTransferred)} moved`,
+    report.iterations === null ? '' : report.iterations === 1 ? '1 pass' : `${report.iterations} passes`,
+  ]
+    .filter((part) => part !== '')
+    .join(', ');
+}
+
+function keptLines({ report }: Migration): string[] {
+  return (report?.keptAtSource ?? []).map(({ kind, id }) => `kept at the source: ${printable(kind)} ${printable(id)}`);
+}

@@ -1,0 +1,93 @@
+/** The command tree, and `run`: one command line in, one exit code out, every failure in words. */
+import { Command, CommanderError, Option } from 'commander';
+import { commonOptions, type Outcome, type Registry } from './command.ts';
+import { addCancel } from './commands/cancel.ts';
+import { addCredential } from './commands/credential.ts';
+import { addEndpoint } from './commands/endpoint.ts';
+import { addGet } from './commands/get.ts';
+import { addHostKey } from './commands/host-key.ts';
+import { addLink } from './commands/link.ts';
+import { addList } from './commands/list.ts';
+import { addCheck, addMigrate } from './commands/migrate.ts';
+import { addPlugin } from './commands/plugin.ts';
+import { addSite } from './commands/site.ts';
+import { addVersion } from './commands/version.ts';
+import { addVm } from './commands/vm.ts';
+import { failureOf, formatFailure } from './errors.ts';
+import { EXIT, EXIT_CODE_HELP, type ExitCode } from './exit-codes.ts';
+import { type Terminal, widthOf } from './terminal.ts';
+import { CLI_VERSION } from './version.ts';
+
+const DESCRIPTION = `Moves running virtual machines between data centres through an encrypted tunnel of parallel TCP connections.
+
+A migration is a request to the orchestrator: it goes on when this command ends.`;
+
+const FIRST_STEPS = `
+First steps:
+  lmas host-key scan gw-a.example.org
+  lmas credential add ops --username root --private-key-file ~/.ssh/id_ed25519
+  lmas site add a --gateway gw-a.example.org --gateway-credential ops --gateway-host-key SHA256:…
+  lmas endpoint add host-a --site a --plugin kvm --credential ops --config …
+  lmas link test a b
+  lmas check web-1 --from host-a --to host-b
+  lmas migrate web-1 --from host-a --to host-b --watch
+
+Environment:
+  LMAS_URL           where the orchestrator is
+  LMAS_API_KEY_FILE  file that holds the API key
+  LMAS_API_KEY       the API key itself
+
+${EXIT_CODE_HELP}`;
+
+export function buildProgram(terminal: Terminal, outcome: Outcome, { json = false } = {}): Command {
+  const program = new Command('lmas');
+  program
+    .description(DESCRIPTION)
+    .version(CLI_VERSION, '-V, --version', 'print the version of this command')
+    .helpOption('-h, --help', 'print help')
+    .exitOverride()
+    .showSuggestionAfterError()
+    .showHelpAfterError(json ? false : 'Run it with --help to see what it takes.')
+    .configureHelp({ showGlobalOptions: false, sortSubcommands: false })
+    .configureOutput({
+      writeOut: (text) => terminal.stdout.write(text),
+      writeErr: (text) => terminal.stderr.write(text),
+      outputError: (text, write) => write(usageError(text, json)),
+      getOutHelpWidth: () => Math.min(widthOf(terminal.stdout, terminal.env), 100),
+      getErrHelpWidth: () => Math.min(widthOf(terminal.stderr, terminal.env), 100),
+    })
+    .addHelpText('after', FIRST_STEPS);
+  // Before the command as well as after it: `lmas --json list`.
+  for (const { flags, description } of commonOptions()) program.addOption(new Option(flags, description).hideHelp());
+  const registry: Registry = { program, terminal, outcome };
+  program.commandsGroup('Migrations:');
+  for (const add of [addMigrate, addCheck, addGet, addList, addCancel]) add(registry);
+  program.commandsGroup('Sites and what is there:');
+  for (const add of [addSite, addEndpoint, addCredential, addHostKey, addVm, addLink, addPlugin]) add(registry);
+  program.commandsGroup('Other:').helpCommand('help [command]', 'print help for a command');
+  addVersion(registry);
+  return program;
+}
+
+/** Runs one command line (without `node` and the script) and answers with its exit code; never throws. */
+export async function run(argv: readonly string[], terminal: Terminal): Promise<ExitCode> {
+  const outcome: Outcome = { exitCode: EXIT.ok };
+  const json = argv.includes('--json');
+  try {
+    await buildProgram(terminal, outcome, { json }).parseAsync(argv, { from: 'user' });
+    return outcome.exitCode;
+  } catch (error) {
+    if (error instanceof CommanderError) return error.exitCode === 0 ? EXIT.ok : EXIT.usage;
+    const failure = failureOf(error);
+    if (json) terminal.stderr.write(`${JSON.stringify({ error: failure })}\n`);
+    else if (failure.exitCode !== EXIT.interrupted) terminal.stderr.write(formatFailure(failure));
+    return failure.exitCode;
+  }
+}
+
+/** What commander found wrong with the command line, in the form that the caller asked for. */
+function usageError(text: string, json: boolean): string {
+  const message = text.replace(/^error: /, '').trimEnd();
+  if (!json) return `lmas: ${message}\n`;
+  return `${JSON.stringify({ error: { exitCode: EXIT.usage, code: 'USAGE', message, errors: [] } })}\n`;
+}
