@@ -1,0 +1,44 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { allGood, type DemoResult, type DemoRun, renderTable } from './demo-report.ts';
+
+const run: DemoRun = {
+  succeeded: true,
+  totalMs: 14_000,
+  downtimeMs: 240,
+  bytes: 1.1e9,
+  goodputBitsPerSec: 9e8,
+  linkShare: 0.95,
+  iterations: 4,
+  memoryVerified: true,
+  maxCopies: 1,
+};
+const result: DemoResult = {
+  link: { rateMbit: 1_000, rttMs: 100, lossPct: 0, kind: 'emulated' },
+  direct: { ...run, totalMs: 56_000 },
+  lmas: run,
+  ratio: 4,
+  leftovers: [],
+};
+
+test('the demonstration is good only if every promise held', () => {
+  assert.equal(allGood(result), true);
+  assert.equal(allGood({ ...result, leftovers: ['gw-a: process lmas-gateway'] }), false);
+  for (const broken of [{ succeeded: false }, { memoryVerified: false }, { maxCopies: 2 }, { maxCopies: 0 }]) {
+    assert.equal(allGood({ ...result, lmas: { ...run, ...broken } }), false);
+    assert.equal(allGood({ ...result, direct: { ...run, ...broken } }), false);
+  }
+});
+
+test('the table says what failed and what was left', () => {
+  const table = renderTable({ ...result, lmas: { ...run, memoryVerified: false }, leftovers: ['gw-a: file x'] });
+  assert.match(table, /guest memory verified +yes +NO/);
+  assert.match(table, /gw-a: file x/);
+});
+
+test('the columns line up', () => {
+  const rows = renderTable(result)
+    .split('\n')
+    .filter((line) => /^ {2}(total|bytes|share)/.test(line));
+  assert.equal(new Set(rows.map((row) => row.length)).size, 1);
+});

@@ -1,0 +1,278 @@
+/**
+ * `npm run demo`: the main job, from nothing to a table. A lab with two sites, a real orchestrator, a VM that writes to
+ * its memory all the time, and the same migration twice: straight over the link, and through LMAS.
+ *
+ * Everything it starts is taken down again on every way out, unless `--keep` was given; then `--down` does it.
+ */
+import { readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { parseArgs } from 'node:util';
+import type { Migration } from '@lmas/client';
+import { type Lab, labDown, labUp, openLab } from '../lab/src/index.ts';
+import { killRecorded, type ProcessRecord, recordOf, signalRecorded, waitUntil } from '../lab/src/processes.ts';
+import { type MeasuredMigration, measureMigration } from '../support/measured-migration.ts';
+import { OrchestratorProcess } from '../support/orchestrator.ts';
+import { ProgressLine } from '../support/progress-line.ts';
+import { leftoversSince, takeTraces } from '../support/traces.ts';
+import { endpointId, registerLab } from '../support/two-sites.ts';
+import { allGood, type DemoResult, renderTable } from './demo-report.ts';
+
+const LAB_NAME = 'demo';
+const VM_NAME = 'shop';
+
+const HELP = `Usage: npm run demo -- [options]
+
+Moves a running VM from site A to site B, twice: straight over the link, and through LMAS; then compares.
+Two sites with real libvirt hosts are built in network namespaces of this machine. Needs root and Debian.
+
+  --rate MBIT      rate of the link between the sites (default 1000)
+  --rtt MS         its round trip (default 100)
+  --loss PERCENT   packets lost in each direction (default 0)
+  --memory MIB     incompressible memory of the VM (default 1024, which is also the least)
+  --dirty PAGES    4 KiB pages that the guest rewrites each second (default 1500)
+  --json FILE      write the result as JSON, too
+  --yes            install what is missing without asking
+  --keep           leave everything up at the end, and say how to play with it
+  --down           take down what an earlier --keep left up
+  --help           show this
+
+Exit code: 0 both migrations succeeded, memory verified, nothing left over; 1 not so; 2 wrong usage; 130 interrupted.`;
+
+interface DemoOptions {
+  readonly rateMbit: number;
+  readonly rttMs: number;
+  readonly lossPct: number;
+  readonly memoryMib: number;
+  readonly dirtyPagesPerSec: number;
+  readonly jsonFile: string | undefined;
+  readonly keep: boolean;
+  readonly down: boolean;
+}
+
+class UsageError extends Error {}
+
+function readOptions(args: string[]): DemoOptions | 'help' {
+  const { values } = parse(args);
+  if (values.help) return 'help';
+  return {
+    rateMbit: numberBetween('--rate', values.rate, 1, 10_000),
+    rttMs: numberBetween('--rtt', values.rtt, 0, 1_000),
+    lossPct: numberBetween('--loss', values.loss, 0, 20),
+    memoryMib: numberBetween('--memory', values.memory, 1_024, 8_192),
+    dirtyPagesPerSec: numberBetween('--dirty', values.dirty, 0, 50_000),
+    jsonFile: values.json,
+    keep: values.keep,
+    down: values.down,
+  };
+}
+
+function parse(args: string[]) {
+  try {
+    return parseArgs({
+      args,
+      options: {
+        rate: { type: 'string', default: '1000' },
+        rtt: { type: 'string', default: '100' },
+        loss: { type: 'string', default: '0' },
+        memory: { type: 'string', default: '1024' },
+        dirty: { type: 'string', default: '1500' },
+        json: { type: 'string' },
+        yes: { type: 'boolean', default: false },
+        keep: { type: 'boolean', default: false },
+        down: { type: 'boolean', default: false },
+        help: { type: 'boolean', default: false },
+      },
+    });
+  } catch (error) {
+    throw new UsageError(error instanceof Error ? error.message : String(error));
+  }
+}
+
+function numberBetween(option: string, text: string, min: number, max: number): number {
+  const value = Number(text);
+  if (text.trim() !== '' && value >= min && value <= max) return value;
+  throw new UsageError(`${option} takes a number from ${min} to ${max}, not "${text}".`);
+}
+
+const step = (text: string): void => console.log(`• ${text}`);
+
+async function demo(options: DemoOptions, signal: AbortSignal): Promise<boolean> {
+  await takeDown();
+  step(`Lab: two sites, ${options.rateMbit} Mbit/s, ${options.rttMs} ms round trip, ${options.lossPct} % loss`);
+  const lab = await labUp({ ...options, name: LAB_NAME });
+  signal.throwIfAborted();
+  const before = await takeTraces(lab);
+  step('Orchestrator, with a Redis of its own; both sites registered over REST');
+  const orchestrator = await OrchestratorProcess.start({ dataDir: join(lab.stateDir, 'orchestrator') });
+  rememberOrchestrator(lab, orchestrator);
+  signal.throwIfAborted();
+  await registerLab(orchestrator.client(), lab);
+
+  const direct = await moveOnce(lab, orchestrator, options, 'direct', signal);
+  const lmas = await moveOnce(lab, orchestrator, options, 'tunnel', signal);
+  const leftovers = await leftoversSince(before, lab, isMovedVm);
+  const kind = (await lab.linkStats()).kind;
+  const result: DemoResult = {
+    link: { rateMbit: options.rateMbit, rttMs: options.rttMs, lossPct: options.lossPct, kind },
+    direct,
+    lmas,
+    ratio: direct.totalMs / lmas.totalMs,
+    leftovers,
+  };
+  console.log(`\n${renderTable(result)}\n`);
+  if (options.jsonFile !== undefined) writeJson(options.jsonFile, result);
+  return allGood(result);
+}
+
+/** Both runs begin with the same VM, freshly started at site A. */
+async function moveOnce(
+  lab: Lab,
+  orchestrator: OrchestratorProcess,
+  options: DemoOptions,
+  transport: 'direct' | 'tunnel',
+  signal: AbortSignal,
+): Promise<MeasuredMigration> {
+  step(
+    `VM "${VM_NAME}": ${options.memoryMib} MiB of incompressible memory, ${options.dirtyPagesPerSec} pages rewritten each second`,
+  );
+  await lab.vm.remove(VM_NAME);
+  const { uuid } = await lab.vm.define({
+    name: VM_NAME,
+    memoryMib: options.memoryMib + 64,
+    fillMib: options.memoryMib,
+    workingSetMib: 64,
+    dirtyPagesPerSec: options.dirtyPagesPerSec,
+  });
+  await lab.vm.start('a', VM_NAME, { signal });
+  step(transport === 'direct' ? 'Moving it straight over the link …' : 'Moving it through LMAS …');
+  const line = new ProgressLine(process.stdout);
+  try {
+    const vm = { name: VM_NAME, uuid };
+    const client = orchestrator.client();
+    const measured = await measureMigration({
+      lab,
+      client,
+      vm,
+      request: { transport },
+      signal,
+      onProgress: (migration) => line.show(migration),
+    });
+    line.end();
+    sayHowItEnded(measured.migration);
+    return measured;
+  } finally {
+    line.end();
+  }
+}
+
+function sayHowItEnded({ phase, error, where, byHand }: Migration): void {
+  step(`  ${phase}; the VM is at the ${where}`);
+  if (error) console.log(`    ${error.code}: ${error.message}${error.remedy ? `\n    ${error.remedy}` : ''}`);
+  if (byHand) console.log(`    By hand: ${byHand}`);
+}
+
+/** The VM at site B is what a migration leaves on purpose. */
+function isMovedVm(line: string): boolean {
+  return line.startsWith('host-b: ') && line.includes(VM_NAME);
+}
+
+function writeJson(file: string, result: DemoResult): void {
+  const json = JSON.stringify(result, (key, value) => (key === 'migration' ? undefined : value), 2);
+  writeFileSync(file, `${json}\n`);
+}
+
+interface OrchestratorRecord extends ProcessRecord {
+  readonly url: string;
+  readonly apiKeyFile: string;
+}
+
+const recordFileOf = (lab: Lab): string => join(lab.stateDir, 'demo-orchestrator.json');
+
+/** Written beside the lab's own state, so that a later `--down` finds the process. */
+function rememberOrchestrator(lab: Lab, { pid, baseUrl, apiKeyFile }: OrchestratorProcess): void {
+  const running = pid === undefined ? undefined : recordOf(pid);
+  if (!running) return;
+  const record: OrchestratorRecord = { ...running, url: baseUrl, apiKeyFile };
+  writeFileSync(recordFileOf(lab), JSON.stringify(record));
+}
+
+/** Takes down whatever of a demonstration is up, this one's or an earlier one's. @returns what would not go */
+async function takeDown(): Promise<string[]> {
+  const lab = await openLab(LAB_NAME).catch(() => undefined);
+  const record = lab && readRecord(lab);
+  if (record && signalRecorded(record, 'SIGTERM')) {
+    const ended = await waitUntil(() => recordOf(record.pid)?.startTicks !== record.startTicks, 20_000);
+    if (!ended) await killRecorded(record);
+  }
+  return (await labDown(LAB_NAME)).leftovers;
+}
+
+function readRecord(lab: Lab): OrchestratorRecord | undefined {
+  try {
+    return JSON.parse(readFileSync(recordFileOf(lab), 'utf8')) as OrchestratorRecord;
+  } catch (error) {
+    if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return undefined;
+    throw error;
+  }
+}
+
+async function sayHowToPlay(): Promise<void> {
+  const lab = await openLab(LAB_NAME);
+  const orchestrator = readRecord(lab);
+  if (!orchestrator) return;
+  console.log(`Everything is still up. To play with it:
+
+  export LMAS_URL=${orchestrator.url} LMAS_API_KEY_FILE=${orchestrator.apiKeyFile}
+  npx lmas list
+  npx lmas vm list ${endpointId('b')}
+  npx lmas migrate ${VM_NAME} --from ${endpointId('b')} --to ${endpointId('a')} --watch
+  npx lmas link test site-a site-b
+  npm run lab -- status --name ${LAB_NAME}
+  npm run lab -- wan set --loss 0.1 --name ${LAB_NAME}
+
+  npm run demo -- --down        takes it all down
+`);
+}
+
+async function main(): Promise<number> {
+  const options = readOptions(process.argv.slice(2));
+  if (options === 'help') {
+    console.log(HELP);
+    return 0;
+  }
+  if (options.down) return sayDown(await takeDown());
+  const interrupted = new AbortController();
+  const interrupt = (): void => {
+    if (!interrupted.signal.aborted) console.log('\nInterrupted; taking everything down …');
+    interrupted.abort(new Error('interrupted'));
+  };
+  process.on('SIGINT', interrupt);
+  process.on('SIGTERM', interrupt);
+  let good = false;
+  try {
+    good = await demo(options, interrupted.signal);
+  } catch (error) {
+    if (!interrupted.signal.aborted) throw error;
+  } finally {
+    if (options.keep && !interrupted.signal.aborted) await sayHowToPlay();
+    else if (sayDown(await takeDown()) !== 0) good = false;
+  }
+  if (interrupted.signal.aborted) return 130;
+  return good ? 0 : 1;
+}
+
+function sayDown(leftovers: readonly string[]): number {
+  if (leftovers.length === 0) {
+    step('Everything is taken down.');
+    return 0;
+  }
+  console.log(['This could not be taken down:', ...leftovers].join('\n  '));
+  return 1;
+}
+
+try {
+  process.exitCode = await main();
+} catch (error) {
+  console.error(error instanceof UsageError ? `${error.message}\nTry: npm run demo -- --help` : error);
+  process.exitCode = error instanceof UsageError ? 2 : 1;
+}

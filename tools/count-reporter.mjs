@@ -1,0 +1,14 @@
+// A reporter for Node's test runner that counts the tests (not the suites) and writes the sum as JSON at the end.
+
+/** @param {AsyncIterable<{ type: string, data: any }>} events */
+export default async function* countReporter(events) {
+  const counts = { passed: 0, failed: 0, skipped: 0 };
+  for await (const { type, data } of events) {
+    if (type !== 'test:pass' && type !== 'test:fail') continue;
+    if (data.details?.type === 'suite') continue;
+    if (data.skip !== undefined && data.skip !== false) counts.skipped += 1;
+    else if (type === 'test:pass') counts.passed += 1;
+    else counts.failed += 1;
+  }
+  yield JSON.stringify(counts);
+}

@@ -1,0 +1,137 @@
+// `npm test`: set-up, lint, types, unit tests, then the lab tests with real hosts, one after another.
+//
+// Plain JavaScript that Node 20 can read: the set-up may be what brings Node 26. Lab tests (`*.lab.test.ts`) need root
+// and Debian packages; without them they are skipped, loudly, and in CI that is a failure. Ends with one line that
+// sums up every test, `N passed, N failed, N skipped`.
+import { spawn } from 'node:child_process';
+import { globSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { parseArgs } from 'node:util';
+import { NODE, setup } from './setup.mjs';
+
+const root = join(dirname(fileURLToPath(import.meta.url)), '..');
+
+const HELP = `Usage: npm test -- [options]
+
+Runs every check and test of the project, and installs what they need first.
+
+  --only STAGE   lint, types, unit or lab; may be given more than once
+  --grep TEXT    only test files whose path contains TEXT
+  --yes          install what is missing without asking
+  --help         show this
+
+Exit code: 0 everything passed; 1 something failed (or, in CI, was skipped).`;
+
+const { values } = parseArgs({
+  options: {
+    only: { type: 'string', multiple: true },
+    grep: { type: 'string', default: '' },
+    yes: { type: 'boolean', default: false },
+    help: { type: 'boolean', default: false },
+  },
+});
+if (values.help) {
+  console.log(HELP);
+  process.exit(0);
+}
+
+const STAGES = ['lint', 'types', 'unit', 'lab'];
+const stages = values.only ?? STAGES;
+for (const stage of stages) {
+  if (!STAGES.includes(stage)) {
+    console.error(`npm test: there is no stage "${stage}". Stages are ${STAGES.join(', ')}.`);
+    process.exit(2);
+  }
+}
+
+const inCi = process.env.CI === 'true';
+const totals = { passed: 0, failed: 0, skipped: 0 };
+const problems = [];
+
+const isRoot = process.getuid?.() === 0;
+// Without root only npm packages can be brought; what else is missing shows in the tests that need it.
+const setupCode = await setup({ yes: values.yes || inCi, npmOnly: !isRoot });
+if (setupCode !== 0) process.exit(setupCode);
+
+const files = ['apps', 'packages', 'plugins', 'test', 'tools']
+  .flatMap((directory) => readdirSync(join(root, directory), { recursive: true }).map((path) => join(directory, path)))
+  .filter((path) => /\.test\.(ts|mjs)$/.test(path) && !/(^|\/)(node_modules|dist)\//.test(path))
+  .filter((path) => path.includes(values.grep))
+  .sort();
+const labFiles = files.filter((path) => path.endsWith('lab.test.ts'));
+const unitFiles = files.filter((path) => !path.endsWith('lab.test.ts'));
+
+if (stages.includes('lint')) await check('lint', 'npm', ['run', '--silent', 'lint']);
+if (stages.includes('types')) await check('types', 'npm', ['run', '--silent', 'typecheck']);
+if (stages.includes('unit')) await runTests('unit', unitFiles, 2);
+if (stages.includes('lab')) {
+  if (isRoot) {
+    await runTests('lab', labFiles, 1);
+  } else {
+    totals.skipped += labFiles.length;
+    banner(`SKIPPED: ${labFiles.length} lab test files. They make network namespaces and start libvirt: run as root.`);
+    if (inCi) problems.push('lab (skipped in CI)');
+  }
+}
+
+if (problems.length > 0) console.error(`\nFailed: ${problems.join(', ')}`);
+// Lint and types count as a test each when they fail, so that the closing line never looks better than the run was.
+console.log(`\n${totals.passed} passed, ${Math.max(totals.failed, problems.length)} failed, ${totals.skipped} skipped`);
+process.exit(problems.length > 0 ? 1 : 0);
+
+/** Runs one check that is not a test; remembers it when it fails. */
+async function check(name, command, args) {
+  banner(name);
+  if ((await run(command, args)) !== 0) problems.push(name);
+}
+
+/** Runs test files with Node's own runner, `concurrency` files at a time, and adds what it counted to the totals. */
+async function runTests(name, paths, concurrency) {
+  if (paths.length === 0) return;
+  banner(`${name}: ${paths.length} files`);
+  const directory = mkdtempSync(join(tmpdir(), 'lmas-test-'));
+  const countFile = join(directory, 'count.json');
+  try {
+    const code = await run(NODE, [
+      '--test',
+      `--test-concurrency=${concurrency}`,
+      '--test-reporter=spec',
+      '--test-reporter-destination=stdout',
+      `--test-reporter=${join(root, 'tools/count-reporter.mjs')}`,
+      `--test-reporter-destination=${countFile}`,
+      ...paths,
+    ]);
+    const counts = JSON.parse(readFileSync(countFile, 'utf8'));
+    totals.passed += counts.passed;
+    totals.failed += counts.failed;
+    totals.skipped += counts.skipped;
+    if (code !== 0) problems.push(name);
+    else if (inCi && counts.skipped > 0) problems.push(`${name} (${counts.skipped} skipped in CI)`);
+    else if (counts.passed === 0) problems.push(`${name} (no test ran)`);
+  } finally {
+    rmSync(directory, { recursive: true, force: true });
+  }
+}
+
+function banner(text) {
+  console.log(`\n── ${text} ${'─'.repeat(Math.max(0, 100 - text.length))}`);
+}
+
+/** Resolves to the exit code; Ctrl-C reaches the child itself, it is in our process group. */
+function run(command, args) {
+  return new Promise((resolve) => {
+    const child = spawn(command, args, { cwd: root, stdio: 'inherit' });
+    const ignore = () => {};
+    process.on('SIGINT', ignore);
+    child.on('error', (error) => {
+      console.error(`${command}: ${error.message}`);
+      resolve(127);
+    });
+    child.on('exit', (code, signal) => {
+      process.off('SIGINT', ignore);
+      resolve(signal ? 128 : code);
+    });
+  });
+}
