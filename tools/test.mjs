@@ -4,12 +4,12 @@
 // and Debian packages; without them they are skipped, loudly, and in CI that is a failure. Ends with one line that
 // sums up every test, `N passed, N failed, N skipped`.
 import { spawn } from 'node:child_process';
-import { globSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
-import { NODE, setup } from './setup.mjs';
+import { node26, setUp } from './setup.mjs';
 
 const root = join(dirname(fileURLToPath(import.meta.url)), '..');
 
@@ -50,10 +50,7 @@ const inCi = process.env.CI === 'true';
 const totals = { passed: 0, failed: 0, skipped: 0 };
 const problems = [];
 
-const isRoot = process.getuid?.() === 0;
-// Without root only npm packages can be brought; what else is missing shows in the tests that need it.
-const setupCode = await setup({ yes: values.yes || inCi, npmOnly: !isRoot });
-if (setupCode !== 0) process.exit(setupCode);
+await setUp({ yes: values.yes || inCi });
 
 const files = ['apps', 'packages', 'plugins', 'test', 'tools']
   .flatMap((directory) => readdirSync(join(root, directory), { recursive: true }).map((path) => join(directory, path)))
@@ -67,7 +64,7 @@ if (stages.includes('lint')) await check('lint', 'npm', ['run', '--silent', 'lin
 if (stages.includes('types')) await check('types', 'npm', ['run', '--silent', 'typecheck']);
 if (stages.includes('unit')) await runTests('unit', unitFiles, 2);
 if (stages.includes('lab')) {
-  if (isRoot) {
+  if (process.getuid?.() === 0) {
     await runTests('lab', labFiles, 1);
   } else {
     totals.skipped += labFiles.length;
@@ -94,7 +91,7 @@ async function runTests(name, paths, concurrency) {
   const directory = mkdtempSync(join(tmpdir(), 'lmas-test-'));
   const countFile = join(directory, 'count.json');
   try {
-    const code = await run(NODE, [
+    const code = await run(node26, [
       '--test',
       `--test-concurrency=${concurrency}`,
       '--test-reporter=spec',
