@@ -77,6 +77,12 @@ export class OrchestratorProcess {
     await exited;
   }
 
+  /** SIGKILL to its private Redis, by the process id that the data directory has. */
+  async killRedis(): Promise<void> {
+    const pid = Number(readFileSync(join(this.dataDir, 'redis', 'redis.pid'), 'utf8'));
+    process.kill(pid, 'SIGKILL');
+  }
+
   /** SIGTERM, then SIGKILL when it takes too long. Idempotent. */
   async stop(): Promise<void> {
     const child = this.#child;

@@ -1,0 +1,75 @@
+/**
+ * `npm run e2e -- NAME`: one end-to-end proof on the lab. A proof is a file `NAME.lab.test.ts` beside this one, so that
+ * `npm test` runs the same.
+ */
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { parseArgs } from 'node:util';
+
+const SUFFIX = '.lab.test.ts';
+const COUNT_REPORTER = new URL('../../tools/count-reporter.mjs', import.meta.url).href;
+const proofs = readdirSync(import.meta.dirname)
+  .filter((file) => file.endsWith(SUFFIX))
+  .map((file) => file.slice(0, -SUFFIX.length))
+  .sort();
+
+const HELP = `Usage: npm run e2e -- NAME [options]
+
+Runs one end-to-end proof on the lab. There is: ${proofs.join(', ')}.
+
+  --grep PATTERN only tests whose name matches this regular expression
+  --json FILE    write {passed, failed, skipped} as JSON
+  --yes          install what is missing without asking
+  --help         show this
+
+Exit code: 0 proved; 1 not so; 2 wrong usage.`;
+
+function readOptions() {
+  const options = {
+    grep: { type: 'string' },
+    json: { type: 'string' },
+    yes: { type: 'boolean', default: false },
+    help: { type: 'boolean', default: false },
+  } as const;
+  try {
+    return parseArgs({ options, allowPositionals: true });
+  } catch (error) {
+    console.error(`${error instanceof Error ? error.message : String(error)}\n\n${HELP}`);
+    return undefined;
+  }
+}
+
+async function prove(name: string, grep: string | undefined, jsonFile: string | undefined): Promise<number> {
+  const directory = mkdtempSync(join(tmpdir(), 'lmas-e2e-'));
+  const countFile = join(directory, 'count.json');
+  try {
+    const reporters = ['spec', 'stdout', COUNT_REPORTER, countFile];
+    const flags = reporters.map((value, i) => `--test-reporter${i % 2 === 0 ? '' : '-destination'}=${value}`);
+    if (grep !== undefined) flags.push(`--test-name-pattern=${grep}`);
+    const child = spawn(process.execPath, ['--test', ...flags, join(import.meta.dirname, name + SUFFIX)], {
+      stdio: 'inherit',
+    });
+    process.on('SIGINT', () => undefined); // Ctrl-C reaches the child itself; we only have to outlive it.
+    const [code] = await once(child, 'exit');
+    if (jsonFile !== undefined) writeFileSync(jsonFile, `${readFileSync(countFile, 'utf8')}\n`);
+    return code === 0 ? 0 : 1;
+  } finally {
+    rmSync(directory, { recursive: true, force: true });
+  }
+}
+
+const parsed = readOptions();
+const name = parsed?.positionals[0];
+if (parsed?.values.help) {
+  console.log(HELP);
+} else if (!parsed || name === undefined || parsed.positionals.length > 1 || !proofs.includes(name)) {
+  if (name !== undefined && !proofs.includes(name))
+    console.error(`There is no proof "${name}"; there is: ${proofs.join(', ')}.`);
+  else if (parsed) console.error(HELP);
+  process.exitCode = 2;
+} else {
+  process.exitCode = await prove(name, parsed.values.grep, parsed.values.json);
+}

@@ -1,0 +1,138 @@
+/**
+ * What can go wrong at any moment: each fault strikes, stays for a while, and is healed by what any machine does (its
+ * daemons are started again). None of them is told to LMAS.
+ */
+import { setTimeout as delay } from 'node:timers/promises';
+import type { LabHost } from '../lab/src/index.ts';
+import type { World } from '../support/world.ts';
+import type { Random } from './random.ts';
+
+export interface Fault {
+  readonly name: string;
+  /** Strikes, stays for `staysMs`, heals. Resolves when it is healed. */
+  strike(world: World, staysMs: number): Promise<void>;
+}
+
+type MachineChoice = (world: World) => LabHost;
+
+const MACHINES: readonly [name: string, choose: MachineChoice][] = [
+  ['host A', (world) => world.lab.sites.a.host],
+  ['host B', (world) => world.lab.sites.b.host],
+  ['gateway machine A', (world) => world.lab.sites.a.gatewayHost],
+  ['gateway machine B', (world) => world.lab.sites.b.gatewayHost],
+];
+const HOSTS = MACHINES.slice(0, 2);
+const GATEWAY_MACHINES = MACHINES.slice(2);
+
+const orchestratorKilled: Fault = {
+  name: 'orchestrator killed',
+  async strike(world, staysMs) {
+    await world.orchestrator.kill();
+    await delay(staysMs);
+    await world.orchestrator.restart();
+  },
+};
+
+const redisKilled: Fault = {
+  name: 'Redis and orchestrator killed',
+  async strike(world, staysMs) {
+    await world.orchestrator.kill();
+    await world.orchestrator.killRedis();
+    await delay(staysMs);
+    await world.orchestrator.restart();
+  },
+};
+
+const sshdKilled = MACHINES.map(
+  ([machine, choose]): Fault => ({
+    name: `sshd of ${machine} killed`,
+    async strike(world, staysMs) {
+      await choose(world).killSshd();
+      await delay(staysMs);
+      await choose(world).startSshd();
+    },
+  }),
+);
+
+const managementCut = MACHINES.map(
+  ([machine, choose]): Fault => ({
+    name: `management network of ${machine} cut`,
+    async strike(world, staysMs) {
+      await choose(world).setInterface('mgmt', false);
+      await delay(staysMs);
+      await choose(world).setInterface('mgmt', true);
+    },
+  }),
+);
+
+const libvirtdKilled = HOSTS.map(
+  ([machine, choose]): Fault => ({
+    name: `libvirtd of ${machine} killed`,
+    async strike(world, staysMs) {
+      await choose(world).killLibvirtd();
+      await delay(staysMs);
+      await choose(world).startLibvirtd();
+    },
+  }),
+);
+
+const libvirtdFrozen = HOSTS.map(
+  ([machine, choose]): Fault => ({
+    name: `libvirtd of ${machine} frozen`,
+    async strike(world, staysMs) {
+      await choose(world).pause('libvirtd');
+      await delay(staysMs);
+      await choose(world).resume('libvirtd');
+    },
+  }),
+);
+
+const gatewayKilled = GATEWAY_MACHINES.map(
+  ([machine, choose]): Fault => ({
+    name: `gateway on ${machine} killed`,
+    async strike(world) {
+      // The launcher's path is in the command line of every gateway of this machine; the machine has its own PID namespace.
+      await choose(world).exec(['pkill', '-KILL', '-f', 'lmas-gateway'], { allowFailure: true });
+    },
+  }),
+);
+
+const linkCut: Fault = {
+  name: 'link cut',
+  async strike(world, staysMs) {
+    await world.lab.outage('on');
+    await delay(staysMs);
+    await world.lab.outage('off');
+  },
+};
+
+export const FAULTS: readonly Fault[] = [
+  orchestratorKilled,
+  redisKilled,
+  linkCut,
+  ...sshdKilled,
+  ...managementCut,
+  ...libvirtdKilled,
+  ...libvirtdFrozen,
+  ...gatewayKilled,
+];
+
+export interface PlannedFault {
+  readonly fault: Fault;
+  readonly afterMs: number;
+  readonly staysMs: number;
+}
+
+/** One to three faults, not the same twice, while a migration of some seconds runs. */
+export function planFaults(random: Random): PlannedFault[] {
+  const count = random.pick([1, 1, 2, 3]);
+  const faults = new Set<Fault>();
+  while (faults.size < count) {
+    const fault = random.pick(FAULTS);
+    // Both kill the orchestrator: together they would start it twice.
+    if (![...faults].some((other) => restarts(other) && restarts(fault))) faults.add(fault);
+  }
+  return [...faults].map((fault) => ({ fault, afterMs: random.between(0, 6_000), staysMs: random.between(0, 6_000) }));
+}
+
+const restarts = (fault: Fault): boolean => fault === orchestratorKilled || fault === redisKilled;

@@ -1,0 +1,162 @@
+/**
+ * A lab and an orchestrator that knows it, for tests that want the real thing; plus what every such test asks at its
+ * end: did exactly one copy live all the time, is it the same guest, is anything left over?
+ */
+import assert from 'node:assert/strict';
+import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
+import type { LmasClient, Migration, MigrationInput, Phase } from '@lmas/client';
+import {
+  type GuestStatus,
+  type Lab,
+  type LabOptions,
+  labDown,
+  labUp,
+  type SiteName,
+  type VmOptions,
+} from '../lab/src/index.ts';
+import { isSameGuest } from './measured-migration.ts';
+import { OrchestratorProcess } from './orchestrator.ts';
+import { leftoversSince, type Traces, takeTraces } from './traces.ts';
+import { endpointId, registerLab } from './two-sites.ts';
+
+/** The promise: one runs again so soon after everything can be reached. */
+export const NONE_AT_MOST_MS = 40_000;
+const ENDS_WITHIN_MS = 120_000;
+
+export class World {
+  readonly lab: Lab;
+  readonly orchestrator: OrchestratorProcess;
+  readonly client: LmasClient;
+  readonly #before: Traces;
+
+  private constructor(lab: Lab, orchestrator: OrchestratorProcess, before: Traces) {
+    this.lab = lab;
+    this.orchestrator = orchestrator;
+    this.client = orchestrator.client();
+    this.#before = before;
+  }
+
+  /** @param options the lab's; `name` keeps suites apart that run at the same time */
+  static async up(options: LabOptions & { name: string }): Promise<World> {
+    await labDown(options.name);
+    const lab = await labUp(options);
+    try {
+      const before = await takeTraces(lab);
+      const orchestrator = await OrchestratorProcess.start({ dataDir: join(lab.stateDir, 'orchestrator') });
+      const world = new World(lab, orchestrator, before);
+      await registerLab(world.client, lab);
+      return world;
+    } catch (error) {
+      await labDown(options.name);
+      throw error;
+    }
+  }
+
+  /** Ends everything. @throws when something would not go */
+  async down(): Promise<void> {
+    await this.orchestrator.stop();
+    const { leftovers } = await labDown(this.lab.name);
+    assert.deepEqual(leftovers, [], 'the lab could not be taken down');
+  }
+
+  /** Starts a fresh VM at a site, with a nonce in its memory, and watches it from then on. */
+  async startVm(options: VmOptions): Promise<WatchedVm> {
+    const site = options.site ?? 'a';
+    await this.lab.vm.remove(options.name);
+    const { uuid } = await this.lab.vm.define(options);
+    await this.lab.vm.start(site, options.name);
+    const nonce = await this.lab.vm.setNonce(site, options.name);
+    const status = await this.lab.vm.status(site, options.name);
+    return new WatchedVm(this.lab, options.name, uuid, nonce, status);
+  }
+
+  /** Submits a migration from A to B unless told otherwise. */
+  migrate(vm: WatchedVm, request: Partial<MigrationInput> = {}): Promise<Migration> {
+    return this.client.createMigration({
+      vm: vm.name,
+      source: endpointId('a'),
+      destination: endpointId('b'),
+      ...request,
+    });
+  }
+
+  /** Follows a migration to its end, over restarts of the orchestrator. */
+  async end(id: string): Promise<Migration> {
+    const signal = AbortSignal.timeout(ENDS_WITHIN_MS);
+    for await (const _ of this.client.watchMigration(id, { signal }));
+    return this.client.getMigration(id);
+  }
+
+  /** Waits until a migration has entered a phase. @returns false when it ended without */
+  async reaches(id: string, phase: Phase, signal = AbortSignal.timeout(ENDS_WITHIN_MS)): Promise<boolean> {
+    for await (const { event } of this.client.watchMigration(id, { signal })) {
+      if (event.migration.timeline.some((entry) => entry.phase === phase)) return true;
+    }
+    return false;
+  }
+
+  /** What migrations left on the machines; the VMs themselves are expected wherever they are. */
+  leftovers(...vms: readonly WatchedVm[]): Promise<string[]> {
+    return leftoversSince(this.#before, this.lab, (line) =>
+      vms.some(({ name }) => line.startsWith('host-') && line.includes(name)),
+    );
+  }
+}
+
+/** A VM whose every heartbeat is heard, at both sites, from its start on. */
+export class WatchedVm {
+  readonly name: string;
+  readonly uuid: string;
+  readonly #lab: Lab;
+  readonly #nonce: string;
+  readonly #status: GuestStatus;
+  readonly #sampler: ReturnType<Lab['startSampler']>;
+
+  constructor(lab: Lab, name: string, uuid: string, nonce: string, status: GuestStatus) {
+    this.#lab = lab;
+    this.name = name;
+    this.uuid = uuid;
+    this.#nonce = nonce;
+    this.#status = status;
+    this.#sampler = lab.startSampler(uuid);
+  }
+
+  /** What has been seen so far. */
+  get seen() {
+    return this.#sampler.report();
+  }
+
+  /** Asserts that it runs at `site` and nowhere else, never ran twice, and is the guest that was started. */
+  async assertLivesAt(site: SiteName): Promise<void> {
+    const other = site === 'a' ? 'b' : 'a';
+    assert.deepEqual(
+      this.#lab.copies(this.uuid),
+      { [site]: true, [other]: false },
+      `${this.name} must run at ${site} only`,
+    );
+    const verdict = await this.#lab.vm.verify(site, this.name);
+    assert.ok(isSameGuest(verdict, this.#nonce, this.#status), `${this.name} is damaged: ${JSON.stringify(verdict)}`);
+    const { maxCopies, heartbeats } = this.seen;
+    assert.equal(heartbeats.repeated, 0, `${this.name} ran twice: ${JSON.stringify(heartbeats.firstRepeated)}`);
+    assert.equal(maxCopies, 1);
+  }
+
+  /** Waits until one copy runs (wherever), for the promised time at most. @returns where */
+  async assertRunsSoon(): Promise<SiteName> {
+    const deadline = performance.now() + NONE_AT_MOST_MS;
+    while (performance.now() < deadline) {
+      const { a, b } = this.#lab.copies(this.uuid);
+      assert.ok(!(a && b), `${this.name} runs twice`);
+      if (a || b) return a ? 'a' : 'b';
+      await delay(100);
+    }
+    throw new assert.AssertionError({ message: `${this.name} ran nowhere for ${NONE_AT_MOST_MS} ms` });
+  }
+
+  /** Ends the watch and the VM. */
+  async remove(): Promise<void> {
+    this.#sampler.stop();
+    await this.#lab.vm.remove(this.name);
+  }
+}
