@@ -1,0 +1,72 @@
+/** Puts together what `GET /v1/status` answers. Reads only; cheap enough for once a second. */
+import type { GatewayStatus, RouteState } from '@lmas/gateway-api';
+import type { Gateway } from '../gateway.ts';
+import type { Session } from '../tunnel/session.ts';
+
+export function buildStatus(gateway: Gateway, routes: RouteState[]): GatewayStatus {
+  const { certificate: _certificate, ...identity } = gateway.describe();
+  const { session } = gateway;
+  const cpu = process.cpuUsage();
+  return {
+    identity,
+    uptimeMs: Math.round(performance.now() - gateway.startedAtMs),
+    leaseRemainingMs: gateway.lease.remainingMs,
+    rssBytes: process.memoryUsage.rss(),
+    cpuMs: Math.round((cpu.user + cpu.system) / 1000),
+    session: session === null ? null : sessionStatus(gateway, session),
+    subflows: session === null ? [] : subflowStatus(session),
+    routes,
+    streams: session === null ? [] : streamStatus(session),
+    closedStreams: [...gateway.closedStreams],
+  };
+}
+
+function sessionStatus(gateway: Gateway, session: Session): GatewayStatus['session'] {
+  const { data } = session;
+  const rekeys = data.subflows.reduce((sum, subflow) => sum + subflow.rekeys, session.rekeysOfLostSubflows);
+  return {
+    ...gateway.sessionState(session),
+    bytesSent: data.bytesSent,
+    bytesReceived: data.bytesReceived,
+    bytesAcknowledged: data.bytesAcknowledged,
+    goodputBitsPerSec: Math.round(data.window.goodputBytesPerSec * 8),
+    windowBytes: data.window.bytes,
+    inFlightBytes: data.inFlightBytes,
+    bufferedBytes: data.bufferedBytes,
+    rttMs: data.window.rttMs,
+    rekeys,
+    subflowsReplaced: session.subflowsReplaced,
+    compressionRatio: 1,
+    refusals: { ...gateway.refusals },
+    lastError: session.lastError === null ? null : { code: session.lastError.code, message: session.lastError.message },
+  };
+}
+
+function subflowStatus({ data }: Session): GatewayStatus['subflows'] {
+  return data.subflows.map((subflow) => {
+    const info = subflow.info();
+    return {
+      id: subflow.id,
+      state: 'open',
+      bytesSent: subflow.bytesSent,
+      bytesReceived: subflow.bytesReceived,
+      generation: subflow.generation,
+      congestionControl: subflow.congestionControl(),
+      rttMs: info?.rttMs ?? null,
+      retransmits: info?.retransmits ?? null,
+    };
+  });
+}
+
+function streamStatus({ data }: Session): GatewayStatus['streams'] {
+  const named = [...data.streams.values()].filter((stream) => stream.route !== '');
+  return named.map((stream) => ({
+    id: stream.id,
+    route: stream.route,
+    state: stream.state,
+    peer: stream.peer,
+    bytesSent: stream.takenBytes,
+    bytesReceived: stream.deliveredBytes,
+    idleMs: stream.idleMs,
+  }));
+}

@@ -1,0 +1,252 @@
+/**
+ * One gateway: its identity, its one session, its routes and its lease, as the control API and the static mode see them.
+ * It owns all of them; `shutdown` ends them in order. A gateway serves one session in its life.
+ */
+import { isDeepStrictEqual } from 'node:util';
+import {
+  GATEWAY_API_VERSION,
+  type GatewayIdentity,
+  type GatewayStatus,
+  type ProbeResult,
+  type RouteConfig,
+  type RouteState,
+  type SessionConfig,
+  type SessionState,
+} from '@lmas/gateway-api';
+import { buildStatus } from './control/status.ts';
+import { GatewayError } from './errors.ts';
+import type { Lease } from './lease.ts';
+import type { Log } from './log.ts';
+import { PROTOCOL_VERSION } from './protocol/frame.ts';
+import type { OpenPayload } from './protocol/payloads.ts';
+import { Dialer } from './proxy/dialer.ts';
+import { Listener } from './proxy/listener.ts';
+import { type Identity, parseCertificate } from './security/certificate.ts';
+import type { StreamClosed } from './tunnel/data-channel.ts';
+import { Session } from './tunnel/session.ts';
+import type { StallLimits } from './tunnel/stall-watch.ts';
+import type { Stream } from './tunnel/stream.ts';
+import { version } from './version.ts';
+
+const rememberedStreams = 100;
+
+export interface GatewayOptions {
+  identity: Identity;
+  lease: Lease;
+  log: Log;
+  stall?: StallLimits;
+}
+
+export class Gateway {
+  readonly identity: Identity;
+  readonly lease: Lease;
+  readonly refusals: Record<string, number> = {};
+  readonly closedStreams: GatewayStatus['closedStreams'] = [];
+  readonly startedAtMs = performance.now();
+  session: Session | null = null;
+  readonly #log: Log;
+  readonly #options: GatewayOptions;
+  readonly #listeners = new Map<string, Listener>();
+  readonly #dialers = new Map<string, Dialer>();
+  #closing = false;
+
+  constructor(options: GatewayOptions) {
+    this.#options = options;
+    this.identity = options.identity;
+    this.lease = options.lease;
+    this.#log = options.log;
+    this.lease.isBusy = () => (this.session?.data.streams.size ?? 0) > 0;
+  }
+
+  describe(): GatewayIdentity {
+    return {
+      apiVersion: GATEWAY_API_VERSION,
+      version,
+      protocolVersions: [PROTOCOL_VERSION],
+      suites: ['aes-256-gcm', 'chacha20-poly1305', 'none'],
+      certificate: this.identity.certificatePem,
+      certificateSha256: this.identity.certificateSha256,
+      pid: process.pid,
+    };
+  }
+
+  status(): GatewayStatus {
+    return buildStatus(this, this.routes());
+  }
+
+  /** Idempotent for the same configuration; SESSION_CONFLICT for another one. */
+  async configureSession(config: SessionConfig): Promise<SessionState> {
+    if (this.#closing) throw new GatewayError('SHUTTING_DOWN');
+    const present = this.session;
+    if (present !== null && isDeepStrictEqual(present.config, config)) return this.sessionState(present);
+    if (present !== null && !present.isClosed) throw new GatewayError('SESSION_CONFLICT');
+    if (parseCertificate(config.peerCertificate).raw.equals(this.identity.certificateDer)) {
+      throw new GatewayError('PEER_CERTIFICATE_OWN');
+    }
+    const session = this.#makeSession(config);
+    this.session = session;
+    try {
+      await session.start();
+    } catch (error) {
+      session.close(new GatewayError('SESSION_CLOSED'));
+      this.session = null;
+      throw error;
+    }
+    return this.sessionState(session);
+  }
+
+  sessionState(session: Session): SessionState {
+    return { sessionId: session.config.sessionId, state: session.state, listening: session.listening };
+  }
+
+  /** Idempotent for the same configuration; ROUTE_CONFLICT for another one. */
+  async putRoute(id: string, config: RouteConfig): Promise<RouteState> {
+    if (this.#closing) throw new GatewayError('SHUTTING_DOWN');
+    const present = this.#listeners.get(id) ?? this.#dialers.get(id);
+    if (present !== undefined) {
+      if (!isDeepStrictEqual(present.config, config)) throw new GatewayError('ROUTE_CONFLICT');
+      return this.#routeState(present);
+    }
+    const route = config.kind === 'listen' ? await this.#listen(id, config) : await this.#dial(id, config);
+    this.#log.info('route', { ...route });
+    return route;
+  }
+
+  /** Removes a route and resets its streams; nothing to do is done. */
+  deleteRoute(id: string): void {
+    this.#listeners.get(id)?.close();
+    this.#dialers.get(id)?.close();
+    this.#listeners.delete(id);
+    this.#dialers.delete(id);
+    for (const stream of [...(this.session?.data.streams.values() ?? [])]) {
+      if (stream.route === id)
+        this.session?.data.resetStream(stream, 'route-removed', 'reset-by-peer', 'ROUTE_REMOVED');
+    }
+  }
+
+  routes(): RouteState[] {
+    return [...this.#listeners.values(), ...this.#dialers.values()].map((route) => this.#routeState(route));
+  }
+
+  setBandwidth(bytesPerSec: number | null): void {
+    if (this.session === null) throw new GatewayError('NO_SESSION');
+    this.session.data.pacer.rate = bytesPerSec;
+  }
+
+  probe(durationMs: number): Promise<ProbeResult> {
+    const { session } = this;
+    if (session === null) throw new GatewayError('NO_SESSION');
+    if (session.state !== 'established') throw new GatewayError('SESSION_NOT_ESTABLISHED');
+    return session.probe.run(durationMs);
+  }
+
+  /** Ends routes, streams and session; idempotent. */
+  shutdown(): void {
+    if (this.#closing) return;
+    this.#closing = true;
+    for (const listener of this.#listeners.values()) listener.close();
+    for (const dialer of this.#dialers.values()) dialer.close();
+    this.session?.close(new GatewayError('SESSION_CLOSED'));
+  }
+
+  refused(error: GatewayError, from: string): void {
+    this.refusals[error.code] = (this.refusals[error.code] ?? 0) + 1;
+    this.#log.warn('refused', { code: error.code, message: error.message, from });
+  }
+
+  #makeSession(config: SessionConfig): Session {
+    return new Session({
+      identity: this.identity,
+      config,
+      log: this.#log,
+      ...(this.#options.stall === undefined ? {} : { stall: this.#options.stall }),
+      events: {
+        opened: (stream, open) => this.#opened(stream, open),
+        skipped: (open) => this.#dialers.get(open.route)?.push(open.ordinal, null),
+        streamClosed: (closed) => this.#streamClosed(closed),
+        stateChanged: () => this.lease.touch(),
+        refused: (error, from) => this.refused(error, from),
+      },
+    });
+  }
+
+  #opened(stream: Stream, open: OpenPayload): void {
+    const dialer = this.#dialers.get(open.route);
+    if (dialer === undefined) {
+      this.refused(new GatewayError('ROUTE_UNKNOWN', `(${open.route})`), 'peer');
+      this.session?.data.resetStream(stream, 'refused', 'dial-failed', 'ROUTE_UNKNOWN');
+      return;
+    }
+    dialer.push(open.ordinal, stream);
+  }
+
+  #streamClosed({ stream, outcome, error }: StreamClosed): void {
+    if (!stream.initiatedHere) this.#dialers.get(stream.route)?.ended(stream);
+    this.closedStreams.push({
+      id: stream.id,
+      route: stream.route,
+      outcome,
+      bytesSent: stream.takenBytes,
+      bytesReceived: stream.deliveredBytes,
+      firstByteAtMs: stream.firstByteAtMs,
+      lastByteAtMs: stream.lastByteAtMs,
+      error,
+    });
+    if (this.closedStreams.length > rememberedStreams) this.closedStreams.shift();
+    this.#log.info('stream over', {
+      stream: stream.id,
+      route: stream.route,
+      outcome,
+      sent: stream.takenBytes,
+      received: stream.deliveredBytes,
+      error,
+    });
+    this.lease.touch();
+  }
+
+  async #listen(id: string, config: Extract<RouteConfig, { kind: 'listen' }>): Promise<RouteState> {
+    const listener = new Listener(id, config, {
+      refusal: () => this.#openRefusal(),
+      open: (route, priority, ordinal, wire) => {
+        const stream = this.session?.data.openStream(route, priority, ordinal, wire);
+        this.#log.info('stream open', { stream: stream?.id, route, ordinal, from: wire.peer });
+      },
+      refused: (error, from) => this.refused(error, from),
+      streamsOf: (route) => this.#streamsOf(route),
+    });
+    await listener.start();
+    this.#listeners.set(id, listener);
+    return this.#routeState(listener);
+  }
+
+  async #dial(id: string, config: Extract<RouteConfig, { kind: 'dial' }>): Promise<RouteState> {
+    const dialer = new Dialer(id, config, {
+      accept: (stream, wire) => this.session?.data.accept(stream, wire),
+      refuse: (stream, error) => {
+        this.#log.warn('dial failed', { stream: stream.id, route: id, code: error.code, message: error.message });
+        this.session?.data.resetStream(stream, 'dial-failed', 'dial-failed', error.message);
+      },
+    });
+    await dialer.check();
+    this.#dialers.set(id, dialer);
+    return this.#routeState(dialer);
+  }
+
+  #openRefusal(): GatewayError | null {
+    if (this.session === null) return new GatewayError('NO_SESSION');
+    // Within the grace time new streams wait like the others.
+    const ready = this.session.state === 'established' || this.session.state === 'interrupted';
+    return ready ? null : new GatewayError('SESSION_NOT_ESTABLISHED');
+  }
+
+  #streamsOf(route: string): number {
+    let count = 0;
+    for (const stream of this.session?.data.streams.values() ?? []) if (stream.route === route) count += 1;
+    return count;
+  }
+
+  #routeState(route: Listener | Dialer): RouteState {
+    if (route instanceof Listener) return { id: route.id, kind: 'listen', address: route.address, port: route.port };
+    return { id: route.id, kind: 'dial', address: route.config.host, port: route.config.port };
+  }
+}

@@ -1,0 +1,186 @@
+/**
+ * The life of the process: command line, signals, lease, and the one place where the objects of a gateway are wired together.
+ * Whatever the way out, the control socket is removed and the peer is told.
+ */
+import { mkdirSync, writeFileSync } from 'node:fs';
+import http from 'node:http';
+import path from 'node:path';
+import { parseArgs } from 'node:util';
+import { ControlServer } from './control/server.ts';
+import { messageOf } from './errors.ts';
+import { Gateway } from './gateway.ts';
+import { help } from './help.ts';
+import { Lease } from './lease.ts';
+import { createLog, type Level, type Log } from './log.ts';
+import { nativeSockets } from './platform/sockets.ts';
+import { makeIdentity } from './security/certificate.ts';
+import { aeadImplementation } from './security/sealing.ts';
+import { loadStaticConfig } from './static-config.ts';
+import { version } from './version.ts';
+
+/** Longer than any migration takes: an expired certificate would end a channel that has to be re-established. */
+const orchestratedValidDays = 90;
+const defaultLeaseMs = 60_000;
+const sessionRestartMs = 1_000;
+
+interface Options {
+  control?: string;
+  config?: string;
+  'lease-ms'?: string;
+  'log-file'?: string;
+  'log-level'?: string;
+  out?: string;
+  days?: string;
+}
+
+class UsageError extends Error {}
+
+function positive(text: string | undefined, fallback: number, name: string): number {
+  if (text === undefined) return fallback;
+  const value = Number(text);
+  if (!Number.isSafeInteger(value) || value <= 0) throw new UsageError(`${name} wants a positive whole number.`);
+  return value;
+}
+
+function required(value: string | undefined, name: string): string {
+  if (value === undefined || value === '') throw new UsageError(`${name} is missing.`);
+  return value;
+}
+
+function logOf(options: Options): Log {
+  const level = options['log-level'] ?? 'info';
+  if (!['debug', 'info', 'warn', 'error'].includes(level))
+    throw new UsageError('--log-level: debug, info, warn or error.');
+  return createLog(options['log-file'] ?? null, level as Level);
+}
+
+/** Resolves when the process was asked to end; `end` is how anybody asks. */
+function ending(log: Log): { ended: Promise<void>; end: (why: string) => void } {
+  let resolve: () => void = () => undefined;
+  const ended = new Promise<void>((done) => {
+    resolve = done;
+  });
+  const end = (why: string) => {
+    log.info('ending', { why });
+    resolve();
+  };
+  process.once('SIGTERM', () => end('SIGTERM'));
+  process.once('SIGINT', () => end('SIGINT'));
+  return { ended, end };
+}
+
+function announce(log: Log): void {
+  log.info('gateway', { version, pid: process.pid, node: process.version, aead: aeadImplementation(), nativeSockets });
+}
+
+async function run(options: Options): Promise<void> {
+  const socketPath = required(options.control, '--control');
+  const leaseMs = positive(options['lease-ms'], defaultLeaseMs, '--lease-ms');
+  const log = logOf(options);
+  announce(log);
+  const { ended, end } = ending(log);
+  const lease = new Lease(leaseMs, () => end('lease'));
+  const gateway = new Gateway({ identity: makeIdentity(orchestratedValidDays), lease, log });
+  const server = new ControlServer(socketPath, gateway, log, () => end('asked to'));
+  await server.listen();
+  await ended;
+  lease.stop();
+  gateway.shutdown();
+  await server.close();
+}
+
+async function runStatic(file: string, options: Options): Promise<void> {
+  const config = loadStaticConfig(file);
+  const log = logOf(options);
+  announce(log);
+  const { ended, end } = ending(log);
+  const gateway = new Gateway({ identity: config.identity, lease: new Lease(null, () => undefined), log });
+  const server =
+    config.controlSocket === null ? null : new ControlServer(config.controlSocket, gateway, log, () => end('asked to'));
+  await server?.listen();
+  for (const [id, route] of config.routes) await gateway.putRoute(id, route);
+  await gateway.configureSession(config.session);
+  const restart = setInterval(() => {
+    if (gateway.session?.isClosed !== true) return;
+    gateway.session = null;
+    gateway.configureSession(config.session).catch((error) => log.error('session', { message: messageOf(error) }));
+  }, sessionRestartMs);
+  await ended;
+  clearInterval(restart);
+  gateway.shutdown();
+  await server?.close();
+}
+
+function keygen(options: Options): void {
+  const directory = required(options.out, '--out');
+  const identity = makeIdentity(positive(options.days, 3650, '--days'));
+  mkdirSync(directory, { recursive: true, mode: 0o700 });
+  // Never over a key that is there: the peer has pinned its certificate.
+  writeFileSync(path.join(directory, 'key.pem'), identity.keyPem, { mode: 0o600, flag: 'wx' });
+  writeFileSync(path.join(directory, 'certificate.pem'), identity.certificatePem, { mode: 0o644, flag: 'wx' });
+  process.stdout.write(`${directory}/certificate.pem  SHA-256 ${identity.certificateSha256}\n`);
+}
+
+function status(options: Options): Promise<void> {
+  const socketPath = required(options.control, '--control');
+  return new Promise((resolve, reject) => {
+    const request = http.get({ socketPath, path: '/v1/status', agent: false }, (response) => {
+      const chunks: Buffer[] = [];
+      response.on('data', (chunk: Buffer) => chunks.push(chunk));
+      response.on('end', () => {
+        const answer: unknown = JSON.parse(Buffer.concat(chunks).toString('utf8'));
+        process.stdout.write(`${JSON.stringify(answer, null, 2)}\n`);
+        if (response.statusCode === 200) resolve();
+        else reject(new Error(`The gateway answered ${response.statusCode}.`));
+      });
+    });
+    request.once('error', reject);
+  });
+}
+
+async function main(args: string[]): Promise<void> {
+  const { values, positionals } = parseCommandLine(args);
+  if (values.help === true) process.stdout.write(help);
+  else if (values.version === true) process.stdout.write(`${version}\n`);
+  else if (positionals.length > 1) throw new UsageError('One command at a time.');
+  else if (values.config !== undefined && positionals.length === 0) await runStatic(values.config, values);
+  else if (positionals[0] === 'run') await run(values);
+  else if (positionals[0] === 'status') await status(values);
+  else if (positionals[0] === 'keygen') keygen(values);
+  else
+    throw new UsageError(positionals.length === 0 ? 'A command is missing.' : `There is no command ${positionals[0]}.`);
+}
+
+function parseCommandLine(args: string[]) {
+  const text = { type: 'string' } as const;
+  const flag = { type: 'boolean' } as const;
+  try {
+    return parseArgs({
+      args,
+      allowPositionals: true,
+      options: {
+        control: text,
+        config: text,
+        'lease-ms': text,
+        'log-file': text,
+        'log-level': text,
+        out: text,
+        days: text,
+        version: flag,
+        help: flag,
+      },
+    });
+  } catch (error) {
+    throw new UsageError(messageOf(error));
+  }
+}
+
+try {
+  await main(process.argv.slice(2));
+  // Nothing may hold the process back once it has been told to end.
+  process.exit(0);
+} catch (error) {
+  const usage = error instanceof UsageError;
+  process.stderr.write(`lmas-gateway: ${messageOf(error)}${usage ? ' Try --help.' : ''}\n`);
+  process.exit(usage ? 2 : 1);
+}

@@ -1,0 +1,93 @@
+/**
+ * Pooled memory of the data path. A slab is one never-moving buffer (allocUnsafeSlow, never transferred, so that OpenSSL may be
+ * given its address) with a count of holders; the last release gives it back to the pool it came from.
+ * Invariant: a slab in a free list has no holder; the free lists together keep at most `maxIdleBytes`.
+ */
+import { ffi } from './ffi.ts';
+
+/** Sizes that are pooled. Each leaves room for frame header, tag and the next header beside a power of two of payload. */
+const extra = 4096;
+const classes = [1 << 12, (1 << 14) + extra, (1 << 16) + extra, (1 << 18) + extra, (1 << 20) + extra] as const;
+
+export class Slab {
+  readonly bytes: Buffer;
+  /** Address for OpenSSL; 0 without koffi. */
+  readonly address: number;
+  readonly sizeClass: number;
+  #holders = 1;
+  readonly #pool: SlabPool;
+
+  constructor(pool: SlabPool, sizeBytes: number, sizeClass: number) {
+    this.#pool = pool;
+    this.bytes = Buffer.allocUnsafeSlow(sizeBytes);
+    this.address = ffi === null ? 0 : ffi.addressOf(this.bytes);
+    this.sizeClass = sizeClass;
+  }
+
+  get size(): number {
+    return this.bytes.length;
+  }
+  retain(): this {
+    this.#holders += 1;
+    return this;
+  }
+  release(): void {
+    if (this.#holders <= 0) throw new RangeError('A slab was released more often than it was held.');
+    this.#holders -= 1;
+    if (this.#holders === 0) this.#pool.take(this);
+  }
+  /** Gives it up for good: the system may still read it, so that it must not be used again. */
+  discard(): void {
+    this.#holders = 0;
+    this.#pool.forget(this);
+  }
+  /** For the pool only: the slab goes out again. */
+  reuse(): this {
+    this.#holders = 1;
+    return this;
+  }
+}
+
+export class SlabPool {
+  readonly #free: Slab[][] = classes.map(() => []);
+  readonly #maxIdleBytes: number;
+  #idleBytes = 0;
+  #liveBytes = 0;
+
+  constructor(maxIdleBytes = 48 << 20) {
+    this.#maxIdleBytes = maxIdleBytes;
+  }
+
+  /** Bytes in slabs that somebody holds. */
+  get liveBytes(): number {
+    return this.#liveBytes;
+  }
+
+  /** A slab of at least `minBytes` with one holder: the caller. */
+  acquire(minBytes: number): Slab {
+    const sizeClass = classes.findIndex((size) => size >= minBytes);
+    const size = classes[sizeClass];
+    if (size === undefined) throw new RangeError(`No slab holds ${minBytes} bytes.`);
+    const idle = this.#free[sizeClass]?.pop();
+    this.#liveBytes += size;
+    if (idle === undefined) return new Slab(this, size, sizeClass);
+    this.#idleBytes -= size;
+    return idle.reuse();
+  }
+
+  /** Called when a slab is given up. */
+  forget(slab: Slab): void {
+    this.#liveBytes -= slab.size;
+  }
+
+  /** Called by the last release of a slab. */
+  take(slab: Slab): void {
+    this.#liveBytes -= slab.size;
+    if (this.#idleBytes + slab.size > this.#maxIdleBytes) return;
+    this.#idleBytes += slab.size;
+    this.#free[slab.sizeClass]?.push(slab);
+  }
+}
+
+/** The largest slab: what one stream reads into when it is busy. */
+export const largestSlabBytes = classes[classes.length - 1] ?? 0;

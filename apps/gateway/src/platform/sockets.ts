@@ -1,0 +1,207 @@
+/**
+ * TCP sockets as the data path needs them: their descriptor known, their options set, their state read. Connections are made and
+ * accepted by node; `duplicateDescriptor` then makes a descriptor of our own, which is handed once to `new net.Socket({ fd })`,
+ * its only owner from then on. Without koffi there is no descriptor, nothing is tuned, and node's own buffers do.
+ */
+import { readdirSync } from 'node:fs';
+import net from 'node:net';
+import { ffi, type NativeFunction } from './ffi.ts';
+
+const AF_INET = 2;
+const AF_INET6 = 10;
+const F_DUPFD_CLOEXEC = 1030;
+const SOL_SOCKET = 1;
+const SO_SNDBUF = 7;
+const SO_RCVBUF = 8;
+const SO_RCVLOWAT = 18;
+const SO_SNDBUFFORCE = 32;
+const SO_RCVBUFFORCE = 33;
+const IPPROTO_TCP = 6;
+const TCP_INFO = 11;
+const TCP_CONGESTION = 13;
+const TCP_USER_TIMEOUT = 18;
+const TCP_NOTSENT_LOWAT = 25;
+
+interface Libc {
+  close: NativeFunction;
+  fcntl: NativeFunction;
+  getpeername: NativeFunction;
+  setsockopt: NativeFunction;
+  getsockopt: NativeFunction;
+}
+
+function bind(): Libc | null {
+  if (ffi === null) return null;
+  try {
+    return {
+      close: ffi.func('int close(int)'),
+      fcntl: ffi.func('int fcntl(int, int, int)'),
+      getpeername: ffi.func('int getpeername(int, void *, void *)'),
+      setsockopt: ffi.func('int setsockopt(int, int, int, void *, uint32_t)'),
+      getsockopt: ffi.func('int getsockopt(int, int, int, void *, void *)'),
+    };
+  } catch {
+    return null; // A libc without these: as if there were no koffi.
+  }
+}
+
+const libc = bind();
+/** Whether descriptors can be made and tuned here. */
+export const nativeSockets = libc !== null;
+
+const scratch = Buffer.allocUnsafeSlow(512);
+const scratchLength = Buffer.allocUnsafeSlow(4);
+const addressScratch = Buffer.allocUnsafeSlow(128);
+
+function checkFd(fd: number): number {
+  if (!Number.isInteger(fd) || fd < 0) throw new RangeError('Not a file descriptor.');
+  return fd;
+}
+
+function setInt(fd: number, level: number, option: number, value: number): boolean {
+  if (libc === null) return false;
+  if (!Number.isInteger(value) || value < 0 || value > 0x7fffffff) throw new RangeError('Not a socket option value.');
+  scratch.writeInt32LE(value, 0);
+  return libc.setsockopt(checkFd(fd), level, option, scratch, 4) === 0;
+}
+
+export interface SocketTuning {
+  /** First congestion control of the list that the kernel grants. */
+  congestionControl?: readonly string[];
+  sendBufferBytes?: number;
+  receiveBufferBytes?: number;
+  /** The kernel calls the socket writable when fewer unsent bytes than this are queued. */
+  notSentLowWaterBytes?: number;
+  /** Unacknowledged data older than this ends the connection. */
+  userTimeoutMs?: number;
+}
+
+/** Applies what it can; a refused option is not an error, because every one of them only makes things better. */
+export function tune(fd: number, tuning: SocketTuning): void {
+  if (libc === null) return;
+  for (const name of tuning.congestionControl ?? []) {
+    const length = scratch.write(name, 0, 16, 'latin1');
+    if (libc.setsockopt(checkFd(fd), IPPROTO_TCP, TCP_CONGESTION, scratch, length) === 0) break;
+  }
+  const { sendBufferBytes, receiveBufferBytes } = tuning;
+  if (sendBufferBytes !== undefined && !setInt(fd, SOL_SOCKET, SO_SNDBUFFORCE, sendBufferBytes)) {
+    setInt(fd, SOL_SOCKET, SO_SNDBUF, sendBufferBytes);
+  }
+  if (receiveBufferBytes !== undefined && !setInt(fd, SOL_SOCKET, SO_RCVBUFFORCE, receiveBufferBytes)) {
+    setInt(fd, SOL_SOCKET, SO_RCVBUF, receiveBufferBytes);
+  }
+  if (tuning.notSentLowWaterBytes !== undefined)
+    setInt(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, tuning.notSentLowWaterBytes);
+  if (tuning.userTimeoutMs !== undefined) setInt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, tuning.userTimeoutMs);
+}
+
+/** The kernel wakes the reader only when so many bytes are there (or the connection ended). */
+export function setReceiveLowWater(fd: number, bytes: number): void {
+  setInt(fd, SOL_SOCKET, SO_RCVLOWAT, bytes);
+}
+
+/** A `struct sockaddr_in` or `sockaddr_in6` for a numeric address. */
+export function encodeSocketAddress(address: string, port: number): Buffer {
+  if (net.isIPv4(address)) {
+    const out = Buffer.alloc(16);
+    out.writeUInt16LE(AF_INET, 0);
+    out.writeUInt16BE(port, 2);
+    address.split('.').forEach((part, index) => {
+      out[4 + index] = Number(part);
+    });
+    return out;
+  }
+  if (!net.isIPv6(address)) throw new RangeError('Not a numeric address.');
+  const out = Buffer.alloc(28);
+  out.writeUInt16LE(AF_INET6, 0);
+  out.writeUInt16BE(port, 2);
+  ipv6Bytes(address).copy(out, 8);
+  return out;
+}
+
+/** The 16 bytes of an IPv6 address. */
+export function ipv6Bytes(address: string): Buffer {
+  const [plain = ''] = address.split('%');
+  const dotted = /^(.*:)(\d+)\.(\d+)\.(\d+)\.(\d+)$/.exec(plain);
+  const hex = (high = '0', low = '0') => ((Number(high) << 8) | Number(low)).toString(16);
+  const text = dotted === null ? plain : `${dotted[1]}${hex(dotted[2], dotted[3])}:${hex(dotted[4], dotted[5])}`;
+  const [head = '', tail] = text.split('::');
+  const left = head === '' ? [] : head.split(':');
+  const right = tail === undefined || tail === '' ? [] : tail.split(':');
+  const words = [...left, ...Array<string>(8 - left.length - right.length).fill('0'), ...right];
+  const out = Buffer.alloc(16);
+  for (const [index, word] of words.entries()) out.writeUInt16BE(Number.parseInt(word, 16), index * 2);
+  return out;
+}
+
+/**
+ * A second descriptor for the connection that `socket` owns, found by its two addresses among ours: node does not tell the
+ * number. The caller hands it to a new socket and destroys the old one, which closes only its own number.
+ */
+export function duplicateDescriptor(socket: net.Socket): number | null {
+  if (libc === null || socket.remoteAddress === undefined || socket.remotePort === undefined) return null;
+  const wanted = encodeSocketAddress(socket.remoteAddress, socket.remotePort);
+  const localPort = socket.localPort;
+  for (const name of readdirSync('/proc/self/fd')) {
+    const fd = Number(name);
+    scratchLength.writeUInt32LE(addressScratch.length, 0);
+    if (libc.getpeername(fd, addressScratch, scratchLength) !== 0 || !sameAddress(wanted)) continue;
+    const copy = Number(libc.fcntl(fd, F_DUPFD_CLOEXEC, 3));
+    if (copy >= 0 && localPort !== undefined && localPort === localPortOf(copy)) return copy;
+    if (copy >= 0) libc.close(copy);
+  }
+  return null;
+}
+
+/** Family, port and address of what getpeername left in the scratch, against ours; flow label and scope do not count. */
+function sameAddress(wanted: Buffer): boolean {
+  const [from, to] = wanted.readUInt16LE(0) === AF_INET ? [4, 8] : [8, 24];
+  return wanted.compare(addressScratch, 0, 4, 0, 4) === 0 && wanted.compare(addressScratch, from, to, from, to) === 0;
+}
+
+const getsockname: NativeFunction | null = ffi === null ? null : ffi.func('int getsockname(int, void *, void *)');
+function localPortOf(fd: number): number | null {
+  scratchLength.writeUInt32LE(addressScratch.length, 0);
+  if (getsockname?.(fd, addressScratch, scratchLength) !== 0) return null;
+  return addressScratch.readUInt16BE(2);
+}
+
+export interface TcpInfo {
+  rttMs: number;
+  retransmits: number;
+  congestionWindowSegments: number;
+  mssBytes: number;
+  mtuBytes: number;
+  unacknowledgedSegments: number;
+  bytesAcknowledged: number;
+  notSentBytes: number;
+  deliveryRateBytesPerSec: number;
+}
+
+/** struct tcp_info (linux/tcp.h); null where the kernel does not answer. Offsets are the ABI's and never change. */
+export function tcpInfo(fd: number): TcpInfo | null {
+  if (libc === null) return null;
+  scratch.fill(0, 0, 256);
+  scratchLength.writeUInt32LE(256, 0);
+  if (libc.getsockopt(checkFd(fd), IPPROTO_TCP, TCP_INFO, scratch, scratchLength) !== 0) return null;
+  return {
+    mssBytes: scratch.readUInt32LE(16),
+    unacknowledgedSegments: scratch.readUInt32LE(24),
+    mtuBytes: scratch.readUInt32LE(60),
+    rttMs: scratch.readUInt32LE(68) / 1000,
+    congestionWindowSegments: scratch.readUInt32LE(80),
+    retransmits: scratch.readUInt32LE(100),
+    bytesAcknowledged: Number(scratch.readBigUInt64LE(120)),
+    notSentBytes: scratch.readUInt32LE(144),
+    deliveryRateBytesPerSec: Number(scratch.readBigUInt64LE(160)),
+  };
+}
+
+/** Name of the congestion control in use. */
+export function congestionControl(fd: number): string | null {
+  if (libc === null) return null;
+  scratchLength.writeUInt32LE(16, 0);
+  if (libc.getsockopt(checkFd(fd), IPPROTO_TCP, TCP_CONGESTION, scratch, scratchLength) !== 0) return null;
+  const name = scratch.toString('latin1', 0, 16);
+  return name.slice(0, name.indexOf('\0'));
+}

@@ -1,0 +1,51 @@
+/** Which addresses a gateway dials and accepts. A name is resolved first: what counts is where the connection goes. */
+import { lookup } from 'node:dns/promises';
+import net from 'node:net';
+import { GatewayError } from '../errors.ts';
+
+const special = new net.BlockList();
+special.addSubnet('0.0.0.0', 8);
+special.addSubnet('127.0.0.0', 8);
+special.addSubnet('169.254.0.0', 16); // Link-local; the metadata services of clouds live here.
+special.addSubnet('224.0.0.0', 3); // Multicast, reserved, broadcast.
+special.addAddress('100.100.100.200'); // Metadata service of Alibaba Cloud.
+special.addAddress('192.0.0.192'); // Metadata service of Oracle Cloud, old address.
+special.addAddress('::', 'ipv6');
+special.addAddress('::1', 'ipv6');
+special.addSubnet('fe80::', 10, 'ipv6');
+special.addSubnet('ff00::', 8, 'ipv6');
+special.addAddress('fd00:ec2::254', 'ipv6'); // Metadata service of Amazon.
+
+/** `::ffff:192.0.2.1` is 192.0.2.1. */
+export function plainAddress(address: string): string {
+  const mapped = /^::ffff:(\d+\.\d+\.\d+\.\d+)$/i.exec(address);
+  return mapped?.[1] ?? address;
+}
+
+/** Loopback, link-local, multicast, metadata. */
+export function isSpecialAddress(address: string): boolean {
+  const plain = plainAddress(address);
+  return special.check(plain, net.isIPv6(plain) ? 'ipv6' : 'ipv4');
+}
+
+/** The numeric address to dial; ADDRESS_FORBIDDEN when it is special and that was not meant, DIAL_FAILED for an unknown name. */
+export async function resolveDialAddress(host: string, allowSpecial: boolean): Promise<string> {
+  const address = net.isIP(host) !== 0 ? host : await resolveName(host);
+  if (!allowSpecial && isSpecialAddress(address)) throw new GatewayError('ADDRESS_FORBIDDEN', `(${address})`);
+  return address;
+}
+
+async function resolveName(host: string): Promise<string> {
+  try {
+    return (await lookup(host)).address;
+  } catch (cause) {
+    throw new GatewayError('DIAL_FAILED', `(${host} does not resolve)`, { cause });
+  }
+}
+
+/** Resolves the names of an allow list to numeric addresses. */
+export async function resolveAllowed(hosts: readonly string[]): Promise<Set<string>> {
+  const out = new Set<string>();
+  for (const host of hosts) out.add(plainAddress(net.isIP(host) !== 0 ? host : await resolveName(host)));
+  return out;
+}

@@ -1,0 +1,56 @@
+/**
+ * The configuration file of a gateway that is run by hand. The same session and route shapes as the control API, with certificates
+ * and key as PEM files; relative paths are relative to the file. Secrets stay in files that only their owner may read.
+ */
+import { readFileSync, statSync } from 'node:fs';
+import path from 'node:path';
+import { routeConfigSchema, routeIdSchema, type SessionConfig, sessionConfigSchema } from '@lmas/gateway-api';
+import { z } from 'zod';
+import { GatewayError } from './errors.ts';
+import { type Identity, identityFromPem } from './security/certificate.ts';
+
+const sessionSchema = z.strictObject({
+  sessionId: sessionConfigSchema.shape.sessionId,
+  protocolVersion: sessionConfigSchema.shape.protocolVersion.default(1),
+  suite: sessionConfigSchema.shape.suite.default('aes-256-gcm'),
+  role: sessionConfigSchema.shape.role,
+  subflows: sessionConfigSchema.shape.subflows.default({ min: 8, max: 16 }),
+  maxWindowBytes: sessionConfigSchema.shape.maxWindowBytes.default(64 << 20),
+  compression: sessionConfigSchema.shape.compression.default('off'),
+  bandwidthBytesPerSec: sessionConfigSchema.shape.bandwidthBytesPerSec.default(null),
+  graceMs: sessionConfigSchema.shape.graceMs.default(60_000),
+});
+
+export const staticConfigSchema = z.strictObject({
+  /** PEM of our certificate and key, made by `lmas-gateway keygen`, and of the peer's certificate. */
+  certificateFile: z.string(),
+  keyFile: z.string(),
+  peerCertificateFile: z.string(),
+  session: sessionSchema,
+  routes: z.record(routeIdSchema, routeConfigSchema),
+  /** Unix socket of the control API, for `lmas-gateway status`; none if it is not given. */
+  controlSocket: z.string().optional(),
+});
+
+export interface StaticConfig {
+  identity: Identity;
+  session: SessionConfig;
+  routes: [string, z.infer<typeof routeConfigSchema>][];
+  controlSocket: string | null;
+}
+
+export function loadStaticConfig(file: string): StaticConfig {
+  const near = (name: string) => path.resolve(path.dirname(file), name);
+  const result = staticConfigSchema.safeParse(JSON.parse(readFileSync(file, 'utf8')));
+  if (!result.success) throw new GatewayError('INVALID_REQUEST', `(${file})\n${z.prettifyError(result.error)}`);
+  const { certificateFile, keyFile, peerCertificateFile, session, routes, controlSocket } = result.data;
+  if ((statSync(near(keyFile)).mode & 0o077) !== 0) {
+    throw new GatewayError('INVALID_REQUEST', `(${keyFile} may be read by others; chmod 600 it)`);
+  }
+  return {
+    identity: identityFromPem(readFileSync(near(certificateFile), 'utf8'), readFileSync(near(keyFile), 'utf8')),
+    session: { ...session, peerCertificate: readFileSync(near(peerCertificateFile), 'utf8') },
+    routes: Object.entries(routes) as StaticConfig['routes'],
+    controlSocket: controlSocket === undefined ? null : near(controlSocket),
+  };
+}

@@ -1,0 +1,95 @@
+/**
+ * The one TCP port of the listening gateway. Every connection is a stranger until its preamble and then its TLS handshake or its
+ * subflow join say otherwise; strangers are few, have 5 s, and cost no large buffer. Owns the listening socket and the strangers.
+ */
+import net from 'node:net';
+import type tls from 'node:tls';
+import { asGatewayError, GatewayError } from '../errors.ts';
+import { decodePreamble, type Join, PREAMBLE_BYTES } from '../protocol/handshake.ts';
+import type { Identity } from '../security/certificate.ts';
+import { acceptTls, type PeerPin } from '../security/control-tls.ts';
+import { HANDSHAKE_TIMEOUT_MS, readExactly } from './handshake-io.ts';
+import { type JoinPolicy, joinAsAcceptor, type SubflowKeys } from './join.ts';
+
+/** Connections that may wait to be authenticated at once; the next ones are closed at once. */
+const maxStrangers = 64;
+
+export interface AcceptorEvents {
+  control(socket: tls.TLSSocket): void;
+  subflow(socket: net.Socket, join: Join, keys: SubflowKeys): void;
+  refused(error: GatewayError, from: string): void;
+}
+
+export interface AcceptorOptions {
+  identity: Identity;
+  pin: PeerPin;
+  join: JoinPolicy;
+  events: AcceptorEvents;
+  handshakeTimeoutMs?: number;
+}
+
+export class Acceptor {
+  readonly #options: AcceptorOptions;
+  readonly #server: net.Server;
+  readonly #strangers = new Set<net.Socket>();
+
+  constructor(options: AcceptorOptions) {
+    this.#options = options;
+    this.#server = net.createServer({ pauseOnConnect: true, allowHalfOpen: true, noDelay: true }, (socket) => {
+      void this.#meet(socket);
+    });
+  }
+
+  /** Binds; resolves with the address that was bound. */
+  listen(address: string, port: number): Promise<{ address: string; port: number }> {
+    return new Promise((resolve, reject) => {
+      this.#server.once('error', (cause) =>
+        reject(new GatewayError('LISTEN_FAILED', `(${address}:${port})`, { cause })),
+      );
+      this.#server.listen({ host: address, port, backlog: 128 }, () => {
+        const bound = this.#server.address() as net.AddressInfo;
+        resolve({ address: bound.address, port: bound.port });
+      });
+    });
+  }
+
+  close(): void {
+    this.#server.close();
+    for (const socket of this.#strangers) socket.destroy();
+  }
+
+  async #meet(socket: net.Socket): Promise<void> {
+    const from = `${socket.remoteAddress ?? '?'}:${socket.remotePort ?? 0}`;
+    socket.on('error', () => undefined); // Shows as the end of the handshake under way.
+    if (this.#strangers.size >= maxStrangers) {
+      socket.destroy();
+      this.#options.events.refused(new GatewayError('TOO_MANY_STRANGERS'), from);
+      return;
+    }
+    this.#strangers.add(socket);
+    const deadline = new AbortController();
+    const timer = setTimeout(() => deadline.abort(), this.#options.handshakeTimeoutMs ?? HANDSHAKE_TIMEOUT_MS);
+    try {
+      await this.#authenticate(socket, deadline.signal);
+    } catch (error) {
+      socket.destroy();
+      this.#options.events.refused(asGatewayError(error, 'INTERNAL'), from);
+    } finally {
+      clearTimeout(timer);
+      this.#strangers.delete(socket);
+    }
+  }
+
+  async #authenticate(socket: net.Socket, signal: AbortSignal): Promise<void> {
+    const { identity, pin, join, events } = this.#options;
+    const kind = decodePreamble(await readExactly(socket, PREAMBLE_BYTES, { signal }));
+    if (kind === null) throw new GatewayError('PREAMBLE_INVALID');
+    if (kind === 'version') throw new GatewayError('VERSION_UNSUPPORTED');
+    if (kind === 'control') {
+      events.control(await acceptTls(socket, identity, pin, { signal }));
+      return;
+    }
+    const joined = await joinAsAcceptor(socket, join, { signal });
+    events.subflow(socket, joined.join, joined.keys);
+  }
+}

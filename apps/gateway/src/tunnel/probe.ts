@@ -1,0 +1,147 @@
+/**
+ * Measures the link between the gateways: round trips and clock offset by pings on the control channel, goodput by throw-away data
+ * on the subflows, counted at the far end. One probe at a time.
+ */
+import type { ProbeResult } from '@lmas/gateway-api';
+import { GatewayError } from '../errors.ts';
+import { ControlType, readTimes, writeTimes } from '../protocol/control-times.ts';
+import type { ControlMessage } from './control-channel.ts';
+import type { DataChannel } from './data-channel.ts';
+
+const roundTrips = 5;
+const answerTimeoutMs = 10_000;
+
+interface RoundTrip {
+  rttMs: number;
+  clockOffsetMs: number;
+}
+
+export class Probe {
+  readonly #data: DataChannel;
+  readonly #send: (type: number, body: Buffer) => void;
+  #running = false;
+  #padBase = 0;
+  #padStartedAtMs = 0;
+  #onPong: ((trip: RoundTrip) => void) | null = null;
+  #onReport: ((report: { bytes: number; atMs: number }) => void) | null = null;
+  #reject: ((error: GatewayError) => void) | null = null;
+
+  constructor(data: DataChannel, send: (type: number, body: Buffer) => void) {
+    this.#data = data;
+    this.#send = send;
+  }
+
+  ping(): Buffer {
+    return writeTimes(performance.now(), 0);
+  }
+  pong(ping: Buffer): Buffer {
+    return writeTimes(readTimes(ping).first, Date.now());
+  }
+
+  message({ type, body }: ControlMessage): void {
+    if (type === ControlType.PONG) {
+      const { first, second } = readTimes(body);
+      const rttMs = performance.now() - first;
+      if (!(rttMs >= 0)) return;
+      this.#data.window.sampleRtt(rttMs, performance.now());
+      this.#onPong?.({ rttMs, clockOffsetMs: second + rttMs / 2 - Date.now() });
+    } else if (type === ControlType.PROBE_RESET) {
+      this.#padBase = this.#data.padBytesReceived;
+      this.#padStartedAtMs = performance.now();
+    } else if (type === ControlType.PROBE_QUERY) {
+      const report = writeTimes(this.#data.padBytesReceived - this.#padBase, performance.now() - this.#padStartedAtMs);
+      this.#send(ControlType.PROBE_REPORT, report);
+    } else if (type === ControlType.PROBE_REPORT) {
+      const { first, second } = readTimes(body);
+      this.#onReport?.({ bytes: first, atMs: second });
+    }
+  }
+
+  cancel(error: GatewayError): void {
+    this.#reject?.(error);
+  }
+
+  async run(durationMs: number): Promise<ProbeResult> {
+    if (this.#running) throw new GatewayError('PROBE_RUNNING');
+    this.#running = true;
+    try {
+      return await this.#measure(durationMs);
+    } finally {
+      this.#running = false;
+      this.#onPong = null;
+      this.#onReport = null;
+      this.#reject = null;
+    }
+  }
+
+  async #measure(durationMs: number): Promise<ProbeResult> {
+    const trips: RoundTrip[] = [];
+    for (let trip = 0; trip < roundTrips; trip += 1) trips.push(await this.#roundTrip());
+    const before = this.#retransmits();
+    const goodput = durationMs > 0 ? await this.#goodput(durationMs) : null;
+    const after = this.#retransmits();
+    trips.sort((a, b) => a.rttMs - b.rttMs);
+    const best = trips[0] ?? { rttMs: 0, clockOffsetMs: 0 };
+    const mtus = this.#data.subflows.map((subflow) => subflow.info()?.mtuBytes ?? 0).filter((mtu) => mtu > 0);
+    return {
+      rttMinMs: best.rttMs,
+      rttMedianMs: trips[trips.length >> 1]?.rttMs ?? best.rttMs,
+      goodputBitsPerSec: goodput,
+      retransmits: before === null || after === null ? null : Math.max(0, after - before),
+      mtuBytes: mtus.length === 0 ? null : Math.min(...mtus),
+      clockOffsetMs: best.clockOffsetMs,
+    };
+  }
+
+  /** Between two reports of the far end, so that neither the start nor our own buffers count. */
+  async #goodput(durationMs: number): Promise<number> {
+    this.#send(ControlType.PROBE_RESET, Buffer.alloc(0));
+    this.#data.pad(durationMs);
+    await this.#sleep(durationMs / 2);
+    const middle = await this.#report();
+    await this.#sleep(durationMs / 2);
+    const end = await this.#report();
+    const elapsedMs = end.atMs - middle.atMs;
+    return elapsedMs > 0 ? ((end.bytes - middle.bytes) * 8000) / elapsedMs : 0;
+  }
+
+  #roundTrip(): Promise<RoundTrip> {
+    return this.#answer((resolve) => {
+      this.#onPong = resolve;
+      this.#send(ControlType.PING, this.ping());
+    });
+  }
+  #report(): Promise<{ bytes: number; atMs: number }> {
+    return this.#answer((resolve) => {
+      this.#onReport = resolve;
+      this.#send(ControlType.PROBE_QUERY, Buffer.alloc(0));
+    });
+  }
+  #sleep(durationMs: number): Promise<void> {
+    return this.#answer((resolve) => void setTimeout(resolve, durationMs), durationMs + answerTimeoutMs);
+  }
+
+  #answer<T>(ask: (resolve: (value: T) => void) => void, timeoutMs = answerTimeoutMs): Promise<T> {
+    return new Promise((resolve, reject) => {
+      const timer = setTimeout(() => reject(new GatewayError('CONTROL_LOST', '(no answer)')), timeoutMs);
+      this.#reject = (error) => {
+        clearTimeout(timer);
+        reject(error);
+      };
+      ask((value) => {
+        clearTimeout(timer);
+        resolve(value);
+      });
+    });
+  }
+
+  #retransmits(): number | null {
+    let sum = 0;
+    for (const subflow of this.#data.subflows) {
+      const info = subflow.info();
+      if (info === null) return null;
+      sum += info.retransmits;
+    }
+    return sum;
+  }
+}

@@ -1,0 +1,160 @@
+/**
+ * Which frame a subflow takes next. In this order: acknowledgements and credit, pings, frames that lost their subflow, small
+ * sequenced frames (OPEN, ACCEPT, RESET), interactive streams, bulk streams in turn. One subflow is kept free of bulk while there
+ * are enough others, so that small things never wait behind a full socket.
+ */
+import type { Slab } from '../platform/slab.ts';
+import { emptyHeader, FrameType, GUARANTEED_STREAM_BYTES } from '../protocol/frame.ts';
+import type { Pacer } from './pacer.ts';
+import type { SendLedger, SentFrame } from './send-ledger.ts';
+import type { Stream } from './stream.ts';
+import type { Subflow } from './subflow.ts';
+
+/** Room that the small frames of one batch may need. */
+const controlRoomBytes = 1 << 12;
+
+/** A small sequenced frame that waits for its number. */
+export interface SmallFrame {
+  type: number;
+  streamId: number;
+  streamOffset: number;
+  slab: Slab | null;
+  length: number;
+}
+
+export class Scheduler {
+  readonly #ledger: SendLedger;
+  readonly #pacer: Pacer;
+  readonly #header = emptyHeader();
+  readonly #small: SmallFrame[] = [];
+  readonly #interactive: Stream[] = [];
+  readonly #bulk: Stream[] = [];
+  readonly #queued = new Set<Stream>();
+  /** Bytes in frames beyond each stream's guarantee, not yet delivered. */
+  sharedBytes = 0;
+  windowBytes = 0;
+  #paceTimer: NodeJS.Timeout | null = null;
+  readonly #wake: () => void;
+
+  constructor(ledger: SendLedger, pacer: Pacer, wake: () => void) {
+    this.#ledger = ledger;
+    this.#pacer = pacer;
+    this.#wake = wake;
+  }
+
+  get hasUrgent(): boolean {
+    return this.#small.length > 0 || this.#interactive.length > 0;
+  }
+  get hasWork(): boolean {
+    return this.hasUrgent || this.#bulk.length > 0 || this.#ledger.hasResends;
+  }
+
+  pushSmall(frame: SmallFrame): void {
+    this.#small.push(frame);
+  }
+  /** The stream has something to send; queued once however often this is said. */
+  pushStream(stream: Stream): void {
+    if (this.#queued.has(stream)) return;
+    this.#queued.add(stream);
+    (stream.priority === 'interactive' ? this.#interactive : this.#bulk).push(stream);
+  }
+
+  /** Appends frames until the batch is full or nothing may go on this subflow now. */
+  fill(subflow: Subflow, bulkAllowed: boolean): void {
+    while (subflow.room > 0 && this.#step(subflow, bulkAllowed));
+  }
+
+  stop(): void {
+    if (this.#paceTimer !== null) clearTimeout(this.#paceTimer);
+    for (const frame of this.#small) frame.slab?.release();
+    this.#small.length = 0;
+    this.#interactive.length = 0;
+    this.#bulk.length = 0;
+    this.#queued.clear();
+  }
+
+  #step(subflow: Subflow, bulkAllowed: boolean): boolean {
+    if (this.#ledger.hasResends) {
+      const frame = this.#ledger.takeResend(subflow.room);
+      if (frame !== null) {
+        this.#send(frame, subflow);
+        return true;
+      }
+    }
+    if (!this.#ledger.hasRoom) return false;
+    const small = this.#small[0];
+    if (small !== undefined) {
+      if (small.length > subflow.room) return false;
+      this.#small.shift();
+      const { type, streamId, streamOffset, slab, length } = small;
+      this.#send(this.#ledger.add(type, streamId, streamOffset, slab, 0, length), subflow);
+      return true;
+    }
+    if (this.#stream(this.#interactive, subflow)) return true;
+    // A batch that carries little is not worth cutting a large frame in two for.
+    if (!bulkAllowed || subflow.room < controlRoomBytes) return false;
+    return this.#paced() && this.#stream(this.#bulk, subflow);
+  }
+
+  #paced(): boolean {
+    if (this.#bulk.length === 0) return false;
+    const delayMs = this.#pacer.delayMs();
+    if (delayMs === 0) return true;
+    this.#paceTimer ??= setTimeout(() => {
+      this.#paceTimer = null;
+      this.#wake();
+    }, Math.ceil(delayMs));
+    return false;
+  }
+
+  /** One frame of the next stream in turn that has credit. */
+  #stream(queue: Stream[], subflow: Subflow): boolean {
+    for (let turns = queue.length; turns > 0; turns -= 1) {
+      const stream = queue.shift();
+      if (stream === undefined) return false;
+      this.#queued.delete(stream);
+      if (!stream.hasWork) continue;
+      const sent = this.#cut(stream, subflow);
+      if (stream.hasWork && (sent || this.#credit(stream) > 0)) this.pushStream(stream);
+      if (sent) return true;
+    }
+    return false;
+  }
+
+  /** What the stream may still put into frames. Without credit it leaves the queue; credit that comes pushes it again. */
+  #credit(stream: Stream): number {
+    const guaranteed = GUARANTEED_STREAM_BYTES - stream.outstandingBytes;
+    const shared = Math.max(0, this.windowBytes - this.sharedBytes);
+    return guaranteed > 0 ? guaranteed + shared : shared;
+  }
+
+  #cut(stream: Stream, subflow: Subflow): boolean {
+    if (stream.pendingBytes > 0) {
+      const before = stream.sharedBytes;
+      const offset = stream.cutBytes;
+      const piece = stream.cut(Math.min(subflow.room, this.#credit(stream)));
+      if (piece === undefined) return false;
+      this.sharedBytes += stream.sharedBytes - before;
+      this.#pacer.spend(piece.length);
+      const { slab, start, length } = piece;
+      this.#send(this.#ledger.add(FrameType.DATA, stream.id, offset, slab, start, length), subflow);
+      stream.readAgain();
+      return true;
+    }
+    stream.finSent = true;
+    this.#send(this.#ledger.add(FrameType.FIN, stream.id, stream.cutBytes, null, 0, 0), subflow);
+    return true;
+  }
+
+  #send(frame: SentFrame, subflow: Subflow): void {
+    const header = this.#header;
+    header.type = frame.type;
+    header.sequence = frame.sequence;
+    header.streamId = frame.streamId;
+    header.streamOffset = frame.streamOffset;
+    header.payloadLength = frame.length;
+    header.plainLength = frame.length;
+    this.#ledger.carry(frame, subflow);
+    subflow.append(header, frame.slab, frame.start);
+  }
+}

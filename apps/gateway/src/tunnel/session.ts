@@ -1,0 +1,358 @@
+/**
+ * What the two gateways of a pair share: one control channel, one data channel, and the secrets between them. The session decides
+ * when the pair counts as connected, brings back what was lost, and gives up after the grace time.
+ *
+ *   listening | connecting ──control + subflow──▶ established ◀──both back──┐
+ *                                                   └──either lost──▶ interrupted ──grace over──▶ closed
+ *   any ──close, BYE, SESSION_UNKNOWN──▶ closed
+ *
+ * It owns the acceptor or the redial loops, the control channel, the data channel and every timer of them.
+ */
+import { randomBytes } from 'node:crypto';
+import type net from 'node:net';
+import type tls from 'node:tls';
+import type { SessionConfig, SessionState } from '@lmas/gateway-api';
+import { asGatewayError, GatewayError } from '../errors.ts';
+import type { Log } from '../log.ts';
+import { SlabPool } from '../platform/slab.ts';
+import type { SocketTuning } from '../platform/sockets.ts';
+import { ControlType } from '../protocol/handshake.ts';
+import type { Identity } from '../security/certificate.ts';
+import { parseCertificate } from '../security/certificate.ts';
+import { exporterOf, type PeerPin } from '../security/control-tls.ts';
+import { SecretChain } from '../security/keys.ts';
+import { Acceptor } from './acceptor.ts';
+import { Backoff } from './backoff.ts';
+import { connectControl, connectSubflow } from './connector.ts';
+import { byeError, ControlChannel, type ControlMessage } from './control-channel.ts';
+import { DataChannel, type DataChannelEvents } from './data-channel.ts';
+import type { SubflowKeys } from './join.ts';
+import { Probe } from './probe.ts';
+import { type StallLimits, watchSubflows } from './stall-watch.ts';
+import { Subflow } from './subflow.ts';
+import { wireOf } from './wire.ts';
+
+/** How many subflows are opened at first, within the configured limits. */
+const initialSubflows = 8;
+const tickMs = 100;
+const controlPingMs = 2_000;
+const controlSilenceMs = 10_000;
+
+export const subflowTuning: SocketTuning = {
+  congestionControl: ['bbr'],
+  sendBufferBytes: 8 << 20,
+  receiveBufferBytes: 16 << 20,
+  notSentLowWaterBytes: 512 << 10,
+  userTimeoutMs: 20_000,
+};
+
+export interface SessionEvents extends Omit<DataChannelEvents, 'subflowLost' | 'violated'> {
+  stateChanged(state: SessionState['state']): void;
+  refused(error: GatewayError, from: string): void;
+}
+
+export interface SessionDependencies {
+  identity: Identity;
+  config: SessionConfig;
+  log: Log;
+  events: SessionEvents;
+  stall?: StallLimits;
+}
+
+export class Session {
+  readonly config: SessionConfig;
+  readonly pool = new SlabPool();
+  readonly data: DataChannel;
+  readonly probe: Probe;
+  subflowsReplaced = 0;
+  rekeysOfLostSubflows = 0;
+  lastError: GatewayError | null = null;
+  listening: { address: string; port: number } | null = null;
+
+  readonly #deps: SessionDependencies;
+  readonly #sessionId: Buffer;
+  readonly #instanceId = randomBytes(16);
+  readonly #pin: PeerPin;
+  readonly #chain = new SecretChain();
+  readonly #abort = new AbortController();
+  readonly #generations = new Map<number, number>();
+  #acceptor: Acceptor | null = null;
+  #control: ControlChannel | null = null;
+  #state: SessionState['state'];
+  #everEstablished = false;
+  #graceTimer: NodeJS.Timeout | null = null;
+  #tickTimer: NodeJS.Timeout | null = null;
+  #pingedAtMs = 0;
+  #nextGeneration = 1;
+
+  constructor(deps: SessionDependencies) {
+    this.#deps = deps;
+    this.config = deps.config;
+    this.#sessionId = Buffer.from(deps.config.sessionId.replaceAll('-', ''), 'hex');
+    this.#pin = { certificateDer: parseCertificate(deps.config.peerCertificate).raw };
+    this.#state = deps.config.role.kind === 'listen' ? 'listening' : 'connecting';
+    this.data = new DataChannel({
+      connector: deps.config.role.kind === 'dial',
+      maxWindowBytes: deps.config.maxWindowBytes,
+      bandwidthBytesPerSec: deps.config.bandwidthBytesPerSec,
+      pool: this.pool,
+      events: {
+        opened: (stream, open) => deps.events.opened(stream, open),
+        skipped: (open) => deps.events.skipped(open),
+        streamClosed: (closed) => deps.events.streamClosed(closed),
+        subflowLost: (subflow, error) => this.#subflowLost(subflow, error),
+        violated: (error) => this.close(error, 'session-lost'),
+      },
+    });
+    this.probe = new Probe(this.data, (type, body) => this.#control?.send(type, body));
+  }
+
+  get state(): SessionState['state'] {
+    return this.#state;
+  }
+  get isClosed(): boolean {
+    return this.#state === 'closed';
+  }
+
+  /** Binds or starts to dial. Rejects with LISTEN_FAILED when the port cannot be had. */
+  async start(): Promise<void> {
+    const { role } = this.config;
+    if (role.kind === 'listen') {
+      this.#acceptor = this.#makeAcceptor();
+      this.listening = await this.#acceptor.listen(role.address, role.port);
+    } else {
+      void this.#keepControl();
+      const count = Math.max(this.config.subflows.min, Math.min(this.config.subflows.max, initialSubflows));
+      for (let id = 0; id < count; id += 1) void this.#keepSubflow(id);
+    }
+    this.#tickTimer = setInterval(() => this.#tick(), tickMs);
+  }
+
+  /** Ends the session for good and tells the peer. */
+  close(error: GatewayError, outcome: 'session-lost' | 'reset-by-peer' = 'session-lost'): void {
+    if (this.isClosed) return;
+    this.lastError = error;
+    this.#setState('closed');
+    this.#abort.abort();
+    if (this.#tickTimer !== null) clearInterval(this.#tickTimer);
+    if (this.#graceTimer !== null) clearTimeout(this.#graceTimer);
+    this.#acceptor?.close();
+    this.data.close(error, outcome);
+    this.#control?.bye(error.code === 'SESSION_CLOSED' ? new GatewayError('PEER_CLOSED') : error);
+    this.probe.cancel(error);
+    this.#chain.wipe();
+  }
+
+  // The listening end.
+
+  #makeAcceptor(): Acceptor {
+    return new Acceptor({
+      identity: this.#deps.identity,
+      pin: this.#pin,
+      join: {
+        sessionId: this.#sessionId,
+        suite: this.config.suite,
+        maxSubflows: 64,
+        secret: (epoch) => this.#chain.get(epoch),
+        lastGeneration: (id) => this.#generations.get(id) ?? 0,
+        seen: (id, generation) => this.#generations.set(id, generation),
+      },
+      events: {
+        control: (socket) => void this.#establishControl(socket),
+        subflow: (socket, join, keys) => this.#addSubflow(join.subflowId, join.generation, socket, keys),
+        refused: (error, from) => this.#deps.events.refused(error, from),
+      },
+    });
+  }
+
+  // The dialling end.
+
+  async #keepControl(): Promise<void> {
+    const backoff = new Backoff(this.#abort.signal);
+    while (!this.isClosed) {
+      try {
+        const socket = await connectControl(this.#peer(), this.#deps.identity, this.#pin, {
+          signal: this.#abort.signal,
+        });
+        await this.#establishControl(socket);
+        backoff.reset();
+      } catch (error) {
+        this.#noteFailure(asGatewayError(error, 'CONNECT_FAILED'));
+      }
+      await backoff.wait();
+    }
+  }
+
+  async #keepSubflow(subflowId: number): Promise<void> {
+    const backoff = new Backoff(this.#abort.signal);
+    for (;;) {
+      await this.#secretHeld();
+      if (this.isClosed) return;
+      try {
+        await this.#openSubflow(subflowId);
+        backoff.reset();
+      } catch (error) {
+        this.#noteFailure(asGatewayError(error, 'CONNECT_FAILED'));
+      }
+      await backoff.wait();
+    }
+  }
+
+  /** Opens one subflow and resolves when it is gone again. */
+  async #openSubflow(subflowId: number): Promise<void> {
+    const epoch = this.#chain.epoch;
+    const secret = this.#chain.get(epoch);
+    if (secret === undefined) throw new GatewayError('JOIN_EPOCH');
+    const generation = this.#nextGeneration;
+    this.#nextGeneration += 1;
+    const { socket, keys } = await connectSubflow(
+      this.#peer(),
+      Buffer.from(secret),
+      this.config.suite,
+      { sessionId: this.#sessionId, epoch, subflowId, generation },
+      { signal: this.#abort.signal },
+    );
+    if (this.isClosed) {
+      socket.destroy();
+      return;
+    }
+    await new Promise<void>((resolve) => {
+      this.#goneCallbacks.set(this.#addSubflow(subflowId, generation, socket, keys), resolve);
+    });
+  }
+
+  readonly #goneCallbacks = new Map<Subflow, () => void>();
+  #secretWaiters: (() => void)[] = [];
+
+  #secretHeld(): Promise<void> {
+    if (this.#chain.epoch > 0 || this.isClosed) return Promise.resolve();
+    return new Promise((resolve) => this.#secretWaiters.push(resolve));
+  }
+
+  #peer(): { host: string; port: number } {
+    const { role } = this.config;
+    if (role.kind !== 'dial') throw new GatewayError('INTERNAL', '(only a dialling gateway has an address to dial)');
+    return { host: role.host, port: role.port };
+  }
+
+  #noteFailure(error: GatewayError): void {
+    if (this.isClosed) return;
+    if (error.code === 'SESSION_UNKNOWN') {
+      this.close(error);
+      return;
+    }
+    this.lastError = error;
+    this.#deps.log.debug('connecting failed', { code: error.code, message: error.message });
+  }
+
+  // Both ends.
+
+  /** Resolves when the channel is gone again. Rejects on the dialling end only, when the handshake fails. */
+  async #establishControl(socket: tls.TLSSocket): Promise<void> {
+    const role = this.config.role.kind === 'listen' ? 'acceptor' : 'connector';
+    const channel = new ControlChannel(socket);
+    const from = `${socket.remoteAddress ?? '?'}:${socket.remotePort ?? 0}`;
+    try {
+      const local = {
+        suite: this.config.suite,
+        sessionId: this.#sessionId,
+        instanceId: this.#instanceId,
+        windowBytes: this.config.maxWindowBytes,
+      };
+      await channel.handshake(role, local, this.#chain, exporterOf(socket, this.#sessionId));
+    } catch (error) {
+      const reason = asGatewayError(error, 'CONTROL_LOST');
+      if (role === 'connector') throw reason;
+      this.#deps.events.refused(reason, from);
+      // A peer that lost the session cannot come back to it; while the old channel lives it is only refused.
+      if (reason.code === 'SESSION_UNKNOWN' && this.#control?.isOpen !== true) this.close(reason);
+      return;
+    }
+    await this.#adoptControl(channel);
+  }
+
+  #adoptControl(channel: ControlChannel): Promise<void> {
+    const old = this.#control;
+    this.#control = channel;
+    old?.close(new GatewayError('CONTROL_LOST', '(replaced)'));
+    for (const waiter of this.#secretWaiters.splice(0)) waiter();
+    this.#deps.log.info('control channel established', { epoch: this.#chain.epoch });
+    return new Promise((resolve) => {
+      channel.listen(
+        (message) => this.#message(message),
+        (error) => {
+          if (this.#control === channel) this.#control = null;
+          if (!this.isClosed) this.#deps.log.warn('control channel lost', { code: error.code });
+          this.#review(error);
+          resolve();
+        },
+      );
+      this.#review(null);
+    });
+  }
+
+  #message(message: ControlMessage): void {
+    if (message.type === ControlType.PING) this.#control?.send(ControlType.PONG, this.probe.pong(message.body));
+    else if (message.type === ControlType.BYE) this.close(byeError(message.body), 'reset-by-peer');
+    else this.probe.message(message);
+  }
+
+  #addSubflow(id: number, generation: number, socket: net.Socket, keys: SubflowKeys): Subflow {
+    const old = this.data.subflows.find((subflow) => subflow.id === id);
+    const subflow = new Subflow({ id, generation }, wireOf(socket, subflowTuning), keys, this.data, this.pool);
+    this.data.addSubflow(subflow);
+    // Its frames go over the new one.
+    old?.close(new GatewayError('SUBFLOW_LOST', '(replaced)'));
+    this.#deps.log.info('subflow open', { subflow: id, generation, congestionControl: subflow.congestionControl() });
+    this.#review(null);
+    return subflow;
+  }
+
+  #subflowLost(subflow: Subflow, error: GatewayError): void {
+    this.rekeysOfLostSubflows += subflow.rekeys;
+    if (!this.isClosed) {
+      this.subflowsReplaced += 1;
+      this.#deps.log.warn('subflow lost', { subflow: subflow.id, code: error.code, message: error.message });
+      if (error.code.startsWith('FRAME_')) this.#deps.events.refused(error, subflow.wire.peer);
+      this.#review(error);
+    }
+    this.#goneCallbacks.get(subflow)?.();
+    this.#goneCallbacks.delete(subflow);
+  }
+
+  /** Looks at what is there and moves the state. */
+  #review(reason: GatewayError | null): void {
+    if (this.isClosed) return;
+    const whole = this.#control !== null && this.data.subflows.length > 0;
+    if (whole) {
+      this.#everEstablished = true;
+      this.lastError = null;
+      if (this.#graceTimer !== null) clearTimeout(this.#graceTimer);
+      this.#graceTimer = null;
+      this.#setState('established');
+    } else if (this.#everEstablished && this.#graceTimer === null) {
+      this.lastError = reason;
+      this.#setState('interrupted');
+      this.#graceTimer = setTimeout(() => this.close(new GatewayError('SESSION_LOST')), this.config.graceMs);
+    }
+  }
+
+  #setState(state: SessionState['state']): void {
+    if (this.#state === state) return;
+    this.#state = state;
+    this.#deps.log.info('session', { state, ...(this.lastError === null ? {} : { code: this.lastError.code }) });
+    this.#deps.events.stateChanged(state);
+    if (state === 'closed') for (const waiter of this.#secretWaiters.splice(0)) waiter();
+  }
+
+  #tick(): void {
+    const now = performance.now();
+    this.data.tick();
+    watchSubflows(this.data, now, this.#deps.stall);
+    const control = this.#control;
+    if (control === null || now - this.#pingedAtMs < controlPingMs) return;
+    this.#pingedAtMs = now;
+    if (now - control.lastReceivedAtMs > controlSilenceMs) control.close(new GatewayError('CONTROL_LOST', '(silent)'));
+    else control.send(ControlType.PING, this.probe.ping());
+  }
+}

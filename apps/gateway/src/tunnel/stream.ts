@@ -1,0 +1,255 @@
+/**
+ * One intercepted hypervisor connection, carried end to end. The stream owns its wire (the local TCP connection), the slabs it reads
+ * into and the pieces that wait to be written; the data channel owns numbering, credit and transport.
+ *
+ *   opening ──wire attached──▶ open ──local end──▶ half-closed-local ──┐
+ *                               └───remote end──▶ half-closed-remote ──┴──both, all delivered──▶ over
+ *   any state ──reset by either side, dial failed, session lost──▶ over
+ */
+import type { GatewayStatus } from '@lmas/gateway-api';
+import { errnoOf } from '../errors.ts';
+import type { Slab, SlabPool } from '../platform/slab.ts';
+import { GUARANTEED_STREAM_BYTES } from '../protocol/frame.ts';
+import { type Piece, Reorder } from './reorder.ts';
+import type { Wire } from './wire.ts';
+
+export type Priority = 'bulk' | 'interactive';
+export type StreamState = GatewayStatus['streams'][number]['state'];
+export type StreamOutcome = GatewayStatus['closedStreams'][number]['outcome'];
+
+/** A slab for reading starts small and grows while reads fill it, up to one frame. */
+const firstChunkBytes = 16 << 10;
+const chunkGrowth = 4;
+const largestChunkBytes = 256 << 10;
+/** Read and not yet sealed: above the first the hypervisor waits, below the second it is read again. */
+const readAheadBytes = 512 << 10;
+const readAgainBytes = 256 << 10;
+
+const nowhere = Buffer.allocUnsafeSlow(4096);
+
+export interface StreamHost {
+  readonly pool: SlabPool;
+  /** Bytes or the end of the hypervisor's direction wait to be sent. */
+  readable(stream: Stream): void;
+  /** `bytes` more were written to the hypervisor. */
+  delivered(stream: Stream, bytes: number): void;
+  /** The hypervisor's connection broke. */
+  broken(stream: Stream, reason: string): void;
+  /** Something changed that may make the stream over. */
+  settle(stream: Stream): void;
+  /** Whether the window lets more be read. */
+  mayRead(): boolean;
+}
+
+export class Stream {
+  readonly id: number;
+  /** Empty until OPEN has arrived: data may overtake it on another subflow. */
+  route: string;
+  priority: Priority;
+  readonly initiatedHere: boolean;
+  peer = '';
+  /** Sending: read from the hypervisor, put into frames, told to be written at the far end. */
+  takenBytes = 0;
+  cutBytes = 0;
+  deliveredByPeer = 0;
+  localEnded = false;
+  finSent = false;
+  finAcknowledged = false;
+  /** Receiving: arrived (each byte once), written to the hypervisor, and the length once it is known. */
+  receivedBytes = 0;
+  deliveredBytes = 0;
+  finOffset: number | null = null;
+  over = false;
+  readonly openedAtMs = Date.now();
+  /** Wall clock, milliseconds since 1970. */
+  firstByteAtMs: number | null = null;
+  lastByteAtMs: number | null = null;
+
+  readonly #host: StreamHost;
+  readonly #reorder = new Reorder();
+  #wire: Wire | null = null;
+  #wireClosed = false;
+  #endWritten = false;
+  #segments: Piece[] = [];
+  #fill: Slab | null = null;
+  #fillEnd = 0;
+  #fillLimit = 0;
+  #chunkBytes = firstChunkBytes;
+  #paused = false;
+
+  constructor(host: StreamHost, id: number, open: { route: string; priority: Priority }, initiatedHere: boolean) {
+    this.#host = host;
+    this.id = id;
+    this.route = open.route;
+    this.priority = open.priority;
+    this.initiatedHere = initiatedHere;
+  }
+
+  get state(): StreamState {
+    if (this.#wire === null) return 'opening';
+    if (this.localEnded) return 'half-closed-local';
+    return this.finOffset === null ? 'open' : 'half-closed-remote';
+  }
+  /** Read and not yet put into a frame. */
+  get pendingBytes(): number {
+    return this.takenBytes - this.cutBytes;
+  }
+  /** In frames and not yet delivered at the far end. */
+  get outstandingBytes(): number {
+    return this.cutBytes - this.deliveredByPeer;
+  }
+  /** What it draws from the shared window, beyond what every stream has. */
+  get sharedBytes(): number {
+    return Math.max(0, this.outstandingBytes - GUARANTEED_STREAM_BYTES);
+  }
+  get hasWork(): boolean {
+    return !this.over && (this.pendingBytes > 0 || (this.localEnded && !this.finSent));
+  }
+  get idleMs(): number {
+    return Date.now() - (this.lastByteAtMs ?? this.openedAtMs);
+  }
+  /** Both directions ended, everything written and told, the local connection closed. */
+  get isComplete(): boolean {
+    return this.#wireClosed && this.finAcknowledged && this.deliveredByPeer === this.cutBytes && this.#endWritten;
+  }
+
+  /** The hypervisor's connection is there. */
+  attach(wire: Wire): void {
+    this.#wire = wire;
+    this.peer = wire.peer;
+    wire.start({
+      buffer: () => this.#buffer(),
+      received: (count) => this.#received(count),
+      ended: () => this.#localEnd(),
+      closed: (error) => this.#closed(error),
+    });
+    this.#write();
+  }
+
+  /** The front of what waits, at most `limit` bytes, now the caller's with one reference; undefined when nothing waits. */
+  cut(limit: number): Piece | undefined {
+    const front = this.#segments[0];
+    if (front === undefined || limit <= 0) return undefined;
+    if (front.length <= limit) {
+      this.#segments.shift();
+      this.cutBytes += front.length;
+      return front;
+    }
+    const piece = { slab: front.slab.retain(), start: front.start, length: limit };
+    front.start += limit;
+    front.length -= limit;
+    this.cutBytes += limit;
+    return piece;
+  }
+
+  /** Reads again if reading was stopped and there is room now. */
+  readAgain(): void {
+    if (!this.#paused || this.over || this.pendingBytes >= readAgainBytes || !this.#host.mayRead()) return;
+    this.#paused = false;
+    this.#wire?.resume();
+  }
+
+  /** Takes over a piece that arrived; false when it contradicts what arrived before. */
+  arrive(offset: number, piece: Piece): boolean {
+    if (this.over || (this.finOffset !== null && offset + piece.length > this.finOffset)) return false;
+    if (!this.#reorder.add(offset, piece)) return false;
+    this.receivedBytes += piece.length;
+    this.#write();
+    return true;
+  }
+
+  /** The far hypervisor ended its direction after `offset` bytes. */
+  remoteEnd(offset: number): void {
+    this.finOffset = offset;
+    this.#write();
+  }
+
+  /** Ends everything at once; the hypervisor gets a reset. */
+  abort(): void {
+    this.over = true;
+    this.#wire?.reset();
+    this.release();
+  }
+
+  /** Gives all slabs back. */
+  release(): void {
+    this.over = true;
+    for (const segment of this.#segments) segment.slab.release();
+    this.#segments = [];
+    this.#reorder.clear();
+    // The kernel reads into it only while the wire is open, and `abort` and `closed` have ended that.
+    this.#fill?.release();
+    this.#fill = null;
+  }
+
+  #buffer(): Buffer {
+    if (this.over) return nowhere; // Node asks once more after the callback that ended us.
+    if (this.#fill === null) {
+      this.#fill = this.#host.pool.acquire(this.#chunkBytes);
+      this.#fillEnd = 0;
+      this.#fillLimit = this.#chunkBytes;
+    }
+    return this.#fill.bytes.subarray(this.#fillEnd, this.#fillLimit);
+  }
+
+  #received(count: number): boolean {
+    const slab = this.#fill;
+    if (slab === null || this.over) return false;
+    const start = this.#fillEnd;
+    const last = this.#segments[this.#segments.length - 1];
+    if (last !== undefined && last.slab === slab && last.start + last.length === start) last.length += count;
+    else this.#segments.push({ slab: slab.retain(), start, length: count });
+    this.#fillEnd += count;
+    this.takenBytes += count;
+    this.#touched();
+    if (this.#fillEnd >= this.#fillLimit) {
+      slab.release();
+      this.#fill = null;
+      this.#chunkBytes = Math.min(largestChunkBytes, this.#chunkBytes * chunkGrowth);
+    }
+    this.#host.readable(this);
+    this.#paused = this.pendingBytes >= readAheadBytes || !this.#host.mayRead();
+    return !this.#paused;
+  }
+
+  #localEnd(): void {
+    if (this.over || this.localEnded) return;
+    this.localEnded = true;
+    this.#host.readable(this);
+    this.#host.settle(this);
+  }
+
+  #closed(error: Error | null): void {
+    this.#wireClosed = true;
+    if (this.over) return;
+    const bothEnded = this.localEnded && this.#endWritten;
+    if (!bothEnded) this.#host.broken(this, error === null ? 'closed' : (errnoOf(error) ?? error.message));
+    else this.#host.settle(this);
+  }
+
+  /** Writes what is in order; the end comes after the last byte. */
+  #write(): void {
+    const wire = this.#wire;
+    if (wire === null || this.over) return;
+    for (let piece = this.#reorder.take(); piece !== undefined; piece = this.#reorder.take()) {
+      const { slab, start, length } = piece;
+      wire.write(slab.bytes.subarray(start, start + length), (taken) => {
+        slab.release();
+        if (!taken || this.over) return;
+        this.deliveredBytes += length;
+        this.#touched();
+        this.#host.delivered(this, length);
+      });
+    }
+    if (this.finOffset !== null && this.#reorder.next === this.finOffset && !this.#endWritten) {
+      this.#endWritten = true;
+      wire.end();
+    }
+  }
+
+  #touched(): void {
+    const now = Date.now();
+    this.firstByteAtMs ??= now;
+    this.lastByteAtMs = now;
+  }
+}

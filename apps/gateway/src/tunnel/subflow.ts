@@ -1,0 +1,198 @@
+/**
+ * One authenticated TCP connection of the data channel. It pulls: whenever its socket has taken the last batch, it asks the session
+ * for the next frames, so that a slow subflow never holds back the others. It owns its wire, its keys, its send buffer and its
+ * reader; the session owns what the frames mean.
+ *
+ *   open ──(wire closed, bad frame, stall)──▶ closed       `lost` is called on the session exactly once
+ */
+import { asGatewayError, GatewayError } from '../errors.ts';
+import type { Slab, SlabPool } from '../platform/slab.ts';
+import { congestionControl, setReceiveLowWater, type TcpInfo, tcpInfo } from '../platform/sockets.ts';
+import { emptyHeader, type FrameHeader, FrameType, HEADER_BYTES, TAG_BYTES } from '../protocol/frame.ts';
+import type { FrameOpener, FrameSealer } from '../security/sealing.ts';
+import { FrameReader } from './frame-reader.ts';
+import type { Wire } from './wire.ts';
+
+/** Largest payload that we put into one frame: large enough to make per-frame costs vanish, small enough to interleave. */
+export const SEND_PAYLOAD_BYTES = 256 << 10;
+
+const nowhere = Buffer.allocUnsafeSlow(4096);
+
+export interface RekeyLimits {
+  bytes: number;
+  ageMs: number;
+}
+export const defaultRekeyLimits: RekeyLimits = { bytes: 2 ** 36, ageMs: 3_600_000 };
+
+export interface SubflowOwner {
+  /** Appends frames to the subflow until its room is used or there is nothing to send on it now. */
+  fill(subflow: Subflow): void;
+  /** One authentic frame; see FrameHandler for who owns the slab. */
+  frame(subflow: Subflow, header: FrameHeader, slab: Slab, offset: number, owned: boolean): void;
+  /** The subflow is gone. */
+  lost(subflow: Subflow, error: GatewayError): void;
+}
+
+export class Subflow {
+  readonly id: number;
+  readonly generation: number;
+  readonly wire: Wire;
+  readonly openedAtMs = performance.now();
+  bytesSent = 0;
+  bytesReceived = 0;
+  rekeys = 0;
+  lastReceivedAtMs = performance.now();
+  /** When the wire last took a batch, or became busy: the stall watch starts from it. */
+  lastProgressAtMs = performance.now();
+  /** Sequenced frames sent on it and not acknowledged. */
+  unacknowledgedFrames = 0;
+  lastAcknowledgedKernelBytes = 0;
+
+  readonly #owner: SubflowOwner;
+  readonly #pool: SlabPool;
+  readonly #sealer: FrameSealer;
+  readonly #reader: FrameReader;
+  readonly #opener: FrameOpener;
+  readonly #limits: RekeyLimits;
+  readonly #rekeyHeader = emptyHeader();
+  #batch: Slab | null = null;
+  #used = 0;
+  #writing = false;
+  #closed = false;
+  #lowWater = 1;
+
+  constructor(
+    identity: { id: number; generation: number },
+    wire: Wire,
+    keys: { sealer: FrameSealer; opener: FrameOpener },
+    owner: SubflowOwner,
+    pool: SlabPool,
+    limits: RekeyLimits = defaultRekeyLimits,
+  ) {
+    this.id = identity.id;
+    this.generation = identity.generation;
+    this.wire = wire;
+    this.#owner = owner;
+    this.#pool = pool;
+    this.#sealer = keys.sealer;
+    this.#opener = keys.opener;
+    this.#limits = limits;
+    this.#reader = new FrameReader(pool, keys.opener, (header, slab, offset, owned) => {
+      this.bytesReceived += header.payloadLength;
+      this.#owner.frame(this, header, slab, offset, owned);
+    });
+  }
+
+  start(): void {
+    this.wire.start({
+      // Node asks once more after the callback that closed us.
+      buffer: () => (this.#closed ? nowhere : this.#reader.buffer()),
+      received: (count) => this.#received(count),
+      ended: () => this.#ended(),
+      closed: (error) => this.close(asGatewayError(error ?? new GatewayError('SUBFLOW_LOST'), 'SUBFLOW_LOST')),
+    });
+    this.pump();
+  }
+
+  get isOpen(): boolean {
+    return !this.#closed;
+  }
+  /** Whether it would take frames now. */
+  get isIdle(): boolean {
+    return !this.#closed && !this.#writing;
+  }
+  /** Largest payload that can still be appended to the present batch. */
+  get room(): number {
+    const left = SEND_PAYLOAD_BYTES + 4000 - this.#used - 2 * (HEADER_BYTES + TAG_BYTES);
+    return this.#closed ? 0 : Math.max(0, Math.min(left, SEND_PAYLOAD_BYTES));
+  }
+
+  /** Seals one frame into the batch. The caller has checked `room`. */
+  append(header: FrameHeader, from: Slab | null, fromOffset: number): void {
+    this.#batch ??= this.#pool.acquire(SEND_PAYLOAD_BYTES + 4000);
+    const batch = this.#batch;
+    const sealer = this.#sealer;
+    if (sealer.sealedBytes >= this.#limits.bytes || performance.now() - sealer.keyedAtMs >= this.#limits.ageMs) {
+      this.#rekeyHeader.type = FrameType.REKEY;
+      this.#used += sealer.seal(this.#rekeyHeader, null, 0, batch, this.#used);
+      sealer.rekey();
+      this.rekeys += 1;
+    }
+    this.#used += sealer.seal(header, from, fromOffset, batch, this.#used);
+    this.bytesSent += header.payloadLength;
+  }
+
+  /** Sends what the session has for it; does nothing while the last batch is under way. */
+  pump(): void {
+    if (this.#writing || this.#closed) return;
+    this.#writing = true; // Against pumping again from inside `fill`.
+    this.#owner.fill(this);
+    const batch = this.#batch;
+    if (this.#closed || batch === null || this.#used === 0) {
+      this.#writing = false;
+      this.#releaseBatch();
+      return;
+    }
+    const bytes = batch.bytes.subarray(0, this.#used);
+    this.lastProgressAtMs = performance.now();
+    this.wire.write(bytes, (taken) => {
+      if (!taken) return; // `closed` follows.
+      this.lastProgressAtMs = performance.now();
+      this.#writing = false;
+      this.#used = 0;
+      if (!this.#closed) this.pump();
+    });
+  }
+
+  info(): TcpInfo | null {
+    return this.wire.descriptor === null || this.#closed ? null : tcpInfo(this.wire.descriptor);
+  }
+  congestionControl(): string | null {
+    return this.wire.descriptor === null || this.#closed ? null : congestionControl(this.wire.descriptor);
+  }
+
+  /** Ends it at once; the session is told. */
+  close(error: GatewayError): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    this.wire.reset();
+    this.#reader.free();
+    this.#sealer.free();
+    this.#opener.free();
+    this.#batch?.discard();
+    this.#batch = null;
+    this.#owner.lost(this, error);
+  }
+
+  #releaseBatch(): void {
+    this.#used = 0;
+    this.#batch?.release();
+    this.#batch = null;
+  }
+
+  #received(count: number): boolean {
+    if (this.#closed) return false;
+    this.lastReceivedAtMs = performance.now();
+    try {
+      this.#reader.received(count);
+    } catch (error) {
+      this.close(asGatewayError(error, 'INTERNAL'));
+      return false;
+    }
+    this.#adjustLowWater();
+    return !this.#closed;
+  }
+
+  /** Inside a large frame the kernel need not wake us for every packet: the rest of the frame is certain to come. */
+  #adjustLowWater(): void {
+    if (this.wire.descriptor === null || this.#closed) return;
+    const wanted = Math.max(1, Math.min(this.#reader.missingBytes, 128 << 10));
+    if (wanted === this.#lowWater) return;
+    this.#lowWater = wanted;
+    setReceiveLowWater(this.wire.descriptor, wanted);
+  }
+
+  #ended(): void {
+    this.close(new GatewayError(this.#reader.atBoundary ? 'SUBFLOW_LOST' : 'FRAME_TRUNCATED'));
+  }
+}

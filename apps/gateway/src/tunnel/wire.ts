@@ -1,0 +1,160 @@
+/**
+ * A byte connection as the tunnel sees it, whatever is below: a TCP socket read straight into pooled buffers (DescriptorWire),
+ * or any duplex stream (DuplexWire: memory, TLS, and TCP where koffi is missing). The wire owns its socket; the sink owns the buffers.
+ * Invariant: after `closed` nothing more is called on the sink, and `closed` comes exactly once.
+ */
+import net from 'node:net';
+import type { Duplex } from 'node:stream';
+import { duplicateDescriptor, type SocketTuning, tune } from '../platform/sockets.ts';
+
+export interface WireSink {
+  /** Where the next bytes go; never empty. */
+  buffer(): Uint8Array;
+  /** `count` bytes are in the last buffer. Answer false to be left alone until `resume`. */
+  received(count: number): boolean;
+  /** The peer ended its direction. */
+  ended(): void;
+  /** The connection is gone; an error when it did not end by both sides' ends. */
+  closed(error: Error | null): void;
+}
+
+export interface Wire {
+  /** Who is at the other end, for people. */
+  readonly peer: string;
+  /** Descriptor for TCP_INFO and options; null where there is none. */
+  readonly descriptor: number | null;
+  start(sink: WireSink): void;
+  resume(): void;
+  /** `done` is called once: with true when the system has taken all bytes, which may not change before that, else with false. */
+  write(bytes: Uint8Array, done: (taken: boolean) => void): void;
+  /** Ends our direction after what was written. */
+  end(): void;
+  /** Aborts: the peer gets a reset where the transport knows one. */
+  reset(): void;
+}
+
+abstract class SocketWire<T extends Duplex> implements Wire {
+  readonly peer: string;
+  abstract readonly descriptor: number | null;
+  protected socket: T | null = null;
+  #error: Error | null = null;
+
+  constructor(peer: string) {
+    this.peer = peer;
+  }
+  abstract start(sink: WireSink): void;
+  abstract resume(): void;
+  protected attach(socket: T, sink: WireSink): void {
+    this.socket = socket;
+    socket.on('error', (error) => {
+      this.#error = error;
+    });
+    socket.once('end', () => sink.ended());
+    socket.once('close', () => sink.closed(this.#error));
+  }
+  write(bytes: Uint8Array, done: (taken: boolean) => void): void {
+    this.socket?.write(bytes, (error) => done(error === null || error === undefined));
+  }
+  end(): void {
+    this.socket?.end();
+  }
+  abstract reset(): void;
+}
+
+/** TCP by descriptor: reads go into the sink's buffers without a copy in between. */
+export class DescriptorWire extends SocketWire<net.Socket> {
+  readonly descriptor: number;
+  #early: Buffer;
+
+  /** `early` is what was read before the wire took over. */
+  constructor(descriptor: number, peer: string, early: Buffer) {
+    super(peer);
+    this.descriptor = descriptor;
+    this.#early = early;
+  }
+  start(sink: WireSink): void {
+    feed(this.#early, sink);
+    this.#early = Buffer.alloc(0);
+    const socket = new net.Socket({
+      fd: this.descriptor,
+      allowHalfOpen: true,
+      onread: { buffer: () => sink.buffer(), callback: (count: number) => sink.received(count) },
+    } as net.SocketConstructorOpts);
+    socket.setNoDelay(true);
+    socket.setKeepAlive(true, 15_000);
+    this.attach(socket, sink);
+  }
+  resume(): void {
+    this.socket?.resume();
+  }
+  reset(): void {
+    this.socket?.resetAndDestroy();
+  }
+}
+
+/** Any duplex: its chunks are copied into the sink's buffers. */
+export class DuplexWire extends SocketWire<Duplex> {
+  readonly descriptor = null;
+  readonly #duplex: Duplex;
+  #pending: Buffer = Buffer.alloc(0);
+  #sink: WireSink | null = null;
+
+  constructor(duplex: Duplex, peer: string, early: Buffer = Buffer.alloc(0)) {
+    super(peer);
+    this.#duplex = duplex;
+    this.#pending = early;
+  }
+  start(sink: WireSink): void {
+    this.#sink = sink;
+    this.attach(this.#duplex, sink);
+    this.#duplex.on('data', (chunk: Buffer) => {
+      this.#pending = this.#pending.length === 0 ? chunk : Buffer.concat([this.#pending, chunk]);
+      this.resume();
+    });
+    this.resume();
+  }
+  resume(): void {
+    const sink = this.#sink;
+    if (sink === null) return;
+    this.#pending = feed(this.#pending, sink);
+    if (this.#pending.length > 0) this.#duplex.pause();
+    else if (this.#duplex.isPaused()) this.#duplex.resume();
+  }
+  reset(): void {
+    if (this.#duplex instanceof net.Socket && this.#duplex.remoteAddress !== undefined) this.#duplex.resetAndDestroy();
+    else this.#duplex.destroy(Object.assign(new Error('reset'), { code: 'ECONNRESET' }));
+  }
+}
+
+/** Copies `chunk` into the sink; returns what it did not want yet. */
+function feed(chunk: Buffer, sink: WireSink): Buffer {
+  let rest = chunk;
+  while (rest.length > 0) {
+    const room = sink.buffer();
+    const count = Math.min(room.length, rest.length);
+    room.set(rest.subarray(0, count));
+    rest = rest.subarray(count);
+    if (!sink.received(count)) break;
+  }
+  return rest;
+}
+
+/**
+ * Takes a connected socket over from node. `socket` must not be used afterwards; nothing of it may be waiting to be written.
+ */
+export function wireOf(socket: net.Socket, tuning: SocketTuning): Wire {
+  const peer = `${socket.remoteAddress ?? '?'}:${socket.remotePort ?? 0}`;
+  socket.pause();
+  const early: Buffer = socket.read() ?? Buffer.alloc(0);
+  const descriptor = duplicateDescriptor(socket);
+  socket.removeAllListeners();
+  if (descriptor === null) {
+    socket.setNoDelay(true);
+    socket.setKeepAlive(true, 15_000);
+    return new DuplexWire(socket, peer, early);
+  }
+  socket.on('error', () => undefined); // Of the number that we give up; the connection lives on in the other one.
+  socket.destroy();
+  tune(descriptor, tuning);
+  return new DescriptorWire(descriptor, peer, early);
+}
