@@ -1,0 +1,165 @@
+/** Disks: shared or copied, whether copying is safe, and whether there is a place for each copy. */
+import { dirname } from 'node:path';
+import type { Finding } from '@lmas/plugin-api';
+import type { DiskDefinition } from '../definition/definition.ts';
+import { freeBytes, imageInfo, statFile } from '../files.ts';
+import type { CopiedDisk } from '../migration/plan.ts';
+import { poolOf } from '../volumes.ts';
+import { blocker, type CheckContext, warning } from './types.ts';
+
+const SAFE_CACHES: readonly (string | undefined)[] = ['none', 'directsync'];
+
+export async function checkDisks(context: CheckContext): Promise<Finding[]> {
+  const { plan, request } = context;
+  const findings: Finding[] = [];
+  const copied = new Map(plan.copied.map((disk) => [disk.name, disk]));
+  for (const name of Object.keys(request.diskMap)) {
+    if (plan.definition.disks.some((disk) => disk.name === name)) continue;
+    findings.push(
+      blocker('DISK_UNKNOWN', `The disk map names ${name}, which the VM does not have.`, 'Correct the disk map.'),
+    );
+  }
+  for (const disk of plan.definition.disks) {
+    findings.push(...checkDevice(disk, context));
+    const copy = copied.get(disk.name);
+    if (copy !== undefined) findings.push(...(await checkCopy(copy, disk, context)));
+    else findings.push(...(await checkShared(disk, context)));
+  }
+  if (plan.copied.length > 0) findings.push(...(await checkSpace(context)));
+  return findings;
+}
+
+function checkDevice(disk: DiskDefinition, { request }: CheckContext): Finding[] {
+  const findings: Finding[] = [];
+  if (disk.transient) {
+    findings.push(blocker('DISK_TRANSIENT', `${disk.name} is transient.`, 'Detach it before the migration.'));
+  }
+  if (disk.sourceType === 'vhostuser' || disk.sourceType === 'nvme' || disk.device === 'lun') {
+    const message = `${disk.name} is bound to a device of this host (${disk.sourceType}, ${disk.device}).`;
+    findings.push(blocker('DISK_HOST_BOUND', message, 'Detach it before the migration.'));
+  }
+  if (disk.sourceType === 'network' && request.diskMap[disk.name] !== undefined) {
+    const message = `${disk.name} is on network storage, which is not mapped to another place.`;
+    findings.push(blocker('DISK_NOT_MAPPABLE', message, 'Take it out of the disk map.'));
+  }
+  return findings;
+}
+
+/** A disk that both ends are said to see. */
+async function checkShared(disk: DiskDefinition, context: CheckContext): Promise<Finding[]> {
+  const { request, ends } = context;
+  if (disk.location === undefined || disk.sourceType === 'network' || disk.sourceType === 'volume') return [];
+  const findings: Finding[] = [];
+  const path = request.diskMap[disk.name] ?? disk.location;
+  if ((await statFile(ends.destination.transport, path, context)) === null) {
+    findings.push(
+      blocker(
+        'SHARED_DISK_MISSING',
+        `${disk.name} is not copied, but the destination does not have ${path}.`,
+        disk.readOnly ? 'Eject it, or put it there.' : 'Mount the shared storage there, or let the disk be copied.',
+      ),
+    );
+  }
+  const flushed = disk.readOnly || SAFE_CACHES.includes(disk.cache) || request.options.allowUnsafe;
+  if (!flushed && disk.cache !== undefined) {
+    findings.push(
+      warning(
+        'DISK_CACHE',
+        `${disk.name} is shared and has cache mode ${disk.cache}: libvirt may call the migration unsafe.`,
+        'Set its cache to none, or set allowUnsafe if the storage keeps both hosts coherent.',
+      ),
+    );
+  }
+  return findings;
+}
+
+async function checkCopy(copy: CopiedDisk, disk: DiskDefinition, context: CheckContext): Promise<Finding[]> {
+  const { ends, request } = context;
+  const findings: Finding[] = [];
+  if (disk.shareable) {
+    const message = `${copy.name} is shared with other VMs: a copy would part them.`;
+    findings.push(
+      blocker('DISK_SHAREABLE', message, 'Put it on storage that both hosts see, and list that in sharedPaths.'),
+    );
+  }
+  if (disk.sourceType === 'volume' || disk.sourceType === 'dir') {
+    const message = `${copy.name} is given by ${disk.sourceType}, not by path.`;
+    findings.push(blocker('DISK_NOT_COPYABLE', message, 'Define it by its path, or keep it on shared storage.'));
+    return findings;
+  }
+  if (copy.capacityBytes === null) {
+    findings.push(
+      warning('DISK_SIZE_UNKNOWN', `libvirt does not tell the size of ${copy.name}.`, 'Look at the image.'),
+    );
+  }
+  const there = await statFile(ends.destination.transport, copy.to, context);
+  if (there === null) {
+    if (copy.to.startsWith('/dev/')) {
+      const message = `The destination has no device ${copy.to}.`;
+      findings.push(
+        blocker('TARGET_DEVICE_MISSING', message, 'Make it there with the size of the disk, or map the disk.'),
+      );
+    }
+    return findings;
+  }
+  const here = await statFile(ends.source.transport, copy.from, context);
+  if (here !== null && here.kind === 'file' && here.identity === there.identity) {
+    findings.push(
+      blocker(
+        'DISK_IS_SHARED',
+        `${copy.to} at the destination is the very file that ${copy.name} uses: copying it onto itself would destroy it.`,
+        'List its directory in sharedPaths of both endpoints.',
+      ),
+    );
+    return findings;
+  }
+  if (!request.options.overwriteDisks) {
+    findings.push(
+      blocker(
+        'TARGET_DISK_EXISTS',
+        `The destination has something at ${copy.to} already.`,
+        'If it is the same storage, list it in sharedPaths; if it may be overwritten, set overwriteDisks; else map the disk elsewhere.',
+      ),
+    );
+    return findings;
+  }
+  return [...findings, ...(await checkSize(copy, there.kind === 'block' ? 'raw' : copy.format, context))];
+}
+
+async function checkSize(copy: CopiedDisk, format: string, context: CheckContext): Promise<Finding[]> {
+  const { capacityBytes } = await imageInfo(context.ends.destination.transport, copy.to, format, context);
+  if (copy.capacityBytes === null || capacityBytes === copy.capacityBytes) return [];
+  const message = `${copy.to} holds ${capacityBytes} bytes, ${copy.name} has ${copy.capacityBytes}.`;
+  return [blocker('TARGET_DISK_SIZE', message, 'Make it exactly as large as the disk, or remove it.')];
+}
+
+async function checkSpace(context: CheckContext): Promise<Finding[]> {
+  const byDirectory = new Map<string, { used: number; promised: number; path: string }>();
+  for (const copy of context.plan.copied) {
+    if (copy.to.startsWith('/dev/')) continue;
+    const sum = byDirectory.get(dirname(copy.to)) ?? { used: 0, promised: 0, path: copy.to };
+    sum.used += copy.allocationBytes ?? copy.capacityBytes ?? 0;
+    sum.promised += copy.capacityBytes ?? 0;
+    byDirectory.set(dirname(copy.to), sum);
+  }
+  const findings: Finding[] = [];
+  for (const [directory, { used, promised, path }] of byDirectory) {
+    const available = await room(context, directory, path);
+    if (used > available) {
+      const message = `The copies need ${used} bytes in ${directory} at the destination, ${available} are free.`;
+      findings.push(blocker('SPACE_SHORT', message, 'Free space there, or map the disks elsewhere.'));
+    } else if (promised > available) {
+      const message = `The disks may grow to ${promised} bytes in ${directory} at the destination, ${available} are free.`;
+      findings.push(warning('SPACE_OVERCOMMITTED', message, 'Watch the space there.'));
+    }
+  }
+  return findings;
+}
+
+async function room(context: CheckContext, directory: string, path: string): Promise<number> {
+  const { destination } = context.ends;
+  const pool = await poolOf(destination, path, context);
+  if (pool === null) return freeBytes(destination.transport, directory, context);
+  const client = await destination.query(context);
+  return Number((await client.call('storagePoolGetInfo', { pool }, context)).available);
+}

@@ -1,0 +1,64 @@
+/** What the guest is made of: devices that cannot follow it, snapshots, and who else thinks that it owns it. */
+import type { Finding } from '@lmas/plugin-api';
+import { isFault } from '../errors.ts';
+import { blocker, type CheckContext, warning } from './types.ts';
+
+export async function checkGuest(context: CheckContext): Promise<Finding[]> {
+  const { definition } = context.plan;
+  const findings: Finding[] = [];
+  for (const device of definition.hostDevices) {
+    findings.push(
+      blocker('HOST_DEVICE', `The guest holds a device of the host: ${device}.`, 'Detach it before the migration.'),
+    );
+  }
+  if (definition.managedBy !== null) {
+    const finding = context.request.options.allowManaged ? warning : blocker;
+    findings.push(
+      finding(
+        'MANAGED_BY_OTHER',
+        `The VM belongs to ${definition.managedBy}, which would not know where it went and might start it again.`,
+        `Migrate it with ${definition.managedBy}, or take it out of its care and set allowManaged.`,
+      ),
+    );
+  }
+  if (definition.emulatedTpm) {
+    findings.push(
+      warning(
+        'TPM_STATE_COPIED',
+        'The guest has an emulated TPM: its state goes along with the memory.',
+        'Make sure that swtpm is installed at the destination.',
+      ),
+    );
+  }
+  if (definition.hugePages) {
+    findings.push(
+      warning(
+        'HUGE_PAGES',
+        'The guest wants huge pages.',
+        'Make sure that enough of them are free at the destination (virsh freepages --all).',
+      ),
+    );
+  }
+  findings.push(...(await checkSnapshots(context)));
+  return findings;
+}
+
+async function checkSnapshots({ ends, plan, signal }: CheckContext): Promise<Finding[]> {
+  const client = await ends.source.query({ signal });
+  try {
+    const args = { domain: plan.domain, needResults: 0, flags: 0 };
+    const { count } = await client.call('domainListAllSnapshots', args, { signal });
+    if (count === 0) return [];
+    const message = `The VM has ${count} snapshot(s); libvirt does not migrate them.`;
+    return [
+      blocker(
+        'SNAPSHOTS',
+        message,
+        'Delete them (virsh snapshot-delete), or only what libvirt knows of them (--metadata).',
+      ),
+    ];
+  } catch (error) {
+    if (isFault(error)) return [];
+    throw error;
+  }
+}

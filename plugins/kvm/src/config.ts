@@ -1,0 +1,85 @@
+/**
+ * What an operator sets: of an endpoint once (`configSchema`), of a migration each time (`optionsSchema`). Parsed at the
+ * border, every default with its reason.
+ */
+import { z } from 'zod';
+
+const fingerprint = z.string().regex(/^SHA256:[A-Za-z0-9+/]{43}$/, 'as ssh-keygen -lf prints it: SHA256:…');
+const port = z.int().min(1).max(65_535);
+/** Absolute, without `..`, so that one string names one place. */
+const absolutePath = z.string().regex(/^\/(?!.*(?:^|\/)\.\.(?:\/|$))/, 'an absolute path without ".."');
+
+export const configSchema = z.strictObject({
+  host: z.string().min(1).describe('Name or address of the libvirt host, for SSH'),
+  port: port.default(22),
+  hostKeys: z.array(fingerprint).min(1).describe('Fingerprints of the host keys that are trusted (ssh-keygen -lf)'),
+  socketPath: absolutePath
+    .optional()
+    .describe('libvirt socket; by default virtqemud-sock if it is there, else libvirt-sock'),
+  migrationAddress: z
+    .union([z.ipv4(), z.ipv6()])
+    .describe('Address of this host in the migration network: it listens there and connects from there'),
+  // Beside libvirt's own 49152-49215: what is leased here is never taken by a migration that somebody starts by hand.
+  portRange: z
+    .strictObject({ from: port, to: port })
+    .refine(({ from, to }) => to - from >= 1, 'at least two ports')
+    .default({ from: 49_216, to: 49_343 })
+    .describe('Ports at which this host receives memory and disks; a firewall has to let the gateway in'),
+  sharedPaths: z
+    .array(absolutePath)
+    .default([])
+    .describe('Directories that both ends see as the same storage; disks below are not copied'),
+  peerToPeer: z
+    .strictObject({
+      uriScheme: z.enum(['qemu+tcp', 'qemu+tls', 'qemu+ssh']),
+      port: port.optional().describe('Default: 16509 for tcp, 16514 for tls, 22 for ssh'),
+      username: z
+        .string()
+        .regex(/^[A-Za-z0-9_.-]+$/)
+        .optional()
+        .describe('For ssh: the user that the source host logs in as'),
+      parameters: z
+        .record(z.string().regex(/^[a-z_]+$/), z.string())
+        .default({})
+        .describe('Further parameters of the URI, e.g. { "no_verify": "1" }'),
+    })
+    .optional()
+    .describe('How another libvirt host reaches this one in peer-to-peer mode; without it that mode is refused'),
+});
+
+export type KvmConfig = z.infer<typeof configSchema>;
+
+export const optionsSchema = z.strictObject({
+  mode: z
+    .enum(['direct', 'peer-to-peer'])
+    .default('direct')
+    .describe('Who drives: we (direct), or the source host, which then survives an orchestrator that dies'),
+  disks: z
+    .enum(['auto', 'shared', 'copy'])
+    .default('auto')
+    .describe('auto copies what is not on shared storage; shared copies nothing; copy copies every writable disk'),
+  overwriteDisks: z
+    .boolean()
+    .default(false)
+    .describe('Copy over disks that exist at the destination already, with the same size'),
+  parallelConnections: z
+    .int()
+    .min(0)
+    .max(64)
+    .default(0)
+    .describe('Memory streams beside the main one (QEMU multifd); 0 is off'),
+  autoConverge: z.boolean().default(false).describe('Slow the guest down when it writes faster than the link carries'),
+  abortOnError: z.boolean().default(true).describe('Stop when a disk of the source fails meanwhile'),
+  persistAtDestination: z.boolean().default(true).describe('Define the VM at the destination'),
+  undefineAtSource: z.boolean().default(true).describe('Remove the definition at the source when the VM has arrived'),
+  allowUnsafe: z
+    .boolean()
+    .default(false)
+    .describe("Skip libvirt's check that the disks' caches cannot lose data (VIR_MIGRATE_UNSAFE)"),
+  allowManaged: z
+    .boolean()
+    .default(false)
+    .describe('Move a VM although another manager owns it and will not know where it went'),
+});
+
+export type KvmOptions = z.infer<typeof optionsSchema>;

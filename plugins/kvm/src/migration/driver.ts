@@ -1,0 +1,337 @@
+/**
+ * The verbs of one migration. What they mean to the guest is decided here, once for both modes; how the bytes get moved
+ * is in direct.ts and peer-to-peer.ts, and what to do with a migration that nobody drives in settle.ts.
+ *
+ * Invariants: the guest at the source is destroyed only after the destination was seen to run it, or has said that it
+ * started it; it is resumed only after the destination has answered that it knows no such VM. A driver is used by one
+ * caller, one verb at a time.
+ */
+import {
+  type CheckReport,
+  type ConfirmReport,
+  type MigrationContext,
+  type MigrationDriver,
+  type MigrationProgress,
+  type MigrationRequest,
+  PluginError,
+  type PluginResource,
+  type Prepared,
+  type Routes,
+  type VmPlacement,
+} from '@lmas/plugin-api';
+import { checkMigration } from '../checks/check.ts';
+import type { KvmOptions } from '../config.ts';
+import { toPluginError } from '../errors.ts';
+import { createMissingVolumes, releaseVolume } from '../volumes.ts';
+import { type Arrival, clearSource, report } from './arrival.ts';
+import { DirectRun } from './direct.ts';
+import { commonParams, mibPerSec, migrationFlags } from './parameters.ts';
+import { PeerToPeerRun } from './peer-to-peer.ts';
+import { makePlan, mappedDefinitions } from './plan.ts';
+import { pause, watchJob } from './progress.ts';
+import { type Ends, lookAtBoth, placementOf, type SettleOptions, settle } from './settle.ts';
+import { look } from './sighting.ts';
+import { parseState, type RunState } from './state.ts';
+
+interface Options {
+  readonly signal: AbortSignal;
+}
+
+/** After a Finish without an answer: longer than libvirt needs to give up on our connection and clean up. */
+const FINISH_SETTLE_MS = 40_000;
+
+/** Times that tests shorten. */
+export interface DriverTimes {
+  readonly finishSettleMs?: number;
+  readonly settleTimeoutMs?: number;
+  readonly clearGraceMs?: number;
+  readonly restartGraceMs?: number;
+}
+
+export class KvmMigration implements MigrationDriver {
+  readonly #ends: Ends;
+  readonly #request: MigrationRequest<KvmOptions>;
+  readonly #context: MigrationContext;
+  readonly #times: DriverTimes;
+  #run: DirectRun | PeerToPeerRun | undefined;
+  #performing: Promise<unknown> = Promise.resolve();
+  readonly #stop = new AbortController();
+
+  constructor(ends: Ends, request: MigrationRequest<KvmOptions>, context: MigrationContext, times: DriverTimes = {}) {
+    this.#ends = ends;
+    this.#request = request;
+    this.#context = context;
+    this.#times = times;
+  }
+
+  async check({ signal }: Options): Promise<CheckReport> {
+    try {
+      return await checkMigration(this.#ends, this.#request, { signal });
+    } catch (error) {
+      throw toPluginError(error, 'checking the migration');
+    }
+  }
+
+  async prepare({ signal }: Options): Promise<Prepared> {
+    const { source, destination } = this.#ends;
+    const { options, bandwidthBytesPerSec, maxDowntimeMs } = this.#request;
+    try {
+      const plan = await makePlan(source, destination, this.#request, { signal });
+      await this.#assertFree(signal);
+      const { migrationId } = this.#request;
+      const createdVolumes = await createMissingVolumes(destination, migrationId, plan.copied, this.#context, {
+        signal,
+      });
+      if (maxDowntimeMs !== null) await this.#setMaxDowntime(plan.domain, maxDowntimeMs, signal);
+      const settings = {
+        source,
+        destination,
+        domain: plan.domain,
+        flags: migrationFlags(options, plan.copied.length > 0),
+        common: commonParams({
+          options,
+          bandwidthBytesPerSec,
+          copiedDisks: plan.copied.map(({ name }) => name),
+          definitions: await mappedDefinitions(source, plan, { signal }),
+        }),
+        copiesDisks: plan.copied.length > 0,
+        assertCurrent: () => this.#context.assertCurrent(),
+      };
+      const state: RunState = {
+        domainName: plan.domain.name,
+        sourceDefinition: plan.sourceXml,
+        nvram: plan.definition.nvram ?? null,
+        keptDisks: plan.copied.map(({ from }) => from),
+        createdVolumes,
+      };
+      const streams = { memory: 1 + options.parallelConnections, disks: plan.copied.length };
+      if (options.mode === 'peer-to-peer') {
+        const { run, flows } = PeerToPeerRun.prepare(settings, streams);
+        this.#run = run;
+        return { flows, sourceAddresses: [source.config.migrationAddress], state: { ...state } };
+      }
+      const { run, memory, disks } = await DirectRun.prepare(settings, { signal });
+      this.#run = run;
+      const flows = [{ id: 'memory', ...memory, maxStreams: streams.memory, priority: 'bulk' as const }];
+      if (disks !== undefined) flows.push({ id: 'disks', ...disks, maxStreams: streams.disks, priority: 'bulk' });
+      return { flows, sourceAddresses: [source.config.migrationAddress], state: { ...state } };
+    } catch (error) {
+      throw toPluginError(error, 'preparing the migration');
+    }
+  }
+
+  async perform(
+    _prepared: Prepared,
+    routes: Routes,
+    options: {
+      signal: AbortSignal;
+      onProgress: (progress: MigrationProgress) => void;
+      onPointOfNoReturn: () => Promise<void>;
+    },
+  ): Promise<void> {
+    const run = this.#run;
+    if (run === undefined || run.phase !== 'prepared') {
+      throw new PluginError('HYPERVISOR_FAULT', 'This run has not prepared the destination, or has used it already.', {
+        remedy: 'Abort the migration, which is safe, and start it again.',
+      });
+    }
+    const { memory, disks } = routes;
+    if (memory === undefined) throw new PluginError('INVALID_CONFIG', 'There is no route for the flow "memory".');
+    const watching = new AbortController();
+    const progress = watchJob(this.#ends.source, run.domain, options.onProgress, { signal: watching.signal });
+    const signal = AbortSignal.any([options.signal, this.#stop.signal]);
+    const performing =
+      run instanceof DirectRun
+        ? run.perform(memory, disks, { signal })
+        : run.perform({ memory, disks, control: routes.control }, { signal });
+    this.#performing = performing.catch(() => undefined);
+    try {
+      await performing;
+    } finally {
+      watching.abort();
+      await progress;
+    }
+    await options.onPointOfNoReturn();
+  }
+
+  async confirm(prepared: Prepared, { signal }: Options): Promise<ConfirmReport> {
+    const state = parseState(prepared.state);
+    const run = this.#run;
+    try {
+      const live = run instanceof DirectRun && run.phase === 'performed' ? run : undefined;
+      const arrival = live === undefined ? await this.#seeArrival(signal) : await this.#letGo(live, signal);
+      return await report(this.#ends, this.#request, state, arrival, { signal });
+    } catch (error) {
+      throw toPluginError(error, 'confirming the migration');
+    } finally {
+      run?.close();
+    }
+  }
+
+  async abort({ signal }: Options): Promise<VmPlacement> {
+    const run = this.#run;
+    this.#stop.abort();
+    try {
+      if (run instanceof DirectRun) await this.#cancel(run, signal);
+    } finally {
+      // Whatever is left incoming goes with its connection.
+      run?.close();
+    }
+    return settle(this.#ends, this.#request.vm.id, this.#settleOptions(signal));
+  }
+
+  async locate({ signal }: Options): Promise<VmPlacement> {
+    return placementOf(await lookAtBoth(this.#ends, this.#request.vm.id, { signal }));
+  }
+
+  async follow({
+    signal,
+    onProgress,
+  }: {
+    signal: AbortSignal;
+    onProgress: (progress: MigrationProgress) => void;
+  }): Promise<void> {
+    const seen = await look(this.#ends.source, this.#request.vm.id, 'source', { signal });
+    if (seen.presence === 'unreachable') throw toPluginError(seen.error, 'following the migration');
+    if (seen.domain === undefined) return;
+    try {
+      await watchJob(this.#ends.source, seen.domain, onProgress, { signal, untilIdle: true });
+    } catch (error) {
+      // The domain may have left while we asked; its connection may not.
+      const after = await look(this.#ends.source, this.#request.vm.id, 'source', { signal });
+      if (after.presence === 'unreachable') throw toPluginError(error, 'following the migration');
+    }
+    if (signal.aborted) throw new PluginError('ABORTED', 'Stopped following the migration.');
+  }
+
+  async release(resource: PluginResource, { signal }: Options): Promise<void> {
+    if (resource.kind !== 'volume') throw new PluginError('INVALID_CONFIG', `Unknown resource kind ${resource.kind}.`);
+    try {
+      await this.#context.assertCurrent();
+      await releaseVolume(this.#ends[resource.end], resource, { signal });
+    } catch (error) {
+      throw toPluginError(error, `releasing ${resource.id}`);
+    }
+  }
+
+  async setBandwidth(bandwidthBytesPerSec: number | null, { signal }: Options): Promise<void> {
+    try {
+      const client = await this.#ends.source.query({ signal });
+      const domain = await client.lookup(this.#request.vm.id, { signal });
+      if (domain === null) return;
+      await this.#context.assertCurrent();
+      const limit = mibPerSec(bandwidthBytesPerSec, 1);
+      await client.call('domainMigrateSetMaxSpeed', { domain, mibPerSec: limit, flags: 0 }, { signal });
+    } catch (error) {
+      throw toPluginError(error, 'changing the bandwidth');
+    }
+  }
+
+  #settleOptions(signal: AbortSignal): SettleOptions {
+    return { signal, assertCurrent: () => this.#context.assertCurrent(), ...this.#times };
+  }
+
+  /** A VM of this id that is known at the destination already must not be taken for one that arrived. */
+  async #assertFree(signal: AbortSignal): Promise<void> {
+    const { source, destination } = await lookAtBoth(this.#ends, this.#request.vm.id, { signal });
+    if (source.presence === 'unreachable') throw toPluginError(source.error, 'looking at the source');
+    if (destination.presence === 'unreachable') throw toPluginError(destination.error, 'looking at the destination');
+    if (source.moving) throw new PluginError('BUSY', 'The VM has a migration or another job under way.');
+    if (source.presence !== 'running') {
+      throw new PluginError('NOT_MIGRATABLE', `The VM is ${source.presence} at the source; it has to run.`);
+    }
+    if (destination.presence !== 'absent') {
+      throw new PluginError('NOT_MIGRATABLE', `The destination knows this VM already (${destination.presence}).`, {
+        remedy: 'If that definition is a leftover, undefine it there (virsh undefine --keep-nvram).',
+      });
+    }
+  }
+
+  async #setMaxDowntime(
+    domain: Parameters<typeof watchJob>[1],
+    downtimeMs: number,
+    signal: AbortSignal,
+  ): Promise<void> {
+    const client = await this.#ends.source.query({ signal });
+    await this.#context.assertCurrent();
+    const args = { domain, downtimeMs: BigInt(Math.round(downtimeMs)), flags: 0 };
+    await client.call('domainMigrateSetMaxDowntime', args, { signal });
+  }
+
+  /** Finish, and Confirm according to what the destination says. */
+  async #letGo(run: DirectRun, signal: AbortSignal): Promise<Arrival> {
+    const outcome = await run.finish({ signal });
+    if (outcome.kind === 'started') return this.#clear(run, { startedBy: 'answer' }, signal);
+    // The daemon refused, or nobody knows: the destination itself has to say what became of the guest.
+    const presence = await this.#destinationAfterFinish(signal);
+    if (presence === 'running') return this.#clear(run, { startedBy: 'sight' }, signal);
+    if (presence === 'absent') {
+      await run.confirm(true, { signal }).catch(() => {
+        // Its connection is gone: the source stands still, and `abort` resumes it by the same rule.
+      });
+      throw outcome.error;
+    }
+    throw unknownOutcome(`the destination says "${presence}" after a Finish that failed`, outcome.error);
+  }
+
+  async #destinationAfterFinish(signal: AbortSignal): Promise<string> {
+    const started = performance.now();
+    const limit = this.#times.finishSettleMs ?? FINISH_SETTLE_MS;
+    for (;;) {
+      const { presence } = await look(this.#ends.destination, this.#request.vm.id, 'destination', { signal });
+      const final = presence !== 'incoming' && (presence !== 'unreachable' || this.#ends.destination.closed.aborted);
+      if (final || performance.now() - started > limit || signal.aborted) return presence;
+      await pause(200, signal);
+    }
+  }
+
+  async #clear(run: DirectRun, arrival: Arrival, signal: AbortSignal): Promise<Arrival> {
+    try {
+      await run.confirm(false, { signal });
+    } catch (error) {
+      this.#context.log.warn({ err: error }, 'Confirm failed; the source is cleared by what is seen there');
+    }
+    await clearSource(this.#ends, this.#request, this.#context, { signal });
+    return arrival;
+  }
+
+  /** Without the memory of perform: only what is seen counts. */
+  async #seeArrival(signal: AbortSignal): Promise<Arrival> {
+    const seen = placementOf(await lookAtBoth(this.#ends, this.#request.vm.id, { signal }));
+    if (seen.where !== 'destination') {
+      throw unknownOutcome(`the source says "${seen.source}", the destination "${seen.destination}"`);
+    }
+    await clearSource(this.#ends, this.#request, this.#context, { signal });
+    return { startedBy: 'sight' };
+  }
+
+  /** Cancels what this very process began; the rest is settled by looking. */
+  async #cancel(run: DirectRun, signal: AbortSignal): Promise<void> {
+    await Promise.race([this.#performing, aborted(signal)]);
+    const before = run.phase;
+    if (before !== 'prepared' && before !== 'performed' && before !== 'perform-failed') return;
+    await this.#context.assertCurrent();
+    const dropped = await run.dropIncoming({ signal });
+    // After a failed Perform the source has resumed its guest by itself, and there is nothing to confirm.
+    if (before === 'perform-failed' || !dropped) return;
+    const { presence } = await look(this.#ends.destination, this.#request.vm.id, 'destination', { signal });
+    if (presence !== 'absent') return;
+    await run.confirm(true, { signal }).catch((error: unknown) => {
+      this.#context.log.warn({ err: error }, 'The cancelling Confirm failed; the source is settled by what is seen');
+    });
+  }
+}
+
+const aborted = (signal: AbortSignal): Promise<void> =>
+  new Promise((resolve) => {
+    if (signal.aborted) resolve();
+    else signal.addEventListener('abort', () => resolve(), { once: true });
+  });
+
+function unknownOutcome(why: string, cause?: unknown): PluginError {
+  return new PluginError('OUTCOME_UNKNOWN', `It is not known where the VM runs: ${why}.`, {
+    cause,
+    remedy:
+      'Nothing was destroyed or resumed. Look at both hosts (virsh domstate --reason). If the destination runs the VM, destroy the paused one at the source; if the destination does not know it, resume the one at the source (virsh resume). Never resume both.',
+  });
+}

@@ -1,0 +1,109 @@
+/**
+ * Builds the flags and typed parameters of a migration: what stays the same in every phase, and what each phase adds. Pure.
+ */
+import type { KvmOptions } from '../config.ts';
+import { MIGRATE } from '../rpc/constants.ts';
+import type { TypedParam } from '../rpc/typed-params.ts';
+
+export interface HostPort {
+  readonly host: string;
+  readonly port: number;
+}
+
+/** `tcp://host:port`, IPv6 in brackets. */
+export const tcpUri = ({ host, port }: HostPort): string => `tcp://${bracket(host)}:${port}`;
+export const bracket = (host: string): string => (host.includes(':') ? `[${host}]` : host);
+
+const MIB = 1024 * 1024;
+/** The largest limit that libvirt takes (QEMU_DOMAIN_MIG_BANDWIDTH_MAX): no limit at all. */
+const UNLIMITED_MIB_PER_SEC = 8_796_093_022_207n;
+
+/**
+ * A limit for all streams together in libvirt's MiB/s for each. Disks are mirrored at the same time and share it; while
+ * memory flows the mirrors carry only what the guest writes.
+ */
+export function mibPerSec(bandwidthBytesPerSec: number | null, copiedDisks: number): bigint {
+  if (bandwidthBytesPerSec === null) return UNLIMITED_MIB_PER_SEC;
+  return BigInt(Math.max(1, Math.floor(bandwidthBytesPerSec / Math.max(1, copiedDisks) / MIB)));
+}
+
+/**
+ * Always with PERSIST_DEST: a definition that appears at the destination proves, even after a crash, that the guest was
+ * let go there. A definition that is not wanted is taken away at the end.
+ */
+export function migrationFlags(options: KvmOptions, copiesDisks: boolean): number {
+  let flags = MIGRATE.live | MIGRATE.persistDestination;
+  if (copiesDisks) flags |= MIGRATE.nonSharedDisk;
+  if (options.parallelConnections > 0) flags |= MIGRATE.parallel;
+  if (options.autoConverge) flags |= MIGRATE.autoConverge;
+  if (options.abortOnError) flags |= MIGRATE.abortOnError;
+  if (options.allowUnsafe) flags |= MIGRATE.unsafe;
+  return flags;
+}
+
+export const sourceFlags = (flags: number): number => flags | MIGRATE.changeProtection;
+export const destinationFlags = (flags: number): number => flags & ~(MIGRATE.abortOnError | MIGRATE.autoConverge);
+
+const text = (field: string, value: string): TypedParam => ({ field, type: 'string', value });
+
+export interface CommonSettings {
+  readonly options: KvmOptions;
+  readonly bandwidthBytesPerSec: number | null;
+  /** Target names. */
+  readonly copiedDisks: readonly string[];
+  readonly definitions: { readonly live: string; readonly persistent: string } | undefined;
+}
+
+/** What every phase gets. */
+export function commonParams(settings: CommonSettings): TypedParam[] {
+  const { options, bandwidthBytesPerSec, copiedDisks, definitions } = settings;
+  const params: TypedParam[] = [];
+  if (bandwidthBytesPerSec !== null) {
+    const value = mibPerSec(bandwidthBytesPerSec, copiedDisks.length);
+    params.push({ field: 'bandwidth', type: 'ullong', value });
+  }
+  if (options.parallelConnections > 0) {
+    params.push({ field: 'parallel.connections', type: 'int', value: options.parallelConnections });
+  }
+  for (const disk of copiedDisks) params.push(text('migrate_disks', disk));
+  if (definitions !== undefined) {
+    params.push(text('destination_xml', definitions.live), text('persistent_xml', definitions.persistent));
+  }
+  return params;
+}
+
+const without = (params: readonly TypedParam[], field: string): TypedParam[] =>
+  params.filter((param) => param.field !== field);
+
+/** Where the destination listens, and the definition that Begin gave. */
+export function prepareParams(
+  common: readonly TypedParam[],
+  xml: string,
+  memory: HostPort,
+  disksPort: number | undefined,
+): TypedParam[] {
+  const params = [
+    ...without(common, 'destination_xml'),
+    text('destination_xml', xml),
+    text('migrate_uri', tcpUri(memory)),
+    text('listen_address', memory.host),
+  ];
+  if (disksPort !== undefined) params.push({ field: 'disks_port', type: 'int', value: disksPort });
+  return params;
+}
+
+/** Where the source connects. */
+export function performParams(
+  common: readonly TypedParam[],
+  memory: HostPort,
+  disks: HostPort | undefined,
+): TypedParam[] {
+  const params = [...common, text('migrate_uri', tcpUri(memory))];
+  if (disks !== undefined) params.push(text('disks_uri', tcpUri(disks)));
+  return params;
+}
+
+export const finishParams = (performed: readonly TypedParam[], name: string): TypedParam[] => [
+  ...without(without(performed, 'destination_xml'), 'destination_name'),
+  text('destination_name', name),
+];

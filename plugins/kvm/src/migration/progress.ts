@@ -1,0 +1,85 @@
+/**
+ * Reads job statistics and turns them into the contract's progress. `watchJob` polls on the session's question
+ * connection, because the connection that performs is busy until the end.
+ */
+import type { MigrationProgress } from '@lmas/plugin-api';
+import type { JobStats } from '../client.ts';
+import { JOB, PAUSED, STATE } from '../rpc/constants.ts';
+import type { Domain } from '../rpc/procedures.ts';
+import { numberOf } from '../rpc/typed-params.ts';
+import type { KvmSession } from '../session.ts';
+
+const POLL_INTERVAL_MS = 500;
+
+/** @param previousPercent a guest that writes makes the remaining bytes grow; the percentage never falls */
+export function readProgress(
+  { params }: JobStats,
+  standsStill: boolean,
+  previousPercent: number,
+): MigrationProgress | undefined {
+  const total = numberOf(params, 'data_total');
+  if (total === undefined || total === 0) return undefined;
+  const remaining = numberOf(params, 'data_remaining') ?? 0;
+  const percent = Math.min(100, Math.max(previousPercent, 100 * (1 - remaining / total)));
+  const iteration = numberOf(params, 'memory_iteration');
+  const memoryMoves = (numberOf(params, 'memory_processed') ?? 0) > 0;
+  const diskBytes = numberOf(params, 'disk_total') ?? 0;
+  const dirtyPages = numberOf(params, 'memory_dirty_rate');
+  const pageBytes = numberOf(params, 'memory_page_size') ?? 4096;
+  return {
+    stage: standsStill ? 'switchover' : memoryMoves || diskBytes === 0 ? 'memory' : 'disks',
+    percent,
+    bytesTotal: total,
+    bytesTransferred: numberOf(params, 'data_processed') ?? 0,
+    bytesRemaining: remaining,
+    rateBytesPerSec: numberOf(params, memoryMoves ? 'memory_bps' : 'disk_bps') ?? null,
+    dirtyRateBytesPerSec: dirtyPages === undefined ? null : dirtyPages * pageBytes,
+    iteration: iteration ?? null,
+  };
+}
+
+/** Resolves after `ms`, or as soon as `signal` aborts. */
+export function pause(ms: number, signal: AbortSignal): Promise<void> {
+  const { promise, resolve } = Promise.withResolvers<void>();
+  const done = (): void => {
+    clearTimeout(timer);
+    signal.removeEventListener('abort', done);
+    resolve();
+  };
+  const timer = setTimeout(done, ms);
+  signal.addEventListener('abort', done, { once: true });
+  if (signal.aborted) done();
+  return promise;
+}
+
+/**
+ * Reports the job of `domain` until `signal` aborts, or, with `untilIdle`, until there is none any more. A poll that
+ * fails is skipped: progress decides nothing.
+ */
+export async function watchJob(
+  session: KvmSession,
+  domain: Domain,
+  onProgress: (progress: MigrationProgress) => void,
+  { signal, untilIdle = false }: { signal: AbortSignal; untilIdle?: boolean },
+): Promise<void> {
+  let percent = 0;
+  while (!signal.aborted) {
+    try {
+      const client = await session.query({ signal });
+      const job = await client.jobStats(domain, 0, { signal });
+      const idle = job.type !== JOB.bounded && job.type !== JOB.unbounded;
+      if (idle && untilIdle) return;
+      if (!idle) {
+        const { state, reason } = await client.state(domain, { signal });
+        const progress = readProgress(job, state === STATE.paused && reason === PAUSED.migration, percent);
+        if (progress !== undefined && !signal.aborted) {
+          percent = progress.percent;
+          onProgress(progress);
+        }
+      }
+    } catch (error) {
+      if (untilIdle) throw error;
+    }
+    await pause(POLL_INTERVAL_MS, signal);
+  }
+}

@@ -1,0 +1,136 @@
+/**
+ * Brings a migration that nobody drives any more to an end, with no memory of what happened before. It looks at both ends
+ * again and again and does the one thing that is certain to be right, or nothing:
+ *
+ *   source             destination     does
+ *   ─────────────────  ──────────────  ──────────────────────────────────────────────────────────────
+ *   anything, moving   anything        asks the source to abort, waits
+ *   running            incoming        waits for libvirt to destroy the incoming guest; then destroys it itself:
+ *                                      without a job at the source nobody can bring it to life any more
+ *   running            anything else   nothing: the VM is at the source
+ *   anything           running         nothing: the VM is at the destination (or at both: a person has to look)
+ *   stopped by a       incoming        waits: either Finish was under way and it will run, or libvirt destroys it
+ *     migration                          with the connection that prepared it; never decides this itself
+ *   stopped by a       absent          resumes the source: the only copy there is
+ *     migration
+ *   stopped by a       stopped         nothing: Finish defines the VM before it lets it go, so it may have run there
+ *     migration
+ *   anything           unreachable     nothing: silence is no answer
+ *
+ * Invariant: the source is resumed only after the destination has answered, on a live connection, that it knows no such
+ * VM. An incoming guest that is gone cannot come back, since only a new Prepare makes one.
+ */
+import { type Presence, type VmPlacement, type Where, whereIs } from '@lmas/plugin-api';
+import { isFault, toPluginError } from '../errors.ts';
+import type { KvmSession } from '../session.ts';
+import { pause } from './progress.ts';
+import { look, type Sighting } from './sighting.ts';
+
+/** libvirt notices a dead client after 30 s (5 s of silence, five pings) and then destroys what it left incoming. */
+const SETTLE_TIMEOUT_MS = 40_000;
+/** How long a running source waits for libvirt to clear the destination by itself. */
+const CLEAR_GRACE_MS = 5_000;
+/** A daemon that is being restarted is back within seconds; a host whose SSH connection is gone is not waited for. */
+const RESTART_GRACE_MS = 15_000;
+const LOOK_INTERVAL_MS = 200;
+const ABORT_INTERVAL_MS = 1_000;
+
+export interface Ends {
+  readonly source: KvmSession;
+  readonly destination: KvmSession;
+}
+
+export interface SettleOptions {
+  readonly signal: AbortSignal;
+  /** Awaited before each side effect. */
+  readonly assertCurrent: () => Promise<void>;
+  readonly settleTimeoutMs?: number;
+  readonly clearGraceMs?: number;
+  readonly restartGraceMs?: number;
+}
+
+interface Sightings {
+  readonly source: Sighting;
+  readonly destination: Sighting;
+}
+
+/** `stopped` at the destination is evidence that the guest was let go there: Finish defines it first. */
+export function placeOf(source: Presence, destination: Presence): Where {
+  if (source === 'paused' && destination === 'stopped') return 'unknown';
+  return whereIs(source, destination);
+}
+
+export function placementOf({ source, destination }: Sightings): VmPlacement {
+  const where = placeOf(source.presence, destination.presence);
+  return { source: source.presence, destination: destination.presence, where, moving: source.moving };
+}
+
+export async function lookAtBoth(ends: Ends, uuid: string, options: { signal: AbortSignal }): Promise<Sightings> {
+  // The source first: if the guest moves between the two looks, it is seen twice rather than never.
+  const source = await look(ends.source, uuid, 'source', options);
+  return { source, destination: await look(ends.destination, uuid, 'destination', options) };
+}
+
+type Step = 'done' | 'wait' | 'abort-job' | 'clear-destination' | 'resume-source';
+
+/** The table above. Pure. @param waitedMs since the source was first seen running without a job */
+export function nextStep({ source, destination }: Sightings, waitedMs: number, clearGraceMs = CLEAR_GRACE_MS): Step {
+  if (source.presence === 'unreachable' || destination.presence === 'unreachable') return 'done';
+  if (source.moving) return destination.presence === 'running' ? 'wait' : 'abort-job';
+  if (destination.presence === 'running' || destination.presence === 'paused') return 'done';
+  if (source.presence === 'running') {
+    if (destination.presence !== 'incoming') return 'done';
+    return waitedMs < clearGraceMs ? 'wait' : 'clear-destination';
+  }
+  if (destination.presence === 'incoming') return 'wait';
+  if (source.presence === 'paused' && source.pausedByMigration && destination.presence === 'absent') {
+    return 'resume-source';
+  }
+  return 'done';
+}
+
+async function act(step: Step, ends: Ends, seen: Sightings, signal: AbortSignal): Promise<void> {
+  const options = { signal };
+  try {
+    if (step === 'abort-job' && seen.source.domain !== undefined) {
+      await (await ends.source.query(options)).call('domainAbortJob', { domain: seen.source.domain }, options);
+    } else if (step === 'clear-destination' && seen.destination.domain !== undefined) {
+      await (await ends.destination.query(options)).call('domainDestroy', { domain: seen.destination.domain }, options);
+    } else if (step === 'resume-source' && seen.source.domain !== undefined) {
+      await (await ends.source.query(options)).call('domainResume', { domain: seen.source.domain }, options);
+    }
+  } catch (error) {
+    // A refusal means that things have moved on since we looked, and a lost reply is no answer: look again.
+    if (!isFault(error) && signal.aborted) throw toPluginError(error, 'settling the migration');
+  }
+}
+
+function mayComeBack(ends: Ends, seen: Sightings): boolean {
+  const silent = (['source', 'destination'] as const).filter((end) => seen[end].presence === 'unreachable');
+  return silent.length > 0 && silent.every((end) => !ends[end].closed.aborted);
+}
+
+/** Settles, and says where the VM is then. @throws PluginError SUPERSEDED from `assertCurrent`, ABORTED */
+export async function settle(ends: Ends, uuid: string, options: SettleOptions): Promise<VmPlacement> {
+  const { signal, assertCurrent, settleTimeoutMs = SETTLE_TIMEOUT_MS, clearGraceMs = CLEAR_GRACE_MS } = options;
+  const { restartGraceMs = RESTART_GRACE_MS } = options;
+  const started = performance.now();
+  let stableSince: number | undefined;
+  let abortedAt = Number.NEGATIVE_INFINITY;
+  for (;;) {
+    const seen = await lookAtBoth(ends, uuid, { signal });
+    const now = performance.now();
+    const stable = seen.source.presence === 'running' && !seen.source.moving;
+    stableSince = stable ? (stableSince ?? now) : undefined;
+    const step = nextStep(seen, stableSince === undefined ? 0 : now - stableSince, clearGraceMs);
+    const late = now - started > settleTimeoutMs || signal.aborted;
+    const mayReturn = now - started < restartGraceMs && mayComeBack(ends, seen);
+    if (late || (step === 'done' && !mayReturn)) return placementOf(seen);
+    if (step !== 'done' && step !== 'wait' && (step !== 'abort-job' || now - abortedAt > ABORT_INTERVAL_MS)) {
+      if (step === 'abort-job') abortedAt = now;
+      await assertCurrent();
+      await act(step, ends, seen, signal);
+    }
+    await pause(LOOK_INTERVAL_MS, signal);
+  }
+}

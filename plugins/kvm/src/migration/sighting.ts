@@ -1,0 +1,90 @@
+/**
+ * Looks at one end of a migration. A look has no side effects and never throws: an end that does not answer in time is
+ * `unreachable`, which is never read as `absent`.
+ */
+import type { Presence } from '@lmas/plugin-api';
+import type { DomainState, LibvirtClient } from '../client.ts';
+import { type End, presenceOf } from '../presence.ts';
+import { JOB, JOB_STATS, PAUSED, STATE } from '../rpc/constants.ts';
+import type { Domain } from '../rpc/procedures.ts';
+import { numberOf, type TypedParam } from '../rpc/typed-params.ts';
+import type { KvmSession } from '../session.ts';
+
+/** Longer than any healthy answer, shorter than a person's patience. */
+const LOOK_TIMEOUT_MS = 10_000;
+
+export interface Sighting {
+  readonly presence: Presence;
+  /** The domain as the daemon named it; `undefined` when absent or unreachable. */
+  readonly domain: Domain | undefined;
+  readonly state: DomainState | undefined;
+  /** An outgoing migration is under way here. */
+  readonly moving: boolean;
+  /** It stands still because a migration stopped it, not because somebody paused it. */
+  readonly pausedByMigration: boolean;
+  /** Why nobody answered. */
+  readonly error?: unknown;
+}
+
+const NOWHERE = { domain: undefined, state: undefined, moving: false, pausedByMigration: false } as const;
+
+async function isMoving(client: LibvirtClient, domain: Domain, signal: AbortSignal): Promise<boolean> {
+  const { type } = await client.jobStats(domain, 0, { signal });
+  return type === JOB.bounded || type === JOB.unbounded;
+}
+
+export async function look(
+  session: KvmSession,
+  uuid: string,
+  end: End,
+  { signal }: { signal: AbortSignal },
+): Promise<Sighting> {
+  const patience = AbortSignal.any([signal, AbortSignal.timeout(LOOK_TIMEOUT_MS)]);
+  try {
+    const client = await session.query({ signal: patience });
+    const domain = await client.lookup(uuid, { signal: patience });
+    if (domain === null) return { presence: 'absent', ...NOWHERE };
+    // The job first: a migration that ends in between leaves a state that is read after it.
+    const moving = end === 'source' && domain.id >= 0 && (await isMoving(client, domain, patience));
+    const state = await client.state(domain, { signal: patience });
+    return {
+      presence: presenceOf(state, domain.id, end),
+      domain,
+      state,
+      moving,
+      pausedByMigration: state.state === STATE.paused && state.reason === PAUSED.migration,
+    };
+  } catch (error) {
+    return { presence: 'unreachable', ...NOWHERE, error };
+  }
+}
+
+export interface CompletedStats {
+  readonly downtimeMs: number | null;
+  readonly bytesTransferred: number | null;
+  readonly iterations: number | null;
+}
+
+export function readCompleted(params: readonly TypedParam[]): CompletedStats {
+  return {
+    downtimeMs: numberOf(params, 'downtime') ?? null,
+    bytesTransferred: numberOf(params, 'data_processed') ?? null,
+    iterations: numberOf(params, 'memory_iteration') ?? null,
+  };
+}
+
+/** What libvirt remembers of the migration that brought the guest here; nothing of it decides anything. */
+export async function completedStats(
+  session: KvmSession,
+  domain: Domain,
+  { signal }: { signal: AbortSignal },
+): Promise<CompletedStats> {
+  try {
+    const client = await session.query({ signal });
+    const flags = JOB_STATS.completed | JOB_STATS.keepCompleted;
+    return readCompleted((await client.jobStats(domain, flags, { signal })).params);
+  } catch {
+    // Numbers for the report only: a daemon that was restarted has forgotten them.
+    return { downtimeMs: null, bytesTransferred: null, iterations: null };
+  }
+}

@@ -1,0 +1,33 @@
+/**
+ * The KVM plugin: QEMU and KVM guests under libvirt, over libvirt's own RPC through SSH. No virsh, no agent on the hosts.
+ */
+import { type HypervisorPlugin, PLUGIN_API_VERSION, PluginError } from '@lmas/plugin-api';
+import { configSchema, type KvmConfig, type KvmOptions, optionsSchema } from './config.ts';
+import { KvmMigration } from './migration/driver.ts';
+import { KvmSession } from './session.ts';
+import { connectTransport } from './transport.ts';
+
+export const kvmPlugin: HypervisorPlugin<KvmConfig, KvmOptions> = {
+  name: 'kvm',
+  apiVersion: PLUGIN_API_VERSION,
+  capabilities: {
+    redirectedRoute: true,
+    transparentRoute: false,
+    copiesDisks: true,
+    postCopy: false,
+    survivesController: true,
+  },
+  configSchema,
+  optionsSchema,
+  async connect(config, context, { signal }) {
+    return KvmSession.open(config, await connectTransport(config, context, { signal }), { signal });
+  },
+  migration({ source, destination }, request, context) {
+    if (!(source instanceof KvmSession) || !(destination instanceof KvmSession)) {
+      throw new PluginError('INVALID_CONFIG', 'Both ends of a migration have to be sessions of the kvm plugin.');
+    }
+    return new KvmMigration({ source, destination }, request, context);
+  },
+};
+
+export default kvmPlugin;

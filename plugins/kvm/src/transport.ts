@@ -1,0 +1,98 @@
+/**
+ * How the plugin reaches one host: byte streams to its libvirt socket, and commands for what libvirt cannot do. The real
+ * one goes over SSH; tests bring their own.
+ */
+import type { Duplex } from 'node:stream';
+import { type ConnectContext, PluginError } from '@lmas/plugin-api';
+import { connectSsh, type SshConnection, sshErrorCode } from '@lmas/ssh';
+import type { KvmConfig } from './config.ts';
+import { toPluginError } from './errors.ts';
+
+export interface CommandResult {
+  readonly exitCode: number | null;
+  readonly stdout: Buffer;
+  readonly stderr: Buffer;
+}
+
+export interface HostTransport {
+  /** For messages: where this host is. */
+  readonly peer: string;
+  /** Aborts when the host cannot be reached any more over this transport. */
+  readonly closed: AbortSignal;
+  /** A new stream to the libvirt socket. @throws PluginError UNREACHABLE, CONNECTION_LOST, ABORTED */
+  openSocket(options: { signal: AbortSignal }): Promise<Duplex>;
+  /** Runs a command on the host; an exit code but 0 is an answer. @throws PluginError */
+  exec(command: readonly string[], options: { signal: AbortSignal }): Promise<CommandResult>;
+  close(): Promise<void>;
+}
+
+/** Modular daemons first: with them the other socket may belong to a proxy, or to nobody. */
+const SOCKETS = ['/run/libvirt/virtqemud-sock', '/run/libvirt/libvirt-sock'];
+
+class SshTransport implements HostTransport {
+  readonly peer: string;
+  readonly closed: AbortSignal;
+  readonly #ssh: SshConnection;
+  #sockets: readonly string[];
+
+  constructor(ssh: SshConnection, sockets: readonly string[]) {
+    this.#ssh = ssh;
+    this.#sockets = sockets;
+    this.peer = ssh.peer;
+    const closed = new AbortController();
+    const onLost = (): void => closed.abort(toPluginError(ssh.closed.reason, 'SSH'));
+    if (ssh.closed.aborted) onLost();
+    else ssh.closed.addEventListener('abort', onLost, { once: true });
+    this.closed = closed.signal;
+  }
+
+  async openSocket({ signal }: { signal: AbortSignal }): Promise<Duplex> {
+    let refused: unknown;
+    for (const path of this.#sockets) {
+      try {
+        const stream = await this.#ssh.forwardUnix(path, { signal });
+        this.#sockets = [path];
+        return stream;
+      } catch (error) {
+        if (sshErrorCode(error) !== 'FORWARD_REFUSED') throw toPluginError(error, 'opening the libvirt socket');
+        refused = error;
+      }
+    }
+    throw new PluginError(
+      'UNREACHABLE',
+      `No libvirt daemon answers at ${this.#sockets.join(' or ')} of ${this.peer}.`,
+      {
+        cause: refused,
+        remedy:
+          'Start virtqemud or libvirtd, set socketPath, and let sshd forward Unix sockets (AllowStreamLocalForwarding).',
+      },
+    );
+  }
+
+  async exec(command: readonly string[], { signal }: { signal: AbortSignal }): Promise<CommandResult> {
+    try {
+      return await this.#ssh.exec(command, { signal });
+    } catch (error) {
+      throw toPluginError(error, `running ${command[0]}`);
+    }
+  }
+
+  async close(): Promise<void> {
+    await this.#ssh.close();
+  }
+}
+
+/** @throws PluginError UNREACHABLE, HOST_KEY_MISMATCH, LOGIN_REFUSED, INVALID_CONFIG, TIMEOUT, ABORTED */
+export async function connectTransport(
+  config: KvmConfig,
+  { credential, log }: ConnectContext,
+  { signal }: { signal: AbortSignal },
+): Promise<HostTransport> {
+  try {
+    const { host, port, hostKeys } = config;
+    const ssh = await connectSsh({ host, port, hostKeys, credential, log }, { signal });
+    return new SshTransport(ssh, config.socketPath === undefined ? SOCKETS : [config.socketPath]);
+  } catch (error) {
+    throw toPluginError(error, `connecting to ${config.host}`);
+  }
+}

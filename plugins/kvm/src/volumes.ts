@@ -1,0 +1,102 @@
+/**
+ * Volumes at the destination for disks that are copied: made where they are missing, in the storage pool that covers the
+ * path, or as a plain image where there is no pool.
+ *
+ * The intent is journalled before a volume is made, and the fact after it. A rollback takes away what the journal says
+ * was made; for a mere intent, only a volume that is of our size and holds nothing: whoever else may have made one at
+ * that very moment loses no data.
+ */
+import { dirname } from 'node:path';
+import { type MigrationContext, PluginError, type PluginResource } from '@lmas/plugin-api';
+import { escapeXml } from './definition/xml.ts';
+import { isFault } from './errors.ts';
+import { createImage, imageInfo, removeFile, statFile } from './files.ts';
+import type { CopiedDisk } from './migration/plan.ts';
+import { ERROR } from './rpc/constants.ts';
+import type { ResultOf } from './rpc/procedures.ts';
+import type { KvmSession } from './session.ts';
+
+interface Options {
+  readonly signal: AbortSignal;
+}
+
+type Pool = ResultOf<'storagePoolLookupByTargetPath'>['pool'];
+
+/** Metadata that an empty qcow2 image has; data would be more. */
+const EMPTY_BYTES = 1024 * 1024;
+
+/** The pool whose directory holds `path`; `null` without one, or without a storage driver. */
+export async function poolOf(session: KvmSession, path: string, { signal }: Options): Promise<Pool | null> {
+  const client = await session.query({ signal });
+  try {
+    return (await client.call('storagePoolLookupByTargetPath', { path: dirname(path) }, { signal })).pool;
+  } catch (error) {
+    if (isFault(error)) return null;
+    throw error;
+  }
+}
+
+async function createInPool(session: KvmSession, pool: Pool, disk: CopiedDisk, capacity: number, signal: AbortSignal) {
+  const client = await session.query({ signal });
+  const name = escapeXml(disk.to.slice(dirname(disk.to).length).replace(/^\//, ''));
+  const format = escapeXml(disk.format);
+  const xml =
+    `<volume><name>${name}</name><capacity unit='bytes'>${capacity}</capacity><allocation>0</allocation>` +
+    `<target><format type='${format}'/></target></volume>`;
+  await client.call('storageVolCreateXml', { pool, xml, flags: 0 }, { signal });
+}
+
+/**
+ * Makes a volume for each disk that has none at its place; what is there is left as it is (the checks have seen to it).
+ * @returns the paths that were made
+ */
+export async function createMissingVolumes(
+  destination: KvmSession,
+  migrationId: string,
+  disks: readonly CopiedDisk[],
+  context: MigrationContext,
+  { signal }: Options,
+): Promise<string[]> {
+  const created: string[] = [];
+  for (const disk of disks) {
+    if ((await statFile(destination.transport, disk.to, { signal })) !== null) continue;
+    const { capacityBytes } = disk;
+    if (capacityBytes === null) {
+      throw new PluginError('NOT_MIGRATABLE', `The size of ${disk.name} is unknown, so no volume can be made for it.`);
+    }
+    const pool = await poolOf(destination, disk.to, { signal });
+    const via = pool === null ? 'image' : 'pool';
+    const resource = (made: boolean): PluginResource => ({
+      kind: 'volume',
+      id: disk.to,
+      end: 'destination',
+      data: { migrationId, via, format: disk.format, capacityBytes, made },
+    });
+    await context.recordIntent(resource(false));
+    await context.assertCurrent();
+    if (pool === null) await createImage(destination.transport, disk.to, disk.format, capacityBytes, { signal });
+    else await createInPool(destination, pool, disk, capacityBytes, signal);
+    await context.recordIntent(resource(true));
+    created.push(disk.to);
+  }
+  return created;
+}
+
+/** Takes a journalled volume away. Idempotent; "not there" is done; what may hold somebody else's data is left. */
+export async function releaseVolume(session: KvmSession, resource: PluginResource, { signal }: Options): Promise<void> {
+  const { id: path, data } = resource;
+  if ((await statFile(session.transport, path, { signal })) === null) return;
+  if (data.made !== true) {
+    const { format, capacityBytes } = data;
+    const facts = await imageInfo(session.transport, path, String(format), { signal });
+    if (facts.capacityBytes !== capacityBytes || facts.allocationBytes > EMPTY_BYTES) return;
+  }
+  if (data.via !== 'pool') return removeFile(session.transport, path, { signal });
+  const client = await session.query({ signal });
+  try {
+    const { volume } = await client.call('storageVolLookupByPath', { path }, { signal });
+    await client.call('storageVolDelete', { volume, flags: 0 }, { signal });
+  } catch (error) {
+    if (!isFault(error, ERROR.NO_STORAGE_VOL)) throw error;
+  }
+}
