@@ -118,7 +118,8 @@ export class LibvirtClient {
     try {
       return await this.call('domainGetJobStats', { domain, flags }, options);
     } catch (error) {
-      if (isFault(error, ERROR.OPERATION_INVALID, ERROR.NO_DOMAIN)) return { type: JOB.none, params: [] };
+      if (isFault(error, ERROR.OPERATION_INVALID, ERROR.OPERATION_UNSUPPORTED, ERROR.NO_DOMAIN))
+        return { type: JOB.none, params: [] };
       throw error;
     }
   }

@@ -13,6 +13,7 @@ interface Options {
 export interface FileFacts {
   readonly kind: 'file' | 'block' | 'other';
   readonly sizeBytes: number;
+  readonly inode: string;
   /** Equal at two ends only if both see one and the same file. */
   readonly identity: string;
 }
@@ -28,7 +29,7 @@ export async function statFile(host: HostTransport, path: string, options: Optio
   const [type = '', size = '', inode = '', modified = ''] = stdout.toString('utf8').trim().split('|');
   if (exitCode !== 0 || inode === '') throw failed('stat', stderr);
   const kind = type.startsWith('regular') ? 'file' : type.startsWith('block') ? 'block' : 'other';
-  return { kind, sizeBytes: Number(size), identity: `${inode}:${size}:${modified}` };
+  return { kind, sizeBytes: Number(size), inode, identity: `${inode}:${size}:${modified}` };
 }
 
 /** Room for an unprivileged writer in the file system of `directory`. */

@@ -51,7 +51,13 @@ async function checkShared(disk: DiskDefinition, context: CheckContext): Promise
   if (disk.location === undefined || disk.sourceType === 'network' || disk.sourceType === 'volume') return [];
   const findings: Finding[] = [];
   const path = request.diskMap[disk.name] ?? disk.location;
-  if ((await statFile(ends.destination.transport, path, context)) === null) {
+  const there = await statFile(ends.destination.transport, path, context);
+  const here = await statFile(ends.source.transport, disk.location, context);
+  if (!disk.readOnly && here?.kind === 'file' && there?.kind === 'file' && here.inode !== there.inode) {
+    const message = `${disk.name} is not copied, but ${path} at the destination is another file.`;
+    findings.push(blocker('SHARED_DISK_DIFFERS', message, 'Correct sharedPaths, or let the disk be copied.'));
+  }
+  if (there === null) {
     findings.push(
       blocker(
         'SHARED_DISK_MISSING',

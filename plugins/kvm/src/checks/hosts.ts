@@ -145,13 +145,18 @@ async function checkNetworks(context: CheckContext): Promise<Finding[]> {
         'Define it there, or map it to another one.',
       ),
     );
+  const devices = bridges.size === 0 ? new Set<string>() : await networkDevices(context);
   for (const name of bridges) {
-    const { exitCode } = await ends.destination.transport.exec(['test', '-d', `/sys/class/net/${name}`], context);
-    if (exitCode === 0) continue;
+    if (devices.has(name)) continue;
     const message = `The destination has no bridge or device ${name}.`;
     findings.push(blocker('BRIDGE_MISSING', message, 'Make it there, or map it to another one.'));
   }
   return findings;
+}
+
+async function networkDevices({ ends, signal }: CheckContext): Promise<Set<string>> {
+  const { stdout } = await ends.destination.transport.exec(['cat', '/proc/net/dev'], { signal });
+  return new Set([...stdout.toString('utf8').matchAll(/^\s*([^\s:]+):/gm)].map(([, name = '']) => name));
 }
 
 async function checkPeerToPeer({ request, ends }: CheckContext): Promise<Finding[]> {

@@ -87,7 +87,7 @@ export class KvmMigration implements MigrationDriver {
         source,
         destination,
         domain: plan.domain,
-        flags: migrationFlags(options, plan.copied.length > 0),
+        flags: migrationFlags(options, plan.copied.length > 0, plan.vouched),
         common: commonParams({
           options,
           bandwidthBytesPerSec,

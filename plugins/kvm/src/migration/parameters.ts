@@ -31,13 +31,13 @@ export function mibPerSec(bandwidthBytesPerSec: number | null, copiedDisks: numb
  * Always with PERSIST_DEST: a definition that appears at the destination proves, even after a crash, that the guest was
  * let go there. A definition that is not wanted is taken away at the end.
  */
-export function migrationFlags(options: KvmOptions, copiesDisks: boolean): number {
+export function migrationFlags(options: KvmOptions, copiesDisks: boolean, vouched: boolean): number {
   let flags = MIGRATE.live | MIGRATE.persistDestination;
   if (copiesDisks) flags |= MIGRATE.nonSharedDisk;
   if (options.parallelConnections > 0) flags |= MIGRATE.parallel;
   if (options.autoConverge) flags |= MIGRATE.autoConverge;
   if (options.abortOnError) flags |= MIGRATE.abortOnError;
-  if (options.allowUnsafe) flags |= MIGRATE.unsafe;
+  if (options.allowUnsafe || vouched) flags |= MIGRATE.unsafe;
   return flags;
 }
 

@@ -29,6 +29,11 @@ export interface Plan {
   /** The definition that stays when the VM is off, without secrets: for the report. */
   readonly sourceXml: string;
   readonly copied: readonly CopiedDisk[];
+  /**
+   * Every writable disk that is not copied lies in a directory that both endpoints are configured to share, and no host
+   * caches it. libvirt knows shared storage only by the type of its file system; here somebody has vouched for it.
+   */
+  readonly vouched: boolean;
   readonly mapping: Mapping;
 }
 
@@ -39,17 +44,29 @@ const under = (path: string, directory: string): boolean =>
 export function needsCopy(
   disk: DiskDefinition,
   request: MigrationRequest<KvmOptions>,
-  sharedPaths: { readonly source: readonly string[]; readonly destination: readonly string[] },
+  sharedPaths: SharedPaths,
 ): boolean {
   const { location } = disk;
   if (location === undefined || disk.readOnly || disk.sourceType === 'network') return false;
   if (request.options.disks !== 'auto') return request.options.disks === 'copy';
-  const to = request.diskMap[disk.name] ?? location;
-  const shared =
-    sharedPaths.source.some((directory) => under(location, directory)) &&
-    sharedPaths.destination.some((directory) => under(to, directory));
-  return !shared;
+  return !isShared(disk, request, sharedPaths);
 }
+
+type SharedPaths = { readonly source: readonly string[]; readonly destination: readonly string[] };
+
+export function isShared(
+  { name, location }: DiskDefinition,
+  { diskMap }: MigrationRequest<KvmOptions>,
+  sharedPaths: SharedPaths,
+): boolean {
+  if (location === undefined) return false;
+  return (
+    sharedPaths.source.some((directory) => under(location, directory)) &&
+    sharedPaths.destination.some((directory) => under(diskMap[name] ?? location, directory))
+  );
+}
+
+const UNCACHED: readonly (string | undefined)[] = ['none', 'directsync'];
 
 async function measure(
   source: KvmSession,
@@ -87,6 +104,12 @@ export async function makePlan(
     const size = await measure(source, domain, disk.name, signal);
     copied.push({ name: disk.name, from: disk.location, to, format: disk.format, ...size });
   }
+  const staying = definition.disks.filter(
+    (disk) => disk.location !== undefined && !disk.readOnly && !copied.some(({ name }) => name === disk.name),
+  );
+  const vouched =
+    staying.length > 0 &&
+    staying.every((disk) => isShared(disk, request, sharedPaths) && UNCACHED.includes(disk.cache));
   const flattened = new Set(
     definition.disks
       .filter((disk) => disk.hasBacking && copied.some((copy) => copy.name === disk.name))
@@ -97,6 +120,7 @@ export async function makePlan(
     definition,
     sourceXml,
     copied,
+    vouched,
     mapping: { disks: request.diskMap, networks: request.networkMap, flattened },
   };
 }

@@ -78,6 +78,7 @@ export class RpcConnection {
     { signal }: { signal: AbortSignal },
   ): Promise<ResultOf<N>> {
     const procedure = PROCEDURES[name] as unknown as Procedure<ArgsOf<N>, ResultOf<N>>;
+    const payload = encode(procedure.args, args);
     await this.#slot(signal);
     const { promise, resolve, reject } = Promise.withResolvers<ResultOf<N>>();
     this.#serial = (this.#serial % 0x7fff_ffff) + 1;
@@ -101,7 +102,6 @@ export class RpcConnection {
         reject(error);
       },
     });
-    const payload = encode(procedure.args, args);
     const { remote: program } = PROGRAM;
     const header = { program, procedure: procedure.number, type: PACKET_TYPE.call, serial, status: STATUS.ok };
     this.#stream.write(encodePacket({ ...header, payload }));

@@ -13,6 +13,7 @@ export class XdrWriter {
   #buffer = Buffer.alloc(256);
   #length = 0;
 
+  /** Makes room before anybody holds the buffer: it may be replaced here. */
   #room(bytes: number): number {
     const at = this.#length;
     this.#length += bytes;
@@ -25,28 +26,34 @@ export class XdrWriter {
   }
 
   int(value: number): void {
-    this.#buffer.writeInt32BE(value, this.#room(4));
+    const at = this.#room(4);
+    this.#buffer.writeInt32BE(value, at);
   }
 
   uint(value: number): void {
-    this.#buffer.writeUInt32BE(value, this.#room(4));
+    const at = this.#room(4);
+    this.#buffer.writeUInt32BE(value, at);
   }
 
   hyper(value: bigint): void {
-    this.#buffer.writeBigInt64BE(value, this.#room(8));
+    const at = this.#room(8);
+    this.#buffer.writeBigInt64BE(value, at);
   }
 
   uhyper(value: bigint): void {
-    this.#buffer.writeBigUInt64BE(value, this.#room(8));
+    const at = this.#room(8);
+    this.#buffer.writeBigUInt64BE(value, at);
   }
 
   double(value: number): void {
-    this.#buffer.writeDoubleBE(value, this.#room(8));
+    const at = this.#room(8);
+    this.#buffer.writeDoubleBE(value, at);
   }
 
   /** Fixed-length bytes with their padding (the buffer is zero-filled). */
   bytes(value: Uint8Array): void {
-    this.#buffer.set(value, this.#room(value.length + padding(value.length)));
+    const at = this.#room(value.length + padding(value.length));
+    this.#buffer.set(value, at);
   }
 
   finish(): Buffer {
