@@ -14,6 +14,7 @@ import { hasNetem, netemLink, startNetem } from './link-netem.ts';
 import { LabMachine, type MachineContext, writeProgram } from './machine.ts';
 import { ensureKeyPair, writeMachineFiles } from './machine-files.ts';
 import {
+  type Addresses,
   addressesOf,
   checkName,
   DEFAULT_NAME,
@@ -97,6 +98,10 @@ export class Lab {
     writeState(this.stateDir, state);
     this.#state = state;
     return state;
+  }
+
+  get addresses(): Addresses {
+    return addressesOf(this.#state.index);
   }
 
   /** What the line is set to. */

@@ -31,7 +31,12 @@ const HOST_SYSCTLS = [
  * metric, that leaves a program its own choice (TCP_CONGESTION).
  */
 const CONGESTION_CONTROL = 'cubic';
-const ROUTER_SYSCTLS = ['net.ipv4.ip_forward=1'];
+/** The routers are also where the line is checked from (check.ts), by one stream that has to fill it. */
+const ROUTER_SYSCTLS = [
+  'net.ipv4.ip_forward=1',
+  'net.ipv4.tcp_rmem=4096 131072 67108864',
+  'net.ipv4.tcp_wmem=4096 16384 67108864',
+];
 
 async function ip(lines: string[], netns?: string): Promise<CommandResult> {
   return run('ip', [...(netns ? ['-n', netns] : []), '-batch', '-'], { input: `${lines.join('\n')}\n` });
