@@ -3,7 +3,7 @@
  * document is made from them, and the typed client from that.
  */
 import { z } from 'zod';
-import { PHASES } from '../migrations/phases.ts';
+import { PHASES } from './migrations/phases.ts';
 
 /** Names that people give: sites, endpoints, credentials. */
 export const slugSchema = z
@@ -51,13 +51,15 @@ export const credentialInputSchema = z
       password: z.string().min(1),
     }),
   ])
-  .meta({ id: 'CredentialInput' });
+  .meta({ id: 'CredentialRequest' });
 /** Secrets go in and never come out. */
 export const credentialSchema = z
   .object({ id: slugSchema, kind: z.enum(['ssh-key', 'password']), username: z.string(), createdAt: timestamp })
   .meta({ id: 'Credential' });
 
-export const hostKeyScanInputSchema = z.strictObject({ host, port: port.default(22) }).meta({ id: 'HostKeyScanInput' });
+export const hostKeyScanInputSchema = z
+  .strictObject({ host, port: port.default(22) })
+  .meta({ id: 'HostKeyScanRequest' });
 export const hostKeyScanSchema = z
   .object({ host, port, hostKeys: z.array(z.object({ type: z.string(), fingerprint: z.string() })) })
   .meta({
@@ -88,7 +90,7 @@ export const siteInputSchema = z
       .default(null)
       .describe('The machine where a gateway can run; without one, only straight migrations are possible.'),
   })
-  .meta({ id: 'SiteInput' });
+  .meta({ id: 'SiteRequest' });
 export const siteSchema = siteInputSchema.extend({ createdAt: timestamp }).meta({ id: 'Site' });
 
 export const endpointInputSchema = z
@@ -99,7 +101,7 @@ export const endpointInputSchema = z
     credential: slugSchema,
     config: z.record(z.string(), z.unknown()).describe("The plugin's own settings; see GET /v1/plugins."),
   })
-  .meta({ id: 'EndpointInput' });
+  .meta({ id: 'EndpointRequest' });
 export const endpointSchema = endpointInputSchema.extend({ createdAt: timestamp }).meta({ id: 'Endpoint' });
 
 export const pluginSchema = z
@@ -152,6 +154,11 @@ export const whereSchema = z
   .enum(['source', 'destination', 'both', 'unknown'])
   .meta({ id: 'Where', description: 'Where the VM is, as last seen at both ends.' });
 
+export const migrationIdSchema = z
+  .string()
+  .regex(/^m_[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/, 'an id as POST /v1/migrations answers it')
+  .meta({ id: 'MigrationId' });
+
 export const migrationInputSchema = z
   .strictObject({
     vm: z.string().min(1).describe('Id or name of the VM at the source.'),
@@ -194,7 +201,7 @@ export const migrationInputSchema = z
       .describe('Each stage’s limit. Past one the migration is abandoned as if cancelled, with TIMEOUT as the reason.'),
     options: z.record(z.string(), z.unknown()).default({}).describe("The plugin's own options; see GET /v1/plugins."),
   })
-  .meta({ id: 'MigrationInput' });
+  .meta({ id: 'MigrationRequest' });
 
 export const findingSchema = z
   .object({ severity: z.enum(['blocker', 'warning']), code: z.string(), message: z.string(), remedy: z.string() })
@@ -245,7 +252,7 @@ export const tunnelStatsSchema = z
 
 export const migrationSchema = z
   .object({
-    id: z.string().regex(/^m_[0-9a-f-]{36}$/),
+    id: migrationIdSchema,
     vm: z.object({ id: z.string().nullable(), name: z.string() }),
     source: z.object({ endpoint: slugSchema, site: slugSchema }),
     destination: z.object({ endpoint: slugSchema, site: slugSchema }),
@@ -281,7 +288,7 @@ export const migrationSchema = z
   })
   .meta({ id: 'Migration' });
 
-export const migrationListQuerySchema = z.object({
+export const migrationListQuerySchema = z.strictObject({
   phase: phaseSchema.optional(),
   vm: z.string().optional(),
   endpoint: slugSchema.optional(),
@@ -316,7 +323,7 @@ export const migrationEventSchema = z
 
 export const linkTestInputSchema = z
   .strictObject({ source: slugSchema, destination: slugSchema, durationMs: z.int().min(0).max(30_000).default(5_000) })
-  .meta({ id: 'LinkTestInput' });
+  .meta({ id: 'LinkTestRequest' });
 export const linkTestSchema = z
   .object({
     source: slugSchema,

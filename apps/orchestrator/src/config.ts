@@ -1,0 +1,146 @@
+/**
+ * The settings: read from the environment once, each with its default and the reason for it. Nothing else in the
+ * orchestrator reads `process.env`.
+ */
+import { homedir } from 'node:os';
+import { join } from 'node:path';
+import { z } from 'zod';
+import { LmasError } from './errors.ts';
+
+const duration = (defaultMs: number) => z.coerce.number().int().min(100).default(defaultMs);
+const count = (value: number) => z.coerce.number().int().min(1).default(value);
+
+const defaultDataDir = process.getuid?.() === 0 ? '/var/lib/lmas' : join(homedir(), '.local/state/lmas');
+
+interface Setting<T extends z.ZodType = z.ZodType> {
+  readonly variable: string;
+  readonly schema: T;
+  readonly why: string;
+}
+const setting = <T extends z.ZodType>(variable: string, schema: T, why: string): Setting<T> => ({
+  variable,
+  schema,
+  why,
+});
+
+const SETTINGS = {
+  dataDir: setting(
+    'LMAS_DATA_DIR',
+    z.string().min(1).default(defaultDataDir),
+    'Where the API key, the secret key and the private Redis live. Private to the user who runs the orchestrator.',
+  ),
+  host: setting(
+    'LMAS_HOST',
+    z.string().min(1).default('127.0.0.1'),
+    'Address to listen on. The API speaks plain HTTP: put a TLS proxy before it when others must reach it.',
+  ),
+  port: setting('LMAS_PORT', z.coerce.number().int().min(0).max(65_535).default(7070), 'Port of the API; 0: any.'),
+  redisUrl: setting(
+    'REDIS_URL',
+    z.url({ protocol: /^rediss?$/ }).optional(),
+    'redis://… or rediss://…; append-only and noeviction. Unset: a private redis-server in the data directory.',
+  ),
+  redisServer: setting(
+    'LMAS_REDIS_SERVER',
+    z.string().min(1).default('redis-server'),
+    'The program for the private Redis.',
+  ),
+  allowUnsafeRedis: setting(
+    'LMAS_ALLOW_UNSAFE_REDIS',
+    z.stringbool().default(false),
+    'Start even though the Redis at REDIS_URL keeps nothing on disk. For trials only.',
+  ),
+  secretKeyFile: setting(
+    'LMAS_SECRET_KEY_FILE',
+    z.string().min(1).optional(),
+    'Key that seals credentials: 32 bytes in base64. Unset: secret-key in the data directory, made at first start.',
+  ),
+  plugins: setting(
+    'LMAS_PLUGINS',
+    z
+      .string()
+      .default('@lmas/plugin-kvm')
+      .transform((list) =>
+        list
+          .split(',')
+          .map((name) => name.trim())
+          .filter((name) => name !== ''),
+      ),
+    'Hypervisor plugins to load: package names (or absolute paths), separated by commas.',
+  ),
+  gatewayBundle: setting(
+    'LMAS_GATEWAY_BUNDLE',
+    z.string().min(1).optional(),
+    'The gateway bundle to upload. Unset: built from apps/gateway when this runs from a source tree.',
+  ),
+  concurrency: setting('LMAS_CONCURRENCY', count(16), 'How many migrations this worker runs at once.'),
+  runLeaseMs: setting(
+    'LMAS_RUN_LEASE_MS',
+    duration(8_000),
+    'After a worker died its migrations are taken over when this has passed. Shorter is quicker and frailer.',
+  ),
+  recoveryIntervalMs: setting(
+    'LMAS_RECOVERY_INTERVAL_MS',
+    duration(1_000),
+    'How often a worker looks for migrations whose worker has died.',
+  ),
+  settleMs: setting(
+    'LMAS_SETTLE_MS',
+    duration(900_000),
+    'How long both ends are asked again and again where the VM is, before the record is closed as unknown.',
+  ),
+  settleRetryMs: setting('LMAS_SETTLE_RETRY_MS', duration(2_000), 'Pause between two such attempts.'),
+  teardownMs: setting(
+    'LMAS_TEARDOWN_MS',
+    duration(60_000),
+    'Deadline for taking everything of a migration down; the reaper goes on after it.',
+  ),
+  reaperIntervalMs: setting(
+    'LMAS_REAPER_INTERVAL_MS',
+    duration(60_000),
+    'How often the sites are swept for gateways that no living migration owns.',
+  ),
+  gatewayLeaseMs: setting(
+    'LMAS_GATEWAY_LEASE_MS',
+    duration(60_000),
+    'How long a gateway outlives an orchestrator that has fallen silent, if no stream is open.',
+  ),
+  progressIntervalMs: setting('LMAS_PROGRESS_INTERVAL_MS', duration(1_000), 'How often progress is recorded.'),
+  shutdownGraceMs: setting(
+    'LMAS_SHUTDOWN_GRACE_MS',
+    z.coerce.number().int().min(0).default(0),
+    'How long SIGTERM waits for running migrations; what still runs then is recovered at the next start.',
+  ),
+  idempotencyMs: setting('LMAS_IDEMPOTENCY_MS', duration(24 * 3_600_000), 'How long an Idempotency-Key is remembered.'),
+  logLevel: setting(
+    'LMAS_LOG_LEVEL',
+    z.enum(['silent', 'error', 'warn', 'info', 'debug']).default('info'),
+    'How much is logged, as JSON lines on standard output.',
+  ),
+} as const;
+
+export type Config = { readonly [K in keyof typeof SETTINGS]: z.output<(typeof SETTINGS)[K]['schema']> };
+
+/** Parses the environment. @throws LmasError INVALID_CONFIG naming every setting that is wrong */
+export function readConfig(environment: Readonly<Record<string, string | undefined>>): Config {
+  const values: Record<string, unknown> = {};
+  const complaints: string[] = [];
+  for (const [key, { variable, schema }] of Object.entries(SETTINGS)) {
+    const raw = environment[variable];
+    const parsed = (schema as z.ZodType).safeParse(raw === '' ? undefined : raw);
+    if (parsed.success) values[key] = parsed.data;
+    else complaints.push(`${variable}: ${parsed.error.issues.map(({ message }) => message).join('; ')}`);
+  }
+  if (complaints.length > 0) throw new LmasError('INVALID_CONFIG', complaints.join('\n'));
+  return values as Config;
+}
+
+/** The text of `--help`. */
+export function describeSettings(): string {
+  const lines = Object.values(SETTINGS).map(({ variable, schema, why }) => {
+    const parsed = (schema as z.ZodType).safeParse(undefined);
+    const value = parsed.success && parsed.data !== undefined ? String(parsed.data) : 'unset';
+    return `  ${variable}  (default: ${value})\n      ${why}`;
+  });
+  return ['Settings, all from the environment:', '', ...lines].join('\n');
+}

@@ -1,0 +1,172 @@
+/**
+ * The errors of the orchestrator: one table, one class. `httpStatus` is there for codes that an API call may be answered
+ * with; the others are found in a migration's record or end the process at start. Compare `code`, never text.
+ */
+import { PLUGIN_ERRORS, type PluginErrorCode, pluginErrorCode } from '@lmas/plugin-api';
+
+interface ErrorEntry {
+  readonly message: string;
+  /** The same request may succeed later, unchanged. */
+  readonly retryable: boolean;
+  readonly httpStatus?: number;
+}
+
+export const ORCHESTRATOR_ERRORS = {
+  // Requests
+  INVALID_REQUEST: { message: 'The request does not have the documented shape.', retryable: false, httpStatus: 400 },
+  INVALID_CURSOR: { message: 'The cursor was not made by this API.', retryable: false, httpStatus: 400 },
+  UNAUTHENTICATED: { message: 'An API key is needed, and this is none.', retryable: false, httpStatus: 401 },
+  NOT_FOUND: { message: 'There is nothing at this address.', retryable: false, httpStatus: 404 },
+  METHOD_NOT_ALLOWED: { message: 'This address does not know that method.', retryable: false, httpStatus: 405 },
+  BODY_TOO_LARGE: { message: 'The body is larger than this address takes.', retryable: false, httpStatus: 413 },
+  UNSUPPORTED_MEDIA_TYPE: { message: 'The body must be application/json.', retryable: false, httpStatus: 415 },
+  INTERNAL: { message: 'A defect in the orchestrator; its log says more.', retryable: false, httpStatus: 500 },
+  UNAVAILABLE: { message: 'The orchestrator cannot answer now.', retryable: true, httpStatus: 503 },
+  // What requests name
+  CREDENTIAL_NOT_FOUND: { message: 'No such credential.', retryable: false, httpStatus: 404 },
+  SITE_NOT_FOUND: { message: 'No such site.', retryable: false, httpStatus: 404 },
+  ENDPOINT_NOT_FOUND: { message: 'No such endpoint.', retryable: false, httpStatus: 404 },
+  MIGRATION_NOT_FOUND: { message: 'No such migration.', retryable: false, httpStatus: 404 },
+  UNKNOWN_REFERENCE: { message: 'The body names something that does not exist.', retryable: false, httpStatus: 422 },
+  ALREADY_EXISTS: { message: 'Something of that name exists already.', retryable: false, httpStatus: 409 },
+  IN_USE: { message: 'Others still need it.', retryable: true, httpStatus: 409 },
+  INVALID_ENDPOINT_CONFIG: { message: 'The plugin does not accept this config.', retryable: false, httpStatus: 422 },
+  INVALID_OPTIONS: { message: 'The plugin does not accept these options.', retryable: false, httpStatus: 422 },
+  SAME_ENDPOINT: { message: 'Source and destination are the same endpoint.', retryable: false, httpStatus: 422 },
+  DIFFERENT_PLUGINS: {
+    message: 'Source and destination are hypervisors of different kinds.',
+    retryable: false,
+    httpStatus: 422,
+  },
+  NO_GATEWAY: { message: 'A site without a gateway machine cannot have a tunnel.', retryable: false, httpStatus: 422 },
+  NO_LISTENER: {
+    message: 'Neither site lets the other open connections to it.',
+    retryable: false,
+    httpStatus: 422,
+  },
+  IDEMPOTENCY_KEY_REUSED: {
+    message: 'The Idempotency-Key was used for a different request.',
+    retryable: false,
+    httpStatus: 422,
+  },
+  // Migrations
+  VM_ALREADY_MIGRATING: { message: 'Another migration of this VM is under way.', retryable: true, httpStatus: 409 },
+  ALREADY_ENDED: { message: 'The migration is over.', retryable: false, httpStatus: 409 },
+  PAST_POINT_OF_NO_RETURN: {
+    message: 'The hand-over has begun; the migration can only be finished.',
+    retryable: false,
+    httpStatus: 409,
+  },
+  CHECK_FAILED: { message: 'The checks found a reason not to migrate.', retryable: false },
+  CANCELLED: { message: 'Stopped on request.', retryable: false },
+  STAGE_TIMEOUT: { message: 'A stage took longer than the request allows.', retryable: true },
+  NO_PROGRESS: { message: 'The migration stood still for longer than the request allows.', retryable: true },
+  INTERRUPTED: { message: 'The orchestrator was interrupted in the middle of it.', retryable: true },
+  SUPERSEDED: { message: 'Another run has taken this migration over.', retryable: false },
+  OUTCOME_UNKNOWN: { message: 'It could not be made sure where the VM runs.', retryable: false },
+  BOTH_RUNNING: { message: 'The VM runs at both ends.', retryable: false },
+  // Gateways
+  GATEWAY_UNREACHABLE: { message: 'The gateway machine cannot be reached.', retryable: true, httpStatus: 502 },
+  GATEWAY_START_FAILED: { message: 'The gateway could not be started.', retryable: true, httpStatus: 502 },
+  GATEWAY_REFUSED: { message: 'The gateway refused what it was asked.', retryable: false, httpStatus: 502 },
+  GATEWAY_ENDED: { message: 'The gateway is not there any more.', retryable: true, httpStatus: 502 },
+  GATEWAY_CORRUPT: {
+    message: 'The gateway program at the site is not the one that was uploaded.',
+    retryable: true,
+    httpStatus: 502,
+  },
+  NO_FREE_PORT: { message: 'No port of tunnelPorts is free.', retryable: true, httpStatus: 502 },
+  TUNNEL_NOT_ESTABLISHED: { message: 'The two gateways did not find each other.', retryable: true, httpStatus: 502 },
+  // Start of the process
+  INVALID_CONFIG: { message: 'A setting is wrong.', retryable: false },
+  DATA_DIR_IN_USE: { message: 'Another orchestrator uses this data directory.', retryable: true },
+  REDIS_UNSUITABLE: { message: 'This Redis would lose migrations.', retryable: false },
+  REDIS_START_FAILED: { message: 'The private redis-server did not start.', retryable: true },
+  SECRET_KEY_INVALID: { message: 'The secret key is missing, readable by others, or wrong.', retryable: false },
+  PLUGIN_INVALID: { message: 'The package is no plugin of this API version.', retryable: false },
+} as const satisfies Record<string, ErrorEntry>;
+
+export type OrchestratorErrorCode = keyof typeof ORCHESTRATOR_ERRORS;
+
+export class LmasError extends Error {
+  override readonly name = 'LmasError';
+  readonly code: OrchestratorErrorCode;
+  readonly retryable: boolean;
+  /** One sentence for the operator: what to do next. */
+  readonly remedy: string | undefined;
+  /** For INVALID_REQUEST and its like: every single complaint. */
+  readonly issues: readonly Issue[] | undefined;
+
+  constructor(
+    code: OrchestratorErrorCode,
+    message?: string,
+    extra: { cause?: unknown; remedy?: string; issues?: readonly Issue[] } = {},
+  ) {
+    super(message ?? ORCHESTRATOR_ERRORS[code].message, extra.cause === undefined ? undefined : { cause: extra.cause });
+    this.code = code;
+    this.retryable = ORCHESTRATOR_ERRORS[code].retryable;
+    this.remedy = extra.remedy;
+    this.issues = extra.issues;
+  }
+}
+
+export interface Issue {
+  readonly path: string;
+  readonly message: string;
+}
+
+/** Our own code of an error, or `undefined`. */
+export function errorCode(error: unknown): OrchestratorErrorCode | undefined {
+  return error instanceof LmasError ? error.code : undefined;
+}
+
+/** True when another run has taken over, whoever noticed it. */
+export function isSuperseded(error: unknown): boolean {
+  return errorCode(error) === 'SUPERSEDED' || pluginErrorCode(error) === 'SUPERSEDED';
+}
+
+/** What a plugin's fault becomes when a call of the API met it. Everything else is the far end's fault: 502. */
+const PLUGIN_HTTP_STATUS: Partial<Record<PluginErrorCode, number>> = {
+  INVALID_CONFIG: 422,
+  VM_NOT_FOUND: 404,
+  BUSY: 409,
+  TIMEOUT: 504,
+};
+
+export interface ErrorFacts {
+  readonly code: string;
+  readonly message: string;
+  readonly remedy: string | null;
+  readonly retryable: boolean;
+  readonly httpStatus: number;
+  readonly native: { readonly name: string; readonly message: string } | null;
+}
+
+/** Everything that a record or an answer says about an error. Unknown errors show nothing of their text. */
+export function describeError(error: unknown): ErrorFacts {
+  if (error instanceof LmasError) {
+    const entry: ErrorEntry = ORCHESTRATOR_ERRORS[error.code];
+    return {
+      code: error.code,
+      message: error.message,
+      remedy: error.remedy ?? null,
+      retryable: error.retryable,
+      httpStatus: entry.httpStatus ?? 500,
+      native: null,
+    };
+  }
+  const code = pluginErrorCode(error);
+  if (code !== undefined && error instanceof Error) {
+    const extra = error as { native?: { name: string; message: string }; remedy?: string; retryable?: boolean };
+    return {
+      code,
+      message: error.message,
+      remedy: extra.remedy ?? null,
+      retryable: extra.retryable ?? PLUGIN_ERRORS[code].retryable,
+      httpStatus: PLUGIN_HTTP_STATUS[code] ?? 502,
+      native: extra.native ?? null,
+    };
+  }
+  const { message, retryable, httpStatus } = ORCHESTRATOR_ERRORS.INTERNAL;
+  return { code: 'INTERNAL', message, remedy: null, retryable, httpStatus, native: null };
+}

@@ -1,0 +1,60 @@
+/**
+ * What the rest of the orchestrator knows of gateways: how they are put in place, spoken to, and taken away. `ssh/` has
+ * the real thing; tests bring their own.
+ *
+ * Every gateway is addressed by its owner (a migration, a link test) and its end, so that anybody can find and remove it
+ * with no memory of who made it.
+ */
+import type {
+  GatewayIdentity,
+  GatewayStatus,
+  Limits,
+  ProbeResult,
+  RouteConfig,
+  RouteState,
+  SessionConfig,
+  SessionState,
+} from '@lmas/gateway-api';
+import type { End } from '../migrations/record.ts';
+
+export interface GatewayAddress {
+  readonly site: string;
+  /** Id of the migration or link test that it serves. */
+  readonly owner: string;
+  readonly end: End;
+}
+
+type Waiting = { readonly signal: AbortSignal };
+
+/** One running gateway. Calls fail with LmasError GATEWAY_UNREACHABLE, GATEWAY_REFUSED or GATEWAY_ENDED. */
+export interface Gateway {
+  readonly address: GatewayAddress;
+  identity(options: Waiting): Promise<GatewayIdentity>;
+  /** @throws LmasError NO_FREE_PORT when it was to listen on a port that somebody else has */
+  configure(session: SessionConfig, options: Waiting): Promise<SessionState>;
+  putRoute(id: string, route: RouteConfig, options: Waiting): Promise<RouteState>;
+  renewLease(leaseMs: number, options: Waiting): Promise<void>;
+  status(options: Waiting): Promise<GatewayStatus>;
+  setLimits(limits: Limits, options: Waiting): Promise<void>;
+  probe(durationMs: number, options: Waiting): Promise<ProbeResult>;
+  /** Lets go of the connection; the gateway itself runs on. */
+  close(): Promise<void>;
+}
+
+export interface GatewayProvisioner {
+  /**
+   * Starts a gateway, after removing what an earlier attempt of the same owner left.
+   * `token` fences: a gateway refuses whoever comes with a smaller one.
+   * @throws LmasError GATEWAY_UNREACHABLE, GATEWAY_START_FAILED, GATEWAY_CORRUPT
+   */
+  start(address: GatewayAddress, token: number, options: Waiting): Promise<Gateway>;
+  /** Speaks to one that runs already; `undefined` when there is none. */
+  attach(address: GatewayAddress, token: number, options: Waiting): Promise<Gateway | undefined>;
+  /**
+   * Ends it and removes its directory. Idempotent; "not there" is done. With `sparing`, one with open streams is left
+   * alone and reported by LmasError IN_USE: it ends by itself when they close.
+   */
+  remove(address: GatewayAddress, options: Waiting & { readonly sparing: boolean }): Promise<void>;
+  /** Removes the gateways of ours at a site that `isOwned` does not know; answers which. */
+  sweep(site: string, isOwned: (owner: string) => Promise<boolean>, options: Waiting): Promise<string[]>;
+}

@@ -1,0 +1,4 @@
+import type { GatewayProvisioner } from './gateway.ts';
+export function createSshProvisioner(_: object): GatewayProvisioner {
+  throw new Error('not yet');
+}

@@ -1,0 +1,216 @@
+/**
+ * A pair of gateways joined by a tunnel. It owns the two connections to them and the background renewal of their
+ * leases, not the gateways themselves: those are journalled resources of the workflow.
+ */
+import { randomUUID } from 'node:crypto';
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { GatewayStatus, SessionConfig, Suite } from '@lmas/gateway-api';
+import type { Prepared, Routes } from '@lmas/plugin-api';
+import { errorCode, LmasError } from '../errors.ts';
+import type { Logger } from '../log.ts';
+import type { Migration } from '../migrations/record.ts';
+import type { Site } from '../sites/sites.ts';
+import type { Gateway } from './gateway.ts';
+
+export type TunnelStats = NonNullable<Migration['tunnel']>;
+export type GatewaySite = NonNullable<Site['gateway']>;
+
+export interface TunnelOptions {
+  readonly subflows: { readonly min: number; readonly max: number };
+  readonly compression: 'off' | 'auto';
+  readonly bandwidthBytesPerSec: number | null;
+}
+
+/** 10 Gbit/s over 100 ms; the gateways use what the path needs, up to this. */
+const MAX_WINDOW_BYTES = 128 << 20;
+/** How long streams wait for a lost tunnel before they are reset. */
+const GRACE_MS = 60_000;
+const POLL_MS = 100;
+
+export interface TunnelEnds {
+  readonly source: { readonly gateway: Gateway; readonly site: GatewaySite };
+  readonly destination: { readonly gateway: Gateway; readonly site: GatewaySite };
+}
+
+export class Tunnel implements AsyncDisposable {
+  readonly #ends: TunnelEnds;
+  readonly #suite: Suite;
+  readonly #log: Logger;
+  readonly #closing = new AbortController();
+  #renewals: Promise<void> | undefined;
+
+  constructor(ends: TunnelEnds, suite: Suite, log: Logger) {
+    this.#ends = ends;
+    this.#suite = suite;
+    this.#log = log;
+  }
+
+  /**
+   * Configures both ends and waits until they have found each other. The destination listens if its site lets it.
+   * @returns the port on which the listening one waits
+   * @throws LmasError NO_LISTENER, NO_FREE_PORT, TUNNEL_NOT_ESTABLISHED, GATEWAY_…
+   */
+  async join(options: TunnelOptions, { signal }: { signal: AbortSignal }): Promise<number> {
+    const { source, destination } = this.#ends;
+    const [listener, dialer] = destination.site.listens ? [destination, source] : [source, destination];
+    if (!listener.site.listens) throw new LmasError('NO_LISTENER');
+    const [listenerIdentity, dialerIdentity] = await Promise.all([
+      listener.gateway.identity({ signal }),
+      dialer.gateway.identity({ signal }),
+    ]);
+    const common = {
+      sessionId: randomUUID(),
+      protocolVersion: 1 as const,
+      suite: this.#suite,
+      subflows: { ...options.subflows },
+      maxWindowBytes: MAX_WINDOW_BYTES,
+      compression: options.compression,
+      bandwidthBytesPerSec: options.bandwidthBytesPerSec,
+      graceMs: GRACE_MS,
+    };
+    const port = await listen(listener, { ...common, peerCertificate: dialerIdentity.certificate }, signal);
+    await dialer.gateway.configure(
+      {
+        ...common,
+        peerCertificate: listenerIdentity.certificate,
+        role: { kind: 'dial', host: listener.site.tunnelAddress, port },
+      },
+      { signal },
+    );
+    await Promise.all([established(source.gateway, signal), established(destination.gateway, signal)]);
+    return port;
+  }
+
+  /** Offers the destination's addresses to the source host, at the source's gateway. Safe to repeat. */
+  async openRoutes(prepared: Prepared, { signal }: { signal: AbortSignal }): Promise<Routes> {
+    const { source, destination } = this.#ends;
+    const routes: Record<string, { host: string; port: number }> = {};
+    for (const { id, host, port, maxStreams, priority } of prepared.flows) {
+      const dial = { kind: 'dial', host, port, allowSpecialAddress: false, maxStreams, priority } as const;
+      await destination.gateway.putRoute(id, dial, { signal });
+      const listening = await source.gateway.putRoute(
+        id,
+        {
+          kind: 'listen',
+          address: source.site.hypervisorAddress,
+          port: 0,
+          allowFrom: [...prepared.sourceAddresses],
+          maxStreams,
+          priority,
+        },
+        { signal },
+      );
+      routes[id] = { host: source.site.hypervisorAddress, port: listening.port };
+    }
+    return routes;
+  }
+
+  /** Renews both leases in the background until the tunnel is closed: whoever stops doing so, loses the gateways. */
+  keepAlive(leaseMs: number): void {
+    this.#renewals ??= this.#renew(leaseMs, this.#closing.signal);
+  }
+
+  async stats({ signal }: { signal: AbortSignal }): Promise<TunnelStats> {
+    const [source, destination] = await Promise.all([
+      this.#ends.source.gateway.status({ signal }),
+      this.#ends.destination.gateway.status({ signal }),
+    ]);
+    return mergeStatus(this.#suite, source, destination);
+  }
+
+  async setBandwidth(bandwidthBytesPerSec: number | null, { signal }: { signal: AbortSignal }): Promise<void> {
+    const limits = { bandwidthBytesPerSec };
+    const { source, destination } = this.#ends;
+    await Promise.all([
+      source.gateway.setLimits(limits, { signal }),
+      destination.gateway.setLimits(limits, { signal }),
+    ]);
+  }
+
+  async close(): Promise<void> {
+    this.#closing.abort();
+    await Promise.allSettled([this.#ends.source.gateway.close(), this.#ends.destination.gateway.close()]);
+    await this.#renewals;
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+
+  async #renew(leaseMs: number, signal: AbortSignal): Promise<void> {
+    const gateways = [this.#ends.source.gateway, this.#ends.destination.gateway];
+    while (!signal.aborted) {
+      const once = AbortSignal.any([signal, AbortSignal.timeout(leaseMs / 2)]);
+      const results = await Promise.allSettled(
+        gateways.map((gateway) => gateway.renewLease(leaseMs, { signal: once })),
+      );
+      for (const result of results) {
+        if (result.status === 'rejected' && !signal.aborted) {
+          this.#log.warn({ err: result.reason }, 'a gateway’s lease could not be renewed');
+        }
+      }
+      await sleep(leaseMs / 4, undefined, { signal }).catch(() => undefined); // closing ends the loop
+    }
+  }
+}
+
+/** Listens on one of the site's ports; begins anywhere among them, so that two migrations rarely meet. */
+async function listen(
+  { gateway, site }: { gateway: Gateway; site: GatewaySite },
+  config: Omit<SessionConfig, 'role'>,
+  signal: AbortSignal,
+): Promise<number> {
+  const { min, max } = site.tunnelPorts;
+  const count = max - min + 1;
+  const first = Math.floor(Math.random() * count);
+  for (let i = 0; i < count; i++) {
+    const port = min + ((first + i) % count);
+    try {
+      const role = { kind: 'listen', address: site.tunnelAddress, port } as const;
+      const { listening } = await gateway.configure({ ...config, role }, { signal });
+      return listening?.port ?? port;
+    } catch (error) {
+      if (errorCode(error) !== 'NO_FREE_PORT') throw error;
+    }
+  }
+  throw new LmasError('NO_FREE_PORT', `All of the ports ${min} to ${max} are taken at ${site.tunnelAddress}.`);
+}
+
+async function established(gateway: Gateway, signal: AbortSignal): Promise<void> {
+  for (;;) {
+    const { session } = await gateway.status({ signal });
+    if (session?.state === 'established') return;
+    if (session?.state === 'closed') {
+      const reason = session.lastError;
+      throw new LmasError('TUNNEL_NOT_ESTABLISHED', reason ? `${reason.code}: ${reason.message}` : undefined);
+    }
+    await sleep(POLL_MS, undefined, { signal }).catch(() => signal.throwIfAborted());
+  }
+}
+
+const sum = (values: readonly (number | null)[]): number | null => {
+  const known = values.filter((value) => value !== null);
+  return known.length === 0 ? null : known.reduce((total, value) => total + value, 0);
+};
+
+/** What the pair carried from source to destination. Pure. */
+export function mergeStatus(suite: Suite, source: GatewayStatus, destination: GatewayStatus): TunnelStats {
+  const sender = source.session;
+  const receiver = destination.session;
+  if (sender === null || receiver === null) throw new LmasError('GATEWAY_ENDED', 'A gateway has no session.');
+  const refusals: Record<string, number> = { ...sender.refusals };
+  for (const [code, count] of Object.entries(receiver.refusals)) refusals[code] = (refusals[code] ?? 0) + count;
+  return {
+    suite,
+    subflows: source.subflows.filter(({ state }) => state === 'open').length,
+    subflowsReplaced: sender.subflowsReplaced,
+    bytesDelivered: receiver.bytesReceived,
+    goodputBitsPerSec: receiver.goodputBitsPerSec,
+    rttMs: sender.rttMs,
+    congestionControl: source.subflows[0]?.congestionControl ?? null,
+    retransmits: sum(source.subflows.map(({ retransmits }) => retransmits)),
+    inFlightBytes: sender.inFlightBytes,
+    compressionRatio: sender.compressionRatio,
+    refusals,
+  };
+}

@@ -1,0 +1,82 @@
+/**
+ * Every error answer is problem+json (RFC 9457), whatever went wrong and wherever: this is the one place that makes them.
+ */
+import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+import { hasZodFastifySchemaValidationErrors } from 'fastify-type-provider-zod';
+import type { z } from 'zod';
+import { describeError, LmasError, type OrchestratorErrorCode } from '../errors.ts';
+import type { problemSchema } from '../schemas.ts';
+
+type Problem = z.infer<typeof problemSchema>;
+
+export const PROBLEM_MEDIA_TYPE = 'application/problem+json';
+const TYPE_BASE = 'urn:lmas:problem:';
+
+/** What Fastify refuses by itself, before our code is asked. */
+const FRAMEWORK_CODES: Readonly<Record<string, OrchestratorErrorCode>> = {
+  FST_ERR_CTP_BODY_TOO_LARGE: 'BODY_TOO_LARGE',
+  FST_ERR_CTP_INVALID_MEDIA_TYPE: 'UNSUPPORTED_MEDIA_TYPE',
+};
+
+export function toProblem(error: unknown): Problem {
+  const { code, message, remedy, httpStatus } = describeError(translate(error));
+  const issues = error instanceof LmasError ? error.issues : validationIssues(error);
+  return {
+    type: TYPE_BASE + code.toLowerCase().replaceAll('_', '-'),
+    title: message,
+    status: httpStatus,
+    code,
+    ...(remedy === null ? {} : { detail: remedy }),
+    ...(issues === undefined ? {} : { errors: issues.map((issue) => ({ ...issue })) }),
+  };
+}
+
+/** Framework errors in our own words; ours and the plugins' as they are. */
+function translate(error: unknown): unknown {
+  if (validationIssues(error) !== undefined) return new LmasError('INVALID_REQUEST', undefined, { cause: error });
+  if (!isFrameworkError(error)) return error;
+  const code = FRAMEWORK_CODES[error.code];
+  if (code !== undefined) return new LmasError(code, undefined, { cause: error });
+  const isClientFault = (error.statusCode ?? 500) < 500;
+  return isClientFault ? new LmasError('INVALID_REQUEST', error.message, { cause: error }) : error;
+}
+
+const isFrameworkError = (error: unknown): error is FastifyError =>
+  error instanceof Error && 'code' in error && String(error.code).startsWith('FST_');
+
+function validationIssues(error: unknown): { path: string; message: string }[] | undefined {
+  if (!hasZodFastifySchemaValidationErrors(error)) return undefined;
+  return error.validation.map(({ instancePath, message }) => ({
+    path: instancePath.split('/').filter(Boolean).join('.'),
+    message: message ?? 'invalid',
+  }));
+}
+
+export function sendProblem(reply: FastifyReply, error: unknown): FastifyReply {
+  const problem = toProblem(error);
+  return reply.code(problem.status).type(PROBLEM_MEDIA_TYPE).serializer(JSON.stringify).send(problem);
+}
+
+/**
+ * Makes every error of this server a problem, those of unknown addresses and methods included. Install it before the
+ * routes are registered.
+ */
+export function installProblems(app: FastifyInstance): void {
+  const routes: { readonly pattern: RegExp; readonly method: string }[] = [];
+  app.addHook('onRoute', ({ url, method }) => {
+    const pattern = new RegExp(`^${url.replaceAll(/:[A-Za-z]+/g, '[^/]+')}/?$`);
+    for (const name of [method].flat()) routes.push({ pattern, method: name });
+  });
+  app.setErrorHandler((error: unknown, request, reply) => {
+    const { code } = toProblem(error);
+    if (code === 'INTERNAL') request.log.error({ err: error }, 'request failed');
+    else request.log.debug({ code }, 'request refused');
+    return sendProblem(reply, error);
+  });
+  app.setNotFoundHandler((request: FastifyRequest, reply) => {
+    const path = request.url.split('?')[0] ?? '/';
+    const allowed = routes.filter(({ pattern }) => pattern.test(path)).map(({ method }) => method);
+    if (allowed.length === 0) return sendProblem(reply, new LmasError('NOT_FOUND'));
+    return sendProblem(reply.header('allow', [...new Set(allowed)].join(', ')), new LmasError('METHOD_NOT_ALLOWED'));
+  });
+}

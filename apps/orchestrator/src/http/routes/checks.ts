@@ -1,0 +1,40 @@
+/**
+ * Looking before leaping: the checks of a migration without the migration, and a measurement of the link.
+ */
+import type { FastifyPluginAsyncZod } from 'fastify-type-provider-zod';
+import { linkTestInputSchema, linkTestSchema, migrationCheckSchema, migrationInputSchema } from '../../schemas.ts';
+import { callSignal, failure } from '../answers.ts';
+import type { Services } from '../services.ts';
+
+const LINK_TEST_MS = 180_000;
+
+export const checkRoutes: FastifyPluginAsyncZod<Services> = async (api, { checker, links }) => {
+  api.post(
+    '/v1/migration-checks',
+    {
+      schema: {
+        operationId: 'checkMigration',
+        tags: ['migrations'],
+        body: migrationInputSchema,
+        response: { 200: migrationCheckSchema, default: failure },
+      },
+    },
+    async (request) => {
+      const signal = callSignal(request, request.body.timeouts.checkingMs);
+      return await checker.check(request.body, { signal });
+    },
+  );
+  api.post(
+    '/v1/link-tests',
+    {
+      schema: {
+        operationId: 'testLink',
+        tags: ['sites'],
+        description: 'Puts a gateway at each of the two sites, joins them, measures, and takes both away again.',
+        body: linkTestInputSchema,
+        response: { 200: linkTestSchema, default: failure },
+      },
+    },
+    async (request) => await links.test(request.body, { signal: callSignal(request, LINK_TEST_MS) }),
+  );
+};

@@ -1,0 +1,55 @@
+/**
+ * The service itself: is it alive, is it ready, which version, which API. Open to everybody.
+ */
+
+import type { FastifyPluginAsyncZod } from 'fastify-type-provider-zod';
+import { z } from 'zod';
+import { readinessSchema, versionSchema } from '../../schemas.ts';
+import { VERSION } from '../../version.ts';
+import { failure } from '../answers.ts';
+import type { Services } from '../services.ts';
+
+export const serviceRoutes: FastifyPluginAsyncZod<Services> = async (app, services) => {
+  const open = { tags: ['service'], security: [] };
+  app.get(
+    '/healthz',
+    {
+      schema: {
+        ...open,
+        operationId: 'getHealth',
+        description: 'Whether the process answers at all.',
+        response: { 200: z.object({ status: z.literal('ok') }) },
+      },
+    },
+    async () => ({ status: 'ok' as const }),
+  );
+  app.get(
+    '/readyz',
+    {
+      schema: {
+        ...open,
+        operationId: 'getReadiness',
+        description: 'Whether it can do its work; 503 when it cannot, with the reason.',
+        response: { 200: readinessSchema, 503: readinessSchema },
+      },
+    },
+    async (_, reply) => {
+      const checks = await services.readiness();
+      const ready = checks.every(({ ok }) => ok);
+      return reply.code(ready ? 200 : 503).send({ ready, checks: checks.map((check) => ({ ...check })) });
+    },
+  );
+  app.get(
+    '/v1/version',
+    {
+      schema: { ...open, operationId: 'getVersion', response: { 200: versionSchema, default: failure } },
+    },
+    async () => ({ version: VERSION, apiVersion: 1 as const }),
+  );
+  app.get('/openapi.json', { schema: { hide: true } }, async (_, reply) =>
+    reply
+      .type('application/json')
+      .serializer(JSON.stringify)
+      .send(app.swagger() as never),
+  );
+};

@@ -1,0 +1,64 @@
+/**
+ * The HTTP server: validation, the OpenAPI document, access, and the routes. It owns nothing but the listening socket;
+ * everything it answers with comes from the services it is given.
+ */
+import swagger from '@fastify/swagger';
+import Fastify, { type FastifyInstance } from 'fastify';
+import {
+  createJsonSchemaTransform,
+  createJsonSchemaTransformObject,
+  serializerCompiler,
+  validatorCompiler,
+  type ZodTypeProvider,
+} from 'fastify-type-provider-zod';
+import type { Logger } from '../log.ts';
+import { VERSION } from '../version.ts';
+import { requireApiKey } from './access.ts';
+import { installProblems } from './problems.ts';
+import { checkRoutes } from './routes/checks.ts';
+import { eventRoutes } from './routes/events.ts';
+import { inventoryRoutes } from './routes/inventory.ts';
+import { migrationRoutes } from './routes/migrations.ts';
+import { serviceRoutes } from './routes/service.ts';
+import type { Services } from './services.ts';
+
+const BODY_LIMIT_BYTES = 256 * 1024;
+
+export type Server = ReturnType<typeof buildServer>;
+
+export function buildServer(services: Services, { log }: { log: Logger }) {
+  const app = Fastify({
+    loggerInstance: log,
+    bodyLimit: BODY_LIMIT_BYTES,
+    forceCloseConnections: true, // event streams would hold a shutdown up for ever
+    exposeHeadRoutes: false,
+    requestTimeout: 30_000,
+    routerOptions: { maxParamLength: 256, ignoreTrailingSlash: false },
+  }).withTypeProvider<ZodTypeProvider>();
+  app.setValidatorCompiler(validatorCompiler);
+  app.setSerializerCompiler(serializerCompiler);
+  installProblems(app as unknown as FastifyInstance);
+  app.register(swagger, {
+    openapi: {
+      openapi: '3.1.0',
+      info: {
+        title: 'LMAS',
+        description: 'Live migration of running virtual machines between sites.',
+        version: VERSION,
+      },
+      components: { securitySchemes: { apiKey: { type: 'http', scheme: 'bearer' } } },
+      security: [{ apiKey: [] }],
+    },
+    transform: createJsonSchemaTransform({}),
+    transformObject: createJsonSchemaTransformObject({}),
+  });
+  app.register(async (api) => {
+    requireApiKey(api, services.apiKeys);
+    await api.register(inventoryRoutes, services);
+    await api.register(migrationRoutes, services);
+    await api.register(eventRoutes, services);
+    await api.register(checkRoutes, services);
+  });
+  app.register(serviceRoutes, services);
+  return app;
+}

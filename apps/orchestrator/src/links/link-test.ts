@@ -1,0 +1,130 @@
+/**
+ * Measures the link between two sites with a pair of gateways of its own, through the same ports and the same tunnel that
+ * a migration would use. It owns the pair, and removes it whatever happens; its name in Redis keeps the reaper away.
+ */
+import { randomUUID } from 'node:crypto';
+import type { Redis } from 'ioredis';
+import type { z } from 'zod';
+import { LmasError } from '../errors.ts';
+import type { GatewayAddress, GatewayProvisioner } from '../gateways/gateway.ts';
+import { Tunnel } from '../gateways/tunnel.ts';
+import type { Logger } from '../log.ts';
+import { keys } from '../redis/keys.ts';
+import type { linkTestInputSchema, linkTestSchema } from '../schemas.ts';
+import type { Site, SiteStore } from '../sites/sites.ts';
+
+type LinkTestInput = z.output<typeof linkTestInputSchema>;
+type LinkTestResult = z.infer<typeof linkTestSchema>;
+
+export interface LinkTester {
+  /** @throws LmasError SITE_NOT_FOUND, NO_GATEWAY, NO_LISTENER, TUNNEL_NOT_ESTABLISHED, GATEWAY_… */
+  test(input: LinkTestInput, options: { signal: AbortSignal }): Promise<LinkTestResult>;
+}
+
+const RESERVED_MS = 300_000;
+const LEASE_MS = 30_000;
+const REMOVE_MS = 30_000;
+/** Enough connections for a long fat link, whatever congestion control they have. */
+const SUBFLOWS = { min: 8, max: 16 };
+/** Bytes of a full segment, to turn a rate into packets. */
+const SEGMENT_BYTES = 1_448;
+const CLOCK_TOLERANCE_MS = 1_000;
+const CLEARLY_LOSSY_PCT = 0.5;
+
+export function createLinkTester(
+  redis: Redis,
+  sites: SiteStore,
+  gateways: GatewayProvisioner,
+  log: Logger,
+): LinkTester {
+  return {
+    async test(input, { signal }) {
+      const [source, destination] = await Promise.all([
+        gatewaySite(sites, input.source),
+        gatewaySite(sites, input.destination),
+      ]);
+      const owner = `l_${randomUUID()}`;
+      const addresses: GatewayAddress[] = [
+        { site: source.id, owner, end: 'source' },
+        { site: destination.id, owner, end: 'destination' },
+      ];
+      await redis.set(keys.linkTest(owner), '1', 'PX', RESERVED_MS);
+      try {
+        return await measure(input, { source, destination }, addresses, gateways, log, signal);
+      } finally {
+        const removal = { signal: AbortSignal.timeout(REMOVE_MS), sparing: false };
+        const removed = await Promise.allSettled(addresses.map((address) => gateways.remove(address, removal)));
+        for (const result of removed) {
+          if (result.status === 'rejected') log.warn({ err: result.reason }, 'the reaper has to remove a test gateway');
+        }
+        await redis.del(keys.linkTest(owner));
+      }
+    },
+  };
+}
+
+type GatewaySite = Site & { gateway: NonNullable<Site['gateway']> };
+
+async function gatewaySite(sites: SiteStore, id: string): Promise<GatewaySite> {
+  const site = await sites.get(id);
+  if (site.gateway === null) throw new LmasError('NO_GATEWAY', `Site ${id} has no gateway machine.`);
+  return { ...site, gateway: site.gateway };
+}
+
+async function measure(
+  input: LinkTestInput,
+  { source, destination }: { source: GatewaySite; destination: GatewaySite },
+  addresses: readonly GatewayAddress[],
+  gateways: GatewayProvisioner,
+  log: Logger,
+  signal: AbortSignal,
+): Promise<LinkTestResult> {
+  const [here, there] = await Promise.all(addresses.map((address) => gateways.start(address, 1, { signal })));
+  if (here === undefined || there === undefined) throw new LmasError('GATEWAY_START_FAILED');
+  await using tunnel = new Tunnel(
+    { source: { gateway: here, site: source.gateway }, destination: { gateway: there, site: destination.gateway } },
+    'aes-256-gcm',
+    log,
+  );
+  tunnel.keepAlive(LEASE_MS);
+  const port = await tunnel.join({ subflows: SUBFLOWS, compression: 'off', bandwidthBytesPerSec: null }, { signal });
+  const probe = await here.probe(input.durationMs, { signal });
+  const lossPct = estimateLoss(probe.retransmits, probe.goodputBitsPerSec, input.durationMs);
+  return {
+    source: source.id,
+    destination: destination.id,
+    listener: destination.gateway.listens ? destination.id : source.id,
+    port,
+    ...probe,
+    lossPct,
+    findings: findings(probe.clockOffsetMs, lossPct),
+  };
+}
+
+/** Every lost segment is sent again once, more or less. */
+function estimateLoss(retransmits: number | null, goodputBitsPerSec: number | null, durationMs: number): number | null {
+  if (retransmits === null || goodputBitsPerSec === null || goodputBitsPerSec <= 0 || durationMs <= 0) return null;
+  const segments = ((goodputBitsPerSec / 8) * (durationMs / 1_000)) / SEGMENT_BYTES;
+  return Math.min(100, (100 * retransmits) / Math.max(1, segments + retransmits));
+}
+
+function findings(clockOffsetMs: number, lossPct: number | null): LinkTestResult['findings'] {
+  const found: LinkTestResult['findings'] = [];
+  if (Math.abs(clockOffsetMs) > CLOCK_TOLERANCE_MS) {
+    found.push({
+      severity: 'warning',
+      code: 'CLOCKS_DIFFER',
+      message: `The clocks of the two sites differ by ${Math.round(clockOffsetMs)} ms.`,
+      remedy: 'Let both synchronise with NTP: guests see the jump.',
+    });
+  }
+  if (lossPct !== null && lossPct > CLEARLY_LOSSY_PCT) {
+    found.push({
+      severity: 'warning',
+      code: 'LINK_LOSSY',
+      message: `About ${lossPct.toFixed(1)} % of the segments were lost.`,
+      remedy: 'Look for a duplex mismatch, a policer or an overloaded hop; use BBR on the gateway machines.',
+    });
+  }
+  return found;
+}

@@ -1,0 +1,209 @@
+/**
+ * Wires the orchestrator together, and ends it in order. The only file that knows all the parts.
+ */
+import { randomBytes } from 'node:crypto';
+import { chmod, mkdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { scanHostKeys } from '@lmas/ssh';
+import type { Redis } from 'ioredis';
+import { createApiKeys } from './access/api-keys.ts';
+import { claimDataDir } from './access/data-dir.ts';
+import { readSecretKey } from './access/key-files.ts';
+import { createVault } from './access/vault.ts';
+import { type Config, describeSettings, readConfig } from './config.ts';
+import { createConnector } from './endpoints/connector.ts';
+import { describeError } from './errors.ts';
+import type { GatewayProvisioner } from './gateways/gateway.ts';
+import { createSshProvisioner } from './gateways/provisioner.ts';
+import { buildServer } from './http/server.ts';
+import { createLinkTester } from './links/link-test.ts';
+import { createLog, type Logger } from './log.ts';
+import { createMigrationChecker } from './migrations/checks.ts';
+import { createEventHub } from './migrations/events.ts';
+import { createMigrationService } from './migrations/service.ts';
+import { createMigrationStore } from './migrations/store.ts';
+import { loadPlugins, type PluginRegistry } from './plugins/registry.ts';
+import { createQueue } from './queue/queue.ts';
+import { startReaper } from './queue/reaper.ts';
+import { startRecovery } from './queue/recovery.ts';
+import { createRunner } from './queue/runner.ts';
+import { checkDurability, connect, type RedisAddress } from './redis/connect.ts';
+import { keys } from './redis/keys.ts';
+import { startPrivateRedis } from './redis/private-server.ts';
+import { createInventory, type SiteStore } from './sites/sites.ts';
+import { VERSION } from './version.ts';
+
+/** What a test may put in the place of the real thing. */
+export interface Parts {
+  readonly plugins?: PluginRegistry;
+  readonly gateways?: (sites: SiteStore) => GatewayProvisioner;
+}
+
+export interface Orchestrator {
+  /** Where the API listens. */
+  readonly url: string;
+  readonly apiKeyFile: string;
+  /** Ends everything in order; running migrations are left to the next start after `shutdownGraceMs`. */
+  stop(): Promise<void>;
+}
+
+/** Things to be ended, newest first, whatever happens to the others. */
+class Closers {
+  readonly #closers: { name: string; close: () => Promise<unknown> }[] = [];
+  readonly #log: Logger;
+
+  constructor(log: Logger) {
+    this.#log = log;
+  }
+
+  add(name: string, close: () => Promise<unknown>): void {
+    this.#closers.push({ name, close });
+  }
+
+  async closeAll(): Promise<void> {
+    for (const { name, close } of this.#closers.splice(0).reverse()) {
+      await close().catch((error: unknown) => this.#log.error({ err: error, name }, 'could not be ended in order'));
+    }
+  }
+}
+
+export async function startOrchestrator(config: Config, log: Logger, parts: Parts = {}): Promise<Orchestrator> {
+  const closers = new Closers(log);
+  try {
+    return await assemble(config, log, parts, closers);
+  } catch (error) {
+    await closers.closeAll();
+    throw error;
+  }
+}
+
+async function assemble(config: Config, log: Logger, parts: Parts, closers: Closers): Promise<Orchestrator> {
+  await mkdir(config.dataDir, { recursive: true, mode: 0o700 });
+  await chmod(config.dataDir, 0o700);
+  const releaseDataDir = await claimDataDir(config.dataDir);
+  closers.add('data directory', releaseDataDir);
+
+  const plugins = parts.plugins ?? (await loadPlugins(config.plugins));
+  const secretKeyFile = config.secretKeyFile ?? join(config.dataDir, 'secret-key');
+  const vault = createVault(await readSecretKey(secretKeyFile, { create: config.secretKeyFile === undefined }));
+
+  const address = await redisAddress(config, log, closers);
+  const redis = connect(address, log);
+  closers.add('redis', async () => redis.disconnect());
+  const subscriber = connect(address, log);
+  closers.add('redis subscriber', async () => subscriber.disconnect());
+  if (config.redisUrl !== undefined) await checkDurability(redis, log, { allowUnsafe: config.allowUnsafeRedis });
+
+  const apiKeyFile = join(config.dataDir, 'api-key');
+  const apiKeys = createApiKeys(redis);
+  await apiKeys.ensureFirst(apiKeyFile);
+
+  const store = createMigrationStore(redis);
+  const inventory = createInventory(redis, { vault, plugins, migrations: store });
+  const connector = createConnector(inventory.endpoints, inventory.credentials, plugins, log);
+  const gateways =
+    parts.gateways?.(inventory.sites) ??
+    createSshProvisioner({
+      sites: inventory.sites,
+      credentials: inventory.credentials,
+      installation: await installationId(redis),
+      bundle: config.gatewayBundle,
+      leaseMs: config.gatewayLeaseMs,
+      log,
+    });
+
+  const queue = createQueue(address, log);
+  closers.add('queue', () => queue.close());
+  const tools = { connector, sites: inventory.sites, gateways, settings: config };
+  const runner = await createRunner(subscriber, store, tools, { leaseMs: config.runLeaseMs, log });
+  closers.add('running migrations', async () => {
+    const drained = queue.drain();
+    await Promise.race([drained, sleep(config.shutdownGraceMs, undefined, { ref: false })]);
+    await runner.abandonAll();
+    await drained;
+  });
+  const migrations = createMigrationService(redis, store, queue, {
+    inventory,
+    plugins,
+    idempotencyMs: config.idempotencyMs,
+  });
+
+  const app = buildServer(
+    {
+      apiKeys,
+      inventory,
+      connector,
+      plugins,
+      migrations,
+      checker: createMigrationChecker(migrations, connector, log),
+      events: await createEventHub(redis, subscriber),
+      links: createLinkTester(redis, inventory.sites, gateways, log),
+      scanHostKeys: async (host, port, options) =>
+        (await scanHostKeys(host, port, options)).map(({ family, fingerprint }) => ({ type: family, fingerprint })),
+      readiness: async () => [await redisReadiness(redis)],
+    },
+    { log },
+  );
+  closers.add('http', () => app.close());
+  const url = await app.listen({ host: config.host, port: config.port });
+
+  queue.work(config.concurrency, (id) => runner.run(id));
+  const recovery = startRecovery(store, queue, { intervalMs: config.recoveryIntervalMs, log });
+  closers.add('recovery', () => recovery.stop());
+  const isOwned = async (owner: string) =>
+    (await store.isLive(owner)) || (await redis.exists(keys.linkTest(owner))) === 1;
+  const reaper = startReaper(inventory.sites, gateways, isOwned, { intervalMs: config.reaperIntervalMs, log });
+  closers.add('reaper', () => reaper.stop());
+  return { url, apiKeyFile, stop: () => closers.closeAll() };
+}
+
+async function redisAddress(config: Config, log: Logger, closers: Closers): Promise<RedisAddress> {
+  if (config.redisUrl !== undefined) return { url: config.redisUrl };
+  const server = await startPrivateRedis(config.redisServer, config.dataDir, log);
+  closers.add('private Redis', () => server.stop());
+  return { socketPath: server.socketPath };
+}
+
+/** Tells our gateways from those of another orchestrator that uses the same machines. */
+async function installationId(redis: Redis): Promise<string> {
+  await redis.setnx(keys.installation, randomBytes(4).toString('hex'));
+  return (await redis.get(keys.installation)) ?? '';
+}
+
+async function redisReadiness(redis: Redis): Promise<{ name: string; ok: boolean; detail: string }> {
+  const answered = redis.ping().then(
+    () => true,
+    () => false,
+  );
+  const ok = await Promise.race([answered, sleep(1_000, false, { ref: false })]);
+  return { name: 'redis', ok, detail: ok ? 'answers' : 'does not answer' };
+}
+
+async function main(): Promise<void> {
+  if (process.argv.includes('--help')) {
+    console.log(`lmas-orchestrator ${VERSION}\n\n${describeSettings()}`);
+    return;
+  }
+  const config = readConfig(process.env);
+  const log = createLog(config.logLevel);
+  const orchestrator = await startOrchestrator(config, log);
+  log.info({ url: orchestrator.url, apiKeyFile: orchestrator.apiKeyFile, version: VERSION }, 'ready');
+  let stopping = false;
+  const stop = (signal: NodeJS.Signals) => {
+    if (stopping) return;
+    stopping = true;
+    log.info({ signal }, 'stopping');
+    void orchestrator.stop().then(() => process.exit(0));
+  };
+  process.on('SIGTERM', stop);
+  process.on('SIGINT', stop);
+}
+
+if (import.meta.main) {
+  await main().catch((error: unknown) => {
+    const { code, message, remedy } = describeError(error);
+    console.error(code === 'INTERNAL' ? error : [`${code}: ${message}`, remedy].filter(Boolean).join('\n'));
+    process.exit(1);
+  });
+}

@@ -1,0 +1,56 @@
+/**
+ * One line of a migration's journal: something that is about to be made, written before it is made, so that whoever
+ * finds the journal later can take it away without having seen it.
+ */
+import { z } from 'zod';
+
+const end = z.enum(['source', 'destination']);
+
+export const resourceSchema = z.discriminatedUnion('kind', [
+  /** A gateway process, its directory and its sockets at one site; addressed by the migration's id. */
+  z.object({ kind: z.literal('gateway'), end, site: z.string() }),
+  /**
+   * From here on the plugin may have touched the VM or the destination: find out where the VM is before anything else.
+   */
+  z.object({ kind: z.literal('hand-over') }),
+  /** Something the plugin named by itself; only it knows how to take it away. */
+  z.object({
+    kind: z.literal('plugin'),
+    resource: z.object({ kind: z.string(), id: z.string(), end, data: z.record(z.string(), z.json()) }),
+  }),
+]);
+export type JournalledResource = z.infer<typeof resourceSchema>;
+
+export const journalEntrySchema = z.object({
+  /** Unique within the migration: the same resource is journalled once, however often it is recorded. */
+  key: z.string(),
+  /** Order of creation; the teardown goes backwards. */
+  sequence: z.int(),
+  resource: resourceSchema,
+  intentAt: z.iso.datetime(),
+  releasedAt: z.iso.datetime().nullable(),
+});
+export type JournalEntry = z.infer<typeof journalEntrySchema>;
+
+export function resourceKey(resource: JournalledResource): string {
+  switch (resource.kind) {
+    case 'gateway':
+      return `gateway:${resource.end}`;
+    case 'hand-over':
+      return 'hand-over';
+    case 'plugin':
+      return `plugin:${resource.resource.end}:${resource.resource.kind}:${resource.resource.id}`;
+  }
+}
+
+/** In words, for the record's `leftovers`. */
+export function describeResource(resource: JournalledResource): string {
+  switch (resource.kind) {
+    case 'gateway':
+      return `gateway at site ${resource.site}`;
+    case 'hand-over':
+      return 'state of the hand-over';
+    case 'plugin':
+      return `${resource.resource.kind} ${resource.resource.id} at the ${resource.resource.end}`;
+  }
+}

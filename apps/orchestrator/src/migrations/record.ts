@@ -1,0 +1,84 @@
+/**
+ * What is stored of a migration: the public record, as the API shows it, and the run's own notes that a recovery needs.
+ * JSON; parsed on the way in, so that a record written by another version is refused with a reason and not misread.
+ */
+import { randomUUID } from 'node:crypto';
+import { z } from 'zod';
+import { type migrationEventSchema, type migrationInputSchema, migrationSchema } from '../schemas.ts';
+import { OUTCOMES } from './phases.ts';
+
+export type Migration = z.infer<typeof migrationSchema>;
+export type MigrationInput = z.output<typeof migrationInputSchema>;
+export type MigrationError = NonNullable<Migration['error']>;
+export type MigrationEvent = z.infer<typeof migrationEventSchema>;
+export type EventType = MigrationEvent['type'];
+export type End = 'source' | 'destination';
+export const ENDS: readonly End[] = ['source', 'destination'];
+
+const jsonSchema = z.json();
+
+export const preparedSchema = z.object({
+  flows: z.array(
+    z.object({
+      id: z.string(),
+      host: z.string(),
+      port: z.int(),
+      maxStreams: z.int(),
+      priority: z.enum(['bulk', 'interactive']),
+    }),
+  ),
+  sourceAddresses: z.array(z.string()),
+  state: jsonSchema,
+});
+
+const notesSchema = z.object({
+  /** The source's answer to what the plugin needs, kept for `confirm` after a crash. */
+  prepared: preparedSchema.nullable(),
+  /** Decided before the teardown, never changed by it. */
+  outcome: z.enum(OUTCOMES).nullable(),
+  /** Names under which this VM is reserved; given back at the end. */
+  locks: z.array(z.string()),
+});
+
+export const storedMigrationSchema = z.object({ migration: migrationSchema, notes: notesSchema });
+export type StoredMigration = z.infer<typeof storedMigrationSchema>;
+
+export const newMigrationId = (): string => `m_${randomUUID()}`;
+export const now = (): string => new Date().toISOString();
+
+/** The record of a request that was just accepted. */
+export function newRecord(
+  id: string,
+  request: MigrationInput,
+  sites: { readonly source: string; readonly destination: string },
+  locks: readonly string[],
+): StoredMigration {
+  const createdAt = now();
+  return {
+    migration: {
+      id,
+      vm: { id: null, name: request.vm },
+      source: { endpoint: request.source, site: sites.source },
+      destination: { endpoint: request.destination, site: sites.destination },
+      request,
+      phase: 'queued',
+      where: 'source',
+      teardown: 'not-needed',
+      leftovers: [],
+      createdAt,
+      startedAt: null,
+      endedAt: null,
+      timeline: [{ phase: 'queued', startedAt: createdAt }],
+      cancelRequestedAt: null,
+      pointOfNoReturnAt: null,
+      runs: 0,
+      findings: [],
+      progress: null,
+      tunnel: null,
+      error: null,
+      byHand: null,
+      report: null,
+    },
+    notes: { prepared: null, outcome: null, locks: [...locks] },
+  };
+}

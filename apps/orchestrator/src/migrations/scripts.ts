@@ -1,0 +1,135 @@
+/**
+ * The Lua scripts of the record store. Invariants they keep, whoever calls them and however often:
+ *
+ * - idempotent: a client that lost its connection sends a script again; `writeId` tells that it has been done;
+ * - fenced: whoever writes for a run names its token, and an older one changes nothing;
+ * - one live migration per VM: the locks are taken in the same step that stores the record, and given back in the same
+ *   step that ends it;
+ * - a cancel and the point of no return exclude each other: whichever came first wins.
+ */
+import { script } from '../redis/script.ts';
+
+/**
+ * KEYS: migration, events, migrations, live, queue deadlines, lock…
+ * ARGV: id, queue deadline (ms), record, createdAtMs, event, maxEvents, channel
+ */
+export const CREATE = script(`
+  if redis.call('EXISTS', KEYS[1]) == 1 then return {'OK'} end
+  for i = 6, #KEYS do
+    local holder = redis.call('GET', KEYS[i])
+    if holder and holder ~= ARGV[1] then return {'LOCKED', holder} end
+  end
+  for i = 6, #KEYS do redis.call('SET', KEYS[i], ARGV[1]) end
+  redis.call('ZADD', KEYS[5], ARGV[2], ARGV[1])
+  redis.call('HSET', KEYS[1], 'record', ARGV[3], 'version', 1, 'token', 0, 'phase', 'queued')
+  redis.call('ZADD', KEYS[3], ARGV[4], ARGV[1])
+  redis.call('SADD', KEYS[4], ARGV[1])
+  redis.call('XADD', KEYS[2], 'MAXLEN', '~', ARGV[6], '*', 'event', ARGV[5])
+  redis.call('PUBLISH', ARGV[7], '')
+  return {'OK'}
+`);
+
+/** KEYS: migration, lease, live, running, incomplete, queue deadlines. ARGV: id, runId, leaseMs */
+export const CLAIM = script(`
+  if redis.call('EXISTS', KEYS[1]) == 0 then return {'MISSING'} end
+  local live = redis.call('SISMEMBER', KEYS[3], ARGV[1]) == 1
+  if not live and redis.call('SISMEMBER', KEYS[5], ARGV[1]) == 0 then return {'ENDED'} end
+  local holder = redis.call('GET', KEYS[2])
+  if holder and holder ~= ARGV[2] then return {'BUSY'} end
+  if not holder then redis.call('HINCRBY', KEYS[1], 'token', 1) end
+  redis.call('SET', KEYS[2], ARGV[2], 'PX', ARGV[3])
+  if live then redis.call('SADD', KEYS[4], ARGV[1]) end
+  redis.call('ZREM', KEYS[6], ARGV[1])
+  local h = redis.call('HMGET', KEYS[1], 'token', 'version', 'record', 'cancelRequestedAt', 'pointOfNoReturnAt')
+  return {'CLAIMED', h[1], h[2], h[3], h[4] or '', h[5] or ''}
+`);
+
+/** KEYS: migration, lease. ARGV: token, runId, leaseMs. Answers 'CURRENT' and when a cancel was asked for. */
+export const RENEW = script(`
+  if redis.call('HGET', KEYS[1], 'token') ~= ARGV[1] then return {'SUPERSEDED'} end
+  local holder = redis.call('GET', KEYS[2])
+  if holder and holder ~= ARGV[2] then return {'SUPERSEDED'} end
+  redis.call('SET', KEYS[2], ARGV[2], 'PX', ARGV[3])
+  return {'CURRENT', redis.call('HGET', KEYS[1], 'cancelRequestedAt') or ''}
+`);
+
+/** KEYS: lease. ARGV: runId */
+export const LET_GO = script(`
+  if redis.call('GET', KEYS[1]) == ARGV[1] then redis.call('DEL', KEYS[1]) end
+  return {'OK'}
+`);
+
+/** KEYS: migration, events. ARGV: token, writeId, version, record, phase, event ('' for none), maxEvents, channel */
+export const WRITE = script(`
+  if redis.call('HGET', KEYS[1], 'token') ~= ARGV[1] then return {'SUPERSEDED'} end
+  if redis.call('HGET', KEYS[1], 'writeId') == ARGV[2] then return {'OK'} end
+  if redis.call('HGET', KEYS[1], 'version') ~= ARGV[3] then return {'CONFLICT'} end
+  redis.call('HSET', KEYS[1], 'record', ARGV[4], 'version', tonumber(ARGV[3]) + 1, 'writeId', ARGV[2], 'phase', ARGV[5])
+  if ARGV[6] ~= '' then
+    redis.call('XADD', KEYS[2], 'MAXLEN', '~', ARGV[7], '*', 'event', ARGV[6])
+    redis.call('PUBLISH', ARGV[8], '')
+  end
+  return {'OK'}
+`);
+
+/**
+ * After the last WRITE. A migration whose teardown is incomplete stays on a list, and can be claimed for that alone.
+ * KEYS: migration, live, running, lease, events, journal, incomplete, lock… ARGV: id, token, keepMs, complete (1 or 0)
+ */
+export const END = script(`
+  if redis.call('HGET', KEYS[1], 'token') ~= ARGV[2] then return {'SUPERSEDED'} end
+  redis.call('SREM', KEYS[2], ARGV[1])
+  redis.call('SREM', KEYS[3], ARGV[1])
+  redis.call('DEL', KEYS[4])
+  redis.call('PEXPIRE', KEYS[5], ARGV[3])
+  if ARGV[4] == '1' then
+    redis.call('SREM', KEYS[7], ARGV[1])
+    redis.call('PEXPIRE', KEYS[6], ARGV[3])
+  else
+    redis.call('SADD', KEYS[7], ARGV[1])
+  end
+  for i = 8, #KEYS do
+    if redis.call('GET', KEYS[i]) == ARGV[1] then redis.call('DEL', KEYS[i]) end
+  end
+  return {'OK'}
+`);
+
+/** KEYS: migration, lock. ARGV: id, token */
+export const LOCK = script(`
+  if redis.call('HGET', KEYS[1], 'token') ~= ARGV[2] then return {'SUPERSEDED'} end
+  local holder = redis.call('GET', KEYS[2])
+  if holder and holder ~= ARGV[1] then return {'LOCKED', holder} end
+  redis.call('SET', KEYS[2], ARGV[1])
+  return {'OK'}
+`);
+
+/** KEYS: migration, journal. ARGV: token, resource key, entry */
+export const JOURNAL = script(`
+  if redis.call('HGET', KEYS[1], 'token') ~= ARGV[1] then return {'SUPERSEDED'} end
+  redis.call('HSET', KEYS[2], ARGV[2], ARGV[3])
+  return {'OK'}
+`);
+
+/** KEYS: migration, live, events. ARGV: id, at, event, maxEvents, event channel, cancel channel */
+export const CANCEL = script(`
+  if redis.call('EXISTS', KEYS[1]) == 0 then return {'MISSING'} end
+  local h = redis.call('HMGET', KEYS[1], 'cancelRequestedAt', 'pointOfNoReturnAt', 'phase')
+  if redis.call('SISMEMBER', KEYS[2], ARGV[1]) == 0 then return {'ENDED'} end
+  if h[1] then return {'ALREADY'} end
+  if h[2] then return {'TOO_LATE', h[2]} end
+  if h[3] == 'tearing-down' then return {'ENDED'} end
+  redis.call('HSET', KEYS[1], 'cancelRequestedAt', ARGV[2])
+  redis.call('XADD', KEYS[3], 'MAXLEN', '~', ARGV[4], '*', 'event', ARGV[3])
+  redis.call('PUBLISH', ARGV[5], '')
+  redis.call('PUBLISH', ARGV[6], ARGV[1])
+  return {'ACCEPTED'}
+`);
+
+/** KEYS: migration. ARGV: token, at */
+export const PASS_POINT_OF_NO_RETURN = script(`
+  if redis.call('HGET', KEYS[1], 'token') ~= ARGV[1] then return {'SUPERSEDED'} end
+  if redis.call('HGET', KEYS[1], 'pointOfNoReturnAt') then return {'OK'} end
+  if redis.call('HGET', KEYS[1], 'cancelRequestedAt') then return {'CANCELLED'} end
+  redis.call('HSET', KEYS[1], 'pointOfNoReturnAt', ARGV[2])
+  return {'OK'}
+`);

@@ -1,0 +1,193 @@
+/**
+ * What can be asked of migrations: the one door for HTTP, schedules and whoever else. It checks a request against what
+ * is registered, stores the record, and hands it to the queue.
+ */
+import { createHash } from 'node:crypto';
+import type { Redis } from 'ioredis';
+import { z } from 'zod';
+import { LmasError } from '../errors.ts';
+import type { PluginRegistry } from '../plugins/registry.ts';
+import { keys } from '../redis/keys.ts';
+import type { Inventory } from '../sites/sites.ts';
+import type { Phase } from './phases.ts';
+import { type Migration, type MigrationInput, newMigrationId, newRecord } from './record.ts';
+import type { MigrationStore, PageMark } from './store.ts';
+
+/** What the service needs of the queue. */
+export interface Enqueuer {
+  enqueue(ids: readonly string[]): Promise<void>;
+  hurry(id: string, reason: string): Promise<void>;
+}
+
+export interface ListQuery {
+  readonly phase?: Phase | undefined;
+  readonly vm?: string | undefined;
+  readonly endpoint?: string | undefined;
+  readonly limit: number;
+  readonly cursor?: string | undefined;
+}
+
+export interface MigrationService {
+  /**
+   * Accepts a migration. With an idempotency key, the same request is accepted once and answered alike ever after.
+   * @throws LmasError UNKNOWN_REFERENCE, SAME_ENDPOINT, DIFFERENT_PLUGINS, INVALID_OPTIONS, NO_GATEWAY, NO_LISTENER,
+   * VM_ALREADY_MIGRATING, IDEMPOTENCY_KEY_REUSED
+   */
+  create(input: MigrationInput, options: { idempotencyKey?: string | undefined }): Promise<Migration>;
+  /** Everything `create` refuses, without creating. */
+  validate(input: MigrationInput): Promise<void>;
+  /** @throws LmasError MIGRATION_NOT_FOUND */
+  get(id: string): Promise<Migration>;
+  list(query: ListQuery): Promise<{ items: Migration[]; nextCursor: string | null }>;
+  /** Idempotent. @throws LmasError MIGRATION_NOT_FOUND, ALREADY_ENDED, PAST_POINT_OF_NO_RETURN */
+  cancel(id: string): Promise<Migration>;
+}
+
+const SCAN_BATCH = 200;
+
+export function createMigrationService(
+  redis: Redis,
+  store: MigrationStore,
+  queue: Enqueuer,
+  { inventory, plugins, idempotencyMs }: { inventory: Inventory; plugins: PluginRegistry; idempotencyMs: number },
+): MigrationService {
+  const get = async (id: string): Promise<Migration> => {
+    const migration = await store.get(id);
+    if (migration === undefined) throw new LmasError('MIGRATION_NOT_FOUND', `There is no migration ${id}.`);
+    return migration;
+  };
+  const validate = async (input: MigrationInput) => await checkReferences(input, inventory, plugins);
+
+  return {
+    get,
+    async validate(input) {
+      await validate(input);
+    },
+    async create(input, { idempotencyKey }) {
+      const sites = await validate(input);
+      const id =
+        idempotencyKey === undefined ? newMigrationId() : await reserveId(redis, idempotencyKey, input, idempotencyMs);
+      await store.create(newRecord(id, input, sites, [keys.vmByName(input.source, input.vm)]));
+      await queue.enqueue([id]);
+      return await get(id);
+    },
+    async list(query) {
+      const items: Migration[] = [];
+      let mark = query.cursor === undefined ? undefined : parseCursor(query.cursor);
+      for (;;) {
+        const page = await store.page(mark, SCAN_BATCH);
+        const byId = new Map((await store.getMany(page.map(({ id }) => id))).map((item) => [item.id, item]));
+        for (const next of page) {
+          const migration = byId.get(next.id);
+          mark = next;
+          if (migration === undefined || !matches(migration, query)) continue;
+          items.push(migration);
+          if (items.length === query.limit) return { items, nextCursor: await cursorIfMore(store, mark) };
+        }
+        if (page.length < SCAN_BATCH) return { items, nextCursor: null };
+      }
+    },
+    async cancel(id) {
+      const verdict = await store.requestCancel(id);
+      switch (verdict) {
+        case 'missing':
+          throw new LmasError('MIGRATION_NOT_FOUND', `There is no migration ${id}.`);
+        case 'ended':
+          throw new LmasError('ALREADY_ENDED', `Migration ${id} has ended or is being taken down.`);
+        case 'too-late':
+          throw new LmasError('PAST_POINT_OF_NO_RETURN');
+        case 'accepted':
+        case 'already': {
+          const migration = await get(id);
+          // One that waits for a slot need not wait for it to be cancelled.
+          if (migration.phase === 'queued') await queue.hurry(id, 'cancel');
+          return migration;
+        }
+      }
+    },
+  };
+}
+
+async function checkReferences(input: MigrationInput, inventory: Inventory, plugins: PluginRegistry) {
+  if (input.source === input.destination) throw new LmasError('SAME_ENDPOINT');
+  const [source, destination] = await Promise.all(
+    [input.source, input.destination].map((id) => inventory.endpoints.get(id).catch(asUnknownReference)),
+  );
+  if (source === undefined || destination === undefined) throw new LmasError('UNKNOWN_REFERENCE');
+  if (source.plugin !== destination.plugin) {
+    throw new LmasError(
+      'DIFFERENT_PLUGINS',
+      `${source.id} is ${source.plugin}, ${destination.id} ${destination.plugin}.`,
+    );
+  }
+  const options = plugins.get(source.plugin).optionsSchema.safeParse(input.options);
+  if (!options.success) {
+    const issues = options.error.issues.map(({ path, message }) => ({ path: ['options', ...path].join('.'), message }));
+    throw new LmasError('INVALID_OPTIONS', undefined, { issues });
+  }
+  if (input.transport === 'tunnel') {
+    const [here, there] = await Promise.all([source.site, destination.site].map((id) => inventory.sites.get(id)));
+    for (const site of [here, there]) {
+      if (site?.gateway === null) {
+        throw new LmasError('NO_GATEWAY', `Site ${site.id} has no gateway machine.`, {
+          remedy: 'Register one for the site, or ask for transport `direct`.',
+        });
+      }
+    }
+    if (!here?.gateway?.listens && !there?.gateway?.listens) throw new LmasError('NO_LISTENER');
+  }
+  return { source: source.site, destination: destination.site };
+}
+
+function asUnknownReference(error: unknown): never {
+  if (error instanceof LmasError && error.code === 'ENDPOINT_NOT_FOUND') {
+    throw new LmasError('UNKNOWN_REFERENCE', error.message);
+  }
+  throw error;
+}
+
+const reservationSchema = z.object({ request: z.string(), id: z.string() });
+
+/** The id that this key stands for. @throws LmasError IDEMPOTENCY_KEY_REUSED when it came with another request before */
+async function reserveId(redis: Redis, idempotencyKey: string, input: MigrationInput, ttlMs: number): Promise<string> {
+  const hash = (text: string) => createHash('sha256').update(text).digest('hex');
+  const reservation = { request: hash(canonicalJson(input)), id: newMigrationId() };
+  const key = keys.idempotency(hash(idempotencyKey));
+  const former = await redis.set(key, JSON.stringify(reservation), 'PX', ttlMs, 'NX', 'GET');
+  if (former === null) return reservation.id;
+  const { request, id } = reservationSchema.parse(JSON.parse(former));
+  if (request !== reservation.request) throw new LmasError('IDEMPOTENCY_KEY_REUSED');
+  return id;
+}
+
+/** The same text for the same value, in whatever order its fields came. */
+function canonicalJson(value: unknown): string {
+  return JSON.stringify(value, (_, part: unknown) =>
+    typeof part === 'object' && part !== null && !Array.isArray(part)
+      ? Object.fromEntries(Object.entries(part).sort(([a], [b]) => (a < b ? -1 : 1)))
+      : part,
+  );
+}
+
+function matches(migration: Migration, { phase, vm, endpoint }: ListQuery): boolean {
+  if (phase !== undefined && migration.phase !== phase) return false;
+  if (vm !== undefined && migration.vm.id !== vm && migration.vm.name !== vm && migration.request.vm !== vm)
+    return false;
+  return endpoint === undefined || [migration.source.endpoint, migration.destination.endpoint].includes(endpoint);
+}
+
+const cursorSchema = z.tuple([z.number(), z.string()]);
+
+async function cursorIfMore(store: MigrationStore, mark: PageMark): Promise<string | null> {
+  if ((await store.page(mark, 1)).length === 0) return null;
+  return Buffer.from(JSON.stringify([mark.createdAtMs, mark.id])).toString('base64url');
+}
+
+function parseCursor(cursor: string): PageMark {
+  try {
+    const [createdAtMs, id] = cursorSchema.parse(JSON.parse(Buffer.from(cursor, 'base64url').toString('utf8')));
+    return { createdAtMs, id };
+  } catch (cause) {
+    throw new LmasError('INVALID_CURSOR', undefined, { cause });
+  }
+}

@@ -1,0 +1,289 @@
+/**
+ * The record store: every migration, its journal and its event stream, in Redis. It owns no connection.
+ *
+ * Whoever writes for a run holds a `Claim`; a claim that was superseded writes nothing any more, and says so by
+ * LmasError SUPERSEDED. What requests write (a new record, a cancel) needs no claim.
+ */
+import { randomUUID } from 'node:crypto';
+import type { Redis } from 'ioredis';
+import { z } from 'zod';
+import { LmasError } from '../errors.ts';
+import { keys } from '../redis/keys.ts';
+import { type JournalEntry, journalEntrySchema } from './journal-entry.ts';
+import { isOutcome } from './phases.ts';
+import { type EventType, type Migration, now, type StoredMigration, storedMigrationSchema } from './record.ts';
+import * as scripts from './scripts.ts';
+
+/** An event carries the whole record, so the stream is kept short; the record itself is kept for ever. */
+const MAX_EVENTS = 400;
+const KEEP_EVENTS_MS = 7 * 24 * 3_600_000;
+
+export interface Claim {
+  readonly id: string;
+  readonly runId: string;
+  /** Fencing token: grows with every take-over. */
+  readonly token: number;
+}
+
+export interface ClaimedMigration {
+  readonly claim: Claim;
+  readonly version: number;
+  readonly stored: StoredMigration;
+}
+
+export interface MigrationStore {
+  /** Stores a new record and its VM locks in one step; done before, it does nothing. @throws LmasError VM_ALREADY_MIGRATING naming the other one */
+  create(stored: StoredMigration): Promise<void>;
+  get(id: string): Promise<Migration | undefined>;
+  getMany(ids: readonly string[]): Promise<Migration[]>;
+  live(): Promise<string[]>;
+  isLive(id: string): Promise<boolean>;
+  /** Ended, but not everything of theirs could be taken down. */
+  incomplete(): Promise<string[]>;
+  /** Live migrations that some run has taken up and none holds now, with the token of the last one. */
+  orphans(): Promise<{ id: string; token: number }[]>;
+  /** Live migrations that no run has taken up yet. */
+  waiting(): Promise<string[]>;
+  /** Those of them that have waited for longer than their request allows. */
+  overdue(): Promise<string[]>;
+  /** A page of ids, newest first, older than `before`. */
+  page(before: PageMark | undefined, limit: number): Promise<PageMark[]>;
+  requestCancel(id: string): Promise<CancelVerdict>;
+
+  claim(id: string, runId: string, leaseMs: number): Promise<ClaimedMigration | 'missing' | 'ended' | 'busy'>;
+  /** Extends the lease and answers whether a cancel was asked for. @throws LmasError SUPERSEDED */
+  renew(claim: Claim, leaseMs: number): Promise<{ cancelRequestedAt: string | null }>;
+  letGo(claim: Claim): Promise<void>;
+  write(
+    claim: Claim,
+    version: number,
+    stored: StoredMigration,
+    event?: { type: EventType; message: string },
+  ): Promise<void>;
+  /** Takes a live migration off the books, after its last write. `complete`: nothing is left to be taken down. */
+  end(claim: Claim, options: { locks: readonly string[]; complete: boolean }): Promise<void>;
+  /** Reserves a VM. @throws LmasError VM_ALREADY_MIGRATING, SUPERSEDED */
+  lock(claim: Claim, lockKey: string): Promise<void>;
+  /** @throws LmasError CANCELLED when a cancel came first, SUPERSEDED */
+  passPointOfNoReturn(claim: Claim, at: string): Promise<void>;
+  writeJournal(claim: Claim, entry: JournalEntry): Promise<void>;
+  readJournal(id: string): Promise<JournalEntry[]>;
+}
+
+export interface PageMark {
+  readonly createdAtMs: number;
+  readonly id: string;
+}
+
+export type CancelVerdict = 'missing' | 'ended' | 'too-late' | 'accepted' | 'already';
+const CANCEL_VERDICTS: Record<string, CancelVerdict> = {
+  MISSING: 'missing',
+  ENDED: 'ended',
+  TOO_LATE: 'too-late',
+  ACCEPTED: 'accepted',
+  ALREADY: 'already',
+};
+
+const answerSchema = z.array(z.union([z.string(), z.number()]).transform(String)).min(1);
+
+/** Reads a script's answer; SUPERSEDED becomes an error here and nowhere else. */
+function verdict(answer: unknown): [string, ...string[]] {
+  const [word = '', ...rest] = answerSchema.parse(answer);
+  if (word === 'SUPERSEDED') throw new LmasError('SUPERSEDED');
+  return [word, ...rest];
+}
+
+function eventJson(type: EventType, message: string, migration: Migration): string {
+  return JSON.stringify({ at: now(), type, message, migration });
+}
+
+/** What requests wrote beside the run's record is laid over it. */
+function overlay(record: string, cancelRequestedAt: string | null, pointOfNoReturnAt: string | null): StoredMigration {
+  const stored = storedMigrationSchema.parse(JSON.parse(record));
+  stored.migration.cancelRequestedAt = cancelRequestedAt || null;
+  stored.migration.pointOfNoReturnAt = pointOfNoReturnAt || null;
+  return stored;
+}
+
+export function createMigrationStore(redis: Redis): MigrationStore {
+  const loadMany = async (ids: readonly string[]): Promise<Migration[]> => {
+    const pipeline = redis.pipeline();
+    for (const id of ids) pipeline.hmget(keys.migration(id), 'record', 'cancelRequestedAt', 'pointOfNoReturnAt');
+    const found: Migration[] = [];
+    for (const [error, fields] of (await pipeline.exec()) ?? []) {
+      if (error) throw error;
+      const [record, cancelRequestedAt = null, pointOfNoReturnAt = null] = fields as (string | null)[];
+      if (record) found.push(overlay(record, cancelRequestedAt, pointOfNoReturnAt).migration);
+    }
+    return found;
+  };
+  const load = async (id: string): Promise<Migration | undefined> => (await loadMany([id]))[0];
+
+  return {
+    async create(stored) {
+      const { migration, notes } = stored;
+      const [word, holder] = verdict(
+        await scripts.CREATE(
+          redis,
+          [
+            keys.migration(migration.id),
+            keys.events(migration.id),
+            keys.migrations,
+            keys.live,
+            keys.queueDeadlines,
+            ...notes.locks,
+          ],
+          [
+            migration.id,
+            Date.parse(migration.createdAt) + migration.request.timeouts.queueMs,
+            JSON.stringify(stored),
+            Date.parse(migration.createdAt),
+            eventJson('phase', 'queued', migration),
+            MAX_EVENTS,
+            keys.eventChannel(migration.id),
+          ],
+        ),
+      );
+      if (word === 'LOCKED') throw vmLocked(holder);
+    },
+    get: load,
+    getMany: loadMany,
+    live: () => redis.smembers(keys.live),
+    isLive: async (id) => (await redis.sismember(keys.live, id)) === 1,
+    incomplete: () => redis.smembers(keys.incomplete),
+    async orphans() {
+      const ids = await redis.smembers(keys.running);
+      const pipeline = redis.pipeline();
+      for (const id of ids) pipeline.exists(keys.lease(id)).hget(keys.migration(id), 'token');
+      const answers = (await pipeline.exec()) ?? [];
+      return ids.flatMap((id, index) => {
+        const held = answers[2 * index]?.[1] !== 0;
+        return held ? [] : [{ id, token: Number(answers[2 * index + 1]?.[1]) }];
+      });
+    },
+    waiting: () => redis.sdiff(keys.live, keys.running),
+    overdue: () => redis.zrangebyscore(keys.queueDeadlines, '-inf', Date.now(), 'LIMIT', 0, 100),
+    async page(before, limit) {
+      const marks: PageMark[] = [];
+      let offset = 0;
+      while (marks.length < limit) {
+        const flat = await redis.zrevrangebyscore(
+          keys.migrations,
+          before?.createdAtMs ?? '+inf',
+          '-inf',
+          'WITHSCORES',
+          'LIMIT',
+          offset,
+          limit,
+        );
+        for (let i = 0; i + 1 < flat.length && marks.length < limit; i += 2) {
+          const mark = { id: flat[i] ?? '', createdAtMs: Number(flat[i + 1]) };
+          const isOlder = before === undefined || mark.createdAtMs < before.createdAtMs || mark.id < before.id;
+          if (isOlder) marks.push(mark);
+        }
+        if (flat.length < 2 * limit) break;
+        offset += limit;
+      }
+      return marks;
+    },
+    async requestCancel(id) {
+      const at = now();
+      const migration = await load(id);
+      if (migration === undefined) return 'missing';
+      const [word] = verdict(
+        await scripts.CANCEL(
+          redis,
+          [keys.migration(id), keys.live, keys.events(id)],
+          [
+            id,
+            at,
+            eventJson('cancel-requested', 'cancel requested', { ...migration, cancelRequestedAt: at }),
+            MAX_EVENTS,
+            keys.eventChannel(id),
+            keys.cancelChannel,
+          ],
+        ),
+      );
+      return CANCEL_VERDICTS[word] ?? 'missing';
+    },
+    async claim(id, runId, leaseMs) {
+      const [word, token, version, record, cancelRequestedAt, pointOfNoReturnAt] = verdict(
+        await scripts.CLAIM(
+          redis,
+          [keys.migration(id), keys.lease(id), keys.live, keys.running, keys.incomplete, keys.queueDeadlines],
+          [id, runId, leaseMs],
+        ),
+      );
+      if (word !== 'CLAIMED') return word === 'BUSY' ? 'busy' : word === 'ENDED' ? 'ended' : 'missing';
+      return {
+        claim: { id, runId, token: Number(token) },
+        version: Number(version),
+        stored: overlay(record ?? '', cancelRequestedAt ?? null, pointOfNoReturnAt ?? null),
+      };
+    },
+    async renew(claim, leaseMs) {
+      const [, cancelRequestedAt] = verdict(
+        await scripts.RENEW(
+          redis,
+          [keys.migration(claim.id), keys.lease(claim.id)],
+          [claim.token, claim.runId, leaseMs],
+        ),
+      );
+      return { cancelRequestedAt: cancelRequestedAt || null };
+    },
+    async letGo(claim) {
+      await scripts.LET_GO(redis, [keys.lease(claim.id)], [claim.runId]);
+    },
+    async write(claim, version, stored, event) {
+      const { id, phase } = stored.migration;
+      const [word] = verdict(
+        await scripts.WRITE(
+          redis,
+          [keys.migration(id), keys.events(id)],
+          [
+            claim.token,
+            randomUUID(),
+            version,
+            JSON.stringify(stored),
+            phase,
+            event === undefined ? '' : eventJson(event.type, event.message, stored.migration),
+            MAX_EVENTS,
+            keys.eventChannel(id),
+          ],
+        ),
+      );
+      if (word === 'CONFLICT') throw new LmasError('INTERNAL', `Record ${id} was written by somebody without a claim.`);
+    },
+    async end({ id, token }, { locks, complete }) {
+      const ofThis = [keys.migration(id), keys.live, keys.running, keys.lease(id), keys.events(id), keys.journal(id)];
+      const names = [...ofThis, keys.incomplete, ...locks];
+      verdict(await scripts.END(redis, names, [id, token, KEEP_EVENTS_MS, complete ? 1 : 0]));
+    },
+    async lock({ id, token }, lockKey) {
+      const [word, holder] = verdict(await scripts.LOCK(redis, [keys.migration(id), lockKey], [id, token]));
+      if (word === 'LOCKED') throw vmLocked(holder);
+    },
+    async passPointOfNoReturn({ id, token }, at) {
+      const [word] = verdict(await scripts.PASS_POINT_OF_NO_RETURN(redis, [keys.migration(id)], [token, at]));
+      if (word === 'CANCELLED') throw new LmasError('CANCELLED');
+    },
+    async writeJournal({ id, token }, entry) {
+      verdict(
+        await scripts.JOURNAL(redis, [keys.migration(id), keys.journal(id)], [token, entry.key, JSON.stringify(entry)]),
+      );
+    },
+    async readJournal(id) {
+      const entries = Object.values(await redis.hgetall(keys.journal(id)));
+      return entries.map((json) => journalEntrySchema.parse(JSON.parse(json))).sort((a, b) => a.sequence - b.sequence);
+    },
+  };
+}
+
+function vmLocked(holder: string | undefined): LmasError {
+  return new LmasError('VM_ALREADY_MIGRATING', `Migration ${holder} of this VM is under way.`, {
+    remedy: `Wait for ${holder} to end, or cancel it.`,
+  });
+}
+
+/** True once nothing will be written to this record any more. */
+export const hasEnded = (migration: Migration): boolean => isOutcome(migration.phase);

@@ -1,0 +1,67 @@
+/**
+ * Runs migrations in this process: claims each, hands it to the workflow, and brings it the news of a cancel. It owns the
+ * runs under way.
+ */
+import type { Redis } from 'ioredis';
+import { LmasError } from '../errors.ts';
+import type { Logger } from '../log.ts';
+import type { MigrationStore } from '../migrations/store.ts';
+import { keys } from '../redis/keys.ts';
+import { migrateVm } from '../workflow/migrate-vm.ts';
+import { Run } from '../workflow/run.ts';
+import type { Tools } from '../workflow/tools.ts';
+
+export interface Runner {
+  /** Takes a migration as far as it goes. Never rejects; harmless when another worker has it, or when it is over. */
+  run(migrationId: string): Promise<void>;
+  activeCount(): number;
+  /** Lets go of everything under way, touching nothing more; the next worker recovers it. */
+  abandonAll(): Promise<void>;
+}
+
+export async function createRunner(
+  subscriber: Redis,
+  store: MigrationStore,
+  tools: Tools,
+  { leaseMs, log }: { leaseMs: number; log: Logger },
+): Promise<Runner> {
+  const active = new Map<string, { run: Run; done: Promise<void> }>();
+  subscriber.on('message', (channel: string, migrationId: string) => {
+    if (channel === keys.cancelChannel) void active.get(migrationId)?.run.look();
+  });
+  await subscriber.subscribe(keys.cancelChannel);
+
+  const carryOut = async (run: Run): Promise<void> => {
+    try {
+      await migrateVm(run, tools);
+    } catch (error) {
+      // The lease is kept until it expires: that is the pause before the next attempt.
+      run.log.error({ err: error }, 'the run broke off; it will be taken up again');
+      run.abandon(new LmasError('INTERRUPTED'));
+      return;
+    }
+    await run.close().catch((error: unknown) => run.log.warn({ err: error }, 'the lease could not be given back'));
+  };
+
+  return {
+    async run(migrationId) {
+      try {
+        const run = await Run.claim(store, migrationId, { leaseMs, log });
+        if (typeof run === 'string') return log.debug({ migration: migrationId, answer: run }, 'nothing to run');
+        const done = carryOut(run);
+        active.set(migrationId, { run, done });
+        await done;
+      } catch (error) {
+        log.error({ err: error, migration: migrationId }, 'the migration could not be taken up');
+      } finally {
+        active.delete(migrationId);
+      }
+    },
+    activeCount: () => active.size,
+    async abandonAll() {
+      const all = [...active.values()];
+      for (const { run } of all) run.abandon(new LmasError('INTERRUPTED', 'The orchestrator is going down.'));
+      await Promise.all(all.map(({ done }) => done));
+    },
+  };
+}

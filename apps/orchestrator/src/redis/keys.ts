@@ -1,0 +1,45 @@
+/**
+ * Every name in Redis, in one place. The hash tag `{lmas}` keeps them in one slot of a cluster, so that a script may
+ * touch several.
+ *
+ *   {lmas}:migration:<id>   hash    record (JSON), version, token, writeId, phase, cancelRequestedAt, pointOfNoReturnAt
+ *   {lmas}:journal:<id>     hash    resource key → JSON; `release` leaves the entry, marked
+ *   {lmas}:events:<id>      stream  one entry per event, trimmed; expires some time after the end
+ *   {lmas}:lease:<id>       string  run id of the worker that has the migration; expires when it dies
+ *   {lmas}:vm:<…>           string  id of the one live migration of a VM
+ *   {lmas}:migrations       zset    every id by creation time
+ *   {lmas}:live             set     ids that have not ended
+ *   {lmas}:running          set     live ids that a worker has taken up at least once
+ *   {lmas}:incomplete       set     ended ids of which something could not be taken down yet
+ *   {lmas}:queue-deadlines  zset    ids that wait for a worker, by the time at which they have waited too long
+ *   {lmas}:sites …          hash    name → JSON
+ */
+export const PREFIX = '{lmas}';
+
+export const keys = {
+  migration: (id: string) => `${PREFIX}:migration:${id}`,
+  journal: (id: string) => `${PREFIX}:journal:${id}`,
+  events: (id: string) => `${PREFIX}:events:${id}`,
+  lease: (id: string) => `${PREFIX}:lease:${id}`,
+  /** The VM as the request names it, at one endpoint. */
+  vmByName: (endpoint: string, name: string) => `${PREFIX}:vm:name:${endpoint}:${name}`,
+  /** The VM by the hypervisor's own identifier, wherever it is. */
+  vmById: (id: string) => `${PREFIX}:vm:id:${id}`,
+  migrations: `${PREFIX}:migrations`,
+  live: `${PREFIX}:live`,
+  running: `${PREFIX}:running`,
+  incomplete: `${PREFIX}:incomplete`,
+  queueDeadlines: `${PREFIX}:queue-deadlines`,
+  sites: `${PREFIX}:sites`,
+  endpoints: `${PREFIX}:endpoints`,
+  credentials: `${PREFIX}:credentials`,
+  apiKeys: `${PREFIX}:api-keys`,
+  installation: `${PREFIX}:installation`,
+  idempotency: (keyHash: string) => `${PREFIX}:idempotency:${keyHash}`,
+  linkTest: (id: string) => `${PREFIX}:link-test:${id}`,
+  /** Channels: a migration has a new event; a migration shall stop. */
+  eventChannel: (id: string) => `${PREFIX}:event:${id}`,
+  eventPattern: `${PREFIX}:event:*`,
+  cancelChannel: `${PREFIX}:cancel`,
+  queuePrefix: `${PREFIX}:queue`,
+} as const;

@@ -1,0 +1,118 @@
+/**
+ * A redis-server of our own, on a Unix socket in the data directory, that loses nothing that was acknowledged
+ * (append-only, fsync on every write). It survives a SIGKILL of the orchestrator; the next start ends it in an orderly
+ * way before another one opens the same files. This module owns the process and restarts it when it dies.
+ */
+import { type ChildProcess, spawn } from 'node:child_process';
+import { mkdir, readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { Redis } from 'ioredis';
+import { LmasError } from '../errors.ts';
+import type { Logger } from '../log.ts';
+import { commandLine, endProcess, identify } from './processes.ts';
+
+const START_TIMEOUT_MS = 30_000;
+const STOP_TIMEOUT_MS = 30_000;
+/** sun_path of unix(7) holds 108 bytes with its terminator. */
+const LONGEST_SOCKET_PATH = 107;
+
+export interface PrivateRedis {
+  readonly socketPath: string;
+  /** Ends the server after it has written everything. */
+  stop(): Promise<void>;
+}
+
+const configuration = (directory: string, socketPath: string): string =>
+  [
+    'port 0',
+    `unixsocket "${socketPath}"`,
+    'unixsocketperm 600',
+    `dir "${directory}"`,
+    `pidfile "${join(directory, 'redis.pid')}"`,
+    `logfile "${join(directory, 'redis.log')}"`,
+    'daemonize no',
+    'appendonly yes',
+    'appendfsync always',
+    'save ""',
+    'maxmemory-policy noeviction',
+    'databases 1',
+  ].join('\n');
+
+/** Ends a server that an earlier orchestrator left behind; recognised by the socket path in its title. */
+async function endFormer(directory: string, socketPath: string, log: Logger): Promise<void> {
+  const text = await readFile(join(directory, 'redis.pid'), 'utf8').catch(() => '');
+  const pid = Number.parseInt(text, 10);
+  if (!Number.isInteger(pid)) return;
+  const former = await identify(pid);
+  if (former === undefined || !(await commandLine(pid)).includes(socketPath)) return;
+  log.info({ pid }, 'ending the private Redis of an earlier run');
+  await endProcess(former, { politeMs: STOP_TIMEOUT_MS });
+}
+
+async function waitUntilReady(socketPath: string, child: ChildProcess): Promise<void> {
+  const deadline = performance.now() + START_TIMEOUT_MS;
+  while (performance.now() < deadline && child.exitCode === null && child.signalCode === null) {
+    const probe = new Redis({ path: socketPath, lazyConnect: true, retryStrategy: () => null });
+    probe.on('error', () => undefined); // not there yet: the loop tries again
+    try {
+      await probe.connect();
+      await probe.ping();
+      return;
+    } catch {
+      await sleep(20); // still loading, or not listening yet
+    } finally {
+      probe.disconnect();
+    }
+  }
+  throw new LmasError('REDIS_START_FAILED', 'The private redis-server did not answer; see redis/redis.log.');
+}
+
+/** @throws LmasError REDIS_START_FAILED */
+export async function startPrivateRedis(program: string, dataDir: string, log: Logger): Promise<PrivateRedis> {
+  const directory = join(dataDir, 'redis');
+  const socketPath = join(directory, 'redis.sock');
+  if (Buffer.byteLength(socketPath) > LONGEST_SOCKET_PATH) {
+    throw new LmasError('REDIS_START_FAILED', `The path of its socket is too long: ${socketPath}`);
+  }
+  await mkdir(directory, { recursive: true, mode: 0o700 });
+  await endFormer(directory, socketPath, log);
+
+  let stopping = false;
+  let child: ChildProcess;
+  const launch = async (): Promise<void> => {
+    // Its own process group: Ctrl-C in a terminal must reach Redis after us, not with us.
+    child = spawn(program, ['-'], { stdio: ['pipe', 'ignore', 'ignore'], detached: true });
+    const failed = new Promise<never>((_, reject) => {
+      child.once('error', (cause) =>
+        reject(
+          new LmasError('REDIS_START_FAILED', `Cannot run ${program}.`, { cause, remedy: 'Install redis-server.' }),
+        ),
+      );
+    });
+    child.stdin?.on('error', () => undefined); // reported by 'error' or by the exit
+    child.stdin?.end(configuration(directory, socketPath));
+    await Promise.race([waitUntilReady(socketPath, child), failed]);
+    child.once('exit', (code, signal) => void revive({ code, signal }));
+  };
+  const revive = async (exit: object): Promise<void> => {
+    while (!stopping) {
+      log.error(exit, 'the private Redis ended by itself; starting it again');
+      try {
+        return await launch();
+      } catch (error) {
+        log.error({ err: error }, 'the private Redis does not start');
+        await sleep(1_000);
+      }
+    }
+  };
+  await launch();
+  return {
+    socketPath,
+    stop: async () => {
+      stopping = true;
+      const identity = child.pid === undefined ? undefined : await identify(child.pid);
+      if (identity !== undefined) await endProcess(identity, { politeMs: STOP_TIMEOUT_MS });
+    },
+  };
+}

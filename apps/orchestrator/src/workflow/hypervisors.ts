@@ -1,0 +1,116 @@
+/**
+ * The two control connections of a run and the plugin's driver on top of them. It owns the sessions: connections that
+ * broke are made anew on the next use, and all are gone when it is closed or its run is lost, so that a run which was
+ * taken over cannot touch a hypervisor any more.
+ */
+import {
+  type EndpointSession,
+  type HypervisorPlugin,
+  type MigrationDriver,
+  PluginError,
+  type VmSummary,
+} from '@lmas/plugin-api';
+import type { EndpointConnector } from '../endpoints/connector.ts';
+import { resourceSchema } from '../migrations/journal-entry.ts';
+import type { Run } from './run.ts';
+import { raceSignal } from './waiting.ts';
+
+type Waiting = { readonly signal: AbortSignal };
+
+interface Connected {
+  readonly plugin: HypervisorPlugin;
+  readonly source: EndpointSession;
+  readonly destination: EndpointSession;
+  driver: MigrationDriver | undefined;
+}
+
+export class Hypervisors implements AsyncDisposable {
+  readonly #run: Run;
+  readonly #connector: EndpointConnector;
+  #connected: Connected | undefined;
+  #closed = false;
+
+  constructor(run: Run, connector: EndpointConnector) {
+    this.#run = run;
+    this.#connector = connector;
+    run.lost.addEventListener('abort', () => void this.close(), { once: true });
+  }
+
+  /** Looks the VM up at the source. @throws PluginError VM_NOT_FOUND */
+  async findVm(idOrName: string, { signal }: Waiting): Promise<VmSummary> {
+    const { source } = await this.#connect(signal);
+    return await raceSignal(source.findVm(idOrName, { signal }), this.#run.lost);
+  }
+
+  /** The driver, on live connections. The VM must have been looked up before (its id is in the record). */
+  async driver({ signal }: Waiting): Promise<MigrationDriver> {
+    const connected = await this.#connect(signal);
+    connected.driver ??= connected.plugin.migration(connected, this.#request(connected.plugin), {
+      log: this.#run.log,
+      assertCurrent: () => this.#run.assertCurrent(),
+      recordIntent: (resource) => this.#run.journal.intend(resourceSchema.parse({ kind: 'plugin', resource })),
+    });
+    return connected.driver;
+  }
+
+  /** Whether a migration of this plugin may go on without us. */
+  async survivesController({ signal }: Waiting): Promise<boolean> {
+    return (await this.#connect(signal)).plugin.capabilities.survivesController;
+  }
+
+  async close(): Promise<void> {
+    this.#closed = true;
+    await this.disconnect();
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+
+  /** Drops both connections; the next use makes new ones. */
+  async disconnect(): Promise<void> {
+    const connected = this.#connected;
+    this.#connected = undefined;
+    if (connected === undefined) return;
+    await Promise.allSettled([connected.source.close(), connected.destination.close()]);
+  }
+
+  async #connect(signal: AbortSignal): Promise<Connected> {
+    const before = this.#connected;
+    if (before !== undefined && !before.source.closed.aborted && !before.destination.closed.aborted) return before;
+    await this.disconnect();
+    const { source, destination } = this.#run.migration;
+    const either = AbortSignal.any([signal, this.#run.lost]);
+    const opened = await Promise.allSettled(
+      [source, destination].map(({ endpoint }) => this.#connector.connect(endpoint, { signal: either })),
+    );
+    const [a, b] = opened;
+    if (a?.status === 'fulfilled' && b?.status === 'fulfilled' && !this.#closed) {
+      this.#connected = {
+        plugin: a.value.plugin,
+        source: a.value.session,
+        destination: b.value.session,
+        driver: undefined,
+      };
+      return this.#connected;
+    }
+    const sessions = opened.flatMap((result) => (result.status === 'fulfilled' ? [result.value.session] : []));
+    await Promise.allSettled(sessions.map((session) => session.close()));
+    const failure = opened.find((result) => result.status === 'rejected');
+    throw failure?.reason ?? new PluginError('CONNECTION_LOST', 'The run is closing.');
+  }
+
+  #request(plugin: HypervisorPlugin) {
+    const { id, vm, request } = this.#run.migration;
+    return {
+      migrationId: id,
+      vm: { id: vm.id ?? '', name: vm.name },
+      options: plugin.optionsSchema.parse(request.options),
+      networkMap: request.networkMap,
+      diskMap: request.diskMap,
+      maxDowntimeMs: request.maxDowntimeMs,
+      bandwidthBytesPerSec: request.bandwidthBytesPerSec,
+      tunnelled: request.transport === 'tunnel',
+    };
+  }
+}

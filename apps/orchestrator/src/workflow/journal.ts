@@ -1,0 +1,47 @@
+/**
+ * The journal of one migration, as its run sees it: intent before creation, newest first on the way back.
+ */
+import { type JournalEntry, type JournalledResource, resourceKey } from '../migrations/journal-entry.ts';
+import { now } from '../migrations/record.ts';
+import type { Claim, MigrationStore } from '../migrations/store.ts';
+
+export class Journal {
+  readonly #store: MigrationStore;
+  readonly #claim: Claim;
+  readonly #entries: Map<string, JournalEntry>;
+
+  constructor(store: MigrationStore, claim: Claim, entries: readonly JournalEntry[]) {
+    this.#store = store;
+    this.#claim = claim;
+    this.#entries = new Map(entries.map((entry) => [entry.key, entry]));
+  }
+
+  /** Writes the intent down; await it before making anything. Written again, it counts as made again. */
+  async intend(resource: JournalledResource): Promise<void> {
+    const key = resourceKey(resource);
+    const sequence = this.#entries.get(key)?.sequence ?? this.#entries.size + 1;
+    const entry: JournalEntry = { key, sequence, resource, intentAt: now(), releasedAt: null };
+    await this.#store.writeJournal(this.#claim, entry);
+    this.#entries.set(key, entry);
+  }
+
+  async markReleased(resource: JournalledResource): Promise<void> {
+    const entry = this.#entries.get(resourceKey(resource));
+    if (entry === undefined) return;
+    const released = { ...entry, releasedAt: now() };
+    await this.#store.writeJournal(this.#claim, released);
+    this.#entries.set(released.key, released);
+  }
+
+  /** What may still be there, newest first. */
+  unreleased(): JournalledResource[] {
+    return [...this.#entries.values()]
+      .filter(({ releasedAt }) => releasedAt === null)
+      .sort((a, b) => b.sequence - a.sequence)
+      .map(({ resource }) => resource);
+  }
+
+  has(kind: JournalledResource['kind']): boolean {
+    return this.unreleased().some((resource) => resource.kind === kind);
+  }
+}

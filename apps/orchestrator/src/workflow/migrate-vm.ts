@@ -1,0 +1,169 @@
+/**
+ * The workflow of one migration, top to bottom.
+ *
+ *   check → provision → prepare → connect → perform → confirm       the way forward
+ *              any error past prepare's intent: settle.ts           where is the VM? finish it or undo it
+ *   teardown, always                                                newest first, whatever happened
+ *
+ * A run that finds a journal first finds out where things are; it never starts a second migration of its own accord.
+ */
+import { isSuperseded, LmasError } from '../errors.ts';
+import type { Tunnel } from '../gateways/tunnel.ts';
+import { isOutcome } from '../migrations/phases.ts';
+import { now } from '../migrations/record.ts';
+import { type Ending, notMigrated, succeeded } from './ending.ts';
+import { Hypervisors } from './hypervisors.ts';
+import { recordTunnel } from './progress.ts';
+import type { Run } from './run.ts';
+import { settle } from './settle.ts';
+import { runStage, totalDeadline } from './stages.ts';
+import { check } from './steps/check.ts';
+import { confirm } from './steps/confirm.ts';
+import { connectThroughTunnel, straightRoutes } from './steps/connect.ts';
+import { attachTunnel, provisionTunnel } from './steps/gateways.ts';
+import { perform } from './steps/perform.ts';
+import { prepare } from './steps/prepare.ts';
+import { tearDown } from './teardown.ts';
+import type { Tools } from './tools.ts';
+
+const ATTACH_TIMEOUT_MS = 15_000;
+
+/** Takes a claimed migration to its end. Resolves early, having touched nothing more, when the run is lost. */
+export async function migrateVm(run: Run, tools: Tools): Promise<void> {
+  await using hypervisors = new Hypervisors(run, tools.connector);
+  try {
+    if (isOutcome(run.migration.phase)) return await finishTeardown(run, tools, hypervisors);
+    const late = waitedTooLong(run);
+    await run.update(({ migration }) => {
+      migration.runs += 1;
+      migration.startedAt ??= now();
+    });
+    if (late) await decide(run, notMigrated(run, late));
+    if (run.notes.outcome === null) await decide(run, await move(run, tools, hypervisors));
+    await end(run, tools, hypervisors);
+  } catch (error) {
+    if (!run.lost.aborted && !isSuperseded(error)) throw error;
+    run.log.warn({}, 'this run is over; another one goes on');
+  }
+}
+
+/** A migration that waits for a worker has a limit too; a cancel that came meanwhile is the better reason. */
+function waitedTooLong(run: Run): LmasError | undefined {
+  const { phase, createdAt, request } = run.migration;
+  const { queueMs } = request.timeouts;
+  if (phase !== 'queued' || run.cancelled.aborted || Date.now() - Date.parse(createdAt) <= queueMs) return undefined;
+  return new LmasError('STAGE_TIMEOUT', `It waited for a worker for longer than ${queueMs} ms.`);
+}
+
+async function move(run: Run, tools: Tools, hypervisors: Hypervisors): Promise<Ending> {
+  const scope: Scope = { tunnel: undefined };
+  try {
+    return run.journal.has('hand-over')
+      ? await resume(run, tools, hypervisors, scope)
+      : await goForward(run, tools, hypervisors, scope);
+  } finally {
+    if (scope.tunnel !== undefined && !run.lost.aborted) await recordTunnel(run, scope.tunnel);
+    await scope.tunnel?.close();
+  }
+}
+
+interface Scope {
+  tunnel: Tunnel | undefined;
+}
+
+async function goForward(run: Run, tools: Tools, hypervisors: Hypervisors, scope: Scope): Promise<Ending> {
+  const { timeouts, transport } = run.migration.request;
+  using total = totalDeadline(run);
+  const stage = { stop: total.signal, dropConnections: () => hypervisors.disconnect() };
+  try {
+    await runStage(run, { ...stage, phase: 'checking', limitMs: timeouts.checkingMs }, (signal) =>
+      check(run, hypervisors, { signal }),
+    );
+    if (transport === 'tunnel') {
+      const limitMs = timeouts.provisioningMs;
+      scope.tunnel = await runStage(run, { ...stage, phase: 'provisioning', limitMs }, (signal) =>
+        provisionTunnel(run, tools, { signal }),
+      );
+    }
+    const { tunnel } = scope;
+    const prepared = await runStage(run, { ...stage, phase: 'preparing', limitMs: timeouts.preparingMs }, (signal) =>
+      prepare(run, hypervisors, { signal }),
+    );
+    let routes = straightRoutes(prepared);
+    if (tunnel !== undefined) {
+      routes = await runStage(run, { ...stage, phase: 'connecting', limitMs: timeouts.preparingMs }, (signal) =>
+        connectThroughTunnel(run, tunnel, prepared, { signal }),
+      );
+    }
+    await runStage(run, { ...stage, phase: 'performing' }, (signal) =>
+      perform(run, tools, hypervisors, { prepared, routes, tunnel }, { signal }),
+    );
+    await run.passPointOfNoReturn();
+    return await handOver(run, tools, hypervisors);
+  } catch (cause) {
+    if (run.lost.aborted || isSuperseded(cause)) throw cause;
+    if (!run.journal.has('hand-over')) return notMigrated(run, cause);
+    return await settle({ run, tools, hypervisors, tunnel: scope.tunnel, cause });
+  }
+}
+
+async function handOver(run: Run, tools: Tools, hypervisors: Hypervisors): Promise<Ending> {
+  await run.enter('confirming');
+  const signal = AbortSignal.any([run.lost, AbortSignal.timeout(tools.settings.settleMs)]);
+  return succeeded(await confirm(run, await hypervisors.driver({ signal }), { signal }));
+}
+
+/** After a crash past the hand-over's intent. What still moves by itself needs its gateways alive meanwhile. */
+async function resume(run: Run, tools: Tools, hypervisors: Hypervisors, scope: Scope): Promise<Ending> {
+  run.log.warn({ phase: run.migration.phase }, 'recovering');
+  if (run.journal.has('gateway')) {
+    const signal = AbortSignal.any([run.lost, AbortSignal.timeout(ATTACH_TIMEOUT_MS)]);
+    scope.tunnel = await attachTunnel(run, tools, { signal }).catch((error: unknown) => {
+      run.lost.throwIfAborted();
+      run.log.warn({ err: error }, 'the gateways could not be reached');
+      return undefined;
+    });
+  }
+  const cancelled = run.cancelled.aborted && run.migration.pointOfNoReturnAt === null;
+  const cause = cancelled
+    ? run.cancelled.reason
+    : new LmasError('INTERRUPTED', `The orchestrator was interrupted while ${run.migration.phase}.`, {
+        remedy: 'Submit the migration again.',
+      });
+  return await settle({ run, tools, hypervisors, tunnel: scope.tunnel, cause });
+}
+
+/** Writes the outcome down. Nothing that happens later changes it. */
+async function decide(run: Run, ending: Ending): Promise<void> {
+  const anything = run.journal.unreleased().length > 0;
+  await run.enter('tearing-down', ({ migration, notes }) => {
+    notes.outcome = ending.outcome;
+    migration.where = ending.where;
+    migration.error = ending.error;
+    migration.byHand = ending.byHand;
+    migration.report = ending.report;
+    migration.teardown = anything ? 'pending' : 'not-needed';
+  });
+}
+
+async function end(run: Run, tools: Tools, hypervisors: Hypervisors): Promise<void> {
+  const leftovers = await tearDown(run, tools, hypervisors);
+  const { outcome } = run.notes;
+  if (outcome === null) throw new LmasError('INTERNAL', 'A teardown without an outcome.');
+  await run.enter(outcome, ({ migration }) => noteTeardown(migration, leftovers));
+  await run.end();
+}
+
+/** The outcome is written: either only the books are to be closed, or something was left to be taken down. */
+async function finishTeardown(run: Run, tools: Tools, hypervisors: Hypervisors): Promise<void> {
+  if (run.migration.teardown === 'incomplete') {
+    const leftovers = await tearDown(run, tools, hypervisors);
+    await run.update(({ migration }) => noteTeardown(migration, leftovers));
+  }
+  await run.end();
+}
+
+function noteTeardown(migration: Run['migration'], leftovers: string[]): void {
+  migration.leftovers = leftovers;
+  if (migration.teardown !== 'not-needed') migration.teardown = leftovers.length === 0 ? 'complete' : 'incomplete';
+}

@@ -1,0 +1,103 @@
+/**
+ * Brings what the plugin and the gateways report into the record, at a pace that Redis and the readers can bear. Owns its
+ * loop. Disposing of it waits for nothing: the guest may stand still at that moment.
+ */
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { MigrationProgress } from '@lmas/plugin-api';
+import type { Tunnel, TunnelStats } from '../gateways/tunnel.ts';
+import { now } from '../migrations/record.ts';
+import type { Run } from './run.ts';
+
+export class ProgressReporter implements Disposable {
+  readonly #run: Run;
+  readonly #tunnel: Tunnel | undefined;
+  readonly #onAdvance: () => void;
+  readonly #closing = new AbortController();
+  #progress: MigrationProgress | undefined;
+  #advanced = '';
+  #written = '';
+
+  /** `onAdvance` is called whenever something has really moved. */
+  constructor(run: Run, tunnel: Tunnel | undefined, intervalMs: number, onAdvance: () => void) {
+    this.#run = run;
+    this.#tunnel = tunnel;
+    this.#onAdvance = onAdvance;
+    void this.#report(intervalMs);
+  }
+
+  report(progress: MigrationProgress): void {
+    this.#progress = progress;
+    const { stage, percent, bytesTransferred, bytesRemaining, iteration } = progress;
+    const position = JSON.stringify([stage, percent, bytesTransferred, bytesRemaining, iteration]);
+    if (position === this.#advanced) return;
+    this.#advanced = position;
+    this.#onAdvance();
+  }
+
+  [Symbol.dispose](): void {
+    this.#closing.abort();
+  }
+
+  async #report(intervalMs: number): Promise<void> {
+    const { signal } = this.#closing;
+    while (!signal.aborted && !this.#run.lost.aborted) {
+      await sleep(intervalMs, undefined, { signal }).catch(() => undefined); // closing ends the loop
+      if (!signal.aborted) await this.#write();
+    }
+  }
+
+  async #write(): Promise<void> {
+    try {
+      const tunnel = await this.#stats();
+      const progress = this.#progress === undefined ? null : { ...this.#progress, etaMs: eta(this.#progress) };
+      const state = JSON.stringify([progress, tunnel]);
+      if (this.#closing.signal.aborted) return;
+      if (state === this.#written || (progress === null && tunnel === null)) return;
+      await this.#run.update(
+        ({ migration }) => {
+          if (progress !== null) migration.progress = { ...progress, at: now() };
+          if (tunnel !== null) migration.tunnel = tunnel;
+        },
+        {
+          type: 'progress',
+          message: progress === null ? 'tunnel' : `${progress.stage} ${Math.floor(progress.percent)} %`,
+        },
+      );
+      this.#written = state;
+    } catch (error) {
+      if (!this.#run.lost.aborted) this.#run.log.warn({ err: error }, 'progress could not be recorded');
+    }
+  }
+
+  async #stats(): Promise<TunnelStats | null> {
+    if (this.#tunnel === undefined) return null;
+    return await askTunnel(this.#run, this.#tunnel, this.#closing.signal);
+  }
+}
+
+const ASK_TIMEOUT_MS = 5_000;
+
+/** What the pair has carried; `null` when it does not say. */
+async function askTunnel(run: Run, tunnel: Tunnel, stop: AbortSignal): Promise<TunnelStats | null> {
+  const signal = AbortSignal.any([run.lost, stop, AbortSignal.timeout(ASK_TIMEOUT_MS)]);
+  try {
+    return await tunnel.stats({ signal });
+  } catch (error) {
+    if (!stop.aborted) run.log.warn({ err: error }, 'the gateways did not say how they are');
+    return null;
+  }
+}
+
+/** Records the last state of a tunnel that is about to go. */
+export async function recordTunnel(run: Run, tunnel: Tunnel): Promise<void> {
+  const stats = await askTunnel(run, tunnel, new AbortController().signal);
+  if (stats === null) return;
+  await run.update(({ migration }) => {
+    migration.tunnel = stats;
+  });
+}
+
+function eta({ bytesRemaining, rateBytesPerSec }: MigrationProgress): number | null {
+  if (rateBytesPerSec === null || rateBytesPerSec <= 0) return null;
+  return Math.round((bytesRemaining / rateBytesPerSec) * 1_000);
+}

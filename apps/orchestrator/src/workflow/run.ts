@@ -1,0 +1,194 @@
+/**
+ * One run of one migration: the claim on the record, the record itself, and the news that reach it from outside.
+ *
+ * Invariants: every write and every side effect is preceded by a look at the claim; writes go out one after the other;
+ * after `lost` has aborted nothing is written, touched or taken down by this run any more. The run owns its lease.
+ */
+import { randomUUID } from 'node:crypto';
+import { isSuperseded, LmasError } from '../errors.ts';
+import type { Logger } from '../log.ts';
+import { isOutcome, mayFollow, type Phase } from '../migrations/phases.ts';
+import { type EventType, type Migration, now, type StoredMigration } from '../migrations/record.ts';
+import type { Claim, MigrationStore } from '../migrations/store.ts';
+import { Journal } from './journal.ts';
+
+export type Notes = StoredMigration['notes'];
+type Draft = { migration: Migration; notes: Notes };
+
+export class Run {
+  readonly id: string;
+  readonly log: Logger;
+  readonly journal: Journal;
+  readonly #store: MigrationStore;
+  readonly #claim: Claim;
+  readonly #leaseMs: number;
+  readonly #lost = new AbortController();
+  readonly #cancelled = new AbortController();
+  readonly #renewal: NodeJS.Timeout;
+  #version: number;
+  #stored: StoredMigration;
+  #writes: Promise<void> = Promise.resolve();
+
+  private constructor(
+    store: MigrationStore,
+    claimed: { claim: Claim; version: number; stored: StoredMigration },
+    journal: Journal,
+    { leaseMs, log }: { leaseMs: number; log: Logger },
+  ) {
+    this.id = claimed.claim.id;
+    this.#store = store;
+    this.#claim = claimed.claim;
+    this.#version = claimed.version;
+    this.#stored = claimed.stored;
+    this.#leaseMs = leaseMs;
+    this.log = log.child({ migration: this.id, run: claimed.claim.token });
+    this.journal = journal;
+    this.#heedCancel(claimed.stored.migration.cancelRequestedAt);
+    this.#renewal = setInterval(() => void this.look(), leaseMs / 4);
+  }
+
+  /** Takes a migration up. `busy`: another run holds it; `ended`: there is nothing left to do. */
+  static async claim(
+    store: MigrationStore,
+    id: string,
+    options: { leaseMs: number; log: Logger },
+  ): Promise<Run | 'missing' | 'ended' | 'busy'> {
+    const claimed = await store.claim(id, randomUUID(), options.leaseMs);
+    if (typeof claimed === 'string') return claimed;
+    const entries = await store.readJournal(id);
+    return new Run(store, claimed, new Journal(store, claimed.claim, entries), options);
+  }
+
+  get migration(): Migration {
+    return this.#stored.migration;
+  }
+  get notes(): Notes {
+    return this.#stored.notes;
+  }
+  get token(): number {
+    return this.#claim.token;
+  }
+  /** An earlier run had this migration. */
+  get isRecovery(): boolean {
+    return this.#claim.token > 1;
+  }
+  /** Aborts when this run must not act any more: taken over, or the process is going down. */
+  get lost(): AbortSignal {
+    return this.#lost.signal;
+  }
+  /** Aborts, with LmasError CANCELLED, when somebody asked for a cancel. */
+  get cancelled(): AbortSignal {
+    return this.#cancelled.signal;
+  }
+
+  #heedCancel(cancelRequestedAt: string | null): void {
+    if (cancelRequestedAt === null) return;
+    this.#stored.migration.cancelRequestedAt = cancelRequestedAt;
+    this.#cancelled.abort(new LmasError('CANCELLED'));
+  }
+
+  abandon(reason: LmasError = new LmasError('SUPERSEDED')): void {
+    clearInterval(this.#renewal);
+    this.#lost.abort(reason);
+  }
+
+  /** Await it before every side effect. @throws LmasError SUPERSEDED */
+  async assertCurrent(): Promise<void> {
+    this.#lost.signal.throwIfAborted();
+    try {
+      await this.#store.renew(this.#claim, this.#leaseMs);
+    } catch (error) {
+      if (isSuperseded(error)) this.abandon();
+      throw error;
+    }
+    this.#lost.signal.throwIfAborted();
+  }
+
+  /** Changes the record; with `event`, tells everybody who follows it. */
+  update(change: (draft: Draft) => void, event?: { type: EventType; message: string }): Promise<void> {
+    const write = this.#writes.then(async () => {
+      this.#lost.signal.throwIfAborted();
+      const draft = structuredClone(this.#stored);
+      change(draft);
+      try {
+        await this.#store.write(this.#claim, this.#version, draft, event);
+      } catch (error) {
+        if (isSuperseded(error)) this.abandon();
+        throw error;
+      }
+      this.#version += 1;
+      this.#stored = draft;
+    });
+    // A failed write is its caller's to handle; those that come after it are tried all the same.
+    this.#writes = write.catch(() => undefined);
+    return write;
+  }
+
+  /** Enters a phase, if it is not there already. */
+  async enter(phase: Phase, change: (draft: Draft) => void = () => undefined): Promise<void> {
+    const { phase: from } = this.migration;
+    if (from !== phase && !mayFollow(from, phase)) throw new LmasError('INTERNAL', `No way from ${from} to ${phase}.`);
+    this.log.info({ phase }, 'phase');
+    const at = now();
+    await this.update(
+      (draft) => {
+        if (from !== phase) draft.migration.timeline.push({ phase, startedAt: at });
+        draft.migration.phase = phase;
+        if (isOutcome(phase)) draft.migration.endedAt = at;
+        change(draft);
+      },
+      { type: isOutcome(phase) ? 'end' : 'phase', message: phase },
+    );
+  }
+
+  /** Reserves the VM under one more name. @throws LmasError VM_ALREADY_MIGRATING */
+  async lock(lockKey: string): Promise<void> {
+    if (this.notes.locks.includes(lockKey)) return;
+    await this.update(({ notes }) => notes.locks.push(lockKey));
+    await this.#store.lock(this.#claim, lockKey);
+  }
+
+  /**
+   * From here on a cancel is answered with 409. One round trip: the guest may stand still meanwhile.
+   * @throws LmasError CANCELLED when a cancel came first, SUPERSEDED
+   */
+  async passPointOfNoReturn(): Promise<void> {
+    this.#lost.signal.throwIfAborted();
+    if (this.migration.pointOfNoReturnAt !== null) return;
+    const at = now();
+    try {
+      await this.#store.passPointOfNoReturn(this.#claim, at);
+    } catch (error) {
+      if (isSuperseded(error)) this.abandon();
+      throw error;
+    }
+    this.#stored.migration.pointOfNoReturnAt = at;
+    this.log.info({}, 'point of no return');
+  }
+
+  /** Takes the finished migration off the books. */
+  async end(): Promise<void> {
+    await this.#writes;
+    const complete = this.migration.teardown !== 'incomplete';
+    await this.#store.end(this.#claim, { locks: this.notes.locks, complete });
+  }
+
+  /** Stops renewing and gives the lease back, so that the next run need not wait for it to expire. */
+  async close(): Promise<void> {
+    clearInterval(this.#renewal);
+    await this.#writes;
+    await this.#store.letGo(this.#claim);
+  }
+
+  /** Renews the lease, and sees whether a cancel was asked for. */
+  async look(): Promise<void> {
+    if (this.#lost.signal.aborted) return;
+    try {
+      const { cancelRequestedAt } = await this.#store.renew(this.#claim, this.#leaseMs);
+      this.#heedCancel(cancelRequestedAt);
+    } catch (error) {
+      if (isSuperseded(error)) this.abandon();
+      else this.log.warn({ err: error }, 'the lease could not be renewed');
+    }
+  }
+}

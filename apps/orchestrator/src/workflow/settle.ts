@@ -1,0 +1,146 @@
+/**
+ * After something went wrong past the hand-over's intent, or after a crash: both ends are asked where the VM is, until
+ * they say so, and what is there is finished or undone.
+ *
+ *   locate ─┬─ destination ──────────→ confirm ─→ succeeded
+ *           ├─ still moving by itself ─→ follow ─→ locate again
+ *           ├─ both ─────────────────→ nothing is touched, a person decides
+ *           ├─ an end is silent ──────→ wait, ask again … until the time is up: unknown
+ *           └─ source, or paused ─────→ abort ─→ source: failed or cancelled
+ *
+ * Invariant: nothing is resumed or destroyed here on the word of one end alone; `abort` keeps the same rule inside.
+ */
+import { setTimeout as sleep } from 'node:timers/promises';
+import { type MigrationDriver, pluginErrorCode, type VmPlacement } from '@lmas/plugin-api';
+import { errorCode, isSuperseded, LmasError } from '../errors.ts';
+import type { Tunnel } from '../gateways/tunnel.ts';
+import { byHand, type Ending, notMigrated, succeeded, undecided } from './ending.ts';
+import type { Hypervisors } from './hypervisors.ts';
+import { ProgressReporter } from './progress.ts';
+import type { Run } from './run.ts';
+import { confirm } from './steps/confirm.ts';
+import type { Tools } from './tools.ts';
+import { Deadline, raceSignal } from './waiting.ts';
+
+/** One round of questions; a hypervisor that hangs must not eat the whole time there is. */
+const ATTEMPT_MS = 120_000;
+/** The two ends are not asked at the same instant: a hand-over in between looks like two copies, once. */
+const SIGHTINGS_OF_BOTH = 3;
+/** Asking again cannot help, and may lock accounts. */
+const HOPELESS = new Set(['LOGIN_REFUSED', 'HOST_KEY_MISMATCH', 'INVALID_CONFIG']);
+/** The migration itself was stopped on purpose: it is not followed, even where it could go on. */
+const STOPPED = new Set(['CANCELLED', 'STAGE_TIMEOUT', 'NO_PROGRESS']);
+
+export interface Trouble {
+  readonly run: Run;
+  readonly tools: Tools;
+  readonly hypervisors: Hypervisors;
+  readonly tunnel: Tunnel | undefined;
+  /** Why the way forward ended. */
+  readonly cause: unknown;
+}
+
+export async function settle(trouble: Trouble): Promise<Ending> {
+  const { run, tools } = trouble;
+  run.log.warn({ err: trouble.cause }, 'finding out where the VM is');
+  using deadline = new Deadline(tools.settings.settleMs, 'OUTCOME_UNKNOWN', unknownMessage(trouble.cause));
+  let sightingsOfBoth = 0;
+  for (;;) {
+    try {
+      const ending = await attempt(trouble);
+      if (ending !== 'both' && ending !== 'again') return ending;
+      sightingsOfBoth = ending === 'both' ? sightingsOfBoth + 1 : 0;
+      if (sightingsOfBoth >= SIGHTINGS_OF_BOTH) return undecided(run, 'both', new LmasError('BOTH_RUNNING'));
+    } catch (error) {
+      if (run.lost.aborted || isSuperseded(error)) throw error;
+      run.log.warn({ err: error }, 'where the VM is could not be found out; asking again');
+      const code = pluginErrorCode(error);
+      if (code !== undefined && HOPELESS.has(code)) return undecided(run, 'unknown', error);
+    }
+    if (deadline.signal.aborted) return undecided(run, 'unknown', deadline.signal.reason);
+    await showUnknown(run);
+    await sleep(tools.settings.settleRetryMs, undefined, {
+      signal: AbortSignal.any([run.lost, deadline.signal]),
+    }).catch(() => run.lost.throwIfAborted()); // past the deadline there is one last attempt
+  }
+}
+
+async function attempt(trouble: Trouble): Promise<Ending | 'both' | 'again'> {
+  const { run, hypervisors, cause } = trouble;
+  const signal = AbortSignal.any([run.lost, AbortSignal.timeout(ATTEMPT_MS)]);
+  await run.assertCurrent();
+  const driver = await hypervisors.driver({ signal });
+  const found = await raceSignal(driver.locate({ signal }), run.lost);
+  run.log.info({ placement: found }, 'located');
+  if (found.where === 'both') return 'both';
+  if (found.where === 'destination') return await finish(run, driver, signal);
+  if (isSilent(found)) return 'again';
+  if (found.moving && !STOPPED.has(errorCode(cause) ?? '') && (await hypervisors.survivesController({ signal }))) {
+    if (await follow(trouble, driver)) return 'again';
+  }
+  await run.assertCurrent();
+  const after = await raceSignal(driver.abort({ signal }), run.lost);
+  run.log.info({ placement: after }, 'aborted');
+  if (after.where === 'both') return 'both';
+  return after.where === 'source' ? notMigrated(run, effectiveCause(run, cause)) : 'again';
+}
+
+/** The VM runs at the destination: what is left is to tidy the source and to say so. */
+async function finish(run: Run, driver: MigrationDriver, signal: AbortSignal): Promise<Ending> {
+  if (run.migration.phase !== 'confirming') {
+    await passOrIgnoreCancel(run);
+    await run.enter('confirming', ({ migration }) => {
+      migration.where = 'destination';
+    });
+  }
+  return succeeded(await confirm(run, driver, { signal }));
+}
+
+/** It is done already: a cancel that came just before can only be told so. */
+async function passOrIgnoreCancel(run: Run): Promise<void> {
+  try {
+    await run.passPointOfNoReturn();
+  } catch (error) {
+    if (errorCode(error) !== 'CANCELLED') throw error;
+  }
+}
+
+/** Waits for a migration that goes on by itself. False when it was, or has to be, stopped. */
+async function follow({ run, tools, tunnel }: Trouble, driver: MigrationDriver): Promise<boolean> {
+  const { noProgressMs } = run.migration.request.timeouts;
+  using stalled = new Deadline(noProgressMs, 'NO_PROGRESS', `No progress for ${noProgressMs} ms.`);
+  using reporter = new ProgressReporter(run, tunnel, tools.settings.progressIntervalMs, () => stalled.touch());
+  const past = run.migration.pointOfNoReturnAt !== null;
+  const signal = past ? run.lost : AbortSignal.any([run.lost, run.cancelled, stalled.signal]);
+  if (signal.aborted) return false;
+  run.log.info({}, 'following a migration that went on by itself');
+  try {
+    await raceSignal(driver.follow({ signal, onProgress: (progress) => reporter.report(progress) }), run.lost);
+    return true;
+  } catch (error) {
+    run.lost.throwIfAborted();
+    if (signal.aborted || pluginErrorCode(error) === 'ABORTED') return false;
+    throw error;
+  }
+}
+
+const isSilent = ({ source, destination }: VmPlacement): boolean =>
+  source === 'unreachable' || destination === 'unreachable';
+
+/** A cancel that came while we were asking is what the person remembers. */
+const effectiveCause = (run: Run, cause: unknown): unknown =>
+  run.cancelled.aborted && run.migration.pointOfNoReturnAt === null ? run.cancelled.reason : cause;
+
+const unknownMessage = (cause: unknown): string =>
+  `Where the VM runs could not be found out in time, after: ${cause instanceof Error ? cause.message : String(cause)}`;
+
+async function showUnknown(run: Run): Promise<void> {
+  if (run.migration.where === 'unknown') return;
+  await run.update(
+    ({ migration }) => {
+      migration.where = 'unknown';
+      migration.byHand = byHand(migration, 'unknown');
+    },
+    { type: 'log', message: 'an end does not answer; asking again' },
+  );
+}

@@ -1,0 +1,91 @@
+/**
+ * Two gateways are put in place and joined. The resource is one gateway; `create` and `release` stand side by side, and
+ * a recovery uses `attachTunnel` for gateways that an earlier run made.
+ */
+
+import { LmasError } from '../../errors.ts';
+import type { Gateway, GatewayAddress } from '../../gateways/gateway.ts';
+import { type GatewaySite, Tunnel } from '../../gateways/tunnel.ts';
+import { ENDS, type End } from '../../migrations/record.ts';
+import type { Run } from '../run.ts';
+import type { Tools } from '../tools.ts';
+
+type Waiting = { readonly signal: AbortSignal };
+
+const addressOf = (run: Run, end: End): GatewayAddress => ({ site: run.migration[end].site, owner: run.id, end });
+
+export async function createGateway(run: Run, tools: Tools, end: End, { signal }: Waiting): Promise<Gateway> {
+  const address = addressOf(run, end);
+  await run.journal.intend({ kind: 'gateway', end, site: address.site });
+  await run.assertCurrent();
+  return await tools.gateways.start(address, run.token, { signal });
+}
+
+/** One with open streams is left alone while nobody knows where the VM is: the streams may be all it has. */
+export async function releaseGateway(run: Run, tools: Tools, end: End, { signal }: Waiting): Promise<void> {
+  const { where } = run.migration;
+  const sparing = where === 'both' || where === 'unknown';
+  await tools.gateways.remove(addressOf(run, end), { signal, sparing });
+}
+
+export async function provisionTunnel(run: Run, tools: Tools, { signal }: Waiting): Promise<Tunnel> {
+  const sites = await gatewaySites(run, tools);
+  const started = await Promise.allSettled(ENDS.map((end) => createGateway(run, tools, end, { signal })));
+  const [source, destination] = started;
+  if (source?.status !== 'fulfilled' || destination?.status !== 'fulfilled') {
+    await Promise.allSettled(started.flatMap((end) => (end.status === 'fulfilled' ? [end.value.close()] : [])));
+    throw started.find((end) => end.status === 'rejected')?.reason;
+  }
+  const tunnel = assemble(run, sites, source.value, destination.value);
+  try {
+    tunnel.keepAlive(tools.settings.gatewayLeaseMs);
+    const { subflows, compression } = run.migration.request.tunnel;
+    const { bandwidthBytesPerSec } = run.migration.request;
+    await run.assertCurrent();
+    await tunnel.join({ subflows, compression, bandwidthBytesPerSec }, { signal });
+    return tunnel;
+  } catch (error) {
+    await tunnel.close();
+    throw error;
+  }
+}
+
+/** Finds the gateways of an earlier run and keeps them alive; `undefined` when they are not both there. */
+export async function attachTunnel(run: Run, tools: Tools, { signal }: Waiting): Promise<Tunnel | undefined> {
+  const sites = await gatewaySites(run, tools);
+  const found = await Promise.allSettled(
+    ENDS.map((end) => tools.gateways.attach(addressOf(run, end), run.token, { signal })),
+  );
+  const [source, destination] = found.map((end) => (end.status === 'fulfilled' ? end.value : undefined));
+  if (source === undefined || destination === undefined) {
+    await Promise.allSettled([source?.close(), destination?.close()]);
+    return undefined;
+  }
+  const tunnel = assemble(run, sites, source, destination);
+  tunnel.keepAlive(tools.settings.gatewayLeaseMs);
+  return tunnel;
+}
+
+function assemble(run: Run, sites: Record<End, GatewaySite>, source: Gateway, destination: Gateway): Tunnel {
+  return new Tunnel(
+    {
+      source: { gateway: source, site: sites.source },
+      destination: { gateway: destination, site: sites.destination },
+    },
+    run.migration.request.tunnel.suite,
+    run.log,
+  );
+}
+
+async function gatewaySites(run: Run, tools: Tools): Promise<Record<End, GatewaySite>> {
+  const [source, destination] = await Promise.all(
+    ENDS.map(async (end) => {
+      const { gateway } = await tools.sites.get(run.migration[end].site);
+      if (gateway === null)
+        throw new LmasError('NO_GATEWAY', `Site ${run.migration[end].site} has no gateway machine.`);
+      return gateway;
+    }),
+  );
+  if (source === undefined || destination === undefined) throw new LmasError('NO_GATEWAY');
+  return { source, destination };
+}

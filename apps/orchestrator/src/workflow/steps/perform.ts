@@ -1,0 +1,43 @@
+/**
+ * The guest's memory and disks move while it runs. Progress goes into the record; a migration that stands still for too
+ * long is stopped, unless it is past the point of no return.
+ */
+import type { Prepared, Routes } from '@lmas/plugin-api';
+import type { Tunnel } from '../../gateways/tunnel.ts';
+import type { Hypervisors } from '../hypervisors.ts';
+import { ProgressReporter } from '../progress.ts';
+import type { Run } from '../run.ts';
+import type { Tools } from '../tools.ts';
+import { Deadline, raceSignal } from '../waiting.ts';
+
+export async function perform(
+  run: Run,
+  tools: Tools,
+  hypervisors: Hypervisors,
+  move: { readonly prepared: Prepared; readonly routes: Routes; readonly tunnel: Tunnel | undefined },
+  { signal }: { signal: AbortSignal },
+): Promise<void> {
+  const { noProgressMs } = run.migration.request.timeouts;
+  using stalled = new Deadline(noProgressMs, 'NO_PROGRESS', `No progress for ${noProgressMs} ms.`);
+  const stop = AbortSignal.any([signal, stalled.signal]);
+  using reporter = new ProgressReporter(run, move.tunnel, tools.settings.progressIntervalMs, () => stalled.touch());
+  const driver = await hypervisors.driver({ signal: stop });
+  await run.assertCurrent();
+  try {
+    await raceSignal(
+      driver.perform(move.prepared, move.routes, {
+        signal: stop,
+        onProgress: (progress) => reporter.report(progress),
+        onPointOfNoReturn: async () => {
+          await run.passPointOfNoReturn();
+          stalled.stop();
+        },
+      }),
+      run.lost,
+    );
+  } catch (error) {
+    // The hypervisor says ABORTED when we stopped it; why we did is the better answer.
+    if (stop.aborted) throw stop.reason;
+    throw error;
+  }
+}

@@ -1,0 +1,21 @@
+/**
+ * What a run needs from the rest of the orchestrator.
+ */
+import type { EndpointConnector } from '../endpoints/connector.ts';
+import type { GatewayProvisioner } from '../gateways/gateway.ts';
+import type { SiteStore } from '../sites/sites.ts';
+
+export interface Tools {
+  readonly connector: EndpointConnector;
+  readonly sites: SiteStore;
+  readonly gateways: GatewayProvisioner;
+  readonly settings: WorkflowSettings;
+}
+
+export interface WorkflowSettings {
+  readonly settleMs: number;
+  readonly settleRetryMs: number;
+  readonly teardownMs: number;
+  readonly gatewayLeaseMs: number;
+  readonly progressIntervalMs: number;
+}

@@ -1,0 +1,132 @@
+/**
+ * Gateways that exist in a world only: the workflow's real tunnel code drives them, and what is left over is counted. The
+ * SSH host of a site's gateway machine is the socket path of its world.
+ */
+import type { GatewayStatus } from '@lmas/gateway-api';
+import { pluginErrorCode } from '@lmas/plugin-api';
+import { LmasError } from '../../apps/orchestrator/src/errors.ts';
+import type { Gateway, GatewayAddress, GatewayProvisioner } from '../../apps/orchestrator/src/gateways/gateway.ts';
+import type { SiteStore } from '../../apps/orchestrator/src/sites/sites.ts';
+import { WorldConnection } from './client.ts';
+
+const nameOf = ({ site, owner, end }: GatewayAddress): string => `${site}/${owner}-${end}`;
+
+export function createSimulatedProvisioner(sites: SiteStore): GatewayProvisioner {
+  const open = async (site: string): Promise<WorldConnection> => {
+    const { gateway } = await sites.get(site);
+    if (gateway === null) throw new LmasError('NO_GATEWAY');
+    try {
+      return await WorldConnection.open(gateway.ssh.host, 'gateway');
+    } catch (cause) {
+      throw new LmasError('GATEWAY_UNREACHABLE', undefined, { cause });
+    }
+  };
+  const once = async <T>(site: string, verb: string, args: object): Promise<T> => {
+    const connection = await open(site);
+    try {
+      return await connection.call<T>(verb, args);
+    } catch (cause) {
+      const isLost = pluginErrorCode(cause) === 'CONNECTION_LOST';
+      throw new LmasError(isLost ? 'GATEWAY_UNREACHABLE' : 'GATEWAY_REFUSED', undefined, { cause });
+    } finally {
+      await connection.close();
+    }
+  };
+  const gateway = (address: GatewayAddress, token: number): Gateway => {
+    const name = nameOf(address);
+    const call = <T>(verb: string, args: object = {}) => once<T>(address.site, verb, { name, token, ...args });
+    return {
+      address,
+      identity: async () => ({ ...IDENTITY }),
+      async configure({ sessionId, role }) {
+        await call('configure');
+        const listening = role.kind === 'listen' ? { address: role.address, port: role.port } : null;
+        return { sessionId, state: 'connecting', listening };
+      },
+      async putRoute(id, route) {
+        await call('route', { route: id });
+        return { id, kind: route.kind, address: '192.0.2.9', port: 40_000 };
+      },
+      renewLease: async () => void (await call('lease')),
+      async status() {
+        const { configured } = await call<{ configured: boolean }>('status');
+        return { ...STATUS, session: { ...SESSION, state: configured ? 'established' : 'connecting' } };
+      },
+      setLimits: async () => undefined,
+      probe: async () => ({
+        rttMinMs: 100,
+        rttMedianMs: 101,
+        goodputBitsPerSec: 9e8,
+        retransmits: 0,
+        mtuBytes: 1_500,
+        clockOffsetMs: 0,
+      }),
+      close: async () => undefined,
+    };
+  };
+  return {
+    async start(address, token) {
+      await once(address.site, 'start', { name: nameOf(address), token });
+      return gateway(address, token);
+    },
+    async attach(address, token) {
+      const isThere = await once<boolean>(address.site, 'attach', { name: nameOf(address), token });
+      return isThere ? gateway(address, token) : undefined;
+    },
+    async remove(address) {
+      await once(address.site, 'remove', { name: nameOf(address) });
+    },
+    async sweep(site, isOwned) {
+      const removed: string[] = [];
+      for (const name of await once<string[]>(site, 'list', { site })) {
+        const owner = name.slice(site.length + 1).replace(/-(source|destination)$/, '');
+        if (await isOwned(owner)) continue;
+        await once(site, 'remove', { name });
+        removed.push(name);
+      }
+      return removed;
+    },
+  };
+}
+
+const IDENTITY = {
+  apiVersion: 1 as const,
+  version: '0',
+  protocolVersions: [1],
+  suites: ['aes-256-gcm' as const],
+  certificate: 'none',
+  certificateSha256: '0'.repeat(64),
+  pid: 1,
+};
+
+const SESSION = {
+  sessionId: '00000000-0000-4000-8000-000000000000',
+  state: 'established' as const,
+  listening: null,
+  bytesSent: 0,
+  bytesReceived: 0,
+  bytesAcknowledged: 0,
+  goodputBitsPerSec: 0,
+  windowBytes: 0,
+  inFlightBytes: 0,
+  bufferedBytes: 0,
+  rttMs: 100,
+  rekeys: 0,
+  subflowsReplaced: 0,
+  compressionRatio: 1,
+  refusals: {},
+  lastError: null,
+};
+
+const STATUS: GatewayStatus = {
+  identity: IDENTITY,
+  uptimeMs: 0,
+  leaseRemainingMs: 0,
+  rssBytes: 0,
+  cpuMs: 0,
+  session: SESSION,
+  subflows: [],
+  routes: [],
+  streams: [],
+  closedStreams: [],
+};

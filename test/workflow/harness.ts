@@ -1,0 +1,180 @@
+/**
+ * An orchestrator for tests: a real one with a real Redis, the simulated plugin and simulated gateways, short timeouts,
+ * and worlds to migrate in. Every case has a world of its own, so cases run side by side.
+ */
+import assert from 'node:assert/strict';
+import { randomUUID } from 'node:crypto';
+import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { type Config, readConfig } from '../../apps/orchestrator/src/config.ts';
+import { createLog } from '../../apps/orchestrator/src/log.ts';
+import { type Orchestrator, startOrchestrator } from '../../apps/orchestrator/src/main.ts';
+import type { Migration, MigrationInput } from '../../apps/orchestrator/src/migrations/record.ts';
+import { createRegistry } from '../../apps/orchestrator/src/plugins/registry.ts';
+import { createSimulatedProvisioner } from '../simulated/gateways.ts';
+import simulated from '../simulated/plugin.ts';
+import { serveWorld, type WorldServer } from '../simulated/server.ts';
+import { World } from '../simulated/world.ts';
+
+/** Everything that waits in real life waits briefly here; the proportions are kept. */
+export const SHORT: Readonly<Record<string, string>> = {
+  LMAS_PORT: '0',
+  LMAS_CONCURRENCY: '100',
+  LMAS_RUN_LEASE_MS: '1500',
+  LMAS_RECOVERY_INTERVAL_MS: '100',
+  LMAS_SETTLE_MS: '10000',
+  LMAS_SETTLE_RETRY_MS: '100',
+  LMAS_TEARDOWN_MS: '3000',
+  LMAS_REAPER_INTERVAL_MS: '300',
+  LMAS_GATEWAY_LEASE_MS: '2000',
+  LMAS_PROGRESS_INTERVAL_MS: '100',
+  LMAS_LOG_LEVEL: process.env.LMAS_TEST_LOG ?? 'silent',
+};
+
+export const simulatedParts = {
+  plugins: createRegistry([simulated]),
+  gateways: createSimulatedProvisioner,
+};
+
+export async function temporaryDirectory(): Promise<AsyncDisposable & { readonly path: string }> {
+  const path = await mkdtemp(join(tmpdir(), 'lmas-'));
+  return { path, [Symbol.asyncDispose]: () => rm(path, { recursive: true, force: true }) };
+}
+
+export async function startInProcess(dataDir: string, settings: Record<string, string> = {}): Promise<Orchestrator> {
+  const config: Config = readConfig({ ...SHORT, LMAS_DATA_DIR: dataDir, ...settings });
+  return await startOrchestrator(config, createLog(config.logLevel), simulatedParts);
+}
+
+/** A caller of the REST API. */
+export class Api {
+  readonly url: string;
+  readonly key: string;
+
+  constructor(url: string, key: string) {
+    this.url = url;
+    this.key = key;
+  }
+
+  static async of({ url, apiKeyFile }: Orchestrator): Promise<Api> {
+    return new Api(url, (await readFile(apiKeyFile, 'utf8')).trim());
+  }
+
+  async call(method: string, path: string, body?: unknown, headers: Record<string, string> = {}): Promise<Answer> {
+    const response = await fetch(this.url + path, {
+      method,
+      headers: {
+        authorization: `Bearer ${this.key}`,
+        ...(body === undefined ? {} : { 'content-type': 'application/json' }),
+        ...headers,
+      },
+      ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+    });
+    const text = await response.text();
+    return { status: response.status, headers: response.headers, body: text === '' ? null : JSON.parse(text) };
+  }
+
+  async must(method: string, path: string, body?: unknown): Promise<any> {
+    const answer = await this.call(method, path, body);
+    assert.ok(answer.status < 300, `${method} ${path}: ${answer.status} ${JSON.stringify(answer.body)}`);
+    return answer.body;
+  }
+
+  async migration(id: string): Promise<Migration> {
+    return await this.must('GET', `/v1/migrations/${id}`);
+  }
+
+  /** Waits until the record satisfies `condition`. */
+  async until(id: string, condition: (migration: Migration) => boolean, limitMs = 30_000): Promise<Migration> {
+    const deadline = performance.now() + limitMs;
+    for (;;) {
+      const migration = await this.migration(id).catch((error: unknown) => {
+        if (error instanceof TypeError) return undefined; // the orchestrator is away
+        throw error;
+      });
+      if (migration !== undefined && condition(migration)) return migration;
+      assert.ok(performance.now() < deadline, `still ${JSON.stringify(migration)} after ${limitMs} ms`);
+      await sleep(50);
+    }
+  }
+
+  ended(id: string, limitMs?: number): Promise<Migration> {
+    return this.until(id, ({ phase }) => ['succeeded', 'failed', 'cancelled'].includes(phase), limitMs);
+  }
+}
+
+export interface Answer {
+  readonly status: number;
+  readonly headers: Headers;
+  readonly body: any;
+}
+
+export interface Stage extends AsyncDisposable {
+  readonly world: World;
+  readonly server: WorldServer;
+  readonly vmId: string;
+  /** The two endpoints and sites of this world. */
+  readonly source: string;
+  readonly destination: string;
+  submit(input?: Partial<MigrationInput>): Promise<Migration>;
+  /** Exactly one VM runs, never two did, and nothing is left over. */
+  assertClean(migration: Migration): void;
+}
+
+let stages = 0;
+
+/** A world of its own, registered with the orchestrator, with one running VM. */
+export async function setStage(getApi: () => Api, directory: string): Promise<Stage> {
+  stages += 1;
+  const name = `w${process.pid}-${stages}`;
+  const world = new World();
+  const server = await serveWorld(world, join(directory, `${name}.sock`));
+  const vmId = randomUUID();
+  world.addVm({ id: vmId, name });
+  const api = getApi();
+  await api.must('POST', '/v1/credentials', { id: name, kind: 'password', username: 'u', password: `secret-${name}` });
+  for (const end of ['source', 'destination'] as const) {
+    await api.must('POST', '/v1/sites', {
+      id: `${name}-${end}`,
+      gateway: {
+        ssh: { host: server.socketPath, hostKeys: [`SHA256:${'A'.repeat(43)}`], credential: name },
+        tunnelAddress: '192.0.2.1',
+        hypervisorAddress: '192.0.2.1',
+      },
+    });
+    await api.must('POST', '/v1/endpoints', {
+      id: `${name}-${end}`,
+      site: `${name}-${end}`,
+      plugin: 'simulated',
+      credential: name,
+      config: { socketPath: server.socketPath, host: end },
+    });
+  }
+  const source = `${name}-source`;
+  const destination = `${name}-destination`;
+  return {
+    world,
+    server,
+    vmId,
+    source,
+    destination,
+    submit: (input = {}) => getApi().must('POST', '/v1/migrations', { vm: vmId, source, destination, ...input }),
+    assertClean(migration) {
+      const summary = JSON.stringify({ ...migration, request: undefined, timeline: undefined });
+      assert.deepEqual(world.violations, [], `two copies ran: ${summary}`);
+      const running = world.running(vmId);
+      assert.equal(running.length, 1, `running: ${running} ${summary}`);
+      assert.equal(migration.where, running[0], summary);
+      assert.deepEqual([...world.gateways.keys()], [], `gateways left: ${summary}`);
+      const other = running[0] === 'source' ? 'destination' : 'source';
+      assert.equal(world.hosts[other].has(vmId), false, `a second copy is left at the ${other}: ${summary}`);
+      if (running[0] === 'source') assert.deepEqual([...world.volumes.keys()], [], summary);
+      assert.ok((world.performs.get(vmId) ?? 0) <= 1, 'triggered twice');
+    },
+    async [Symbol.asyncDispose]() {
+      await server[Symbol.asyncDispose]();
+    },
+  };
+}
