@@ -172,7 +172,7 @@ function serviceMethods(http: Http, base: string) {
       answer(base, signal, http.POST('/v1/link-tests', { body, ...only({ signal }) })),
     getVersion: ({ signal }: CallOptions = {}) => answer(base, signal, http.GET('/v1/version', only({ signal }))),
     getReadiness: async ({ signal }: CallOptions = {}): Promise<Readiness> => {
-      const { data, error, response } = await settled(base, signal, http.GET('/v1/ready', only({ signal })));
+      const { data, error, response } = await settled(base, signal, http.GET('/readyz', only({ signal })));
       if (data !== undefined) return data;
       if (response.status === 503 && error !== undefined && 'checks' in error) return error;
       throw apiErrorOf(response, error);

@@ -29,7 +29,7 @@ const CAUSES: Readonly<Record<string, readonly [ConnectionErrorCode, Explain]>> 
   UND_ERR_SOCKET: ['CONNECTION_LOST', ({ authority }) => `${authority} closed the connection before it had answered.`],
   UND_ERR_HEADERS_TIMEOUT: ['CONNECTION_LOST', ({ authority }) => `${authority} did not answer in time.`],
   UND_ERR_BODY_TIMEOUT: ['CONNECTION_LOST', ({ authority }) => `${authority} stopped in the middle of its answer.`],
-  HPE_INVALID_CONSTANT: ['NOT_LMAS', ({ authority }) => `What listens at ${authority} does not speak HTTP.`],
+  HTTPParserError: ['NOT_LMAS', ({ authority }) => `What listens at ${authority} does not speak HTTP.`],
   ERR_SSL_WRONG_VERSION_NUMBER: [
     'NOT_LMAS',
     ({ authority }) => `${authority} does not speak TLS: try http:// instead of https://.`,
@@ -91,7 +91,9 @@ export function explainNetworkError(
 function rootCause(error: unknown): { code: string | undefined; message: string } {
   let found = { code: undefined as string | undefined, message: '' };
   for (let current: unknown = error, depth = 0; current instanceof Error && depth < 8; depth += 1) {
-    const code = 'code' in current && typeof current.code === 'string' ? current.code : undefined;
+    // The parser's fault has codes without number; its name stands for all of them.
+    const parser = current.name === 'HTTPParserError' ? current.name : undefined;
+    const code = parser ?? ('code' in current && typeof current.code === 'string' ? current.code : undefined);
     if (code !== undefined || found.code === undefined) found = { code, message: current.message };
     current = current.cause ?? (current instanceof AggregateError ? current.errors[0] : undefined);
   }

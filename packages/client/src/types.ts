@@ -29,7 +29,7 @@ export type Progress = NonNullable<Migration['progress']>;
 export type TunnelStats = NonNullable<Migration['tunnel']>;
 export type LinkTestInput = Body<paths['/v1/link-tests']['post']>;
 export type LinkTest = Answer<paths['/v1/link-tests']['post'], 200>;
-export type Readiness = Answer<paths['/v1/ready']['get'], 200>;
+export type Readiness = Answer<paths['/readyz']['get'], 200>;
 export type Version = Answer<paths['/v1/version']['get'], 200>;
 
 /** One entry of a migration's event stream; `migration` is the whole record as of this event. */
