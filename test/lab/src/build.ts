@@ -20,7 +20,11 @@ const HOSTED = ['-O2', '-Wall', '-Wextra', '-Werror=implicit'];
 
 const PROGRAMS = {
   'lab-wan': { directory: source('wan'), flags: HOSTED, compiled: /^(?!.*-test\.c$).*\.c$/ },
-  'lab-wan-test': { directory: source('wan'), flags: [...HOSTED, '-g'], compiled: /^(cut|line|line-test)\.c$/ },
+  'lab-wan-test': {
+    directory: source('wan'),
+    flags: [...HOSTED, '-g', '-fsanitize=address,undefined'],
+    compiled: /^(cut|line|line-test)\.c$/,
+  },
   'lab-probe': { directory: source('probe'), flags: HOSTED, compiled: /\.c$/ },
   'lab-witness': { directory: source('witness'), flags: HOSTED, compiled: /\.c$/ },
   'guest.elf': {

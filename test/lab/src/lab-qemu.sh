@@ -29,4 +29,4 @@ while [ $# -gt 0 ]; do
       shift ;;
   esac
 done
-exec /usr/bin/qemu-system-x86_64 "${args[@]}"
+exec "${LAB_QEMU:-/usr/bin/qemu-system-x86_64}" "${args[@]}"
