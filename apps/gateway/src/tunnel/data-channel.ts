@@ -266,9 +266,10 @@ export class DataChannel implements SubflowOwner, StreamHost {
 
   /** Once in a while: rates, windows, streams that wait for room. */
   tick(): void {
-    const grew = this.window.sampleDelivered(this.bytesAcknowledged, performance.now());
-    this.#scheduler.windowBytes = Math.min(this.window.bytes, this.#peerWindowBytes);
-    if (grew) this.#resumeStreams();
+    this.#measure();
+    const [first] = this.subflows;
+    // The reserved subflow has no queue of its own: its round trips show the one in the network.
+    if (first !== undefined && this.inFlightBytes > 0) this.ping(first);
     if (performance.now() < this.#padUntilMs) for (const subflow of [...this.subflows]) subflow.pump();
     this.#kick();
   }
@@ -494,7 +495,15 @@ export class DataChannel implements SubflowOwner, StreamHost {
     const ack = decodeAck(payload);
     if (ack === null || !this.#ledger.acknowledge(ack.cumulative, ack.ranges))
       throw new GatewayError('FRAME_INVALID', '(ACK)');
+    this.#measure();
     this.#kick();
+  }
+
+  #measure(): void {
+    const scheduler = this.#scheduler;
+    if (this.window.sampleArrived(this.#ledger.acknowledgedBytes, scheduler.limited, performance.now())) this.#resumeStreams();
+    scheduler.limited = false;
+    scheduler.windowBytes = Math.min(this.window.bytes, this.#peerWindowBytes);
   }
 
   #credit(payload: Buffer): void {
@@ -511,8 +520,7 @@ export class DataChannel implements SubflowOwner, StreamHost {
       this.#scheduler.sharedBytes += stream.sharedBytes - before;
       this.settle(stream);
     }
-    this.window.sampleDelivered(this.bytesAcknowledged, performance.now());
-    this.#scheduler.windowBytes = Math.min(this.window.bytes, this.#peerWindowBytes);
+    this.#measure();
     this.#resumeStreams();
     this.#kick();
   }

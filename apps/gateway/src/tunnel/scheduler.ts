@@ -33,6 +33,8 @@ export class Scheduler {
   /** Bytes in frames beyond each stream's guarantee, not yet delivered. */
   sharedBytes = 0;
   windowBytes = 0;
+  /** Whether the window held something back since this was last cleared. */
+  limited = false;
   #paceTimer: NodeJS.Timeout | null = null;
   readonly #wake: () => void;
 
@@ -125,7 +127,9 @@ export class Scheduler {
   #credit(stream: Stream): number {
     const guaranteed = GUARANTEED_STREAM_BYTES - stream.outstandingBytes;
     const shared = Math.max(0, this.windowBytes - this.sharedBytes);
-    return guaranteed > 0 ? guaranteed + shared : shared;
+    const credit = guaranteed > 0 ? guaranteed + shared : shared;
+    if (credit < stream.pendingBytes) this.limited = true;
+    return credit;
   }
 
   #cut(stream: Stream, subflow: Subflow): boolean {

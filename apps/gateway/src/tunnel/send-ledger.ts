@@ -24,6 +24,8 @@ export class SentFrame {
 export class SendLedger {
   readonly #ring: SentFrame[] = Array.from({ length: MAX_FRAMES_IN_FLIGHT }, () => new SentFrame());
   #resend: SentFrame[] = [];
+  /** Payload bytes that have arrived at the peer. */
+  acknowledgedBytes = 0;
   #oldest = 1;
   #next = 1;
   readonly #onAcknowledged: (frame: SentFrame) => void;
@@ -135,6 +137,7 @@ export class SendLedger {
     const frame = this.#at(sequence);
     if (frame.acknowledged) return;
     frame.acknowledged = true;
+    this.acknowledgedBytes += frame.length;
     if (frame.subflow !== null) frame.subflow.unacknowledgedFrames -= 1;
     this.#onAcknowledged(frame);
     frame.slab?.release();
