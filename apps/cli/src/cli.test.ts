@@ -1,0 +1,352 @@
+import assert from 'node:assert/strict';
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { text } from 'node:stream/consumers';
+import { test } from 'node:test';
+import { fileURLToPath } from 'node:url';
+import * as api from '../../orchestrator/src/schemas.ts';
+import {
+  answer,
+  eventOf,
+  eventStream,
+  type FakeOrchestrator,
+  fakeOrchestrator,
+  MIGRATION_ID,
+  problem,
+  sampleMigration,
+} from './fake-orchestrator.ts';
+
+const BINARY = fileURLToPath(new URL('../bin/lmas.mjs', import.meta.url));
+const MIGRATION = `/v1/migrations/${MIGRATION_ID}`;
+const LIMITS = { timeout: 30_000 };
+
+function start(args: readonly string[], env: Record<string, string> = {}): ChildProcess {
+  return spawn(process.execPath, [BINARY, ...args], {
+    env: { PATH: process.env.PATH ?? '', LMAS_DATA_DIR: '/nonexistent', LMAS_API_KEY: 'secret-key', TZ: 'UTC', ...env },
+    stdio: ['pipe', 'pipe', 'pipe'],
+  });
+}
+
+interface Ended {
+  code: number | null;
+  out: string;
+  err: string;
+}
+
+async function finish(child: ChildProcess, input = ''): Promise<Ended> {
+  const { stdout, stderr, stdin } = child;
+  assert.ok(stdout && stderr && stdin);
+  stdin.end(input);
+  const [[code], out, err] = await Promise.all([once(child, 'close'), text(stdout), text(stderr)]);
+  return { code, out, err };
+}
+
+function lmas(fake: Pick<FakeOrchestrator, 'url'>, args: readonly string[], input = ''): Promise<Ended> {
+  return finish(start(args, { LMAS_URL: fake.url }), input);
+}
+
+const succeeded = {
+  phase: 'succeeded' as const,
+  where: 'destination' as const,
+  teardown: 'complete' as const,
+  startedAt: '2026-01-01T00:00:01.000Z',
+  endedAt: '2026-01-01T00:00:31.000Z',
+};
+const MIGRATE = ['migrate', 'web-1', '--from', 'host-a', '--to', 'host-b'];
+
+test('migrate sends what the flags say and tells how to go on', LIMITS, async () => {
+  await using fake = await fakeOrchestrator();
+  fake.on('POST /v1/migrations', answer(202, api.migrationSchema, sampleMigration()));
+  const flags = [
+    '--bandwidth',
+    '500Mbit',
+    '--max-downtime',
+    '300',
+    '--subflows',
+    '8',
+    '--suite',
+    'none',
+    '--network-map',
+    'lan=lan-b',
+    '--timeout',
+    'total=2h',
+  ];
+  const { code, out, err } = await lmas(fake, [...MIGRATE, ...flags]);
+  assert.equal(code, 0, err);
+  assert.match(out, new RegExp(`^${MIGRATION_ID}: accepted`));
+  assert.match(err, new RegExp(`lmas get ${MIGRATION_ID} --watch`));
+  const [call] = fake.calls;
+  assert.equal(call?.headers.authorization, 'Bearer secret-key');
+  assert.match(String(call?.headers['idempotency-key']), /^[0-9a-f-]{36}$/);
+  const sent = api.migrationInputSchema.parse(call?.body);
+  assert.equal(sent.bandwidthBytesPerSec, 62_500_000);
+  assert.equal(sent.maxDowntimeMs, 300);
+  assert.deepEqual(sent.tunnel, { suite: 'none', subflows: { min: 8, max: 8 }, compression: 'off' });
+  assert.deepEqual(sent.networkMap, { lan: 'lan-b' });
+  assert.equal(sent.timeouts.totalMs, 7_200_000);
+});
+
+test('--watch follows over broken connections to the end', LIMITS, async () => {
+  await using fake = await fakeOrchestrator();
+  const events = [
+    eventOf('phase', 'queued'),
+    eventOf('phase', 'performing', { phase: 'performing' }),
+    eventOf('log', 'evil \u001b[2J name', { phase: 'performing' }),
+    eventOf('phase', 'succeeded', succeeded),
+    eventOf('end', 'succeeded', succeeded),
+  ];
+  fake.on('POST /v1/migrations', answer(202, api.migrationSchema, sampleMigration()));
+  fake.on(`GET ${MIGRATION}/events`, eventStream(api.migrationEventSchema, events, { breakAfter: 2 }));
+  const plain = await lmas(fake, [...MIGRATE, '--watch']);
+  assert.equal(plain.code, 0, plain.err);
+  assert.match(plain.out, /web-1 runs at host-b now\. It took 30\.0 s\./);
+  assert.ok(!plain.out.includes('\u001b'));
+  assert.match(plain.err, /no connection to the orchestrator, trying again/);
+  const json = await lmas(fake, [...MIGRATE, '--watch', '--json']);
+  const lines = json.out
+    .trimEnd()
+    .split('\n')
+    .map((line) => JSON.parse(line));
+  assert.deepEqual(
+    lines.map(({ id }) => id),
+    ['1', '2', '3', '4', '5'],
+  );
+  for (const line of lines) api.migrationEventSchema.parse(line);
+});
+
+const failure = {
+  code: 'STREAM_FAILED',
+  message: 'The stream broke.',
+  remedy: 'Look at the link.',
+  retryable: true,
+  phase: 'performing' as const,
+  native: { name: 'VIR_ERR', message: 'unable to write' },
+};
+
+test('the exit code of --watch is that of the migration', LIMITS, async () => {
+  const ends = [
+    { command: 'get', changes: succeeded, code: 0, says: /runs at host-b/ },
+    {
+      command: 'get',
+      changes: { ...succeeded, phase: 'failed' as const, where: 'source' as const, error: failure },
+      code: 1,
+      says: /STREAM_FAILED[\s\S]*unable to write[\s\S]*What to do: Look at the link/,
+    },
+    {
+      command: 'get',
+      changes: { ...succeeded, phase: 'cancelled' as const, where: 'source' as const },
+      code: 1,
+      says: /was cancelled/,
+    },
+    {
+      command: 'cancel',
+      changes: { ...succeeded, phase: 'cancelled' as const, where: 'source' as const },
+      code: 0,
+      says: /was cancelled/,
+    },
+    { command: 'cancel', changes: succeeded, code: 1, says: /runs at host-b/ },
+    {
+      command: 'get',
+      changes: { ...succeeded, phase: 'failed' as const, where: 'unknown' as const, byHand: 'Look at host-a.' },
+      code: 5,
+      says: /ACT BY HAND: Look at host-a/,
+    },
+    {
+      command: 'get',
+      changes: { ...succeeded, phase: 'failed' as const, where: 'both' as const },
+      code: 5,
+      says: /ACT BY HAND/,
+    },
+  ];
+  await Promise.all(
+    ends.map(async ({ command, changes, code, says }) => {
+      await using fake = await fakeOrchestrator();
+      fake.on(`GET ${MIGRATION}`, answer(200, api.migrationSchema, sampleMigration()));
+      fake.on(`POST ${MIGRATION}/cancel`, answer(202, api.migrationSchema, sampleMigration()));
+      fake.on(`GET ${MIGRATION}/events`, eventStream(api.migrationEventSchema, [eventOf('end', 'end', changes)]));
+      const ended = await lmas(fake, [command, MIGRATION_ID, '--watch']);
+      assert.equal(ended.code, code, ended.err);
+      assert.match(ended.out, says);
+    }),
+  );
+});
+
+test('refusals, absence and unreadiness have their own exit codes', LIMITS, async () => {
+  await using fake = await fakeOrchestrator();
+  const cases: [number, string, number][] = [
+    [400, 'INVALID_REQUEST', 4],
+    [401, 'UNAUTHENTICATED', 4],
+    [404, 'SITE_NOT_FOUND', 4],
+    [409, 'IN_USE', 4],
+    [500, 'INTERNAL', 1],
+    [502, 'GATEWAY_UNREACHABLE', 1],
+    [502, 'HTTP_502', 3],
+    [503, 'UNAVAILABLE', 3],
+  ];
+  for (const [status, code, exitCode] of cases) {
+    fake.on('GET /v1/sites/a', problem(status, code, 'not today', [{ path: 'x.y', message: 'wrong' }]));
+    const ended = await lmas(fake, ['site', 'get', 'a']);
+    assert.equal(ended.code, exitCode, `${status} ${code}: ${ended.err}`);
+    assert.match(ended.err, new RegExp(`^lmas: not today \\(${code}\\)\n  x\\.y: wrong\n`));
+  }
+  const json = await lmas(fake, ['site', 'get', 'a', '--json']);
+  assert.equal(json.out, '');
+  assert.equal(JSON.parse(json.err).error.code, 'UNAVAILABLE');
+  assert.equal((await lmas({ url: 'http://127.0.0.1:1' }, ['list'])).code, 3);
+  fake.on('GET /v1/version', answer(200, api.versionSchema, { version: '0.1.0', apiVersion: 1 }));
+  const checks = [{ name: 'redis', ok: false, detail: 'no answer' }];
+  fake.on('GET /readyz', answer(503, api.readinessSchema, { ready: false, checks }));
+  const version = await lmas(fake, ['version']);
+  assert.equal(version.code, 3);
+  assert.match(version.out, /NOT READY\n {2}redis: no answer/);
+});
+
+test('wrong usage sends nothing', LIMITS, async () => {
+  await using fake = await fakeOrchestrator();
+  const wrong = [
+    ['migrat'],
+    ['migrate', 'web-1', '--from', 'a'],
+    [...MIGRATE, '--bandwidth', '500M'],
+    [...MIGRATE, '--direct', '--subflows', '4'],
+    [...MIGRATE, '--option', 'novalue'],
+    ['list', '--phase', 'done'],
+    ['link', 'test', 'a', 'b', '--seconds', '99'],
+    ['site', 'add', 'a', '--gateway', 'gw'],
+    ['credential', 'add', 'x', '--username', 'u'],
+    ['list', '--api-key-file', '/nonexistent/key'],
+    ['list', '--url', 'localhost:7070'],
+  ];
+  const ends = await Promise.all(wrong.map((args) => lmas(fake, args)));
+  for (const [index, { code, out }] of ends.entries()) {
+    assert.equal(code, 2, `lmas ${wrong[index]?.join(' ')}`);
+    assert.equal(out, '');
+  }
+  assert.deepEqual(fake.calls, []);
+});
+
+test('a lost reply to migrate names the key that makes a repetition safe', LIMITS, async () => {
+  await using fake = await fakeOrchestrator();
+  fake.on('POST /v1/migrations', (_, response) => void response.destroy());
+  const { code, err } = await lmas(fake, MIGRATE);
+  assert.equal(code, 3);
+  assert.ok(err.includes(`--idempotency-key ${fake.calls[0]?.headers['idempotency-key']}`), err);
+});
+
+test('Ctrl-C ends the watching, not the migration', LIMITS, async () => {
+  await using fake = await fakeOrchestrator();
+  fake.on(`GET ${MIGRATION}`, answer(200, api.migrationSchema, sampleMigration()));
+  fake.on(`GET ${MIGRATION}/events`, (_, response) => {
+    response.writeHead(200, { 'content-type': 'text/event-stream' });
+    response.write(`id: 1\ndata: ${JSON.stringify(eventOf('phase', 'queued'))}\n\n`);
+  });
+  const child = start(['get', MIGRATION_ID, '--watch'], { LMAS_URL: fake.url });
+  child.stdout?.once('data', () => child.kill('SIGINT'));
+  const { code, err } = await finish(child);
+  assert.equal(code, 130);
+  assert.match(err, new RegExp(`goes on without this command[\\s\\S]*lmas cancel ${MIGRATION_ID}`));
+  assert.ok(fake.calls.every(({ method }) => method === 'GET'));
+});
+
+test('secrets come from standard input and are shown nowhere', LIMITS, async () => {
+  await using fake = await fakeOrchestrator();
+  const stored = { id: 'v', kind: 'password', username: 'svc', createdAt: '2026-01-01T00:00:00.000Z' };
+  fake.on('POST /v1/credentials', answer(201, api.credentialSchema, stored));
+  const { code, out, err } = await lmas(
+    fake,
+    ['credential', 'add', 'v', '--username', 'svc', '--password-file', '-'],
+    'pa ss\n',
+  );
+  assert.equal(code, 0, err);
+  assert.deepEqual(api.credentialInputSchema.parse(fake.calls[0]?.body), {
+    id: 'v',
+    kind: 'password',
+    username: 'svc',
+    password: 'pa ss',
+  });
+  assert.ok(!`${out}${err}`.includes('pa ss'));
+});
+
+test('endpoint settings follow the schema of the plugin', LIMITS, async () => {
+  await using fake = await fakeOrchestrator();
+  const hostKeys = { type: 'array', items: { type: 'string' } };
+  const configSchema = {
+    type: 'object',
+    properties: { host: { type: 'string' }, port: { type: 'integer' }, hostKeys },
+  };
+  const plugin = { name: 'kvm', apiVersion: 1, capabilities: {}, configSchema, optionsSchema: {} };
+  fake.on('GET /v1/plugins', answer(200, { parse: (value) => value }, { items: [api.pluginSchema.parse(plugin)] }));
+  fake.on('POST /v1/endpoints', (call, response) => {
+    const input = api.endpointInputSchema.parse(call.body);
+    answer(201, api.endpointSchema, { ...input, createdAt: '2026-01-01T00:00:00.000Z' })(call, response);
+  });
+  const flags = [
+    '--site',
+    'a',
+    '--plugin',
+    'kvm',
+    '--credential',
+    'ops',
+    '--config',
+    'host=10',
+    '--config',
+    'port=22',
+    '--config',
+    'hostKeys=SHA256:x',
+  ];
+  const { code, out, err } = await lmas(fake, ['endpoint', 'add', 'host-a', ...flags, '--json']);
+  assert.equal(code, 0, err);
+  assert.deepEqual(JSON.parse(out).config, { host: '10', port: 22, hostKeys: ['SHA256:x'] });
+});
+
+test('check and link test say no with exit code 1 and every finding', LIMITS, async () => {
+  await using fake = await fakeOrchestrator();
+  const findings = [
+    { severity: 'blocker', code: 'CPU', message: 'No such CPU there.', remedy: 'Choose another model.' },
+    { severity: 'warning', code: 'CLOCK', message: 'Clocks differ.', remedy: 'Run NTP.' },
+  ];
+  fake.on(
+    'POST /v1/migration-checks',
+    answer(200, api.migrationCheckSchema, { ok: false, findings, memoryBytes: 2 ** 30, diskBytes: 0 }),
+  );
+  const check = await lmas(fake, ['check', 'web-1', '--from', 'host-a', '--to', 'host-b']);
+  assert.equal(check.code, 1);
+  assert.match(
+    check.out,
+    /BLOCKER {2}No such CPU there\. \(CPU\)\n {9}Choose another model\.\nwarning {2}Clocks differ/,
+  );
+  const link = {
+    source: 'a',
+    destination: 'b',
+    listener: 'b',
+    port: 7_400,
+    rttMinMs: 100,
+    rttMedianMs: 100.4,
+    goodputBitsPerSec: 9.1e8,
+    mtuBytes: 1_500,
+    lossPct: 0.01,
+    clockOffsetMs: -250,
+    findings: [],
+  };
+  fake.on('POST /v1/link-tests', answer(200, api.linkTestSchema, link));
+  const tested = await lmas(fake, ['link', 'test', 'a', 'b', '--seconds', '2']);
+  assert.equal(tested.code, 0, tested.err);
+  assert.match(tested.out, /Rate {8}910 Mbit\/s/);
+  assert.match(tested.out, /250 ms apart, a is ahead/);
+  assert.equal(api.linkTestInputSchema.parse(fake.calls.at(-1)?.body).durationMs, 2_000);
+});
+
+test('list --all reads every page; help needs no orchestrator', LIMITS, async () => {
+  await using fake = await fakeOrchestrator();
+  fake.on('GET /v1/migrations', (call, response) => {
+    const more = !call.url.includes('cursor=');
+    answer(200, api.migrationListSchema, { items: [sampleMigration()], nextCursor: more ? 'next' : null })(
+      call,
+      response,
+    );
+  });
+  const { out } = await lmas(fake, ['--json', 'list', '--all']);
+  assert.equal(JSON.parse(out).items.length, 2);
+  const { code, out: help } = await lmas({ url: 'http://127.0.0.1:1' }, ['link', 'test', '--help']);
+  assert.equal(code, 0);
+  assert.match(help, /Examples:\n {2}lmas link test a b/);
+});
