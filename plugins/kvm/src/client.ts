@@ -30,6 +30,7 @@ export interface JobStats {
 }
 
 /** libvirt's numbers, e.g. 9000000 for 9.0.0. */
+export const VERSION_8_0 = 8_000_000;
 export const VERSION_8_9 = 8_009_000;
 
 export function uuidBytes(uuid: string): Buffer {
@@ -122,6 +123,11 @@ export class LibvirtClient {
         return { type: JOB.none, params: [] };
       throw error;
     }
+  }
+
+  /** Of the daemon, as libvirt writes it: 9.0.0 is 9000000. */
+  async libvirtVersion(options: Options): Promise<number> {
+    return Number((await this.call('connectGetLibVersion', undefined, options)).version);
   }
 
   /** Subscribes to an event of one domain. Returns how to stop; the daemon forgets it with the connection. */

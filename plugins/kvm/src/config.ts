@@ -62,6 +62,14 @@ export const optionsSchema = z.strictObject({
     .boolean()
     .default(false)
     .describe('Copy over disks that exist at the destination already, with the same size'),
+  // A mirror in the background ends only at an instant without a write under way: over a long link a guest that writes
+  // all the time never gives it one.
+  synchronousWrites: z
+    .boolean()
+    .default(true)
+    .describe(
+      'While disks are copied, the guest waits until each of its writes has reached the destination too (libvirt 8.0); off, a guest that writes steadily over a long link may never get across',
+    ),
   parallelConnections: z
     .int()
     .min(0)

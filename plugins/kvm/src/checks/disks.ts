@@ -1,6 +1,7 @@
 /** Disks: shared or copied, whether copying is safe, and whether there is a place for each copy. */
 import { dirname } from 'node:path';
 import type { Finding } from '@lmas/plugin-api';
+import { VERSION_8_0 } from '../client.ts';
 import type { DiskDefinition } from '../definition/definition.ts';
 import { freeBytes, imageInfo, statFile } from '../files.ts';
 import type { CopiedDisk } from '../migration/plan.ts';
@@ -25,8 +26,21 @@ export async function checkDisks(context: CheckContext): Promise<Finding[]> {
     if (copy !== undefined) findings.push(...(await checkCopy(copy, disk, context)));
     else findings.push(...(await checkShared(disk, context)));
   }
-  if (plan.copied.length > 0) findings.push(...(await checkSpace(context)));
+  if (plan.copied.length > 0) findings.push(...(await checkSpace(context)), ...(await checkWrites(context)));
   return findings;
+}
+
+async function checkWrites({ ends, request, signal }: CheckContext): Promise<Finding[]> {
+  if (!request.options.synchronousWrites) return [];
+  for (const end of ['source', 'destination'] as const) {
+    const client = await ends[end].query({ signal });
+    if ((await client.libvirtVersion({ signal })) >= VERSION_8_0) continue;
+    const message = `libvirt at the ${end} is older than 8.0: disks are mirrored in the background.`;
+    return [
+      warning('BACKGROUND_MIRROR', message, 'A guest that writes steadily may never get across; quiet it meanwhile.'),
+    ];
+  }
+  return [];
 }
 
 function checkDevice(disk: DiskDefinition, { request }: CheckContext): Finding[] {

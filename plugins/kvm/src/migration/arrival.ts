@@ -97,8 +97,7 @@ async function removeDefinition(
 async function undefine(session: KvmSession, domain: Domain, { signal }: Options): Promise<void> {
   const client = await session.query({ signal });
   try {
-    const { version } = await client.call('connectGetLibVersion', undefined, { signal });
-    const keepTpm = Number(version) >= VERSION_8_9 ? UNDEFINE.keepTpm : 0;
+    const keepTpm = (await client.libvirtVersion({ signal })) >= VERSION_8_9 ? UNDEFINE.keepTpm : 0;
     await client.call('domainUndefineFlags', { domain, flags: UNDEFINE.keepNvram | keepTpm }, { signal });
   } catch (error) {
     if (!isFault(error, ERROR.NO_DOMAIN)) throw toPluginError(error, 'removing a definition');

@@ -87,7 +87,11 @@ export class KvmMigration implements MigrationDriver {
         source,
         destination,
         domain: plan.domain,
-        flags: migrationFlags(options, plan.copied.length > 0, plan.vouched),
+        flags: migrationFlags(options, {
+          copiesDisks: plan.copied.length > 0,
+          vouched: plan.vouched,
+          libvirtVersion: await this.#libvirtVersion(signal),
+        }),
         common: commonParams({
           options,
           bandwidthBytesPerSec,
@@ -256,6 +260,12 @@ export class KvmMigration implements MigrationDriver {
     await this.#context.assertCurrent();
     const args = { domain, downtimeMs: BigInt(Math.round(downtimeMs)), flags: 0 };
     await client.call('domainMigrateSetMaxDowntime', args, { signal });
+  }
+
+  /** The older of the two: what both understand. */
+  async #libvirtVersion(signal: AbortSignal): Promise<number> {
+    const clients = await Promise.all([this.#ends.source.query({ signal }), this.#ends.destination.query({ signal })]);
+    return Math.min(...(await Promise.all(clients.map((client) => client.libvirtVersion({ signal })))));
   }
 
   /** Finish, and Confirm according to what the destination says. */

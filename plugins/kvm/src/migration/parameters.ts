@@ -1,6 +1,8 @@
 /**
  * Builds the flags and typed parameters of a migration: what stays the same in every phase, and what each phase adds. Pure.
  */
+
+import { VERSION_8_0 } from '../client.ts';
 import type { KvmOptions } from '../config.ts';
 import { MIGRATE } from '../rpc/constants.ts';
 import type { TypedParam } from '../rpc/typed-params.ts';
@@ -27,17 +29,28 @@ export function mibPerSec(bandwidthBytesPerSec: number | null, copiedDisks: numb
   return BigInt(Math.max(1, Math.floor(bandwidthBytesPerSec / Math.max(1, copiedDisks) / MIB)));
 }
 
+export interface FlagFacts {
+  readonly copiesDisks: boolean;
+  /** See `Plan.vouched`. */
+  readonly vouched: boolean;
+  /** The older of the two. */
+  readonly libvirtVersion: number;
+}
+
 /**
  * Always with PERSIST_DEST: a definition that appears at the destination proves, even after a crash, that the guest was
  * let go there. A definition that is not wanted is taken away at the end.
  */
-export function migrationFlags(options: KvmOptions, copiesDisks: boolean, vouched: boolean): number {
+export function migrationFlags(options: KvmOptions, facts: FlagFacts): number {
   let flags = MIGRATE.live | MIGRATE.persistDestination;
-  if (copiesDisks) flags |= MIGRATE.nonSharedDisk;
+  if (facts.copiesDisks) flags |= MIGRATE.nonSharedDisk;
+  if (facts.copiesDisks && options.synchronousWrites && facts.libvirtVersion >= VERSION_8_0) {
+    flags |= MIGRATE.synchronousWrites;
+  }
   if (options.parallelConnections > 0) flags |= MIGRATE.parallel;
   if (options.autoConverge) flags |= MIGRATE.autoConverge;
   if (options.abortOnError) flags |= MIGRATE.abortOnError;
-  if (options.allowUnsafe || vouched) flags |= MIGRATE.unsafe;
+  if (options.allowUnsafe || facts.vouched) flags |= MIGRATE.unsafe;
   return flags;
 }
 

@@ -17,6 +17,8 @@ export const MIGRATE = {
   autoConverge: 8192,
   /** QEMU multifd. */
   parallel: 131_072,
+  /** libvirt 8.0; only with nonSharedDisk. */
+  synchronousWrites: 262_144,
 } as const;
 
 /** VIR_DOMAIN_*. */
