@@ -30,7 +30,9 @@ export class WorldConnection {
   private constructor(host: string, socket: Socket) {
     this.host = host;
     this.#socket = socket;
-    createInterface({ input: socket }).on('line', (line) => this.#take(line));
+    const lines = createInterface({ input: socket });
+    lines.on('line', (line) => this.#take(line));
+    lines.on('error', () => socket.destroy()); // readline hands on what the socket met
     socket.on('error', () => socket.destroy());
     socket.on('close', () => {
       const error = new PluginError('CONNECTION_LOST', `The connection to the ${host} broke.`);
@@ -74,7 +76,10 @@ export class WorldConnection {
     const { id, result, progress, error } = messageSchema.parse(JSON.parse(line));
     const pending = this.#pending.get(id);
     if (pending === undefined) return;
-    if (progress !== undefined) return pending.onProgress(progress);
+    if (progress !== undefined) {
+      pending.onProgress(progress);
+      return;
+    }
     this.#pending.delete(id);
     if (error === undefined) pending.resolve(result);
     else

@@ -35,7 +35,9 @@ export async function serveWorld(world: World, socketPath: string): Promise<Worl
       gone.abort(new WorldError('CONNECTION_LOST', 'The controller is gone.'));
     });
     socket.on('error', () => socket.destroy());
-    createInterface({ input: socket }).on('line', (line) => void answer(world, socket, line, gone.signal));
+    const lines = createInterface({ input: socket });
+    lines.on('line', (line) => void answer(world, socket, line, gone.signal));
+    lines.on('error', () => socket.destroy()); // readline hands on what the socket met
     return undefined;
   });
   await new Promise<void>((resolve) => server.listen(socketPath, resolve));
@@ -104,23 +106,23 @@ async function carryOut(world: World, call: Call, gone: AbortSignal, onProgress:
     case 'confirm':
       return world.confirm(args.vmId, args.cancelled);
     case 'delete-volume':
-      return world.deleteVolume(args.volume, args.migrationId);
+      return world.deleteVolume(args.volume ?? '', args.migrationId);
     default:
       return gatewayCall(world, verb, args);
   }
 }
 
 /** Gateways as the simulated provisioner sees them; the "host" of these calls is `gateway`. */
-function gatewayCall(world: World, verb: string, args: Record<string, any>): unknown {
-  const name: string = args.name;
+function gatewayCall(world: World, verb: string, args: Call['args']): unknown {
+  const { name, token } = args;
   const gateway = world.gateways.get(name);
-  if (gateway !== undefined && args.token !== undefined) {
-    if (args.token < gateway.token) throw new WorldError('STALE_TOKEN', 'A newer run has this gateway.');
-    gateway.token = args.token;
+  if (gateway !== undefined && Number.isFinite(token)) {
+    if (token < gateway.token) throw new WorldError('STALE_TOKEN', 'A newer run has this gateway.');
+    gateway.token = token;
   }
   switch (verb) {
     case 'start':
-      world.gateways.set(name, { token: args.token, configured: false, routes: new Set() });
+      world.gateways.set(name, { token, configured: false, routes: new Set() });
       return null;
     case 'attach':
       return gateway !== undefined;

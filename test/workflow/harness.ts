@@ -73,17 +73,18 @@ export class Api {
       ...(body === undefined ? {} : { body: JSON.stringify(body) }),
     });
     const text = await response.text();
-    return { status: response.status, headers: response.headers, body: text === '' ? null : JSON.parse(text) };
+    return { status: response.status, headers: response.headers, body: text === '' ? {} : JSON.parse(text) };
   }
 
-  async must(method: string, path: string, body?: unknown): Promise<any> {
+  /** A call that has to succeed; the caller says what shape it expects. */
+  async must<T = unknown>(method: string, path: string, body?: unknown): Promise<T> {
     const answer = await this.call(method, path, body);
     assert.ok(answer.status < 300, `${method} ${path}: ${answer.status} ${JSON.stringify(answer.body)}`);
-    return answer.body;
+    return answer.body as T;
   }
 
   async migration(id: string): Promise<Migration> {
-    return await this.must('GET', `/v1/migrations/${id}`);
+    return await this.must<Migration>('GET', `/v1/migrations/${id}`);
   }
 
   /** Waits until the record satisfies `condition`. */
@@ -108,7 +109,7 @@ export class Api {
 export interface Answer {
   readonly status: number;
   readonly headers: Headers;
-  readonly body: any;
+  readonly body: Record<string, unknown>;
 }
 
 export interface Stage extends AsyncDisposable {
@@ -160,7 +161,8 @@ export async function setStage(getApi: () => Api, directory: string): Promise<St
     vmId,
     source,
     destination,
-    submit: (input = {}) => getApi().must('POST', '/v1/migrations', { vm: vmId, source, destination, ...input }),
+    submit: (input = {}) =>
+      getApi().must<Migration>('POST', '/v1/migrations', { vm: vmId, source, destination, ...input }),
     assertClean(migration) {
       const summary = JSON.stringify({ ...migration, request: undefined, timeline: undefined });
       assert.deepEqual(world.violations, [], `two copies ran: ${summary}`);

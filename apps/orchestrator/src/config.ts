@@ -105,6 +105,11 @@ const SETTINGS = {
     duration(60_000),
     'How long a gateway outlives an orchestrator that has fallen silent, if no stream is open.',
   ),
+  warmUpMs: setting(
+    'LMAS_TUNNEL_WARM_UP_MS',
+    z.coerce.number().int().min(0).max(10_000).default(1_000),
+    'How long a new tunnel measures the link, while the destination is prepared; then it starts at full speed.',
+  ),
   progressIntervalMs: setting('LMAS_PROGRESS_INTERVAL_MS', duration(1_000), 'How often progress is recorded.'),
   shutdownGraceMs: setting(
     'LMAS_SHUTDOWN_GRACE_MS',

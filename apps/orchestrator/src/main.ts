@@ -13,7 +13,8 @@ import { readSecretKey } from './access/key-files.ts';
 import { createVault } from './access/vault.ts';
 import { type Config, describeSettings, readConfig } from './config.ts';
 import { createConnector } from './endpoints/connector.ts';
-import { describeError } from './errors.ts';
+import { describeError, LmasError } from './errors.ts';
+import { type GatewayBundle, readBundle } from './gateways/bundle.ts';
 import type { GatewayProvisioner } from './gateways/gateway.ts';
 import { createSshProvisioner } from './gateways/provisioner.ts';
 import { buildServer } from './http/server.ts';
@@ -31,7 +32,7 @@ import { createRunner } from './queue/runner.ts';
 import { checkDurability, connect, type RedisAddress } from './redis/connect.ts';
 import { keys } from './redis/keys.ts';
 import { startPrivateRedis } from './redis/private-server.ts';
-import { createInventory, type SiteStore } from './sites/sites.ts';
+import { createInventory, type Inventory, type SiteStore } from './sites/sites.ts';
 import { VERSION } from './version.ts';
 
 /** What a test may put in the place of the real thing. */
@@ -102,16 +103,7 @@ async function assemble(config: Config, log: Logger, parts: Parts, closers: Clos
   const store = createMigrationStore(redis);
   const inventory = createInventory(redis, { vault, plugins, migrations: store });
   const connector = createConnector(inventory.endpoints, inventory.credentials, plugins, log);
-  const gateways =
-    parts.gateways?.(inventory.sites) ??
-    createSshProvisioner({
-      sites: inventory.sites,
-      credentials: inventory.credentials,
-      installation: await installationId(redis),
-      bundle: config.gatewayBundle,
-      leaseMs: config.gatewayLeaseMs,
-      log,
-    });
+  const gateways = parts.gateways?.(inventory.sites) ?? (await sshGateways(config, redis, inventory, log, closers));
 
   const queue = createQueue(address, log);
   closers.add('queue', () => queue.close());
@@ -171,6 +163,46 @@ async function installationId(redis: Redis): Promise<string> {
   return (await redis.get(keys.installation)) ?? '';
 }
 
+async function sshGateways(
+  config: Config,
+  redis: Redis,
+  { sites, credentials }: Inventory,
+  log: Logger,
+  closers: Closers,
+): Promise<GatewayProvisioner> {
+  let bundle: Promise<GatewayBundle> | undefined;
+  const provisioner = createSshProvisioner({
+    sites,
+    credentials,
+    installation: await installationId(redis),
+    bundle: () => {
+      bundle ??= gatewayBundle(config.gatewayBundle).catch((error: unknown) => {
+        bundle = undefined; // the next gateway tries again
+        throw error;
+      });
+      return bundle;
+    },
+    leaseMs: config.gatewayLeaseMs,
+    log,
+  });
+  closers.add('SSH connections', () => provisioner.close());
+  return provisioner;
+}
+
+/** The configured bundle; in a source tree, the one that its builder makes (and keeps) from apps/gateway. */
+async function gatewayBundle(configured: string | undefined): Promise<GatewayBundle> {
+  if (configured !== undefined) return await readBundle(configured);
+  const builder = new URL('../../gateway/bundle.ts', import.meta.url);
+  const loaded: unknown = await import(builder.href).catch((cause: unknown) => {
+    throw new LmasError('GATEWAY_START_FAILED', 'There is no gateway bundle.', {
+      cause,
+      remedy: 'Set LMAS_GATEWAY_BUNDLE to the gateway’s tar.gz.',
+    });
+  });
+  const { buildGatewayBundle } = loaded as { buildGatewayBundle(): Promise<{ path: string }> };
+  return await readBundle((await buildGatewayBundle()).path);
+}
+
 async function redisReadiness(redis: Redis): Promise<{ name: string; ok: boolean; detail: string }> {
   const answered = redis.ping().then(
     () => true,
@@ -180,7 +212,18 @@ async function redisReadiness(redis: Redis): Promise<{ name: string; ok: boolean
   return { name: 'redis', ok, detail: ok ? 'answers' : 'does not answer' };
 }
 
-async function main(): Promise<void> {
+/** The command: settings from the environment, ends on SIGTERM and SIGINT. */
+export async function main(): Promise<void> {
+  try {
+    await serve();
+  } catch (error) {
+    const { code, message, remedy } = describeError(error);
+    console.error(code === 'INTERNAL' ? error : [`${code}: ${message}`, remedy].filter(Boolean).join('\n'));
+    process.exit(1);
+  }
+}
+
+async function serve(): Promise<void> {
   if (process.argv.includes('--help')) {
     console.log(`lmas-orchestrator ${VERSION}\n\n${describeSettings()}`);
     return;
@@ -200,10 +243,4 @@ async function main(): Promise<void> {
   process.on('SIGINT', stop);
 }
 
-if (import.meta.main) {
-  await main().catch((error: unknown) => {
-    const { code, message, remedy } = describeError(error);
-    console.error(code === 'INTERNAL' ? error : [`${code}: ${message}`, remedy].filter(Boolean).join('\n'));
-    process.exit(1);
-  });
-}
+if (import.meta.main) await main();

@@ -77,6 +77,9 @@ export const siteInputSchema = z
       .strictObject({
         ssh: z.strictObject({ host, port: port.default(22), hostKeys: hostKeysSchema, credential: slugSchema }),
         tunnelAddress: host.describe('Where the other site reaches this gateway machine.'),
+        listenAddress: host
+          .optional()
+          .describe('Where it listens for the other site, if `tunnelAddress` is translated on the way (NAT).'),
         tunnelPorts: z
           .strictObject({ min: port, max: port })
           .default({ min: 7_400, max: 7_499 })
@@ -174,7 +177,7 @@ export const migrationInputSchema = z
         subflows: z
           .strictObject({ min: z.int().min(1).max(64), max: z.int().min(1).max(64) })
           .refine(({ min, max }) => min <= max, 'min must not exceed max')
-          .default({ min: 4, max: 16 }),
+          .default({ min: 8, max: 16 }),
         compression: z.enum(['off', 'auto']).default('off'),
       })
       .prefault({}),

@@ -1,4 +1,186 @@
-import type { GatewayProvisioner } from './gateway.ts';
-export function createSshProvisioner(_: object): GatewayProvisioner {
-  throw new Error('not yet');
+/**
+ * Puts gateways in place over SSH and takes them away: the program is uploaded once per version and checked before every
+ * start, each gateway runs detached in a private directory named after its owner, and removal needs nothing but that name.
+ *
+ *   ~/.lmas/bundles/<sha256>/                               the program, by content
+ *   ~/.lmas/gateways/<installation>/<owner>-<end>/          pid, control.sock, gateway.log
+ *
+ * It owns the pool of SSH connections.
+ */
+import type { ExecResult, SshConnection } from '@lmas/ssh';
+import { errorCode, LmasError } from '../errors.ts';
+import type { Logger } from '../log.ts';
+import type { CredentialStore, SiteStore } from '../sites/sites.ts';
+import type { GatewayBundle } from './bundle.ts';
+import { ControlClient } from './control-client.ts';
+import type { Gateway, GatewayAddress, GatewayProvisioner } from './gateway.ts';
+import * as scripts from './remote-scripts.ts';
+import { SshPool } from './ssh-pool.ts';
+
+const BASE = '.lmas';
+const NAME = /^((?:m|l)_[0-9a-f-]{36})-(source|destination)$/;
+
+export interface ProvisionerOptions {
+  readonly sites: SiteStore;
+  readonly credentials: CredentialStore;
+  /** Keeps our gateways apart from those of another orchestrator on the same machine. */
+  readonly installation: string;
+  /** Asked for when the first gateway is started. */
+  readonly bundle: () => Promise<GatewayBundle>;
+  /** The lease with which a gateway starts, before the first renewal. */
+  readonly leaseMs: number;
+  readonly log: Logger;
 }
+
+export interface SshProvisioner extends GatewayProvisioner {
+  close(): Promise<void>;
+}
+
+export function createSshProvisioner(options: ProvisionerOptions): SshProvisioner {
+  const { installation, leaseMs, log } = options;
+  const pool = new SshPool(options.sites, options.credentials, log);
+  /** One upload at a time per site: migrations that start together need it once. */
+  const uploads = new Map<string, Promise<unknown>>();
+
+  const runDirectory = (base: string, { owner, end }: GatewayAddress) =>
+    `${base}/gateways/${installation}/${owner}-${end}`;
+  const client = (base: string, address: GatewayAddress, token: number): Gateway =>
+    new ControlClient(pool, address, `${runDirectory(base, address)}/control.sock`, token);
+  const isAlive = async (connection: SshConnection, directory: string, signal: AbortSignal) =>
+    (await shell(connection, scripts.IS_ALIVE, [directory], signal)).exitCode === 0;
+
+  const installed = async (connection: SshConnection, site: string, base: string, signal: AbortSignal) => {
+    const former = uploads.get(site);
+    const upload = (async () => {
+      await former?.catch(() => undefined); // its own caller has heard of it
+      return await ensureBundle(connection, base, await options.bundle(), signal, log);
+    })();
+    uploads.set(site, upload);
+    try {
+      return await upload;
+    } finally {
+      if (uploads.get(site) === upload) uploads.delete(site);
+    }
+  };
+
+  return {
+    async start(address, token, { signal }) {
+      return await pool.use(address.site, signal, async (connection) => {
+        const base = await makeBase(connection, signal);
+        const program = await installed(connection, address.site, base, signal);
+        const started = await shell(
+          connection,
+          scripts.START_GATEWAY,
+          [runDirectory(base, address), program, String(leaseMs)],
+          signal,
+        );
+        if (started.exitCode !== 0) {
+          throw new LmasError('GATEWAY_START_FAILED', `Gateway at site ${address.site}: ${complaint(started)}`);
+        }
+        log.info({ ...address }, 'gateway started');
+        return client(base, address, token);
+      });
+    },
+    async attach(address, token, { signal }) {
+      return await pool.use(address.site, signal, async (connection) => {
+        const base = await makeBase(connection, signal);
+        const isThere = await isAlive(connection, runDirectory(base, address), signal);
+        return isThere ? client(base, address, token) : undefined;
+      });
+    },
+    async remove(address, { signal, sparing }) {
+      await pool.use(address.site, signal, async (connection) => {
+        const base = await makeBase(connection, signal);
+        const directory = runDirectory(base, address);
+        if (sparing) await refuseBusy(client(base, address, Number.MAX_SAFE_INTEGER), address, signal);
+        await mustSucceed(connection, scripts.REMOVE_GATEWAY, [directory], signal);
+        log.info({ ...address }, 'gateway removed');
+      });
+    },
+    async sweep(site, isOwned, { signal }) {
+      return await pool.use(site, signal, async (connection) => {
+        const base = await makeBase(connection, signal);
+        const parent = `${base}/gateways/${installation}`;
+        const listing = await mustSucceed(connection, scripts.LIST_GATEWAYS, [parent], signal);
+        const removed: string[] = [];
+        for (const name of listing.stdout.toString('utf8').split('\n')) {
+          const [, owner, end] = NAME.exec(name) ?? [];
+          if (owner === undefined || (end !== 'source' && end !== 'destination') || (await isOwned(owner))) continue;
+          const address = { site, owner, end } as const;
+          // Whose migration ended as unknown may still carry it: an open stream holds its gateway here as well.
+          if (await isBusy(client(base, address, Number.MAX_SAFE_INTEGER), signal)) continue;
+          await mustSucceed(connection, scripts.REMOVE_GATEWAY, [`${parent}/${name}`], signal);
+          removed.push(name);
+        }
+        return removed;
+      });
+    },
+    close: () => pool.close(),
+  };
+}
+
+async function isBusy(gateway: Gateway, signal: AbortSignal): Promise<boolean> {
+  try {
+    return (await gateway.status({ signal })).streams.length > 0;
+  } catch (error) {
+    if (errorCode(error) === 'GATEWAY_ENDED') return false;
+    throw error;
+  }
+}
+
+async function refuseBusy(gateway: Gateway, { site }: GatewayAddress, signal: AbortSignal): Promise<void> {
+  if (!(await isBusy(gateway, signal))) return;
+  throw new LmasError('IN_USE', `The gateway at site ${site} still carries streams; it ends by itself after them.`);
+}
+
+async function makeBase(connection: SshConnection, signal: AbortSignal): Promise<string> {
+  return (await mustSucceed(connection, scripts.MAKE_BASE, [BASE], signal)).stdout.toString('utf8').trim();
+}
+
+/** The program's path at the site, after making sure that it is what we have here. */
+async function ensureBundle(
+  connection: SshConnection,
+  base: string,
+  bundle: GatewayBundle,
+  signal: AbortSignal,
+  log: Logger,
+): Promise<string> {
+  const directory = `${base}/bundles/${bundle.sha256}`;
+  const program = `${directory}/${bundle.root}/bin/lmas-gateway`;
+  const verify = async () =>
+    (await shell(connection, scripts.VERIFY_BUNDLE, [directory], signal, bundle.manifest)).exitCode === 0;
+  if (await verify()) return program;
+  log.info({ peer: connection.peer, sha256: bundle.sha256 }, 'uploading the gateway');
+  const archive = `${directory}.tar.gz`;
+  await connection.upload({ file: bundle.file }, archive, { signal, mode: 0o600 });
+  await mustSucceed(connection, scripts.UNPACK_BUNDLE, [archive, bundle.sha256, directory], signal);
+  if (!(await verify())) throw new LmasError('GATEWAY_CORRUPT', `It does not verify on ${connection.peer}.`);
+  return program;
+}
+
+async function shell(
+  connection: SshConnection,
+  script: string,
+  args: readonly string[],
+  signal: AbortSignal,
+  stdin?: string,
+): Promise<ExecResult> {
+  return await connection.exec(['sh', '-c', script, 'sh', ...args], {
+    signal,
+    ...(stdin === undefined ? {} : { stdin }),
+  });
+}
+
+async function mustSucceed(
+  connection: SshConnection,
+  script: string,
+  args: readonly string[],
+  signal: AbortSignal,
+): Promise<ExecResult> {
+  const result = await shell(connection, script, args, signal);
+  if (result.exitCode !== 0) throw new LmasError('GATEWAY_START_FAILED', `${connection.peer}: ${complaint(result)}`);
+  return result;
+}
+
+const complaint = ({ exitCode, stderr }: ExecResult): string =>
+  `exit code ${exitCode}: ${stderr.toString('utf8').trim().slice(0, 500)}`;

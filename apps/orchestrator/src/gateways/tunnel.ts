@@ -21,11 +21,13 @@ export interface TunnelOptions {
   readonly bandwidthBytesPerSec: number | null;
 }
 
-/** 10 Gbit/s over 100 ms; the gateways use what the path needs, up to this. */
-const MAX_WINDOW_BYTES = 128 << 20;
+/** Some 2.5 times the bandwidth-delay product of 1 Gbit/s over 200 ms; the gateways use what the path needs, up to this. */
+const MAX_WINDOW_BYTES = 64 << 20;
 /** How long streams wait for a lost tunnel before they are reset. */
 const GRACE_MS = 60_000;
-const POLL_MS = 100;
+const POLL_MS = 50;
+/** What a probe may take beyond its own duration. */
+const WARM_UP_GRACE_MS = 10_000;
 
 export interface TunnelEnds {
   readonly source: { readonly gateway: Gateway; readonly site: GatewaySite };
@@ -38,6 +40,7 @@ export class Tunnel implements AsyncDisposable {
   readonly #log: Logger;
   readonly #closing = new AbortController();
   #renewals: Promise<void> | undefined;
+  #warmUp: Promise<void> | undefined;
 
   constructor(ends: TunnelEnds, suite: Suite, log: Logger) {
     this.#ends = ends;
@@ -81,6 +84,19 @@ export class Tunnel implements AsyncDisposable {
     return port;
   }
 
+  /**
+   * Sends throw-away data for a moment, in the background, so that congestion control knows the path before the guest's
+   * memory comes. `openRoutes` waits for it. Nothing depends on its success.
+   */
+  warmUp(durationMs: number): void {
+    if (durationMs === 0) return;
+    const signal = AbortSignal.any([this.#closing.signal, AbortSignal.timeout(durationMs + WARM_UP_GRACE_MS)]);
+    this.#warmUp = this.#ends.source.gateway.probe(durationMs, { signal }).then(
+      (link) => this.#log.info({ link }, 'the link, as measured'),
+      (error: unknown) => this.#log.warn({ err: error }, 'the link could not be measured'),
+    );
+  }
+
   /** Offers the destination's addresses to the source host, at the source's gateway. Safe to repeat. */
   async openRoutes(prepared: Prepared, { signal }: { signal: AbortSignal }): Promise<Routes> {
     const { source, destination } = this.#ends;
@@ -102,6 +118,7 @@ export class Tunnel implements AsyncDisposable {
       );
       routes[id] = { host: source.site.hypervisorAddress, port: listening.port };
     }
+    await this.#warmUp;
     return routes;
   }
 
@@ -130,7 +147,7 @@ export class Tunnel implements AsyncDisposable {
   async close(): Promise<void> {
     this.#closing.abort();
     await Promise.allSettled([this.#ends.source.gateway.close(), this.#ends.destination.gateway.close()]);
-    await this.#renewals;
+    await Promise.all([this.#renewals, this.#warmUp]);
   }
 
   [Symbol.asyncDispose](): Promise<void> {
@@ -166,7 +183,7 @@ async function listen(
   for (let i = 0; i < count; i++) {
     const port = min + ((first + i) % count);
     try {
-      const role = { kind: 'listen', address: site.tunnelAddress, port } as const;
+      const role = { kind: 'listen', address: site.listenAddress ?? site.tunnelAddress, port } as const;
       const { listening } = await gateway.configure({ ...config, role }, { signal });
       return listening?.port ?? port;
     } catch (error) {

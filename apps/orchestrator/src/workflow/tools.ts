@@ -17,5 +17,7 @@ export interface WorkflowSettings {
   readonly settleRetryMs: number;
   readonly teardownMs: number;
   readonly gatewayLeaseMs: number;
+  /** How long a new tunnel carries throw-away data first; 0: not at all. */
+  readonly warmUpMs: number;
   readonly progressIntervalMs: number;
 }

@@ -43,6 +43,7 @@ export async function provisionTunnel(run: Run, tools: Tools, { signal }: Waitin
     const { bandwidthBytesPerSec } = run.migration.request;
     await run.assertCurrent();
     await tunnel.join({ subflows, compression, bandwidthBytesPerSec }, { signal });
+    tunnel.warmUp(tools.settings.warmUpMs);
     return tunnel;
   } catch (error) {
     await tunnel.close();

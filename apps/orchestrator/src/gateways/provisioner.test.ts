@@ -1,0 +1,117 @@
+/**
+ * Gateways in earnest: the real bundle, put in place through a real sshd, joined over loopback, removed again.
+ */
+import assert from 'node:assert/strict';
+import { randomUUID } from 'node:crypto';
+import { existsSync } from 'node:fs';
+import { readdir, rm, writeFile } from 'node:fs/promises';
+import { homedir } from 'node:os';
+import { join } from 'node:path';
+import { after, before, test } from 'node:test';
+import { sshdMissing, startSshd, type TestSshd } from '../../../../packages/ssh/src/testing/sshd.ts';
+import { buildGatewayBundle } from '../../../gateway/bundle.ts';
+import { errorCode } from '../errors.ts';
+import { createLog } from '../log.ts';
+import type { CredentialStore, Site, SiteStore } from '../sites/sites.ts';
+import { type GatewayBundle, readBundle } from './bundle.ts';
+import type { GatewayAddress } from './gateway.ts';
+import { createSshProvisioner, type SshProvisioner } from './provisioner.ts';
+import { Tunnel } from './tunnel.ts';
+
+const skip = sshdMissing();
+const installation = randomUUID().slice(0, 8);
+const owner = `m_${randomUUID()}`;
+const source: GatewayAddress = { site: 'here', owner, end: 'source' };
+const destination: GatewayAddress = { site: 'here', owner, end: 'destination' };
+const log = createLog('silent');
+const signal = AbortSignal.timeout(60_000);
+
+let sshd: TestSshd;
+let bundle: GatewayBundle;
+let provisioner: SshProvisioner;
+let hadBundle = false;
+let site: NonNullable<Site['gateway']>;
+
+const runDirectories = () => readdir(join(homedir(), '.lmas/gateways', installation)).catch(() => []);
+
+before(async () => {
+  if (skip) return;
+  sshd = await startSshd();
+  bundle = await readBundle((await buildGatewayBundle()).path);
+  hadBundle = existsSync(join(homedir(), '.lmas/bundles', bundle.sha256));
+  site = {
+    ssh: { host: sshd.host, port: sshd.port, hostKeys: [sshd.hostKeys.ed25519], credential: 'c' },
+    tunnelAddress: '127.0.0.1',
+    tunnelPorts: { min: 17_400, max: 17_499 },
+    listens: true,
+    hypervisorAddress: '127.0.0.1',
+  };
+  const sites = { get: async () => ({ gateway: site }) } as unknown as SiteStore;
+  const credentials = {
+    reveal: async () => ({ kind: 'ssh-key', username: sshd.username, privateKey: sshd.privateKey }),
+  } as unknown as CredentialStore;
+  provisioner = createSshProvisioner({
+    sites,
+    credentials,
+    installation,
+    bundle: async () => bundle,
+    leaseMs: 20_000,
+    log,
+  });
+});
+after(async () => {
+  if (skip) return;
+  await Promise.allSettled([source, destination].map((end) => provisioner.remove(end, { signal, sparing: false })));
+  await provisioner.close();
+  const home = join(homedir(), '.lmas');
+  await rm(join(home, 'gateways', installation), { recursive: true, force: true });
+  if (!hadBundle) await rm(join(home, 'bundles', bundle.sha256), { recursive: true, force: true });
+  await sshd[Symbol.asyncDispose]();
+});
+
+test('a pair is started, joined, measured, and leaves nothing', { skip }, async () => {
+  const [a, b] = await Promise.all([source, destination].map((end) => provisioner.start(end, 1, { signal })));
+  assert.ok(a !== undefined && b !== undefined);
+  {
+    const ends = { source: { gateway: a, site }, destination: { gateway: b, site } };
+    await using tunnel = new Tunnel(ends, 'aes-256-gcm', log);
+    tunnel.keepAlive(20_000);
+    await tunnel.join({ subflows: { min: 2, max: 4 }, compression: 'off', bandwidthBytesPerSec: null }, { signal });
+    const link = await a.probe(0, { signal });
+    assert.ok(link.rttMedianMs < 1_000);
+    const stats = await tunnel.stats({ signal });
+    assert.equal(stats.suite, 'aes-256-gcm');
+  }
+  assert.deepEqual((await runDirectories()).sort(), [`${owner}-destination`, `${owner}-source`]);
+
+  await assert.rejects(
+    async () => await (await provisioner.attach(source, 0, { signal }))?.renewLease(5_000, { signal }),
+    (error) => errorCode(error) === 'SUPERSEDED',
+    'an older run is refused',
+  );
+  const { pid } = await a.identity({ signal });
+  await provisioner.remove(source, { signal, sparing: false });
+  assert.throws(() => process.kill(pid, 0), { code: 'ESRCH' });
+  await provisioner.remove(source, { signal, sparing: false });
+  assert.equal(await provisioner.attach(source, 1, { signal }), undefined);
+
+  assert.deepEqual(await provisioner.sweep('here', async () => true, { signal }), []);
+  assert.deepEqual(await provisioner.sweep('here', async () => false, { signal }), [`${owner}-destination`]);
+  assert.deepEqual(await runDirectories(), []);
+});
+
+test('a program that was changed at the site is replaced before it is started', { skip }, async () => {
+  const program = join(homedir(), '.lmas/bundles', bundle.sha256, bundle.root, 'lib/main.mjs');
+  await writeFile(program, 'process.exit(3);\n');
+  const gateway = await provisioner.start(source, 1, { signal });
+  assert.equal((await gateway.identity({ signal })).apiVersion, 1);
+  await provisioner.remove(source, { signal, sparing: false });
+});
+
+test('a start again replaces what an earlier attempt left', { skip }, async () => {
+  const first = await (await provisioner.start(source, 1, { signal })).identity({ signal });
+  const second = await (await provisioner.start(source, 2, { signal })).identity({ signal });
+  assert.notEqual(first.pid, second.pid);
+  assert.throws(() => process.kill(first.pid, 0), { code: 'ESRCH' });
+  await provisioner.remove(source, { signal, sparing: false });
+});

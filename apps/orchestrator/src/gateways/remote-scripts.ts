@@ -1,0 +1,94 @@
+/**
+ * What is done at a gateway machine, as POSIX shell scripts that need nothing but coreutils, tar, gzip and procfs. They
+ * are constants: everything variable comes as an argument, nothing secret is among them. A process is known by its pid
+ * together with its start time (field 22 of /proc/<pid>/stat, proc(5)), because a pid is given away again.
+ */
+
+const FUNCTIONS = `
+set -eu
+umask 077
+start_time() { sed 's/.*) //' "/proc/$1/stat" 2>/dev/null | cut -d' ' -f20; }
+# alive DIR: the process that the pid file names still runs
+alive() {
+  [ -f "$1/pid" ] || return 1
+  read -r pid since < "$1/pid" || return 1
+  [ -n "$pid" ] && [ -n "$since" ] && [ "$(start_time "$pid")" = "$since" ]
+}
+# remove DIR: ends its process, politely first, then removes the directory
+remove() {
+  if alive "$1"; then
+    kill -TERM "$pid" 2>/dev/null || true
+    tries=0
+    while alive "$1" && [ "$tries" -lt 50 ]; do tries=$((tries + 1)); sleep 0.1; done
+    if alive "$1"; then kill -KILL "$pid" 2>/dev/null || true; sleep 0.1; fi
+  fi
+  rm -rf -- "$1"
+}
+`;
+
+/** Arguments: base directory. Prints its absolute path, made private to its owner. */
+export const MAKE_BASE = `${FUNCTIONS}
+mkdir -p -- "$1/bundles" "$1/gateways"
+chmod 700 -- "$1" "$1/bundles" "$1/gateways"
+cd -- "$1" && pwd -P
+`;
+
+/** Arguments: directory of the unpacked bundle. Standard input: the manifest. Exit code 1: not there, or not the same. */
+export const VERIFY_BUNDLE = `${FUNCTIONS}
+[ -d "$1" ] || exit 1
+cd -- "$1"
+sha256sum --check --strict --status -
+`;
+
+/** Arguments: archive, its SHA-256, directory to become. Unpacks beside it and renames, so that nobody sees half. */
+export const UNPACK_BUNDLE = `${FUNCTIONS}
+echo "$2  $1" | sha256sum --check --strict --status - || { echo 'the upload was damaged' >&2; exit 1; }
+fresh="$3.$$"
+rm -rf -- "$fresh"
+mkdir -- "$fresh"
+tar -xzf "$1" -C "$fresh" --no-same-owner
+rm -rf -- "$3"
+mv -- "$fresh" "$3"
+rm -f -- "$1"
+`;
+
+/**
+ * Arguments: run directory, program, lease in ms. Starts the gateway detached, after removing whatever an earlier attempt
+ * left in that directory. The pid file is written by the process itself before it becomes the gateway, so that there is
+ * no instant at which it runs and nobody could find it.
+ */
+export const START_GATEWAY = `${FUNCTIONS}
+remove "$1"
+mkdir -p -- "$1"
+setsid nohup sh -c '
+  umask 077
+  echo "$$ $(sed "s/.*) //" /proc/$$/stat | cut -d" " -f20)" > "$1/pid.new" && mv -- "$1/pid.new" "$1/pid" || exit 1
+  exec "$2" run --control "$1/control.sock" --lease-ms "$3" --log-file "$1/gateway.log"
+' sh "$1" "$2" "$3" </dev/null >"$1/output" 2>&1 &
+tries=0
+while [ ! -S "$1/control.sock" ] && [ "$tries" -lt 100 ]; do
+  tries=$((tries + 1))
+  sleep 0.1
+  if [ -f "$1/pid" ] && ! alive "$1"; then break; fi
+done
+[ -S "$1/control.sock" ] && exit 0
+tail -c 500 -- "$1/output" "$1/gateway.log" >&2 2>/dev/null || true
+remove "$1"
+exit 1
+`;
+
+/** Arguments: run directory. Exit code 1: nobody there. */
+export const IS_ALIVE = `${FUNCTIONS}
+alive "$1"
+`;
+
+/** Arguments: run directory. */
+export const REMOVE_GATEWAY = `${FUNCTIONS}
+remove "$1"
+`;
+
+/** Arguments: directory of the run directories. Prints their names, one a line. */
+export const LIST_GATEWAYS = `${FUNCTIONS}
+[ -d "$1" ] || exit 0
+ls -1 -- "$1"
+`;

@@ -1,0 +1,108 @@
+/**
+ * SSH connections to gateway machines, one per site, shared by whoever needs it and closed when nobody has for a while.
+ * It owns every connection; a broken one, or one whose site was registered anew, is replaced on the next use.
+ */
+import { connectSsh, type SshConnection, sshErrorCode } from '@lmas/ssh';
+import { LmasError } from '../errors.ts';
+import type { Logger } from '../log.ts';
+import type { CredentialStore, SiteStore } from '../sites/sites.ts';
+
+const IDLE_MS = 30_000;
+
+interface Entry {
+  readonly settings: string;
+  readonly connection: Promise<SshConnection>;
+  users: number;
+  idle: NodeJS.Timeout | undefined;
+}
+
+export class SshPool {
+  readonly #sites: SiteStore;
+  readonly #credentials: CredentialStore;
+  readonly #log: Logger;
+  readonly #entries = new Map<string, Entry>();
+
+  constructor(sites: SiteStore, credentials: CredentialStore, log: Logger) {
+    this.#sites = sites;
+    this.#credentials = credentials;
+    this.#log = log;
+  }
+
+  /** Lends a live connection for as long as `use` takes. @throws LmasError GATEWAY_UNREACHABLE, NO_GATEWAY, … */
+  async use<T>(site: string, signal: AbortSignal, use: (connection: SshConnection) => Promise<T>): Promise<T> {
+    signal.throwIfAborted();
+    const entry = await this.#entry(site, signal);
+    entry.users += 1;
+    clearTimeout(entry.idle);
+    try {
+      return await use(await entry.connection);
+    } catch (error) {
+      throw translate(site, error, signal);
+    } finally {
+      entry.users -= 1;
+      if (entry.users === 0) entry.idle = setTimeout(() => this.#drop(site, entry), IDLE_MS).unref();
+    }
+  }
+
+  async close(): Promise<void> {
+    const entries = [...this.#entries.values()];
+    this.#entries.clear();
+    for (const { idle } of entries) clearTimeout(idle);
+    await Promise.allSettled(entries.map(async ({ connection }) => await (await connection).close()));
+  }
+
+  async #entry(site: string, signal: AbortSignal): Promise<Entry> {
+    const { gateway } = await this.#sites.get(site);
+    if (gateway === null) throw new LmasError('NO_GATEWAY', `Site ${site} has no gateway machine.`);
+    const settings = JSON.stringify(gateway.ssh);
+    const known = this.#entries.get(site);
+    if (known?.settings === settings) return known;
+    if (known !== undefined) this.#drop(site, known);
+    const connection = this.#connect(gateway.ssh, signal);
+    const entry: Entry = { settings, connection, users: 0, idle: undefined };
+    this.#entries.set(site, entry);
+    const forget = () => {
+      if (this.#entries.get(site) === entry) this.#entries.delete(site);
+    };
+    connection.then(({ closed }) => {
+      if (closed.aborted) forget();
+      else closed.addEventListener('abort', forget, { once: true });
+    }, forget);
+    return entry;
+  }
+
+  async #connect(
+    { host, port, hostKeys, credential }: { host: string; port: number; hostKeys: string[]; credential: string },
+    signal: AbortSignal,
+  ): Promise<SshConnection> {
+    const secret = await this.#credentials.reveal(credential);
+    return await connectSsh({ host, port, hostKeys, credential: secret, log: this.#log }, { signal });
+  }
+
+  #drop(site: string, entry: Entry): void {
+    clearTimeout(entry.idle);
+    if (this.#entries.get(site) === entry) this.#entries.delete(site);
+    entry.connection.then(
+      (connection) => connection.close(),
+      () => undefined, // it never came to be
+    );
+  }
+}
+
+/** SSH's own codes in the orchestrator's words; the reason of an abort as it is. */
+function translate(site: string, error: unknown, signal: AbortSignal): unknown {
+  if (signal.aborted) return signal.reason;
+  const code = sshErrorCode(error);
+  if (code === undefined || !(error instanceof Error)) return error;
+  const remedy = REMEDIES[code];
+  return new LmasError('GATEWAY_UNREACHABLE', `Gateway machine of site ${site}: ${error.message}`, {
+    cause: error,
+    ...(remedy === undefined ? {} : { remedy }),
+  });
+}
+
+const REMEDIES: Readonly<Record<string, string>> = {
+  HOST_KEY_MISMATCH: 'If the machine was set up anew, compare its host key there and register the site again.',
+  LOGIN_REFUSED: 'Check the credential of the site.',
+  UNREACHABLE: 'Check address, port, firewall and that sshd runs there.',
+};
