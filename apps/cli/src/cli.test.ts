@@ -187,7 +187,8 @@ test('refusals, absence and unreadiness have their own exit codes', LIMITS, asyn
     fake.on('GET /v1/sites/a', problem(status, code, 'not today', [{ path: 'x.y', message: 'wrong' }]));
     const ended = await lmas(fake, ['site', 'get', 'a']);
     assert.equal(ended.code, exitCode, `${status} ${code}: ${ended.err}`);
-    assert.match(ended.err, new RegExp(`^lmas: not today \\(${code}\\)\n  x\\.y: wrong\n`));
+    const remedy = status === 401 ? 'Name the right key' : 'Do something\\.';
+    assert.match(ended.err, new RegExp(`^lmas: not today \\(${code}\\)\n  x\\.y: wrong\n  ${remedy}`));
   }
   const json = await lmas(fake, ['site', 'get', 'a', '--json']);
   assert.equal(json.out, '');

@@ -53,8 +53,8 @@ export function failureOf(error: unknown): Failure {
     return { exitCode, code: error.code, message: error.message, remedy: connectionRemedy(error), errors: [] };
   }
   if (error instanceof LmasApiError) {
-    const { code, message, status, errors } = error;
-    return { exitCode: apiExitCode(error), code, message, status, remedy: apiRemedy(error), errors };
+    const { code, title, status, errors } = error;
+    return { exitCode: apiExitCode(error), code, message: title, status, remedy: apiRemedy(error), errors };
   }
   const message = error instanceof Error ? (error.stack ?? error.message) : String(error);
   return {
@@ -69,7 +69,7 @@ export function failureOf(error: unknown): Failure {
 export function formatFailure({ code, message, remedy, errors }: Failure): string {
   const lines = [`lmas: ${printable(message, { keepNewlines: true })} (${printable(code)})`];
   for (const { path, message } of errors) lines.push(`  ${printable(path) || 'request'}: ${printable(message)}`);
-  if (remedy !== undefined) lines.push(`  ${remedy}`);
+  if (remedy !== undefined) lines.push(`  ${printable(remedy)}`);
   return `${lines.join('\n')}\n`;
 }
 
@@ -79,14 +79,14 @@ function apiExitCode({ code, status }: LmasApiError): ExitCode {
   return status >= 500 ? EXIT.failed : EXIT.refused;
 }
 
-function apiRemedy({ status, retryAfterMs }: LmasApiError): string | undefined {
+function apiRemedy({ status, detail, retryAfterMs }: LmasApiError): string | undefined {
   if (status === 401) {
     return 'Name the right key with --api-key-file FILE, LMAS_API_KEY_FILE or LMAS_API_KEY; the orchestrator keeps its first one in api-key in its data directory.';
   }
-  if (status === 429 || status === 503) {
+  if (detail === undefined && (status === 429 || status === 503)) {
     return retryAfterMs === undefined ? 'Try again in a moment.' : `Try again in ${Math.ceil(retryAfterMs / 1_000)} s.`;
   }
-  return undefined;
+  return detail;
 }
 
 function connectionRemedy({ code }: LmasConnectionError): string | undefined {

@@ -69,10 +69,10 @@ export function answer(status: number, shape: Shape, body: unknown): Handler {
 export function problem(
   status: number,
   code: string,
-  detail: string,
+  title: string,
   errors?: { path: string; message: string }[],
 ): Handler {
-  const body = JSON.stringify({ type: 'about:blank', title: code, status, code, detail, errors });
+  const body = JSON.stringify({ type: 'about:blank', title, status, code, detail: 'Do something.', errors });
   return (_, response) => {
     response.writeHead(status, { 'content-type': 'application/problem+json' }).end(body);
   };

@@ -58,7 +58,7 @@ export function addMigrationFlags(command: Command): Command {
     .optionsGroup('Tunnel:')
     .option('--direct', 'straight from host to host, as without LMAS: no gateways, no tunnel')
     .addOption(
-      new Option('--subflows <range>', 'parallel TCP connections, 4-16 or exactly 8 (default: 4-16)').conflicts(
+      new Option('--subflows <range>', 'parallel TCP connections, 4-16 or exactly 8 (default: 8-16)').conflicts(
         'direct',
       ),
     )

@@ -41,7 +41,7 @@ test('a problem becomes an LmasApiError with everything it says', async () => {
     response.end(
       JSON.stringify({
         type: 'about:blank',
-        title: 'Not valid',
+        title: 'Not valid.',
         status: 422,
         code: 'INVALID_OPTIONS',
         detail: 'multifd must be a number',
@@ -56,10 +56,10 @@ test('a problem becomes an LmasApiError with everything it says', async () => {
       { ...error, message: error.message },
       {
         name: 'LmasApiError',
-        message: 'multifd must be a number',
+        message: 'Not valid. multifd must be a number',
         code: 'INVALID_OPTIONS',
         status: 422,
-        title: 'Not valid',
+        title: 'Not valid.',
         detail: 'multifd must be a number',
         errors: [{ path: 'options.multifd', message: 'must be a number' }],
         retryAfterMs: 3_000,

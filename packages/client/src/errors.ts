@@ -42,8 +42,9 @@ export class LmasApiError extends Error {
   /** As in docs/errors.md; `HTTP_<status>` when the answer had no code of ours (a proxy in between). */
   readonly code: string;
   readonly status: number;
+  /** What is wrong. */
   readonly title: string;
-  /** What is wrong with this very request, and what to do. */
+  /** More about it, mostly what to do. */
   readonly detail: string | undefined;
   readonly errors: readonly FieldError[];
   /** From Retry-After, when the orchestrator said how long to wait. */
@@ -57,7 +58,7 @@ export class LmasApiError extends Error {
     errors?: readonly FieldError[];
     retryAfterMs?: number | undefined;
   }) {
-    super(problem.detail ?? problem.title);
+    super(problem.detail === undefined ? problem.title : `${problem.title} ${problem.detail}`);
     this.code = problem.code;
     this.status = problem.status;
     this.title = problem.title;

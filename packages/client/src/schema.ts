@@ -371,6 +371,8 @@ export interface components {
                 };
                 /** @description Where the other site reaches this gateway machine. */
                 tunnelAddress: string;
+                /** @description Where it listens for the other site, if `tunnelAddress` is translated on the way (NAT). */
+                listenAddress?: string;
                 /**
                  * @description One of these is opened for each tunnel when this site listens.
                  * @default {
@@ -410,6 +412,8 @@ export interface components {
                 };
                 /** @description Where the other site reaches this gateway machine. */
                 tunnelAddress: string;
+                /** @description Where it listens for the other site, if `tunnelAddress` is translated on the way (NAT). */
+                listenAddress?: string;
                 /**
                  * @description One of these is opened for each tunnel when this site listens.
                  * @default {
@@ -528,7 +532,7 @@ export interface components {
                 suite?: "aes-256-gcm" | "chacha20-poly1305" | "none";
                 /**
                  * @default {
-                 *       "min": 4,
+                 *       "min": 8,
                  *       "max": 16
                  *     }
                  */
@@ -822,6 +826,8 @@ export interface components {
                 };
                 /** @description Where the other site reaches this gateway machine. */
                 tunnelAddress: string;
+                /** @description Where it listens for the other site, if `tunnelAddress` is translated on the way (NAT). */
+                listenAddress?: string;
                 /**
                  * @description One of these is opened for each tunnel when this site listens.
                  * @default {
@@ -861,6 +867,8 @@ export interface components {
                 };
                 /** @description Where the other site reaches this gateway machine. */
                 tunnelAddress: string;
+                /** @description Where it listens for the other site, if `tunnelAddress` is translated on the way (NAT). */
+                listenAddress?: string;
                 /**
                  * @description One of these is opened for each tunnel when this site listens.
                  * @default {
@@ -978,7 +986,7 @@ export interface components {
                 suite: "aes-256-gcm" | "chacha20-poly1305" | "none";
                 /**
                  * @default {
-                 *       "min": 4,
+                 *       "min": 8,
                  *       "max": 16
                  *     }
                  */

@@ -23,6 +23,7 @@ interface SiteAddFlags {
   readonly gatewayHostKey?: readonly string[];
   readonly gatewayCredential?: string;
   readonly tunnelAddress?: string;
+  readonly listenAddress?: string;
   readonly tunnelPorts?: string;
   readonly hypervisorAddress?: string;
   readonly listens: boolean;
@@ -86,6 +87,7 @@ function addAdd(registry: Registry, command: Registry['program']): void {
     .option('--gateway-host-key <fingerprint>', 'SHA256:…, its SSH host key (repeatable)', collect)
     .option('--gateway-credential <id>', 'credential to log in with, see lmas credential')
     .option('--tunnel-address <host>', 'where the other site reaches it (default: the host of --gateway)')
+    .option('--listen-address <host>', 'where it listens itself, when NAT makes that differ from --tunnel-address')
     .option('--tunnel-ports <range>', 'ports for tunnels, one each (default: 7400-7499)')
     .option('--hypervisor-address <host>', 'where hypervisors of this site reach it (default: the host of --gateway)')
     .option('--no-listens', 'other sites cannot open connections to this one (a firewall, NAT)')
@@ -98,6 +100,7 @@ function addAdd(registry: Registry, command: Registry['program']): void {
         'gatewayHostKey',
         'gatewayCredential',
         'tunnelAddress',
+        'listenAddress',
         'tunnelPorts',
         'hypervisorAddress',
         'description',
@@ -129,6 +132,7 @@ function siteInput(id: string, flags: SiteAddFlags): SiteInput {
       flags.gatewayCredential ??
       flags.gatewayHostKey?.[0] ??
       flags.tunnelAddress ??
+      flags.listenAddress ??
       flags.tunnelPorts ??
       flags.hypervisorAddress;
     if (stray !== undefined) {
@@ -163,6 +167,7 @@ function siteInput(id: string, flags: SiteAddFlags): SiteInput {
       ...(flags.tunnelPorts === undefined
         ? {}
         : { tunnelPorts: parseRange(flags.tunnelPorts, { min: 1, max: 65_535 }) }),
+      ...(flags.listenAddress === undefined ? {} : { listenAddress: flags.listenAddress }),
       ...(flags.listens ? {} : { listens: false }),
     },
   };

@@ -10,15 +10,17 @@ export interface Setting {
   readonly meaning: string;
 }
 
-export function listSettings(schema: JsonSchema, prefix = ''): Setting[] {
+/** `within`: the optional setting that these belong to; they are required only when it is given at all. */
+export function listSettings(schema: JsonSchema, prefix = '', within?: string): Setting[] {
   const properties = isObject(schema.properties) ? schema.properties : {};
   const required = Array.isArray(schema.required) ? schema.required : [];
   return Object.entries(properties).flatMap(([name, property]) => {
     if (!isObject(property)) return [];
     const key = `${prefix}${name}`;
-    if (isObject(property.properties)) return listSettings(property, `${key}.`);
-    const fallback =
-      'default' in property ? JSON.stringify(property.default) : required.includes(name) ? 'required' : '';
+    const needed = required.includes(name) && !('default' in property);
+    if (isObject(property.properties)) return listSettings(property, `${key}.`, needed ? within : key);
+    const requirement = within === undefined ? 'required' : `required in ${within}`;
+    const fallback = 'default' in property ? JSON.stringify(property.default) : needed ? requirement : '';
     const meaning = typeof property.description === 'string' ? property.description : '';
     return [{ key, type: describeType(property), fallback, meaning }];
   });
@@ -34,9 +36,8 @@ function describeType(schema: JsonSchema): string {
   if (typeof schema.type === 'string') return schema.type;
   if (Array.isArray(schema.type)) return schema.type.join(' | ');
   const choices = schema.anyOf ?? schema.oneOf;
-  return Array.isArray(choices)
-    ? choices.map((choice) => (isObject(choice) ? describeType(choice) : '?')).join(' | ')
-    : 'anything';
+  if (!Array.isArray(choices)) return 'anything';
+  return [...new Set(choices.map((choice) => (isObject(choice) ? describeType(choice) : '?')))].join(' | ');
 }
 
 function isObject(value: unknown): value is Record<string, unknown> {
