@@ -28,7 +28,7 @@ const COLUMNS: readonly Column<Migration>[] = [
   { title: 'FROM', value: ({ source }) => source.endpoint, minWidth: 6, dropOrder: 3 },
   { title: 'TO', value: ({ destination }) => destination.endpoint, minWidth: 6, dropOrder: 2 },
   { title: 'PHASE', value: describePhase },
-  { title: 'VM IS AT', value: ({ where }) => where },
+  { title: 'VM IS AT', value: ({ where }) => where, dropOrder: 1 },
   { title: 'CREATED', value: ({ createdAt }) => formatTime(createdAt), dropOrder: 5 },
   {
     title: 'TOOK',
