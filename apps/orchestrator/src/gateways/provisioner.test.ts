@@ -14,7 +14,8 @@ import { errorCode } from '../errors.ts';
 import { createLog } from '../log.ts';
 import type { CredentialStore, Site, SiteStore } from '../sites/sites.ts';
 import { type GatewayBundle, readBundle } from './bundle.ts';
-import type { GatewayAddress } from './gateway.ts';
+import type { Gateway, GatewayAddress } from './gateway.ts';
+import { LeaseKeeper } from './lease-keeper.ts';
 import { createSshProvisioner, type SshProvisioner } from './provisioner.ts';
 import { Tunnel } from './tunnel.ts';
 
@@ -73,9 +74,8 @@ test('a pair is started, joined, measured, and leaves nothing', { skip }, async 
   const [a, b] = await Promise.all([source, destination].map((end) => provisioner.start(end, 1, { signal })));
   assert.ok(a !== undefined && b !== undefined);
   {
-    const ends = { source: { gateway: a, site }, destination: { gateway: b, site } };
-    await using tunnel = new Tunnel(ends, 'aes-256-gcm', log);
-    tunnel.keepAlive(20_000);
+    const kept = (gateway: Gateway) => ({ gateway, site, lease: new LeaseKeeper(gateway, 20_000, log) });
+    await using tunnel = new Tunnel({ source: kept(a), destination: kept(b) }, 'aes-256-gcm', log);
     await tunnel.join({ subflows: { min: 2, max: 4 }, compression: 'off', bandwidthBytesPerSec: null }, { signal });
     const link = await a.probe(0, { signal });
     assert.ok(link.rttMedianMs < 1_000);

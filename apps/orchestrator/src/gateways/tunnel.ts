@@ -1,6 +1,6 @@
 /**
- * A pair of gateways joined by a tunnel. It owns the two connections to them and the background renewal of their
- * leases, not the gateways themselves: those are journalled resources of the workflow.
+ * A pair of gateways joined by a tunnel. It owns the connections to the two and the keepers of their leases, not the
+ * gateways themselves: those are journalled resources of the workflow.
  */
 import { randomUUID } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -11,6 +11,7 @@ import type { Logger } from '../log.ts';
 import type { Migration } from '../migrations/record.ts';
 import type { Site } from '../sites/sites.ts';
 import type { Gateway } from './gateway.ts';
+import type { LeaseKeeper } from './lease-keeper.ts';
 
 export type TunnelStats = NonNullable<Migration['tunnel']>;
 export type GatewaySite = NonNullable<Site['gateway']>;
@@ -29,9 +30,21 @@ const POLL_MS = 50;
 /** What a probe may take beyond its own duration. */
 const WARM_UP_GRACE_MS = 10_000;
 
+/** One gateway, kept alive, and the site it stands at. */
+export interface TunnelEnd {
+  readonly gateway: Gateway;
+  readonly lease: LeaseKeeper;
+  readonly site: GatewaySite;
+}
+
 export interface TunnelEnds {
-  readonly source: { readonly gateway: Gateway; readonly site: GatewaySite };
-  readonly destination: { readonly gateway: Gateway; readonly site: GatewaySite };
+  readonly source: TunnelEnd;
+  readonly destination: TunnelEnd;
+}
+
+export async function closeEnd({ lease, gateway }: Pick<TunnelEnd, 'lease' | 'gateway'>): Promise<void> {
+  await lease[Symbol.asyncDispose]();
+  await gateway.close();
 }
 
 export class Tunnel implements AsyncDisposable {
@@ -39,7 +52,6 @@ export class Tunnel implements AsyncDisposable {
   readonly #suite: Suite;
   readonly #log: Logger;
   readonly #closing = new AbortController();
-  #renewals: Promise<void> | undefined;
   #warmUp: Promise<void> | undefined;
 
   constructor(ends: TunnelEnds, suite: Suite, log: Logger) {
@@ -122,11 +134,6 @@ export class Tunnel implements AsyncDisposable {
     return routes;
   }
 
-  /** Renews both leases in the background until the tunnel is closed: whoever stops doing so, loses the gateways. */
-  keepAlive(leaseMs: number): void {
-    this.#renewals ??= this.#renew(leaseMs, this.#closing.signal);
-  }
-
   async stats({ signal }: { signal: AbortSignal }): Promise<TunnelStats> {
     const [source, destination] = await Promise.all([
       this.#ends.source.gateway.status({ signal }),
@@ -146,28 +153,12 @@ export class Tunnel implements AsyncDisposable {
 
   async close(): Promise<void> {
     this.#closing.abort();
-    await Promise.allSettled([this.#ends.source.gateway.close(), this.#ends.destination.gateway.close()]);
-    await Promise.all([this.#renewals, this.#warmUp]);
+    await this.#warmUp;
+    await Promise.allSettled([closeEnd(this.#ends.source), closeEnd(this.#ends.destination)]);
   }
 
   [Symbol.asyncDispose](): Promise<void> {
     return this.close();
-  }
-
-  async #renew(leaseMs: number, signal: AbortSignal): Promise<void> {
-    const gateways = [this.#ends.source.gateway, this.#ends.destination.gateway];
-    while (!signal.aborted) {
-      const once = AbortSignal.any([signal, AbortSignal.timeout(leaseMs / 2)]);
-      const results = await Promise.allSettled(
-        gateways.map((gateway) => gateway.renewLease(leaseMs, { signal: once })),
-      );
-      for (const result of results) {
-        if (result.status === 'rejected' && !signal.aborted) {
-          this.#log.warn({ err: result.reason }, 'a gateway’s lease could not be renewed');
-        }
-      }
-      await sleep(leaseMs / 4, undefined, { signal }).catch(() => undefined); // closing ends the loop
-    }
   }
 }
 

@@ -7,7 +7,8 @@ import type { Redis } from 'ioredis';
 import type { z } from 'zod';
 import { LmasError } from '../errors.ts';
 import type { GatewayAddress, GatewayProvisioner } from '../gateways/gateway.ts';
-import { Tunnel } from '../gateways/tunnel.ts';
+import { LeaseKeeper } from '../gateways/lease-keeper.ts';
+import { closeEnd, Tunnel } from '../gateways/tunnel.ts';
 import type { Logger } from '../log.ts';
 import { keys } from '../redis/keys.ts';
 import type { linkTestInputSchema, linkTestSchema } from '../schemas.ts';
@@ -79,16 +80,24 @@ async function measure(
   log: Logger,
   signal: AbortSignal,
 ): Promise<LinkTestResult> {
-  const [here, there] = await Promise.all(addresses.map((address) => gateways.start(address, 1, { signal })));
-  if (here === undefined || there === undefined) throw new LmasError('GATEWAY_START_FAILED');
+  const started = await Promise.allSettled(
+    addresses.map(async (address) => {
+      const gateway = await gateways.start(address, 1, { signal });
+      return { gateway, lease: new LeaseKeeper(gateway, LEASE_MS, log) };
+    }),
+  );
+  const [here, there] = started.map((end) => (end.status === 'fulfilled' ? end.value : undefined));
+  if (here === undefined || there === undefined) {
+    await Promise.allSettled([here, there].flatMap((end) => (end === undefined ? [] : [closeEnd(end)])));
+    throw started.find((end) => end.status === 'rejected')?.reason;
+  }
   await using tunnel = new Tunnel(
-    { source: { gateway: here, site: source.gateway }, destination: { gateway: there, site: destination.gateway } },
+    { source: { ...here, site: source.gateway }, destination: { ...there, site: destination.gateway } },
     'aes-256-gcm',
     log,
   );
-  tunnel.keepAlive(LEASE_MS);
   const port = await tunnel.join({ subflows: SUBFLOWS, compression: 'off', bandwidthBytesPerSec: null }, { signal });
-  const probe = await here.probe(input.durationMs, { signal });
+  const probe = await here.gateway.probe(input.durationMs, { signal });
   const lossPct = estimateLoss(probe.retransmits, probe.goodputBitsPerSec, input.durationMs);
   return {
     source: source.id,

@@ -54,7 +54,9 @@ export async function runStage<T>(
   const signals = limit === undefined ? [stop] : [stop, limit.signal];
   const signal = AbortSignal.any([...signals, run.lost]);
   try {
-    return await untilStuck(work(signal), signal, dropConnections);
+    const result = await untilStuck(work(signal), signal, dropConnections);
+    signal.throwIfAborted(); // done, but too late
+    return result;
   } catch (error) {
     run.lost.throwIfAborted();
     if (stop.aborted) throw stop.reason;

@@ -5,7 +5,8 @@
 
 import { LmasError } from '../../errors.ts';
 import type { Gateway, GatewayAddress } from '../../gateways/gateway.ts';
-import { type GatewaySite, Tunnel } from '../../gateways/tunnel.ts';
+import { LeaseKeeper } from '../../gateways/lease-keeper.ts';
+import { closeEnd, type GatewaySite, Tunnel, type TunnelEnd } from '../../gateways/tunnel.ts';
 import { ENDS, type End } from '../../migrations/record.ts';
 import type { Run } from '../run.ts';
 import type { Tools } from '../tools.ts';
@@ -14,11 +15,18 @@ type Waiting = { readonly signal: AbortSignal };
 
 const addressOf = (run: Run, end: End): GatewayAddress => ({ site: run.migration[end].site, owner: run.id, end });
 
-export async function createGateway(run: Run, tools: Tools, end: End, { signal }: Waiting): Promise<Gateway> {
+type Kept = Pick<TunnelEnd, 'gateway' | 'lease'>;
+const keep = (run: Run, tools: Tools, gateway: Gateway): Kept => ({
+  gateway,
+  lease: new LeaseKeeper(gateway, tools.settings.gatewayLeaseMs, run.log),
+});
+
+/** Starts one; its lease is kept from then on, however long the other one takes to be uploaded. */
+export async function createGateway(run: Run, tools: Tools, end: End, { signal }: Waiting): Promise<Kept> {
   const address = addressOf(run, end);
   await run.journal.intend({ kind: 'gateway', end, site: address.site });
   await run.assertCurrent();
-  return await tools.gateways.start(address, run.token, { signal });
+  return keep(run, tools, await tools.gateways.start(address, run.token, { signal }));
 }
 
 /** One with open streams is left alone while nobody knows where the VM is: the streams may be all it has. */
@@ -33,12 +41,11 @@ export async function provisionTunnel(run: Run, tools: Tools, { signal }: Waitin
   const started = await Promise.allSettled(ENDS.map((end) => createGateway(run, tools, end, { signal })));
   const [source, destination] = started;
   if (source?.status !== 'fulfilled' || destination?.status !== 'fulfilled') {
-    await Promise.allSettled(started.flatMap((end) => (end.status === 'fulfilled' ? [end.value.close()] : [])));
+    await Promise.allSettled(started.flatMap((end) => (end.status === 'fulfilled' ? [closeEnd(end.value)] : [])));
     throw started.find((end) => end.status === 'rejected')?.reason;
   }
   const tunnel = assemble(run, sites, source.value, destination.value);
   try {
-    tunnel.keepAlive(tools.settings.gatewayLeaseMs);
     const { subflows, compression } = run.migration.request.tunnel;
     const { bandwidthBytesPerSec } = run.migration.request;
     await run.assertCurrent();
@@ -62,17 +69,12 @@ export async function attachTunnel(run: Run, tools: Tools, { signal }: Waiting):
     await Promise.allSettled([source?.close(), destination?.close()]);
     return undefined;
   }
-  const tunnel = assemble(run, sites, source, destination);
-  tunnel.keepAlive(tools.settings.gatewayLeaseMs);
-  return tunnel;
+  return assemble(run, sites, keep(run, tools, source), keep(run, tools, destination));
 }
 
-function assemble(run: Run, sites: Record<End, GatewaySite>, source: Gateway, destination: Gateway): Tunnel {
+function assemble(run: Run, sites: Record<End, GatewaySite>, source: Kept, destination: Kept): Tunnel {
   return new Tunnel(
-    {
-      source: { gateway: source, site: sites.source },
-      destination: { gateway: destination, site: sites.destination },
-    },
+    { source: { ...source, site: sites.source }, destination: { ...destination, site: sites.destination } },
     run.migration.request.tunnel.suite,
     run.log,
   );

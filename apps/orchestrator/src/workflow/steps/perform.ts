@@ -35,6 +35,7 @@ export async function perform(
       }),
       run.lost,
     );
+    stop.throwIfAborted(); // done, but after it was told to stop
   } catch (error) {
     // The hypervisor says ABORTED when we stopped it; why we did is the better answer.
     if (stop.aborted) throw stop.reason;
