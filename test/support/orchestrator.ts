@@ -11,7 +11,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { createLmasClient, type LmasClient } from '@lmas/client';
 
-const LAUNCHER = fileURLToPath(new URL('../../apps/orchestrator/src/main.ts', import.meta.url));
+const LAUNCHER = fileURLToPath(new URL('../../apps/orchestrator/bin/lmas-orchestrator.mjs', import.meta.url));
 const READY_WITHIN_MS = 30_000;
 const STOP_WITHIN_MS = 20_000;
 

@@ -17,7 +17,7 @@ ss -Hltnu | while read -r net state recv send local rest; do echo "listener $net
 ss -Hlx | while read -r net state recv send local rest; do echo "socket $local"; done
 nft list ruleset 2>/dev/null | sed 's/^/firewall /'
 ip rule | sed 's/^/rule /'
-find /root /tmp /run/lmas /var/lib/lmas -xdev \\( -path '*/gateways/*' -o -name '*lmas*' \\) -not -path '*/bundles/*' 2>/dev/null | sed 's/^/file /'
+find /root /tmp /run /var/lib/lmas -xdev -path '*lmas*' -not -type d -not -path '*/bundles/*' 2>/dev/null | sed 's/^/file /'
 `;
 
 /** The traces of one machine, one line each. */
@@ -48,8 +48,9 @@ export async function leftoversSince(before: Traces, lab: Lab, expected: (line: 
     const now = await takeTraces(lab);
     const leftovers = [...now].flatMap(([machine, lines]) =>
       [...lines]
-        .filter((line) => !before.get(machine)?.has(line) && !expected(line))
-        .map((line) => `${machine}: ${line}`),
+        .filter((line) => !before.get(machine)?.has(line))
+        .map((line) => `${machine}: ${line}`)
+        .filter((line) => !expected(line)),
     );
     if (leftovers.length === 0 || performance.now() > deadline) return leftovers;
     await delay(250);

@@ -100,18 +100,41 @@ static void answer(int fd, char *request, struct line lines[2], uint64_t now_ns)
   if (send(fd, out, strlen(out), MSG_NOSIGNAL) < 0) perror("control: answer");
 }
 
-/* A client that does not send its line at once is dropped: nobody may hold up the line. */
+/* The one client that is being served; nobody may hold up the line, so nothing here ever waits for it. */
+static int client = -1;
+static uint64_t client_end_ns;
+
+static void drop_client(void)
+{
+  close(client);
+  client = -1;
+}
+
+int control_descriptor(int listener, uint64_t now_ns)
+{
+  if (client >= 0 && now_ns > client_end_ns) drop_client();
+  return client >= 0 ? client : listener;
+}
+
+bool control_waits(void)
+{
+  return client >= 0;
+}
+
 void control_serve(int listener, struct line lines[2], uint64_t now_ns)
 {
   char request[512];
-  int fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
-  if (fd < 0) return;
-  struct pollfd ready = { .fd = fd, .events = POLLIN };
-  ssize_t got = poll(&ready, 1, 20) == 1 ? recv(fd, request, sizeof request - 1, MSG_DONTWAIT) : 0;
+  if (client < 0) {
+    client = accept4(listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+    client_end_ns = now_ns + CONTROL_PATIENCE_NS;
+    if (client < 0) return;
+  }
+  ssize_t got = recv(client, request, sizeof request - 1, 0);
+  if (got < 0 && (errno == EAGAIN || errno == EINTR)) return;
   if (got > 0) {
     request[got] = 0;
     request[strcspn(request, "\n")] = 0;
-    answer(fd, request, lines, now_ns);
+    answer(client, request, lines, now_ns);
   }
-  close(fd);
+  drop_client();
 }

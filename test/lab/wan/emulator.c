@@ -171,14 +171,15 @@ static void learn_lateness(uint64_t late_ns)
 
 static void wait_for_work(int control, uint64_t now)
 {
-  struct pollfd polled[3] = { { control, POLLIN, 0 }, { sockets[0], POLLIN, 0 }, { sockets[1], POLLIN, 0 } };
+  struct pollfd polled[3] = { { control_descriptor(control, now), POLLIN, 0 }, { sockets[0], POLLIN, 0 }, { sockets[1], POLLIN, 0 } };
   static uint64_t last_wake;
   uint64_t due = next_due(), until = due > last_wake + WAKE_NS ? due : last_wake + WAKE_NS;
   bool busy = due != 0, lazy = busy && may_fetch_later();
   uint64_t sleep = until > now + aim_ns ? until - aim_ns - now : 0;
   if (lazy && sleep > FETCH_NS) sleep = FETCH_NS;
+  if (!busy) sleep = CONTROL_PATIENCE_NS;
   struct timespec timeout = { (time_t)(sleep / 1000000000ull), (long)(sleep % 1000000000ull) };
-  int ready = ppoll(polled, lazy ? 1 : 3, busy ? &timeout : NULL, NULL);
+  int ready = ppoll(polled, lazy ? 1 : 3, busy || control_waits() ? &timeout : NULL, NULL);
   last_wake = clock_ns(CLOCK_MONOTONIC);
   if (ready == 0 && sleep > 0) learn_lateness(last_wake - now - sleep);
   if (ready > 0 && polled[0].revents) control_serve(control, lines, last_wake);

@@ -85,6 +85,11 @@ void line_done(struct line *line, uint32_t count);
 
 /* control.c */
 int control_open(const char *path);
+/* How long a client may take to send its line. */
+#define CONTROL_PATIENCE_NS 1000000000ull
+/* What to wait for: the client that is being served, else the listener. Then control_serve. */
+int control_descriptor(int listener, uint64_t now_ns);
+bool control_waits(void);
 void control_serve(int listener, struct line lines[2], uint64_t now_ns);
 
 #endif
