@@ -62,7 +62,6 @@ export class DirectRun {
   readonly #ports: readonly number[];
   #cookie: Buffer;
   #params: readonly TypedParam[];
-  #performing: Promise<unknown> = Promise.resolve();
 
   private constructor(
     settings: RunSettings,
@@ -123,7 +122,6 @@ export class DirectRun {
       // Not our caller's signal: what counts is how the source ends it.
       { signal: new AbortController().signal },
     );
-    this.#performing = call.catch(() => undefined);
     const stop = AbortSignal.any([signal, this.#destination.closed]);
     const over = new AbortController();
     const stopping = this.#stopWhen(stop, over.signal);
@@ -201,9 +199,12 @@ export class DirectRun {
     }
   }
 
-  /** Waits for Perform to end at the source, after somebody asked it to. */
-  async performEnded(): Promise<void> {
-    await this.#performing;
+  /**
+   * Gives the destination's connection up: what is still incoming there is destroyed with it, unless a Finish is under
+   * way, which then goes on to its end.
+   */
+  releaseDestination(): void {
+    this.#destination.close();
   }
 
   /** Idempotent. */

@@ -54,6 +54,7 @@ export class KvmMigration implements MigrationDriver {
   readonly #context: MigrationContext;
   readonly #times: DriverTimes;
   #run: DirectRun | PeerToPeerRun | undefined;
+  #memoryBytes = 0;
   #performing: Promise<unknown> = Promise.resolve();
   readonly #stop = new AbortController();
 
@@ -78,6 +79,7 @@ export class KvmMigration implements MigrationDriver {
     try {
       const plan = await makePlan(source, destination, this.#request, { signal });
       await this.#assertFree(signal);
+      this.#memoryBytes = plan.definition.memoryBytes;
       const { migrationId } = this.#request;
       const createdVolumes = await createMissingVolumes(destination, migrationId, plan.copied, this.#context, {
         signal,
@@ -142,7 +144,9 @@ export class KvmMigration implements MigrationDriver {
     const { memory, disks } = routes;
     if (memory === undefined) throw new PluginError('INVALID_CONFIG', 'There is no route for the flow "memory".');
     const watching = new AbortController();
-    const progress = watchJob(this.#ends.source, run.domain, options.onProgress, { signal: watching.signal });
+    const progress = watchJob(this.#ends.source, run.domain, this.#memoryBytes, options.onProgress, {
+      signal: watching.signal,
+    });
     const signal = AbortSignal.any([options.signal, this.#stop.signal]);
     const performing =
       run instanceof DirectRun
@@ -199,7 +203,7 @@ export class KvmMigration implements MigrationDriver {
     if (seen.presence === 'unreachable') throw toPluginError(seen.error, 'following the migration');
     if (seen.domain === undefined) return;
     try {
-      await watchJob(this.#ends.source, seen.domain, onProgress, { signal, untilIdle: true });
+      await watchJob(this.#ends.source, seen.domain, 0, onProgress, { signal, untilIdle: true });
     } catch (error) {
       // The domain may have left while we asked; its connection may not.
       const after = await look(this.#ends.source, this.#request.vm.id, 'source', { signal });
@@ -273,6 +277,7 @@ export class KvmMigration implements MigrationDriver {
     const outcome = await run.finish({ signal });
     if (outcome.kind === 'started') return this.#clear(run, { startedBy: 'answer' }, signal);
     // The daemon refused, or nobody knows: the destination itself has to say what became of the guest.
+    run.releaseDestination();
     const presence = await this.#destinationAfterFinish(signal);
     if (presence === 'running') return this.#clear(run, { startedBy: 'sight' }, signal);
     if (presence === 'absent') {

@@ -11,15 +11,21 @@ import type { KvmSession } from '../session.ts';
 
 const POLL_INTERVAL_MS = 500;
 
-/** @param previousPercent a guest that writes makes the remaining bytes grow; the percentage never falls */
+/**
+ * @param memoryBytes of the guest: libvirt counts memory only from the moment at which the disks are through
+ * @param previousPercent a guest that writes makes the remaining bytes grow; the percentage never falls
+ */
 export function readProgress(
   { params }: JobStats,
   standsStill: boolean,
+  memoryBytes: number,
   previousPercent: number,
 ): MigrationProgress | undefined {
-  const total = numberOf(params, 'data_total');
-  if (total === undefined || total === 0) return undefined;
-  const remaining = numberOf(params, 'data_remaining') ?? 0;
+  const counted = numberOf(params, 'data_total');
+  if (counted === undefined || counted === 0) return undefined;
+  const waiting = (numberOf(params, 'memory_total') ?? 0) === 0 ? memoryBytes : 0;
+  const total = counted + waiting;
+  const remaining = (numberOf(params, 'data_remaining') ?? 0) + waiting;
   const percent = Math.min(100, Math.max(previousPercent, 100 * (1 - remaining / total)));
   const iteration = numberOf(params, 'memory_iteration');
   const memoryMoves = (numberOf(params, 'memory_processed') ?? 0) > 0;
@@ -59,6 +65,7 @@ export function pause(ms: number, signal: AbortSignal): Promise<void> {
 export async function watchJob(
   session: KvmSession,
   domain: Domain,
+  memoryBytes: number,
   onProgress: (progress: MigrationProgress) => void,
   { signal, untilIdle = false }: { signal: AbortSignal; untilIdle?: boolean },
 ): Promise<void> {
@@ -71,7 +78,7 @@ export async function watchJob(
       if (idle && untilIdle) return;
       if (!idle) {
         const { state, reason } = await client.state(domain, { signal });
-        const progress = readProgress(job, state === STATE.paused && reason === PAUSED.migration, percent);
+        const progress = readProgress(job, state === STATE.paused && reason === PAUSED.migration, memoryBytes, percent);
         if (progress !== undefined && !signal.aborted) {
           percent = progress.percent;
           onProgress(progress);

@@ -54,6 +54,8 @@ export class RpcConnection {
   readonly #queue: (() => void)[] = [];
   readonly #listeners = new Map<number, Set<(payload: Buffer) => void>>();
   #serial = 0;
+  /** Calls that the daemon has not answered, those included that nobody waits for any more. */
+  #active = 0;
   #silentPings = 0;
   #pinger: NodeJS.Timeout | undefined;
 
@@ -132,7 +134,7 @@ export class RpcConnection {
   }
 
   async #slot(signal: AbortSignal): Promise<void> {
-    while (this.#waiting.size >= MAX_CALLS && !this.closed.aborted && !signal.aborted) {
+    while (this.#active >= MAX_CALLS && !this.closed.aborted && !signal.aborted) {
       const { promise, resolve } = Promise.withResolvers<void>();
       this.#queue.push(resolve);
       signal.addEventListener('abort', () => resolve(), { once: true });
@@ -140,6 +142,7 @@ export class RpcConnection {
     }
     if (this.closed.aborted) throw this.closed.reason;
     if (signal.aborted) throw givenUp('a call', signal);
+    this.#active += 1;
   }
 
   #receive(chunk: Buffer): void {
@@ -160,6 +163,7 @@ export class RpcConnection {
       const waiting = this.#waiting.get(packet.serial);
       if (waiting === undefined || waiting.procedure !== packet.procedure) return;
       this.#waiting.delete(packet.serial);
+      this.#active -= 1;
       this.#queue.shift()?.();
       waiting.settle(packet);
     }

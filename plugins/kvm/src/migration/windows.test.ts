@@ -1,0 +1,369 @@
+/**
+ * The key test of this plugin: every call of a direct migration, refused, with its connection lost before and after its
+ * effect, with the orchestrator killed before and after it, with a slow daemon; and each time, after whatever recovery
+ * the contract gives the orchestrator, exactly one copy runs, never two did, and no copy that another had overtaken was
+ * ever resumed.
+ */
+import assert from 'node:assert/strict';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, before, describe, test } from 'node:test';
+import {
+  type ConfirmReport,
+  type MigrationContext,
+  PluginError,
+  type Prepared,
+  pluginErrorCode,
+  type Routes,
+  type VmPlacement,
+} from '@lmas/plugin-api';
+import { type KvmOptions, optionsSchema } from '../config.ts';
+import { ERROR, STATE } from '../rpc/constants.ts';
+import type { ProcedureName } from '../rpc/procedures.ts';
+import { type FakeHost, FakeWorld } from '../testing/fake-libvirt.ts';
+import { KvmMigration } from './driver.ts';
+
+const UUID = '4dea22b3-1d52-d8f3-2516-782e98ab3fa0';
+const TIMES = { finishSettleMs: 1_500, settleTimeoutMs: 2_000, clearGraceMs: 100, restartGraceMs: 300 };
+const log = { debug: () => undefined, info: () => undefined, warn: () => undefined, error: () => undefined };
+
+let files: string;
+before(() => {
+  files = mkdtempSync(join(tmpdir(), 'lmas-kvm-'));
+});
+after(() => rmSync(files, { recursive: true, force: true }));
+
+/** An orchestrator as the contract wants it, reduced to what matters here. */
+class Orchestrator {
+  readonly world = new FakeWorld();
+  readonly a: FakeHost;
+  readonly b: FakeHost;
+  readonly signal = AbortSignal.timeout(30_000);
+  readonly options: KvmOptions;
+  prepared: Prepared | undefined;
+  #run = 0;
+
+  constructor(options: Partial<KvmOptions> = {}) {
+    this.options = optionsSchema.parse({ disks: 'shared', ...options });
+    this.a = this.world.addHost('a', files);
+    this.b = this.world.addHost('b', files);
+    this.a.addGuest('web', UUID);
+  }
+
+  async driver(): Promise<KvmMigration> {
+    this.#run += 1;
+    const run = this.#run;
+    const context: MigrationContext = {
+      log,
+      recordIntent: async () => undefined,
+      assertCurrent: async () => {
+        if (run !== this.#run) throw new PluginError('SUPERSEDED', 'another run');
+      },
+    };
+    const ends = { source: await this.a.session(this.signal), destination: await this.b.session(this.signal) };
+    const request = {
+      ...{ migrationId: 'm_test', vm: { id: UUID, name: 'web' }, options: this.options },
+      ...{ networkMap: {}, diskMap: {}, maxDowntimeMs: null, bandwidthBytesPerSec: null, tunnelled: false },
+    };
+    return new KvmMigration(ends, request, context, TIMES);
+  }
+
+  /** SIGKILL: the connections break, and nothing of this run acts any more. */
+  kill(): void {
+    this.#run += 1;
+    this.a.killClients();
+    this.b.killClients();
+  }
+
+  async forward(driver: KvmMigration, signal = this.signal): Promise<ConfirmReport> {
+    this.prepared = await driver.prepare({ signal });
+    const routes: Routes = Object.fromEntries(this.prepared.flows.map(({ id, host, port }) => [id, { host, port }]));
+    await driver.perform(this.prepared, routes, {
+      ...{ signal, onProgress: () => undefined, onPointOfNoReturn: async () => undefined },
+    });
+    return driver.confirm(this.prepared, { signal: this.signal });
+  }
+
+  /** What a new run does with the journal of an old one, and a failed run with itself. */
+  async recover(driver: KvmMigration): Promise<VmPlacement> {
+    const options = { signal: this.signal };
+    let placement = await driver.locate(options);
+    if (placement.where !== 'destination') placement = await driver.abort(options);
+    if (placement.where === 'destination' && this.prepared !== undefined) await driver.confirm(this.prepared, options);
+    return driver.locate(options);
+  }
+
+  expectOne(where: 'a' | 'b'): void {
+    assert.deepEqual(this.world.violations, []);
+    assert.deepEqual(this.world.running(UUID), [where]);
+    const other = (where === 'a' ? this.b : this.a).guests.get(UUID);
+    assert.ok(other === undefined || other.state === STATE.shutOff, 'the other end holds no process');
+    assert.equal((where === 'a' ? this.a : this.b).guests.get(UUID)?.job ?? null, null);
+  }
+}
+
+const CALLS: readonly { name: ProcedureName; end: 'a' | 'b' }[] = [
+  { name: 'domainMigrateBegin3Params', end: 'a' },
+  { name: 'domainMigratePrepare3Params', end: 'b' },
+  { name: 'domainMigratePerform3Params', end: 'a' },
+  { name: 'domainMigrateFinish3Params', end: 'b' },
+  { name: 'domainMigrateConfirm3Params', end: 'a' },
+];
+
+test('undisturbed: arrives, is defined there, is gone here', async () => {
+  const world = new Orchestrator();
+  const report = await world.forward(await world.driver());
+  world.expectOne('b');
+  assert.equal(world.b.guests.get(UUID)?.persistent, true);
+  assert.equal(world.a.guests.has(UUID), false);
+  assert.match(report.sourceDefinition ?? '', /<name>web</);
+  const order = world.a.calls.concat(world.b.calls).filter((name) => name.startsWith('domainMigrate'));
+  assert.deepEqual([...order].sort(), CALLS.map(({ name }) => name).sort());
+});
+
+describe('a run that fails and recovers by itself', () => {
+  for (const { name, end } of CALLS) {
+    for (const fault of ['refuse', 'refuse-after', 'cut-before', 'cut-after'] as const) {
+      test(`${name}: ${fault}`, async () => {
+        const world = new Orchestrator();
+        world[end].on(name, { do: fault, number: ERROR.OPERATION_FAILED });
+        const driver = await world.driver();
+        await world.forward(driver).catch(() => undefined);
+        await world.recover(driver);
+        const [only] = world.world.running(UUID);
+        assert.ok(only === 'a' || only === 'b', 'it runs somewhere');
+        world.expectOne(only);
+        // Before Finish had its effect nothing but the source may have it, after it nothing but the destination.
+        const late = name === 'domainMigrateConfirm3Params';
+        const finished = name === 'domainMigrateFinish3Params' && fault.endsWith('after');
+        assert.equal(only, late || finished ? 'b' : 'a');
+      });
+    }
+  }
+});
+
+describe('the orchestrator is killed', () => {
+  for (const { name, end } of CALLS) {
+    for (const when of ['before', 'after'] as const) {
+      for (const autoDestroyDelayMs of [0, 700]) {
+        test(`${when} the effect of ${name}, the incoming guest outlives it by ${autoDestroyDelayMs} ms`, async () => {
+          const world = new Orchestrator();
+          world.b.autoDestroyDelayMs = autoDestroyDelayMs;
+          const kill = (): void => world.kill();
+          world[end].on(name, when === 'before' ? { do: 'hold', before: kill } : { do: 'after', run: kill });
+          await assert.rejects(async () => world.forward(await world.driver()));
+          const placement = await world.recover(await world.driver());
+          const [only] = world.world.running(UUID);
+          assert.ok(only === 'a' || only === 'b', `it runs somewhere: ${JSON.stringify(placement)}`);
+          world.expectOne(only);
+        });
+      }
+    }
+  }
+
+  test('while Perform runs, which goes on: it is aborted, the guest stays', async () => {
+    const world = new Orchestrator();
+    const { promise: performing, resolve: begun } = Promise.withResolvers<void>();
+    world.a.onPerform = () => begun();
+    const old = world.driver().then((driver) => world.forward(driver));
+    old.catch(() => undefined);
+    await performing;
+    world.b.autoDestroyDelayMs = 60_000;
+    world.kill();
+    const driver = await world.driver();
+    const seen = await driver.locate({ signal: world.signal });
+    assert.deepEqual([seen.where, seen.moving], ['source', true]);
+    assert.equal((await world.recover(driver)).where, 'source');
+    world.expectOne('a');
+  });
+
+  test('while Finish is under way at the daemon: it is waited for, and the guest found at the destination', async () => {
+    const world = new Orchestrator();
+    const { promise: late, resolve: letGo } = Promise.withResolvers<void>();
+    world.b.autoDestroyDelayMs = 60_000;
+    const hold = async (): Promise<void> => {
+      world.kill();
+      await late;
+    };
+    world.b.on('domainMigrateFinish3Params', { do: 'hold', before: hold });
+    await assert.rejects(async () => world.forward(await world.driver()));
+    const driver = await world.driver();
+    setTimeout(letGo, 600);
+    assert.equal((await world.recover(driver)).where, 'destination');
+    world.expectOne('b');
+  });
+});
+
+describe('an end that cannot be asked', () => {
+  test('the destination vanishes with the answer to Finish: nothing is resumed until it is back', async () => {
+    const world = new Orchestrator();
+    world.b.on('domainMigrateFinish3Params', { do: 'after', run: () => world.b.setDown(true) });
+    const driver = await world.driver();
+    await assert.rejects(world.forward(driver), { code: 'OUTCOME_UNKNOWN' });
+    const placement = await driver.abort({ signal: world.signal });
+    assert.deepEqual([placement.source, placement.destination, placement.where], ['paused', 'unreachable', 'unknown']);
+    assert.deepEqual(world.world.running(UUID), ['b']);
+    world.b.setDown(false);
+    assert.equal((await world.recover(await world.driver())).where, 'destination');
+    world.expectOne('b');
+  });
+
+  test('the destination vanishes before Finish arrives: nothing is resumed until it says that it is gone', async () => {
+    const world = new Orchestrator();
+    world.b.on('domainMigrateFinish3Params', { do: 'hold', before: () => world.b.setDown(true) });
+    world.b.on('domainMigrateFinish3Params', { do: 'refuse', number: ERROR.OPERATION_FAILED });
+    world.b.autoDestroyDelayMs = 60_000;
+    const driver = await world.driver();
+    await assert.rejects(world.forward(driver), { code: 'OUTCOME_UNKNOWN' });
+    assert.equal((await driver.abort({ signal: world.signal })).where, 'unknown');
+    assert.equal(world.a.guests.get(UUID)?.state, STATE.paused);
+  });
+
+  test('the source vanishes before Confirm: the guest runs at the destination, and the source is cleared later', async () => {
+    const world = new Orchestrator();
+    world.a.on('domainMigrateConfirm3Params', { do: 'hold', before: () => world.a.setDown(true) });
+    world.a.on('domainMigrateConfirm3Params', { do: 'cut-before' });
+    const driver = await world.driver();
+    await assert.rejects(world.forward(driver));
+    assert.ok(world.world.running(UUID).includes('b'));
+    world.a.setDown(false);
+    assert.equal((await world.recover(await world.driver())).where, 'destination');
+    world.expectOne('b');
+  });
+
+  test('a guest that arrived and was shut down there is never resumed from the old copy', async () => {
+    const world = new Orchestrator();
+    const shutDown = (): void => {
+      const guest = world.b.guests.get(UUID);
+      assert.ok(guest !== undefined);
+      Object.assign(guest, { state: STATE.shutOff, reason: 1, id: -1 });
+      world.kill();
+    };
+    world.b.on('domainMigrateFinish3Params', { do: 'after', run: shutDown });
+    await assert.rejects(async () => world.forward(await world.driver()));
+    const driver = await world.driver();
+    assert.equal((await driver.locate({ signal: world.signal })).where, 'unknown');
+    assert.equal((await driver.abort({ signal: world.signal })).where, 'unknown');
+    assert.equal(world.a.guests.get(UUID)?.state, STATE.paused);
+    assert.deepEqual(world.world.violations, []);
+  });
+
+  test('two running copies are reported and left alone', async () => {
+    const world = new Orchestrator();
+    world.b.addGuest('web', UUID);
+    const driver = await world.driver();
+    const options = { signal: world.signal };
+    assert.equal((await driver.abort(options)).where, 'both');
+    const prepared: Prepared = { flows: [], sourceAddresses: [], state: recordedState };
+    await assert.rejects(driver.confirm(prepared, options), { code: 'OUTCOME_UNKNOWN' });
+    assert.deepEqual(world.world.running(UUID), ['a', 'b']);
+  });
+});
+
+const recordedState = {
+  ...{ domainName: 'web', sourceDefinition: '<domain/>', nvram: null, keptDisks: [], createdVolumes: [] },
+};
+
+describe('cancelling', () => {
+  test('while Perform runs: the guest runs on at the source, nothing is left', async () => {
+    const world = new Orchestrator();
+    const mind = new AbortController();
+    world.a.onPerform = () => setTimeout(() => mind.abort(), 50);
+    const driver = await world.driver();
+    await assert.rejects(world.forward(driver, AbortSignal.any([mind.signal, world.signal])), { code: 'ABORTED' });
+    const placement = await driver.abort({ signal: world.signal });
+    assert.deepEqual(placement, { source: 'running', destination: 'absent', where: 'source', moving: false });
+    world.expectOne('a');
+  });
+
+  test('just as Perform ends: the paused source is resumed by a cancelling Confirm', async () => {
+    const world = new Orchestrator();
+    const mind = new AbortController();
+    world.a.on('domainMigratePerform3Params', { do: 'after', run: () => mind.abort() });
+    const driver = await world.driver();
+    await assert.rejects(world.forward(driver, AbortSignal.any([mind.signal, world.signal])), { code: 'ABORTED' });
+    assert.equal((await driver.abort({ signal: world.signal })).where, 'source');
+    world.expectOne('a');
+  });
+
+  test('after prepare alone', async () => {
+    const world = new Orchestrator();
+    const driver = await world.driver();
+    await driver.prepare({ signal: world.signal });
+    assert.equal(world.b.guests.size, 1);
+    assert.equal((await driver.abort({ signal: world.signal })).where, 'source');
+    assert.equal(world.b.guests.size, 0);
+    world.expectOne('a');
+  });
+
+  test('the connection that keeps the incoming guest is lost during Perform: it stops by itself', async () => {
+    const world = new Orchestrator();
+    world.b.autoDestroyDelayMs = 60_000;
+    world.a.onPerform = () => world.b.cutConnections();
+    const driver = await world.driver();
+    await assert.rejects(world.forward(driver), { code: 'CONNECTION_LOST' });
+    assert.equal((await driver.abort({ signal: world.signal })).where, 'source');
+    world.expectOne('a');
+  });
+
+  test('abort twice, and with nothing to abort, changes nothing', async () => {
+    const world = new Orchestrator();
+    const driver = await world.driver();
+    for (let time = 0; time < 2; time += 1) {
+      assert.equal((await driver.abort({ signal: world.signal })).where, 'source');
+    }
+    world.expectOne('a');
+  });
+});
+
+describe('peer to peer', () => {
+  test('arrives, and confirm finds it there', async () => {
+    const world = new Orchestrator({ mode: 'peer-to-peer' });
+    await world.forward(await world.driver());
+    world.expectOne('b');
+  });
+
+  test('goes on when the orchestrator is killed; a new run follows it and confirms', async () => {
+    const world = new Orchestrator({ mode: 'peer-to-peer' });
+    let end: (() => void) | undefined;
+    const { promise: performing, resolve: begun } = Promise.withResolvers<void>();
+    world.b.autoDestroyDelayMs = 60_000;
+    world.a.onPerform = ({ finish }) => {
+      end = finish;
+      begun();
+    };
+    const old = world.driver().then((driver) => world.forward(driver));
+    old.catch(() => undefined);
+    await performing;
+    world.kill();
+    const driver = await world.driver();
+    assert.equal((await driver.locate({ signal: world.signal })).moving, true);
+    setTimeout(() => end?.(), 300);
+    await driver.follow({ signal: world.signal, onProgress: () => undefined });
+    assert.equal((await world.recover(driver)).where, 'destination');
+    world.expectOne('b');
+  });
+
+  test('a gateway at another port is refused with what to do', async () => {
+    const world = new Orchestrator({ mode: 'peer-to-peer' });
+    const driver = await world.driver();
+    const prepared = await driver.prepare({ signal: world.signal });
+    const routes = { memory: { host: '192.0.2.9', port: 1 }, control: { host: '192.0.2.9', port: 2 } };
+    const performing = driver.perform(prepared, routes, {
+      ...{ signal: world.signal, onProgress: () => undefined, onPointOfNoReturn: async () => undefined },
+    });
+    await assert.rejects(performing, (error) => pluginErrorCode(error) === 'INVALID_CONFIG');
+    await driver.abort({ signal: world.signal });
+    world.expectOne('a');
+  });
+});
+
+test('a run that was taken over has no effect any more', async () => {
+  const world = new Orchestrator();
+  const driver = await world.driver();
+  await world.driver();
+  await assert.rejects(driver.prepare({ signal: world.signal }), { code: 'SUPERSEDED' });
+  assert.ok(!world.a.calls.includes('domainMigrateBegin3Params'));
+  world.expectOne('a');
+});
