@@ -118,8 +118,11 @@ const lineText = (link: LinkOptions): string =>
   `${link.rateMbit || 'unlimited'} Mbit/s, ${link.rttMs} ms round trip, ${link.lossPct} % loss`;
 
 async function up(): Promise<void> {
-  const lab = await labUp({ name: values.name ?? DEFAULT_NAME, ...linkOptions() });
-  await status(lab);
+  const interrupted = new AbortController();
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) {
+    process.on(signal, () => interrupted.abort(new LabError('LAB_INTERRUPTED', 'what there was of it is gone')));
+  }
+  await status(await labUp({ name: values.name ?? DEFAULT_NAME, signal: interrupted.signal, ...linkOptions() }));
 }
 
 async function down(): Promise<void> {

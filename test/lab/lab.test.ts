@@ -208,6 +208,25 @@ describe('the lab', { skip, timeout: 120_000 }, () => {
     );
   });
 
+  test('daemons can be stopped, frozen and started again, and cables pulled; the VM runs on', async () => {
+    const { host } = lab.sites.b;
+    const before = await lab.vm.status('b', 'mover');
+    await host.restartLibvirtd();
+    await host.pause('libvirtd');
+    await assert.rejects(host.exec(['virsh', 'list'], { timeoutMs: 500 }), { code: 'LAB_TIMEOUT' });
+    await host.resume('libvirtd');
+    await host.killSshd();
+    await assert.rejects(overSsh(host, 'hostname'), /ECONNREFUSED/);
+    await host.startSshd();
+    assert.equal(await overSsh(host, 'hostname'), 'host-b');
+    await host.setInterface('data', false);
+    assert.equal((await pingMs(lab, 1).catch(() => [])).length, 0);
+    await host.setInterface('data', true);
+    assert.equal((await pingMs(lab, 2)).length, 2);
+    assert.equal(await lab.vm.state('b', 'mover'), 'running');
+    assert.ok((await lab.vm.status('b', 'mover')).counter > before.counter);
+  });
+
   test('a host that crashed comes back with its disk and without its VMs', async () => {
     await lab.sites.b.host.crash();
     assert.equal(lab.sites.b.host.running, false);
@@ -215,6 +234,15 @@ describe('the lab', { skip, timeout: 120_000 }, () => {
     await lab.sites.b.host.start();
     assert.equal(await lab.vm.state('b', 'mover'), 'shut off');
     assert.equal((await pingMs(lab)).length, 5);
+  });
+
+  test('giving up while it comes up leaves nothing', async () => {
+    const giveUp = new AbortController();
+    const coming = labUp({ name: 'labtest2', signal: giveUp.signal });
+    setTimeout(() => giveUp.abort(new Error('enough')), 300);
+    await assert.rejects(coming, /enough/);
+    assert.deepEqual([labNamespaces('labtest2'), await rootLinks('labtest2')], [[], []]);
+    await assert.rejects(openLab('labtest2'), { code: 'LAB_NOT_UP' });
   });
 
   test('goes down without a trace', async () => {

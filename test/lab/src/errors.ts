@@ -15,6 +15,7 @@ export const LAB_ERRORS = {
   LAB_GUEST_SILENT: 'the guest did not answer on its serial line',
   LAB_GUEST_REFUSED: 'the guest answered with an error',
   LAB_VM_UNKNOWN: 'the lab knows no such VM',
+  LAB_INTERRUPTED: 'bringing the lab up was interrupted',
   LAB_ARGUMENT: 'an argument is not usable',
 } as const;
 

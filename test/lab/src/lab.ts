@@ -36,6 +36,8 @@ export interface LabOptions extends Partial<LinkOptions> {
   name?: string;
   /** Where machines keep their disks; not a tmpfs (libvirt wants direct I/O). /var/lib/lmas-lab/NAME unless told. */
   stateDir?: string;
+  /** Gives up bringing it up: what has been made is taken down again, then the call fails with the signal's reason. */
+  signal?: AbortSignal;
 }
 
 export interface LabSite {
@@ -81,7 +83,12 @@ export class Lab {
       stateDir: this.stateDir,
       addresses: addressesOf(this.#state.index),
       clientKeyPath: this.clientKeyPath,
-      holder: () => this.#state.processes[machine],
+      holder: () => {
+        const known = this.#state.processes[machine];
+        if (known && isAlive(known)) return known;
+        this.#state = readState(this.stateDir) ?? this.#state; // another process may have started it again
+        return this.#state.processes[machine];
+      },
       setHolder: (record) => {
         this.#update((state) => {
           if (record) state.processes[machine] = record;
@@ -163,7 +170,7 @@ function requireRoot(): void {
 export async function labUp(options: LabOptions = {}): Promise<Lab> {
   requireRoot();
   const name = checkName(options.name ?? DEFAULT_NAME);
-  const { name: _name, stateDir: _stateDir, ...linkOptions } = options;
+  const { name: _name, stateDir: _stateDir, signal, ...linkOptions } = options;
   return withLabLock(name, async () => {
     const running = attach(name);
     if (running) {
@@ -173,7 +180,7 @@ export async function labUp(options: LabOptions = {}): Promise<Lab> {
     await tearDown(name);
     const stateDir = options.stateDir ?? join(STATE_ROOT, name);
     try {
-      return await create(name, stateDir, { ...DEFAULT_LINK, ...definedOf(linkOptions) });
+      return await create(name, stateDir, { ...DEFAULT_LINK, ...definedOf(linkOptions) }, signal);
     } catch (error) {
       await tearDown(name);
       throw error;
@@ -197,7 +204,8 @@ function attach(name: string): Lab | undefined {
   return Object.values(state.processes).every(isAlive) ? new Lab(stateDir, state) : undefined;
 }
 
-async function create(name: string, stateDir: string, link: LinkOptions): Promise<Lab> {
+async function create(name: string, stateDir: string, link: LinkOptions, signal?: AbortSignal): Promise<Lab> {
+  signal?.throwIfAborted();
   const index = leaseIndex(name);
   writeFileSync(pointerOf(name), stateDir, { mode: 0o600 });
   mkdirSync(stateDir, { recursive: true, mode: 0o700 });
@@ -217,12 +225,19 @@ async function create(name: string, stateDir: string, link: LinkOptions): Promis
       writeMachineFiles(join(stateDir, 'machines', machine), machine, addresses, clientKeyOf(stateDir)),
     ),
   );
+  signal?.throwIfAborted();
   await createNetwork(name, index, addresses);
+  signal?.throwIfAborted();
   await startLink(name, stateDir, state);
   await startWitness(name, stateDir, state);
   const lab = new Lab(stateDir, state);
   await lab.setLink(link);
-  await Promise.all(MACHINES.map((machine) => lab.machines[machine].start()));
+  signal?.throwIfAborted();
+  // All are waited for, even if one fails: none may go on starting while the lab is taken down.
+  const started = await Promise.allSettled(MACHINES.map((machine) => lab.machines[machine].start()));
+  const failed = started.find((result) => result.status === 'rejected');
+  if (failed) throw failed.reason;
+  signal?.throwIfAborted();
   writeState(stateDir, { ...(readState(stateDir) ?? state), complete: true });
   return new Lab(stateDir, readState(stateDir) ?? state);
 }

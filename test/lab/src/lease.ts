@@ -6,7 +6,7 @@ import { networkInterfaces } from 'node:os';
 import { join } from 'node:path';
 import { LabError } from './errors.ts';
 import { LEASE_DIR } from './names.ts';
-import { isAlive, type ProcessRecord, recordOf } from './processes.ts';
+import { isAlive, type ProcessRecord, recordOf, waitUntil } from './processes.ts';
 
 const INDEX_DIR = join(LEASE_DIR, 'index');
 const MAX_INDEX = 255;
@@ -38,22 +38,27 @@ export function releaseIndex(name: string): void {
   if (index !== undefined) rmSync(join(INDEX_DIR, String(index)), { force: true });
 }
 
-/** Runs `work` while nobody else brings this lab up or down. A lock whose owner is dead is taken over. */
-export async function withLabLock<T>(name: string, work: () => Promise<T>): Promise<T> {
+/** Runs `work` while nobody else brings this lab up or down; waits for its turn. A lock whose owner is dead is taken over. */
+export async function withLabLock<T>(name: string, work: () => Promise<T>, waitMs = 60_000): Promise<T> {
   mkdirSync(LEASE_DIR, { recursive: true });
   const path = join(LEASE_DIR, `${name}.lock`);
   const mine = JSON.stringify(recordOf(process.pid));
-  if (!createExclusively(path, mine)) {
-    const owner = JSON.parse(readFileSync(path, 'utf8') || '{}') as ProcessRecord;
-    if (isAlive(owner)) throw new LabError('LAB_BUSY', `process ${owner.pid} holds ${path}`);
-    rmSync(path, { force: true });
-    if (!createExclusively(path, mine)) throw new LabError('LAB_BUSY', path);
-  }
+  if (!(await waitUntil(() => takeLock(path, mine), waitMs, 50))) throw new LabError('LAB_BUSY', `see ${path}`);
   try {
     return await work();
   } finally {
     rmSync(path, { force: true });
   }
+}
+
+function takeLock(path: string, mine: string): boolean {
+  if (createExclusively(path, mine)) return true;
+  try {
+    if (!isAlive(JSON.parse(readFileSync(path, 'utf8')) as ProcessRecord)) rmSync(path, { force: true });
+  } catch {
+    // given back, or not yet filled in, just now: we ask again
+  }
+  return false;
 }
 
 function createExclusively(path: string, text: string): boolean {

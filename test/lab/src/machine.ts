@@ -52,6 +52,8 @@ export class LabMachine {
   readonly ssh: SshAccess;
   readonly directory: string;
   readonly #context: MachineContext;
+  /** PID 1 as last found: asked for many times a second. */
+  #init: ProcessRecord | undefined;
 
   constructor(context: MachineContext, name: MachineName) {
     this.#context = context;
@@ -72,15 +74,21 @@ export class LabMachine {
 
   /** PID (in the root namespace) of the machine's PID 1; throws LAB_MACHINE_DOWN when it does not run. */
   get pid(): number {
-    const holder = this.#context.holder();
-    const child = holder && isAlive(holder) ? childrenOf(holder.pid)[0] : undefined;
-    if (child === undefined) throw new LabError('LAB_MACHINE_DOWN', this.name);
-    return child;
+    const init = this.#findInit();
+    if (!init) throw new LabError('LAB_MACHINE_DOWN', this.name);
+    return init.pid;
   }
 
   get running(): boolean {
+    return this.#findInit() !== undefined;
+  }
+
+  #findInit(): ProcessRecord | undefined {
+    if (this.#init && isAlive(this.#init)) return this.#init;
     const holder = this.#context.holder();
-    return holder !== undefined && isAlive(holder) && childrenOf(holder.pid).length > 0;
+    const child = holder && isAlive(holder) ? childrenOf(holder.pid)[0] : undefined;
+    this.#init = child === undefined ? undefined : recordOf(child);
+    return this.#init;
   }
 
   /** A path inside the machine, seen from outside. */
@@ -162,9 +170,9 @@ export class LabMachine {
 
   /** The power cord: everything in the machine is gone at once, its disk stays. */
   async crash(): Promise<void> {
-    const holder = this.#context.holder();
-    if (this.running) process.kill(this.pid, 'SIGKILL');
-    if (holder && !(await killRecorded(holder))) throw new LabError('LAB_TIMEOUT', `${this.name} does not die`);
+    for (const record of [this.#findInit(), this.#context.holder()]) {
+      if (record && !(await killRecorded(record))) throw new LabError('LAB_TIMEOUT', `${this.name} does not die`);
+    }
     this.#context.setHolder(undefined);
   }
 
@@ -194,7 +202,7 @@ export class LabMachine {
 
   /** Ends the listening sshd and every session it serves. */
   async killSshd(): Promise<void> {
-    await this.exec(['pkill', '-KILL', '-x', 'sshd'], { allowFailure: true });
+    await this.exec(['/bin/bash', '-c', 'pkill -KILL -x sshd; while pgrep -x sshd >/dev/null; do sleep 0.01; done']);
   }
 
   async startSshd(): Promise<void> {

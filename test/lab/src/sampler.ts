@@ -35,7 +35,9 @@ export function startSampler(vms: LabVms, ringFile: string, uuid: string, period
   const runs = (site: SiteName) => vms.runState(site, uuid)?.state === 'running';
   const look = () => {
     const now = performance.timeOrigin + performance.now();
-    const [a, b] = [runs('a'), runs('b')];
+    const [before, b] = [runs('a'), runs('b')];
+    // We may have been put aside for long between the two: only if A still runs it after B was seen to, both did.
+    const a = before && b ? runs('a') : before;
     const last = changes.at(-1);
     seen.samples++;
     seen.maxCopies = Math.max(seen.maxCopies, Number(a) + Number(b));
