@@ -238,9 +238,6 @@ export class DataChannel implements SubflowOwner, StreamHost {
     this.#scheduler.pushStream(stream);
     this.#kick();
   }
-  mayRead(): boolean {
-    return this.#scheduler.sharedBytes < this.#scheduler.windowBytes && this.#ledger.hasRoom;
-  }
   delivered(stream: Stream, bytes: number): void {
     this.bytesReceived += bytes;
     this.bufferedBytes -= bytes;
@@ -501,7 +498,8 @@ export class DataChannel implements SubflowOwner, StreamHost {
 
   #measure(): void {
     const scheduler = this.#scheduler;
-    if (this.window.sampleArrived(this.#ledger.acknowledgedBytes, scheduler.limited, performance.now())) this.#resumeStreams();
+    if (this.window.sampleArrived(this.#ledger.acknowledgedBytes, scheduler.limited, performance.now()))
+      this.#resumeStreams();
     scheduler.limited = false;
     scheduler.windowBytes = Math.min(this.window.bytes, this.#peerWindowBytes);
   }

@@ -21,7 +21,10 @@ export type StreamOutcome = GatewayStatus['closedStreams'][number]['outcome'];
 const firstChunkBytes = 16 << 10;
 const chunkGrowth = 4;
 const largestChunkBytes = 256 << 10;
-/** Read and not yet sealed: above the first the hypervisor waits, below the second it is read again. */
+/**
+ * Read and not yet in a frame: above the first the hypervisor waits, below the second it is read again. A bound for each stream and
+ * not for all, because a stalled stream must never keep another one from being read.
+ */
 const readAheadBytes = 512 << 10;
 const readAgainBytes = 256 << 10;
 
@@ -37,8 +40,6 @@ export interface StreamHost {
   broken(stream: Stream, reason: string): void;
   /** Something changed that may make the stream over. */
   settle(stream: Stream): void;
-  /** Whether the window lets more be read. */
-  mayRead(): boolean;
 }
 
 export class Stream {
@@ -144,7 +145,7 @@ export class Stream {
 
   /** Reads again if reading was stopped and there is room now. */
   readAgain(): void {
-    if (!this.#paused || this.over || this.pendingBytes >= readAgainBytes || !this.#host.mayRead()) return;
+    if (!this.#paused || this.over || this.pendingBytes >= readAgainBytes) return;
     this.#paused = false;
     this.#wire?.resume();
   }
@@ -208,7 +209,7 @@ export class Stream {
       this.#chunkBytes = Math.min(largestChunkBytes, this.#chunkBytes * chunkGrowth);
     }
     this.#host.readable(this);
-    this.#paused = this.pendingBytes >= readAheadBytes || !this.#host.mayRead();
+    this.#paused = this.pendingBytes >= readAheadBytes;
     return !this.#paused;
   }
 

@@ -141,7 +141,8 @@ export class Window {
   #resize(): boolean {
     const before = this.#bytes;
     const gain = this.#startup ? startupGain : this.#steadyGain();
-    const bandwidthDelay = ((this.#startup ? this.#bestRate : this.#steadyRate()) * ((this.#minRttMs ?? 0) + slackMs)) / 1000;
+    const bandwidthDelay =
+      ((this.#startup ? this.#bestRate : this.#steadyRate()) * ((this.#minRttMs ?? 0) + slackMs)) / 1000;
     const wanted = Math.max(floorBytes, gain * bandwidthDelay);
     // In startup it never shrinks: a first round that caught only a few frames is no reason to slow down.
     const next = this.#startup ? Math.max(before, wanted) : wanted;

@@ -5,6 +5,7 @@
  */
 import net from 'node:net';
 import type { Duplex } from 'node:stream';
+import { TLSSocket } from 'node:tls';
 import { duplicateDescriptor, type SocketTuning, tune } from '../platform/sockets.ts';
 
 export interface WireSink {
@@ -49,8 +50,11 @@ abstract class SocketWire<T extends Duplex> implements Wire {
     socket.on('error', (error) => {
       this.#error = error;
     });
-    socket.once('end', () => sink.ended());
+    socket.once('end', () => this.ended(sink));
     socket.once('close', () => sink.closed(this.#error));
+  }
+  protected ended(sink: WireSink): void {
+    sink.ended();
   }
   write(bytes: Uint8Array, done: (taken: boolean) => void): void {
     this.socket?.write(bytes, (error) => done(error === null || error === undefined));
@@ -98,6 +102,7 @@ export class DuplexWire extends SocketWire<Duplex> {
   readonly #duplex: Duplex;
   #pending: Buffer = Buffer.alloc(0);
   #sink: WireSink | null = null;
+  #ended = false;
 
   constructor(duplex: Duplex, peer: string, early: Buffer = Buffer.alloc(0)) {
     super(peer);
@@ -117,11 +122,20 @@ export class DuplexWire extends SocketWire<Duplex> {
     const sink = this.#sink;
     if (sink === null) return;
     this.#pending = feed(this.#pending, sink);
+    if (this.#ended && this.#pending.length === 0) {
+      this.#ended = false;
+      sink.ended();
+    }
     if (this.#pending.length > 0) this.#duplex.pause();
     else if (this.#duplex.isPaused()) this.#duplex.resume();
   }
+  /** The end comes after what the sink did not want yet. */
+  protected override ended(): void {
+    this.#ended = true;
+    this.resume();
+  }
   reset(): void {
-    if (this.#duplex instanceof net.Socket && this.#duplex.remoteAddress !== undefined) this.#duplex.resetAndDestroy();
+    if (this.#duplex instanceof net.Socket && !(this.#duplex instanceof TLSSocket)) this.#duplex.resetAndDestroy();
     else this.#duplex.destroy(Object.assign(new Error('reset'), { code: 'ECONNRESET' }));
   }
 }
@@ -145,7 +159,7 @@ function feed(chunk: Buffer, sink: WireSink): Buffer {
 export function wireOf(socket: net.Socket, tuning: SocketTuning): Wire {
   const peer = `${socket.remoteAddress ?? '?'}:${socket.remotePort ?? 0}`;
   socket.pause();
-  const early: Buffer = socket.read() ?? Buffer.alloc(0);
+  const early = (socket.read() as Buffer | null) ?? Buffer.alloc(0);
   const descriptor = duplicateDescriptor(socket);
   socket.removeAllListeners();
   if (descriptor === null) {

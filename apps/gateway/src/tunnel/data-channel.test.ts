@@ -1,0 +1,281 @@
+// One set of bodies over three transports: memory, TCP (native where koffi is there), TLS.
+import assert from 'node:assert/strict';
+import { randomBytes } from 'node:crypto';
+import net from 'node:net';
+import { type Duplex, duplexPair } from 'node:stream';
+import { describe, test } from 'node:test';
+import { GatewayError } from '../errors.ts';
+import { SlabPool } from '../platform/slab.ts';
+import { makeIdentity } from '../security/certificate.ts';
+import { acceptTls, connectTls } from '../security/control-tls.ts';
+import { FrameOpener, FrameSealer } from '../security/sealing.ts';
+import { listen, sha1, until } from '../testing/support.ts';
+import { DataChannel, type StreamClosed } from './data-channel.ts';
+import type { Stream } from './stream.ts';
+import { type RekeyLimits, Subflow } from './subflow.ts';
+import { DuplexWire, type Wire, wireOf } from './wire.ts';
+
+/** A pair in memory passes what is written by reference and calls back before it is read; the kernel copies. */
+class MemoryWire extends DuplexWire {
+  override write(bytes: Uint8Array, done: (taken: boolean) => void): void {
+    super.write(Buffer.from(bytes), done);
+  }
+}
+
+type Transport = () => Promise<[Wire, Wire]>;
+
+async function tcpPair(): Promise<[net.Socket, net.Socket]> {
+  const server = net.createServer({ allowHalfOpen: true, pauseOnConnect: true });
+  const accepted = new Promise<net.Socket>((resolve) => server.once('connection', resolve));
+  const client = net.connect({ port: await listen(server), host: '127.0.0.1', allowHalfOpen: true });
+  await new Promise((resolve) => client.once('connect', resolve));
+  const socket = await accepted;
+  server.close();
+  return [client, socket];
+}
+
+const identities = [makeIdentity(1), makeIdentity(1)] as const;
+const transports: Record<string, Transport> = {
+  memory: async () => {
+    const [a, b] = duplexPair();
+    return [new MemoryWire(a, 'memory'), new MemoryWire(b, 'memory')];
+  },
+  TCP: async () => {
+    const [a, b] = await tcpPair();
+    return [wireOf(a, {}), wireOf(b, {})];
+  },
+  TLS: async () => {
+    const [a, b] = await tcpPair();
+    const signal = AbortSignal.timeout(5_000);
+    const [server, client] = await Promise.all([
+      acceptTls(b, identities[1], identities[0], { signal }),
+      connectTls(a, identities[0], identities[1], { signal }),
+    ]);
+    return [new DuplexWire(client, 'tls'), new DuplexWire(server, 'tls')];
+  },
+};
+
+interface End {
+  channel: DataChannel;
+  pool: SlabPool;
+  closed: StreamClosed[];
+  violations: GatewayError[];
+  lost: GatewayError[];
+}
+
+interface Tunnel {
+  near: End;
+  far: End;
+  /** Hypervisor side of the next stream: what the test writes goes in near, and comes out of the far duplex. */
+  open(): { source: Duplex; destination: Promise<Duplex> };
+  addSubflow(): Promise<void>;
+  close(): void;
+}
+
+/** A hypervisor connection in memory, with an end that the test holds and one that a stream owns. */
+function hypervisor(): { held: Duplex; wire: Wire } {
+  const [held, owned] = duplexPair({ highWaterMark: 64 << 10 });
+  held.on('error', () => undefined);
+  return { held, wire: new MemoryWire(owned, 'test') };
+}
+
+async function makeTunnel(
+  transport: Transport,
+  subflows: number,
+  window = 8 << 20,
+  limits?: RekeyLimits,
+): Promise<Tunnel> {
+  const arrivals: ((duplex: Duplex) => void)[] = [];
+  const makeEnd = (connector: boolean): End => {
+    const end = { pool: new SlabPool(), closed: [], violations: [], lost: [] } as unknown as End;
+    end.channel = new DataChannel({
+      connector,
+      maxWindowBytes: window,
+      bandwidthBytesPerSec: null,
+      pool: end.pool,
+      events: {
+        opened: (stream: Stream) => {
+          const { held, wire } = hypervisor();
+          end.channel.accept(stream, wire);
+          arrivals.shift()?.(held);
+        },
+        skipped: () => undefined,
+        streamClosed: (closed) => end.closed.push(closed),
+        subflowLost: (_subflow, error) => end.lost.push(error),
+        violated: (error) => end.violations.push(error),
+      },
+    });
+    return end;
+  };
+  const near = makeEnd(true);
+  const far = makeEnd(false);
+  let ordinal = 0;
+  let id = 0;
+  const addSubflow = async () => {
+    const [a, b] = await transport();
+    const secrets = [randomBytes(32), randomBytes(32)] as const;
+    const keys = (mine: 0 | 1, theirs: 0 | 1) => ({
+      sealer: new FrameSealer('aes-256-gcm', Buffer.from(secrets[mine])),
+      opener: new FrameOpener('aes-256-gcm', Buffer.from(secrets[theirs])),
+    });
+    id += 1;
+    const identity = { id, generation: 1 };
+    far.channel.addSubflow(new Subflow(identity, b, keys(1, 0), far.channel, far.pool, limits));
+    near.channel.addSubflow(new Subflow(identity, a, keys(0, 1), near.channel, near.pool, limits));
+  };
+  for (let count = 0; count < subflows; count += 1) await addSubflow();
+  const ticker = setInterval(() => {
+    near.channel.tick();
+    far.channel.tick();
+  }, 50);
+  return {
+    near,
+    far,
+    addSubflow,
+    open: () => {
+      const { held, wire } = hypervisor();
+      const destination = new Promise<Duplex>((resolve) => arrivals.push(resolve));
+      near.channel.openStream('main', 'bulk', ordinal, wire);
+      ordinal += 1;
+      return { source: held, destination };
+    },
+    close: () => {
+      clearInterval(ticker);
+      near.channel.close(new GatewayError('SESSION_CLOSED'), 'session-lost');
+      far.channel.close(new GatewayError('SESSION_CLOSED'), 'session-lost');
+    },
+  };
+}
+
+function collect(duplex: Duplex, onBytes: (total: number) => void = () => undefined): Promise<Buffer> {
+  return new Promise((resolve, reject) => {
+    const chunks: Buffer[] = [];
+    let total = 0;
+    duplex.on('data', (chunk: Buffer) => {
+      chunks.push(chunk);
+      total += chunk.length;
+      onBytes(total);
+    });
+    duplex.once('end', () => resolve(Buffer.concat(chunks)));
+    duplex.once('close', () => reject(new Error('closed before its end')));
+  });
+}
+
+for (const [name, transport] of Object.entries(transports)) {
+  describe(`over ${name}`, () => {
+    test('both directions at once, each whole and in order, and nothing is left', async () => {
+      const tunnel = await makeTunnel(transport, 4);
+      const there = randomBytes(6_000_000);
+      const back = randomBytes(3_000_001);
+      const { source, destination } = tunnel.open();
+      const far = await destination;
+      const received = [collect(far), collect(source)] as const;
+      source.end(there);
+      far.end(back);
+      assert.equal(sha1(await received[0]), sha1(there));
+      assert.equal(sha1(await received[1]), sha1(back));
+      await until(
+        () => tunnel.near.closed.length === 1 && tunnel.far.closed.length === 1,
+        'the stream is over at both ends',
+      );
+      assert.deepEqual([tunnel.near.closed[0]?.outcome, tunnel.far.closed[0]?.outcome], ['finished', 'finished']);
+      assert.equal(tunnel.near.channel.inFlightBytes + tunnel.far.channel.bufferedBytes, 0);
+      assert.deepEqual(tunnel.near.violations, []);
+      tunnel.close();
+    });
+
+    test('a half-close leaves the other direction open for as long as it likes', async () => {
+      const tunnel = await makeTunnel(transport, 2);
+      const { source, destination } = tunnel.open();
+      const far = await destination;
+      source.end('question');
+      assert.equal((await collect(far)).toString(), 'question');
+      const answer = collect(source);
+      for (const word of ['one ', 'two ', 'three']) {
+        far.write(word);
+        await new Promise((resolve) => setTimeout(resolve, 20));
+      }
+      assert.equal(tunnel.near.closed.length, 0, 'still open');
+      far.end();
+      assert.equal((await answer).toString(), 'one two three');
+      await until(() => tunnel.near.closed.length === 1, 'the stream is over');
+      tunnel.close();
+    });
+
+    test('a reset goes through, in both directions', async () => {
+      const tunnel = await makeTunnel(transport, 2);
+      for (const side of ['source', 'destination'] as const) {
+        const { source, destination } = tunnel.open();
+        const far = await destination;
+        source.write('some');
+        await new Promise((resolve) => far.once('data', resolve));
+        const [breaks, notices] = side === 'source' ? [source, far] : [far, source];
+        const noticed = new Promise((resolve) => notices.once('close', resolve));
+        breaks.destroy(new Error('broken'));
+        await noticed;
+      }
+      await until(() => tunnel.near.closed.length === 2 && tunnel.far.closed.length === 2, 'both are over');
+      assert.deepEqual(
+        tunnel.near.closed.map(({ outcome }) => outcome),
+        ['reset-by-hypervisor', 'reset-by-peer'],
+      );
+      assert.deepEqual(
+        tunnel.far.closed.map(({ outcome }) => outcome),
+        ['reset-by-peer', 'reset-by-hypervisor'],
+      );
+      tunnel.close();
+    });
+
+    test('a reader that does not read stops the source within the window, and the other streams go on', async () => {
+      const window = 2 << 20;
+      const tunnel = await makeTunnel(transport, 3, window);
+      const { source, destination } = tunnel.open();
+      const stuck = await destination;
+      let offered = 0;
+      const block = randomBytes(64 << 10);
+      const push = () => {
+        while (offered < 64 << 20) {
+          offered += block.length;
+          if (!source.write(block)) return source.once('drain', push);
+        }
+        return undefined;
+      };
+      push();
+      await new Promise((resolve) => setTimeout(resolve, 300));
+      // Window, guarantee, read-ahead, one chunk, and what the stand-ins for sockets hold themselves.
+      assert.ok(offered < window + (3 << 20), `${offered} bytes were taken`);
+      assert.ok(tunnel.far.channel.bufferedBytes <= window + (1 << 20));
+      const other = tunnel.open();
+      const otherFar = await other.destination;
+      other.source.end(randomBytes(1_000_000));
+      assert.equal((await collect(otherFar)).length, 1_000_000);
+      stuck.resume();
+      await until(() => offered >= 64 << 20, 'all was taken after the reader woke up', 20_000);
+      tunnel.close();
+    });
+
+    test('subflows die all the time, keys change all the time, and no byte is lost or doubled', async () => {
+      const tunnel = await makeTunnel(transport, 4, 4 << 20, { bytes: 1 << 20, ageMs: 3_600_000 });
+      const bytes = randomBytes(50_000_000);
+      const { source, destination } = tunnel.open();
+      let kills = 0;
+      const received = collect(await destination, (total) => {
+        if (total < (kills + 1) * 3_000_000) return;
+        const side = kills % 2 === 0 ? tunnel.near : tunnel.far;
+        const victim = side.channel.subflows[Math.floor(Math.random() * side.channel.subflows.length)];
+        if (victim === undefined) return;
+        kills += 1;
+        victim.close(new GatewayError('SUBFLOW_LOST', '(by the test)'));
+        void tunnel.addSubflow();
+      });
+      source.end(bytes);
+      assert.equal(sha1(await received), sha1(bytes));
+      assert.ok(kills >= 10, `${kills} kills`);
+      assert.deepEqual([...tunnel.near.violations, ...tunnel.far.violations], []);
+      for (const error of [...tunnel.near.lost, ...tunnel.far.lost]) {
+        assert.ok(!['FRAME_INVALID', 'FRAME_CORRUPTED', 'INTERNAL'].includes(error.code), error.message);
+      }
+      tunnel.close();
+    });
+  });
+}
