@@ -81,9 +81,10 @@ async function goForward(run: Run, tools: Tools, hypervisors: Hypervisors, scope
     );
     if (transport === 'tunnel') {
       const limitMs = timeouts.provisioningMs;
-      scope.tunnel = await runStage(run, { ...stage, phase: 'provisioning', limitMs }, (signal) =>
-        provisionTunnel(run, tools, { signal }),
-      );
+      await runStage(run, { ...stage, phase: 'provisioning', limitMs }, async (signal) => {
+        // Into the scope at once: a tunnel that comes too late has to be closed as well.
+        scope.tunnel = await provisionTunnel(run, tools, { signal });
+      });
     }
     const { tunnel } = scope;
     const prepared = await runStage(run, { ...stage, phase: 'preparing', limitMs: timeouts.preparingMs }, (signal) =>
