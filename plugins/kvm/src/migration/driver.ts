@@ -77,6 +77,7 @@ export class KvmMigration implements MigrationDriver {
     const { source, destination } = this.#ends;
     const { options, bandwidthBytesPerSec, maxDowntimeMs } = this.#request;
     try {
+      await this.#context.assertCurrent();
       const plan = await makePlan(source, destination, this.#request, { signal });
       await this.#assertFree(signal);
       this.#memoryBytes = plan.definition.memoryBytes;

@@ -402,8 +402,10 @@ export class FakeHost {
       guest.life += 1;
       incoming.life = guest.life + 1;
     } catch (error) {
-      // libvirt resumes the guest itself and ends the job.
+      // libvirt resumes the guest itself and ends the job; peer to peer it also clears the destination.
       guest.job = null;
+      const incoming = destination.guests.get(guest.uuid);
+      if (peerToPeer && incoming?.job?.kind === 'in') destination.#stop(incoming, SHUTOFF.failed);
       if (guest.state === STATE.paused) this.#set(guest, STATE.running, RUNNING.migrationCanceled);
       throw error;
     } finally {
