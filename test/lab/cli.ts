@@ -1,7 +1,7 @@
 // `npm run lab -- …`: the lab by hand. Every verb is a thin layer over src/index.ts; each prints for people, or JSON with --json.
 
 import { spawn } from 'node:child_process';
-import { parseArgs } from 'node:util';
+import { type ParseArgsConfig, parseArgs } from 'node:util';
 import { checkLink, printCheck } from './src/check.ts';
 import type { VmDisk, VmNetwork } from './src/domain.ts';
 import { LabError } from './src/errors.ts';
@@ -43,7 +43,7 @@ Two sites on this machine: at each a libvirt host and a machine for a gateway, j
   --json        print one JSON value
   --help        this`;
 
-const { values, positionals } = parseArgs({
+const { values, positionals } = parse({
   allowPositionals: true,
   args: splitShell(process.argv.slice(2)).own,
   options: {
@@ -71,6 +71,16 @@ const { values, positionals } = parseArgs({
   },
 });
 
+/** parseArgs, but a wrong option is told in one line. */
+function parse<T extends ParseArgsConfig>(config: T): ReturnType<typeof parseArgs<T>> {
+  try {
+    return parseArgs(config);
+  } catch (error) {
+    console.error(`${(error as Error).message}; see --help`);
+    process.exit(2);
+  }
+}
+
 /** What follows `shell MACHINE` belongs to the command that is run there, options and all. */
 function splitShell(args: string[]): { own: string[]; command: string[] } {
   const at = args.indexOf('shell');
@@ -83,10 +93,13 @@ function print(value: unknown, text: string): void {
 
 function numberOf(option: keyof typeof values): number | undefined {
   const text = values[option];
-  if (text === undefined) return undefined;
+  return text === undefined ? undefined : toNumber(`--${option}`, String(text));
+}
+
+function toNumber(what: string, text: string): number {
   const number = Number(text);
-  if (text === '' || !Number.isFinite(number) || number < 0)
-    throw new LabError('LAB_ARGUMENT', `--${option} ${text}: a number, not negative, is wanted`);
+  if (text.trim() === '' || !Number.isFinite(number) || number < 0)
+    throw new LabError('LAB_ARGUMENT', `${what} ${text}: a number, not negative, is wanted`);
   return number;
 }
 
@@ -189,7 +202,7 @@ function diskOf(text: string): VmDisk {
   return {
     kind: oneOf('--disk', kind, ['local', 'shared'], 'local'),
     format: oneOf('--disk format', format, ['raw', 'qcow2'], 'qcow2'),
-    sizeMib: size === undefined ? 64 : Number(size),
+    sizeMib: size === undefined ? 64 : toNumber('--disk size', size),
   };
 }
 
@@ -264,7 +277,7 @@ async function vm(): Promise<void> {
     return print({ nonce }, nonce);
   }
   if (verb === 'rate') {
-    await lab.vm.setDirtyRate(site, name, Number(required('PAGES_PER_SEC', positionals[3])));
+    await lab.vm.setDirtyRate(site, name, toNumber('PAGES_PER_SEC', required('PAGES_PER_SEC', positionals[3])));
     return print({ name }, `${name} rewrites ${positionals[3]} pages a second.`);
   }
   if (verb === 'verify') {
@@ -301,7 +314,7 @@ async function wan(): Promise<void> {
   } else if (verb === 'outage') {
     const how = required('MS, on or off', positionals[2]);
     await lab.outage(
-      how === 'on' || how === 'off' ? how : Number(how),
+      how === 'on' || how === 'off' ? how : toNumber('MS', how),
       oneOf<Direction>('--direction', values.direction, ['ab', 'ba', 'both'], 'both'),
     );
     print({ outage: how }, `Line: ${how === 'off' ? 'whole again' : `cut (${how}${how === 'on' ? '' : ' ms'})`}`);

@@ -13,6 +13,7 @@ import { type Lab, type LabMachine, labDown, labUp, openLab, type SiteName } fro
 import { netnsOf } from './src/names.ts';
 import { labNamespaces, processesIn, rootLinks } from './src/network.ts';
 import { recordOf } from './src/processes.ts';
+import { pokePage } from './src/tamper.ts';
 
 const NAME = 'labtest';
 const skip = process.getuid?.() === 0 ? false : 'SKIPPED: the lab makes namespaces and mounts; run as root';
@@ -186,7 +187,6 @@ describe('the lab', { skip, timeout: 120_000 }, () => {
       ).return.includes('failed'),
       false,
     );
-    const { pokePage } = await import('./src/tamper.ts');
     await pokePage(lab.sites.b.host.path(gdb), 0x1000000 + 1000 * 4096, Buffer.from('deadbeef', 'hex'));
     const verdict = await lab.vm.verify('b', 'mover');
     assert.deepEqual([verdict.badPages, verdict.firstBadPage], [1, 1000]);

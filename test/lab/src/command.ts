@@ -19,43 +19,52 @@ export interface CommandOptions {
   allowFailure?: boolean;
 }
 
-/** Runs a program to its end. Throws LAB_COMMAND_FAILED (with what it wrote to stderr) unless it exits with 0. */
+/**
+ * Runs a program to its end, in a process group of its own: a Ctrl-C at the terminal is for us, and must not hit the commands of a
+ * clean-up. Throws LAB_COMMAND_FAILED (with what it wrote to stderr) unless it exits with 0; LAB_TIMEOUT, or the signal's reason, when it was ended.
+ */
 export function run(file: string, args: readonly string[], options: CommandOptions = {}): Promise<CommandResult> {
-  const signals = [AbortSignal.timeout(options.timeoutMs ?? 60_000), ...(options.signal ? [options.signal] : [])];
+  const command = `${file} ${args.join(' ')}`;
+  options.signal?.throwIfAborted();
   return new Promise((resolve, reject) => {
-    const child = spawn(file, args, {
-      stdio: ['pipe', 'pipe', 'pipe'],
-      signal: AbortSignal.any(signals),
-      killSignal: 'SIGKILL',
-    });
+    const child = spawn(file, args, { stdio: ['pipe', 'pipe', 'pipe'], detached: true });
     const out: Buffer[] = [];
     const err: Buffer[] = [];
+    const giveUp = (reason: unknown) => {
+      if (child.pid !== undefined && child.exitCode === null) process.kill(-child.pid, 'SIGKILL');
+      reject(reason);
+    };
+    const timeoutMs = options.timeoutMs ?? 60_000;
+    const timer = setTimeout(
+      () => giveUp(new LabError('LAB_TIMEOUT', `${command}: not done after ${timeoutMs} ms`)),
+      timeoutMs,
+    );
+    const onAbort = () => giveUp(options.signal?.reason);
+    options.signal?.addEventListener('abort', onAbort, { once: true });
     child.stdout.on('data', (chunk: Buffer) => out.push(chunk));
     child.stderr.on('data', (chunk: Buffer) => err.push(chunk));
     child.stdin.on('error', () => child.stdin.destroy()); // the program ended without reading all of it: its exit code says why
     child.on('error', (cause: NodeJS.ErrnoException) => {
-      const code =
-        cause.code === 'ENOENT'
-          ? 'LAB_TOOL_MISSING'
-          : cause.name === 'AbortError'
-            ? 'LAB_TIMEOUT'
-            : 'LAB_COMMAND_FAILED';
-      reject(new LabError(code, `${file} ${args.join(' ')}: ${cause.message}`, { cause }));
+      clearTimeout(timer);
+      reject(
+        new LabError(
+          cause.code === 'ENOENT' ? 'LAB_TOOL_MISSING' : 'LAB_COMMAND_FAILED',
+          `${command}: ${cause.message}`,
+          { cause },
+        ),
+      );
     });
     child.on('close', (exit, killedBy) => {
+      clearTimeout(timer);
+      options.signal?.removeEventListener('abort', onAbort);
       const result = {
         code: exit ?? 128,
         stdout: Buffer.concat(out).toString(),
         stderr: Buffer.concat(err).toString(),
       };
-      if (exit === 0 || (options.allowFailure && exit !== null)) resolve(result);
-      else
-        reject(
-          new LabError(
-            'LAB_COMMAND_FAILED',
-            `${file} ${args.join(' ')}: ${killedBy ?? `exit ${exit}`}: ${result.stderr.trim() || result.stdout.trim()}`,
-          ),
-        );
+      if (exit === 0 || (options.allowFailure && exit !== null)) return resolve(result);
+      const said = result.stderr.trim() || result.stdout.trim();
+      reject(new LabError('LAB_COMMAND_FAILED', `${command}: ${killedBy ?? `exit ${exit}`}: ${said}`));
     });
     child.stdin.end(options.input ?? '');
   });

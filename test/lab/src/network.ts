@@ -24,7 +24,6 @@ const HOST_SYSCTLS = [
   'net.ipv4.tcp_rmem=4096 131072 6291456',
   'net.ipv4.tcp_wmem=4096 16384 4194304',
   'net.ipv4.tcp_slow_start_after_idle=1',
-  'net.ipv4.tcp_no_metrics_save=1',
 ];
 /**
  * Cubic likewise. A kernel whose default is another may refuse the setting in a namespace, so the routes say it too; unlike a locked
