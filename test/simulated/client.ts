@@ -4,7 +4,7 @@
  */
 import { createConnection, type Socket } from 'node:net';
 import { createInterface } from 'node:readline';
-import { PLUGIN_ERRORS, PluginError, type PluginErrorCode } from '@lmas/plugin-api';
+import { PLUGIN_ERRORS, PluginError, type PluginErrorCode, pluginErrorCode } from '@lmas/plugin-api';
 import { z } from 'zod';
 
 const messageSchema = z.object({
@@ -49,7 +49,10 @@ export class WorldConnection {
       socket.once('error', (cause) => reject(new PluginError('UNREACHABLE', `The ${host} is not there.`, { cause })));
     });
     const connection = new WorldConnection(host, socket);
-    await connection.call('login', {});
+    await connection.call('login', {}).catch((cause: unknown) => {
+      const isAway = pluginErrorCode(cause) === 'CONNECTION_LOST';
+      throw isAway ? new PluginError('UNREACHABLE', `The ${host} hung up.`, { cause }) : cause;
+    });
     return connection;
   }
 

@@ -1,0 +1,34 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { describeSettings, readConfig } from './config.ts';
+import { errorCode, LmasError } from './errors.ts';
+
+test('defaults are safe: loopback, a private Redis', () => {
+  const config = readConfig({});
+  assert.equal(config.host, '127.0.0.1');
+  assert.equal(config.port, 7070);
+  assert.equal(config.redisUrl, undefined);
+  assert.deepEqual(config.plugins, ['@lmas/plugin-kvm']);
+});
+
+test('an empty variable is an unset one; a list is split', () => {
+  const config = readConfig({ LMAS_PORT: '', LMAS_PLUGINS: ' a , @b/c ,' });
+  assert.equal(config.port, 7070);
+  assert.deepEqual(config.plugins, ['a', '@b/c']);
+});
+
+test('everything wrong is said at once, by the name that the operator used', () => {
+  assert.throws(
+    () => readConfig({ LMAS_PORT: 'http', REDIS_URL: 'localhost', LMAS_LOG_LEVEL: 'loud' }),
+    (error) =>
+      errorCode(error) === 'INVALID_CONFIG' &&
+      error instanceof LmasError &&
+      ['LMAS_PORT', 'REDIS_URL', 'LMAS_LOG_LEVEL'].every((name) => error.message.includes(name)),
+  );
+});
+
+test('the help names every setting with its default', () => {
+  const text = describeSettings();
+  for (const name of ['LMAS_DATA_DIR', 'REDIS_URL', 'LMAS_RUN_LEASE_MS  (default: 8000)'])
+    assert.ok(text.includes(name));
+});

@@ -1,0 +1,141 @@
+/** The record store on a real Redis: locks, claims, fencing, idempotence. */
+import assert from 'node:assert/strict';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, before, test } from 'node:test';
+import type { Redis } from 'ioredis';
+import { errorCode, LmasError } from '../errors.ts';
+import { createLog } from '../log.ts';
+import { connect } from '../redis/connect.ts';
+import { keys } from '../redis/keys.ts';
+import { type PrivateRedis, startPrivateRedis } from '../redis/private-server.ts';
+import { migrationInputSchema } from '../schemas.ts';
+import { newMigrationId, newRecord, type StoredMigration } from './record.ts';
+import { createMigrationStore, type MigrationStore } from './store.ts';
+
+const log = createLog('silent');
+const directory = await mkdtemp(join(tmpdir(), 'lmas-store-'));
+let server: PrivateRedis;
+let redis: Redis;
+let store: MigrationStore;
+before(async () => {
+  server = await startPrivateRedis('redis-server', directory, log);
+  redis = connect(server, log);
+  store = createMigrationStore(redis);
+});
+after(async () => {
+  redis.disconnect();
+  await server.stop();
+  await rm(directory, { recursive: true, force: true });
+});
+
+let vms = 0;
+async function created(vm = `vm-${++vms}`): Promise<StoredMigration> {
+  const request = migrationInputSchema.parse({ vm, source: 'a', destination: 'b' });
+  const record = newRecord(newMigrationId(), request, { source: 'x', destination: 'y' }, [keys.vmByName('a', vm)]);
+  await store.create(record);
+  return record;
+}
+async function claimed(id: string, runId = 'run', leaseMs = 10_000) {
+  const answer = await store.claim(id, runId, leaseMs);
+  assert.ok(typeof answer !== 'string', String(answer));
+  return answer;
+}
+const superseded = (error: unknown) => errorCode(error) === 'SUPERSEDED';
+
+test('one live migration per VM; the next one once it has ended', async () => {
+  const first = await created('twin');
+  await assert.rejects(
+    created('twin'),
+    (error) =>
+      errorCode(error) === 'VM_ALREADY_MIGRATING' &&
+      error instanceof LmasError &&
+      error.message.includes(first.migration.id),
+  );
+  await store.create(first); // sent again after a lost reply: nothing new
+  const { claim } = await claimed(first.migration.id);
+  await store.end(claim, { locks: first.notes.locks, complete: true });
+  await created('twin');
+});
+
+test('a claim excludes others while its lease lasts; a take-over fences the former run off', async () => {
+  const record = await created();
+  const { id } = record.migration;
+  const old = await claimed(id, 'old', 150);
+  assert.equal(await store.claim(id, 'new', 10_000), 'busy');
+  assert.equal((await claimed(id, 'old', 150)).claim.token, old.claim.token, 'the same run again is no take-over');
+  let now = await store.claim(id, 'new', 10_000);
+  while (now === 'busy') now = await store.claim(id, 'new', 10_000);
+  assert.ok(typeof now !== 'string');
+  assert.equal(now.claim.token, old.claim.token + 1);
+
+  await assert.rejects(store.write(old.claim, old.version, record), superseded);
+  await assert.rejects(store.renew(old.claim, 1_000), superseded);
+  await assert.rejects(store.lock(old.claim, keys.vmById('z')), superseded);
+  await assert.rejects(store.passPointOfNoReturn(old.claim, 'now'), superseded);
+  await assert.rejects(store.end(old.claim, { locks: [], complete: true }), superseded);
+  const entry = { key: 'k', sequence: 1, resource: { kind: 'hand-over' }, intentAt: '', releasedAt: null } as const;
+  await assert.rejects(store.writeJournal(old.claim, entry), superseded);
+  await store.letGo(old.claim);
+  assert.equal(await store.claim(id, 'third', 1_000), 'busy', 'the old run cannot give the new one’s lease away');
+  await store.write(now.claim, now.version, record);
+});
+
+test('a lease that lapsed while nobody took over is simply renewed', async () => {
+  const { migration } = await created();
+  const { claim } = await claimed(migration.id, 'run', 1_000);
+  await redis.del(keys.lease(migration.id));
+  assert.deepEqual(await store.orphans().then((all) => all.filter(({ id }) => id === migration.id)), [
+    { id: migration.id, token: 1 },
+  ]);
+  await store.renew(claim, 10_000);
+  assert.deepEqual(
+    (await store.orphans()).filter(({ id }) => id === migration.id),
+    [],
+  );
+});
+
+test('a cancel and the point of no return exclude each other', async () => {
+  const a = await created();
+  const claimA = (await claimed(a.migration.id)).claim;
+  assert.equal(await store.requestCancel(a.migration.id), 'accepted');
+  assert.equal(await store.requestCancel(a.migration.id), 'already');
+  await assert.rejects(store.passPointOfNoReturn(claimA, 'now'), (error) => errorCode(error) === 'CANCELLED');
+  assert.notEqual((await store.renew(claimA, 1_000)).cancelRequestedAt, null);
+
+  const b = await created();
+  const claimB = (await claimed(b.migration.id)).claim;
+  await store.passPointOfNoReturn(claimB, new Date().toISOString());
+  await store.passPointOfNoReturn(claimB, new Date().toISOString());
+  assert.equal(await store.requestCancel(b.migration.id), 'too-late');
+  assert.notEqual((await store.get(b.migration.id))?.pointOfNoReturnAt, null);
+  assert.equal(await store.requestCancel(newMigrationId()), 'missing');
+});
+
+test('what ended can be claimed only as long as something is left to be taken down', async () => {
+  const { migration, notes } = await created();
+  const { claim } = await claimed(migration.id);
+  await store.end(claim, { locks: notes.locks, complete: false });
+  assert.ok((await store.incomplete()).includes(migration.id));
+  assert.equal(await store.isLive(migration.id), false);
+  const again = await claimed(migration.id, 'cleaner');
+  await store.end(again.claim, { locks: [], complete: true });
+  assert.equal(await store.claim(migration.id, 'nobody', 1_000), 'ended');
+  assert.equal(await store.requestCancel(migration.id), 'ended');
+});
+
+test('pages go on where they stopped, also between records of the same millisecond', async () => {
+  await redis.flushall();
+  const ids = Array.from({ length: 7 }, (_, i) => `m_${i}`);
+  for (const id of ids) await redis.zadd(keys.migrations, 1_000, id);
+  const seen: string[] = [];
+  let mark: { id: string; createdAtMs: number } | undefined;
+  for (;;) {
+    const page = await store.page(mark, 2);
+    if (page.length === 0) break;
+    seen.push(...page.map(({ id }) => id));
+    mark = page.at(-1);
+  }
+  assert.deepEqual(seen, ids.toReversed());
+});

@@ -1,0 +1,47 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { z } from 'zod';
+import { errorCode, LmasError } from '../errors.ts';
+import { createRegistry, loadPlugins, validatePlugin } from './registry.ts';
+
+const plugin = {
+  name: 'some',
+  apiVersion: 1,
+  capabilities: {
+    redirectedRoute: true,
+    transparentRoute: false,
+    copiesDisks: false,
+    postCopy: false,
+    survivesController: false,
+  },
+  configSchema: z.object({}),
+  optionsSchema: z.object({}),
+  connect: async () => assert.fail(),
+  migration: () => assert.fail(),
+};
+const invalid = (error: unknown) => errorCode(error) === 'PLUGIN_INVALID';
+
+test('a plugin is looked up by its name', () => {
+  const registry = createRegistry([validatePlugin('here', plugin)]);
+  assert.equal(registry.get('some'), plugin);
+  assert.equal(registry.find('other'), undefined);
+  assert.throws(() => registry.get('other'), invalid);
+});
+
+test('everything that is wrong with a plugin is named', () => {
+  const broken = { ...plugin, apiVersion: 2, configSchema: {}, connect: undefined };
+  assert.throws(
+    () => validatePlugin('pkg', broken),
+    (error) =>
+      invalid(error) &&
+      error instanceof LmasError &&
+      ['pkg', 'apiVersion', 'configSchema', 'connect'].every((part) => error.message.includes(part)),
+  );
+  assert.throws(() => validatePlugin('pkg', undefined), invalid);
+});
+
+test('two of one name, and packages that are not there, are refused', async () => {
+  const value = validatePlugin('here', plugin);
+  assert.throws(() => createRegistry([value, value]), invalid);
+  await assert.rejects(loadPlugins(['@lmas/there-is-none']), invalid);
+});

@@ -1,0 +1,316 @@
+/** The REST API over a real server and a real Redis: shapes, refusals, idempotency, events, access, secrets. */
+import assert from 'node:assert/strict';
+import { readdir, readFile, stat } from 'node:fs/promises';
+import { join } from 'node:path';
+import { after, before, describe, test } from 'node:test';
+import { openApiDocument } from '../../apps/orchestrator/src/openapi-document.ts';
+import type { Orchestrator } from '../../apps/orchestrator/src/main.ts';
+import { migrationEventSchema } from '../../apps/orchestrator/src/schemas.ts';
+import { Api, type Answer, setStage, startInProcess, temporaryDirectory } from './harness.ts';
+
+const directory = await temporaryDirectory();
+let orchestrator: Orchestrator;
+let api: Api;
+before(async () => {
+  orchestrator = await startInProcess(directory.path);
+  api = await Api.of(orchestrator);
+});
+after(async () => {
+  await orchestrator.stop();
+  await directory[Symbol.asyncDispose]();
+});
+const setting = () => setStage(() => api, directory.path);
+
+function assertProblem(answer: Answer, status: number, code: string): void {
+  assert.equal(answer.status, status, JSON.stringify(answer.body));
+  assert.equal(answer.headers.get('content-type'), 'application/problem+json');
+  assert.equal(answer.body.code, code, JSON.stringify(answer.body));
+  assert.equal(answer.body.status, status);
+  assert.equal(typeof answer.body.title, 'string');
+  assert.match(String(answer.body.type), /^urn:lmas:problem:/);
+}
+
+describe('access', () => {
+  test('without a key, or with a wrong one, everything below /v1 is refused before it is looked at', async () => {
+    const stranger = new Api(api.url, 'lmas_wrong');
+    assertProblem(await stranger.call('GET', '/v1/sites'), 401, 'UNAUTHENTICATED');
+    assertProblem(await stranger.call('POST', '/v1/migrations', { nonsense: true }), 401, 'UNAUTHENTICATED');
+    assertProblem(await new Api(api.url, '').call('GET', '/v1/migrations'), 401, 'UNAUTHENTICATED');
+    assertProblem(await new Api(api.url, 'x'.repeat(4_000)).call('GET', '/v1/sites'), 401, 'UNAUTHENTICATED');
+  });
+
+  test('health, readiness, version and the document are open', async () => {
+    const stranger = new Api(api.url, '');
+    for (const path of ['/healthz', '/readyz', '/v1/version', '/openapi.json']) {
+      assert.equal((await stranger.call('GET', path)).status, 200, path);
+    }
+  });
+
+  test('what is kept in files is private', async () => {
+    for (const name of ['api-key', 'secret-key', 'redis/redis.sock']) {
+      assert.equal((await stat(join(directory.path, name))).mode & 0o077, 0, name);
+    }
+    assert.equal((await stat(directory.path)).mode & 0o777, 0o700);
+  });
+});
+
+describe('refusals', () => {
+  test('unknown addresses and methods', async () => {
+    assertProblem(await api.call('GET', '/nowhere'), 404, 'NOT_FOUND');
+    assertProblem(await api.call('GET', '/v1/nowhere'), 404, 'NOT_FOUND');
+    const answer = await api.call('DELETE', '/v1/migrations');
+    assertProblem(answer, 405, 'METHOD_NOT_ALLOWED');
+    assert.equal(answer.headers.get('allow'), 'POST, GET');
+    assertProblem(await api.call('PUT', '/v1/sites/a'), 405, 'METHOD_NOT_ALLOWED');
+  });
+
+  test('bodies that are no JSON, too large, of the wrong type or shape', async () => {
+    const raw = async (body: string, type = 'application/json'): Promise<Answer> => {
+      const response = await fetch(`${api.url}/v1/sites`, {
+        method: 'POST',
+        headers: { authorization: `Bearer ${api.key}`, 'content-type': type },
+        body,
+      });
+      return { status: response.status, headers: response.headers, body: (await response.json()) as Answer['body'] };
+    };
+    assertProblem(await raw('{"id":'), 400, 'INVALID_REQUEST');
+    assertProblem(await raw(''), 400, 'INVALID_REQUEST');
+    assertProblem(await raw('id=a', 'application/x-www-form-urlencoded'), 415, 'UNSUPPORTED_MEDIA_TYPE');
+    assertProblem(await raw(JSON.stringify({ id: 'x'.repeat(300_000) })), 413, 'BODY_TOO_LARGE');
+    assertProblem(await raw('{"__proto__": {"id": "a"}}'), 400, 'INVALID_REQUEST');
+    const unknown = await raw('{"id": "a", "colour": "red", "gateway": {"ssh": 1}}');
+    assertProblem(unknown, 400, 'INVALID_REQUEST');
+    const paths = (unknown.body.errors as { path: string }[]).map(({ path }) => path);
+    assert.ok(paths.includes('gateway.ssh') && paths.includes('gateway.tunnelAddress'), 'every complaint at once');
+  });
+
+  test('parameters of the wrong shape', async () => {
+    assertProblem(await api.call('GET', '/v1/migrations/m_1'), 400, 'INVALID_REQUEST');
+    assertProblem(await api.call('GET', '/v1/migrations?limit=0'), 400, 'INVALID_REQUEST');
+    assertProblem(await api.call('GET', '/v1/migrations?colour=red'), 400, 'INVALID_REQUEST');
+    assertProblem(await api.call('GET', '/v1/migrations?cursor=abc'), 400, 'INVALID_CURSOR');
+    const missing = `/v1/migrations/m_${crypto.randomUUID()}`;
+    assertProblem(await api.call('GET', missing), 404, 'MIGRATION_NOT_FOUND');
+    assertProblem(await api.call('POST', `${missing}/cancel`), 404, 'MIGRATION_NOT_FOUND');
+    assertProblem(await api.call('GET', `${missing}/events`), 404, 'MIGRATION_NOT_FOUND');
+  });
+
+  test('migrations that cannot be', async () => {
+    await using stage = await setting();
+    const { vmId: vm, source, destination } = stage;
+    const submit = (body: object) => api.call('POST', '/v1/migrations', body);
+    assertProblem(await submit({ vm, source, destination: source }), 422, 'SAME_ENDPOINT');
+    assertProblem(await submit({ vm, source, destination: 'nowhere' }), 422, 'UNKNOWN_REFERENCE');
+    assertProblem(await submit({ vm, source, destination, options: { speed: 9 } }), 422, 'INVALID_OPTIONS');
+    await api.must('POST', '/v1/sites', { id: 'bare' });
+    const config = { socketPath: stage.server.socketPath, host: 'destination' };
+    const credential = source.replace('-source', '');
+    await api.must('POST', '/v1/endpoints', { id: 'bare', site: 'bare', plugin: 'simulated', credential, config });
+    assertProblem(await submit({ vm, source, destination: 'bare' }), 422, 'NO_GATEWAY');
+    const gone = await submit({ vm: 'no-such-vm', source, destination });
+    assert.equal(gone.status, 202, 'the VM is looked for when its turn comes');
+    const ended = await api.ended(String(gone.body.id));
+    assert.deepEqual([ended.phase, ended.error?.code, ended.teardown], ['failed', 'VM_NOT_FOUND', 'not-needed']);
+  });
+});
+
+describe('what is registered', () => {
+  test('references must exist, names are taken once, what is in use stays', async () => {
+    await using stage = await setting();
+    const name = stage.source.replace('-source', '');
+    const credential = { id: name, kind: 'password', username: 'u', password: 'p' };
+    assertProblem(await api.call('POST', '/v1/credentials', credential), 409, 'ALREADY_EXISTS');
+    const endpoint = { id: `${name}-x`, site: 'nowhere', plugin: 'simulated', credential: name };
+    const config = { socketPath: stage.server.socketPath, host: 'source' };
+    assertProblem(await api.call('POST', '/v1/endpoints', { ...endpoint, config }), 422, 'UNKNOWN_REFERENCE');
+    assertProblem(
+      await api.call('POST', '/v1/endpoints', { ...endpoint, site: stage.source, config: { host: 'x' } }),
+      422,
+      'INVALID_ENDPOINT_CONFIG',
+    );
+    assertProblem(
+      await api.call('POST', '/v1/endpoints', { ...endpoint, plugin: 'none', config }),
+      422,
+      'UNKNOWN_REFERENCE',
+    );
+    const inUse = await api.call('DELETE', `/v1/credentials/${name}`);
+    assertProblem(inUse, 409, 'IN_USE');
+    assert.match(String(inUse.body.title), new RegExp(`site ${stage.source}.*endpoint ${stage.source}`));
+    assertProblem(await api.call('DELETE', `/v1/sites/${stage.source}`), 409, 'IN_USE');
+
+    const hold = stage.world.faults.arm('source.perform', 'hold-before');
+    const { id } = await stage.submit();
+    await hold.reached;
+    const held = await api.call('DELETE', `/v1/endpoints/${stage.source}`);
+    assertProblem(held, 409, 'IN_USE');
+    assert.match(String(held.body.title), new RegExp(id));
+    hold.release();
+    await api.ended(id);
+    assert.equal((await api.call('DELETE', `/v1/endpoints/${stage.source}`)).status, 204);
+    assertProblem(await api.call('GET', `/v1/endpoints/${stage.source}`), 404, 'ENDPOINT_NOT_FOUND');
+  });
+
+  test('inventory, plugins and checks', async () => {
+    await using stage = await setting();
+    const inventory = await api.must<{ vms: { id: string }[] }>('GET', `/v1/endpoints/${stage.source}/inventory`);
+    assert.deepEqual(inventory.vms.map(({ id }) => id), [stage.vmId]);
+    const plugins = await api.must<{ items: { name: string; optionsSchema: { type: string } }[] }>('GET', '/v1/plugins');
+    assert.deepEqual(plugins.items.map(({ name, optionsSchema }) => [name, optionsSchema.type]), [['simulated', 'object']]);
+    const { vmId: vm, source, destination } = stage;
+    const check = await api.must('POST', '/v1/migration-checks', { vm, source, destination });
+    assert.deepEqual(check, { ok: true, findings: [], memoryBytes: 2 ** 30, diskBytes: 0 });
+    stage.world.prepare({ id: vm, name: 'x', memoryBytes: 1 }, 'm', null);
+    const blocked = await api.must<{ ok: boolean }>('POST', '/v1/migration-checks', { vm, source, destination });
+    assert.equal(blocked.ok, false);
+    const { id } = await stage.submit();
+    const ended = await api.ended(id);
+    assert.deepEqual([ended.phase, ended.error?.code, ended.findings[0]?.code], ['failed', 'CHECK_FAILED', 'VM_EXISTS']);
+    assert.equal(stage.world.presence('destination', vm).presence, 'incoming', 'a check that failed touched nothing');
+    stage.server.goAway();
+    assertProblem(await api.call('GET', `/v1/endpoints/${stage.source}/inventory`), 502, 'UNREACHABLE');
+  });
+
+  test('a link test leaves no gateway', async () => {
+    await using stage = await setting();
+    const link = await api.must<{ rttMedianMs: number; listener: string }>('POST', '/v1/link-tests', {
+      source: stage.source,
+      destination: stage.destination,
+      durationMs: 0,
+    });
+    assert.deepEqual([link.rttMedianMs, link.listener], [101, stage.destination]);
+    assert.equal(stage.world.gateways.size, 0);
+  });
+});
+
+describe('submitting', () => {
+  test('202 with its address; one migration per VM; the same key is the same migration', async () => {
+    await using stage = await setting();
+    const hold = stage.world.faults.arm('source.perform', 'hold-before');
+    const { vmId: vm, source, destination } = stage;
+    const body = { vm, source, destination, options: { durationMs: 10 } };
+    const headers = { 'idempotency-key': `key-${vm}` };
+    const twins = await Promise.all([
+      api.call('POST', '/v1/migrations', body, headers),
+      api.call('POST', '/v1/migrations', body, headers),
+    ]);
+    const [first, second] = twins;
+    assert.deepEqual([first?.status, second?.status], [202, 202]);
+    assert.equal(first?.body.id, second?.body.id);
+    assert.equal(first?.headers.get('location'), `/v1/migrations/${first?.body.id}`);
+    const id = String(first?.body.id);
+    const sorted = await api.call('POST', '/v1/migrations', { options: { durationMs: 10 }, destination, source, vm }, headers);
+    assert.equal(sorted.body.id, id, 'the order of fields does not count');
+    const other = await api.call('POST', '/v1/migrations', { ...body, transport: 'direct' }, headers);
+    assertProblem(other, 422, 'IDEMPOTENCY_KEY_REUSED');
+
+    await hold.reached;
+    const again = await api.call('POST', '/v1/migrations', body);
+    assertProblem(again, 409, 'VM_ALREADY_MIGRATING');
+    assert.match(String(again.body.title), new RegExp(id));
+    const byName = await api.must<{ id: string }>('POST', '/v1/migrations', { ...body, vm: source.replace('-source', '') });
+    const refused = await api.ended(byName.id);
+    assert.equal(refused.error?.code, 'VM_ALREADY_MIGRATING', 'found out by its identity');
+    hold.release();
+    assert.equal((await api.ended(id)).phase, 'succeeded');
+    assert.equal((await api.call('POST', '/v1/migrations', body, headers)).body.id, id, 'also afterwards');
+    assertProblem(await api.call('POST', `/v1/migrations/${id}/cancel`), 409, 'ALREADY_ENDED');
+    assert.equal(stage.world.performs.get(vm), 1);
+  });
+
+  test('the list is newest first, filtered, page by page', async () => {
+    await using stage = await setting();
+    const ids: string[] = [];
+    for (let i = 0; i < 5; i++) {
+      const { id } = await stage.submit({ vm: `gone-${i}` });
+      ids.unshift(id);
+      await api.ended(id);
+    }
+    const seen: string[] = [];
+    let cursor = '';
+    do {
+      const path = `/v1/migrations?limit=2&endpoint=${stage.source}&phase=failed${cursor && `&cursor=${cursor}`}`;
+      const page = await api.must<{ items: { id: string }[]; nextCursor: string | null }>('GET', path);
+      assert.ok(page.items.length <= 2);
+      seen.push(...page.items.map(({ id }) => id));
+      cursor = page.nextCursor ?? '';
+    } while (cursor !== '');
+    assert.deepEqual(seen, ids);
+  });
+});
+
+describe('events', () => {
+  test('from the start, live, until the end; replayed from where the reader was', async () => {
+    await using stage = await setting();
+    const hold = stage.world.faults.arm('source.perform', 'hold-before');
+    const { id } = await stage.submit();
+    await hold.reached;
+    const whole = readEvents(id);
+    hold.release();
+    const events = await whole;
+    const phases = events.filter(({ event }) => ['phase', 'end'].includes(event.type)).map(({ event }) => event.message);
+    assert.deepEqual(phases, [
+      'queued',
+      'checking',
+      'provisioning',
+      'preparing',
+      'connecting',
+      'performing',
+      'confirming',
+      'tearing-down',
+      'succeeded',
+    ]);
+    assert.equal(events.at(-1)?.event.type, 'end');
+    assert.equal(events.at(-1)?.event.migration.phase, 'succeeded');
+    const middle = events[3];
+    assert.ok(middle !== undefined);
+    const replayed = await readEvents(id, middle.id);
+    assert.deepEqual(
+      replayed.map((entry) => entry.id),
+      events.slice(4).map((entry) => entry.id),
+    );
+    assert.equal((await api.call('GET', `/v1/migrations/${id}/events`, undefined, { 'last-event-id': 'x' })).status, 400);
+  });
+
+  async function readEvents(id: string, lastEventId?: string) {
+    const response = await fetch(`${api.url}/v1/migrations/${id}/events`, {
+      headers: {
+        authorization: `Bearer ${api.key}`,
+        ...(lastEventId === undefined ? {} : { 'last-event-id': lastEventId }),
+      },
+    });
+    assert.equal(response.status, 200);
+    assert.equal(response.headers.get('content-type'), 'text/event-stream');
+    const blocks = (await response.text()).split('\n\n').filter((block) => block.startsWith('id: '));
+    return blocks.map((block) => {
+      const [first = '', second = ''] = block.split('\n');
+      const event = migrationEventSchema.parse(JSON.parse(second.slice('data: '.length)));
+      return { id: first.slice('id: '.length), event };
+    });
+  }
+});
+
+test('a secret that goes in never comes out: not in answers, records, events or on disk', async () => {
+  await using stage = await setting();
+  const marker = `MARKER${crypto.randomUUID()}`;
+  await api.must('POST', '/v1/credentials', { id: 'marked', kind: 'ssh-key', username: 'u', privateKey: marker });
+  const { id } = await stage.submit();
+  await api.ended(id);
+  const secret = `secret-${stage.source.replace('-source', '')}`;
+  for (const path of ['/v1/credentials', '/v1/credentials/marked', `/v1/migrations/${id}`, '/v1/endpoints']) {
+    const text = JSON.stringify(await api.must('GET', path));
+    assert.ok(!text.includes(marker) && !text.includes(secret), path);
+  }
+  const refused = await api.call('POST', '/v1/credentials', { id: 'marked', kind: 'ssh-key', privateKey: marker, x: 1 });
+  assert.ok(!JSON.stringify(refused.body).includes(marker), 'a refusal does not quote');
+  const files = await readdir(directory.path, { recursive: true, withFileTypes: true });
+  for (const file of files.filter((entry) => entry.isFile())) {
+    const content = await readFile(join(file.parentPath, file.name), 'latin1');
+    assert.ok(!content.includes(marker) && !content.includes(secret), file.name);
+    if (file.name !== 'api-key') assert.ok(!content.includes(api.key), `${file.name} holds the API key`);
+  }
+});
+
+test('the document is made without a server, and is the one that is served', async () => {
+  const served = await api.must('GET', '/openapi.json');
+  assert.deepEqual(JSON.parse(JSON.stringify(await openApiDocument())), served);
+});
