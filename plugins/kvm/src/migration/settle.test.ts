@@ -1,0 +1,100 @@
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
+import type { Presence } from '@lmas/plugin-api';
+import { presenceOf } from '../presence.ts';
+import { PAUSED, SHUTOFF, STATE } from '../rpc/constants.ts';
+import { nextStep, placeOf } from './settle.ts';
+import type { Sighting } from './sighting.ts';
+
+const ALL: readonly Presence[] = ['running', 'paused', 'incoming', 'stopped', 'absent', 'unreachable'];
+
+const see = (presence: Presence, more: Partial<Sighting> = {}): Sighting => {
+  return {
+    presence,
+    domain: undefined,
+    state: undefined,
+    moving: false,
+    pausedByMigration: presence === 'paused',
+    ...more,
+  };
+};
+const step = (source: Sighting, destination: Presence, waitedMs = 0) =>
+  nextStep({ source, destination: see(destination) }, waitedMs, 100);
+
+test('the source is resumed in one case only: stopped by a migration, nothing under way, and the destination knows nothing', () => {
+  for (const source of ALL) {
+    for (const destination of ALL) {
+      for (const moving of [false, true]) {
+        for (const pausedByMigration of [false, true]) {
+          const decided = step(see(source, { moving, pausedByMigration }), destination);
+          const may = source === 'paused' && destination === 'absent' && !moving && pausedByMigration;
+          assert.equal(decided === 'resume-source', may, `${source} ${destination} ${moving} ${pausedByMigration}`);
+        }
+      }
+    }
+  }
+});
+
+test('the destination is cleared in one case only: it waits in vain, the source runs, and has for a while', () => {
+  for (const source of ALL) {
+    for (const destination of ALL) {
+      for (const moving of [false, true]) {
+        const decided = step(see(source, { moving }), destination, 1_000);
+        const may = source === 'running' && destination === 'incoming' && !moving;
+        assert.equal(decided === 'clear-destination', may, `${source} ${destination} ${moving}`);
+      }
+    }
+  }
+  assert.equal(step(see('running'), 'incoming', 50), 'wait');
+});
+
+test('silence leads to nothing', () => {
+  for (const other of ALL) {
+    assert.equal(step(see('unreachable'), other), 'done');
+    assert.equal(step(see(other), 'unreachable'), 'done');
+    assert.equal(step(see(other, { moving: true }), 'unreachable'), 'done');
+  }
+});
+
+test('a paused source beside an incoming guest waits: Finish may be under way', () => {
+  assert.equal(step(see('paused'), 'incoming', 60_000), 'wait');
+});
+
+test('a migration that moves is asked to stop, unless the guest has arrived', () => {
+  assert.equal(step(see('running', { moving: true }), 'incoming'), 'abort-job');
+  assert.equal(step(see('paused', { moving: true }), 'incoming'), 'abort-job');
+  assert.equal(step(see('paused', { moving: true }), 'running'), 'wait');
+});
+
+test('a guest that somebody paused by hand is not resumed', () => {
+  assert.equal(step(see('paused', { pausedByMigration: false }), 'absent'), 'done');
+});
+
+test('a definition at the destination is evidence that the guest was let go there', () => {
+  assert.equal(placeOf('paused', 'stopped'), 'unknown');
+  assert.equal(placeOf('running', 'stopped'), 'source');
+  assert.equal(placeOf('paused', 'absent'), 'source');
+});
+
+describe('presence', () => {
+  const cases: [state: number, reason: number, id: number, source: Presence, destination: Presence][] = [
+    [STATE.running, 1, 4, 'running', 'running'],
+    [STATE.blocked, 0, 4, 'running', 'running'],
+    [STATE.shuttingDown, 0, 4, 'running', 'running'],
+    [STATE.paused, PAUSED.user, 4, 'paused', 'paused'],
+    [STATE.paused, PAUSED.ioError, 4, 'paused', 'paused'],
+    [STATE.paused, PAUSED.migration, 4, 'paused', 'incoming'],
+    [STATE.paused, PAUSED.startingUp, 4, 'incoming', 'incoming'],
+    [STATE.shutOff, SHUTOFF.migrated, -1, 'stopped', 'stopped'],
+    [STATE.crashed, 0, 4, 'paused', 'paused'],
+    [STATE.crashed, 0, -1, 'stopped', 'stopped'],
+    [STATE.pmSuspended, 0, 4, 'paused', 'paused'],
+    [STATE.noState, 0, 4, 'paused', 'paused'],
+  ];
+  for (const [state, reason, id, source, destination] of cases) {
+    test(`state ${state}, reason ${reason}, id ${id}`, () => {
+      assert.equal(presenceOf({ state, reason }, id, 'source'), source);
+      assert.equal(presenceOf({ state, reason }, id, 'destination'), destination);
+    });
+  }
+});

@@ -1,0 +1,311 @@
+/**
+ * The KVM plugin against real libvirt and QEMU in the lab: every way of moving a guest, a cancel at several moments, and
+ * the orchestrator's connections cut in every window; each time the guest itself verifies its memory and disk, and no
+ * two copies may ever have run.
+ */
+import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import { after, before, describe, test } from 'node:test';
+import {
+  type EndpointSession,
+  type MigrationDriver,
+  PluginError,
+  type PluginResource,
+  type Prepared,
+  type Routes,
+} from '@lmas/plugin-api';
+import { kvmPlugin } from '@lmas/plugin-kvm';
+import { type Lab, labDown, labUp } from '../lab/src/index.ts';
+
+const NAME = 'kvmplugin';
+const isRoot = process.getuid?.() === 0;
+const skip = isRoot ? false : 'the lab needs root: run this as root to migrate real guests';
+const quiet = { debug: () => undefined, info: () => undefined, warn: () => undefined, error: () => undefined };
+
+type Options = Parameters<typeof kvmPlugin.optionsSchema.parse>[0];
+type Kill = 'after-prepare' | 'in-perform' | 'after-perform' | 'in-finish' | 'before-confirm' | 'in-confirm';
+
+describe('real migrations', { skip }, () => {
+  let lab: Lab;
+  let count = 0;
+
+  before(async () => {
+    lab = await labUp({ name: NAME, rateMbit: 1000, rttMs: 20, lossPct: 0 });
+    // Peer to peer, the source's daemon has to reach the destination's: plain TCP will do in a lab.
+    const { host } = lab.sites.b;
+    await host.exec(['sh', '-c', 'printf \'listen_tcp = 1\\nauth_tcp = "none"\\n\' >> /etc/libvirt/libvirtd.conf']);
+    await host.killLibvirtd();
+    await host.exec([
+      'sh',
+      '-c',
+      'rm -f /run/libvirtd.pid; exec libvirtd --listen --daemon --pid-file /run/libvirtd.pid',
+    ]);
+  });
+
+  after(async () => {
+    assert.deepEqual((await labDown(NAME)).leftovers, []);
+  });
+
+  /** One guest, and the orchestrator's side of one migration of it. */
+  class Move {
+    readonly signal = AbortSignal.timeout(90_000);
+    readonly name: string;
+    readonly options: Options;
+    readonly journal: PluginResource[] = [];
+    uuid = '';
+    nonce = '';
+    counter = 0;
+    prepared: Prepared | undefined;
+    #sampler: ReturnType<Lab['startSampler']> | undefined;
+    #sessions: EndpointSession[] = [];
+    #run = 0;
+    /** Called before each side effect of `confirm`, with its number from 1. */
+    onSideEffect: (number: number) => void = () => undefined;
+    sideEffects = 0;
+
+    constructor(options: Options) {
+      count += 1;
+      this.name = `g${count}`;
+      this.options = options;
+    }
+
+    async start(disk: 'shared' | 'local', format: 'qcow2' | 'raw'): Promise<void> {
+      const { uuid } = await lab.vm.define({
+        ...{ name: this.name, site: 'a', memoryMib: 256, workingSetMib: 64, dirtyPagesPerSec: 3_000 },
+        ...{ disks: [{ kind: disk, format, sizeMib: 32 }], diskSectorsPerSec: 20, network: 'lab' },
+      });
+      this.uuid = uuid;
+      await lab.vm.start('a', this.name);
+      this.nonce = await lab.vm.setNonce('a', this.name);
+      this.counter = (await lab.vm.verify('a', this.name)).counter;
+      this.#sampler = lab.startSampler(uuid);
+    }
+
+    async #session(site: 'a' | 'b'): Promise<EndpointSession> {
+      const { ssh, dataAddress } = lab.sites[site].host;
+      const config = kvmPlugin.configSchema.parse({
+        ...{ host: ssh.host, port: ssh.port, hostKeys: [ssh.hostKeySha256], migrationAddress: dataAddress },
+        ...{ sharedPaths: ['/var/lib/lab-shared'], peerToPeer: { uriScheme: 'qemu+tcp' } },
+      });
+      const privateKey = readFileSync(ssh.privateKeyPath, 'utf8');
+      const credential = { kind: 'ssh-key', username: ssh.username, privateKey } as const;
+      const session = await kvmPlugin.connect(config, { log: quiet, credential }, { signal: this.signal });
+      this.#sessions.push(session);
+      return session;
+    }
+
+    async driver(): Promise<MigrationDriver> {
+      this.#run += 1;
+      const run = this.#run;
+      const ends = { source: await this.#session('a'), destination: await this.#session('b') };
+      return kvmPlugin.migration(
+        ends,
+        {
+          ...{ migrationId: `m_${this.name}`, vm: { id: this.uuid, name: this.name } },
+          options: kvmPlugin.optionsSchema.parse(this.options),
+          ...{ networkMap: {}, diskMap: {}, maxDowntimeMs: null, bandwidthBytesPerSec: null, tunnelled: false },
+        },
+        {
+          log: quiet,
+          recordIntent: async (resource) => {
+            this.journal.push(resource);
+          },
+          assertCurrent: async () => {
+            if (run !== this.#run) throw new PluginError('SUPERSEDED', 'killed');
+            this.sideEffects += 1;
+            this.onSideEffect(this.sideEffects);
+            if (run !== this.#run) throw new PluginError('SUPERSEDED', 'killed');
+          },
+        },
+      );
+    }
+
+    /** As SIGKILL: the kernel closes every connection, and this run does nothing any more. */
+    kill(): void {
+      this.#run += 1;
+      for (const session of this.#sessions.splice(0)) void session.close();
+    }
+
+    async prepare(driver: MigrationDriver): Promise<Prepared> {
+      this.prepared = await driver.prepare({ signal: this.signal });
+      return this.prepared;
+    }
+
+    perform(driver: MigrationDriver, signal = this.signal, onProgress: () => void = () => undefined): Promise<void> {
+      const { prepared } = this;
+      assert.ok(prepared !== undefined);
+      const routes: Routes = Object.fromEntries(prepared.flows.map(({ id, host, port }) => [id, { host, port }]));
+      return driver.perform(prepared, routes, { signal, onProgress, onPointOfNoReturn: async () => undefined });
+    }
+
+    async migrate(driver: MigrationDriver) {
+      const { findings } = await driver.check({ signal: this.signal });
+      assert.deepEqual(findings, []);
+      const prepared = await this.prepare(driver);
+      await this.perform(driver);
+      return driver.confirm(prepared, { signal: this.signal });
+    }
+
+    async recover(): Promise<'a' | 'b'> {
+      const driver = await this.driver();
+      const options = { signal: this.signal };
+      let placement = await driver.locate(options);
+      if (placement.where !== 'destination') placement = await driver.abort(options);
+      if (placement.where === 'destination' && this.prepared !== undefined)
+        await driver.confirm(this.prepared, options);
+      const { where } = await driver.locate(options);
+      assert.ok(where === 'source' || where === 'destination', `somewhere: ${JSON.stringify(placement)}`);
+      if (where === 'source') {
+        for (const resource of this.journal.toReversed()) await driver.release(resource, options);
+      }
+      return where === 'source' ? 'a' : 'b';
+    }
+
+    /** The guest says so itself, and nobody ever saw two. */
+    async verifyAt(site: 'a' | 'b'): Promise<void> {
+      assert.deepEqual(await lab.copies(this.uuid), { a: site === 'a', b: site === 'b' });
+      const seen = await lab.vm.verify(site, this.name);
+      assert.deepEqual([seen.badPages, seen.badSectors, seen.diskErrors, seen.nonce], [0, 0, 0, this.nonce]);
+      assert.ok(seen.counter > this.counter, 'it did not start anew');
+      const sampled = this.#sampler?.stop();
+      this.#sampler = undefined;
+      assert.equal(sampled?.maxCopies, 1);
+      const other = site === 'a' ? 'b' : 'a';
+      if (site === 'a') assert.equal(await this.knownAt('b'), false, 'no trace at the destination');
+      else if (kvmPlugin.optionsSchema.parse(this.options).undefineAtSource)
+        assert.equal(await this.knownAt(other), false);
+    }
+
+    async knownAt(site: 'a' | 'b'): Promise<boolean> {
+      const { stdout } = await lab.sites[site].host.exec(['virsh', 'list', '--all', '--uuid']);
+      return stdout.includes(this.uuid);
+    }
+
+    async end(): Promise<void> {
+      this.#sampler?.stop();
+      this.kill();
+      for (const site of ['a', 'b'] as const) {
+        const { host } = lab.sites[site];
+        await host.exec(['virsh', 'destroy', this.name], { allowFailure: true });
+        await host.exec(['virsh', 'undefine', this.name], { allowFailure: true });
+      }
+    }
+  }
+
+  const withGuest =
+    (options: Options, disk: 'shared' | 'local', format: 'qcow2' | 'raw', body: (move: Move) => Promise<void>) =>
+    async (): Promise<void> => {
+      const move = new Move(options);
+      try {
+        await move.start(disk, format);
+        await body(move);
+      } finally {
+        await move.end();
+      }
+    };
+
+  const ways: [name: string, options: Options, disk: 'shared' | 'local', format: 'qcow2' | 'raw'][] = [
+    ['direct, shared disk', {}, 'shared', 'raw'],
+    ['direct, copied qcow2, multifd', { parallelConnections: 4 }, 'local', 'qcow2'],
+    ['direct, copied raw, definition kept at the source', { undefineAtSource: false }, 'local', 'raw'],
+    ['peer to peer, shared disk', { mode: 'peer-to-peer' }, 'shared', 'qcow2'],
+    ['peer to peer, copied disk, multifd', { mode: 'peer-to-peer', parallelConnections: 2 }, 'local', 'qcow2'],
+  ];
+  for (const [name, options, disk, format] of ways) {
+    test(
+      name,
+      withGuest(options, disk, format, async (move) => {
+        const report = await move.migrate(await move.driver());
+        await move.verifyAt('b');
+        assert.deepEqual(report.warnings, []);
+        assert.ok((report.iterations ?? 0) >= 2, `several passes: ${report.iterations}`);
+        assert.ok((report.downtimeMs ?? 0) > 0);
+        assert.equal(report.keptAtSource.filter(({ kind }) => kind === 'disk').length, disk === 'local' ? 1 : 0);
+        assert.match(report.sourceDefinition ?? '', new RegExp(`<name>${move.name}</name>`));
+      }),
+    );
+  }
+
+  for (const afterMs of [0, 300, 900, 1_600]) {
+    test(
+      `a cancel ${afterMs} ms into perform leaves the guest at the source, and no volume at the destination`,
+      withGuest({}, 'local', 'qcow2', async (move) => {
+        const mind = new AbortController();
+        const driver = await move.driver();
+        await move.prepare(driver);
+        setTimeout(() => mind.abort(), afterMs);
+        await assert.rejects(move.perform(driver, AbortSignal.any([mind.signal, move.signal])), { code: 'ABORTED' });
+        const placement = await driver.abort({ signal: move.signal });
+        assert.deepEqual(placement, { source: 'running', destination: 'absent', where: 'source', moving: false });
+        for (const resource of move.journal.toReversed()) await driver.release(resource, { signal: move.signal });
+        const path = move.journal[0]?.id ?? '';
+        assert.notEqual((await lab.sites.b.host.exec(['test', '-e', path], { allowFailure: true })).code, 0);
+        await move.verifyAt('a');
+      }),
+    );
+  }
+
+  const kills: [kill: Kill, at: 'a' | 'b' | undefined][] = [
+    ['after-prepare', 'a'],
+    ['in-perform', 'a'],
+    ['after-perform', 'a'],
+    ['in-finish', undefined],
+    ['before-confirm', 'b'],
+    ['in-confirm', 'b'],
+  ];
+  for (const [kill, expected] of kills) {
+    test(
+      `killed ${kill}: a new run brings it to exactly one end within 40 s`,
+      withGuest({}, 'shared', 'raw', async (move) => {
+        const old = await move.driver();
+        const prepared = await move.prepare(old);
+        if (kill === 'in-perform') {
+          const performing = assert.rejects(move.perform(old, move.signal, () => move.kill()));
+          await performing;
+        } else if (kill !== 'after-prepare') {
+          await move.perform(old);
+        }
+        move.sideEffects = 0;
+        if (kill === 'in-finish' || kill === 'before-confirm' || kill === 'in-confirm') {
+          move.onSideEffect = (number) => {
+            if (kill === 'before-confirm' && number === 2) move.kill();
+            if (kill === 'in-finish' && number === 1) setTimeout(() => move.kill(), 3);
+            if (kill === 'in-confirm' && number === 2) setTimeout(() => move.kill(), 2);
+          };
+          await old.confirm(prepared, { signal: move.signal }).catch(() => undefined);
+          move.onSideEffect = () => undefined;
+        }
+        move.kill();
+        const started = performance.now();
+        const site = await move.recover();
+        assert.ok(performance.now() - started < 40_000);
+        if (expected !== undefined) assert.equal(site, expected);
+        await move.verifyAt(site);
+      }),
+    );
+  }
+
+  test(
+    'the destination daemon is killed during perform: the guest stays, and a second try arrives',
+    withGuest({}, 'shared', 'raw', async (move) => {
+      const { host } = lab.sites.b;
+      const driver = await move.driver();
+      await move.prepare(driver);
+      let killed: Promise<unknown> | undefined;
+      await assert.rejects(
+        move.perform(driver, move.signal, () => {
+          killed ??= host.killLibvirtd();
+        }),
+      );
+      await killed;
+      await host.exec([
+        'sh',
+        '-c',
+        'rm -f /run/libvirtd.pid; exec libvirtd --listen --daemon --pid-file /run/libvirtd.pid',
+      ]);
+      assert.equal(await move.recover(), 'a');
+      await move.migrate(await move.driver());
+      await move.verifyAt('b');
+    }),
+  );
+});
