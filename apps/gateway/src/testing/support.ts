@@ -36,6 +36,12 @@ export class Relay {
   /** Swallows all bytes of connections of this kind (1 control, 2 subflow, 0 none, 3 both). */
   swallow = 0;
 
+  #harm: ((chunk: Buffer) => Buffer) | null | undefined;
+  /** The next large chunk towards the peer is changed, or (null) cut short with the end of the connection. */
+  harmOnce(change: ((chunk: Buffer) => Buffer) | null): void {
+    this.#harm = change;
+  }
+
   constructor(peerPort: number) {
     this.#server = net.createServer({ allowHalfOpen: false }, (socket) => {
       socket.on('error', () => undefined);
@@ -50,6 +56,15 @@ export class Relay {
       socket.on('data', (chunk: Buffer) => {
         if (pair.kind === 0) pair.kind = chunk[5] ?? 0;
         if ((this.swallow & pair.kind) !== 0) return;
+        // Large chunks only: past the join, inside frames.
+        if (this.#harm !== undefined && pair.kind === 2 && chunk.length > 10_000) {
+          const harm = this.#harm;
+          this.#harm = undefined;
+          if (harm === null) upstream.end(chunk.subarray(0, 5_000));
+          else upstream.write(harm(chunk));
+          return;
+        }
+        if (upstream.writableEnded) return;
         if (!upstream.write(chunk)) {
           socket.pause();
           upstream.once('drain', () => socket.resume());

@@ -75,7 +75,7 @@ for (const [name, nextSize] of [
     const reader = makeReader(pool, got);
     feed(reader, wire, nextSize);
     assert.equal(got.length, payloads.length);
-    payloads.forEach((payload, index) => assert.equal(Buffer.compare(payload, got[index] ?? Buffer.alloc(0)), 0));
+    for (const [index, payload] of payloads.entries()) assert.ok(payload.equals(got[index] ?? Buffer.alloc(0)));
     assert.ok(reader.atBoundary);
     reader.free();
     assert.equal(pool.liveBytes, 0, 'every slab came back');

@@ -84,6 +84,8 @@ export class Subflow {
   }
 
   start(): void {
+    // What was read before the wire took over is handled inside `start`; answers to it must wait until the wire can write.
+    this.#writing = true;
     this.wire.start({
       // Node asks once more after the callback that closed us.
       buffer: () => (this.#closed ? nowhere : this.#reader.buffer()),
@@ -91,6 +93,7 @@ export class Subflow {
       ended: () => this.#ended(),
       closed: (error) => this.close(asGatewayError(error ?? new GatewayError('SUBFLOW_LOST'), 'SUBFLOW_LOST')),
     });
+    this.#writing = false;
     this.pump();
   }
 

@@ -57,7 +57,8 @@ abstract class SocketWire<T extends Duplex> implements Wire {
     sink.ended();
   }
   write(bytes: Uint8Array, done: (taken: boolean) => void): void {
-    this.socket?.write(bytes, (error) => done(error === null || error === undefined));
+    if (this.socket === null) throw new Error('The wire was written to before it was started.');
+    this.socket.write(bytes, (error) => done(error === null || error === undefined));
   }
   end(): void {
     this.socket?.end();
@@ -69,6 +70,7 @@ abstract class SocketWire<T extends Duplex> implements Wire {
 export class DescriptorWire extends SocketWire<net.Socket> {
   readonly descriptor: number;
   #early: Buffer;
+  #resetEarly = false;
 
   /** `early` is what was read before the wire took over. */
   constructor(descriptor: number, peer: string, early: Buffer) {
@@ -77,6 +79,7 @@ export class DescriptorWire extends SocketWire<net.Socket> {
     this.#early = early;
   }
   start(sink: WireSink): void {
+    // Before the socket exists: it is given the sink's next buffer when it is made.
     feed(this.#early, sink);
     this.#early = Buffer.alloc(0);
     const socket = new net.Socket({
@@ -87,12 +90,15 @@ export class DescriptorWire extends SocketWire<net.Socket> {
     socket.setNoDelay(true);
     socket.setKeepAlive(true, 15_000);
     this.attach(socket, sink);
+    if (this.#resetEarly) socket.resetAndDestroy();
   }
   resume(): void {
     this.socket?.resume();
   }
   reset(): void {
-    this.socket?.resetAndDestroy();
+    // The sink may give up on the very first bytes.
+    if (this.socket === null) this.#resetEarly = true;
+    else this.socket.resetAndDestroy();
   }
 }
 
