@@ -3,10 +3,10 @@ import assert from 'node:assert/strict';
 import { readdir, readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
-import { openApiDocument } from '../../apps/orchestrator/src/openapi-document.ts';
 import type { Orchestrator } from '../../apps/orchestrator/src/main.ts';
+import { openApiDocument } from '../../apps/orchestrator/src/openapi-document.ts';
 import { migrationEventSchema } from '../../apps/orchestrator/src/schemas.ts';
-import { Api, type Answer, setStage, startInProcess, temporaryDirectory } from './harness.ts';
+import { type Answer, Api, setStage, startInProcess, temporaryDirectory } from './harness.ts';
 
 const directory = await temporaryDirectory();
 let orchestrator: Orchestrator;
@@ -153,9 +153,18 @@ describe('what is registered', () => {
   test('inventory, plugins and checks', async () => {
     await using stage = await setting();
     const inventory = await api.must<{ vms: { id: string }[] }>('GET', `/v1/endpoints/${stage.source}/inventory`);
-    assert.deepEqual(inventory.vms.map(({ id }) => id), [stage.vmId]);
-    const plugins = await api.must<{ items: { name: string; optionsSchema: { type: string } }[] }>('GET', '/v1/plugins');
-    assert.deepEqual(plugins.items.map(({ name, optionsSchema }) => [name, optionsSchema.type]), [['simulated', 'object']]);
+    assert.deepEqual(
+      inventory.vms.map(({ id }) => id),
+      [stage.vmId],
+    );
+    const plugins = await api.must<{ items: { name: string; optionsSchema: { type: string } }[] }>(
+      'GET',
+      '/v1/plugins',
+    );
+    assert.deepEqual(
+      plugins.items.map(({ name, optionsSchema }) => [name, optionsSchema.type]),
+      [['simulated', 'object']],
+    );
     const { vmId: vm, source, destination } = stage;
     const check = await api.must('POST', '/v1/migration-checks', { vm, source, destination });
     assert.deepEqual(check, { ok: true, findings: [], memoryBytes: 2 ** 30, diskBytes: 0 });
@@ -164,7 +173,10 @@ describe('what is registered', () => {
     assert.equal(blocked.ok, false);
     const { id } = await stage.submit();
     const ended = await api.ended(id);
-    assert.deepEqual([ended.phase, ended.error?.code, ended.findings[0]?.code], ['failed', 'CHECK_FAILED', 'VM_EXISTS']);
+    assert.deepEqual(
+      [ended.phase, ended.error?.code, ended.findings[0]?.code],
+      ['failed', 'CHECK_FAILED', 'VM_EXISTS'],
+    );
     assert.equal(stage.world.presence('destination', vm).presence, 'incoming', 'a check that failed touched nothing');
     stage.server.goAway();
     assertProblem(await api.call('GET', `/v1/endpoints/${stage.source}/inventory`), 502, 'UNREACHABLE');
@@ -198,7 +210,12 @@ describe('submitting', () => {
     assert.equal(first?.body.id, second?.body.id);
     assert.equal(first?.headers.get('location'), `/v1/migrations/${first?.body.id}`);
     const id = String(first?.body.id);
-    const sorted = await api.call('POST', '/v1/migrations', { options: { durationMs: 10 }, destination, source, vm }, headers);
+    const sorted = await api.call(
+      'POST',
+      '/v1/migrations',
+      { options: { durationMs: 10 }, destination, source, vm },
+      headers,
+    );
     assert.equal(sorted.body.id, id, 'the order of fields does not count');
     const other = await api.call('POST', '/v1/migrations', { ...body, transport: 'direct' }, headers);
     assertProblem(other, 422, 'IDEMPOTENCY_KEY_REUSED');
@@ -207,7 +224,10 @@ describe('submitting', () => {
     const again = await api.call('POST', '/v1/migrations', body);
     assertProblem(again, 409, 'VM_ALREADY_MIGRATING');
     assert.match(String(again.body.title), new RegExp(id));
-    const byName = await api.must<{ id: string }>('POST', '/v1/migrations', { ...body, vm: source.replace('-source', '') });
+    const byName = await api.must<{ id: string }>('POST', '/v1/migrations', {
+      ...body,
+      vm: source.replace('-source', ''),
+    });
     const refused = await api.ended(byName.id);
     assert.equal(refused.error?.code, 'VM_ALREADY_MIGRATING', 'found out by its identity');
     hold.release();
@@ -247,7 +267,9 @@ describe('events', () => {
     const whole = readEvents(id);
     hold.release();
     const events = await whole;
-    const phases = events.filter(({ event }) => ['phase', 'end'].includes(event.type)).map(({ event }) => event.message);
+    const phases = events
+      .filter(({ event }) => ['phase', 'end'].includes(event.type))
+      .map(({ event }) => event.message);
     assert.deepEqual(phases, [
       'queued',
       'checking',
@@ -268,7 +290,10 @@ describe('events', () => {
       replayed.map((entry) => entry.id),
       events.slice(4).map((entry) => entry.id),
     );
-    assert.equal((await api.call('GET', `/v1/migrations/${id}/events`, undefined, { 'last-event-id': 'x' })).status, 400);
+    assert.equal(
+      (await api.call('GET', `/v1/migrations/${id}/events`, undefined, { 'last-event-id': 'x' })).status,
+      400,
+    );
   });
 
   async function readEvents(id: string, lastEventId?: string) {
@@ -300,7 +325,12 @@ test('a secret that goes in never comes out: not in answers, records, events or 
     const text = JSON.stringify(await api.must('GET', path));
     assert.ok(!text.includes(marker) && !text.includes(secret), path);
   }
-  const refused = await api.call('POST', '/v1/credentials', { id: 'marked', kind: 'ssh-key', privateKey: marker, x: 1 });
+  const refused = await api.call('POST', '/v1/credentials', {
+    id: 'marked',
+    kind: 'ssh-key',
+    privateKey: marker,
+    x: 1,
+  });
   assert.ok(!JSON.stringify(refused.body).includes(marker), 'a refusal does not quote');
   const files = await readdir(directory.path, { recursive: true, withFileTypes: true });
   for (const file of files.filter((entry) => entry.isFile())) {

@@ -47,6 +47,11 @@ export class OrchestratorProcess implements AsyncDisposable {
     this.#api = new Api(url, (await readFile(join(this.#dataDir, 'api-key'), 'utf8')).trim());
   }
 
+  /** Sends a signal that does not end it. */
+  signal(signal: 'SIGSTOP' | 'SIGCONT'): void {
+    assert.ok(this.#child?.kill(signal));
+  }
+
   async end(signal: 'SIGKILL' | 'SIGTERM'): Promise<void> {
     const child = this.#child;
     this.#child = undefined;

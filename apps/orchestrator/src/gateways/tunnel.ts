@@ -4,7 +4,7 @@
  */
 import { randomUUID } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { GatewayStatus, SessionConfig, Suite } from '@lmas/gateway-api';
+import type { GatewayStatus, RouteConfig, RouteState, SessionConfig, Suite } from '@lmas/gateway-api';
 import type { Prepared, Routes } from '@lmas/plugin-api';
 import { errorCode, LmasError } from '../errors.ts';
 import type { Logger } from '../log.ts';
@@ -116,18 +116,14 @@ export class Tunnel implements AsyncDisposable {
     for (const { id, host, port, maxStreams, priority } of prepared.flows) {
       const dial = { kind: 'dial', host, port, allowSpecialAddress: false, maxStreams, priority } as const;
       await destination.gateway.putRoute(id, dial, { signal });
-      const listening = await source.gateway.putRoute(
-        id,
-        {
-          kind: 'listen',
-          address: source.site.hypervisorAddress,
-          port: 0,
-          allowFrom: [...prepared.sourceAddresses],
-          maxStreams,
-          priority,
-        },
-        { signal },
-      );
+      const offer = {
+        kind: 'listen' as const,
+        address: source.site.hypervisorAddress,
+        allowFrom: [...prepared.sourceAddresses],
+        maxStreams,
+        priority,
+      };
+      const listening = await listenForHypervisors(source.gateway, id, offer, port, signal);
       routes[id] = { host: source.site.hypervisorAddress, port: listening.port };
     }
     await this.#warmUp;
@@ -182,6 +178,22 @@ async function listen(
     }
   }
   throw new LmasError('NO_FREE_PORT', `All of the ports ${min} to ${max} are taken at ${site.tunnelAddress}.`);
+}
+
+/** At the flow's own port if it is free (some hypervisors know one port for both ends), else at any. */
+async function listenForHypervisors(
+  gateway: Gateway,
+  id: string,
+  offer: Omit<Extract<RouteConfig, { kind: 'listen' }>, 'port'>,
+  preferredPort: number,
+  signal: AbortSignal,
+): Promise<RouteState> {
+  try {
+    return await gateway.putRoute(id, { ...offer, port: preferredPort }, { signal });
+  } catch (error) {
+    if (errorCode(error) !== 'NO_FREE_PORT') throw error;
+    return await gateway.putRoute(id, { ...offer, port: 0 }, { signal });
+  }
 }
 
 async function established(gateway: Gateway, signal: AbortSignal): Promise<void> {

@@ -24,6 +24,8 @@ import { Deadline, raceSignal } from './waiting.ts';
 
 /** One round of questions; a hypervisor that hangs must not eat the whole time there is. */
 const ATTEMPT_MS = 120_000;
+/** How long both ends may go on answering without a verdict: more time brings nothing new. */
+const INDECISION_MS = 60_000;
 /** The two ends are not asked at the same instant: a hand-over in between looks like two copies, once. */
 const SIGHTINGS_OF_BOTH = 3;
 /** Asking again cannot help, and may lock accounts. */
@@ -45,10 +47,15 @@ export async function settle(trouble: Trouble): Promise<Ending> {
   run.log.warn({ err: trouble.cause }, 'finding out where the VM is');
   using deadline = new Deadline(tools.settings.settleMs, 'OUTCOME_UNKNOWN', unknownMessage(trouble.cause));
   let sightingsOfBoth = 0;
+  let undecidedSince: number | undefined;
   for (;;) {
     try {
       const ending = await attempt(trouble);
-      if (ending !== 'both' && ending !== 'again') return ending;
+      if (typeof ending !== 'string') return ending;
+      undecidedSince = ending === 'undecided' ? (undecidedSince ?? performance.now()) : undefined;
+      if (undecidedSince !== undefined && performance.now() - undecidedSince > INDECISION_MS) {
+        return undecided(run, 'unknown', new LmasError('OUTCOME_UNKNOWN', unknownMessage(trouble.cause)));
+      }
       sightingsOfBoth = ending === 'both' ? sightingsOfBoth + 1 : 0;
       if (sightingsOfBoth >= SIGHTINGS_OF_BOTH) return undecided(run, 'both', new LmasError('BOTH_RUNNING'));
     } catch (error) {
@@ -65,7 +72,8 @@ export async function settle(trouble: Trouble): Promise<Ending> {
   }
 }
 
-async function attempt(trouble: Trouble): Promise<Ending | 'both' | 'again'> {
+/** `again`: an end was silent, or things moved on meanwhile. `undecided`: both answered, and it still is not clear. */
+async function attempt(trouble: Trouble): Promise<Ending | 'both' | 'again' | 'undecided'> {
   const { run, hypervisors, cause } = trouble;
   const signal = AbortSignal.any([run.lost, AbortSignal.timeout(ATTEMPT_MS)]);
   await run.assertCurrent();
@@ -82,7 +90,8 @@ async function attempt(trouble: Trouble): Promise<Ending | 'both' | 'again'> {
   const after = await raceSignal(driver.abort({ signal }), run.lost);
   run.log.info({ placement: after }, 'aborted');
   if (after.where === 'both') return 'both';
-  return after.where === 'source' ? notMigrated(run, effectiveCause(run, cause)) : 'again';
+  if (after.where === 'source') return notMigrated(run, effectiveCause(run, cause));
+  return after.where === 'unknown' && !isSilent(after) ? 'undecided' : 'again';
 }
 
 /** The VM runs at the destination: what is left is to tidy the source and to say so. */

@@ -1,0 +1,82 @@
+/**
+ * Two workers on one Redis. The one that has the migrations is stopped with SIGSTOP in every step, past its lease; the
+ * other takes over and finishes; then the first one wakes up in the middle of what it was doing, and must do no harm.
+ */
+import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
+import { once } from 'node:events';
+import { writeFile } from 'node:fs/promises';
+import { createServer } from 'node:net';
+import { join } from 'node:path';
+import { after, before, describe, test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { OrchestratorProcess } from './child.ts';
+import { type Stage, setStage, temporaryDirectory } from './harness.ts';
+import { STEPS } from './matrix.ts';
+
+const directory = await temporaryDirectory();
+
+async function freePort(): Promise<number> {
+  const server = createServer().listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const address = server.address();
+  server.close();
+  assert.ok(address !== null && typeof address === 'object');
+  return address.port;
+}
+
+describe('a worker that was stopped wakes up after another one has taken over', () => {
+  const stages = new Map<string, { stage: Stage; id: string }>();
+  let redis: ReturnType<typeof spawn>;
+  let first: OrchestratorProcess;
+  let second: OrchestratorProcess;
+
+  before(async () => {
+    const port = await freePort();
+    const options = ['--bind', '127.0.0.1', '--port', String(port), '--save', '', '--appendonly', 'yes'];
+    redis = spawn('redis-server', [...options, '--appendfsync', 'always', '--dir', directory.path], {
+      stdio: 'ignore',
+    });
+    const secretKeyFile = join(directory.path, 'key');
+    await writeFile(secretKeyFile, randomBytes(32).toString('base64'), { mode: 0o600 });
+    const shared = { REDIS_URL: `redis://127.0.0.1:${port}`, LMAS_SECRET_KEY_FILE: secretKeyFile };
+    first = new OrchestratorProcess(join(directory.path, '1'), shared);
+    second = new OrchestratorProcess(join(directory.path, '2'), shared);
+    await first.start();
+    const holds = [];
+    for (const { step, call } of STEPS) {
+      const stage = await setStage(() => first.api, directory.path);
+      const hold = stage.world.faults.arm(call, 'hold-after');
+      const { id } = await stage.submit({ options: { createVolume: true, durationMs: 30 } });
+      stages.set(`${step}: ${call}`, { stage, id });
+      holds.push(hold);
+    }
+    await Promise.all(holds.map(({ reached }) => reached));
+    first.signal('SIGSTOP');
+    await second.start();
+    for (const { id } of stages.values()) await second.api.ended(id);
+    for (const hold of holds) hold.release();
+    first.signal('SIGCONT');
+    await sleep(1_500); // time for the first to do whatever it still dares
+  });
+  after(async () => {
+    for (const { stage } of stages.values()) await stage[Symbol.asyncDispose]();
+    await first[Symbol.asyncDispose]();
+    await second[Symbol.asyncDispose]();
+    redis.kill('SIGKILL');
+    await once(redis, 'exit');
+    await directory[Symbol.asyncDispose]();
+  });
+
+  for (const { step, call } of STEPS) {
+    test(`${step}: ${call}`, async () => {
+      const found = stages.get(`${step}: ${call}`);
+      assert.ok(found !== undefined);
+      const { stage, id } = found;
+      const ended = await second.api.until(id, ({ teardown }) => teardown === 'complete' || teardown === 'not-needed');
+      stage.assertClean(ended);
+      assert.equal(ended.where === 'destination', ended.phase === 'succeeded');
+    });
+  }
+});
