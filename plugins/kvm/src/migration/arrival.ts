@@ -11,7 +11,7 @@ import type { Domain } from '../rpc/procedures.ts';
 import type { KvmSession } from '../session.ts';
 import { pause } from './progress.ts';
 import type { Ends } from './settle.ts';
-import { completedStats, look, type Sighting } from './sighting.ts';
+import { type CompletedStats, completedStats, look, type Sighting } from './sighting.ts';
 import type { RunState } from './state.ts';
 
 interface Options {
@@ -21,6 +21,8 @@ interface Options {
 /** How we know that the destination started the guest: it said so, or was seen running it. */
 export interface Arrival {
   readonly startedBy: 'answer' | 'sight';
+  /** What the source told of the job, if it did. */
+  readonly stats?: CompletedStats | undefined;
 }
 
 const CLEAR_ATTEMPTS = 5;
@@ -88,9 +90,18 @@ async function removeDefinition(
   context: MigrationContext,
   { signal }: Options,
 ): Promise<void> {
-  if (domain === undefined || !request.options.undefineAtSource) return;
+  if (domain === undefined) return;
   await context.assertCurrent();
-  await undefine(session, domain, { signal });
+  if (request.options.undefineAtSource) return undefine(session, domain, { signal });
+  // A definition that stays must not come to life when the host is started the next time.
+  const client = await session.query({ signal });
+  try {
+    const { autostart } = await client.call('domainGetAutostart', { domain }, { signal });
+    if (autostart !== 0) await client.call('domainSetAutostart', { domain, autostart: 0 }, { signal });
+  } catch (error) {
+    if (!isFault(error, ERROR.NO_DOMAIN))
+      throw toPluginError(error, 'keeping the old copy from starting with its host');
+  }
 }
 
 /** Removes a definition and keeps what it points to: disks, UEFI variables, the TPM's state. "Not there" is done. */
@@ -122,15 +133,17 @@ export async function report(
     }
     warnings.push(`The destination started the VM, and now says "${destination.presence}".`);
   }
-  let stats = { downtimeMs: null, bytesTransferred: null, iterations: null } as Awaited<
-    ReturnType<typeof completedStats>
-  >;
+  let stats: CompletedStats = arrival.stats ?? { downtimeMs: null, bytesTransferred: null, iterations: null };
   if (destination.domain !== undefined) {
-    stats = await completedStats(ends.destination, destination.domain, { signal });
+    const told = await completedStats(ends.destination, destination.domain, { signal });
+    if (told.bytesTransferred !== null) stats = told;
     const client = await ends.destination.query({ signal });
     const persistent = await client.isPersistent(destination.domain, { signal });
     if (!persistent && options.persistAtDestination) {
       warnings.push('The VM is not defined at the destination: it will be gone when it is shut down.');
+    }
+    if (persistent && options.persistAtDestination && state.autostart) {
+      await client.call('domainSetAutostart', { domain: destination.domain, autostart: 1 }, { signal });
     }
     if (persistent && !options.persistAtDestination) await undefine(ends.destination, destination.domain, { signal });
   }

@@ -21,7 +21,8 @@ import {
 } from '@lmas/plugin-api';
 import { checkMigration } from '../checks/check.ts';
 import type { KvmOptions } from '../config.ts';
-import { toPluginError } from '../errors.ts';
+import { isFault, toPluginError } from '../errors.ts';
+import type { Domain, EventBody } from '../rpc/procedures.ts';
 import { createMissingVolumes, releaseVolume } from '../volumes.ts';
 import { type Arrival, clearSource, report } from './arrival.ts';
 import { DirectRun } from './direct.ts';
@@ -30,7 +31,7 @@ import { PeerToPeerRun } from './peer-to-peer.ts';
 import { makePlan, mappedDefinitions } from './plan.ts';
 import { pause, watchJob } from './progress.ts';
 import { type Ends, lookAtBoth, placementOf, type SettleOptions, settle } from './settle.ts';
-import { look } from './sighting.ts';
+import { type CompletedStats, look, readCompleted } from './sighting.ts';
 import { parseState, type RunState } from './state.ts';
 
 interface Options {
@@ -55,6 +56,7 @@ export class KvmMigration implements MigrationDriver {
   readonly #times: DriverTimes;
   #run: DirectRun | PeerToPeerRun | undefined;
   #memoryBytes = 0;
+  #completed: CompletedStats | undefined;
   #performing: Promise<unknown> = Promise.resolve();
   readonly #stop = new AbortController();
 
@@ -80,6 +82,7 @@ export class KvmMigration implements MigrationDriver {
       await this.#context.assertCurrent();
       const plan = await makePlan(source, destination, this.#request, { signal });
       await this.#assertFree(signal);
+      await this.#rememberCompletion(plan.domain, signal);
       this.#memoryBytes = plan.definition.memoryBytes;
       const { migrationId } = this.#request;
       const createdVolumes = await createMissingVolumes(destination, migrationId, plan.copied, this.#context, {
@@ -108,6 +111,7 @@ export class KvmMigration implements MigrationDriver {
         domainName: plan.domain.name,
         sourceDefinition: plan.sourceXml,
         nvram: plan.definition.nvram ?? null,
+        autostart: plan.autostart,
         keptDisks: plan.copied.map(({ from }) => from),
         createdVolumes,
       };
@@ -169,7 +173,8 @@ export class KvmMigration implements MigrationDriver {
     try {
       const live = run instanceof DirectRun && run.phase === 'performed' ? run : undefined;
       const arrival = live === undefined ? await this.#seeArrival(signal) : await this.#letGo(live, signal);
-      return await report(this.#ends, this.#request, state, arrival, { signal });
+      await this.#context.assertCurrent();
+      return await report(this.#ends, this.#request, state, { ...arrival, stats: this.#completed }, { signal });
     } catch (error) {
       throw toPluginError(error, 'confirming the migration');
     } finally {
@@ -256,15 +261,24 @@ export class KvmMigration implements MigrationDriver {
     }
   }
 
-  async #setMaxDowntime(
-    domain: Parameters<typeof watchJob>[1],
-    downtimeMs: number,
-    signal: AbortSignal,
-  ): Promise<void> {
+  async #setMaxDowntime(domain: Domain, downtimeMs: number, signal: AbortSignal): Promise<void> {
     const client = await this.#ends.source.query({ signal });
     await this.#context.assertCurrent();
     const args = { domain, downtimeMs: BigInt(Math.round(downtimeMs)), flags: 0 };
     await client.call('domainMigrateSetMaxDowntime', args, { signal });
+  }
+
+  /** The source's own account of the job, for a destination that has none; it decides nothing. */
+  async #rememberCompletion(domain: Domain, signal: AbortSignal): Promise<void> {
+    const client = await this.#ends.source.query({ signal });
+    const remember = ({ params }: EventBody<'jobCompleted'>): void => {
+      this.#completed = readCompleted(params);
+    };
+    try {
+      await client.subscribe('jobCompleted', domain, remember, { signal });
+    } catch (error) {
+      if (!isFault(error)) throw error;
+    }
   }
 
   /** The older of the two: what both understand. */

@@ -26,6 +26,8 @@ export interface Plan {
   readonly domain: Domain;
   /** The live definition, without secrets. */
   readonly definition: Definition;
+  /** Started with its host; libvirt does not take this along. */
+  readonly autostart: boolean;
   /** The definition that stays when the VM is off, without secrets: for the report. */
   readonly sourceXml: string;
   readonly copied: readonly CopiedDisk[];
@@ -96,6 +98,7 @@ export async function makePlan(
   if (domain === null) throw new PluginError('VM_NOT_FOUND', `${source.transport.peer} has no VM ${request.vm.id}.`);
   const definition = readDefinition(await client.xml(domain, 0, { signal }));
   const sourceXml = await client.xml(domain, XML.inactive, { signal });
+  const { autostart } = await client.call('domainGetAutostart', { domain }, { signal });
   const sharedPaths = { source: source.config.sharedPaths, destination: destination.config.sharedPaths };
   const copied: CopiedDisk[] = [];
   for (const disk of definition.disks) {
@@ -118,6 +121,7 @@ export async function makePlan(
   return {
     domain,
     definition,
+    autostart: autostart !== 0,
     sourceXml,
     copied,
     vouched,

@@ -10,6 +10,8 @@ const stateSchema = z.object({
   /** The persistent definition at the source. */
   sourceDefinition: z.string(),
   nvram: z.string().nullable(),
+  /** Started with its host. */
+  autostart: z.boolean(),
   /** Paths of disks that stay at the source. */
   keptDisks: z.array(z.string()),
   /** Paths of volumes that were made at the destination. */

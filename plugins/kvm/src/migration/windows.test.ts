@@ -103,6 +103,17 @@ class Orchestrator {
   }
 }
 
+test('started with its host: there from now on, and no longer here, where the definition is kept', async () => {
+  const world = new Orchestrator({ undefineAtSource: false });
+  const guest = world.a.guests.get(UUID);
+  assert.ok(guest !== undefined);
+  guest.autostart = true;
+  await world.forward(await world.driver());
+  assert.equal(world.b.guests.get(UUID)?.autostart, true);
+  assert.equal(world.a.guests.get(UUID)?.autostart, false);
+  world.expectOne('b');
+});
+
 const CALLS: readonly { name: ProcedureName; end: 'a' | 'b' }[] = [
   { name: 'domainMigrateBegin3Params', end: 'a' },
   { name: 'domainMigratePrepare3Params', end: 'b' },
@@ -262,7 +273,14 @@ describe('an end that cannot be asked', () => {
 });
 
 const recordedState = {
-  ...{ domainName: 'web', sourceDefinition: '<domain/>', nvram: null, keptDisks: [], createdVolumes: [] },
+  ...{
+    domainName: 'web',
+    sourceDefinition: '<domain/>',
+    nvram: null,
+    autostart: false,
+    keptDisks: [],
+    createdVolumes: [],
+  },
 };
 
 describe('cancelling', () => {

@@ -63,6 +63,7 @@ interface Guest {
   state: number;
   reason: number;
   persistent: boolean;
+  autostart: boolean;
   job: { kind: 'out' | 'in'; owner: FakeConnection; phase: 'begun' | 'performing' | 'performed' | 'finishing' } | null;
   /** Which moment of the guest's life this copy holds: a resumption of an older one than has run is a violation. */
   life: number;
@@ -224,7 +225,7 @@ export class FakeHost {
     const id = this.#nextId++;
     this.guests.set(uuid, {
       ...{ name, uuid, id, state: STATE.running, reason: RUNNING.booted },
-      ...{ persistent: true, job: null, life: 0 },
+      ...{ persistent: true, autostart: false, job: null, life: 0 },
     });
     this.world.witness(uuid);
   }
@@ -321,6 +322,13 @@ export class FakeHost {
     storagePoolLookupByTargetPath: () => {
       throw new Refusal(ERROR.NO_STORAGE_POOL, 'no pool');
     },
+    domainGetAutostart: ({ domain }) => ({ autostart: this.#of(domain).autostart ? 1 : 0 }),
+    domainSetAutostart: ({ domain, autostart }) => {
+      const guest = this.#of(domain);
+      if (!guest.persistent) throw new Refusal(ERROR.OPERATION_INVALID, 'cannot set autostart for transient domain');
+      guest.autostart = autostart !== 0;
+    },
+    connectDomainEventCallbackRegisterAny: () => ({ callbackId: 1 }),
     domainMigrateSetMaxDowntime: () => undefined,
     domainMigrateSetMaxSpeed: () => undefined,
     domainDestroy: ({ domain }) => this.#stop(this.#of(domain), SHUTOFF.destroyed),
@@ -371,7 +379,7 @@ export class FakeHost {
   #prepareIncoming(uuid: string, name: string, owner: FakeConnection): Guest {
     const guest: Guest = {
       ...{ name, uuid, id: this.#nextId++, state: STATE.paused, reason: PAUSED.migration },
-      ...{ persistent: false, job: { kind: 'in', owner, phase: 'begun' }, life: -1 },
+      ...{ persistent: false, autostart: false, job: { kind: 'in', owner, phase: 'begun' }, life: -1 },
     };
     this.guests.set(uuid, guest);
     if (!owner.open) this.#destroyLater(guest);

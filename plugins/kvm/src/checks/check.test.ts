@@ -1,0 +1,161 @@
+/** The checks and the volumes against scripted daemons, with real files: every finding, and all of them at once. */
+import assert from 'node:assert/strict';
+import { linkSync, mkdirSync, mkdtempSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, test } from 'node:test';
+import type { MigrationRequest, PluginResource } from '@lmas/plugin-api';
+import { type KvmOptions, optionsSchema } from '../config.ts';
+import { KvmMigration } from '../migration/driver.ts';
+import { type FakeHost, FakeWorld } from '../testing/fake-libvirt.ts';
+
+const UUID = '4dea22b3-1d52-d8f3-2516-782e98ab3fa0';
+const SIZE = 1_048_576;
+const log = { debug: () => undefined, info: () => undefined, warn: () => undefined, error: () => undefined };
+const signal = AbortSignal.timeout(60_000);
+
+let root: string;
+let a: FakeHost;
+let b: FakeHost;
+let journal: PluginResource[];
+
+beforeEach(() => {
+  root = mkdtempSync(join(tmpdir(), 'lmas-check-'));
+  for (const site of ['a', 'b']) mkdirSync(join(root, site));
+  writeFileSync(join(root, 'a', 'vda.img'), Buffer.alloc(SIZE, 1));
+  const world = new FakeWorld();
+  a = world.addHost('a', join(root, 'a'));
+  b = world.addHost('b', join(root, 'b'));
+  a.addGuest('web', UUID);
+  journal = [];
+});
+afterEach(() => rmSync(root, { recursive: true, force: true }));
+
+async function driver(
+  options: Partial<KvmOptions> = {},
+  changes: Partial<MigrationRequest<KvmOptions>> = {},
+): Promise<KvmMigration> {
+  const request = {
+    ...{ migrationId: 'm_1', vm: { id: UUID, name: 'web' }, options: optionsSchema.parse(options) },
+    ...{ networkMap: {}, diskMap: { vda: join(root, 'b', 'vda.img') }, maxDowntimeMs: null },
+    ...{ bandwidthBytesPerSec: null, tunnelled: false, ...changes },
+  };
+  const context = {
+    ...{ log, assertCurrent: async () => undefined },
+    recordIntent: async (resource: PluginResource) => {
+      journal.push(resource);
+    },
+  };
+  return new KvmMigration({ source: await a.session(signal), destination: await b.session(signal) }, request, context);
+}
+
+async function codes(migration: KvmMigration): Promise<string[]> {
+  const { findings } = await migration.check({ signal });
+  for (const { message, remedy } of findings) assert.ok(message.length > 10 && remedy.length > 10);
+  return findings.map(({ severity, code }) => `${severity} ${code}`);
+}
+
+describe('checks', () => {
+  test('a disk that can be copied: nothing to say, and nothing is made', async () => {
+    const report = await (await driver()).check({ signal });
+    assert.deepEqual(report.findings, []);
+    assert.deepEqual([report.memoryBytes, report.diskBytes], [1024 ** 3, 65_536]);
+    assert.deepEqual(readdirSync(join(root, 'b')), []);
+  });
+
+  test('something at the destination already is a blocker, unless it may be overwritten and has the right size', async () => {
+    const target = join(root, 'b', 'vda.img');
+    writeFileSync(target, Buffer.alloc(SIZE / 2));
+    assert.deepEqual(await codes(await driver()), ['blocker TARGET_DISK_EXISTS']);
+    assert.deepEqual(await codes(await driver({ overwriteDisks: true })), ['blocker TARGET_DISK_SIZE']);
+    writeFileSync(target, Buffer.alloc(SIZE));
+    assert.deepEqual(await codes(await driver({ overwriteDisks: true })), []);
+  });
+
+  test('a copy onto itself is refused, whatever the options say', async () => {
+    linkSync(join(root, 'a', 'vda.img'), join(root, 'b', 'vda.img'));
+    assert.deepEqual(await codes(await driver({ overwriteDisks: true, disks: 'copy' })), ['blocker DISK_IS_SHARED']);
+  });
+
+  test('a shared disk has to be there, and the same', async () => {
+    assert.deepEqual(await codes(await driver({ disks: 'shared' })), ['blocker SHARED_DISK_MISSING']);
+    writeFileSync(join(root, 'b', 'vda.img'), Buffer.alloc(SIZE));
+    assert.deepEqual(await codes(await driver({ disks: 'shared' })), ['blocker SHARED_DISK_DIFFERS']);
+  });
+
+  test('everything that is wrong is told at once', async () => {
+    b.addGuest('web', UUID);
+    const migration = await driver(
+      { mode: 'peer-to-peer' },
+      { networkMap: { default: 'nowhere' }, diskMap: { vdz: '/x', vda: '/dev/lmas-no-such-device' } },
+    );
+    assert.deepEqual(await codes(migration), [
+      'blocker VM_KNOWN_AT_DESTINATION',
+      'blocker NETWORK_MISSING',
+      'blocker DISK_UNKNOWN',
+      'blocker TARGET_DEVICE_MISSING',
+    ]);
+  });
+
+  test('another VM of that name is in the way', async () => {
+    b.addGuest('web', '11111111-2222-3333-4444-555555555555');
+    assert.deepEqual(await codes(await driver()), ['blocker NAME_TAKEN_AT_DESTINATION']);
+  });
+
+  test('no such VM', async () => {
+    const migration = await driver({}, { vm: { id: '11111111-2222-3333-4444-555555555555', name: 'x' } });
+    await assert.rejects(migration.check({ signal }), { code: 'VM_NOT_FOUND' });
+  });
+});
+
+describe('volumes', () => {
+  const target = (): string => join(root, 'b', 'vda.img');
+
+  test('made where missing, journalled before and after, private, and taken away by a rollback', async () => {
+    const migration = await driver();
+    await migration.prepare({ signal });
+    assert.equal(statSync(target()).size, SIZE);
+    assert.equal(statSync(target()).mode & 0o077, 0);
+    assert.deepEqual(
+      journal.map(({ kind, id, end, data }) => [kind, id, end, data.made]),
+      [
+        ['volume', target(), 'destination', false],
+        ['volume', target(), 'destination', true],
+      ],
+    );
+    await migration.abort({ signal });
+    for (const resource of journal.toReversed()) await migration.release(resource, { signal });
+    assert.deepEqual(readdirSync(join(root, 'b')), []);
+    for (const resource of journal.toReversed()) await migration.release(resource, { signal });
+  });
+
+  test('what was there is used, and never taken away', async () => {
+    writeFileSync(target(), Buffer.alloc(SIZE, 7));
+    const migration = await driver({ overwriteDisks: true });
+    await migration.prepare({ signal });
+    assert.deepEqual(journal, []);
+    await migration.abort({ signal });
+    assert.equal(statSync(target()).size, SIZE);
+  });
+
+  test('a mere intent takes away only an empty volume of our size', async () => {
+    const migration = await driver();
+    const intent: PluginResource = {
+      ...{ kind: 'volume', id: target(), end: 'destination' },
+      data: { migrationId: 'm_1', via: 'image', format: 'raw', capacityBytes: 4 * SIZE, made: false },
+    };
+    await migration.release(intent, { signal });
+    writeFileSync(target(), Buffer.alloc(4 * SIZE, 7));
+    await migration.release(intent, { signal });
+    assert.equal(statSync(target()).size, 4 * SIZE, 'it holds somebody’s data');
+    rmSync(target());
+    writeFileSync(target(), Buffer.alloc(SIZE, 7));
+    await migration.release(intent, { signal });
+    assert.equal(statSync(target()).size, SIZE, 'it is not of our size');
+  });
+
+  test('a resource of an unknown kind is refused, not guessed at', async () => {
+    const resource: PluginResource = { kind: 'planet', id: 'mars', end: 'destination', data: {} };
+    await assert.rejects((await driver()).release(resource, { signal }), { code: 'INVALID_CONFIG' });
+  });
+});
