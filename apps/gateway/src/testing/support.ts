@@ -186,10 +186,10 @@ export async function makeRoute(pair: Pair, port: number, id = 'main'): Promise<
 }
 
 /** Sends `bytes`, ends its direction, and resolves with all that came back. */
-export function exchange(port: number, bytes: Uint8Array): Promise<Buffer> {
+export function exchange(port: number, bytes: Uint8Array, host = '127.0.0.1'): Promise<Buffer> {
   return new Promise((resolve, reject) => {
     const chunks: Buffer[] = [];
-    const socket = net.connect({ port, host: '127.0.0.1', allowHalfOpen: true });
+    const socket = net.connect({ port, host, allowHalfOpen: true });
     socket.on('data', (chunk: Buffer) => chunks.push(chunk));
     socket.on('end', () => resolve(Buffer.concat(chunks)));
     socket.on('error', reject);

@@ -1,0 +1,86 @@
+// The process itself: command line, lease, signals, static mode.
+import assert from 'node:assert/strict';
+import { type ChildProcess, execFileSync, spawn, spawnSync } from 'node:child_process';
+import { copyFileSync, existsSync, mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
+import net from 'node:net';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { test } from 'node:test';
+import { errorTable } from './errors.ts';
+import { exchange, hashServer, listen, sha1, until } from './testing/support.ts';
+import { version } from './version.ts';
+
+const program = path.join(import.meta.dirname, '../bin/lmas-gateway.mjs');
+const directory = () => mkdtempSync(path.join(tmpdir(), 'lmas-gateway-'));
+const exitOf = (child: ChildProcess) => new Promise<number | null>((resolve) => child.once('exit', resolve));
+const start = (args: string[]) => spawn(process.execPath, [program, ...args], { stdio: 'ignore' });
+const ask = (args: string[]) => spawnSync(process.execPath, [program, ...args], { encoding: 'utf8' });
+
+test('version, help and wrong usage', () => {
+  const { version: packaged } = JSON.parse(readFileSync(path.join(import.meta.dirname, '../package.json'), 'utf8'));
+  assert.equal(version, packaged);
+  assert.equal(ask(['--version']).stdout, `${version}\n`);
+  assert.match(ask(['--help']).stdout, /SYNOPSIS/);
+  for (const args of [[], ['dance'], ['run'], ['run', '--control', 'x', '--lease-ms', '0'], ['--nothing']]) {
+    assert.equal(ask(args).status, 2, args.join(' '));
+  }
+});
+
+test('every code has its message', () => {
+  for (const [code, { message }] of Object.entries(errorTable)) assert.match(message, /^[A-Z].*\.$/, code);
+});
+
+test('it ends when its lease has run out, and removes its socket', { timeout: 15_000 }, async () => {
+  const socketPath = path.join(directory(), 'control.sock');
+  const child = start(['run', '--control', socketPath, '--lease-ms', '1200']);
+  const exit = exitOf(child);
+  await until(() => existsSync(socketPath), 'the socket is there');
+  assert.equal(await exit, 0);
+  assert.ok(!existsSync(socketPath));
+});
+
+test('SIGTERM ends it cleanly, and a second gateway does not take a live socket', { timeout: 15_000 }, async () => {
+  const socketPath = path.join(directory(), 'control.sock');
+  const child = start(['run', '--control', socketPath]);
+  const exit = exitOf(child);
+  await until(() => existsSync(socketPath), 'the socket is there');
+  const status = JSON.parse(ask(['status', '--control', socketPath]).stdout) as { identity: { pid: number } };
+  assert.equal(status.identity.pid, child.pid);
+  assert.equal(ask(['run', '--control', socketPath]).status, 1);
+  child.kill('SIGTERM');
+  assert.equal(await exit, 0);
+  assert.ok(!existsSync(socketPath));
+});
+
+test('static mode: two processes from two files carry a stream', { timeout: 25_000 }, async () => {
+  const [a, b] = [directory(), directory()];
+  for (const place of [a, b]) execFileSync(process.execPath, [program, 'keygen', '--out', path.join(place, 'k')]);
+  copyFileSync(path.join(a, 'k/certificate.pem'), path.join(b, 'peer.pem'));
+  copyFileSync(path.join(b, 'k/certificate.pem'), path.join(a, 'peer.pem'));
+  const server = hashServer();
+  const port = await listen(server);
+  const free = net.createServer();
+  const [tunnelPort, routePort] = [await listen(free), await listen(net.createServer().unref())];
+  await new Promise((resolve) => free.close(resolve));
+  const write = (place: string, role: object, route: object) => {
+    const files = { certificateFile: 'k/certificate.pem', keyFile: 'k/key.pem', peerCertificateFile: 'peer.pem' };
+    const session = { sessionId: '7b1c5c0e-5f0e-4f63-9d3a-2f5d3c1a9e10', role };
+    writeFileSync(path.join(place, 'c.json'), JSON.stringify({ ...files, session, routes: { main: { maxStreams: 4, priority: 'bulk', ...route } }, controlSocket: 'control.sock' }));
+    return start(['--config', path.join(place, 'c.json')]);
+  };
+  const far = write(b, { kind: 'listen', address: '127.0.0.1', port: tunnelPort }, { kind: 'dial', host: '127.0.0.1', port, allowSpecialAddress: true });
+  const near = write(a, { kind: 'dial', host: '127.0.0.1', port: tunnelPort }, { kind: 'listen', address: '127.0.0.2', port: routePort, allowFrom: ['127.0.0.1'] });
+  const exits = [exitOf(near), exitOf(far)];
+  const bytes = Buffer.alloc(3_000_000, 'abc');
+  let answer = '';
+  for (let tries = 0; tries < 100 && answer === ''; tries += 1) {
+    const socket = { host: '127.0.0.2', port: routePort };
+    answer = await exchange(socket.port, bytes, socket.host).then(String, () => '');
+    if (answer === '') await new Promise((resolve) => setTimeout(resolve, 100));
+  }
+  assert.equal(answer, `${sha1(bytes)} ${bytes.length}`);
+  near.kill('SIGTERM');
+  far.kill('SIGTERM');
+  assert.deepEqual(await Promise.all(exits), [0, 0]);
+  server.close();
+});
