@@ -97,6 +97,11 @@ describe('checks', () => {
     ]);
   });
 
+  test('a directory that is not there', async () => {
+    const migration = await driver({}, { diskMap: { vda: join(root, 'nowhere', 'vda.img') } });
+    assert.deepEqual(await codes(migration), ['blocker TARGET_DIRECTORY_MISSING']);
+  });
+
   test('another VM of that name is in the way', async () => {
     b.addGuest('web', '11111111-2222-3333-4444-555555555555');
     assert.deepEqual(await codes(await driver()), ['blocker NAME_TAKEN_AT_DESTINATION']);

@@ -1,9 +1,9 @@
 /** Disks: shared or copied, whether copying is safe, and whether there is a place for each copy. */
 import { dirname } from 'node:path';
-import type { Finding } from '@lmas/plugin-api';
+import { type Finding, pluginErrorCode } from '@lmas/plugin-api';
 import { VERSION_8_0 } from '../client.ts';
 import type { DiskDefinition } from '../definition/definition.ts';
-import { freeBytes, imageInfo, statFile } from '../files.ts';
+import { type FileFacts, freeBytes, imageInfo, statFile } from '../files.ts';
 import type { CopiedDisk } from '../migration/plan.ts';
 import { poolOf } from '../volumes.ts';
 import { blocker, type CheckContext, warning } from './types.ts';
@@ -112,7 +112,14 @@ async function checkCopy(copy: CopiedDisk, disk: DiskDefinition, context: CheckC
       warning('DISK_SIZE_UNKNOWN', `libvirt does not tell the size of ${copy.name}.`, 'Look at the image.'),
     );
   }
-  const there = await statFile(ends.destination.transport, copy.to, context);
+  const there = await statTarget(copy, context);
+  if (there === 'no-directory') {
+    const message = `The destination has no directory ${dirname(copy.to)} that we can see.`;
+    findings.push(
+      blocker('TARGET_DIRECTORY_MISSING', message, 'Make it there, map the disk elsewhere, or log in as root.'),
+    );
+    return findings;
+  }
   if (there === null) {
     if (copy.to.startsWith('/dev/')) {
       const message = `The destination has no device ${copy.to}.`;
@@ -146,6 +153,15 @@ async function checkCopy(copy: CopiedDisk, disk: DiskDefinition, context: CheckC
   return [...findings, ...(await checkSize(copy, there.kind === 'block' ? 'raw' : copy.format, context))];
 }
 
+async function statTarget(copy: CopiedDisk, context: CheckContext): Promise<FileFacts | null | 'no-directory'> {
+  try {
+    return await statFile(context.ends.destination.transport, copy.to, context);
+  } catch (error) {
+    if (pluginErrorCode(error) === 'INVALID_CONFIG') return 'no-directory';
+    throw error;
+  }
+}
+
 async function checkSize(copy: CopiedDisk, format: string, context: CheckContext): Promise<Finding[]> {
   const { capacityBytes } = await imageInfo(context.ends.destination.transport, copy.to, format, context);
   if (copy.capacityBytes === null || capacityBytes === copy.capacityBytes) return [];
@@ -156,7 +172,7 @@ async function checkSize(copy: CopiedDisk, format: string, context: CheckContext
 async function checkSpace(context: CheckContext): Promise<Finding[]> {
   const byDirectory = new Map<string, { used: number; promised: number; path: string }>();
   for (const copy of context.plan.copied) {
-    if (copy.to.startsWith('/dev/')) continue;
+    if (copy.to.startsWith('/dev/') || (await statTarget(copy, context)) === 'no-directory') continue;
     const sum = byDirectory.get(dirname(copy.to)) ?? { used: 0, promised: 0, path: copy.to };
     sum.used += copy.allocationBytes ?? copy.capacityBytes ?? 0;
     sum.promised += copy.capacityBytes ?? 0;

@@ -101,6 +101,11 @@ export class DirectRun {
     }
   }
 
+  /** Whether the destination was ever asked to let the guest go; if not, it cannot run there. */
+  get finishSent(): boolean {
+    return this.phase === 'finishing' || this.phase === 'finished';
+  }
+
   get domain(): Domain {
     return this.#settings.domain;
   }
@@ -189,7 +194,7 @@ export class DirectRun {
    * Nothing is confirmed at the source here.
    */
   async dropIncoming({ signal }: Options): Promise<boolean> {
-    if (this.phase === 'finishing' || this.phase === 'finished') return false;
+    if (this.finishSent) return false;
     try {
       await this.#sendFinish(1, AbortSignal.any([signal, AbortSignal.timeout(CANCEL_TIMEOUT_MS)]));
       return true;

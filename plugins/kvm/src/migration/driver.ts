@@ -191,7 +191,11 @@ export class KvmMigration implements MigrationDriver {
       // Whatever is left incoming goes with its connection.
       run?.close();
     }
-    return settle(this.#ends, this.#request.vm.id, this.#settleOptions(signal));
+    const placement = await settle(this.#ends, this.#request.vm.id, this.#settleOptions(signal));
+    // A destination that is gone cannot be asked; but this very run knows that it was never told to let the guest go.
+    const certain = run instanceof DirectRun && !run.finishSent && placement.destination === 'unreachable';
+    if (certain && placement.source === 'running' && !placement.moving) return { ...placement, where: 'source' };
+    return placement;
   }
 
   async locate({ signal }: Options): Promise<VmPlacement> {
@@ -228,6 +232,7 @@ export class KvmMigration implements MigrationDriver {
     }
   }
 
+  /** For the memory. Disk mirrors keep the limit with which they began: libvirt changes nothing else during a migration. */
   async setBandwidth(bandwidthBytesPerSec: number | null, { signal }: Options): Promise<void> {
     try {
       const client = await this.#ends.source.query({ signal });

@@ -260,6 +260,19 @@ describe('an end that cannot be asked', () => {
     assert.deepEqual(world.world.violations, []);
   });
 
+  test('the destination is lost while data flows, for good: this run knows that the guest never left', async () => {
+    const world = new Orchestrator();
+    world.a.onPerform = () => {
+      world.b.setDown(true);
+      world.b.killClients();
+    };
+    const driver = await world.driver();
+    await assert.rejects(world.forward(driver), { code: 'CONNECTION_LOST' });
+    const { source, destination, where } = await driver.abort({ signal: world.signal });
+    assert.deepEqual([source, destination, where], ['running', 'unreachable', 'source']);
+    assert.equal((await driver.locate({ signal: world.signal })).where, 'unknown', 'a look alone cannot know');
+  });
+
   test('two running copies are reported and left alone', async () => {
     const world = new Orchestrator();
     world.b.addGuest('web', UUID);

@@ -49,7 +49,6 @@ const ofDomain = { domain } as const;
 
 export const PROCEDURES = {
   connectOpen: procedure(1, struct({ name: optional(text), flags: uint }), nothing),
-  connectClose: procedure(2, nothing, nothing),
   connectGetVersion: procedure(4, nothing, struct({ version: uhyper })),
   nodeGetInfo: procedure(
     6,
@@ -82,7 +81,6 @@ export const PROCEDURES = {
     struct({ pool }),
     struct({ state: int, capacity: uhyper, allocation: uhyper, available: uhyper }),
   ),
-  storagePoolRefresh: procedure(83, struct({ pool, flags: uint }), nothing),
   storageVolCreateXml: procedure(93, struct({ pool, xml: text, flags: uint }), struct({ volume })),
   storageVolDelete: procedure(94, struct({ volume, flags: uint }), nothing),
   storageVolLookupByPath: procedure(97, struct({ path: text }), struct({ volume })),
@@ -90,7 +88,6 @@ export const PROCEDURES = {
   nodeGetFreeMemory: procedure(102, nothing, struct({ bytes: uhyper })),
   domainIsPersistent: procedure(151, struct(ofDomain), struct({ persistent: int })),
   connectGetLibVersion: procedure(157, nothing, struct({ version: uhyper })),
-  connectCompareCpu: procedure(158, struct({ xml: text, flags: uint }), struct({ result: int })),
   domainAbortJob: procedure(164, struct(ofDomain), nothing),
   domainMigrateSetMaxDowntime: procedure(166, struct({ domain, downtimeMs: uhyper, flags: uint }), nothing),
   domainGetBlockInfo: procedure(
@@ -101,7 +98,6 @@ export const PROCEDURES = {
   domainMigrateSetMaxSpeed: procedure(207, struct({ domain, mibPerSec: uhyper, flags: uint }), nothing),
   domainGetState: procedure(212, struct({ domain, flags: uint }), struct({ state: int, reason: int })),
   domainUndefineFlags: procedure(231, struct({ domain, flags: uint }), nothing),
-  domainBlockJobSetSpeed: procedure(239, struct({ domain, path: text, bandwidth: uhyper, flags: uint }), nothing),
   connectListAllDomains: procedure(
     273,
     struct({ needResults: int, flags: uint }),
@@ -148,7 +144,6 @@ export const PROCEDURES = {
     struct({ eventId: int, domain: optional(domain) }),
     struct({ callbackId: int }),
   ),
-  connectDomainEventCallbackDeregisterAny: procedure(317, struct({ callbackId: int }), nothing),
   connectGetDomainCapabilities: procedure(
     342,
     struct({
