@@ -22,6 +22,7 @@ export const ORCHESTRATOR_ERRORS = {
   UNSUPPORTED_MEDIA_TYPE: { message: 'The body must be application/json.', retryable: false, httpStatus: 415 },
   INTERNAL: { message: 'A defect in the orchestrator; its log says more.', retryable: false, httpStatus: 500 },
   UNAVAILABLE: { message: 'The orchestrator cannot answer now.', retryable: true, httpStatus: 503 },
+  FAR_END_TIMEOUT: { message: 'The far end did not answer in time.', retryable: true, httpStatus: 504 },
   // What requests name
   CREDENTIAL_NOT_FOUND: { message: 'No such credential.', retryable: false, httpStatus: 404 },
   SITE_NOT_FOUND: { message: 'No such site.', retryable: false, httpStatus: 404 },
@@ -135,6 +136,9 @@ const PLUGIN_HTTP_STATUS: Partial<Record<PluginErrorCode, number>> = {
 
 export interface ErrorFacts {
   readonly code: string;
+  /** What this code means, always the same words. */
+  readonly meaning: string;
+  /** What happened this time. */
   readonly message: string;
   readonly remedy: string | null;
   readonly retryable: boolean;
@@ -148,6 +152,7 @@ export function describeError(error: unknown): ErrorFacts {
     const entry: ErrorEntry = ORCHESTRATOR_ERRORS[error.code];
     return {
       code: error.code,
+      meaning: entry.message,
       message: error.message,
       remedy: error.remedy ?? null,
       retryable: error.retryable,
@@ -160,6 +165,7 @@ export function describeError(error: unknown): ErrorFacts {
     const extra = error as { native?: { name: string; message: string }; remedy?: string; retryable?: boolean };
     return {
       code,
+      meaning: PLUGIN_ERRORS[code].meaning,
       message: error.message,
       remedy: extra.remedy ?? null,
       retryable: extra.retryable ?? PLUGIN_ERRORS[code].retryable,
@@ -168,5 +174,5 @@ export function describeError(error: unknown): ErrorFacts {
     };
   }
   const { message, retryable, httpStatus } = ORCHESTRATOR_ERRORS.INTERNAL;
-  return { code: 'INTERNAL', message, remedy: null, retryable, httpStatus, native: null };
+  return { code: 'INTERNAL', meaning: message, message, remedy: null, retryable, httpStatus, native: null };
 }

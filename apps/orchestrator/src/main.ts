@@ -35,6 +35,8 @@ import { startPrivateRedis } from './redis/private-server.ts';
 import { createInventory, type Inventory, type SiteStore } from './sites/sites.ts';
 import { VERSION } from './version.ts';
 
+const LOOPBACK: ReadonlySet<string> = new Set(['127.0.0.1', '::1', 'localhost']);
+
 /** What a test may put in the place of the real thing. */
 export interface Parts {
   readonly plugins?: PluginRegistry;
@@ -133,11 +135,15 @@ async function assemble(config: Config, log: Logger, parts: Parts, closers: Clos
       links: createLinkTester(redis, inventory.sites, gateways, log),
       scanHostKeys: async (host, port, options) =>
         (await scanHostKeys(host, port, options)).map(({ family, fingerprint }) => ({ type: family, fingerprint })),
+      isAvailable: () => redis.status === 'ready',
       readiness: async () => [await redisReadiness(redis)],
     },
     { log },
   );
   closers.add('http', () => app.close());
+  if (!LOOPBACK.has(config.host)) {
+    log.warn({ host: config.host }, 'the API listens beyond this machine in plain HTTP: put a TLS proxy before it');
+  }
   const url = await app.listen({ host: config.host, port: config.port });
 
   queue.work(config.concurrency, (id) => runner.run(id));

@@ -2,6 +2,7 @@
  * Pieces that the routes' schemas share.
  */
 import { z } from 'zod';
+import { LmasError } from '../errors.ts';
 import { problemSchema, slugSchema } from '../schemas.ts';
 import { PROBLEM_MEDIA_TYPE } from './problems.ts';
 
@@ -11,17 +12,24 @@ export const failure = {
   content: { [PROBLEM_MEDIA_TYPE]: { schema: problemSchema } },
 };
 
-export const noContent = { description: 'Done.', content: {} };
-
 export const slugParams = z.object({ id: slugSchema });
 export const listOf = <T extends z.ZodType>(item: T) => z.object({ items: z.array(item) });
 
-/** Aborts when the caller hangs up or has waited long enough. */
-export function callSignal(
-  request: { raw: { socket: { destroyed: boolean } & NodeJS.EventEmitter } },
-  limitMs: number,
-) {
+interface Answering {
+  readonly raw: NodeJS.EventEmitter;
+}
+
+/** Aborts when the caller has hung up (or has got its answer, when nobody listens any more). */
+export function hangUpSignal(reply: Answering): AbortSignal {
   const gone = new AbortController();
-  request.raw.socket.once('close', () => gone.abort());
-  return AbortSignal.any([gone.signal, AbortSignal.timeout(limitMs)]);
+  reply.raw.once('close', () => gone.abort(new LmasError('UNAVAILABLE', 'The caller has hung up.')));
+  return gone.signal;
+}
+
+/** The same, and aborts with FAR_END_TIMEOUT when the caller has waited long enough. */
+export function callSignal(reply: Answering, limitMs: number): AbortSignal {
+  const late = new AbortController();
+  const timer = setTimeout(() => late.abort(new LmasError('FAR_END_TIMEOUT')), limitMs);
+  reply.raw.once('close', () => clearTimeout(timer));
+  return AbortSignal.any([hangUpSignal(reply), late.signal]);
 }

@@ -19,14 +19,15 @@ const FRAMEWORK_CODES: Readonly<Record<string, OrchestratorErrorCode>> = {
 };
 
 export function toProblem(error: unknown): Problem {
-  const { code, message, remedy, httpStatus } = describeError(translate(error));
+  const { code, meaning, message, remedy, httpStatus } = describeError(translate(error));
   const issues = error instanceof LmasError ? error.issues : validationIssues(error);
+  const detail = [message === meaning ? null : message, remedy].filter((text) => text !== null).join(' ');
   return {
     type: TYPE_BASE + code.toLowerCase().replaceAll('_', '-'),
-    title: message,
+    title: meaning,
     status: httpStatus,
     code,
-    ...(remedy === null ? {} : { detail: remedy }),
+    ...(detail === '' ? {} : { detail }),
     ...(issues === undefined ? {} : { errors: issues.map((issue) => ({ ...issue })) }),
   };
 }

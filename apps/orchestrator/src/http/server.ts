@@ -19,7 +19,7 @@ import { checkRoutes } from './routes/checks.ts';
 import { eventRoutes } from './routes/events.ts';
 import { inventoryRoutes } from './routes/inventory.ts';
 import { migrationRoutes } from './routes/migrations.ts';
-import { serviceRoutes } from './routes/service.ts';
+import { serviceRoutes, versionRoute } from './routes/service.ts';
 import type { Services } from './services.ts';
 
 const BODY_LIMIT_BYTES = 256 * 1024;
@@ -53,7 +53,8 @@ export function buildServer(services: Services, { log }: { log: Logger }) {
     transformObject: createJsonSchemaTransformObject({}),
   });
   app.register(async (api) => {
-    requireApiKey(api, services.apiKeys);
+    requireApiKey(api, services);
+    await api.register(versionRoute);
     await api.register(inventoryRoutes, services);
     await api.register(migrationRoutes, services);
     await api.register(eventRoutes, services);

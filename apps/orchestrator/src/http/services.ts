@@ -27,6 +27,8 @@ export interface Services {
   readonly links: LinkTester;
   /** The SSH host keys that a host shows now. */
   scanHostKeys(host: string, port: number, options: { signal: AbortSignal }): Promise<HostKey[]>;
+  /** Whether calls can be answered at all now. */
+  isAvailable(): boolean;
   readiness(): Promise<ReadinessCheck[]>;
 }
 

@@ -31,6 +31,7 @@ const ATTACH_TIMEOUT_MS = 15_000;
 /** Takes a claimed migration to its end. Resolves early, having touched nothing more, when the run is lost. */
 export async function migrateVm(run: Run, tools: Tools): Promise<void> {
   await using hypervisors = new Hypervisors(run, tools.connector);
+  await using scope = new Scope();
   try {
     if (isOutcome(run.migration.phase)) return await finishTeardown(run, tools, hypervisors);
     const late = waitedTooLong(run);
@@ -39,7 +40,8 @@ export async function migrateVm(run: Run, tools: Tools): Promise<void> {
       migration.startedAt ??= now();
     });
     if (late) await decide(run, notMigrated(run, late));
-    if (run.notes.outcome === null) await decide(run, await move(run, tools, hypervisors));
+    if (run.notes.outcome === null) await decide(run, await move(run, tools, hypervisors, scope));
+    await scope.leave(run);
     await end(run, tools, hypervisors);
   } catch (error) {
     if (!run.lost.aborted && !isSuperseded(error)) throw error;
@@ -55,20 +57,27 @@ function waitedTooLong(run: Run): LmasError | undefined {
   return new LmasError('STAGE_TIMEOUT', `It waited for a worker for longer than ${queueMs} ms.`);
 }
 
-async function move(run: Run, tools: Tools, hypervisors: Hypervisors): Promise<Ending> {
-  const scope: Scope = { tunnel: undefined };
-  try {
-    return run.journal.has('hand-over')
-      ? await resume(run, tools, hypervisors, scope)
-      : await goForward(run, tools, hypervisors, scope);
-  } finally {
-    if (scope.tunnel !== undefined && !run.lost.aborted) await recordTunnel(run, scope.tunnel);
-    await scope.tunnel?.close();
+/** What the way forward has made in this process, and must let go of before the teardown. */
+class Scope implements AsyncDisposable {
+  tunnel: Tunnel | undefined;
+
+  /** Writes down what the tunnel has carried, and lets go of it. */
+  async leave(run: Run): Promise<void> {
+    if (this.tunnel !== undefined) await recordTunnel(run, this.tunnel);
+    await this[Symbol.asyncDispose]();
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    const { tunnel } = this;
+    this.tunnel = undefined;
+    await tunnel?.close();
   }
 }
 
-interface Scope {
-  tunnel: Tunnel | undefined;
+async function move(run: Run, tools: Tools, hypervisors: Hypervisors, scope: Scope): Promise<Ending> {
+  return run.journal.has('hand-over')
+    ? await resume(run, tools, hypervisors, scope)
+    : await goForward(run, tools, hypervisors, scope);
 }
 
 async function goForward(run: Run, tools: Tools, hypervisors: Hypervisors, scope: Scope): Promise<Ending> {

@@ -19,8 +19,8 @@ export const checkRoutes: FastifyPluginAsyncZod<Services> = async (api, { checke
         response: { 200: migrationCheckSchema, default: failure },
       },
     },
-    async (request) => {
-      const signal = callSignal(request, request.body.timeouts.checkingMs);
+    async (request, reply) => {
+      const signal = callSignal(reply, request.body.timeouts.checkingMs);
       return await checker.check(request.body, { signal });
     },
   );
@@ -35,6 +35,6 @@ export const checkRoutes: FastifyPluginAsyncZod<Services> = async (api, { checke
         response: { 200: linkTestSchema, default: failure },
       },
     },
-    async (request) => await links.test(request.body, { signal: callSignal(request, LINK_TEST_MS) }),
+    async (request, reply) => await links.test(request.body, { signal: callSignal(reply, LINK_TEST_MS) }),
   );
 };

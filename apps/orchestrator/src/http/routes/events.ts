@@ -9,7 +9,7 @@ import type { EventHub, StoredEvent } from '../../migrations/events.ts';
 import type { Migration } from '../../migrations/record.ts';
 import { hasEnded } from '../../migrations/store.ts';
 import { migrationEventSchema, migrationIdSchema } from '../../schemas.ts';
-import { failure } from '../answers.ts';
+import { failure, hangUpSignal } from '../answers.ts';
 import type { Services } from '../services.ts';
 
 const STREAM_START = '0-0';
@@ -39,12 +39,10 @@ export const eventRoutes: FastifyPluginAsyncZod<Services> = async (api, { migrat
     },
     async (request, reply) => {
       const migration = await migrations.get(request.params.id);
-      const gone = new AbortController();
-      request.raw.socket.once('close', () => gone.abort());
+      const gone = hangUpSignal(reply);
       const after = request.headers['last-event-id'] ?? STREAM_START;
       const current = () => migrations.get(migration.id);
-      const stream = Readable.from(toText(events, migration, after, current, gone.signal));
-      stream.once('close', () => gone.abort());
+      const stream = Readable.from(toText(events, migration, after, current, gone));
       return reply
         .header('content-type', 'text/event-stream')
         .header('cache-control', 'no-store')

@@ -192,8 +192,8 @@ export const inventoryRoutes: FastifyPluginAsyncZod<Services> = async (api, serv
         response: { 200: inventorySchema, default: failure },
       },
     },
-    async (request) => {
-      const signal = callSignal(request, FAR_CALL_MS);
+    async (request, reply) => {
+      const signal = callSignal(reply, FAR_CALL_MS);
       return await withSession(services.connector, request.params.id, signal, async (session) =>
         inventorySchema.parse(await session.inventory({ signal })),
       );
@@ -230,9 +230,9 @@ export const inventoryRoutes: FastifyPluginAsyncZod<Services> = async (api, serv
         response: { 200: hostKeyScanSchema, default: failure },
       },
     },
-    async (request) => {
+    async (request, reply) => {
       const { host, port } = request.body;
-      const signal = callSignal(request, FAR_CALL_MS);
+      const signal = callSignal(reply, FAR_CALL_MS);
       return { host, port, hostKeys: await services.scanHostKeys(host, port, { signal }) };
     },
   );

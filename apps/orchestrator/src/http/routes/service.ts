@@ -1,5 +1,6 @@
 /**
- * The service itself: is it alive, is it ready, which version, which API. Open to everybody.
+ * The service itself: is it alive, is it ready, which version, which API. Open to everybody,
+ * but for the version: that is nobody's business without a key.
  */
 
 import type { FastifyPluginAsyncZod } from 'fastify-type-provider-zod';
@@ -8,6 +9,20 @@ import { readinessSchema, versionSchema } from '../../schemas.ts';
 import { VERSION } from '../../version.ts';
 import { failure } from '../answers.ts';
 import type { Services } from '../services.ts';
+
+export const versionRoute: FastifyPluginAsyncZod = async (api) => {
+  api.get(
+    '/v1/version',
+    {
+      schema: {
+        operationId: 'getVersion',
+        tags: ['service'],
+        response: { 200: versionSchema, default: failure },
+      },
+    },
+    async () => ({ version: VERSION, apiVersion: 1 as const }),
+  );
+};
 
 export const serviceRoutes: FastifyPluginAsyncZod<Services> = async (app, services) => {
   const open = { tags: ['service'], security: [] };
@@ -38,13 +53,6 @@ export const serviceRoutes: FastifyPluginAsyncZod<Services> = async (app, servic
       const ready = checks.every(({ ok }) => ok);
       return reply.code(ready ? 200 : 503).send({ ready, checks: checks.map((check) => ({ ...check })) });
     },
-  );
-  app.get(
-    '/v1/version',
-    {
-      schema: { ...open, operationId: 'getVersion', response: { 200: versionSchema, default: failure } },
-    },
-    async () => ({ version: VERSION, apiVersion: 1 as const }),
   );
   app.get('/openapi.json', { schema: { hide: true } }, async (_, reply) =>
     reply
