@@ -65,11 +65,27 @@ test('static mode: two processes from two files carry a stream', { timeout: 25_0
   const write = (place: string, role: object, route: object) => {
     const files = { certificateFile: 'k/certificate.pem', keyFile: 'k/key.pem', peerCertificateFile: 'peer.pem' };
     const session = { sessionId: '7b1c5c0e-5f0e-4f63-9d3a-2f5d3c1a9e10', role };
-    writeFileSync(path.join(place, 'c.json'), JSON.stringify({ ...files, session, routes: { main: { maxStreams: 4, priority: 'bulk', ...route } }, controlSocket: 'control.sock' }));
+    writeFileSync(
+      path.join(place, 'c.json'),
+      JSON.stringify({
+        ...files,
+        session,
+        routes: { main: { maxStreams: 4, priority: 'bulk', ...route } },
+        controlSocket: 'control.sock',
+      }),
+    );
     return start(['--config', path.join(place, 'c.json')]);
   };
-  const far = write(b, { kind: 'listen', address: '127.0.0.1', port: tunnelPort }, { kind: 'dial', host: '127.0.0.1', port, allowSpecialAddress: true });
-  const near = write(a, { kind: 'dial', host: '127.0.0.1', port: tunnelPort }, { kind: 'listen', address: '127.0.0.2', port: routePort, allowFrom: ['127.0.0.1'] });
+  const far = write(
+    b,
+    { kind: 'listen', address: '127.0.0.1', port: tunnelPort },
+    { kind: 'dial', host: '127.0.0.1', port, allowSpecialAddress: true },
+  );
+  const near = write(
+    a,
+    { kind: 'dial', host: '127.0.0.1', port: tunnelPort },
+    { kind: 'listen', address: '127.0.0.2', port: routePort, allowFrom: ['127.0.0.1'] },
+  );
   const exits = [exitOf(near), exitOf(far)];
   const bytes = Buffer.alloc(3_000_000, 'abc');
   let answer = '';

@@ -100,7 +100,14 @@ test('PUT and DELETE can be said again; another body is a conflict', async () =>
     assert.equal(first.status, 200);
     assert.deepEqual((await put('/v1/session', session)).body, first.body);
     assert.equal((await put('/v1/session', { ...session, graceMs: 2000 })).status, 409);
-    const route = { kind: 'listen', address: '127.0.0.1', port: 0, allowFrom: ['127.0.0.1'], maxStreams: 1, priority: 'bulk' };
+    const route = {
+      kind: 'listen',
+      address: '127.0.0.1',
+      port: 0,
+      allowFrom: ['127.0.0.1'],
+      maxStreams: 1,
+      priority: 'bulk',
+    };
     const bound = await put('/v1/routes/main', route);
     assert.deepEqual((await put('/v1/routes/main', route)).body, bound.body);
     assert.equal((await put('/v1/routes/main', { ...route, maxStreams: 2 })).status, 409);

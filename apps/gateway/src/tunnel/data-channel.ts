@@ -149,9 +149,7 @@ export class DataChannel implements SubflowOwner, StreamHost {
 
   /** Measures the round trip of a subflow; the answer feeds the window. */
   ping(subflow: Subflow): void {
-    if (!subflow.isIdle || subflow.room < 8) return;
-    this.#scratch.bytes.writeDoubleBE(performance.now(), 0);
-    this.#append(subflow, FrameType.PING, 8);
+    subflow.pingDue = true;
     subflow.pump();
   }
 
@@ -168,6 +166,16 @@ export class DataChannel implements SubflowOwner, StreamHost {
   }
 
   fill(subflow: Subflow): void {
+    if (subflow.pongDue) {
+      subflow.pongDue = false;
+      subflow.pong.copy(this.#scratch.bytes);
+      this.#append(subflow, FrameType.PONG, 8);
+    }
+    if (subflow.pingDue) {
+      subflow.pingDue = false;
+      this.#scratch.bytes.writeDoubleBE(performance.now(), 0);
+      this.#append(subflow, FrameType.PING, 8);
+    }
     if (this.#ackDue) this.#appendAck(subflow);
     this.#scheduler.fill(subflow, this.#bulkAllowed(subflow));
     if (performance.now() < this.#padUntilMs && this.#bulkAllowed(subflow)) this.#appendPadding(subflow);
@@ -477,11 +485,9 @@ export class DataChannel implements SubflowOwner, StreamHost {
     else if (type === FrameType.CREDIT) this.#credit(payload);
     else if (type === FrameType.PAD) this.padBytesReceived += payloadLength;
     else if (type === FrameType.PING && payloadLength === 8) {
-      payload.copy(this.#scratch.bytes);
-      if (subflow.isIdle) {
-        this.#append(subflow, FrameType.PONG, 8);
-        subflow.pump();
-      }
+      payload.copy(subflow.pong);
+      subflow.pongDue = true;
+      subflow.pump();
     } else if (type === FrameType.PONG && payloadLength === 8) {
       const rttMs = performance.now() - payload.readDoubleBE(0);
       if (rttMs >= 0 && rttMs < 60_000) this.window.sampleRtt(rttMs, performance.now());

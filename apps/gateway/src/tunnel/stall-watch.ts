@@ -9,9 +9,9 @@ import type { Subflow } from './subflow.ts';
 export interface StallLimits {
   /** No acknowledgement from the peer's kernel for so long while there is something to acknowledge. */
   kernelMs: number;
-  /** Nothing received and nothing written for so long, although it is asked again and again. */
+  /** Nothing received for so long, although it is asked again and again. */
   silenceMs: number;
-  /** How often an idle subflow is asked. */
+  /** How often each subflow is asked. */
   pingMs: number;
 }
 export const defaultStallLimits: StallLimits = { kernelMs: 3_000, silenceMs: 15_000, pingMs: 2_500 };
@@ -56,5 +56,6 @@ function isStalled(subflow: Subflow, watch: Watch, nowMs: number, limits: StallL
     // Retransmission timers back off; a long path gets the time of several round trips.
     if (nowMs - watch.progressAtMs > limits.kernelMs + 8 * info.rttMs) return true;
   }
-  return nowMs - Math.max(subflow.lastReceivedAtMs, subflow.lastProgressAtMs) > limits.silenceMs;
+  // Asked all the while, with every batch if it is busy. What we write proves nothing.
+  return nowMs - subflow.lastReceivedAtMs > limits.silenceMs;
 }

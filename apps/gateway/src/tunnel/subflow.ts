@@ -42,11 +42,12 @@ export class Subflow {
   bytesReceived = 0;
   rekeys = 0;
   lastReceivedAtMs = performance.now();
-  /** When the wire last took a batch, or became busy: the stall watch starts from it. */
-  lastProgressAtMs = performance.now();
   /** Sequenced frames sent on it and not acknowledged. */
   unacknowledgedFrames = 0;
-  lastAcknowledgedKernelBytes = 0;
+  /** A PING, or the answer to one, that goes with the next batch. */
+  pingDue = false;
+  readonly pong = Buffer.alloc(8);
+  pongDue = false;
 
   readonly #owner: SubflowOwner;
   readonly #pool: SlabPool;
@@ -137,10 +138,8 @@ export class Subflow {
       return;
     }
     const bytes = batch.bytes.subarray(0, this.#used);
-    this.lastProgressAtMs = performance.now();
     this.wire.write(bytes, (taken) => {
       if (!taken) return; // `closed` follows.
-      this.lastProgressAtMs = performance.now();
       this.#writing = false;
       this.#used = 0;
       if (!this.#closed) this.pump();
