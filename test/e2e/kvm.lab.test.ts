@@ -27,6 +27,10 @@ async function withVm(options: Partial<VmOptions>, body: (vm: WatchedVm) => Prom
   try {
     await body(vm);
     assert.deepEqual(await world.leftovers(vm), []);
+  } catch (error) {
+    console.error(await world.describeTrouble());
+    await world.cancelAll();
+    throw error;
   } finally {
     await vm.remove();
   }
@@ -129,11 +133,17 @@ describe('KVM, from site A to site B through the tunnel', { concurrency: 1 }, ()
         await world.reaches(id, phase);
         await world.orchestrator.kill();
         await world.orchestrator.restart();
-        const site = await vm.assertRunsSoon();
+        await vm.assertRunsSoon();
+        // Before the hand-over nothing was risked yet: such a migration is taken up again, and may well succeed.
         const migration = await world.end(id);
-        assert.equal(migration.teardown, 'complete', migration.leftovers.join('; '));
-        assert.equal(migration.where, site === 'a' ? 'source' : 'destination', JSON.stringify(migration.error));
-        await vm.assertLivesAt(site);
+        assert.notEqual(migration.teardown, 'incomplete', migration.leftovers.join('; '));
+        assert.ok(['source', 'destination'].includes(migration.where), `${migration.where}: ${migration.byHand}`);
+        assert.equal(
+          migration.phase === 'succeeded',
+          migration.where === 'destination',
+          JSON.stringify(migration.error),
+        );
+        await vm.assertLivesAt(migration.where === 'source' ? 'a' : 'b');
       }));
   }
 

@@ -96,6 +96,26 @@ export class World {
     return false;
   }
 
+  /** For the message of a failed test: every migration that has not ended, and what the orchestrator said last. */
+  async describeTrouble(): Promise<string> {
+    const open = (await this.#living()).map(({ request: _, report: __, ...rest }) => JSON.stringify(rest));
+    return ['Not ended:', ...open, 'The orchestrator:', this.orchestrator.logTail(40)].join('\n');
+  }
+
+  /** So that one failed test does not fail the next. */
+  async cancelAll(): Promise<void> {
+    for (const { id } of await this.#living()) {
+      // 409: past the point of no return it ends by itself.
+      await this.client.cancelMigration(id).catch(() => undefined);
+      await this.end(id).catch((error: unknown) => console.error(`${id} does not end: ${String(error)}`));
+    }
+  }
+
+  async #living(): Promise<Migration[]> {
+    const { items } = await this.client.listMigrations({ limit: 50 });
+    return items.filter(({ endedAt }) => endedAt === null);
+  }
+
   /** What migrations left on the machines; the VMs themselves are expected wherever they are. */
   leftovers(...vms: readonly WatchedVm[]): Promise<string[]> {
     return leftoversSince(this.#before, this.lab, (line) =>

@@ -21,7 +21,7 @@ export interface VmPlacement {
   readonly source: Presence;
   readonly destination: Presence;
   readonly where: Where;
-  /** The hypervisor still works on a migration of this VM. */
+  /** The hypervisor takes a migration of this VM to its end by itself, whether we are there or not: `follow` waits for it. */
   readonly moving: boolean;
 }
 

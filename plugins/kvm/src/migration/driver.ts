@@ -199,7 +199,9 @@ export class KvmMigration implements MigrationDriver {
   }
 
   async locate({ signal }: Options): Promise<VmPlacement> {
-    return placementOf(await lookAtBoth(this.#ends, this.#request.vm.id, { signal }));
+    const placement = placementOf(await lookAtBoth(this.#ends, this.#request.vm.id, { signal }));
+    // In direct mode a job waits for us, with the guest perhaps standing still: it must never be waited for in turn.
+    return { ...placement, moving: placement.moving && this.#request.options.mode === 'peer-to-peer' };
   }
 
   async follow({

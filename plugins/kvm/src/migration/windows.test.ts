@@ -184,7 +184,7 @@ describe('the orchestrator is killed', () => {
     world.kill();
     const driver = await world.driver();
     const seen = await driver.locate({ signal: world.signal });
-    assert.deepEqual([seen.where, seen.moving], ['source', true]);
+    assert.deepEqual([seen.where, seen.moving], ['source', false]);
     assert.equal((await world.recover(driver)).where, 'source');
     world.expectOne('a');
   });
