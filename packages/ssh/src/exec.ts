@@ -34,7 +34,6 @@ export function runOnChannel(
   const stdout: Buffer[] = [];
   const stderr: Buffer[] = [];
   let held = 0;
-  let exit: { exitCode: number | null; signal: string | null } | undefined;
   const either = AbortSignal.any([signal, closed]);
 
   const stop = (error: unknown): void => {
@@ -55,13 +54,12 @@ export function runOnChannel(
   channel.on('data', collect(stdout));
   channel.stderr.on('data', collect(stderr));
   channel.on('error', (error: Error) => stop(new SshError('CONNECTION_LOST', error.message, error)));
-  channel.on('exit', (code: number | null, signalName?: string) => {
-    exit = { exitCode: code, signal: signalName ?? null };
-  });
-  channel.on('close', () => {
+  // Not `exit`: it may have come in one packet with the channel itself, before anybody could listen. `close` waits until
+  // all output is read, and tells the same.
+  channel.on('close', (exitCode?: number | null, signalName?: string) => {
     either.removeEventListener('abort', onAbort);
-    if (exit !== undefined) {
-      resolve({ ...exit, stdout: Buffer.concat(stdout), stderr: Buffer.concat(stderr) });
+    if (exitCode !== undefined) {
+      resolve({ exitCode, signal: signalName ?? null, stdout: Buffer.concat(stdout), stderr: Buffer.concat(stderr) });
     } else {
       // The connection may be dying: its own verdict, one tick later, says more.
       setImmediate(() =>
