@@ -51,6 +51,9 @@ describe('real migrations', { skip }, () => {
     readonly signal = AbortSignal.timeout(90_000);
     readonly name: string;
     readonly options: Options;
+    /** Of the request. */
+    maps: { networkMap: Record<string, string>; diskMap: Record<string, string> } = { networkMap: {}, diskMap: {} };
+    bandwidthBytesPerSec: number | null = null;
     readonly journal: PluginResource[] = [];
     uuid = '';
     nonce = '';
@@ -69,10 +72,10 @@ describe('real migrations', { skip }, () => {
       this.options = options;
     }
 
-    async start(disk: 'shared' | 'local', format: 'qcow2' | 'raw'): Promise<void> {
+    async start(disk: 'shared' | 'local', format: 'qcow2' | 'raw', network: 'lab' | 'site' = 'lab'): Promise<void> {
       const { uuid } = await lab.vm.define({
         ...{ name: this.name, site: 'a', memoryMib: 256, workingSetMib: 64, dirtyPagesPerSec: 3_000 },
-        ...{ disks: [{ kind: disk, format, sizeMib: 32 }], diskSectorsPerSec: 20, network: 'lab' },
+        ...{ disks: [{ kind: disk, format, sizeMib: 32 }], diskSectorsPerSec: 20, network },
       });
       this.uuid = uuid;
       await lab.vm.start('a', this.name);
@@ -103,7 +106,7 @@ describe('real migrations', { skip }, () => {
         {
           ...{ migrationId: `m_${this.name}`, vm: { id: this.uuid, name: this.name } },
           options: kvmPlugin.optionsSchema.parse(this.options),
-          ...{ networkMap: {}, diskMap: {}, maxDowntimeMs: null, bandwidthBytesPerSec: null, tunnelled: false },
+          ...{ ...this.maps, maxDowntimeMs: 500, bandwidthBytesPerSec: this.bandwidthBytesPerSec, tunnelled: false },
         },
         {
           log: quiet,
@@ -226,6 +229,49 @@ describe('real migrations', { skip }, () => {
     );
   }
 
+  test('disk and network elsewhere: the guest finds its disk at the mapped path, on the mapped bridge', async () => {
+    const move = new Move({});
+    try {
+      await move.start('local', 'qcow2', 'site');
+      const path = `/var/lib/libvirt/moved ${move.name}.qcow2`;
+      move.maps = { networkMap: { 'br-a': 'br-b' }, diskMap: { hda: path } };
+      await move.migrate(await move.driver());
+      await move.verifyAt('b');
+      for (const flags of [[], ['--inactive']]) {
+        const { stdout } = await lab.sites.b.host.exec(['virsh', 'dumpxml', ...flags, move.name]);
+        assert.ok(stdout.includes(`file='${path}'`) && stdout.includes(`bridge='br-b'`), stdout);
+      }
+    } finally {
+      await move.end();
+    }
+  });
+
+  test('two guests at once, one of them held back until its limit is lifted', async () => {
+    const moves = [new Move({}), new Move({ parallelConnections: 2 })];
+    try {
+      await Promise.all(moves.map((move) => move.start('shared', 'raw')));
+      const [limited, free] = moves;
+      assert.ok(limited !== undefined && free !== undefined);
+      limited.bandwidthBytesPerSec = 8 * 1024 * 1024;
+      const drivers = [await limited.driver(), await free.driver()] as const;
+      await Promise.all([limited.prepare(drivers[0]), free.prepare(drivers[1])]);
+      let limitedIsThrough = false;
+      const slow = limited.perform(drivers[0]).then(() => {
+        limitedIsThrough = true;
+      });
+      await free.perform(drivers[1]);
+      assert.ok(free.prepared !== undefined && limited.prepared !== undefined);
+      await drivers[1].confirm(free.prepared, { signal: free.signal });
+      assert.equal(limitedIsThrough, false, '256 MiB take half a minute at 8 MiB/s');
+      await drivers[0].setBandwidth(null, { signal: limited.signal });
+      await slow;
+      await drivers[0].confirm(limited.prepared, { signal: limited.signal });
+      for (const move of moves) await move.verifyAt('b');
+    } finally {
+      for (const move of moves) await move.end();
+    }
+  });
+
   for (const afterMs of [0, 300, 900, 1_600]) {
     test(
       `a cancel ${afterMs} ms into perform leaves the guest at the source, and no volume at the destination`,
@@ -306,6 +352,76 @@ describe('real migrations', { skip }, () => {
       assert.equal(await move.recover(), 'a');
       await move.migrate(await move.driver());
       await move.verifyAt('b');
+    }),
+  );
+
+  const startDaemon = (site: 'a' | 'b') =>
+    lab.sites[site].host.exec([
+      'sh',
+      '-c',
+      'rm -f /run/libvirtd.pid; exec libvirtd --listen --daemon --pid-file /run/libvirtd.pid',
+    ]);
+
+  test(
+    'the destination daemon is killed after perform: nothing is resumed while it is away, then the source is',
+    withGuest({}, 'shared', 'raw', async (move) => {
+      const { host } = lab.sites.b;
+      const driver = await move.driver();
+      const prepared = await move.prepare(driver);
+      await move.perform(driver);
+      await host.killLibvirtd();
+      // Away for longer than a restart takes.
+      const back = setTimeout(() => void startDaemon('b'), 20_000);
+      try {
+        await assert.rejects(driver.confirm(prepared, { signal: AbortSignal.timeout(3_000) }));
+        assert.deepEqual(
+          await driver.abort({ signal: AbortSignal.timeout(8_000) }).then(({ where }) => where),
+          'unknown',
+        );
+        assert.deepEqual(await lab.copies(move.uuid), { a: false, b: false });
+        assert.equal((await driver.abort({ signal: move.signal })).where, 'source');
+      } finally {
+        clearTimeout(back);
+      }
+      await move.verifyAt('a');
+    }),
+  );
+
+  test(
+    'the source daemon is killed after perform: the guest arrives, and the paused copy is cleared when it is back',
+    withGuest({}, 'shared', 'raw', async (move) => {
+      const driver = await move.driver();
+      const prepared = await move.prepare(driver);
+      await move.perform(driver);
+      await lab.sites.a.host.killLibvirtd();
+      await assert.rejects(driver.confirm(prepared, { signal: move.signal }));
+      assert.deepEqual((await lab.copies(move.uuid)).b, true);
+      await startDaemon('a');
+      assert.equal(await move.recover(), 'b');
+      await move.verifyAt('b');
+    }),
+  );
+
+  test(
+    'the network to the destination is cut after perform: unknown, until it can be asked again',
+    withGuest({}, 'shared', 'raw', async (move) => {
+      const { host } = lab.sites.b;
+      const driver = await move.driver();
+      const prepared = await move.prepare(driver);
+      await move.perform(driver);
+      await host.setInterface('mgmt', false);
+      try {
+        await assert.rejects(driver.confirm(prepared, { signal: move.signal }), { code: 'OUTCOME_UNKNOWN' });
+        assert.equal((await driver.abort({ signal: move.signal })).where, 'unknown');
+        assert.deepEqual(await lab.copies(move.uuid), { a: false, b: false });
+      } finally {
+        await host.setInterface('mgmt', true);
+      }
+      move.kill();
+      const started = performance.now();
+      const site = await move.recover();
+      assert.ok(performance.now() - started < 40_000);
+      await move.verifyAt(site);
     }),
   );
 });

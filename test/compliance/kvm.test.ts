@@ -1,4 +1,4 @@
-/** The KVM plugin against the suite, on scripted libvirt daemons. The lab runs it on real ones. */
+/** The KVM plugin against the suite, on scripted libvirt daemons; kvm.lab.test.ts takes the same windows on real ones. */
 import { kvmPlugin } from '@lmas/plugin-kvm';
 import { fakeComplianceWorld } from '@lmas/plugin-kvm/testing';
 import { describePlugin } from './suite.ts';
