@@ -34,7 +34,8 @@ import { wireOf } from './wire.ts';
 
 /** How many subflows are opened at first, within the configured limits. */
 const initialSubflows = 8;
-const tickMs = 100;
+/** A third of a long round trip, so that the window sees a queue in time. */
+const tickMs = 40;
 const controlPingMs = 2_000;
 const controlSilenceMs = 10_000;
 

@@ -20,6 +20,7 @@ const plateauRounds = 3;
 /** A round trip longer than the shortest by this, or by this share of it, says that a queue builds up. */
 const queueMs = 12;
 const queueShare = 0.12;
+const recentRtts = 3;
 const longQueueMs = 40;
 const noQueueMs = 6;
 /** A frame counts when it is complete and acknowledged, which takes longer than the round trip of a packet. */
@@ -38,7 +39,8 @@ export class Window {
   #bytes: number;
   #minRttMs: number | null = null;
   #minRttAtMs = 0;
-  #lastRttMs = 0;
+  /** The newest few round trips; a busy processor makes single ones look longer than they were. */
+  #recentRttMs: number[] = [];
   #roundAtMs = 0;
   #roundBytes = 0;
   #goodput = 0;
@@ -67,7 +69,8 @@ export class Window {
   }
 
   sampleRtt(rttMs: number, nowMs: number): void {
-    this.#lastRttMs = rttMs;
+    this.#recentRttMs.push(rttMs);
+    if (this.#recentRttMs.length > recentRtts) this.#recentRttMs.shift();
     if (this.#minRttMs !== null && rttMs > this.#minRttMs && nowMs - this.#minRttAtMs < rttKeepMs) return;
     this.#minRttMs = rttMs;
     this.#minRttAtMs = nowMs;
@@ -110,7 +113,7 @@ export class Window {
       this.#roundsWithoutGrowth += 1;
     }
     const shortest = this.#minRttMs ?? 0;
-    const queued = this.#lastRttMs > shortest + Math.max(queueMs, shortest * queueShare);
+    const queued = this.#queueingMs() > Math.max(queueMs, shortest * queueShare);
     if (this.#startup && limited && (queued || this.#roundsWithoutGrowth >= plateauRounds)) {
       this.#startup = false;
       // The rounds of the climb say less than the link can do.
@@ -119,8 +122,13 @@ export class Window {
     }
   }
 
+  /** How much longer than the shortest round trip the newest ones take, at least. */
+  #queueingMs(): number {
+    return this.#recentRttMs.length === 0 ? 0 : Math.min(...this.#recentRttMs) - (this.#minRttMs ?? 0);
+  }
+
   #steadyGain(): number {
-    const queueingMs = this.#lastRttMs - (this.#minRttMs ?? 0);
+    const queueingMs = this.#queueingMs();
     if (queueingMs > longQueueMs) return steadyGains.longQueue;
     return queueingMs < noQueueMs ? steadyGains.noQueue : steadyGains.shortQueue;
   }
