@@ -23,16 +23,16 @@ import { checkMigration } from '../checks/check.ts';
 import type { KvmOptions } from '../config.ts';
 import { isFault, toPluginError } from '../errors.ts';
 import type { Domain, EventBody } from '../rpc/procedures.ts';
-import { createMissingVolumes, releaseVolume } from '../volumes.ts';
+import { releaseVolume } from '../volumes.ts';
 import { type Arrival, clearSource, report } from './arrival.ts';
 import { DirectRun } from './direct.ts';
-import { commonParams, mibPerSec, migrationFlags } from './parameters.ts';
-import { PeerToPeerRun } from './peer-to-peer.ts';
-import { makePlan, mappedDefinitions } from './plan.ts';
+import { mibPerSec } from './parameters.ts';
+import type { PeerToPeerRun } from './peer-to-peer.ts';
+import { prepareRun } from './prepare.ts';
 import { pause, watchJob } from './progress.ts';
 import { type Ends, lookAtBoth, placementOf, type SettleOptions, settle } from './settle.ts';
 import { type CompletedStats, look, readCompleted } from './sighting.ts';
-import { parseState, type RunState } from './state.ts';
+import { parseState } from './state.ts';
 
 interface Options {
   readonly signal: AbortSignal;
@@ -76,57 +76,14 @@ export class KvmMigration implements MigrationDriver {
   }
 
   async prepare({ signal }: Options): Promise<Prepared> {
-    const { source, destination } = this.#ends;
-    const { options, bandwidthBytesPerSec, maxDowntimeMs } = this.#request;
     try {
-      await this.#context.assertCurrent();
-      const plan = await makePlan(source, destination, this.#request, { signal });
-      await this.#assertFree(signal);
-      await this.#rememberCompletion(plan.domain, signal);
-      this.#memoryBytes = plan.definition.memoryBytes;
-      const { migrationId } = this.#request;
-      const createdVolumes = await createMissingVolumes(destination, migrationId, plan.copied, this.#context, {
-        signal,
-      });
-      if (maxDowntimeMs !== null) await this.#setMaxDowntime(plan.domain, maxDowntimeMs, signal);
-      const settings = {
-        source,
-        destination,
-        domain: plan.domain,
-        flags: migrationFlags(options, {
-          copiesDisks: plan.copied.length > 0,
-          vouched: plan.vouched,
-          libvirtVersion: await this.#libvirtVersion(signal),
-        }),
-        common: commonParams({
-          options,
-          bandwidthBytesPerSec,
-          copiedDisks: plan.copied.map(({ name }) => name),
-          definitions: await mappedDefinitions(source, plan, { signal }),
-        }),
-        copiesDisks: plan.copied.length > 0,
-        assertCurrent: () => this.#context.assertCurrent(),
-      };
-      const state: RunState = {
-        domainName: plan.domain.name,
-        sourceDefinition: plan.sourceXml,
-        nvram: plan.definition.nvram ?? null,
-        autostart: plan.autostart,
-        keptDisks: plan.copied.map(({ from }) => from),
-        createdVolumes,
-      };
-      const streams = { memory: 1 + options.parallelConnections, disks: plan.copied.length };
-      if (options.mode === 'peer-to-peer') {
-        const { run, flows } = PeerToPeerRun.prepare(settings, streams);
-        this.#run = run;
-        return { flows, sourceAddresses: [source.config.migrationAddress], state: { ...state } };
-      }
-      const { run, memory, disks } = await DirectRun.prepare(settings, { signal });
+      const { run, prepared, plan } = await prepareRun(this.#ends, this.#request, this.#context, { signal });
       this.#run = run;
-      const flows = [{ id: 'memory', ...memory, maxStreams: streams.memory, priority: 'bulk' as const }];
-      if (disks !== undefined) flows.push({ id: 'disks', ...disks, maxStreams: streams.disks, priority: 'bulk' });
-      return { flows, sourceAddresses: [source.config.migrationAddress], state: { ...state } };
+      this.#memoryBytes = plan.definition.memoryBytes;
+      await this.#rememberCompletion(plan.domain, signal);
+      return prepared;
     } catch (error) {
+      this.#run?.close();
       throw toPluginError(error, 'preparing the migration');
     }
   }
@@ -252,29 +209,6 @@ export class KvmMigration implements MigrationDriver {
     return { signal, assertCurrent: () => this.#context.assertCurrent(), ...this.#times };
   }
 
-  /** A VM of this id that is known at the destination already must not be taken for one that arrived. */
-  async #assertFree(signal: AbortSignal): Promise<void> {
-    const { source, destination } = await lookAtBoth(this.#ends, this.#request.vm.id, { signal });
-    if (source.presence === 'unreachable') throw toPluginError(source.error, 'looking at the source');
-    if (destination.presence === 'unreachable') throw toPluginError(destination.error, 'looking at the destination');
-    if (source.moving) throw new PluginError('BUSY', 'The VM has a migration or another job under way.');
-    if (source.presence !== 'running') {
-      throw new PluginError('NOT_MIGRATABLE', `The VM is ${source.presence} at the source; it has to run.`);
-    }
-    if (destination.presence !== 'absent') {
-      throw new PluginError('NOT_MIGRATABLE', `The destination knows this VM already (${destination.presence}).`, {
-        remedy: 'If that definition is a leftover, undefine it there (virsh undefine --keep-nvram).',
-      });
-    }
-  }
-
-  async #setMaxDowntime(domain: Domain, downtimeMs: number, signal: AbortSignal): Promise<void> {
-    const client = await this.#ends.source.query({ signal });
-    await this.#context.assertCurrent();
-    const args = { domain, downtimeMs: BigInt(Math.round(downtimeMs)), flags: 0 };
-    await client.call('domainMigrateSetMaxDowntime', args, { signal });
-  }
-
   /** The source's own account of the job, for a destination that has none; it decides nothing. */
   async #rememberCompletion(domain: Domain, signal: AbortSignal): Promise<void> {
     const client = await this.#ends.source.query({ signal });
@@ -286,12 +220,6 @@ export class KvmMigration implements MigrationDriver {
     } catch (error) {
       if (!isFault(error)) throw error;
     }
-  }
-
-  /** The older of the two: what both understand. */
-  async #libvirtVersion(signal: AbortSignal): Promise<number> {
-    const clients = await Promise.all([this.#ends.source.query({ signal }), this.#ends.destination.query({ signal })]);
-    return Math.min(...(await Promise.all(clients.map((client) => client.libvirtVersion({ signal })))));
   }
 
   /** Finish, and Confirm according to what the destination says. */

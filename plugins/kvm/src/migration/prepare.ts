@@ -1,0 +1,122 @@
+/**
+ * From a request to a destination that waits: looks once more, makes the missing volumes, and prepares a run of either
+ * mode. On failure the run is undone; volumes that were made are in the journal.
+ */
+import { type Flow, type MigrationContext, type MigrationRequest, PluginError, type Prepared } from '@lmas/plugin-api';
+import type { KvmOptions } from '../config.ts';
+import { toPluginError } from '../errors.ts';
+import { createMissingVolumes } from '../volumes.ts';
+import { DirectRun, type RunSettings } from './direct.ts';
+import { commonParams, migrationFlags } from './parameters.ts';
+import { PeerToPeerRun } from './peer-to-peer.ts';
+import { makePlan, mappedDefinitions, type Plan } from './plan.ts';
+import { type Ends, lookAtBoth } from './settle.ts';
+import type { RunState } from './state.ts';
+
+interface Options {
+  readonly signal: AbortSignal;
+}
+
+export interface PreparedRun {
+  readonly run: DirectRun | PeerToPeerRun;
+  readonly prepared: Prepared;
+  readonly plan: Plan;
+}
+
+/** @throws PluginError NOT_MIGRATABLE, BUSY, SUPERSEDED, and whatever the daemons and connections say */
+export async function prepareRun(
+  ends: Ends,
+  request: MigrationRequest<KvmOptions>,
+  context: MigrationContext,
+  { signal }: Options,
+): Promise<PreparedRun> {
+  await context.assertCurrent();
+  const plan = await makePlan(ends.source, ends.destination, request, { signal });
+  await assertFree(ends, request.vm.id, { signal });
+  const { migrationId, maxDowntimeMs } = request;
+  const createdVolumes = await createMissingVolumes(ends.destination, migrationId, plan.copied, context, { signal });
+  if (maxDowntimeMs !== null) await setMaxDowntime(ends, plan, maxDowntimeMs, context, { signal });
+  const settings = await runSettings(ends, request, context, plan, { signal });
+  const { run, flows } = await startRun(settings, request, plan, { signal });
+  const state: RunState = {
+    domainName: plan.domain.name,
+    sourceDefinition: plan.sourceXml,
+    nvram: plan.definition.nvram ?? null,
+    autostart: plan.autostart,
+    keptDisks: plan.copied.map(({ from }) => from),
+    createdVolumes,
+  };
+  const sourceAddresses = [ends.source.config.migrationAddress];
+  return { run, prepared: { flows, sourceAddresses, state: { ...state } }, plan };
+}
+
+async function startRun(
+  settings: RunSettings,
+  { options }: MigrationRequest<KvmOptions>,
+  plan: Plan,
+  { signal }: Options,
+): Promise<{ run: DirectRun | PeerToPeerRun; flows: readonly Flow[] }> {
+  const streams = { memory: 1 + options.parallelConnections, disks: plan.copied.length };
+  if (options.mode === 'peer-to-peer') return PeerToPeerRun.prepare(settings, streams);
+  const { run, memory, disks } = await DirectRun.prepare(settings, { signal });
+  const flows: Flow[] = [{ id: 'memory', ...memory, maxStreams: streams.memory, priority: 'bulk' }];
+  if (disks !== undefined) flows.push({ id: 'disks', ...disks, maxStreams: streams.disks, priority: 'bulk' });
+  return { run, flows };
+}
+
+async function runSettings(
+  ends: Ends,
+  { options, bandwidthBytesPerSec }: MigrationRequest<KvmOptions>,
+  context: MigrationContext,
+  plan: Plan,
+  { signal }: Options,
+): Promise<RunSettings> {
+  const copiesDisks = plan.copied.length > 0;
+  const libvirtVersion = await commonVersion(ends, { signal });
+  const definitions = await mappedDefinitions(ends.source, plan, { signal });
+  const copiedDisks = plan.copied.map(({ name }) => name);
+  return {
+    source: ends.source,
+    destination: ends.destination,
+    domain: plan.domain,
+    flags: migrationFlags(options, { copiesDisks, vouched: plan.vouched, libvirtVersion }),
+    common: commonParams({ options, bandwidthBytesPerSec, copiedDisks, definitions }),
+    copiesDisks,
+    assertCurrent: () => context.assertCurrent(),
+  };
+}
+
+/** A VM of this id that is known at the destination already must not be taken for one that arrived. */
+async function assertFree(ends: Ends, uuid: string, { signal }: Options): Promise<void> {
+  const { source, destination } = await lookAtBoth(ends, uuid, { signal });
+  if (source.presence === 'unreachable') throw toPluginError(source.error, 'looking at the source');
+  if (destination.presence === 'unreachable') throw toPluginError(destination.error, 'looking at the destination');
+  if (source.moving) throw new PluginError('BUSY', 'The VM has a migration or another job under way.');
+  if (source.presence !== 'running') {
+    throw new PluginError('NOT_MIGRATABLE', `The VM is ${source.presence} at the source; it has to run.`);
+  }
+  if (destination.presence !== 'absent') {
+    throw new PluginError('NOT_MIGRATABLE', `The destination knows this VM already (${destination.presence}).`, {
+      remedy: 'If that definition is a leftover, undefine it there (virsh undefine --keep-nvram).',
+    });
+  }
+}
+
+async function setMaxDowntime(
+  { source }: Ends,
+  { domain }: Plan,
+  downtimeMs: number,
+  context: MigrationContext,
+  { signal }: Options,
+): Promise<void> {
+  const client = await source.query({ signal });
+  await context.assertCurrent();
+  const args = { domain, downtimeMs: BigInt(Math.round(downtimeMs)), flags: 0 };
+  await client.call('domainMigrateSetMaxDowntime', args, { signal });
+}
+
+/** The older of the two: what both understand. */
+async function commonVersion({ source, destination }: Ends, { signal }: Options): Promise<number> {
+  const clients = await Promise.all([source.query({ signal }), destination.query({ signal })]);
+  return Math.min(...(await Promise.all(clients.map((client) => client.libvirtVersion({ signal })))));
+}
