@@ -13,6 +13,7 @@ import { createLog } from '../../apps/orchestrator/src/log.ts';
 import { type Orchestrator, startOrchestrator } from '../../apps/orchestrator/src/main.ts';
 import type { Migration, MigrationInput } from '../../apps/orchestrator/src/migrations/record.ts';
 import { createRegistry } from '../../apps/orchestrator/src/plugins/registry.ts';
+import type { TestSshd } from '../../packages/ssh/src/testing/sshd.ts';
 import { createSimulatedProvisioner } from '../simulated/gateways.ts';
 import simulated from '../simulated/plugin.ts';
 import { serveWorld, type WorldServer } from '../simulated/server.ts';
@@ -126,8 +127,15 @@ export interface Stage extends AsyncDisposable {
 
 let stages = 0;
 
-/** A world of its own, registered with the orchestrator, with one running VM. */
-export async function setStage(getApi: () => Api, directory: string): Promise<Stage> {
+/**
+ * A world of its own, registered with the orchestrator, with one running VM. With `sshd`, both sites have a gateway machine
+ * there; without, their gateways exist in the world only.
+ */
+export async function setStage(
+  getApi: () => Api,
+  directory: string,
+  { sshd }: { sshd?: TestSshd } = {},
+): Promise<Stage> {
   stages += 1;
   const name = `w${process.pid}-${stages}`;
   const world = new World();
@@ -135,14 +143,24 @@ export async function setStage(getApi: () => Api, directory: string): Promise<St
   const vmId = randomUUID();
   world.addVm({ id: vmId, name });
   const api = getApi();
-  await api.must('POST', '/v1/credentials', { id: name, kind: 'password', username: 'u', password: `secret-${name}` });
+  const login =
+    sshd === undefined
+      ? { kind: 'password', username: 'u', password: `secret-${name}` }
+      : { kind: 'ssh-key', username: sshd.username, privateKey: sshd.privateKey };
+  await api.must('POST', '/v1/credentials', { id: name, ...login });
+  const ssh =
+    sshd === undefined
+      ? { host: server.socketPath, hostKeys: [`SHA256:${'A'.repeat(43)}`] }
+      : { host: sshd.host, port: sshd.port, hostKeys: [sshd.hostKeys.ed25519] };
+  const address = sshd === undefined ? '192.0.2.1' : '127.0.0.1';
   for (const end of ['source', 'destination'] as const) {
     await api.must('POST', '/v1/sites', {
       id: `${name}-${end}`,
       gateway: {
-        ssh: { host: server.socketPath, hostKeys: [`SHA256:${'A'.repeat(43)}`], credential: name },
-        tunnelAddress: '192.0.2.1',
-        hypervisorAddress: '192.0.2.1',
+        ssh: { ...ssh, credential: name },
+        tunnelAddress: address,
+        hypervisorAddress: address,
+        tunnelPorts: { min: 17_500, max: 17_599 },
       },
     });
     await api.must('POST', '/v1/endpoints', {

@@ -7,6 +7,7 @@
  *
  * It owns the pool of SSH connections.
  */
+import { randomUUID } from 'node:crypto';
 import type { ExecResult, SshConnection } from '@lmas/ssh';
 import { errorCode, LmasError } from '../errors.ts';
 import type { Logger } from '../log.ts';
@@ -151,7 +152,7 @@ async function ensureBundle(
     (await shell(connection, scripts.VERIFY_BUNDLE, [directory], signal, bundle.manifest)).exitCode === 0;
   if (await verify()) return program;
   log.info({ peer: connection.peer, sha256: bundle.sha256 }, 'uploading the gateway');
-  const archive = `${directory}.tar.gz`;
+  const archive = `${directory}.${randomUUID()}.tar.gz`;
   await connection.upload({ file: bundle.file }, archive, { signal, mode: 0o600 });
   await mustSucceed(connection, scripts.UNPACK_BUNDLE, [archive, bundle.sha256, directory], signal);
   if (!(await verify())) throw new LmasError('GATEWAY_CORRUPT', `It does not verify on ${connection.peer}.`);

@@ -40,7 +40,10 @@ cd -- "$1"
 sha256sum --check --strict --status -
 `;
 
-/** Arguments: archive, its SHA-256, directory to become. Unpacks beside it and renames, so that nobody sees half. */
+/**
+ * Arguments: archive, its SHA-256, directory to become. Unpacks beside it and renames, so that nobody sees half. Two that
+ * do so at once do no harm: the loser leaves the winner's.
+ */
 export const UNPACK_BUNDLE = `${FUNCTIONS}
 echo "$2  $1" | sha256sum --check --strict --status - || { echo 'the upload was damaged' >&2; exit 1; }
 fresh="$3.$$"
@@ -48,7 +51,7 @@ rm -rf -- "$fresh"
 mkdir -- "$fresh"
 tar -xzf "$1" -C "$fresh" --no-same-owner
 rm -rf -- "$3"
-mv -- "$fresh" "$3"
+mv -T -- "$fresh" "$3" 2>/dev/null || rm -rf -- "$fresh"
 rm -f -- "$1"
 `;
 
