@@ -31,6 +31,7 @@ export const SHORT: Readonly<Record<string, string>> = {
   LMAS_REAPER_INTERVAL_MS: '300',
   LMAS_GATEWAY_LEASE_MS: '2000',
   LMAS_PROGRESS_INTERVAL_MS: '100',
+  LMAS_TUNNEL_WARM_UP_MS: '0',
   LMAS_LOG_LEVEL: process.env.LMAS_TEST_LOG ?? 'silent',
 };
 

@@ -29,6 +29,7 @@ const GRACE_MS = 60_000;
 const POLL_MS = 50;
 /** What a probe may take beyond its own duration. */
 const WARM_UP_GRACE_MS = 10_000;
+const WARM_UP_REST_MS = 300;
 
 /** One gateway, kept alive, and the site it stands at. */
 export interface TunnelEnd {
@@ -104,7 +105,11 @@ export class Tunnel implements AsyncDisposable {
     if (durationMs === 0) return;
     const signal = AbortSignal.any([this.#closing.signal, AbortSignal.timeout(durationMs + WARM_UP_GRACE_MS)]);
     this.#warmUp = this.#ends.source.gateway.probe(durationMs, { signal }).then(
-      (link) => this.#log.info({ link }, 'the link, as measured'),
+      async (link) => {
+        this.#log.info({ link }, 'the link, as measured');
+        // What the measurement lost at its end is sent again meanwhile, and not while the guest's memory comes.
+        await sleep(WARM_UP_REST_MS, undefined, { signal }).catch(() => undefined); // closing ends the rest
+      },
       (error: unknown) => this.#log.warn({ err: error }, 'the link could not be measured'),
     );
   }
