@@ -77,7 +77,7 @@ const SETTINGS = {
   runLeaseMs: setting(
     'LMAS_RUN_LEASE_MS',
     duration(8_000),
-    'After a worker died its migrations are taken over when this has passed. Shorter is quicker and frailer.',
+    'After a worker died, another one takes over when this has passed (a restart on a private Redis: at once).',
   ),
   recoveryIntervalMs: setting(
     'LMAS_RECOVERY_INTERVAL_MS',

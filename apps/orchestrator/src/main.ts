@@ -103,6 +103,8 @@ async function assemble(config: Config, log: Logger, parts: Parts, closers: Clos
   await apiKeys.ensureFirst(apiKeyFile);
 
   const store = createMigrationStore(redis);
+  // Whoever holds the data directory is the only one who can reach its private Redis.
+  if (config.redisUrl === undefined) await store.dropLeases();
   const inventory = createInventory(redis, { vault, plugins, migrations: store });
   const connector = createConnector(inventory.endpoints, inventory.credentials, plugins, log);
   const gateways = parts.gateways?.(inventory.sites) ?? (await sshGateways(config, redis, inventory, log, closers));

@@ -96,6 +96,15 @@ test('a lease that lapsed while nobody took over is simply renewed', async () =>
   );
 });
 
+test('leases of the dead are dropped, and the token still grows', async () => {
+  const { migration } = await created();
+  const { claim } = await claimed(migration.id, 'dead', 60_000);
+  await store.dropLeases();
+  const next = await claimed(migration.id, 'next');
+  assert.equal(next.claim.token, claim.token + 1);
+  await assert.rejects(store.renew(claim, 1_000), superseded);
+});
+
 test('a cancel and the point of no return exclude each other', async () => {
   const a = await created();
   const claimA = (await claimed(a.migration.id)).claim;

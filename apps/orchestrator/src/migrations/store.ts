@@ -42,6 +42,8 @@ export interface MigrationStore {
   incomplete(): Promise<string[]>;
   /** Live migrations that some run has taken up and none holds now, with the token of the last one. */
   orphans(): Promise<{ id: string; token: number }[]>;
+  /** For a start at which no other worker can be alive: nobody need wait for the leases of the dead. */
+  dropLeases(): Promise<void>;
   /** Live migrations that no run has taken up yet. */
   waiting(): Promise<string[]>;
   /** Those of them that have waited for longer than their request allows. */
@@ -160,6 +162,10 @@ export function createMigrationStore(redis: Redis): MigrationStore {
         const held = answers[2 * index]?.[1] !== 0;
         return held ? [] : [{ id, token: Number(answers[2 * index + 1]?.[1]) }];
       });
+    },
+    async dropLeases() {
+      const ids = [...(await redis.smembers(keys.running)), ...(await redis.smembers(keys.incomplete))];
+      if (ids.length > 0) await redis.del(...ids.map(keys.lease));
     },
     waiting: () => redis.sdiff(keys.live, keys.running),
     overdue: () => redis.zrangebyscore(keys.queueDeadlines, '-inf', Date.now(), 'LIMIT', 0, 100),
