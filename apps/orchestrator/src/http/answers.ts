@@ -12,6 +12,11 @@ export const failure = {
   content: { [PROBLEM_MEDIA_TYPE]: { schema: problemSchema } },
 };
 
+export const removed = z.null().describe('Removed.');
+
+/** How long a call waits for a far end. */
+export const FAR_CALL_MS = 25_000;
+
 export const slugParams = z.object({ id: slugSchema });
 export const listOf = <T extends z.ZodType>(item: T) => z.object({ items: z.array(item) });
 

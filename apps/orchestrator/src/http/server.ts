@@ -16,10 +16,12 @@ import { VERSION } from '../version.ts';
 import { requireApiKey } from './access.ts';
 import { installProblems } from './problems.ts';
 import { checkRoutes } from './routes/checks.ts';
+import { credentialRoutes } from './routes/credentials.ts';
+import { endpointRoutes } from './routes/endpoints.ts';
 import { eventRoutes } from './routes/events.ts';
-import { inventoryRoutes } from './routes/inventory.ts';
 import { migrationRoutes } from './routes/migrations.ts';
 import { serviceRoutes, versionRoute } from './routes/service.ts';
+import { siteRoutes } from './routes/sites.ts';
 import type { Services } from './services.ts';
 
 const BODY_LIMIT_BYTES = 256 * 1024;
@@ -55,7 +57,9 @@ export function buildServer(services: Services, { log }: { log: Logger }) {
   app.register(async (api) => {
     requireApiKey(api, services);
     await api.register(versionRoute);
-    await api.register(inventoryRoutes, services);
+    await api.register(credentialRoutes, services);
+    await api.register(siteRoutes, services);
+    await api.register(endpointRoutes, services);
     await api.register(migrationRoutes, services);
     await api.register(eventRoutes, services);
     await api.register(checkRoutes, services);

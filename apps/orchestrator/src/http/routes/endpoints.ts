@@ -1,0 +1,108 @@
+/**
+ * Endpoints, what they are asked, and the plugins that speak to them.
+ */
+import type { FastifyPluginAsyncZod } from 'fastify-type-provider-zod';
+import { z } from 'zod';
+import { withSession } from '../../endpoints/connector.ts';
+import { endpointInputSchema, endpointSchema, inventorySchema, pluginSchema } from '../../schemas.ts';
+import { callSignal, FAR_CALL_MS, failure, listOf, removed, slugParams } from '../answers.ts';
+import type { Services } from '../services.ts';
+
+export const endpointRoutes: FastifyPluginAsyncZod<Services> = async (api, services) => {
+  const { endpoints } = services.inventory;
+  api.post(
+    '/v1/endpoints',
+    {
+      schema: {
+        operationId: 'createEndpoint',
+        tags: ['endpoints'],
+        body: endpointInputSchema,
+        response: { 201: endpointSchema, default: failure },
+      },
+    },
+    async ({ body }, reply) => {
+      const created = await endpoints.add(body);
+      return reply.code(201).header('location', `/v1/endpoints/${created.id}`).send(created);
+    },
+  );
+  api.get(
+    '/v1/endpoints',
+    {
+      schema: {
+        operationId: 'listEndpoints',
+        tags: ['endpoints'],
+        response: { 200: listOf(endpointSchema), default: failure },
+      },
+    },
+    async () => ({ items: await endpoints.list() }),
+  );
+  api.get(
+    '/v1/endpoints/:id',
+    {
+      schema: {
+        operationId: 'getEndpoint',
+        tags: ['endpoints'],
+        params: slugParams,
+        response: { 200: endpointSchema, default: failure },
+      },
+    },
+    async ({ params }) => await endpoints.get(params.id),
+  );
+  api.delete(
+    '/v1/endpoints/:id',
+    {
+      schema: {
+        operationId: 'deleteEndpoint',
+        tags: ['endpoints'],
+        params: slugParams,
+        response: { 204: removed, default: failure },
+      },
+    },
+    async ({ params }, reply) => {
+      await endpoints.remove(params.id);
+      return reply.code(204).send(null);
+    },
+  );
+  api.get(
+    '/v1/endpoints/:id/inventory',
+    {
+      schema: {
+        operationId: 'getEndpointInventory',
+        tags: ['endpoints'],
+        description: 'The host and its VMs, asked now. Also the test whether the endpoint can be reached.',
+        params: slugParams,
+        response: { 200: inventorySchema, default: failure },
+      },
+    },
+    async (request, reply) => {
+      const signal = callSignal(reply, FAR_CALL_MS);
+      return await withSession(services.connector, request.params.id, signal, async (session) =>
+        inventorySchema.parse(await session.inventory({ signal })),
+      );
+    },
+  );
+
+  api.get(
+    '/v1/plugins',
+    {
+      schema: {
+        operationId: 'listPlugins',
+        tags: ['plugins'],
+        response: { 200: listOf(pluginSchema), default: failure },
+      },
+    },
+    async () => ({
+      items: services.plugins.all().map(({ name, apiVersion, capabilities, configSchema, optionsSchema }) => ({
+        name,
+        apiVersion,
+        capabilities: { ...capabilities },
+        configSchema: jsonSchemaOf(configSchema),
+        optionsSchema: jsonSchemaOf(optionsSchema),
+      })),
+    }),
+  );
+};
+
+const jsonSchemaOf = (schema: z.ZodType): Record<string, unknown> => ({
+  ...z.toJSONSchema(schema, { io: 'input', unrepresentable: 'any' }),
+});
