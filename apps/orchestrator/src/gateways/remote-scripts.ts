@@ -85,9 +85,10 @@ export const IS_ALIVE = `${FUNCTIONS}
 alive "$1"
 `;
 
-/** Arguments: run directory. */
+/** Arguments: run directory. The last one out takes the directory of the installation with it. */
 export const REMOVE_GATEWAY = `${FUNCTIONS}
 remove "$1"
+rmdir -- "\${1%/*}" 2>/dev/null || true
 `;
 
 /** Arguments: directory of the run directories. Prints their names, one a line. */
