@@ -70,7 +70,7 @@ test('a VM moves, and the record says what the tunnel was like', { skip }, async
   await using stage = await setting();
   const hold = stage.world.faults.arm('source.perform', 'hold-before');
   const { id } = await stage.submit();
-  await hold.reached;
+  await Promise.race([hold.reached, orchestrator.api.ended(id, 60_000)]);
   assert.equal((await processes(id)).length, 2);
   hold.release();
   const ended = await orchestrator.api.ended(id, 60_000);

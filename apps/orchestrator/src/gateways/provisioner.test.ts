@@ -3,7 +3,6 @@
  */
 import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
-import { existsSync } from 'node:fs';
 import { readdir, rm, writeFile } from 'node:fs/promises';
 import { homedir } from 'node:os';
 import { join } from 'node:path';
@@ -21,6 +20,8 @@ import { Tunnel } from './tunnel.ts';
 
 const skip = sshdMissing();
 const installation = randomUUID().slice(0, 8);
+/** A directory of its own: other tests use the usual one at the same time. */
+const base = `.lmas-test-${installation}`;
 const owner = `m_${randomUUID()}`;
 const source: GatewayAddress = { site: 'here', owner, end: 'source' };
 const destination: GatewayAddress = { site: 'here', owner, end: 'destination' };
@@ -30,16 +31,14 @@ const signal = AbortSignal.timeout(60_000);
 let sshd: TestSshd;
 let bundle: GatewayBundle;
 let provisioner: SshProvisioner;
-let hadBundle = false;
 let site: NonNullable<Site['gateway']>;
 
-const runDirectories = () => readdir(join(homedir(), '.lmas/gateways', installation)).catch(() => []);
+const runDirectories = () => readdir(join(homedir(), base, 'gateways', installation)).catch(() => []);
 
 before(async () => {
   if (skip) return;
   sshd = await startSshd();
   bundle = await readBundle((await buildGatewayBundle()).path);
-  hadBundle = existsSync(join(homedir(), '.lmas/bundles', bundle.sha256));
   site = {
     ssh: { host: sshd.host, port: sshd.port, hostKeys: [sshd.hostKeys.ed25519], credential: 'c' },
     tunnelAddress: '127.0.0.1',
@@ -55,6 +54,7 @@ before(async () => {
     sites,
     credentials,
     installation,
+    directory: base,
     bundle: async () => bundle,
     leaseMs: 20_000,
     log,
@@ -64,9 +64,7 @@ after(async () => {
   if (skip) return;
   await Promise.allSettled([source, destination].map((end) => provisioner.remove(end, { signal, sparing: false })));
   await provisioner.close();
-  const home = join(homedir(), '.lmas');
-  await rm(join(home, 'gateways', installation), { recursive: true, force: true });
-  if (!hadBundle) await rm(join(home, 'bundles', bundle.sha256), { recursive: true, force: true });
+  await rm(join(homedir(), base), { recursive: true, force: true });
   await sshd[Symbol.asyncDispose]();
 });
 
@@ -101,7 +99,7 @@ test('a pair is started, joined, measured, and leaves nothing', { skip }, async 
 });
 
 test('a program that was changed at the site is replaced before it is started', { skip }, async () => {
-  const program = join(homedir(), '.lmas/bundles', bundle.sha256, bundle.root, 'lib/main.mjs');
+  const program = join(homedir(), base, 'bundles', bundle.sha256, bundle.root, 'lib/main.mjs');
   await writeFile(program, 'process.exit(3);\n');
   const gateway = await provisioner.start(source, 1, { signal });
   assert.equal((await gateway.identity({ signal })).apiVersion, 1);

@@ -18,7 +18,7 @@ import type { Gateway, GatewayAddress, GatewayProvisioner } from './gateway.ts';
 import * as scripts from './remote-scripts.ts';
 import { SshPool } from './ssh-pool.ts';
 
-const BASE = '.lmas';
+const DEFAULT_DIRECTORY = '.lmas';
 const NAME = /^((?:m|l)_[0-9a-f-]{36})-(source|destination)$/;
 
 export interface ProvisionerOptions {
@@ -26,6 +26,8 @@ export interface ProvisionerOptions {
   readonly credentials: CredentialStore;
   /** Keeps our gateways apart from those of another orchestrator on the same machine. */
   readonly installation: string;
+  /** At the gateway machines, relative to the login's home; default `.lmas`. */
+  readonly directory?: string;
   /** Asked for when the first gateway is started. */
   readonly bundle: () => Promise<GatewayBundle>;
   /** The lease with which a gateway starts, before the first renewal. */
@@ -38,7 +40,7 @@ export interface SshProvisioner extends GatewayProvisioner {
 }
 
 export function createSshProvisioner(options: ProvisionerOptions): SshProvisioner {
-  const { installation, leaseMs, log } = options;
+  const { installation, leaseMs, log, directory: home = DEFAULT_DIRECTORY } = options;
   const pool = new SshPool(options.sites, options.credentials, log);
   /** One upload at a time per site: migrations that start together need it once. */
   const uploads = new Map<string, Promise<unknown>>();
@@ -67,7 +69,7 @@ export function createSshProvisioner(options: ProvisionerOptions): SshProvisione
   return {
     async start(address, token, { signal }) {
       return await pool.use(address.site, signal, async (connection) => {
-        const base = await makeBase(connection, signal);
+        const base = await makeBase(connection, home, signal);
         const program = await installed(connection, address.site, base, signal);
         const started = await shell(
           connection,
@@ -84,14 +86,14 @@ export function createSshProvisioner(options: ProvisionerOptions): SshProvisione
     },
     async attach(address, token, { signal }) {
       return await pool.use(address.site, signal, async (connection) => {
-        const base = await makeBase(connection, signal);
+        const base = await makeBase(connection, home, signal);
         const isThere = await isAlive(connection, runDirectory(base, address), signal);
         return isThere ? client(base, address, token) : undefined;
       });
     },
     async remove(address, { signal, sparing }) {
       await pool.use(address.site, signal, async (connection) => {
-        const base = await makeBase(connection, signal);
+        const base = await makeBase(connection, home, signal);
         const directory = runDirectory(base, address);
         if (sparing) await refuseBusy(client(base, address, Number.MAX_SAFE_INTEGER), address, signal);
         await mustSucceed(connection, scripts.REMOVE_GATEWAY, [directory], signal);
@@ -100,7 +102,7 @@ export function createSshProvisioner(options: ProvisionerOptions): SshProvisione
     },
     async sweep(site, isOwned, { signal }) {
       return await pool.use(site, signal, async (connection) => {
-        const base = await makeBase(connection, signal);
+        const base = await makeBase(connection, home, signal);
         const parent = `${base}/gateways/${installation}`;
         const listing = await mustSucceed(connection, scripts.LIST_GATEWAYS, [parent], signal);
         const removed: string[] = [];
@@ -134,8 +136,8 @@ async function refuseBusy(gateway: Gateway, { site }: GatewayAddress, signal: Ab
   throw new LmasError('IN_USE', `The gateway at site ${site} still carries streams; it ends by itself after them.`);
 }
 
-async function makeBase(connection: SshConnection, signal: AbortSignal): Promise<string> {
-  return (await mustSucceed(connection, scripts.MAKE_BASE, [BASE], signal)).stdout.toString('utf8').trim();
+async function makeBase(connection: SshConnection, directory: string, signal: AbortSignal): Promise<string> {
+  return (await mustSucceed(connection, scripts.MAKE_BASE, [directory], signal)).stdout.toString('utf8').trim();
 }
 
 /** The program's path at the site, after making sure that it is what we have here. */
