@@ -5,7 +5,7 @@
 import { writeFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
 import type { SiteName } from '../lab/src/index.ts';
-import { World } from '../support/world.ts';
+import { type WatchedVm, World } from '../support/world.ts';
 import { Random } from './random.ts';
 import { playRound, type RoundReport } from './round.ts';
 
@@ -53,8 +53,9 @@ function readOptions(): FaultsOptions | 'help' | string {
 async function play({ seconds, seed }: FaultsOptions, rounds: RoundReport[], signal: AbortSignal): Promise<void> {
   const random = new Random(seed);
   const world = await World.up({ name: 'faults', rateMbit: 1_000, rttMs: 40 });
+  let vm: WatchedVm | undefined;
   try {
-    const vm = await world.startVm({
+    vm = await world.startVm({
       name: 'faults',
       memoryMib: 320,
       fillMib: 280,
@@ -69,11 +70,11 @@ async function play({ seconds, seed }: FaultsOptions, rounds: RoundReport[], sig
       site = round.foundAt;
       console.log(line(rounds.length, round));
     }
-    await vm.remove();
   } catch (error) {
     console.error(`The orchestrator's last words:\n${world.orchestrator.logTail()}\n`);
     throw error;
   } finally {
+    await vm?.remove();
     await world.down();
   }
 }

@@ -31,8 +31,9 @@ export async function playRound(world: World, vm: WatchedVm, from: SiteName, ran
   const to: SiteName = from === 'a' ? 'b' : 'a';
   const { id } = await submit(world, vm, from, to, `round-${startedAt}`);
   await striking;
-  const foundAt = await vm.assertRunsSoon();
+  await vm.assertRunsSoon();
   const migration = await world.end(id);
+  const foundAt = await vm.assertRunsSoon();
   await assertPromises(world, vm, migration, { from, foundAt });
   return {
     faults: plan.map(describe),

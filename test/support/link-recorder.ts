@@ -26,10 +26,11 @@ export class LinkRecorder {
     this.#done = this.#sample(lab, direction);
   }
 
-  async stop(): Promise<LinkRecording> {
+  /** Ends the recording. Idempotent. @param fromMs leaves out what came before, in milliseconds since 1970 */
+  async stop(fromMs = 0): Promise<LinkRecording> {
     this.#stopping.abort();
     await this.#done;
-    return evaluate(this.#samples);
+    return evaluate(this.#samples.filter(({ atMs }) => atMs >= fromMs));
   }
 
   async #sample(lab: Lab, direction: 'ab' | 'ba'): Promise<void> {
@@ -37,7 +38,7 @@ export class LinkRecorder {
     while (true) {
       const stopping = signal.aborted;
       const stats = await lab.linkStats();
-      this.#samples.push({ atMs: performance.now(), bytes: stats[direction].deliveredBytes });
+      this.#samples.push({ atMs: performance.timeOrigin + performance.now(), bytes: stats[direction].deliveredBytes });
       if (stopping) return;
       await delay(PERIOD_MS, undefined, { signal }).catch(() => undefined);
     }

@@ -3,7 +3,7 @@
  * many copies ran, and whether the guest found all of its memory again. Nothing here asks LMAS about its own merits.
  */
 import { setTimeout as delay } from 'node:timers/promises';
-import type { LmasClient, Migration, MigrationInput } from '@lmas/client';
+import type { LmasClient, Migration, MigrationInput, Phase } from '@lmas/client';
 import { type GuestStatus, type GuestVerdict, type Lab, payloadRate } from '../lab/src/index.ts';
 import { LinkRecorder } from './link-recorder.ts';
 import { endpointId } from './two-sites.ts';
@@ -58,7 +58,8 @@ export async function measureMigration(options: MeasureOptions): Promise<Measure
     await recorder.stop();
     sampler.stop();
   }
-  const recording = await recorder.stop();
+  // The tunnel measures the link before it is used: that is part of the total time, and no payload.
+  const recording = await recorder.stop(enteredAt(migration, 'performing'));
   const seen = sampler.report();
   const bytes = migration.report?.bytesTransferred ?? migration.tunnel?.bytesDelivered ?? 0;
   const goodputBitsPerSec = recording.durationMs > 0 ? (bytes * 8_000) / recording.durationMs : 0;
@@ -74,6 +75,11 @@ export async function measureMigration(options: MeasureOptions): Promise<Measure
     maxCopies: seen.maxCopies,
     migration,
   };
+}
+
+function enteredAt({ timeline }: Migration, phase: Phase): number {
+  const entry = timeline.find((candidate) => candidate.phase === phase);
+  return entry === undefined ? 0 : Date.parse(entry.startedAt);
 }
 
 async function runToEnd({ client, vm, request, signal, onProgress }: MeasureOptions): Promise<Migration> {
