@@ -143,7 +143,10 @@ describe('real migrations', { skip }, () => {
 
     async migrate(driver: MigrationDriver) {
       const { findings } = await driver.check({ signal: this.signal });
-      assert.deepEqual(findings, []);
+      assert.deepEqual(
+        findings.filter(({ severity }) => severity !== 'note'),
+        [],
+      );
       const prepared = await this.prepare(driver);
       await this.perform(driver);
       return driver.confirm(prepared, { signal: this.signal });

@@ -26,7 +26,7 @@ async function withVm(options: Partial<VmOptions>, body: (vm: WatchedVm) => Prom
   const vm = await world.startVm({ ...VM, ...options });
   try {
     await body(vm);
-    assert.deepEqual(await world.leftovers(vm), []);
+    assert.deepEqual(await world.leftovers([vm]), []);
   } catch (error) {
     console.error(await world.describeTrouble());
     await world.cancelAll();
@@ -102,7 +102,7 @@ describe('KVM, from site A to site B through the tunnel', { concurrency: 1 }, ()
         for (const migration of ended) assert.equal(migration.phase, 'succeeded', JSON.stringify(migration.error));
         await one.assertLivesAt('b');
         await two.assertLivesAt('b');
-        assert.deepEqual(await world.leftovers(one, two), []);
+        assert.deepEqual(await world.leftovers([one, two]), []);
         await one.remove();
         await two.remove();
       }),

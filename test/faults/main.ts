@@ -71,10 +71,10 @@ async function play({ seconds, seed }: FaultsOptions, rounds: RoundReport[], sig
       console.log(line(rounds.length, round));
     }
   } catch (error) {
-    console.error(`The orchestrator's last words:\n${world.orchestrator.logTail()}\n`);
+    console.error(`${await world.describeTrouble()}\n`);
     throw error;
   } finally {
-    await vm?.remove();
+    vm?.endWatch();
     await world.down();
   }
 }

@@ -12,6 +12,8 @@ import { type PlannedFault, planFaults } from './faults.ts';
 import type { Random } from './random.ts';
 
 const SUBMIT_WITHIN_MS = 60_000;
+/** A teardown that failed because a machine was away is tried again every half minute; a gateway's lease is a minute. */
+const TEARDOWN_WITHIN_MS = 90_000;
 
 export interface RoundReport {
   readonly faults: readonly string[];
@@ -23,10 +25,19 @@ export interface RoundReport {
   readonly durationMs: number;
 }
 
-/** @throws AssertionError when a promise is broken */
+/** @throws Error naming the faults of the round when a promise is broken */
 export async function playRound(world: World, vm: WatchedVm, from: SiteName, random: Random): Promise<RoundReport> {
-  const startedAt = performance.now();
   const plan = planFaults(random);
+  try {
+    return await play(world, vm, from, plan);
+  } catch (cause) {
+    const message = cause instanceof Error ? cause.message : String(cause);
+    throw new Error(`${message}\nfrom ${from.toUpperCase()}, with ${plan.map(describe).join('; ')}`, { cause });
+  }
+}
+
+async function play(world: World, vm: WatchedVm, from: SiteName, plan: PlannedFault[]): Promise<RoundReport> {
+  const startedAt = performance.now();
   const striking = Promise.all(plan.map((planned) => strikeLater(world, planned)));
   const to: SiteName = from === 'a' ? 'b' : 'a';
   const { id } = await submit(world, vm, from, to, `round-${startedAt}`);
@@ -85,5 +96,5 @@ async function assertPromises(
   assert.equal(migration.phase === 'succeeded', foundAt !== from, `the outcome lies: ${record}`);
   if (migration.phase === 'failed') assert.ok(migration.error, 'a failure has a reason');
   await vm.assertLivesAt(foundAt);
-  assert.deepEqual(await world.leftovers(vm), [], 'something was left over');
+  assert.deepEqual(await world.leftovers([vm], TEARDOWN_WITHIN_MS), [], 'something was left over');
 }

@@ -5,7 +5,8 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Lab } from '../lab/src/index.ts';
 
-const SETTLE_MS = 10_000;
+/** A process that was told to end needs a moment. */
+export const SETTLE_MS = 10_000;
 
 /** Every process by its command line, every socket, rule and file that a migration could have made. */
 const LOOK = `
@@ -39,11 +40,16 @@ export async function takeTraces(lab: Lab): Promise<Traces> {
 }
 
 /**
- * What is there now and was not before, except what `expected` knows (the VM at its destination). Looks again for a
- * while, because a process that was told to end needs a moment.
+ * What is there now and was not before, except what `expected` knows (the VM at its destination). Looks again for
+ * `settleMs` before it says that something is left.
  */
-export async function leftoversSince(before: Traces, lab: Lab, expected: (line: string) => boolean): Promise<string[]> {
-  const deadline = performance.now() + SETTLE_MS;
+export async function leftoversSince(
+  before: Traces,
+  lab: Lab,
+  expected: (line: string) => boolean,
+  settleMs = SETTLE_MS,
+): Promise<string[]> {
+  const deadline = performance.now() + settleMs;
   while (true) {
     const now = await takeTraces(lab);
     const leftovers = [...now].flatMap(([machine, lines]) =>

@@ -17,7 +17,7 @@ import {
 } from '../lab/src/index.ts';
 import { isSameGuest } from './measured-migration.ts';
 import { OrchestratorProcess } from './orchestrator.ts';
-import { leftoversSince, type Traces, takeTraces } from './traces.ts';
+import { leftoversSince, SETTLE_MS, type Traces, takeTraces } from './traces.ts';
 import { endpointId, registerLab } from './two-sites.ts';
 
 /** The promise: one runs again so soon after everything can be reached. */
@@ -98,7 +98,9 @@ export class World {
 
   /** For the message of a failed test: every migration that has not ended, and what the orchestrator said last. */
   async describeTrouble(): Promise<string> {
-    const open = (await this.#living()).map(({ request: _, report: __, ...rest }) => JSON.stringify(rest));
+    const open = (await this.#living().catch(() => [])).map(({ request: _, report: __, ...rest }) =>
+      JSON.stringify(rest),
+    );
     return ['Not ended:', ...open, 'The orchestrator:', this.orchestrator.logTail(40)].join('\n');
   }
 
@@ -117,10 +119,9 @@ export class World {
   }
 
   /** What migrations left on the machines; the VMs themselves are expected wherever they are. */
-  leftovers(...vms: readonly WatchedVm[]): Promise<string[]> {
-    return leftoversSince(this.#before, this.lab, (line) =>
-      vms.some(({ name }) => line.startsWith('host-') && line.includes(name)),
-    );
+  leftovers(vms: readonly WatchedVm[], settleMs = SETTLE_MS): Promise<string[]> {
+    const isVm = (line: string): boolean => vms.some(({ name }) => line.startsWith('host-') && line.includes(name));
+    return leftoversSince(this.#before, this.lab, isVm, settleMs);
   }
 }
 
@@ -174,9 +175,14 @@ export class WatchedVm {
     throw new assert.AssertionError({ message: `${this.name} ran nowhere for ${NONE_AT_MOST_MS} ms` });
   }
 
+  /** Lets go of the VM, which runs on. Idempotent. */
+  endWatch(): void {
+    this.#sampler.stop();
+  }
+
   /** Ends the watch and the VM. */
   async remove(): Promise<void> {
-    this.#sampler.stop();
+    this.endWatch();
     await this.#lab.vm.remove(this.name);
   }
 }
