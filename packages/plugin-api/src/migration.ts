@@ -54,12 +54,12 @@ export interface MigrationContext {
 }
 
 export interface Finding {
-  /** `blocker` refuses the migration; `warning` is shown and does not. */
-  readonly severity: 'blocker' | 'warning';
+  /** `blocker` refuses the migration; `warning` is shown and does not; `note` is worth knowing, and nothing is wrong. */
+  readonly severity: 'blocker' | 'warning' | 'note';
   /** Stable, upper case: `CPU_INCOMPATIBLE`. */
   readonly code: string;
   readonly message: string;
-  /** What to do about it. */
+  /** What to do about it; of a note, what else could be had. */
   readonly remedy: string;
 }
 
@@ -80,6 +80,11 @@ export interface Flow {
   readonly port: number;
   readonly maxStreams: number;
   readonly priority: 'bulk' | 'interactive';
+  /**
+   * Once data flows, its streams must outlive every outage of the link, however long: a reset would leave the guest
+   * without its memory (post-copy). Without it they are reset after the tunnel's grace time.
+   */
+  readonly outlivesOutages?: boolean;
 }
 
 export interface Prepared {
@@ -154,6 +159,16 @@ export interface MigrationDriver {
   locate(options: { signal: AbortSignal }): Promise<VmPlacement>;
   /** Follows a migration that went on without us to its end (`capabilities.survivesController`); then call `locate`. */
   follow(options: { signal: AbortSignal; onProgress: (progress: MigrationProgress) => void }): Promise<void>;
+  /**
+   * Takes a post-copy migration whose streams broke (`VmPlacement.postCopy` is `broken`) up again and through to its end,
+   * with no memory of before. `perform` does the same by itself; this is for a recovery. Only with `capabilities.postCopy`.
+   * @throws PluginError OUTCOME_UNKNOWN when it does not come to life; nothing was destroyed or resumed then
+   */
+  recoverPostCopy?(
+    prepared: Prepared,
+    routes: Routes,
+    options: { signal: AbortSignal; onProgress: (progress: MigrationProgress) => void },
+  ): Promise<void>;
   /** Takes a journalled resource away. Idempotent; "not there" is done; never takes what it did not make. */
   release(resource: PluginResource, options: { signal: AbortSignal }): Promise<void>;
   /** Changes the bandwidth limit while it runs; `null` is unlimited. */

@@ -23,6 +23,13 @@ export interface VmPlacement {
   readonly where: Where;
   /** The hypervisor takes a migration of this VM to its end by itself, whether we are there or not: `follow` waits for it. */
   readonly moving: boolean;
+  /**
+   * The guest lives at the destination while part of its memory is still at the source: neither copy can do without the
+   * other, and nothing of either may be destroyed or resumed. `under-way`: the hypervisor pulls the rest over by itself,
+   * `follow` waits for it. `broken`: the streams are lost, the guest stands still or soon will, and only
+   * `recoverPostCopy` brings it back. Absent when no such migration is under way.
+   */
+  readonly postCopy?: 'under-way' | 'broken';
 }
 
 const holdsGuest = (presence: Presence): boolean => presence === 'running' || presence === 'paused';

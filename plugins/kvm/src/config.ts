@@ -49,7 +49,7 @@ export const configSchema = z.strictObject({
 
 export type KvmConfig = z.infer<typeof configSchema>;
 
-export const optionsSchema = z.strictObject({
+const options = z.strictObject({
   mode: z
     .enum(['direct', 'peer-to-peer'])
     .default('direct')
@@ -76,6 +76,20 @@ export const optionsSchema = z.strictObject({
     .max(64)
     .default(0)
     .describe('Memory streams beside the main one (QEMU multifd); 0 is off'),
+  postCopy: z
+    .boolean()
+    .default(false)
+    .describe(
+      'Peer to peer only: start the guest at the destination after postCopyAfterPasses and let it pull the rest of its memory over, so that it always gets across; from then on it cannot be cancelled, and an end or a link that is lost for good takes the guest along',
+    ),
+  postCopyAfterPasses: z
+    .int()
+    .min(1)
+    .max(100)
+    .default(1)
+    .describe(
+      'How many times the memory is sent over before the switch to post-copy; a guest that gets across sooner never switches',
+    ),
   autoConverge: z.boolean().default(false).describe('Slow the guest down when it writes faster than the link carries'),
   abortOnError: z.boolean().default(true).describe('Stop when a disk of the source fails meanwhile'),
   persistAtDestination: z.boolean().default(true).describe('Define the VM at the destination'),
@@ -89,5 +103,15 @@ export const optionsSchema = z.strictObject({
     .default(false)
     .describe('Move a VM although another manager owns it and will not know where it went'),
 });
+
+export const optionsSchema = options
+  .refine(({ postCopy, mode }) => !postCopy || mode === 'peer-to-peer', {
+    path: ['postCopy'],
+    message: 'Post-copy needs mode "peer-to-peer": the source host has to take it to its end, whoever dies meanwhile.',
+  })
+  .refine(({ postCopy, parallelConnections }) => !postCopy || parallelConnections === 0, {
+    path: ['postCopy'],
+    message: 'Post-copy and parallelConnections exclude each other: QEMU does not combine them.',
+  });
 
 export type KvmOptions = z.infer<typeof optionsSchema>;

@@ -14,7 +14,7 @@ export const kvmPlugin: HypervisorPlugin<KvmConfig, KvmOptions> = {
     redirectedRoute: true,
     transparentRoute: false,
     copiesDisks: true,
-    postCopy: false,
+    postCopy: true,
     survivesController: true,
   },
   configSchema,

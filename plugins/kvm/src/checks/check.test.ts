@@ -52,13 +52,65 @@ async function driver(
 async function codes(migration: KvmMigration): Promise<string[]> {
   const { findings } = await migration.check({ signal });
   for (const { message, remedy } of findings) assert.ok(message.length > 10 && remedy.length > 10);
-  return findings.map(({ severity, code }) => `${severity} ${code}`);
+  return findings.filter(({ severity }) => severity !== 'note').map(({ severity, code }) => `${severity} ${code}`);
 }
+
+describe('modes', () => {
+  beforeEach(() => writeFileSync(join(root, 'b', 'vda.img'), Buffer.alloc(SIZE)));
+  const postCopy = { mode: 'peer-to-peer', postCopy: true, overwriteDisks: true } as const;
+
+  test('direct: what its window is, as a note; peer to peer has none', async () => {
+    const { findings } = await (await driver({ overwriteDisks: true })).check({ signal });
+    assert.deepEqual(
+      findings.map(({ severity, code }) => `${severity} ${code}`),
+      ['note DIRECT_MODE_WINDOW'],
+    );
+    assert.match(findings[0]?.remedy ?? '', /peer-to-peer/);
+    const peers = await (await driver({ mode: 'peer-to-peer', overwriteDisks: true })).check({ signal });
+    assert.deepEqual(peers.findings, []);
+  });
+
+  test('post-copy says what it risks, and nothing else where all is well', async () => {
+    assert.deepEqual(await codes(await driver(postCopy)), ['warning POST_COPY_RISK']);
+  });
+
+  test('post-copy wants libvirt 8.5 at both ends, each named', async () => {
+    a.libvirtVersion = 8_004_000n;
+    b.libvirtVersion = 8_004_000n;
+    assert.deepEqual(await codes(await driver(postCopy)), [
+      'blocker POST_COPY_LIBVIRT_TOO_OLD_AT_SOURCE',
+      'blocker POST_COPY_LIBVIRT_TOO_OLD_AT_DESTINATION',
+      'warning POST_COPY_RISK',
+    ]);
+    a.libvirtVersion = 8_005_000n;
+    b.libvirtVersion = 8_005_000n;
+    assert.deepEqual(await codes(await driver(postCopy)), ['warning POST_COPY_RISK']);
+  });
+
+  test('post-copy without userfaultfd for everybody is a warning', async () => {
+    b.userfaultfd = '0';
+    assert.deepEqual(await codes(await driver(postCopy)), ['warning POST_COPY_USERFAULTFD', 'warning POST_COPY_RISK']);
+  });
+
+  test('post-copy is refused in direct mode, and with parallel connections', () => {
+    for (const options of [{ postCopy: true }, { ...postCopy, parallelConnections: 2 }]) {
+      const { error } = optionsSchema.safeParse(options);
+      assert.deepEqual(
+        error?.issues.map(({ path }) => path),
+        [['postCopy']],
+      );
+    }
+    assert.equal(optionsSchema.parse({}).postCopy, false);
+  });
+});
 
 describe('checks', () => {
   test('a disk that can be copied: nothing to say, and nothing is made', async () => {
     const report = await (await driver()).check({ signal });
-    assert.deepEqual(report.findings, []);
+    assert.deepEqual(
+      report.findings.filter(({ severity }) => severity !== 'note'),
+      [],
+    );
     assert.deepEqual([report.memoryBytes, report.diskBytes], [1024 ** 3, 65_536]);
     assert.deepEqual(readdirSync(join(root, 'b')), []);
   });

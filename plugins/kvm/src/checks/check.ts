@@ -10,6 +10,7 @@ import type { Ends } from '../migration/settle.ts';
 import { checkDisks } from './disks.ts';
 import { checkGuest } from './guest.ts';
 import { checkHosts } from './hosts.ts';
+import { checkModes } from './modes.ts';
 import { checkPlaces } from './places.ts';
 import type { CheckContext } from './types.ts';
 
@@ -19,6 +20,7 @@ const CHECKS: readonly ((context: CheckContext) => Promise<Finding[]>)[] = [
   checkGuest,
   checkHosts,
   checkDisks,
+  checkModes,
 ];
 
 /** @throws PluginError VM_NOT_FOUND, and whatever the connections suffer */

@@ -7,7 +7,7 @@ import { versionText } from '../session.ts';
 import { blocker, type CheckContext, warning } from './types.ts';
 
 export async function checkHosts(context: CheckContext): Promise<Finding[]> {
-  const parts = [checkIdentity, checkVersions, checkCpu, checkMachine, checkMemory, checkNetworks, checkPeerToPeer];
+  const parts = [checkIdentity, checkVersions, checkCpu, checkMachine, checkMemory, checkNetworks];
   const findings: Finding[] = [];
   for (const part of parts) findings.push(...(await part(context)));
   return findings;
@@ -157,17 +157,4 @@ async function checkNetworks(context: CheckContext): Promise<Finding[]> {
 async function networkDevices({ ends, signal }: CheckContext): Promise<Set<string>> {
   const { stdout } = await ends.destination.transport.exec(['cat', '/proc/net/dev'], { signal });
   return new Set([...stdout.toString('utf8').matchAll(/^\s*([^\s:]+):/gm)].map(([, name = '']) => name));
-}
-
-async function checkPeerToPeer({ request, ends }: CheckContext): Promise<Finding[]> {
-  if (request.options.mode !== 'peer-to-peer') return [];
-  const { peerToPeer } = ends.destination.config;
-  if (peerToPeer !== undefined) return [];
-  return [
-    blocker(
-      'PEER_TO_PEER_NOT_SET_UP',
-      'The destination endpoint does not say how the source host can reach its libvirt.',
-      'Set peerToPeer: qemu+tcp needs listen_tcp there, qemu+tls certificates, qemu+ssh a key of the source host; or use direct mode.',
-    ),
-  ];
 }

@@ -18,6 +18,14 @@ export const blocker = (code: string, message: string, remedy: string): Finding 
   remedy,
 });
 
+/** Worth knowing; nothing is wrong. */
+export const note = (code: string, message: string, remedy: string): Finding => ({
+  severity: 'note',
+  code,
+  message,
+  remedy,
+});
+
 export const warning = (code: string, message: string, remedy: string): Finding => ({
   severity: 'warning',
   code,

@@ -10,7 +10,7 @@ import { ERROR, UNDEFINE } from '../rpc/constants.ts';
 import type { Domain } from '../rpc/procedures.ts';
 import type { KvmSession } from '../session.ts';
 import { pause } from './progress.ts';
-import type { Ends } from './settle.ts';
+import { type Ends, postCopyOf } from './settle.ts';
 import { type CompletedStats, completedStats, look, type Sighting } from './sighting.ts';
 import type { RunState } from './state.ts';
 
@@ -67,7 +67,11 @@ async function destroyPaused(
   context: MigrationContext,
   { signal }: Options,
 ): Promise<void> {
-  const { presence } = await look(ends.destination, request.vm.id, 'destination', { signal });
+  const destination = await look(ends.destination, request.vm.id, 'destination', { signal });
+  const { presence } = destination;
+  // In post-copy what stands still at the source is memory that the running guest lacks.
+  const needed = postCopyOf({ source, destination }) !== undefined || (request.options.postCopy && source.moving);
+  if (needed) throw stillNeeded();
   if (presence !== 'running' || source.domain === undefined) {
     throw new PluginError('OUTCOME_UNKNOWN', `The source holds the VM, and the destination says "${presence}".`, {
       remedy: 'Nothing was destroyed. If the VM ran at the destination, destroy the paused one at the source by hand.',
@@ -81,6 +85,12 @@ async function destroyPaused(
     // Gone meanwhile, or busy: the next look tells.
     if (!isFault(error)) throw toPluginError(error, 'destroying the paused copy at the source');
   }
+}
+
+function stillNeeded(): PluginError {
+  return new PluginError('OUTCOME_UNKNOWN', 'Part of the memory of the VM is still at the source.', {
+    remedy: 'Nothing was destroyed. Let the post-copy migration end, or recover it (virsh migrate --postcopy-resume).',
+  });
 }
 
 async function removeDefinition(

@@ -45,6 +45,8 @@ export interface RunSettings {
   readonly flags: number;
   readonly common: readonly TypedParam[];
   readonly copiesDisks: boolean;
+  /** `null`: no post-copy. */
+  readonly postCopyAfterPasses: number | null;
   readonly assertCurrent: () => Promise<void>;
 }
 

@@ -3,7 +3,7 @@
  * is in direct.ts and peer-to-peer.ts, and what to do with a migration that nobody drives in settle.ts.
  *
  * Invariants: the guest at the source is destroyed only after the destination was seen to run it, or has said that it
- * started it; it is resumed only after the destination has answered that it knows no such VM. A driver is used by one
+ * started it, and never while it holds memory that post-copy has not pulled over; it is resumed only after the destination has answered that it knows no such VM. A driver is used by one
  * caller, one verb at a time.
  */
 import {
@@ -16,6 +16,7 @@ import {
   PluginError,
   type PluginResource,
   type Prepared,
+  pluginErrorCode,
   type Routes,
   type VmPlacement,
 } from '@lmas/plugin-api';
@@ -27,8 +28,9 @@ import { releaseVolume } from '../volumes.ts';
 import { type Arrival, clearSource, report } from './arrival.ts';
 import { DirectRun } from './direct.ts';
 import { mibPerSec } from './parameters.ts';
-import type { PeerToPeerRun } from './peer-to-peer.ts';
-import { prepareRun } from './prepare.ts';
+import { type PeerToPeerRoutes, PeerToPeerRun } from './peer-to-peer.ts';
+import { bringThrough, brokenPostCopy, RECOVERY_LIMITS, type RecoveryLimits } from './post-copy.ts';
+import { prepareRun, resumeSettings } from './prepare.ts';
 import { pause, watchJob } from './progress.ts';
 import { type Ends, lookAtBoth, placementOf, type SettleOptions, settle } from './settle.ts';
 import { type CompletedStats, look, readCompleted } from './sighting.ts';
@@ -40,6 +42,9 @@ interface Options {
 
 /** After a Finish without an answer: longer than libvirt needs to give up on our connection and clean up. */
 const FINISH_SETTLE_MS = 40_000;
+const POST_COPY_LOOK_MS = 500;
+/** VIR_DOMAIN_MIGRATE_MAX_SPEED_POSTCOPY. */
+const MAX_SPEED_POSTCOPY = 1;
 
 /** Times that tests shorten. */
 export interface DriverTimes {
@@ -47,6 +52,7 @@ export interface DriverTimes {
   readonly settleTimeoutMs?: number;
   readonly clearGraceMs?: number;
   readonly restartGraceMs?: number;
+  readonly recovery?: RecoveryLimits;
 }
 
 export class KvmMigration implements MigrationDriver {
@@ -104,7 +110,7 @@ export class KvmMigration implements MigrationDriver {
       });
     }
     const { memory, disks } = routes;
-    if (memory === undefined) throw new PluginError('INVALID_CONFIG', 'There is no route for the flow "memory".');
+    if (memory === undefined) throw noMemoryRoute();
     const watching = new AbortController();
     const progress = watchJob(this.#ends.source, run.domain, this.#memoryBytes, options.onProgress, {
       signal: watching.signal,
@@ -113,7 +119,7 @@ export class KvmMigration implements MigrationDriver {
     const performing =
       run instanceof DirectRun
         ? run.perform(memory, disks, { signal })
-        : run.perform({ memory, disks, control: routes.control }, { signal });
+        : this.#performByPeers(run, { memory, disks, control: routes.control }, signal, options.onPointOfNoReturn);
     this.#performing = performing.catch(() => undefined);
     try {
       await performing;
@@ -122,6 +128,29 @@ export class KvmMigration implements MigrationDriver {
       await progress;
     }
     await options.onPointOfNoReturn();
+  }
+
+  async recoverPostCopy(
+    prepared: Prepared,
+    routes: Routes,
+    { signal, onProgress }: { signal: AbortSignal; onProgress: (progress: MigrationProgress) => void },
+  ): Promise<void> {
+    const { memory, disks, control } = routes;
+    if (memory === undefined) throw noMemoryRoute();
+    const watching = new AbortController();
+    let progress: Promise<void> | undefined;
+    try {
+      const source = await look(this.#ends.source, this.#request.vm.id, 'source', { signal });
+      if (source.presence === 'unreachable') throw toPluginError(source.error, 'looking at the source');
+      if (source.domain === undefined) return;
+      const settings = resumeSettings(this.#ends, this.#request, this.#context, source.domain);
+      const run = PeerToPeerRun.reattach(settings, prepared.flows);
+      progress = watchJob(this.#ends.source, source.domain, 0, onProgress, { signal: watching.signal });
+      await this.#bringThrough(run, { memory, disks, control }, AbortSignal.any([signal, this.#stop.signal]));
+    } finally {
+      watching.abort();
+      await progress;
+    }
   }
 
   async confirm(prepared: Prepared, { signal }: Options): Promise<ConfirmReport> {
@@ -199,7 +228,10 @@ export class KvmMigration implements MigrationDriver {
       if (domain === null) return;
       await this.#context.assertCurrent();
       const limit = mibPerSec(bandwidthBytesPerSec, 1);
-      await client.call('domainMigrateSetMaxSpeed', { domain, mibPerSec: limit, flags: 0 }, { signal });
+      const phases = this.#request.options.postCopy ? [0, MAX_SPEED_POSTCOPY] : [0];
+      for (const flags of phases) {
+        await client.call('domainMigrateSetMaxSpeed', { domain, mibPerSec: limit, flags }, { signal });
+      }
     } catch (error) {
       throw toPluginError(error, 'changing the bandwidth');
     }
@@ -260,9 +292,45 @@ export class KvmMigration implements MigrationDriver {
     return arrival;
   }
 
+  /** A post-copy that breaks is taken up again at once: the guest stands still, and its routes are still there. */
+  async #performByPeers(
+    run: PeerToPeerRun,
+    routes: PeerToPeerRoutes,
+    signal: AbortSignal,
+    onPointOfNoReturn: () => Promise<void>,
+  ): Promise<void> {
+    try {
+      await run.perform(routes, { signal, onPointOfNoReturn });
+    } catch (error) {
+      if (!run.switched || pluginErrorCode(error) === 'SUPERSEDED') throw error;
+      this.#context.log.warn({ err: error }, 'the migration failed after the switch to post-copy');
+      // A cancel does not reach past the switch; only `abort` ends the attempts, and leaves everything as it is.
+      await this.#bringThrough(run, routes, this.#stop.signal);
+      const { presence } = await look(this.#ends.source, this.#request.vm.id, 'source', { signal: this.#stop.signal });
+      if (presence === 'running') throw error;
+    }
+  }
+
+  #bringThrough(run: PeerToPeerRun, routes: PeerToPeerRoutes, signal: AbortSignal): Promise<void> {
+    return bringThrough(this.#ends, this.#request.vm.id, (domain) => run.resume(routes, domain, { signal }), {
+      ...{ signal, log: this.#context.log, limits: this.#times.recovery ?? RECOVERY_LIMITS },
+    });
+  }
+
+  /** Waits while memory is still pulled over from the source. */
+  async #afterPostCopy(signal: AbortSignal): Promise<VmPlacement> {
+    for (;;) {
+      const seen = placementOf(await lookAtBoth(this.#ends, this.#request.vm.id, { signal }));
+      if (seen.postCopy === undefined) return seen;
+      if (seen.postCopy === 'broken') throw brokenPostCopy();
+      if (signal.aborted) throw unknownOutcome('post-copy is still under way');
+      await pause(POST_COPY_LOOK_MS, signal);
+    }
+  }
+
   /** Without the memory of perform: only what is seen counts. */
   async #seeArrival(signal: AbortSignal): Promise<Arrival> {
-    const seen = placementOf(await lookAtBoth(this.#ends, this.#request.vm.id, { signal }));
+    const seen = await this.#afterPostCopy(signal);
     if (seen.where !== 'destination') {
       throw unknownOutcome(`the source says "${seen.source}", the destination "${seen.destination}"`);
     }
@@ -286,6 +354,8 @@ export class KvmMigration implements MigrationDriver {
     });
   }
 }
+
+const noMemoryRoute = (): PluginError => new PluginError('INVALID_CONFIG', 'There is no route for the flow "memory".');
 
 const aborted = (signal: AbortSignal): Promise<void> =>
   new Promise((resolve) => {

@@ -71,16 +71,16 @@ test('progress counts the memory that is still to come, and never falls', () => 
     type: 2,
     params: Object.entries(values).map(([field, value]) => ({ field, type: 'ullong' as const, value: BigInt(value) })),
   });
-  const disks = readProgress(job({ data_total: 100, data_remaining: 0, disk_total: 100 }), false, 300, 0);
+  const disks = readProgress(job({ data_total: 100, data_remaining: 0, disk_total: 100 }), null, 300, 0);
   assert.deepEqual([disks?.stage, disks?.percent, disks?.bytesTotal], ['disks', 25, 400]);
   const memory = readProgress(
     job({ data_total: 400, data_remaining: 350, memory_total: 300, memory_processed: 1, disk_total: 100 }),
-    ...([false, 300, 25] as const),
+    ...([null, 300, 25] as const),
   );
   assert.deepEqual([memory?.stage, memory?.percent], ['memory', 25]);
   assert.equal(
-    readProgress(job({ data_total: 400, data_remaining: 0, memory_total: 300 }), true, 300, 25)?.stage,
+    readProgress(job({ data_total: 400, data_remaining: 0, memory_total: 300 }), 'switchover', 300, 25)?.stage,
     'switchover',
   );
-  assert.equal(readProgress(job({}), false, 300, 0), undefined);
+  assert.equal(readProgress(job({}), null, 300, 0), undefined);
 });

@@ -48,6 +48,7 @@ export function migrationFlags(options: KvmOptions, facts: FlagFacts): number {
     flags |= MIGRATE.synchronousWrites;
   }
   if (options.parallelConnections > 0) flags |= MIGRATE.parallel;
+  if (options.postCopy) flags |= MIGRATE.postCopy;
   if (options.autoConverge) flags |= MIGRATE.autoConverge;
   if (options.abortOnError) flags |= MIGRATE.abortOnError;
   if (options.allowUnsafe || facts.vouched) flags |= MIGRATE.unsafe;
@@ -74,6 +75,7 @@ export function commonParams(settings: CommonSettings): TypedParam[] {
   if (bandwidthBytesPerSec !== null) {
     const value = mibPerSec(bandwidthBytesPerSec, copiedDisks.length);
     params.push({ field: 'bandwidth', type: 'ullong', value });
+    if (options.postCopy) params.push({ field: 'bandwidth.postcopy', type: 'ullong', value });
   }
   if (options.parallelConnections > 0) {
     params.push({ field: 'parallel.connections', type: 'int', value: options.parallelConnections });
@@ -115,6 +117,11 @@ export function performParams(
   if (disks !== undefined) params.push(text('disks_uri', tcpUri(disks)));
   return params;
 }
+
+/** Of the flags and parameters of the first call a recovery heeds few; the guest and its disks are there already. */
+export const RESUME_FLAGS = MIGRATE.live | MIGRATE.persistDestination | MIGRATE.postCopy | MIGRATE.postCopyResume;
+export const resumeParams = (common: readonly TypedParam[]): TypedParam[] =>
+  common.filter(({ field }) => field.startsWith('bandwidth'));
 
 export const finishParams = (performed: readonly TypedParam[], name: string): TypedParam[] => [
   ...without(without(performed, 'destination_xml'), 'destination_name'),

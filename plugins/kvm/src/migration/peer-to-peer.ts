@@ -1,16 +1,19 @@
 /**
  * Peer-to-peer mode: one call, and the source's own daemon drives the destination's, over a control connection that it
  * opens itself. It goes on when we die. Both daemons get the same parameters, so the gateway beside the source has to
- * listen at the very ports at which the destination does.
+ * listen at the very ports at which the destination does. With post-copy, the switch is made from here, and from then
+ * on nothing stops the call any more.
  */
-import { type Flow, PluginError } from '@lmas/plugin-api';
+import { type Flow, PluginError, pluginErrorCode } from '@lmas/plugin-api';
+import { type LibvirtClient, uuidText } from '../client.ts';
 import { toPluginError } from '../errors.ts';
 import { MIGRATE } from '../rpc/constants.ts';
 import type { Domain } from '../rpc/procedures.ts';
 import type { TypedParam } from '../rpc/typed-params.ts';
 import type { RunPhase, RunSettings } from './direct.ts';
-import { bracket, type HostPort, tcpUri } from './parameters.ts';
+import { bracket, type HostPort, RESUME_FLAGS, resumeParams, tcpUri } from './parameters.ts';
 import { leasePorts, releasePorts } from './ports.ts';
+import { passesDone, startPostCopy } from './post-copy.ts';
 import { pause } from './progress.ts';
 
 const DEFAULT_PORT = { 'qemu+tcp': 16_509, 'qemu+tls': 16_514, 'qemu+ssh': 22 } as const;
@@ -22,8 +25,13 @@ export interface PeerToPeerRoutes {
   readonly control: HostPort | undefined;
 }
 
+/** Beside the streams that flow there may be some that broke and that nobody has closed yet. */
+const SPARE_STREAMS = 3;
+
 export class PeerToPeerRun {
   phase: RunPhase = 'prepared';
+  /** The source was asked to switch, or is about to be: nothing may be aborted any more. */
+  switched = false;
   readonly #settings: RunSettings;
   readonly #ports: readonly number[];
 
@@ -47,9 +55,12 @@ export class PeerToPeerRun {
     const ports = leasePorts(settings.destination, settings.copiesDisks ? 2 : 1);
     const [memory = 0, disks] = ports;
     const controlPort = peerToPeer.port ?? DEFAULT_PORT[peerToPeer.uriScheme];
+    const postCopy = settings.postCopyAfterPasses !== null;
+    const spare = postCopy ? SPARE_STREAMS : 0;
+    const outlives = postCopy ? { outlivesOutages: true } : {};
     const flows: Flow[] = [
-      { id: 'control', host, port: controlPort, maxStreams: 2, priority: 'interactive' },
-      { id: 'memory', host, port: memory, maxStreams: streams.memory, priority: 'bulk' },
+      { id: 'control', host, port: controlPort, maxStreams: 2 + spare, priority: 'interactive', ...outlives },
+      { id: 'memory', host, port: memory, maxStreams: streams.memory + spare, priority: 'bulk', ...outlives },
     ];
     if (disks !== undefined)
       flows.push({ id: 'disks', host, port: disks, maxStreams: streams.disks, priority: 'bulk' });
@@ -60,36 +71,78 @@ export class PeerToPeerRun {
     return this.#settings.domain;
   }
 
+  /** A run of which only a recovery is wanted: the ports are those that an earlier process leased. */
+  static reattach(settings: RunSettings, flows: readonly Flow[]): PeerToPeerRun {
+    const port = (id: string): number[] => flows.filter((flow) => flow.id === id).map((flow) => flow.port);
+    const run = new PeerToPeerRun(settings, [...port('memory'), ...port('disks')]);
+    run.switched = true;
+    return run;
+  }
+
   /**
    * One call from beginning to end. Resolves when the guest runs at the destination, also when `signal` aborted too late.
-   * @throws PluginError ABORTED, STREAM_FAILED, CONNECTION_LOST (it may go on: follow it, then locate) …
+   * @throws PluginError ABORTED, STREAM_FAILED, CONNECTION_LOST (it may go on: follow it, then locate); what
+   * `onPointOfNoReturn` throws, when the migration has been stopped for it. With `switched`, the guest may be in post-copy
    */
-  async perform(routes: PeerToPeerRoutes, { signal }: { signal: AbortSignal }): Promise<void> {
-    const { source, domain, flags, assertCurrent } = this.#settings;
+  async perform(
+    routes: PeerToPeerRoutes,
+    { signal, onPointOfNoReturn }: { signal: AbortSignal; onPointOfNoReturn: () => Promise<void> },
+  ): Promise<void> {
     const params = this.#params(routes);
     const destinationUri = this.#uri(routes.control);
-    const client = await source.openClient({ signal });
+    const client = await this.#settings.source.openClient({ signal });
     const over = new AbortController();
-    const onAbort = (): void => void this.#abortJob(over.signal);
+    const stop = new AbortController();
+    const onAbort = (): void => {
+      if (!this.switched) stop.abort();
+    };
+    stop.signal.addEventListener('abort', () => void this.#abortJob(over.signal), { once: true });
+    let switching: Promise<unknown> = Promise.resolve();
     try {
-      await assertCurrent();
+      await this.#settings.assertCurrent();
       this.phase = 'performing';
-      const call = client.call(
-        'domainMigratePerform3Params',
-        { domain, destinationUri, params, cookie: Buffer.alloc(0), flags: flags | MIGRATE.peerToPeer },
-        { signal: new AbortController().signal },
-      );
+      const call = this.#migrate(client, params, destinationUri, this.#settings.flags);
       signal.addEventListener('abort', onAbort, { once: true });
       if (signal.aborted) onAbort();
+      // A switch that is refused stops the whole: without it the guest might never get across.
+      switching = this.#switch(onPointOfNoReturn, AbortSignal.any([over.signal, stop.signal])).catch(
+        (error: unknown) => {
+          stop.abort();
+          return error;
+        },
+      );
       await call;
       this.phase = 'finished';
     } catch (error) {
       this.phase = 'perform-failed';
-      if (signal.aborted) throw new PluginError('ABORTED', 'The migration was stopped.', { cause: error });
+      over.abort();
+      const refusal = await switching;
+      if (refusal !== undefined) throw refusal;
+      if (signal.aborted && !this.switched)
+        throw new PluginError('ABORTED', 'The migration was stopped.', { cause: error });
       throw toPluginError(error, 'migrating peer to peer', { flowing: true });
     } finally {
       over.abort();
+      await switching;
       signal.removeEventListener('abort', onAbort);
+      client.close();
+    }
+  }
+
+  /**
+   * The same migration again, for a post-copy whose streams broke. Resolves when it has come to its end.
+   * @throws PluginError when it is refused, or breaks again
+   */
+  async resume(routes: PeerToPeerRoutes, domain: Domain, { signal }: { signal: AbortSignal }): Promise<void> {
+    const params = this.#params(routes, resumeParams(this.#settings.common));
+    const destinationUri = this.#uri(routes.control);
+    const client = await this.#settings.source.openClient({ signal });
+    try {
+      await this.#settings.assertCurrent();
+      await this.#migrate(client, params, destinationUri, RESUME_FLAGS, domain);
+    } catch (error) {
+      throw toPluginError(error, 'recovering the post-copy migration', { flowing: true });
+    } finally {
       client.close();
     }
   }
@@ -99,7 +152,39 @@ export class PeerToPeerRun {
     releasePorts(this.#settings.destination, this.#ports);
   }
 
-  #params({ memory, disks }: PeerToPeerRoutes): TypedParam[] {
+  #migrate(
+    client: LibvirtClient,
+    params: readonly TypedParam[],
+    destinationUri: string,
+    flags: number,
+    domain = this.#settings.domain,
+  ): Promise<unknown> {
+    return client.call(
+      'domainMigratePerform3Params',
+      { domain, destinationUri, params, cookie: Buffer.alloc(0), flags: flags | MIGRATE.peerToPeer },
+      // Nobody's signal: what counts is how the source ends it.
+      { signal: new AbortController().signal },
+    );
+  }
+
+  /** Resolves with nothing once the switch was made, or need not be. */
+  async #switch(onPointOfNoReturn: () => Promise<void>, signal: AbortSignal): Promise<undefined> {
+    const { source, domain, postCopyAfterPasses, assertCurrent } = this.#settings;
+    if (postCopyAfterPasses === null) return;
+    if (!(await passesDone(source, domain, postCopyAfterPasses, { signal }))) return;
+    await onPointOfNoReturn();
+    if (signal.aborted) return;
+    this.switched = true;
+    try {
+      await startPostCopy(source, domain, uuidText(domain.uuid), { signal, assertCurrent });
+    } catch (error) {
+      // The guest was seen running at the source, or nobody could be asked: libvirt refuses to abort a post-copy.
+      this.switched = signal.aborted;
+      throw error;
+    }
+  }
+
+  #params({ memory, disks }: PeerToPeerRoutes, common = this.#settings.common): TypedParam[] {
     const [memoryPort, disksPort] = this.#ports;
     for (const [route, port, name] of [
       [memory, memoryPort, 'memory'],
@@ -115,7 +200,7 @@ export class PeerToPeerRun {
       throw new PluginError('INVALID_CONFIG', 'Peer to peer, memory and disks have to go to the same address.');
     }
     const params: TypedParam[] = [
-      ...this.#settings.common,
+      ...common,
       { field: 'migrate_uri', type: 'string', value: tcpUri(memory) },
       { field: 'listen_address', type: 'string', value: this.#settings.destination.config.migrationAddress },
     ];
@@ -137,11 +222,12 @@ export class PeerToPeerRun {
   async #abortJob(over: AbortSignal): Promise<void> {
     while (!over.aborted) {
       try {
+        await this.#settings.assertCurrent();
         const client = await this.#settings.source.query({ signal: over });
         await client.call('domainAbortJob', { domain: this.#settings.domain }, { signal: over });
-      } catch {
+      } catch (error) {
         // No job yet, or no more: the end of the call tells. A lost session ends the call as well.
-        if (this.#settings.source.closed.aborted) return;
+        if (this.#settings.source.closed.aborted || pluginErrorCode(error) === 'SUPERSEDED') return;
       }
       await pause(ABORT_INTERVAL_MS, over);
     }

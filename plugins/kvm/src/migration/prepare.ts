@@ -5,9 +5,10 @@
 import { type Flow, type MigrationContext, type MigrationRequest, PluginError, type Prepared } from '@lmas/plugin-api';
 import type { KvmOptions } from '../config.ts';
 import { toPluginError } from '../errors.ts';
+import type { Domain } from '../rpc/procedures.ts';
 import { createMissingVolumes } from '../volumes.ts';
 import { DirectRun, type RunSettings } from './direct.ts';
-import { commonParams, migrationFlags } from './parameters.ts';
+import { commonParams, migrationFlags, RESUME_FLAGS } from './parameters.ts';
 import { PeerToPeerRun } from './peer-to-peer.ts';
 import { makePlan, mappedDefinitions, type Plan } from './plan.ts';
 import { type Ends, lookAtBoth } from './settle.ts';
@@ -82,6 +83,21 @@ async function runSettings(
     flags: migrationFlags(options, { copiesDisks, vouched: plan.vouched, libvirtVersion }),
     common: commonParams({ options, bandwidthBytesPerSec, copiedDisks, definitions }),
     copiesDisks,
+    postCopyAfterPasses: options.postCopy ? options.postCopyAfterPasses : null,
+    assertCurrent: () => context.assertCurrent(),
+  };
+}
+
+/** What a recovery of post-copy needs, in a process that has not prepared it: the guest and its disks are there already. */
+export function resumeSettings(
+  { source, destination }: Ends,
+  { options, bandwidthBytesPerSec }: MigrationRequest<KvmOptions>,
+  context: MigrationContext,
+  domain: Domain,
+): RunSettings {
+  return {
+    ...{ source, destination, domain, flags: RESUME_FLAGS, copiesDisks: false, postCopyAfterPasses: null },
+    common: commonParams({ options, bandwidthBytesPerSec, copiedDisks: [], definitions: undefined }),
     assertCurrent: () => context.assertCurrent(),
   };
 }

@@ -3,21 +3,23 @@
  * connection, because the connection that performs is busy until the end.
  */
 import type { MigrationProgress } from '@lmas/plugin-api';
-import type { JobStats } from '../client.ts';
+import type { DomainState, JobStats } from '../client.ts';
 import { JOB, PAUSED, STATE } from '../rpc/constants.ts';
 import type { Domain } from '../rpc/procedures.ts';
 import { numberOf } from '../rpc/typed-params.ts';
 import type { KvmSession } from '../session.ts';
+import { postCopyIn } from './sighting.ts';
 
 const POLL_INTERVAL_MS = 500;
 
 /**
+ * @param standstill why the guest does not run at the source any more; `null` while it does
  * @param memoryBytes of the guest: libvirt counts memory only from the moment at which the disks are through
  * @param previousPercent a guest that writes makes the remaining bytes grow; the percentage never falls
  */
 export function readProgress(
   { params }: JobStats,
-  standsStill: boolean,
+  standstill: 'switchover' | 'post-copy' | null,
   memoryBytes: number,
   previousPercent: number,
 ): MigrationProgress | undefined {
@@ -33,7 +35,7 @@ export function readProgress(
   const dirtyPages = numberOf(params, 'memory_dirty_rate');
   const pageBytes = numberOf(params, 'memory_page_size') ?? 4096;
   return {
-    stage: standsStill ? 'switchover' : memoryMoves || diskBytes === 0 ? 'memory' : 'disks',
+    stage: standstill ?? (memoryMoves || diskBytes === 0 ? 'memory' : 'disks'),
     percent,
     bytesTotal: total,
     bytesTransferred: numberOf(params, 'data_processed') ?? 0,
@@ -42,6 +44,12 @@ export function readProgress(
     dirtyRateBytesPerSec: dirtyPages === undefined ? null : dirtyPages * pageBytes,
     iteration: iteration ?? null,
   };
+}
+
+function standstillOf(seen: DomainState): 'switchover' | 'post-copy' | null {
+  if (seen.state !== STATE.paused) return null;
+  if (postCopyIn(seen) !== undefined) return 'post-copy';
+  return seen.reason === PAUSED.migration ? 'switchover' : null;
 }
 
 /** Resolves after `ms`, or as soon as `signal` aborts. */
@@ -59,8 +67,8 @@ export function pause(ms: number, signal: AbortSignal): Promise<void> {
 }
 
 /**
- * Reports the job of `domain` until `signal` aborts, or, with `untilIdle`, until there is none any more. A poll that
- * fails is skipped: progress decides nothing.
+ * Reports the job of `domain` until `signal` aborts, or, with `untilIdle`, until there is none any more that goes on by
+ * itself. A poll that fails is skipped: progress decides nothing.
  */
 export async function watchJob(
   session: KvmSession,
@@ -77,8 +85,10 @@ export async function watchJob(
       const idle = job.type !== JOB.bounded && job.type !== JOB.unbounded;
       if (idle && untilIdle) return;
       if (!idle) {
-        const { state, reason } = await client.state(domain, { signal });
-        const progress = readProgress(job, state === STATE.paused && reason === PAUSED.migration, memoryBytes, percent);
+        const state = await client.state(domain, { signal });
+        // Nobody drives it any more: its job waits for a recovery, perhaps for ever.
+        if (untilIdle && postCopyIn(state) === 'broken') return;
+        const progress = readProgress(job, standstillOf(state), memoryBytes, percent);
         if (progress !== undefined && !signal.aborted) {
           percent = progress.percent;
           onProgress(progress);

@@ -3,8 +3,8 @@ import { describe, test } from 'node:test';
 import type { Presence } from '@lmas/plugin-api';
 import { presenceOf } from '../presence.ts';
 import { PAUSED, SHUTOFF, STATE } from '../rpc/constants.ts';
-import { nextStep, placeOf } from './settle.ts';
-import type { Sighting } from './sighting.ts';
+import { nextStep, placementOf, placeOf } from './settle.ts';
+import { postCopyIn, type Sighting } from './sighting.ts';
 
 const ALL: readonly Presence[] = ['running', 'paused', 'incoming', 'stopped', 'absent', 'unreachable'];
 
@@ -14,6 +14,7 @@ const see = (presence: Presence, more: Partial<Sighting> = {}): Sighting => {
     domain: undefined,
     state: undefined,
     moving: false,
+    postCopy: undefined,
     pausedByMigration: presence === 'paused',
     ...more,
   };
@@ -46,6 +47,43 @@ test('the destination is cleared in one case only: it waits in vain, the source 
     }
   }
   assert.equal(step(see('running'), 'incoming', 50), 'wait');
+});
+
+test('in post-copy nothing is done, and nobody is said to have the VM but a destination that runs it', () => {
+  for (const moving of [false, true]) {
+    for (const postCopy of ['under-way', 'broken'] as const) {
+      for (const destination of ALL) {
+        const source = see('paused', { moving, postCopy, pausedByMigration: false });
+        assert.equal(step(source, destination, 60_000), 'done');
+        const { where, postCopy: said } = placementOf({ source, destination: see(destination) });
+        assert.equal(said, postCopy);
+        assert.equal(where, postCopy === 'under-way' && destination === 'running' ? 'destination' : 'unknown');
+      }
+    }
+  }
+});
+
+test('what the destination remembers of post-copy counts only while the source holds a process', () => {
+  const destination = see('running', { postCopy: 'broken' });
+  for (const presence of ['stopped', 'absent'] as const) {
+    assert.equal(placementOf({ source: see(presence), destination }).postCopy, undefined);
+    assert.equal(placementOf({ source: see(presence), destination }).where, 'destination');
+  }
+  assert.equal(placementOf({ source: see('paused', { postCopy: 'under-way' }), destination }).postCopy, 'broken');
+});
+
+test('libvirt’s words for post-copy', () => {
+  const cases: [state: number, reason: number, said: ReturnType<typeof postCopyIn>][] = [
+    [STATE.paused, 12, 'under-way'],
+    [STATE.paused, 13, 'broken'],
+    [STATE.paused, 10, undefined],
+    [STATE.running, 10, 'under-way'],
+    [STATE.running, 11, 'broken'],
+    [STATE.running, 12, undefined],
+    [STATE.shutOff, 10, undefined],
+    [STATE.paused, PAUSED.migration, undefined],
+  ];
+  for (const [state, reason, said] of cases) assert.equal(postCopyIn({ state, reason }), said, `${state} ${reason}`);
 });
 
 test('silence leads to nothing', () => {

@@ -16,6 +16,7 @@
  *   stopped by a       stopped         nothing: Finish defines the VM before it lets it go, so it may have run there
  *     migration
  *   anything           unreachable     nothing: silence is no answer
+ *   in post-copy       anything        nothing: each end holds memory that the other one lacks
  *
  * Invariant: the source is resumed only after the destination has answered, on a live connection, that it knows no such
  * VM. An incoming guest that is gone cannot come back, since only a new Prepare makes one.
@@ -24,7 +25,7 @@ import { type Presence, type VmPlacement, type Where, whereIs } from '@lmas/plug
 import { isFault, toPluginError } from '../errors.ts';
 import type { KvmSession } from '../session.ts';
 import { pause } from './progress.ts';
-import { look, type Sighting } from './sighting.ts';
+import { look, type PostCopy, type Sighting } from './sighting.ts';
 
 /** libvirt notices a dead client after 30 s (5 s of silence, five pings) and then destroys what it left incoming. */
 const SETTLE_TIMEOUT_MS = 40_000;
@@ -49,7 +50,7 @@ export interface SettleOptions {
   readonly restartGraceMs?: number;
 }
 
-interface Sightings {
+export interface Sightings {
   readonly source: Sighting;
   readonly destination: Sighting;
 }
@@ -60,9 +61,32 @@ export function placeOf(source: Presence, destination: Presence): Where {
   return whereIs(source, destination);
 }
 
-export function placementOf({ source, destination }: Sightings): VmPlacement {
-  const where = placeOf(source.presence, destination.presence);
-  return { source: source.presence, destination: destination.presence, where, moving: source.moving };
+/**
+ * Whether part of the guest's memory is still at the source. Once the source holds no process that is over, whatever
+ * the destination still says. One end that calls it broken is enough: the other may not have noticed.
+ */
+export function postCopyOf({ source, destination }: Sightings): PostCopy | undefined {
+  if (source.presence !== 'paused') return undefined;
+  const said = [source.postCopy, destination.postCopy];
+  if (said.includes('broken')) return 'broken';
+  return said.includes('under-way') ? 'under-way' : undefined;
+}
+
+export function placementOf(seen: Sightings): VmPlacement {
+  const source = seen.source.presence;
+  const destination = seen.destination.presence;
+  const postCopy = postCopyOf(seen);
+  if (postCopy === undefined) {
+    return { source, destination, where: placeOf(source, destination), moving: seen.source.moving };
+  }
+  const arrived = postCopy === 'under-way' && destination === 'running';
+  return {
+    source,
+    destination,
+    where: arrived ? 'destination' : 'unknown',
+    moving: postCopy === 'under-way',
+    postCopy,
+  };
 }
 
 export async function lookAtBoth(ends: Ends, uuid: string, options: { signal: AbortSignal }): Promise<Sightings> {
@@ -74,8 +98,10 @@ export async function lookAtBoth(ends: Ends, uuid: string, options: { signal: Ab
 type Step = 'done' | 'wait' | 'abort-job' | 'clear-destination' | 'resume-source';
 
 /** The table above. Pure. @param waitedMs since the source was first seen running without a job */
-export function nextStep({ source, destination }: Sightings, waitedMs: number, clearGraceMs = CLEAR_GRACE_MS): Step {
+export function nextStep(seen: Sightings, waitedMs: number, clearGraceMs = CLEAR_GRACE_MS): Step {
+  const { source, destination } = seen;
   if (source.presence === 'unreachable' || destination.presence === 'unreachable') return 'done';
+  if (postCopyOf(seen) !== undefined) return 'done';
   if (source.moving) return destination.presence === 'running' ? 'wait' : 'abort-job';
   if (destination.presence === 'running' || destination.presence === 'paused') return 'done';
   if (source.presence === 'running') {

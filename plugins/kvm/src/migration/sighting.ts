@@ -2,16 +2,18 @@
  * Looks at one end of a migration. A look has no side effects and never throws: an end that does not answer in time is
  * `unreachable`, which is never read as `absent`.
  */
-import type { Presence } from '@lmas/plugin-api';
+import type { Presence, VmPlacement } from '@lmas/plugin-api';
 import type { DomainState, LibvirtClient } from '../client.ts';
 import { type End, presenceOf } from '../presence.ts';
-import { JOB, JOB_STATS, PAUSED, STATE } from '../rpc/constants.ts';
+import { JOB, JOB_STATS, PAUSED, RUNNING, STATE } from '../rpc/constants.ts';
 import type { Domain } from '../rpc/procedures.ts';
 import { numberOf, type TypedParam } from '../rpc/typed-params.ts';
 import type { KvmSession } from '../session.ts';
 
 /** Longer than any healthy answer, shorter than a person's patience. */
 const LOOK_TIMEOUT_MS = 10_000;
+
+export type PostCopy = NonNullable<VmPlacement['postCopy']>;
 
 export interface Sighting {
   readonly presence: Presence;
@@ -22,11 +24,25 @@ export interface Sighting {
   readonly moving: boolean;
   /** It stands still because a migration stopped it, not because somebody paused it. */
   readonly pausedByMigration: boolean;
+  /** What this end says of a post-copy migration: `broken` once its streams are lost. */
+  readonly postCopy: PostCopy | undefined;
   /** Why nobody answered. */
   readonly error?: unknown;
 }
 
-const NOWHERE = { domain: undefined, state: undefined, moving: false, pausedByMigration: false } as const;
+const NOWHERE = {
+  ...{ domain: undefined, state: undefined, moving: false },
+  ...{ pausedByMigration: false, postCopy: undefined },
+} as const;
+
+/** The source stands still in post-copy; the destination runs, or stands still because somebody or an error paused it. */
+export function postCopyIn({ state, reason }: DomainState): PostCopy | undefined {
+  const [underWay, broken] =
+    state === STATE.paused ? [PAUSED.postCopy, PAUSED.postCopyFailed] : [RUNNING.postCopy, RUNNING.postCopyFailed];
+  if (state !== STATE.paused && state !== STATE.running) return undefined;
+  if (reason === broken) return 'broken';
+  return reason === underWay ? 'under-way' : undefined;
+}
 
 async function isMoving(client: LibvirtClient, domain: Domain, signal: AbortSignal): Promise<boolean> {
   const { type } = await client.jobStats(domain, 0, { signal });
@@ -53,6 +69,7 @@ export async function look(
       state,
       moving,
       pausedByMigration: state.state === STATE.paused && state.reason === PAUSED.migration,
+      postCopy: postCopyIn(state),
     };
   } catch (error) {
     return { presence: 'unreachable', ...NOWHERE, error };

@@ -15,10 +15,14 @@ export const MIGRATE = {
   abortOnError: 4096,
   /** Source calls only. */
   autoConverge: 8192,
+  /** Needs START_POST_COPY to begin; not with parallel before QEMU 10. */
+  postCopy: 32_768,
   /** QEMU multifd. */
   parallel: 131_072,
   /** libvirt 8.0; only with nonSharedDisk. */
   synchronousWrites: 262_144,
+  /** libvirt 8.5: takes up a post-copy migration whose streams broke. */
+  postCopyResume: 524_288,
 } as const;
 
 /** VIR_DOMAIN_*. */
@@ -34,10 +38,25 @@ export const STATE = {
 } as const;
 
 /** VIR_DOMAIN_PAUSED_*. */
-export const PAUSED = { unknown: 0, user: 1, migration: 2, ioError: 5, startingUp: 11 } as const;
+export const PAUSED = {
+  unknown: 0,
+  user: 1,
+  migration: 2,
+  ioError: 5,
+  startingUp: 11,
+  postCopy: 12,
+  postCopyFailed: 13,
+} as const;
 
 /** VIR_DOMAIN_RUNNING_*. */
-export const RUNNING = { unknown: 0, booted: 1, migrated: 2, migrationCanceled: 6 } as const;
+export const RUNNING = {
+  unknown: 0,
+  booted: 1,
+  migrated: 2,
+  migrationCanceled: 6,
+  postCopy: 10,
+  postCopyFailed: 11,
+} as const;
 
 /** VIR_DOMAIN_SHUTOFF_*. */
 export const SHUTOFF = { unknown: 0, shutdown: 1, destroyed: 2, migrated: 4, failed: 6 } as const;

@@ -155,6 +155,7 @@ export const PROCEDURES = {
     }),
     struct({ xml: text }),
   ),
+  domainMigrateStartPostCopy: procedure(364, struct({ domain, flags: uint }), nothing),
   storagePoolLookupByTargetPath: procedure(391, struct({ path: text }), struct({ pool })),
   connectCompareHypervisorCpu: procedure(
     393,

@@ -5,10 +5,12 @@
  * - the job at the source belongs to the connection of Begin; when that is lost before Perform the job is dropped, during
  *   Perform nothing happens, after it the job is dropped and the guest stays paused;
  * - the incoming guest belongs to the connection of Prepare and is destroyed with it, until Finish has begun;
- * - a Perform whose destination is gone fails, and the guest runs on at the source.
+ * - a Perform whose destination is gone fails, and the guest runs on at the source;
+ * - in post-copy a Perform that fails leaves both copies where they are, and only POSTCOPY_RESUME takes it up again.
  *
  * `on` scripts a procedure: hold it, refuse it, or lose its reply after its effect. The world keeps count: `violations` lists
- * every instant at which two copies ran, and every resumption of a copy that another one had overtaken.
+ * every instant at which two copies ran, every resumption of a copy that another one had overtaken, and every copy that was
+ * destroyed while the other one needed its memory.
  */
 import { spawn } from 'node:child_process';
 import { type Duplex, duplexPair } from 'node:stream';
@@ -56,6 +58,11 @@ export type Script =
   /** The effect, then this, then the reply if there is still a connection. */
   | { readonly do: 'after'; readonly run: () => Promise<void> | void };
 
+export interface PerformControl {
+  finish(): void;
+  fail(refusal: Refusal): void;
+}
+
 interface Guest {
   name: string;
   uuid: string;
@@ -64,7 +71,13 @@ interface Guest {
   reason: number;
   persistent: boolean;
   autostart: boolean;
-  job: { kind: 'out' | 'in'; owner: FakeConnection; phase: 'begun' | 'performing' | 'performed' | 'finishing' } | null;
+  job: {
+    kind: 'out' | 'in';
+    owner: FakeConnection;
+    phase: 'begun' | 'performing' | 'performed' | 'finishing' | 'broken';
+  } | null;
+  /** A part of its memory is at the other end, or of the other one's here. */
+  postCopy: boolean;
   /** Which moment of the guest's life this copy holds: a resumption of an older one than has run is a violation. */
   life: number;
 }
@@ -185,9 +198,16 @@ export class FakeHost {
   /** How long an incoming guest outlives its connection: libvirt notices a dead client late. */
   autoDestroyDelayMs = 0;
   /** Resolves the Perform that is under way. */
-  #performing: { finish(): void; fail(refusal: Refusal): void } | undefined;
+  #performing: PerformControl | undefined;
   /** Called when a Perform begins; by default it ends at once. */
-  onPerform: (control: { finish(): void; fail(refusal: Refusal): void }) => void = ({ finish }) => finish();
+  onPerform: (control: PerformControl) => void = ({ finish }) => finish();
+  /** Called when a broken post-copy is taken up again; by default it ends at once. */
+  onResume: (control: PerformControl) => void = ({ finish }) => finish();
+  /** The pass that is under way. */
+  iteration = 1;
+  libvirtVersion = 9_000_000n;
+  /** What the host's sysctl says. */
+  userfaultfd = '1';
 
   constructor(world: FakeWorld, name: string, files: string) {
     this.world = world;
@@ -225,7 +245,7 @@ export class FakeHost {
     const id = this.#nextId++;
     this.guests.set(uuid, {
       ...{ name, uuid, id, state: STATE.running, reason: RUNNING.booted },
-      ...{ persistent: true, autostart: false, job: null, life: 0 },
+      ...{ persistent: true, autostart: false, job: null, postCopy: false, life: 0 },
     });
     this.world.witness(uuid);
   }
@@ -246,7 +266,10 @@ export class FakeHost {
         this.#connections.add(new FakeConnection(this, far));
         return near;
       },
-      exec: (command, { signal }) => runHere(command, signal),
+      exec: (command, { signal }) =>
+        command[1] === '/proc/sys/vm/unprivileged_userfaultfd'
+          ? Promise.resolve({ exitCode: 0, stdout: Buffer.from(`${this.userfaultfd}\n`), stderr: Buffer.alloc(0) })
+          : runHere(command, signal),
       close: async () => {
         closed.abort(new Error('closed'));
       },
@@ -285,7 +308,7 @@ export class FakeHost {
     authList: () => ({ types: [0] }),
     connectOpen: () => undefined,
     connectSupportsFeature: () => ({ supported: 1 }),
-    connectGetLibVersion: () => ({ version: 9_000_000n }),
+    connectGetLibVersion: () => ({ version: this.libvirtVersion }),
     connectGetVersion: () => ({ version: 7_002_000n }),
     connectGetHostname: () => ({ hostname: this.name }),
     connectGetCapabilities: () => ({ xml: `<capabilities><host><uuid>${this.name}</uuid></host></capabilities>` }),
@@ -317,7 +340,11 @@ export class FakeHost {
     domainGetJobStats: ({ domain }) => {
       const { job } = this.#of(domain);
       if (job?.kind === 'in') throw new Refusal(ERROR.OPERATION_UNSUPPORTED, 'only on the source host');
-      return { type: job === null ? JOB.none : JOB.unbounded, params: [] };
+      const counts = { data_total: 100, data_remaining: 50, memory_iteration: this.iteration };
+      const params = Object.entries(counts).map(
+        ([field, value]): TypedParam => ({ field, type: 'ullong', value: BigInt(value) }),
+      );
+      return job === null ? { type: JOB.none, params: [] } : { type: JOB.unbounded, params };
     },
     storagePoolLookupByTargetPath: () => {
       throw new Refusal(ERROR.NO_STORAGE_POOL, 'no pool');
@@ -346,7 +373,19 @@ export class FakeHost {
     domainAbortJob: ({ domain }) => {
       const guest = this.#of(domain);
       if (guest.job === null) throw new Refusal(ERROR.OPERATION_INVALID, 'no job is active on the domain');
+      if (guest.postCopy) throw new Refusal(ERROR.OPERATION_INVALID, 'cannot abort migration in post-copy mode');
       this.#performing?.fail(new Refusal(ERROR.OPERATION_ABORTED, 'operation aborted: canceled by client'));
+    },
+    domainMigrateStartPostCopy: ({ domain }) => {
+      const guest = this.#of(domain);
+      const incoming = this.#peerOf(guest);
+      if (guest.job?.phase !== 'performing' || incoming === undefined || guest.postCopy) {
+        throw new Refusal(ERROR.OPERATION_INVALID, 'post-copy can only be started while migration is in progress');
+      }
+      guest.life += 1;
+      incoming.guest.life = guest.life + 1;
+      incoming.guest.persistent = true;
+      this.#setPostCopy(guest, incoming, 'under-way');
     },
     domainMigrateBegin3Params: ({ domain, flags }, owner) => {
       const guest = this.#of(domain);
@@ -379,7 +418,7 @@ export class FakeHost {
   #prepareIncoming(uuid: string, name: string, owner: FakeConnection): Guest {
     const guest: Guest = {
       ...{ name, uuid, id: this.#nextId++, state: STATE.paused, reason: PAUSED.migration },
-      ...{ persistent: false, autostart: false, job: { kind: 'in', owner, phase: 'begun' }, life: -1 },
+      ...{ persistent: false, autostart: false, job: { kind: 'in', owner, phase: 'begun' }, postCopy: false, life: -1 },
     };
     this.guests.set(uuid, guest);
     if (!owner.open) this.#destroyLater(guest);
@@ -392,6 +431,7 @@ export class FakeHost {
     const host = /tcp:\/\/([0-9.]+):/.exec(stringOf(args.params, 'migrate_uri') ?? '')?.[1] ?? '';
     const destination = this.world.hostOf(host);
     if (destination === undefined) throw new Refusal(ERROR.SYSTEM_ERROR, 'unable to connect to server');
+    if ((args.flags & MIGRATE.postCopyResume) !== 0) return this.#resumePostCopy(guest, destination);
     if (peerToPeer) {
       guest.job = { kind: 'out', owner, phase: 'performing' };
       destination.#prepareIncoming(guest.uuid, guest.name, owner);
@@ -399,36 +439,97 @@ export class FakeHost {
     if (guest.job === null) throw new Refusal(ERROR.OPERATION_INVALID, 'no migration has begun');
     guest.job.phase = 'performing';
     try {
-      await new Promise<void>((resolve, reject) => {
-        this.#performing = { finish: resolve, fail: reject };
-        this.onPerform(this.#performing);
-      });
+      await this.#dataFlows((control) => this.onPerform(control));
       const incoming = destination.guests.get(guest.uuid);
       if (incoming?.job?.kind !== 'in')
         throw new Refusal(ERROR.OPERATION_FAILED, 'lost connection to destination host');
-      this.#set(guest, STATE.paused, PAUSED.migration);
-      guest.life += 1;
-      incoming.life = guest.life + 1;
+      if (!guest.postCopy) {
+        this.#set(guest, STATE.paused, PAUSED.migration);
+        guest.life += 1;
+        incoming.life = guest.life + 1;
+      }
     } catch (error) {
-      // libvirt resumes the guest itself and ends the job; peer to peer it also clears the destination.
-      guest.job = null;
-      const incoming = destination.guests.get(guest.uuid);
-      if (peerToPeer && incoming?.job?.kind === 'in') destination.#stop(incoming, SHUTOFF.failed);
-      if (guest.state === STATE.paused) this.#set(guest, STATE.running, RUNNING.migrationCanceled);
+      this.#performFailed(guest, destination, peerToPeer);
       throw error;
-    } finally {
-      this.#performing = undefined;
     }
-    if (peerToPeer) {
-      const incoming = destination.guests.get(guest.uuid);
-      if (incoming !== undefined) destination.#finish(incoming, false);
-      guest.job = null;
-      this.#stop(guest, SHUTOFF.migrated);
-    } else if (guest.job !== null) {
+    if (peerToPeer) this.#arrived(guest, destination);
+    else if (guest.job !== null) {
       guest.job.phase = 'performed';
       if (!owner.open) guest.job = null;
     }
     return { cookie: Buffer.from(`${guest.uuid}\0`) };
+  }
+
+  async #dataFlows(script: (control: PerformControl) => void): Promise<void> {
+    try {
+      await new Promise<void>((resolve, reject) => {
+        this.#performing = { finish: resolve, fail: reject };
+        script(this.#performing);
+      });
+    } finally {
+      this.#performing = undefined;
+    }
+  }
+
+  /** libvirt resumes the guest itself and ends the job; peer to peer it also clears the destination. Not in post-copy. */
+  #performFailed(guest: Guest, destination: FakeHost, peerToPeer: boolean): void {
+    const incoming = destination.guests.get(guest.uuid);
+    if (guest.postCopy) {
+      this.#setPostCopy(guest, incoming === undefined ? undefined : { host: destination, guest: incoming }, 'broken');
+      return;
+    }
+    guest.job = null;
+    if (peerToPeer && incoming?.job?.kind === 'in') destination.#stop(incoming, SHUTOFF.failed);
+    if (guest.state === STATE.paused) this.#set(guest, STATE.running, RUNNING.migrationCanceled);
+  }
+
+  /** Peer to peer Finish and Confirm follow at once. */
+  #arrived(guest: Guest, destination: FakeHost): void {
+    const incoming = destination.guests.get(guest.uuid);
+    guest.postCopy = false;
+    if (incoming !== undefined) {
+      incoming.postCopy = false;
+      destination.#finish(incoming, false);
+    }
+    guest.job = null;
+    this.#stop(guest, SHUTOFF.migrated);
+  }
+
+  async #resumePostCopy(guest: Guest, destination: FakeHost): Promise<{ cookie: Buffer }> {
+    const incoming = destination.guests.get(guest.uuid);
+    if (destination.#down) throw new Refusal(ERROR.SYSTEM_ERROR, 'unable to connect to server');
+    if (guest.job?.phase !== 'broken' || incoming?.job?.phase !== 'broken') {
+      throw new Refusal(ERROR.OPERATION_INVALID, 'the post-copy migration has not failed');
+    }
+    this.#setPostCopy(guest, { host: destination, guest: incoming }, 'under-way');
+    try {
+      await this.#dataFlows((control) => this.onResume(control));
+    } catch (error) {
+      this.#performFailed(guest, destination, true);
+      throw error;
+    }
+    this.#arrived(guest, destination);
+    return { cookie: Buffer.alloc(0) };
+  }
+
+  #setPostCopy(guest: Guest, peer: { host: FakeHost; guest: Guest } | undefined, how: 'under-way' | 'broken'): void {
+    const broken = how === 'broken';
+    for (const one of [guest, peer?.guest]) {
+      if (one === undefined) continue;
+      one.postCopy = true;
+      if (one.job !== null) one.job.phase = broken ? 'broken' : 'performing';
+    }
+    this.#set(guest, STATE.paused, broken ? PAUSED.postCopyFailed : PAUSED.postCopy);
+    if (peer !== undefined) {
+      peer.host.#set(peer.guest, STATE.running, broken ? RUNNING.postCopyFailed : RUNNING.postCopy);
+    }
+  }
+
+  /** The copy at the other host. */
+  #peerOf({ uuid }: Guest): { host: FakeHost; guest: Guest } | undefined {
+    const host = this.world.hosts.find((other) => other !== this && other.guests.has(uuid));
+    const guest = host?.guests.get(uuid);
+    return host === undefined || guest === undefined ? undefined : { host, guest };
   }
 
   #finish(guest: Guest, cancelled: boolean): { domain: Domain; cookie: Buffer } {
@@ -451,6 +552,7 @@ export class FakeHost {
   }
 
   #stop(guest: Guest, reason: number): void {
+    if (guest.postCopy) this.world.violations.push(`${this.name} destroyed a copy of ${guest.uuid} in post-copy`);
     guest.job = null;
     guest.id = -1;
     this.#set(guest, STATE.shutOff, reason);
