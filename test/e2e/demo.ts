@@ -14,7 +14,7 @@ import { type MeasuredMigration, measureMigration } from '../support/measured-mi
 import { OrchestratorProcess } from '../support/orchestrator.ts';
 import { ProgressLine } from '../support/progress-line.ts';
 import { leftoversSince, takeTraces } from '../support/traces.ts';
-import { endpointId, registerLab } from '../support/two-sites.ts';
+import { endpointId, registerLab, siteId } from '../support/two-sites.ts';
 import { allGood, type DemoResult, renderTable } from './demo-report.ts';
 
 const LAB_NAME = 'demo';
@@ -107,6 +107,7 @@ async function demo(options: DemoOptions, signal: AbortSignal): Promise<boolean>
   rememberOrchestrator(lab, orchestrator);
   signal.throwIfAborted();
   await registerLab(orchestrator.client(), lab);
+  await testLink(orchestrator, signal);
 
   const direct = await moveOnce(lab, orchestrator, options, 'direct', signal);
   const lmas = await moveOnce(lab, orchestrator, options, 'tunnel', signal);
@@ -122,6 +123,15 @@ async function demo(options: DemoOptions, signal: AbortSignal): Promise<boolean>
   console.log(`\n${renderTable(result)}\n`);
   if (options.jsonFile !== undefined) writeJson(options.jsonFile, result);
   return allGood(result);
+}
+
+/** As an operator would first of all. It brings the gateway program to both sites, which happens once for each version. */
+async function testLink(orchestrator: OrchestratorProcess, signal: AbortSignal): Promise<void> {
+  step('Link test between the gateway machines (the gateway program is uploaded now, once)');
+  const input = { source: siteId('a'), destination: siteId('b'), durationMs: 1_000 };
+  const { rttMinMs, goodputBitsPerSec } = await orchestrator.client().testLink(input, { signal });
+  const rate = goodputBitsPerSec === null ? 'unknown' : `${(goodputBitsPerSec / 1e6).toFixed(0)} Mbit/s`;
+  console.log(`    round trip ${rttMinMs.toFixed(1)} ms, ${rate}`);
 }
 
 /** Both runs begin with the same VM, freshly started at site A. */
