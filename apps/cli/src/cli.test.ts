@@ -304,6 +304,7 @@ test('check and link test say no with exit code 1 and every finding', LIMITS, as
   const findings = [
     { severity: 'blocker', code: 'CPU', message: 'No such CPU there.', remedy: 'Choose another model.' },
     { severity: 'warning', code: 'CLOCK', message: 'Clocks differ.', remedy: 'Run NTP.' },
+    { severity: 'note', code: 'WINDOW', message: 'There is a window.', remedy: 'Another mode has none.' },
   ];
   fake.on(
     'POST /v1/migration-checks',
@@ -313,7 +314,7 @@ test('check and link test say no with exit code 1 and every finding', LIMITS, as
   assert.equal(check.code, 1);
   assert.match(
     check.out,
-    /BLOCKER {2}No such CPU there\. \(CPU\)\n {9}Choose another model\.\nwarning {2}Clocks differ/,
+    /BLOCKER {2}No such CPU there\. \(CPU\)\n {9}Choose another model\.\nwarning {2}Clocks differ.*\n.*\nnote {5}There is a window/,
   );
   const link = {
     source: 'a',

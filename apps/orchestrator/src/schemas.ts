@@ -207,7 +207,14 @@ export const migrationInputSchema = z
   .meta({ id: 'MigrationRequest' });
 
 export const findingSchema = z
-  .object({ severity: z.enum(['blocker', 'warning']), code: z.string(), message: z.string(), remedy: z.string() })
+  .object({
+    severity: z
+      .enum(['blocker', 'warning', 'note'])
+      .describe('A blocker refuses the migration, a warning does not; a note is worth knowing, and nothing is wrong'),
+    code: z.string(),
+    message: z.string(),
+    remedy: z.string(),
+  })
   .meta({ id: 'Finding' });
 
 export const migrationErrorSchema = z

@@ -594,8 +594,11 @@ export interface components {
             };
         };
         FindingInput: {
-            /** @enum {string} */
-            severity: "blocker" | "warning";
+            /**
+             * @description A blocker refuses the migration, a warning does not; a note is worth knowing, and nothing is wrong
+             * @enum {string}
+             */
+            severity: "blocker" | "warning" | "note";
             code: string;
             message: string;
             remedy: string;
@@ -1045,8 +1048,11 @@ export interface components {
             };
         };
         Finding: {
-            /** @enum {string} */
-            severity: "blocker" | "warning";
+            /**
+             * @description A blocker refuses the migration, a warning does not; a note is worth knowing, and nothing is wrong
+             * @enum {string}
+             */
+            severity: "blocker" | "warning" | "note";
             code: string;
             message: string;
             remedy: string;

@@ -29,9 +29,12 @@ export function elapsedMs({ startedAt, createdAt, endedAt }: Migration, nowMs: n
   return (endedAt === null ? nowMs : Date.parse(endedAt)) - Date.parse(startedAt ?? createdAt);
 }
 
+/** As wide as each other. */
+const SEVERITY_LABEL = { blocker: 'BLOCKER', warning: 'warning', note: 'note   ' } as const;
+
 export function findingLines(findings: readonly Finding[]): string[] {
   return findings.flatMap(({ severity, code, message, remedy }) => [
-    `${severity === 'blocker' ? 'BLOCKER' : 'warning'}  ${printable(message)} (${printable(code)})`,
+    `${SEVERITY_LABEL[severity]}  ${printable(message)} (${printable(code)})`,
     ...(remedy === '' ? [] : [`         ${printable(remedy)}`]),
   ]);
 }
