@@ -7,6 +7,7 @@ import {
   GATEWAY_API_VERSION,
   type GatewayIdentity,
   type GatewayStatus,
+  type Limits,
   type ProbeResult,
   type RouteConfig,
   type RouteState,
@@ -128,9 +129,11 @@ export class Gateway {
     return [...this.#listeners.values(), ...this.#dialers.values()].map((route) => this.#routeState(route));
   }
 
-  setBandwidth(bytesPerSec: number | null): void {
+  /** Changes what is named. @throws GatewayError NO_SESSION */
+  setLimits({ bandwidthBytesPerSec, graceMs }: Limits): void {
     if (this.session === null) throw new GatewayError('NO_SESSION');
-    this.session.data.pacer.rate = bytesPerSec;
+    if (bandwidthBytesPerSec !== undefined) this.session.data.pacer.rate = bandwidthBytesPerSec;
+    if (graceMs !== undefined) this.session.setGrace(graceMs);
   }
 
   probe(durationMs: number): Promise<ProbeResult> {

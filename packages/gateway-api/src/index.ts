@@ -23,6 +23,7 @@ export type Suite = z.infer<typeof suiteSchema>;
 const host = z.string().min(1).max(253);
 const port = z.int().min(1).max(65_535);
 const bytesPerSec = z.int().positive().nullable();
+const graceMs = z.int().min(1_000).max(600_000);
 
 /** `GET /v1/identity`. The key never leaves the process; only the certificate does. */
 export const identitySchema = z.object({
@@ -63,7 +64,7 @@ export const sessionConfigSchema = z.strictObject({
   /** Payload bytes per second that this end may send; `null` is unlimited. */
   bandwidthBytesPerSec: bytesPerSec,
   /** How long streams wait for a lost control channel or data path before they are reset. */
-  graceMs: z.int().min(1_000).max(600_000),
+  graceMs,
 });
 export type SessionConfig = z.infer<typeof sessionConfigSchema>;
 
@@ -114,8 +115,15 @@ export type RouteState = z.infer<typeof routeStateSchema>;
 
 /** `POST /v1/lease`: the gateway ends when this has run out and no stream is open. Monotonic time. */
 export const leaseSchema = z.strictObject({ leaseMs: z.int().min(1_000).max(3_600_000) });
-/** `PUT /v1/limits`: changes while it runs. */
-export const limitsSchema = z.strictObject({ bandwidthBytesPerSec: bytesPerSec });
+/** `PUT /v1/limits`: changes while it runs. What is not named stays as it is. */
+export const limitsSchema = z.strictObject({
+  bandwidthBytesPerSec: bytesPerSec.optional(),
+  /**
+   * As in the session's configuration, and `null`: streams wait for as long as it takes. A hypervisor in post-copy cannot
+   * live without its streams; they end when it ends them, or with the gateway.
+   */
+  graceMs: graceMs.nullable().optional(),
+});
 export type Limits = z.infer<typeof limitsSchema>;
 
 const counters = {

@@ -137,7 +137,7 @@ function makeRoutes(gateway: Gateway, onShutdown: () => void): Route[] {
     }),
     route('PUT', /^\/v1\/limits$/, (body) => {
       const limits = parse(limitsSchema, body);
-      gateway.setBandwidth(limits.bandwidthBytesPerSec);
+      gateway.setLimits(limits);
       return limits;
     }),
     route('POST', /^\/v1\/probe$/, (body) => gateway.probe(parse(probeRequestSchema, body).durationMs)),

@@ -270,6 +270,34 @@ describe('nothing is lost', () => {
     server.close();
   });
 
+  test('a grace time that was lifted resets nothing, however late it was lifted', { timeout: 15_000 }, async () => {
+    const pair = await makePair({ subflows: 2, relayed: true, graceMs: 1_000 });
+    const server = hashServer();
+    const route = await makeRoute(pair, await listen(server));
+    const socket = net.connect({ port: route.port, host: '127.0.0.1', allowHalfOpen: true });
+    const answer = new Promise<string>((resolve, reject) => {
+      socket.once('data', (chunk) => resolve(String(chunk)));
+      socket.once('error', reject);
+    });
+    socket.write('before ');
+    await until(() => (pair.far.session?.data.bytesReceived ?? 0) === 7, 'the first bytes are there');
+    const { relay } = pair;
+    assert.ok(relay);
+    pair.near.setLimits({ graceMs: null });
+    relay.accepting = false;
+    relay.cut('control');
+    relay.cut('subflow');
+    await until(() => pair.far.session?.state === 'interrupted', 'the far end notices');
+    pair.far.setLimits({ graceMs: null });
+    await new Promise((resolve) => setTimeout(resolve, 2_500));
+    assert.deepEqual([pair.near.session?.state, pair.far.session?.state], ['interrupted', 'interrupted']);
+    relay.accepting = true;
+    socket.end('after');
+    assert.equal(await answer, `${sha1(Buffer.from('before after'))} 12`);
+    pair.close();
+    server.close();
+  });
+
   test('subflows that swallow everything are found and replaced', { timeout: 20_000 }, async () => {
     const stall = { kernelMs: 500, silenceMs: 700, pingMs: 100 };
     const pair = await makePair({ subflows: 3, relayed: true, stall });
@@ -447,7 +475,7 @@ describe('routes', () => {
     const pair = await makePair({ subflows: 3 });
     const server = hashServer();
     const route = await makeRoute(pair, await listen(server));
-    pair.near.setBandwidth(4_000_000);
+    pair.near.setLimits({ bandwidthBytesPerSec: 4_000_000 });
     const begun = performance.now();
     await exchange(route.port, randomBytes(6_000_000));
     const seconds = (performance.now() - begun) / 1000;

@@ -81,6 +81,7 @@ export class Session {
   #control: ControlChannel | null = null;
   #state: SessionState['state'];
   #everEstablished = false;
+  #graceMs: number | null;
   #graceTimer: NodeJS.Timeout | null = null;
   #tickTimer: NodeJS.Timeout | null = null;
   #pingedAtMs = 0;
@@ -89,6 +90,7 @@ export class Session {
   constructor(deps: SessionDependencies) {
     this.#deps = deps;
     this.config = deps.config;
+    this.#graceMs = deps.config.graceMs;
     this.#sessionId = Buffer.from(deps.config.sessionId.replaceAll('-', ''), 'hex');
     this.#pin = { certificateDer: parseCertificate(deps.config.peerCertificate).raw };
     this.#state = deps.config.role.kind === 'listen' ? 'listening' : 'connecting';
@@ -110,6 +112,11 @@ export class Session {
 
   get state(): SessionState['state'] {
     return this.#state;
+  }
+  /** Changes how long streams wait for what was lost; `null`: for as long as it takes. A wait under way begins anew. */
+  setGrace(graceMs: number | null): void {
+    this.#graceMs = graceMs;
+    if (this.#state === 'interrupted') this.#startGrace();
   }
   get isClosed(): boolean {
     return this.#state === 'closed';
@@ -331,11 +338,18 @@ export class Session {
       if (this.#graceTimer !== null) clearTimeout(this.#graceTimer);
       this.#graceTimer = null;
       this.#setState('established');
-    } else if (this.#everEstablished && this.#graceTimer === null) {
+    } else if (this.#everEstablished && this.#state !== 'interrupted') {
       this.lastError = reason;
       this.#setState('interrupted');
-      this.#graceTimer = setTimeout(() => this.close(new GatewayError('SESSION_LOST')), this.config.graceMs);
+      this.#startGrace();
     }
+  }
+
+  #startGrace(): void {
+    if (this.#graceTimer !== null) clearTimeout(this.#graceTimer);
+    this.#graceTimer = null;
+    if (this.#graceMs === null) return;
+    this.#graceTimer = setTimeout(() => this.close(new GatewayError('SESSION_LOST')), this.#graceMs);
   }
 
   #setState(state: SessionState['state']): void {

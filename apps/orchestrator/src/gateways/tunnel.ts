@@ -131,8 +131,15 @@ export class Tunnel implements AsyncDisposable {
       const listening = await listenForHypervisors(source.gateway, id, offer, port, signal);
       routes[id] = { host: source.site.hypervisorAddress, port: listening.port };
     }
+    if (prepared.flows.some(({ outlivesOutages }) => outlivesOutages === true)) await this.#liftGrace(signal);
     await this.#warmUp;
     return routes;
+  }
+
+  /** From now on streams wait for a lost tunnel for as long as it takes. */
+  async #liftGrace(signal: AbortSignal): Promise<void> {
+    const ends = [this.#ends.source, this.#ends.destination];
+    await Promise.all(ends.map(({ gateway }) => gateway.setLimits({ graceMs: null }, { signal })));
   }
 
   async stats({ signal }: { signal: AbortSignal }): Promise<TunnelStats> {
@@ -196,7 +203,8 @@ async function listenForHypervisors(
   try {
     return await gateway.putRoute(id, { ...offer, port: preferredPort }, { signal });
   } catch (error) {
-    if (errorCode(error) !== 'NO_FREE_PORT') throw error;
+    // Taken; or, when it is said again, it was taken then, and the route is at another one.
+    if (!['NO_FREE_PORT', 'GATEWAY_REFUSED'].includes(errorCode(error) ?? '')) throw error;
     return await gateway.putRoute(id, { ...offer, port: 0 }, { signal });
   }
 }
