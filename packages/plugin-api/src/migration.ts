@@ -84,7 +84,7 @@ export interface Flow {
    * Once data flows, its streams must outlive every outage of the link, however long: a reset would leave the guest
    * without its memory (post-copy). Without it they are reset after the tunnel's grace time.
    */
-  readonly outlivesOutages?: boolean;
+  readonly outlivesOutages?: boolean | undefined;
 }
 
 export interface Prepared {

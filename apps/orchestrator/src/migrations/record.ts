@@ -25,6 +25,7 @@ export const preparedSchema = z.object({
       port: z.int(),
       maxStreams: z.int(),
       priority: z.enum(['bulk', 'interactive']),
+      outlivesOutages: z.boolean().optional(),
     }),
   ),
   sourceAddresses: z.array(z.string()),

@@ -2,7 +2,8 @@
  * After something went wrong past the hand-over's intent, or after a crash: both ends are asked where the VM is, until
  * they say so, and what is there is finished or undone.
  *
- *   locate ─┬─ destination ──────────→ confirm ─→ succeeded
+ *   locate ─┬─ in post-copy ─────────→ wait or recover ─→ locate again
+ *           ├─ destination ──────────→ confirm ─→ succeeded
  *           ├─ still moving by itself ─→ follow ─→ locate again
  *           ├─ both ─────────────────→ nothing is touched, a person decides
  *           ├─ an end is silent ──────→ wait, ask again … until the time is up: unknown
@@ -16,6 +17,7 @@ import { errorCode, isSuperseded, LmasError } from '../errors.ts';
 import type { Tunnel } from '../gateways/tunnel.ts';
 import { byHand, type Ending, notMigrated, succeeded, undecided } from './ending.ts';
 import type { Hypervisors } from './hypervisors.ts';
+import { completePostCopy } from './post-copy.ts';
 import { ProgressReporter } from './progress.ts';
 import type { Run } from './run.ts';
 import { confirm } from './steps/confirm.ts';
@@ -50,7 +52,7 @@ export async function settle(trouble: Trouble): Promise<Ending> {
   let undecidedSince: number | undefined;
   for (;;) {
     try {
-      const ending = await attempt(trouble);
+      const ending = await attempt(trouble, () => deadline.touch());
       if (typeof ending !== 'string') return ending;
       undecidedSince = ending === 'undecided' ? (undecidedSince ?? performance.now()) : undefined;
       if (undecidedSince !== undefined && performance.now() - undecidedSince > INDECISION_MS) {
@@ -72,8 +74,11 @@ export async function settle(trouble: Trouble): Promise<Ending> {
   }
 }
 
-/** `again`: an end was silent, or things moved on meanwhile. `undecided`: both answered, and it still is not clear. */
-async function attempt(trouble: Trouble): Promise<Ending | 'both' | 'again' | 'undecided'> {
+/**
+ * `onAdvance` is called whenever the migration goes on by itself: that time is not counted against the deadline.
+ * `again`: an end was silent, or things moved on meanwhile. `undecided`: both answered, and it still is not clear.
+ */
+async function attempt(trouble: Trouble, onAdvance: () => void): Promise<Ending | 'both' | 'again' | 'undecided'> {
   const { run, hypervisors, cause } = trouble;
   const signal = AbortSignal.any([run.lost, AbortSignal.timeout(ATTEMPT_MS)]);
   await run.assertCurrent();
@@ -81,10 +86,13 @@ async function attempt(trouble: Trouble): Promise<Ending | 'both' | 'again' | 'u
   const found = await raceSignal(driver.locate({ signal }), run.lost);
   run.log.info({ placement: found }, 'located');
   if (found.where === 'both') return 'both';
+  if (found.postCopy !== undefined && !isSilent(found)) {
+    return await completePostCopy(trouble, driver, found.postCopy, onAdvance);
+  }
   if (found.where === 'destination') return await finish(run, driver, signal);
   if (isSilent(found)) return 'again';
   if (found.moving && !STOPPED.has(errorCode(cause) ?? '') && (await hypervisors.survivesController({ signal }))) {
-    if (await follow(trouble, driver)) return 'again';
+    if (await follow(trouble, driver, onAdvance)) return 'again';
   }
   await run.assertCurrent();
   const after = await raceSignal(driver.abort({ signal }), run.lost);
@@ -115,10 +123,17 @@ async function passOrIgnoreCancel(run: Run): Promise<void> {
 }
 
 /** Waits for a migration that goes on by itself. False when it was, or has to be, stopped. */
-async function follow({ run, tools, tunnel }: Trouble, driver: MigrationDriver): Promise<boolean> {
+async function follow(
+  { run, tools, tunnel }: Trouble,
+  driver: MigrationDriver,
+  onAdvance: () => void,
+): Promise<boolean> {
   const { noProgressMs } = run.migration.request.timeouts;
   using stalled = new Deadline(noProgressMs, 'NO_PROGRESS', `No progress for ${noProgressMs} ms.`);
-  using reporter = new ProgressReporter(run, tunnel, tools.settings.progressIntervalMs, () => stalled.touch());
+  using reporter = new ProgressReporter(run, tunnel, tools.settings.progressIntervalMs, () => {
+    stalled.touch();
+    onAdvance();
+  });
   const past = run.migration.pointOfNoReturnAt !== null;
   const signal = past ? run.lost : AbortSignal.any([run.lost, run.cancelled, stalled.signal]);
   if (signal.aborted) return false;
