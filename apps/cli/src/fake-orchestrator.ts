@@ -107,7 +107,7 @@ export function sampleMigration(changes: Partial<Migration> = {}): Migration {
       source: 'host-a',
       destination: 'host-b',
       transport: 'tunnel',
-      tunnel: { suite: 'aes-256-gcm', subflows: { min: 4, max: 16 }, compression: 'off' },
+      tunnel: { suite: 'aes-256-gcm', subflows: 8 },
       networkMap: {},
       diskMap: {},
       maxDowntimeMs: null,

@@ -4,7 +4,7 @@ import { type Command, Option } from 'commander';
 import { type JsonSchema, parseAssignment, parseSettings, parseTextMap } from './assignments.ts';
 import { collect } from './command.ts';
 import { CliError } from './errors.ts';
-import { BANDWIDTH_HELP, DURATION_HELP, parseBandwidth, parseDuration, parseRange } from './units.ts';
+import { BANDWIDTH_HELP, DURATION_HELP, parseBandwidth, parseDuration, parseInteger } from './units.ts';
 
 export interface MigrationFlags {
   readonly from: string;
@@ -17,7 +17,6 @@ export interface MigrationFlags {
   readonly bandwidth?: string;
   readonly subflows?: string;
   readonly suite?: NonNullable<NonNullable<MigrationInput['tunnel']>['suite']>;
-  readonly compression?: 'off' | 'auto';
   readonly timeout?: readonly string[];
 }
 
@@ -58,18 +57,11 @@ export function addMigrationFlags(command: Command): Command {
     .optionsGroup('Tunnel:')
     .option('--direct', 'straight from host to host, as without LMAS: no gateways, no tunnel')
     .addOption(
-      new Option('--subflows <range>', 'parallel TCP connections, 4-16 or exactly 8 (default: 8-16)').conflicts(
-        'direct',
-      ),
+      new Option('--subflows <n>', 'parallel TCP connections of the tunnel, 1 to 64 (default: 8)').conflicts('direct'),
     )
     .addOption(
       new Option('--suite <suite>', 'cipher; "none" still authenticates, it only does not hide (default: aes-256-gcm)')
         .choices(['aes-256-gcm', 'chacha20-poly1305', 'none'])
-        .conflicts('direct'),
-    )
-    .addOption(
-      new Option('--compression <mode>', 'auto compresses what shrinks; sizes then tell about content (default: off)')
-        .choices(['off', 'auto'])
         .conflicts('direct'),
     );
 }
@@ -83,8 +75,7 @@ export async function migrationInput(
 ): Promise<MigrationInput> {
   const tunnel = {
     ...(flags.suite === undefined ? {} : { suite: flags.suite }),
-    ...(flags.subflows === undefined ? {} : { subflows: parseRange(flags.subflows, { min: 1, max: 64 }) }),
-    ...(flags.compression === undefined ? {} : { compression: flags.compression }),
+    ...(flags.subflows === undefined ? {} : { subflows: parseInteger(flags.subflows, { min: 1, max: 64 }) }),
   };
   const input: MigrationInput = {
     vm,

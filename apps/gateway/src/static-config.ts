@@ -14,9 +14,8 @@ const sessionSchema = z.strictObject({
   protocolVersion: sessionConfigSchema.shape.protocolVersion.default(1),
   suite: sessionConfigSchema.shape.suite.default('aes-256-gcm'),
   role: sessionConfigSchema.shape.role,
-  subflows: sessionConfigSchema.shape.subflows.default({ min: 8, max: 16 }),
+  subflows: sessionConfigSchema.shape.subflows.default(8),
   maxWindowBytes: sessionConfigSchema.shape.maxWindowBytes.default(64 << 20),
-  compression: sessionConfigSchema.shape.compression.default('off'),
   bandwidthBytesPerSec: sessionConfigSchema.shape.bandwidthBytesPerSec.default(null),
   graceMs: sessionConfigSchema.shape.graceMs.default(60_000),
 });

@@ -175,10 +175,11 @@ export const migrationInputSchema = z
       .strictObject({
         suite: z.enum(['aes-256-gcm', 'chacha20-poly1305', 'none']).default('aes-256-gcm'),
         subflows: z
-          .strictObject({ min: z.int().min(1).max(64), max: z.int().min(1).max(64) })
-          .refine(({ min, max }) => min <= max, 'min must not exceed max')
-          .default({ min: 8, max: 16 }),
-        compression: z.enum(['off', 'auto']).default('off'),
+          .int()
+          .min(1)
+          .max(64)
+          .default(8)
+          .describe('Parallel TCP connections of the data channel: so many are opened, and kept open.'),
       })
       .prefault({}),
     networkMap: z.record(z.string(), z.string()).default({}).describe('Source network → destination network.'),
@@ -250,12 +251,13 @@ export const tunnelStatsSchema = z
     subflows: z.int(),
     subflowsReplaced: z.int(),
     bytesDelivered: z.int(),
-    goodputBitsPerSec: z.number().describe('From the first to the last byte so far.'),
+    goodputBitsPerSec: z
+      .number()
+      .describe('`bytesDelivered` over the time from the first to the last byte that was delivered so far; 0 before.'),
     rttMs: z.number().nullable(),
     congestionControl: z.string().nullable(),
     retransmits: z.int().nullable(),
     inFlightBytes: z.int(),
-    compressionRatio: z.number(),
     refusals: z.record(z.string(), z.int()),
   })
   .meta({ id: 'TunnelStats' });

@@ -531,20 +531,10 @@ export interface components {
                  */
                 suite?: "aes-256-gcm" | "chacha20-poly1305" | "none";
                 /**
-                 * @default {
-                 *       "min": 8,
-                 *       "max": 16
-                 *     }
+                 * @description Parallel TCP connections of the data channel: so many are opened, and kept open.
+                 * @default 8
                  */
-                subflows?: {
-                    min: number;
-                    max: number;
-                };
-                /**
-                 * @default off
-                 * @enum {string}
-                 */
-                compression?: "off" | "auto";
+                subflows?: number;
             };
             /**
              * @description Source network → destination network.
@@ -636,13 +626,12 @@ export interface components {
             subflows: number;
             subflowsReplaced: number;
             bytesDelivered: number;
-            /** @description From the first to the last byte so far. */
+            /** @description `bytesDelivered` over the time from the first to the last byte that was delivered so far; 0 before. */
             goodputBitsPerSec: number;
             rttMs: number | null;
             congestionControl: string | null;
             retransmits: number | null;
             inFlightBytes: number;
-            compressionRatio: number;
             refusals: {
                 [key: string]: number;
             };
@@ -988,20 +977,10 @@ export interface components {
                  */
                 suite: "aes-256-gcm" | "chacha20-poly1305" | "none";
                 /**
-                 * @default {
-                 *       "min": 8,
-                 *       "max": 16
-                 *     }
+                 * @description Parallel TCP connections of the data channel: so many are opened, and kept open.
+                 * @default 8
                  */
-                subflows: {
-                    min: number;
-                    max: number;
-                };
-                /**
-                 * @default off
-                 * @enum {string}
-                 */
-                compression: "off" | "auto";
+                subflows: number;
             };
             /**
              * @description Source network → destination network.
@@ -1090,13 +1069,12 @@ export interface components {
             subflows: number;
             subflowsReplaced: number;
             bytesDelivered: number;
-            /** @description From the first to the last byte so far. */
+            /** @description `bytesDelivered` over the time from the first to the last byte that was delivered so far; 0 before. */
             goodputBitsPerSec: number;
             rttMs: number | null;
             congestionControl: string | null;
             retransmits: number | null;
             inFlightBytes: number;
-            compressionRatio: number;
             refusals: {
                 [key: string]: number;
             };

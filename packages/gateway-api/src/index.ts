@@ -52,15 +52,13 @@ export const sessionConfigSchema = z.strictObject({
     z.strictObject({ kind: z.literal('listen'), address: host, port: z.int().min(0).max(65_535) }),
     z.strictObject({ kind: z.literal('dial'), host, port }),
   ]),
-  subflows: z
-    .strictObject({ min: z.int().min(1).max(64), max: z.int().min(1).max(64) })
-    .refine(({ min, max }) => min <= max, 'min must not exceed max'),
+  /** TCP connections of the data channel: so many are opened, and kept open. The dialling end's number counts. */
+  subflows: z.int().min(1).max(64),
   /** Largest number of payload bytes that may be unacknowledged in each direction, whatever the path would bear. */
   maxWindowBytes: z
     .int()
     .min(1 << 20)
     .max(1 << 30),
-  compression: z.enum(['off', 'auto']),
   /** Payload bytes per second that this end may send; `null` is unlimited. */
   bandwidthBytesPerSec: bytesPerSec,
   /** How long streams wait for a lost control channel or data path before they are reset. */
@@ -145,7 +143,12 @@ export const statusSchema = z.object({
       ...counters,
       /** Bytes delivered by the peer to its hypervisor, as acknowledged. */
       bytesAcknowledged: z.int(),
-      goodputBitsPerSec: z.number(),
+      /** Arrival of what this end sends at the peer gateway, averaged over the last second or so. */
+      sendBitsPerSec: z.number(),
+      /** Delivery to hypervisors here, averaged over the last second or so. */
+      receiveBitsPerSec: z.number(),
+      /** From the first to the last byte delivered to hypervisors here; with `bytesReceived` the goodput so far. */
+      receivingMs: z.number(),
       windowBytes: z.int(),
       /** Taken from hypervisors here and not yet acknowledged by the peer. */
       inFlightBytes: z.int(),
@@ -154,7 +157,6 @@ export const statusSchema = z.object({
       rttMs: z.number().nullable(),
       rekeys: z.int(),
       subflowsReplaced: z.int(),
-      compressionRatio: z.number(),
       /** Refusals since start, by error code (see docs/errors.md): strangers, bad joins, corrupted frames … */
       refusals: z.record(z.string(), z.int()),
       /** Why the session is closed or interrupted, if it is. */

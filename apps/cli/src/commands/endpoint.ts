@@ -80,7 +80,7 @@ function addAdd(registry: Registry, command: Registry['program']): void {
   leaf<EndpointAddFlags>(registry, command, {
     examples: [
       'lmas endpoint add host-a --site a --plugin kvm --credential ops --config-file host-a.json',
-      'lmas endpoint add host-a --site a --plugin kvm --credential ops --config ssh.host=192.0.2.11 --config ssh.hostKeys=SHA256:…',
+      'lmas endpoint add host-a --site a --plugin kvm --credential ops --config host=192.0.2.11 --config hostKeys=SHA256:… --config migrationAddress=10.1.0.10',
     ],
     action: async (invocation) => {
       const { args, flags, signal } = invocation;

@@ -117,8 +117,7 @@ function errorLines({ code, message, phase, native, remedy, retryable }: NonNull
 }
 
 function describeTunnelRequest({ request: { tunnel } }: Migration): string {
-  const compression = tunnel.compression === 'off' ? '' : ', compressed where it helps';
-  return `tunnel, ${tunnel.suite}, ${tunnel.subflows.min} to ${tunnel.subflows.max} subflows${compression}`;
+  return `tunnel, ${tunnel.suite}, ${plural(tunnel.subflows, 'subflow')}`;
 }
 
 function describeTimeline(timeline: Migration['timeline'], endedAt: string | null, nowMs: number): string {
@@ -153,7 +152,6 @@ function describeTunnel({ tunnel }: Migration): string {
     `${formatBytes(tunnel.bytesDelivered)} delivered`,
     tunnel.rttMs === null ? '' : `RTT ${tunnel.rttMs.toFixed(1)} ms`,
     tunnel.subflowsReplaced === 0 ? '' : `${plural(tunnel.subflowsReplaced, 'subflow')} replaced`,
-    tunnel.compressionRatio > 1.01 ? `compressed ${tunnel.compressionRatio.toFixed(2)} : 1` : '',
     refused === 0 ? '' : `${plural(refused, 'connection')} refused`,
   ]
     .filter((part) => part !== '')

@@ -59,9 +59,8 @@ const session = {
   suite: 'aes-256-gcm',
   peerCertificate: peer,
   role: { kind: 'listen', address: '127.0.0.1', port: 0 },
-  subflows: { min: 1, max: 2 },
+  subflows: 2,
   maxWindowBytes: 1 << 20,
-  compression: 'off',
   bandwidthBytesPerSec: null,
   graceMs: 1000,
 };

@@ -146,9 +146,8 @@ export async function makePair(options: PairOptions = {}): Promise<Pair> {
     sessionId: randomUUID(),
     protocolVersion: 1 as const,
     suite: options.suite ?? ('aes-256-gcm' as const),
-    subflows: { min: count, max: count },
+    subflows: count,
     maxWindowBytes: options.maxWindowBytes ?? 16 << 20,
-    compression: 'off' as const,
     bandwidthBytesPerSec: null,
     graceMs: options.graceMs ?? 10_000,
   };

@@ -181,8 +181,8 @@ describe('who is refused at the data port', () => {
   ] as const) {
     test(`a ${name} frame ends its subflow, is counted, and costs no byte`, { timeout: 20_000 }, async () => {
       const pair = await makePair({ subflows: 2, relayed: true });
-      const port = await listen(hashServer());
-      const route = await makeRoute(pair, port);
+      const server = hashServer();
+      const route = await makeRoute(pair, await listen(server));
       pair.relay?.harmOnce(change);
       const bytes = randomBytes(3_000_000);
       const answer = await exchange(route.port, bytes);
@@ -193,6 +193,7 @@ describe('who is refused at the data port', () => {
       );
       await until(() => pair.far.session?.data.subflows.length === 2, 'the subflow is replaced');
       pair.close();
+      server.close();
     });
   }
 });

@@ -1,6 +1,7 @@
 /**
  * Measures the link between the gateways: round trips and clock offset by pings on the control channel, goodput by throw-away data
- * on the subflows, counted at the far end. One probe at a time.
+ * on the subflows, counted at the far end. The padding keeps to the session's window (see padding.ts), so that the window knows the link
+ * when the probe is over, and nobody else on it was hurt. One probe at a time.
  */
 import type { ProbeResult } from '@lmas/gateway-api';
 import { GatewayError } from '../errors.ts';
@@ -10,6 +11,16 @@ import type { DataChannel } from './data-channel.ts';
 
 const roundTrips = 5;
 const answerTimeoutMs = 10_000;
+
+/** How often the far end is asked how much has arrived. */
+const reportMs = 10;
+const longestDrainMs = 2_000;
+
+/** What the far end counted: bytes of padding, and its time, since it was told to begin. */
+interface Report {
+  bytes: number;
+  atMs: number;
+}
 
 interface RoundTrip {
   rttMs: number;
@@ -23,7 +34,7 @@ export class Probe {
   #padBase = 0;
   #padStartedAtMs = 0;
   #onPong: ((trip: RoundTrip) => void) | null = null;
-  #onReport: ((report: { bytes: number; atMs: number }) => void) | null = null;
+  #onReport: ((report: Report) => void) | null = null;
   #reject: ((error: GatewayError) => void) | null = null;
 
   constructor(data: DataChannel, send: (type: number, body: Buffer) => void) {
@@ -43,7 +54,7 @@ export class Probe {
       const { first, second } = readTimes(body);
       const rttMs = performance.now() - first;
       if (!(rttMs >= 0)) return;
-      this.#data.window.sampleRtt(rttMs, performance.now());
+      this.#data.sender.window.sampleRtt(rttMs, performance.now());
       this.#onPong?.({ rttMs, clockOffsetMs: second + rttMs / 2 - Date.now() });
     } else if (type === ControlType.PROBE_RESET) {
       this.#padBase = this.#data.padBytesReceived;
@@ -53,7 +64,8 @@ export class Probe {
       this.#send(ControlType.PROBE_REPORT, report);
     } else if (type === ControlType.PROBE_REPORT) {
       const { first, second } = readTimes(body);
-      this.#onReport?.({ bytes: first, atMs: second });
+      // A body that is no pair of numbers counts for nothing.
+      if (first >= 0 && second >= 0) this.#onReport?.({ bytes: first, atMs: second });
     }
   }
 
@@ -93,28 +105,42 @@ export class Probe {
     };
   }
 
-  /** Between two reports of the far end, so that neither the start nor our own buffers count. */
+  /**
+   * Between two reports of the far end, so that neither the start nor our own buffers count. Reports are asked for all the while: they
+   * are to the padding what acknowledgements are to frames, and keep it within the window.
+   */
   async #goodput(durationMs: number): Promise<number> {
+    let middle: Report | null = null;
+    let last: Report = { bytes: 0, atMs: 0 };
+    this.#onReport = (report) => {
+      last = report;
+      if (middle === null && report.atMs >= durationMs / 2) middle = report;
+      this.#data.sender.padArrived(report.bytes);
+    };
     this.#send(ControlType.PROBE_RESET, Buffer.alloc(0));
     this.#data.pad(durationMs);
-    await this.#sleep(durationMs / 2);
-    const middle = await this.#report();
-    await this.#sleep(durationMs / 2);
-    const end = await this.#report();
-    const elapsedMs = end.atMs - middle.atMs;
-    return elapsedMs > 0 ? ((end.bytes - middle.bytes) * 8000) / elapsedMs : 0;
+    const asking = setInterval(() => this.#send(ControlType.PROBE_QUERY, Buffer.alloc(0)), reportMs);
+    try {
+      await this.#sleep(durationMs);
+      const goodput = bitsPerSec(middle, last);
+      await this.#drained();
+      return goodput;
+    } finally {
+      clearInterval(asking);
+      this.#data.sender.stopPadding();
+    }
+  }
+
+  /** Until all padding has arrived, so that what comes next finds the link idle; not for ever, because some may be lost for good. */
+  async #drained(): Promise<void> {
+    const end = performance.now() + longestDrainMs;
+    while (this.#data.sender.padding.outstandingBytes > 0 && performance.now() < end) await this.#sleep(reportMs);
   }
 
   #roundTrip(): Promise<RoundTrip> {
     return this.#answer((resolve) => {
       this.#onPong = resolve;
       this.#send(ControlType.PING, this.ping());
-    });
-  }
-  #report(): Promise<{ bytes: number; atMs: number }> {
-    return this.#answer((resolve) => {
-      this.#onReport = resolve;
-      this.#send(ControlType.PROBE_QUERY, Buffer.alloc(0));
     });
   }
   #sleep(durationMs: number): Promise<void> {
@@ -144,4 +170,9 @@ export class Probe {
     }
     return sum;
   }
+}
+
+function bitsPerSec(from: Report | null, to: Report): number {
+  const elapsedMs = to.atMs - (from?.atMs ?? 0);
+  return elapsedMs > 0 ? ((to.bytes - (from?.bytes ?? 0)) * 8000) / elapsedMs : 0;
 }

@@ -33,6 +33,8 @@ export class Scheduler {
   /** Bytes in frames beyond each stream's guarantee, not yet delivered. */
   sharedBytes = 0;
   windowBytes = 0;
+  /** Of the window, taken by what is no stream. */
+  reservedBytes = 0;
   /** Whether the window held something back since this was last cleared. */
   limited = false;
   #paceTimer: NodeJS.Timeout | null = null;
@@ -126,7 +128,7 @@ export class Scheduler {
   /** What the stream may still put into frames. Without credit it leaves the queue; credit that comes pushes it again. */
   #credit(stream: Stream): number {
     const guaranteed = GUARANTEED_STREAM_BYTES - stream.outstandingBytes;
-    const shared = Math.max(0, this.windowBytes - this.sharedBytes);
+    const shared = Math.max(0, this.windowBytes - this.sharedBytes - this.reservedBytes);
     const credit = guaranteed > 0 ? guaranteed + shared : shared;
     if (credit < stream.pendingBytes) this.limited = true;
     return credit;

@@ -32,8 +32,6 @@ import { type StallLimits, watchSubflows } from './stall-watch.ts';
 import { Subflow } from './subflow.ts';
 import { wireOf } from './wire.ts';
 
-/** How many subflows are opened at first, within the configured limits. */
-const initialSubflows = 8;
 /** A third of a long round trip, so that the window sees a queue in time. */
 const tickMs = 40;
 const controlPingMs = 2_000;
@@ -130,8 +128,7 @@ export class Session {
       this.listening = await this.#acceptor.listen(role.address, role.port);
     } else {
       void this.#keepControl();
-      const count = Math.max(this.config.subflows.min, Math.min(this.config.subflows.max, initialSubflows));
-      for (let id = 0; id < count; id += 1) void this.#keepSubflow(id);
+      for (let id = 0; id < this.config.subflows; id += 1) void this.#keepSubflow(id);
     }
     this.#tickTimer = setInterval(() => this.#tick(), tickMs);
   }

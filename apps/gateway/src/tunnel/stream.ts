@@ -10,6 +10,7 @@ import type { GatewayStatus } from '@lmas/gateway-api';
 import { errnoOf } from '../errors.ts';
 import type { Slab, SlabPool } from '../platform/slab.ts';
 import { GUARANTEED_STREAM_BYTES } from '../protocol/frame.ts';
+import type { ReadAhead } from './read-ahead.ts';
 import { type Piece, Reorder } from './reorder.ts';
 import type { Wire } from './wire.ts';
 
@@ -21,17 +22,12 @@ export type StreamOutcome = GatewayStatus['closedStreams'][number]['outcome'];
 const firstChunkBytes = 16 << 10;
 const chunkGrowth = 4;
 const largestChunkBytes = 256 << 10;
-/**
- * Read and not yet in a frame: above the first the hypervisor waits, below the second it is read again. A bound for each stream and
- * not for all, because a stalled stream must never keep another one from being read.
- */
-const readAheadBytes = 512 << 10;
-const readAgainBytes = 256 << 10;
 
 const nowhere = Buffer.allocUnsafeSlow(4096);
 
 export interface StreamHost {
   readonly pool: SlabPool;
+  readonly readAhead: ReadAhead;
   /** Bytes or the end of the hypervisor's direction wait to be sent. */
   readable(stream: Stream): void;
   /** `bytes` more were written to the hypervisor. */
@@ -133,19 +129,19 @@ export class Stream {
     if (front === undefined || limit <= 0) return undefined;
     if (front.length <= limit) {
       this.#segments.shift();
-      this.cutBytes += front.length;
+      this.#count(front.length);
       return front;
     }
     const piece = { slab: front.slab.retain(), start: front.start, length: limit };
     front.start += limit;
     front.length -= limit;
-    this.cutBytes += limit;
+    this.#count(limit);
     return piece;
   }
 
   /** Reads again if reading was stopped and there is room now. */
   readAgain(): void {
-    if (!this.#paused || this.over || this.pendingBytes >= readAgainBytes) return;
+    if (!this.#paused || this.over || !this.#host.readAhead.resumes(this.pendingBytes)) return;
     this.#paused = false;
     this.#wire?.resume();
   }
@@ -175,12 +171,20 @@ export class Stream {
   /** Gives all slabs back. */
   release(): void {
     this.over = true;
-    for (const segment of this.#segments) segment.slab.release();
+    for (const { slab, length } of this.#segments) {
+      this.#host.readAhead.heldBytes -= length;
+      slab.release();
+    }
     this.#segments = [];
     this.#reorder.clear();
     // The kernel reads into it only while the wire is open, and `abort` and `closed` have ended that.
     this.#fill?.release();
     this.#fill = null;
+  }
+
+  #count(bytes: number): void {
+    this.cutBytes += bytes;
+    this.#host.readAhead.heldBytes -= bytes;
   }
 
   #buffer(): Buffer {
@@ -202,6 +206,7 @@ export class Stream {
     else this.#segments.push({ slab: slab.retain(), start, length: count });
     this.#fillEnd += count;
     this.takenBytes += count;
+    this.#host.readAhead.heldBytes += count;
     this.#touched();
     if (this.#fillEnd >= this.#fillLimit) {
       slab.release();
@@ -209,7 +214,7 @@ export class Stream {
       this.#chunkBytes = Math.min(largestChunkBytes, this.#chunkBytes * chunkGrowth);
     }
     this.#host.readable(this);
-    this.#paused = this.pendingBytes >= readAheadBytes;
+    this.#paused = this.#host.readAhead.stops(this.pendingBytes);
     return !this.#paused;
   }
 

@@ -30,7 +30,6 @@ const shortestRoundMs = 50;
 const averagedRounds = 4;
 const rateRounds = 12;
 const rttKeepMs = 30_000;
-const goodputTauMs = 1_000;
 
 export class Window {
   readonly #maxBytes: number;
@@ -43,7 +42,6 @@ export class Window {
   #recentRttMs: number[] = [];
   #roundAtMs = 0;
   #roundBytes = 0;
-  #goodput = 0;
   #startup = true;
   #bestRate = 0;
   #roundsWithoutGrowth = 0;
@@ -58,11 +56,6 @@ export class Window {
   get rttMs(): number | null {
     return this.#minRttMs;
   }
-  /** Arrival at the peer, averaged over about a second. */
-  get goodputBytesPerSec(): number {
-    return this.#goodput;
-  }
-
   /** Whether round trips should be measured often: the end of the startup shows in them first. */
   get isStartup(): boolean {
     return this.#startup;
@@ -90,7 +83,6 @@ export class Window {
     this.#roundAtMs = nowMs;
     this.#roundBytes = arrivedBytes;
     const rate = (bytes * 1000) / elapsedMs;
-    this.#goodput += (rate - this.#goodput) * (1 - Math.exp(-elapsedMs / goodputTauMs));
     // A sender without work says nothing about the link, unless it shows that more goes than was known.
     if (bytes === 0 || (!wasLimited && rate <= this.#bestRate)) return false;
     this.#rounds.push({ bytes, ms: elapsedMs });

@@ -146,6 +146,17 @@ export class DuplexWire extends SocketWire<Duplex> {
   }
 }
 
+/** Resets a connection that nobody wants any more, and that was not started. */
+export function discardWire(wire: Wire): void {
+  wire.start({
+    buffer: () => Buffer.alloc(1),
+    received: () => false,
+    ended: () => undefined,
+    closed: () => undefined,
+  });
+  wire.reset();
+}
+
 /** Copies `chunk` into the sink; returns what it did not want yet. */
 function feed(chunk: Buffer, sink: WireSink): Buffer {
   let rest = chunk;

@@ -17,8 +17,7 @@ export type TunnelStats = NonNullable<Migration['tunnel']>;
 export type GatewaySite = NonNullable<Site['gateway']>;
 
 export interface TunnelOptions {
-  readonly subflows: { readonly min: number; readonly max: number };
-  readonly compression: 'off' | 'auto';
+  readonly subflows: number;
   readonly bandwidthBytesPerSec: number | null;
 }
 
@@ -78,9 +77,8 @@ export class Tunnel implements AsyncDisposable {
       sessionId: randomUUID(),
       protocolVersion: 1 as const,
       suite: this.#suite,
-      subflows: { ...options.subflows },
+      subflows: options.subflows,
       maxWindowBytes: MAX_WINDOW_BYTES,
-      compression: options.compression,
       bandwidthBytesPerSec: options.bandwidthBytesPerSec,
       graceMs: GRACE_MS,
     };
@@ -238,12 +236,11 @@ export function mergeStatus(suite: Suite, source: GatewayStatus, destination: Ga
     subflows: source.subflows.filter(({ state }) => state === 'open').length,
     subflowsReplaced: sender.subflowsReplaced,
     bytesDelivered: receiver.bytesReceived,
-    goodputBitsPerSec: receiver.goodputBitsPerSec,
+    goodputBitsPerSec: receiver.receivingMs > 0 ? (receiver.bytesReceived * 8_000) / receiver.receivingMs : 0,
     rttMs: sender.rttMs,
     congestionControl: source.subflows[0]?.congestionControl ?? null,
     retransmits: sum(source.subflows.map(({ retransmits }) => retransmits)),
     inFlightBytes: sender.inFlightBytes,
-    compressionRatio: sender.compressionRatio,
     refusals,
   };
 }

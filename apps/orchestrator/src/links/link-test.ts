@@ -25,8 +25,8 @@ export interface LinkTester {
 const RESERVED_MS = 300_000;
 const LEASE_MS = 30_000;
 const REMOVE_MS = 30_000;
-/** Enough connections for a long fat link, whatever congestion control they have. */
-const SUBFLOWS = { min: 8, max: 16 };
+/** As many connections as a migration has by default. */
+const SUBFLOWS = 8;
 /** Bytes of a full segment, to turn a rate into packets. */
 const SEGMENT_BYTES = 1_448;
 const CLOCK_TOLERANCE_MS = 1_000;
@@ -96,7 +96,7 @@ async function measure(
     'aes-256-gcm',
     log,
   );
-  const port = await tunnel.join({ subflows: SUBFLOWS, compression: 'off', bandwidthBytesPerSec: null }, { signal });
+  const port = await tunnel.join({ subflows: SUBFLOWS, bandwidthBytesPerSec: null }, { signal });
   const probe = await here.gateway.probe(input.durationMs, { signal });
   const lossPct = estimateLoss(probe.retransmits, probe.goodputBitsPerSec, input.durationMs);
   return {

@@ -46,10 +46,10 @@ export async function provisionTunnel(run: Run, tools: Tools, { signal }: Waitin
   }
   const tunnel = assemble(run, sites, source.value, destination.value);
   try {
-    const { subflows, compression } = run.migration.request.tunnel;
+    const { subflows } = run.migration.request.tunnel;
     const { bandwidthBytesPerSec } = run.migration.request;
     await run.assertCurrent();
-    await tunnel.join({ subflows, compression, bandwidthBytesPerSec }, { signal });
+    await tunnel.join({ subflows, bandwidthBytesPerSec }, { signal });
     tunnel.warmUp(tools.settings.warmUpMs);
     return tunnel;
   } catch (error) {
