@@ -160,8 +160,8 @@ export interface MigrationDriver {
   /** Follows a migration that went on without us to its end (`capabilities.survivesController`); then call `locate`. */
   follow(options: { signal: AbortSignal; onProgress: (progress: MigrationProgress) => void }): Promise<void>;
   /**
-   * Takes a post-copy migration whose streams broke (`VmPlacement.postCopy` is `broken`) up again and through to its end,
-   * with no memory of before. `perform` does the same by itself; this is for a recovery. Only with `capabilities.postCopy`.
+   * Takes a post-copy migration to its end, with no memory of before: waits while it goes on by itself, takes it up again
+   * when its streams broke. `perform` does the same; this is for a recovery. Only with `capabilities.postCopy`.
    * @throws PluginError OUTCOME_UNKNOWN when it does not come to life; nothing was destroyed or resumed then
    */
   recoverPostCopy?(

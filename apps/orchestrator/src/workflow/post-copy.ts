@@ -32,19 +32,18 @@ export async function completePostCopy(
   await refuseCancels(run);
   using reporter = new ProgressReporter(run, tunnel, tools.settings.progressIntervalMs, onAdvance);
   const options = { signal: run.lost, onProgress: reporter.report.bind(reporter) };
-  if (state === 'under-way') {
-    run.log.info({}, 'waiting for the end of post-copy');
-    await raceSignal(driver.follow(options), run.lost);
-    return 'again';
-  }
   // `perform` has tried for as long as is sensible.
-  if (pluginErrorCode(cause) === 'OUTCOME_UNKNOWN') return leftToAPerson(run, cause);
+  if (state === 'broken' && pluginErrorCode(cause) === 'OUTCOME_UNKNOWN') return leftToAPerson(run, cause);
   const { prepared } = run.notes;
   const routes = prepared === null ? undefined : await routesOf(run, tunnel, prepared);
   if (prepared === null || routes === undefined || driver.recoverPostCopy === undefined) {
-    return leftToAPerson(run, new LmasError('OUTCOME_UNKNOWN', 'Post-copy is broken, and its gateways are gone.'));
+    if (state === 'broken') {
+      return leftToAPerson(run, new LmasError('OUTCOME_UNKNOWN', 'Post-copy is broken, and its gateways are gone.'));
+    }
+    await raceSignal(driver.follow(options), run.lost);
+    return 'again';
   }
-  run.log.warn({}, 'taking a broken post-copy up again');
+  run.log.info({ state }, 'taking the post-copy migration to its end');
   try {
     await run.assertCurrent();
     await raceSignal(driver.recoverPostCopy(prepared, routes, options), run.lost);

@@ -32,7 +32,7 @@ import { type PeerToPeerRoutes, PeerToPeerRun } from './peer-to-peer.ts';
 import { bringThrough, brokenPostCopy, RECOVERY_LIMITS, type RecoveryLimits } from './post-copy.ts';
 import { prepareRun, resumeSettings } from './prepare.ts';
 import { pause, watchJob } from './progress.ts';
-import { type Ends, lookAtBoth, placementOf, type SettleOptions, settle } from './settle.ts';
+import { type Ends, lookAtBoth, placementOf, postCopyOf, type SettleOptions, settle } from './settle.ts';
 import { type CompletedStats, look, readCompleted } from './sighting.ts';
 import { parseState } from './state.ts';
 
@@ -43,6 +43,7 @@ interface Options {
 /** After a Finish without an answer: longer than libvirt needs to give up on our connection and clean up. */
 const FINISH_SETTLE_MS = 40_000;
 const POST_COPY_LOOK_MS = 500;
+const BROKEN_LOOK_MS = 2_000;
 /** VIR_DOMAIN_MIGRATE_MAX_SPEED_POSTCOPY. */
 const MAX_SPEED_POSTCOPY = 1;
 
@@ -200,12 +201,20 @@ export class KvmMigration implements MigrationDriver {
     const seen = await look(this.#ends.source, this.#request.vm.id, 'source', { signal });
     if (seen.presence === 'unreachable') throw toPluginError(seen.error, 'following the migration');
     if (seen.domain === undefined) return;
+    const over = new AbortController();
+    // A broken post-copy keeps its job, and waits for a recovery, perhaps for ever.
+    const broken = new AbortController();
+    const watching = this.#untilBroken(AbortSignal.any([signal, over.signal])).then(() => broken.abort());
     try {
-      await watchJob(this.#ends.source, seen.domain, 0, onProgress, { signal, untilIdle: true });
+      const either = AbortSignal.any([signal, broken.signal]);
+      await watchJob(this.#ends.source, seen.domain, 0, onProgress, { signal: either, untilIdle: true });
     } catch (error) {
       // The domain may have left while we asked; its connection may not.
       const after = await look(this.#ends.source, this.#request.vm.id, 'source', { signal });
       if (after.presence === 'unreachable') throw toPluginError(error, 'following the migration');
+    } finally {
+      over.abort();
+      await watching;
     }
     if (signal.aborted) throw new PluginError('ABORTED', 'Stopped following the migration.');
   }
@@ -315,6 +324,15 @@ export class KvmMigration implements MigrationDriver {
     return bringThrough(this.#ends, this.#request.vm.id, (domain) => run.resume(routes, domain, { signal }), {
       ...{ signal, log: this.#context.log, limits: this.#times.recovery ?? RECOVERY_LIMITS },
     });
+  }
+
+  /** Resolves when post-copy is broken, or `signal` aborts. */
+  async #untilBroken(signal: AbortSignal): Promise<void> {
+    while (!signal.aborted) {
+      const seen = await lookAtBoth(this.#ends, this.#request.vm.id, { signal });
+      if (postCopyOf(seen) === 'broken') return;
+      await pause(BROKEN_LOOK_MS, signal);
+    }
   }
 
   /** Waits while memory is still pulled over from the source. */

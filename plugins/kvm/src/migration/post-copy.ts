@@ -10,8 +10,8 @@
  * each holds memory that the other one lacks. What cannot be recovered is left as it is, with what to do by hand.
  */
 import { type Logger, PluginError, pluginErrorCode } from '@lmas/plugin-api';
-import { toPluginError } from '../errors.ts';
-import { JOB } from '../rpc/constants.ts';
+import { isFault, toPluginError } from '../errors.ts';
+import { ABORT_JOB, JOB } from '../rpc/constants.ts';
 import type { Domain } from '../rpc/procedures.ts';
 import { numberOf } from '../rpc/typed-params.ts';
 import type { KvmSession } from '../session.ts';
@@ -29,11 +29,15 @@ const SWITCH_INTERVAL_MS = 300;
 
 /** How long and how often a broken post-copy migration is taken up again before a person has to look. */
 export interface RecoveryLimits {
+  /** In a row, without any memory moving in between. */
   readonly attempts: number;
   readonly intervalMs: number;
+  /** Since memory moved last, unless both ends say that all is well. */
   readonly timeMs: number;
+  /** One end says that it is broken, the other one does not, and nothing moves: then it is paused on purpose. */
+  readonly stallMs: number;
 }
-export const RECOVERY_LIMITS: RecoveryLimits = { attempts: 60, intervalMs: 5_000, timeMs: 15 * 60_000 };
+export const RECOVERY_LIMITS: RecoveryLimits = { attempts: 60, intervalMs: 5_000, timeMs: 900_000, stallMs: 30_000 };
 
 /** Resolves when memory was sent over `passes` times; false when `signal` aborts first. Polls that fail are skipped. */
 export async function passesDone(
@@ -98,31 +102,67 @@ export async function bringThrough(
   resume: (domain: Domain) => Promise<void>,
   { signal, log, limits }: Options & { readonly log: Logger; readonly limits: RecoveryLimits },
 ): Promise<void> {
-  const started = performance.now();
   let attempts = 0;
   let cause: unknown;
+  let last: number | undefined;
+  let movedAt = performance.now();
   for (;;) {
     const seen = await lookAtBoth(ends, uuid, { signal });
     if (signal.aborted) throw new PluginError('ABORTED', 'The recovery of the post-copy migration was given up.');
     assertConnected(ends, seen);
-    const reachable = seen.source.presence !== 'unreachable' && seen.destination.presence !== 'unreachable';
+    const { source, destination } = seen;
+    const silent = source.presence === 'unreachable' || destination.presence === 'unreachable';
     const postCopy = postCopyOf(seen);
-    if (reachable && postCopy === undefined) return;
-    if (reachable && postCopy === 'broken') {
-      const { presence } = seen.destination;
+    if (!silent && postCopy === undefined) return;
+    const remaining = source.domain === undefined ? last : await remainingBytes(ends.source, source.domain, signal);
+    if (remaining !== undefined && remaining !== last) {
+      last = remaining;
+      movedAt = performance.now();
+      attempts = 0;
+    }
+    const stillMs = performance.now() - movedAt;
+    const well = source.postCopy !== 'broken' && destination.postCopy !== 'broken';
+    if ((silent || !well) && (stillMs > limits.timeMs || attempts >= limits.attempts)) throw brokenPostCopy(cause);
+    if (!silent && source.domain !== undefined && postCopy === 'broken') {
+      const { presence } = destination;
       if (presence === 'absent' || presence === 'stopped') throw lostAtDestination(presence, cause);
-      const late = performance.now() - started > limits.timeMs;
-      if (late || attempts >= limits.attempts || seen.source.domain === undefined) throw brokenPostCopy(cause);
       attempts += 1;
       log.warn({ attempt: attempts }, 'post-copy is broken; taking it up again');
       // A refusal may only mean that one end has not noticed yet, or that things moved on: the next look tells.
-      cause = await resume(seen.source.domain).then(
+      cause = await resume(source.domain).then(
         () => cause,
         (error: unknown) => error,
       );
+    } else if (!silent && source.domain !== undefined && !well && stillMs > limits.stallMs) {
+      await pausePostCopy(ends.source, source.domain, signal);
     }
     await pause(limits.intervalMs, signal);
   }
+}
+
+/** `undefined` when libvirt does not say. */
+async function remainingBytes(source: KvmSession, domain: Domain, signal: AbortSignal): Promise<number | undefined> {
+  try {
+    const { params } = await (await source.query({ signal })).jobStats(domain, 0, { signal });
+    return numberOf(params, 'data_remaining');
+  } catch {
+    // Asked again at the next look, which also finds out whether the session is still there.
+    return undefined;
+  }
+}
+
+/** Makes the source close its stream, so that the other end notices as well. Best effort: the next look tells. */
+async function pausePostCopy(source: KvmSession, domain: Domain, signal: AbortSignal): Promise<void> {
+  const flags = ABORT_JOB.postCopy;
+  try {
+    await (await source.query({ signal })).call('domainAbortJobFlags', { domain, flags }, { signal });
+  } catch (error) {
+    if (!isFault(error)) assertAlive(source, error);
+  }
+}
+
+function assertAlive(session: KvmSession, error: unknown): void {
+  if (session.closed.aborted) throw toPluginError(error, 'pausing the post-copy migration');
 }
 
 /** A session that is gone stays gone; a daemon that is being restarted comes back. */

@@ -67,8 +67,8 @@ export function pause(ms: number, signal: AbortSignal): Promise<void> {
 }
 
 /**
- * Reports the job of `domain` until `signal` aborts, or, with `untilIdle`, until there is none any more that goes on by
- * itself. A poll that fails is skipped: progress decides nothing.
+ * Reports the job of `domain` until `signal` aborts, or, with `untilIdle`, until there is none any more. A poll that
+ * fails is skipped: progress decides nothing.
  */
 export async function watchJob(
   session: KvmSession,
@@ -86,8 +86,6 @@ export async function watchJob(
       if (idle && untilIdle) return;
       if (!idle) {
         const state = await client.state(domain, { signal });
-        // Nobody drives it any more: its job waits for a recovery, perhaps for ever.
-        if (untilIdle && postCopyIn(state) === 'broken') return;
         const progress = readProgress(job, standstillOf(state), memoryBytes, percent);
         if (progress !== undefined && !signal.aborted) {
           percent = progress.percent;

@@ -55,7 +55,8 @@ test('in post-copy nothing is done, and nobody is said to have the VM but a dest
       for (const destination of ALL) {
         const source = see('paused', { moving, postCopy, pausedByMigration: false });
         assert.equal(step(source, destination, 60_000), 'done');
-        const { where, postCopy: said } = placementOf({ source, destination: see(destination) });
+        const there = see(destination, { postCopy: destination === 'running' ? postCopy : undefined });
+        const { where, postCopy: said } = placementOf({ source, destination: there });
         assert.equal(said, postCopy);
         assert.equal(where, postCopy === 'under-way' && destination === 'running' ? 'destination' : 'unknown');
       }
@@ -69,7 +70,23 @@ test('what the destination remembers of post-copy counts only while the source h
     assert.equal(placementOf({ source: see(presence), destination }).postCopy, undefined);
     assert.equal(placementOf({ source: see(presence), destination }).where, 'destination');
   }
-  assert.equal(placementOf({ source: see('paused', { postCopy: 'under-way' }), destination }).postCopy, 'broken');
+});
+
+test('post-copy is broken when neither end goes on: one of them may only have lost its control connection', () => {
+  const said = (source: Sighting['postCopy'], destination: Sighting['postCopy']) =>
+    placementOf({
+      source: see('paused', { postCopy: source }),
+      destination: see('running', { postCopy: destination }),
+    });
+  assert.equal(said('broken', 'broken').postCopy, 'broken');
+  for (const [source, destination] of [
+    ['broken', 'under-way'],
+    ['broken', undefined],
+    ['under-way', 'broken'],
+  ] as const) {
+    const { postCopy, where, moving } = said(source, destination);
+    assert.deepEqual([postCopy, where, moving], ['under-way', 'destination', true]);
+  }
 });
 
 test('libvirt’s words for post-copy', () => {

@@ -63,13 +63,14 @@ export function placeOf(source: Presence, destination: Presence): Where {
 
 /**
  * Whether part of the guest's memory is still at the source. Once the source holds no process that is over, whatever
- * the destination still says. One end that calls it broken is enough: the other may not have noticed.
+ * the destination still says. It is broken when neither end goes on: a source that only lost its control connection says
+ * so too, while QEMU sends on by itself (seen with libvirt 9.0).
  */
 export function postCopyOf({ source, destination }: Sightings): PostCopy | undefined {
   if (source.presence !== 'paused') return undefined;
-  const said = [source.postCopy, destination.postCopy];
-  if (said.includes('broken')) return 'broken';
-  return said.includes('under-way') ? 'under-way' : undefined;
+  if (source.postCopy === undefined && destination.postCopy === undefined) return undefined;
+  const stands = destination.postCopy === 'broken' || destination.presence !== 'running';
+  return source.postCopy === 'broken' && stands ? 'broken' : 'under-way';
 }
 
 export function placementOf(seen: Sightings): VmPlacement {

@@ -5,103 +5,11 @@
  * ever resumed.
  */
 import assert from 'node:assert/strict';
-import { mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
-import { after, before, describe, test } from 'node:test';
-import {
-  type ConfirmReport,
-  type MigrationContext,
-  PluginError,
-  type Prepared,
-  pluginErrorCode,
-  type Routes,
-  type VmPlacement,
-} from '@lmas/plugin-api';
-import { type KvmOptions, optionsSchema } from '../config.ts';
+import { describe, test } from 'node:test';
+import { type Prepared, pluginErrorCode } from '@lmas/plugin-api';
 import { ERROR, STATE } from '../rpc/constants.ts';
 import type { ProcedureName } from '../rpc/procedures.ts';
-import { type FakeHost, FakeWorld } from '../testing/fake-libvirt.ts';
-import { KvmMigration } from './driver.ts';
-
-const UUID = '4dea22b3-1d52-d8f3-2516-782e98ab3fa0';
-const TIMES = { finishSettleMs: 1_500, settleTimeoutMs: 2_000, clearGraceMs: 100, restartGraceMs: 300 };
-const log = { debug: () => undefined, info: () => undefined, warn: () => undefined, error: () => undefined };
-
-let files: string;
-before(() => {
-  files = mkdtempSync(join(tmpdir(), 'lmas-kvm-'));
-});
-after(() => rmSync(files, { recursive: true, force: true }));
-
-/** An orchestrator as the contract wants it, reduced to what matters here. */
-class Orchestrator {
-  readonly world = new FakeWorld();
-  readonly a: FakeHost;
-  readonly b: FakeHost;
-  readonly signal = AbortSignal.timeout(30_000);
-  readonly options: KvmOptions;
-  prepared: Prepared | undefined;
-  #run = 0;
-
-  constructor(options: Partial<KvmOptions> = {}) {
-    this.options = optionsSchema.parse({ disks: 'shared', ...options });
-    this.a = this.world.addHost('a', files);
-    this.b = this.world.addHost('b', files);
-    this.a.addGuest('web', UUID);
-  }
-
-  async driver(): Promise<KvmMigration> {
-    this.#run += 1;
-    const run = this.#run;
-    const context: MigrationContext = {
-      log,
-      recordIntent: async () => undefined,
-      assertCurrent: async () => {
-        if (run !== this.#run) throw new PluginError('SUPERSEDED', 'another run');
-      },
-    };
-    const ends = { source: await this.a.session(this.signal), destination: await this.b.session(this.signal) };
-    const request = {
-      ...{ migrationId: 'm_test', vm: { id: UUID, name: 'web' }, options: this.options },
-      ...{ networkMap: {}, diskMap: {}, maxDowntimeMs: null, bandwidthBytesPerSec: null, tunnelled: false },
-    };
-    return new KvmMigration(ends, request, context, TIMES);
-  }
-
-  /** SIGKILL: the connections break, and nothing of this run acts any more. */
-  kill(): void {
-    this.#run += 1;
-    this.a.killClients();
-    this.b.killClients();
-  }
-
-  async forward(driver: KvmMigration, signal = this.signal): Promise<ConfirmReport> {
-    this.prepared = await driver.prepare({ signal });
-    const routes: Routes = Object.fromEntries(this.prepared.flows.map(({ id, host, port }) => [id, { host, port }]));
-    await driver.perform(this.prepared, routes, {
-      ...{ signal, onProgress: () => undefined, onPointOfNoReturn: async () => undefined },
-    });
-    return driver.confirm(this.prepared, { signal: this.signal });
-  }
-
-  /** What a new run does with the journal of an old one, and a failed run with itself. */
-  async recover(driver: KvmMigration): Promise<VmPlacement> {
-    const options = { signal: this.signal };
-    let placement = await driver.locate(options);
-    if (placement.where !== 'destination') placement = await driver.abort(options);
-    if (placement.where === 'destination' && this.prepared !== undefined) await driver.confirm(this.prepared, options);
-    return driver.locate(options);
-  }
-
-  expectOne(where: 'a' | 'b'): void {
-    assert.deepEqual(this.world.violations, []);
-    assert.deepEqual(this.world.running(UUID), [where]);
-    const other = (where === 'a' ? this.b : this.a).guests.get(UUID);
-    assert.ok(other === undefined || other.state === STATE.shutOff, 'the other end holds no process');
-    assert.equal((where === 'a' ? this.a : this.b).guests.get(UUID)?.job ?? null, null);
-  }
-}
+import { Orchestrator, UUID } from '../testing/orchestrator.ts';
 
 test('started with its host: there from now on, and no longer here, where the definition is kept', async () => {
   const world = new Orchestrator({ undefineAtSource: false });
@@ -243,20 +151,38 @@ describe('an end that cannot be asked', () => {
     world.expectOne('b');
   });
 
-  test('a guest that arrived and was shut down there is never resumed from the old copy', async () => {
-    const world = new Orchestrator();
-    const shutDown = (): void => {
-      const guest = world.b.guests.get(UUID);
-      assert.ok(guest !== undefined);
-      Object.assign(guest, { state: STATE.shutOff, reason: 1, id: -1 });
-      world.kill();
-    };
-    world.b.on('domainMigrateFinish3Params', { do: 'after', run: shutDown });
+  for (const persistAtDestination of [true, false]) {
+    const kept = persistAtDestination ? 'kept' : 'not kept';
+    test(`a guest that arrived and was shut down there is never resumed from the old copy (definition ${kept})`, async () => {
+      const world = new Orchestrator({ persistAtDestination });
+      const shutDown = (): void => {
+        world.b.endGuest(UUID);
+        world.kill();
+      };
+      world.b.on('domainMigrateFinish3Params', { do: 'after', run: shutDown });
+      await assert.rejects(async () => world.forward(await world.driver()));
+      const driver = await world.driver();
+      assert.equal((await driver.locate({ signal: world.signal })).where, 'unknown');
+      assert.equal((await driver.abort({ signal: world.signal })).where, 'unknown');
+      assert.equal(world.a.guests.get(UUID)?.state, STATE.paused);
+      assert.deepEqual(world.world.violations, []);
+    });
+  }
+
+  test('a definition that is not wanted goes only after the source was cleared: an end there resumes nothing', async () => {
+    const world = new Orchestrator({ persistAtDestination: false });
+    world.b.on('domainUndefineFlags', {
+      do: 'after',
+      run: () => {
+        assert.equal(world.a.guests.has(UUID), false, 'the source is cleared by then');
+        world.b.endGuest(UUID);
+        world.kill();
+      },
+    });
     await assert.rejects(async () => world.forward(await world.driver()));
-    const driver = await world.driver();
-    assert.equal((await driver.locate({ signal: world.signal })).where, 'unknown');
-    assert.equal((await driver.abort({ signal: world.signal })).where, 'unknown');
-    assert.equal(world.a.guests.get(UUID)?.state, STATE.paused);
+    assert.equal(world.b.guests.has(UUID), false);
+    await (await world.driver()).abort({ signal: world.signal });
+    assert.deepEqual(world.world.running(UUID), []);
     assert.deepEqual(world.world.violations, []);
   });
 

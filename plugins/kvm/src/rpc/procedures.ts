@@ -169,6 +169,8 @@ export const PROCEDURES = {
     }),
     struct({ result: int }),
   ),
+  /** libvirt 8.5. */
+  domainAbortJobFlags: procedure(442, struct({ domain, flags: uint }), nothing),
 } as const;
 
 export type ProcedureName = keyof typeof PROCEDURES;

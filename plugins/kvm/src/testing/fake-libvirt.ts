@@ -16,7 +16,7 @@ import { spawn } from 'node:child_process';
 import { type Duplex, duplexPair } from 'node:stream';
 import { uuidBytes, uuidText } from '../client.ts';
 import { configSchema } from '../config.ts';
-import { ERROR, JOB, MIGRATE, PAUSED, RUNNING, SHUTOFF, STATE } from '../rpc/constants.ts';
+import { ABORT_JOB, ERROR, JOB, MIGRATE, PAUSED, RUNNING, SHUTOFF, STATE } from '../rpc/constants.ts';
 import {
   encodePacket,
   KEEPALIVE,
@@ -61,7 +61,11 @@ export type Script =
 export interface PerformControl {
   finish(): void;
   fail(refusal: Refusal): void;
+  /** Peer to peer, in post-copy: the daemons lose each other, and QEMU goes on by itself. `finish` and `fail` still work. */
+  loseControl(): void;
 }
+
+class ControlLost extends Error {}
 
 interface Guest {
   name: string;
@@ -205,6 +209,7 @@ export class FakeHost {
   onResume: (control: PerformControl) => void = ({ finish }) => finish();
   /** The pass that is under way. */
   iteration = 1;
+  remainingBytes = 50;
   libvirtVersion = 9_000_000n;
   /** What the host's sysctl says. */
   userfaultfd = '1';
@@ -250,6 +255,11 @@ export class FakeHost {
     this.world.witness(uuid);
   }
 
+  /** The guest shuts itself down. */
+  endGuest(uuid: string): void {
+    this.#stop(this.#find(uuid), SHUTOFF.shutdown);
+  }
+
   /** A transport to this host, as the session takes it over. Commands run on this machine. */
   transport(): HostTransport {
     const closed = new AbortController();
@@ -290,7 +300,7 @@ export class FakeHost {
   connectionLost(connection: FakeConnection): void {
     this.#connections.delete(connection);
     for (const guest of this.guests.values()) {
-      if (guest.job?.owner !== connection) continue;
+      if (guest.job?.owner !== connection || guest.postCopy) continue;
       if (guest.job.kind === 'out' && guest.job.phase !== 'performing') guest.job = null;
       else if (guest.job.kind === 'in' && guest.job.phase !== 'finishing') this.#destroyLater(guest);
     }
@@ -340,7 +350,7 @@ export class FakeHost {
     domainGetJobStats: ({ domain }) => {
       const { job } = this.#of(domain);
       if (job?.kind === 'in') throw new Refusal(ERROR.OPERATION_UNSUPPORTED, 'only on the source host');
-      const counts = { data_total: 100, data_remaining: 50, memory_iteration: this.iteration };
+      const counts = { data_total: 100, data_remaining: this.remainingBytes, memory_iteration: this.iteration };
       const params = Object.entries(counts).map(
         ([field, value]): TypedParam => ({ field, type: 'ullong', value: BigInt(value) }),
       );
@@ -387,6 +397,12 @@ export class FakeHost {
       incoming.guest.persistent = true;
       this.#setPostCopy(guest, incoming, 'under-way');
     },
+    domainAbortJobFlags: ({ domain, flags }) => {
+      const guest = this.#of(domain);
+      if (flags !== ABORT_JOB.postCopy || !guest.postCopy)
+        throw new Refusal(ERROR.OPERATION_INVALID, 'not in post-copy');
+      this.#setPostCopy(guest, this.#peerOf(guest), 'broken');
+    },
     domainMigrateBegin3Params: ({ domain, flags }, owner) => {
       const guest = this.#of(domain);
       if (guest.job !== null) throw new Refusal(ERROR.OPERATION_TIMEOUT, 'another job');
@@ -401,11 +417,11 @@ export class FakeHost {
       return { cookie, uri: null };
     },
     domainMigratePerform3Params: (args, owner) => this.#perform(args, owner),
-    domainMigrateFinish3Params: ({ params, cancelled }) => {
+    domainMigrateFinish3Params: ({ params, flags, cancelled }) => {
       const name = stringOf(params, 'destination_name');
       const guest = [...this.guests.values()].find((candidate) => candidate.name === name);
       if (guest?.job?.kind !== 'in') throw new Refusal(ERROR.OPERATION_INVALID, 'domain is not being migrated');
-      return this.#finish(guest, cancelled !== 0);
+      return this.#finish(guest, flags, cancelled !== 0);
     },
     domainMigrateConfirm3Params: ({ domain, cancelled }) => {
       const guest = this.#of(domain);
@@ -431,15 +447,15 @@ export class FakeHost {
     const host = /tcp:\/\/([0-9.]+):/.exec(stringOf(args.params, 'migrate_uri') ?? '')?.[1] ?? '';
     const destination = this.world.hostOf(host);
     if (destination === undefined) throw new Refusal(ERROR.SYSTEM_ERROR, 'unable to connect to server');
-    if ((args.flags & MIGRATE.postCopyResume) !== 0) return this.#resumePostCopy(guest, destination);
+    if ((args.flags & MIGRATE.postCopyResume) !== 0) return this.#resumePostCopy(guest, destination, args.flags);
     if (peerToPeer) {
       guest.job = { kind: 'out', owner, phase: 'performing' };
       destination.#prepareIncoming(guest.uuid, guest.name, owner);
     }
     if (guest.job === null) throw new Refusal(ERROR.OPERATION_INVALID, 'no migration has begun');
     guest.job.phase = 'performing';
+    await this.#dataFlows(guest, destination, args.flags, (control) => this.onPerform(control));
     try {
-      await this.#dataFlows((control) => this.onPerform(control));
       const incoming = destination.guests.get(guest.uuid);
       if (incoming?.job?.kind !== 'in')
         throw new Refusal(ERROR.OPERATION_FAILED, 'lost connection to destination host');
@@ -452,7 +468,7 @@ export class FakeHost {
       this.#performFailed(guest, destination, peerToPeer);
       throw error;
     }
-    if (peerToPeer) this.#arrived(guest, destination);
+    if (peerToPeer) this.#arrived(guest, destination, args.flags);
     else if (guest.job !== null) {
       guest.job.phase = 'performed';
       if (!owner.open) guest.job = null;
@@ -460,12 +476,32 @@ export class FakeHost {
     return { cookie: Buffer.from(`${guest.uuid}\0`) };
   }
 
-  async #dataFlows(script: (control: PerformControl) => void): Promise<void> {
+  async #dataFlows(
+    guest: Guest,
+    destination: FakeHost,
+    flags: number,
+    script: (control: PerformControl) => void,
+  ): Promise<void> {
+    let attended = true;
     try {
       await new Promise<void>((resolve, reject) => {
-        this.#performing = { finish: resolve, fail: reject };
+        this.#performing = {
+          finish: () => (attended ? resolve() : this.#arrived(guest, destination, flags)),
+          fail: (refusal) => (attended ? reject(refusal) : this.#performFailed(guest, destination, true)),
+          loseControl: () => {
+            attended = false;
+            reject(new ControlLost());
+          },
+        };
         script(this.#performing);
       });
+    } catch (error) {
+      if (error instanceof ControlLost) {
+        this.#set(guest, STATE.paused, PAUSED.postCopyFailed);
+        throw new Refusal(ERROR.INTERNAL_ERROR, 'client socket is closed');
+      }
+      this.#performFailed(guest, destination, (flags & MIGRATE.peerToPeer) !== 0);
+      throw error;
     } finally {
       this.#performing = undefined;
     }
@@ -484,31 +520,26 @@ export class FakeHost {
   }
 
   /** Peer to peer Finish and Confirm follow at once. */
-  #arrived(guest: Guest, destination: FakeHost): void {
+  #arrived(guest: Guest, destination: FakeHost, flags: number): void {
     const incoming = destination.guests.get(guest.uuid);
     guest.postCopy = false;
     if (incoming !== undefined) {
       incoming.postCopy = false;
-      destination.#finish(incoming, false);
+      destination.#finish(incoming, flags, false);
     }
     guest.job = null;
     this.#stop(guest, SHUTOFF.migrated);
   }
 
-  async #resumePostCopy(guest: Guest, destination: FakeHost): Promise<{ cookie: Buffer }> {
+  async #resumePostCopy(guest: Guest, destination: FakeHost, flags: number): Promise<{ cookie: Buffer }> {
     const incoming = destination.guests.get(guest.uuid);
     if (destination.#down) throw new Refusal(ERROR.SYSTEM_ERROR, 'unable to connect to server');
     if (guest.job?.phase !== 'broken' || incoming?.job?.phase !== 'broken') {
       throw new Refusal(ERROR.OPERATION_INVALID, 'the post-copy migration has not failed');
     }
     this.#setPostCopy(guest, { host: destination, guest: incoming }, 'under-way');
-    try {
-      await this.#dataFlows((control) => this.onResume(control));
-    } catch (error) {
-      this.#performFailed(guest, destination, true);
-      throw error;
-    }
-    this.#arrived(guest, destination);
+    await this.#dataFlows(guest, destination, flags, (control) => this.onResume(control));
+    this.#arrived(guest, destination, flags);
     return { cookie: Buffer.alloc(0) };
   }
 
@@ -532,13 +563,13 @@ export class FakeHost {
     return host === undefined || guest === undefined ? undefined : { host, guest };
   }
 
-  #finish(guest: Guest, cancelled: boolean): { domain: Domain; cookie: Buffer } {
+  #finish(guest: Guest, flags: number, cancelled: boolean): { domain: Domain; cookie: Buffer } {
     if (cancelled || guest.life < 0) {
       this.#stop(guest, SHUTOFF.failed);
       throw new Refusal(ERROR.MIGRATE_FINISH_OK, 'migration successfully aborted');
     }
     guest.job = null;
-    guest.persistent = true;
+    if ((flags & MIGRATE.persistDestination) !== 0) guest.persistent = true;
     this.#set(guest, STATE.running, RUNNING.migrated);
     return { domain: this.#domain(guest), cookie: Buffer.alloc(0) };
   }
