@@ -24,7 +24,14 @@ const result: DemoResult = {
 test('the demonstration is good only if every promise held', () => {
   assert.equal(allGood(result), true);
   assert.equal(allGood({ ...result, leftovers: ['gw-a: process lmas-gateway'] }), false);
-  for (const broken of [{ succeeded: false }, { memoryVerified: false }, { maxCopies: 2 }, { maxCopies: 0 }]) {
+  for (const broken of [
+    { succeeded: false },
+    { memoryVerified: false },
+    { maxCopies: 2 },
+    { maxCopies: 0 },
+    { iterations: 2 },
+    { iterations: null },
+  ]) {
     assert.equal(allGood({ ...result, lmas: { ...run, ...broken } }), false);
     assert.equal(allGood({ ...result, direct: { ...run, ...broken } }), false);
   }

@@ -4,20 +4,27 @@
  *
  * Everything it starts is taken down again on every way out, unless `--keep` was given; then `--down` does it.
  */
-import { readFileSync, writeFileSync } from 'node:fs';
+import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import type { Migration } from '@lmas/client';
-import { type Lab, labDown, labUp, openLab } from '../lab/src/index.ts';
-import { killRecorded, type ProcessRecord, recordOf, signalRecorded, waitUntil } from '../lab/src/processes.ts';
+import { type Lab, labUp, openLab } from '../lab/src/index.ts';
 import { type MeasuredMigration, measureMigration } from '../support/measured-migration.ts';
 import { OrchestratorProcess } from '../support/orchestrator.ts';
 import { ProgressLine } from '../support/progress-line.ts';
 import { leftoversSince, takeTraces } from '../support/traces.ts';
 import { endpointId, registerLab, siteId } from '../support/two-sites.ts';
 import { allGood, type DemoResult, renderTable } from './demo-report.ts';
+import {
+  claimStand,
+  DemoRunsError,
+  LAB_NAME,
+  recallOrchestrator,
+  releaseStand,
+  rememberOrchestrator,
+  takeDown,
+} from './demo-stand.ts';
 
-const LAB_NAME = 'demo';
 const VM_NAME = 'shop';
 
 const HELP = `Usage: npm run demo -- [options]
@@ -29,7 +36,7 @@ Two sites with real libvirt hosts are built in network namespaces of this machin
   --rtt MS         its round trip (default 100)
   --loss PERCENT   packets lost in each direction (default 0)
   --memory MIB     incompressible memory of the VM (default 1024, which is also the least)
-  --dirty PAGES    4 KiB pages that the guest rewrites each second (default 1500)
+  --dirty PAGES    4 KiB pages that the guest rewrites each second (default 2500)
   --json FILE      write the result as JSON, too
   --yes            install what is missing without asking
   --keep           leave everything up at the end, and say how to play with it
@@ -75,7 +82,7 @@ function parse(args: string[]) {
         rtt: { type: 'string', default: '100' },
         loss: { type: 'string', default: '0' },
         memory: { type: 'string', default: '1024' },
-        dirty: { type: 'string', default: '1500' },
+        dirty: { type: 'string', default: '2500' },
         json: { type: 'string' },
         yes: { type: 'boolean', default: false },
         keep: { type: 'boolean', default: false },
@@ -191,44 +198,9 @@ function writeJson(file: string, result: DemoResult): void {
   writeFileSync(file, `${json}\n`);
 }
 
-interface OrchestratorRecord extends ProcessRecord {
-  readonly url: string;
-  readonly apiKeyFile: string;
-}
-
-const recordFileOf = (lab: Lab): string => join(lab.stateDir, 'demo-orchestrator.json');
-
-/** Written beside the lab's own state, so that a later `--down` finds the process. */
-function rememberOrchestrator(lab: Lab, { pid, baseUrl, apiKeyFile }: OrchestratorProcess): void {
-  const running = pid === undefined ? undefined : recordOf(pid);
-  if (!running) return;
-  const record: OrchestratorRecord = { ...running, url: baseUrl, apiKeyFile };
-  writeFileSync(recordFileOf(lab), JSON.stringify(record));
-}
-
-/** Takes down whatever of a demonstration is up, this one's or an earlier one's. @returns what would not go */
-async function takeDown(): Promise<string[]> {
-  const lab = await openLab(LAB_NAME).catch(() => undefined);
-  const record = lab && readRecord(lab);
-  if (record && signalRecorded(record, 'SIGTERM')) {
-    const ended = await waitUntil(() => recordOf(record.pid)?.startTicks !== record.startTicks, 20_000);
-    if (!ended) await killRecorded(record);
-  }
-  return (await labDown(LAB_NAME)).leftovers;
-}
-
-function readRecord(lab: Lab): OrchestratorRecord | undefined {
-  try {
-    return JSON.parse(readFileSync(recordFileOf(lab), 'utf8')) as OrchestratorRecord;
-  } catch (error) {
-    if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return undefined;
-    throw error;
-  }
-}
-
 async function sayHowToPlay(): Promise<void> {
   const lab = await openLab(LAB_NAME);
-  const orchestrator = readRecord(lab);
+  const orchestrator = recallOrchestrator(lab);
   if (!orchestrator) return;
   console.log(`Everything is still up. To play with it:
 
@@ -250,7 +222,15 @@ async function main(): Promise<number> {
     console.log(HELP);
     return 0;
   }
-  if (options.down) return sayDown(await takeDown());
+  claimStand();
+  try {
+    return options.down ? sayDown(await takeDown()) : await demoUntilInterrupted(options);
+  } finally {
+    releaseStand();
+  }
+}
+
+async function demoUntilInterrupted(options: DemoOptions): Promise<number> {
   const interrupted = new AbortController();
   const interrupt = (): void => {
     if (!interrupted.signal.aborted) console.log('\nInterrupted; taking everything down …');
@@ -283,6 +263,7 @@ function sayDown(leftovers: readonly string[]): number {
 try {
   process.exitCode = await main();
 } catch (error) {
-  console.error(error instanceof UsageError ? `${error.message}\nTry: npm run demo -- --help` : error);
+  if (error instanceof UsageError) console.error(`${error.message}\nTry: npm run demo -- --help`);
+  else console.error(error instanceof DemoRunsError ? error.message : error);
   process.exitCode = error instanceof UsageError ? 2 : 1;
 }
