@@ -4,12 +4,13 @@
  */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { createWriteStream, mkdirSync, readFileSync } from 'node:fs';
+import { createWriteStream, existsSync, mkdirSync, readFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { createLmasClient, type LmasClient } from '@lmas/client';
+import { killRecorded, recordOf } from '../lab/src/processes.ts';
 
 const LAUNCHER = fileURLToPath(new URL('../../apps/orchestrator/bin/lmas-orchestrator.mjs', import.meta.url));
 const READY_WITHIN_MS = 30_000;
@@ -77,21 +78,26 @@ export class OrchestratorProcess {
     await exited;
   }
 
-  /** SIGKILL to its private Redis, by the process id that the data directory has. */
+  /** SIGKILL to its private Redis, if it runs; by the process id that the data directory has. */
   async killRedis(): Promise<void> {
-    const pid = Number(readFileSync(join(this.dataDir, 'redis', 'redis.pid'), 'utf8'));
-    process.kill(pid, 'SIGKILL');
+    const redisDir = join(this.dataDir, 'redis');
+    const pidFile = join(redisDir, 'redis.pid');
+    const record = existsSync(pidFile) ? recordOf(Number(readFileSync(pidFile, 'utf8'))) : undefined;
+    // The pid may be somebody else's by now: only what names our socket is ours.
+    if (record && readFileSync(`/proc/${record.pid}/cmdline`, 'utf8').includes(redisDir)) await killRecorded(record);
   }
 
-  /** SIGTERM, then SIGKILL when it takes too long. Idempotent. */
+  /** SIGTERM, then SIGKILL when it takes too long; after a `kill` its Redis is all that is left. Idempotent. */
   async stop(): Promise<void> {
     const child = this.#child;
-    if (!child || child.exitCode !== null || child.signalCode !== null) return;
-    const exited = once(child, 'exit').then(() => true);
-    child.kill('SIGTERM');
-    const inTime = await Promise.race([exited, delay(STOP_WITHIN_MS, false, { ref: false })]);
-    if (!inTime) await this.kill();
+    if (child && child.exitCode === null && child.signalCode === null) {
+      const exited = once(child, 'exit').then(() => true);
+      child.kill('SIGTERM');
+      const inTime = await Promise.race([exited, delay(STOP_WITHIN_MS, false, { ref: false })]);
+      if (!inTime) await this.kill();
+    }
     this.#child = undefined;
+    await this.killRedis();
   }
 
   /** The end of its log, for failure messages. */
