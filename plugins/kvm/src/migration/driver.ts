@@ -147,7 +147,7 @@ export class KvmMigration implements MigrationDriver {
       const settings = resumeSettings(this.#ends, this.#request, this.#context, source.domain);
       const run = PeerToPeerRun.reattach(settings, prepared.flows);
       progress = watchJob(this.#ends.source, source.domain, 0, onProgress, { signal: watching.signal });
-      await this.#bringThrough(run, { memory, disks, control }, AbortSignal.any([signal, this.#stop.signal]));
+      await this.#bringThrough(run, { memory, disks, control }, signal);
     } finally {
       watching.abort();
       await progress;

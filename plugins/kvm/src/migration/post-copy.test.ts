@@ -233,6 +233,11 @@ describe('broken streams', () => {
     await assert.rejects(driver.confirm(world.prepared, options), { code: 'OUTCOME_UNKNOWN' });
     await driver.follow({ ...options, onProgress: () => undefined });
     world.expectBothKept();
+    // Once the link is mended the same driver can still bring it through.
+    world.a.onResume = ({ finish }) => finish();
+    await driver.recoverPostCopy(world.prepared, world.routes, { ...options, onProgress: () => undefined });
+    await driver.confirm(world.prepared, options);
+    world.expectOne('b');
   });
 
   test('the destination loses the guest: told at once, and the old copy is not resumed', async () => {
