@@ -130,7 +130,7 @@ describe('real post-copy', { skip }, () => {
     }
 
     get memoryPort(): number {
-      return this.routes['memory']?.port ?? 0;
+      return this.routes.memory?.port ?? 0;
     }
 
     /** As SIGKILL: the kernel closes every connection, and this run does nothing any more. */

@@ -201,6 +201,14 @@ export function describePlugin<Config, Options>(name: string, subject: Complianc
     );
 
     test(
+      'whoever can do post-copy can also take a broken one up again',
+      rehearse(async (rehearsal) => {
+        const driver = await rehearsal.driver();
+        assert.equal(driver.recoverPostCopy !== undefined, plugin.capabilities.postCopy);
+      }),
+    );
+
+    test(
       'check → prepare → perform → confirm brings the VM to the destination',
       rehearse(async (rehearsal) => {
         const driver = await rehearsal.driver();
