@@ -5,12 +5,17 @@
  */
 import { readdirSync } from 'node:fs';
 import net from 'node:net';
+import { getSystemErrorName } from 'node:util';
 import { ffi, type NativeFunction } from './ffi.ts';
 
+const SOCK_STREAM = 1;
+const SOCK_CLOEXEC = 0o2000000;
+const SOCK_NONBLOCK = 0o4000;
 const AF_INET = 2;
 const AF_INET6 = 10;
 const F_DUPFD_CLOEXEC = 1030;
 const SOL_SOCKET = 1;
+const SO_REUSEADDR = 2;
 const SO_SNDBUF = 7;
 const SO_RCVBUF = 8;
 const SO_RCVLOWAT = 18;
@@ -23,6 +28,8 @@ const TCP_USER_TIMEOUT = 18;
 const TCP_NOTSENT_LOWAT = 25;
 
 interface Libc {
+  socket: NativeFunction;
+  bind: NativeFunction;
   close: NativeFunction;
   fcntl: NativeFunction;
   getpeername: NativeFunction;
@@ -34,6 +41,8 @@ function bind(): Libc | null {
   if (ffi === null) return null;
   try {
     return {
+      socket: ffi.func('int socket(int, int, int)'),
+      bind: ffi.func('int bind(int, void *, uint32_t)'),
       close: ffi.func('int close(int)'),
       fcntl: ffi.func('int fcntl(int, int, int)'),
       getpeername: ffi.func('int getpeername(int, void *, void *)'),
@@ -93,6 +102,29 @@ export function tune(fd: number, tuning: SocketTuning): void {
   if (tuning.notSentLowWaterBytes !== undefined)
     setInt(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, tuning.notSentLowWaterBytes);
   if (tuning.userTimeoutMs !== undefined) setInt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, tuning.userTimeoutMs);
+}
+
+/**
+ * A bound socket for a server, tuned before it listens: what it accepts inherits its buffers from the first byte, and advertises no larger
+ * window than they hold. The caller hands it to `server.listen({ fd })`, its owner from then on. Null where there is no koffi.
+ * Throws the native error (EADDRINUSE, EADDRNOTAVAIL, EACCES …) when the address cannot be had.
+ */
+export function boundDescriptor(address: string, port: number, tuning: SocketTuning): number | null {
+  if (libc === null || ffi === null) return null;
+  const name = encodeSocketAddress(address, port);
+  const fd = Number(libc.socket(name.readUInt16LE(0), SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+  if (fd < 0) throw nativeError('socket', ffi.errno());
+  setInt(fd, SOL_SOCKET, SO_REUSEADDR, 1);
+  tune(fd, tuning);
+  if (libc.bind(fd, name, name.length) === 0) return fd;
+  const error = nativeError('bind', ffi.errno());
+  libc.close(fd);
+  throw error;
+}
+
+function nativeError(call: string, errno: number): Error {
+  const code = getSystemErrorName(-errno);
+  return Object.assign(new Error(`${call} ${code}`), { code, errno: -errno, syscall: call });
 }
 
 /** The kernel wakes the reader only when so many bytes are there (or the connection ended). */

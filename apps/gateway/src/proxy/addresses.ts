@@ -43,6 +43,11 @@ async function resolveName(host: string): Promise<string> {
   }
 }
 
+/** The numeric address to listen on. */
+export function resolveListenAddress(host: string): Promise<string> {
+  return net.isIP(host) !== 0 ? Promise.resolve(host) : resolveName(host);
+}
+
 /** Resolves the names of an allow list to numeric addresses. */
 export async function resolveAllowed(hosts: readonly string[]): Promise<Set<string>> {
   const out = new Set<string>();

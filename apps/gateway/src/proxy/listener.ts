@@ -4,14 +4,21 @@
  */
 import net from 'node:net';
 import type { RouteConfig } from '@lmas/gateway-api';
-import { GatewayError } from '../errors.ts';
-import type { SocketTuning } from '../platform/sockets.ts';
+import { errnoOf, GatewayError } from '../errors.ts';
+import { boundDescriptor, type SocketTuning } from '../platform/sockets.ts';
 import type { Priority } from '../tunnel/stream.ts';
 import { type Wire, wireOf } from '../tunnel/wire.ts';
-import { plainAddress, resolveAllowed } from './addresses.ts';
+import { plainAddress, resolveAllowed, resolveListenAddress } from './addresses.ts';
 
-/** Towards hypervisors: large reads, and no more in the kernel than needed to keep the wire busy on a local network. */
-export const hypervisorTuning: SocketTuning = { receiveBufferBytes: 2 << 20 };
+/**
+ * Towards hypervisors: no more in the kernel than a local network needs (its round trips are well below a millisecond). What waits there is
+ * what the hypervisor believes to be sent, and must bridge at the switchover: left alone the kernel grows these buffers to 4 MiB and more
+ * for each connection. The kernel doubles the numbers, for its own book-keeping.
+ */
+export const hypervisorTuning: SocketTuning = { receiveBufferBytes: 256 << 10, sendBufferBytes: 256 << 10 };
+
+/** multifd opens its connections at once. */
+const backlog = 512;
 
 export interface ListenerHost {
   /** Whether a stream may be opened now; the error says why not. */
@@ -45,19 +52,32 @@ export class Listener {
   async start(): Promise<void> {
     this.#allowed = await resolveAllowed(this.config.allowFrom);
     const { address, port } = this.config;
+    const bound = await this.#bind();
     await new Promise<void>((resolve, reject) => {
       this.#server.once('error', (cause) =>
         reject(new GatewayError('LISTEN_FAILED', `(${address}:${port})`, { cause })),
       );
-      this.#server.listen({ host: address, port, backlog: 512 }, resolve);
+      this.#server.listen({ ...bound, backlog } as net.ListenOptions, resolve);
     });
-    const bound = this.#server.address() as net.AddressInfo;
-    this.address = bound.address;
-    this.port = bound.port;
+    const own = this.#server.address() as net.AddressInfo;
+    this.address = own.address;
+    this.port = own.port;
   }
 
   close(): void {
     this.#server.close();
+  }
+
+  /** Where to listen: a socket that is tuned already, where that is possible. */
+  async #bind(): Promise<{ fd: number } | { host: string; port: number }> {
+    const { address: host, port } = this.config;
+    const address = await resolveListenAddress(host);
+    try {
+      const fd = boundDescriptor(address, port, hypervisorTuning);
+      return fd === null ? { host: address, port } : { fd };
+    } catch (cause) {
+      throw new GatewayError('LISTEN_FAILED', `(${host}:${port}: ${errnoOf(cause)})`, { cause });
+    }
   }
 
   #accept(socket: net.Socket): void {

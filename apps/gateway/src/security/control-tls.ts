@@ -70,7 +70,8 @@ export function acceptTls(
     server.once('secureConnection', (socket) => finish(socket, identity, pin, succeed, fail));
     server.once('tlsClientError', fail);
     raw.once('close', () => fail(new GatewayError('HANDSHAKE_TRUNCATED')));
-    signal.addEventListener('abort', () => fail(new GatewayError('HANDSHAKE_TIMEOUT')), { once: true });
+    if (signal.aborted) fail(new GatewayError('HANDSHAKE_TIMEOUT'));
+    else signal.addEventListener('abort', () => fail(new GatewayError('HANDSHAKE_TIMEOUT')), { once: true });
     server.emit('connection', raw);
   });
 }
@@ -98,7 +99,8 @@ export function connectTls(
     };
     socket.once('error', fail);
     socket.once('close', () => fail(new GatewayError('HANDSHAKE_TRUNCATED')));
-    signal.addEventListener('abort', () => fail(new GatewayError('HANDSHAKE_TIMEOUT')), { once: true });
+    if (signal.aborted) fail(new GatewayError('HANDSHAKE_TIMEOUT'));
+    else signal.addEventListener('abort', () => fail(new GatewayError('HANDSHAKE_TIMEOUT')), { once: true });
     socket.once('secureConnect', () => finish(socket, identity, pin, succeed, fail));
   });
 }

@@ -30,6 +30,10 @@ export function connectTcp(
       reject(asGatewayError(cause, code));
     };
     const aborted = () => failed(new GatewayError(code, '(timed out)'));
+    if (signal.aborted) {
+      aborted();
+      return;
+    }
     socket.once('error', failed);
     signal.addEventListener('abort', aborted, { once: true });
     socket.once('connect', () => {
@@ -53,8 +57,13 @@ export async function connectControl(
 ): Promise<tls.TLSSocket> {
   const within = deadline(signal);
   const socket = await connectTcp(peer, 'CONNECT_FAILED', { signal: within });
-  await writeAll(socket, encodePreamble('control'));
-  return connectTls(socket, identity, pin, { signal: within });
+  try {
+    await writeAll(socket, encodePreamble('control'));
+    return await connectTls(socket, identity, pin, { signal: within });
+  } catch (error) {
+    socket.destroy();
+    throw error;
+  }
 }
 
 export async function connectSubflow(

@@ -277,6 +277,10 @@ export class Session {
   }
 
   #adoptControl(channel: ControlChannel): Promise<void> {
+    if (this.isClosed) {
+      channel.close(new GatewayError('SESSION_CLOSED'));
+      return Promise.resolve();
+    }
     const old = this.#control;
     this.#control = channel;
     old?.close(new GatewayError('CONTROL_LOST', '(replaced)'));
