@@ -37,11 +37,18 @@ export class World {
     this.#before = before;
   }
 
-  /** @param options the lab's; `name` keeps suites apart that run at the same time */
-  static async up(options: LabOptions & { name: string }): Promise<World> {
+  /**
+   * @param options the lab's; `name` keeps suites apart that run at the same time
+   * @param prepare what a suite changes at the lab's machines; not taken for something that a migration left
+   */
+  static async up(
+    options: LabOptions & { name: string },
+    prepare: (lab: Lab) => Promise<void> = async () => undefined,
+  ): Promise<World> {
     await labDown(options.name);
     const lab = await labUp(options);
     try {
+      await prepare(lab);
       const before = await takeTraces(lab);
       const orchestrator = await OrchestratorProcess.start({ dataDir: join(lab.stateDir, 'orchestrator') });
       const world = new World(lab, orchestrator, before);

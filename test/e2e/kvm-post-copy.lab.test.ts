@@ -1,0 +1,109 @@
+/**
+ * Post-copy through real gateways and a real orchestrator: control and memory both go through the tunnel; a cancel in it is
+ * answered with 409; an orchestrator that is killed in it finds it again; and a link that is gone for a while resets nothing.
+ */
+import assert from 'node:assert/strict';
+import { after, before, describe, test } from 'node:test';
+import { setTimeout as delay } from 'node:timers/promises';
+import type { Migration, MigrationInput } from '@lmas/client';
+import type { Lab, VmOptions } from '../lab/src/index.ts';
+import { endpointId } from '../support/two-sites.ts';
+import { type WatchedVm, World } from '../support/world.ts';
+
+const isRoot = process.getuid?.() === 0;
+const skip = isRoot ? false : 'the lab needs root: run this as root to migrate real guests';
+const VM: VmOptions = { name: 'pc', memoryMib: 256, fillMib: 192, workingSetMib: 128, dirtyPagesPerSec: 12_000 };
+/** Host B once more, with the way in which host A reaches its libvirt. */
+const DESTINATION = 'kvm-b-peers';
+const REQUEST: Partial<MigrationInput> = {
+  destination: DESTINATION,
+  options: { mode: 'peer-to-peer', postCopy: true },
+  maxDowntimeMs: 50,
+  bandwidthBytesPerSec: 24 << 20,
+};
+
+/** The source's daemon has to reach the destination's: plain TCP will do in a lab. */
+async function listenForPeers({ sites }: Lab): Promise<void> {
+  const { host } = sites.b;
+  await host.exec(['sh', '-c', 'printf \'listen_tcp = 1\\nauth_tcp = "none"\\n\' >> /etc/libvirt/libvirtd.conf']);
+  await host.killLibvirtd();
+  const start = 'rm -f /run/libvirtd.pid; exec libvirtd --listen --daemon --pid-file /run/libvirtd.pid';
+  await host.exec(['sh', '-c', start]);
+  await host.libvirtAnswers();
+}
+
+describe('post-copy through the tunnel', { concurrency: 1, skip }, () => {
+  let world: World;
+
+  before(async () => {
+    world = await World.up({ name: 'pcopye', rateMbit: 1_000, rttMs: 20 }, listenForPeers);
+    const { config, site, plugin, credential } = await world.client.getEndpoint(endpointId('b'));
+    const peers = { ...config, peerToPeer: { uriScheme: 'qemu+tcp' } };
+    await world.client.createEndpoint({ id: DESTINATION, site, plugin, credential, config: peers });
+  });
+  after(() => world?.down());
+
+  async function withVm(body: (vm: WatchedVm, id: string) => Promise<void>): Promise<void> {
+    const vm = await world.startVm(VM);
+    try {
+      const { id } = await world.migrate(vm, REQUEST);
+      await body(vm, id);
+      const migration = await world.end(id);
+      assert.equal(migration.phase, 'succeeded', JSON.stringify([migration.error, migration.byHand]));
+      assert.equal(migration.where, 'destination');
+      assert.equal(migration.teardown, 'complete', migration.leftovers.join('; '));
+      await vm.assertLivesAt('b');
+      assert.deepEqual(await world.leftovers([vm]), []);
+    } catch (error) {
+      console.error(await world.describeTrouble());
+      await world.cancelAll();
+      throw error;
+    } finally {
+      await vm.remove();
+    }
+  }
+
+  async function inPostCopy(id: string): Promise<Migration> {
+    for (let time = 0; time < 600; time += 1) {
+      const migration = await world.client.getMigration(id);
+      assert.equal(
+        migration.endedAt,
+        null,
+        `it ended before it was seen in post-copy: ${JSON.stringify(migration.error)}`,
+      );
+      if (migration.progress?.stage === 'post-copy') return migration;
+      await delay(100);
+    }
+    throw new Error('It was never seen in post-copy.');
+  }
+
+  test('a cancel in it is answered with 409, and it arrives', () =>
+    withVm(async (_vm, id) => {
+      const migration = await inPostCopy(id);
+      assert.notEqual(migration.pointOfNoReturnAt, null);
+      await assert.rejects(world.client.cancelMigration(id), { status: 409 });
+    }));
+
+  test('the orchestrator is killed in it and started again: it arrives', () =>
+    withVm(async (_vm, id) => {
+      await inPostCopy(id);
+      await world.orchestrator.kill();
+      await world.orchestrator.restart();
+    }));
+
+  test('the link is gone for longer than the grace time of other streams: they wait, and it arrives', () =>
+    withVm(async (_vm, id) => {
+      await inPostCopy(id);
+      await world.lab.outage('on', 'both');
+      await delay(65_000);
+      await world.lab.outage('off', 'both');
+    }));
+
+  test('its streams are cut at the source host: taken up again through the same gateways', () =>
+    withVm(async (_vm, id) => {
+      await inPostCopy(id);
+      const { host, gatewayHost } = world.lab.sites.a;
+      const toGateway = ['ss', '-K', 'dst', gatewayHost.dataAddress];
+      await host.exec(toGateway, { allowFailure: true });
+    }));
+});
