@@ -124,6 +124,8 @@ export class Sender {
   /** No more padding; streams have the whole window again. */
   stopPadding(): void {
     this.padding.stop();
+    this.window.settle();
+    this.#scheduler.windowBytes = Math.min(this.window.bytes, this.#peerWindowBytes);
     this.#resumeStreams();
     this.#host.wake();
   }

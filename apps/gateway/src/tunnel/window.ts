@@ -69,6 +69,13 @@ export class Window {
     this.#minRttAtMs = nowMs;
   }
 
+  /** A probe is over: what it found out is enough, and what comes next must not begin with the large window of a startup. */
+  settle(): void {
+    if (!this.#startup || this.#rounds.length === 0) return;
+    this.#leaveStartup();
+    this.#resize();
+  }
+
   /**
    * `arrivedBytes` is the running total that the peer has acknowledged; `limited` says that the window held something back since
    * the last call. Returns whether the window changed.
@@ -106,12 +113,14 @@ export class Window {
     }
     const shortest = this.#minRttMs ?? 0;
     const queued = this.#queueingMs() > Math.max(queueMs, shortest * queueShare);
-    if (this.#startup && limited && (queued || this.#roundsWithoutGrowth >= plateauRounds)) {
-      this.#startup = false;
-      // The rounds of the climb say less than the link can do.
-      this.#rounds.splice(0, this.#rounds.length - 2);
-      this.#bestRate = this.#steadyRate();
-    }
+    if (this.#startup && limited && (queued || this.#roundsWithoutGrowth >= plateauRounds)) this.#leaveStartup();
+  }
+
+  #leaveStartup(): void {
+    this.#startup = false;
+    // The rounds of the climb say less than the link can do.
+    this.#rounds.splice(0, this.#rounds.length - 2);
+    this.#bestRate = this.#steadyRate();
   }
 
   /** How much longer than the shortest round trip the newest ones take, at least. */
