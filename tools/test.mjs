@@ -4,7 +4,7 @@
 // and Debian packages; without them they are skipped, loudly, and in CI that is a failure. Ends with one line that
 // sums up every test, `N passed, N failed, N skipped`.
 import { spawn } from 'node:child_process';
-import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -19,6 +19,7 @@ Runs every check and test of the project, and installs what they need first.
 
   --only STAGE   lint, types, unit or lab; may be given more than once
   --grep TEXT    only test files whose path contains TEXT
+  --json FILE    write {passed, failed, skipped, problems} as JSON
   --yes          install what is missing without asking
   --help         show this
 
@@ -28,6 +29,7 @@ const { values } = parseArgs({
   options: {
     only: { type: 'string', multiple: true },
     grep: { type: 'string', default: '' },
+    json: { type: 'string' },
     yes: { type: 'boolean', default: false },
     help: { type: 'boolean', default: false },
   },
@@ -76,6 +78,7 @@ if (stages.includes('lab')) {
 if (problems.length > 0) console.error(`\nFailed: ${problems.join(', ')}`);
 // Lint and types count as a test each when they fail, so that the closing line never looks better than the run was.
 console.log(`\n${totals.passed} passed, ${Math.max(totals.failed, problems.length)} failed, ${totals.skipped} skipped`);
+if (values.json !== undefined) writeFileSync(values.json, `${JSON.stringify({ ...totals, problems }, null, 2)}\n`);
 process.exit(problems.length > 0 ? 1 : 0);
 
 /** Runs one check that is not a test; remembers it when it fails. */
