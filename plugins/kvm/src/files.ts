@@ -78,6 +78,21 @@ export async function createImage(
   if (exitCode !== 0) throw failed('creating the image', stderr);
 }
 
+/** `-ef`: the same device and inode, whatever links lead there. */
+const AMONG = 'file=$1; shift; for other; do [ "$other" -ef "$file" ] && exit 3; done; exit 0';
+
+/** Whether one of `others` is another name of the file at `path`. @throws PluginError when nobody can tell */
+export async function isAmong(
+  host: HostTransport,
+  path: string,
+  others: readonly string[],
+  options: Options,
+): Promise<boolean> {
+  const { exitCode, stderr } = await host.exec(['sh', '-c', AMONG, 'sh', path, ...others], options);
+  if (exitCode !== 0 && exitCode !== 3) throw failed('comparing files', stderr);
+  return exitCode === 3;
+}
+
 /** "Not there" is done. */
 export async function removeFile(host: HostTransport, path: string, options: Options): Promise<void> {
   const { exitCode, stderr } = await host.exec(['rm', '-f', '--', path], options);

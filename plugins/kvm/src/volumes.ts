@@ -4,15 +4,17 @@
  *
  * The intent is journalled before a volume is made, and the fact after it. A rollback takes away what the journal says
  * was made; for a mere intent, only a volume that is of our size and holds nothing: whoever else may have made one at
- * that very moment loses no data.
+ * that very moment loses no data. A rollback may come late: what a VM at the destination uses by then is its disk, and
+ * stays (presence is asked of the daemon; an end that does not answer loses nothing).
  */
-import { dirname } from 'node:path';
+import { basename, dirname } from 'node:path';
 import { type MigrationContext, PluginError, type PluginResource } from '@lmas/plugin-api';
+import { imagesOf } from './definition/definition.ts';
 import { escapeXml } from './definition/xml.ts';
 import { isFault } from './errors.ts';
-import { createImage, imageInfo, removeFile, statFile } from './files.ts';
+import { createImage, imageInfo, isAmong, removeFile, statFile } from './files.ts';
 import type { CopiedDisk } from './migration/plan.ts';
-import { ERROR } from './rpc/constants.ts';
+import { ERROR, XML } from './rpc/constants.ts';
 import type { ResultOf } from './rpc/procedures.ts';
 import type { KvmSession } from './session.ts';
 
@@ -82,8 +84,17 @@ export async function createMissingVolumes(
   return created;
 }
 
-/** Takes a journalled volume away. Idempotent; "not there" is done; what may hold somebody else's data is left. */
-export async function releaseVolume(session: KvmSession, resource: PluginResource, { signal }: Options): Promise<void> {
+/**
+ * Takes a journalled volume away. Idempotent; "not there" is done; what may hold somebody else's data is left.
+ * @throws PluginError BUSY when the host knows this VM, or another one uses the volume; whatever the connection suffers
+ */
+export async function releaseVolume(
+  session: KvmSession,
+  resource: PluginResource,
+  uuid: string,
+  context: MigrationContext,
+  { signal }: Options,
+): Promise<void> {
   const { id: path, data } = resource;
   if ((await statFile(session.transport, path, { signal })) === null) return;
   if (data.made !== true) {
@@ -91,6 +102,8 @@ export async function releaseVolume(session: KvmSession, resource: PluginResourc
     const facts = await imageInfo(session.transport, path, String(format), { signal });
     if (facts.capacityBytes !== capacityBytes || facts.allocationBytes > EMPTY_BYTES) return;
   }
+  await assertUnused(session, path, uuid, { signal });
+  await context.assertCurrent();
   if (data.via !== 'pool') return removeFile(session.transport, path, { signal });
   const client = await session.query({ signal });
   try {
@@ -100,3 +113,34 @@ export async function releaseVolume(session: KvmSession, resource: PluginResourc
     if (!isFault(error, ERROR.NO_STORAGE_VOL)) throw error;
   }
 }
+
+/** Whatever runs, waits or is defined at the host counts, under any name of the file. */
+async function assertUnused(session: KvmSession, path: string, uuid: string, { signal }: Options): Promise<void> {
+  const client = await session.query({ signal });
+  if ((await client.lookup(uuid, { signal })) !== null) {
+    throw inUse(path, `${session.transport.peer} knows the VM that it was made for`);
+  }
+  const { domains } = await client.call('connectListAllDomains', { needResults: 1, flags: 0 }, { signal });
+  for (const domain of domains) {
+    const sources = new Set<string>();
+    try {
+      for (const flags of [0, XML.inactive]) {
+        for (const source of imagesOf(await client.xml(domain, flags, { signal }))) sources.add(source);
+      }
+    } catch (error) {
+      if (isFault(error, ERROR.NO_DOMAIN)) continue; // gone since it was listed
+      throw error;
+    }
+    // A name alone may be another pool's; then the volume is kept for nothing.
+    const named = sources.has(path) || sources.has(basename(path));
+    if (named || (await isAmong(session.transport, path, [...sources], { signal }))) {
+      throw inUse(path, `the VM ${domain.name} of ${session.transport.peer} uses it`);
+    }
+  }
+}
+
+const inUse = (path: string, why: string): PluginError =>
+  new PluginError('BUSY', `${path} is not deleted: ${why}.`, {
+    remedy:
+      'If a VM needs it, keep it: nothing is left to do. Otherwise remove that definition, and delete it by hand.',
+  });

@@ -1,12 +1,13 @@
 /** The checks and the volumes against scripted daemons, with real files: every finding, and all of them at once. */
 import assert from 'node:assert/strict';
-import { linkSync, mkdirSync, mkdtempSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { linkSync, mkdirSync, mkdtempSync, readdirSync, rmSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, test } from 'node:test';
 import type { MigrationRequest, PluginResource } from '@lmas/plugin-api';
 import { type KvmOptions, optionsSchema } from '../config.ts';
 import { KvmMigration } from '../migration/driver.ts';
+import { ERROR } from '../rpc/constants.ts';
 import { type FakeHost, FakeWorld } from '../testing/fake-libvirt.ts';
 
 const UUID = '4dea22b3-1d52-d8f3-2516-782e98ab3fa0';
@@ -209,6 +210,53 @@ describe('volumes', () => {
     writeFileSync(target(), Buffer.alloc(SIZE, 7));
     await migration.release(intent, { signal });
     assert.equal(statSync(target()).size, SIZE, 'it is not of our size');
+  });
+
+  describe('a rollback that comes late', () => {
+    const made = (): PluginResource => ({
+      ...{ kind: 'volume', id: target(), end: 'destination' },
+      data: { migrationId: 'm_1', via: 'image', format: 'raw', capacityBytes: SIZE, made: true },
+    });
+    beforeEach(() => writeFileSync(target(), Buffer.alloc(SIZE, 7)));
+    const expectKept = async (code: string): Promise<void> => {
+      await assert.rejects(async () => (await driver()).release(made(), { signal }), { code });
+      assert.equal(statSync(target()).size, SIZE);
+    };
+
+    test('keeps the disk of the VM that a later migration has brought there', async () => {
+      b.addGuest('web', UUID);
+      await expectKept('BUSY');
+    });
+
+    test('keeps the disk of any other VM there, also of one that is off, and under another name of the file', async () => {
+      const other = '11111111-2222-3333-4444-555555555555';
+      b.addGuest('other', other);
+      await expectKept('BUSY');
+      b.endGuest(other);
+      await expectKept('BUSY');
+      b.files = join(root, 'alias');
+      symlinkSync(join(root, 'b'), b.files);
+      await expectKept('BUSY');
+      b.files = join(root, 'a');
+      await (await driver()).release(made(), { signal });
+      assert.deepEqual(readdirSync(join(root, 'b')), []);
+    });
+
+    test('keeps everything while the daemon there does not answer', async () => {
+      const migration = await driver();
+      b.setDown(true);
+      await assert.rejects(migration.release(made(), { signal }));
+      assert.equal(statSync(target()).size, SIZE);
+      b.setDown(false);
+      await migration.release(made(), { signal });
+      assert.deepEqual(readdirSync(join(root, 'b')), []);
+    });
+
+    test('keeps it when the daemon cannot tell what a VM uses', async () => {
+      b.addGuest('other', '11111111-2222-3333-4444-555555555555');
+      b.on('domainGetXmlDesc', { do: 'refuse', number: ERROR.INTERNAL_ERROR });
+      await expectKept('HYPERVISOR_FAULT');
+    });
   });
 
   test('a resource of an unknown kind is refused, not guessed at', async () => {

@@ -185,3 +185,16 @@ export function readDefinition(xml: string): Definition {
     managedBy: managerOf(root, name),
   };
 }
+
+/**
+ * The path of every image of the domain's disks, also of those below an overlay and those that a disk is mirrored to; of a
+ * volume of a pool only its name.
+ */
+export function imagesOf(xml: string): string[] {
+  const { root } = parseXml(xml, 'domain');
+  const devices = descend(root, 'devices');
+  const disks = devices === undefined ? [] : childElements(devices, 'disk');
+  return disks
+    .flatMap((disk) => Array.from(disk.getElementsByTagName('source')))
+    .flatMap((source) => attribute(source, 'file') ?? attribute(source, 'dev') ?? attribute(source, 'volume') ?? []);
+}

@@ -223,7 +223,8 @@ export class KvmMigration implements MigrationDriver {
     if (resource.kind !== 'volume') throw new PluginError('INVALID_CONFIG', `Unknown resource kind ${resource.kind}.`);
     try {
       await this.#context.assertCurrent();
-      await releaseVolume(this.#ends[resource.end], resource, { signal });
+      const { id } = this.#request.vm;
+      await releaseVolume(this.#ends[resource.end], resource, id, this.#context, { signal });
     } catch (error) {
       throw toPluginError(error, `releasing ${resource.id}`);
     }

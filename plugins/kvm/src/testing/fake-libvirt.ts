@@ -189,8 +189,8 @@ export class FakeHost {
   readonly world: FakeWorld;
   readonly name: string;
   readonly address: string;
-  /** Directory in which the guest's disks are. */
-  readonly files: string;
+  /** Directory in which the guests' disks are. */
+  files: string;
   readonly guests = new Map<string, Guest>();
   readonly calls: ProcedureName[] = [];
   readonly #connections = new Set<FakeConnection>();
