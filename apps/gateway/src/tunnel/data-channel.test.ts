@@ -35,11 +35,12 @@ async function tcpPair(): Promise<[net.Socket, net.Socket]> {
 }
 
 const identities = [makeIdentity(1), makeIdentity(1)] as const;
+const memory: Transport = async () => {
+  const [a, b] = duplexPair();
+  return [new MemoryWire(a, 'memory'), new MemoryWire(b, 'memory')];
+};
 const transports: Record<string, Transport> = {
-  memory: async () => {
-    const [a, b] = duplexPair();
-    return [new MemoryWire(a, 'memory'), new MemoryWire(b, 'memory')];
-  },
+  memory,
   TCP: async () => {
     const [a, b] = await tcpPair();
     return [wireOf(a, {}), wireOf(b, {})];
@@ -84,13 +85,14 @@ async function makeTunnel(
   subflows: number,
   window = 8 << 20,
   limits?: RekeyLimits,
+  farWindow = window,
 ): Promise<Tunnel> {
   const arrivals: ((duplex: Duplex) => void)[] = [];
   const makeEnd = (connector: boolean): End => {
     const end = { pool: new SlabPool(), closed: [], violations: [], lost: [] } as unknown as End;
     end.channel = new DataChannel({
       connector,
-      maxWindowBytes: window,
+      maxWindowBytes: connector ? window : farWindow,
       bandwidthBytesPerSec: null,
       pool: end.pool,
       events: {
@@ -127,7 +129,7 @@ async function makeTunnel(
   const ticker = setInterval(() => {
     near.channel.tick();
     far.channel.tick();
-  }, 50);
+  }, 50).unref();
   return {
     near,
     far,
@@ -279,3 +281,32 @@ for (const [name, transport] of Object.entries(transports)) {
     });
   });
 }
+
+describe('a peer that keeps to no credit', () => {
+  test('is FLOW_CONTROL_VIOLATED, before more is kept than the window allows', async () => {
+    const farWindow = 1 << 20;
+    const tunnel = await makeTunnel(memory, 2, 32 << 20, undefined, farWindow);
+    tunnel.near.channel.sender.credit = () => undefined; // It is told how little the far end takes, and does not care.
+    const { source, destination } = tunnel.open();
+    await destination;
+    source.write(randomBytes(16 << 20));
+    await until(() => tunnel.far.violations.length > 0, 'it is noticed');
+    // Each subflow may say it: here is no session that ends at the first word.
+    for (const { code } of tunnel.far.violations) assert.equal(code, 'FLOW_CONTROL_VIOLATED');
+    assert.ok(tunnel.far.channel.bufferedBytes <= farWindow + (256 << 10) + (1 << 20));
+    tunnel.close();
+  });
+
+  test('does not exist when the window was told: nothing is violated, and a stream waits', async () => {
+    const tunnel = await makeTunnel(memory, 2, 32 << 20, undefined, 1 << 20);
+    tunnel.near.channel.sender.peerWindowBytes = 1 << 20;
+    const { source, destination } = tunnel.open();
+    const far = await destination;
+    const bytes = randomBytes(16 << 20);
+    source.end(bytes);
+    await until(() => tunnel.far.channel.bufferedBytes > 1 << 20, 'the window is full');
+    assert.equal(sha1(await collect(far)), sha1(bytes));
+    assert.deepEqual(tunnel.far.violations, []);
+    tunnel.close();
+  });
+});

@@ -88,6 +88,7 @@ describe('who is refused at the data port', () => {
   withPair('a client that wants TLS 1.2', 'TLS_FAILED', (pair) =>
     knockTls(pair.farPort, { ...credentials(pair.nearIdentity), maxVersion: 'TLSv1.2' }),
   );
+  // No session is kept here, so that the handshake is a full one after all: what is left to see is that nothing was shown in it.
   withPair(
     'a client that resumes a session instead of showing a certificate',
     'PEER_WITHOUT_CERTIFICATE',
@@ -106,6 +107,24 @@ describe('who is refused at the data port', () => {
       assert.equal(said.length, 0);
     },
   );
+  test('a client with the pinned certificate, expired', { timeout: 15_000 }, async () => {
+    const expired = makeIdentity(-0.5);
+    const far = makeGateway(makeIdentity(1));
+    const { listening } = await far.configureSession({
+      sessionId: '7b1c5c0e-5f0e-4f63-9d3a-2f5d3c1a9e10',
+      protocolVersion: 1,
+      suite: 'aes-256-gcm',
+      peerCertificate: expired.certificatePem,
+      role: { kind: 'listen', address: '127.0.0.1', port: 0 },
+      subflows: 1,
+      maxWindowBytes: 1 << 20,
+      bandwidthBytesPerSec: null,
+      graceMs: 1_000,
+    });
+    assert.equal((await knockTls(listening?.port ?? 0, credentials(expired))).length, 0, 'nothing is said to it');
+    await until(() => far.refusals.PEER_CERTIFICATE_EXPIRED === 1, 'it is counted');
+    far.shutdown();
+  });
   withPair('a join that does not authenticate', 'JOIN_INVALID', async (pair) => {
     const sessionId = Buffer.from(pair.farConfig.sessionId.replaceAll('-', ''), 'hex');
     const body = encodeJoinBody({ sessionId, epoch: 1, subflowId: 0, generation: 99, nonce: randomBytes(32) });
@@ -461,6 +480,25 @@ describe('routes', () => {
       await assert.rejects(gateway.putRoute('r', { ...shape, host }), { code: 'ADDRESS_FORBIDDEN' }, host);
     }
     assert.equal((await gateway.putRoute('r', { ...shape, host: '192.0.2.1' })).port, 80);
+  });
+
+  test('the status tells each direction by itself, and how long delivery took', { timeout: 15_000 }, async () => {
+    const pair = await makePair({ subflows: 3 });
+    const server = hashServer();
+    const route = await makeRoute(pair, await listen(server));
+    pair.near.setLimits({ bandwidthBytesPerSec: 4_000_000 });
+    const begun = performance.now();
+    await exchange(route.port, randomBytes(3_000_000));
+    const elapsedMs = performance.now() - begun;
+    const [near, far] = [pair.near.status().session, pair.far.status().session];
+    assert.ok(near !== null && far !== null);
+    assert.equal(far.bytesReceived, 3_000_000);
+    assert.ok(far.receivingMs > 100 && far.receivingMs <= elapsedMs, `${far.receivingMs} of ${elapsedMs} ms`);
+    assert.ok(near.sendBitsPerSec > 1_000_000 && far.receiveBitsPerSec > 1_000_000);
+    // The answer is 48 bytes long: what the far end sends is no measure of what the near one does.
+    assert.ok(far.sendBitsPerSec < near.sendBitsPerSec / 100 && near.receiveBitsPerSec < far.receiveBitsPerSec / 100);
+    pair.close();
+    server.close();
   });
 
   test('a probe measures the link', { timeout: 15_000 }, async () => {

@@ -46,6 +46,12 @@ export class Sender {
     this.#scheduler.windowBytes = this.window.bytes;
   }
 
+  /** What the peer takes beyond each stream's guarantee; said in its HELLO and with every CREDIT. */
+  set peerWindowBytes(bytes: number) {
+    this.#peerWindowBytes = bytes;
+    this.#applyWindow();
+  }
+
   /** Something waits that goes before bulk. */
   get hasUrgent(): boolean {
     return this.#scheduler.hasUrgent;
@@ -125,7 +131,7 @@ export class Sender {
   stopPadding(): void {
     this.padding.stop();
     this.window.settle();
-    this.#scheduler.windowBytes = Math.min(this.window.bytes, this.#peerWindowBytes);
+    this.#applyWindow();
     this.#resumeStreams();
     this.#host.wake();
   }
@@ -160,8 +166,12 @@ export class Sender {
     const changed = this.window.sampleArrived(arrivedBytes, limited, performance.now());
     scheduler.limited = false;
     this.padding.limited = false;
-    scheduler.windowBytes = Math.min(this.window.bytes, this.#peerWindowBytes);
+    this.#applyWindow();
     if (changed) this.#resumeStreams();
+  }
+
+  #applyWindow(): void {
+    this.#scheduler.windowBytes = Math.min(this.window.bytes, this.#peerWindowBytes);
   }
 
   #resumeStreams(): void {

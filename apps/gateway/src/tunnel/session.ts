@@ -264,7 +264,8 @@ export class Session {
         instanceId: this.#instanceId,
         windowBytes: this.config.maxWindowBytes,
       };
-      await channel.handshake(role, local, this.#chain, exporterOf(socket, this.#sessionId));
+      const hello = await channel.handshake(role, local, this.#chain, exporterOf(socket, this.#sessionId));
+      this.data.sender.peerWindowBytes = hello.windowBytes;
     } catch (error) {
       const reason = asGatewayError(error, 'CONTROL_LOST');
       if (role === 'connector') throw reason;

@@ -1,0 +1,44 @@
+// What a migration's record says about its tunnel, from what the two gateways say.
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import type { GatewayStatus } from '@lmas/gateway-api';
+import { mergeStatus } from './tunnel.ts';
+
+const session = {
+  sessionId: '00000000-0000-4000-8000-000000000000',
+  state: 'established' as const,
+  listening: null,
+  bytesSent: 0,
+  bytesReceived: 0,
+  bytesAcknowledged: 0,
+  sendBitsPerSec: 0,
+  receiveBitsPerSec: 0,
+  receivingMs: 0,
+  windowBytes: 0,
+  inFlightBytes: 0,
+  bufferedBytes: 0,
+  rttMs: null,
+  rekeys: 0,
+  subflowsReplaced: 0,
+  refusals: {},
+  lastError: null,
+};
+type Session = NonNullable<GatewayStatus['session']>;
+const status = (changes: Partial<Session>) =>
+  ({ session: { ...session, ...changes }, subflows: [] }) as unknown as GatewayStatus;
+
+test('goodput is what the destination delivered, from its first to its last byte', () => {
+  const source = status({ bytesSent: 260_000_000, inFlightBytes: 10_000_000, bytesReceived: 100, receivingMs: 20 });
+  const destination = status({ bytesReceived: 250_000_000, receivingMs: 2_000, sendBitsPerSec: 39 });
+  const stats = mergeStatus('aes-256-gcm', source, destination);
+  assert.deepEqual(
+    [stats.bytesDelivered, stats.goodputBitsPerSec, stats.inFlightBytes],
+    [250_000_000, 1e9, 10_000_000],
+  );
+});
+
+test('before the first delivery there is no goodput, and refusals of both ends are added', () => {
+  const stats = mergeStatus('none', status({ refusals: { A: 1, B: 2 } }), status({ refusals: { B: 3 } }));
+  assert.equal(stats.goodputBitsPerSec, 0);
+  assert.deepEqual(stats.refusals, { A: 1, B: 5 });
+});
