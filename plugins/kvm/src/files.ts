@@ -14,9 +14,18 @@ export interface FileFacts {
   readonly kind: 'file' | 'block' | 'other';
   readonly sizeBytes: number;
   readonly inode: string;
-  /** Equal at two ends only if both see one and the same file. */
-  readonly identity: string;
+  readonly modifiedSec: number;
 }
+
+/** Longer than a client of network storage keeps what it knows of a file, the guest writing to it all the while. */
+const ATTRIBUTE_CACHE_SEC = 120;
+
+/** Whether two ends see one and the same file. In doubt they do: a copy onto itself destroys it. */
+export const isSameFile = (one: FileFacts, other: FileFacts): boolean =>
+  one.kind === 'file' &&
+  other.kind === 'file' &&
+  one.inode === other.inode &&
+  Math.abs(one.modifiedSec - other.modifiedSec) <= ATTRIBUTE_CACHE_SEC;
 
 const STAT =
   'if [ -e "$1" ]; then exec stat -L -c "%F|%s|%i|%Y" -- "$1"; fi; [ -x "$(dirname -- "$1")" ] && exit 3; exit 4';
@@ -29,7 +38,7 @@ export async function statFile(host: HostTransport, path: string, options: Optio
   const [type = '', size = '', inode = '', modified = ''] = stdout.toString('utf8').trim().split('|');
   if (exitCode !== 0 || inode === '') throw failed('stat', stderr);
   const kind = type.startsWith('regular') ? 'file' : type.startsWith('block') ? 'block' : 'other';
-  return { kind, sizeBytes: Number(size), inode, identity: `${inode}:${size}:${modified}` };
+  return { kind, sizeBytes: Number(size), inode, modifiedSec: Number(modified) };
 }
 
 /** Room for an unprivileged writer in the file system of `directory`. */

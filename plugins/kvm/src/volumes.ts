@@ -8,11 +8,12 @@
  * stays (presence is asked of the daemon; an end that does not answer loses nothing).
  */
 import { basename, dirname } from 'node:path';
-import { type MigrationContext, PluginError, type PluginResource } from '@lmas/plugin-api';
+import { type MigrationContext, type MigrationRequest, PluginError, type PluginResource } from '@lmas/plugin-api';
+import type { KvmOptions } from './config.ts';
 import { imagesOf } from './definition/definition.ts';
 import { escapeXml } from './definition/xml.ts';
 import { isFault } from './errors.ts';
-import { createImage, imageInfo, isAmong, removeFile, statFile } from './files.ts';
+import { createImage, type FileFacts, imageInfo, isAmong, isSameFile, removeFile, statFile } from './files.ts';
 import type { CopiedDisk } from './migration/plan.ts';
 import { ERROR, XML } from './rpc/constants.ts';
 import type { ResultOf } from './rpc/procedures.ts';
@@ -49,19 +50,25 @@ async function createInPool(session: KvmSession, pool: Pool, disk: CopiedDisk, c
 }
 
 /**
- * Makes a volume for each disk that has none at its place; what is there is left as it is (the checks have seen to it).
+ * Makes a volume for each disk that has none at its place. What is there is looked at again, since it may have come after
+ * the checks: it is used only if it may be overwritten, and never if it is the disk itself.
  * @returns the paths that were made
+ * @throws PluginError NOT_MIGRATABLE when something is in the way
  */
 export async function createMissingVolumes(
-  destination: KvmSession,
-  migrationId: string,
+  { source, destination }: { readonly source: KvmSession; readonly destination: KvmSession },
+  { migrationId, options }: MigrationRequest<KvmOptions>,
   disks: readonly CopiedDisk[],
   context: MigrationContext,
   { signal }: Options,
 ): Promise<string[]> {
   const created: string[] = [];
   for (const disk of disks) {
-    if ((await statFile(destination.transport, disk.to, { signal })) !== null) continue;
+    const there = await statFile(destination.transport, disk.to, { signal });
+    if (there !== null) {
+      assertMayOverwrite(disk, await statFile(source.transport, disk.from, { signal }), there, options.overwriteDisks);
+      continue;
+    }
     const { capacityBytes } = disk;
     if (capacityBytes === null) {
       throw new PluginError('NOT_MIGRATABLE', `The size of ${disk.name} is unknown, so no volume can be made for it.`);
@@ -82,6 +89,19 @@ export async function createMissingVolumes(
     created.push(disk.to);
   }
   return created;
+}
+
+function assertMayOverwrite(disk: CopiedDisk, here: FileFacts | null, there: FileFacts, overwrite: boolean): void {
+  if (here !== null && isSameFile(here, there)) {
+    const message = `${disk.to} at the destination is the very file that ${disk.name} uses.`;
+    throw new PluginError('NOT_MIGRATABLE', message, {
+      remedy: 'List its directory in sharedPaths of both endpoints: copying it onto itself would destroy it.',
+    });
+  }
+  if (overwrite) return;
+  throw new PluginError('NOT_MIGRATABLE', `The destination has something at ${disk.to} already.`, {
+    remedy: 'If it may be overwritten, set overwriteDisks; else map the disk elsewhere.',
+  });
 }
 
 /**

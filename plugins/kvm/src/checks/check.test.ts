@@ -1,6 +1,17 @@
 /** The checks and the volumes against scripted daemons, with real files: every finding, and all of them at once. */
 import assert from 'node:assert/strict';
-import { linkSync, mkdirSync, mkdtempSync, readdirSync, rmSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
+import {
+  linkSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  utimesSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, test } from 'node:test';
@@ -119,8 +130,8 @@ describe('checks', () => {
   test('something at the destination already is a blocker, unless it may be overwritten and has the right size', async () => {
     const target = join(root, 'b', 'vda.img');
     writeFileSync(target, Buffer.alloc(SIZE / 2));
-    assert.deepEqual(await codes(await driver()), ['blocker TARGET_DISK_EXISTS']);
-    assert.deepEqual(await codes(await driver({ overwriteDisks: true })), ['blocker TARGET_DISK_SIZE']);
+    assert.deepEqual(await codes(await driver()), ['blocker DESTINATION_DISK_EXISTS']);
+    assert.deepEqual(await codes(await driver({ overwriteDisks: true })), ['blocker DESTINATION_DISK_SIZE']);
     writeFileSync(target, Buffer.alloc(SIZE));
     assert.deepEqual(await codes(await driver({ overwriteDisks: true })), []);
   });
@@ -146,13 +157,36 @@ describe('checks', () => {
       'blocker VM_KNOWN_AT_DESTINATION',
       'blocker NETWORK_MISSING',
       'blocker DISK_UNKNOWN',
-      'blocker TARGET_DEVICE_MISSING',
+      'blocker DESTINATION_DEVICE_MISSING',
+    ]);
+  });
+
+  test('a disk that cannot be looked at is a blocker, and takes nothing along of what was found before it', async () => {
+    b.failingCommands.add('sh');
+    assert.deepEqual(await codes(await driver({}, { diskMap: { vdz: '/x', vda: join(root, 'b', 'vda.img') } })), [
+      'blocker DISK_UNKNOWN',
+      'blocker DISK_NOT_CHECKED',
+      'warning CHECK_NOT_POSSIBLE',
+    ]);
+  });
+
+  test('free space that cannot be read takes nothing along either', async () => {
+    writeFileSync(join(root, 'b', 'vda.img'), Buffer.alloc(SIZE, 7));
+    b.failingCommands.add('stat');
+    assert.deepEqual(await codes(await driver()), ['blocker DESTINATION_DISK_EXISTS', 'warning CHECK_NOT_POSSIBLE']);
+  });
+
+  test('a host check that cannot be made takes no other one along', async () => {
+    b.on('nodeGetFreeMemory', { do: 'refuse', number: ERROR.INTERNAL_ERROR });
+    assert.deepEqual(await codes(await driver({}, { networkMap: { default: 'nowhere' } })), [
+      'warning CHECK_NOT_POSSIBLE',
+      'blocker NETWORK_MISSING',
     ]);
   });
 
   test('a directory that is not there', async () => {
     const migration = await driver({}, { diskMap: { vda: join(root, 'nowhere', 'vda.img') } });
-    assert.deepEqual(await codes(migration), ['blocker TARGET_DIRECTORY_MISSING']);
+    assert.deepEqual(await codes(migration), ['blocker DESTINATION_DIRECTORY_MISSING']);
   });
 
   test('another VM of that name is in the way', async () => {
@@ -194,6 +228,26 @@ describe('volumes', () => {
     assert.deepEqual(journal, []);
     await migration.abort({ signal });
     assert.equal(statSync(target()).size, SIZE);
+  });
+
+  test('what has come after the checks is not overwritten', async () => {
+    const migration = await driver();
+    assert.deepEqual(await codes(migration), []);
+    writeFileSync(target(), Buffer.alloc(SIZE, 7));
+    await assert.rejects(migration.prepare({ signal }), { code: 'NOT_MIGRATABLE' });
+    assert.deepEqual(readFileSync(target()), Buffer.alloc(SIZE, 7));
+    assert.deepEqual(journal, []);
+    assert.ok(!b.calls.includes('domainMigratePrepare3Params'));
+  });
+
+  test('the disk itself is not overwritten, whatever the options say, also while the guest writes to it', async () => {
+    const migration = await driver({ overwriteDisks: true, disks: 'copy' });
+    linkSync(join(root, 'a', 'vda.img'), target());
+    b.beforeCommand = () => utimesSync(target(), new Date(), new Date(Date.now() - 45_000));
+    a.beforeCommand = () => utimesSync(target(), new Date(), new Date());
+    assert.deepEqual(await codes(migration), ['blocker DISK_IS_SHARED']);
+    await assert.rejects(migration.prepare({ signal }), { code: 'NOT_MIGRATABLE' });
+    assert.ok(!b.calls.includes('domainMigratePrepare3Params'));
   });
 
   test('a mere intent takes away only an empty volume of our size', async () => {

@@ -3,10 +3,10 @@ import { dirname } from 'node:path';
 import { type Finding, pluginErrorCode } from '@lmas/plugin-api';
 import { VERSION_8_0 } from '../client.ts';
 import type { DiskDefinition } from '../definition/definition.ts';
-import { type FileFacts, freeBytes, imageInfo, statFile } from '../files.ts';
+import { type FileFacts, freeBytes, imageInfo, isSameFile, statFile } from '../files.ts';
 import type { CopiedDisk } from '../migration/plan.ts';
 import { poolOf } from '../volumes.ts';
-import { blocker, type CheckContext, warning } from './types.ts';
+import { attempt, blocker, type CheckContext, warning } from './types.ts';
 
 const SAFE_CACHES: readonly (string | undefined)[] = ['none', 'directsync'];
 
@@ -23,12 +23,21 @@ export async function checkDisks(context: CheckContext): Promise<Finding[]> {
   for (const disk of plan.definition.disks) {
     findings.push(...checkDevice(disk, context));
     const copy = copied.get(disk.name);
-    if (copy !== undefined) findings.push(...(await checkCopy(copy, disk, context)));
-    else findings.push(...(await checkShared(disk, context)));
+    const check = () => (copy === undefined ? checkShared(disk, context) : checkCopy(copy, disk, context));
+    findings.push(...(await attempt(context, check, (reason) => diskNotChecked(disk.name, reason))));
   }
-  if (plan.copied.length > 0) findings.push(...(await checkSpace(context)), ...(await checkWrites(context)));
+  if (plan.copied.length === 0) return findings;
+  for (const check of [checkSpace, checkWrites]) findings.push(...(await attempt(context, () => check(context))));
   return findings;
 }
+
+/** Nobody knows what would be written over. */
+const diskNotChecked = (name: string, reason: string): Finding =>
+  blocker(
+    'DISK_NOT_CHECKED',
+    `${name} could not be checked: ${reason}`,
+    'Grant the login the rights to see the image at both ends (stat, qemu-img info), or map the disk elsewhere.',
+  );
 
 async function checkWrites({ ends, request, signal }: CheckContext): Promise<Finding[]> {
   if (!request.options.synchronousWrites) return [];
@@ -112,11 +121,11 @@ async function checkCopy(copy: CopiedDisk, disk: DiskDefinition, context: CheckC
       warning('DISK_SIZE_UNKNOWN', `libvirt does not tell the size of ${copy.name}.`, 'Look at the image.'),
     );
   }
-  const there = await statTarget(copy, context);
+  const there = await statDestination(copy, context);
   if (there === 'no-directory') {
     const message = `The destination has no directory ${dirname(copy.to)} that we can see.`;
     findings.push(
-      blocker('TARGET_DIRECTORY_MISSING', message, 'Make it there, map the disk elsewhere, or log in as root.'),
+      blocker('DESTINATION_DIRECTORY_MISSING', message, 'Make it there, map the disk elsewhere, or log in as root.'),
     );
     return findings;
   }
@@ -124,13 +133,13 @@ async function checkCopy(copy: CopiedDisk, disk: DiskDefinition, context: CheckC
     if (copy.to.startsWith('/dev/')) {
       const message = `The destination has no device ${copy.to}.`;
       findings.push(
-        blocker('TARGET_DEVICE_MISSING', message, 'Make it there with the size of the disk, or map the disk.'),
+        blocker('DESTINATION_DEVICE_MISSING', message, 'Make it there with the size of the disk, or map the disk.'),
       );
     }
     return findings;
   }
   const here = await statFile(ends.source.transport, copy.from, context);
-  if (here !== null && here.kind === 'file' && here.identity === there.identity) {
+  if (here !== null && isSameFile(here, there)) {
     findings.push(
       blocker(
         'DISK_IS_SHARED',
@@ -143,7 +152,7 @@ async function checkCopy(copy: CopiedDisk, disk: DiskDefinition, context: CheckC
   if (!request.options.overwriteDisks) {
     findings.push(
       blocker(
-        'TARGET_DISK_EXISTS',
+        'DESTINATION_DISK_EXISTS',
         `The destination has something at ${copy.to} already.`,
         'If it is the same storage, list it in sharedPaths; if it may be overwritten, set overwriteDisks; else map the disk elsewhere.',
       ),
@@ -153,7 +162,7 @@ async function checkCopy(copy: CopiedDisk, disk: DiskDefinition, context: CheckC
   return [...findings, ...(await checkSize(copy, there.kind === 'block' ? 'raw' : copy.format, context))];
 }
 
-async function statTarget(copy: CopiedDisk, context: CheckContext): Promise<FileFacts | null | 'no-directory'> {
+async function statDestination(copy: CopiedDisk, context: CheckContext): Promise<FileFacts | null | 'no-directory'> {
   try {
     return await statFile(context.ends.destination.transport, copy.to, context);
   } catch (error) {
@@ -166,13 +175,13 @@ async function checkSize(copy: CopiedDisk, format: string, context: CheckContext
   const { capacityBytes } = await imageInfo(context.ends.destination.transport, copy.to, format, context);
   if (copy.capacityBytes === null || capacityBytes === copy.capacityBytes) return [];
   const message = `${copy.to} holds ${capacityBytes} bytes, ${copy.name} has ${copy.capacityBytes}.`;
-  return [blocker('TARGET_DISK_SIZE', message, 'Make it exactly as large as the disk, or remove it.')];
+  return [blocker('DESTINATION_DISK_SIZE', message, 'Make it exactly as large as the disk, or remove it.')];
 }
 
 async function checkSpace(context: CheckContext): Promise<Finding[]> {
   const byDirectory = new Map<string, { used: number; promised: number; path: string }>();
   for (const copy of context.plan.copied) {
-    if (copy.to.startsWith('/dev/') || (await statTarget(copy, context)) === 'no-directory') continue;
+    if (copy.to.startsWith('/dev/') || (await statDestination(copy, context)) === 'no-directory') continue;
     const sum = byDirectory.get(dirname(copy.to)) ?? { used: 0, promised: 0, path: copy.to };
     sum.used += copy.allocationBytes ?? copy.capacityBytes ?? 0;
     sum.promised += copy.capacityBytes ?? 0;

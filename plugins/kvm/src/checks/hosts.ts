@@ -4,12 +4,12 @@ import { descend, parseXml, textOf } from '../definition/xml.ts';
 import { isFault } from '../errors.ts';
 import { CPU_COMPARE } from '../rpc/constants.ts';
 import { versionText } from '../session.ts';
-import { blocker, type CheckContext, warning } from './types.ts';
+import { attempt, blocker, type CheckContext, warning } from './types.ts';
 
 export async function checkHosts(context: CheckContext): Promise<Finding[]> {
   const parts = [checkIdentity, checkVersions, checkCpu, checkMachine, checkMemory, checkNetworks];
   const findings: Finding[] = [];
-  for (const part of parts) findings.push(...(await part(context)));
+  for (const part of parts) findings.push(...(await attempt(context, () => part(context))));
   return findings;
 }
 

@@ -1,6 +1,7 @@
 /** What every check gets, and how findings are written. */
 import type { Finding, MigrationRequest } from '@lmas/plugin-api';
 import type { KvmOptions } from '../config.ts';
+import { toPluginError } from '../errors.ts';
 import type { Plan } from '../migration/plan.ts';
 import type { Ends } from '../migration/settle.ts';
 
@@ -32,3 +33,27 @@ export const warning = (code: string, message: string, remedy: string): Finding 
   message,
   remedy,
 });
+
+/**
+ * The findings of one check. One that cannot be made becomes the finding that `otherwise` writes, and takes nothing along
+ * of what others have found. @throws what ends all checks: a session that is lost, `signal`
+ */
+export async function attempt(
+  { ends, signal }: CheckContext,
+  check: () => Promise<Finding[]>,
+  otherwise: (reason: string) => Finding = notChecked,
+): Promise<Finding[]> {
+  try {
+    return await check();
+  } catch (error) {
+    if (signal.aborted || ends.source.closed.aborted || ends.destination.closed.aborted) throw error;
+    return [otherwise(toPluginError(error, 'a check').message)];
+  }
+}
+
+const notChecked = (reason: string): Finding =>
+  warning(
+    'CHECK_NOT_POSSIBLE',
+    `A check could not be made: ${reason}`,
+    'Make sure by hand that what it looks at is in order, or grant the login the rights it needs.',
+  );

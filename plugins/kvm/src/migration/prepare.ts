@@ -34,8 +34,8 @@ export async function prepareRun(
   await context.assertCurrent();
   const plan = await makePlan(ends.source, ends.destination, request, { signal });
   await assertFree(ends, request.vm.id, { signal });
-  const { migrationId, maxDowntimeMs } = request;
-  const createdVolumes = await createMissingVolumes(ends.destination, migrationId, plan.copied, context, { signal });
+  const { maxDowntimeMs } = request;
+  const createdVolumes = await createMissingVolumes(ends, request, plan.copied, context, { signal });
   if (maxDowntimeMs !== null) await setMaxDowntime(ends, plan, maxDowntimeMs, context, { signal });
   const settings = await runSettings(ends, request, context, plan, { signal });
   const { run, flows } = await startRun(settings, request, plan, { signal });

@@ -213,6 +213,10 @@ export class FakeHost {
   libvirtVersion = 9_000_000n;
   /** What the host's sysctl says. */
   userfaultfd = '1';
+  /** Programs that a login here may not run. */
+  readonly failingCommands = new Set<string>();
+  /** Called before each command that is run here. */
+  beforeCommand: () => void = () => undefined;
 
   constructor(world: FakeWorld, name: string, files: string) {
     this.world = world;
@@ -276,10 +280,7 @@ export class FakeHost {
         this.#connections.add(new FakeConnection(this, far));
         return near;
       },
-      exec: (command, { signal }) =>
-        command[1] === '/proc/sys/vm/unprivileged_userfaultfd'
-          ? Promise.resolve({ exitCode: 0, stdout: Buffer.from(`${this.userfaultfd}\n`), stderr: Buffer.alloc(0) })
-          : runHere(command, signal),
+      exec: (command, { signal }) => this.#exec(command, signal),
       close: async () => {
         closed.abort(new Error('closed'));
       },
@@ -295,6 +296,15 @@ export class FakeHost {
       peerToPeer: { uriScheme: 'qemu+tcp' },
     });
     return KvmSession.open(config, this.transport(), { signal });
+  }
+
+  #exec(command: readonly string[], signal: AbortSignal): Promise<CommandResult> {
+    const answer = (exitCode: number, text: string): Promise<CommandResult> =>
+      Promise.resolve({ exitCode, stdout: Buffer.from(exitCode === 0 ? text : ''), stderr: Buffer.from(text) });
+    this.beforeCommand();
+    if (this.failingCommands.has(command[0] ?? '')) return answer(126, 'permission denied');
+    if (command[1] === '/proc/sys/vm/unprivileged_userfaultfd') return answer(0, `${this.userfaultfd}\n`);
+    return runHere(command, signal);
   }
 
   connectionLost(connection: FakeConnection): void {
