@@ -85,6 +85,8 @@ export class Gateway {
       throw new GatewayError('PEER_CERTIFICATE_OWN');
     }
     const session = this.#makeSession(config);
+    // Ordinals belong to a session: the peer's gateway may be a new one, and an OPEN may have been lost with the session before.
+    for (const route of [...this.#listeners.values(), ...this.#dialers.values()]) route.startOver();
     this.session = session;
     try {
       await session.start();

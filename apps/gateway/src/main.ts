@@ -101,7 +101,8 @@ async function runStatic(file: string, options: Options): Promise<void> {
   for (const [id, route] of config.routes) await gateway.putRoute(id, route);
   await gateway.configureSession(config.session);
   const restart = setInterval(() => {
-    if (gateway.session?.isClosed !== true) return;
+    // Null after a restart that failed, as when the port was taken for a moment.
+    if (gateway.session?.isClosed === false) return;
     gateway.session = null;
     gateway.configureSession(config.session).catch((error) => log.error('session', { message: messageOf(error) }));
   }, sessionRestartMs);

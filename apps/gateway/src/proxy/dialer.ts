@@ -23,7 +23,7 @@ export class Dialer {
   readonly id: string;
   readonly config: DialConfig;
   readonly #host: DialerHost;
-  readonly #abort = new AbortController();
+  #abort = new AbortController();
   /** By ordinal; null marks a turn that passes without a dial. */
   readonly #waiting = new Map<number, Stream | null>();
   #next = 0;
@@ -53,6 +53,15 @@ export class Dialer {
   /** A stream of this route is over. */
   ended(stream: Stream): void {
     this.#open.delete(stream);
+  }
+
+  /** A new session counts its streams from 0. The streams of the one before are over; a dial under way for one is given up. */
+  startOver(): void {
+    this.#abort.abort();
+    this.#abort = new AbortController();
+    this.#waiting.clear();
+    this.#open.clear();
+    this.#next = 0;
   }
 
   close(): void {

@@ -64,6 +64,11 @@ export class Listener {
     this.port = own.port;
   }
 
+  /** A new session counts its streams from 0. */
+  startOver(): void {
+    this.#ordinal = 0;
+  }
+
   close(): void {
     this.#server.close();
   }
