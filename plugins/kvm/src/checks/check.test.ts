@@ -18,7 +18,7 @@ import { afterEach, beforeEach, describe, test } from 'node:test';
 import type { MigrationRequest, PluginResource } from '@lmas/plugin-api';
 import { type KvmOptions, optionsSchema } from '../config.ts';
 import { KvmMigration } from '../migration/driver.ts';
-import { ERROR } from '../rpc/constants.ts';
+import { ERROR, OPERATION } from '../rpc/constants.ts';
 import { type FakeHost, FakeWorld } from '../testing/fake-libvirt.ts';
 
 const UUID = '4dea22b3-1d52-d8f3-2516-782e98ab3fa0';
@@ -174,6 +174,20 @@ describe('checks', () => {
     writeFileSync(join(root, 'b', 'vda.img'), Buffer.alloc(SIZE, 7));
     b.failingCommands.add('stat');
     assert.deepEqual(await codes(await driver()), ['blocker DESTINATION_DISK_EXISTS', 'warning CHECK_NOT_POSSIBLE']);
+  });
+
+  test('a source that does not say what kind of job it has', async () => {
+    a.libvirtVersion = 3_002_000n;
+    assert.ok((await codes(await driver())).includes('blocker LIBVIRT_TOO_OLD_AT_SOURCE'));
+    a.libvirtVersion = 3_003_000n;
+    assert.ok(!(await codes(await driver())).includes('blocker LIBVIRT_TOO_OLD_AT_SOURCE'));
+  });
+
+  test('a job of somebody else is told of', async () => {
+    const guest = a.guests.get(UUID);
+    assert.ok(guest !== undefined);
+    guest.foreignJob = OPERATION.backup;
+    assert.deepEqual(await codes(await driver()), ['blocker VM_BUSY']);
   });
 
   test('a host check that cannot be made takes no other one along', async () => {

@@ -1,5 +1,6 @@
 /** Whether the destination can build and run this guest: identity, versions, CPU, machine type, memory, networks. */
 import type { Finding } from '@lmas/plugin-api';
+import { VERSION_3_3 } from '../client.ts';
 import { descend, parseXml, textOf } from '../definition/xml.ts';
 import { isFault } from '../errors.ts';
 import { CPU_COMPARE } from '../rpc/constants.ts';
@@ -42,6 +43,15 @@ async function checkVersions(context: CheckContext): Promise<Finding[]> {
   const source = await versions(context, 'source');
   const destination = await versions(context, 'destination');
   const findings: Finding[] = [];
+  if (source.libvirt < VERSION_3_3) {
+    findings.push(
+      blocker(
+        'LIBVIRT_TOO_OLD_AT_SOURCE',
+        `libvirt ${versionText(source.libvirt)} at the source does not say whether a job is a migration, so none could be stopped.`,
+        'Update it to 3.3 or later.',
+      ),
+    );
+  }
   for (const [program, name] of [
     ['qemu', 'QEMU'],
     ['libvirt', 'libvirt'],

@@ -11,7 +11,7 @@ export async function checkPlaces({ ends, request, plan, signal }: CheckContext)
       blocker('VM_NOT_RUNNING', `The VM is ${source.presence} at the source.`, 'Start it, or move its files by hand.'),
     );
   }
-  if (source.moving) {
+  if (source.moving || source.foreignJob) {
     findings.push(
       blocker('VM_BUSY', 'Another job (migration, backup, snapshot) is under way.', 'Wait for it, or abort it.'),
     );

@@ -8,7 +8,7 @@
  * at the destination to the connection that made them. A DirectRun owns both; closing them is itself a roll-back: before
  * Perform the source drops the job and its guest runs on, before Finish the destination destroys the incoming guest.
  */
-import { PluginError } from '@lmas/plugin-api';
+import { PluginError, pluginErrorCode } from '@lmas/plugin-api';
 import type { LibvirtClient } from '../client.ts';
 import { isFault, toPluginError } from '../errors.ts';
 import { ERROR } from '../rpc/constants.ts';
@@ -24,6 +24,7 @@ import {
   sourceFlags,
 } from './parameters.ts';
 import { leasePorts, releasePorts } from './ports.ts';
+import { abortMigration } from './sighting.ts';
 
 interface Options {
   readonly signal: AbortSignal;
@@ -234,11 +235,13 @@ export class DirectRun {
     while (!over.aborted) {
       const patience = AbortSignal.any([over, AbortSignal.timeout(CANCEL_TIMEOUT_MS)]);
       try {
+        await this.#settings.assertCurrent();
         const client = await this.#settings.source.query({ signal: patience });
-        await client.call('domainAbortJob', { domain: this.#settings.domain }, { signal: patience });
+        await abortMigration(client, this.#settings.domain, { signal: patience });
       } catch (error) {
         // No job yet, or no more: Perform's own end tells. A session that is gone cannot be asked any more.
-        if (this.#settings.source.closed.aborted) return;
+        // A newer run decides by itself what becomes of the job.
+        if (this.#settings.source.closed.aborted || pluginErrorCode(error) === 'SUPERSEDED') return;
         if (!isFault(error)) await pauseAfterLoss(over);
       }
       await pauseAfterLoss(over);

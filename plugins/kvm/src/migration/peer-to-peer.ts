@@ -15,6 +15,7 @@ import { bracket, type HostPort, RESUME_FLAGS, resumeParams, tcpUri } from './pa
 import { leasePorts, releasePorts } from './ports.ts';
 import { passesDone, startPostCopy } from './post-copy.ts';
 import { pause } from './progress.ts';
+import { abortMigration } from './sighting.ts';
 
 const DEFAULT_PORT = { 'qemu+tcp': 16_509, 'qemu+tls': 16_514, 'qemu+ssh': 22 } as const;
 const ABORT_INTERVAL_MS = 500;
@@ -224,7 +225,7 @@ export class PeerToPeerRun {
       try {
         await this.#settings.assertCurrent();
         const client = await this.#settings.source.query({ signal: over });
-        await client.call('domainAbortJob', { domain: this.#settings.domain }, { signal: over });
+        await abortMigration(client, this.#settings.domain, { signal: over });
       } catch (error) {
         // No job yet, or no more: the end of the call tells. A lost session ends the call as well.
         if (this.#settings.source.closed.aborted || pluginErrorCode(error) === 'SUPERSEDED') return;

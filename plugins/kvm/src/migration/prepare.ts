@@ -107,7 +107,8 @@ async function assertFree(ends: Ends, uuid: string, { signal }: Options): Promis
   const { source, destination } = await lookAtBoth(ends, uuid, { signal });
   if (source.presence === 'unreachable') throw toPluginError(source.error, 'looking at the source');
   if (destination.presence === 'unreachable') throw toPluginError(destination.error, 'looking at the destination');
-  if (source.moving) throw new PluginError('BUSY', 'The VM has a migration or another job under way.');
+  if (source.moving || source.foreignJob)
+    throw new PluginError('BUSY', 'The VM has a migration or another job under way.');
   if (source.presence !== 'running') {
     throw new PluginError('NOT_MIGRATABLE', `The VM is ${source.presence} at the source; it has to run.`);
   }

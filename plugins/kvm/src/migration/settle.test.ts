@@ -14,6 +14,7 @@ const see = (presence: Presence, more: Partial<Sighting> = {}): Sighting => {
     domain: undefined,
     state: undefined,
     moving: false,
+    foreignJob: false,
     postCopy: undefined,
     pausedByMigration: presence === 'paused',
     ...more,
@@ -119,6 +120,16 @@ test('a migration that moves is asked to stop, unless the guest has arrived', ()
   assert.equal(step(see('running', { moving: true }), 'incoming'), 'abort-job');
   assert.equal(step(see('paused', { moving: true }), 'incoming'), 'abort-job');
   assert.equal(step(see('paused', { moving: true }), 'running'), 'wait');
+});
+
+test('a job that is no migration is never aborted; while it lasts nothing is destroyed or resumed', () => {
+  for (const source of ALL) {
+    for (const destination of ALL) {
+      const decided = step(see(source, { foreignJob: true }), destination, 60_000);
+      assert.ok(decided === 'done' || decided === 'wait', `${source} ${destination}: ${decided}`);
+    }
+  }
+  assert.equal(step(see('running', { foreignJob: true }), 'absent'), 'done');
 });
 
 test('a guest that somebody paused by hand is not resumed', () => {

@@ -5,6 +5,8 @@
  *   source             destination     does
  *   ─────────────────  ──────────────  ──────────────────────────────────────────────────────────────
  *   anything, moving   anything        asks the source to abort, waits
+ *   a job that is no   anything        never ends it; what would be done below waits for it
+ *     migration
  *   running            incoming        waits for libvirt to destroy the incoming guest; then destroys it itself:
  *                                      without a job at the source nobody can bring it to life any more
  *   running            anything else   nothing: the VM is at the source
@@ -25,7 +27,7 @@ import { type Presence, type VmPlacement, type Where, whereIs } from '@lmas/plug
 import { isFault, toPluginError } from '../errors.ts';
 import type { KvmSession } from '../session.ts';
 import { pause } from './progress.ts';
-import { look, type PostCopy, type Sighting } from './sighting.ts';
+import { abortMigration, look, type PostCopy, type Sighting } from './sighting.ts';
 
 /** libvirt notices a dead client after 30 s (5 s of silence, five pings) and then destroys what it left incoming. */
 const SETTLE_TIMEOUT_MS = 40_000;
@@ -107,11 +109,11 @@ export function nextStep(seen: Sightings, waitedMs: number, clearGraceMs = CLEAR
   if (destination.presence === 'running' || destination.presence === 'paused') return 'done';
   if (source.presence === 'running') {
     if (destination.presence !== 'incoming') return 'done';
-    return waitedMs < clearGraceMs ? 'wait' : 'clear-destination';
+    return source.foreignJob || waitedMs < clearGraceMs ? 'wait' : 'clear-destination';
   }
   if (destination.presence === 'incoming') return 'wait';
   if (source.presence === 'paused' && source.pausedByMigration && destination.presence === 'absent') {
-    return 'resume-source';
+    return source.foreignJob ? 'wait' : 'resume-source';
   }
   return 'done';
 }
@@ -120,7 +122,7 @@ async function act(step: Step, ends: Ends, seen: Sightings, signal: AbortSignal)
   const options = { signal };
   try {
     if (step === 'abort-job' && seen.source.domain !== undefined) {
-      await (await ends.source.query(options)).call('domainAbortJob', { domain: seen.source.domain }, options);
+      await abortMigration(await ends.source.query(options), seen.source.domain, options);
     } else if (step === 'clear-destination' && seen.destination.domain !== undefined) {
       await (await ends.destination.query(options)).call('domainDestroy', { domain: seen.destination.domain }, options);
     } else if (step === 'resume-source' && seen.source.domain !== undefined) {

@@ -5,7 +5,7 @@
 import type { Presence, VmPlacement } from '@lmas/plugin-api';
 import type { DomainState, LibvirtClient } from '../client.ts';
 import { type End, presenceOf } from '../presence.ts';
-import { JOB, JOB_STATS, PAUSED, RUNNING, STATE } from '../rpc/constants.ts';
+import { JOB, JOB_STATS, OPERATION, PAUSED, RUNNING, STATE } from '../rpc/constants.ts';
 import type { Domain } from '../rpc/procedures.ts';
 import { numberOf, type TypedParam } from '../rpc/typed-params.ts';
 import type { KvmSession } from '../session.ts';
@@ -22,6 +22,8 @@ export interface Sighting {
   readonly state: DomainState | undefined;
   /** An outgoing migration is under way here. */
   readonly moving: boolean;
+  /** Another job is (backup, snapshot, dump …), or one of which the daemon does not say what it is: not ours to end. */
+  readonly foreignJob: boolean;
   /** It stands still because a migration stopped it, not because somebody paused it. */
   readonly pausedByMigration: boolean;
   /** What this end says of a post-copy migration: `broken` once its streams are lost. */
@@ -31,7 +33,7 @@ export interface Sighting {
 }
 
 const NOWHERE = {
-  ...{ domain: undefined, state: undefined, moving: false },
+  ...{ domain: undefined, state: undefined, moving: false, foreignJob: false },
   ...{ pausedByMigration: false, postCopy: undefined },
 } as const;
 
@@ -44,9 +46,25 @@ export function postCopyIn({ state, reason }: DomainState): PostCopy | undefined
   return reason === underWay ? 'under-way' : undefined;
 }
 
-async function isMoving(client: LibvirtClient, domain: Domain, signal: AbortSignal): Promise<boolean> {
-  const { type } = await client.jobStats(domain, 0, { signal });
-  return type === JOB.bounded || type === JOB.unbounded;
+type JobKind = 'none' | 'migration-out' | 'foreign';
+
+async function jobOf(client: LibvirtClient, domain: Domain, signal: AbortSignal): Promise<JobKind> {
+  const { type, params } = await client.jobStats(domain, 0, { signal });
+  if (type !== JOB.bounded && type !== JOB.unbounded) return 'none';
+  return numberOf(params, 'operation') === OPERATION.migrationOut ? 'migration-out' : 'foreign';
+}
+
+/**
+ * Aborts the outgoing migration of `domain`; no other job, which belongs to somebody else. Resolves also when there is none.
+ * @throws LibvirtFault, PluginError
+ */
+export async function abortMigration(
+  client: LibvirtClient,
+  domain: Domain,
+  { signal }: { signal: AbortSignal },
+): Promise<void> {
+  if ((await jobOf(client, domain, signal)) !== 'migration-out') return;
+  await client.call('domainAbortJob', { domain }, { signal });
 }
 
 export async function look(
@@ -61,13 +79,14 @@ export async function look(
     const domain = await client.lookup(uuid, { signal: patience });
     if (domain === null) return { presence: 'absent', ...NOWHERE };
     // The job first: a migration that ends in between leaves a state that is read after it.
-    const moving = end === 'source' && domain.id >= 0 && (await isMoving(client, domain, patience));
+    const job = end === 'source' && domain.id >= 0 ? await jobOf(client, domain, patience) : 'none';
     const state = await client.state(domain, { signal: patience });
     return {
       presence: presenceOf(state, domain.id, end),
       domain,
       state,
-      moving,
+      moving: job === 'migration-out',
+      foreignJob: job === 'foreign',
       pausedByMigration: state.state === STATE.paused && state.reason === PAUSED.migration,
       postCopy: postCopyIn(state),
     };

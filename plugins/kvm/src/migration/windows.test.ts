@@ -6,8 +6,9 @@
  */
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { type Prepared, pluginErrorCode } from '@lmas/plugin-api';
-import { ERROR, STATE } from '../rpc/constants.ts';
+import { ERROR, OPERATION, STATE } from '../rpc/constants.ts';
 import type { ProcedureName } from '../rpc/procedures.ts';
 import { Orchestrator, UUID } from '../testing/orchestrator.ts';
 
@@ -272,6 +273,61 @@ describe('cancelling', () => {
     }
     world.expectOne('a');
   });
+});
+
+describe('a job that is not ours', () => {
+  for (const operation of [OPERATION.backup, 0]) {
+    test(`keeps a migration out, and outlives an abort (operation ${operation})`, async () => {
+      const world = new Orchestrator();
+      const guest = world.a.guests.get(UUID);
+      assert.ok(guest !== undefined);
+      guest.foreignJob = operation;
+      const driver = await world.driver();
+      await assert.rejects(driver.prepare({ signal: world.signal }), { code: 'BUSY' });
+      const { where, moving } = await driver.abort({ signal: world.signal });
+      assert.deepEqual([where, moving], ['source', false]);
+      assert.equal(guest.foreignJob, operation);
+      assert.ok(!world.a.calls.includes('domainAbortJob'));
+      world.expectOne('a');
+    });
+  }
+
+  for (const mode of ['direct', 'peer-to-peer'] as const) {
+    test(`that holds the VM while a run is stopped is left alone (${mode})`, async () => {
+      const world = new Orchestrator({ mode });
+      const mind = new AbortController();
+      const guest = world.a.guests.get(UUID);
+      assert.ok(guest !== undefined);
+      // The daemon lets Perform wait for the backup.
+      const backup = async (): Promise<void> => {
+        guest.foreignJob = OPERATION.backup;
+        mind.abort();
+        const looks = () => world.a.calls.filter((name) => name === 'domainGetJobStats').length;
+        for (const before = looks(); looks() < before + 3; ) await sleep(20);
+        guest.foreignJob = null;
+      };
+      world.a.on('domainMigratePerform3Params', { do: 'hold', before: backup });
+      world.a.onPerform = () => undefined; // until it is aborted
+      const driver = await world.driver();
+      await assert.rejects(world.forward(driver, AbortSignal.any([mind.signal, world.signal])), { code: 'ABORTED' });
+      await driver.abort({ signal: world.signal });
+      world.expectOne('a');
+    });
+  }
+});
+
+test('a run that was taken over while it is being stopped aborts nothing any more', async () => {
+  const world = new Orchestrator();
+  const mind = new AbortController();
+  world.a.onPerform = ({ finish }) => {
+    void world.driver().then(() => {
+      mind.abort();
+      setTimeout(finish, 700);
+    });
+  };
+  const driver = await world.driver();
+  await assert.rejects(world.forward(driver, AbortSignal.any([mind.signal, world.signal])), { code: 'ABORTED' });
+  assert.ok(!world.a.calls.includes('domainAbortJob'));
 });
 
 describe('peer to peer', () => {

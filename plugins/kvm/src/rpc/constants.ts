@@ -64,6 +64,9 @@ export const SHUTOFF = { unknown: 0, shutdown: 1, destroyed: 2, migrated: 4, fai
 /** VIR_DOMAIN_JOB_*. */
 export const JOB = { none: 0, bounded: 1, unbounded: 2, completed: 3, failed: 4, cancelled: 5 } as const;
 
+/** VIR_DOMAIN_JOB_OPERATION_*: what kind of job it is; libvirt 3.3. */
+export const OPERATION = { migrationIn: 4, migrationOut: 5, backup: 9 } as const;
+
 /** VIR_DOMAIN_ABORT_JOB_*: post-copy is paused by it, not ended. */
 export const ABORT_JOB = { postCopy: 1 } as const;
 

@@ -16,7 +16,7 @@ import { spawn } from 'node:child_process';
 import { type Duplex, duplexPair } from 'node:stream';
 import { uuidBytes, uuidText } from '../client.ts';
 import { configSchema } from '../config.ts';
-import { ABORT_JOB, ERROR, JOB, MIGRATE, PAUSED, RUNNING, SHUTOFF, STATE } from '../rpc/constants.ts';
+import { ABORT_JOB, ERROR, JOB, MIGRATE, OPERATION, PAUSED, RUNNING, SHUTOFF, STATE } from '../rpc/constants.ts';
 import {
   encodePacket,
   KEEPALIVE,
@@ -80,6 +80,8 @@ interface Guest {
     owner: FakeConnection;
     phase: 'begun' | 'performing' | 'performed' | 'finishing' | 'broken';
   } | null;
+  /** Somebody else's job (OPERATION.*), which keeps migrations out and must never be aborted. */
+  foreignJob: number | null;
   /** A part of its memory is at the other end, or of the other one's here. */
   postCopy: boolean;
   /** Which moment of the guest's life this copy holds: a resumption of an older one than has run is a violation. */
@@ -254,7 +256,7 @@ export class FakeHost {
     const id = this.#nextId++;
     this.guests.set(uuid, {
       ...{ name, uuid, id, state: STATE.running, reason: RUNNING.booted },
-      ...{ persistent: true, autostart: false, job: null, postCopy: false, life: 0 },
+      ...{ persistent: true, autostart: false, job: null, foreignJob: null, postCopy: false, life: 0 },
     });
     this.world.witness(uuid);
   }
@@ -358,13 +360,15 @@ export class FakeHost {
     domainGetBlockInfo: () => ({ allocation: 65_536n, capacity: 1_048_576n, physical: 65_536n }),
     domainListAllSnapshots: () => ({ snapshots: [], count: 0 }),
     domainGetJobStats: ({ domain }) => {
-      const { job } = this.#of(domain);
+      const { job, foreignJob } = this.#of(domain);
       if (job?.kind === 'in') throw new Refusal(ERROR.OPERATION_UNSUPPORTED, 'only on the source host');
       const counts = { data_total: 100, data_remaining: this.remainingBytes, memory_iteration: this.iteration };
       const params = Object.entries(counts).map(
         ([field, value]): TypedParam => ({ field, type: 'ullong', value: BigInt(value) }),
       );
-      return job === null ? { type: JOB.none, params: [] } : { type: JOB.unbounded, params };
+      if (job === null && foreignJob === null) return { type: JOB.none, params: [] };
+      const operation: TypedParam = { field: 'operation', type: 'int', value: foreignJob ?? OPERATION.migrationOut };
+      return { type: JOB.unbounded, params: [operation, ...params] };
     },
     storagePoolLookupByTargetPath: () => {
       throw new Refusal(ERROR.NO_STORAGE_POOL, 'no pool');
@@ -392,6 +396,11 @@ export class FakeHost {
     },
     domainAbortJob: ({ domain }) => {
       const guest = this.#of(domain);
+      if (guest.foreignJob !== null) {
+        guest.foreignJob = null;
+        this.world.violations.push(`${this.name} was told to abort a job of ${guest.uuid} that is no migration`);
+        return;
+      }
       if (guest.job === null) throw new Refusal(ERROR.OPERATION_INVALID, 'no job is active on the domain');
       if (guest.postCopy) throw new Refusal(ERROR.OPERATION_INVALID, 'cannot abort migration in post-copy mode');
       this.#performing?.fail(new Refusal(ERROR.OPERATION_ABORTED, 'operation aborted: canceled by client'));
@@ -415,7 +424,7 @@ export class FakeHost {
     },
     domainMigrateBegin3Params: ({ domain, flags }, owner) => {
       const guest = this.#of(domain);
-      if (guest.job !== null) throw new Refusal(ERROR.OPERATION_TIMEOUT, 'another job');
+      if (guest.job !== null || guest.foreignJob !== null) throw new Refusal(ERROR.OPERATION_TIMEOUT, 'another job');
       // A job whose owner is gone by then is dropped at once.
       if ((flags & MIGRATE.changeProtection) !== 0 && owner.open) guest.job = { kind: 'out', owner, phase: 'begun' };
       return { cookie: Buffer.from(`${guest.uuid}\0`), xml: guestXml(guest, this.files) };
@@ -444,7 +453,8 @@ export class FakeHost {
   #prepareIncoming(uuid: string, name: string, owner: FakeConnection): Guest {
     const guest: Guest = {
       ...{ name, uuid, id: this.#nextId++, state: STATE.paused, reason: PAUSED.migration },
-      ...{ persistent: false, autostart: false, job: { kind: 'in', owner, phase: 'begun' }, postCopy: false, life: -1 },
+      ...{ persistent: false, autostart: false, job: { kind: 'in', owner, phase: 'begun' } as const },
+      ...{ foreignJob: null, postCopy: false, life: -1 },
     };
     this.guests.set(uuid, guest);
     if (!owner.open) this.#destroyLater(guest);
