@@ -22,6 +22,7 @@ import { PROTOCOL_VERSION } from './protocol/frame.ts';
 import type { OpenPayload } from './protocol/payloads.ts';
 import { Dialer } from './proxy/dialer.ts';
 import { Listener } from './proxy/listener.ts';
+import { RefusalLog } from './refusal-log.ts';
 import { type Identity, parseCertificate } from './security/certificate.ts';
 import type { StreamClosed } from './tunnel/data-channel.ts';
 import { Session } from './tunnel/session.ts';
@@ -41,11 +42,11 @@ export interface GatewayOptions {
 export class Gateway {
   readonly identity: Identity;
   readonly lease: Lease;
-  readonly refusals: Record<string, number> = {};
   readonly closedStreams: GatewayStatus['closedStreams'] = [];
   readonly startedAtMs = performance.now();
   session: Session | null = null;
   readonly #log: Log;
+  readonly #refusals: RefusalLog;
   readonly #options: GatewayOptions;
   readonly #listeners = new Map<string, Listener>();
   readonly #dialers = new Map<string, Dialer>();
@@ -56,7 +57,13 @@ export class Gateway {
     this.identity = options.identity;
     this.lease = options.lease;
     this.#log = options.log;
+    this.#refusals = new RefusalLog(options.log);
     this.lease.isBusy = () => (this.session?.data.streams.size ?? 0) > 0;
+  }
+
+  /** By code, since the start. */
+  get refusals(): Readonly<Record<string, number>> {
+    return this.#refusals.counts;
   }
 
   describe(): GatewayIdentity {
@@ -152,11 +159,11 @@ export class Gateway {
     for (const listener of this.#listeners.values()) listener.close();
     for (const dialer of this.#dialers.values()) dialer.close();
     this.session?.close(new GatewayError('SESSION_CLOSED'));
+    this.#refusals.stop();
   }
 
   refused(error: GatewayError, from: string): void {
-    this.refusals[error.code] = (this.refusals[error.code] ?? 0) + 1;
-    this.#log.warn('refused', { code: error.code, message: error.message, from });
+    this.#refusals.note(error, from);
   }
 
   #makeSession(config: SessionConfig): Session {
