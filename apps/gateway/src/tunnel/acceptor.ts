@@ -10,9 +10,7 @@ import type { Identity } from '../security/certificate.ts';
 import { acceptTls, type PeerPin } from '../security/control-tls.ts';
 import { HANDSHAKE_TIMEOUT_MS, readExactly } from './handshake-io.ts';
 import { type JoinPolicy, joinAsAcceptor, type SubflowKeys } from './join.ts';
-
-/** Connections that may wait to be authenticated at once; the next ones are closed at once. */
-const maxStrangers = 64;
+import { type Stranger, Strangers } from './strangers.ts';
 
 export interface AcceptorEvents {
   control(socket: tls.TLSSocket): void;
@@ -31,7 +29,7 @@ export interface AcceptorOptions {
 export class Acceptor {
   readonly #options: AcceptorOptions;
   readonly #server: net.Server;
-  readonly #strangers = new Set<net.Socket>();
+  readonly #strangers = new Strangers();
 
   constructor(options: AcceptorOptions) {
     this.#options = options;
@@ -55,34 +53,32 @@ export class Acceptor {
 
   close(): void {
     this.#server.close();
-    for (const socket of this.#strangers) socket.destroy();
+    this.#strangers.destroyAll();
   }
 
   async #meet(socket: net.Socket): Promise<void> {
     const from = `${socket.remoteAddress ?? '?'}:${socket.remotePort ?? 0}`;
     socket.on('error', () => undefined); // Shows as the end of the handshake under way.
-    if (this.#strangers.size >= maxStrangers) {
-      socket.destroy();
-      this.#options.events.refused(new GatewayError('TOO_MANY_STRANGERS'), from);
-      return;
-    }
-    this.#strangers.add(socket);
+    const stranger = this.#strangers.add(socket);
     const deadline = new AbortController();
     const timer = setTimeout(() => deadline.abort(), this.#options.handshakeTimeoutMs ?? HANDSHAKE_TIMEOUT_MS);
     try {
-      await this.#authenticate(socket, deadline.signal);
+      await this.#authenticate(stranger, deadline.signal);
     } catch (error) {
       socket.destroy();
-      this.#options.events.refused(asGatewayError(error, 'INTERNAL'), from);
+      const reason = stranger.displaced ? new GatewayError('TOO_MANY_STRANGERS') : asGatewayError(error, 'INTERNAL');
+      this.#options.events.refused(reason, from);
     } finally {
       clearTimeout(timer);
-      this.#strangers.delete(socket);
+      this.#strangers.delete(stranger);
     }
   }
 
-  async #authenticate(socket: net.Socket, signal: AbortSignal): Promise<void> {
+  async #authenticate(stranger: Stranger, signal: AbortSignal): Promise<void> {
+    const { socket } = stranger;
     const { identity, pin, join, events } = this.#options;
     const kind = decodePreamble(await readExactly(socket, PREAMBLE_BYTES, { signal }));
+    stranger.spoke = true;
     if (kind === null) throw new GatewayError('PREAMBLE_INVALID');
     if (kind === 'version') throw new GatewayError('VERSION_UNSUPPORTED');
     if (kind === 'control') {

@@ -6,7 +6,7 @@
  *                                                   └──either lost──▶ interrupted ──grace over──▶ closed
  *   any ──close, BYE, SESSION_UNKNOWN──▶ closed
  *
- * It owns the acceptor or the redial loops, the control channel, the data channel and every timer of them.
+ * It owns the acceptor or the redialer, the control channel, the data channel and every timer of them.
  */
 import { randomBytes } from 'node:crypto';
 import type net from 'node:net';
@@ -22,12 +22,12 @@ import { parseCertificate } from '../security/certificate.ts';
 import { exporterOf, type PeerPin } from '../security/control-tls.ts';
 import { SecretChain } from '../security/keys.ts';
 import { Acceptor } from './acceptor.ts';
-import { Backoff } from './backoff.ts';
-import { connectControl, connectSubflow } from './connector.ts';
+import type { PeerAddress } from './connector.ts';
 import { byeError, ControlChannel, type ControlMessage } from './control-channel.ts';
 import { DataChannel, type DataChannelEvents } from './data-channel.ts';
 import type { SubflowKeys } from './join.ts';
 import { Probe } from './probe.ts';
+import { Redialer, type RedialerHost } from './redialer.ts';
 import { type StallLimits, watchSubflows } from './stall-watch.ts';
 import { Subflow } from './subflow.ts';
 import { wireOf } from './wire.ts';
@@ -76,6 +76,7 @@ export class Session {
   readonly #abort = new AbortController();
   readonly #generations = new Map<number, number>();
   #acceptor: Acceptor | null = null;
+  #redialer: Redialer | null = null;
   #control: ControlChannel | null = null;
   #state: SessionState['state'];
   #everEstablished = false;
@@ -83,7 +84,6 @@ export class Session {
   #graceTimer: NodeJS.Timeout | null = null;
   #tickTimer: NodeJS.Timeout | null = null;
   #pingedAtMs = 0;
-  #nextGeneration = 1;
 
   constructor(deps: SessionDependencies) {
     this.#deps = deps;
@@ -127,8 +127,8 @@ export class Session {
       this.#acceptor = this.#makeAcceptor();
       this.listening = await this.#acceptor.listen(role.address, role.port);
     } else {
-      void this.#keepControl();
-      for (let id = 0; id < this.config.subflows; id += 1) void this.#keepSubflow(id);
+      this.#redialer = this.#makeRedialer({ host: role.host, port: role.port });
+      this.#redialer.start(this.config.subflows);
     }
     this.#tickTimer = setInterval(() => this.#tick(), tickMs);
   }
@@ -172,72 +172,21 @@ export class Session {
 
   // The dialling end.
 
-  async #keepControl(): Promise<void> {
-    const backoff = new Backoff(this.#abort.signal);
-    while (!this.isClosed) {
-      try {
-        const socket = await connectControl(this.#peer(), this.#deps.identity, this.#pin, {
-          signal: this.#abort.signal,
-        });
-        await this.#establishControl(socket);
-        backoff.reset();
-      } catch (error) {
-        this.#noteFailure(asGatewayError(error, 'CONNECT_FAILED'));
-      }
-      await backoff.wait();
-    }
-  }
-
-  async #keepSubflow(subflowId: number): Promise<void> {
-    const backoff = new Backoff(this.#abort.signal);
-    for (;;) {
-      await this.#secretHeld();
-      if (this.isClosed) return;
-      try {
-        await this.#openSubflow(subflowId);
-        backoff.reset();
-      } catch (error) {
-        this.#noteFailure(asGatewayError(error, 'CONNECT_FAILED'));
-      }
-      await backoff.wait();
-    }
-  }
-
-  /** Opens one subflow and resolves when it is gone again. */
-  async #openSubflow(subflowId: number): Promise<void> {
-    const epoch = this.#chain.epoch;
-    const secret = this.#chain.get(epoch);
-    if (secret === undefined) throw new GatewayError('JOIN_EPOCH');
-    const generation = this.#nextGeneration;
-    this.#nextGeneration += 1;
-    const { socket, keys } = await connectSubflow(
-      this.#peer(),
-      Buffer.from(secret),
-      this.config.suite,
-      { sessionId: this.#sessionId, epoch, subflowId, generation },
-      { signal: this.#abort.signal },
-    );
-    if (this.isClosed) {
-      socket.destroy();
-      return;
-    }
-    await new Promise<void>((resolve) => {
-      this.#goneCallbacks.set(this.#addSubflow(subflowId, generation, socket, keys), resolve);
-    });
-  }
-
-  readonly #goneCallbacks = new Map<Subflow, () => void>();
-  #secretWaiters: (() => void)[] = [];
-
-  #secretHeld(): Promise<void> {
-    if (this.#chain.epoch > 0 || this.isClosed) return Promise.resolve();
-    return new Promise((resolve) => this.#secretWaiters.push(resolve));
-  }
-
-  #peer(): { host: string; port: number } {
-    const { role } = this.config;
-    if (role.kind !== 'dial') throw new GatewayError('INTERNAL', '(only a dialling gateway has an address to dial)');
-    return { host: role.host, port: role.port };
+  #makeRedialer(peer: PeerAddress): Redialer {
+    const options = {
+      peer,
+      identity: this.#deps.identity,
+      pin: this.#pin,
+      sessionId: this.#sessionId,
+      suite: this.config.suite,
+      chain: this.#chain,
+    };
+    const host: RedialerHost = {
+      control: (socket) => this.#establishControl(socket),
+      subflow: (id, generation, socket, keys) => this.#addSubflow(id, generation, socket, keys),
+      failed: (error) => this.#noteFailure(error),
+    };
+    return new Redialer(options, host, { signal: this.#abort.signal });
   }
 
   #noteFailure(error: GatewayError): void {
@@ -285,7 +234,7 @@ export class Session {
     const old = this.#control;
     this.#control = channel;
     old?.close(new GatewayError('CONTROL_LOST', '(replaced)'));
-    for (const waiter of this.#secretWaiters.splice(0)) waiter();
+    this.#redialer?.secretChanged();
     this.#deps.log.info('control channel established', { epoch: this.#chain.epoch });
     return new Promise((resolve) => {
       channel.listen(
@@ -326,8 +275,6 @@ export class Session {
       if (error.code.startsWith('FRAME_')) this.#deps.events.refused(error, subflow.wire.peer);
       this.#review(error);
     }
-    this.#goneCallbacks.get(subflow)?.();
-    this.#goneCallbacks.delete(subflow);
   }
 
   /** Looks at what is there and moves the state. */
@@ -359,7 +306,6 @@ export class Session {
     this.#state = state;
     this.#deps.log.info('session', { state, ...(this.lastError === null ? {} : { code: this.lastError.code }) });
     this.#deps.events.stateChanged(state);
-    if (state === 'closed') for (const waiter of this.#secretWaiters.splice(0)) waiter();
   }
 
   #tick(): void {

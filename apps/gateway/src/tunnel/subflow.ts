@@ -37,7 +37,8 @@ export class Subflow {
   readonly id: number;
   readonly generation: number;
   readonly wire: Wire;
-  readonly openedAtMs = performance.now();
+  /** Resolves when it is closed. */
+  readonly gone: Promise<void>;
   bytesSent = 0;
   bytesReceived = 0;
   rekeys = 0;
@@ -49,6 +50,7 @@ export class Subflow {
   readonly pong = Buffer.alloc(8);
   pongDue = false;
 
+  readonly #gone: () => void;
   readonly #owner: SubflowOwner;
   readonly #pool: SlabPool;
   readonly #sealer: FrameSealer;
@@ -70,6 +72,9 @@ export class Subflow {
     pool: SlabPool,
     limits: RekeyLimits = defaultRekeyLimits,
   ) {
+    const { promise, resolve } = Promise.withResolvers<void>();
+    this.gone = promise;
+    this.#gone = resolve;
     this.id = identity.id;
     this.generation = identity.generation;
     this.wire = wire;
@@ -164,6 +169,7 @@ export class Subflow {
     this.#batch?.discard();
     this.#batch = null;
     this.#owner.lost(this, error);
+    this.#gone();
   }
 
   #releaseBatch(): void {
