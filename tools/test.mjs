@@ -23,17 +23,9 @@ Runs every check and test of the project, and installs what they need first.
   --yes          install what is missing without asking
   --help         show this
 
-Exit code: 0 everything passed; 1 something failed (or, in CI, was skipped).`;
+Exit code: 0 everything passed; 1 something failed (or, in CI, was skipped); 2 wrong usage.`;
 
-const { values } = parseArgs({
-  options: {
-    only: { type: 'string', multiple: true },
-    grep: { type: 'string', default: '' },
-    json: { type: 'string' },
-    yes: { type: 'boolean', default: false },
-    help: { type: 'boolean', default: false },
-  },
-});
+const values = readOptions();
 if (values.help) {
   console.log(HELP);
   process.exit(0);
@@ -80,6 +72,22 @@ if (problems.length > 0) console.error(`\nFailed: ${problems.join(', ')}`);
 console.log(`\n${totals.passed} passed, ${Math.max(totals.failed, problems.length)} failed, ${totals.skipped} skipped`);
 if (values.json !== undefined) writeFileSync(values.json, `${JSON.stringify({ ...totals, problems }, null, 2)}\n`);
 process.exit(problems.length > 0 ? 1 : 0);
+
+function readOptions() {
+  const options = {
+    only: { type: 'string', multiple: true },
+    grep: { type: 'string', default: '' },
+    json: { type: 'string' },
+    yes: { type: 'boolean', default: false },
+    help: { type: 'boolean', default: false },
+  };
+  try {
+    return parseArgs({ options }).values;
+  } catch (error) {
+    console.error(`npm test: ${error.message}\nTry: npm test -- --help`);
+    process.exit(2);
+  }
+}
 
 /** Runs one check that is not a test; remembers it when it fails. */
 async function check(name, command, args) {

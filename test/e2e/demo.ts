@@ -8,7 +8,7 @@ import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import type { Migration } from '@lmas/client';
-import { type Lab, labUp, openLab } from '../lab/src/index.ts';
+import { type Lab, LabError, labUp, openLab } from '../lab/src/index.ts';
 import { type MeasuredMigration, measureMigration } from '../support/measured-migration.ts';
 import { OrchestratorProcess } from '../support/orchestrator.ts';
 import { ProgressLine } from '../support/progress-line.ts';
@@ -239,12 +239,14 @@ async function demoUntilInterrupted(options: DemoOptions): Promise<number> {
   process.on('SIGINT', interrupt);
   process.on('SIGTERM', interrupt);
   let good = false;
+  let finished = false;
   try {
     good = await demo(options, interrupted.signal);
+    finished = true;
   } catch (error) {
     if (!interrupted.signal.aborted) throw error;
   } finally {
-    if (options.keep && !interrupted.signal.aborted) await sayHowToPlay();
+    if (options.keep && finished) await sayHowToPlay();
     else if (sayDown(await takeDown()) !== 0) good = false;
   }
   if (interrupted.signal.aborted) return 130;
@@ -264,6 +266,6 @@ try {
   process.exitCode = await main();
 } catch (error) {
   if (error instanceof UsageError) console.error(`${error.message}\nTry: npm run demo -- --help`);
-  else console.error(error instanceof DemoRunsError ? error.message : error);
+  else console.error(error instanceof DemoRunsError || error instanceof LabError ? error.message : error);
   process.exitCode = error instanceof UsageError ? 2 : 1;
 }

@@ -225,15 +225,36 @@ export async function main(): Promise<void> {
   try {
     await serve();
   } catch (error) {
-    const { code, message, remedy } = describeError(error);
+    const { code, message, remedy } = describeError(explainStartFailure(error));
     console.error(code === 'INTERNAL' ? error : [`${code}: ${message}`, remedy].filter(Boolean).join('\n'));
     process.exit(1);
   }
 }
 
+/** What commonly goes wrong at start, with what to do; anything else as it is. */
+function explainStartFailure(error: unknown): unknown {
+  const native = error instanceof Error && 'code' in error ? String(error.code) : '';
+  const remedies: Record<string, string> = {
+    EADDRINUSE: 'Another program listens there, perhaps another orchestrator: stop it, or set LMAS_PORT.',
+    EADDRNOTAVAIL: 'LMAS_HOST must be an address of this machine.',
+    EACCES: 'Check who owns LMAS_DATA_DIR, and that LMAS_PORT is above 1023 or you are root.',
+    EEXIST: 'LMAS_DATA_DIR must be a directory.',
+    ENOTDIR: 'LMAS_DATA_DIR must be a directory.',
+  };
+  const remedy = remedies[native];
+  if (remedy === undefined || !(error instanceof Error)) return error;
+  return new LmasError('INVALID_CONFIG', error.message, { cause: error, remedy });
+}
+
 async function serve(): Promise<void> {
   if (process.argv.includes('--help')) {
     console.log(`lmas-orchestrator ${VERSION}\n\n${describeSettings()}`);
+    return;
+  }
+  const [unexpected] = process.argv.slice(2);
+  if (unexpected !== undefined) {
+    console.error(`lmas-orchestrator takes no ${unexpected}: its settings are environment variables. See --help.`);
+    process.exitCode = 2;
     return;
   }
   const config = readConfig(process.env);

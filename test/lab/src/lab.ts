@@ -29,7 +29,7 @@ import {
 import { createNetwork, processesIn, removeNetwork } from './network.ts';
 import { isAlive, killRecorded, recordOf, waitUntil } from './processes.ts';
 import { type Sampler, startSampler } from './sampler.ts';
-import { type LabState, readState, writeState } from './state.ts';
+import { type LabState, linkSettingsSchema, readState, readStateIfWhole, writeState } from './state.ts';
 import { LabVms } from './vms.ts';
 
 export interface LabOptions extends Partial<LinkOptions> {
@@ -117,7 +117,7 @@ export class Lab {
   }
 
   async setLink(options: Partial<LinkOptions>): Promise<LinkOptions> {
-    const link = { ...this.#state.link, ...definedOf(options) };
+    const link = checkLink({ ...this.#state.link, ...definedOf(options) });
     await this.#link.set(link);
     return this.#update((state) => {
       state.link = link;
@@ -151,6 +151,14 @@ export class Lab {
   close(): void {}
 }
 
+/** @throws LabError LAB_ARGUMENT naming each value that no line can have */
+function checkLink(link: LinkOptions): LinkOptions {
+  const checked = linkSettingsSchema.safeParse(link);
+  if (checked.success) return checked.data;
+  const problems = checked.error.issues.map(({ path, message }) => `${path.join('.')}: ${message}`);
+  throw new LabError('LAB_ARGUMENT', problems.join('; '));
+}
+
 const clientKeyOf = (stateDir: string) => join(stateDir, 'client_key');
 const pointerOf = (name: string) => join(LEASE_DIR, `${name}.dir`);
 
@@ -171,6 +179,7 @@ export async function labUp(options: LabOptions = {}): Promise<Lab> {
   requireRoot();
   const name = checkName(options.name ?? DEFAULT_NAME);
   const { name: _name, stateDir: _stateDir, signal, ...linkOptions } = options;
+  const link = checkLink({ ...DEFAULT_LINK, ...definedOf(linkOptions) });
   return withLabLock(name, async () => {
     const running = attach(name);
     if (running) {
@@ -180,7 +189,7 @@ export async function labUp(options: LabOptions = {}): Promise<Lab> {
     await tearDown(name);
     const stateDir = options.stateDir ?? join(STATE_ROOT, name);
     try {
-      return await create(name, stateDir, { ...DEFAULT_LINK, ...definedOf(linkOptions) }, signal);
+      return await create(name, stateDir, link, signal);
     } catch (error) {
       await tearDown(name);
       throw error;
@@ -199,7 +208,7 @@ export async function openLab(name: string = DEFAULT_NAME): Promise<Lab> {
 /** The lab if it is up and whole (machines that were crashed on purpose apart). */
 function attach(name: string): Lab | undefined {
   const stateDir = stateDirOf(name);
-  const state = indexOfLab(name) === undefined ? undefined : readState(stateDir);
+  const state = indexOfLab(name) === undefined ? undefined : readStateIfWhole(stateDir);
   if (!state?.complete || !existsSync(netnsPath(name, 'wan'))) return undefined;
   return Object.values(state.processes).every(isAlive) ? new Lab(stateDir, state) : undefined;
 }
@@ -282,7 +291,7 @@ export async function labDown(name: string = DEFAULT_NAME): Promise<{ leftovers:
 async function tearDown(name: string): Promise<{ leftovers: string[] }> {
   const stateDir = stateDirOf(name);
   const leftovers: string[] = [];
-  for (const [what, record] of Object.entries(readState(stateDir)?.processes ?? {})) {
+  for (const [what, record] of Object.entries(readStateIfWhole(stateDir)?.processes ?? {})) {
     if (!(await killRecorded(record))) leftovers.push(`process ${record.pid} (${what})`);
   }
   // Whatever else runs in namespaces that bear our name was started by this lab: a shell, a program from a lost state file.

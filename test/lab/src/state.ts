@@ -40,6 +40,16 @@ export function readState(stateDir: string): LabState | undefined {
   return stateSchema.parse(JSON.parse(text));
 }
 
+/** As `readState`, for taking down: a state that cannot be read is no reason to leave everything standing. */
+export function readStateIfWhole(stateDir: string): LabState | undefined {
+  try {
+    return readState(stateDir);
+  } catch (error) {
+    if (error instanceof z.ZodError || error instanceof SyntaxError) return undefined;
+    throw error;
+  }
+}
+
 export function writeState(stateDir: string, state: LabState): void {
   const path = join(stateDir, 'state.json');
   writeFileSync(`${path}.new`, `${JSON.stringify(state, null, 2)}\n`, { mode: 0o600 });

@@ -1,7 +1,9 @@
 /**
  * Every error answer is problem+json (RFC 9457), whatever went wrong and wherever: this is the one place that makes them.
  */
-import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+import { STATUS_CODES } from 'node:http';
+import type { Socket } from 'node:net';
+import type { ConnectionError, FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { hasZodFastifySchemaValidationErrors } from 'fastify-type-provider-zod';
 import type { z } from 'zod';
 import { describeError, LmasError, type OrchestratorErrorCode } from '../errors.ts';
@@ -56,6 +58,29 @@ function validationIssues(error: unknown): { path: string; message: string }[] |
 export function sendProblem(reply: FastifyReply, error: unknown): FastifyReply {
   const problem = toProblem(error);
   return reply.code(problem.status).type(PROBLEM_MEDIA_TYPE).serializer(JSON.stringify).send(problem);
+}
+
+/** A request that Fastify refuses before it has a route: an address that cannot be decoded, a path too long. */
+export function answerFrameworkError(error: FastifyError, _request: unknown, reply: unknown): void {
+  sendProblem(reply as FastifyReply, error);
+}
+
+/** Bytes that Node's HTTP parser refuses: there is no request to answer yet, so the answer goes onto the bare socket. */
+export function answerBrokenRequest(error: ConnectionError, socket: Socket): void {
+  if (!socket.writable || error.code === 'ECONNRESET') {
+    socket.destroy();
+    return;
+  }
+  const problem = { ...toProblem(new LmasError('INVALID_REQUEST', 'This is not HTTP that the server understands.')) };
+  if (error.code === 'HPE_HEADER_OVERFLOW') problem.status = 431;
+  const body = JSON.stringify(problem);
+  const head = [
+    `HTTP/1.1 ${problem.status} ${STATUS_CODES[problem.status]}`,
+    `Content-Type: ${PROBLEM_MEDIA_TYPE}`,
+    `Content-Length: ${Buffer.byteLength(body)}`,
+    'Connection: close',
+  ];
+  socket.end(`${head.join('\r\n')}\r\n\r\n${body}`);
 }
 
 /**

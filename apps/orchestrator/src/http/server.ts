@@ -14,7 +14,7 @@ import {
 import type { Logger } from '../log.ts';
 import { VERSION } from '../version.ts';
 import { requireApiKey } from './access.ts';
-import { installProblems } from './problems.ts';
+import { answerBrokenRequest, answerFrameworkError, installProblems } from './problems.ts';
 import { checkRoutes } from './routes/checks.ts';
 import { credentialRoutes } from './routes/credentials.ts';
 import { endpointRoutes } from './routes/endpoints.ts';
@@ -35,6 +35,8 @@ export function buildServer(services: Services, { log }: { log: Logger }) {
     forceCloseConnections: true, // event streams would hold a shutdown up for ever
     exposeHeadRoutes: false,
     requestTimeout: 30_000,
+    frameworkErrors: answerFrameworkError,
+    clientErrorHandler: answerBrokenRequest,
     routerOptions: { maxParamLength: 256, ignoreTrailingSlash: false },
   }).withTypeProvider<ZodTypeProvider>();
   app.setValidatorCompiler(validatorCompiler);
