@@ -71,37 +71,46 @@ describe('modes', () => {
   beforeEach(() => writeFileSync(join(root, 'b', 'vda.img'), Buffer.alloc(SIZE)));
   const postCopy = { mode: 'peer-to-peer', postCopy: true, overwriteDisks: true } as const;
 
-  test('direct: what its window is, as a note; peer to peer has none', async () => {
+  test('direct: what its window is, as a note; peer to peer: that libvirt may make two, as a warning', async () => {
     const { findings } = await (await driver({ overwriteDisks: true })).check({ signal });
     assert.deepEqual(
       findings.map(({ severity, code }) => `${severity} ${code}`),
       ['note DIRECT_MODE_WINDOW'],
     );
-    assert.match(findings[0]?.remedy ?? '', /peer-to-peer/);
+    assert.match(findings[0]?.remedy ?? '', /peer-to-peer.*two running copies/);
     const peers = await (await driver({ mode: 'peer-to-peer', overwriteDisks: true })).check({ signal });
-    assert.deepEqual(peers.findings, []);
+    assert.deepEqual(
+      peers.findings.map(({ severity, code }) => `${severity} ${code}`),
+      ['warning PEER_TO_PEER_WINDOW'],
+    );
+    assert.match(peers.findings[0]?.remedy ?? '', /direct mode.*virtlockd/);
   });
 
   test('post-copy says what it risks, and nothing else where all is well', async () => {
-    assert.deepEqual(await codes(await driver(postCopy)), ['warning POST_COPY_RISK']);
+    assert.deepEqual(await codes(await driver(postCopy)), ['warning PEER_TO_PEER_WINDOW', 'warning POST_COPY_RISK']);
   });
 
   test('post-copy wants libvirt 8.5 at both ends, each named', async () => {
     a.libvirtVersion = 8_004_000n;
     b.libvirtVersion = 8_004_000n;
     assert.deepEqual(await codes(await driver(postCopy)), [
+      'warning PEER_TO_PEER_WINDOW',
       'blocker POST_COPY_LIBVIRT_TOO_OLD_AT_SOURCE',
       'blocker POST_COPY_LIBVIRT_TOO_OLD_AT_DESTINATION',
       'warning POST_COPY_RISK',
     ]);
     a.libvirtVersion = 8_005_000n;
     b.libvirtVersion = 8_005_000n;
-    assert.deepEqual(await codes(await driver(postCopy)), ['warning POST_COPY_RISK']);
+    assert.deepEqual(await codes(await driver(postCopy)), ['warning PEER_TO_PEER_WINDOW', 'warning POST_COPY_RISK']);
   });
 
   test('post-copy without userfaultfd for everybody is a warning', async () => {
     b.userfaultfd = '0';
-    assert.deepEqual(await codes(await driver(postCopy)), ['warning POST_COPY_USERFAULTFD', 'warning POST_COPY_RISK']);
+    assert.deepEqual(await codes(await driver(postCopy)), [
+      'warning PEER_TO_PEER_WINDOW',
+      'warning POST_COPY_USERFAULTFD',
+      'warning POST_COPY_RISK',
+    ]);
   });
 
   test('post-copy is refused in direct mode, and with parallel connections', () => {
@@ -158,6 +167,7 @@ describe('checks', () => {
       'blocker NETWORK_MISSING',
       'blocker DISK_UNKNOWN',
       'blocker DESTINATION_DEVICE_MISSING',
+      'warning PEER_TO_PEER_WINDOW',
     ]);
   });
 

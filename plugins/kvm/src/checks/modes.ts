@@ -7,13 +7,20 @@ import { blocker, type CheckContext, note, warning } from './types.ts';
 export async function checkModes(context: CheckContext): Promise<Finding[]> {
   const { mode, postCopy } = context.request.options;
   if (mode === 'direct') return [DIRECT_WINDOW];
-  return [...checkPeerToPeer(context), ...(postCopy ? await checkPostCopy(context) : [])];
+  return [...checkPeerToPeer(context), PEER_TO_PEER_WINDOW, ...(postCopy ? await checkPostCopy(context) : [])];
 }
 
 const DIRECT_WINDOW = note(
   'DIRECT_MODE_WINDOW',
   'If the orchestrator dies while memory flows, libvirt gives up and the VM runs on at the source; if it dies in the moment between the last byte of memory and the start at the destination, the VM stands still until an orchestrator runs again and has asked both hosts.',
-  'Mode peer-to-peer avoids this: the source host then takes the migration to its end by itself.',
+  'In mode peer-to-peer the source host takes the migration to its end by itself; but there libvirt may leave two running copies when the daemons lose each other during the hand-over.',
+);
+
+/** doPeer2PeerMigrate3 in libvirt's qemu_migration.c: Confirm is "cancelled" whenever Finish brought no domain back. */
+const PEER_TO_PEER_WINDOW = warning(
+  'PEER_TO_PEER_WINDOW',
+  'If the control connection between the hosts breaks during the hand-over, libvirt resumes the VM at the source although the destination may run it already. Two copies then write to their disks, and nothing of ours can prevent it.',
+  'Use direct mode, which resumes nothing before the destination has answered; or run a lock manager (virtlockd or sanlock) on both hosts, over storage that both see.',
 );
 
 function checkPeerToPeer({ ends }: CheckContext): Finding[] {

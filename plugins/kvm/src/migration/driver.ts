@@ -2,9 +2,12 @@
  * The verbs of one migration. What they mean to the guest is decided here, once for both modes; how the bytes get moved
  * is in direct.ts and peer-to-peer.ts, and what to do with a migration that nobody drives in settle.ts.
  *
- * Invariants: the guest at the source is destroyed only after the destination was seen to run it, or has said that it
- * started it, and never while it holds memory that post-copy has not pulled over; it is resumed only after the destination has answered that it knows no such VM. A driver is used by one
- * caller, one verb at a time.
+ * Invariants: we destroy the guest at the source only after the destination was seen to run it, or has said that it
+ * started it, and never while it holds memory that post-copy has not pulled over; we resume it only after the destination
+ * has answered that it knows no such VM. In direct mode nobody else does either, so there are never two. Peer to peer,
+ * libvirt decides at the source: it resumes the guest when it gets no answer to Finish, also when only the answer was
+ * lost; then there are two, `locate` says `both`, and nothing here touches either. A driver is used by one caller, one
+ * verb at a time.
  */
 import {
   type CheckReport,

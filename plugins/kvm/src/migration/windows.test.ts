@@ -358,6 +358,26 @@ describe('peer to peer', () => {
     world.expectOne('b');
   });
 
+  test('the reply to Finish is lost between the daemons: libvirt makes two, which is told, and we touch neither', async () => {
+    const world = new Orchestrator({ mode: 'peer-to-peer' });
+    world.a.losesFinishReply = true;
+    const driver = await world.driver();
+    await assert.rejects(world.forward(driver), { code: 'STREAM_FAILED' });
+    const options = { signal: world.signal };
+    assert.deepEqual(world.world.running(UUID), ['a', 'b'], 'the fault was there');
+    const both = { source: 'running', destination: 'running', where: 'both', moving: false };
+    assert.deepEqual(await driver.locate(options), both);
+    assert.deepEqual(await driver.abort(options), both);
+    assert.ok(world.prepared !== undefined);
+    await assert.rejects(driver.confirm(world.prepared, options), { code: 'OUTCOME_UNKNOWN' });
+    assert.deepEqual(await (await world.driver()).locate(options), both);
+    assert.deepEqual(world.world.running(UUID), ['a', 'b']);
+    const calls = [...world.a.calls, ...world.b.calls];
+    for (const name of ['domainDestroy', 'domainResume', 'domainAbortJob', 'domainUndefineFlags'] as const) {
+      assert.ok(!calls.includes(name), name);
+    }
+  });
+
   test('a gateway at another port is refused with what to do', async () => {
     const world = new Orchestrator({ mode: 'peer-to-peer' });
     const driver = await world.driver();

@@ -6,6 +6,7 @@
  *   Perform nothing happens, after it the job is dropped and the guest stays paused;
  * - the incoming guest belongs to the connection of Prepare and is destroyed with it, until Finish has begun;
  * - a Perform whose destination is gone fails, and the guest runs on at the source;
+ * - peer to peer, the source resumes its guest when no reply to Finish comes, whatever the destination did;
  * - in post-copy a Perform that fails leaves both copies where they are, and only POSTCOPY_RESUME takes it up again.
  *
  * `on` scripts a procedure: hold it, refuse it, or lose its reply after its effect. The world keeps count: `violations` lists
@@ -209,6 +210,8 @@ export class FakeHost {
   onPerform: (control: PerformControl) => void = ({ finish }) => finish();
   /** Called when a broken post-copy is taken up again; by default it ends at once. */
   onResume: (control: PerformControl) => void = ({ finish }) => finish();
+  /** Peer to peer: the reply to the next Finish is lost between the daemons, and this one takes that for a failure. */
+  losesFinishReply = false;
   /** The pass that is under way. */
   iteration = 1;
   remainingBytes = 50;
@@ -542,12 +545,19 @@ export class FakeHost {
   /** Peer to peer Finish and Confirm follow at once. */
   #arrived(guest: Guest, destination: FakeHost, flags: number): void {
     const incoming = destination.guests.get(guest.uuid);
+    const { postCopy } = guest;
     guest.postCopy = false;
     if (incoming !== undefined) {
       incoming.postCopy = false;
       destination.#finish(incoming, flags, false);
     }
     guest.job = null;
+    if (this.losesFinishReply && !postCopy) {
+      // Confirm with "cancelled", as libvirt does whenever Finish brought no domain back.
+      this.losesFinishReply = false;
+      this.#set(guest, STATE.running, RUNNING.migrationCanceled);
+      throw new Refusal(ERROR.OPERATION_FAILED, 'client socket is closed');
+    }
     this.#stop(guest, SHUTOFF.migrated);
   }
 
