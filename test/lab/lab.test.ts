@@ -236,6 +236,12 @@ describe('the lab', { skip, timeout: 120_000 }, () => {
     assert.equal((await pingMs(lab)).length, 5);
   });
 
+  test('a line that cannot be is refused, and the lab stays usable', async () => {
+    await assert.rejects(lab.setLink({ lossPct: 200 }), { code: 'LAB_ARGUMENT' });
+    await assert.rejects(lab.setLink({ rttMs: 1e9 }), { code: 'LAB_ARGUMENT' });
+    assert.equal((await openLab(lab.name)).link.lossPct, lab.link.lossPct);
+  });
+
   test('giving up while it comes up leaves nothing', async () => {
     const giveUp = new AbortController();
     const coming = labUp({ name: 'labtest2', signal: giveUp.signal });

@@ -4,7 +4,7 @@
  * The certificate has one fixed shape (X.509 v3, P-256, basicConstraints CA:FALSE), so that forty lines of DER do what would
  * otherwise bring a certificate library and its dependencies to every site; OpenSSL parses the result before it is used.
  */
-import { generateKeyPairSync, randomBytes, sign, X509Certificate } from 'node:crypto';
+import { createPrivateKey, generateKeyPairSync, type KeyObject, randomBytes, sign, X509Certificate } from 'node:crypto';
 import { GatewayError } from '../errors.ts';
 import { sha256Hex } from './keys.ts';
 
@@ -74,12 +74,23 @@ export function makeIdentity(validDays: number, now: Date = new Date()): Identit
 
 export function identityFromPem(certificatePem: string, keyPem: string): Identity {
   const certificate = parseCertificate(certificatePem);
+  if (!certificate.checkPrivateKey(parseKey(keyPem))) {
+    throw new GatewayError('CERTIFICATE_INVALID', '(the key does not belong to it)');
+  }
   return {
     certificatePem,
     keyPem,
     certificateDer: certificate.raw,
     certificateSha256: sha256Hex(certificate.raw),
   };
+}
+
+function parseKey(pem: string): KeyObject {
+  try {
+    return createPrivateKey(pem);
+  } catch (cause) {
+    throw new GatewayError('CERTIFICATE_INVALID', '(its key cannot be read)', { cause });
+  }
 }
 
 export function parseCertificate(pem: string): X509Certificate {
