@@ -12,6 +12,7 @@ import {
   utimesSync,
   writeFileSync,
 } from 'node:fs';
+import { type AddressInfo, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, test } from 'node:test';
@@ -30,6 +31,7 @@ let root: string;
 let a: FakeHost;
 let b: FakeHost;
 let journal: PluginResource[];
+let portRange: { from: number; to: number } | undefined;
 
 beforeEach(() => {
   root = mkdtempSync(join(tmpdir(), 'lmas-check-'));
@@ -40,6 +42,7 @@ beforeEach(() => {
   b = world.addHost('b', join(root, 'b'));
   a.addGuest('web', UUID);
   journal = [];
+  portRange = undefined;
 });
 afterEach(() => rmSync(root, { recursive: true, force: true }));
 
@@ -58,7 +61,11 @@ async function driver(
       journal.push(resource);
     },
   };
-  return new KvmMigration({ source: await a.session(signal), destination: await b.session(signal) }, request, context);
+  return new KvmMigration(
+    { source: await a.session(signal), destination: await b.session(signal, portRange) },
+    request,
+    context,
+  );
 }
 
 async function codes(migration: KvmMigration): Promise<string[]> {
@@ -176,7 +183,8 @@ describe('checks', () => {
     assert.deepEqual(await codes(await driver({}, { diskMap: { vdz: '/x', vda: join(root, 'b', 'vda.img') } })), [
       'blocker DISK_UNKNOWN',
       'blocker DISK_NOT_CHECKED',
-      'warning CHECK_NOT_POSSIBLE',
+      'warning CHECK_NOT_POSSIBLE', // space
+      'warning CHECK_NOT_POSSIBLE', // ports
     ]);
   });
 
@@ -206,6 +214,34 @@ describe('checks', () => {
       'warning CHECK_NOT_POSSIBLE',
       'blocker NETWORK_MISSING',
     ]);
+  });
+
+  for (const host of ['127.0.0.1', '::1']) {
+    test(`ports that somebody listens on are not free: two are needed for a copied disk, one without (${host})`, async () => {
+      // A pair of neighbours, one of them taken.
+      const server = createServer();
+      await new Promise<void>((resolve) => server.listen(0, host, resolve));
+      try {
+        const { port } = server.address() as AddressInfo;
+        portRange = { from: port, to: port + 1 };
+        assert.deepEqual(await codes(await driver()), ['blocker PORTS_SHORT']);
+        writeFileSync(join(root, 'b', 'vda.img'), '');
+        const shared = await codes(await driver({ disks: 'shared' }));
+        assert.ok(!shared.includes('blocker PORTS_SHORT'));
+      } finally {
+        server.close();
+      }
+    });
+  }
+
+  test('ports that other migrations have leased are not free', async () => {
+    portRange = { from: 49_216, to: 49_217 };
+    const first = await driver();
+    await first.prepare({ signal });
+    rmSync(join(root, 'b', 'vda.img'));
+    assert.ok((await codes(await driver())).includes('blocker PORTS_SHORT'));
+    await first.abort({ signal });
+    assert.ok(!(await codes(await driver())).includes('blocker PORTS_SHORT'));
   });
 
   test('a directory that is not there', async () => {

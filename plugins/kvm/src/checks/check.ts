@@ -11,6 +11,7 @@ import { checkGuest } from './guest.ts';
 import { checkHosts } from './hosts.ts';
 import { checkModes } from './modes.ts';
 import { checkPlaces } from './places.ts';
+import { checkPorts } from './ports.ts';
 import { attempt, type CheckContext } from './types.ts';
 
 /** In the order in which a person would want to hear of them. */
@@ -19,6 +20,7 @@ const CHECKS: readonly ((context: CheckContext) => Promise<Finding[]>)[] = [
   checkGuest,
   checkHosts,
   checkDisks,
+  checkPorts,
   checkModes,
 ];
 

@@ -37,6 +37,17 @@ export function leasePorts(destination: KvmSession, count: number): number[] {
   return ports;
 }
 
+/** How many ports of the range nobody in this process has leased, and nobody at the host listens on. */
+export function freePorts(destination: KvmSession, listening: ReadonlySet<number>): number {
+  const { migrationAddress, portRange } = destination.config;
+  const taken = leased.get(migrationAddress);
+  let free = 0;
+  for (let port = portRange.from; port <= portRange.to; port += 1) {
+    if (!listening.has(port) && taken?.has(port) !== true) free += 1;
+  }
+  return free;
+}
+
 /** Idempotent. */
 export function releasePorts(destination: KvmSession, ports: readonly number[]): void {
   const { migrationAddress } = destination.config;

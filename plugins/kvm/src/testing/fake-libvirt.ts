@@ -292,13 +292,15 @@ export class FakeHost {
     };
   }
 
-  session(signal: AbortSignal): Promise<KvmSession> {
+  /** @param portRange at which it receives; the plugin's own default without it */
+  session(signal: AbortSignal, portRange?: { from: number; to: number }): Promise<KvmSession> {
     const config = configSchema.parse({
       host: this.name,
       hostKeys: [`SHA256:${'A'.repeat(43)}`],
       migrationAddress: this.address,
       sharedPaths: ['/srv/shared'],
       peerToPeer: { uriScheme: 'qemu+tcp' },
+      portRange,
     });
     return KvmSession.open(config, this.transport(), { signal });
   }
