@@ -76,8 +76,9 @@ async function streamsPass(port: number, when: string, timeoutMs = 20_000): Prom
     assert.equal(await attempt(port, bytes), expected, `a later stream ${when}`);
 }
 
-test('static mode: either end may be killed and started again', { timeout: 90_000 }, async () => {
+test('static mode: either end may be killed and started again', { timeout: 90_000 }, async (t) => {
   const server = hashServer();
+  t.after(() => server.close());
   const { near, far, routePort } = await configure(await listen(server));
   const start = (place: string) =>
     spawn(process.execPath, [program, '--config', path.join(place, 'c.json')], { stdio: 'ignore' });
@@ -97,7 +98,6 @@ test('static mode: either end may be killed and started again', { timeout: 90_00
     await streamsPass(routePort, 'after the dialling end was started again');
   } finally {
     await Promise.all([end(running.near), end(running.far)]);
-    server.close();
     for (const place of [near, far]) rmSync(place, { recursive: true, force: true });
   }
 });
