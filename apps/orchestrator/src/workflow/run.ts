@@ -13,6 +13,7 @@ import type { Claim, MigrationStore } from '../migrations/store.ts';
 import { Journal } from './journal.ts';
 
 export type Notes = StoredMigration['notes'];
+type Beside = Pick<Migration, 'cancelRequestedAt' | 'pointOfNoReturnAt'>;
 type Draft = { migration: Migration; notes: Notes };
 
 export class Run {
@@ -27,6 +28,8 @@ export class Run {
   readonly #renewal: NodeJS.Timeout;
   #version: number;
   #stored: StoredMigration;
+  /** What is written beside the record. A record write that is under way knows nothing of it and must not undo it. */
+  readonly #beside: Beside;
   #writes: Promise<void> = Promise.resolve();
 
   private constructor(
@@ -40,10 +43,12 @@ export class Run {
     this.#claim = claimed.claim;
     this.#version = claimed.version;
     this.#stored = claimed.stored;
+    const { cancelRequestedAt, pointOfNoReturnAt } = claimed.stored.migration;
+    this.#beside = { cancelRequestedAt, pointOfNoReturnAt };
     this.#leaseMs = leaseMs;
     this.log = log.child({ migration: this.id, run: claimed.claim.token });
     this.journal = journal;
-    this.#heedCancel(claimed.stored.migration.cancelRequestedAt);
+    this.#heedCancel(cancelRequestedAt);
     this.#renewal = setInterval(() => void this.look(), leaseMs / 4);
   }
 
@@ -83,8 +88,12 @@ export class Run {
 
   #heedCancel(cancelRequestedAt: string | null): void {
     if (cancelRequestedAt === null) return;
-    this.#stored.migration.cancelRequestedAt = cancelRequestedAt;
+    this.#layOver({ cancelRequestedAt });
     this.#cancelled.abort(new LmasError('CANCELLED'));
+  }
+
+  #layOver(news: Partial<Beside>): void {
+    Object.assign(this.#stored.migration, Object.assign(this.#beside, news));
   }
 
   abandon(reason: LmasError = new LmasError('SUPERSEDED')): void {
@@ -118,6 +127,7 @@ export class Run {
       }
       this.#version += 1;
       this.#stored = draft;
+      this.#layOver({});
     });
     // A failed write is its caller's to handle; those that come after it are tried all the same.
     this.#writes = write.catch(() => undefined);
@@ -162,7 +172,7 @@ export class Run {
       if (isSuperseded(error)) this.abandon();
       throw error;
     }
-    this.#stored.migration.pointOfNoReturnAt = at;
+    this.#layOver({ pointOfNoReturnAt: at });
     this.log.info({}, 'point of no return');
   }
 

@@ -1,0 +1,79 @@
+/** A run on a real Redis: what is written beside the record survives the record's own writes. */
+import assert from 'node:assert/strict';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, before, type TestContext, test } from 'node:test';
+import type { Redis } from 'ioredis';
+import { createLog } from '../log.ts';
+import { newMigrationId, newRecord } from '../migrations/record.ts';
+import { createMigrationStore, type MigrationStore } from '../migrations/store.ts';
+import { connect } from '../redis/connect.ts';
+import { keys } from '../redis/keys.ts';
+import { type PrivateRedis, startPrivateRedis } from '../redis/private-server.ts';
+import { migrationInputSchema } from '../schemas.ts';
+import { Run } from './run.ts';
+import { totalDeadline } from './stages.ts';
+
+const log = createLog('silent');
+const directory = await mkdtemp(join(tmpdir(), 'lmas-run-'));
+let server: PrivateRedis;
+let redis: Redis;
+let store: MigrationStore;
+before(async () => {
+  server = await startPrivateRedis('redis-server', directory, log);
+  redis = connect(server, log);
+  store = createMigrationStore(redis);
+});
+after(async () => {
+  redis.disconnect();
+  await server.stop();
+  await rm(directory, { recursive: true, force: true });
+});
+
+/** A run whose next record write stands still, before it reaches Redis, until it is released. */
+async function runWithHeldWrite(t: TestContext) {
+  const vm = newMigrationId();
+  const request = migrationInputSchema.parse({ vm, source: 'a', destination: 'b', timeouts: { totalMs: 1_000 } });
+  const record = newRecord(newMigrationId(), request, { source: 'x', destination: 'y' }, [keys.vmByName('a', vm)]);
+  await store.create(record);
+  const reached = Promise.withResolvers<void>();
+  const released = Promise.withResolvers<void>();
+  const write: MigrationStore['write'] = async (...args) => {
+    reached.resolve();
+    await released.promise;
+    await store.write(...args);
+  };
+  const run = await Run.claim({ ...store, write }, record.migration.id, { leaseMs: 60_000, log });
+  assert.ok(run instanceof Run);
+  t.after(() => run.abandon());
+  return { run, reached: reached.promise, release: released.resolve };
+}
+
+test('a record write under way does not forget the point of no return, and no deadline reaches past it', async (t) => {
+  const { run, reached, release } = await runWithHeldWrite(t);
+  using total = totalDeadline(run);
+  const progress = run.update(({ migration }) => migration.leftovers.push('mark'));
+  await reached;
+  await run.passPointOfNoReturn();
+  assert.notEqual(run.migration.pointOfNoReturnAt, null);
+  release();
+  await progress;
+  assert.deepEqual(run.migration.leftovers, ['mark']);
+  assert.notEqual(run.migration.pointOfNoReturnAt, null);
+  await new Promise((resolve) => setTimeout(resolve, 1_200));
+  assert.equal(total.signal.aborted, false);
+  assert.notEqual((await store.get(run.id))?.pointOfNoReturnAt, null);
+});
+
+test('a record write under way does not forget a cancel', async (t) => {
+  const { run, reached, release } = await runWithHeldWrite(t);
+  const progress = run.update(({ migration }) => migration.leftovers.push('mark'));
+  await reached;
+  assert.equal(await store.requestCancel(run.id), 'accepted');
+  await run.look();
+  release();
+  await progress;
+  assert.notEqual(run.migration.cancelRequestedAt, null);
+  assert.equal(run.cancelled.aborted, true);
+});
