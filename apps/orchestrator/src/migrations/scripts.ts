@@ -4,7 +4,7 @@
  * - idempotent: a client that lost its connection sends a script again; `writeId` tells that it has been done;
  * - fenced: whoever writes for a run names its token, and an older one changes nothing;
  * - one live migration per VM: the locks are taken in the same step that stores the record, and given back in the same
- *   step that ends it;
+ *   step that ends it with nothing left to be taken down;
  * - a cancel and the point of no return exclude each other: whichever came first wins.
  */
 import { script } from '../redis/script.ts';
@@ -73,7 +73,8 @@ export const WRITE = script(`
 `);
 
 /**
- * After the last WRITE. A migration whose teardown is incomplete stays on a list, and can be claimed for that alone.
+ * After the last WRITE. A migration whose teardown is incomplete stays on a list, can be claimed for that alone, and keeps
+ * its VM to itself: what a later attempt takes down must not be in use by the VM's next migration.
  * KEYS: migration, live, running, lease, events, journal, incomplete, lock… ARGV: id, token, keepMs, complete (1 or 0)
  */
 export const END = script(`
@@ -85,11 +86,11 @@ export const END = script(`
   if ARGV[4] == '1' then
     redis.call('SREM', KEYS[7], ARGV[1])
     redis.call('PEXPIRE', KEYS[6], ARGV[3])
+    for i = 8, #KEYS do
+      if redis.call('GET', KEYS[i]) == ARGV[1] then redis.call('DEL', KEYS[i]) end
+    end
   else
     redis.call('SADD', KEYS[7], ARGV[1])
-  end
-  for i = 8, #KEYS do
-    if redis.call('GET', KEYS[i]) == ARGV[1] then redis.call('DEL', KEYS[i]) end
   end
   return {'OK'}
 `);

@@ -123,13 +123,21 @@ test('a cancel and the point of no return exclude each other', async () => {
 });
 
 test('what ended can be claimed only as long as something is left to be taken down', async () => {
-  const { migration, notes } = await created();
+  const { migration, notes } = await created('untidy');
   const { claim } = await claimed(migration.id);
   await store.end(claim, { locks: notes.locks, complete: false });
+  await assert.rejects(
+    created('untidy'),
+    (error) =>
+      errorCode(error) === 'VM_ALREADY_MIGRATING' &&
+      error instanceof LmasError &&
+      error.message.includes(`${migration.id} of this VM has ended; its teardown is not complete yet`),
+  );
   assert.ok((await store.incomplete()).includes(migration.id));
   assert.equal(await store.isLive(migration.id), false);
   const again = await claimed(migration.id, 'cleaner');
-  await store.end(again.claim, { locks: [], complete: true });
+  await store.end(again.claim, { locks: notes.locks, complete: true });
+  await created('untidy');
   assert.equal(await store.claim(migration.id, 'nobody', 1_000), 'ended');
   assert.equal(await store.requestCancel(migration.id), 'ended');
 });

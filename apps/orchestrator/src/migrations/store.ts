@@ -146,7 +146,7 @@ export function createMigrationStore(redis: Redis): MigrationStore {
           ],
         ),
       );
-      if (word === 'LOCKED') throw vmLocked(holder);
+      if (word === 'LOCKED') throw await vmLocked(redis, holder);
     },
     get: load,
     getMany: loadMany,
@@ -267,7 +267,7 @@ export function createMigrationStore(redis: Redis): MigrationStore {
     },
     async lock({ id, token }, lockKey) {
       const [word, holder] = verdict(await scripts.LOCK(redis, [keys.migration(id), lockKey], [id, token]));
-      if (word === 'LOCKED') throw vmLocked(holder);
+      if (word === 'LOCKED') throw await vmLocked(redis, holder);
     },
     async passPointOfNoReturn({ id, token }, at) {
       const [word] = verdict(await scripts.PASS_POINT_OF_NO_RETURN(redis, [keys.migration(id)], [token, at]));
@@ -285,7 +285,16 @@ export function createMigrationStore(redis: Redis): MigrationStore {
   };
 }
 
-function vmLocked(holder: string | undefined): LmasError {
+async function vmLocked(redis: Redis, holder = ''): Promise<LmasError> {
+  if ((await redis.sismember(keys.incomplete, holder)) === 1) {
+    return new LmasError(
+      'VM_ALREADY_MIGRATING',
+      `Migration ${holder} of this VM has ended; its teardown is not complete yet.`,
+      {
+        remedy: `Wait until the teardown of ${holder} is complete; its \`leftovers\` say what is missing.`,
+      },
+    );
+  }
   return new LmasError('VM_ALREADY_MIGRATING', `Migration ${holder} of this VM is under way.`, {
     remedy: `Wait for ${holder} to end, or cancel it.`,
   });
