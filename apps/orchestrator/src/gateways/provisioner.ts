@@ -110,10 +110,15 @@ export function createSshProvisioner(options: ProvisionerOptions): SshProvisione
           const [, owner, end] = NAME.exec(name) ?? [];
           if (owner === undefined || (end !== 'source' && end !== 'destination') || (await isOwned(owner))) continue;
           const address = { site, owner, end } as const;
-          // Whose migration ended as unknown may still carry it: an open stream holds its gateway here as well.
-          if (await isBusy(client(base, address, Number.MAX_SAFE_INTEGER), signal)) continue;
-          await mustSucceed(connection, scripts.REMOVE_GATEWAY, [`${parent}/${name}`], signal);
-          removed.push(name);
+          try {
+            // Whose migration ended as unknown may still carry it: an open stream holds its gateway here as well.
+            if (await isBusy(client(base, address, Number.MAX_SAFE_INTEGER), signal)) continue;
+            await mustSucceed(connection, scripts.REMOVE_GATEWAY, [`${parent}/${name}`], signal);
+            removed.push(name);
+          } catch (error) {
+            signal.throwIfAborted();
+            log.warn({ err: error, ...address }, 'a gateway without an owner could not be removed; the others go on');
+          }
         }
         return removed;
       });
