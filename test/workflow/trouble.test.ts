@@ -71,7 +71,7 @@ describe('ends that fall silent', { concurrency: 4 }, () => {
   test('somebody else started a second copy: nothing is touched, a person decides', async () => {
     await using stage = await setting();
     const hold = stage.world.faults.arm('destination.prepare', 'after');
-    const submitted = stage.submit();
+    const submitted = stage.submit({ options: { createVolume: true } });
     await hold.reached;
     const copy = stage.world.hosts.destination.get(stage.vmId);
     assert.ok(copy !== undefined);
@@ -80,6 +80,8 @@ describe('ends that fall silent', { concurrency: 4 }, () => {
     assert.deepEqual([ended.phase, ended.where, ended.error?.code], ['failed', 'both', 'BOTH_RUNNING']);
     assert.match(ended.byHand ?? '', /power the other one off/);
     assert.equal(stage.world.running(stage.vmId).length, 2);
+    assert.equal(stage.world.volumes.size, 1);
+    assert.match(ended.leftovers.join(), /^volume .* at the destination: left alone/);
   });
 });
 

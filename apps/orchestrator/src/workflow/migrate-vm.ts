@@ -23,7 +23,7 @@ import { connectThroughTunnel, straightRoutes } from './steps/connect.ts';
 import { attachTunnel, provisionTunnel } from './steps/gateways.ts';
 import { perform } from './steps/perform.ts';
 import { prepare } from './steps/prepare.ts';
-import { tearDown } from './teardown.ts';
+import { type Leftovers, tearDown } from './teardown.ts';
 import type { Tools } from './tools.ts';
 
 const ATTACH_TIMEOUT_MS = 15_000;
@@ -173,7 +173,7 @@ async function finishTeardown(run: Run, tools: Tools, hypervisors: Hypervisors):
   await run.end();
 }
 
-function noteTeardown(migration: Run['migration'], leftovers: string[]): void {
-  migration.leftovers = leftovers;
-  if (migration.teardown !== 'not-needed') migration.teardown = leftovers.length === 0 ? 'complete' : 'incomplete';
+function noteTeardown(migration: Run['migration'], { failed, kept }: Leftovers): void {
+  migration.leftovers = [...failed, ...kept];
+  if (migration.teardown !== 'not-needed') migration.teardown = failed.length === 0 ? 'complete' : 'incomplete';
 }

@@ -12,12 +12,24 @@ import { releaseGateway } from './steps/gateways.ts';
 import type { Tools } from './tools.ts';
 import { Deadline, raceSignal } from './waiting.ts';
 
-/** @returns in words, what could not be taken down */
-export async function tearDown(run: Run, tools: Tools, hypervisors: Hypervisors): Promise<string[]> {
+/** In words: what could not be taken down and is tried again, and what is left alone for a person to decide. */
+export interface Leftovers {
+  readonly failed: readonly string[];
+  readonly kept: readonly string[];
+}
+
+export async function tearDown(run: Run, tools: Tools, hypervisors: Hypervisors): Promise<Leftovers> {
   using deadline = new Deadline(tools.settings.teardownMs, 'STAGE_TIMEOUT', 'The teardown took too long.');
   const signal = AbortSignal.any([run.lost, deadline.signal]);
-  const leftovers: string[] = [];
-  for (const batch of batches(run.journal.unreleased())) {
+  const failed: string[] = [];
+  const all = run.journal.unreleased();
+  // What was made for the destination belongs to nobody while nobody knows where the VM is.
+  const doubtful = run.migration.where === 'unknown' || run.migration.where === 'both';
+  const isKept = ({ kind }: JournalledResource) => doubtful && kind === 'plugin';
+  const kept = all
+    .filter(isKept)
+    .map((resource) => `${describeResource(resource)}: left alone, a person has to find out first where the VM runs`);
+  for (const batch of batches(all.filter((resource) => !isKept(resource)))) {
     const results = await Promise.allSettled(
       batch.map((resource) => release(run, tools, hypervisors, resource, signal)),
     );
@@ -26,10 +38,10 @@ export async function tearDown(run: Run, tools: Tools, hypervisors: Hypervisors)
       const resource = batch[index];
       if (result.status === 'fulfilled' || resource === undefined) return;
       run.log.warn({ err: result.reason, resource }, 'could not be taken down');
-      leftovers.push(`${describeResource(resource)}: ${describeError(result.reason).message}`);
+      failed.push(`${describeResource(resource)}: ${describeError(result.reason).message}`);
     });
   }
-  return leftovers;
+  return { failed, kept };
 }
 
 async function release(
@@ -45,7 +57,7 @@ async function release(
       await raceSignal(releaseGateway(run, tools, resource.end, { signal }), signal);
       break;
     case 'plugin':
-      // What was made for the destination belongs to the VM once it runs there, and to nobody while nobody knows.
+      // What was made for the destination belongs to the VM once it runs there.
       if (run.migration.where === 'source') {
         const driver = await hypervisors.driver({ signal });
         await raceSignal(driver.release(resource.resource, { signal }), signal);
