@@ -56,7 +56,7 @@ const unitFiles = files.filter((path) => !path.endsWith('lab.test.ts'));
 
 if (stages.includes('lint')) await check('lint', 'npm', ['run', '--silent', 'lint']);
 if (stages.includes('types')) await check('types', 'npm', ['run', '--silent', 'typecheck']);
-if (stages.includes('unit')) await runTests('unit', unitFiles, 2);
+if (stages.includes('unit')) await runTests('unit', unitFiles, 2, ['--test-timeout=300000']);
 if (stages.includes('lab')) {
   if (process.getuid?.() === 0) {
     await runTests('lab', labFiles, 1);
@@ -96,7 +96,7 @@ async function check(name, command, args) {
 }
 
 /** Runs test files with Node's own runner, `concurrency` files at a time, and adds what it counted to the totals. */
-async function runTests(name, paths, concurrency) {
+async function runTests(name, paths, concurrency, flags = []) {
   if (paths.length === 0) return;
   banner(`${name}: ${paths.length} files`);
   const directory = mkdtempSync(join(tmpdir(), 'lmas-test-'));
@@ -104,6 +104,7 @@ async function runTests(name, paths, concurrency) {
   try {
     const code = await run(node26, [
       '--test',
+      ...flags,
       `--test-concurrency=${concurrency}`,
       '--test-reporter=spec',
       '--test-reporter-destination=stdout',
