@@ -202,7 +202,9 @@ export const migrationInputSchema = z
           .default(12 * 3_600_000),
       })
       .prefault({})
-      .describe('Each stage’s limit. Past one the migration is abandoned as if cancelled, with TIMEOUT as the reason.'),
+      .describe(
+        'Each stage’s limit. Past one the migration is abandoned as if cancelled, with STAGE_TIMEOUT as the reason.',
+      ),
     options: z.record(z.string(), z.unknown()).default({}).describe("The plugin's own options; see GET /v1/plugins."),
   })
   .meta({ id: 'MigrationRequest' });
@@ -274,7 +276,9 @@ export const migrationSchema = z
     teardown: z
       .enum(['not-needed', 'pending', 'complete', 'incomplete'])
       .describe('Whether everything made for it is gone again.'),
-    leftovers: z.array(z.string()).describe('What could not be taken down yet, in words; the reaper goes on trying.'),
+    leftovers: z
+      .array(z.string())
+      .describe('What could not be taken down yet, or was left alone on purpose, in words.'),
     createdAt: timestamp,
     startedAt: timestamp.nullable(),
     endedAt: timestamp.nullable(),

@@ -558,7 +558,7 @@ export interface components {
              */
             bandwidthBytesPerSec?: number | null;
             /**
-             * @description Each stage’s limit. Past one the migration is abandoned as if cancelled, with TIMEOUT as the reason.
+             * @description Each stage’s limit. Past one the migration is abandoned as if cancelled, with STAGE_TIMEOUT as the reason.
              * @default {}
              */
             timeouts?: {
@@ -658,7 +658,7 @@ export interface components {
              * @enum {string}
              */
             teardown: "not-needed" | "pending" | "complete" | "incomplete";
-            /** @description What could not be taken down yet, in words; the reaper goes on trying. */
+            /** @description What could not be taken down yet, or was left alone on purpose, in words. */
             leftovers: string[];
             /** Format: date-time */
             createdAt: string;
@@ -1003,7 +1003,7 @@ export interface components {
              * @default null
              */
             bandwidthBytesPerSec: number | null;
-            /** @description Each stage’s limit. Past one the migration is abandoned as if cancelled, with TIMEOUT as the reason. */
+            /** @description Each stage’s limit. Past one the migration is abandoned as if cancelled, with STAGE_TIMEOUT as the reason. */
             timeouts: {
                 /** @default 86400000 */
                 queueMs: number;
@@ -1101,7 +1101,7 @@ export interface components {
              * @enum {string}
              */
             teardown: "not-needed" | "pending" | "complete" | "incomplete";
-            /** @description What could not be taken down yet, in words; the reaper goes on trying. */
+            /** @description What could not be taken down yet, or was left alone on purpose, in words. */
             leftovers: string[];
             /** Format: date-time */
             createdAt: string;

@@ -30,7 +30,7 @@ export function undecided(run: Run, where: 'both' | 'unknown', cause: unknown): 
   return {
     outcome: 'failed',
     where,
-    error: toMigrationError(run, cause),
+    error: { ...toMigrationError(run, cause), remedy: 'Do what `byHand` says, before anything else.' },
     report: null,
     byHand: byHand(run.migration, where),
   };
@@ -52,9 +52,35 @@ export function byHand({ vm, source, destination }: Migration, where: 'both' | '
   );
 }
 
+/** What to do next where the VM is safe at the source and whoever failed did not know better. */
+const REMEDIES: Readonly<Record<string, string>> = {
+  UNREACHABLE:
+    'Check name, route, port and whether it is up (lmas check asks both ends), then submit the migration again.',
+  CONNECTION_LOST: 'Check the network between the orchestrator and the hosts, then submit the migration again.',
+  LOGIN_REFUSED:
+    'Correct the credential of the endpoint; nothing is tried again by itself, so that no account gets locked.',
+  STREAM_FAILED: 'Check the link (lmas link test) and the gateway machines, then submit the migration again.',
+  BUSY: 'Wait until the other operation on the VM has ended, then submit the migration again.',
+  TIMEOUT: 'Look why the hypervisor is slow to answer, then submit the migration again.',
+  HYPERVISOR_FAULT: 'See `native` for what the hypervisor said, and its own log; then submit the migration again.',
+  STAGE_TIMEOUT: 'Submit it again with a longer limit in `timeouts`, after a look at which phase took so long.',
+  NO_PROGRESS:
+    'Check the link (lmas link test). A VM that writes faster than the link carries needs autoConverge or post-copy.',
+  INTERRUPTED: 'Submit the migration again.',
+  GATEWAY_UNREACHABLE: 'Check that SSH to the gateway machine works, then submit the migration again.',
+  GATEWAY_START_FAILED: 'Look for free memory and disk on the gateway machine, then submit the migration again.',
+  GATEWAY_ENDED: 'Look at the gateway machine (memory, somebody who ended processes), then submit the migration again.',
+  GATEWAY_CORRUPT:
+    'Somebody changed the program at the gateway machine: find out who, then submit the migration again.',
+  NO_FREE_PORT: 'Widen `tunnelPorts` of the site that listens, or wait for other migrations to end.',
+  TUNNEL_NOT_ESTABLISHED:
+    'Let the sites reach each other on `tunnelPorts` (firewall, NAT), then submit the migration again.',
+};
+
 function toMigrationError(run: Run, cause: unknown): MigrationError {
   const facts = describeError(cause);
   if (facts.code === 'INTERNAL') run.log.error({ err: cause }, 'unexpected error');
-  const { code, message, remedy, retryable, native } = facts;
+  const { code, message, retryable, native } = facts;
+  const remedy = facts.remedy ?? REMEDIES[code] ?? null;
   return { code, message, remedy, retryable, phase: run.migration.phase, native };
 }

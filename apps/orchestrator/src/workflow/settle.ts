@@ -98,6 +98,10 @@ async function attempt(trouble: Trouble, onAdvance: () => void): Promise<Ending 
   const after = await raceSignal(driver.abort({ signal }), run.lost);
   run.log.info({ placement: after }, 'aborted');
   if (after.where === 'both') return 'both';
+  // Past the hand-over a source that is merely defined proves nothing: the guest may have run, and ended, elsewhere.
+  if (after.where === 'source' && run.migration.pointOfNoReturnAt !== null && after.source === 'stopped') {
+    return 'undecided';
+  }
   if (after.where === 'source') return notMigrated(run, effectiveCause(run, cause));
   return after.where === 'unknown' && !isSilent(after) ? 'undecided' : 'again';
 }
