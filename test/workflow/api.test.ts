@@ -84,6 +84,12 @@ describe('refusals', () => {
     assert.ok(paths.includes('gateway.ssh') && paths.includes('gateway.tunnelAddress'), 'every complaint at once');
   });
 
+  test('what is neither a name nor an address is refused before anybody resolves it', async () => {
+    for (const host of ['x y;$(id)', '../..', '-oProxyCommand=x', '😀', '']) {
+      assertProblem(await api.call('POST', '/v1/host-key-scans', { host }), 400, 'INVALID_REQUEST');
+    }
+  });
+
   test('parameters of the wrong shape', async () => {
     assertProblem(await api.call('GET', '/v1/migrations/m_1'), 400, 'INVALID_REQUEST');
     assertProblem(await api.call('GET', '/v1/migrations?limit=0'), 400, 'INVALID_REQUEST');

@@ -11,7 +11,11 @@ export const slugSchema = z
   .regex(/^[a-z0-9][a-z0-9-]{0,62}$/, 'lower-case letters, digits and hyphens, at most 63')
   .meta({ id: 'Slug', description: 'A name in lower-case letters, digits and hyphens.' });
 
-const host = z.string().min(1).max(253);
+/** A name or an address; what neither can contain is refused here, long before a resolver sees it. */
+const host = z
+  .string()
+  .max(253)
+  .regex(/^[A-Za-z0-9:][A-Za-z0-9.:_-]*$/, 'a host name, an IPv4 or an IPv6 address');
 const port = z.int().min(1).max(65_535);
 const timestamp = z.iso.datetime();
 const bandwidth = z.int().min(1_024).nullable().describe('Bytes per second; null is unlimited.');
