@@ -1,6 +1,6 @@
 /**
  * Gateways that exist in a world only: the workflow's real tunnel code drives them, and what is left over is counted. The
- * SSH host of a site's gateway machine is the socket path of its world.
+ * SSH host of a site's gateway machine stands for its world (see hostOfWorld).
  */
 import type { GatewayStatus } from '@lmas/gateway-api';
 import { pluginErrorCode } from '@lmas/plugin-api';
@@ -11,12 +11,16 @@ import { WorldConnection } from './client.ts';
 
 const nameOf = ({ site, owner, end }: GatewayAddress): string => `${site}/${owner}-${end}`;
 
+/** The name of a gateway machine in the simulated world: its socket's path, spelled so that it could be a host's name. */
+export const hostOfWorld = (socketPath: string): string => Buffer.from(socketPath).toString('hex');
+const worldBehind = (host: string): string => Buffer.from(host, 'hex').toString();
+
 export function createSimulatedProvisioner(sites: SiteStore): GatewayProvisioner {
   const open = async (site: string): Promise<WorldConnection> => {
     const { gateway } = await sites.get(site);
     if (gateway === null) throw new LmasError('NO_GATEWAY');
     try {
-      return await WorldConnection.open(gateway.ssh.host, 'gateway');
+      return await WorldConnection.open(worldBehind(gateway.ssh.host), 'gateway');
     } catch (cause) {
       throw new LmasError('GATEWAY_UNREACHABLE', undefined, { cause });
     }

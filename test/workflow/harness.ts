@@ -14,7 +14,7 @@ import { type Orchestrator, startOrchestrator } from '../../apps/orchestrator/sr
 import type { Migration, MigrationInput } from '../../apps/orchestrator/src/migrations/record.ts';
 import { createRegistry } from '../../apps/orchestrator/src/plugins/registry.ts';
 import type { TestSshd } from '../../packages/ssh/src/testing/sshd.ts';
-import { createSimulatedProvisioner } from '../simulated/gateways.ts';
+import { createSimulatedProvisioner, hostOfWorld } from '../simulated/gateways.ts';
 import simulated from '../simulated/plugin.ts';
 import { serveWorld, type WorldServer } from '../simulated/server.ts';
 import { World } from '../simulated/world.ts';
@@ -151,7 +151,7 @@ export async function setStage(
   await api.must('POST', '/v1/credentials', { id: name, ...login });
   const ssh =
     sshd === undefined
-      ? { host: server.socketPath, hostKeys: [`SHA256:${'A'.repeat(43)}`] }
+      ? { host: hostOfWorld(server.socketPath), hostKeys: [`SHA256:${'A'.repeat(43)}`] }
       : { host: sshd.host, port: sshd.port, hostKeys: [sshd.hostKeys.ed25519] };
   const address = sshd === undefined ? '192.0.2.1' : '127.0.0.1';
   for (const end of ['source', 'destination'] as const) {
