@@ -76,7 +76,15 @@ export class SshPool {
     signal: AbortSignal,
   ): Promise<SshConnection> {
     const secret = await this.#credentials.reveal(credential);
-    return await connectSsh({ host, port, hostKeys, credential: secret, log: this.#log }, { signal });
+    const machine = { host, port, hostKeys, credential: secret, log: this.#log };
+    try {
+      return await connectSsh(machine, { signal });
+    } catch (error) {
+      // A login that did not end in time was not refused: a busy machine deserves one more, and no account gets locked.
+      if (sshErrorCode(error) !== 'TIMEOUT') throw error;
+      this.#log.warn({ host, port }, 'the SSH login did not end in time; trying once more');
+      return await connectSsh(machine, { signal });
+    }
   }
 
   #drop(site: string, entry: Entry): void {
