@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import type { Orchestrator } from '../../apps/orchestrator/src/main.ts';
 import { openApiDocument } from '../../apps/orchestrator/src/openapi-document.ts';
-import { migrationEventSchema } from '../../apps/orchestrator/src/schemas.ts';
+import { migrationEventSchema } from '../../apps/orchestrator/src/schemas/migration-event.ts';
 import { type Answer, Api, setStage, startInProcess, temporaryDirectory } from './harness.ts';
 
 const directory = await temporaryDirectory();

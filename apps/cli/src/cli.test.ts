@@ -4,7 +4,15 @@ import { once } from 'node:events';
 import { text } from 'node:stream/consumers';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
-import * as api from '../../orchestrator/src/schemas.ts';
+import { credentialInputSchema, credentialSchema } from '../../orchestrator/src/schemas/credential.ts';
+import { endpointInputSchema, endpointSchema } from '../../orchestrator/src/schemas/endpoint.ts';
+import { linkTestInputSchema, linkTestSchema } from '../../orchestrator/src/schemas/link.ts';
+import { migrationInputSchema, migrationSchema } from '../../orchestrator/src/schemas/migration.ts';
+import { migrationCheckSchema } from '../../orchestrator/src/schemas/migration-check.ts';
+import { migrationEventSchema } from '../../orchestrator/src/schemas/migration-event.ts';
+import { migrationListSchema } from '../../orchestrator/src/schemas/migration-list.ts';
+import { pluginSchema } from '../../orchestrator/src/schemas/plugin.ts';
+import { readinessSchema, versionSchema } from '../../orchestrator/src/schemas/service.ts';
 import {
   answer,
   eventOf,
@@ -56,7 +64,7 @@ const MIGRATE = ['migrate', 'web-1', '--from', 'host-a', '--to', 'host-b'];
 
 test('migrate sends what the flags say and tells how to go on', LIMITS, async () => {
   await using fake = await fakeOrchestrator();
-  fake.on('POST /v1/migrations', answer(202, api.migrationSchema, sampleMigration()));
+  fake.on('POST /v1/migrations', answer(202, migrationSchema, sampleMigration()));
   const flags = [
     '--bandwidth',
     '500Mbit',
@@ -78,7 +86,7 @@ test('migrate sends what the flags say and tells how to go on', LIMITS, async ()
   const [call] = fake.calls;
   assert.equal(call?.headers.authorization, 'Bearer secret-key');
   assert.match(String(call?.headers['idempotency-key']), /^[0-9a-f-]{36}$/);
-  const sent = api.migrationInputSchema.parse(call?.body);
+  const sent = migrationInputSchema.parse(call?.body);
   assert.equal(sent.bandwidthBytesPerSec, 62_500_000);
   assert.equal(sent.maxDowntimeMs, 300);
   assert.deepEqual(sent.tunnel, { suite: 'none', subflows: 8 });
@@ -95,8 +103,8 @@ test('--watch follows over broken connections to the end', LIMITS, async () => {
     eventOf('phase', 'succeeded', succeeded),
     eventOf('end', 'succeeded', succeeded),
   ];
-  fake.on('POST /v1/migrations', answer(202, api.migrationSchema, sampleMigration()));
-  fake.on(`GET ${MIGRATION}/events`, eventStream(api.migrationEventSchema, events, { breakAfter: 2 }));
+  fake.on('POST /v1/migrations', answer(202, migrationSchema, sampleMigration()));
+  fake.on(`GET ${MIGRATION}/events`, eventStream(migrationEventSchema, events, { breakAfter: 2 }));
   const plain = await lmas(fake, [...MIGRATE, '--watch']);
   assert.equal(plain.code, 0, plain.err);
   assert.match(plain.out, /web-1 runs at host-b now\. It took 30\.0 s\./);
@@ -111,7 +119,7 @@ test('--watch follows over broken connections to the end', LIMITS, async () => {
     lines.map(({ id }) => id),
     ['1', '2', '3', '4', '5'],
   );
-  for (const line of lines) api.migrationEventSchema.parse(line);
+  for (const line of lines) migrationEventSchema.parse(line);
 });
 
 const failure = {
@@ -161,9 +169,9 @@ test('the exit code of --watch is that of the migration', LIMITS, async () => {
   await Promise.all(
     ends.map(async ({ command, changes, code, says }) => {
       await using fake = await fakeOrchestrator();
-      fake.on(`GET ${MIGRATION}`, answer(200, api.migrationSchema, sampleMigration()));
-      fake.on(`POST ${MIGRATION}/cancel`, answer(202, api.migrationSchema, sampleMigration()));
-      fake.on(`GET ${MIGRATION}/events`, eventStream(api.migrationEventSchema, [eventOf('end', 'end', changes)]));
+      fake.on(`GET ${MIGRATION}`, answer(200, migrationSchema, sampleMigration()));
+      fake.on(`POST ${MIGRATION}/cancel`, answer(202, migrationSchema, sampleMigration()));
+      fake.on(`GET ${MIGRATION}/events`, eventStream(migrationEventSchema, [eventOf('end', 'end', changes)]));
       const ended = await lmas(fake, [command, MIGRATION_ID, '--watch']);
       assert.equal(ended.code, code, ended.err);
       assert.match(ended.out, says);
@@ -194,9 +202,9 @@ test('refusals, absence and unreadiness have their own exit codes', LIMITS, asyn
   assert.equal(json.out, '');
   assert.equal(JSON.parse(json.err).error.code, 'UNAVAILABLE');
   assert.equal((await lmas({ url: 'http://127.0.0.1:1' }, ['list'])).code, 3);
-  fake.on('GET /v1/version', answer(200, api.versionSchema, { version: '0.1.0', apiVersion: 1 }));
+  fake.on('GET /v1/version', answer(200, versionSchema, { version: '0.1.0', apiVersion: 1 }));
   const checks = [{ name: 'redis', ok: false, detail: 'no answer' }];
-  fake.on('GET /readyz', answer(503, api.readinessSchema, { ready: false, checks }));
+  fake.on('GET /readyz', answer(503, readinessSchema, { ready: false, checks }));
   const version = await lmas(fake, ['version']);
   assert.equal(version.code, 3);
   assert.match(version.out, /NOT READY\n {2}redis: no answer/);
@@ -235,7 +243,7 @@ test('a lost reply to migrate names the key that makes a repetition safe', LIMIT
 
 test('Ctrl-C ends the watching, not the migration', LIMITS, async () => {
   await using fake = await fakeOrchestrator();
-  fake.on(`GET ${MIGRATION}`, answer(200, api.migrationSchema, sampleMigration()));
+  fake.on(`GET ${MIGRATION}`, answer(200, migrationSchema, sampleMigration()));
   fake.on(`GET ${MIGRATION}/events`, (_, response) => {
     response.writeHead(200, { 'content-type': 'text/event-stream' });
     response.write(`id: 1\ndata: ${JSON.stringify(eventOf('phase', 'queued'))}\n\n`);
@@ -251,14 +259,14 @@ test('Ctrl-C ends the watching, not the migration', LIMITS, async () => {
 test('secrets come from standard input and are shown nowhere', LIMITS, async () => {
   await using fake = await fakeOrchestrator();
   const stored = { id: 'v', kind: 'password', username: 'svc', createdAt: '2026-01-01T00:00:00.000Z' };
-  fake.on('POST /v1/credentials', answer(201, api.credentialSchema, stored));
+  fake.on('POST /v1/credentials', answer(201, credentialSchema, stored));
   const { code, out, err } = await lmas(
     fake,
     ['credential', 'add', 'v', '--username', 'svc', '--password-file', '-'],
     'pa ss\n',
   );
   assert.equal(code, 0, err);
-  assert.deepEqual(api.credentialInputSchema.parse(fake.calls[0]?.body), {
+  assert.deepEqual(credentialInputSchema.parse(fake.calls[0]?.body), {
     id: 'v',
     kind: 'password',
     username: 'svc',
@@ -275,10 +283,10 @@ test('endpoint settings follow the schema of the plugin', LIMITS, async () => {
     properties: { host: { type: 'string' }, port: { type: 'integer' }, hostKeys },
   };
   const plugin = { name: 'kvm', apiVersion: 1, capabilities: {}, configSchema, optionsSchema: {} };
-  fake.on('GET /v1/plugins', answer(200, { parse: (value) => value }, { items: [api.pluginSchema.parse(plugin)] }));
+  fake.on('GET /v1/plugins', answer(200, { parse: (value) => value }, { items: [pluginSchema.parse(plugin)] }));
   fake.on('POST /v1/endpoints', (call, response) => {
-    const input = api.endpointInputSchema.parse(call.body);
-    answer(201, api.endpointSchema, { ...input, createdAt: '2026-01-01T00:00:00.000Z' })(call, response);
+    const input = endpointInputSchema.parse(call.body);
+    answer(201, endpointSchema, { ...input, createdAt: '2026-01-01T00:00:00.000Z' })(call, response);
   });
   const flags = [
     '--site',
@@ -308,7 +316,7 @@ test('check and link test say no with exit code 1 and every finding', LIMITS, as
   ];
   fake.on(
     'POST /v1/migration-checks',
-    answer(200, api.migrationCheckSchema, { ok: false, findings, memoryBytes: 2 ** 30, diskBytes: 0 }),
+    answer(200, migrationCheckSchema, { ok: false, findings, memoryBytes: 2 ** 30, diskBytes: 0 }),
   );
   const check = await lmas(fake, ['check', 'web-1', '--from', 'host-a', '--to', 'host-b']);
   assert.equal(check.code, 1);
@@ -329,22 +337,19 @@ test('check and link test say no with exit code 1 and every finding', LIMITS, as
     clockOffsetMs: -250,
     findings: [],
   };
-  fake.on('POST /v1/link-tests', answer(200, api.linkTestSchema, link));
+  fake.on('POST /v1/link-tests', answer(200, linkTestSchema, link));
   const tested = await lmas(fake, ['link', 'test', 'a', 'b', '--seconds', '2']);
   assert.equal(tested.code, 0, tested.err);
   assert.match(tested.out, /Rate {8}910 Mbit\/s/);
   assert.match(tested.out, /250 ms apart, a is ahead/);
-  assert.equal(api.linkTestInputSchema.parse(fake.calls.at(-1)?.body).durationMs, 2_000);
+  assert.equal(linkTestInputSchema.parse(fake.calls.at(-1)?.body).durationMs, 2_000);
 });
 
 test('list --all reads every page; help needs no orchestrator', LIMITS, async () => {
   await using fake = await fakeOrchestrator();
   fake.on('GET /v1/migrations', (call, response) => {
     const more = !call.url.includes('cursor=');
-    answer(200, api.migrationListSchema, { items: [sampleMigration()], nextCursor: more ? 'next' : null })(
-      call,
-      response,
-    );
+    answer(200, migrationListSchema, { items: [sampleMigration()], nextCursor: more ? 'next' : null })(call, response);
   });
   const { out } = await lmas(fake, ['--json', 'list', '--all']);
   assert.equal(JSON.parse(out).items.length, 2);

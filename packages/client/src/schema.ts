@@ -303,204 +303,36 @@ export interface components {
     schemas: {
         /** @description A name in lower-case letters, digits and hyphens. */
         SlugInput: string;
-        ProblemInput: {
-            type: string;
-            title: string;
-            status: number;
-            /** @description Stable, upper case; listed in docs/errors.md. */
+        FindingInput: {
+            /**
+             * @description A blocker refuses the migration, a warning does not; a note is worth knowing, and nothing is wrong
+             * @enum {string}
+             */
+            severity: "blocker" | "warning" | "note";
             code: string;
-            /** @description What is wrong with this very request, and what to do. */
-            detail?: string;
-            errors?: {
-                path: string;
-                message: string;
-            }[];
+            message: string;
+            remedy: string;
         };
-        CredentialRequestInput: {
-            id: components["schemas"]["SlugInput"];
-            /** @constant */
-            kind: "ssh-key";
-            username: string;
-            privateKey: string;
-            passphrase?: string;
-        } | {
-            id: components["schemas"]["SlugInput"];
-            /** @constant */
-            kind: "password";
-            username: string;
-            password: string;
+        LinkTestRequestInput: {
+            source: components["schemas"]["SlugInput"];
+            destination: components["schemas"]["SlugInput"];
+            /** @default 5000 */
+            durationMs?: number;
         };
-        CredentialInput: {
-            id: components["schemas"]["SlugInput"];
-            /** @enum {string} */
-            kind: "ssh-key" | "password";
-            username: string;
-            /** Format: date-time */
-            createdAt: string;
-        };
-        HostKeyScanRequestInput: {
-            host: string;
-            /** @default 22 */
-            port?: number;
-        };
-        /** @description What the host shows now. Compare it with what the host itself says before you trust it. */
-        HostKeyScanInput: {
-            host: string;
+        LinkTestInput: {
+            source: components["schemas"]["SlugInput"];
+            destination: components["schemas"]["SlugInput"];
+            /** @description Which site accepted the tunnel’s connections. */
+            listener: components["schemas"]["SlugInput"];
             port: number;
-            hostKeys: {
-                type: string;
-                fingerprint: string;
-            }[];
-        };
-        SiteRequestInput: {
-            id: components["schemas"]["SlugInput"];
-            /** @default  */
-            description?: string;
-            /**
-             * @description The machine where a gateway can run; without one, only straight migrations are possible.
-             * @default null
-             */
-            gateway?: {
-                ssh: {
-                    host: string;
-                    /** @default 22 */
-                    port?: number;
-                    /** @description The SSH host keys that are accepted, as SHA-256 fingerprints. See POST /v1/host-key-scans. */
-                    hostKeys: string[];
-                    credential: components["schemas"]["SlugInput"];
-                };
-                /** @description Where the other site reaches this gateway machine. */
-                tunnelAddress: string;
-                /** @description Where it listens for the other site, if `tunnelAddress` is translated on the way (NAT). */
-                listenAddress?: string;
-                /**
-                 * @description One of these is opened for each tunnel when this site listens.
-                 * @default {
-                 *       "min": 7400,
-                 *       "max": 7499
-                 *     }
-                 */
-                tunnelPorts?: {
-                    min: number;
-                    max: number;
-                };
-                /**
-                 * @description Whether the other site may open connections to this one.
-                 * @default true
-                 */
-                listens?: boolean;
-                /** @description Where hypervisors of this site reach the gateway machine; it listens there only. */
-                hypervisorAddress: string;
-            } | null;
-        };
-        SiteInput: {
-            id: components["schemas"]["SlugInput"];
-            /** @default  */
-            description?: string;
-            /**
-             * @description The machine where a gateway can run; without one, only straight migrations are possible.
-             * @default null
-             */
-            gateway?: {
-                ssh: {
-                    host: string;
-                    /** @default 22 */
-                    port?: number;
-                    /** @description The SSH host keys that are accepted, as SHA-256 fingerprints. See POST /v1/host-key-scans. */
-                    hostKeys: string[];
-                    credential: components["schemas"]["SlugInput"];
-                };
-                /** @description Where the other site reaches this gateway machine. */
-                tunnelAddress: string;
-                /** @description Where it listens for the other site, if `tunnelAddress` is translated on the way (NAT). */
-                listenAddress?: string;
-                /**
-                 * @description One of these is opened for each tunnel when this site listens.
-                 * @default {
-                 *       "min": 7400,
-                 *       "max": 7499
-                 *     }
-                 */
-                tunnelPorts?: {
-                    min: number;
-                    max: number;
-                };
-                /**
-                 * @description Whether the other site may open connections to this one.
-                 * @default true
-                 */
-                listens?: boolean;
-                /** @description Where hypervisors of this site reach the gateway machine; it listens there only. */
-                hypervisorAddress: string;
-            } | null;
-            /** Format: date-time */
-            createdAt: string;
-        };
-        EndpointRequestInput: {
-            id: components["schemas"]["SlugInput"];
-            site: components["schemas"]["SlugInput"];
-            /** @description Name of a loaded plugin: kvm, … */
-            plugin: components["schemas"]["SlugInput"];
-            credential: components["schemas"]["SlugInput"];
-            /** @description The plugin's own settings; see GET /v1/plugins. */
-            config: {
-                [key: string]: unknown;
-            };
-        };
-        EndpointInput: {
-            id: components["schemas"]["SlugInput"];
-            site: components["schemas"]["SlugInput"];
-            /** @description Name of a loaded plugin: kvm, … */
-            plugin: components["schemas"]["SlugInput"];
-            credential: components["schemas"]["SlugInput"];
-            /** @description The plugin's own settings; see GET /v1/plugins. */
-            config: {
-                [key: string]: unknown;
-            };
-            /** Format: date-time */
-            createdAt: string;
-        };
-        PluginInput: {
-            name: components["schemas"]["SlugInput"];
-            apiVersion: number;
-            capabilities: {
-                [key: string]: boolean;
-            };
-            /** @description JSON schema of an endpoint’s `config`. */
-            configSchema: {
-                [key: string]: unknown;
-            };
-            /** @description JSON schema of a migration’s `options`. */
-            optionsSchema: {
-                [key: string]: unknown;
-            };
-        };
-        VmInput: {
-            id: string;
-            name: string;
-            /** @enum {string} */
-            presence: "running" | "paused" | "incoming" | "stopped" | "absent" | "unreachable";
-            memoryBytes: number;
-            vcpus: number;
-            disks: {
-                name: string;
-                location: string | null;
-                sizeBytes: number | null;
-                readOnly: boolean;
-            }[];
-            networks: string[];
-            managedBy: string | null;
-        };
-        InventoryInput: {
-            host: {
-                name: string;
-                version: string;
-                cpus: number;
-                memoryBytes: number;
-                memoryFreeBytes: number;
-            };
-            networks: string[];
-            vms: components["schemas"]["VmInput"][];
+            rttMinMs: number;
+            rttMedianMs: number;
+            goodputBitsPerSec: number | null;
+            mtuBytes: number | null;
+            /** @description Estimated from retransmitted segments. */
+            lossPct: number | null;
+            clockOffsetMs: number;
+            findings: components["schemas"]["FindingInput"][];
         };
         /** @enum {string} */
         PhaseInput: "queued" | "checking" | "provisioning" | "preparing" | "connecting" | "performing" | "confirming" | "tearing-down" | "succeeded" | "failed" | "cancelled";
@@ -582,16 +414,6 @@ export interface components {
             options?: {
                 [key: string]: unknown;
             };
-        };
-        FindingInput: {
-            /**
-             * @description A blocker refuses the migration, a warning does not; a note is worth knowing, and nothing is wrong
-             * @enum {string}
-             */
-            severity: "blocker" | "warning" | "note";
-            code: string;
-            message: string;
-            remedy: string;
         };
         MigrationErrorInput: {
             code: string;
@@ -694,63 +516,13 @@ export interface components {
                 warnings: string[];
             } | null;
         };
-        /** @description Newest first. */
-        MigrationListInput: {
-            items: components["schemas"]["MigrationInput"][];
-            nextCursor: string | null;
-        };
         MigrationCheckInput: {
             ok: boolean;
             findings: components["schemas"]["FindingInput"][];
             memoryBytes: number;
             diskBytes: number;
         };
-        MigrationEventInput: {
-            /** Format: date-time */
-            at: string;
-            /** @enum {string} */
-            type: "phase" | "progress" | "finding" | "log" | "error" | "cancel-requested" | "end";
-            message: string;
-            /** @description The whole record as of this event. */
-            migration: components["schemas"]["MigrationInput"];
-        };
-        LinkTestRequestInput: {
-            source: components["schemas"]["SlugInput"];
-            destination: components["schemas"]["SlugInput"];
-            /** @default 5000 */
-            durationMs?: number;
-        };
-        LinkTestInput: {
-            source: components["schemas"]["SlugInput"];
-            destination: components["schemas"]["SlugInput"];
-            /** @description Which site accepted the tunnel’s connections. */
-            listener: components["schemas"]["SlugInput"];
-            port: number;
-            rttMinMs: number;
-            rttMedianMs: number;
-            goodputBitsPerSec: number | null;
-            mtuBytes: number | null;
-            /** @description Estimated from retransmitted segments. */
-            lossPct: number | null;
-            clockOffsetMs: number;
-            findings: components["schemas"]["FindingInput"][];
-        };
-        ReadinessInput: {
-            ready: boolean;
-            checks: {
-                name: string;
-                ok: boolean;
-                detail: string;
-            }[];
-        };
-        VersionInput: {
-            version: string;
-            /** @constant */
-            apiVersion: 1;
-        };
-        /** @description A name in lower-case letters, digits and hyphens. */
-        Slug: string;
-        Problem: {
+        ProblemInput: {
             type: string;
             title: string;
             status: number;
@@ -763,143 +535,45 @@ export interface components {
                 message: string;
             }[];
         };
-        CredentialRequest: {
-            id: components["schemas"]["Slug"];
+        CredentialRequestInput: {
+            id: components["schemas"]["SlugInput"];
             /** @constant */
             kind: "ssh-key";
             username: string;
             privateKey: string;
             passphrase?: string;
         } | {
-            id: components["schemas"]["Slug"];
+            id: components["schemas"]["SlugInput"];
             /** @constant */
             kind: "password";
             username: string;
             password: string;
         };
-        Credential: {
-            id: components["schemas"]["Slug"];
+        CredentialInput: {
+            id: components["schemas"]["SlugInput"];
             /** @enum {string} */
             kind: "ssh-key" | "password";
             username: string;
             /** Format: date-time */
             createdAt: string;
         };
-        HostKeyScanRequest: {
-            host: string;
-            /** @default 22 */
-            port: number;
-        };
-        /** @description What the host shows now. Compare it with what the host itself says before you trust it. */
-        HostKeyScan: {
-            host: string;
-            port: number;
-            hostKeys: {
-                type: string;
-                fingerprint: string;
-            }[];
-        };
-        SiteRequest: {
-            id: components["schemas"]["Slug"];
-            /** @default  */
-            description: string;
-            /**
-             * @description The machine where a gateway can run; without one, only straight migrations are possible.
-             * @default null
-             */
-            gateway: {
-                ssh: {
-                    host: string;
-                    /** @default 22 */
-                    port: number;
-                    /** @description The SSH host keys that are accepted, as SHA-256 fingerprints. See POST /v1/host-key-scans. */
-                    hostKeys: string[];
-                    credential: components["schemas"]["Slug"];
-                };
-                /** @description Where the other site reaches this gateway machine. */
-                tunnelAddress: string;
-                /** @description Where it listens for the other site, if `tunnelAddress` is translated on the way (NAT). */
-                listenAddress?: string;
-                /**
-                 * @description One of these is opened for each tunnel when this site listens.
-                 * @default {
-                 *       "min": 7400,
-                 *       "max": 7499
-                 *     }
-                 */
-                tunnelPorts: {
-                    min: number;
-                    max: number;
-                };
-                /**
-                 * @description Whether the other site may open connections to this one.
-                 * @default true
-                 */
-                listens: boolean;
-                /** @description Where hypervisors of this site reach the gateway machine; it listens there only. */
-                hypervisorAddress: string;
-            } | null;
-        };
-        Site: {
-            id: components["schemas"]["Slug"];
-            /** @default  */
-            description: string;
-            /**
-             * @description The machine where a gateway can run; without one, only straight migrations are possible.
-             * @default null
-             */
-            gateway: {
-                ssh: {
-                    host: string;
-                    /** @default 22 */
-                    port: number;
-                    /** @description The SSH host keys that are accepted, as SHA-256 fingerprints. See POST /v1/host-key-scans. */
-                    hostKeys: string[];
-                    credential: components["schemas"]["Slug"];
-                };
-                /** @description Where the other site reaches this gateway machine. */
-                tunnelAddress: string;
-                /** @description Where it listens for the other site, if `tunnelAddress` is translated on the way (NAT). */
-                listenAddress?: string;
-                /**
-                 * @description One of these is opened for each tunnel when this site listens.
-                 * @default {
-                 *       "min": 7400,
-                 *       "max": 7499
-                 *     }
-                 */
-                tunnelPorts: {
-                    min: number;
-                    max: number;
-                };
-                /**
-                 * @description Whether the other site may open connections to this one.
-                 * @default true
-                 */
-                listens: boolean;
-                /** @description Where hypervisors of this site reach the gateway machine; it listens there only. */
-                hypervisorAddress: string;
-            } | null;
-            /** Format: date-time */
-            createdAt: string;
-        };
-        EndpointRequest: {
-            id: components["schemas"]["Slug"];
-            site: components["schemas"]["Slug"];
+        EndpointRequestInput: {
+            id: components["schemas"]["SlugInput"];
+            site: components["schemas"]["SlugInput"];
             /** @description Name of a loaded plugin: kvm, … */
-            plugin: components["schemas"]["Slug"];
-            credential: components["schemas"]["Slug"];
+            plugin: components["schemas"]["SlugInput"];
+            credential: components["schemas"]["SlugInput"];
             /** @description The plugin's own settings; see GET /v1/plugins. */
             config: {
                 [key: string]: unknown;
             };
         };
-        Endpoint: {
-            id: components["schemas"]["Slug"];
-            site: components["schemas"]["Slug"];
+        EndpointInput: {
+            id: components["schemas"]["SlugInput"];
+            site: components["schemas"]["SlugInput"];
             /** @description Name of a loaded plugin: kvm, … */
-            plugin: components["schemas"]["Slug"];
-            credential: components["schemas"]["Slug"];
+            plugin: components["schemas"]["SlugInput"];
+            credential: components["schemas"]["SlugInput"];
             /** @description The plugin's own settings; see GET /v1/plugins. */
             config: {
                 [key: string]: unknown;
@@ -907,22 +581,7 @@ export interface components {
             /** Format: date-time */
             createdAt: string;
         };
-        Plugin: {
-            name: components["schemas"]["Slug"];
-            apiVersion: number;
-            capabilities: {
-                [key: string]: boolean;
-            };
-            /** @description JSON schema of an endpoint’s `config`. */
-            configSchema: {
-                [key: string]: unknown;
-            };
-            /** @description JSON schema of a migration’s `options`. */
-            optionsSchema: {
-                [key: string]: unknown;
-            };
-        };
-        Vm: {
+        VmInput: {
             id: string;
             name: string;
             /** @enum {string} */
@@ -938,7 +597,7 @@ export interface components {
             networks: string[];
             managedBy: string | null;
         };
-        Inventory: {
+        InventoryInput: {
             host: {
                 name: string;
                 version: string;
@@ -947,7 +606,180 @@ export interface components {
                 memoryFreeBytes: number;
             };
             networks: string[];
-            vms: components["schemas"]["Vm"][];
+            vms: components["schemas"]["VmInput"][];
+        };
+        PluginInput: {
+            name: components["schemas"]["SlugInput"];
+            apiVersion: number;
+            capabilities: {
+                [key: string]: boolean;
+            };
+            /** @description JSON schema of an endpoint’s `config`. */
+            configSchema: {
+                [key: string]: unknown;
+            };
+            /** @description JSON schema of a migration’s `options`. */
+            optionsSchema: {
+                [key: string]: unknown;
+            };
+        };
+        MigrationEventInput: {
+            /** Format: date-time */
+            at: string;
+            /** @enum {string} */
+            type: "phase" | "progress" | "finding" | "log" | "error" | "cancel-requested" | "end";
+            message: string;
+            /** @description The whole record as of this event. */
+            migration: components["schemas"]["MigrationInput"];
+        };
+        /** @description Newest first. */
+        MigrationListInput: {
+            items: components["schemas"]["MigrationInput"][];
+            nextCursor: string | null;
+        };
+        ReadinessInput: {
+            ready: boolean;
+            checks: {
+                name: string;
+                ok: boolean;
+                detail: string;
+            }[];
+        };
+        VersionInput: {
+            version: string;
+            /** @constant */
+            apiVersion: 1;
+        };
+        HostKeyScanRequestInput: {
+            host: string;
+            /** @default 22 */
+            port?: number;
+        };
+        /** @description What the host shows now. Compare it with what the host itself says before you trust it. */
+        HostKeyScanInput: {
+            host: string;
+            port: number;
+            hostKeys: {
+                type: string;
+                fingerprint: string;
+            }[];
+        };
+        SiteRequestInput: {
+            id: components["schemas"]["SlugInput"];
+            /** @default  */
+            description?: string;
+            /**
+             * @description The machine where a gateway can run; without one, only straight migrations are possible.
+             * @default null
+             */
+            gateway?: {
+                ssh: {
+                    host: string;
+                    /** @default 22 */
+                    port?: number;
+                    /** @description The SSH host keys that are accepted, as SHA-256 fingerprints. See POST /v1/host-key-scans. */
+                    hostKeys: string[];
+                    credential: components["schemas"]["SlugInput"];
+                };
+                /** @description Where the other site reaches this gateway machine. */
+                tunnelAddress: string;
+                /** @description Where it listens for the other site, if `tunnelAddress` is translated on the way (NAT). */
+                listenAddress?: string;
+                /**
+                 * @description One of these is opened for each tunnel when this site listens.
+                 * @default {
+                 *       "min": 7400,
+                 *       "max": 7499
+                 *     }
+                 */
+                tunnelPorts?: {
+                    min: number;
+                    max: number;
+                };
+                /**
+                 * @description Whether the other site may open connections to this one.
+                 * @default true
+                 */
+                listens?: boolean;
+                /** @description Where hypervisors of this site reach the gateway machine; it listens there only. */
+                hypervisorAddress: string;
+            } | null;
+        };
+        SiteInput: {
+            id: components["schemas"]["SlugInput"];
+            /** @default  */
+            description?: string;
+            /**
+             * @description The machine where a gateway can run; without one, only straight migrations are possible.
+             * @default null
+             */
+            gateway?: {
+                ssh: {
+                    host: string;
+                    /** @default 22 */
+                    port?: number;
+                    /** @description The SSH host keys that are accepted, as SHA-256 fingerprints. See POST /v1/host-key-scans. */
+                    hostKeys: string[];
+                    credential: components["schemas"]["SlugInput"];
+                };
+                /** @description Where the other site reaches this gateway machine. */
+                tunnelAddress: string;
+                /** @description Where it listens for the other site, if `tunnelAddress` is translated on the way (NAT). */
+                listenAddress?: string;
+                /**
+                 * @description One of these is opened for each tunnel when this site listens.
+                 * @default {
+                 *       "min": 7400,
+                 *       "max": 7499
+                 *     }
+                 */
+                tunnelPorts?: {
+                    min: number;
+                    max: number;
+                };
+                /**
+                 * @description Whether the other site may open connections to this one.
+                 * @default true
+                 */
+                listens?: boolean;
+                /** @description Where hypervisors of this site reach the gateway machine; it listens there only. */
+                hypervisorAddress: string;
+            } | null;
+            /** Format: date-time */
+            createdAt: string;
+        };
+        /** @description A name in lower-case letters, digits and hyphens. */
+        Slug: string;
+        Finding: {
+            /**
+             * @description A blocker refuses the migration, a warning does not; a note is worth knowing, and nothing is wrong
+             * @enum {string}
+             */
+            severity: "blocker" | "warning" | "note";
+            code: string;
+            message: string;
+            remedy: string;
+        };
+        LinkTestRequest: {
+            source: components["schemas"]["Slug"];
+            destination: components["schemas"]["Slug"];
+            /** @default 5000 */
+            durationMs: number;
+        };
+        LinkTest: {
+            source: components["schemas"]["Slug"];
+            destination: components["schemas"]["Slug"];
+            /** @description Which site accepted the tunnel’s connections. */
+            listener: components["schemas"]["Slug"];
+            port: number;
+            rttMinMs: number;
+            rttMedianMs: number;
+            goodputBitsPerSec: number | null;
+            mtuBytes: number | null;
+            /** @description Estimated from retransmitted segments. */
+            lossPct: number | null;
+            clockOffsetMs: number;
+            findings: components["schemas"]["Finding"][];
         };
         /** @enum {string} */
         Phase: "queued" | "checking" | "provisioning" | "preparing" | "connecting" | "performing" | "confirming" | "tearing-down" | "succeeded" | "failed" | "cancelled";
@@ -1025,16 +857,6 @@ export interface components {
             options: {
                 [key: string]: unknown;
             };
-        };
-        Finding: {
-            /**
-             * @description A blocker refuses the migration, a warning does not; a note is worth knowing, and nothing is wrong
-             * @enum {string}
-             */
-            severity: "blocker" | "warning" | "note";
-            code: string;
-            message: string;
-            remedy: string;
         };
         MigrationError: {
             code: string;
@@ -1137,16 +959,112 @@ export interface components {
                 warnings: string[];
             } | null;
         };
-        /** @description Newest first. */
-        MigrationList: {
-            items: components["schemas"]["Migration"][];
-            nextCursor: string | null;
-        };
         MigrationCheck: {
             ok: boolean;
             findings: components["schemas"]["Finding"][];
             memoryBytes: number;
             diskBytes: number;
+        };
+        Problem: {
+            type: string;
+            title: string;
+            status: number;
+            /** @description Stable, upper case; listed in docs/errors.md. */
+            code: string;
+            /** @description What is wrong with this very request, and what to do. */
+            detail?: string;
+            errors?: {
+                path: string;
+                message: string;
+            }[];
+        };
+        CredentialRequest: {
+            id: components["schemas"]["Slug"];
+            /** @constant */
+            kind: "ssh-key";
+            username: string;
+            privateKey: string;
+            passphrase?: string;
+        } | {
+            id: components["schemas"]["Slug"];
+            /** @constant */
+            kind: "password";
+            username: string;
+            password: string;
+        };
+        Credential: {
+            id: components["schemas"]["Slug"];
+            /** @enum {string} */
+            kind: "ssh-key" | "password";
+            username: string;
+            /** Format: date-time */
+            createdAt: string;
+        };
+        EndpointRequest: {
+            id: components["schemas"]["Slug"];
+            site: components["schemas"]["Slug"];
+            /** @description Name of a loaded plugin: kvm, … */
+            plugin: components["schemas"]["Slug"];
+            credential: components["schemas"]["Slug"];
+            /** @description The plugin's own settings; see GET /v1/plugins. */
+            config: {
+                [key: string]: unknown;
+            };
+        };
+        Endpoint: {
+            id: components["schemas"]["Slug"];
+            site: components["schemas"]["Slug"];
+            /** @description Name of a loaded plugin: kvm, … */
+            plugin: components["schemas"]["Slug"];
+            credential: components["schemas"]["Slug"];
+            /** @description The plugin's own settings; see GET /v1/plugins. */
+            config: {
+                [key: string]: unknown;
+            };
+            /** Format: date-time */
+            createdAt: string;
+        };
+        Vm: {
+            id: string;
+            name: string;
+            /** @enum {string} */
+            presence: "running" | "paused" | "incoming" | "stopped" | "absent" | "unreachable";
+            memoryBytes: number;
+            vcpus: number;
+            disks: {
+                name: string;
+                location: string | null;
+                sizeBytes: number | null;
+                readOnly: boolean;
+            }[];
+            networks: string[];
+            managedBy: string | null;
+        };
+        Inventory: {
+            host: {
+                name: string;
+                version: string;
+                cpus: number;
+                memoryBytes: number;
+                memoryFreeBytes: number;
+            };
+            networks: string[];
+            vms: components["schemas"]["Vm"][];
+        };
+        Plugin: {
+            name: components["schemas"]["Slug"];
+            apiVersion: number;
+            capabilities: {
+                [key: string]: boolean;
+            };
+            /** @description JSON schema of an endpoint’s `config`. */
+            configSchema: {
+                [key: string]: unknown;
+            };
+            /** @description JSON schema of a migration’s `options`. */
+            optionsSchema: {
+                [key: string]: unknown;
+            };
         };
         MigrationEvent: {
             /** Format: date-time */
@@ -1157,26 +1075,10 @@ export interface components {
             /** @description The whole record as of this event. */
             migration: components["schemas"]["Migration"];
         };
-        LinkTestRequest: {
-            source: components["schemas"]["Slug"];
-            destination: components["schemas"]["Slug"];
-            /** @default 5000 */
-            durationMs: number;
-        };
-        LinkTest: {
-            source: components["schemas"]["Slug"];
-            destination: components["schemas"]["Slug"];
-            /** @description Which site accepted the tunnel’s connections. */
-            listener: components["schemas"]["Slug"];
-            port: number;
-            rttMinMs: number;
-            rttMedianMs: number;
-            goodputBitsPerSec: number | null;
-            mtuBytes: number | null;
-            /** @description Estimated from retransmitted segments. */
-            lossPct: number | null;
-            clockOffsetMs: number;
-            findings: components["schemas"]["Finding"][];
+        /** @description Newest first. */
+        MigrationList: {
+            items: components["schemas"]["Migration"][];
+            nextCursor: string | null;
         };
         Readiness: {
             ready: boolean;
@@ -1190,6 +1092,104 @@ export interface components {
             version: string;
             /** @constant */
             apiVersion: 1;
+        };
+        HostKeyScanRequest: {
+            host: string;
+            /** @default 22 */
+            port: number;
+        };
+        /** @description What the host shows now. Compare it with what the host itself says before you trust it. */
+        HostKeyScan: {
+            host: string;
+            port: number;
+            hostKeys: {
+                type: string;
+                fingerprint: string;
+            }[];
+        };
+        SiteRequest: {
+            id: components["schemas"]["Slug"];
+            /** @default  */
+            description: string;
+            /**
+             * @description The machine where a gateway can run; without one, only straight migrations are possible.
+             * @default null
+             */
+            gateway: {
+                ssh: {
+                    host: string;
+                    /** @default 22 */
+                    port: number;
+                    /** @description The SSH host keys that are accepted, as SHA-256 fingerprints. See POST /v1/host-key-scans. */
+                    hostKeys: string[];
+                    credential: components["schemas"]["Slug"];
+                };
+                /** @description Where the other site reaches this gateway machine. */
+                tunnelAddress: string;
+                /** @description Where it listens for the other site, if `tunnelAddress` is translated on the way (NAT). */
+                listenAddress?: string;
+                /**
+                 * @description One of these is opened for each tunnel when this site listens.
+                 * @default {
+                 *       "min": 7400,
+                 *       "max": 7499
+                 *     }
+                 */
+                tunnelPorts: {
+                    min: number;
+                    max: number;
+                };
+                /**
+                 * @description Whether the other site may open connections to this one.
+                 * @default true
+                 */
+                listens: boolean;
+                /** @description Where hypervisors of this site reach the gateway machine; it listens there only. */
+                hypervisorAddress: string;
+            } | null;
+        };
+        Site: {
+            id: components["schemas"]["Slug"];
+            /** @default  */
+            description: string;
+            /**
+             * @description The machine where a gateway can run; without one, only straight migrations are possible.
+             * @default null
+             */
+            gateway: {
+                ssh: {
+                    host: string;
+                    /** @default 22 */
+                    port: number;
+                    /** @description The SSH host keys that are accepted, as SHA-256 fingerprints. See POST /v1/host-key-scans. */
+                    hostKeys: string[];
+                    credential: components["schemas"]["Slug"];
+                };
+                /** @description Where the other site reaches this gateway machine. */
+                tunnelAddress: string;
+                /** @description Where it listens for the other site, if `tunnelAddress` is translated on the way (NAT). */
+                listenAddress?: string;
+                /**
+                 * @description One of these is opened for each tunnel when this site listens.
+                 * @default {
+                 *       "min": 7400,
+                 *       "max": 7499
+                 *     }
+                 */
+                tunnelPorts: {
+                    min: number;
+                    max: number;
+                };
+                /**
+                 * @description Whether the other site may open connections to this one.
+                 * @default true
+                 */
+                listens: boolean;
+                /** @description Where hypervisors of this site reach the gateway machine; it listens there only. */
+                hypervisorAddress: string;
+            } | null;
+            /** Format: date-time */
+            createdAt: string;
         };
     };
     responses: never;

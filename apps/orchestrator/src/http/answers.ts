@@ -3,7 +3,8 @@
  */
 import { z } from 'zod';
 import { LmasError } from '../errors.ts';
-import { problemSchema, slugSchema } from '../schemas.ts';
+import { slugSchema } from '../schemas/common.ts';
+import { problemSchema } from '../schemas/problem.ts';
 import { PROBLEM_MEDIA_TYPE } from './problems.ts';
 
 /** Any error, as the document shows it. */

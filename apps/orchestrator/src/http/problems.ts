@@ -7,7 +7,7 @@ import type { ConnectionError, FastifyError, FastifyInstance, FastifyReply, Fast
 import { hasZodFastifySchemaValidationErrors } from 'fastify-type-provider-zod';
 import type { z } from 'zod';
 import { describeError, LmasError, type OrchestratorErrorCode } from '../errors.ts';
-import type { problemSchema } from '../schemas.ts';
+import type { problemSchema } from '../schemas/problem.ts';
 
 type Problem = z.infer<typeof problemSchema>;
 

@@ -11,7 +11,7 @@ import { LeaseKeeper } from '../gateways/lease-keeper.ts';
 import { closeEnd, Tunnel } from '../gateways/tunnel.ts';
 import type { Logger } from '../log.ts';
 import { keys } from '../redis/keys.ts';
-import type { linkTestInputSchema, linkTestSchema } from '../schemas.ts';
+import type { linkTestInputSchema, linkTestSchema } from '../schemas/link.ts';
 import type { Site, SiteStore } from '../sites/sites.ts';
 
 type LinkTestInput = z.output<typeof linkTestInputSchema>;

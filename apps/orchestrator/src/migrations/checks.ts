@@ -5,7 +5,7 @@ import { PluginError } from '@lmas/plugin-api';
 import type { z } from 'zod';
 import type { EndpointConnector } from '../endpoints/connector.ts';
 import type { Logger } from '../log.ts';
-import type { migrationCheckSchema } from '../schemas.ts';
+import type { migrationCheckSchema } from '../schemas/migration-check.ts';
 import { type MigrationInput, newMigrationId } from './record.ts';
 import type { MigrationService } from './service.ts';
 

@@ -4,7 +4,8 @@
  */
 import { randomUUID } from 'node:crypto';
 import { z } from 'zod';
-import { type migrationEventSchema, type migrationInputSchema, migrationSchema } from '../schemas.ts';
+import { type migrationInputSchema, migrationSchema } from '../schemas/migration.ts';
+import type { migrationEventSchema } from '../schemas/migration-event.ts';
 import { OUTCOMES } from './phases.ts';
 
 export type Migration = z.infer<typeof migrationSchema>;

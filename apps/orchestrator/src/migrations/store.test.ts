@@ -10,7 +10,7 @@ import { createLog } from '../log.ts';
 import { connect } from '../redis/connect.ts';
 import { keys } from '../redis/keys.ts';
 import { type PrivateRedis, startPrivateRedis } from '../redis/private-server.ts';
-import { migrationInputSchema } from '../schemas.ts';
+import { migrationInputSchema } from '../schemas/migration.ts';
 import { newMigrationId, newRecord, type StoredMigration } from './record.ts';
 import { createMigrationStore, type MigrationStore } from './store.ts';
 

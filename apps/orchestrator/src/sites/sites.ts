@@ -12,14 +12,9 @@ import type { MigrationStore } from '../migrations/store.ts';
 import type { PluginRegistry } from '../plugins/registry.ts';
 import { keys } from '../redis/keys.ts';
 import { script } from '../redis/script.ts';
-import {
-  type credentialInputSchema,
-  credentialSchema,
-  type endpointInputSchema,
-  endpointSchema,
-  type siteInputSchema,
-  siteSchema,
-} from '../schemas.ts';
+import { type credentialInputSchema, credentialSchema } from '../schemas/credential.ts';
+import { type endpointInputSchema, endpointSchema } from '../schemas/endpoint.ts';
+import { type siteInputSchema, siteSchema } from '../schemas/site.ts';
 
 export type Site = z.infer<typeof siteSchema>;
 export type Endpoint = z.infer<typeof endpointSchema>;

@@ -11,7 +11,7 @@ import { createMigrationStore, type MigrationStore } from '../migrations/store.t
 import { connect } from '../redis/connect.ts';
 import { keys } from '../redis/keys.ts';
 import { type PrivateRedis, startPrivateRedis } from '../redis/private-server.ts';
-import { migrationInputSchema } from '../schemas.ts';
+import { migrationInputSchema } from '../schemas/migration.ts';
 import { Run } from './run.ts';
 import { totalDeadline } from './stages.ts';
 

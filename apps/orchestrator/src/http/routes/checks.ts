@@ -2,7 +2,9 @@
  * Looking before leaping: the checks of a migration without the migration, and a measurement of the link.
  */
 import type { FastifyPluginAsyncZod } from 'fastify-type-provider-zod';
-import { linkTestInputSchema, linkTestSchema, migrationCheckSchema, migrationInputSchema } from '../../schemas.ts';
+import { linkTestInputSchema, linkTestSchema } from '../../schemas/link.ts';
+import { migrationInputSchema } from '../../schemas/migration.ts';
+import { migrationCheckSchema } from '../../schemas/migration-check.ts';
 import { callSignal, failure } from '../answers.ts';
 import type { Services } from '../services.ts';
 

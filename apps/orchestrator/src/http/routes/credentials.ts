@@ -2,7 +2,7 @@
  * Credentials: secrets go in and never come out.
  */
 import type { FastifyPluginAsyncZod } from 'fastify-type-provider-zod';
-import { credentialInputSchema, credentialSchema } from '../../schemas.ts';
+import { credentialInputSchema, credentialSchema } from '../../schemas/credential.ts';
 import { failure, listOf, removed, slugParams } from '../answers.ts';
 import type { Services } from '../services.ts';
 

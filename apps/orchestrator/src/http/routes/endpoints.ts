@@ -4,7 +4,8 @@
 import type { FastifyPluginAsyncZod } from 'fastify-type-provider-zod';
 import { z } from 'zod';
 import { withSession } from '../../endpoints/connector.ts';
-import { endpointInputSchema, endpointSchema, inventorySchema, pluginSchema } from '../../schemas.ts';
+import { endpointInputSchema, endpointSchema, inventorySchema } from '../../schemas/endpoint.ts';
+import { pluginSchema } from '../../schemas/plugin.ts';
 import { callSignal, FAR_CALL_MS, failure, listOf, removed, slugParams } from '../answers.ts';
 import type { Services } from '../services.ts';
 

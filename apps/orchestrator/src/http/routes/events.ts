@@ -8,7 +8,8 @@ import { z } from 'zod';
 import type { EventHub, StoredEvent } from '../../migrations/events.ts';
 import type { Migration } from '../../migrations/record.ts';
 import { hasEnded } from '../../migrations/store.ts';
-import { migrationEventSchema, migrationIdSchema } from '../../schemas.ts';
+import { migrationIdSchema } from '../../schemas/migration.ts';
+import { migrationEventSchema } from '../../schemas/migration-event.ts';
 import { failure, hangUpSignal } from '../answers.ts';
 import type { Services } from '../services.ts';
 

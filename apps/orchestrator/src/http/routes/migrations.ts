@@ -4,13 +4,8 @@
 
 import type { FastifyPluginAsyncZod } from 'fastify-type-provider-zod';
 import { z } from 'zod';
-import {
-  migrationIdSchema,
-  migrationInputSchema,
-  migrationListQuerySchema,
-  migrationListSchema,
-  migrationSchema,
-} from '../../schemas.ts';
+import { migrationIdSchema, migrationInputSchema, migrationSchema } from '../../schemas/migration.ts';
+import { migrationListQuerySchema, migrationListSchema } from '../../schemas/migration-list.ts';
 import { failure } from '../answers.ts';
 import type { Services } from '../services.ts';
 

@@ -5,7 +5,7 @@
 
 import type { FastifyPluginAsyncZod } from 'fastify-type-provider-zod';
 import { z } from 'zod';
-import { readinessSchema, versionSchema } from '../../schemas.ts';
+import { readinessSchema, versionSchema } from '../../schemas/service.ts';
 import { VERSION } from '../../version.ts';
 import { failure } from '../answers.ts';
 import type { Services } from '../services.ts';

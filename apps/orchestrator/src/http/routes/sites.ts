@@ -2,7 +2,7 @@
  * Sites, and what the SSH server of a machine shows before it is registered.
  */
 import type { FastifyPluginAsyncZod } from 'fastify-type-provider-zod';
-import { hostKeyScanInputSchema, hostKeyScanSchema, siteInputSchema, siteSchema } from '../../schemas.ts';
+import { hostKeyScanInputSchema, hostKeyScanSchema, siteInputSchema, siteSchema } from '../../schemas/site.ts';
 import { callSignal, FAR_CALL_MS, failure, listOf, removed, slugParams } from '../answers.ts';
 import type { Services } from '../services.ts';
 

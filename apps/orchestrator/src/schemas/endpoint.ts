@@ -1,0 +1,49 @@
+/**
+ * Endpoints, and what they answer when they are asked for their host and VMs.
+ */
+import { z } from 'zod';
+import { slugSchema, timestampSchema } from './common.ts';
+
+export const endpointInputSchema = z
+  .strictObject({
+    id: slugSchema,
+    site: slugSchema,
+    plugin: slugSchema.describe('Name of a loaded plugin: kvm, …'),
+    credential: slugSchema,
+    config: z.record(z.string(), z.unknown()).describe("The plugin's own settings; see GET /v1/plugins."),
+  })
+  .meta({ id: 'EndpointRequest' });
+export const endpointSchema = endpointInputSchema.extend({ createdAt: timestampSchema }).meta({ id: 'Endpoint' });
+
+export const vmSchema = z
+  .object({
+    id: z.string(),
+    name: z.string(),
+    presence: z.enum(['running', 'paused', 'incoming', 'stopped', 'absent', 'unreachable']),
+    memoryBytes: z.int(),
+    vcpus: z.int(),
+    disks: z.array(
+      z.object({
+        name: z.string(),
+        location: z.string().nullable(),
+        sizeBytes: z.int().nullable(),
+        readOnly: z.boolean(),
+      }),
+    ),
+    networks: z.array(z.string()),
+    managedBy: z.string().nullable(),
+  })
+  .meta({ id: 'Vm' });
+export const inventorySchema = z
+  .object({
+    host: z.object({
+      name: z.string(),
+      version: z.string(),
+      cpus: z.int(),
+      memoryBytes: z.int(),
+      memoryFreeBytes: z.int(),
+    }),
+    networks: z.array(z.string()),
+    vms: z.array(vmSchema),
+  })
+  .meta({ id: 'Inventory' });

@@ -1,0 +1,150 @@
+/**
+ * Migrations: the request and the record.
+ */
+import { z } from 'zod';
+import { PHASES } from '../migrations/phases.ts';
+import { bandwidthSchema, slugSchema, timestampSchema } from './common.ts';
+import { findingSchema } from './finding.ts';
+
+export const phaseSchema = z.enum(PHASES).meta({ id: 'Phase' });
+export const whereSchema = z
+  .enum(['source', 'destination', 'both', 'unknown'])
+  .meta({ id: 'Where', description: 'Where the VM is, as last seen at both ends.' });
+
+export const migrationIdSchema = z
+  .string()
+  .regex(/^m_[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/, 'an id as POST /v1/migrations answers it')
+  .meta({ id: 'MigrationId' });
+
+export const migrationInputSchema = z
+  .strictObject({
+    vm: z.string().min(1).describe('Id or name of the VM at the source.'),
+    source: slugSchema.describe('Endpoint where it runs.'),
+    destination: slugSchema.describe('Endpoint where it shall run.'),
+    transport: z
+      .enum(['tunnel', 'direct'])
+      .default('tunnel')
+      .describe('`tunnel`: through a gateway pair. `direct`: straight from host to host, as without LMAS.'),
+    tunnel: z
+      .strictObject({
+        suite: z.enum(['aes-256-gcm', 'chacha20-poly1305', 'none']).default('aes-256-gcm'),
+        subflows: z
+          .int()
+          .min(1)
+          .max(64)
+          .default(8)
+          .describe('Parallel TCP connections of the data channel: so many are opened, and kept open.'),
+      })
+      .prefault({}),
+    networkMap: z.record(z.string(), z.string()).default({}).describe('Source network → destination network.'),
+    diskMap: z.record(z.string(), z.string()).default({}).describe('Disk name → location at the destination.'),
+    maxDowntimeMs: z.int().min(1).max(600_000).nullable().default(null),
+    bandwidthBytesPerSec: bandwidthSchema.default(null),
+    timeouts: z
+      .strictObject({
+        queueMs: z
+          .int()
+          .min(1_000)
+          .default(24 * 3_600_000),
+        checkingMs: z.int().min(1_000).default(60_000),
+        provisioningMs: z.int().min(1_000).default(180_000),
+        preparingMs: z.int().min(1_000).default(120_000),
+        noProgressMs: z.int().min(1_000).default(300_000),
+        totalMs: z
+          .int()
+          .min(1_000)
+          .default(12 * 3_600_000),
+      })
+      .prefault({})
+      .describe(
+        'Each stage’s limit. Past one the migration is abandoned as if cancelled, with STAGE_TIMEOUT as the reason.',
+      ),
+    options: z.record(z.string(), z.unknown()).default({}).describe("The plugin's own options; see GET /v1/plugins."),
+  })
+  .meta({ id: 'MigrationRequest' });
+
+export const migrationErrorSchema = z
+  .object({
+    code: z.string(),
+    message: z.string(),
+    remedy: z.string().nullable().describe('What to do next.'),
+    retryable: z.boolean(),
+    phase: phaseSchema.describe('Where it happened.'),
+    native: z.object({ name: z.string(), message: z.string() }).nullable().describe('What the hypervisor said.'),
+  })
+  .meta({ id: 'MigrationError' });
+
+export const progressSchema = z
+  .object({
+    stage: z.enum(['disks', 'memory', 'switchover', 'post-copy']),
+    percent: z.number(),
+    bytesTotal: z.int(),
+    bytesTransferred: z.int(),
+    bytesRemaining: z.int(),
+    rateBytesPerSec: z.number().nullable(),
+    dirtyRateBytesPerSec: z.number().nullable(),
+    iteration: z.int().nullable(),
+    etaMs: z.int().nullable(),
+    at: timestampSchema,
+  })
+  .meta({ id: 'Progress' });
+
+/** Sum of what the gateway pair carried, as the destination’s gateway delivered it. */
+export const tunnelStatsSchema = z
+  .object({
+    suite: z.string(),
+    subflows: z.int(),
+    subflowsReplaced: z.int(),
+    bytesDelivered: z.int(),
+    goodputBitsPerSec: z
+      .number()
+      .describe('`bytesDelivered` over the time from the first to the last byte that was delivered so far; 0 before.'),
+    rttMs: z.number().nullable(),
+    congestionControl: z.string().nullable(),
+    retransmits: z.int().nullable(),
+    inFlightBytes: z.int(),
+    refusals: z.record(z.string(), z.int()),
+  })
+  .meta({ id: 'TunnelStats' });
+
+export const migrationSchema = z
+  .object({
+    id: migrationIdSchema,
+    vm: z.object({ id: z.string().nullable(), name: z.string() }),
+    source: z.object({ endpoint: slugSchema, site: slugSchema }),
+    destination: z.object({ endpoint: slugSchema, site: slugSchema }),
+    request: migrationInputSchema,
+    phase: phaseSchema,
+    where: whereSchema,
+    teardown: z
+      .enum(['not-needed', 'pending', 'complete', 'incomplete'])
+      .describe('Whether everything made for it is gone again.'),
+    leftovers: z
+      .array(z.string())
+      .describe('What could not be taken down yet, or was left alone on purpose, in words.'),
+    createdAt: timestampSchema,
+    startedAt: timestampSchema.nullable(),
+    endedAt: timestampSchema.nullable(),
+    timeline: z
+      .array(z.object({ phase: phaseSchema, startedAt: timestampSchema }))
+      .describe('Each phase as it was entered.'),
+    cancelRequestedAt: timestampSchema.nullable(),
+    pointOfNoReturnAt: timestampSchema.nullable().describe('Since when a cancel is answered with 409.'),
+    runs: z.int().describe('How many times a worker took it up; more than 1 means it was recovered.'),
+    findings: z.array(findingSchema),
+    progress: progressSchema.nullable(),
+    tunnel: tunnelStatsSchema.nullable(),
+    error: migrationErrorSchema.nullable(),
+    byHand: z.string().nullable().describe('What only a person can do now; set when `where` is `both` or `unknown`.'),
+    report: z
+      .object({
+        downtimeMs: z.number().nullable().describe('As the hypervisor reports it.'),
+        bytesTransferred: z.int().nullable(),
+        iterations: z.int().nullable(),
+        keptAtSource: z.array(z.object({ kind: z.string(), id: z.string() })),
+        sourceDefinition: z.string().nullable(),
+        warnings: z.array(z.string()),
+      })
+      .nullable(),
+  })
+  .meta({ id: 'Migration' });

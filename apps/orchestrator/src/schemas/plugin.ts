@@ -1,0 +1,15 @@
+/**
+ * Plugins as they were loaded at start.
+ */
+import { z } from 'zod';
+import { slugSchema } from './common.ts';
+
+export const pluginSchema = z
+  .object({
+    name: slugSchema,
+    apiVersion: z.int(),
+    capabilities: z.record(z.string(), z.boolean()),
+    configSchema: z.record(z.string(), z.unknown()).describe('JSON schema of an endpoint’s `config`.'),
+    optionsSchema: z.record(z.string(), z.unknown()).describe('JSON schema of a migration’s `options`.'),
+  })
+  .meta({ id: 'Plugin' });

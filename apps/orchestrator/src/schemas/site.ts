@@ -1,0 +1,56 @@
+/**
+ * Sites, and what the SSH server of a machine shows before it is registered.
+ */
+import { z } from 'zod';
+import { hostSchema, portSchema, slugSchema, timestampSchema } from './common.ts';
+
+export const hostKeysSchema = z
+  .array(z.string().regex(/^SHA256:[A-Za-z0-9+/]{43}$/, 'a fingerprint as ssh-keygen -lf prints it: SHA256:…'))
+  .min(1)
+  .describe('The SSH host keys that are accepted, as SHA-256 fingerprints. See POST /v1/host-key-scans.');
+
+export const hostKeyScanInputSchema = z
+  .strictObject({ host: hostSchema, port: portSchema.default(22) })
+  .meta({ id: 'HostKeyScanRequest' });
+export const hostKeyScanSchema = z
+  .object({
+    host: hostSchema,
+    port: portSchema,
+    hostKeys: z.array(z.object({ type: z.string(), fingerprint: z.string() })),
+  })
+  .meta({
+    id: 'HostKeyScan',
+    description: 'What the host shows now. Compare it with what the host itself says before you trust it.',
+  });
+
+export const siteInputSchema = z
+  .strictObject({
+    id: slugSchema,
+    description: z.string().max(500).default(''),
+    gateway: z
+      .strictObject({
+        ssh: z.strictObject({
+          host: hostSchema,
+          port: portSchema.default(22),
+          hostKeys: hostKeysSchema,
+          credential: slugSchema,
+        }),
+        tunnelAddress: hostSchema.describe('Where the other site reaches this gateway machine.'),
+        listenAddress: hostSchema
+          .optional()
+          .describe('Where it listens for the other site, if `tunnelAddress` is translated on the way (NAT).'),
+        tunnelPorts: z
+          .strictObject({ min: portSchema, max: portSchema })
+          .default({ min: 7_400, max: 7_499 })
+          .describe('One of these is opened for each tunnel when this site listens.'),
+        listens: z.boolean().default(true).describe('Whether the other site may open connections to this one.'),
+        hypervisorAddress: hostSchema.describe(
+          'Where hypervisors of this site reach the gateway machine; it listens there only.',
+        ),
+      })
+      .nullable()
+      .default(null)
+      .describe('The machine where a gateway can run; without one, only straight migrations are possible.'),
+  })
+  .meta({ id: 'SiteRequest' });
+export const siteSchema = siteInputSchema.extend({ createdAt: timestampSchema }).meta({ id: 'Site' });
