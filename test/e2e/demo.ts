@@ -135,7 +135,7 @@ async function demo(options: DemoOptions, signal: AbortSignal): Promise<boolean>
 /** As an operator would first of all. It brings the gateway program to both sites, which happens once for each version. */
 async function testLink(orchestrator: OrchestratorProcess, signal: AbortSignal): Promise<void> {
   step('Link test between the gateway machines (the gateway program is uploaded now, once)');
-  const input = { source: siteId('a'), destination: siteId('b'), durationMs: 1_000 };
+  const input = { source: siteId('a'), destination: siteId('b'), durationMs: 2_000 };
   const { rttMinMs, goodputBitsPerSec } = await orchestrator.client().testLink(input, { signal });
   const rate = goodputBitsPerSec === null ? 'unknown' : `${(goodputBitsPerSec / 1e6).toFixed(0)} Mbit/s`;
   console.log(`    round trip ${rttMinMs.toFixed(1)} ms, ${rate}`);
