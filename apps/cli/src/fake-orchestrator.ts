@@ -121,6 +121,8 @@ export function sampleMigration(changes: Partial<Migration> = {}): Migration {
         totalMs: 43_200_000,
       },
       options: {},
+      labels: {},
+      correlationId: null,
     },
     phase: 'queued',
     where: 'source',

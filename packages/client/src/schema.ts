@@ -230,6 +230,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/events": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Follow all migrations
+         * @description Server-sent events without an end; the data of each is one MigrationNotice. Without `Last-Event-ID` it begins with what happens next; with it, what came after that one is sent first, as far back as it is kept (the last 20,000).
+         */
+        get: operations["watchMigrations"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/migration-checks": {
         parameters: {
             query?: never;
@@ -414,6 +434,18 @@ export interface components {
             options?: {
                 [key: string]: unknown;
             };
+            /**
+             * @description Yours to choose; lists can be filtered by them, and webhooks carry them.
+             * @default {}
+             */
+            labels?: {
+                [key: string]: string;
+            };
+            /**
+             * @description Your own name for the task this belongs to; several migrations may share one.
+             * @default null
+             */
+            correlationId?: string | null;
         };
         MigrationErrorInput: {
             code: string;
@@ -622,6 +654,55 @@ export interface components {
             optionsSchema: {
                 [key: string]: unknown;
             };
+        };
+        MigrationSummaryInput: {
+            id: components["schemas"]["MigrationIdInput"];
+            vm: {
+                id: string | null;
+                name: string;
+            };
+            source: {
+                endpoint: components["schemas"]["SlugInput"];
+                site: components["schemas"]["SlugInput"];
+            };
+            destination: {
+                endpoint: components["schemas"]["SlugInput"];
+                site: components["schemas"]["SlugInput"];
+            };
+            phase: components["schemas"]["PhaseInput"];
+            where: components["schemas"]["WhereInput"];
+            /**
+             * @description Whether everything made for it is gone again.
+             * @enum {string}
+             */
+            teardown: "not-needed" | "pending" | "complete" | "incomplete";
+            /** Format: date-time */
+            createdAt: string;
+            endedAt: string | null;
+            error: components["schemas"]["MigrationErrorInput"] | null;
+            /** @description What only a person can do now; set when `where` is `both` or `unknown`. */
+            byHand: string | null;
+            /**
+             * @description Yours to choose; lists can be filtered by them, and webhooks carry them.
+             * @default {}
+             */
+            labels?: {
+                [key: string]: string;
+            };
+            /**
+             * @description Your own name for the task this belongs to; several migrations may share one.
+             * @default null
+             */
+            correlationId?: string | null;
+        };
+        MigrationNoticeInput: {
+            /** Format: date-time */
+            at: string;
+            /** @enum {string} */
+            type: "phase" | "cancel-requested" | "end";
+            message: string;
+            /** @description As of this notice. */
+            migration: components["schemas"]["MigrationSummaryInput"];
         };
         MigrationEventInput: {
             /** Format: date-time */
@@ -857,6 +938,18 @@ export interface components {
             options: {
                 [key: string]: unknown;
             };
+            /**
+             * @description Yours to choose; lists can be filtered by them, and webhooks carry them.
+             * @default {}
+             */
+            labels: {
+                [key: string]: string;
+            };
+            /**
+             * @description Your own name for the task this belongs to; several migrations may share one.
+             * @default null
+             */
+            correlationId: string | null;
         };
         MigrationError: {
             code: string;
@@ -1065,6 +1158,55 @@ export interface components {
             optionsSchema: {
                 [key: string]: unknown;
             };
+        };
+        MigrationSummary: {
+            id: components["schemas"]["MigrationId"];
+            vm: {
+                id: string | null;
+                name: string;
+            };
+            source: {
+                endpoint: components["schemas"]["Slug"];
+                site: components["schemas"]["Slug"];
+            };
+            destination: {
+                endpoint: components["schemas"]["Slug"];
+                site: components["schemas"]["Slug"];
+            };
+            phase: components["schemas"]["Phase"];
+            where: components["schemas"]["Where"];
+            /**
+             * @description Whether everything made for it is gone again.
+             * @enum {string}
+             */
+            teardown: "not-needed" | "pending" | "complete" | "incomplete";
+            /** Format: date-time */
+            createdAt: string;
+            endedAt: string | null;
+            error: components["schemas"]["MigrationError"] | null;
+            /** @description What only a person can do now; set when `where` is `both` or `unknown`. */
+            byHand: string | null;
+            /**
+             * @description Yours to choose; lists can be filtered by them, and webhooks carry them.
+             * @default {}
+             */
+            labels: {
+                [key: string]: string;
+            };
+            /**
+             * @description Your own name for the task this belongs to; several migrations may share one.
+             * @default null
+             */
+            correlationId: string | null;
+        };
+        MigrationNotice: {
+            /** Format: date-time */
+            at: string;
+            /** @enum {string} */
+            type: "phase" | "cancel-requested" | "end";
+            message: string;
+            /** @description As of this notice. */
+            migration: components["schemas"]["MigrationSummary"];
         };
         MigrationEvent: {
             /** Format: date-time */
@@ -1700,9 +1842,19 @@ export interface operations {
         parameters: {
             query?: {
                 phase?: components["schemas"]["PhaseInput"];
-                vm?: string;
+                site?: components["schemas"]["SlugInput"];
                 endpoint?: components["schemas"]["SlugInput"];
+                /** @description Id or name of the VM. */
+                vm?: string;
+                /** @description `name=value`; given several times, all of them. */
+                label?: string | string[];
+                correlationId?: string;
+                /** @description Created at this time or later. */
+                createdAfter?: string;
+                /** @description Created before this time. */
+                createdBefore?: string;
                 limit?: number;
+                /** @description `nextCursor` of the page before, with the same filters. */
                 cursor?: string;
             };
             header?: never;
@@ -1850,6 +2002,38 @@ export interface operations {
                 };
                 content: {
                     "text/event-stream": components["schemas"]["MigrationEvent"];
+                };
+            };
+            /** @description Any error, as problem details (RFC 9457). */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    watchMigrations: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description Where the reader was; what came after it is sent. */
+                "last-event-id"?: string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Notices. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/event-stream": components["schemas"]["MigrationNotice"];
                 };
             };
             /** @description Any error, as problem details (RFC 9457). */

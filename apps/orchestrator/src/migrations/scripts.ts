@@ -7,13 +7,42 @@
  *   step that ends it with nothing left to be taken down;
  * - a cancel and the point of no return exclude each other: whichever came first wins.
  */
+import { keys } from '../redis/keys.ts';
 import { script } from '../redis/script.ts';
+
+/** Long enough for a webhook dispatcher, or a reader of all migrations, that was away for a while. */
+const MAX_NOTICES = 20_000;
+
+/**
+ * Tells everybody who follows one migration and, of changes that are worth a notice, everybody who follows them all.
+ * The feed and the indexes have fixed names in the slot of all the others.
+ */
+const TELL = `
+  local function tell(events, channel, maxEvents, event, notice)
+    redis.call('XADD', events, 'MAXLEN', '~', maxEvents, '*', 'event', event)
+    redis.call('PUBLISH', channel, '')
+    if notice ~= '' then
+      redis.call('XADD', '${keys.feed}', 'MAXLEN', '~', ${MAX_NOTICES}, '*', 'event', notice)
+      redis.call('PUBLISH', '${keys.feedChannel}', '')
+    end
+  end
+`;
+
+/** `indexes`: names, as JSON. A migration is in the index of one phase only; in the others it stays. */
+const INDEX = `
+  local function index(id, createdAtMs, before, after, indexes)
+    if before and before ~= after then redis.call('ZREM', '${keys.phaseIndexes}' .. before, id) end
+    for _, name in ipairs(cjson.decode(indexes)) do redis.call('ZADD', name, createdAtMs, id) end
+  end
+`;
 
 /**
  * KEYS: migration, events, migrations, live, queue deadlines, lock…
- * ARGV: id, queue deadline (ms), record, createdAtMs, event, maxEvents, channel
+ * ARGV: id, queue deadline (ms), record, createdAtMs, event, maxEvents, channel, notice, indexes
  */
 export const CREATE = script(`
+  ${TELL}
+  ${INDEX}
   if redis.call('EXISTS', KEYS[1]) == 1 then return {'OK'} end
   for i = 6, #KEYS do
     local holder = redis.call('GET', KEYS[i])
@@ -24,8 +53,8 @@ export const CREATE = script(`
   redis.call('HSET', KEYS[1], 'record', ARGV[3], 'version', 1, 'token', 0, 'phase', 'queued')
   redis.call('ZADD', KEYS[3], ARGV[4], ARGV[1])
   redis.call('SADD', KEYS[4], ARGV[1])
-  redis.call('XADD', KEYS[2], 'MAXLEN', '~', ARGV[6], '*', 'event', ARGV[5])
-  redis.call('PUBLISH', ARGV[7], '')
+  index(ARGV[1], ARGV[4], nil, 'queued', ARGV[9])
+  tell(KEYS[2], ARGV[7], ARGV[6], ARGV[5], ARGV[8])
   return {'OK'}
 `);
 
@@ -59,16 +88,21 @@ export const LET_GO = script(`
   return {'OK'}
 `);
 
-/** KEYS: migration, events. ARGV: token, writeId, version, record, phase, event ('' for none), maxEvents, channel */
+/**
+ * KEYS: migration, events
+ * ARGV: token, writeId, version, record, phase, event ('' for none), maxEvents, channel, notice ('' for none), indexes
+ * ('' for no change), id, createdAtMs
+ */
 export const WRITE = script(`
+  ${TELL}
+  ${INDEX}
   if redis.call('HGET', KEYS[1], 'token') ~= ARGV[1] then return {'SUPERSEDED'} end
   if redis.call('HGET', KEYS[1], 'writeId') == ARGV[2] then return {'OK'} end
   if redis.call('HGET', KEYS[1], 'version') ~= ARGV[3] then return {'CONFLICT'} end
+  local before = redis.call('HGET', KEYS[1], 'phase')
   redis.call('HSET', KEYS[1], 'record', ARGV[4], 'version', tonumber(ARGV[3]) + 1, 'writeId', ARGV[2], 'phase', ARGV[5])
-  if ARGV[6] ~= '' then
-    redis.call('XADD', KEYS[2], 'MAXLEN', '~', ARGV[7], '*', 'event', ARGV[6])
-    redis.call('PUBLISH', ARGV[8], '')
-  end
+  if ARGV[10] ~= '' then index(ARGV[11], ARGV[12], before, ARGV[5], ARGV[10]) end
+  if ARGV[6] ~= '' then tell(KEYS[2], ARGV[8], ARGV[7], ARGV[6], ARGV[9]) end
   return {'OK'}
 `);
 
@@ -111,8 +145,9 @@ export const JOURNAL = script(`
   return {'OK'}
 `);
 
-/** KEYS: migration, live, events. ARGV: id, at, event, maxEvents, event channel, cancel channel */
+/** KEYS: migration, live, events. ARGV: id, at, event, maxEvents, event channel, cancel channel, notice */
 export const CANCEL = script(`
+  ${TELL}
   if redis.call('EXISTS', KEYS[1]) == 0 then return {'MISSING'} end
   local h = redis.call('HMGET', KEYS[1], 'cancelRequestedAt', 'pointOfNoReturnAt', 'phase')
   if redis.call('SISMEMBER', KEYS[2], ARGV[1]) == 0 then return {'ENDED'} end
@@ -120,8 +155,7 @@ export const CANCEL = script(`
   if h[2] then return {'TOO_LATE', h[2]} end
   if h[3] == 'tearing-down' then return {'ENDED'} end
   redis.call('HSET', KEYS[1], 'cancelRequestedAt', ARGV[2])
-  redis.call('XADD', KEYS[3], 'MAXLEN', '~', ARGV[4], '*', 'event', ARGV[3])
-  redis.call('PUBLISH', ARGV[5], '')
+  tell(KEYS[3], ARGV[5], ARGV[4], ARGV[3], ARGV[7])
   redis.call('PUBLISH', ARGV[6], ARGV[1])
   return {'ACCEPTED'}
 `);

@@ -8,10 +8,11 @@ import { z } from 'zod';
 import { LmasError } from '../errors.ts';
 import type { PluginRegistry } from '../plugins/registry.ts';
 import { keys } from '../redis/keys.ts';
+import type { migrationListQuerySchema } from '../schemas/migration-list.ts';
 import type { Inventory } from '../sites/sites.ts';
-import type { Phase } from './phases.ts';
+import { labelIndex, type PageMark } from './index-search.ts';
 import { type Migration, type MigrationInput, newMigrationId, newRecord } from './record.ts';
-import type { MigrationStore, PageMark } from './store.ts';
+import type { MigrationStore } from './store.ts';
 
 /** What the service needs of the queue. */
 export interface Enqueuer {
@@ -19,13 +20,7 @@ export interface Enqueuer {
   hurry(id: string, reason: string): Promise<void>;
 }
 
-export interface ListQuery {
-  readonly phase?: Phase | undefined;
-  readonly vm?: string | undefined;
-  readonly endpoint?: string | undefined;
-  readonly limit: number;
-  readonly cursor?: string | undefined;
-}
+export type ListQuery = z.output<typeof migrationListQuerySchema>;
 
 export interface MigrationService {
   /**
@@ -42,8 +37,6 @@ export interface MigrationService {
   /** Idempotent. @throws LmasError MIGRATION_NOT_FOUND, ALREADY_ENDED, PAST_POINT_OF_NO_RETURN */
   cancel(id: string): Promise<Migration>;
 }
-
-const SCAN_BATCH = 200;
 
 export function createMigrationService(
   redis: Redis,
@@ -71,21 +64,20 @@ export function createMigrationService(
       await queue.enqueue([id]);
       return await get(id);
     },
-    async list(query) {
-      const items: Migration[] = [];
-      let mark = query.cursor === undefined ? undefined : parseCursor(query.cursor);
-      for (;;) {
-        const page = await store.page(mark, SCAN_BATCH);
-        const byId = new Map((await store.getMany(page.map(({ id }) => id))).map((item) => [item.id, item]));
-        for (const next of page) {
-          const migration = byId.get(next.id);
-          mark = next;
-          if (migration === undefined || !matches(migration, query)) continue;
-          items.push(migration);
-          if (items.length === query.limit) return { items, nextCursor: await cursorIfMore(store, mark) };
-        }
-        if (page.length < SCAN_BATCH) return { items, nextCursor: null };
-      }
+    async list({ limit, cursor, ...filters }) {
+      const marks = await store.search({
+        indexes: indexesFor(filters),
+        before: cursor === undefined ? undefined : parseCursor(cursor),
+        createdAfterMs: filters.createdAfter === undefined ? undefined : Date.parse(filters.createdAfter),
+        createdBeforeMs: filters.createdBefore === undefined ? undefined : Date.parse(filters.createdBefore),
+        limit: limit + 1,
+      });
+      const shown = marks.slice(0, limit);
+      const last = marks.length > limit ? shown.at(-1) : undefined;
+      return {
+        items: await store.getMany(shown.map(({ id }) => id)),
+        nextCursor: last === undefined ? null : cursorAfter(last),
+      };
     },
     async cancel(id) {
       const verdict = await store.requestCancel(id);
@@ -169,19 +161,18 @@ function canonicalJson(value: unknown): string {
   );
 }
 
-function matches(migration: Migration, { phase, vm, endpoint }: ListQuery): boolean {
-  if (phase !== undefined && migration.phase !== phase) return false;
-  if (vm !== undefined && migration.vm.id !== vm && migration.vm.name !== vm && migration.request.vm !== vm)
-    return false;
-  return endpoint === undefined || [migration.source.endpoint, migration.destination.endpoint].includes(endpoint);
+function indexesFor({ phase, site, endpoint, vm, label = [], correlationId }: Omit<ListQuery, 'limit' | 'cursor'>) {
+  const named = { phase, site, endpoint, vm, correlation: correlationId };
+  return [
+    ...Object.entries(named).flatMap(([field, value]) => (value === undefined ? [] : [keys.index(field, value)])),
+    ...[label].flat().map(labelIndex),
+  ];
 }
 
 const cursorSchema = z.tuple([z.number(), z.string()]);
 
-async function cursorIfMore(store: MigrationStore, mark: PageMark): Promise<string | null> {
-  if ((await store.page(mark, 1)).length === 0) return null;
-  return Buffer.from(JSON.stringify([mark.createdAtMs, mark.id])).toString('base64url');
-}
+const cursorAfter = ({ createdAtMs, id }: PageMark): string =>
+  Buffer.from(JSON.stringify([createdAtMs, id])).toString('base64url');
 
 function parseCursor(cursor: string): PageMark {
   try {

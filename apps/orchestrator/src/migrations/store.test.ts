@@ -149,7 +149,7 @@ test('pages go on where they stopped, also between records of the same milliseco
   const seen: string[] = [];
   let mark: { id: string; createdAtMs: number } | undefined;
   for (;;) {
-    const page = await store.page(mark, 2);
+    const page = await store.search({ indexes: [], before: mark, limit: 2 });
     if (page.length === 0) break;
     seen.push(...page.map(({ id }) => id));
     mark = page.at(-1);

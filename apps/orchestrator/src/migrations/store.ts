@@ -9,7 +9,9 @@ import type { Redis } from 'ioredis';
 import { z } from 'zod';
 import { LmasError } from '../errors.ts';
 import { keys } from '../redis/keys.ts';
+import { indexesOf, type PageMark, type Search, search } from './index-search.ts';
 import { type JournalEntry, journalEntrySchema } from './journal-entry.ts';
+import { noticeOf } from './notice.ts';
 import { isOutcome } from './phases.ts';
 import { type EventType, type Migration, now, type StoredMigration, storedMigrationSchema } from './record.ts';
 import * as scripts from './scripts.ts';
@@ -48,8 +50,8 @@ export interface MigrationStore {
   waiting(): Promise<string[]>;
   /** Those of them that have waited for longer than their request allows. */
   overdue(): Promise<string[]>;
-  /** A page of ids, newest first, older than `before`. */
-  page(before: PageMark | undefined, limit: number): Promise<PageMark[]>;
+  /** Ids that match, newest first. */
+  search(query: Search): Promise<PageMark[]>;
   requestCancel(id: string): Promise<CancelVerdict>;
 
   claim(id: string, runId: string, leaseMs: number): Promise<ClaimedMigration | 'missing' | 'ended' | 'busy'>;
@@ -72,11 +74,6 @@ export interface MigrationStore {
   readJournal(id: string): Promise<JournalEntry[]>;
 }
 
-export interface PageMark {
-  readonly createdAtMs: number;
-  readonly id: string;
-}
-
 export type CancelVerdict = 'missing' | 'ended' | 'too-late' | 'accepted' | 'already';
 const CANCEL_VERDICTS: Record<string, CancelVerdict> = {
   MISSING: 'missing',
@@ -95,8 +92,11 @@ function verdict(answer: unknown): [string, ...string[]] {
   return [word, ...rest];
 }
 
-function eventJson(type: EventType, message: string, migration: Migration): string {
-  return JSON.stringify({ at: now(), type, message, migration });
+/** An event, and what is told of it to those who follow all migrations ('' for nothing). */
+function eventJson(type: EventType, message: string, migration: Migration): { event: string; notice: string } {
+  const event = { at: now(), type, message, migration };
+  const notice = noticeOf(event);
+  return { event: JSON.stringify(event), notice: notice === undefined ? '' : JSON.stringify(notice) };
 }
 
 /** What requests wrote beside the run's record is laid over it. */
@@ -124,6 +124,7 @@ export function createMigrationStore(redis: Redis): MigrationStore {
   return {
     async create(stored) {
       const { migration, notes } = stored;
+      const { event, notice } = eventJson('phase', 'queued', migration);
       const [word, holder] = verdict(
         await scripts.CREATE(
           redis,
@@ -140,9 +141,11 @@ export function createMigrationStore(redis: Redis): MigrationStore {
             Date.parse(migration.createdAt) + migration.request.timeouts.queueMs,
             JSON.stringify(stored),
             Date.parse(migration.createdAt),
-            eventJson('phase', 'queued', migration),
+            event,
             MAX_EVENTS,
             keys.eventChannel(migration.id),
+            notice,
+            JSON.stringify(indexesOf(migration)),
           ],
         ),
       );
@@ -169,45 +172,20 @@ export function createMigrationStore(redis: Redis): MigrationStore {
     },
     waiting: () => redis.sdiff(keys.live, keys.running),
     overdue: () => redis.zrangebyscore(keys.queueDeadlines, '-inf', Date.now(), 'LIMIT', 0, 100),
-    async page(before, limit) {
-      const marks: PageMark[] = [];
-      let offset = 0;
-      while (marks.length < limit) {
-        const flat = await redis.zrevrangebyscore(
-          keys.migrations,
-          before?.createdAtMs ?? '+inf',
-          '-inf',
-          'WITHSCORES',
-          'LIMIT',
-          offset,
-          limit,
-        );
-        for (let i = 0; i + 1 < flat.length && marks.length < limit; i += 2) {
-          const mark = { id: flat[i] ?? '', createdAtMs: Number(flat[i + 1]) };
-          const isOlder = before === undefined || mark.createdAtMs < before.createdAtMs || mark.id < before.id;
-          if (isOlder) marks.push(mark);
-        }
-        if (flat.length < 2 * limit) break;
-        offset += limit;
-      }
-      return marks;
-    },
+    search: (query) => search(redis, query),
     async requestCancel(id) {
       const at = now();
       const migration = await load(id);
       if (migration === undefined) return 'missing';
+      const { event, notice } = eventJson('cancel-requested', 'cancel requested', {
+        ...migration,
+        cancelRequestedAt: at,
+      });
       const [word] = verdict(
         await scripts.CANCEL(
           redis,
           [keys.migration(id), keys.live, keys.events(id)],
-          [
-            id,
-            at,
-            eventJson('cancel-requested', 'cancel requested', { ...migration, cancelRequestedAt: at }),
-            MAX_EVENTS,
-            keys.eventChannel(id),
-            keys.cancelChannel,
-          ],
+          [id, at, event, MAX_EVENTS, keys.eventChannel(id), keys.cancelChannel, notice],
         ),
       );
       return CANCEL_VERDICTS[word] ?? 'missing';
@@ -241,7 +219,8 @@ export function createMigrationStore(redis: Redis): MigrationStore {
       await scripts.LET_GO(redis, [keys.lease(claim.id)], [claim.runId]);
     },
     async write(claim, version, stored, event) {
-      const { id, phase } = stored.migration;
+      const { id, phase, createdAt } = stored.migration;
+      const told = event === undefined ? undefined : eventJson(event.type, event.message, stored.migration);
       const [word] = verdict(
         await scripts.WRITE(
           redis,
@@ -252,9 +231,14 @@ export function createMigrationStore(redis: Redis): MigrationStore {
             version,
             JSON.stringify(stored),
             phase,
-            event === undefined ? '' : eventJson(event.type, event.message, stored.migration),
+            told?.event ?? '',
             MAX_EVENTS,
             keys.eventChannel(id),
+            told?.notice ?? '',
+            // What a list is filtered by changes with the phase, and with it only.
+            told === undefined || told.notice === '' ? '' : JSON.stringify(indexesOf(stored.migration)),
+            id,
+            Date.parse(createdAt),
           ],
         ),
       );

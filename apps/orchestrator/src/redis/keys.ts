@@ -7,7 +7,9 @@
  *   {lmas}:events:<id>      stream  one entry per event, trimmed; expires some time after the end
  *   {lmas}:lease:<id>       string  run id of the worker that has the migration; expires when it dies
  *   {lmas}:vm:<…>           string  id of the one live migration of a VM
+ *   {lmas}:feed             stream  one short notice per change of any migration, for webhooks and whoever follows all
  *   {lmas}:migrations       zset    every id by creation time
+ *   {lmas}:index:<field>:…  zset    ids by creation time that have this in that field, for lists
  *   {lmas}:live             set     ids that have not ended
  *   {lmas}:running          set     live ids that a worker has taken up at least once
  *   {lmas}:incomplete       set     ended ids of which something could not be taken down yet
@@ -26,6 +28,11 @@ export const keys = {
   /** The VM by the hypervisor's own identifier, wherever it is. */
   vmById: (id: string) => `${PREFIX}:vm:id:${id}`,
   migrations: `${PREFIX}:migrations`,
+  /** Ids of the migrations of which `field` is, or was when it was indexed, `value`. */
+  index: (field: string, value: string) => `${PREFIX}:index:${field}:${value}`,
+  /** What the name of every index of phases begins with. */
+  phaseIndexes: `${PREFIX}:index:phase:`,
+  feed: `${PREFIX}:feed`,
   live: `${PREFIX}:live`,
   running: `${PREFIX}:running`,
   incomplete: `${PREFIX}:incomplete`,
@@ -39,6 +46,7 @@ export const keys = {
   linkTest: (id: string) => `${PREFIX}:link-test:${id}`,
   /** Channels: a migration has a new event; a migration shall stop. */
   eventChannel: (id: string) => `${PREFIX}:event:${id}`,
+  feedChannel: `${PREFIX}:event:feed`,
   eventPattern: `${PREFIX}:event:*`,
   cancelChannel: `${PREFIX}:cancel`,
   queuePrefix: `${PREFIX}:queue`,

@@ -16,6 +16,17 @@ export const migrationIdSchema = z
   .regex(/^m_[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/, 'an id as POST /v1/migrations answers it')
   .meta({ id: 'MigrationId' });
 
+/** Names and values that portals choose; a name can be none that every JavaScript object has. */
+export const labelNameSchema = z
+  .string()
+  .regex(/^[a-z0-9]([a-z0-9._/-]{0,61}[a-z0-9])?$/, 'lower-case letters, digits, . _ / -');
+export const labelValueSchema = z.string().max(128);
+export const correlationIdSchema = z
+  .string()
+  .min(1)
+  .max(128)
+  .regex(/^[\x21-\x7e]+$/, 'printable ASCII without spaces');
+
 export const migrationInputSchema = z
   .strictObject({
     vm: z.string().min(1).describe('Id or name of the VM at the source.'),
@@ -60,6 +71,15 @@ export const migrationInputSchema = z
         'Each stage’s limit. Past one the migration is abandoned as if cancelled, with STAGE_TIMEOUT as the reason.',
       ),
     options: z.record(z.string(), z.unknown()).default({}).describe("The plugin's own options; see GET /v1/plugins."),
+    labels: z
+      .record(labelNameSchema, labelValueSchema)
+      .refine((labels) => Object.keys(labels).length <= 16, 'at most 16')
+      .default({})
+      .describe('Yours to choose; lists can be filtered by them, and webhooks carry them.'),
+    correlationId: correlationIdSchema
+      .nullable()
+      .default(null)
+      .describe('Your own name for the task this belongs to; several migrations may share one.'),
   })
   .meta({ id: 'MigrationRequest' });
 

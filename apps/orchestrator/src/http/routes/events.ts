@@ -1,8 +1,9 @@
 /**
- * The events of one migration as server-sent events: from the start or from where the reader was, then as they come,
- * until the migration ends. A comment now and then keeps proxies from closing a quiet stream.
+ * Server-sent events of one migration: from the start or from where the reader was, then as they come, until the
+ * migration ends; and of all migrations: from now or from where the reader was, without an end. A comment now and then keeps proxies from closing a quiet stream.
  */
 import { Readable } from 'node:stream';
+import type { FastifyReply } from 'fastify';
 import type { FastifyPluginAsyncZod } from 'fastify-type-provider-zod';
 import { z } from 'zod';
 import type { EventHub, StoredEvent } from '../../migrations/events.ts';
@@ -10,6 +11,7 @@ import type { Migration } from '../../migrations/record.ts';
 import { hasEnded } from '../../migrations/store.ts';
 import { migrationIdSchema } from '../../schemas/migration.ts';
 import { migrationEventSchema } from '../../schemas/migration-event.ts';
+import { migrationNoticeSchema } from '../../schemas/migration-notice.ts';
 import { failure, hangUpSignal } from '../answers.ts';
 import type { Services } from '../services.ts';
 
@@ -17,7 +19,7 @@ const STREAM_START = '0-0';
 const headers = z.object({
   'last-event-id': z
     .string()
-    .regex(/^\d{1,20}-\d{1,20}$/)
+    .regex(/^\d{1,15}-\d{1,15}$/)
     .optional()
     .describe('Where the reader was; what came after it is sent.'),
 });
@@ -43,16 +45,47 @@ export const eventRoutes: FastifyPluginAsyncZod<Services> = async (api, { migrat
       const gone = hangUpSignal(reply);
       const after = request.headers['last-event-id'] ?? STREAM_START;
       const current = () => migrations.get(migration.id);
-      const stream = Readable.from(toText(events, migration, after, current, gone));
-      return reply
-        .header('content-type', 'text/event-stream')
-        .header('cache-control', 'no-store')
-        .header('x-accel-buffering', 'no')
-        .serializer((body: unknown) => body as string)
-        .send(stream as never);
+      return sendEvents(reply, toText(events, migration, after, current, gone));
     },
   );
+  api.get(
+    '/v1/events',
+    {
+      schema: {
+        operationId: 'watchMigrations',
+        tags: ['migrations'],
+        summary: 'Follow all migrations',
+        description:
+          'Server-sent events without an end; the data of each is one MigrationNotice. Without `Last-Event-ID` it begins with what happens next; with it, what came after that one is sent first, as far back as it is kept (the last 20,000).',
+        headers,
+        response: {
+          200: { description: 'Notices.', content: { 'text/event-stream': { schema: migrationNoticeSchema } } },
+          default: failure,
+        },
+      },
+    },
+    async (request, reply) =>
+      sendEvents(reply, allToText(events, request.headers['last-event-id'], hangUpSignal(reply))),
+  );
 };
+
+function sendEvents<Reply>(reply: Reply, text: AsyncGenerator<string>): Reply {
+  const bare = reply as unknown as FastifyReply;
+  bare
+    .header('content-type', 'text/event-stream')
+    .header('cache-control', 'no-store')
+    .header('x-accel-buffering', 'no')
+    .serializer((body: unknown) => body as string)
+    .send(Readable.from(text));
+  return reply;
+}
+
+async function* allToText(events: EventHub, after: string | undefined, signal: AbortSignal): AsyncGenerator<string> {
+  yield ': connected\n\n';
+  for await (const event of events.followAll(after, { signal })) {
+    yield event === undefined ? ': keep-alive\n\n' : frame(event);
+  }
+}
 
 async function* toText(
   events: EventHub,
