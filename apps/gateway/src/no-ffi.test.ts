@@ -16,9 +16,12 @@ const program = path.join(import.meta.dirname, '../bin/lmas-gateway.mjs');
 test('frames, streams and routes work without koffi', { timeout: 60_000 }, () => {
   const { NODE_TEST_CONTEXT: _context, ...env } = withoutFfi;
   const bodies = 'over TCP|corrupted frame|half-close|order of acceptance|a reset of the hypervisor|bandwidth limit';
-  const files = ['tunnel/data-channel.test.ts', 'tunnel/pair.test.ts'].map((name) =>
-    path.join(import.meta.dirname, name),
-  );
+  const files = [
+    'tunnel/data-channel.test.ts',
+    'tunnel/losses.test.ts',
+    'tunnel/measures.test.ts',
+    'proxy/routes.test.ts',
+  ].map((name) => path.join(import.meta.dirname, name));
   const run = spawnSync(process.execPath, ['--test', '--test-reporter=spec', '--test-name-pattern', bodies, ...files], {
     env,
     encoding: 'utf8',

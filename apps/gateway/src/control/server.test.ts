@@ -3,7 +3,7 @@ import { existsSync, mkdtempSync, statSync } from 'node:fs';
 import http from 'node:http';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
-import { test } from 'node:test';
+import { type TestContext, test } from 'node:test';
 import { identitySchema, problemSchema, statusSchema } from '@lmas/gateway-api';
 import { silentLog } from '../log.ts';
 import { makeIdentity } from '../security/certificate.ts';
@@ -34,11 +34,14 @@ function call(socketPath: string, method: string, url: string, token?: string, b
   });
 }
 
-async function withServer(body: (socketPath: string, shutdowns: () => number) => Promise<void>): Promise<void> {
+async function withServer(
+  t: TestContext,
+  body: (socketPath: string, shutdowns: () => number) => Promise<void>,
+): Promise<void> {
   const directory = mkdtempSync(path.join(tmpdir(), 'lmas-gateway-'));
   const socketPath = path.join(directory, 'private', 'control.sock');
   let shutdowns = 0;
-  const gateway = makeGateway(makeIdentity(1));
+  const gateway = makeGateway(t, makeIdentity(1));
   const server = new ControlServer(socketPath, gateway, silentLog, () => {
     shutdowns += 1;
   });
@@ -65,8 +68,8 @@ const session = {
   graceMs: 1000,
 };
 
-test('identity and status are what the contract says, and the socket is private', async () => {
-  await withServer(async (socketPath) => {
+test('identity and status are what the contract says, and the socket is private', async (t) => {
+  await withServer(t, async (socketPath) => {
     assert.equal(statSync(socketPath).mode & 0o777, 0o600);
     assert.equal(statSync(path.dirname(socketPath)).mode & 0o777, 0o700);
     identitySchema.parse((await call(socketPath, 'GET', '/v1/identity')).body);
@@ -77,8 +80,8 @@ test('identity and status are what the contract says, and the socket is private'
   });
 });
 
-test('changing calls are fenced: none, smaller, equal, larger', async () => {
-  await withServer(async (socketPath) => {
+test('changing calls are fenced: none, smaller, equal, larger', async (t) => {
+  await withServer(t, async (socketPath) => {
     const lease = (token?: string) => call(socketPath, 'POST', '/v1/lease', token, { leaseMs: 5_000 });
     const code = (answer: Answer) => problemSchema.parse(answer.body).code;
     assert.equal(code(await lease()), 'TOKEN_REQUIRED');
@@ -92,8 +95,8 @@ test('changing calls are fenced: none, smaller, equal, larger', async () => {
   });
 });
 
-test('PUT and DELETE can be said again; another body is a conflict', async () => {
-  await withServer(async (socketPath) => {
+test('PUT and DELETE can be said again; another body is a conflict', async (t) => {
+  await withServer(t, async (socketPath) => {
     const put = (url: string, body: unknown) => call(socketPath, 'PUT', url, '1', body);
     const first = await put('/v1/session', session);
     assert.equal(first.status, 200);
@@ -115,8 +118,8 @@ test('PUT and DELETE can be said again; another body is a conflict', async () =>
   });
 });
 
-test('what is wrong is said as a problem', async () => {
-  await withServer(async (socketPath, shutdowns) => {
+test('what is wrong is said as a problem', async (t) => {
+  await withServer(t, async (socketPath, shutdowns) => {
     const cases: [string, string, unknown, string, number][] = [
       ['PUT', '/v1/session', { ...session, extra: 1 }, 'INVALID_REQUEST', 400],
       ['PUT', '/v1/session', '{', 'INVALID_REQUEST', 400],

@@ -1,12 +1,17 @@
-/** What the tests share: two gateways in this process, a relay between them that can do harm, hypervisor stand-ins, waiting. */
+/** What the tests share: two gateways in this process (with a relay between them, see relay.ts), hypervisor stand-ins, waiting. */
 import { createHash, randomUUID } from 'node:crypto';
 import net from 'node:net';
+import type { TestContext } from 'node:test';
 import type { RouteState, SessionConfig } from '@lmas/gateway-api';
 import { Gateway } from '../gateway.ts';
 import { Lease } from '../lease.ts';
 import { silentLog } from '../log.ts';
 import { type Identity, makeIdentity } from '../security/certificate.ts';
 import type { StallLimits } from '../tunnel/stall-watch.ts';
+import { Relay } from './relay.ts';
+
+/** Where a test says what has to be taken down at its end, however it ends. */
+export type Cleanup = Pick<TestContext, 'after'>;
 
 // Node 26 may spin for ever while it tears down a process whose TLS connections were cut while they wrote (seen: CleanupHandles waits for a
 // request that never ends). Ending from the last `exit` listener leaves that out; the test runner has set its exit code by then.
@@ -25,92 +30,16 @@ export function sha1(bytes: Uint8Array): string {
   return createHash('sha1').update(bytes).digest('hex');
 }
 
+/** Listens until the test ends; resolves with the port. */
+export function serve(t: Cleanup, server: net.Server): Promise<number> {
+  t.after(() => server.close());
+  return listen(server);
+}
+
 export function listen(server: net.Server, host = '127.0.0.1'): Promise<number> {
   return new Promise((resolve) => {
     server.listen(0, host, () => resolve((server.address() as net.AddressInfo).port));
   });
-}
-
-/** Stands between two gateways; counts connections by kind, and cuts or swallows on command. */
-export class Relay {
-  port = 0;
-  readonly #server: net.Server;
-  readonly #pairs = new Map<net.Socket, { upstream: net.Socket; kind: number }>();
-  accepting = true;
-  /** Swallows all bytes of connections of this kind (1 control, 2 subflow, 0 none, 3 both). */
-  swallow = 0;
-
-  #harm: ((chunk: Buffer) => Buffer) | null | undefined;
-  /** The next large chunk towards the peer is changed, or (null) cut short with the end of the connection. */
-  harmOnce(change: ((chunk: Buffer) => Buffer) | null): void {
-    this.#harm = change;
-  }
-
-  constructor(peerPort: number) {
-    this.#server = net.createServer({ allowHalfOpen: false }, (socket) => {
-      socket.on('error', () => undefined);
-      if (!this.accepting) {
-        socket.resetAndDestroy();
-        return;
-      }
-      const upstream = net.connect(peerPort, '127.0.0.1');
-      upstream.on('error', () => undefined);
-      const pair = { upstream, kind: 0 };
-      this.#pairs.set(socket, pair);
-      socket.on('data', (chunk: Buffer) => {
-        if (pair.kind === 0) pair.kind = chunk[5] ?? 0;
-        if ((this.swallow & pair.kind) !== 0) return;
-        // Large chunks only: past the join, inside frames.
-        if (this.#harm !== undefined && pair.kind === 2 && chunk.length > 10_000) {
-          const harm = this.#harm;
-          this.#harm = undefined;
-          if (harm === null) upstream.end(chunk.subarray(0, 5_000));
-          else upstream.write(harm(chunk));
-          return;
-        }
-        if (upstream.writableEnded) return;
-        if (!upstream.write(chunk)) {
-          socket.pause();
-          upstream.once('drain', () => socket.resume());
-        }
-      });
-      upstream.on('data', (chunk) => {
-        if ((this.swallow & pair.kind) !== 0) return;
-        if (!socket.write(chunk)) {
-          upstream.pause();
-          socket.once('drain', () => upstream.resume());
-        }
-      });
-      socket.on('close', () => {
-        upstream.destroy();
-        this.#pairs.delete(socket);
-      });
-      upstream.on('close', () => socket.destroy());
-    });
-  }
-  async start(): Promise<this> {
-    this.port = await listen(this.#server);
-    return this;
-  }
-  /** Ends connections of a kind, at most `count`; returns how many. */
-  cut(kind: 'control' | 'subflow', count = Number.POSITIVE_INFINITY): number {
-    const wanted = kind === 'control' ? 1 : 2;
-    let done = 0;
-    for (const [socket, pair] of this.#pairs) {
-      if (pair.kind !== wanted || done >= count) continue;
-      done += 1;
-      socket.resetAndDestroy();
-      pair.upstream.resetAndDestroy();
-    }
-    return done;
-  }
-  close(): void {
-    this.#server.close();
-    for (const [socket, pair] of this.#pairs) {
-      socket.destroy();
-      pair.upstream.destroy();
-    }
-  }
 }
 
 export interface PairOptions {
@@ -119,6 +48,8 @@ export interface PairOptions {
   graceMs?: number;
   maxWindowBytes?: number;
   relayed?: boolean;
+  /** What the relay makes of every chunk, from the first on. */
+  change?: Relay['change'];
   stall?: StallLimits;
 }
 
@@ -131,20 +62,22 @@ export interface Pair {
   relay: Relay | null;
   farConfig: SessionConfig;
   nearConfig: SessionConfig;
-  close(): void;
 }
 
-export function makeGateway(identity: Identity, stall?: StallLimits): Gateway {
+/** A gateway without a session; shut down when the test ends. */
+export function makeGateway(t: Cleanup, identity: Identity, stall?: StallLimits): Gateway {
   const lease = new Lease(null, () => undefined);
-  return new Gateway({ identity, lease, log: silentLog, ...(stall === undefined ? {} : { stall }) });
+  const gateway = new Gateway({ identity, lease, log: silentLog, ...(stall === undefined ? {} : { stall }) });
+  t.after(() => gateway.shutdown());
+  return gateway;
 }
 
-/** Two gateways in this process, `near` dialling `far` over loopback, established. */
-export async function makePair(options: PairOptions = {}): Promise<Pair> {
+/** Two gateways in this process, `near` dialling `far` over loopback, established; shut down when the test ends. */
+export async function makePair(t: Cleanup, options: PairOptions = {}): Promise<Pair> {
   const nearIdentity = makeIdentity(1);
   const farIdentity = makeIdentity(1);
-  const near = makeGateway(nearIdentity, options.stall);
-  const far = makeGateway(farIdentity, options.stall);
+  const near = makeGateway(t, nearIdentity, options.stall);
+  const far = makeGateway(t, farIdentity, options.stall);
   const count = options.subflows ?? 4;
   const common = {
     sessionId: randomUUID(),
@@ -162,7 +95,8 @@ export async function makePair(options: PairOptions = {}): Promise<Pair> {
   };
   const { listening } = await far.configureSession(farConfig);
   const farPort = listening?.port ?? 0;
-  const relay = options.relayed === true ? await new Relay(farPort).start() : null;
+  const relay = options.relayed === true ? await Relay.start(t, farPort) : null;
+  if (relay !== null && options.change !== undefined) relay.change = options.change;
   const nearConfig: SessionConfig = {
     ...common,
     peerCertificate: farIdentity.certificatePem,
@@ -173,12 +107,14 @@ export async function makePair(options: PairOptions = {}): Promise<Pair> {
     () => near.session?.data.subflows.length === count && far.session?.data.subflows.length === count,
     'all subflows are open',
   );
-  const close = () => {
-    near.shutdown();
-    far.shutdown();
-    relay?.close();
-  };
-  return { near, far, nearIdentity, farIdentity, farPort, relay, farConfig, nearConfig, close };
+  return { near, far, nearIdentity, farIdentity, farPort, relay, farConfig, nearConfig };
+}
+
+/** The same with a relay between them. */
+export async function makeRelayedPair(t: Cleanup, options: PairOptions = {}): Promise<Pair & { relay: Relay }> {
+  const pair = await makePair(t, { ...options, relayed: true });
+  if (pair.relay === null) throw new Error('It was asked for.');
+  return { ...pair, relay: pair.relay };
 }
 
 /** A route from `near` to a port on loopback beside `far`. */

@@ -9,7 +9,7 @@ import { SlabPool } from '../platform/slab.ts';
 import { makeIdentity } from '../security/certificate.ts';
 import { acceptTls, connectTls } from '../security/control-tls.ts';
 import { FrameOpener, FrameSealer } from '../security/sealing.ts';
-import { listen, sha1, until } from '../testing/support.ts';
+import { type Cleanup, listen, sha1, until } from '../testing/support.ts';
 import { DataChannel, type StreamClosed } from './data-channel.ts';
 import type { Stream } from './stream.ts';
 import { type RekeyLimits, Subflow } from './subflow.ts';
@@ -70,7 +70,6 @@ interface Tunnel {
   /** Hypervisor side of the next stream: what the test writes goes in near, and comes out of the far duplex. */
   open(): { source: Duplex; destination: Promise<Duplex> };
   addSubflow(): Promise<void>;
-  close(): void;
 }
 
 /** A hypervisor connection in memory, with an end that the test holds and one that a stream owns. */
@@ -81,6 +80,7 @@ function hypervisor(): { held: Duplex; wire: Wire } {
 }
 
 async function makeTunnel(
+  t: Cleanup,
   transport: Transport,
   subflows: number,
   window = 8 << 20,
@@ -129,7 +129,12 @@ async function makeTunnel(
   const ticker = setInterval(() => {
     near.channel.tick();
     far.channel.tick();
-  }, 50).unref();
+  }, 50);
+  t.after(() => {
+    clearInterval(ticker);
+    near.channel.close(new GatewayError('SESSION_CLOSED'), 'session-lost');
+    far.channel.close(new GatewayError('SESSION_CLOSED'), 'session-lost');
+  });
   return {
     near,
     far,
@@ -140,11 +145,6 @@ async function makeTunnel(
       near.channel.openStream('main', 'bulk', ordinal, wire);
       ordinal += 1;
       return { source: held, destination };
-    },
-    close: () => {
-      clearInterval(ticker);
-      near.channel.close(new GatewayError('SESSION_CLOSED'), 'session-lost');
-      far.channel.close(new GatewayError('SESSION_CLOSED'), 'session-lost');
     },
   };
 }
@@ -165,8 +165,8 @@ function collect(duplex: Duplex, onBytes: (total: number) => void = () => undefi
 
 for (const [name, transport] of Object.entries(transports)) {
   describe(`over ${name}`, () => {
-    test('both directions at once, each whole and in order, and nothing is left', async () => {
-      const tunnel = await makeTunnel(transport, 4);
+    test('both directions at once, each whole and in order, and nothing is left', async (t) => {
+      const tunnel = await makeTunnel(t, transport, 4);
       const there = randomBytes(6_000_000);
       const back = randomBytes(3_000_001);
       const { source, destination } = tunnel.open();
@@ -183,11 +183,10 @@ for (const [name, transport] of Object.entries(transports)) {
       assert.deepEqual([tunnel.near.closed[0]?.outcome, tunnel.far.closed[0]?.outcome], ['finished', 'finished']);
       assert.equal(tunnel.near.channel.inFlightBytes + tunnel.far.channel.bufferedBytes, 0);
       assert.deepEqual(tunnel.near.violations, []);
-      tunnel.close();
     });
 
-    test('a half-close leaves the other direction open for as long as it likes', async () => {
-      const tunnel = await makeTunnel(transport, 2);
+    test('a half-close leaves the other direction open for as long as it likes', async (t) => {
+      const tunnel = await makeTunnel(t, transport, 2);
       const { source, destination } = tunnel.open();
       const far = await destination;
       source.end('question');
@@ -201,11 +200,10 @@ for (const [name, transport] of Object.entries(transports)) {
       far.end();
       assert.equal((await answer).toString(), 'one two three');
       await until(() => tunnel.near.closed.length === 1, 'the stream is over');
-      tunnel.close();
     });
 
-    test('a reset goes through, in both directions', async () => {
-      const tunnel = await makeTunnel(transport, 2);
+    test('a reset goes through, in both directions', async (t) => {
+      const tunnel = await makeTunnel(t, transport, 2);
       for (const side of ['source', 'destination'] as const) {
         const { source, destination } = tunnel.open();
         const far = await destination;
@@ -225,12 +223,11 @@ for (const [name, transport] of Object.entries(transports)) {
         tunnel.far.closed.map(({ outcome }) => outcome),
         ['reset-by-peer', 'reset-by-hypervisor'],
       );
-      tunnel.close();
     });
 
-    test('a reader that does not read stops the source within the window, and the other streams go on', async () => {
+    test('a reader that does not read stops the source within the window, and the other streams go on', async (t) => {
       const window = 2 << 20;
-      const tunnel = await makeTunnel(transport, 3, window);
+      const tunnel = await makeTunnel(t, transport, 3, window);
       const { source, destination } = tunnel.open();
       const stuck = await destination;
       let offered = 0;
@@ -253,11 +250,10 @@ for (const [name, transport] of Object.entries(transports)) {
       assert.equal((await collect(otherFar)).length, 1_000_000);
       stuck.resume();
       await until(() => offered >= 64 << 20, 'all was taken after the reader woke up', 20_000);
-      tunnel.close();
     });
 
-    test('subflows die all the time, keys change all the time, and no byte is lost or doubled', async () => {
-      const tunnel = await makeTunnel(transport, 4, 4 << 20, { bytes: 1 << 20, ageMs: 3_600_000 });
+    test('subflows die all the time, keys change all the time, and no byte is lost or doubled', async (t) => {
+      const tunnel = await makeTunnel(t, transport, 4, 4 << 20, { bytes: 1 << 20, ageMs: 3_600_000 });
       const bytes = randomBytes(50_000_000);
       const { source, destination } = tunnel.open();
       let kills = 0;
@@ -277,15 +273,14 @@ for (const [name, transport] of Object.entries(transports)) {
       for (const error of [...tunnel.near.lost, ...tunnel.far.lost]) {
         assert.ok(!['FRAME_INVALID', 'FRAME_CORRUPTED', 'INTERNAL'].includes(error.code), error.message);
       }
-      tunnel.close();
     });
   });
 }
 
 describe('a peer that keeps to no credit', () => {
-  test('is FLOW_CONTROL_VIOLATED, before more is kept than the window allows', async () => {
+  test('is FLOW_CONTROL_VIOLATED, before more is kept than the window allows', async (t) => {
     const farWindow = 1 << 20;
-    const tunnel = await makeTunnel(memory, 2, 32 << 20, undefined, farWindow);
+    const tunnel = await makeTunnel(t, memory, 2, 32 << 20, undefined, farWindow);
     tunnel.near.channel.sender.credit = () => undefined; // It is told how little the far end takes, and does not care.
     const { source, destination } = tunnel.open();
     await destination;
@@ -294,11 +289,10 @@ describe('a peer that keeps to no credit', () => {
     // Each subflow may say it: here is no session that ends at the first word.
     for (const { code } of tunnel.far.violations) assert.equal(code, 'FLOW_CONTROL_VIOLATED');
     assert.ok(tunnel.far.channel.bufferedBytes <= farWindow + (256 << 10) + (1 << 20));
-    tunnel.close();
   });
 
-  test('does not exist when the window was told: nothing is violated, and a stream waits', async () => {
-    const tunnel = await makeTunnel(memory, 2, 32 << 20, undefined, 1 << 20);
+  test('does not exist when the window was told: nothing is violated, and a stream waits', async (t) => {
+    const tunnel = await makeTunnel(t, memory, 2, 32 << 20, undefined, 1 << 20);
     tunnel.near.channel.sender.peerWindowBytes = 1 << 20;
     const { source, destination } = tunnel.open();
     const far = await destination;
@@ -307,6 +301,5 @@ describe('a peer that keeps to no credit', () => {
     await until(() => tunnel.far.channel.bufferedBytes > 1 << 20, 'the window is full');
     assert.equal(sha1(await collect(far)), sha1(bytes));
     assert.deepEqual(tunnel.far.violations, []);
-    tunnel.close();
   });
 });

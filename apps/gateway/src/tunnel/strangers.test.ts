@@ -61,12 +61,12 @@ describe('who gives way', () => {
   });
 });
 
-test('a peer comes in while silent connections keep every place taken', { timeout: 20_000 }, async () => {
-  const pair = await makePair({ subflows: 4 });
+test('a peer comes in while silent connections keep every place taken', { timeout: 20_000 }, async (t) => {
+  const pair = await makePair(t, { subflows: 4 });
   pair.near.shutdown();
   await until(() => pair.far.session?.isClosed === true, 'the far end has heard of it');
-  const far = makeGateway(pair.farIdentity);
-  const near = makeGateway(pair.nearIdentity);
+  const far = makeGateway(t, pair.farIdentity);
+  const near = makeGateway(t, pair.nearIdentity);
   const { listening } = await far.configureSession(pair.farConfig);
   const port = listening?.port ?? 0;
   const sockets = new Set<net.Socket>();
@@ -78,17 +78,13 @@ test('a peer comes in while silent connections keep every place taken', { timeou
   };
   for (let count = 0; count < 2 * maxStrangers; count += 1) knock();
   const flood = setInterval(knock, 20);
-  try {
-    await until(() => (far.refusals.TOO_MANY_STRANGERS ?? 0) >= maxStrangers, 'every place is taken, and counted');
-    await near.configureSession({ ...pair.nearConfig, role: { kind: 'dial', host: '127.0.0.1', port } });
-    // Far less than silent strangers are given: nobody waits for them to leave.
-    await until(() => far.session?.data.subflows.length === 4, 'the peer is in', 3_000);
-    assert.equal(near.session?.state, 'established');
-  } finally {
+  t.after(() => {
     clearInterval(flood);
     for (const socket of sockets) socket.destroy();
-    near.shutdown();
-    far.shutdown();
-    pair.close();
-  }
+  });
+  await until(() => (far.refusals.TOO_MANY_STRANGERS ?? 0) >= maxStrangers, 'every place is taken, and counted');
+  await near.configureSession({ ...pair.nearConfig, role: { kind: 'dial', host: '127.0.0.1', port } });
+  // Far less than silent strangers are given: nobody waits for them to leave.
+  await until(() => far.session?.data.subflows.length === 4, 'the peer is in', 3_000);
+  assert.equal(near.session?.state, 'established');
 });

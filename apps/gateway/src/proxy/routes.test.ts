@@ -1,0 +1,123 @@
+// Routes of two whole gateways, with real sockets at both ends: who may connect, who is dialled, and in which order.
+import assert from 'node:assert/strict';
+import net from 'node:net';
+import { describe, test } from 'node:test';
+import { makeIdentity } from '../security/certificate.ts';
+import { exchange, hashServer, listen, makeGateway, makePair, makeRoute, serve, until } from '../testing/support.ts';
+
+describe('routes', () => {
+  test('dials come in the order of acceptance, one after the other', { timeout: 15_000 }, async (t) => {
+    const pair = await makePair(t, { subflows: 4 });
+    const order: string[] = [];
+    const server = net.createServer((socket) => {
+      const place = order.push('') - 1;
+      socket.on('data', (chunk) => {
+        order[place] += String(chunk);
+      });
+      socket.on('error', () => undefined);
+    });
+    const route = await makeRoute(pair, await serve(t, server));
+    for (let index = 0; index < 16; index += 1) {
+      await new Promise<void>((resolve) => {
+        const socket = net.connect(route.port, '127.0.0.1', () => {
+          socket.write(String(index));
+          resolve();
+        });
+        socket.on('error', () => undefined);
+      });
+    }
+    await until(() => order.length === 16 && order.every((name) => name !== ''), 'all have arrived');
+    assert.deepEqual(
+      order,
+      Array.from({ length: 16 }, (_, index) => String(index)),
+    );
+  });
+
+  test('a dial that fails resets the hypervisor connection and says why at both ends', {
+    timeout: 15_000,
+  }, async (t) => {
+    const pair = await makePair(t, { subflows: 2 });
+    const closed = net.createServer();
+    const port = await listen(closed);
+    await new Promise((resolve) => closed.close(resolve));
+    const route = await makeRoute(pair, port);
+    const error = await exchange(route.port, Buffer.from('x')).catch((reason: NodeJS.ErrnoException) => reason.code);
+    assert.equal(error, 'ECONNRESET');
+    await until(() => pair.near.closedStreams.length === 1 && pair.far.closedStreams.length === 1, 'both ends know');
+    for (const gateway of [pair.near, pair.far]) {
+      assert.equal(gateway.closedStreams[0]?.outcome, 'dial-failed');
+      assert.match(gateway.closedStreams[0]?.error ?? '', /ECONNREFUSED/);
+    }
+  });
+
+  test('a reset of the hypervisor goes through as a reset, both ways', { timeout: 15_000 }, async (t) => {
+    const pair = await makePair(t, { subflows: 2 });
+    const far: net.Socket[] = [];
+    const server = net.createServer((socket) => far.push(socket));
+    const route = await makeRoute(pair, await serve(t, server));
+    for (const from of ['source', 'destination'] as const) {
+      const near = net.connect(route.port, '127.0.0.1');
+      near.write('x');
+      await until(() => far.length === 1, 'it is through');
+      const [remote] = far.splice(0);
+      assert.ok(remote);
+      const [breaks, notices] = from === 'source' ? [near, remote] : [remote, near];
+      breaks.on('error', () => undefined);
+      const code = new Promise((resolve) =>
+        notices.once('error', (error: NodeJS.ErrnoException) => resolve(error.code)),
+      );
+      breaks.resetAndDestroy();
+      assert.equal(await code, 'ECONNRESET');
+    }
+  });
+
+  test('an address that may not connect, and more streams than allowed, are reset and counted', {
+    timeout: 15_000,
+  }, async (t) => {
+    const pair = await makePair(t, { subflows: 2 });
+    const port = await serve(t, hashServer());
+    await pair.far.putRoute('r', {
+      kind: 'dial',
+      host: '127.0.0.1',
+      port,
+      allowSpecialAddress: true,
+      maxStreams: 4,
+      priority: 'bulk',
+    });
+    const shape = { kind: 'listen', address: '127.0.0.1', port: 0, priority: 'bulk' } as const;
+    const closed = await pair.near.putRoute('r', { ...shape, allowFrom: ['192.0.2.1'], maxStreams: 4 });
+    assert.equal(
+      await exchange(closed.port, Buffer.from('x')).catch((error: NodeJS.ErrnoException) => error.code),
+      'ECONNRESET',
+    );
+    assert.equal(pair.near.refusals.ADDRESS_NOT_ALLOWED, 1);
+    pair.near.deleteRoute('r');
+    const one = await pair.near.putRoute('r', { ...shape, allowFrom: ['127.0.0.1'], maxStreams: 1 });
+    const holder = net.connect(one.port, '127.0.0.1');
+    await until(() => pair.near.session?.data.streams.size === 1, 'one is open');
+    assert.equal(
+      await exchange(one.port, Buffer.from('x')).catch((error: NodeJS.ErrnoException) => error.code),
+      'ECONNRESET',
+    );
+    assert.equal(pair.near.refusals.TOO_MANY_STREAMS, 1);
+    holder.destroy();
+  });
+
+  test('special addresses are not dialled unless that was meant', async (t) => {
+    const gateway = makeGateway(t, makeIdentity(1));
+    const shape = { kind: 'dial', port: 80, allowSpecialAddress: false, maxStreams: 1, priority: 'bulk' } as const;
+    for (const host of [
+      '127.0.0.1',
+      '169.254.169.254',
+      '::1',
+      'fe80::1',
+      '0.0.0.0',
+      '224.0.0.1',
+      '::ffff:127.0.0.1',
+      'localhost',
+    ]) {
+      await assert.rejects(gateway.putRoute('r', { ...shape, host }), { code: 'ADDRESS_FORBIDDEN' }, host);
+    }
+    assert.equal((await gateway.putRoute('r', { ...shape, host: '192.0.2.1' })).port, 80);
+  });
+});
