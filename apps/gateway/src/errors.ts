@@ -57,7 +57,7 @@ const table = {
   SESSION_UNKNOWN: { message: 'The peer does not know this session: it was started again.', retryable: false },
   PROOF_INVALID: { message: 'The peer does not know the secret of this session.', retryable: false },
   JOIN_INVALID: { message: 'A subflow join that does not authenticate.', retryable: false },
-  JOIN_REPLAYED: { message: 'A subflow join that was seen before.', retryable: false },
+  JOIN_REPLAYED: { message: 'A subflow join that was seen before, or is older than one that was.', retryable: false },
   JOIN_EPOCH: { message: 'A subflow join under a secret that we do not hold.', retryable: true },
   JOIN_REFUSED: { message: 'The peer refused the subflow.', retryable: true },
 

@@ -65,20 +65,30 @@ test('every part of the binding and the sender change the traffic secret', () =>
 
 test('a chain keeps the confirmed secret until its successor is confirmed', () => {
   const chain = new SecretChain();
+  const [one, other, two, three] = [1, 2, 3, 4].map((byte) => Buffer.alloc(32, byte)) as [
+    Buffer,
+    Buffer,
+    Buffer,
+    Buffer,
+  ];
   assert.equal(chain.epoch, 0);
   assert.ok(chain.knows(0));
-  chain.propose(0, Buffer.alloc(32, 1));
+  assert.ok(chain.propose(0, null, one));
   assert.equal(chain.epoch, 1);
   assert.ok(chain.knows(0), 'the handshake that made it may have broken off');
-  chain.propose(0, Buffer.alloc(32, 2));
-  chain.confirm();
+  assert.ok(chain.propose(0, null, other));
+  assert.equal(chain.confirm(one), false, 'another took its place');
+  assert.ok(chain.confirm(other));
   assert.ok(!chain.knows(0), 'a peer without the secret cannot begin again');
-  chain.propose(1, Buffer.alloc(32, 3));
+  assert.equal(chain.propose(0, null, one), false);
+  assert.ok(chain.propose(1, other, two));
   assert.deepEqual(chain.get(1), Buffer.alloc(32, 2));
   assert.deepEqual(chain.get(2), Buffer.alloc(32, 3));
-  chain.propose(2, Buffer.alloc(32, 4));
+  assert.ok(chain.propose(2, two, three));
   assert.equal(chain.get(1), undefined, 'the peer proved that it holds 2');
   assert.deepEqual(chain.get(2), Buffer.alloc(32, 3));
+  assert.deepEqual(other, Buffer.alloc(32), 'what is not needed any more is wiped');
+  assert.equal(chain.propose(1, other, one), false, 'nothing follows a secret that is gone');
   chain.wipe();
   assert.equal(chain.epoch, 0);
 });

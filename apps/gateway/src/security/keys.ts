@@ -101,19 +101,22 @@ export class SecretChain {
   knows(epoch: number): boolean {
     return epoch === 0 ? this.#confirmed === null : this.get(epoch) !== undefined;
   }
-  /** Adds the successor of `epoch`. */
-  propose(epoch: number, secret: Buffer): void {
+  /** Adds the successor of `previous`, the secret of `epoch` (null before the first). False when that is held no longer. */
+  propose(epoch: number, previous: Buffer | null, secret: Buffer): boolean {
+    if (previous === null ? !this.knows(0) || epoch !== 0 : this.get(epoch) !== previous) return false;
     // The peer proved that it knows a provisional secret, so that it is the confirmed one from here.
-    if (this.#provisional !== null && this.#provisional.epoch === epoch) this.confirm();
+    if (previous !== null && this.#provisional?.secret === previous) this.confirm(previous);
     this.#provisional?.secret.fill(0);
     this.#provisional = { epoch: epoch + 1, secret };
+    return true;
   }
-  /** The peer holds the provisional secret as well: its predecessor is wiped. */
-  confirm(): void {
-    if (this.#provisional === null) return;
+  /** The peer holds `secret` as well: its predecessor is wiped. False when it is not the provisional one: another took its place. */
+  confirm(secret: Buffer): boolean {
+    if (this.#provisional?.secret !== secret) return false;
     this.#confirmed?.secret.fill(0);
     this.#confirmed = this.#provisional;
     this.#provisional = null;
+    return true;
   }
   wipe(): void {
     this.#confirmed?.secret.fill(0);

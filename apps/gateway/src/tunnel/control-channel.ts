@@ -111,13 +111,16 @@ export class ControlChannel {
     const epoch = agreedEpoch(chain, hello, 'acceptor');
     const previous = chain.get(epoch) ?? null;
     const answer = await this.#expect(ControlType.PROOF);
+    if (previous !== null && chain.get(epoch) !== previous) throw superseded();
     if (!macsEqual(answer, proof(previous, exporter, 'connector', ours, theirs)))
       throw new GatewayError('PROOF_INVALID');
     const mine = proof(previous, exporter, 'acceptor', ours, theirs);
-    chain.propose(epoch, nextSecret(previous, exporter, local.sessionId));
+    const secret = nextSecret(previous, exporter, local.sessionId);
+    // The peer may have given this attempt up and made another, of which we have heard more.
+    if (!chain.propose(epoch, previous, secret)) throw superseded();
     this.send(ControlType.PROOF, mine);
     await this.#expect(ControlType.READY);
-    chain.confirm();
+    if (!chain.confirm(secret)) throw superseded();
     return hello;
   }
 
@@ -134,9 +137,9 @@ export class ControlChannel {
     const answer = await this.#expect(ControlType.PROOF);
     if (!macsEqual(answer, proof(previous, exporter, 'acceptor', theirs, ours)))
       throw new GatewayError('PROOF_INVALID');
-    chain.propose(epoch, nextSecret(previous, exporter, local.sessionId));
+    const secret = nextSecret(previous, exporter, local.sessionId);
     // The acceptor sent its proof after it had made the secret: both hold it.
-    chain.confirm();
+    if (!chain.propose(epoch, previous, secret) || !chain.confirm(secret)) throw superseded();
     this.send(ControlType.READY, Buffer.alloc(0));
     return hello;
   }
@@ -198,6 +201,10 @@ export class ControlChannel {
     this.#waiting = null;
     this.#onClosed?.(error);
   }
+}
+
+function superseded(): GatewayError {
+  return new GatewayError('CONTROL_LOST', '(another handshake took its place)');
 }
 
 /** What the peer said when it left, as one of our errors. */

@@ -105,6 +105,8 @@ export async function joinAsAcceptor(
     const confirm = await readExactly(socket, JOIN_CONFIRM_BYTES, { signal });
     if (!macsEqual(confirm, joinMac(held, 'confirm', message, accept)))
       throw new GatewayError('JOIN_INVALID', '(answer)');
+    // The joiner gave this one up while its answer was under way.
+    if (policy.lastGeneration(join.subflowId) !== join.generation) throw new GatewayError('JOIN_REPLAYED');
     return { join, keys: keysOf(held, policy.suite, join, nonce, 'acceptor') };
   } finally {
     held.fill(0);
