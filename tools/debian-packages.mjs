@@ -1,5 +1,6 @@
 // What the lab, the tests and the orchestrator's private Redis need from Debian, and how to see that it is there: by the file itself, so
 // that a program which came some other way (or another distribution) counts too. `*` in a path stands for one directory.
+// What has `onlyFor` is asked for by the scripts of that directory alone.
 
 export const DEBIAN_PACKAGES = [
   { name: 'redis-server', file: '/usr/bin/redis-server', why: 'the queue and the records of the orchestrator' },
@@ -20,4 +21,12 @@ export const DEBIAN_PACKAGES = [
   { name: 'procps', file: '/usr/bin/pkill', why: 'settings of the network namespaces' },
   { name: 'gcc', file: '/usr/bin/gcc', why: 'the link emulator and the guest program of the lab' },
   { name: 'libc6-dev', file: '/usr/include/stdio.h', why: 'the link emulator of the lab' },
+  {
+    name: 'libssl-dev',
+    file: '/usr/include/openssl/evp.h',
+    why: 'the reference of the benchmark',
+    onlyFor: 'test/bench',
+  },
+  { name: 'stunnel4', file: '/usr/bin/stunnel4', why: 'what the tunnel is compared with', onlyFor: 'test/bench' },
+  { name: 'haproxy', file: '/usr/sbin/haproxy', why: 'what the tunnel is compared with', onlyFor: 'test/bench' },
 ];

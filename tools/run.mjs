@@ -11,7 +11,11 @@ if (!script) {
   process.exit(2);
 }
 
-const code = await install({ yes: args.includes('--yes'), npmOnly: args.includes('--help') || args.includes('-h') });
+const code = await install({
+  script,
+  yes: args.includes('--yes'),
+  npmOnly: args.includes('--help') || args.includes('-h'),
+});
 if (code !== 0) process.exit(code);
 
 const child = spawn(node26, [script, ...args], { stdio: 'inherit' });

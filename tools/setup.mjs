@@ -57,9 +57,12 @@ function fileExists(path) {
   return existsSync(before) && readdirSync(before).some((directory) => existsSync(join(before, directory, after)));
 }
 
-/** The Debian packages that are missing. */
-export function missingPackages(pretend = []) {
-  return DEBIAN_PACKAGES.filter(({ name, file }) => pretend.includes(name) || !fileExists(file));
+/** The Debian packages that are missing, of those that everything needs and those that only `script` does. */
+export function missingPackages(pretend = [], script = '') {
+  return DEBIAN_PACKAGES.filter(
+    ({ name, file, onlyFor }) =>
+      (onlyFor === undefined || script.startsWith(`${onlyFor}/`)) && (pretend.includes(name) || !fileExists(file)),
+  );
 }
 
 /** How this machine can install Debian packages: `undefined`, or why it cannot. */
@@ -135,12 +138,12 @@ function sayPlan(reason, packages) {
 
 /**
  * Makes sure that everything is there; says and asks before it installs.
- * @param {{ yes?: boolean, dryRun?: boolean, npmOnly?: boolean, pretendMissing?: string[] }} options
+ * @param {{ yes?: boolean, dryRun?: boolean, npmOnly?: boolean, pretendMissing?: string[], script?: string }} options
  * @returns {Promise<number>} exit code, see HELP
  */
 export async function install(options = {}) {
   const reason = npmReason();
-  const packages = options.npmOnly ? [] : missingPackages(options.pretendMissing);
+  const packages = options.npmOnly ? [] : missingPackages(options.pretendMissing, options.script);
   if (!reason && packages.length === 0) return 0;
   sayPlan(reason, packages);
   const byHand = packages.length > 0 ? whyByHand() : undefined;

@@ -1,4 +1,4 @@
-// Compiles the lab's C programs with gcc. Results are kept in a cache named by the hash of sources and flags, outside the tree; a build
+// Compiles C programs with gcc, the lab's own and the benchmark's. Results are kept in a cache named by the hash of sources and flags, outside the tree; a build
 // is made under another name and moved into place, so that two labs may compile at once.
 
 import { createHash } from 'node:crypto';
@@ -8,8 +8,9 @@ import { join } from 'node:path';
 import { run } from './command.ts';
 import { LabError } from './errors.ts';
 
-interface Program {
+export interface Program {
   directory: string;
+  /** Libraries as well: they stand behind the sources. */
   flags: string[];
   /** File endings that are given to the compiler; everything in the directory counts for the hash. */
   compiled: RegExp;
@@ -60,9 +61,11 @@ export type ProgramName = keyof typeof PROGRAMS;
 
 const cacheDir = () => join(process.env.XDG_CACHE_HOME ?? join(homedir(), '.cache'), 'lmas-lab');
 
-/** Path of the compiled program; compiles it if this very source has not been compiled before. */
-export async function build(name: ProgramName): Promise<string> {
-  const program: Program = PROGRAMS[name];
+/** Path of a compiled program of the lab. */
+export const build = (name: ProgramName): Promise<string> => compile(name, PROGRAMS[name]);
+
+/** Path of the compiled program; compiles it if this very source has not been compiled before. @throws LabError LAB_BUILD_FAILED */
+export async function compile(name: string, program: Program): Promise<string> {
   const files = readdirSync(program.directory).sort();
   const hash = createHash('sha256').update(JSON.stringify([program.flags, process.arch]));
   for (const file of files) hash.update(file).update(readFileSync(join(program.directory, file)));
@@ -72,7 +75,7 @@ export async function build(name: ProgramName): Promise<string> {
   const sources = files.filter((file) => program.compiled.test(file)).map((file) => join(program.directory, file));
   const temporary = `${path}.${process.pid}`;
   try {
-    await run('gcc', [...program.flags, '-o', temporary, ...sources]);
+    await run('gcc', ['-o', temporary, ...sources, ...program.flags]);
   } catch (cause) {
     throw new LabError('LAB_BUILD_FAILED', `${name}: ${(cause as Error).message}`, { cause });
   }
