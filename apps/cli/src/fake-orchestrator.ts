@@ -99,6 +99,7 @@ export const MIGRATION_ID = 'm_0198c9d4-5a1f-7c55-b1d2-5d3c7c1f9a10';
 export function sampleMigration(changes: Partial<Migration> = {}): Migration {
   return {
     id: MIGRATION_ID,
+    project: null,
     vm: { id: '5f0e', name: 'web-1' },
     source: { endpoint: 'host-a', site: 'a' },
     destination: { endpoint: 'host-b', site: 'b' },

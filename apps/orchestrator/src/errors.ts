@@ -15,7 +15,8 @@ export const ORCHESTRATOR_ERRORS = {
   // Requests
   INVALID_REQUEST: { message: 'The request does not have the documented shape.', retryable: false, httpStatus: 400 },
   INVALID_CURSOR: { message: 'The cursor was not made by this API.', retryable: false, httpStatus: 400 },
-  UNAUTHENTICATED: { message: 'An API key is needed, and this is none.', retryable: false, httpStatus: 401 },
+  UNAUTHENTICATED: { message: 'A login is needed, and this is none.', retryable: false, httpStatus: 401 },
+  FORBIDDEN: { message: 'This login may not do that.', retryable: false, httpStatus: 403 },
   NOT_FOUND: { message: 'There is nothing at this address.', retryable: false, httpStatus: 404 },
   METHOD_NOT_ALLOWED: { message: 'This address does not know that method.', retryable: false, httpStatus: 405 },
   BODY_TOO_LARGE: { message: 'The body is larger than this address takes.', retryable: false, httpStatus: 413 },
@@ -25,6 +26,8 @@ export const ORCHESTRATOR_ERRORS = {
   FAR_END_TIMEOUT: { message: 'The far end did not answer in time.', retryable: true, httpStatus: 504 },
   // What requests name
   CREDENTIAL_NOT_FOUND: { message: 'No such credential.', retryable: false, httpStatus: 404 },
+  API_KEY_NOT_FOUND: { message: 'No such API key.', retryable: false, httpStatus: 404 },
+  PROJECT_NOT_FOUND: { message: 'No such project.', retryable: false, httpStatus: 404 },
   SITE_NOT_FOUND: { message: 'No such site.', retryable: false, httpStatus: 404 },
   ENDPOINT_NOT_FOUND: { message: 'No such endpoint.', retryable: false, httpStatus: 404 },
   MIGRATION_NOT_FOUND: { message: 'No such migration.', retryable: false, httpStatus: 404 },

@@ -8,8 +8,12 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { scanHostKeys } from '@lmas/ssh';
 import type { Redis } from 'ioredis';
 import { createApiKeys } from './access/api-keys.ts';
+import { createAuthenticator } from './access/authenticator.ts';
 import { claimDataDir } from './access/data-dir.ts';
+import { ensureAdminKey } from './access/first-key.ts';
 import { readSecretKey } from './access/key-files.ts';
+import { createProjects } from './access/projects.ts';
+import { scopeOf } from './access/scope.ts';
 import { createVault } from './access/vault.ts';
 import { type Config, describeSettings, readConfig } from './config.ts';
 import { createConnector } from './endpoints/connector.ts';
@@ -100,7 +104,7 @@ async function assemble(config: Config, log: Logger, parts: Parts, closers: Clos
 
   const apiKeyFile = join(config.dataDir, 'api-key');
   const apiKeys = createApiKeys(redis);
-  await apiKeys.ensureFirst(apiKeyFile);
+  await ensureAdminKey(apiKeys, apiKeyFile, { otherWaysIn: false, log });
 
   const store = createMigrationStore(redis);
   // Whoever holds the data directory is the only one who can reach its private Redis.
@@ -125,15 +129,17 @@ async function assemble(config: Config, log: Logger, parts: Parts, closers: Clos
     idempotencyMs: config.idempotencyMs,
   });
 
+  const checker = createMigrationChecker(migrations, connector, log);
+  const projects = createProjects(redis);
+  const events = await createEventHub(redis, subscriber);
+
   const app = buildServer(
     {
+      authenticator: createAuthenticator(apiKeys),
+      seenBy: (caller) => scopeOf(caller, { migrations, events, checker, inventory, connector, projects }),
       apiKeys,
-      inventory,
-      connector,
+      projects,
       plugins,
-      migrations,
-      checker: createMigrationChecker(migrations, connector, log),
-      events: await createEventHub(redis, subscriber),
       links: createLinkTester(redis, inventory.sites, gateways, log),
       scanHostKeys: async (host, port, options) =>
         (await scanHostKeys(host, port, options)).map(({ family, fingerprint }) => ({ type: family, fingerprint })),

@@ -7,7 +7,7 @@ import type { Services } from './http/services.ts';
 import { createLog } from './log.ts';
 
 /** The document is made from the routes' schemas; no service is called for it. */
-const NO_SERVICES = { inventory: {} } as unknown as Services;
+const NO_SERVICES = {} as unknown as Services;
 
 export async function openApiDocument(): Promise<object> {
   const app = buildServer(NO_SERVICES, { log: createLog('silent') });

@@ -19,6 +19,107 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/caller": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** @description Who you are to the orchestrator, and what you may. */
+        get: operations["getCaller"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/api-keys": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get: operations["listApiKeys"];
+        put?: never;
+        /** @description Makes a key. It is in this answer and nowhere else: only its hash is kept. */
+        post: operations["createApiKey"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/api-keys/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get: operations["getApiKey"];
+        put?: never;
+        post?: never;
+        /** @description Refused from now on, and for ever; its record stays. */
+        delete: operations["revokeApiKey"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/api-keys/{id}/rotate": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** @description A new key under the same id. The former one is accepted beside it for the grace time. */
+        post: operations["rotateApiKey"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/projects": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get: operations["listProjects"];
+        put?: never;
+        post: operations["createProject"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/projects/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get: operations["getProject"];
+        put?: never;
+        post?: never;
+        /** @description Its name is not given away again: the records of its migrations stay. */
+        delete: operations["deleteProject"];
+        options?: never;
+        head?: never;
+        patch: operations["updateProject"];
+        trace?: never;
+    };
     "/v1/credentials": {
         parameters: {
             query?: never;
@@ -323,6 +424,98 @@ export interface components {
     schemas: {
         /** @description A name in lower-case letters, digits and hyphens. */
         SlugInput: string;
+        /**
+         * @description viewer looks, operator moves VMs, admin also says who may; each may what those before it may.
+         * @enum {string}
+         */
+        RoleInput: "viewer" | "operator" | "admin";
+        /** @description The part of the key between its first two underscores: lmas_<id>_…. */
+        ApiKeyIdInput: string;
+        ApiKeyRequestInput: {
+            /** @description For people: whose it is and what for. */
+            name: string;
+            role: components["schemas"]["RoleInput"];
+            /** @description The project that it is bound to; null: none, it sees everything. Default: as the caller. */
+            project?: components["schemas"]["SlugInput"] | null;
+            /**
+             * @description The only operations (operationId in this document) that it may call; null: all that its role may.
+             * @default null
+             */
+            operations?: string[] | null;
+            /**
+             * @description null: never.
+             * @default null
+             */
+            expiresAt?: string | null;
+        };
+        ApiKeyInput: {
+            id: components["schemas"]["ApiKeyIdInput"];
+            name: string;
+            role: components["schemas"]["RoleInput"];
+            project: components["schemas"]["SlugInput"] | null;
+            /** @description The only operations (operationId in this document) that it may call; null: all that its role may. */
+            operations: string[] | null;
+            /** Format: date-time */
+            createdAt: string;
+            createdBy: string;
+            expiresAt: string | null;
+            /** @description To the minute. */
+            lastUsedAt: string | null;
+            rotatedAt: string | null;
+            /** @description Until when the key of before the rotation is accepted too. */
+            formerValidUntil: string | null;
+            revokedAt: string | null;
+        };
+        NewApiKeyInput: {
+            id: components["schemas"]["ApiKeyIdInput"];
+            name: string;
+            role: components["schemas"]["RoleInput"];
+            project: components["schemas"]["SlugInput"] | null;
+            /** @description The only operations (operationId in this document) that it may call; null: all that its role may. */
+            operations: string[] | null;
+            /** Format: date-time */
+            createdAt: string;
+            createdBy: string;
+            expiresAt: string | null;
+            /** @description To the minute. */
+            lastUsedAt: string | null;
+            rotatedAt: string | null;
+            /** @description Until when the key of before the rotation is accepted too. */
+            formerValidUntil: string | null;
+            revokedAt: string | null;
+            /** @description Shown this once; only its hash is kept. */
+            key: string;
+        };
+        ApiKeyRotationInput: {
+            /**
+             * @description How long the former key is accepted beside the new one.
+             * @default 86400000
+             */
+            graceMs?: number;
+        };
+        CallerInput: {
+            /** @enum {string} */
+            kind: "api-key" | "oidc";
+            id: string;
+            name: string;
+            role: components["schemas"]["RoleInput"];
+            project: components["schemas"]["SlugInput"] | null;
+            /** @description The only operations (operationId in this document) that it may call; null: all that its role may. */
+            operations: string[] | null;
+        };
+        ProblemInput: {
+            type: string;
+            title: string;
+            status: number;
+            /** @description Stable, upper case; listed in docs/errors.md. */
+            code: string;
+            /** @description What is wrong with this very request, and what to do. */
+            detail?: string;
+            errors?: {
+                path: string;
+                message: string;
+            }[];
+        };
         FindingInput: {
             /**
              * @description A blocker refuses the migration, a warning does not; a note is worth knowing, and nothing is wrong
@@ -492,6 +685,11 @@ export interface components {
         };
         MigrationInput: {
             id: components["schemas"]["MigrationIdInput"];
+            /**
+             * @description Whose it is; null: the installation’s.
+             * @default null
+             */
+            project?: components["schemas"]["SlugInput"] | null;
             vm: {
                 id: string | null;
                 name: string;
@@ -554,19 +752,6 @@ export interface components {
             memoryBytes: number;
             diskBytes: number;
         };
-        ProblemInput: {
-            type: string;
-            title: string;
-            status: number;
-            /** @description Stable, upper case; listed in docs/errors.md. */
-            code: string;
-            /** @description What is wrong with this very request, and what to do. */
-            detail?: string;
-            errors?: {
-                path: string;
-                message: string;
-            }[];
-        };
         CredentialRequestInput: {
             id: components["schemas"]["SlugInput"];
             /** @constant */
@@ -586,6 +771,11 @@ export interface components {
             /** @enum {string} */
             kind: "ssh-key" | "password";
             username: string;
+            /**
+             * @description Whose it is; null: the installation’s.
+             * @default null
+             */
+            project?: components["schemas"]["SlugInput"] | null;
             /** Format: date-time */
             createdAt: string;
         };
@@ -657,6 +847,11 @@ export interface components {
         };
         MigrationSummaryInput: {
             id: components["schemas"]["MigrationIdInput"];
+            /**
+             * @description Whose it is; null: the installation’s.
+             * @default null
+             */
+            project?: components["schemas"]["SlugInput"] | null;
             vm: {
                 id: string | null;
                 name: string;
@@ -717,6 +912,30 @@ export interface components {
         MigrationListInput: {
             items: components["schemas"]["MigrationInput"][];
             nextCursor: string | null;
+        };
+        ProjectRequestInput: {
+            id: components["schemas"]["SlugInput"];
+            /** @default  */
+            description?: string;
+            /**
+             * @description Endpoints that it may use; null: all there are and will be.
+             * @default []
+             */
+            endpoints?: components["schemas"]["SlugInput"][] | null;
+        };
+        /** @description What is not named stays as it is. */
+        ProjectUpdateInput: {
+            description?: string;
+            /** @description Endpoints that it may use; null: all there are and will be. */
+            endpoints?: components["schemas"]["SlugInput"][] | null;
+        };
+        ProjectInput: {
+            id: components["schemas"]["SlugInput"];
+            description: string;
+            /** @description Endpoints that it may use; null: all there are and will be. */
+            endpoints: components["schemas"]["SlugInput"][] | null;
+            /** Format: date-time */
+            createdAt: string;
         };
         ReadinessInput: {
             ready: boolean;
@@ -831,6 +1050,98 @@ export interface components {
         };
         /** @description A name in lower-case letters, digits and hyphens. */
         Slug: string;
+        /**
+         * @description viewer looks, operator moves VMs, admin also says who may; each may what those before it may.
+         * @enum {string}
+         */
+        Role: "viewer" | "operator" | "admin";
+        /** @description The part of the key between its first two underscores: lmas_<id>_…. */
+        ApiKeyId: string;
+        ApiKeyRequest: {
+            /** @description For people: whose it is and what for. */
+            name: string;
+            role: components["schemas"]["Role"];
+            /** @description The project that it is bound to; null: none, it sees everything. Default: as the caller. */
+            project?: components["schemas"]["Slug"] | null;
+            /**
+             * @description The only operations (operationId in this document) that it may call; null: all that its role may.
+             * @default null
+             */
+            operations: string[] | null;
+            /**
+             * @description null: never.
+             * @default null
+             */
+            expiresAt: string | null;
+        };
+        ApiKey: {
+            id: components["schemas"]["ApiKeyId"];
+            name: string;
+            role: components["schemas"]["Role"];
+            project: components["schemas"]["Slug"] | null;
+            /** @description The only operations (operationId in this document) that it may call; null: all that its role may. */
+            operations: string[] | null;
+            /** Format: date-time */
+            createdAt: string;
+            createdBy: string;
+            expiresAt: string | null;
+            /** @description To the minute. */
+            lastUsedAt: string | null;
+            rotatedAt: string | null;
+            /** @description Until when the key of before the rotation is accepted too. */
+            formerValidUntil: string | null;
+            revokedAt: string | null;
+        };
+        NewApiKey: {
+            id: components["schemas"]["ApiKeyId"];
+            name: string;
+            role: components["schemas"]["Role"];
+            project: components["schemas"]["Slug"] | null;
+            /** @description The only operations (operationId in this document) that it may call; null: all that its role may. */
+            operations: string[] | null;
+            /** Format: date-time */
+            createdAt: string;
+            createdBy: string;
+            expiresAt: string | null;
+            /** @description To the minute. */
+            lastUsedAt: string | null;
+            rotatedAt: string | null;
+            /** @description Until when the key of before the rotation is accepted too. */
+            formerValidUntil: string | null;
+            revokedAt: string | null;
+            /** @description Shown this once; only its hash is kept. */
+            key: string;
+        };
+        ApiKeyRotation: {
+            /**
+             * @description How long the former key is accepted beside the new one.
+             * @default 86400000
+             */
+            graceMs: number;
+        };
+        Caller: {
+            /** @enum {string} */
+            kind: "api-key" | "oidc";
+            id: string;
+            name: string;
+            role: components["schemas"]["Role"];
+            project: components["schemas"]["Slug"] | null;
+            /** @description The only operations (operationId in this document) that it may call; null: all that its role may. */
+            operations: string[] | null;
+        };
+        Problem: {
+            type: string;
+            title: string;
+            status: number;
+            /** @description Stable, upper case; listed in docs/errors.md. */
+            code: string;
+            /** @description What is wrong with this very request, and what to do. */
+            detail?: string;
+            errors?: {
+                path: string;
+                message: string;
+            }[];
+        };
         Finding: {
             /**
              * @description A blocker refuses the migration, a warning does not; a note is worth knowing, and nothing is wrong
@@ -996,6 +1307,11 @@ export interface components {
         };
         Migration: {
             id: components["schemas"]["MigrationId"];
+            /**
+             * @description Whose it is; null: the installation’s.
+             * @default null
+             */
+            project: components["schemas"]["Slug"] | null;
             vm: {
                 id: string | null;
                 name: string;
@@ -1058,19 +1374,6 @@ export interface components {
             memoryBytes: number;
             diskBytes: number;
         };
-        Problem: {
-            type: string;
-            title: string;
-            status: number;
-            /** @description Stable, upper case; listed in docs/errors.md. */
-            code: string;
-            /** @description What is wrong with this very request, and what to do. */
-            detail?: string;
-            errors?: {
-                path: string;
-                message: string;
-            }[];
-        };
         CredentialRequest: {
             id: components["schemas"]["Slug"];
             /** @constant */
@@ -1090,6 +1393,11 @@ export interface components {
             /** @enum {string} */
             kind: "ssh-key" | "password";
             username: string;
+            /**
+             * @description Whose it is; null: the installation’s.
+             * @default null
+             */
+            project: components["schemas"]["Slug"] | null;
             /** Format: date-time */
             createdAt: string;
         };
@@ -1161,6 +1469,11 @@ export interface components {
         };
         MigrationSummary: {
             id: components["schemas"]["MigrationId"];
+            /**
+             * @description Whose it is; null: the installation’s.
+             * @default null
+             */
+            project: components["schemas"]["Slug"] | null;
             vm: {
                 id: string | null;
                 name: string;
@@ -1221,6 +1534,30 @@ export interface components {
         MigrationList: {
             items: components["schemas"]["Migration"][];
             nextCursor: string | null;
+        };
+        ProjectRequest: {
+            id: components["schemas"]["Slug"];
+            /** @default  */
+            description: string;
+            /**
+             * @description Endpoints that it may use; null: all there are and will be.
+             * @default []
+             */
+            endpoints: components["schemas"]["Slug"][] | null;
+        };
+        /** @description What is not named stays as it is. */
+        ProjectUpdate: {
+            description?: string;
+            /** @description Endpoints that it may use; null: all there are and will be. */
+            endpoints?: components["schemas"]["Slug"][] | null;
+        };
+        Project: {
+            id: components["schemas"]["Slug"];
+            description: string;
+            /** @description Endpoints that it may use; null: all there are and will be. */
+            endpoints: components["schemas"]["Slug"][] | null;
+            /** Format: date-time */
+            createdAt: string;
         };
         Readiness: {
             ready: boolean;
@@ -1358,6 +1695,353 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Version"];
+                };
+            };
+            /** @description Any error, as problem details (RFC 9457). */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    getCaller: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Default Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Caller"];
+                };
+            };
+            /** @description Any error, as problem details (RFC 9457). */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    listApiKeys: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Default Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        items: components["schemas"]["ApiKey"][];
+                    };
+                };
+            };
+            /** @description Any error, as problem details (RFC 9457). */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    createApiKey: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ApiKeyRequestInput"];
+            };
+        };
+        responses: {
+            /** @description Default Response */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["NewApiKey"];
+                };
+            };
+            /** @description Any error, as problem details (RFC 9457). */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    getApiKey: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: components["schemas"]["ApiKeyIdInput"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Default Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ApiKey"];
+                };
+            };
+            /** @description Any error, as problem details (RFC 9457). */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    revokeApiKey: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: components["schemas"]["ApiKeyIdInput"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Removed. */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Any error, as problem details (RFC 9457). */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    rotateApiKey: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: components["schemas"]["ApiKeyIdInput"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ApiKeyRotationInput"];
+            };
+        };
+        responses: {
+            /** @description Default Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["NewApiKey"];
+                };
+            };
+            /** @description Any error, as problem details (RFC 9457). */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    listProjects: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Default Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        items: components["schemas"]["Project"][];
+                    };
+                };
+            };
+            /** @description Any error, as problem details (RFC 9457). */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    createProject: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ProjectRequestInput"];
+            };
+        };
+        responses: {
+            /** @description Default Response */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Project"];
+                };
+            };
+            /** @description Any error, as problem details (RFC 9457). */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    getProject: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: components["schemas"]["SlugInput"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Default Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Project"];
+                };
+            };
+            /** @description Any error, as problem details (RFC 9457). */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    deleteProject: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: components["schemas"]["SlugInput"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Removed. */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Any error, as problem details (RFC 9457). */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    updateProject: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: components["schemas"]["SlugInput"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ProjectUpdateInput"];
+            };
+        };
+        responses: {
+            /** @description Default Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Project"];
                 };
             };
             /** @description Any error, as problem details (RFC 9457). */

@@ -1,14 +1,18 @@
 /**
- * Every call below /v1 needs an API key. Checked before the body is read, so that a stranger costs nothing.
+ * Every call below /v1 needs a login, and a role that the table of routes asks for. Both are looked at before the body is
+ * read, so that a stranger costs nothing.
  */
-import type { FastifyInstance } from 'fastify';
-import type { ApiKeys } from '../access/api-keys.ts';
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+import type { Authenticator } from '../access/authenticator.ts';
+import { type Principal, roleIncludes } from '../access/principal.ts';
 import { LmasError } from '../errors.ts';
+import { ROUTE_ACCESS, type RouteAccess } from './route-access.ts';
 
-const LONGEST_KEY = 512;
+/** Tokens are longer than keys; what is longer than this is neither. */
+const LONGEST_LOGIN = 8_192;
 
-interface Access {
-  readonly apiKeys: ApiKeys;
+export interface Access {
+  readonly authenticator: Authenticator;
   isAvailable(): boolean;
 }
 
@@ -16,14 +20,57 @@ interface Hookable {
   addHook: FastifyInstance['addHook'];
 }
 
-export function requireApiKey(api: Hookable, { apiKeys, isAvailable }: Access): void {
+const callers = new WeakMap<object, Principal>();
+
+/** Who sent this request. Only for routes that need a login. */
+export function callerOf(request: object): Principal {
+  const caller = callers.get(request);
+  if (caller === undefined) throw new LmasError('INTERNAL', 'This route has no caller: it asks for no login.');
+  return caller;
+}
+
+export function operationOf(request: Pick<FastifyRequest, 'routeOptions'>): string | undefined {
+  const schema: { operationId?: string } | undefined = request.routeOptions.schema;
+  return schema?.operationId;
+}
+
+/** Guards all routes that are registered with `api` after this. @throws Error for a route without a line in the table */
+export function guardRoutes(api: Hookable, access: Access): void {
+  api.addHook('onRoute', ({ schema, url }) => {
+    const operation = (schema as { operationId?: string } | undefined)?.operationId;
+    const entry = operation === undefined ? undefined : ROUTE_ACCESS[operation];
+    if (entry === undefined || entry === 'open') {
+      throw new Error(`${url}: operation ${operation} has no line in http/route-access.ts that asks for a role.`);
+    }
+  });
   api.addHook('onRequest', async (request, reply) => {
     // Without Redis nothing can be looked up: better said at once than waited for.
-    if (!isAvailable()) throw new LmasError('UNAVAILABLE', 'Redis does not answer; try again in a moment.');
-    const [scheme, key] = (request.headers.authorization ?? '').split(' ');
-    const isGiven = scheme?.toLowerCase() === 'bearer' && key !== undefined && key !== '' && key.length <= LONGEST_KEY;
-    if (isGiven && (await apiKeys.verify(key))) return;
-    reply.header('www-authenticate', 'Bearer realm="lmas"');
-    throw new LmasError('UNAUTHENTICATED', undefined, { remedy: 'Send `Authorization: Bearer <API key>`.' });
+    if (!access.isAvailable()) throw new LmasError('UNAVAILABLE', 'Redis does not answer; try again in a moment.');
+    const caller = await authenticate(request, reply, access);
+    callers.set(request, caller);
+    authorise(caller, operationOf(request));
   });
+}
+
+async function authenticate(request: FastifyRequest, reply: FastifyReply, { authenticator }: Access) {
+  const [scheme, login, ...rest] = (request.headers.authorization ?? '').split(' ');
+  const isGiven = scheme?.toLowerCase() === 'bearer' && login !== undefined && login !== '' && rest.length === 0;
+  const caller = isGiven && login.length <= LONGEST_LOGIN ? await authenticator.authenticate(login) : undefined;
+  if (caller !== undefined) return caller;
+  reply.header('www-authenticate', 'Bearer realm="lmas"');
+  throw new LmasError('UNAUTHENTICATED', undefined, { remedy: 'Send `Authorization: Bearer <API key or token>`.' });
+}
+
+/** @throws LmasError FORBIDDEN saying what is missing */
+function authorise(caller: Principal, operation = ''): void {
+  const { role, wholeInstallation } = ROUTE_ACCESS[operation] as RouteAccess; // onRoute has seen to it
+  if (!roleIncludes(caller.role, role)) {
+    throw new LmasError('FORBIDDEN', `This needs the role ${role}; yours is ${caller.role}.`);
+  }
+  if (wholeInstallation && caller.project !== null) {
+    throw new LmasError('FORBIDDEN', 'This touches what all projects share; your login is bound to one project.');
+  }
+  if (caller.operations !== null && !caller.operations.includes(operation)) {
+    throw new LmasError('FORBIDDEN', `Your API key may not call ${operation}.`);
+  }
 }

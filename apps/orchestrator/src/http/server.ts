@@ -13,13 +13,15 @@ import {
 } from 'fastify-type-provider-zod';
 import type { Logger } from '../log.ts';
 import { VERSION } from '../version.ts';
-import { requireApiKey } from './access.ts';
+import { guardRoutes } from './access.ts';
 import { answerBrokenRequest, answerFrameworkError, installProblems } from './problems.ts';
+import { apiKeyRoutes } from './routes/api-keys.ts';
 import { checkRoutes } from './routes/checks.ts';
 import { credentialRoutes } from './routes/credentials.ts';
 import { endpointRoutes } from './routes/endpoints.ts';
 import { eventRoutes } from './routes/events.ts';
 import { migrationRoutes } from './routes/migrations.ts';
+import { projectRoutes } from './routes/projects.ts';
 import { serviceRoutes, versionRoute } from './routes/service.ts';
 import { siteRoutes } from './routes/sites.ts';
 import type { Services } from './services.ts';
@@ -57,8 +59,10 @@ export function buildServer(services: Services, { log }: { log: Logger }) {
     transformObject: createJsonSchemaTransformObject({}),
   });
   app.register(async (api) => {
-    requireApiKey(api, services);
+    guardRoutes(api, services);
     await api.register(versionRoute);
+    await api.register(apiKeyRoutes, services);
+    await api.register(projectRoutes, services);
     await api.register(credentialRoutes, services);
     await api.register(siteRoutes, services);
     await api.register(endpointRoutes, services);

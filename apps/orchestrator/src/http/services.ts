@@ -2,13 +2,12 @@
  * What the routes may call: the services of the orchestrator, and nothing below them.
  */
 import type { ApiKeys } from '../access/api-keys.ts';
-import type { EndpointConnector } from '../endpoints/connector.ts';
+import type { Authenticator } from '../access/authenticator.ts';
+import type { Principal } from '../access/principal.ts';
+import type { Projects } from '../access/projects.ts';
+import type { Scope } from '../access/scope.ts';
 import type { LinkTester } from '../links/link-test.ts';
-import type { MigrationChecker } from '../migrations/checks.ts';
-import type { EventHub } from '../migrations/events.ts';
-import type { MigrationService } from '../migrations/service.ts';
 import type { PluginRegistry } from '../plugins/registry.ts';
-import type { Inventory } from '../sites/sites.ts';
 
 export interface ReadinessCheck {
   readonly name: string;
@@ -17,13 +16,12 @@ export interface ReadinessCheck {
 }
 
 export interface Services {
+  readonly authenticator: Authenticator;
+  /** Migrations and their events, credentials, sites and endpoints, as far as this caller sees them. */
+  seenBy(caller: Pick<Principal, 'project'>): Scope;
   readonly apiKeys: ApiKeys;
-  readonly inventory: Inventory;
-  readonly connector: EndpointConnector;
+  readonly projects: Projects;
   readonly plugins: PluginRegistry;
-  readonly migrations: MigrationService;
-  readonly checker: MigrationChecker;
-  readonly events: EventHub;
   readonly links: LinkTester;
   /** The SSH host keys that a host shows now. */
   scanHostKeys(host: string, port: number, options: { signal: AbortSignal }): Promise<HostKey[]>;

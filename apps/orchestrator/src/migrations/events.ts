@@ -28,7 +28,7 @@ export interface EventHub {
 }
 
 /** Also the longest that a lost notification delays an event. */
-const QUIET_MS = 10_000;
+export const QUIET_MS = 10_000;
 const BATCH = 100;
 
 export async function createEventHub(redis: Redis, subscriber: Redis): Promise<EventHub> {

@@ -25,9 +25,10 @@ export interface Search {
 const BATCH = 500;
 
 /** Every index that this migration belongs into now. */
-export function indexesOf({ phase, vm, source, destination, request }: Migration): string[] {
+export function indexesOf({ project, phase, vm, source, destination, request }: Migration): string[] {
   const names = new Set([
     keys.index('phase', phase),
+    ...(project === null ? [] : [keys.index('project', project)]),
     keys.index('vm', request.vm),
     keys.index('vm', vm.name),
     ...(vm.id === null ? [] : [keys.index('vm', vm.id)]),

@@ -54,11 +54,13 @@ export function newRecord(
   request: MigrationInput,
   sites: { readonly source: string; readonly destination: string },
   locks: readonly string[],
+  project: string | null = null,
 ): StoredMigration {
   const createdAt = now();
   return {
     migration: {
       id,
+      project,
       vm: { id: null, name: request.vm },
       source: { endpoint: request.source, site: sites.source },
       destination: { endpoint: request.destination, site: sites.destination },

@@ -5,6 +5,7 @@
 import { createHash } from 'node:crypto';
 import type { Redis } from 'ioredis';
 import { z } from 'zod';
+import { projectSees } from '../access/principal.ts';
 import { LmasError } from '../errors.ts';
 import type { PluginRegistry } from '../plugins/registry.ts';
 import { keys } from '../redis/keys.ts';
@@ -20,7 +21,8 @@ export interface Enqueuer {
   hurry(id: string, reason: string): Promise<void>;
 }
 
-export type ListQuery = z.output<typeof migrationListQuerySchema>;
+/** `project`: only what belongs to it; null: everything. */
+export type ListQuery = z.output<typeof migrationListQuerySchema> & { readonly project: string | null };
 
 export interface MigrationService {
   /**
@@ -28,11 +30,16 @@ export interface MigrationService {
    * @throws LmasError UNKNOWN_REFERENCE, SAME_ENDPOINT, DIFFERENT_PLUGINS, INVALID_OPTIONS, NO_GATEWAY, NO_LISTENER,
    * VM_ALREADY_MIGRATING, IDEMPOTENCY_KEY_REUSED
    */
-  create(input: MigrationInput, options: { idempotencyKey?: string | undefined }): Promise<Migration>;
+  create(
+    input: MigrationInput,
+    options: { idempotencyKey?: string | undefined; project: string | null },
+  ): Promise<Migration>;
   /** Everything `create` refuses, without creating. */
   validate(input: MigrationInput): Promise<void>;
   /** @throws LmasError MIGRATION_NOT_FOUND */
   get(id: string): Promise<Migration>;
+  /** Those that have not ended. */
+  live(project: string | null): Promise<Migration[]>;
   list(query: ListQuery): Promise<{ items: Migration[]; nextCursor: string | null }>;
   /** Idempotent. @throws LmasError MIGRATION_NOT_FOUND, ALREADY_ENDED, PAST_POINT_OF_NO_RETURN */
   cancel(id: string): Promise<Migration>;
@@ -56,13 +63,19 @@ export function createMigrationService(
     async validate(input) {
       await validate(input);
     },
-    async create(input, { idempotencyKey }) {
+    async create(input, { idempotencyKey, project }) {
       const sites = await validate(input);
       const id =
-        idempotencyKey === undefined ? newMigrationId() : await reserveId(redis, idempotencyKey, input, idempotencyMs);
-      await store.create(newRecord(id, input, sites, [keys.vmByName(input.source, input.vm)]));
+        idempotencyKey === undefined
+          ? newMigrationId()
+          : await reserveId(redis, { project, idempotencyKey }, input, idempotencyMs);
+      await store.create(newRecord(id, input, sites, [keys.vmByName(input.source, input.vm)], project));
       await queue.enqueue([id]);
       return await get(id);
+    },
+    async live(project) {
+      const all = await store.getMany(await store.live());
+      return all.filter((migration) => projectSees(project, migration.project));
     },
     async list({ limit, cursor, ...filters }) {
       const marks = await store.search({
@@ -140,11 +153,19 @@ function asUnknownReference(error: unknown): never {
 
 const reservationSchema = z.object({ request: z.string(), id: z.string() });
 
-/** The id that this key stands for. @throws LmasError IDEMPOTENCY_KEY_REUSED when it came with another request before */
-async function reserveId(redis: Redis, idempotencyKey: string, input: MigrationInput, ttlMs: number): Promise<string> {
+/**
+ * The id that this key of this project stands for.
+ * @throws LmasError IDEMPOTENCY_KEY_REUSED when it came with another request before
+ */
+async function reserveId(
+  redis: Redis,
+  { project, idempotencyKey }: { project: string | null; idempotencyKey: string },
+  input: MigrationInput,
+  ttlMs: number,
+): Promise<string> {
   const hash = (text: string) => createHash('sha256').update(text).digest('hex');
   const reservation = { request: hash(canonicalJson(input)), id: newMigrationId() };
-  const key = keys.idempotency(hash(idempotencyKey));
+  const key = keys.idempotency(hash(`${project ?? ''}:${idempotencyKey}`));
   const former = await redis.set(key, JSON.stringify(reservation), 'PX', ttlMs, 'NX', 'GET');
   if (former === null) return reservation.id;
   const { request, id } = reservationSchema.parse(JSON.parse(former));
@@ -161,10 +182,19 @@ function canonicalJson(value: unknown): string {
   );
 }
 
-function indexesFor({ phase, site, endpoint, vm, label = [], correlationId }: Omit<ListQuery, 'limit' | 'cursor'>) {
+function indexesFor({
+  project,
+  phase,
+  site,
+  endpoint,
+  vm,
+  label = [],
+  correlationId,
+}: Omit<ListQuery, 'limit' | 'cursor'>) {
   const named = { phase, site, endpoint, vm, correlation: correlationId };
   return [
     ...Object.entries(named).flatMap(([field, value]) => (value === undefined ? [] : [keys.index(field, value)])),
+    ...(project === null ? [] : [keys.index('project', project)]),
     ...[label].flat().map(labelIndex),
   ];
 }

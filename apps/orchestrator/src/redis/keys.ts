@@ -41,6 +41,9 @@ export const keys = {
   endpoints: `${PREFIX}:endpoints`,
   credentials: `${PREFIX}:credentials`,
   apiKeys: `${PREFIX}:api-keys`,
+  /** Key id → when it was last used. */
+  apiKeyUses: `${PREFIX}:api-key-uses`,
+  projects: `${PREFIX}:projects`,
   installation: `${PREFIX}:installation`,
   idempotency: (keyHash: string) => `${PREFIX}:idempotency:${keyHash}`,
   linkTest: (id: string) => `${PREFIX}:link-test:${id}`,

@@ -23,5 +23,11 @@ export const credentialInputSchema = z
   .meta({ id: 'CredentialRequest' });
 /** Secrets go in and never come out. */
 export const credentialSchema = z
-  .object({ id: slugSchema, kind: z.enum(['ssh-key', 'password']), username: z.string(), createdAt: timestampSchema })
+  .object({
+    id: slugSchema,
+    kind: z.enum(['ssh-key', 'password']),
+    username: z.string(),
+    project: slugSchema.nullable().default(null).describe('Whose it is; null: the installation’s.'),
+    createdAt: timestampSchema,
+  })
   .meta({ id: 'Credential' });

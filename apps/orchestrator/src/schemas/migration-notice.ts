@@ -9,6 +9,7 @@ import { migrationSchema } from './migration.ts';
 export const migrationSummarySchema = migrationSchema
   .pick({
     id: true,
+    project: true,
     vm: true,
     source: true,
     destination: true,

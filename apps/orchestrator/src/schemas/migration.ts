@@ -130,6 +130,7 @@ export const tunnelStatsSchema = z
 export const migrationSchema = z
   .object({
     id: migrationIdSchema,
+    project: slugSchema.nullable().default(null).describe('Whose it is; null: the installation’s.'),
     vm: z.object({ id: z.string().nullable(), name: z.string() }),
     source: z.object({ endpoint: slugSchema, site: slugSchema }),
     destination: z.object({ endpoint: slugSchema, site: slugSchema }),

@@ -33,7 +33,7 @@ export interface Table<Item, Input> {
 
 export type SiteStore = Table<Site, z.output<typeof siteInputSchema>>;
 export type EndpointStore = Table<Endpoint, z.output<typeof endpointInputSchema>>;
-export interface CredentialStore extends Table<CredentialInfo, CredentialInput> {
+export interface CredentialStore extends Table<CredentialInfo, CredentialInput & { readonly project: string | null }> {
   /** The secret itself, for a connection that is about to be made. */
   reveal(id: string): Promise<Credential>;
 }
@@ -102,8 +102,8 @@ export function createInventory(
 
   return {
     credentials: {
-      async add({ id, kind, username, ...secrets }) {
-        const info = { id, kind, username, createdAt: now() };
+      async add({ id, kind, username, project, ...secrets }) {
+        const info = { id, kind, username, project, createdAt: now() };
         await credentialTable.add({ ...info, sealed: vault.seal(id, JSON.stringify(secrets)) }, []);
         return info;
       },
@@ -172,10 +172,11 @@ interface Place {
   readonly site: string;
 }
 
-const withoutSecret = ({ id, kind, username, createdAt }: CredentialInfo): CredentialInfo => ({
+const withoutSecret = ({ id, kind, username, project, createdAt }: CredentialInfo): CredentialInfo => ({
   id,
   kind,
   username,
+  project,
   createdAt,
 });
 

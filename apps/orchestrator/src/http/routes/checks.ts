@@ -5,12 +5,13 @@ import type { FastifyPluginAsyncZod } from 'fastify-type-provider-zod';
 import { linkTestInputSchema, linkTestSchema } from '../../schemas/link.ts';
 import { migrationInputSchema } from '../../schemas/migration.ts';
 import { migrationCheckSchema } from '../../schemas/migration-check.ts';
+import { callerOf } from '../access.ts';
 import { callSignal, failure } from '../answers.ts';
 import type { Services } from '../services.ts';
 
 const LINK_TEST_MS = 180_000;
 
-export const checkRoutes: FastifyPluginAsyncZod<Services> = async (api, { checker, links }) => {
+export const checkRoutes: FastifyPluginAsyncZod<Services> = async (api, { seenBy, links }) => {
   api.post(
     '/v1/migration-checks',
     {
@@ -23,7 +24,7 @@ export const checkRoutes: FastifyPluginAsyncZod<Services> = async (api, { checke
     },
     async (request, reply) => {
       const signal = callSignal(reply, request.body.timeouts.checkingMs);
-      return await checker.check(request.body, { signal });
+      return await seenBy(callerOf(request)).checker.check(request.body, { signal });
     },
   );
   api.post(

@@ -3,11 +3,12 @@
  */
 import type { FastifyPluginAsyncZod } from 'fastify-type-provider-zod';
 import { credentialInputSchema, credentialSchema } from '../../schemas/credential.ts';
+import { callerOf } from '../access.ts';
 import { failure, listOf, removed, slugParams } from '../answers.ts';
 import type { Services } from '../services.ts';
 
-export const credentialRoutes: FastifyPluginAsyncZod<Services> = async (api, { inventory }) => {
-  const { credentials } = inventory;
+export const credentialRoutes: FastifyPluginAsyncZod<Services> = async (api, { seenBy }) => {
+  const credentialsOf = (request: object) => seenBy(callerOf(request)).credentials;
   api.post(
     '/v1/credentials',
     {
@@ -18,8 +19,8 @@ export const credentialRoutes: FastifyPluginAsyncZod<Services> = async (api, { i
         response: { 201: credentialSchema, default: failure },
       },
     },
-    async ({ body }, reply) => {
-      const created = await credentials.add(body);
+    async (request, reply) => {
+      const created = await credentialsOf(request).add(request.body);
       return reply.code(201).header('location', `/v1/credentials/${created.id}`).send(created);
     },
   );
@@ -32,7 +33,7 @@ export const credentialRoutes: FastifyPluginAsyncZod<Services> = async (api, { i
         response: { 200: listOf(credentialSchema), default: failure },
       },
     },
-    async () => ({ items: await credentials.list() }),
+    async (request) => ({ items: await credentialsOf(request).list() }),
   );
   api.get(
     '/v1/credentials/:id',
@@ -44,7 +45,7 @@ export const credentialRoutes: FastifyPluginAsyncZod<Services> = async (api, { i
         response: { 200: credentialSchema, default: failure },
       },
     },
-    async ({ params }) => await credentials.get(params.id),
+    async (request) => await credentialsOf(request).get(request.params.id),
   );
   api.delete(
     '/v1/credentials/:id',
@@ -56,8 +57,8 @@ export const credentialRoutes: FastifyPluginAsyncZod<Services> = async (api, { i
         response: { 204: removed, default: failure },
       },
     },
-    async ({ params }, reply) => {
-      await credentials.remove(params.id);
+    async (request, reply) => {
+      await credentialsOf(request).remove(request.params.id);
       return reply.code(204).send(null);
     },
   );

@@ -6,11 +6,12 @@ import { z } from 'zod';
 import { withSession } from '../../endpoints/connector.ts';
 import { endpointInputSchema, endpointSchema, inventorySchema } from '../../schemas/endpoint.ts';
 import { pluginSchema } from '../../schemas/plugin.ts';
+import { callerOf } from '../access.ts';
 import { callSignal, FAR_CALL_MS, failure, listOf, removed, slugParams } from '../answers.ts';
 import type { Services } from '../services.ts';
 
 export const endpointRoutes: FastifyPluginAsyncZod<Services> = async (api, services) => {
-  const { endpoints } = services.inventory;
+  const endpointsOf = (request: object) => services.seenBy(callerOf(request)).endpoints;
   api.post(
     '/v1/endpoints',
     {
@@ -21,8 +22,8 @@ export const endpointRoutes: FastifyPluginAsyncZod<Services> = async (api, servi
         response: { 201: endpointSchema, default: failure },
       },
     },
-    async ({ body }, reply) => {
-      const created = await endpoints.add(body);
+    async (request, reply) => {
+      const created = await endpointsOf(request).add(request.body);
       return reply.code(201).header('location', `/v1/endpoints/${created.id}`).send(created);
     },
   );
@@ -35,7 +36,7 @@ export const endpointRoutes: FastifyPluginAsyncZod<Services> = async (api, servi
         response: { 200: listOf(endpointSchema), default: failure },
       },
     },
-    async () => ({ items: await endpoints.list() }),
+    async (request) => ({ items: await endpointsOf(request).list() }),
   );
   api.get(
     '/v1/endpoints/:id',
@@ -47,7 +48,7 @@ export const endpointRoutes: FastifyPluginAsyncZod<Services> = async (api, servi
         response: { 200: endpointSchema, default: failure },
       },
     },
-    async ({ params }) => await endpoints.get(params.id),
+    async (request) => await endpointsOf(request).get(request.params.id),
   );
   api.delete(
     '/v1/endpoints/:id',
@@ -59,8 +60,8 @@ export const endpointRoutes: FastifyPluginAsyncZod<Services> = async (api, servi
         response: { 204: removed, default: failure },
       },
     },
-    async ({ params }, reply) => {
-      await endpoints.remove(params.id);
+    async (request, reply) => {
+      await endpointsOf(request).remove(request.params.id);
       return reply.code(204).send(null);
     },
   );
@@ -77,7 +78,8 @@ export const endpointRoutes: FastifyPluginAsyncZod<Services> = async (api, servi
     },
     async (request, reply) => {
       const signal = callSignal(reply, FAR_CALL_MS);
-      return await withSession(services.connector, request.params.id, signal, async (session) =>
+      const { connector } = services.seenBy(callerOf(request));
+      return await withSession(connector, request.params.id, signal, async (session) =>
         inventorySchema.parse(await session.inventory({ signal })),
       );
     },

@@ -12,6 +12,7 @@ import { hasEnded } from '../../migrations/store.ts';
 import { migrationIdSchema } from '../../schemas/migration.ts';
 import { migrationEventSchema } from '../../schemas/migration-event.ts';
 import { migrationNoticeSchema } from '../../schemas/migration-notice.ts';
+import { callerOf } from '../access.ts';
 import { failure, hangUpSignal } from '../answers.ts';
 import type { Services } from '../services.ts';
 
@@ -24,7 +25,7 @@ const headers = z.object({
     .describe('Where the reader was; what came after it is sent.'),
 });
 
-export const eventRoutes: FastifyPluginAsyncZod<Services> = async (api, { migrations, events }) => {
+export const eventRoutes: FastifyPluginAsyncZod<Services> = async (api, { seenBy }) => {
   api.get(
     '/v1/migrations/:id/events',
     {
@@ -41,6 +42,7 @@ export const eventRoutes: FastifyPluginAsyncZod<Services> = async (api, { migrat
       },
     },
     async (request, reply) => {
+      const { migrations, events } = seenBy(callerOf(request));
       const migration = await migrations.get(request.params.id);
       const gone = hangUpSignal(reply);
       const after = request.headers['last-event-id'] ?? STREAM_START;
@@ -64,8 +66,10 @@ export const eventRoutes: FastifyPluginAsyncZod<Services> = async (api, { migrat
         },
       },
     },
-    async (request, reply) =>
-      sendEvents(reply, allToText(events, request.headers['last-event-id'], hangUpSignal(reply))),
+    async (request, reply) => {
+      const { events } = seenBy(callerOf(request));
+      return sendEvents(reply, allToText(events, request.headers['last-event-id'], hangUpSignal(reply)));
+    },
   );
 };
 

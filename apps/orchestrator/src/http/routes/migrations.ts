@@ -6,6 +6,7 @@ import type { FastifyPluginAsyncZod } from 'fastify-type-provider-zod';
 import { z } from 'zod';
 import { migrationIdSchema, migrationInputSchema, migrationSchema } from '../../schemas/migration.ts';
 import { migrationListQuerySchema, migrationListSchema } from '../../schemas/migration-list.ts';
+import { callerOf } from '../access.ts';
 import { failure } from '../answers.ts';
 import type { Services } from '../services.ts';
 
@@ -19,7 +20,8 @@ const submitHeaders = z.object({
     .describe('The same key with the same body is one migration, however often it is sent.'),
 });
 
-export const migrationRoutes: FastifyPluginAsyncZod<Services> = async (api, { migrations }) => {
+export const migrationRoutes: FastifyPluginAsyncZod<Services> = async (api, { seenBy }) => {
+  const migrationsOf = (request: object) => seenBy(callerOf(request)).migrations;
   api.post(
     '/v1/migrations',
     {
@@ -31,8 +33,9 @@ export const migrationRoutes: FastifyPluginAsyncZod<Services> = async (api, { mi
         response: { 202: migrationSchema, default: failure },
       },
     },
-    async ({ body, headers }, reply) => {
-      const migration = await migrations.create(body, { idempotencyKey: headers['idempotency-key'] });
+    async (request, reply) => {
+      const idempotencyKey = request.headers['idempotency-key'];
+      const migration = await migrationsOf(request).create(request.body, { idempotencyKey });
       return reply.code(202).header('location', `/v1/migrations/${migration.id}`).send(migration);
     },
   );
@@ -46,7 +49,7 @@ export const migrationRoutes: FastifyPluginAsyncZod<Services> = async (api, { mi
         response: { 200: migrationListSchema, default: failure },
       },
     },
-    async ({ query }) => await migrations.list(query),
+    async (request) => await migrationsOf(request).list(request.query),
   );
   api.get(
     '/v1/migrations/:id',
@@ -58,7 +61,7 @@ export const migrationRoutes: FastifyPluginAsyncZod<Services> = async (api, { mi
         response: { 200: migrationSchema, default: failure },
       },
     },
-    async (request) => await migrations.get(request.params.id),
+    async (request) => await migrationsOf(request).get(request.params.id),
   );
   api.post(
     '/v1/migrations/:id/cancel',
@@ -71,6 +74,6 @@ export const migrationRoutes: FastifyPluginAsyncZod<Services> = async (api, { mi
         response: { 202: migrationSchema, default: failure },
       },
     },
-    async (request, reply) => reply.code(202).send(await migrations.cancel(request.params.id)),
+    async (request, reply) => reply.code(202).send(await migrationsOf(request).cancel(request.params.id)),
   );
 };

@@ -3,11 +3,12 @@
  */
 import type { FastifyPluginAsyncZod } from 'fastify-type-provider-zod';
 import { hostKeyScanInputSchema, hostKeyScanSchema, siteInputSchema, siteSchema } from '../../schemas/site.ts';
+import { callerOf } from '../access.ts';
 import { callSignal, FAR_CALL_MS, failure, listOf, removed, slugParams } from '../answers.ts';
 import type { Services } from '../services.ts';
 
 export const siteRoutes: FastifyPluginAsyncZod<Services> = async (api, services) => {
-  const { sites } = services.inventory;
+  const sitesOf = (request: object) => services.seenBy(callerOf(request)).sites;
   api.post(
     '/v1/sites',
     {
@@ -18,15 +19,15 @@ export const siteRoutes: FastifyPluginAsyncZod<Services> = async (api, services)
         response: { 201: siteSchema, default: failure },
       },
     },
-    async ({ body }, reply) => {
-      const created = await sites.add(body);
+    async (request, reply) => {
+      const created = await sitesOf(request).add(request.body);
       return reply.code(201).header('location', `/v1/sites/${created.id}`).send(created);
     },
   );
   api.get(
     '/v1/sites',
     { schema: { operationId: 'listSites', tags: ['sites'], response: { 200: listOf(siteSchema), default: failure } } },
-    async () => ({ items: await sites.list() }),
+    async (request) => ({ items: await sitesOf(request).list() }),
   );
   api.get(
     '/v1/sites/:id',
@@ -38,7 +39,7 @@ export const siteRoutes: FastifyPluginAsyncZod<Services> = async (api, services)
         response: { 200: siteSchema, default: failure },
       },
     },
-    async ({ params }) => await sites.get(params.id),
+    async (request) => await sitesOf(request).get(request.params.id),
   );
   api.delete(
     '/v1/sites/:id',
@@ -50,8 +51,8 @@ export const siteRoutes: FastifyPluginAsyncZod<Services> = async (api, services)
         response: { 204: removed, default: failure },
       },
     },
-    async ({ params }, reply) => {
-      await sites.remove(params.id);
+    async (request, reply) => {
+      await sitesOf(request).remove(request.params.id);
       return reply.code(204).send(null);
     },
   );

@@ -1,0 +1,199 @@
+/**
+ * What one caller sees: the services, narrowed to the caller's project. What belongs to somebody else is not there, as if
+ * it had never been: NOT_FOUND, never "forbidden". Routes reach migrations, credentials, sites and endpoints only here.
+ *
+ * - Migrations and credentials belong to the project of whoever made them, or to the installation.
+ * - Sites and endpoints belong to the installation. A project sees the endpoints it was given, and their sites.
+ */
+
+import { z } from 'zod';
+import type { EndpointConnector } from '../endpoints/connector.ts';
+import { LmasError } from '../errors.ts';
+import type { MigrationChecker } from '../migrations/checks.ts';
+import { type EventHub, QUIET_MS } from '../migrations/events.ts';
+import type { MigrationInput } from '../migrations/record.ts';
+import type { ListQuery, MigrationService } from '../migrations/service.ts';
+import type { CredentialInput, CredentialStore, EndpointStore, Inventory, SiteStore } from '../sites/sites.ts';
+import { type Principal, projectSees } from './principal.ts';
+import type { Projects } from './projects.ts';
+
+export type ScopedMigrations = Omit<MigrationService, 'create' | 'list' | 'live'> & {
+  live(): ReturnType<MigrationService['live']>;
+  create(
+    input: MigrationInput,
+    options: { idempotencyKey?: string | undefined },
+  ): ReturnType<MigrationService['create']>;
+  list(query: Omit<ListQuery, 'project'>): ReturnType<MigrationService['list']>;
+};
+
+export type ScopedCredentials = Omit<CredentialStore, 'add' | 'reveal'> & {
+  add(input: CredentialInput): ReturnType<CredentialStore['add']>;
+};
+
+export interface Scope {
+  /** null: the whole installation. */
+  readonly project: string | null;
+  readonly migrations: ScopedMigrations;
+  readonly events: EventHub;
+  readonly checker: MigrationChecker;
+  readonly credentials: ScopedCredentials;
+  readonly sites: SiteStore;
+  readonly endpoints: EndpointStore;
+  readonly connector: EndpointConnector;
+}
+
+export interface Unscoped {
+  readonly migrations: MigrationService;
+  readonly events: EventHub;
+  readonly checker: MigrationChecker;
+  readonly inventory: Inventory;
+  readonly connector: EndpointConnector;
+  readonly projects: Projects;
+}
+
+export function scopeOf({ project }: Pick<Principal, 'project'>, all: Unscoped): Scope {
+  const endpoints = endpointsOf(project, all);
+  const requireEndpoints = async ({ source, destination }: MigrationInput): Promise<void> => {
+    const granted = await all.projects.granted(project);
+    const unknown = [source, destination].find((id) => !granted(id));
+    if (unknown !== undefined) throw new LmasError('UNKNOWN_REFERENCE', `There is no ${unknown}.`);
+  };
+  return {
+    project,
+    endpoints,
+    migrations: migrationsOf(project, all.migrations, requireEndpoints),
+    events: eventsOf(project, all),
+    checker: {
+      async check(input, options) {
+        await requireEndpoints(input);
+        return await all.checker.check(input, options);
+      },
+    },
+    credentials: credentialsOf(project, all.inventory.credentials),
+    sites: sitesOf(project, endpoints, all.inventory.sites),
+    connector: {
+      async connect(endpointId, options) {
+        await endpoints.get(endpointId);
+        return await all.connector.connect(endpointId, options);
+      },
+    },
+  };
+}
+
+async function visibleMigration(project: string | null, service: MigrationService, id: string) {
+  const migration = await service.get(id);
+  if (projectSees(project, migration.project)) return migration;
+  throw new LmasError('MIGRATION_NOT_FOUND', `There is no migration ${id}.`);
+}
+
+function migrationsOf(
+  project: string | null,
+  service: MigrationService,
+  requireEndpoints: (input: MigrationInput) => Promise<void>,
+): ScopedMigrations {
+  const get = (id: string) => visibleMigration(project, service, id);
+  return {
+    get,
+    async create(input, options) {
+      await requireEndpoints(input);
+      return await service.create(input, { ...options, project });
+    },
+    async validate(input) {
+      await requireEndpoints(input);
+      await service.validate(input);
+    },
+    live: () => service.live(project),
+    list: (query) => service.list({ ...query, project }),
+    async cancel(id) {
+      await get(id);
+      return await service.cancel(id);
+    },
+  };
+}
+
+function eventsOf(project: string | null, { events, migrations }: Unscoped): EventHub {
+  return {
+    async *follow(id, afterId, options) {
+      await visibleMigration(project, migrations, id);
+      yield* events.follow(id, afterId, options);
+    },
+    async *followAll(afterId, options) {
+      let quietSince = performance.now();
+      for await (const event of events.followAll(afterId, options)) {
+        const isTheirs = event !== undefined && !projectSees(project, ownerSchema.parse(JSON.parse(event.json)));
+        // What others do is not shown, nor when they do it; but the reader is not left without a sign of life.
+        if (isTheirs && performance.now() - quietSince < QUIET_MS) continue;
+        quietSince = performance.now();
+        yield isTheirs ? undefined : event;
+      }
+    },
+  };
+}
+
+const ownerSchema = z
+  .object({ migration: z.object({ project: z.string().nullable().default(null) }) })
+  .transform(({ migration }) => migration.project);
+
+function credentialsOf(project: string | null, store: CredentialStore): ScopedCredentials {
+  const get = async (id: string) => {
+    const credential = await store.get(id);
+    if (projectSees(project, credential.project)) return credential;
+    throw new LmasError('CREDENTIAL_NOT_FOUND', `There is no ${id}.`);
+  };
+  return {
+    get,
+    add: (input) => store.add({ ...input, project }),
+    list: async () => (await store.list()).filter((credential) => projectSees(project, credential.project)),
+    async remove(id) {
+      await get(id);
+      await store.remove(id);
+    },
+  };
+}
+
+function endpointsOf(project: string | null, { inventory, projects }: Unscoped): EndpointStore {
+  const store = inventory.endpoints;
+  const isGranted = async (id: string) => (await projects.granted(project))(id);
+  const requireGranted = async (id: string): Promise<void> => {
+    if (!(await isGranted(id))) throw new LmasError('ENDPOINT_NOT_FOUND', `There is no ${id}.`);
+  };
+  return {
+    add: (input) => requireInstallation(project, () => store.add(input)),
+    async list() {
+      const granted = await projects.granted(project);
+      return (await store.list()).filter(({ id }) => granted(id));
+    },
+    async get(id) {
+      await requireGranted(id);
+      return await store.get(id);
+    },
+    remove: (id) => requireInstallation(project, () => store.remove(id)),
+  };
+}
+
+function sitesOf(project: string | null, endpoints: EndpointStore, store: SiteStore): SiteStore {
+  const visible = async (): Promise<ReadonlySet<string>> =>
+    new Set(
+      (project === null ? await store.list() : await endpoints.list()).map((item) =>
+        'site' in item ? item.site : item.id,
+      ),
+    );
+  return {
+    add: (input) => requireInstallation(project, () => store.add(input)),
+    async list() {
+      const ids = await visible();
+      return (await store.list()).filter(({ id }) => ids.has(id));
+    },
+    async get(id) {
+      if (project !== null && !(await visible()).has(id)) throw new LmasError('SITE_NOT_FOUND', `There is no ${id}.`);
+      return await store.get(id);
+    },
+    remove: (id) => requireInstallation(project, () => store.remove(id)),
+  };
+}
+
+/** The table of routes says so first; this is for whoever gets here another way. */
+async function requireInstallation<T>(project: string | null, act: () => Promise<T>): Promise<T> {
+  if (project !== null) throw new LmasError('FORBIDDEN');
+  return await act();
+}

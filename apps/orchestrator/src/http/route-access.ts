@@ -1,0 +1,64 @@
+/**
+ * Who may call which operation: one line for each of the OpenAPI document. An operation without a line is refused when
+ * the server is built, so that nobody can forget one.
+ *
+ * Whether the thing that a call names may be seen is another question: its project decides, see access/scope.ts.
+ */
+import type { Role } from '../access/principal.ts';
+
+export interface RouteAccess {
+  /** The least role. */
+  readonly role: Role;
+  /** For callers who are bound to no project only: it touches what all projects share. */
+  readonly wholeInstallation: boolean;
+}
+
+const least = (role: Role): RouteAccess => ({ role, wholeInstallation: false });
+const leastForAll = (role: Role): RouteAccess => ({ role, wholeInstallation: true });
+
+/** By operationId. `open` needs no login. */
+export const ROUTE_ACCESS: Readonly<Record<string, RouteAccess | 'open'>> = {
+  getHealth: 'open',
+  getReadiness: 'open',
+  getVersion: least('viewer'),
+
+  createMigration: least('operator'),
+  listMigrations: least('viewer'),
+  getMigration: least('viewer'),
+  watchMigration: least('viewer'),
+  watchMigrations: least('viewer'),
+  cancelMigration: least('operator'),
+  checkMigration: least('operator'),
+
+  createCredential: least('operator'),
+  listCredentials: least('viewer'),
+  getCredential: least('viewer'),
+  deleteCredential: least('operator'),
+
+  createSite: leastForAll('admin'),
+  listSites: least('viewer'),
+  getSite: least('viewer'),
+  deleteSite: leastForAll('admin'),
+  scanHostKeys: leastForAll('operator'),
+  testLink: leastForAll('operator'),
+
+  createEndpoint: leastForAll('admin'),
+  listEndpoints: least('viewer'),
+  getEndpoint: least('viewer'),
+  deleteEndpoint: leastForAll('admin'),
+  getEndpointInventory: least('viewer'),
+  listPlugins: least('viewer'),
+
+  getCaller: least('viewer'),
+  createApiKey: least('admin'),
+  listApiKeys: least('admin'),
+  getApiKey: least('admin'),
+  rotateApiKey: least('admin'),
+  revokeApiKey: least('admin'),
+
+  createProject: leastForAll('admin'),
+  listProjects: least('viewer'),
+  getProject: least('viewer'),
+  updateProject: leastForAll('admin'),
+  deleteProject: leastForAll('admin'),
+};

@@ -1,0 +1,128 @@
+/**
+ * API keys, and who the caller is. Whoever is bound to a project hands out keys to that project only.
+ */
+import type { FastifyPluginAsyncZod } from 'fastify-type-provider-zod';
+import { z } from 'zod';
+import type { Principal } from '../../access/principal.ts';
+import { LmasError } from '../../errors.ts';
+import {
+  apiKeyIdSchema,
+  apiKeyInputSchema,
+  apiKeyRotationSchema,
+  apiKeySchema,
+  callerSchema,
+  newApiKeySchema,
+} from '../../schemas/api-key.ts';
+import { callerOf } from '../access.ts';
+import { failure, listOf, removed } from '../answers.ts';
+import { ROUTE_ACCESS } from '../route-access.ts';
+import type { Services } from '../services.ts';
+
+const params = z.object({ id: apiKeyIdSchema });
+const tags = ['access'];
+
+export const apiKeyRoutes: FastifyPluginAsyncZod<Services> = async (api, { apiKeys, projects }) => {
+  api.get(
+    '/v1/caller',
+    {
+      schema: {
+        operationId: 'getCaller',
+        tags,
+        description: 'Who you are to the orchestrator, and what you may.',
+        response: { 200: callerSchema, default: failure },
+      },
+    },
+    async (request) => answerOf(callerOf(request)),
+  );
+  api.post(
+    '/v1/api-keys',
+    {
+      schema: {
+        operationId: 'createApiKey',
+        tags,
+        description: 'Makes a key. It is in this answer and nowhere else: only its hash is kept.',
+        body: apiKeyInputSchema,
+        response: { 201: newApiKeySchema, default: failure },
+      },
+    },
+    async (request, reply) => {
+      const caller = callerOf(request);
+      const input = { ...request.body, project: request.body.project ?? caller.project };
+      if (input.project !== null) await projects.get(input.project, caller.project);
+      const operations = operationsWithin(caller, input.operations);
+      const created = await apiKeys.create({ ...input, operations }, nameOf(caller));
+      return reply
+        .code(201)
+        .header('location', `/v1/api-keys/${created.id}`)
+        .header('cache-control', 'no-store')
+        .send(created);
+    },
+  );
+  api.get(
+    '/v1/api-keys',
+    { schema: { operationId: 'listApiKeys', tags, response: { 200: listOf(apiKeySchema), default: failure } } },
+    async (request) => ({ items: await apiKeys.list(callerOf(request).project) }),
+  );
+  api.get(
+    '/v1/api-keys/:id',
+    { schema: { operationId: 'getApiKey', tags, params, response: { 200: apiKeySchema, default: failure } } },
+    async (request) => await apiKeys.get(request.params.id, callerOf(request).project),
+  );
+  api.post(
+    '/v1/api-keys/:id/rotate',
+    {
+      schema: {
+        operationId: 'rotateApiKey',
+        tags,
+        description: 'A new key under the same id. The former one is accepted beside it for the grace time.',
+        params,
+        body: apiKeyRotationSchema,
+        response: { 200: newApiKeySchema, default: failure },
+      },
+    },
+    async (request, reply) => {
+      const caller = callerOf(request);
+      const current = await apiKeys.get(request.params.id, caller.project);
+      operationsWithin(caller, current.operations); // nobody gets a key that may more than he may
+      const rotated = await apiKeys.rotate(current.id, caller.project, request.body.graceMs);
+      return reply.header('cache-control', 'no-store').send(rotated);
+    },
+  );
+  api.delete(
+    '/v1/api-keys/:id',
+    {
+      schema: {
+        operationId: 'revokeApiKey',
+        tags,
+        description: 'Refused from now on, and for ever; its record stays.',
+        params,
+        response: { 204: removed, default: failure },
+      },
+    },
+    async (request, reply) => {
+      await apiKeys.revoke(request.params.id, callerOf(request).project);
+      return reply.code(204).send(null);
+    },
+  );
+};
+
+const answerOf = ({ operations, ...caller }: Principal) => ({
+  ...caller,
+  operations: operations === null ? null : [...operations],
+});
+
+const nameOf = ({ kind, id, name }: Principal): string => `${kind} ${id} (${name})`;
+
+/** The operations that a new key may have. @throws LmasError INVALID_REQUEST, FORBIDDEN */
+function operationsWithin(caller: Principal, wanted: readonly string[] | null): string[] | null {
+  const unknown = wanted?.filter((operation) => !Object.hasOwn(ROUTE_ACCESS, operation)) ?? [];
+  if (unknown.length > 0) {
+    const issues = [{ path: 'operations', message: `no operationId of this API: ${unknown.join(', ')}` }];
+    throw new LmasError('INVALID_REQUEST', undefined, { issues });
+  }
+  const allowed = caller.operations;
+  if (allowed !== null && (wanted === null || wanted.some((operation) => !allowed.includes(operation)))) {
+    throw new LmasError('FORBIDDEN', 'The key would be allowed more than your own.');
+  }
+  return wanted === null ? null : [...wanted];
+}

@@ -1,0 +1,223 @@
+/** Who may do what, over a real server and a real Redis: API keys, roles, projects. */
+import assert from 'node:assert/strict';
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { after, before, describe, test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Orchestrator } from '../../apps/orchestrator/src/main.ts';
+import { type Answer, Api, setStage, startInProcess, temporaryDirectory } from './harness.ts';
+
+const directory = await temporaryDirectory();
+let orchestrator: Orchestrator;
+let admin: Api;
+before(async () => {
+  orchestrator = await startInProcess(directory.path);
+  admin = await Api.of(orchestrator);
+});
+after(async () => {
+  await orchestrator.stop();
+  await directory[Symbol.asyncDispose]();
+});
+
+interface Key {
+  readonly id: string;
+  readonly key: string;
+  readonly lastUsedAt: string | null;
+}
+
+const makeKey = (as: Api, body: object) => as.must<Key>('POST', '/v1/api-keys', { name: 'a test', ...body });
+const holderOf = ({ key }: { key: string }) => new Api(admin.url, key);
+const refusedAs = (answer: Answer, status: number, code: string) =>
+  assert.deepEqual([answer.status, answer.body.code], [status, code], JSON.stringify(answer.body));
+const idsOf = async (api: Api, path: string) =>
+  (await api.must<{ items: { id: string }[] }>('GET', path)).items.map(({ id }) => id);
+
+describe('API keys', () => {
+  test('a key is shown once, and is what its maker said', async () => {
+    const made = await makeKey(admin, { role: 'viewer' });
+    assert.match(made.key, new RegExp(`^lmas_${made.id}_[A-Za-z0-9_-]{43}$`));
+    const viewer = holderOf(made);
+    const { kind, id, role, project } = await viewer.must<Record<string, unknown>>('GET', '/v1/caller');
+    assert.deepEqual([kind, id, role, project], ['api-key', made.id, 'viewer', null]);
+    refusedAs(await viewer.call('POST', '/v1/sites', { id: 'x' }), 403, 'FORBIDDEN');
+    const listed = await admin.must('GET', '/v1/api-keys');
+    assert.ok(!JSON.stringify(listed).includes(made.key.slice(`lmas_${made.id}_`.length)));
+    const again = await admin.must<Key>('GET', `/v1/api-keys/${made.id}`);
+    assert.ok(again.lastUsedAt !== null, 'its use is noted');
+  });
+
+  test('a wrong secret under a known id is refused, as an unknown id is', async () => {
+    const { id, key } = await makeKey(admin, { role: 'viewer' });
+    const wrong = `lmas_${id}_${'A'.repeat(43)}`;
+    const unknown = `lmas_${'z'.repeat(12)}_${key.slice(-43)}`;
+    for (const text of [wrong, unknown, key.slice(0, -1), `${key}A`, key.toUpperCase()]) {
+      refusedAs(await holderOf({ key: text }).call('GET', '/v1/caller'), 401, 'UNAUTHENTICATED');
+    }
+  });
+
+  test('rotation: the former key goes on for its grace time, and not longer', async () => {
+    const former = await makeKey(admin, { role: 'viewer' });
+    const current = await admin.must<Key>('POST', `/v1/api-keys/${former.id}/rotate`, { graceMs: 1_500 });
+    assert.equal(current.id, former.id);
+    assert.notEqual(current.key, former.key);
+    await holderOf(former).must('GET', '/v1/caller');
+    await holderOf(current).must('GET', '/v1/caller');
+    await sleep(1_600);
+    refusedAs(await holderOf(former).call('GET', '/v1/caller'), 401, 'UNAUTHENTICATED');
+    await holderOf(current).must('GET', '/v1/caller');
+    const next = await admin.must<Key>('POST', `/v1/api-keys/${former.id}/rotate`, { graceMs: 0 });
+    refusedAs(await holderOf(current).call('GET', '/v1/caller'), 401, 'UNAUTHENTICATED');
+    await holderOf(next).must('GET', '/v1/caller');
+  });
+
+  test('revoked and expired keys are refused at once; a rotation brings neither back', async () => {
+    const revoked = await makeKey(admin, { role: 'viewer' });
+    await admin.must('DELETE', `/v1/api-keys/${revoked.id}`);
+    await admin.must('DELETE', `/v1/api-keys/${revoked.id}`);
+    const expired = await makeKey(admin, { role: 'viewer', expiresAt: new Date(Date.now() + 300).toISOString() });
+    await holderOf(expired).must('GET', '/v1/caller');
+    await sleep(350);
+    for (const key of [revoked, expired]) {
+      refusedAs(await holderOf(key).call('GET', '/v1/caller'), 401, 'UNAUTHENTICATED');
+      refusedAs(await admin.call('POST', `/v1/api-keys/${key.id}/rotate`, {}), 409, 'ALREADY_ENDED');
+    }
+  });
+
+  test('a key may be held to some operations, and hands out no more than it has', async () => {
+    const operations = ['createApiKey', 'rotateApiKey', 'listSites', 'getCaller'];
+    const narrow = holderOf(await makeKey(admin, { role: 'admin', operations }));
+    await narrow.must('GET', '/v1/sites');
+    refusedAs(await narrow.call('GET', '/v1/endpoints'), 403, 'FORBIDDEN');
+    const body = { name: 'wider', role: 'admin' };
+    refusedAs(await narrow.call('POST', '/v1/api-keys', body), 403, 'FORBIDDEN');
+    const [first] = await idsOf(admin, '/v1/api-keys');
+    refusedAs(await narrow.call('POST', `/v1/api-keys/${first}/rotate`, {}), 403, 'FORBIDDEN');
+    await makeKey(narrow, { role: 'viewer', operations: ['listSites'] });
+    refusedAs(await admin.call('POST', '/v1/api-keys', { ...body, operations: ['flyAway'] }), 400, 'INVALID_REQUEST');
+  });
+});
+
+describe('projects', () => {
+  test('each sees what is theirs; what another owns is not there', async () => {
+    await using stage = await setStage(() => admin, directory.path);
+    await admin.must('POST', '/v1/projects', { id: 'red', endpoints: [stage.source, stage.destination] });
+    await admin.must('POST', '/v1/projects', { id: 'blue' });
+    const red = holderOf(await makeKey(admin, { role: 'operator', project: 'red' }));
+    const blue = holderOf(await makeKey(admin, { role: 'operator', project: 'blue' }));
+
+    assert.deepEqual((await idsOf(red, '/v1/endpoints')).sort(), [stage.destination, stage.source].sort());
+    assert.deepEqual((await idsOf(red, '/v1/sites')).sort(), [stage.destination, stage.source].sort());
+    assert.deepEqual(await idsOf(blue, '/v1/endpoints'), []);
+    assert.deepEqual(await idsOf(blue, '/v1/sites'), []);
+    assert.deepEqual(await idsOf(blue, '/v1/projects'), ['blue']);
+    refusedAs(await blue.call('GET', '/v1/projects/red'), 404, 'PROJECT_NOT_FOUND');
+    refusedAs(await blue.call('GET', `/v1/endpoints/${stage.source}`), 404, 'ENDPOINT_NOT_FOUND');
+    refusedAs(await blue.call('GET', `/v1/endpoints/${stage.source}/inventory`), 404, 'ENDPOINT_NOT_FOUND');
+    refusedAs(await blue.call('GET', `/v1/sites/${stage.source}`), 404, 'SITE_NOT_FOUND');
+    const request = { vm: stage.vmId, source: stage.source, destination: stage.destination };
+    refusedAs(await blue.call('POST', '/v1/migrations', request), 422, 'UNKNOWN_REFERENCE');
+    refusedAs(await blue.call('POST', '/v1/migration-checks', request), 422, 'UNKNOWN_REFERENCE');
+
+    const feedOf = async (api: Api, signal: AbortSignal) => {
+      const headers = { authorization: `Bearer ${api.key}`, 'last-event-id': '0-0' };
+      const response = await fetch(`${api.url}/v1/events`, { headers, signal });
+      const seen: string[] = [];
+      const reading = (async () => {
+        for await (const chunk of response.body ?? []) seen.push(Buffer.from(chunk).toString());
+      })().catch(() => undefined); // ends by the signal
+      return { text: () => seen.join(''), reading };
+    };
+    const stop = new AbortController();
+    const [redFeed, blueFeed] = [await feedOf(red, stop.signal), await feedOf(blue, stop.signal)];
+    const idempotency = { 'idempotency-key': 'same for both' };
+    const created = await red.call('POST', '/v1/migrations', request, idempotency);
+    assert.deepEqual([created.status, created.body.project], [202, 'red']);
+    const id = String(created.body.id);
+    assert.deepEqual(await idsOf(red, '/v1/migrations'), [id]);
+    assert.deepEqual(await idsOf(blue, '/v1/migrations'), []);
+    assert.ok((await idsOf(admin, '/v1/migrations')).includes(id));
+    for (const [method, path] of [
+      ['GET', `/v1/migrations/${id}`],
+      ['GET', `/v1/migrations/${id}/events`],
+      ['POST', `/v1/migrations/${id}/cancel`],
+    ] as const) {
+      refusedAs(await blue.call(method, path), 404, 'MIGRATION_NOT_FOUND');
+    }
+    await admin.must('PATCH', '/v1/projects/blue', { endpoints: null });
+    const others = await blue.call('POST', '/v1/migrations', { ...request, vm: 'x' }, idempotency);
+    assert.equal(others.status, 202);
+    assert.deepEqual(await idsOf(blue, '/v1/migrations'), [others.body.id], 'the key stands for another one here');
+    assert.equal((await red.ended(id)).phase, 'succeeded');
+    await blue.ended(String(others.body.id));
+    const deadline = performance.now() + 5_000;
+    while (!(redFeed.text().includes('succeeded') && blueFeed.text().includes('failed'))) {
+      assert.ok(performance.now() < deadline, `${redFeed.text()}\n${blueFeed.text()}`);
+      await sleep(20);
+    }
+    stop.abort();
+    await Promise.all([redFeed.reading, blueFeed.reading]);
+    assert.ok(redFeed.text().includes(id) && !redFeed.text().includes(String(others.body.id)));
+    assert.ok(!blueFeed.text().includes(id) && blueFeed.text().includes(String(others.body.id)));
+
+    await red.must('POST', '/v1/credentials', { id: 'reds', kind: 'password', username: 'u', password: 'p' });
+    assert.deepEqual(await idsOf(red, '/v1/credentials'), ['reds']);
+    assert.deepEqual(await idsOf(blue, '/v1/credentials'), []);
+    refusedAs(await blue.call('GET', '/v1/credentials/reds'), 404, 'CREDENTIAL_NOT_FOUND');
+    refusedAs(await blue.call('DELETE', '/v1/credentials/reds'), 404, 'CREDENTIAL_NOT_FOUND');
+  });
+
+  test('whoever is bound to one touches nothing that all share, and hands out keys to it only', async () => {
+    await admin.must('POST', '/v1/projects', { id: 'green' });
+    const green = holderOf(await makeKey(admin, { role: 'admin', project: 'green' }));
+    refusedAs(await green.call('POST', '/v1/sites', { id: 'mine' }), 403, 'FORBIDDEN');
+    refusedAs(await green.call('POST', '/v1/projects', { id: 'mine' }), 403, 'FORBIDDEN');
+    const ours = await makeKey(green, { role: 'viewer' });
+    assert.equal((await holderOf(ours).must<{ project: string }>('GET', '/v1/caller')).project, 'green');
+    const [first] = await idsOf(admin, '/v1/api-keys');
+    refusedAs(await green.call('DELETE', `/v1/api-keys/${first}`), 404, 'API_KEY_NOT_FOUND');
+    refusedAs(await green.call('POST', `/v1/api-keys/${first}/rotate`, {}), 404, 'API_KEY_NOT_FOUND');
+    await admin.must('POST', '/v1/projects', { id: 'other' });
+    const elsewhere = { name: 'n', role: 'viewer', project: 'other' };
+    refusedAs(await green.call('POST', '/v1/api-keys', elsewhere), 404, 'PROJECT_NOT_FOUND');
+  });
+
+  test('one that is still used stays, and its name is never given away again', async () => {
+    await admin.must('POST', '/v1/projects', { id: 'gone' });
+    const { id } = await makeKey(admin, { role: 'viewer', project: 'gone' });
+    refusedAs(await admin.call('DELETE', '/v1/projects/gone'), 409, 'IN_USE');
+    await admin.must('DELETE', `/v1/api-keys/${id}`);
+    await admin.must('DELETE', '/v1/projects/gone');
+    refusedAs(await admin.call('GET', '/v1/projects/gone'), 404, 'PROJECT_NOT_FOUND');
+    refusedAs(await admin.call('POST', '/v1/projects', { id: 'gone' }), 409, 'ALREADY_EXISTS');
+  });
+});
+
+test('the first key is made once; a revoked one does not come back; one that nobody holds any more is replaced', async () => {
+  await using own = await temporaryDirectory();
+  const file = join(own.path, 'api-key');
+  const start = async () => {
+    const started = await startInProcess(own.path);
+    return { started, key: (await readFile(file, 'utf8')).trim(), api: await Api.of(started) };
+  };
+  const first = await start();
+  const other = await makeKey(first.api, { role: 'admin' });
+  const { id } = await first.api.must<{ id: string }>('GET', '/v1/caller');
+  await first.started.stop();
+
+  const second = await start();
+  assert.equal(second.key, first.key);
+  const viaOther = new Api(second.started.url, other.key);
+  await viaOther.must('DELETE', `/v1/api-keys/${id}`);
+  await second.started.stop();
+
+  const third = await start();
+  assert.equal(third.key, first.key, 'another admin key is usable: nothing is made');
+  refusedAs(await third.api.call('GET', '/v1/caller'), 401, 'UNAUTHENTICATED');
+  await new Api(third.started.url, other.key).must('DELETE', `/v1/api-keys/${other.id}`);
+  await third.started.stop();
+
+  const fourth = await start();
+  assert.notEqual(fourth.key, first.key);
+  await fourth.api.must('GET', '/v1/caller');
+  await fourth.started.stop();
+});
