@@ -6,11 +6,25 @@ import { homedir } from 'node:os';
 import { join } from 'node:path';
 import { z } from 'zod';
 import { LmasError } from './errors.ts';
+import { type Network, parseNetwork } from './webhooks/address-guard.ts';
 
 const duration = (defaultMs: number) => z.coerce.number().int().min(100).default(defaultMs);
 const count = (value: number) => z.coerce.number().int().min(1).default(value);
 
 const defaultDataDir = process.getuid?.() === 0 ? '/var/lib/lmas' : join(homedir(), '.local/state/lmas');
+
+function parseNetworks(list: string, context: z.RefinementCtx): Network[] {
+  const texts = list.split(',').map((text) => text.trim());
+  return texts.flatMap((text) => {
+    if (text === '') return [];
+    try {
+      return [parseNetwork(text)];
+    } catch {
+      context.addIssue({ code: 'custom', message: `${text} is no network such as 10.1.0.0/16` });
+      return [];
+    }
+  });
+}
 
 interface Setting<T extends z.ZodType = z.ZodType> {
   readonly variable: string;
@@ -117,6 +131,22 @@ const SETTINGS = {
     'How long SIGTERM waits for running migrations; what still runs then is recovered at the next start.',
   ),
   idempotencyMs: setting('LMAS_IDEMPOTENCY_MS', duration(24 * 3_600_000), 'How long an Idempotency-Key is remembered.'),
+  webhookAllow: setting(
+    'LMAS_WEBHOOK_ALLOW',
+    z.string().default('').transform(parseNetworks),
+    'Networks that webhooks may be sent to though they are not public, also by http://: 10.1.0.0/16, separated by commas.',
+  ),
+  webhookTimeoutMs: setting('LMAS_WEBHOOK_TIMEOUT_MS', duration(15_000), 'How long a receiver may take to answer.'),
+  webhookRetryMs: setting(
+    'LMAS_WEBHOOK_RETRY_MS',
+    duration(5_000),
+    'Pause before the second attempt; each later one is four times longer, nine attempts in all.',
+  ),
+  webhookDisableMs: setting(
+    'LMAS_WEBHOOK_DISABLE_MS',
+    duration(5 * 24 * 3_600_000),
+    'A webhook to which nothing gets through for so long is switched off.',
+  ),
   logLevel: setting(
     'LMAS_LOG_LEVEL',
     z.enum(['silent', 'error', 'warn', 'info', 'debug']).default('info'),

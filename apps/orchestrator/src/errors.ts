@@ -53,6 +53,11 @@ export const ORCHESTRATOR_ERRORS = {
     retryable: false,
     httpStatus: 422,
   },
+  WEBHOOK_NOT_FOUND: { message: 'No such webhook.', retryable: false, httpStatus: 404 },
+  DELIVERY_NOT_FOUND: { message: 'No such delivery.', retryable: false, httpStatus: 404 },
+  WEBHOOK_ADDRESS_REFUSED: { message: 'Webhooks are not sent to this address.', retryable: false, httpStatus: 422 },
+  WEBHOOK_NAME_NOT_RESOLVED: { message: 'The name of the receiver has no address.', retryable: true, httpStatus: 422 },
+  WEBHOOK_DISABLED: { message: 'The webhook is switched off.', retryable: false, httpStatus: 409 },
   // Migrations
   VM_ALREADY_MIGRATING: { message: 'Another migration of this VM is under way.', retryable: true, httpStatus: 409 },
   ALREADY_ENDED: { message: 'The migration is over.', retryable: false, httpStatus: 409 },
@@ -91,6 +96,12 @@ export const ORCHESTRATOR_ERRORS = {
 } as const satisfies Record<string, ErrorEntry>;
 
 export type OrchestratorErrorCode = keyof typeof ORCHESTRATOR_ERRORS;
+
+/** What a code means, and the status of an answer that carries it. */
+export function describeCode(code: OrchestratorErrorCode): { readonly message: string; readonly httpStatus: number } {
+  const { message, httpStatus = 500 }: ErrorEntry = ORCHESTRATOR_ERRORS[code];
+  return { message, httpStatus };
+}
 
 export class LmasError extends Error {
   override readonly name = 'LmasError';

@@ -29,6 +29,7 @@ import { createEventHub } from './migrations/events.ts';
 import { createMigrationService } from './migrations/service.ts';
 import { createMigrationStore } from './migrations/store.ts';
 import { loadPlugins, type PluginRegistry } from './plugins/registry.ts';
+import { createDeliveryQueue } from './queue/delivery-queue.ts';
 import { createQueue } from './queue/queue.ts';
 import { startReaper } from './queue/reaper.ts';
 import { startRecovery } from './queue/recovery.ts';
@@ -38,6 +39,7 @@ import { keys } from './redis/keys.ts';
 import { startPrivateRedis } from './redis/private-server.ts';
 import { createInventory, type Inventory, type SiteStore } from './sites/sites.ts';
 import { VERSION } from './version.ts';
+import { createWebhookService } from './webhooks/service.ts';
 
 const LOOPBACK: ReadonlySet<string> = new Set(['127.0.0.1', '::1', 'localhost']);
 
@@ -132,6 +134,10 @@ async function assemble(config: Config, log: Logger, parts: Parts, closers: Clos
   const checker = createMigrationChecker(migrations, connector, log);
   const projects = createProjects(redis);
   const events = await createEventHub(redis, subscriber);
+  const deliveryQueue = createDeliveryQueue(address, log);
+  closers.add('webhook queue', () => deliveryQueue.close());
+  const webhooks = createWebhookService(redis, deliveryQueue, { vault, settings: config, log });
+  closers.add('webhooks', () => webhooks.stop());
 
   const app = buildServer(
     {
@@ -140,6 +146,7 @@ async function assemble(config: Config, log: Logger, parts: Parts, closers: Clos
       apiKeys,
       projects,
       plugins,
+      webhooks,
       links: createLinkTester(redis, inventory.sites, gateways, log),
       scanHostKeys: async (host, port, options) =>
         (await scanHostKeys(host, port, options)).map(({ family, fingerprint }) => ({ type: family, fingerprint })),
@@ -154,6 +161,7 @@ async function assemble(config: Config, log: Logger, parts: Parts, closers: Clos
   }
   const url = await app.listen({ host: config.host, port: config.port });
 
+  await webhooks.start(subscriber);
   queue.work(config.concurrency, (id) => runner.run(id));
   const recovery = startRecovery(store, queue, { intervalMs: config.recoveryIntervalMs, log });
   closers.add('recovery', () => recovery.stop());

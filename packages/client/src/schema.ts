@@ -384,6 +384,158 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/webhooks": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List webhooks
+         * @description All of them, by name, with how each is doing.
+         */
+        get: operations["listWebhooks"];
+        put?: never;
+        /**
+         * Register a webhook
+         * @description From now on every matching event is sent to the URL, signed as [Standard Webhooks](https://www.standardwebhooks.com) says. The answer holds the secret, and no later one does.
+         */
+        post: operations["createWebhook"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/webhooks/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Get a webhook
+         * @description Its settings, and since when it fails or why it is switched off.
+         */
+        get: operations["getWebhook"];
+        put?: never;
+        post?: never;
+        /**
+         * Remove a webhook
+         * @description Its deliveries go with it, those that still wait among them.
+         */
+        delete: operations["deleteWebhook"];
+        options?: never;
+        head?: never;
+        /**
+         * Change a webhook
+         * @description What is not named stays as it is. `enabled: true` also forgets the failures so far.
+         */
+        patch: operations["updateWebhook"];
+        trace?: never;
+    };
+    "/v1/webhooks/{id}/rotate-secret": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Make a new secret
+         * @description For 24 hours every message carries two signatures, one by the new secret and one by the former. The answer holds the new one, and no later one does.
+         */
+        post: operations["rotateWebhookSecret"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/webhooks/{id}/test": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Send a test message
+         * @description A message of type `webhook.test`, treated like any other. Look at the delivery to see what came of it.
+         */
+        post: operations["testWebhook"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/webhooks/{id}/deliveries": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List deliveries
+         * @description What was sent and what came of it, newest first: the last 1,000 of the last seven days.
+         */
+        get: operations["listWebhookDeliveries"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/webhooks/{id}/deliveries/{delivery}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Get a delivery
+         * @description Each attempt with the status of its answer, or why there was none.
+         */
+        get: operations["getWebhookDelivery"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/webhooks/{id}/deliveries/{delivery}/redeliver": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Send a message again
+         * @description The same message with the same `webhook-id`, whatever came of it before, with all its attempts anew.
+         */
+        post: operations["redeliverWebhookDelivery"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/healthz": {
         parameters: {
             query?: never;
@@ -1048,6 +1200,131 @@ export interface components {
             /** Format: date-time */
             createdAt: string;
         };
+        /**
+         * @example {
+         *       "id": "portal",
+         *       "url": "https://portal.example.org/hooks/lmas",
+         *       "events": [
+         *         "migration.succeeded",
+         *         "migration.failed",
+         *         "migration.cancelled"
+         *       ]
+         *     }
+         */
+        WebhookRequestInput: {
+            id: components["schemas"]["SlugInput"];
+            /**
+             * Format: uri
+             * @description Private, loopback and link-local addresses are refused unless LMAS_WEBHOOK_ALLOW names them.
+             */
+            url: string;
+            /** @default  */
+            description?: string;
+            /**
+             * @description What it is told of; null: everything.
+             * @default null
+             */
+            events?: ("migration.cancel-requested" | "migration.queued" | "migration.checking" | "migration.provisioning" | "migration.preparing" | "migration.connecting" | "migration.performing" | "migration.confirming" | "migration.tearing-down" | "migration.succeeded" | "migration.failed" | "migration.cancelled")[] | null;
+        };
+        /**
+         * @example {
+         *       "events": [
+         *         "migration.succeeded"
+         *       ]
+         *     }
+         * @example {
+         *       "enabled": true
+         *     }
+         */
+        WebhookChangeInput: {
+            /**
+             * Format: uri
+             * @description Private, loopback and link-local addresses are refused unless LMAS_WEBHOOK_ALLOW names them.
+             */
+            url?: string;
+            description?: string;
+            /** @description What it is told of; null: everything. */
+            events?: ("migration.cancel-requested" | "migration.queued" | "migration.checking" | "migration.provisioning" | "migration.preparing" | "migration.connecting" | "migration.performing" | "migration.confirming" | "migration.tearing-down" | "migration.succeeded" | "migration.failed" | "migration.cancelled")[] | null;
+            /** @description Switches it off, or on again after it was switched off for failing. */
+            enabled?: boolean;
+        };
+        WebhookInput: {
+            id: components["schemas"]["SlugInput"];
+            url: string;
+            description: string;
+            events: ("migration.cancel-requested" | "migration.queued" | "migration.checking" | "migration.provisioning" | "migration.preparing" | "migration.connecting" | "migration.performing" | "migration.confirming" | "migration.tearing-down" | "migration.succeeded" | "migration.failed" | "migration.cancelled")[] | null;
+            /**
+             * @description Whose migrations it is told of; null: everybody’s.
+             * @default null
+             */
+            project?: components["schemas"]["SlugInput"] | null;
+            /** Format: date-time */
+            createdAt: string;
+            secretRotatedAt: string | null;
+            /** @description Since when nothing has got through; null while it works. */
+            failingSince: string | null;
+            /** @description Set when nothing is sent any more, with the reason. */
+            disabled: {
+                /** Format: date-time */
+                at: string;
+                reason: string;
+            } | null;
+        };
+        NewWebhookInput: {
+            id: components["schemas"]["SlugInput"];
+            url: string;
+            description: string;
+            events: ("migration.cancel-requested" | "migration.queued" | "migration.checking" | "migration.provisioning" | "migration.preparing" | "migration.connecting" | "migration.performing" | "migration.confirming" | "migration.tearing-down" | "migration.succeeded" | "migration.failed" | "migration.cancelled")[] | null;
+            /**
+             * @description Whose migrations it is told of; null: everybody’s.
+             * @default null
+             */
+            project?: components["schemas"]["SlugInput"] | null;
+            /** Format: date-time */
+            createdAt: string;
+            secretRotatedAt: string | null;
+            /** @description Since when nothing has got through; null while it works. */
+            failingSince: string | null;
+            /** @description Set when nothing is sent any more, with the reason. */
+            disabled: {
+                /** Format: date-time */
+                at: string;
+                reason: string;
+            } | null;
+            /** @description `whsec_…`, for the signatures. Shown now and never again. */
+            secret: string;
+        };
+        WebhookDeliveryIdInput: string;
+        WebhookDeliveryInput: {
+            /** @description Also the header `webhook-id`, the same in every attempt. */
+            id: components["schemas"]["WebhookDeliveryIdInput"];
+            webhook: components["schemas"]["SlugInput"];
+            /** @enum {string} */
+            event: "migration.cancel-requested" | "migration.queued" | "migration.checking" | "migration.provisioning" | "migration.preparing" | "migration.connecting" | "migration.performing" | "migration.confirming" | "migration.tearing-down" | "migration.succeeded" | "migration.failed" | "migration.cancelled" | "webhook.test";
+            migration: components["schemas"]["MigrationIdInput"] | null;
+            /** Format: date-time */
+            createdAt: string;
+            /** @enum {string} */
+            status: "pending" | "delivered" | "failed";
+            nextAttemptAt: string | null;
+            /** @description Oldest first; the last 20. */
+            attempts: {
+                /** Format: date-time */
+                at: string;
+                durationMs: number;
+                /** @description Of the HTTP answer. */
+                status: number | null;
+                fault: ("HTTP_STATUS" | "REDIRECT" | "TIMEOUT" | "CONNECTION_FAILED" | "NAME_NOT_RESOLVED" | "ADDRESS_REFUSED" | "WEBHOOK_DISABLED") | null;
+                message: string | null;
+            }[];
+            /** @description Exactly the bytes that are signed and sent. */
+            payload: string;
+        };
+        /** @description Newest first; deliveries are kept for seven days. */
+        WebhookDeliveryListInput: {
+            items: components["schemas"]["WebhookDeliveryInput"][];
+            nextCursor: string | null;
+        };
         /** @description A name in lower-case letters, digits and hyphens. */
         Slug: string;
         /**
@@ -1669,6 +1946,131 @@ export interface components {
             } | null;
             /** Format: date-time */
             createdAt: string;
+        };
+        /**
+         * @example {
+         *       "id": "portal",
+         *       "url": "https://portal.example.org/hooks/lmas",
+         *       "events": [
+         *         "migration.succeeded",
+         *         "migration.failed",
+         *         "migration.cancelled"
+         *       ]
+         *     }
+         */
+        WebhookRequest: {
+            id: components["schemas"]["Slug"];
+            /**
+             * Format: uri
+             * @description Private, loopback and link-local addresses are refused unless LMAS_WEBHOOK_ALLOW names them.
+             */
+            url: string;
+            /** @default  */
+            description: string;
+            /**
+             * @description What it is told of; null: everything.
+             * @default null
+             */
+            events: ("migration.cancel-requested" | "migration.queued" | "migration.checking" | "migration.provisioning" | "migration.preparing" | "migration.connecting" | "migration.performing" | "migration.confirming" | "migration.tearing-down" | "migration.succeeded" | "migration.failed" | "migration.cancelled")[] | null;
+        };
+        /**
+         * @example {
+         *       "events": [
+         *         "migration.succeeded"
+         *       ]
+         *     }
+         * @example {
+         *       "enabled": true
+         *     }
+         */
+        WebhookChange: {
+            /**
+             * Format: uri
+             * @description Private, loopback and link-local addresses are refused unless LMAS_WEBHOOK_ALLOW names them.
+             */
+            url?: string;
+            description?: string;
+            /** @description What it is told of; null: everything. */
+            events?: ("migration.cancel-requested" | "migration.queued" | "migration.checking" | "migration.provisioning" | "migration.preparing" | "migration.connecting" | "migration.performing" | "migration.confirming" | "migration.tearing-down" | "migration.succeeded" | "migration.failed" | "migration.cancelled")[] | null;
+            /** @description Switches it off, or on again after it was switched off for failing. */
+            enabled?: boolean;
+        };
+        Webhook: {
+            id: components["schemas"]["Slug"];
+            url: string;
+            description: string;
+            events: ("migration.cancel-requested" | "migration.queued" | "migration.checking" | "migration.provisioning" | "migration.preparing" | "migration.connecting" | "migration.performing" | "migration.confirming" | "migration.tearing-down" | "migration.succeeded" | "migration.failed" | "migration.cancelled")[] | null;
+            /**
+             * @description Whose migrations it is told of; null: everybody’s.
+             * @default null
+             */
+            project: components["schemas"]["Slug"] | null;
+            /** Format: date-time */
+            createdAt: string;
+            secretRotatedAt: string | null;
+            /** @description Since when nothing has got through; null while it works. */
+            failingSince: string | null;
+            /** @description Set when nothing is sent any more, with the reason. */
+            disabled: {
+                /** Format: date-time */
+                at: string;
+                reason: string;
+            } | null;
+        };
+        NewWebhook: {
+            id: components["schemas"]["Slug"];
+            url: string;
+            description: string;
+            events: ("migration.cancel-requested" | "migration.queued" | "migration.checking" | "migration.provisioning" | "migration.preparing" | "migration.connecting" | "migration.performing" | "migration.confirming" | "migration.tearing-down" | "migration.succeeded" | "migration.failed" | "migration.cancelled")[] | null;
+            /**
+             * @description Whose migrations it is told of; null: everybody’s.
+             * @default null
+             */
+            project: components["schemas"]["Slug"] | null;
+            /** Format: date-time */
+            createdAt: string;
+            secretRotatedAt: string | null;
+            /** @description Since when nothing has got through; null while it works. */
+            failingSince: string | null;
+            /** @description Set when nothing is sent any more, with the reason. */
+            disabled: {
+                /** Format: date-time */
+                at: string;
+                reason: string;
+            } | null;
+            /** @description `whsec_…`, for the signatures. Shown now and never again. */
+            secret: string;
+        };
+        WebhookDeliveryId: string;
+        WebhookDelivery: {
+            /** @description Also the header `webhook-id`, the same in every attempt. */
+            id: components["schemas"]["WebhookDeliveryId"];
+            webhook: components["schemas"]["Slug"];
+            /** @enum {string} */
+            event: "migration.cancel-requested" | "migration.queued" | "migration.checking" | "migration.provisioning" | "migration.preparing" | "migration.connecting" | "migration.performing" | "migration.confirming" | "migration.tearing-down" | "migration.succeeded" | "migration.failed" | "migration.cancelled" | "webhook.test";
+            migration: components["schemas"]["MigrationId"] | null;
+            /** Format: date-time */
+            createdAt: string;
+            /** @enum {string} */
+            status: "pending" | "delivered" | "failed";
+            nextAttemptAt: string | null;
+            /** @description Oldest first; the last 20. */
+            attempts: {
+                /** Format: date-time */
+                at: string;
+                durationMs: number;
+                /** @description Of the HTTP answer. */
+                status: number | null;
+                fault: ("HTTP_STATUS" | "REDIRECT" | "TIMEOUT" | "CONNECTION_FAILED" | "NAME_NOT_RESOLVED" | "ADDRESS_REFUSED" | "WEBHOOK_DISABLED") | null;
+                message: string | null;
+            }[];
+            /** @description Exactly the bytes that are signed and sent. */
+            payload: string;
+        };
+        /** @description Newest first; deliveries are kept for seven days. */
+        WebhookDeliveryList: {
+            items: components["schemas"]["WebhookDelivery"][];
+            nextCursor: string | null;
         };
     };
     responses: never;
@@ -2784,6 +3186,905 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["LinkTest"];
+                };
+            };
+            /** @description Any error, as problem details (RFC 9457). */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    listWebhooks: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Default Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        items: components["schemas"]["Webhook"][];
+                    };
+                };
+            };
+            /** @description `INVALID_REQUEST`: The request does not have the documented shape. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `UNAUTHENTICATED`: A login is needed, and this is none. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `FORBIDDEN`: This login may not do that. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `INTERNAL`: A defect in the orchestrator; its log says more. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `UNAVAILABLE`: The orchestrator cannot answer now. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any error, as problem details (RFC 9457). */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    createWebhook: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["WebhookRequestInput"];
+            };
+        };
+        responses: {
+            /** @description Default Response */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["NewWebhook"];
+                };
+            };
+            /** @description `INVALID_REQUEST`: The request does not have the documented shape. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `UNAUTHENTICATED`: A login is needed, and this is none. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `FORBIDDEN`: This login may not do that. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `ALREADY_EXISTS`: Something of that name exists already. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `WEBHOOK_ADDRESS_REFUSED`: Webhooks are not sent to this address. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `INTERNAL`: A defect in the orchestrator; its log says more. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `UNAVAILABLE`: The orchestrator cannot answer now. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any error, as problem details (RFC 9457). */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    getWebhook: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: components["schemas"]["SlugInput"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Default Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Webhook"];
+                };
+            };
+            /** @description `INVALID_REQUEST`: The request does not have the documented shape. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `UNAUTHENTICATED`: A login is needed, and this is none. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `FORBIDDEN`: This login may not do that. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `WEBHOOK_NOT_FOUND`: No such webhook. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `INTERNAL`: A defect in the orchestrator; its log says more. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `UNAVAILABLE`: The orchestrator cannot answer now. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any error, as problem details (RFC 9457). */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    deleteWebhook: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: components["schemas"]["SlugInput"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Removed. */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description `INVALID_REQUEST`: The request does not have the documented shape. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `UNAUTHENTICATED`: A login is needed, and this is none. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `FORBIDDEN`: This login may not do that. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `WEBHOOK_NOT_FOUND`: No such webhook. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `INTERNAL`: A defect in the orchestrator; its log says more. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `UNAVAILABLE`: The orchestrator cannot answer now. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any error, as problem details (RFC 9457). */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    updateWebhook: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: components["schemas"]["SlugInput"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["WebhookChangeInput"];
+            };
+        };
+        responses: {
+            /** @description Default Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Webhook"];
+                };
+            };
+            /** @description `INVALID_REQUEST`: The request does not have the documented shape. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `UNAUTHENTICATED`: A login is needed, and this is none. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `FORBIDDEN`: This login may not do that. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `WEBHOOK_NOT_FOUND`: No such webhook. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `WEBHOOK_ADDRESS_REFUSED`: Webhooks are not sent to this address. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `INTERNAL`: A defect in the orchestrator; its log says more. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `UNAVAILABLE`: The orchestrator cannot answer now. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any error, as problem details (RFC 9457). */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    rotateWebhookSecret: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: components["schemas"]["SlugInput"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Default Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["NewWebhook"];
+                };
+            };
+            /** @description `INVALID_REQUEST`: The request does not have the documented shape. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `UNAUTHENTICATED`: A login is needed, and this is none. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `FORBIDDEN`: This login may not do that. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `WEBHOOK_NOT_FOUND`: No such webhook. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `INTERNAL`: A defect in the orchestrator; its log says more. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `UNAVAILABLE`: The orchestrator cannot answer now. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any error, as problem details (RFC 9457). */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    testWebhook: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: components["schemas"]["SlugInput"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Default Response */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["WebhookDelivery"];
+                };
+            };
+            /** @description `INVALID_REQUEST`: The request does not have the documented shape. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `UNAUTHENTICATED`: A login is needed, and this is none. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `FORBIDDEN`: This login may not do that. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `WEBHOOK_NOT_FOUND`: No such webhook. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `WEBHOOK_DISABLED`: The webhook is switched off. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `INTERNAL`: A defect in the orchestrator; its log says more. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `UNAVAILABLE`: The orchestrator cannot answer now. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any error, as problem details (RFC 9457). */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    listWebhookDeliveries: {
+        parameters: {
+            query?: {
+                limit?: number;
+                /** @description `nextCursor` of the page before. */
+                cursor?: string;
+            };
+            header?: never;
+            path: {
+                id: components["schemas"]["SlugInput"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Default Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["WebhookDeliveryList"];
+                };
+            };
+            /**
+             * @description `INVALID_REQUEST`: The request does not have the documented shape.
+             *
+             *     `INVALID_CURSOR`: The cursor was not made by this API.
+             */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `UNAUTHENTICATED`: A login is needed, and this is none. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `FORBIDDEN`: This login may not do that. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `WEBHOOK_NOT_FOUND`: No such webhook. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `INTERNAL`: A defect in the orchestrator; its log says more. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `UNAVAILABLE`: The orchestrator cannot answer now. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any error, as problem details (RFC 9457). */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    getWebhookDelivery: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: components["schemas"]["SlugInput"];
+                delivery: components["schemas"]["WebhookDeliveryIdInput"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Default Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["WebhookDelivery"];
+                };
+            };
+            /** @description `INVALID_REQUEST`: The request does not have the documented shape. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `UNAUTHENTICATED`: A login is needed, and this is none. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `FORBIDDEN`: This login may not do that. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description `WEBHOOK_NOT_FOUND`: No such webhook.
+             *
+             *     `DELIVERY_NOT_FOUND`: No such delivery.
+             */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `INTERNAL`: A defect in the orchestrator; its log says more. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `UNAVAILABLE`: The orchestrator cannot answer now. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any error, as problem details (RFC 9457). */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    redeliverWebhookDelivery: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: components["schemas"]["SlugInput"];
+                delivery: components["schemas"]["WebhookDeliveryIdInput"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Default Response */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["WebhookDelivery"];
+                };
+            };
+            /** @description `INVALID_REQUEST`: The request does not have the documented shape. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `UNAUTHENTICATED`: A login is needed, and this is none. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `FORBIDDEN`: This login may not do that. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description `WEBHOOK_NOT_FOUND`: No such webhook.
+             *
+             *     `DELIVERY_NOT_FOUND`: No such delivery.
+             */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `WEBHOOK_DISABLED`: The webhook is switched off. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `INTERNAL`: A defect in the orchestrator; its log says more. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `UNAVAILABLE`: The orchestrator cannot answer now. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
                 };
             };
             /** @description Any error, as problem details (RFC 9457). */

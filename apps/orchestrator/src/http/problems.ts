@@ -12,7 +12,8 @@ import type { problemSchema } from '../schemas/problem.ts';
 type Problem = z.infer<typeof problemSchema>;
 
 export const PROBLEM_MEDIA_TYPE = 'application/problem+json';
-const TYPE_BASE = 'urn:lmas:problem:';
+/** Stable: a problem is known by it as well as by its code. */
+export const problemType = (code: string): string => `urn:lmas:problem:${code.toLowerCase().replaceAll('_', '-')}`;
 
 /** What Fastify refuses by itself, before our code is asked. */
 const FRAMEWORK_CODES: Readonly<Record<string, OrchestratorErrorCode>> = {
@@ -25,7 +26,7 @@ export function toProblem(error: unknown): Problem {
   const issues = error instanceof LmasError ? error.issues : validationIssues(error);
   const detail = [message === meaning ? null : message, remedy].filter((text) => text !== null).join(' ');
   return {
-    type: TYPE_BASE + code.toLowerCase().replaceAll('_', '-'),
+    type: problemType(code),
     title: meaning,
     status: httpStatus,
     code,

@@ -49,6 +49,17 @@ export const ROUTE_ACCESS: Readonly<Record<string, RouteAccess | 'open'>> = {
   getEndpointInventory: least('viewer'),
   listPlugins: least('viewer'),
 
+  createWebhook: least('operator'),
+  listWebhooks: least('viewer'),
+  getWebhook: least('viewer'),
+  updateWebhook: least('operator'),
+  rotateWebhookSecret: least('operator'),
+  deleteWebhook: least('operator'),
+  testWebhook: least('operator'),
+  listWebhookDeliveries: least('viewer'),
+  getWebhookDelivery: least('viewer'),
+  redeliverWebhookDelivery: least('operator'),
+
   getCaller: least('viewer'),
   createApiKey: least('admin'),
   listApiKeys: least('admin'),

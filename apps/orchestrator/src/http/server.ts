@@ -24,6 +24,7 @@ import { migrationRoutes } from './routes/migrations.ts';
 import { projectRoutes } from './routes/projects.ts';
 import { serviceRoutes, versionRoute } from './routes/service.ts';
 import { siteRoutes } from './routes/sites.ts';
+import { webhookRoutes } from './routes/webhooks.ts';
 import type { Services } from './services.ts';
 
 const BODY_LIMIT_BYTES = 256 * 1024;
@@ -69,6 +70,7 @@ export function buildServer(services: Services, { log }: { log: Logger }) {
     await api.register(migrationRoutes, services);
     await api.register(eventRoutes, services);
     await api.register(checkRoutes, services);
+    await api.register(webhookRoutes, services);
   });
   app.register(serviceRoutes, services);
   return app;

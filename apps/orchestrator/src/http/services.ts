@@ -8,6 +8,7 @@ import type { Projects } from '../access/projects.ts';
 import type { Scope } from '../access/scope.ts';
 import type { LinkTester } from '../links/link-test.ts';
 import type { PluginRegistry } from '../plugins/registry.ts';
+import type { WebhookService } from '../webhooks/service.ts';
 
 export interface ReadinessCheck {
   readonly name: string;
@@ -23,6 +24,7 @@ export interface Services {
   readonly projects: Projects;
   readonly plugins: PluginRegistry;
   readonly links: LinkTester;
+  readonly webhooks: WebhookService;
   /** The SSH host keys that a host shows now. */
   scanHostKeys(host: string, port: number, options: { signal: AbortSignal }): Promise<HostKey[]>;
   /** Whether calls can be answered at all now. */

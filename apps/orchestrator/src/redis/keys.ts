@@ -45,6 +45,12 @@ export const keys = {
   apiKeyUses: `${PREFIX}:api-key-uses`,
   projects: `${PREFIX}:projects`,
   installation: `${PREFIX}:installation`,
+  webhooks: `${PREFIX}:webhooks`,
+  /** Webhook → since when nothing got through; → why nothing is sent any more. */
+  webhooksFailing: `${PREFIX}:webhooks-failing`,
+  webhooksDisabled: `${PREFIX}:webhooks-disabled`,
+  webhookDelivery: (id: string) => `${PREFIX}:webhook-delivery:${id}`,
+  webhookDeliveries: (webhook: string) => `${PREFIX}:webhook-deliveries:${webhook}`,
   idempotency: (keyHash: string) => `${PREFIX}:idempotency:${keyHash}`,
   linkTest: (id: string) => `${PREFIX}:link-test:${id}`,
   /** Channels: a migration has a new event; a migration shall stop. */

@@ -1,0 +1,77 @@
+/**
+ * Where webhooks may be sent: only to public addresses, and to the networks that the operator allows. A name is resolved
+ * here, once; the caller connects to the address that was checked and to no other, so a name that changes its mind
+ * between the check and the connection gains nothing.
+ */
+import { lookup } from 'node:dns/promises';
+import { isIP } from 'node:net';
+import ipaddr from 'ipaddr.js';
+import { LmasError } from '../errors.ts';
+
+type Address = ReturnType<typeof ipaddr.process>;
+/** An allowed network, parsed. */
+export type Network = ReturnType<typeof ipaddr.parseCIDR>;
+
+export interface AddressGuard {
+  /**
+   * @returns an address of the URL's host, as it may be connected to
+   * @throws LmasError WEBHOOK_ADDRESS_REFUSED, WEBHOOK_NAME_NOT_RESOLVED
+   */
+  check(url: URL): Promise<string>;
+  /** The part of the check that needs no resolver: for a URL that is about to be stored. @throws LmasError WEBHOOK_ADDRESS_REFUSED */
+  checkLiteral(url: URL): void;
+}
+
+/** Public by its number, and yet the cloud's own: the wire server of Azure, which hands out credentials. */
+const CLOUD_SERVICES: readonly string[] = ['168.63.129.16'];
+
+export type Resolve = (host: string) => Promise<readonly string[]>;
+
+const resolveBySystem: Resolve = async (host) => (await lookup(host, { all: true })).map(({ address }) => address);
+
+export function createAddressGuard(allowed: readonly Network[], resolve: Resolve = resolveBySystem): AddressGuard {
+  const isAllowed = (address: Address): boolean =>
+    allowed.some((network) => network[0].kind() === address.kind() && address.match(network));
+  const requireFit = ({ protocol }: URL, text: string): string => {
+    const address = ipaddr.process(text);
+    if (isAllowed(address)) return address.toString();
+    if (address.range() !== 'unicast' || CLOUD_SERVICES.includes(address.toString()))
+      throw refused(`${text} is not a public address`);
+    if (protocol !== 'https:') throw refused(`http:// to ${text} would cross the network in the clear`);
+    return address.toString();
+  };
+
+  return {
+    checkLiteral(url) {
+      const host = bareHost(url);
+      if (isIP(host) !== 0) requireFit(url, host);
+    },
+    async check(url) {
+      const host = bareHost(url);
+      const addresses = isIP(host) === 0 ? await resolveOrThrow(resolve, host) : [host];
+      // One unfit address refuses the name: which one is used is then never a matter of luck.
+      const [first] = addresses.map((address) => requireFit(url, address));
+      if (first === undefined) throw new LmasError('WEBHOOK_NAME_NOT_RESOLVED', `${host} has no address.`);
+      return first;
+    },
+  };
+}
+
+/** @throws for what is no network in CIDR notation */
+export const parseNetwork = (text: string): Network =>
+  text.includes('/') ? ipaddr.parseCIDR(text) : [ipaddr.process(text), isIP(text) === 4 ? 32 : 128];
+
+const bareHost = ({ hostname }: URL): string => hostname.replace(/^\[|\]$/g, '');
+
+async function resolveOrThrow(resolve: Resolve, host: string): Promise<readonly string[]> {
+  try {
+    return await resolve(host);
+  } catch (cause) {
+    throw new LmasError('WEBHOOK_NAME_NOT_RESOLVED', `${host} cannot be resolved.`, { cause });
+  }
+}
+
+const refused = (why: string): LmasError =>
+  new LmasError('WEBHOOK_ADDRESS_REFUSED', `Nothing is sent there: ${why}.`, {
+    remedy: 'Allow its network with LMAS_WEBHOOK_ALLOW if it is yours.',
+  });

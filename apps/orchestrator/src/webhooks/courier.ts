@@ -1,0 +1,180 @@
+/**
+ * Carries deliveries out: one attempt at a time, signed, and what came of it in the log. What fails is tried again, later
+ * and later, for about a day; a webhook that never works is switched off, with the reason.
+ */
+import { randomUUID } from 'node:crypto';
+import { Webhook as Signer } from 'standardwebhooks';
+import { errorCode, LmasError } from '../errors.ts';
+import type { Logger } from '../log.ts';
+import { now } from '../migrations/record.ts';
+import { TEST_EVENT } from '../schemas/webhook.ts';
+import { VERSION } from '../version.ts';
+import type { AddressGuard } from './address-guard.ts';
+import { type Attempt, type Deliveries, type Delivery, deliveryId } from './deliveries.ts';
+import { post } from './post.ts';
+import type { Webhooks } from './webhooks.ts';
+
+/** 5 s, 20 s, 80 s, 5 min, 21 min, 85 min, 6 h, 10 h with the default of LMAS_WEBHOOK_RETRY_MS. */
+const MAX_TRIES = 9;
+const BACK_OFF = 4;
+const LONGEST_PAUSE_MS = 10 * 3_600_000;
+const JITTER = 0.1;
+/** The receiver says that it wants no more (Standard Webhooks). */
+const GONE = 410;
+
+export interface CourierSettings {
+  readonly webhookTimeoutMs: number;
+  readonly webhookRetryMs: number;
+  readonly webhookDisableMs: number;
+}
+
+export interface Courier {
+  /** One attempt, if it is due. Answers after how long the next one is, or `undefined` when there is none. */
+  deliver(id: string): Promise<number | undefined>;
+  /** Sends the same message again, from the first attempt. @throws LmasError DELIVERY_NOT_FOUND, WEBHOOK_DISABLED */
+  redeliver(webhook: string, id: string): Promise<Delivery>;
+  /** Sends a message that means nothing, to see whether it arrives. @throws LmasError WEBHOOK_NOT_FOUND, WEBHOOK_DISABLED */
+  sendTest(webhook: string): Promise<Delivery>;
+}
+
+interface Parts {
+  readonly webhooks: Webhooks;
+  readonly deliveries: Deliveries;
+  readonly guard: AddressGuard;
+  readonly enqueue: (deliveryId: string) => Promise<void>;
+  readonly settings: CourierSettings;
+  readonly log: Logger;
+}
+
+export function createCourier({ webhooks, deliveries, guard, enqueue, settings, log }: Parts): Courier {
+  const requireEnabled = async (id: string): Promise<void> => {
+    const { disabled } = await webhooks.get(id);
+    if (disabled === null) return;
+    throw new LmasError('WEBHOOK_DISABLED', disabled.reason, {
+      remedy: 'Switch it on first: PATCH {"enabled": true}.',
+    });
+  };
+  const attempt = async ({ id, webhook, payload }: Delivery, url: URL): Promise<Attempt> => {
+    const [at, started] = [now(), performance.now()];
+    const outcome = (status: number | null, fault: Attempt['fault'], message: string | null): Attempt => ({
+      at,
+      durationMs: Math.round(performance.now() - started),
+      ...{ status, fault, message },
+    });
+    try {
+      const late = AbortSignal.timeout(settings.webhookTimeoutMs);
+      const address = await withinTime(guard.check(url), late);
+      const headers = sign(id, payload, await webhooks.secrets(webhook));
+      const status = await post({ url, address, headers, body: payload }, { signal: late });
+      if (status >= 200 && status < 300) return outcome(status, null, null);
+      const isRedirect = status >= 300 && status < 400;
+      return outcome(status, isRedirect ? 'REDIRECT' : 'HTTP_STATUS', `answered with ${status}`);
+    } catch (error) {
+      return outcome(null, ...faultOf(error));
+    }
+  };
+  const note = async (delivery: Delivery, last: Attempt): Promise<void> => {
+    const { webhook } = delivery;
+    if (last.fault === null) return await webhooks.noteSuccess(webhook);
+    log.info({ webhook, delivery: delivery.id, fault: last.fault, status: last.status }, 'a webhook was not delivered');
+    if (last.status === GONE) return await webhooks.disable(webhook, 'The receiver answered with 410 Gone.');
+    await webhooks.noteFailure(webhook, `${last.fault}: ${last.message}`, settings.webhookDisableMs);
+  };
+
+  return {
+    async deliver(id) {
+      const stored = await deliveries.find(id);
+      if (stored === undefined || stored.delivery.status !== 'pending') return undefined;
+      const { delivery } = stored;
+      const webhook = await webhooks.find(delivery.webhook);
+      if (webhook === undefined || webhook.disabled !== null) {
+        const message = webhook?.disabled?.reason ?? 'The webhook was removed.';
+        const last: Attempt = { at: now(), durationMs: 0, status: null, fault: 'WEBHOOK_DISABLED', message };
+        await deliveries.save(closed(stored, last, 'failed'));
+        return undefined;
+      }
+      const last = await attempt(delivery, new URL(webhook.url));
+      await note(delivery, last);
+      const tries = stored.tries + 1;
+      if (last.fault === null || last.status === GONE || tries >= MAX_TRIES) {
+        await deliveries.save(closed(stored, last, last.fault === null ? 'delivered' : 'failed'));
+        return undefined;
+      }
+      const pauseMs = backOffMs(tries, settings.webhookRetryMs);
+      const nextAttemptAt = new Date(Date.now() + pauseMs).toISOString();
+      await deliveries.save({
+        tries,
+        delivery: { ...delivery, nextAttemptAt, attempts: [...delivery.attempts, last] },
+      });
+      return pauseMs;
+    },
+    async redeliver(webhook, id) {
+      await requireEnabled(webhook);
+      const { delivery } = await deliveries.get(webhook, id);
+      const again: Delivery = { ...delivery, status: 'pending', nextAttemptAt: null };
+      await deliveries.save({ delivery: again, tries: 0 });
+      await enqueue(id);
+      return again;
+    },
+    async sendTest(webhook) {
+      await requireEnabled(webhook);
+      const createdAt = now();
+      const delivery: Delivery = {
+        ...{ id: deliveryId(webhook, randomUUID()), webhook, event: TEST_EVENT, migration: null, createdAt },
+        ...{ status: 'pending', nextAttemptAt: null, attempts: [] },
+        payload: JSON.stringify({ type: TEST_EVENT, timestamp: createdAt, data: { webhook } }),
+      };
+      await deliveries.add(delivery);
+      await enqueue(delivery.id);
+      return delivery;
+    },
+  };
+}
+
+function closed(
+  { delivery, tries }: { delivery: Delivery; tries: number },
+  last: Attempt,
+  status: 'delivered' | 'failed',
+) {
+  const attempts = [...delivery.attempts, last];
+  return { tries: tries + 1, delivery: { ...delivery, status, nextAttemptAt: null, attempts } };
+}
+
+/** Headers of one attempt. The time is the attempt's own: receivers refuse old ones, so that nobody replays a message. */
+function sign(id: string, payload: string, secrets: readonly string[]): Record<string, string> {
+  const at = new Date();
+  return {
+    'content-type': 'application/json',
+    'user-agent': `lmas/${VERSION}`,
+    'webhook-id': id,
+    'webhook-timestamp': String(Math.floor(at.getTime() / 1_000)),
+    'webhook-signature': secrets.map((secret) => new Signer(secret).sign(id, at, payload)).join(' '),
+  };
+}
+
+function backOffMs(tries: number, baseMs: number): number {
+  const pause = Math.min(LONGEST_PAUSE_MS, baseMs * BACK_OFF ** (tries - 1));
+  return Math.round(pause * (1 - JITTER + 2 * JITTER * Math.random()));
+}
+
+/** A resolver cannot be interrupted, only left alone. */
+async function withinTime<T>(work: Promise<T>, late: AbortSignal): Promise<T> {
+  const expired = Promise.withResolvers<never>();
+  const onLate = () => expired.reject(late.reason);
+  late.addEventListener('abort', onLate, { once: true });
+  try {
+    return await Promise.race([work, expired.promise]);
+  } finally {
+    late.removeEventListener('abort', onLate);
+  }
+}
+
+function faultOf(error: unknown): [fault: NonNullable<Attempt['fault']>, message: string] {
+  const code = errorCode(error);
+  if (error instanceof LmasError && code === 'WEBHOOK_ADDRESS_REFUSED') return ['ADDRESS_REFUSED', error.message];
+  if (error instanceof LmasError && code === 'WEBHOOK_NAME_NOT_RESOLVED') return ['NAME_NOT_RESOLVED', error.message];
+  if (error instanceof Error && error.name === 'TimeoutError') return ['TIMEOUT', 'no answer in time'];
+  const native = error instanceof Error && 'code' in error ? String(error.code) : '';
+  const text = error instanceof Error ? error.message : String(error);
+  return ['CONNECTION_FAILED', native === '' ? text : `${native}: ${text}`];
+}

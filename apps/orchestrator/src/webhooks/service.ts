@@ -1,0 +1,58 @@
+/**
+ * Webhooks as the API sees them, and their machinery: registry, log, dispatcher and courier, put together.
+ */
+import type { Redis } from 'ioredis';
+import type { Vault } from '../access/vault.ts';
+import type { Logger } from '../log.ts';
+import { type AddressGuard, createAddressGuard, type Network } from './address-guard.ts';
+import { type Courier, type CourierSettings, createCourier } from './courier.ts';
+import { createDeliveries, type Deliveries } from './deliveries.ts';
+import { startDispatcher } from './dispatcher.ts';
+import { type SeenWebhooks, webhooksSeenBy } from './seen-webhooks.ts';
+import { createWebhooks, type Webhooks } from './webhooks.ts';
+
+export interface WebhookService {
+  readonly webhooks: Webhooks;
+  readonly deliveries: Deliveries;
+  readonly courier: Courier;
+  /** For the API; null is the whole installation. */
+  seenBy(project: string | null): SeenWebhooks;
+  /** Begins to turn notices into deliveries and to carry them out. */
+  start(subscriber: Redis): Promise<void>;
+  stop(): Promise<void>;
+}
+
+/** What it needs of the queue. */
+interface Queue {
+  enqueue(deliveryId: string): Promise<void>;
+  work(attempt: (deliveryId: string) => Promise<number | undefined>): void;
+}
+
+export function createWebhookService(
+  redis: Redis,
+  queue: Queue,
+  {
+    vault,
+    settings,
+    log,
+  }: { vault: Vault; settings: CourierSettings & { webhookAllow: readonly Network[] }; log: Logger },
+): WebhookService {
+  const guard: AddressGuard = createAddressGuard(settings.webhookAllow);
+  const webhooks = createWebhooks(redis, { vault, guard });
+  const deliveries = createDeliveries(redis);
+  const enqueue = (id: string) => queue.enqueue(id);
+  const courier = createCourier({ webhooks, deliveries, guard, enqueue, settings, log });
+  let stop = async (): Promise<void> => undefined;
+  return {
+    webhooks,
+    deliveries,
+    courier,
+    seenBy: (project) => webhooksSeenBy(project, { webhooks, deliveries, courier }),
+    async start(subscriber) {
+      const dispatcher = await startDispatcher({ redis, subscriber, webhooks, deliveries, enqueue, log });
+      stop = () => dispatcher.stop();
+      queue.work((id) => courier.deliver(id));
+    },
+    stop: () => stop(),
+  };
+}

@@ -1,0 +1,148 @@
+/**
+ * The webhooks as registered, and how each is doing. Secrets are sealed; they come out when they are made and for a
+ * signature, and never again. What a person sets and what deliveries find out are kept apart, so that neither undoes
+ * the other.
+ */
+import { randomBytes } from 'node:crypto';
+import type { Redis } from 'ioredis';
+import { z } from 'zod';
+import type { Vault } from '../access/vault.ts';
+import { LmasError } from '../errors.ts';
+import { now } from '../migrations/record.ts';
+import { keys } from '../redis/keys.ts';
+import {
+  type newWebhookSchema,
+  type webhookChangeSchema,
+  type webhookInputSchema,
+  webhookSchema,
+} from '../schemas/webhook.ts';
+import type { AddressGuard } from './address-guard.ts';
+
+export type Webhook = z.infer<typeof webhookSchema>;
+export type NewWebhook = z.infer<typeof newWebhookSchema>;
+export type WebhookInput = z.output<typeof webhookInputSchema>;
+export type WebhookChange = z.output<typeof webhookChangeSchema>;
+
+/** How long the former secret signs as well, so that a receiver can change over without missing anything. */
+const FORMER_SECRET_MS = 24 * 3_600_000;
+const SECRET_BYTES = 32;
+
+const storedSchema = webhookSchema.omit({ failingSince: true, disabled: true }).extend({
+  sealedSecret: z.string(),
+  formerSecret: z.object({ sealed: z.string(), validUntil: z.iso.datetime() }).nullable(),
+});
+type Stored = z.infer<typeof storedSchema>;
+const disabledSchema = webhookSchema.shape.disabled.unwrap();
+
+export interface Webhooks {
+  /** @throws LmasError ALREADY_EXISTS, WEBHOOK_ADDRESS_REFUSED */
+  create(input: WebhookInput, project: string | null): Promise<NewWebhook>;
+  list(): Promise<Webhook[]>;
+  /** @throws LmasError WEBHOOK_NOT_FOUND */
+  get(id: string): Promise<Webhook>;
+  find(id: string): Promise<Webhook | undefined>;
+  /** @throws LmasError WEBHOOK_NOT_FOUND, WEBHOOK_ADDRESS_REFUSED */
+  change(id: string, change: WebhookChange): Promise<Webhook>;
+  /** A new secret; for a day the former one signs as well. @throws LmasError WEBHOOK_NOT_FOUND */
+  rotateSecret(id: string): Promise<NewWebhook>;
+  /** @throws LmasError WEBHOOK_NOT_FOUND */
+  remove(id: string): Promise<void>;
+  /** For a signature, the current one first. */
+  secrets(id: string): Promise<string[]>;
+  noteSuccess(id: string): Promise<void>;
+  /** Switches it off when it has failed for longer than `limitMs`. */
+  noteFailure(id: string, message: string, limitMs: number): Promise<void>;
+  disable(id: string, reason: string): Promise<void>;
+}
+
+export function createWebhooks(redis: Redis, { vault, guard }: { vault: Vault; guard: AddressGuard }): Webhooks {
+  const sealedAs = (id: string): string => `webhook:${id}`;
+  const load = async (id: string): Promise<Stored> => {
+    const json = await redis.hget(keys.webhooks, id);
+    if (json === null) throw new LmasError('WEBHOOK_NOT_FOUND', `There is no webhook ${id}.`);
+    return storedSchema.parse(JSON.parse(json));
+  };
+  const save = async (stored: Stored): Promise<void> =>
+    void (await redis.hset(keys.webhooks, stored.id, JSON.stringify(stored)));
+  const shown = async ({ sealedSecret: _, formerSecret: __, ...stored }: Stored): Promise<Webhook> => {
+    const [failingSince, disabled] = await Promise.all([
+      redis.hget(keys.webhooksFailing, stored.id),
+      redis.hget(keys.webhooksDisabled, stored.id),
+    ]);
+    return { ...stored, failingSince, disabled: disabled === null ? null : disabledSchema.parse(JSON.parse(disabled)) };
+  };
+  const newSecret = (id: string) => {
+    const secret = `whsec_${randomBytes(SECRET_BYTES).toString('base64')}`;
+    return { secret, sealed: vault.seal(sealedAs(id), secret) };
+  };
+  const disable = async (id: string, reason: string): Promise<void> =>
+    void (await redis.hsetnx(keys.webhooksDisabled, id, JSON.stringify({ at: now(), reason })));
+  const enable = async (id: string): Promise<void> => {
+    await redis.hdel(keys.webhooksFailing, id);
+    await redis.hdel(keys.webhooksDisabled, id);
+  };
+  const get = async (id: string): Promise<Webhook> => await shown(await load(id));
+
+  return {
+    get,
+    disable,
+    async create({ id, url, description, events }, project) {
+      guard.checkLiteral(new URL(url));
+      const { secret, sealed } = newSecret(id);
+      const stored: Stored = {
+        ...{ id, url, description, events, project, createdAt: now(), secretRotatedAt: null },
+        ...{ sealedSecret: sealed, formerSecret: null },
+      };
+      const isNew = await redis.hsetnx(keys.webhooks, id, JSON.stringify(stored));
+      if (isNew === 0) throw new LmasError('ALREADY_EXISTS', `There is a webhook ${id} already.`);
+      return { ...(await shown(stored)), secret };
+    },
+    async list() {
+      const all = (await redis.hvals(keys.webhooks)).map((json) => storedSchema.parse(JSON.parse(json)));
+      return await Promise.all(all.sort((a, b) => (a.id < b.id ? -1 : 1)).map(shown));
+    },
+    async find(id) {
+      return (await redis.hexists(keys.webhooks, id)) === 1 ? await get(id) : undefined;
+    },
+    async change(id, { enabled, ...settings }) {
+      if (settings.url !== undefined) guard.checkLiteral(new URL(settings.url));
+      const stored = storedSchema.parse({ ...(await load(id)), ...settings });
+      await save(stored);
+      if (enabled === true) await enable(id);
+      if (enabled === false) await disable(id, 'Switched off by hand.');
+      return await shown(stored);
+    },
+    async rotateSecret(id) {
+      const before = await load(id);
+      const { secret, sealed } = newSecret(id);
+      const validUntil = new Date(Date.now() + FORMER_SECRET_MS).toISOString();
+      const stored: Stored = {
+        ...before,
+        ...{ secretRotatedAt: now(), sealedSecret: sealed },
+        formerSecret: { sealed: before.sealedSecret, validUntil },
+      };
+      await save(stored);
+      return { ...(await shown(stored)), secret };
+    },
+    async remove(id) {
+      await load(id);
+      await redis.hdel(keys.webhooks, id);
+      await enable(id); // what is known of its failures goes with it
+    },
+    async secrets(id) {
+      const { sealedSecret, formerSecret } = await load(id);
+      const isFormerValid = formerSecret !== null && Date.parse(formerSecret.validUntil) > Date.now();
+      const sealed = isFormerValid ? [sealedSecret, formerSecret.sealed] : [sealedSecret];
+      return sealed.map((each) => vault.open(sealedAs(id), each));
+    },
+    async noteSuccess(id) {
+      await redis.hdel(keys.webhooksFailing, id);
+    },
+    async noteFailure(id, message, limitMs) {
+      await redis.hsetnx(keys.webhooksFailing, id, now());
+      const since = await redis.hget(keys.webhooksFailing, id);
+      if (since === null || Date.now() - Date.parse(since) <= limitMs) return;
+      await disable(id, `Nothing got through since ${since}; the last attempt: ${message}`);
+    },
+  };
+}
