@@ -248,7 +248,8 @@ export class Gateway {
     if (this.session === null) return new GatewayError('NO_SESSION');
     // Within the grace time new streams wait like the others.
     const ready = this.session.state === 'established' || this.session.state === 'interrupted';
-    return ready ? null : new GatewayError('SESSION_NOT_ESTABLISHED');
+    if (!ready) return new GatewayError('SESSION_NOT_ESTABLISHED');
+    return this.session.data.mayOpenStream ? null : new GatewayError('TOO_MANY_STREAMS');
   }
 
   #streamsOf(route: string): number {

@@ -15,7 +15,8 @@ const program = path.join(import.meta.dirname, '../bin/lmas-gateway.mjs');
 
 test('frames, streams and routes work without koffi', { timeout: 60_000 }, () => {
   const { NODE_TEST_CONTEXT: _context, ...env } = withoutFfi;
-  const bodies = 'over TCP|corrupted frame|half-close|order of acceptance|a reset of the hypervisor|bandwidth limit';
+  const bodies =
+    'over TCP|corrupted frame|changed length|half-close|order of acceptance|a reset of the hypervisor|bandwidth limit';
   const files = [
     'tunnel/data-channel.test.ts',
     'tunnel/losses.test.ts',

@@ -174,7 +174,7 @@ export function duplicateDescriptor(socket: net.Socket): number | null {
   if (libc === null || socket.remoteAddress === undefined || socket.remotePort === undefined) return null;
   const wanted = encodeSocketAddress(socket.remoteAddress, socket.remotePort);
   const localPort = socket.localPort;
-  for (const name of readdirSync('/proc/self/fd')) {
+  for (const name of ownDescriptors()) {
     const fd = Number(name);
     scratchLength.writeUInt32LE(addressScratch.length, 0);
     if (libc.getpeername(fd, addressScratch, scratchLength) !== 0 || !sameAddress(wanted)) continue;
@@ -183,6 +183,16 @@ export function duplicateDescriptor(socket: net.Socket): number | null {
     if (copy >= 0) libc.close(copy);
   }
   return null;
+}
+
+/** Empty when there is no descriptor left to look with: node keeps the connection then. */
+function ownDescriptors(): string[] {
+  try {
+    return readdirSync('/proc/self/fd');
+  } catch (error) {
+    if (['EMFILE', 'ENFILE'].includes((error as NodeJS.ErrnoException).code ?? '')) return [];
+    throw error;
+  }
 }
 
 /** Family, port and address of what getpeername left in the scratch, against ours; flow label and scope do not count. */

@@ -10,6 +10,8 @@ export const TAG_BYTES = 16;
 export const MAX_PAYLOAD_BYTES = 1 << 20;
 /** How far a sequence number may run ahead of the oldest one that is missing. */
 export const MAX_FRAMES_IN_FLIGHT = 16_384;
+/** Streams that each end may have opened and that are not over. */
+export const MAX_STREAMS = 1_024;
 /** What every stream may have outstanding whatever the others do, so that a stalled one never blocks the rest. */
 export const GUARANTEED_STREAM_BYTES = 256 << 10;
 

@@ -4,6 +4,7 @@
  */
 import type { RouteConfig } from '@lmas/gateway-api';
 import { asGatewayError, GatewayError } from '../errors.ts';
+import { MAX_FRAMES_IN_FLIGHT } from '../protocol/frame.ts';
 import { connectTcp } from '../tunnel/connector.ts';
 import type { Stream } from '../tunnel/stream.ts';
 import { type Wire, wireOf } from '../tunnel/wire.ts';
@@ -43,6 +44,10 @@ export class Dialer {
   }
 
   push(ordinal: number, stream: Stream | null): void {
+    if (ordinal < this.#next || ordinal >= this.#next + MAX_FRAMES_IN_FLIGHT) {
+      if (stream !== null) this.#host.refuse(stream, new GatewayError('FRAME_INVALID', '(ordinal)'));
+      return;
+    }
     if (stream !== null && this.#open.size + this.#waiting.size >= this.config.maxStreams) {
       this.#host.refuse(stream, new GatewayError('TOO_MANY_STREAMS'));
       this.#waiting.set(ordinal, null);

@@ -4,7 +4,7 @@
  */
 import net from 'node:net';
 import type { RouteConfig } from '@lmas/gateway-api';
-import { errnoOf, GatewayError } from '../errors.ts';
+import { asGatewayError, errnoOf, GatewayError } from '../errors.ts';
 import { boundDescriptor, type SocketTuning } from '../platform/sockets.ts';
 import type { Priority } from '../tunnel/stream.ts';
 import { type Wire, wireOf } from '../tunnel/wire.ts';
@@ -59,6 +59,8 @@ export class Listener {
       );
       this.#server.listen({ ...bound, backlog } as net.ListenOptions, resolve);
     });
+    // No descriptor is left for another connection, or the like: those that are there go on.
+    this.#server.on('error', (error) => this.#host.refused(asGatewayError(error, 'INTERNAL'), '?'));
     const own = this.#server.address() as net.AddressInfo;
     this.address = own.address;
     this.port = own.port;

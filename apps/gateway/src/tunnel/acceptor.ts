@@ -46,6 +46,8 @@ export class Acceptor {
       );
       this.#server.listen({ host: address, port, backlog: 128 }, () => {
         const bound = this.#server.address() as net.AddressInfo;
+        // No descriptor is left for another connection, or the like: those that are there go on.
+        this.#server.on('error', (error) => this.#options.events.refused(asGatewayError(error, 'INTERNAL'), '?'));
         resolve({ address: bound.address, port: bound.port });
       });
     });

@@ -6,7 +6,7 @@
  */
 import { GatewayError } from '../errors.ts';
 import type { Slab, SlabPool } from '../platform/slab.ts';
-import { emptyHeader, type FrameHeader, FrameType, isSequenced } from '../protocol/frame.ts';
+import { emptyHeader, type FrameHeader, FrameType, isSequenced, MAX_STREAMS } from '../protocol/frame.ts';
 import { encodeOpen, encodeReset, type OpenPayload, type ResetReason } from '../protocol/payloads.ts';
 import { Acknowledger } from './acknowledger.ts';
 import { RateMeter } from './rate-meter.ts';
@@ -37,7 +37,7 @@ export interface DataChannelEvents {
   skipped(open: OpenPayload): void;
   streamClosed(closed: StreamClosed): void;
   subflowLost(subflow: Subflow, error: GatewayError): void;
-  /** The peer broke the protocol in a way that no new subflow can repair. */
+  /** The peer broke the protocol. No new subflow can repair that: the same frame would come again. */
   violated(error: GatewayError): void;
 }
 
@@ -148,6 +148,7 @@ export class DataChannel implements SubflowOwner, StreamHost, ReceiverHost, Send
       subflow.pingDue = false;
       this.#scratch.bytes.writeDoubleBE(performance.now(), 0);
       this.#appendPing(subflow, FrameType.PING);
+      subflow.pingMark ??= subflow.wireBytes;
     }
     this.#acknowledger.fill(subflow);
     this.sender.fill(subflow, this.#bulkAllowed(subflow));
@@ -158,12 +159,20 @@ export class DataChannel implements SubflowOwner, StreamHost, ReceiverHost, Send
     try {
       if (isSequenced(header.type)) kept = this.#receiver.frame(header, slab, offset, owned);
       else this.#unsequenced(subflow, header.type, slab.bytes.subarray(offset, offset + header.payloadLength));
+    } catch (error) {
+      if (error instanceof GatewayError) this.#options.events.violated(error);
+      throw error;
     } finally {
       if (owned && !kept) slab.release();
     }
   }
 
   // Streams.
+
+  /** Whether the peer takes one more. */
+  get mayOpenStream(): boolean {
+    return this.streams.size < MAX_STREAMS;
+  }
 
   openStream(route: string, priority: OpenPayload['priority'], ordinal: number, wire: Wire): Stream {
     const stream = new Stream(this, this.#nextStreamId, { route, priority }, true);
@@ -240,9 +249,6 @@ export class DataChannel implements SubflowOwner, StreamHost, ReceiverHost, Send
   skipped(open: OpenPayload): void {
     this.#options.events.skipped(open);
   }
-  violated(error: GatewayError): void {
-    this.#options.events.violated(error);
-  }
   drop(stream: Stream, outcome: StreamOutcome, error: string | null): void {
     if (stream.over) return;
     this.sender.drop(stream);
@@ -312,6 +318,7 @@ export class DataChannel implements SubflowOwner, StreamHost, ReceiverHost, Send
       subflow.pump();
     } else if (type === FrameType.PONG && payload.length === pingBytes) {
       const nowMs = performance.now();
+      subflow.pingMark = null;
       const rttMs = nowMs - payload.readDoubleBE(0);
       if (rttMs >= 0 && rttMs < longestRttMs) this.sender.window.sampleRtt(rttMs, nowMs);
     }

@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import net from 'node:net';
 import { describe, test } from 'node:test';
+import { decodeHeader, emptyHeader, FrameType, HEADER_BYTES, TAG_BYTES } from '../protocol/frame.ts';
 import {
   exchange,
   hashServer,
@@ -19,6 +20,18 @@ function flipBit(bytes: Buffer): Buffer {
   out[50] = (out[50] ?? 0) ^ 1;
   return out;
 }
+
+/** Where a frame of this type begins in a chunk of whole frames; -1 when there is none. */
+function placeOf(bytes: Buffer, type: number): number {
+  const header = emptyHeader();
+  for (let at = 0; at + HEADER_BYTES <= bytes.length; at += HEADER_BYTES + header.payloadLength + TAG_BYTES) {
+    decodeHeader(bytes, at, header);
+    if (header.type === type) return at;
+  }
+  return -1;
+}
+
+const quickStall = { kernelMs: 500, silenceMs: 700, pingMs: 100 };
 
 describe('nothing is lost', () => {
   test('50 MB over six subflows that are cut all the time, and a control channel that is cut as well', {
@@ -76,6 +89,7 @@ describe('nothing is lost', () => {
     assert.equal(await reset, 'ECONNRESET');
     const status = pair.near.status();
     assert.deepEqual([status.session?.state, status.session?.lastError?.code], ['closed', 'SESSION_LOST']);
+    assert.match(status.session?.lastError?.message ?? '', /control channel and all subflows gone for 1 s; last: /);
     assert.equal(status.closedStreams[0]?.outcome, 'session-lost');
   });
 
@@ -102,8 +116,7 @@ describe('nothing is lost', () => {
   });
 
   test('subflows that swallow everything are found and replaced', { timeout: 20_000 }, async (t) => {
-    const stall = { kernelMs: 500, silenceMs: 700, pingMs: 100 };
-    const pair = await makeRelayedPair(t, { subflows: 3, stall });
+    const pair = await makeRelayedPair(t, { subflows: 3, stall: quickStall });
     const route = await makeRoute(pair, await serve(t, hashServer()));
     const { relay } = pair;
     relay.swallows = new Set(['subflow']);
@@ -113,6 +126,52 @@ describe('nothing is lost', () => {
     relay.swallows = new Set();
     assert.equal((await answer).toString(), `${sha1(bytes)} ${bytes.length}`);
   });
+
+  test('one subflow of three that swallows everything costs no byte', { timeout: 20_000 }, async (t) => {
+    const pair = await makeRelayedPair(t, { subflows: 3, stall: quickStall });
+    const route = await makeRoute(pair, await serve(t, hashServer()));
+    const bytes = randomBytes(20_000_000);
+    const answer = exchange(route.port, bytes);
+    await until(() => (pair.far.session?.data.bytesReceived ?? 0) > 1_000_000, 'it has begun');
+    assert.equal(pair.relay.lose('subflow', 1), 1);
+    assert.equal((await answer).toString(), `${sha1(bytes)} ${bytes.length}`);
+    await until(() => pair.near.session?.data.subflows.length === 3, 'it is replaced');
+  });
+
+  test('a subflow that a box in between lets crawl holds nothing back for long', { timeout: 20_000 }, async (t) => {
+    const pair = await makeRelayedPair(t, { subflows: 3, stall: quickStall });
+    const route = await makeRoute(pair, await serve(t, hashServer()));
+    const bytes = randomBytes(20_000_000);
+    pair.relay.slow('subflow', 5_000);
+    const begun = performance.now();
+    assert.equal((await exchange(route.port, bytes)).toString(), `${sha1(bytes)} ${bytes.length}`);
+    // A single full frame would take 50 s.
+    assert.ok(performance.now() - begun < 15_000);
+  });
+
+  for (const type of [FrameType.OPEN, FrameType.DATA, FrameType.FIN]) {
+    test(`a changed length in a frame of type ${type} swallows what follows, and is found`, {
+      timeout: 20_000,
+    }, async (t) => {
+      const pair = await makeRelayedPair(t, { subflows: 2, stall: quickStall });
+      const route = await makeRoute(pair, await serve(t, hashServer()));
+      let harmed = false;
+      pair.relay.change = ({ bytes, kind, toPeer }) => {
+        const place = kind === 'subflow' && toPeer && !harmed ? placeOf(bytes, type) : -1;
+        if (place < 0) return bytes;
+        harmed = true;
+        const out = Buffer.from(bytes);
+        out[place + 5] = 8; // Half a MiB more, and with it the copy of the length.
+        out[place + 37] = 8;
+        return out;
+      };
+      assert.equal(
+        (await exchange(route.port, Buffer.from('few bytes'))).toString(),
+        `${sha1(Buffer.from('few bytes'))} 9`,
+      );
+      assert.ok(harmed);
+    });
+  }
 
   test('a gateway that was started again answers SESSION_UNKNOWN, and the other end gives up with that reason', {
     timeout: 15_000,

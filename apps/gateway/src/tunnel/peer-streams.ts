@@ -1,6 +1,7 @@
 /**
  * The numbers of the streams that the peer opens. Frames of different streams overtake each other on different subflows, so that a number
  * may be skipped for a while; each becomes a stream once and never again.
+ * Invariant: a number that was skipped has a frame under way, its OPEN, so that there are never more of them than such frames.
  */
 import { GatewayError } from '../errors.ts';
 import { MAX_FRAMES_IN_FLIGHT } from '../protocol/frame.ts';
@@ -23,6 +24,7 @@ export class PeerStreams {
     if (id - this.#largest > 2 * MAX_FRAMES_IN_FLIGHT) throw new GatewayError('FRAME_INVALID', '(stream number)');
     const next = this.#largest === 0 ? this.#first : this.#largest + 2;
     for (let skipped = next; skipped < id; skipped += 2) this.#skipped.add(skipped);
+    if (this.#skipped.size > MAX_FRAMES_IN_FLIGHT) throw new GatewayError('FRAME_INVALID', '(stream number)');
     this.#largest = id;
     return true;
   }

@@ -53,7 +53,7 @@ export class Probe {
     if (type === ControlType.PONG) {
       const { first, second } = readTimes(body);
       const rttMs = performance.now() - first;
-      if (!(rttMs >= 0)) return;
+      if (!(rttMs >= 0 && Number.isFinite(second))) return;
       this.#data.sender.window.sampleRtt(rttMs, performance.now());
       this.#onPong?.({ rttMs, clockOffsetMs: second + rttMs / 2 - Date.now() });
     } else if (type === ControlType.PROBE_RESET) {
@@ -64,8 +64,9 @@ export class Probe {
       this.#send(ControlType.PROBE_REPORT, report);
     } else if (type === ControlType.PROBE_REPORT) {
       const { first, second } = readTimes(body);
-      // A body that is no pair of numbers counts for nothing.
-      if (first >= 0 && second >= 0) this.#onReport?.({ bytes: first, atMs: second });
+      // A body that is no pair of sound numbers counts for nothing.
+      if (first >= 0 && second >= 0 && Number.isFinite(first + second))
+        this.#onReport?.({ bytes: first, atMs: second });
     }
   }
 

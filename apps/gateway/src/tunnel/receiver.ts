@@ -5,7 +5,7 @@
  */
 import { GatewayError } from '../errors.ts';
 import type { Slab, SlabPool } from '../platform/slab.ts';
-import { FrameFlag, type FrameHeader, FrameType, GUARANTEED_STREAM_BYTES } from '../protocol/frame.ts';
+import { FrameFlag, type FrameHeader, FrameType, GUARANTEED_STREAM_BYTES, MAX_STREAMS } from '../protocol/frame.ts';
 import { decodeOpen, decodeReset, type OpenPayload } from '../protocol/payloads.ts';
 import type { Acknowledger } from './acknowledger.ts';
 import { PeerStreams } from './peer-streams.ts';
@@ -26,8 +26,6 @@ export interface ReceiverHost {
   skipped(open: OpenPayload): void;
   settle(stream: Stream): void;
   drop(stream: Stream, outcome: StreamOutcome, error: string): void;
-  /** The peer broke the protocol in a way that no new subflow can repair. */
-  violated(error: GatewayError): void;
 }
 
 export class Receiver {
@@ -71,7 +69,10 @@ export class Receiver {
   #streamOf(id: number): Stream | null {
     const known = this.#host.streams.get(id);
     if (known !== undefined) return known;
-    return this.#peerStreams.admit(id) ? this.#host.addPeerStream(id) : null;
+    if (!this.#peerStreams.admit(id)) return null;
+    // Half of them may be ours.
+    if (this.#host.streams.size >= 2 * MAX_STREAMS) throw new GatewayError('FRAME_INVALID', '(too many streams)');
+    return this.#host.addPeerStream(id);
   }
 
   #small(stream: Stream, header: FrameHeader, payload: Buffer): void {
@@ -124,9 +125,6 @@ export class Receiver {
   /** Whatever the peer does: window, each stream's guarantee and some slack, and not a byte more. */
   #bound(length: number): void {
     const limit = this.#windowBytes + this.#host.streams.size * GUARANTEED_STREAM_BYTES + creditSlackBytes;
-    if (this.bufferedBytes + length <= limit) return;
-    const error = new GatewayError('FLOW_CONTROL_VIOLATED');
-    this.#host.violated(error);
-    throw error;
+    if (this.bufferedBytes + length > limit) throw new GatewayError('FLOW_CONTROL_VIOLATED');
   }
 }

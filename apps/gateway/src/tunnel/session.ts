@@ -298,7 +298,18 @@ export class Session {
     if (this.#graceTimer !== null) clearTimeout(this.#graceTimer);
     this.#graceTimer = null;
     if (this.#graceMs === null) return;
-    this.#graceTimer = setTimeout(() => this.close(new GatewayError('SESSION_LOST')), this.#graceMs);
+    const graceMs = this.#graceMs;
+    this.#graceTimer = setTimeout(() => this.close(this.#lostFor(graceMs)), graceMs);
+  }
+
+  #lostFor(graceMs: number): GatewayError {
+    const lost = [
+      ...(this.#control === null ? ['the control channel'] : []),
+      ...(this.data.subflows.length === 0 ? ['all subflows'] : []),
+    ];
+    const cause = this.lastError;
+    const last = cause === null ? '' : `; last: ${cause.code}, ${cause.message}`;
+    return new GatewayError('SESSION_LOST', `(${lost.join(' and ')} gone for ${graceMs / 1_000} s${last})`, { cause });
   }
 
   #setState(state: SessionState['state']): void {

@@ -1,15 +1,18 @@
 /**
- * Finds subflows that are dead without having said so (a path that swallows packets). With TCP_INFO the kernel tells whether the
- * peer's kernel takes anything; without it only silence tells, and that needs longer.
+ * Finds subflows that are dead without having said so. Three things show it: the peer's kernel takes nothing (a path that swallows packets);
+ * the peer answers no PING that its kernel has taken (a byte of a frame's length was changed on the way, and all that follows is taken for
+ * the rest of that frame; or a box in between takes everything and passes nothing on); others carry many times as much (one of several
+ * paths is bad). Without TCP_INFO only the missing answer tells.
  */
 import { GatewayError } from '../errors.ts';
+import type { TcpInfo } from '../platform/sockets.ts';
 import type { DataChannel } from './data-channel.ts';
 import type { Subflow } from './subflow.ts';
 
 export interface StallLimits {
   /** No acknowledgement from the peer's kernel for so long while there is something to acknowledge. */
   kernelMs: number;
-  /** Nothing received for so long, although it is asked again and again. */
+  /** Nothing received, or no answer to a PING that has arrived, for so long. */
   silenceMs: number;
   /** How often each subflow is asked. */
   pingMs: number;
@@ -19,43 +22,102 @@ export const defaultStallLimits: StallLimits = { kernelMs: 3_000, silenceMs: 15_
 interface Watch {
   checkedAtMs: number;
   pingedAtMs: number;
-  acknowledgedBytes: number;
   progressAtMs: number;
+  /** The unanswered PING that was looked at last, and since when the peer's kernel has it. */
+  pingMark: number | null;
+  arrivedAtMs: number;
+  /** What the peer's kernel had taken at the newest checks, newest first. */
+  acknowledgedBytes: number[];
+  /** At so many checks in a row something waited. */
+  busyChecks: number;
 }
 const watches = new WeakMap<Subflow, Watch>();
 const checkMs = 500;
+/** A subflow that always has something to send is compared with the others over so many checks; so many times less is too little. */
+const comparedChecks = 8;
+const farBehind = 20;
 
-export function watchSubflows(channel: DataChannel, nowMs: number, limits: StallLimits = defaultStallLimits): void {
-  for (const subflow of [...channel.subflows]) {
-    const watch = watches.get(subflow) ?? {
-      checkedAtMs: 0,
-      pingedAtMs: nowMs,
-      acknowledgedBytes: -1,
-      progressAtMs: nowMs,
-    };
-    watches.set(subflow, watch);
-    if (nowMs - watch.checkedAtMs < checkMs) continue;
-    watch.checkedAtMs = nowMs;
-    if (isStalled(subflow, watch, nowMs, limits)) {
-      subflow.close(new GatewayError('SUBFLOW_STALLED'));
-      continue;
-    }
-    if (nowMs - watch.pingedAtMs >= limits.pingMs) {
+export function watchSubflows(
+  channel: Pick<DataChannel, 'subflows' | 'ping'>,
+  nowMs: number,
+  limits: StallLimits = defaultStallLimits,
+): void {
+  const due = channel.subflows.filter((subflow) => nowMs - watchOf(subflow, nowMs).checkedAtMs >= checkMs);
+  const progress = due.map((subflow) => look(subflow, watchOf(subflow, nowMs), nowMs));
+  for (const [place, subflow] of due.entries()) {
+    const watch = watchOf(subflow, nowMs);
+    const others = Math.max(0, ...progress.filter((_, other) => other !== place).map(({ bytes }) => bytes));
+    const reason = whyStalled(subflow, watch, progress[place], others, nowMs, limits);
+    if (reason !== null) subflow.close(new GatewayError('SUBFLOW_STALLED', `(${reason})`));
+    else if (nowMs - watch.pingedAtMs >= limits.pingMs) {
       watch.pingedAtMs = nowMs;
       channel.ping(subflow);
     }
   }
 }
 
-function isStalled(subflow: Subflow, watch: Watch, nowMs: number, limits: StallLimits): boolean {
+function watchOf(subflow: Subflow, nowMs: number): Watch {
+  const watch = watches.get(subflow) ?? {
+    checkedAtMs: Number.NEGATIVE_INFINITY,
+    pingedAtMs: nowMs,
+    progressAtMs: nowMs,
+    pingMark: null,
+    arrivedAtMs: nowMs,
+    acknowledgedBytes: [],
+    busyChecks: 0,
+  };
+  watches.set(subflow, watch);
+  return watch;
+}
+
+interface Progress {
+  info: TcpInfo | null;
+  /** What the peer's kernel took over the compared checks. */
+  bytes: number;
+  /** Whether something waited all the while. */
+  comparable: boolean;
+  waitingBytes: number;
+}
+
+function look(subflow: Subflow, watch: Watch, nowMs: number): Progress {
+  watch.checkedAtMs = nowMs;
   const info = subflow.info();
-  if (info !== null) {
-    const nothingWaits = info.unacknowledgedSegments === 0 && info.notSentBytes === 0;
-    if (nothingWaits || info.bytesAcknowledged !== watch.acknowledgedBytes) watch.progressAtMs = nowMs;
-    watch.acknowledgedBytes = info.bytesAcknowledged;
-    // Retransmission timers back off; a long path gets the time of several round trips.
-    if (nowMs - watch.progressAtMs > limits.kernelMs + 8 * info.rttMs) return true;
+  if (info === null || info.bytesAcknowledged >= (subflow.pingMark ?? Number.POSITIVE_INFINITY)) {
+    if (watch.pingMark !== subflow.pingMark) watch.arrivedAtMs = nowMs;
+    watch.pingMark = subflow.pingMark;
   }
-  // Asked all the while, with every batch if it is busy. What we write proves nothing.
-  return nowMs - subflow.lastReceivedAtMs > limits.silenceMs;
+  if (info === null) return { info, bytes: 0, comparable: false, waitingBytes: 0 };
+  const waitingBytes = info.unacknowledgedSegments * info.mssBytes + info.notSentBytes;
+  const { acknowledgedBytes } = watch;
+  if (waitingBytes === 0 || info.bytesAcknowledged !== acknowledgedBytes[0]) watch.progressAtMs = nowMs;
+  watch.busyChecks = waitingBytes === 0 ? 0 : watch.busyChecks + 1;
+  const before = acknowledgedBytes[comparedChecks - 1] ?? info.bytesAcknowledged;
+  acknowledgedBytes.unshift(info.bytesAcknowledged);
+  acknowledgedBytes.length = Math.min(acknowledgedBytes.length, comparedChecks);
+  const comparable = watch.busyChecks > comparedChecks;
+  return { info, bytes: info.bytesAcknowledged - before, comparable, waitingBytes };
+}
+
+function whyStalled(
+  subflow: Subflow,
+  watch: Watch,
+  progress: Progress | undefined,
+  othersBytes: number,
+  nowMs: number,
+  limits: StallLimits,
+): string | null {
+  const { info, bytes, comparable, waitingBytes } = progress ?? {
+    info: null,
+    bytes: 0,
+    comparable: false,
+    waitingBytes: 0,
+  };
+  // Retransmission timers back off; a long path gets the time of several round trips.
+  if (info !== null && nowMs - watch.progressAtMs > limits.kernelMs + 8 * info.rttMs) return 'nothing is acknowledged';
+  // It would take as long again, and meanwhile all that was sent after it waits at the far end.
+  if (comparable && bytes * farBehind < othersBytes && waitingBytes > bytes) return 'far behind the others';
+  // What we write proves nothing.
+  if (nowMs - subflow.lastReceivedAtMs > limits.silenceMs) return 'nothing is received';
+  const unanswered = subflow.pingMark !== null && subflow.pingMark === watch.pingMark;
+  return unanswered && nowMs - watch.arrivedAtMs > limits.silenceMs ? 'nothing is answered' : null;
 }

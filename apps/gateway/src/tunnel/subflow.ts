@@ -41,12 +41,16 @@ export class Subflow {
   readonly gone: Promise<void>;
   bytesSent = 0;
   bytesReceived = 0;
+  /** Frames as they go over the wire, headers and tags included. */
+  wireBytes = 0;
   rekeys = 0;
   lastReceivedAtMs = performance.now();
   /** Sequenced frames sent on it and not acknowledged. */
   unacknowledgedFrames = 0;
   /** A PING, or the answer to one, that goes with the next batch. */
   pingDue = false;
+  /** How many bytes had been written with the oldest PING that is not answered yet; null when there is none. */
+  pingMark: number | null = null;
   readonly pong = Buffer.alloc(8);
   pongDue = false;
 
@@ -123,11 +127,11 @@ export class Subflow {
     const sealer = this.#sealer;
     if (sealer.sealedBytes >= this.#limits.bytes || performance.now() - sealer.keyedAtMs >= this.#limits.ageMs) {
       this.#rekeyHeader.type = FrameType.REKEY;
-      this.#used += sealer.seal(this.#rekeyHeader, null, 0, batch, this.#used);
+      this.#sealed(sealer.seal(this.#rekeyHeader, null, 0, batch, this.#used));
       sealer.rekey();
       this.rekeys += 1;
     }
-    this.#used += sealer.seal(header, from, fromOffset, batch, this.#used);
+    this.#sealed(sealer.seal(header, from, fromOffset, batch, this.#used));
     this.bytesSent += header.payloadLength;
   }
 
@@ -170,6 +174,11 @@ export class Subflow {
     this.#batch = null;
     this.#owner.lost(this, error);
     this.#gone();
+  }
+
+  #sealed(bytes: number): void {
+    this.#used += bytes;
+    this.wireBytes += bytes;
   }
 
   #releaseBatch(): void {
