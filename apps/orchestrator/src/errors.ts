@@ -30,6 +30,7 @@ export const ORCHESTRATOR_ERRORS = {
   PROJECT_NOT_FOUND: { message: 'No such project.', retryable: false, httpStatus: 404 },
   SITE_NOT_FOUND: { message: 'No such site.', retryable: false, httpStatus: 404 },
   ENDPOINT_NOT_FOUND: { message: 'No such endpoint.', retryable: false, httpStatus: 404 },
+  LINK_NOT_FOUND: { message: 'No such link.', retryable: false, httpStatus: 404 },
   MIGRATION_NOT_FOUND: { message: 'No such migration.', retryable: false, httpStatus: 404 },
   UNKNOWN_REFERENCE: { message: 'The body names something that does not exist.', retryable: false, httpStatus: 422 },
   ALREADY_EXISTS: { message: 'Something of that name exists already.', retryable: false, httpStatus: 409 },

@@ -15,6 +15,9 @@ import { readSecretKey } from './access/key-files.ts';
 import { createProjects } from './access/projects.ts';
 import { scopeOf } from './access/scope.ts';
 import { createVault } from './access/vault.ts';
+import { createAdmission } from './admission/admission.ts';
+import { createLaneFinder, type LaneFinder } from './admission/lanes.ts';
+import { createQueueService } from './admission/service.ts';
 import { type Config, describeSettings, readConfig } from './config.ts';
 import { createConnector } from './endpoints/connector.ts';
 import { describeError, LmasError } from './errors.ts';
@@ -22,14 +25,26 @@ import { type GatewayBundle, readBundle } from './gateways/bundle.ts';
 import type { GatewayProvisioner } from './gateways/gateway.ts';
 import { createSshProvisioner } from './gateways/provisioner.ts';
 import { buildServer } from './http/server.ts';
+import { createBandwidthLimits } from './links/bandwidth-limits.ts';
 import { createLinkTester } from './links/link-test.ts';
+import { createLinkService } from './links/links.ts';
 import { createLog, type Logger } from './log.ts';
 import { createMigrationChecker } from './migrations/checks.ts';
 import { createEventHub } from './migrations/events.ts';
 import { createMigrationService } from './migrations/service.ts';
-import { createMigrationStore } from './migrations/store.ts';
+import { createMigrationStore, type MigrationStore } from './migrations/store.ts';
 import { loadPlugins, type PluginRegistry } from './plugins/registry.ts';
+
+<<<<<<< HEAD
+
 import { createDeliveryQueue } from './queue/delivery-queue.ts';
+
+=======
+
+import { startDispatcher } from './queue/dispatcher.ts';
+
+>>>>>>> 4b51fba (Admission: limits, priorities and a pause decide what is started, and the record says why it waits)
+
 import { createQueue } from './queue/queue.ts';
 import { startReaper } from './queue/reaper.ts';
 import { startRecovery } from './queue/recovery.ts';
@@ -41,6 +56,7 @@ import { createInventory, type Inventory, type SiteStore } from './sites/sites.t
 import { VERSION } from './version.ts';
 import { createWebhookService } from './webhooks/service.ts';
 
+const LIVE_BATCH = 200;
 const LOOPBACK: ReadonlySet<string> = new Set(['127.0.0.1', '::1', 'localhost']);
 
 /** What a test may put in the place of the real thing. */
@@ -125,9 +141,14 @@ async function assemble(config: Config, log: Logger, parts: Parts, closers: Clos
     await runner.abandonAll();
     await drained;
   });
+  const admission = createAdmission(redis);
+  const traffic = { admission, bandwidth: createBandwidthLimits(redis) };
+  const laneOf = createLaneFinder(inventory.endpoints, plugins);
   const migrations = createMigrationService(redis, store, queue, {
     inventory,
     plugins,
+    admission,
+    laneOf,
     idempotencyMs: config.idempotencyMs,
   });
 
@@ -139,6 +160,7 @@ async function assemble(config: Config, log: Logger, parts: Parts, closers: Clos
   const webhooks = createWebhookService(redis, deliveryQueue, { vault, settings: config, log });
   closers.add('webhooks', () => webhooks.stop());
 
+  const links = createLinkService(redis, inventory.sites, traffic);
   const app = buildServer(
     {
       authenticator: createAuthenticator(apiKeys),
@@ -146,8 +168,14 @@ async function assemble(config: Config, log: Logger, parts: Parts, closers: Clos
       apiKeys,
       projects,
       plugins,
+<<<<<<< HEAD
       webhooks,
       links: createLinkTester(redis, inventory.sites, gateways, log),
+=======
+      queue: createQueueService(admission, traffic, inventory),
+      links,
+      linkTester: createLinkTester(redis, inventory.sites, gateways, links, log),
+>>>>>>> 4b51fba (Admission: limits, priorities and a pause decide what is started, and the record says why it waits)
       scanHostKeys: async (host, port, options) =>
         (await scanHostKeys(host, port, options)).map(({ family, fingerprint }) => ({ type: family, fingerprint })),
       isAvailable: () => redis.status === 'ready',
@@ -161,9 +189,21 @@ async function assemble(config: Config, log: Logger, parts: Parts, closers: Clos
   }
   const url = await app.listen({ host: config.host, port: config.port });
 
+<<<<<<< HEAD
   await webhooks.start(subscriber);
   queue.work(config.concurrency, (id) => runner.run(id));
   const recovery = startRecovery(store, queue, { intervalMs: config.recoveryIntervalMs, log });
+=======
+  const room = () => config.concurrency - runner.activeCount();
+  const dispatcher = await startDispatcher(subscriber, admission, queue, { room, log });
+  queue.work(config.concurrency, async (id) => {
+    await runner.run(id);
+    void dispatcher.look(); // there is room now
+  });
+  const rebuild = () => admission.rebuild(liveLanes(store, laneOf));
+  const watched = { queue, admission, dispatcher, rebuild };
+  const recovery = startRecovery(store, watched, { intervalMs: config.recoveryIntervalMs, log });
+>>>>>>> 4b51fba (Admission: limits, priorities and a pause decide what is started, and the record says why it waits)
   closers.add('recovery', () => recovery.stop());
   const isOwned = async (owner: string) =>
     (await store.isLive(owner)) || (await redis.exists(keys.linkTest(owner))) === 1;
@@ -177,6 +217,15 @@ async function redisAddress(config: Config, log: Logger, closers: Closers): Prom
   const server = await startPrivateRedis(config.redisServer, config.dataDir, log);
   closers.add('private Redis', () => server.stop());
   return { socketPath: server.socketPath };
+}
+
+/** Every live migration with its lane, a few at a time. */
+async function* liveLanes(store: MigrationStore, laneOf: LaneFinder) {
+  const ids = await store.live();
+  for (let i = 0; i < ids.length; i += LIVE_BATCH) {
+    const migrations = await store.getMany(ids.slice(i, i + LIVE_BATCH));
+    yield await Promise.all(migrations.map(async (migration) => ({ migration, lane: await laneOf(migration) })));
+  }
 }
 
 /** Tells our gateways from those of another orchestrator that uses the same machines. */

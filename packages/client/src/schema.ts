@@ -678,6 +678,58 @@ export interface components {
             message: string;
             remedy: string;
         };
+        PlaceLimitsInput: {
+            /** @description How many migrations may run at once; null is unlimited, 0 lets none begin. */
+            maxMigrations: number | null;
+        };
+        TrafficLimitsInput: {
+            /** @description How many migrations may run at once; null is unlimited, 0 lets none begin. */
+            maxMigrations: number | null;
+            /** @description Bytes per second, shared fairly by the migrations that run; null is unlimited. */
+            bandwidthBytesPerSec: number | null;
+        };
+        /** @description Both sites, in alphabetical order, with a tilde between: `lisbon~porto`. */
+        LinkIdInput: string;
+        LinkMeasurementInput: {
+            source: components["schemas"]["SlugInput"];
+            destination: components["schemas"]["SlugInput"];
+            rttMinMs: number;
+            rttMedianMs: number;
+            goodputBitsPerSec: number | null;
+            /** @description Estimated from retransmitted segments. */
+            lossPct: number | null;
+            mtuBytes: number | null;
+            /**
+             * @description A test of the link, or the first moments of a migration.
+             * @enum {string}
+             */
+            measuredBy: "test" | "migration";
+            /** Format: date-time */
+            measuredAt: string;
+        };
+        LinkInput: {
+            id: components["schemas"]["LinkIdInput"];
+            sites: [
+                components["schemas"]["SlugInput"],
+                components["schemas"]["SlugInput"]
+            ];
+            /** @description What the link is said to carry, as somebody set it; null: not set. */
+            rateBitsPerSec: number | null;
+            limits: components["schemas"]["TrafficLimitsInput"];
+            /** @description The newest of each direction. */
+            measurements: components["schemas"]["LinkMeasurementInput"][];
+            /** @description Migrations that hold a place on it now, in both directions. */
+            running: number;
+        };
+        LinkChangeInput: {
+            rateBitsPerSec?: number | null;
+            limits?: {
+                /** @description How many migrations may run at once; null is unlimited, 0 lets none begin. */
+                maxMigrations?: number | null;
+                /** @description Bytes per second, shared fairly by the migrations that run; null is unlimited. */
+                bandwidthBytesPerSec?: number | null;
+            };
+        };
         LinkTestRequestInput: {
             source: components["schemas"]["SlugInput"];
             destination: components["schemas"]["SlugInput"];
@@ -698,6 +750,39 @@ export interface components {
             lossPct: number | null;
             clockOffsetMs: number;
             findings: components["schemas"]["FindingInput"][];
+        };
+        QueueInput: {
+            /** @description Since when nothing new is started; null while it is not paused. */
+            pausedAt: string | null;
+            /** @description Migrations that wait for their turn. */
+            waiting: number;
+            /** @description Migrations that hold a place. */
+            running: number;
+            /** @description Of the whole installation. */
+            limits: components["schemas"]["TrafficLimitsInput"];
+        };
+        QueueChangeInput: {
+            paused?: boolean;
+            limits?: {
+                /** @description How many migrations may run at once; null is unlimited, 0 lets none begin. */
+                maxMigrations?: number | null;
+                /** @description Bytes per second, shared fairly by the migrations that run; null is unlimited. */
+                bandwidthBytesPerSec?: number | null;
+            };
+        };
+        WaitingInput: {
+            /** @description Its place in the order, from 1. One further back may start earlier if it needs other places. */
+            place: number;
+            /** @description In words: `waits for a place: site a allows 2`. */
+            reason: string;
+            /** @description Every limit that holds it back now; none: it is the turn of others, or of a free worker. */
+            blockedBy: {
+                /** @enum {string} */
+                kind: "paused" | "total" | "site" | "link" | "endpoint" | "host-pair";
+                /** @description Which site, link, endpoint or pair of endpoints. */
+                id: string | null;
+                limit: number | null;
+            }[];
         };
         /** @enum {string} */
         PhaseInput: "queued" | "checking" | "provisioning" | "preparing" | "connecting" | "performing" | "confirming" | "tearing-down" | "succeeded" | "failed" | "cancelled";
@@ -754,6 +839,11 @@ export interface components {
              * @default null
              */
             bandwidthBytesPerSec?: number | null;
+            /**
+             * @description The higher one starts first; among equals, the older one.
+             * @default 50
+             */
+            priority?: number;
             /**
              * @description Each stage’s limit. Past one the migration is abandoned as if cancelled, with STAGE_TIMEOUT as the reason.
              * @default {}
@@ -856,6 +946,11 @@ export interface components {
             };
             request: components["schemas"]["MigrationRequestInput"];
             phase: components["schemas"]["PhaseInput"];
+            /**
+             * @description While it is queued: what for, and its place in the order.
+             * @default null
+             */
+            waiting?: components["schemas"]["WaitingInput"] | null;
             where: components["schemas"]["WhereInput"];
             /**
              * @description Whether everything made for it is gone again.
@@ -1429,6 +1524,58 @@ export interface components {
             message: string;
             remedy: string;
         };
+        PlaceLimits: {
+            /** @description How many migrations may run at once; null is unlimited, 0 lets none begin. */
+            maxMigrations: number | null;
+        };
+        TrafficLimits: {
+            /** @description How many migrations may run at once; null is unlimited, 0 lets none begin. */
+            maxMigrations: number | null;
+            /** @description Bytes per second, shared fairly by the migrations that run; null is unlimited. */
+            bandwidthBytesPerSec: number | null;
+        };
+        /** @description Both sites, in alphabetical order, with a tilde between: `lisbon~porto`. */
+        LinkId: string;
+        LinkMeasurement: {
+            source: components["schemas"]["Slug"];
+            destination: components["schemas"]["Slug"];
+            rttMinMs: number;
+            rttMedianMs: number;
+            goodputBitsPerSec: number | null;
+            /** @description Estimated from retransmitted segments. */
+            lossPct: number | null;
+            mtuBytes: number | null;
+            /**
+             * @description A test of the link, or the first moments of a migration.
+             * @enum {string}
+             */
+            measuredBy: "test" | "migration";
+            /** Format: date-time */
+            measuredAt: string;
+        };
+        Link: {
+            id: components["schemas"]["LinkId"];
+            sites: [
+                components["schemas"]["Slug"],
+                components["schemas"]["Slug"]
+            ];
+            /** @description What the link is said to carry, as somebody set it; null: not set. */
+            rateBitsPerSec: number | null;
+            limits: components["schemas"]["TrafficLimits"];
+            /** @description The newest of each direction. */
+            measurements: components["schemas"]["LinkMeasurement"][];
+            /** @description Migrations that hold a place on it now, in both directions. */
+            running: number;
+        };
+        LinkChange: {
+            rateBitsPerSec?: number | null;
+            limits?: {
+                /** @description How many migrations may run at once; null is unlimited, 0 lets none begin. */
+                maxMigrations?: number | null;
+                /** @description Bytes per second, shared fairly by the migrations that run; null is unlimited. */
+                bandwidthBytesPerSec?: number | null;
+            };
+        };
         LinkTestRequest: {
             source: components["schemas"]["Slug"];
             destination: components["schemas"]["Slug"];
@@ -1449,6 +1596,39 @@ export interface components {
             lossPct: number | null;
             clockOffsetMs: number;
             findings: components["schemas"]["Finding"][];
+        };
+        Queue: {
+            /** @description Since when nothing new is started; null while it is not paused. */
+            pausedAt: string | null;
+            /** @description Migrations that wait for their turn. */
+            waiting: number;
+            /** @description Migrations that hold a place. */
+            running: number;
+            /** @description Of the whole installation. */
+            limits: components["schemas"]["TrafficLimits"];
+        };
+        QueueChange: {
+            paused?: boolean;
+            limits?: {
+                /** @description How many migrations may run at once; null is unlimited, 0 lets none begin. */
+                maxMigrations?: number | null;
+                /** @description Bytes per second, shared fairly by the migrations that run; null is unlimited. */
+                bandwidthBytesPerSec?: number | null;
+            };
+        };
+        Waiting: {
+            /** @description Its place in the order, from 1. One further back may start earlier if it needs other places. */
+            place: number;
+            /** @description In words: `waits for a place: site a allows 2`. */
+            reason: string;
+            /** @description Every limit that holds it back now; none: it is the turn of others, or of a free worker. */
+            blockedBy: {
+                /** @enum {string} */
+                kind: "paused" | "total" | "site" | "link" | "endpoint" | "host-pair";
+                /** @description Which site, link, endpoint or pair of endpoints. */
+                id: string | null;
+                limit: number | null;
+            }[];
         };
         /** @enum {string} */
         Phase: "queued" | "checking" | "provisioning" | "preparing" | "connecting" | "performing" | "confirming" | "tearing-down" | "succeeded" | "failed" | "cancelled";
@@ -1504,6 +1684,11 @@ export interface components {
              * @default null
              */
             bandwidthBytesPerSec: number | null;
+            /**
+             * @description The higher one starts first; among equals, the older one.
+             * @default 50
+             */
+            priority: number;
             /** @description Each stage’s limit. Past one the migration is abandoned as if cancelled, with STAGE_TIMEOUT as the reason. */
             timeouts: {
                 /** @default 86400000 */
@@ -1603,6 +1788,11 @@ export interface components {
             };
             request: components["schemas"]["MigrationRequest"];
             phase: components["schemas"]["Phase"];
+            /**
+             * @description While it is queued: what for, and its place in the order.
+             * @default null
+             */
+            waiting: components["schemas"]["Waiting"] | null;
             where: components["schemas"]["Where"];
             /**
              * @description Whether everything made for it is gone again.

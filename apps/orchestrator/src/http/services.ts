@@ -6,7 +6,9 @@ import type { Authenticator } from '../access/authenticator.ts';
 import type { Principal } from '../access/principal.ts';
 import type { Projects } from '../access/projects.ts';
 import type { Scope } from '../access/scope.ts';
+import type { QueueService } from '../admission/service.ts';
 import type { LinkTester } from '../links/link-test.ts';
+import type { LinkService } from '../links/links.ts';
 import type { PluginRegistry } from '../plugins/registry.ts';
 import type { WebhookService } from '../webhooks/service.ts';
 
@@ -23,7 +25,9 @@ export interface Services {
   readonly apiKeys: ApiKeys;
   readonly projects: Projects;
   readonly plugins: PluginRegistry;
-  readonly links: LinkTester;
+  readonly queue: QueueService;
+  readonly links: LinkService;
+  readonly linkTester: LinkTester;
   readonly webhooks: WebhookService;
   /** The SSH host keys that a host shows now. */
   scanHostKeys(host: string, port: number, options: { signal: AbortSignal }): Promise<HostKey[]>;

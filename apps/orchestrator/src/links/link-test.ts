@@ -13,6 +13,8 @@ import type { Logger } from '../log.ts';
 import { keys } from '../redis/keys.ts';
 import type { linkTestInputSchema, linkTestSchema } from '../schemas/link.ts';
 import type { Site, SiteStore } from '../sites/sites.ts';
+import type { LinkService } from './links.ts';
+import { estimateLoss, measurementOf } from './measurement.ts';
 
 type LinkTestInput = z.output<typeof linkTestInputSchema>;
 type LinkTestResult = z.infer<typeof linkTestSchema>;
@@ -27,8 +29,6 @@ const LEASE_MS = 30_000;
 const REMOVE_MS = 30_000;
 /** As many connections as a migration has by default. */
 const SUBFLOWS = 8;
-/** Bytes of a full segment, to turn a rate into packets. */
-const SEGMENT_BYTES = 1_448;
 const CLOCK_TOLERANCE_MS = 1_000;
 const CLEARLY_LOSSY_PCT = 0.5;
 
@@ -36,6 +36,7 @@ export function createLinkTester(
   redis: Redis,
   sites: SiteStore,
   gateways: GatewayProvisioner,
+  links: Pick<LinkService, 'note'>,
   log: Logger,
 ): LinkTester {
   return {
@@ -51,7 +52,9 @@ export function createLinkTester(
       ];
       await redis.set(keys.linkTest(owner), '1', 'PX', RESERVED_MS);
       try {
-        return await measure(input, { source, destination }, addresses, gateways, log, signal);
+        const result = await measure(input, { source, destination }, addresses, gateways, log, signal);
+        await links.note(measurementOf(result, 'test'));
+        return result;
       } finally {
         const removal = { signal: AbortSignal.timeout(REMOVE_MS), sparing: false };
         const removed = await Promise.allSettled(addresses.map((address) => gateways.remove(address, removal)));
@@ -98,7 +101,7 @@ async function measure(
   );
   const port = await tunnel.join({ subflows: SUBFLOWS, bandwidthBytesPerSec: null }, { signal });
   const probe = await here.gateway.probe(input.durationMs, { signal });
-  const lossPct = estimateLoss(probe.retransmits, probe.goodputBitsPerSec, input.durationMs);
+  const lossPct = estimateLoss(probe, input.durationMs);
   return {
     source: source.id,
     destination: destination.id,
@@ -108,13 +111,6 @@ async function measure(
     lossPct,
     findings: findings(probe.clockOffsetMs, lossPct),
   };
-}
-
-/** Every lost segment is sent again once, more or less. */
-function estimateLoss(retransmits: number | null, goodputBitsPerSec: number | null, durationMs: number): number | null {
-  if (retransmits === null || goodputBitsPerSec === null || goodputBitsPerSec <= 0 || durationMs <= 0) return null;
-  const segments = ((goodputBitsPerSec / 8) * (durationMs / 1_000)) / SEGMENT_BYTES;
-  return Math.min(100, (100 * retransmits) / Math.max(1, segments + retransmits));
 }
 
 function findings(clockOffsetMs: number, lossPct: number | null): LinkTestResult['findings'] {

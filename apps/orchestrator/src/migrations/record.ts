@@ -66,6 +66,7 @@ export function newRecord(
       destination: { endpoint: request.destination, site: sites.destination },
       request,
       phase: 'queued',
+      waiting: null,
       where: 'source',
       teardown: 'not-needed',
       leftovers: [],

@@ -7,6 +7,7 @@
  *   step that ends it with nothing left to be taken down;
  * - a cancel and the point of no return exclude each other: whichever came first wins.
  */
+import { placesLua, waitingLua } from '../admission/scripts.ts';
 import { keys } from '../redis/keys.ts';
 import { script } from '../redis/script.ts';
 
@@ -37,32 +38,45 @@ const INDEX = `
 `;
 
 /**
- * KEYS: migration, events, migrations, live, queue deadlines, lock…
- * ARGV: id, queue deadline (ms), record, createdAtMs, event, maxEvents, channel, notice, indexes
+/**
+ * Stores the record and puts it into the queue.
+ * KEYS: migration, events, migrations, live, queue deadlines, waitingKeys, lock…
+ * ARGV: id, queue deadline (ms), record, createdAtMs, event, maxEvents, channel, notice, indexes, order, lane entry,
+ * admission channel
  */
 export const CREATE = script(`
   ${TELL}
   ${INDEX}
+  ${waitingLua(6)}
   if redis.call('EXISTS', KEYS[1]) == 1 then return {'OK'} end
-  for i = 6, #KEYS do
+  for i = 9, #KEYS do
     local holder = redis.call('GET', KEYS[i])
     if holder and holder ~= ARGV[1] then return {'LOCKED', holder} end
   end
-  for i = 6, #KEYS do redis.call('SET', KEYS[i], ARGV[1]) end
+  for i = 9, #KEYS do redis.call('SET', KEYS[i], ARGV[1]) end
   redis.call('ZADD', KEYS[5], ARGV[2], ARGV[1])
   redis.call('HSET', KEYS[1], 'record', ARGV[3], 'version', 1, 'token', 0, 'phase', 'queued')
   redis.call('ZADD', KEYS[3], ARGV[4], ARGV[1])
   redis.call('SADD', KEYS[4], ARGV[1])
+  enqueue(ARGV[1], ARGV[10], ARGV[11])
   index(ARGV[1], ARGV[4], nil, 'queued', ARGV[9])
   tell(KEYS[2], ARGV[7], ARGV[6], ARGV[5], ARGV[8])
+  redis.call('PUBLISH', ARGV[12], '')
   return {'OK'}
 `);
 
-/** KEYS: migration, lease, live, running, incomplete, queue deadlines. ARGV: id, runId, leaseMs */
+/**
+ * One that waits for its places can be taken up only to be ended: because it is cancelled, or has waited for too long.
+ * KEYS: migration, lease, live, running, incomplete, queue deadlines, waitingKeys. ARGV: id, runId, leaseMs, nowMs
+ */
 export const CLAIM = script(`
+  ${waitingLua(7)}
   if redis.call('EXISTS', KEYS[1]) == 0 then return {'MISSING'} end
   local live = redis.call('SISMEMBER', KEYS[3], ARGV[1]) == 1
   if not live and redis.call('SISMEMBER', KEYS[5], ARGV[1]) == 0 then return {'ENDED'} end
+  if redis.call('HEXISTS', KEYS[9], ARGV[1]) == 1 and redis.call('HEXISTS', KEYS[1], 'cancelRequestedAt') == 0
+    and tonumber(redis.call('ZSCORE', KEYS[6], ARGV[1]) or ARGV[4]) > tonumber(ARGV[4]) then return {'WAITING'} end
+  dequeue(ARGV[1])
   local holder = redis.call('GET', KEYS[2])
   if holder and holder ~= ARGV[2] then return {'BUSY'} end
   if not holder then redis.call('HINCRBY', KEYS[1], 'token', 1) end
@@ -109,18 +123,23 @@ export const WRITE = script(`
 /**
  * After the last WRITE. A migration whose teardown is incomplete stays on a list, can be claimed for that alone, and keeps
  * its VM to itself: what a later attempt takes down must not be in use by the VM's next migration.
- * KEYS: migration, live, running, lease, events, journal, incomplete, lock… ARGV: id, token, keepMs, complete (1 or 0)
+ * KEYS: migration, live, running, lease, events, journal, incomplete, placesKeys, bandwidth, lock…
+ * ARGV: id, token, keepMs, complete (1 or 0), admission channel
  */
 export const END = script(`
+  ${placesLua(8)}
   if redis.call('HGET', KEYS[1], 'token') ~= ARGV[2] then return {'SUPERSEDED'} end
   redis.call('SREM', KEYS[2], ARGV[1])
   redis.call('SREM', KEYS[3], ARGV[1])
+  givePlacesBack(ARGV[1])
+  redis.call('HDEL', KEYS[10], ARGV[1])
+  redis.call('PUBLISH', ARGV[5], '')
   redis.call('DEL', KEYS[4])
   redis.call('PEXPIRE', KEYS[5], ARGV[3])
   if ARGV[4] == '1' then
     redis.call('SREM', KEYS[7], ARGV[1])
     redis.call('PEXPIRE', KEYS[6], ARGV[3])
-    for i = 8, #KEYS do
+    for i = 11, #KEYS do
       if redis.call('GET', KEYS[i]) == ARGV[1] then redis.call('DEL', KEYS[i]) end
     end
   else

@@ -6,6 +6,8 @@ import { createHash } from 'node:crypto';
 import type { Redis } from 'ioredis';
 import { z } from 'zod';
 import { projectSees } from '../access/principal.ts';
+import type { Admission } from '../admission/admission.ts';
+import type { LaneFinder } from '../admission/lanes.ts';
 import { LmasError } from '../errors.ts';
 import type { PluginRegistry } from '../plugins/registry.ts';
 import { keys } from '../redis/keys.ts';
@@ -16,8 +18,7 @@ import { type Migration, type MigrationInput, newMigrationId, newRecord } from '
 import type { MigrationStore } from './store.ts';
 
 /** What the service needs of the queue. */
-export interface Enqueuer {
-  enqueue(ids: readonly string[]): Promise<void>;
+export interface Hurrier {
   hurry(id: string, reason: string): Promise<void>;
 }
 
@@ -48,13 +49,36 @@ export interface MigrationService {
 export function createMigrationService(
   redis: Redis,
   store: MigrationStore,
-  queue: Enqueuer,
-  { inventory, plugins, idempotencyMs }: { inventory: Inventory; plugins: PluginRegistry; idempotencyMs: number },
+  queue: Hurrier,
+  {
+    inventory,
+    plugins,
+    admission,
+    laneOf,
+    idempotencyMs,
+  }: {
+    inventory: Inventory;
+    plugins: PluginRegistry;
+    admission: Admission;
+    laneOf: LaneFinder;
+    idempotencyMs: number;
+  },
 ): MigrationService {
+  /** The records with what only the queue knows: why those that wait do. */
+  const explained = async (migrations: readonly Migration[]): Promise<Migration[]> => {
+    const queued = migrations.filter(({ phase }) => phase === 'queued');
+    const reasons = await admission.explain(queued.map(({ id }) => id));
+    return migrations.map((migration) => {
+      const { place, reason, blockedBy } = reasons.get(migration.id) ?? {};
+      if (place === undefined || reason === undefined || blockedBy === undefined) return migration;
+      return { ...migration, waiting: { place, reason, blockedBy: [...blockedBy] } };
+    });
+  };
   const get = async (id: string): Promise<Migration> => {
     const migration = await store.get(id);
-    if (migration === undefined) throw new LmasError('MIGRATION_NOT_FOUND', `There is no migration ${id}.`);
-    return migration;
+    const [found] = migration === undefined ? [] : await explained([migration]);
+    if (found === undefined) throw new LmasError('MIGRATION_NOT_FOUND', `There is no migration ${id}.`);
+    return found;
   };
   const validate = async (input: MigrationInput) => await checkReferences(input, inventory, plugins);
 
@@ -69,8 +93,8 @@ export function createMigrationService(
         idempotencyKey === undefined
           ? newMigrationId()
           : await reserveId(redis, { project, idempotencyKey }, input, idempotencyMs);
-      await store.create(newRecord(id, input, sites, [keys.vmByName(input.source, input.vm)], project));
-      await queue.enqueue([id]);
+      const record = newRecord(id, input, sites, [keys.vmByName(input.source, input.vm)], project);
+      await store.create(record, await laneOf(record.migration));
       return await get(id);
     },
     async live(project) {
@@ -88,7 +112,7 @@ export function createMigrationService(
       const shown = marks.slice(0, limit);
       const last = marks.length > limit ? shown.at(-1) : undefined;
       return {
-        items: await store.getMany(shown.map(({ id }) => id)),
+        items: await explained(await store.getMany(shown.map(({ id }) => id))),
         nextCursor: last === undefined ? null : cursorAfter(last),
       };
     },

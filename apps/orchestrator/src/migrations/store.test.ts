@@ -5,6 +5,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import type { Redis } from 'ioredis';
+import { type Admission, createAdmission } from '../admission/admission.ts';
+import { laneOf } from '../admission/groups.ts';
 import { errorCode, LmasError } from '../errors.ts';
 import { createLog } from '../log.ts';
 import { connect } from '../redis/connect.ts';
@@ -19,10 +21,12 @@ const directory = await mkdtemp(join(tmpdir(), 'lmas-store-'));
 let server: PrivateRedis;
 let redis: Redis;
 let store: MigrationStore;
+let admission: Admission;
 before(async () => {
   server = await startPrivateRedis('redis-server', directory, log);
   redis = connect(server, log);
   store = createMigrationStore(redis);
+  admission = createAdmission(redis);
 });
 after(async () => {
   redis.disconnect();
@@ -34,10 +38,11 @@ let vms = 0;
 async function created(vm = `vm-${++vms}`): Promise<StoredMigration> {
   const request = migrationInputSchema.parse({ vm, source: 'a', destination: 'b' });
   const record = newRecord(newMigrationId(), request, { source: 'x', destination: 'y' }, [keys.vmByName('a', vm)]);
-  await store.create(record);
+  await store.create(record, laneOf(record.migration, { transparent: false }));
   return record;
 }
 async function claimed(id: string, runId = 'run', leaseMs = 10_000) {
+  await admission.admit(1_000);
   const answer = await store.claim(id, runId, leaseMs);
   assert.ok(typeof answer !== 'string', String(answer));
   return answer;
@@ -53,7 +58,7 @@ test('one live migration per VM; the next one once it has ended', async () => {
       error instanceof LmasError &&
       error.message.includes(first.migration.id),
   );
-  await store.create(first); // sent again after a lost reply: nothing new
+  await store.create(first, laneOf(first.migration, { transparent: false })); // sent again after a lost reply: nothing new
   const { claim } = await claimed(first.migration.id);
   await store.end(claim, { locks: first.notes.locks, complete: true });
   await created('twin');
@@ -80,6 +85,16 @@ test('a claim excludes others while its lease lasts; a take-over fences the form
   await store.letGo(old.claim);
   assert.equal(await store.claim(id, 'third', 1_000), 'busy', 'the old run cannot give the new one’s lease away');
   await store.write(now.claim, now.version, record);
+});
+
+test('one that waits for its places is taken up only to be ended', async () => {
+  await admission.pause('now');
+  const { migration } = await created();
+  assert.equal(await store.claim(migration.id, 'eager', 1_000), 'waiting');
+  await store.requestCancel(migration.id);
+  assert.notEqual(await store.claim(migration.id, 'eager', 1_000), 'waiting', 'so that the cancel is carried out');
+  assert.equal((await admission.explain([migration.id])).size, 0, 'it does not wait any more');
+  await admission.resume();
 });
 
 test('a lease that lapsed while nobody took over is simply renewed', async () => {

@@ -7,6 +7,8 @@
 import { randomUUID } from 'node:crypto';
 import type { Redis } from 'ioredis';
 import { z } from 'zod';
+import { laneEntry, orderOf } from '../admission/groups.ts';
+import { placesKeys, waitingKeys } from '../admission/scripts.ts';
 import { LmasError } from '../errors.ts';
 import { keys } from '../redis/keys.ts';
 import { indexesOf, type PageMark, type Search, search } from './index-search.ts';
@@ -34,8 +36,11 @@ export interface ClaimedMigration {
 }
 
 export interface MigrationStore {
-  /** Stores a new record and its VM locks in one step; done before, it does nothing. @throws LmasError VM_ALREADY_MIGRATING naming the other one */
-  create(stored: StoredMigration): Promise<void>;
+  /**
+   * Stores a new record, its VM locks and its place in the queue in one step; done before, it does nothing.
+   * @throws LmasError VM_ALREADY_MIGRATING naming the other one
+   */
+  create(stored: StoredMigration, lane: string): Promise<void>;
   get(id: string): Promise<Migration | undefined>;
   getMany(ids: readonly string[]): Promise<Migration[]>;
   live(): Promise<string[]>;
@@ -46,15 +51,13 @@ export interface MigrationStore {
   orphans(): Promise<{ id: string; token: number }[]>;
   /** For a start at which no other worker can be alive: nobody need wait for the leases of the dead. */
   dropLeases(): Promise<void>;
-  /** Live migrations that no run has taken up yet. */
-  waiting(): Promise<string[]>;
-  /** Those of them that have waited for longer than their request allows. */
+  /** Live migrations that no run has taken up yet, and that have waited for longer than their request allows. */
   overdue(): Promise<string[]>;
   /** Ids that match, newest first. */
   search(query: Search): Promise<PageMark[]>;
   requestCancel(id: string): Promise<CancelVerdict>;
 
-  claim(id: string, runId: string, leaseMs: number): Promise<ClaimedMigration | 'missing' | 'ended' | 'busy'>;
+  claim(id: string, runId: string, leaseMs: number): Promise<ClaimedMigration | ClaimRefusal>;
   /** Extends the lease and answers whether a cancel was asked for. @throws LmasError SUPERSEDED */
   renew(claim: Claim, leaseMs: number): Promise<{ cancelRequestedAt: string | null }>;
   letGo(claim: Claim): Promise<void>;
@@ -73,6 +76,9 @@ export interface MigrationStore {
   writeJournal(claim: Claim, entry: JournalEntry): Promise<void>;
   readJournal(id: string): Promise<JournalEntry[]>;
 }
+
+export type ClaimRefusal = 'missing' | 'ended' | 'busy' | 'waiting';
+const CLAIM_REFUSALS: Record<string, ClaimRefusal> = { BUSY: 'busy', ENDED: 'ended', WAITING: 'waiting' };
 
 export type CancelVerdict = 'missing' | 'ended' | 'too-late' | 'accepted' | 'already';
 const CANCEL_VERDICTS: Record<string, CancelVerdict> = {
@@ -122,7 +128,7 @@ export function createMigrationStore(redis: Redis): MigrationStore {
   const load = async (id: string): Promise<Migration | undefined> => (await loadMany([id]))[0];
 
   return {
-    async create(stored) {
+    async create(stored, lane) {
       const { migration, notes } = stored;
       const { event, notice } = eventJson('phase', 'queued', migration);
       const [word, holder] = verdict(
@@ -134,6 +140,7 @@ export function createMigrationStore(redis: Redis): MigrationStore {
             keys.migrations,
             keys.live,
             keys.queueDeadlines,
+            ...waitingKeys,
             ...notes.locks,
           ],
           [
@@ -146,6 +153,9 @@ export function createMigrationStore(redis: Redis): MigrationStore {
             keys.eventChannel(migration.id),
             notice,
             JSON.stringify(indexesOf(migration)),
+            orderOf(migration),
+            laneEntry(lane, orderOf(migration), migration.id),
+            keys.admissionChannel,
           ],
         ),
       );
@@ -170,7 +180,6 @@ export function createMigrationStore(redis: Redis): MigrationStore {
       const ids = [...(await redis.smembers(keys.running)), ...(await redis.smembers(keys.incomplete))];
       if (ids.length > 0) await redis.del(...ids.map(keys.lease));
     },
-    waiting: () => redis.sdiff(keys.live, keys.running),
     overdue: () => redis.zrangebyscore(keys.queueDeadlines, '-inf', Date.now(), 'LIMIT', 0, 100),
     search: (query) => search(redis, query),
     async requestCancel(id) {
@@ -194,11 +203,19 @@ export function createMigrationStore(redis: Redis): MigrationStore {
       const [word, token, version, record, cancelRequestedAt, pointOfNoReturnAt] = verdict(
         await scripts.CLAIM(
           redis,
-          [keys.migration(id), keys.lease(id), keys.live, keys.running, keys.incomplete, keys.queueDeadlines],
-          [id, runId, leaseMs],
+          [
+            keys.migration(id),
+            keys.lease(id),
+            keys.live,
+            keys.running,
+            keys.incomplete,
+            keys.queueDeadlines,
+            ...waitingKeys,
+          ],
+          [id, runId, leaseMs, Date.now()],
         ),
       );
-      if (word !== 'CLAIMED') return word === 'BUSY' ? 'busy' : word === 'ENDED' ? 'ended' : 'missing';
+      if (word !== 'CLAIMED') return CLAIM_REFUSALS[word] ?? 'missing';
       return {
         claim: { id, runId, token: Number(token) },
         version: Number(version),
@@ -246,8 +263,8 @@ export function createMigrationStore(redis: Redis): MigrationStore {
     },
     async end({ id, token }, { locks, complete }) {
       const ofThis = [keys.migration(id), keys.live, keys.running, keys.lease(id), keys.events(id), keys.journal(id)];
-      const names = [...ofThis, keys.incomplete, ...locks];
-      verdict(await scripts.END(redis, names, [id, token, KEEP_EVENTS_MS, complete ? 1 : 0]));
+      const names = [...ofThis, keys.incomplete, ...placesKeys, keys.bandwidth, ...locks];
+      verdict(await scripts.END(redis, names, [id, token, KEEP_EVENTS_MS, complete ? 1 : 0, keys.admissionChannel]));
     },
     async lock({ id, token }, lockKey) {
       const [word, holder] = verdict(await scripts.LOCK(redis, [keys.migration(id), lockKey], [id, token]));

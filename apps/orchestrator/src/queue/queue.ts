@@ -1,9 +1,10 @@
 /**
- * The queue on BullMQ; nobody outside this directory knows that. A job is a hint to look at a migration, nothing more:
- * the record is the truth, and a job that is lost, delivered twice or failed by BullMQ decides nothing.
+ * The way from admission to the workers, on BullMQ; nobody outside this directory knows that. A job is a hint to look at
+ * a migration, nothing more: the record is the truth, and a job that is lost, delivered twice or failed by BullMQ decides
+ * nothing. What is started, and in which order, admission decides.
  *
- * Two queues: new migrations wait for a free slot; those that need somebody at once (orphans of a dead worker, cancelled
- * or overdue ones that still wait) do not queue behind them.
+ * Two queues: admitted migrations, of which there are no more than somebody has room for; and those that need somebody
+ * at once (orphans of a dead worker, cancelled or overdue ones that still wait), which do not stand behind them.
  */
 import { randomUUID } from 'node:crypto';
 import { type JobsOptions, Queue, Worker } from 'bullmq';
@@ -12,7 +13,7 @@ import type { Logger } from '../log.ts';
 import { type RedisAddress, redisOptions } from '../redis/connect.ts';
 import { keys } from '../redis/keys.ts';
 
-const NEW = 'new';
+const ADMITTED = 'admitted';
 const URGENT = 'urgent';
 
 /** A worker that stopped renewing loses its job after this; the lease on the migration decides who may act. */
@@ -25,8 +26,10 @@ const JOB: JobsOptions = { attempts: 1, removeOnComplete: true, removeOnFail: tr
 const payloadSchema = z.object({ migrationId: z.string() });
 
 export interface MigrationQueue {
-  /** For a migration that waits its turn. Safe to repeat. */
-  enqueue(ids: readonly string[]): Promise<void>;
+  /** For migrations that were admitted. Safe to repeat. */
+  start(ids: readonly string[]): Promise<void>;
+  /** How many of those no worker has taken yet. */
+  notStarted(): Promise<number>;
   /** For one that somebody has to look at now. `reason` tells one need from the next; the same one is not queued twice. */
   hurry(id: string, reason: string): Promise<void>;
   /** Begins to take jobs; each is handed to `handle`, which never rejects. */
@@ -38,7 +41,7 @@ export interface MigrationQueue {
 
 export function createQueue(address: RedisAddress, log: Logger): MigrationQueue {
   const options = { connection: redisOptions(address), prefix: keys.queuePrefix };
-  const queues = { fresh: new Queue(NEW, options), urgent: new Queue(URGENT, options) };
+  const queues = { admitted: new Queue(ADMITTED, options), urgent: new Queue(URGENT, options) };
   const workers: Worker[] = [];
   // A job of a worker that died keeps its id until BullMQ notices; ours must not be mistaken for it.
   const boot = randomUUID().slice(0, 8);
@@ -60,23 +63,28 @@ export function createQueue(address: RedisAddress, log: Logger): MigrationQueue 
   };
 
   return {
-    async enqueue(ids) {
-      await queues.fresh.addBulk(
+    async start(ids) {
+      await queues.admitted.addBulk(
         ids.map((migrationId) => ({ name: 'migrate', data: { migrationId }, opts: { ...JOB, jobId: migrationId } })),
       );
     },
+    notStarted: () => queues.admitted.getWaitingCount(),
     async hurry(migrationId, reason) {
       await queues.urgent.add('migrate', { migrationId }, { ...JOB, jobId: `${migrationId}-${reason}-${boot}` });
     },
     work(concurrency, handle) {
-      startWorker(NEW, concurrency, handle);
+      startWorker(ADMITTED, concurrency, handle);
       startWorker(URGENT, URGENT_CONCURRENCY, handle);
     },
     async drain() {
       await Promise.all(workers.map((worker) => worker.close()));
     },
     async close() {
-      await Promise.all([...workers.map((worker) => worker.close(true)), queues.fresh.close(), queues.urgent.close()]);
+      await Promise.all([
+        ...workers.map((worker) => worker.close(true)),
+        queues.admitted.close(),
+        queues.urgent.close(),
+      ]);
     },
   };
 }

@@ -1,17 +1,18 @@
 /**
- * Looks, at start and again and again, for migrations that nobody looks after: those whose worker died, those that never
- * reached the queue, those that waited too long, and those of which something is left to be taken down. From the records
- * themselves, not from BullMQ. It owns its timer.
+ * Looks, at start and again and again, for migrations that nobody looks after: those whose worker died, those that were
+ * admitted and never reached one, those that waited too long, and those of which something is left to be taken down. From
+ * the records themselves, not from BullMQ. It owns its timer.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
+import type { Admission } from '../admission/admission.ts';
 import type { Logger } from '../log.ts';
 import type { MigrationStore } from '../migrations/store.ts';
+import type { Dispatcher } from './dispatcher.ts';
 import type { MigrationQueue } from './queue.ts';
 
-/** Teardowns are tried again, and a queue that lost a job is filled up, only every so many rounds. */
+/** Teardowns are tried again, and jobs that may be lost are sent again, only every so many rounds. */
 const TEARDOWN_ROUNDS = 30;
-const ENQUEUE_ROUNDS = 600;
-const CHUNK = 500;
+const LOST_JOB_ROUNDS = 30;
 
 export interface Recovery {
   stop(): Promise<void>;
@@ -19,16 +20,33 @@ export interface Recovery {
 
 export function startRecovery(
   store: MigrationStore,
-  queue: MigrationQueue,
+  {
+    queue,
+    admission,
+    dispatcher,
+    rebuild,
+  }: {
+    queue: MigrationQueue;
+    admission: Admission;
+    dispatcher: Dispatcher;
+    /** Sets queue and places right from the records, once at start. */
+    rebuild: () => Promise<void>;
+  },
   { intervalMs, log }: { intervalMs: number; log: Logger },
 ): Recovery {
   const stopping = new AbortController();
+  let isRebuilt = false;
   const loop = async (): Promise<void> => {
     for (let round = 0; !stopping.signal.aborted; round++) {
       try {
         await hurryOrphans(store, queue);
         for (const id of await store.overdue()) await queue.hurry(id, 'overdue');
-        if (round % ENQUEUE_ROUNDS === 0) await enqueueWaiting(store, queue);
+        if (round % LOST_JOB_ROUNDS === 0) {
+          for (const id of await admission.notTakenUp()) await queue.hurry(id, `admitted${round}`);
+        }
+        if (!isRebuilt) await rebuild();
+        isRebuilt = true;
+        await dispatcher.look(); // an announcement may be lost as well
         if (round % TEARDOWN_ROUNDS === 0) {
           for (const id of await store.incomplete()) await queue.hurry(id, `teardown${round}`);
         }
@@ -49,9 +67,4 @@ export function startRecovery(
 
 async function hurryOrphans(store: MigrationStore, queue: MigrationQueue): Promise<void> {
   for (const { id, token } of await store.orphans()) await queue.hurry(id, `orphan${token}`);
-}
-
-async function enqueueWaiting(store: MigrationStore, queue: MigrationQueue): Promise<void> {
-  const waiting = await store.waiting();
-  for (let i = 0; i < waiting.length; i += CHUNK) await queue.enqueue(waiting.slice(i, i + CHUNK));
 }

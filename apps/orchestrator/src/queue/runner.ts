@@ -14,6 +14,7 @@ import type { Tools } from '../workflow/tools.ts';
 export interface Runner {
   /** Takes a migration as far as it goes. Never rejects; harmless when another worker has it, or when it is over. */
   run(migrationId: string): Promise<void>;
+  /** Migrations that this process has in its hands. */
   activeCount(): number;
   /** Lets go of everything under way, touching nothing more; the next worker recovers it. */
   abandonAll(): Promise<void>;
@@ -26,6 +27,7 @@ export async function createRunner(
   { leaseMs, log }: { leaseMs: number; log: Logger },
 ): Promise<Runner> {
   const active = new Map<string, { run: Run; done: Promise<void> }>();
+  let inHand = 0;
   subscriber.on('message', (channel: string, migrationId: string) => {
     if (channel === keys.cancelChannel) void active.get(migrationId)?.run.look();
   });
@@ -45,6 +47,7 @@ export async function createRunner(
 
   return {
     async run(migrationId) {
+      inHand += 1;
       try {
         const run = await Run.claim(store, migrationId, { leaseMs, log });
         if (typeof run === 'string') return log.debug({ migration: migrationId, answer: run }, 'nothing to run');
@@ -54,10 +57,11 @@ export async function createRunner(
       } catch (error) {
         log.error({ err: error, migration: migrationId }, 'the migration could not be taken up');
       } finally {
+        inHand -= 1;
         active.delete(migrationId);
       }
     },
-    activeCount: () => active.size,
+    activeCount: () => inHand,
     async abandonAll() {
       const all = [...active.values()];
       for (const { run } of all) run.abandon(new LmasError('INTERRUPTED', 'The orchestrator is going down.'));

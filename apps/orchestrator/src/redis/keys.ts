@@ -14,6 +14,16 @@
  *   {lmas}:running          set     live ids that a worker has taken up at least once
  *   {lmas}:incomplete       set     ended ids of which something could not be taken down yet
  *   {lmas}:queue-deadlines  zset    ids that wait for a worker, by the time at which they have waited too long
+ *   {lmas}:waiting          zset    ids that wait for a place, in their order
+ *   {lmas}:waiting:lanes    zset    the same, lane by lane, sorted as text (see admission/groups.ts)
+ *   {lmas}:waiting:entries  hash    id → its entry in the lanes
+ *   {lmas}:paused-at        string  since when nothing is started
+ *   {lmas}:places           hash    id of each migration that holds its places → its lane
+ *   {lmas}:places:taken     hash    group → places taken
+ *   {lmas}:places:limits    hash    group → places there are
+ *   {lmas}:bandwidth        hash    group or migration → bytes per second, where there is a limit
+ *   {lmas}:links            hash    link → what was set for it (JSON)
+ *   {lmas}:link-measurements hash   <source>~<destination> → what was measured (JSON)
  *   {lmas}:sites …          hash    name → JSON
  */
 export const PREFIX = '{lmas}';
@@ -37,6 +47,16 @@ export const keys = {
   running: `${PREFIX}:running`,
   incomplete: `${PREFIX}:incomplete`,
   queueDeadlines: `${PREFIX}:queue-deadlines`,
+  waiting: `${PREFIX}:waiting`,
+  waitingLanes: `${PREFIX}:waiting:lanes`,
+  waitingEntries: `${PREFIX}:waiting:entries`,
+  pausedAt: `${PREFIX}:paused-at`,
+  places: `${PREFIX}:places`,
+  placesTaken: `${PREFIX}:places:taken`,
+  placeLimits: `${PREFIX}:places:limits`,
+  bandwidth: `${PREFIX}:bandwidth`,
+  links: `${PREFIX}:links`,
+  linkMeasurements: `${PREFIX}:link-measurements`,
   sites: `${PREFIX}:sites`,
   endpoints: `${PREFIX}:endpoints`,
   credentials: `${PREFIX}:credentials`,
@@ -58,5 +78,7 @@ export const keys = {
   feedChannel: `${PREFIX}:event:feed`,
   eventPattern: `${PREFIX}:event:*`,
   cancelChannel: `${PREFIX}:cancel`,
+  /** Something may start now that could not before; or a share of bandwidth has changed. */
+  admissionChannel: `${PREFIX}:admission`,
   queuePrefix: `${PREFIX}:queue`,
 } as const;

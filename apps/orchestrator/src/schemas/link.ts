@@ -1,9 +1,48 @@
 /**
- * Links between two sites, as measured.
+ * Links between two sites: what was set for them, what was measured, and the test that measures.
  */
 import { z } from 'zod';
-import { portSchema, slugSchema } from './common.ts';
+import { portSchema, slugSchema, timestampSchema } from './common.ts';
 import { findingSchema } from './finding.ts';
+import { trafficLimitsSchema } from './limits.ts';
+
+export const linkIdSchema = z
+  .string()
+  .regex(/^[a-z0-9][a-z0-9-]{0,62}~[a-z0-9][a-z0-9-]{0,62}$/, 'two names of sites with a tilde between')
+  .meta({ id: 'LinkId', description: 'Both sites, in alphabetical order, with a tilde between: `lisbon~porto`.' });
+
+const rateBitsPerSec = z.int().min(1_000).nullable();
+
+/** One direction, as the gateways measured it last. */
+export const linkMeasurementSchema = z
+  .object({
+    source: slugSchema,
+    destination: slugSchema,
+    rttMinMs: z.number(),
+    rttMedianMs: z.number(),
+    goodputBitsPerSec: z.number().nullable(),
+    lossPct: z.number().nullable().describe('Estimated from retransmitted segments.'),
+    mtuBytes: z.int().nullable(),
+    measuredBy: z.enum(['test', 'migration']).describe('A test of the link, or the first moments of a migration.'),
+    measuredAt: timestampSchema,
+  })
+  .meta({ id: 'LinkMeasurement' });
+
+export const linkSchema = z
+  .object({
+    id: linkIdSchema,
+    sites: z.tuple([slugSchema, slugSchema]),
+    rateBitsPerSec: rateBitsPerSec.describe('What the link is said to carry, as somebody set it; null: not set.'),
+    limits: trafficLimitsSchema,
+    measurements: z.array(linkMeasurementSchema).describe('The newest of each direction.'),
+    running: z.int().describe('Migrations that hold a place on it now, in both directions.'),
+  })
+  .meta({ id: 'Link' });
+
+/** What is not named stays as it is. */
+export const linkChangeSchema = z
+  .strictObject({ rateBitsPerSec: rateBitsPerSec.optional(), limits: trafficLimitsSchema.partial().optional() })
+  .meta({ id: 'LinkChange' });
 
 export const linkTestInputSchema = z
   .strictObject({ source: slugSchema, destination: slugSchema, durationMs: z.int().min(0).max(30_000).default(5_000) })

@@ -5,6 +5,7 @@ import { z } from 'zod';
 import { PHASES } from '../migrations/phases.ts';
 import { bandwidthSchema, slugSchema, timestampSchema } from './common.ts';
 import { findingSchema } from './finding.ts';
+import { waitingSchema } from './queue.ts';
 
 export const phaseSchema = z.enum(PHASES).meta({ id: 'Phase' });
 export const whereSchema = z
@@ -51,6 +52,7 @@ export const migrationInputSchema = z
     diskMap: z.record(z.string(), z.string()).default({}).describe('Disk name → location at the destination.'),
     maxDowntimeMs: z.int().min(1).max(600_000).nullable().default(null),
     bandwidthBytesPerSec: bandwidthSchema.default(null),
+    priority: z.int().min(0).max(100).default(50).describe('The higher one starts first; among equals, the older one.'),
     timeouts: z
       .strictObject({
         queueMs: z
@@ -136,6 +138,10 @@ export const migrationSchema = z
     destination: z.object({ endpoint: slugSchema, site: slugSchema }),
     request: migrationInputSchema,
     phase: phaseSchema,
+    waiting: waitingSchema
+      .nullable()
+      .default(null)
+      .describe('While it is queued: what for, and its place in the order.'),
     where: whereSchema,
     teardown: z
       .enum(['not-needed', 'pending', 'complete', 'incomplete'])

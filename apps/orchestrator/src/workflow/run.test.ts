@@ -5,6 +5,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, type TestContext, test } from 'node:test';
 import type { Redis } from 'ioredis';
+import { createAdmission } from '../admission/admission.ts';
+import { laneOf } from '../admission/groups.ts';
 import { createLog } from '../log.ts';
 import { newMigrationId, newRecord } from '../migrations/record.ts';
 import { createMigrationStore, type MigrationStore } from '../migrations/store.ts';
@@ -36,7 +38,8 @@ async function runWithHeldWrite(t: TestContext) {
   const vm = newMigrationId();
   const request = migrationInputSchema.parse({ vm, source: 'a', destination: 'b', timeouts: { totalMs: 1_000 } });
   const record = newRecord(newMigrationId(), request, { source: 'x', destination: 'y' }, [keys.vmByName('a', vm)]);
-  await store.create(record);
+  await store.create(record, laneOf(record.migration, { transparent: false }));
+  await createAdmission(redis).admit(1);
   const reached = Promise.withResolvers<void>();
   const released = Promise.withResolvers<void>();
   const write: MigrationStore['write'] = async (...args) => {

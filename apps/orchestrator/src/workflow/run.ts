@@ -9,7 +9,7 @@ import { isSuperseded, LmasError } from '../errors.ts';
 import type { Logger } from '../log.ts';
 import { isOutcome, mayFollow, type Phase } from '../migrations/phases.ts';
 import { type EventType, type Migration, now, type StoredMigration } from '../migrations/record.ts';
-import type { Claim, MigrationStore } from '../migrations/store.ts';
+import type { Claim, ClaimRefusal, MigrationStore } from '../migrations/store.ts';
 import { Journal } from './journal.ts';
 
 export type Notes = StoredMigration['notes'];
@@ -52,12 +52,12 @@ export class Run {
     this.#renewal = setInterval(() => void this.look(), leaseMs / 4);
   }
 
-  /** Takes a migration up. `busy`: another run holds it; `ended`: there is nothing left to do. */
+  /** Takes a migration up. `busy`: another run holds it; `ended`: nothing is left to do; `waiting`: not admitted yet. */
   static async claim(
     store: MigrationStore,
     id: string,
     options: { leaseMs: number; log: Logger },
-  ): Promise<Run | 'missing' | 'ended' | 'busy'> {
+  ): Promise<Run | ClaimRefusal> {
     const claimed = await store.claim(id, randomUUID(), options.leaseMs);
     if (typeof claimed === 'string') return claimed;
     const entries = await store.readJournal(id);

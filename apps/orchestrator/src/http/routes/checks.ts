@@ -11,7 +11,7 @@ import type { Services } from '../services.ts';
 
 const LINK_TEST_MS = 180_000;
 
-export const checkRoutes: FastifyPluginAsyncZod<Services> = async (api, { seenBy, links }) => {
+export const checkRoutes: FastifyPluginAsyncZod<Services> = async (api, { seenBy, linkTester }) => {
   api.post(
     '/v1/migration-checks',
     {
@@ -38,6 +38,6 @@ export const checkRoutes: FastifyPluginAsyncZod<Services> = async (api, { seenBy
         response: { 200: linkTestSchema, default: failure },
       },
     },
-    async (request, reply) => await links.test(request.body, { signal: callSignal(reply, LINK_TEST_MS) }),
+    async (request, reply) => await linkTester.test(request.body, { signal: callSignal(reply, LINK_TEST_MS) }),
   );
 };

@@ -1,0 +1,153 @@
+/**
+ * Admission: who may start now, and why the others wait. Everything is in Redis, so that any number of orchestrators
+ * share one order and one set of limits; what has to hold at every instant is in scripts.ts. It owns no connection.
+ */
+import type { Redis } from 'ioredis';
+import type { Migration } from '../migrations/record.ts';
+import { keys } from '../redis/keys.ts';
+import { type GroupKind, groupsOf, laneEntry, orderOf, parseGroup } from './groups.ts';
+import { ADMIT, placesKeys, REPAIR, RESTORE, waitingKeys } from './scripts.ts';
+
+export interface Waiting {
+  /** From 1. */
+  readonly place: number;
+  readonly reason: string;
+  readonly blockedBy: readonly Blocker[];
+}
+
+export interface Blocker {
+  readonly kind: GroupKind | 'paused';
+  readonly id: string | null;
+  readonly limit: number | null;
+}
+
+export interface Admission {
+  /** Starts up to `room` migrations: gives them their places and answers their ids, the first in the order first. */
+  admit(room: number): Promise<string[]>;
+  /** Those that hold places though no run has taken them up yet: whoever admitted them may have died since. */
+  notTakenUp(): Promise<string[]>;
+  /** Why each of these waits; the ids of those that do not wait are missing from the answer. */
+  explain(ids: readonly string[]): Promise<Map<string, Waiting>>;
+  /** How many wait, how many hold places, since when the queue is paused. */
+  summary(): Promise<{ waiting: number; running: number; pausedAt: string | null }>;
+  /** By group: places taken, and places there are; a group that is missing has none taken, or no limit. */
+  books(): Promise<{ readonly taken: ReadonlyMap<string, number>; readonly limits: ReadonlyMap<string, number> }>;
+  /** Stops starting anything, or starts again. Safe to repeat. */
+  pause(at: string): Promise<void>;
+  resume(): Promise<void>;
+  /** `null` is unlimited. Looked at by the next admission; nothing that runs is touched. */
+  setLimit(group: string, places: number | null): Promise<void>;
+  /** Makes queue and places what the records say that they are, whatever was lost. `live`: all of them, in batches. */
+  rebuild(live: AsyncIterable<readonly { readonly migration: Migration; readonly lane: string }[]>): Promise<void>;
+  /** Tells every orchestrator to look again. */
+  announce(): Promise<void>;
+}
+
+const EXPLAINED_LIMITS: Record<Exclude<Blocker['kind'], 'paused' | 'host-pair'>, (id: string | null) => string> = {
+  total: () => 'the installation',
+  site: (id) => `site ${id}`,
+  link: (id) => `link ${id}`,
+  endpoint: (id) => `endpoint ${id}`,
+};
+
+function inWords(blockedBy: readonly Blocker[]): string {
+  if (blockedBy.some(({ kind }) => kind === 'paused')) return 'the queue is paused';
+  if (blockedBy.length === 0) return 'waits for its turn, or for a worker that is free';
+  const limits = blockedBy.map(({ kind, id, limit }) => {
+    if (kind === 'paused') return '';
+    if (kind === 'host-pair') return `${id} allows 1, because the gateways tell migrations apart by their hosts`;
+    return `${EXPLAINED_LIMITS[kind](id)} allows ${limit}`;
+  });
+  return `waits for a place: ${limits.join('; ')}`;
+}
+
+export function createAdmission(redis: Redis): Admission {
+  const announce = async (): Promise<void> => void (await redis.publish(keys.admissionChannel, ''));
+  const books = [...waitingKeys, ...placesKeys];
+
+  return {
+    announce,
+    async admit(room) {
+      return (await ADMIT(redis, [...books, keys.placeLimits, keys.pausedAt], [room])) as string[];
+    },
+    async notTakenUp() {
+      const holders = await redis.hkeys(keys.places);
+      if (holders.length === 0) return [];
+      const isTakenUp = await redis.smismember(keys.running, ...holders);
+      return holders.filter((_, index) => isTakenUp[index] === 0);
+    },
+    async explain(ids) {
+      const explained = new Map<string, Waiting>();
+      if (ids.length === 0) return explained;
+      const [takenNow, limitsNow, pausedAt, entries, ...ranks] = (await all(redis, (batch) => {
+        batch.hgetall(keys.placesTaken).hgetall(keys.placeLimits).get(keys.pausedAt);
+        batch.hmget(keys.waitingEntries, ...ids);
+        for (const id of ids) batch.zrank(keys.waiting, id);
+      })) as [Record<string, string>, Record<string, string>, string | null, (string | null)[], ...(number | null)[]];
+      const [taken, limits] = [numbers(takenNow), numbers(limitsNow)];
+      ids.forEach((id, index) => {
+        const rank = ranks[index];
+        const lane = entries[index]?.split('|')[0];
+        if (rank === null || rank === undefined || lane === undefined) return;
+        const blockedBy = groupsOf(lane).flatMap((group): Blocker[] => {
+          const { kind, id: name } = parseGroup(group);
+          const limit = kind === 'host-pair' ? 1 : limits.get(group);
+          return limit !== undefined && (taken.get(group) ?? 0) >= limit ? [{ kind, id: name, limit }] : [];
+        });
+        if (pausedAt !== null) blockedBy.unshift({ kind: 'paused', id: null, limit: null });
+        explained.set(id, { place: rank + 1, reason: inWords(blockedBy), blockedBy });
+      });
+      return explained;
+    },
+    async summary() {
+      const [waiting, running, pausedAt] = (await all(redis, (batch) =>
+        batch.zcard(keys.waiting).hlen(keys.places).get(keys.pausedAt),
+      )) as [number, number, string | null];
+      return { waiting, running, pausedAt };
+    },
+    async books() {
+      const [taken, limits] = await Promise.all([redis.hgetall(keys.placesTaken), redis.hgetall(keys.placeLimits)]);
+      return { taken: numbers(taken), limits: numbers(limits) };
+    },
+    async pause(at) {
+      await redis.setnx(keys.pausedAt, at);
+    },
+    async resume() {
+      await redis.del(keys.pausedAt);
+      await announce();
+    },
+    async setLimit(group, places) {
+      if (places === null) await redis.hdel(keys.placeLimits, group);
+      else await redis.hset(keys.placeLimits, group, places);
+      await announce();
+    },
+    async rebuild(live) {
+      for await (const batch of live) {
+        await Promise.all(
+          batch.map(({ migration, lane }) => {
+            const { id } = migration;
+            const order = orderOf(migration);
+            return RESTORE(redis, [...books, keys.live, keys.running], [id, lane, order, laneEntry(lane, order, id)]);
+          }),
+        );
+      }
+      await REPAIR(redis, [...books, keys.live], []);
+      await announce();
+    },
+  };
+}
+
+const numbers = (hash: Readonly<Record<string, string>>): Map<string, number> =>
+  new Map(Object.entries(hash).map(([name, value]) => [name, Number(value)]));
+
+type Batch = ReturnType<Redis['pipeline']>;
+
+/** Several questions in one round trip. */
+async function all(redis: Redis, ask: (batch: Batch) => unknown): Promise<unknown[]> {
+  const batch = redis.pipeline();
+  ask(batch);
+  return ((await batch.exec()) ?? []).map(([error, answer]) => {
+    if (error) throw error;
+    return answer;
+  });
+}

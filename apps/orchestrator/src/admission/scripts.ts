@@ -1,0 +1,139 @@
+/**
+ * The Lua of admission. Invariants, whoever calls and however often:
+ *
+ * - a migration waits, or holds its places, or neither; never both;
+ * - what is counted as taken is exactly what the holders' lanes name: both change in one step;
+ * - nothing is started past a limit as it stands at that moment, or while the queue is paused;
+ * - of those that may start, the first in the order does; one that may not holds up its own lane only.
+ *
+ * Places belong to the migration and not to its run: they outlive a worker that dies, because what it had under way is
+ * still there, and go in the same step that takes the migration off the books.
+ */
+import { keys } from '../redis/keys.ts';
+import { script } from '../redis/script.ts';
+
+/** For scripts of the record store: KEYS[first…] are `waitingKeys`. Defines enqueue(id, order, entry) and dequeue(id). */
+export const waitingKeys = [keys.waiting, keys.waitingLanes, keys.waitingEntries];
+export const waitingLua = (first: number): string => `
+  local function enqueue(id, order, entry)
+    if redis.call('HSETNX', KEYS[${first + 2}], id, entry) == 0 then return end
+    redis.call('ZADD', KEYS[${first}], order, id)
+    redis.call('ZADD', KEYS[${first + 1}], 0, entry)
+  end
+  local function dequeue(id)
+    local entry = redis.call('HGET', KEYS[${first + 2}], id)
+    if not entry then return end
+    redis.call('HDEL', KEYS[${first + 2}], id)
+    redis.call('ZREM', KEYS[${first}], id)
+    redis.call('ZREM', KEYS[${first + 1}], entry)
+  end
+`;
+
+/** KEYS[first…] are `placesKeys`. Defines takePlaces(id, lane) and givePlacesBack(id). */
+export const placesKeys = [keys.places, keys.placesTaken];
+export const placesLua = (first: number): string => `
+  local function count(lane, by)
+    for group in string.gmatch('total ' .. lane, '%S+') do
+      if redis.call('HINCRBY', KEYS[${first + 1}], group, by) == 0 then redis.call('HDEL', KEYS[${first + 1}], group) end
+    end
+  end
+  local function takePlaces(id, lane)
+    if redis.call('HSETNX', KEYS[${first}], id, lane) == 1 then count(lane, 1) end
+  end
+  local function givePlacesBack(id)
+    local lane = redis.call('HGET', KEYS[${first}], id)
+    if not lane then return end
+    redis.call('HDEL', KEYS[${first}], id)
+    count(lane, -1)
+  end
+`;
+
+/**
+ * Starts what may start, in order. Lanes are walked head by head: a lane whose head cannot start is not looked into.
+ * KEYS: waitingKeys, placesKeys, limits, paused-at. ARGV: how many at most
+ * @returns the ids, each of which holds its places now
+ */
+export const ADMIT = script(`
+  ${waitingLua(1)} ${placesLua(4)}
+  local room = tonumber(ARGV[1])
+  if room <= 0 or redis.call('EXISTS', KEYS[7]) == 1 then return {} end
+  local function numbers(key)
+    local flat, map = redis.call('HGETALL', key), {}
+    for i = 1, #flat, 2 do map[flat[i]] = tonumber(flat[i + 1]) end
+    return map
+  end
+  local taken, limits = numbers(KEYS[5]), numbers(KEYS[6])
+  local function isFull(group)
+    local limit = string.sub(group, 1, 10) == 'host-pair:' and 1 or limits[group]
+    return limit ~= nil and (taken[group] or 0) >= limit
+  end
+  local function mayStart(lane)
+    for group in string.gmatch(lane, '%S+') do
+      if isFull(group) then return false end
+    end
+    return true
+  end
+  local function firstFrom(from)
+    local entry = redis.call('ZRANGEBYLEX', KEYS[2], from, '+', 'LIMIT', 0, 1)[1]
+    if not entry then return nil end
+    local lane, order, id = string.match(entry, '^(.-)|(%d+)|(.+)$')
+    return { lane = lane, rank = order .. id, id = id, entry = entry }
+  end
+  if isFull('total') then return {} end
+  local heads, head = {}, firstFrom('-')
+  while head do
+    if mayStart(head.lane) then heads[#heads + 1] = head end
+    head = firstFrom('(' .. head.lane .. '|\\255')
+  end
+  local started = {}
+  while #heads > 0 and #started < room and not isFull('total') do
+    local best = 1
+    for i = 2, #heads do
+      if heads[i].rank < heads[best].rank then best = i end
+    end
+    local now = heads[best]
+    if mayStart(now.lane) then
+      local behind = firstFrom('(' .. now.entry)
+      dequeue(now.id)
+      takePlaces(now.id, now.lane)
+      for group in string.gmatch('total ' .. now.lane, '%S+') do taken[group] = (taken[group] or 0) + 1 end
+      started[#started + 1] = now.id
+      if behind and behind.lane == now.lane then heads[best] = behind else table.remove(heads, best) end
+    else
+      table.remove(heads, best) -- places only get fewer here: its lane is done
+    end
+  end
+  return started
+`);
+
+/**
+ * Puts one live migration where its record says that it belongs: it waits, or, once a run has taken it up, holds places.
+ * KEYS: waitingKeys, placesKeys, live, running. ARGV: id, lane, order, lane entry
+ */
+export const RESTORE = script(`
+  ${waitingLua(1)} ${placesLua(4)}
+  if redis.call('SISMEMBER', KEYS[6], ARGV[1]) == 0 then return 0 end
+  if redis.call('SISMEMBER', KEYS[7], ARGV[1]) == 1 then
+    dequeue(ARGV[1])
+    takePlaces(ARGV[1], ARGV[2])
+  elseif redis.call('HEXISTS', KEYS[4], ARGV[1]) == 0 then
+    enqueue(ARGV[1], ARGV[3], ARGV[4])
+  end
+  return 1
+`);
+
+/**
+ * Takes everything away from what is not live, and counts anew. KEYS: waitingKeys, placesKeys, live
+ */
+export const REPAIR = script(`
+  ${waitingLua(1)} ${placesLua(4)}
+  for _, id in ipairs(redis.call('HKEYS', KEYS[3])) do
+    if redis.call('SISMEMBER', KEYS[6], id) == 0 then dequeue(id) end
+  end
+  for _, id in ipairs(redis.call('HKEYS', KEYS[4])) do
+    if redis.call('SISMEMBER', KEYS[6], id) == 0 then givePlacesBack(id) end
+  end
+  redis.call('DEL', KEYS[5])
+  for _, lane in ipairs(redis.call('HVALS', KEYS[4])) do count(lane, 1) end
+  return 1
+`);

@@ -1,0 +1,35 @@
+/**
+ * How many bytes per second the whole, a link, or one migration may use, where somebody has set that; and how what there
+ * is, is divided. It owns no connection.
+ */
+import type { Redis } from 'ioredis';
+import { groupsOf } from '../admission/groups.ts';
+import { keys } from '../redis/keys.ts';
+import { type Sharer, shares } from './shares.ts';
+
+export interface BandwidthLimits {
+  /** By group (`total`, `link:a~b`) or id of a migration; what is missing is unlimited. */
+  all(): Promise<ReadonlyMap<string, number>>;
+  /** `null` is unlimited. Whoever runs is told at once. */
+  set(name: string, bytesPerSec: number | null): Promise<void>;
+  /** What each migration that holds a place may use now; `null` is unlimited. */
+  shares(): Promise<Map<string, number | null>>;
+}
+
+export function createBandwidthLimits(redis: Redis): BandwidthLimits {
+  const all = async (): Promise<Map<string, number>> =>
+    new Map(Object.entries(await redis.hgetall(keys.bandwidth)).map(([name, value]) => [name, Number(value)]));
+  return {
+    all,
+    async set(name, bytesPerSec) {
+      if (bytesPerSec === null) await redis.hdel(keys.bandwidth, name);
+      else await redis.hset(keys.bandwidth, name, bytesPerSec);
+      await redis.publish(keys.admissionChannel, '');
+    },
+    async shares() {
+      const [places, limits] = await Promise.all([redis.hgetall(keys.places), all()]);
+      const running = Object.entries(places).map(([id, lane]): Sharer => ({ id, groups: [...groupsOf(lane), id] }));
+      return shares(running, limits);
+    },
+  };
+}

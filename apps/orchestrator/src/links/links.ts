@@ -1,0 +1,95 @@
+/**
+ * Links as a resource: what was set for each pair of sites, and what was measured between them. In Redis; it owns no
+ * connection. What one direction measured is written whole, so that nobody overwrites the other direction.
+ */
+import type { Redis } from 'ioredis';
+import { z } from 'zod';
+import { linkGroup, linkId } from '../admission/groups.ts';
+import { changeTraffic, readTraffic, type TrafficLimits } from '../admission/traffic-limits.ts';
+import { LmasError } from '../errors.ts';
+import { now } from '../migrations/record.ts';
+import { keys } from '../redis/keys.ts';
+import { type linkChangeSchema, linkMeasurementSchema, type linkSchema } from '../schemas/link.ts';
+import type { SiteStore } from '../sites/sites.ts';
+
+export type Link = z.infer<typeof linkSchema>;
+export type LinkChange = z.output<typeof linkChangeSchema>;
+export type LinkMeasurement = z.infer<typeof linkMeasurementSchema>;
+
+export interface LinkService {
+  /** Every pair of registered sites, in the order of their names. */
+  list(): Promise<Link[]>;
+  /** Accepts the two sites in either order. @throws LmasError LINK_NOT_FOUND */
+  get(id: string): Promise<Link>;
+  /** What is not named stays. @throws LmasError LINK_NOT_FOUND */
+  change(id: string, change: LinkChange): Promise<Link>;
+  /** Keeps what the gateways measured. */
+  note(measurement: Omit<LinkMeasurement, 'measuredAt'>): Promise<void>;
+}
+
+const storedSchema = z.object({ rateBitsPerSec: z.int().nullable() });
+
+export function createLinkService(
+  redis: Redis,
+  sites: Pick<SiteStore, 'list' | 'get'>,
+  traffic: TrafficLimits,
+): LinkService {
+  /** Reads everything once; the answer shows any pair of sites. */
+  const reader = async (): Promise<(a: string, b: string) => Link> => {
+    const [stored, measured, limitsOf, { taken }] = await Promise.all([
+      redis.hgetall(keys.links),
+      redis.hgetall(keys.linkMeasurements),
+      readTraffic(traffic),
+      traffic.admission.books(),
+    ]);
+    return (a, b) => {
+      const id = linkId(a, b);
+      const settings = stored[id];
+      const measurements = [measured[`${a}~${b}`], measured[`${b}~${a}`]];
+      return {
+        id,
+        sites: [a, b],
+        rateBitsPerSec: settings === undefined ? null : storedSchema.parse(JSON.parse(settings)).rateBitsPerSec,
+        limits: limitsOf(linkGroup(id)),
+        measurements: measurements.flatMap((json) => (json ? [linkMeasurementSchema.parse(JSON.parse(json))] : [])),
+        running: taken.get(linkGroup(id)) ?? 0,
+      };
+    };
+  };
+  /** Both sites, in order. */
+  const endsOf = async (id: string): Promise<[string, string]> => {
+    const names = id.split('~').sort();
+    const [a, b] = await Promise.all(names.map((name) => sites.get(name).catch(noSuchLink(id))));
+    if (a === undefined || b === undefined || a.id === b.id || names.length !== 2) return noSuchLink(id)();
+    return [a.id, b.id];
+  };
+  const get = async (id: string): Promise<Link> => {
+    const [ends, link] = [await endsOf(id), await reader()];
+    return link(...ends);
+  };
+
+  return {
+    get,
+    async list() {
+      const names = (await sites.list()).map(({ id }) => id);
+      const pairs = names.flatMap((a, index) => names.slice(index + 1).map((b) => [a, b] as const));
+      const link = await reader();
+      return pairs.map(([a, b]) => link(a, b));
+    },
+    async change(id, { rateBitsPerSec, limits }) {
+      const link = linkId(...(await endsOf(id)));
+      if (rateBitsPerSec !== undefined) await redis.hset(keys.links, link, JSON.stringify({ rateBitsPerSec }));
+      if (limits !== undefined) await changeTraffic(traffic, linkGroup(link), limits);
+      return await get(link);
+    },
+    async note(measurement) {
+      const { source, destination } = measurement;
+      const noted: LinkMeasurement = { ...measurement, measuredAt: now() };
+      await redis.hset(keys.linkMeasurements, `${source}~${destination}`, JSON.stringify(noted));
+    },
+  };
+}
+
+const noSuchLink = (id: string) => (): never => {
+  throw new LmasError('LINK_NOT_FOUND', `There is no link ${id}: it needs two different sites that are registered.`);
+};
