@@ -34,17 +34,8 @@ import { createEventHub } from './migrations/events.ts';
 import { createMigrationService } from './migrations/service.ts';
 import { createMigrationStore, type MigrationStore } from './migrations/store.ts';
 import { loadPlugins, type PluginRegistry } from './plugins/registry.ts';
-
-<<<<<<< HEAD
-
 import { createDeliveryQueue } from './queue/delivery-queue.ts';
-
-=======
-
 import { startDispatcher } from './queue/dispatcher.ts';
-
->>>>>>> 4b51fba (Admission: limits, priorities and a pause decide what is started, and the record says why it waits)
-
 import { createQueue } from './queue/queue.ts';
 import { startReaper } from './queue/reaper.ts';
 import { startRecovery } from './queue/recovery.ts';
@@ -168,14 +159,10 @@ async function assemble(config: Config, log: Logger, parts: Parts, closers: Clos
       apiKeys,
       projects,
       plugins,
-<<<<<<< HEAD
       webhooks,
-      links: createLinkTester(redis, inventory.sites, gateways, log),
-=======
       queue: createQueueService(admission, traffic, inventory),
       links,
       linkTester: createLinkTester(redis, inventory.sites, gateways, links, log),
->>>>>>> 4b51fba (Admission: limits, priorities and a pause decide what is started, and the record says why it waits)
       scanHostKeys: async (host, port, options) =>
         (await scanHostKeys(host, port, options)).map(({ family, fingerprint }) => ({ type: family, fingerprint })),
       isAvailable: () => redis.status === 'ready',
@@ -189,11 +176,7 @@ async function assemble(config: Config, log: Logger, parts: Parts, closers: Clos
   }
   const url = await app.listen({ host: config.host, port: config.port });
 
-<<<<<<< HEAD
   await webhooks.start(subscriber);
-  queue.work(config.concurrency, (id) => runner.run(id));
-  const recovery = startRecovery(store, queue, { intervalMs: config.recoveryIntervalMs, log });
-=======
   const room = () => config.concurrency - runner.activeCount();
   const dispatcher = await startDispatcher(subscriber, admission, queue, { room, log });
   queue.work(config.concurrency, async (id) => {
@@ -203,7 +186,6 @@ async function assemble(config: Config, log: Logger, parts: Parts, closers: Clos
   const rebuild = () => admission.rebuild(liveLanes(store, laneOf));
   const watched = { queue, admission, dispatcher, rebuild };
   const recovery = startRecovery(store, watched, { intervalMs: config.recoveryIntervalMs, log });
->>>>>>> 4b51fba (Admission: limits, priorities and a pause decide what is started, and the record says why it waits)
   closers.add('recovery', () => recovery.stop());
   const isOwned = async (owner: string) =>
     (await store.isLive(owner)) || (await redis.exists(keys.linkTest(owner))) === 1;
