@@ -113,6 +113,7 @@ export function sampleMigration(changes: Partial<Migration> = {}): Migration {
       diskMap: {},
       maxDowntimeMs: null,
       bandwidthBytesPerSec: null,
+      priority: 50,
       timeouts: {
         queueMs: 86_400_000,
         checkingMs: 60_000,
@@ -126,6 +127,7 @@ export function sampleMigration(changes: Partial<Migration> = {}): Migration {
       correlationId: null,
     },
     phase: 'queued',
+    waiting: null,
     where: 'source',
     teardown: 'not-needed',
     leftovers: [],
