@@ -32,6 +32,8 @@ export const SHORT: Readonly<Record<string, string>> = {
   LMAS_GATEWAY_LEASE_MS: '2000',
   LMAS_PROGRESS_INTERVAL_MS: '100',
   LMAS_TUNNEL_WARM_UP_MS: '0',
+  LMAS_REQUESTS_PER_MINUTE: 'null',
+  LMAS_FAILED_LOGINS_PER_MINUTE: 'null',
   LMAS_LOG_LEVEL: process.env.LMAS_TEST_LOG ?? 'silent',
 };
 

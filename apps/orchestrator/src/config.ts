@@ -9,6 +9,18 @@ import { LmasError } from './errors.ts';
 import { type Network, parseNetwork } from './webhooks/address-guard.ts';
 
 const duration = (defaultMs: number) => z.coerce.number().int().min(100).default(defaultMs);
+const limit = (value: number) =>
+  z.union([z.literal('null').transform(() => null), z.coerce.number().int().min(1)]).default(value);
+const commaSeparated = (value: string) =>
+  z
+    .string()
+    .default(value)
+    .transform((list) =>
+      list
+        .split(',')
+        .map((name) => name.trim())
+        .filter((name) => name !== ''),
+    );
 const count = (value: number) => z.coerce.number().int().min(1).default(value);
 
 const defaultDataDir = process.getuid?.() === 0 ? '/var/lib/lmas' : join(homedir(), '.local/state/lmas');
@@ -46,9 +58,40 @@ const SETTINGS = {
   host: setting(
     'LMAS_HOST',
     z.string().min(1).default('127.0.0.1'),
-    'Address to listen on. The API speaks plain HTTP: put a TLS proxy before it when others must reach it.',
+    'Address to listen on. Beyond this machine it needs TLS, or LMAS_ALLOW_PLAIN_HTTP.',
   ),
   port: setting('LMAS_PORT', z.coerce.number().int().min(0).max(65_535).default(7070), 'Port of the API; 0: any.'),
+  tlsCertFile: setting(
+    'LMAS_TLS_CERT_FILE',
+    z.string().min(1).optional(),
+    'Certificate chain in PEM: the API then speaks TLS 1.2 or 1.3. Read again when it changes, and on SIGHUP.',
+  ),
+  tlsKeyFile: setting('LMAS_TLS_KEY_FILE', z.string().min(1).optional(), 'Its private key in PEM.'),
+  allowPlainHttp: setting(
+    'LMAS_ALLOW_PLAIN_HTTP',
+    z.stringbool().default(false),
+    'Listen beyond this machine without TLS: keys and tokens then cross the network as they are. Behind a TLS proxy only.',
+  ),
+  trustedProxies: setting(
+    'LMAS_TRUSTED_PROXIES',
+    commaSeparated('').pipe(z.array(z.union([z.ipv4(), z.ipv6(), z.cidrv4(), z.cidrv6()]))),
+    'Addresses or networks of proxies whose X-Forwarded-For is believed; separated by commas. Of nobody else.',
+  ),
+  requestsPerMinute: setting(
+    'LMAS_REQUESTS_PER_MINUTE',
+    limit(12_000),
+    'How often one key or token may call the API; null: unlimited.',
+  ),
+  failedLoginsPerMinute: setting(
+    'LMAS_FAILED_LOGINS_PER_MINUTE',
+    limit(20),
+    'How many failed logins of one address are answered and recorded one by one; null: unlimited.',
+  ),
+  auditMaxEntries: setting(
+    'LMAS_AUDIT_MAX_ENTRIES',
+    count(100_000),
+    'How many entries the audit log keeps, about 500 bytes each in Redis; every entry goes to the log, too.',
+  ),
   redisUrl: setting(
     'REDIS_URL',
     z.url({ protocol: /^rediss?$/ }).optional(),
@@ -71,15 +114,7 @@ const SETTINGS = {
   ),
   plugins: setting(
     'LMAS_PLUGINS',
-    z
-      .string()
-      .default('@lmas/plugin-kvm')
-      .transform((list) =>
-        list
-          .split(',')
-          .map((name) => name.trim())
-          .filter((name) => name !== ''),
-      ),
+    commaSeparated('@lmas/plugin-kvm'),
     'Hypervisor plugins to load: package names (or absolute paths), separated by commas.',
   ),
   gatewayBundle: setting(

@@ -16,6 +16,7 @@ export const ORCHESTRATOR_ERRORS = {
   INVALID_REQUEST: { message: 'The request does not have the documented shape.', retryable: false, httpStatus: 400 },
   INVALID_CURSOR: { message: 'The cursor was not made by this API.', retryable: false, httpStatus: 400 },
   UNAUTHENTICATED: { message: 'A login is needed, and this is none.', retryable: false, httpStatus: 401 },
+  RATE_LIMITED: { message: 'Too many calls; Retry-After says when to come back.', retryable: true, httpStatus: 429 },
   FORBIDDEN: { message: 'This login may not do that.', retryable: false, httpStatus: 403 },
   NOT_FOUND: { message: 'There is nothing at this address.', retryable: false, httpStatus: 404 },
   METHOD_NOT_ALLOWED: { message: 'This address does not know that method.', retryable: false, httpStatus: 405 },

@@ -5,9 +5,11 @@ import { randomBytes } from 'node:crypto';
 import { chmod, mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import type { Server as TlsServer } from 'node:tls';
 import { scanHostKeys } from '@lmas/ssh';
 import type { Redis } from 'ioredis';
 import { createApiKeys } from './access/api-keys.ts';
+import { createAuditLog } from './access/audit.ts';
 import { createAuthenticator } from './access/authenticator.ts';
 import { claimDataDir } from './access/data-dir.ts';
 import { ensureAdminKey } from './access/first-key.ts';
@@ -25,6 +27,7 @@ import { type GatewayBundle, readBundle } from './gateways/bundle.ts';
 import type { GatewayProvisioner } from './gateways/gateway.ts';
 import { createSshProvisioner } from './gateways/provisioner.ts';
 import { buildServer } from './http/server.ts';
+import { followTlsFiles, readTlsPair, warnOfExpiry } from './http/tls.ts';
 import { createBandwidthLimits } from './links/bandwidth-limits.ts';
 import { createLinkTester } from './links/link-test.ts';
 import { createLinkService } from './links/links.ts';
@@ -48,7 +51,7 @@ import { VERSION } from './version.ts';
 import { createWebhookService } from './webhooks/service.ts';
 
 const LIVE_BATCH = 200;
-const LOOPBACK: ReadonlySet<string> = new Set(['127.0.0.1', '::1', 'localhost']);
+const TLS_FILES_INTERVAL_MS = 10_000;
 
 /** What a test may put in the place of the real thing. */
 export interface Parts {
@@ -95,6 +98,7 @@ export async function startOrchestrator(config: Config, log: Logger, parts: Part
 }
 
 async function assemble(config: Config, log: Logger, parts: Parts, closers: Closers): Promise<Orchestrator> {
+  const tls = await tlsOf(config, log);
   await mkdir(config.dataDir, { recursive: true, mode: 0o700 });
   await chmod(config.dataDir, 0o700);
   const releaseDataDir = await claimDataDir(config.dataDir);
@@ -158,6 +162,7 @@ async function assemble(config: Config, log: Logger, parts: Parts, closers: Clos
       seenBy: (caller) => scopeOf(caller, { migrations, events, checker, inventory, connector, projects }),
       apiKeys,
       projects,
+      audit: createAuditLog(redis, { maxEntries: config.auditMaxEntries, log }),
       plugins,
       webhooks,
       queue: createQueueService(admission, traffic, inventory),
@@ -168,11 +173,13 @@ async function assemble(config: Config, log: Logger, parts: Parts, closers: Clos
       isAvailable: () => redis.status === 'ready',
       readiness: async () => [await redisReadiness(redis)],
     },
-    { log },
+    { log, tls: tls?.pair, trustedProxies: config.trustedProxies, limits: config },
   );
   closers.add('http', () => app.close());
-  if (!LOOPBACK.has(config.host)) {
-    log.warn({ host: config.host }, 'the API listens beyond this machine in plain HTTP: put a TLS proxy before it');
+  if (tls !== undefined) {
+    const server = app.server as unknown as TlsServer; // Fastify made it from `tls`
+    const following = followTlsFiles(server, tls.files, { current: tls.pair, intervalMs: TLS_FILES_INTERVAL_MS, log });
+    closers.add('certificate files', async () => following.stop());
   }
   const url = await app.listen({ host: config.host, port: config.port });
 
@@ -193,6 +200,32 @@ async function assemble(config: Config, log: Logger, parts: Parts, closers: Clos
   closers.add('reaper', () => reaper.stop());
   return { url, apiKeyFile, stop: () => closers.closeAll() };
 }
+
+/** The certificate, if there is one. @throws LmasError INVALID_CONFIG when the API would be open to eavesdroppers */
+async function tlsOf({ tlsCertFile: certFile, tlsKeyFile: keyFile, ...config }: Config, log: Logger) {
+  if (certFile !== undefined && keyFile !== undefined) {
+    const files = { certFile, keyFile };
+    const pair = await readTlsPair(files);
+    warnOfExpiry(pair, files, log);
+    return { files, pair };
+  }
+  if (certFile !== undefined || keyFile !== undefined) {
+    throw new LmasError('INVALID_CONFIG', 'LMAS_TLS_CERT_FILE and LMAS_TLS_KEY_FILE go together.');
+  }
+  if (!isLoopback(config.host)) {
+    if (!config.allowPlainHttp) {
+      throw new LmasError('INVALID_CONFIG', `The API would listen at ${config.host} in plain HTTP.`, {
+        remedy:
+          'Set LMAS_TLS_CERT_FILE and LMAS_TLS_KEY_FILE. Or, behind a TLS proxy and nowhere else, LMAS_ALLOW_PLAIN_HTTP=true.',
+      });
+    }
+    log.warn({ host: config.host }, 'the API listens beyond this machine in plain HTTP, as LMAS_ALLOW_PLAIN_HTTP says');
+  }
+  return undefined;
+}
+
+const isLoopback = (host: string): boolean =>
+  host === 'localhost' || host === '::1' || /^127(\.\d{1,3}){3}$/.test(host);
 
 async function redisAddress(config: Config, log: Logger, closers: Closers): Promise<RedisAddress> {
   if (config.redisUrl !== undefined) return { url: config.redisUrl };

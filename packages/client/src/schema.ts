@@ -3,6 +3,23 @@
  */
 
 export interface paths {
+    "/v1/audit": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** @description Every change and every refused attempt, newest first. */
+        get: operations["listAuditEntries"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/version": {
         parameters: {
             query?: never;
@@ -667,6 +684,51 @@ export interface components {
                 path: string;
                 message: string;
             }[];
+        };
+        AuditEntryInput: {
+            /** @description Its place in the log. */
+            id: string;
+            /** Format: date-time */
+            at: string;
+            /** @description null: somebody without a valid login. */
+            caller: {
+                /** @enum {string} */
+                kind: "api-key" | "oidc";
+                id: string;
+                name: string;
+                role: string;
+                project: components["schemas"]["SlugInput"] | null;
+            } | null;
+            /** @description operationId in this document. */
+            operation: string;
+            method: string;
+            /** @description The path of what was changed, or of what was called. */
+            target: string;
+            /**
+             * @description `refused`: nothing was changed. `failed`: the answer was an error of the orchestrator or a far end.
+             * @enum {string}
+             */
+            outcome: "done" | "refused" | "failed";
+            /** @description HTTP status of the answer. */
+            status: number;
+            /** @description Error code of the answer. */
+            code: string | null;
+            address: string;
+            userAgent: string | null;
+            /** @description As in the answer’s x-request-id and in the log. */
+            requestId: string;
+        };
+        /** @description Newest first. */
+        AuditListInput: {
+            items: components["schemas"]["AuditEntryInput"][];
+            nextCursor: string | null;
+            /** @description How far back this list reaches. */
+            kept: {
+                entries: number;
+                /** @description When there would be more, the oldest go: LMAS_AUDIT_MAX_ENTRIES. */
+                maxEntries: number;
+                oldestAt: string | null;
+            };
         };
         FindingInput: {
             /**
@@ -1514,6 +1576,51 @@ export interface components {
                 message: string;
             }[];
         };
+        AuditEntry: {
+            /** @description Its place in the log. */
+            id: string;
+            /** Format: date-time */
+            at: string;
+            /** @description null: somebody without a valid login. */
+            caller: {
+                /** @enum {string} */
+                kind: "api-key" | "oidc";
+                id: string;
+                name: string;
+                role: string;
+                project: components["schemas"]["Slug"] | null;
+            } | null;
+            /** @description operationId in this document. */
+            operation: string;
+            method: string;
+            /** @description The path of what was changed, or of what was called. */
+            target: string;
+            /**
+             * @description `refused`: nothing was changed. `failed`: the answer was an error of the orchestrator or a far end.
+             * @enum {string}
+             */
+            outcome: "done" | "refused" | "failed";
+            /** @description HTTP status of the answer. */
+            status: number;
+            /** @description Error code of the answer. */
+            code: string | null;
+            address: string;
+            userAgent: string | null;
+            /** @description As in the answer’s x-request-id and in the log. */
+            requestId: string;
+        };
+        /** @description Newest first. */
+        AuditList: {
+            items: components["schemas"]["AuditEntry"][];
+            nextCursor: string | null;
+            /** @description How far back this list reaches. */
+            kept: {
+                entries: number;
+                /** @description When there would be more, the oldest go: LMAS_AUDIT_MAX_ENTRIES. */
+                maxEntries: number;
+                oldestAt: string | null;
+            };
+        };
         Finding: {
             /**
              * @description A blocker refuses the migration, a warning does not; a note is worth knowing, and nothing is wrong
@@ -2271,6 +2378,49 @@ export interface components {
 }
 export type $defs = Record<string, never>;
 export interface operations {
+    listAuditEntries: {
+        parameters: {
+            query?: {
+                /** @description The other list: attempts without a valid login. They are kept apart, so that they push nothing out. */
+                strangers?: string;
+                /** @description Id of an API key, or subject of a token. */
+                caller?: string;
+                operation?: string;
+                outcome?: "done" | "refused" | "failed";
+                /** @description Beginning of the path. */
+                target?: string;
+                since?: string;
+                until?: string;
+                limit?: number;
+                /** @description `nextCursor` of the page before, with the same filters. */
+                cursor?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Default Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AuditList"];
+                };
+            };
+            /** @description Any error, as problem details (RFC 9457). */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     getVersion: {
         parameters: {
             query?: never;

@@ -6,12 +6,14 @@ import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import type { Authenticator } from '../access/authenticator.ts';
 import { type Principal, roleIncludes } from '../access/principal.ts';
 import { LmasError } from '../errors.ts';
+import type { Limits } from './limits.ts';
 import { ROUTE_ACCESS, type RouteAccess } from './route-access.ts';
 
 /** Tokens are longer than keys; what is longer than this is neither. */
 const LONGEST_LOGIN = 8_192;
 
 export interface Access {
+  readonly limits: Limits;
   readonly authenticator: Authenticator;
   isAvailable(): boolean;
 }
@@ -21,6 +23,13 @@ interface Hookable {
 }
 
 const callers = new WeakMap<object, Principal>();
+
+/** How long a stream goes on before it is asked again whether its reader is still welcome. */
+const RECHECK_MS = 10_000;
+const rechecks = new WeakMap<object, () => Promise<void>>();
+
+/** Who sent this request; undefined for a stranger. */
+export const findCaller = (request: object): Principal | undefined => callers.get(request);
 
 /** Who sent this request. Only for routes that need a login. */
 export function callerOf(request: object): Principal {
@@ -46,17 +55,45 @@ export function guardRoutes(api: Hookable, access: Access): void {
   api.addHook('onRequest', async (request, reply) => {
     // Without Redis nothing can be looked up: better said at once than waited for.
     if (!access.isAvailable()) throw new LmasError('UNAVAILABLE', 'Redis does not answer; try again in a moment.');
-    const caller = await authenticate(request, reply, access);
+    const login = loginOf(request);
+    const caller = login === undefined ? undefined : await access.authenticator.authenticate(login);
+    if (login === undefined || caller === undefined) return await refuseStranger(request, reply, access);
     callers.set(request, caller);
+    await access.limits.countCall(request, reply, caller);
     authorise(caller, operationOf(request));
+    rechecks.set(request, async () => {
+      const now = await access.authenticator.authenticate(login);
+      if (now === undefined) throw new LmasError('UNAUTHENTICATED');
+      authorise(now, operationOf(request));
+    });
   });
 }
 
-async function authenticate(request: FastifyRequest, reply: FastifyReply, { authenticator }: Access) {
-  const [scheme, login, ...rest] = (request.headers.authorization ?? '').split(' ');
+/** Passes a long answer on for as long as whoever asked for it may have it: a revoked key ends its streams, too. */
+export async function* whileWelcome(request: object, text: AsyncGenerator<string>): AsyncGenerator<string> {
+  let checkedAt = performance.now();
+  for await (const chunk of text) {
+    if (performance.now() - checkedAt > RECHECK_MS) {
+      try {
+        await rechecks.get(request)?.();
+      } catch {
+        return; // the reader learns why when it comes back
+      }
+      checkedAt = performance.now();
+    }
+    yield chunk;
+  }
+}
+
+/** What was sent as a bearer; undefined when it cannot be a login. */
+function loginOf({ headers }: FastifyRequest): string | undefined {
+  const [scheme, login, ...rest] = (headers.authorization ?? '').split(' ');
   const isGiven = scheme?.toLowerCase() === 'bearer' && login !== undefined && login !== '' && rest.length === 0;
-  const caller = isGiven && login.length <= LONGEST_LOGIN ? await authenticator.authenticate(login) : undefined;
-  if (caller !== undefined) return caller;
+  return isGiven && login.length <= LONGEST_LOGIN ? login : undefined;
+}
+
+async function refuseStranger(request: FastifyRequest, reply: FastifyReply, { limits }: Access): Promise<never> {
+  await limits.countFailedLogin(request, reply);
   reply.header('www-authenticate', 'Bearer realm="lmas"');
   throw new LmasError('UNAUTHENTICATED', undefined, { remedy: 'Send `Authorization: Bearer <API key or token>`.' });
 }

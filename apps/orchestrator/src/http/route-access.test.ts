@@ -44,7 +44,8 @@ test('every line of the table is of an operation that exists', async () => {
 });
 
 test('a route without a line, or with an open one, cannot be registered behind the guard', () => {
-  const access = { authenticator: { authenticate: async () => undefined }, isAvailable: () => true };
+  const limits = { countCall: async () => undefined, countFailedLogin: async () => undefined };
+  const access = { authenticator: { authenticate: async () => undefined }, limits, isAvailable: () => true };
   for (const operationId of ['paintItBlack', 'getHealth', undefined]) {
     const app = Fastify();
     guardRoutes(app, access);
@@ -62,7 +63,8 @@ test('as served: a stranger gets 401 everywhere, and each role is refused exactl
     return ROLES.includes(role as Role) ? login(role as Role, project || null) : undefined;
   };
   // No service is there: whoever gets past the guard meets a 4xx of the validation or a 500, and that is all we ask.
-  const services = { authenticator: { authenticate }, isAvailable: () => true } as unknown as Services;
+  const audit = { record: async () => undefined };
+  const services = { authenticator: { authenticate }, audit, isAvailable: () => true } as unknown as Services;
   const app = buildServer(services, { log: createLog('silent') });
   const status = async (where: string, token: string): Promise<number> => {
     const [method = '', path = ''] = where.split(' ');

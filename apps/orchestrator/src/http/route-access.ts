@@ -72,4 +72,6 @@ export const ROUTE_ACCESS: Readonly<Record<string, RouteAccess | 'open'>> = {
   getProject: least('viewer'),
   updateProject: leastForAll('admin'),
   deleteProject: leastForAll('admin'),
+
+  listAuditEntries: least('admin'),
 };

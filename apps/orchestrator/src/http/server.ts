@@ -2,6 +2,9 @@
  * The HTTP server: validation, the OpenAPI document, access, and the routes. It owns nothing but the listening socket;
  * everything it answers with comes from the services it is given.
  */
+import { randomUUID } from 'node:crypto';
+import helmet from '@fastify/helmet';
+import rateLimit from '@fastify/rate-limit';
 import swagger from '@fastify/swagger';
 import Fastify, { type FastifyInstance } from 'fastify';
 import {
@@ -14,8 +17,11 @@ import {
 import type { Logger } from '../log.ts';
 import { VERSION } from '../version.ts';
 import { guardRoutes } from './access.ts';
+import { auditCalls } from './audit.ts';
+import { createLimits, type LimitSettings } from './limits.ts';
 import { answerBrokenRequest, answerFrameworkError, installProblems } from './problems.ts';
 import { apiKeyRoutes } from './routes/api-keys.ts';
+import { auditRoutes } from './routes/audit.ts';
 import { checkRoutes } from './routes/checks.ts';
 import { credentialRoutes } from './routes/credentials.ts';
 import { endpointRoutes } from './routes/endpoints.ts';
@@ -26,13 +32,24 @@ import { serviceRoutes, versionRoute } from './routes/service.ts';
 import { siteRoutes } from './routes/sites.ts';
 import { webhookRoutes } from './routes/webhooks.ts';
 import type { Services } from './services.ts';
+import type { TlsPair } from './tls.ts';
 
 const BODY_LIMIT_BYTES = 256 * 1024;
 
 export type Server = ReturnType<typeof buildServer>;
 
-export function buildServer(services: Services, { log }: { log: Logger }) {
-  const app = Fastify({
+export interface ServerSettings {
+  readonly log: Logger;
+  readonly tls?: TlsPair | undefined;
+  /** Addresses of proxies whose X-Forwarded-For is believed. */
+  readonly trustedProxies?: readonly string[];
+  readonly limits?: LimitSettings;
+}
+
+const NO_LIMITS: LimitSettings = { requestsPerMinute: null, failedLoginsPerMinute: null };
+
+export function buildServer(services: Services, { log, tls, trustedProxies = [], limits = NO_LIMITS }: ServerSettings) {
+  const options = {
     loggerInstance: log,
     bodyLimit: BODY_LIMIT_BYTES,
     forceCloseConnections: true, // event streams would hold a shutdown up for ever
@@ -41,10 +58,28 @@ export function buildServer(services: Services, { log }: { log: Logger }) {
     frameworkErrors: answerFrameworkError,
     clientErrorHandler: answerBrokenRequest,
     routerOptions: { maxParamLength: 256, ignoreTrailingSlash: false },
-  }).withTypeProvider<ZodTypeProvider>();
+    genReqId: () => randomUUID(),
+    trustProxy: trustedProxies.length === 0 ? false : [...trustedProxies],
+  };
+  // Which kind of server it is makes no difference to any route, so its type does not say.
+  const app = Fastify(
+    tls === undefined ? options : ({ ...options, https: tls } as typeof options),
+  ).withTypeProvider<ZodTypeProvider>();
   app.setValidatorCompiler(validatorCompiler);
   app.setSerializerCompiler(serializerCompiler);
   installProblems(app as unknown as FastifyInstance);
+  app.addHook('onRequest', async (request, reply) => {
+    reply.header('x-request-id', request.id);
+  });
+  // What is served here is data. A page that is served beside it says itself what it needs: route option `helmet`.
+  app.register(helmet, {
+    contentSecurityPolicy: {
+      useDefaults: false,
+      directives: { defaultSrc: ["'none'"], frameAncestors: ["'none'"] },
+    },
+    strictTransportSecurity: tls !== undefined,
+  });
+  app.register(rateLimit, { global: false });
   app.register(swagger, {
     openapi: {
       openapi: '3.1.0',
@@ -60,7 +95,9 @@ export function buildServer(services: Services, { log }: { log: Logger }) {
     transformObject: createJsonSchemaTransformObject({}),
   });
   app.register(async (api) => {
-    guardRoutes(api, services);
+    guardRoutes(api, { ...services, limits: createLimits(api, limits) });
+    auditCalls(api, services);
+    await api.register(auditRoutes, services);
     await api.register(versionRoute);
     await api.register(apiKeyRoutes, services);
     await api.register(projectRoutes, services);

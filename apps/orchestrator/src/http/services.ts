@@ -2,6 +2,7 @@
  * What the routes may call: the services of the orchestrator, and nothing below them.
  */
 import type { ApiKeys } from '../access/api-keys.ts';
+import type { AuditLog } from '../access/audit.ts';
 import type { Authenticator } from '../access/authenticator.ts';
 import type { Principal } from '../access/principal.ts';
 import type { Projects } from '../access/projects.ts';
@@ -24,6 +25,7 @@ export interface Services {
   seenBy(caller: Pick<Principal, 'project'>): Scope;
   readonly apiKeys: ApiKeys;
   readonly projects: Projects;
+  readonly audit: AuditLog;
   readonly plugins: PluginRegistry;
   readonly queue: QueueService;
   readonly links: LinkService;

@@ -64,6 +64,9 @@ export const keys = {
   /** Key id → when it was last used. */
   apiKeyUses: `${PREFIX}:api-key-uses`,
   projects: `${PREFIX}:projects`,
+  /** Streams: what callers did, and what strangers tried. */
+  audit: `${PREFIX}:audit`,
+  auditStrangers: `${PREFIX}:audit-strangers`,
   installation: `${PREFIX}:installation`,
   webhooks: `${PREFIX}:webhooks`,
   /** Webhook → since when nothing got through; → why nothing is sent any more. */

@@ -12,7 +12,7 @@ import { hasEnded } from '../../migrations/store.ts';
 import { migrationIdSchema } from '../../schemas/migration.ts';
 import { migrationEventSchema } from '../../schemas/migration-event.ts';
 import { migrationNoticeSchema } from '../../schemas/migration-notice.ts';
-import { callerOf } from '../access.ts';
+import { callerOf, whileWelcome } from '../access.ts';
 import { failure, hangUpSignal } from '../answers.ts';
 import type { Services } from '../services.ts';
 
@@ -47,7 +47,7 @@ export const eventRoutes: FastifyPluginAsyncZod<Services> = async (api, { seenBy
       const gone = hangUpSignal(reply);
       const after = request.headers['last-event-id'] ?? STREAM_START;
       const current = () => migrations.get(migration.id);
-      return sendEvents(reply, toText(events, migration, after, current, gone));
+      return sendEvents(reply, whileWelcome(request, toText(events, migration, after, current, gone)));
     },
   );
   api.get(
@@ -68,7 +68,8 @@ export const eventRoutes: FastifyPluginAsyncZod<Services> = async (api, { seenBy
     },
     async (request, reply) => {
       const { events } = seenBy(callerOf(request));
-      return sendEvents(reply, allToText(events, request.headers['last-event-id'], hangUpSignal(reply)));
+      const text = allToText(events, request.headers['last-event-id'], hangUpSignal(reply));
+      return sendEvents(reply, whileWelcome(request, text));
     },
   );
 };
