@@ -33,6 +33,8 @@ async function main([name = '', ...args]: readonly string[]): Promise<number> {
   for (const signal of ['SIGINT', 'SIGTERM'] as const) {
     process.on(signal, () => interrupted.abort(new Error(`Ended by ${signal}.`)));
   }
+  // Whoever reads the output has gone (`| head`): what stands must be taken down all the same.
+  process.stdout.on('error', (error) => interrupted.abort(error));
   try {
     return await benchmark.run(args, { signal: interrupted.signal });
   } catch (error) {

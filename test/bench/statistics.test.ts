@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { goodputBitsPerSec, linkShare, median, percentile, spread, timeToShareMs } from './statistics.ts';
+import { bytesBetween, goodputBitsPerSec, linkShare, median, percentile, spread, timeToShareMs } from './statistics.ts';
 
 test('the median is the middle one, or halfway between the two in the middle', () => {
   assert.equal(median([9, 1, 5]), 5);
@@ -35,8 +35,15 @@ test('the time to a share is when it begins to last, not when it is first touche
     return shares.map((share) => (sum += share * perInterval));
   };
   const touch = [0.2, 1, 0.2, ...Array(12).fill(0.95)];
-  assert.equal(timeToShareMs(totals(touch), 100, 1_000, 0.9), 300);
-  assert.equal(timeToShareMs(totals(Array(12).fill(0.95)), 100, 1_000, 0.9), 0);
-  assert.equal(timeToShareMs(totals(Array(30).fill(0.89)), 100, 1_000, 0.9), null);
-  assert.equal(timeToShareMs(totals(touch), 100, 0, 0.9), null);
+  assert.equal(timeToShareMs(totals(touch), 1_000, 0.9), 300);
+  assert.equal(timeToShareMs(totals(Array(12).fill(0.95)), 1_000, 0.9), 0);
+  assert.equal(timeToShareMs(totals(Array(30).fill(0.89)), 1_000, 0.9), null);
+  assert.equal(timeToShareMs(totals(touch), 0, 0.9), null);
+});
+
+test('bytes between two instants are counted to the tenth of a second', () => {
+  const counted = { bytes: 450, firstByteNs: 1e9, lastByteNs: 1.45e9, totalAtIntervals: [100, 200, 300, 400] };
+  assert.equal(bytesBetween(counted, 1.1e9, 1.3e9), 200);
+  assert.equal(bytesBetween(counted, 0, 9e9), 450);
+  assert.equal(bytesBetween(counted, 1.3e9, 9e9), 150);
 });

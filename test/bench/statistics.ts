@@ -32,14 +32,35 @@ export function linkShare(bitsPerSec: number, rateMbit: number): number | null {
 
 /**
  * When the goodput first kept to `share` of the link's payload rate for a second, in milliseconds after the first byte;
- * null if never. @param totals bytes so far, at the end of each interval
+ * null if never. @param totals bytes so far, at the end of each tenth of a second
  */
-export function timeToShareMs(totals: readonly number[], intervalMs: number, rateMbit: number, share: number) {
-  const intervals = Math.round(1_000 / intervalMs);
+export function timeToShareMs(totals: readonly number[], rateMbit: number, share: number): number | null {
+  const intervals = Math.round(1_000 / INTERVAL_MS);
   const wanted = (payloadRate(rateMbit) / 8) * share;
   for (let i = 0; rateMbit > 0 && i + intervals <= totals.length; i++) {
     const before = i === 0 ? 0 : (totals[i - 1] ?? 0);
-    if ((totals[i + intervals - 1] ?? 0) - before >= wanted) return i * intervalMs;
+    if ((totals[i + intervals - 1] ?? 0) - before >= wanted) return i * INTERVAL_MS;
   }
   return null;
+}
+
+/** What a receiver counted, in tenths of a second. */
+export interface Counted {
+  readonly bytes: number;
+  readonly firstByteNs: number;
+  readonly lastByteNs: number;
+  readonly totalAtIntervals: readonly number[];
+}
+
+export const INTERVAL_MS = 100;
+
+/** Bytes that arrived between two instants, to the interval. */
+export function bytesBetween(counted: Counted, fromNs: number, toNs: number): number {
+  return totalAt(counted, toNs) - totalAt(counted, fromNs);
+}
+
+function totalAt({ bytes, firstByteNs, lastByteNs, totalAtIntervals }: Counted, atNs: number): number {
+  if (atNs >= lastByteNs) return bytes;
+  const interval = Math.round((atNs - firstByteNs) / (INTERVAL_MS * 1e6)) - 1;
+  return interval < 0 ? 0 : (totalAtIntervals[interval] ?? bytes);
 }

@@ -25,6 +25,13 @@ export const lmasOnCores = (cores: number): Contender => ({
   open: (lab) => openGatewayPair(lab, { prefix: ['taskset', '-c', cores === 1 ? '0' : `0-${cores - 1}`] }),
 });
 
+export const lmasLimited = (bandwidthBytesPerSec: number): Contender => ({
+  name: 'lmas-limited',
+  what: 'the same with a bandwidth limit',
+  between: true,
+  open: (lab) => openGatewayPair(lab, { session: { bandwidthBytesPerSec } }),
+});
+
 /** Where a kernel has no BBR, or an administrator forbids it: the route locks CUBIC, and no program can take another. */
 export const lmasCubic: Contender = {
   name: 'lmas-cubic',

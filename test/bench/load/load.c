@@ -1,10 +1,11 @@
 /*
  * The load of the benchmarks, one process at each end of a way, cheap enough to leave the processors to what is measured.
  *
- *   load receive PORT SECONDS                      takes one connection until its end, for SECONDS after its first byte at most
+ *   load receive PORT SECONDS RATE                 takes one connection until its end, for SECONDS after its first byte at most;
+ *                                                  RATE bytes a second at most, 0 is all
  *   load send HOST PORT SECONDS PATTERN CONTROL    fills a connection; PATTERN random|half, CONTROL bbr|cubic|default
  *   load answer PORT REQUEST ANSWER                answers every REQUEST bytes with ANSWER bytes until the connection ends
- *   load ask HOST PORT SECONDS PERIOD_MS REQUEST ANSWER   asks, one question at a time, and times each answer
+ *   load ask HOST PORT SECONDS PERIOD_MS REQUEST ANSWER   asks a question every PERIOD_MS and times each answer
  *
  * Each prints one line of JSON on stdout at its end; listeners say `listening` on stderr when they do. Times are CLOCK_MONOTONIC, which
  * all namespaces of a machine share. The receiver lets the kernel throw the bytes away (MSG_TRUNC): reading is the same for all.
@@ -31,6 +32,7 @@
 #define INTERVAL_NS 100000000ll
 #define MAX_INTERVALS 40000
 #define MAX_ANSWERS 1000000
+#define PATIENCE_NS 10000000000ll
 
 static int64_t now_ns(void) {
   struct timespec t;
@@ -78,7 +80,7 @@ static int ready(int fd, short events, int64_t deadline) {
   for (;;) {
     int64_t left = deadline - now_ns();
     if (left <= 0) return 0;
-    int n = poll(&p, 1, left / 1000000 + 1);
+    int n = ppoll(&p, 1, &(struct timespec){left / 1000000000, left % 1000000000}, NULL);
     if (n > 0) return 1;
     if (n < 0 && errno != EINTR) die("poll");
   }
@@ -86,12 +88,12 @@ static int ready(int fd, short events, int64_t deadline) {
 
 static int64_t total_at[MAX_INTERVALS];
 
-static void receive(int port, double seconds) {
+static void receive(int port, double seconds, double rate) {
   int fd = accept_one(port);
   int64_t bytes = 0, first = 0, last = 0, deadline = INT64_MAX;
   int whole = 0, intervals = 0;
   while (ready(fd, POLLIN, deadline)) {
-    ssize_t n = recv(fd, NULL, 1 << 20, MSG_TRUNC | MSG_DONTWAIT);
+    ssize_t n = recv(fd, NULL, rate > 0 ? 64 << 10 : 1 << 20, MSG_TRUNC | MSG_DONTWAIT);
     if (n < 0 && (errno == EAGAIN || errno == EINTR)) continue;
     if (n <= 0) {
       whole = n == 0;
@@ -104,6 +106,8 @@ static void receive(int port, double seconds) {
     }
     for (; intervals < MAX_INTERVALS && last >= first + (intervals + 1) * INTERVAL_NS; intervals++) total_at[intervals] = bytes;
     bytes += n;
+    int64_t early = rate > 0 ? first + bytes * 1e9 / rate - now_ns() : 0;
+    if (early > 0) nanosleep(&(struct timespec){early / 1000000000, early % 1000000000}, NULL);
   }
   printf("{\"bytes\":%lld,\"firstByteNs\":%lld,\"lastByteNs\":%lld,\"whole\":%s,\"totalAtIntervals\":[", (long long)bytes,
          (long long)first, (long long)last, whole ? "true" : "false");
@@ -177,36 +181,46 @@ static void answer(int port, size_t request_bytes, size_t answer_bytes) {
   quick(fd);
   long answers = 0;
   while (read_whole(fd, buffer, request_bytes) && write_whole(fd, buffer, answer_bytes)) answers++;
-  printf("{\"answers\":%ld}\n", answers);
+  printf("{\"answers\":%ld,\"cpuSeconds\":%.3f}\n", answers, cpu_seconds());
 }
 
+/* Questions are due at fixed times, whatever became of those before, and are timed from when they were due: a pause hits all that fall into it. */
 static void ask(const char *host, int port, double seconds, double period_ms, size_t request_bytes, size_t answer_bytes) {
   char *buffer = calloc(1, request_bytes + answer_bytes);
   int64_t *took = malloc(MAX_ANSWERS * sizeof *took);
   int fd = dial(host, port, "default");
   quick(fd);
-  struct timeval patience = {.tv_sec = 30};
-  setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
-  int64_t start = now_ns(), due = start;
-  long answers = 0;
-  while (now_ns() < start + seconds * 1e9 && answers < MAX_ANSWERS) {
-    int64_t asked = now_ns();
-    if (!write_whole(fd, buffer, request_bytes) || !read_whole(fd, buffer, answer_bytes)) die("no answer");
-    took[answers++] = now_ns() - asked;
-    due += period_ms * 1e6;
-    int64_t wait = due - now_ns();
-    if (wait > 0) nanosleep(&(struct timespec){wait / 1000000000, wait % 1000000000}, NULL);
-    else due = now_ns();
+  fcntl(fd, F_SETFL, O_NONBLOCK);
+  int64_t start = now_ns(), period = period_ms * 1e6, wanted = seconds * 1e9 / period;
+  if (wanted > MAX_ANSWERS) wanted = MAX_ANSWERS;
+  int64_t asked = 0, answered = 0, give_up = start + wanted * period + PATIENCE_NS;
+  size_t to_write = 0, got = 0;
+  while (answered < wanted && now_ns() < give_up) {
+    while (asked < wanted && now_ns() >= start + asked * period) {
+      asked++;
+      to_write += request_bytes;
+    }
+    ssize_t n = to_write ? send(fd, buffer, to_write < request_bytes ? to_write : request_bytes, MSG_NOSIGNAL) : 0;
+    if (n > 0) to_write -= n;
+    while ((n = recv(fd, buffer, answer_bytes - got, 0)) > 0) {
+      got += n;
+      if (got < answer_bytes) continue;
+      got = 0;
+      took[answered] = now_ns() - (start + answered * period);
+      answered++;
+    }
+    if (n == 0 || (n < 0 && errno != EAGAIN && errno != EINTR)) die("no answer");
+    ready(fd, to_write ? POLLIN | POLLOUT : POLLIN, asked < wanted ? start + asked * period : give_up);
   }
-  printf("{\"tookUs\":[");
-  for (long i = 0; i < answers; i++) printf("%s%lld", i ? "," : "", (long long)took[i] / 1000);
+  printf("{\"asked\":%lld,\"cpuSeconds\":%.3f,\"tookUs\":[", (long long)asked, cpu_seconds());
+  for (int64_t i = 0; i < answered; i++) printf("%s%lld", i ? "," : "", (long long)took[i] / 1000);
   printf("]}\n");
 }
 
 int main(int argc, char **argv) {
   signal(SIGPIPE, SIG_IGN);
   const char *role = argc > 1 ? argv[1] : "";
-  if (!strcmp(role, "receive") && argc == 4) receive(atoi(argv[2]), atof(argv[3]));
+  if (!strcmp(role, "receive") && argc == 5) receive(atoi(argv[2]), atof(argv[3]), atof(argv[4]));
   else if (!strcmp(role, "send") && argc == 7) send_load(argv[2], atoi(argv[3]), atof(argv[4]), argv[5], argv[6]);
   else if (!strcmp(role, "answer") && argc == 5) answer(atoi(argv[2]), atol(argv[3]), atol(argv[4]));
   else if (!strcmp(role, "ask") && argc == 8)

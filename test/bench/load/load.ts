@@ -4,6 +4,7 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { chmodSync, copyFileSync, existsSync } from 'node:fs';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { compile } from '../../lab/src/build.ts';
 import type { LabHost } from '../../lab/src/index.ts';
 
@@ -32,6 +33,8 @@ export interface Sent {
 
 export interface LoadOptions {
   readonly seconds: number;
+  /** Waits so long before it starts. */
+  readonly afterSeconds?: number;
   readonly pattern: Pattern;
   readonly congestionControl: 'bbr' | 'cubic' | 'default';
 }
@@ -51,15 +54,17 @@ export async function placeLoad(...machines: readonly LabHost[]): Promise<void> 
 }
 
 export async function send(machine: LabHost, host: string, port: number, options: LoadOptions): Promise<Sent> {
-  const { seconds, pattern, congestionControl } = options;
+  const { seconds, pattern, congestionControl, afterSeconds = 0 } = options;
+  await sleep(afterSeconds * 1_000);
   const command = [PROGRAM, 'send', host, String(port), String(seconds), pattern, congestionControl];
   const { stdout } = await machine.exec(command, { timeoutMs: seconds * 1_000 + DRAINS_WITHIN_MS });
   return JSON.parse(stdout) as Sent;
 }
 
-/** Round trips of questions asked one after another, in microseconds. */
+/** Round trips of questions that are asked at fixed times, in microseconds. */
 export async function ask(machine: LabHost, host: string, port: number, options: AskOptions): Promise<number[]> {
-  const { seconds, periodMs, requestBytes, answerBytes } = options;
+  const { seconds, periodMs, requestBytes, answerBytes, afterSeconds = 0 } = options;
+  await sleep(afterSeconds * 1_000);
   const command = [PROGRAM, 'ask', host, ...[port, seconds, periodMs, requestBytes, answerBytes].map(String)];
   const { stdout } = await machine.exec(command, { timeoutMs: seconds * 1_000 + DRAINS_WITHIN_MS });
   return (JSON.parse(stdout) as { tookUs: number[] }).tookUs;
@@ -70,6 +75,8 @@ export interface AskOptions {
   readonly periodMs: number;
   readonly requestBytes: number;
   readonly answerBytes: number;
+  /** Waits so long before it starts. */
+  readonly afterSeconds?: number;
 }
 
 /** A listener of the load: disposed of when nobody needs it any more, whether it has had its connection or not. */
@@ -78,8 +85,14 @@ export interface Listener<T> extends Disposable {
   readonly answer: Promise<T>;
 }
 
-export const receive = (machine: LabHost, port: number, mostSeconds: number): Promise<Listener<Received>> =>
-  listen(machine, ['receive', String(port), String(mostSeconds)]);
+/** @param readBytesPerSec null: as fast as it comes */
+export const receive = (
+  machine: LabHost,
+  port: number,
+  mostSeconds: number,
+  readBytesPerSec: number | null = null,
+): Promise<Listener<Received>> =>
+  listen(machine, ['receive', ...[port, mostSeconds, readBytesPerSec ?? 0].map(String)]);
 
 export const answerQuestions = (machine: LabHost, port: number, options: AskOptions): Promise<Listener<unknown>> =>
   listen(machine, ['answer', ...[port, options.requestBytes, options.answerBytes].map(String)]);

@@ -2,10 +2,12 @@
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { cpus, release } from 'node:os';
 import { CONTENDERS } from '../contenders/index.ts';
-import { type Measurement, rowsOf } from './measurement.ts';
+import type { Part } from './part.ts';
+import { type Sample, summarize } from './sample.ts';
+import { type Measurement, rowsOf } from './throughput/measurement.ts';
 
 const METHOD = {
-  share: 'payload at the far end ÷ (first to last byte × TCP payload rate of the link)',
+  linkShare: 'payload at the far end ÷ (first to last byte × TCP payload rate of the link)',
   timeTo90Ms: 'from the first byte until the goodput kept to 90 % of the link for a second',
   cpuSecPerGB:
     'user and system time of everything on both gateway machines, from /proc, after set-up; the load is not in it',
@@ -15,19 +17,28 @@ const METHOD = {
   rows: 'medians of the measurements that nothing disturbed; of all, marked, where none was undisturbed',
 };
 
-export function writeResults(file: string, measurements: readonly Measurement[]): void {
+export interface Results {
+  /** One contender in one cell, once. */
+  readonly measurements: Measurement[];
+  /** By the name of the part. */
+  readonly parts: Record<string, Sample[]>;
+}
+
+export function writeResults(file: string, { measurements, parts }: Results, known: readonly Part[]): void {
+  const method = Object.fromEntries(known.map((part) => [part.name, part.method]));
   const results = {
-    method: METHOD,
+    method: { ...METHOD, ...method },
     machine: { processors: cpus().length, kernel: release(), node: process.version },
     contenders: Object.fromEntries(CONTENDERS.map(({ name, what }) => [name, what])),
     rows: rowsOf(measurements),
-    measurements,
+    ...Object.fromEntries(Object.entries(parts).map(([name, samples]) => [name, summarize(samples)])),
+    raw: { measurements, parts },
   };
   writeFileSync(file, `${JSON.stringify(results, null, 2)}\n`);
 }
 
-/** The measurements in a file that an earlier run has written; none if there is no file. */
-export function readMeasurements(file: string): Measurement[] {
-  if (!existsSync(file)) return [];
-  return (JSON.parse(readFileSync(file, 'utf8')) as { measurements: Measurement[] }).measurements;
+/** What an earlier run has written; nothing if there is no file. */
+export function readResults(file: string): Results {
+  if (!existsSync(file)) return { measurements: [], parts: {} };
+  return (JSON.parse(readFileSync(file, 'utf8')) as { raw: Results }).raw;
 }

@@ -1,16 +1,31 @@
 /**
  * The tunnel benchmark: every contender over the same emulated link with the same load, cell by cell, interleaved, so
- * that what the machine does meanwhile hits all of them alike.
+ * that what the machine does meanwhile hits all of them alike; then the smaller parts, each a question of its own.
  */
-import { labDown, labUp } from '../../lab/src/index.ts';
+import { type Lab, labDown, labUp } from '../../lab/src/index.ts';
 import { type Benchmark, numberOption, readOptions, UsageError } from '../benchmark.ts';
 import type { Contender } from '../contenders/contender.ts';
 import { CONTENDERS } from '../contenders/index.ts';
-import { measure } from './measure.ts';
-import { type Measurement, rowsOf } from './measurement.ts';
-import { FULL, narrow, type Plan, parseCells, QUICK } from './plan.ts';
-import { describeCell, renderTable, tableHead, tableLine } from './report.ts';
-import { readMeasurements, writeResults } from './results.ts';
+import { textTable } from '../report/table.ts';
+import { fairness } from './fairness.ts';
+import { latency } from './latency.ts';
+import { lifecycle } from './lifecycle.ts';
+import { memory } from './memory.ts';
+import type { Part } from './part.ts';
+import { type Results, readResults, writeResults } from './results.ts';
+import { sampleLine, sampleTable, summarize } from './sample.ts';
+import { measure } from './throughput/measure.ts';
+import { rowsOf } from './throughput/measurement.ts';
+import { FULL, narrow, type Plan, parseCells, QUICK } from './throughput/plan.ts';
+import { describeCell, renderTable, tableHead, tableLine } from './throughput/report.ts';
+
+const THROUGHPUT = 'throughput';
+const PARTS: readonly Part[] = [latency, fairness, memory, lifecycle];
+/** In five minutes there is time for the corner cells and for this. */
+const QUICK_PARTS = [THROUGHPUT, latency.name];
+
+const list = (entries: readonly { name: string; text: string }[]): string =>
+  entries.map(({ name, text }) => `  ${name.padEnd(18)} ${text}`).join('\n');
 
 const HELP = `Usage: npm run bench -- tunnel [options]
 
@@ -18,6 +33,7 @@ Measures a gateway pair and the alternatives on one emulated link: goodput, shar
 processor seconds per GB of both ends together, and memory.
 
   --quick            the corner cells only, five minutes; without it hours
+  --parts NAMES      only these parts, separated by commas
   --cells CELLS      only these: RATE/RTT/LOSS in Mbit/s, ms and percent, separated by commas; rate 0 is unlimited
   --contenders NAMES only these, separated by commas
   --seconds N        how long each measurement takes
@@ -27,11 +43,17 @@ processor seconds per GB of both ends together, and memory.
   --lab NAME         name of the lab that is built (default bench)
   --help             show this
 
+Cells, contenders and seconds are those of the throughput; naming cells or contenders leaves the other parts out.
+
+Parts:
+${list([{ name: THROUGHPUT, text: 'Every contender in every cell' }, ...PARTS.map(({ name, title }) => ({ name, text: title }))])}
+
 Contenders:
-${CONTENDERS.map(({ name, what }) => `  ${name.padEnd(18)} ${what}`).join('\n')}`;
+${list(CONTENDERS.map(({ name, what }) => ({ name, text: what })))}`;
 
 const OPTIONS = {
   quick: { type: 'boolean', default: false },
+  parts: { type: 'string' },
   cells: { type: 'string' },
   contenders: { type: 'string' },
   seconds: { type: 'string' },
@@ -41,67 +63,115 @@ const OPTIONS = {
   lab: { type: 'string', default: 'bench' },
 } as const;
 
+type Options = ReturnType<typeof readOptions<typeof OPTIONS>>;
+
 export const tunnelBenchmark: Benchmark = {
   name: 'tunnel',
   summary: 'a gateway pair and its alternatives on links of many qualities',
   help: HELP,
   async run(args, { signal }) {
-    const values = readOptions(args, OPTIONS);
-    const plan = narrow(values.quick ? QUICK : FULL, {
-      cells: values.cells === undefined ? undefined : parseCells(values.cells),
-      contenders: values.contenders === undefined ? undefined : parseContenders(values.contenders),
-      seconds: values.seconds === undefined ? undefined : numberOption('--seconds', values.seconds, 1, 600),
-      repeats: values.repeats === undefined ? undefined : numberOption('--repeats', values.repeats, 1, 100),
-    });
-    const file = values.json;
-    const measured = file !== undefined && values.append ? readMeasurements(file) : [];
-    await measureAll(plan, values.lab, signal, (measurement) => {
-      measured.push(measurement);
-      if (file !== undefined) writeResults(file, measured); // after each: an interrupted run has not been in vain
-    });
-    console.log(`\n${renderTable(rowsOf(measured))}`);
+    const options = readOptions(args, OPTIONS);
+    const file = options.json;
+    const results = file !== undefined && options.append ? readResults(file) : { measurements: [], parts: {} };
+    const plan = planOf(options);
+    const parts = partsOf(options);
+    // After each measurement: an interrupted run has not been in vain.
+    const save = (): void => {
+      if (file !== undefined) writeResults(file, results, PARTS);
+    };
+    const lab = await labUp({ name: options.lab, signal });
+    try {
+      for (let i = 0; i < plan.repeats; i++) {
+        if (parts.includes(THROUGHPUT)) await measureThroughput(lab, plan, results, save, signal);
+        for (const part of PARTS) {
+          if (parts.includes(part.name)) await measurePart(lab, part, options.quick, results, save, signal);
+        }
+      }
+    } finally {
+      const { leftovers } = await labDown(options.lab);
+      for (const leftover of leftovers) console.error(`Could not be taken down: ${leftover}`);
+    }
+    console.log(`\n${renderResults(results)}`);
     return 0;
   },
 };
 
-function parseContenders(text: string): string[] {
-  const names = text.split(',');
-  for (const name of names) contenderNamed(name);
-  return names;
+function planOf({ quick, cells, contenders, seconds, repeats }: Options): Plan {
+  return narrow(quick ? QUICK : FULL, {
+    cells: cells === undefined ? undefined : parseCells(cells),
+    contenders: contenders === undefined ? undefined : parseNames('contender', contenders, CONTENDERS),
+    seconds: seconds === undefined ? undefined : numberOption('--seconds', seconds, 1, 600),
+    repeats: repeats === undefined ? undefined : numberOption('--repeats', repeats, 1, 100),
+  });
+}
+
+function partsOf({ quick, parts, cells, contenders }: Options): readonly string[] {
+  const all = [{ name: THROUGHPUT }, ...PARTS];
+  if (parts !== undefined) return parseNames('part', parts, all);
+  if (cells !== undefined || contenders !== undefined) return [THROUGHPUT];
+  return quick ? QUICK_PARTS : all.map(({ name }) => name);
 }
 
 /** @throws UsageError */
+function parseNames(what: string, text: string, known: readonly { name: string }[]): string[] {
+  const names = text.split(',');
+  for (const name of names) {
+    if (known.some((one) => one.name === name)) continue;
+    throw new UsageError(`There is no ${what} "${name}". There is: ${known.map((one) => one.name).join(', ')}.`);
+  }
+  return names;
+}
+
+async function measureThroughput(
+  lab: Lab,
+  plan: Plan,
+  { measurements }: Results,
+  save: () => void,
+  signal: AbortSignal,
+): Promise<void> {
+  console.log(tableHead());
+  for (const { cell, contenders, seconds } of plan.steps) {
+    await lab.setLink(cell);
+    console.log(`\n${describeCell(cell)}`);
+    for (const contender of contenders.map(contenderNamed)) {
+      signal.throwIfAborted();
+      const measurement = await measure(lab, cell, contender, { seconds });
+      measurements.push(measurement);
+      save();
+      for (const row of rowsOf([measurement])) console.log(tableLine(row));
+    }
+  }
+}
+
 function contenderNamed(name: string): Contender {
   const found = CONTENDERS.find((contender) => contender.name === name);
-  if (!found) {
-    throw new UsageError(`There is no contender "${name}". There is: ${CONTENDERS.map((one) => one.name).join(', ')}.`);
-  }
+  if (!found) throw new RangeError(`No contender is called ${name}.`);
   return found;
 }
 
-async function measureAll(
-  plan: Plan,
-  labName: string,
+async function measurePart(
+  lab: Lab,
+  part: Part,
+  quick: boolean,
+  { parts }: Results,
+  save: () => void,
   signal: AbortSignal,
-  onMeasurement: (measurement: Measurement) => void,
 ): Promise<void> {
-  const lab = await labUp({ name: labName, signal });
-  try {
-    console.log(tableHead());
-    for (let i = 0; i < plan.repeats; i++) {
-      for (const { cell, contenders, seconds } of plan.steps) {
-        await lab.setLink(cell);
-        console.log(`\n${describeCell(cell)}`);
-        for (const name of contenders) {
-          signal.throwIfAborted();
-          const measurement = await measure(lab, cell, contenderNamed(name), { seconds });
-          onMeasurement(measurement);
-          for (const row of rowsOf([measurement])) console.log(tableLine(row));
-        }
-      }
-    }
-  } finally {
-    const { leftovers } = await labDown(labName);
-    for (const leftover of leftovers) console.error(`Could not be taken down: ${leftover}`);
+  console.log(`\n${part.title} …`);
+  for await (const sample of part.measure(lab, { quick, signal })) {
+    parts[part.name] = [...(parts[part.name] ?? []), sample];
+    save();
+    console.log(sampleLine(sample, part.columns));
   }
+}
+
+function renderResults({ measurements, parts }: Results): string {
+  const blocks = measurements.length > 0 ? [renderTable(rowsOf(measurements))] : [];
+  for (const part of PARTS) {
+    const rows = summarize(parts[part.name] ?? []);
+    if (rows.length === 0) continue;
+    blocks.push(`${part.title}\n\n${textTable(sampleTable(rows, part.columns))}`);
+    if (rows.some(({ trusted }) => !trusted)) blocks.push('* disturbed: do not rely on it');
+  }
+  return blocks.join('\n\n');
 }

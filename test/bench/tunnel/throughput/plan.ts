@@ -1,5 +1,5 @@
 /** What is measured where: the quick plan, the full plan, and a plan made of cells and contenders that were named. Pure. */
-import { UsageError } from '../benchmark.ts';
+import { UsageError } from '../../benchmark.ts';
 import { type Cell, cellName } from './measurement.ts';
 
 export interface PlanStep {

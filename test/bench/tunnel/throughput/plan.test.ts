@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { UsageError } from '../benchmark.ts';
-import { CONTENDERS } from '../contenders/index.ts';
+import { UsageError } from '../../benchmark.ts';
+import { CONTENDERS } from '../../contenders/index.ts';
 import { FULL, narrow, parseCells, QUICK } from './plan.ts';
 
 test('the plans name contenders that there are', () => {

@@ -1,5 +1,5 @@
 /** What one measurement of the tunnel benchmark found, and how measurements become the rows of the table. Pure. */
-import { median, spread } from '../statistics.ts';
+import { median, spread } from '../../statistics.ts';
 
 /** A quality of the link. */
 export interface Cell {

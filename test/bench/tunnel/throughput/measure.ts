@@ -2,15 +2,14 @@
  * One measurement: a way is made, the load runs over it for its time, the way is taken down. Processor time is that of
  * everything on both gateway machines from the moment the way stands; the hosts, where the load runs, are kept apart.
  */
-import type { Lab } from '../../lab/src/index.ts';
-import { type Contender, SINK_PORT } from '../contenders/contender.ts';
-import { type Pattern, placeLoad, receive, send } from '../load/load.ts';
-import { DisturbanceWatch } from '../machine/disturbance.ts';
-import { addedRssBytes, usageOf } from '../machine/usage.ts';
-import { goodputBitsPerSec, linkShare, timeToShareMs } from '../statistics.ts';
+import type { Lab } from '../../../lab/src/index.ts';
+import { type Contender, SINK_PORT } from '../../contenders/contender.ts';
+import { type Pattern, placeLoad, receive, send } from '../../load/load.ts';
+import { DisturbanceWatch } from '../../machine/disturbance.ts';
+import { addedRssBytes, usageOf } from '../../machine/usage.ts';
+import { goodputBitsPerSec, linkShare, timeToShareMs } from '../../statistics.ts';
 import type { Cell, Measurement } from './measurement.ts';
 
-const INTERVAL_MS = 100;
 /** What is still on its way at the end of the load may take this long to arrive, then the measurement is over. */
 const DRAIN_SECONDS = 3;
 
@@ -53,7 +52,7 @@ export async function measure(
     contender: contender.name,
     goodputBitsPerSec: goodput,
     linkShare: linkShare(goodput, cell.rateMbit),
-    timeTo90Ms: timeToShareMs(received.totalAtIntervals, INTERVAL_MS, cell.rateMbit, 0.9),
+    timeTo90Ms: timeToShareMs(received.totalAtIntervals, cell.rateMbit, 0.9),
     cpuSecPerGB: contender.between ? (after.cpuSeconds - before.cpuSeconds) / gigabytes : null,
     loadCpuSecPerGB: loadSeconds / gigabytes,
     rssBytes: addedRssBytes(idle, after),

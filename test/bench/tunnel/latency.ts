@@ -1,0 +1,84 @@
+/**
+ * How long a small question waits for its answer beside a stream that fills the link, through the same contender: what a
+ * guest in post-copy waits for a page, and an operator for a cancel.
+ */
+import type { Lab } from '../../lab/src/index.ts';
+import { ANSWER_PORT, type Contender, SINK_PORT, type Way } from '../contenders/contender.ts';
+import { haproxy } from '../contenders/haproxy.ts';
+import { lmas } from '../contenders/lmas.ts';
+import { ssh } from '../contenders/ssh.ts';
+import { type AskOptions, answerQuestions, ask, placeLoad, receive, send } from '../load/load.ts';
+import { DisturbanceWatch } from '../machine/disturbance.ts';
+import { goodputBitsPerSec, linkShare, percentile } from '../statistics.ts';
+import { milliseconds, type Part, percent } from './part.ts';
+import type { Sample } from './sample.ts';
+import type { Cell } from './throughput/measurement.ts';
+import { describeCell } from './throughput/report.ts';
+
+/** A page with its header one way, a receipt back: the page shares its direction with the stream. */
+const QUESTION = { periodMs: 10, requestBytes: 4_104, answerBytes: 16 } as const;
+/** Of the stream's time: what comes before is its start, what comes after its end. */
+const MARGIN_SECONDS = 2;
+
+const CELLS: readonly Cell[] = [0, 0.1].map((lossPct) => ({ rateMbit: 1_000, rttMs: 100, lossPct }));
+
+export const latency: Part = {
+  name: 'latency',
+  title: 'A small question beside a stream that fills the link',
+  method:
+    'A page (4 KiB) every 10 ms in the direction of the stream, a receipt of 16 bytes back; timed from when the page was due. First alone, then beside one saturating stream through the same contender.',
+  columns: {
+    unloadedMs: { title: 'alone, median ms', text: milliseconds },
+    p50Ms: { title: 'beside, median ms', text: milliseconds },
+    p99Ms: { title: 'beside, p99 ms', text: milliseconds },
+    addedP99Ms: { title: 'p99 − alone, ms', text: milliseconds },
+    linkShare: { title: 'share of the stream', text: percent },
+  },
+  async *measure(lab, { quick, signal }) {
+    const seconds = quick ? 6 : 20;
+    const contenders = quick ? [lmas] : [lmas, haproxy, ssh];
+    for (const cell of CELLS) {
+      await lab.setLink(cell);
+      for (const contender of contenders) {
+        signal.throwIfAborted();
+        yield await measureOne(lab, cell, contender, seconds);
+      }
+    }
+  },
+};
+
+async function measureOne(lab: Lab, cell: Cell, contender: Contender, seconds: number): Promise<Sample> {
+  const { a, b } = lab.sites;
+  await placeLoad(a.host, b.host);
+  await using way = await contender.open(lab);
+  const alone = await questions(lab, way, { ...QUESTION, seconds: Math.min(seconds, 5) });
+  using sink = await receive(b.host, SINK_PORT, seconds + 2 * MARGIN_SECONDS);
+  const watch = await DisturbanceWatch.start(lab);
+  const load = { seconds: seconds + 2 * MARGIN_SECONDS, pattern: 'random', congestionControl: 'default' } as const;
+  const stream = send(a.host, way.entry.host, way.entry.port, load);
+  const beside = await questions(lab, way, { ...QUESTION, seconds }, MARGIN_SECONDS);
+  const [sent, received] = await Promise.all([stream, sink.answer]);
+  const { reasons } = await watch.stop(sent.cpuSeconds + received.cpuSeconds);
+  const unloadedMs = percentile(alone, 0.5) / 1_000;
+  const p99Ms = percentile(beside, 0.99) / 1_000;
+  const goodput = goodputBitsPerSec(received.bytes, received.firstByteNs, received.lastByteNs);
+  return {
+    labels: { link: describeCell(cell), contender: contender.name },
+    values: {
+      unloadedMs,
+      p50Ms: percentile(beside, 0.5) / 1_000,
+      p99Ms,
+      addedP99Ms: p99Ms - unloadedMs,
+      linkShare: linkShare(goodput, cell.rateMbit),
+    },
+    disturbed: reasons,
+  };
+}
+
+/** @returns microseconds of each answer */
+async function questions(lab: Lab, way: Way, options: AskOptions, afterSeconds = 0): Promise<number[]> {
+  const { a, b } = lab.sites;
+  if (way.askEntry === null) throw new Error('This contender takes one stream only.');
+  using _listener = await answerQuestions(b.host, ANSWER_PORT, options);
+  return await ask(a.host, way.askEntry.host, way.askEntry.port, { ...options, afterSeconds });
+}

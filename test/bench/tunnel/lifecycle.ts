@@ -1,0 +1,68 @@
+/**
+ * How long it takes to set up a pair of gateways and to take it down, through a real orchestrator and real sshd: the link
+ * test without a measuring phase does just that, and five round trips of probing, which are taken off.
+ */
+import { rmSync } from 'node:fs';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { LmasClient } from '@lmas/client';
+import type { Lab } from '../../lab/src/index.ts';
+import { OrchestratorProcess } from '../../support/orchestrator.ts';
+import { registerLab, siteId } from '../../support/two-sites.ts';
+import { DisturbanceWatch } from '../machine/disturbance.ts';
+import { milliseconds, type Part } from './part.ts';
+import type { Sample } from './sample.ts';
+
+const RTT_MS = 100;
+/** Round trips of the probe: see the gateway's `probe` with a duration of 0. */
+const PROBE_ROUND_TRIPS = 5;
+/** The orchestrator lets an SSH connection go when nobody has used it for 30 s. */
+const UNTIL_COLD_MS = 32_000;
+
+export const lifecycle: Part = {
+  name: 'lifecycle',
+  title: 'Setting up a pair and taking it down',
+  method: `Through an orchestrator, over SSH on a management network without delay; the tunnel crosses ${RTT_MS} ms. The program is uploaded before. Pooled: the orchestrator still has its SSH connections; cold: it has let them go.`,
+  columns: {
+    tookMs: { title: 'set up and taken down, ms', text: milliseconds },
+    mostMs: { title: 'at most, ms', text: milliseconds },
+  },
+  async *measure(lab, { quick, signal }) {
+    await lab.setLink({ rateMbit: 1_000, rttMs: RTT_MS, lossPct: 0 });
+    const dataDir = join(lab.stateDir, 'orchestrator');
+    const orchestrator = await OrchestratorProcess.start({ dataDir });
+    try {
+      const client = orchestrator.client();
+      await registerLab(client, lab);
+      await setUpAndTakeDown(client, signal); // the upload
+      if (!quick) {
+        await sleep(UNTIL_COLD_MS, undefined, { signal });
+        yield await sample(lab, client, 'cold', 2_500 + 15 * RTT_MS, signal);
+      }
+      for (let i = 0; i < (quick ? 2 : 5); i++) yield await sample(lab, client, 'pooled', 1_500 + 4 * RTT_MS, signal);
+    } finally {
+      await orchestrator.stop();
+      rmSync(dataDir, { recursive: true, force: true });
+    }
+  },
+};
+
+async function sample(
+  lab: Lab,
+  client: LmasClient,
+  connections: 'cold' | 'pooled',
+  mostMs: number,
+  signal: AbortSignal,
+): Promise<Sample> {
+  const watch = await DisturbanceWatch.start(lab);
+  const tookMs = await setUpAndTakeDown(client, signal);
+  const { reasons } = await watch.stop(0);
+  return { labels: { 'SSH connections': connections }, values: { tookMs, mostMs }, disturbed: reasons };
+}
+
+async function setUpAndTakeDown(client: LmasClient, signal: AbortSignal): Promise<number> {
+  const startedAt = performance.now();
+  const input = { source: siteId('a'), destination: siteId('b'), durationMs: 0 };
+  const { rttMedianMs } = await client.testLink(input, { signal });
+  return performance.now() - startedAt - PROBE_ROUND_TRIPS * rttMedianMs;
+}
