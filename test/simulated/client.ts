@@ -2,7 +2,7 @@
  * A connection to a world. It owns its socket; when that breaks, every call under way fails with CONNECTION_LOST and
  * `closed` aborts.
  */
-import { createConnection, type Socket } from 'node:net';
+import { createConnection, Socket } from 'node:net';
 import { createInterface } from 'node:readline';
 import { PLUGIN_ERRORS, PluginError, type PluginErrorCode, pluginErrorCode } from '@lmas/plugin-api';
 import { z } from 'zod';
@@ -53,6 +53,13 @@ export class WorldConnection {
       const isAway = pluginErrorCode(cause) === 'CONNECTION_LOST';
       throw isAway ? new PluginError('UNREACHABLE', `The ${host} hung up.`, { cause }) : cause;
     });
+    return connection;
+  }
+
+  /** Stands for an end that could not be connected to. */
+  static broken(host: string, reason: Error): WorldConnection {
+    const connection = new WorldConnection(host, new Socket());
+    connection.#closed.abort(reason);
     return connection;
   }
 

@@ -8,9 +8,21 @@
  */
 export type FaultKind = 'before' | 'after' | 'reply-lost' | 'hold-before' | 'hold-after';
 
+/** A call that the world refuses; the code is one of the plugin contract's. */
+export class WorldError extends Error {
+  readonly code: string;
+
+  constructor(code: string, message: string) {
+    super(message);
+    this.code = code;
+  }
+}
+
 interface Fault {
   readonly call: string;
   readonly kind: FaultKind;
+  /** What is answered, in the plugin contract's codes. */
+  readonly code: string;
   remaining: number;
   readonly reached: PromiseWithResolvers<void>;
   readonly released: PromiseWithResolvers<void>;
@@ -25,10 +37,11 @@ export interface ArmedFault {
 export class Faults {
   readonly #faults: Fault[] = [];
 
-  arm(call: string, kind: FaultKind, { times = 1 }: { times?: number } = {}): ArmedFault {
+  arm(call: string, kind: FaultKind, { times = 1, code = 'HYPERVISOR_FAULT' } = {}): ArmedFault {
     const fault: Fault = {
       call,
       kind,
+      code,
       remaining: times,
       reached: Promise.withResolvers<void>(),
       released: Promise.withResolvers<void>(),
@@ -44,7 +57,7 @@ export class Faults {
     fault.remaining -= 1;
     if (fault.kind === 'before') {
       fault.reached.resolve();
-      throw new Error(`fault before ${call}`);
+      throw new WorldError(fault.code, `fault before ${call}`);
     }
     if (fault.kind === 'hold-before') {
       fault.reached.resolve();
@@ -53,7 +66,7 @@ export class Faults {
     const result = await effect();
     fault.reached.resolve();
     if (fault.kind === 'hold-after') await fault.released.promise;
-    if (fault.kind === 'after') throw new Error(`fault after ${call}`);
+    if (fault.kind === 'after') throw new WorldError(fault.code, `fault after ${call}`);
     if (fault.kind === 'reply-lost') lose();
     return result;
   }

@@ -2,6 +2,7 @@
  * Gateways that exist in a world only: the workflow's real tunnel code drives them, and what is left over is counted. The
  * SSH host of a site's gateway machine stands for its world (see hostOfWorld).
  */
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { GatewayStatus } from '@lmas/gateway-api';
 import { pluginErrorCode } from '@lmas/plugin-api';
 import { LmasError } from '../../apps/orchestrator/src/errors.ts';
@@ -65,6 +66,23 @@ export function createSimulatedProvisioner(sites: SiteStore): GatewayProvisioner
         mtuBytes: 1_500,
         clockOffsetMs: 0,
       }),
+      async gone({ signal }) {
+        for (;;) {
+          const connection = await open(address.site).catch(() => undefined);
+          const hangUp = () => void connection?.close();
+          signal.addEventListener('abort', hangUp, { once: true });
+          try {
+            signal.throwIfAborted();
+            if (connection !== undefined) return await connection.call<void>('ended', { name });
+          } catch {
+            signal.throwIfAborted(); // the machine is away: asked again
+          } finally {
+            signal.removeEventListener('abort', hangUp);
+            await connection?.close();
+          }
+          await sleep(500, undefined, { signal });
+        }
+      },
       close: async () => undefined,
     };
   };

@@ -11,6 +11,7 @@ import {
   type MigrationRequest,
   PluginError,
   type Presence,
+  pluginErrorCode,
   type VmPlacement,
   type VmSummary,
   whereIs,
@@ -164,7 +165,12 @@ function driver(
         if (there.presence !== 'running') throw new PluginError('OUTCOME_UNKNOWN', 'It was not seen to run.');
       }
       await context.assertCurrent();
-      await source.call('confirm', { vmId, cancelled: false });
+      await source.call('confirm', { vmId, cancelled: false }).catch((cause: unknown) => {
+        throw new PluginError(pluginErrorCode(cause) ?? 'HYPERVISOR_FAULT', 'The source could not be tidied.', {
+          cause,
+          arrived: true,
+        });
+      });
       return {
         downtimeMs: 1,
         bytesTransferred: 1 << 30,
@@ -174,10 +180,11 @@ function driver(
         warnings: [],
       };
     },
-    async abort() {
+    async abort({ performed: ours = true }) {
       const before = await locate();
       const isAnswered = before.source !== 'unreachable' && before.destination !== 'unreachable';
       if (!isAnswered || before.destination === 'running') return before;
+      if (!ours && before.moving) return before; // somebody else's
       await context.assertCurrent();
       await source.call('abort-job', { vmId });
       await destination.call('finish', { vmId, cancelled: true });
@@ -221,6 +228,7 @@ const plugin: HypervisorPlugin<Config, Options> = {
   async connect({ socketPath, host }) {
     return new SimulatedSession(await WorldConnection.open(socketPath, host));
   },
+  unreachable: ({ host }, reason) => new SimulatedSession(WorldConnection.broken(host, reason)),
   migration({ source, destination }, request, context) {
     if (!(source instanceof SimulatedSession) || !(destination instanceof SimulatedSession)) {
       throw new PluginError('INVALID_CONFIG', 'These sessions are another plugin’s.');

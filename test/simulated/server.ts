@@ -6,7 +6,8 @@ import { rm } from 'node:fs/promises';
 import { createServer, type Server, type Socket } from 'node:net';
 import { createInterface } from 'node:readline';
 import { z } from 'zod';
-import { type HostName, type World, WorldError } from './world.ts';
+import { WorldError } from './faults.ts';
+import type { HostName, World } from './world.ts';
 
 const callSchema = z.object({
   id: z.number(),
@@ -18,14 +19,18 @@ type Call = z.infer<typeof callSchema>;
 
 export interface WorldServer extends AsyncDisposable {
   readonly socketPath: string;
-  /** Breaks every connection, as if the hosts had gone; new ones are refused until `comeBack`. */
-  goAway(): void;
+  /** Breaks every connection, as if the hosts had gone; new ones are refused until `comeBack`. Or those of one host only. */
+  goAway(host?: HostName): void;
+  /** How many calls of this name (`source.login`) have come so far. */
+  calls(name: string): number;
   comeBack(): void;
 }
 
 export async function serveWorld(world: World, socketPath: string): Promise<WorldServer> {
   const sockets = new Set<Socket>();
   let away = false;
+  const silent = new Set<string>();
+  const counts = new Map<string, number>();
   const server: Server = createServer((socket) => {
     if (away) return socket.destroy();
     sockets.add(socket);
@@ -36,19 +41,28 @@ export async function serveWorld(world: World, socketPath: string): Promise<Worl
     });
     socket.on('error', () => socket.destroy());
     const lines = createInterface({ input: socket });
-    lines.on('line', (line) => void answer(world, socket, line, gone.signal));
+    lines.on('line', (line) => {
+      const call = callSchema.parse(JSON.parse(line));
+      if (silent.has(call.host)) return socket.destroy();
+      const name = `${call.host}.${call.verb}`;
+      counts.set(name, (counts.get(name) ?? 0) + 1);
+      return void answer(world, socket, call, gone.signal);
+    });
     lines.on('error', () => socket.destroy()); // readline hands on what the socket met
     return undefined;
   });
   await new Promise<void>((resolve) => server.listen(socketPath, resolve));
   return {
     socketPath,
-    goAway() {
+    calls: (name) => counts.get(name) ?? 0,
+    goAway(host) {
+      if (host !== undefined) return void silent.add(host);
       away = true;
       for (const socket of sockets) socket.destroy();
     },
     comeBack() {
       away = false;
+      silent.clear();
     },
     async [Symbol.asyncDispose]() {
       for (const socket of sockets) socket.destroy();
@@ -58,8 +72,7 @@ export async function serveWorld(world: World, socketPath: string): Promise<Worl
   };
 }
 
-async function answer(world: World, socket: Socket, line: string, gone: AbortSignal): Promise<void> {
-  const call = callSchema.parse(JSON.parse(line));
+async function answer(world: World, socket: Socket, call: Call, gone: AbortSignal): Promise<void> {
   const send = (message: object) => {
     if (!socket.destroyed) socket.write(`${JSON.stringify({ id: call.id, ...message })}\n`);
   };
@@ -127,8 +140,10 @@ function gatewayCall(world: World, verb: string, args: Call['args']): unknown {
     case 'attach':
       return gateway !== undefined;
     case 'remove':
-      world.gateways.delete(name);
+      world.endGateway(name);
       return null;
+    case 'ended':
+      return world.until(() => !world.gateways.has(name)).then(() => null);
     case 'list':
       return [...world.gateways.keys()].filter((key) => key.startsWith(`${args.site}/`));
   }

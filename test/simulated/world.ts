@@ -7,7 +7,7 @@
  */
 import { EventEmitter } from 'node:events';
 import type { Presence } from '@lmas/plugin-api';
-import { Faults } from './faults.ts';
+import { Faults, WorldError } from './faults.ts';
 
 export type HostName = 'source' | 'destination';
 
@@ -32,16 +32,6 @@ export interface Violation {
   readonly what: string;
 }
 
-/** A call that the world refuses; the code is one of the plugin contract's. */
-export class WorldError extends Error {
-  readonly code: string;
-
-  constructor(code: string, message: string) {
-    super(message);
-    this.code = code;
-  }
-}
-
 export class World {
   readonly faults = new Faults();
   readonly violations: Violation[] = [];
@@ -55,7 +45,7 @@ export class World {
   /** How many migrations were begun per VM: never more than was asked for. */
   readonly performs = new Map<string, number>();
   readonly #moves = new Map<string, Move>();
-  readonly #changes = new EventEmitter();
+  readonly #changes = new EventEmitter().setMaxListeners(0);
 
   addVm(vm: { id: string; name: string; memoryBytes?: number }): void {
     this.#set('source', { memoryBytes: 1 << 30, complete: true, ...vm }, 'running');
@@ -71,6 +61,7 @@ export class World {
 
   /** The destination waits for a guest. */
   prepare(vm: { id: string; name: string; memoryBytes: number }, migrationId: string, volume: string | null): void {
+    if (this.#moves.has(vm.id)) throw new WorldError('BUSY', `${vm.name} is being migrated.`);
     if (this.hosts.destination.has(vm.id)) throw new WorldError('BUSY', `The destination knows ${vm.name} already.`);
     if (volume !== null) this.volumes.set(volume, migrationId);
     this.#set('destination', { ...vm, complete: false }, 'incoming');
@@ -138,6 +129,12 @@ export class World {
     }
     if (vm?.presence === 'running') throw new WorldError('BUSY', 'It runs.');
     this.#remove('source', vmId);
+  }
+
+  /** As when it was told to end, or somebody killed it. */
+  endGateway(name: string): void {
+    this.gateways.delete(name);
+    this.#changes.emit('change');
   }
 
   deleteVolume(volume: string, migrationId: string): void {

@@ -94,7 +94,7 @@ test('the orchestrator is killed while it moves by itself: the next one follows,
 }, async () => {
   await using stage = await setting();
   const { id } = await stage.submit({ options: { durationMs: 8_000, peerToPeer: true } });
-  await orchestrator.api.until(id, ({ phase }) => phase === 'performing', 60_000);
+  await orchestrator.api.until(id, ({ progress }) => progress !== null, 60_000); // it moves, and not only shall
   const before = await processes(id);
   assert.equal(before.length, 2);
   await orchestrator.end('SIGKILL');
@@ -103,5 +103,21 @@ test('the orchestrator is killed while it moves by itself: the next one follows,
   assert.deepEqual(await processes(id), before, 'the gateways were kept');
   const ended = await orchestrator.api.ended(id, 60_000);
   assert.equal(ended.phase, 'succeeded', JSON.stringify(ended.error));
+  await assertNothingLeft(stage, id);
+});
+
+test('a gateway is killed while memory moves: seen at once, and nothing of the other one is left either', {
+  skip,
+}, async () => {
+  await using stage = await setting();
+  const { id } = await stage.submit({ options: { durationMs: 60_000 } });
+  await orchestrator.api.until(id, ({ phase, progress }) => phase === 'performing' && progress !== null, 60_000);
+  const [pid] = await processes(id);
+  assert.ok(pid !== undefined);
+  const killedAt = performance.now();
+  process.kill(Number(pid), 'SIGKILL');
+  const ended = await orchestrator.api.ended(id, 60_000);
+  assert.deepEqual([ended.phase, ended.where, ended.error?.code], ['failed', 'source', 'GATEWAY_ENDED']);
+  assert.ok(performance.now() - killedAt < 15_000, 'its peer would have waited for a minute');
   await assertNothingLeft(stage, id);
 });

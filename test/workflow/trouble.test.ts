@@ -8,7 +8,7 @@ import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import type { Orchestrator } from '../../apps/orchestrator/src/main.ts';
 import { OrchestratorProcess } from './child.ts';
-import { Api, setStage, startInProcess, temporaryDirectory } from './harness.ts';
+import { Api, type Stage, setStage, startInProcess, temporaryDirectory } from './harness.ts';
 
 const directory = await temporaryDirectory();
 let orchestrator: Orchestrator;
@@ -33,8 +33,12 @@ describe('ends that fall silent', { concurrency: 4 }, () => {
       await hold.reached;
       stage.server.goAway();
       hold.release();
-      const doubtful = await api.until(id, ({ where }) => where === 'unknown');
-      assert.notEqual(doubtful.byHand, null, 'says what to do by hand meanwhile');
+      if (call === 'source.confirm') {
+        await api.until(id, ({ where }) => where === 'destination'); // it has said so; only the source is in doubt
+      } else {
+        const doubtful = await api.until(id, ({ where }) => where === 'unknown');
+        assert.notEqual(doubtful.byHand, null, 'says what to do by hand meanwhile');
+      }
       stage.server.comeBack();
       const ended = await api.ended(id);
       await api.until(id, ({ teardown }) => teardown === 'complete');
@@ -68,6 +72,73 @@ describe('ends that fall silent', { concurrency: 4 }, () => {
     assert.deepEqual([...stage.world.gateways.keys()], []);
   });
 
+  test('the source never comes back after the destination has let the guest go: it succeeded, and says what is left', async () => {
+    await using stage = await setting();
+    const hold = stage.world.faults.arm('destination.finish', 'hold-after');
+    const { id } = await stage.submit({ options: { durationMs: 20 } });
+    await hold.reached;
+    stage.server.goAway('source');
+    hold.release();
+    await api.until(id, ({ where }) => where === 'destination');
+    const ended = await api.ended(id);
+    assert.deepEqual([ended.phase, ended.where, ended.error], ['succeeded', 'destination', null]);
+    assert.match(ended.byHand ?? '', new RegExp(`When ${stage.source} is back`));
+    assert.match(ended.leftovers.join(), /^the old copy of VM/);
+    assert.equal(ended.teardown, 'complete');
+    assert.deepEqual(stage.world.violations, []);
+    assert.equal(stage.world.presence('source', stage.vmId).presence, 'paused', 'nobody has touched it');
+  });
+
+  test('the source comes back after the destination has let the guest go: it is tidied', async () => {
+    await using stage = await setting();
+    const hold = stage.world.faults.arm('destination.finish', 'hold-after');
+    const { id } = await stage.submit({ options: { durationMs: 20 } });
+    await hold.reached;
+    stage.server.goAway('source');
+    hold.release();
+    await api.until(id, ({ where }) => where === 'destination');
+    stage.server.comeBack();
+    const ended = await api.ended(id);
+    assert.deepEqual([ended.phase, ended.byHand, ended.leftovers], ['succeeded', null, []]);
+    stage.assertClean(ended);
+  });
+
+  test('a login that is refused meanwhile is not tried at every turn, and does not end the asking', async () => {
+    await using stage = await setting();
+    const hold = stage.world.faults.arm('source.perform', 'hold-after');
+    const { id } = await stage.submit({ options: { durationMs: 20 } });
+    await hold.reached;
+    stage.world.faults.arm('source.login', 'before', { code: 'LOGIN_REFUSED' });
+    stage.server.goAway();
+    stage.server.comeBack();
+    hold.release();
+    const before = stage.server.calls('source.login');
+    const ended = await api.ended(id);
+    assert.deepEqual([ended.phase, ended.where, ended.error?.code], ['failed', 'source', 'CONNECTION_LOST']);
+    assert.equal(stage.server.calls('source.login') - before, 2, 'once refused, once let in');
+    await api.until(id, ({ teardown }) => teardown === 'complete');
+    stage.assertClean(await api.migration(id));
+  });
+
+  test('a login that is refused for good: unknown, and the record still says what went wrong first', async () => {
+    await using stage = await setting();
+    const hold = stage.world.faults.arm('source.perform', 'hold-after');
+    const { id } = await stage.submit({ options: { durationMs: 20 } });
+    await hold.reached;
+    stage.world.faults.arm('source.login', 'before', { code: 'LOGIN_REFUSED', times: 1_000 });
+    stage.server.goAway();
+    stage.server.comeBack();
+    hold.release();
+    const before = stage.server.calls('source.login');
+    const ended = await api.ended(id);
+    assert.deepEqual(
+      [ended.where, ended.error?.code, ended.error?.cause?.code],
+      ['unknown', 'OUTCOME_UNKNOWN', 'CONNECTION_LOST'],
+    );
+    const tries = stage.server.calls('source.login') - before;
+    assert.ok(tries <= 5, `${tries} logins in 3 s, with a pause of 1 s`);
+  });
+
   test('somebody else started a second copy: nothing is touched, a person decides', async () => {
     await using stage = await setting();
     const hold = stage.world.faults.arm('destination.prepare', 'after');
@@ -78,10 +149,79 @@ describe('ends that fall silent', { concurrency: 4 }, () => {
     copy.presence = 'running';
     const ended = await api.ended((await submitted).id);
     assert.deepEqual([ended.phase, ended.where, ended.error?.code], ['failed', 'both', 'BOTH_RUNNING']);
+    assert.equal(ended.error?.cause?.code, 'HYPERVISOR_FAULT', 'what went wrong first');
     assert.match(ended.byHand ?? '', /power the other one off/);
     assert.equal(stage.world.running(stage.vmId).length, 2);
     assert.equal(stage.world.volumes.size, 1);
     assert.match(ended.leftovers.join(), /^volume .* at the destination: left alone/);
+  });
+});
+
+/** Somebody else migrates the VM, by means of their own. */
+async function migrateElsewhere({ world, vmId }: Stage, durationMs: number): Promise<void> {
+  world.prepare({ id: vmId, name: 'theirs', memoryBytes: 1 << 30 }, 'theirs', null);
+  const controller = new AbortController().signal;
+  await world.perform(vmId, 'theirs', { durationMs, peerToPeer: true, onProgress: () => undefined, controller });
+}
+
+describe('somebody else migrates the VM meanwhile', { concurrency: 2 }, () => {
+  test('prepare says so: nothing of theirs is stopped', async () => {
+    await using stage = await setting();
+    const hold = stage.world.faults.arm('gateway.configure', 'hold-after');
+    const { id } = await stage.submit();
+    await hold.reached;
+    const theirs = migrateElsewhere(stage, 1_000);
+    hold.release();
+    const ended = await api.ended(id);
+    assert.deepEqual([ended.phase, ended.error?.code], ['failed', 'BUSY']);
+    await theirs;
+    assert.deepEqual(stage.world.running(stage.vmId), ['destination']);
+  });
+
+  test('the orchestrator is killed before prepare could say so: nothing of theirs is stopped', async () => {
+    await using own = await temporaryDirectory();
+    await using child = new OrchestratorProcess(own.path);
+    await child.start();
+    await using stage = await setStage(() => child.api, own.path);
+    const hold = stage.world.faults.arm('destination.prepare', 'hold-before');
+    const { id } = await stage.submit();
+    await hold.reached;
+    await child.end('SIGKILL');
+    const theirs = migrateElsewhere(stage, 4_000);
+    await child.start();
+    const ended = await child.api.ended(id);
+    assert.deepEqual([ended.phase, ended.error?.code], ['failed', 'INTERRUPTED']);
+    await theirs;
+    assert.deepEqual(stage.world.running(stage.vmId), ['destination']);
+    hold.release();
+  });
+});
+
+describe('a gateway is killed', { concurrency: 2 }, () => {
+  for (const end of ['source', 'destination'] as const) {
+    test(`the one at the ${end}, while memory moves: seen at once, the VM stays at the source`, async () => {
+      await using stage = await setting();
+      const { id } = await stage.submit({ options: { durationMs: 20_000 } });
+      await api.until(id, ({ progress }) => progress !== null);
+      const killedAt = performance.now();
+      for (const name of stage.world.gateways.keys()) if (name.endsWith(`-${end}`)) stage.world.endGateway(name);
+      const ended = await api.ended(id);
+      assert.deepEqual([ended.phase, ended.where, ended.error?.code], ['failed', 'source', 'GATEWAY_ENDED']);
+      assert.ok(performance.now() - killedAt < 3_000, 'within seconds');
+      stage.assertClean(ended);
+    });
+  }
+
+  test('past the point of no return the hand-over is finished without it', async () => {
+    await using stage = await setting();
+    const hold = stage.world.faults.arm('destination.finish', 'hold-before');
+    const { id } = await stage.submit();
+    await hold.reached;
+    for (const name of stage.world.gateways.keys()) stage.world.endGateway(name);
+    hold.release();
+    const ended = await api.ended(id);
+    assert.equal(ended.phase, 'succeeded', JSON.stringify(ended.error));
+    stage.assertClean(ended);
   });
 });
 

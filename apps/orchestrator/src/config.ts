@@ -139,6 +139,11 @@ const SETTINGS = {
     'How long both ends are asked again and again where the VM is, before the record is closed as unknown.',
   ),
   settleRetryMs: setting('LMAS_SETTLE_RETRY_MS', duration(2_000), 'Pause between two such attempts.'),
+  loginRetryMs: setting(
+    'LMAS_LOGIN_RETRY_MS',
+    duration(480_000),
+    'How long a login that was refused is not tried again by itself, unless its credential is changed: no account gets locked.',
+  ),
   teardownMs: setting(
     'LMAS_TEARDOWN_MS',
     duration(60_000),

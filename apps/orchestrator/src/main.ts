@@ -123,7 +123,10 @@ async function assemble(config: Config, log: Logger, parts: Parts, closers: Clos
   // Whoever holds the data directory is the only one who can reach its private Redis.
   if (config.redisUrl === undefined) await store.dropLeases();
   const inventory = createInventory(redis, { vault, plugins, migrations: store });
-  const connector = createConnector(inventory.endpoints, inventory.credentials, plugins, log);
+  const connector = createConnector(inventory.endpoints, inventory.credentials, plugins, {
+    log,
+    loginRetryMs: config.loginRetryMs,
+  });
   const gateways = parts.gateways?.(inventory.sites) ?? (await sshGateways(config, redis, inventory, log, closers));
 
   const queue = createQueue(address, log);
@@ -269,6 +272,7 @@ async function sshGateways(
       return bundle;
     },
     leaseMs: config.gatewayLeaseMs,
+    loginRetryMs: config.loginRetryMs,
     log,
   });
   closers.add('SSH connections', () => provisioner.close());

@@ -957,6 +957,14 @@ export interface components {
                 name: string;
                 message: string;
             } | null;
+            /**
+             * @description What went wrong first, where `code` only says that its outcome could not be found out.
+             * @default null
+             */
+            cause?: {
+                code: string;
+                message: string;
+            } | null;
         };
         ProgressInput: {
             /** @enum {string} */
@@ -1842,6 +1850,14 @@ export interface components {
             /** @description What the hypervisor said. */
             native: {
                 name: string;
+                message: string;
+            } | null;
+            /**
+             * @description What went wrong first, where `code` only says that its outcome could not be found out.
+             * @default null
+             */
+            cause: {
+                code: string;
                 message: string;
             } | null;
         };

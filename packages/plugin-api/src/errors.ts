@@ -51,18 +51,29 @@ export class PluginError extends Error {
   readonly native: NativeFault | undefined;
   /** One sentence for the operator: what to do next. */
   readonly remedy: string | undefined;
+  /**
+   * Whatever failed, it failed after the guest was let go at the destination: the destination said that it started it, or
+   * was seen running it. The migration is never undone from then on; only the source is still to be tidied.
+   */
+  readonly arrived: boolean;
 
   constructor(
     code: PluginErrorCode,
     message: string,
-    extra: { cause?: unknown; native?: NativeFault; remedy?: string; retryable?: boolean } = {},
+    extra: { cause?: unknown; native?: NativeFault; remedy?: string; retryable?: boolean; arrived?: boolean } = {},
   ) {
     super(message, extra.cause === undefined ? undefined : { cause: extra.cause });
     this.code = code;
     this.retryable = extra.retryable ?? PLUGIN_ERRORS[code].retryable;
     this.native = extra.native;
     this.remedy = extra.remedy;
+    this.arrived = extra.arrived ?? false;
   }
+}
+
+/** Whether an error, perhaps from another copy of this package, says that the guest had arrived before. */
+export function hasArrived(error: unknown): boolean {
+  return pluginErrorCode(error) !== undefined && (error as { arrived?: unknown }).arrived === true;
 }
 
 /** Reads the code of an error that may come from another copy of this package; `undefined` for any other error. */

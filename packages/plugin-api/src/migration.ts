@@ -127,7 +127,12 @@ export interface ConfirmReport {
 export interface MigrationDriver {
   /** Every blocker and warning at once; no side effects. */
   check(options: { signal: AbortSignal }): Promise<CheckReport>;
-  /** Makes the destination ready to receive. On failure it has undone what it did, or journalled it. */
+  /**
+   * Makes the destination ready to receive. On failure it has undone what it did, or journalled it.
+   * @throws PluginError BUSY, NOT_MIGRATABLE when the VM is not to be had (somebody else migrates it, it does not run at
+   * the source, the destination knows it already): with these two codes nothing of the VM was touched at either end,
+   * and `abort` is not called, since what is under way there is somebody else's
+   */
   prepare(options: { signal: AbortSignal }): Promise<Prepared>;
   /**
    * Moves the VM up to the point where the source guest stands still with everything sent. When `signal` aborts, it asks the hypervisor to
@@ -147,14 +152,17 @@ export interface MigrationDriver {
    * Starts the guest at the destination if that is still to be done, verifies that it runs there, and takes from the
    * source what could run. Idempotent. Without the memory of `perform` (after a crash) it only finishes what `locate`
    * shows to be at the destination.
-   * @throws PluginError OUTCOME_UNKNOWN when it could not be made sure; nothing was destroyed or resumed then
+   * @throws PluginError OUTCOME_UNKNOWN when it could not be made sure; nothing was destroyed or resumed then. Any error
+   * with `arrived`: the guest was let go at the destination, the source could not be tidied; call it again, never `abort`
    */
   confirm(prepared: Prepared, options: { signal: AbortSignal }): Promise<ConfirmReport>;
   /**
    * Stops what still moves and brings the VM back to running at the source, unless it runs at the destination or
    * nobody there could be asked. Idempotent, works with no memory of before; answers where the VM is afterwards.
+   * `performed: false` says that `perform` was never called: a migration that is under way is somebody else's then, and
+   * not to be stopped. Default true.
    */
-  abort(options: { signal: AbortSignal }): Promise<VmPlacement>;
+  abort(options: { signal: AbortSignal; performed?: boolean }): Promise<VmPlacement>;
   /** Asks both ends. No side effects; never throws for an end that does not answer (`unreachable`). */
   locate(options: { signal: AbortSignal }): Promise<VmPlacement>;
   /** Follows a migration that went on without us to its end (`capabilities.survivesController`); then call `locate`. */

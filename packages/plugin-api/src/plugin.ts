@@ -57,6 +57,11 @@ export interface HypervisorPlugin<Config = unknown, Options = unknown> {
    */
   connect(config: Config, context: ConnectContext, options: { signal: AbortSignal }): Promise<EndpointSession>;
   /**
+   * Stands for an endpoint that could not be connected to, so that a recovery can ask the other end alone: `closed` has
+   * aborted with `reason`, and every question is answered with it. Without this a recovery waits for both.
+   */
+  unreachable?(config: Config, reason: Error): EndpointSession;
+  /**
    * Binds the verbs of one migration to its two ends. No side effects; both sessions are of this plugin.
    * The driver lives as long as the sessions do.
    */

@@ -64,6 +64,12 @@ const BY_SSH: Readonly<Record<SshErrorCode, PluginErrorCode>> = {
 /** While data flows these three mean that the flow broke; libvirt has no code of its own for that. */
 const BROKEN_FLOW: readonly number[] = [ERROR.OPERATION_FAILED, ERROR.INTERNAL_ERROR, ERROR.SYSTEM_ERROR];
 
+/** The same error, said to have come after the guest was let go at the destination. */
+export function afterArrival({ code, message, native, remedy, retryable, cause }: PluginError): PluginError {
+  const kept = { cause, retryable, arrived: true, ...(native && { native }), ...(remedy && { remedy }) };
+  return new PluginError(code, message, kept);
+}
+
 /**
  * Turns whatever was thrown into a PluginError.
  * @param doing what failed, for people: `starting the incoming guest`

@@ -22,6 +22,7 @@ export const kvmPlugin: HypervisorPlugin<KvmConfig, KvmOptions> = {
   async connect(config, context, { signal }) {
     return KvmSession.open(config, await connectTransport(config, context, { signal }), { signal });
   },
+  unreachable: (config, reason) => KvmSession.unreachable(config, reason),
   migration({ source, destination }, request, context) {
     if (!(source instanceof KvmSession) || !(destination instanceof KvmSession)) {
       throw new PluginError('INVALID_CONFIG', 'Both ends of a migration have to be sessions of the kvm plugin.');

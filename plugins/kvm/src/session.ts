@@ -13,7 +13,7 @@ import { isFault, toPluginError } from './errors.ts';
 import { presenceOf } from './presence.ts';
 import { ERROR, XML } from './rpc/constants.ts';
 import type { Domain } from './rpc/procedures.ts';
-import type { HostTransport } from './transport.ts';
+import { brokenTransport, type HostTransport } from './transport.ts';
 
 interface Options {
   readonly signal: AbortSignal;
@@ -45,6 +45,11 @@ export class KvmSession implements EndpointSession {
       await session.close();
       throw error;
     }
+  }
+
+  /** Stands for a host that could not be connected to: whoever asks it anything is told `reason`. */
+  static unreachable(config: KvmConfig, reason: Error): KvmSession {
+    return new KvmSession(config, brokenTransport(config, reason));
   }
 
   /** A connection of its own, for what a daemon binds to a connection. The session closes it at the latest. */

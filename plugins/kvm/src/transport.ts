@@ -82,6 +82,20 @@ class SshTransport implements HostTransport {
   }
 }
 
+/** To a host that could not be connected to: whoever asks for anything is told `reason`. */
+export function brokenTransport({ host }: KvmConfig, reason: Error): HostTransport {
+  const refuse = async (): Promise<never> => {
+    throw reason;
+  };
+  return {
+    peer: host,
+    closed: AbortSignal.abort(reason),
+    openSocket: refuse,
+    exec: refuse,
+    close: async () => undefined,
+  };
+}
+
 /** @throws PluginError UNREACHABLE, HOST_KEY_MISMATCH, LOGIN_REFUSED, INVALID_CONFIG, TIMEOUT, ABORTED */
 export async function connectTransport(
   config: KvmConfig,

@@ -2,35 +2,57 @@
  * Opens control connections to endpoints: settings, secret and plugin are brought together here and nowhere else.
  * The caller owns, and closes, the session it gets.
  */
-import type { EndpointSession, HypervisorPlugin } from '@lmas/plugin-api';
+import { type EndpointSession, type HypervisorPlugin, pluginErrorCode } from '@lmas/plugin-api';
 import type { Logger } from '../log.ts';
 import type { PluginRegistry } from '../plugins/registry.ts';
 import type { CredentialStore, EndpointStore } from '../sites/sites.ts';
+import { LoginGuard } from './login-guard.ts';
 
 export interface EndpointConnector {
-  /** @throws PluginError UNREACHABLE, LOGIN_REFUSED, …; LmasError ENDPOINT_NOT_FOUND */
+  /**
+   * `unattended`: nobody waits for the answer, so a login that was refused a while ago is not tried again (LoginGuard).
+   * @throws PluginError UNREACHABLE, LOGIN_REFUSED, …; LmasError ENDPOINT_NOT_FOUND
+   */
   connect(
     endpointId: string,
-    options: { signal: AbortSignal },
+    options: { signal: AbortSignal; unattended?: boolean },
   ): Promise<{ readonly plugin: HypervisorPlugin; readonly session: EndpointSession }>;
+  /** What stands for an endpoint that could not be connected to; `undefined` when its plugin has nothing for that. */
+  unreachable(
+    endpointId: string,
+    reason: Error,
+  ): Promise<{ readonly plugin: HypervisorPlugin; readonly session: EndpointSession } | undefined>;
 }
 
 export function createConnector(
   endpoints: EndpointStore,
   credentials: CredentialStore,
   plugins: PluginRegistry,
-  log: Logger,
+  { log, loginRetryMs }: { log: Logger; loginRetryMs: number },
 ): EndpointConnector {
+  const guard = new LoginGuard(loginRetryMs);
   return {
-    async connect(endpointId, { signal }) {
+    async connect(endpointId, { signal, unattended = false }) {
       const endpoint = await endpoints.get(endpointId);
       const plugin = plugins.get(endpoint.plugin);
       const credential = await credentials.reveal(endpoint.credential);
       const context = { log: log.child({ endpoint: endpointId }), credential };
-      return { plugin, session: await plugin.connect(endpoint.config, context, { signal }) };
+      const attempt = { door: endpointId, presented: [endpoint.config, credential], attended: !unattended };
+      const session = await guard.pass(attempt, isLoginRefused, () =>
+        plugin.connect(endpoint.config, context, { signal }),
+      );
+      return { plugin, session };
+    },
+    async unreachable(endpointId, reason) {
+      const endpoint = await endpoints.get(endpointId);
+      const plugin = plugins.get(endpoint.plugin);
+      const session = plugin.unreachable?.(endpoint.config, reason);
+      return session === undefined ? undefined : { plugin, session };
     },
   };
 }
+
+const isLoginRefused = (error: unknown): boolean => pluginErrorCode(error) === 'LOGIN_REFUSED';
 
 /** Uses a session for one thing and closes it. */
 export async function withSession<T>(

@@ -3,6 +3,8 @@
  * One channel per call, owned by the call. Every changing call carries the fencing token.
  */
 import { request as httpRequest, type IncomingMessage } from 'node:http';
+import { finished } from 'node:stream/promises';
+import { setTimeout as sleep } from 'node:timers/promises';
 import {
   FENCING_TOKEN_HEADER,
   identitySchema,
@@ -15,13 +17,17 @@ import {
   sessionStateSchema,
   statusSchema,
 } from '@lmas/gateway-api';
-import { sshErrorCode } from '@lmas/ssh';
+import { type SshConnection, sshErrorCode } from '@lmas/ssh';
 import { z } from 'zod';
-import { LmasError } from '../errors.ts';
+import { errorCode, LmasError } from '../errors.ts';
 import type { Gateway, GatewayAddress } from './gateway.ts';
 import type { SshPool } from './ssh-pool.ts';
 
 const MAX_ANSWER_BYTES = 1 << 20;
+/** A full backlog refuses as well, once. */
+const REFUSALS_OF_THE_DEAD = 3;
+const KNOCK_AGAIN_MS = 300;
+const REACH_AGAIN_MS = 1_000;
 const nothing = z.unknown();
 
 type Method = 'GET' | 'PUT' | 'POST' | 'DELETE';
@@ -67,15 +73,51 @@ export class ControlClient implements Gateway {
     return this.#call('POST', '/v1/probe', { durationMs }, probeResultSchema, signal);
   }
 
+  async gone({ signal }: { signal: AbortSignal }): Promise<void> {
+    let refusals = 0;
+    while (refusals < REFUSALS_OF_THE_DEAD) {
+      try {
+        await this.#stayConnected(signal);
+        refusals = 0;
+      } catch (error) {
+        signal.throwIfAborted();
+        refusals = errorCode(error) === 'GATEWAY_ENDED' ? refusals + 1 : 0;
+      }
+      await sleep(refusals === 0 ? REACH_AGAIN_MS : KNOCK_AGAIN_MS, undefined, { signal });
+    }
+  }
+
+  /** Holds a channel to the control socket and says nothing: it closes with the process, or when the gateway tires of us. */
+  async #stayConnected(signal: AbortSignal): Promise<void> {
+    await this.#pool.use(this.address.site, signal, async (connection) => {
+      const channel = await this.#open(connection, signal);
+      const stop = AbortSignal.any([signal, connection.closed]);
+      const destroy = () => channel.destroy();
+      stop.addEventListener('abort', destroy, { once: true });
+      try {
+        if (stop.aborted) destroy();
+        // The far side ends first; sshd keeps ours open for what we might still say. However it ended, the next knock tells.
+        await finished(channel.resume(), { writable: false }).catch(() => undefined);
+      } finally {
+        stop.removeEventListener('abort', destroy);
+        channel.destroy();
+      }
+    });
+  }
+
+  async #open(connection: SshConnection, signal: AbortSignal) {
+    return await connection.forwardUnix(this.#socketPath, { signal }).catch((error: unknown) => {
+      if (sshErrorCode(error) !== 'FORWARD_REFUSED') throw error;
+      throw new LmasError('GATEWAY_ENDED', `No gateway answers at site ${this.address.site}.`, { cause: error });
+    });
+  }
+
   /** The connection is the pool's, and a call's channel ends with the call. */
   async close(): Promise<void> {}
 
   async #call<T>(method: Method, path: string, body: unknown, schema: z.ZodType<T>, signal: AbortSignal): Promise<T> {
     return await this.#pool.use(this.address.site, signal, async (connection) => {
-      const channel = await connection.forwardUnix(this.#socketPath, { signal }).catch((error: unknown) => {
-        if (sshErrorCode(error) !== 'FORWARD_REFUSED') throw error;
-        throw new LmasError('GATEWAY_ENDED', `No gateway answers at site ${this.address.site}.`, { cause: error });
-      });
+      const channel = await this.#open(connection, signal);
       try {
         const stop = AbortSignal.any([signal, connection.closed]);
         const { status, text } = await exchange(channel, { method, path, body, token: this.#token, signal: stop });

@@ -56,6 +56,7 @@ before(async () => {
     installation,
     directory: base,
     bundle: async () => bundle,
+    loginRetryMs: 60_000,
     leaseMs: 20_000,
     log,
   });

@@ -32,6 +32,8 @@ export interface ProvisionerOptions {
   readonly bundle: () => Promise<GatewayBundle>;
   /** The lease with which a gateway starts, before the first renewal. */
   readonly leaseMs: number;
+  /** See LoginGuard. */
+  readonly loginRetryMs: number;
   readonly log: Logger;
 }
 
@@ -41,7 +43,7 @@ export interface SshProvisioner extends GatewayProvisioner {
 
 export function createSshProvisioner(options: ProvisionerOptions): SshProvisioner {
   const { installation, leaseMs, log, directory: home = DEFAULT_DIRECTORY } = options;
-  const pool = new SshPool(options.sites, options.credentials, log);
+  const pool = new SshPool(options.sites, options.credentials, { log, loginRetryMs: options.loginRetryMs });
   /** One upload at a time per site: migrations that start together need it once. */
   const uploads = new Map<string, Promise<unknown>>();
 
@@ -161,7 +163,7 @@ async function ensureBundle(
   log.info({ peer: connection.peer, sha256: bundle.sha256 }, 'uploading the gateway');
   const archive = `${directory}.${randomUUID()}.tar.gz`;
   await connection.upload({ file: bundle.file }, archive, { signal, mode: 0o600 });
-  await mustSucceed(connection, scripts.UNPACK_BUNDLE, [archive, bundle.sha256, directory], signal);
+  await mustSucceed(connection, scripts.UNPACK_BUNDLE, [archive, bundle.sha256, directory], signal, bundle.manifest);
   if (!(await verify())) throw new LmasError('GATEWAY_CORRUPT', `It does not verify on ${connection.peer}.`);
   return program;
 }
@@ -184,8 +186,9 @@ async function mustSucceed(
   script: string,
   args: readonly string[],
   signal: AbortSignal,
+  stdin?: string,
 ): Promise<ExecResult> {
-  const result = await shell(connection, script, args, signal);
+  const result = await shell(connection, script, args, signal, stdin);
   if (result.exitCode !== 0) throw new LmasError('GATEWAY_START_FAILED', `${connection.peer}: ${complaint(result)}`);
   return result;
 }

@@ -41,24 +41,32 @@ sha256sum --check --strict --status -
 `;
 
 /**
- * Arguments: archive, its SHA-256, directory to become. Unpacks beside it and renames, so that nobody sees half. Two that
- * do so at once do no harm: the loser leaves the winner's.
+ * Arguments: archive, its SHA-256, directory to become. Standard input: the manifest. Unpacks beside it and renames, so that
+ * nobody sees half. Of two that do so at once (two sites with one machine, two orchestrators) the second one finds the
+ * first one's good and leaves it: a gateway may run from it already.
  */
 export const UNPACK_BUNDLE = `${FUNCTIONS}
+manifest=$(cat)
 echo "$2  $1" | sha256sum --check --strict --status - || { echo 'the upload was damaged' >&2; exit 1; }
 fresh="$3.$$"
 rm -rf -- "$fresh"
 mkdir -- "$fresh"
 tar -xzf "$1" -C "$fresh" --no-same-owner
-rm -rf -- "$3"
-mv -T -- "$fresh" "$3" 2>/dev/null || rm -rf -- "$fresh"
 rm -f -- "$1"
+exec 9>"$3.lock"
+flock 9
+if ! (cd -- "$3" 2>/dev/null && printf '%s\\n' "$manifest" | sha256sum --check --strict --status -); then
+  rm -rf -- "$3"
+  mv -T -- "$fresh" "$3"
+fi
+rm -rf -- "$fresh"
 `;
 
 /**
  * Arguments: run directory, program, lease in ms. Starts the gateway detached, after removing whatever an earlier attempt
  * left in that directory. The pid file is written by the process itself before it becomes the gateway, so that there is
- * no instant at which it runs and nobody could find it.
+ * no instant at which it runs and nobody could find it. A busy machine may take long to start it: as long as it lives it is
+ * waited for, a minute at most; the caller's own limit comes first.
  */
 export const START_GATEWAY = `${FUNCTIONS}
 remove "$1"
@@ -69,7 +77,7 @@ setsid nohup sh -c '
   exec "$2" run --control "$1/control.sock" --lease-ms "$3" --log-file "$1/gateway.log"
 ' sh "$1" "$2" "$3" </dev/null >"$1/output" 2>&1 &
 tries=0
-while [ ! -S "$1/control.sock" ] && [ "$tries" -lt 100 ]; do
+while [ ! -S "$1/control.sock" ] && [ "$tries" -lt 600 ]; do
   tries=$((tries + 1))
   sleep 0.1
   if [ -f "$1/pid" ] && ! alive "$1"; then break; fi

@@ -3,6 +3,7 @@
  * It owns every connection; a broken one, or one whose site was registered anew, is replaced on the next use.
  */
 import { connectSsh, type SshConnection, sshErrorCode } from '@lmas/ssh';
+import { LoginGuard } from '../endpoints/login-guard.ts';
 import { LmasError } from '../errors.ts';
 import type { Logger } from '../log.ts';
 import type { CredentialStore, SiteStore } from '../sites/sites.ts';
@@ -20,9 +21,16 @@ export class SshPool {
   readonly #sites: SiteStore;
   readonly #credentials: CredentialStore;
   readonly #log: Logger;
+  /** Sweeps go on for ever: a machine that refuses the login must not be asked each minute. */
+  readonly #guard: LoginGuard;
   readonly #entries = new Map<string, Entry>();
 
-  constructor(sites: SiteStore, credentials: CredentialStore, log: Logger) {
+  constructor(
+    sites: SiteStore,
+    credentials: CredentialStore,
+    { log, loginRetryMs }: { log: Logger; loginRetryMs: number },
+  ) {
+    this.#guard = new LoginGuard(loginRetryMs);
     this.#sites = sites;
     this.#credentials = credentials;
     this.#log = log;
@@ -77,6 +85,12 @@ export class SshPool {
   ): Promise<SshConnection> {
     const secret = await this.#credentials.reveal(credential);
     const machine = { host, port, hostKeys, credential: secret, log: this.#log };
+    const attempt = { door: `${host}:${port}`, presented: [hostKeys, secret], attended: false };
+    return await this.#guard.pass(attempt, isLoginRefused, () => this.#login(machine, signal));
+  }
+
+  async #login(machine: Parameters<typeof connectSsh>[0], signal: AbortSignal): Promise<SshConnection> {
+    const { host, port } = machine;
     try {
       return await connectSsh(machine, { signal });
     } catch (error) {
@@ -96,6 +110,8 @@ export class SshPool {
     );
   }
 }
+
+const isLoginRefused = (error: unknown): boolean => sshErrorCode(error) === 'LOGIN_REFUSED';
 
 /** SSH's own codes in the orchestrator's words; the reason of an abort as it is. */
 function translate(site: string, error: unknown, signal: AbortSignal): unknown {

@@ -52,12 +52,30 @@ export class Tunnel implements AsyncDisposable {
   readonly #suite: Suite;
   readonly #log: Logger;
   readonly #closing = new AbortController();
+  readonly #ended = new AbortController();
   #warmUp: Promise<void> | undefined;
 
   constructor(ends: TunnelEnds, suite: Suite, log: Logger) {
     this.#ends = ends;
     this.#suite = suite;
     this.#log = log;
+    for (const { gateway } of [ends.source, ends.destination]) void this.#watch(gateway);
+  }
+
+  /** Aborts, with LmasError GATEWAY_ENDED, when one of the two gateways has ended: nothing goes through from then on. */
+  get ended(): AbortSignal {
+    return this.#ended.signal;
+  }
+
+  async #watch(gateway: Gateway): Promise<void> {
+    try {
+      await gateway.gone({ signal: this.#closing.signal });
+    } catch (error) {
+      if (!this.#closing.signal.aborted) this.#log.warn({ err: error }, 'a gateway is not watched any more');
+      return;
+    }
+    const { site, end } = gateway.address;
+    this.#ended.abort(new LmasError('GATEWAY_ENDED', `The gateway of the ${end} at site ${site} has ended.`));
   }
 
   /**

@@ -36,6 +36,8 @@ export const preparedSchema = z.object({
 const notesSchema = z.object({
   /** The source's answer to what the plugin needs, kept for `confirm` after a crash. */
   prepared: preparedSchema.nullable(),
+  /** The plugin has said that the guest was let go at the destination: nothing is undone any more. */
+  arrived: z.boolean().default(false),
   /** Decided before the teardown, never changed by it. */
   outcome: z.enum(OUTCOMES).nullable(),
   /** Names under which this VM is reserved; given back at the end. */
@@ -84,6 +86,6 @@ export function newRecord(
       byHand: null,
       report: null,
     },
-    notes: { prepared: null, outcome: null, locks: [...locks] },
+    notes: { prepared: null, arrived: false, outcome: null, locks: [...locks] },
   };
 }

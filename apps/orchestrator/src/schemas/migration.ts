@@ -93,6 +93,11 @@ export const migrationErrorSchema = z
     retryable: z.boolean(),
     phase: phaseSchema.describe('Where it happened.'),
     native: z.object({ name: z.string(), message: z.string() }).nullable().describe('What the hypervisor said.'),
+    cause: z
+      .object({ code: z.string(), message: z.string() })
+      .nullable()
+      .default(null)
+      .describe('What went wrong first, where `code` only says that its outcome could not be found out.'),
   })
   .meta({ id: 'MigrationError' });
 

@@ -25,15 +25,45 @@ export function notMigrated(run: Run, cause: unknown): Ending {
   return { outcome, where: 'source', error: outcome === 'cancelled' ? null : error, report: null, byHand: null };
 }
 
-/** Nobody can say, or two run: nothing was destroyed, nothing resumed. */
-export function undecided(run: Run, where: 'both' | 'unknown', cause: unknown): Ending {
+/** Nobody can say, or two run: nothing was destroyed, nothing resumed. `first` is what went wrong before all this. */
+export function undecided(run: Run, where: 'both' | 'unknown', reason: unknown, first: unknown): Ending {
+  const { code, message } = describeError(first);
   return {
     outcome: 'failed',
     where,
-    error: { ...toMigrationError(run, cause), remedy: 'Do what `byHand` says, before anything else.' },
+    error: {
+      ...toMigrationError(run, reason),
+      remedy: 'Do what `byHand` says, before anything else.',
+      cause: first === reason ? null : { code, message },
+    },
     report: null,
     byHand: byHand(run.migration, where),
   };
+}
+
+/** The guest runs at the destination; what is left of it at the source could not be taken away, and is left to a person. */
+export function arrivedUntidied(run: Run): Ending {
+  const { vm, source } = run.migration;
+  return {
+    outcome: 'succeeded',
+    where: 'destination',
+    error: null,
+    report: {
+      ...{ downtimeMs: null, bytesTransferred: null, iterations: null, sourceDefinition: null },
+      keptAtSource: [{ kind: 'old copy', id: vm.name }],
+      warnings: [`${source.endpoint} could not be tidied: it did not answer in time.`],
+    },
+    byHand:
+      `VM ${vm.name} runs at the destination. When ${source.endpoint} is back, never start or resume it there: destroy ` +
+      'the paused copy, if there is one, and remove its definition (libvirt: virsh destroy, virsh undefine ' +
+      '--keep-nvram; its disks stay). If it is started with its host there, do that before the host is back on its networks.',
+  };
+}
+
+/** What a migration that ended so leaves behind, in words; `null` for every other one. */
+export function untidied({ where, byHand, vm, source }: Migration): string | null {
+  if (where !== 'destination' || byHand === null) return null;
+  return `the old copy of VM ${vm.name} at ${source.endpoint}: left alone, it did not answer; see \`byHand\``;
 }
 
 export function byHand({ vm, source, destination }: Migration, where: 'both' | 'unknown'): string {
@@ -58,7 +88,7 @@ const REMEDIES: Readonly<Record<string, string>> = {
     'Check name, route, port and whether it is up (lmas check asks both ends), then submit the migration again.',
   CONNECTION_LOST: 'Check the network between the orchestrator and the hosts, then submit the migration again.',
   LOGIN_REFUSED:
-    'Correct the credential of the endpoint; nothing is tried again by itself, so that no account gets locked.',
+    'Correct the credential of the endpoint; a refused one is tried again only after a long pause, so that no account gets locked.',
   STREAM_FAILED: 'Check the link (lmas link test) and the gateway machines, then submit the migration again.',
   BUSY: 'Wait until the other operation on the VM has ended, then submit the migration again.',
   TIMEOUT: 'Look why the hypervisor is slow to answer, then submit the migration again.',
@@ -82,5 +112,5 @@ function toMigrationError(run: Run, cause: unknown): MigrationError {
   if (facts.code === 'INTERNAL') run.log.error({ err: cause }, 'unexpected error');
   const { code, message, retryable, native } = facts;
   const remedy = facts.remedy ?? REMEDIES[code] ?? null;
-  return { code, message, remedy, retryable, phase: run.migration.phase, native };
+  return { code, message, remedy, retryable, phase: run.migration.phase, native, cause: null };
 }

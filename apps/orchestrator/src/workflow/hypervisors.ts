@@ -8,6 +8,7 @@ import {
   type HypervisorPlugin,
   type MigrationDriver,
   PluginError,
+  pluginErrorCode,
   type VmSummary,
 } from '@lmas/plugin-api';
 import type { EndpointConnector } from '../endpoints/connector.ts';
@@ -16,6 +17,11 @@ import type { Run } from './run.ts';
 import { raceSignal } from './waiting.ts';
 
 type Waiting = { readonly signal: AbortSignal };
+
+interface Opened {
+  readonly plugin: HypervisorPlugin;
+  readonly session: EndpointSession;
+}
 
 interface Connected {
   readonly plugin: HypervisorPlugin;
@@ -44,18 +50,20 @@ export class Hypervisors implements AsyncDisposable {
 
   /** The driver, on live connections. The VM must have been looked up before (its id is in the record). */
   async driver({ signal }: Waiting): Promise<MigrationDriver> {
-    const connected = await this.#connect(signal);
-    connected.driver ??= connected.plugin.migration(connected, this.#request(connected.plugin), {
-      log: this.#run.log,
-      assertCurrent: () => this.#run.assertCurrent(),
-      recordIntent: (resource) => this.#run.journal.intend(resourceSchema.parse({ kind: 'plugin', resource })),
-    });
-    return connected.driver;
+    return this.#bind(await this.#connect(signal));
+  }
+
+  /**
+   * As `driver`, but one end may be silent, if the plugin can do with that: it is `unreachable` to the driver then. For
+   * questions after the fact; nothing is begun with it.
+   */
+  async driverOfWhoAnswers({ signal }: Waiting): Promise<MigrationDriver> {
+    return this.#bind(await this.#connect(signal, { oneIsEnough: true }));
   }
 
   /** Whether a migration of this plugin may go on without us. */
   async survivesController({ signal }: Waiting): Promise<boolean> {
-    return (await this.#connect(signal)).plugin.capabilities.survivesController;
+    return (await this.#connect(signal, { oneIsEnough: true })).plugin.capabilities.survivesController;
   }
 
   async close(): Promise<void> {
@@ -75,29 +83,53 @@ export class Hypervisors implements AsyncDisposable {
     await Promise.allSettled([connected.source.close(), connected.destination.close()]);
   }
 
-  async #connect(signal: AbortSignal): Promise<Connected> {
+  #bind(connected: Connected): MigrationDriver {
+    connected.driver ??= connected.plugin.migration(connected, this.#request(connected.plugin), {
+      log: this.#run.log,
+      assertCurrent: () => this.#run.assertCurrent(),
+      recordIntent: (resource) => this.#run.journal.intend(resourceSchema.parse({ kind: 'plugin', resource })),
+    });
+    return connected.driver;
+  }
+
+  async #connect(signal: AbortSignal, { oneIsEnough = false } = {}): Promise<Connected> {
     const before = this.#connected;
     if (before !== undefined && !before.source.closed.aborted && !before.destination.closed.aborted) return before;
+    // Both, also when only one broke: what the old driver left at the other end is bound to its connection.
     await this.disconnect();
     const { source, destination } = this.#run.migration;
     const either = AbortSignal.any([signal, this.#run.lost]);
-    const opened = await Promise.allSettled(
-      [source, destination].map(({ endpoint }) => this.#connector.connect(endpoint, { signal: either })),
-    );
-    const [a, b] = opened;
+    const ends = [source.endpoint, destination.endpoint];
+    const attempts = ends.map((endpoint) => this.#connector.connect(endpoint, { signal: either, unattended: true }));
+    const opened = await Promise.allSettled(attempts);
+    const stands = oneIsEnough ? await this.#standIns(ends, opened) : opened;
+    const [a, b] = stands;
     if (a?.status === 'fulfilled' && b?.status === 'fulfilled' && !this.#closed) {
-      this.#connected = {
-        plugin: a.value.plugin,
-        source: a.value.session,
-        destination: b.value.session,
-        driver: undefined,
-      };
+      const { plugin } = a.value;
+      this.#connected = { plugin, source: a.value.session, destination: b.value.session, driver: undefined };
       return this.#connected;
     }
     const sessions = opened.flatMap((result) => (result.status === 'fulfilled' ? [result.value.session] : []));
     await Promise.allSettled(sessions.map((session) => session.close()));
     const failure = opened.find((result) => result.status === 'rejected');
     throw failure?.reason ?? new PluginError('CONNECTION_LOST', 'The run is closing.');
+  }
+
+  /** In the place of the one that could not be connected to, where the other one could. */
+  async #standIns(
+    endpoints: readonly string[],
+    opened: readonly PromiseSettledResult<Opened>[],
+  ): Promise<readonly PromiseSettledResult<Opened>[]> {
+    if (!opened.some(({ status }) => status === 'fulfilled')) return opened;
+    return await Promise.all(
+      opened.map(async (result, index) => {
+        if (result.status === 'fulfilled' || pluginErrorCode(result.reason) === undefined) return result;
+        const value = await this.#connector.unreachable(endpoints[index] ?? '', result.reason as Error);
+        if (value === undefined) return result;
+        this.#run.log.warn({ err: result.reason, endpoint: endpoints[index] }, 'asking the other end alone');
+        return { status: 'fulfilled', value } as const;
+      }),
+    );
   }
 
   #request(plugin: HypervisorPlugin) {

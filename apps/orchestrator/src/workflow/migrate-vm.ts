@@ -16,7 +16,7 @@ import { Hypervisors } from './hypervisors.ts';
 import { recordTunnel } from './progress.ts';
 import type { Run } from './run.ts';
 import { settle } from './settle.ts';
-import { runStage, totalDeadline } from './stages.ts';
+import { runStage, totalDeadline, untilNoReturn } from './stages.ts';
 import { check } from './steps/check.ts';
 import { confirm } from './steps/confirm.ts';
 import { connectThroughTunnel, straightRoutes } from './steps/connect.ts';
@@ -83,7 +83,8 @@ async function move(run: Run, tools: Tools, hypervisors: Hypervisors, scope: Sco
 async function goForward(run: Run, tools: Tools, hypervisors: Hypervisors, scope: Scope): Promise<Ending> {
   const { timeouts, transport } = run.migration.request;
   using total = totalDeadline(run);
-  const stage = { stop: total.signal, dropConnections: () => hypervisors.disconnect() };
+  const dropConnections = () => hypervisors.disconnect();
+  let stage = { stop: total.signal, dropConnections };
   try {
     await runStage(run, { ...stage, phase: 'checking', limitMs: timeouts.checkingMs }, (signal) =>
       check(run, hypervisors, { signal }),
@@ -96,6 +97,7 @@ async function goForward(run: Run, tools: Tools, hypervisors: Hypervisors, scope
       });
     }
     const { tunnel } = scope;
+    if (tunnel !== undefined) stage = { stop: untilNoReturn(run, [total.signal, tunnel.ended]), dropConnections };
     const prepared = await runStage(run, { ...stage, phase: 'preparing', limitMs: timeouts.preparingMs }, (signal) =>
       prepare(run, hypervisors, { signal }),
     );

@@ -33,12 +33,13 @@ export async function completePostCopy(
   using reporter = new ProgressReporter(run, tunnel, tools.settings.progressIntervalMs, onAdvance);
   const options = { signal: run.lost, onProgress: reporter.report.bind(reporter) };
   // `perform` has tried for as long as is sensible.
-  if (state === 'broken' && pluginErrorCode(cause) === 'OUTCOME_UNKNOWN') return leftToAPerson(run, cause);
+  if (state === 'broken' && pluginErrorCode(cause) === 'OUTCOME_UNKNOWN') return leftToAPerson(run, cause, cause);
   const { prepared } = run.notes;
   const routes = prepared === null ? undefined : await routesOf(run, tunnel, prepared);
   if (prepared === null || routes === undefined || driver.recoverPostCopy === undefined) {
     if (state === 'broken') {
-      return leftToAPerson(run, new LmasError('OUTCOME_UNKNOWN', 'Post-copy is broken, and its gateways are gone.'));
+      const gone = new LmasError('OUTCOME_UNKNOWN', 'Post-copy is broken, and its gateways are gone.');
+      return leftToAPerson(run, gone, cause);
     }
     await raceSignal(driver.follow(options), run.lost);
     return 'again';
@@ -50,7 +51,7 @@ export async function completePostCopy(
     return 'again';
   } catch (error) {
     run.lost.throwIfAborted();
-    if (pluginErrorCode(error) === 'OUTCOME_UNKNOWN') return leftToAPerson(run, error);
+    if (pluginErrorCode(error) === 'OUTCOME_UNKNOWN') return leftToAPerson(run, error, cause);
     throw error;
   }
 }
@@ -63,14 +64,14 @@ async function routesOf(run: Run, tunnel: Tunnel | undefined, prepared: Prepared
   return await tunnel.openRoutes(prepared, { signal });
 }
 
-function leftToAPerson(run: Run, cause: unknown): Ending {
+function leftToAPerson(run: Run, reason: unknown, first: unknown): Ending {
   const { vm, source, destination } = run.migration;
-  const { remedy } = describeError(cause);
+  const { remedy } = describeError(reason);
   const byHand =
     `VM ${vm.name} is in the middle of post-copy: ${source.endpoint} (source) and ${destination.endpoint} (destination) ` +
     'each hold memory that the other one lacks. Never destroy, reset or resume it at either of them. ' +
     (remedy ?? 'Recover the migration with the means of the hypervisor (libvirt: virsh migrate --postcopy-resume).');
-  return { ...undecided(run, 'unknown', cause), byHand };
+  return { ...undecided(run, 'unknown', reason, first), byHand };
 }
 
 /** The point of no return was passed by whoever made the switch; a cancel that came just before can only be told so. */

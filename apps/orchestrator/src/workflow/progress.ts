@@ -47,26 +47,23 @@ export class ProgressReporter implements Disposable {
   }
 
   async #write(): Promise<void> {
-    try {
-      const tunnel = await this.#stats();
-      const progress = this.#progress === undefined ? null : { ...this.#progress, etaMs: eta(this.#progress) };
-      const state = JSON.stringify([progress, tunnel]);
-      if (this.#closing.signal.aborted) return;
-      if (state === this.#written || (progress === null && tunnel === null)) return;
-      await this.#run.update(
-        ({ migration }) => {
-          if (progress !== null) migration.progress = { ...progress, at: now() };
-          if (tunnel !== null) migration.tunnel = tunnel;
-        },
-        {
-          type: 'progress',
-          message: progress === null ? 'tunnel' : `${progress.stage} ${Math.floor(progress.percent)} %`,
-        },
-      );
-      this.#written = state;
-    } catch (error) {
-      if (!this.#run.lost.aborted) this.#run.log.warn({ err: error }, 'progress could not be recorded');
-    }
+    const tunnel = await this.#stats();
+    const progress = this.#progress === undefined ? null : { ...this.#progress, etaMs: eta(this.#progress) };
+    const state = JSON.stringify([progress, tunnel]);
+    if (this.#closing.signal.aborted) return;
+    if (state === this.#written || (progress === null && tunnel === null)) return;
+    this.#written = state;
+    const at = now();
+    this.#run.report(
+      ({ migration }) => {
+        if (progress !== null) migration.progress = { ...progress, at };
+        if (tunnel !== null) migration.tunnel = tunnel;
+      },
+      {
+        type: 'progress',
+        message: progress === null ? 'tunnel' : `${progress.stage} ${Math.floor(progress.percent)} %`,
+      },
+    );
   }
 
   async #stats(): Promise<TunnelStats | null> {

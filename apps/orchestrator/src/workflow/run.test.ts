@@ -42,7 +42,9 @@ async function runWithHeldWrite(t: TestContext) {
   await createAdmission(redis).admit(1);
   const reached = Promise.withResolvers<void>();
   const released = Promise.withResolvers<void>();
+  const written: string[] = [];
   const write: MigrationStore['write'] = async (...args) => {
+    written.push(args[3]?.message ?? '');
     reached.resolve();
     await released.promise;
     await store.write(...args);
@@ -50,7 +52,7 @@ async function runWithHeldWrite(t: TestContext) {
   const run = await Run.claim({ ...store, write }, record.migration.id, { leaseMs: 60_000, log });
   assert.ok(run instanceof Run);
   t.after(() => run.abandon());
-  return { run, reached: reached.promise, release: released.resolve };
+  return { run, written, reached: reached.promise, release: released.resolve };
 }
 
 test('a record write under way does not forget the point of no return, and no deadline reaches past it', async (t) => {
@@ -79,4 +81,25 @@ test('a record write under way does not forget a cancel', async (t) => {
   await progress;
   assert.notEqual(run.migration.cancelRequestedAt, null);
   assert.equal(run.cancelled.aborted, true);
+});
+
+test('a phase does not wait behind progress: only the newest is kept, and goes along', async (t) => {
+  const { run, reached, release, written } = await runWithHeldWrite(t);
+  const percent = (value: number) => {
+    const change = ({ migration }: { migration: typeof run.migration }) => {
+      migration.leftovers = [`${value} %`];
+    };
+    run.report(change, { type: 'progress', message: `${value} %` });
+  };
+  percent(1);
+  await reached; // and stands still, as with a Redis that is slow
+  percent(2);
+  percent(3);
+  const checking = run.enter('checking');
+  percent(4);
+  release();
+  await checking;
+  assert.deepEqual(written, ['1 %', 'checking']);
+  const stored = await store.get(run.id);
+  assert.deepEqual([stored?.phase, stored?.leftovers], ['checking', ['4 %']]);
 });

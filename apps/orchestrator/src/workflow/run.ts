@@ -1,8 +1,8 @@
 /**
  * One run of one migration: the claim on the record, the record itself, and the news that reach it from outside.
  *
- * Invariants: every write and every side effect is preceded by a look at the claim; writes go out one after the other;
- * after `lost` has aborted nothing is written, touched or taken down by this run any more. The run owns its lease.
+ * Invariants: every write and every side effect is preceded by a look at the claim; writes go out one after the other, and
+ * none waits behind mere progress, of which only the newest is kept; after `lost` has aborted nothing is written, touched or taken down by this run any more. The run owns its lease.
  */
 import { randomUUID } from 'node:crypto';
 import { isSuperseded, LmasError } from '../errors.ts';
@@ -15,6 +15,8 @@ import { Journal } from './journal.ts';
 export type Notes = StoredMigration['notes'];
 type Beside = Pick<Migration, 'cancelRequestedAt' | 'pointOfNoReturnAt'>;
 type Draft = { migration: Migration; notes: Notes };
+type Change = (draft: Draft) => void;
+type Event = { readonly type: EventType; readonly message: string };
 
 export class Run {
   readonly id: string;
@@ -31,6 +33,9 @@ export class Run {
   /** What is written beside the record. A record write that is under way knows nothing of it and must not undo it. */
   readonly #beside: Beside;
   #writes: Promise<void> = Promise.resolve();
+  #writing = 0;
+  /** The newest progress that no write has taken along yet. */
+  #progress: { readonly change: Change; readonly event: Event } | undefined;
 
   private constructor(
     store: MigrationStore,
@@ -114,28 +119,53 @@ export class Run {
   }
 
   /** Changes the record; with `event`, tells everybody who follows it. */
-  update(change: (draft: Draft) => void, event?: { type: EventType; message: string }): Promise<void> {
-    const write = this.#writes.then(async () => {
-      this.#lost.signal.throwIfAborted();
-      const draft = structuredClone(this.#stored);
-      change(draft);
-      try {
-        await this.#store.write(this.#claim, this.#version, draft, event);
-      } catch (error) {
-        if (isSuperseded(error)) this.abandon();
-        throw error;
-      }
-      this.#version += 1;
-      this.#stored = draft;
-      this.#layOver({});
-    });
+  update(change: Change, event?: Event): Promise<void> {
+    this.#writing += 1;
+    const write = this.#writes.then(() => this.#write(change, event)).finally(() => this.#afterWrite());
     // A failed write is its caller's to handle; those that come after it are tried all the same.
     this.#writes = write.catch(() => undefined);
     return write;
   }
 
+  /** Records progress when nothing else is being written; until then a newer one takes its place. */
+  report(change: Change, event: Event): void {
+    this.#progress = { change, event };
+    if (this.#writing === 0) this.#writeProgress();
+  }
+
+  async #write(change: Change, event: Event | undefined): Promise<void> {
+    this.#lost.signal.throwIfAborted();
+    const draft = structuredClone(this.#stored);
+    this.#progress?.change(draft); // what waits goes along
+    this.#progress = undefined;
+    change(draft);
+    try {
+      await this.#store.write(this.#claim, this.#version, draft, event);
+    } catch (error) {
+      if (isSuperseded(error)) this.abandon();
+      throw error;
+    }
+    this.#version += 1;
+    this.#stored = draft;
+    this.#layOver({});
+  }
+
+  #writeProgress(): void {
+    const progress = this.#progress;
+    if (progress === undefined || this.#lost.signal.aborted) return;
+    this.#progress = undefined;
+    this.update(progress.change, progress.event).catch((error: unknown) => {
+      if (!this.#lost.signal.aborted) this.log.warn({ err: error }, 'progress could not be recorded');
+    });
+  }
+
+  #afterWrite(): void {
+    this.#writing -= 1;
+    if (this.#writing === 0) this.#writeProgress();
+  }
+
   /** Enters a phase, if it is not there already. */
-  async enter(phase: Phase, change: (draft: Draft) => void = () => undefined): Promise<void> {
+  async enter(phase: Phase, change: Change = () => undefined): Promise<void> {
     const { phase: from } = this.migration;
     if (from !== phase && !mayFollow(from, phase)) throw new LmasError('INTERNAL', `No way from ${from} to ${phase}.`);
     this.log.info({ phase }, 'phase');

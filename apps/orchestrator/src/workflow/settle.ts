@@ -9,17 +9,19 @@
  *           ├─ an end is silent ──────→ wait, ask again … until the time is up: unknown
  *           └─ source, or paused ─────→ abort ─→ source: failed or cancelled
  *
- * Invariant: nothing is resumed or destroyed here on the word of one end alone; `abort` keeps the same rule inside.
+ * Invariants: nothing is resumed or destroyed here on the word of one end alone; `abort` keeps the same rule inside. Once
+ * the plugin has said that the guest arrived, nothing is undone at all: the source is tidied, or left to a person.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
-import { type MigrationDriver, pluginErrorCode, type VmPlacement } from '@lmas/plugin-api';
+import { hasArrived, type MigrationDriver, pluginErrorCode, type VmPlacement } from '@lmas/plugin-api';
 import { errorCode, isSuperseded, LmasError } from '../errors.ts';
 import type { Tunnel } from '../gateways/tunnel.ts';
-import { byHand, type Ending, notMigrated, succeeded, undecided } from './ending.ts';
+import { arrivedUntidied, byHand, type Ending, notMigrated, succeeded, undecided } from './ending.ts';
 import type { Hypervisors } from './hypervisors.ts';
 import { completePostCopy } from './post-copy.ts';
 import { ProgressReporter } from './progress.ts';
 import type { Run } from './run.ts';
+import { untilNoReturn } from './stages.ts';
 import { confirm } from './steps/confirm.ts';
 import type { Tools } from './tools.ts';
 import { Deadline, raceSignal } from './waiting.ts';
@@ -30,10 +32,8 @@ const ATTEMPT_MS = 120_000;
 const INDECISION_MS = 60_000;
 /** The two ends are not asked at the same instant: a hand-over in between looks like two copies, once. */
 const SIGHTINGS_OF_BOTH = 3;
-/** Asking again cannot help, and may lock accounts. */
-const HOPELESS = new Set(['LOGIN_REFUSED', 'HOST_KEY_MISMATCH', 'INVALID_CONFIG']);
 /** The migration itself was stopped on purpose: it is not followed, even where it could go on. */
-const STOPPED = new Set(['CANCELLED', 'STAGE_TIMEOUT', 'NO_PROGRESS']);
+const STOPPED = new Set(['CANCELLED', 'STAGE_TIMEOUT', 'NO_PROGRESS', 'GATEWAY_ENDED']);
 
 export interface Trouble {
   readonly run: Run;
@@ -45,9 +45,10 @@ export interface Trouble {
 }
 
 export async function settle(trouble: Trouble): Promise<Ending> {
-  const { run, tools } = trouble;
-  run.log.warn({ err: trouble.cause }, 'finding out where the VM is');
-  using deadline = new Deadline(tools.settings.settleMs, 'OUTCOME_UNKNOWN', unknownMessage(trouble.cause));
+  const { run, tools, cause } = trouble;
+  run.log.warn({ err: cause }, 'finding out where the VM is');
+  await noteArrival(run, cause);
+  using deadline = new Deadline(tools.settings.settleMs, 'OUTCOME_UNKNOWN', unknownMessage(cause));
   let sightingsOfBoth = 0;
   let undecidedSince: number | undefined;
   for (;;) {
@@ -56,22 +57,36 @@ export async function settle(trouble: Trouble): Promise<Ending> {
       if (typeof ending !== 'string') return ending;
       undecidedSince = ending === 'undecided' ? (undecidedSince ?? performance.now()) : undefined;
       if (undecidedSince !== undefined && performance.now() - undecidedSince > INDECISION_MS) {
-        return undecided(run, 'unknown', new LmasError('OUTCOME_UNKNOWN', unknownMessage(trouble.cause)));
+        return undecided(run, 'unknown', new LmasError('OUTCOME_UNKNOWN', unknownMessage(cause)), cause);
       }
       sightingsOfBoth = ending === 'both' ? sightingsOfBoth + 1 : 0;
-      if (sightingsOfBoth >= SIGHTINGS_OF_BOTH) return undecided(run, 'both', new LmasError('BOTH_RUNNING'));
+      if (sightingsOfBoth >= SIGHTINGS_OF_BOTH) return undecided(run, 'both', new LmasError('BOTH_RUNNING'), cause);
     } catch (error) {
       if (run.lost.aborted || isSuperseded(error)) throw error;
       run.log.warn({ err: error }, 'where the VM is could not be found out; asking again');
-      const code = pluginErrorCode(error);
-      if (code !== undefined && HOPELESS.has(code)) return undecided(run, 'unknown', error);
+      await noteArrival(run, error);
     }
-    if (deadline.signal.aborted) return undecided(run, 'unknown', deadline.signal.reason);
-    await showUnknown(run);
+    if (deadline.signal.aborted) {
+      return run.notes.arrived ? arrivedUntidied(run) : undecided(run, 'unknown', deadline.signal.reason, cause);
+    }
+    await showDoubt(run);
     await sleep(tools.settings.settleRetryMs, undefined, {
       signal: AbortSignal.any([run.lost, deadline.signal]),
     }).catch(() => run.lost.throwIfAborted()); // past the deadline there is one last attempt
   }
+}
+
+/** The destination's word is kept: neither a crash nor a silent source takes it back. */
+async function noteArrival(run: Run, error: unknown): Promise<void> {
+  if (!hasArrived(error) || run.notes.arrived) return;
+  await run.update(
+    ({ migration, notes }) => {
+      notes.arrived = true;
+      migration.where = 'destination';
+      migration.byHand = null;
+    },
+    { type: 'log', message: 'the VM runs at the destination; the source is still to be tidied' },
+  );
 }
 
 /**
@@ -82,7 +97,7 @@ async function attempt(trouble: Trouble, onAdvance: () => void): Promise<Ending 
   const { run, hypervisors, cause } = trouble;
   const signal = AbortSignal.any([run.lost, AbortSignal.timeout(ATTEMPT_MS)]);
   await run.assertCurrent();
-  const driver = await hypervisors.driver({ signal });
+  const driver = await hypervisors.driverOfWhoAnswers({ signal });
   const found = await raceSignal(driver.locate({ signal }), run.lost);
   run.log.info({ placement: found }, 'located');
   if (found.where === 'both') return 'both';
@@ -91,11 +106,18 @@ async function attempt(trouble: Trouble, onAdvance: () => void): Promise<Ending 
   }
   if (found.where === 'destination') return await finish(run, driver, signal);
   if (isSilent(found)) return 'again';
-  if (found.moving && !STOPPED.has(errorCode(cause) ?? '') && (await hypervisors.survivesController({ signal }))) {
+  if (run.notes.arrived) return found.source === 'running' ? 'undecided' : 'again';
+  const performed = run.notes.prepared !== null;
+  if (
+    performed &&
+    found.moving &&
+    !STOPPED.has(errorCode(cause) ?? '') &&
+    (await hypervisors.survivesController({ signal }))
+  ) {
     if (await follow(trouble, driver, onAdvance)) return 'again';
   }
   await run.assertCurrent();
-  const after = await raceSignal(driver.abort({ signal }), run.lost);
+  const after = await raceSignal(driver.abort({ signal, performed }), run.lost);
   run.log.info({ placement: after }, 'aborted');
   if (after.where === 'both') return 'both';
   // Past the hand-over a source that is merely defined proves nothing: the guest may have run, and ended, elsewhere.
@@ -138,8 +160,8 @@ async function follow(
     stalled.touch();
     onAdvance();
   });
-  const past = run.migration.pointOfNoReturnAt !== null;
-  const signal = past ? run.lost : AbortSignal.any([run.lost, run.cancelled, stalled.signal]);
+  const stops = [run.cancelled, stalled.signal, ...(tunnel === undefined ? [] : [tunnel.ended])];
+  const signal = AbortSignal.any([run.lost, untilNoReturn(run, stops)]);
   if (signal.aborted) return false;
   run.log.info({}, 'following a migration that went on by itself');
   try {
@@ -162,8 +184,8 @@ const effectiveCause = (run: Run, cause: unknown): unknown =>
 const unknownMessage = (cause: unknown): string =>
   `Where the VM runs could not be found out in time, after: ${cause instanceof Error ? cause.message : String(cause)}`;
 
-async function showUnknown(run: Run): Promise<void> {
-  if (run.migration.where === 'unknown') return;
+async function showDoubt(run: Run): Promise<void> {
+  if (run.migration.where === 'unknown' || run.notes.arrived) return;
   await run.update(
     ({ migration }) => {
       migration.where = 'unknown';

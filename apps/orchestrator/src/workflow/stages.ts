@@ -1,6 +1,6 @@
 /**
- * The time limits of a migration, and what stops it: a person's cancel, a stage's limit, the limit of the whole.
- * None of them reaches past the point of no return.
+ * The time limits of a migration, and what stops it: a person's cancel, a stage's limit, the limit of the whole, the end of
+ * a gateway. None of them reaches past the point of no return.
  */
 import type { Phase } from '../migrations/phases.ts';
 import type { Run } from './run.ts';
@@ -12,15 +12,21 @@ export function totalDeadline(run: Run): Disposable & { readonly signal: AbortSi
   const { startedAt } = run.migration;
   const spentMs = startedAt === null ? 0 : Date.now() - Date.parse(startedAt);
   const limit = new Deadline(Math.max(0, totalMs - spentMs), 'STAGE_TIMEOUT', `It took longer than ${totalMs} ms.`);
+  const signal = untilNoReturn(run, [limit.signal, run.cancelled]);
+  return { signal, [Symbol.dispose]: () => limit.stop() };
+}
+
+/** Aborts with the first of `signals`, unless the point of no return was passed before. */
+export function untilNoReturn(run: Run, signals: readonly AbortSignal[]): AbortSignal {
   const stop = new AbortController();
-  for (const signal of [limit.signal, run.cancelled]) {
+  for (const signal of signals) {
     const heed = () => {
       if (run.migration.pointOfNoReturnAt === null) stop.abort(signal.reason);
     };
     if (signal.aborted) heed();
     else signal.addEventListener('abort', heed, { once: true, signal: stop.signal });
   }
-  return { signal: stop.signal, [Symbol.dispose]: () => limit.stop() };
+  return stop.signal;
 }
 
 export interface Stage {

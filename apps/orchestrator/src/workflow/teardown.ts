@@ -6,6 +6,7 @@
 import { describeError } from '../errors.ts';
 import type { JournalledResource } from '../migrations/journal-entry.ts';
 import { describeResource } from '../migrations/journal-entry.ts';
+import { untidied } from './ending.ts';
 import type { Hypervisors } from './hypervisors.ts';
 import type { Run } from './run.ts';
 import { releaseGateway } from './steps/gateways.ts';
@@ -29,6 +30,8 @@ export async function tearDown(run: Run, tools: Tools, hypervisors: Hypervisors)
   const kept = all
     .filter(isKept)
     .map((resource) => `${describeResource(resource)}: left alone, a person has to find out first where the VM runs`);
+  const oldCopy = untidied(run.migration);
+  if (oldCopy !== null) kept.push(oldCopy);
   for (const batch of batches(all.filter((resource) => !isKept(resource)))) {
     const results = await Promise.allSettled(
       batch.map((resource) => release(run, tools, hypervisors, resource, signal)),

@@ -25,7 +25,7 @@ import {
 } from '@lmas/plugin-api';
 import { checkMigration } from '../checks/check.ts';
 import type { KvmOptions } from '../config.ts';
-import { isFault, toPluginError } from '../errors.ts';
+import { afterArrival, isFault, toPluginError } from '../errors.ts';
 import type { Domain, EventBody } from '../rpc/procedures.ts';
 import { releaseVolume } from '../volumes.ts';
 import { type Arrival, clearSource, report } from './arrival.ts';
@@ -68,6 +68,8 @@ export class KvmMigration implements MigrationDriver {
   #memoryBytes = 0;
   #completed: CompletedStats | undefined;
   #performing: Promise<unknown> = Promise.resolve();
+  /** The destination said that it let the guest go, or was seen running it: nothing is undone any more. */
+  #arrived = false;
   readonly #stop = new AbortController();
 
   constructor(ends: Ends, request: MigrationRequest<KvmOptions>, context: MigrationContext, times: DriverTimes = {}) {
@@ -166,13 +168,14 @@ export class KvmMigration implements MigrationDriver {
       await this.#context.assertCurrent();
       return await report(this.#ends, this.#request, state, { ...arrival, stats: this.#completed }, { signal });
     } catch (error) {
-      throw toPluginError(error, 'confirming the migration');
+      const translated = toPluginError(error, 'confirming the migration');
+      throw this.#arrived ? afterArrival(translated) : translated;
     } finally {
       run?.close();
     }
   }
 
-  async abort({ signal }: Options): Promise<VmPlacement> {
+  async abort({ signal, performed = true }: Options & { readonly performed?: boolean }): Promise<VmPlacement> {
     const run = this.#run;
     this.#stop.abort();
     try {
@@ -181,7 +184,7 @@ export class KvmMigration implements MigrationDriver {
       // Whatever is left incoming goes with its connection.
       run?.close();
     }
-    const placement = await settle(this.#ends, this.#request.vm.id, this.#settleOptions(signal));
+    const placement = await settle(this.#ends, this.#request.vm.id, { ...this.#settleOptions(signal), performed });
     // A destination that is gone cannot be asked; but this very run knows that it was never told to let the guest go.
     const certain = run instanceof DirectRun && !run.finishSent && placement.destination === 'unreachable';
     if (certain && placement.source === 'running' && !placement.moving) return { ...placement, where: 'source' };
@@ -296,6 +299,7 @@ export class KvmMigration implements MigrationDriver {
   }
 
   async #clear(run: DirectRun, arrival: Arrival, signal: AbortSignal): Promise<Arrival> {
+    this.#arrived = true;
     try {
       await run.confirm(false, { signal });
     } catch (error) {
@@ -356,6 +360,7 @@ export class KvmMigration implements MigrationDriver {
     if (seen.where !== 'destination') {
       throw unknownOutcome(`the source says "${seen.source}", the destination "${seen.destination}"`);
     }
+    this.#arrived = true;
     await clearSource(this.#ends, this.#request, this.#context, { signal });
     return { startedBy: 'sight' };
   }

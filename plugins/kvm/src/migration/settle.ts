@@ -47,6 +47,8 @@ export interface SettleOptions {
   readonly signal: AbortSignal;
   /** Awaited before each side effect. */
   readonly assertCurrent: () => Promise<void>;
+  /** False: this migration never began to move, so what moves is somebody else's. Default true. */
+  readonly performed?: boolean;
   readonly settleTimeoutMs?: number;
   readonly clearGraceMs?: number;
   readonly restartGraceMs?: number;
@@ -98,6 +100,11 @@ export async function lookAtBoth(ends: Ends, uuid: string, options: { signal: Ab
   return { source, destination: await look(ends.destination, uuid, 'destination', options) };
 }
 
+/** Before we have asked for anything to move, whatever moves there is as foreign as a backup. */
+function asSomebodyElses({ source, destination }: Sightings): Sightings {
+  return { source: { ...source, moving: false, foreignJob: source.foreignJob || source.moving }, destination };
+}
+
 type Step = 'done' | 'wait' | 'abort-job' | 'clear-destination' | 'resume-source';
 
 /** The table above. Pure. @param waitedMs since the source was first seen running without a job */
@@ -142,12 +149,13 @@ function mayComeBack(ends: Ends, seen: Sightings): boolean {
 /** Settles, and says where the VM is then. @throws PluginError SUPERSEDED from `assertCurrent`, ABORTED */
 export async function settle(ends: Ends, uuid: string, options: SettleOptions): Promise<VmPlacement> {
   const { signal, assertCurrent, settleTimeoutMs = SETTLE_TIMEOUT_MS, clearGraceMs = CLEAR_GRACE_MS } = options;
-  const { restartGraceMs = RESTART_GRACE_MS } = options;
+  const { restartGraceMs = RESTART_GRACE_MS, performed = true } = options;
   const started = performance.now();
   let stableSince: number | undefined;
   let abortedAt = Number.NEGATIVE_INFINITY;
   for (;;) {
-    const seen = await lookAtBoth(ends, uuid, { signal });
+    const found = await lookAtBoth(ends, uuid, { signal });
+    const seen = performed ? found : asSomebodyElses(found);
     const now = performance.now();
     const stable = seen.source.presence === 'running' && !seen.source.moving;
     stableSince = stable ? (stableSince ?? now) : undefined;

@@ -7,7 +7,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { type Prepared, pluginErrorCode } from '@lmas/plugin-api';
+import { hasArrived, type Prepared, pluginErrorCode } from '@lmas/plugin-api';
 import { ERROR, OPERATION, STATE } from '../rpc/constants.ts';
 import type { ProcedureName } from '../rpc/procedures.ts';
 import { Orchestrator, UUID } from '../testing/orchestrator.ts';
@@ -116,6 +116,38 @@ describe('the orchestrator is killed', () => {
 });
 
 describe('an end that cannot be asked', () => {
+  test('the source dies right after Finish: the error says that the guest has arrived, also without memory of before', async () => {
+    const world = new Orchestrator();
+    world.b.on('domainMigrateFinish3Params', { do: 'after', run: () => world.a.setDown(true) });
+    await assert.rejects(
+      async () => world.forward(await world.driver()),
+      (error) => hasArrived(error) && pluginErrorCode(error) !== undefined,
+    );
+    world.expectRunning('b');
+    world.a.setDown(false);
+    world.a.on('domainDestroy', { do: 'hold', before: () => world.a.setDown(true) });
+    const { prepared } = world;
+    assert.ok(prepared !== undefined);
+    await assert.rejects(
+      async () => (await world.driver()).confirm(prepared, { signal: world.signal }),
+      (error) => hasArrived(error),
+    );
+    world.a.setDown(false);
+    assert.equal((await world.recover(await world.driver())).where, 'destination');
+    world.expectOne('b');
+  });
+
+  test('a source that nobody can connect to: the destination alone says what it knows, and nothing is done', async () => {
+    const world = new Orchestrator();
+    world.b.on('domainMigrateFinish3Params', { do: 'after', run: () => world.a.setDown(true) });
+    await assert.rejects(async () => world.forward(await world.driver()));
+    const driver = await world.driver({ unreachable: 'source' });
+    for (const seen of [await driver.locate({ signal: world.signal }), await driver.abort({ signal: world.signal })]) {
+      assert.deepEqual([seen.source, seen.destination, seen.where], ['unreachable', 'running', 'unknown']);
+    }
+    world.expectRunning('b');
+  });
+
   test('the destination vanishes with the answer to Finish: nothing is resumed until it is back', async () => {
     const world = new Orchestrator();
     world.b.on('domainMigrateFinish3Params', { do: 'after', run: () => world.b.setDown(true) });
@@ -276,6 +308,19 @@ describe('cancelling', () => {
 });
 
 describe('a job that is not ours', () => {
+  test('a migration that was under way before we asked for any outlives an abort', async () => {
+    const world = new Orchestrator();
+    const guest = world.a.guests.get(UUID);
+    assert.ok(guest !== undefined);
+    guest.foreignJob = OPERATION.migrationOut;
+    const driver = await world.driver();
+    await assert.rejects(driver.prepare({ signal: world.signal }), { code: 'BUSY' });
+    const { where, moving } = await driver.abort({ signal: world.signal, performed: false });
+    assert.deepEqual([where, moving], ['source', false]);
+    assert.equal(guest.foreignJob, OPERATION.migrationOut);
+    assert.ok(!world.a.calls.includes('domainAbortJob'));
+  });
+
   for (const operation of [OPERATION.backup, 0]) {
     test(`keeps a migration out, and outlives an abort (operation ${operation})`, async () => {
       const world = new Orchestrator();

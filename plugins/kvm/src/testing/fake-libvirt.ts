@@ -16,7 +16,7 @@
 import { spawn } from 'node:child_process';
 import { type Duplex, duplexPair } from 'node:stream';
 import { uuidBytes, uuidText } from '../client.ts';
-import { configSchema } from '../config.ts';
+import { configSchema, type KvmConfig } from '../config.ts';
 import { ABORT_JOB, ERROR, JOB, MIGRATE, OPERATION, PAUSED, RUNNING, SHUTOFF, STATE } from '../rpc/constants.ts';
 import {
   encodePacket,
@@ -294,7 +294,11 @@ export class FakeHost {
 
   /** @param portRange at which it receives; the plugin's own default without it */
   session(signal: AbortSignal, portRange?: { from: number; to: number }): Promise<KvmSession> {
-    const config = configSchema.parse({
+    return KvmSession.open(this.config(portRange), this.transport(), { signal });
+  }
+
+  config(portRange?: { from: number; to: number }): KvmConfig {
+    return configSchema.parse({
       host: this.name,
       hostKeys: [`SHA256:${'A'.repeat(43)}`],
       migrationAddress: this.address,
@@ -302,7 +306,6 @@ export class FakeHost {
       peerToPeer: { uriScheme: 'qemu+tcp' },
       portRange,
     });
-    return KvmSession.open(config, this.transport(), { signal });
   }
 
   #exec(command: readonly string[], signal: AbortSignal): Promise<CommandResult> {

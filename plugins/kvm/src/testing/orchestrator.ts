@@ -17,6 +17,7 @@ import {
 import { type KvmOptions, optionsSchema } from '../config.ts';
 import { KvmMigration } from '../migration/driver.ts';
 import { STATE } from '../rpc/constants.ts';
+import { KvmSession } from '../session.ts';
 import { type FakeHost, FakeWorld } from './fake-libvirt.ts';
 
 export const UUID = '4dea22b3-1d52-d8f3-2516-782e98ab3fa0';
@@ -47,7 +48,8 @@ export class Orchestrator {
     this.a.addGuest('web', UUID);
   }
 
-  async driver(): Promise<KvmMigration> {
+  /** `unreachable`: nobody could connect to that end. */
+  async driver({ unreachable }: { unreachable?: 'source' | 'destination' } = {}): Promise<KvmMigration> {
     this.#run += 1;
     const run = this.#run;
     const context: MigrationContext = {
@@ -57,7 +59,10 @@ export class Orchestrator {
         if (run !== this.#run) throw new PluginError('SUPERSEDED', 'another run');
       },
     };
-    const ends = { source: await this.a.session(this.signal), destination: await this.b.session(this.signal) };
+    const away = new PluginError('UNREACHABLE', 'No route to host.');
+    const connect = async (host: FakeHost, end: 'source' | 'destination'): Promise<KvmSession> =>
+      end === unreachable ? KvmSession.unreachable(host.config(), away) : host.session(this.signal);
+    const ends = { source: await connect(this.a, 'source'), destination: await connect(this.b, 'destination') };
     const request = {
       ...{ migrationId: 'm_test', vm: { id: UUID, name: 'web' }, options: this.options },
       ...{ networkMap: {}, diskMap: {}, maxDowntimeMs: null, bandwidthBytesPerSec: null, tunnelled: false },
@@ -100,6 +105,11 @@ export class Orchestrator {
     if (placement.where !== 'destination') placement = await driver.abort(options);
     if (placement.where === 'destination' && this.prepared !== undefined) await driver.confirm(this.prepared, options);
     return driver.locate(options);
+  }
+
+  expectRunning(where: 'a' | 'b'): void {
+    assert.deepEqual(this.world.violations, []);
+    assert.deepEqual(this.world.running(UUID), [where]);
   }
 
   expectOne(where: 'a' | 'b'): void {

@@ -1,0 +1,62 @@
+/** The claim dies with its process and with nothing else: not with a pid that somebody else has, not by a race. */
+import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { type TestContext, test } from 'node:test';
+import { claimDataDir } from './data-dir.ts';
+
+async function directory(t: TestContext): Promise<string> {
+  const path = await mkdtemp(join(tmpdir(), 'lmas-claim-'));
+  t.after(() => rm(path, { recursive: true, force: true }));
+  return path;
+}
+
+/** A process that claims the directory, says so, and stays. */
+async function holder(path: string) {
+  const module = new URL('./data-dir.ts', import.meta.url).href;
+  const program = `
+    const { claimDataDir } = await import(${JSON.stringify(module)});
+    await claimDataDir(${JSON.stringify(path)});
+    console.log('claimed');
+    setInterval(() => undefined, 1_000);`;
+  const child = spawn(process.execPath, ['--input-type=module', '-e', program], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
+  await once(child.stdout, 'data');
+  return child;
+}
+
+test('one at a time, in this process and in another', async (t) => {
+  const path = await directory(t);
+  const release = await claimDataDir(path);
+  await assert.rejects(claimDataDir(path), { code: 'DATA_DIR_IN_USE' });
+  await release();
+  const child = await holder(path);
+  await assert.rejects(claimDataDir(path), (error: Error) => error.message.includes(`process ${child.pid}`));
+  const exited = once(child, 'exit');
+  child.kill('SIGKILL');
+  await exited;
+  await (await claimDataDir(path))();
+});
+
+test('a pid that lives on as somebody else claims nothing', async (t) => {
+  const path = await directory(t);
+  await (await claimDataDir(path))();
+  await writeFile(join(path, 'orchestrator.pid'), `${process.pid}\n`);
+  await (await claimDataDir(path))();
+});
+
+test('of several that start at once after a crash, one gets it', async (t) => {
+  const path = await directory(t);
+  const child = await holder(path);
+  const exited = once(child, 'exit');
+  child.kill('SIGKILL');
+  await exited;
+  const claims = await Promise.allSettled(Array.from({ length: 8 }, () => claimDataDir(path)));
+  const got = claims.filter((claim) => claim.status === 'fulfilled');
+  assert.equal(got.length, 1);
+  for (const { value } of got) await value();
+});
