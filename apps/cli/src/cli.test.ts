@@ -129,6 +129,7 @@ const failure = {
   retryable: true,
   phase: 'performing' as const,
   native: { name: 'VIR_ERR', message: 'unable to write' },
+  cause: null,
 };
 
 test('the exit code of --watch is that of the migration', LIMITS, async () => {
