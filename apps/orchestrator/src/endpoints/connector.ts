@@ -17,6 +17,10 @@ export interface EndpointConnector {
     endpointId: string,
     options: { signal: AbortSignal; unattended?: boolean },
   ): Promise<{ readonly plugin: HypervisorPlugin; readonly session: EndpointSession }>;
+}
+
+/** For runs, which have to do with one end where the other one is silent. */
+export interface RunConnector extends EndpointConnector {
   /** What stands for an endpoint that could not be connected to; `undefined` when its plugin has nothing for that. */
   unreachable(
     endpointId: string,
@@ -29,7 +33,7 @@ export function createConnector(
   credentials: CredentialStore,
   plugins: PluginRegistry,
   { log, loginRetryMs }: { log: Logger; loginRetryMs: number },
-): EndpointConnector {
+): RunConnector {
   const guard = new LoginGuard(loginRetryMs);
   return {
     async connect(endpointId, { signal, unattended = false }) {

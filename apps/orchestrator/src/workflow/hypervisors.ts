@@ -11,7 +11,7 @@ import {
   pluginErrorCode,
   type VmSummary,
 } from '@lmas/plugin-api';
-import type { EndpointConnector } from '../endpoints/connector.ts';
+import type { RunConnector } from '../endpoints/connector.ts';
 import { resourceSchema } from '../migrations/journal-entry.ts';
 import type { Run } from './run.ts';
 import { raceSignal } from './waiting.ts';
@@ -32,11 +32,11 @@ interface Connected {
 
 export class Hypervisors implements AsyncDisposable {
   readonly #run: Run;
-  readonly #connector: EndpointConnector;
+  readonly #connector: RunConnector;
   #connected: Connected | undefined;
   #closed = false;
 
-  constructor(run: Run, connector: EndpointConnector) {
+  constructor(run: Run, connector: RunConnector) {
     this.#run = run;
     this.#connector = connector;
     run.lost.addEventListener('abort', () => void this.close(), { once: true });

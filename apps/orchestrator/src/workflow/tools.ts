@@ -1,12 +1,12 @@
 /**
  * What a run needs from the rest of the orchestrator.
  */
-import type { EndpointConnector } from '../endpoints/connector.ts';
+import type { RunConnector } from '../endpoints/connector.ts';
 import type { GatewayProvisioner } from '../gateways/gateway.ts';
 import type { SiteStore } from '../sites/sites.ts';
 
 export interface Tools {
-  readonly connector: EndpointConnector;
+  readonly connector: RunConnector;
   readonly sites: SiteStore;
   readonly gateways: GatewayProvisioner;
   readonly settings: WorkflowSettings;
