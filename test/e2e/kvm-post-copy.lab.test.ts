@@ -6,47 +6,33 @@ import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Migration, MigrationInput } from '@lmas/client';
-import type { Lab, VmOptions } from '../lab/src/index.ts';
-import { endpointId } from '../support/two-sites.ts';
+import type { VmOptions } from '../lab/src/index.ts';
+import { listenForPeers, peersOf } from '../support/peers.ts';
 import { type WatchedVm, World } from '../support/world.ts';
 
 const isRoot = process.getuid?.() === 0;
 const skip = isRoot ? false : 'the lab needs root: run this as root to migrate real guests';
 const VM: VmOptions = { name: 'pc', memoryMib: 256, fillMib: 192, workingSetMib: 128, dirtyPagesPerSec: 12_000 };
-/** Host B once more, with the way in which host A reaches its libvirt. */
-const DESTINATION = 'kvm-b-peers';
 const REQUEST: Partial<MigrationInput> = {
-  destination: DESTINATION,
   options: { mode: 'peer-to-peer', postCopy: true },
   maxDowntimeMs: 50,
   bandwidthBytesPerSec: 24 << 20,
 };
 
-/** The source's daemon has to reach the destination's: plain TCP will do in a lab. */
-async function listenForPeers({ sites }: Lab): Promise<void> {
-  const { host } = sites.b;
-  await host.exec(['sh', '-c', 'printf \'listen_tcp = 1\\nauth_tcp = "none"\\n\' >> /etc/libvirt/libvirtd.conf']);
-  await host.killLibvirtd();
-  const start = 'rm -f /run/libvirtd.pid; exec libvirtd --listen --daemon --pid-file /run/libvirtd.pid';
-  await host.exec(['sh', '-c', start]);
-  await host.libvirtAnswers();
-}
-
 describe('post-copy through the tunnel', { concurrency: 1, skip }, () => {
   let world: World;
+  let destination: string;
 
   before(async () => {
     world = await World.up({ name: 'pcopye', rateMbit: 1_000, rttMs: 20 }, listenForPeers);
-    const { config, site, plugin, credential } = await world.client.getEndpoint(endpointId('b'));
-    const peers = { ...config, peerToPeer: { uriScheme: 'qemu+tcp' } };
-    await world.client.createEndpoint({ id: DESTINATION, site, plugin, credential, config: peers });
+    destination = await peersOf(world);
   });
   after(() => world?.down());
 
   async function withVm(body: (vm: WatchedVm, id: string) => Promise<void>): Promise<void> {
     const vm = await world.startVm(VM);
     try {
-      const { id } = await world.migrate(vm, REQUEST);
+      const { id } = await world.migrate(vm, { ...REQUEST, destination });
       await body(vm, id);
       const migration = await world.end(id);
       assert.equal(migration.phase, 'succeeded', JSON.stringify([migration.error, migration.byHand]));
