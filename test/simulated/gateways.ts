@@ -20,8 +20,10 @@ export function createSimulatedProvisioner(sites: SiteStore): GatewayProvisioner
   const open = async (site: string): Promise<WorldConnection> => {
     const { gateway } = await sites.get(site);
     if (gateway === null) throw new LmasError('NO_GATEWAY');
+    const socketPath = worldBehind(gateway.ssh.host);
+    if (!socketPath.startsWith('/')) throw new LmasError('GATEWAY_UNREACHABLE', 'There is no world behind this name.');
     try {
-      return await WorldConnection.open(worldBehind(gateway.ssh.host), 'gateway');
+      return await WorldConnection.open(socketPath, 'gateway');
     } catch (cause) {
       throw new LmasError('GATEWAY_UNREACHABLE', undefined, { cause });
     }

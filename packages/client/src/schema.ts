@@ -10,7 +10,10 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** @description Every change and every refused attempt, newest first. */
+        /**
+         * Read the audit log
+         * @description Every change and every refused attempt, newest first.
+         */
         get: operations["listAuditEntries"];
         put?: never;
         post?: never;
@@ -27,6 +30,10 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
+        /**
+         * Get the version
+         * @description Of the orchestrator and of this API.
+         */
         get: operations["getVersion"];
         put?: never;
         post?: never;
@@ -43,7 +50,10 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** @description Who you are to the orchestrator, and what you may. */
+        /**
+         * Who am I?
+         * @description Who you are to the orchestrator, and what you may.
+         */
         get: operations["getCaller"];
         put?: never;
         post?: never;
@@ -60,9 +70,16 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
+        /**
+         * List API keys
+         * @description Without the keys themselves, revoked ones included.
+         */
         get: operations["listApiKeys"];
         put?: never;
-        /** @description Makes a key. It is in this answer and nowhere else: only its hash is kept. */
+        /**
+         * Make an API key
+         * @description Makes a key. It is in this answer and nowhere else: only its hash is kept.
+         */
         post: operations["createApiKey"];
         delete?: never;
         options?: never;
@@ -77,10 +94,17 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
+        /**
+         * Get an API key
+         * @description Everything but the key itself.
+         */
         get: operations["getApiKey"];
         put?: never;
         post?: never;
-        /** @description Refused from now on, and for ever; its record stays. */
+        /**
+         * Revoke an API key
+         * @description Refused from now on, and for ever; its record stays.
+         */
         delete: operations["revokeApiKey"];
         options?: never;
         head?: never;
@@ -96,7 +120,10 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** @description A new key under the same id. The former one is accepted beside it for the grace time. */
+        /**
+         * Rotate an API key
+         * @description A new key under the same id. The former one is accepted beside it for the grace time.
+         */
         post: operations["rotateApiKey"];
         delete?: never;
         options?: never;
@@ -111,8 +138,16 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
+        /**
+         * List projects
+         * @description Those the caller sees, by name.
+         */
         get: operations["listProjects"];
         put?: never;
+        /**
+         * Add a project
+         * @description A tenant: whoever is bound to it sees what is its own, and the endpoints that it is given.
+         */
         post: operations["createProject"];
         delete?: never;
         options?: never;
@@ -127,13 +162,24 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
+        /**
+         * Get a project
+         * @description Its endpoints and settings.
+         */
         get: operations["getProject"];
         put?: never;
         post?: never;
-        /** @description Its name is not given away again: the records of its migrations stay. */
+        /**
+         * Remove a project
+         * @description Its name is not given away again: the records of its migrations stay.
+         */
         delete: operations["deleteProject"];
         options?: never;
         head?: never;
+        /**
+         * Change a project
+         * @description What is not named stays as it is.
+         */
         patch: operations["updateProject"];
         trace?: never;
     };
@@ -144,8 +190,16 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
+        /**
+         * List credentials
+         * @description By name, without their secrets.
+         */
         get: operations["listCredentials"];
         put?: never;
+        /**
+         * Add a credential
+         * @description A login for gateway machines or endpoints. The secret is sealed and comes out of no answer.
+         */
         post: operations["createCredential"];
         delete?: never;
         options?: never;
@@ -160,9 +214,17 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
+        /**
+         * Get a credential
+         * @description Everything but the secret.
+         */
         get: operations["getCredential"];
         put?: never;
         post?: never;
+        /**
+         * Remove a credential
+         * @description Refused with the names of those that still need it.
+         */
         delete: operations["deleteCredential"];
         options?: never;
         head?: never;
@@ -176,8 +238,16 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
+        /**
+         * List sites
+         * @description All that the caller sees, by name.
+         */
         get: operations["listSites"];
         put?: never;
+        /**
+         * Add a site
+         * @description A data centre: the machine where its gateways run, and how the other sites reach it.
+         */
         post: operations["createSite"];
         delete?: never;
         options?: never;
@@ -192,9 +262,17 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
+        /**
+         * Get a site
+         * @description Its settings; the `etag` of the answer is what a change has to name in `if-match`.
+         */
         get: operations["getSite"];
         put?: never;
         post?: never;
+        /**
+         * Remove a site
+         * @description Refused with the names of the endpoints and live migrations that still need it.
+         */
         delete: operations["deleteSite"];
         options?: never;
         head?: never;
@@ -210,6 +288,10 @@ export interface paths {
         };
         get?: never;
         put?: never;
+        /**
+         * Show SSH host keys
+         * @description What the SSH server shows now. Compare it with what the machine itself says before you trust it.
+         */
         post: operations["scanHostKeys"];
         delete?: never;
         options?: never;
@@ -224,8 +306,16 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
+        /**
+         * List endpoints
+         * @description All that the caller sees, by name.
+         */
         get: operations["listEndpoints"];
         put?: never;
+        /**
+         * Add an endpoint
+         * @description A hypervisor control point. `config` is checked by its plugin; nothing is connected to yet.
+         */
         post: operations["createEndpoint"];
         delete?: never;
         options?: never;
@@ -240,9 +330,17 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
+        /**
+         * Get an endpoint
+         * @description Its settings; the `etag` of the answer is what a change has to name in `if-match`.
+         */
         get: operations["getEndpoint"];
         put?: never;
         post?: never;
+        /**
+         * Remove an endpoint
+         * @description Refused with the live migrations that still need it.
+         */
         delete: operations["deleteEndpoint"];
         options?: never;
         head?: never;
@@ -256,7 +354,10 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** @description The host and its VMs, asked now. Also the test whether the endpoint can be reached. */
+        /**
+         * Look at an endpoint
+         * @description The host and its VMs, asked now. Also the test whether the endpoint can be reached.
+         */
         get: operations["getEndpointInventory"];
         put?: never;
         post?: never;
@@ -273,6 +374,10 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
+        /**
+         * List plugins
+         * @description The hypervisors this orchestrator can drive, what each can do, and the JSON schemas of its settings and options.
+         */
         get: operations["listPlugins"];
         put?: never;
         post?: never;
@@ -289,8 +394,16 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
+        /**
+         * List migrations
+         * @description Newest first. All filters that are given have to hold; pages go on from `nextCursor`.
+         */
         get: operations["listMigrations"];
         put?: never;
+        /**
+         * Submit a migration
+         * @description Stored and queued; the answer is 202 with its address. Follow it by its events, by webhooks, or by looking.
+         */
         post: operations["createMigration"];
         delete?: never;
         options?: never;
@@ -305,6 +418,10 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
+        /**
+         * Get a migration
+         * @description The whole record: phase, where the VM is, progress, findings, error, report.
+         */
         get: operations["getMigration"];
         put?: never;
         post?: never;
@@ -323,7 +440,10 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** @description Asks for a cancel; 409 with the reason when it can no longer be honoured. Safe to repeat. */
+        /**
+         * Cancel a migration
+         * @description Asks for a cancel; 409 with the reason when it can no longer be honoured. Safe to repeat.
+         */
         post: operations["cancelMigration"];
         delete?: never;
         options?: never;
@@ -338,7 +458,10 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** @description Server-sent events; the data of each is one MigrationEvent. Ends after the event of type `end`. */
+        /**
+         * Follow a migration
+         * @description Server-sent events; the data of each is one MigrationEvent. Ends after the event of type `end`.
+         */
         get: operations["watchMigration"];
         put?: never;
         post?: never;
@@ -377,6 +500,10 @@ export interface paths {
         };
         get?: never;
         put?: never;
+        /**
+         * Check a migration without doing it
+         * @description The same checks as the real run, every finding at once, and a prediction. Nothing is touched.
+         */
         post: operations["checkMigration"];
         delete?: never;
         options?: never;
@@ -393,7 +520,10 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** @description Puts a gateway at each of the two sites, joins them, measures, and takes both away again. */
+        /**
+         * Measure the link between two sites
+         * @description Puts a gateway at each of the two sites, joins them, measures, and takes both away again.
+         */
         post: operations["testLink"];
         delete?: never;
         options?: never;
@@ -560,7 +690,10 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** @description Whether the process answers at all. */
+        /**
+         * Is it alive?
+         * @description Whether the process answers at all.
+         */
         get: operations["getHealth"];
         put?: never;
         post?: never;
@@ -577,7 +710,10 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** @description Whether it can do its work; 503 when it cannot, with the reason. */
+        /**
+         * Is it ready?
+         * @description Whether it can do its work; 503 when it cannot, with the reason.
+         */
         get: operations["getReadiness"];
         put?: never;
         post?: never;
@@ -600,6 +736,14 @@ export interface components {
         RoleInput: "viewer" | "operator" | "admin";
         /** @description The part of the key between its first two underscores: lmas_<id>_…. */
         ApiKeyIdInput: string;
+        /**
+         * @example {
+         *       "name": "portal",
+         *       "role": "operator",
+         *       "operations": null,
+         *       "expiresAt": "2030-01-01T00:00:00.000Z"
+         *     }
+         */
         ApiKeyRequestInput: {
             /** @description For people: whose it is and what for. */
             name: string;
@@ -655,6 +799,11 @@ export interface components {
             /** @description Shown this once; only its hash is kept. */
             key: string;
         };
+        /**
+         * @example {
+         *       "graceMs": 3600000
+         *     }
+         */
         ApiKeyRotationInput: {
             /**
              * @description How long the former key is accepted beside the new one.
@@ -792,6 +941,13 @@ export interface components {
                 bandwidthBytesPerSec?: number | null;
             };
         };
+        /**
+         * @example {
+         *       "source": "lisbon",
+         *       "destination": "porto",
+         *       "durationMs": 5000
+         *     }
+         */
         LinkTestRequestInput: {
             source: components["schemas"]["SlugInput"];
             destination: components["schemas"]["SlugInput"];
@@ -854,6 +1010,24 @@ export interface components {
          */
         WhereInput: "source" | "destination" | "both" | "unknown";
         MigrationIdInput: string;
+        /**
+         * @example {
+         *       "vm": "web-1",
+         *       "source": "host-a",
+         *       "destination": "host-b",
+         *       "maxDowntimeMs": 300,
+         *       "labels": {
+         *         "team": "payments"
+         *       },
+         *       "correlationId": "change-4711"
+         *     }
+         * @example {
+         *       "vm": "6f1e7b0c-2d9a-4c51-9a3e-0f7f4f1f2b11",
+         *       "source": "host-a",
+         *       "destination": "host-b",
+         *       "transport": "direct"
+         *     }
+         */
         MigrationRequestInput: {
             /** @description Id or name of the VM at the source. */
             vm: string;
@@ -1069,6 +1243,14 @@ export interface components {
             memoryBytes: number;
             diskBytes: number;
         };
+        /**
+         * @example {
+         *       "id": "ops",
+         *       "kind": "password",
+         *       "username": "lmas",
+         *       "password": "correct horse battery staple"
+         *     }
+         */
         CredentialRequestInput: {
             id: components["schemas"]["SlugInput"];
             /** @constant */
@@ -1083,6 +1265,15 @@ export interface components {
             username: string;
             password: string;
         };
+        /**
+         * @example {
+         *       "id": "ops",
+         *       "kind": "password",
+         *       "username": "lmas",
+         *       "project": null,
+         *       "createdAt": "2026-01-01T00:00:00.000Z"
+         *     }
+         */
         CredentialInput: {
             id: components["schemas"]["SlugInput"];
             /** @enum {string} */
@@ -1096,6 +1287,21 @@ export interface components {
             /** Format: date-time */
             createdAt: string;
         };
+        /**
+         * @example {
+         *       "id": "host-a",
+         *       "site": "lisbon",
+         *       "plugin": "kvm",
+         *       "credential": "ops",
+         *       "config": {
+         *         "host": "10.1.0.11",
+         *         "hostKeys": [
+         *           "SHA256:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"
+         *         ],
+         *         "migrationAddress": "10.1.0.11"
+         *       }
+         *     }
+         */
         EndpointRequestInput: {
             id: components["schemas"]["SlugInput"];
             site: components["schemas"]["SlugInput"];
@@ -1230,6 +1436,16 @@ export interface components {
             items: components["schemas"]["MigrationInput"][];
             nextCursor: string | null;
         };
+        /**
+         * @example {
+         *       "id": "payments",
+         *       "description": "The payments team",
+         *       "endpoints": [
+         *         "host-a",
+         *         "host-b"
+         *       ]
+         *     }
+         */
         ProjectRequestInput: {
             id: components["schemas"]["SlugInput"];
             /** @default  */
@@ -1240,7 +1456,14 @@ export interface components {
              */
             endpoints?: components["schemas"]["SlugInput"][] | null;
         };
-        /** @description What is not named stays as it is. */
+        /**
+         * @description What is not named stays as it is.
+         * @example {
+         *       "endpoints": [
+         *         "host-a"
+         *       ]
+         *     }
+         */
         ProjectUpdateInput: {
             description?: string;
             /** @description Endpoints that it may use; null: all there are and will be. */
@@ -1267,6 +1490,12 @@ export interface components {
             /** @constant */
             apiVersion: 1;
         };
+        /**
+         * @example {
+         *       "host": "gw-a.example.org",
+         *       "port": 22
+         *     }
+         */
         HostKeyScanRequestInput: {
             host: string;
             /** @default 22 */
@@ -1281,6 +1510,26 @@ export interface components {
                 fingerprint: string;
             }[];
         };
+        /**
+         * @example {
+         *       "id": "lisbon",
+         *       "description": "Rack 7",
+         *       "gateway": {
+         *         "ssh": {
+         *           "host": "gw-a.example.org",
+         *           "hostKeys": [
+         *             "SHA256:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"
+         *           ],
+         *           "credential": "ops"
+         *         },
+         *         "tunnelAddress": "203.0.113.10",
+         *         "hypervisorAddress": "10.1.0.10"
+         *       }
+         *     }
+         * @example {
+         *       "id": "porto"
+         *     }
+         */
         SiteRequestInput: {
             id: components["schemas"]["SlugInput"];
             /** @default  */
@@ -1499,6 +1748,14 @@ export interface components {
         Role: "viewer" | "operator" | "admin";
         /** @description The part of the key between its first two underscores: lmas_<id>_…. */
         ApiKeyId: string;
+        /**
+         * @example {
+         *       "name": "portal",
+         *       "role": "operator",
+         *       "operations": null,
+         *       "expiresAt": "2030-01-01T00:00:00.000Z"
+         *     }
+         */
         ApiKeyRequest: {
             /** @description For people: whose it is and what for. */
             name: string;
@@ -1554,6 +1811,11 @@ export interface components {
             /** @description Shown this once; only its hash is kept. */
             key: string;
         };
+        /**
+         * @example {
+         *       "graceMs": 3600000
+         *     }
+         */
         ApiKeyRotation: {
             /**
              * @description How long the former key is accepted beside the new one.
@@ -1691,6 +1953,13 @@ export interface components {
                 bandwidthBytesPerSec?: number | null;
             };
         };
+        /**
+         * @example {
+         *       "source": "lisbon",
+         *       "destination": "porto",
+         *       "durationMs": 5000
+         *     }
+         */
         LinkTestRequest: {
             source: components["schemas"]["Slug"];
             destination: components["schemas"]["Slug"];
@@ -1753,6 +2022,24 @@ export interface components {
          */
         Where: "source" | "destination" | "both" | "unknown";
         MigrationId: string;
+        /**
+         * @example {
+         *       "vm": "web-1",
+         *       "source": "host-a",
+         *       "destination": "host-b",
+         *       "maxDowntimeMs": 300,
+         *       "labels": {
+         *         "team": "payments"
+         *       },
+         *       "correlationId": "change-4711"
+         *     }
+         * @example {
+         *       "vm": "6f1e7b0c-2d9a-4c51-9a3e-0f7f4f1f2b11",
+         *       "source": "host-a",
+         *       "destination": "host-b",
+         *       "transport": "direct"
+         *     }
+         */
         MigrationRequest: {
             /** @description Id or name of the VM at the source. */
             vm: string;
@@ -1964,6 +2251,14 @@ export interface components {
             memoryBytes: number;
             diskBytes: number;
         };
+        /**
+         * @example {
+         *       "id": "ops",
+         *       "kind": "password",
+         *       "username": "lmas",
+         *       "password": "correct horse battery staple"
+         *     }
+         */
         CredentialRequest: {
             id: components["schemas"]["Slug"];
             /** @constant */
@@ -1978,6 +2273,15 @@ export interface components {
             username: string;
             password: string;
         };
+        /**
+         * @example {
+         *       "id": "ops",
+         *       "kind": "password",
+         *       "username": "lmas",
+         *       "project": null,
+         *       "createdAt": "2026-01-01T00:00:00.000Z"
+         *     }
+         */
         Credential: {
             id: components["schemas"]["Slug"];
             /** @enum {string} */
@@ -1991,6 +2295,21 @@ export interface components {
             /** Format: date-time */
             createdAt: string;
         };
+        /**
+         * @example {
+         *       "id": "host-a",
+         *       "site": "lisbon",
+         *       "plugin": "kvm",
+         *       "credential": "ops",
+         *       "config": {
+         *         "host": "10.1.0.11",
+         *         "hostKeys": [
+         *           "SHA256:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"
+         *         ],
+         *         "migrationAddress": "10.1.0.11"
+         *       }
+         *     }
+         */
         EndpointRequest: {
             id: components["schemas"]["Slug"];
             site: components["schemas"]["Slug"];
@@ -2125,6 +2444,16 @@ export interface components {
             items: components["schemas"]["Migration"][];
             nextCursor: string | null;
         };
+        /**
+         * @example {
+         *       "id": "payments",
+         *       "description": "The payments team",
+         *       "endpoints": [
+         *         "host-a",
+         *         "host-b"
+         *       ]
+         *     }
+         */
         ProjectRequest: {
             id: components["schemas"]["Slug"];
             /** @default  */
@@ -2135,7 +2464,14 @@ export interface components {
              */
             endpoints: components["schemas"]["Slug"][] | null;
         };
-        /** @description What is not named stays as it is. */
+        /**
+         * @description What is not named stays as it is.
+         * @example {
+         *       "endpoints": [
+         *         "host-a"
+         *       ]
+         *     }
+         */
         ProjectUpdate: {
             description?: string;
             /** @description Endpoints that it may use; null: all there are and will be. */
@@ -2162,6 +2498,12 @@ export interface components {
             /** @constant */
             apiVersion: 1;
         };
+        /**
+         * @example {
+         *       "host": "gw-a.example.org",
+         *       "port": 22
+         *     }
+         */
         HostKeyScanRequest: {
             host: string;
             /** @default 22 */
@@ -2176,6 +2518,26 @@ export interface components {
                 fingerprint: string;
             }[];
         };
+        /**
+         * @example {
+         *       "id": "lisbon",
+         *       "description": "Rack 7",
+         *       "gateway": {
+         *         "ssh": {
+         *           "host": "gw-a.example.org",
+         *           "hostKeys": [
+         *             "SHA256:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"
+         *           ],
+         *           "credential": "ops"
+         *         },
+         *         "tunnelAddress": "203.0.113.10",
+         *         "hypervisorAddress": "10.1.0.10"
+         *       }
+         *     }
+         * @example {
+         *       "id": "porto"
+         *     }
+         */
         SiteRequest: {
             id: components["schemas"]["Slug"];
             /** @default  */
@@ -2426,6 +2788,55 @@ export interface operations {
                     "application/json": components["schemas"]["AuditList"];
                 };
             };
+            /**
+             * @description `INVALID_REQUEST`: The request does not have the documented shape.
+             *
+             *     `INVALID_CURSOR`: The cursor was not made by this API.
+             */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `UNAUTHENTICATED`: A login is needed, and this is none. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `FORBIDDEN`: This login may not do that. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `INTERNAL`: A defect in the orchestrator; its log says more. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `UNAVAILABLE`: The orchestrator cannot answer now. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             /** @description Any error, as problem details (RFC 9457). */
             default: {
                 headers: {
@@ -2453,6 +2864,51 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Version"];
+                };
+            };
+            /** @description `INVALID_REQUEST`: The request does not have the documented shape. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `UNAUTHENTICATED`: A login is needed, and this is none. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `FORBIDDEN`: This login may not do that. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `INTERNAL`: A defect in the orchestrator; its log says more. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `UNAVAILABLE`: The orchestrator cannot answer now. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
                 };
             };
             /** @description Any error, as problem details (RFC 9457). */
@@ -2484,6 +2940,51 @@ export interface operations {
                     "application/json": components["schemas"]["Caller"];
                 };
             };
+            /** @description `INVALID_REQUEST`: The request does not have the documented shape. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `UNAUTHENTICATED`: A login is needed, and this is none. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `FORBIDDEN`: This login may not do that. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `INTERNAL`: A defect in the orchestrator; its log says more. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `UNAVAILABLE`: The orchestrator cannot answer now. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             /** @description Any error, as problem details (RFC 9457). */
             default: {
                 headers: {
@@ -2513,6 +3014,51 @@ export interface operations {
                     "application/json": {
                         items: components["schemas"]["ApiKey"][];
                     };
+                };
+            };
+            /** @description `INVALID_REQUEST`: The request does not have the documented shape. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `UNAUTHENTICATED`: A login is needed, and this is none. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `FORBIDDEN`: This login may not do that. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `INTERNAL`: A defect in the orchestrator; its log says more. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `UNAVAILABLE`: The orchestrator cannot answer now. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
                 };
             };
             /** @description Any error, as problem details (RFC 9457). */
@@ -2548,6 +3094,60 @@ export interface operations {
                     "application/json": components["schemas"]["NewApiKey"];
                 };
             };
+            /** @description `INVALID_REQUEST`: The request does not have the documented shape. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `UNAUTHENTICATED`: A login is needed, and this is none. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `FORBIDDEN`: This login may not do that. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `PROJECT_NOT_FOUND`: No such project. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `INTERNAL`: A defect in the orchestrator; its log says more. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `UNAVAILABLE`: The orchestrator cannot answer now. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             /** @description Any error, as problem details (RFC 9457). */
             default: {
                 headers: {
@@ -2579,6 +3179,60 @@ export interface operations {
                     "application/json": components["schemas"]["ApiKey"];
                 };
             };
+            /** @description `INVALID_REQUEST`: The request does not have the documented shape. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `UNAUTHENTICATED`: A login is needed, and this is none. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `FORBIDDEN`: This login may not do that. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `API_KEY_NOT_FOUND`: No such API key. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `INTERNAL`: A defect in the orchestrator; its log says more. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `UNAVAILABLE`: The orchestrator cannot answer now. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             /** @description Any error, as problem details (RFC 9457). */
             default: {
                 headers: {
@@ -2607,6 +3261,60 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content?: never;
+            };
+            /** @description `INVALID_REQUEST`: The request does not have the documented shape. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `UNAUTHENTICATED`: A login is needed, and this is none. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `FORBIDDEN`: This login may not do that. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `API_KEY_NOT_FOUND`: No such API key. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `INTERNAL`: A defect in the orchestrator; its log says more. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `UNAVAILABLE`: The orchestrator cannot answer now. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
             };
             /** @description Any error, as problem details (RFC 9457). */
             default: {
@@ -2643,6 +3351,69 @@ export interface operations {
                     "application/json": components["schemas"]["NewApiKey"];
                 };
             };
+            /** @description `INVALID_REQUEST`: The request does not have the documented shape. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `UNAUTHENTICATED`: A login is needed, and this is none. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `FORBIDDEN`: This login may not do that. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `API_KEY_NOT_FOUND`: No such API key. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `ALREADY_ENDED`: The migration is over. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `INTERNAL`: A defect in the orchestrator; its log says more. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `UNAVAILABLE`: The orchestrator cannot answer now. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             /** @description Any error, as problem details (RFC 9457). */
             default: {
                 headers: {
@@ -2672,6 +3443,51 @@ export interface operations {
                     "application/json": {
                         items: components["schemas"]["Project"][];
                     };
+                };
+            };
+            /** @description `INVALID_REQUEST`: The request does not have the documented shape. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `UNAUTHENTICATED`: A login is needed, and this is none. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `FORBIDDEN`: This login may not do that. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `INTERNAL`: A defect in the orchestrator; its log says more. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `UNAVAILABLE`: The orchestrator cannot answer now. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
                 };
             };
             /** @description Any error, as problem details (RFC 9457). */
@@ -2707,6 +3523,69 @@ export interface operations {
                     "application/json": components["schemas"]["Project"];
                 };
             };
+            /** @description `INVALID_REQUEST`: The request does not have the documented shape. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `UNAUTHENTICATED`: A login is needed, and this is none. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `FORBIDDEN`: This login may not do that. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `ALREADY_EXISTS`: Something of that name exists already. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `UNKNOWN_REFERENCE`: The body names something that does not exist. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `INTERNAL`: A defect in the orchestrator; its log says more. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `UNAVAILABLE`: The orchestrator cannot answer now. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             /** @description Any error, as problem details (RFC 9457). */
             default: {
                 headers: {
@@ -2738,6 +3617,60 @@ export interface operations {
                     "application/json": components["schemas"]["Project"];
                 };
             };
+            /** @description `INVALID_REQUEST`: The request does not have the documented shape. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `UNAUTHENTICATED`: A login is needed, and this is none. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `FORBIDDEN`: This login may not do that. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `PROJECT_NOT_FOUND`: No such project. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `INTERNAL`: A defect in the orchestrator; its log says more. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `UNAVAILABLE`: The orchestrator cannot answer now. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             /** @description Any error, as problem details (RFC 9457). */
             default: {
                 headers: {
@@ -2766,6 +3699,69 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content?: never;
+            };
+            /** @description `INVALID_REQUEST`: The request does not have the documented shape. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `UNAUTHENTICATED`: A login is needed, and this is none. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `FORBIDDEN`: This login may not do that. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `PROJECT_NOT_FOUND`: No such project. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `IN_USE`: Others still need it. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `INTERNAL`: A defect in the orchestrator; its log says more. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `UNAVAILABLE`: The orchestrator cannot answer now. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
             };
             /** @description Any error, as problem details (RFC 9457). */
             default: {
@@ -2802,6 +3798,69 @@ export interface operations {
                     "application/json": components["schemas"]["Project"];
                 };
             };
+            /** @description `INVALID_REQUEST`: The request does not have the documented shape. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `UNAUTHENTICATED`: A login is needed, and this is none. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `FORBIDDEN`: This login may not do that. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `PROJECT_NOT_FOUND`: No such project. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `UNKNOWN_REFERENCE`: The body names something that does not exist. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `INTERNAL`: A defect in the orchestrator; its log says more. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `UNAVAILABLE`: The orchestrator cannot answer now. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             /** @description Any error, as problem details (RFC 9457). */
             default: {
                 headers: {
@@ -2831,6 +3890,51 @@ export interface operations {
                     "application/json": {
                         items: components["schemas"]["Credential"][];
                     };
+                };
+            };
+            /** @description `INVALID_REQUEST`: The request does not have the documented shape. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `UNAUTHENTICATED`: A login is needed, and this is none. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `FORBIDDEN`: This login may not do that. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `INTERNAL`: A defect in the orchestrator; its log says more. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `UNAVAILABLE`: The orchestrator cannot answer now. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
                 };
             };
             /** @description Any error, as problem details (RFC 9457). */
@@ -2866,6 +3970,60 @@ export interface operations {
                     "application/json": components["schemas"]["Credential"];
                 };
             };
+            /** @description `INVALID_REQUEST`: The request does not have the documented shape. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `UNAUTHENTICATED`: A login is needed, and this is none. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `FORBIDDEN`: This login may not do that. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `ALREADY_EXISTS`: Something of that name exists already. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `INTERNAL`: A defect in the orchestrator; its log says more. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `UNAVAILABLE`: The orchestrator cannot answer now. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             /** @description Any error, as problem details (RFC 9457). */
             default: {
                 headers: {
@@ -2897,6 +4055,60 @@ export interface operations {
                     "application/json": components["schemas"]["Credential"];
                 };
             };
+            /** @description `INVALID_REQUEST`: The request does not have the documented shape. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `UNAUTHENTICATED`: A login is needed, and this is none. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `FORBIDDEN`: This login may not do that. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `CREDENTIAL_NOT_FOUND`: No such credential. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `INTERNAL`: A defect in the orchestrator; its log says more. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `UNAVAILABLE`: The orchestrator cannot answer now. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             /** @description Any error, as problem details (RFC 9457). */
             default: {
                 headers: {
@@ -2925,6 +4137,69 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content?: never;
+            };
+            /** @description `INVALID_REQUEST`: The request does not have the documented shape. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `UNAUTHENTICATED`: A login is needed, and this is none. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `FORBIDDEN`: This login may not do that. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `CREDENTIAL_NOT_FOUND`: No such credential. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `IN_USE`: Others still need it. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `INTERNAL`: A defect in the orchestrator; its log says more. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `UNAVAILABLE`: The orchestrator cannot answer now. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
             };
             /** @description Any error, as problem details (RFC 9457). */
             default: {
@@ -2955,6 +4230,51 @@ export interface operations {
                     "application/json": {
                         items: components["schemas"]["Site"][];
                     };
+                };
+            };
+            /** @description `INVALID_REQUEST`: The request does not have the documented shape. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `UNAUTHENTICATED`: A login is needed, and this is none. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `FORBIDDEN`: This login may not do that. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `INTERNAL`: A defect in the orchestrator; its log says more. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `UNAVAILABLE`: The orchestrator cannot answer now. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
                 };
             };
             /** @description Any error, as problem details (RFC 9457). */
@@ -2990,6 +4310,69 @@ export interface operations {
                     "application/json": components["schemas"]["Site"];
                 };
             };
+            /** @description `INVALID_REQUEST`: The request does not have the documented shape. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `UNAUTHENTICATED`: A login is needed, and this is none. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `FORBIDDEN`: This login may not do that. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `ALREADY_EXISTS`: Something of that name exists already. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `UNKNOWN_REFERENCE`: The body names something that does not exist. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `INTERNAL`: A defect in the orchestrator; its log says more. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `UNAVAILABLE`: The orchestrator cannot answer now. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             /** @description Any error, as problem details (RFC 9457). */
             default: {
                 headers: {
@@ -3021,6 +4404,60 @@ export interface operations {
                     "application/json": components["schemas"]["Site"];
                 };
             };
+            /** @description `INVALID_REQUEST`: The request does not have the documented shape. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `UNAUTHENTICATED`: A login is needed, and this is none. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `FORBIDDEN`: This login may not do that. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `SITE_NOT_FOUND`: No such site. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `INTERNAL`: A defect in the orchestrator; its log says more. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `UNAVAILABLE`: The orchestrator cannot answer now. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             /** @description Any error, as problem details (RFC 9457). */
             default: {
                 headers: {
@@ -3049,6 +4486,69 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content?: never;
+            };
+            /** @description `INVALID_REQUEST`: The request does not have the documented shape. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `UNAUTHENTICATED`: A login is needed, and this is none. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `FORBIDDEN`: This login may not do that. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `SITE_NOT_FOUND`: No such site. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `IN_USE`: Others still need it. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `INTERNAL`: A defect in the orchestrator; its log says more. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `UNAVAILABLE`: The orchestrator cannot answer now. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
             };
             /** @description Any error, as problem details (RFC 9457). */
             default: {
@@ -3083,6 +4583,69 @@ export interface operations {
                     "application/json": components["schemas"]["HostKeyScan"];
                 };
             };
+            /** @description `INVALID_REQUEST`: The request does not have the documented shape. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `UNAUTHENTICATED`: A login is needed, and this is none. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `FORBIDDEN`: This login may not do that. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `INTERNAL`: A defect in the orchestrator; its log says more. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `GATEWAY_UNREACHABLE`: The gateway machine cannot be reached. */
+            502: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `UNAVAILABLE`: The orchestrator cannot answer now. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `FAR_END_TIMEOUT`: The far end did not answer in time. */
+            504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             /** @description Any error, as problem details (RFC 9457). */
             default: {
                 headers: {
@@ -3112,6 +4675,51 @@ export interface operations {
                     "application/json": {
                         items: components["schemas"]["Endpoint"][];
                     };
+                };
+            };
+            /** @description `INVALID_REQUEST`: The request does not have the documented shape. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `UNAUTHENTICATED`: A login is needed, and this is none. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `FORBIDDEN`: This login may not do that. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `INTERNAL`: A defect in the orchestrator; its log says more. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `UNAVAILABLE`: The orchestrator cannot answer now. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
                 };
             };
             /** @description Any error, as problem details (RFC 9457). */
@@ -3147,6 +4755,73 @@ export interface operations {
                     "application/json": components["schemas"]["Endpoint"];
                 };
             };
+            /** @description `INVALID_REQUEST`: The request does not have the documented shape. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `UNAUTHENTICATED`: A login is needed, and this is none. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `FORBIDDEN`: This login may not do that. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `ALREADY_EXISTS`: Something of that name exists already. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description `UNKNOWN_REFERENCE`: The body names something that does not exist.
+             *
+             *     `INVALID_ENDPOINT_CONFIG`: The plugin does not accept this config.
+             */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `INTERNAL`: A defect in the orchestrator; its log says more. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `UNAVAILABLE`: The orchestrator cannot answer now. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             /** @description Any error, as problem details (RFC 9457). */
             default: {
                 headers: {
@@ -3178,6 +4853,60 @@ export interface operations {
                     "application/json": components["schemas"]["Endpoint"];
                 };
             };
+            /** @description `INVALID_REQUEST`: The request does not have the documented shape. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `UNAUTHENTICATED`: A login is needed, and this is none. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `FORBIDDEN`: This login may not do that. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `ENDPOINT_NOT_FOUND`: No such endpoint. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `INTERNAL`: A defect in the orchestrator; its log says more. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `UNAVAILABLE`: The orchestrator cannot answer now. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             /** @description Any error, as problem details (RFC 9457). */
             default: {
                 headers: {
@@ -3206,6 +4935,69 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content?: never;
+            };
+            /** @description `INVALID_REQUEST`: The request does not have the documented shape. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `UNAUTHENTICATED`: A login is needed, and this is none. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `FORBIDDEN`: This login may not do that. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `ENDPOINT_NOT_FOUND`: No such endpoint. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `IN_USE`: Others still need it. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `INTERNAL`: A defect in the orchestrator; its log says more. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `UNAVAILABLE`: The orchestrator cannot answer now. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
             };
             /** @description Any error, as problem details (RFC 9457). */
             default: {
@@ -3238,6 +5030,69 @@ export interface operations {
                     "application/json": components["schemas"]["Inventory"];
                 };
             };
+            /** @description `INVALID_REQUEST`: The request does not have the documented shape. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `UNAUTHENTICATED`: A login is needed, and this is none. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `FORBIDDEN`: This login may not do that. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `ENDPOINT_NOT_FOUND`: No such endpoint. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `INTERNAL`: A defect in the orchestrator; its log says more. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `UNAVAILABLE`: The orchestrator cannot answer now. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `FAR_END_TIMEOUT`: The far end did not answer in time. */
+            504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             /** @description Any error, as problem details (RFC 9457). */
             default: {
                 headers: {
@@ -3267,6 +5122,51 @@ export interface operations {
                     "application/json": {
                         items: components["schemas"]["Plugin"][];
                     };
+                };
+            };
+            /** @description `INVALID_REQUEST`: The request does not have the documented shape. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `UNAUTHENTICATED`: A login is needed, and this is none. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `FORBIDDEN`: This login may not do that. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `INTERNAL`: A defect in the orchestrator; its log says more. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `UNAVAILABLE`: The orchestrator cannot answer now. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
                 };
             };
             /** @description Any error, as problem details (RFC 9457). */
@@ -3314,6 +5214,55 @@ export interface operations {
                     "application/json": components["schemas"]["MigrationList"];
                 };
             };
+            /**
+             * @description `INVALID_REQUEST`: The request does not have the documented shape.
+             *
+             *     `INVALID_CURSOR`: The cursor was not made by this API.
+             */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `UNAUTHENTICATED`: A login is needed, and this is none. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `FORBIDDEN`: This login may not do that. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `INTERNAL`: A defect in the orchestrator; its log says more. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `UNAVAILABLE`: The orchestrator cannot answer now. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             /** @description Any error, as problem details (RFC 9457). */
             default: {
                 headers: {
@@ -3350,6 +5299,83 @@ export interface operations {
                     "application/json": components["schemas"]["Migration"];
                 };
             };
+            /** @description `INVALID_REQUEST`: The request does not have the documented shape. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `UNAUTHENTICATED`: A login is needed, and this is none. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `FORBIDDEN`: This login may not do that. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `VM_ALREADY_MIGRATING`: Another migration of this VM is under way. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description `SAME_ENDPOINT`: Source and destination are the same endpoint.
+             *
+             *     `UNKNOWN_REFERENCE`: The body names something that does not exist.
+             *
+             *     `DIFFERENT_PLUGINS`: Source and destination are hypervisors of different kinds.
+             *
+             *     `INVALID_OPTIONS`: The plugin does not accept these options.
+             *
+             *     `NO_GATEWAY`: A site without a gateway machine cannot have a tunnel.
+             *
+             *     `NO_LISTENER`: Neither site lets the other open connections to it.
+             *
+             *     `IDEMPOTENCY_KEY_REUSED`: The Idempotency-Key was used for a different request.
+             */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `INTERNAL`: A defect in the orchestrator; its log says more. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `UNAVAILABLE`: The orchestrator cannot answer now. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             /** @description Any error, as problem details (RFC 9457). */
             default: {
                 headers: {
@@ -3381,6 +5407,60 @@ export interface operations {
                     "application/json": components["schemas"]["Migration"];
                 };
             };
+            /** @description `INVALID_REQUEST`: The request does not have the documented shape. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `UNAUTHENTICATED`: A login is needed, and this is none. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `FORBIDDEN`: This login may not do that. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `MIGRATION_NOT_FOUND`: No such migration. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `INTERNAL`: A defect in the orchestrator; its log says more. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `UNAVAILABLE`: The orchestrator cannot answer now. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             /** @description Any error, as problem details (RFC 9457). */
             default: {
                 headers: {
@@ -3410,6 +5490,73 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Migration"];
+                };
+            };
+            /** @description `INVALID_REQUEST`: The request does not have the documented shape. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `UNAUTHENTICATED`: A login is needed, and this is none. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `FORBIDDEN`: This login may not do that. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `MIGRATION_NOT_FOUND`: No such migration. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description `ALREADY_ENDED`: The migration is over.
+             *
+             *     `PAST_POINT_OF_NO_RETURN`: The hand-over has begun; the migration can only be finished.
+             */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `INTERNAL`: A defect in the orchestrator; its log says more. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `UNAVAILABLE`: The orchestrator cannot answer now. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
                 };
             };
             /** @description Any error, as problem details (RFC 9457). */
@@ -3446,6 +5593,60 @@ export interface operations {
                     "text/event-stream": components["schemas"]["MigrationEvent"];
                 };
             };
+            /** @description `INVALID_REQUEST`: The request does not have the documented shape. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `UNAUTHENTICATED`: A login is needed, and this is none. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `FORBIDDEN`: This login may not do that. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `MIGRATION_NOT_FOUND`: No such migration. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `INTERNAL`: A defect in the orchestrator; its log says more. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `UNAVAILABLE`: The orchestrator cannot answer now. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             /** @description Any error, as problem details (RFC 9457). */
             default: {
                 headers: {
@@ -3476,6 +5677,51 @@ export interface operations {
                 };
                 content: {
                     "text/event-stream": components["schemas"]["MigrationNotice"];
+                };
+            };
+            /** @description `INVALID_REQUEST`: The request does not have the documented shape. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `UNAUTHENTICATED`: A login is needed, and this is none. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `FORBIDDEN`: This login may not do that. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `INTERNAL`: A defect in the orchestrator; its log says more. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `UNAVAILABLE`: The orchestrator cannot answer now. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
                 };
             };
             /** @description Any error, as problem details (RFC 9457). */
@@ -3511,6 +5757,81 @@ export interface operations {
                     "application/json": components["schemas"]["MigrationCheck"];
                 };
             };
+            /** @description `INVALID_REQUEST`: The request does not have the documented shape. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `UNAUTHENTICATED`: A login is needed, and this is none. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `FORBIDDEN`: This login may not do that. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description `SAME_ENDPOINT`: Source and destination are the same endpoint.
+             *
+             *     `UNKNOWN_REFERENCE`: The body names something that does not exist.
+             *
+             *     `DIFFERENT_PLUGINS`: Source and destination are hypervisors of different kinds.
+             *
+             *     `INVALID_OPTIONS`: The plugin does not accept these options.
+             *
+             *     `NO_GATEWAY`: A site without a gateway machine cannot have a tunnel.
+             *
+             *     `NO_LISTENER`: Neither site lets the other open connections to it.
+             */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `INTERNAL`: A defect in the orchestrator; its log says more. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `UNAVAILABLE`: The orchestrator cannot answer now. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `FAR_END_TIMEOUT`: The far end did not answer in time. */
+            504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             /** @description Any error, as problem details (RFC 9457). */
             default: {
                 headers: {
@@ -3542,6 +5863,97 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["LinkTest"];
+                };
+            };
+            /** @description `INVALID_REQUEST`: The request does not have the documented shape. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `UNAUTHENTICATED`: A login is needed, and this is none. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `FORBIDDEN`: This login may not do that. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `SITE_NOT_FOUND`: No such site. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description `NO_GATEWAY`: A site without a gateway machine cannot have a tunnel.
+             *
+             *     `NO_LISTENER`: Neither site lets the other open connections to it.
+             */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `INTERNAL`: A defect in the orchestrator; its log says more. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description `TUNNEL_NOT_ESTABLISHED`: The two gateways did not find each other.
+             *
+             *     `GATEWAY_UNREACHABLE`: The gateway machine cannot be reached.
+             *
+             *     `NO_FREE_PORT`: No port of tunnelPorts is free.
+             */
+            502: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `UNAVAILABLE`: The orchestrator cannot answer now. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `FAR_END_TIMEOUT`: The far end did not answer in time. */
+            504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
                 };
             };
             /** @description Any error, as problem details (RFC 9457). */

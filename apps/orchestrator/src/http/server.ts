@@ -5,19 +5,12 @@
 import { randomUUID } from 'node:crypto';
 import helmet from '@fastify/helmet';
 import rateLimit from '@fastify/rate-limit';
-import swagger from '@fastify/swagger';
 import Fastify, { type FastifyInstance } from 'fastify';
-import {
-  createJsonSchemaTransform,
-  createJsonSchemaTransformObject,
-  serializerCompiler,
-  validatorCompiler,
-  type ZodTypeProvider,
-} from 'fastify-type-provider-zod';
+import { serializerCompiler, validatorCompiler, type ZodTypeProvider } from 'fastify-type-provider-zod';
 import type { Logger } from '../log.ts';
-import { VERSION } from '../version.ts';
 import { guardRoutes } from './access.ts';
 import { auditCalls } from './audit.ts';
+import { installDocument } from './document.ts';
 import { createLimits, type LimitSettings } from './limits.ts';
 import { answerBrokenRequest, answerFrameworkError, installProblems } from './problems.ts';
 import { apiKeyRoutes } from './routes/api-keys.ts';
@@ -80,20 +73,7 @@ export function buildServer(services: Services, { log, tls, trustedProxies = [],
     strictTransportSecurity: tls !== undefined,
   });
   app.register(rateLimit, { global: false });
-  app.register(swagger, {
-    openapi: {
-      openapi: '3.1.0',
-      info: {
-        title: 'LMAS',
-        description: 'Live migration of running virtual machines between sites.',
-        version: VERSION,
-      },
-      components: { securitySchemes: { apiKey: { type: 'http', scheme: 'bearer' } } },
-      security: [{ apiKey: [] }],
-    },
-    transform: createJsonSchemaTransform({}),
-    transformObject: createJsonSchemaTransformObject({}),
-  });
+  installDocument(app as unknown as FastifyInstance);
   app.register(async (api) => {
     guardRoutes(api, { ...services, limits: createLimits(api, limits) });
     auditCalls(api, services);

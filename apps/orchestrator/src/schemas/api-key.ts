@@ -33,7 +33,10 @@ export const apiKeyInputSchema = z
     operations: operations.default(null),
     expiresAt: timestampSchema.nullable().default(null).describe('null: never.'),
   })
-  .meta({ id: 'ApiKeyRequest' });
+  .meta({
+    id: 'ApiKeyRequest',
+    examples: [{ name: 'portal', role: 'operator', operations: null, expiresAt: '2030-01-01T00:00:00.000Z' }],
+  });
 
 export const apiKeySchema = z
   .object({
@@ -66,7 +69,7 @@ export const apiKeyRotationSchema = z
       .default(DAY_MS)
       .describe('How long the former key is accepted beside the new one.'),
   })
-  .meta({ id: 'ApiKeyRotation' });
+  .meta({ id: 'ApiKeyRotation', examples: [{ graceMs: 3_600_000 }] });
 
 /** Who the caller is, as far as the orchestrator is concerned. */
 export const callerSchema = z

@@ -20,7 +20,10 @@ export const credentialInputSchema = z
       password: z.string().min(1),
     }),
   ])
-  .meta({ id: 'CredentialRequest' });
+  .meta({
+    id: 'CredentialRequest',
+    examples: [{ id: 'ops', kind: 'password', username: 'lmas', password: 'correct horse battery staple' }],
+  });
 /** Secrets go in and never come out. */
 export const credentialSchema = z
   .object({
@@ -30,4 +33,7 @@ export const credentialSchema = z
     project: slugSchema.nullable().default(null).describe('Whose it is; null: the installation’s.'),
     createdAt: timestampSchema,
   })
-  .meta({ id: 'Credential' });
+  .meta({
+    id: 'Credential',
+    examples: [{ id: 'ops', kind: 'password', username: 'lmas', project: null, createdAt: '2026-01-01T00:00:00.000Z' }],
+  });

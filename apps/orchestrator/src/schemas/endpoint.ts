@@ -12,7 +12,18 @@ export const endpointInputSchema = z
     credential: slugSchema,
     config: z.record(z.string(), z.unknown()).describe("The plugin's own settings; see GET /v1/plugins."),
   })
-  .meta({ id: 'EndpointRequest' });
+  .meta({
+    id: 'EndpointRequest',
+    examples: [
+      {
+        id: 'host-a',
+        site: 'lisbon',
+        plugin: 'kvm',
+        credential: 'ops',
+        config: { host: '10.1.0.11', hostKeys: [`SHA256:${'A'.repeat(43)}`], migrationAddress: '10.1.0.11' },
+      },
+    ],
+  });
 export const endpointSchema = endpointInputSchema.extend({ createdAt: timestampSchema }).meta({ id: 'Endpoint' });
 
 export const vmSchema = z

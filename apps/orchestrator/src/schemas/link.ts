@@ -46,7 +46,7 @@ export const linkChangeSchema = z
 
 export const linkTestInputSchema = z
   .strictObject({ source: slugSchema, destination: slugSchema, durationMs: z.int().min(0).max(30_000).default(5_000) })
-  .meta({ id: 'LinkTestRequest' });
+  .meta({ id: 'LinkTestRequest', examples: [{ source: 'lisbon', destination: 'porto', durationMs: 5_000 }] });
 export const linkTestSchema = z
   .object({
     source: slugSchema,

@@ -83,7 +83,20 @@ export const migrationInputSchema = z
       .default(null)
       .describe('Your own name for the task this belongs to; several migrations may share one.'),
   })
-  .meta({ id: 'MigrationRequest' });
+  .meta({
+    id: 'MigrationRequest',
+    examples: [
+      {
+        vm: 'web-1',
+        source: 'host-a',
+        destination: 'host-b',
+        maxDowntimeMs: 300,
+        labels: { team: 'payments' },
+        correlationId: 'change-4711',
+      },
+      { vm: '6f1e7b0c-2d9a-4c51-9a3e-0f7f4f1f2b11', source: 'host-a', destination: 'host-b', transport: 'direct' },
+    ],
+  });
 
 export const migrationErrorSchema = z
   .object({

@@ -14,10 +14,17 @@ const endpoints = z
 
 export const projectInputSchema = z
   .strictObject({ id: slugSchema, description: description.default(''), endpoints: endpoints.default([]) })
-  .meta({ id: 'ProjectRequest' });
+  .meta({
+    id: 'ProjectRequest',
+    examples: [{ id: 'payments', description: 'The payments team', endpoints: ['host-a', 'host-b'] }],
+  });
 export const projectUpdateSchema = z
   .strictObject({ description: description.optional(), endpoints: endpoints.optional() })
-  .meta({ id: 'ProjectUpdate', description: 'What is not named stays as it is.' });
+  .meta({
+    id: 'ProjectUpdate',
+    description: 'What is not named stays as it is.',
+    examples: [{ endpoints: ['host-a'] }],
+  });
 export const projectSchema = z
   .object({ id: slugSchema, description, endpoints, createdAt: timestampSchema })
   .meta({ id: 'Project' });

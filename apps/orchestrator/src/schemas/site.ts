@@ -11,7 +11,7 @@ export const hostKeysSchema = z
 
 export const hostKeyScanInputSchema = z
   .strictObject({ host: hostSchema, port: portSchema.default(22) })
-  .meta({ id: 'HostKeyScanRequest' });
+  .meta({ id: 'HostKeyScanRequest', examples: [{ host: 'gw-a.example.org', port: 22 }] });
 export const hostKeyScanSchema = z
   .object({
     host: hostSchema,
@@ -52,5 +52,19 @@ export const siteInputSchema = z
       .default(null)
       .describe('The machine where a gateway can run; without one, only straight migrations are possible.'),
   })
-  .meta({ id: 'SiteRequest' });
+  .meta({
+    id: 'SiteRequest',
+    examples: [
+      {
+        id: 'lisbon',
+        description: 'Rack 7',
+        gateway: {
+          ssh: { host: 'gw-a.example.org', hostKeys: [`SHA256:${'A'.repeat(43)}`], credential: 'ops' },
+          tunnelAddress: '203.0.113.10',
+          hypervisorAddress: '10.1.0.10',
+        },
+      },
+      { id: 'porto' },
+    ],
+  });
 export const siteSchema = siteInputSchema.extend({ createdAt: timestampSchema }).meta({ id: 'Site' });

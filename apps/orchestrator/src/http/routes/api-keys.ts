@@ -14,7 +14,8 @@ import {
   newApiKeySchema,
 } from '../../schemas/api-key.ts';
 import { callerOf } from '../access.ts';
-import { failure, listOf, removed } from '../answers.ts';
+import { listOf, removed } from '../answers.ts';
+import { failures } from '../failures.ts';
 import { ROUTE_ACCESS } from '../route-access.ts';
 import type { Services } from '../services.ts';
 
@@ -28,8 +29,9 @@ export const apiKeyRoutes: FastifyPluginAsyncZod<Services> = async (api, { apiKe
       schema: {
         operationId: 'getCaller',
         tags,
+        summary: 'Who am I?',
         description: 'Who you are to the orchestrator, and what you may.',
-        response: { 200: callerSchema, default: failure },
+        response: { 200: callerSchema, ...failures() },
       },
     },
     async (request) => answerOf(callerOf(request)),
@@ -40,9 +42,10 @@ export const apiKeyRoutes: FastifyPluginAsyncZod<Services> = async (api, { apiKe
       schema: {
         operationId: 'createApiKey',
         tags,
+        summary: 'Make an API key',
         description: 'Makes a key. It is in this answer and nowhere else: only its hash is kept.',
         body: apiKeyInputSchema,
-        response: { 201: newApiKeySchema, default: failure },
+        response: { 201: newApiKeySchema, ...failures('PROJECT_NOT_FOUND') },
       },
     },
     async (request, reply) => {
@@ -60,12 +63,29 @@ export const apiKeyRoutes: FastifyPluginAsyncZod<Services> = async (api, { apiKe
   );
   api.get(
     '/v1/api-keys',
-    { schema: { operationId: 'listApiKeys', tags, response: { 200: listOf(apiKeySchema), default: failure } } },
+    {
+      schema: {
+        operationId: 'listApiKeys',
+        tags,
+        summary: 'List API keys',
+        description: 'Without the keys themselves, revoked ones included.',
+        response: { 200: listOf(apiKeySchema), ...failures() },
+      },
+    },
     async (request) => ({ items: await apiKeys.list(callerOf(request).project) }),
   );
   api.get(
     '/v1/api-keys/:id',
-    { schema: { operationId: 'getApiKey', tags, params, response: { 200: apiKeySchema, default: failure } } },
+    {
+      schema: {
+        operationId: 'getApiKey',
+        tags,
+        summary: 'Get an API key',
+        description: 'Everything but the key itself.',
+        params,
+        response: { 200: apiKeySchema, ...failures('API_KEY_NOT_FOUND') },
+      },
+    },
     async (request) => await apiKeys.get(request.params.id, callerOf(request).project),
   );
   api.post(
@@ -74,10 +94,11 @@ export const apiKeyRoutes: FastifyPluginAsyncZod<Services> = async (api, { apiKe
       schema: {
         operationId: 'rotateApiKey',
         tags,
+        summary: 'Rotate an API key',
         description: 'A new key under the same id. The former one is accepted beside it for the grace time.',
         params,
         body: apiKeyRotationSchema,
-        response: { 200: newApiKeySchema, default: failure },
+        response: { 200: newApiKeySchema, ...failures('API_KEY_NOT_FOUND', 'ALREADY_ENDED') },
       },
     },
     async (request, reply) => {
@@ -94,9 +115,10 @@ export const apiKeyRoutes: FastifyPluginAsyncZod<Services> = async (api, { apiKe
       schema: {
         operationId: 'revokeApiKey',
         tags,
+        summary: 'Revoke an API key',
         description: 'Refused from now on, and for ever; its record stays.',
         params,
-        response: { 204: removed, default: failure },
+        response: { 204: removed, ...failures('API_KEY_NOT_FOUND') },
       },
     },
     async (request, reply) => {

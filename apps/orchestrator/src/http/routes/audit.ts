@@ -5,7 +5,7 @@ import type { FastifyPluginAsyncZod } from 'fastify-type-provider-zod';
 import { LmasError } from '../../errors.ts';
 import { auditListSchema, auditQuerySchema } from '../../schemas/audit.ts';
 import { callerOf } from '../access.ts';
-import { failure } from '../answers.ts';
+import { failures } from '../failures.ts';
 import type { Services } from '../services.ts';
 
 export const auditRoutes: FastifyPluginAsyncZod<Services> = async (api, { audit }) => {
@@ -15,9 +15,10 @@ export const auditRoutes: FastifyPluginAsyncZod<Services> = async (api, { audit 
       schema: {
         operationId: 'listAuditEntries',
         tags: ['access'],
+        summary: 'Read the audit log',
         description: 'Every change and every refused attempt, newest first.',
         querystring: auditQuerySchema,
-        response: { 200: auditListSchema, default: failure },
+        response: { 200: auditListSchema, ...failures('INVALID_CURSOR') },
       },
     },
     async (request) => {

@@ -4,7 +4,8 @@
 import type { FastifyPluginAsyncZod } from 'fastify-type-provider-zod';
 import { credentialInputSchema, credentialSchema } from '../../schemas/credential.ts';
 import { callerOf } from '../access.ts';
-import { failure, listOf, removed, slugParams } from '../answers.ts';
+import { listOf, removed, slugParams } from '../answers.ts';
+import { failures } from '../failures.ts';
 import type { Services } from '../services.ts';
 
 export const credentialRoutes: FastifyPluginAsyncZod<Services> = async (api, { seenBy }) => {
@@ -15,8 +16,10 @@ export const credentialRoutes: FastifyPluginAsyncZod<Services> = async (api, { s
       schema: {
         operationId: 'createCredential',
         tags: ['credentials'],
+        summary: 'Add a credential',
+        description: 'A login for gateway machines or endpoints. The secret is sealed and comes out of no answer.',
         body: credentialInputSchema,
-        response: { 201: credentialSchema, default: failure },
+        response: { 201: credentialSchema, ...failures('ALREADY_EXISTS') },
       },
     },
     async (request, reply) => {
@@ -30,7 +33,9 @@ export const credentialRoutes: FastifyPluginAsyncZod<Services> = async (api, { s
       schema: {
         operationId: 'listCredentials',
         tags: ['credentials'],
-        response: { 200: listOf(credentialSchema), default: failure },
+        summary: 'List credentials',
+        description: 'By name, without their secrets.',
+        response: { 200: listOf(credentialSchema), ...failures() },
       },
     },
     async (request) => ({ items: await credentialsOf(request).list() }),
@@ -41,8 +46,10 @@ export const credentialRoutes: FastifyPluginAsyncZod<Services> = async (api, { s
       schema: {
         operationId: 'getCredential',
         tags: ['credentials'],
+        summary: 'Get a credential',
+        description: 'Everything but the secret.',
         params: slugParams,
-        response: { 200: credentialSchema, default: failure },
+        response: { 200: credentialSchema, ...failures('CREDENTIAL_NOT_FOUND') },
       },
     },
     async (request) => await credentialsOf(request).get(request.params.id),
@@ -53,8 +60,10 @@ export const credentialRoutes: FastifyPluginAsyncZod<Services> = async (api, { s
       schema: {
         operationId: 'deleteCredential',
         tags: ['credentials'],
+        summary: 'Remove a credential',
+        description: 'Refused with the names of those that still need it.',
         params: slugParams,
-        response: { 204: removed, default: failure },
+        response: { 204: removed, ...failures('CREDENTIAL_NOT_FOUND', 'IN_USE') },
       },
     },
     async (request, reply) => {

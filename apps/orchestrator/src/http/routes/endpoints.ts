@@ -7,7 +7,8 @@ import { withSession } from '../../endpoints/connector.ts';
 import { endpointInputSchema, endpointSchema, inventorySchema } from '../../schemas/endpoint.ts';
 import { pluginSchema } from '../../schemas/plugin.ts';
 import { callerOf } from '../access.ts';
-import { callSignal, FAR_CALL_MS, failure, listOf, removed, slugParams } from '../answers.ts';
+import { callSignal, FAR_CALL_MS, listOf, removed, slugParams } from '../answers.ts';
+import { failures } from '../failures.ts';
 import type { Services } from '../services.ts';
 
 export const endpointRoutes: FastifyPluginAsyncZod<Services> = async (api, services) => {
@@ -18,8 +19,13 @@ export const endpointRoutes: FastifyPluginAsyncZod<Services> = async (api, servi
       schema: {
         operationId: 'createEndpoint',
         tags: ['endpoints'],
+        summary: 'Add an endpoint',
+        description: 'A hypervisor control point. `config` is checked by its plugin; nothing is connected to yet.',
         body: endpointInputSchema,
-        response: { 201: endpointSchema, default: failure },
+        response: {
+          201: endpointSchema,
+          ...failures('ALREADY_EXISTS', 'UNKNOWN_REFERENCE', 'INVALID_ENDPOINT_CONFIG'),
+        },
       },
     },
     async (request, reply) => {
@@ -33,7 +39,9 @@ export const endpointRoutes: FastifyPluginAsyncZod<Services> = async (api, servi
       schema: {
         operationId: 'listEndpoints',
         tags: ['endpoints'],
-        response: { 200: listOf(endpointSchema), default: failure },
+        summary: 'List endpoints',
+        description: 'All that the caller sees, by name.',
+        response: { 200: listOf(endpointSchema), ...failures() },
       },
     },
     async (request) => ({ items: await endpointsOf(request).list() }),
@@ -44,8 +52,10 @@ export const endpointRoutes: FastifyPluginAsyncZod<Services> = async (api, servi
       schema: {
         operationId: 'getEndpoint',
         tags: ['endpoints'],
+        summary: 'Get an endpoint',
+        description: 'Its settings; the `etag` of the answer is what a change has to name in `if-match`.',
         params: slugParams,
-        response: { 200: endpointSchema, default: failure },
+        response: { 200: endpointSchema, ...failures('ENDPOINT_NOT_FOUND') },
       },
     },
     async (request) => await endpointsOf(request).get(request.params.id),
@@ -56,8 +66,10 @@ export const endpointRoutes: FastifyPluginAsyncZod<Services> = async (api, servi
       schema: {
         operationId: 'deleteEndpoint',
         tags: ['endpoints'],
+        summary: 'Remove an endpoint',
+        description: 'Refused with the live migrations that still need it.',
         params: slugParams,
-        response: { 204: removed, default: failure },
+        response: { 204: removed, ...failures('ENDPOINT_NOT_FOUND', 'IN_USE') },
       },
     },
     async (request, reply) => {
@@ -71,9 +83,10 @@ export const endpointRoutes: FastifyPluginAsyncZod<Services> = async (api, servi
       schema: {
         operationId: 'getEndpointInventory',
         tags: ['endpoints'],
+        summary: 'Look at an endpoint',
         description: 'The host and its VMs, asked now. Also the test whether the endpoint can be reached.',
         params: slugParams,
-        response: { 200: inventorySchema, default: failure },
+        response: { 200: inventorySchema, ...failures('ENDPOINT_NOT_FOUND', 'FAR_END_TIMEOUT') },
       },
     },
     async (request, reply) => {
@@ -91,7 +104,10 @@ export const endpointRoutes: FastifyPluginAsyncZod<Services> = async (api, servi
       schema: {
         operationId: 'listPlugins',
         tags: ['plugins'],
-        response: { 200: listOf(pluginSchema), default: failure },
+        summary: 'List plugins',
+        description:
+          'The hypervisors this orchestrator can drive, what each can do, and the JSON schemas of its settings and options.',
+        response: { 200: listOf(pluginSchema), ...failures() },
       },
     },
     async () => ({

@@ -13,7 +13,8 @@ import { migrationIdSchema } from '../../schemas/migration.ts';
 import { migrationEventSchema } from '../../schemas/migration-event.ts';
 import { migrationNoticeSchema } from '../../schemas/migration-notice.ts';
 import { callerOf, whileWelcome } from '../access.ts';
-import { failure, hangUpSignal } from '../answers.ts';
+import { hangUpSignal } from '../answers.ts';
+import { failures } from '../failures.ts';
 import type { Services } from '../services.ts';
 
 const STREAM_START = '0-0';
@@ -32,12 +33,13 @@ export const eventRoutes: FastifyPluginAsyncZod<Services> = async (api, { seenBy
       schema: {
         operationId: 'watchMigration',
         tags: ['migrations'],
+        summary: 'Follow a migration',
         description: 'Server-sent events; the data of each is one MigrationEvent. Ends after the event of type `end`.',
         params: z.object({ id: migrationIdSchema }),
         headers,
         response: {
           200: { description: 'Events.', content: { 'text/event-stream': { schema: migrationEventSchema } } },
-          default: failure,
+          ...failures('MIGRATION_NOT_FOUND'),
         },
       },
     },
@@ -62,7 +64,7 @@ export const eventRoutes: FastifyPluginAsyncZod<Services> = async (api, { seenBy
         headers,
         response: {
           200: { description: 'Notices.', content: { 'text/event-stream': { schema: migrationNoticeSchema } } },
-          default: failure,
+          ...failures(),
         },
       },
     },

@@ -7,7 +7,7 @@ import { z } from 'zod';
 import { migrationIdSchema, migrationInputSchema, migrationSchema } from '../../schemas/migration.ts';
 import { migrationListQuerySchema, migrationListSchema } from '../../schemas/migration-list.ts';
 import { callerOf } from '../access.ts';
-import { failure } from '../answers.ts';
+import { failures } from '../failures.ts';
 import type { Services } from '../services.ts';
 
 const params = z.object({ id: migrationIdSchema });
@@ -28,9 +28,24 @@ export const migrationRoutes: FastifyPluginAsyncZod<Services> = async (api, { se
       schema: {
         operationId: 'createMigration',
         tags: ['migrations'],
+        summary: 'Submit a migration',
+        description:
+          'Stored and queued; the answer is 202 with its address. Follow it by its events, by webhooks, or by looking.',
         headers: submitHeaders,
         body: migrationInputSchema,
-        response: { 202: migrationSchema, default: failure },
+        response: {
+          202: migrationSchema,
+          ...failures(
+            'SAME_ENDPOINT',
+            'UNKNOWN_REFERENCE',
+            'DIFFERENT_PLUGINS',
+            'INVALID_OPTIONS',
+            'NO_GATEWAY',
+            'NO_LISTENER',
+            'VM_ALREADY_MIGRATING',
+            'IDEMPOTENCY_KEY_REUSED',
+          ),
+        },
       },
     },
     async (request, reply) => {
@@ -45,8 +60,10 @@ export const migrationRoutes: FastifyPluginAsyncZod<Services> = async (api, { se
       schema: {
         operationId: 'listMigrations',
         tags: ['migrations'],
+        summary: 'List migrations',
+        description: 'Newest first. All filters that are given have to hold; pages go on from `nextCursor`.',
         querystring: migrationListQuerySchema,
-        response: { 200: migrationListSchema, default: failure },
+        response: { 200: migrationListSchema, ...failures('INVALID_CURSOR') },
       },
     },
     async (request) => await migrationsOf(request).list(request.query),
@@ -57,8 +74,10 @@ export const migrationRoutes: FastifyPluginAsyncZod<Services> = async (api, { se
       schema: {
         operationId: 'getMigration',
         tags: ['migrations'],
+        summary: 'Get a migration',
+        description: 'The whole record: phase, where the VM is, progress, findings, error, report.',
         params,
-        response: { 200: migrationSchema, default: failure },
+        response: { 200: migrationSchema, ...failures('MIGRATION_NOT_FOUND') },
       },
     },
     async (request) => await migrationsOf(request).get(request.params.id),
@@ -69,9 +88,13 @@ export const migrationRoutes: FastifyPluginAsyncZod<Services> = async (api, { se
       schema: {
         operationId: 'cancelMigration',
         tags: ['migrations'],
+        summary: 'Cancel a migration',
         description: 'Asks for a cancel; 409 with the reason when it can no longer be honoured. Safe to repeat.',
         params,
-        response: { 202: migrationSchema, default: failure },
+        response: {
+          202: migrationSchema,
+          ...failures('MIGRATION_NOT_FOUND', 'ALREADY_ENDED', 'PAST_POINT_OF_NO_RETURN'),
+        },
       },
     },
     async (request, reply) => reply.code(202).send(await migrationsOf(request).cancel(request.params.id)),

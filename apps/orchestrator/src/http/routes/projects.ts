@@ -6,7 +6,8 @@ import { isUsable } from '../../access/api-keys.ts';
 import type { Principal } from '../../access/principal.ts';
 import { projectInputSchema, projectSchema, projectUpdateSchema } from '../../schemas/project.ts';
 import { callerOf } from '../access.ts';
-import { failure, listOf, removed, slugParams } from '../answers.ts';
+import { listOf, removed, slugParams } from '../answers.ts';
+import { failures } from '../failures.ts';
 import type { Services } from '../services.ts';
 
 const tags = ['access'];
@@ -19,8 +20,10 @@ export const projectRoutes: FastifyPluginAsyncZod<Services> = async (api, servic
       schema: {
         operationId: 'createProject',
         tags,
+        summary: 'Add a project',
+        description: 'A tenant: whoever is bound to it sees what is its own, and the endpoints that it is given.',
         body: projectInputSchema,
-        response: { 201: projectSchema, default: failure },
+        response: { 201: projectSchema, ...failures('ALREADY_EXISTS', 'UNKNOWN_REFERENCE') },
       },
     },
     async (request, reply) => {
@@ -31,7 +34,15 @@ export const projectRoutes: FastifyPluginAsyncZod<Services> = async (api, servic
   );
   api.get(
     '/v1/projects',
-    { schema: { operationId: 'listProjects', tags, response: { 200: listOf(projectSchema), default: failure } } },
+    {
+      schema: {
+        operationId: 'listProjects',
+        tags,
+        summary: 'List projects',
+        description: 'Those the caller sees, by name.',
+        response: { 200: listOf(projectSchema), ...failures() },
+      },
+    },
     async (request) => ({ items: await projects.list(callerOf(request).project) }),
   );
   api.get(
@@ -40,8 +51,10 @@ export const projectRoutes: FastifyPluginAsyncZod<Services> = async (api, servic
       schema: {
         operationId: 'getProject',
         tags,
+        summary: 'Get a project',
+        description: 'Its endpoints and settings.',
         params: slugParams,
-        response: { 200: projectSchema, default: failure },
+        response: { 200: projectSchema, ...failures('PROJECT_NOT_FOUND') },
       },
     },
     async (request) => await projects.get(request.params.id, callerOf(request).project),
@@ -52,9 +65,11 @@ export const projectRoutes: FastifyPluginAsyncZod<Services> = async (api, servic
       schema: {
         operationId: 'updateProject',
         tags,
+        summary: 'Change a project',
+        description: 'What is not named stays as it is.',
         params: slugParams,
         body: projectUpdateSchema,
-        response: { 200: projectSchema, default: failure },
+        response: { 200: projectSchema, ...failures('PROJECT_NOT_FOUND', 'UNKNOWN_REFERENCE') },
       },
     },
     async (request) => {
@@ -68,9 +83,10 @@ export const projectRoutes: FastifyPluginAsyncZod<Services> = async (api, servic
       schema: {
         operationId: 'deleteProject',
         tags,
+        summary: 'Remove a project',
         description: 'Its name is not given away again: the records of its migrations stay.',
         params: slugParams,
-        response: { 204: removed, default: failure },
+        response: { 204: removed, ...failures('PROJECT_NOT_FOUND', 'IN_USE') },
       },
     },
     async (request, reply) => {

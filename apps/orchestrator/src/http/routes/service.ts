@@ -7,7 +7,7 @@ import type { FastifyPluginAsyncZod } from 'fastify-type-provider-zod';
 import { z } from 'zod';
 import { readinessSchema, versionSchema } from '../../schemas/service.ts';
 import { VERSION } from '../../version.ts';
-import { failure } from '../answers.ts';
+import { failures } from '../failures.ts';
 import type { Services } from '../services.ts';
 
 export const versionRoute: FastifyPluginAsyncZod = async (api) => {
@@ -17,7 +17,9 @@ export const versionRoute: FastifyPluginAsyncZod = async (api) => {
       schema: {
         operationId: 'getVersion',
         tags: ['service'],
-        response: { 200: versionSchema, default: failure },
+        summary: 'Get the version',
+        description: 'Of the orchestrator and of this API.',
+        response: { 200: versionSchema, ...failures() },
       },
     },
     async () => ({ version: VERSION, apiVersion: 1 as const }),
@@ -32,6 +34,7 @@ export const serviceRoutes: FastifyPluginAsyncZod<Services> = async (app, servic
       schema: {
         ...open,
         operationId: 'getHealth',
+        summary: 'Is it alive?',
         description: 'Whether the process answers at all.',
         response: { 200: z.object({ status: z.literal('ok') }) },
       },
@@ -44,6 +47,7 @@ export const serviceRoutes: FastifyPluginAsyncZod<Services> = async (app, servic
       schema: {
         ...open,
         operationId: 'getReadiness',
+        summary: 'Is it ready?',
         description: 'Whether it can do its work; 503 when it cannot, with the reason.',
         response: { 200: readinessSchema, 503: readinessSchema },
       },

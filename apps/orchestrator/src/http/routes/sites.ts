@@ -4,7 +4,8 @@
 import type { FastifyPluginAsyncZod } from 'fastify-type-provider-zod';
 import { hostKeyScanInputSchema, hostKeyScanSchema, siteInputSchema, siteSchema } from '../../schemas/site.ts';
 import { callerOf } from '../access.ts';
-import { callSignal, FAR_CALL_MS, failure, listOf, removed, slugParams } from '../answers.ts';
+import { callSignal, FAR_CALL_MS, listOf, removed, slugParams } from '../answers.ts';
+import { failures } from '../failures.ts';
 import type { Services } from '../services.ts';
 
 export const siteRoutes: FastifyPluginAsyncZod<Services> = async (api, services) => {
@@ -15,8 +16,10 @@ export const siteRoutes: FastifyPluginAsyncZod<Services> = async (api, services)
       schema: {
         operationId: 'createSite',
         tags: ['sites'],
+        summary: 'Add a site',
+        description: 'A data centre: the machine where its gateways run, and how the other sites reach it.',
         body: siteInputSchema,
-        response: { 201: siteSchema, default: failure },
+        response: { 201: siteSchema, ...failures('ALREADY_EXISTS', 'UNKNOWN_REFERENCE') },
       },
     },
     async (request, reply) => {
@@ -26,7 +29,16 @@ export const siteRoutes: FastifyPluginAsyncZod<Services> = async (api, services)
   );
   api.get(
     '/v1/sites',
-    { schema: { operationId: 'listSites', tags: ['sites'], response: { 200: listOf(siteSchema), default: failure } } },
+    {
+      schema: {
+        operationId: 'listSites',
+        tags: ['sites'],
+        summary: 'List sites',
+        description: 'All that the caller sees, by name.',
+
+        response: { 200: listOf(siteSchema), ...failures() },
+      },
+    },
     async (request) => ({ items: await sitesOf(request).list() }),
   );
   api.get(
@@ -35,8 +47,10 @@ export const siteRoutes: FastifyPluginAsyncZod<Services> = async (api, services)
       schema: {
         operationId: 'getSite',
         tags: ['sites'],
+        summary: 'Get a site',
+        description: 'Its settings; the `etag` of the answer is what a change has to name in `if-match`.',
         params: slugParams,
-        response: { 200: siteSchema, default: failure },
+        response: { 200: siteSchema, ...failures('SITE_NOT_FOUND') },
       },
     },
     async (request) => await sitesOf(request).get(request.params.id),
@@ -47,8 +61,10 @@ export const siteRoutes: FastifyPluginAsyncZod<Services> = async (api, services)
       schema: {
         operationId: 'deleteSite',
         tags: ['sites'],
+        summary: 'Remove a site',
+        description: 'Refused with the names of the endpoints and live migrations that still need it.',
         params: slugParams,
-        response: { 204: removed, default: failure },
+        response: { 204: removed, ...failures('SITE_NOT_FOUND', 'IN_USE') },
       },
     },
     async (request, reply) => {
@@ -63,8 +79,10 @@ export const siteRoutes: FastifyPluginAsyncZod<Services> = async (api, services)
       schema: {
         operationId: 'scanHostKeys',
         tags: ['sites'],
+        summary: 'Show SSH host keys',
+        description: 'What the SSH server shows now. Compare it with what the machine itself says before you trust it.',
         body: hostKeyScanInputSchema,
-        response: { 200: hostKeyScanSchema, default: failure },
+        response: { 200: hostKeyScanSchema, ...failures('FAR_END_TIMEOUT', 'GATEWAY_UNREACHABLE') },
       },
     },
     async (request, reply) => {

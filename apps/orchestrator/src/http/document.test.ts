@@ -1,0 +1,56 @@
+/** The document as a reader meets it: nothing without words, nothing without an example, no error without its code. */
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { describeCode, type OrchestratorErrorCode } from '../errors.ts';
+import { openApiDocument } from '../openapi-document.ts';
+
+interface Operation {
+  operationId?: string;
+  summary?: string;
+  description?: string;
+  tags?: string[];
+  requestBody?: { content: Record<string, { schema: { $ref?: string; examples?: unknown[] } }> };
+  responses: Record<string, { content?: Record<string, { examples?: Record<string, unknown> }> }>;
+}
+interface Document {
+  openapi: string;
+  tags: { name: string }[];
+  paths: Record<string, Record<string, Operation>>;
+  components: { schemas: Record<string, { examples?: unknown[] }> };
+}
+
+const document = (await openApiDocument()) as Document;
+const operations = Object.entries(document.paths).flatMap(([path, methods]) =>
+  Object.entries(methods).map(([method, operation]) => ({ name: `${method.toUpperCase()} ${path}`, ...operation })),
+);
+
+test('it is OpenAPI 3.1, and every operation has a name of its own', () => {
+  assert.match(document.openapi, /^3\.1\./);
+  const names = operations.map(({ operationId }) => operationId);
+  assert.ok(names.every(Boolean));
+  assert.equal(new Set(names).size, names.length);
+});
+
+for (const { name, summary, description, tags, responses, requestBody } of operations) {
+  test(`${name} says what it is for, and what may go wrong`, () => {
+    assert.ok(summary && summary.length < 60, 'summary');
+    assert.ok(description && description.length > 10, 'description');
+    assert.ok(
+      tags?.every((tag) => document.tags.some((known) => known.name === tag)),
+      'tags',
+    );
+    if (!name.includes('/v1/')) return;
+    for (const status of ['400', '401', '403', '503', 'default']) assert.ok(status in responses, status);
+    const documented = Object.entries(responses).flatMap(([status, { content }]) =>
+      Object.keys(content?.['application/problem+json']?.examples ?? {}).map((code) => ({ status, code })),
+    );
+    for (const { status, code } of documented) {
+      assert.equal(String(describeCode(code as OrchestratorErrorCode).httpStatus), status, code);
+    }
+    const schema = requestBody?.content['application/json']?.schema;
+    if (schema === undefined) return;
+    const resolved =
+      schema.$ref === undefined ? schema : document.components.schemas[schema.$ref.split('/').at(-1) ?? ''];
+    assert.ok((resolved?.examples?.length ?? 0) > 0, 'an example of the body');
+  });
+}
