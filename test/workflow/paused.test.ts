@@ -7,24 +7,14 @@ import { spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import { writeFile } from 'node:fs/promises';
-import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { OrchestratorProcess } from './child.ts';
-import { type Stage, setStage, temporaryDirectory } from './harness.ts';
+import { freePort, type Stage, setStage, temporaryDirectory } from './harness.ts';
 import { STEPS } from './matrix.ts';
 
 const directory = await temporaryDirectory();
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const address = server.address();
-  server.close();
-  assert.ok(address !== null && typeof address === 'object');
-  return address.port;
-}
 
 describe('a worker that was stopped wakes up after another one has taken over', () => {
   const stages = new Map<string, { stage: Stage; id: string }>();

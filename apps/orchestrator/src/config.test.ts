@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { describeSettings, readConfig } from './config.ts';
+import { describeSettings, readConfig, unknownSettings } from './config.ts';
 import { errorCode, LmasError } from './errors.ts';
 
 test('defaults are safe: loopback, a private Redis', () => {
@@ -31,4 +31,20 @@ test('the help names every setting with its default', () => {
   const text = describeSettings();
   for (const name of ['LMAS_DATA_DIR', 'REDIS_URL', 'LMAS_RUN_LEASE_MS  (default: 8000)'])
     assert.ok(text.includes(name));
+});
+
+test('a slip in the name of a setting is told, with the name that was meant', () => {
+  const environment = {
+    LMAS_RUN_LEASE: '1',
+    LMAS_DATADIR: '/x',
+    LMAS_MOON: '1',
+    LMAS_PORT: '1',
+    LMAS_URL: 'x',
+    PATH: '',
+  };
+  assert.deepEqual(unknownSettings(environment), [
+    { variable: 'LMAS_RUN_LEASE', meant: 'LMAS_RUN_LEASE_MS' },
+    { variable: 'LMAS_DATADIR', meant: 'LMAS_DATA_DIR' },
+    { variable: 'LMAS_MOON', meant: undefined },
+  ]);
 });

@@ -210,6 +210,42 @@ export function readConfig(environment: Readonly<Record<string, string | undefin
   return values as Config;
 }
 
+/** Of the command line and of tests, which may be set in the same shell. */
+const OF_OTHERS = /^LMAS_(URL|API_KEY|API_KEY_FILE|TEST_.*)$/;
+
+/** Variables that look like settings and are none, each with the setting that was perhaps meant. */
+export function unknownSettings(
+  environment: Readonly<Record<string, string | undefined>>,
+): { variable: string; meant: string | undefined }[] {
+  const known = Object.values(SETTINGS).map(({ variable }) => variable);
+  return Object.keys(environment)
+    .filter((name) => name.startsWith('LMAS_') && !known.includes(name) && !OF_OTHERS.test(name))
+    .map((variable) => ({ variable, meant: nearest(variable, known) }));
+}
+
+/** The one that takes the fewest changes, if they are few enough for a slip. */
+function nearest(name: string, candidates: readonly string[]): string | undefined {
+  const [best] = candidates
+    .map((candidate) => ({ candidate, changes: editDistance(name, candidate) }))
+    .sort((a, b) => a.changes - b.changes);
+  const slips = Math.ceil((name.length - 'LMAS_'.length) / 3);
+  return best !== undefined && best.changes <= slips ? best.candidate : undefined;
+}
+
+/** Levenshtein's: insertions, deletions and replacements that make one text of the other. */
+function editDistance(a: string, b: string): number {
+  let row = Array.from({ length: b.length + 1 }, (_, index) => index);
+  for (const [i, letter] of [...a].entries()) {
+    const next = [i + 1];
+    for (const [j, other] of [...b].entries()) {
+      const replaced = (row[j] ?? 0) + (letter === other ? 0 : 1);
+      next.push(Math.min(replaced, (row[j + 1] ?? 0) + 1, (next[j] ?? 0) + 1));
+    }
+    row = next;
+  }
+  return row[b.length] ?? 0;
+}
+
 /** The text of `--help`. */
 export function describeSettings(): string {
   const lines = Object.values(SETTINGS).map(({ variable, schema, why }) => {

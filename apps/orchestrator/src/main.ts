@@ -20,7 +20,7 @@ import { createVault } from './access/vault.ts';
 import { createAdmission } from './admission/admission.ts';
 import { createLaneFinder, type LaneFinder } from './admission/lanes.ts';
 import { createQueueService } from './admission/service.ts';
-import { type Config, describeSettings, readConfig } from './config.ts';
+import { type Config, describeSettings, readConfig, unknownSettings } from './config.ts';
 import { createConnector } from './endpoints/connector.ts';
 import { describeError, LmasError } from './errors.ts';
 import { type GatewayBundle, readBundle } from './gateways/bundle.ts';
@@ -28,6 +28,7 @@ import type { GatewayProvisioner } from './gateways/gateway.ts';
 import { createSshProvisioner } from './gateways/provisioner.ts';
 import { buildServer } from './http/server.ts';
 import { followTlsFiles, readTlsPair, warnOfExpiry } from './http/tls.ts';
+import { openWaitingRoom } from './http/waiting-room.ts';
 import { createBandwidthLimits } from './links/bandwidth-limits.ts';
 import { createLinkTester } from './links/link-test.ts';
 import { createLinkService } from './links/links.ts';
@@ -43,7 +44,8 @@ import { createQueue } from './queue/queue.ts';
 import { startReaper } from './queue/reaper.ts';
 import { startRecovery } from './queue/recovery.ts';
 import { createRunner } from './queue/runner.ts';
-import { checkDurability, connect, type RedisAddress } from './redis/connect.ts';
+import { checkDurability, connect, describeAddress, type RedisAddress } from './redis/connect.ts';
+import { awaitRedis } from './redis/first-contact.ts';
 import { keys } from './redis/keys.ts';
 import { startPrivateRedis } from './redis/private-server.ts';
 import { createInventory, type Inventory, type SiteStore } from './sites/sites.ts';
@@ -51,6 +53,10 @@ import { VERSION } from './version.ts';
 import { createWebhookService } from './webhooks/service.ts';
 
 const LIVE_BATCH = 200;
+/** Longer than the longest that one part may rightly take: a Redis that writes everything down before it ends. */
+const CLOSE_LIMIT_MS = 40_000;
+/** Without Redis nothing can be brought to an orderly end: what was under way is recovered by the next start. */
+const CLOSE_LIMIT_WITHOUT_REDIS_MS = 2_000;
 const TLS_FILES_INTERVAL_MS = 10_000;
 
 /** What a test may put in the place of the real thing. */
@@ -80,24 +86,42 @@ class Closers {
     this.#closers.push({ name, close });
   }
 
-  async closeAll(): Promise<void> {
+  /** Each has its time; what takes longer is left to the end of the process. */
+  async closeAll({ limitMs = CLOSE_LIMIT_MS } = {}): Promise<void> {
     for (const { name, close } of this.#closers.splice(0).reverse()) {
-      await close().catch((error: unknown) => this.#log.error({ err: error, name }, 'could not be ended in order'));
+      const closed = close().then(
+        () => true,
+        (error: unknown) => this.#log.error({ err: error, name }, 'could not be ended in order'),
+      );
+      const inTime = await Promise.race([closed, sleep(limitMs, false, { ref: false })]);
+      if (inTime === false) this.#log.error({ name, limitMs }, 'did not end in time; going on without it');
     }
   }
 }
 
-export async function startOrchestrator(config: Config, log: Logger, parts: Parts = {}): Promise<Orchestrator> {
+/** @param signal ends a start that still waits for Redis */
+export async function startOrchestrator(
+  config: Config,
+  log: Logger,
+  parts: Parts = {},
+  { signal }: { signal: AbortSignal } = { signal: new AbortController().signal },
+): Promise<Orchestrator> {
   const closers = new Closers(log);
   try {
-    return await assemble(config, log, parts, closers);
+    return await assemble(config, log, parts, closers, signal);
   } catch (error) {
     await closers.closeAll();
     throw error;
   }
 }
 
-async function assemble(config: Config, log: Logger, parts: Parts, closers: Closers): Promise<Orchestrator> {
+async function assemble(
+  config: Config,
+  log: Logger,
+  parts: Parts,
+  closers: Closers,
+  signal: AbortSignal,
+): Promise<Orchestrator> {
   const tls = await tlsOf(config, log);
   await mkdir(config.dataDir, { recursive: true, mode: 0o700 });
   await chmod(config.dataDir, 0o700);
@@ -111,6 +135,11 @@ async function assemble(config: Config, log: Logger, parts: Parts, closers: Clos
   const address = await redisAddress(config, log, closers);
   const redis = connect(address, log);
   closers.add('redis', async () => redis.disconnect());
+  const contact = await awaitRedis(redis, { name: describeAddress(address), log, signal });
+  if (contact !== undefined) {
+    await using _room = await openWaitingRoom({ ...config, tls: tls?.pair, reason: contact.reason });
+    await contact.made;
+  }
   const subscriber = connect(address, log);
   closers.add('redis subscriber', async () => subscriber.disconnect());
   if (config.redisUrl !== undefined) await checkDurability(redis, log, { allowUnsafe: config.allowUnsafeRedis });
@@ -152,7 +181,7 @@ async function assemble(config: Config, log: Logger, parts: Parts, closers: Clos
 
   const checker = createMigrationChecker(migrations, connector, log);
   const projects = createProjects(redis);
-  const events = await createEventHub(redis, subscriber);
+  const events = await createEventHub(redis, subscriber, store);
   const deliveryQueue = createDeliveryQueue(address, log);
   closers.add('webhook queue', () => deliveryQueue.close());
   const webhooks = createWebhookService(redis, deliveryQueue, { vault, settings: config, log });
@@ -201,7 +230,15 @@ async function assemble(config: Config, log: Logger, parts: Parts, closers: Clos
     (await store.isLive(owner)) || (await redis.exists(keys.linkTest(owner))) === 1;
   const reaper = startReaper(inventory.sites, gateways, isOwned, { intervalMs: config.reaperIntervalMs, log });
   closers.add('reaper', () => reaper.stop());
-  return { url, apiKeyFile, stop: () => closers.closeAll() };
+  const stop = async () => {
+    const { ok } = await redisReadiness(redis);
+    if (ok) return await closers.closeAll();
+    log.error({}, 'Redis does not answer: ending without it; what is under way is recovered at the next start');
+    // Whatever waits for an answer is told that there will be none.
+    for (const connection of [redis, subscriber]) connection.disconnect();
+    await closers.closeAll({ limitMs: CLOSE_LIMIT_WITHOUT_REDIS_MS });
+  };
+  return { url, apiKeyFile, stop };
 }
 
 /** The certificate, if there is one. @throws LmasError INVALID_CONFIG when the API would be open to eavesdroppers */
@@ -341,17 +378,26 @@ async function serve(): Promise<void> {
   }
   const config = readConfig(process.env);
   const log = createLog(config.logLevel);
-  const orchestrator = await startOrchestrator(config, log);
+  for (const { variable, meant } of unknownSettings(process.env)) {
+    log.warn({}, `${variable} is no setting${meant === undefined ? '' : `; did you mean ${meant}?`} See --help.`);
+  }
+  const stopping = new AbortController();
+  for (const name of ['SIGTERM', 'SIGINT'] as const) {
+    process.on(name, () => {
+      if (stopping.signal.aborted) return;
+      log.info({ signal: name }, 'stopping');
+      stopping.abort(new LmasError('INTERRUPTED', 'It was told to end while it started.'));
+    });
+  }
+  const orchestrator = await startOrchestrator(config, log, {}, { signal: stopping.signal }).catch((error: unknown) => {
+    if (!stopping.signal.aborted) throw error;
+    log.info({}, describeError(error).message);
+    process.exit(0);
+  });
+  const stop = () => void orchestrator.stop().then(() => process.exit(0));
+  if (stopping.signal.aborted) return stop();
+  stopping.signal.addEventListener('abort', stop, { once: true });
   log.info({ url: orchestrator.url, apiKeyFile: orchestrator.apiKeyFile, version: VERSION }, 'ready');
-  let stopping = false;
-  const stop = (signal: NodeJS.Signals) => {
-    if (stopping) return;
-    stopping = true;
-    log.info({ signal }, 'stopping');
-    void orchestrator.stop().then(() => process.exit(0));
-  };
-  process.on('SIGTERM', stop);
-  process.on('SIGINT', stop);
 }
 
 if (import.meta.main) await main();

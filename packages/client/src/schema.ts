@@ -1428,7 +1428,7 @@ export interface components {
             /** @enum {string} */
             type: "phase" | "progress" | "finding" | "log" | "error" | "cancel-requested" | "end";
             message: string;
-            /** @description The whole record as of this event. */
+            /** @description The whole record as of this event; `findings` and `report`, which come once, as they are now. */
             migration: components["schemas"]["MigrationInput"];
         };
         /** @description Newest first. */
@@ -2436,7 +2436,7 @@ export interface components {
             /** @enum {string} */
             type: "phase" | "progress" | "finding" | "log" | "error" | "cancel-requested" | "end";
             message: string;
-            /** @description The whole record as of this event. */
+            /** @description The whole record as of this event; `findings` and `report`, which come once, as they are now. */
             migration: components["schemas"]["Migration"];
         };
         /** @description Newest first. */

@@ -5,6 +5,8 @@
 import { EventEmitter, once } from 'node:events';
 import type { Redis } from 'ioredis';
 import { keys } from '../redis/keys.ts';
+import type { MigrationStore } from './store.ts';
+import { unpackEvent } from './stored-event.ts';
 
 export interface StoredEvent {
   /** Place in the stream: `<ms>-<n>`. */
@@ -27,17 +29,29 @@ export interface EventHub {
   followAll(afterId: string | undefined, options: { signal: AbortSignal }): AsyncGenerator<StoredEvent | undefined>;
 }
 
+const asItIs = (json: string): string => json;
+
+/** What was stored of an event is completed by the record. */
+async function withRecord(records: Pick<MigrationStore, 'get'>, id: string): Promise<(json: string) => string> {
+  const record = await records.get(id);
+  return record === undefined ? asItIs : (json) => unpackEvent(record, json);
+}
+
 /** Also the longest that a lost notification delays an event. */
 export const QUIET_MS = 10_000;
 const BATCH = 100;
 
-export async function createEventHub(redis: Redis, subscriber: Redis): Promise<EventHub> {
+export async function createEventHub(
+  redis: Redis,
+  subscriber: Redis,
+  records: Pick<MigrationStore, 'get'>,
+): Promise<EventHub> {
   const news = new EventEmitter().setMaxListeners(0);
   subscriber.on('pmessage', (_pattern: string, channel: string) => news.emit(channel));
   await subscriber.psubscribe(keys.eventPattern);
 
   async function* follow(
-    { stream, channel }: { stream: string; channel: string },
+    { stream, channel, whole }: { stream: string; channel: string; whole: () => Promise<(json: string) => string> },
     afterId: string,
     { signal }: { signal: AbortSignal },
   ): AsyncGenerator<StoredEvent | undefined> {
@@ -52,9 +66,10 @@ export async function createEventHub(redis: Redis, subscriber: Redis): Promise<E
       );
       try {
         const entries = await redis.xrange(stream, `(${last}`, '+', 'COUNT', BATCH);
+        const complete = entries.length === 0 ? asItIs : await whole();
         for (const [id, fields] of entries) {
           last = id;
-          yield { id, json: fields[1] ?? '{}' };
+          yield { id, json: complete(fields[1] ?? '{}') };
         }
         if (entries.length === 0 && !(await something) && !signal.aborted) yield undefined;
       } finally {
@@ -65,10 +80,15 @@ export async function createEventHub(redis: Redis, subscriber: Redis): Promise<E
 
   return {
     follow: (id, afterId, options) =>
-      follow({ stream: keys.events(id), channel: keys.eventChannel(id) }, afterId, options),
+      follow(
+        { stream: keys.events(id), channel: keys.eventChannel(id), whole: () => withRecord(records, id) },
+        afterId,
+        options,
+      ),
     async *followAll(afterId, options) {
       const [newest] = afterId === undefined ? await redis.xrevrange(keys.feed, '+', '-', 'COUNT', 1) : [];
-      yield* follow({ stream: keys.feed, channel: keys.feedChannel }, afterId ?? newest?.[0] ?? '0-0', options);
+      const feed = { stream: keys.feed, channel: keys.feedChannel, whole: async () => asItIs };
+      yield* follow(feed, afterId ?? newest?.[0] ?? '0-0', options);
     },
   };
 }

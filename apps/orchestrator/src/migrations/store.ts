@@ -17,8 +17,9 @@ import { noticeOf } from './notice.ts';
 import { isOutcome } from './phases.ts';
 import { type EventType, type Migration, now, type StoredMigration, storedMigrationSchema } from './record.ts';
 import * as scripts from './scripts.ts';
+import { newEvent, packEvent } from './stored-event.ts';
 
-/** An event carries the whole record, so the stream is kept short; the record itself is kept for ever. */
+/** Some 0.5 MB at most, for as long as it is kept; the record itself is kept for ever. */
 const MAX_EVENTS = 400;
 const KEEP_EVENTS_MS = 7 * 24 * 3_600_000;
 
@@ -100,9 +101,9 @@ function verdict(answer: unknown): [string, ...string[]] {
 
 /** An event, and what is told of it to those who follow all migrations ('' for nothing). */
 function eventJson(type: EventType, message: string, migration: Migration): { event: string; notice: string } {
-  const event = { at: now(), type, message, migration };
+  const event = newEvent(type, message, migration);
   const notice = noticeOf(event);
-  return { event: JSON.stringify(event), notice: notice === undefined ? '' : JSON.stringify(notice) };
+  return { event: packEvent(event), notice: notice === undefined ? '' : JSON.stringify(notice) };
 }
 
 /** What requests wrote beside the run's record is laid over it. */

@@ -28,9 +28,25 @@ export function redisOptions(address: RedisAddress) {
   };
 }
 
+/** For people; without the password. */
+export function describeAddress(address: RedisAddress): string {
+  if ('socketPath' in address) return address.socketPath;
+  const { protocol, host } = new URL(address.url);
+  return `${protocol}//${host}`;
+}
+
 export function connect(address: RedisAddress, log: Logger): Redis {
   const redis = new Redis(redisOptions(address));
-  redis.on('error', (error: Error) => log.warn({ err: error.message }, 'Redis connection'));
+  // It is tried about once a second: what went wrong is said when it changes.
+  let said = '';
+  redis.on('error', (error: Error) => {
+    if (error.message !== said) log.warn({ err: error.message }, 'Redis connection');
+    said = error.message;
+  });
+  redis.on('ready', () => {
+    if (said !== '') log.info({}, 'Redis connection is back');
+    said = '';
+  });
   return redis;
 }
 

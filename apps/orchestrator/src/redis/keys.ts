@@ -4,7 +4,7 @@
  *
  *   {lmas}:migration:<id>   hash    record (JSON), version, token, writeId, phase, cancelRequestedAt, pointOfNoReturnAt
  *   {lmas}:journal:<id>     hash    resource key → JSON; `release` leaves the entry, marked
- *   {lmas}:events:<id>      stream  one entry per event, trimmed; expires some time after the end
+ *   {lmas}:events:<id>      stream  one entry per event (what changes, see stored-event.ts), trimmed; expires some time after the end
  *   {lmas}:lease:<id>       string  run id of the worker that has the migration; expires when it dies
  *   {lmas}:vm:<…>           string  id of the one live migration of a VM
  *   {lmas}:feed             stream  one short notice per change of any migration, for webhooks and whoever follows all

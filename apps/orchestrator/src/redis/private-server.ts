@@ -80,6 +80,7 @@ export async function startPrivateRedis(program: string, dataDir: string, log: L
 
   let stopping = false;
   let child: ChildProcess;
+  let reviving = Promise.resolve();
   const launch = async (): Promise<void> => {
     // Its own process group: Ctrl-C in a terminal must reach Redis after us, not with us.
     child = spawn(program, ['-'], { stdio: ['pipe', 'ignore', 'ignore'], detached: true });
@@ -93,7 +94,9 @@ export async function startPrivateRedis(program: string, dataDir: string, log: L
     child.stdin?.on('error', () => undefined); // reported by 'error' or by the exit
     child.stdin?.end(configuration(directory, socketPath));
     await Promise.race([waitUntilReady(socketPath, child), failed]);
-    child.once('exit', (code, signal) => void revive({ code, signal }));
+    child.once('exit', (code, signal) => {
+      reviving = revive({ code, signal });
+    });
   };
   const revive = async (exit: object): Promise<void> => {
     while (!stopping) {
@@ -113,6 +116,7 @@ export async function startPrivateRedis(program: string, dataDir: string, log: L
       stopping = true;
       const identity = child.pid === undefined ? undefined : await identify(child.pid);
       if (identity !== undefined) await endProcess(identity, { politeMs: STOP_TIMEOUT_MS });
+      await reviving;
     },
   };
 }

@@ -11,6 +11,8 @@ export const migrationEventSchema = z
     at: timestampSchema,
     type: z.enum(['phase', 'progress', 'finding', 'log', 'error', 'cancel-requested', 'end']),
     message: z.string(),
-    migration: migrationSchema.describe('The whole record as of this event.'),
+    migration: migrationSchema.describe(
+      'The whole record as of this event; `findings` and `report`, which come once, as they are now.',
+    ),
   })
   .meta({ id: 'MigrationEvent' });
