@@ -47,7 +47,7 @@ describe('access', () => {
   });
 
   test('what is kept in files is private', async () => {
-    for (const name of ['api-key', 'secret-key', 'redis/redis.sock']) {
+    for (const name of ['api-key', 'master-key', 'redis/redis.sock']) {
       assert.equal((await stat(join(directory.path, name))).mode & 0o077, 0, name);
     }
     assert.equal((await stat(directory.path)).mode & 0o777, 0o700);

@@ -28,9 +28,9 @@ describe('a worker that was stopped wakes up after another one has taken over', 
     redis = spawn('redis-server', [...options, '--appendfsync', 'always', '--dir', directory.path], {
       stdio: 'ignore',
     });
-    const secretKeyFile = join(directory.path, 'key');
-    await writeFile(secretKeyFile, randomBytes(32).toString('base64'), { mode: 0o600 });
-    const shared = { REDIS_URL: `redis://127.0.0.1:${port}`, LMAS_SECRET_KEY_FILE: secretKeyFile };
+    const masterKeyFile = join(directory.path, 'key');
+    await writeFile(masterKeyFile, randomBytes(32).toString('base64'), { mode: 0o600 });
+    const shared = { REDIS_URL: `redis://127.0.0.1:${port}`, LMAS_MASTER_KEY_FILE: masterKeyFile };
     first = new OrchestratorProcess(join(directory.path, '1'), shared);
     second = new OrchestratorProcess(join(directory.path, '2'), shared);
     await first.start();

@@ -31,6 +31,7 @@ function handOver(node) {
   });
   process.on('SIGINT', () => {}); // a terminal sends it to the child as well
   process.on('SIGTERM', () => child.kill('SIGTERM'));
+  process.on('SIGHUP', () => child.kill('SIGHUP'));
   child.on('error', (error) => {
     process.stderr.write(`lmas-orchestrator: cannot start ${node}: ${error.message}\n`);
     process.exitCode = 1;

@@ -77,6 +77,11 @@ const SETTINGS = {
     commaSeparated('').pipe(z.array(z.union([z.ipv4(), z.ipv6(), z.cidrv4(), z.cidrv6()]))),
     'Addresses or networks of proxies whose X-Forwarded-For is believed; separated by commas. Of nobody else.',
   ),
+  oidcFile: setting(
+    'LMAS_OIDC_FILE',
+    z.string().min(1).optional(),
+    'JSON file that says whose tokens are accepted beside API keys, and what they grant; see docs/security.md.',
+  ),
   requestsPerMinute: setting(
     'LMAS_REQUESTS_PER_MINUTE',
     limit(12_000),
@@ -107,10 +112,20 @@ const SETTINGS = {
     z.stringbool().default(false),
     'Start even though the Redis at REDIS_URL keeps nothing on disk. For trials only.',
   ),
-  secretKeyFile: setting(
-    'LMAS_SECRET_KEY_FILE',
+  masterKey: setting(
+    'LMAS_MASTER_KEY',
     z.string().min(1).optional(),
-    'Key that seals credentials: 32 bytes in base64. Unset: secret-key in the data directory, made at first start.',
+    'The master key that seals credentials: 32 bytes in base64. Several, separated by spaces: the first one seals.',
+  ),
+  masterKeyFile: setting(
+    'LMAS_MASTER_KEY_FILE',
+    z.string().min(1).optional(),
+    'A file with it, one key per line. Unset, as the other two: master-key in the data directory, made at first start.',
+  ),
+  masterKeyCommand: setting(
+    'LMAS_MASTER_KEY_COMMAND',
+    z.string().min(1).optional(),
+    'A command for sh that prints it, one key per line: to fetch it from a vault or a KMS.',
   ),
   plugins: setting(
     'LMAS_PLUGINS',

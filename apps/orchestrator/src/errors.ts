@@ -93,7 +93,10 @@ export const ORCHESTRATOR_ERRORS = {
   DATA_DIR_IN_USE: { message: 'Another orchestrator uses this data directory.', retryable: true },
   REDIS_UNSUITABLE: { message: 'This Redis would lose migrations.', retryable: false },
   REDIS_START_FAILED: { message: 'The private redis-server did not start.', retryable: true },
-  SECRET_KEY_INVALID: { message: 'The secret key is missing, readable by others, or wrong.', retryable: false },
+  MASTER_KEY_INVALID: {
+    message: 'The master key is missing, readable by others, or not the one that is needed.',
+    retryable: false,
+  },
   PLUGIN_INVALID: { message: 'The package is no plugin of this API version.', retryable: false },
 } as const satisfies Record<string, ErrorEntry>;
 

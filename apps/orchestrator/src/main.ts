@@ -13,8 +13,11 @@ import { createAuditLog } from './access/audit.ts';
 import { createAuthenticator } from './access/authenticator.ts';
 import { claimDataDir } from './access/data-dir.ts';
 import { ensureAdminKey } from './access/first-key.ts';
-import { readSecretKey } from './access/key-files.ts';
+import { type MasterKeySource, openKeyRing } from './access/master-keys.ts';
+import { createTokenVerifier } from './access/oidc.ts';
+import { readOidcConfig } from './access/oidc-config.ts';
 import { createProjects } from './access/projects.ts';
+import { createRotation } from './access/rotation.ts';
 import { scopeOf } from './access/scope.ts';
 import { createVault } from './access/vault.ts';
 import { createAdmission } from './admission/admission.ts';
@@ -129,8 +132,8 @@ async function assemble(
   closers.add('data directory', releaseDataDir);
 
   const plugins = parts.plugins ?? (await loadPlugins(config.plugins));
-  const secretKeyFile = config.secretKeyFile ?? join(config.dataDir, 'secret-key');
-  const vault = createVault(await readSecretKey(secretKeyFile, { create: config.secretKeyFile === undefined }));
+  const keyRing = await openKeyRing(masterKeySource(config));
+  const vault = createVault(keyRing);
 
   const address = await redisAddress(config, log, closers);
   const redis = connect(address, log);
@@ -144,9 +147,13 @@ async function assemble(
   closers.add('redis subscriber', async () => subscriber.disconnect());
   if (config.redisUrl !== undefined) await checkDurability(redis, log, { allowUnsafe: config.allowUnsafeRedis });
 
+  const rotation = createRotation(redis, keyRing, vault, log);
+  // A rotation that a crash broke off is finished. What cannot be opened is not in the way of the rest.
+  await rotation.resealAll().catch((error: unknown) => log.error({ err: error }, 'some secrets cannot be opened'));
+  const tokens = config.oidcFile === undefined ? undefined : createTokenVerifier(await readOidcConfig(config.oidcFile));
   const apiKeyFile = join(config.dataDir, 'api-key');
   const apiKeys = createApiKeys(redis);
-  await ensureAdminKey(apiKeys, apiKeyFile, { otherWaysIn: false, log });
+  await ensureAdminKey(apiKeys, apiKeyFile, { otherWaysIn: tokens !== undefined, log });
 
   const store = createMigrationStore(redis);
   // Whoever holds the data directory is the only one who can reach its private Redis.
@@ -190,10 +197,11 @@ async function assemble(
   const links = createLinkService(redis, inventory.sites, traffic);
   const app = buildServer(
     {
-      authenticator: createAuthenticator(apiKeys),
+      authenticator: createAuthenticator(apiKeys, projects, tokens),
       seenBy: (caller) => scopeOf(caller, { migrations, events, checker, inventory, connector, projects }),
       apiKeys,
       projects,
+      rotation,
       audit: createAuditLog(redis, { maxEntries: config.auditMaxEntries, log }),
       plugins,
       webhooks,
@@ -266,6 +274,23 @@ async function tlsOf({ tlsCertFile: certFile, tlsKeyFile: keyFile, ...config }: 
 
 const isLoopback = (host: string): boolean =>
   host === 'localhost' || host === '::1' || /^127(\.\d{1,3}){3}$/.test(host);
+
+/** @throws LmasError INVALID_CONFIG when there are several */
+function masterKeySource(config: Config): MasterKeySource {
+  const { masterKey: text, masterKeyFile: path, masterKeyCommand: command } = config;
+  const sources: MasterKeySource[] = [
+    ...(text === undefined ? [] : [{ kind: 'environment' as const, text }]),
+    ...(path === undefined ? [] : [{ kind: 'file' as const, path, create: false }]),
+    ...(command === undefined ? [] : [{ kind: 'command' as const, command }]),
+  ];
+  if (sources.length > 1) {
+    throw new LmasError(
+      'INVALID_CONFIG',
+      'Only one of LMAS_MASTER_KEY, LMAS_MASTER_KEY_FILE and LMAS_MASTER_KEY_COMMAND can be set.',
+    );
+  }
+  return sources[0] ?? { kind: 'file', path: join(config.dataDir, 'master-key'), create: true };
+}
 
 async function redisAddress(config: Config, log: Logger, closers: Closers): Promise<RedisAddress> {
   if (config.redisUrl !== undefined) return { url: config.redisUrl };
@@ -377,6 +402,9 @@ async function serve(): Promise<void> {
     return;
   }
   const config = readConfig(process.env);
+  // Children do not inherit it, and no report of a crash shows it.
+  delete process.env.LMAS_MASTER_KEY;
+  process.report.excludeEnv = true;
   const log = createLog(config.logLevel);
   for (const { variable, meant } of unknownSettings(process.env)) {
     log.warn({}, `${variable} is no setting${meant === undefined ? '' : `; did you mean ${meant}?`} See --help.`);

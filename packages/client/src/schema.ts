@@ -23,6 +23,39 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/master-key": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get: operations["getMasterKey"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/master-key/rotate": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** @description Seals every secret anew: under a new key, when the key is in a file; else under the key that the source names first now. Safe to repeat; what was broken off is finished at the next start. */
+        post: operations["rotateMasterKey"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/version": {
         parameters: {
             query?: never;
@@ -1431,6 +1464,34 @@ export interface components {
             /** @description The whole record as of this event; `findings` and `report`, which come once, as they are now. */
             migration: components["schemas"]["MigrationInput"];
         };
+        MasterKeyInput: {
+            /** @enum {string} */
+            source: "file" | "environment" | "command";
+            /** @description Id of the key that seals; ids are the beginning of a hash. */
+            current: string;
+            keys: {
+                id: string;
+                /** @description How many sealed values need it. */
+                values: number;
+                /** @description Whether this process has it; what needs one that it has not cannot be opened. */
+                known: boolean;
+            }[];
+        };
+        MasterKeyRotationInput: {
+            /** @enum {string} */
+            source: "file" | "environment" | "command";
+            /** @description Id of the key that seals; ids are the beginning of a hash. */
+            current: string;
+            keys: {
+                id: string;
+                /** @description How many sealed values need it. */
+                values: number;
+                /** @description Whether this process has it; what needs one that it has not cannot be opened. */
+                known: boolean;
+            }[];
+            /** @description How many values were sealed anew. */
+            resealed: number;
+        };
         /** @description Newest first. */
         MigrationListInput: {
             items: components["schemas"]["MigrationInput"][];
@@ -2439,6 +2500,34 @@ export interface components {
             /** @description The whole record as of this event; `findings` and `report`, which come once, as they are now. */
             migration: components["schemas"]["Migration"];
         };
+        MasterKey: {
+            /** @enum {string} */
+            source: "file" | "environment" | "command";
+            /** @description Id of the key that seals; ids are the beginning of a hash. */
+            current: string;
+            keys: {
+                id: string;
+                /** @description How many sealed values need it. */
+                values: number;
+                /** @description Whether this process has it; what needs one that it has not cannot be opened. */
+                known: boolean;
+            }[];
+        };
+        MasterKeyRotation: {
+            /** @enum {string} */
+            source: "file" | "environment" | "command";
+            /** @description Id of the key that seals; ids are the beginning of a hash. */
+            current: string;
+            keys: {
+                id: string;
+                /** @description How many sealed values need it. */
+                values: number;
+                /** @description Whether this process has it; what needs one that it has not cannot be opened. */
+                known: boolean;
+            }[];
+            /** @description How many values were sealed anew. */
+            resealed: number;
+        };
         /** @description Newest first. */
         MigrationList: {
             items: components["schemas"]["Migration"][];
@@ -2835,6 +2924,64 @@ export interface operations {
                 };
                 content: {
                     "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any error, as problem details (RFC 9457). */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    getMasterKey: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Default Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["MasterKey"];
+                };
+            };
+            /** @description Any error, as problem details (RFC 9457). */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    rotateMasterKey: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Default Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["MasterKeyRotation"];
                 };
             };
             /** @description Any error, as problem details (RFC 9457). */

@@ -1,10 +1,9 @@
 /**
- * Files that hold a secret: made once, readable by their owner only.
+ * Files that hold a secret: readable by their owner only, whole or not there.
  */
 import { randomBytes } from 'node:crypto';
-import { open, readFile, stat } from 'node:fs/promises';
-import { LmasError } from '../errors.ts';
-import { KEY_BYTES } from './vault.ts';
+import { open, rename, rm } from 'node:fs/promises';
+import { dirname } from 'node:path';
 
 /** Writes a new file with mode 0600. False when there is one already. */
 export async function createPrivateFile(path: string, content: string): Promise<boolean> {
@@ -23,21 +22,20 @@ export async function createPrivateFile(path: string, content: string): Promise<
   }
 }
 
-/** The key at `path`; with `create`, made when there is none. @throws LmasError SECRET_KEY_INVALID */
-export async function readSecretKey(path: string, { create }: { create: boolean }): Promise<Buffer> {
-  if (create) await createPrivateFile(path, `${randomBytes(KEY_BYTES).toString('base64')}\n`);
-  let text: string;
+/** Puts a file in the place of another in one step; on disk when this resolves. */
+export async function replacePrivateFile(path: string, content: string): Promise<void> {
+  const temporary = `${path}.${randomBytes(4).toString('hex')}`;
   try {
-    const { mode } = await stat(path);
-    if ((mode & 0o077) !== 0) {
-      throw new LmasError('SECRET_KEY_INVALID', `${path} can be read by others.`, { remedy: `chmod 600 ${path}` });
-    }
-    text = await readFile(path, 'utf8');
-  } catch (cause) {
-    if (cause instanceof LmasError) throw cause;
-    throw new LmasError('SECRET_KEY_INVALID', `${path} cannot be read.`, { cause });
+    await createPrivateFile(temporary, content);
+    await rename(temporary, path);
+  } catch (error) {
+    await rm(temporary, { force: true });
+    throw error;
   }
-  const key = Buffer.from(text.trim(), 'base64');
-  if (key.length !== KEY_BYTES) throw new LmasError('SECRET_KEY_INVALID', `${path} does not hold 32 bytes in base64.`);
-  return key;
+  const directory = await open(dirname(path), 'r');
+  try {
+    await directory.sync();
+  } finally {
+    await directory.close();
+  }
 }

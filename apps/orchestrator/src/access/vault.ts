@@ -1,44 +1,65 @@
 /**
- * Seals secrets for storage: AES-256-GCM under one key, each bound by associated data to the id it belongs to, so that a
- * sealed value moved to another id does not open. Layout: version (1 byte), nonce (12), tag (16), ciphertext; base64.
+ * Seals secrets for storage: AES-256-GCM under the current master key, each bound by associated data to what it belongs to,
+ * so that a sealed value moved elsewhere does not open. A sealed value names its key, so that keys can change:
+ *
+ *   sealed:2:<key id>:<base64 of nonce (12 bytes), tag (16), ciphertext>
+ *
+ * Associated data: the text before the base64, then the id it belongs to.
  */
 import { createCipheriv, createDecipheriv, randomBytes } from 'node:crypto';
 import { LmasError } from '../errors.ts';
+import type { KeyRing, MasterKey } from './master-keys.ts';
 
-const VERSION = 1;
 const NONCE_BYTES = 12;
 const TAG_BYTES = 16;
-export const KEY_BYTES = 32;
+const SEALED = /^(sealed:2:([0-9a-f]{8}):)([A-Za-z0-9+/]+={0,2})$/;
 
 export interface Vault {
+  /** `id` says what the secret belongs to, with its kind: `credential:ops`. */
   seal(id: string, plaintext: string): string;
-  /** @throws LmasError SECRET_KEY_INVALID when it was sealed under another key or for another id */
-  open(id: string, sealed: string): string;
+  /** @throws LmasError MASTER_KEY_INVALID when its key is not known, or it was sealed for another id */
+  open(id: string, sealed: string): Promise<string>;
 }
 
-export function createVault(key: Buffer): Vault {
-  if (key.length !== KEY_BYTES)
-    throw new LmasError('SECRET_KEY_INVALID', `The secret key has ${key.length} bytes, not 32.`);
+export const isSealed = (text: string): boolean => SEALED.test(text);
+
+/** The key that a sealed value needs. */
+export const keyIdOf = (sealed: string): string | undefined => SEALED.exec(sealed)?.[2];
+
+export function createVault(ring: KeyRing): Vault {
   return {
     seal(id, plaintext) {
+      const key = ring.current();
+      const head = `sealed:2:${key.id}:`;
       const nonce = randomBytes(NONCE_BYTES);
-      const cipher = createCipheriv('aes-256-gcm', key, nonce).setAAD(Buffer.from(id));
+      const cipher = createCipheriv('aes-256-gcm', key.bytes, nonce).setAAD(Buffer.from(head + id));
       const ciphertext = Buffer.concat([cipher.update(plaintext, 'utf8'), cipher.final()]);
-      return Buffer.concat([Buffer.of(VERSION), nonce, cipher.getAuthTag(), ciphertext]).toString('base64');
+      return head + Buffer.concat([nonce, cipher.getAuthTag(), ciphertext]).toString('base64');
     },
-    open(id, sealed) {
-      const bytes = Buffer.from(sealed, 'base64');
+    async open(id, sealed) {
+      const [, head = '', keyId = '', base64 = ''] = SEALED.exec(sealed) ?? [];
+      if (ring.find(keyId) === undefined) await ring.reload(); // another process may have put a new one into the file
+      const key = ring.find(keyId);
+      if (key === undefined) {
+        throw new LmasError(
+          'MASTER_KEY_INVALID',
+          `The secret of ${id} needs the master key ${keyId || '(unreadable)'}.`,
+        );
+      }
       try {
-        if (bytes[0] !== VERSION) throw new Error(`unknown version ${bytes[0]}`);
-        const nonce = bytes.subarray(1, 1 + NONCE_BYTES);
-        const tag = bytes.subarray(1 + NONCE_BYTES, 1 + NONCE_BYTES + TAG_BYTES);
-        const decipher = createDecipheriv('aes-256-gcm', key, nonce, { authTagLength: TAG_BYTES });
-        decipher.setAAD(Buffer.from(id)).setAuthTag(tag);
-        const ciphertext = bytes.subarray(1 + NONCE_BYTES + TAG_BYTES);
-        return Buffer.concat([decipher.update(ciphertext), decipher.final()]).toString('utf8');
+        return decrypt(key, head + id, Buffer.from(base64, 'base64'));
       } catch (cause) {
-        throw new LmasError('SECRET_KEY_INVALID', `The secret of ${id} does not open with this secret key.`, { cause });
+        throw new LmasError('MASTER_KEY_INVALID', `The secret of ${id} does not open.`, { cause });
       }
     },
   };
+}
+
+function decrypt({ bytes: key }: MasterKey, associated: string, bytes: Buffer): string {
+  const nonce = bytes.subarray(0, NONCE_BYTES);
+  const tag = bytes.subarray(NONCE_BYTES, NONCE_BYTES + TAG_BYTES);
+  const decipher = createDecipheriv('aes-256-gcm', key, nonce, { authTagLength: TAG_BYTES });
+  decipher.setAAD(Buffer.from(associated)).setAuthTag(tag);
+  const ciphertext = bytes.subarray(NONCE_BYTES + TAG_BYTES);
+  return Buffer.concat([decipher.update(ciphertext), decipher.final()]).toString('utf8');
 }

@@ -5,7 +5,7 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import type { Authenticator } from '../access/authenticator.ts';
 import { type Principal, roleIncludes } from '../access/principal.ts';
-import { LmasError } from '../errors.ts';
+import { errorCode, LmasError } from '../errors.ts';
 import type { Limits } from './limits.ts';
 import { ROUTE_ACCESS, type RouteAccess } from './route-access.ts';
 
@@ -24,6 +24,7 @@ interface Hookable {
 
 const callers = new WeakMap<object, Principal>();
 
+const SEND = { remedy: 'Send `Authorization: Bearer <API key or token>`.' };
 /** How long a stream goes on before it is asked again whether its reader is still welcome. */
 const RECHECK_MS = 10_000;
 const rechecks = new WeakMap<object, () => Promise<void>>();
@@ -56,15 +57,17 @@ export function guardRoutes(api: Hookable, access: Access): void {
     // Without Redis nothing can be looked up: better said at once than waited for.
     if (!access.isAvailable()) throw new LmasError('UNAVAILABLE', 'Redis does not answer; try again in a moment.');
     const login = loginOf(request);
-    const caller = login === undefined ? undefined : await access.authenticator.authenticate(login);
-    if (login === undefined || caller === undefined) return await refuseStranger(request, reply, access);
+    if (login === undefined)
+      return await refuseStranger(request, reply, access, new LmasError('UNAUTHENTICATED', undefined, SEND));
+    const caller = await access.authenticator.authenticate(login).catch((error: unknown) => {
+      if (errorCode(error) !== 'UNAUTHENTICATED') throw error;
+      return refuseStranger(request, reply, access, error);
+    });
     callers.set(request, caller);
     await access.limits.countCall(request, reply, caller);
     authorise(caller, operationOf(request));
     rechecks.set(request, async () => {
-      const now = await access.authenticator.authenticate(login);
-      if (now === undefined) throw new LmasError('UNAUTHENTICATED');
-      authorise(now, operationOf(request));
+      authorise(await access.authenticator.authenticate(login), operationOf(request));
     });
   });
 }
@@ -92,10 +95,15 @@ function loginOf({ headers }: FastifyRequest): string | undefined {
   return isGiven && login.length <= LONGEST_LOGIN ? login : undefined;
 }
 
-async function refuseStranger(request: FastifyRequest, reply: FastifyReply, { limits }: Access): Promise<never> {
+async function refuseStranger(
+  request: FastifyRequest,
+  reply: FastifyReply,
+  { limits }: Access,
+  reason: unknown,
+): Promise<never> {
   await limits.countFailedLogin(request, reply);
   reply.header('www-authenticate', 'Bearer realm="lmas"');
-  throw new LmasError('UNAUTHENTICATED', undefined, { remedy: 'Send `Authorization: Bearer <API key or token>`.' });
+  throw reason;
 }
 
 /** @throws LmasError FORBIDDEN saying what is missing */

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import Fastify from 'fastify';
 import { type Principal, ROLES, type Role, roleIncludes } from '../access/principal.ts';
+import { LmasError } from '../errors.ts';
 import { createLog } from '../log.ts';
 import { openApiDocument } from '../openapi-document.ts';
 import { guardRoutes } from './access.ts';
@@ -45,7 +46,11 @@ test('every line of the table is of an operation that exists', async () => {
 
 test('a route without a line, or with an open one, cannot be registered behind the guard', () => {
   const limits = { countCall: async () => undefined, countFailedLogin: async () => undefined };
-  const access = { authenticator: { authenticate: async () => undefined }, limits, isAvailable: () => true };
+  const access = {
+    authenticator: { authenticate: async () => Promise.reject(new LmasError('UNAUTHENTICATED')) },
+    limits,
+    isAvailable: () => true,
+  };
   for (const operationId of ['paintItBlack', 'getHealth', undefined]) {
     const app = Fastify();
     guardRoutes(app, access);
@@ -60,7 +65,8 @@ test('as served: a stranger gets 401 everywhere, and each role is refused exactl
   });
   const authenticate = async (text: string) => {
     const [role = '', project = ''] = text.split('/');
-    return ROLES.includes(role as Role) ? login(role as Role, project || null) : undefined;
+    if (!ROLES.includes(role as Role)) throw new LmasError('UNAUTHENTICATED');
+    return login(role as Role, project || null);
   };
   // No service is there: whoever gets past the guard meets a 4xx of the validation or a 500, and that is all we ask.
   const audit = { record: async () => undefined };

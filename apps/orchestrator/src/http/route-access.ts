@@ -74,4 +74,7 @@ export const ROUTE_ACCESS: Readonly<Record<string, RouteAccess | 'open'>> = {
   deleteProject: leastForAll('admin'),
 
   listAuditEntries: least('admin'),
+
+  getMasterKey: leastForAll('admin'),
+  rotateMasterKey: leastForAll('admin'),
 };

@@ -19,6 +19,7 @@ import { checkRoutes } from './routes/checks.ts';
 import { credentialRoutes } from './routes/credentials.ts';
 import { endpointRoutes } from './routes/endpoints.ts';
 import { eventRoutes } from './routes/events.ts';
+import { masterKeyRoutes } from './routes/master-key.ts';
 import { migrationRoutes } from './routes/migrations.ts';
 import { projectRoutes } from './routes/projects.ts';
 import { serviceRoutes, versionRoute } from './routes/service.ts';
@@ -78,6 +79,7 @@ export function buildServer(services: Services, { log, tls, trustedProxies = [],
     guardRoutes(api, { ...services, limits: createLimits(api, limits) });
     auditCalls(api, services);
     await api.register(auditRoutes, services);
+    await api.register(masterKeyRoutes, services);
     await api.register(versionRoute);
     await api.register(apiKeyRoutes, services);
     await api.register(projectRoutes, services);

@@ -6,6 +6,7 @@ import type { AuditLog } from '../access/audit.ts';
 import type { Authenticator } from '../access/authenticator.ts';
 import type { Principal } from '../access/principal.ts';
 import type { Projects } from '../access/projects.ts';
+import type { Rotation } from '../access/rotation.ts';
 import type { Scope } from '../access/scope.ts';
 import type { QueueService } from '../admission/service.ts';
 import type { LinkTester } from '../links/link-test.ts';
@@ -26,6 +27,7 @@ export interface Services {
   readonly apiKeys: ApiKeys;
   readonly projects: Projects;
   readonly audit: AuditLog;
+  readonly rotation: Rotation;
   readonly plugins: PluginRegistry;
   readonly queue: QueueService;
   readonly links: LinkService;

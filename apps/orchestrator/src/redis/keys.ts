@@ -64,6 +64,7 @@ export const keys = {
   /** Key id → when it was last used. */
   apiKeyUses: `${PREFIX}:api-key-uses`,
   projects: `${PREFIX}:projects`,
+  rotationLock: `${PREFIX}:master-key-rotation`,
   /** Streams: what callers did, and what strangers tried. */
   audit: `${PREFIX}:audit`,
   auditStrangers: `${PREFIX}:audit-strangers`,

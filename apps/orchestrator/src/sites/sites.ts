@@ -104,14 +104,14 @@ export function createInventory(
     credentials: {
       async add({ id, kind, username, project, ...secrets }) {
         const info = { id, kind, username, project, createdAt: now() };
-        await credentialTable.add({ ...info, sealed: vault.seal(id, JSON.stringify(secrets)) }, []);
+        await credentialTable.add({ ...info, sealed: vault.seal(`credential:${id}`, JSON.stringify(secrets)) }, []);
         return info;
       },
       list: async () => (await credentialTable.list()).map(withoutSecret),
       get: async (id) => withoutSecret(await credentialTable.get(id)),
       async reveal(id) {
         const { kind, username, sealed } = await credentialTable.get(id);
-        return { kind, username, ...JSON.parse(vault.open(id, sealed)) } as Credential;
+        return { kind, username, ...JSON.parse(await vault.open(`credential:${id}`, sealed)) } as Credential;
       },
       async remove(id) {
         await credentialTable.get(id);

@@ -133,7 +133,7 @@ export function createWebhooks(redis: Redis, { vault, guard }: { vault: Vault; g
       const { sealedSecret, formerSecret } = await load(id);
       const isFormerValid = formerSecret !== null && Date.parse(formerSecret.validUntil) > Date.now();
       const sealed = isFormerValid ? [sealedSecret, formerSecret.sealed] : [sealedSecret];
-      return sealed.map((each) => vault.open(sealedAs(id), each));
+      return await Promise.all(sealed.map((each) => vault.open(sealedAs(id), each)));
     },
     async noteSuccess(id) {
       await redis.hdel(keys.webhooksFailing, id);

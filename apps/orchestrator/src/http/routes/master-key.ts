@@ -1,0 +1,30 @@
+/**
+ * The master key that seals credentials and webhook secrets: which one, and its rotation.
+ */
+import type { FastifyPluginAsyncZod } from 'fastify-type-provider-zod';
+import { masterKeyRotationSchema, masterKeySchema } from '../../schemas/master-key.ts';
+import { failure } from '../answers.ts';
+import type { Services } from '../services.ts';
+
+const tags = ['access'];
+
+export const masterKeyRoutes: FastifyPluginAsyncZod<Services> = async (api, { rotation }) => {
+  api.get(
+    '/v1/master-key',
+    { schema: { operationId: 'getMasterKey', tags, response: { 200: masterKeySchema, default: failure } } },
+    async () => await rotation.state(),
+  );
+  api.post(
+    '/v1/master-key/rotate',
+    {
+      schema: {
+        operationId: 'rotateMasterKey',
+        tags,
+        description:
+          'Seals every secret anew: under a new key, when the key is in a file; else under the key that the source names first now. Safe to repeat; what was broken off is finished at the next start.',
+        response: { 200: masterKeyRotationSchema, default: failure },
+      },
+    },
+    async () => await rotation.rotate(),
+  );
+};
