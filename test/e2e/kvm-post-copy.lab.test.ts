@@ -81,7 +81,7 @@ describe('post-copy through the tunnel', { concurrency: 1, skip }, () => {
     withVm(async (_vm, id) => {
       await inPostCopy(id);
       await world.lab.outage('on', 'both');
-      await delay(65_000);
+      await delay(75_000);
       await world.lab.outage('off', 'both');
     }));
 

@@ -25,8 +25,7 @@ import { Listener } from './proxy/listener.ts';
 import { RefusalLog } from './refusal-log.ts';
 import { type Identity, parseCertificate } from './security/certificate.ts';
 import type { StreamClosed } from './tunnel/data-channel.ts';
-import { Session } from './tunnel/session.ts';
-import type { StallLimits } from './tunnel/stall-watch.ts';
+import { Session, type SessionTuning } from './tunnel/session.ts';
 import type { Stream } from './tunnel/stream.ts';
 import { version } from './version.ts';
 
@@ -36,7 +35,7 @@ export interface GatewayOptions {
   identity: Identity;
   lease: Lease;
   log: Log;
-  stall?: StallLimits;
+  tuning?: SessionTuning | undefined;
 }
 
 export class Gateway {
@@ -171,7 +170,7 @@ export class Gateway {
       identity: this.identity,
       config,
       log: this.#log,
-      ...(this.#options.stall === undefined ? {} : { stall: this.#options.stall }),
+      tuning: this.#options.tuning,
       events: {
         opened: (stream, open) => this.#opened(stream, open),
         skipped: (open) => this.#dialers.get(open.route)?.push(open.ordinal, null),

@@ -17,7 +17,7 @@ const sessionSchema = z.strictObject({
   subflows: sessionConfigSchema.shape.subflows.default(8),
   maxWindowBytes: sessionConfigSchema.shape.maxWindowBytes.default(64 << 20),
   bandwidthBytesPerSec: sessionConfigSchema.shape.bandwidthBytesPerSec.default(null),
-  graceMs: sessionConfigSchema.shape.graceMs.default(60_000),
+  graceMs: sessionConfigSchema.shape.graceMs.default(70_000),
 });
 
 export const staticConfigSchema = z.strictObject({

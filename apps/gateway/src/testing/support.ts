@@ -7,7 +7,7 @@ import { Gateway } from '../gateway.ts';
 import { Lease } from '../lease.ts';
 import { silentLog } from '../log.ts';
 import { type Identity, makeIdentity } from '../security/certificate.ts';
-import type { StallLimits } from '../tunnel/stall-watch.ts';
+import type { SessionTuning } from '../tunnel/session.ts';
 import { Relay } from './relay.ts';
 
 /** Where a test says what has to be taken down at its end, however it ends. */
@@ -50,7 +50,7 @@ export interface PairOptions {
   relayed?: boolean;
   /** What the relay makes of every chunk, from the first on. */
   change?: Relay['change'];
-  stall?: StallLimits;
+  tuning?: SessionTuning;
 }
 
 export interface Pair {
@@ -65,9 +65,9 @@ export interface Pair {
 }
 
 /** A gateway without a session; shut down when the test ends. */
-export function makeGateway(t: Cleanup, identity: Identity, stall?: StallLimits): Gateway {
+export function makeGateway(t: Cleanup, identity: Identity, tuning?: SessionTuning): Gateway {
   const lease = new Lease(null, () => undefined);
-  const gateway = new Gateway({ identity, lease, log: silentLog, ...(stall === undefined ? {} : { stall }) });
+  const gateway = new Gateway({ identity, lease, log: silentLog, tuning });
   t.after(() => gateway.shutdown());
   return gateway;
 }
@@ -76,8 +76,8 @@ export function makeGateway(t: Cleanup, identity: Identity, stall?: StallLimits)
 export async function makePair(t: Cleanup, options: PairOptions = {}): Promise<Pair> {
   const nearIdentity = makeIdentity(1);
   const farIdentity = makeIdentity(1);
-  const near = makeGateway(t, nearIdentity, options.stall);
-  const far = makeGateway(t, farIdentity, options.stall);
+  const near = makeGateway(t, nearIdentity, options.tuning);
+  const far = makeGateway(t, farIdentity, options.tuning);
   const count = options.subflows ?? 4;
   const common = {
     sessionId: randomUUID(),

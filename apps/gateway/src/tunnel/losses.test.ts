@@ -31,7 +31,7 @@ function placeOf(bytes: Buffer, type: number): number {
   return -1;
 }
 
-const quickStall = { kernelMs: 500, silenceMs: 700, pingMs: 100 };
+const quick = { stall: { kernelMs: 500, silenceMs: 700, pingMs: 100 } };
 
 describe('nothing is lost', () => {
   test('50 MB over six subflows that are cut all the time, and a control channel that is cut as well', {
@@ -116,7 +116,7 @@ describe('nothing is lost', () => {
   });
 
   test('subflows that swallow everything are found and replaced', { timeout: 20_000 }, async (t) => {
-    const pair = await makeRelayedPair(t, { subflows: 3, stall: quickStall });
+    const pair = await makeRelayedPair(t, { subflows: 3, tuning: quick });
     const route = await makeRoute(pair, await serve(t, hashServer()));
     const { relay } = pair;
     relay.swallows = new Set(['subflow']);
@@ -128,7 +128,7 @@ describe('nothing is lost', () => {
   });
 
   test('one subflow of three that swallows everything costs no byte', { timeout: 20_000 }, async (t) => {
-    const pair = await makeRelayedPair(t, { subflows: 3, stall: quickStall });
+    const pair = await makeRelayedPair(t, { subflows: 3, tuning: quick });
     const route = await makeRoute(pair, await serve(t, hashServer()));
     const bytes = randomBytes(20_000_000);
     const answer = exchange(route.port, bytes);
@@ -139,7 +139,7 @@ describe('nothing is lost', () => {
   });
 
   test('a subflow that a box in between lets crawl holds nothing back for long', { timeout: 20_000 }, async (t) => {
-    const pair = await makeRelayedPair(t, { subflows: 3, stall: quickStall });
+    const pair = await makeRelayedPair(t, { subflows: 3, tuning: quick });
     const route = await makeRoute(pair, await serve(t, hashServer()));
     const bytes = randomBytes(20_000_000);
     pair.relay.slow('subflow', 5_000);
@@ -153,7 +153,7 @@ describe('nothing is lost', () => {
     test(`a changed length in a frame of type ${type} swallows what follows, and is found`, {
       timeout: 20_000,
     }, async (t) => {
-      const pair = await makeRelayedPair(t, { subflows: 2, stall: quickStall });
+      const pair = await makeRelayedPair(t, { subflows: 2, tuning: quick });
       const route = await makeRoute(pair, await serve(t, hashServer()));
       let harmed = false;
       pair.relay.change = ({ bytes, kind, toPeer }) => {

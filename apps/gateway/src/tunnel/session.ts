@@ -29,7 +29,7 @@ import type { SubflowKeys } from './join.ts';
 import { Probe } from './probe.ts';
 import { Redialer, type RedialerHost } from './redialer.ts';
 import { type StallLimits, watchSubflows } from './stall-watch.ts';
-import { Subflow } from './subflow.ts';
+import { type RekeyLimits, Subflow } from './subflow.ts';
 import { wireOf } from './wire.ts';
 
 /** A third of a long round trip, so that the window sees a queue in time. */
@@ -50,12 +50,18 @@ export interface SessionEvents extends Omit<DataChannelEvents, 'subflowLost' | '
   refused(error: GatewayError, from: string): void;
 }
 
+/** What the protocol fixes; tests make it shorter. */
+export interface SessionTuning {
+  stall?: StallLimits;
+  rekey?: RekeyLimits;
+}
+
 export interface SessionDependencies {
   identity: Identity;
   config: SessionConfig;
   log: Log;
   events: SessionEvents;
-  stall?: StallLimits;
+  tuning?: SessionTuning | undefined;
 }
 
 export class Session {
@@ -258,7 +264,14 @@ export class Session {
 
   #addSubflow(id: number, generation: number, socket: net.Socket, keys: SubflowKeys): Subflow {
     const old = this.data.subflows.find((subflow) => subflow.id === id);
-    const subflow = new Subflow({ id, generation }, wireOf(socket, subflowTuning), keys, this.data, this.pool);
+    const subflow = new Subflow(
+      { id, generation },
+      wireOf(socket, subflowTuning),
+      keys,
+      this.data,
+      this.pool,
+      this.#deps.tuning?.rekey,
+    );
     this.data.addSubflow(subflow);
     // Its frames go over the new one.
     old?.close(new GatewayError('SUBFLOW_LOST', '(replaced)'));
@@ -322,7 +335,7 @@ export class Session {
   #tick(): void {
     const now = performance.now();
     this.data.tick();
-    watchSubflows(this.data, now, this.#deps.stall);
+    watchSubflows(this.data, now, this.#deps.tuning?.stall);
     const control = this.#control;
     if (control === null || now - this.#pingedAtMs < controlPingMs) return;
     this.#pingedAtMs = now;

@@ -23,8 +23,8 @@ export interface TunnelOptions {
 
 /** Some 2.5 times the bandwidth-delay product of 1 Gbit/s over 200 ms; the gateways use what the path needs, up to this. */
 const MAX_WINDOW_BYTES = 64 << 20;
-/** How long streams wait for a lost tunnel before they are reset. */
-const GRACE_MS = 60_000;
+/** How long streams wait for a lost tunnel before they are reset: an outage of a minute, and the time to find each other after it. */
+const GRACE_MS = 70_000;
 const POLL_MS = 50;
 /** What a probe may take beyond its own duration. */
 const WARM_UP_GRACE_MS = 10_000;
