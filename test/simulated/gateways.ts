@@ -137,6 +137,7 @@ const SESSION = {
   inFlightBytes: 0,
   bufferedBytes: 0,
   rttMs: 100,
+  link: { state: 'startup' as const, bytesPerSec: 0, paceBytesPerSec: null, queueMs: 0, lossShare: 0 },
   rekeys: 0,
   subflowsReplaced: 0,
   refusals: {},

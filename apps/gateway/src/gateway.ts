@@ -140,7 +140,7 @@ export class Gateway {
   /** Changes what is named. @throws GatewayError NO_SESSION */
   setLimits({ bandwidthBytesPerSec, graceMs }: Limits): void {
     if (this.session === null) throw new GatewayError('NO_SESSION');
-    if (bandwidthBytesPerSec !== undefined) this.session.data.sender.pacer.rate = bandwidthBytesPerSec;
+    if (bandwidthBytesPerSec !== undefined) this.session.data.sender.limit.rate = bandwidthBytesPerSec;
     if (graceMs !== undefined) this.session.setGrace(graceMs);
   }
 

@@ -155,6 +155,18 @@ export const statusSchema = z.object({
       /** Received and not yet written to hypervisors here (reordering and back-pressure). */
       bufferedBytes: z.int(),
       rttMs: z.number().nullable(),
+      /** What this end has found out about the path by sending. */
+      link: z.object({
+        /** Searching; just under the measured rate; or unpaced, because somebody else keeps a queue in the network. */
+        state: z.enum(['startup', 'paced', 'contended']),
+        /** Largest rate of arrival of late; 0 while it is not known. */
+        bytesPerSec: z.number(),
+        paceBytesPerSec: z.number().nullable(),
+        /** How much longer than the shortest round trips take. */
+        queueMs: z.number(),
+        /** Share of the bytes sent of late that had to be sent again. */
+        lossShare: z.number(),
+      }),
       rekeys: z.int(),
       subflowsReplaced: z.int(),
       /** Refusals since start, by error code (see docs/errors.md): strangers, bad joins, corrupted frames … */

@@ -35,11 +35,23 @@ function sessionStatus(gateway: Gateway, session: Session): GatewayStatus['sessi
     windowBytes: data.sender.window.bytes,
     inFlightBytes: data.inFlightBytes,
     bufferedBytes: data.bufferedBytes,
-    rttMs: data.sender.window.rttMs,
+    rttMs: data.sender.link.minRttMs,
+    link: linkStatus(session),
     rekeys,
     subflowsReplaced: session.subflowsReplaced,
     refusals: { ...gateway.refusals },
     lastError: session.lastError === null ? null : { code: session.lastError.code, message: session.lastError.message },
+  };
+}
+
+function linkStatus({ data: { sender } }: Session): NonNullable<GatewayStatus['session']>['link'] {
+  const { state, bytesPerSec, paceBytesPerSec, queueMs } = sender.linkRate;
+  return {
+    state,
+    bytesPerSec: Math.round(bytesPerSec),
+    paceBytesPerSec: paceBytesPerSec === null ? null : Math.round(paceBytesPerSec),
+    queueMs,
+    lossShare: sender.window.lossShare,
   };
 }
 

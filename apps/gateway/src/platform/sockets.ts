@@ -209,7 +209,9 @@ function localPortOf(fd: number): number | null {
 }
 
 export interface TcpInfo {
+  /** Smoothed, and the smallest of the last minutes. */
   rttMs: number;
+  minRttMs: number;
   retransmits: number;
   congestionWindowSegments: number;
   mssBytes: number;
@@ -218,6 +220,10 @@ export interface TcpInfo {
   bytesAcknowledged: number;
   notSentBytes: number;
   deliveryRateBytesPerSec: number;
+  /** Arrived at the peer's kernel, in order or not. */
+  deliveredSegments: number;
+  bytesSent: number;
+  bytesRetransmitted: number;
 }
 
 /** struct tcp_info (linux/tcp.h); null where the kernel does not answer. Offsets are the ABI's and never change. */
@@ -235,7 +241,11 @@ export function tcpInfo(fd: number): TcpInfo | null {
     retransmits: scratch.readUInt32LE(100),
     bytesAcknowledged: Number(scratch.readBigUInt64LE(120)),
     notSentBytes: scratch.readUInt32LE(144),
+    minRttMs: scratch.readUInt32LE(148) / 1000,
     deliveryRateBytesPerSec: Number(scratch.readBigUInt64LE(160)),
+    deliveredSegments: scratch.readUInt32LE(192),
+    bytesSent: Number(scratch.readBigUInt64LE(200)),
+    bytesRetransmitted: Number(scratch.readBigUInt64LE(208)),
   };
 }
 

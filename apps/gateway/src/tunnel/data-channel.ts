@@ -13,6 +13,7 @@ import { RateMeter } from './rate-meter.ts';
 import { ReadAhead } from './read-ahead.ts';
 import { ReceiveLedger } from './receive-ledger.ts';
 import { Receiver, type ReceiverHost } from './receiver.ts';
+import type { Allowed } from './scheduler.ts';
 import { Sender, type SenderHost } from './sender.ts';
 import { Stream, type StreamHost, type StreamOutcome } from './stream.ts';
 import type { Subflow, SubflowOwner } from './subflow.ts';
@@ -151,7 +152,7 @@ export class DataChannel implements SubflowOwner, StreamHost, ReceiverHost, Send
       subflow.pingMark ??= subflow.wireBytes;
     }
     this.#acknowledger.fill(subflow);
-    this.sender.fill(subflow, this.#bulkAllowed(subflow));
+    this.sender.fill(subflow);
   }
 
   frame(subflow: Subflow, header: FrameHeader, slab: Slab, offset: number, owned: boolean): void {
@@ -280,11 +281,14 @@ export class DataChannel implements SubflowOwner, StreamHost, ReceiverHost, Send
     this.wake();
   }
 
-  // Inside: sending.
+  // SenderHost.
 
-  #bulkAllowed(subflow: Subflow): boolean {
-    return this.subflows.length < reserveFromSubflows || subflow !== this.subflows[0];
+  allowed(subflow: Subflow): Allowed {
+    const reserved = this.subflows.length < reserveFromSubflows ? undefined : this.subflows[0];
+    return { quick: reserved === undefined || subflow === reserved, bulk: subflow !== reserved };
   }
+
+  // Inside: sending.
 
   /** Lets idle subflows take what waits, starting with another one each time. */
   wake(): void {
@@ -320,7 +324,7 @@ export class DataChannel implements SubflowOwner, StreamHost, ReceiverHost, Send
       const nowMs = performance.now();
       subflow.pingMark = null;
       const rttMs = nowMs - payload.readDoubleBE(0);
-      if (rttMs >= 0 && rttMs < longestRttMs) this.sender.window.sampleRtt(rttMs, nowMs);
+      if (rttMs >= 0 && rttMs < longestRttMs) this.sender.link.ping(rttMs, nowMs);
     }
   }
 }

@@ -7,7 +7,6 @@ import { ReceiveLedger } from './receive-ledger.ts';
 import { Reorder } from './reorder.ts';
 import { SendLedger } from './send-ledger.ts';
 import type { Subflow } from './subflow.ts';
-import { Window } from './window.ts';
 
 const carrier = () => ({ unacknowledgedFrames: 0 }) as Subflow;
 
@@ -80,35 +79,6 @@ test('pieces come out in order, and a piece that overlaps is refused', () => {
   assert.ok(!reorder.add(3, piece(1)), 'below what was taken');
 });
 
-test('the window doubles while it is the limit, stops when a queue shows, and follows the link down', () => {
-  const window = new Window(512 << 20);
-  const linkBytesPerSec = 125_000_000;
-  let arrived = 0;
-  let now = 1;
-  const run = (seconds: number, rate: number) => {
-    for (const end = now + seconds * 1000; now < end; now += 125) {
-      const inFlight = window.bytes;
-      const queueMs = Math.max(0, (inFlight / rate) * 1000 - 100);
-      arrived += Math.min(inFlight / 0.125, rate) * 0.125;
-      window.sampleRtt(100 + Math.min(queueMs, 100), now);
-      window.sampleArrived(arrived, true, now);
-    }
-  };
-  run(2, linkBytesPerSec);
-  assert.ok(!window.isStartup);
-  const bandwidthDelay = linkBytesPerSec * 0.1;
-  assert.ok(window.bytes > bandwidthDelay && window.bytes < 2 * bandwidthDelay, `${window.bytes}`);
-  run(10, linkBytesPerSec / 10);
-  assert.ok(window.bytes < 0.4 * bandwidthDelay, `${window.bytes}`);
-});
-
-test('an idle sender learns nothing', () => {
-  const window = new Window(64 << 20);
-  const before = window.bytes;
-  for (let now = 1; now < 5000; now += 100) window.sampleArrived(now, false, now);
-  assert.ok(window.bytes >= before);
-});
-
 test('the pacer keeps the rate over a second and lets nothing through without tokens', (context) => {
   let now = 1000;
   context.mock.method(performance, 'now', () => now);
@@ -121,6 +91,9 @@ test('the pacer keeps the rate over a second and lets nothing through without to
     }
   }
   assert.ok(Math.abs(sent / 20_000_000 - 1) < 0.05, `${sent}`);
+  pacer.spend(1_000_000);
+  pacer.rate = 1_000_000;
+  assert.ok(pacer.delayMs() > 0, 'a debt stays when the rate changes');
   pacer.rate = null;
   assert.equal(pacer.delayMs(), 0);
 });

@@ -16,15 +16,15 @@ export class Padding {
   /** Whether the window held something back since this was last cleared. */
   limited = false;
   readonly #pool: SlabPool;
-  readonly #pacer: Pacer;
+  readonly #pacers: readonly Pacer[];
   readonly #header: FrameHeader = emptyHeader();
   #sentBytes = 0;
   #arrivedBefore = 0;
   #untilMs = 0;
 
-  constructor(pool: SlabPool, pacer: Pacer) {
+  constructor(pool: SlabPool, pacers: readonly Pacer[]) {
     this.#pool = pool;
-    this.#pacer = pacer;
+    this.#pacers = pacers;
     this.#header.type = FrameType.PAD;
     this.#header.payloadLength = frameBytes;
     this.#header.plainLength = frameBytes;
@@ -57,7 +57,7 @@ export class Padding {
 
   /** Fills the batch of a subflow as far as `creditBytes`, the rest of the window, allows. */
   fill(subflow: Subflow, creditBytes: number): void {
-    if (!this.isRunning || subflow.room < frameBytes || this.#pacer.delayMs() > 0) return;
+    if (!this.isRunning || subflow.room < frameBytes || this.#pacers.some((pacer) => pacer.delayMs() > 0)) return;
     const slab = this.#pool.acquire(frameBytes);
     for (let credit = creditBytes - this.outstandingBytes; subflow.room >= frameBytes; credit -= frameBytes) {
       if (credit < frameBytes) {
@@ -65,7 +65,7 @@ export class Padding {
         break;
       }
       subflow.append(this.#header, slab, 0);
-      this.#pacer.spend(frameBytes);
+      for (const pacer of this.#pacers) pacer.spend(frameBytes);
       this.#sentBytes += frameBytes;
     }
     slab.release();

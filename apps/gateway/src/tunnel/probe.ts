@@ -54,7 +54,7 @@ export class Probe {
       const { first, second } = readTimes(body);
       const rttMs = performance.now() - first;
       if (!(rttMs >= 0 && Number.isFinite(second))) return;
-      this.#data.sender.window.sampleRtt(rttMs, performance.now());
+      this.#data.sender.link.ping(rttMs, performance.now());
       this.#onPong?.({ rttMs, clockOffsetMs: second + rttMs / 2 - Date.now() });
     } else if (type === ControlType.PROBE_RESET) {
       this.#padBase = this.#data.padBytesReceived;

@@ -1,7 +1,7 @@
 /**
  * Which frame a subflow takes next. In this order: acknowledgements and credit, pings, frames that lost their subflow, small
- * sequenced frames (OPEN, ACCEPT, RESET), interactive streams, bulk streams in turn. One subflow is kept free of bulk while there
- * are enough others, so that small things never wait behind a full socket.
+ * sequenced frames (OPEN, ACCEPT, RESET), streams with little under way, bulk streams in turn. One subflow is kept free of bulk while there
+ * are enough others, and takes alone what is small, so that this never waits behind a full socket.
  */
 import type { Slab } from '../platform/slab.ts';
 import { emptyHeader, FrameType, GUARANTEED_STREAM_BYTES } from '../protocol/frame.ts';
@@ -13,6 +13,13 @@ import type { Subflow } from './subflow.ts';
 /** Room that the small frames of one batch may need. */
 const controlRoomBytes = 1 << 12;
 
+/** A stream that has no more than this under way goes before bulk, on the subflow that is kept free of it, and is not paced. */
+const quickBytes = { interactive: 256 << 10, bulk: 32 << 10 } as const;
+
+function isQuick(stream: Stream): boolean {
+  return stream.pendingBytes + stream.outstandingBytes <= quickBytes[stream.priority];
+}
+
 /** A small sequenced frame that waits for its number. */
 export interface SmallFrame {
   type: number;
@@ -22,12 +29,19 @@ export interface SmallFrame {
   length: number;
 }
 
+/** What may go on a subflow. */
+export interface Allowed {
+  /** Small sequenced frames and streams that have little under way. */
+  quick: boolean;
+  bulk: boolean;
+}
+
 export class Scheduler {
   readonly #ledger: SendLedger;
-  readonly #pacer: Pacer;
+  readonly #pacers: readonly Pacer[];
   readonly #header = emptyHeader();
   readonly #small: SmallFrame[] = [];
-  readonly #interactive: Stream[] = [];
+  readonly #quick: Stream[] = [];
   readonly #bulk: Stream[] = [];
   readonly #queued = new Set<Stream>();
   /** Bytes in frames beyond each stream's guarantee, not yet delivered. */
@@ -35,19 +49,19 @@ export class Scheduler {
   windowBytes = 0;
   /** Of the window, taken by what is no stream. */
   reservedBytes = 0;
-  /** Whether the window held something back since this was last cleared. */
+  /** Whether window or pace held something back since this was last cleared. */
   limited = false;
   #paceTimer: NodeJS.Timeout | null = null;
   readonly #wake: () => void;
 
-  constructor(ledger: SendLedger, pacer: Pacer, wake: () => void) {
+  constructor(ledger: SendLedger, pacers: readonly Pacer[], wake: () => void) {
     this.#ledger = ledger;
-    this.#pacer = pacer;
+    this.#pacers = pacers;
     this.#wake = wake;
   }
 
   get hasUrgent(): boolean {
-    return this.#small.length > 0 || this.#interactive.length > 0;
+    return this.#small.length > 0 || this.#quick.length > 0;
   }
   get hasWork(): boolean {
     return this.hasUrgent || this.#bulk.length > 0 || this.#ledger.hasResends;
@@ -60,24 +74,24 @@ export class Scheduler {
   pushStream(stream: Stream): void {
     if (this.#queued.has(stream)) return;
     this.#queued.add(stream);
-    (stream.priority === 'interactive' ? this.#interactive : this.#bulk).push(stream);
+    (isQuick(stream) ? this.#quick : this.#bulk).push(stream);
   }
 
   /** Appends frames until the batch is full or nothing may go on this subflow now. */
-  fill(subflow: Subflow, bulkAllowed: boolean): void {
-    while (subflow.room > 0 && this.#step(subflow, bulkAllowed));
+  fill(subflow: Subflow, allowed: Allowed): void {
+    while (subflow.room > 0 && this.#step(subflow, allowed));
   }
 
   stop(): void {
     if (this.#paceTimer !== null) clearTimeout(this.#paceTimer);
     for (const frame of this.#small) frame.slab?.release();
     this.#small.length = 0;
-    this.#interactive.length = 0;
+    this.#quick.length = 0;
     this.#bulk.length = 0;
     this.#queued.clear();
   }
 
-  #step(subflow: Subflow, bulkAllowed: boolean): boolean {
+  #step(subflow: Subflow, allowed: Allowed): boolean {
     if (this.#ledger.hasResends) {
       const frame = this.#ledger.takeResend(subflow.room);
       if (frame !== null) {
@@ -94,16 +108,18 @@ export class Scheduler {
       this.#send(this.#ledger.add(type, streamId, streamOffset, slab, 0, length), subflow);
       return true;
     }
-    if (this.#stream(this.#interactive, subflow)) return true;
+    if (allowed.quick && this.#stream(this.#quick, subflow)) return true;
     // A batch that carries little is not worth cutting a large frame in two for.
-    if (!bulkAllowed || subflow.room < controlRoomBytes) return false;
+    if (!allowed.bulk || subflow.room < controlRoomBytes) return false;
     return this.#paced() && this.#stream(this.#bulk, subflow);
   }
 
   #paced(): boolean {
     if (this.#bulk.length === 0) return false;
-    const delayMs = this.#pacer.delayMs();
+    let delayMs = 0;
+    for (const pacer of this.#pacers) delayMs = Math.max(delayMs, pacer.delayMs());
     if (delayMs === 0) return true;
+    this.limited = true;
     this.#paceTimer ??= setTimeout(() => {
       this.#paceTimer = null;
       this.#wake();
@@ -141,7 +157,7 @@ export class Scheduler {
       const piece = stream.cut(Math.min(subflow.room, this.#credit(stream)));
       if (piece === undefined) return false;
       this.sharedBytes += stream.sharedBytes - before;
-      this.#pacer.spend(piece.length);
+      for (const pacer of this.#pacers) pacer.spend(piece.length);
       const { slab, start, length } = piece;
       this.#send(this.#ledger.add(FrameType.DATA, stream.id, offset, slab, start, length), subflow);
       stream.readAgain();

@@ -6,26 +6,36 @@ import { GatewayError } from '../errors.ts';
 import type { Slab, SlabPool } from '../platform/slab.ts';
 import { FrameType } from '../protocol/frame.ts';
 import { decodeAck, decodeCredit } from '../protocol/payloads.ts';
+import { LinkRate } from './link-rate.ts';
+import { LinkWatch } from './link-watch.ts';
 import { Pacer } from './pacer.ts';
 import { Padding } from './padding.ts';
 import { RateMeter } from './rate-meter.ts';
-import { Scheduler } from './scheduler.ts';
+import { type Allowed, Scheduler } from './scheduler.ts';
 import { SendLedger, type SentFrame } from './send-ledger.ts';
 import type { Stream } from './stream.ts';
 import type { Subflow } from './subflow.ts';
 import { Window } from './window.ts';
 
+/** A processor that was busy for so long may catch up; the network's queue grows by as much. */
+const paceBurstMs = 8;
+
 export interface SenderHost {
   readonly pool: SlabPool;
   readonly streams: ReadonlyMap<number, Stream>;
+  readonly subflows: readonly Subflow[];
   /** Something may go out: let idle subflows take it. */
   wake(): void;
   settle(stream: Stream): void;
+  allowed(subflow: Subflow): Allowed;
 }
 
 export class Sender {
   readonly window: Window;
-  readonly pacer: Pacer;
+  readonly link = new LinkWatch();
+  readonly linkRate = new LinkRate();
+  /** What the operator allows. */
+  readonly limit: Pacer;
   readonly padding: Padding;
   /** Arrival at the peer. */
   readonly rate = new RateMeter();
@@ -34,15 +44,19 @@ export class Sender {
   readonly #host: SenderHost;
   readonly #ledger = new SendLedger((frame) => this.#acknowledged(frame));
   readonly #scheduler: Scheduler;
+  /** What the link bears. */
+  readonly #pace = new Pacer(null, paceBurstMs);
+  readonly #pacers: readonly Pacer[];
   #peerWindowBytes: number;
 
   constructor(host: SenderHost, limits: { maxWindowBytes: number; bandwidthBytesPerSec: number | null }) {
     this.#host = host;
     this.window = new Window(limits.maxWindowBytes);
-    this.pacer = new Pacer(limits.bandwidthBytesPerSec);
-    this.padding = new Padding(host.pool, this.pacer);
+    this.limit = new Pacer(limits.bandwidthBytesPerSec);
+    this.#pacers = [this.limit, this.#pace];
+    this.padding = new Padding(host.pool, this.#pacers);
     this.#peerWindowBytes = limits.maxWindowBytes;
-    this.#scheduler = new Scheduler(this.#ledger, this.pacer, () => host.wake());
+    this.#scheduler = new Scheduler(this.#ledger, this.#pacers, () => host.wake());
     this.#scheduler.windowBytes = this.window.bytes;
   }
 
@@ -75,11 +89,12 @@ export class Sender {
   }
 
   /** Puts what may go on this subflow into its batch: streams first, padding in what they leave. */
-  fill(subflow: Subflow, bulkAllowed: boolean): void {
+  fill(subflow: Subflow): void {
     const { padding } = this;
     this.#scheduler.reservedBytes = padding.outstandingBytes;
-    this.#scheduler.fill(subflow, bulkAllowed);
-    if (bulkAllowed) padding.fill(subflow, this.#scheduler.windowBytes - this.#scheduler.sharedBytes);
+    const allowed = this.#host.allowed(subflow);
+    this.#scheduler.fill(subflow, allowed);
+    if (allowed.bulk) padding.fill(subflow, this.#scheduler.windowBytes - this.#scheduler.sharedBytes);
   }
 
   /** The subflow is gone: what it carried and the peer does not have goes over the others. */
@@ -101,7 +116,6 @@ export class Sender {
     const ack = decodeAck(payload);
     if (ack === null || !this.#ledger.acknowledge(ack.cumulative, ack.ranges))
       throw new GatewayError('FRAME_INVALID', '(ACK)');
-    this.#measure();
     this.#host.wake();
   }
 
@@ -114,7 +128,7 @@ export class Sender {
       const stream = this.#host.streams.get(streamId);
       if (stream !== undefined && delivered > stream.deliveredByPeer) this.#delivered(stream, delivered);
     }
-    this.#measure();
+    this.#applyWindow();
     this.#resumeStreams();
     this.#host.wake();
   }
@@ -122,7 +136,6 @@ export class Sender {
   /** So many bytes of the present padding have arrived at the peer. */
   padArrived(bytes: number): void {
     this.padding.reported(bytes);
-    this.#measure();
     this.#resumeStreams();
     this.#host.wake();
   }
@@ -130,14 +143,14 @@ export class Sender {
   /** No more padding; streams have the whole window again. */
   stopPadding(): void {
     this.padding.stop();
-    this.window.settle();
-    this.#applyWindow();
+    this.linkRate.settle();
+    this.#measure(performance.now());
     this.#resumeStreams();
     this.#host.wake();
   }
 
   tick(nowMs: number): void {
-    this.#measure();
+    this.#measure(nowMs);
     this.rate.sample(this.#ledger.acknowledgedBytes, nowMs);
   }
 
@@ -158,16 +171,33 @@ export class Sender {
     this.#host.settle(stream);
   }
 
-  /** Shows the window what arrived since the last look. */
-  #measure(): void {
+  /** Asks the kernels how the link is, and sets pace and window by it. */
+  #measure(nowMs: number): void {
+    const { linkRate, window } = this;
+    const sample = this.link.look(
+      this.#host.subflows,
+      this.#ledger.acknowledgedBytes + this.padding.arrivedBytes,
+      nowMs,
+    );
+    linkRate.sample(sample, this.#wasLimited());
+    window.sampleLoss(sample);
+    this.#pace.rate = linkRate.paceBytesPerSec;
+    const rttMs = (this.link.minRttMs ?? 0) + (linkRate.state === 'contended' ? linkRate.queueMs : 0);
+    const startup = linkRate.state === 'startup';
+    if (!window.resize({ bytesPerSec: linkRate.bytesPerSec, startup, rttMs })) return;
+    this.#applyWindow();
+    this.#resumeStreams();
+  }
+
+  /** Whether more would have gone since the last look: held back by window or pace, or every subflow is busy. */
+  #wasLimited(): boolean {
     const scheduler = this.#scheduler;
-    const arrivedBytes = this.#ledger.acknowledgedBytes + this.padding.arrivedBytes;
-    const limited = scheduler.limited || this.padding.limited;
-    const changed = this.window.sampleArrived(arrivedBytes, limited, performance.now());
+    const busy =
+      this.hasWork && !this.#host.subflows.some((subflow) => subflow.isIdle && this.#host.allowed(subflow).bulk);
+    const limited = scheduler.limited || this.padding.limited || busy;
     scheduler.limited = false;
     this.padding.limited = false;
-    this.#applyWindow();
-    if (changed) this.#resumeStreams();
+    return limited;
   }
 
   #applyWindow(): void {

@@ -33,7 +33,7 @@ import { type RekeyLimits, Subflow } from './subflow.ts';
 import { wireOf } from './wire.ts';
 
 /** A third of a long round trip, so that the window sees a queue in time. */
-const tickMs = 40;
+const tickMs = 20;
 const controlPingMs = 2_000;
 const controlSilenceMs = 10_000;
 

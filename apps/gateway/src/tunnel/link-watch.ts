@@ -1,0 +1,100 @@
+/**
+ * What the kernels say about the subflows of a session, taken together: how much has arrived at the peer's kernel, how much had to be sent
+ * again, and how long round trips take. From TCP_INFO, so that neither a busy event loop nor a gap in front of a frame blurs it; where
+ * there is none, from acknowledgements and pings.
+ * Invariant: totals only grow, whatever subflow comes or goes.
+ */
+import type { TcpInfo } from '../platform/sockets.ts';
+
+/** A subflow, as far as it is looked at here. */
+export interface Watched {
+  info(): TcpInfo | null;
+}
+
+export interface LinkSample {
+  nowMs: number;
+  deliveredBytes: number;
+  sentBytes: number;
+  retransmittedBytes: number;
+  /** The shortest of the subflows' smoothed round trips; null when nothing arrived since the last look. */
+  rttMs: number | null;
+  /** The shortest round trip of the last minutes; null when none is known. */
+  minRttMs: number | null;
+}
+
+interface Totals {
+  delivered: number;
+  sent: number;
+  retransmitted: number;
+}
+
+/** Of pings: a busy processor makes single ones look longer than they were; the path may change. */
+const recentPings = 3;
+const pingKeepMs = 30_000;
+
+export class LinkWatch {
+  /** The shortest round trip of late, whoever told it; null when none is known. */
+  minRttMs: number | null = null;
+  #pings: number[] = [];
+  #shortestPing = { rttMs: Number.POSITIVE_INFINITY, atMs: 0 };
+  readonly #seen = new WeakMap<Watched, Totals>();
+  readonly #total: Totals = { delivered: 0, sent: 0, retransmitted: 0 };
+
+  /** A round trip between the two processes. */
+  ping(rttMs: number, nowMs: number): void {
+    this.#pings.push(rttMs);
+    if (this.#pings.length > recentPings) this.#pings.shift();
+    const { rttMs: shortest, atMs } = this.#shortestPing;
+    if (rttMs <= shortest || nowMs - atMs > pingKeepMs) this.#shortestPing = { rttMs, atMs: nowMs };
+    this.minRttMs ??= rttMs;
+  }
+
+  /** `acknowledgedBytes` is what the peer's process has confirmed, for where no kernel can be asked. */
+  look(subflows: readonly Watched[], acknowledgedBytes: number, nowMs: number): LinkSample {
+    const sample = this.#ask(subflows, nowMs) ?? {
+      nowMs,
+      deliveredBytes: acknowledgedBytes,
+      sentBytes: 0,
+      retransmittedBytes: 0,
+      rttMs: this.#pings.length === 0 ? null : Math.min(...this.#pings),
+      minRttMs: this.#pings.length === 0 ? null : this.#shortestPing.rttMs,
+    };
+    this.minRttMs = sample.minRttMs ?? this.minRttMs;
+    return sample;
+  }
+
+  /** Null when no subflow has a kernel to ask. */
+  #ask(subflows: readonly Watched[], nowMs: number): LinkSample | null {
+    let rttMs: number | null = null;
+    let minRttMs: number | null = null;
+    let asked = 0;
+    for (const subflow of subflows) {
+      const info = subflow.info();
+      if (info === null) continue;
+      asked += 1;
+      const progressed = this.#count(subflow, info);
+      if (progressed && (rttMs === null || info.rttMs < rttMs)) rttMs = info.rttMs;
+      if (info.deliveredSegments > 0 && (minRttMs === null || info.minRttMs < minRttMs)) minRttMs = info.minRttMs;
+    }
+    if (asked === 0) return null;
+    const { delivered, sent, retransmitted } = this.#total;
+    return { nowMs, deliveredBytes: delivered, sentBytes: sent, retransmittedBytes: retransmitted, rttMs, minRttMs };
+  }
+
+  /** Whether something has arrived since the last look. */
+  #count(subflow: Watched, info: TcpInfo): boolean {
+    const before = this.#seen.get(subflow) ?? { delivered: 0, sent: 0, retransmitted: 0 };
+    const now = {
+      delivered: info.deliveredSegments * info.mssBytes,
+      sent: info.bytesSent,
+      retransmitted: info.bytesRetransmitted,
+    };
+    this.#seen.set(subflow, now);
+    // The segment size may shrink with the path's MTU.
+    const arrived = Math.max(0, now.delivered - before.delivered);
+    this.#total.delivered += arrived;
+    this.#total.sent += now.sent - before.sent;
+    this.#total.retransmitted += now.retransmitted - before.retransmitted;
+    return arrived > 0;
+  }
+}
