@@ -3,9 +3,10 @@
  * benchmark is one entry of the table below.
  */
 import { type Benchmark, UsageError } from './benchmark.ts';
+import { migrationBenchmark } from './migration/migration.ts';
 import { tunnelBenchmark } from './tunnel/tunnel.ts';
 
-const BENCHMARKS: readonly Benchmark[] = [tunnelBenchmark];
+const BENCHMARKS: readonly Benchmark[] = [tunnelBenchmark, migrationBenchmark];
 
 const HELP = `Usage: npm run bench -- NAME [options]
 

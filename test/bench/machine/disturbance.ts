@@ -36,18 +36,22 @@ export class DisturbanceWatch {
   readonly #lab: Lab;
   readonly #start: Snapshot;
 
-  private constructor(lab: Lab, start: Snapshot) {
+  readonly #others: readonly number[];
+
+  private constructor(lab: Lab, others: readonly number[], start: Snapshot) {
     this.#lab = lab;
+    this.#others = others;
     this.#start = start;
   }
 
-  static async start(lab: Lab): Promise<DisturbanceWatch> {
-    return new DisturbanceWatch(lab, await snapshot(lab));
+  /** @param others processes outside the lab that take part */
+  static async start(lab: Lab, others: readonly number[] = []): Promise<DisturbanceWatch> {
+    return new DisturbanceWatch(lab, others, await snapshot(lab, others));
   }
 
   /** @param endedSeconds processor time of programs of the load that have ended since the start */
   async stop(endedSeconds: number): Promise<Disturbance> {
-    const end = await snapshot(this.#lab);
+    const end = await snapshot(this.#lab, this.#others);
     const start = this.#start;
     const seconds = (end.atMs - start.atMs) / 1_000;
     const ours = end.oursSeconds - start.oursSeconds + endedSeconds;
@@ -68,16 +72,17 @@ function reasonsOf(foreignCores: number, stolenCores: number, lateShare: number,
   return reasons;
 }
 
-async function snapshot(lab: Lab): Promise<Snapshot> {
+async function snapshot(lab: Lab, others: readonly number[]): Promise<Snapshot> {
   const link = await lab.linkStats();
   const { cpuSeconds } = usageOf(...Object.values(lab.machines));
   const own = process.cpuUsage();
   const busy = machineTicks();
+  const beside = others.reduce((sum, pid) => sum + ticksOf(`/proc/${pid}/stat`), kernelTicks());
   return {
     atMs: performance.now(),
     busySeconds: busy.busy / TICKS_PER_SEC,
     stolenSeconds: busy.stolen / TICKS_PER_SEC,
-    oursSeconds: cpuSeconds + (own.user + own.system + link.cpuUs) / 1e6 + kernelTicks() / TICKS_PER_SEC,
+    oursSeconds: cpuSeconds + (own.user + own.system + link.cpuUs) / 1e6 + beside / TICKS_PER_SEC,
     deliveries: link.ab.deliveries + link.ba.deliveries,
     late: link.ab.late + link.ba.late,
     lost: link.ab.droppedMemory + link.ba.droppedMemory,

@@ -8,9 +8,9 @@ import { directCubic } from '../contenders/direct.ts';
 import { lmas, lmasLimited } from '../contenders/lmas.ts';
 import { answerQuestions, ask, placeLoad, type Received, receive, send } from '../load/load.ts';
 import { DisturbanceWatch } from '../machine/disturbance.ts';
+import type { Sample } from '../report/sample.ts';
 import { bytesBetween, goodputBitsPerSec, linkShare, percentile } from '../statistics.ts';
 import { milliseconds, type Part, percent } from './part.ts';
-import type { Sample } from './sample.ts';
 import type { Cell } from './throughput/measurement.ts';
 import { describeCell } from './throughput/report.ts';
 

@@ -9,9 +9,9 @@ import { lmas } from '../contenders/lmas.ts';
 import { ssh } from '../contenders/ssh.ts';
 import { type AskOptions, answerQuestions, ask, placeLoad, receive, send } from '../load/load.ts';
 import { DisturbanceWatch } from '../machine/disturbance.ts';
+import type { Sample } from '../report/sample.ts';
 import { goodputBitsPerSec, linkShare, percentile } from '../statistics.ts';
 import { milliseconds, type Part, percent } from './part.ts';
-import type { Sample } from './sample.ts';
 import type { Cell } from './throughput/measurement.ts';
 import { describeCell } from './throughput/report.ts';
 

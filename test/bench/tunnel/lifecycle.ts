@@ -10,8 +10,8 @@ import type { Lab } from '../../lab/src/index.ts';
 import { OrchestratorProcess } from '../../support/orchestrator.ts';
 import { registerLab, siteId } from '../../support/two-sites.ts';
 import { DisturbanceWatch } from '../machine/disturbance.ts';
+import type { Sample } from '../report/sample.ts';
 import { milliseconds, type Part } from './part.ts';
-import type { Sample } from './sample.ts';
 
 const RTT_MS = 100;
 /** Round trips of the probe: see the gateway's `probe` with a duration of 0. */
@@ -37,9 +37,10 @@ export const lifecycle: Part = {
       await setUpAndTakeDown(client, signal); // the upload
       if (!quick) {
         await sleep(UNTIL_COLD_MS, undefined, { signal });
-        yield await sample(lab, client, 'cold', 2_500 + 15 * RTT_MS, signal);
+        yield await sample(lab, orchestrator, 'cold', 2_500 + 15 * RTT_MS, signal);
       }
-      for (let i = 0; i < (quick ? 2 : 5); i++) yield await sample(lab, client, 'pooled', 1_500 + 4 * RTT_MS, signal);
+      for (let i = 0; i < (quick ? 2 : 5); i++)
+        yield await sample(lab, orchestrator, 'pooled', 1_500 + 4 * RTT_MS, signal);
     } finally {
       await orchestrator.stop();
       rmSync(dataDir, { recursive: true, force: true });
@@ -49,13 +50,14 @@ export const lifecycle: Part = {
 
 async function sample(
   lab: Lab,
-  client: LmasClient,
+  orchestrator: OrchestratorProcess,
   connections: 'cold' | 'pooled',
   mostMs: number,
   signal: AbortSignal,
 ): Promise<Sample> {
-  const watch = await DisturbanceWatch.start(lab);
-  const tookMs = await setUpAndTakeDown(client, signal);
+  const { pid } = orchestrator;
+  const watch = await DisturbanceWatch.start(lab, pid === undefined ? [] : [pid]);
+  const tookMs = await setUpAndTakeDown(orchestrator.client(), signal);
   const { reasons } = await watch.stop(0);
   return { labels: { 'SSH connections': connections }, values: { tookMs, mostMs }, disturbed: reasons };
 }

@@ -11,8 +11,8 @@ import { openGatewayPair } from '../contenders/gateway-pair.ts';
 import { placeLoad, receive, send } from '../load/load.ts';
 import { DisturbanceWatch } from '../machine/disturbance.ts';
 import { socketMemoryBytes } from '../machine/socket-memory.ts';
+import type { Sample } from '../report/sample.ts';
 import { megabytes, type Part } from './part.ts';
-import type { Sample } from './sample.ts';
 import type { Cell } from './throughput/measurement.ts';
 import { describeCell } from './throughput/report.ts';
 

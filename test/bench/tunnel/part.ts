@@ -1,6 +1,6 @@
 /** A part of the tunnel benchmark beside the throughput: a question of its own, with a method and columns of its own. */
 import type { Lab } from '../../lab/src/index.ts';
-import type { Column, Sample } from './sample.ts';
+import type { Column, Sample } from '../report/sample.ts';
 
 export interface Part {
   readonly name: string;

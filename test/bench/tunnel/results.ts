@@ -1,9 +1,9 @@
 /** The results of the tunnel benchmark as a file: rows for scripts, the method, and every single measurement. */
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
-import { cpus, release } from 'node:os';
 import { CONTENDERS } from '../contenders/index.ts';
+import { describeMachine } from '../report/machine.ts';
+import { type Sample, summarize } from '../report/sample.ts';
 import type { Part } from './part.ts';
-import { type Sample, summarize } from './sample.ts';
 import { type Measurement, rowsOf } from './throughput/measurement.ts';
 
 const METHOD = {
@@ -28,7 +28,7 @@ export function writeResults(file: string, { measurements, parts }: Results, kno
   const method = Object.fromEntries(known.map((part) => [part.name, part.method]));
   const results = {
     method: { ...METHOD, ...method },
-    machine: { processors: cpus().length, kernel: release(), node: process.version },
+    machine: describeMachine(),
     contenders: Object.fromEntries(CONTENDERS.map(({ name, what }) => [name, what])),
     rows: rowsOf(measurements),
     ...Object.fromEntries(Object.entries(parts).map(([name, samples]) => [name, summarize(samples)])),

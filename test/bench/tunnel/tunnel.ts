@@ -2,22 +2,25 @@
  * The tunnel benchmark: every contender over the same emulated link with the same load, cell by cell, interleaved, so
  * that what the machine does meanwhile hits all of them alike; then the smaller parts, each a question of its own.
  */
+import { mkdirSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { type Lab, labDown, labUp } from '../../lab/src/index.ts';
 import { type Benchmark, numberOption, readOptions, UsageError } from '../benchmark.ts';
 import type { Contender } from '../contenders/contender.ts';
 import { CONTENDERS } from '../contenders/index.ts';
-import { textTable } from '../report/table.ts';
+import { sampleLine, sampleTable, summarize } from '../report/sample.ts';
+import { markdownTable, type Table, textTable } from '../report/table.ts';
 import { fairness } from './fairness.ts';
 import { latency } from './latency.ts';
 import { lifecycle } from './lifecycle.ts';
 import { memory } from './memory.ts';
 import type { Part } from './part.ts';
 import { type Results, readResults, writeResults } from './results.ts';
-import { sampleLine, sampleTable, summarize } from './sample.ts';
 import { measure } from './throughput/measure.ts';
 import { rowsOf } from './throughput/measurement.ts';
 import { FULL, narrow, type Plan, parseCells, QUICK } from './throughput/plan.ts';
-import { describeCell, renderTable, tableHead, tableLine } from './throughput/report.ts';
+import { throughputPlots } from './throughput/plots.ts';
+import { describeCell, measurementLine, renderThroughput } from './throughput/report.ts';
 
 const THROUGHPUT = 'throughput';
 const PARTS: readonly Part[] = [latency, fairness, memory, lifecycle];
@@ -39,7 +42,9 @@ processor seconds per GB of both ends together, and memory.
   --seconds N        how long each measurement takes
   --repeats N        how often everything is measured
   --json FILE        write rows, method and every measurement as JSON
+  --svg DIR          write plots
   --append           keep what the file holds already: rows are medians of all of it
+  --report           measure nothing; show what --json FILE holds, as Markdown
   --lab NAME         name of the lab that is built (default bench)
   --help             show this
 
@@ -59,7 +64,9 @@ const OPTIONS = {
   seconds: { type: 'string' },
   repeats: { type: 'string' },
   json: { type: 'string' },
+  svg: { type: 'string' },
   append: { type: 'boolean', default: false },
+  report: { type: 'boolean', default: false },
   lab: { type: 'string', default: 'bench' },
 } as const;
 
@@ -71,30 +78,42 @@ export const tunnelBenchmark: Benchmark = {
   help: HELP,
   async run(args, { signal }) {
     const options = readOptions(args, OPTIONS);
-    const file = options.json;
-    const results = file !== undefined && options.append ? readResults(file) : { measurements: [], parts: {} };
-    const plan = planOf(options);
-    const parts = partsOf(options);
-    // After each measurement: an interrupted run has not been in vain.
-    const save = (): void => {
-      if (file !== undefined) writeResults(file, results, PARTS);
-    };
-    const lab = await labUp({ name: options.lab, signal });
-    try {
-      for (let i = 0; i < plan.repeats; i++) {
-        if (parts.includes(THROUGHPUT)) await measureThroughput(lab, plan, results, save, signal);
-        for (const part of PARTS) {
-          if (parts.includes(part.name)) await measurePart(lab, part, options.quick, results, save, signal);
-        }
-      }
-    } finally {
-      const { leftovers } = await labDown(options.lab);
-      for (const leftover of leftovers) console.error(`Could not be taken down: ${leftover}`);
-    }
-    console.log(`\n${renderResults(results)}`);
+    const { json: file, svg: plotDirectory, report } = options;
+    if (report && file === undefined) throw new UsageError('--report needs --json FILE.');
+    const kept = file !== undefined && (options.append || report);
+    const results = kept ? readResults(file) : { measurements: [], parts: {} };
+    if (!report) await measureAll(options, results, signal);
+    console.log(`\n${renderResults(results, report ? markdownTable : textTable)}`);
+    if (plotDirectory !== undefined) writePlots(plotDirectory, results);
     return 0;
   },
 };
+
+async function measureAll(options: Options, results: Results, signal: AbortSignal): Promise<void> {
+  const plan = planOf(options);
+  const parts = partsOf(options);
+  // After each measurement: an interrupted run has not been in vain.
+  const save = (): void => {
+    if (options.json !== undefined) writeResults(options.json, results, PARTS);
+  };
+  const lab = await labUp({ name: options.lab, signal });
+  try {
+    for (let i = 0; i < plan.repeats; i++) {
+      if (parts.includes(THROUGHPUT)) await measureThroughput(lab, plan, results, save, signal);
+      for (const part of PARTS) {
+        if (parts.includes(part.name)) await measurePart(lab, part, options.quick, results, save, signal);
+      }
+    }
+  } finally {
+    const { leftovers } = await labDown(options.lab);
+    for (const leftover of leftovers) console.error(`Could not be taken down: ${leftover}`);
+  }
+}
+
+function writePlots(directory: string, { measurements }: Results): void {
+  mkdirSync(directory, { recursive: true });
+  for (const [name, svg] of throughputPlots(rowsOf(measurements))) writeFileSync(join(directory, name), svg);
+}
 
 function planOf({ quick, cells, contenders, seconds, repeats }: Options): Plan {
   return narrow(quick ? QUICK : FULL, {
@@ -129,7 +148,6 @@ async function measureThroughput(
   save: () => void,
   signal: AbortSignal,
 ): Promise<void> {
-  console.log(tableHead());
   for (const { cell, contenders, seconds } of plan.steps) {
     await lab.setLink(cell);
     console.log(`\n${describeCell(cell)}`);
@@ -138,7 +156,7 @@ async function measureThroughput(
       const measurement = await measure(lab, cell, contender, { seconds });
       measurements.push(measurement);
       save();
-      for (const row of rowsOf([measurement])) console.log(tableLine(row));
+      console.log(measurementLine(measurement));
     }
   }
 }
@@ -165,13 +183,12 @@ async function measurePart(
   }
 }
 
-function renderResults({ measurements, parts }: Results): string {
-  const blocks = measurements.length > 0 ? [renderTable(rowsOf(measurements))] : [];
+function renderResults({ measurements, parts }: Results, render: (table: Table) => string): string {
+  const blocks = measurements.length > 0 ? [renderThroughput(rowsOf(measurements), render)] : [];
   for (const part of PARTS) {
     const rows = summarize(parts[part.name] ?? []);
     if (rows.length === 0) continue;
-    blocks.push(`${part.title}\n\n${textTable(sampleTable(rows, part.columns))}`);
-    if (rows.some(({ trusted }) => !trusted)) blocks.push('* disturbed: do not rely on it');
+    blocks.push(`${part.title}\n\n${render(sampleTable(rows, part.columns))}`);
   }
-  return blocks.join('\n\n');
+  return [...blocks, '* disturbed: do not rely on it'].join('\n\n');
 }

@@ -1,61 +1,69 @@
-/** The table of the tunnel benchmark, for people. Pure. */
-import { type Cell, type Ratio, type Row, ratiosOf } from './measurement.ts';
+/** The throughput for people: a line as it comes, and the tables at the end. Pure. */
+import type { Table } from '../../report/table.ts';
+import { type Cell, type Measurement, type Ratio, type Row, ratiosOf } from './measurement.ts';
 
 const NOTHING = '—';
+const NAME_WIDTH = 13;
 
 export function describeCell({ rateMbit, rttMs, lossPct }: Cell): string {
   const rate = rateMbit === 0 ? 'unshaped' : `${rateMbit} Mbit/s`;
   return `${rate}, ${rttMs} ms, ${lossPct} % loss`;
 }
 
-const COLUMNS: readonly [title: string, width: number][] = [
-  ['contender', 13],
-  ['Mbit/s', 8],
-  ['from–to', 13],
-  ['share', 7],
-  ['to 90 %', 8],
-  ['CPU s/GB', 9],
-  ['from–to', 11],
-  ['RSS MB', 7],
-];
+const megabits = (bits: number): string => (bits / 1e6).toFixed(bits < 1e8 ? 1 : 0);
+const percent = (share: number): string => `${(share * 100).toFixed(1)} %`;
+const hundredths = (value: number): string => value.toFixed(2);
 
-export function tableHead(): string {
-  return COLUMNS.map(([title, width], i) => (i === 0 ? title.padEnd(width) : title.padStart(width))).join(' ');
+function orNothing<T>(value: T | null, print: (value: T) => string): string {
+  return value === null ? NOTHING : print(value);
 }
 
-export function tableLine(row: Row): string {
-  const megabits = (bits: number): string => (bits / 1e6).toFixed(bits < 1e8 ? 1 : 0);
-  const range = (values: readonly [number, number] | null, text: (value: number) => string): string =>
-    values === null || row.measurements < 2 ? NOTHING : values.map(text).join('–');
-  const values = [
-    row.contender,
-    megabits(row.goodputBitsPerSec),
-    range(row.goodputSpread, megabits),
-    row.linkShare === null ? NOTHING : `${(row.linkShare * 100).toFixed(1)} %`,
-    row.timeTo90Ms === null ? NOTHING : `${(row.timeTo90Ms / 1_000).toFixed(1)} s`,
-    row.cpuSecPerGB?.toFixed(2) ?? NOTHING,
-    range(row.cpuSpread, (value) => value.toFixed(2)),
-    (row.rssBytes / 1e6).toFixed(0),
+export function measurementLine(one: Measurement): string {
+  const told = [
+    `${megabits(one.goodputBitsPerSec)} Mbit/s`,
+    ...(one.linkShare === null ? [] : [percent(one.linkShare)]),
+    ...(one.timeTo90Ms === null ? [] : [`90 % after ${(one.timeTo90Ms / 1_000).toFixed(1)} s`]),
+    ...(one.cpuSecPerGB === null ? [] : [`CPU ${hundredths(one.cpuSecPerGB)} s/GB`]),
+    `RSS ${(one.rssBytes / 1e6).toFixed(0)} MB`,
   ];
-  const line = values.map((value, i) => {
-    const width = COLUMNS[i]?.[1] ?? 0;
-    return i === 0 ? value.padEnd(width) : value.padStart(width);
-  });
-  return `${line.join(' ')}${row.trusted ? '' : `  DISTURBED: ${row.disturbed.join(', ')}`}`;
+  const warning = one.disturbed.length > 0 ? `   DISTURBED: ${one.disturbed.join(', ')}` : '';
+  return `  ${one.contender.padEnd(NAME_WIDTH)} ${told.join(', ')}${warning}`;
 }
 
-/** All rows, cell by cell, and how LMAS compares. */
-export function renderTable(rows: readonly Row[]): string {
+/** All rows, a table for each cell, and how LMAS compares. @param render a table as text or as Markdown */
+export function renderThroughput(rows: readonly Row[], render: (table: Table) => string): string {
   const cells = Map.groupBy(rows, describeCell);
-  const blocks = [...cells].map(([cell, ofCell]) => [`\n${cell}`, ...ofCell.map(tableLine)].join('\n'));
-  return [tableHead(), ...blocks, '', ...renderRatios(ratiosOf(rows))].join('\n');
+  const blocks = [...cells].map(([cell, ofCell]) => `${cell}\n\n${render(tableOf(ofCell))}`);
+  return [...blocks, renderRatios(ratiosOf(rows))].filter(Boolean).join('\n\n');
 }
 
-function renderRatios(ratios: readonly Ratio[]): string[] {
-  if (ratios.length === 0) return [];
+const HEAD = ['contender', 'Mbit/s', 'from–to', 'share', 'to 90 %', 'CPU s/GB', 'from–to', 'RSS MB', 'runs'];
+
+function tableOf(rows: readonly Row[]): Table {
+  const range = (row: Row, values: Row['cpuSpread'], print: (value: number) => string): string =>
+    row.measurements < 2 ? NOTHING : orNothing(values, (known) => known.map(print).join('–'));
+  return {
+    head: HEAD,
+    names: 1,
+    rows: rows.map((row) => [
+      `${row.contender}${row.trusted ? '' : ' *'}`,
+      megabits(row.goodputBitsPerSec),
+      range(row, row.goodputSpread, megabits),
+      orNothing(row.linkShare, percent),
+      orNothing(row.timeTo90Ms, (ms) => `${(ms / 1_000).toFixed(1)} s`),
+      orNothing(row.cpuSecPerGB, hundredths),
+      range(row, row.cpuSpread, hundredths),
+      (row.rssBytes / 1e6).toFixed(0),
+      String(row.measurements),
+    ]),
+  };
+}
+
+function renderRatios(ratios: readonly Ratio[]): string {
+  if (ratios.length === 0) return '';
   const cells = Map.groupBy(ratios, ({ cell }) => describeCell(cell));
-  const lines = [...cells].map(([cell, ofCell]) => `  ${cell}: ${ofCell.map(describeRatio).join('; ')}`);
-  return ['LMAS beside the others (goodput; processor time per GB):', ...lines];
+  const lines = [...cells].map(([cell, ofCell]) => `- ${cell}: ${ofCell.map(describeRatio).join('; ')}`);
+  return ['LMAS beside the others (goodput; processor time per GB):', '', ...lines].join('\n');
 }
 
 function describeRatio({ contender, goodput, cpu }: Ratio): string {

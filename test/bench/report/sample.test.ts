@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { markdownTable, textTable } from '../report/table.ts';
 import { type Sample, sampleLine, sampleTable, summarize } from './sample.ts';
+import { markdownTable, textTable } from './table.ts';
 
 const sample = (who: string, ms: number | null, ...disturbed: string[]): Sample => ({
   labels: { who },

@@ -1,9 +1,10 @@
 /**
- * What the smaller parts of the benchmark find: named values under labels. The same labels measured again are the same
+ * What most benchmarks find: named values under labels. The same labels measured again are the same
  * row of the table, which is their median. Pure.
  */
-import type { Table } from '../report/table.ts';
+
 import { median } from '../statistics.ts';
+import type { Table } from './table.ts';
 
 export interface Sample {
   /** What was measured where, in the order of the columns. */
