@@ -142,6 +142,7 @@ export interface Stage extends AsyncDisposable {
 }
 
 let stages = 0;
+const BRIEF_RETRIES = { retries: { max: 2, backOffMs: 100 } };
 
 /**
  * A world of its own, registered with the orchestrator, with one running VM. With `sshd`, both sites have a gateway machine
@@ -196,7 +197,7 @@ export async function setStage(
     source,
     destination,
     submit: (input = {}) =>
-      getApi().must<Migration>('POST', '/v1/migrations', { vm: vmId, source, destination, ...input }),
+      getApi().must<Migration>('POST', '/v1/migrations', { vm: vmId, source, destination, ...BRIEF_RETRIES, ...input }),
     assertClean(migration) {
       const summary = JSON.stringify({ ...migration, request: undefined, timeline: undefined });
       assert.deepEqual(world.violations, [], `two copies ran: ${summary}`);

@@ -157,6 +157,62 @@ describe('ends that fall silent', { concurrency: 4 }, () => {
   });
 });
 
+describe('faults that pass, before anything was handed over', { concurrency: 4 }, () => {
+  test('the gateway machine is away twice: tried again by itself, and the record tells', async () => {
+    await using stage = await setting();
+    stage.world.faults.arm('gateway.start', 'reply-lost', { times: 2 });
+    const { id } = await stage.submit();
+    const ended = await api.ended(id);
+    assert.equal(ended.phase, 'succeeded', JSON.stringify(ended.error));
+    const tried = ended.failedAttempts.map(({ phase, code }) => `${phase} ${code}`);
+    assert.ok(
+      tried.length >= 1 && tried.every((attempt) => attempt === 'provisioning GATEWAY_UNREACHABLE'),
+      `${tried}`,
+    );
+    stage.assertClean(ended);
+  });
+
+  test('as often as was asked for, and no more', async () => {
+    await using stage = await setting();
+    stage.world.faults.arm('source.find', 'before', { times: 100, code: 'TIMEOUT' });
+    const { id } = await stage.submit({ retries: { max: 3, backOffMs: 100 } });
+    const ended = await api.ended(id);
+    assert.deepEqual([ended.phase, ended.error?.code, ended.failedAttempts.length], ['failed', 'TIMEOUT', 3]);
+    assert.equal(stage.server.calls('source.find'), 4);
+    stage.assertClean(ended);
+  });
+
+  for (const code of ['LOGIN_REFUSED', 'NOT_MIGRATABLE'] as const) {
+    test(`never after ${code}`, async () => {
+      await using stage = await setting();
+      stage.world.faults.arm('source.login', 'before', { times: 100, code });
+      const before = stage.server.calls('source.login');
+      const { id } = await stage.submit();
+      const ended = await api.ended(id);
+      assert.deepEqual([ended.phase, ended.error?.code, ended.failedAttempts], ['failed', code, []]);
+      assert.equal(stage.server.calls('source.login') - before, 1);
+    });
+  }
+
+  test('never after the hand-over: what prepare has begun is settled and told', async () => {
+    await using stage = await setting();
+    stage.world.faults.arm('destination.prepare', 'after', { code: 'TIMEOUT' });
+    const { id } = await stage.submit();
+    const ended = await api.ended(id);
+    assert.deepEqual([ended.phase, ended.error?.code, ended.failedAttempts], ['failed', 'TIMEOUT', []]);
+    stage.assertClean(ended);
+  });
+
+  test('a cancel in the pause between two attempts ends it at once', async () => {
+    await using stage = await setting();
+    stage.world.faults.arm('source.find', 'before', { times: 100, code: 'TIMEOUT' });
+    const { id } = await stage.submit({ retries: { max: 3, backOffMs: 60_000 } });
+    await api.until(id, ({ failedAttempts }) => failedAttempts.length === 1);
+    assert.equal((await api.call('POST', `/v1/migrations/${id}/cancel`)).status, 202);
+    assert.equal((await api.ended(id, 5_000)).phase, 'cancelled');
+  });
+});
+
 /** Somebody else migrates the VM, by means of their own. */
 async function migrateElsewhere({ world, vmId }: Stage, durationMs: number): Promise<void> {
   world.prepare({ id: vmId, name: 'theirs', memoryBytes: 1 << 30 }, 'theirs', null);

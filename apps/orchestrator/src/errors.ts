@@ -63,6 +63,11 @@ export const ORCHESTRATOR_ERRORS = {
   // Migrations
   VM_ALREADY_MIGRATING: { message: 'Another migration of this VM is under way.', retryable: true, httpStatus: 409 },
   ALREADY_ENDED: { message: 'The migration is over.', retryable: false, httpStatus: 409 },
+  NOTHING_TO_RETRY: {
+    message: 'Only what failed or was cancelled can be tried again.',
+    retryable: false,
+    httpStatus: 409,
+  },
   PAST_POINT_OF_NO_RETURN: {
     message: 'The hand-over has begun; the migration can only be finished.',
     retryable: false,

@@ -1132,6 +1132,22 @@ export interface components {
                 totalMs?: number;
             };
             /**
+             * @description How often it is tried again by itself. Only before anything was handed over to the destination, only after faults that pass, never after a refused login.
+             * @default {}
+             */
+            retries?: {
+                /**
+                 * @description 0: never.
+                 * @default 2
+                 */
+                max?: number;
+                /**
+                 * @description The first pause; each next one is twice as long.
+                 * @default 10000
+                 */
+                backOffMs?: number;
+            };
+            /**
              * @description The plugin's own options; see GET /v1/plugins.
              * @default {}
              */
@@ -1249,6 +1265,22 @@ export interface components {
             cancelRequestedAt: string | null;
             /** @description Since when a cancel is answered with 409. */
             pointOfNoReturnAt: string | null;
+            /**
+             * @description The migration that this one was asked to try again.
+             * @default null
+             */
+            retryOf?: components["schemas"]["MigrationIdInput"] | null;
+            /**
+             * @description What was tried before by itself, and why it failed.
+             * @default []
+             */
+            failedAttempts?: {
+                /** Format: date-time */
+                at: string;
+                phase: components["schemas"]["PhaseInput"];
+                code: string;
+                message: string;
+            }[];
             /** @description How many times a worker took it up; more than 1 means it was recovered. */
             runs: number;
             findings: components["schemas"]["FindingInput"][];
@@ -2167,6 +2199,19 @@ export interface components {
                 /** @default 43200000 */
                 totalMs: number;
             };
+            /** @description How often it is tried again by itself. Only before anything was handed over to the destination, only after faults that pass, never after a refused login. */
+            retries: {
+                /**
+                 * @description 0: never.
+                 * @default 2
+                 */
+                max: number;
+                /**
+                 * @description The first pause; each next one is twice as long.
+                 * @default 10000
+                 */
+                backOffMs: number;
+            };
             /**
              * @description The plugin's own options; see GET /v1/plugins.
              * @default {}
@@ -2285,6 +2330,22 @@ export interface components {
             cancelRequestedAt: string | null;
             /** @description Since when a cancel is answered with 409. */
             pointOfNoReturnAt: string | null;
+            /**
+             * @description The migration that this one was asked to try again.
+             * @default null
+             */
+            retryOf: components["schemas"]["MigrationId"] | null;
+            /**
+             * @description What was tried before by itself, and why it failed.
+             * @default []
+             */
+            failedAttempts: {
+                /** Format: date-time */
+                at: string;
+                phase: components["schemas"]["Phase"];
+                code: string;
+                message: string;
+            }[];
             /** @description How many times a worker took it up; more than 1 means it was recovered. */
             runs: number;
             findings: components["schemas"]["Finding"][];

@@ -104,6 +104,10 @@ function migrationsOf(
     },
     live: () => service.live(project),
     list: (query) => service.list({ ...query, project }),
+    async retry(id, options) {
+      await requireEndpoints((await get(id)).request);
+      return await service.retry(id, options);
+    },
     async cancel(id) {
       await get(id);
       return await service.cancel(id);

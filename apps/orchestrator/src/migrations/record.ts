@@ -56,7 +56,7 @@ export function newRecord(
   request: MigrationInput,
   sites: { readonly source: string; readonly destination: string },
   locks: readonly string[],
-  project: string | null = null,
+  { project = null, retryOf = null }: { project?: string | null; retryOf?: string | null } = {},
 ): StoredMigration {
   const createdAt = now();
   return {
@@ -78,6 +78,8 @@ export function newRecord(
       timeline: [{ phase: 'queued', startedAt: createdAt }],
       cancelRequestedAt: null,
       pointOfNoReturnAt: null,
+      retryOf,
+      failedAttempts: [],
       runs: 0,
       findings: [],
       progress: null,

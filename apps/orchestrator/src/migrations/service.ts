@@ -42,6 +42,12 @@ export interface MigrationService {
   /** Those that have not ended. */
   live(project: string | null): Promise<Migration[]>;
   list(query: ListQuery): Promise<{ items: Migration[]; nextCursor: string | null }>;
+  /**
+   * Asks for the same once more, whatever went wrong: a new migration with the same request, which names this one in
+   * `retryOf` and belongs to the same project. @throws LmasError MIGRATION_NOT_FOUND, NOTHING_TO_RETRY when it has not
+   * ended or has succeeded, and whatever `create` throws
+   */
+  retry(id: string, options: { idempotencyKey?: string | undefined }): Promise<Migration>;
   /** Idempotent. @throws LmasError MIGRATION_NOT_FOUND, ALREADY_ENDED, PAST_POINT_OF_NO_RETURN */
   cancel(id: string): Promise<Migration>;
 }
@@ -82,20 +88,33 @@ export function createMigrationService(
   };
   const validate = async (input: MigrationInput) => await checkReferences(input, inventory, plugins);
 
+  const create = async (
+    input: MigrationInput,
+    { idempotencyKey, ...of }: { idempotencyKey?: string | undefined; project: string | null; retryOf?: string },
+  ): Promise<Migration> => {
+    const sites = await validate(input);
+    const id =
+      idempotencyKey === undefined
+        ? newMigrationId()
+        : await reserveId(redis, { project: of.project, idempotencyKey }, { ...input, ...of }, idempotencyMs);
+    const record = newRecord(id, input, sites, [keys.vmByName(input.source, input.vm)], of);
+    await store.create(record, await laneOf(record.migration));
+    return await get(id);
+  };
+
   return {
     get,
     async validate(input) {
       await validate(input);
     },
-    async create(input, { idempotencyKey, project }) {
-      const sites = await validate(input);
-      const id =
-        idempotencyKey === undefined
-          ? newMigrationId()
-          : await reserveId(redis, { project, idempotencyKey }, input, idempotencyMs);
-      const record = newRecord(id, input, sites, [keys.vmByName(input.source, input.vm)], project);
-      await store.create(record, await laneOf(record.migration));
-      return await get(id);
+    create: (input, options) => create(input, options),
+    async retry(id, { idempotencyKey }) {
+      const { request, project, phase } = await get(id);
+      if (phase !== 'failed' && phase !== 'cancelled') {
+        const why = phase === 'succeeded' ? 'has succeeded' : 'has not ended yet';
+        throw new LmasError('NOTHING_TO_RETRY', `Migration ${id} ${why}.`);
+      }
+      return await create(request, { idempotencyKey, project, retryOf: id });
     },
     async live(project) {
       const all = await store.getMany(await store.live());
@@ -184,11 +203,11 @@ const reservationSchema = z.object({ request: z.string(), id: z.string() });
 async function reserveId(
   redis: Redis,
   { project, idempotencyKey }: { project: string | null; idempotencyKey: string },
-  input: MigrationInput,
+  asked: object,
   ttlMs: number,
 ): Promise<string> {
   const hash = (text: string) => createHash('sha256').update(text).digest('hex');
-  const reservation = { request: hash(canonicalJson(input)), id: newMigrationId() };
+  const reservation = { request: hash(canonicalJson(asked)), id: newMigrationId() };
   const key = keys.idempotency(hash(`${project ?? ''}:${idempotencyKey}`));
   const former = await redis.set(key, JSON.stringify(reservation), 'PX', ttlMs, 'NX', 'GET');
   if (former === null) return reservation.id;

@@ -72,6 +72,21 @@ export const migrationInputSchema = z
       .describe(
         'Each stage’s limit. Past one the migration is abandoned as if cancelled, with STAGE_TIMEOUT as the reason.',
       ),
+    retries: z
+      .strictObject({
+        max: z.int().min(0).max(20).default(2).describe('0: never.'),
+        backOffMs: z
+          .int()
+          .min(100)
+          .max(3_600_000)
+          .default(10_000)
+          .describe('The first pause; each next one is twice as long.'),
+      })
+      .prefault({})
+      .describe(
+        'How often it is tried again by itself. Only before anything was handed over to the destination, only after ' +
+          'faults that pass, never after a refused login.',
+      ),
     options: z.record(z.string(), z.unknown()).default({}).describe("The plugin's own options; see GET /v1/plugins."),
     labels: z
       .record(labelNameSchema, labelValueSchema)
@@ -175,6 +190,11 @@ export const migrationSchema = z
       .describe('Each phase as it was entered.'),
     cancelRequestedAt: timestampSchema.nullable(),
     pointOfNoReturnAt: timestampSchema.nullable().describe('Since when a cancel is answered with 409.'),
+    retryOf: migrationIdSchema.nullable().default(null).describe('The migration that this one was asked to try again.'),
+    failedAttempts: z
+      .array(z.object({ at: timestampSchema, phase: phaseSchema, code: z.string(), message: z.string() }))
+      .default([])
+      .describe('What was tried before by itself, and why it failed.'),
     runs: z.int().describe('How many times a worker took it up; more than 1 means it was recovered.'),
     findings: z.array(findingSchema),
     progress: progressSchema.nullable(),

@@ -2,6 +2,7 @@
  * The workflow of one migration, top to bottom.
  *
  *   check → provision → prepare → connect → perform → confirm       the way forward
+ *   a passing fault before prepare's intent: retry.ts               teardown, a pause, the way forward again
  *              any error past prepare's intent: settle.ts           where is the VM? finish it or undo it
  *   teardown, always                                                newest first, whatever happened
  *
@@ -14,6 +15,7 @@ import { now } from '../migrations/record.ts';
 import { type Ending, notMigrated, succeeded } from './ending.ts';
 import { Hypervisors } from './hypervisors.ts';
 import { recordTunnel } from './progress.ts';
+import { mayTryAgain, pauseBeforeRetry } from './retry.ts';
 import type { Run } from './run.ts';
 import { settle } from './settle.ts';
 import { runStage, totalDeadline, untilNoReturn } from './stages.ts';
@@ -77,9 +79,30 @@ class Scope implements AsyncDisposable {
 async function move(run: Run, tools: Tools, hypervisors: Hypervisors, scope: Scope): Promise<Ending> {
   return run.journal.has('hand-over')
     ? await resume(run, tools, hypervisors, scope)
-    : await goForward(run, tools, hypervisors, scope);
+    : await goForwardAgainAndAgain(run, tools, hypervisors, scope);
 }
 
+async function goForwardAgainAndAgain(run: Run, tools: Tools, hypervisors: Hypervisors, scope: Scope): Promise<Ending> {
+  for (;;) {
+    try {
+      return await goForward(run, tools, hypervisors, scope);
+    } catch (cause) {
+      if (run.lost.aborted || isSuperseded(cause)) throw cause;
+      if (!mayTryAgain(run, cause)) return notMigrated(run, cause);
+      await scope.leave(run);
+      await tearDown(run, tools, hypervisors);
+      await hypervisors.disconnect();
+      try {
+        await pauseBeforeRetry(run, cause);
+      } catch (reason) {
+        run.lost.throwIfAborted();
+        return notMigrated(run, reason);
+      }
+    }
+  }
+}
+
+/** @throws whatever went wrong before anything was handed over */
 async function goForward(run: Run, tools: Tools, hypervisors: Hypervisors, scope: Scope): Promise<Ending> {
   const { timeouts, transport } = run.migration.request;
   using total = totalDeadline(run);
@@ -114,7 +137,7 @@ async function goForward(run: Run, tools: Tools, hypervisors: Hypervisors, scope
     return await handOver(run, tools, hypervisors);
   } catch (cause) {
     if (run.lost.aborted || isSuperseded(cause)) throw cause;
-    if (!run.journal.has('hand-over')) return notMigrated(run, cause);
+    if (!run.journal.has('hand-over')) throw cause;
     return await settle({ run, tools, hypervisors, tunnel: scope.tunnel, cause });
   }
 }

@@ -1,0 +1,59 @@
+/**
+ * Trying again by itself: only while nothing was handed over, only after faults that pass (a machine that is away, a
+ * tunnel that did not come up), never after a login was refused or a check has found a reason not to migrate. What the
+ * failed attempt made is taken down first; each pause is twice as long as the one before, with some chance in it, so that
+ * many that failed together do not come back together.
+ */
+import { setTimeout as sleep } from 'node:timers/promises';
+import { sshErrorCode } from '@lmas/ssh';
+import { describeError } from '../errors.ts';
+import { now } from '../migrations/record.ts';
+import type { Run } from './run.ts';
+import { totalDeadline } from './stages.ts';
+
+const PASSING: ReadonlySet<string> = new Set([
+  'UNREACHABLE',
+  'CONNECTION_LOST',
+  'TIMEOUT',
+  'GATEWAY_UNREACHABLE',
+  'GATEWAY_START_FAILED',
+  'GATEWAY_ENDED',
+  'GATEWAY_CORRUPT',
+  'NO_FREE_PORT',
+  'TUNNEL_NOT_ESTABLISHED',
+]);
+const LONGEST_PAUSE_MS = 300_000;
+
+/** Whether the forward way may be gone once more after `cause`. */
+export function mayTryAgain({ migration, journal, cancelled }: Run, cause: unknown): boolean {
+  if (journal.has('hand-over') || cancelled.aborted) return false;
+  if (migration.failedAttempts.length >= migration.request.retries.max) return false;
+  return PASSING.has(describeError(cause).code) && !isRefusedLogin(cause);
+}
+
+/** A gateway machine that refuses the login is `GATEWAY_UNREACHABLE`; SSH's own answer is underneath. */
+function isRefusedLogin(error: unknown): boolean {
+  if (sshErrorCode(error) === 'LOGIN_REFUSED') return true;
+  return error instanceof Error && error.cause !== undefined && isRefusedLogin(error.cause);
+}
+
+/**
+ * Writes the failed attempt down and waits. @throws the reason why there will be no other one: a cancel, the limit of the
+ * whole, or that the run was lost
+ */
+export async function pauseBeforeRetry(run: Run, cause: unknown): Promise<void> {
+  const { code, message } = describeError(cause);
+  const { backOffMs } = run.migration.request.retries;
+  const exponential = backOffMs * 2 ** run.migration.failedAttempts.length;
+  const pauseMs = Math.round(Math.min(LONGEST_PAUSE_MS, exponential) * (0.75 + Math.random() / 2));
+  run.log.warn({ err: cause, pauseMs }, 'the attempt failed before anything was handed over; trying again');
+  await run.update(
+    ({ migration }) => {
+      migration.failedAttempts.push({ at: now(), phase: migration.phase, code, message });
+    },
+    { type: 'log', message: `${code}; trying again in ${Math.round(pauseMs / 1_000)} s` },
+  );
+  using total = totalDeadline(run);
+  const stop = AbortSignal.any([run.lost, total.signal]);
+  await sleep(pauseMs, undefined, { signal: stop }).catch(() => stop.throwIfAborted());
+}
