@@ -52,6 +52,7 @@ before(async () => {
   const delivery = await api.must<{ id: string }>('POST', '/v1/webhooks/hook/test');
   await api.must('POST', '/v1/projects', { id: 'tenant' });
   known = [id, key.id, delivery.id, stage.source, stage.destination, 'marked', 'hook', 'tenant'];
+  known.push(`${stage.source}~${stage.destination}`);
   collectGarbage();
   heapBefore = process.memoryUsage().heapUsed;
 });

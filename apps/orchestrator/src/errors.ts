@@ -20,6 +20,16 @@ export const ORCHESTRATOR_ERRORS = {
   FORBIDDEN: { message: 'This login may not do that.', retryable: false, httpStatus: 403 },
   NOT_FOUND: { message: 'There is nothing at this address.', retryable: false, httpStatus: 404 },
   METHOD_NOT_ALLOWED: { message: 'This address does not know that method.', retryable: false, httpStatus: 405 },
+  PRECONDITION_FAILED: {
+    message: 'It has been changed since you looked at it.',
+    retryable: false,
+    httpStatus: 412,
+  },
+  PRECONDITION_REQUIRED: {
+    message: 'A change has to say which version it is a change of.',
+    retryable: false,
+    httpStatus: 428,
+  },
   BODY_TOO_LARGE: { message: 'The body is larger than this address takes.', retryable: false, httpStatus: 413 },
   UNSUPPORTED_MEDIA_TYPE: { message: 'The body must be application/json.', retryable: false, httpStatus: 415 },
   INTERNAL: { message: 'A defect in the orchestrator; its log says more.', retryable: false, httpStatus: 500 },

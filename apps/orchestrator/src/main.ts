@@ -28,6 +28,7 @@ import { createConnector } from './endpoints/connector.ts';
 import { describeError, LmasError } from './errors.ts';
 import { type GatewayBundle, readBundle } from './gateways/bundle.ts';
 import type { GatewayProvisioner } from './gateways/gateway.ts';
+import { createLiveGateways } from './gateways/live-gateways.ts';
 import { createSshProvisioner } from './gateways/provisioner.ts';
 import { buildServer } from './http/server.ts';
 import { followTlsFiles, readTlsPair, warnOfExpiry } from './http/tls.ts';
@@ -207,6 +208,7 @@ async function assemble(
       webhooks,
       queue: createQueueService(admission, traffic, inventory),
       links,
+      gateways: createLiveGateways(store),
       linkTester: createLinkTester(redis, inventory.sites, gateways, links, log),
       scanHostKeys: async (host, port, options) =>
         (await scanHostKeys(host, port, options)).map(({ family, fingerprint }) => ({ type: family, fingerprint })),

@@ -30,6 +30,10 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
+        /**
+         * Show which master key is in use
+         * @description Its id, never the key itself, and how many secrets are sealed under which.
+         */
         get: operations["getMasterKey"];
         put?: never;
         post?: never;
@@ -48,7 +52,10 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** @description Seals every secret anew: under a new key, when the key is in a file; else under the key that the source names first now. Safe to repeat; what was broken off is finished at the next start. */
+        /**
+         * Rotate the master key
+         * @description Seals every secret anew: under a new key, when the key is in a file; else under the key that the source names first now. Safe to repeat; what was broken off is finished at the next start.
+         */
         post: operations["rotateMasterKey"];
         delete?: never;
         options?: never;
@@ -309,7 +316,11 @@ export interface paths {
         delete: operations["deleteSite"];
         options?: never;
         head?: never;
-        patch?: never;
+        /**
+         * Change a site
+         * @description What is not named stays as it is; `gateway` is replaced as a whole. While live migrations use the site, of its gateway only the credential may change: they find their gateways by the rest.
+         */
+        patch: operations["updateSite"];
         trace?: never;
     };
     "/v1/host-key-scans": {
@@ -375,6 +386,30 @@ export interface paths {
          * @description Refused with the live migrations that still need it.
          */
         delete: operations["deleteEndpoint"];
+        options?: never;
+        head?: never;
+        /**
+         * Change an endpoint
+         * @description What is not named stays as it is; `config` is replaced as a whole. While live migrations use the endpoint only its credential may change: they have to find their VM where they left it.
+         */
+        patch: operations["updateEndpoint"];
+        trace?: never;
+    };
+    "/v1/endpoints/{id}/test": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Test the connection to an endpoint
+         * @description Connects, logs in, and asks who is there. The answer is 200 also when that fails: `error` says why and what to do.
+         */
+        post: operations["testEndpoint"];
+        delete?: never;
         options?: never;
         head?: never;
         patch?: never;
@@ -544,6 +579,50 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/links": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List links
+         * @description Every pair of registered sites, with what was set for the link between them and what was measured.
+         */
+        get: operations["listLinks"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/links/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Get a link
+         * @description The two sites in either order, with a tilde between. The `etag` of the answer covers what was set.
+         */
+        get: operations["getLink"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        /**
+         * Set the limits of a link
+         * @description What is not named stays as it is. Takes effect at once, also on what runs: bandwidth is divided anew; a migration that runs is never stopped by a limit.
+         */
+        patch: operations["updateLink"];
+        trace?: never;
+    };
     "/v1/link-tests": {
         parameters: {
             query?: never;
@@ -555,9 +634,121 @@ export interface paths {
         put?: never;
         /**
          * Measure the link between two sites
-         * @description Puts a gateway at each of the two sites, joins them, measures, and takes both away again.
+         * @description Puts a gateway at each of the two sites, joins them, measures, and takes both away again. The result is kept as the link’s measurement.
          */
         post: operations["testLink"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/queue": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Look at the queue
+         * @description How many wait and run, whether it is paused, and the limits of the whole installation.
+         */
+        get: operations["getQueue"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        /**
+         * Pause, resume, or set limits
+         * @description A paused queue starts nothing; what runs goes on, and new requests are accepted. Pausing and resuming are safe to repeat and need no `if-match`; a change of limits does.
+         */
+        patch: operations["updateQueue"];
+        trace?: never;
+    };
+    "/v1/queue/migrations": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List what waits, in its order
+         * @description The first to be started comes first; `waiting` says what each waits for.
+         */
+        get: operations["listQueuedMigrations"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/sites/{id}/limits": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Get the limits of a site
+         * @description How many migrations may run there at once, from it and to it together.
+         */
+        get: operations["getSiteLimits"];
+        /**
+         * Set the limits of a site
+         * @description Looked at whenever something is about to start; what runs is never stopped by a limit.
+         */
+        put: operations["setSiteLimits"];
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/endpoints/{id}/limits": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Get the limits of an endpoint
+         * @description How many migrations may run there at once, from it and to it together.
+         */
+        get: operations["getEndpointLimits"];
+        /**
+         * Set the limits of an endpoint
+         * @description Looked at whenever something is about to start; what runs is never stopped by a limit.
+         */
+        put: operations["setEndpointLimits"];
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/gateways": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List gateways
+         * @description Those that live now, with the migration each serves and how it is; also those that could not be taken down yet. The oldest first.
+         */
+        get: operations["listGateways"];
+        put?: never;
+        post?: never;
         delete?: never;
         options?: never;
         head?: never;
@@ -922,6 +1113,14 @@ export interface components {
             message: string;
             remedy: string;
         };
+        /**
+         * @example {
+         *       "maxMigrations": 4
+         *     }
+         * @example {
+         *       "maxMigrations": null
+         *     }
+         */
         PlaceLimitsInput: {
             /** @description How many migrations may run at once; null is unlimited, 0 lets none begin. */
             maxMigrations: number | null;
@@ -931,76 +1130,6 @@ export interface components {
             maxMigrations: number | null;
             /** @description Bytes per second, shared fairly by the migrations that run; null is unlimited. */
             bandwidthBytesPerSec: number | null;
-        };
-        /** @description Both sites, in alphabetical order, with a tilde between: `lisbon~porto`. */
-        LinkIdInput: string;
-        LinkMeasurementInput: {
-            source: components["schemas"]["SlugInput"];
-            destination: components["schemas"]["SlugInput"];
-            rttMinMs: number;
-            rttMedianMs: number;
-            goodputBitsPerSec: number | null;
-            /** @description Estimated from retransmitted segments. */
-            lossPct: number | null;
-            mtuBytes: number | null;
-            /**
-             * @description A test of the link, or the first moments of a migration.
-             * @enum {string}
-             */
-            measuredBy: "test" | "migration";
-            /** Format: date-time */
-            measuredAt: string;
-        };
-        LinkInput: {
-            id: components["schemas"]["LinkIdInput"];
-            sites: [
-                components["schemas"]["SlugInput"],
-                components["schemas"]["SlugInput"]
-            ];
-            /** @description What the link is said to carry, as somebody set it; null: not set. */
-            rateBitsPerSec: number | null;
-            limits: components["schemas"]["TrafficLimitsInput"];
-            /** @description The newest of each direction. */
-            measurements: components["schemas"]["LinkMeasurementInput"][];
-            /** @description Migrations that hold a place on it now, in both directions. */
-            running: number;
-        };
-        LinkChangeInput: {
-            rateBitsPerSec?: number | null;
-            limits?: {
-                /** @description How many migrations may run at once; null is unlimited, 0 lets none begin. */
-                maxMigrations?: number | null;
-                /** @description Bytes per second, shared fairly by the migrations that run; null is unlimited. */
-                bandwidthBytesPerSec?: number | null;
-            };
-        };
-        /**
-         * @example {
-         *       "source": "lisbon",
-         *       "destination": "porto",
-         *       "durationMs": 5000
-         *     }
-         */
-        LinkTestRequestInput: {
-            source: components["schemas"]["SlugInput"];
-            destination: components["schemas"]["SlugInput"];
-            /** @default 5000 */
-            durationMs?: number;
-        };
-        LinkTestInput: {
-            source: components["schemas"]["SlugInput"];
-            destination: components["schemas"]["SlugInput"];
-            /** @description Which site accepted the tunnel’s connections. */
-            listener: components["schemas"]["SlugInput"];
-            port: number;
-            rttMinMs: number;
-            rttMedianMs: number;
-            goodputBitsPerSec: number | null;
-            mtuBytes: number | null;
-            /** @description Estimated from retransmitted segments. */
-            lossPct: number | null;
-            clockOffsetMs: number;
-            findings: components["schemas"]["FindingInput"][];
         };
         QueueInput: {
             /** @description Since when nothing new is started; null while it is not paused. */
@@ -1012,6 +1141,16 @@ export interface components {
             /** @description Of the whole installation. */
             limits: components["schemas"]["TrafficLimitsInput"];
         };
+        /**
+         * @example {
+         *       "paused": true
+         *     }
+         * @example {
+         *       "limits": {
+         *         "maxMigrations": 20
+         *       }
+         *     }
+         */
         QueueChangeInput: {
             paused?: boolean;
             limits?: {
@@ -1418,6 +1557,36 @@ export interface components {
             networks: string[];
             vms: components["schemas"]["VmInput"][];
         };
+        /**
+         * @example {
+         *       "credential": "ops-2026"
+         *     }
+         */
+        EndpointChangeInput: {
+            credential?: components["schemas"]["SlugInput"];
+            /** @description The plugin's own settings; see GET /v1/plugins. */
+            config?: {
+                [key: string]: unknown;
+            };
+        };
+        EndpointTestInput: {
+            ok: boolean;
+            /** @description From the beginning of the connection to the answer. */
+            durationMs: number;
+            host: {
+                name: string;
+                version: string;
+                cpus: number;
+                memoryBytes: number;
+                memoryFreeBytes: number;
+            } | null;
+            /** @description Why not: the far end’s own words, and what to do. */
+            error: {
+                code: string;
+                message: string;
+                remedy: string | null;
+            } | null;
+        };
         PluginInput: {
             name: components["schemas"]["SlugInput"];
             apiVersion: number;
@@ -1495,6 +1664,106 @@ export interface components {
             message: string;
             /** @description The whole record as of this event; `findings` and `report`, which come once, as they are now. */
             migration: components["schemas"]["MigrationInput"];
+        };
+        GatewayInput: {
+            migration: components["schemas"]["MigrationIdInput"];
+            project: components["schemas"]["SlugInput"] | null;
+            /** @enum {string} */
+            end: "source" | "destination";
+            site: components["schemas"]["SlugInput"];
+            /**
+             * Format: date-time
+             * @description When it was about to be started.
+             */
+            since: string;
+            /** @description Of its migration. */
+            phase: components["schemas"]["PhaseInput"];
+            /**
+             * @description `starting`: it is put in place. `ready`: the tunnel stands, nothing flows yet. `carrying`: the VM moves through it. `ending`: it is taken down. `left-over`: its migration has ended, and taking it down is tried again and again.
+             * @enum {string}
+             */
+            status: "starting" | "ready" | "carrying" | "ending" | "left-over";
+            /** @description What the pair has carried, as last reported. */
+            tunnel: components["schemas"]["TunnelStatsInput"] | null;
+        };
+        /** @description Both sites, in alphabetical order, with a tilde between: `lisbon~porto`. */
+        LinkIdInput: string;
+        LinkMeasurementInput: {
+            source: components["schemas"]["SlugInput"];
+            destination: components["schemas"]["SlugInput"];
+            rttMinMs: number;
+            rttMedianMs: number;
+            goodputBitsPerSec: number | null;
+            /** @description Estimated from retransmitted segments. */
+            lossPct: number | null;
+            mtuBytes: number | null;
+            /**
+             * @description A test of the link, or the first moments of a migration.
+             * @enum {string}
+             */
+            measuredBy: "test" | "migration";
+            /** Format: date-time */
+            measuredAt: string;
+        };
+        LinkInput: {
+            id: components["schemas"]["LinkIdInput"];
+            sites: [
+                components["schemas"]["SlugInput"],
+                components["schemas"]["SlugInput"]
+            ];
+            /** @description What the link is said to carry, as somebody set it; null: not set. */
+            rateBitsPerSec: number | null;
+            limits: components["schemas"]["TrafficLimitsInput"];
+            /** @description The newest of each direction. */
+            measurements: components["schemas"]["LinkMeasurementInput"][];
+            /** @description Migrations that hold a place on it now, in both directions. */
+            running: number;
+        };
+        /**
+         * @example {
+         *       "rateBitsPerSec": 1000000000,
+         *       "limits": {
+         *         "maxMigrations": 2,
+         *         "bandwidthBytesPerSec": 100000000
+         *       }
+         *     }
+         */
+        LinkChangeInput: {
+            rateBitsPerSec?: number | null;
+            limits?: {
+                /** @description How many migrations may run at once; null is unlimited, 0 lets none begin. */
+                maxMigrations?: number | null;
+                /** @description Bytes per second, shared fairly by the migrations that run; null is unlimited. */
+                bandwidthBytesPerSec?: number | null;
+            };
+        };
+        /**
+         * @example {
+         *       "source": "lisbon",
+         *       "destination": "porto",
+         *       "durationMs": 5000
+         *     }
+         */
+        LinkTestRequestInput: {
+            source: components["schemas"]["SlugInput"];
+            destination: components["schemas"]["SlugInput"];
+            /** @default 5000 */
+            durationMs?: number;
+        };
+        LinkTestInput: {
+            source: components["schemas"]["SlugInput"];
+            destination: components["schemas"]["SlugInput"];
+            /** @description Which site accepted the tunnel’s connections. */
+            listener: components["schemas"]["SlugInput"];
+            port: number;
+            rttMinMs: number;
+            rttMedianMs: number;
+            goodputBitsPerSec: number | null;
+            mtuBytes: number | null;
+            /** @description Estimated from retransmitted segments. */
+            lossPct: number | null;
+            clockOffsetMs: number;
+            findings: components["schemas"]["FindingInput"][];
         };
         MasterKeyInput: {
             /** @enum {string} */
@@ -1706,6 +1975,46 @@ export interface components {
             } | null;
             /** Format: date-time */
             createdAt: string;
+        };
+        /**
+         * @example {
+         *       "description": "Rack 8"
+         *     }
+         */
+        SiteChangeInput: {
+            description?: string;
+            gateway?: {
+                ssh: {
+                    host: string;
+                    /** @default 22 */
+                    port?: number;
+                    /** @description The SSH host keys that are accepted, as SHA-256 fingerprints. See POST /v1/host-key-scans. */
+                    hostKeys: string[];
+                    credential: components["schemas"]["SlugInput"];
+                };
+                /** @description Where the other site reaches this gateway machine. */
+                tunnelAddress: string;
+                /** @description Where it listens for the other site, if `tunnelAddress` is translated on the way (NAT). */
+                listenAddress?: string;
+                /**
+                 * @description One of these is opened for each tunnel when this site listens.
+                 * @default {
+                 *       "min": 7400,
+                 *       "max": 7499
+                 *     }
+                 */
+                tunnelPorts?: {
+                    min: number;
+                    max: number;
+                };
+                /**
+                 * @description Whether the other site may open connections to this one.
+                 * @default true
+                 */
+                listens?: boolean;
+                /** @description Where hypervisors of this site reach the gateway machine; it listens there only. */
+                hypervisorAddress: string;
+            } | null;
         };
         /**
          * @example {
@@ -1994,6 +2303,14 @@ export interface components {
             message: string;
             remedy: string;
         };
+        /**
+         * @example {
+         *       "maxMigrations": 4
+         *     }
+         * @example {
+         *       "maxMigrations": null
+         *     }
+         */
         PlaceLimits: {
             /** @description How many migrations may run at once; null is unlimited, 0 lets none begin. */
             maxMigrations: number | null;
@@ -2003,76 +2320,6 @@ export interface components {
             maxMigrations: number | null;
             /** @description Bytes per second, shared fairly by the migrations that run; null is unlimited. */
             bandwidthBytesPerSec: number | null;
-        };
-        /** @description Both sites, in alphabetical order, with a tilde between: `lisbon~porto`. */
-        LinkId: string;
-        LinkMeasurement: {
-            source: components["schemas"]["Slug"];
-            destination: components["schemas"]["Slug"];
-            rttMinMs: number;
-            rttMedianMs: number;
-            goodputBitsPerSec: number | null;
-            /** @description Estimated from retransmitted segments. */
-            lossPct: number | null;
-            mtuBytes: number | null;
-            /**
-             * @description A test of the link, or the first moments of a migration.
-             * @enum {string}
-             */
-            measuredBy: "test" | "migration";
-            /** Format: date-time */
-            measuredAt: string;
-        };
-        Link: {
-            id: components["schemas"]["LinkId"];
-            sites: [
-                components["schemas"]["Slug"],
-                components["schemas"]["Slug"]
-            ];
-            /** @description What the link is said to carry, as somebody set it; null: not set. */
-            rateBitsPerSec: number | null;
-            limits: components["schemas"]["TrafficLimits"];
-            /** @description The newest of each direction. */
-            measurements: components["schemas"]["LinkMeasurement"][];
-            /** @description Migrations that hold a place on it now, in both directions. */
-            running: number;
-        };
-        LinkChange: {
-            rateBitsPerSec?: number | null;
-            limits?: {
-                /** @description How many migrations may run at once; null is unlimited, 0 lets none begin. */
-                maxMigrations?: number | null;
-                /** @description Bytes per second, shared fairly by the migrations that run; null is unlimited. */
-                bandwidthBytesPerSec?: number | null;
-            };
-        };
-        /**
-         * @example {
-         *       "source": "lisbon",
-         *       "destination": "porto",
-         *       "durationMs": 5000
-         *     }
-         */
-        LinkTestRequest: {
-            source: components["schemas"]["Slug"];
-            destination: components["schemas"]["Slug"];
-            /** @default 5000 */
-            durationMs: number;
-        };
-        LinkTest: {
-            source: components["schemas"]["Slug"];
-            destination: components["schemas"]["Slug"];
-            /** @description Which site accepted the tunnel’s connections. */
-            listener: components["schemas"]["Slug"];
-            port: number;
-            rttMinMs: number;
-            rttMedianMs: number;
-            goodputBitsPerSec: number | null;
-            mtuBytes: number | null;
-            /** @description Estimated from retransmitted segments. */
-            lossPct: number | null;
-            clockOffsetMs: number;
-            findings: components["schemas"]["Finding"][];
         };
         Queue: {
             /** @description Since when nothing new is started; null while it is not paused. */
@@ -2084,6 +2331,16 @@ export interface components {
             /** @description Of the whole installation. */
             limits: components["schemas"]["TrafficLimits"];
         };
+        /**
+         * @example {
+         *       "paused": true
+         *     }
+         * @example {
+         *       "limits": {
+         *         "maxMigrations": 20
+         *       }
+         *     }
+         */
         QueueChange: {
             paused?: boolean;
             limits?: {
@@ -2483,6 +2740,36 @@ export interface components {
             networks: string[];
             vms: components["schemas"]["Vm"][];
         };
+        /**
+         * @example {
+         *       "credential": "ops-2026"
+         *     }
+         */
+        EndpointChange: {
+            credential?: components["schemas"]["Slug"];
+            /** @description The plugin's own settings; see GET /v1/plugins. */
+            config?: {
+                [key: string]: unknown;
+            };
+        };
+        EndpointTest: {
+            ok: boolean;
+            /** @description From the beginning of the connection to the answer. */
+            durationMs: number;
+            host: {
+                name: string;
+                version: string;
+                cpus: number;
+                memoryBytes: number;
+                memoryFreeBytes: number;
+            } | null;
+            /** @description Why not: the far end’s own words, and what to do. */
+            error: {
+                code: string;
+                message: string;
+                remedy: string | null;
+            } | null;
+        };
         Plugin: {
             name: components["schemas"]["Slug"];
             apiVersion: number;
@@ -2560,6 +2847,106 @@ export interface components {
             message: string;
             /** @description The whole record as of this event; `findings` and `report`, which come once, as they are now. */
             migration: components["schemas"]["Migration"];
+        };
+        Gateway: {
+            migration: components["schemas"]["MigrationId"];
+            project: components["schemas"]["Slug"] | null;
+            /** @enum {string} */
+            end: "source" | "destination";
+            site: components["schemas"]["Slug"];
+            /**
+             * Format: date-time
+             * @description When it was about to be started.
+             */
+            since: string;
+            /** @description Of its migration. */
+            phase: components["schemas"]["Phase"];
+            /**
+             * @description `starting`: it is put in place. `ready`: the tunnel stands, nothing flows yet. `carrying`: the VM moves through it. `ending`: it is taken down. `left-over`: its migration has ended, and taking it down is tried again and again.
+             * @enum {string}
+             */
+            status: "starting" | "ready" | "carrying" | "ending" | "left-over";
+            /** @description What the pair has carried, as last reported. */
+            tunnel: components["schemas"]["TunnelStats"] | null;
+        };
+        /** @description Both sites, in alphabetical order, with a tilde between: `lisbon~porto`. */
+        LinkId: string;
+        LinkMeasurement: {
+            source: components["schemas"]["Slug"];
+            destination: components["schemas"]["Slug"];
+            rttMinMs: number;
+            rttMedianMs: number;
+            goodputBitsPerSec: number | null;
+            /** @description Estimated from retransmitted segments. */
+            lossPct: number | null;
+            mtuBytes: number | null;
+            /**
+             * @description A test of the link, or the first moments of a migration.
+             * @enum {string}
+             */
+            measuredBy: "test" | "migration";
+            /** Format: date-time */
+            measuredAt: string;
+        };
+        Link: {
+            id: components["schemas"]["LinkId"];
+            sites: [
+                components["schemas"]["Slug"],
+                components["schemas"]["Slug"]
+            ];
+            /** @description What the link is said to carry, as somebody set it; null: not set. */
+            rateBitsPerSec: number | null;
+            limits: components["schemas"]["TrafficLimits"];
+            /** @description The newest of each direction. */
+            measurements: components["schemas"]["LinkMeasurement"][];
+            /** @description Migrations that hold a place on it now, in both directions. */
+            running: number;
+        };
+        /**
+         * @example {
+         *       "rateBitsPerSec": 1000000000,
+         *       "limits": {
+         *         "maxMigrations": 2,
+         *         "bandwidthBytesPerSec": 100000000
+         *       }
+         *     }
+         */
+        LinkChange: {
+            rateBitsPerSec?: number | null;
+            limits?: {
+                /** @description How many migrations may run at once; null is unlimited, 0 lets none begin. */
+                maxMigrations?: number | null;
+                /** @description Bytes per second, shared fairly by the migrations that run; null is unlimited. */
+                bandwidthBytesPerSec?: number | null;
+            };
+        };
+        /**
+         * @example {
+         *       "source": "lisbon",
+         *       "destination": "porto",
+         *       "durationMs": 5000
+         *     }
+         */
+        LinkTestRequest: {
+            source: components["schemas"]["Slug"];
+            destination: components["schemas"]["Slug"];
+            /** @default 5000 */
+            durationMs: number;
+        };
+        LinkTest: {
+            source: components["schemas"]["Slug"];
+            destination: components["schemas"]["Slug"];
+            /** @description Which site accepted the tunnel’s connections. */
+            listener: components["schemas"]["Slug"];
+            port: number;
+            rttMinMs: number;
+            rttMedianMs: number;
+            goodputBitsPerSec: number | null;
+            mtuBytes: number | null;
+            /** @description Estimated from retransmitted segments. */
+            lossPct: number | null;
+            clockOffsetMs: number;
+            findings: components["schemas"]["Finding"][];
         };
         MasterKey: {
             /** @enum {string} */
@@ -2771,6 +3158,46 @@ export interface components {
             } | null;
             /** Format: date-time */
             createdAt: string;
+        };
+        /**
+         * @example {
+         *       "description": "Rack 8"
+         *     }
+         */
+        SiteChange: {
+            description?: string;
+            gateway?: {
+                ssh: {
+                    host: string;
+                    /** @default 22 */
+                    port: number;
+                    /** @description The SSH host keys that are accepted, as SHA-256 fingerprints. See POST /v1/host-key-scans. */
+                    hostKeys: string[];
+                    credential: components["schemas"]["Slug"];
+                };
+                /** @description Where the other site reaches this gateway machine. */
+                tunnelAddress: string;
+                /** @description Where it listens for the other site, if `tunnelAddress` is translated on the way (NAT). */
+                listenAddress?: string;
+                /**
+                 * @description One of these is opened for each tunnel when this site listens.
+                 * @default {
+                 *       "min": 7400,
+                 *       "max": 7499
+                 *     }
+                 */
+                tunnelPorts: {
+                    min: number;
+                    max: number;
+                };
+                /**
+                 * @description Whether the other site may open connections to this one.
+                 * @default true
+                 */
+                listens: boolean;
+                /** @description Where hypervisors of this site reach the gateway machine; it listens there only. */
+                hypervisorAddress: string;
+            } | null;
         };
         /**
          * @example {
@@ -3016,6 +3443,51 @@ export interface operations {
                     "application/json": components["schemas"]["MasterKey"];
                 };
             };
+            /** @description `INVALID_REQUEST`: The request does not have the documented shape. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `UNAUTHENTICATED`: A login is needed, and this is none. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `FORBIDDEN`: This login may not do that. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `INTERNAL`: A defect in the orchestrator; its log says more. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `UNAVAILABLE`: The orchestrator cannot answer now. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             /** @description Any error, as problem details (RFC 9457). */
             default: {
                 headers: {
@@ -3043,6 +3515,51 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["MasterKeyRotation"];
+                };
+            };
+            /** @description `INVALID_REQUEST`: The request does not have the documented shape. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `UNAUTHENTICATED`: A login is needed, and this is none. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `FORBIDDEN`: This login may not do that. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `INTERNAL`: A defect in the orchestrator; its log says more. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `UNAVAILABLE`: The orchestrator cannot answer now. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
                 };
             };
             /** @description Any error, as problem details (RFC 9457). */
@@ -4769,6 +5286,134 @@ export interface operations {
             };
         };
     };
+    updateSite: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The `etag` of the version that you looked at; `*` for any. Needed: without it the answer is 428. */
+                "if-match"?: string;
+            };
+            path: {
+                id: components["schemas"]["SlugInput"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["SiteChangeInput"];
+            };
+        };
+        responses: {
+            /** @description Default Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Site"];
+                };
+            };
+            /** @description `INVALID_REQUEST`: The request does not have the documented shape. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `UNAUTHENTICATED`: A login is needed, and this is none. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `FORBIDDEN`: This login may not do that. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `SITE_NOT_FOUND`: No such site. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `IN_USE`: Others still need it. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `PRECONDITION_FAILED`: It has been changed since you looked at it. */
+            412: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `UNKNOWN_REFERENCE`: The body names something that does not exist. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `PRECONDITION_REQUIRED`: A change has to say which version it is a change of. */
+            428: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `INTERNAL`: A defect in the orchestrator; its log says more. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `UNAVAILABLE`: The orchestrator cannot answer now. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any error, as problem details (RFC 9457). */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     scanHostKeys: {
         parameters: {
             query?: never;
@@ -5182,6 +5827,223 @@ export interface operations {
             };
             /** @description `IN_USE`: Others still need it. */
             409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `INTERNAL`: A defect in the orchestrator; its log says more. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `UNAVAILABLE`: The orchestrator cannot answer now. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any error, as problem details (RFC 9457). */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    updateEndpoint: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The `etag` of the version that you looked at; `*` for any. Needed: without it the answer is 428. */
+                "if-match"?: string;
+            };
+            path: {
+                id: components["schemas"]["SlugInput"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["EndpointChangeInput"];
+            };
+        };
+        responses: {
+            /** @description Default Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Endpoint"];
+                };
+            };
+            /** @description `INVALID_REQUEST`: The request does not have the documented shape. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `UNAUTHENTICATED`: A login is needed, and this is none. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `FORBIDDEN`: This login may not do that. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `ENDPOINT_NOT_FOUND`: No such endpoint. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `IN_USE`: Others still need it. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `PRECONDITION_FAILED`: It has been changed since you looked at it. */
+            412: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description `UNKNOWN_REFERENCE`: The body names something that does not exist.
+             *
+             *     `INVALID_ENDPOINT_CONFIG`: The plugin does not accept this config.
+             */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `PRECONDITION_REQUIRED`: A change has to say which version it is a change of. */
+            428: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `INTERNAL`: A defect in the orchestrator; its log says more. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `UNAVAILABLE`: The orchestrator cannot answer now. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any error, as problem details (RFC 9457). */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    testEndpoint: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: components["schemas"]["SlugInput"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Default Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["EndpointTest"];
+                };
+            };
+            /** @description `INVALID_REQUEST`: The request does not have the documented shape. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `UNAUTHENTICATED`: A login is needed, and this is none. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `FORBIDDEN`: This login may not do that. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `ENDPOINT_NOT_FOUND`: No such endpoint. */
+            404: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -6051,6 +6913,277 @@ export interface operations {
             };
         };
     };
+    listLinks: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Default Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        items: components["schemas"]["Link"][];
+                    };
+                };
+            };
+            /** @description `INVALID_REQUEST`: The request does not have the documented shape. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `UNAUTHENTICATED`: A login is needed, and this is none. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `FORBIDDEN`: This login may not do that. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `INTERNAL`: A defect in the orchestrator; its log says more. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `UNAVAILABLE`: The orchestrator cannot answer now. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any error, as problem details (RFC 9457). */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    getLink: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: components["schemas"]["LinkIdInput"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Default Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Link"];
+                };
+            };
+            /** @description `INVALID_REQUEST`: The request does not have the documented shape. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `UNAUTHENTICATED`: A login is needed, and this is none. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `FORBIDDEN`: This login may not do that. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `LINK_NOT_FOUND`: No such link. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `INTERNAL`: A defect in the orchestrator; its log says more. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `UNAVAILABLE`: The orchestrator cannot answer now. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any error, as problem details (RFC 9457). */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    updateLink: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The `etag` of the version that you looked at; `*` for any. Needed: without it the answer is 428. */
+                "if-match"?: string;
+            };
+            path: {
+                id: components["schemas"]["LinkIdInput"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["LinkChangeInput"];
+            };
+        };
+        responses: {
+            /** @description Default Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Link"];
+                };
+            };
+            /** @description `INVALID_REQUEST`: The request does not have the documented shape. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `UNAUTHENTICATED`: A login is needed, and this is none. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `FORBIDDEN`: This login may not do that. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `LINK_NOT_FOUND`: No such link. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `PRECONDITION_FAILED`: It has been changed since you looked at it. */
+            412: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `PRECONDITION_REQUIRED`: A change has to say which version it is a change of. */
+            428: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `INTERNAL`: A defect in the orchestrator; its log says more. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `UNAVAILABLE`: The orchestrator cannot answer now. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any error, as problem details (RFC 9457). */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     testLink: {
         parameters: {
             query?: never;
@@ -6157,6 +7290,730 @@ export interface operations {
             };
             /** @description `FAR_END_TIMEOUT`: The far end did not answer in time. */
             504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any error, as problem details (RFC 9457). */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    getQueue: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Default Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Queue"];
+                };
+            };
+            /** @description `INVALID_REQUEST`: The request does not have the documented shape. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `UNAUTHENTICATED`: A login is needed, and this is none. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `FORBIDDEN`: This login may not do that. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `INTERNAL`: A defect in the orchestrator; its log says more. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `UNAVAILABLE`: The orchestrator cannot answer now. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any error, as problem details (RFC 9457). */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    updateQueue: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The `etag` of the version that you looked at; `*` for any. Needed: without it the answer is 428. */
+                "if-match"?: string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["QueueChangeInput"];
+            };
+        };
+        responses: {
+            /** @description Default Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Queue"];
+                };
+            };
+            /** @description `INVALID_REQUEST`: The request does not have the documented shape. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `UNAUTHENTICATED`: A login is needed, and this is none. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `FORBIDDEN`: This login may not do that. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `PRECONDITION_FAILED`: It has been changed since you looked at it. */
+            412: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `PRECONDITION_REQUIRED`: A change has to say which version it is a change of. */
+            428: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `INTERNAL`: A defect in the orchestrator; its log says more. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `UNAVAILABLE`: The orchestrator cannot answer now. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any error, as problem details (RFC 9457). */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    listQueuedMigrations: {
+        parameters: {
+            query?: {
+                limit?: number;
+                /** @description `nextCursor` of the page before. */
+                cursor?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Default Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        items: components["schemas"]["Migration"][];
+                        nextCursor: string | null;
+                    };
+                };
+            };
+            /**
+             * @description `INVALID_REQUEST`: The request does not have the documented shape.
+             *
+             *     `INVALID_CURSOR`: The cursor was not made by this API.
+             */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `UNAUTHENTICATED`: A login is needed, and this is none. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `FORBIDDEN`: This login may not do that. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `INTERNAL`: A defect in the orchestrator; its log says more. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `UNAVAILABLE`: The orchestrator cannot answer now. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any error, as problem details (RFC 9457). */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    getSiteLimits: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: components["schemas"]["SlugInput"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Default Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PlaceLimits"];
+                };
+            };
+            /** @description `INVALID_REQUEST`: The request does not have the documented shape. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `UNAUTHENTICATED`: A login is needed, and this is none. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `FORBIDDEN`: This login may not do that. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `SITE_NOT_FOUND`: No such site. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `INTERNAL`: A defect in the orchestrator; its log says more. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `UNAVAILABLE`: The orchestrator cannot answer now. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any error, as problem details (RFC 9457). */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    setSiteLimits: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The `etag` of the version that you looked at; `*` for any. Needed: without it the answer is 428. */
+                "if-match"?: string;
+            };
+            path: {
+                id: components["schemas"]["SlugInput"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["PlaceLimitsInput"];
+            };
+        };
+        responses: {
+            /** @description Default Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PlaceLimits"];
+                };
+            };
+            /** @description `INVALID_REQUEST`: The request does not have the documented shape. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `UNAUTHENTICATED`: A login is needed, and this is none. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `FORBIDDEN`: This login may not do that. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `SITE_NOT_FOUND`: No such site. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `PRECONDITION_FAILED`: It has been changed since you looked at it. */
+            412: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `PRECONDITION_REQUIRED`: A change has to say which version it is a change of. */
+            428: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `INTERNAL`: A defect in the orchestrator; its log says more. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `UNAVAILABLE`: The orchestrator cannot answer now. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any error, as problem details (RFC 9457). */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    getEndpointLimits: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: components["schemas"]["SlugInput"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Default Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PlaceLimits"];
+                };
+            };
+            /** @description `INVALID_REQUEST`: The request does not have the documented shape. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `UNAUTHENTICATED`: A login is needed, and this is none. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `FORBIDDEN`: This login may not do that. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `ENDPOINT_NOT_FOUND`: No such endpoint. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `INTERNAL`: A defect in the orchestrator; its log says more. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `UNAVAILABLE`: The orchestrator cannot answer now. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any error, as problem details (RFC 9457). */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    setEndpointLimits: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The `etag` of the version that you looked at; `*` for any. Needed: without it the answer is 428. */
+                "if-match"?: string;
+            };
+            path: {
+                id: components["schemas"]["SlugInput"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["PlaceLimitsInput"];
+            };
+        };
+        responses: {
+            /** @description Default Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PlaceLimits"];
+                };
+            };
+            /** @description `INVALID_REQUEST`: The request does not have the documented shape. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `UNAUTHENTICATED`: A login is needed, and this is none. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `FORBIDDEN`: This login may not do that. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `ENDPOINT_NOT_FOUND`: No such endpoint. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `PRECONDITION_FAILED`: It has been changed since you looked at it. */
+            412: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `PRECONDITION_REQUIRED`: A change has to say which version it is a change of. */
+            428: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `INTERNAL`: A defect in the orchestrator; its log says more. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `UNAVAILABLE`: The orchestrator cannot answer now. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any error, as problem details (RFC 9457). */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    listGateways: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Default Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        items: components["schemas"]["Gateway"][];
+                    };
+                };
+            };
+            /** @description `INVALID_REQUEST`: The request does not have the documented shape. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `UNAUTHENTICATED`: A login is needed, and this is none. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `FORBIDDEN`: This login may not do that. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `INTERNAL`: A defect in the orchestrator; its log says more. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `UNAVAILABLE`: The orchestrator cannot answer now. */
+            503: {
                 headers: {
                     [name: string]: unknown;
                 };

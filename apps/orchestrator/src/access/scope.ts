@@ -17,7 +17,8 @@ import type { CredentialInput, CredentialStore, EndpointStore, Inventory, SiteSt
 import { type Principal, projectSees } from './principal.ts';
 import type { Projects } from './projects.ts';
 
-export type ScopedMigrations = Omit<MigrationService, 'create' | 'list' | 'live'> & {
+export type ScopedMigrations = Omit<MigrationService, 'create' | 'list' | 'live' | 'waiting'> & {
+  waiting(query: Parameters<MigrationService['waiting']>[0]): ReturnType<MigrationService['waiting']>;
   live(): ReturnType<MigrationService['live']>;
   create(
     input: MigrationInput,
@@ -103,6 +104,7 @@ function migrationsOf(
       await service.validate(input);
     },
     live: () => service.live(project),
+    waiting: (query) => service.waiting(query, project),
     list: (query) => service.list({ ...query, project }),
     async retry(id, options) {
       await requireEndpoints((await get(id)).request);
@@ -171,6 +173,7 @@ function endpointsOf(project: string | null, { inventory, projects }: Unscoped):
       await requireGranted(id);
       return await store.get(id);
     },
+    change: (id, change, expect) => requireInstallation(project, () => store.change(id, change, expect)),
     remove: (id) => requireInstallation(project, () => store.remove(id)),
   };
 }
@@ -192,6 +195,7 @@ function sitesOf(project: string | null, endpoints: EndpointStore, store: SiteSt
       if (project !== null && !(await visible()).has(id)) throw new LmasError('SITE_NOT_FOUND', `There is no ${id}.`);
       return await store.get(id);
     },
+    change: (id, change, expect) => requireInstallation(project, () => store.change(id, change, expect)),
     remove: (id) => requireInstallation(project, () => store.remove(id)),
   };
 }

@@ -28,6 +28,8 @@ export interface Admission {
   notTakenUp(): Promise<string[]>;
   /** Why each of these waits; the ids of those that do not wait are missing from the answer. */
   explain(ids: readonly string[]): Promise<Map<string, Waiting>>;
+  /** Ids of those that wait, in their order, beginning with the `first` (from 0). */
+  order(first: number, count: number): Promise<string[]>;
   /** How many wait, how many hold places, since when the queue is paused. */
   summary(): Promise<{ waiting: number; running: number; pausedAt: string | null }>;
   /** By group: places taken, and places there are; a group that is missing has none taken, or no limit. */
@@ -99,6 +101,7 @@ export function createAdmission(redis: Redis): Admission {
       });
       return explained;
     },
+    order: (first, count) => redis.zrange(keys.waiting, first, first + count - 1),
     async summary() {
       const [waiting, running, pausedAt] = (await all(redis, (batch) =>
         batch.zcard(keys.waiting).hlen(keys.places).get(keys.pausedAt),

@@ -9,6 +9,7 @@ import type { Projects } from '../access/projects.ts';
 import type { Rotation } from '../access/rotation.ts';
 import type { Scope } from '../access/scope.ts';
 import type { QueueService } from '../admission/service.ts';
+import type { LiveGateways } from '../gateways/live-gateways.ts';
 import type { LinkTester } from '../links/link-test.ts';
 import type { LinkService } from '../links/links.ts';
 import type { PluginRegistry } from '../plugins/registry.ts';
@@ -32,6 +33,7 @@ export interface Services {
   readonly queue: QueueService;
   readonly links: LinkService;
   readonly linkTester: LinkTester;
+  readonly gateways: LiveGateways;
   readonly webhooks: WebhookService;
   /** The SSH host keys that a host shows now. */
   scanHostKeys(host: string, port: number, options: { signal: AbortSignal }): Promise<HostKey[]>;

@@ -41,6 +41,11 @@ export interface MigrationService {
   get(id: string): Promise<Migration>;
   /** Those that have not ended. */
   live(project: string | null): Promise<Migration[]>;
+  /** Those that wait, the first to be started first. @throws LmasError INVALID_CURSOR */
+  waiting(
+    query: { readonly limit: number; readonly cursor?: string | undefined },
+    project: string | null,
+  ): Promise<{ items: Migration[]; nextCursor: string | null }>;
   list(query: ListQuery): Promise<{ items: Migration[]; nextCursor: string | null }>;
   /**
    * Asks for the same once more, whatever went wrong: a new migration with the same request, which names this one in
@@ -119,6 +124,15 @@ export function createMigrationService(
     async live(project) {
       const all = await store.getMany(await store.live());
       return all.filter((migration) => projectSees(project, migration.project));
+    },
+    async waiting({ limit, cursor }, project) {
+      const first = cursor === undefined ? 0 : parsePlace(cursor);
+      const ids = await admission.order(first, limit + 1);
+      const shown = await explained(await store.getMany(ids.slice(0, limit)));
+      return {
+        items: shown.filter((migration) => projectSees(project, migration.project)),
+        nextCursor: ids.length > limit ? Buffer.from(String(first + limit)).toString('base64url') : null,
+      };
     },
     async list({ limit, cursor, ...filters }) {
       const marks = await store.search({
@@ -246,6 +260,13 @@ const cursorSchema = z.tuple([z.number(), z.string()]);
 
 const cursorAfter = ({ createdAtMs, id }: PageMark): string =>
   Buffer.from(JSON.stringify([createdAtMs, id])).toString('base64url');
+
+/** What waits moves up meanwhile: a page may miss or repeat some. */
+function parsePlace(cursor: string): number {
+  const place = Buffer.from(cursor, 'base64url').toString('utf8');
+  if (!/^\d{1,9}$/.test(place)) throw new LmasError('INVALID_CURSOR');
+  return Number(place);
+}
 
 function parseCursor(cursor: string): PageMark {
   try {

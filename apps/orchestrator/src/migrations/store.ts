@@ -45,6 +45,8 @@ export interface MigrationStore {
   get(id: string): Promise<Migration | undefined>;
   getMany(ids: readonly string[]): Promise<Migration[]>;
   live(): Promise<string[]>;
+  /** Those of them that some run has taken up. */
+  running(): Promise<string[]>;
   isLive(id: string): Promise<boolean>;
   /** Ended, but not everything of theirs could be taken down. */
   incomplete(): Promise<string[]>;
@@ -165,6 +167,7 @@ export function createMigrationStore(redis: Redis): MigrationStore {
     get: load,
     getMany: loadMany,
     live: () => redis.smembers(keys.live),
+    running: () => redis.smembers(keys.running),
     isLive: async (id) => (await redis.sismember(keys.live, id)) === 1,
     incomplete: () => redis.smembers(keys.incomplete),
     async orphans() {

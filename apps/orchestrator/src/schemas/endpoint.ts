@@ -58,3 +58,22 @@ export const inventorySchema = z
     vms: z.array(vmSchema),
   })
   .meta({ id: 'Inventory' });
+
+/** What is not named stays as it is. While live migrations use the endpoint, only its credential may change. */
+export const endpointChangeSchema = endpointInputSchema
+  .pick({ credential: true, config: true })
+  .partial()
+  .meta({ id: 'EndpointChange', examples: [{ credential: 'ops-2026' }] });
+
+/** Whether an endpoint can be worked with, tried now. */
+export const endpointTestSchema = z
+  .object({
+    ok: z.boolean(),
+    durationMs: z.int().describe('From the beginning of the connection to the answer.'),
+    host: inventorySchema.shape.host.nullable(),
+    error: z
+      .object({ code: z.string(), message: z.string(), remedy: z.string().nullable() })
+      .nullable()
+      .describe('Why not: the far end’s own words, and what to do.'),
+  })
+  .meta({ id: 'EndpointTest' });

@@ -12,7 +12,9 @@ export const maxMigrationsSchema = z
   .describe('How many migrations may run at once; null is unlimited, 0 lets none begin.');
 
 /** Of a site, or of an endpoint. */
-export const placeLimitsSchema = z.strictObject({ maxMigrations: maxMigrationsSchema }).meta({ id: 'PlaceLimits' });
+export const placeLimitsSchema = z
+  .strictObject({ maxMigrations: maxMigrationsSchema })
+  .meta({ id: 'PlaceLimits', examples: [{ maxMigrations: 4 }, { maxMigrations: null }] });
 
 /** Of a link, or of the whole installation. */
 export const trafficLimitsSchema = z

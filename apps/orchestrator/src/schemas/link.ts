@@ -42,7 +42,10 @@ export const linkSchema = z
 /** What is not named stays as it is. */
 export const linkChangeSchema = z
   .strictObject({ rateBitsPerSec: rateBitsPerSec.optional(), limits: trafficLimitsSchema.partial().optional() })
-  .meta({ id: 'LinkChange' });
+  .meta({
+    id: 'LinkChange',
+    examples: [{ rateBitsPerSec: 1_000_000_000, limits: { maxMigrations: 2, bandwidthBytesPerSec: 100_000_000 } }],
+  });
 
 export const linkTestInputSchema = z
   .strictObject({ source: slugSchema, destination: slugSchema, durationMs: z.int().min(0).max(30_000).default(5_000) })

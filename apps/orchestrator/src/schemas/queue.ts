@@ -17,7 +17,12 @@ export const queueSchema = z
 /** What is not named stays as it is. Takes effect at once, and on what waits only: nothing that runs is stopped. */
 export const queueChangeSchema = z
   .strictObject({ paused: z.boolean().optional(), limits: trafficLimitsSchema.partial().optional() })
-  .meta({ id: 'QueueChange' });
+  .meta({ id: 'QueueChange', examples: [{ paused: true }, { limits: { maxMigrations: 20 } }] });
+
+export const queueOrderQuerySchema = z.strictObject({
+  limit: z.coerce.number().int().min(1).max(200).default(50),
+  cursor: z.string().max(512).optional().describe('`nextCursor` of the page before.'),
+});
 
 /** Why a migration that is queued does not run yet. */
 export const waitingSchema = z

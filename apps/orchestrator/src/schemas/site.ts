@@ -68,3 +68,12 @@ export const siteInputSchema = z
     ],
   });
 export const siteSchema = siteInputSchema.extend({ createdAt: timestampSchema }).meta({ id: 'Site' });
+
+/** What is not named stays as it is. While live migrations use the site, of its gateway only the credential may change. */
+export const siteChangeSchema = z
+  .strictObject({
+    description: siteInputSchema.shape.description.unwrap(),
+    gateway: siteInputSchema.shape.gateway.unwrap(),
+  })
+  .partial()
+  .meta({ id: 'SiteChange', examples: [{ description: 'Rack 8' }] });

@@ -2,19 +2,20 @@
  * Sites, endpoints and credentials as registered: names and settings in Redis, secrets sealed. What others still need
  * cannot be deleted; whoever needs it is named.
  */
+import { isDeepStrictEqual } from 'node:util';
 import type { Credential, HypervisorPlugin } from '@lmas/plugin-api';
 import type { Redis } from 'ioredis';
 import { z } from 'zod';
 import type { Vault } from '../access/vault.ts';
-import { LmasError, type OrchestratorErrorCode } from '../errors.ts';
+import { LmasError } from '../errors.ts';
 import { now } from '../migrations/record.ts';
 import type { MigrationStore } from '../migrations/store.ts';
 import type { PluginRegistry } from '../plugins/registry.ts';
 import { keys } from '../redis/keys.ts';
-import { script } from '../redis/script.ts';
 import { type credentialInputSchema, credentialSchema } from '../schemas/credential.ts';
-import { type endpointInputSchema, endpointSchema } from '../schemas/endpoint.ts';
-import { type siteInputSchema, siteSchema } from '../schemas/site.ts';
+import { type endpointChangeSchema, type endpointInputSchema, endpointSchema } from '../schemas/endpoint.ts';
+import { type siteChangeSchema, type siteInputSchema, siteSchema } from '../schemas/site.ts';
+import { namedTable } from './table.ts';
 
 export type Site = z.infer<typeof siteSchema>;
 export type Endpoint = z.infer<typeof endpointSchema>;
@@ -31,55 +32,23 @@ export interface Table<Item, Input> {
   remove(id: string): Promise<void>;
 }
 
-export type SiteStore = Table<Site, z.output<typeof siteInputSchema>>;
-export type EndpointStore = Table<Endpoint, z.output<typeof endpointInputSchema>>;
+/** Called with the version that is about to be changed; throws when it is not the one that the caller has seen. */
+export type Expectation<Item> = (current: Item) => void;
+
+export interface SiteStore extends Table<Site, z.output<typeof siteInputSchema>> {
+  /** What is not named stays. @throws LmasError SITE_NOT_FOUND, UNKNOWN_REFERENCE, IN_USE when live migrations need the machine as it is */
+  change(id: string, change: z.output<typeof siteChangeSchema>, expect: Expectation<Site>): Promise<Site>;
+}
+export interface EndpointStore extends Table<Endpoint, z.output<typeof endpointInputSchema>> {
+  /** What is not named stays. @throws LmasError ENDPOINT_NOT_FOUND, UNKNOWN_REFERENCE, INVALID_ENDPOINT_CONFIG, IN_USE when live migrations need the host as it is */
+  change(id: string, change: z.output<typeof endpointChangeSchema>, expect: Expectation<Endpoint>): Promise<Endpoint>;
+}
 export interface CredentialStore extends Table<CredentialInfo, CredentialInput & { readonly project: string | null }> {
   /** The secret itself, for a connection that is about to be made. */
   reveal(id: string): Promise<Credential>;
 }
 
 const storedCredentialSchema = credentialSchema.extend({ sealed: z.string() });
-
-/** KEYS: the table, then the tables that hold what it refers to. ARGV: id, json, then for each of these a name. */
-const ADD = script(`
-  for i = 2, #KEYS do
-    if redis.call('HEXISTS', KEYS[i], ARGV[i + 1]) == 0 then return ARGV[i + 1] end
-  end
-  return redis.call('HSETNX', KEYS[1], ARGV[1], ARGV[2])
-`);
-
-/** One table in Redis: parsed on the way out, newest settings only. */
-function table<Stored extends { id: string }>(
-  redis: Redis,
-  key: string,
-  schema: z.ZodType<Stored>,
-  notFound: OrchestratorErrorCode,
-) {
-  const parse = (json: string): Stored => schema.parse(JSON.parse(json));
-  return {
-    async add(item: Stored, references: readonly { readonly key: string; readonly id: string }[]): Promise<void> {
-      const answer = await ADD(
-        redis,
-        [key, ...references.map((reference) => reference.key)],
-        [item.id, JSON.stringify(item), ...references.map(({ id }) => id)],
-      );
-      if (typeof answer === 'string') throw new LmasError('UNKNOWN_REFERENCE', `There is no ${answer}.`);
-      if (answer === 0) throw new LmasError('ALREADY_EXISTS', `There is a ${item.id} already.`);
-    },
-    async list(): Promise<Stored[]> {
-      const all = Object.values(await redis.hgetall(key)).map(parse);
-      return all.sort((a, b) => (a.id < b.id ? -1 : 1));
-    },
-    async get(id: string): Promise<Stored> {
-      const json = await redis.hget(key, id);
-      if (json === null) throw new LmasError(notFound, `There is no ${id}.`);
-      return parse(json);
-    },
-    async remove(id: string): Promise<void> {
-      await redis.hdel(key, id);
-    },
-  };
-}
 
 export interface Inventory {
   readonly credentials: CredentialStore;
@@ -91,13 +60,37 @@ export function createInventory(
   redis: Redis,
   { vault, plugins, migrations }: { vault: Vault; plugins: PluginRegistry; migrations: MigrationStore },
 ): Inventory {
-  const credentialTable = table(redis, keys.credentials, storedCredentialSchema, 'CREDENTIAL_NOT_FOUND');
-  const siteTable = table(redis, keys.sites, siteSchema, 'SITE_NOT_FOUND');
-  const endpointTable = table(redis, keys.endpoints, endpointSchema, 'ENDPOINT_NOT_FOUND');
+  const credentialTable = namedTable(redis, {
+    ...{ key: keys.credentials, kind: 'credential', notFound: 'CREDENTIAL_NOT_FOUND' },
+    schema: storedCredentialSchema,
+  });
+  const siteTable = namedTable(redis, {
+    ...{ key: keys.sites, kind: 'site', notFound: 'SITE_NOT_FOUND' },
+    schema: siteSchema,
+  });
+  const endpointTable = namedTable(redis, {
+    ...{ key: keys.endpoints, kind: 'endpoint', notFound: 'ENDPOINT_NOT_FOUND' },
+    schema: endpointSchema,
+  });
   /** Live migrations, as users of what they refer to. */
   const migrationsUsing = async (uses: (migration: { source: Place; destination: Place }) => boolean) => {
     const live = await migrations.getMany(await migrations.live());
     return live.filter(uses).map(({ id }) => `migration ${id}`);
+  };
+
+  const usersOfSite = (id: string) =>
+    migrationsUsing(({ source, destination }) => source.site === id || destination.site === id);
+  const usersOfEndpoint = (id: string) =>
+    migrationsUsing(({ source, destination }) => source.endpoint === id || destination.endpoint === id);
+  const credentialReference = (id: string) => ({ key: keys.credentials, kind: 'credential', id });
+  const requireCredential = async (id: string): Promise<void> => {
+    if ((await redis.hexists(keys.credentials, id)) === 1) return;
+    throw new LmasError('UNKNOWN_REFERENCE', `There is no credential ${id}.`);
+  };
+  const requireChangeable = async (site: Site, gateway: SiteGateway): Promise<void> => {
+    requirePortRange(gateway);
+    if (gateway !== null) await requireCredential(gateway.ssh.credential);
+    if (movesMachine(site.gateway, gateway)) refuseUsed('site', site.id, await usersOfSite(site.id));
   };
 
   return {
@@ -117,7 +110,10 @@ export function createInventory(
         await credentialTable.get(id);
         const sites = (await siteTable.list()).filter(({ gateway }) => gateway?.ssh.credential === id);
         const endpoints = (await endpointTable.list()).filter(({ credential }) => credential === id);
-        refuseUsed(id, [...sites.map((site) => `site ${site.id}`), ...endpoints.map(({ id: e }) => `endpoint ${e}`)]);
+        refuseUsed('credential', id, [
+          ...sites.map((site) => `site ${site.id}`),
+          ...endpoints.map(({ id: e }) => `endpoint ${e}`),
+        ]);
         await credentialTable.remove(id);
       },
     },
@@ -125,20 +121,26 @@ export function createInventory(
       async add(input) {
         const site = { ...input, createdAt: now() };
         const { gateway } = site;
-        if (gateway !== null && gateway.tunnelPorts.min > gateway.tunnelPorts.max) {
-          throw new LmasError('INVALID_REQUEST', 'tunnelPorts.min must not exceed tunnelPorts.max.');
-        }
-        const references = gateway === null ? [] : [{ key: keys.credentials, id: gateway.ssh.credential }];
-        await siteTable.add(site, references);
+        requirePortRange(gateway);
+        await siteTable.add(site, gateway === null ? [] : [credentialReference(gateway.ssh.credential)]);
         return site;
       },
+      change: (id, { description, gateway }, expect) =>
+        siteTable.change(id, async (site) => {
+          expect(site);
+          if (gateway !== undefined) await requireChangeable(site, gateway);
+          return {
+            ...site,
+            ...(description === undefined ? {} : { description }),
+            ...(gateway === undefined ? {} : { gateway }),
+          };
+        }),
       list: () => siteTable.list(),
       get: (id) => siteTable.get(id),
       async remove(id) {
         await siteTable.get(id);
         const endpoints = (await endpointTable.list()).filter(({ site }) => site === id);
-        const users = await migrationsUsing(({ source, destination }) => source.site === id || destination.site === id);
-        refuseUsed(id, [...endpoints.map((endpoint) => `endpoint ${endpoint.id}`), ...users]);
+        refuseUsed('site', id, [...endpoints.map((endpoint) => `endpoint ${endpoint.id}`), ...(await usersOfSite(id))]);
         await siteTable.remove(id);
       },
     },
@@ -148,19 +150,26 @@ export function createInventory(
         if (plugin === undefined) throw new LmasError('UNKNOWN_REFERENCE', `No plugin ${input.plugin} is loaded.`);
         const endpoint = { ...input, config: parseConfig(plugin, input.config), createdAt: now() };
         await endpointTable.add(endpoint, [
-          { key: keys.sites, id: input.site },
-          { key: keys.credentials, id: input.credential },
+          { key: keys.sites, kind: 'site', id: input.site },
+          credentialReference(input.credential),
         ]);
         return endpoint;
       },
+      change: (id, { credential, config }, expect) =>
+        endpointTable.change(id, async (endpoint) => {
+          expect(endpoint);
+          if (credential !== undefined) await requireCredential(credential);
+          const changed = { ...endpoint, ...(credential === undefined ? {} : { credential }) };
+          if (config === undefined) return changed;
+          const parsed = parseConfig(plugins.get(endpoint.plugin), config);
+          if (!isDeepStrictEqual(parsed, endpoint.config)) refuseUsed('endpoint', id, await usersOfEndpoint(id));
+          return { ...changed, config: parsed };
+        }),
       list: () => endpointTable.list(),
       get: (id) => endpointTable.get(id),
       async remove(id) {
         await endpointTable.get(id);
-        refuseUsed(
-          id,
-          await migrationsUsing(({ source, destination }) => source.endpoint === id || destination.endpoint === id),
-        );
+        refuseUsed('endpoint', id, await usersOfEndpoint(id));
         await endpointTable.remove(id);
       },
     },
@@ -180,9 +189,30 @@ const withoutSecret = ({ id, kind, username, project, createdAt }: CredentialInf
   createdAt,
 });
 
-function refuseUsed(id: string, users: readonly string[]): void {
+function refuseUsed(kind: string, id: string, users: readonly string[]): void {
   if (users.length === 0) return;
-  throw new LmasError('IN_USE', `${id} is still used by ${users.join(', ')}.`, { remedy: 'Remove these first.' });
+  const shown = users.length > MAX_NAMED ? [...users.slice(0, MAX_NAMED), `${users.length - MAX_NAMED} more`] : users;
+  throw new LmasError('IN_USE', `The ${kind} ${id} is still used by ${shown.join(', ')}.`, {
+    remedy: 'Remove these first, or wait until they have ended.',
+  });
+}
+
+const MAX_NAMED = 10;
+
+type SiteGateway = Site['gateway'];
+
+function requirePortRange(gateway: SiteGateway): void {
+  if (gateway === null || gateway.tunnelPorts.min <= gateway.tunnelPorts.max) return;
+  throw new LmasError('INVALID_REQUEST', undefined, {
+    issues: [{ path: 'gateway.tunnelPorts', message: 'min must not exceed max' }],
+  });
+}
+
+/** A migration that is under way finds its gateways, and takes them away, where the site says: that must not move. */
+function movesMachine(before: SiteGateway, after: SiteGateway): boolean {
+  if (before === null || after === null) return before !== after;
+  const withoutLogin = ({ ssh: { credential: _, ...ssh }, ...rest }: NonNullable<SiteGateway>) => ({ ...rest, ssh });
+  return !isDeepStrictEqual(withoutLogin(before), withoutLogin(after));
 }
 
 function parseConfig(plugin: HypervisorPlugin, config: unknown): Record<string, unknown> {

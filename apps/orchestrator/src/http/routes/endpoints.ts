@@ -4,10 +4,18 @@
 import type { FastifyPluginAsyncZod } from 'fastify-type-provider-zod';
 import { z } from 'zod';
 import { withSession } from '../../endpoints/connector.ts';
-import { endpointInputSchema, endpointSchema, inventorySchema } from '../../schemas/endpoint.ts';
+import { testEndpoint } from '../../endpoints/endpoint-test.ts';
+import {
+  endpointChangeSchema,
+  endpointInputSchema,
+  endpointSchema,
+  endpointTestSchema,
+  inventorySchema,
+} from '../../schemas/endpoint.ts';
 import { pluginSchema } from '../../schemas/plugin.ts';
 import { callerOf } from '../access.ts';
 import { callSignal, FAR_CALL_MS, listOf, removed, slugParams } from '../answers.ts';
+import { etagOf, expectMatch, ifMatchHeaders } from '../etag.ts';
 import { failures } from '../failures.ts';
 import type { Services } from '../services.ts';
 
@@ -58,7 +66,60 @@ export const endpointRoutes: FastifyPluginAsyncZod<Services> = async (api, servi
         response: { 200: endpointSchema, ...failures('ENDPOINT_NOT_FOUND') },
       },
     },
-    async (request) => await endpointsOf(request).get(request.params.id),
+    async (request, reply) => {
+      const endpoint = await endpointsOf(request).get(request.params.id);
+      return reply.header('etag', etagOf(endpoint)).send(endpoint);
+    },
+  );
+  api.patch(
+    '/v1/endpoints/:id',
+    {
+      schema: {
+        operationId: 'updateEndpoint',
+        tags: ['endpoints'],
+        summary: 'Change an endpoint',
+        description:
+          'What is not named stays as it is; `config` is replaced as a whole. While live migrations use the endpoint only its credential may change: they have to find their VM where they left it.',
+        params: slugParams,
+        headers: ifMatchHeaders,
+        body: endpointChangeSchema,
+        response: {
+          200: endpointSchema,
+          ...failures(
+            'ENDPOINT_NOT_FOUND',
+            'UNKNOWN_REFERENCE',
+            'INVALID_ENDPOINT_CONFIG',
+            'IN_USE',
+            'PRECONDITION_REQUIRED',
+            'PRECONDITION_FAILED',
+          ),
+        },
+      },
+    },
+    async (request, reply) => {
+      const expect = (current: unknown) => expectMatch(request.headers['if-match'], current);
+      const endpoint = await endpointsOf(request).change(request.params.id, request.body, expect);
+      return reply.header('etag', etagOf(endpoint)).send(endpoint);
+    },
+  );
+  api.post(
+    '/v1/endpoints/:id/test',
+    {
+      schema: {
+        operationId: 'testEndpoint',
+        tags: ['endpoints'],
+        summary: 'Test the connection to an endpoint',
+        description:
+          'Connects, logs in, and asks who is there. The answer is 200 also when that fails: `error` says why and what to do.',
+        params: slugParams,
+        response: { 200: endpointTestSchema, ...failures('ENDPOINT_NOT_FOUND') },
+      },
+    },
+    async (request, reply) => {
+      const { connector, endpoints } = services.seenBy(callerOf(request));
+      await endpoints.get(request.params.id);
+      return await testEndpoint(connector, request.params.id, { signal: callSignal(reply, FAR_CALL_MS) });
+    },
   );
   api.delete(
     '/v1/endpoints/:id',

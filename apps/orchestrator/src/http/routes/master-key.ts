@@ -3,7 +3,7 @@
  */
 import type { FastifyPluginAsyncZod } from 'fastify-type-provider-zod';
 import { masterKeyRotationSchema, masterKeySchema } from '../../schemas/master-key.ts';
-import { failure } from '../answers.ts';
+import { failures } from '../failures.ts';
 import type { Services } from '../services.ts';
 
 const tags = ['access'];
@@ -11,7 +11,15 @@ const tags = ['access'];
 export const masterKeyRoutes: FastifyPluginAsyncZod<Services> = async (api, { rotation }) => {
   api.get(
     '/v1/master-key',
-    { schema: { operationId: 'getMasterKey', tags, response: { 200: masterKeySchema, default: failure } } },
+    {
+      schema: {
+        operationId: 'getMasterKey',
+        tags,
+        summary: 'Show which master key is in use',
+        description: 'Its id, never the key itself, and how many secrets are sealed under which.',
+        response: { 200: masterKeySchema, ...failures() },
+      },
+    },
     async () => await rotation.state(),
   );
   api.post(
@@ -20,9 +28,10 @@ export const masterKeyRoutes: FastifyPluginAsyncZod<Services> = async (api, { ro
       schema: {
         operationId: 'rotateMasterKey',
         tags,
+        summary: 'Rotate the master key',
         description:
           'Seals every secret anew: under a new key, when the key is in a file; else under the key that the source names first now. Safe to repeat; what was broken off is finished at the next start.',
-        response: { 200: masterKeyRotationSchema, default: failure },
+        response: { 200: masterKeyRotationSchema, ...failures() },
       },
     },
     async () => await rotation.rotate(),

@@ -2,9 +2,16 @@
  * Sites, and what the SSH server of a machine shows before it is registered.
  */
 import type { FastifyPluginAsyncZod } from 'fastify-type-provider-zod';
-import { hostKeyScanInputSchema, hostKeyScanSchema, siteInputSchema, siteSchema } from '../../schemas/site.ts';
+import {
+  hostKeyScanInputSchema,
+  hostKeyScanSchema,
+  siteChangeSchema,
+  siteInputSchema,
+  siteSchema,
+} from '../../schemas/site.ts';
 import { callerOf } from '../access.ts';
 import { callSignal, FAR_CALL_MS, listOf, removed, slugParams } from '../answers.ts';
+import { etagOf, expectMatch, ifMatchHeaders } from '../etag.ts';
 import { failures } from '../failures.ts';
 import type { Services } from '../services.ts';
 
@@ -53,7 +60,34 @@ export const siteRoutes: FastifyPluginAsyncZod<Services> = async (api, services)
         response: { 200: siteSchema, ...failures('SITE_NOT_FOUND') },
       },
     },
-    async (request) => await sitesOf(request).get(request.params.id),
+    async (request, reply) => {
+      const site = await sitesOf(request).get(request.params.id);
+      return reply.header('etag', etagOf(site)).send(site);
+    },
+  );
+  api.patch(
+    '/v1/sites/:id',
+    {
+      schema: {
+        operationId: 'updateSite',
+        tags: ['sites'],
+        summary: 'Change a site',
+        description:
+          'What is not named stays as it is; `gateway` is replaced as a whole. While live migrations use the site, of its gateway only the credential may change: they find their gateways by the rest.',
+        params: slugParams,
+        headers: ifMatchHeaders,
+        body: siteChangeSchema,
+        response: {
+          200: siteSchema,
+          ...failures('SITE_NOT_FOUND', 'UNKNOWN_REFERENCE', 'IN_USE', 'PRECONDITION_REQUIRED', 'PRECONDITION_FAILED'),
+        },
+      },
+    },
+    async (request, reply) => {
+      const expect = (current: unknown) => expectMatch(request.headers['if-match'], current);
+      const site = await sitesOf(request).change(request.params.id, request.body, expect);
+      return reply.header('etag', etagOf(site)).send(site);
+    },
   );
   api.delete(
     '/v1/sites/:id',
