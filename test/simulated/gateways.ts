@@ -5,10 +5,10 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { GatewayStatus } from '@lmas/gateway-api';
 import { pluginErrorCode } from '@lmas/plugin-api';
+import { WorldConnection } from '@lmas/plugin-simulated';
 import { LmasError } from '../../apps/orchestrator/src/errors.ts';
 import type { Gateway, GatewayAddress, GatewayProvisioner } from '../../apps/orchestrator/src/gateways/gateway.ts';
 import type { SiteStore } from '../../apps/orchestrator/src/sites/sites.ts';
-import { WorldConnection } from './client.ts';
 
 const nameOf = ({ site, owner, end }: GatewayAddress): string => `${site}/${owner}-${end}`;
 
@@ -23,7 +23,7 @@ export function createSimulatedProvisioner(sites: SiteStore): GatewayProvisioner
     const socketPath = worldBehind(gateway.ssh.host);
     if (!socketPath.startsWith('/')) throw new LmasError('GATEWAY_UNREACHABLE', 'There is no world behind this name.');
     try {
-      return await WorldConnection.open(socketPath, 'gateway');
+      return await WorldConnection.dial(socketPath, 'gateway');
     } catch (cause) {
       throw new LmasError('GATEWAY_UNREACHABLE', undefined, { cause });
     }
@@ -45,8 +45,8 @@ export function createSimulatedProvisioner(sites: SiteStore): GatewayProvisioner
     return {
       address,
       identity: async () => ({ ...IDENTITY }),
-      async configure({ sessionId, role }) {
-        await call('configure');
+      async configure({ sessionId, role, bandwidthBytesPerSec }) {
+        await call('configure', { bandwidthBytesPerSec });
         const listening = role.kind === 'listen' ? { address: role.address, port: role.port } : null;
         return { sessionId, state: 'connecting', listening };
       },
@@ -59,7 +59,9 @@ export function createSimulatedProvisioner(sites: SiteStore): GatewayProvisioner
         const { configured } = await call<{ configured: boolean }>('status');
         return { ...STATUS, session: { ...SESSION, state: configured ? 'established' : 'connecting' } };
       },
-      setLimits: async () => undefined,
+      async setLimits({ bandwidthBytesPerSec }) {
+        if (bandwidthBytesPerSec !== undefined) await call('limits', { bandwidthBytesPerSec });
+      },
       probe: async () => ({
         rttMinMs: 100,
         rttMedianMs: 101,

@@ -130,7 +130,7 @@ describe('what is registered', () => {
     const config = { socketPath: stage.server.socketPath, host: 'source' };
     assertProblem(await api.call('POST', '/v1/endpoints', { ...endpoint, config }), 422, 'UNKNOWN_REFERENCE');
     assertProblem(
-      await api.call('POST', '/v1/endpoints', { ...endpoint, site: stage.source, config: { host: 'x' } }),
+      await api.call('POST', '/v1/endpoints', { ...endpoint, site: stage.source, config: { host: 'X' } }),
       422,
       'INVALID_ENDPOINT_CONFIG',
     );
@@ -174,7 +174,8 @@ describe('what is registered', () => {
     const { vmId: vm, source, destination } = stage;
     const check = await api.must('POST', '/v1/migration-checks', { vm, source, destination });
     assert.deepEqual(check, { ok: true, findings: [], memoryBytes: 2 ** 30, diskBytes: 0 });
-    stage.world.prepare({ id: vm, name: 'x', memoryBytes: 1 }, 'm', null);
+    const guest = { id: vm, name: 'x', memoryBytes: 1, vcpus: 1, dirtyRateBytesPerSec: 0 };
+    stage.world.prepare('destination', guest, 'm', null);
     const blocked = await api.must<{ ok: boolean }>('POST', '/v1/migration-checks', { vm, source, destination });
     assert.equal(blocked.ok, false);
     const { id } = await stage.submit();

@@ -10,6 +10,8 @@ import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import simulated from '@lmas/plugin-simulated';
+import { serveWorld, type WorldServer } from '@lmas/plugin-simulated/world';
 import { type Config, readConfig } from '../../apps/orchestrator/src/config.ts';
 import { createLog } from '../../apps/orchestrator/src/log.ts';
 import { type Orchestrator, startOrchestrator } from '../../apps/orchestrator/src/main.ts';
@@ -17,9 +19,7 @@ import type { Migration, MigrationInput } from '../../apps/orchestrator/src/migr
 import { createRegistry } from '../../apps/orchestrator/src/plugins/registry.ts';
 import type { TestSshd } from '../../packages/ssh/src/testing/sshd.ts';
 import { createSimulatedProvisioner, hostOfWorld } from '../simulated/gateways.ts';
-import simulated from '../simulated/plugin.ts';
-import { serveWorld, type WorldServer } from '../simulated/server.ts';
-import { World } from '../simulated/world.ts';
+import { PairWorld } from '../simulated/world.ts';
 
 /** Everything that waits in real life waits briefly here; the proportions are kept. */
 export const SHORT: Readonly<Record<string, string>> = {
@@ -130,7 +130,7 @@ export interface Answer {
 }
 
 export interface Stage extends AsyncDisposable {
-  readonly world: World;
+  readonly world: PairWorld;
   readonly server: WorldServer;
   readonly vmId: string;
   /** The two endpoints and sites of this world. */
@@ -155,10 +155,10 @@ export async function setStage(
 ): Promise<Stage> {
   stages += 1;
   const name = `w${process.pid}-${stages}`;
-  const world = new World();
-  const server = await serveWorld(world, join(directory, `${name}.sock`));
+  const world = new PairWorld();
+  const server = await serveWorld(world, join(directory, `${name}.sock`), world.answerGatewayCall);
   const vmId = randomUUID();
-  world.addVm({ id: vmId, name });
+  world.addVm('source', { id: vmId, name });
   const api = getApi();
   const login =
     sshd === undefined
@@ -206,7 +206,7 @@ export async function setStage(
       assert.equal(migration.where, running[0], summary);
       assert.deepEqual([...world.gateways.keys()], [], `gateways left: ${summary}`);
       const other = running[0] === 'source' ? 'destination' : 'source';
-      assert.equal(world.hosts[other].has(vmId), false, `a second copy is left at the ${other}: ${summary}`);
+      assert.equal(world.vm(other, vmId), undefined, `a second copy is left at the ${other}: ${summary}`);
       if (running[0] === 'source') assert.deepEqual([...world.volumes.keys()], [], summary);
       assert.ok((world.performs.get(vmId) ?? 0) <= 1, 'triggered twice');
     },

@@ -4,8 +4,8 @@
  */
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
+import type { ArmedFault, FaultKind } from '@lmas/plugin-simulated/world';
 import type { Migration } from '../../apps/orchestrator/src/migrations/record.ts';
-import type { ArmedFault, FaultKind } from '../simulated/faults.ts';
 import { OrchestratorProcess } from './child.ts';
 import { type Stage, setStage, temporaryDirectory } from './harness.ts';
 import { HOLDS, STEPS } from './matrix.ts';

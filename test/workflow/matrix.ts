@@ -2,7 +2,7 @@
  * The steps of the workflow and the calls that carry them out, as the simulated far ends see them: what the matrix of
  * faults is generated from.
  */
-import type { FaultKind } from '../simulated/faults.ts';
+import type { FaultKind } from '@lmas/plugin-simulated/world';
 
 export interface StepCall {
   readonly step: string;

@@ -144,7 +144,7 @@ describe('ends that fall silent', { concurrency: 4 }, () => {
     const hold = stage.world.faults.arm('destination.prepare', 'after');
     const submitted = stage.submit({ options: { createVolume: true } });
     await hold.reached;
-    const copy = stage.world.hosts.destination.get(stage.vmId);
+    const copy = stage.world.vm('destination', stage.vmId);
     assert.ok(copy !== undefined);
     copy.presence = 'running';
     const ended = await api.ended((await submitted).id);
@@ -215,9 +215,18 @@ describe('faults that pass, before anything was handed over', { concurrency: 4 }
 
 /** Somebody else migrates the VM, by means of their own. */
 async function migrateElsewhere({ world, vmId }: Stage, durationMs: number): Promise<void> {
-  world.prepare({ id: vmId, name: 'theirs', memoryBytes: 1 << 30 }, 'theirs', null);
-  const controller = new AbortController().signal;
-  await world.perform(vmId, 'theirs', { durationMs, peerToPeer: true, onProgress: () => undefined, controller });
+  const guest = { id: vmId, name: 'theirs', memoryBytes: 1 << 30, vcpus: 1, dirtyRateBytesPerSec: 0 };
+  world.prepare('destination', guest, 'theirs', null);
+  await world.perform('source', vmId, {
+    destination: 'destination',
+    durationMs,
+    maxDowntimeMs: 300,
+    autoConverge: false,
+    bandwidthBytesPerSec: null,
+    peerToPeer: true,
+    onProgress: () => undefined,
+    controller: new AbortController().signal,
+  });
 }
 
 describe('somebody else migrates the VM meanwhile', { concurrency: 2 }, () => {

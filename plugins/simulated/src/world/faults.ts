@@ -1,28 +1,30 @@
 /**
- * Faults on command. A call has a name (`destination.finish`); a fault says what happens to the next calls of that name:
+ * Faults on command. A call has a name (`kvm-b.finish`); a fault says what happens to the next calls of that name:
  *
  * - `before`: refused, nothing was done;
  * - `after`: done, and an error is answered;
  * - `reply-lost`: done, and the connection breaks before the answer;
  * - `hold-before`, `hold-after`: stands still before or after the effect until released.
  */
-export type FaultKind = 'before' | 'after' | 'reply-lost' | 'hold-before' | 'hold-after';
+import type { PluginErrorCode } from '@lmas/plugin-api';
+import { WorldError } from './errors.ts';
 
-/** A call that the world refuses; the code is one of the plugin contract's. */
-export class WorldError extends Error {
-  readonly code: string;
+export const SCRIPTED_FAULTS = ['before', 'after', 'reply-lost'] as const;
+export type FaultKind = (typeof SCRIPTED_FAULTS)[number] | 'hold-before' | 'hold-after';
 
-  constructor(code: string, message: string) {
-    super(message);
-    this.code = code;
-  }
+export interface FaultOptions {
+  /** How many calls meet it; Infinity: all. */
+  readonly times?: number;
+  /** Only calls about this VM, by id or name. */
+  readonly vm?: string | undefined;
+  /** What is answered by `before` and `after`. */
+  readonly code?: PluginErrorCode;
 }
 
-interface Fault {
+interface Fault extends Required<Omit<FaultOptions, 'times' | 'vm'>> {
   readonly call: string;
   readonly kind: FaultKind;
-  /** What is answered, in the plugin contract's codes. */
-  readonly code: string;
+  readonly vm: string | undefined;
   remaining: number;
   readonly reached: PromiseWithResolvers<void>;
   readonly released: PromiseWithResolvers<void>;
@@ -37,10 +39,11 @@ export interface ArmedFault {
 export class Faults {
   readonly #faults: Fault[] = [];
 
-  arm(call: string, kind: FaultKind, { times = 1, code = 'HYPERVISOR_FAULT' } = {}): ArmedFault {
+  arm(call: string, kind: FaultKind, { times = 1, vm, code = 'HYPERVISOR_FAULT' }: FaultOptions = {}): ArmedFault {
     const fault: Fault = {
       call,
       kind,
+      vm,
       code,
       remaining: times,
       reached: Promise.withResolvers<void>(),
@@ -50,9 +53,11 @@ export class Faults {
     return { reached: fault.reached.promise, release: () => fault.released.resolve() };
   }
 
-  /** Does `effect` under whatever fault is armed for `call`. `lose` breaks the caller's connection. */
-  async around<T>(call: string, lose: () => void, effect: () => Promise<T> | T): Promise<T> {
-    const fault = this.#faults.find((candidate) => candidate.call === call && candidate.remaining > 0);
+  /** Does `effect` under whatever fault is armed for `call`. `lose` breaks the caller's connection; `vm`: its names. */
+  async around<T>(call: string, vm: readonly string[], lose: () => void, effect: () => Promise<T> | T): Promise<T> {
+    const isMeant = (fault: Fault) =>
+      fault.call === call && fault.remaining > 0 && (fault.vm === undefined || vm.includes(fault.vm));
+    const fault = this.#faults.find(isMeant);
     if (fault === undefined) return await effect();
     fault.remaining -= 1;
     if (fault.kind === 'before') {

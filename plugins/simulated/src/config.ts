@@ -1,0 +1,79 @@
+/**
+ * What an endpoint and a migration of this plugin may be told.
+ */
+import { PLUGIN_ERRORS, type PluginErrorCode } from '@lmas/plugin-api';
+import { z } from 'zod';
+import { SCRIPTED_FAULTS } from './world/faults.ts';
+
+/** The calls that an endpoint answers, in the order in which a migration makes them. */
+export const VERBS = [
+  'login',
+  'inventory',
+  'find',
+  'presence',
+  'prepare',
+  'perform',
+  'set-bandwidth',
+  'finish',
+  'confirm',
+  'abort-job',
+  'delete-volume',
+] as const;
+const verb = z.enum(VERBS);
+const errorCodes = Object.keys(PLUGIN_ERRORS) as [PluginErrorCode, ...PluginErrorCode[]];
+
+const vmSchema = z.strictObject({
+  name: z.string().min(1),
+  id: z.string().min(1).optional().describe('Unset: made from the names of world, host and VM.'),
+  memoryBytes: z
+    .int()
+    .min(1)
+    .default(1 << 30),
+  vcpus: z.int().min(1).default(2),
+  dirtyRateBytesPerSec: z.int().min(0).default(10_000_000).describe('How fast it writes to its memory.'),
+});
+
+const faultSchema = z.strictObject({
+  call: verb,
+  kind: z
+    .enum(SCRIPTED_FAULTS)
+    .describe(
+      '`before`: refused; `after`: done, and an error answered; `reply-lost`: done, and the connection breaks.',
+    ),
+  times: z.int().min(1).nullable().default(1).describe('How many calls meet it; null: all.'),
+  vm: z.string().optional().describe('Only calls about this VM, by id or name.'),
+  code: z.enum(errorCodes).default('HYPERVISOR_FAULT').describe('What `before` and `after` answer.'),
+});
+
+export const configSchema = z.strictObject({
+  host: z.string().regex(/^[a-z0-9][a-z0-9-]*$/, 'lower-case letters, digits and hyphens'),
+  world: z.string().min(1).default('default').describe('Hosts of one world can migrate to each other.'),
+  socketPath: z
+    .string()
+    .min(1)
+    .optional()
+    .describe('A world that another process serves there. What follows is then for that process to say, and ignored.'),
+  vms: z.array(vmSchema).default([]).describe('Run here from the start.'),
+  rateBytesPerSec: z
+    .int()
+    .min(1_024)
+    .nullable()
+    .default(null)
+    .describe('What the link of this host carries for each migration; null: as much as the other end’s, or 1 Gbit/s.'),
+  delaysMs: z.partialRecord(verb, z.int().min(0).max(3_600_000)).default({}).describe('How long calls take, by name.'),
+  faults: z.array(faultSchema).default([]).describe('What goes wrong, each once the endpoint is first used.'),
+});
+export type SimulatedConfig = z.output<typeof configSchema>;
+
+export const optionsSchema = z.strictObject({
+  durationMs: z
+    .int()
+    .min(0)
+    .nullable()
+    .default(null)
+    .describe('How long the memory takes to move, whatever the VM and the link are like; null: as they are.'),
+  autoConverge: z.boolean().default(true).describe('Slow the guest down when it writes faster than the link carries.'),
+  peerToPeer: z.boolean().default(false).describe('The migration goes on without the orchestrator.'),
+  createVolume: z.boolean().default(false).describe('The destination lacks the disk: it is made, and rolled back.'),
+});
+export type SimulatedOptions = z.output<typeof optionsSchema>;

@@ -1,0 +1,215 @@
+/**
+ * The verbs of one migration between two simulated hosts: the contract kept to the letter, with whatever goes wrong at
+ * the far end on command. The connections are the sessions'.
+ */
+import {
+  type ConfirmReport,
+  type MigrationContext,
+  type MigrationDriver,
+  type MigrationProgress,
+  type MigrationRequest,
+  PluginError,
+  type Prepared,
+  type Presence,
+  pluginErrorCode,
+  type VmPlacement,
+  whereIs,
+} from '@lmas/plugin-api';
+import type { WorldConnection } from './client.ts';
+import type { SimulatedOptions } from './config.ts';
+import type { MoveState, SimulatedVm } from './world/world.ts';
+
+const DEFAULT_DOWNTIME_MS = 300;
+const FOLLOW_MS = 20;
+/** Of documentation (RFC 5737): nobody is there, and nothing is sent. */
+const ADDRESSES = { source: '192.0.2.1', destination: '192.0.2.2', port: 49_152 };
+
+interface Ends {
+  readonly source: WorldConnection;
+  readonly destination: WorldConnection;
+}
+
+export class SimulatedMigration implements MigrationDriver {
+  readonly #ends: Ends;
+  readonly #request: MigrationRequest<SimulatedOptions>;
+  readonly #context: MigrationContext;
+  #bandwidthBytesPerSec: number | null;
+  #performed: MoveState | undefined;
+
+  constructor(ends: Ends, request: MigrationRequest<SimulatedOptions>, context: MigrationContext) {
+    this.#ends = ends;
+    this.#request = request;
+    this.#context = context;
+    this.#bandwidthBytesPerSec = request.bandwidthBytesPerSec;
+  }
+
+  get #vmId(): string {
+    return this.#request.vm.id;
+  }
+
+  async check() {
+    const { memoryBytes } = await this.#ends.source.call<SimulatedVm>('find', { idOrName: this.#vmId });
+    const there = await this.#look(this.#ends.destination);
+    const taken = {
+      severity: 'blocker' as const,
+      code: 'VM_EXISTS',
+      message: `The destination knows ${this.#request.vm.name} already (${there.presence}).`,
+      remedy: 'Remove it there.',
+    };
+    return { findings: there.presence === 'absent' ? [] : [taken], memoryBytes, diskBytes: 0 };
+  }
+
+  async prepare(): Promise<Prepared> {
+    const { migrationId } = this.#request;
+    const volume = this.#request.options.createVolume ? `volume-${this.#vmId}` : null;
+    if (volume !== null) {
+      await this.#context.recordIntent({ kind: 'volume', id: volume, end: 'destination', data: {} });
+    }
+    const guest = await this.#ends.source.call<SimulatedVm>('find', { idOrName: this.#vmId });
+    await this.#context.assertCurrent();
+    await this.#ends.destination.call('prepare', { guest, migrationId, volume });
+    const { destination: host, port } = ADDRESSES;
+    return {
+      flows: [{ id: 'memory', host, port, maxStreams: 8, priority: 'bulk' }],
+      sourceAddresses: [ADDRESSES.source],
+      state: { prepared: true },
+    };
+  }
+
+  async perform(
+    _prepared: Prepared,
+    _routes: object,
+    {
+      signal,
+      onProgress,
+      onPointOfNoReturn,
+    }: {
+      signal: AbortSignal;
+      onProgress: (progress: MigrationProgress) => void;
+      onPointOfNoReturn: () => Promise<void>;
+    },
+  ): Promise<void> {
+    const { source, destination } = this.#ends;
+    const { durationMs, autoConverge, peerToPeer } = this.#request.options;
+    await this.#context.assertCurrent();
+    signal.throwIfAborted();
+    // The perform call itself tells how the abort went.
+    const stop = () => void source.call('abort-job', { vmId: this.#vmId }).catch(() => undefined);
+    signal.addEventListener('abort', stop, { once: true });
+    try {
+      this.#performed = await source.call<MoveState>(
+        'perform',
+        {
+          vmId: this.#vmId,
+          destination: destination.host,
+          durationMs,
+          autoConverge,
+          peerToPeer,
+          maxDowntimeMs: this.#request.maxDowntimeMs ?? DEFAULT_DOWNTIME_MS,
+          bandwidthBytesPerSec: this.#bandwidthBytesPerSec,
+        },
+        (state: MoveState) => onProgress(toProgress(state)),
+      );
+    } finally {
+      signal.removeEventListener('abort', stop);
+    }
+    // Direct: the source stands still, and nothing runs at the destination yet. Peer to peer: it is done already.
+    await onPointOfNoReturn();
+  }
+
+  async confirm(): Promise<ConfirmReport> {
+    const { source, destination } = this.#ends;
+    let there = await this.#look(destination);
+    if (there.presence !== 'running') {
+      if (this.#performed === undefined) {
+        throw new PluginError('OUTCOME_UNKNOWN', `The destination does not run it: ${there.presence}.`);
+      }
+      await this.#context.assertCurrent();
+      await destination.call('finish', { vmId: this.#vmId, cancelled: false });
+      there = await this.#look(destination);
+      if (there.presence !== 'running') throw new PluginError('OUTCOME_UNKNOWN', 'It was not seen to run.');
+    }
+    await this.#context.assertCurrent();
+    await source.call('confirm', { vmId: this.#vmId, cancelled: false }).catch((cause: unknown) => {
+      const code = pluginErrorCode(cause) ?? 'HYPERVISOR_FAULT';
+      throw new PluginError(code, 'The source could not be tidied.', { cause, arrived: true });
+    });
+    return {
+      downtimeMs: this.#performed === undefined ? null : 1,
+      bytesTransferred: this.#performed?.bytesTransferred ?? null,
+      iterations: this.#performed?.iteration ?? null,
+      keptAtSource: [],
+      sourceDefinition: '<vm/>',
+      warnings: [],
+    };
+  }
+
+  async abort({ performed = true }: { readonly performed?: boolean } = {}): Promise<VmPlacement> {
+    const { source, destination } = this.#ends;
+    const before = await this.locate();
+    const isAnswered = before.source !== 'unreachable' && before.destination !== 'unreachable';
+    if (!isAnswered || before.destination === 'running') return before;
+    if (!performed && before.moving) return before; // somebody else's
+    await this.#context.assertCurrent();
+    await source.call('abort-job', { vmId: this.#vmId });
+    await destination.call('finish', { vmId: this.#vmId, cancelled: true });
+    const there = await this.#look(destination);
+    // Only an answer on a live connection lets the source go on.
+    if (there.presence === 'absent') {
+      await this.#context.assertCurrent();
+      await source.call('confirm', { vmId: this.#vmId, cancelled: true });
+    }
+    return await this.locate();
+  }
+
+  async locate(): Promise<VmPlacement> {
+    const [here, there] = await Promise.all([this.#look(this.#ends.source), this.#look(this.#ends.destination)]);
+    return {
+      source: here.presence,
+      destination: there.presence,
+      where: whereIs(here.presence, there.presence),
+      moving: here.moving,
+    };
+  }
+
+  async follow({ signal }: { signal: AbortSignal }): Promise<void> {
+    for (;;) {
+      signal.throwIfAborted();
+      const { presence, moving } = await this.#look(this.#ends.source);
+      if (presence === 'unreachable') throw new PluginError('CONNECTION_LOST', 'The source is away.');
+      if (!moving) return;
+      await new Promise((resolve) => setTimeout(resolve, FOLLOW_MS));
+    }
+  }
+
+  async release({ id }: { readonly id: string }): Promise<void> {
+    await this.#context.assertCurrent();
+    await this.#ends.destination.call('delete-volume', { volume: id, migrationId: this.#request.migrationId });
+  }
+
+  async setBandwidth(bandwidthBytesPerSec: number | null): Promise<void> {
+    this.#bandwidthBytesPerSec = bandwidthBytesPerSec;
+    await this.#context.assertCurrent();
+    await this.#ends.source.call('set-bandwidth', { vmId: this.#vmId, bandwidthBytesPerSec });
+  }
+
+  /** An end that does not answer says nothing. */
+  async #look(end: WorldConnection): Promise<{ presence: Presence; moving: boolean }> {
+    try {
+      return await end.call('presence', { vmId: this.#vmId });
+    } catch {
+      return { presence: 'unreachable', moving: false };
+    }
+  }
+}
+
+const toProgress = (state: MoveState): MigrationProgress => ({
+  stage: 'memory',
+  percent: state.percent,
+  bytesTotal: state.bytesTotal,
+  bytesTransferred: state.bytesTransferred,
+  bytesRemaining: state.bytesRemaining,
+  rateBytesPerSec: state.rateBytesPerSec,
+  dirtyRateBytesPerSec: state.dirtyRateBytesPerSec,
+  iteration: state.iteration,
+});

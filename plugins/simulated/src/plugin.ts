@@ -1,0 +1,37 @@
+/**
+ * A hypervisor that is not there: the contract kept to the letter by hosts in memory, with faults and delays on command.
+ * For tests of the workflow, for load, and for people who try the API without hypervisors.
+ */
+import { type HypervisorPlugin, PLUGIN_API_VERSION, PluginError } from '@lmas/plugin-api';
+import { configSchema, optionsSchema, type SimulatedConfig, type SimulatedOptions } from './config.ts';
+import { SimulatedMigration } from './migration.ts';
+import { SimulatedSession } from './session.ts';
+
+export { WorldConnection } from './client.ts';
+
+export const simulatedPlugin: HypervisorPlugin<SimulatedConfig, SimulatedOptions> = {
+  name: 'simulated',
+  apiVersion: PLUGIN_API_VERSION,
+  capabilities: {
+    redirectedRoute: true,
+    transparentRoute: false,
+    copiesDisks: true,
+    postCopy: false,
+    survivesController: true,
+  },
+  configSchema,
+  optionsSchema,
+  connect: async (config) => await SimulatedSession.open(config),
+  unreachable: (config, reason) => SimulatedSession.unreachable(config, reason),
+  migration({ source, destination }, request, context) {
+    if (!(source instanceof SimulatedSession) || !(destination instanceof SimulatedSession)) {
+      throw new PluginError('INVALID_CONFIG', 'Both ends of a migration have to be sessions of the simulated plugin.');
+    }
+    if (source.connection.place !== destination.connection.place) {
+      throw new PluginError('INVALID_CONFIG', 'The two hosts are in different worlds.');
+    }
+    return new SimulatedMigration({ source: source.connection, destination: destination.connection }, request, context);
+  },
+};
+
+export default simulatedPlugin;

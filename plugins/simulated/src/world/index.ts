@@ -1,0 +1,5 @@
+/** The world itself, for tests and benchmarks that serve one of their own. */
+export { WorldError } from './errors.ts';
+export type { ArmedFault, FaultKind } from './faults.ts';
+export { type Call, type MoreVerbs, serveWorld, type WorldServer } from './server.ts';
+export { type Guest, World } from './world.ts';

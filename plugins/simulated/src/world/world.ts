@@ -1,0 +1,273 @@
+/**
+ * Hosts with running VMs, all in memory: what the plugin acts upon. A world that a test or another process serves on a
+ * socket survives an orchestrator that is killed.
+ *
+ * It never helps: like a real hypervisor it does what it is told, counts the running copies of every VM after each
+ * change, and remembers every instant at which there were two.
+ */
+import { EventEmitter } from 'node:events';
+import type { Presence } from '@lmas/plugin-api';
+import { WorldError } from './errors.ts';
+import { Faults } from './faults.ts';
+import { PreCopy, type PreCopyState } from './pre-copy.ts';
+
+export interface Guest {
+  readonly id: string;
+  readonly name: string;
+  readonly memoryBytes: number;
+  readonly vcpus: number;
+  /** How fast it writes to its memory. */
+  readonly dirtyRateBytesPerSec: number;
+}
+
+export interface SimulatedVm extends Guest {
+  presence: Presence;
+  /** The whole memory has arrived: it could run. */
+  complete: boolean;
+}
+
+export interface MoveOptions {
+  readonly destination: string;
+  /** How long it takes, whatever the guest and the link are like; `null`: as they are. */
+  readonly durationMs: number | null;
+  readonly maxDowntimeMs: number;
+  readonly autoConverge: boolean;
+  readonly bandwidthBytesPerSec: number | null;
+  readonly peerToPeer: boolean;
+  readonly onProgress: (state: MoveState) => void;
+  /** Aborts when the one who started it is gone: the end of a direct migration. */
+  readonly controller: AbortSignal;
+}
+
+export interface MoveState extends PreCopyState {
+  readonly bytesTotal: number;
+  readonly rateBytesPerSec: number;
+}
+
+interface Move {
+  readonly aborted: AbortController;
+  bandwidthBytesPerSec: number | null;
+}
+
+export interface Violation {
+  readonly vmId: string;
+  readonly what: string;
+}
+
+const GIB = 1 << 30;
+export const DEFAULT_GUEST = { memoryBytes: GIB, vcpus: 2, dirtyRateBytesPerSec: 0 };
+/** 1 Gbit/s. */
+const DEFAULT_RATE_BYTES_PER_SEC = 125_000_000;
+const TICKS = 10;
+const TICK_MS = { min: 5, max: 500 };
+
+export class World {
+  readonly faults = new Faults();
+  /** Call (`<host>.<verb>`) → how long it takes. */
+  readonly delaysMs = new Map<string, number>();
+  readonly violations: Violation[] = [];
+  /** Volume → migration that made it. */
+  readonly volumes = new Map<string, string>();
+  /** How many migrations were begun per VM: never more than was asked for. */
+  readonly performs = new Map<string, number>();
+  /** Host → what its link carries for each migration, where that is not the usual 1 Gbit/s. */
+  readonly rates = new Map<string, number>();
+  /** While it is cut, nothing moves and nothing fails. */
+  isLinkCut = false;
+  readonly #hosts = new Map<string, Map<string, SimulatedVm>>();
+  readonly #moves = new Map<string, Move>();
+  readonly #changes = new EventEmitter().setMaxListeners(0);
+
+  /** Starts a VM on a host; the host is made if need be. */
+  addVm(host: string, vm: Pick<Guest, 'id' | 'name'> & Partial<Guest>): void {
+    this.#set(host, { ...DEFAULT_GUEST, complete: true, ...vm }, 'running');
+  }
+
+  addHost(host: string): void {
+    this.#vms(host);
+  }
+
+  vms(host: string): SimulatedVm[] {
+    return [...this.#vms(host).values()];
+  }
+
+  /** By id. */
+  vm(host: string, vmId: string): SimulatedVm | undefined {
+    return this.#vms(host).get(vmId);
+  }
+
+  presence(host: string, vmId: string): { presence: Presence; moving: boolean } {
+    return { presence: this.vm(host, vmId)?.presence ?? 'absent', moving: this.#moves.has(vmId) };
+  }
+
+  /** Every host on which it runs. */
+  running(vmId: string): string[] {
+    return [...this.#hosts].filter(([, vms]) => vms.get(vmId)?.presence === 'running').map(([host]) => host);
+  }
+
+  /** The host waits for a guest. */
+  prepare(host: string, guest: Guest, migrationId: string, volume: string | null): void {
+    if (this.#moves.has(guest.id)) throw new WorldError('BUSY', `${guest.name} is being migrated.`);
+    if (this.#vms(host).has(guest.id)) throw new WorldError('BUSY', `${host} knows ${guest.name} already.`);
+    if (volume !== null) this.volumes.set(volume, migrationId);
+    this.#set(host, { ...guest, complete: false }, 'incoming');
+  }
+
+  /** Moves the memory. Direct: the source stands still at the end. Peer to peer: it goes through to the end. */
+  async perform(host: string, vmId: string, options: MoveOptions): Promise<MoveState> {
+    const source = this.#at(host, vmId);
+    if (this.#moves.has(vmId)) throw new WorldError('BUSY', `${vmId} is being migrated.`);
+    this.performs.set(vmId, (this.performs.get(vmId) ?? 0) + 1);
+    const move: Move = { aborted: new AbortController(), bandwidthBytesPerSec: options.bandwidthBytesPerSec };
+    this.#moves.set(vmId, move);
+    this.changed();
+    const stop = options.peerToPeer ? move.aborted.signal : AbortSignal.any([move.aborted.signal, options.controller]);
+    try {
+      const state = await this.#send(host, source, move, options, stop);
+      const incoming = this.vm(options.destination, vmId);
+      if (incoming?.presence !== 'incoming') throw new WorldError('STREAM_FAILED', 'Nobody waits at the destination.');
+      this.#set(host, source, 'paused');
+      incoming.complete = true;
+      if (options.peerToPeer) {
+        this.#set(options.destination, incoming, 'running');
+        this.#remove(host, vmId);
+      }
+      return state;
+    } finally {
+      this.#moves.delete(vmId);
+      this.changed();
+    }
+  }
+
+  async #send(
+    host: string,
+    guest: SimulatedVm,
+    move: Move,
+    options: MoveOptions,
+    stop: AbortSignal,
+  ): Promise<MoveState> {
+    const { durationMs, destination } = options;
+    const link = [host, destination].flatMap((end) => this.rates.get(end) ?? []);
+    const linkBytesPerSec = link.length === 0 ? DEFAULT_RATE_BYTES_PER_SEC : Math.min(...link);
+    const rate = () =>
+      durationMs === null
+        ? Math.min(linkBytesPerSec, move.bandwidthBytesPerSec ?? Number.POSITIVE_INFINITY)
+        : (guest.memoryBytes * 1_000) / Math.max(1, durationMs);
+    const copy = new PreCopy({ ...guest, ...options, ...(durationMs === null ? {} : { dirtyRateBytesPerSec: 0 }) });
+    const state = (): MoveState => ({
+      ...copy.state,
+      bytesTotal: guest.memoryBytes,
+      rateBytesPerSec: Math.round(rate()),
+    });
+    const tickMs = clamp(((guest.memoryBytes / rate()) * 1_000) / TICKS, TICK_MS);
+    for (let last = performance.now(); !copy.isDone; ) {
+      await pause(tickMs, stop);
+      const now = performance.now();
+      if (!this.isLinkCut) copy.advance(now - last, rate());
+      last = now;
+      options.onProgress(state());
+    }
+    return state();
+  }
+
+  /** `null` is unlimited. Of a VM that does not move, it is nothing to anybody. */
+  setBandwidth(vmId: string, bandwidthBytesPerSec: number | null): void {
+    const move = this.#moves.get(vmId);
+    if (move !== undefined) move.bandwidthBytesPerSec = bandwidthBytesPerSec;
+  }
+
+  bandwidth(vmId: string): number | null | undefined {
+    return this.#moves.get(vmId)?.bandwidthBytesPerSec;
+  }
+
+  abortJob(vmId: string): void {
+    this.#moves.get(vmId)?.aborted.abort(new WorldError('ABORTED', 'The job was aborted.'));
+  }
+
+  /** At the destination: starts the guest that has arrived, or (cancelled) throws away what waits. */
+  finish(host: string, vmId: string, cancelled: boolean): void {
+    const vm = this.vm(host, vmId);
+    if (cancelled) {
+      if (vm === undefined) return;
+      if (vm.presence === 'running') throw new WorldError('BUSY', 'It runs already.');
+      this.#remove(host, vmId);
+      return;
+    }
+    if (vm === undefined || !vm.complete) throw new WorldError('STREAM_FAILED', 'Its memory is not here.');
+    this.#set(host, vm, 'running');
+  }
+
+  /** At the source: undefines its copy, or (cancelled) lets it run again. */
+  confirm(host: string, vmId: string, cancelled: boolean): void {
+    const vm = this.vm(host, vmId);
+    if (cancelled) {
+      if (vm?.presence === 'paused') this.#set(host, vm, 'running');
+      return;
+    }
+    if (vm?.presence === 'running') throw new WorldError('BUSY', 'It runs.');
+    this.#remove(host, vmId);
+  }
+
+  deleteVolume(volume: string, migrationId: string): void {
+    if (this.volumes.get(volume) === migrationId) this.volumes.delete(volume);
+  }
+
+  /** Resolves once `condition` holds; looked at after every change. */
+  async until(condition: () => boolean): Promise<void> {
+    while (!condition()) await new Promise((resolve) => this.#changes.once('change', resolve));
+  }
+
+  /** Lets `until` look again. */
+  protected changed(): void {
+    this.#changes.emit('change');
+  }
+
+  #vms(host: string): Map<string, SimulatedVm> {
+    const vms = this.#hosts.get(host) ?? new Map<string, SimulatedVm>();
+    this.#hosts.set(host, vms);
+    return vms;
+  }
+
+  #at(host: string, vmId: string): SimulatedVm {
+    const vm = this.vm(host, vmId);
+    if (vm === undefined) throw new WorldError('VM_NOT_FOUND', `There is no VM ${vmId}.`);
+    return vm;
+  }
+
+  #set(host: string, vm: Omit<SimulatedVm, 'presence'>, presence: Presence): void {
+    const existing = this.vm(host, vm.id);
+    if (existing === undefined) this.#vms(host).set(vm.id, { ...vm, presence });
+    else existing.presence = presence;
+    this.#note(vm.id, host, presence);
+  }
+
+  #remove(host: string, vmId: string): void {
+    if (this.#vms(host).delete(vmId)) this.#note(vmId, host, 'absent');
+  }
+
+  #note(vmId: string, host: string, presence: Presence): void {
+    if (presence === 'running' && this.running(vmId).length > 1) {
+      this.violations.push({ vmId, what: `two copies run after ${host} ${presence}` });
+    }
+    this.changed();
+  }
+}
+
+const clamp = (value: number, { min, max }: { min: number; max: number }): number =>
+  Math.max(min, Math.min(max, value));
+
+async function pause(ms: number, stop: AbortSignal): Promise<void> {
+  await new Promise<void>((resolve, reject) => {
+    const timer = setTimeout(done, ms);
+    function done(): void {
+      stop.removeEventListener('abort', onStop);
+      resolve();
+    }
+    function onStop(): void {
+      clearTimeout(timer);
+      reject(stop.reason);
+    }
+    if (stop.aborted) onStop();
+    else stop.addEventListener('abort', onStop, { once: true });
+  });
+}
