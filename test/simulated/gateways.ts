@@ -52,6 +52,7 @@ export function createSimulatedProvisioner(sites: SiteStore): GatewayProvisioner
       },
       async putRoute(id, route) {
         await call('route', { route: id });
+        if (route.kind === 'transparent') return { id, kind: route.kind, end: route.end, active: true };
         return { id, kind: route.kind, address: '192.0.2.9', port: 40_000 };
       },
       renewLease: async () => void (await call('lease')),

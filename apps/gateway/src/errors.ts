@@ -33,6 +33,16 @@ const table = {
     httpStatus: 422,
   },
   LISTEN_FAILED: { message: 'The address could not be bound.', retryable: true, httpStatus: 409 },
+  INTERCEPTION_FAILED: {
+    message: 'Connections cannot be intercepted here; `lmas-gateway doctor` says what is missing.',
+    retryable: false,
+    httpStatus: 409,
+  },
+  PAIR_IN_USE: {
+    message: 'Connections between these hosts are intercepted for somebody else already; two cannot be told apart.',
+    retryable: true,
+    httpStatus: 409,
+  },
   CERTIFICATE_INVALID: { message: 'The certificate cannot be used.', retryable: false, httpStatus: 422 },
   SHUTTING_DOWN: { message: 'The gateway is ending.', retryable: false, httpStatus: 503 },
   PROBE_RUNNING: { message: 'Another probe is running.', retryable: true, httpStatus: 409 },
@@ -77,6 +87,14 @@ const table = {
   SESSION_CLOSED: { message: 'The session was closed.', retryable: false },
   PEER_CLOSED: { message: 'The peer gateway closed the session.', retryable: false },
   ROUTE_UNKNOWN: { message: 'The peer named a route that is not configured here.', retryable: false },
+  ENDPOINTS_REFUSED: {
+    message: 'The peer opened a stream as if the route were of the other kind (redirected, transparent).',
+    retryable: false,
+  },
+  ADDRESS_OUTSIDE_ROUTE: {
+    message: 'The peer named addresses that the route does not have here; nothing was dialled.',
+    retryable: false,
+  },
   ADDRESS_NOT_ALLOWED: { message: 'This address may not connect to this route.', retryable: false },
   TOO_MANY_STREAMS: { message: 'The route carries as many streams as it may.', retryable: true },
   DIAL_FAILED: { message: 'The hypervisor could not be reached.', retryable: true },

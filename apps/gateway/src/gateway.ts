@@ -20,8 +20,13 @@ import type { Lease } from './lease.ts';
 import type { Log } from './log.ts';
 import { PROTOCOL_VERSION } from './protocol/frame.ts';
 import type { OpenPayload } from './protocol/payloads.ts';
-import { Dialer } from './proxy/dialer.ts';
-import { Listener } from './proxy/listener.ts';
+import { Dialer, type FarEnd } from './proxy/dialer.ts';
+import { Listener, type ListenerHost } from './proxy/listener.ts';
+import { RedirectedEnd } from './proxy/redirected-end.ts';
+import type { TransparentConfig } from './proxy/transparent/address-set.ts';
+import { TransparentEnd } from './proxy/transparent/dial-end.ts';
+import { Interception } from './proxy/transparent/interception.ts';
+import { Interceptor } from './proxy/transparent/interceptor.ts';
 import { RefusalLog } from './refusal-log.ts';
 import { type Identity, parseCertificate } from './security/certificate.ts';
 import type { StreamClosed } from './tunnel/data-channel.ts';
@@ -47,8 +52,10 @@ export class Gateway {
   readonly #log: Log;
   readonly #refusals: RefusalLog;
   readonly #options: GatewayOptions;
-  readonly #listeners = new Map<string, Listener>();
+  readonly #listeners = new Map<string, Listener | Interceptor>();
   readonly #dialers = new Map<string, Dialer>();
+  /** From the first transparent route on. */
+  #interception: Interception | null = null;
   #closing = false;
 
   constructor(options: GatewayOptions) {
@@ -116,7 +123,7 @@ export class Gateway {
       if (!isDeepStrictEqual(present.config, config)) throw new GatewayError('ROUTE_CONFLICT');
       return this.#routeState(present);
     }
-    const route = config.kind === 'listen' ? await this.#listen(id, config) : await this.#dial(id, config);
+    const route = await this.#addRoute(id, config);
     this.#log.info('route', { ...route });
     return route;
   }
@@ -157,6 +164,7 @@ export class Gateway {
     this.#closing = true;
     for (const listener of this.#listeners.values()) listener.close();
     for (const dialer of this.#dialers.values()) dialer.close();
+    this.#interception?.close();
     this.session?.close(new GatewayError('SESSION_CLOSED'));
     this.#refusals.stop();
   }
@@ -173,9 +181,12 @@ export class Gateway {
       tuning: this.#options.tuning,
       events: {
         opened: (stream, open) => this.#opened(stream, open),
-        skipped: (open) => this.#dialers.get(open.route)?.push(open.ordinal, null),
+        skipped: (open) => this.#dialers.get(open.route)?.push(open.ordinal, null, null),
         streamClosed: (closed) => this.#streamClosed(closed),
-        stateChanged: () => this.lease.touch(),
+        stateChanged: () => {
+          this.lease.touch();
+          this.#interception?.setActive(this.#openRefusal() === null);
+        },
         refused: (error, from) => this.refused(error, from),
       },
     });
@@ -188,7 +199,7 @@ export class Gateway {
       this.session?.data.resetStream(stream, 'refused', 'dial-failed', 'ROUTE_UNKNOWN');
       return;
     }
-    dialer.push(open.ordinal, stream);
+    dialer.push(open.ordinal, stream, open.endpoints);
   }
 
   #streamClosed({ stream, outcome, error }: StreamClosed): void {
@@ -215,32 +226,53 @@ export class Gateway {
     this.lease.touch();
   }
 
-  async #listen(id: string, config: Extract<RouteConfig, { kind: 'listen' }>): Promise<RouteState> {
-    const listener = new Listener(id, config, {
+  #addRoute(id: string, config: RouteConfig): Promise<RouteState> {
+    if (config.kind === 'listen') return this.#listen(new Listener(id, config, this.#listenerHost()));
+    if (config.kind === 'dial') return this.#dial(id, new RedirectedEnd(config));
+    return this.#addTransparent(id, config);
+  }
+
+  #addTransparent(id: string, config: TransparentConfig): Promise<RouteState> {
+    this.#interception ??= new Interception(this.#log);
+    this.#interception.setActive(this.#openRefusal() === null);
+    if (config.end === 'dial') return this.#dial(id, new TransparentEnd(id, config, this.#interception));
+    return this.#listen(new Interceptor(id, config, this.#interception, this.#listenerHost()));
+  }
+
+  #listenerHost(): ListenerHost {
+    return {
       refusal: () => this.#openRefusal(),
-      open: (route, priority, ordinal, wire) => {
-        const stream = this.session?.data.openStream(route, priority, ordinal, wire);
+      open: (open, wire) => {
+        const stream = this.session?.data.openStream(open, wire);
+        const { route, ordinal } = open;
         this.#log.info('stream open', { stream: stream?.id, route, ordinal, from: wire.peer });
       },
       refused: (error, from) => this.refused(error, from),
       streamsOf: (route) => this.#streamsOf(route),
-    });
+    };
+  }
+
+  async #listen(listener: Listener | Interceptor): Promise<RouteState> {
     await listener.start();
-    this.#listeners.set(id, listener);
+    this.#listeners.set(listener.id, listener);
     return this.#routeState(listener);
   }
 
-  async #dial(id: string, config: Extract<RouteConfig, { kind: 'dial' }>): Promise<RouteState> {
-    const dialer = new Dialer(id, config, {
+  async #dial(id: string, end: FarEnd): Promise<RouteState> {
+    const dialer = new Dialer(id, end, {
       accept: (stream, wire) => this.session?.data.accept(stream, wire),
-      refuse: (stream, error) => {
-        this.#log.warn('dial failed', { stream: stream.id, route: id, code: error.code, message: error.message });
-        this.session?.data.resetStream(stream, 'dial-failed', 'dial-failed', error.message);
-      },
+      refuse: (stream, error) => this.#refuseDial(stream, id, error),
     });
-    await dialer.check();
+    await dialer.start();
     this.#dialers.set(id, dialer);
     return this.#routeState(dialer);
+  }
+
+  #refuseDial(stream: Stream, route: string, error: GatewayError): void {
+    this.#log.warn('dial failed', { stream: stream.id, route, code: error.code, message: error.message });
+    const peersFault = error.code === 'ENDPOINTS_REFUSED' || error.code === 'ADDRESS_OUTSIDE_ROUTE';
+    if (peersFault) this.refused(error, 'peer');
+    this.session?.data.resetStream(stream, peersFault ? 'refused' : 'dial-failed', 'dial-failed', error.message);
   }
 
   #openRefusal(): GatewayError | null {
@@ -257,8 +289,11 @@ export class Gateway {
     return count;
   }
 
-  #routeState(route: Listener | Dialer): RouteState {
-    if (route instanceof Listener) return { id: route.id, kind: 'listen', address: route.address, port: route.port };
-    return { id: route.id, kind: 'dial', address: route.config.host, port: route.config.port };
+  #routeState(route: Listener | Interceptor | Dialer): RouteState {
+    const { id, config } = route;
+    if (route instanceof Listener) return { id, kind: 'listen', address: route.address, port: route.port };
+    if (config.kind === 'dial') return { id, kind: 'dial', address: config.host, port: config.port };
+    if (config.kind === 'listen') throw new TypeError('A dialler does not listen.');
+    return { id, kind: 'transparent', end: config.end, active: this.#interception?.isActive ?? false };
   }
 }

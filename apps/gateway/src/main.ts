@@ -13,9 +13,10 @@ import { help } from './help.ts';
 import { Lease } from './lease.ts';
 import { createLog, type Level, type Log } from './log.ts';
 import { nativeSockets } from './platform/sockets.ts';
+import { sweepDead } from './proxy/transparent/kernel-state.ts';
 import { makeIdentity } from './security/certificate.ts';
 import { aeadImplementation } from './security/sealing.ts';
-import { loadStaticConfig } from './static-config.ts';
+import { loadStaticConfig, type StaticConfig } from './static-config.ts';
 import { version } from './version.ts';
 
 /** Longer than any migration takes: an expired certificate would end a channel that has to be re-established. */
@@ -78,6 +79,7 @@ async function run(options: Options): Promise<void> {
   const leaseMs = positive(options['lease-ms'], defaultLeaseMs, '--lease-ms');
   const log = logOf(options);
   announce(log);
+  sweep(log);
   const { ended, end } = ending(log);
   const lease = new Lease(leaseMs, () => end('lease'));
   const gateway = new Gateway({ identity: makeIdentity(orchestratedValidDays), lease, log });
@@ -93,11 +95,22 @@ async function runStatic(file: string, options: Options): Promise<void> {
   const config = loadStaticConfig(file);
   const log = logOf(options);
   announce(log);
+  sweep(log);
   const { ended, end } = ending(log);
   const gateway = new Gateway({ identity: config.identity, lease: new Lease(null, () => undefined), log });
   const server =
     config.controlSocket === null ? null : new ControlServer(config.controlSocket, gateway, log, () => end('asked to'));
   await server?.listen();
+  try {
+    await keepSession(gateway, config, log, ended);
+  } finally {
+    gateway.shutdown();
+    await server?.close();
+  }
+}
+
+/** Routes and session, begun again when it was lost, until `ended`. Rejects when they cannot be had at the start. */
+async function keepSession(gateway: Gateway, config: StaticConfig, log: Log, ended: Promise<void>): Promise<void> {
   for (const [id, route] of config.routes) await gateway.putRoute(id, route);
   await gateway.configureSession(config.session);
   const restart = setInterval(() => {
@@ -108,8 +121,22 @@ async function runStatic(file: string, options: Options): Promise<void> {
   }, sessionRestartMs);
   await ended;
   clearInterval(restart);
-  gateway.shutdown();
-  await server?.close();
+}
+
+/** A gateway that was killed could not undo its rules. */
+function sweep(log: Log): void {
+  try {
+    const removed = sweepDead();
+    if (removed.length > 0) log.warn('removed what a killed gateway left', { removed });
+  } catch (error) {
+    // Without nft or the right to use it there is nothing of ours either.
+    log.debug('not swept', { message: messageOf(error) });
+  }
+}
+
+function clean(): void {
+  const removed = sweepDead();
+  for (const what of removed) process.stdout.write(`removed ${what}\n`);
 }
 
 function keygen(options: Options): void {
@@ -148,6 +175,7 @@ async function main(args: string[]): Promise<void> {
   else if (positionals[0] === 'run') await run(values);
   else if (positionals[0] === 'status') await status(values);
   else if (positionals[0] === 'keygen') keygen(values);
+  else if (positionals[0] === 'clean') clean();
   else
     throw new UsageError(positionals.length === 0 ? 'A command is missing.' : `There is no command ${positionals[0]}.`);
 }

@@ -101,6 +101,16 @@ export const ORCHESTRATOR_ERRORS = {
     retryable: true,
     httpStatus: 502,
   },
+  PAIR_IN_USE: {
+    message: 'Another migration between the same two hosts is intercepted; the two could not be told apart.',
+    retryable: true,
+    httpStatus: 409,
+  },
+  INTERCEPTION_FAILED: {
+    message: 'The gateway machine cannot intercept connections (transparent mode).',
+    retryable: false,
+    httpStatus: 502,
+  },
   NO_FREE_PORT: { message: 'No port of tunnelPorts is free.', retryable: true, httpStatus: 502 },
   TUNNEL_NOT_ESTABLISHED: { message: 'The two gateways did not find each other.', retryable: true, httpStatus: 502 },
   // Start of the process

@@ -75,10 +75,27 @@ export const sessionStateSchema = z.object({
 export type SessionState = z.infer<typeof sessionStateSchema>;
 
 /**
- * `PUT /v1/routes/:id`. A route has the same id at both ends. The end with `listen` accepts hypervisor connections and
- * opens a stream for each; the end with `dial` connects to the one address it was given. Peers name the route only.
+ * `PUT /v1/routes/:id`. A route has the same id at both ends. Redirected: the end with `listen` accepts hypervisor connections and
+ * opens a stream for each; the end with `dial` connects to the one address it was given. Transparent: the `intercept` end takes the
+ * connections that pass through it, the `dial` end makes them again in the name of who began them. Peers name the route; addresses
+ * are said for transparent ones only, and count only inside the set that the route has at this end.
  */
 export const routeIdSchema = z.string().regex(/^[a-z0-9][a-z0-9-]{0,62}$/);
+const maxStreams = z.int().min(1).max(1_024);
+const priority = z.enum(['bulk', 'interactive']);
+
+/** A host, or a network in CIDR notation. */
+const networkSchema = z.union([z.ipv4(), z.ipv6(), z.cidrv4(), z.cidrv6()]);
+const isIpv6 = (network: string): boolean => network.includes(':');
+/** Who connects, and to whom; both of one family. For a migration two exact addresses; by hand, networks as well. */
+export const addressPairSchema = z
+  .strictObject({ source: networkSchema, destination: networkSchema })
+  .refine(({ source, destination }) => isIpv6(source) === isIpv6(destination), 'both IPv4 or both IPv6');
+export type AddressPair = z.infer<typeof addressPairSchema>;
+export const portRangeSchema = z
+  .strictObject({ from: port, to: port })
+  .refine(({ from, to }) => from <= to, '`from` is not above `to`');
+
 export const routeConfigSchema = z.discriminatedUnion('kind', [
   z.strictObject({
     kind: z.literal('listen'),
@@ -87,9 +104,9 @@ export const routeConfigSchema = z.discriminatedUnion('kind', [
     /** Only these addresses may connect; everybody else is refused and counted. */
     allowFrom: z.array(host).min(1),
     /** At most so many streams at once. */
-    maxStreams: z.int().min(1).max(1_024),
+    maxStreams,
     /** `bulk` fills the link; `interactive` goes before it (small, latency-bound: control, post-copy). */
-    priority: z.enum(['bulk', 'interactive']),
+    priority,
   }),
   z.strictObject({
     kind: z.literal('dial'),
@@ -97,18 +114,43 @@ export const routeConfigSchema = z.discriminatedUnion('kind', [
     port,
     /** A loopback, link-local or metadata address is refused unless this says that it is meant. */
     allowSpecialAddress: z.boolean().default(false),
-    maxStreams: z.int().min(1).max(1_024),
-    priority: z.enum(['bulk', 'interactive']),
+    maxStreams,
+    priority,
+  }),
+  z.strictObject({
+    kind: z.literal('transparent'),
+    /** `intercept` beside the hosts that connect, `dial` beside those that are connected to. */
+    end: z.enum(['intercept', 'dial']),
+    /** Nothing else is touched, and nothing else is ever dialled, or dialled as. */
+    pairs: z.array(addressPairSchema).min(1).max(64),
+    /** TCP ports at the destination. */
+    ports: z
+      .array(z.union([port, portRangeSchema]))
+      .min(1)
+      .max(64),
+    maxStreams,
+    priority,
   }),
 ]);
 export type RouteConfig = z.infer<typeof routeConfigSchema>;
-export const routeStateSchema = z.object({
+const redirectedRouteStateSchema = z.object({
   id: routeIdSchema,
   kind: z.enum(['listen', 'dial']),
   /** The address that was bound (`listen`) or will be dialled (`dial`). */
   address: z.string(),
   port,
 });
+export type RedirectedRouteState = z.infer<typeof redirectedRouteStateSchema>;
+export const routeStateSchema = z.discriminatedUnion('kind', [
+  redirectedRouteStateSchema,
+  z.object({
+    id: routeIdSchema,
+    kind: z.literal('transparent'),
+    end: z.enum(['intercept', 'dial']),
+    /** Whether rules stand in the kernel: only while the session can carry streams; otherwise all is forwarded. */
+    active: z.boolean(),
+  }),
+]);
 export type RouteState = z.infer<typeof routeStateSchema>;
 
 /** `POST /v1/lease`: the gateway ends when this has run out and no stream is open. Monotonic time. */

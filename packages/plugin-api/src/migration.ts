@@ -87,8 +87,23 @@ export interface Flow {
   readonly outlivesOutages?: boolean | undefined;
 }
 
+/**
+ * Traffic of a hypervisor that cannot be told an address: it goes to the destination's own, and the gateways at both sites have to be on its
+ * way (docs/transparent-mode.md). Only what is named here is intercepted. A migration's pairs are two exact addresses each, because two migrations
+ * between the same hosts cannot be told apart: the second one is refused with PAIR_IN_USE.
+ */
+export interface TransparentFlow extends Pick<Flow, 'id' | 'maxStreams' | 'priority' | 'outlivesOutages'> {
+  /** Who connects, and to whom: numeric addresses, both IPv4 or both IPv6. */
+  readonly pairs: readonly { readonly source: string; readonly destination: string }[];
+  /** TCP ports at the destination. */
+  readonly ports: readonly (number | { readonly from: number; readonly to: number })[];
+}
+
 export interface Prepared {
+  /** What `perform` is told routes for. */
   readonly flows: readonly Flow[];
+  /** What needs no route, because it is intercepted. Through no tunnel it goes by itself. */
+  readonly transparentFlows?: readonly TransparentFlow[] | undefined;
   /** Addresses from which the source will connect. */
   readonly sourceAddresses: readonly string[];
   /** The plugin's own notes for `perform`, `confirm` and a recovery. Stored in the record: no secrets. */

@@ -32,7 +32,9 @@ interface Libc {
   bind: NativeFunction;
   close: NativeFunction;
   fcntl: NativeFunction;
+  connect: NativeFunction;
   getpeername: NativeFunction;
+  getsockname: NativeFunction;
   setsockopt: NativeFunction;
   getsockopt: NativeFunction;
 }
@@ -45,7 +47,9 @@ function bind(): Libc | null {
       bind: ffi.func('int bind(int, void *, uint32_t)'),
       close: ffi.func('int close(int)'),
       fcntl: ffi.func('int fcntl(int, int, int)'),
+      connect: ffi.func('int connect(int, void *, uint32_t)'),
       getpeername: ffi.func('int getpeername(int, void *, void *)'),
+      getsockname: ffi.func('int getsockname(int, void *, void *)'),
       setsockopt: ffi.func('int setsockopt(int, int, int, void *, uint32_t)'),
       getsockopt: ffi.func('int getsockopt(int, int, int, void *, void *)'),
     };
@@ -54,7 +58,8 @@ function bind(): Libc | null {
   }
 }
 
-const libc = bind();
+/** For platform/ only. */
+export const libc = bind();
 /** Whether descriptors can be made and tuned here. */
 export const nativeSockets = libc !== null;
 
@@ -67,7 +72,8 @@ function checkFd(fd: number): number {
   return fd;
 }
 
-function setInt(fd: number, level: number, option: number, value: number): boolean {
+/** For platform/ only. Whether the kernel took it. */
+export function setInt(fd: number, level: number, option: number, value: number): boolean {
   if (libc === null) return false;
   if (!Number.isInteger(value) || value < 0 || value > 0x7fffffff) throw new RangeError('Not a socket option value.');
   scratch.writeInt32LE(value, 0);
@@ -107,22 +113,48 @@ export function tune(fd: number, tuning: SocketTuning): void {
 /**
  * A bound socket for a server, tuned before it listens: what it accepts inherits its buffers from the first byte, and advertises no larger
  * window than they hold. The caller hands it to `server.listen({ fd })`, its owner from then on. Null where there is no koffi.
+ * `prepare` sees it before it is bound; what it throws is thrown here, and nothing is left open.
  * Throws the native error (EADDRINUSE, EADDRNOTAVAIL, EACCES …) when the address cannot be had.
  */
-export function boundDescriptor(address: string, port: number, tuning: SocketTuning): number | null {
+export function boundDescriptor(
+  address: string,
+  port: number,
+  tuning: SocketTuning,
+  prepare: (fd: number) => void = () => undefined,
+): number | null {
   if (libc === null || ffi === null) return null;
   const name = encodeSocketAddress(address, port);
   const fd = Number(libc.socket(name.readUInt16LE(0), SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
   if (fd < 0) throw nativeError('socket', ffi.errno());
-  setInt(fd, SOL_SOCKET, SO_REUSEADDR, 1);
-  tune(fd, tuning);
-  if (libc.bind(fd, name, name.length) === 0) return fd;
-  const error = nativeError('bind', ffi.errno());
-  libc.close(fd);
-  throw error;
+  try {
+    setInt(fd, SOL_SOCKET, SO_REUSEADDR, 1);
+    tune(fd, tuning);
+    prepare(fd);
+    if (libc.bind(fd, name, name.length) !== 0) throw nativeError('bind', ffi.errno());
+    return fd;
+  } catch (error) {
+    libc.close(fd);
+    throw error;
+  }
 }
 
-function nativeError(call: string, errno: number): Error {
+/** For platform/ only: the error of the call that just failed. */
+export function lastNativeError(call: string): NativeError {
+  return nativeError(call, ffi?.errno() ?? 0);
+}
+
+/** For platform/ only. */
+export function closeDescriptor(fd: number): void {
+  libc?.close(checkFd(fd));
+}
+
+export interface NativeError extends Error {
+  /** Negative, as node has it. */
+  errno: number;
+  code: string;
+}
+
+function nativeError(call: string, errno: number): NativeError {
   const code = getSystemErrorName(-errno);
   return Object.assign(new Error(`${call} ${code}`), { code, errno: -errno, syscall: call });
 }
@@ -168,19 +200,21 @@ export function ipv6Bytes(address: string): Buffer {
 
 /**
  * A second descriptor for the connection that `socket` owns, found by its two addresses among ours: node does not tell the
- * number. The caller hands it to a new socket and destroys the old one, which closes only its own number.
+ * number. Both count in full: where connections are intercepted, the same peer's port may talk to several addresses here.
+ * The caller hands it to a new socket and destroys the old one, which closes only its own number.
  */
 export function duplicateDescriptor(socket: net.Socket): number | null {
-  if (libc === null || socket.remoteAddress === undefined || socket.remotePort === undefined) return null;
-  const wanted = encodeSocketAddress(socket.remoteAddress, socket.remotePort);
-  const localPort = socket.localPort;
+  const { remoteAddress, remotePort, localAddress, localPort } = socket;
+  if (libc === null || remoteAddress === undefined || remotePort === undefined) return null;
+  if (localAddress === undefined || localPort === undefined) return null;
+  const remote = encodeSocketAddress(remoteAddress, remotePort);
+  const local = encodeSocketAddress(localAddress, localPort);
   for (const name of ownDescriptors()) {
     const fd = Number(name);
-    scratchLength.writeUInt32LE(addressScratch.length, 0);
-    if (libc.getpeername(fd, addressScratch, scratchLength) !== 0 || !sameAddress(wanted)) continue;
-    const copy = Number(libc.fcntl(fd, F_DUPFD_CLOEXEC, 3));
-    if (copy >= 0 && localPort !== undefined && localPort === localPortOf(copy)) return copy;
-    if (copy >= 0) libc.close(copy);
+    if (!hasAddress(libc.getpeername, fd, remote)) continue;
+    const copy = duplicate(fd);
+    if (copy !== null && hasAddress(libc.getsockname, copy, local)) return copy;
+    if (copy !== null) libc.close(copy);
   }
   return null;
 }
@@ -195,17 +229,21 @@ function ownDescriptors(): string[] {
   }
 }
 
-/** Family, port and address of what getpeername left in the scratch, against ours; flow label and scope do not count. */
+/** Another number for the same connection; null when there is none to be had. */
+export function duplicate(fd: number): number | null {
+  const copy = libc === null ? -1 : Number(libc.fcntl(checkFd(fd), F_DUPFD_CLOEXEC, 3));
+  return copy >= 0 ? copy : null;
+}
+
+function hasAddress(nameOf: NativeFunction, fd: number, wanted: Buffer): boolean {
+  scratchLength.writeUInt32LE(addressScratch.length, 0);
+  return nameOf(fd, addressScratch, scratchLength) === 0 && sameAddress(wanted);
+}
+
+/** Family, port and address of what was left in the scratch, against ours; flow label and scope do not count. */
 function sameAddress(wanted: Buffer): boolean {
   const [from, to] = wanted.readUInt16LE(0) === AF_INET ? [4, 8] : [8, 24];
   return wanted.compare(addressScratch, 0, 4, 0, 4) === 0 && wanted.compare(addressScratch, from, to, from, to) === 0;
-}
-
-const getsockname: NativeFunction | null = ffi === null ? null : ffi.func('int getsockname(int, void *, void *)');
-function localPortOf(fd: number): number | null {
-  scratchLength.writeUInt32LE(addressScratch.length, 0);
-  if (getsockname?.(fd, addressScratch, scratchLength) !== 0) return null;
-  return addressScratch.readUInt16BE(2);
 }
 
 export interface TcpInfo {

@@ -1,7 +1,19 @@
 /**
  * Payloads of the small frames: OPEN, RESET, ACK, CREDIT. Pure; decoders return null for anything that is not exactly right.
  */
+import ipaddr from 'ipaddr.js';
 import { readUint64, writeUint64 } from './frame.ts';
+
+export interface Endpoint {
+  /** Numeric. */
+  address: string;
+  port: number;
+}
+/** The two ends of an intercepted connection, as its hosts see them. */
+export interface Endpoints {
+  source: Endpoint;
+  destination: Endpoint;
+}
 
 export interface OpenPayload {
   /** 0 bulk, 1 interactive. */
@@ -9,26 +21,56 @@ export interface OpenPayload {
   /** How many streams were opened on this route before: the dial order. */
   ordinal: number;
   route: string;
+  /** Of a transparent route only. What of it may be dialled is the far end's decision. */
+  endpoints: Endpoints | null;
 }
 const routePattern = /^[a-z0-9][a-z0-9-]{0,62}$/;
 
-/** u8 priority, u32 ordinal, u8 length, route id. */
+/** u8 priority, u32 ordinal, u8 length, route id; then, for transparent routes, the endpoints. */
 export function encodeOpen(open: OpenPayload): Buffer {
   const route = Buffer.from(open.route, 'latin1');
-  const out = Buffer.alloc(6 + route.length);
+  const out = Buffer.alloc(6);
   out[0] = open.priority === 'interactive' ? 1 : 0;
   out.writeUInt32BE(open.ordinal, 1);
   out[5] = route.length;
-  route.copy(out, 6);
-  return out;
+  return Buffer.concat([out, route, open.endpoints === null ? Buffer.alloc(0) : encodeEndpoints(open.endpoints)]);
 }
 
 export function decodeOpen(from: Buffer): OpenPayload | null {
   const [priority = 2] = from;
-  if (from.length < 7 || from.length !== 6 + (from[5] ?? 0) || priority > 1) return null;
-  const route = from.toString('latin1', 6);
-  if (!routePattern.test(route)) return null;
-  return { priority: priority === 1 ? 'interactive' : 'bulk', ordinal: from.readUInt32BE(1), route };
+  if (from.length < 7 || priority > 1) return null;
+  const end = 6 + (from[5] ?? 0);
+  const route = from.toString('latin1', 6, end);
+  if (from.length < end || !routePattern.test(route)) return null;
+  const endpoints = from.length === end ? null : decodeEndpoints(from.subarray(end));
+  if (endpoints === undefined) return null;
+  return { priority: priority === 1 ? 'interactive' : 'bulk', ordinal: from.readUInt32BE(1), route, endpoints };
+}
+
+/** u8 family (4 or 6), source address, u16 source port, destination address, u16 destination port. */
+function encodeEndpoints({ source, destination }: Endpoints): Buffer {
+  const [from, to] = [ipaddr.parse(source.address), ipaddr.parse(destination.address)];
+  if (from.kind() !== to.kind()) throw new RangeError('Two families in one connection.');
+  const ports = Buffer.alloc(4);
+  ports.writeUInt16BE(source.port, 0);
+  ports.writeUInt16BE(destination.port, 2);
+  return Buffer.from([
+    from.kind() === 'ipv4' ? 4 : 6,
+    ...[...from.toByteArray(), ...ports.subarray(0, 2)],
+    ...[...to.toByteArray(), ...ports.subarray(2)],
+  ]);
+}
+
+/** Undefined for what is not exactly that. */
+function decodeEndpoints(from: Buffer): Endpoints | undefined {
+  const size = from[0] === 4 ? 4 : 16;
+  if ((from[0] !== 4 && from[0] !== 6) || from.length !== 5 + 2 * size) return undefined;
+  const endpoint = (at: number): Endpoint => ({
+    address: ipaddr.fromByteArray([...from.subarray(at, at + size)]).toString(),
+    port: from.readUInt16BE(at + size),
+  });
+  const [source, destination] = [endpoint(1), endpoint(3 + size)];
+  return source.port === 0 || destination.port === 0 ? undefined : { source, destination };
 }
 
 /** Why a stream was reset, in the order of the numbers on the wire, from 1. */

@@ -6,7 +6,7 @@ import net from 'node:net';
 import type { RouteConfig } from '@lmas/gateway-api';
 import { asGatewayError, errnoOf, GatewayError } from '../errors.ts';
 import { boundDescriptor, type SocketTuning } from '../platform/sockets.ts';
-import type { Priority } from '../tunnel/stream.ts';
+import type { OpenPayload } from '../protocol/payloads.ts';
 import { type Wire, wireOf } from '../tunnel/wire.ts';
 import { plainAddress, resolveAllowed, resolveListenAddress } from './addresses.ts';
 
@@ -18,12 +18,12 @@ import { plainAddress, resolveAllowed, resolveListenAddress } from './addresses.
 export const hypervisorTuning: SocketTuning = { receiveBufferBytes: 256 << 10, sendBufferBytes: 256 << 10 };
 
 /** multifd opens its connections at once. */
-const backlog = 512;
+export const backlog = 512;
 
 export interface ListenerHost {
   /** Whether a stream may be opened now; the error says why not. */
   refusal(): GatewayError | null;
-  open(route: string, priority: Priority, ordinal: number, wire: Wire): void;
+  open(open: OpenPayload, wire: Wire): void;
   refused(error: GatewayError, from: string): void;
   streamsOf(route: string): number;
 }
@@ -97,7 +97,8 @@ export class Listener {
     }
     const ordinal = this.#ordinal;
     this.#ordinal += 1;
-    this.#host.open(this.id, this.config.priority, ordinal, wireOf(socket, hypervisorTuning));
+    const { priority } = this.config;
+    this.#host.open({ route: this.id, priority, ordinal, endpoints: null }, wireOf(socket, hypervisorTuning));
   }
 
   #refusal(from: string): GatewayError | null {

@@ -2,7 +2,7 @@
 import { createHash, randomUUID } from 'node:crypto';
 import net from 'node:net';
 import type { TestContext } from 'node:test';
-import type { RouteState, SessionConfig } from '@lmas/gateway-api';
+import type { RedirectedRouteState, RouteState, SessionConfig } from '@lmas/gateway-api';
 import { Gateway } from '../gateway.ts';
 import { Lease } from '../lease.ts';
 import { silentLog } from '../log.ts';
@@ -118,10 +118,17 @@ export async function makeRelayedPair(t: Cleanup, options: PairOptions = {}): Pr
 }
 
 /** A route from `near` to a port on loopback beside `far`. */
-export async function makeRoute(pair: Pair, port: number, id = 'main'): Promise<RouteState> {
+export async function makeRoute(pair: Pair, port: number, id = 'main'): Promise<RedirectedRouteState> {
   const shape = { maxStreams: 64, priority: 'bulk' as const };
   await pair.far.putRoute(id, { kind: 'dial', host: '127.0.0.1', port, allowSpecialAddress: true, ...shape });
-  return pair.near.putRoute(id, { kind: 'listen', address: '127.0.0.1', port: 0, allowFrom: ['127.0.0.1'], ...shape });
+  const offer = { kind: 'listen' as const, address: '127.0.0.1', port: 0, allowFrom: ['127.0.0.1'] };
+  return redirected(await pair.near.putRoute(id, { ...offer, ...shape }));
+}
+
+/** Of a route that was asked for as `listen` or `dial`. */
+export function redirected(route: RouteState): RedirectedRouteState {
+  if (route.kind === 'transparent') throw new Error('This route is transparent.');
+  return route;
 }
 
 /** Sends `bytes`, ends its direction, and resolves with all that came back. */

@@ -142,7 +142,7 @@ async function makeTunnel(
     open: () => {
       const { held, wire } = hypervisor();
       const destination = new Promise<Duplex>((resolve) => arrivals.push(resolve));
-      near.channel.openStream('main', 'bulk', ordinal, wire);
+      near.channel.openStream({ route: 'main', priority: 'bulk', ordinal, endpoints: null }, wire);
       ordinal += 1;
       return { source: held, destination };
     },

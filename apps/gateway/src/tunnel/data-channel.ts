@@ -175,11 +175,11 @@ export class DataChannel implements SubflowOwner, StreamHost, ReceiverHost, Send
     return this.streams.size < MAX_STREAMS;
   }
 
-  openStream(route: string, priority: OpenPayload['priority'], ordinal: number, wire: Wire): Stream {
-    const stream = new Stream(this, this.#nextStreamId, { route, priority }, true);
+  openStream(open: OpenPayload, wire: Wire): Stream {
+    const stream = new Stream(this, this.#nextStreamId, open, true);
     this.#nextStreamId += 2;
     this.streams.set(stream.id, stream);
-    this.sender.pushSmall(FrameType.OPEN, stream.id, encodeOpen({ route, priority, ordinal }));
+    this.sender.pushSmall(FrameType.OPEN, stream.id, encodeOpen(open));
     stream.attach(wire);
     this.wake();
     return stream;

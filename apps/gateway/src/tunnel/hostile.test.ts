@@ -291,6 +291,10 @@ class TestWire implements Wire {
 
 const windowBytes = 1 << 20;
 const small = fc.nat(6);
+const endpoints = {
+  source: { address: '10.1.0.10', port: 50_000 },
+  destination: { address: '10.2.0.10', port: 8_000 },
+};
 const payloadOf = fc.oneof(
   fc.constantFrom(1, 100, 60_000, 256 << 10).map((length) => Buffer.alloc(length, 1)),
   fc
@@ -298,6 +302,7 @@ const payloadOf = fc.oneof(
       priority: fc.constantFrom('bulk', 'interactive') as fc.Arbitrary<'bulk'>,
       ordinal: small,
       route: fc.constant('main'),
+      endpoints: fc.constantFrom(null, endpoints),
     })
     .map(encodeOpen),
   anyBytes(60),

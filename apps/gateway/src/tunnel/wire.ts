@@ -189,3 +189,8 @@ export function wireOf(socket: net.Socket, tuning: SocketTuning): Wire {
   tune(descriptor, tuning);
   return new DescriptorWire(descriptor, peer, early);
 }
+
+/** A connected socket that never was node's, tuned already; from now on the wire's. */
+export function wireOfDescriptor(descriptor: number, peer: string): Wire {
+  return new DescriptorWire(descriptor, peer, Buffer.alloc(0));
+}

@@ -177,6 +177,11 @@ async function exchange(
   return { status: response.statusCode ?? 0, text: Buffer.concat(chunks).toString('utf8') };
 }
 
+const remedies = {
+  PAIR_IN_USE: 'Try again when the other migration between these two hosts is over.',
+  INTERCEPTION_FAILED: 'Run `lmas-gateway doctor --mode transparent` at the gateway machine; it says what is missing.',
+} as const;
+
 /** A gateway's problem in the orchestrator's words. */
 function refusal({ site }: GatewayAddress, answer: unknown): LmasError {
   const problem = problemSchema.safeParse(answer);
@@ -184,5 +189,8 @@ function refusal({ site }: GatewayAddress, answer: unknown): LmasError {
   const { code, title, detail } = problem.data;
   if (code === 'STALE_TOKEN') return new LmasError('SUPERSEDED', `A newer run has the gateway at ${site}.`);
   if (code === 'LISTEN_FAILED') return new LmasError('NO_FREE_PORT', `Gateway at ${site}: ${detail ?? title}`);
+  if (code === 'PAIR_IN_USE' || code === 'INTERCEPTION_FAILED') {
+    return new LmasError(code, `Gateway at ${site}: ${detail ?? title}`, { remedy: remedies[code] });
+  }
   return new LmasError('GATEWAY_REFUSED', `Gateway at ${site}: ${code}: ${detail ?? title}`);
 }

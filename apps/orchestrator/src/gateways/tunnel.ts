@@ -5,7 +5,7 @@
 import { randomUUID } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { GatewayStatus, RouteConfig, RouteState, SessionConfig, Suite } from '@lmas/gateway-api';
-import type { Prepared, Routes } from '@lmas/plugin-api';
+import type { Prepared, Routes, TransparentFlow } from '@lmas/plugin-api';
 import { errorCode, LmasError } from '../errors.ts';
 import type { Logger } from '../log.ts';
 import type { Migration } from '../migrations/record.ts';
@@ -145,11 +145,23 @@ export class Tunnel implements AsyncDisposable {
         priority,
       };
       const listening = await listenForHypervisors(source.gateway, id, offer, port, signal);
-      routes[id] = { host: source.site.hypervisorAddress, port: listening.port };
+      routes[id] = { host: source.site.hypervisorAddress, port: listening };
     }
-    if (prepared.flows.some(({ outlivesOutages }) => outlivesOutages === true)) await this.#liftGrace(signal);
+    await this.#interceptFlows(prepared.transparentFlows ?? [], signal);
+    const flows = [...prepared.flows, ...(prepared.transparentFlows ?? [])];
+    if (flows.some(({ outlivesOutages }) => outlivesOutages === true)) await this.#liftGrace(signal);
     await this.#warmUp;
     return routes;
+  }
+
+  /** The dialling end first: from the moment that the other one intercepts, connections come. */
+  async #interceptFlows(flows: readonly TransparentFlow[], signal: AbortSignal): Promise<void> {
+    const { source, destination } = this.#ends;
+    for (const { id, pairs, ports, maxStreams, priority } of flows) {
+      const route = { kind: 'transparent' as const, pairs: [...pairs], ports: [...ports], maxStreams, priority };
+      await destination.gateway.putRoute(id, { ...route, end: 'dial' }, { signal });
+      await source.gateway.putRoute(id, { ...route, end: 'intercept' }, { signal });
+    }
   }
 
   /** From now on streams wait for a lost tunnel for as long as it takes. */
@@ -208,21 +220,28 @@ async function listen(
   throw new LmasError('NO_FREE_PORT', `All of the ports ${min} to ${max} are taken at ${site.tunnelAddress}.`);
 }
 
-/** At the flow's own port if it is free (some hypervisors know one port for both ends), else at any. */
+/** At the flow's own port if it is free (some hypervisors know one port for both ends), else at any. Answers which. */
 async function listenForHypervisors(
   gateway: Gateway,
   id: string,
   offer: Omit<Extract<RouteConfig, { kind: 'listen' }>, 'port'>,
   preferredPort: number,
   signal: AbortSignal,
-): Promise<RouteState> {
+): Promise<number> {
+  const listen = async (port: number): Promise<number> =>
+    portOf(await gateway.putRoute(id, { ...offer, port }, { signal }));
   try {
-    return await gateway.putRoute(id, { ...offer, port: preferredPort }, { signal });
+    return await listen(preferredPort);
   } catch (error) {
     // Taken; or, when it is said again, it was taken then, and the route is at another one.
     if (!['NO_FREE_PORT', 'GATEWAY_REFUSED'].includes(errorCode(error) ?? '')) throw error;
-    return await gateway.putRoute(id, { ...offer, port: 0 }, { signal });
+    return await listen(0);
   }
+}
+
+function portOf(route: RouteState): number {
+  if (route.kind !== 'transparent') return route.port;
+  throw new LmasError('GATEWAY_REFUSED', 'The gateway made a transparent route of a redirected one.');
 }
 
 async function established(gateway: Gateway, signal: AbortSignal): Promise<void> {

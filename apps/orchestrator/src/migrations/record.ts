@@ -29,6 +29,18 @@ export const preparedSchema = z.object({
       outlivesOutages: z.boolean().optional(),
     }),
   ),
+  transparentFlows: z
+    .array(
+      z.object({
+        id: z.string(),
+        pairs: z.array(z.object({ source: z.string(), destination: z.string() })),
+        ports: z.array(z.union([z.int(), z.object({ from: z.int(), to: z.int() })])),
+        maxStreams: z.int(),
+        priority: z.enum(['bulk', 'interactive']),
+        outlivesOutages: z.boolean().optional(),
+      }),
+    )
+    .optional(),
   sourceAddresses: z.array(z.string()),
   state: jsonSchema,
 });
