@@ -52,6 +52,7 @@ import { checkDurability, connect, describeAddress, type RedisAddress } from './
 import { awaitRedis } from './redis/first-contact.ts';
 import { keys } from './redis/keys.ts';
 import { startPrivateRedis } from './redis/private-server.ts';
+import { createHostKeyPins } from './sites/host-keys.ts';
 import { createInventory, type Inventory, type SiteStore } from './sites/sites.ts';
 import { VERSION } from './version.ts';
 import { createWebhookService } from './webhooks/service.ts';
@@ -203,6 +204,7 @@ async function assemble(
       apiKeys,
       projects,
       rotation,
+      hostKeyPins: createHostKeyPins(redis, plugins),
       audit: createAuditLog(redis, { maxEntries: config.auditMaxEntries, log }),
       plugins,
       webhooks,

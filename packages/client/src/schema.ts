@@ -455,6 +455,46 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/sites/{id}/host-keys": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        /**
+         * Pin other host keys of a gateway machine
+         * @description For a machine that was set up anew. `replaces` names what is pinned now, so that nobody does it unknowingly. Compare the new key with what the machine itself says (ssh-keygen -lf) first: what it shows over the network may be somebody else’s.
+         */
+        put: operations["pinSiteHostKeys"];
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/endpoints/{id}/host-keys": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        /**
+         * Pin other host keys of a hypervisor host
+         * @description For a machine that was set up anew. `replaces` names what is pinned now, so that nobody does it unknowingly. Compare the new key with what the machine itself says (ssh-keygen -lf) first: what it shows over the network may be somebody else’s.
+         */
+        put: operations["pinEndpointHostKeys"];
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/migrations": {
         parameters: {
             query?: never;
@@ -1460,6 +1500,7 @@ export interface components {
             /** @constant */
             kind: "ssh-key";
             username: string;
+            /** @description In OpenSSH’s or PEM format. It is read before it is stored. */
             privateKey: string;
             passphrase?: string;
         } | {
@@ -1475,6 +1516,7 @@ export interface components {
          *       "kind": "password",
          *       "username": "lmas",
          *       "project": null,
+         *       "publicKey": null,
          *       "createdAt": "2026-01-01T00:00:00.000Z"
          *     }
          */
@@ -1488,6 +1530,14 @@ export interface components {
              * @default null
              */
             project?: components["schemas"]["SlugInput"] | null;
+            /**
+             * @description Of an SSH key, to find it again in authorized_keys: as ssh-keygen -lf prints it.
+             * @default null
+             */
+            publicKey?: {
+                type: string;
+                fingerprint: string;
+            } | null;
             /** Format: date-time */
             createdAt: string;
         };
@@ -1686,6 +1736,186 @@ export interface components {
             /** @description What the pair has carried, as last reported. */
             tunnel: components["schemas"]["TunnelStatsInput"] | null;
         };
+        /**
+         * @example {
+         *       "hostKeys": [
+         *         "SHA256:uNiVztksCsDhcc0u9e8BrrNzjLuxXyzZvtOKYROk9jg"
+         *       ],
+         *       "replaces": [
+         *         "SHA256:p2QAMXNIC1TJYWeIOttrVc98/R1BUFWu3/LiyKgUfQM"
+         *       ]
+         *     }
+         */
+        HostKeyPinsInput: {
+            /** @description The SSH host keys that are accepted, as SHA-256 fingerprints. See POST /v1/host-key-scans. */
+            hostKeys: string[];
+            /** @description All that are pinned now. */
+            replaces: string[];
+        };
+        /**
+         * @example {
+         *       "host": "gw-a.example.org",
+         *       "port": 22
+         *     }
+         */
+        HostKeyScanRequestInput: {
+            host: string;
+            /** @default 22 */
+            port?: number;
+        };
+        /** @description What the host shows now. Compare it with what the host itself says before you trust it. */
+        HostKeyScanInput: {
+            host: string;
+            port: number;
+            hostKeys: {
+                type: string;
+                fingerprint: string;
+            }[];
+        };
+        /**
+         * @example {
+         *       "id": "lisbon",
+         *       "description": "Rack 7",
+         *       "gateway": {
+         *         "ssh": {
+         *           "host": "gw-a.example.org",
+         *           "hostKeys": [
+         *             "SHA256:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"
+         *           ],
+         *           "credential": "ops"
+         *         },
+         *         "tunnelAddress": "203.0.113.10",
+         *         "hypervisorAddress": "10.1.0.10"
+         *       }
+         *     }
+         * @example {
+         *       "id": "porto"
+         *     }
+         */
+        SiteRequestInput: {
+            id: components["schemas"]["SlugInput"];
+            /** @default  */
+            description?: string;
+            /**
+             * @description The machine where a gateway can run; without one, only straight migrations are possible.
+             * @default null
+             */
+            gateway?: {
+                ssh: {
+                    host: string;
+                    /** @default 22 */
+                    port?: number;
+                    /** @description The SSH host keys that are accepted, as SHA-256 fingerprints. See POST /v1/host-key-scans. */
+                    hostKeys: string[];
+                    credential: components["schemas"]["SlugInput"];
+                };
+                /** @description Where the other site reaches this gateway machine. */
+                tunnelAddress: string;
+                /** @description Where it listens for the other site, if `tunnelAddress` is translated on the way (NAT). */
+                listenAddress?: string;
+                /**
+                 * @description One of these is opened for each tunnel when this site listens.
+                 * @default {
+                 *       "min": 7400,
+                 *       "max": 7499
+                 *     }
+                 */
+                tunnelPorts?: {
+                    min: number;
+                    max: number;
+                };
+                /**
+                 * @description Whether the other site may open connections to this one.
+                 * @default true
+                 */
+                listens?: boolean;
+                /** @description Where hypervisors of this site reach the gateway machine; it listens there only. */
+                hypervisorAddress: string;
+            } | null;
+        };
+        SiteInput: {
+            id: components["schemas"]["SlugInput"];
+            /** @default  */
+            description?: string;
+            /**
+             * @description The machine where a gateway can run; without one, only straight migrations are possible.
+             * @default null
+             */
+            gateway?: {
+                ssh: {
+                    host: string;
+                    /** @default 22 */
+                    port?: number;
+                    /** @description The SSH host keys that are accepted, as SHA-256 fingerprints. See POST /v1/host-key-scans. */
+                    hostKeys: string[];
+                    credential: components["schemas"]["SlugInput"];
+                };
+                /** @description Where the other site reaches this gateway machine. */
+                tunnelAddress: string;
+                /** @description Where it listens for the other site, if `tunnelAddress` is translated on the way (NAT). */
+                listenAddress?: string;
+                /**
+                 * @description One of these is opened for each tunnel when this site listens.
+                 * @default {
+                 *       "min": 7400,
+                 *       "max": 7499
+                 *     }
+                 */
+                tunnelPorts?: {
+                    min: number;
+                    max: number;
+                };
+                /**
+                 * @description Whether the other site may open connections to this one.
+                 * @default true
+                 */
+                listens?: boolean;
+                /** @description Where hypervisors of this site reach the gateway machine; it listens there only. */
+                hypervisorAddress: string;
+            } | null;
+            /** Format: date-time */
+            createdAt: string;
+        };
+        /**
+         * @example {
+         *       "description": "Rack 8"
+         *     }
+         */
+        SiteChangeInput: {
+            description?: string;
+            gateway?: {
+                ssh: {
+                    host: string;
+                    /** @default 22 */
+                    port?: number;
+                    /** @description The SSH host keys that are accepted, as SHA-256 fingerprints. See POST /v1/host-key-scans. */
+                    hostKeys: string[];
+                    credential: components["schemas"]["SlugInput"];
+                };
+                /** @description Where the other site reaches this gateway machine. */
+                tunnelAddress: string;
+                /** @description Where it listens for the other site, if `tunnelAddress` is translated on the way (NAT). */
+                listenAddress?: string;
+                /**
+                 * @description One of these is opened for each tunnel when this site listens.
+                 * @default {
+                 *       "min": 7400,
+                 *       "max": 7499
+                 *     }
+                 */
+                tunnelPorts?: {
+                    min: number;
+                    max: number;
+                };
+                /**
+                 * @description Whether the other site may open connections to this one.
+                 * @default true
+                 */
+                listens?: boolean;
+                /** @description Where hypervisors of this site reach the gateway machine; it listens there only. */
+                hypervisorAddress: string;
+            } | null;
+        };
         /** @description Both sites, in alphabetical order, with a tilde between: `lisbon~porto`. */
         LinkIdInput: string;
         LinkMeasurementInput: {
@@ -1851,170 +2081,6 @@ export interface components {
             version: string;
             /** @constant */
             apiVersion: 1;
-        };
-        /**
-         * @example {
-         *       "host": "gw-a.example.org",
-         *       "port": 22
-         *     }
-         */
-        HostKeyScanRequestInput: {
-            host: string;
-            /** @default 22 */
-            port?: number;
-        };
-        /** @description What the host shows now. Compare it with what the host itself says before you trust it. */
-        HostKeyScanInput: {
-            host: string;
-            port: number;
-            hostKeys: {
-                type: string;
-                fingerprint: string;
-            }[];
-        };
-        /**
-         * @example {
-         *       "id": "lisbon",
-         *       "description": "Rack 7",
-         *       "gateway": {
-         *         "ssh": {
-         *           "host": "gw-a.example.org",
-         *           "hostKeys": [
-         *             "SHA256:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"
-         *           ],
-         *           "credential": "ops"
-         *         },
-         *         "tunnelAddress": "203.0.113.10",
-         *         "hypervisorAddress": "10.1.0.10"
-         *       }
-         *     }
-         * @example {
-         *       "id": "porto"
-         *     }
-         */
-        SiteRequestInput: {
-            id: components["schemas"]["SlugInput"];
-            /** @default  */
-            description?: string;
-            /**
-             * @description The machine where a gateway can run; without one, only straight migrations are possible.
-             * @default null
-             */
-            gateway?: {
-                ssh: {
-                    host: string;
-                    /** @default 22 */
-                    port?: number;
-                    /** @description The SSH host keys that are accepted, as SHA-256 fingerprints. See POST /v1/host-key-scans. */
-                    hostKeys: string[];
-                    credential: components["schemas"]["SlugInput"];
-                };
-                /** @description Where the other site reaches this gateway machine. */
-                tunnelAddress: string;
-                /** @description Where it listens for the other site, if `tunnelAddress` is translated on the way (NAT). */
-                listenAddress?: string;
-                /**
-                 * @description One of these is opened for each tunnel when this site listens.
-                 * @default {
-                 *       "min": 7400,
-                 *       "max": 7499
-                 *     }
-                 */
-                tunnelPorts?: {
-                    min: number;
-                    max: number;
-                };
-                /**
-                 * @description Whether the other site may open connections to this one.
-                 * @default true
-                 */
-                listens?: boolean;
-                /** @description Where hypervisors of this site reach the gateway machine; it listens there only. */
-                hypervisorAddress: string;
-            } | null;
-        };
-        SiteInput: {
-            id: components["schemas"]["SlugInput"];
-            /** @default  */
-            description?: string;
-            /**
-             * @description The machine where a gateway can run; without one, only straight migrations are possible.
-             * @default null
-             */
-            gateway?: {
-                ssh: {
-                    host: string;
-                    /** @default 22 */
-                    port?: number;
-                    /** @description The SSH host keys that are accepted, as SHA-256 fingerprints. See POST /v1/host-key-scans. */
-                    hostKeys: string[];
-                    credential: components["schemas"]["SlugInput"];
-                };
-                /** @description Where the other site reaches this gateway machine. */
-                tunnelAddress: string;
-                /** @description Where it listens for the other site, if `tunnelAddress` is translated on the way (NAT). */
-                listenAddress?: string;
-                /**
-                 * @description One of these is opened for each tunnel when this site listens.
-                 * @default {
-                 *       "min": 7400,
-                 *       "max": 7499
-                 *     }
-                 */
-                tunnelPorts?: {
-                    min: number;
-                    max: number;
-                };
-                /**
-                 * @description Whether the other site may open connections to this one.
-                 * @default true
-                 */
-                listens?: boolean;
-                /** @description Where hypervisors of this site reach the gateway machine; it listens there only. */
-                hypervisorAddress: string;
-            } | null;
-            /** Format: date-time */
-            createdAt: string;
-        };
-        /**
-         * @example {
-         *       "description": "Rack 8"
-         *     }
-         */
-        SiteChangeInput: {
-            description?: string;
-            gateway?: {
-                ssh: {
-                    host: string;
-                    /** @default 22 */
-                    port?: number;
-                    /** @description The SSH host keys that are accepted, as SHA-256 fingerprints. See POST /v1/host-key-scans. */
-                    hostKeys: string[];
-                    credential: components["schemas"]["SlugInput"];
-                };
-                /** @description Where the other site reaches this gateway machine. */
-                tunnelAddress: string;
-                /** @description Where it listens for the other site, if `tunnelAddress` is translated on the way (NAT). */
-                listenAddress?: string;
-                /**
-                 * @description One of these is opened for each tunnel when this site listens.
-                 * @default {
-                 *       "min": 7400,
-                 *       "max": 7499
-                 *     }
-                 */
-                tunnelPorts?: {
-                    min: number;
-                    max: number;
-                };
-                /**
-                 * @description Whether the other site may open connections to this one.
-                 * @default true
-                 */
-                listens?: boolean;
-                /** @description Where hypervisors of this site reach the gateway machine; it listens there only. */
-                hypervisorAddress: string;
-            } | null;
         };
         /**
          * @example {
@@ -2643,6 +2709,7 @@ export interface components {
             /** @constant */
             kind: "ssh-key";
             username: string;
+            /** @description In OpenSSH’s or PEM format. It is read before it is stored. */
             privateKey: string;
             passphrase?: string;
         } | {
@@ -2658,6 +2725,7 @@ export interface components {
          *       "kind": "password",
          *       "username": "lmas",
          *       "project": null,
+         *       "publicKey": null,
          *       "createdAt": "2026-01-01T00:00:00.000Z"
          *     }
          */
@@ -2671,6 +2739,14 @@ export interface components {
              * @default null
              */
             project: components["schemas"]["Slug"] | null;
+            /**
+             * @description Of an SSH key, to find it again in authorized_keys: as ssh-keygen -lf prints it.
+             * @default null
+             */
+            publicKey: {
+                type: string;
+                fingerprint: string;
+            } | null;
             /** Format: date-time */
             createdAt: string;
         };
@@ -2869,6 +2945,186 @@ export interface components {
             /** @description What the pair has carried, as last reported. */
             tunnel: components["schemas"]["TunnelStats"] | null;
         };
+        /**
+         * @example {
+         *       "hostKeys": [
+         *         "SHA256:uNiVztksCsDhcc0u9e8BrrNzjLuxXyzZvtOKYROk9jg"
+         *       ],
+         *       "replaces": [
+         *         "SHA256:p2QAMXNIC1TJYWeIOttrVc98/R1BUFWu3/LiyKgUfQM"
+         *       ]
+         *     }
+         */
+        HostKeyPins: {
+            /** @description The SSH host keys that are accepted, as SHA-256 fingerprints. See POST /v1/host-key-scans. */
+            hostKeys: string[];
+            /** @description All that are pinned now. */
+            replaces: string[];
+        };
+        /**
+         * @example {
+         *       "host": "gw-a.example.org",
+         *       "port": 22
+         *     }
+         */
+        HostKeyScanRequest: {
+            host: string;
+            /** @default 22 */
+            port: number;
+        };
+        /** @description What the host shows now. Compare it with what the host itself says before you trust it. */
+        HostKeyScan: {
+            host: string;
+            port: number;
+            hostKeys: {
+                type: string;
+                fingerprint: string;
+            }[];
+        };
+        /**
+         * @example {
+         *       "id": "lisbon",
+         *       "description": "Rack 7",
+         *       "gateway": {
+         *         "ssh": {
+         *           "host": "gw-a.example.org",
+         *           "hostKeys": [
+         *             "SHA256:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"
+         *           ],
+         *           "credential": "ops"
+         *         },
+         *         "tunnelAddress": "203.0.113.10",
+         *         "hypervisorAddress": "10.1.0.10"
+         *       }
+         *     }
+         * @example {
+         *       "id": "porto"
+         *     }
+         */
+        SiteRequest: {
+            id: components["schemas"]["Slug"];
+            /** @default  */
+            description: string;
+            /**
+             * @description The machine where a gateway can run; without one, only straight migrations are possible.
+             * @default null
+             */
+            gateway: {
+                ssh: {
+                    host: string;
+                    /** @default 22 */
+                    port: number;
+                    /** @description The SSH host keys that are accepted, as SHA-256 fingerprints. See POST /v1/host-key-scans. */
+                    hostKeys: string[];
+                    credential: components["schemas"]["Slug"];
+                };
+                /** @description Where the other site reaches this gateway machine. */
+                tunnelAddress: string;
+                /** @description Where it listens for the other site, if `tunnelAddress` is translated on the way (NAT). */
+                listenAddress?: string;
+                /**
+                 * @description One of these is opened for each tunnel when this site listens.
+                 * @default {
+                 *       "min": 7400,
+                 *       "max": 7499
+                 *     }
+                 */
+                tunnelPorts: {
+                    min: number;
+                    max: number;
+                };
+                /**
+                 * @description Whether the other site may open connections to this one.
+                 * @default true
+                 */
+                listens: boolean;
+                /** @description Where hypervisors of this site reach the gateway machine; it listens there only. */
+                hypervisorAddress: string;
+            } | null;
+        };
+        Site: {
+            id: components["schemas"]["Slug"];
+            /** @default  */
+            description: string;
+            /**
+             * @description The machine where a gateway can run; without one, only straight migrations are possible.
+             * @default null
+             */
+            gateway: {
+                ssh: {
+                    host: string;
+                    /** @default 22 */
+                    port: number;
+                    /** @description The SSH host keys that are accepted, as SHA-256 fingerprints. See POST /v1/host-key-scans. */
+                    hostKeys: string[];
+                    credential: components["schemas"]["Slug"];
+                };
+                /** @description Where the other site reaches this gateway machine. */
+                tunnelAddress: string;
+                /** @description Where it listens for the other site, if `tunnelAddress` is translated on the way (NAT). */
+                listenAddress?: string;
+                /**
+                 * @description One of these is opened for each tunnel when this site listens.
+                 * @default {
+                 *       "min": 7400,
+                 *       "max": 7499
+                 *     }
+                 */
+                tunnelPorts: {
+                    min: number;
+                    max: number;
+                };
+                /**
+                 * @description Whether the other site may open connections to this one.
+                 * @default true
+                 */
+                listens: boolean;
+                /** @description Where hypervisors of this site reach the gateway machine; it listens there only. */
+                hypervisorAddress: string;
+            } | null;
+            /** Format: date-time */
+            createdAt: string;
+        };
+        /**
+         * @example {
+         *       "description": "Rack 8"
+         *     }
+         */
+        SiteChange: {
+            description?: string;
+            gateway?: {
+                ssh: {
+                    host: string;
+                    /** @default 22 */
+                    port: number;
+                    /** @description The SSH host keys that are accepted, as SHA-256 fingerprints. See POST /v1/host-key-scans. */
+                    hostKeys: string[];
+                    credential: components["schemas"]["Slug"];
+                };
+                /** @description Where the other site reaches this gateway machine. */
+                tunnelAddress: string;
+                /** @description Where it listens for the other site, if `tunnelAddress` is translated on the way (NAT). */
+                listenAddress?: string;
+                /**
+                 * @description One of these is opened for each tunnel when this site listens.
+                 * @default {
+                 *       "min": 7400,
+                 *       "max": 7499
+                 *     }
+                 */
+                tunnelPorts: {
+                    min: number;
+                    max: number;
+                };
+                /**
+                 * @description Whether the other site may open connections to this one.
+                 * @default true
+                 */
+                listens: boolean;
+                /** @description Where hypervisors of this site reach the gateway machine; it listens there only. */
+                hypervisorAddress: string;
+            } | null;
+        };
         /** @description Both sites, in alphabetical order, with a tilde between: `lisbon~porto`. */
         LinkId: string;
         LinkMeasurement: {
@@ -3034,170 +3290,6 @@ export interface components {
             version: string;
             /** @constant */
             apiVersion: 1;
-        };
-        /**
-         * @example {
-         *       "host": "gw-a.example.org",
-         *       "port": 22
-         *     }
-         */
-        HostKeyScanRequest: {
-            host: string;
-            /** @default 22 */
-            port: number;
-        };
-        /** @description What the host shows now. Compare it with what the host itself says before you trust it. */
-        HostKeyScan: {
-            host: string;
-            port: number;
-            hostKeys: {
-                type: string;
-                fingerprint: string;
-            }[];
-        };
-        /**
-         * @example {
-         *       "id": "lisbon",
-         *       "description": "Rack 7",
-         *       "gateway": {
-         *         "ssh": {
-         *           "host": "gw-a.example.org",
-         *           "hostKeys": [
-         *             "SHA256:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"
-         *           ],
-         *           "credential": "ops"
-         *         },
-         *         "tunnelAddress": "203.0.113.10",
-         *         "hypervisorAddress": "10.1.0.10"
-         *       }
-         *     }
-         * @example {
-         *       "id": "porto"
-         *     }
-         */
-        SiteRequest: {
-            id: components["schemas"]["Slug"];
-            /** @default  */
-            description: string;
-            /**
-             * @description The machine where a gateway can run; without one, only straight migrations are possible.
-             * @default null
-             */
-            gateway: {
-                ssh: {
-                    host: string;
-                    /** @default 22 */
-                    port: number;
-                    /** @description The SSH host keys that are accepted, as SHA-256 fingerprints. See POST /v1/host-key-scans. */
-                    hostKeys: string[];
-                    credential: components["schemas"]["Slug"];
-                };
-                /** @description Where the other site reaches this gateway machine. */
-                tunnelAddress: string;
-                /** @description Where it listens for the other site, if `tunnelAddress` is translated on the way (NAT). */
-                listenAddress?: string;
-                /**
-                 * @description One of these is opened for each tunnel when this site listens.
-                 * @default {
-                 *       "min": 7400,
-                 *       "max": 7499
-                 *     }
-                 */
-                tunnelPorts: {
-                    min: number;
-                    max: number;
-                };
-                /**
-                 * @description Whether the other site may open connections to this one.
-                 * @default true
-                 */
-                listens: boolean;
-                /** @description Where hypervisors of this site reach the gateway machine; it listens there only. */
-                hypervisorAddress: string;
-            } | null;
-        };
-        Site: {
-            id: components["schemas"]["Slug"];
-            /** @default  */
-            description: string;
-            /**
-             * @description The machine where a gateway can run; without one, only straight migrations are possible.
-             * @default null
-             */
-            gateway: {
-                ssh: {
-                    host: string;
-                    /** @default 22 */
-                    port: number;
-                    /** @description The SSH host keys that are accepted, as SHA-256 fingerprints. See POST /v1/host-key-scans. */
-                    hostKeys: string[];
-                    credential: components["schemas"]["Slug"];
-                };
-                /** @description Where the other site reaches this gateway machine. */
-                tunnelAddress: string;
-                /** @description Where it listens for the other site, if `tunnelAddress` is translated on the way (NAT). */
-                listenAddress?: string;
-                /**
-                 * @description One of these is opened for each tunnel when this site listens.
-                 * @default {
-                 *       "min": 7400,
-                 *       "max": 7499
-                 *     }
-                 */
-                tunnelPorts: {
-                    min: number;
-                    max: number;
-                };
-                /**
-                 * @description Whether the other site may open connections to this one.
-                 * @default true
-                 */
-                listens: boolean;
-                /** @description Where hypervisors of this site reach the gateway machine; it listens there only. */
-                hypervisorAddress: string;
-            } | null;
-            /** Format: date-time */
-            createdAt: string;
-        };
-        /**
-         * @example {
-         *       "description": "Rack 8"
-         *     }
-         */
-        SiteChange: {
-            description?: string;
-            gateway?: {
-                ssh: {
-                    host: string;
-                    /** @default 22 */
-                    port: number;
-                    /** @description The SSH host keys that are accepted, as SHA-256 fingerprints. See POST /v1/host-key-scans. */
-                    hostKeys: string[];
-                    credential: components["schemas"]["Slug"];
-                };
-                /** @description Where the other site reaches this gateway machine. */
-                tunnelAddress: string;
-                /** @description Where it listens for the other site, if `tunnelAddress` is translated on the way (NAT). */
-                listenAddress?: string;
-                /**
-                 * @description One of these is opened for each tunnel when this site listens.
-                 * @default {
-                 *       "min": 7400,
-                 *       "max": 7499
-                 *     }
-                 */
-                tunnelPorts: {
-                    min: number;
-                    max: number;
-                };
-                /**
-                 * @description Whether the other site may open connections to this one.
-                 * @default true
-                 */
-                listens: boolean;
-                /** @description Where hypervisors of this site reach the gateway machine; it listens there only. */
-                hypervisorAddress: string;
-            } | null;
         };
         /**
          * @example {
@@ -3537,6 +3629,15 @@ export interface operations {
             };
             /** @description `FORBIDDEN`: This login may not do that. */
             403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `IN_USE`: Others still need it. */
+            409: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -4724,6 +4825,15 @@ export interface operations {
             };
             /** @description `ALREADY_EXISTS`: Something of that name exists already. */
             409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `INVALID_CREDENTIAL`: The secret cannot be used as it is. */
+            422: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -6214,6 +6324,220 @@ export interface operations {
             };
             /** @description `FORBIDDEN`: This login may not do that. */
             403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `INTERNAL`: A defect in the orchestrator; its log says more. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `UNAVAILABLE`: The orchestrator cannot answer now. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any error, as problem details (RFC 9457). */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    pinSiteHostKeys: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: components["schemas"]["SlugInput"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["HostKeyPinsInput"];
+            };
+        };
+        responses: {
+            /** @description Default Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Site"];
+                };
+            };
+            /** @description `INVALID_REQUEST`: The request does not have the documented shape. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `UNAUTHENTICATED`: A login is needed, and this is none. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `FORBIDDEN`: This login may not do that. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `SITE_NOT_FOUND`: No such site. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `OTHER_HOST_KEYS_PINNED`: Other host keys are pinned than the caller thinks. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `NO_GATEWAY`: A site without a gateway machine cannot have a tunnel. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `INTERNAL`: A defect in the orchestrator; its log says more. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `UNAVAILABLE`: The orchestrator cannot answer now. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any error, as problem details (RFC 9457). */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    pinEndpointHostKeys: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: components["schemas"]["SlugInput"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["HostKeyPinsInput"];
+            };
+        };
+        responses: {
+            /** @description Default Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Endpoint"];
+                };
+            };
+            /** @description `INVALID_REQUEST`: The request does not have the documented shape. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `UNAUTHENTICATED`: A login is needed, and this is none. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `FORBIDDEN`: This login may not do that. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `ENDPOINT_NOT_FOUND`: No such endpoint. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `OTHER_HOST_KEYS_PINNED`: Other host keys are pinned than the caller thinks. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `NO_HOST_KEYS`: This endpoint is not known by SSH host keys. */
+            422: {
                 headers: {
                     [name: string]: unknown;
                 };

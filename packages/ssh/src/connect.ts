@@ -1,12 +1,13 @@
 /**
  * Opens a connection to a server whose host keys are pinned. The caller owns what `connectSsh` returns, and closes it.
  */
-import ssh2, { type AnyAuthMethod } from 'ssh2';
+import type { AnyAuthMethod } from 'ssh2';
 import { ALL_FAMILIES, HOST_KEY_FAMILIES, type HostKeyFamily, offer } from './algorithms.ts';
 import { SshConnection } from './connection.ts';
 import { SshError, sshErrorCode } from './errors.ts';
 import { handshake } from './handshake.ts';
 import { fingerprint, parsePins } from './host-keys.ts';
+import { inspectPrivateKey } from './private-key.ts';
 
 export type SshCredential =
   | {
@@ -58,11 +59,7 @@ function authMethods(credential: SshCredential): AnyAuthMethod[] {
     ];
   }
   const { privateKey, passphrase } = credential;
-  const parsed = ssh2.utils.parseKey(privateKey, passphrase);
-  const key = Array.isArray(parsed) ? parsed[0] : parsed;
-  if (key === undefined || key instanceof Error || !key.isPrivateKey()) {
-    throw new SshError('INVALID_ARGUMENT', 'The private key cannot be read: not a key, or a wrong passphrase.');
-  }
+  inspectPrivateKey(privateKey, passphrase);
   return [{ type: 'publickey', username, key: privateKey, ...(passphrase === undefined ? {} : { passphrase }) }];
 }
 
@@ -110,7 +107,7 @@ export async function connectSsh(target: SshTarget, { signal }: { signal: AbortS
       const askedAll = code === 'NO_COMMON_ALGORITHM' || families.length === 0;
       if (shown.length === 0 || (code !== 'HOST_KEY_MISMATCH' && !askedAll)) throw error;
       if (askedAll) {
-        const message = `${target.host} port ${port} showed ${shown.join(', ')}; none of them is pinned.`;
+        const message = `${target.host} port ${port} showed ${shown.join(', ')}; pinned is ${[...pins].join(', ')}. Either it was set up anew, or another machine answers in its place.`;
         throw new SshError('HOST_KEY_MISMATCH', message);
       }
     }

@@ -7,5 +7,6 @@ export { SshConnection } from './connection.ts';
 export { SSH_ERRORS, SshError, type SshErrorCode, sshErrorCode } from './errors.ts';
 export type { ExecOptions, ExecResult } from './exec.ts';
 export { fingerprint, type ScannedHostKey, scanHostKeys } from './host-keys.ts';
+export { inspectPrivateKey, type PrivateKeyFacts } from './private-key.ts';
 export { quoteArgument, quoteCommand } from './quote.ts';
 export type { UploadOptions, UploadSource } from './upload.ts';

@@ -27,7 +27,9 @@ test('every SSH error has a meaning here', () => {
   for (const code of Object.keys(SSH_ERRORS) as SshErrorCode[]) {
     assert.notEqual(toPluginError(new SshError(code, 'x'), 'testing').code, undefined);
   }
-  assert.equal(toPluginError(new SshError('HOST_KEY_MISMATCH', 'x'), 'testing').code, 'HOST_KEY_MISMATCH');
+  const changed = toPluginError(new SshError('HOST_KEY_MISMATCH', 'x'), 'testing');
+  assert.deepEqual([changed.name, changed.code, changed.message], ['PluginError', 'HOST_KEY_MISMATCH', 'testing: x']);
+  assert.match(changed.remedy ?? '', /host-keys/);
 });
 
 test('what is translated already stays as it is; time-outs and aborts are told apart', () => {

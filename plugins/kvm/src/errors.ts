@@ -61,6 +61,11 @@ const BY_SSH: Readonly<Record<SshErrorCode, PluginErrorCode>> = {
   ABORTED: 'ABORTED',
 };
 
+const SSH_REMEDIES: Partial<Record<SshErrorCode, string>> = {
+  HOST_KEY_MISMATCH:
+    'If it was set up anew, compare with what the host itself says (ssh-keygen -lf), then pin the new key: PUT /v1/endpoints/{id}/host-keys, or lmas host-key pin.',
+};
+
 /** While data flows these three mean that the flow broke; libvirt has no code of its own for that. */
 const BROKEN_FLOW: readonly number[] = [ERROR.OPERATION_FAILED, ERROR.INTERNAL_ERROR, ERROR.SYSTEM_ERROR];
 
@@ -76,6 +81,13 @@ export function afterArrival({ code, message, native, remedy, retryable, cause }
  * @param flowing whether migration data was on its way
  */
 export function toPluginError(error: unknown, doing: string, { flowing = false } = {}): PluginError {
+  const message = error instanceof Error ? error.message : String(error);
+  // Before ours: some codes have the same name in both tables.
+  const ssh = sshErrorCode(error);
+  if (ssh !== undefined) {
+    const remedy = SSH_REMEDIES[ssh];
+    return new PluginError(BY_SSH[ssh], `${doing}: ${message}`, { cause: error, ...(remedy && { remedy }) });
+  }
   if (pluginErrorCode(error) !== undefined) return error as PluginError;
   if (error instanceof LibvirtFault) {
     const code = flowing && BROKEN_FLOW.includes(error.number) ? 'STREAM_FAILED' : BY_NUMBER.get(error.number);
@@ -84,9 +96,6 @@ export function toPluginError(error: unknown, doing: string, { flowing = false }
       native: { name: errorName(error.number), message: error.message },
     });
   }
-  const ssh = sshErrorCode(error);
-  const message = error instanceof Error ? error.message : String(error);
-  if (ssh !== undefined) return new PluginError(BY_SSH[ssh], `${doing}: ${message}`, { cause: error });
   if (error instanceof Error && error.name === 'TimeoutError') {
     return new PluginError('TIMEOUT', `${doing}: no answer in time`, { cause: error });
   }

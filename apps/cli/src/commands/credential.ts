@@ -12,6 +12,7 @@ const COLUMNS: readonly Column<Credential>[] = [
   { title: 'CREDENTIAL', value: ({ id }) => id },
   { title: 'KIND', value: ({ kind }) => kind },
   { title: 'USER', value: ({ username }) => username, minWidth: 6 },
+  { title: 'KEY', value: ({ publicKey }) => publicKey?.fingerprint ?? '', dropOrder: 2 },
   { title: 'CREATED', value: ({ createdAt }) => formatTime(createdAt), dropOrder: 1 },
 ];
 

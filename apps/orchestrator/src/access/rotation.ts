@@ -72,8 +72,7 @@ export function createRotation(redis: Redis, ring: KeyRing, vault: Vault, log: L
         if (changed > 0 && (await replaceField(redis, hash, field, json, JSON.stringify(value)))) resealed += changed;
       }
     }
-    if (resealed > 0)
-      log.info({ resealed, masterKey: current }, 'secrets were sealed anew under the current master key');
+    if (resealed > 0) log.info({ resealed, under: current }, 'secrets were sealed anew under the current master key');
     return resealed;
   };
   return {

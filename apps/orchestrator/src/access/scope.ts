@@ -174,7 +174,15 @@ function endpointsOf(project: string | null, { inventory, projects }: Unscoped):
       return await store.get(id);
     },
     change: (id, change, expect) => requireInstallation(project, () => store.change(id, change, expect)),
-    remove: (id) => requireInstallation(project, () => store.remove(id)),
+    remove: (id) =>
+      requireInstallation(project, async () => {
+        const users = (await projects.list(null)).filter(({ endpoints }) => endpoints?.includes(id));
+        if (users.length > 0) {
+          const names = users.map((user) => `project ${user.id}`).join(', ');
+          throw new LmasError('IN_USE', `${id} is given to ${names}.`, { remedy: 'Take it away from these first.' });
+        }
+        await store.remove(id);
+      }),
   };
 }
 

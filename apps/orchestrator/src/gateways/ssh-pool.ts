@@ -126,7 +126,8 @@ function translate(site: string, error: unknown, signal: AbortSignal): unknown {
 }
 
 const REMEDIES: Readonly<Record<string, string>> = {
-  HOST_KEY_MISMATCH: 'If the machine was set up anew, compare its host key there and register the site again.',
+  HOST_KEY_MISMATCH:
+    'If it was set up anew, compare with what the machine itself says (ssh-keygen -lf), then pin the new key: PUT /v1/sites/{id}/host-keys, or lmas host-key pin.',
   LOGIN_REFUSED: 'Check the credential of the site.',
   UNREACHABLE: 'Check address, port, firewall and that sshd runs there.',
 };

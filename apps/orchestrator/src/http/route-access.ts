@@ -40,6 +40,7 @@ export const ROUTE_ACCESS: Readonly<Record<string, RouteAccess | 'open'>> = {
   getSite: least('viewer'),
   updateSite: leastForAll('admin'),
   deleteSite: leastForAll('admin'),
+  pinSiteHostKeys: leastForAll('admin'),
   scanHostKeys: leastForAll('operator'),
   testLink: leastForAll('operator'),
 
@@ -49,6 +50,7 @@ export const ROUTE_ACCESS: Readonly<Record<string, RouteAccess | 'open'>> = {
   updateEndpoint: leastForAll('admin'),
   testEndpoint: least('operator'),
   deleteEndpoint: leastForAll('admin'),
+  pinEndpointHostKeys: leastForAll('admin'),
   getEndpointInventory: least('viewer'),
   listPlugins: least('viewer'),
 

@@ -20,6 +20,7 @@ import { credentialRoutes } from './routes/credentials.ts';
 import { endpointRoutes } from './routes/endpoints.ts';
 import { eventRoutes } from './routes/events.ts';
 import { gatewayRoutes } from './routes/gateways.ts';
+import { hostKeyRoutes } from './routes/host-keys.ts';
 import { linkRoutes } from './routes/links.ts';
 import { masterKeyRoutes } from './routes/master-key.ts';
 import { migrationRoutes } from './routes/migrations.ts';
@@ -89,6 +90,7 @@ export function buildServer(services: Services, { log, tls, trustedProxies = [],
     await api.register(credentialRoutes, services);
     await api.register(siteRoutes, services);
     await api.register(endpointRoutes, services);
+    await api.register(hostKeyRoutes, services);
     await api.register(migrationRoutes, services);
     await api.register(eventRoutes, services);
     await api.register(checkRoutes, services);

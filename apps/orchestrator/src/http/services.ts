@@ -13,6 +13,7 @@ import type { LiveGateways } from '../gateways/live-gateways.ts';
 import type { LinkTester } from '../links/link-test.ts';
 import type { LinkService } from '../links/links.ts';
 import type { PluginRegistry } from '../plugins/registry.ts';
+import type { HostKeyPins } from '../sites/host-keys.ts';
 import type { WebhookService } from '../webhooks/service.ts';
 
 export interface ReadinessCheck {
@@ -29,6 +30,7 @@ export interface Services {
   readonly projects: Projects;
   readonly audit: AuditLog;
   readonly rotation: Rotation;
+  readonly hostKeyPins: HostKeyPins;
   readonly plugins: PluginRegistry;
   readonly queue: QueueService;
   readonly links: LinkService;

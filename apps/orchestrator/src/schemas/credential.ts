@@ -9,9 +9,9 @@ export const credentialInputSchema = z
     z.strictObject({
       id: slugSchema,
       kind: z.literal('ssh-key'),
-      username: z.string().min(1),
-      privateKey: z.string().min(1),
-      passphrase: z.string().optional(),
+      username: z.string().min(1).max(256),
+      privateKey: z.string().min(1).max(32_768).describe('In OpenSSH’s or PEM format. It is read before it is stored.'),
+      passphrase: z.string().max(1_024).optional(),
     }),
     z.strictObject({
       id: slugSchema,
@@ -31,9 +31,23 @@ export const credentialSchema = z
     kind: z.enum(['ssh-key', 'password']),
     username: z.string(),
     project: slugSchema.nullable().default(null).describe('Whose it is; null: the installation’s.'),
+    publicKey: z
+      .object({ type: z.string(), fingerprint: z.string() })
+      .nullable()
+      .default(null)
+      .describe('Of an SSH key, to find it again in authorized_keys: as ssh-keygen -lf prints it.'),
     createdAt: timestampSchema,
   })
   .meta({
     id: 'Credential',
-    examples: [{ id: 'ops', kind: 'password', username: 'lmas', project: null, createdAt: '2026-01-01T00:00:00.000Z' }],
+    examples: [
+      {
+        id: 'ops',
+        kind: 'password',
+        username: 'lmas',
+        project: null,
+        publicKey: null,
+        createdAt: '2026-01-01T00:00:00.000Z',
+      },
+    ],
   });

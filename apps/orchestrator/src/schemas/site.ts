@@ -9,6 +9,21 @@ export const hostKeysSchema = z
   .min(1)
   .describe('The SSH host keys that are accepted, as SHA-256 fingerprints. See POST /v1/host-key-scans.');
 
+export const hostKeyPinsSchema = z
+  .strictObject({
+    hostKeys: hostKeysSchema,
+    replaces: z.array(z.string().max(100)).min(1).max(100).describe('All that are pinned now.'),
+  })
+  .meta({
+    id: 'HostKeyPins',
+    examples: [
+      {
+        hostKeys: ['SHA256:uNiVztksCsDhcc0u9e8BrrNzjLuxXyzZvtOKYROk9jg'],
+        replaces: ['SHA256:p2QAMXNIC1TJYWeIOttrVc98/R1BUFWu3/LiyKgUfQM'],
+      },
+    ],
+  });
+
 export const hostKeyScanInputSchema = z
   .strictObject({ host: hostSchema, port: portSchema.default(22) })
   .meta({ id: 'HostKeyScanRequest', examples: [{ host: 'gw-a.example.org', port: 22 }] });

@@ -4,6 +4,7 @@
  */
 import { isDeepStrictEqual } from 'node:util';
 import type { Credential, HypervisorPlugin } from '@lmas/plugin-api';
+import { inspectPrivateKey, sshErrorCode } from '@lmas/ssh';
 import type { Redis } from 'ioredis';
 import { z } from 'zod';
 import type { Vault } from '../access/vault.ts';
@@ -96,7 +97,8 @@ export function createInventory(
   return {
     credentials: {
       async add({ id, kind, username, project, ...secrets }) {
-        const info = { id, kind, username, project, createdAt: now() };
+        const publicKey = 'privateKey' in secrets ? inspectKey(secrets) : null;
+        const info = { id, kind, username, project, publicKey, createdAt: now() };
         await credentialTable.add({ ...info, sealed: vault.seal(`credential:${id}`, JSON.stringify(secrets)) }, []);
         return info;
       },
@@ -181,13 +183,18 @@ interface Place {
   readonly site: string;
 }
 
-const withoutSecret = ({ id, kind, username, project, createdAt }: CredentialInfo): CredentialInfo => ({
-  id,
-  kind,
-  username,
-  project,
-  createdAt,
-});
+const withoutSecret = ({ sealed: _, ...info }: z.infer<typeof storedCredentialSchema>): CredentialInfo => info;
+
+/** @throws LmasError INVALID_CREDENTIAL saying what is wrong with it */
+function inspectKey({ privateKey, passphrase }: { privateKey: string; passphrase?: string | undefined }) {
+  try {
+    return inspectPrivateKey(privateKey, passphrase);
+  } catch (error) {
+    if (sshErrorCode(error) !== 'INVALID_ARGUMENT' || !(error instanceof Error)) throw error;
+    const issues = [{ path: 'privateKey', message: error.message }];
+    throw new LmasError('INVALID_CREDENTIAL', error.message, { issues });
+  }
+}
 
 function refuseUsed(kind: string, id: string, users: readonly string[]): void {
   if (users.length === 0) return;

@@ -19,7 +19,7 @@ export const credentialRoutes: FastifyPluginAsyncZod<Services> = async (api, { s
         summary: 'Add a credential',
         description: 'A login for gateway machines or endpoints. The secret is sealed and comes out of no answer.',
         body: credentialInputSchema,
-        response: { 201: credentialSchema, ...failures('ALREADY_EXISTS') },
+        response: { 201: credentialSchema, ...failures('ALREADY_EXISTS', 'INVALID_CREDENTIAL') },
       },
     },
     async (request, reply) => {
