@@ -8,7 +8,7 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
-import type { SiteName } from '../lab/src/index.ts';
+import type { LabMachine, SiteName } from '../lab/src/index.ts';
 import { endpointId, siteId } from '../support/two-sites.ts';
 import { type WatchedVm, World } from '../support/world.ts';
 import { Random } from './random.ts';
@@ -33,10 +33,10 @@ class MiddleBox {
   private constructor(child: ChildProcess) {
     this.#child = child;
   }
-  static async start(netns: string, address: string): Promise<MiddleBox> {
+  static async start({ netns, dataAddress }: LabMachine): Promise<MiddleBox> {
     const program = fileURLToPath(new URL('middle-box.ts', import.meta.url));
     const ports = [String(PORTS.min), String(PORTS.max)];
-    const node = [process.execPath, program, address, BEHIND_THE_BOX, ...ports];
+    const node = [process.execPath, program, dataAddress, BEHIND_THE_BOX, ...ports];
     const child = spawn('ip', ['netns', 'exec', netns, ...node], { stdio: ['pipe', 'pipe', 'inherit'] });
     const [said] = (await Promise.race([once(child.stdout, 'data'), once(child, 'exit')])) as [unknown];
     assert.match(String(said), /^ready/, 'the middle box does not start');
@@ -91,11 +91,13 @@ const CHOICES = HARMS.flatMap((harm) => Array<Harm>(harm.weight).fill(harm));
 
 async function play(options: SuiteOptions): Promise<void> {
   const random = new Random(options.seed);
-  const world = await World.up({ name: 'ftunnel', ...LINK });
   const boxes: MiddleBox[] = [];
+  const world = await World.up({ name: 'ftunnel', ...LINK }, async ({ sites }) => {
+    for (const { gatewayHost } of [sites.a, sites.b]) boxes.push(await MiddleBox.start(gatewayHost));
+  });
   let vm: WatchedVm | undefined;
   try {
-    for (const site of ['a', 'b'] as const) boxes.push(await putBoxBefore(world, site));
+    for (const site of ['a', 'b'] as const) await putBoxBefore(world, site);
     vm = await world.startVm({
       name: 'ftunnel',
       memoryMib: 256,
@@ -121,8 +123,7 @@ async function play(options: SuiteOptions): Promise<void> {
 }
 
 /** Sites and endpoints as before, but with the box where the other side expects the gateway. */
-async function putBoxBefore(world: World, site: SiteName): Promise<MiddleBox> {
-  const { gatewayHost } = world.lab.sites[site];
+async function putBoxBefore(world: World, site: SiteName): Promise<void> {
   const { gateway, createdAt: _, ...plain } = await world.client.getSite(siteId(site));
   assert.ok(gateway);
   await world.client.createSite({
@@ -132,7 +133,6 @@ async function putBoxBefore(world: World, site: SiteName): Promise<MiddleBox> {
   });
   const { plugin, credential, config } = await world.client.getEndpoint(endpointId(site));
   await world.client.createEndpoint({ id: boxed(site), site: `${siteId(site)}-boxed`, plugin, credential, config });
-  return MiddleBox.start(gatewayHost.netns, gatewayHost.dataAddress);
 }
 const boxed = (site: SiteName): string => `${endpointId(site)}-boxed`;
 

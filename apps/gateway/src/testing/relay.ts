@@ -4,6 +4,7 @@
  */
 import net from 'node:net';
 import type { TestContext } from 'node:test';
+import { resetSocket } from '../tunnel/wire.ts';
 
 export type ConnectionKind = 'control' | 'subflow';
 
@@ -48,7 +49,7 @@ export class Relay {
   private constructor(peerPort: number) {
     this.#server = net.createServer({ allowHalfOpen: false }, (near) => {
       near.on('error', () => undefined);
-      if (!this.accepting) near.resetAndDestroy();
+      if (!this.accepting) resetSocket(near);
       else this.#carry(near, net.connect(peerPort, '127.0.0.1'));
     });
   }
@@ -65,8 +66,8 @@ export class Relay {
   cut(kind: ConnectionKind, count = Number.POSITIVE_INFINITY): number {
     const chosen = this.#of(kind).slice(0, count);
     for (const { near, far } of chosen) {
-      near.resetAndDestroy();
-      far.resetAndDestroy();
+      resetSocket(near);
+      resetSocket(far);
     }
     return chosen.length;
   }

@@ -13,10 +13,6 @@ import { Relay } from './relay.ts';
 /** Where a test says what has to be taken down at its end, however it ends. */
 export type Cleanup = Pick<TestContext, 'after'>;
 
-// Node 26 may spin for ever while it tears down a process whose TLS connections were cut while they wrote (seen: CleanupHandles waits for a
-// request that never ends). Ending from the last `exit` listener leaves that out; the test runner has set its exit code by then.
-process.once('beforeExit', () => process.once('exit', () => process.exit()));
-
 /** Resolves when `condition` holds; fails after `timeoutMs`. Looks again every few milliseconds: there is no event to wait for. */
 export async function until(condition: () => boolean, what: string, timeoutMs = 10_000): Promise<void> {
   const end = performance.now() + timeoutMs;

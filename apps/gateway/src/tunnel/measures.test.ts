@@ -1,8 +1,13 @@
 // What a pair of gateways tells about itself, and the limits that it keeps, with real sockets.
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
+import net from 'node:net';
 import { describe, test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { exchange, hashServer, makePair, makeRoute, serve } from '../testing/support.ts';
+
+const block = randomBytes(256 << 10);
+const isClose = (share: number) => share > 0.95 && share < 1.05;
 
 describe('what is measured and limited', () => {
   test('the status tells each direction by itself, and how long delivery took', { timeout: 15_000 }, async (t) => {
@@ -29,13 +34,34 @@ describe('what is measured and limited', () => {
     assert.ok(Math.abs(result.clockOffsetMs) < 100);
   });
 
-  test('the bandwidth limit holds and can be changed', { timeout: 20_000 }, async (t) => {
+  test('the bandwidth limit holds within 5 %, also when it is changed while streams run', {
+    timeout: 60_000,
+  }, async (t) => {
     const pair = await makePair(t, { subflows: 3 });
     const route = await makeRoute(pair, await serve(t, hashServer()));
-    pair.near.setLimits({ bandwidthBytesPerSec: 4_000_000 });
-    const begun = performance.now();
-    await exchange(route.port, randomBytes(6_000_000));
-    const seconds = (performance.now() - begun) / 1000;
-    assert.ok(seconds > 1.3 && seconds < 2.5, `${seconds} s for 6 MB at 4 MB/s`);
+    for (let stream = 0; stream < 3; stream += 1) {
+      const socket = net.connect({ port: route.port, host: '127.0.0.1' });
+      t.after(() => socket.destroy());
+      const pour = () => {
+        while (socket.write(block));
+      };
+      socket.on('error', () => undefined).on('drain', pour);
+      pour();
+    }
+    const session = pair.far.session;
+    assert.ok(session);
+    for (const bytesPerSec of [4_000_000, 20_000_000, 1_000_000]) {
+      pair.near.setLimits({ bandwidthBytesPerSec: bytesPerSec });
+      // What was on its way, and what a busy processor delays: a machine that runs other tests gets three tries.
+      const shares: number[] = [];
+      for (let tries = 0; tries < 3 && !shares.some(isClose); tries += 1) {
+        await sleep(500);
+        const [fromBytes, fromMs] = [session.data.bytesReceived, performance.now()];
+        await sleep(2_000);
+        shares.push((session.data.bytesReceived - fromBytes) / ((performance.now() - fromMs) / 1_000) / bytesPerSec);
+      }
+      for (const share of shares) assert.ok(share < 1.05, `${share} of ${bytesPerSec} bytes a second`);
+      assert.ok(shares.some(isClose), `${shares} of ${bytesPerSec} bytes a second`);
+    }
   });
 });

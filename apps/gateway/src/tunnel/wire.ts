@@ -90,7 +90,7 @@ export class DescriptorWire extends SocketWire<net.Socket> {
     socket.setNoDelay(true);
     socket.setKeepAlive(true, 15_000);
     this.attach(socket, sink);
-    if (this.#resetEarly) socket.resetAndDestroy();
+    if (this.#resetEarly) resetSocket(socket);
   }
   resume(): void {
     this.socket?.resume();
@@ -98,7 +98,7 @@ export class DescriptorWire extends SocketWire<net.Socket> {
   reset(): void {
     // The sink may give up on the very first bytes.
     if (this.socket === null) this.#resetEarly = true;
-    else this.socket.resetAndDestroy();
+    else resetSocket(this.socket);
   }
 }
 
@@ -141,9 +141,19 @@ export class DuplexWire extends SocketWire<Duplex> {
     this.resume();
   }
   reset(): void {
-    if (this.#duplex instanceof net.Socket && !(this.#duplex instanceof TLSSocket)) this.#duplex.resetAndDestroy();
+    if (this.#duplex instanceof net.Socket && !(this.#duplex instanceof TLSSocket)) resetSocket(this.#duplex);
     else this.#duplex.destroy(Object.assign(new Error('reset'), { code: 'ECONNRESET' }));
   }
+}
+
+/**
+ * Resets a connection, whatever it is doing. libuv refuses that while the end of our direction is on its way to the kernel (EINVAL), and Node
+ * then loses the connection: it stays open, no 'close' comes, and a process that ends spins for ever. The end is out in a moment.
+ */
+export function resetSocket(socket: net.Socket): void {
+  const ending = socket.writableEnded && !socket.writableFinished && socket.writableLength === 0 && !socket.destroyed;
+  if (ending) socket.once('finish', () => socket.resetAndDestroy());
+  else socket.resetAndDestroy();
 }
 
 /** Resets a connection that nobody wants any more, and that was not started. */
