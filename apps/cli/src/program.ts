@@ -1,6 +1,8 @@
 /** The command tree, and `run`: one command line in, one exit code out, every failure in words. */
 import { Command, CommanderError, Option } from 'commander';
 import { commonOptions, type Outcome, type Registry } from './command.ts';
+import { addApiKey } from './commands/api-key.ts';
+import { addAudit } from './commands/audit.ts';
 import { addCancel } from './commands/cancel.ts';
 import { addCredential } from './commands/credential.ts';
 import { addEndpoint } from './commands/endpoint.ts';
@@ -8,8 +10,10 @@ import { addGet } from './commands/get.ts';
 import { addHostKey } from './commands/host-key.ts';
 import { addLink } from './commands/link.ts';
 import { addList } from './commands/list.ts';
+import { addMasterKey } from './commands/master-key.ts';
 import { addCheck, addMigrate } from './commands/migrate.ts';
 import { addPlugin } from './commands/plugin.ts';
+import { addProject } from './commands/project.ts';
 import { addSite } from './commands/site.ts';
 import { addVersion } from './commands/version.ts';
 import { addVm } from './commands/vm.ts';
@@ -64,6 +68,8 @@ export function buildProgram(terminal: Terminal, outcome: Outcome, { json = fals
   for (const add of [addMigrate, addCheck, addGet, addList, addCancel]) add(registry);
   program.commandsGroup('Sites and what is there:');
   for (const add of [addSite, addEndpoint, addCredential, addHostKey, addVm, addLink, addPlugin]) add(registry);
+  program.commandsGroup('Who may do what:');
+  for (const add of [addApiKey, addProject, addAudit, addMasterKey]) add(registry);
   program.commandsGroup('Other:').helpCommand('help [command]', 'print help for a command');
   addVersion(registry);
   return program;

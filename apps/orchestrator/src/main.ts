@@ -406,8 +406,9 @@ async function serve(): Promise<void> {
     return;
   }
   const config = readConfig(process.env);
-  // Children do not inherit it, and no report of a crash shows it.
+  // Children do not inherit secrets, and no report of a crash shows them.
   delete process.env.LMAS_MASTER_KEY;
+  delete process.env.REDIS_URL;
   process.report.excludeEnv = true;
   const log = createLog(config.logLevel);
   for (const { variable, meant } of unknownSettings(process.env)) {

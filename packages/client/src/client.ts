@@ -4,9 +4,10 @@
  * is tried twice here: whether a repetition is safe is the caller's knowledge (for `createMigration` an idempotency key
  * makes it so).
  */
-import createFetchClient, { type Client } from 'openapi-fetch';
+import createFetchClient from 'openapi-fetch';
+import { type AccessClient, accessMethods } from './access.ts';
+import { answer, type CallOptions, done, type Http, only, settled } from './calls.ts';
 import { apiErrorOf, LmasConnectionError } from './errors.ts';
-import { explainNetworkError } from './network-errors.ts';
 import type { paths } from './schema.ts';
 import type {
   Credential,
@@ -37,11 +38,7 @@ export interface LmasClientOptions {
   fetch?: typeof globalThis.fetch;
 }
 
-export interface CallOptions {
-  signal?: AbortSignal;
-}
-
-export interface LmasClient {
+export interface LmasClient extends AccessClient {
   readonly baseUrl: string;
   /** Accepts a migration (202). With an `idempotencyKey` the same call may be sent again and starts nothing twice. */
   createMigration(input: MigrationInput, options?: CallOptions & { idempotencyKey?: string }): Promise<Migration>;
@@ -90,10 +87,9 @@ export function createLmasClient({ baseUrl, apiKey, fetch = globalThis.fetch }: 
     watchMigration: (id, options) => watchMigration({ baseUrl: base, headers, fetch }, id, options),
     ...registryMethods(http, base),
     ...serviceMethods(http, base),
+    ...accessMethods(http, base),
   };
 }
-
-type Http = Client<paths>;
 
 function migrationMethods(http: Http, base: string) {
   const methods = {
@@ -177,51 +173,6 @@ function serviceMethods(http: Http, base: string) {
       if (response.status === 503 && error !== undefined && 'checks' in error) return error;
       throw apiErrorOf(response, error);
     },
-  };
-}
-
-interface FetchResult<Data, Failure> {
-  data?: Data | undefined;
-  error?: Failure;
-  response: Response;
-}
-
-/** The body of a good answer. */
-async function answer<Data>(
-  base: string,
-  signal: AbortSignal | undefined,
-  call: Promise<FetchResult<Data, unknown>>,
-): Promise<Data> {
-  const { data, error, response } = await settled(base, signal, call);
-  if (!response.ok) throw apiErrorOf(response, error);
-  if (data === undefined) {
-    throw new LmasConnectionError('NOT_LMAS', `What answers at ${base} is not LMAS: it answered with nothing.`);
-  }
-  return data;
-}
-
-/** For answers without a body. */
-async function done(
-  base: string,
-  signal: AbortSignal | undefined,
-  call: Promise<FetchResult<unknown, unknown>>,
-): Promise<void> {
-  const { error, response } = await settled(base, signal, call);
-  if (!response.ok) throw apiErrorOf(response, error);
-}
-
-async function settled<Result>(base: string, signal: AbortSignal | undefined, call: Promise<Result>): Promise<Result> {
-  try {
-    return await call;
-  } catch (error) {
-    throw explainNetworkError(error, base, { signal });
-  }
-}
-
-/** Leaves out what is undefined: `exactOptionalPropertyTypes` tells absent and undefined apart. */
-function only<T extends object>(values: T): { [Key in keyof T]?: Exclude<T[Key], undefined> } {
-  return Object.fromEntries(Object.entries(values).filter(([, value]) => value !== undefined)) as {
-    [Key in keyof T]?: Exclude<T[Key], undefined>;
   };
 }
 

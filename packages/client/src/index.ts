@@ -1,5 +1,7 @@
 /** The typed REST client of LMAS; see client.ts for the methods, errors.ts for what they throw. Runs in browsers too. */
-export { type CallOptions, createLmasClient, type LmasClient, type LmasClientOptions } from './client.ts';
+export type { AccessClient } from './access.ts';
+export type { CallOptions } from './calls.ts';
+export { createLmasClient, type LmasClient, type LmasClientOptions } from './client.ts';
 export {
   CONNECTION_ERRORS,
   type ConnectionErrorCode,

@@ -32,6 +32,21 @@ export type LinkTest = Answer<paths['/v1/link-tests']['post'], 200>;
 export type Readiness = Answer<paths['/readyz']['get'], 200>;
 export type Version = Answer<paths['/v1/version']['get'], 200>;
 
+export type Caller = Answer<paths['/v1/caller']['get'], 200>;
+export type Role = Caller['role'];
+export type ApiKey = Answer<paths['/v1/api-keys/{id}']['get'], 200>;
+export type ApiKeyInput = Body<paths['/v1/api-keys']['post']>;
+export type NewApiKey = Answer<paths['/v1/api-keys']['post'], 201>;
+export type Project = Answer<paths['/v1/projects/{id}']['get'], 200>;
+export type ProjectInput = Body<paths['/v1/projects']['post']>;
+export type ProjectUpdate = Body<paths['/v1/projects/{id}']['patch']>;
+export type AuditList = Answer<paths['/v1/audit']['get'], 200>;
+export type AuditEntry = AuditList['items'][number];
+export type AuditQuery = NonNullable<paths['/v1/audit']['get']['parameters']['query']>;
+export type MasterKey = Answer<paths['/v1/master-key']['get'], 200>;
+export type MasterKeyRotation = Answer<paths['/v1/master-key/rotate']['post'], 200>;
+export type HostKeyPins = Body<paths['/v1/sites/{id}/host-keys']['put']>;
+
 /** One entry of a migration's event stream; `migration` is the whole record as of this event. */
 export interface MigrationEvent {
   readonly at: string;

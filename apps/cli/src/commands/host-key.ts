@@ -1,6 +1,8 @@
 /** `lmas host-key scan`: the SSH host keys that a machine shows, as the orchestrator sees them. */
 import type { HostKeyScan } from '@lmas/client';
-import { leaf, type Registry } from '../command.ts';
+import { Option } from 'commander';
+import { type Invocation, leaf, type Registry } from '../command.ts';
+import { CliError } from '../errors.ts';
 import { EXIT } from '../exit-codes.ts';
 import type { Column } from '../output/table.ts';
 import { parseHostPort } from '../units.ts';
@@ -13,7 +15,7 @@ const COLUMNS: readonly Column<HostKeyScan['hostKeys'][number]>[] = [
 export function addHostKey(registry: Registry): void {
   const hostKey = registry.program
     .command('host-key')
-    .summary('look at the SSH host keys of a machine')
+    .summary('look at the SSH host keys of a machine, pin others')
     .description('SSH host keys, by which machines are known.');
   const scan = hostKey
     .command('scan')
@@ -36,4 +38,60 @@ export function addHostKey(registry: Registry): void {
       return EXIT.ok;
     },
   });
+  addPin(registry, hostKey.command('pin'));
+}
+
+interface PinFlags {
+  readonly site?: string;
+  readonly endpoint?: string;
+  readonly replaces?: readonly string[];
+}
+
+function addPin(registry: Registry, command: Registry['program']): void {
+  command
+    .description(
+      'Pins other host keys for a machine that was set up anew. Compare with what the machine itself says first. Without --replaces it changes nothing, and shows what is pinned now.',
+    )
+    .argument('<fingerprint...>', 'SHA256:… of every key that is accepted from now on')
+    .addOption(new Option('--site <id>', 'the gateway machine of this site').conflicts('endpoint'))
+    .option('--endpoint <id>', 'the host of this endpoint')
+    .option('--replaces <fingerprint...>', 'all that are pinned now');
+  leaf<PinFlags>(registry, command, {
+    examples: [
+      'lmas host-key pin SHA256:uNiVztks… --site a',
+      'lmas host-key pin SHA256:uNiVztks… --site a --replaces SHA256:p2QAMXNI…',
+    ],
+    action: pin,
+  });
+}
+
+async function pin(invocation: Invocation<PinFlags>) {
+  const { args, flags, signal } = invocation;
+  const { site, endpoint, replaces } = flags;
+  const id = site ?? endpoint;
+  if (id === undefined) throw new CliError('INVALID_VALUE', 'Name the machine with --site or --endpoint.');
+  const client = await invocation.client();
+  if (replaces === undefined) {
+    const pinned =
+      site === undefined ? pinnedOf((await client.getEndpoint(id, { signal })).config) : await pinnedAt(site);
+    throw new CliError('INVALID_VALUE', `Pinned for ${id} is now ${pinned.join(', ') || 'nothing'}.`, {
+      remedy: `If it is these that shall be replaced, say so: --replaces ${pinned.join(' ')}`,
+    });
+  }
+  const pins = { hostKeys: [...args], replaces: [...replaces] };
+  if (site === undefined) await client.pinEndpointHostKeys(id, pins, { signal });
+  else await client.pinSiteHostKeys(id, pins, { signal });
+  if (flags.json === true) invocation.printJson({ id, ...pins });
+  else invocation.print(`Pinned for ${id} is now ${args.join(', ')}.`);
+  return EXIT.ok;
+
+  async function pinnedAt(name: string): Promise<string[]> {
+    return (await client.getSite(name, { signal })).gateway?.ssh.hostKeys ?? [];
+  }
+}
+
+/** Where plugins that reach their hosts over SSH keep them. */
+function pinnedOf(config: Readonly<Record<string, unknown>>): string[] {
+  const { hostKeys } = config;
+  return Array.isArray(hostKeys) ? hostKeys.filter((key) => typeof key === 'string') : [];
 }

@@ -1,0 +1,135 @@
+/** `lmas api-key`: keys for people and portals. A new key is printed once, or goes into a private file. */
+import { writeFile } from 'node:fs/promises';
+import type { ApiKey, NewApiKey, Role } from '@lmas/client';
+import { Option } from 'commander';
+import { collect, type Invocation, leaf, type Registry } from '../command.ts';
+import { CliError } from '../errors.ts';
+import { EXIT } from '../exit-codes.ts';
+import { formatTime } from '../output/format.ts';
+import type { Column } from '../output/table.ts';
+import { parseDuration } from '../units.ts';
+
+const ROLES: readonly Role[] = ['viewer', 'operator', 'admin'];
+
+const COLUMNS: readonly Column<ApiKey>[] = [
+  { title: 'ID', value: ({ id }) => id },
+  { title: 'NAME', value: ({ name }) => name, minWidth: 8 },
+  { title: 'ROLE', value: ({ role }) => role },
+  { title: 'PROJECT', value: ({ project }) => project ?? 'all', dropOrder: 3 },
+  { title: 'STATE', value: stateOf },
+  { title: 'LAST USED', value: ({ lastUsedAt }) => (lastUsedAt === null ? '' : formatTime(lastUsedAt)), dropOrder: 1 },
+  { title: 'CREATED', value: ({ createdAt }) => formatTime(createdAt), dropOrder: 2 },
+];
+
+function stateOf({ revokedAt, expiresAt }: ApiKey): string {
+  if (revokedAt !== null) return 'revoked';
+  if (expiresAt === null) return 'valid';
+  return Date.parse(expiresAt) < Date.now() ? 'expired' : `until ${formatTime(expiresAt)}`;
+}
+
+interface OutputFlags {
+  readonly output?: string;
+}
+interface CreateFlags extends OutputFlags {
+  readonly role: Role;
+  readonly project?: string;
+  readonly operation?: readonly string[];
+  readonly expiresIn?: string;
+}
+
+export function addApiKey(registry: Registry): void {
+  const apiKey = registry.program
+    .command('api-key')
+    .summary('keys for people and portals')
+    .description('Keys for people and portals. A key is shown once, when it is made; only its hash is kept.');
+  addCreate(registry, apiKey.command('create'));
+  leaf(registry, apiKey.command('list').description('Lists the keys, without their secrets.'), {
+    examples: ['lmas api-key list'],
+    action: async (invocation) => {
+      const items = await (await invocation.client()).listApiKeys({ signal: invocation.signal });
+      if (invocation.flags.json === true) invocation.printJson({ items });
+      else invocation.printTable(COLUMNS, items, 'No API keys.');
+      return EXIT.ok;
+    },
+  });
+  const rotate = apiKey
+    .command('rotate')
+    .description('Makes a new key under the same id; the former one is accepted for a while more.')
+    .argument('<id>', 'id of the key')
+    .option('--grace <duration>', 'how long the former key goes on (default: 24h)')
+    .option('--output <file>', 'write the key into a new file that only you can read');
+  leaf<OutputFlags & { readonly grace?: string }>(registry, rotate, {
+    examples: ['lmas api-key rotate k3v9x2m1q8ab --grace 1h --output portal-key'],
+    action: async (invocation) => {
+      const { args, flags, signal } = invocation;
+      const graceMs = flags.grace === undefined ? undefined : parseDuration(flags.grace, 's');
+      return await hand(invocation, await (await invocation.client()).rotateApiKey(args[0] ?? '', { graceMs, signal }));
+    },
+  });
+  const revoke = apiKey
+    .command('revoke')
+    .description('Refuses a key from now on, and for ever.')
+    .argument('<id>', 'id of the key');
+  leaf(registry, revoke, {
+    examples: ['lmas api-key revoke k3v9x2m1q8ab'],
+    action: async (invocation) => {
+      const id = invocation.args[0] ?? '';
+      await (await invocation.client()).revokeApiKey(id, { signal: invocation.signal });
+      if (invocation.flags.json === true) invocation.printJson({ revoked: id });
+      else invocation.print(`API key ${id} revoked.`);
+      return EXIT.ok;
+    },
+  });
+}
+
+function addCreate(registry: Registry, command: Registry['program']): void {
+  command
+    .description('Makes a key and prints it, this once.')
+    .argument('<name>', 'for people: whose it is and what for')
+    .addOption(new Option('--role <role>', 'what it may (required)').choices(ROLES).makeOptionMandatory())
+    .option('--project <id>', 'bind it to a project')
+    .option('--operation <operationId>', 'allow this operation only; may be given several times', collect)
+    .option('--expires-in <duration>', 'how long it is valid (default: for ever)')
+    .option('--output <file>', 'write the key into a new file that only you can read');
+  leaf<CreateFlags>(registry, command, {
+    examples: [
+      'lmas api-key create "portal of red" --role operator --project red --output red-key',
+      'lmas api-key create "night watch" --role viewer --expires-in 720h',
+    ],
+    action: async (invocation) => {
+      const { args, flags, signal } = invocation;
+      const expiresInMs = flags.expiresIn === undefined ? undefined : parseDuration(flags.expiresIn, 's');
+      const client = await invocation.client();
+      const created = await client.createApiKey(
+        {
+          name: args[0] ?? '',
+          role: flags.role,
+          ...(flags.project === undefined ? {} : { project: flags.project }),
+          operations: flags.operation === undefined ? null : [...flags.operation],
+          expiresAt: expiresInMs === undefined ? null : new Date(Date.now() + expiresInMs).toISOString(),
+        },
+        { signal },
+      );
+      return await hand(invocation, created);
+    },
+  });
+}
+
+/** Into the file, or onto standard output alone, so that it can be piped. */
+async function hand(invocation: Invocation<OutputFlags>, { key, ...shown }: NewApiKey) {
+  const { output, json } = invocation.flags;
+  if (output !== undefined) {
+    try {
+      await writeFile(output, `${key}\n`, { mode: 0o600, flag: 'wx' });
+    } catch (cause) {
+      invocation.print(key); // it is shown this once: better here than nowhere
+      throw new CliError('INPUT_UNREADABLE', `${output} cannot be written: the key is printed instead.`, { cause });
+    }
+  }
+  if (json === true) invocation.printJson(output === undefined ? { ...shown, key } : shown);
+  else {
+    if (output === undefined) invocation.print(key);
+    invocation.note(`API key ${shown.id} (${shown.name}), role ${shown.role}. Keep it: it is not shown again.`);
+  }
+  return EXIT.ok;
+}

@@ -1,0 +1,52 @@
+/** `lmas master-key`: the key that seals credentials and webhook secrets; which one, and its rotation. */
+import type { MasterKey } from '@lmas/client';
+import { leaf, type Registry } from '../command.ts';
+import { EXIT } from '../exit-codes.ts';
+import type { Column } from '../output/table.ts';
+
+type Key = MasterKey['keys'][number] & { readonly isCurrent: boolean };
+
+const COLUMNS: readonly Column<Key>[] = [
+  { title: 'KEY', value: ({ id }) => id },
+  { title: 'USE', value: ({ isCurrent, known }) => (isCurrent ? 'seals' : known ? 'opens' : 'MISSING') },
+  { title: 'SECRETS', value: ({ values }) => String(values), align: 'right' },
+];
+
+export function addMasterKey(registry: Registry): void {
+  const masterKey = registry.program
+    .command('master-key')
+    .summary('the key that seals all secrets')
+    .description('The key that seals credentials and webhook secrets. Keys are known by their id and never shown.');
+  const show = masterKey.command('show').description('Shows which key seals, and how many secrets need which.');
+  leaf(registry, show, {
+    examples: ['lmas master-key show'],
+    action: async (invocation) => {
+      const state = await (await invocation.client()).getMasterKey({ signal: invocation.signal });
+      if (invocation.flags.json === true) invocation.printJson(state);
+      else {
+        invocation.printTable(COLUMNS, rowsOf(state), '');
+        invocation.note(`From: ${state.source}.`);
+      }
+      return EXIT.ok;
+    },
+  });
+  const rotate = masterKey
+    .command('rotate')
+    .description(
+      'Seals every secret anew: under a new key, if the key is in a file; else under the key that its source names first now. Safe to repeat.',
+    );
+  leaf(registry, rotate, {
+    examples: ['lmas master-key rotate'],
+    action: async (invocation) => {
+      const state = await (await invocation.client()).rotateMasterKey({ signal: invocation.signal });
+      if (invocation.flags.json === true) invocation.printJson(state);
+      else {
+        invocation.printTable(COLUMNS, rowsOf(state), '');
+        invocation.note(`${state.resealed} secrets were sealed anew.`);
+      }
+      return EXIT.ok;
+    },
+  });
+}
+
+const rowsOf = ({ keys, current }: MasterKey): Key[] => keys.map((key) => ({ ...key, isCurrent: key.id === current }));
