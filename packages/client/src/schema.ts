@@ -1396,6 +1396,14 @@ export interface components {
             refusals: {
                 [key: string]: number;
             };
+            /**
+             * @description Why the tunnel is interrupted or closed, in the words of its gateways; null while it is well.
+             * @default null
+             */
+            trouble?: {
+                code: string;
+                message: string;
+            } | null;
         };
         MigrationInput: {
             id: components["schemas"]["MigrationIdInput"];
@@ -2605,6 +2613,14 @@ export interface components {
             refusals: {
                 [key: string]: number;
             };
+            /**
+             * @description Why the tunnel is interrupted or closed, in the words of its gateways; null while it is well.
+             * @default null
+             */
+            trouble: {
+                code: string;
+                message: string;
+            } | null;
         };
         Migration: {
             id: components["schemas"]["MigrationId"];

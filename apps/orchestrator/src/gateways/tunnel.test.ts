@@ -42,3 +42,9 @@ test('before the first delivery there is no goodput, and refusals of both ends a
   assert.equal(stats.goodputBitsPerSec, 0);
   assert.deepEqual(stats.refusals, { A: 1, B: 5 });
 });
+
+test('what is wrong with the tunnel is said in the words of whichever gateway knows', () => {
+  const lost = { code: 'SESSION_LOST', message: 'The peer gateway was away for longer than the grace time.' };
+  assert.deepEqual(mergeStatus('none', status({}), status({ state: 'closed', lastError: lost })).trouble, lost);
+  assert.equal(mergeStatus('none', status({}), status({})).trouble, null);
+});

@@ -279,5 +279,6 @@ export function mergeStatus(suite: Suite, source: GatewayStatus, destination: Ga
     retransmits: sum(source.subflows.map(({ retransmits }) => retransmits)),
     inFlightBytes: sender.inFlightBytes,
     refusals,
+    trouble: sender.lastError ?? receiver.lastError,
   };
 }

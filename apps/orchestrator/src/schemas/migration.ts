@@ -159,6 +159,11 @@ export const tunnelStatsSchema = z
     retransmits: z.int().nullable(),
     inFlightBytes: z.int(),
     refusals: z.record(z.string(), z.int()),
+    trouble: z
+      .object({ code: z.string(), message: z.string() })
+      .nullable()
+      .default(null)
+      .describe('Why the tunnel is interrupted or closed, in the words of its gateways; null while it is well.'),
   })
   .meta({ id: 'TunnelStats' });
 
