@@ -1,0 +1,119 @@
+/** The host that shall receive: alive, not older, large enough, and without a VM of that name in the way. */
+import type { Finding } from '@lmas/plugin-api';
+import { isGuest, isLive, memoryFree } from '../pool.ts';
+import { blocker, type CheckContext, note, warning } from './types.ts';
+
+const mib = (bytes: number): string => `${Math.round(bytes / 1024 ** 2)} MiB`;
+
+export function checkDestination(context: CheckContext): Finding[] {
+  return [...checkHost(context), ...checkTwins(context), ...checkSites(context), ...checkLimits(context)];
+}
+
+function checkHost({ plan }: CheckContext): Finding[] {
+  const { host, destinationPool: pool, sourcePool, vm } = plan;
+  if (host === undefined) return [];
+  const findings: Finding[] = [];
+  const name = host.record.name_label;
+  if (!isLive(pool, host.record)) {
+    findings.push(
+      blocker('HOST_NOT_READY', `${name} is disabled or not alive.`, 'Enable it, or choose another destinationHost.'),
+    );
+  }
+  const free = memoryFree(pool, host.record);
+  const needed = vm.record.memory_static_max;
+  if (free < needed) {
+    findings.push(
+      blocker(
+        'NOT_ENOUGH_MEMORY',
+        `${name} has ${mib(free)} free, the VM may need ${mib(needed)}.`,
+        'Choose another destinationHost, or make room.',
+      ),
+    );
+  }
+  const before = sourcePool.hosts.get(vm.record.resident_on)?.software_version.platform_version;
+  const after = host.record.software_version.platform_version;
+  if (before !== undefined && after !== undefined && compareVersions(after, before) < 0) {
+    findings.push(
+      blocker(
+        'OLDER_VERSION',
+        `${name} runs platform ${after}, the source ${before}; XAPI never moves a VM to an older one.`,
+        'Choose a host that is not older.',
+      ),
+    );
+  }
+  return findings;
+}
+
+/** Negative when `a` is older. Versions are numbers with dots. */
+export function compareVersions(a: string, b: string): number {
+  const [left, right] = [a, b].map((version) => version.split('.').map(Number));
+  for (let i = 0; i < Math.max(left?.length ?? 0, right?.length ?? 0); i += 1) {
+    const difference = (left?.[i] ?? 0) - (right?.[i] ?? 0);
+    if (difference !== 0) return difference;
+  }
+  return 0;
+}
+
+function checkTwins({ plan: { destinationGuests, vm, samePool } }: CheckContext): Finding[] {
+  if (samePool) return [];
+  const there = [...destinationGuests.vms.values()];
+  const twin = there.find(({ uuid }) => uuid === vm.record.uuid);
+  if (twin !== undefined) {
+    return [
+      blocker(
+        'VM_EXISTS',
+        `The destination pool has a VM with this UUID already (${twin.power_state}).`,
+        'See which of the two is right before you remove the other.',
+      ),
+    ];
+  }
+  const namesake = there.find((other) => isGuest(other) && other.name_label === vm.record.name_label);
+  if (namesake === undefined) return [];
+  return [
+    warning(
+      'NAME_EXISTS',
+      `The destination pool has another VM called ${namesake.name_label}.`,
+      'Rename one of them if that confuses people.',
+    ),
+  ];
+}
+
+/** One pool at two sites: only the members say which site is meant. */
+function checkSites({ ends, plan, request }: CheckContext): Finding[] {
+  if (!plan.samePool) return [];
+  const named = ends.destination.config.hosts.length > 0 || request.options.destinationHost !== undefined;
+  if (!named) {
+    return [
+      blocker(
+        'SITE_NOT_CLEAR',
+        'Both ends are one pool, and nobody said which of its hosts are at the destination.',
+        'Set `hosts` in the settings of both endpoints.',
+      ),
+    ];
+  }
+  if (plan.host?.ref !== plan.vm.record.resident_on) return [];
+  return [blocker('ALREADY_THERE', 'The VM runs on that host already.', 'Choose another destinationHost.')];
+}
+
+function checkLimits({ request }: CheckContext): Finding[] {
+  const findings: Finding[] = [];
+  if (request.maxDowntimeMs !== null) {
+    findings.push(
+      note(
+        'DOWNTIME_NOT_SET',
+        'XAPI cannot be told how long the guest may stand still.',
+        'Nothing has to be done; XAPI keeps it short by itself.',
+      ),
+    );
+  }
+  if (request.bandwidthBytesPerSec !== null && !request.tunnelled) {
+    findings.push(
+      warning(
+        'BANDWIDTH_NOT_LIMITED',
+        'XAPI cannot limit the bandwidth of a migration, and this one goes straight.',
+        'Use the tunnel, whose gateways can.',
+      ),
+    );
+  }
+  return findings;
+}

@@ -1,0 +1,111 @@
+/** The guest itself: its state, its devices, who else holds it. */
+import type { Finding } from '@lmas/plugin-api';
+import { migrationTaskOf } from '../migration/placement.ts';
+import { guestMetricsSchema, NULL_REF } from '../records.ts';
+import { managerOf } from '../session.ts';
+import { blocker, type CheckContext, warning } from './types.ts';
+
+export async function checkGuest(context: CheckContext): Promise<Finding[]> {
+  return [...checkState(context), ...checkDevices(context), ...(await checkDrivers(context))];
+}
+
+function checkState({ plan: { vm, samePool } }: CheckContext): Finding[] {
+  const { record } = vm;
+  const findings: Finding[] = [];
+  if (record.power_state !== 'Running') {
+    findings.push(
+      blocker(
+        'VM_NOT_RUNNING',
+        `${record.name_label} is ${record.power_state}.`,
+        'Start it, or move it without live migration.',
+      ),
+    );
+  }
+  const operations = [...new Set(Object.values(record.current_operations))];
+  if (migrationTaskOf(record) !== undefined) {
+    findings.push(
+      blocker(
+        'VM_BEING_MIGRATED',
+        `${record.name_label} is being migrated already.`,
+        'Wait for its end, or cancel it in the pool.',
+      ),
+    );
+  } else if (operations.length > 0) {
+    findings.push(
+      blocker('VM_BUSY', `The pool is at ${operations.join(', ')} of ${record.name_label}.`, 'Wait for the end of it.'),
+    );
+  }
+  const manager = managerOf(record);
+  if (manager !== null) {
+    findings.push(
+      warning(
+        'VM_MANAGED',
+        `${manager} owns this VM and will not know where it went.`,
+        `Move it with ${manager}, or tell it afterwards.`,
+      ),
+    );
+  }
+  if (!samePool && record.ha_restart_priority !== '') {
+    findings.push(
+      warning(
+        'HA_PROTECTED',
+        'High availability of the source pool protects this VM; it does not follow it.',
+        'Set its restart priority again in the destination pool.',
+      ),
+    );
+  }
+  return findings;
+}
+
+function checkDevices({ plan }: CheckContext): Finding[] {
+  const { record } = plan.vm;
+  const devices: readonly [present: boolean, code: string, what: string][] = [
+    [record.attached_PCIs.length > 0, 'PCI_DEVICE', 'a PCI device of its host'],
+    [record.VUSBs.length > 0, 'USB_DEVICE', 'a USB device of its host'],
+  ];
+  const findings = devices.flatMap(([present, code, what]) =>
+    present
+      ? [blocker(code, `${record.name_label} holds ${what}, which cannot move.`, 'Take the device away from the VM.')]
+      : [],
+  );
+  if (record.VGPUs.length > 0) {
+    findings.push(
+      warning(
+        'VIRTUAL_GPU',
+        'The VM has a virtual GPU; the destination host needs one of the same type.',
+        'Choose a destinationHost that has one.',
+      ),
+    );
+  }
+  if (!plan.samePool && plan.discs.length > 0) {
+    findings.push(
+      blocker(
+        'DISC_INSERTED',
+        `There is a disc in drive ${plan.discs.join(', ')}; discs do not move between pools.`,
+        'Eject it: xe vm-cd-eject.',
+      ),
+    );
+  }
+  return findings;
+}
+
+/** XAPI moves only guests whose drivers say that they can be suspended. */
+async function checkDrivers({ ends, plan, signal }: CheckContext): Promise<Finding[]> {
+  const { record } = plan.vm;
+  const absent = [
+    warning(
+      'NO_GUEST_DRIVERS',
+      `${record.name_label} reports no PV drivers; XAPI may refuse to move it.`,
+      'Install the guest tools in the VM.',
+    ),
+  ];
+  if (record.power_state !== 'Running') return [];
+  if (record.guest_metrics === NULL_REF) return absent;
+  const metrics = await ends.source.client.call(
+    'VM_guest_metrics.get_record',
+    [record.guest_metrics],
+    guestMetricsSchema,
+    { signal },
+  );
+  return metrics.PV_drivers_detected || 'feature-suspend' in metrics.other ? [] : absent;
+}

@@ -1,0 +1,90 @@
+/** Where the disks go: seen by that host, with room, and in a state in which XAPI moves them. */
+import type { Finding } from '@lmas/plugin-api';
+import type { PlannedDisk } from '../migration/plan.ts';
+import { isAttached } from '../pool.ts';
+import { blocker, type CheckContext, warning } from './types.ts';
+
+/** More than these made older releases refuse; newer ones move them, disk by disk. */
+const MANY_SNAPSHOTS = 1;
+
+export function checkStorage(context: CheckContext): Finding[] {
+  const { plan } = context;
+  const findings = plan.disks.flatMap((disk) => checkDisk(context, disk));
+  findings.push(...checkRoom(context));
+  if (plan.vm.record.snapshots.length > MANY_SNAPSHOTS) {
+    findings.push(
+      warning(
+        'MANY_SNAPSHOTS',
+        `The VM has ${plan.vm.record.snapshots.length} snapshots; each disk of each crosses the link, and old releases refuse.`,
+        'Remove the snapshots that nobody needs.',
+      ),
+    );
+  }
+  return findings;
+}
+
+function checkDisk({ plan }: CheckContext, { name, record, destinationSr, copied }: PlannedDisk): Finding[] {
+  const findings: Finding[] = [];
+  if (record.on_boot === 'reset') {
+    findings.push(
+      blocker(
+        'DISK_RESETS',
+        `Disk ${name} is reset at every boot; XAPI does not move it.`,
+        'Set on-boot to persist for the move.',
+      ),
+    );
+  }
+  if (copied && record.cbt_enabled) {
+    findings.push(
+      blocker(
+        'CHANGED_BLOCK_TRACKING',
+        `Disk ${name} has changed-block tracking on.`,
+        'Turn it off for the move (xe vdi-disable-cbt); backups start afresh afterwards.',
+      ),
+    );
+  }
+  if (copied && 'key_hash' in record.sm_config) {
+    findings.push(
+      blocker(
+        'DISK_ENCRYPTED',
+        `Disk ${name} is encrypted by its storage; XAPI does not move it.`,
+        'Decrypt it, or keep it on storage that both pools see.',
+      ),
+    );
+  }
+  const sr = destinationSr === undefined ? undefined : plan.destinationPool.srs.get(destinationSr);
+  if (sr !== undefined && plan.host !== undefined && !isAttached(plan.destinationPool, sr, plan.host.ref)) {
+    // The destination would send the source to the member that has it, past the gateway.
+    findings.push(
+      blocker(
+        'STORAGE_NOT_ATTACHED',
+        `${plan.host.record.name_label} does not see storage "${sr.name_label}", where disk ${name} shall go.`,
+        'Plug it in at that host, or choose another storage or destinationHost.',
+      ),
+    );
+  }
+  return findings;
+}
+
+function checkRoom({ plan }: CheckContext): Finding[] {
+  const needed = new Map<string, number>();
+  for (const { copied, destinationSr, record } of plan.disks) {
+    if (copied && destinationSr !== undefined) {
+      needed.set(destinationSr, (needed.get(destinationSr) ?? 0) + record.physical_utilisation);
+    }
+  }
+  return [...needed].flatMap(([ref, bytes]) => {
+    const sr = plan.destinationPool.srs.get(ref);
+    if (sr === undefined || sr.physical_size <= 0) return [];
+    const free = sr.physical_size - sr.physical_utilisation;
+    if (free >= bytes) return [];
+    const gib = (size: number) => `${(size / 1024 ** 3).toFixed(1)} GiB`;
+    return [
+      blocker(
+        'NOT_ENOUGH_STORAGE',
+        `Storage "${sr.name_label}" has ${gib(free)} free, the disks need ${gib(bytes)}.`,
+        'Make room, or map disks to other storage.',
+      ),
+    ];
+  });
+}

@@ -1,0 +1,65 @@
+/**
+ * What an operator sets: of a pool once (`configSchema`), of a migration each time (`optionsSchema`). Parsed at the border,
+ * every default with its reason.
+ */
+import { z } from 'zod';
+
+/** As `openssl x509 -noout -fingerprint -sha256` prints it. */
+const fingerprint = z
+  .string()
+  .regex(/^([0-9A-F]{2}:){31}[0-9A-F]{2}$/i, 'a SHA-256 fingerprint as openssl prints it: AB:CD:…')
+  .transform((text) => text.toUpperCase());
+const nameOrUuid = z.string().min(1).max(255);
+
+export const configSchema = z.strictObject({
+  host: z
+    .string()
+    .min(1)
+    .describe('Name or address of a member of the pool; a member that is not the coordinator says who is'),
+  port: z.int().min(1).max(65_535).default(443),
+  // A pool's members show one self-signed certificate each, so pinning is the rule and a CA the exception.
+  tlsFingerprints: z
+    .array(fingerprint)
+    .default([])
+    .describe(
+      'SHA-256 fingerprints of the certificates that are trusted, one for each member that may become coordinator; none: the certificate has to be valid for its name',
+    ),
+  caCertificate: z
+    .string()
+    .startsWith('-----BEGIN CERTIFICATE-----')
+    .optional()
+    .describe('PEM of the CA that signed them; default: the system’s'),
+  hosts: z
+    .array(nameOrUuid)
+    .default([])
+    .describe('Members at this site, by name or UUID; none: all. Needed where one pool spans two sites'),
+  migrationNetwork: nameOrUuid
+    .optional()
+    .describe('Network whose address on the receiving host takes the traffic; default: the management network'),
+});
+
+export type XenConfig = z.infer<typeof configSchema>;
+
+export const optionsSchema = z.strictObject({
+  destinationHost: nameOrUuid
+    .optional()
+    .describe('Member that shall run the VM; default: the one with the most free memory that sees the storage'),
+  defaultStorage: nameOrUuid
+    .optional()
+    .describe(
+      'Storage repository for disks that `diskMap` does not name; default: the same one if both pools see it, else the pool’s default',
+    ),
+  relayCoordinator: z
+    .boolean()
+    .default(false)
+    .describe(
+      'Lead the source’s API calls to the destination’s coordinator through the tunnel, too, where another member receives the VM; takes one more address at the gateway',
+    ),
+  compress: z
+    .boolean()
+    .optional()
+    .describe('Let the hosts compress memory themselves (8.3 and later); default: as the pool is set'),
+  force: z.boolean().default(false).describe('Skip the comparison of processors'),
+});
+
+export type XenOptions = z.infer<typeof optionsSchema>;

@@ -1,0 +1,252 @@
+/**
+ * What is to move, and to where: the guest with its disks and networks, the member that shall run it, the address that takes
+ * the traffic, and the maps that XAPI wants. Made of snapshots of both pools; touches nothing. What cannot be decided is
+ * left out of the maps and named in `gaps`, so that the checks tell all of them at once.
+ */
+import { type MigrationRequest, PluginError } from '@lmas/plugin-api';
+import type { XenOptions } from '../config.ts';
+import {
+  findByNameOrUuid,
+  type Guests,
+  isAttached,
+  isLive,
+  membersOf,
+  memoryFree,
+  type Pool,
+  readGuests,
+  readPool,
+} from '../pool.ts';
+import { type HostRecord, NULL_REF, type VdiRecord, type VmRecord } from '../records.ts';
+import type { XenSession } from '../session.ts';
+
+export interface Ends {
+  readonly source: XenSession;
+  readonly destination: XenSession;
+}
+
+interface Row<T> {
+  readonly ref: string;
+  readonly record: T;
+}
+
+/** A disk of the guest or of one of its snapshots. */
+export interface PlannedDisk extends Row<VdiRecord> {
+  /** As the guest sees it (`xvda`), and as `diskMap` names it; of a snapshot's disk the snapshot's name, too. */
+  readonly name: string;
+  /** Where it goes; `undefined` when nobody could say. */
+  readonly destinationSr: string | undefined;
+  /** Whether its bytes have to cross the link. */
+  readonly copied: boolean;
+}
+
+export interface Gap {
+  readonly kind: 'host' | 'address' | 'storage' | 'network';
+  readonly message: string;
+  readonly remedy: string;
+}
+
+export interface Plan {
+  readonly sourcePool: Pool;
+  readonly destinationPool: Pool;
+  /** Everything there is at the destination, for what must not be there twice. */
+  readonly destinationGuests: Guests;
+  readonly vm: Row<VmRecord>;
+  readonly samePool: boolean;
+  readonly host: Row<HostRecord> | undefined;
+  readonly network: string | undefined;
+  /** Address of `host` in `network`. */
+  readonly address: string | undefined;
+  readonly disks: readonly PlannedDisk[];
+  /** VDI → SR, VIF → network, as XAPI takes them. */
+  readonly vdiMap: Readonly<Record<string, string>>;
+  readonly vifMap: Readonly<Record<string, string>>;
+  /** CD drives with a disc inside, which never move. */
+  readonly discs: readonly string[];
+  readonly gaps: readonly Gap[];
+}
+
+/** @throws PluginError VM_NOT_FOUND, INVALID_CONFIG for an ambiguous name, and whatever the connections suffer */
+export async function makePlan(
+  { source, destination }: Ends,
+  request: MigrationRequest<XenOptions>,
+  options: { signal: AbortSignal },
+): Promise<Plan> {
+  const [sourcePool, guests, destinationPool, destinationGuests] = await Promise.all([
+    readPool(source.client, options),
+    readGuests(source.client, options),
+    readPool(destination.client, options),
+    readGuests(destination.client, options),
+  ]);
+  const found = [...guests.vms].find(([, { uuid }]) => uuid === request.vm.id);
+  if (found === undefined) throw new PluginError('VM_NOT_FOUND', `The source pool has no VM ${request.vm.id}.`);
+  const vm = { ref: found[0], record: found[1] };
+  const gaps: Gap[] = [];
+  const samePool = sourcePool.pool.uuid === destinationPool.pool.uuid;
+  const parts = { request, sourcePool, destinationPool, guests, vm, samePool, gaps };
+  const moving = movingParts(vm, guests);
+  const host = chooseHost(parts, destination);
+  const network = chooseNetwork(parts, destination, host);
+  const disks = moving.disks.map((disk) => placeDisk(parts, disk, host));
+  return {
+    sourcePool,
+    destinationPool,
+    destinationGuests,
+    vm,
+    samePool,
+    host,
+    ...network,
+    disks,
+    vdiMap: Object.fromEntries(disks.flatMap(({ ref, destinationSr: sr }) => (sr === undefined ? [] : [[ref, sr]]))),
+    // Inside one pool networks stay as they are, and XAPI refuses a map.
+    vifMap: samePool ? {} : mapInterfaces(parts, moving.vifs),
+    discs: moving.discs,
+    gaps,
+  };
+}
+
+interface Parts {
+  readonly request: MigrationRequest<XenOptions>;
+  readonly sourcePool: Pool;
+  readonly destinationPool: Pool;
+  readonly guests: Guests;
+  readonly vm: Row<VmRecord>;
+  readonly samePool: boolean;
+  readonly gaps: Gap[];
+}
+
+type LooseDisk = Row<VdiRecord> & { readonly name: string };
+
+/** XAPI wants the disks and interfaces of the guest's snapshots mapped as well. */
+function movingParts(vm: Row<VmRecord>, guests: Guests) {
+  const disks = new Map<string, LooseDisk>();
+  const discs: string[] = [];
+  const vifs: string[] = [];
+  const snapshots = vm.record.snapshots.flatMap((ref) => guests.vms.get(ref) ?? []);
+  for (const holder of [vm.record, ...snapshots]) {
+    vifs.push(...holder.VIFs);
+    for (const vbd of holder.VBDs.flatMap((ref) => guests.vbds.get(ref) ?? [])) {
+      const name = vbd.device === '' ? vbd.userdevice : vbd.device;
+      const vdi = guests.vdis.get(vbd.VDI);
+      if (vbd.type === 'CD' && !vbd.empty && holder === vm.record) discs.push(name);
+      if (vbd.type === 'CD' || vdi === undefined || disks.has(vbd.VDI)) continue;
+      const label = holder === vm.record ? name : `${name} of snapshot "${holder.name_label}"`;
+      disks.set(vbd.VDI, { ref: vbd.VDI, record: vdi, name: label });
+    }
+  }
+  return { disks: [...disks.values()], discs, vifs };
+}
+
+function chooseHost(parts: Parts, destination: XenSession): Row<HostRecord> | undefined {
+  const { request, destinationPool: pool, vm, samePool, gaps } = parts;
+  const members = membersOf(pool, destination.config.hosts);
+  const wanted = request.options.destinationHost;
+  if (wanted !== undefined) {
+    const row = findByNameOrUuid(members, wanted, 'hosts');
+    if (row !== undefined) return { ref: row[0], record: row[1] };
+    gaps.push({
+      kind: 'host',
+      message: `The destination has no member "${wanted}" at this site.`,
+      remedy: `Name one of: ${[...members.values()].map(({ name_label: name }) => name).join(', ')}.`,
+    });
+    return undefined;
+  }
+  const candidates = [...members]
+    .filter(([ref, host]) => isLive(pool, host) && !(samePool && ref === vm.record.resident_on))
+    .sort(([, a], [, b]) => memoryFree(pool, b) - memoryFree(pool, a));
+  // Storage that hangs on one member only decides before memory does.
+  const seesStorage = candidates.find(
+    ([ref]) => parts.request.options.defaultStorage === undefined || seesDefault(parts, ref),
+  );
+  const chosen = seesStorage ?? candidates[0];
+  if (chosen !== undefined) return { ref: chosen[0], record: chosen[1] };
+  gaps.push({
+    kind: 'host',
+    message: 'No member of the destination pool at this site is enabled and alive.',
+    remedy: 'Enable a host, or correct `hosts` in the settings of the endpoint.',
+  });
+  return undefined;
+}
+
+function seesDefault({ request, destinationPool: pool }: Parts, hostRef: string): boolean {
+  const row = findByNameOrUuid(pool.srs, request.options.defaultStorage ?? '', 'storage repositories');
+  return row !== undefined && isAttached(pool, row[1], hostRef);
+}
+
+function chooseNetwork(
+  { destinationPool: pool, gaps }: Parts,
+  destination: XenSession,
+  host: Row<HostRecord> | undefined,
+): { network: string | undefined; address: string | undefined } {
+  if (host === undefined) return { network: undefined, address: undefined };
+  const pifs = host.record.PIFs.flatMap((ref) => pool.pifs.get(ref) ?? []);
+  const named = destination.config.migrationNetwork;
+  const wanted = named === undefined ? undefined : findByNameOrUuid(pool.networks, named, 'networks')?.[0];
+  const pif = pifs.find((candidate) => (named === undefined ? candidate.management : candidate.network === wanted));
+  if (pif !== undefined && pif.IP !== '') return { network: pif.network, address: pif.IP };
+  const name = named === undefined ? 'the management network' : `network "${named}"`;
+  gaps.push({
+    kind: 'address',
+    message: `${host.record.name_label} has no address in ${name}.`,
+    remedy:
+      'Give that interface an address, or set `migrationNetwork` of the endpoint to a network in which it has one.',
+  });
+  return { network: pif?.network, address: undefined };
+}
+
+function placeDisk(parts: Parts, disk: LooseDisk, host: Row<HostRecord> | undefined): PlannedDisk {
+  const sourceSr = parts.sourcePool.srs.get(disk.record.SR);
+  const destinationSr = chooseStorage(parts, disk, host);
+  const place = destinationSr === undefined ? undefined : parts.destinationPool.srs.get(destinationSr);
+  return { ...disk, destinationSr, copied: place === undefined || place.uuid !== sourceSr?.uuid };
+}
+
+/** As `diskMap` says; else the very storage it is on, if the destination host sees it; else the default. */
+function chooseStorage(parts: Parts, disk: LooseDisk, host: Row<HostRecord> | undefined): string | undefined {
+  const { request, sourcePool, destinationPool: pool, gaps } = parts;
+  const named = request.diskMap[disk.name] ?? request.diskMap[disk.record.uuid];
+  const sourceUuid = sourcePool.srs.get(disk.record.SR)?.uuid;
+  const same = [...pool.srs].find(
+    ([, sr]) => sr.uuid === sourceUuid && host !== undefined && isAttached(pool, sr, host.ref),
+  );
+  if (named === undefined && same !== undefined) return same[0];
+  const fallback = request.options.defaultStorage;
+  const wanted = named ?? fallback;
+  if (wanted !== undefined) {
+    const row = findByNameOrUuid(pool.srs, wanted, 'storage repositories');
+    if (row !== undefined) return row[0];
+    gaps.push({
+      kind: 'storage',
+      message: `The destination has no storage "${wanted}" for disk ${disk.name}.`,
+      remedy: `Name one of: ${[...pool.srs.values()].map(({ name_label: name }) => name).join(', ')}.`,
+    });
+    return undefined;
+  }
+  if (pool.pool.default_SR !== NULL_REF && pool.srs.has(pool.pool.default_SR)) return pool.pool.default_SR;
+  gaps.push({
+    kind: 'storage',
+    message: `Nobody said where disk ${disk.name} shall go, and the destination pool has no default storage.`,
+    remedy: 'Name it in diskMap, or set the option defaultStorage.',
+  });
+  return undefined;
+}
+
+function mapInterfaces({ request, sourcePool, destinationPool, guests, gaps }: Parts, vifs: readonly string[]) {
+  const map: Record<string, string> = {};
+  const missing = new Set<string>();
+  for (const ref of vifs) {
+    const network = sourcePool.networks.get(guests.vifs.get(ref)?.network ?? '');
+    if (network === undefined) continue;
+    const name = request.networkMap[network.name_label] ?? network.name_label;
+    const row = findByNameOrUuid(destinationPool.networks, name, 'networks');
+    if (row === undefined) missing.add(name);
+    else map[ref] = row[0];
+  }
+  for (const name of missing) {
+    gaps.push({
+      kind: 'network',
+      message: `The destination has no network "${name}".`,
+      remedy: 'Map it in networkMap to a network of the destination pool.',
+    });
+  }
+  return map;
+}

@@ -1,0 +1,85 @@
+/**
+ * An asynchronous call of XAPI, followed to its end. The task goes on whether we listen or not; events only tell when it is
+ * worth looking. A pool that falls silent for a while (a restart of its tool stack, another coordinator) is waited for.
+ */
+import { setTimeout as sleep } from 'node:timers/promises';
+import { PluginError } from '@lmas/plugin-api';
+import type { XapiClient } from '../client.ts';
+import { isFault, toPluginError, XapiFault, XapiSilence } from '../errors.ts';
+import { eventBatchSchema, nothingSchema, type TaskRecord, taskSchema } from '../records.ts';
+
+/** Seconds of one wait for events: below the idle time-outs of what may stand in between. */
+const EVENT_WAIT_S = 15;
+const EVENT_CALL_TIMEOUT_MS = 30_000;
+const LOOK_AGAIN_MS = 1_000;
+/** Longer than a tool stack needs to restart or a pool to change its coordinator. */
+const SILENCE_LIMIT_MS = 120_000;
+
+interface Options {
+  readonly signal: AbortSignal;
+}
+
+/**
+ * Waits for the end of `task`.
+ * @returns the reference it resulted in, or an empty string
+ * @throws XapiFault with what it ended with; PluginError CONNECTION_LOST when nobody who knows can be asked, ABORTED by `signal`
+ */
+export async function followTask(
+  client: XapiClient,
+  task: string,
+  { signal, onProgress }: Options & { onProgress: (fraction: number) => void },
+): Promise<string> {
+  let token = '';
+  let silentSince: number | undefined;
+  for (;;) {
+    if (signal.aborted) throw new PluginError('ABORTED', 'Stopped following the task.', { cause: signal.reason });
+    try {
+      const record = await client.call('task.get_record', [task], taskSchema, { signal });
+      silentSince = undefined;
+      onProgress(record.progress);
+      if (isOver(record)) return outcomeOf(record);
+      token = await nextEvent(client, task, token, signal);
+    } catch (error) {
+      if (!(error instanceof XapiSilence) || signal.aborted) throw lost(error);
+      silentSince ??= performance.now();
+      if (performance.now() - silentSince > SILENCE_LIMIT_MS) throw lost(error);
+      await sleep(LOOK_AGAIN_MS, undefined, { signal }).catch(() => undefined);
+    }
+  }
+}
+
+/** A task that the pool has forgotten (another coordinator does not know it) leaves its outcome to be looked for. */
+function lost(error: unknown): unknown {
+  if (error instanceof XapiFault && error.code !== 'HANDLE_INVALID') return error;
+  if (error instanceof PluginError) return error;
+  const doing = 'following the migration';
+  return new PluginError('CONNECTION_LOST', toPluginError(error, doing).message, { cause: error });
+}
+
+const isOver = ({ status }: TaskRecord): boolean => status !== 'pending' && status !== 'cancelling';
+
+function outcomeOf({ status, result, error_info: error }: TaskRecord): string {
+  if (status === 'success') return /OpaqueRef:[^<\s]+/.exec(result)?.[0] ?? '';
+  if (status === 'cancelled') throw new XapiFault('TASK_CANCELLED', error.slice(1));
+  throw new XapiFault(error[0] ?? 'INTERNAL_ERROR', error.slice(1));
+}
+
+async function nextEvent(client: XapiClient, task: string, token: string, signal: AbortSignal): Promise<string> {
+  try {
+    const params = [[`task/${task}`], token, EVENT_WAIT_S];
+    const options = { signal, timeoutMs: EVENT_CALL_TIMEOUT_MS };
+    return (await client.call('event.from', params, eventBatchSchema, options)).token;
+  } catch (error) {
+    if (isFault(error, 'EVENTS_LOST', 'SESSION_NOT_REGISTERED')) return '';
+    throw error;
+  }
+}
+
+/** Asks for its end; a task that cannot be cancelled any more goes on, and says so by succeeding. */
+export async function cancelTask(client: XapiClient, task: string, options: Options): Promise<void> {
+  try {
+    await client.call('task.cancel', [task], nothingSchema, options);
+  } catch (error) {
+    if (!isFault(error)) throw error;
+  }
+}

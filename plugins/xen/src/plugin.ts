@@ -1,0 +1,38 @@
+/**
+ * The Xen plugin: guests of XenServer and XCP-ng pools, through XAPI over HTTPS. No agent, nothing installed on the hosts.
+ */
+import { type HypervisorPlugin, PLUGIN_API_VERSION, PluginError } from '@lmas/plugin-api';
+import { XapiClient } from './client.ts';
+import { configSchema, optionsSchema, type XenConfig, type XenOptions } from './config.ts';
+import { XenMigration } from './migration/driver.ts';
+import { XenSession } from './session.ts';
+
+export const xenPlugin: HypervisorPlugin<XenConfig, XenOptions> = {
+  name: 'xen',
+  apiVersion: PLUGIN_API_VERSION,
+  capabilities: {
+    redirectedRoute: true,
+    transparentRoute: false,
+    copiesDisks: true,
+    postCopy: false,
+    survivesController: true,
+  },
+  configSchema,
+  optionsSchema,
+  async connect(config, { credential }, { signal }) {
+    if (credential.kind !== 'password') {
+      throw new PluginError('INVALID_CONFIG', 'A pool is logged in to with a user name and a password.', {
+        remedy: 'Register a credential of kind "password" and give it to this endpoint.',
+      });
+    }
+    return new XenSession(config, await XapiClient.open(config, credential, { signal }));
+  },
+  migration({ source, destination }, request, context) {
+    if (!(source instanceof XenSession) || !(destination instanceof XenSession)) {
+      throw new PluginError('INVALID_CONFIG', 'Both ends of a migration have to be sessions of the xen plugin.');
+    }
+    return new XenMigration({ source, destination }, request, context);
+  },
+};
+
+export default xenPlugin;

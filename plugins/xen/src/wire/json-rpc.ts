@@ -1,0 +1,114 @@
+/**
+ * One call of XAPI over HTTPS: JSON-RPC 2.0 at `/jsonrpc`. Knows nothing of sessions. A fault that XAPI answers is a
+ * XapiFault; anything else means that there was no answer, and says whether the request may have had an effect.
+ *
+ * Source of the shapes: xapi-project/xen-api, doc/content/xen-api/wire-protocol.md.
+ */
+import type { IncomingMessage } from 'node:http';
+import { request as httpsRequest } from 'node:https';
+import { z } from 'zod';
+import { XapiFault, XapiSilence } from '../errors.ts';
+import type { PinningAgent } from './tls.ts';
+
+/** An inventory of some thousand VMs is about 20 MB. */
+const MAX_ANSWER_BYTES = 256 * 1024 * 1024;
+
+const answerSchema = z.union([
+  z.object({
+    error: z.object({ message: z.string(), data: z.array(z.unknown()).optional() }),
+  }),
+  z.object({ result: z.unknown() }),
+]);
+
+export interface Address {
+  readonly host: string;
+  readonly port: number;
+}
+
+/** @throws XapiFault with what it answered, XapiSilence when it did not, the signal's reason when that came first */
+export async function callJsonRpc(
+  agent: PinningAgent,
+  { host, port }: Address,
+  method: string,
+  params: readonly unknown[],
+  { signal, timeoutMs }: { signal: AbortSignal; timeoutMs: number },
+): Promise<unknown> {
+  // `params` has to be an array and `id` not null; the content type exactly this.
+  const body = JSON.stringify({ jsonrpc: '2.0', method, params, id: 1 });
+  const deadline = AbortSignal.timeout(timeoutMs);
+  const answer = await post(agent, { host, port }, body, AbortSignal.any([signal, deadline])).catch(
+    (error: unknown) => {
+      signal.throwIfAborted();
+      throw deadline.aborted
+        ? new XapiSilence('timeout', `${host} did not answer ${method} in ${timeoutMs} ms`)
+        : error;
+    },
+  );
+  return readAnswer(method, host, answer);
+}
+
+interface HttpAnswer {
+  readonly status: number;
+  readonly type: string;
+  readonly body: string;
+}
+
+function post(agent: PinningAgent, { host, port }: Address, body: string, signal: AbortSignal): Promise<HttpAnswer> {
+  return new Promise((resolve, reject) => {
+    let connected = false;
+    const headers = { 'content-type': 'application/json', 'content-length': Buffer.byteLength(body) };
+    const request = httpsRequest({ host, port, method: 'POST', path: '/jsonrpc', headers, agent, signal });
+    request.once('socket', () => {
+      connected = true; // it was verified before it was given to the request
+    });
+    request.once('error', (error) => reject(silence(error, host, connected)));
+    request.once('response', (response: IncomingMessage) => {
+      readBody(response).then(
+        (text) =>
+          resolve({ status: response.statusCode ?? 0, type: response.headers['content-type'] ?? '', body: text }),
+        (error: Error) => reject(silence(error, host, true)),
+      );
+    });
+    request.end(body);
+  });
+}
+
+async function readBody(response: IncomingMessage): Promise<string> {
+  const chunks: Buffer[] = [];
+  let size = 0;
+  for await (const chunk of response as AsyncIterable<Buffer>) {
+    size += chunk.length;
+    if (size > MAX_ANSWER_BYTES) throw new Error(`an answer of more than ${MAX_ANSWER_BYTES} bytes`);
+    chunks.push(chunk);
+  }
+  return Buffer.concat(chunks).toString('utf8');
+}
+
+/** A connection that was never there cannot have carried the request; of any other nobody knows. */
+function silence(error: Error, host: string, connected: boolean): Error {
+  if ('code' in error && error.code === 'HOST_KEY_MISMATCH') return error;
+  return new XapiSilence(connected ? 'lost' : 'unreachable', `${host}: ${error.message}`, { cause: error });
+}
+
+function readAnswer(method: string, host: string, { status, type, body }: HttpAnswer): unknown {
+  // A malformed request is answered with 500 and an HTML page.
+  if (status !== 200 || !type.includes('json')) {
+    throw new XapiSilence('not-xapi', `${host} answered ${method} with HTTP ${status}, ${type || 'no content type'}`);
+  }
+  const parsed = answerSchema.safeParse(parseJson(body));
+  if (!parsed.success)
+    throw new XapiSilence('not-xapi', `${host} answered ${method} with something that is not JSON-RPC`);
+  if ('error' in parsed.data) {
+    const { message, data = [] } = parsed.data.error;
+    throw new XapiFault(message, data.map(String));
+  }
+  return parsed.data.result;
+}
+
+function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined; // answered for by the schema
+  }
+}
