@@ -8,7 +8,7 @@ import { z } from 'zod';
 const fingerprint = z
   .string()
   .regex(/^([0-9A-F]{2}:){31}[0-9A-F]{2}$/i, 'a SHA-256 fingerprint as openssl prints it: AB:CD:…')
-  .transform((text) => text.toUpperCase());
+  .toUpperCase();
 const nameOrUuid = z.string().min(1).max(255);
 
 export const configSchema = z.strictObject({

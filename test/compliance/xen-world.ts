@@ -1,0 +1,121 @@
+/**
+ * Two pools on loopback addresses for the compliance suite: a VM with two disks runs in the first. The pools say which guest
+ * runs where and count copies; the plugin is not asked.
+ */
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { EndpointSession } from '@lmas/plugin-api';
+import xenPlugin from '@lmas/plugin-xen';
+import { certificateOf } from '../lab/xapi/certificates.ts';
+import { type PoolSpec, uuidOf } from '../lab/xapi/model.ts';
+import { XapiPool } from '../lab/xapi/pool.ts';
+import type { ComplianceWorld } from './suite.ts';
+
+const MIB = 1024 ** 2;
+const VM = { name: 'shop', uuid: uuidOf('vm', 'shop') };
+const PASSWORD = 'correct horse';
+let worlds = 0;
+
+/** @param network second and third byte of the addresses, so that several worlds do not meet */
+function specOf(name: string, network: string, vms: PoolSpec['vms']): PoolSpec {
+  return {
+    name,
+    login: { username: 'root', password: PASSWORD },
+    members: [1, 2].map((i) => ({
+      name: `${name}-${i}`,
+      management: `127.${network}.${10 + i}`,
+      migration: `127.${network}.${20 + i}`,
+    })),
+    guestNetworks: ['lan'],
+    storage: [{ name: `storage of ${name}` }],
+    vms,
+  };
+}
+
+export class XenWorld implements ComplianceWorld {
+  readonly vm = { id: VM.uuid, name: VM.name };
+  readonly source: XapiPool;
+  readonly destination: XapiPool;
+  readonly #directory = mkdtempSync(join(tmpdir(), 'lmas-xen-'));
+  readonly #alive = new Set<EndpointSession>();
+  #most = 1;
+  #reachable = true;
+
+  private constructor(source: XapiPool, destination: XapiPool) {
+    this.source = source;
+    this.destination = destination;
+    for (const pool of [source, destination]) {
+      pool.onGuest = () => {
+        this.#most = Math.max(this.#most, source.running().length + destination.running().length);
+      };
+    }
+  }
+
+  static async make(): Promise<XenWorld> {
+    worlds = (worlds + 1) % 100;
+    const disks = [{ sizeBytes: 8 * MIB }, { sizeBytes: 4 * MIB }];
+    const source = new XapiPool(specOf('alpha', `91.${worlds}`, [{ ...VM, memoryBytes: 48 * MIB, disks }]));
+    const destination = new XapiPool(specOf('beta', `92.${worlds}`, []));
+    const world = new XenWorld(source, destination);
+    await Promise.all(
+      [source, destination].map((pool) => pool.start((member) => certificateOf(world.#directory, member))),
+    );
+    return world;
+  }
+
+  async connect(): Promise<{ source: EndpointSession; destination: EndpointSession }> {
+    const [source, destination] = await Promise.all([this.session(this.source), this.session(this.destination)]);
+    return { source, destination };
+  }
+
+  async session(pool: XapiPool, password = PASSWORD): Promise<EndpointSession> {
+    const config = xenPlugin.configSchema.parse({
+      host: pool.spec.members[0]?.management,
+      tlsFingerprints: pool.spec.members.map(({ name }) => certificateOf(this.#directory, name).fingerprint),
+      migrationNetwork: 'migration',
+    });
+    const silent = () => undefined;
+    const log = { debug: silent, info: silent, warn: silent, error: silent };
+    const credential = { kind: 'password', username: 'root', password } as const;
+    const session = await xenPlugin.connect(config, { log, credential }, { signal: AbortSignal.timeout(20_000) });
+    this.#alive.add(session);
+    return session;
+  }
+
+  runningCopies() {
+    return {
+      source: this.source.running().includes(VM.uuid),
+      destination: this.destination.running().includes(VM.uuid),
+    };
+  }
+
+  maxRunningCopies(): number {
+    return this.#most;
+  }
+
+  killOrchestrator(): void {
+    for (const session of this.#alive) session.close().catch(() => undefined);
+    this.#alive.clear();
+  }
+
+  setDestinationReachable(reachable: boolean): void {
+    if (reachable === this.#reachable) return;
+    this.#reachable = reachable;
+    this.destination.setDeaf(!reachable);
+  }
+
+  whilePerforming(action: () => void): void {
+    this.source.faults.onStage = (stage) => {
+      if (stage !== 'memory') return;
+      this.source.faults.onStage = undefined;
+      action();
+    };
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    for (const session of this.#alive) await session.close();
+    await Promise.all([this.source.stop(), this.destination.stop()]);
+    rmSync(this.#directory, { recursive: true, force: true });
+  }
+}

@@ -1,0 +1,104 @@
+/**
+ * The destination's half: what arrives at a member's /import_metadata, /services/SM and /services/xenops. A guest is a record
+ * without a host until xenopsd's point 3; a source that hangs up before takes its record along.
+ */
+import { expectOk, OK, receiveChecked } from './checked-stream.ts';
+import { addVbd, addVdi, addVif, emptyVm, removeVm, uuidOf } from './model.ts';
+import type { XapiPool } from './pool.ts';
+import type { Request } from './wire.ts';
+
+interface Described {
+  readonly vm: Record<string, string | number>;
+  readonly disks: readonly { readonly bytes: number; readonly sr: string; readonly userdevice: string }[];
+  readonly networks: readonly string[];
+}
+
+/** Bytes that came in, by what they were: for tests that prove which way they took. */
+export const received = { disks: 0, memory: 0 };
+
+export async function receive(pool: XapiPool, request: Request, member: number) {
+  const { url, method } = request;
+  if (!pool.isSession(url.searchParams.get('session_id') ?? '')) return page(401, 'SESSION_INVALID');
+  if (url.pathname === '/import_metadata') return importMetadata(pool, request);
+  if (method === 'POST') return page(200, '<methodResponse/>', 'text/xml');
+  const [, , service, ...rest] = url.pathname.split('/');
+  if (service === 'SM' && rest[0] === 'nbd') return take(request, () => receiveDisk(request));
+  if (service === 'xenops' && rest[0] === 'migrate') {
+    const [, what = '', vm = ''] = rest;
+    return take(request, () =>
+      what === 'mem' ? receiveMemory(pool, request, vm) : receiveControl(pool, request, vm, member),
+    );
+  }
+  return page(404, 'no such service');
+}
+
+const page = (status: number, body: string, type = 'text/plain') => ({ status, type, body });
+
+/** The connection is a stream from here on, and this request its last. */
+async function take(request: Request, work: () => Promise<void>) {
+  await work().catch(() => request.wire.socket.destroy());
+  return 'taken' as const;
+}
+
+async function importMetadata(pool: XapiPool, { wire, headers, url }: Request) {
+  const text = (await wire.read(Number(headers.get('x-length') ?? 0))).toString();
+  const { vm, disks, networks } = JSON.parse(text) as Described;
+  const { database } = pool;
+  const host = url.searchParams.get('host') ?? '';
+  const missing = [
+    ...disks.filter(({ sr }) => database.get('SR', sr) === undefined).map(({ sr }) => `SR ${sr}`),
+    ...networks
+      .filter((network) => database.get('network', network) === undefined)
+      .map((network) => `network ${network}`),
+    ...(database.get('host', host) === undefined ? [`host ${host}`] : []),
+  ];
+  if (missing.length > 0) return page(400, `HANDLE_INVALID ${missing.join(', ')}`);
+  if (database.byUuid('VM', String(vm.uuid)) !== undefined) return page(400, `DUPLICATE_VM ${vm.uuid}`);
+  if (url.searchParams.get('dry_run') === 'true') return page(200, '');
+  const ref = database.add('VM', emptyVm(vm as never));
+  for (const { bytes, sr, userdevice } of disks) {
+    const vdi = addVdi(database, sr, {
+      uuid: uuidOf('arrived', ref, userdevice),
+      name_label: `${vm.name_label} ${userdevice}`,
+      virtual_size: bytes,
+    });
+    addVbd(database, ref, vdi, userdevice);
+  }
+  for (const [i, network] of networks.entries()) addVif(database, ref, network, String(i));
+  return page(200, ref);
+}
+
+async function receiveDisk({ wire }: Request): Promise<void> {
+  received.disks += await receiveChecked(wire);
+  wire.close();
+}
+
+const memoryArrived = new Map<string, () => void>();
+
+async function receiveMemory(_pool: XapiPool, { wire }: Request, vm: string): Promise<void> {
+  await wire.write(OK);
+  received.memory += await receiveChecked(wire);
+  memoryArrived.get(vm)?.();
+}
+
+async function receiveControl(pool: XapiPool, { wire }: Request, vm: string, member: number): Promise<void> {
+  const arrived = new Promise<boolean>((resolve) => {
+    memoryArrived.set(vm, () => resolve(true));
+    wire.socket.once('close', () => resolve(false));
+  });
+  try {
+    await wire.write(OK);
+    if (!(await arrived)) throw new Error('the source hung up');
+    await wire.write(OK);
+    await expectOk(wire, 'point 3');
+    const name = pool.members[member]?.name ?? '';
+    pool.setRunning(vm, pool.database.byName('host', name));
+    await wire.write(OK);
+  } catch (error) {
+    const record = pool.database.get('VM', vm);
+    if (record !== undefined && record.power_state !== 'Running') removeVm(pool.database, vm);
+    throw error;
+  } finally {
+    memoryArrived.delete(vm);
+  }
+}
