@@ -6,7 +6,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { EndpointSession } from '@lmas/plugin-api';
-import xenPlugin from '@lmas/plugin-xen';
+import { createXenPlugin } from '@lmas/plugin-xen';
 import { certificateOf } from '../lab/xapi/certificates.ts';
 import { type PoolSpec, uuidOf } from '../lab/xapi/model.ts';
 import { XapiPool } from '../lab/xapi/pool.ts';
@@ -15,6 +15,8 @@ import type { ComplianceWorld } from './suite.ts';
 const MIB = 1024 ** 2;
 const VM = { name: 'shop', uuid: uuidOf('vm', 'shop') };
 const PASSWORD = 'correct horse';
+/** With less patience for a pool that does not answer. */
+export const plugin = createXenPlugin({ settleMs: 4_000 });
 let worlds = 0;
 
 /** @param network second and third byte of the addresses, so that several worlds do not meet */
@@ -70,7 +72,7 @@ export class XenWorld implements ComplianceWorld {
   }
 
   async session(pool: XapiPool, password = PASSWORD): Promise<EndpointSession> {
-    const config = xenPlugin.configSchema.parse({
+    const config = plugin.configSchema.parse({
       host: pool.spec.members[0]?.management,
       tlsFingerprints: pool.spec.members.map(({ name }) => certificateOf(this.#directory, name).fingerprint),
       migrationNetwork: 'migration',
@@ -78,7 +80,7 @@ export class XenWorld implements ComplianceWorld {
     const silent = () => undefined;
     const log = { debug: silent, info: silent, warn: silent, error: silent };
     const credential = { kind: 'password', username: 'root', password } as const;
-    const session = await xenPlugin.connect(config, { log, credential }, { signal: AbortSignal.timeout(20_000) });
+    const session = await plugin.connect(config, { log, credential }, { signal: AbortSignal.timeout(20_000) });
     this.#alive.add(session);
     return session;
   }

@@ -4,10 +4,11 @@
 import { type HypervisorPlugin, PLUGIN_API_VERSION, PluginError } from '@lmas/plugin-api';
 import { XapiClient } from './client.ts';
 import { configSchema, optionsSchema, type XenConfig, type XenOptions } from './config.ts';
-import { XenMigration } from './migration/driver.ts';
+import { type DriverTimes, XenMigration } from './migration/driver.ts';
 import { XenSession } from './session.ts';
 
-export const xenPlugin: HypervisorPlugin<XenConfig, XenOptions> = {
+/** @param times that tests shorten */
+export const createXenPlugin = (times: DriverTimes = {}): HypervisorPlugin<XenConfig, XenOptions> => ({
   name: 'xen',
   apiVersion: PLUGIN_API_VERSION,
   capabilities: {
@@ -31,8 +32,8 @@ export const xenPlugin: HypervisorPlugin<XenConfig, XenOptions> = {
     if (!(source instanceof XenSession) || !(destination instanceof XenSession)) {
       throw new PluginError('INVALID_CONFIG', 'Both ends of a migration have to be sessions of the xen plugin.');
     }
-    return new XenMigration({ source, destination }, request, context);
+    return new XenMigration({ source, destination }, request, context, times);
   },
-};
+});
 
-export default xenPlugin;
+export default createXenPlugin();

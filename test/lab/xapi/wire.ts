@@ -150,6 +150,7 @@ async function converse(wire: Wire, secure: boolean, handler: Handler): Promise<
     await wire.write(
       `HTTP/1.1 ${answer.status} ${answer.status === 200 ? 'OK' : 'Error'}\r\ncontent-type: ${answer.type}\r\ncontent-length: ${Buffer.byteLength(answer.body)}\r\nconnection: keep-alive\r\n\r\n${answer.body}`,
     );
+    if (method === 'PUT') return wire.close(); // what follows its head is no request
   }
 }
 

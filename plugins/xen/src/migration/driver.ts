@@ -41,20 +41,27 @@ interface Options {
 
 /** xapi opens a few connections for each disk, and xenopsd three for the guest; retries come on top. */
 const MAX_STREAMS = 64;
-/** How long the records may lag behind the end of the task. */
+/** How long the records may lag behind the end of the task, and a cancelled task behind the cancel. */
 const SETTLE_MS = 40_000;
 const LOOK_MS = 500;
+
+/** Times that tests shorten. */
+export interface DriverTimes {
+  readonly settleMs?: number;
+}
 
 export class XenMigration implements MigrationDriver {
   readonly #ends: Ends;
   readonly #request: MigrationRequest<XenOptions>;
   readonly #context: MigrationContext;
+  readonly #settleMs: number;
   #plan: Plan | undefined;
 
-  constructor(ends: Ends, request: MigrationRequest<XenOptions>, context: MigrationContext) {
+  constructor(ends: Ends, request: MigrationRequest<XenOptions>, context: MigrationContext, times: DriverTimes = {}) {
     this.#ends = ends;
     this.#request = request;
     this.#context = context;
+    this.#settleMs = times.settleMs ?? SETTLE_MS;
   }
 
   async check({ signal }: Options): Promise<CheckReport> {
@@ -153,7 +160,7 @@ export class XenMigration implements MigrationDriver {
       const { record } = seen.source;
       const task = record === undefined ? undefined : migrationTaskOf(record);
       const ours = record !== undefined && task !== undefined && bearsMark(record, this.#request.migrationId);
-      const late = performance.now() - started > SETTLE_MS || signal.aborted;
+      const late = performance.now() - started > this.#settleMs || signal.aborted;
       if (!ours || late) return this.#settled(placementOf(seen), signal);
       await this.#context.assertCurrent();
       await cancelTask(this.#ends.source.client, task, { signal });
@@ -219,7 +226,7 @@ export class XenMigration implements MigrationDriver {
   /** After any end but a cancel before the call: the guest may have made it although somebody reports otherwise. */
   async #hasArrived(error: unknown): Promise<boolean> {
     if (pluginErrorCode(error) === 'SUPERSEDED' || pluginErrorCode(error) === 'BUSY') return false;
-    const options = { signal: AbortSignal.timeout(SETTLE_MS) };
+    const options = { signal: AbortSignal.timeout(this.#settleMs) };
     const seen = await lookAtBoth(this.#ends, this.#request.vm.id, options);
     return placementOf(seen).where === 'destination' && runsAt(seen.destination);
   }
@@ -237,7 +244,7 @@ export class XenMigration implements MigrationDriver {
           `The source pool still has a record of ${name} (${source}). It must not be started there; remove it by hand.`,
         ];
       }
-      if (performance.now() - started > SETTLE_MS || signal.aborted) {
+      if (performance.now() - started > this.#settleMs || signal.aborted) {
         throw new PluginError('OUTCOME_UNKNOWN', `The source says "${source}", the destination "${destination}".`, {
           remedy: `Look for ${id} in both pools (xe vm-list uuid=${id}). Start it in one of them only when it runs in neither.`,
         });

@@ -3,6 +3,7 @@
  * the whole of it dry over the very connections that it will use, and then moves. Owns the session inside the receive map.
  */
 import { type MigrationProgress, type MigrationRequest, PluginError, type Routes } from '@lmas/plugin-api';
+import type { XapiClient } from '../client.ts';
 import type { XenOptions } from '../config.ts';
 import { isFault, toPluginError } from '../errors.ts';
 import { nothingSchema, type ReceiveMap, receiveMapSchema, refSchema } from '../records.ts';
@@ -28,6 +29,8 @@ export class Move {
   readonly #state: XenState;
   readonly #onProgress: (fraction: number) => void;
   #map: ReceiveMap | undefined;
+  /** From before the call until its end was seen: the source uses the map's session meanwhile, with us or without. */
+  #moving = false;
 
   constructor(
     ends: Ends,
@@ -69,7 +72,7 @@ export class Move {
     const [method, params] = this.#usesPoolMigrate
       ? this.#poolMigrate()
       : (['VM.migrate_send', this.#sendParams()] as const);
-    const task = await client.call(`Async.${method}`, params, refSchema, { signal });
+    const task = await this.#start(client, method, params, signal);
     const cancel = (): void => {
       cancelTask(client, task, { signal: AbortSignal.timeout(CANCEL_LIMIT_MS) }).catch(() => undefined);
     };
@@ -78,6 +81,10 @@ export class Move {
     try {
       // A cancel is a request: how the task ends decides, and it may end well.
       await followTask(client, task, { signal: untilAfter(signal, CANCEL_LIMIT_MS), onProgress: this.#onProgress });
+      this.#moving = false;
+    } catch (error) {
+      this.#moving = !isFault(error);
+      throw error;
     } finally {
       signal.removeEventListener('abort', cancel);
       await client
@@ -86,9 +93,19 @@ export class Move {
     }
   }
 
-  /** Ends the session that the destination made for this move. Never throws. */
+  async #start(client: XapiClient, method: string, params: readonly unknown[], signal: AbortSignal): Promise<string> {
+    this.#moving = true;
+    try {
+      return await client.call(`Async.${method}`, params, refSchema, { signal });
+    } catch (error) {
+      this.#moving = !isFault(error);
+      throw error;
+    }
+  }
+
+  /** Ends the session that the destination made for this move, unless XAPI still moves with it. Never throws. */
   async close(): Promise<void> {
-    const session = this.#map?.session_id;
+    const session = this.#moving ? undefined : this.#map?.session_id;
     this.#map = undefined;
     if (session !== undefined) await this.#ends.destination.client.logOut(session);
   }
