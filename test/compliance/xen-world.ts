@@ -71,10 +71,13 @@ export class XenWorld implements ComplianceWorld {
     return { source, destination };
   }
 
-  async session(pool: XapiPool, password = PASSWORD): Promise<EndpointSession> {
+  /** @param pinned the member whose certificate alone is trusted; default: every member of that pool */
+  async session(pool: XapiPool, password = PASSWORD, pinned?: string): Promise<EndpointSession> {
     const config = plugin.configSchema.parse({
       host: pool.spec.members[0]?.management,
-      tlsFingerprints: pool.spec.members.map(({ name }) => certificateOf(this.#directory, name).fingerprint),
+      tlsFingerprints: (pinned === undefined ? pool.spec.members.map(({ name }) => name) : [pinned]).map(
+        (name) => certificateOf(this.#directory, name).fingerprint,
+      ),
       migrationNetwork: 'migration',
     });
     const silent = () => undefined;

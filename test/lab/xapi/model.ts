@@ -3,7 +3,7 @@
  * model (xapi-project/xen-api, ocaml/idl). Only the fields that clients of a migration look at; no field under a name that
  * XAPI does not have.
  */
-import { createHash } from 'node:crypto';
+import { createHash, randomUUID } from 'node:crypto';
 
 export const NULL_REF = 'OpaqueRef:NULL';
 
@@ -105,11 +105,9 @@ export class Database {
     return record;
   }
 
-  add(
-    kind: ClassName,
-    record: XapiRecord,
-    ref = `OpaqueRef:${uuidOf(kind, String(record.uuid), String(this.generation))}`,
-  ): string {
+  /** Under a reference that no other pool has either. */
+  add(kind: ClassName, record: XapiRecord): string {
+    const ref = `OpaqueRef:${randomUUID()}`;
     this.table(kind).set(ref, record);
     this.#changed(kind, ref, 'add');
     return ref;

@@ -8,7 +8,7 @@
 import { randomUUID } from 'node:crypto';
 import type { Server } from 'node:net';
 import { Fault } from './fault.ts';
-import { type ClassName, Database, NULL_REF, type PoolSpec, removeVm, seed } from './model.ts';
+import { type ClassName, Database, NULL_REF, type PoolSpec, removeVm, seed, type XapiRecord } from './model.ts';
 import { receive } from './receiver.ts';
 import { assertCanSend, type SendFaults, send } from './sender.ts';
 import { assertFits } from './signatures.ts';
@@ -128,6 +128,11 @@ export class XapiPool {
     return [...this.database.table('VM').values()]
       .filter((vm) => vm.power_state === 'Running' && vm.resident_on !== NULL_REF && !vm.is_control_domain)
       .map(({ uuid }) => String(uuid));
+  }
+
+  /** @throws when this pool has no such VM */
+  guest(uuid: string): XapiRecord {
+    return this.database.need('VM', this.database.byUuid('VM', uuid) ?? NULL_REF);
   }
 
   setRunning(ref: string, host: string): void {

@@ -1,0 +1,187 @@
+/**
+ * The Xen plugin where pools misbehave: other coordinators, lost sessions, lost replies, late failures, somebody else's
+ * migrations, old releases. The pools themselves say what ran where.
+ */
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import type { MigrationContext, MigrationDriver, MigrationRequest, Prepared } from '@lmas/plugin-api';
+import { plugin, XenWorld } from '../compliance/xen-world.ts';
+
+const signal = AbortSignal.timeout(280_000);
+const silent = () => undefined;
+const context: MigrationContext = {
+  log: { debug: silent, info: silent, warn: silent, error: silent },
+  recordIntent: async () => undefined,
+  assertCurrent: async () => undefined,
+};
+
+async function driverOf(world: XenWorld, changes: Partial<MigrationRequest> = {}): Promise<MigrationDriver> {
+  const request = {
+    ...{ migrationId: 'm_1', vm: world.vm, options: plugin.optionsSchema.parse({}), networkMap: {}, diskMap: {} },
+    ...{ maxDowntimeMs: null, bandwidthBytesPerSec: null, tunnelled: false },
+    ...changes,
+  } as Parameters<typeof plugin.migration>[1];
+  return plugin.migration(await world.connect(), request, context);
+}
+
+const perform = (driver: MigrationDriver, prepared: Prepared, stop: AbortSignal = signal): Promise<void> =>
+  driver.perform(prepared, Object.fromEntries(prepared.flows.map(({ id, host, port }) => [id, { host, port }])), {
+    signal: stop,
+    onProgress: silent,
+    onPointOfNoReturn: async () => undefined,
+  });
+
+async function migrate(driver: MigrationDriver): Promise<void> {
+  const prepared = await driver.prepare({ signal });
+  await perform(driver, prepared);
+  await driver.confirm(prepared, { signal });
+}
+
+function assertOneAt(world: XenWorld, end: 'source' | 'destination'): void {
+  assert.deepEqual(world.runningCopies(), { source: end === 'source', destination: end === 'destination' });
+  assert.equal(world.maxRunningCopies(), 1);
+}
+
+test('a member that is not the coordinator says who is', async () => {
+  await using world = await XenWorld.make();
+  world.source.setCoordinator(1);
+  await migrate(await driverOf(world));
+  assertOneAt(world, 'destination');
+});
+
+test('a session that has run out is renewed, in the middle of anything', async () => {
+  await using world = await XenWorld.make();
+  const driver = await driverOf(world);
+  world.source.dropSessions();
+  const prepared = await driver.prepare({ signal });
+  world.whilePerforming(() => world.source.dropSessions());
+  await perform(driver, prepared);
+  await driver.confirm(prepared, { signal });
+  assertOneAt(world, 'destination');
+});
+
+test('a password that was changed is tried once, and never again', async () => {
+  await using world = await XenWorld.make();
+  await assert.rejects(world.session(world.source, 'wrong'), { code: 'LOGIN_REFUSED' });
+  const logins = world.source.calls.filter((method) => method === 'session.login_with_password').length;
+  assert.equal(logins, 1);
+});
+
+test('a certificate that is not pinned gets no password', async () => {
+  await using world = await XenWorld.make();
+  await assert.rejects(world.session(world.source, undefined, 'beta-1'), { code: 'HOST_KEY_MISMATCH' });
+  assert.deepEqual(world.source.calls, []);
+});
+
+test('another coordinator in the middle: the task is lost, both pools are asked, and one copy runs', async () => {
+  await using world = await XenWorld.make();
+  const driver = await driverOf(world);
+  const prepared = await driver.prepare({ signal });
+  world.whilePerforming(() => world.source.setCoordinator(1));
+  await assert.rejects(perform(driver, prepared), { code: 'CONNECTION_LOST' });
+  const { where } = await driver.abort({ signal });
+  assert.equal(where, 'source');
+  assertOneAt(world, 'source');
+});
+
+test('the reply to the migration call is lost: it is followed, not repeated', async () => {
+  await using world = await XenWorld.make();
+  const driver = await driverOf(world);
+  const prepared = await driver.prepare({ signal });
+  world.source.faults.loseReplyOf = 'Async.VM.migrate_send';
+  await assert.rejects(perform(driver, prepared), { code: 'CONNECTION_LOST' });
+  assert.equal((await driver.locate({ signal })).moving, true);
+  await driver.follow({ signal, onProgress: silent });
+  await driver.confirm(prepared, { signal });
+  assertOneAt(world, 'destination');
+  assert.equal(world.source.calls.filter((method) => method === 'Async.VM.migrate_send').length, 1);
+});
+
+test('the source reports a failure after the guest has arrived: it has arrived', async () => {
+  await using world = await XenWorld.make();
+  world.source.faults.failAt = 'after-arrival';
+  const driver = await driverOf(world);
+  const prepared = await driver.prepare({ signal });
+  await perform(driver, prepared);
+  const { warnings } = await driver.confirm(prepared, { signal });
+  assert.match(warnings.join(), /must not be started there/);
+  assertOneAt(world, 'destination');
+});
+
+test('a failure before the hand-over leaves the guest at the source, and nothing of it at the destination', async () => {
+  for (const failAt of ['disks', 'memory'] as const) {
+    await using world = await XenWorld.make();
+    world.source.faults.failAt = failAt;
+    const driver = await driverOf(world);
+    const prepared = await driver.prepare({ signal });
+    await assert.rejects(perform(driver, prepared), { code: 'STREAM_FAILED' });
+    assert.equal((await driver.abort({ signal })).where, 'source');
+    assertOneAt(world, 'source');
+    assert.equal(world.destination.database.table('VM').size, 0);
+    assert.equal(world.destination.database.table('VDI').size, 0);
+    assert.deepEqual(world.source.guest(world.vm.id).other_config, {});
+  }
+});
+
+test('a cancel that comes too late changes nothing: the guest arrives', async () => {
+  await using world = await XenWorld.make();
+  const mind = new AbortController();
+  world.source.faults.onStage = (stage) => {
+    if (stage === 'arrived') mind.abort();
+  };
+  const driver = await driverOf(world);
+  const prepared = await driver.prepare({ signal });
+  await perform(driver, prepared, AbortSignal.any([mind.signal, signal]));
+  await driver.confirm(prepared, { signal });
+  assertOneAt(world, 'destination');
+});
+
+test('a migration that somebody else has begun is left alone: refused, and never cancelled', async () => {
+  await using world = await XenWorld.make();
+  world.source.faults.holdAt = 'memory';
+  const theirs = await driverOf(world, { migrationId: 'm_theirs' });
+  const prepared = await theirs.prepare({ signal });
+  const moving = Promise.withResolvers<void>();
+  world.whilePerforming(() => moving.resolve());
+  const performing = perform(theirs, prepared);
+  await moving.promise;
+  const ours = await driverOf(world);
+  await assert.rejects(ours.prepare({ signal }), { code: 'BUSY' });
+  const { findings } = await ours.check({ signal });
+  assert.ok(findings.some(({ severity, code }) => severity === 'blocker' && code === 'VM_BEING_MIGRATED'));
+  assert.equal((await ours.abort({ signal })).moving, true);
+  world.source.faults.holdAt = undefined;
+  await performing;
+  await theirs.confirm(prepared, { signal });
+  assertOneAt(world, 'destination');
+});
+
+test('an old release, which refuses parameters that it does not know, is served with those it does', async () => {
+  await using world = await XenWorld.make();
+  world.source.faults.oldRelease = true;
+  world.destination.faults.oldRelease = true;
+  await migrate(await driverOf(world));
+  assertOneAt(world, 'destination');
+});
+
+test('faults keep their names, and become the code that the workflow knows', async () => {
+  const expected: readonly (readonly [code: string, ours: string])[] = [
+    ['OTHER_OPERATION_IN_PROGRESS', 'BUSY'],
+    ['VM_HOST_INCOMPATIBLE_VERSION_MIGRATE', 'INCOMPATIBLE'],
+    ['RBAC_PERMISSION_DENIED', 'LOGIN_REFUSED'],
+    ['VDI_CBT_ENABLED', 'NOT_MIGRATABLE'],
+    ['SOMETHING_NEW', 'HYPERVISOR_FAULT'],
+  ];
+  await using world = await XenWorld.make();
+  for (const [code, ours] of expected) {
+    const driver = await driverOf(world);
+    const prepared = await driver.prepare({ signal });
+    world.source.faults.refuse = { method: 'Async.VM.migrate_send', code };
+    await assert.rejects(perform(driver, prepared), (error: { code?: string; native?: { name: string } }) => {
+      assert.deepEqual([error.code, error.native?.name], [ours, code]);
+      return true;
+    });
+    await driver.abort({ signal });
+  }
+  assertOneAt(world, 'source');
+});
