@@ -14,7 +14,7 @@ import type { ComplianceWorld } from './suite.ts';
 
 const MIB = 1024 ** 2;
 const VM = { name: 'shop', uuid: uuidOf('vm', 'shop') };
-const PASSWORD = 'correct horse';
+export const PASSWORD = 'correct horse';
 /** With less patience for a pool that does not answer. */
 export const plugin = createXenPlugin({ settleMs: 4_000 });
 let worlds = 0;

@@ -190,6 +190,7 @@ export class XapiPool {
       throw new Fault('HOST_IS_SLAVE', this.spec.members[this.#coordinator]?.management ?? '');
     }
     if (method === 'session.login_with_password') return this.#logIn(params);
+    if (method === 'system.listMethods') return METHODS;
     const [session, ...rest] = params;
     if (typeof session !== 'string' || !this.#sessions.has(session))
       throw new Fault('SESSION_INVALID', String(session));
@@ -312,12 +313,19 @@ const SERVED: Readonly<Record<string, Served>> = {
   },
   'event.from': (pool, [classes, token, timeout]) =>
     eventFrom(pool, classes as string[], String(token), Number(timeout)),
+  'event.inject': ({ database }) => String(database.generation),
   'session.get_this_host': ({ database }) => [...database.table('pool').values()][0]?.master,
   'session.logout': (pool, _, { session }) => {
     pool.endSession(session);
     return '';
   },
 };
+
+/** What clients learn the classes from. */
+const METHODS: readonly string[] = [
+  ...CLASSES.flatMap((kind) => ['get_all', 'get_all_records', 'get_record'].map((name) => `${kind}.${name}`)),
+  ...Object.keys(SERVED),
+];
 
 function migrateReceive(pool: XapiPool, host: string, network: string): Record<string, string> {
   const { PIFs } = pool.need('host', host);
@@ -359,7 +367,7 @@ async function eventFrom(pool: XapiPool, classes: readonly string[], token: stri
         .filter(([ref]) => wanted(kind, ref))
         .map(([ref, snapshot]) => eventOf(kind, ref, 'add', snapshot)),
     );
-    return { events, token: String(database.generation), valid_ref_counts: {} };
+    return { events, token: String(database.generation), valid_ref_counts: validRefCounts(database) };
   }
   const since = Number(token);
   const deadline = performance.now() + timeoutS * 1_000;
@@ -368,11 +376,14 @@ async function eventFrom(pool: XapiPool, classes: readonly string[], token: stri
     const left = deadline - performance.now();
     if (changes.length > 0 || left <= 0) {
       const events = changes.map(({ kind, ref, operation }) => eventOf(kind, ref, operation, database.get(kind, ref)));
-      return { events, token: String(database.generation), valid_ref_counts: {} };
+      return { events, token: String(database.generation), valid_ref_counts: validRefCounts(database) };
     }
     await database.changed(Math.min(left, 1_000));
   }
 }
+
+const validRefCounts = (database: Database): Record<string, number> =>
+  Object.fromEntries(CLASSES.map((kind) => [kind.toLowerCase(), database.table(kind).size]));
 
 const eventOf = (kind: ClassName, ref: string, operation: string, snapshot: unknown) => ({
   id: '0',

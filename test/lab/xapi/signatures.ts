@@ -34,6 +34,7 @@ export const SIGNATURES: Readonly<Record<string, Signature>> = {
   'task.cancel': { types: ['ref'] },
   'task.destroy': { types: ['ref'] },
   'event.from': { types: ['string-set', 'string', 'float'] },
+  'event.inject': { types: ['string', 'ref'] },
   'session.get_this_host': { types: ['ref'] },
   'session.logout': { types: [] },
 };
