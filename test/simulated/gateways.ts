@@ -55,6 +55,7 @@ export function createSimulatedProvisioner(sites: SiteStore): GatewayProvisioner
         if (route.kind === 'transparent') return { id, kind: route.kind, end: route.end, active: true };
         return { id, kind: route.kind, address: '192.0.2.9', port: 40_000 };
       },
+      removeRoute: async (id) => void (await call('route', { route: id })),
       renewLease: async () => void (await call('lease')),
       async status() {
         const { configured } = await call<{ configured: boolean }>('status');

@@ -1839,6 +1839,11 @@ export interface components {
                 listens?: boolean;
                 /** @description Where hypervisors of this site reach the gateway machine; it listens there only. */
                 hypervisorAddress: string;
+                /**
+                 * @description Further addresses that the machine has there. A migration whose hypervisor wants fixed ports (Xen: 443 and 80) takes one of all these addresses for itself.
+                 * @default []
+                 */
+                moreHypervisorAddresses?: string[];
             } | null;
         };
         SiteInput: {
@@ -1880,6 +1885,11 @@ export interface components {
                 listens?: boolean;
                 /** @description Where hypervisors of this site reach the gateway machine; it listens there only. */
                 hypervisorAddress: string;
+                /**
+                 * @description Further addresses that the machine has there. A migration whose hypervisor wants fixed ports (Xen: 443 and 80) takes one of all these addresses for itself.
+                 * @default []
+                 */
+                moreHypervisorAddresses?: string[];
             } | null;
             /** Format: date-time */
             createdAt: string;
@@ -1922,6 +1932,11 @@ export interface components {
                 listens?: boolean;
                 /** @description Where hypervisors of this site reach the gateway machine; it listens there only. */
                 hypervisorAddress: string;
+                /**
+                 * @description Further addresses that the machine has there. A migration whose hypervisor wants fixed ports (Xen: 443 and 80) takes one of all these addresses for itself.
+                 * @default []
+                 */
+                moreHypervisorAddresses?: string[];
             } | null;
         };
         /** @description Both sites, in alphabetical order, with a tilde between: `lisbon~porto`. */
@@ -3056,6 +3071,11 @@ export interface components {
                 listens: boolean;
                 /** @description Where hypervisors of this site reach the gateway machine; it listens there only. */
                 hypervisorAddress: string;
+                /**
+                 * @description Further addresses that the machine has there. A migration whose hypervisor wants fixed ports (Xen: 443 and 80) takes one of all these addresses for itself.
+                 * @default []
+                 */
+                moreHypervisorAddresses: string[];
             } | null;
         };
         Site: {
@@ -3097,6 +3117,11 @@ export interface components {
                 listens: boolean;
                 /** @description Where hypervisors of this site reach the gateway machine; it listens there only. */
                 hypervisorAddress: string;
+                /**
+                 * @description Further addresses that the machine has there. A migration whose hypervisor wants fixed ports (Xen: 443 and 80) takes one of all these addresses for itself.
+                 * @default []
+                 */
+                moreHypervisorAddresses: string[];
             } | null;
             /** Format: date-time */
             createdAt: string;
@@ -3139,6 +3164,11 @@ export interface components {
                 listens: boolean;
                 /** @description Where hypervisors of this site reach the gateway machine; it listens there only. */
                 hypervisorAddress: string;
+                /**
+                 * @description Further addresses that the machine has there. A migration whose hypervisor wants fixed ports (Xen: 443 and 80) takes one of all these addresses for itself.
+                 * @default []
+                 */
+                moreHypervisorAddresses: string[];
             } | null;
         };
         /** @description Both sites, in alphabetical order, with a tilde between: `lisbon~porto`. */

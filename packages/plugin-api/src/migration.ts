@@ -85,6 +85,11 @@ export interface Flow {
    * without its memory (post-copy). Without it they are reset after the tunnel's grace time.
    */
   readonly outlivesOutages?: boolean | undefined;
+  /**
+   * The source can be told another address but no other port: the gateway has to listen at `port` itself. Flows of one
+   * group get one address, flows of two groups two. Without it the route may be at any port.
+   */
+  readonly addressGroup?: string | undefined;
 }
 
 /**

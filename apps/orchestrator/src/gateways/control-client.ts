@@ -57,6 +57,10 @@ export class ControlClient implements Gateway {
     return this.#call('PUT', `/v1/routes/${encodeURIComponent(id)}`, route, routeStateSchema, signal);
   }
 
+  async removeRoute(id: string, { signal }: { signal: AbortSignal }) {
+    await this.#call('DELETE', `/v1/routes/${encodeURIComponent(id)}`, undefined, nothing, signal);
+  }
+
   async renewLease(leaseMs: number, { signal }: { signal: AbortSignal }): Promise<void> {
     await this.#call('POST', '/v1/lease', { leaseMs }, nothing, signal);
   }

@@ -33,6 +33,8 @@ export interface Gateway {
   /** @throws LmasError NO_FREE_PORT when it was to listen on a port that somebody else has */
   configure(session: SessionConfig, options: Waiting): Promise<SessionState>;
   putRoute(id: string, route: RouteConfig, options: Waiting): Promise<RouteState>;
+  /** Closes what listens there; "not there" is done. */
+  removeRoute(id: string, options: Waiting): Promise<void>;
   renewLease(leaseMs: number, options: Waiting): Promise<void>;
   status(options: Waiting): Promise<GatewayStatus>;
   setLimits(limits: Limits, options: Waiting): Promise<void>;

@@ -45,6 +45,7 @@ before(async () => {
     tunnelPorts: { min: 17_400, max: 17_499 },
     listens: true,
     hypervisorAddress: '127.0.0.1',
+    moreHypervisorAddresses: [],
   };
   const sites = { get: async () => ({ gateway: site }) } as unknown as SiteStore;
   const credentials = {

@@ -4,7 +4,7 @@
  */
 import { randomUUID } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { GatewayStatus, RouteConfig, RouteState, SessionConfig, Suite } from '@lmas/gateway-api';
+import type { GatewayStatus, SessionConfig, Suite } from '@lmas/gateway-api';
 import type { Prepared, Routes, TransparentFlow } from '@lmas/plugin-api';
 import { errorCode, LmasError } from '../errors.ts';
 import type { Logger } from '../log.ts';
@@ -12,6 +12,7 @@ import type { Migration } from '../migrations/record.ts';
 import type { Site } from '../sites/sites.ts';
 import type { Gateway } from './gateway.ts';
 import type { LeaseKeeper } from './lease-keeper.ts';
+import { openRedirectedRoutes } from './redirected-routes.ts';
 
 export type TunnelStats = NonNullable<Migration['tunnel']>;
 export type GatewaySite = NonNullable<Site['gateway']>;
@@ -132,21 +133,7 @@ export class Tunnel implements AsyncDisposable {
 
   /** Offers the destination's addresses to the source host, at the source's gateway. Safe to repeat. */
   async openRoutes(prepared: Prepared, { signal }: { signal: AbortSignal }): Promise<Routes> {
-    const { source, destination } = this.#ends;
-    const routes: Record<string, { host: string; port: number }> = {};
-    for (const { id, host, port, maxStreams, priority } of prepared.flows) {
-      const dial = { kind: 'dial', host, port, allowSpecialAddress: false, maxStreams, priority } as const;
-      await destination.gateway.putRoute(id, dial, { signal });
-      const offer = {
-        kind: 'listen' as const,
-        address: source.site.hypervisorAddress,
-        allowFrom: [...prepared.sourceAddresses],
-        maxStreams,
-        priority,
-      };
-      const listening = await listenForHypervisors(source.gateway, id, offer, port, signal);
-      routes[id] = { host: source.site.hypervisorAddress, port: listening };
-    }
+    const routes = await openRedirectedRoutes(this.#ends, prepared.flows, prepared.sourceAddresses, signal);
     await this.#interceptFlows(prepared.transparentFlows ?? [], signal);
     const flows = [...prepared.flows, ...(prepared.transparentFlows ?? [])];
     if (flows.some(({ outlivesOutages }) => outlivesOutages === true)) await this.#liftGrace(signal);
@@ -218,30 +205,6 @@ async function listen(
     }
   }
   throw new LmasError('NO_FREE_PORT', `All of the ports ${min} to ${max} are taken at ${site.tunnelAddress}.`);
-}
-
-/** At the flow's own port if it is free (some hypervisors know one port for both ends), else at any. Answers which. */
-async function listenForHypervisors(
-  gateway: Gateway,
-  id: string,
-  offer: Omit<Extract<RouteConfig, { kind: 'listen' }>, 'port'>,
-  preferredPort: number,
-  signal: AbortSignal,
-): Promise<number> {
-  const listen = async (port: number): Promise<number> =>
-    portOf(await gateway.putRoute(id, { ...offer, port }, { signal }));
-  try {
-    return await listen(preferredPort);
-  } catch (error) {
-    // Taken; or, when it is said again, it was taken then, and the route is at another one.
-    if (!['NO_FREE_PORT', 'GATEWAY_REFUSED'].includes(errorCode(error) ?? '')) throw error;
-    return await listen(0);
-  }
-}
-
-function portOf(route: RouteState): number {
-  if (route.kind !== 'transparent') return route.port;
-  throw new LmasError('GATEWAY_REFUSED', 'The gateway made a transparent route of a redirected one.');
 }
 
 async function established(gateway: Gateway, signal: AbortSignal): Promise<void> {

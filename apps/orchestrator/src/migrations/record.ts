@@ -27,6 +27,7 @@ export const preparedSchema = z.object({
       maxStreams: z.int(),
       priority: z.enum(['bulk', 'interactive']),
       outlivesOutages: z.boolean().optional(),
+      addressGroup: z.string().optional(),
     }),
   ),
   transparentFlows: z

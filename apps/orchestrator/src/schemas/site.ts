@@ -62,6 +62,13 @@ export const siteInputSchema = z
         hypervisorAddress: hostSchema.describe(
           'Where hypervisors of this site reach the gateway machine; it listens there only.',
         ),
+        moreHypervisorAddresses: z
+          .array(hostSchema)
+          .max(64)
+          .default([])
+          .describe(
+            'Further addresses that the machine has there. A migration whose hypervisor wants fixed ports (Xen: 443 and 80) takes one of all these addresses for itself.',
+          ),
       })
       .nullable()
       .default(null)

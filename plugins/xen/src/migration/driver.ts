@@ -210,14 +210,14 @@ export class XenMigration implements MigrationDriver {
   }
 
   #flows(plan: Plan, address: string): readonly Flow[] {
-    const common = { maxStreams: MAX_STREAMS, priority: 'bulk' } as const;
+    const common = { maxStreams: MAX_STREAMS, priority: 'bulk', addressGroup: 'host' } as const;
     const flows: Flow[] = [
       { id: FLOW.hostTls, host: address, port: HTTPS_PORT, ...common },
       { id: FLOW.hostPlain, host: address, port: HTTP_PORT, ...common },
     ];
     const coordinator = plan.destinationPool.hosts.get(plan.destinationPool.pool.master)?.address;
     if (!this.#request.options.relayCoordinator || coordinator === undefined || coordinator === address) return flows;
-    const small = { maxStreams: MAX_STREAMS, priority: 'interactive' } as const;
+    const small = { maxStreams: MAX_STREAMS, priority: 'interactive', addressGroup: 'coordinator' } as const;
     flows.push({ id: FLOW.coordinatorTls, host: coordinator, port: HTTPS_PORT, ...small });
     flows.push({ id: FLOW.coordinatorPlain, host: coordinator, port: HTTP_PORT, ...small });
     return flows;
