@@ -26,7 +26,7 @@ const owner = `m_${randomUUID()}`;
 const source: GatewayAddress = { site: 'here', owner, end: 'source' };
 const destination: GatewayAddress = { site: 'here', owner, end: 'destination' };
 const log = createLog('silent');
-const signal = AbortSignal.timeout(60_000);
+const signal = AbortSignal.timeout(180_000);
 
 let sshd: TestSshd;
 let bundle: GatewayBundle;
