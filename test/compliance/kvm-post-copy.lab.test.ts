@@ -93,7 +93,12 @@ describe('real post-copy', { skip }, () => {
       const request = {
         ...{ migrationId: `m_${this.name}`, vm: { id: this.uuid, name: this.name }, networkMap: {}, diskMap: {} },
         options: kvmPlugin.optionsSchema.parse({ mode: 'peer-to-peer', postCopy: true }),
-        ...{ maxDowntimeMs: 50, bandwidthBytesPerSec: BANDWIDTH_BYTES_PER_SEC, tunnelled: false },
+        ...{
+          convergence: 'balanced' as const,
+          maxDowntimeMs: 50,
+          bandwidthBytesPerSec: BANDWIDTH_BYTES_PER_SEC,
+          tunnelled: false,
+        },
       };
       return kvmPlugin.migration({ source: await this.#session('a'), destination: await this.#session('b') }, request, {
         log: quiet,

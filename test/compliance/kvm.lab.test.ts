@@ -7,6 +7,7 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { after, before, describe, test } from 'node:test';
 import {
+  type Convergence,
   type EndpointSession,
   type MigrationDriver,
   PluginError,
@@ -54,6 +55,7 @@ describe('real migrations', { skip }, () => {
     /** Of the request. */
     maps: { networkMap: Record<string, string>; diskMap: Record<string, string> } = { networkMap: {}, diskMap: {} };
     bandwidthBytesPerSec: number | null = null;
+    convergence: Convergence = 'balanced';
     readonly journal: PluginResource[] = [];
     uuid = '';
     nonce = '';
@@ -106,7 +108,13 @@ describe('real migrations', { skip }, () => {
         {
           ...{ migrationId: `m_${this.name}`, vm: { id: this.uuid, name: this.name } },
           options: kvmPlugin.optionsSchema.parse(this.options),
-          ...{ ...this.maps, maxDowntimeMs: 500, bandwidthBytesPerSec: this.bandwidthBytesPerSec, tunnelled: false },
+          ...{
+            ...this.maps,
+            convergence: this.convergence,
+            maxDowntimeMs: 500,
+            bandwidthBytesPerSec: this.bandwidthBytesPerSec,
+            tunnelled: false,
+          },
         },
         {
           log: quiet,
@@ -256,6 +264,7 @@ describe('real migrations', { skip }, () => {
       const [limited, free] = moves;
       assert.ok(limited !== undefined && free !== undefined);
       limited.bandwidthBytesPerSec = 8 * 1024 * 1024;
+      [limited.convergence, free.convergence] = ['must-finish', 'fast-switchover'];
       const drivers = [await limited.driver(), await free.driver()] as const;
       await Promise.all([limited.prepare(drivers[0]), free.prepare(drivers[1])]);
       let limitedIsThrough = false;
@@ -266,6 +275,11 @@ describe('real migrations', { skip }, () => {
       assert.ok(free.prepared !== undefined && limited.prepared !== undefined);
       await drivers[1].confirm(free.prepared, { signal: free.signal });
       assert.equal(limitedIsThrough, false, '256 MiB take half a minute at 8 MiB/s');
+      const steer = async (convergence: Convergence, maxDowntimeMs: number | null) =>
+        await drivers[0].setConvergence?.({ convergence, maxDowntimeMs }, { signal: limited.signal });
+      assert.deepEqual(await steer('must-finish', 1_000), []);
+      const kept = await steer('never-pause', null);
+      assert.match(kept?.join() ?? '', /fixed when the migration began/);
       await drivers[0].setBandwidth(null, { signal: limited.signal });
       await slow;
       await drivers[0].confirm(limited.prepared, { signal: limited.signal });

@@ -85,6 +85,7 @@ class Rehearsal<Config, Options> implements AsyncDisposable {
       options: this.#subject.options ?? plugin.optionsSchema.parse({}),
       networkMap: {},
       diskMap: {},
+      convergence: 'balanced' as const,
       maxDowntimeMs: null,
       bandwidthBytesPerSec: null,
       tunnelled: false,

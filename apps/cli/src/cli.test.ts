@@ -310,6 +310,10 @@ test('endpoint settings follow the schema of the plugin', LIMITS, async () => {
 
 test('check and link test say no with exit code 1 and every finding', LIMITS, async () => {
   await using fake = await fakeOrchestrator();
+  const prediction = {
+    ...{ rateBytesPerSec: 1e8, dirtyRateBytesPerSec: 1e6, convergence: 'yes' as const, passes: 2 },
+    ...{ durationMs: { low: 9_800, high: 13_600 }, downtimeMs: { low: 20, high: 400 } },
+  };
   const findings = [
     { severity: 'blocker', code: 'CPU', message: 'No such CPU there.', remedy: 'Choose another model.' },
     { severity: 'warning', code: 'CLOCK', message: 'Clocks differ.', remedy: 'Run NTP.' },
@@ -317,7 +321,7 @@ test('check and link test say no with exit code 1 and every finding', LIMITS, as
   ];
   fake.on(
     'POST /v1/migration-checks',
-    answer(200, migrationCheckSchema, { ok: false, findings, memoryBytes: 2 ** 30, diskBytes: 0 }),
+    answer(200, migrationCheckSchema, { ok: false, findings, memoryBytes: 2 ** 30, diskBytes: 0, prediction }),
   );
   const check = await lmas(fake, ['check', 'web-1', '--from', 'host-a', '--to', 'host-b']);
   assert.equal(check.code, 1);

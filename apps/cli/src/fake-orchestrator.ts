@@ -112,6 +112,7 @@ export function sampleMigration(changes: Partial<Migration> = {}): Migration {
       networkMap: {},
       diskMap: {},
       maxDowntimeMs: null,
+      convergence: 'balanced',
       bandwidthBytesPerSec: null,
       priority: 50,
       timeouts: {
@@ -127,6 +128,7 @@ export function sampleMigration(changes: Partial<Migration> = {}): Migration {
       correlationId: null,
       retries: { max: 2, backOffMs: 10_000 },
     },
+    changes: {},
     phase: 'queued',
     waiting: null,
     where: 'source',

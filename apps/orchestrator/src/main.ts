@@ -37,6 +37,7 @@ import { createBandwidthLimits } from './links/bandwidth-limits.ts';
 import { createLinkTester } from './links/link-test.ts';
 import { createLinkService } from './links/links.ts';
 import { createLog, type Logger } from './log.ts';
+import { createChanges } from './migrations/changes.ts';
 import { createMigrationChecker } from './migrations/checks.ts';
 import { createEventHub } from './migrations/events.ts';
 import { createMigrationService } from './migrations/service.ts';
@@ -169,7 +170,8 @@ async function assemble(
 
   const queue = createQueue(address, log);
   closers.add('queue', () => queue.close());
-  const tools = { connector, sites: inventory.sites, gateways, settings: config };
+  const changes = createChanges(redis);
+  const tools = { connector, sites: inventory.sites, gateways, changes, settings: config };
   const runner = await createRunner(subscriber, store, tools, { leaseMs: config.runLeaseMs, log });
   closers.add('running migrations', async () => {
     const drained = queue.drain();
@@ -185,10 +187,14 @@ async function assemble(
     plugins,
     admission,
     laneOf,
+    changes,
+    bandwidth: traffic.bandwidth,
     idempotencyMs: config.idempotencyMs,
   });
 
-  const checker = createMigrationChecker(migrations, connector, log);
+  const links = createLinkService(redis, inventory.sites, traffic);
+  const { endpoints } = inventory;
+  const checker = createMigrationChecker({ service: migrations, connector, endpoints, links, log });
   const projects = createProjects(redis);
   const events = await createEventHub(redis, subscriber, store);
   const deliveryQueue = createDeliveryQueue(address, log);
@@ -196,7 +202,6 @@ async function assemble(
   const webhooks = createWebhookService(redis, deliveryQueue, { vault, settings: config, log });
   closers.add('webhooks', () => webhooks.stop());
 
-  const links = createLinkService(redis, inventory.sites, traffic);
   const app = buildServer(
     {
       authenticator: createAuthenticator(apiKeys, projects, tokens),

@@ -536,7 +536,11 @@ export interface paths {
         delete?: never;
         options?: never;
         head?: never;
-        patch?: never;
+        /**
+         * Change a migration that waits or runs
+         * @description Bandwidth, convergence and the longest pause; what is not named stays. One that waits begins with it; one that runs gets it within a second or so, as far as its hypervisor lets it: its log says what stayed. No convergence implies post-copy.
+         */
+        patch: operations["updateMigration"];
         trace?: never;
     };
     "/v1/migrations/{id}/cancel": {
@@ -553,6 +557,26 @@ export interface paths {
          * @description Asks for a cancel; 409 with the reason when it can no longer be honoured. Safe to repeat.
          */
         post: operations["cancelMigration"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/migrations/{id}/retry": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Try a failed or cancelled migration again
+         * @description A new migration with the same request, which names this one in `retryOf`. The old record stays.
+         */
+        post: operations["retryMigration"];
         delete?: never;
         options?: never;
         head?: never;
@@ -1223,6 +1247,27 @@ export interface components {
         WhereInput: "source" | "destination" | "both" | "unknown";
         MigrationIdInput: string;
         /**
+         * @description What matters most when the guest writes faster than the link carries. `balanced`: as the hypervisor does it. `fast-switchover`: a pause that is hardly noticed, the guest may be slowed down for it. `never-pause`: the shortest pause, full speed; it may never get across. `must-finish`: slowed down hard, with seconds of pause if need be. None of them implies post-copy.
+         * @enum {string}
+         */
+        ConvergenceInput: "balanced" | "fast-switchover" | "never-pause" | "must-finish";
+        /**
+         * @example {
+         *       "convergence": "must-finish"
+         *     }
+         * @example {
+         *       "bandwidthBytesPerSec": 50000000,
+         *       "maxDowntimeMs": 1000
+         *     }
+         */
+        MigrationChangeInput: {
+            /** @description Bytes per second; null is unlimited. */
+            bandwidthBytesPerSec?: number | null;
+            convergence?: components["schemas"]["ConvergenceInput"];
+            /** @description The longest pause of the guest at the switchover; counts for more than `convergence`. null: as that says. */
+            maxDowntimeMs?: number | null;
+        };
+        /**
          * @example {
          *       "vm": "web-1",
          *       "source": "host-a",
@@ -1280,8 +1325,13 @@ export interface components {
             diskMap?: {
                 [key: string]: string;
             };
-            /** @default null */
+            /**
+             * @description The longest pause of the guest at the switchover; counts for more than `convergence`. null: as that says.
+             * @default null
+             */
             maxDowntimeMs?: number | null;
+            /** @default balanced */
+            convergence?: components["schemas"]["ConvergenceInput"];
             /**
              * @description Bytes per second; null is unlimited.
              * @default null
@@ -1424,7 +1474,13 @@ export interface components {
                 endpoint: components["schemas"]["SlugInput"];
                 site: components["schemas"]["SlugInput"];
             };
+            /** @description As it was submitted. */
             request: components["schemas"]["MigrationRequestInput"];
+            /**
+             * @description What was asked for since.
+             * @default {}
+             */
+            changes?: components["schemas"]["MigrationChangeInput"];
             phase: components["schemas"]["PhaseInput"];
             /**
              * @description While it is queued: what for, and its place in the order.
@@ -1489,11 +1545,37 @@ export interface components {
                 warnings: string[];
             } | null;
         };
+        /** @description A model’s answer, not a promise: see "Predictions" in docs/api.md for the model and its error. */
+        PredictionInput: {
+            /** @description What the link is taken to carry for it; null: not known. */
+            rateBytesPerSec: number | null;
+            /** @description How fast the guest writes; null: its hypervisor does not say. */
+            dirtyRateBytesPerSec: number | null;
+            /**
+             * @description Whether it gets across by pre-copy: by itself, only with the guest slowed down, or not.
+             * @enum {string}
+             */
+            convergence: "yes" | "only-slowed-down" | "no" | "unknown";
+            passes: number | null;
+            /** @description Of moving memory and disks. */
+            durationMs: {
+                low: number;
+                /** @description null: there is no saying; a guest a little busier would not get across. */
+                high: number | null;
+            } | null;
+            /** @description How long the guest stands still at the switchover. */
+            downtimeMs: {
+                low: number;
+                /** @description null: there is no saying; a guest a little busier would not get across. */
+                high: number | null;
+            } | null;
+        };
         MigrationCheckInput: {
             ok: boolean;
             findings: components["schemas"]["FindingInput"][];
             memoryBytes: number;
             diskBytes: number;
+            prediction: components["schemas"]["PredictionInput"];
         };
         /**
          * @example {
@@ -2462,6 +2544,27 @@ export interface components {
         Where: "source" | "destination" | "both" | "unknown";
         MigrationId: string;
         /**
+         * @description What matters most when the guest writes faster than the link carries. `balanced`: as the hypervisor does it. `fast-switchover`: a pause that is hardly noticed, the guest may be slowed down for it. `never-pause`: the shortest pause, full speed; it may never get across. `must-finish`: slowed down hard, with seconds of pause if need be. None of them implies post-copy.
+         * @enum {string}
+         */
+        Convergence: "balanced" | "fast-switchover" | "never-pause" | "must-finish";
+        /**
+         * @example {
+         *       "convergence": "must-finish"
+         *     }
+         * @example {
+         *       "bandwidthBytesPerSec": 50000000,
+         *       "maxDowntimeMs": 1000
+         *     }
+         */
+        MigrationChange: {
+            /** @description Bytes per second; null is unlimited. */
+            bandwidthBytesPerSec?: number | null;
+            convergence?: components["schemas"]["Convergence"];
+            /** @description The longest pause of the guest at the switchover; counts for more than `convergence`. null: as that says. */
+            maxDowntimeMs?: number | null;
+        };
+        /**
          * @example {
          *       "vm": "web-1",
          *       "source": "host-a",
@@ -2518,8 +2621,13 @@ export interface components {
             diskMap: {
                 [key: string]: string;
             };
-            /** @default null */
+            /**
+             * @description The longest pause of the guest at the switchover; counts for more than `convergence`. null: as that says.
+             * @default null
+             */
             maxDowntimeMs: number | null;
+            /** @default balanced */
+            convergence: components["schemas"]["Convergence"];
             /**
              * @description Bytes per second; null is unlimited.
              * @default null
@@ -2656,7 +2764,13 @@ export interface components {
                 endpoint: components["schemas"]["Slug"];
                 site: components["schemas"]["Slug"];
             };
+            /** @description As it was submitted. */
             request: components["schemas"]["MigrationRequest"];
+            /**
+             * @description What was asked for since.
+             * @default {}
+             */
+            changes: components["schemas"]["MigrationChange"];
             phase: components["schemas"]["Phase"];
             /**
              * @description While it is queued: what for, and its place in the order.
@@ -2721,11 +2835,37 @@ export interface components {
                 warnings: string[];
             } | null;
         };
+        /** @description A model’s answer, not a promise: see "Predictions" in docs/api.md for the model and its error. */
+        Prediction: {
+            /** @description What the link is taken to carry for it; null: not known. */
+            rateBytesPerSec: number | null;
+            /** @description How fast the guest writes; null: its hypervisor does not say. */
+            dirtyRateBytesPerSec: number | null;
+            /**
+             * @description Whether it gets across by pre-copy: by itself, only with the guest slowed down, or not.
+             * @enum {string}
+             */
+            convergence: "yes" | "only-slowed-down" | "no" | "unknown";
+            passes: number | null;
+            /** @description Of moving memory and disks. */
+            durationMs: {
+                low: number;
+                /** @description null: there is no saying; a guest a little busier would not get across. */
+                high: number | null;
+            } | null;
+            /** @description How long the guest stands still at the switchover. */
+            downtimeMs: {
+                low: number;
+                /** @description null: there is no saying; a guest a little busier would not get across. */
+                high: number | null;
+            } | null;
+        };
         MigrationCheck: {
             ok: boolean;
             findings: components["schemas"]["Finding"][];
             memoryBytes: number;
             diskBytes: number;
+            prediction: components["schemas"]["Prediction"];
         };
         /**
          * @example {
@@ -6912,6 +7052,108 @@ export interface operations {
             };
         };
     };
+    updateMigration: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: components["schemas"]["MigrationIdInput"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["MigrationChangeInput"];
+            };
+        };
+        responses: {
+            /** @description Default Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Migration"];
+                };
+            };
+            /** @description `INVALID_REQUEST`: The request does not have the documented shape. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `UNAUTHENTICATED`: A login is needed, and this is none. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `FORBIDDEN`: This login may not do that. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `MIGRATION_NOT_FOUND`: No such migration. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description `ALREADY_ENDED`: The migration is over.
+             *
+             *     `PAST_POINT_OF_NO_RETURN`: The hand-over has begun; the migration can only be finished.
+             */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `INTERNAL`: A defect in the orchestrator; its log says more. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `UNAVAILABLE`: The orchestrator cannot answer now. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any error, as problem details (RFC 9457). */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     cancelMigration: {
         parameters: {
             query?: never;
@@ -6974,6 +7216,126 @@ export interface operations {
              *     `PAST_POINT_OF_NO_RETURN`: The hand-over has begun; the migration can only be finished.
              */
             409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `INTERNAL`: A defect in the orchestrator; its log says more. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `UNAVAILABLE`: The orchestrator cannot answer now. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any error, as problem details (RFC 9457). */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    retryMigration: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The same key with the same body is one migration, however often it is sent. */
+                "idempotency-key"?: string;
+            };
+            path: {
+                id: components["schemas"]["MigrationIdInput"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Default Response */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Migration"];
+                };
+            };
+            /** @description `INVALID_REQUEST`: The request does not have the documented shape. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `UNAUTHENTICATED`: A login is needed, and this is none. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `FORBIDDEN`: This login may not do that. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `MIGRATION_NOT_FOUND`: No such migration. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description `NOTHING_TO_RETRY`: Only what failed or was cancelled can be tried again.
+             *
+             *     `VM_ALREADY_MIGRATING`: Another migration of this VM is under way.
+             */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description `UNKNOWN_REFERENCE`: The body names something that does not exist.
+             *
+             *     `INVALID_OPTIONS`: The plugin does not accept these options.
+             *
+             *     `NO_GATEWAY`: A site without a gateway machine cannot have a tunnel.
+             *
+             *     `NO_LISTENER`: Neither site lets the other open connections to it.
+             *
+             *     `IDEMPOTENCY_KEY_REUSED`: The Idempotency-Key was used for a different request.
+             */
+            422: {
                 headers: {
                     [name: string]: unknown;
                 };

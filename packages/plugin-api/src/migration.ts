@@ -15,6 +15,29 @@ import type { Logger, VmRef } from './plugin.ts';
 /** JSON and nothing else: it is stored in the record and read back by another process. */
 export type JsonValue = string | number | boolean | null | readonly JsonValue[] | { readonly [key: string]: JsonValue };
 
+/**
+ * What matters most when a guest writes faster than the link carries. Each plugin says what that is for its hypervisor;
+ * none of them implies post-copy.
+ */
+export const CONVERGENCES = [
+  /** As the hypervisor does it by itself. */
+  'balanced',
+  /** A pause that users hardly notice; the guest may be slowed down for it. */
+  'fast-switchover',
+  /** The shortest pause, and the guest is not slowed down; it may never get across. */
+  'never-pause',
+  /** It gets across: the guest may be slowed down hard, and stand still for seconds at the end. */
+  'must-finish',
+] as const;
+export type Convergence = (typeof CONVERGENCES)[number];
+
+/** What can be changed of a policy while the migration runs. */
+export interface ConvergencePolicy {
+  readonly convergence: Convergence;
+  /** As in the request: a number counts for more than the policy. */
+  readonly maxDowntimeMs: number | null;
+}
+
 export interface MigrationRequest<Options = unknown> {
   readonly migrationId: string;
   readonly vm: VmRef;
@@ -26,6 +49,7 @@ export interface MigrationRequest<Options = unknown> {
   readonly diskMap: Readonly<Record<string, string>>;
   /** Longest pause of the guest at switchover that is asked for; `null` leaves the hypervisor's default. */
   readonly maxDowntimeMs: number | null;
+  readonly convergence: Convergence;
   /** For the migration's own traffic, all streams together; `null` is unlimited. */
   readonly bandwidthBytesPerSec: number | null;
   /** Whether the traffic goes through a gateway pair (then it is encrypted on the way). */
@@ -69,6 +93,8 @@ export interface CheckReport {
   /** What will have to cross the link at least, for predictions. */
   readonly memoryBytes: number;
   readonly diskBytes: number;
+  /** How fast the guest writes to its memory now, where the hypervisor can tell without a side effect; else null. */
+  readonly dirtyRateBytesPerSec?: number | null;
 }
 
 /** One kind of traffic that the source host will want to send to an address at the destination. */
@@ -199,6 +225,11 @@ export interface MigrationDriver {
   ): Promise<void>;
   /** Takes a journalled resource away. Idempotent; "not there" is done; never takes what it did not make. */
   release(resource: PluginResource, options: { signal: AbortSignal }): Promise<void>;
+  /**
+   * Changes the policy while it runs, as far as the hypervisor lets it. Safe to repeat. Answers, in words, what stays as
+   * it was. A plugin without it takes no changes.
+   */
+  setConvergence?(policy: ConvergencePolicy, options: { signal: AbortSignal }): Promise<readonly string[]>;
   /** Changes the bandwidth limit while it runs; `null` is unlimited. */
   setBandwidth(bandwidthBytesPerSec: number | null, options: { signal: AbortSignal }): Promise<void>;
 }

@@ -14,6 +14,7 @@ export const VERBS = [
   'prepare',
   'perform',
   'set-bandwidth',
+  'steer',
   'finish',
   'confirm',
   'abort-job',

@@ -4,6 +4,7 @@
  */
 import {
   type ConfirmReport,
+  type ConvergencePolicy,
   type MigrationContext,
   type MigrationDriver,
   type MigrationProgress,
@@ -17,9 +18,9 @@ import {
 } from '@lmas/plugin-api';
 import type { WorldConnection } from './client.ts';
 import type { SimulatedOptions } from './config.ts';
+import { steeringOf } from './convergence.ts';
 import type { MoveState, SimulatedVm } from './world/world.ts';
 
-const DEFAULT_DOWNTIME_MS = 300;
 const FOLLOW_MS = 20;
 /** Of documentation (RFC 5737): nobody is there, and nothing is sent. */
 const ADDRESSES = { source: '192.0.2.1', destination: '192.0.2.2', port: 49_152 };
@@ -48,7 +49,9 @@ export class SimulatedMigration implements MigrationDriver {
   }
 
   async check() {
-    const { memoryBytes } = await this.#ends.source.call<SimulatedVm>('find', { idOrName: this.#vmId });
+    const { memoryBytes, dirtyRateBytesPerSec } = await this.#ends.source.call<SimulatedVm>('find', {
+      idOrName: this.#vmId,
+    });
     const there = await this.#look(this.#ends.destination);
     const taken = {
       severity: 'blocker' as const,
@@ -56,7 +59,7 @@ export class SimulatedMigration implements MigrationDriver {
       message: `The destination knows ${this.#request.vm.name} already (${there.presence}).`,
       remedy: 'Remove it there.',
     };
-    return { findings: there.presence === 'absent' ? [] : [taken], memoryBytes, diskBytes: 0 };
+    return { findings: there.presence === 'absent' ? [] : [taken], memoryBytes, diskBytes: 0, dirtyRateBytesPerSec };
   }
 
   async prepare(): Promise<Prepared> {
@@ -90,7 +93,7 @@ export class SimulatedMigration implements MigrationDriver {
     },
   ): Promise<void> {
     const { source, destination } = this.#ends;
-    const { durationMs, autoConverge, peerToPeer } = this.#request.options;
+    const { durationMs, peerToPeer } = this.#request.options;
     await this.#context.assertCurrent();
     signal.throwIfAborted();
     // The perform call itself tells how the abort went.
@@ -103,9 +106,8 @@ export class SimulatedMigration implements MigrationDriver {
           vmId: this.#vmId,
           destination: destination.host,
           durationMs,
-          autoConverge,
           peerToPeer,
-          maxDowntimeMs: this.#request.maxDowntimeMs ?? DEFAULT_DOWNTIME_MS,
+          ...steeringOf(this.#request, this.#request.options),
           bandwidthBytesPerSec: this.#bandwidthBytesPerSec,
         },
         (state: MoveState) => onProgress(toProgress(state)),
@@ -185,6 +187,12 @@ export class SimulatedMigration implements MigrationDriver {
   async release({ id }: { readonly id: string }): Promise<void> {
     await this.#context.assertCurrent();
     await this.#ends.destination.call('delete-volume', { volume: id, migrationId: this.#request.migrationId });
+  }
+
+  async setConvergence(policy: ConvergencePolicy): Promise<readonly string[]> {
+    await this.#context.assertCurrent();
+    await this.#ends.source.call('steer', { vmId: this.#vmId, ...steeringOf(policy, this.#request.options) });
+    return [];
   }
 
   async setBandwidth(bandwidthBytesPerSec: number | null): Promise<void> {

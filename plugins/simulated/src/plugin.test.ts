@@ -23,6 +23,7 @@ async function migration(world: string, source: object, destination: object, opt
     networkMap: {},
     diskMap: {},
     maxDowntimeMs: null,
+    convergence: 'balanced' as const,
     bandwidthBytesPerSec: null,
     tunnelled: false,
   };

@@ -7,6 +7,7 @@ import { follow, hintsFor } from '../follow.ts';
 import { addMigrationFlags, type MigrationFlags, migrationInput } from '../migration-flags.ts';
 import { formatBytes } from '../output/format.ts';
 import { findingLines, vmName } from '../output/migration-text.ts';
+import { predictionLines } from '../output/prediction-text.ts';
 
 interface MigrateFlags extends MigrationFlags {
   readonly check?: boolean;
@@ -93,6 +94,7 @@ const runCheck: Action<MigrationFlags> = async (invocation) => {
     for (const line of findingLines(check.findings)) invocation.print(line);
     const size = `${formatBytes(check.memoryBytes)} of memory${check.diskBytes > 0 ? ` and ${formatBytes(check.diskBytes)} of disks` : ''}`;
     invocation.print(check.ok ? `${args[0]} can move: ${size}.` : `${args[0]} cannot move like this.`);
+    for (const line of predictionLines(check.prediction)) invocation.print(line);
   }
   return check.ok ? EXIT.ok : EXIT.failed;
 };

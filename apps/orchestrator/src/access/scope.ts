@@ -106,6 +106,10 @@ function migrationsOf(
     live: () => service.live(project),
     waiting: (query) => service.waiting(query, project),
     list: (query) => service.list({ ...query, project }),
+    async change(id, changes) {
+      await get(id);
+      return await service.change(id, changes);
+    },
     async retry(id, options) {
       await requireEndpoints((await get(id)).request);
       return await service.retry(id, options);

@@ -27,6 +27,8 @@ export const ROUTE_ACCESS: Readonly<Record<string, RouteAccess | 'open'>> = {
   getMigration: least('viewer'),
   watchMigration: least('viewer'),
   watchMigrations: least('viewer'),
+  updateMigration: least('operator'),
+  retryMigration: least('operator'),
   cancelMigration: least('operator'),
   checkMigration: least('operator'),
 

@@ -80,6 +80,7 @@ export function newRecord(
       source: { endpoint: request.source, site: sites.source },
       destination: { endpoint: request.destination, site: sites.destination },
       request,
+      changes: {},
       phase: 'queued',
       waiting: null,
       where: 'source',

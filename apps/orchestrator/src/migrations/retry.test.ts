@@ -29,6 +29,8 @@ function serviceWith(phase: Phase) {
       plugins: { get: () => ({ optionsSchema: { safeParse: () => ({ success: true }) } }) } as never,
       admission: { explain: async () => new Map() } as never,
       laneOf: async () => 'lane',
+      changes: { getMany: async () => [] } as never,
+      bandwidth: { set: async () => undefined },
       idempotencyMs: 1_000,
     },
   );

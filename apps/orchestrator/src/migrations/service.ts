@@ -9,11 +9,14 @@ import { projectSees } from '../access/principal.ts';
 import type { Admission } from '../admission/admission.ts';
 import type { LaneFinder } from '../admission/lanes.ts';
 import { LmasError } from '../errors.ts';
+import type { BandwidthLimits } from '../links/bandwidth-limits.ts';
 import type { PluginRegistry } from '../plugins/registry.ts';
 import { keys } from '../redis/keys.ts';
 import type { migrationListQuerySchema } from '../schemas/migration-list.ts';
 import type { Inventory } from '../sites/sites.ts';
+import type { Changes, MigrationChanges } from './changes.ts';
 import { labelIndex, type PageMark } from './index-search.ts';
+import { isOutcome } from './phases.ts';
 import { type Migration, type MigrationInput, newMigrationId, newRecord } from './record.ts';
 import type { MigrationStore } from './store.ts';
 
@@ -53,6 +56,11 @@ export interface MigrationService {
    * ended or has succeeded, and whatever `create` throws
    */
   retry(id: string, options: { idempotencyKey?: string | undefined }): Promise<Migration>;
+  /**
+   * Asks for a change: what waits begins with it, what runs gets it within a second or so. What is not named stays.
+   * @throws LmasError MIGRATION_NOT_FOUND, ALREADY_ENDED, PAST_POINT_OF_NO_RETURN
+   */
+  change(id: string, changes: MigrationChanges): Promise<Migration>;
   /** Idempotent. @throws LmasError MIGRATION_NOT_FOUND, ALREADY_ENDED, PAST_POINT_OF_NO_RETURN */
   cancel(id: string): Promise<Migration>;
 }
@@ -66,17 +74,23 @@ export function createMigrationService(
     plugins,
     admission,
     laneOf,
+    changes,
+    bandwidth,
     idempotencyMs,
   }: {
     inventory: Inventory;
     plugins: PluginRegistry;
     admission: Admission;
     laneOf: LaneFinder;
+    changes: Changes;
+    bandwidth: Pick<BandwidthLimits, 'set'>;
     idempotencyMs: number;
   },
 ): MigrationService {
-  /** The records with what only the queue knows: why those that wait do. */
-  const explained = async (migrations: readonly Migration[]): Promise<Migration[]> => {
+  /** The records with what stands beside them: why those that wait do, and what was asked for since. */
+  const explained = async (records: readonly Migration[]): Promise<Migration[]> => {
+    const since = await changes.getMany(records.map(({ id }) => id));
+    const migrations = records.map((record, i) => ({ ...record, changes: since[i] ?? {} }));
     const queued = migrations.filter(({ phase }) => phase === 'queued');
     const reasons = await admission.explain(queued.map(({ id }) => id));
     return migrations.map((migration) => {
@@ -148,6 +162,16 @@ export function createMigrationService(
         items: await explained(await store.getMany(shown.map(({ id }) => id))),
         nextCursor: last === undefined ? null : cursorAfter(last),
       };
+    },
+    async change(id, asked) {
+      const { phase, pointOfNoReturnAt } = await get(id);
+      if (isOutcome(phase) || phase === 'tearing-down') {
+        throw new LmasError('ALREADY_ENDED', `Migration ${id} has ended or is being taken down.`);
+      }
+      if (pointOfNoReturnAt !== null) throw new LmasError('PAST_POINT_OF_NO_RETURN');
+      await changes.merge(id, asked);
+      if (asked.bandwidthBytesPerSec !== undefined) await bandwidth.set(id, asked.bandwidthBytesPerSec);
+      return await get(id);
     },
     async cancel(id) {
       const verdict = await store.requestCancel(id);

@@ -43,6 +43,8 @@ export const keys = {
   /** What the name of every index of phases begins with. */
   phaseIndexes: `${PREFIX}:index:phase:`,
   feed: `${PREFIX}:feed`,
+  /** Id of a migration → what was asked of it after it was submitted. */
+  changes: `${PREFIX}:changes`,
   live: `${PREFIX}:live`,
   running: `${PREFIX}:running`,
   incomplete: `${PREFIX}:incomplete`,

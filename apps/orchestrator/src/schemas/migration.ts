@@ -1,6 +1,8 @@
 /**
  * Migrations: the request and the record.
  */
+
+import { CONVERGENCES } from '@lmas/plugin-api';
 import { z } from 'zod';
 import { PHASES } from '../migrations/phases.ts';
 import { bandwidthSchema, slugSchema, timestampSchema } from './common.ts';
@@ -28,6 +30,35 @@ export const correlationIdSchema = z
   .max(128)
   .regex(/^[\x21-\x7e]+$/, 'printable ASCII without spaces');
 
+const maxDowntimeSchema = z
+  .int()
+  .min(1)
+  .max(600_000)
+  .nullable()
+  .describe(
+    'The longest pause of the guest at the switchover; counts for more than `convergence`. null: as that says.',
+  );
+
+export const convergenceSchema = z
+  .enum(CONVERGENCES)
+  .describe(
+    'What matters most when the guest writes faster than the link carries. `balanced`: as the hypervisor does it. `fast-switchover`: a pause that is hardly noticed, the guest may be slowed down for it. `never-pause`: the shortest pause, full speed; it may never get across. `must-finish`: slowed down hard, with seconds of pause if need be. None of them implies post-copy.',
+  )
+  .meta({ id: 'Convergence' });
+
+/** What was asked for after it was submitted; what is missing is as in the request. */
+export const migrationChangesSchema = z
+  .strictObject({
+    bandwidthBytesPerSec: bandwidthSchema,
+    convergence: convergenceSchema,
+    maxDowntimeMs: maxDowntimeSchema,
+  })
+  .partial()
+  .meta({
+    id: 'MigrationChange',
+    examples: [{ convergence: 'must-finish' }, { bandwidthBytesPerSec: 50_000_000, maxDowntimeMs: 1_000 }],
+  });
+
 export const migrationInputSchema = z
   .strictObject({
     vm: z.string().min(1).describe('Id or name of the VM at the source.'),
@@ -50,7 +81,8 @@ export const migrationInputSchema = z
       .prefault({}),
     networkMap: z.record(z.string(), z.string()).default({}).describe('Source network → destination network.'),
     diskMap: z.record(z.string(), z.string()).default({}).describe('Disk name → location at the destination.'),
-    maxDowntimeMs: z.int().min(1).max(600_000).nullable().default(null),
+    maxDowntimeMs: maxDowntimeSchema.default(null),
+    convergence: convergenceSchema.default('balanced'),
     bandwidthBytesPerSec: bandwidthSchema.default(null),
     priority: z.int().min(0).max(100).default(50).describe('The higher one starts first; among equals, the older one.'),
     timeouts: z
@@ -174,7 +206,8 @@ export const migrationSchema = z
     vm: z.object({ id: z.string().nullable(), name: z.string() }),
     source: z.object({ endpoint: slugSchema, site: slugSchema }),
     destination: z.object({ endpoint: slugSchema, site: slugSchema }),
-    request: migrationInputSchema,
+    request: migrationInputSchema.describe('As it was submitted.'),
+    changes: migrationChangesSchema.default({}).describe('What was asked for since.'),
     phase: phaseSchema,
     waiting: waitingSchema
       .nullable()

@@ -4,6 +4,7 @@
  * taken over cannot touch a hypervisor any more.
  */
 import {
+  type ConvergencePolicy,
   type EndpointSession,
   type HypervisorPlugin,
   type MigrationDriver,
@@ -12,6 +13,7 @@ import {
   type VmSummary,
 } from '@lmas/plugin-api';
 import type { RunConnector } from '../endpoints/connector.ts';
+import { type Changes, policyOf } from '../migrations/changes.ts';
 import { resourceSchema } from '../migrations/journal-entry.ts';
 import type { Run } from './run.ts';
 import { raceSignal } from './waiting.ts';
@@ -33,12 +35,15 @@ interface Connected {
 export class Hypervisors implements AsyncDisposable {
   readonly #run: Run;
   readonly #connector: RunConnector;
+  readonly #changes: Pick<Changes, 'get'>;
+  #policy: ConvergencePolicy | undefined;
   #connected: Connected | undefined;
   #closed = false;
 
-  constructor(run: Run, connector: RunConnector) {
+  constructor(run: Run, connector: RunConnector, changes: Pick<Changes, 'get'>) {
     this.#run = run;
     this.#connector = connector;
+    this.#changes = changes;
     run.lost.addEventListener('abort', () => void this.close(), { once: true });
   }
 
@@ -50,7 +55,15 @@ export class Hypervisors implements AsyncDisposable {
 
   /** The driver, on live connections. The VM must have been looked up before (its id is in the record). */
   async driver({ signal }: Waiting): Promise<MigrationDriver> {
-    return this.#bind(await this.#connect(signal));
+    const policy = await this.policy();
+    return this.#bind(await this.#connect(signal), policy);
+  }
+
+  /** The convergence that this run's drivers were made for: as it was asked for when the first of them was. */
+  async policy(): Promise<ConvergencePolicy> {
+    const { id, request } = this.#run.migration;
+    this.#policy ??= policyOf(request, await this.#changes.get(id));
+    return this.#policy;
   }
 
   /**
@@ -58,7 +71,8 @@ export class Hypervisors implements AsyncDisposable {
    * questions after the fact; nothing is begun with it.
    */
   async driverOfWhoAnswers({ signal }: Waiting): Promise<MigrationDriver> {
-    return this.#bind(await this.#connect(signal, { oneIsEnough: true }));
+    const policy = await this.policy();
+    return this.#bind(await this.#connect(signal, { oneIsEnough: true }), policy);
   }
 
   /** Whether a migration of this plugin may go on without us. */
@@ -83,8 +97,9 @@ export class Hypervisors implements AsyncDisposable {
     await Promise.allSettled([connected.source.close(), connected.destination.close()]);
   }
 
-  #bind(connected: Connected): MigrationDriver {
-    connected.driver ??= connected.plugin.migration(connected, this.#request(connected.plugin), {
+  #bind(connected: Connected, policy: ConvergencePolicy): MigrationDriver {
+    const request = { ...this.#request(connected.plugin), ...policy };
+    connected.driver ??= connected.plugin.migration(connected, request, {
       log: this.#run.log,
       assertCurrent: () => this.#run.assertCurrent(),
       recordIntent: (resource) => this.#run.journal.intend(resourceSchema.parse({ kind: 'plugin', resource })),
@@ -140,7 +155,6 @@ export class Hypervisors implements AsyncDisposable {
       options: plugin.optionsSchema.parse(request.options),
       networkMap: request.networkMap,
       diskMap: request.diskMap,
-      maxDowntimeMs: request.maxDowntimeMs,
       bandwidthBytesPerSec: request.bandwidthBytesPerSec,
       tunnelled: request.transport === 'tunnel',
     };

@@ -32,7 +32,7 @@ const ATTACH_TIMEOUT_MS = 15_000;
 
 /** Takes a claimed migration to its end. Resolves early, having touched nothing more, when the run is lost. */
 export async function migrateVm(run: Run, tools: Tools): Promise<void> {
-  await using hypervisors = new Hypervisors(run, tools.connector);
+  await using hypervisors = new Hypervisors(run, tools.connector, tools.changes);
   await using scope = new Scope();
   try {
     if (isOutcome(run.migration.phase)) return await finishTeardown(run, tools, hypervisors);

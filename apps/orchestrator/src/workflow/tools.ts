@@ -3,12 +3,15 @@
  */
 import type { RunConnector } from '../endpoints/connector.ts';
 import type { GatewayProvisioner } from '../gateways/gateway.ts';
+import type { Changes } from '../migrations/changes.ts';
 import type { SiteStore } from '../sites/sites.ts';
 
 export interface Tools {
   readonly connector: RunConnector;
   readonly sites: SiteStore;
   readonly gateways: GatewayProvisioner;
+  /** What was asked for since the request. */
+  readonly changes: Pick<Changes, 'get'>;
   readonly settings: WorkflowSettings;
 }
 

@@ -52,7 +52,12 @@ async function driver(
 ): Promise<KvmMigration> {
   const request = {
     ...{ migrationId: 'm_1', vm: { id: UUID, name: 'web' }, options: optionsSchema.parse(options) },
-    ...{ networkMap: {}, diskMap: { vda: join(root, 'b', 'vda.img') }, maxDowntimeMs: null },
+    ...{
+      networkMap: {},
+      diskMap: { vda: join(root, 'b', 'vda.img') },
+      convergence: 'balanced' as const,
+      maxDowntimeMs: null,
+    },
     ...{ bandwidthBytesPerSec: null, tunnelled: false, ...changes },
   };
   const context = {

@@ -9,9 +9,11 @@
  * lost; then there are two, `locate` says `both`, and nothing here touches either. A driver is used by one caller, one
  * verb at a time.
  */
+import { isDeepStrictEqual } from 'node:util';
 import {
   type CheckReport,
   type ConfirmReport,
+  type ConvergencePolicy,
   type MigrationContext,
   type MigrationDriver,
   type MigrationProgress,
@@ -29,11 +31,12 @@ import { afterArrival, isFault, toPluginError } from '../errors.ts';
 import type { Domain, EventBody } from '../rpc/procedures.ts';
 import { releaseVolume } from '../volumes.ts';
 import { type Arrival, clearSource, report } from './arrival.ts';
+import { DEFAULT_MAX_DOWNTIME_MS } from './convergence.ts';
 import { DirectRun } from './direct.ts';
 import { mibPerSec } from './parameters.ts';
 import { type PeerToPeerRoutes, PeerToPeerRun } from './peer-to-peer.ts';
 import { bringThrough, brokenPostCopy, RECOVERY_LIMITS, type RecoveryLimits } from './post-copy.ts';
-import { prepareRun, resumeSettings } from './prepare.ts';
+import { policyOf, prepareRun, resumeSettings, setMaxDowntime } from './prepare.ts';
 import { pause, watchJob } from './progress.ts';
 import { type Ends, lookAtBoth, placementOf, postCopyOf, type SettleOptions, settle } from './settle.ts';
 import { type CompletedStats, look, readCompleted } from './sighting.ts';
@@ -234,6 +237,23 @@ export class KvmMigration implements MigrationDriver {
     } catch (error) {
       throw toPluginError(error, `releasing ${resource.id}`);
     }
+  }
+
+  /** The pause can be changed while it runs; how much the guest is slowed down is fixed when it begins. */
+  async setConvergence(policy: ConvergencePolicy, { signal }: Options): Promise<readonly string[]> {
+    const before = policyOf(this.#request);
+    const after = policyOf({ ...this.#request, ...policy });
+    try {
+      const client = await this.#ends.source.query({ signal });
+      const domain = await client.lookup(this.#request.vm.id, { signal });
+      if (domain === null) return [];
+      const downtimeMs = after.maxDowntimeMs ?? DEFAULT_MAX_DOWNTIME_MS;
+      await setMaxDowntime(this.#ends, { domain }, downtimeMs, this.#context, { signal });
+    } catch (error) {
+      throw toPluginError(error, 'changing the longest pause');
+    }
+    if (isDeepStrictEqual(before.throttling, after.throttling)) return [];
+    return ['How much the guest is slowed down was fixed when the migration began, and stays.'];
   }
 
   /** For the memory. Disk mirrors keep the limit with which they began: libvirt changes nothing else during a migration. */

@@ -17,11 +17,19 @@ import { readProgress } from './progress.ts';
 
 const MIB = 1024 * 1024;
 const options = optionsSchema.parse({ parallelConnections: 4, autoConverge: true });
-const facts = { copiesDisks: true, vouched: false, libvirtVersion: 9_000_000 };
+const facts = {
+  copiesDisks: true,
+  vouched: false,
+  libvirtVersion: 9_000_000,
+  throttling: { initialPct: 20, incrementPct: 10 },
+};
 
 test('Prepare and Perform get different addresses, and nothing of each other', () => {
   const definitions = { live: '<live/>', persistent: '<persistent/>' };
-  const common = commonParams({ options, bandwidthBytesPerSec: 10 * MIB, copiedDisks: ['vda', 'vdb'], definitions });
+  const common = commonParams({
+    ...{ options, throttling: undefined, definitions },
+    ...{ bandwidthBytesPerSec: 10 * MIB, copiedDisks: ['vda', 'vdb'] },
+  });
   const fields = (params: readonly { field: string; value: unknown }[]) =>
     params.map(({ field, value }) => `${field}=${value}`);
   assert.deepEqual(fields(prepareParams(common, '<begun/>', { host: '10.0.0.2', port: 49_300 }, 49_301)), [

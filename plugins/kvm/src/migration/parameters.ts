@@ -6,6 +6,7 @@ import { VERSION_8_0 } from '../client.ts';
 import type { KvmOptions } from '../config.ts';
 import { MIGRATE } from '../rpc/constants.ts';
 import type { TypedParam } from '../rpc/typed-params.ts';
+import type { Throttling } from './convergence.ts';
 
 export interface HostPort {
   readonly host: string;
@@ -35,6 +36,7 @@ export interface FlagFacts {
   readonly vouched: boolean;
   /** The older of the two. */
   readonly libvirtVersion: number;
+  readonly throttling: Throttling | undefined;
 }
 
 /**
@@ -49,7 +51,7 @@ export function migrationFlags(options: KvmOptions, facts: FlagFacts): number {
   }
   if (options.parallelConnections > 0) flags |= MIGRATE.parallel;
   if (options.postCopy) flags |= MIGRATE.postCopy;
-  if (options.autoConverge) flags |= MIGRATE.autoConverge;
+  if (facts.throttling !== undefined) flags |= MIGRATE.autoConverge;
   if (options.abortOnError) flags |= MIGRATE.abortOnError;
   if (options.allowUnsafe || facts.vouched) flags |= MIGRATE.unsafe;
   return flags;
@@ -62,16 +64,24 @@ const text = (field: string, value: string): TypedParam => ({ field, type: 'stri
 
 export interface CommonSettings {
   readonly options: KvmOptions;
+  readonly throttling: Throttling | undefined;
   readonly bandwidthBytesPerSec: number | null;
   /** Target names. */
   readonly copiedDisks: readonly string[];
   readonly definitions: { readonly live: string; readonly persistent: string } | undefined;
 }
 
+/** Of the source alone: a destination that is not told to throttle refuses to have it tuned. */
+const THROTTLE = 'auto_converge.';
+
 /** What every phase gets. */
 export function commonParams(settings: CommonSettings): TypedParam[] {
-  const { options, bandwidthBytesPerSec, copiedDisks, definitions } = settings;
+  const { options, throttling, bandwidthBytesPerSec, copiedDisks, definitions } = settings;
   const params: TypedParam[] = [];
+  if (throttling !== undefined) {
+    params.push({ field: `${THROTTLE}initial`, type: 'int', value: throttling.initialPct });
+    params.push({ field: `${THROTTLE}increment`, type: 'int', value: throttling.incrementPct });
+  }
   if (bandwidthBytesPerSec !== null) {
     const value = mibPerSec(bandwidthBytesPerSec, copiedDisks.length);
     params.push({ field: 'bandwidth', type: 'ullong', value });
@@ -98,7 +108,7 @@ export function prepareParams(
   disksPort: number | undefined,
 ): TypedParam[] {
   const params = [
-    ...without(common, 'destination_xml'),
+    ...without(common, 'destination_xml').filter(({ field }) => !field.startsWith(THROTTLE)),
     text('destination_xml', xml),
     text('migrate_uri', tcpUri(memory)),
     text('listen_address', memory.host),
@@ -124,6 +134,8 @@ export const resumeParams = (common: readonly TypedParam[]): TypedParam[] =>
   common.filter(({ field }) => field.startsWith('bandwidth'));
 
 export const finishParams = (performed: readonly TypedParam[], name: string): TypedParam[] => [
-  ...without(without(performed, 'destination_xml'), 'destination_name'),
+  ...without(without(performed, 'destination_xml'), 'destination_name').filter(
+    ({ field }) => !field.startsWith(THROTTLE),
+  ),
   text('destination_name', name),
 ];

@@ -298,7 +298,14 @@ describe('the orchestrator is killed in post-copy', () => {
     const ends = { source: await world.a.session(world.signal), destination: await world.b.session(world.signal) };
     const request = {
       ...{ migrationId: 'm_test', vm: { id: UUID, name: 'web' }, options: world.options },
-      ...{ networkMap: {}, diskMap: {}, maxDowntimeMs: null, bandwidthBytesPerSec: null, tunnelled: false },
+      ...{
+        networkMap: {},
+        diskMap: {},
+        convergence: 'balanced' as const,
+        maxDowntimeMs: null,
+        bandwidthBytesPerSec: null,
+        tunnelled: false,
+      },
     };
     const log = { debug: () => undefined, info: () => undefined, warn: () => undefined, error: () => undefined };
     const context = { log, recordIntent: async () => undefined, assertCurrent: async () => undefined };

@@ -7,6 +7,7 @@ import type { KvmOptions } from '../config.ts';
 import { toPluginError } from '../errors.ts';
 import type { Domain } from '../rpc/procedures.ts';
 import { createMissingVolumes } from '../volumes.ts';
+import { type ConvergenceSettings, convergenceSettings } from './convergence.ts';
 import { DirectRun, type RunSettings } from './direct.ts';
 import { commonParams, migrationFlags, RESUME_FLAGS } from './parameters.ts';
 import { PeerToPeerRun } from './peer-to-peer.ts';
@@ -24,6 +25,9 @@ export interface PreparedRun {
   readonly plan: Plan;
 }
 
+export const policyOf = ({ convergence, maxDowntimeMs, options }: MigrationRequest<KvmOptions>): ConvergenceSettings =>
+  convergenceSettings(convergence, { autoConverge: options.autoConverge, maxDowntimeMs });
+
 /** @throws PluginError NOT_MIGRATABLE, BUSY, SUPERSEDED, and whatever the daemons and connections say */
 export async function prepareRun(
   ends: Ends,
@@ -34,7 +38,7 @@ export async function prepareRun(
   await context.assertCurrent();
   const plan = await makePlan(ends.source, ends.destination, request, { signal });
   await assertFree(ends, request.vm.id, { signal });
-  const { maxDowntimeMs } = request;
+  const { maxDowntimeMs } = policyOf(request);
   const createdVolumes = await createMissingVolumes(ends, request, plan.copied, context, { signal });
   if (maxDowntimeMs !== null) await setMaxDowntime(ends, plan, maxDowntimeMs, context, { signal });
   const settings = await runSettings(ends, request, context, plan, { signal });
@@ -67,11 +71,13 @@ async function startRun(
 
 async function runSettings(
   ends: Ends,
-  { options, bandwidthBytesPerSec }: MigrationRequest<KvmOptions>,
+  request: MigrationRequest<KvmOptions>,
   context: MigrationContext,
   plan: Plan,
   { signal }: Options,
 ): Promise<RunSettings> {
+  const { options, bandwidthBytesPerSec } = request;
+  const { throttling } = policyOf(request);
   const copiesDisks = plan.copied.length > 0;
   const libvirtVersion = await commonVersion(ends, { signal });
   const definitions = await mappedDefinitions(ends.source, plan, { signal });
@@ -80,8 +86,8 @@ async function runSettings(
     source: ends.source,
     destination: ends.destination,
     domain: plan.domain,
-    flags: migrationFlags(options, { copiesDisks, vouched: plan.vouched, libvirtVersion }),
-    common: commonParams({ options, bandwidthBytesPerSec, copiedDisks, definitions }),
+    flags: migrationFlags(options, { copiesDisks, vouched: plan.vouched, libvirtVersion, throttling }),
+    common: commonParams({ options, throttling, bandwidthBytesPerSec, copiedDisks, definitions }),
     copiesDisks,
     postCopyAfterPasses: options.postCopy ? options.postCopyAfterPasses : null,
     assertCurrent: () => context.assertCurrent(),
@@ -97,7 +103,10 @@ export function resumeSettings(
 ): RunSettings {
   return {
     ...{ source, destination, domain, flags: RESUME_FLAGS, copiesDisks: false, postCopyAfterPasses: null },
-    common: commonParams({ options, bandwidthBytesPerSec, copiedDisks: [], definitions: undefined }),
+    common: commonParams({
+      ...{ options, bandwidthBytesPerSec, copiedDisks: [] },
+      ...{ throttling: undefined, definitions: undefined },
+    }),
     assertCurrent: () => context.assertCurrent(),
   };
 }
@@ -119,9 +128,10 @@ async function assertFree(ends: Ends, uuid: string, { signal }: Options): Promis
   }
 }
 
-async function setMaxDowntime(
+/** Before it begins, and while it runs. */
+export async function setMaxDowntime(
   { source }: Ends,
-  { domain }: Plan,
+  { domain }: { readonly domain: Domain },
   downtimeMs: number,
   context: MigrationContext,
   { signal }: Options,

@@ -65,7 +65,14 @@ export class Orchestrator {
     const ends = { source: await connect(this.a, 'source'), destination: await connect(this.b, 'destination') };
     const request = {
       ...{ migrationId: 'm_test', vm: { id: UUID, name: 'web' }, options: this.options },
-      ...{ networkMap: {}, diskMap: {}, maxDowntimeMs: null, bandwidthBytesPerSec: null, tunnelled: false },
+      ...{
+        networkMap: {},
+        diskMap: {},
+        convergence: 'balanced' as const,
+        maxDowntimeMs: null,
+        bandwidthBytesPerSec: null,
+        tunnelled: false,
+      },
     };
     return new KvmMigration(ends, request, context, TIMES);
   }

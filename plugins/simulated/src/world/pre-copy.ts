@@ -25,7 +25,7 @@ export interface PreCopyState {
 const FIRST_THROTTLED_PASS = 3;
 
 export class PreCopy {
-  readonly #guest: PreCopyGuest;
+  #guest: PreCopyGuest;
   #remaining: number;
   #dirtied = 0;
   #transferred = 0;
@@ -52,6 +52,11 @@ export class PreCopy {
       dirtyRateBytesPerSec: Math.round(this.#dirtyRate),
       iteration: this.#iteration,
     };
+  }
+
+  /** What holds from the end of this pass on. */
+  steer(steering: Pick<PreCopyGuest, 'maxDowntimeMs' | 'autoConverge'>): void {
+    this.#guest = { ...this.#guest, ...steering };
   }
 
   /** Sends for `ms` at `bytesPerSec`; the guest runs, and writes, meanwhile. */

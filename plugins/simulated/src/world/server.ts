@@ -29,6 +29,8 @@ const moveArgs = z.object({
   peerToPeer: z.boolean(),
 });
 
+const steerArgs = moveArgs.pick({ maxDowntimeMs: true, autoConverge: true });
+
 const callSchema = z.object({
   id: z.number(),
   host: z.string(),
@@ -191,6 +193,8 @@ async function carryOut(world: World, call: Call, gone: AbortSignal, onProgress:
       return await world.perform(host, vmId(), { ...moveArgs.parse(args), onProgress, controller: gone });
     case 'set-bandwidth':
       return world.setBandwidth(vmId(), z.number().nullable().parse(args.bandwidthBytesPerSec));
+    case 'steer':
+      return world.steer(vmId(), steerArgs.parse(args));
     case 'abort-job':
       return world.abortJob(vmId());
     case 'finish':

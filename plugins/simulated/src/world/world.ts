@@ -47,6 +47,7 @@ export interface MoveState extends PreCopyState {
 interface Move {
   readonly aborted: AbortController;
   bandwidthBytesPerSec: number | null;
+  copy: PreCopy | undefined;
 }
 
 export interface Violation {
@@ -118,7 +119,8 @@ export class World {
     const source = this.#at(host, vmId);
     if (this.#moves.has(vmId)) throw new WorldError('BUSY', `${vmId} is being migrated.`);
     this.performs.set(vmId, (this.performs.get(vmId) ?? 0) + 1);
-    const move: Move = { aborted: new AbortController(), bandwidthBytesPerSec: options.bandwidthBytesPerSec };
+    const { bandwidthBytesPerSec } = options;
+    const move: Move = { aborted: new AbortController(), bandwidthBytesPerSec, copy: undefined };
     this.#moves.set(vmId, move);
     this.changed();
     const stop = options.peerToPeer ? move.aborted.signal : AbortSignal.any([move.aborted.signal, options.controller]);
@@ -154,6 +156,7 @@ export class World {
         ? Math.min(linkBytesPerSec, move.bandwidthBytesPerSec ?? Number.POSITIVE_INFINITY)
         : (guest.memoryBytes * 1_000) / Math.max(1, durationMs);
     const copy = new PreCopy({ ...guest, ...options, ...(durationMs === null ? {} : { dirtyRateBytesPerSec: 0 }) });
+    move.copy = copy;
     const state = (): MoveState => ({
       ...copy.state,
       bytesTotal: guest.memoryBytes,
@@ -174,6 +177,11 @@ export class World {
   setBandwidth(vmId: string, bandwidthBytesPerSec: number | null): void {
     const move = this.#moves.get(vmId);
     if (move !== undefined) move.bandwidthBytesPerSec = bandwidthBytesPerSec;
+  }
+
+  /** Of a VM that does not move, it is nothing to anybody. */
+  steer(vmId: string, steering: { maxDowntimeMs: number; autoConverge: boolean }): void {
+    this.#moves.get(vmId)?.copy?.steer(steering);
   }
 
   bandwidth(vmId: string): number | null | undefined {

@@ -1,10 +1,15 @@
 /**
- * Migrations: submit, look at, cancel.
+ * Migrations: submit, look at, change, cancel, try again.
  */
 
 import type { FastifyPluginAsyncZod } from 'fastify-type-provider-zod';
 import { z } from 'zod';
-import { migrationIdSchema, migrationInputSchema, migrationSchema } from '../../schemas/migration.ts';
+import {
+  migrationChangesSchema,
+  migrationIdSchema,
+  migrationInputSchema,
+  migrationSchema,
+} from '../../schemas/migration.ts';
 import { migrationListQuerySchema, migrationListSchema } from '../../schemas/migration-list.ts';
 import { callerOf } from '../access.ts';
 import { failures } from '../failures.ts';
@@ -98,5 +103,55 @@ export const migrationRoutes: FastifyPluginAsyncZod<Services> = async (api, { se
       },
     },
     async (request, reply) => reply.code(202).send(await migrationsOf(request).cancel(request.params.id)),
+  );
+  api.patch(
+    '/v1/migrations/:id',
+    {
+      schema: {
+        operationId: 'updateMigration',
+        tags: ['migrations'],
+        summary: 'Change a migration that waits or runs',
+        description:
+          'Bandwidth, convergence and the longest pause; what is not named stays. One that waits begins with it; one that runs gets it within a second or so, as far as its hypervisor lets it: its log says what stayed. No convergence implies post-copy.',
+        params,
+        body: migrationChangesSchema,
+        response: {
+          200: migrationSchema,
+          ...failures('MIGRATION_NOT_FOUND', 'ALREADY_ENDED', 'PAST_POINT_OF_NO_RETURN'),
+        },
+      },
+    },
+    async (request) => await migrationsOf(request).change(request.params.id, request.body),
+  );
+  api.post(
+    '/v1/migrations/:id/retry',
+    {
+      schema: {
+        operationId: 'retryMigration',
+        tags: ['migrations'],
+        summary: 'Try a failed or cancelled migration again',
+        description: 'A new migration with the same request, which names this one in `retryOf`. The old record stays.',
+        params,
+        headers: submitHeaders,
+        response: {
+          202: migrationSchema,
+          ...failures(
+            'MIGRATION_NOT_FOUND',
+            'NOTHING_TO_RETRY',
+            'UNKNOWN_REFERENCE',
+            'INVALID_OPTIONS',
+            'NO_GATEWAY',
+            'NO_LISTENER',
+            'VM_ALREADY_MIGRATING',
+            'IDEMPOTENCY_KEY_REUSED',
+          ),
+        },
+      },
+    },
+    async (request, reply) => {
+      const idempotencyKey = request.headers['idempotency-key'];
+      const migration = await migrationsOf(request).retry(request.params.id, { idempotencyKey });
+      return reply.code(202).header('location', `/v1/migrations/${migration.id}`).send(migration);
+    },
   );
 };

@@ -7,6 +7,7 @@ import type { Tunnel } from '../../gateways/tunnel.ts';
 import type { Hypervisors } from '../hypervisors.ts';
 import { ProgressReporter } from '../progress.ts';
 import type { Run } from '../run.ts';
+import { Steering } from '../steering.ts';
 import type { Tools } from '../tools.ts';
 import { Deadline, raceSignal } from '../waiting.ts';
 
@@ -23,6 +24,7 @@ export async function perform(
   using reporter = new ProgressReporter(run, move.tunnel, tools.settings.progressIntervalMs, () => stalled.touch());
   const driver = await hypervisors.driver({ signal: stop });
   await run.assertCurrent();
+  using _steering = new Steering(run, tools.changes, driver, await hypervisors.policy());
   try {
     await raceSignal(
       driver.perform(move.prepared, move.routes, {
