@@ -1,10 +1,11 @@
 /** Who may do what, over a real server and a real Redis: API keys, roles, projects. */
 import assert from 'node:assert/strict';
-import { readFile } from 'node:fs/promises';
+import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Orchestrator } from '../../apps/orchestrator/src/main.ts';
+import { Issuer } from '../../apps/orchestrator/src/testing/oidc-issuer.ts';
 import { type Answer, Api, setStage, startInProcess, temporaryDirectory } from './harness.ts';
 
 const directory = await temporaryDirectory();
@@ -189,6 +190,54 @@ describe('projects', () => {
     await admin.must('DELETE', '/v1/projects/gone');
     refusedAs(await admin.call('GET', '/v1/projects/gone'), 404, 'PROJECT_NOT_FOUND');
     refusedAs(await admin.call('POST', '/v1/projects', { id: 'gone' }), 409, 'ALREADY_EXISTS');
+  });
+});
+
+describe('tokens of an identity provider', () => {
+  test('they have the role and project of their grant; a provider that is down is said, and keys go on', async () => {
+    await using own = await temporaryDirectory();
+    const issuer = new Issuer();
+    await issuer.listen();
+    await issuer.addKey('k1');
+    const grants = [
+      { claim: 'groups', value: 'tenant', role: 'operator', project: { claim: 'tenant' } },
+      { claim: 'groups', value: 'ops', role: 'viewer', project: null },
+    ];
+    const file = join(own.path, 'oidc.json');
+    await writeFile(file, JSON.stringify({ issuer: issuer.url, audience: 'lmas', jwksMaxAgeMs: 10_000, grants }));
+    const started = await startInProcess(own.path, { LMAS_OIDC_FILE: file });
+    try {
+      const keyHolder = await Api.of(started);
+      const bearer = async (claims: Record<string, unknown>) => new Api(started.url, await issuer.token(claims));
+      issuer.isDown = true;
+      const down = await (await bearer({})).call('GET', '/v1/caller');
+      refusedAs(down, 503, 'UNAVAILABLE');
+      assert.match(String(down.body.detail), /identity provider.*API keys work/);
+      await keyHolder.must('GET', '/v1/caller');
+      issuer.isDown = false;
+      await sleep(1_050);
+      const viewer = await bearer({ name: 'Ada' });
+      const { kind, id, name, role } = await viewer.must<Record<string, string>>('GET', '/v1/caller');
+      assert.deepEqual([kind, id, name, role], ['oidc', 'ada', 'Ada', 'viewer']);
+      refusedAs(await viewer.call('POST', '/v1/sites', { id: 'x' }), 403, 'FORBIDDEN');
+      const tenant = await bearer({ groups: ['tenant'], tenant: 'purple' });
+      refusedAs(await tenant.call('GET', '/v1/sites'), 403, 'FORBIDDEN');
+      await keyHolder.must('POST', '/v1/projects', { id: 'purple' });
+      assert.deepEqual(await idsOf(tenant, '/v1/sites'), []);
+      refusedAs(await (await bearer({ groups: [] })).call('GET', '/v1/sites'), 403, 'FORBIDDEN');
+      const expired = new Api(started.url, await issuer.token({}, { expiresInS: -600 }));
+      const answer = await expired.call('GET', '/v1/sites');
+      refusedAs(answer, 401, 'UNAUTHENTICATED');
+      assert.match(String(answer.body.detail), /expired/);
+      const { items } = await keyHolder.must<{ items: { caller: { id: string } }[] }>(
+        'GET',
+        '/v1/audit?outcome=refused',
+      );
+      assert.ok(items.some(({ caller }) => caller.id === 'ada'));
+    } finally {
+      await started.stop();
+      issuer.close();
+    }
   });
 });
 

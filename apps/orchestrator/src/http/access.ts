@@ -73,10 +73,14 @@ export function guardRoutes(api: Hookable, access: Access): void {
 }
 
 /** Passes a long answer on for as long as whoever asked for it may have it: a revoked key ends its streams, too. */
-export async function* whileWelcome(request: object, text: AsyncGenerator<string>): AsyncGenerator<string> {
+export async function* whileWelcome(
+  request: object,
+  text: AsyncGenerator<string>,
+  { recheckMs = RECHECK_MS } = {},
+): AsyncGenerator<string> {
   let checkedAt = performance.now();
   for await (const chunk of text) {
-    if (performance.now() - checkedAt > RECHECK_MS) {
+    if (performance.now() - checkedAt > recheckMs) {
       try {
         await rechecks.get(request)?.();
       } catch {

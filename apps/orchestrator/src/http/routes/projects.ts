@@ -102,12 +102,13 @@ async function requireEndpoints({ seenBy }: Services, caller: Principal, endpoin
 }
 
 /** What must be gone before a project can go. */
-async function usersOf({ seenBy, apiKeys }: Services, project: string): Promise<string[]> {
+async function usersOf({ seenBy, apiKeys, webhooks }: Services, project: string): Promise<string[]> {
   const { credentials, migrations } = seenBy({ project });
   const keys = (await apiKeys.list(project)).filter(isUsable);
   return [
     ...keys.map(({ id }) => `API key ${id}`),
     ...(await credentials.list()).map(({ id }) => `credential ${id}`),
+    ...(await webhooks.seenBy(project).list()).map(({ id }) => `webhook ${id}`),
     ...(await migrations.live()).map(({ id }) => `migration ${id}`),
   ];
 }
