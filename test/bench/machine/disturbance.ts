@@ -18,6 +18,8 @@ export interface Disturbance {
   readonly stolenCores: number;
   /** Share of the link's deliveries that came more than a millisecond late. */
   readonly lateShare: number;
+  /** What the emulator lost because it had no room, not because the link is said to lose. */
+  readonly lostPackets: number;
   /** In words; empty: the measurement can be trusted. */
   readonly reasons: readonly string[];
 }
@@ -58,17 +60,19 @@ export class DisturbanceWatch {
     const foreignCores = Math.max(0, end.busySeconds - start.busySeconds - ours) / seconds;
     const stolenCores = (end.stolenSeconds - start.stolenSeconds) / seconds;
     const lateShare = (end.late - start.late) / Math.max(1, end.deliveries - start.deliveries);
-    const lost = end.lost - start.lost;
-    return { foreignCores, stolenCores, lateShare, reasons: reasonsOf(foreignCores, stolenCores, lateShare, lost) };
+    const found = { foreignCores, stolenCores, lateShare, lostPackets: end.lost - start.lost };
+    return { ...found, reasons: reasonsOf(found) };
   }
 }
 
-function reasonsOf(foreignCores: number, stolenCores: number, lateShare: number, lost: number): string[] {
+/** Exported for its test. */
+export function reasonsOf(found: Omit<Disturbance, 'reasons'>): string[] {
+  const { foreignCores, stolenCores, lateShare, lostPackets } = found;
   const reasons: string[] = [];
   if (foreignCores > MOST_FOREIGN_CORES) reasons.push(`others used ${foreignCores.toFixed(2)} cores`);
   if (stolenCores > MOST_STOLEN_CORES) reasons.push(`${stolenCores.toFixed(2)} cores were stolen`);
   if (lateShare > MOST_LATE_SHARE) reasons.push(`the link was late in ${(lateShare * 100).toFixed(0)} %`);
-  if (lost > 0) reasons.push(`the emulator lost ${lost} packets for want of memory`);
+  if (lostPackets > 0) reasons.push(`the emulator lost ${lostPackets} packets for want of memory`);
   return reasons;
 }
 

@@ -190,5 +190,8 @@ function renderResults({ measurements, parts }: Results, render: (table: Table) 
     if (rows.length === 0) continue;
     blocks.push(`${part.title}\n\n${render(sampleTable(rows, part.columns))}`);
   }
-  return [...blocks, '* disturbed: do not rely on it'].join('\n\n');
+  const samples = [...measurements, ...Object.values(parts).flat()];
+  const disturbed = samples.filter((sample) => sample.disturbed.length > 0).length;
+  if (disturbed > 0) blocks.push(`${disturbed} of ${samples.length} measurements were disturbed. * none that was not`);
+  return blocks.join('\n\n');
 }

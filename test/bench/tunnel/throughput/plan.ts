@@ -31,7 +31,7 @@ export const QUICK: Plan = {
     { cell: TYPICAL, contenders: ['lmas', ...FIXED, ...OTHERS], seconds: 6 },
     ...grid([0, 100, 200], [0, 0.1, 1])
       .filter((other) => cellName(other) !== cellName(TYPICAL))
-      .map((other) => ({ cell: other, contenders: ['lmas', 'direct-cubic'], seconds: 7 })),
+      .map((other) => ({ cell: other, contenders: ['lmas', 'direct-cubic'], seconds: 6 })),
     { cell: FAST, contenders: ['lmas', 'direct-cubic'], seconds: 8 },
   ],
   repeats: 1,
