@@ -29,6 +29,7 @@ export const latency: Part = {
     'A page (4 KiB) every 10 ms in the direction of the stream, a receipt of 16 bytes back; timed from when the page was due. First alone, then beside one saturating stream through the same contender.',
   columns: {
     unloadedMs: { title: 'alone, median ms', text: milliseconds },
+    unloadedP99Ms: { title: 'alone, p99 ms', text: milliseconds },
     p50Ms: { title: 'beside, median ms', text: milliseconds },
     p99Ms: { title: 'beside, p99 ms', text: milliseconds },
     addedP99Ms: { title: 'p99 − alone, ms', text: milliseconds },
@@ -66,6 +67,7 @@ async function measureOne(lab: Lab, cell: Cell, contender: Contender, seconds: n
     labels: { link: describeCell(cell), contender: contender.name },
     values: {
       unloadedMs,
+      unloadedP99Ms: percentile(alone, 0.99) / 1_000,
       p50Ms: percentile(beside, 0.5) / 1_000,
       p99Ms,
       addedP99Ms: p99Ms - unloadedMs,

@@ -148,12 +148,13 @@ async function measureThroughput(
   save: () => void,
   signal: AbortSignal,
 ): Promise<void> {
+  const pass = new Date().toISOString();
   for (const { cell, contenders, seconds } of plan.steps) {
     await lab.setLink(cell);
     console.log(`\n${describeCell(cell)}`);
     for (const contender of contenders.map(contenderNamed)) {
       signal.throwIfAborted();
-      const measurement = await measure(lab, cell, contender, { seconds });
+      const measurement = await measure(lab, cell, contender, { seconds, pass });
       measurements.push(measurement);
       save();
       console.log(measurementLine(measurement));
@@ -184,7 +185,7 @@ async function measurePart(
 }
 
 function renderResults({ measurements, parts }: Results, render: (table: Table) => string): string {
-  const blocks = measurements.length > 0 ? [renderThroughput(rowsOf(measurements), render)] : [];
+  const blocks = measurements.length > 0 ? [renderThroughput(measurements, render)] : [];
   for (const part of PARTS) {
     const rows = summarize(parts[part.name] ?? []);
     if (rows.length === 0) continue;

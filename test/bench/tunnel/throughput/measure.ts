@@ -15,6 +15,7 @@ const DRAIN_SECONDS = 3;
 
 export interface MeasureOptions {
   readonly seconds: number;
+  readonly pass: string;
   readonly pattern?: Pattern;
 }
 
@@ -22,7 +23,7 @@ export async function measure(
   lab: Lab,
   cell: Cell,
   contender: Contender,
-  { seconds, pattern = 'random' }: MeasureOptions,
+  { seconds, pass, pattern = 'random' }: MeasureOptions,
 ): Promise<Measurement> {
   const { a, b } = lab.sites;
   await placeLoad(a.host, b.host);
@@ -50,6 +51,7 @@ export async function measure(
   return {
     ...cell,
     contender: contender.name,
+    pass,
     goodputBitsPerSec: goodput,
     linkShare: linkShare(goodput, cell.rateMbit),
     timeTo90Ms: timeToShareMs(received.totalAtIntervals, cell.rateMbit, 0.9),

@@ -7,6 +7,7 @@ const one = (changes: Partial<Measurement>): Measurement => ({
   rttMs: 100,
   lossPct: 0,
   contender: 'lmas',
+  pass: 'first',
   goodputBitsPerSec: 9e8,
   linkShare: 0.95,
   timeTo90Ms: 400,
@@ -57,15 +58,14 @@ test('cells and contenders are kept apart, and where nothing can be known it say
   assert.equal(direct?.timeTo90Ms, null);
 });
 
-test('ratios compare within a cell only', () => {
-  const ratios = ratiosOf(
-    rowsOf([
-      one({ cpuSecPerGB: 2 }),
-      one({ contender: 'haproxy', goodputBitsPerSec: 3e8, cpuSecPerGB: 4 }),
-      one({ contender: 'direct-cubic', goodputBitsPerSec: 1e8, cpuSecPerGB: null }),
-      one({ contender: 'ssh', lossPct: 1 }),
-    ]),
-  );
+test('ratios compare within a cell and a pass only', () => {
+  const ratios = ratiosOf([
+    one({ cpuSecPerGB: 2 }),
+    one({ contender: 'haproxy', goodputBitsPerSec: 3e8, cpuSecPerGB: 4 }),
+    one({ contender: 'direct-cubic', goodputBitsPerSec: 1e8, cpuSecPerGB: null }),
+    one({ contender: 'ssh', lossPct: 1 }),
+    one({ contender: 'stunnel', pass: 'second' }),
+  ]);
   assert.deepEqual(
     ratios.map(({ contender, goodput, cpu }) => [contender, goodput, cpu]),
     [
@@ -73,4 +73,17 @@ test('ratios compare within a cell only', () => {
       ['direct-cubic', 9, null],
     ],
   );
+});
+
+test('a pass on a slow machine counts like one on a fast machine, and a disturbed one only where there is no other', () => {
+  const pair = (pass: string, ours: number, theirs: number, ...disturbed: string[]): Measurement[] => [
+    one({ pass, cpuSecPerGB: ours }),
+    one({ pass, cpuSecPerGB: theirs, contender: 'haproxy', disturbed }),
+  ];
+  const passes = [...pair('1', 2, 4), ...pair('2', 20, 40), ...pair('3', 3, 4, 'noise')];
+  assert.deepEqual(
+    ratiosOf(passes).map(({ cpu, passes }) => [cpu, passes]),
+    [[0.5, 2]],
+  );
+  assert.equal(ratiosOf(pair('3', 3, 4, 'noise'))[0]?.cpu, 0.75);
 });

@@ -12,6 +12,8 @@ export interface Cell {
 /** One contender in one cell, once. */
 export interface Measurement extends Cell {
   readonly contender: string;
+  /** When the going through the plan began that it belongs to: what was measured in one is compared. */
+  readonly pass: string;
   readonly goodputBitsPerSec: number;
   /** Of the payload rate of the link; null where it has no rate. */
   readonly linkShare: number | null;
@@ -89,20 +91,43 @@ export interface Ratio {
   readonly goodput: number;
   /** LMAS's processor time per GB over the other's. */
   readonly cpu: number | null;
+  readonly passes: number;
 }
 
-/** LMAS beside each other contender of the same cell. */
-export function ratiosOf(rows: readonly Row[]): Ratio[] {
-  return rows
+/**
+ * LMAS beside each other contender of the same cell: the median of the ratios within a pass, for a machine that is slow in
+ * one pass is slow for both. Passes that nothing disturbed, if there is one.
+ */
+export function ratiosOf(measurements: readonly Measurement[]): Ratio[] {
+  const pairs = measurements
     .filter(({ contender }) => contender === 'lmas')
-    .flatMap((ours) =>
-      rows
-        .filter((row) => row !== ours && cellName(row) === cellName(ours))
-        .map((row) => ({
-          cell: cellOf(row),
-          contender: row.contender,
-          goodput: ours.goodputBitsPerSec / row.goodputBitsPerSec,
-          cpu: ours.cpuSecPerGB !== null && row.cpuSecPerGB ? ours.cpuSecPerGB / row.cpuSecPerGB : null,
-        })),
-    );
+    .flatMap((ours) => measurements.filter((other) => areCompared(ours, other)).map((other) => ({ ours, other })));
+  const groups = Map.groupBy(pairs, ({ other }) => `${cellName(other)} ${other.contender}`);
+  return [...groups.values()].map(ratioOf);
+}
+
+interface Pair {
+  readonly ours: Measurement;
+  readonly other: Measurement;
+}
+
+function areCompared(ours: Measurement, other: Measurement): boolean {
+  return other.contender !== ours.contender && other.pass === ours.pass && cellName(other) === cellName(ours);
+}
+
+function ratioOf(all: readonly Pair[]): Ratio {
+  const quiet = all.filter(({ ours, other }) => ours.disturbed.length + other.disturbed.length === 0);
+  const used = quiet.length > 0 ? quiet : all;
+  const [first] = used;
+  if (!first) throw new RangeError('A ratio of nothing.');
+  const cpu = used.map(({ ours, other }) =>
+    ours.cpuSecPerGB !== null && other.cpuSecPerGB ? ours.cpuSecPerGB / other.cpuSecPerGB : null,
+  );
+  return {
+    cell: cellOf(first.other),
+    contender: first.other.contender,
+    goodput: median(used.map(({ ours, other }) => ours.goodputBitsPerSec / other.goodputBitsPerSec)),
+    cpu: medianOrNull(known(cpu)),
+    passes: used.length,
+  };
 }

@@ -1,6 +1,6 @@
 /** The throughput for people: a line as it comes, and the tables at the end. Pure. */
 import type { Table } from '../../report/table.ts';
-import { type Cell, type Measurement, type Ratio, type Row, ratiosOf } from './measurement.ts';
+import { type Cell, type Measurement, type Ratio, type Row, ratiosOf, rowsOf } from './measurement.ts';
 
 const NOTHING = '—';
 const NAME_WIDTH = 13;
@@ -31,10 +31,10 @@ export function measurementLine(one: Measurement): string {
 }
 
 /** All rows, a table for each cell, and how LMAS compares. @param render a table as text or as Markdown */
-export function renderThroughput(rows: readonly Row[], render: (table: Table) => string): string {
-  const cells = Map.groupBy(rows, describeCell);
+export function renderThroughput(measurements: readonly Measurement[], render: (table: Table) => string): string {
+  const cells = Map.groupBy(rowsOf(measurements), describeCell);
   const blocks = [...cells].map(([cell, ofCell]) => `${cell}\n\n${render(tableOf(ofCell))}`);
-  return [...blocks, renderRatios(ratiosOf(rows))].filter(Boolean).join('\n\n');
+  return [...blocks, renderRatios(ratiosOf(measurements))].filter(Boolean).join('\n\n');
 }
 
 const HEAD = ['contender', 'Mbit/s', 'from–to', 'share', 'to 90 %', 'CPU s/GB', 'from–to', 'RSS MB', 'runs'];
@@ -63,7 +63,7 @@ function renderRatios(ratios: readonly Ratio[]): string {
   if (ratios.length === 0) return '';
   const cells = Map.groupBy(ratios, ({ cell }) => describeCell(cell));
   const lines = [...cells].map(([cell, ofCell]) => `- ${cell}: ${ofCell.map(describeRatio).join('; ')}`);
-  return ['LMAS beside the others (goodput; processor time per GB):', '', ...lines].join('\n');
+  return ['LMAS beside the others (goodput; processor time per GB), within the same pass:', '', ...lines].join('\n');
 }
 
 function describeRatio({ contender, goodput, cpu }: Ratio): string {
