@@ -20,6 +20,8 @@ const BANDWIDTH_BYTES_PER_SEC = 24 << 20;
 const PORTS = { min: 7_400, max: 7_403 };
 /** Where the gateway really listens; the box has its address. */
 const BEHIND_THE_BOX = '127.0.0.1';
+/** Of each transfer; a guest that writes all the while needs a network that works now and then to get away. */
+const HARMED_FOR_MS = 40_000;
 const TEARDOWN_WITHIN_MS = 90_000;
 
 export const tunnel: Suite = {
@@ -159,12 +161,14 @@ async function playRound(
     destination: boxed(to),
     bandwidthBytesPerSec: BANDWIDTH_BYTES_PER_SEC,
   });
+  assert.ok(await world.reaches(id, 'performing'), 'it ended before it began');
   const over = new AbortController();
-  const harming = harm(world, boxes, random, over.signal);
-  const migration = await world.end(id).finally(() => over.abort());
-  const harms = await harming;
+  const ending = world.end(id).finally(() => over.abort());
+  ending.catch(() => undefined); // Said where it is awaited: the harm has to be over before anything is taken down.
+  const harms = await harm(world, boxes, random, over.signal);
   await world.lab.outage('off');
   await world.lab.setLink(LINK);
+  const migration = await ending;
   const record = JSON.stringify([migration.phase, migration.where, migration.error, migration.tunnel, harms]);
   assert.equal(migration.phase, 'succeeded', `a network that came back failed a migration: ${record}`);
   assert.equal(migration.where, 'destination', record);
@@ -180,7 +184,7 @@ async function playRound(
   };
 }
 
-/** Harms, one after the other, until `signal` is aborted. @returns how often each */
+/** Harms, one after the other, for a while or until `signal` is aborted. @returns how often each */
 async function harm(
   world: World,
   boxes: readonly MiddleBox[],
@@ -188,7 +192,8 @@ async function harm(
   signal: AbortSignal,
 ): Promise<Record<string, number>> {
   const harms: Record<string, number> = {};
-  while (!signal.aborted) {
+  const deadline = performance.now() + HARMED_FOR_MS;
+  while (performance.now() < deadline) {
     await delay(random.between(100, 1_500));
     if (signal.aborted) break;
     const chosen = random.pick(CHOICES);

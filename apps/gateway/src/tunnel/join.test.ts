@@ -3,7 +3,11 @@ import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { type Duplex, duplexPair } from 'node:stream';
 import { test } from 'node:test';
+import { SlabPool } from '../platform/slab.ts';
+import { emptyHeader, FrameType } from '../protocol/frame.ts';
 import { JOIN_ACCEPT_BYTES, JOIN_BYTES, JOIN_CONFIRM_BYTES } from '../protocol/handshake.ts';
+import type { FrameOpener, FrameSealer } from '../security/sealing.ts';
+import { FrameReader } from './frame-reader.ts';
 import { readExactly } from './handshake-io.ts';
 import { type JoinPolicy, joinAsAcceptor, joinAsConnector } from './join.ts';
 
@@ -88,6 +92,39 @@ test('the connector takes no answer to another join of its own', async () => {
   other.write(Buffer.concat(answers));
   await refused;
   await first.confirm();
+});
+
+test('a frame opens at the other end of its own subflow, and nowhere else: not reflected, not in the next generation, not twice', async () => {
+  const policy = makePolicy();
+  const joinedKeys = async (generation: number) => {
+    const { accepted, joined, confirm } = await begin(policy, generation);
+    await confirm();
+    return { connector: await joined, acceptor: (await accepted).keys };
+  };
+  const [old, live] = [await joinedKeys(1), await joinedKeys(2)];
+  const pool = new SlabPool(0);
+  const sealed = (sealer: FrameSealer) => {
+    const [from, out] = [pool.acquire(100), pool.acquire(1_000)];
+    const header = { ...emptyHeader(), type: FrameType.PAD, payloadLength: 100, plainLength: 100 };
+    return Buffer.from(out.bytes.subarray(0, sealer.seal(header, from, 0, out, 0)));
+  };
+  const read = (opener: FrameOpener, ...frames: Buffer[]) => {
+    let taken = 0;
+    const reader = new FrameReader(pool, opener, () => {
+      taken += 1;
+    });
+    for (const frame of frames) {
+      frame.copy(reader.buffer());
+      reader.received(frame.length);
+    }
+    return taken;
+  };
+  const frame = sealed(live.connector.sealer);
+  const stale = sealed(old.connector.sealer);
+  assert.throws(() => read(live.connector.opener, frame), { code: 'FRAME_CORRUPTED' }, 'reflected');
+  assert.throws(() => read(live.acceptor.opener, stale), { code: 'FRAME_CORRUPTED' }, 'of the generation before');
+  assert.equal(read(live.acceptor.opener, frame), 1);
+  assert.throws(() => read(live.acceptor.opener, frame), { code: 'FRAME_REPLAYED' });
 });
 
 const identityOf = (generation: number) => ({ sessionId, epoch: 1, subflowId: 0, generation });
