@@ -15,7 +15,7 @@ const sessionSchema = z.strictObject({
   suite: sessionConfigSchema.shape.suite.default('aes-256-gcm'),
   role: sessionConfigSchema.shape.role,
   subflows: sessionConfigSchema.shape.subflows.default(8),
-  maxWindowBytes: sessionConfigSchema.shape.maxWindowBytes.default(64 << 20),
+  maxWindowBytes: sessionConfigSchema.shape.maxWindowBytes.default(128 << 20),
   bandwidthBytesPerSec: sessionConfigSchema.shape.bandwidthBytesPerSec.default(null),
   graceMs: sessionConfigSchema.shape.graceMs.default(70_000),
 });

@@ -61,6 +61,11 @@ export const sessionConfigSchema = z.strictObject({
     .max(1 << 30),
   /** Payload bytes per second that this end may send; `null` is unlimited. */
   bandwidthBytesPerSec: bytesPerSec,
+  /**
+   * `auto`: frames are compressed where it pays; the same at both ends. What is sent then tells by its size how compressible it was.
+   * Not given: `never`.
+   */
+  compression: z.enum(['auto', 'never']).optional(),
   /** How long streams wait for a lost control channel or data path before they are reset. */
   graceMs,
 });
@@ -208,6 +213,8 @@ export const statusSchema = z.object({
         queueMs: z.number(),
         /** Share of the bytes sent of late that had to be sent again. */
         lossShare: z.number(),
+        /** Bytes of hypervisors for each byte sent, of late; 1 when nothing is compressed. */
+        compressionRatio: z.number(),
       }),
       rekeys: z.int(),
       subflowsReplaced: z.int(),

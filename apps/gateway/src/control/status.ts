@@ -52,6 +52,7 @@ function linkStatus({ data: { sender } }: Session): NonNullable<GatewayStatus['s
     paceBytesPerSec: paceBytesPerSec === null ? null : Math.round(paceBytesPerSec),
     queueMs,
     lossShare: sender.window.lossShare,
+    compressionRatio: sender.compressionRatio,
   };
 }
 

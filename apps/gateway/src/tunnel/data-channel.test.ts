@@ -86,6 +86,7 @@ async function makeTunnel(
   window = 8 << 20,
   limits?: RekeyLimits,
   farWindow = window,
+  compression = { near: false, far: false },
 ): Promise<Tunnel> {
   const arrivals: ((duplex: Duplex) => void)[] = [];
   const makeEnd = (connector: boolean): End => {
@@ -94,6 +95,7 @@ async function makeTunnel(
       connector,
       maxWindowBytes: connector ? window : farWindow,
       bandwidthBytesPerSec: null,
+      compression: connector ? compression.near : compression.far,
       pool: end.pool,
       events: {
         opened: (stream: Stream) => {
@@ -276,6 +278,40 @@ for (const [name, transport] of Object.entries(transports)) {
     });
   });
 }
+
+describe('compression', () => {
+  test('brings everything whole, through deaths of subflows, whether it shrinks or not', async (t) => {
+    const both = { near: true, far: true };
+    const tunnel = await makeTunnel(t, memory, 4, 4 << 20, { bytes: 1 << 20, ageMs: 3_600_000 }, 4 << 20, both);
+    const pages = Array.from({ length: 3_000 }, (_, page) =>
+      page % 2 === 0 ? randomBytes(4_096) : Buffer.alloc(4_096, page),
+    );
+    const bytes = Buffer.concat(pages);
+    const { source, destination } = tunnel.open();
+    let kills = 0;
+    const received = collect(await destination, (total) => {
+      if (total < (kills + 1) * 3_000_000) return;
+      kills += 1;
+      tunnel.near.channel.subflows[kills % 4]?.close(new GatewayError('SUBFLOW_LOST', '(by the test)'));
+      void tunnel.addSubflow();
+    });
+    source.end(bytes);
+    assert.equal(sha1(await received), sha1(bytes));
+    assert.ok(kills >= 3, `${kills} kills`);
+    assert.ok(tunnel.near.channel.sender.compressionRatio > 1.5, `${tunnel.near.channel.sender.compressionRatio}`);
+    assert.deepEqual([...tunnel.near.violations, ...tunnel.far.violations], []);
+  });
+
+  test('is refused where it is forbidden', async (t) => {
+    const near = { near: true, far: false };
+    const tunnel = await makeTunnel(t, memory, 2, undefined, undefined, undefined, near);
+    const { source, destination } = tunnel.open();
+    (await destination).on('error', () => undefined);
+    source.end(Buffer.alloc(1 << 20));
+    await until(() => tunnel.far.violations.length > 0, 'the frame is refused');
+    assert.equal(tunnel.far.violations[0]?.code, 'FRAME_INVALID');
+  });
+});
 
 describe('a peer that keeps to no credit', () => {
   test('is FLOW_CONTROL_VIOLATED, before more is kept than the window allows', async (t) => {

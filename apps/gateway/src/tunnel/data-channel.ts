@@ -6,6 +6,7 @@
  */
 import { GatewayError } from '../errors.ts';
 import type { Slab, SlabPool } from '../platform/slab.ts';
+import { makeZstd, type Zstd } from '../platform/zstd.ts';
 import { emptyHeader, type FrameHeader, FrameType, isSequenced, MAX_STREAMS } from '../protocol/frame.ts';
 import { encodeOpen, encodeReset, type OpenPayload, type ResetReason } from '../protocol/payloads.ts';
 import { Acknowledger } from './acknowledger.ts';
@@ -47,6 +48,8 @@ export interface DataChannelOptions {
   connector: boolean;
   maxWindowBytes: number;
   bandwidthBytesPerSec: number | null;
+  /** Whether frames may be compressed, in both directions. */
+  compression?: boolean;
   pool: SlabPool;
   events: DataChannelEvents;
 }
@@ -69,6 +72,7 @@ export class DataChannel implements SubflowOwner, StreamHost, ReceiverHost, Send
   readonly #receiver: Receiver;
   readonly #header = emptyHeader();
   readonly #scratch: Slab;
+  readonly #zstd: Zstd | null;
   #bytesSentBefore = 0;
   #firstDeliveryAtMs: number | null = null;
   #lastDeliveryAtMs = 0;
@@ -80,11 +84,12 @@ export class DataChannel implements SubflowOwner, StreamHost, ReceiverHost, Send
     const { connector, maxWindowBytes, pool } = options;
     this.#options = options;
     this.pool = pool;
-    this.sender = new Sender(this, options);
+    this.#zstd = options.compression === true ? makeZstd() : null;
+    this.sender = new Sender(this, { ...options, zstd: this.#zstd });
     this.#nextStreamId = connector ? 1 : 2;
     this.#scratch = pool.acquire(pingBytes);
     this.#acknowledger = new Acknowledger(this.#arrivals, maxWindowBytes, pool, () => this.wake());
-    const receiving = { peerIsConnector: !connector, windowBytes: maxWindowBytes };
+    const receiving = { peerIsConnector: !connector, windowBytes: maxWindowBytes, zstd: this.#zstd };
     this.#receiver = new Receiver(this, this.#arrivals, this.#acknowledger, receiving);
   }
 
@@ -213,6 +218,7 @@ export class DataChannel implements SubflowOwner, StreamHost, ReceiverHost, Send
     this.#acknowledger.stop();
     this.sender.stop();
     this.#scratch.release();
+    this.#zstd?.free();
   }
 
   // StreamHost.
@@ -276,8 +282,9 @@ export class DataChannel implements SubflowOwner, StreamHost, ReceiverHost, Send
     this.sender.tick(nowMs);
     this.receiveRate.sample(this.bytesReceived, nowMs);
     const [first] = this.subflows;
-    // The reserved subflow has no queue of its own: its round trips show the one in the network.
-    if (first !== undefined && (this.inFlightBytes > 0 || this.sender.padding.isRunning)) this.ping(first);
+    const busy = this.inFlightBytes > 0 || this.sender.padding.isRunning;
+    // Without a kernel to ask, the round trips of the reserved subflow, which has no queue of its own, show the one in the network.
+    if (first !== undefined && busy && !this.sender.link.asksKernel) this.ping(first);
     this.wake();
   }
 

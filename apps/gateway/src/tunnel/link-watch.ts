@@ -35,6 +35,8 @@ const pingKeepMs = 30_000;
 export class LinkWatch {
   /** The shortest round trip of late, whoever told it; null when none is known. */
   minRttMs: number | null = null;
+  /** Whether a kernel answers, so that pings tell nothing new. */
+  asksKernel = false;
   #pings: number[] = [];
   #shortestPing = { rttMs: Number.POSITIVE_INFINITY, atMs: 0 };
   readonly #seen = new WeakMap<Watched, Totals>();
@@ -51,7 +53,9 @@ export class LinkWatch {
 
   /** `acknowledgedBytes` is what the peer's process has confirmed, for where no kernel can be asked. */
   look(subflows: readonly Watched[], acknowledgedBytes: number, nowMs: number): LinkSample {
-    const sample = this.#ask(subflows, nowMs) ?? {
+    const asked = this.#ask(subflows, nowMs);
+    this.asksKernel = asked !== null;
+    const sample = asked ?? {
       nowMs,
       deliveredBytes: acknowledgedBytes,
       sentBytes: 0,

@@ -5,11 +5,13 @@
  */
 import { GatewayError } from '../errors.ts';
 import type { Slab, SlabPool } from '../platform/slab.ts';
+import type { Zstd } from '../platform/zstd.ts';
 import { FrameFlag, type FrameHeader, FrameType, GUARANTEED_STREAM_BYTES, MAX_STREAMS } from '../protocol/frame.ts';
 import { decodeOpen, decodeReset, type OpenPayload } from '../protocol/payloads.ts';
 import type { Acknowledger } from './acknowledger.ts';
 import { PeerStreams } from './peer-streams.ts';
 import type { ReceiveLedger } from './receive-ledger.ts';
+import type { Piece } from './reorder.ts';
 import type { Stream, StreamOutcome } from './stream.ts';
 
 /** A peer may overshoot its credit by what was under way when the window shrank. */
@@ -35,18 +37,20 @@ export class Receiver {
   readonly #acknowledger: Acknowledger;
   readonly #peerStreams: PeerStreams;
   readonly #windowBytes: number;
+  readonly #zstd: Zstd | null;
 
   constructor(
     host: ReceiverHost,
     arrivals: ReceiveLedger,
     acknowledger: Acknowledger,
-    options: { peerIsConnector: boolean; windowBytes: number },
+    options: { peerIsConnector: boolean; windowBytes: number; zstd: Zstd | null },
   ) {
     this.#host = host;
     this.#arrivals = arrivals;
     this.#acknowledger = acknowledger;
     this.#peerStreams = new PeerStreams(options.peerIsConnector);
     this.#windowBytes = options.windowBytes;
+    this.#zstd = options.zstd;
   }
 
   /** One authentic sequenced frame; true when the slab was kept. Throws FRAME_INVALID, FLOW_CONTROL_VIOLATED. */
@@ -109,17 +113,36 @@ export class Receiver {
   }
 
   #data(stream: Stream, header: FrameHeader, slab: Slab, offset: number, owned: boolean): boolean {
-    if ((header.flags & FrameFlag.COMPRESSED) !== 0) throw new GatewayError('FRAME_INVALID', '(compression)');
-    const length = header.payloadLength;
-    this.#bound(length);
-    const place = owned ? slab : this.#host.pool.acquire(length);
-    const start = owned ? offset : 0;
-    if (!owned) slab.bytes.copy(place.bytes, 0, offset, offset + length);
-    this.bufferedBytes += length;
-    if (stream.arrive(header.streamOffset, { slab: place, start, length })) return true;
-    if (!owned) place.release();
-    this.bufferedBytes -= length;
+    this.#bound(header.plainLength);
+    const piece = { slab, start: offset, length: header.payloadLength };
+    const compressed = (header.flags & FrameFlag.COMPRESSED) !== 0;
+    if (compressed) this.#expand(piece, header.plainLength);
+    else if (!owned) this.#copy(piece);
+    this.bufferedBytes += piece.length;
+    if (stream.arrive(header.streamOffset, piece)) return piece.slab === slab;
+    if (piece.slab !== slab) piece.slab.release();
+    this.bufferedBytes -= piece.length;
     throw new GatewayError('FRAME_INVALID', '(overlapping data)');
+  }
+
+  #copy(piece: Piece): void {
+    const slab = this.#host.pool.acquire(piece.length);
+    piece.slab.bytes.copy(slab.bytes, 0, piece.start, piece.start + piece.length);
+    piece.slab = slab;
+    piece.start = 0;
+  }
+
+  /** The header says how large it becomes, at most a frame; it is never more, and less is refused too. */
+  #expand(piece: Piece, plainLength: number): void {
+    if (this.#zstd === null) throw new GatewayError('FRAME_INVALID', '(compression is forbidden)');
+    const slab = this.#host.pool.acquire(plainLength);
+    if (piece.length === 0 || !this.#zstd.decompress(piece, { slab, start: 0, length: plainLength })) {
+      slab.release();
+      throw new GatewayError('FRAME_INVALID', '(compressed data)');
+    }
+    piece.slab = slab;
+    piece.start = 0;
+    piece.length = plainLength;
   }
 
   /** Whatever the peer does: window, each stream's guarantee and some slack, and not a byte more. */

@@ -4,8 +4,10 @@
  * are enough others, and takes alone what is small, so that this never waits behind a full socket.
  */
 import type { Slab } from '../platform/slab.ts';
-import { emptyHeader, FrameType, GUARANTEED_STREAM_BYTES } from '../protocol/frame.ts';
+import { emptyHeader, FrameFlag, FrameType, GUARANTEED_STREAM_BYTES } from '../protocol/frame.ts';
+import type { Compressor } from './compressor.ts';
 import type { Pacer } from './pacer.ts';
+import type { Piece } from './reorder.ts';
 import type { SendLedger, SentFrame } from './send-ledger.ts';
 import type { Stream } from './stream.ts';
 import type { Subflow } from './subflow.ts';
@@ -47,6 +49,10 @@ export class Scheduler {
   /** Bytes in frames beyond each stream's guarantee, not yet delivered. */
   sharedBytes = 0;
   windowBytes = 0;
+  /** What the link carries; 0 while it is not known. */
+  linkBytesPerSec = 0;
+  /** Null when frames go as they are. */
+  compressor: Compressor | null = null;
   /** Of the window, taken by what is no stream. */
   reservedBytes = 0;
   /** Whether window or pace held something back since this was last cleared. */
@@ -157,15 +163,22 @@ export class Scheduler {
       const piece = stream.cut(Math.min(subflow.room, this.#credit(stream)));
       if (piece === undefined) return false;
       this.sharedBytes += stream.sharedBytes - before;
-      for (const pacer of this.#pacers) pacer.spend(piece.length);
-      const { slab, start, length } = piece;
-      this.#send(this.#ledger.add(FrameType.DATA, stream.id, offset, slab, start, length), subflow);
+      const { slab, start, length } = this.#squeeze(piece);
+      for (const pacer of this.#pacers) pacer.spend(length);
+      this.#send(this.#ledger.add(FrameType.DATA, stream.id, offset, slab, start, length, piece.length), subflow);
       stream.readAgain();
       return true;
     }
     stream.finSent = true;
     this.#send(this.#ledger.add(FrameType.FIN, stream.id, stream.cutBytes, null, 0, 0), subflow);
     return true;
+  }
+
+  #squeeze(piece: Piece): Piece {
+    const squeezed = this.compressor?.squeeze(piece, this.linkBytesPerSec) ?? null;
+    if (squeezed === null) return piece;
+    piece.slab.release();
+    return squeezed;
   }
 
   #send(frame: SentFrame, subflow: Subflow): void {
@@ -175,7 +188,8 @@ export class Scheduler {
     header.streamId = frame.streamId;
     header.streamOffset = frame.streamOffset;
     header.payloadLength = frame.length;
-    header.plainLength = frame.length;
+    header.plainLength = frame.plainLength;
+    header.flags = frame.length < frame.plainLength ? FrameFlag.COMPRESSED : 0;
     this.#ledger.carry(frame, subflow);
     subflow.append(header, frame.slab, frame.start);
   }

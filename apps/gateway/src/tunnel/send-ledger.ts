@@ -15,7 +15,9 @@ export class SentFrame {
   streamOffset = 0;
   slab: Slab | null = null;
   start = 0;
+  /** Of the payload; shorter than `plainLength` when it is compressed. */
   length = 0;
+  plainLength = 0;
   /** Who carries it; null while it waits to go again. */
   subflow: Subflow | null = null;
   acknowledged = true;
@@ -24,8 +26,9 @@ export class SentFrame {
 export class SendLedger {
   readonly #ring: SentFrame[] = Array.from({ length: MAX_FRAMES_IN_FLIGHT }, () => new SentFrame());
   #resend: SentFrame[] = [];
-  /** Payload bytes that have arrived at the peer. */
+  /** Payload bytes that have arrived at the peer, and what they are uncompressed. */
   acknowledgedBytes = 0;
+  acknowledgedPlainBytes = 0;
   #oldest = 1;
   #next = 1;
   readonly #onAcknowledged: (frame: SentFrame) => void;
@@ -52,6 +55,7 @@ export class SendLedger {
     slab: Slab | null,
     start: number,
     length: number,
+    plainLength = length,
   ): SentFrame {
     const frame = this.#at(this.#next);
     frame.sequence = this.#next;
@@ -61,6 +65,7 @@ export class SendLedger {
     frame.slab = slab;
     frame.start = start;
     frame.length = length;
+    frame.plainLength = plainLength;
     frame.acknowledged = false;
     frame.subflow = null;
     this.#next += 1;
@@ -138,6 +143,7 @@ export class SendLedger {
     if (frame.acknowledged) return;
     frame.acknowledged = true;
     this.acknowledgedBytes += frame.length;
+    this.acknowledgedPlainBytes += frame.plainLength;
     if (frame.subflow !== null) frame.subflow.unacknowledgedFrames -= 1;
     this.#onAcknowledged(frame);
     frame.slab?.release();

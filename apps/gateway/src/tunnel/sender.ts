@@ -4,8 +4,10 @@
  */
 import { GatewayError } from '../errors.ts';
 import type { Slab, SlabPool } from '../platform/slab.ts';
+import type { Zstd } from '../platform/zstd.ts';
 import { FrameType } from '../protocol/frame.ts';
 import { decodeAck, decodeCredit } from '../protocol/payloads.ts';
+import { Compressor } from './compressor.ts';
 import { LinkRate } from './link-rate.ts';
 import { LinkWatch } from './link-watch.ts';
 import { Pacer } from './pacer.ts';
@@ -30,6 +32,13 @@ export interface SenderHost {
   allowed(subflow: Subflow): Allowed;
 }
 
+export interface SenderLimits {
+  maxWindowBytes: number;
+  bandwidthBytesPerSec: number | null;
+  /** Who compresses; null when nothing is compressed. */
+  zstd: Zstd | null;
+}
+
 export class Sender {
   readonly window: Window;
   readonly link = new LinkWatch();
@@ -49,7 +58,7 @@ export class Sender {
   readonly #pacers: readonly Pacer[];
   #peerWindowBytes: number;
 
-  constructor(host: SenderHost, limits: { maxWindowBytes: number; bandwidthBytesPerSec: number | null }) {
+  constructor(host: SenderHost, limits: SenderLimits) {
     this.#host = host;
     this.window = new Window(limits.maxWindowBytes);
     this.limit = new Pacer(limits.bandwidthBytesPerSec);
@@ -58,6 +67,7 @@ export class Sender {
     this.#peerWindowBytes = limits.maxWindowBytes;
     this.#scheduler = new Scheduler(this.#ledger, this.#pacers, () => host.wake());
     this.#scheduler.windowBytes = this.window.bytes;
+    if (limits.zstd !== null) this.#scheduler.compressor = new Compressor(limits.zstd, host.pool);
   }
 
   /** What the peer takes beyond each stream's guarantee; said in its HELLO and with every CREDIT. */
@@ -66,6 +76,10 @@ export class Sender {
     this.#applyWindow();
   }
 
+  /** Bytes of hypervisors for each byte on the link, of late; 1 when nothing is compressed. */
+  get compressionRatio(): number {
+    return this.#scheduler.compressor?.ratio ?? 1;
+  }
   /** Something waits that goes before bulk. */
   get hasUrgent(): boolean {
     return this.#scheduler.hasUrgent;
@@ -151,7 +165,7 @@ export class Sender {
 
   tick(nowMs: number): void {
     this.#measure(nowMs);
-    this.rate.sample(this.#ledger.acknowledgedBytes, nowMs);
+    this.rate.sample(this.#ledger.acknowledgedPlainBytes, nowMs);
   }
 
   #delivered(stream: Stream, delivered: number): void {
@@ -184,7 +198,9 @@ export class Sender {
     this.#pace.rate = linkRate.paceBytesPerSec;
     const rttMs = (this.link.minRttMs ?? 0) + (linkRate.state === 'contended' ? linkRate.queueMs : 0);
     const startup = linkRate.state === 'startup';
-    if (!window.resize({ bytesPerSec: linkRate.bytesPerSec, startup, rttMs })) return;
+    this.#scheduler.linkBytesPerSec = linkRate.bytesPerSec;
+    // The window counts what hypervisors gave; the link carries it compressed.
+    if (!window.resize({ bytesPerSec: linkRate.bytesPerSec * this.compressionRatio, startup, rttMs })) return;
     this.#applyWindow();
     this.#resumeStreams();
   }

@@ -102,6 +102,7 @@ export class Session {
       connector: deps.config.role.kind === 'dial',
       maxWindowBytes: deps.config.maxWindowBytes,
       bandwidthBytesPerSec: deps.config.bandwidthBytesPerSec,
+      compression: deps.config.compression === 'auto',
       pool: this.pool,
       events: {
         opened: (stream, open) => deps.events.opened(stream, open),
