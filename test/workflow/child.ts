@@ -15,12 +15,15 @@ const ENTRY = fileURLToPath(new URL('./orchestrator-child.ts', import.meta.url))
 export class OrchestratorProcess implements AsyncDisposable {
   readonly #dataDir: string;
   readonly #settings: Record<string, string>;
+  readonly #first: OrchestratorProcess | undefined;
   #child: ChildProcess | undefined;
   #api: Api | undefined;
 
-  constructor(dataDir: string, settings: Record<string, string> = {}) {
+  /** @param first of several on one Redis: the one that started first has the API key of them all */
+  constructor(dataDir: string, settings: Record<string, string> = {}, first?: OrchestratorProcess) {
     this.#dataDir = dataDir;
     this.#settings = settings;
+    this.#first = first;
   }
 
   /** Of the process that runs now. */
@@ -44,7 +47,8 @@ export class OrchestratorProcess implements AsyncDisposable {
       });
     });
     const url = await ready;
-    this.#api = new Api(url, (await readFile(join(this.#dataDir, 'api-key'), 'utf8')).trim());
+    const ownKey = async () => (await readFile(join(this.#dataDir, 'api-key'), 'utf8')).trim();
+    this.#api = new Api(url, this.#first === undefined ? await ownKey() : this.#first.api.key);
   }
 
   /** Sends a signal that does not end it. */

@@ -32,7 +32,7 @@ describe('a worker that was stopped wakes up after another one has taken over', 
     await writeFile(masterKeyFile, randomBytes(32).toString('base64'), { mode: 0o600 });
     const shared = { REDIS_URL: `redis://127.0.0.1:${port}`, LMAS_MASTER_KEY_FILE: masterKeyFile };
     first = new OrchestratorProcess(join(directory.path, '1'), shared);
-    second = new OrchestratorProcess(join(directory.path, '2'), shared);
+    second = new OrchestratorProcess(join(directory.path, '2'), shared, first);
     await first.start();
     const holds = [];
     for (const { step, call } of STEPS) {

@@ -6,6 +6,7 @@ import { homedir } from 'node:os';
 import { join } from 'node:path';
 import { z } from 'zod';
 import { LmasError } from './errors.ts';
+import { parseRedisUrl } from './redis/address.ts';
 import { type Network, parseNetwork } from './webhooks/address-guard.ts';
 
 const duration = (defaultMs: number) => z.coerce.number().int().min(100).default(defaultMs);
@@ -36,6 +37,18 @@ function parseNetworks(list: string, context: z.RefinementCtx): Network[] {
       return [];
     }
   });
+}
+
+const ROLES = ['all', 'api', 'worker', 'scheduler'] as const;
+export type Role = (typeof ROLES)[number];
+
+function toRedisAddress(url: string, context: z.RefinementCtx) {
+  try {
+    return parseRedisUrl(url);
+  } catch (error) {
+    context.addIssue({ code: 'custom', message: (error as Error).message });
+    return z.NEVER;
+  }
 }
 
 interface Setting<T extends z.ZodType = z.ZodType> {
@@ -99,8 +112,15 @@ const SETTINGS = {
   ),
   redisUrl: setting(
     'REDIS_URL',
-    z.url({ protocol: /^rediss?$/ }).optional(),
-    'redis://… or rediss://…; append-only and noeviction. Unset: a private redis-server in the data directory.',
+    z.string().transform(toRedisAddress).optional(),
+    'redis://host, redis+sentinel://host,host/master or redis+cluster://host,host (rediss… with TLS); append-only and ' +
+      'noeviction. Unset: a private redis-server in the data directory.',
+  ),
+  role: setting(
+    'LMAS_ROLE',
+    z.enum(ROLES).default('all'),
+    'What this process does (also --role): api answers requests; worker runs migrations; scheduler looks after those ' +
+      'whose worker died, sweeps the sites and sends webhooks. All but `all` need REDIS_URL and one shared master key.',
   ),
   redisServer: setting(
     'LMAS_REDIS_SERVER',

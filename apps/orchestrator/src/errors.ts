@@ -96,6 +96,7 @@ export const ORCHESTRATOR_ERRORS = {
   NO_PROGRESS: { message: 'The migration stood still for longer than the request allows.', retryable: true },
   INTERRUPTED: { message: 'The orchestrator was interrupted in the middle of it.', retryable: true },
   SUPERSEDED: { message: 'Another run has taken this migration over.', retryable: false },
+  WRITES_FORGOTTEN: { message: 'Redis has forgotten what was written to it.', retryable: true },
   OUTCOME_UNKNOWN: { message: 'It could not be made sure where the VM runs.', retryable: false },
   BOTH_RUNNING: { message: 'The VM runs at both ends.', retryable: false },
   // Gateways
@@ -172,9 +173,10 @@ export function errorCode(error: unknown): OrchestratorErrorCode | undefined {
   return error instanceof LmasError ? error.code : undefined;
 }
 
-/** True when another run has taken over, whoever noticed it. */
+/** True when a run must not go on, whoever noticed it: another one has taken over, or has to, since Redis forgot writes. */
 export function isSuperseded(error: unknown): boolean {
-  return errorCode(error) === 'SUPERSEDED' || pluginErrorCode(error) === 'SUPERSEDED';
+  const code = errorCode(error);
+  return code === 'SUPERSEDED' || code === 'WRITES_FORGOTTEN' || pluginErrorCode(error) === 'SUPERSEDED';
 }
 
 /** What a plugin's fault becomes when a call of the API met it. Everything else is the far end's fault: 502. */

@@ -23,7 +23,7 @@ import { createVault } from './access/vault.ts';
 import { createAdmission } from './admission/admission.ts';
 import { createLaneFinder, type LaneFinder } from './admission/lanes.ts';
 import { createQueueService } from './admission/service.ts';
-import { type Config, describeSettings, readConfig, unknownSettings } from './config.ts';
+import { type Config, describeSettings, type Role, readConfig, unknownSettings } from './config.ts';
 import { createConnector } from './endpoints/connector.ts';
 import { describeError, LmasError } from './errors.ts';
 import { type GatewayBundle, readBundle } from './gateways/bundle.ts';
@@ -31,8 +31,10 @@ import type { GatewayProvisioner } from './gateways/gateway.ts';
 import { createLiveGateways } from './gateways/live-gateways.ts';
 import { createSshProvisioner } from './gateways/provisioner.ts';
 import { buildServer } from './http/server.ts';
+import { openServiceDoor } from './http/service-door.ts';
+import type { Services } from './http/services.ts';
 import { followTlsFiles, readTlsPair, warnOfExpiry } from './http/tls.ts';
-import { openWaitingRoom } from './http/waiting-room.ts';
+
 import { createBandwidthLimits } from './links/bandwidth-limits.ts';
 import { createLinkTester } from './links/link-test.ts';
 import { createLinkService } from './links/links.ts';
@@ -44,15 +46,18 @@ import { createMigrationService } from './migrations/service.ts';
 import { createMigrationStore, type MigrationStore } from './migrations/store.ts';
 import { loadPlugins, type PluginRegistry } from './plugins/registry.ts';
 import { createDeliveryQueue } from './queue/delivery-queue.ts';
-import { startDispatcher } from './queue/dispatcher.ts';
+import { type Dispatcher, startDispatcher } from './queue/dispatcher.ts';
 import { createQueue } from './queue/queue.ts';
 import { startReaper } from './queue/reaper.ts';
 import { startRecovery } from './queue/recovery.ts';
 import { createRunner } from './queue/runner.ts';
-import { checkDurability, connect, describeAddress, type RedisAddress } from './redis/connect.ts';
+import { describeAddress, type RedisAddress } from './redis/address.ts';
+import { connect } from './redis/connect.ts';
+import { checkDurability } from './redis/durability.ts';
 import { awaitRedis } from './redis/first-contact.ts';
 import { keys } from './redis/keys.ts';
 import { startPrivateRedis } from './redis/private-server.ts';
+import { waitForReplicas } from './redis/replicas.ts';
 import { createHostKeyPins } from './sites/host-keys.ts';
 import { createInventory, type Inventory, type SiteStore } from './sites/sites.ts';
 import { VERSION } from './version.ts';
@@ -143,12 +148,17 @@ async function assemble(
   closers.add('redis', async () => redis.disconnect());
   const contact = await awaitRedis(redis, { name: describeAddress(address), log, signal });
   if (contact !== undefined) {
-    await using _room = await openWaitingRoom({ ...config, tls: tls?.pair, reason: contact.reason });
+    const { reason: refusal } = contact;
+    const readiness = async () => [{ name: 'redis', ok: false, detail: refusal() }];
+    await using _door = await openServiceDoor({ ...config, tls: tls?.pair, refusal, readiness });
     await contact.made;
   }
   const subscriber = connect(address, log);
   closers.add('redis subscriber', async () => subscriber.disconnect());
-  if (config.redisUrl !== undefined) await checkDurability(redis, log, { allowUnsafe: config.allowUnsafeRedis });
+  if (address.kind !== 'socket') {
+    await waitForReplicas(redis, log);
+    await checkDurability(redis, { kind: address.kind, log, allowUnsafe: config.allowUnsafeRedis });
+  }
 
   const rotation = createRotation(redis, keyRing, vault, log);
   // A rotation that a crash broke off is finished. What cannot be opened is not in the way of the rest.
@@ -202,51 +212,70 @@ async function assemble(
   const webhooks = createWebhookService(redis, deliveryQueue, { vault, settings: config, log });
   closers.add('webhooks', () => webhooks.stop());
 
-  const app = buildServer(
-    {
-      authenticator: createAuthenticator(apiKeys, projects, tokens),
-      seenBy: (caller) => scopeOf(caller, { migrations, events, checker, inventory, connector, projects }),
-      apiKeys,
-      projects,
-      rotation,
-      hostKeyPins: createHostKeyPins(redis, plugins),
-      audit: createAuditLog(redis, { maxEntries: config.auditMaxEntries, log }),
-      plugins,
-      webhooks,
-      queue: createQueueService(admission, traffic, inventory),
-      links,
-      gateways: createLiveGateways(store),
-      linkTester: createLinkTester(redis, inventory.sites, gateways, links, log),
-      scanHostKeys: async (host, port, options) =>
-        (await scanHostKeys(host, port, options)).map(({ family, fingerprint }) => ({ type: family, fingerprint })),
-      isAvailable: () => redis.status === 'ready',
-      readiness: async () => [await redisReadiness(redis)],
-    },
-    { log, tls: tls?.pair, trustedProxies: config.trustedProxies, limits: config },
-  );
-  closers.add('http', () => app.close());
-  if (tls !== undefined) {
-    const server = app.server as unknown as TlsServer; // Fastify made it from `tls`
-    const following = followTlsFiles(server, tls.files, { current: tls.pair, intervalMs: TLS_FILES_INTERVAL_MS, log });
-    closers.add('certificate files', async () => following.stop());
-  }
-  const url = await app.listen({ host: config.host, port: config.port });
-
-  await webhooks.start(subscriber);
-  const room = () => config.concurrency - runner.activeCount();
-  const dispatcher = await startDispatcher(subscriber, admission, queue, { room, log });
-  queue.work(config.concurrency, async (id) => {
-    await runner.run(id);
-    void dispatcher.look(); // there is room now
+  const readiness = async () => [await redisReadiness(redis)];
+  const services = (): Services => ({
+    authenticator: createAuthenticator(apiKeys, projects, tokens),
+    seenBy: (caller) => scopeOf(caller, { migrations, events, checker, inventory, connector, projects }),
+    apiKeys,
+    projects,
+    rotation,
+    hostKeyPins: createHostKeyPins(redis, plugins),
+    audit: createAuditLog(redis, { maxEntries: config.auditMaxEntries, log }),
+    plugins,
+    webhooks,
+    queue: createQueueService(admission, traffic, inventory),
+    links,
+    gateways: createLiveGateways(store),
+    linkTester: createLinkTester(redis, inventory.sites, gateways, links, log),
+    scanHostKeys: async (host, port, options) =>
+      (await scanHostKeys(host, port, options)).map(({ family, fingerprint }) => ({ type: family, fingerprint })),
+    isAvailable: () => redis.status === 'ready',
+    readiness,
   });
-  const rebuild = () => admission.rebuild(liveLanes(store, laneOf));
-  const watched = { queue, admission, dispatcher, rebuild };
-  const recovery = startRecovery(store, watched, { intervalMs: config.recoveryIntervalMs, log });
-  closers.add('recovery', () => recovery.stop());
-  const isOwned = async (owner: string) =>
-    (await store.isLive(owner)) || (await redis.exists(keys.linkTest(owner))) === 1;
-  const reaper = startReaper(inventory.sites, gateways, isOwned, { intervalMs: config.reaperIntervalMs, log });
-  closers.add('reaper', () => reaper.stop());
+  const serveApi = async (): Promise<string> => {
+    const app = buildServer(services(), { log, tls: tls?.pair, trustedProxies: config.trustedProxies, limits: config });
+    closers.add('http', () => app.close());
+    if (tls !== undefined) {
+      const server = app.server as unknown as TlsServer; // Fastify made it from `tls`
+      const following = followTlsFiles(server, tls.files, {
+        current: tls.pair,
+        intervalMs: TLS_FILES_INTERVAL_MS,
+        log,
+      });
+      closers.add('certificate files', async () => following.stop());
+    }
+    return await app.listen({ host: config.host, port: config.port });
+  };
+  const openDoor = async (): Promise<string> => {
+    const refusal = () => `This process has the role ${config.role}: the API is served by another one.`;
+    const door = await openServiceDoor({ ...config, tls: tls?.pair, readiness, refusal });
+    closers.add('service door', async () => await door[Symbol.asyncDispose]());
+    return door.url;
+  };
+  const has = (role: Role): boolean => config.role === 'all' || config.role === role;
+  const url = has('api') ? await serveApi() : await openDoor();
+
+  const room = () => config.concurrency - runner.activeCount();
+  let dispatcher: Dispatcher = { look: () => admission.announce() }; // whoever has room hears it
+  if (has('worker')) {
+    const own = await startDispatcher(subscriber, admission, queue, { room, log });
+    dispatcher = own;
+    queue.work(config.concurrency, async (id) => {
+      await runner.run(id);
+      void own.look(); // there is room now
+    });
+  }
+  if (has('scheduler')) {
+    await webhooks.start(subscriber);
+    const rebuild = () => admission.rebuild(liveLanes(store, laneOf));
+    const watched = { queue, admission, dispatcher, rebuild };
+    const recovery = startRecovery(store, watched, { intervalMs: config.recoveryIntervalMs, log });
+    closers.add('recovery', () => recovery.stop());
+    const isOwned = async (owner: string) =>
+      (await store.isLive(owner)) || (await redis.exists(keys.linkTest(owner))) === 1;
+    const reaper = startReaper(inventory.sites, gateways, isOwned, { intervalMs: config.reaperIntervalMs, log });
+    closers.add('reaper', () => reaper.stop());
+  }
   const stop = async () => {
     const { ok } = await redisReadiness(redis);
     if (ok) return await closers.closeAll();
@@ -302,10 +331,15 @@ function masterKeySource(config: Config): MasterKeySource {
 }
 
 async function redisAddress(config: Config, log: Logger, closers: Closers): Promise<RedisAddress> {
-  if (config.redisUrl !== undefined) return { url: config.redisUrl };
+  if (config.redisUrl !== undefined) return config.redisUrl;
+  if (config.role !== 'all') {
+    throw new LmasError('INVALID_CONFIG', `A process of role ${config.role} shares a Redis with others.`, {
+      remedy: 'Set REDIS_URL (and the same master key) for all of them.',
+    });
+  }
   const server = await startPrivateRedis(config.redisServer, config.dataDir, log);
   closers.add('private Redis', () => server.stop());
-  return { socketPath: server.socketPath };
+  return server;
 }
 
 /** Every live migration with its lane, a few at a time. */
@@ -399,18 +433,28 @@ function explainStartFailure(error: unknown): unknown {
   return new LmasError('INVALID_CONFIG', error.message, { cause: error, remedy });
 }
 
+/** `--role worker` or `--role=worker`, and nothing else. */
+function readArguments(args: readonly string[]): { role?: string; unexpected?: string } {
+  const [first, second, third] = args.flatMap((arg) => (arg.startsWith('--role=') ? ['--role', arg.slice(7)] : [arg]));
+  if (first === undefined) return {};
+  if (first !== '--role' || second === undefined) return { unexpected: first };
+  return third === undefined ? { role: second } : { unexpected: third };
+}
+
 async function serve(): Promise<void> {
   if (process.argv.includes('--help')) {
     console.log(`lmas-orchestrator ${VERSION}\n\n${describeSettings()}`);
     return;
   }
-  const [unexpected] = process.argv.slice(2);
+  const { role, unexpected } = readArguments(process.argv.slice(2));
   if (unexpected !== undefined) {
-    console.error(`lmas-orchestrator takes no ${unexpected}: its settings are environment variables. See --help.`);
+    console.error(
+      `lmas-orchestrator takes no ${unexpected}: but --role, its settings are environment variables. See --help.`,
+    );
     process.exitCode = 2;
     return;
   }
-  const config = readConfig(process.env);
+  const config = readConfig({ ...process.env, ...(role === undefined ? {} : { LMAS_ROLE: role }) });
   // Children do not inherit secrets, and no report of a crash shows them.
   delete process.env.LMAS_MASTER_KEY;
   delete process.env.REDIS_URL;

@@ -5,11 +5,13 @@
  * - fenced: whoever writes for a run names its token, and an older one changes nothing;
  * - one live migration per VM: the locks are taken in the same step that stores the record, and given back in the same
  *   step that ends it with nothing left to be taken down;
- * - a cancel and the point of no return exclude each other: whichever came first wins.
+ * - a cancel and the point of no return exclude each other: whichever came first wins;
+ * - `writes` counts what a run was told is written: a Redis that knows of fewer than the run does (a fail-over to a replica
+ *   that lagged, a restart without its last second) has forgotten some, which RENEW says before anything is done.
  */
 import { placesLua, waitingLua } from '../admission/scripts.ts';
 import { keys } from '../redis/keys.ts';
-import { script } from '../redis/script.ts';
+import { keptScript, script } from '../redis/script.ts';
 
 /** Long enough for a webhook dispatcher, or a reader of all migrations, that was away for a while. */
 const MAX_NOTICES = 20_000;
@@ -38,13 +40,19 @@ const INDEX = `
 `;
 
 /**
+/** With the migration as KEYS[1] and a run's token as ARGV[1]: an older token is out, an unknown one was forgotten. */
+const FENCE = `
+  local token = tonumber(redis.call('HGET', KEYS[1], 'token') or '0')
+  if token < tonumber(ARGV[1]) then return {'FORGOTTEN'} end
+  if token > tonumber(ARGV[1]) then return {'SUPERSEDED'} end`;
+
 /**
  * Stores the record and puts it into the queue.
  * KEYS: migration, events, migrations, live, queue deadlines, waitingKeys, lock…
  * ARGV: id, queue deadline (ms), record, createdAtMs, event, maxEvents, channel, notice, indexes, order, lane entry,
  * admission channel
  */
-export const CREATE = script(`
+export const CREATE = keptScript(`
   ${TELL}
   ${INDEX}
   ${waitingLua(6)}
@@ -69,7 +77,7 @@ export const CREATE = script(`
  * One that waits for its places can be taken up only to be ended: because it is cancelled, or has waited for too long.
  * KEYS: migration, lease, live, running, incomplete, queue deadlines, waitingKeys. ARGV: id, runId, leaseMs, nowMs
  */
-export const CLAIM = script(`
+export const CLAIM = keptScript(`
   ${waitingLua(7)}
   if redis.call('EXISTS', KEYS[1]) == 0 then return {'MISSING'} end
   local live = redis.call('SISMEMBER', KEYS[3], ARGV[1]) == 1
@@ -83,15 +91,16 @@ export const CLAIM = script(`
   redis.call('SET', KEYS[2], ARGV[2], 'PX', ARGV[3])
   if live then redis.call('SADD', KEYS[4], ARGV[1]) end
   redis.call('ZREM', KEYS[6], ARGV[1])
-  local h = redis.call('HMGET', KEYS[1], 'token', 'version', 'record', 'cancelRequestedAt', 'pointOfNoReturnAt')
-  return {'CLAIMED', h[1], h[2], h[3], h[4] or '', h[5] or ''}
+  local h = redis.call('HMGET', KEYS[1], 'token', 'version', 'record', 'cancelRequestedAt', 'pointOfNoReturnAt', 'writes')
+  return {'CLAIMED', h[1], h[2], h[3], h[4] or '', h[5] or '', h[6] or '0'}
 `);
 
-/** KEYS: migration, lease. ARGV: token, runId, leaseMs. Answers 'CURRENT' and when a cancel was asked for. */
+/** KEYS: migration, lease. ARGV: token, runId, leaseMs, writes known. Answers 'CURRENT' and when a cancel was asked for. */
 export const RENEW = script(`
-  if redis.call('HGET', KEYS[1], 'token') ~= ARGV[1] then return {'SUPERSEDED'} end
+  ${FENCE}
   local holder = redis.call('GET', KEYS[2])
   if holder and holder ~= ARGV[2] then return {'SUPERSEDED'} end
+  if tonumber(redis.call('HGET', KEYS[1], 'writes') or '0') < tonumber(ARGV[4]) then return {'FORGOTTEN'} end
   redis.call('SET', KEYS[2], ARGV[2], 'PX', ARGV[3])
   return {'CURRENT', redis.call('HGET', KEYS[1], 'cancelRequestedAt') or ''}
 `);
@@ -107,17 +116,19 @@ export const LET_GO = script(`
  * ARGV: token, writeId, version, record, phase, event ('' for none), maxEvents, channel, notice ('' for none), indexes
  * ('' for no change), id, createdAtMs
  */
-export const WRITE = script(`
+export const WRITE = keptScript(`
   ${TELL}
   ${INDEX}
-  if redis.call('HGET', KEYS[1], 'token') ~= ARGV[1] then return {'SUPERSEDED'} end
-  if redis.call('HGET', KEYS[1], 'writeId') == ARGV[2] then return {'OK'} end
-  if redis.call('HGET', KEYS[1], 'version') ~= ARGV[3] then return {'CONFLICT'} end
+  ${FENCE}
+  if redis.call('HGET', KEYS[1], 'writeId') == ARGV[2] then return {'OK', redis.call('HGET', KEYS[1], 'writes')} end
+  local version = tonumber(redis.call('HGET', KEYS[1], 'version'))
+  if version < tonumber(ARGV[3]) then return {'FORGOTTEN'} end
+  if version > tonumber(ARGV[3]) then return {'CONFLICT'} end
   local before = redis.call('HGET', KEYS[1], 'phase')
   redis.call('HSET', KEYS[1], 'record', ARGV[4], 'version', tonumber(ARGV[3]) + 1, 'writeId', ARGV[2], 'phase', ARGV[5])
   if ARGV[10] ~= '' then index(ARGV[11], ARGV[12], before, ARGV[5], ARGV[10]) end
   if ARGV[6] ~= '' then tell(KEYS[2], ARGV[8], ARGV[7], ARGV[6], ARGV[9]) end
-  return {'OK'}
+  return {'OK', redis.call('HINCRBY', KEYS[1], 'writes', 1)}
 `);
 
 /**
@@ -126,7 +137,7 @@ export const WRITE = script(`
  * KEYS: migration, live, running, lease, events, journal, incomplete, placesKeys, bandwidth, lock…
  * ARGV: id, token, keepMs, complete (1 or 0), admission channel
  */
-export const END = script(`
+export const END = keptScript(`
   ${placesLua(8)}
   if redis.call('HGET', KEYS[1], 'token') ~= ARGV[2] then return {'SUPERSEDED'} end
   redis.call('SREM', KEYS[2], ARGV[1])
@@ -149,7 +160,7 @@ export const END = script(`
 `);
 
 /** KEYS: migration, lock. ARGV: id, token */
-export const LOCK = script(`
+export const LOCK = keptScript(`
   if redis.call('HGET', KEYS[1], 'token') ~= ARGV[2] then return {'SUPERSEDED'} end
   local holder = redis.call('GET', KEYS[2])
   if holder and holder ~= ARGV[1] then return {'LOCKED', holder} end
@@ -158,14 +169,34 @@ export const LOCK = script(`
 `);
 
 /** KEYS: migration, journal. ARGV: token, resource key, entry */
-export const JOURNAL = script(`
-  if redis.call('HGET', KEYS[1], 'token') ~= ARGV[1] then return {'SUPERSEDED'} end
+export const JOURNAL = keptScript(`
+  ${FENCE}
   redis.call('HSET', KEYS[2], ARGV[2], ARGV[3])
+  return {'OK', redis.call('HINCRBY', KEYS[1], 'writes', 1)}
+`);
+
+/**
+ * A run that finds that Redis has forgotten what it wrote puts back what it knows, and leaves: the next run finds the whole
+ * journal, and asks both ends where the VM is before it does anything.
+ * KEYS: migration, journal, live, running, lease
+ * ARGV: id, token, runId, record, version, phase, writes, cancelRequestedAt, pointOfNoReturnAt, resource key, entry, …
+ */
+export const RESTORE_RECORD = keptScript(`
+  if tonumber(redis.call('HGET', KEYS[1], 'token') or '0') > tonumber(ARGV[2]) then return {'SUPERSEDED'} end
+  local holder = redis.call('GET', KEYS[5])
+  if holder and holder ~= ARGV[3] then return {'SUPERSEDED'} end
+  redis.call('HSET', KEYS[1], 'token', ARGV[2], 'record', ARGV[4], 'version', ARGV[5], 'phase', ARGV[6], 'writes', ARGV[7])
+  if ARGV[8] ~= '' then redis.call('HSET', KEYS[1], 'cancelRequestedAt', ARGV[8]) end
+  if ARGV[9] ~= '' then redis.call('HSET', KEYS[1], 'pointOfNoReturnAt', ARGV[9]) end
+  for i = 10, #ARGV, 2 do redis.call('HSET', KEYS[2], ARGV[i], ARGV[i + 1]) end
+  redis.call('SADD', KEYS[3], ARGV[1])
+  redis.call('SADD', KEYS[4], ARGV[1])
+  redis.call('DEL', KEYS[5])
   return {'OK'}
 `);
 
 /** KEYS: migration, live, events. ARGV: id, at, event, maxEvents, event channel, cancel channel, notice */
-export const CANCEL = script(`
+export const CANCEL = keptScript(`
   ${TELL}
   if redis.call('EXISTS', KEYS[1]) == 0 then return {'MISSING'} end
   local h = redis.call('HMGET', KEYS[1], 'cancelRequestedAt', 'pointOfNoReturnAt', 'phase')
@@ -180,10 +211,10 @@ export const CANCEL = script(`
 `);
 
 /** KEYS: migration. ARGV: token, at */
-export const PASS_POINT_OF_NO_RETURN = script(`
-  if redis.call('HGET', KEYS[1], 'token') ~= ARGV[1] then return {'SUPERSEDED'} end
-  if redis.call('HGET', KEYS[1], 'pointOfNoReturnAt') then return {'OK'} end
+export const PASS_POINT_OF_NO_RETURN = keptScript(`
+  ${FENCE}
+  if redis.call('HGET', KEYS[1], 'pointOfNoReturnAt') then return {'OK', redis.call('HGET', KEYS[1], 'writes')} end
   if redis.call('HGET', KEYS[1], 'cancelRequestedAt') then return {'CANCELLED'} end
   redis.call('HSET', KEYS[1], 'pointOfNoReturnAt', ARGV[2])
-  return {'OK'}
+  return {'OK', redis.call('HINCRBY', KEYS[1], 'writes', 1)}
 `);

@@ -61,9 +61,17 @@ export interface MigrationStore {
   requestCancel(id: string): Promise<CancelVerdict>;
 
   claim(id: string, runId: string, leaseMs: number): Promise<ClaimedMigration | ClaimRefusal>;
-  /** Extends the lease and answers whether a cancel was asked for. @throws LmasError SUPERSEDED */
+  /**
+   * Extends the lease and answers whether a cancel was asked for.
+   * @throws LmasError SUPERSEDED, WRITES_FORGOTTEN when Redis lacks what this run was told is written
+   */
   renew(claim: Claim, leaseMs: number): Promise<{ cancelRequestedAt: string | null }>;
   letGo(claim: Claim): Promise<void>;
+  /** After WRITES_FORGOTTEN: puts back what the run knows, and gives the lease up. @throws LmasError SUPERSEDED */
+  restore(
+    claim: Claim,
+    known: { version: number; stored: StoredMigration; journal: readonly JournalEntry[] },
+  ): Promise<void>;
   write(
     claim: Claim,
     version: number,
@@ -98,6 +106,7 @@ const answerSchema = z.array(z.union([z.string(), z.number()]).transform(String)
 function verdict(answer: unknown): [string, ...string[]] {
   const [word = '', ...rest] = answerSchema.parse(answer);
   if (word === 'SUPERSEDED') throw new LmasError('SUPERSEDED');
+  if (word === 'FORGOTTEN') throw new LmasError('WRITES_FORGOTTEN');
   return [word, ...rest];
 }
 
@@ -127,6 +136,11 @@ export function createMigrationStore(redis: Redis): MigrationStore {
       if (record) found.push(overlay(record, cancelRequestedAt, pointOfNoReturnAt).migration);
     }
     return found;
+  };
+  /** How many writes each run was told are kept. */
+  const written = new WeakMap<Claim, number>();
+  const note = (claim: Claim, writes: string | undefined): void => {
+    written.set(claim, Math.max(written.get(claim) ?? 0, Number(writes ?? 0)));
   };
   const load = async (id: string): Promise<Migration | undefined> => (await loadMany([id]))[0];
 
@@ -204,7 +218,7 @@ export function createMigrationStore(redis: Redis): MigrationStore {
       return CANCEL_VERDICTS[word] ?? 'missing';
     },
     async claim(id, runId, leaseMs) {
-      const [word, token, version, record, cancelRequestedAt, pointOfNoReturnAt] = verdict(
+      const [word, token, version, record, cancelRequestedAt, pointOfNoReturnAt, writes] = verdict(
         await scripts.CLAIM(
           redis,
           [
@@ -220,8 +234,10 @@ export function createMigrationStore(redis: Redis): MigrationStore {
         ),
       );
       if (word !== 'CLAIMED') return CLAIM_REFUSALS[word] ?? 'missing';
+      const claim: Claim = { id, runId, token: Number(token) };
+      note(claim, writes);
       return {
-        claim: { id, runId, token: Number(token) },
+        claim,
         version: Number(version),
         stored: overlay(record ?? '', cancelRequestedAt ?? null, pointOfNoReturnAt ?? null),
       };
@@ -231,7 +247,7 @@ export function createMigrationStore(redis: Redis): MigrationStore {
         await scripts.RENEW(
           redis,
           [keys.migration(claim.id), keys.lease(claim.id)],
-          [claim.token, claim.runId, leaseMs],
+          [claim.token, claim.runId, leaseMs, written.get(claim) ?? 0],
         ),
       );
       return { cancelRequestedAt: cancelRequestedAt || null };
@@ -239,10 +255,25 @@ export function createMigrationStore(redis: Redis): MigrationStore {
     async letGo(claim) {
       await scripts.LET_GO(redis, [keys.lease(claim.id)], [claim.runId]);
     },
+    async restore(claim, { version, stored, journal }) {
+      const { id, token, runId } = claim;
+      const { phase, cancelRequestedAt, pointOfNoReturnAt } = stored.migration;
+      verdict(
+        await scripts.RESTORE_RECORD(
+          redis,
+          [keys.migration(id), keys.journal(id), keys.live, keys.running, keys.lease(id)],
+          [
+            ...[id, token, runId, JSON.stringify(stored), version, phase, written.get(claim) ?? 0],
+            ...[cancelRequestedAt ?? '', pointOfNoReturnAt ?? ''],
+            ...journal.flatMap((entry) => [entry.key, JSON.stringify(entry)]),
+          ],
+        ),
+      );
+    },
     async write(claim, version, stored, event) {
       const { id, phase, createdAt } = stored.migration;
       const told = event === undefined ? undefined : eventJson(event.type, event.message, stored.migration);
-      const [word] = verdict(
+      const [word, writes] = verdict(
         await scripts.WRITE(
           redis,
           [keys.migration(id), keys.events(id)],
@@ -263,6 +294,7 @@ export function createMigrationStore(redis: Redis): MigrationStore {
           ],
         ),
       );
+      note(claim, writes);
       if (word === 'CONFLICT') throw new LmasError('INTERNAL', `Record ${id} was written by somebody without a claim.`);
     },
     async end({ id, token }, { locks, complete }) {
@@ -274,14 +306,18 @@ export function createMigrationStore(redis: Redis): MigrationStore {
       const [word, holder] = verdict(await scripts.LOCK(redis, [keys.migration(id), lockKey], [id, token]));
       if (word === 'LOCKED') throw await vmLocked(redis, holder);
     },
-    async passPointOfNoReturn({ id, token }, at) {
-      const [word] = verdict(await scripts.PASS_POINT_OF_NO_RETURN(redis, [keys.migration(id)], [token, at]));
+    async passPointOfNoReturn(claim, at) {
+      const { id, token } = claim;
+      const [word, writes] = verdict(await scripts.PASS_POINT_OF_NO_RETURN(redis, [keys.migration(id)], [token, at]));
       if (word === 'CANCELLED') throw new LmasError('CANCELLED');
+      note(claim, writes);
     },
-    async writeJournal({ id, token }, entry) {
-      verdict(
+    async writeJournal(claim, entry) {
+      const { id, token } = claim;
+      const [, writes] = verdict(
         await scripts.JOURNAL(redis, [keys.migration(id), keys.journal(id)], [token, entry.key, JSON.stringify(entry)]),
       );
+      note(claim, writes);
     },
     async readJournal(id) {
       const entries = Object.values(await redis.hgetall(keys.journal(id)));

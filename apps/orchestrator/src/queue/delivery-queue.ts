@@ -5,7 +5,8 @@ import { randomUUID } from 'node:crypto';
 import { type JobsOptions, Queue, Worker } from 'bullmq';
 import { z } from 'zod';
 import type { Logger } from '../log.ts';
-import { type RedisAddress, redisOptions } from '../redis/connect.ts';
+import type { RedisAddress } from '../redis/address.ts';
+import { connect } from '../redis/connect.ts';
 import { keys } from '../redis/keys.ts';
 
 const NAME = 'webhooks';
@@ -24,7 +25,8 @@ export interface DeliveryQueue {
 }
 
 export function createDeliveryQueue(address: RedisAddress, log: Logger): DeliveryQueue {
-  const options = { connection: redisOptions(address), prefix: keys.queuePrefix };
+  const connection = connect(address, log, 'webhook queue connection');
+  const options = { connection, prefix: keys.queuePrefix };
   const queue = new Queue(NAME, options);
   queue.on('error', (error) => log.warn({ err: error.message }, 'webhook queue connection'));
   let worker: Worker | undefined;
@@ -50,6 +52,7 @@ export function createDeliveryQueue(address: RedisAddress, log: Logger): Deliver
     async close() {
       await worker?.close();
       await queue.close();
+      connection.disconnect();
     },
   };
 }

@@ -10,7 +10,8 @@ import { randomUUID } from 'node:crypto';
 import { type JobsOptions, Queue, Worker } from 'bullmq';
 import { z } from 'zod';
 import type { Logger } from '../log.ts';
-import { type RedisAddress, redisOptions } from '../redis/connect.ts';
+import type { RedisAddress } from '../redis/address.ts';
+import { connect } from '../redis/connect.ts';
 import { keys } from '../redis/keys.ts';
 
 const ADMITTED = 'admitted';
@@ -40,7 +41,9 @@ export interface MigrationQueue {
 }
 
 export function createQueue(address: RedisAddress, log: Logger): MigrationQueue {
-  const options = { connection: redisOptions(address), prefix: keys.queuePrefix };
+  // Shared by all of them; each worker makes another one of its own to wait on.
+  const connection = connect(address, log, 'queue connection');
+  const options = { connection, prefix: keys.queuePrefix };
   const queues = { admitted: new Queue(ADMITTED, options), urgent: new Queue(URGENT, options) };
   const workers: Worker[] = [];
   // A job of a worker that died keeps its id until BullMQ notices; ours must not be mistaken for it.
@@ -85,6 +88,7 @@ export function createQueue(address: RedisAddress, log: Logger): MigrationQueue 
         queues.admitted.close(),
         queues.urgent.close(),
       ]);
+      connection.disconnect();
     },
   };
 }

@@ -2,7 +2,7 @@
  * Every name in Redis, in one place. The hash tag `{lmas}` keeps them in one slot of a cluster, so that a script may
  * touch several.
  *
- *   {lmas}:migration:<id>   hash    record (JSON), version, token, writeId, phase, cancelRequestedAt, pointOfNoReturnAt
+ *   {lmas}:migration:<id>   hash    record (JSON), version, token, writeId, writes, phase, cancelRequestedAt, pointOfNoReturnAt
  *   {lmas}:journal:<id>     hash    resource key → JSON; `release` leaves the entry, marked
  *   {lmas}:events:<id>      stream  one entry per event (what changes, see stored-event.ts), trimmed; expires some time after the end
  *   {lmas}:lease:<id>       string  run id of the worker that has the migration; expires when it dies

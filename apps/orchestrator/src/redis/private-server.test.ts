@@ -9,7 +9,8 @@ import { after, test } from 'node:test';
 import { Redis } from 'ioredis';
 import { errorCode } from '../errors.ts';
 import { createLog } from '../log.ts';
-import { checkDurability, connect } from './connect.ts';
+import { connect } from './connect.ts';
+import { checkDurability } from './durability.ts';
 import { startPrivateRedis } from './private-server.ts';
 import { identify } from './processes.ts';
 
@@ -29,7 +30,7 @@ const pidOf = async () => Number(await readFile(join(directory, 'redis/redis.pid
 test('it is durable, and is started again when it is killed', async () => {
   const server = await startPrivateRedis('redis-server', directory, log);
   const redis = connect(server, log);
-  await checkDurability(redis, log, { allowUnsafe: false });
+  await checkDurability(redis, { kind: 'server', log, allowUnsafe: false });
   assert.deepEqual(await redis.config('GET', 'appendfsync'), ['appendfsync', 'always']);
   await redis.set('kept', 'yes');
   const killed = await pidOf();
@@ -68,14 +69,14 @@ test('a server that forgets is refused in words', async () => {
   try {
     await redis.config('SET', 'maxmemory-policy', 'allkeys-lru');
     await assert.rejects(
-      checkDurability(redis, log, { allowUnsafe: false }),
+      checkDurability(redis, { kind: 'server', log, allowUnsafe: false }),
       (error) =>
         errorCode(error) === 'REDIS_UNSUITABLE' &&
         error instanceof Error &&
         /appendonly yes/.test(error.message) &&
         /noeviction/.test(error.message),
     );
-    await checkDurability(redis, log, { allowUnsafe: true });
+    await checkDurability(redis, { kind: 'server', log, allowUnsafe: true });
   } finally {
     redis.disconnect();
     child.kill();

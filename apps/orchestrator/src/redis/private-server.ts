@@ -18,6 +18,7 @@ const STOP_TIMEOUT_MS = 30_000;
 const LONGEST_SOCKET_PATH = 107;
 
 export interface PrivateRedis {
+  readonly kind: 'socket';
   readonly socketPath: string;
   /** Ends the server after it has written everything. */
   stop(): Promise<void>;
@@ -111,6 +112,7 @@ export async function startPrivateRedis(program: string, dataDir: string, log: L
   };
   await launch();
   return {
+    kind: 'socket',
     socketPath,
     stop: async () => {
       stopping = true;

@@ -1,8 +1,10 @@
 /**
- * A Lua script as a typed function: sent by its digest, and whole when the server does not have it yet.
+ * A Lua script as a typed function: sent by its digest, and whole when the server does not have it yet (a new one, or
+ * one that took over).
  */
 import { createHash } from 'node:crypto';
 import type { Redis } from 'ioredis';
+import { replicated } from './replicas.ts';
 
 export type Script = (redis: Redis, keys: readonly string[], args: readonly (string | number)[]) => Promise<unknown>;
 
@@ -15,5 +17,15 @@ export function script(lua: string): Script {
       if (!(error instanceof Error && error.message.startsWith('NOSCRIPT'))) throw error;
       return await redis.eval(lua, keys.length, ...keys, ...args);
     }
+  };
+}
+
+/** One whose writes matter: it answers when a replica has them too, where there is one. */
+export function keptScript(lua: string): Script {
+  const send = script(lua);
+  return async (redis, keys, args) => {
+    const answer = await send(redis, keys, args);
+    await replicated(redis);
+    return answer;
   };
 }

@@ -3,16 +3,13 @@
  */
 import { type JournalEntry, type JournalledResource, resourceKey } from '../migrations/journal-entry.ts';
 import { now } from '../migrations/record.ts';
-import type { Claim, MigrationStore } from '../migrations/store.ts';
 
 export class Journal {
-  readonly #store: MigrationStore;
-  readonly #claim: Claim;
+  readonly #write: (entry: JournalEntry) => Promise<void>;
   readonly #entries: Map<string, JournalEntry>;
 
-  constructor(store: MigrationStore, claim: Claim, entries: readonly JournalEntry[]) {
-    this.#store = store;
-    this.#claim = claim;
+  constructor(entries: readonly JournalEntry[], write: (entry: JournalEntry) => Promise<void>) {
+    this.#write = write;
     this.#entries = new Map(entries.map((entry) => [entry.key, entry]));
   }
 
@@ -21,7 +18,7 @@ export class Journal {
     const key = resourceKey(resource);
     const sequence = this.#entries.get(key)?.sequence ?? this.#entries.size + 1;
     const entry: JournalEntry = { key, sequence, resource, intentAt: now(), releasedAt: null };
-    await this.#store.writeJournal(this.#claim, entry);
+    await this.#write(entry);
     this.#entries.set(key, entry);
   }
 
@@ -29,8 +26,13 @@ export class Journal {
     const entry = this.#entries.get(resourceKey(resource));
     if (entry === undefined) return;
     const released = { ...entry, releasedAt: now() };
-    await this.#store.writeJournal(this.#claim, released);
+    await this.#write(released);
     this.#entries.set(released.key, released);
+  }
+
+  /** Every line, as it stands. */
+  entries(): JournalEntry[] {
+    return [...this.#entries.values()];
   }
 
   /** What may still be there, newest first. */

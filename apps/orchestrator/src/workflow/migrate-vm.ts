@@ -8,11 +8,12 @@
  *
  * A run that finds a journal first finds out where things are; it never starts a second migration of its own accord.
  */
+import type { Presence } from '@lmas/plugin-api';
 import { isSuperseded, LmasError } from '../errors.ts';
 import type { Tunnel } from '../gateways/tunnel.ts';
 import { isOutcome } from '../migrations/phases.ts';
 import { now } from '../migrations/record.ts';
-import { type Ending, notMigrated, succeeded } from './ending.ts';
+import { type Ending, notMigrated, succeeded, undecided } from './ending.ts';
 import { Hypervisors } from './hypervisors.ts';
 import { recordTunnel } from './progress.ts';
 import { mayTryAgain, pauseBeforeRetry } from './retry.ts';
@@ -77,10 +78,35 @@ class Scope implements AsyncDisposable {
 }
 
 async function move(run: Run, tools: Tools, hypervisors: Hypervisors, scope: Scope): Promise<Ending> {
-  return run.journal.has('hand-over')
-    ? await resume(run, tools, hypervisors, scope)
-    : await goForwardAgainAndAgain(run, tools, hypervisors, scope);
+  if (run.journal.has('hand-over')) return await resume(run, tools, hypervisors, scope);
+  const surprise = run.isRecovery ? await lookFirst(run, hypervisors) : undefined;
+  return surprise ?? (await goForwardAgainAndAgain(run, tools, hypervisors, scope));
 }
+
+/**
+ * An earlier run handed nothing over, says the journal. A Redis that failed over may have forgotten that it did: so the
+ * ends are looked at, and what does not fit is left to a person.
+ */
+async function lookFirst(run: Run, hypervisors: Hypervisors): Promise<Ending | undefined> {
+  if (run.migration.vm.id === null) return undefined;
+  const signal = AbortSignal.any([run.lost, AbortSignal.timeout(ATTACH_TIMEOUT_MS)]);
+  try {
+    const { source, destination, moving } = await (await hypervisors.driver({ signal })).locate({ signal });
+    if (!moving && !HOLDS_A_GUEST.has(destination)) return undefined;
+    const seen = `source ${moving ? 'moving' : source}, destination ${destination}`;
+    const surprise = new LmasError(
+      'OUTCOME_UNKNOWN',
+      `An interrupted run handed nothing over, but both ends say: ${seen}.`,
+    );
+    return undecided(run, 'unknown', surprise, surprise);
+  } catch (error) {
+    run.lost.throwIfAborted();
+    run.log.warn({ err: error }, 'the ends could not be asked; the checks will say why');
+    return undefined;
+  }
+}
+
+const HOLDS_A_GUEST: ReadonlySet<Presence> = new Set(['running', 'paused', 'incoming'] as const);
 
 async function goForwardAgainAndAgain(run: Run, tools: Tools, hypervisors: Hypervisors, scope: Scope): Promise<Ending> {
   for (;;) {

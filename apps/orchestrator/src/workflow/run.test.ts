@@ -103,3 +103,34 @@ test('a phase does not wait behind progress: only the newest is kept, and goes a
   const stored = await store.get(run.id);
   assert.deepEqual([stored?.phase, stored?.leftovers], ['checking', ['4 %']]);
 });
+
+test('a Redis that has forgotten writes is noticed before anything is done, and told what this run knows', async (t) => {
+  const { run, release } = await runWithHeldWrite(t);
+  release();
+  await run.enter('checking');
+  const remembered = await redis.hgetall(keys.migration(run.id));
+  await run.journal.intend({ kind: 'hand-over' });
+  await run.passPointOfNoReturn();
+  // The fail-over: another server, without the last writes.
+  await redis.del(keys.migration(run.id), keys.journal(run.id), keys.lease(run.id));
+  await redis.hset(keys.migration(run.id), remembered);
+  await assert.rejects(run.assertCurrent(), { code: 'WRITES_FORGOTTEN' });
+  assert.equal(run.lost.aborted, true, 'nothing is done any more');
+  await assert.rejects(run.update(({ migration }) => migration.leftovers.push('late')));
+
+  const next = await Run.claim(store, run.id, { leaseMs: 60_000, log });
+  assert.ok(next instanceof Run);
+  t.after(() => next.abandon());
+  assert.equal(next.isRecovery, true);
+  assert.equal(next.journal.has('hand-over'), true, 'so it asks first where the VM is');
+  assert.notEqual(next.migration.pointOfNoReturnAt, null);
+  assert.equal(next.migration.phase, 'checking');
+});
+
+test('a record of which a newer run knows more is left to that one', async (t) => {
+  const { run, release } = await runWithHeldWrite(t);
+  release();
+  await run.enter('checking');
+  await redis.hset(keys.migration(run.id), { token: 9 });
+  await assert.rejects(run.assertCurrent(), { code: 'SUPERSEDED' });
+});

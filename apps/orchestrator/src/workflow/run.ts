@@ -5,8 +5,9 @@
  * none waits behind mere progress, of which only the newest is kept; after `lost` has aborted nothing is written, touched or taken down by this run any more. The run owns its lease.
  */
 import { randomUUID } from 'node:crypto';
-import { isSuperseded, LmasError } from '../errors.ts';
+import { errorCode, isSuperseded, LmasError } from '../errors.ts';
 import type { Logger } from '../log.ts';
+import type { JournalEntry } from '../migrations/journal-entry.ts';
 import { isOutcome, mayFollow, type Phase } from '../migrations/phases.ts';
 import { type EventType, type Migration, now, type StoredMigration } from '../migrations/record.ts';
 import type { Claim, ClaimRefusal, MigrationStore } from '../migrations/store.ts';
@@ -40,7 +41,7 @@ export class Run {
   private constructor(
     store: MigrationStore,
     claimed: { claim: Claim; version: number; stored: StoredMigration },
-    journal: Journal,
+    entries: readonly JournalEntry[],
     { leaseMs, log }: { leaseMs: number; log: Logger },
   ) {
     this.id = claimed.claim.id;
@@ -52,7 +53,7 @@ export class Run {
     this.#beside = { cancelRequestedAt, pointOfNoReturnAt };
     this.#leaseMs = leaseMs;
     this.log = log.child({ migration: this.id, run: claimed.claim.token });
-    this.journal = journal;
+    this.journal = new Journal(entries, (entry) => this.#heeding(() => store.writeJournal(claimed.claim, entry)));
     this.#heedCancel(cancelRequestedAt);
     this.#renewal = setInterval(() => void this.look(), leaseMs / 4);
   }
@@ -66,7 +67,7 @@ export class Run {
     const claimed = await store.claim(id, randomUUID(), options.leaseMs);
     if (typeof claimed === 'string') return claimed;
     const entries = await store.readJournal(id);
-    return new Run(store, claimed, new Journal(store, claimed.claim, entries), options);
+    return new Run(store, claimed, entries, options);
   }
 
   get migration(): Migration {
@@ -109,13 +110,33 @@ export class Run {
   /** Await it before every side effect. @throws LmasError SUPERSEDED */
   async assertCurrent(): Promise<void> {
     this.#lost.signal.throwIfAborted();
+    await this.#heeding(() => this.#store.renew(this.#claim, this.#leaseMs));
+    this.#lost.signal.throwIfAborted();
+  }
+
+  /** Speaks to the store, and leaves when it says that this run must not go on. */
+  async #heeding<T>(speak: () => Promise<T>): Promise<T> {
     try {
-      await this.#store.renew(this.#claim, this.#leaseMs);
+      return await speak();
     } catch (error) {
-      if (isSuperseded(error)) this.abandon();
+      if (errorCode(error) === 'WRITES_FORGOTTEN') await this.#startOver();
+      else if (isSuperseded(error)) this.abandon();
       throw error;
     }
-    this.#lost.signal.throwIfAborted();
+  }
+
+  /**
+   * Redis has forgotten some of what this run wrote: nothing is built on it any more. What the run knows is put back, so that
+   * the next one, which looks first, knows it too.
+   */
+  async #startOver(): Promise<void> {
+    if (this.#lost.signal.aborted) return;
+    this.log.error({}, 'Redis has forgotten what was written; the next run starts by asking where the VM is');
+    this.abandon(new LmasError('INTERRUPTED', 'Redis has forgotten what this run wrote.'));
+    const known = { version: this.#version, stored: this.#stored, journal: this.journal.entries() };
+    await this.#store
+      .restore(this.#claim, known)
+      .catch((error: unknown) => this.log.warn({ err: error }, 'what this run knew could not be put back'));
   }
 
   /** Changes the record; with `event`, tells everybody who follows it. */
@@ -139,12 +160,7 @@ export class Run {
     this.#progress?.change(draft); // what waits goes along
     this.#progress = undefined;
     change(draft);
-    try {
-      await this.#store.write(this.#claim, this.#version, draft, event);
-    } catch (error) {
-      if (isSuperseded(error)) this.abandon();
-      throw error;
-    }
+    await this.#heeding(() => this.#store.write(this.#claim, this.#version, draft, event));
     this.#version += 1;
     this.#stored = draft;
     this.#layOver({});
@@ -196,12 +212,7 @@ export class Run {
     this.#lost.signal.throwIfAborted();
     if (this.migration.pointOfNoReturnAt !== null) return;
     const at = now();
-    try {
-      await this.#store.passPointOfNoReturn(this.#claim, at);
-    } catch (error) {
-      if (isSuperseded(error)) this.abandon();
-      throw error;
-    }
+    await this.#heeding(() => this.#store.passPointOfNoReturn(this.#claim, at));
     this.#layOver({ pointOfNoReturnAt: at });
     this.log.info({}, 'point of no return');
   }
@@ -224,11 +235,10 @@ export class Run {
   async look(): Promise<void> {
     if (this.#lost.signal.aborted) return;
     try {
-      const { cancelRequestedAt } = await this.#store.renew(this.#claim, this.#leaseMs);
+      const { cancelRequestedAt } = await this.#heeding(() => this.#store.renew(this.#claim, this.#leaseMs));
       this.#heedCancel(cancelRequestedAt);
     } catch (error) {
-      if (isSuperseded(error)) this.abandon();
-      else this.log.warn({ err: error }, 'the lease could not be renewed');
+      if (!this.#lost.signal.aborted) this.log.warn({ err: error }, 'the lease could not be renewed');
     }
   }
 }
