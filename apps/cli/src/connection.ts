@@ -8,6 +8,7 @@ import { join } from 'node:path';
 import process from 'node:process';
 import { createLmasClient, type LmasClient } from '@lmas/client';
 import { CliError } from './errors.ts';
+import { parseDuration } from './units.ts';
 
 export const DEFAULT_URL = 'http://127.0.0.1:7070';
 export type Environment = Readonly<Record<string, string | undefined>>;
@@ -30,7 +31,8 @@ export async function openClient(
   warn: (text: string) => void,
 ): Promise<LmasClient> {
   const baseUrl = flags.url ?? (env.LMAS_URL || DEFAULT_URL);
-  const client = createLmasClient({ baseUrl, apiKey: await readApiKey(flags, env) });
+  const limit = env.LMAS_TIMEOUT ? { timeoutMs: parseDuration(env.LMAS_TIMEOUT, 's') } : {};
+  const client = createLmasClient({ baseUrl, apiKey: await readApiKey(flags, env), ...limit });
   const { protocol, hostname } = new URL(client.baseUrl);
   if (protocol === 'http:' && !isLoopback(hostname)) {
     warn(

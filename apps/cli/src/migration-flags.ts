@@ -6,7 +6,13 @@ import { collect } from './command.ts';
 import { CliError } from './errors.ts';
 import { BANDWIDTH_HELP, DURATION_HELP, parseBandwidth, parseDuration, parseInteger } from './units.ts';
 
+export const CONVERGENCES = ['balanced', 'fast-switchover', 'never-pause', 'must-finish'] as const;
+
 export interface MigrationFlags {
+  readonly convergence?: (typeof CONVERGENCES)[number];
+  readonly label?: readonly string[];
+  readonly correlationId?: string;
+  readonly priority?: string;
   readonly from: string;
   readonly to: string;
   readonly direct?: boolean;
@@ -47,6 +53,14 @@ export function addMigrationFlags(command: Command): Command {
       collect,
     )
     .option('--max-downtime <ms>', 'longest pause at the switch-over, in milliseconds (or with a unit: 300ms, 1.5s)')
+    .addOption(
+      new Option('--convergence <policy>', 'what matters most if it does not converge (default: balanced)').choices(
+        CONVERGENCES,
+      ),
+    )
+    .option('--label <name=value>', 'a label of yours, for lists and webhooks (repeatable)', collect)
+    .option('--correlation-id <id>', 'your own name for the task')
+    .option('--priority <n>', '0 to 100, higher ones start first (default: 50)')
     .option('--bandwidth <rate>', `most that may be used; ${BANDWIDTH_HELP}`)
     .option('--option <key=value>', "an option of the hypervisor's plugin, see lmas plugin get (repeatable)", collect)
     .option(
@@ -87,6 +101,10 @@ export async function migrationInput(
     ...(flags.diskMap === undefined ? {} : { diskMap: parseTextMap(flags.diskMap, '--disk-map') }),
     ...(flags.maxDowntime === undefined ? {} : { maxDowntimeMs: parseDuration(flags.maxDowntime, 'ms') }),
     ...(flags.bandwidth === undefined ? {} : { bandwidthBytesPerSec: parseBandwidth(flags.bandwidth) }),
+    ...(flags.convergence === undefined ? {} : { convergence: flags.convergence }),
+    ...(flags.label === undefined ? {} : { labels: parseTextMap(flags.label, '--label') }),
+    ...(flags.correlationId === undefined ? {} : { correlationId: flags.correlationId }),
+    ...(flags.priority === undefined ? {} : { priority: parseInteger(flags.priority, { min: 0, max: 100 }) }),
     ...(flags.timeout === undefined ? {} : { timeouts: parseTimeouts(flags.timeout) }),
   };
   if (flags.option === undefined) return input;

@@ -14,9 +14,12 @@ import { addMasterKey } from './commands/master-key.ts';
 import { addCheck, addMigrate } from './commands/migrate.ts';
 import { addPlugin } from './commands/plugin.ts';
 import { addProject } from './commands/project.ts';
+import { addGateway, addQueue } from './commands/queue.ts';
+import { addRetry, addSet } from './commands/set.ts';
 import { addSite } from './commands/site.ts';
 import { addVersion } from './commands/version.ts';
 import { addVm } from './commands/vm.ts';
+import { addWebhook } from './commands/webhook.ts';
 import { failureOf, formatFailure } from './errors.ts';
 import { EXIT, EXIT_CODE_HELP, type ExitCode } from './exit-codes.ts';
 import { type Terminal, widthOf } from './terminal.ts';
@@ -40,6 +43,7 @@ Environment:
   LMAS_URL           where the orchestrator is
   LMAS_API_KEY_FILE  file that holds the API key
   LMAS_API_KEY       the API key itself
+  LMAS_TIMEOUT       how long one request may take, e.g. 10s (default: 40s, more where a far end is waited for)
 
 ${EXIT_CODE_HELP}`;
 
@@ -65,9 +69,20 @@ export function buildProgram(terminal: Terminal, outcome: Outcome, { json = fals
   for (const { flags, description } of commonOptions()) program.addOption(new Option(flags, description).hideHelp());
   const registry: Registry = { program, terminal, outcome };
   program.commandsGroup('Migrations:');
-  for (const add of [addMigrate, addCheck, addGet, addList, addCancel]) add(registry);
+  for (const add of [addMigrate, addCheck, addGet, addList, addSet, addCancel, addRetry, addQueue]) add(registry);
   program.commandsGroup('Sites and what is there:');
-  for (const add of [addSite, addEndpoint, addCredential, addHostKey, addVm, addLink, addPlugin]) add(registry);
+  for (const add of [
+    addSite,
+    addEndpoint,
+    addCredential,
+    addHostKey,
+    addVm,
+    addLink,
+    addGateway,
+    addPlugin,
+    addWebhook,
+  ])
+    add(registry);
   program.commandsGroup('Who may do what:');
   for (const add of [addApiKey, addProject, addAudit, addMasterKey]) add(registry);
   program.commandsGroup('Other:').helpCommand('help [command]', 'print help for a command');

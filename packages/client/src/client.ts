@@ -8,7 +8,9 @@ import createFetchClient from 'openapi-fetch';
 import { type AccessClient, accessMethods } from './access.ts';
 import { answer, type CallOptions, done, type Http, only, settled } from './calls.ts';
 import { apiErrorOf, LmasConnectionError } from './errors.ts';
+import { type ResourceClient, resourceMethods } from './resources.ts';
 import type { paths } from './schema.ts';
+import { withTimeLimit } from './time-limit.ts';
 import type {
   Credential,
   CredentialInput,
@@ -19,6 +21,7 @@ import type {
   LinkTest,
   LinkTestInput,
   Migration,
+  MigrationChange,
   MigrationCheck,
   MigrationInput,
   MigrationList,
@@ -36,9 +39,11 @@ export interface LmasClientOptions {
   baseUrl: string;
   apiKey: string;
   fetch?: typeof globalThis.fetch;
+  /** How long any one call may take; null: for ever. Default: 40 s, more for those that wait for a far end. */
+  timeoutMs?: number | null;
 }
 
-export interface LmasClient extends AccessClient {
+export interface LmasClient extends AccessClient, ResourceClient {
   readonly baseUrl: string;
   /** Accepts a migration (202). With an `idempotencyKey` the same call may be sent again and starts nothing twice. */
   createMigration(input: MigrationInput, options?: CallOptions & { idempotencyKey?: string }): Promise<Migration>;
@@ -48,6 +53,10 @@ export interface LmasClient extends AccessClient {
   /** All pages, record by record. */
   eachMigration(query?: MigrationListQuery, options?: CallOptions): AsyncGenerator<Migration, void, void>;
   cancelMigration(id: string, options?: CallOptions): Promise<Migration>;
+  /** Bandwidth, convergence, longest pause of one that waits or runs. */
+  updateMigration(id: string, change: MigrationChange, options?: CallOptions): Promise<Migration>;
+  /** A new migration with the request of one that failed or was cancelled. */
+  retryMigration(id: string, options?: CallOptions & { idempotencyKey?: string }): Promise<Migration>;
   /** The checks of the real run, and nothing else. */
   checkMigration(input: MigrationInput, options?: CallOptions): Promise<MigrationCheck>;
   /** See `watchMigration` in watch.ts. */
@@ -77,10 +86,16 @@ export interface LmasClient extends AccessClient {
 }
 
 /** Throws `LmasConnectionError` INVALID_URL when the base URL cannot be used; does not connect. */
-export function createLmasClient({ baseUrl, apiKey, fetch = globalThis.fetch }: LmasClientOptions): LmasClient {
+export function createLmasClient({
+  baseUrl,
+  apiKey,
+  fetch = globalThis.fetch,
+  timeoutMs,
+}: LmasClientOptions): LmasClient {
   const base = checkBaseUrl(baseUrl);
   const headers = { authorization: `Bearer ${apiKey}`, accept: 'application/json, application/problem+json' };
-  const http = createFetchClient<paths>({ baseUrl: base, headers, redirect: 'manual', fetch });
+  const limited = withTimeLimit(fetch, timeoutMs);
+  const http = createFetchClient<paths>({ baseUrl: base, headers, redirect: 'manual', fetch: limited });
   return {
     baseUrl: base,
     ...migrationMethods(http, base),
@@ -88,6 +103,7 @@ export function createLmasClient({ baseUrl, apiKey, fetch = globalThis.fetch }: 
     ...registryMethods(http, base),
     ...serviceMethods(http, base),
     ...accessMethods(http, base),
+    ...resourceMethods(http, base),
   };
 }
 
@@ -112,6 +128,18 @@ function migrationMethods(http: Http, base: string) {
       answer(base, signal, http.GET('/v1/migrations', { params: { query }, ...only({ signal }) })),
     cancelMigration: (id: string, { signal }: CallOptions = {}) =>
       answer(base, signal, http.POST('/v1/migrations/{id}/cancel', { params: { path: { id } }, ...only({ signal }) })),
+    updateMigration: (id: string, body: MigrationChange, { signal }: CallOptions = {}) =>
+      answer(base, signal, http.PATCH('/v1/migrations/{id}', { body, params: { path: { id } }, ...only({ signal }) })),
+    retryMigration: (id: string, { idempotencyKey, signal }: CallOptions & { idempotencyKey?: string } = {}) =>
+      answer(
+        base,
+        signal,
+        http.POST('/v1/migrations/{id}/retry', {
+          params: { path: { id } },
+          ...only({ signal }),
+          ...(idempotencyKey === undefined ? {} : { headers: { 'idempotency-key': idempotencyKey } }),
+        }),
+      ),
     checkMigration: (body: MigrationInput, { signal }: CallOptions = {}) =>
       answer(base, signal, http.POST('/v1/migration-checks', { body, ...only({ signal }) })),
     async *eachMigration(query: MigrationListQuery = {}, options: CallOptions = {}) {

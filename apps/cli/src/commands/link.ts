@@ -1,18 +1,20 @@
 /** `lmas link test`: is the way between two sites open, and what can it carry? */
-import type { LinkTest } from '@lmas/client';
+import type { Link, LinkTest } from '@lmas/client';
 import { leaf, type Registry } from '../command.ts';
 import { EXIT } from '../exit-codes.ts';
 import { formatBitRate } from '../output/format.ts';
 import { findingLines } from '../output/migration-text.ts';
-import { renderFields } from '../output/table.ts';
+import { type Column, renderFields } from '../output/table.ts';
 import { widthOf } from '../terminal.ts';
-import { parseInteger } from '../units.ts';
+import { BANDWIDTH_HELP, parseInteger } from '../units.ts';
+import { type LimitFlags, limitsFrom, limitsInWords } from './queue.ts';
 
 export function addLink(registry: Registry): void {
   const link = registry.program
     .command('link')
-    .summary('test the way between two sites')
+    .summary('the ways between two sites: test, limits')
     .description('Links: the ways between two sites.');
+  addListAndSet(registry, link);
   const test = link
     .command('test')
     .description(
@@ -32,6 +34,51 @@ export function addLink(registry: Registry): void {
       if (invocation.flags.json === true) invocation.printJson(result);
       else invocation.print(describeLink(result, widthOf(invocation.terminal.stdout, invocation.terminal.env)));
       return result.findings.some(({ severity }) => severity === 'blocker') ? EXIT.failed : EXIT.ok;
+    },
+  });
+}
+
+const COLUMNS: readonly Column<Link>[] = [
+  { title: 'LINK', value: ({ id }) => id },
+  { title: 'MEASURED', value: ({ measurements }) => measurements.map(inWords).join('; '), minWidth: 12 },
+  { title: 'LIMITS', value: ({ limits }) => limitsInWords(limits), minWidth: 12 },
+  { title: 'RUN', value: ({ running }) => String(running), align: 'right', dropOrder: 1 },
+];
+
+function inWords({ source, goodputBitsPerSec, rttMedianMs }: Link['measurements'][number]): string {
+  const rate = goodputBitsPerSec === null ? '' : `${formatBitRate(goodputBitsPerSec)}, `;
+  return `from ${source} ${rate}${rttMedianMs.toFixed(1)} ms`;
+}
+
+function addListAndSet(registry: Registry, link: Registry['program']): void {
+  leaf(registry, link.command('list').description('Lists all links, with what was measured and the limits.'), {
+    examples: ['lmas link list'],
+    action: async (invocation) => {
+      const items = await (await invocation.client()).listLinks({ signal: invocation.signal });
+      if (invocation.flags.json === true) invocation.printJson({ items });
+      else invocation.printTable(COLUMNS, items, 'No links: there are not two sites.');
+      return EXIT.ok;
+    },
+  });
+  const limit = link
+    .command('limit')
+    .description('Sets the limits of a link; what is not named stays. What runs is never stopped for one.')
+    .argument('<site>', 'one site')
+    .argument('<other>', 'the other one')
+    .option('--migrations <n>', 'how many may run at once, or "unlimited"')
+    .option('--bandwidth <rate>', `for all of them together; ${BANDWIDTH_HELP}`);
+  leaf<LimitFlags>(registry, limit, {
+    examples: ['lmas link limit a b --migrations 2 --bandwidth 500Mbit'],
+    action: async (invocation) => {
+      const { args, flags, signal } = invocation;
+      const changed = await (await invocation.client()).updateLink(
+        args.join('~'),
+        { limits: limitsFrom(flags) },
+        { signal },
+      );
+      if (flags.json === true) invocation.printJson(changed);
+      else invocation.print(`Link ${changed.id}: ${limitsInWords(changed.limits)}.`);
+      return EXIT.ok;
     },
   });
 }

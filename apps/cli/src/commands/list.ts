@@ -1,7 +1,7 @@
 /** `lmas list`: migrations, newest first. */
 import { hasEnded, type Migration, type MigrationListQuery, type Phase } from '@lmas/client';
 import { Option } from 'commander';
-import { leaf, type Registry } from '../command.ts';
+import { collect, leaf, type Registry } from '../command.ts';
 import { EXIT } from '../exit-codes.ts';
 import { formatDuration, formatTime } from '../output/format.ts';
 import { elapsedMs } from '../output/migration-text.ts';
@@ -42,6 +42,9 @@ interface ListFlags {
   readonly phase?: Phase;
   readonly vm?: string;
   readonly endpoint?: string;
+  readonly site?: string;
+  readonly label?: readonly string[];
+  readonly correlationId?: string;
   readonly limit?: string;
   readonly all?: boolean;
 }
@@ -54,6 +57,9 @@ export function addList(registry: Registry): void {
     .addOption(new Option('--phase <phase>', 'only those in this phase').choices(PHASES))
     .option('--vm <vm>', 'only those of this VM (id or name)')
     .option('--endpoint <endpoint>', 'only those from or to this endpoint')
+    .option('--site <site>', 'only those from or to this site')
+    .option('--label <name=value>', 'only those with this label (repeatable: with all of them)', collect)
+    .option('--correlation-id <id>', 'only those of this task')
     .addOption(new Option('--limit <n>', 'at most so many, 1 to 200 (default: 50)').conflicts('all'))
     .option('--all', 'all of them');
   leaf<ListFlags>(registry, command, {
@@ -64,6 +70,9 @@ export function addList(registry: Registry): void {
         ...(flags.phase === undefined ? {} : { phase: flags.phase }),
         ...(flags.vm === undefined ? {} : { vm: flags.vm }),
         ...(flags.endpoint === undefined ? {} : { endpoint: flags.endpoint }),
+        ...(flags.site === undefined ? {} : { site: flags.site }),
+        ...(flags.label === undefined ? {} : { label: [...flags.label] }),
+        ...(flags.correlationId === undefined ? {} : { correlationId: flags.correlationId }),
         ...(flags.limit === undefined ? {} : { limit: parseInteger(flags.limit, { min: 1, max: 200 }) }),
       };
       const client = await invocation.client();

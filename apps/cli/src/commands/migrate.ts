@@ -41,6 +41,7 @@ export function addMigrate(registry: Registry): void {
 export function addCheck(registry: Registry): void {
   const command = registry.program
     .command('check')
+    .alias('validate')
     .summary('find everything that would stop a migration, and touch nothing')
     .description(
       'Makes the checks of a real migration and shows all findings at once. Nothing is changed at either end. Exit code 1 when something would stop the migration.',

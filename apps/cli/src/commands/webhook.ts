@@ -1,0 +1,143 @@
+/** `lmas webhook`: who is told of what, and what was sent. A secret is printed once, when it is made. */
+import type { NewWebhook, Webhook, WebhookDelivery, WebhookInput } from '@lmas/client';
+import { collect, type Invocation, leaf, type Registry } from '../command.ts';
+import { EXIT, type ExitCode } from '../exit-codes.ts';
+import { formatTime } from '../output/format.ts';
+import type { Column } from '../output/table.ts';
+
+type Events = NonNullable<WebhookInput['events']>;
+
+const COLUMNS: readonly Column<Webhook>[] = [
+  { title: 'ID', value: ({ id }) => id },
+  { title: 'URL', value: ({ url }) => url, minWidth: 20 },
+  { title: 'STATE', value: stateOf, minWidth: 8 },
+  { title: 'EVENTS', value: ({ events }) => events?.join(', ') ?? 'all', minWidth: 8, dropOrder: 1 },
+];
+
+const DELIVERIES: readonly Column<WebhookDelivery>[] = [
+  { title: 'ID', value: ({ id }) => id },
+  { title: 'EVENT', value: ({ event }) => event },
+  { title: 'STATUS', value: ({ status }) => status },
+  { title: 'ATTEMPTS', value: ({ attempts }) => String(attempts.length), align: 'right' },
+  { title: 'LAST', value: ({ attempts }) => lastOf(attempts.at(-1)), minWidth: 12 },
+  { title: 'CREATED', value: ({ createdAt }) => formatTime(createdAt), dropOrder: 1 },
+];
+
+function stateOf({ disabled, failingSince }: Webhook): string {
+  if (disabled !== null) return `off: ${disabled.reason}`;
+  return failingSince === null ? 'works' : `fails since ${formatTime(failingSince)}`;
+}
+
+function lastOf(attempt: WebhookDelivery['attempts'][number] | undefined): string {
+  if (attempt === undefined) return '';
+  return attempt.fault === null ? `answered with ${attempt.status}` : `${attempt.fault}: ${attempt.message ?? ''}`;
+}
+
+export function addWebhook(registry: Registry): void {
+  const webhook = registry.program
+    .command('webhook')
+    .summary('who is told of what happens')
+    .description('Webhooks: messages to a URL, signed as Standard Webhooks says.');
+  const add = webhook
+    .command('add')
+    .description('Registers a webhook and prints its secret, this once.')
+    .argument('<id>', 'its name')
+    .argument('<url>', 'https:// URL that takes the messages')
+    .option('--event <event>', 'only this event, e.g. migration.succeeded (repeatable; default: all)', collect);
+  leaf<{ event?: readonly string[] }>(registry, add, {
+    examples: ['lmas webhook add portal https://portal.example.org/hooks/lmas --event migration.succeeded'],
+    action: async (invocation) => {
+      const [id = '', url = ''] = invocation.args;
+      const { event } = invocation.flags;
+      const input = { id, url, events: event === undefined ? null : ([...event] as Events) };
+      return showSecret(invocation, await (await invocation.client()).createWebhook(input, invocation));
+    },
+  });
+  leaf(registry, webhook.command('list').description('Lists the webhooks and how each is doing.'), {
+    examples: ['lmas webhook list'],
+    action: async (invocation) => {
+      const items = await (await invocation.client()).listWebhooks(invocation);
+      if (invocation.flags.json === true) invocation.printJson({ items });
+      else invocation.printTable(COLUMNS, items, 'No webhooks.');
+      return EXIT.ok;
+    },
+  });
+  addOne(registry, webhook, 'rotate-secret', 'Makes a new secret; for a day the former one signs as well.', {
+    run: async (invocation, id) =>
+      showSecret(invocation, await (await invocation.client()).rotateWebhookSecret(id, invocation)),
+  });
+  for (const enabled of [true, false]) {
+    const description = enabled ? 'Switches it on again.' : 'Sends nothing more until it is switched on again.';
+    addOne(registry, webhook, enabled ? 'enable' : 'disable', description, {
+      run: async (invocation, id) => {
+        const changed = await (await invocation.client()).updateWebhook(id, { enabled }, invocation);
+        if (invocation.flags.json === true) invocation.printJson(changed);
+        else invocation.print(`Webhook ${id}: ${stateOf(changed)}.`);
+        return EXIT.ok;
+      },
+    });
+  }
+  addOne(registry, webhook, 'remove', 'Removes it, with its deliveries.', {
+    run: async (invocation, id) => {
+      await (await invocation.client()).deleteWebhook(id, invocation);
+      if (invocation.flags.json === true) invocation.printJson({ removed: id });
+      else invocation.print(`Webhook ${id} removed.`);
+      return EXIT.ok;
+    },
+  });
+  addOne(registry, webhook, 'test', 'Sends a message that means nothing, to see whether it arrives.', {
+    run: async (invocation, id) =>
+      showDelivery(invocation, await (await invocation.client()).testWebhook(id, invocation)),
+  });
+  addOne(registry, webhook, 'deliveries', 'Lists what was sent and what came of it, newest first.', {
+    run: async (invocation, id) => {
+      const page = await (await invocation.client()).listWebhookDeliveries(id, {}, invocation);
+      if (invocation.flags.json === true) invocation.printJson(page);
+      else invocation.printTable(DELIVERIES, page.items, 'Nothing was sent yet.');
+      return EXIT.ok;
+    },
+  });
+  const redeliver = webhook
+    .command('redeliver')
+    .description('Sends the same message again.')
+    .argument('<id>', 'name of the webhook')
+    .argument('<delivery>', 'id of the delivery, msg_…');
+  leaf(registry, redeliver, {
+    examples: ['lmas webhook redeliver portal msg_0f6d9c5e2ab14e7d8c3b9a0f12345678'],
+    action: async (invocation) => {
+      const [id = '', delivery = ''] = invocation.args;
+      return showDelivery(invocation, await (await invocation.client()).redeliverWebhook(id, delivery, invocation));
+    },
+  });
+}
+
+function addOne(
+  registry: Registry,
+  webhook: Registry['program'],
+  name: string,
+  description: string,
+  { run }: { run: (invocation: Invocation<object>, id: string) => Promise<ExitCode> },
+): void {
+  leaf(registry, webhook.command(name).description(description).argument('<id>', 'name of the webhook'), {
+    examples: [`lmas webhook ${name} portal`],
+    action: (invocation) => run(invocation, invocation.args[0] ?? ''),
+  });
+}
+
+function showSecret(invocation: Invocation<object>, webhook: NewWebhook): ExitCode {
+  if (invocation.flags.json === true) invocation.printJson(webhook);
+  else {
+    invocation.print(webhook.secret);
+    invocation.note(`The secret of webhook ${webhook.id}: shown now and never again.`);
+  }
+  return EXIT.ok;
+}
+
+function showDelivery(invocation: Invocation<object>, delivery: WebhookDelivery): ExitCode {
+  if (invocation.flags.json === true) invocation.printJson(delivery);
+  else {
+    invocation.print(`${delivery.id}: on its way to ${delivery.webhook}.`);
+    invocation.note(`  What came of it:  lmas webhook deliveries ${delivery.webhook}`);
+  }
+  return EXIT.ok;
+}

@@ -1,0 +1,99 @@
+/**
+ * The methods for what stands around migrations: links, queue, gateways, webhooks, and changes of what is registered.
+ */
+import { answer, type CallOptions, done, type Http } from './calls.ts';
+import type {
+  EndpointTest,
+  Gateway,
+  Link,
+  LinkChange,
+  MigrationList,
+  NewWebhook,
+  Queue,
+  QueueChange,
+  Webhook,
+  WebhookChange,
+  WebhookDelivery,
+  WebhookDeliveryList,
+  WebhookInput,
+} from './types.ts';
+
+/** The version that a change is a change of; default: whatever is there (`*`). */
+interface ChangeOptions extends CallOptions {
+  ifMatch?: string;
+}
+interface PageOptions {
+  limit?: number;
+  cursor?: string;
+}
+
+export interface ResourceClient {
+  testEndpoint(id: string, options?: CallOptions): Promise<EndpointTest>;
+  listLinks(options?: CallOptions): Promise<Link[]>;
+  /** The two sites with a tilde between, in either order. */
+  getLink(id: string, options?: CallOptions): Promise<Link>;
+  updateLink(id: string, change: LinkChange, options?: ChangeOptions): Promise<Link>;
+  getQueue(options?: CallOptions): Promise<Queue>;
+  updateQueue(change: QueueChange, options?: ChangeOptions): Promise<Queue>;
+  /** What waits, the first to be started first. */
+  listQueuedMigrations(query?: PageOptions, options?: CallOptions): Promise<MigrationList>;
+  listGateways(options?: CallOptions): Promise<Gateway[]>;
+  listWebhooks(options?: CallOptions): Promise<Webhook[]>;
+  getWebhook(id: string, options?: CallOptions): Promise<Webhook>;
+  /** The answer holds the secret, and no later one does. */
+  createWebhook(input: WebhookInput, options?: CallOptions): Promise<NewWebhook>;
+  updateWebhook(id: string, change: WebhookChange, options?: CallOptions): Promise<Webhook>;
+  rotateWebhookSecret(id: string, options?: CallOptions): Promise<NewWebhook>;
+  deleteWebhook(id: string, options?: CallOptions): Promise<void>;
+  testWebhook(id: string, options?: CallOptions): Promise<WebhookDelivery>;
+  listWebhookDeliveries(id: string, query?: PageOptions, options?: CallOptions): Promise<WebhookDeliveryList>;
+  redeliverWebhook(id: string, delivery: string, options?: CallOptions): Promise<WebhookDelivery>;
+}
+
+const heed = (signal: AbortSignal | undefined) => (signal === undefined ? {} : { signal });
+
+export function resourceMethods(http: Http, base: string): ResourceClient {
+  const at = (id: string, signal: AbortSignal | undefined) => ({ params: { path: { id } }, ...heed(signal) });
+  const change = ({ ifMatch = '*' }: ChangeOptions) => ({ headers: { 'if-match': ifMatch } });
+  return {
+    testEndpoint: (id, { signal } = {}) => answer(base, signal, http.POST('/v1/endpoints/{id}/test', at(id, signal))),
+    listLinks: async ({ signal } = {}) => (await answer(base, signal, http.GET('/v1/links', heed(signal)))).items,
+    getLink: (id, { signal } = {}) => answer(base, signal, http.GET('/v1/links/{id}', at(id, signal))),
+    updateLink: (id, body, options = {}) =>
+      answer(
+        base,
+        options.signal,
+        http.PATCH('/v1/links/{id}', { body, ...change(options), ...at(id, options.signal) }),
+      ),
+    getQueue: ({ signal } = {}) => answer(base, signal, http.GET('/v1/queue', heed(signal))),
+    updateQueue: (body, options = {}) =>
+      answer(base, options.signal, http.PATCH('/v1/queue', { body, ...change(options), ...heed(options.signal) })),
+    listQueuedMigrations: (query = {}, { signal } = {}) =>
+      answer(base, signal, http.GET('/v1/queue/migrations', { params: { query }, ...heed(signal) })),
+    listGateways: async ({ signal } = {}) => (await answer(base, signal, http.GET('/v1/gateways', heed(signal)))).items,
+    listWebhooks: async ({ signal } = {}) => (await answer(base, signal, http.GET('/v1/webhooks', heed(signal)))).items,
+    getWebhook: (id, { signal } = {}) => answer(base, signal, http.GET('/v1/webhooks/{id}', at(id, signal))),
+    createWebhook: (body, { signal } = {}) =>
+      answer(base, signal, http.POST('/v1/webhooks', { body, ...heed(signal) })),
+    updateWebhook: (id, body, { signal } = {}) =>
+      answer(base, signal, http.PATCH('/v1/webhooks/{id}', { body, ...at(id, signal) })),
+    rotateWebhookSecret: (id, { signal } = {}) =>
+      answer(base, signal, http.POST('/v1/webhooks/{id}/rotate-secret', at(id, signal))),
+    deleteWebhook: (id, { signal } = {}) => done(base, signal, http.DELETE('/v1/webhooks/{id}', at(id, signal))),
+    testWebhook: (id, { signal } = {}) => answer(base, signal, http.POST('/v1/webhooks/{id}/test', at(id, signal))),
+    listWebhookDeliveries: (id, query = {}, { signal } = {}) =>
+      answer(
+        base,
+        signal,
+        http.GET('/v1/webhooks/{id}/deliveries', { params: { path: { id }, query }, ...heed(signal) }),
+      ),
+    redeliverWebhook: (id, delivery, { signal } = {}) => {
+      const params = { path: { id, delivery } };
+      return answer(
+        base,
+        signal,
+        http.POST('/v1/webhooks/{id}/deliveries/{delivery}/redeliver', { params, ...heed(signal) }),
+      );
+    },
+  };
+}

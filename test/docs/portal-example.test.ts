@@ -1,0 +1,35 @@
+/** The example of the portal guide, as it is printed, against a real orchestrator and a simulated hypervisor. */
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { createLmasClient } from '@lmas/client';
+import { cancel, main } from '../../docs/examples/portal.ts';
+import { Api, setStage, startInProcess, temporaryDirectory } from '../workflow/harness.ts';
+
+test('submit, follow by webhook and by events, cancel', async () => {
+  await using directory = await temporaryDirectory();
+  const orchestrator = await startInProcess(directory.path, { LMAS_WEBHOOK_ALLOW: '127.0.0.1' });
+  try {
+    const api = await Api.of(orchestrator);
+    const client = createLmasClient({ baseUrl: api.url, apiKey: api.key });
+    await using stage = await setStage(() => api, directory.path);
+    // The second one writes faster than the link carries: there is all the time in the world to cancel it.
+    stage.world.rates.set('source', 100 << 20);
+    stage.world.addVm('source', { id: 'quick', name: 'quick', memoryBytes: 1 << 20, dirtyRateBytesPerSec: 0 });
+    stage.world.addVm('source', { id: 'busy', name: 'busy', memoryBytes: 50 << 20, dirtyRateBytesPerSec: 300 << 20 });
+    const { source, destination } = stage;
+    const lines: string[] = [];
+    const story = await main(client, ['quick', 'busy'], { source, destination }, (line) => lines.push(line));
+    assert.deepEqual([story.first.phase, story.first.where], ['succeeded', 'destination']);
+    assert.deepEqual([story.second.phase, story.second.where], ['cancelled', 'source']);
+    assert.deepEqual(story.told.sort(), ['migration.cancelled', 'migration.succeeded']);
+    assert.ok(
+      lines.some((line) => line.startsWith('events:  quick performing')),
+      lines.join('\n'),
+    );
+    assert.ok(!lines.some((line) => line.includes('refused')), lines.join('\n'));
+    assert.equal(await cancel(client, story.first.id), false, 'too late is no error');
+    assert.deepEqual(await client.listWebhooks(), [], 'nothing is left behind');
+  } finally {
+    await orchestrator.stop();
+  }
+});
