@@ -17,6 +17,7 @@ const sessionSchema = z.strictObject({
   subflows: sessionConfigSchema.shape.subflows.default(8),
   maxWindowBytes: sessionConfigSchema.shape.maxWindowBytes.default(128 << 20),
   bandwidthBytesPerSec: sessionConfigSchema.shape.bandwidthBytesPerSec.default(null),
+  compression: sessionConfigSchema.shape.compression,
   graceMs: sessionConfigSchema.shape.graceMs.default(70_000),
 });
 
