@@ -4,9 +4,10 @@
  */
 import { type Benchmark, UsageError } from './benchmark.ts';
 import { migrationBenchmark } from './migration/migration.ts';
+import { orchestratorBenchmark } from './orchestrator/orchestrator.ts';
 import { tunnelBenchmark } from './tunnel/tunnel.ts';
 
-const BENCHMARKS: readonly Benchmark[] = [tunnelBenchmark, migrationBenchmark];
+const BENCHMARKS: readonly Benchmark[] = [tunnelBenchmark, migrationBenchmark, orchestratorBenchmark];
 
 const HELP = `Usage: npm run bench -- NAME [options]
 

@@ -106,6 +106,11 @@ export class World {
     return [...this.#hosts].filter(([, vms]) => vms.get(vmId)?.presence === 'running').map(([host]) => host);
   }
 
+  /** How many VMs are on their way now. */
+  get moving(): number {
+    return this.#moves.size;
+  }
+
   /** The host waits for a guest. */
   prepare(host: string, guest: Guest, migrationId: string, volume: string | null): void {
     if (this.#moves.has(guest.id)) throw new WorldError('BUSY', `${guest.name} is being migrated.`);
