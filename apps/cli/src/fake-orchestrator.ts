@@ -131,6 +131,7 @@ export function sampleMigration(changes: Partial<Migration> = {}): Migration {
     changes: {},
     phase: 'queued',
     waiting: null,
+    bandwidthShareBytesPerSec: null,
     where: 'source',
     teardown: 'not-needed',
     leftovers: [],

@@ -34,7 +34,7 @@ import { buildServer } from './http/server.ts';
 import { openServiceDoor } from './http/service-door.ts';
 import type { Services } from './http/services.ts';
 import { followTlsFiles, readTlsPair, warnOfExpiry } from './http/tls.ts';
-
+import { createBandwidthKeeper } from './links/bandwidth-keeper.ts';
 import { createBandwidthLimits } from './links/bandwidth-limits.ts';
 import { createLinkTester } from './links/link-test.ts';
 import { createLinkService } from './links/links.ts';
@@ -180,8 +180,12 @@ async function assemble(
 
   const queue = createQueue(address, log);
   closers.add('queue', () => queue.close());
+  const admission = createAdmission(redis);
+  const traffic = { admission, bandwidth: createBandwidthLimits(redis) };
+  const links = createLinkService(redis, inventory.sites, traffic);
+  const bandwidth = createBandwidthKeeper(subscriber, traffic.bandwidth, log);
   const changes = createChanges(redis);
-  const tools = { connector, sites: inventory.sites, gateways, changes, settings: config };
+  const tools = { connector, sites: inventory.sites, gateways, changes, bandwidth, links, settings: config };
   const runner = await createRunner(subscriber, store, tools, { leaseMs: config.runLeaseMs, log });
   closers.add('running migrations', async () => {
     const drained = queue.drain();
@@ -189,8 +193,6 @@ async function assemble(
     await runner.abandonAll();
     await drained;
   });
-  const admission = createAdmission(redis);
-  const traffic = { admission, bandwidth: createBandwidthLimits(redis) };
   const laneOf = createLaneFinder(inventory.endpoints, plugins);
   const migrations = createMigrationService(redis, store, queue, {
     inventory,
@@ -202,7 +204,6 @@ async function assemble(
     idempotencyMs: config.idempotencyMs,
   });
 
-  const links = createLinkService(redis, inventory.sites, traffic);
   const { endpoints } = inventory;
   const checker = createMigrationChecker({ service: migrations, connector, endpoints, links, log });
   const projects = createProjects(redis);

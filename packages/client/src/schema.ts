@@ -1489,6 +1489,11 @@ export interface components {
             waiting?: components["schemas"]["WaitingInput"] | null;
             where: components["schemas"]["WhereInput"];
             /**
+             * @description What it may use now: its part of the limits of the whole, its link and itself; null is unlimited.
+             * @default null
+             */
+            bandwidthShareBytesPerSec?: number | null;
+            /**
              * @description Whether everything made for it is gone again.
              * @enum {string}
              */
@@ -2778,6 +2783,11 @@ export interface components {
              */
             waiting: components["schemas"]["Waiting"] | null;
             where: components["schemas"]["Where"];
+            /**
+             * @description What it may use now: its part of the limits of the whole, its link and itself; null is unlimited.
+             * @default null
+             */
+            bandwidthShareBytesPerSec: number | null;
             /**
              * @description Whether everything made for it is gone again.
              * @enum {string}

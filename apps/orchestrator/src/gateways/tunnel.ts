@@ -4,7 +4,7 @@
  */
 import { randomUUID } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { GatewayStatus, SessionConfig, Suite } from '@lmas/gateway-api';
+import type { GatewayStatus, ProbeResult, SessionConfig, Suite } from '@lmas/gateway-api';
 import type { Prepared, Routes, TransparentFlow } from '@lmas/plugin-api';
 import { errorCode, LmasError } from '../errors.ts';
 import type { Logger } from '../log.ts';
@@ -118,12 +118,13 @@ export class Tunnel implements AsyncDisposable {
    * Sends throw-away data for a moment, in the background, so that congestion control knows the path before the guest's
    * memory comes. `openRoutes` waits for it. Nothing depends on its success.
    */
-  warmUp(durationMs: number): void {
+  warmUp(durationMs: number, onMeasured: (link: ProbeResult) => Promise<void>): void {
     if (durationMs === 0) return;
     const signal = AbortSignal.any([this.#closing.signal, AbortSignal.timeout(durationMs + WARM_UP_GRACE_MS)]);
     this.#warmUp = this.#ends.source.gateway.probe(durationMs, { signal }).then(
       async (link) => {
         this.#log.info({ link }, 'the link, as measured');
+        await onMeasured(link);
         // What the measurement lost at its end is sent again meanwhile, and not while the guest's memory comes.
         await sleep(WARM_UP_REST_MS, undefined, { signal }).catch(() => undefined); // closing ends the rest
       },

@@ -83,6 +83,7 @@ export function newRecord(
       changes: {},
       phase: 'queued',
       waiting: null,
+      bandwidthShareBytesPerSec: request.bandwidthBytesPerSec,
       where: 'source',
       teardown: 'not-needed',
       leftovers: [],

@@ -39,7 +39,6 @@ const INDEX = `
   end
 `;
 
-/**
 /** With the migration as KEYS[1] and a run's token as ARGV[1]: an older token is out, an unknown one was forgotten. */
 const FENCE = `
   local token = tonumber(redis.call('HGET', KEYS[1], 'token') or '0')

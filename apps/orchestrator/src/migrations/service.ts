@@ -117,6 +117,8 @@ export function createMigrationService(
         ? newMigrationId()
         : await reserveId(redis, { project: of.project, idempotencyKey }, { ...input, ...of }, idempotencyMs);
     const record = newRecord(id, input, sites, [keys.vmByName(input.source, input.vm)], of);
+    // Before the record: a migration must not begin without its limit. Set again, it is the same.
+    if (input.bandwidthBytesPerSec !== null) await bandwidth.set(id, input.bandwidthBytesPerSec);
     await store.create(record, await laneOf(record.migration));
     return await get(id);
   };

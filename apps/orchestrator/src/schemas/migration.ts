@@ -214,6 +214,11 @@ export const migrationSchema = z
       .default(null)
       .describe('While it is queued: what for, and its place in the order.'),
     where: whereSchema,
+    bandwidthShareBytesPerSec: z
+      .int()
+      .nullable()
+      .default(null)
+      .describe('What it may use now: its part of the limits of the whole, its link and itself; null is unlimited.'),
     teardown: z
       .enum(['not-needed', 'pending', 'complete', 'incomplete'])
       .describe('Whether everything made for it is gone again.'),

@@ -155,7 +155,8 @@ export class Hypervisors implements AsyncDisposable {
       options: plugin.optionsSchema.parse(request.options),
       networkMap: request.networkMap,
       diskMap: request.diskMap,
-      bandwidthBytesPerSec: request.bandwidthBytesPerSec,
+      // Through a tunnel the gateways hold the limit (see share.ts).
+      bandwidthBytesPerSec: request.transport === 'tunnel' ? null : request.bandwidthBytesPerSec,
       tunnelled: request.transport === 'tunnel',
     };
   }

@@ -9,6 +9,7 @@ import type { Tunnel } from '../gateways/tunnel.ts';
 import { type Ending, undecided } from './ending.ts';
 import { ProgressReporter } from './progress.ts';
 import type { Run } from './run.ts';
+import { keepShare } from './share.ts';
 import { straightRoutes } from './steps/connect.ts';
 import type { Tools } from './tools.ts';
 import { raceSignal } from './waiting.ts';
@@ -34,6 +35,7 @@ export async function completePostCopy(
   const options = { signal: run.lost, onProgress: reporter.report.bind(reporter) };
   // `perform` has tried for as long as is sensible.
   if (state === 'broken' && pluginErrorCode(cause) === 'OUTCOME_UNKNOWN') return leftToAPerson(run, cause, cause);
+  using _share = keepShare(run, tools, tunnel, driver);
   const { prepared } = run.notes;
   const routes = prepared === null ? undefined : await routesOf(run, tunnel, prepared);
   if (prepared === null || routes === undefined || driver.recoverPostCopy === undefined) {

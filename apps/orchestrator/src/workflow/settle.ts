@@ -21,6 +21,7 @@ import type { Hypervisors } from './hypervisors.ts';
 import { completePostCopy } from './post-copy.ts';
 import { ProgressReporter } from './progress.ts';
 import type { Run } from './run.ts';
+import { keepShare } from './share.ts';
 import { untilNoReturn } from './stages.ts';
 import { confirm } from './steps/confirm.ts';
 import type { Tools } from './tools.ts';
@@ -164,6 +165,7 @@ async function follow(
   const signal = AbortSignal.any([run.lost, untilNoReturn(run, stops)]);
   if (signal.aborted) return false;
   run.log.info({}, 'following a migration that went on by itself');
+  using _share = keepShare(run, tools, tunnel, driver);
   try {
     await raceSignal(driver.follow({ signal, onProgress: (progress) => reporter.report(progress) }), run.lost);
     return true;

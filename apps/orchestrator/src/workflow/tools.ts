@@ -3,6 +3,8 @@
  */
 import type { RunConnector } from '../endpoints/connector.ts';
 import type { GatewayProvisioner } from '../gateways/gateway.ts';
+import type { BandwidthKeeper } from '../links/bandwidth-keeper.ts';
+import type { LinkService } from '../links/links.ts';
 import type { Changes } from '../migrations/changes.ts';
 import type { SiteStore } from '../sites/sites.ts';
 
@@ -12,6 +14,8 @@ export interface Tools {
   readonly gateways: GatewayProvisioner;
   /** What was asked for since the request. */
   readonly changes: Pick<Changes, 'get'>;
+  readonly bandwidth: BandwidthKeeper;
+  readonly links: Pick<LinkService, 'note'>;
   readonly settings: WorkflowSettings;
 }
 

@@ -3,12 +3,15 @@
  * a recovery uses `attachTunnel` for gateways that an earlier run made.
  */
 
+import type { ProbeResult } from '@lmas/gateway-api';
 import { LmasError } from '../../errors.ts';
 import type { Gateway, GatewayAddress } from '../../gateways/gateway.ts';
 import { LeaseKeeper } from '../../gateways/lease-keeper.ts';
 import { closeEnd, type GatewaySite, Tunnel, type TunnelEnd } from '../../gateways/tunnel.ts';
+import { estimateLoss, measurementOf } from '../../links/measurement.ts';
 import { ENDS, type End } from '../../migrations/record.ts';
 import type { Run } from '../run.ts';
+import { currentShare } from '../share.ts';
 import type { Tools } from '../tools.ts';
 
 type Waiting = { readonly signal: AbortSignal };
@@ -47,15 +50,21 @@ export async function provisionTunnel(run: Run, tools: Tools, { signal }: Waitin
   const tunnel = assemble(run, sites, source.value, destination.value);
   try {
     const { subflows } = run.migration.request.tunnel;
-    const { bandwidthBytesPerSec } = run.migration.request;
+    const bandwidthBytesPerSec = await currentShare(run, tools);
     await run.assertCurrent();
     await tunnel.join({ subflows, bandwidthBytesPerSec }, { signal });
-    tunnel.warmUp(tools.settings.warmUpMs);
+    tunnel.warmUp(tools.settings.warmUpMs, (probe) => noteLink(run, tools, probe));
     return tunnel;
   } catch (error) {
     await tunnel.close();
     throw error;
   }
+}
+
+async function noteLink(run: Run, tools: Tools, probe: ProbeResult): Promise<void> {
+  const [source, destination] = [run.migration.source.site, run.migration.destination.site];
+  const lossPct = estimateLoss(probe, tools.settings.warmUpMs);
+  await tools.links.note(measurementOf({ source, destination, lossPct, ...probe }, 'migration'));
 }
 
 /** Finds the gateways of an earlier run and keeps them alive; `undefined` when they are not both there. */

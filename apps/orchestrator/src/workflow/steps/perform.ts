@@ -7,6 +7,7 @@ import type { Tunnel } from '../../gateways/tunnel.ts';
 import type { Hypervisors } from '../hypervisors.ts';
 import { ProgressReporter } from '../progress.ts';
 import type { Run } from '../run.ts';
+import { keepShare } from '../share.ts';
 import { Steering } from '../steering.ts';
 import type { Tools } from '../tools.ts';
 import { Deadline, raceSignal } from '../waiting.ts';
@@ -21,6 +22,8 @@ export async function perform(
   const { noProgressMs } = run.migration.request.timeouts;
   using stalled = new Deadline(noProgressMs, 'NO_PROGRESS', `No progress for ${noProgressMs} ms.`);
   const stop = AbortSignal.any([signal, stalled.signal]);
+  using held = new DisposableStack();
+  let isKept = false;
   using reporter = new ProgressReporter(run, move.tunnel, tools.settings.progressIntervalMs, () => stalled.touch());
   const driver = await hypervisors.driver({ signal: stop });
   await run.assertCurrent();
@@ -29,7 +32,11 @@ export async function perform(
     await raceSignal(
       driver.perform(move.prepared, move.routes, {
         signal: stop,
-        onProgress: (progress) => reporter.report(progress),
+        onProgress: (progress) => {
+          if (!isKept && !held.disposed) held.use(keepShare(run, tools, move.tunnel, driver));
+          isKept = true;
+          reporter.report(progress);
+        },
         onPointOfNoReturn: async () => {
           await run.passPointOfNoReturn();
           stalled.stop();
