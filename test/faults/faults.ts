@@ -36,7 +36,16 @@ const orchestratorKilled: Fault = {
   },
 };
 
+/** The orchestrator lives on, and starts it again by itself. */
 const redisKilled: Fault = {
+  name: 'Redis killed',
+  victim: 'orchestrator',
+  async strike(world) {
+    await world.orchestrator.killRedis();
+  },
+};
+
+const bothKilled: Fault = {
   name: 'Redis and orchestrator killed',
   victim: 'orchestrator',
   async strike(world, staysMs) {
@@ -119,6 +128,7 @@ const linkCut: Fault = {
 export const FAULTS: readonly Fault[] = [
   orchestratorKilled,
   redisKilled,
+  bothKilled,
   linkCut,
   ...sshdKilled,
   ...managementCut,
