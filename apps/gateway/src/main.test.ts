@@ -52,6 +52,32 @@ test('SIGTERM ends it cleanly, and a second gateway does not take a live socket'
   assert.ok(!existsSync(socketPath));
 });
 
+test('static mode: what is wrong with a file bears its name, and nothing is left behind', () => {
+  const place = directory();
+  const config = path.join(place, 'c.json');
+  const said = (text: string | null): string => {
+    if (text !== null) writeFileSync(config, text);
+    const { status, stderr } = ask(['--config', config]);
+    assert.equal(status, 1);
+    return stderr;
+  };
+  assert.ok(said(null).includes(`${config}: there is no such file`));
+  assert.ok(said('{ "routes": ').includes(`${config} is not JSON`));
+  const files = {
+    certificateFile: 'k/certificate.pem',
+    keyFile: 'k/key.pem',
+    peerCertificateFile: 'k/certificate.pem',
+  };
+  const role = { kind: 'listen', address: '127.0.0.1', port: 0 };
+  const session = { sessionId: '7b1c5c0e-5f0e-4f63-9d3a-2f5d3c1a9e10', role };
+  const whole = JSON.stringify({ ...files, session, routes: {}, controlSocket: 'control.sock' });
+  assert.ok(said(whole).includes(`${path.join(place, 'k/key.pem')}: there is no such file`));
+  execFileSync(process.execPath, [program, 'keygen', '--out', path.join(place, 'k')]);
+  // The peer's certificate is our own: found out only when the control socket is open already.
+  assert.match(said(whole), /our own certificate/);
+  assert.ok(!existsSync(path.join(place, 'control.sock')));
+});
+
 test('static mode: two processes from two files carry a stream', { timeout: 25_000 }, async () => {
   const [a, b] = [directory(), directory()];
   for (const place of [a, b]) execFileSync(process.execPath, [program, 'keygen', '--out', path.join(place, 'k')]);

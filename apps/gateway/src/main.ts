@@ -5,8 +5,13 @@
 import { mkdirSync, writeFileSync } from 'node:fs';
 import http from 'node:http';
 import path from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
+import { statusSchema } from '@lmas/gateway-api';
 import { ControlServer } from './control/server.ts';
+import { renderStatus } from './control/status-text.ts';
+import { examine, type Mode } from './doctor/checks.ts';
+import { renderReport, works } from './doctor/report.ts';
 import { messageOf } from './errors.ts';
 import { Gateway } from './gateway.ts';
 import { help } from './help.ts';
@@ -23,6 +28,8 @@ import { version } from './version.ts';
 const orchestratedValidDays = 90;
 const defaultLeaseMs = 60_000;
 const sessionRestartMs = 1_000;
+const watchIntervalMs = 1_000;
+const clearScreen = '\u001b[2J\u001b[H';
 
 interface Options {
   control?: string;
@@ -32,6 +39,9 @@ interface Options {
   'log-level'?: string;
   out?: string;
   days?: string;
+  mode?: string;
+  json?: boolean;
+  watch?: boolean;
 }
 
 class UsageError extends Error {}
@@ -134,6 +144,22 @@ function sweep(log: Log): void {
   }
 }
 
+/** Exit status 1 when something is missing for a mode that was asked for; without --mode, for either. */
+function doctor(options: Options): void {
+  const { mode } = options;
+  if (mode !== undefined && mode !== 'redirected' && mode !== 'transparent') {
+    throw new UsageError('--mode: redirected or transparent.');
+  }
+  const modes: Mode[] = mode === undefined ? ['redirected', 'transparent'] : [mode];
+  const found = modes.map((one) => ({ mode: one, checks: examine(one) }));
+  const text =
+    options.json === true
+      ? `${JSON.stringify(found, null, 2)}\n`
+      : found.map((one) => renderReport(one.mode, one.checks)).join('\n');
+  process.stdout.write(text);
+  if (!found.every(({ checks }) => works(checks))) process.exitCode = 1;
+}
+
 function clean(): void {
   const removed = sweepDead();
   for (const what of removed) process.stdout.write(`removed ${what}\n`);
@@ -149,20 +175,33 @@ function keygen(options: Options): void {
   process.stdout.write(`${directory}/certificate.pem  SHA-256 ${identity.certificateSha256}\n`);
 }
 
-function status(options: Options): Promise<void> {
+/** Prints the status: once, or again and again until somebody ends it. */
+async function status(options: Options): Promise<void> {
   const socketPath = required(options.control, '--control');
+  for (;;) {
+    const { text, ok } = await askStatus(socketPath);
+    if (!ok) throw new Error(`The gateway answered: ${text}`);
+    const answer = statusSchema.parse(JSON.parse(text));
+    const shown = options.json === true ? JSON.stringify(answer, null, options.watch === true ? 0 : 2) : renderStatus(answer);
+    const home = options.watch === true && options.json !== true && process.stdout.isTTY ? clearScreen : '';
+    process.stdout.write(`${home}${shown}\n`);
+    if (options.watch !== true) return;
+    await sleep(watchIntervalMs);
+  }
+}
+
+function askStatus(socketPath: string): Promise<{ text: string; ok: boolean }> {
   return new Promise((resolve, reject) => {
     const request = http.get({ socketPath, path: '/v1/status', agent: false }, (response) => {
       const chunks: Buffer[] = [];
       response.on('data', (chunk: Buffer) => chunks.push(chunk));
       response.on('end', () => {
-        const answer: unknown = JSON.parse(Buffer.concat(chunks).toString('utf8'));
-        process.stdout.write(`${JSON.stringify(answer, null, 2)}\n`);
-        if (response.statusCode === 200) resolve();
-        else reject(new Error(`The gateway answered ${response.statusCode}.`));
+        resolve({ text: Buffer.concat(chunks).toString('utf8'), ok: response.statusCode === 200 });
       });
     });
-    request.once('error', reject);
+    request.once('error', (cause) =>
+      reject(new Error(`No gateway answers on ${socketPath} (${messageOf(cause)}).`, { cause })),
+    );
   });
 }
 
@@ -176,6 +215,7 @@ async function main(args: string[]): Promise<void> {
   else if (positionals[0] === 'status') await status(values);
   else if (positionals[0] === 'keygen') keygen(values);
   else if (positionals[0] === 'clean') clean();
+  else if (positionals[0] === 'doctor') doctor(values);
   else
     throw new UsageError(positionals.length === 0 ? 'A command is missing.' : `There is no command ${positionals[0]}.`);
 }
@@ -195,6 +235,9 @@ function parseCommandLine(args: string[]) {
         'log-level': text,
         out: text,
         days: text,
+        mode: text,
+        json: flag,
+        watch: flag,
         version: flag,
         help: flag,
       },
@@ -207,7 +250,7 @@ function parseCommandLine(args: string[]) {
 try {
   await main(process.argv.slice(2));
   // Nothing may hold the process back once it has been told to end.
-  process.exit(0);
+  process.exit();
 } catch (error) {
   const usage = error instanceof UsageError;
   process.stderr.write(`lmas-gateway: ${messageOf(error)}${usage ? ' Try --help.' : ''}\n`);

@@ -6,7 +6,7 @@ import { readFileSync, statSync } from 'node:fs';
 import path from 'node:path';
 import { routeConfigSchema, routeIdSchema, type SessionConfig, sessionConfigSchema } from '@lmas/gateway-api';
 import { z } from 'zod';
-import { GatewayError } from './errors.ts';
+import { errnoOf, GatewayError, messageOf } from './errors.ts';
 import { type Identity, identityFromPem } from './security/certificate.ts';
 
 const sessionSchema = z.strictObject({
@@ -41,16 +41,36 @@ export interface StaticConfig {
 
 export function loadStaticConfig(file: string): StaticConfig {
   const near = (name: string) => path.resolve(path.dirname(file), name);
-  const result = staticConfigSchema.safeParse(JSON.parse(readFileSync(file, 'utf8')));
+  const result = staticConfigSchema.safeParse(parseJson(file));
   if (!result.success) throw new GatewayError('INVALID_REQUEST', `(${file})\n${z.prettifyError(result.error)}`);
   const { certificateFile, keyFile, peerCertificateFile, session, routes, controlSocket } = result.data;
+  const key = readText(near(keyFile));
   if ((statSync(near(keyFile)).mode & 0o077) !== 0) {
-    throw new GatewayError('INVALID_REQUEST', `(${keyFile} may be read by others; chmod 600 it)`);
+    throw new GatewayError('INVALID_REQUEST', `(${near(keyFile)} may be read by others; chmod 600 it)`);
   }
   return {
-    identity: identityFromPem(readFileSync(near(certificateFile), 'utf8'), readFileSync(near(keyFile), 'utf8')),
-    session: { ...session, peerCertificate: readFileSync(near(peerCertificateFile), 'utf8') },
+    identity: identityFromPem(readText(near(certificateFile)), key),
+    session: { ...session, peerCertificate: readText(near(peerCertificateFile)) },
     routes: Object.entries(routes) as StaticConfig['routes'],
     controlSocket: controlSocket === undefined ? null : near(controlSocket),
   };
+}
+
+/** What goes wrong with a file bears its name. */
+function readText(file: string): string {
+  try {
+    return readFileSync(file, 'utf8');
+  } catch (cause) {
+    const reason = errnoOf(cause) === 'ENOENT' ? 'there is no such file' : messageOf(cause);
+    throw new GatewayError('INVALID_REQUEST', `(${file}: ${reason})`, { cause });
+  }
+}
+
+function parseJson(file: string): unknown {
+  const text = readText(file);
+  try {
+    return JSON.parse(text);
+  } catch (cause) {
+    throw new GatewayError('INVALID_REQUEST', `(${file} is not JSON: ${messageOf(cause)})`, { cause });
+  }
 }

@@ -99,6 +99,7 @@ export function createSshProvisioner(options: ProvisionerOptions): SshProvisione
         const directory = runDirectory(base, address);
         if (sparing) await refuseBusy(client(base, address, Number.MAX_SAFE_INTEGER), address, signal);
         await mustSucceed(connection, scripts.REMOVE_GATEWAY, [directory], signal);
+        await cleanInterceptions(connection, signal);
         log.info({ ...address }, 'gateway removed');
       });
     },
@@ -122,11 +123,17 @@ export function createSshProvisioner(options: ProvisionerOptions): SshProvisione
             log.warn({ err: error, ...address }, 'a gateway without an owner could not be removed; the others go on');
           }
         }
-        return removed;
+        return [...removed, ...(await cleanInterceptions(connection, signal))];
       });
     },
     close: () => pool.close(),
   };
+}
+
+/** What a killed gateway could not undo. Until then it forwards everything, so that nothing depends on its success here. */
+async function cleanInterceptions(connection: SshConnection, signal: AbortSignal): Promise<string[]> {
+  const { exitCode, stdout } = await shell(connection, scripts.CLEAN_INTERCEPTIONS, [], signal);
+  return exitCode === 0 ? stdout.toString('utf8').split('\n').filter(Boolean) : [];
 }
 
 async function isBusy(gateway: Gateway, signal: AbortSignal): Promise<boolean> {

@@ -104,3 +104,27 @@ export const LIST_GATEWAYS = `${FUNCTIONS}
 [ -d "$1" ] || exit 0
 ls -1 -- "$1"
 `;
+
+/**
+ * No arguments. Takes away the packet rules and routes that killed gateways left, anybody's, and prints their tables. They are named after
+ * pid namespace, pid and start time of their owner, mark and routing table after its pid (apps/gateway, proxy/transparent/owner.ts).
+ */
+export const CLEAN_INTERCEPTIONS = `${FUNCTIONS}
+PATH=$PATH:/usr/sbin:/sbin
+command -v nft >/dev/null || exit 0
+space=$(readlink /proc/self/ns/pid | tr -cd 0-9)
+nft list tables inet 2>/dev/null | while read -r _ _ table; do
+  case "$table" in "lmas_\${space}_"*_*) ;; *) continue ;; esac
+  owner=\${table#"lmas_\${space}_"}
+  [ "$(start_time "\${owner%_*}")" = "\${owner#*_}" ] && continue
+  nft delete table inet "$table"
+  echo "$table"
+done
+for family in -4 -6; do
+  ip "$family" rule list 2>/dev/null | sed -n 's/.* fwmark \\(0x4c[0-9a-f]*\\) lookup.*/\\1/p' | while read -r mark; do
+    nft list tables inet | grep -q "lmas_[0-9]*_$((mark - 0x4c000000))_" && continue
+    ip "$family" route flush table "$((mark))" 2>/dev/null || true
+    ip "$family" rule del fwmark "$mark" lookup "$((mark))" || true
+  done
+done
+`;

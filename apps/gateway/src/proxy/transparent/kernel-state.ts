@@ -71,6 +71,9 @@ export function owners(): Owner[] {
   });
 }
 
+/** Of gateways that are no more. @throws ToolError */
+export const deadOwners = (): Owner[] => owners().filter((one) => lifeOf(one) === 'dead');
+
 /** Removes what no living gateway owns; answers what it was. What cannot be looked at is left alone. */
 export function sweepDead(): string[] {
   const removed: string[] = [];
