@@ -27,8 +27,7 @@ async function keygen(machine: LabHost): Promise<string> {
 
 function configure(machine: LabHost, lab: Lab, end: 'intercept' | 'dial', sessionId: string, peer: string): void {
   const address = lab.sites.b.gatewayHost.dataAddress;
-  const role =
-    end === 'dial' ? { kind: 'listen', address, port: 7_400 } : { kind: 'dial', host: address, port: 7_400 };
+  const role = end === 'dial' ? { kind: 'listen', address, port: 7_400 } : { kind: 'dial', host: address, port: 7_400 };
   const pair = { source: lab.sites.a.host.dataAddress, destination: lab.sites.b.host.dataAddress };
   const config = {
     ...{ certificateFile: 'certificate.pem', keyFile: 'key.pem', peerCertificateFile: 'peer.pem' },
@@ -59,17 +58,18 @@ async function prepareSites({ sites: { a, b } }: Lab): Promise<void> {
   await b.host.exec(['ip', 'route', 'add', `${a.host.dataAddress}/32`, 'via', b.gatewayHost.dataAddress]);
 }
 
-async function startGateways(lab: Lab): Promise<[LabHost, LabHost]> {
+/** Answers the machine of the dialling one, once the other one intercepts. */
+async function startGateways(lab: Lab): Promise<LabHost> {
   const { a, b } = lab.sites;
-  const machines: [LabHost, LabHost] = [a.gatewayHost, b.gatewayHost];
   const [ours, theirs] = [await keygen(a.gatewayHost), await keygen(b.gatewayHost)];
   const sessionId = randomUUID();
   configure(a.gatewayHost, lab, 'intercept', sessionId, theirs);
   configure(b.gatewayHost, lab, 'dial', sessionId, ours);
-  for (const machine of machines) gateway(machine, ['--config', '/root/gateway/gateway.json', '--log-file', '/root/log']);
+  for (const machine of [a.gatewayHost, b.gatewayHost])
+    gateway(machine, ['--config', '/root/gateway/gateway.json', '--log-file', '/root/log']);
   for (let tries = 0; ; tries += 1) {
     const [route] = (await status(a.gatewayHost))?.routes ?? [];
-    if (route?.kind === 'transparent' && route.active) return machines;
+    if (route?.kind === 'transparent' && route.active) return b.gatewayHost;
     if (tries > 40) throw new Error((await a.gatewayHost.exec(['cat', '/root/log'], { allowFailure: true })).stdout);
     await sleep(200);
   }
@@ -94,8 +94,14 @@ test('hosts that only have routes: the guest moves through the tunnel, to the de
   const lab = await labUp({ name: LAB, rateMbit: 1_000, rttMs: 20, lossPct: 0 });
   try {
     await prepareSites(lab);
-    const [near, far] = await startGateways(lab);
-    const shape = { name: 'guest', site: 'a', memoryMib: MEMORY_MIB, dirtyPagesPerSec: 500, workingSetMib: 16 } as const;
+    const far = await startGateways(lab);
+    const shape = {
+      name: 'guest',
+      site: 'a',
+      memoryMib: MEMORY_MIB,
+      dirtyPagesPerSec: 500,
+      workingSetMib: 16,
+    } as const;
     const { uuid } = await lab.vm.define({ ...shape, network: 'lab' });
     await lab.vm.start('a', 'guest');
     const nonce = await lab.vm.setNonce('a', 'guest');
@@ -106,8 +112,12 @@ test('hosts that only have routes: the guest moves through the tunnel, to the de
     const seen = sampler.stop();
     assert.deepEqual([after.badPages, after.pages, after.nonce], [0, before.pages, nonce]);
     assert.equal(seen.maxCopies, 1);
-    const [source, destination] = [await status(near), await status(far)];
-    assert.ok((source?.session?.bytesAcknowledged ?? 0) > MEMORY_MIB * 0.8 * 2 ** 20, 'the memory went through the tunnel');
+    const destination = await status(far);
+    const [carried] = destination?.closedStreams ?? [];
+    assert.ok(
+      (carried?.bytesReceived ?? 0) > before.pages * 4096,
+      `${carried?.bytesReceived} of ${before.pages} pages`,
+    );
     assert.equal(destination?.closedStreams.length, 1);
     assert.equal(destination?.closedStreams[0]?.outcome, 'finished');
   } finally {

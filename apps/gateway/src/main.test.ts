@@ -44,7 +44,7 @@ test('SIGTERM ends it cleanly, and a second gateway does not take a live socket'
   const child = start(['run', '--control', socketPath]);
   const exit = exitOf(child);
   await until(() => existsSync(socketPath), 'the socket is there');
-  const status = JSON.parse(ask(['status', '--control', socketPath]).stdout) as { identity: { pid: number } };
+  const status = JSON.parse(ask(['status', '--json', '--control', socketPath]).stdout) as { identity: { pid: number } };
   assert.equal(status.identity.pid, child.pid);
   assert.equal(ask(['run', '--control', socketPath]).status, 1);
   child.kill('SIGTERM');

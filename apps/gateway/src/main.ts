@@ -182,7 +182,8 @@ async function status(options: Options): Promise<void> {
     const { text, ok } = await askStatus(socketPath);
     if (!ok) throw new Error(`The gateway answered: ${text}`);
     const answer = statusSchema.parse(JSON.parse(text));
-    const shown = options.json === true ? JSON.stringify(answer, null, options.watch === true ? 0 : 2) : renderStatus(answer);
+    const shown =
+      options.json === true ? JSON.stringify(answer, null, options.watch === true ? 0 : 2) : renderStatus(answer);
     const home = options.watch === true && options.json !== true && process.stdout.isTTY ? clearScreen : '';
     process.stdout.write(`${home}${shown}\n`);
     if (options.watch !== true) return;

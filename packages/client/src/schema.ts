@@ -1418,6 +1418,19 @@ export interface components {
                 message: string;
             } | null;
         };
+        /** @description Whether pre-copy will come to an end on this link. */
+        OutlookInput: {
+            /**
+             * @description `narrow`: it converges, slowly. `diverges`: it never will, as things are. `unknown`: too early to say.
+             * @enum {string}
+             */
+            verdict: "converges" | "narrow" | "diverges" | "unknown";
+            message: string;
+            /** @description What to do about it. */
+            advice: string | null;
+            /** @description Until the switchover. */
+            etaMs: number | null;
+        };
         ProgressInput: {
             /** @enum {string} */
             stage: "disks" | "memory" | "switchover" | "post-copy";
@@ -1429,8 +1442,44 @@ export interface components {
             dirtyRateBytesPerSec: number | null;
             iteration: number | null;
             etaMs: number | null;
+            /**
+             * @description While memory is copied.
+             * @default null
+             */
+            outlook?: components["schemas"]["OutlookInput"] | null;
             /** Format: date-time */
             at: string;
+        };
+        TunnelNowInput: {
+            /** @description Arrival at the far gateway, averaged over about a second. */
+            sendBitsPerSec: number;
+            /** @description What the path was measured to carry; null while it is not known. */
+            linkBitsPerSec: number | null;
+            windowBytes: number;
+            /** @description At the destination, waiting for its hypervisor or for what is in front. */
+            bufferedBytes: number;
+            rekeys: number;
+            /** @description Bytes of hypervisors for each byte on the link, of late. */
+            compressionRatio: number;
+            subflows: {
+                id: number;
+                sendBitsPerSec: number;
+                rttMs: number | null;
+                congestionWindowBytes: number | null;
+                queueBytes: number | null;
+                retransmits: number | null;
+            }[];
+            /** @description At most 64. */
+            streams: {
+                id: number;
+                route: string;
+                bytesSent: number;
+                sendBitsPerSec: number;
+                queueBytes: number;
+                /** @description Pieces that arrived before the ones in front of them. */
+                reorderDepth: number;
+                idleMs: number;
+            }[];
         };
         TunnelStatsInput: {
             suite: string;
@@ -1454,6 +1503,11 @@ export interface components {
                 code: string;
                 message: string;
             } | null;
+            /**
+             * @description While it runs.
+             * @default null
+             */
+            now?: components["schemas"]["TunnelNowInput"] | null;
         };
         MigrationInput: {
             id: components["schemas"]["MigrationIdInput"];
@@ -2713,6 +2767,19 @@ export interface components {
                 message: string;
             } | null;
         };
+        /** @description Whether pre-copy will come to an end on this link. */
+        Outlook: {
+            /**
+             * @description `narrow`: it converges, slowly. `diverges`: it never will, as things are. `unknown`: too early to say.
+             * @enum {string}
+             */
+            verdict: "converges" | "narrow" | "diverges" | "unknown";
+            message: string;
+            /** @description What to do about it. */
+            advice: string | null;
+            /** @description Until the switchover. */
+            etaMs: number | null;
+        };
         Progress: {
             /** @enum {string} */
             stage: "disks" | "memory" | "switchover" | "post-copy";
@@ -2724,8 +2791,44 @@ export interface components {
             dirtyRateBytesPerSec: number | null;
             iteration: number | null;
             etaMs: number | null;
+            /**
+             * @description While memory is copied.
+             * @default null
+             */
+            outlook: components["schemas"]["Outlook"] | null;
             /** Format: date-time */
             at: string;
+        };
+        TunnelNow: {
+            /** @description Arrival at the far gateway, averaged over about a second. */
+            sendBitsPerSec: number;
+            /** @description What the path was measured to carry; null while it is not known. */
+            linkBitsPerSec: number | null;
+            windowBytes: number;
+            /** @description At the destination, waiting for its hypervisor or for what is in front. */
+            bufferedBytes: number;
+            rekeys: number;
+            /** @description Bytes of hypervisors for each byte on the link, of late. */
+            compressionRatio: number;
+            subflows: {
+                id: number;
+                sendBitsPerSec: number;
+                rttMs: number | null;
+                congestionWindowBytes: number | null;
+                queueBytes: number | null;
+                retransmits: number | null;
+            }[];
+            /** @description At most 64. */
+            streams: {
+                id: number;
+                route: string;
+                bytesSent: number;
+                sendBitsPerSec: number;
+                queueBytes: number;
+                /** @description Pieces that arrived before the ones in front of them. */
+                reorderDepth: number;
+                idleMs: number;
+            }[];
         };
         TunnelStats: {
             suite: string;
@@ -2749,6 +2852,11 @@ export interface components {
                 code: string;
                 message: string;
             } | null;
+            /**
+             * @description While it runs.
+             * @default null
+             */
+            now: components["schemas"]["TunnelNow"] | null;
         };
         Migration: {
             id: components["schemas"]["MigrationId"];

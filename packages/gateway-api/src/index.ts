@@ -229,9 +229,19 @@ export const statusSchema = z.object({
       id: z.int(),
       state: z.enum(['joining', 'open', 'draining']),
       ...counters,
+      /** Frames of both directions, averaged over the last second or so. */
+      sendBitsPerSec: z.number(),
+      receiveBitsPerSec: z.number(),
       generation: z.int(),
+      rekeys: z.int(),
+      /** Sequenced frames sent on it that the peer has not acknowledged. */
+      unacknowledgedFrames: z.int(),
+      /** The kernel's view (TCP_INFO, tcp(7)); null where it cannot be asked. */
       congestionControl: z.string().nullable(),
       rttMs: z.number().nullable(),
+      congestionWindowBytes: z.int().nullable(),
+      /** Handed to the kernel and not yet sent. */
+      queueBytes: z.int().nullable(),
       retransmits: z.int().nullable(),
     }),
   ),
@@ -243,6 +253,15 @@ export const statusSchema = z.object({
       state: z.enum(['opening', 'open', 'half-closed-local', 'half-closed-remote']),
       peer: z.string(),
       ...counters,
+      /** Taken from and delivered to the hypervisor here, averaged over the last second or so. */
+      sendBitsPerSec: z.number(),
+      receiveBitsPerSec: z.number(),
+      /** Taken from the hypervisor, waiting for credit or for a subflow. */
+      queueBytes: z.int(),
+      /** In frames, and not yet delivered to the far hypervisor. */
+      outstandingBytes: z.int(),
+      /** Pieces that arrived before the ones in front of them. */
+      reorderDepth: z.int(),
       idleMs: z.int(),
     }),
   ),

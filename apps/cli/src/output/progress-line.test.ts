@@ -14,6 +14,7 @@ const progress = {
   dirtyRateBytesPerSec: 40_000_000,
   iteration: 3,
   etaMs: 42_000,
+  outlook: null,
   at: '2026-01-01T00:01:00.000Z',
 };
 const performing = sampleMigration({ phase: 'performing', startedAt: '2026-01-01T00:00:00.000Z', progress });

@@ -20,6 +20,7 @@ import { z } from 'zod';
 import { asGatewayError, type ErrorCode, errorTable, GatewayError } from '../errors.ts';
 import type { Gateway } from '../gateway.ts';
 import type { Log } from '../log.ts';
+import { METRICS_TYPE, renderMetrics } from './metrics.ts';
 
 const maxBodyBytes = 256 << 10;
 
@@ -91,6 +92,7 @@ export class ControlServer {
       if (request.method !== 'GET') this.#fence(request);
       const result = await handle(body, last);
       if (result === undefined) response.writeHead(204).end();
+      else if (typeof result === 'string') sendText(response, 200, METRICS_TYPE, result);
       else send(response, 200, 'application/json', result);
     } catch (error) {
       const known = asGatewayError(error, 'INTERNAL');
@@ -122,6 +124,7 @@ function makeRoutes(gateway: Gateway, onShutdown: () => void): Route[] {
   return [
     route('GET', /^\/v1\/identity$/, () => gateway.describe()),
     route('GET', /^\/v1\/status$/, () => gateway.status()),
+    route('GET', /^\/metrics$/, () => renderMetrics(gateway.status())),
     route('PUT', /^\/v1\/session$/, (body) => gateway.configureSession(parse(sessionConfigSchema, body))),
     route('GET', /^\/v1\/session$/, () => {
       if (gateway.session === null) throw new GatewayError('NO_SESSION');
@@ -176,6 +179,9 @@ function problemOf(code: ErrorCode, error: GatewayError): Problem {
 }
 
 function send(response: http.ServerResponse, status: number, type: string, body: unknown): void {
-  const text = JSON.stringify(body);
+  sendText(response, status, type, JSON.stringify(body));
+}
+
+function sendText(response: http.ServerResponse, status: number, type: string, text: string): void {
   response.writeHead(status, { 'content-type': type, 'content-length': Buffer.byteLength(text) }).end(text);
 }

@@ -64,9 +64,15 @@ function subflowStatus({ data }: Session): GatewayStatus['subflows'] {
       state: 'open',
       bytesSent: subflow.bytesSent,
       bytesReceived: subflow.bytesReceived,
+      sendBitsPerSec: Math.round(subflow.sendRate.bytesPerSec * 8),
+      receiveBitsPerSec: Math.round(subflow.receiveRate.bytesPerSec * 8),
       generation: subflow.generation,
+      rekeys: subflow.rekeys,
+      unacknowledgedFrames: subflow.unacknowledgedFrames,
       congestionControl: subflow.congestionControl(),
       rttMs: info?.rttMs ?? null,
+      congestionWindowBytes: info === null ? null : info.congestionWindowSegments * info.mssBytes,
+      queueBytes: info?.notSentBytes ?? null,
       retransmits: info?.retransmits ?? null,
     };
   });
@@ -81,6 +87,11 @@ function streamStatus({ data }: Session): GatewayStatus['streams'] {
     peer: stream.peer,
     bytesSent: stream.takenBytes,
     bytesReceived: stream.deliveredBytes,
+    sendBitsPerSec: Math.round(stream.sendRate.bytesPerSec * 8),
+    receiveBitsPerSec: Math.round(stream.receiveRate.bytesPerSec * 8),
+    queueBytes: stream.pendingBytes,
+    outstandingBytes: stream.outstandingBytes,
+    reorderDepth: stream.reorderDepth,
     idleMs: stream.idleMs,
   }));
 }

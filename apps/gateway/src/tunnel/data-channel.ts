@@ -281,6 +281,8 @@ export class DataChannel implements SubflowOwner, StreamHost, ReceiverHost, Send
     const nowMs = performance.now();
     this.sender.tick(nowMs);
     this.receiveRate.sample(this.bytesReceived, nowMs);
+    for (const subflow of this.subflows) subflow.sample(nowMs);
+    for (const stream of this.streams.values()) stream.sample(nowMs);
     const [first] = this.subflows;
     const busy = this.inFlightBytes > 0 || this.sender.padding.isRunning;
     // Without a kernel to ask, the round trips of the reserved subflow, which has no queue of its own, show the one in the network.

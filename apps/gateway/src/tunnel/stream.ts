@@ -10,6 +10,7 @@ import type { GatewayStatus } from '@lmas/gateway-api';
 import { errnoOf } from '../errors.ts';
 import type { Slab, SlabPool } from '../platform/slab.ts';
 import { GUARANTEED_STREAM_BYTES } from '../protocol/frame.ts';
+import { RateMeter } from './rate-meter.ts';
 import type { ReadAhead } from './read-ahead.ts';
 import { type Piece, Reorder } from './reorder.ts';
 import type { Wire } from './wire.ts';
@@ -57,6 +58,8 @@ export class Stream {
   deliveredBytes = 0;
   finOffset: number | null = null;
   over = false;
+  readonly sendRate = new RateMeter();
+  readonly receiveRate = new RateMeter();
   readonly openedAtMs = Date.now();
   /** Wall clock, milliseconds since 1970. */
   firstByteAtMs: number | null = null;
@@ -101,6 +104,15 @@ export class Stream {
   }
   get hasWork(): boolean {
     return !this.over && (this.pendingBytes > 0 || (this.localEnded && !this.finSent));
+  }
+  /** Pieces that wait for others in front of them. */
+  get reorderDepth(): number {
+    return this.#reorder.waiting;
+  }
+  /** Once in a while. */
+  sample(nowMs: number): void {
+    this.sendRate.sample(this.takenBytes, nowMs);
+    this.receiveRate.sample(this.deliveredBytes, nowMs);
   }
   get idleMs(): number {
     return Date.now() - (this.lastByteAtMs ?? this.openedAtMs);

@@ -11,6 +11,7 @@ import { congestionControl, setReceiveLowWater, type TcpInfo, tcpInfo } from '..
 import { emptyHeader, type FrameHeader, FrameType, HEADER_BYTES, TAG_BYTES } from '../protocol/frame.ts';
 import type { FrameOpener, FrameSealer } from '../security/sealing.ts';
 import { FrameReader } from './frame-reader.ts';
+import { RateMeter } from './rate-meter.ts';
 import type { Wire } from './wire.ts';
 
 /** Largest payload that we put into one frame: large enough to make per-frame costs vanish, small enough to interleave. */
@@ -43,6 +44,8 @@ export class Subflow {
   bytesReceived = 0;
   /** Frames as they go over the wire, headers and tags included. */
   wireBytes = 0;
+  readonly sendRate = new RateMeter();
+  readonly receiveRate = new RateMeter();
   rekeys = 0;
   lastReceivedAtMs = performance.now();
   /** Sequenced frames sent on it and not acknowledged. */
@@ -153,6 +156,12 @@ export class Subflow {
       this.#used = 0;
       if (!this.#closed) this.pump();
     });
+  }
+
+  /** Once in a while. */
+  sample(nowMs: number): void {
+    this.sendRate.sample(this.bytesSent, nowMs);
+    this.receiveRate.sample(this.bytesReceived, nowMs);
   }
 
   info(): TcpInfo | null {

@@ -18,6 +18,14 @@ const session = {
   inFlightBytes: 0,
   bufferedBytes: 0,
   rttMs: null,
+  link: {
+    state: 'paced' as const,
+    bytesPerSec: 0,
+    paceBytesPerSec: null,
+    queueMs: 0,
+    lossShare: 0,
+    compressionRatio: 1,
+  },
   rekeys: 0,
   subflowsReplaced: 0,
   refusals: {},
@@ -25,7 +33,7 @@ const session = {
 };
 type Session = NonNullable<GatewayStatus['session']>;
 const status = (changes: Partial<Session>) =>
-  ({ session: { ...session, ...changes }, subflows: [] }) as unknown as GatewayStatus;
+  ({ session: { ...session, ...changes }, subflows: [], streams: [] }) as unknown as GatewayStatus;
 
 test('goodput is what the destination delivered, from its first to its last byte', () => {
   const source = status({ bytesSent: 260_000_000, inFlightBytes: 10_000_000, bytesReceived: 100, receivingMs: 20 });
@@ -47,4 +55,32 @@ test('what is wrong with the tunnel is said in the words of whichever gateway kn
   const lost = { code: 'SESSION_LOST', message: 'The peer gateway was away for longer than the grace time.' };
   assert.deepEqual(mergeStatus('none', status({}), status({ state: 'closed', lastError: lost })).trouble, lost);
   assert.equal(mergeStatus('none', status({}), status({})).trouble, null);
+});
+
+test('what happens now comes part by part: sending from the source, reordering from the destination', () => {
+  const stream = { id: 1, route: 'memory', bytesSent: 5, sendBitsPerSec: 8, queueBytes: 3, idleMs: 2, reorderDepth: 0 };
+  const subflow = {
+    id: 0,
+    state: 'open',
+    sendBitsPerSec: 9,
+    rttMs: 20,
+    congestionWindowBytes: 7,
+    queueBytes: 1,
+    retransmits: 2,
+  };
+  const link = { ...session.link, bytesPerSec: 1_000 };
+  const source = {
+    ...status({ link, windowBytes: 64 }),
+    streams: [stream],
+    subflows: [subflow],
+  } as unknown as GatewayStatus;
+  const far = { ...stream, reorderDepth: 4 };
+  const destination = { ...status({ bufferedBytes: 6 }), streams: [far] } as unknown as GatewayStatus;
+  const { now } = mergeStatus('aes-256-gcm', source, destination);
+  assert.deepEqual([now?.linkBitsPerSec, now?.windowBytes, now?.bufferedBytes], [8_000, 64, 6]);
+  assert.deepEqual(now?.streams, [far]);
+  assert.deepEqual(
+    now?.subflows.map(({ id, retransmits }) => [id, retransmits]),
+    [[0, 2]],
+  );
 });

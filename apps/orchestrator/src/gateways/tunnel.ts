@@ -244,5 +244,32 @@ export function mergeStatus(suite: Suite, source: GatewayStatus, destination: Ga
     inFlightBytes: sender.inFlightBytes,
     refusals,
     trouble: sender.lastError ?? receiver.lastError,
+    now: partsOf(source, destination, sender, receiver),
+  };
+}
+
+const MAX_STREAMS_SHOWN = 64;
+
+function partsOf(
+  source: GatewayStatus,
+  destination: GatewayStatus,
+  sender: NonNullable<GatewayStatus['session']>,
+  receiver: NonNullable<GatewayStatus['session']>,
+): NonNullable<TunnelStats['now']> {
+  const arriving = new Map(destination.streams.map((stream) => [stream.id, stream]));
+  return {
+    sendBitsPerSec: sender.sendBitsPerSec,
+    linkBitsPerSec: sender.link.bytesPerSec > 0 ? sender.link.bytesPerSec * 8 : null,
+    windowBytes: sender.windowBytes,
+    bufferedBytes: receiver.bufferedBytes,
+    rekeys: sender.rekeys,
+    compressionRatio: sender.link.compressionRatio,
+    subflows: source.subflows.map(({ id, sendBitsPerSec, rttMs, congestionWindowBytes, queueBytes, retransmits }) => ({
+      ...{ id, sendBitsPerSec, rttMs, congestionWindowBytes, queueBytes, retransmits },
+    })),
+    streams: source.streams.slice(0, MAX_STREAMS_SHOWN).map(({ id, route, bytesSent, sendBitsPerSec, ...stream }) => ({
+      ...{ id, route, bytesSent, sendBitsPerSec, queueBytes: stream.queueBytes, idleMs: stream.idleMs },
+      reorderDepth: arriving.get(id)?.reorderDepth ?? 0,
+    })),
   };
 }

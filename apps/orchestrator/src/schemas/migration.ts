@@ -161,6 +161,19 @@ export const migrationErrorSchema = z
   })
   .meta({ id: 'MigrationError' });
 
+export const outlookSchema = z
+  .object({
+    verdict: z
+      .enum(['converges', 'narrow', 'diverges', 'unknown'])
+      .describe(
+        '`narrow`: it converges, slowly. `diverges`: it never will, as things are. `unknown`: too early to say.',
+      ),
+    message: z.string(),
+    advice: z.string().nullable().describe('What to do about it.'),
+    etaMs: z.int().nullable().describe('Until the switchover.'),
+  })
+  .meta({ id: 'Outlook', description: 'Whether pre-copy will come to an end on this link.' });
+
 export const progressSchema = z
   .object({
     stage: z.enum(['disks', 'memory', 'switchover', 'post-copy']),
@@ -172,9 +185,45 @@ export const progressSchema = z
     dirtyRateBytesPerSec: z.number().nullable(),
     iteration: z.int().nullable(),
     etaMs: z.int().nullable(),
+    outlook: outlookSchema.nullable().default(null).describe('While memory is copied.'),
     at: timestampSchema,
   })
   .meta({ id: 'Progress' });
+
+/** The source's gateway as it is now, part by part; what arrives, as the destination's sees it. */
+export const tunnelNowSchema = z
+  .object({
+    sendBitsPerSec: z.number().describe('Arrival at the far gateway, averaged over about a second.'),
+    linkBitsPerSec: z.number().nullable().describe('What the path was measured to carry; null while it is not known.'),
+    windowBytes: z.int(),
+    bufferedBytes: z.int().describe('At the destination, waiting for its hypervisor or for what is in front.'),
+    rekeys: z.int(),
+    compressionRatio: z.number().describe('Bytes of hypervisors for each byte on the link, of late.'),
+    subflows: z.array(
+      z.object({
+        id: z.int(),
+        sendBitsPerSec: z.number(),
+        rttMs: z.number().nullable(),
+        congestionWindowBytes: z.int().nullable(),
+        queueBytes: z.int().nullable(),
+        retransmits: z.int().nullable(),
+      }),
+    ),
+    streams: z
+      .array(
+        z.object({
+          id: z.int(),
+          route: z.string(),
+          bytesSent: z.int(),
+          sendBitsPerSec: z.number(),
+          queueBytes: z.int(),
+          reorderDepth: z.int().describe('Pieces that arrived before the ones in front of them.'),
+          idleMs: z.int(),
+        }),
+      )
+      .describe('At most 64.'),
+  })
+  .meta({ id: 'TunnelNow' });
 
 /** Sum of what the gateway pair carried, as the destination’s gateway delivered it. */
 export const tunnelStatsSchema = z
@@ -196,6 +245,7 @@ export const tunnelStatsSchema = z
       .nullable()
       .default(null)
       .describe('Why the tunnel is interrupted or closed, in the words of its gateways; null while it is well.'),
+    now: tunnelNowSchema.nullable().default(null).describe('While it runs.'),
   })
   .meta({ id: 'TunnelStats' });
 

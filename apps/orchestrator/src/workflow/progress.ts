@@ -6,6 +6,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { MigrationProgress } from '@lmas/plugin-api';
 import type { Tunnel, TunnelStats } from '../gateways/tunnel.ts';
 import { now } from '../migrations/record.ts';
+import { predictOutlook } from './outlook.ts';
 import type { Run } from './run.ts';
 
 export class ProgressReporter implements Disposable {
@@ -48,7 +49,7 @@ export class ProgressReporter implements Disposable {
 
   async #write(): Promise<void> {
     const tunnel = await this.#stats();
-    const progress = this.#progress === undefined ? null : { ...this.#progress, etaMs: eta(this.#progress) };
+    const progress = this.#progress === undefined ? null : this.#extended(this.#progress, tunnel);
     const state = JSON.stringify([progress, tunnel]);
     if (this.#closing.signal.aborted) return;
     if (state === this.#written || (progress === null && tunnel === null)) return;
@@ -64,6 +65,23 @@ export class ProgressReporter implements Disposable {
         message: progress === null ? 'tunnel' : `${progress.stage} ${Math.floor(progress.percent)} %`,
       },
     );
+  }
+
+  #extended(progress: MigrationProgress, tunnel: TunnelStats | null) {
+    const { maxDowntimeMs, bandwidthBytesPerSec } = this.#run.migration.request;
+    const linkBitsPerSec = tunnel?.now?.linkBitsPerSec ?? null;
+    const outlook = predictOutlook({
+      bytesRemaining: progress.bytesRemaining,
+      dirtyRateBytesPerSec: progress.dirtyRateBytesPerSec,
+      // The link's own measurement is steadier than what the hypervisor sees of it, and there before it.
+      goodputBytesPerSec: limited(
+        linkBitsPerSec === null ? progress.rateBytesPerSec : linkBitsPerSec / 8,
+        bandwidthBytesPerSec,
+      ),
+      maxDowntimeMs,
+      bandwidthBytesPerSec,
+    });
+    return { ...progress, etaMs: eta(progress), outlook: progress.stage === 'memory' ? outlook : null };
   }
 
   async #stats(): Promise<TunnelStats | null> {
@@ -93,6 +111,9 @@ export async function recordTunnel(run: Run, tunnel: Tunnel): Promise<void> {
     migration.tunnel = stats;
   });
 }
+
+const limited = (bytesPerSec: number | null, limit: number | null): number | null =>
+  bytesPerSec === null || limit === null ? bytesPerSec : Math.min(bytesPerSec, limit);
 
 function eta({ bytesRemaining, rateBytesPerSec }: MigrationProgress): number | null {
   if (rateBytesPerSec === null || rateBytesPerSec <= 0) return null;

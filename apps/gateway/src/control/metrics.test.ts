@@ -1,0 +1,39 @@
+// Metrics and the words for people, made from the status of a real pair that carries something.
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { exchange, hashServer, makePair, makeRoute, serve, until } from '../testing/support.ts';
+import { renderMetrics } from './metrics.ts';
+import { renderStatus } from './status-text.ts';
+
+const sample = (text: string, name: string): number => Number(new RegExp(`^${name} (\\S+)$`, 'm').exec(text)?.[1]);
+
+test('what a pair has carried is in the metrics and in words', { timeout: 15_000 }, async (t) => {
+  const pair = await makePair(t, { subflows: 3 });
+  const route = await makeRoute(pair, await serve(t, hashServer()));
+  await exchange(route.port, Buffer.alloc(3_000_000));
+  await until(() => pair.near.status().session?.bytesAcknowledged === 3_000_000, 'all is acknowledged');
+  const status = pair.near.status();
+  const text = renderMetrics(status);
+  assert.equal(sample(text, 'lmas_gateway_sent_bytes_total'), 3_000_000);
+  assert.equal(sample(text, 'lmas_gateway_session_established'), 1);
+  assert.equal(sample(text, 'lmas_gateway_route_streams\\{route="main"\\}'), status.streams.length);
+  const perSubflow = [0, 1, 2].map((id) => sample(text, `lmas_gateway_subflow_sent_bytes_total\\{subflow="${id}"\\}`));
+  assert.ok(perSubflow.reduce((sum, value) => sum + value, 0) >= 3_000_000);
+  for (const line of text.trimEnd().split('\n')) {
+    assert.match(
+      line,
+      /^(# (HELP|TYPE) lmas_gateway_\w+ .+|lmas_gateway_\w+(\{\w+="[\w-]+"\})? -?\d+(\.\d+)?(e[+-]?\d+)?)$/,
+    );
+  }
+  const words = renderStatus(status);
+  assert.match(words, /ESTABLISHED: both gateways are joined\./);
+  assert.match(words, /2\.9 MiB delivered of 2\.9 MiB/);
+  assert.match(words, /^subflow +out +in +RTT +cwnd +queue +resent +control$/m);
+});
+
+test('a gateway without a session has metrics and words all the same', async (t) => {
+  const pair = await makePair(t, { subflows: 1 });
+  const status = { ...pair.near.status(), session: null, subflows: [], streams: [], routes: [] };
+  assert.match(renderMetrics(status), /lmas_gateway_cpu_seconds_total/);
+  assert.match(renderStatus(status), /No session has been configured yet\./);
+});

@@ -1,0 +1,50 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { predictOutlook, type Situation } from './outlook.ts';
+
+const MIB = 2 ** 20;
+const situation: Situation = {
+  bytesRemaining: 1_000 * MIB,
+  dirtyRateBytesPerSec: 10 * MIB,
+  goodputBytesPerSec: 110 * MIB,
+  maxDowntimeMs: 1_000,
+  bandwidthBytesPerSec: null,
+};
+const predict = (changes: Partial<Situation>) => predictOutlook({ ...situation, ...changes });
+
+test('a quiet guest converges, in the time of all its passes together', () => {
+  const { verdict, advice, etaMs } = predict({});
+  assert.deepEqual([verdict, advice], ['converges', null]);
+  // (1000 − 110 MiB) at 100 MiB/s net; the sum of the passes themselves, each as long as the one before takes to be written anew.
+  assert.equal(etaMs, 8_900);
+  let [left, sum] = [1_000, 0];
+  for (; left > 110; left = (left / 110) * 10) sum += left / 110;
+  assert.ok(Math.abs(sum * 1_000 - 8_900) < 1_500, `${sum}`);
+});
+
+test('a guest that writes faster than the link carries never does, and there is something to do about it', () => {
+  const { verdict, message, advice, etaMs } = predict({ dirtyRateBytesPerSec: 120 * MIB });
+  assert.deepEqual([verdict, etaMs], ['diverges', null]);
+  assert.match(message, /120\.0 MiB\/s of memory anew, the link carries 110\.0 MiB\/s/);
+  assert.match(advice ?? '', /must-finish, allow post-copy.*A pause of about 9\.1 s/);
+  assert.doesNotMatch(advice ?? '', /bandwidth limit/);
+  const limited = predict({ dirtyRateBytesPerSec: 120 * MIB, bandwidthBytesPerSec: 110 * MIB });
+  assert.match(limited.advice ?? '', /Raise the bandwidth limit of 110\.0 MiB\/s/);
+});
+
+test('in between it is said that it is narrow', () => {
+  const { verdict, etaMs, advice } = predict({ dirtyRateBytesPerSec: 100 * MIB });
+  assert.deepEqual([verdict, etaMs], ['narrow', 89_000]);
+  assert.match(advice ?? '', /^Let it run/);
+});
+
+test('what fits into the downtime is over, whatever the guest writes', () => {
+  const { verdict, etaMs } = predict({ bytesRemaining: 100 * MIB, dirtyRateBytesPerSec: 500 * MIB });
+  assert.deepEqual([verdict, etaMs], ['converges', 0]);
+});
+
+test('nothing is said before both rates are known', () => {
+  for (const changes of [{ dirtyRateBytesPerSec: null }, { goodputBytesPerSec: null }, { goodputBytesPerSec: 0 }]) {
+    assert.equal(predict(changes).verdict, 'unknown');
+  }
+});

@@ -1,0 +1,67 @@
+/**
+ * Will this VM converge on this link? Pre-copy sends what the guest wrote during the pass before, so that each pass is shorter by dirty rate ÷ goodput;
+ * it is over when what remains goes across within the allowed downtime. Pure. With R to send, G the goodput and D the dirty rate, passes take
+ * (R − G × downtime) ÷ (G − D) together, and never end when D ≥ G. An estimate: guests change their minds.
+ */
+
+/** QEMU's own default (`downtime-limit`). */
+const DEFAULT_DOWNTIME_MS = 300;
+/** From here on passes shrink so slowly that a small change of the guest's mood decides. */
+const NARROW_SHARE = 0.75;
+
+export interface Situation {
+  readonly bytesRemaining: number;
+  /** What the guest writes; null until the hypervisor has measured it, after the first pass. */
+  readonly dirtyRateBytesPerSec: number | null;
+  /** What the link carries of this migration, as measured. */
+  readonly goodputBytesPerSec: number | null;
+  readonly maxDowntimeMs: number | null;
+  /** The limit that somebody set. */
+  readonly bandwidthBytesPerSec: number | null;
+}
+
+export interface Outlook {
+  readonly verdict: 'converges' | 'narrow' | 'diverges' | 'unknown';
+  readonly message: string;
+  /** What to do about it. */
+  readonly advice: string | null;
+  /** Until the switchover. */
+  readonly etaMs: number | null;
+}
+
+export function predictOutlook(situation: Situation): Outlook {
+  const { bytesRemaining, dirtyRateBytesPerSec: dirty, maxDowntimeMs } = situation;
+  const goodput = situation.goodputBytesPerSec;
+  if (dirty === null || goodput === null || goodput <= 0) {
+    const message = 'Not known yet: the guest’s dirty rate is measured after the first pass.';
+    return { verdict: 'unknown', message, advice: null, etaMs: null };
+  }
+  const rates = `The guest writes ${rate(dirty)} of memory anew, the link carries ${rate(goodput)}`;
+  const switchableBytes = (goodput * (maxDowntimeMs ?? DEFAULT_DOWNTIME_MS)) / 1_000;
+  if (bytesRemaining <= switchableBytes) {
+    return { verdict: 'converges', message: 'What remains fits into the allowed downtime.', advice: null, etaMs: 0 };
+  }
+  if (dirty >= goodput) {
+    const message = `${rates}: it will not get across like this.`;
+    return { verdict: 'diverges', message, advice: divergenceAdvice(situation, goodput), etaMs: null };
+  }
+  const etaMs = Math.round(((bytesRemaining - switchableBytes) / (goodput - dirty)) * 1_000);
+  if (dirty < NARROW_SHARE * goodput) {
+    return { verdict: 'converges', message: `${rates}: it converges.`, advice: null, etaMs };
+  }
+  const advice = `Let it run while that is acceptable. ${remedies(situation)}`;
+  return { verdict: 'narrow', message: `${rates}: it converges, but slowly.`, advice, etaMs };
+}
+
+function divergenceAdvice(situation: Situation, goodput: number): string {
+  const pauseMs = Math.ceil((situation.bytesRemaining / goodput) * 1_000);
+  return `${remedies(situation)} A pause of about ${seconds(pauseMs)} would be needed to move what remains now.`;
+}
+
+function remedies({ bandwidthBytesPerSec }: Situation): string {
+  const limit = bandwidthBytesPerSec === null ? '' : `Raise the bandwidth limit of ${rate(bandwidthBytesPerSec)}. `;
+  return `${limit}Set convergence to must-finish, allow post-copy, allow a longer downtime (maxDowntimeMs), or migrate when the guest writes less.`;
+}
+
+const rate = (bytesPerSec: number): string => `${(bytesPerSec / 2 ** 20).toFixed(1)} MiB/s`;
+const seconds = (ms: number): string => `${(ms / 1_000).toFixed(1)} s`;
