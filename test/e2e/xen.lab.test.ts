@@ -99,8 +99,7 @@ describe('Xen, from pool to pool through the tunnel', { concurrency: 1 }, () => 
     lab = await labUp({ name: LAB, rateMbit: 1_000, rttMs: 40 });
     await fresh();
     traces = await takeTraces(lab);
-    const env = { LMAS_PLUGINS: '@lmas/plugin-kvm,@lmas/plugin-xen' };
-    orchestrator = await OrchestratorProcess.start({ dataDir: join(lab.stateDir, 'orchestrator'), env });
+    orchestrator = await OrchestratorProcess.start({ dataDir: join(lab.stateDir, 'orchestrator') });
     client = orchestrator.client();
     await registerLab(client, lab);
     await registerPools();

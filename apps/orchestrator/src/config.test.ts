@@ -8,7 +8,7 @@ test('defaults are safe: loopback, a private Redis', () => {
   assert.equal(config.host, '127.0.0.1');
   assert.equal(config.port, 7070);
   assert.equal(config.redisUrl, undefined);
-  assert.deepEqual(config.plugins, ['@lmas/plugin-kvm']);
+  assert.deepEqual(config.plugins, ['@lmas/plugin-kvm', '@lmas/plugin-xen']);
 });
 
 test('an empty variable is an unset one; a list is split', () => {

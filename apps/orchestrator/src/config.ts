@@ -149,7 +149,7 @@ const SETTINGS = {
   ),
   plugins: setting(
     'LMAS_PLUGINS',
-    commaSeparated('@lmas/plugin-kvm'),
+    commaSeparated('@lmas/plugin-kvm,@lmas/plugin-xen'),
     'Hypervisor plugins to load: package names (or absolute paths), separated by commas.',
   ),
   gatewayBundle: setting(
