@@ -54,6 +54,12 @@ export default {
       to: { path: 'node_modules/bullmq' },
     },
     {
+      name: 'only-metrics-know-prom-client',
+      severity: 'error',
+      from: { path: '^apps/orchestrator/', pathNot: `^${app}/observability/` },
+      to: { path: 'node_modules/prom-client' },
+    },
+    {
       name: 'http-calls-services',
       comment: 'Routes never reach below the services.',
       severity: 'error',

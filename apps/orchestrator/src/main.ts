@@ -44,6 +44,8 @@ import { createMigrationChecker } from './migrations/checks.ts';
 import { createEventHub } from './migrations/events.ts';
 import { createMigrationService } from './migrations/service.ts';
 import { createMigrationStore, type MigrationStore } from './migrations/store.ts';
+import { createMetrics } from './observability/metrics.ts';
+import { createStateReader } from './observability/state.ts';
 import { loadPlugins, type PluginRegistry } from './plugins/registry.ts';
 import { createDeliveryQueue } from './queue/delivery-queue.ts';
 import { type Dispatcher, startDispatcher } from './queue/dispatcher.ts';
@@ -186,7 +188,11 @@ async function assemble(
   const bandwidth = createBandwidthKeeper(subscriber, traffic.bandwidth, log);
   const changes = createChanges(redis);
   const tools = { connector, sites: inventory.sites, gateways, changes, bandwidth, links, settings: config };
-  const runner = await createRunner(subscriber, store, tools, { leaseMs: config.runLeaseMs, log });
+  const liveGateways = createLiveGateways(store);
+  const readState = createStateReader({ redis, store, admission, gateways: liveGateways });
+  const metrics = createMetrics({ role: config.role, readState });
+  const runOptions = { leaseMs: config.runLeaseMs, log, onChange: metrics.migrationChanged };
+  const runner = await createRunner(subscriber, store, tools, runOptions);
   closers.add('running migrations', async () => {
     const drained = queue.drain();
     await Promise.race([drained, sleep(config.shutdownGraceMs, undefined, { ref: false })]);
@@ -210,12 +216,18 @@ async function assemble(
   const events = await createEventHub(redis, subscriber, store);
   const deliveryQueue = createDeliveryQueue(address, log);
   closers.add('webhook queue', () => deliveryQueue.close());
-  const webhooks = createWebhookService(redis, deliveryQueue, { vault, settings: config, log });
+  const webhooks = createWebhookService(redis, deliveryQueue, {
+    vault,
+    settings: config,
+    onAttempt: metrics.webhookAttempted,
+    log,
+  });
   closers.add('webhooks', () => webhooks.stop());
 
   const readiness = async () => [await redisReadiness(redis)];
+  const authenticator = createAuthenticator(apiKeys, projects, tokens);
   const services = (): Services => ({
-    authenticator: createAuthenticator(apiKeys, projects, tokens),
+    authenticator,
     seenBy: (caller) => scopeOf(caller, { migrations, events, checker, inventory, connector, projects }),
     apiKeys,
     projects,
@@ -226,7 +238,8 @@ async function assemble(
     webhooks,
     queue: createQueueService(admission, traffic, inventory),
     links,
-    gateways: createLiveGateways(store),
+    gateways: liveGateways,
+    metrics,
     linkTester: createLinkTester(redis, inventory.sites, gateways, links, log),
     scanHostKeys: async (host, port, options) =>
       (await scanHostKeys(host, port, options)).map(({ family, fingerprint }) => ({ type: family, fingerprint })),
@@ -234,7 +247,13 @@ async function assemble(
     readiness,
   });
   const serveApi = async (): Promise<string> => {
-    const app = buildServer(services(), { log, tls: tls?.pair, trustedProxies: config.trustedProxies, limits: config });
+    const app = buildServer(services(), {
+      log,
+      tls: tls?.pair,
+      trustedProxies: config.trustedProxies,
+      limits: config,
+      onCall: metrics.callAnswered,
+    });
     closers.add('http', () => app.close());
     if (tls !== undefined) {
       const server = app.server as unknown as TlsServer; // Fastify made it from `tls`
@@ -249,7 +268,10 @@ async function assemble(
   };
   const openDoor = async (): Promise<string> => {
     const refusal = () => `This process has the role ${config.role}: the API is served by another one.`;
-    const door = await openServiceDoor({ ...config, tls: tls?.pair, readiness, refusal });
+    const door = await openServiceDoor({
+      ...{ host: config.host, port: config.port, tls: tls?.pair, readiness, refusal },
+      metrics: { authenticator, exposition: metrics.exposition },
+    });
     closers.add('service door', async () => await door[Symbol.asyncDispose]());
     return door.url;
   };

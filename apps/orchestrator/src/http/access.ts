@@ -93,7 +93,7 @@ export async function* whileWelcome(
 }
 
 /** What was sent as a bearer; undefined when it cannot be a login. */
-function loginOf({ headers }: FastifyRequest): string | undefined {
+export function loginOf({ headers }: Pick<FastifyRequest, 'headers'>): string | undefined {
   const [scheme, login, ...rest] = (headers.authorization ?? '').split(' ');
   const isGiven = scheme?.toLowerCase() === 'bearer' && login !== undefined && login !== '' && rest.length === 0;
   return isGiven && login.length <= LONGEST_LOGIN ? login : undefined;
@@ -111,7 +111,7 @@ async function refuseStranger(
 }
 
 /** @throws LmasError FORBIDDEN saying what is missing */
-function authorise(caller: Principal, operation = ''): void {
+export function authorise(caller: Principal, operation = ''): void {
   const { role, wholeInstallation } = ROUTE_ACCESS[operation] as RouteAccess; // onRoute has seen to it
   if (!roleIncludes(caller.role, role)) {
     throw new LmasError('FORBIDDEN', `This needs the role ${role}; yours is ${caller.role}.`);

@@ -21,6 +21,7 @@ export const ROUTE_ACCESS: Readonly<Record<string, RouteAccess | 'open'>> = {
   getHealth: 'open',
   getReadiness: 'open',
   getVersion: least('viewer'),
+  getMetrics: leastForAll('viewer'),
 
   createMigration: least('operator'),
   listMigrations: least('viewer'),

@@ -10,6 +10,7 @@ import { serializerCompiler, validatorCompiler, type ZodTypeProvider } from 'fas
 import type { Logger } from '../log.ts';
 import { guardRoutes } from './access.ts';
 import { auditCalls } from './audit.ts';
+import { type CallObserver, observeCalls } from './call-observer.ts';
 import { installDocument } from './document.ts';
 import { createLimits, type LimitSettings } from './limits.ts';
 import { answerBrokenRequest, answerFrameworkError, installProblems } from './problems.ts';
@@ -23,6 +24,7 @@ import { gatewayRoutes } from './routes/gateways.ts';
 import { hostKeyRoutes } from './routes/host-keys.ts';
 import { linkRoutes } from './routes/links.ts';
 import { masterKeyRoutes } from './routes/master-key.ts';
+import { metricsRoute } from './routes/metrics.ts';
 import { migrationRoutes } from './routes/migrations.ts';
 import { projectRoutes } from './routes/projects.ts';
 import { queueRoutes } from './routes/queue.ts';
@@ -42,11 +44,15 @@ export interface ServerSettings {
   /** Addresses of proxies whose X-Forwarded-For is believed. */
   readonly trustedProxies?: readonly string[];
   readonly limits?: LimitSettings;
+  readonly onCall?: CallObserver;
 }
 
 const NO_LIMITS: LimitSettings = { requestsPerMinute: null, failedLoginsPerMinute: null };
 
-export function buildServer(services: Services, { log, tls, trustedProxies = [], limits = NO_LIMITS }: ServerSettings) {
+export function buildServer(
+  services: Services,
+  { log, tls, trustedProxies = [], limits = NO_LIMITS, onCall }: ServerSettings,
+) {
   const options = {
     loggerInstance: log,
     bodyLimit: BODY_LIMIT_BYTES,
@@ -69,6 +75,7 @@ export function buildServer(services: Services, { log, tls, trustedProxies = [],
   app.addHook('onRequest', async (request, reply) => {
     reply.header('x-request-id', request.id);
   });
+  if (onCall !== undefined) observeCalls(app as unknown as FastifyInstance, onCall);
   // What is served here is data. A page that is served beside it says itself what it needs: route option `helmet`.
   app.register(helmet, {
     contentSecurityPolicy: {
@@ -85,6 +92,7 @@ export function buildServer(services: Services, { log, tls, trustedProxies = [],
     await api.register(auditRoutes, services);
     await api.register(masterKeyRoutes, services);
     await api.register(versionRoute);
+    await api.register(metricsRoute, services);
     await api.register(apiKeyRoutes, services);
     await api.register(projectRoutes, services);
     await api.register(credentialRoutes, services);

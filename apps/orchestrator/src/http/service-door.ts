@@ -1,13 +1,16 @@
 /**
  * Answers in the place of the API where there is none: while Redis is waited for, and in a process that only works or
- * schedules. It tells whether the process lives and whether it is ready, and sends everybody else away. It owns its
- * server, and gives the address back when it is disposed of.
+ * schedules. It tells whether the process lives and whether it is ready, shows its metrics to whoever may see them, and
+ * sends everybody else away. It owns its server, and gives the address back when it is disposed of.
  */
 import { once } from 'node:events';
-import { createServer, type RequestListener } from 'node:http';
+import { createServer, type IncomingMessage, type RequestListener } from 'node:http';
 import { createServer as createTlsServer } from 'node:https';
 import type { AddressInfo } from 'node:net';
+import type { Authenticator } from '../access/authenticator.ts';
 import { LmasError } from '../errors.ts';
+import type { Metrics } from '../observability/metrics.ts';
+import { authorise, loginOf } from './access.ts';
 import { PROBLEM_MEDIA_TYPE, toProblem } from './problems.ts';
 
 const RETRY_AFTER_S = '5';
@@ -25,6 +28,14 @@ export interface ServiceDoorOptions {
   readonly readiness: () => Promise<readonly ReadinessCheck[]>;
   /** Why there is no API here, in words, at this moment. */
   readonly refusal: () => string;
+  /** Not while Redis is waited for: nobody can be told from a stranger then. */
+  readonly metrics?: { readonly authenticator: Authenticator; readonly exposition: Metrics['exposition'] };
+}
+
+interface Answer {
+  readonly status: number;
+  readonly type: string;
+  readonly body: string;
 }
 
 export interface ServiceDoor extends AsyncDisposable {
@@ -33,22 +44,29 @@ export interface ServiceDoor extends AsyncDisposable {
 
 /** @throws what `listen` throws: EADDRINUSE … */
 export async function openServiceDoor(options: ServiceDoorOptions): Promise<ServiceDoor> {
-  const { host, port, tls, readiness, refusal } = options;
-  const answer = async (path: string | undefined): Promise<{ status: number; type: string; body: object }> => {
+  const { host, port, tls, readiness, refusal, metrics } = options;
+  const answer = async ({ url, headers }: IncomingMessage): Promise<Answer> => {
     const type = 'application/json';
-    if (path === '/healthz') return { status: 200, type, body: { status: 'ok' } };
-    if (path !== '/readyz') {
-      return { status: 503, type: PROBLEM_MEDIA_TYPE, body: toProblem(new LmasError('UNAVAILABLE', refusal())) };
+    if (url === '/healthz') return { status: 200, type, body: JSON.stringify({ status: 'ok' }) };
+    if (url === '/readyz') {
+      const checks = await readiness();
+      const ready = checks.every(({ ok }) => ok);
+      return { status: ready ? 200 : 503, type, body: JSON.stringify({ ready, checks }) };
     }
-    const checks = await readiness();
-    const ready = checks.every(({ ok }) => ok);
-    return { status: ready ? 200 : 503, type, body: { ready, checks } };
+    if (url !== '/metrics' || metrics === undefined) throw new LmasError('UNAVAILABLE', refusal());
+    const login = loginOf({ headers });
+    if (login === undefined) throw new LmasError('UNAUTHENTICATED');
+    authorise(await metrics.authenticator.authenticate(login), 'getMetrics');
+    const { contentType, text } = await metrics.exposition();
+    return { status: 200, type: contentType, body: text };
   };
   const listener: RequestListener = (request, response) => {
-    void answer(request.url).then(({ status, type, body }) => {
-      const headers = { 'content-type': type, ...(status === 503 ? { 'retry-after': RETRY_AFTER_S } : {}) };
-      response.writeHead(status, headers).end(JSON.stringify(body));
-    });
+    void answer(request)
+      .catch(refuse)
+      .then(({ status, type, body }) => {
+        const headers = { 'content-type': type, ...(status === 503 ? { 'retry-after': RETRY_AFTER_S } : {}) };
+        response.writeHead(status, headers).end(body);
+      });
   };
   const server = tls === undefined ? createServer(listener) : createTlsServer(tls, listener);
   server.listen(port, host);
@@ -63,4 +81,9 @@ export async function openServiceDoor(options: ServiceDoorOptions): Promise<Serv
       await once(server, 'close');
     },
   };
+}
+
+function refuse(error: unknown): Answer {
+  const problem = toProblem(error);
+  return { status: problem.status, type: PROBLEM_MEDIA_TYPE, body: JSON.stringify(problem) };
 }

@@ -12,6 +12,7 @@ import type { QueueService } from '../admission/service.ts';
 import type { LiveGateways } from '../gateways/live-gateways.ts';
 import type { LinkTester } from '../links/link-test.ts';
 import type { LinkService } from '../links/links.ts';
+import type { Metrics } from '../observability/metrics.ts';
 import type { PluginRegistry } from '../plugins/registry.ts';
 import type { HostKeyPins } from '../sites/host-keys.ts';
 import type { WebhookService } from '../webhooks/service.ts';
@@ -37,6 +38,7 @@ export interface Services {
   readonly linkTester: LinkTester;
   readonly gateways: LiveGateways;
   readonly webhooks: WebhookService;
+  readonly metrics: Pick<Metrics, 'exposition'>;
   /** The SSH host keys that a host shows now. */
   scanHostKeys(host: string, port: number, options: { signal: AbortSignal }): Promise<HostKey[]>;
   /** Whether calls can be answered at all now. */

@@ -69,13 +69,18 @@ export function newRecord(
   request: MigrationInput,
   sites: { readonly source: string; readonly destination: string },
   locks: readonly string[],
-  { project = null, retryOf = null }: { project?: string | null; retryOf?: string | null } = {},
+  {
+    project = null,
+    retryOf = null,
+    plugin = null,
+  }: { project?: string | null; retryOf?: string | null; plugin?: string | null } = {},
 ): StoredMigration {
   const createdAt = now();
   return {
     migration: {
       id,
       project,
+      plugin,
       vm: { id: null, name: request.vm },
       source: { endpoint: request.source, site: sites.source },
       destination: { endpoint: request.destination, site: sites.destination },

@@ -111,12 +111,12 @@ export function createMigrationService(
     input: MigrationInput,
     { idempotencyKey, ...of }: { idempotencyKey?: string | undefined; project: string | null; retryOf?: string },
   ): Promise<Migration> => {
-    const sites = await validate(input);
+    const { plugin, ...sites } = await validate(input);
     const id =
       idempotencyKey === undefined
         ? newMigrationId()
         : await reserveId(redis, { project: of.project, idempotencyKey }, { ...input, ...of }, idempotencyMs);
-    const record = newRecord(id, input, sites, [keys.vmByName(input.source, input.vm)], of);
+    const record = newRecord(id, input, sites, [keys.vmByName(input.source, input.vm)], { ...of, plugin });
     // Before the record: a migration must not begin without its limit. Set again, it is the same.
     if (input.bandwidthBytesPerSec !== null) await bandwidth.set(id, input.bandwidthBytesPerSec);
     await store.create(record, await laneOf(record.migration));
@@ -224,7 +224,7 @@ async function checkReferences(input: MigrationInput, inventory: Inventory, plug
     }
     if (!here?.gateway?.listens && !there?.gateway?.listens) throw new LmasError('NO_LISTENER');
   }
-  return { source: source.site, destination: destination.site };
+  return { source: source.site, destination: destination.site, plugin: source.plugin };
 }
 
 function asUnknownReference(error: unknown): never {

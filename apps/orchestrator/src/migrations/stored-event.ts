@@ -7,7 +7,7 @@ import { type EventType, type Migration, now } from './record.ts';
 
 type Changing = Omit<
   Migration,
-  'id' | 'project' | 'vm' | 'source' | 'destination' | 'request' | 'createdAt' | 'findings' | 'report'
+  'id' | 'project' | 'plugin' | 'vm' | 'source' | 'destination' | 'request' | 'createdAt' | 'findings' | 'report'
 >;
 
 export interface Event {
@@ -22,7 +22,7 @@ export function newEvent(type: EventType, message: string, migration: Migration)
 }
 
 export function packEvent({ migration, ...event }: Event): string {
-  const { id, project, vm, source, destination, request, createdAt, findings, report, ...changing } = migration;
+  const { id, project, plugin, vm, source, destination, request, createdAt, findings, report, ...changing } = migration;
   return JSON.stringify({ ...event, migration: changing satisfies Changing });
 }
 

@@ -4,11 +4,10 @@
  */
 import type { Redis } from 'ioredis';
 import { LmasError } from '../errors.ts';
-import type { Logger } from '../log.ts';
 import type { MigrationStore } from '../migrations/store.ts';
 import { keys } from '../redis/keys.ts';
 import { migrateVm } from '../workflow/migrate-vm.ts';
-import { Run } from '../workflow/run.ts';
+import { Run, type RunOptions } from '../workflow/run.ts';
 import type { Tools } from '../workflow/tools.ts';
 
 export interface Runner {
@@ -24,8 +23,9 @@ export async function createRunner(
   subscriber: Redis,
   store: MigrationStore,
   tools: Tools,
-  { leaseMs, log }: { leaseMs: number; log: Logger },
+  options: RunOptions,
 ): Promise<Runner> {
+  const { log } = options;
   const active = new Map<string, { run: Run; done: Promise<void> }>();
   let inHand = 0;
   subscriber.on('message', (channel: string, migrationId: string) => {
@@ -49,7 +49,7 @@ export async function createRunner(
     async run(migrationId) {
       inHand += 1;
       try {
-        const run = await Run.claim(store, migrationId, { leaseMs, log });
+        const run = await Run.claim(store, migrationId, options);
         if (typeof run === 'string') return log.debug({ migration: migrationId, answer: run }, 'nothing to run');
         const done = carryOut(run);
         active.set(migrationId, { run, done });

@@ -253,6 +253,7 @@ export const migrationSchema = z
   .object({
     id: migrationIdSchema,
     project: slugSchema.nullable().default(null).describe('Whose it is; null: the installation’s.'),
+    plugin: z.string().nullable().default(null).describe('The hypervisor plugin of both endpoints.'),
     vm: z.object({ id: z.string().nullable(), name: z.string() }),
     source: z.object({ endpoint: slugSchema, site: slugSchema }),
     destination: z.object({ endpoint: slugSchema, site: slugSchema }),

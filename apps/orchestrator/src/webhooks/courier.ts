@@ -43,10 +43,12 @@ interface Parts {
   readonly guard: AddressGuard;
   readonly enqueue: (deliveryId: string) => Promise<void>;
   readonly settings: CourierSettings;
+  /** Told of each attempt; null: delivered. */
+  readonly onAttempt: (fault: Attempt['fault']) => void;
   readonly log: Logger;
 }
 
-export function createCourier({ webhooks, deliveries, guard, enqueue, settings, log }: Parts): Courier {
+export function createCourier({ webhooks, deliveries, guard, enqueue, settings, onAttempt, log }: Parts): Courier {
   const requireEnabled = async (id: string): Promise<void> => {
     const { disabled } = await webhooks.get(id);
     if (disabled === null) return;
@@ -75,6 +77,7 @@ export function createCourier({ webhooks, deliveries, guard, enqueue, settings, 
   };
   const note = async (delivery: Delivery, last: Attempt): Promise<void> => {
     const { webhook } = delivery;
+    onAttempt(last.fault);
     if (last.fault === null) return await webhooks.noteSuccess(webhook);
     log.info({ webhook, delivery: delivery.id, fault: last.fault, status: last.status }, 'a webhook was not delivered');
     if (last.status === GONE) return await webhooks.disable(webhook, 'The receiver answered with 410 Gone.');

@@ -34,14 +34,20 @@ export function createWebhookService(
   {
     vault,
     settings,
+    onAttempt,
     log,
-  }: { vault: Vault; settings: CourierSettings & { webhookAllow: readonly Network[] }; log: Logger },
+  }: {
+    vault: Vault;
+    settings: CourierSettings & { webhookAllow: readonly Network[] };
+    onAttempt: (fault: string | null) => void;
+    log: Logger;
+  },
 ): WebhookService {
   const guard: AddressGuard = createAddressGuard(settings.webhookAllow);
   const webhooks = createWebhooks(redis, { vault, guard });
   const deliveries = createDeliveries(redis);
   const enqueue = (id: string) => queue.enqueue(id);
-  const courier = createCourier({ webhooks, deliveries, guard, enqueue, settings, log });
+  const courier = createCourier({ webhooks, deliveries, guard, enqueue, settings, onAttempt, log });
   let stop = async (): Promise<void> => undefined;
   return {
     webhooks,

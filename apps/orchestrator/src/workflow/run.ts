@@ -17,6 +17,13 @@ export type Notes = StoredMigration['notes'];
 type Beside = Pick<Migration, 'cancelRequestedAt' | 'pointOfNoReturnAt'>;
 type Draft = { migration: Migration; notes: Notes };
 type Change = (draft: Draft) => void;
+/** Told of every change that was written. */
+export type ChangeObserver = (before: Migration, after: Migration) => void;
+export interface RunOptions {
+  readonly leaseMs: number;
+  readonly log: Logger;
+  readonly onChange?: ChangeObserver;
+}
 type Event = { readonly type: EventType; readonly message: string };
 
 export class Run {
@@ -26,6 +33,7 @@ export class Run {
   readonly #store: MigrationStore;
   readonly #claim: Claim;
   readonly #leaseMs: number;
+  readonly #onChange: ChangeObserver | undefined;
   readonly #lost = new AbortController();
   readonly #cancelled = new AbortController();
   readonly #renewal: NodeJS.Timeout;
@@ -42,7 +50,7 @@ export class Run {
     store: MigrationStore,
     claimed: { claim: Claim; version: number; stored: StoredMigration },
     entries: readonly JournalEntry[],
-    { leaseMs, log }: { leaseMs: number; log: Logger },
+    { leaseMs, log, onChange }: RunOptions,
   ) {
     this.id = claimed.claim.id;
     this.#store = store;
@@ -52,6 +60,7 @@ export class Run {
     const { cancelRequestedAt, pointOfNoReturnAt } = claimed.stored.migration;
     this.#beside = { cancelRequestedAt, pointOfNoReturnAt };
     this.#leaseMs = leaseMs;
+    this.#onChange = onChange;
     this.log = log.child({ migration: this.id, run: claimed.claim.token });
     this.journal = new Journal(entries, (entry) => this.#heeding(() => store.writeJournal(claimed.claim, entry)));
     this.#heedCancel(cancelRequestedAt);
@@ -59,11 +68,7 @@ export class Run {
   }
 
   /** Takes a migration up. `busy`: another run holds it; `ended`: nothing is left to do; `waiting`: not admitted yet. */
-  static async claim(
-    store: MigrationStore,
-    id: string,
-    options: { leaseMs: number; log: Logger },
-  ): Promise<Run | ClaimRefusal> {
+  static async claim(store: MigrationStore, id: string, options: RunOptions): Promise<Run | ClaimRefusal> {
     const claimed = await store.claim(id, randomUUID(), options.leaseMs);
     if (typeof claimed === 'string') return claimed;
     const entries = await store.readJournal(id);
@@ -161,9 +166,11 @@ export class Run {
     this.#progress = undefined;
     change(draft);
     await this.#heeding(() => this.#store.write(this.#claim, this.#version, draft, event));
+    const before = this.#stored.migration;
     this.#version += 1;
     this.#stored = draft;
     this.#layOver({});
+    this.#onChange?.(before, draft.migration);
   }
 
   #writeProgress(): void {

@@ -1,0 +1,39 @@
+/** The door of a process without an API: its metrics are shown to whoever may see them, and to nobody else. */
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import type { Authenticator } from '../access/authenticator.ts';
+import { LmasError } from '../errors.ts';
+import { openServiceDoor } from './service-door.ts';
+
+const authenticator: Authenticator = {
+  async authenticate(login) {
+    if (login === 'stranger') throw new LmasError('UNAUTHENTICATED');
+    const project = login === 'tenant' ? 'p' : null;
+    return { kind: 'api-key', id: 'k', name: 'n', role: 'viewer', project, operations: null };
+  },
+};
+const options = { host: '127.0.0.1', port: 0, tls: undefined, readiness: async () => [], refusal: () => 'not here' };
+const exposition = async () => ({ contentType: 'text/plain; version=0.0.4', text: 'lmas_build_info 1\n' });
+
+async function ask(url: string, path: string, login?: string): Promise<{ status: number; text: string }> {
+  const headers: Record<string, string> = login === undefined ? {} : { authorization: `Bearer ${login}` };
+  const response = await fetch(url + path, { headers });
+  return { status: response.status, text: await response.text() };
+}
+
+test('metrics ask for a login of the whole installation', async () => {
+  await using door = await openServiceDoor({ ...options, metrics: { authenticator, exposition } });
+  assert.deepEqual(await ask(door.url, '/metrics', 'viewer'), { status: 200, text: 'lmas_build_info 1\n' });
+  assert.equal((await ask(door.url, '/metrics')).status, 401);
+  assert.equal((await ask(door.url, '/metrics', 'stranger')).status, 401);
+  assert.equal((await ask(door.url, '/metrics', 'tenant')).status, 403);
+  assert.equal((await ask(door.url, '/readyz')).status, 200);
+  assert.equal((await ask(door.url, '/v1/migrations', 'viewer')).status, 503);
+});
+
+test('while Redis is waited for there are no metrics, and it says so', async () => {
+  await using door = await openServiceDoor(options);
+  const { status, text } = await ask(door.url, '/metrics', 'viewer');
+  assert.equal(status, 503);
+  assert.match(text, /not here/);
+});

@@ -1,0 +1,114 @@
+/** The registry by itself: what each change of a record moves, and that nothing a stranger chooses becomes a label. */
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { type Migration, newMigrationId, newRecord } from '../migrations/record.ts';
+import { migrationInputSchema } from '../schemas/migration.ts';
+import { createMetrics, type Metrics } from './metrics.ts';
+import type { InstallationState } from './state.ts';
+
+const QUIET: InstallationState = {
+  ...{ redisLatencyMs: 2, migrations: new Map([['performing', 3]]), waiting: 4, admitted: 5, isPaused: true },
+  ...{ incomplete: 1, undecided: 2, gateways: [{ status: 'carrying' }], tunnels: 1, goodputBitsPerSec: 9e8 },
+};
+
+function record(changes: Partial<Migration> = {}): Migration {
+  const request = migrationInputSchema.parse({ vm: 'web-1', source: 'a', destination: 'b' });
+  const sites = { source: 'x', destination: 'y' };
+  return { ...newRecord(newMigrationId(), request, sites, [], { plugin: 'kvm' }).migration, ...changes };
+}
+
+async function lines(metrics: Metrics): Promise<string[]> {
+  return (await metrics.exposition()).text.split('\n').filter((line) => !line.startsWith('#'));
+}
+
+const metricsOf = () => createMetrics({ role: 'all', readState: async () => QUIET });
+
+test('the way to the end is counted once, with the time of each phase', async () => {
+  const metrics = metricsOf();
+  const queued = record({ timeline: [{ phase: 'queued', startedAt: '2026-01-01T00:00:00.000Z' }] });
+  const checking = record({
+    phase: 'checking',
+    timeline: [...queued.timeline, { phase: 'checking', startedAt: '2026-01-01T00:00:07.000Z' }],
+  });
+  metrics.migrationChanged(queued, checking);
+  metrics.migrationChanged(checking, checking);
+  const failed = record({
+    phase: 'failed',
+    where: 'unknown',
+    error: {
+      ...{ code: 'OUTCOME_UNKNOWN', message: '', remedy: null, retryable: false },
+      ...{ phase: 'checking', native: null, cause: null },
+    },
+    timeline: [...checking.timeline, { phase: 'failed', startedAt: '2026-01-01T00:00:08.000Z' }],
+  });
+  metrics.migrationChanged(checking, failed);
+  metrics.migrationChanged(failed, failed);
+  const shown = await lines(metrics);
+  assert.ok(shown.includes('lmas_migration_phase_duration_seconds_sum{phase="queued",plugin="kvm"} 7'));
+  assert.ok(shown.includes('lmas_migration_phase_duration_seconds_count{phase="checking",plugin="kvm"} 1'));
+  assert.ok(shown.includes('lmas_migrations_ended_total{plugin="kvm",outcome="failed",code="OUTCOME_UNKNOWN"} 1'));
+  assert.ok(shown.includes('lmas_migrations_undecided_total{where="unknown"} 1'));
+  assert.ok(shown.includes('lmas_migrations_undecided_total{where="both"} 0'));
+});
+
+test('a code that no table knows becomes no label of its own', async () => {
+  const metrics = metricsOf();
+  const attempts = ['toString', 'NO_TABLE_HAS_THIS', 'UNREACHABLE'];
+  const failedAttempts = attempts.map((code) => ({ at: '', phase: 'checking' as const, code, message: '' }));
+  metrics.migrationChanged(record(), record({ failedAttempts }));
+  const shown = await lines(metrics);
+  assert.ok(shown.includes('lmas_migration_retries_total{plugin="kvm",code="OTHER"} 2'));
+  assert.ok(shown.includes('lmas_migration_retries_total{plugin="kvm",code="UNREACHABLE"} 1'));
+});
+
+test('bytes of a tunnel are counted by growth, and begin anew with the next tunnel', async () => {
+  const metrics = metricsOf();
+  const at = (bytesDelivered: number) =>
+    record({
+      tunnel: {
+        ...{ suite: 's', subflows: 8, subflowsReplaced: 0, bytesDelivered, goodputBitsPerSec: 0, rttMs: null },
+        ...{ congestionControl: null, retransmits: null, inFlightBytes: 0, refusals: {}, trouble: null },
+      },
+    });
+  metrics.migrationChanged(record(), at(100));
+  metrics.migrationChanged(at(100), at(250));
+  metrics.migrationChanged(at(250), at(40));
+  assert.ok((await lines(metrics)).includes('lmas_tunnel_delivered_bytes_total 290'));
+});
+
+test('the state of the installation, and NaN where Redis does not say', async () => {
+  const shown = await lines(metricsOf());
+  for (const line of [
+    'lmas_redis_up 1',
+    'lmas_redis_latency_seconds 0.002',
+    'lmas_migrations{phase="performing"} 3',
+    'lmas_queue_waiting 4',
+    'lmas_queue_admitted 5',
+    'lmas_queue_paused 1',
+    'lmas_teardowns_incomplete 1',
+    'lmas_migrations_whereabouts_unknown 2',
+    'lmas_gateways{status="carrying"} 1',
+    'lmas_gateways{status="left-over"} 0',
+    'lmas_tunnel_goodput_bits_per_second 900000000',
+  ]) {
+    assert.ok(shown.includes(line), line);
+  }
+  const silent = createMetrics({ role: 'all', readState: async () => undefined });
+  const without = await lines(silent);
+  assert.ok(without.includes('lmas_redis_up 0'));
+  assert.ok(without.includes('lmas_queue_waiting Nan'));
+});
+
+test('scrapes that come together ask once', async () => {
+  let asked = 0;
+  const held = Promise.withResolvers<InstallationState>();
+  const readState = (): Promise<InstallationState> => {
+    asked += 1;
+    return held.promise;
+  };
+  const metrics = createMetrics({ role: 'all', readState });
+  const scrapes = [metrics.exposition(), metrics.exposition(), metrics.exposition()];
+  held.resolve(QUIET);
+  await Promise.all(scrapes);
+  assert.equal(asked, 1);
+});

@@ -1,0 +1,170 @@
+/**
+ * What Prometheus may read: one registry, made in main.ts and handed to those who count. Labels are bounded by what the
+ * code and the configuration name (phase, plugin, outcome, error code, operation), never by ids. Counters are of this process
+ * and its life; gauges of the whole installation are read from Redis at each scrape, alike in every process.
+ *
+ * It owns the registry. docs/operations.md explains each metric; deploy/ has the alerts and the dashboard over them.
+ */
+import { PLUGIN_ERRORS } from '@lmas/plugin-api';
+import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
+import { ORCHESTRATOR_ERRORS } from '../errors.ts';
+import { isOutcome } from '../migrations/phases.ts';
+import type { Migration } from '../migrations/record.ts';
+import { VERSION } from '../version.ts';
+import type { ReadState } from './state.ts';
+import { createStateGauges } from './state-gauges.ts';
+
+/** From a check that takes a moment to disks that take a night. */
+const STAGE_BUCKETS_S = [0.1, 0.5, 1, 2, 5, 10, 30, 60, 120, 300, 600, 1_800, 3_600, 7_200, 14_400, 43_200];
+const DOWNTIME_BUCKETS_S = [0.01, 0.03, 0.1, 0.2, 0.3, 0.5, 1, 2, 5, 10, 30];
+const NOBODY_KNOWS = ['unknown', 'both'] as const;
+
+export interface Exposition {
+  readonly contentType: string;
+  readonly text: string;
+}
+
+export interface Call {
+  /** As in the OpenAPI document; `none` for what it does not have. */
+  readonly operation: string;
+  readonly status: number;
+  /** `null` for a stream, which lasts as long as its reader likes. */
+  readonly durationMs: number | null;
+}
+
+export interface Metrics {
+  exposition(): Promise<Exposition>;
+  /** A run has written a record. */
+  migrationChanged(before: Migration, after: Migration): void;
+  callAnswered(call: Call): void;
+  /** @param fault what went wrong; `null`: delivered */
+  webhookAttempted(fault: string | null): void;
+}
+
+/** @param readState asked once for each scrape */
+export function createMetrics({ role, readState }: { role: string; readState: ReadState }): Metrics {
+  const registry = new Registry();
+  const registers = [registry];
+  collectDefaultMetrics({ register: registry });
+  const build = new Gauge({ name: 'lmas_build_info', help: 'Always 1.', labelNames: ['version', 'role'], registers });
+  build.set({ version: VERSION, role }, 1);
+  const refreshState = createStateGauges(registry, readState);
+  const migrationChanged = countMigrations(registry);
+  const calls = new Counter({
+    name: 'lmas_http_requests_total',
+    help: 'Answers of the API by operation and status.',
+    labelNames: ['operation', 'status'],
+    registers,
+  });
+  const callSeconds = new Histogram({
+    name: 'lmas_http_request_duration_seconds',
+    help: 'How long answers took, event streams aside.',
+    labelNames: ['operation'],
+    registers,
+  });
+  const attempts = new Counter({
+    name: 'lmas_webhook_attempts_total',
+    help: 'Attempts to deliver a webhook, by what came of them.',
+    labelNames: ['outcome'],
+    registers,
+  });
+  attempts.inc({ outcome: 'delivered' }, 0);
+
+  return {
+    async exposition() {
+      await refreshState();
+      return { contentType: registry.contentType, text: await registry.metrics() };
+    },
+    migrationChanged,
+    callAnswered({ operation, status, durationMs }) {
+      calls.inc({ operation, status });
+      if (durationMs !== null) callSeconds.observe({ operation }, durationMs / 1_000);
+    },
+    webhookAttempted: (fault) => attempts.inc({ outcome: fault === null ? 'delivered' : fault.toLowerCase() }),
+  };
+}
+
+/** A plugin by somebody else may bring any code: those that no table has are one. */
+const codeOf = (code: string): string =>
+  Object.hasOwn(ORCHESTRATOR_ERRORS, code) || Object.hasOwn(PLUGIN_ERRORS, code) ? code : 'OTHER';
+
+const secondsBetween = (from: string, to: string): number => (Date.parse(to) - Date.parse(from)) / 1_000;
+
+/** What a counter that never falls grew by; one that fell began anew with another tunnel. */
+const growth = (before: number, after: number): number => (after >= before ? after - before : after);
+
+function countMigrations(registry: Registry): Metrics['migrationChanged'] {
+  const registers = [registry];
+  const ended = new Counter({
+    name: 'lmas_migrations_ended_total',
+    help: 'Migrations that came to their end; code: none, or why not.',
+    labelNames: ['plugin', 'outcome', 'code'],
+    registers,
+  });
+  const undecided = new Counter({
+    name: 'lmas_migrations_undecided_total',
+    help: 'Migrations that ended without anybody knowing where the VM runs, or with two copies of it.',
+    labelNames: ['where'],
+    registers,
+  });
+  for (const where of NOBODY_KNOWS) undecided.inc({ where }, 0); // or an alert misses the first one
+  const phaseSeconds = new Histogram({
+    name: 'lmas_migration_phase_duration_seconds',
+    help: 'How long each phase took.',
+    labelNames: ['phase', 'plugin'],
+    buckets: STAGE_BUCKETS_S,
+    registers,
+  });
+  const downtime = new Histogram({
+    name: 'lmas_migration_downtime_seconds',
+    help: 'How long guests stood still, as their hypervisors say.',
+    labelNames: ['plugin'],
+    buckets: DOWNTIME_BUCKETS_S,
+    registers,
+  });
+  const retries = new Counter({
+    name: 'lmas_migration_retries_total',
+    help: 'Attempts that failed before the hand-over and are tried again by themselves.',
+    labelNames: ['plugin', 'code'],
+    registers,
+  });
+  const recoveries = new Counter({
+    name: 'lmas_migration_recoveries_total',
+    help: 'Migrations that a run took up after another one was lost.',
+    labelNames: ['plugin'],
+    registers,
+  });
+  const bytes = new Counter({
+    name: 'lmas_tunnel_delivered_bytes_total',
+    help: 'What tunnels delivered to hypervisors.',
+    registers,
+  });
+  const subflows = new Counter({
+    name: 'lmas_tunnel_subflows_replaced_total',
+    help: 'Connections of tunnels that broke or crawled, and were replaced.',
+    registers,
+  });
+
+  const end = (migration: Migration, plugin: string): void => {
+    const { phase, error, where, report } = migration;
+    ended.inc({ plugin, outcome: phase, code: error === null ? 'none' : codeOf(error.code) });
+    if (NOBODY_KNOWS.some((each) => each === where)) undecided.inc({ where });
+    const downtimeMs = report?.downtimeMs ?? null;
+    if (downtimeMs !== null) downtime.observe({ plugin }, downtimeMs / 1_000);
+  };
+  return (before, after) => {
+    const plugin = after.plugin ?? 'none';
+    after.timeline.slice(before.timeline.length).forEach(({ startedAt }, index) => {
+      const left = after.timeline[before.timeline.length + index - 1];
+      if (left === undefined) return;
+      phaseSeconds.observe({ phase: left.phase, plugin }, secondsBetween(left.startedAt, startedAt));
+    });
+    if (after.phase !== before.phase && isOutcome(after.phase)) end(after, plugin);
+    for (const { code } of after.failedAttempts.slice(before.failedAttempts.length)) {
+      retries.inc({ plugin, code: codeOf(code) });
+    }
+    if (before.runs > 0 && after.runs > before.runs) recoveries.inc({ plugin });
+    bytes.inc(growth(before.tunnel?.bytesDelivered ?? 0, after.tunnel?.bytesDelivered ?? 0));
+    subflows.inc(growth(before.tunnel?.subflowsReplaced ?? 0, after.tunnel?.subflowsReplaced ?? 0));
+  };
+}

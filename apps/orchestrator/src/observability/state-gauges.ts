@@ -1,0 +1,72 @@
+/**
+ * The gauges of the whole installation. Every process shows the same numbers: queries take their `max`. While Redis does
+ * not answer they are NaN: not zero, which would look like peace.
+ */
+import { Gauge, type Registry } from 'prom-client';
+import { PHASES } from '../migrations/phases.ts';
+import { liveGatewayStatuses } from '../schemas/gateway.ts';
+import type { InstallationState, ReadState } from './state.ts';
+
+/** @returns reads the state and sets the gauges; calls that come meanwhile share one reading */
+export function createStateGauges(registry: Registry, readState: ReadState): () => Promise<void> {
+  const registers = [registry];
+  const redisUp = new Gauge({ name: 'lmas_redis_up', help: 'Whether Redis answers.', registers });
+  const migrations = new Gauge({
+    name: 'lmas_migrations',
+    help: 'Migrations on record, by phase.',
+    labelNames: ['phase'],
+    registers,
+  });
+  const gateways = new Gauge({
+    name: 'lmas_gateways',
+    help: 'Gateways that are there, by status.',
+    labelNames: ['status'],
+    registers,
+  });
+  const simple = SIMPLE.map(({ name, help, of }) => ({ gauge: new Gauge({ name, help, registers }), of }));
+  const set = (state: InstallationState | undefined): void => {
+    redisUp.set(state === undefined ? 0 : 1);
+    for (const { gauge, of } of simple) gauge.set(state === undefined ? Number.NaN : of(state));
+    for (const phase of PHASES) migrations.set({ phase }, state?.migrations.get(phase) ?? Number.NaN);
+    for (const status of liveGatewayStatuses) {
+      const those = state?.gateways.filter((gateway) => gateway.status === status);
+      gateways.set({ status }, those?.length ?? Number.NaN);
+    }
+  };
+  let reading: Promise<void> | undefined;
+  return () => {
+    reading ??= readState()
+      .then(set)
+      .finally(() => {
+        reading = undefined;
+      });
+    return reading;
+  };
+}
+
+const SIMPLE: readonly { name: string; help: string; of(state: InstallationState): number }[] = [
+  {
+    name: 'lmas_redis_latency_seconds',
+    help: 'How long Redis took to answer a PING just now.',
+    of: ({ redisLatencyMs }) => redisLatencyMs / 1_000,
+  },
+  { name: 'lmas_queue_waiting', help: 'Migrations that wait for their turn.', of: ({ waiting }) => waiting },
+  { name: 'lmas_queue_admitted', help: 'Migrations that hold a place.', of: ({ admitted }) => admitted },
+  { name: 'lmas_queue_paused', help: '1 while nothing new is started.', of: ({ isPaused }) => Number(isPaused) },
+  {
+    name: 'lmas_teardowns_incomplete',
+    help: 'Ended migrations of which something could not be taken down yet.',
+    of: ({ incomplete }) => incomplete,
+  },
+  {
+    name: 'lmas_migrations_whereabouts_unknown',
+    help: 'Migrations under way of which nobody knows now where the VM runs, or which run twice.',
+    of: ({ undecided }) => undecided,
+  },
+  { name: 'lmas_tunnels', help: 'Tunnels that carry something now.', of: ({ tunnels }) => tunnels },
+  {
+    name: 'lmas_tunnel_goodput_bits_per_second',
+    help: 'Sum over the tunnels of now, each averaged since its first byte.',
+    of: ({ goodputBitsPerSec }) => goodputBitsPerSec,
+  },
+];
