@@ -100,6 +100,7 @@ export function sampleMigration(changes: Partial<Migration> = {}): Migration {
   return {
     id: MIGRATION_ID,
     project: null,
+    plugin: 'kvm',
     vm: { id: '5f0e', name: 'web-1' },
     source: { endpoint: 'host-a', site: 'a' },
     destination: { endpoint: 'host-b', site: 'b' },

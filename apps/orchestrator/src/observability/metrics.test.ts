@@ -67,7 +67,7 @@ test('bytes of a tunnel are counted by growth, and begin anew with the next tunn
     record({
       tunnel: {
         ...{ suite: 's', subflows: 8, subflowsReplaced: 0, bytesDelivered, goodputBitsPerSec: 0, rttMs: null },
-        ...{ congestionControl: null, retransmits: null, inFlightBytes: 0, refusals: {}, trouble: null },
+        ...{ congestionControl: null, retransmits: null, inFlightBytes: 0, refusals: {}, trouble: null, now: null },
       },
     });
   metrics.migrationChanged(record(), at(100));
