@@ -54,11 +54,15 @@ export class XenWorld implements ComplianceWorld {
     }
   }
 
-  static async make(): Promise<XenWorld> {
+  /** @param changes of the pools, e.g. `httpsOnly` */
+  static async make(changes: Partial<PoolSpec> = {}): Promise<XenWorld> {
     worlds = (worlds + 1) % 100;
     const disks = [{ sizeBytes: 8 * MIB }, { sizeBytes: 4 * MIB }];
-    const source = new XapiPool(specOf('alpha', `91.${worlds}`, [{ ...VM, memoryBytes: 48 * MIB, disks }]));
-    const destination = new XapiPool(specOf('beta', `92.${worlds}`, []));
+    const source = new XapiPool({
+      ...specOf('alpha', `91.${worlds}`, [{ ...VM, memoryBytes: 48 * MIB, disks }]),
+      ...changes,
+    });
+    const destination = new XapiPool({ ...specOf('beta', `92.${worlds}`, []), ...changes });
     const world = new XenWorld(source, destination);
     await Promise.all(
       [source, destination].map((pool) => pool.start((member) => certificateOf(world.#directory, member))),

@@ -4,8 +4,10 @@
  */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { inspect } from 'node:util';
 import type { MigrationContext, MigrationDriver, MigrationRequest, Prepared } from '@lmas/plugin-api';
 import { plugin, XenWorld } from '../compliance/xen-world.ts';
+import type { Dialect } from '../lab/xapi/pool.ts';
 
 const signal = AbortSignal.timeout(280_000);
 const silent = () => undefined;
@@ -15,13 +17,17 @@ const context: MigrationContext = {
   assertCurrent: async () => undefined,
 };
 
-async function driverOf(world: XenWorld, changes: Partial<MigrationRequest> = {}): Promise<MigrationDriver> {
+async function driverOf(
+  world: XenWorld,
+  changes: Partial<MigrationRequest> = {},
+  told = context,
+): Promise<MigrationDriver> {
   const request = {
     ...{ migrationId: 'm_1', vm: world.vm, options: plugin.optionsSchema.parse({}), networkMap: {}, diskMap: {} },
     ...{ maxDowntimeMs: null, bandwidthBytesPerSec: null, tunnelled: false },
     ...changes,
   } as Parameters<typeof plugin.migration>[1];
-  return plugin.migration(await world.connect(), request, context);
+  return plugin.migration(await world.connect(), request, told);
 }
 
 const perform = (driver: MigrationDriver, prepared: Prepared, stop: AbortSignal = signal): Promise<void> =>
@@ -162,6 +168,109 @@ test('an old release, which refuses parameters that it does not know, is served 
   world.destination.faults.oldRelease = true;
   await migrate(await driverOf(world));
   assertOneAt(world, 'destination');
+});
+
+test('what the documents leave open is understood either way', async () => {
+  const dialects: readonly Dialect[] = [{ answersAs1: true }, { numbersAsText: true }, { bareResult: true }];
+  for (const dialect of dialects) {
+    await using world = await XenWorld.make();
+    for (const pool of [world.source, world.destination]) pool.faults.dialect = dialect;
+    await migrate(await driverOf(world));
+    assertOneAt(world, 'destination');
+  }
+});
+
+test('a refusal in the form of JSON-RPC 1.0 is a refusal, and nothing moves', async () => {
+  await using world = await XenWorld.make();
+  world.source.faults.dialect = { answersAs1: true };
+  world.source.faults.refuse = { method: 'VM.assert_can_migrate', code: 'LICENCE_RESTRICTION' };
+  const driver = await driverOf(world);
+  const prepared = await driver.prepare({ signal });
+  await assert.rejects(perform(driver, prepared), { code: 'INCOMPATIBLE' });
+  assert.ok(!world.source.calls.includes('Async.VM.migrate_send'));
+  assertOneAt(world, 'source');
+});
+
+test('pools that take plain HTTP move the VM over it', async () => {
+  await using world = await XenWorld.make({ httpsOnly: false });
+  await migrate(await driverOf(world));
+  assertOneAt(world, 'destination');
+});
+
+test('the session in the map is in no error, no log and no note, and it is ended', async () => {
+  await using world = await XenWorld.make();
+  world.source.faults.failAt = 'memory';
+  const logged: unknown[] = [];
+  const note = (...said: readonly unknown[]): unknown => logged.push(said);
+  const driver = await driverOf(world, {}, { ...context, log: { debug: note, info: note, warn: note, error: note } });
+  const prepared = await driver.prepare({ signal });
+  const error = await perform(driver, prepared).catch((thrown: unknown) => thrown);
+  logged.push(error, prepared, await driver.abort({ signal }));
+  const map = world.source.lastParams('Async.VM.migrate_send')[1] as { readonly session_id: string };
+  assert.match(map.session_id, /^OpaqueRef:/);
+  const told = inspect(logged, { depth: Number.POSITIVE_INFINITY, showHidden: true });
+  assert.match(told, /VM_MIGRATE_FAILED/);
+  assert.ok(!told.includes(map.session_id), told);
+  assert.ok(!world.destination.isSession(map.session_id));
+});
+
+test('the map’s session lives as long as the migration, and no longer', async () => {
+  await using world = await XenWorld.make();
+  const driver = await driverOf(world);
+  const prepared = await driver.prepare({ signal });
+  world.source.faults.loseReplyOf = 'Async.VM.migrate_send';
+  await assert.rejects(perform(driver, prepared), { code: 'CONNECTION_LOST' });
+  const { session_id: session } = world.source.lastParams('Async.VM.migrate_send')[1] as { session_id: string };
+  assert.ok(world.destination.isSession(session));
+  await driver.follow({ signal, onProgress: silent });
+  await driver.confirm(prepared, { signal });
+  assert.ok(!world.destination.isSession(session));
+});
+
+test('a cancel in the very moment of the call: XAPI is told, and the guest stays', async () => {
+  await using world = await XenWorld.make();
+  const mind = new AbortController();
+  world.source.faults.onCall = (method) => {
+    if (method === 'Async.VM.migrate_send') mind.abort();
+  };
+  const driver = await driverOf(world);
+  const prepared = await driver.prepare({ signal });
+  await assert.rejects(perform(driver, prepared, mind.signal), { code: 'ABORTED' });
+  assert.ok(world.source.calls.includes('task.cancel'));
+  assert.deepEqual(await driver.abort({ signal }), {
+    ...{ source: 'running', destination: 'absent', where: 'source', moving: false },
+  });
+  assertOneAt(world, 'source');
+});
+
+test('somebody else is first: our mark goes, and theirs is never cancelled', async () => {
+  await using world = await XenWorld.make();
+  const vm = world.source.database.byUuid('VM', world.vm.id) ?? '';
+  world.source.faults.onCall = (method) => {
+    if (method !== 'Async.VM.migrate_send') return;
+    world.source.database.update('VM', vm, { current_operations: { 'OpaqueRef:theirs': 'pool_migrate' } });
+  };
+  const driver = await driverOf(world);
+  const prepared = await driver.prepare({ signal });
+  await assert.rejects(perform(driver, prepared), { code: 'BUSY' });
+  assert.deepEqual(world.source.guest(world.vm.id).other_config, {});
+  assert.equal((await driver.abort({ signal })).moving, true);
+  assert.ok(!world.source.calls.includes('task.cancel'));
+});
+
+test('one who gives up while a session is renewed takes it from nobody else', async () => {
+  await using world = await XenWorld.make();
+  const { source } = await world.connect();
+  world.source.dropSessions();
+  const impatient = new AbortController();
+  world.source.faults.onCall = (method) => {
+    if (method === 'session.login_with_password') impatient.abort();
+  };
+  const [given, kept] = await Promise.allSettled([
+    source.findVm(world.vm.id, { signal: impatient.signal }),
+    source.findVm(world.vm.id, { signal }),
+  ]);
+  assert.deepEqual([given.status, kept.status], ['rejected', 'fulfilled']);
 });
 
 test('faults keep their names, and become the code that the workflow knows', async () => {

@@ -6,6 +6,7 @@
  * promise made here.
  */
 export * from './errors.ts';
+export * from './findings.ts';
 export * from './migration.ts';
 export * from './placement.ts';
 export * from './plugin.ts';

@@ -109,12 +109,12 @@ export class XapiClient {
     }
   }
 
-  /** One login at a time, whoever needs it. */
-  async #renew(options: Options): Promise<void> {
-    this.#renewing ??= this.#logIn(options).finally(() => {
+  /** One login at a time, whoever needs it; one who gives up takes it from nobody else. */
+  async #renew({ signal }: Options): Promise<void> {
+    this.#renewing ??= this.#logIn({ signal: this.#closed.signal }).finally(() => {
       this.#renewing = undefined;
     });
-    await this.#renewing;
+    await unlessAborted(this.#renewing, signal);
   }
 
   /** Asks each member that is known; a wrong password is wrong everywhere and is tried once. */
@@ -187,6 +187,18 @@ export class XapiClient {
     await this.logOut();
     this.#session = undefined;
     this.#agent.destroy();
+  }
+}
+
+async function unlessAborted(work: Promise<void>, signal: AbortSignal): Promise<void> {
+  const stopped = Promise.withResolvers<never>();
+  const stop = (): void => stopped.reject(signal.reason);
+  if (signal.aborted) stop();
+  signal.addEventListener('abort', stop, { once: true });
+  try {
+    await Promise.race([work, stopped.promise]);
+  } finally {
+    signal.removeEventListener('abort', stop);
   }
 }
 

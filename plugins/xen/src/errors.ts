@@ -12,10 +12,24 @@ export class XapiFault extends Error {
   readonly params: readonly string[];
 
   constructor(code: string, params: readonly string[]) {
-    super(params.length === 0 ? code : `${code} (${params.join(', ')})`);
+    // Its parameter is the session itself.
+    const harmless = code === 'SESSION_INVALID' ? [] : params.map(withoutSessions);
+    super(harmless.length === 0 ? code : `${code} (${harmless.join(', ')})`);
     this.code = code;
-    this.params = params;
+    this.params = harmless;
   }
+}
+
+/** XAPI quotes URLs and other pools' faults in its own; whoever has the session in them is logged in. */
+const withoutSessions = (text: string): string => text.replace(/(session_id=|SESSION_INVALID\W+)[\w:-]+/g, '$1…');
+
+/** The same fault without `secret`, wherever XAPI may have put it. */
+export function withoutSecret(error: unknown, secret: string | undefined): unknown {
+  if (!(error instanceof XapiFault) || secret === undefined || secret === '') return error;
+  return new XapiFault(
+    error.code,
+    error.params.map((param) => param.replaceAll(secret, '…')),
+  );
 }
 
 /**

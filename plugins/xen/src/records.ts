@@ -28,6 +28,7 @@ export const vmSchema = z.object({
   is_a_snapshot: z.boolean(),
   resident_on: refSchema,
   memory_static_max: integer,
+  memory_dynamic_min: integer,
   memory_dynamic_max: integer,
   VCPUs_max: integer,
   VBDs: refs,
@@ -114,8 +115,7 @@ export const guestMetricsSchema = z.object({
 
 export const taskSchema = z.object({
   status: z.enum(['pending', 'success', 'failure', 'cancelling', 'cancelled']),
-  progress: z.number(),
-  result: z.string(),
+  progress: z.union([z.number(), z.coerce.number<string>()]),
   error_info: z.array(z.string()),
 });
 export type TaskRecord = z.infer<typeof taskSchema>;

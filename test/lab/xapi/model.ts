@@ -292,6 +292,7 @@ function seedVm(database: Database, spec: PoolSpec, vm: VmSpec, uuid: (...names:
       uuid: vm.uuid,
       name_label: vm.name,
       memory_static_max: vm.memoryBytes,
+      memory_dynamic_min: vm.memoryBytes,
       memory_dynamic_max: vm.memoryBytes,
     }),
   );

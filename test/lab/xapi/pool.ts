@@ -39,8 +39,21 @@ export interface PoolFaults extends SendFaults {
     | undefined;
   /** The call is made, and the connection closed instead of an answer, once. */
   loseReplyOf?: string | undefined;
+  /** Called when a call has come, before it is served. */
+  onCall?: ((method: string) => void) | undefined;
   /** As releases that know no trailing parameters. */
   oldRelease?: boolean;
+  /** What the published documents leave open, and what is therefore tried both ways. */
+  dialect?: Dialect;
+}
+
+export interface Dialect {
+  /** Answers have the form of JSON-RPC 1.0, whatever was asked. */
+  readonly answersAs1?: boolean;
+  /** Whole numbers are decimal strings, as in XML-RPC. */
+  readonly numbersAsText?: boolean;
+  /** The result of a task is the bare reference, and no XML around it. */
+  readonly bareResult?: boolean;
 }
 
 interface Guest {
@@ -54,6 +67,7 @@ export class XapiPool {
   readonly faults: PoolFaults = { bytesPerSec: 60e6 };
   /** Every call that came, for tests that count. */
   readonly calls: string[] = [];
+  readonly #params = new Map<string, readonly unknown[]>();
   readonly tasks = new Map<string, Running>();
   /** Called whenever a guest begins or ends to run here. */
   onGuest: (guest: Guest) => void = () => undefined;
@@ -123,6 +137,15 @@ export class XapiPool {
     return ref;
   }
 
+  get openSessions(): number {
+    return this.#sessions.size;
+  }
+
+  /** What the last call of that name brought, without the session. */
+  lastParams(method: string): readonly unknown[] {
+    return this.#params.get(method) ?? [];
+  }
+
   /** Guests that run here now. */
   running(): string[] {
     return [...this.database.table('VM').values()]
@@ -164,8 +187,12 @@ export class XapiPool {
   async #jsonRpc({ body, wire }: Request, member: number) {
     const call = parseCall(body);
     if (call === undefined) return { status: 500, type: 'text/html', body: '<html><body>Internal error</body></html>' };
-    const { method, params, id, version } = call;
+    const { dialect = {} } = this.faults;
+    const { method, params, id } = call;
+    const version = dialect.answersAs1 === true ? 1 : call.version;
     this.calls.push(method);
+    this.#params.set(method, params.slice(1));
+    this.faults.onCall?.(method);
     let answer: object;
     try {
       const result = await this.#call(method, params, member);
@@ -182,7 +209,9 @@ export class XapiPool {
       wire.socket.destroy();
       return 'taken' as const;
     }
-    return { status: 200, type: 'application/json', body: JSON.stringify(answer) };
+    const numbers = (_: string, value: unknown) =>
+      dialect.numbersAsText === true && Number.isInteger(value) ? String(value) : value;
+    return { status: 200, type: 'application/json', body: JSON.stringify(answer, numbers) };
   }
 
   async #call(method: string, params: readonly unknown[], member: number): Promise<unknown> {
@@ -223,7 +252,7 @@ export class XapiPool {
     const running: Running = { ref, cancel: new AbortController(), cancellable: true };
     this.tasks.set(ref, running);
     work(running).then(
-      (result) => endTask(this.database, ref, { result }),
+      (result) => endTask(this.database, ref, { result, bare: this.faults.dialect?.bareResult === true }),
       (error: unknown) => endTask(this.database, ref, { error }),
     );
     return ref;

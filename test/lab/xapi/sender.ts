@@ -72,7 +72,8 @@ export async function send(pool: XapiPool, params: readonly unknown[], task: Run
       move.vm,
       'source',
       'destination',
-      error instanceof Error ? error.message : String(error),
+      // XAPI quotes what it talked to, and with it the session.
+      `${error instanceof Error ? error.message : String(error)} (${move.map.xenops}, ${move.map.session_id})`,
     );
   } finally {
     if (pool.database.get('VM', move.vm) !== undefined) pool.database.update('VM', move.vm, { current_operations: {} });
@@ -172,12 +173,18 @@ function disksOf(pool: XapiPool, { record, vdiMap }: Move): Disk[] {
 
 /** What XAPI exports of a guest, as far as the lab's destination needs it. */
 function description(pool: XapiPool, move: Move): object {
-  const { uuid, name_label, memory_static_max, memory_dynamic_max, VCPUs_max, other_config } = move.record;
+  const { uuid, name_label, memory_static_max, memory_dynamic_min, memory_dynamic_max, VCPUs_max, other_config } =
+    move.record;
   return {
-    vm: { uuid, name_label, memory_static_max, memory_dynamic_max, VCPUs_max, other_config } as Record<
-      string,
-      Field | undefined
-    >,
+    vm: {
+      uuid,
+      name_label,
+      memory_static_max,
+      memory_dynamic_min,
+      memory_dynamic_max,
+      VCPUs_max,
+      other_config,
+    } as Record<string, Field | undefined>,
     disks: disksOf(pool, move).map(({ bytes, sr, userdevice }) => ({ bytes, sr, userdevice })),
     networks: (move.record.VIFs as string[]).map((vif) => move.vifMap[vif]),
   };

@@ -32,13 +32,17 @@ export function newTask(database: Database, label: string): string {
 }
 
 /** A task that was taken away meanwhile (another coordinator) has no end that anybody sees. */
-export function endTask(database: Database, ref: string, outcome: { result?: unknown; error?: unknown }): void {
+export function endTask(
+  database: Database,
+  ref: string,
+  outcome: { result?: unknown; bare?: boolean; error?: unknown },
+): void {
   if (database.get('task', ref) === undefined) return;
   const finished = new Date().toISOString();
   const { error } = outcome;
   if (error === undefined) {
     const text = typeof outcome.result === 'string' ? outcome.result : '';
-    const result = text.startsWith('OpaqueRef:') ? `<value>${text}</value>` : text;
+    const result = text.startsWith('OpaqueRef:') && outcome.bare !== true ? `<value>${text}</value>` : text;
     database.update('task', ref, { status: 'success', progress: 1, result, finished, allowed_operations: [] });
     return;
   }

@@ -1,5 +1,5 @@
 /** What every check gets, and how findings are written. */
-import type { Finding, MigrationRequest } from '@lmas/plugin-api';
+import { blocker, type Finding, type MigrationRequest, note, warning } from '@lmas/plugin-api';
 import type { KvmOptions } from '../config.ts';
 import { toPluginError } from '../errors.ts';
 import type { Plan } from '../migration/plan.ts';
@@ -12,27 +12,7 @@ export interface CheckContext {
   readonly signal: AbortSignal;
 }
 
-export const blocker = (code: string, message: string, remedy: string): Finding => ({
-  severity: 'blocker',
-  code,
-  message,
-  remedy,
-});
-
-/** Worth knowing; nothing is wrong. */
-export const note = (code: string, message: string, remedy: string): Finding => ({
-  severity: 'note',
-  code,
-  message,
-  remedy,
-});
-
-export const warning = (code: string, message: string, remedy: string): Finding => ({
-  severity: 'warning',
-  code,
-  message,
-  remedy,
-});
+export { blocker, note, warning };
 
 /**
  * The findings of one check. One that cannot be made becomes the finding that `otherwise` writes, and takes nothing along

@@ -2,16 +2,16 @@
  * Everything that speaks against a migration, in one sweep: ours from the records of both pools, and XAPI's own dry run where
  * it can be had without the tunnel. Nothing of either pool changes.
  */
-import type { CheckReport, Finding, MigrationRequest } from '@lmas/plugin-api';
+import { blocker, type CheckReport, type Finding, type MigrationRequest } from '@lmas/plugin-api';
 import type { XenOptions } from '../config.ts';
 import { type Ends, type Gap, makePlan } from '../migration/plan.ts';
 import { checkDestination } from './destination.ts';
 import { checkDryRun } from './dry-run.ts';
 import { checkGuest } from './guest.ts';
 import { checkStorage } from './storage.ts';
-import { blocker } from './types.ts';
 
 const GAP_CODES: Readonly<Record<Gap['kind'], string>> = {
+  site: 'SITE_NOT_CLEAR',
   host: 'NO_DESTINATION_HOST',
   address: 'NO_MIGRATION_ADDRESS',
   storage: 'STORAGE_NOT_MAPPED',

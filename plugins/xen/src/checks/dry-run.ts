@@ -2,10 +2,10 @@
  * XAPI's own judgement, `VM.assert_can_migrate`. It connects from the source host to the destination, so before there is a
  * tunnel it can be had only where the hosts reach each other straight; `perform` has it again over the route.
  */
-import type { Finding } from '@lmas/plugin-api';
-import { isFault, toPluginError, type XapiFault } from '../errors.ts';
+import { blocker, type Finding, note, warning } from '@lmas/plugin-api';
+import { isFault, toPluginError, withoutSecret, type XapiFault } from '../errors.ts';
 import { nothingSchema, receiveMapSchema } from '../records.ts';
-import { blocker, type CheckContext, note, warning } from './types.ts';
+import type { CheckContext } from './types.ts';
 
 const DRY_RUN_TIMEOUT_MS = 120_000;
 
@@ -38,7 +38,8 @@ export async function checkDryRun({ ends, plan, request, signal }: CheckContext)
     ];
     await source.client.call('VM.assert_can_migrate', params, nothingSchema, { signal, timeoutMs: DRY_RUN_TIMEOUT_MS });
     return [];
-  } catch (error) {
+  } catch (thrown) {
+    const error = withoutSecret(thrown, received.session_id);
     if (isFault(error)) return [verdict(error)];
     return [warning('DRY_RUN_NOT_POSSIBLE', toPluginError(error, 'the dry run').message, 'Try the check again.')];
   } finally {

@@ -1,9 +1,11 @@
 /** The guest itself: its state, its devices, who else holds it. */
-import type { Finding } from '@lmas/plugin-api';
+import { blocker, type Finding, warning } from '@lmas/plugin-api';
+import type { z } from 'zod';
+import { isFault } from '../errors.ts';
 import { migrationTaskOf } from '../migration/placement.ts';
 import { guestMetricsSchema, NULL_REF } from '../records.ts';
 import { managerOf } from '../session.ts';
-import { blocker, type CheckContext, warning } from './types.ts';
+import type { CheckContext } from './types.ts';
 
 export async function checkGuest(context: CheckContext): Promise<Finding[]> {
   return [...checkState(context), ...checkDevices(context), ...(await checkDrivers(context))];
@@ -101,11 +103,13 @@ async function checkDrivers({ ends, plan, signal }: CheckContext): Promise<Findi
   ];
   if (record.power_state !== 'Running') return [];
   if (record.guest_metrics === NULL_REF) return absent;
-  const metrics = await ends.source.client.call(
-    'VM_guest_metrics.get_record',
-    [record.guest_metrics],
-    guestMetricsSchema,
-    { signal },
-  );
+  let metrics: z.infer<typeof guestMetricsSchema>;
+  try {
+    const params = [record.guest_metrics];
+    metrics = await ends.source.client.call('VM_guest_metrics.get_record', params, guestMetricsSchema, { signal });
+  } catch (error) {
+    if (isFault(error)) return absent; // gone since the VM was read, or not for this login
+    throw error;
+  }
   return metrics.PV_drivers_detected || 'feature-suspend' in metrics.other ? [] : absent;
 }

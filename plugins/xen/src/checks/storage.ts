@@ -1,15 +1,15 @@
 /** Where the disks go: seen by that host, with room, and in a state in which XAPI moves them. */
-import type { Finding } from '@lmas/plugin-api';
+import { blocker, type Finding, warning } from '@lmas/plugin-api';
 import type { PlannedDisk } from '../migration/plan.ts';
 import { isAttached } from '../pool.ts';
-import { blocker, type CheckContext, warning } from './types.ts';
+import type { CheckContext } from './types.ts';
 
 /** More than these made older releases refuse; newer ones move them, disk by disk. */
 const MANY_SNAPSHOTS = 1;
 
 export function checkStorage(context: CheckContext): Finding[] {
   const { plan } = context;
-  const findings = plan.disks.flatMap((disk) => checkDisk(context, disk));
+  const findings = [...checkNames(context), ...plan.disks.flatMap((disk) => checkDisk(context, disk))];
   findings.push(...checkRoom(context));
   if (plan.vm.record.snapshots.length > MANY_SNAPSHOTS) {
     findings.push(
@@ -21,6 +21,16 @@ export function checkStorage(context: CheckContext): Finding[] {
     );
   }
   return findings;
+}
+
+/** A slip of the pen would send a disk to other storage than was meant. */
+function checkNames({ plan, request }: CheckContext): Finding[] {
+  const known = new Set(plan.disks.flatMap(({ device, name, record }) => [device, name, record.uuid]));
+  return Object.keys(request.diskMap).flatMap((name) =>
+    known.has(name)
+      ? []
+      : [blocker('DISK_UNKNOWN', `The disk map names ${name}, which the VM does not have.`, 'Correct the disk map.')],
+  );
 }
 
 function checkDisk({ plan }: CheckContext, { name, record, destinationSr, copied }: PlannedDisk): Finding[] {

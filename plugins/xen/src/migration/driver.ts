@@ -29,7 +29,7 @@ import { addressesOf } from '../pool.ts';
 import { bearsMark, clearMark, markResource, setMark } from './marker.ts';
 import { Move } from './move.ts';
 import { look, lookAtBoth, migrationTaskOf, placementOf, runsAt } from './placement.ts';
-import { type Ends, makePlan, type Plan } from './plan.ts';
+import { type Ends, makePlan, type Plan, twinOf } from './plan.ts';
 import { progressReporter } from './progress.ts';
 import { FLOW, HTTP_PORT, HTTPS_PORT } from './receive-map.ts';
 import { parseState, type XenState } from './state.ts';
@@ -44,6 +44,7 @@ const MAX_STREAMS = 64;
 /** How long the records may lag behind the end of the task, and a cancelled task behind the cancel. */
 const SETTLE_MS = 40_000;
 const LOOK_MS = 500;
+const GIVE_BACK_MS = 10_000;
 
 /** Times that tests shorten. */
 export interface DriverTimes {
@@ -56,6 +57,8 @@ export class XenMigration implements MigrationDriver {
   readonly #context: MigrationContext;
   readonly #settleMs: number;
   #plan: Plan | undefined;
+  /** From `perform` until it is known that nothing moves any more. */
+  #move: Move | undefined;
 
   constructor(ends: Ends, request: MigrationRequest<XenOptions>, context: MigrationContext, times: DriverTimes = {}) {
     this.#ends = ends;
@@ -77,15 +80,13 @@ export class XenMigration implements MigrationDriver {
     try {
       await this.#context.assertCurrent();
       const plan = await makePlan(this.#ends, this.#request, { signal });
+      assertToBeHad(plan);
       const { host, network, address, vm } = plan;
       const gap = plan.gaps[0];
       if (gap !== undefined || host === undefined || network === undefined || address === undefined) {
         throw new PluginError('INCOMPATIBLE', gap?.message ?? 'The destination cannot receive this VM.', {
           remedy: gap?.remedy ?? 'Check the migration to see why.',
         });
-      }
-      if (migrationTaskOf(vm.record) !== undefined) {
-        throw new PluginError('BUSY', `${vm.record.name_label} is being migrated already, by somebody else.`);
       }
       this.#plan = plan;
       const state: XenState = {
@@ -117,6 +118,7 @@ export class XenMigration implements MigrationDriver {
     }
     const { id } = this.#request.vm;
     const move = new Move(this.#ends, this.#request, plan, state, options.onProgress);
+    this.#move = move;
     try {
       await move.open(routes, { signal });
       await this.#context.recordIntent(markResource(id, this.#request.migrationId));
@@ -125,11 +127,13 @@ export class XenMigration implements MigrationDriver {
       await this.#context.assertCurrent();
       await move.run({ signal });
     } catch (error) {
-      if (!(await this.#hasArrived(error))) throw toPluginError(error, 'migrating');
+      if (!(await this.#hasArrived(error))) {
+        if (!move.isUnderWay) await this.#giveBack(signal);
+        throw toPluginError(error, 'migrating');
+      }
       this.#context.log.warn({ err: error }, 'the source reports a failure, but the guest runs at the destination');
-    } finally {
-      await move.close();
     }
+    await this.#closeMove();
     await options.onPointOfNoReturn();
   }
 
@@ -137,6 +141,7 @@ export class XenMigration implements MigrationDriver {
     const { id } = this.#request.vm;
     try {
       const warnings = await this.#seeArrival(signal);
+      await this.#closeMove();
       await this.#context.assertCurrent();
       await clearMark(this.#ends.destination, id, this.#request.migrationId, { signal });
       return {
@@ -254,14 +259,49 @@ export class XenMigration implements MigrationDriver {
   }
 
   async #settled(placement: VmPlacement, signal: AbortSignal): Promise<VmPlacement> {
-    if (placement.where === 'source' && !placement.moving) {
-      try {
-        await clearMark(this.#ends.source, this.#request.vm.id, this.#request.migrationId, { signal });
-      } catch (error) {
-        this.#context.log.warn({ err: error }, 'the mark of the migration could not be taken off the VM');
-      }
-    }
+    if (placement.where === 'source' && !placement.moving) await this.#giveBack(signal);
     return placement;
+  }
+
+  /**
+   * Nothing of ours moves the guest any more: our mark and the map's session go. With the mark on, `abort` would take a
+   * migration that somebody else begins for ours.
+   */
+  async #giveBack(signal: AbortSignal): Promise<void> {
+    await this.#closeMove();
+    try {
+      await this.#context.assertCurrent();
+      const options = { signal: signal.aborted ? AbortSignal.timeout(GIVE_BACK_MS) : signal };
+      await clearMark(this.#ends.source, this.#request.vm.id, this.#request.migrationId, options);
+    } catch (error) {
+      if (pluginErrorCode(error) === 'SUPERSEDED') throw error;
+      this.#context.log.warn({ err: error }, 'the mark of the migration could not be taken off the VM');
+    }
+  }
+
+  async #closeMove(): Promise<void> {
+    const move = this.#move;
+    this.#move = undefined;
+    await move?.close();
+  }
+}
+
+/** What the contract calls not to be had: nothing of such a VM is touched at either end. */
+function assertToBeHad(plan: Plan): void {
+  const { record } = plan.vm;
+  const [operation] = Object.values(record.current_operations);
+  if (operation !== undefined) {
+    throw new PluginError(
+      'BUSY',
+      `The source pool is at ${operation} of ${record.name_label} already, for somebody else.`,
+    );
+  }
+  if (record.power_state !== 'Running') {
+    throw new PluginError('NOT_MIGRATABLE', `${record.name_label} is ${record.power_state}.`);
+  }
+  const twin = twinOf(plan);
+  if (twin !== undefined) {
+    throw new PluginError('NOT_MIGRATABLE', `The destination pool knows ${twin.uuid} already (${twin.power_state}).`);
   }
 }
 

@@ -5,7 +5,7 @@
 import { type MigrationProgress, type MigrationRequest, PluginError, type Routes } from '@lmas/plugin-api';
 import type { XapiClient } from '../client.ts';
 import type { XenOptions } from '../config.ts';
-import { isFault, toPluginError } from '../errors.ts';
+import { isFault, toPluginError, withoutSecret } from '../errors.ts';
 import { nothingSchema, type ReceiveMap, receiveMapSchema, refSchema } from '../records.ts';
 import type { Ends, Plan } from './plan.ts';
 import { progressReporter } from './progress.ts';
@@ -67,12 +67,21 @@ export class Move {
   }
 
   /** Moves the guest. @throws XapiFault, PluginError ABORTED when it was cancelled by `signal` */
-  async run({ signal }: Options): Promise<void> {
+  async run(options: Options): Promise<void> {
+    try {
+      await this.#run(options);
+    } catch (error) {
+      throw withoutSecret(error, this.#map?.session_id);
+    }
+  }
+
+  async #run({ signal }: Options): Promise<void> {
     const { client } = this.#ends.source;
     const [method, params] = this.#usesPoolMigrate
       ? this.#poolMigrate()
       : (['VM.migrate_send', this.#sendParams()] as const);
-    const task = await this.#start(client, method, params, signal);
+    signal.throwIfAborted();
+    const task = await this.#start(client, method, params);
     const cancel = (): void => {
       cancelTask(client, task, { signal: AbortSignal.timeout(CANCEL_LIMIT_MS) }).catch(() => undefined);
     };
@@ -93,20 +102,27 @@ export class Move {
     }
   }
 
-  async #start(client: XapiClient, method: string, params: readonly unknown[], signal: AbortSignal): Promise<string> {
+  /** Never given up half-way: a call that XAPI takes after we have looked away would move a guest that nobody watches. */
+  async #start(client: XapiClient, method: string, params: readonly unknown[]): Promise<string> {
     this.#moving = true;
     try {
-      return await client.call(`Async.${method}`, params, refSchema, { signal });
+      return await client.call(`Async.${method}`, params, refSchema, { signal: client.closed });
     } catch (error) {
       this.#moving = !isFault(error);
       throw error;
     }
   }
 
-  /** Ends the session that the destination made for this move, unless XAPI still moves with it. Never throws. */
+  /** Whether XAPI may still be at it: the call was made, and its end was not seen. */
+  get isUnderWay(): boolean {
+    return this.#moving;
+  }
+
+  /** Ends the session that the destination made for this move. Only when nothing moves with it any more. Never throws. */
   async close(): Promise<void> {
-    const session = this.#moving ? undefined : this.#map?.session_id;
+    const session = this.#map?.session_id;
     this.#map = undefined;
+    this.#moving = false;
     if (session !== undefined) await this.#ends.destination.client.logOut(session);
   }
 
@@ -135,7 +151,8 @@ export class Move {
     try {
       const options = { signal, timeoutMs: DRY_RUN_TIMEOUT_MS };
       await this.#ends.source.client.call('VM.assert_can_migrate', this.#sendParams(), nothingSchema, options);
-    } catch (error) {
+    } catch (thrown) {
+      const error = withoutSecret(thrown, this.#map?.session_id);
       const said = toPluginError(error, 'the dry run over the route');
       if (!isFault(error) || said.code !== 'STREAM_FAILED') throw error;
       throw new PluginError('STREAM_FAILED', said.message, {

@@ -3,7 +3,6 @@
  * while it does, the destination has a record of it that means nothing yet.
  */
 import { type Presence, type VmPlacement, whereIs } from '@lmas/plugin-api';
-import { isFault } from '../errors.ts';
 import { membersOf, readPool } from '../pool.ts';
 import { NULL_REF, type VmRecord } from '../records.ts';
 import { presenceOf, type XenSession } from '../session.ts';
@@ -80,5 +79,3 @@ export const runsAt = ({ presence, record }: Sighting): boolean =>
   record !== undefined &&
   record.resident_on !== NULL_REF &&
   migrationTaskOf(record) === undefined;
-
-export const isHandleGone = (error: unknown): boolean => isFault(error, 'HANDLE_INVALID', 'UUID_INVALID');

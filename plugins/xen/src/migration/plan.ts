@@ -31,7 +31,9 @@ interface Row<T> {
 
 /** A disk of the guest or of one of its snapshots. */
 export interface PlannedDisk extends Row<VdiRecord> {
-  /** As the guest sees it (`xvda`), and as `diskMap` names it; of a snapshot's disk the snapshot's name, too. */
+  /** As the guest sees it (`xvda`), and as `diskMap` names it. */
+  readonly device: string;
+  /** The same for people; of a snapshot's disk the snapshot's name, too. */
   readonly name: string;
   /** Where it goes; `undefined` when nobody could say. */
   readonly destinationSr: string | undefined;
@@ -40,7 +42,7 @@ export interface PlannedDisk extends Row<VdiRecord> {
 }
 
 export interface Gap {
-  readonly kind: 'host' | 'address' | 'storage' | 'network';
+  readonly kind: 'site' | 'host' | 'address' | 'storage' | 'network';
   readonly message: string;
   readonly remedy: string;
 }
@@ -104,6 +106,10 @@ export async function makePlan(
   };
 }
 
+/** A record of the very same VM at the destination, from whenever. */
+export const twinOf = ({ destinationGuests, vm, samePool }: Plan): VmRecord | undefined =>
+  samePool ? undefined : [...destinationGuests.vms.values()].find(({ uuid }) => uuid === vm.record.uuid);
+
 interface Parts {
   readonly request: MigrationRequest<XenOptions>;
   readonly sourcePool: Pool;
@@ -114,7 +120,7 @@ interface Parts {
   readonly gaps: Gap[];
 }
 
-type LooseDisk = Row<VdiRecord> & { readonly name: string };
+type LooseDisk = Pick<PlannedDisk, 'ref' | 'record' | 'device' | 'name'>;
 
 /** XAPI wants the disks and interfaces of the guest's snapshots mapped as well. */
 function movingParts(vm: Row<VmRecord>, guests: Guests) {
@@ -125,12 +131,12 @@ function movingParts(vm: Row<VmRecord>, guests: Guests) {
   for (const holder of [vm.record, ...snapshots]) {
     vifs.push(...holder.VIFs);
     for (const vbd of holder.VBDs.flatMap((ref) => guests.vbds.get(ref) ?? [])) {
-      const name = vbd.device === '' ? vbd.userdevice : vbd.device;
+      const device = vbd.device === '' ? vbd.userdevice : vbd.device;
       const vdi = guests.vdis.get(vbd.VDI);
-      if (vbd.type === 'CD' && !vbd.empty && holder === vm.record) discs.push(name);
+      if (vbd.type === 'CD' && !vbd.empty && holder === vm.record) discs.push(device);
       if (vbd.type === 'CD' || vdi === undefined || disks.has(vbd.VDI)) continue;
-      const label = holder === vm.record ? name : `${name} of snapshot "${holder.name_label}"`;
-      disks.set(vbd.VDI, { ref: vbd.VDI, record: vdi, name: label });
+      const name = holder === vm.record ? device : `${device} of snapshot "${holder.name_label}"`;
+      disks.set(vbd.VDI, { ref: vbd.VDI, record: vdi, device, name });
     }
   }
   return { disks: [...disks.values()], discs, vifs };
@@ -139,6 +145,15 @@ function movingParts(vm: Row<VmRecord>, guests: Guests) {
 function chooseHost(parts: Parts, destination: XenSession): Row<HostRecord> | undefined {
   const { request, destinationPool: pool, vm, samePool, gaps } = parts;
   const members = membersOf(pool, destination.config.hosts);
+  if (samePool && destination.config.hosts.length === 0) {
+    // Where the guest is could not be told either: one pool has one record of it, whose host says at which site it runs.
+    gaps.push({
+      kind: 'site',
+      message: 'Both ends are one pool, and nobody said which of its hosts are at the destination.',
+      remedy: 'Set `hosts` in the settings of both endpoints.',
+    });
+    return undefined;
+  }
   const wanted = request.options.destinationHost;
   if (wanted !== undefined) {
     const row = findByNameOrUuid(members, wanted, 'hosts');
@@ -200,10 +215,11 @@ function placeDisk(parts: Parts, disk: LooseDisk, host: Row<HostRecord> | undefi
   return { ...disk, destinationSr, copied: place === undefined || place.uuid !== sourceSr?.uuid };
 }
 
-/** As `diskMap` says; else the very storage it is on, if the destination host sees it; else the default. */
+/** As `diskMap` says, a snapshot's disk with that of the guest; else the very storage it is on, if the destination host sees it; else the default. */
 function chooseStorage(parts: Parts, disk: LooseDisk, host: Row<HostRecord> | undefined): string | undefined {
   const { request, sourcePool, destinationPool: pool, gaps } = parts;
-  const named = request.diskMap[disk.name] ?? request.diskMap[disk.record.uuid];
+  const { diskMap } = request;
+  const named = diskMap[disk.record.uuid] ?? diskMap[disk.name] ?? diskMap[disk.device];
   const sourceUuid = sourcePool.srs.get(disk.record.SR)?.uuid;
   const same = [...pool.srs].find(
     ([, sr]) => sr.uuid === sourceUuid && host !== undefined && isAttached(pool, sr, host.ref),

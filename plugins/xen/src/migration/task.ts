@@ -21,14 +21,13 @@ interface Options {
 
 /**
  * Waits for the end of `task`.
- * @returns the reference it resulted in, or an empty string
  * @throws XapiFault with what it ended with; PluginError CONNECTION_LOST when nobody who knows can be asked, ABORTED by `signal`
  */
 export async function followTask(
   client: XapiClient,
   task: string,
   { signal, onProgress }: Options & { onProgress: (fraction: number) => void },
-): Promise<string> {
+): Promise<void> {
   let token = '';
   let silentSince: number | undefined;
   for (;;) {
@@ -37,7 +36,7 @@ export async function followTask(
       const record = await client.call('task.get_record', [task], taskSchema, { signal });
       silentSince = undefined;
       onProgress(record.progress);
-      if (isOver(record)) return outcomeOf(record);
+      if (isOver(record)) return assertSucceeded(record);
       token = await nextEvent(client, task, token, signal);
     } catch (error) {
       if (!(error instanceof XapiSilence) || signal.aborted) throw lost(error);
@@ -58,8 +57,9 @@ function lost(error: unknown): unknown {
 
 const isOver = ({ status }: TaskRecord): boolean => status !== 'pending' && status !== 'cancelling';
 
-function outcomeOf({ status, result, error_info: error }: TaskRecord): string {
-  if (status === 'success') return /OpaqueRef:[^<\s]+/.exec(result)?.[0] ?? '';
+/** What it resulted in is not asked: the guest is looked for in both pools whatever the task says. */
+function assertSucceeded({ status, error_info: error }: TaskRecord): void {
+  if (status === 'success') return;
   if (status === 'cancelled') throw new XapiFault('TASK_CANCELLED', error.slice(1));
   throw new XapiFault(error[0] ?? 'INTERNAL_ERROR', error.slice(1));
 }

@@ -1,5 +1,5 @@
 /**
- * One call of XAPI over HTTPS: JSON-RPC 2.0 at `/jsonrpc`. Knows nothing of sessions. A fault that XAPI answers is a
+ * One call of XAPI over HTTPS: JSON-RPC 2.0 at `/jsonrpc`, where old releases may answer as 1.0 does. Knows nothing of sessions. A fault that XAPI answers is a
  * XapiFault; anything else means that there was no answer, and says whether the request may have had an effect.
  *
  * Source of the shapes: xapi-project/xen-api, doc/content/xen-api/wire-protocol.md.
@@ -13,11 +13,18 @@ import type { PinningAgent } from './tls.ts';
 /** An inventory of some thousand VMs is about 20 MB. */
 const MAX_ANSWER_BYTES = 256 * 1024 * 1024;
 
+/** A fault first: 1.0 has a `result` beside it, which is null. */
 const answerSchema = z.union([
-  z.object({
-    error: z.object({ message: z.string(), data: z.array(z.unknown()).optional() }),
-  }),
-  z.object({ result: z.unknown() }),
+  z
+    .object({ error: z.object({ message: z.string(), data: z.array(z.unknown()).default([]) }) })
+    .transform(({ error }) => ({
+      fault: [error.message, ...error.data].map(String),
+    })),
+  z.object({ error: z.array(z.unknown()).min(1) }).transform(({ error }) => ({ fault: error.map(String) })),
+  z
+    .object({ result: z.unknown(), error: z.null().optional() })
+    .refine((answer) => 'result' in answer)
+    .transform(({ result }) => ({ result })),
 ]);
 
 export interface Address {
@@ -98,11 +105,9 @@ function readAnswer(method: string, host: string, { status, type, body }: HttpAn
   const parsed = answerSchema.safeParse(parseJson(body));
   if (!parsed.success)
     throw new XapiSilence('not-xapi', `${host} answered ${method} with something that is not JSON-RPC`);
-  if ('error' in parsed.data) {
-    const { message, data = [] } = parsed.data.error;
-    throw new XapiFault(message, data.map(String));
-  }
-  return parsed.data.result;
+  if ('result' in parsed.data) return parsed.data.result;
+  const [code = 'INTERNAL_ERROR', ...params] = parsed.data.fault;
+  throw new XapiFault(code, params);
 }
 
 function parseJson(text: string): unknown {

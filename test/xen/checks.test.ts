@@ -1,0 +1,286 @@
+/**
+ * Each finding of the Xen plugin's checks: one thing is changed in a pool, and exactly that is found. What is not to be had
+ * is refused by `prepare`, too, for the time between the two.
+ */
+import assert from 'node:assert/strict';
+import { after, before, describe, test } from 'node:test';
+import type { MigrationContext, MigrationDriver, MigrationRequest } from '@lmas/plugin-api';
+import { plugin, XenWorld } from '../compliance/xen-world.ts';
+import { addVbd, addVdi, addVif, type ClassName, type Database, emptyVm, type XapiRecord } from '../lab/xapi/model.ts';
+import type { XapiPool } from '../lab/xapi/pool.ts';
+
+const signal = AbortSignal.timeout(280_000);
+const silent = () => undefined;
+const context: MigrationContext = {
+  log: { debug: silent, info: silent, warn: silent, error: silent },
+  recordIntent: async () => undefined,
+  assertCurrent: async () => undefined,
+};
+/** Always there through a tunnel: the dry run is made later. */
+const LATER = 'DRY_RUN_LATER';
+
+type Changes = Partial<Omit<MigrationRequest, 'options'>> & { readonly options?: object };
+
+let world: XenWorld;
+let ends: Awaited<ReturnType<XenWorld['connect']>>;
+
+function driver({ options = {}, ...changes }: Changes = {}): MigrationDriver {
+  const request = {
+    ...{ migrationId: 'm_1', vm: world.vm, networkMap: {}, diskMap: {}, convergence: 'balanced' },
+    ...{ maxDowntimeMs: null, bandwidthBytesPerSec: null, tunnelled: true },
+    ...changes,
+    options: plugin.optionsSchema.parse(options),
+  } as Parameters<typeof plugin.migration>[1];
+  return plugin.migration(ends, request, context);
+}
+
+/** What is found, as `code severity`. */
+async function found(changes: Changes = {}): Promise<string[]> {
+  const { findings } = await driver(changes).check({ signal });
+  return findings.filter(({ code }) => code !== LATER).map(({ code, severity }) => `${code} ${severity}`);
+}
+
+const first = ({ database }: XapiPool, kind: ClassName): string => [...database.table(kind).keys()][0] ?? '';
+const set = (pool: XapiPool, kind: ClassName, fields: XapiRecord, ref = first(pool, kind)): void =>
+  pool.database.update(kind, ref, fields);
+const vmRef = (): string => world.source.database.byUuid('VM', world.vm.id) ?? '';
+const setVm = (fields: XapiRecord): void => set(world.source, 'VM', fields, vmRef());
+
+function restoring(database: Database): () => void {
+  const kinds: readonly ClassName[] = ['pool', 'host', 'host_metrics', 'network', 'PIF', 'SR', 'PBD'];
+  const guests: readonly ClassName[] = ['VM', 'VM_guest_metrics', 'VBD', 'VDI', 'VIF'];
+  const saved = [...kinds, ...guests].map((kind) => [kind, structuredClone(database.table(kind))] as const);
+  return () => {
+    for (const [kind, rows] of saved) {
+      database.table(kind).clear();
+      for (const [ref, row] of structuredClone(rows)) database.table(kind).set(ref, row);
+    }
+  };
+}
+
+/** A snapshot with a disk and an interface of its own. */
+function addSnapshot(): { readonly vdi: string; readonly vif: string } {
+  const { database } = world.source;
+  const ref = database.add(
+    'VM',
+    emptyVm({
+      uuid: 'snapshot',
+      name_label: 'before',
+      is_a_snapshot: true,
+      memory_static_max: 1,
+      memory_dynamic_min: 1,
+      memory_dynamic_max: 1,
+    }),
+  );
+  const vdi = addVdi(database, first(world.source, 'SR'), {
+    uuid: 'vdi-of-snapshot',
+    name_label: 'old',
+    virtual_size: 1024,
+  });
+  addVbd(database, ref, vdi, '0');
+  addVif(database, ref, database.byName('network', 'lan'), '0');
+  const { snapshots } = database.need('VM', vmRef());
+  setVm({ snapshots: [...(snapshots as string[]), ref] });
+  return { vdi, vif: (database.need('VM', ref).VIFs as string[])[0] ?? '' };
+}
+
+function insertDisc(): void {
+  const { database } = world.source;
+  const disc = addVdi(database, first(world.source, 'SR'), { uuid: 'disc', name_label: 'iso', virtual_size: 1024 });
+  addVbd(database, vmRef(), disc, '3');
+  const [vbd = ''] = database.find('VBD', ({ VDI }) => VDI === disc) ?? [];
+  database.update('VBD', vbd, { type: 'CD', empty: false });
+}
+
+const addThere = (fields: XapiRecord): string =>
+  world.destination.database.add(
+    'VM',
+    emptyVm({ memory_static_max: 1, memory_dynamic_min: 1, memory_dynamic_max: 1, ...fields }),
+  );
+
+const MIB = 1024 ** 2;
+const cases: readonly (readonly [what: string, change: () => void, expected: string, changes?: Changes])[] = [
+  [
+    'a disk with changed-block tracking',
+    () => set(world.source, 'VDI', { cbt_enabled: true }),
+    'CHANGED_BLOCK_TRACKING blocker',
+  ],
+  ['a disk that is reset at boot', () => set(world.source, 'VDI', { on_boot: 'reset' }), 'DISK_RESETS blocker'],
+  ['an encrypted disk', () => set(world.source, 'VDI', { sm_config: { key_hash: 'x' } }), 'DISK_ENCRYPTED blocker'],
+  ['a disc in a drive', insertDisc, 'DISC_INSERTED blocker'],
+  ['a PCI device', () => setVm({ attached_PCIs: ['OpaqueRef:pci'] }), 'PCI_DEVICE blocker'],
+  ['a USB device', () => setVm({ VUSBs: ['OpaqueRef:usb'] }), 'USB_DEVICE blocker'],
+  ['a virtual GPU', () => setVm({ VGPUs: ['OpaqueRef:gpu'] }), 'VIRTUAL_GPU warning'],
+  ['high availability', () => setVm({ ha_restart_priority: 'restart' }), 'HA_PROTECTED warning'],
+  ['a manager of its own', () => setVm({ other_config: { nova_uuid: 'x' } }), 'VM_MANAGED warning'],
+  [
+    'no drivers in the guest',
+    () => set(world.source, 'VM_guest_metrics', { PV_drivers_detected: false, other: {} }),
+    'NO_GUEST_DRIVERS warning',
+  ],
+  ['another operation', () => setVm({ current_operations: { 'OpaqueRef:task': 'snapshot' } }), 'VM_BUSY blocker'],
+  [
+    'another migration',
+    () => setVm({ current_operations: { 'OpaqueRef:task': 'migrate_send' } }),
+    'VM_BEING_MIGRATED blocker',
+  ],
+  ['a VM that does not run', () => setVm({ power_state: 'Halted' }), 'VM_NOT_RUNNING blocker'],
+  [
+    'an older host',
+    () => {
+      for (const ref of world.destination.database.table('host').keys())
+        set(world.destination, 'host', { software_version: { platform_version: '3.2.1' } }, ref);
+    },
+    'OLDER_VERSION blocker',
+  ],
+  [
+    'a disabled host',
+    () => set(world.destination, 'host', { enabled: false }),
+    'HOST_NOT_READY blocker',
+    { options: { destinationHost: 'beta-1' } },
+  ],
+  [
+    'too little memory',
+    () => {
+      for (const ref of world.destination.database.table('host_metrics').keys())
+        set(world.destination, 'host_metrics', { memory_free: MIB }, ref);
+    },
+    'NOT_ENOUGH_MEMORY blocker',
+  ],
+  [
+    'memory that has to be squeezed out',
+    () => {
+      setVm({ memory_dynamic_min: MIB });
+      for (const ref of world.destination.database.table('host_metrics').keys())
+        set(world.destination, 'host_metrics', { memory_free: 2 * MIB }, ref);
+    },
+    'NOT_ENOUGH_MEMORY warning',
+  ],
+  [
+    'full storage',
+    () => set(world.destination, 'SR', { physical_size: MIB, physical_utilisation: 0 }),
+    'NOT_ENOUGH_STORAGE blocker',
+  ],
+  [
+    'storage that hangs on no host',
+    () => {
+      for (const ref of world.destination.database.table('PBD').keys())
+        set(world.destination, 'PBD', { currently_attached: false }, ref);
+    },
+    'STORAGE_NOT_ATTACHED blocker',
+  ],
+  ['storage that is not there', silent, 'STORAGE_NOT_MAPPED blocker', { diskMap: { xvda: 'nowhere' } }],
+  [
+    'no default storage',
+    () => set(world.destination, 'pool', { default_SR: 'OpaqueRef:NULL' }),
+    'STORAGE_NOT_MAPPED blocker',
+  ],
+  ['a disk that the VM does not have', silent, 'DISK_UNKNOWN blocker', { diskMap: { xvdz: 'storage of beta' } }],
+  ['a network that is not there', silent, 'NETWORK_NOT_MAPPED blocker', { networkMap: { lan: 'nowhere' } }],
+  ['a host that is not there', silent, 'NO_DESTINATION_HOST blocker', { options: { destinationHost: 'gamma-1' } }],
+  [
+    'no address in the migration network',
+    () => {
+      for (const ref of world.destination.database.table('PIF').keys()) set(world.destination, 'PIF', { IP: '' }, ref);
+    },
+    'NO_MIGRATION_ADDRESS blocker',
+  ],
+  ['the same VM there', () => addThere({ uuid: world.vm.id, name_label: 'other' }), 'VM_EXISTS blocker'],
+  [
+    'another VM of that name there',
+    () => addThere({ uuid: 'other', name_label: world.vm.name }),
+    'NAME_EXISTS warning',
+  ],
+  ['a downtime that is asked for', silent, 'DOWNTIME_NOT_SET note', { maxDowntimeMs: 100 }],
+  [
+    'many snapshots',
+    () => {
+      for (let i = 0; i < 2; i += 1) addSnapshot();
+    },
+    'MANY_SNAPSHOTS warning',
+  ],
+];
+
+describe('checks of the Xen plugin', () => {
+  let restore: (() => void)[];
+  before(async () => {
+    world = await XenWorld.make();
+    ends = await world.connect();
+    restore = [world.source, world.destination].map(({ database }) => restoring(database));
+  });
+  after(() => world[Symbol.asyncDispose]());
+  const undo = (): void => {
+    for (const put of restore) put();
+  };
+
+  test('nothing is found where nothing is wrong', async () => {
+    assert.deepEqual(await found(), []);
+  });
+
+  for (const [what, change, expected, changes] of cases) {
+    test(`${what}: ${expected}`, async () => {
+      change();
+      try {
+        assert.deepEqual([...new Set(await found(changes))], [expected]);
+      } finally {
+        undo();
+      }
+    });
+  }
+
+  test('a bandwidth limit is the tunnel’s', async () => {
+    assert.ok((await found({ tunnelled: false, bandwidthBytesPerSec: 1e6 })).includes('BANDWIDTH_NOT_LIMITED warning'));
+    assert.deepEqual(await found({ bandwidthBytesPerSec: 1e6 }), []);
+  });
+
+  test('XAPI’s own refusal is a finding under its own name', async () => {
+    world.source.faults.refuse = { method: 'VM.assert_can_migrate', code: 'LICENCE_RESTRICTION' };
+    assert.deepEqual(await found({ tunnelled: false }), ['LICENCE_RESTRICTION blocker']);
+    assert.equal(world.destination.openSessions, 1, 'the session of the dry run was ended');
+  });
+
+  test('disks and interfaces of snapshots are mapped, and a snapshot’s disk goes where the guest’s goes', async () => {
+    const { vdi, vif } = addSnapshot();
+    const other = world.destination.database.add('SR', {
+      ...world.destination.database.need('SR', first(world.destination, 'SR')),
+      uuid: 'other-sr',
+      name_label: 'other',
+    });
+    try {
+      world.source.faults.refuse = { method: 'Async.VM.migrate_send', code: 'OPERATION_NOT_ALLOWED' };
+      const move = driver({ diskMap: { xvda: 'other' }, tunnelled: false });
+      const prepared = await move.prepare({ signal });
+      await assert.rejects(
+        move.perform(prepared, {}, { signal, onProgress: silent, onPointOfNoReturn: async () => undefined }),
+      );
+      const [, , , vdiMap, vifMap] = world.source.lastParams('Async.VM.migrate_send') as [
+        string,
+        object,
+        boolean,
+        Record<string, string>,
+        Record<string, string>,
+      ];
+      assert.equal(vdiMap[vdi], other);
+      assert.equal(Object.keys(vdiMap).length, 3);
+      assert.equal(vifMap[vif], world.destination.database.byName('network', 'lan'));
+    } finally {
+      undo();
+    }
+  });
+
+  const refused: readonly (readonly [what: string, change: () => void, code: string])[] = [
+    ['another operation', () => setVm({ current_operations: { 'OpaqueRef:task': 'snapshot' } }), 'BUSY'],
+    ['a VM that does not run', () => setVm({ power_state: 'Halted' }), 'NOT_MIGRATABLE'],
+    ['the same VM there', () => addThere({ uuid: world.vm.id, name_label: 'other' }), 'NOT_MIGRATABLE'],
+  ];
+  for (const [what, change, code] of refused) {
+    test(`prepare refuses ${what}: ${code}`, async () => {
+      change();
+      try {
+        await assert.rejects(driver().prepare({ signal }), { code });
+      } finally {
+        undo();
+      }
+    });
+  }
+});
