@@ -259,7 +259,7 @@ test('a second gateway for the same two hosts is refused, and the first one goes
   skip,
   timeout: 15_000,
 }, async () => {
-  const [rival] = makeGateways();
+  const [rival, unused] = makeGateways();
   try {
     rival.start();
     await until(() => rival.child?.exitCode !== null, 'it has given up');
@@ -268,7 +268,7 @@ test('a second gateway for the same two hosts is refused, and the first one goes
     assertReal(await ask(destination[4], PORT), source[4], destination[4], PORT);
   } finally {
     await rival.end('SIGKILL');
-    rmSync(rival.directory, { recursive: true, force: true });
+    for (const { directory } of [rival, unused]) rmSync(directory, { recursive: true, force: true });
   }
 });
 
