@@ -93,6 +93,9 @@ function migrationsOf(
   requireEndpoints: (input: MigrationInput) => Promise<void>,
 ): ScopedMigrations {
   const get = (id: string) => visibleMigration(project, service, id);
+  const requireVisible = async (id: string): Promise<void> => {
+    if (project !== null) await get(id); // whoever sees all hears from the service that there is none
+  };
   return {
     get,
     async create(input, options) {
@@ -107,7 +110,7 @@ function migrationsOf(
     waiting: (query) => service.waiting(query, project),
     list: (query) => service.list({ ...query, project }),
     async change(id, changes) {
-      await get(id);
+      await requireVisible(id);
       return await service.change(id, changes);
     },
     async retry(id, options) {
@@ -115,7 +118,7 @@ function migrationsOf(
       return await service.retry(id, options);
     },
     async cancel(id) {
-      await get(id);
+      await requireVisible(id);
       return await service.cancel(id);
     },
   };

@@ -17,7 +17,7 @@ function serviceWith(phase: Phase) {
   former.migration.phase = phase;
   const stored = new Map<string, StoredMigration>([[former.migration.id, former]]);
   const store = {
-    get: async (id: string) => stored.get(id)?.migration,
+    getMany: async (ids: readonly string[]) => ids.flatMap((id) => stored.get(id)?.migration ?? []),
     create: async (record: StoredMigration) => void stored.set(record.migration.id, record),
   } as unknown as MigrationStore;
   const service = createMigrationService(

@@ -87,21 +87,22 @@ export function createMigrationService(
     idempotencyMs: number;
   },
 ): MigrationService {
-  /** The records with what stands beside them: why those that wait do, and what was asked for since. */
-  const explained = async (records: readonly Migration[]): Promise<Migration[]> => {
-    const since = await changes.getMany(records.map(({ id }) => id));
-    const migrations = records.map((record, i) => ({ ...record, changes: since[i] ?? {} }));
-    const queued = migrations.filter(({ phase }) => phase === 'queued');
-    const reasons = await admission.explain(queued.map(({ id }) => id));
-    return migrations.map((migration) => {
-      const { place, reason, blockedBy } = reasons.get(migration.id) ?? {};
-      if (place === undefined || reason === undefined || blockedBy === undefined) return migration;
-      return { ...migration, waiting: { place, reason, blockedBy: [...blockedBy] } };
+  /** The records with what stands beside them: why those that wait do, and what was asked for since. One round trip. */
+  const getMany = async (ids: readonly string[]): Promise<Migration[]> => {
+    const [records, since, reasons] = await Promise.all([
+      store.getMany(ids),
+      changes.getMany(ids),
+      admission.explain(ids),
+    ]);
+    const changed = new Map(ids.map((id, index) => [id, since[index] ?? {}]));
+    return records.map((record) => {
+      const waiting = record.phase === 'queued' ? reasons.get(record.id) : undefined;
+      const explained = waiting === undefined ? null : { ...waiting, blockedBy: [...waiting.blockedBy] };
+      return { ...record, changes: changed.get(record.id) ?? {}, waiting: explained };
     });
   };
   const get = async (id: string): Promise<Migration> => {
-    const migration = await store.get(id);
-    const [found] = migration === undefined ? [] : await explained([migration]);
+    const [found] = await getMany([id]);
     if (found === undefined) throw new LmasError('MIGRATION_NOT_FOUND', `There is no migration ${id}.`);
     return found;
   };
@@ -144,7 +145,7 @@ export function createMigrationService(
     async waiting({ limit, cursor }, project) {
       const first = cursor === undefined ? 0 : parsePlace(cursor);
       const ids = await admission.order(first, limit + 1);
-      const shown = await explained(await store.getMany(ids.slice(0, limit)));
+      const shown = await getMany(ids.slice(0, limit));
       return {
         items: shown.filter((migration) => projectSees(project, migration.project)),
         nextCursor: ids.length > limit ? Buffer.from(String(first + limit)).toString('base64url') : null,
@@ -161,7 +162,7 @@ export function createMigrationService(
       const shown = marks.slice(0, limit);
       const last = marks.length > limit ? shown.at(-1) : undefined;
       return {
-        items: await explained(await store.getMany(shown.map(({ id }) => id))),
+        items: await getMany(shown.map(({ id }) => id)),
         nextCursor: last === undefined ? null : cursorAfter(last),
       };
     },

@@ -16,6 +16,7 @@ import { type JournalEntry, journalEntrySchema } from './journal-entry.ts';
 import { noticeOf } from './notice.ts';
 import { isOutcome } from './phases.ts';
 import { type EventType, type Migration, now, type StoredMigration, storedMigrationSchema } from './record.ts';
+import { createRecordCache } from './record-cache.ts';
 import * as scripts from './scripts.ts';
 import { newEvent, packEvent } from './stored-event.ts';
 
@@ -118,23 +119,27 @@ function eventJson(type: EventType, message: string, migration: Migration): { ev
 }
 
 /** What requests wrote beside the run's record is laid over it. */
-function overlay(record: string, cancelRequestedAt: string | null, pointOfNoReturnAt: string | null): StoredMigration {
-  const stored = storedMigrationSchema.parse(JSON.parse(record));
-  stored.migration.cancelRequestedAt = cancelRequestedAt || null;
-  stored.migration.pointOfNoReturnAt = pointOfNoReturnAt || null;
-  return stored;
-}
+const overlay = (
+  migration: Readonly<Migration>,
+  cancelRequestedAt: string | null | undefined,
+  pointOfNoReturnAt: string | null | undefined,
+): Migration => ({
+  ...migration,
+  cancelRequestedAt: cancelRequestedAt || null,
+  pointOfNoReturnAt: pointOfNoReturnAt || null,
+});
 
 export function createMigrationStore(redis: Redis): MigrationStore {
+  const records = createRecordCache();
   const loadMany = async (ids: readonly string[]): Promise<Migration[]> => {
     const pipeline = redis.pipeline();
     for (const id of ids) pipeline.hmget(keys.migration(id), 'record', 'cancelRequestedAt', 'pointOfNoReturnAt');
     const found: Migration[] = [];
-    for (const [error, fields] of (await pipeline.exec()) ?? []) {
+    ((await pipeline.exec()) ?? []).forEach(([error, fields], index) => {
       if (error) throw error;
-      const [record, cancelRequestedAt = null, pointOfNoReturnAt = null] = fields as (string | null)[];
-      if (record) found.push(overlay(record, cancelRequestedAt, pointOfNoReturnAt).migration);
-    }
+      const [record, ...beside] = fields as (string | null)[];
+      if (record) found.push(overlay(records.parse(ids[index] ?? '', record), beside[0], beside[1]));
+    });
     return found;
   };
   /** How many writes each run was told are kept. */
@@ -236,10 +241,11 @@ export function createMigrationStore(redis: Redis): MigrationStore {
       if (word !== 'CLAIMED') return CLAIM_REFUSALS[word] ?? 'missing';
       const claim: Claim = { id, runId, token: Number(token) };
       note(claim, writes);
+      const { migration, notes } = storedMigrationSchema.parse(JSON.parse(record ?? ''));
       return {
         claim,
         version: Number(version),
-        stored: overlay(record ?? '', cancelRequestedAt ?? null, pointOfNoReturnAt ?? null),
+        stored: { migration: overlay(migration, cancelRequestedAt, pointOfNoReturnAt), notes },
       };
     },
     async renew(claim, leaseMs) {

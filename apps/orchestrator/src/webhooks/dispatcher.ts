@@ -54,15 +54,15 @@ export async function startDispatcher({
   await subscriber.subscribe(keys.feedChannel);
   await joinGroup(redis);
 
-  const handle = async ([id, fields]: Entry): Promise<void> => {
+  const handle = async ([id, fields]: Entry, registered: readonly Webhook[]): Promise<void> => {
+    if (registered.length === 0) return;
     const notice = migrationNoticeSchema.parse(JSON.parse(fields[1] ?? '{}'));
-    for (const webhook of await webhooks.list()) {
+    for (const webhook of registered) {
       if (!wants(webhook, notice)) continue;
       const delivery = deliveryOf(webhook, id, notice);
       await deliveries.add(delivery);
       await enqueue(delivery.id);
     }
-    await redis.xack(keys.feed, GROUP, id);
   };
   const round = async (): Promise<number> => {
     const abandoned = (await redis.xautoclaim(
@@ -78,7 +78,11 @@ export async function startDispatcher({
       | [string, Entry[]][]
       | null;
     const entries = [...abandoned[1].filter((entry) => entry !== null), ...(answer?.[0]?.[1] ?? [])];
-    for (const entry of entries) await handle(entry);
+    if (entries.length === 0) return 0;
+    const registered = await webhooks.list();
+    for (const entry of entries) await handle(entry, registered);
+    // All at once; whoever takes over after a crash in between makes the same deliveries again, which are the same ones.
+    await redis.xack(keys.feed, GROUP, ...entries.map(([id]) => id));
     return entries.length;
   };
   const loop = async (): Promise<void> => {
