@@ -1,14 +1,18 @@
 /**
  * SSH connections to gateway machines, one per site, shared by whoever needs it and closed when nobody has for a while.
+ * None is made for one caller alone: a caller that gives up stops waiting, and the others get their connection.
  * It owns every connection; a broken one, or one whose site was registered anew, is replaced on the next use.
  */
-import { connectSsh, type SshConnection, sshErrorCode } from '@lmas/ssh';
+import { connectSsh, type SshConnection, type SshTarget, sshErrorCode } from '@lmas/ssh';
 import { LoginGuard } from '../endpoints/login-guard.ts';
 import { LmasError } from '../errors.ts';
 import type { Logger } from '../log.ts';
-import type { CredentialStore, SiteStore } from '../sites/sites.ts';
+import type { CredentialStore, Site, SiteStore } from '../sites/sites.ts';
+import { raceSignal } from '../workflow/waiting.ts';
 
 const IDLE_MS = 30_000;
+
+type Machine = NonNullable<Site['gateway']>['ssh'];
 
 interface Entry {
   readonly settings: string;
@@ -24,6 +28,7 @@ export class SshPool {
   /** Sweeps go on for ever: a machine that refuses the login must not be asked each minute. */
   readonly #guard: LoginGuard;
   readonly #entries = new Map<string, Entry>();
+  readonly #closing = new AbortController();
 
   constructor(
     sites: SiteStore,
@@ -39,11 +44,11 @@ export class SshPool {
   /** Lends a live connection for as long as `use` takes. @throws LmasError GATEWAY_UNREACHABLE, NO_GATEWAY, … */
   async use<T>(site: string, signal: AbortSignal, use: (connection: SshConnection) => Promise<T>): Promise<T> {
     signal.throwIfAborted();
-    const entry = await this.#entry(site, signal);
+    const entry = await this.#entry(site);
     entry.users += 1;
     clearTimeout(entry.idle);
     try {
-      return await use(await entry.connection);
+      return await use(await raceSignal(entry.connection, signal));
     } catch (error) {
       throw translate(site, error, signal);
     } finally {
@@ -53,20 +58,21 @@ export class SshPool {
   }
 
   async close(): Promise<void> {
+    this.#closing.abort(new LmasError('INTERRUPTED', 'The orchestrator is going down.'));
     const entries = [...this.#entries.values()];
     this.#entries.clear();
     for (const { idle } of entries) clearTimeout(idle);
     await Promise.allSettled(entries.map(async ({ connection }) => await (await connection).close()));
   }
 
-  async #entry(site: string, signal: AbortSignal): Promise<Entry> {
+  async #entry(site: string): Promise<Entry> {
     const { gateway } = await this.#sites.get(site);
     if (gateway === null) throw new LmasError('NO_GATEWAY', `Site ${site} has no gateway machine.`);
     const settings = JSON.stringify(gateway.ssh);
     const known = this.#entries.get(site);
     if (known?.settings === settings) return known;
     if (known !== undefined) this.#drop(site, known);
-    const connection = this.#connect(gateway.ssh, signal);
+    const connection = this.#connect(gateway.ssh);
     const entry: Entry = { settings, connection, users: 0, idle: undefined };
     this.#entries.set(site, entry);
     const forget = () => {
@@ -79,18 +85,17 @@ export class SshPool {
     return entry;
   }
 
-  async #connect(
-    { host, port, hostKeys, credential }: { host: string; port: number; hostKeys: string[]; credential: string },
-    signal: AbortSignal,
-  ): Promise<SshConnection> {
+  async #connect({ host, port, hostKeys, credential }: Machine): Promise<SshConnection> {
     const secret = await this.#credentials.reveal(credential);
     const machine = { host, port, hostKeys, credential: secret, log: this.#log };
     const attempt = { door: `${host}:${port}`, presented: [hostKeys, secret], attended: false };
-    return await this.#guard.pass(attempt, isLoginRefused, () => this.#login(machine, signal));
+    return await this.#guard.pass(attempt, isLoginRefused, () => this.#login(machine));
   }
 
-  async #login(machine: Parameters<typeof connectSsh>[0], signal: AbortSignal): Promise<SshConnection> {
+  /** Takes as long as an SSH login may take, whoever still waits for it. */
+  async #login(machine: SshTarget): Promise<SshConnection> {
     const { host, port } = machine;
+    const { signal } = this.#closing;
     try {
       return await connectSsh(machine, { signal });
     } catch (error) {

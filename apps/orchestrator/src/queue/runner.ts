@@ -48,17 +48,19 @@ export async function createRunner(
   return {
     async run(migrationId) {
       inHand += 1;
+      let own: { run: Run; done: Promise<void> } | undefined;
       try {
         const run = await Run.claim(store, migrationId, options);
         if (typeof run === 'string') return log.debug({ migration: migrationId, answer: run }, 'nothing to run');
-        const done = carryOut(run);
-        active.set(migrationId, { run, done });
-        await done;
+        own = { run, done: carryOut(run) };
+        active.set(migrationId, own);
+        await own.done;
       } catch (error) {
         log.error({ err: error, migration: migrationId }, 'the migration could not be taken up');
       } finally {
         inHand -= 1;
-        active.delete(migrationId);
+        // A second job of the same migration, which found it taken, leaves the first one's entry alone.
+        if (own !== undefined && active.get(migrationId) === own) active.delete(migrationId);
       }
     },
     activeCount: () => inHand,

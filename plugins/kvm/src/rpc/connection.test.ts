@@ -104,6 +104,33 @@ test('a caller that gives up stops waiting; the late reply harms nobody', async 
   rpc.close();
 });
 
+test('callers that give up while they wait for a slot do not keep it from the others', async () => {
+  const { rpc, daemon, next } = setUp();
+  const [impatient, hasty] = [new AbortController(), new AbortController()];
+  const call = (by: AbortSignal) => rpc.call('connectGetHostname', undefined, { signal: by });
+  const calls = Array.from({ length: 4 }, () => call(signal));
+  const first = [await next(), await next(), await next(), await next()];
+  const givenUp = assert.rejects(call(impatient.signal), { code: 'ABORTED' });
+  const woken = assert.rejects(call(hasty.signal), { code: 'ABORTED' });
+  const patient = call(signal);
+  impatient.abort();
+  await givenUp;
+  rpc.on('lifecycle', () => hasty.abort()); // in the same breath as the reply that wakes it
+  const domain = { name: 'g1', uuid: Buffer.alloc(16), id: 1 };
+  const payload = encode(EVENTS.lifecycle.body, { callbackId: 1, message: { domain, event: 1, detail: 2 } });
+  const event = { program: PROGRAM.remote, type: PACKET_TYPE.message, serial: 0, status: STATUS.ok };
+  const [answered, ...others] = first;
+  assert.ok(answered !== undefined);
+  const news = encodePacket({ ...event, procedure: EVENTS.lifecycle.number, payload });
+  daemon.write(Buffer.concat([reply(answered, hostname('x')), news]));
+  await woken;
+  daemon.write(reply(await next(), hostname('patient')));
+  assert.equal((await patient).hostname, 'patient');
+  for (const packet of others) daemon.write(reply(packet, hostname('x')));
+  await Promise.all(calls);
+  rpc.close();
+});
+
 for (const [name, end] of [
   ['is destroyed', (daemon: Duplex) => daemon.destroy()],
   ['ends', (daemon: Duplex) => daemon.end()],

@@ -51,7 +51,8 @@ export class RpcConnection {
   readonly #peer: string;
   readonly #decoder = new PacketDecoder();
   readonly #waiting = new Map<number, Waiting>();
-  readonly #queue: (() => void)[] = [];
+  /** Wake those who wait for a slot, the first to come first. */
+  readonly #queue = new Set<() => void>();
   readonly #listeners = new Map<number, Set<(payload: Buffer) => void>>();
   #serial = 0;
   /** Calls that the daemon has not answered, those included that nobody waits for any more. */
@@ -134,15 +135,31 @@ export class RpcConnection {
   }
 
   async #slot(signal: AbortSignal): Promise<void> {
-    while (this.#active >= MAX_CALLS && !this.closed.aborted && !signal.aborted) {
-      const { promise, resolve } = Promise.withResolvers<void>();
-      this.#queue.push(resolve);
-      signal.addEventListener('abort', () => resolve(), { once: true });
-      await promise;
-    }
+    while (this.#active >= MAX_CALLS && !this.closed.aborted && !signal.aborted) await this.#turn(signal);
     if (this.closed.aborted) throw this.closed.reason;
-    if (signal.aborted) throw givenUp('a call', signal);
+    if (signal.aborted) {
+      this.#wakeNext(); // it may have been woken and given up at the same instant
+      throw givenUp('a call', signal);
+    }
     this.#active += 1;
+  }
+
+  /** Resolves when there may be a free slot, or when `signal` aborts; who has given up stands in nobody's way. */
+  async #turn(signal: AbortSignal): Promise<void> {
+    const { promise, resolve } = Promise.withResolvers<void>();
+    const wake = (): void => resolve();
+    this.#queue.add(wake);
+    signal.addEventListener('abort', wake, { once: true });
+    await promise;
+    signal.removeEventListener('abort', wake);
+    this.#queue.delete(wake);
+  }
+
+  #wakeNext(): void {
+    const [wake] = this.#queue;
+    if (wake === undefined || this.#active >= MAX_CALLS) return;
+    this.#queue.delete(wake);
+    wake();
   }
 
   #receive(chunk: Buffer): void {
@@ -164,7 +181,7 @@ export class RpcConnection {
       if (waiting === undefined || waiting.procedure !== packet.procedure) return;
       this.#waiting.delete(packet.serial);
       this.#active -= 1;
-      this.#queue.shift()?.();
+      this.#wakeNext();
       waiting.settle(packet);
     }
   }
@@ -177,7 +194,8 @@ export class RpcConnection {
     this.#stream.destroy();
     for (const waiting of this.#waiting.values()) waiting.fail(error);
     this.#waiting.clear();
-    for (const wake of this.#queue.splice(0)) wake();
+    for (const wake of this.#queue) wake();
+    this.#queue.clear();
   }
 }
 

@@ -1,0 +1,76 @@
+/** The runs of one process, on a real Redis: what it has in its hands, and for how long. */
+import assert from 'node:assert/strict';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { createAdmission } from '../admission/admission.ts';
+import { laneOf } from '../admission/groups.ts';
+import { LmasError } from '../errors.ts';
+import { createLog } from '../log.ts';
+import { newMigrationId, newRecord } from '../migrations/record.ts';
+import { createMigrationStore, type MigrationStore } from '../migrations/store.ts';
+import { connect } from '../redis/connect.ts';
+import { keys } from '../redis/keys.ts';
+import { startPrivateRedis } from '../redis/private-server.ts';
+import { migrationInputSchema } from '../schemas/migration.ts';
+import type { Tools } from '../workflow/tools.ts';
+import { createRunner } from './runner.ts';
+
+const log = createLog('silent');
+
+/** A migration that is admitted, and a runner whose first write of the record stands still. */
+async function setUp() {
+  await using stack = new AsyncDisposableStack();
+  const directory = await mkdtemp(join(tmpdir(), 'lmas-runner-'));
+  stack.defer(() => rm(directory, { recursive: true, force: true }));
+  const server = await startPrivateRedis('redis-server', directory, log);
+  stack.defer(() => server.stop());
+  const [redis, subscriber] = [connect(server, log), connect(server, log)];
+  stack.defer(() => {
+    for (const each of [redis, subscriber]) each.disconnect();
+  });
+  const store = createMigrationStore(redis);
+  const request = migrationInputSchema.parse({ vm: 'v', source: 'a', destination: 'b' });
+  const record = newRecord(newMigrationId(), request, { source: 'x', destination: 'y' }, [keys.vmByName('a', 'v')]);
+  await store.create(record, laneOf(record.migration, { transparent: false }));
+  await createAdmission(redis).admit(1);
+  const reached = Promise.withResolvers<void>();
+  const held = Promise.withResolvers<void>();
+  const claims: unknown[] = [];
+  const standing: MigrationStore = {
+    ...store,
+    claim: async (...args) => {
+      const answer = await store.claim(...args);
+      claims.push(typeof answer === 'string' ? answer : 'claimed');
+      return answer;
+    },
+    write: async () => {
+      reached.resolve();
+      await held.promise;
+      throw new LmasError('SUPERSEDED');
+    },
+  };
+  const runner = await createRunner(subscriber, standing, {} as Tools, { leaseMs: 60_000, log });
+  const kept = stack.move();
+  return { runner, id: record.migration.id, reached: reached.promise, release: held.resolve, claims, kept };
+}
+
+test('a second job of a migration that runs here does not make the process forget it', async () => {
+  const { runner, id, reached, release, claims, kept } = await setUp();
+  await using _ = kept;
+  const run = runner.run(id);
+  await reached;
+  await runner.run(id);
+  assert.deepEqual(claims, ['claimed', 'busy']);
+  assert.equal(runner.activeCount(), 1);
+  let isLeft = false;
+  const left = runner.abandonAll().then(() => {
+    isLeft = true;
+  });
+  await new Promise((resolve) => setImmediate(resolve));
+  assert.equal(isLeft, false, 'its run is waited for');
+  release();
+  await Promise.all([left, run]);
+  assert.equal(runner.activeCount(), 0);
+});
