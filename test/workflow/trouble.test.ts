@@ -62,6 +62,11 @@ describe('ends that fall silent', { concurrency: 4 }, () => {
     assert.match(ended.byHand ?? '', /Never resume it at one end/);
     assert.equal(ended.teardown, 'incomplete');
     assert.ok(ended.leftovers.length > 0);
+    const any = { 'if-match': '*' };
+    const moved = await api.call('PATCH', `/v1/sites/${stage.source}`, { gateway: null }, any);
+    assert.deepEqual([moved.status, moved.body.code], [409, 'IN_USE'], 'what is left is found by what is registered');
+    const gone = await api.call('DELETE', `/v1/endpoints/${stage.source}`);
+    assert.deepEqual([gone.status, gone.body.code], [409, 'IN_USE']);
     const after = [stage.world.presence('source', stage.vmId), stage.world.presence('destination', stage.vmId)];
     assert.deepEqual(
       after.map(({ presence }) => presence),

@@ -7080,7 +7080,7 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description The same key with the same body is one migration, however often it is sent. */
+                /** @description The same key with the same body is one migration, however often it is sent within a day. */
                 "idempotency-key"?: string;
             };
             path?: never;
@@ -7478,7 +7478,7 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description The same key with the same body is one migration, however often it is sent. */
+                /** @description The same key with the same body is one migration, however often it is sent within a day. */
                 "idempotency-key"?: string;
             };
             path: {

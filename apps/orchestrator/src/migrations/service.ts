@@ -8,7 +8,7 @@ import { z } from 'zod';
 import { projectSees } from '../access/principal.ts';
 import type { Admission } from '../admission/admission.ts';
 import type { LaneFinder } from '../admission/lanes.ts';
-import { LmasError } from '../errors.ts';
+import { errorCode, LmasError } from '../errors.ts';
 import type { BandwidthLimits } from '../links/bandwidth-limits.ts';
 import type { PluginRegistry } from '../plugins/registry.ts';
 import { keys } from '../redis/keys.ts';
@@ -30,7 +30,8 @@ export type ListQuery = z.output<typeof migrationListQuerySchema> & { readonly p
 
 export interface MigrationService {
   /**
-   * Accepts a migration. With an idempotency key, the same request is accepted once and answered alike ever after.
+   * Accepts a migration. With an idempotency key, the same request is accepted once and answered with the same migration
+   * for as long as the key is remembered, whatever has become of what it names.
    * @throws LmasError UNKNOWN_REFERENCE, SAME_ENDPOINT, DIFFERENT_PLUGINS, INVALID_OPTIONS, NO_GATEWAY, NO_LISTENER,
    * VM_ALREADY_MIGRATING, IDEMPOTENCY_KEY_REUSED
    */
@@ -112,15 +113,25 @@ export function createMigrationService(
     input: MigrationInput,
     { idempotencyKey, ...of }: { idempotencyKey?: string | undefined; project: string | null; retryOf?: string },
   ): Promise<Migration> => {
-    const { plugin, ...sites } = await validate(input);
-    const id =
+    const reservation =
       idempotencyKey === undefined
-        ? newMigrationId()
-        : await reserveId(redis, { project: of.project, idempotencyKey }, { ...input, ...of }, idempotencyMs);
+        ? undefined
+        : reservationFor({ project: of.project, idempotencyKey }, { ...input, ...of });
+    const former = reservation === undefined ? undefined : await reservedId(redis, reservation);
+    if (former !== undefined && (await store.get(former)) !== undefined) return await get(former);
+    const { plugin, ...sites } = await validate(input);
+    const id = reservation === undefined ? newMigrationId() : await reserveId(redis, reservation, idempotencyMs);
     const record = newRecord(id, input, sites, [keys.vmByName(input.source, input.vm)], { ...of, plugin });
+    const lane = await laneOf(record.migration);
     // Before the record: a migration must not begin without its limit. Set again, it is the same.
     if (input.bandwidthBytesPerSec !== null) await bandwidth.set(id, input.bandwidthBytesPerSec);
-    await store.create(record, await laneOf(record.migration));
+    try {
+      await store.create(record, lane);
+    } catch (error) {
+      // Only after a refusal: a lost reply says nothing of whether there is a record.
+      if (errorCode(error) === 'VM_ALREADY_MIGRATING') await bandwidth.set(id, null);
+      throw error;
+    }
     return await get(id);
   };
 
@@ -237,23 +248,40 @@ function asUnknownReference(error: unknown): never {
 
 const reservationSchema = z.object({ request: z.string(), id: z.string() });
 
-/**
- * The id that this key of this project stands for.
- * @throws LmasError IDEMPOTENCY_KEY_REUSED when it came with another request before
- */
-async function reserveId(
-  redis: Redis,
+interface Reservation {
+  /** In Redis. */
+  readonly key: string;
+  /** Digest of what is asked for. */
+  readonly request: string;
+}
+
+function reservationFor(
   { project, idempotencyKey }: { project: string | null; idempotencyKey: string },
   asked: object,
-  ttlMs: number,
-): Promise<string> {
+): Reservation {
   const hash = (text: string) => createHash('sha256').update(text).digest('hex');
-  const reservation = { request: hash(canonicalJson(asked)), id: newMigrationId() };
-  const key = keys.idempotency(hash(`${project ?? ''}:${idempotencyKey}`));
-  const former = await redis.set(key, JSON.stringify(reservation), 'PX', ttlMs, 'NX', 'GET');
-  if (former === null) return reservation.id;
-  const { request, id } = reservationSchema.parse(JSON.parse(former));
-  if (request !== reservation.request) throw new LmasError('IDEMPOTENCY_KEY_REUSED');
+  return { key: keys.idempotency(hash(`${project ?? ''}:${idempotencyKey}`)), request: hash(canonicalJson(asked)) };
+}
+
+/** The id that this key of this project stands for already. @throws LmasError IDEMPOTENCY_KEY_REUSED as below */
+async function reservedId(redis: Redis, { key, request }: Reservation): Promise<string | undefined> {
+  const former = await redis.get(key);
+  return former === null ? undefined : idFor(request, former);
+}
+
+/**
+ * The id that this key of this project stands for from now on.
+ * @throws LmasError IDEMPOTENCY_KEY_REUSED when it came with another request before
+ */
+async function reserveId(redis: Redis, { key, request }: Reservation, ttlMs: number): Promise<string> {
+  const id = newMigrationId();
+  const former = await redis.set(key, JSON.stringify({ request, id }), 'PX', ttlMs, 'NX', 'GET');
+  return former === null ? id : idFor(request, former);
+}
+
+function idFor(asked: string, reserved: string): string {
+  const { request, id } = reservationSchema.parse(JSON.parse(reserved));
+  if (request !== asked) throw new LmasError('IDEMPOTENCY_KEY_REUSED');
   return id;
 }
 

@@ -37,11 +37,11 @@ export interface Table<Item, Input> {
 export type Expectation<Item> = (current: Item) => void;
 
 export interface SiteStore extends Table<Site, z.output<typeof siteInputSchema>> {
-  /** What is not named stays. @throws LmasError SITE_NOT_FOUND, UNKNOWN_REFERENCE, IN_USE when live migrations need the machine as it is */
+  /** What is not named stays. @throws LmasError SITE_NOT_FOUND, UNKNOWN_REFERENCE, IN_USE when migrations need the machine as it is */
   change(id: string, change: z.output<typeof siteChangeSchema>, expect: Expectation<Site>): Promise<Site>;
 }
 export interface EndpointStore extends Table<Endpoint, z.output<typeof endpointInputSchema>> {
-  /** What is not named stays. @throws LmasError ENDPOINT_NOT_FOUND, UNKNOWN_REFERENCE, INVALID_ENDPOINT_CONFIG, IN_USE when live migrations need the host as it is */
+  /** What is not named stays. @throws LmasError ENDPOINT_NOT_FOUND, UNKNOWN_REFERENCE, INVALID_ENDPOINT_CONFIG, IN_USE when migrations need the host as it is */
   change(id: string, change: z.output<typeof endpointChangeSchema>, expect: Expectation<Endpoint>): Promise<Endpoint>;
 }
 export interface CredentialStore extends Table<CredentialInfo, CredentialInput & { readonly project: string | null }> {
@@ -73,10 +73,11 @@ export function createInventory(
     ...{ key: keys.endpoints, kind: 'endpoint', notFound: 'ENDPOINT_NOT_FOUND' },
     schema: endpointSchema,
   });
-  /** Live migrations, as users of what they refer to. */
+  /** Migrations that are live, or of which something is left to be taken down, as users of what they refer to. */
   const migrationsUsing = async (uses: (migration: { source: Place; destination: Place }) => boolean) => {
-    const live = await migrations.getMany(await migrations.live());
-    return live.filter(uses).map(({ id }) => `migration ${id}`);
+    const [live, incomplete] = await Promise.all([migrations.live(), migrations.incomplete()]);
+    const users = await migrations.getMany([...new Set([...live, ...incomplete])]);
+    return users.filter(uses).map(({ id }) => `migration ${id}`);
   };
 
   const usersOfSite = (id: string) =>
@@ -200,7 +201,7 @@ function refuseUsed(kind: string, id: string, users: readonly string[]): void {
   if (users.length === 0) return;
   const shown = users.length > MAX_NAMED ? [...users.slice(0, MAX_NAMED), `${users.length - MAX_NAMED} more`] : users;
   throw new LmasError('IN_USE', `The ${kind} ${id} is still used by ${shown.join(', ')}.`, {
-    remedy: 'Remove these first, or wait until they have ended.',
+    remedy: 'Remove these first, or wait until they have ended and their teardown is complete.',
   });
 }
 
@@ -215,7 +216,7 @@ function requirePortRange(gateway: SiteGateway): void {
   });
 }
 
-/** A migration that is under way finds its gateways, and takes them away, where the site says: that must not move. */
+/** A migration that is under way, or not taken down yet, finds its gateways, and takes them away, where the site says: that must not move. */
 function movesMachine(before: SiteGateway, after: SiteGateway): boolean {
   if (before === null || after === null) return before !== after;
   const withoutLogin = ({ ssh: { credential: _, ...ssh }, ...rest }: NonNullable<SiteGateway>) => ({ ...rest, ssh });

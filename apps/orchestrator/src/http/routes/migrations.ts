@@ -22,7 +22,7 @@ const submitHeaders = z.object({
     .min(1)
     .max(255)
     .optional()
-    .describe('The same key with the same body is one migration, however often it is sent.'),
+    .describe('The same key with the same body is one migration, however often it is sent within a day.'),
 });
 
 export const migrationRoutes: FastifyPluginAsyncZod<Services> = async (api, { seenBy }) => {

@@ -1,0 +1,77 @@
+/** Accepting a migration, on a real Redis: what is answered when it comes again, and what a refusal leaves. */
+import assert from 'node:assert/strict';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, before, test } from 'node:test';
+import type { Redis } from 'ioredis';
+import { createAdmission } from '../admission/admission.ts';
+import { LmasError } from '../errors.ts';
+import { type BandwidthLimits, createBandwidthLimits } from '../links/bandwidth-limits.ts';
+import { createLog } from '../log.ts';
+import { connect } from '../redis/connect.ts';
+import { type PrivateRedis, startPrivateRedis } from '../redis/private-server.ts';
+import { migrationInputSchema } from '../schemas/migration.ts';
+import { createMigrationService, type MigrationService } from './service.ts';
+import { createMigrationStore } from './store.ts';
+
+const log = createLog('silent');
+const directory = await mkdtemp(join(tmpdir(), 'lmas-create-'));
+const endpoints = new Set(['a', 'b']);
+let server: PrivateRedis;
+let redis: Redis;
+let bandwidth: BandwidthLimits;
+let service: MigrationService;
+before(async () => {
+  server = await startPrivateRedis('redis-server', directory, log);
+  redis = connect(server, log);
+  bandwidth = createBandwidthLimits(redis);
+  const find = async (id: string) => {
+    if (!endpoints.has(id)) throw new LmasError('ENDPOINT_NOT_FOUND');
+    return { id, plugin: 'p', site: `site-${id}` };
+  };
+  service = createMigrationService(
+    redis,
+    createMigrationStore(redis),
+    { hurry: async () => undefined },
+    {
+      inventory: { endpoints: { get: find } } as never,
+      plugins: { get: () => ({ optionsSchema: { safeParse: () => ({ success: true }) } }) } as never,
+      admission: createAdmission(redis),
+      laneOf: async () => 'link:a~b',
+      changes: { getMany: async () => [] } as never,
+      bandwidth,
+      idempotencyMs: 60_000,
+    },
+  );
+});
+after(async () => {
+  redis.disconnect();
+  await server.stop();
+  await rm(directory, { recursive: true, force: true });
+});
+
+const asking = (vm: string) =>
+  migrationInputSchema.parse({ vm, source: 'a', destination: 'b', transport: 'direct', bandwidthBytesPerSec: 5_000 });
+
+test('a refused migration leaves no bandwidth limit behind', async () => {
+  const { id } = await service.create(asking('twin'), { project: null });
+  for (const idempotencyKey of [undefined, 'k']) {
+    const again = service.create(asking('twin'), { idempotencyKey, project: null });
+    await assert.rejects(again, { code: 'VM_ALREADY_MIGRATING' });
+  }
+  assert.deepEqual([...(await bandwidth.all())], [[id, 5_000]]);
+  await bandwidth.set(id, null);
+});
+
+test('what was accepted is answered alike, also when an endpoint is gone since, and sets no limit again', async () => {
+  const once = { idempotencyKey: 'once', project: null };
+  const { id } = await service.create(asking('web'), once);
+  await bandwidth.set(id, null);
+  endpoints.delete('b');
+  assert.equal((await service.create(asking('web'), once)).id, id);
+  await assert.rejects(service.create(asking('other'), once), { code: 'IDEMPOTENCY_KEY_REUSED' });
+  await assert.rejects(service.create(asking('other'), { project: null }), { code: 'UNKNOWN_REFERENCE' });
+  assert.deepEqual([...(await bandwidth.all())], []);
+  endpoints.add('b');
+});
