@@ -67,6 +67,8 @@ describe('real migrations', { skip }, () => {
     /** Called before each side effect of `confirm`, with its number from 1. */
     onSideEffect: (number: number) => void = () => undefined;
     sideEffects = 0;
+    /** What happens between the next look at the record and the call after it, while a stopped process would notice nothing. */
+    inTheGap: (() => Promise<void>) | undefined;
 
     constructor(options: Options) {
       count += 1;
@@ -94,7 +96,8 @@ describe('real migrations', { skip }, () => {
       });
       const privateKey = readFileSync(ssh.privateKeyPath, 'utf8');
       const credential = { kind: 'ssh-key', username: ssh.username, privateKey } as const;
-      const session = await kvmPlugin.connect(config, { log: quiet, credential }, { signal: this.signal });
+      const run = { migrationId: `m_${this.name}`, token: this.#run };
+      const session = await kvmPlugin.connect(config, { log: quiet, credential, run }, { signal: this.signal });
       this.#sessions.push(session);
       return session;
     }
@@ -126,6 +129,9 @@ describe('real migrations', { skip }, () => {
             this.sideEffects += 1;
             this.onSideEffect(this.sideEffects);
             if (run !== this.#run) throw new PluginError('SUPERSEDED', 'killed');
+            const { inTheGap } = this;
+            this.inTheGap = undefined;
+            await inTheGap?.();
           },
         },
       );
@@ -347,6 +353,25 @@ describe('real migrations', { skip }, () => {
       }),
     );
   }
+
+  test(
+    'taken over between its last look and its Finish: the old run does not reach libvirt any more',
+    withGuest({}, 'shared', 'raw', async (move) => {
+      const old = await move.driver();
+      const prepared = await move.prepare(old);
+      await move.perform(old);
+      let site: 'a' | 'b' | undefined;
+      move.inTheGap = async () => {
+        const started = performance.now();
+        site = await move.recover();
+        // libvirt alone would notice after 30 s.
+        assert.ok(performance.now() - started < 15_000);
+      };
+      await assert.rejects(old.confirm(prepared, { signal: move.signal }), { code: 'OUTCOME_UNKNOWN' });
+      assert.equal(site, 'a');
+      await move.verifyAt('a');
+    }),
+  );
 
   test(
     'the destination daemon is killed during perform: the guest stays, and a second try arrives',

@@ -44,8 +44,16 @@ describe('a worker that was stopped wakes up after another one has taken over', 
     }
     await Promise.all(holds.map(({ reached }) => reached));
     first.signal('SIGSTOP');
+    let takenOver = 0;
     await second.start();
-    for (const { id } of stages.values()) await second.api.ended(id);
+    for (const { stage, id } of stages.values()) {
+      await second.api.ended(id);
+      const { runs } = stage.server;
+      if (runs.displaced === 0) continue; // the first was connected to no host, or nothing was left to do there
+      takenOver += 1;
+      assert.ok(!runs.tokensOf(id).includes(1), `${id}: the stopped worker is still connected to a host`);
+    }
+    assert.ok(takenOver > STEPS.length / 2, `${takenOver} of ${STEPS.length} were taken over at the hosts`);
     for (const hold of holds) hold.release();
     first.signal('SIGCONT');
     await sleep(1_500); // time for the first to do whatever it still dares

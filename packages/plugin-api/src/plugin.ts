@@ -37,9 +37,18 @@ export interface Logger {
   error(fields: object, message: string): void;
 }
 
+/** One run of one migration, among those that have had it. */
+export interface RunIdentity {
+  readonly migrationId: string;
+  /** Fencing token: each run has a larger one than all before it, the first one 1. */
+  readonly token: number;
+}
+
 export interface ConnectContext {
   readonly log: Logger;
   readonly credential: Credential;
+  /** Whose session it becomes; absent for questions that belong to no run (inventory, checks, tests). */
+  readonly run?: RunIdentity | undefined;
 }
 
 export interface HypervisorPlugin<Config = unknown, Options = unknown> {
@@ -52,8 +61,10 @@ export interface HypervisorPlugin<Config = unknown, Options = unknown> {
   /** This hypervisor's own options of a migration, each with its default. */
   readonly optionsSchema: z.ZodType<Options>;
   /**
-   * Opens a session to one endpoint, after checking who is there (host key, certificate).
-   * @throws PluginError UNREACHABLE, LOGIN_REFUSED, HOST_KEY_MISMATCH, INVALID_CONFIG
+   * Opens a session to one endpoint, after checking who is there (host key, certificate). With `context.run`, what an
+   * earlier run of this migration still has open there must not be able to act any more when it resolves, as far as the
+   * hypervisor allows: `assertCurrent` cannot help a process that is stopped between that and its next call.
+   * @throws PluginError UNREACHABLE, LOGIN_REFUSED, HOST_KEY_MISMATCH, INVALID_CONFIG, SUPERSEDED
    */
   connect(config: Config, context: ConnectContext, options: { signal: AbortSignal }): Promise<EndpointSession>;
   /**

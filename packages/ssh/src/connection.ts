@@ -48,6 +48,18 @@ export class SshConnection {
     return runOnChannel(channel, command[0] ?? '', options, this.closed);
   }
 
+  /**
+   * Starts a command that stays, as a stream of its input and output; what it writes to standard error is thrown away. The
+   * server ends neither it nor its input before the stream or the connection ends.
+   * @throws SshError COMMAND_FAILED, CONNECTION_LOST, ABORTED
+   */
+  async start(command: readonly string[], { signal }: { signal: AbortSignal }): Promise<Duplex> {
+    const line = quoteCommand(command);
+    const channel = await this.#open('COMMAND_FAILED', signal, (done) => this.#client.exec(line, done));
+    channel.stderr.resume();
+    return channel;
+  }
+
   /** `exec` for a command that has to succeed. @throws SshError as `exec`, and COMMAND_FAILED for an exit code but 0 */
   async run(command: readonly string[], options: ExecOptions): Promise<ExecResult> {
     const result = await this.exec(command, options);

@@ -7,6 +7,7 @@ import { type ConnectContext, PluginError } from '@lmas/plugin-api';
 import { connectSsh, type SshConnection, sshErrorCode } from '@lmas/ssh';
 import type { KvmConfig } from './config.ts';
 import { toPluginError } from './errors.ts';
+import { takeOver } from './take-over.ts';
 
 export interface CommandResult {
   readonly exitCode: number | null;
@@ -96,15 +97,25 @@ export function brokenTransport({ host }: KvmConfig, reason: Error): HostTranspo
   };
 }
 
-/** @throws PluginError UNREACHABLE, HOST_KEY_MISMATCH, LOGIN_REFUSED, INVALID_CONFIG, TIMEOUT, ABORTED */
+async function takeOverOrClose(...[ssh, run, options]: Parameters<typeof takeOver>): Promise<void> {
+  try {
+    await takeOver(ssh, run, options);
+  } catch (error) {
+    await ssh.close();
+    throw error;
+  }
+}
+
+/** @throws PluginError UNREACHABLE, HOST_KEY_MISMATCH, LOGIN_REFUSED, INVALID_CONFIG, TIMEOUT, SUPERSEDED, ABORTED */
 export async function connectTransport(
   config: KvmConfig,
-  { credential, log }: ConnectContext,
+  { credential, log, run }: ConnectContext,
   { signal }: { signal: AbortSignal },
 ): Promise<HostTransport> {
   try {
     const { host, port, hostKeys } = config;
     const ssh = await connectSsh({ host, port, hostKeys, credential, log }, { signal });
+    if (run !== undefined) await takeOverOrClose(ssh, run, { signal, log });
     return new SshTransport(ssh, config.socketPath === undefined ? SOCKETS : [config.socketPath]);
   } catch (error) {
     throw toPluginError(error, `connecting to ${config.host}`);

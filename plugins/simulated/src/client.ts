@@ -5,7 +5,7 @@
 import { createConnection } from 'node:net';
 import { createInterface } from 'node:readline';
 import { type Duplex, PassThrough } from 'node:stream';
-import { PluginError, pluginErrorCode } from '@lmas/plugin-api';
+import { PluginError, pluginErrorCode, type RunIdentity } from '@lmas/plugin-api';
 import { z } from 'zod';
 import { toPluginError } from './errors.ts';
 
@@ -47,10 +47,10 @@ export class WorldConnection {
     });
   }
 
-  /** @throws PluginError UNREACHABLE, LOGIN_REFUSED */
-  static async open(place: string, host: string, stream: Duplex): Promise<WorldConnection> {
+  /** @throws PluginError UNREACHABLE, LOGIN_REFUSED, SUPERSEDED */
+  static async open(place: string, host: string, stream: Duplex, run?: RunIdentity): Promise<WorldConnection> {
     const connection = new WorldConnection(place, host, stream);
-    await connection.call('login', {}).catch((cause: unknown) => {
+    await connection.call('login', { run }).catch((cause: unknown) => {
       stream.destroy();
       const isAway = pluginErrorCode(cause) === 'CONNECTION_LOST';
       throw isAway ? new PluginError('UNREACHABLE', `${host} hung up.`, { cause }) : cause;
@@ -58,14 +58,14 @@ export class WorldConnection {
     return connection;
   }
 
-  /** @throws PluginError UNREACHABLE, LOGIN_REFUSED */
-  static async dial(socketPath: string, host: string): Promise<WorldConnection> {
+  /** @throws PluginError UNREACHABLE, LOGIN_REFUSED, SUPERSEDED */
+  static async dial(socketPath: string, host: string, run?: RunIdentity): Promise<WorldConnection> {
     const socket = createConnection(socketPath);
     await new Promise<void>((resolve, reject) => {
       socket.once('connect', resolve);
       socket.once('error', (cause) => reject(new PluginError('UNREACHABLE', `${host} is not there.`, { cause })));
     });
-    return await WorldConnection.open(socketPath, host, socket);
+    return await WorldConnection.open(socketPath, host, socket, run);
   }
 
   /** Stands for a host that could not be connected to. */

@@ -21,7 +21,7 @@ export const simulatedPlugin: HypervisorPlugin<SimulatedConfig, SimulatedOptions
   },
   configSchema,
   optionsSchema,
-  connect: async (config) => await SimulatedSession.open(config),
+  connect: async (config, { run }) => await SimulatedSession.open(config, run),
   unreachable: (config, reason) => SimulatedSession.unreachable(config, reason),
   migration({ source, destination }, request, context) {
     if (!(source instanceof SimulatedSession) || !(destination instanceof SimulatedSession)) {

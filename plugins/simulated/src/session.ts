@@ -1,7 +1,7 @@
 /**
  * A session with one simulated host.
  */
-import type { EndpointSession, Inventory, VmSummary } from '@lmas/plugin-api';
+import type { EndpointSession, Inventory, RunIdentity, VmSummary } from '@lmas/plugin-api';
 import { WorldConnection } from './client.ts';
 import type { SimulatedConfig } from './config.ts';
 import { connectLocally } from './world/local.ts';
@@ -19,12 +19,12 @@ export class SimulatedSession implements EndpointSession {
     this.connection = connection;
   }
 
-  static async open(config: SimulatedConfig): Promise<SimulatedSession> {
+  static async open(config: SimulatedConfig, run?: RunIdentity): Promise<SimulatedSession> {
     const { host, socketPath } = config;
     return new SimulatedSession(
       socketPath === undefined
-        ? await WorldConnection.open(placeOf(config), host, connectLocally(config))
-        : await WorldConnection.dial(socketPath, host),
+        ? await WorldConnection.open(placeOf(config), host, connectLocally(config), run)
+        : await WorldConnection.dial(socketPath, host, run),
     );
   }
 

@@ -2,7 +2,7 @@
  * Opens control connections to endpoints: settings, secret and plugin are brought together here and nowhere else.
  * The caller owns, and closes, the session it gets.
  */
-import { type EndpointSession, type HypervisorPlugin, pluginErrorCode } from '@lmas/plugin-api';
+import { type EndpointSession, type HypervisorPlugin, pluginErrorCode, type RunIdentity } from '@lmas/plugin-api';
 import type { Logger } from '../log.ts';
 import type { PluginRegistry } from '../plugins/registry.ts';
 import type { CredentialStore, EndpointStore } from '../sites/sites.ts';
@@ -11,11 +11,12 @@ import { LoginGuard } from './login-guard.ts';
 export interface EndpointConnector {
   /**
    * `unattended`: nobody waits for the answer, so a login that was refused a while ago is not tried again (LoginGuard).
+   * `run`: the run that will act over the session; what earlier ones have open there is gone afterwards.
    * @throws PluginError UNREACHABLE, LOGIN_REFUSED, …; LmasError ENDPOINT_NOT_FOUND
    */
   connect(
     endpointId: string,
-    options: { signal: AbortSignal; unattended?: boolean },
+    options: { signal: AbortSignal; unattended?: boolean; run?: RunIdentity },
   ): Promise<{ readonly plugin: HypervisorPlugin; readonly session: EndpointSession }>;
 }
 
@@ -36,11 +37,11 @@ export function createConnector(
 ): RunConnector {
   const guard = new LoginGuard(loginRetryMs);
   return {
-    async connect(endpointId, { signal, unattended = false }) {
+    async connect(endpointId, { signal, unattended = false, run }) {
       const endpoint = await endpoints.get(endpointId);
       const plugin = plugins.get(endpoint.plugin);
       const credential = await credentials.reveal(endpoint.credential);
-      const context = { log: log.child({ endpoint: endpointId }), credential };
+      const context = { log: log.child({ endpoint: endpointId }), credential, run };
       const attempt = { door: endpointId, presented: [endpoint.config, credential], attended: !unattended };
       const session = await guard.pass(attempt, isLoginRefused, () =>
         plugin.connect(endpoint.config, context, { signal }),

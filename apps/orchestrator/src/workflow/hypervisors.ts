@@ -1,7 +1,8 @@
 /**
  * The two control connections of a run and the plugin's driver on top of them. It owns the sessions: connections that
  * broke are made anew on the next use, and all are gone when it is closed or its run is lost, so that a run which was
- * taken over cannot touch a hypervisor any more.
+ * taken over cannot touch a hypervisor any more. One that cannot close them, because its process is stopped, loses them to
+ * the next run: the plugin is told the run's token with every connection.
  */
 import {
   type ConvergencePolicy,
@@ -13,6 +14,7 @@ import {
   type VmSummary,
 } from '@lmas/plugin-api';
 import type { RunConnector } from '../endpoints/connector.ts';
+import { isSuperseded } from '../errors.ts';
 import { type Changes, policyOf } from '../migrations/changes.ts';
 import { resourceSchema } from '../migrations/journal-entry.ts';
 import type { Run } from './run.ts';
@@ -115,7 +117,10 @@ export class Hypervisors implements AsyncDisposable {
     const { source, destination } = this.#run.migration;
     const either = AbortSignal.any([signal, this.#run.lost]);
     const ends = [source.endpoint, destination.endpoint];
-    const attempts = ends.map((endpoint) => this.#connector.connect(endpoint, { signal: either, unattended: true }));
+    const run = { migrationId: this.#run.id, token: this.#run.token };
+    const attempts = ends.map((endpoint) =>
+      this.#connector.connect(endpoint, { signal: either, unattended: true, run }),
+    );
     const opened = await Promise.allSettled(attempts);
     const stands = oneIsEnough ? await this.#standIns(ends, opened) : opened;
     const [a, b] = stands;
@@ -136,6 +141,8 @@ export class Hypervisors implements AsyncDisposable {
     opened: readonly PromiseSettledResult<Opened>[],
   ): Promise<readonly PromiseSettledResult<Opened>[]> {
     if (!opened.some(({ status }) => status === 'fulfilled')) return opened;
+    // An end that knows of a later run is not silent: this one has to leave.
+    if (opened.some((result) => result.status === 'rejected' && isSuperseded(result.reason))) return opened;
     return await Promise.all(
       opened.map(async (result, index) => {
         if (result.status === 'fulfilled' || pluginErrorCode(result.reason) === undefined) return result;

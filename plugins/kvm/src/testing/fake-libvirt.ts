@@ -14,6 +14,8 @@
  * destroyed while the other one needed its memory.
  */
 import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { createServer } from 'node:net';
 import { type Duplex, duplexPair } from 'node:stream';
 import { uuidBytes, uuidText } from '../client.ts';
 import { configSchema, type KvmConfig } from '../config.ts';
@@ -290,6 +292,20 @@ export class FakeHost {
         closed.abort(new Error('closed'));
       },
     };
+  }
+
+  /** Listens at a Unix socket as the daemon does, for those who come through a real SSH server. */
+  async serve(socketPath: string): Promise<AsyncDisposable> {
+    const server = createServer((stream) => this.#connections.add(new FakeConnection(this, stream)));
+    server.listen(socketPath);
+    await once(server, 'listening');
+    const dispose = async (): Promise<void> => {
+      const closed = once(server, 'close');
+      server.close();
+      this.cutConnections();
+      await closed;
+    };
+    return { [Symbol.asyncDispose]: dispose };
   }
 
   /** @param portRange at which it receives; the plugin's own default without it */

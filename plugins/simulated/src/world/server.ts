@@ -9,6 +9,7 @@ import type { Duplex } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { z } from 'zod';
 import { WorldError } from './errors.ts';
+import { Runs } from './runs.ts';
 import type { World } from './world.ts';
 
 const id = z.string();
@@ -44,6 +45,7 @@ export type MoreVerbs = (call: Call) => unknown;
 
 /** Who may speak to the world now. */
 export class Doors {
+  readonly runs = new Runs();
   readonly #open = new Set<Duplex>();
   readonly #silent = new Set<string>();
   readonly #calls = new Map<string, number>();
@@ -96,7 +98,7 @@ export function attend(world: World, stream: Duplex, doors: Doors, moreVerbs: Mo
   const lines = createInterface({ input: stream });
   lines.on('line', (line) => {
     const call = callSchema.parse(JSON.parse(line));
-    if (doors.hears(call)) void answer(world, stream, call, gone.signal, moreVerbs);
+    if (doors.hears(call)) void answer(world, stream, call, { gone: gone.signal, runs: doors.runs, moreVerbs });
     else stream.destroy();
   });
   lines.on('error', () => stream.destroy()); // readline hands on what the stream met
@@ -113,6 +115,7 @@ export interface WorldServer extends AsyncDisposable {
   goAway(host?: string): void;
   /** How many calls of this name (`kvm-a.login`) have come so far. */
   calls(name: string): number;
+  readonly runs: Runs;
   comeBack(): void;
 }
 
@@ -125,6 +128,7 @@ export async function serveWorld(world: World, socketPath: string, moreVerbs?: M
     breakConnections: () => doors.breakAll(),
     goAway: (host) => (host === undefined ? doors.close() : doors.silence(host)),
     calls: (name) => doors.calls(name),
+    runs: doors.runs,
     comeBack: () => doors.reopen(),
     async [Symbol.asyncDispose]() {
       doors.close();
@@ -138,8 +142,7 @@ async function answer(
   world: World,
   stream: Duplex,
   call: Call,
-  gone: AbortSignal,
-  moreVerbs: MoreVerbs,
+  { gone, runs, moreVerbs }: { gone: AbortSignal; runs: Runs; moreVerbs: MoreVerbs },
 ): Promise<void> {
   const send = (message: object) => {
     if (!stream.destroyed) stream.write(`${JSON.stringify({ id: call.id, ...message })}\n`);
@@ -148,6 +151,7 @@ async function answer(
   const effect = async () => {
     const delayMs = world.delaysMs.get(name);
     if (delayMs !== undefined) await sleep(delayMs, undefined, { ref: false });
+    if (call.verb === 'login') runs.enter(stream, call.host, call.args);
     const more = moreVerbs(call);
     return more === undefined ? await carryOut(world, call, gone, (progress) => send({ progress })) : more;
   };
