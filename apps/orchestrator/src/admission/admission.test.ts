@@ -67,7 +67,7 @@ const runOf = async (id: string) => {
   return claimed.claim;
 };
 const finish = async (record: StoredMigration) =>
-  await store.end(await runOf(idOf(record)), { locks: record.notes.locks, complete: true });
+  await store.end(await runOf(idOf(record)), { locks: record.notes.locks, phase: 'queued', complete: true });
 const reason = async (record: StoredMigration) => (await admission.explain([idOf(record)])).get(idOf(record))?.reason;
 
 describe('limits', () => {

@@ -7,7 +7,8 @@
  *   step that ends it with nothing left to be taken down;
  * - a cancel and the point of no return exclude each other: whichever came first wins;
  * - `writes` counts what a run was told is written: a Redis that knows of fewer than the run does (a fail-over to a replica
- *   that lagged, a restart without its last second) has forgotten some, which RENEW says before anything is done.
+ *   that lagged, a restart without its last second) has forgotten some; whatever the run says next changes nothing and
+ *   is answered so.
  */
 import { placesLua, waitingLua } from '../admission/scripts.ts';
 import { keys } from '../redis/keys.ts';
@@ -39,11 +40,15 @@ const INDEX = `
   end
 `;
 
-/** With the migration as KEYS[1] and a run's token as ARGV[1]: an older token is out, an unknown one was forgotten. */
+/**
+ * With the migration as KEYS[1], a run's token as ARGV[1] and the writes it knows of as ARGV[2]: an older token is out; a
+ * token or writes that Redis has never heard of were forgotten, and nothing is built on what is left.
+ */
 const FENCE = `
   local token = tonumber(redis.call('HGET', KEYS[1], 'token') or '0')
   if token < tonumber(ARGV[1]) then return {'FORGOTTEN'} end
-  if token > tonumber(ARGV[1]) then return {'SUPERSEDED'} end`;
+  if token > tonumber(ARGV[1]) then return {'SUPERSEDED'} end
+  if tonumber(redis.call('HGET', KEYS[1], 'writes') or '0') < tonumber(ARGV[2]) then return {'FORGOTTEN'} end`;
 
 /**
  * Stores the record and puts it into the queue.
@@ -94,13 +99,12 @@ export const CLAIM = keptScript(`
   return {'CLAIMED', h[1], h[2], h[3], h[4] or '', h[5] or '', h[6] or '0'}
 `);
 
-/** KEYS: migration, lease. ARGV: token, runId, leaseMs, writes known. Answers 'CURRENT' and when a cancel was asked for. */
+/** KEYS: migration, lease. ARGV: token, writes, runId, leaseMs. Answers 'CURRENT' and when a cancel was asked for. */
 export const RENEW = script(`
   ${FENCE}
   local holder = redis.call('GET', KEYS[2])
-  if holder and holder ~= ARGV[2] then return {'SUPERSEDED'} end
-  if tonumber(redis.call('HGET', KEYS[1], 'writes') or '0') < tonumber(ARGV[4]) then return {'FORGOTTEN'} end
-  redis.call('SET', KEYS[2], ARGV[2], 'PX', ARGV[3])
+  if holder and holder ~= ARGV[3] then return {'SUPERSEDED'} end
+  redis.call('SET', KEYS[2], ARGV[3], 'PX', ARGV[4])
   return {'CURRENT', redis.call('HGET', KEYS[1], 'cancelRequestedAt') or ''}
 `);
 
@@ -112,82 +116,87 @@ export const LET_GO = script(`
 
 /**
  * KEYS: migration, events
- * ARGV: token, writeId, version, record, phase, event ('' for none), maxEvents, channel, notice ('' for none), indexes
- * ('' for no change), id, createdAtMs
+ * ARGV: token, writes, writeId, version, record, phase, event ('' for none), maxEvents, channel, notice ('' for none),
+ * indexes ('' for no change), id, createdAtMs
  */
 export const WRITE = keptScript(`
   ${TELL}
   ${INDEX}
   ${FENCE}
-  if redis.call('HGET', KEYS[1], 'writeId') == ARGV[2] then return {'OK', redis.call('HGET', KEYS[1], 'writes')} end
+  if redis.call('HGET', KEYS[1], 'writeId') == ARGV[3] then return {'OK', redis.call('HGET', KEYS[1], 'writes')} end
   local version = tonumber(redis.call('HGET', KEYS[1], 'version'))
-  if version < tonumber(ARGV[3]) then return {'FORGOTTEN'} end
-  if version > tonumber(ARGV[3]) then return {'CONFLICT'} end
+  if version < tonumber(ARGV[4]) then return {'FORGOTTEN'} end
+  if version > tonumber(ARGV[4]) then return {'CONFLICT'} end
   local before = redis.call('HGET', KEYS[1], 'phase')
-  redis.call('HSET', KEYS[1], 'record', ARGV[4], 'version', tonumber(ARGV[3]) + 1, 'writeId', ARGV[2], 'phase', ARGV[5])
-  if ARGV[10] ~= '' then index(ARGV[11], ARGV[12], before, ARGV[5], ARGV[10]) end
-  if ARGV[6] ~= '' then tell(KEYS[2], ARGV[8], ARGV[7], ARGV[6], ARGV[9]) end
+  redis.call('HSET', KEYS[1], 'record', ARGV[5], 'version', tonumber(ARGV[4]) + 1, 'writeId', ARGV[3], 'phase', ARGV[6])
+  if ARGV[11] ~= '' then index(ARGV[12], ARGV[13], before, ARGV[6], ARGV[11]) end
+  if ARGV[7] ~= '' then tell(KEYS[2], ARGV[9], ARGV[8], ARGV[7], ARGV[10]) end
   return {'OK', redis.call('HINCRBY', KEYS[1], 'writes', 1)}
 `);
 
 /**
- * After the last WRITE. A migration whose teardown is incomplete stays on a list, can be claimed for that alone, and keeps
- * its VM to itself: what a later attempt takes down must not be in use by the VM's next migration.
+ * After the last WRITE, whose phase must be there. A migration whose teardown is incomplete stays on a list, can be claimed
+ * for that alone, and keeps its VM to itself: what a later attempt takes down must not be in use by the VM's next migration.
  * KEYS: migration, live, running, lease, events, journal, incomplete, placesKeys, bandwidth, lock…
- * ARGV: id, token, keepMs, complete (1 or 0), admission channel
+ * ARGV: token, writes, id, phase, keepMs, complete (1 or 0), admission channel
  */
 export const END = keptScript(`
   ${placesLua(8)}
-  if redis.call('HGET', KEYS[1], 'token') ~= ARGV[2] then return {'SUPERSEDED'} end
-  redis.call('SREM', KEYS[2], ARGV[1])
-  redis.call('SREM', KEYS[3], ARGV[1])
-  givePlacesBack(ARGV[1])
-  redis.call('HDEL', KEYS[10], ARGV[1])
-  redis.call('PUBLISH', ARGV[5], '')
+  ${FENCE}
+  if redis.call('HGET', KEYS[1], 'phase') ~= ARGV[4] then return {'FORGOTTEN'} end
+  redis.call('SREM', KEYS[2], ARGV[3])
+  redis.call('SREM', KEYS[3], ARGV[3])
+  givePlacesBack(ARGV[3])
+  redis.call('HDEL', KEYS[10], ARGV[3])
+  redis.call('PUBLISH', ARGV[7], '')
   redis.call('DEL', KEYS[4])
-  redis.call('PEXPIRE', KEYS[5], ARGV[3])
-  if ARGV[4] == '1' then
-    redis.call('SREM', KEYS[7], ARGV[1])
-    redis.call('PEXPIRE', KEYS[6], ARGV[3])
+  redis.call('PEXPIRE', KEYS[5], ARGV[5])
+  if ARGV[6] == '1' then
+    redis.call('SREM', KEYS[7], ARGV[3])
+    redis.call('PEXPIRE', KEYS[6], ARGV[5])
     for i = 11, #KEYS do
-      if redis.call('GET', KEYS[i]) == ARGV[1] then redis.call('DEL', KEYS[i]) end
+      if redis.call('GET', KEYS[i]) == ARGV[3] then redis.call('DEL', KEYS[i]) end
     end
   else
-    redis.call('SADD', KEYS[7], ARGV[1])
+    redis.call('SADD', KEYS[7], ARGV[3])
   end
   return {'OK'}
 `);
 
-/** KEYS: migration, lock. ARGV: id, token */
+/** KEYS: migration, lock. ARGV: token, writes, id */
 export const LOCK = keptScript(`
-  if redis.call('HGET', KEYS[1], 'token') ~= ARGV[2] then return {'SUPERSEDED'} end
+  ${FENCE}
   local holder = redis.call('GET', KEYS[2])
-  if holder and holder ~= ARGV[1] then return {'LOCKED', holder} end
-  redis.call('SET', KEYS[2], ARGV[1])
-  return {'OK'}
+  if holder and holder ~= ARGV[3] then return {'LOCKED', holder} end
+  redis.call('SET', KEYS[2], ARGV[3])
+  return {'OK', redis.call('HINCRBY', KEYS[1], 'writes', 1)}
 `);
 
-/** KEYS: migration, journal. ARGV: token, resource key, entry */
+/** KEYS: migration, journal. ARGV: token, writes, resource key, entry */
 export const JOURNAL = keptScript(`
   ${FENCE}
-  redis.call('HSET', KEYS[2], ARGV[2], ARGV[3])
+  redis.call('HSET', KEYS[2], ARGV[3], ARGV[4])
   return {'OK', redis.call('HINCRBY', KEYS[1], 'writes', 1)}
 `);
 
 /**
  * A run that finds that Redis has forgotten what it wrote puts back what it knows, and leaves: the next run finds the whole
  * journal, and asks both ends where the VM is before it does anything.
- * KEYS: migration, journal, live, running, lease
- * ARGV: id, token, runId, record, version, phase, writes, cancelRequestedAt, pointOfNoReturnAt, resource key, entry, …
+ * KEYS: migration, journal, live, running, lease, lock…
+ * ARGV: id, token, runId, record, version, phase, writes, cancelRequestedAt, pointOfNoReturnAt, indexes, createdAtMs,
+ * resource key, entry, …
  */
 export const RESTORE_RECORD = keptScript(`
+  ${INDEX}
   if tonumber(redis.call('HGET', KEYS[1], 'token') or '0') > tonumber(ARGV[2]) then return {'SUPERSEDED'} end
   local holder = redis.call('GET', KEYS[5])
   if holder and holder ~= ARGV[3] then return {'SUPERSEDED'} end
+  index(ARGV[1], ARGV[11], redis.call('HGET', KEYS[1], 'phase'), ARGV[6], ARGV[10])
   redis.call('HSET', KEYS[1], 'token', ARGV[2], 'record', ARGV[4], 'version', ARGV[5], 'phase', ARGV[6], 'writes', ARGV[7])
   if ARGV[8] ~= '' then redis.call('HSET', KEYS[1], 'cancelRequestedAt', ARGV[8]) end
   if ARGV[9] ~= '' then redis.call('HSET', KEYS[1], 'pointOfNoReturnAt', ARGV[9]) end
-  for i = 10, #ARGV, 2 do redis.call('HSET', KEYS[2], ARGV[i], ARGV[i + 1]) end
+  for i = 12, #ARGV, 2 do redis.call('HSET', KEYS[2], ARGV[i], ARGV[i + 1]) end
+  for i = 6, #KEYS do redis.call('SETNX', KEYS[i], ARGV[1]) end
   redis.call('SADD', KEYS[3], ARGV[1])
   redis.call('SADD', KEYS[4], ARGV[1])
   redis.call('DEL', KEYS[5])
@@ -209,11 +218,12 @@ export const CANCEL = keptScript(`
   return {'ACCEPTED'}
 `);
 
-/** KEYS: migration. ARGV: token, at */
+/** KEYS: migration. ARGV: token, writes, at. It counts each time it is sent, as a journal entry does. */
 export const PASS_POINT_OF_NO_RETURN = keptScript(`
   ${FENCE}
-  if redis.call('HGET', KEYS[1], 'pointOfNoReturnAt') then return {'OK', redis.call('HGET', KEYS[1], 'writes')} end
-  if redis.call('HGET', KEYS[1], 'cancelRequestedAt') then return {'CANCELLED'} end
-  redis.call('HSET', KEYS[1], 'pointOfNoReturnAt', ARGV[2])
+  if redis.call('HEXISTS', KEYS[1], 'pointOfNoReturnAt') == 0 then
+    if redis.call('HGET', KEYS[1], 'cancelRequestedAt') then return {'CANCELLED'} end
+    redis.call('HSET', KEYS[1], 'pointOfNoReturnAt', ARGV[3])
+  end
   return {'OK', redis.call('HINCRBY', KEYS[1], 'writes', 1)}
 `);

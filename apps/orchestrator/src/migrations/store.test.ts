@@ -60,7 +60,7 @@ test('one live migration per VM; the next one once it has ended', async () => {
   );
   await store.create(first, laneOf(first.migration, { transparent: false })); // sent again after a lost reply: nothing new
   const { claim } = await claimed(first.migration.id);
-  await store.end(claim, { locks: first.notes.locks, complete: true });
+  await store.end(claim, { locks: first.notes.locks, phase: 'queued', complete: true });
   await created('twin');
 });
 
@@ -79,7 +79,7 @@ test('a claim excludes others while its lease lasts; a take-over fences the form
   await assert.rejects(store.renew(old.claim, 1_000), superseded);
   await assert.rejects(store.lock(old.claim, keys.vmById('z')), superseded);
   await assert.rejects(store.passPointOfNoReturn(old.claim, 'now'), superseded);
-  await assert.rejects(store.end(old.claim, { locks: [], complete: true }), superseded);
+  await assert.rejects(store.end(old.claim, { locks: [], phase: 'queued', complete: true }), superseded);
   const entry = { key: 'k', sequence: 1, resource: { kind: 'hand-over' }, intentAt: '', releasedAt: null } as const;
   await assert.rejects(store.writeJournal(old.claim, entry), superseded);
   await store.letGo(old.claim);
@@ -140,7 +140,7 @@ test('a cancel and the point of no return exclude each other', async () => {
 test('what ended can be claimed only as long as something is left to be taken down', async () => {
   const { migration, notes } = await created('untidy');
   const { claim } = await claimed(migration.id);
-  await store.end(claim, { locks: notes.locks, complete: false });
+  await store.end(claim, { locks: notes.locks, phase: 'queued', complete: false });
   await assert.rejects(
     created('untidy'),
     (error) =>
@@ -151,7 +151,7 @@ test('what ended can be claimed only as long as something is left to be taken do
   assert.ok((await store.incomplete()).includes(migration.id));
   assert.equal(await store.isLive(migration.id), false);
   const again = await claimed(migration.id, 'cleaner');
-  await store.end(again.claim, { locks: notes.locks, complete: true });
+  await store.end(again.claim, { locks: notes.locks, phase: 'queued', complete: true });
   await created('untidy');
   assert.equal(await store.claim(migration.id, 'nobody', 1_000), 'ended');
   assert.equal(await store.requestCancel(migration.id), 'ended');

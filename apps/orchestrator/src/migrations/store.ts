@@ -2,7 +2,7 @@
  * The record store: every migration, its journal and its event stream, in Redis. It owns no connection.
  *
  * Whoever writes for a run holds a `Claim`; a claim that was superseded writes nothing any more, and says so by
- * LmasError SUPERSEDED. What requests write (a new record, a cancel) needs no claim.
+ * LmasError SUPERSEDED; where Redis lacks what the run was told is written, by WRITES_FORGOTTEN. What requests write (a new record, a cancel) needs no claim.
  */
 import { randomUUID } from 'node:crypto';
 import type { Redis } from 'ioredis';
@@ -14,11 +14,12 @@ import { keys } from '../redis/keys.ts';
 import { indexesOf, type PageMark, type Search, search } from './index-search.ts';
 import { type JournalEntry, journalEntrySchema } from './journal-entry.ts';
 import { noticeOf } from './notice.ts';
-import { isOutcome } from './phases.ts';
+import { isOutcome, type Phase } from './phases.ts';
 import { type EventType, type Migration, now, type StoredMigration, storedMigrationSchema } from './record.ts';
 import { createRecordCache } from './record-cache.ts';
 import * as scripts from './scripts.ts';
 import { newEvent, packEvent } from './stored-event.ts';
+import { WriteCount } from './write-count.ts';
 
 /** Some 0.5 MB at most, for as long as it is kept; the record itself is kept for ever. */
 const MAX_EVENTS = 400;
@@ -79,9 +80,12 @@ export interface MigrationStore {
     stored: StoredMigration,
     event?: { type: EventType; message: string },
   ): Promise<void>;
-  /** Takes a live migration off the books, after its last write. `complete`: nothing is left to be taken down. */
-  end(claim: Claim, options: { locks: readonly string[]; complete: boolean }): Promise<void>;
-  /** Reserves a VM. @throws LmasError VM_ALREADY_MIGRATING, SUPERSEDED */
+  /**
+   * Takes a live migration off the books, after its last write, which entered `phase`. `complete`: nothing is left to be
+   * taken down. @throws LmasError SUPERSEDED, WRITES_FORGOTTEN
+   */
+  end(claim: Claim, options: { locks: readonly string[]; phase: Phase; complete: boolean }): Promise<void>;
+  /** Reserves a VM. @throws LmasError VM_ALREADY_MIGRATING, SUPERSEDED, WRITES_FORGOTTEN */
   lock(claim: Claim, lockKey: string): Promise<void>;
   /** @throws LmasError CANCELLED when a cancel came first, SUPERSEDED */
   passPointOfNoReturn(claim: Claim, at: string): Promise<void>;
@@ -142,11 +146,10 @@ export function createMigrationStore(redis: Redis): MigrationStore {
     });
     return found;
   };
-  /** How many writes each run was told are kept. */
-  const written = new WeakMap<Claim, number>();
-  const note = (claim: Claim, writes: string | undefined): void => {
-    written.set(claim, Math.max(written.get(claim) ?? 0, Number(writes ?? 0)));
-  };
+  const counts = new WeakMap<Claim, WriteCount>();
+  const countOf = (claim: Claim): WriteCount => counts.get(claim) ?? new WriteCount(0);
+  /** What FENCE asks for. */
+  const fence = (claim: Claim) => [claim.token, countOf(claim).known] as const;
   const load = async (id: string): Promise<Migration | undefined> => (await loadMany([id]))[0];
 
   return {
@@ -240,7 +243,7 @@ export function createMigrationStore(redis: Redis): MigrationStore {
       );
       if (word !== 'CLAIMED') return CLAIM_REFUSALS[word] ?? 'missing';
       const claim: Claim = { id, runId, token: Number(token) };
-      note(claim, writes);
+      counts.set(claim, new WriteCount(Number(writes)));
       const { migration, notes } = storedMigrationSchema.parse(JSON.parse(record ?? ''));
       return {
         claim,
@@ -253,7 +256,7 @@ export function createMigrationStore(redis: Redis): MigrationStore {
         await scripts.RENEW(
           redis,
           [keys.migration(claim.id), keys.lease(claim.id)],
-          [claim.token, claim.runId, leaseMs, written.get(claim) ?? 0],
+          [...fence(claim), claim.runId, leaseMs],
         ),
       );
       return { cancelRequestedAt: cancelRequestedAt || null };
@@ -263,14 +266,15 @@ export function createMigrationStore(redis: Redis): MigrationStore {
     },
     async restore(claim, { version, stored, journal }) {
       const { id, token, runId } = claim;
-      const { phase, cancelRequestedAt, pointOfNoReturnAt } = stored.migration;
+      const { phase, createdAt, cancelRequestedAt, pointOfNoReturnAt } = stored.migration;
       verdict(
         await scripts.RESTORE_RECORD(
           redis,
-          [keys.migration(id), keys.journal(id), keys.live, keys.running, keys.lease(id)],
+          [keys.migration(id), keys.journal(id), keys.live, keys.running, keys.lease(id), ...stored.notes.locks],
           [
-            ...[id, token, runId, JSON.stringify(stored), version, phase, written.get(claim) ?? 0],
+            ...[id, token, runId, JSON.stringify(stored), version, phase, countOf(claim).known],
             ...[cancelRequestedAt ?? '', pointOfNoReturnAt ?? ''],
+            ...[JSON.stringify(indexesOf(stored.migration)), Date.parse(createdAt)],
             ...journal.flatMap((entry) => [entry.key, JSON.stringify(entry)]),
           ],
         ),
@@ -284,7 +288,7 @@ export function createMigrationStore(redis: Redis): MigrationStore {
           redis,
           [keys.migration(id), keys.events(id)],
           [
-            claim.token,
+            ...fence(claim),
             randomUUID(),
             version,
             JSON.stringify(stored),
@@ -300,30 +304,39 @@ export function createMigrationStore(redis: Redis): MigrationStore {
           ],
         ),
       );
-      note(claim, writes);
       if (word === 'CONFLICT') throw new LmasError('INTERNAL', `Record ${id} was written by somebody without a claim.`);
+      countOf(claim).add(writes);
     },
-    async end({ id, token }, { locks, complete }) {
+    async end(claim, { locks, phase, complete }) {
+      const { id } = claim;
       const ofThis = [keys.migration(id), keys.live, keys.running, keys.lease(id), keys.events(id), keys.journal(id)];
       const names = [...ofThis, keys.incomplete, ...placesKeys, keys.bandwidth, ...locks];
-      verdict(await scripts.END(redis, names, [id, token, KEEP_EVENTS_MS, complete ? 1 : 0, keys.admissionChannel]));
+      const facts = [...fence(claim), id, phase, KEEP_EVENTS_MS, complete ? 1 : 0, keys.admissionChannel];
+      verdict(await scripts.END(redis, names, facts));
     },
-    async lock({ id, token }, lockKey) {
-      const [word, holder] = verdict(await scripts.LOCK(redis, [keys.migration(id), lockKey], [id, token]));
-      if (word === 'LOCKED') throw await vmLocked(redis, holder);
+    async lock(claim, lockKey) {
+      const { id } = claim;
+      const [word, answer] = verdict(await scripts.LOCK(redis, [keys.migration(id), lockKey], [...fence(claim), id]));
+      if (word === 'LOCKED') throw await vmLocked(redis, answer);
+      countOf(claim).add(answer);
     },
     async passPointOfNoReturn(claim, at) {
-      const { id, token } = claim;
-      const [word, writes] = verdict(await scripts.PASS_POINT_OF_NO_RETURN(redis, [keys.migration(id)], [token, at]));
+      const [word, writes] = verdict(
+        await scripts.PASS_POINT_OF_NO_RETURN(redis, [keys.migration(claim.id)], [...fence(claim), at]),
+      );
       if (word === 'CANCELLED') throw new LmasError('CANCELLED');
-      note(claim, writes);
+      countOf(claim).add(writes);
     },
     async writeJournal(claim, entry) {
-      const { id, token } = claim;
+      const { id } = claim;
       const [, writes] = verdict(
-        await scripts.JOURNAL(redis, [keys.migration(id), keys.journal(id)], [token, entry.key, JSON.stringify(entry)]),
+        await scripts.JOURNAL(
+          redis,
+          [keys.migration(id), keys.journal(id)],
+          [...fence(claim), entry.key, JSON.stringify(entry)],
+        ),
       );
-      note(claim, writes);
+      countOf(claim).add(writes);
     },
     async readJournal(id) {
       const entries = Object.values(await redis.hgetall(keys.journal(id)));

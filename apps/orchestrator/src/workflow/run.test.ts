@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { after, before, type TestContext, test } from 'node:test';
+import { after, before, describe, type TestContext, test } from 'node:test';
 import type { Redis } from 'ioredis';
 import { createAdmission } from '../admission/admission.ts';
 import { laneOf } from '../admission/groups.ts';
@@ -104,16 +104,32 @@ test('a phase does not wait behind progress: only the newest is kept, and goes a
   assert.deepEqual([stored?.phase, stored?.leftovers], ['checking', ['4 %']]);
 });
 
-test('a Redis that has forgotten writes is noticed before anything is done, and told what this run knows', async (t) => {
+/** A fail-over to another server that lacks what comes after: call the answer, and Redis is as it was. */
+async function remember(id: string): Promise<() => Promise<void>> {
+  const names = [keys.migration(id), keys.journal(id)];
+  const before = await Promise.all(names.map((name) => redis.dumpBuffer(name)));
+  return async () => {
+    await redis.del(...names, keys.lease(id));
+    for (const [index, name] of names.entries()) {
+      const value = before[index];
+      if (value) await redis.restore(name, 0, value);
+    }
+  };
+}
+
+async function plainRun(t: TestContext): Promise<Run> {
   const { run, release } = await runWithHeldWrite(t);
   release();
+  return run;
+}
+
+test('a Redis that has forgotten writes is noticed before anything is done, and told what this run knows', async (t) => {
+  const run = await plainRun(t);
   await run.enter('checking');
-  const remembered = await redis.hgetall(keys.migration(run.id));
+  const failOver = await remember(run.id);
   await run.journal.intend({ kind: 'hand-over' });
   await run.passPointOfNoReturn();
-  // The fail-over: another server, without the last writes.
-  await redis.del(keys.migration(run.id), keys.journal(run.id), keys.lease(run.id));
-  await redis.hset(keys.migration(run.id), remembered);
+  await failOver();
   await assert.rejects(run.assertCurrent(), { code: 'WRITES_FORGOTTEN' });
   assert.equal(run.lost.aborted, true, 'nothing is done any more');
   await assert.rejects(run.update(({ migration }) => migration.leftovers.push('late')));
@@ -125,6 +141,67 @@ test('a Redis that has forgotten writes is noticed before anything is done, and 
   assert.equal(next.journal.has('hand-over'), true, 'so it asks first where the VM is');
   assert.notEqual(next.migration.pointOfNoReturnAt, null);
   assert.equal(next.migration.phase, 'checking');
+});
+
+describe('whatever is said next to a Redis that has forgotten a write is refused', () => {
+  const next: Record<string, (run: Run) => Promise<unknown>> = {
+    'a record write': (run) => run.update(({ migration }) => migration.leftovers.push('mark')),
+    'a journal entry': (run) => run.journal.intend({ kind: 'gateway', end: 'source', site: 'x' }),
+    'the point of no return': (run) => run.passPointOfNoReturn(),
+    'the end': (run) => run.end(),
+  };
+  for (const [name, speak] of Object.entries(next)) {
+    test(name, async (t) => {
+      const run = await plainRun(t);
+      await run.enter('checking');
+      const failOver = await remember(run.id);
+      await run.journal.intend({ kind: 'hand-over' });
+      await failOver();
+      await assert.rejects(speak(run), { code: 'WRITES_FORGOTTEN' });
+      assert.equal(run.lost.aborted, true);
+      assert.ok(
+        (await store.readJournal(run.id)).some(({ resource }) => resource.kind === 'hand-over'),
+        'put back',
+      );
+    });
+  }
+
+  test('a lock, and those that the run has are put back', async (t) => {
+    const run = await plainRun(t);
+    const lock = keys.vmById(`held by ${run.id}`);
+    await run.update(({ notes }) => notes.locks.push(lock)); // as after a crash between the note and the lock
+    const failOver = await remember(run.id);
+    const another = keys.vmById(`wanted by ${run.id}`);
+    await run.lock(another);
+    await failOver();
+    await redis.del(another);
+    await assert.rejects(run.lock(keys.vmById(`too late for ${run.id}`)), { code: 'WRITES_FORGOTTEN' });
+    assert.deepEqual(await redis.mget(lock, another), [run.id, run.id]);
+  });
+
+  test('also when it was under way together with the forgotten one, and got its number', async (t) => {
+    const run = await plainRun(t);
+    await run.journal.intend({ kind: 'hand-over' });
+    const gateway = (end: 'source' | 'destination') => run.journal.intend({ kind: 'gateway', end, site: 'x' });
+    await Promise.all([gateway('source'), redis.hincrby(keys.migration(run.id), 'writes', -1), gateway('destination')]);
+    await assert.rejects(run.assertCurrent(), { code: 'WRITES_FORGOTTEN' });
+  });
+
+  test('the end, when what is forgotten is the outcome: it is written down after all', async (t) => {
+    const run = await plainRun(t);
+    for (const phase of ['checking', 'tearing-down'] as const) await run.enter(phase);
+    const failOver = await remember(run.id);
+    await run.enter('failed');
+    await failOver();
+    await assert.rejects(run.end(), { code: 'WRITES_FORGOTTEN' });
+    assert.equal((await store.get(run.id))?.phase, 'failed');
+    assert.equal(await store.isLive(run.id), true, 'so that somebody takes it off the books');
+    const next = await Run.claim(store, run.id, { leaseMs: 60_000, log });
+    assert.ok(next instanceof Run);
+    await next.end();
+    assert.equal(await store.isLive(run.id), false);
+    next.abandon();
+  });
 });
 
 test('a record of which a newer run knows more is left to that one', async (t) => {

@@ -208,7 +208,7 @@ export class Run {
   async lock(lockKey: string): Promise<void> {
     if (this.notes.locks.includes(lockKey)) return;
     await this.update(({ notes }) => notes.locks.push(lockKey));
-    await this.#store.lock(this.#claim, lockKey);
+    await this.#heeding(() => this.#store.lock(this.#claim, lockKey));
   }
 
   /**
@@ -227,8 +227,9 @@ export class Run {
   /** Takes the finished migration off the books. */
   async end(): Promise<void> {
     await this.#writes;
-    const complete = this.migration.teardown !== 'incomplete';
-    await this.#store.end(this.#claim, { locks: this.notes.locks, complete });
+    const { phase, teardown } = this.migration;
+    const complete = teardown !== 'incomplete';
+    await this.#heeding(() => this.#store.end(this.#claim, { locks: this.notes.locks, phase, complete }));
   }
 
   /** Stops renewing and gives the lease back, so that the next run need not wait for it to expire. */
