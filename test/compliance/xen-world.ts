@@ -75,14 +75,23 @@ export class XenWorld implements ComplianceWorld {
     return { source, destination };
   }
 
-  /** @param pinned the member whose certificate alone is trusted; default: every member of that pool */
-  async session(pool: XapiPool, password = PASSWORD, pinned?: string): Promise<EndpointSession> {
+  /**
+   * @param pinned the member whose certificate alone is trusted; default: every member of that pool
+   * @param hosts members that the endpoint stands for; none: all
+   */
+  async session(
+    pool: XapiPool,
+    password = PASSWORD,
+    pinned?: string,
+    hosts: readonly string[] = [],
+  ): Promise<EndpointSession> {
     const config = plugin.configSchema.parse({
       host: pool.spec.members[0]?.management,
       tlsFingerprints: (pinned === undefined ? pool.spec.members.map(({ name }) => name) : [pinned]).map(
         (name) => certificateOf(this.#directory, name).fingerprint,
       ),
       migrationNetwork: 'migration',
+      hosts,
     });
     const silent = () => undefined;
     const log = { debug: silent, info: silent, warn: silent, error: silent };

@@ -96,7 +96,8 @@ async function receiveControl(pool: XapiPool, { wire }: Request, vm: string, mem
     await wire.write(OK);
   } catch (error) {
     const record = pool.database.get('VM', vm);
-    if (record !== undefined && record.power_state !== 'Running') removeVm(pool.database, vm);
+    const isSource = Object.keys((record?.current_operations ?? {}) as object).length > 0; // inside one pool
+    if (record !== undefined && record.power_state !== 'Running' && !isSource) removeVm(pool.database, vm);
     throw error;
   } finally {
     memoryArrived.delete(vm);

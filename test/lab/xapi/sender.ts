@@ -32,6 +32,8 @@ interface Move {
   readonly map: Record<string, string>;
   readonly vdiMap: Record<string, string>;
   readonly vifMap: Record<string, string>;
+  /** The guest keeps its record, and what is on storage that stays does not move. */
+  readonly samePool: boolean;
 }
 
 interface Disk {
@@ -52,7 +54,7 @@ export async function assertCanSend(pool: XapiPool, params: readonly unknown[]):
   await route.api('host.get_record', [move.map.host ?? '']);
   for (const { sr } of disksOf(pool, move)) await route.api('SR.get_record', [sr]);
   for (const network of Object.values(move.vifMap)) await route.api('network.get_record', [network]);
-  await route.importMetadata(description(pool, move), true);
+  if (!move.samePool) await route.importMetadata(description(pool, move), true);
 }
 
 export async function send(pool: XapiPool, params: readonly unknown[], task: Running | undefined): Promise<string> {
@@ -89,7 +91,7 @@ async function assertReady(pool: XapiPool, params: readonly unknown[]): Promise<
 
 async function sendGuest(pool: XapiPool, move: Move, task: Running): Promise<string> {
   const route = new Route(pool, move);
-  const disks = disksOf(pool, move);
+  const disks = disksOf(pool, move).filter(({ ref, sr }) => pool.need('VDI', ref).SR !== sr);
   const memory = Number(move.record.memory_dynamic_max);
   const total = memory + disks.reduce((sum, { bytes }) => sum + bytes, 0);
   let done = 0;
@@ -103,7 +105,7 @@ async function sendGuest(pool: XapiPool, move: Move, task: Running): Promise<str
     },
   };
   await route.api('host.get_record', [move.map.host ?? '']);
-  const arrived = await route.importMetadata(description(pool, move), false);
+  const arrived = move.samePool ? move.vm : await route.importMetadata(description(pool, move), false);
   try {
     await reach(pool, 'disks', task);
     for (const disk of disks) await route.sendDisk(disk, arrived, sending);
@@ -116,12 +118,12 @@ async function sendGuest(pool: XapiPool, move: Move, task: Running): Promise<str
     });
   } catch (error) {
     // The destination forgets what it has of a guest that did not arrive.
-    if (task.cancellable) await route.api('VM.destroy', [arrived]).catch(() => undefined);
+    if (task.cancellable && !move.samePool) await route.api('VM.destroy', [arrived]).catch(() => undefined);
     throw error;
   }
   await reach(pool, 'arrived', task);
   await route.api('VM.pool_migrate_complete', [arrived, move.map.host ?? '']);
-  removeVm(pool.database, move.vm);
+  if (!move.samePool) removeVm(pool.database, move.vm);
   return arrived;
 }
 
@@ -149,7 +151,11 @@ function readMove(pool: XapiPool, params: readonly unknown[]): Move {
   for (const key of ['SM', 'xenops', 'host', 'session_id', 'master']) {
     if (map[key] === undefined) throw new Fault('INTERNAL_ERROR', `the destination map lacks ${key}`);
   }
-  const move = { vm, record, map, vdiMap, vifMap };
+  const samePool = pool.database.get('host', map.host ?? '') !== undefined;
+  const move = { vm, record, map, vdiMap, vifMap, samePool };
+  if (samePool && Object.keys(vifMap).length > 0)
+    throw new Fault('OPERATION_NOT_ALLOWED', 'VIF mapping is not allowed for intra-pool migration');
+  if (samePool) return move;
   for (const vif of record.VIFs as string[]) if (vifMap[vif] === undefined) throw new Fault('VIF_NOT_IN_MAP', vif);
   return move;
 }
@@ -285,9 +291,15 @@ class Route {
     return this.#open(url.hostname.replace(/^\[|\]$/g, ''), port, secure);
   }
 
+  /** The member's address in the network that leads there: only what is in the management network is reached from it. */
+  #addressTowards(host: string): string {
+    if (this.#member === undefined) return '';
+    const { management, migration } = this.#member;
+    return networkOf(host) === networkOf(management) ? management : migration;
+  }
+
   #open(host: string, port: number, secure: boolean): Promise<Wire> {
-    const data = hostOf(this.#move.map.xenops ?? '');
-    const localAddress = (host === data ? this.#member?.migration : this.#member?.management) ?? '';
+    const localAddress = this.#addressTowards(host);
     // Between pools XAPI verifies no certificate: the bytes are for whoever the map names.
     const plain = connectPlain({ host, port, localAddress });
     const socket = secure ? connectTls({ socket: plain, rejectUnauthorized: false }) : plain;
@@ -307,6 +319,10 @@ class Route {
     });
   }
 }
+
+/** The first 26 bits, as the members' netmask says. */
+const networkOf = (address: string): string =>
+  address.replace(/\d+$/, (last) => String(Number(last) - (Number(last) % 64)));
 
 const hostOf = (url: string): string => new URL(url).hostname.replace(/^\[|\]$/g, '');
 

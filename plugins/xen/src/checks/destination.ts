@@ -1,7 +1,7 @@
 /** The host that shall receive: alive, not older, large enough, and without a VM of that name in the way. */
 import { blocker, type Finding, note, warning } from '@lmas/plugin-api';
-import { twinOf } from '../migration/plan.ts';
-import { isGuest, isLive, membersOf, memoryFree } from '../pool.ts';
+import { isThereAlready, twinOf } from '../migration/plan.ts';
+import { isGuest, isLive, memoryFree } from '../pool.ts';
 import type { CheckContext } from './types.ts';
 
 const mib = (bytes: number): string => `${Math.round(bytes / 1024 ** 2)} MiB`;
@@ -85,9 +85,7 @@ function checkTwins({ plan }: CheckContext): Finding[] {
 
 /** One pool at two sites: the host it runs on is what says at which of them it is, before and after. */
 function checkSites({ ends, plan }: CheckContext): Finding[] {
-  if (!plan.samePool) return [];
-  const there = membersOf(plan.destinationPool, ends.destination.config.hosts);
-  if (!there.has(plan.vm.record.resident_on)) return [];
+  if (plan.host === undefined || !isThereAlready(ends, plan)) return [];
   return [
     blocker(
       'ALREADY_THERE',

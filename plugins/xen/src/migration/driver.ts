@@ -29,7 +29,7 @@ import { addressesOf } from '../pool.ts';
 import { bearsMark, clearMark, markResource, setMark } from './marker.ts';
 import { Move } from './move.ts';
 import { look, lookAtBoth, migrationTaskOf, placementOf, runsAt } from './placement.ts';
-import { type Ends, makePlan, type Plan, twinOf } from './plan.ts';
+import { type Ends, isThereAlready, makePlan, type Plan, twinOf } from './plan.ts';
 import { progressReporter } from './progress.ts';
 import { FLOW, HTTP_PORT, HTTPS_PORT } from './receive-map.ts';
 import { parseState, type XenState } from './state.ts';
@@ -80,7 +80,7 @@ export class XenMigration implements MigrationDriver {
     try {
       await this.#context.assertCurrent();
       const plan = await makePlan(this.#ends, this.#request, { signal });
-      assertToBeHad(plan);
+      assertToBeHad(this.#ends, plan);
       const { host, network, address, vm } = plan;
       const gap = plan.gaps[0];
       if (gap !== undefined || host === undefined || network === undefined || address === undefined) {
@@ -287,7 +287,7 @@ export class XenMigration implements MigrationDriver {
 }
 
 /** What the contract calls not to be had: nothing of such a VM is touched at either end. */
-function assertToBeHad(plan: Plan): void {
+function assertToBeHad(ends: Ends, plan: Plan): void {
   const { record } = plan.vm;
   const [operation] = Object.values(record.current_operations);
   if (operation !== undefined) {
@@ -298,6 +298,9 @@ function assertToBeHad(plan: Plan): void {
   }
   if (record.power_state !== 'Running') {
     throw new PluginError('NOT_MIGRATABLE', `${record.name_label} is ${record.power_state}.`);
+  }
+  if (plan.host !== undefined && isThereAlready(ends, plan)) {
+    throw new PluginError('NOT_MIGRATABLE', `${record.name_label} runs on a host of the destination already.`);
   }
   const twin = twinOf(plan);
   if (twin !== undefined) {

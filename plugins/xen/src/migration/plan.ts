@@ -110,6 +110,10 @@ export async function makePlan(
 export const twinOf = ({ destinationGuests, vm, samePool }: Plan): VmRecord | undefined =>
   samePool ? undefined : [...destinationGuests.vms.values()].find(({ uuid }) => uuid === vm.record.uuid);
 
+/** In one pool: whether it runs at a host of the destination's site before anything was done. */
+export const isThereAlready = ({ destination }: Ends, { samePool, destinationPool, vm }: Plan): boolean =>
+  samePool && membersOf(destinationPool, destination.config.hosts).has(vm.record.resident_on);
+
 interface Parts {
   readonly request: MigrationRequest<XenOptions>;
   readonly sourcePool: Pool;
