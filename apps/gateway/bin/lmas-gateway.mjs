@@ -1,8 +1,5 @@
 #!/usr/bin/env node
-/** Starts the gateway from a checkout. Plain JavaScript, so that an older Node can say what is wrong. */
-const [major = 0] = process.versions.node.split('.').map(Number);
-if (major < 24) {
-  process.stderr.write(`lmas-gateway: needs Node 24 or later (this is ${process.version}).\n`);
-  process.exit(1);
-}
-await import('../src/main.ts');
+/** The `lmas-gateway` command, from a checkout. Plain JavaScript that Node 20 can read; see tools/launch.mjs. */
+import { launch } from '../../../tools/launch.mjs';
+
+await launch('lmas-gateway', import.meta.url, () => import('../src/main.ts'));

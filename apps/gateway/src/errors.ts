@@ -10,6 +10,9 @@ interface Entry {
 }
 
 const table = {
+  // The file of the static mode.
+  CONFIG_INVALID: { message: 'The configuration cannot be used.', retryable: false },
+
   // The control API.
   INVALID_REQUEST: { message: 'The request does not match the schema.', retryable: false, httpStatus: 400 },
   TOKEN_REQUIRED: {
@@ -28,7 +31,8 @@ const table = {
   SESSION_NOT_ESTABLISHED: { message: 'The session is not established.', retryable: true, httpStatus: 409 },
   ROUTE_CONFLICT: { message: 'A route of this name has another configuration.', retryable: false, httpStatus: 409 },
   ADDRESS_FORBIDDEN: {
-    message: 'Loopback, link-local, multicast and metadata addresses need allowSpecialAddress.',
+    message:
+      'Loopback, link-local, multicast and metadata addresses are dialled only where the route says `"allowSpecialAddress": true`.',
     retryable: false,
     httpStatus: 422,
   },
@@ -64,7 +68,10 @@ const table = {
   HELLO_INVALID: { message: 'The peer broke the order or the form of the control handshake.', retryable: false },
   SESSION_MISMATCH: { message: 'The peer is configured for another session.', retryable: false },
   SUITE_MISMATCH: { message: 'The peer is configured for another cipher suite.', retryable: false },
-  SESSION_UNKNOWN: { message: 'The peer does not know this session: it was started again.', retryable: false },
+  SESSION_UNKNOWN: {
+    message: 'One of the two gateways was started again and does not know this session.',
+    retryable: false,
+  },
   PROOF_INVALID: { message: 'The peer does not know the secret of this session.', retryable: false },
   JOIN_INVALID: { message: 'A subflow join that does not authenticate.', retryable: false },
   JOIN_REPLAYED: { message: 'A subflow join that was seen before, or is older than one that was.', retryable: false },

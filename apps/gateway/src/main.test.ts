@@ -26,6 +26,42 @@ test('version, help and wrong usage', () => {
   }
 });
 
+test('an older Node hands over to the one that npm brought', () => {
+  const older = 'data:text/javascript,Object.defineProperty(process, "versions", { value: { node: "20.0.0" } })';
+  const told = spawnSync(process.execPath, ['--import', older, program, '--version'], { encoding: 'utf8' });
+  assert.deepEqual([told.stdout, told.stderr, told.status], [`${version}\n`, '', 0]);
+  const env = { ...process.env, LMAS_HANDED_OVER: '1' };
+  const refused = spawnSync(process.execPath, ['--import', older, program], { encoding: 'utf8', env });
+  assert.match(refused.stderr, /^lmas-gateway: needs Node 24 or later/);
+  assert.equal(refused.status, 1);
+});
+
+test('static mode: who cannot reach its peer says so, once at first', { timeout: 15_000 }, async () => {
+  const [place, other] = [directory(), directory()];
+  for (const each of [place, other]) execFileSync(process.execPath, [program, 'keygen', '--out', each]);
+  copyFileSync(path.join(other, 'certificate.pem'), path.join(place, 'peer.pem'));
+  const free = net.createServer();
+  const port = await listen(free);
+  await new Promise((resolve) => free.close(resolve));
+  const session = {
+    sessionId: '7b1c5c0e-5f0e-4f63-9d3a-2f5d3c1a9e10',
+    role: { kind: 'dial', host: '127.0.0.1', port },
+  };
+  const files = { certificateFile: 'certificate.pem', keyFile: 'key.pem', peerCertificateFile: 'peer.pem' };
+  writeFileSync(path.join(place, 'c.json'), JSON.stringify({ ...files, session, routes: {} }));
+  const logFile = path.join(place, 'log');
+  const child = start(['--config', path.join(place, 'c.json'), '--log-file', logFile, '--log-level', 'debug']);
+  const exit = exitOf(child);
+  const lines = (message: string) =>
+    (existsSync(logFile) ? readFileSync(logFile, 'utf8') : '').split('\n').filter((line) => line.includes(message));
+  await until(() => lines('connecting failed').length >= 2, 'it has tried three times');
+  const warnings = lines('"level":"warn"');
+  assert.equal(warnings.length, 1, warnings.join('\n'));
+  assert.match(warnings[0] ?? '', new RegExp(`127\\.0\\.0\\.1:${port}.*CONNECT_FAILED.*ECONNREFUSED`));
+  child.kill('SIGTERM');
+  assert.equal(await exit, 0);
+});
+
 test('every code has its message', () => {
   for (const [code, { message }] of Object.entries(errorTable)) assert.match(message, /^[A-Z].*\.$/, code);
 });
@@ -73,6 +109,11 @@ test('static mode: what is wrong with a file bears its name, and nothing is left
   const whole = JSON.stringify({ ...files, session, routes: {}, controlSocket: 'control.sock' });
   assert.ok(said(whole).includes(`${path.join(place, 'k/key.pem')}: there is no such file`));
   execFileSync(process.execPath, [program, 'keygen', '--out', path.join(place, 'k')]);
+  writeFileSync(path.join(place, 'peer.pem'), 'no certificate');
+  const stranger = said(whole.replace('"peerCertificateFile":"k/certificate.pem"', '"peerCertificateFile":"peer.pem"'));
+  assert.ok(stranger.includes(`${path.join(place, 'peer.pem')} is no certificate`), stranger);
+  const slip = said(whole.replace('"routes"', '"rouets"'));
+  assert.ok(slip.includes(config) && slip.includes('rouets') && !slip.includes('request'), slip);
   // The peer's certificate is our own: found out only when the control socket is open already.
   assert.match(said(whole), /our own certificate/);
   assert.ok(!existsSync(path.join(place, 'control.sock')));

@@ -7,7 +7,7 @@ import path from 'node:path';
 import { routeConfigSchema, routeIdSchema, type SessionConfig, sessionConfigSchema } from '@lmas/gateway-api';
 import { z } from 'zod';
 import { errnoOf, GatewayError, messageOf } from './errors.ts';
-import { type Identity, identityFromPem } from './security/certificate.ts';
+import { type Identity, identityFromPem, parseCertificate } from './security/certificate.ts';
 
 const sessionSchema = z.strictObject({
   sessionId: sessionConfigSchema.shape.sessionId,
@@ -42,18 +42,28 @@ export interface StaticConfig {
 export function loadStaticConfig(file: string): StaticConfig {
   const near = (name: string) => path.resolve(path.dirname(file), name);
   const result = staticConfigSchema.safeParse(parseJson(file));
-  if (!result.success) throw new GatewayError('INVALID_REQUEST', `(${file})\n${z.prettifyError(result.error)}`);
+  if (!result.success) throw new GatewayError('CONFIG_INVALID', `(${file})\n${z.prettifyError(result.error)}`);
   const { certificateFile, keyFile, peerCertificateFile, session, routes, controlSocket } = result.data;
   const key = readText(near(keyFile));
   if ((statSync(near(keyFile)).mode & 0o077) !== 0) {
-    throw new GatewayError('INVALID_REQUEST', `(${near(keyFile)} may be read by others; chmod 600 it)`);
+    throw new GatewayError('CONFIG_INVALID', `(${near(keyFile)} may be read by others; chmod 600 it)`);
   }
   return {
-    identity: identityFromPem(readText(near(certificateFile)), key),
-    session: { ...session, peerCertificate: readText(near(peerCertificateFile)) },
+    identity: identityFromPem(readCertificate(near(certificateFile)), key),
+    session: { ...session, peerCertificate: readCertificate(near(peerCertificateFile)) },
     routes: Object.entries(routes) as StaticConfig['routes'],
     controlSocket: controlSocket === undefined ? null : near(controlSocket),
   };
+}
+
+function readCertificate(file: string): string {
+  const text = readText(file);
+  try {
+    parseCertificate(text);
+    return text;
+  } catch (cause) {
+    throw new GatewayError('CERTIFICATE_INVALID', `(${file} is no certificate in PEM)`, { cause });
+  }
 }
 
 /** What goes wrong with a file bears its name. */
@@ -62,7 +72,7 @@ function readText(file: string): string {
     return readFileSync(file, 'utf8');
   } catch (cause) {
     const reason = errnoOf(cause) === 'ENOENT' ? 'there is no such file' : messageOf(cause);
-    throw new GatewayError('INVALID_REQUEST', `(${file}: ${reason})`, { cause });
+    throw new GatewayError('CONFIG_INVALID', `(${file}: ${reason})`, { cause });
   }
 }
 
@@ -71,6 +81,6 @@ function parseJson(file: string): unknown {
   try {
     return JSON.parse(text);
   } catch (cause) {
-    throw new GatewayError('INVALID_REQUEST', `(${file} is not JSON: ${messageOf(cause)})`, { cause });
+    throw new GatewayError('CONFIG_INVALID', `(${file} is not JSON: ${messageOf(cause)})`, { cause });
   }
 }

@@ -230,6 +230,13 @@ function checkHello(body: Buffer, local: LocalHello): Hello {
 function agreedEpoch(chain: SecretChain, peer: Hello, role: Role): number {
   const epoch = Math.min(chain.epoch, peer.epoch);
   const lost = role === 'acceptor' && chain.epoch === 0 && peer.epoch > 0;
-  if (lost || Math.abs(chain.epoch - peer.epoch) > 1 || !chain.knows(epoch)) throw new GatewayError('SESSION_UNKNOWN');
+  if (lost || Math.abs(chain.epoch - peer.epoch) > 1 || !chain.knows(epoch)) {
+    // Named by its role: the peer is told the same words.
+    const isOurs = chain.epoch < peer.epoch;
+    throw new GatewayError(
+      'SESSION_UNKNOWN',
+      isOurs === (role === 'acceptor') ? '(the listening one)' : '(the dialling one)',
+    );
+  }
   return epoch;
 }

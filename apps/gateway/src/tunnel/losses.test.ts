@@ -187,6 +187,7 @@ describe('nothing is lost', () => {
     pair.relay.accepting = true;
     await until(() => near?.isClosed === true, 'the near end gives up');
     assert.equal(near?.lastError?.code, 'SESSION_UNKNOWN');
+    assert.match(near?.lastError?.message ?? '', /the listening one/);
     assert.equal(again.refusals.SESSION_UNKNOWN, 1);
   });
 

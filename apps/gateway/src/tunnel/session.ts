@@ -36,6 +36,8 @@ import { wireOf } from './wire.ts';
 const tickMs = 20;
 const controlPingMs = 2_000;
 const controlSilenceMs = 10_000;
+/** While the peer cannot be reached, one warning at once and another after so long. */
+const unreachedWarningMs = 30_000;
 
 export const subflowTuning: SocketTuning = {
   congestionControl: ['bbr'],
@@ -90,6 +92,7 @@ export class Session {
   #graceTimer: NodeJS.Timeout | null = null;
   #tickTimer: NodeJS.Timeout | null = null;
   #pingedAtMs = 0;
+  #warnedAtMs = Number.NEGATIVE_INFINITY;
 
   constructor(deps: SessionDependencies) {
     this.#deps = deps;
@@ -203,7 +206,14 @@ export class Session {
       return;
     }
     this.lastError = error;
-    this.#deps.log.debug('connecting failed', { code: error.code, message: error.message });
+    const now = performance.now();
+    const isDue = this.#state !== 'established' && now - this.#warnedAtMs >= unreachedWarningMs;
+    if (isDue) this.#warnedAtMs = now;
+    const { role } = this.config;
+    const peer = role.kind === 'dial' ? `${role.host}:${role.port}` : null;
+    const fields = { peer, code: error.code, reason: error.message };
+    if (isDue) this.#deps.log.warn('the peer is not reached yet; trying again', fields);
+    else this.#deps.log.debug('connecting failed', fields);
   }
 
   // Both ends.
@@ -298,6 +308,7 @@ export class Session {
     if (whole) {
       this.#everEstablished = true;
       this.lastError = null;
+      this.#warnedAtMs = Number.NEGATIVE_INFINITY;
       if (this.#graceTimer !== null) clearTimeout(this.#graceTimer);
       this.#graceTimer = null;
       this.#setState('established');

@@ -1,0 +1,64 @@
+/**
+ * Starts one of the commands of LMAS. Plain JavaScript that Node 20 can read: a Node that runs TypeScript as it is (24 or
+ * later) loads the program; an older one hands over to the Node that npm installed with LMAS, once, and ends as that ends.
+ */
+import { spawn } from 'node:child_process';
+import { existsSync } from 'node:fs';
+import { constants } from 'node:os';
+import { dirname, join } from 'node:path';
+import process from 'node:process';
+import { fileURLToPath } from 'node:url';
+
+const OLDEST_MAJOR = 24;
+const HANDED_OVER = 'LMAS_HANDED_OVER';
+
+/** The Node of the nearest node_modules above this file, or null. */
+function bundledNode() {
+  for (let directory = dirname(fileURLToPath(import.meta.url)); ; directory = dirname(directory)) {
+    const candidate = join(directory, 'node_modules', '.bin', 'node');
+    if (existsSync(candidate)) return candidate;
+    if (dirname(directory) === directory) return null;
+  }
+}
+
+/** Runs the same command line with another Node and ends as it ends. */
+function handOver(name, launcher, node) {
+  const child = spawn(node, [launcher, ...process.argv.slice(2)], {
+    stdio: 'inherit',
+    env: { ...process.env, [HANDED_OVER]: '1' },
+  });
+  process.on('SIGINT', () => {}); // a terminal sends it to the child as well
+  process.on('SIGTERM', () => child.kill('SIGTERM'));
+  process.on('SIGHUP', () => child.kill('SIGHUP'));
+  child.on('error', (error) => {
+    process.stderr.write(`${name}: cannot start ${node}: ${error.message}\n`);
+    process.exitCode = 1;
+  });
+  child.on('exit', (code, signal) => {
+    process.exitCode = signal === null ? (code ?? 1) : 128 + constants.signals[signal];
+  });
+}
+
+/**
+ * @param {string} name what the person typed
+ * @param {string} launcher `import.meta.url` of the file in bin/
+ * @param {() => Promise<unknown>} load runs the program; called by a Node that can
+ */
+export async function launch(name, launcher, load) {
+  if (Number(process.versions.node.split('.')[0]) >= OLDEST_MAJOR) {
+    delete process.env[HANDED_OVER]; // what the program starts decides for itself
+    await load();
+    return;
+  }
+  const node = process.env[HANDED_OVER] === undefined ? bundledNode() : null;
+  if (node !== null) {
+    handOver(name, fileURLToPath(launcher), node);
+    return;
+  }
+  process.stderr.write(
+    `${name}: needs Node ${OLDEST_MAJOR} or later, and this is ${process.version}.\n` +
+      `Run "npm ci" in the directory of LMAS: it installs the right Node there and ${name} will use it;\n` +
+      `or put Node ${OLDEST_MAJOR} or later first in PATH.\n`,
+  );
+  process.exitCode = 1;
+}
