@@ -9,6 +9,7 @@ import type { LmasClient } from '@lmas/client';
 import { type Benchmark, numberOption, readOptions } from '../benchmark.ts';
 import { median, percentile } from '../statistics.ts';
 import type { CallerInput, CallerResult } from './caller.ts';
+import { watchProcessor } from './processor.ts';
 import { Stand } from './stand.ts';
 
 const HELP = `Usage: npm run bench -- orchestrator [options]
@@ -58,11 +59,18 @@ export interface OrchestratorResult {
   readonly submittedPerSec: number;
   readonly endedPerSec: number;
   readonly failures: number;
+  /** Processors that the orchestrator used on average, before anybody called and meanwhile. */
+  readonly coresWithoutCalls: number;
+  readonly coresWithCalls: number;
+  readonly cpuSecondsPer1000Calls: number;
+  /** Share of the measured time in which its main thread was ready and had no processor: a busy machine, not its doing. */
+  readonly waitedForProcessorShare: number;
 }
 
 /** How long a VM moves: so that some five end, and begin, in every second for each fifty. */
 const MOVE_MS = 10_000;
 const SETTLE_MS = 2_000;
+const WITHOUT_CALLS_MS = 5_000;
 const SAMPLE_MS = 500;
 const POLL_MS = 50;
 const PICK_UP_WITHIN_MS = 60_000;
@@ -98,13 +106,18 @@ async function measure(stand: Stand, plan: Plan, signal: AbortSignal): Promise<O
   const missing = plan.queued - (await stand.waiting());
   if (missing > 0) ids.push(...(await stand.submit(missing, MOVE_MS, { signal })));
   await sleep(SETTLE_MS, undefined, { signal });
+  const before = watchProcessor(stand.pid);
+  await sleep(WITHOUT_CALLS_MS, undefined, { signal });
+  const withoutCalls = before();
   const queued = await stand.waiting();
 
   console.log(`calling the API for ${plan.seconds} s, ${plan.callsPerSec} times a second`);
   const moving: number[] = [];
   const sampler = setInterval(() => moving.push(world.moving), SAMPLE_MS);
   const endedBefore = ids.length - queued;
+  const meanwhile = watchProcessor(stand.pid);
   const { latenciesMs, failures } = await callApi(stand, plan, ids, signal).finally(() => clearInterval(sampler));
+  const withCalls = meanwhile();
   const waitingAfter = await stand.waiting();
   for (const failure of failures.slice(0, 5)) console.error(failure);
 
@@ -127,6 +140,10 @@ async function measure(stand: Stand, plan: Plan, signal: AbortSignal): Promise<O
     submittedPerSec,
     endedPerSec: (ids.length - waitingAfter - endedBefore) / plan.seconds,
     failures: failures.length,
+    coresWithoutCalls: withoutCalls.cores,
+    coresWithCalls: withCalls.cores,
+    cpuSecondsPer1000Calls: (1_000 * (withCalls.cores - withoutCalls.cores) * plan.seconds) / all.length,
+    waitedForProcessorShare: withCalls.waitedShare,
   };
 }
 
@@ -190,6 +207,8 @@ ended             ${result.endedPerSec.toFixed(1)} a second
 resident memory   ${(result.rssBytes / 1e6).toFixed(0)} MB at most
 after SIGKILL     first taken up ${ms(result.restartPickupMs)} after the start, all after ${ms(result.restartAllMs)}
 failed calls      ${result.failures}
+processors        ${result.coresWithoutCalls.toFixed(2)} without calls, ${result.coresWithCalls.toFixed(2)} with them: ${result.cpuSecondsPer1000Calls.toFixed(1)} s for 1000 calls
+waited for one    ${(100 * result.waitedForProcessorShare).toFixed(0)} % of the time (others use them; on a quiet machine 0)
 
 call            calls        p50        p99`);
   const rows = [...Object.entries(result.byCall), ['all', result] as const];

@@ -78,6 +78,13 @@ export class Stand implements AsyncDisposable {
     return { vm, source, destination, transport: 'direct' as const, options: { durationMs } };
   }
 
+  /** The orchestrator's process. */
+  get pid(): number {
+    const { pid } = this.orchestrator;
+    if (pid === undefined) throw new Error('The orchestrator does not run.');
+    return pid;
+  }
+
   get apiKey(): string {
     return readFileSync(this.orchestrator.apiKeyFile, 'utf8').trim();
   }
@@ -91,7 +98,7 @@ export class Stand implements AsyncDisposable {
 
   /** The most memory that the orchestrator's process ever had resident. */
   peakBytes(): number {
-    const status = readFileSync(`/proc/${this.orchestrator.pid}/status`, 'utf8');
+    const status = readFileSync(`/proc/${this.pid}/status`, 'utf8');
     return Number(/^VmHWM:\s+(\d+) kB/m.exec(status)?.[1] ?? 0) * 1_024;
   }
 
