@@ -185,11 +185,11 @@ async function killAndRestart(
   let restartPickupMs: number | undefined;
   while (left.size > 0) {
     for (const [id, runs] of left) {
-      if ((await client.getMigration(id, { signal })).runs > runs) left.delete(id);
-      else break; // the others are not looked at before this one
+      if ((await client.getMigration(id, { signal })).runs <= runs) break; // the others are not looked at before this one
+      left.delete(id);
+      restartPickupMs ??= performance.now() - startedAt;
     }
     const passedMs = performance.now() - startedAt;
-    if (left.size < items.length) restartPickupMs ??= passedMs;
     if (passedMs > PICK_UP_WITHIN_MS) throw new Error(`${left.size} were not taken up within ${PICK_UP_WITHIN_MS} ms.`);
     if (left.size > 0) await sleep(POLL_MS, undefined, { signal });
   }
