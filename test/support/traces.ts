@@ -8,7 +8,7 @@ import type { Lab } from '../lab/src/index.ts';
 /** A process that was told to end needs a moment. */
 export const SETTLE_MS = 10_000;
 
-/** Every process by its command line, every socket, rule and file that a migration could have made. */
+/** Every process by its command line, every socket, rule and file that a migration could have made. Complete bundles stay. */
 const LOOK = `
 for dir in /proc/[0-9]*; do
   [ "$dir" = "/proc/$$" ] && continue
@@ -18,7 +18,7 @@ ss -Hltnu | while read -r net state recv send local rest; do echo "listener $net
 ss -Hlx | while read -r net state recv send local rest; do echo "socket $local"; done
 nft list ruleset 2>/dev/null | sed 's/^/firewall /'
 ip rule | sed 's/^/rule /'
-find /root /tmp /run /var/lib/lmas -xdev -path '*lmas*' -not -type d -not -path '*/bundles/*' 2>/dev/null | sed 's/^/file /'
+find /root /tmp /run /var/lib/lmas -xdev -path '*lmas*' -not -type d -regextype posix-extended -not -regex '.*/bundles/[0-9a-f]{64}(\\.lock|/.*)' 2>/dev/null | sed 's/^/file /'
 `;
 
 /** The traces of one machine, one line each. */

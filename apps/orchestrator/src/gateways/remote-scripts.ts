@@ -42,13 +42,15 @@ sha256sum --check --strict --status -
 
 /**
  * Arguments: archive, its SHA-256, directory to become. Standard input: the manifest. Unpacks beside it and renames, so that
- * nobody sees half. Of two that do so at once (two sites with one machine, two orchestrators) the second one finds the
+ * nobody sees half; whatever goes wrong, archive and half are gone. Of two that do so at once (two sites with one machine, two orchestrators) the second one finds the
  * first one's good and leaves it: a gateway may run from it already.
  */
 export const UNPACK_BUNDLE = `${FUNCTIONS}
 manifest=$(cat)
-echo "$2  $1" | sha256sum --check --strict --status - || { echo 'the upload was damaged' >&2; exit 1; }
 fresh="$3.$$"
+trap 'rm -rf -- "$fresh" "$1"' EXIT
+trap 'exit 1' HUP INT TERM
+echo "$2  $1" | sha256sum --check --strict --status - || { echo 'the upload was damaged' >&2; exit 1; }
 rm -rf -- "$fresh"
 mkdir -- "$fresh"
 tar -xzf "$1" -C "$fresh" --no-same-owner
@@ -59,7 +61,6 @@ if ! (cd -- "$3" 2>/dev/null && printf '%s\\n' "$manifest" | sha256sum --check -
   rm -rf -- "$3"
   mv -T -- "$fresh" "$3"
 fi
-rm -rf -- "$fresh"
 `;
 
 /**
@@ -108,23 +109,31 @@ ls -1 -- "$1"
 /**
  * No arguments. Takes away the packet rules and routes that killed gateways left, anybody's, and prints their tables. They are named after
  * pid namespace, pid and start time of their owner, mark and routing table after its pid (apps/gateway, proxy/transparent/owner.ts).
+ *
+ * A gateway makes its table before its rule: so rules are looked at before tables, and whose rule was seen and whose table is
+ * missing is gone for good. Without a list of tables nothing is touched.
  */
 export const CLEAN_INTERCEPTIONS = `${FUNCTIONS}
 PATH=$PATH:/usr/sbin:/sbin
 command -v nft >/dev/null || exit 0
 space=$(readlink /proc/self/ns/pid | tr -cd 0-9)
-nft list tables inet 2>/dev/null | while read -r _ _ table; do
-  case "$table" in "lmas_\${space}_"*_*) ;; *) continue ;; esac
+rules=$(for family in -4 -6; do
+  ip "$family" rule list 2>/dev/null | sed -n "s/.* fwmark \\(0x4c[0-9a-f]*\\) lookup.*/$family \\1/p"
+done)
+tables=$(nft list tables inet 2>/dev/null) || exit 0
+kept=' '
+for table in $(echo "$tables" | sed -n 's/^table inet \\(lmas_[0-9]*_[0-9]*_[0-9]*\\)$/\\1/p'); do
   owner=\${table#"lmas_\${space}_"}
-  [ "$(start_time "\${owner%_*}")" = "\${owner#*_}" ] && continue
-  nft delete table inet "$table"
-  echo "$table"
+  if [ "$owner" = "$table" ] || [ "$(start_time "\${owner%_*}")" = "\${owner#*_}" ]; then
+    kept="$kept$table "
+  elif nft delete table inet "$table"; then
+    echo "$table"
+  fi
 done
-for family in -4 -6; do
-  ip "$family" rule list 2>/dev/null | sed -n 's/.* fwmark \\(0x4c[0-9a-f]*\\) lookup.*/\\1/p' | while read -r mark; do
-    nft list tables inet | grep -q "lmas_[0-9]*_$((mark - 0x4c000000))_" && continue
-    ip "$family" route flush table "$((mark))" 2>/dev/null || true
-    ip "$family" rule del fwmark "$mark" lookup "$((mark))" || true
-  done
+echo "$rules" | while read -r family mark; do
+  [ -n "$mark" ] || continue
+  case "$kept" in *" lmas_"*"_$((mark - 0x4c000000))_"*) continue ;; esac
+  ip "$family" route flush table "$((mark))" 2>/dev/null || true
+  ip "$family" rule del fwmark "$mark" lookup "$((mark))" || true
 done
 `;

@@ -74,18 +74,22 @@ export function owners(): Owner[] {
 /** Of gateways that are no more. @throws ToolError */
 export const deadOwners = (): Owner[] => owners().filter((one) => lifeOf(one) === 'dead');
 
-/** Removes what no living gateway owns; answers what it was. What cannot be looked at is left alone. */
+/**
+ * Removes what no living gateway owns; answers what it was. What cannot be looked at is left alone. A gateway makes its table
+ * before its rule: so rules are looked at first, and one that was made meanwhile is nobody's to remove.
+ */
 export function sweepDead(): string[] {
   const removed: string[] = [];
+  const ruled = families.map((family) => ({ family, pids: ruledPids(family) }));
   const present = owners();
   for (const owner of present.filter((one) => lifeOf(one) === 'dead')) {
     removeAll(owner);
     removed.push(`table inet ${tableOf(owner)}`);
   }
-  const kept = new Set(present.filter((one) => lifeOf(one) !== 'dead').map(({ pid }) => pid));
-  for (const family of families) {
-    for (const pid of ruledPids(family)) {
-      if (kept.has(pid)) continue;
+  const owned = new Set(present.map(({ pid }) => pid)); // the dead ones' are gone with their tables
+  for (const { family, pids } of ruled) {
+    for (const pid of pids) {
+      if (owned.has(pid)) continue;
       removePolicyRouting(pid, family);
       removed.push(`IPv${family} rule for mark 0x${markOf(pid).toString(16)}`);
     }
