@@ -302,6 +302,12 @@ describe('events', () => {
       replayed.map((entry) => entry.id),
       events.slice(4).map((entry) => entry.id),
     );
+    const late = await readEvents(id, '999999999999999-0');
+    assert.deepEqual(
+      late.map(({ event }) => event.type),
+      ['end'],
+      'the stream has nothing more to say, the record has',
+    );
     assert.equal(
       (await api.call('GET', `/v1/migrations/${id}/events`, undefined, { 'last-event-id': 'x' })).status,
       400,

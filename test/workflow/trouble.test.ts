@@ -177,6 +177,17 @@ describe('faults that pass, before anything was handed over', { concurrency: 4 }
     stage.assertClean(ended);
   });
 
+  test('each attempt tells the phase that it failed in, not the furthest one', async () => {
+    await using stage = await setting();
+    stage.world.faults.arm('gateway.start', 'reply-lost', { times: 1 });
+    const { id } = await stage.submit({ retries: { max: 2, backOffMs: 1_000 }, options: { durationMs: 20 } });
+    await api.until(id, ({ failedAttempts }) => failedAttempts.length === 1);
+    stage.world.faults.arm('source.find', 'before', { times: 100, code: 'TIMEOUT' });
+    const ended = await api.ended(id);
+    const phases = ended.failedAttempts.map(({ phase }) => phase);
+    assert.deepEqual([...phases, ended.error?.phase], ['provisioning', 'checking', 'checking']);
+  });
+
   test('as often as was asked for, and no more', async () => {
     await using stage = await setting();
     stage.world.faults.arm('source.find', 'before', { times: 100, code: 'TIMEOUT' });

@@ -60,6 +60,7 @@ import { awaitRedis } from './redis/first-contact.ts';
 import { keys } from './redis/keys.ts';
 import { startPrivateRedis } from './redis/private-server.ts';
 import { waitForReplicas } from './redis/replicas.ts';
+import { serversOf } from './redis/servers.ts';
 import { createHostKeyPins } from './sites/host-keys.ts';
 import { createInventory, type Inventory, type SiteStore } from './sites/sites.ts';
 import { VERSION } from './version.ts';
@@ -291,7 +292,7 @@ async function assemble(
   if (has('scheduler')) {
     await webhooks.start(subscriber);
     const rebuild = () => admission.rebuild(liveLanes(store, laneOf));
-    const watched = { queue, admission, dispatcher, rebuild };
+    const watched = { queue, admission, dispatcher, rebuild, servers: () => serversOf(redis) };
     const recovery = startRecovery(store, watched, { intervalMs: config.recoveryIntervalMs, log });
     closers.add('recovery', () => recovery.stop());
     const isOwned = async (owner: string) =>

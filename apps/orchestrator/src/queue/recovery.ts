@@ -13,6 +13,8 @@ import type { MigrationQueue } from './queue.ts';
 /** Teardowns are tried again, and jobs that may be lost are sent again, only every so many rounds. */
 const TEARDOWN_ROUNDS = 30;
 const LOST_JOB_ROUNDS = 30;
+/** After a fail-over, runs put back what Redis has forgotten of them: so many rounds later their places are counted again. */
+const SETTLED_ROUNDS = 30;
 
 export interface Recovery {
   stop(): Promise<void>;
@@ -25,17 +27,21 @@ export function startRecovery(
     admission,
     dispatcher,
     rebuild,
+    servers,
   }: {
     queue: MigrationQueue;
     admission: Admission;
     dispatcher: Dispatcher;
-    /** Sets queue and places right from the records, once at start. */
+    /** Sets queue and places right from the records. */
     rebuild: () => Promise<void>;
+    /** Who keeps them now; changes with every fail-over and every restart, which may have forgotten the last writes. */
+    servers: () => Promise<string>;
   },
   { intervalMs, log }: { intervalMs: number; log: Logger },
 ): Recovery {
   const stopping = new AbortController();
-  let isRebuilt = false;
+  let rebuiltOn: string | undefined;
+  let settledAt = 0;
   const loop = async (): Promise<void> => {
     for (let round = 0; !stopping.signal.aborted; round++) {
       try {
@@ -44,8 +50,10 @@ export function startRecovery(
         if (round % LOST_JOB_ROUNDS === 0) {
           for (const id of await admission.notTakenUp()) await queue.hurry(id, `admitted${round}`);
         }
-        if (!isRebuilt) await rebuild();
-        isRebuilt = true;
+        const keptBy = await servers();
+        if (keptBy !== rebuiltOn) settledAt = round + SETTLED_ROUNDS;
+        if (keptBy !== rebuiltOn || round === settledAt) await rebuild();
+        rebuiltOn = keptBy;
         await dispatcher.look(); // an announcement may be lost as well
         if (round % TEARDOWN_ROUNDS === 0) {
           for (const id of await store.incomplete()) await queue.hurry(id, `teardown${round}`);

@@ -5,6 +5,7 @@ import { describeError } from '../errors.ts';
 import type { Outcome } from '../migrations/phases.ts';
 import type { Migration, MigrationError } from '../migrations/record.ts';
 import type { Run } from './run.ts';
+import { phaseOf } from './stages.ts';
 
 export interface Ending {
   readonly outcome: Outcome;
@@ -112,5 +113,5 @@ function toMigrationError(run: Run, cause: unknown): MigrationError {
   if (facts.code === 'INTERNAL') run.log.error({ err: cause }, 'unexpected error');
   const { code, message, retryable, native } = facts;
   const remedy = facts.remedy ?? REMEDIES[code] ?? null;
-  return { code, message, remedy, retryable, phase: run.migration.phase, native, cause: null };
+  return { code, message, remedy, retryable, phase: phaseOf(run), native, cause: null };
 }

@@ -5,6 +5,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { MigrationProgress } from '@lmas/plugin-api';
 import type { Tunnel, TunnelStats } from '../gateways/tunnel.ts';
+import { type Changes, policyOf } from '../migrations/changes.ts';
 import { now } from '../migrations/record.ts';
 import { predictOutlook } from './outlook.ts';
 import type { Run } from './run.ts';
@@ -12,16 +13,27 @@ import type { Run } from './run.ts';
 export class ProgressReporter implements Disposable {
   readonly #run: Run;
   readonly #tunnel: Tunnel | undefined;
+  readonly #changes: Pick<Changes, 'get'> | undefined;
   readonly #onAdvance: () => void;
   readonly #closing = new AbortController();
   #progress: MigrationProgress | undefined;
   #advanced = '';
   #written = '';
 
-  /** `onAdvance` is called whenever something has really moved. */
-  constructor(run: Run, tunnel: Tunnel | undefined, intervalMs: number, onAdvance: () => void) {
+  /**
+   * `onAdvance` is called whenever something has really moved. `changes`: what was asked for since the request, where that
+   * is heeded.
+   */
+  constructor(
+    run: Run,
+    tunnel: Tunnel | undefined,
+    intervalMs: number,
+    onAdvance: () => void,
+    changes?: Pick<Changes, 'get'>,
+  ) {
     this.#run = run;
     this.#tunnel = tunnel;
+    this.#changes = changes;
     this.#onAdvance = onAdvance;
     void this.#report(intervalMs);
   }
@@ -49,7 +61,7 @@ export class ProgressReporter implements Disposable {
 
   async #write(): Promise<void> {
     const tunnel = await this.#stats();
-    const progress = this.#progress === undefined ? null : this.#extended(this.#progress, tunnel);
+    const progress = this.#progress === undefined ? null : await this.#extended(this.#progress, tunnel);
     const state = JSON.stringify([progress, tunnel]);
     if (this.#closing.signal.aborted) return;
     if (state === this.#written || (progress === null && tunnel === null)) return;
@@ -67,8 +79,11 @@ export class ProgressReporter implements Disposable {
     );
   }
 
-  #extended(progress: MigrationProgress, tunnel: TunnelStats | null) {
-    const { maxDowntimeMs, bandwidthBytesPerSec } = this.#run.migration.request;
+  /** Judged by what holds now: policy and limit may have been changed since the request. */
+  async #extended(progress: MigrationProgress, tunnel: TunnelStats | null) {
+    const { id, migration } = this.#run;
+    const { maxDowntimeMs } = policyOf(migration.request, (await this.#changes?.get(id)) ?? {});
+    const { bandwidthShareBytesPerSec: bandwidthBytesPerSec } = migration;
     const linkBitsPerSec = tunnel?.now?.linkBitsPerSec ?? null;
     const outlook = predictOutlook({
       bytesRemaining: progress.bytesRemaining,

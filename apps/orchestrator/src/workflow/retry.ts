@@ -9,7 +9,7 @@ import { sshErrorCode } from '@lmas/ssh';
 import { describeError } from '../errors.ts';
 import { now } from '../migrations/record.ts';
 import type { Run } from './run.ts';
-import { totalDeadline } from './stages.ts';
+import { phaseOf, totalDeadline } from './stages.ts';
 
 const PASSING: ReadonlySet<string> = new Set([
   'UNREACHABLE',
@@ -43,13 +43,14 @@ function isRefusedLogin(error: unknown): boolean {
  */
 export async function pauseBeforeRetry(run: Run, cause: unknown): Promise<void> {
   const { code, message } = describeError(cause);
+  const phase = phaseOf(run);
   const { backOffMs } = run.migration.request.retries;
   const exponential = backOffMs * 2 ** run.migration.failedAttempts.length;
   const pauseMs = Math.round(Math.min(LONGEST_PAUSE_MS, exponential) * (0.75 + Math.random() / 2));
   run.log.warn({ err: cause, pauseMs }, 'the attempt failed before anything was handed over; trying again');
   await run.update(
     ({ migration }) => {
-      migration.failedAttempts.push({ at: now(), phase: migration.phase, code, message });
+      migration.failedAttempts.push({ at: now(), phase, code, message });
     },
     { type: 'log', message: `${code}; trying again in ${Math.round(pauseMs / 1_000)} s` },
   );

@@ -38,6 +38,14 @@ export interface Stage {
   readonly dropConnections: () => Promise<void>;
 }
 
+/** The stage that each run is in, or that failed last: the record does not go back for another attempt. */
+const stages = new WeakMap<Run, Phase>();
+
+/** In which phase this attempt is. From the hand-over on there is no other attempt, and the record says. */
+export function phaseOf(run: Run): Phase {
+  return (run.journal.has('hand-over') ? undefined : stages.get(run)) ?? run.migration.phase;
+}
+
 /** How long stopped work may take to come to rest. */
 const STOP_GRACE_MS = 30_000;
 
@@ -51,6 +59,7 @@ export async function runStage<T>(
   work: (signal: AbortSignal) => Promise<T>,
 ): Promise<T> {
   stop.throwIfAborted();
+  stages.set(run, phase);
   // A recovery may look again at what an earlier phase looked at; the record does not go back for that.
   if (!run.migration.timeline.some((entry) => entry.phase === phase)) await run.enter(phase);
   using limit =

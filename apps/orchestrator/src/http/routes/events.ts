@@ -102,7 +102,7 @@ async function* toText(
   signal: AbortSignal,
 ): AsyncGenerator<string> {
   yield ': connected\n\n';
-  const startedAfterEnd = hasEnded(migration);
+  let sawEnd = hasEnded(migration);
   for await (const event of events.follow(migration.id, after, { signal })) {
     if (event !== undefined) {
       yield frame(event);
@@ -111,11 +111,13 @@ async function* toText(
     }
     yield ': keep-alive\n\n';
     const latest = await current();
-    // The stream of a migration that ended long ago has expired: its record still says how.
-    if (hasEnded(latest)) {
-      if (startedAfterEnd && after === STREAM_START) yield frame(endOf(latest));
+    // The stream of a migration that ended long ago has expired: its record still says how. One that has just ended may
+    // have something more in its stream.
+    if (sawEnd && hasEnded(latest)) {
+      yield frame(endOf(latest));
       return;
     }
+    sawEnd = hasEnded(latest);
   }
 }
 

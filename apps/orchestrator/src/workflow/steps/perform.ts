@@ -24,10 +24,12 @@ export async function perform(
   const stop = AbortSignal.any([signal, stalled.signal]);
   using held = new DisposableStack();
   let isKept = false;
-  using reporter = new ProgressReporter(run, move.tunnel, tools.settings.progressIntervalMs, () => stalled.touch());
+  const { changes, settings } = tools;
+  const onAdvance = () => stalled.touch();
+  using reporter = new ProgressReporter(run, move.tunnel, settings.progressIntervalMs, onAdvance, changes);
   const driver = await hypervisors.driver({ signal: stop });
   await run.assertCurrent();
-  using _steering = new Steering(run, tools.changes, driver, await hypervisors.policy());
+  using _steering = new Steering(run, changes, driver, await hypervisors.policy());
   try {
     await raceSignal(
       driver.perform(move.prepared, move.routes, {

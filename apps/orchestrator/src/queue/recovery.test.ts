@@ -1,0 +1,61 @@
+/** When queue and places are counted anew, with everything but a Redis server played. */
+import assert from 'node:assert/strict';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import type { Admission } from '../admission/admission.ts';
+import { createLog } from '../log.ts';
+import type { MigrationStore } from '../migrations/store.ts';
+import { connect } from '../redis/connect.ts';
+import { startPrivateRedis } from '../redis/private-server.ts';
+import { serversOf } from '../redis/servers.ts';
+import type { Dispatcher } from './dispatcher.ts';
+import type { MigrationQueue } from './queue.ts';
+import { startRecovery } from './recovery.ts';
+
+const log = createLog('silent');
+const none = async () => [];
+
+test('the books are rebuilt at start, after every fail-over, and once more when runs have put back what they know', async () => {
+  let master = 'first';
+  let rounds = 0;
+  const rebuilt: string[] = [];
+  const over = Promise.withResolvers<void>();
+  const recovery = startRecovery(
+    { orphans: none, overdue: none, incomplete: none } as unknown as MigrationStore,
+    {
+      queue: {} as MigrationQueue,
+      admission: { notTakenUp: none } as unknown as Admission,
+      dispatcher: {
+        look: async () => {
+          rounds += 1;
+          if (rounds === 50) master = 'second';
+          if (rounds === 120) over.resolve();
+        },
+      } as unknown as Dispatcher,
+      rebuild: async () => void rebuilt.push(`${master} after ${rounds}`),
+      servers: async () => master,
+    },
+    { intervalMs: 1, log },
+  );
+  await over.promise;
+  await recovery.stop();
+  assert.deepEqual(rebuilt, ['first after 0', 'first after 30', 'second after 50', 'second after 80']);
+});
+
+test('a server that was restarted is another one', async (t) => {
+  const directory = await mkdtemp(join(tmpdir(), 'lmas-servers-'));
+  t.after(() => rm(directory, { recursive: true, force: true }));
+  const seen: string[] = [];
+  for (let i = 0; i < 2; i++) {
+    const server = await startPrivateRedis('redis-server', directory, log);
+    const redis = connect(server, log);
+    seen.push(await serversOf(redis), await serversOf(redis));
+    redis.disconnect();
+    await server.stop();
+  }
+  assert.match(seen[0] ?? '', /^\w{40}$/);
+  assert.equal(seen[0], seen[1]);
+  assert.notEqual(seen[1], seen[2]);
+});

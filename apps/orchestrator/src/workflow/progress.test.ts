@@ -1,0 +1,30 @@
+/** What is told of a migration under way, with run and clock played. */
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import type { MigrationProgress } from '@lmas/plugin-api';
+import { newMigrationId, newRecord } from '../migrations/record.ts';
+import { migrationInputSchema } from '../schemas/migration.ts';
+import { ProgressReporter } from './progress.ts';
+import type { Run } from './run.ts';
+
+test('the outlook is judged by the policy and the share that hold now, not by the request', async () => {
+  const request = migrationInputSchema.parse({ vm: 'v', source: 'a', destination: 'b', maxDowntimeMs: 100 });
+  const { migration } = newRecord(newMigrationId(), request, { source: 'x', destination: 'y' }, []);
+  migration.bandwidthShareBytesPerSec = 1_000_000;
+  const told = Promise.withResolvers<void>();
+  const run = {
+    ...{ id: migration.id, migration, lost: new AbortController().signal },
+    report: (change: (draft: { migration: typeof migration }) => void) => {
+      change({ migration });
+      told.resolve();
+    },
+  } as unknown as Run;
+  const changes = { get: async () => ({ maxDowntimeMs: 3_000 }) };
+  using reporter = new ProgressReporter(run, undefined, 1, () => undefined, changes);
+  const progress = { stage: 'memory', percent: 50, bytesTotal: 9e6, bytesTransferred: 6e6, bytesRemaining: 2e6 };
+  const rates = { iteration: 2, dirtyRateBytesPerSec: 500_000, rateBytesPerSec: 1e9 };
+  reporter.report({ ...progress, ...rates } as MigrationProgress);
+  await told.promise;
+  assert.match(migration.progress?.outlook?.message ?? '', /fits into the allowed downtime/);
+  assert.equal(migration.progress?.outlook?.verdict, 'converges');
+});
