@@ -11,6 +11,7 @@ import { migrationInputSchema, migrationSchema } from '../../orchestrator/src/sc
 import { migrationCheckSchema } from '../../orchestrator/src/schemas/migration-check.ts';
 import { migrationEventSchema } from '../../orchestrator/src/schemas/migration-event.ts';
 import { migrationListSchema } from '../../orchestrator/src/schemas/migration-list.ts';
+import { migrationLogSchema } from '../../orchestrator/src/schemas/migration-log.ts';
 import { pluginSchema } from '../../orchestrator/src/schemas/plugin.ts';
 import { readinessSchema, versionSchema } from '../../orchestrator/src/schemas/service.ts';
 import {
@@ -131,6 +132,24 @@ const failure = {
   native: { name: 'VIR_ERR', message: 'unable to write' },
   cause: null,
 };
+
+test('the log of a migration, one line for each of its lines', LIMITS, async () => {
+  const line = {
+    at: '2026-01-01T00:00:00.000Z',
+    level: 'warn',
+    run: 2,
+    message: 'could not be taken down',
+    fields: {},
+  };
+  const error = { code: 'UNREACHABLE', message: 'no route' };
+  const items = [{ ...line, error, fields: { site: 'a\u001b[2J' } }];
+  await using fake = await fakeOrchestrator();
+  fake.on(`GET ${MIGRATION}/log`, answer(200, migrationLogSchema, { items }));
+  const { code, out } = await lmas(fake, ['log', MIGRATION_ID]);
+  assert.equal(code, 0);
+  assert.match(out, /^2026-01-01T00:00:00\.000Z WARN {2}could not be taken down \(UNREACHABLE: no route\)/);
+  assert.ok(!out.includes('\u001b'), 'what others chose does not drive the terminal');
+});
 
 test('the exit code of --watch is that of the migration', LIMITS, async () => {
   const ends = [

@@ -10,6 +10,7 @@ import { addGet } from './commands/get.ts';
 import { addHostKey } from './commands/host-key.ts';
 import { addLink } from './commands/link.ts';
 import { addList } from './commands/list.ts';
+import { addLog } from './commands/log.ts';
 import { addMasterKey } from './commands/master-key.ts';
 import { addCheck, addMigrate } from './commands/migrate.ts';
 import { addPlugin } from './commands/plugin.ts';
@@ -69,7 +70,8 @@ export function buildProgram(terminal: Terminal, outcome: Outcome, { json = fals
   for (const { flags, description } of commonOptions()) program.addOption(new Option(flags, description).hideHelp());
   const registry: Registry = { program, terminal, outcome };
   program.commandsGroup('Migrations:');
-  for (const add of [addMigrate, addCheck, addGet, addList, addSet, addCancel, addRetry, addQueue]) add(registry);
+  for (const add of [addMigrate, addCheck, addGet, addLog, addList, addSet, addCancel, addRetry, addQueue])
+    add(registry);
   program.commandsGroup('Sites and what is there:');
   for (const add of [
     addSite,

@@ -1,7 +1,8 @@
 /**
  * Structured logs. The second line of defence against secrets in them: the first is that nothing hands one over.
  */
-import { type Logger, pino } from 'pino';
+import { type Level, type Logger, multistream, pino } from 'pino';
+import { LogTap } from './observability/log-tap.ts';
 
 export type { Logger } from 'pino';
 
@@ -11,13 +12,29 @@ const SECRET_FIELDS = [
 ];
 const REDACTED = SECRET_FIELDS.flatMap((name) => [name, `*.${name}`, `*.*.${name}`, `*.*.*.${name}`]);
 
-export function createLog(level: string): Logger {
-  return pino({
+export type RootLogger = Logger & { readonly tap: LogTap };
+
+/** Prints lines from `level` on; its `tap` hears those from `info` on, redacted like all, also where they are not printed. */
+export function createLog(level: string): RootLogger {
+  const tap = new LogTap();
+  const streams = multistream([
+    { level: level as Level, stream: process.stdout },
+    { level: 'info', stream: tap },
+  ]);
+  const options = {
     level,
     base: null,
     redact: { paths: REDACTED, censor: '[redacted]' },
     serializers: { req: requestOf },
-  });
+  };
+  return Object.assign(pino(options, streams), { tap });
+}
+
+const QUIETER_THAN_INFO: ReadonlySet<string> = new Set(['warn', 'error', 'fatal', 'silent']);
+
+/** For the lines of one migration: what its record keeps is the same, however little the process prints. */
+export function childForMigration(log: Logger, fields: { migration: string; run: number }): Logger {
+  return log.child(fields, QUIETER_THAN_INFO.has(log.level) ? { level: 'info' } : {});
 }
 
 /** A request without its query: that is where a key lands that somebody put into the address by mistake. */

@@ -38,7 +38,7 @@ import { createBandwidthKeeper } from './links/bandwidth-keeper.ts';
 import { createBandwidthLimits } from './links/bandwidth-limits.ts';
 import { createLinkTester } from './links/link-test.ts';
 import { createLinkService } from './links/links.ts';
-import { createLog, type Logger } from './log.ts';
+import { createLog, type Logger, type RootLogger } from './log.ts';
 import { createChanges } from './migrations/changes.ts';
 import { createMigrationChecker } from './migrations/checks.ts';
 import { createEventHub } from './migrations/events.ts';
@@ -116,7 +116,7 @@ class Closers {
 /** @param signal ends a start that still waits for Redis */
 export async function startOrchestrator(
   config: Config,
-  log: Logger,
+  log: RootLogger,
   parts: Parts = {},
   { signal }: { signal: AbortSignal } = { signal: new AbortController().signal },
 ): Promise<Orchestrator> {
@@ -131,7 +131,7 @@ export async function startOrchestrator(
 
 async function assemble(
   config: Config,
-  log: Logger,
+  log: RootLogger,
   parts: Parts,
   closers: Closers,
   signal: AbortSignal,
@@ -192,7 +192,7 @@ async function assemble(
   const liveGateways = createLiveGateways(store);
   const readState = createStateReader({ redis, store, admission, gateways: liveGateways });
   const metrics = createMetrics({ role: config.role, readState });
-  const runOptions = { leaseMs: config.runLeaseMs, log, onChange: metrics.migrationChanged };
+  const runOptions = { leaseMs: config.runLeaseMs, log, tap: log.tap, onChange: metrics.migrationChanged };
   const runner = await createRunner(subscriber, store, tools, runOptions);
   closers.add('running migrations', async () => {
     const drained = queue.drain();

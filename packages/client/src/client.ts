@@ -26,6 +26,7 @@ import type {
   MigrationInput,
   MigrationList,
   MigrationListQuery,
+  MigrationLogEntry,
   Plugin,
   Readiness,
   Site,
@@ -53,6 +54,8 @@ export interface LmasClient extends AccessClient, ResourceClient {
   /** All pages, record by record. */
   eachMigration(query?: MigrationListQuery, options?: CallOptions): AsyncGenerator<Migration, void, void>;
   cancelMigration(id: string, options?: CallOptions): Promise<Migration>;
+  /** What its runs logged, the oldest first. */
+  getMigrationLog(id: string, options?: CallOptions): Promise<MigrationLogEntry[]>;
   /** Bandwidth, convergence, longest pause of one that waits or runs. */
   updateMigration(id: string, change: MigrationChange, options?: CallOptions): Promise<Migration>;
   /** A new migration with the request of one that failed or was cancelled. */
@@ -124,6 +127,14 @@ function migrationMethods(http: Http, base: string) {
       ),
     getMigration: (id: string, { signal }: CallOptions = {}) =>
       answer(base, signal, http.GET('/v1/migrations/{id}', { params: { path: { id } }, ...only({ signal }) })),
+    getMigrationLog: async (id: string, { signal }: CallOptions = {}) =>
+      (
+        await answer(
+          base,
+          signal,
+          http.GET('/v1/migrations/{id}/log', { params: { path: { id } }, ...only({ signal }) }),
+        )
+      ).items,
     listMigrations: (query: MigrationListQuery = {}, { signal }: CallOptions = {}) =>
       answer(base, signal, http.GET('/v1/migrations', { params: { query }, ...only({ signal }) })),
     cancelMigration: (id: string, { signal }: CallOptions = {}) =>

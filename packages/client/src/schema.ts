@@ -563,6 +563,26 @@ export interface paths {
         patch: operations["updateMigration"];
         trace?: never;
     };
+    "/v1/migrations/{id}/log": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Get the log of a migration
+         * @description What its runs logged, the oldest first; the newest 300 lines stay with the record. It is written a moment after it happens.
+         */
+        get: operations["getMigrationLog"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/migrations/{id}/cancel": {
         parameters: {
             query?: never;
@@ -2217,6 +2237,27 @@ export interface components {
             items: components["schemas"]["MigrationInput"][];
             nextCursor: string | null;
         };
+        MigrationLogEntryInput: {
+            /** Format: date-time */
+            at: string;
+            /** @enum {string} */
+            level: "info" | "warn" | "error";
+            /** @description Which run wrote it; null where it was not a run. */
+            run: number | null;
+            message: string;
+            error: {
+                code: string;
+                message: string;
+            } | null;
+            /** @description What else the line says; secrets are not in it. */
+            fields: {
+                [key: string]: unknown;
+            };
+        };
+        MigrationLogInput: {
+            /** @description The oldest first. */
+            items: components["schemas"]["MigrationLogEntryInput"][];
+        };
         /**
          * @example {
          *       "id": "payments",
@@ -3570,6 +3611,27 @@ export interface components {
         MigrationList: {
             items: components["schemas"]["Migration"][];
             nextCursor: string | null;
+        };
+        MigrationLogEntry: {
+            /** Format: date-time */
+            at: string;
+            /** @enum {string} */
+            level: "info" | "warn" | "error";
+            /** @description Which run wrote it; null where it was not a run. */
+            run: number | null;
+            message: string;
+            error: {
+                code: string;
+                message: string;
+            } | null;
+            /** @description What else the line says; secrets are not in it. */
+            fields: {
+                [key: string]: unknown;
+            };
+        };
+        MigrationLog: {
+            /** @description The oldest first. */
+            items: components["schemas"]["MigrationLogEntry"][];
         };
         /**
          * @example {
@@ -7340,6 +7402,91 @@ export interface operations {
              *     `PAST_POINT_OF_NO_RETURN`: The hand-over has begun; the migration can only be finished.
              */
             409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `INTERNAL`: A defect in the orchestrator; its log says more. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `UNAVAILABLE`: The orchestrator cannot answer now. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any error, as problem details (RFC 9457). */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    getMigrationLog: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: components["schemas"]["MigrationIdInput"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Default Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["MigrationLog"];
+                };
+            };
+            /** @description `INVALID_REQUEST`: The request does not have the documented shape. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `UNAUTHENTICATED`: A login is needed, and this is none. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `FORBIDDEN`: This login may not do that. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `MIGRATION_NOT_FOUND`: No such migration. */
+            404: {
                 headers: {
                     [name: string]: unknown;
                 };

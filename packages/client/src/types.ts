@@ -21,6 +21,7 @@ export type MigrationInput = Body<paths['/v1/migrations']['post']>;
 export type Migration = Answer<paths['/v1/migrations/{id}']['get'], 200>;
 export type MigrationList = Answer<paths['/v1/migrations']['get'], 200>;
 export type MigrationListQuery = NonNullable<paths['/v1/migrations']['get']['parameters']['query']>;
+export type MigrationLogEntry = Answer<paths['/v1/migrations/{id}/log']['get'], 200>['items'][number];
 export type MigrationCheck = Answer<paths['/v1/migration-checks']['post'], 200>;
 export type MigrationChange = Body<paths['/v1/migrations/{id}']['patch']>;
 export type EndpointTest = Answer<paths['/v1/endpoints/{id}/test']['post'], 200>;

@@ -106,6 +106,10 @@ function migrationsOf(
       await requireEndpoints(input);
       await service.validate(input);
     },
+    async log(id) {
+      await get(id);
+      return await service.log(id);
+    },
     live: () => service.live(project),
     waiting: (query) => service.waiting(query, project),
     list: (query) => service.list({ ...query, project }),

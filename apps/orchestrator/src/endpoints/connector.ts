@@ -10,13 +10,14 @@ import { LoginGuard } from './login-guard.ts';
 
 export interface EndpointConnector {
   /**
+   * `log`: where the plugin's lines about this session go.
    * `unattended`: nobody waits for the answer, so a login that was refused a while ago is not tried again (LoginGuard).
    * `run`: the run that will act over the session; what earlier ones have open there is gone afterwards.
    * @throws PluginError UNREACHABLE, LOGIN_REFUSED, …; LmasError ENDPOINT_NOT_FOUND
    */
   connect(
     endpointId: string,
-    options: { signal: AbortSignal; unattended?: boolean; run?: RunIdentity },
+    options: { signal: AbortSignal; unattended?: boolean; run?: RunIdentity; log?: Logger },
   ): Promise<{ readonly plugin: HypervisorPlugin; readonly session: EndpointSession }>;
 }
 
@@ -33,11 +34,11 @@ export function createConnector(
   endpoints: EndpointStore,
   credentials: CredentialStore,
   plugins: PluginRegistry,
-  { log, loginRetryMs }: { log: Logger; loginRetryMs: number },
+  { log: ownLog, loginRetryMs }: { log: Logger; loginRetryMs: number },
 ): RunConnector {
   const guard = new LoginGuard(loginRetryMs);
   return {
-    async connect(endpointId, { signal, unattended = false, run }) {
+    async connect(endpointId, { signal, unattended = false, run, log = ownLog }) {
       const endpoint = await endpoints.get(endpointId);
       const plugin = plugins.get(endpoint.plugin);
       const credential = await credentials.reveal(endpoint.credential);

@@ -11,6 +11,7 @@ import { randomUUID } from 'node:crypto';
 import type { ExecResult, SshConnection } from '@lmas/ssh';
 import { errorCode, LmasError } from '../errors.ts';
 import type { Logger } from '../log.ts';
+import { isMigrationId } from '../migrations/record.ts';
 import type { CredentialStore, SiteStore } from '../sites/sites.ts';
 import type { GatewayBundle } from './bundle.ts';
 import { ControlClient } from './control-client.ts';
@@ -82,7 +83,7 @@ export function createSshProvisioner(options: ProvisionerOptions): SshProvisione
         if (started.exitCode !== 0) {
           throw new LmasError('GATEWAY_START_FAILED', `Gateway at site ${address.site}: ${complaint(started)}`);
         }
-        log.info({ ...address }, 'gateway started');
+        log.info(named(address), 'gateway started');
         return client(base, address, token);
       });
     },
@@ -100,7 +101,7 @@ export function createSshProvisioner(options: ProvisionerOptions): SshProvisione
         if (sparing) await refuseBusy(client(base, address, Number.MAX_SAFE_INTEGER), address, signal);
         await mustSucceed(connection, scripts.REMOVE_GATEWAY, [directory], signal);
         await cleanInterceptions(connection, signal);
-        log.info({ ...address }, 'gateway removed');
+        log.info(named(address), 'gateway removed');
       });
     },
     async sweep(site, isOwned, { signal }) {
@@ -120,7 +121,10 @@ export function createSshProvisioner(options: ProvisionerOptions): SshProvisione
             removed.push(name);
           } catch (error) {
             signal.throwIfAborted();
-            log.warn({ err: error, ...address }, 'a gateway without an owner could not be removed; the others go on');
+            log.warn(
+              { err: error, ...named(address) },
+              'a gateway without an owner could not be removed; the others go on',
+            );
           }
         }
         return [...removed, ...(await cleanInterceptions(connection, signal))];
@@ -202,3 +206,8 @@ async function mustSucceed(
 
 const complaint = ({ exitCode, stderr }: ExecResult): string =>
   `exit code ${exitCode}: ${stderr.toString('utf8').trim().slice(0, 500)}`;
+
+/** For a line of the log: one that is about a migration says so as all others do. */
+function named({ owner, site, end }: GatewayAddress): object {
+  return isMigrationId(owner) ? { migration: owner, site, end } : { linkTest: owner, site, end };
+}

@@ -26,6 +26,7 @@ export const ROUTE_ACCESS: Readonly<Record<string, RouteAccess | 'open'>> = {
   createMigration: least('operator'),
   listMigrations: least('viewer'),
   getMigration: least('viewer'),
+  getMigrationLog: least('viewer'),
   watchMigration: least('viewer'),
   watchMigrations: least('viewer'),
   updateMigration: least('operator'),

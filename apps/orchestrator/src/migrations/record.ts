@@ -4,7 +4,7 @@
  */
 import { randomUUID } from 'node:crypto';
 import { z } from 'zod';
-import { type migrationInputSchema, migrationSchema } from '../schemas/migration.ts';
+import { migrationIdSchema, type migrationInputSchema, migrationSchema } from '../schemas/migration.ts';
 import type { migrationEventSchema } from '../schemas/migration-event.ts';
 import { OUTCOMES } from './phases.ts';
 
@@ -61,6 +61,7 @@ export const storedMigrationSchema = z.object({ migration: migrationSchema, note
 export type StoredMigration = z.infer<typeof storedMigrationSchema>;
 
 export const newMigrationId = (): string => `m_${randomUUID()}`;
+export const isMigrationId = (id: string): boolean => migrationIdSchema.safeParse(id).success;
 export const now = (): string => new Date().toISOString();
 
 /** The record of a request that was just accepted. */

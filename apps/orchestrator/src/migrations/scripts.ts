@@ -218,6 +218,13 @@ export const CANCEL = keptScript(`
   return {'ACCEPTED'}
 `);
 
+/** Nothing is built on a log, so it knows of no writes (0). KEYS: migration, log. ARGV: token, 0, maxLines, line… */
+export const APPEND_LOG = script(`
+  ${FENCE}
+  for i = 4, #ARGV do redis.call('XADD', KEYS[2], 'MAXLEN', ARGV[3], '*', 'line', ARGV[i]) end
+  return {'OK'}
+`);
+
 /** KEYS: migration. ARGV: token, writes, at. It counts each time it is sent, as a journal entry does. */
 export const PASS_POINT_OF_NO_RETURN = keptScript(`
   ${FENCE}

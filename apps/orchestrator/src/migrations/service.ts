@@ -13,6 +13,7 @@ import type { BandwidthLimits } from '../links/bandwidth-limits.ts';
 import type { PluginRegistry } from '../plugins/registry.ts';
 import { keys } from '../redis/keys.ts';
 import type { migrationListQuerySchema } from '../schemas/migration-list.ts';
+import { type MigrationLogEntry, parseLogEntry } from '../schemas/migration-log.ts';
 import type { Inventory } from '../sites/sites.ts';
 import type { Changes, MigrationChanges } from './changes.ts';
 import { labelIndex, type PageMark } from './index-search.ts';
@@ -43,6 +44,8 @@ export interface MigrationService {
   validate(input: MigrationInput): Promise<void>;
   /** @throws LmasError MIGRATION_NOT_FOUND */
   get(id: string): Promise<Migration>;
+  /** What its runs logged, the oldest first. @throws LmasError MIGRATION_NOT_FOUND */
+  log(id: string): Promise<MigrationLogEntry[]>;
   /** Those that have not ended. */
   live(project: string | null): Promise<Migration[]>;
   /** Those that wait, the first to be started first. @throws LmasError INVALID_CURSOR */
@@ -139,6 +142,10 @@ export function createMigrationService(
     get,
     async validate(input) {
       await validate(input);
+    },
+    async log(id) {
+      await get(id);
+      return (await store.readLog(id)).map(parseLogEntry);
     },
     create: (input, options) => create(input, options),
     async retry(id, { idempotencyKey }) {

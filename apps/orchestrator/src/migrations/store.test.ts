@@ -171,3 +171,18 @@ test('pages go on where they stopped, also between records of the same milliseco
   }
   assert.deepEqual(seen, ids.toReversed());
 });
+
+test('the log stays with the record, is bounded, and takes nothing of a run that was taken over', async () => {
+  const { migration } = await created();
+  const { claim } = await claimed(migration.id, 'first', 50);
+  await store.appendLog(
+    claim,
+    Array.from({ length: 350 }, (_, i) => `line ${i}`),
+  );
+  const lines = await store.readLog(migration.id);
+  assert.deepEqual([lines.length, lines[0], lines.at(-1)], [300, 'line 50', 'line 349']);
+  await store.letGo(claim);
+  await claimed(migration.id, 'second');
+  await assert.rejects(store.appendLog(claim, ['too late']), superseded);
+  assert.equal((await store.readLog(migration.id)).at(-1), 'line 349');
+});

@@ -23,6 +23,8 @@ import { WriteCount } from './write-count.ts';
 
 /** Some 0.5 MB at most, for as long as it is kept; the record itself is kept for ever. */
 const MAX_EVENTS = 400;
+/** Of 2 KB at most each, and a few hundred bytes as a rule: kept as long as the record. */
+const MAX_LOG_LINES = 300;
 const KEEP_EVENTS_MS = 7 * 24 * 3_600_000;
 
 export interface Claim {
@@ -91,6 +93,10 @@ export interface MigrationStore {
   passPointOfNoReturn(claim: Claim, at: string): Promise<void>;
   writeJournal(claim: Claim, entry: JournalEntry): Promise<void>;
   readJournal(id: string): Promise<JournalEntry[]>;
+  /** Keeps lines of its log with the record, the newest few hundred. @throws LmasError SUPERSEDED */
+  appendLog(claim: Pick<Claim, 'id' | 'token'>, lines: readonly string[]): Promise<void>;
+  /** The oldest first. */
+  readLog(id: string): Promise<string[]>;
 }
 
 export type ClaimRefusal = 'missing' | 'ended' | 'busy' | 'waiting';
@@ -337,6 +343,13 @@ export function createMigrationStore(redis: Redis): MigrationStore {
         ),
       );
       countOf(claim).add(writes);
+    },
+    async appendLog({ id, token }, lines) {
+      verdict(await scripts.APPEND_LOG(redis, [keys.migration(id), keys.log(id)], [token, 0, MAX_LOG_LINES, ...lines]));
+    },
+    async readLog(id) {
+      const entries = await redis.xrange(keys.log(id), '-', '+');
+      return entries.map(([, fields]) => fields[1] ?? '{}');
     },
     async readJournal(id) {
       const entries = Object.values(await redis.hgetall(keys.journal(id)));

@@ -5,6 +5,8 @@
 import type { Redis } from 'ioredis';
 import { LmasError } from '../errors.ts';
 import type { MigrationStore } from '../migrations/store.ts';
+import type { LogTap } from '../observability/log-tap.ts';
+import { keepLog } from '../observability/record-log.ts';
 import { keys } from '../redis/keys.ts';
 import { migrateVm } from '../workflow/migrate-vm.ts';
 import { Run, type RunOptions } from '../workflow/run.ts';
@@ -23,7 +25,7 @@ export async function createRunner(
   subscriber: Redis,
   store: MigrationStore,
   tools: Tools,
-  options: RunOptions,
+  options: RunOptions & { readonly tap: LogTap },
 ): Promise<Runner> {
   const { log } = options;
   const active = new Map<string, { run: Run; done: Promise<void> }>();
@@ -52,6 +54,7 @@ export async function createRunner(
       try {
         const run = await Run.claim(store, migrationId, options);
         if (typeof run === 'string') return log.debug({ migration: migrationId, answer: run }, 'nothing to run');
+        await using _log = keepLog(options.tap, store, run);
         own = { run, done: carryOut(run) };
         active.set(migrationId, own);
         await own.done;

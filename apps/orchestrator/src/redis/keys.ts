@@ -5,6 +5,7 @@
  *   {lmas}:migration:<id>   hash    record (JSON), version, token, writeId, writes, phase, cancelRequestedAt, pointOfNoReturnAt
  *   {lmas}:journal:<id>     hash    resource key → JSON; `release` leaves the entry, marked
  *   {lmas}:events:<id>      stream  one entry per event (what changes, see stored-event.ts), trimmed; expires some time after the end
+ *   {lmas}:log:<id>         stream  what its runs logged (see observability/log-entry.ts), trimmed; stays with the record
  *   {lmas}:lease:<id>       string  run id of the worker that has the migration; expires when it dies
  *   {lmas}:vm:<…>           string  id of the one live migration of a VM
  *   {lmas}:feed             stream  one short notice per change of any migration, for webhooks and whoever follows all
@@ -32,6 +33,7 @@ export const keys = {
   migration: (id: string) => `${PREFIX}:migration:${id}`,
   journal: (id: string) => `${PREFIX}:journal:${id}`,
   events: (id: string) => `${PREFIX}:events:${id}`,
+  log: (id: string) => `${PREFIX}:log:${id}`,
   lease: (id: string) => `${PREFIX}:lease:${id}`,
   /** The VM as the request names it, at one endpoint. */
   vmByName: (endpoint: string, name: string) => `${PREFIX}:vm:name:${endpoint}:${name}`,

@@ -117,10 +117,9 @@ export class Hypervisors implements AsyncDisposable {
     const { source, destination } = this.#run.migration;
     const either = AbortSignal.any([signal, this.#run.lost]);
     const ends = [source.endpoint, destination.endpoint];
-    const run = { migrationId: this.#run.id, token: this.#run.token };
-    const attempts = ends.map((endpoint) =>
-      this.#connector.connect(endpoint, { signal: either, unattended: true, run }),
-    );
+    const { id: migrationId, token, log } = this.#run;
+    const options = { signal: either, unattended: true, run: { migrationId, token }, log };
+    const attempts = ends.map((endpoint) => this.#connector.connect(endpoint, options));
     const opened = await Promise.allSettled(attempts);
     const stands = oneIsEnough ? await this.#standIns(ends, opened) : opened;
     const [a, b] = stands;

@@ -6,7 +6,7 @@
  */
 import { randomUUID } from 'node:crypto';
 import { errorCode, isSuperseded, LmasError } from '../errors.ts';
-import type { Logger } from '../log.ts';
+import { childForMigration, type Logger } from '../log.ts';
 import type { JournalEntry } from '../migrations/journal-entry.ts';
 import { isOutcome, mayFollow, type Phase } from '../migrations/phases.ts';
 import { type EventType, type Migration, now, type StoredMigration } from '../migrations/record.ts';
@@ -61,7 +61,7 @@ export class Run {
     this.#beside = { cancelRequestedAt, pointOfNoReturnAt };
     this.#leaseMs = leaseMs;
     this.#onChange = onChange;
-    this.log = log.child({ migration: this.id, run: claimed.claim.token });
+    this.log = childForMigration(log, { migration: this.id, run: claimed.claim.token });
     this.journal = new Journal(entries, (entry) => this.#heeding(() => store.writeJournal(claimed.claim, entry)));
     this.#heedCancel(cancelRequestedAt);
     this.#renewal = setInterval(() => void this.look(), leaseMs / 4);

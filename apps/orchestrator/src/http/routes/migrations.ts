@@ -11,6 +11,7 @@ import {
   migrationSchema,
 } from '../../schemas/migration.ts';
 import { migrationListQuerySchema, migrationListSchema } from '../../schemas/migration-list.ts';
+import { migrationLogSchema } from '../../schemas/migration-log.ts';
 import { callerOf } from '../access.ts';
 import { failures } from '../failures.ts';
 import type { Services } from '../services.ts';
@@ -86,6 +87,21 @@ export const migrationRoutes: FastifyPluginAsyncZod<Services> = async (api, { se
       },
     },
     async (request) => await migrationsOf(request).get(request.params.id),
+  );
+  api.get(
+    '/v1/migrations/:id/log',
+    {
+      schema: {
+        operationId: 'getMigrationLog',
+        tags: ['migrations'],
+        summary: 'Get the log of a migration',
+        description:
+          'What its runs logged, the oldest first; the newest 300 lines stay with the record. It is written a moment after it happens.',
+        params,
+        response: { 200: migrationLogSchema, ...failures('MIGRATION_NOT_FOUND') },
+      },
+    },
+    async (request) => ({ items: await migrationsOf(request).log(request.params.id) }),
   );
   api.post(
     '/v1/migrations/:id/cancel',
