@@ -51,7 +51,7 @@ async function setUp() {
       throw new LmasError('SUPERSEDED');
     },
   };
-  const runner = await createRunner(subscriber, standing, {} as Tools, { leaseMs: 60_000, log });
+  const runner = await createRunner(subscriber, standing, {} as Tools, { leaseMs: 60_000, log, tap: log.tap });
   const kept = stack.move();
   return { runner, id: record.migration.id, reached: reached.promise, release: held.resolve, claims, kept };
 }

@@ -1,0 +1,138 @@
+/** The alerts and the dashboard of deploy/ against the metrics that the orchestrator really shows: names, labels, values. */
+import assert from 'node:assert/strict';
+import { readFile } from 'node:fs/promises';
+import { test } from 'node:test';
+import { parse } from 'yaml';
+import { z } from 'zod';
+import { type Migration, newMigrationId, newRecord } from '../../apps/orchestrator/src/migrations/record.ts';
+import { createMetrics } from '../../apps/orchestrator/src/observability/metrics.ts';
+import type { InstallationState } from '../../apps/orchestrator/src/observability/state.ts';
+import { migrationInputSchema } from '../../apps/orchestrator/src/schemas/migration.ts';
+import { namesIn } from './expressions.ts';
+
+const file = (name: string) => readFile(new URL(`../../deploy/${name}`, import.meta.url), 'utf8');
+
+const rulesSchema = z.strictObject({
+  groups: z.array(
+    z.strictObject({
+      name: z.string(),
+      rules: z.array(
+        z.strictObject({
+          alert: z.string().regex(/^Lmas[A-Za-z]+$/),
+          expr: z.string(),
+          for: z
+            .string()
+            .regex(/^\d+[smhd]$/)
+            .optional(),
+          labels: z.strictObject({ severity: z.enum(['critical', 'warning', 'info']) }),
+          annotations: z.strictObject({ summary: z.string().min(10), action: z.string().min(10) }),
+        }),
+      ),
+    }),
+  ),
+});
+const dashboardSchema = z.looseObject({
+  title: z.string(),
+  panels: z.array(
+    z.looseObject({
+      id: z.int(),
+      type: z.enum(['row', 'stat', 'timeseries']),
+      title: z.string().min(1),
+      targets: z.array(z.looseObject({ expr: z.string() })).default([]),
+    }),
+  ),
+});
+
+/** Label → its values, for each series that is shown once everything has happened. */
+async function realSeries(): Promise<Map<string, Map<string, Set<string>>>> {
+  const state: InstallationState = {
+    ...{ redisLatencyMs: 1, migrations: new Map(), waiting: 0, admitted: 0, isPaused: false, incomplete: 0 },
+    ...{ undecided: 0, gateways: [], tunnels: 0, goodputBitsPerSec: 0 },
+  };
+  const metrics = createMetrics({ role: 'all', readState: async () => state });
+  const request = migrationInputSchema.parse({ vm: 'v', source: 'a', destination: 'b' });
+  const { migration } = newRecord(newMigrationId(), request, { source: 'x', destination: 'y' }, [], { plugin: 'kvm' });
+  const report = {
+    ...{ downtimeMs: 10, bytesTransferred: null, iterations: null, keptAtSource: [] },
+    ...{ sourceDefinition: null, warnings: [] },
+  };
+  for (const phase of ['succeeded', 'failed', 'cancelled'] as const) {
+    const after: Migration = {
+      ...migration,
+      ...{ phase, report, runs: 2, timeline: [...migration.timeline, { phase, startedAt: migration.createdAt }] },
+      failedAttempts: [{ at: migration.createdAt, phase: 'checking', code: 'UNREACHABLE', message: '' }],
+    };
+    metrics.migrationChanged({ ...migration, runs: 1 }, after);
+  }
+  for (const status of [200, 500]) metrics.callAnswered({ operation: 'getMigration', status, durationMs: 1 });
+  const series = new Map<string, Map<string, Set<string>>>();
+  for (const line of (await metrics.exposition()).text.split('\n')) {
+    const [, name, labels = ''] = /^([a-z_]\w*)(?:\{(.*)\})? /i.exec(line) ?? [];
+    if (name === undefined) continue;
+    const known = series.get(name) ?? new Map<string, Set<string>>();
+    for (const [, label = '', value = ''] of labels.matchAll(/(\w+)="([^"]*)"/g)) {
+      known.set(label, (known.get(label) ?? new Set()).add(value));
+    }
+    series.set(name, known);
+  }
+  return series;
+}
+
+/** Prometheus itself adds these. */
+const TARGET_LABELS = new Set(['job', 'instance']);
+const real = await realSeries();
+
+function assertReal(expression: string): void {
+  const { selectors, grouping } = namesIn(expression);
+  assert.ok(selectors.length > 0, expression);
+  for (const { metric, matchers } of selectors) {
+    if (metric === 'up') continue;
+    const labels = real.get(metric);
+    assert.ok(labels !== undefined, `no metric ${metric}: ${expression}`);
+    for (const { label, operator, value } of matchers) {
+      if (TARGET_LABELS.has(label)) continue;
+      const values = labels.get(label);
+      assert.ok(values !== undefined, `${metric} has no label ${label}: ${expression}`);
+      const wanted = operator.endsWith('~') ? value.split('|') : [value];
+      for (const each of wanted) assert.ok(values.has(each), `${metric} has no ${label}="${each}": ${expression}`);
+    }
+    for (const label of grouping) {
+      assert.ok(TARGET_LABELS.has(label) || labels.has(label), `${metric} has no label ${label}: ${expression}`);
+    }
+  }
+}
+
+test('every alert asks for what there is, and says what to do', async () => {
+  const { groups } = rulesSchema.parse(parse(await file('alerts.yaml')));
+  const rules = groups.flatMap((group) => group.rules);
+  assert.equal(new Set(rules.map(({ alert }) => alert)).size, rules.length);
+  for (const { expr, annotations } of rules) {
+    assertReal(expr);
+    const shown = new Set([...namesIn(expr).grouping, ...TARGET_LABELS]);
+    for (const [, label = ''] of JSON.stringify(annotations).matchAll(/\$labels\.(\w+)/g)) {
+      assert.ok(shown.has(label), `${label} is not in the answer of ${expr}`);
+    }
+  }
+  assert.ok(rules.some(({ expr, labels }) => expr.includes('whereabouts_unknown') && labels.severity === 'critical'));
+});
+
+test('every panel of the dashboard asks for what there is', async () => {
+  const { panels } = dashboardSchema.parse(JSON.parse(await file('grafana-dashboard.json')));
+  assert.equal(new Set(panels.map(({ id }) => id)).size, panels.length);
+  for (const { type, title, targets } of panels) {
+    assert.equal(targets.length > 0, type !== 'row', title);
+    for (const { expr } of targets) assertReal(expr);
+  }
+});
+
+test('a wrong name, label or value is noticed', () => {
+  for (const wrong of [
+    'max(lmas_queue_wating)',
+    'lmas_gateways{state="carrying"}',
+    'lmas_gateways{status="caring"}',
+    'sum by (site) (lmas_gateways)',
+    'summe(lmas_gateways)',
+  ]) {
+    assert.throws(() => assertReal(wrong), wrong);
+  }
+});
