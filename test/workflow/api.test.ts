@@ -117,6 +117,10 @@ describe('refusals', () => {
     assert.equal(gone.status, 202, 'the VM is looked for when its turn comes');
     const ended = await api.ended(String(gone.body.id));
     assert.deepEqual([ended.phase, ended.error?.code, ended.teardown], ['failed', 'VM_NOT_FOUND', 'not-needed']);
+    assert.deepEqual([gone.body.where, ended.where, ended.byHand], ['unknown', 'unknown', null], 'nobody has seen it');
+    const lost = await submit({ vm, source: 'nowhere', destination: 'elsewhere' });
+    assertProblem(lost, 422, 'UNKNOWN_REFERENCE');
+    assert.match(String(lost.body.detail), /nowhere.*elsewhere/, 'all at once');
   });
 });
 

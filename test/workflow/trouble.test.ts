@@ -36,7 +36,7 @@ describe('ends that fall silent', { concurrency: 4 }, () => {
       if (call === 'source.confirm') {
         await api.until(id, ({ where }) => where === 'destination'); // it has said so; only the source is in doubt
       } else {
-        const doubtful = await api.until(id, ({ where }) => where === 'unknown');
+        const doubtful = await api.until(id, ({ where, byHand }) => where === 'unknown' && byHand !== null);
         assert.notEqual(doubtful.byHand, null, 'says what to do by hand meanwhile');
       }
       stage.server.comeBack();

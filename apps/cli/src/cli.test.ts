@@ -181,6 +181,12 @@ test('the exit code of --watch is that of the migration', LIMITS, async () => {
     },
     {
       command: 'get',
+      changes: { ...succeeded, phase: 'failed' as const, where: 'unknown' as const, byHand: null },
+      code: 1,
+      says: /The VM is somewhere unknown: it was not found, or not looked for yet/,
+    },
+    {
+      command: 'get',
       changes: { ...succeeded, phase: 'failed' as const, where: 'both' as const },
       code: 5,
       says: /ACT BY HAND/,

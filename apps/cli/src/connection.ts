@@ -53,7 +53,8 @@ async function readApiKey(flags: ConnectionFlags, env: Environment): Promise<str
     if (error instanceof CliError) throw error;
     const reason = codeOf(error) === 'ENOENT' ? 'does not exist' : `cannot be read (${codeOf(error)})`;
     throw new CliError('NO_API_KEY', `No API key: none was named, and ${fallback} ${reason}.`, {
-      remedy: 'Name a file that holds it with --api-key-file FILE or LMAS_API_KEY_FILE, or set LMAS_API_KEY.',
+      remedy:
+        'Name a file that holds it with --api-key-file FILE or LMAS_API_KEY_FILE, or set LMAS_API_KEY. With no orchestrator yet, start one on this machine: npx lmas-orchestrator makes a first key there.',
       cause: error,
     });
   }

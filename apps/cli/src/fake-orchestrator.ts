@@ -133,7 +133,7 @@ export function sampleMigration(changes: Partial<Migration> = {}): Migration {
     phase: 'queued',
     waiting: null,
     bandwidthShareBytesPerSec: null,
-    where: 'source',
+    where: 'unknown',
     teardown: 'not-needed',
     leftovers: [],
     createdAt: '2026-01-01T00:00:00.000Z',

@@ -7,7 +7,7 @@ import type { Invocation } from './command.ts';
 import { EXIT, type ExitCode } from './exit-codes.ts';
 import { formatTime } from './output/format.ts';
 import { LiveLine } from './output/live-line.ts';
-import { describeOutcome } from './output/migration-text.ts';
+import { describeOutcome, isUndecided } from './output/migration-text.ts';
 import { renderProgressLine } from './output/progress-line.ts';
 import { printable } from './output/text.ts';
 import { hasUnicode, isLive, widthOf } from './terminal.ts';
@@ -59,9 +59,9 @@ export async function follow(
 }
 
 /** What a script is told about how it ended. */
-export function outcomeCode({ phase, where }: Migration, wanted: 'succeeded' | 'cancelled'): ExitCode {
-  if (where === 'both' || where === 'unknown') return EXIT.locationUnknown;
-  return phase === wanted ? EXIT.ok : EXIT.failed;
+export function outcomeCode(migration: Migration, wanted: 'succeeded' | 'cancelled'): ExitCode {
+  if (isUndecided(migration)) return EXIT.locationUnknown;
+  return migration.phase === wanted ? EXIT.ok : EXIT.failed;
 }
 
 /** What to do with a migration that nobody watches any more. */

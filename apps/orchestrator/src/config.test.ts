@@ -40,6 +40,8 @@ test('a slip in the name of a setting is told, with the name that was meant', ()
     LMAS_MOON: '1',
     LMAS_PORT: '1',
     LMAS_URL: 'x',
+    LMAS_TIMEOUT: '10s',
+    LMAS_ORCHESTRATOR_HANDED_OVER: '1',
     PATH: '',
   };
   assert.deepEqual(unknownSettings(environment), [

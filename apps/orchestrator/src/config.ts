@@ -245,8 +245,8 @@ export function readConfig(environment: Readonly<Record<string, string | undefin
   return values as Config;
 }
 
-/** Of the command line and of tests, which may be set in the same shell. */
-const OF_OTHERS = /^LMAS_(URL|API_KEY|API_KEY_FILE|TEST_.*)$/;
+/** Of the launchers, the command line and of tests, which may be set in the same shell. */
+const OF_OTHERS = /^LMAS_(URL|API_KEY|API_KEY_FILE|TIMEOUT|ORCHESTRATOR_HANDED_OVER|CLI_HANDED_OVER|TEST_.*)$/;
 
 /** Variables that look like settings and are none, each with the setting that was perhaps meant. */
 export function unknownSettings(

@@ -485,7 +485,7 @@ async function serve(): Promise<void> {
   process.report.excludeEnv = true;
   const log = createLog(config.logLevel);
   for (const { variable, meant } of unknownSettings(process.env)) {
-    log.warn({}, `${variable} is no setting${meant === undefined ? '' : `; did you mean ${meant}?`} See --help.`);
+    log.warn({}, `${variable} is no setting${meant === undefined ? '.' : `; did you mean ${meant}?`} See --help.`);
   }
   const stopping = new AbortController();
   for (const name of ['SIGTERM', 'SIGINT'] as const) {

@@ -1281,7 +1281,7 @@ export interface components {
         /** @enum {string} */
         PhaseInput: "queued" | "checking" | "provisioning" | "preparing" | "connecting" | "performing" | "confirming" | "tearing-down" | "succeeded" | "failed" | "cancelled";
         /**
-         * @description Where the VM is, as last seen at both ends.
+         * @description Where the VM is, as last seen. `unknown` without a word in `byHand` is no alarm: the source has not shown it yet.
          * @enum {string}
          */
         WhereInput: "source" | "destination" | "both" | "unknown";
@@ -2663,7 +2663,7 @@ export interface components {
         /** @enum {string} */
         Phase: "queued" | "checking" | "provisioning" | "preparing" | "connecting" | "performing" | "confirming" | "tearing-down" | "succeeded" | "failed" | "cancelled";
         /**
-         * @description Where the VM is, as last seen at both ends.
+         * @description Where the VM is, as last seen. `unknown` without a word in `byHand` is no alarm: the source has not shown it yet.
          * @enum {string}
          */
         Where: "source" | "destination" | "both" | "unknown";

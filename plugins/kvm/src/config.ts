@@ -17,7 +17,7 @@ export const configSchema = z.strictObject({
     .optional()
     .describe('libvirt socket; by default virtqemud-sock if it is there, else libvirt-sock'),
   migrationAddress: z
-    .union([z.ipv4(), z.ipv6()])
+    .union([z.ipv4(), z.ipv6()], { error: ({ input }) => (input === undefined ? 'required' : 'an IP address') })
     .describe('Address of this host in the migration network: it listens there and connects from there'),
   // Beside libvirt's own 49152-49215: what is leased here is never taken by a migration that somebody starts by hand.
   portRange: z

@@ -4,7 +4,7 @@ import { Option } from 'commander';
 import { collect, leaf, type Registry } from '../command.ts';
 import { EXIT } from '../exit-codes.ts';
 import { formatDuration, formatTime } from '../output/format.ts';
-import { elapsedMs } from '../output/migration-text.ts';
+import { elapsedMs, isUndecided } from '../output/migration-text.ts';
 import type { Column } from '../output/table.ts';
 import { parseInteger } from '../units.ts';
 
@@ -28,7 +28,7 @@ const COLUMNS: readonly Column<Migration>[] = [
   { title: 'FROM', value: ({ source }) => source.endpoint, minWidth: 6, dropOrder: 3 },
   { title: 'TO', value: ({ destination }) => destination.endpoint, minWidth: 6, dropOrder: 2 },
   { title: 'PHASE', value: describePhase },
-  { title: 'VM IS AT', value: ({ where }) => where, dropOrder: 1 },
+  { title: 'VM IS AT', value: placeInShort, dropOrder: 1 },
   { title: 'CREATED', value: ({ createdAt }) => formatTime(createdAt), dropOrder: 5 },
   {
     title: 'TOOK',
@@ -91,6 +91,11 @@ export function addList(registry: Registry): void {
       return EXIT.ok;
     },
   });
+}
+
+/** An `unknown` that is no alarm is not shown as one. */
+function placeInShort(migration: Migration): string {
+  return migration.where === 'unknown' && !isUndecided(migration) ? '-' : migration.where;
 }
 
 function describePhase(migration: Migration): string {

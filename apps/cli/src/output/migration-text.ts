@@ -18,10 +18,17 @@ export function vmName({ vm }: Migration): string {
 }
 
 /** Where the VM is, by the name of the endpoint where that is one place. */
-export function placeOf({ where, source, destination }: Migration): string {
+export function placeOf(migration: Migration): string {
+  const { where, source, destination } = migration;
   if (where === 'source') return `at the source, ${source.endpoint}`;
   if (where === 'destination') return `at the destination, ${destination.endpoint}`;
-  return where === 'both' ? 'at BOTH ends' : 'unknown';
+  if (where === 'both') return 'at BOTH ends';
+  return isUndecided(migration) ? 'unknown' : 'somewhere unknown: it was not found, or not looked for yet';
+}
+
+/** Nobody knows where the VM runs, or it runs twice: not merely that it was not looked for yet. */
+export function isUndecided({ where, byHand }: Migration): boolean {
+  return where === 'both' || (where === 'unknown' && byHand !== null);
 }
 
 /** How long it has run, or ran. */
@@ -71,7 +78,7 @@ export function describeMigration(migration: Migration, nowMs: number, width: nu
 
 /** The last words of a followed migration. */
 export function describeOutcome(migration: Migration, nowMs: number): string {
-  const { phase, where, error, byHand, report } = migration;
+  const { phase, error, byHand, report } = migration;
   const lines: string[] = [];
   const took = formatDuration(elapsedMs(migration, nowMs));
   if (phase === 'succeeded') {
@@ -98,8 +105,7 @@ export function describeOutcome(migration: Migration, nowMs: number): string {
     );
   }
   if (byHand !== null) lines.push(`  ACT BY HAND: ${printable(byHand, { keepNewlines: true })}`);
-  else if (where === 'both' || where === 'unknown')
-    lines.push('  ACT BY HAND: look at both ends before anything is started.');
+  else if (isUndecided(migration)) lines.push('  ACT BY HAND: look at both ends before anything is started.');
   return `${lines.join('\n')}\n`;
 }
 

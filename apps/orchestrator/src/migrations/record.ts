@@ -64,6 +64,10 @@ export const newMigrationId = (): string => `m_${randomUUID()}`;
 export const isMigrationId = (id: string): boolean => migrationIdSchema.safeParse(id).success;
 export const now = (): string => new Date().toISOString();
 
+/** Nobody knows where the VM runs, or it runs twice: not merely that it was not looked for yet. */
+export const isUndecided = ({ where, byHand }: Pick<Migration, 'where' | 'byHand'>): boolean =>
+  where === 'both' || (where === 'unknown' && byHand !== null);
+
 /** The record of a request that was just accepted. */
 export function newRecord(
   id: string,
@@ -90,7 +94,7 @@ export function newRecord(
       phase: 'queued',
       waiting: null,
       bandwidthShareBytesPerSec: request.bandwidthBytesPerSec,
-      where: 'source',
+      where: 'unknown',
       teardown: 'not-needed',
       leftovers: [],
       createdAt,

@@ -8,7 +8,7 @@ import { z } from 'zod';
 import { projectSees } from '../access/principal.ts';
 import type { Admission } from '../admission/admission.ts';
 import type { LaneFinder } from '../admission/lanes.ts';
-import { errorCode, LmasError } from '../errors.ts';
+import { describeError, errorCode, LmasError } from '../errors.ts';
 import type { BandwidthLimits } from '../links/bandwidth-limits.ts';
 import type { PluginRegistry } from '../plugins/registry.ts';
 import { keys } from '../redis/keys.ts';
@@ -217,9 +217,9 @@ export function createMigrationService(
 
 async function checkReferences(input: MigrationInput, inventory: Inventory, plugins: PluginRegistry) {
   if (input.source === input.destination) throw new LmasError('SAME_ENDPOINT');
-  const [source, destination] = await Promise.all(
-    [input.source, input.destination].map((id) => inventory.endpoints.get(id).catch(asUnknownReference)),
-  );
+  const found = await Promise.allSettled([input.source, input.destination].map((id) => inventory.endpoints.get(id)));
+  refuseUnknown(found);
+  const [source, destination] = found.map((each) => (each.status === 'fulfilled' ? each.value : undefined));
   if (source === undefined || destination === undefined) throw new LmasError('UNKNOWN_REFERENCE');
   if (source.plugin !== destination.plugin) {
     throw new LmasError(
@@ -246,11 +246,13 @@ async function checkReferences(input: MigrationInput, inventory: Inventory, plug
   return { source: source.site, destination: destination.site, plugin: source.plugin };
 }
 
-function asUnknownReference(error: unknown): never {
-  if (error instanceof LmasError && error.code === 'ENDPOINT_NOT_FOUND') {
-    throw new LmasError('UNKNOWN_REFERENCE', error.message);
-  }
-  throw error;
+/** @throws LmasError UNKNOWN_REFERENCE that names every endpoint that is not there */
+function refuseUnknown(found: readonly PromiseSettledResult<unknown>[]): void {
+  const reasons: unknown[] = found.flatMap((each) => (each.status === 'rejected' ? [each.reason] : []));
+  if (reasons.length === 0) return;
+  const missing = reasons.filter((reason) => reason instanceof LmasError && reason.code === 'ENDPOINT_NOT_FOUND');
+  if (missing.length < reasons.length) throw reasons.find((reason) => !missing.includes(reason));
+  throw new LmasError('UNKNOWN_REFERENCE', missing.map((reason) => describeError(reason).message).join(' '));
 }
 
 const reservationSchema = z.object({ request: z.string(), id: z.string() });

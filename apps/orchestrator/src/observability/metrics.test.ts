@@ -35,6 +35,7 @@ test('the way to the end is counted once, with the time of each phase', async ()
   const failed = record({
     phase: 'failed',
     where: 'unknown',
+    byHand: 'Look at both ends.',
     error: {
       ...{ code: 'OUTCOME_UNKNOWN', message: '', remedy: null, retryable: false },
       ...{ phase: 'checking', native: null, cause: null },
@@ -49,6 +50,13 @@ test('the way to the end is counted once, with the time of each phase', async ()
   assert.ok(shown.includes('lmas_migrations_ended_total{plugin="kvm",outcome="failed",code="OUTCOME_UNKNOWN"} 1'));
   assert.ok(shown.includes('lmas_migrations_undecided_total{where="unknown"} 1'));
   assert.ok(shown.includes('lmas_migrations_undecided_total{where="both"} 0'));
+});
+
+test('a VM that was never looked for is not one of which nobody knows where it runs', async () => {
+  const metrics = metricsOf();
+  metrics.migrationChanged(record(), record({ phase: 'cancelled' }));
+  assert.equal(record().where, 'unknown');
+  assert.ok((await lines(metrics)).includes('lmas_migrations_undecided_total{where="unknown"} 0'));
 });
 
 test('a code that no table knows becomes no label of its own', async () => {

@@ -9,7 +9,7 @@ import { PLUGIN_ERRORS } from '@lmas/plugin-api';
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
 import { ORCHESTRATOR_ERRORS } from '../errors.ts';
 import { isOutcome } from '../migrations/phases.ts';
-import type { Migration } from '../migrations/record.ts';
+import { isUndecided, type Migration } from '../migrations/record.ts';
 import { VERSION } from '../version.ts';
 import type { ReadState } from './state.ts';
 import { createStateGauges } from './state-gauges.ts';
@@ -148,7 +148,7 @@ function countMigrations(registry: Registry): Metrics['migrationChanged'] {
   const end = (migration: Migration, plugin: string): void => {
     const { phase, error, where, report } = migration;
     ended.inc({ plugin, outcome: phase, code: error === null ? 'none' : codeOf(error.code) });
-    if (NOBODY_KNOWS.some((each) => each === where)) undecided.inc({ where });
+    if (isUndecided(migration)) undecided.inc({ where });
     const downtimeMs = report?.downtimeMs ?? null;
     if (downtimeMs !== null) downtime.observe({ plugin }, downtimeMs / 1_000);
   };

@@ -7,6 +7,7 @@ import type { Redis } from 'ioredis';
 import type { Admission } from '../admission/admission.ts';
 import type { LiveGateway, LiveGateways } from '../gateways/live-gateways.ts';
 import { PHASES, type Phase } from '../migrations/phases.ts';
+import { isUndecided } from '../migrations/record.ts';
 import type { MigrationStore } from '../migrations/store.ts';
 import { keys } from '../redis/keys.ts';
 
@@ -70,7 +71,7 @@ async function read({ redis, store, admission, gateways: live }: StateSources): 
     admitted: running,
     isPaused: pausedAt !== null,
     incomplete: incomplete.length,
-    undecided: records.filter(({ where }) => where === 'unknown' || where === 'both').length,
+    undecided: records.filter(isUndecided).length,
     gateways,
     tunnels: tunnels.size,
     goodputBitsPerSec: goodputs.reduce((sum, goodput) => sum + goodput, 0),

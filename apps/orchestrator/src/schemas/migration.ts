@@ -10,9 +10,11 @@ import { findingSchema } from './finding.ts';
 import { waitingSchema } from './queue.ts';
 
 export const phaseSchema = z.enum(PHASES).meta({ id: 'Phase' });
-export const whereSchema = z
-  .enum(['source', 'destination', 'both', 'unknown'])
-  .meta({ id: 'Where', description: 'Where the VM is, as last seen at both ends.' });
+export const whereSchema = z.enum(['source', 'destination', 'both', 'unknown']).meta({
+  id: 'Where',
+  description:
+    'Where the VM is, as last seen. `unknown` without a word in `byHand` is no alarm: the source has not shown it yet.',
+});
 
 export const migrationIdSchema = z
   .string()

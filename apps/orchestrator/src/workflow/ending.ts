@@ -19,11 +19,13 @@ export function succeeded(report: Migration['report']): Ending {
   return { outcome: 'succeeded', where: 'destination', error: null, report, byHand: null };
 }
 
-/** The VM is at the source and stays there; `cause` says why. */
+/** The VM is at the source, as far as that was seen, and stays where it is; `cause` says why. */
 export function notMigrated(run: Run, cause: unknown): Ending {
   const error = toMigrationError(run, cause);
   const outcome = error.code === 'CANCELLED' ? 'cancelled' : 'failed';
-  return { outcome, where: 'source', error: outcome === 'cancelled' ? null : error, report: null, byHand: null };
+  // Without an id nobody has found it: a record must not claim more than was seen.
+  const where = run.migration.vm.id === null ? 'unknown' : 'source';
+  return { outcome, where, error: outcome === 'cancelled' ? null : error, report: null, byHand: null };
 }
 
 /** Nobody can say, or two run: nothing was destroyed, nothing resumed. `first` is what went wrong before all this. */

@@ -48,7 +48,7 @@ export async function migrateVm(run: Run, tools: Tools): Promise<void> {
     await end(run, tools, hypervisors);
   } catch (error) {
     if (!run.lost.aborted && !isSuperseded(error)) throw error;
-    run.log.warn({}, 'this run is over; another one goes on');
+    run.log.warn({}, 'this run is over here; whoever claims the migration next goes on with it');
   }
 }
 

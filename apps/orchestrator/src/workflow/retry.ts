@@ -52,7 +52,7 @@ export async function pauseBeforeRetry(run: Run, cause: unknown): Promise<void> 
     ({ migration }) => {
       migration.failedAttempts.push({ at: now(), phase, code, message });
     },
-    { type: 'log', message: `${code}; trying again in ${Math.round(pauseMs / 1_000)} s` },
+    { type: 'log', message: `${code}: ${message} Trying again in ${Math.round(pauseMs / 1_000)} s.` },
   );
   using total = totalDeadline(run);
   const stop = AbortSignal.any([run.lost, total.signal]);

@@ -21,7 +21,7 @@ const STREAM_START = '0-0';
 const headers = z.object({
   'last-event-id': z
     .string()
-    .regex(/^\d{1,15}-\d{1,15}$/)
+    .regex(/^\d{1,15}-\d{1,15}$/, 'the id of an event of this stream, such as 1767225600000-0')
     .optional()
     .describe('Where the reader was; what came after it is sent.'),
 });

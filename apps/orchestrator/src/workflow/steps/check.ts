@@ -18,6 +18,7 @@ export async function check(
   await run.lock(keys.vmById(vm.id));
   await run.update(({ migration }) => {
     migration.vm = { id: vm.id, name: vm.name };
+    migration.where = 'source';
   });
   const driver = await hypervisors.driver({ signal });
   const report = await raceSignal(driver.check({ signal }), run.lost);
@@ -27,7 +28,7 @@ export async function check(
       ({ migration }) => {
         migration.findings = findings;
       },
-      { type: 'finding', message: `${findings.length} finding(s)` },
+      { type: 'finding', message: findings.map(({ severity, message }) => `${severity}: ${message}`).join(' ') },
     );
   }
   refuseBlocked(report);
