@@ -48,7 +48,14 @@ for (const words of ['Orchestrator, with', 'Moving it straight']) {
   test(`Ctrl-C after "${words}" takes everything down`, async () => {
     const { child, said } = startDemo();
     const exited = once(child, 'exit');
-    while (!said().includes(words)) await Promise.race([delay(50), exited]);
+    let over = false;
+    exited.finally(() => {
+      over = true;
+    });
+    while (!said().includes(words)) {
+      assert.ok(!over, `it ended before: ${said()}`);
+      await delay(50);
+    }
     await delay(1_500);
     child.kill('SIGINT');
     const [code] = await exited;

@@ -3,7 +3,7 @@
  */
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
-import type { Phase } from '@lmas/client';
+import type { Migration, Phase } from '@lmas/client';
 import type { VmOptions } from '../lab/src/index.ts';
 import { siteId } from '../support/two-sites.ts';
 import { type WatchedVm, World } from '../support/world.ts';
@@ -19,7 +19,19 @@ const PHASES_OF_A_RUN: readonly Phase[] = [
   'tearing-down',
 ];
 
+/** Before the guest stands still a cancel is always accepted. */
+const CANCELLABLE: readonly Phase[] = PHASES_OF_A_RUN.slice(0, PHASES_OF_A_RUN.indexOf('performing'));
+
 let world: World;
+
+/** What was to happen in `phase` happened in it, or at the latest in the next one: never after the end. */
+function assertStruckIn(phase: Phase, migration: Migration, atMs: number): Phase {
+  const struck = World.phaseAt(migration, atMs);
+  assert.ok(struck !== undefined, `it had ended before: ${JSON.stringify(migration.timeline)}`);
+  const late = PHASES_OF_A_RUN.indexOf(struck) - PHASES_OF_A_RUN.indexOf(phase);
+  assert.ok(late === 0 || late === 1, `meant for ${phase}, struck in ${struck}`);
+  return struck;
+}
 
 /** Runs `body` with a fresh VM at site A, and asks at the end whether anything is left. */
 async function withVm(options: Partial<VmOptions>, body: (vm: WatchedVm) => Promise<void>): Promise<void> {
@@ -114,11 +126,14 @@ describe('KVM, from site A to site B through the tunnel', { concurrency: 1 }, ()
       withVm({}, async (vm) => {
         const { id } = await world.migrate(vm);
         await world.reaches(id, phase);
+        const struckAtMs = Date.now();
         const refusal = await world.client.cancelMigration(id).then(
           () => undefined,
           (error: unknown) => error,
         );
         const migration = await world.end(id);
+        const struck = assertStruckIn(phase, migration, struckAtMs);
+        assert.ok(refusal === undefined || !CANCELLABLE.includes(struck), `refused in ${struck}: ${refusal}`);
         if (refusal === undefined) {
           assert.equal(migration.phase, 'cancelled', 'an accepted cancel is kept');
           assert.equal(migration.where, migration.vm.id === null ? 'unknown' : 'source');
@@ -137,11 +152,14 @@ describe('KVM, from site A to site B through the tunnel', { concurrency: 1 }, ()
       withVm({}, async (vm) => {
         const { id } = await world.migrate(vm);
         await world.reaches(id, phase);
+        const struckAtMs = Date.now();
         await world.orchestrator.kill();
         await world.orchestrator.restart();
         await vm.assertRunsSoon();
         // Before the hand-over nothing was risked yet: such a migration is taken up again, and may well succeed.
         const migration = await world.end(id);
+        assertStruckIn(phase, migration, struckAtMs);
+        assert.ok(migration.runs >= 2, 'it was taken up again');
         assert.notEqual(migration.teardown, 'incomplete', migration.leftovers.join('; '));
         const atHome = migration.vm.id === null ? 'unknown' : 'source'; // never looked for: nothing is claimed
         assert.ok([atHome, 'destination'].includes(migration.where), `${migration.where}: ${migration.byHand}`);

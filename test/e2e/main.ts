@@ -54,8 +54,12 @@ async function prove(name: string, grep: string | undefined, jsonFile: string | 
     });
     process.on('SIGINT', () => undefined); // Ctrl-C reaches the child itself; we only have to outlive it.
     const [code] = await once(child, 'exit');
-    if (jsonFile !== undefined) writeFileSync(jsonFile, `${readFileSync(countFile, 'utf8')}\n`);
-    return code === 0 ? 0 : 1;
+    const counts = JSON.parse(readFileSync(countFile, 'utf8')) as { passed: number; skipped: number };
+    if (jsonFile !== undefined) writeFileSync(jsonFile, `${JSON.stringify(counts)}\n`);
+    // A pattern that matches nothing, and a test that was skipped, prove nothing.
+    const proved = code === 0 && counts.passed > 0 && counts.skipped === 0;
+    if (code === 0 && !proved) console.error(`Nothing is proved: ${counts.passed} passed, ${counts.skipped} skipped.`);
+    return proved ? 0 : 1;
   } finally {
     rmSync(directory, { recursive: true, force: true });
   }

@@ -18,6 +18,8 @@ ss -Hltnu | while read -r net state recv send local rest; do echo "listener $net
 ss -Hlx | while read -r net state recv send local rest; do echo "socket $local"; done
 nft list ruleset 2>/dev/null | sed 's/^/firewall /'
 ip rule | sed 's/^/rule /'
+ip -6 rule | sed 's/^/rule6 /'
+ip route show table all | grep -v ' dev vnet' | sed 's/^/route /'
 find /root /tmp /run /var/lib/lmas -xdev -path '*lmas*' -not -type d -regextype posix-extended -not -regex '.*/bundles/[0-9a-f]{64}(\\.lock|/.*)' 2>/dev/null | sed 's/^/file /'
 `;
 
@@ -28,7 +30,7 @@ async function look(lab: Lab, machine: keyof Lab['machines']): Promise<Set<strin
 }
 
 /** The look itself and what it started. */
-const isOurs = (line: string): boolean => /^process (\/bin\/sh -c|tr |find |ss |sed )/.test(line);
+const isOurs = (line: string): boolean => /^process (\/bin\/sh -c|tr |find |ss |sed |ip |grep )/.test(line);
 /** The orchestrator keeps SSH connections open between migrations; they are not a migration's. */
 const isSshSession = (line: string): boolean => /^process sshd: /.test(line);
 

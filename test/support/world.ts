@@ -95,6 +95,15 @@ export class World {
     return this.client.getMigration(id);
   }
 
+  /**
+   * Which phase a migration was in at a moment of this machine's clock.
+   * @returns undefined when it had ended by then
+   */
+  static phaseAt({ timeline, endedAt }: Migration, atMs: number): Phase | undefined {
+    if (endedAt !== null && Date.parse(endedAt) <= atMs) return undefined;
+    return timeline.findLast(({ at }) => Date.parse(at) <= atMs)?.phase;
+  }
+
   /** Waits until a migration has entered a phase. @returns false when it ended without */
   async reaches(id: string, phase: Phase, signal = AbortSignal.timeout(ENDS_WITHIN_MS)): Promise<boolean> {
     for await (const { event } of this.client.watchMigration(id, { signal })) {
@@ -125,10 +134,19 @@ export class World {
     return items.filter(({ endedAt }) => endedAt === null);
   }
 
-  /** What migrations left on the machines; the VMs themselves are expected wherever they are. */
+  /** What migrations left on the machines. Each VM's own QEMU is expected, at the one host where it runs. */
   leftovers(vms: readonly WatchedVm[], settleMs = SETTLE_MS): Promise<string[]> {
-    const isVm = (line: string): boolean => vms.some(({ name }) => line.startsWith('host-') && line.includes(name));
+    const isVm = (line: string): boolean => vms.some((vm) => this.#isQemuOf(vm, line));
     return leftoversSince(this.#before, this.lab, isVm, settleMs);
+  }
+
+  /** As libvirt names it, on its command line and its sockets. */
+  #isQemuOf({ name, uuid }: WatchedVm, line: string): boolean {
+    const copies = this.lab.copies(uuid);
+    const host = copies.a === copies.b ? undefined : copies.a ? 'host-a' : 'host-b';
+    return (
+      host !== undefined && line.startsWith(`${host}: `) && new RegExp(`(guest=|domain-\\d+-)${name}[,/ ]`).test(line)
+    );
   }
 }
 
