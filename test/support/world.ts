@@ -101,7 +101,7 @@ export class World {
    */
   static phaseAt({ timeline, endedAt }: Migration, atMs: number): Phase | undefined {
     if (endedAt !== null && Date.parse(endedAt) <= atMs) return undefined;
-    return timeline.findLast(({ at }) => Date.parse(at) <= atMs)?.phase;
+    return timeline.findLast(({ startedAt }) => Date.parse(startedAt) <= atMs)?.phase;
   }
 
   /** Waits until a migration has entered a phase. @returns false when it ended without */
