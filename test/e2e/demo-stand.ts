@@ -5,6 +5,7 @@
 import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { type Lab, labDown, openLab } from '../lab/src/index.ts';
+import { indexOfLab } from '../lab/src/lease.ts';
 import { LEASE_DIR } from '../lab/src/names.ts';
 import {
   isAlive,
@@ -53,6 +54,9 @@ export function rememberOrchestrator(lab: Lab, { pid, baseUrl, apiKeyFile }: Orc
 export function recallOrchestrator(lab: Lab): OrchestratorRecord | undefined {
   return readJson<OrchestratorRecord>(orchestratorFile(lab));
 }
+
+/** Whether something of a demonstration is up on this machine. */
+export const isStanding = (): boolean => indexOfLab(LAB_NAME) !== undefined;
 
 /** Takes down whatever is up, from this process or an earlier one. @returns what would not go */
 export async function takeDown(): Promise<string[]> {

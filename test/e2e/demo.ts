@@ -4,11 +4,12 @@
  *
  * Everything it starts is taken down again on every way out, unless `--keep` was given; then `--down` does it.
  */
-import { writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { accessSync, constants, existsSync, statSync, writeFileSync } from 'node:fs';
+import { availableParallelism, loadavg } from 'node:os';
+import { dirname, join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import type { Migration } from '@lmas/client';
-import { type Lab, LabError, labUp, openLab } from '../lab/src/index.ts';
+import { assertRoot, type Lab, LabError, labUp, openLab } from '../lab/src/index.ts';
 import { type MeasuredMigration, measureMigration } from '../support/measured-migration.ts';
 import { OrchestratorProcess } from '../support/orchestrator.ts';
 import { ProgressLine } from '../support/progress-line.ts';
@@ -18,6 +19,7 @@ import { allGood, type DemoResult, renderTable } from './demo-report.ts';
 import {
   claimStand,
   DemoRunsError,
+  isStanding,
   LAB_NAME,
   recallOrchestrator,
   releaseStand,
@@ -26,6 +28,8 @@ import {
 } from './demo-stand.ts';
 
 const VM_NAME = 'shop';
+/** Of the link, through LMAS, on two processors that nobody else uses. */
+const USUAL_SHARE = 0.85;
 
 const HELP = `Usage: npm run demo -- [options]
 
@@ -67,7 +71,7 @@ function readOptions(args: string[]): DemoOptions | 'help' {
     lossPct: numberBetween('--loss', values.loss, 0, 20),
     memoryMib: numberBetween('--memory', values.memory, 1_024, 8_192),
     dirtyPagesPerSec: numberBetween('--dirty', values.dirty, 0, 50_000),
-    jsonFile: values.json,
+    jsonFile: values.json === undefined ? undefined : writable(values.json),
     keep: values.keep,
     down: values.down,
   };
@@ -101,9 +105,21 @@ function numberBetween(option: string, text: string, min: number, max: number): 
   throw new UsageError(`${option} takes a number from ${min} to ${max}, not "${text}".`);
 }
 
+/** Found out before the work and not after it. */
+function writable(file: string): string {
+  try {
+    if (existsSync(file) && statSync(file).isDirectory()) throw new Error('it is a directory');
+    accessSync(existsSync(file) ? file : dirname(resolve(file)), constants.W_OK);
+    return file;
+  } catch (error) {
+    throw new UsageError(`--json ${file} cannot be written: ${error instanceof Error ? error.message : String(error)}`);
+  }
+}
+
 const step = (text: string): void => console.log(`• ${text}`);
 
 async function demo(options: DemoOptions, signal: AbortSignal): Promise<boolean> {
+  if (isStanding()) step('Taking down what an earlier demonstration left up …');
   await takeDown();
   step(`Lab: two sites, ${options.rateMbit} Mbit/s, ${options.rttMs} ms round trip, ${options.lossPct} % loss`);
   const lab = await labUp({ ...options, name: LAB_NAME });
@@ -128,8 +144,19 @@ async function demo(options: DemoOptions, signal: AbortSignal): Promise<boolean>
     leftovers,
   };
   console.log(`\n${renderTable(result)}\n`);
+  sayIfDisturbed(result);
+  if (options.keep) orchestrator.letGo();
   if (options.jsonFile !== undefined) writeJson(options.jsonFile, result);
   return allGood(result);
+}
+
+/** A share that no idle machine shows is told from what the tunnel can do. */
+function sayIfDisturbed({ lmas }: DemoResult): void {
+  if (lmas.linkShare >= USUAL_SHARE) return;
+  const load = (loadavg()[0] ?? 0).toFixed(1);
+  console.log(
+    `LMAS usually fills more of such a link. Both sites, the guest and the link share this machine's ${availableParallelism()} processors; its load average is ${load}.\n`,
+  );
 }
 
 /** As an operator would first of all. It brings the gateway program to both sites, which happens once for each version. */
@@ -222,6 +249,7 @@ async function main(): Promise<number> {
     console.log(HELP);
     return 0;
   }
+  assertRoot();
   claimStand();
   try {
     return options.down ? sayDown(await takeDown()) : await demoUntilInterrupted(options);

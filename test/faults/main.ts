@@ -4,6 +4,7 @@
  */
 import { writeFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
+import { LabError } from '../lab/src/index.ts';
 import { fuzz } from './fuzz.ts';
 import { machines } from './machines.ts';
 import { outages } from './outages.ts';
@@ -29,7 +30,7 @@ ${Object.entries(SUITES)
   .map(([name, { about }]) => `  ${name.padEnd(8)} ${about}`)
   .join('\n')}
 
-Exit code: 0 every promise held; 1 one was broken; 2 wrong usage; 130 interrupted.`;
+Exit code: 0 every promise held; 1 one was broken; 2 wrong usage; 3 it could not run; 130 interrupted.`;
 
 interface FaultsOptions {
   readonly name: string;
@@ -91,6 +92,10 @@ async function main(): Promise<number> {
     await suite.play({ seconds, seed, signal: interrupted.signal, onRound });
   } catch (error) {
     failure = error instanceof Error ? error.message : String(error);
+    if (error instanceof LabError && error.code === 'LAB_NOT_ROOT') {
+      console.error(`The suite could not run: ${failure}`);
+      return 3;
+    }
     console.error(`A promise was broken in round ${rounds.length + 1} of seed ${seed}: ${failure}`);
   }
   if (jsonFile) writeFileSync(jsonFile, `${JSON.stringify({ suite: name, seed, rounds, failure }, null, 2)}\n`);

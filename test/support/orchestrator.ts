@@ -68,6 +68,11 @@ export class OrchestratorProcess {
     await this.#untilReady(child);
   }
 
+  /** Lets this process end while the orchestrator runs on. */
+  letGo(): void {
+    this.#child?.unref();
+  }
+
   /** SIGKILL: what a power cut does to the process. */
   async kill(): Promise<void> {
     const child = this.#child;

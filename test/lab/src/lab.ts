@@ -170,13 +170,14 @@ function definedOf<T extends object>(options: T): Partial<T> {
   return Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined)) as Partial<T>;
 }
 
-function requireRoot(): void {
+/** @throws LabError LAB_NOT_ROOT */
+export function assertRoot(): void {
   if (process.getuid?.() !== 0) throw new LabError('LAB_NOT_ROOT', `running as uid ${process.getuid?.()}`);
 }
 
 /** Brings the lab up. A lab that is up already is kept and its line set as asked; a half-dead one is taken down first. */
 export async function labUp(options: LabOptions = {}): Promise<Lab> {
-  requireRoot();
+  assertRoot();
   const name = checkName(options.name ?? DEFAULT_NAME);
   const { name: _name, stateDir: _stateDir, signal, ...linkOptions } = options;
   const link = checkLink({ ...DEFAULT_LINK, ...definedOf(linkOptions) });
@@ -199,7 +200,7 @@ export async function labUp(options: LabOptions = {}): Promise<Lab> {
 
 /** Attaches to a lab that is up; throws LAB_NOT_UP. */
 export async function openLab(name: string = DEFAULT_NAME): Promise<Lab> {
-  requireRoot();
+  assertRoot();
   const lab = attach(checkName(name));
   if (!lab) throw new LabError('LAB_NOT_UP', name);
   return lab;
@@ -284,7 +285,7 @@ async function startWitness(name: string, stateDir: string, state: LabState): Pr
 
 /** Takes the lab down, whatever of it exists; says what would not go. */
 export async function labDown(name: string = DEFAULT_NAME): Promise<{ leftovers: string[] }> {
-  requireRoot();
+  assertRoot();
   return withLabLock(checkName(name), () => tearDown(name));
 }
 
