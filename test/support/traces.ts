@@ -19,7 +19,7 @@ ss -Hlx | while read -r net state recv send local rest; do echo "socket $local";
 nft list ruleset 2>/dev/null | sed 's/^/firewall /'
 ip rule | sed 's/^/rule /'
 ip -6 rule | sed 's/^/rule6 /'
-ip route show table all | grep -v ' dev vnet' | sed 's/^/route /'
+ip route show table all | grep -v 'proto kernel' | sed 's/^/route /'
 find /root /tmp /run /var/lib/lmas -xdev -path '*lmas*' -not -type d -regextype posix-extended -not -regex '.*/bundles/[0-9a-f]{64}(\\.lock|/.*)' 2>/dev/null | sed 's/^/file /'
 `;
 

@@ -140,13 +140,12 @@ export class World {
     return leftoversSince(this.#before, this.lab, isVm, settleMs);
   }
 
-  /** As libvirt names it, on its command line and its sockets. */
+  /** As libvirt names it, on its command line and its sockets, the guest's serial line among them. */
   #isQemuOf({ name, uuid }: WatchedVm, line: string): boolean {
     const copies = this.lab.copies(uuid);
     const host = copies.a === copies.b ? undefined : copies.a ? 'host-a' : 'host-b';
-    return (
-      host !== undefined && line.startsWith(`${host}: `) && new RegExp(`(guest=|domain-\\d+-)${name}[,/ ]`).test(line)
-    );
+    const itsOwn = new RegExp(`(guest=|domain-\\d+-|/serial/)${name}(,|/| |\\.sock)`);
+    return host !== undefined && line.startsWith(`${host}: `) && itsOwn.test(line);
   }
 }
 
