@@ -1634,7 +1634,7 @@ export interface components {
             progress: components["schemas"]["ProgressInput"] | null;
             tunnel: components["schemas"]["TunnelStatsInput"] | null;
             error: components["schemas"]["MigrationErrorInput"] | null;
-            /** @description What only a person can do now; set when `where` is `both` or `unknown`. */
+            /** @description What only a person can do now; set when `where` is `both` or `unknown`, and when the VM stands still or was left untidied. */
             byHand: string | null;
             report: {
                 /** @description As the hypervisor reports it. */
@@ -1876,7 +1876,7 @@ export interface components {
             createdAt: string;
             endedAt: string | null;
             error: components["schemas"]["MigrationErrorInput"] | null;
-            /** @description What only a person can do now; set when `where` is `both` or `unknown`. */
+            /** @description What only a person can do now; set when `where` is `both` or `unknown`, and when the VM stands still or was left untidied. */
             byHand: string | null;
             /**
              * @description Yours to choose; lists can be filtered by them, and webhooks carry them.
@@ -3009,7 +3009,7 @@ export interface components {
             progress: components["schemas"]["Progress"] | null;
             tunnel: components["schemas"]["TunnelStats"] | null;
             error: components["schemas"]["MigrationError"] | null;
-            /** @description What only a person can do now; set when `where` is `both` or `unknown`. */
+            /** @description What only a person can do now; set when `where` is `both` or `unknown`, and when the VM stands still or was left untidied. */
             byHand: string | null;
             report: {
                 /** @description As the hypervisor reports it. */
@@ -3251,7 +3251,7 @@ export interface components {
             createdAt: string;
             endedAt: string | null;
             error: components["schemas"]["MigrationError"] | null;
-            /** @description What only a person can do now; set when `where` is `both` or `unknown`. */
+            /** @description What only a person can do now; set when `where` is `both` or `unknown`, and when the VM stands still or was left untidied. */
             byHand: string | null;
             /**
              * @description Yours to choose; lists can be filtered by them, and webhooks carry them.

@@ -296,7 +296,12 @@ export const migrationSchema = z
     progress: progressSchema.nullable(),
     tunnel: tunnelStatsSchema.nullable(),
     error: migrationErrorSchema.nullable(),
-    byHand: z.string().nullable().describe('What only a person can do now; set when `where` is `both` or `unknown`.'),
+    byHand: z
+      .string()
+      .nullable()
+      .describe(
+        'What only a person can do now; set when `where` is `both` or `unknown`, and when the VM stands still or was left untidied.',
+      ),
     report: z
       .object({
         downtimeMs: z.number().nullable().describe('As the hypervisor reports it.'),

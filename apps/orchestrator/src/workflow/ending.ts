@@ -1,6 +1,7 @@
 /**
  * How a migration ends: decided once, before the teardown. And the words for a person where no machine may decide.
  */
+import type { VmPlacement } from '@lmas/plugin-api';
 import { describeError } from '../errors.ts';
 import type { Outcome } from '../migrations/phases.ts';
 import type { Migration, MigrationError } from '../migrations/record.ts';
@@ -26,6 +27,26 @@ export function notMigrated(run: Run, cause: unknown): Ending {
   // Without an id nobody has found it: a record must not claim more than was seen.
   const where = run.migration.vm.id === null ? 'unknown' : 'source';
   return { outcome, where, error: outcome === 'cancelled' ? null : error, report: null, byHand: null };
+}
+
+/**
+ * The VM stands still at the source and could not be resumed. While the destination still holds an incoming copy, nobody can
+ * say that it will not run there.
+ */
+export function pausedAtSource(
+  run: Run,
+  { destination: there }: Pick<VmPlacement, 'destination'>,
+  cause: unknown,
+): Ending {
+  const { vm, source, destination } = run.migration;
+  const where = there === 'absent' ? 'source' : 'unknown';
+  const byHand =
+    `VM ${vm.name} is paused at the source, ${source.endpoint}. Resume it there when ${destination.endpoint} neither runs nor ` +
+    `holds it (it said: ${there}) and no other job of the VM is under way at the source (libvirt: virsh list --all at ` +
+    'both, virsh domjobinfo and virsh resume at the source). Never resume it while the destination has a copy.';
+  const { error, ...ending } = notMigrated(run, cause);
+  const remedy = 'Do what `byHand` says, before anything else.';
+  return { ...ending, error: error === null ? null : { ...error, remedy }, where, byHand };
 }
 
 /** Nobody can say, or two run: nothing was destroyed, nothing resumed. `first` is what went wrong before all this. */

@@ -7,7 +7,8 @@
  *           ├─ still moving by itself ─→ follow ─→ locate again
  *           ├─ both ─────────────────→ nothing is touched, a person decides
  *           ├─ an end is silent ──────→ wait, ask again … until the time is up: unknown
- *           └─ source, or paused ─────→ abort ─→ source: failed or cancelled
+ *           └─ source, or paused ─────→ abort ─┬─ it runs there ─→ source: failed or cancelled
+ *                                              └─ it stands still ─→ abort again … until the time is up: a person resumes it
  *
  * Invariants: nothing is resumed or destroyed here on the word of one end alone; `abort` keeps the same rule inside. Once
  * the plugin has said that the guest arrived, nothing is undone at all: the source is tidied, or left to a person.
@@ -16,7 +17,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { hasArrived, type MigrationDriver, pluginErrorCode, type VmPlacement } from '@lmas/plugin-api';
 import { errorCode, isSuperseded, LmasError } from '../errors.ts';
 import type { Tunnel } from '../gateways/tunnel.ts';
-import { arrivedUntidied, byHand, type Ending, notMigrated, succeeded, undecided } from './ending.ts';
+import { arrivedUntidied, byHand, type Ending, notMigrated, pausedAtSource, succeeded, undecided } from './ending.ts';
 import type { Hypervisors } from './hypervisors.ts';
 import { completePostCopy } from './post-copy.ts';
 import { ProgressReporter } from './progress.ts';
@@ -52,15 +53,18 @@ export async function settle(trouble: Trouble): Promise<Ending> {
   using deadline = new Deadline(tools.settings.settleMs, 'OUTCOME_UNKNOWN', unknownMessage(cause));
   let sightingsOfBoth = 0;
   let undecidedSince: number | undefined;
+  let standing: Ending | undefined;
   for (;;) {
     try {
-      const ending = await attempt(trouble, () => deadline.touch());
-      if (typeof ending !== 'string') return ending;
-      undecidedSince = ending === 'undecided' ? (undecidedSince ?? performance.now()) : undefined;
+      const verdict = await attempt(trouble, () => deadline.touch());
+      if (typeof verdict !== 'string' && !('unlessResumed' in verdict)) return verdict;
+      standing = typeof verdict === 'string' ? undefined : verdict.unlessResumed;
+      if (standing !== undefined && deadline.signal.aborted) return standing;
+      undecidedSince = verdict === 'undecided' ? (undecidedSince ?? performance.now()) : undefined;
       if (undecidedSince !== undefined && performance.now() - undecidedSince > INDECISION_MS) {
         return undecided(run, 'unknown', new LmasError('OUTCOME_UNKNOWN', unknownMessage(cause)), cause);
       }
-      sightingsOfBoth = ending === 'both' ? sightingsOfBoth + 1 : 0;
+      sightingsOfBoth = verdict === 'both' ? sightingsOfBoth + 1 : 0;
       if (sightingsOfBoth >= SIGHTINGS_OF_BOTH) return undecided(run, 'both', new LmasError('BOTH_RUNNING'), cause);
     } catch (error) {
       if (run.lost.aborted || isSuperseded(error)) throw error;
@@ -70,7 +74,7 @@ export async function settle(trouble: Trouble): Promise<Ending> {
     if (deadline.signal.aborted) {
       return run.notes.arrived ? arrivedUntidied(run) : undecided(run, 'unknown', deadline.signal.reason, cause);
     }
-    await showDoubt(run);
+    await (standing === undefined ? showDoubt(run) : showStanding(run, standing));
     await sleep(tools.settings.settleRetryMs, undefined, {
       signal: AbortSignal.any([run.lost, deadline.signal]),
     }).catch(() => run.lost.throwIfAborted()); // past the deadline there is one last attempt
@@ -90,11 +94,19 @@ async function noteArrival(run: Run, error: unknown): Promise<void> {
   );
 }
 
+/** The guest stands still at the source: how that ends if it cannot be resumed in time. */
+interface Standing {
+  readonly unlessResumed: Ending;
+}
+
 /**
  * `onAdvance` is called whenever the migration goes on by itself: that time is not counted against the deadline.
  * `again`: an end was silent, or things moved on meanwhile. `undecided`: both answered, and it still is not clear.
  */
-async function attempt(trouble: Trouble, onAdvance: () => void): Promise<Ending | 'both' | 'again' | 'undecided'> {
+async function attempt(
+  trouble: Trouble,
+  onAdvance: () => void,
+): Promise<Ending | Standing | 'both' | 'again' | 'undecided'> {
   const { run, hypervisors, cause } = trouble;
   const signal = AbortSignal.any([run.lost, AbortSignal.timeout(ATTEMPT_MS)]);
   await run.assertCurrent();
@@ -124,6 +136,10 @@ async function attempt(trouble: Trouble, onAdvance: () => void): Promise<Ending 
   // Past the hand-over a source that is merely defined proves nothing: the guest may have run, and ended, elsewhere.
   if (after.where === 'source' && run.migration.pointOfNoReturnAt !== null && after.source === 'stopped') {
     return 'undecided';
+  }
+  // A guest that we may have stopped has to run again. What was never set in motion stands still for somebody else's reason.
+  if (after.where === 'source' && after.source === 'paused' && performed) {
+    return { unlessResumed: pausedAtSource(run, after, effectiveCause(run, cause)) };
   }
   if (after.where === 'source') return notMigrated(run, effectiveCause(run, cause));
   return after.where === 'unknown' && !isSilent(after) ? 'undecided' : 'again';
@@ -194,5 +210,16 @@ async function showDoubt(run: Run): Promise<void> {
       migration.byHand = byHand(migration, 'unknown');
     },
     { type: 'log', message: 'an end does not answer; asking again' },
+  );
+}
+
+async function showStanding(run: Run, { where, byHand }: Ending): Promise<void> {
+  if (run.migration.byHand === byHand) return;
+  await run.update(
+    ({ migration }) => {
+      migration.where = where;
+      migration.byHand = byHand;
+    },
+    { type: 'log', message: 'the VM stands still at the source; trying again to resume it' },
   );
 }

@@ -274,7 +274,9 @@ export class KvmMigration implements MigrationDriver {
   }
 
   #settleOptions(signal: AbortSignal): SettleOptions {
-    return { signal, assertCurrent: () => this.#context.assertCurrent(), ...this.#times };
+    const onRefused = (step: string, error: unknown): void =>
+      this.#context.log.warn({ err: error, step }, 'what has to be done now was refused; looking again');
+    return { signal, assertCurrent: () => this.#context.assertCurrent(), onRefused, ...this.#times };
   }
 
   /** The source's own account of the job, for a destination that has none; it decides nothing. */

@@ -47,6 +47,8 @@ export interface SettleOptions {
   readonly signal: AbortSignal;
   /** Awaited before each side effect. */
   readonly assertCurrent: () => Promise<void>;
+  /** Called each time the one thing to do was refused, or its reply was lost; it is tried again. */
+  readonly onRefused?: (step: string, error: unknown) => void;
   /** False: this migration never began to move, so what moves is somebody else's. Default true. */
   readonly performed?: boolean;
   readonly settleTimeoutMs?: number;
@@ -125,7 +127,12 @@ export function nextStep(seen: Sightings, waitedMs: number, clearGraceMs = CLEAR
   return 'done';
 }
 
-async function act(step: Step, ends: Ends, seen: Sightings, signal: AbortSignal): Promise<void> {
+async function act(
+  step: Step,
+  ends: Ends,
+  seen: Sightings,
+  { signal, onRefused = () => undefined }: Pick<SettleOptions, 'signal' | 'onRefused'>,
+): Promise<void> {
   const options = { signal };
   try {
     if (step === 'abort-job' && seen.source.domain !== undefined) {
@@ -136,8 +143,9 @@ async function act(step: Step, ends: Ends, seen: Sightings, signal: AbortSignal)
       await (await ends.source.query(options)).call('domainResume', { domain: seen.source.domain }, options);
     }
   } catch (error) {
-    // A refusal means that things have moved on since we looked, and a lost reply is no answer: look again.
+    // A refusal mostly means that things have moved on since we looked, and a lost reply is no answer: look again.
     if (!isFault(error) && signal.aborted) throw toPluginError(error, 'settling the migration');
+    onRefused(step, error);
   }
 }
 
@@ -146,7 +154,11 @@ function mayComeBack(ends: Ends, seen: Sightings): boolean {
   return silent.length > 0 && silent.every((end) => !ends[end].closed.aborted);
 }
 
-/** Settles, and says where the VM is then. @throws PluginError SUPERSEDED from `assertCurrent`, ABORTED */
+/**
+ * Settles, and says where the VM is then. When the time is up it may stand still at the source (`paused`): because the
+ * destination still holds the incoming guest, a foreign job lasts, or the daemon refuses to resume it.
+ * @throws PluginError SUPERSEDED from `assertCurrent`, ABORTED
+ */
 export async function settle(ends: Ends, uuid: string, options: SettleOptions): Promise<VmPlacement> {
   const { signal, assertCurrent, settleTimeoutMs = SETTLE_TIMEOUT_MS, clearGraceMs = CLEAR_GRACE_MS } = options;
   const { restartGraceMs = RESTART_GRACE_MS, performed = true } = options;
@@ -166,7 +178,7 @@ export async function settle(ends: Ends, uuid: string, options: SettleOptions): 
     if (step !== 'done' && step !== 'wait' && (step !== 'abort-job' || now - abortedAt > ABORT_INTERVAL_MS)) {
       if (step === 'abort-job') abortedAt = now;
       await assertCurrent();
-      await act(step, ends, seen, signal);
+      await act(step, ends, seen, options);
     }
     await pause(LOOK_INTERVAL_MS, signal);
   }

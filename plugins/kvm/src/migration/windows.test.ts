@@ -23,6 +23,12 @@ test('started with its host: there from now on, and no longer here, where the de
   world.expectOne('b');
 });
 
+function setForeignJob(world: Orchestrator, job: number | null): void {
+  const guest = world.a.guests.get(UUID);
+  assert.ok(guest !== undefined);
+  guest.foreignJob = job;
+}
+
 const CALLS: readonly { name: ProcedureName; end: 'a' | 'b' }[] = [
   { name: 'domainMigrateBegin3Params', end: 'a' },
   { name: 'domainMigratePrepare3Params', end: 'b' },
@@ -113,6 +119,53 @@ describe('the orchestrator is killed', () => {
     assert.equal((await world.recover(driver)).where, 'destination');
     world.expectOne('b');
   });
+});
+
+describe('a source that stands still and cannot be resumed yet: the answer says so, and a later try resumes it', () => {
+  const aside: Record<
+    string,
+    { destination: string; before(world: Orchestrator): void; after(world: Orchestrator): void }
+  > = {
+    'somebody still holds the incoming guest': {
+      destination: 'incoming',
+      before: (world) => {
+        world.b.autoDestroyDelayMs = 2_500;
+      },
+      after: () => undefined,
+    },
+    'libvirt refuses to resume it, again and again': {
+      destination: 'absent',
+      before: (world) => {
+        for (let i = 0; i < 1_000; i += 1) world.a.on('domainResume', { do: 'refuse', number: ERROR.OPERATION_FAILED });
+      },
+      after: (world) => {
+        assert.ok(world.warnings.some((message) => message.includes('refused')));
+        while (world.a.takeScript('domainResume') !== undefined);
+      },
+    },
+    'somebody else’s job lasts there': {
+      destination: 'absent',
+      before: (world) => setForeignJob(world, OPERATION.backup),
+      after: (world) => setForeignJob(world, null),
+    },
+  };
+  for (const [name, { destination, before, after }] of Object.entries(aside)) {
+    test(name, async () => {
+      const world = new Orchestrator();
+      const fall = (): void => {
+        before(world);
+        world.kill();
+      };
+      world.a.on('domainMigratePerform3Params', { do: 'after', run: fall });
+      await assert.rejects(async () => world.forward(await world.driver()));
+      const driver = await world.driver();
+      const seen = await driver.abort({ signal: world.signal });
+      assert.deepEqual([seen.source, seen.destination, seen.where], ['paused', destination, 'source']);
+      after(world);
+      assert.equal((await driver.abort({ signal: world.signal })).source, 'running');
+      world.expectOne('a');
+    });
+  }
 });
 
 describe('an end that cannot be asked', () => {

@@ -25,7 +25,7 @@ const TIMES = {
   ...{ finishSettleMs: 1_500, settleTimeoutMs: 2_000, clearGraceMs: 100, restartGraceMs: 300 },
   recovery: { attempts: 4, intervalMs: 50, timeMs: 20_000, stallMs: 400 },
 };
-const log = { debug: () => undefined, info: () => undefined, warn: () => undefined, error: () => undefined };
+const quiet = { debug: () => undefined, info: () => undefined, error: () => undefined };
 /** Disks are shared: only their paths are ever looked at. */
 const files = join(tmpdir(), 'lmas-kvm-shared');
 
@@ -37,6 +37,8 @@ export class Orchestrator {
   readonly signal = AbortSignal.timeout(30_000);
   readonly options: KvmOptions;
   prepared: Prepared | undefined;
+  /** What was warned of in the log. */
+  readonly warnings: string[] = [];
   onProgress: (progress: MigrationProgress) => void = () => undefined;
   onPointOfNoReturn: () => Promise<void> = async () => undefined;
   #run = 0;
@@ -53,7 +55,7 @@ export class Orchestrator {
     this.#run += 1;
     const run = this.#run;
     const context: MigrationContext = {
-      log,
+      log: { ...quiet, warn: (_facts, message) => this.warnings.push(message) },
       recordIntent: async () => undefined,
       assertCurrent: async () => {
         if (run !== this.#run) throw new PluginError('SUPERSEDED', 'another run');

@@ -1,0 +1,75 @@
+/** A source that stands still is no ending: what the plugin answers is scripted, Redis is not asked at all. */
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { PluginError, type VmPlacement } from '@lmas/plugin-api';
+import { createLog } from '../log.ts';
+import { newMigrationId, newRecord } from '../migrations/record.ts';
+import { migrationInputSchema } from '../schemas/migration.ts';
+import { settle, type Trouble } from './settle.ts';
+
+const seen = (source: VmPlacement['source'], destination: VmPlacement['destination']): VmPlacement => ({
+  ...{ source, destination, where: 'source', moving: false },
+});
+const cause = new PluginError('CONNECTION_LOST', 'The connection was lost.');
+
+/** Settles with a plugin that answers each `abort` with the next placement, and the last one for ever. */
+async function settleWith(answers: readonly VmPlacement[], { performed = true, settleMs = 100 } = {}) {
+  const request = migrationInputSchema.parse({ vm: 'web', source: 'a', destination: 'b' });
+  const record = newRecord(newMigrationId(), request, { source: 'x', destination: 'y' }, []);
+  if (performed) record.notes.prepared = { flows: [], sourceAddresses: [], state: '' };
+  const told: string[] = [];
+  let tries = 0;
+  const driver = {
+    locate: async () => answers[0],
+    abort: async (options: { performed: boolean }) => {
+      assert.equal(options.performed, performed);
+      const answer = answers[Math.min(tries, answers.length - 1)];
+      tries += 1;
+      return answer;
+    },
+  };
+  const run = {
+    ...record,
+    ...{ log: createLog('silent'), lost: new AbortController().signal, cancelled: new AbortController().signal },
+    assertCurrent: async () => undefined,
+    update: async (change: (draft: typeof record) => void) => {
+      change(record);
+      told.push(record.migration.byHand ?? '');
+    },
+  };
+  const hypervisors = { driverOfWhoAnswers: async () => driver };
+  const tools = { settings: { settleMs, settleRetryMs: 5 } };
+  const trouble = { run, tools, hypervisors, tunnel: undefined, cause } as unknown as Trouble;
+  return { ending: await settle(trouble), tries, told };
+}
+
+for (const [why, placement, where] of [
+  ['the incoming guest is still held there', seen('paused', 'incoming'), 'unknown'],
+  ['resuming it is refused, or another job lasts', seen('paused', 'absent'), 'source'],
+] as const) {
+  test(`a source that stands still is tried again until the time is up, and a person is told: ${why}`, async () => {
+    const { ending, tries, told } = await settleWith([placement]);
+    assert.deepEqual([ending.outcome, ending.where, ending.error?.code], ['failed', where, 'CONNECTION_LOST']);
+    assert.match(
+      ending.byHand ?? '',
+      /^VM web is paused at the source, a\. Resume it there when b neither runs nor holds it/,
+    );
+    assert.ok(tries > 2, `${tries} tries`);
+    assert.deepEqual(told, [ending.byHand], 'also while it lasts');
+  });
+
+  test(`and ends as if nothing had been once it is resumed: ${why}`, async () => {
+    const { ending, tries } = await settleWith([placement, placement, seen('running', 'absent')], { settleMs: 10_000 });
+    assert.deepEqual([ending.outcome, ending.where, ending.byHand, tries], ['failed', 'source', null, 3]);
+  });
+}
+
+test('a VM that stood still before anything moved stands still for somebody else’s reason: that is an ending', async () => {
+  const { ending, tries } = await settleWith([seen('paused', 'absent')], { performed: false });
+  assert.deepEqual([ending.where, ending.byHand, tries], ['source', null, 1]);
+});
+
+test('a VM that shut itself down while it was copied is at the source', async () => {
+  const { ending, tries } = await settleWith([seen('stopped', 'absent')]);
+  assert.deepEqual([ending.where, ending.byHand, tries], ['source', null, 1]);
+});
