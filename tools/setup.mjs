@@ -18,6 +18,9 @@ export const node26 = join(ROOT, 'node_modules', '.bin', 'node');
 export const EXIT_BY_HAND = 3;
 
 const POLICY = '/usr/sbin/policy-rc.d';
+/** Known by its content: a run that was killed may have left it, and it is never taken for the machine's own. */
+const OUR_POLICY = '#!/bin/sh\n# Made by the set-up of LMAS while it installs packages; may be removed.\nexit 101\n';
+const EXIT_CODES = { SIGHUP: 129, SIGINT: 130, SIGTERM: 143 };
 
 const HELP = `Usage: node tools/setup.mjs [options]
 
@@ -99,16 +102,16 @@ function withoutDaemons(work) {
   };
   const stop = (signal) => {
     restore();
-    process.exit(signal === 'SIGINT' ? 130 : 143);
+    process.exit(EXIT_CODES[signal]);
   };
-  if (existsSync(POLICY) && !existsSync(saved)) renameSync(POLICY, saved);
-  writeFileSync(POLICY, '#!/bin/sh\nexit 101\n', { mode: 0o755 });
-  process.on('SIGINT', stop).on('SIGTERM', stop);
+  if (existsSync(POLICY) && readFileSync(POLICY, 'utf8') !== OUR_POLICY) renameSync(POLICY, saved);
+  writeFileSync(POLICY, OUR_POLICY, { mode: 0o755 });
+  for (const signal of Object.keys(EXIT_CODES)) process.on(signal, stop);
   try {
     return work();
   } finally {
     restore();
-    process.off('SIGINT', stop).off('SIGTERM', stop);
+    for (const signal of Object.keys(EXIT_CODES)) process.off(signal, stop);
   }
 }
 

@@ -54,6 +54,8 @@ export class Gateway {
   readonly #options: GatewayOptions;
   readonly #listeners = new Map<string, Listener | Interceptor>();
   readonly #dialers = new Map<string, Dialer>();
+  /** Routes on their way: two that ask for the same one at once get the same one. */
+  readonly #adding = new Map<string, { readonly config: RouteConfig; readonly done: Promise<RouteState> }>();
   /** From the first transparent route on. */
   #interception: Interception | null = null;
   #closing = false;
@@ -123,9 +125,20 @@ export class Gateway {
       if (!isDeepStrictEqual(present.config, config)) throw new GatewayError('ROUTE_CONFLICT');
       return this.#routeState(present);
     }
-    const route = await this.#addRoute(id, config);
-    this.#log.info('route', { ...route });
-    return route;
+    const adding = this.#adding.get(id);
+    if (adding !== undefined) {
+      if (!isDeepStrictEqual(adding.config, config)) throw new GatewayError('ROUTE_CONFLICT');
+      return await adding.done;
+    }
+    const done = this.#addRoute(id, config);
+    this.#adding.set(id, { config, done });
+    try {
+      const route = await done;
+      this.#log.info('route', { ...route });
+      return route;
+    } finally {
+      this.#adding.delete(id);
+    }
   }
 
   /** Removes a route and resets its streams; nothing to do is done. */

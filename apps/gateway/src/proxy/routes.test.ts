@@ -81,6 +81,22 @@ describe('routes', () => {
     }
   });
 
+  test('two who ask for the same route at once get the same one; a third, who asks for another, is refused', async (t) => {
+    const { near } = await makePair(t, { subflows: 2 });
+    const asked = {
+      kind: 'listen',
+      address: '127.0.0.1',
+      port: 0,
+      allowFrom: ['127.0.0.1'],
+      priority: 'bulk',
+    } as const;
+    const twins = [near.putRoute('r', { ...asked, maxStreams: 4 }), near.putRoute('r', { ...asked, maxStreams: 4 })];
+    await assert.rejects(near.putRoute('r', { ...asked, maxStreams: 1 }), { code: 'ROUTE_CONFLICT' });
+    const [one, other] = await Promise.all(twins);
+    assert.deepEqual(one, other);
+    assert.deepEqual(near.routes(), [one]);
+  });
+
   test('an address that may not connect, and more streams than allowed, are reset and counted', {
     timeout: 15_000,
   }, async (t) => {
