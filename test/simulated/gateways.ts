@@ -69,6 +69,7 @@ export function createSimulatedProvisioner(sites: SiteStore): GatewayProvisioner
         rttMedianMs: 101,
         goodputBitsPerSec: 9e8,
         retransmits: 0,
+        lossShare: 0,
         mtuBytes: 1_500,
         clockOffsetMs: 0,
       }),

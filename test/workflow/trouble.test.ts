@@ -293,6 +293,28 @@ describe('a gateway is killed', { concurrency: 2 }, () => {
     });
   }
 
+  test('the hypervisor complains of its connection first: the gateway is named, its words are the cause', async () => {
+    await using stage = await setting();
+    stage.world.faults.arm('source.perform', 'before', { code: 'STREAM_FAILED' });
+    const { id } = await stage.submit();
+    await api.until(id, ({ phase }) => phase === 'performing');
+    setTimeout(() => {
+      for (const name of stage.world.gateways.keys()) if (name.endsWith('-source')) stage.world.endGateway(name);
+    }, 400);
+    const { phase, where, error } = await api.ended(id);
+    assert.deepEqual([phase, where, error?.code], ['failed', 'source', 'GATEWAY_ENDED']);
+    assert.match(error?.message ?? '', /of the source at site/);
+    assert.equal(error?.cause?.code, 'STREAM_FAILED');
+  });
+
+  test('a connection that breaks while both gateways live is what the hypervisor says it is', async () => {
+    await using stage = await setting();
+    stage.world.faults.arm('source.perform', 'before', { code: 'STREAM_FAILED' });
+    const { id } = await stage.submit();
+    const { phase, error } = await api.ended(id);
+    assert.deepEqual([phase, error?.code, error?.cause], ['failed', 'STREAM_FAILED', null]);
+  });
+
   test('past the point of no return the hand-over is finished without it', async () => {
     await using stage = await setting();
     const hold = stage.world.faults.arm('destination.finish', 'hold-before');

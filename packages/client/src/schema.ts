@@ -1450,7 +1450,7 @@ export interface components {
                 message: string;
             } | null;
             /**
-             * @description What went wrong first, where `code` only says that its outcome could not be found out.
+             * @description What else is known: what went wrong first, where the outcome could not be found out; what the hypervisor said of a gateway that ended.
              * @default null
              */
             cause?: {
@@ -2133,7 +2133,7 @@ export interface components {
             rttMinMs: number;
             rttMedianMs: number;
             goodputBitsPerSec: number | null;
-            /** @description Estimated from retransmitted segments. */
+            /** @description What was sent again while no queue showed; null: not known. Drops under the test’s own load do not count. */
             lossPct: number | null;
             mtuBytes: number | null;
             /**
@@ -2199,7 +2199,7 @@ export interface components {
             rttMedianMs: number;
             goodputBitsPerSec: number | null;
             mtuBytes: number | null;
-            /** @description Estimated from retransmitted segments. */
+            /** @description What was sent again while no queue showed; null: not known. Drops under the test’s own load do not count. */
             lossPct: number | null;
             clockOffsetMs: number;
             findings: components["schemas"]["FindingInput"][];
@@ -2825,7 +2825,7 @@ export interface components {
                 message: string;
             } | null;
             /**
-             * @description What went wrong first, where `code` only says that its outcome could not be found out.
+             * @description What else is known: what went wrong first, where the outcome could not be found out; what the hypervisor said of a gateway that ended.
              * @default null
              */
             cause: {
@@ -3508,7 +3508,7 @@ export interface components {
             rttMinMs: number;
             rttMedianMs: number;
             goodputBitsPerSec: number | null;
-            /** @description Estimated from retransmitted segments. */
+            /** @description What was sent again while no queue showed; null: not known. Drops under the test’s own load do not count. */
             lossPct: number | null;
             mtuBytes: number | null;
             /**
@@ -3574,7 +3574,7 @@ export interface components {
             rttMedianMs: number;
             goodputBitsPerSec: number | null;
             mtuBytes: number | null;
-            /** @description Estimated from retransmitted segments. */
+            /** @description What was sent again while no queue showed; null: not known. Drops under the test’s own load do not count. */
             lossPct: number | null;
             clockOffsetMs: number;
             findings: components["schemas"]["Finding"][];

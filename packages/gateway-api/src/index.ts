@@ -289,7 +289,10 @@ export const probeResultSchema = z.object({
   rttMinMs: z.number(),
   rttMedianMs: z.number(),
   goodputBitsPerSec: z.number().nullable(),
+  /** Segments sent again, those included that the probe itself drove out of a full queue. */
   retransmits: z.int().nullable(),
+  /** Share of bytes that were sent again while no queue showed: what the link itself loses. Null: too little was sent so. */
+  lossShare: z.number().nullable(),
   /** Path MTU as the kernel knows it, from TCP_INFO. */
   mtuBytes: z.int().nullable(),
   /** Peer's wall clock minus ours, halfway through the best round trip. */

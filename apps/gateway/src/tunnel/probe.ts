@@ -91,6 +91,7 @@ export class Probe {
     const trips: RoundTrip[] = [];
     for (let trip = 0; trip < roundTrips; trip += 1) trips.push(await this.#roundTrip());
     const before = this.#retransmits();
+    this.#data.sender.steadyLoss.restart();
     const goodput = durationMs > 0 ? await this.#goodput(durationMs) : null;
     const after = this.#retransmits();
     trips.sort((a, b) => a.rttMs - b.rttMs);
@@ -100,6 +101,7 @@ export class Probe {
       rttMinMs: best.rttMs,
       rttMedianMs: trips[trips.length >> 1]?.rttMs ?? best.rttMs,
       goodputBitsPerSec: goodput,
+      lossShare: durationMs > 0 ? this.#data.sender.steadyLoss.share : null,
       retransmits: before === null || after === null ? null : Math.max(0, after - before),
       mtuBytes: mtus.length === 0 ? null : Math.min(...mtus),
       clockOffsetMs: best.clockOffsetMs,

@@ -15,6 +15,7 @@ import { Padding } from './padding.ts';
 import { RateMeter } from './rate-meter.ts';
 import { type Allowed, Scheduler } from './scheduler.ts';
 import { SendLedger, type SentFrame } from './send-ledger.ts';
+import { SteadyLoss } from './steady-loss.ts';
 import type { Stream } from './stream.ts';
 import type { Subflow } from './subflow.ts';
 import { Window } from './window.ts';
@@ -43,6 +44,7 @@ export class Sender {
   readonly window: Window;
   readonly link = new LinkWatch();
   readonly linkRate = new LinkRate();
+  readonly steadyLoss = new SteadyLoss();
   /** What the operator allows. */
   readonly limit: Pacer;
   readonly padding: Padding;
@@ -195,6 +197,7 @@ export class Sender {
     );
     linkRate.sample(sample, this.#wasLimited());
     window.sampleLoss(sample);
+    this.steadyLoss.note(sample, linkRate);
     this.#pace.rate = linkRate.paceBytesPerSec;
     const rttMs = (this.link.minRttMs ?? 0) + (linkRate.state === 'contended' ? linkRate.queueMs : 0);
     const startup = linkRate.state === 'startup';

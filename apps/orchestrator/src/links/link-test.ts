@@ -14,7 +14,7 @@ import { keys } from '../redis/keys.ts';
 import type { linkTestInputSchema, linkTestSchema } from '../schemas/link.ts';
 import type { Site, SiteStore } from '../sites/sites.ts';
 import type { LinkService } from './links.ts';
-import { estimateLoss, measurementOf } from './measurement.ts';
+import { lossPctOf, measurementOf } from './measurement.ts';
 
 type LinkTestInput = z.output<typeof linkTestInputSchema>;
 type LinkTestResult = z.infer<typeof linkTestSchema>;
@@ -101,7 +101,7 @@ async function measure(
   );
   const port = await tunnel.join({ subflows: SUBFLOWS, bandwidthBytesPerSec: null }, { signal });
   const probe = await here.gateway.probe(input.durationMs, { signal });
-  const lossPct = estimateLoss(probe, input.durationMs);
+  const lossPct = lossPctOf(probe);
   return {
     source: source.id,
     destination: destination.id,

@@ -4,17 +4,12 @@
 import type { ProbeResult } from '@lmas/gateway-api';
 import type { LinkMeasurement } from './links.ts';
 
-/** Bytes of a full segment, to turn a rate into packets. */
-const SEGMENT_BYTES = 1_448;
-
-/** Every lost segment is sent again once, more or less. */
-export function estimateLoss(
-  { retransmits, goodputBitsPerSec }: Pick<ProbeResult, 'retransmits' | 'goodputBitsPerSec'>,
-  durationMs: number,
-): number | null {
-  if (retransmits === null || goodputBitsPerSec === null || goodputBitsPerSec <= 0 || durationMs <= 0) return null;
-  const segments = ((goodputBitsPerSec / 8) * (durationMs / 1_000)) / SEGMENT_BYTES;
-  return Math.min(100, (100 * retransmits) / Math.max(1, segments + retransmits));
+/**
+ * What the link itself loses; null where the test drove it too hard, or sent too little, to tell that from what its own
+ * load pushed out of a full queue.
+ */
+export function lossPctOf({ lossShare }: Pick<ProbeResult, 'lossShare'>): number | null {
+  return lossShare === null ? null : 100 * lossShare;
 }
 
 type Measured = Omit<LinkMeasurement, 'measuredAt' | 'measuredBy'>;

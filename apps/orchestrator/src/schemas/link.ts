@@ -21,7 +21,12 @@ export const linkMeasurementSchema = z
     rttMinMs: z.number(),
     rttMedianMs: z.number(),
     goodputBitsPerSec: z.number().nullable(),
-    lossPct: z.number().nullable().describe('Estimated from retransmitted segments.'),
+    lossPct: z
+      .number()
+      .nullable()
+      .describe(
+        'What was sent again while no queue showed; null: not known. Drops under the test’s own load do not count.',
+      ),
     mtuBytes: z.int().nullable(),
     measuredBy: z.enum(['test', 'migration']).describe('A test of the link, or the first moments of a migration.'),
     measuredAt: timestampSchema,
@@ -60,7 +65,12 @@ export const linkTestSchema = z
     rttMedianMs: z.number(),
     goodputBitsPerSec: z.number().nullable(),
     mtuBytes: z.int().nullable(),
-    lossPct: z.number().nullable().describe('Estimated from retransmitted segments.'),
+    lossPct: z
+      .number()
+      .nullable()
+      .describe(
+        'What was sent again while no queue showed; null: not known. Drops under the test’s own load do not count.',
+      ),
     clockOffsetMs: z.number(),
     findings: z.array(findingSchema),
   })

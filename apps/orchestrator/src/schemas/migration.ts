@@ -159,7 +159,9 @@ export const migrationErrorSchema = z
       .object({ code: z.string(), message: z.string() })
       .nullable()
       .default(null)
-      .describe('What went wrong first, where `code` only says that its outcome could not be found out.'),
+      .describe(
+        'What else is known: what went wrong first, where the outcome could not be found out; what the hypervisor said of a gateway that ended.',
+      ),
   })
   .meta({ id: 'MigrationError' });
 

@@ -2,7 +2,7 @@
  * How a migration ends: decided once, before the teardown. And the words for a person where no machine may decide.
  */
 import type { VmPlacement } from '@lmas/plugin-api';
-import { describeError } from '../errors.ts';
+import { describeError, errorCode } from '../errors.ts';
 import type { Outcome } from '../migrations/phases.ts';
 import type { Migration, MigrationError } from '../migrations/record.ts';
 import type { Run } from './run.ts';
@@ -136,5 +136,12 @@ function toMigrationError(run: Run, cause: unknown): MigrationError {
   if (facts.code === 'INTERNAL') run.log.error({ err: cause }, 'unexpected error');
   const { code, message, retryable, native } = facts;
   const remedy = facts.remedy ?? REMEDIES[code] ?? null;
-  return { code, message, remedy, retryable, phase: phaseOf(run), native, cause: null };
+  return { code, message, remedy, retryable, phase: phaseOf(run), native, cause: consequence(cause) };
+}
+
+/** What an ended gateway looked like from the hypervisors. */
+function consequence(error: unknown): MigrationError['cause'] {
+  if (errorCode(error) !== 'GATEWAY_ENDED' || !(error instanceof Error)) return null;
+  const { code, message } = describeError(error.cause);
+  return code === 'INTERNAL' ? null : { code, message };
 }

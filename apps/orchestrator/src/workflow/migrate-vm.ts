@@ -14,6 +14,7 @@ import type { Tunnel } from '../gateways/tunnel.ts';
 import { isOutcome } from '../migrations/phases.ts';
 import { now } from '../migrations/record.ts';
 import { type Ending, notMigrated, succeeded, undecided } from './ending.ts';
+import { blameGateway } from './gateway-verdict.ts';
 import { Hypervisors } from './hypervisors.ts';
 import { recordTunnel } from './progress.ts';
 import { mayTryAgain, pauseBeforeRetry } from './retry.ts';
@@ -164,7 +165,8 @@ async function goForward(run: Run, tools: Tools, hypervisors: Hypervisors, scope
   } catch (cause) {
     if (run.lost.aborted || isSuperseded(cause)) throw cause;
     if (!run.journal.has('hand-over')) throw cause;
-    return await settle({ run, tools, hypervisors, tunnel: scope.tunnel, cause });
+    const { tunnel } = scope;
+    return await settle({ run, tools, hypervisors, tunnel, cause: await blameGateway(run, tunnel, cause) });
   }
 }
 

@@ -8,7 +8,7 @@ import { LmasError } from '../../errors.ts';
 import type { Gateway, GatewayAddress } from '../../gateways/gateway.ts';
 import { LeaseKeeper } from '../../gateways/lease-keeper.ts';
 import { closeEnd, type GatewaySite, Tunnel, type TunnelEnd } from '../../gateways/tunnel.ts';
-import { estimateLoss, measurementOf } from '../../links/measurement.ts';
+import { lossPctOf, measurementOf } from '../../links/measurement.ts';
 import { ENDS, type End } from '../../migrations/record.ts';
 import type { Run } from '../run.ts';
 import { currentShare } from '../share.ts';
@@ -63,7 +63,7 @@ export async function provisionTunnel(run: Run, tools: Tools, { signal }: Waitin
 
 async function noteLink(run: Run, tools: Tools, probe: ProbeResult): Promise<void> {
   const [source, destination] = [run.migration.source.site, run.migration.destination.site];
-  const lossPct = estimateLoss(probe, tools.settings.warmUpMs);
+  const lossPct = lossPctOf(probe);
   await tools.links.note(measurementOf({ source, destination, lossPct, ...probe }, 'migration'));
 }
 
