@@ -83,13 +83,8 @@ describe('routes', () => {
 
   test('two who ask for the same route at once get the same one; a third, who asks for another, is refused', async (t) => {
     const { near } = await makePair(t, { subflows: 2 });
-    const asked = {
-      kind: 'listen',
-      address: '127.0.0.1',
-      port: 0,
-      allowFrom: ['127.0.0.1'],
-      priority: 'bulk',
-    } as const;
+    const common = { kind: 'listen', address: '127.0.0.1', port: 0, priority: 'bulk' } as const;
+    const asked = { ...common, allowFrom: ['127.0.0.1'] };
     const twins = [near.putRoute('r', { ...asked, maxStreams: 4 }), near.putRoute('r', { ...asked, maxStreams: 4 })];
     await assert.rejects(near.putRoute('r', { ...asked, maxStreams: 1 }), { code: 'ROUTE_CONFLICT' });
     const [one, other] = await Promise.all(twins);
