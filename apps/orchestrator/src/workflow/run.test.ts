@@ -1,5 +1,6 @@
 /** A run on a real Redis: what is written beside the record survives the record's own writes. */
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -7,6 +8,7 @@ import { after, before, describe, type TestContext, test } from 'node:test';
 import type { Redis } from 'ioredis';
 import { createAdmission } from '../admission/admission.ts';
 import { laneOf } from '../admission/groups.ts';
+import { errorCode } from '../errors.ts';
 import { createLog } from '../log.ts';
 import { newMigrationId, newRecord } from '../migrations/record.ts';
 import { createMigrationStore, type MigrationStore } from '../migrations/store.ts';
@@ -14,6 +16,7 @@ import { connect } from '../redis/connect.ts';
 import { keys } from '../redis/keys.ts';
 import { type PrivateRedis, startPrivateRedis } from '../redis/private-server.ts';
 import { migrationInputSchema } from '../schemas/migration.ts';
+import { startSilentProxy } from '../testing/silent-proxy.ts';
 import { Run } from './run.ts';
 import { totalDeadline } from './stages.ts';
 
@@ -210,4 +213,31 @@ test('a record of which a newer run knows more is left to that one', async (t) =
   await run.enter('checking');
   await redis.hset(keys.migration(run.id), { token: 9 });
   await assert.rejects(run.assertCurrent(), { code: 'SUPERSEDED' });
+});
+
+test('a Redis that falls silent ends the run before its lease can lapse there', async (t) => {
+  const { run: first, release } = await runWithHeldWrite(t);
+  release();
+  await first.close();
+  await using proxy = await startSilentProxy(server.socketPath);
+  const nodes = [{ host: '127.0.0.1', port: proxy.port }] as const;
+  const far = connect({ kind: 'server', nodes, db: 0, tls: false }, log);
+  t.after(() => far.disconnect());
+  const run = await Run.claim(createMigrationStore(far), first.id, { leaseMs: 400, log });
+  assert.ok(run instanceof Run);
+  await run.assertCurrent();
+  await new Promise((resolve) => setTimeout(resolve, 600));
+  assert.equal(run.lost.aborted, false, 'while Redis answers it goes on');
+  proxy.fallSilent();
+  const fellSilentAt = performance.now();
+  await once(run.lost, 'abort');
+  assert.ok(performance.now() - fellSilentAt < 600);
+  assert.equal(errorCode(run.lost.reason), 'INTERRUPTED');
+  for (;;) {
+    const next = await Run.claim(store, first.id, { leaseMs: 60_000, log });
+    if (next === 'busy') continue;
+    assert.ok(next instanceof Run, 'then, and not sooner, another one may act');
+    assert.ok(next.token > run.token);
+    return next.abandon();
+  }
 });

@@ -2,7 +2,8 @@
  * One run of one migration: the claim on the record, the record itself, and the news that reach it from outside.
  *
  * Invariants: every write and every side effect is preceded by a look at the claim; writes go out one after the other, and
- * none waits behind mere progress, of which only the newest is kept; after `lost` has aborted nothing is written, touched or taken down by this run any more. The run owns its lease.
+ * none waits behind mere progress, of which only the newest is kept; a run that cannot renew its lease is lost before the lease
+ * ends, as another one may act then; after `lost` has aborted nothing is written, touched or taken down by this run any more. The run owns its lease.
  */
 import { randomUUID } from 'node:crypto';
 import { errorCode, isSuperseded, LmasError } from '../errors.ts';
@@ -37,6 +38,9 @@ export class Run {
   readonly #lost = new AbortController();
   readonly #cancelled = new AbortController();
   readonly #renewal: NodeJS.Timeout;
+  /** Fires when Redis may have let the lease lapse, whatever it has answered since. */
+  #expiry: NodeJS.Timeout | undefined;
+  #closed = false;
   #version: number;
   #stored: StoredMigration;
   /** What is written beside the record. A record write that is under way knows nothing of it and must not undo it. */
@@ -50,7 +54,7 @@ export class Run {
     store: MigrationStore,
     claimed: { claim: Claim; version: number; stored: StoredMigration },
     entries: readonly JournalEntry[],
-    { leaseMs, log, onChange }: RunOptions,
+    { leaseMs, log, onChange, sentAt }: RunOptions & { sentAt: number },
   ) {
     this.id = claimed.claim.id;
     this.#store = store;
@@ -65,14 +69,16 @@ export class Run {
     this.journal = new Journal(entries, (entry) => this.#heeding(() => store.writeJournal(claimed.claim, entry)));
     this.#heedCancel(cancelRequestedAt);
     this.#renewal = setInterval(() => void this.look(), leaseMs / 4);
+    this.#holdFrom(sentAt);
   }
 
   /** Takes a migration up. `busy`: another run holds it; `ended`: nothing is left to do; `waiting`: not admitted yet. */
   static async claim(store: MigrationStore, id: string, options: RunOptions): Promise<Run | ClaimRefusal> {
+    const sentAt = performance.now();
     const claimed = await store.claim(id, randomUUID(), options.leaseMs);
     if (typeof claimed === 'string') return claimed;
     const entries = await store.readJournal(id);
-    return new Run(store, claimed, entries, options);
+    return new Run(store, claimed, entries, { ...options, sentAt });
   }
 
   get migration(): Migration {
@@ -108,15 +114,42 @@ export class Run {
   }
 
   abandon(reason: LmasError = new LmasError('SUPERSEDED')): void {
-    clearInterval(this.#renewal);
+    this.#stopRenewing();
     this.#lost.abort(reason);
   }
 
   /** Await it before every side effect. @throws LmasError SUPERSEDED */
   async assertCurrent(): Promise<void> {
     this.#lost.signal.throwIfAborted();
-    await this.#heeding(() => this.#store.renew(this.#claim, this.#leaseMs));
+    await this.#renew();
     this.#lost.signal.throwIfAborted();
+  }
+
+  async #renew(): Promise<{ cancelRequestedAt: string | null }> {
+    const sentAt = performance.now();
+    const answer = await this.#heeding(() => this.#store.renew(this.#claim, this.#leaseMs));
+    this.#holdFrom(sentAt);
+    return answer;
+  }
+
+  /** The lease began at Redis no sooner than it was asked for. @param sentAt on the monotonic clock */
+  #holdFrom(sentAt: number): void {
+    if (this.#lost.signal.aborted || this.#closed) return;
+    clearTimeout(this.#expiry);
+    const leftMs = sentAt + this.#leaseMs - performance.now();
+    this.#expiry = setTimeout(
+      () => {
+        this.log.warn({}, 'the lease could not be renewed in time; another run may go on');
+        this.abandon(new LmasError('INTERRUPTED', 'Redis did not answer for longer than the lease lasts.'));
+      },
+      Math.max(0, leftMs),
+    );
+  }
+
+  #stopRenewing(): void {
+    this.#closed = true;
+    clearInterval(this.#renewal);
+    clearTimeout(this.#expiry);
   }
 
   /** Speaks to the store, and leaves when it says that this run must not go on. */
@@ -234,7 +267,7 @@ export class Run {
 
   /** Stops renewing and gives the lease back, so that the next run need not wait for it to expire. */
   async close(): Promise<void> {
-    clearInterval(this.#renewal);
+    this.#stopRenewing();
     await this.#writes;
     await this.#store.letGo(this.#claim);
   }
@@ -243,7 +276,7 @@ export class Run {
   async look(): Promise<void> {
     if (this.#lost.signal.aborted) return;
     try {
-      const { cancelRequestedAt } = await this.#heeding(() => this.#store.renew(this.#claim, this.#leaseMs));
+      const { cancelRequestedAt } = await this.#renew();
       this.#heedCancel(cancelRequestedAt);
     } catch (error) {
       if (!this.#lost.signal.aborted) this.log.warn({ err: error }, 'the lease could not be renewed');
