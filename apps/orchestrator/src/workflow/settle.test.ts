@@ -16,6 +16,7 @@ const cause = new PluginError('CONNECTION_LOST', 'The connection was lost.');
 async function settleWith(answers: readonly VmPlacement[], { performed = true, settleMs = 100 } = {}) {
   const request = migrationInputSchema.parse({ vm: 'web', source: 'a', destination: 'b' });
   const record = newRecord(newMigrationId(), request, { source: 'x', destination: 'y' }, []);
+  record.migration.vm.id = 'id';
   if (performed) record.notes.prepared = { flows: [], sourceAddresses: [], state: '' };
   const told: string[] = [];
   let tries = 0;
@@ -32,6 +33,7 @@ async function settleWith(answers: readonly VmPlacement[], { performed = true, s
     ...record,
     ...{ log: createLog('silent'), lost: new AbortController().signal, cancelled: new AbortController().signal },
     assertCurrent: async () => undefined,
+    journal: { entries: () => [], has: () => performed, unreleased: () => [] },
     update: async (change: (draft: typeof record) => void) => {
       change(record);
       told.push(record.migration.byHand ?? '');
