@@ -100,7 +100,8 @@ async function established(machine: LabHost, command: string): Promise<void> {
 }
 
 async function followThePage(lab: Lab): Promise<void> {
-  const [keygen = '', start = '', status = ''] = blocks('sh');
+  // What comes before them on the page brings the program itself; `install` has done that.
+  const [keygen = '', start = '', status = ''] = blocks('sh').filter((text) => text.startsWith('lmas-gateway '));
   const [configB = '', configA = ''] = blocks('json').map((text) => localised(lab, text));
   const { a, b } = lab.sites;
   const [here, there] = [a.gatewayHost, b.gatewayHost];
