@@ -42,10 +42,17 @@ export default {
     },
     {
       name: 'only-main-wires',
-      comment: 'main.ts is the only file that wires objects together, so nothing imports it.',
+      comment: 'main.ts (and wiring/ beside it) is the only place that wires objects together, so nothing imports it.',
       severity: 'error',
       from: { path: '^apps/', pathNot: '/bin/' },
       to: { path: '^apps/[^/]+/src/main\\.ts$' },
+    },
+    {
+      name: 'wiring-is-part-of-main',
+      comment: 'What wires groups of parts together is known to main.ts and to its like.',
+      severity: 'error',
+      from: { path: `^${app}/`, pathNot: `^${app}/(main\\.ts|wiring/)` },
+      to: { path: `^${app}/wiring/` },
     },
     {
       name: 'only-queue-knows-bullmq',
@@ -58,6 +65,12 @@ export default {
       severity: 'error',
       from: { path: '^apps/orchestrator/', pathNot: `^${app}/observability/` },
       to: { path: 'node_modules/prom-client' },
+    },
+    {
+      name: 'only-tracing-knows-opentelemetry',
+      severity: 'error',
+      from: { path: '^(apps|packages|plugins)/', pathNot: `^${app}/tracing/` },
+      to: { path: 'node_modules/@opentelemetry' },
     },
     {
       name: 'http-calls-services',
@@ -83,7 +96,10 @@ export default {
       name: 'wire-format-is-pure',
       comment: 'Encoding and decoding do no I/O.',
       severity: 'error',
-      from: { path: `^(${gateway}/protocol|plugins/kvm/src/rpc)/`, pathNot: tests },
+      from: {
+        path: `^(${gateway}/protocol|plugins/kvm/src/rpc)/|^plugins/vmware/src/wire/(data-objects|soap|vi-json|versions)\\.ts`,
+        pathNot: tests,
+      },
       to: { dependencyTypes: ['core'], path: '^(node:)?(net|tls|fs|http|https|dgram|child_process)' },
     },
     {

@@ -10,6 +10,8 @@ import process from 'node:process';
 import { fileURLToPath } from 'node:url';
 
 const OLDEST_MAJOR = 24;
+/** Of a program whose libraries are not all there (ld.so); sh says it of one that there is not. */
+const NOT_LOADED = 127;
 const HANDED_OVER = 'LMAS_HANDED_OVER';
 
 /** The Node of the nearest node_modules above this file, or null. */
@@ -27,7 +29,9 @@ function handOver(name, launcher, node) {
     stdio: 'inherit',
     env: { ...process.env, [HANDED_OVER]: '1' },
   });
-  process.on('SIGINT', () => {}); // a terminal sends it to the child as well
+  process.on('SIGINT', () => {
+    if (!process.stdin.isTTY) child.kill('SIGINT'); // a terminal sends it to the child as well
+  });
   process.on('SIGTERM', () => child.kill('SIGTERM'));
   process.on('SIGHUP', () => child.kill('SIGHUP'));
   child.on('error', (error) => {
@@ -35,6 +39,7 @@ function handOver(name, launcher, node) {
     process.exitCode = 1;
   });
   child.on('exit', (code, signal) => {
+    if (code === NOT_LOADED) process.stderr.write(`${name}: ${node} links libatomic; Debian has it as libatomic1.\n`);
     process.exitCode = signal === null ? (code ?? 1) : 128 + constants.signals[signal];
   });
 }

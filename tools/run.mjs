@@ -1,9 +1,12 @@
 // node tools/run.mjs SCRIPT.ts [args…]: set-up if something is missing, then SCRIPT under Node 26 with the same terminal, and its exit code.
-// Read by the machine's own Node (20 or later). `--help` and `--yes` among the arguments are looked at, and passed on.
+// Read by the machine's own Node (20 or later). `--help` and `--yes` among the arguments are looked at, and passed on. Nothing is
+// installed to print a help: where SCRIPT cannot run yet, it is read from the text file beside it (see test/docs/generated/help.ts).
 
 import { spawn } from 'node:child_process';
+import { existsSync, readFileSync } from 'node:fs';
 import { constants } from 'node:os';
-import { install, node26 } from './setup.mjs';
+import { join } from 'node:path';
+import { install, isReady, node26, ROOT } from './setup.mjs';
 
 const [script, ...args] = process.argv.slice(2);
 if (!script) {
@@ -11,11 +14,17 @@ if (!script) {
   process.exit(2);
 }
 
-const code = await install({
-  script,
-  yes: args.includes('--yes'),
-  npmOnly: args.includes('--help') || args.includes('-h'),
-});
+const wantsHelp = args.includes('--help') || args.includes('-h');
+if (wantsHelp && !isReady()) {
+  const help = [`.${args[0]}.help.txt`, '.help.txt']
+    .map((end) => join(ROOT, script.replace(/\.ts$/, end)))
+    .find(existsSync);
+  console.log(
+    help === undefined ? 'Run `npm ci` first: nothing is installed yet.' : readFileSync(help, 'utf8').trimEnd(),
+  );
+  process.exit(0);
+}
+const code = wantsHelp ? 0 : await install({ script, yes: args.includes('--yes') });
 if (code !== 0) process.exit(code);
 
 const child = spawn(node26, [script, ...args], { stdio: 'inherit' });

@@ -29,7 +29,7 @@ Installs what LMAS needs to be tried, tested and developed, and is missing: npm 
   --yes        ask nothing
   --dry-run    say what is missing, install nothing (exit code 0 if nothing is)
   --pretend-missing A,B   treat these Debian packages as missing (to try this program)
-  --npm-only   leave Debian packages alone
+  --npm-only   leave Debian packages alone, but for what Node 26 itself links
   --help
 Exit code: 0 all there, 1 something failed or was refused, ${EXIT_BY_HAND} something must be installed by hand (said how).`;
 
@@ -60,13 +60,20 @@ function fileExists(path) {
   return existsSync(before) && readdirSync(before).some((directory) => existsSync(join(before, directory, after)));
 }
 
+/** Set-up by hand installs for the tests, as `npm test` does. */
+const TESTS = 'tools/test.mjs';
+
 /** The Debian packages that are missing, of those that everything needs and those that only `script` does. */
-export function missingPackages(pretend = [], script = '') {
+export function missingPackages(pretend = [], script = TESTS) {
   return DEBIAN_PACKAGES.filter(
-    ({ name, file, onlyFor }) =>
-      (onlyFor === undefined || script.startsWith(`${onlyFor}/`)) && (pretend.includes(name) || !fileExists(file)),
+    ({ name, file, orElse = [], onlyFor }) =>
+      (onlyFor === undefined || onlyFor.some((path) => script.startsWith(path))) &&
+      (pretend.includes(name) || ![file, ...orElse].some(fileExists)),
   );
 }
+
+/** Whether Node 26 and the npm packages are there: then any script can at least say what it does. */
+export const isReady = () => !npmReason() && !missingPackages().some(({ forNode }) => forNode);
 
 /** How this machine can install Debian packages: `undefined`, or why it cannot. */
 function whyByHand() {
@@ -89,7 +96,8 @@ function run(file, args, env = {}) {
 function installNpm() {
   // The npm that called us, if any: another one on PATH may be of another version.
   const npm = process.env.npm_execpath;
-  const args = ['ci', '--no-audit', '--no-fund'];
+  // Its warnings are of the Node that runs npm; what LMAS runs under is the one that it installs.
+  const args = ['ci', '--no-audit', '--no-fund', '--loglevel=error'];
   return npm?.endsWith('.js') ? run(process.execPath, [npm, ...args]) : run('npm', args);
 }
 
@@ -146,7 +154,8 @@ function sayPlan(reason, packages) {
  */
 export async function install(options = {}) {
   const reason = npmReason();
-  const packages = options.npmOnly ? [] : missingPackages(options.pretendMissing, options.script);
+  const missing = missingPackages(options.pretendMissing, options.script);
+  const packages = options.npmOnly ? missing.filter(({ forNode }) => forNode) : missing;
   if (!reason && packages.length === 0) return 0;
   sayPlan(reason, packages);
   const byHand = packages.length > 0 ? whyByHand() : undefined;
@@ -161,7 +170,7 @@ export async function install(options = {}) {
   if (!(await agreed(options.yes))) return 1;
   if (reason && !installNpm()) return 1;
   if (names.length > 0 && !installDebian(names)) return 1;
-  if (names.length > 0)
+  if (packages.some(({ forNode }) => !forNode))
     say(
       'Installed. None of their daemons was started; `systemctl disable --now redis-server libvirtd ssh` keeps them off after a reboot too.',
     );
@@ -169,8 +178,8 @@ export async function install(options = {}) {
 }
 
 /**
- * Set-up for a program that cannot go on without it: ends the process when it fails. Without root Debian packages are left alone,
- * for such a program has to do without the lab anyway, and say so.
+ * Set-up for a program that cannot go on without it: ends the process when it fails. Without root Debian packages are left alone, but
+ * for what Node links: such a program has to do without the lab anyway, and say so.
  * @param {{ yes?: boolean }} options
  */
 export async function setUp({ yes = false } = {}) {

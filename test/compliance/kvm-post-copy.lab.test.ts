@@ -50,6 +50,7 @@ describe('real post-copy', { skip }, () => {
     prepared: Prepared | undefined;
     readonly stages = new Set<MigrationProgress['stage']>();
     readonly journal: PluginResource[] = [];
+    readonly warnings: string[] = [];
     pointOfNoReturn = false;
     #nonce = '';
     #counter = 0;
@@ -101,7 +102,7 @@ describe('real post-copy', { skip }, () => {
         },
       };
       return kvmPlugin.migration({ source: await this.#session('a'), destination: await this.#session('b') }, request, {
-        log: quiet,
+        log: { ...quiet, warn: (_: object, message: string) => void this.warnings.push(message) },
         recordIntent: async (resource) => {
           this.journal.push(resource);
         },
@@ -194,14 +195,13 @@ describe('real post-copy', { skip }, () => {
     await using move = new Move();
     await move.start('shared');
     const driver = await move.driver();
-    let broken: Promise<string> | undefined;
+    let done: Promise<unknown> | undefined;
     const prepared = await move.perform(driver, () => {
-      broken = cut(move.memoryPort).then(async () => {
-        const { stdout } = await lab.sites.a.host.exec(['virsh', 'domstate', '--reason', move.name]);
-        return stdout.trim();
-      });
+      done = cut(move.memoryPort);
     });
-    assert.equal(await broken, 'paused (post-copy failed)');
+    await done;
+    // Not asked of libvirt: how long it says "broken" depends on how soon the migration is taken up again.
+    assert.ok(move.warnings.includes('post-copy is broken; taking it up again'), move.warnings.join());
     await driver.confirm(prepared, { signal: move.signal });
     await move.verify();
   });

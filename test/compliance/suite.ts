@@ -185,6 +185,43 @@ export function describePlugin<Config, Options>(name: string, subject: Complianc
     );
   });
 
+  describe(`${name} complies: how busy an endpoint is`, () => {
+    test(
+      'load tells what the host and its running VMs use, by the ids of the inventory, and null for what is not known',
+      rehearse(async ({ world, signal }) => {
+        const { source, destination } = await world.connect();
+        if (source.load === undefined) {
+          // Such an endpoint is not balanced.
+          await source.close();
+          await destination.close();
+          return;
+        }
+        const { host, vms } = await source.inventory({ signal });
+        const { intervalMs, host: used, vms: loads } = await source.load({ signal, intervalMs: 200 });
+        assert.ok(intervalMs > 0);
+        const quantity = (value: number | null, most: number, what: string) =>
+          assert.ok(value === null || (Number.isFinite(value) && value >= 0 && value <= most), `${what}: ${value}`);
+        quantity(used.cpuCores, host.cpus * 1.1, 'cores of the host'); // two clocks never agree quite
+        const load = loads.find(({ id }) => id === world.vm.id);
+        assert.ok(load !== undefined, 'the running VM is in it');
+        const summary = vms.find(({ id }) => id === world.vm.id);
+        quantity(load.cpuCores, host.cpus * 1.1, 'cores of the VM');
+        quantity(load.memoryBytes, summary?.memoryBytes ?? 0, 'memory of the VM');
+        quantity(load.networkBytesPerSec, Number.MAX_SAFE_INTEGER, 'network of the VM');
+        quantity(load.dirtyRateBytesPerSec, Number.MAX_SAFE_INTEGER, 'dirty rate of the VM');
+        assert.ok(
+          loads.every(({ id }) => vms.some((vm) => vm.id === id)),
+          'nobody else is in it',
+        );
+        const elsewhere = await destination.load?.({ signal, intervalMs: 200 });
+        assert.equal(elsewhere?.vms.some(({ id }) => id === world.vm.id) ?? false, false);
+        await assert.rejects(source.load({ signal: AbortSignal.abort(new Error('enough')), intervalMs: 60_000 }));
+        await source.close();
+        await destination.close();
+      }),
+    );
+  });
+
   describe(`${name} complies: a migration`, () => {
     test(
       'check has no side effects and finds nothing to stop this one',

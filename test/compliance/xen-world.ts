@@ -16,7 +16,7 @@ const MIB = 1024 ** 2;
 const VM = { name: 'shop', uuid: uuidOf('vm', 'shop') };
 export const PASSWORD = 'correct horse';
 /** With less patience for a pool that does not answer. */
-export const plugin = createXenPlugin({ settleMs: 4_000 });
+export const plugin = createXenPlugin({ settleMs: 4_000, quietMs: 500 });
 let worlds = 0;
 
 /** @param network second and third byte of the addresses, so that several worlds do not meet */
@@ -34,6 +34,9 @@ function specOf(name: string, network: string, vms: PoolSpec['vms']): PoolSpec {
     vms,
   };
 }
+
+/** Pools listen at port 443 of loopback addresses: test files that run side by side need other addresses each. */
+const OWN_OCTET = 2 + 2 * (process.pid % 120);
 
 export class XenWorld implements ComplianceWorld {
   readonly vm = { id: VM.uuid, name: VM.name };
@@ -59,10 +62,10 @@ export class XenWorld implements ComplianceWorld {
     worlds = (worlds + 1) % 100;
     const disks = [{ sizeBytes: 8 * MIB }, { sizeBytes: 4 * MIB }];
     const source = new XapiPool({
-      ...specOf('alpha', `91.${worlds}`, [{ ...VM, memoryBytes: 48 * MIB, disks }]),
+      ...specOf('alpha', `${OWN_OCTET}.${worlds}`, [{ ...VM, memoryBytes: 48 * MIB, disks }]),
       ...changes,
     });
-    const destination = new XapiPool({ ...specOf('beta', `92.${worlds}`, []), ...changes });
+    const destination = new XapiPool({ ...specOf('beta', `${OWN_OCTET + 1}.${worlds}`, []), ...changes });
     const world = new XenWorld(source, destination);
     await Promise.all(
       [source, destination].map((pool) => pool.start((member) => certificateOf(world.#directory, member))),

@@ -62,7 +62,7 @@ async function realSeries(): Promise<Map<string, Map<string, Set<string>>>> {
       ...{ phase, report, runs: 2, timeline: [...migration.timeline, { phase, startedAt: migration.createdAt }] },
       failedAttempts: [{ at: migration.createdAt, phase: 'checking', code: 'UNREACHABLE', message: '' }],
     };
-    metrics.migrationChanged({ ...migration, runs: 1 }, after);
+    metrics.migrationChanged({ ...migration, runs: 1 }, after, { isRecovery: true });
   }
   for (const status of [200, 500]) metrics.callAnswered({ operation: 'getMigration', status, durationMs: 1 });
   const series = new Map<string, Map<string, Set<string>>>();

@@ -1,23 +1,12 @@
-/** What the documents name is there: every test that proof.md rests on, every file that a page links to. */
+/** What the documents name is there: every test that proof.md rests on, every file and heading that a page links to. */
 import assert from 'node:assert/strict';
-import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { existsSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { test } from 'node:test';
-import { fileURLToPath } from 'node:url';
-
-const root = fileURLToPath(new URL('../..', import.meta.url));
-const markdownIn = (directory: string): string[] =>
-  readdirSync(join(root, directory)).flatMap((name) => (name.endsWith('.md') ? [join(directory, name)] : []));
-const rooms = ['apps', 'packages', 'plugins', 'test'].flatMap((area) =>
-  readdirSync(join(root, area), { withFileTypes: true }).flatMap((entry) =>
-    entry.isDirectory() && entry.name !== 'node_modules' ? [join(area, entry.name)] : [],
-  ),
-);
-const pages = ['.', 'docs', ...rooms].flatMap(markdownIn);
+import { anchorsOf, pages, root, textOf } from './markdown.ts';
 
 test('every test that docs/proof.md names exists, by its whole path', () => {
-  const proof = readFileSync(join(root, 'docs/proof.md'), 'utf8');
-  const named = [...proof.matchAll(/`([\w./-]+\.test\.ts)`/g)].map(([, path]) => path ?? '');
+  const named = [...textOf('docs/proof.md').matchAll(/`([\w./-]+\.test\.ts)`/g)].map(([, path]) => path ?? '');
   assert.ok(named.length > 50);
   assert.deepEqual(
     named.filter((path) => !existsSync(join(root, path))),
@@ -25,11 +14,26 @@ test('every test that docs/proof.md names exists, by its whole path', () => {
   );
 });
 
-test('every relative link of every page leads somewhere', () => {
+test('every link of every page leads somewhere, to a heading that is there', () => {
   const broken = pages.flatMap((page) => {
-    const links = [...readFileSync(join(root, page), 'utf8').matchAll(/\]\((?!https?:|#|mailto:)([^)#\s]+)/g)];
-    const paths = links.map(([, path]) => path ?? '');
-    return paths.filter((path) => !existsSync(join(root, dirname(page), path))).map((path) => `${page}: ${path}`);
+    const links = textOf(page).matchAll(/\]\((?!https?:|mailto:)([^)#\s]*)(?:#([^)\s]*))?\)/g);
+    return [...links].flatMap(([link, path = '', anchor]) => {
+      const target = path === '' ? page : join(dirname(page), path);
+      if (!existsSync(join(root, target))) return [`${page}: ${link}`];
+      const isMissing = anchor !== undefined && target.endsWith('.md') && !anchorsOf(target).has(anchor);
+      return isMissing ? [`${page}: ${link}: no such heading`] : [];
+    });
   });
+  assert.ok(
+    pages.length > 20 && pages.includes('plugins/kvm/README.md') && pages.includes('test/lab/vsphere/README.md'),
+  );
   assert.deepEqual(broken, []);
+});
+
+test('every page of docs is in its table of contents', () => {
+  const contents = textOf('docs/README.md');
+  const missing = pages.filter(
+    (page) => page.startsWith('docs/') && page !== 'docs/README.md' && !contents.includes(`](${page.slice(5)})`),
+  );
+  assert.deepEqual(missing, []);
 });

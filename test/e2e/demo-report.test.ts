@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { allGood, type DemoResult, type DemoRun, renderTable } from './demo-report.ts';
+import { allGood, type DemoResult, type DemoRun, renderJson, renderTable } from './demo-report.ts';
 
 const run: DemoRun = {
   succeeded: true,
@@ -41,6 +41,12 @@ test('the table says what failed and what was left', () => {
   const table = renderTable({ ...result, lmas: { ...run, memoryVerified: false }, leftovers: ['gw-a: file x'] });
   assert.match(table, /guest memory verified +yes +NO/);
   assert.match(table, /gw-a: file x/);
+});
+
+test('for scripts milliseconds are whole, and nothing else is rounded', () => {
+  const measured = { ...run, totalMs: 14_000.123_456, downtimeMs: 240.7, linkShare: 0.951, migration: { id: 'm' } };
+  const read = JSON.parse(renderJson({ ...result, lmas: measured, ratio: 4.001 }));
+  assert.deepEqual(read, { ...result, lmas: { ...run, downtimeMs: 241, linkShare: 0.951 }, ratio: 4.001 });
 });
 
 test('the columns line up', () => {

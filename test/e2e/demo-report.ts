@@ -40,6 +40,15 @@ const ROWS: readonly [label: string, value: (run: DemoRun) => string][] = [
   ['copies running, at most', (run) => String(run.maxCopies)],
 ];
 
+/** For scripts: without the records, and no finer than was measured. */
+export function renderJson(result: DemoResult): string {
+  const plain = (key: string, value: unknown): unknown => {
+    if (key === 'migration') return undefined;
+    return typeof value === 'number' && key.endsWith('Ms') ? Math.round(value) : value;
+  };
+  return `${JSON.stringify(result, plain, 2)}\n`;
+}
+
 /** The table at the end, ready to print. */
 export function renderTable({ direct, lmas, link, ratio, leftovers }: DemoResult): string {
   const rows = [

@@ -15,7 +15,7 @@ import { OrchestratorProcess } from '../support/orchestrator.ts';
 import { ProgressLine } from '../support/progress-line.ts';
 import { leftoversSince, takeTraces } from '../support/traces.ts';
 import { endpointId, registerLab, siteId } from '../support/two-sites.ts';
-import { allGood, type DemoResult, renderTable } from './demo-report.ts';
+import { allGood, type DemoResult, renderJson, renderTable } from './demo-report.ts';
 import {
   claimStand,
   DemoRunsError,
@@ -189,7 +189,7 @@ async function moveOnce(
   });
   await lab.vm.start('a', VM_NAME, { signal });
   step(transport === 'direct' ? 'Moving it straight over the link …' : 'Moving it through LMAS …');
-  const line = new ProgressLine(process.stdout);
+  const line = new ProgressLine(process.stdout, { linkBitsPerSec: options.rateMbit * 1e6 });
   try {
     const vm = { name: VM_NAME, uuid };
     const client = orchestrator.client();
@@ -221,8 +221,7 @@ function isMovedVm(line: string): boolean {
 }
 
 function writeJson(file: string, result: DemoResult): void {
-  const json = JSON.stringify(result, (key, value) => (key === 'migration' ? undefined : value), 2);
-  writeFileSync(file, `${json}\n`);
+  writeFileSync(file, renderJson(result));
 }
 
 async function sayHowToPlay(): Promise<void> {
@@ -266,6 +265,8 @@ async function demoUntilInterrupted(options: DemoOptions): Promise<number> {
   };
   process.on('SIGINT', interrupt);
   process.on('SIGTERM', interrupt);
+  // Whoever was reading has gone (`| head`): what was built goes, too.
+  for (const output of [process.stdout, process.stderr]) output.on('error', interrupt);
   let good = false;
   let finished = false;
   try {

@@ -12,6 +12,10 @@ import { type WatchedVm, World } from '../support/world.ts';
 
 const isRoot = process.getuid?.() === 0;
 const skip = isRoot ? false : 'the lab needs root: run this as root to migrate real guests';
+/** Of streams that are in no post-copy. */
+const GRACE_MS = 25_000;
+/** Longer than that, and than libvirt's own keep-alive (30 s). */
+const OUTAGE_MS = 40_000;
 const VM: VmOptions = { name: 'pc', memoryMib: 256, fillMib: 192, workingSetMib: 128, dirtyPagesPerSec: 12_000 };
 const REQUEST: Partial<MigrationInput> = {
   options: { mode: 'peer-to-peer', postCopy: true },
@@ -24,7 +28,10 @@ describe('post-copy through the tunnel', { concurrency: 1, skip }, () => {
   let destination: string;
 
   before(async () => {
-    world = await World.up({ name: 'pcopye', rateMbit: 1_000, rttMs: 20 }, listenForPeers);
+    world = await World.up(
+      { name: 'pcopye', rateMbit: 1_000, rttMs: 20, settings: { LMAS_TUNNEL_GRACE_MS: String(GRACE_MS) } },
+      listenForPeers,
+    );
     destination = await peersOf(world);
   });
   after(() => world?.down());
@@ -81,7 +88,7 @@ describe('post-copy through the tunnel', { concurrency: 1, skip }, () => {
     withVm(async (_vm, id) => {
       await inPostCopy(id);
       await world.lab.outage('on', 'both');
-      await delay(75_000);
+      await delay(OUTAGE_MS);
       await world.lab.outage('off', 'both');
     }));
 

@@ -1,6 +1,6 @@
 /**
  * `npm run e2e -- NAME`: one end-to-end proof on the lab. A proof is a file `NAME.lab.test.ts` beside this one, so that
- * `npm test` runs the same.
+ * `npm test` runs the same; some take others along.
  */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -16,9 +16,15 @@ const proofs = readdirSync(import.meta.dirname)
   .map((file) => file.slice(0, -SUFFIX.length))
   .sort();
 
+/** What acts by itself, at the right time, is one proof: schedules and plans move VMs, and so does balancing. */
+const TAKES_ALONG: Readonly<Record<string, readonly string[]>> = { plans: ['balancing'] };
+
 const HELP = `Usage: npm run e2e -- NAME [options]
 
 Runs one end-to-end proof on the lab. There is: ${proofs.join(', ')}.
+${Object.entries(TAKES_ALONG)
+  .map(([name, others]) => `${name} takes ${others.join(' and ')} along.`)
+  .join('\n')}
 
   --grep PATTERN only tests whose name matches this regular expression
   --json FILE    write {passed, failed, skipped} as JSON
@@ -49,16 +55,17 @@ async function prove(name: string, grep: string | undefined, jsonFile: string | 
     const reporters = ['spec', 'stdout', COUNT_REPORTER, countFile];
     const flags = reporters.map((value, i) => `--test-reporter${i % 2 === 0 ? '' : '-destination'}=${value}`);
     if (grep !== undefined) flags.push(`--test-name-pattern=${grep}`);
-    const child = spawn(process.execPath, ['--test', ...flags, join(import.meta.dirname, name + SUFFIX)], {
-      stdio: 'inherit',
-    });
+    const files = [name, ...(TAKES_ALONG[name] ?? [])].map((proof) => join(import.meta.dirname, proof + SUFFIX));
+    // One after the other: each has a lab of its own, and the machine for itself.
+    const child = spawn(process.execPath, ['--test', '--test-concurrency=1', ...flags, ...files], { stdio: 'inherit' });
     process.on('SIGINT', () => undefined); // Ctrl-C reaches the child itself; we only have to outlive it.
     const [code] = await once(child, 'exit');
-    const counts = JSON.parse(readFileSync(countFile, 'utf8')) as { passed: number; skipped: number };
-    if (jsonFile !== undefined) writeFileSync(jsonFile, `${JSON.stringify(counts)}\n`);
+    const counts = JSON.parse(readFileSync(countFile, 'utf8')) as Record<'passed' | 'failed' | 'skipped', number>;
+    const { passed, failed, skipped } = counts;
+    if (jsonFile !== undefined) writeFileSync(jsonFile, `${JSON.stringify({ passed, failed, skipped })}\n`);
     // A pattern that matches nothing, and a test that was skipped, prove nothing.
-    const proved = code === 0 && counts.passed > 0 && counts.skipped === 0;
-    if (code === 0 && !proved) console.error(`Nothing is proved: ${counts.passed} passed, ${counts.skipped} skipped.`);
+    const proved = code === 0 && passed > 0 && skipped === 0;
+    if (code === 0 && !proved) console.error(`Nothing is proved: ${passed} passed, ${skipped} skipped.`);
     return proved ? 0 : 1;
   } finally {
     rmSync(directory, { recursive: true, force: true });

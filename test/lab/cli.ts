@@ -18,7 +18,7 @@ Two sites on this machine: at each a libvirt host and a machine for a gateway, j
                             bring it up (default 1000 Mbit/s, 100 ms, no loss), or set the line of one that is up
   down                      take everything down; exit code 1 if something was left, and says what
   status                    machines, addresses, keys, line, VMs; exit code 1 if the lab is down
-  shell MACHINE [CMD…]      a shell, or a command, in ${MACHINES.join(', ')}
+  shell MACHINE [CMD…]      a shell, or a command, in ${MACHINES.join(', ')}; options of the lab come first
   vm define NAME [--site a|b] [--memory MIB] [--fill MIB] [--working-set MIB] [--dirty PAGES_PER_SEC] [--zero PCT]
          [--compressible PCT] [--disk local|shared[:raw|qcow2[:MIB]]]… [--sectors PER_SEC] [--network lab|site|none]
   vm start NAME [--site a|b]     start it and wait for its guest
@@ -55,12 +55,14 @@ async function main(line: CommandLine): Promise<void> {
   process.exitCode = 2;
 }
 
+const WRONG_USAGE: ReadonlySet<string> = new Set(['LAB_ARGUMENT', 'LAB_NAME_INVALID']);
+
 function tell(error: LabError, jsonFile: string | undefined): void {
   console.error(`${error.code}: ${error.message}`);
   const json = `${JSON.stringify({ error: { code: error.code, message: error.message } }, null, 2)}\n`;
   if (jsonFile === '-') process.stdout.write(json);
   else if (jsonFile !== undefined) writeFileSync(jsonFile, json);
-  process.exitCode = error.code === 'LAB_ARGUMENT' ? 2 : 1;
+  process.exitCode = WRONG_USAGE.has(error.code) ? 2 : 1;
 }
 
 let line: CommandLine | undefined;

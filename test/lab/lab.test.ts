@@ -201,7 +201,13 @@ describe('the lab', { skip, timeout: 120_000 }, () => {
     const seen = sampler.stop();
     assert.equal(seen.maxCopies, 2);
     assert.ok(seen.heartbeats.repeated > 0);
+    await assert.rejects(lab.vm.start('a', 'twin'), {
+      code: 'LAB_VM_RUNS',
+      message: /runs already: twin at site a, running/,
+    });
+    await assert.rejects(lab.vm.define({ name: 'twin', memoryMib: 64 }), { code: 'LAB_VM_EXISTS' });
     await lab.vm.remove('twin');
+    await assert.rejects(lab.vm.start('a', 'twin'), { code: 'LAB_VM_UNKNOWN' });
     assert.deepEqual(
       (await lab.vm.list()).map((row) => row.name),
       ['mover'],

@@ -8,7 +8,11 @@ import { test } from 'node:test';
 import { run } from './src/command.ts';
 
 const tools = join(import.meta.dirname, '../../tools');
-const { npmReason } = (await import(join(tools, 'setup.mjs'))) as { npmReason(root: string): string | undefined };
+interface SetUp {
+  npmReason(root: string): string | undefined;
+  missingPackages(pretend: readonly string[], script?: string): { name: string }[];
+}
+const { npmReason, missingPackages }: SetUp = await import(join(tools, 'setup.mjs'));
 
 test('npm packages are missing exactly when they differ from the lock file', () => {
   const root = mkdtempSync(join(tmpdir(), 'lab-setup-'));
@@ -41,6 +45,55 @@ test('a dry run names what is missing, why it is needed, and installs nothing', 
   });
   assert.equal(code, process.getuid?.() === 0 ? 1 : 3);
   assert.match(stderr, /Debian package gcc: the link emulator/);
+});
+
+test('what only some scripts need is asked for by those alone, and by a set-up by hand for the tests', () => {
+  const pretend = ['chromium', 'stunnel4', 'gcc'];
+  const missing = (script?: string) => {
+    const names = missingPackages(pretend, script).map(({ name }) => name);
+    return pretend.filter((name) => names.includes(name));
+  };
+  assert.deepEqual(missing(), ['chromium', 'gcc']);
+  assert.deepEqual(missing('tools/test.mjs'), ['chromium', 'gcc']);
+  assert.deepEqual(missing('test/e2e/main.ts'), ['chromium', 'gcc']);
+  assert.deepEqual(missing('test/e2e/demo.ts'), ['gcc']);
+  assert.deepEqual(missing('test/bench/tunnel.ts'), ['stunnel4', 'gcc']);
+});
+
+test('a checkout where nothing is installed prints its help at once; npm does not warn of its own Node', async () => {
+  const directory = mkdtempSync(join(tmpdir(), 'lab-help-'));
+  try {
+    cpSync(tools, join(directory, 'tools'), { recursive: true });
+    const npm = join(directory, 'npm.js');
+    writeFileSync(npm, 'console.error("npm was told:", ...process.argv.slice(2)); process.exit(1);');
+    writeFileSync(join(directory, 'x.help.txt'), 'Usage of x\n');
+    writeFileSync(join(directory, 'x.part.help.txt'), 'Usage of its part\n');
+    const runner = (...args: string[]) => {
+      const command = [`npm_execpath=${npm}`, 'node', join(directory, 'tools/run.mjs'), 'x.ts', ...args];
+      return run('env', command, { allowFailure: true });
+    };
+    for (const [args, said] of [
+      [['--help'], 'Usage of x\n'],
+      [['word', '-h'], 'Usage of x\n'],
+      [['part', '--help'], 'Usage of its part\n'],
+    ] as const) {
+      const { code, stdout, stderr } = await runner(...args);
+      assert.deepEqual({ code, stdout, stderr }, { code: 0, stdout: said, stderr: '' }, args.join(' '));
+    }
+    const plain = await runner('--yes');
+    assert.match(plain.stderr, /^LMAS needs:\n {2}npm packages[\s\S]*npm was told: ci .*--loglevel=error/);
+    assert.equal(plain.code, 1);
+  } finally {
+    rmSync(directory, { recursive: true });
+  }
+});
+
+test('what Node itself links is missed whatever else is left alone', async () => {
+  const args = [join(tools, 'setup.mjs'), '--dry-run', '--npm-only', '--pretend-missing', 'libatomic1,gcc'];
+  const { code, stderr } = await run('node', args, { allowFailure: true });
+  assert.equal(code, process.getuid?.() === 0 ? 1 : 3);
+  assert.match(stderr, /Debian package libatomic1: Node 26 links it/);
+  assert.doesNotMatch(stderr, /gcc/);
 });
 
 test('without root it says what to install by hand, and exits with 3', {

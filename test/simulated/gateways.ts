@@ -44,6 +44,7 @@ export function createSimulatedProvisioner(sites: SiteStore): GatewayProvisioner
     const call = <T>(verb: string, args: object = {}) => once<T>(address.site, verb, { name, token, ...args });
     return {
       address,
+      barrierName: `${address.owner}-${address.end}`,
       identity: async () => ({ ...IDENTITY }),
       async configure({ sessionId, role, bandwidthBytesPerSec }) {
         await call('configure', { bandwidthBytesPerSec });
@@ -51,7 +52,8 @@ export function createSimulatedProvisioner(sites: SiteStore): GatewayProvisioner
         return { sessionId, state: 'connecting', listening };
       },
       async putRoute(id, route) {
-        await call('route', { route: id });
+        const raised = route.kind === 'transparent' && route.barrier !== undefined ? { barrier: route.barrier } : {};
+        await call('route', { route: id, ...raised });
         if (route.kind === 'transparent') return { id, kind: route.kind, end: route.end, active: true };
         return { id, kind: route.kind, address: '192.0.2.9', port: 40_000 };
       },
@@ -105,6 +107,19 @@ export function createSimulatedProvisioner(sites: SiteStore): GatewayProvisioner
     async remove(address) {
       await once(address.site, 'remove', { name: nameOf(address) });
     },
+    async removeBarrier({ site, owner, end }) {
+      await once(site, 'barrier', { name: `${owner}-${end}` });
+    },
+    async examine(site) {
+      await (await open(site)).close();
+      return {
+        ...{ system: 'Linux', architecture: 'x86_64', kernel: '6.12' },
+        lacks: [],
+        freeKib: 4 << 20,
+        changed: null,
+        doctor: null,
+      };
+    },
     async sweep(site, isOwned) {
       const removed: string[] = [];
       for (const name of await once<string[]>(site, 'list', { site })) {
@@ -139,6 +154,8 @@ const SESSION = {
   receiveBitsPerSec: 0,
   receivingMs: 0,
   windowBytes: 0,
+  kernelBytes: null,
+  subflows: { wanted: 1, min: 1, max: 1 },
   inFlightBytes: 0,
   bufferedBytes: 0,
   rttMs: 100,

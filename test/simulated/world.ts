@@ -20,6 +20,8 @@ const RATE_BYTES_PER_SEC = 20 * 2 ** 30;
 export class PairWorld extends World {
   /** `<site>/<owner>-<end>` of every gateway process there is. */
   readonly gateways = new Map<string, SimulatedGateway>();
+  /** Names of those that stand. They outlive the gateways that raise them. */
+  readonly barriers = new Set<string>();
 
   constructor() {
     super();
@@ -30,6 +32,18 @@ export class PairWorld extends World {
   endGateway(name: string): void {
     this.gateways.delete(name);
     this.changed();
+  }
+
+  override changeSetting(vmId: string, isChanged: boolean): void {
+    super.changeSetting(vmId, isChanged);
+    this.#assertBehindBarriers();
+  }
+
+  /** What is in the clear stands between two barriers. */
+  #assertBehindBarriers(): void {
+    for (const vmId of this.changedSettings) {
+      if (this.barriers.size < 2) this.violations.push({ vmId, what: 'its traffic could pass in the clear' });
+    }
   }
 
   /** What the simulated provisioner asks; the "host" of these calls is `gateway`. For `serveWorld`. */
@@ -50,6 +64,10 @@ export class PairWorld extends World {
         return gateway !== undefined;
       case 'remove':
         this.endGateway(name);
+        return null;
+      case 'barrier':
+        this.barriers.delete(name);
+        this.#assertBehindBarriers();
         return null;
       case 'ended':
         return this.until(() => !this.gateways.has(name)).then(() => null);
@@ -72,6 +90,7 @@ export class PairWorld extends World {
         return null;
       case 'route':
         gateway.routes.add(String(args.route));
+        if (typeof args.barrier === 'string') this.barriers.add(args.barrier);
         return null;
       case 'status':
         return { configured: gateway.configured };

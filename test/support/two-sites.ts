@@ -13,8 +13,15 @@ export const CREDENTIAL_ID = 'lab-key';
 export const siteId = (site: SiteName): string => `site-${site}`;
 export const endpointId = (site: SiteName): string => `kvm-${site}`;
 
-/** Registers everything; the orchestrator must not know any of it yet. */
-export async function registerLab(client: LmasClient, lab: Lab): Promise<void> {
+/**
+ * Registers everything; the orchestrator must not know any of it yet.
+ * @param more further addresses of the gateway machines towards the hypervisors, which they have to have
+ */
+export async function registerLab(
+  client: LmasClient,
+  lab: Lab,
+  more: Readonly<Partial<Record<SiteName, string[]>>> = {},
+): Promise<void> {
   await client.createCredential({
     id: CREDENTIAL_ID,
     kind: 'ssh-key',
@@ -30,6 +37,7 @@ export async function registerLab(client: LmasClient, lab: Lab): Promise<void> {
         ssh: { ...sshAccess(gatewayHost), credential: CREDENTIAL_ID },
         tunnelAddress: gatewayHost.dataAddress,
         hypervisorAddress: gatewayHost.dataAddress,
+        moreHypervisorAddresses: more[site] ?? [],
       },
     });
     await client.createEndpoint({

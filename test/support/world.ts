@@ -42,7 +42,7 @@ export class World {
    * @param prepare what a suite changes at the lab's machines; not taken for something that a migration left
    */
   static async up(
-    options: LabOptions & { name: string },
+    { settings, ...options }: LabOptions & { name: string; settings?: Readonly<Record<string, string>> },
     prepare: (lab: Lab) => Promise<void> = async () => undefined,
   ): Promise<World> {
     await labDown(options.name);
@@ -50,7 +50,10 @@ export class World {
     try {
       await prepare(lab);
       const before = await takeTraces(lab);
-      const orchestrator = await OrchestratorProcess.start({ dataDir: join(lab.stateDir, 'orchestrator') });
+      const orchestrator = await OrchestratorProcess.start({
+        dataDir: join(lab.stateDir, 'orchestrator'),
+        ...(settings === undefined ? {} : { env: settings }),
+      });
       const world = new World(lab, orchestrator, before);
       await registerLab(world.client, lab);
       return world;

@@ -51,9 +51,14 @@ describe('API keys', () => {
     const { id, key } = await makeKey(admin, { role: 'viewer' });
     const wrong = `lmas_${id}_${'A'.repeat(43)}`;
     const unknown = `lmas_${'z'.repeat(12)}_${key.slice(-43)}`;
+    const answers = new Set<string>();
     for (const text of [wrong, unknown, key.slice(0, -1), `${key}A`, key.toUpperCase()]) {
-      refusedAs(await holderOf({ key: text }).call('GET', '/v1/caller'), 401, 'UNAUTHENTICATED');
+      const answer = await holderOf({ key: text }).call('GET', '/v1/caller');
+      refusedAs(answer, 401, 'UNAUTHENTICATED');
+      answers.add(JSON.stringify(answer.body));
     }
+    assert.match([...answers].join(), /What was sent is not accepted/);
+    assert.equal(answers.size, 1, 'a stranger is not told which');
   });
 
   test('rotation: the former key goes on for its grace time, and not longer', async () => {
@@ -144,7 +149,7 @@ describe('projects', () => {
     ] as const) {
       refusedAs(await blue.call(method, path), 404, 'MIGRATION_NOT_FOUND');
     }
-    await admin.must('PATCH', '/v1/projects/blue', { endpoints: null });
+    await admin.must('PATCH', '/v1/projects/blue', { endpoints: null }, { 'if-match': '*' });
     const others = await blue.call('POST', '/v1/migrations', { ...request, vm: 'x' }, idempotency);
     assert.equal(others.status, 202);
     assert.deepEqual(await idsOf(blue, '/v1/migrations'), [others.body.id], 'the key stands for another one here');
@@ -160,11 +165,87 @@ describe('projects', () => {
     assert.ok(redFeed.text().includes(id) && !redFeed.text().includes(String(others.body.id)));
     assert.ok(!blueFeed.text().includes(id) && blueFeed.text().includes(String(others.body.id)));
 
-    await red.must('POST', '/v1/credentials', { id: 'reds', kind: 'password', username: 'u', password: 'p' });
+    const login = { kind: 'password', username: 'u', password: 'p' };
+    await red.must('POST', '/v1/credentials', { id: 'reds', ...login });
     assert.deepEqual(await idsOf(red, '/v1/credentials'), ['reds']);
     assert.deepEqual(await idsOf(blue, '/v1/credentials'), []);
-    refusedAs(await blue.call('GET', '/v1/credentials/reds'), 404, 'CREDENTIAL_NOT_FOUND');
-    refusedAs(await blue.call('DELETE', '/v1/credentials/reds'), 404, 'CREDENTIAL_NOT_FOUND');
+    for (const name of ['reds', 'red.reds']) {
+      refusedAs(await blue.call('GET', `/v1/credentials/${name}`), 404, 'CREDENTIAL_NOT_FOUND');
+      refusedAs(await blue.call('DELETE', `/v1/credentials/${name}`), 404, 'CREDENTIAL_NOT_FOUND');
+    }
+  });
+
+  test('each has its own names: what another one called something is noticed by nobody', async () => {
+    const holders = [];
+    for (const project of ['left', 'right']) {
+      await admin.must('POST', '/v1/projects', { id: project });
+      holders.push(holderOf(await makeKey(admin, { role: 'operator', project })));
+    }
+    const credential = { id: 'same', kind: 'password', username: 'u', password: 'p' };
+    const webhook = { id: 'same', url: 'https://receiver.example.org/' };
+    for (const holder of [admin, ...holders]) {
+      for (const [path, input] of [
+        ['/v1/credentials', credential],
+        ['/v1/webhooks', webhook],
+      ] as const) {
+        const made = await holder.call('POST', path, input);
+        assert.deepEqual([made.status, made.body.id, made.headers.get('location')], [201, 'same', `${path}/same`]);
+        refusedAs(await holder.call('POST', path, input), 409, 'ALREADY_EXISTS');
+        assert.equal((await holder.must<{ id: string }>('GET', `${path}/same`)).id, 'same');
+      }
+    }
+    const [left, right] = holders;
+    assert.ok(left !== undefined && right !== undefined);
+    for (const path of ['/v1/credentials', '/v1/webhooks']) {
+      assert.deepEqual(await idsOf(left, path), ['same']);
+      const all = (await idsOf(admin, path)).filter((id) => /(^|\.)same$/.test(id));
+      assert.deepEqual(all.sort(), ['left.same', 'right.same', 'same'], 'whoever sees all can tell them apart');
+      assert.equal((await admin.must<{ project: string }>('GET', `${path}/left.same`)).project, 'left');
+    }
+    const { id: delivery, webhook: of } = await left.must<{ id: string; webhook: string }>(
+      'POST',
+      '/v1/webhooks/same/test',
+    );
+    assert.equal(of, 'same');
+    const log = await left.must<{ items: { id: string; webhook: string }[] }>('GET', '/v1/webhooks/same/deliveries');
+    assert.deepEqual(
+      log.items.map(({ id, webhook: name }) => [id, name]),
+      [[delivery, 'same']],
+    );
+    refusedAs(await right.call('GET', `/v1/webhooks/same/deliveries/${delivery}`), 404, 'DELIVERY_NOT_FOUND');
+
+    // An endpoint may log in with what a project keeps; then that is needed.
+    await using stage = await setStage(() => admin, directory.path);
+    const endpoint = `/v1/endpoints/${stage.source}`;
+    assert.equal((await admin.call('PATCH', endpoint, { credential: 'left.same' }, { 'if-match': '*' })).status, 200);
+    refusedAs(await left.call('DELETE', '/v1/credentials/same'), 409, 'IN_USE');
+    await right.must('DELETE', '/v1/credentials/same');
+    await admin.must('GET', '/v1/credentials/same');
+  });
+
+  test('a VM that somebody else migrates is refused without saying whose it is', async () => {
+    await using stage = await setStage(() => admin, directory.path);
+    const endpoints = [stage.source, stage.destination];
+    await admin.must('POST', '/v1/projects', { id: 'early', endpoints });
+    await admin.must('POST', '/v1/projects', { id: 'late', endpoints });
+    const early = holderOf(await makeKey(admin, { role: 'operator', project: 'early' }));
+    const late = holderOf(await makeKey(admin, { role: 'operator', project: 'late' }));
+    const request = { vm: stage.vmId, source: stage.source, destination: stage.destination };
+    const hold = stage.world.faults.arm('source.perform', 'hold-before');
+    const { id } = await early.must<{ id: string }>('POST', '/v1/migrations', request);
+    await hold.reached;
+    const own = await early.call('POST', '/v1/migrations', request);
+    assert.match(JSON.stringify(own.body), new RegExp(id));
+    const refused = await late.call('POST', '/v1/migrations', request);
+    refusedAs(refused, 409, 'VM_ALREADY_MIGRATING');
+    assert.doesNotMatch(JSON.stringify(refused.body), /m_|early/);
+    // Found out only when the VM has been looked up: the record says no more than that.
+    const byName = await late.must<{ id: string }>('POST', '/v1/migrations', { ...request, vm: stage.vmName });
+    const ended = await late.ended(byName.id);
+    assert.equal(ended.error?.code, 'VM_ALREADY_MIGRATING');
+    assert.doesNotMatch(JSON.stringify(ended.error), new RegExp(`${id}|early`));
+    hold.release();
+    await early.ended(id);
   });
 
   test('whoever is bound to one touches nothing that all share, and hands out keys to it only', async () => {
@@ -180,6 +261,7 @@ describe('projects', () => {
     await admin.must('POST', '/v1/projects', { id: 'other' });
     const elsewhere = { name: 'n', role: 'viewer', project: 'other' };
     refusedAs(await green.call('POST', '/v1/api-keys', elsewhere), 404, 'PROJECT_NOT_FOUND');
+    refusedAs(await green.call('POST', '/v1/api-keys', { ...elsewhere, project: null }), 403, 'FORBIDDEN');
   });
 
   test('one that is still used stays, and its name is never given away again', async () => {

@@ -35,7 +35,9 @@ describe('access', () => {
     const stranger = new Api(api.url, 'lmas_wrong');
     assertProblem(await stranger.call('GET', '/v1/sites'), 401, 'UNAUTHENTICATED');
     assertProblem(await stranger.call('POST', '/v1/migrations', { nonsense: true }), 401, 'UNAUTHENTICATED');
-    assertProblem(await new Api(api.url, '').call('GET', '/v1/migrations'), 401, 'UNAUTHENTICATED');
+    const none = await new Api(api.url, '').call('GET', '/v1/migrations');
+    assertProblem(none, 401, 'UNAUTHENTICATED');
+    assert.match(String(none.body.detail), /^No key or token was sent, .* Send /);
     assertProblem(await new Api(api.url, 'x'.repeat(4_000)).call('GET', '/v1/sites'), 401, 'UNAUTHENTICATED');
   });
 
@@ -113,6 +115,13 @@ describe('refusals', () => {
     const credential = source.replace('-source', '');
     await api.must('POST', '/v1/endpoints', { id: 'bare', site: 'bare', plugin: 'simulated', credential, config });
     assertProblem(await submit({ vm, source, destination: 'bare' }), 422, 'NO_GATEWAY');
+    const other = { id: 'bare-2', plugin: 'simulated', credential, config: { ...config, host: 'source' } };
+    await api.must('POST', '/v1/sites', { id: 'bare-2' });
+    await api.must('POST', '/v1/endpoints', { ...other, site: 'bare-2' });
+    const unequipped = await submit({ vm, source: 'bare', destination: 'bare-2' });
+    assert.match(String(unequipped.body.detail), /^Sites bare and bare-2 have no gateway machine\./);
+    const missing = await api.call('POST', '/v1/endpoints', { ...other, id: 'x', site: 'bare', config: {} });
+    assert.deepEqual(missing.body.errors, [{ path: 'config.host', message: 'is required' }]);
     const gone = await submit({ vm: 'no-such-vm', source, destination });
     assert.equal(gone.status, 202, 'the VM is looked for when its turn comes');
     const ended = await api.ended(String(gone.body.id));
@@ -132,6 +141,14 @@ describe('what is registered', () => {
     assertProblem(await api.call('POST', '/v1/credentials', credential), 409, 'ALREADY_EXISTS');
     const endpoint = { id: `${name}-x`, site: 'nowhere', plugin: 'simulated', credential: name };
     const config = { socketPath: stage.server.socketPath, host: 'source' };
+    const taken = await api.call('POST', '/v1/endpoints', {
+      ...endpoint,
+      id: stage.source,
+      site: stage.source,
+      config,
+    });
+    assertProblem(taken, 409, 'ALREADY_EXISTS');
+    assert.equal(taken.body.detail, `There is an endpoint ${stage.source} already.`);
     assertProblem(await api.call('POST', '/v1/endpoints', { ...endpoint, config }), 422, 'UNKNOWN_REFERENCE');
     assertProblem(
       await api.call('POST', '/v1/endpoints', { ...endpoint, site: stage.source, config: { host: 'X' } }),
@@ -195,7 +212,14 @@ describe('what is registered', () => {
     );
     assert.equal(stage.world.presence('destination', vm).presence, 'incoming', 'a check that failed touched nothing');
     stage.server.goAway();
-    assertProblem(await api.call('GET', `/v1/endpoints/${stage.source}/inventory`), 502, 'UNREACHABLE');
+    const away = await api.call('GET', `/v1/endpoints/${stage.source}/inventory`);
+    assertProblem(away, 502, 'UNREACHABLE');
+    assert.match(String(away.body.detail), new RegExp(`^${stage.source}: `), 'the endpoint, not only its address');
+    const both = await api.call('POST', '/v1/migration-checks', { vm, source, destination });
+    assertProblem(both, 502, 'UNREACHABLE');
+    assert.match(String(both.body.detail), new RegExp(`${source}: [^.]+\\. ${destination}: [^.]+\\.`));
+    const lost = await api.ended((await stage.submit({ retries: { max: 0, backOffMs: 1_000 } })).id);
+    assert.match(lost.error?.message ?? '', new RegExp(`${source}: .*${destination}: `), 'also in the record');
   });
 
   test('a link test leaves no gateway', async () => {
@@ -207,6 +231,8 @@ describe('what is registered', () => {
     });
     assert.deepEqual([link.rttMedianMs, link.listener], [101, stage.destination]);
     assert.equal(stage.world.gateways.size, 0);
+    const itself = { source: stage.source, destination: stage.source };
+    assertProblem(await api.call('POST', '/v1/link-tests', itself), 400, 'INVALID_REQUEST');
   });
 });
 

@@ -81,7 +81,7 @@ test('projects, the audit log, the master key', async () => {
   await lmas(['site', 'list'], { LMAS_API_KEY: 'wrong' });
   assert.match((await must(['audit', '--strangers'])).out, /\(nobody\) +listSites .*refused \(UNAUTHENTICATED\)/);
   const before = JSON.parse((await must(['master-key', 'show', '--json'])).out);
-  assert.match((await must(['master-key', 'rotate'])).err, /1 secrets were sealed anew/);
+  assert.match((await must(['master-key', 'rotate'])).err, /Sealed anew: 1 secret\./);
   assert.notEqual(JSON.parse((await must(['master-key', 'show', '--json'])).out).current, before.current);
 });
 

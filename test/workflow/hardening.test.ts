@@ -35,6 +35,21 @@ interface AuditList {
 const auditOf = (query: string) => api.must<AuditList>('GET', `/v1/audit?${query}`);
 const from = (address: string) => ({ 'x-forwarded-for': address });
 
+test('no cache on the way keeps an answer, least of all one with a secret in it', async () => {
+  const webhook = { id: 'hook', url: 'https://portal.example.org/hook' };
+  for (const [method, path, body] of [
+    ['GET', '/v1/sites'],
+    ['GET', '/v1/sites/not-there'],
+    ['POST', '/v1/webhooks', webhook],
+    ['POST', '/v1/webhooks/hook/rotate-secret'],
+    ['POST', '/v1/api-keys', { name: 'n', role: 'viewer' }],
+  ] as const) {
+    const { headers } = await api.call(method, path, body);
+    assert.equal(headers.get('cache-control'), 'no-store', path);
+    assert.equal(headers.get('x-content-type-options'), 'nosniff', path);
+  }
+});
+
 describe('limits', () => {
   test('failed logins are counted by address; a valid login is served all the same', async () => {
     const stranger = new Api(api.url, 'lmas_wrong');

@@ -1,6 +1,7 @@
 /**
- * Two workers on one Redis. The one that has the migrations is stopped with SIGSTOP in every step, past its lease; the
- * other takes over and finishes; then the first one wakes up in the middle of what it was doing, and must do no harm.
+ * Two workers on one Redis. The one that has the migrations is stopped with SIGSTOP in every step, forward and back, past
+ * its lease; the other takes over and finishes; then the first one wakes up in the middle of what it was doing, and must
+ * do no harm.
  */
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
@@ -12,7 +13,7 @@ import { after, before, describe, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { OrchestratorProcess } from './child.ts';
 import { freePort, type Stage, setStage, temporaryDirectory } from './harness.ts';
-import { STEPS } from './matrix.ts';
+import { armStep, nameOf, STEPS } from './matrix.ts';
 
 const directory = await temporaryDirectory();
 
@@ -35,11 +36,11 @@ describe('a worker that was stopped wakes up after another one has taken over', 
     second = new OrchestratorProcess(join(directory.path, '2'), shared, first);
     await first.start();
     const holds = [];
-    for (const { step, call } of STEPS) {
+    for (const step of STEPS) {
       const stage = await setStage(() => first.api, directory.path);
-      const hold = stage.world.faults.arm(call, 'hold-after');
+      const hold = armStep(stage.world, step, 'hold-after');
       const { id } = await stage.submit({ options: { createVolume: true, durationMs: 30 } });
-      stages.set(`${step}: ${call}`, { stage, id });
+      stages.set(nameOf(step), { stage, id });
       holds.push(hold);
     }
     await Promise.all(holds.map(({ reached }) => reached));
@@ -67,9 +68,9 @@ describe('a worker that was stopped wakes up after another one has taken over', 
     await directory[Symbol.asyncDispose]();
   });
 
-  for (const { step, call } of STEPS) {
-    test(`${step}: ${call}`, async () => {
-      const found = stages.get(`${step}: ${call}`);
+  for (const step of STEPS) {
+    test(nameOf(step), async () => {
+      const found = stages.get(nameOf(step));
       assert.ok(found !== undefined);
       const { stage, id } = found;
       const ended = await second.api.until(id, ({ teardown }) => teardown === 'complete' || teardown === 'not-needed');

@@ -79,7 +79,7 @@ describe('with a real sshd', { skip: sshdMissing() }, () => {
       assert.deepEqual([answer.status, answer.body.code], [422, 'INVALID_CREDENTIAL']);
       assert.match(String(answer.body.detail), why);
     }
-    const stored = await add(sshd.encryptedKey, 'open sesame');
+    const stored = await add(sshd.encryptedKey, sshd.passphrase);
     assert.equal(stored.status, 201);
     assert.match(JSON.stringify(stored.body.publicKey), /ssh-ed25519.*SHA256:/);
   });

@@ -59,11 +59,41 @@ test('the master is killed in every phase of a migration: the replica takes over
   assert.equal((await child.api.ended(id)).phase, 'succeeded', 'and new ones go on as ever');
 });
 
-test('a cluster of three: everything of ours lives in one slot', { timeout: 120_000 }, async () => {
+test('a master that stands still is left for the replica that takes over, and the run goes on', {
+  timeout: 120_000,
+}, async () => {
   await using directory = await temporaryDirectory();
   await using servers = new RedisServers(directory.path);
-  const { url } = await startCluster(servers);
-  await using child = new OrchestratorProcess(join(directory.path, 'o'), await shared(directory.path, url));
+  const { url, masterPort, replicaPort } = await startSentinels(servers);
+  await using child = new OrchestratorProcess(join(directory.path, 'o'), {
+    ...(await shared(directory.path, url)),
+    ...{ LMAS_REDIS_SILENCE_MS: '1000', LMAS_RUN_LEASE_MS: '30000' },
+  });
+  await child.start();
+  await using stage = await setStage(() => child.api, directory.path);
+  const hold = stage.world.faults.arm('source.perform', 'hold-after');
+  const { id } = await stage.submit();
+  await hold.reached;
+  servers.signal(masterPort, 'SIGSTOP');
+  const asked = performance.now();
+  assert.equal((await child.api.call('GET', `/v1/migrations/${id}`)).status, 503);
+  assert.ok(performance.now() - asked < 20_000, 'it did not hang');
+  await servers.until(replicaPort, ['ROLE'], /master/);
+  hold.release();
+  const ended = await child.api.ended(id, 60_000);
+  assert.deepEqual([ended.phase, ended.runs], ['succeeded', 1]);
+  stage.assertClean(ended);
+});
+
+test('a cluster of three: everything of ours lives in one slot; when its server stands still, no call hangs', {
+  timeout: 120_000,
+}, async () => {
+  await using directory = await temporaryDirectory();
+  await using servers = new RedisServers(directory.path);
+  const { url, ports } = await startCluster(servers);
+  await using child = new OrchestratorProcess(join(directory.path, 'o'), {
+    ...{ ...(await shared(directory.path, url)), LMAS_REDIS_SILENCE_MS: '1000', LMAS_RUN_LEASE_MS: '2000' },
+  });
   await child.start();
   await using first = await setStage(() => child.api, directory.path);
   await using second = await setStage(() => child.api, directory.path);
@@ -75,6 +105,22 @@ test('a cluster of three: everything of ours lives in one slot', { timeout: 120_
   }
   const { items } = await child.api.must<{ items: unknown[] }>('GET', '/v1/migrations');
   assert.equal(items.length, 2);
+
+  const answers = await Promise.all(
+    ports.map((port) => servers.command(port, ['EXISTS', '{lmas}:sites']).catch(String)),
+  );
+  const owner = ports[answers.findIndex((answer) => answer.trim() === '1')] ?? 0;
+  servers.signal(owner, 'SIGSTOP');
+  const path = `/v1/migrations/${ids[0]?.id}`;
+  for (let i = 0; i < 3; i++) {
+    const { status, body } = await child.api.call('GET', path);
+    assert.deepEqual([status, body.code], [503, 'UNAVAILABLE'], JSON.stringify(body));
+  }
+  assert.equal((await fetch(`${child.api.url}/readyz`)).status, 503);
+  servers.signal(owner, 'SIGCONT');
+  await child.api.ended(ids[0]?.id ?? '');
+  const { id } = await first.submit({ source: first.destination, destination: first.source });
+  assert.equal((await child.api.ended(id)).phase, 'succeeded', 'back again');
 });
 
 test('an API, a worker and a scheduler as processes of their own', { timeout: 120_000 }, async () => {

@@ -75,6 +75,11 @@ export class RedisServers implements AsyncDisposable {
     }
   }
 
+  /** One that does not end it. */
+  signal(port: number, signal: 'SIGSTOP' | 'SIGCONT'): void {
+    assert.ok(this.#children.get(port)?.kill(signal));
+  }
+
   async kill(port: number): Promise<void> {
     const child = this.#children.get(port);
     assert.ok(child !== undefined);
@@ -108,7 +113,7 @@ export async function startSentinels(
 }
 
 /** Three masters that share the slots. */
-export async function startCluster(servers: RedisServers): Promise<{ url: string }> {
+export async function startCluster(servers: RedisServers): Promise<{ url: string; ports: readonly number[] }> {
   const ports: number[] = [];
   for (let i = 0; i < 3; i++)
     ports.push(await servers.start({ 'cluster-enabled': 'yes', 'cluster-port': String(await freePort()) }));
@@ -117,5 +122,5 @@ export async function startCluster(servers: RedisServers): Promise<{ url: string
   await promisify(execFile)('redis-cli', ['--cluster', 'create', ...nodes, '--cluster-yes']);
   for (const port of ports) await servers.until(port, ['CLUSTER', 'INFO'], /cluster_state:ok/);
   await servers.until(first, ['CLUSTER', 'INFO'], /cluster_known_nodes:3/);
-  return { url: `redis+cluster://${nodes.join(',')}` };
+  return { url: `redis+cluster://${nodes.join(',')}`, ports };
 }

@@ -1,17 +1,25 @@
 /**
- * The orchestrator as people start it, with a Redis that is not there, comes late, or is killed for good: what is wrong
- * is said in words at once, and SIGTERM always ends it.
+ * The orchestrator as people start it, with a Redis that is not there, comes late, falls silent, or is killed for good:
+ * what is wrong is said in words at once, no call hangs, and SIGTERM always ends it.
  */
 import assert from 'node:assert/strict';
 import { type ChildProcess, spawn } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
-import { readFile, rm, symlink } from 'node:fs/promises';
+import { mkdir, readFile, rm, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
-import { freePort, temporaryDirectory } from './harness.ts';
+import { createLog } from '../../apps/orchestrator/src/log.ts';
+import { connect } from '../../apps/orchestrator/src/redis/connect.ts';
+import { keys } from '../../apps/orchestrator/src/redis/keys.ts';
+import { startPrivateRedis } from '../../apps/orchestrator/src/redis/private-server.ts';
+import { startSilentProxy } from '../../apps/orchestrator/src/testing/silent-proxy.ts';
+import { receiveWebhooks } from '../support/webhook-receiver.ts';
+import { Api, freePort, setStage, startInProcess, temporaryDirectory } from './harness.ts';
+import { RedisServers } from './redis-servers.ts';
 
 const MAIN = fileURLToPath(new URL('../../apps/orchestrator/src/main.ts', import.meta.url));
 
@@ -124,4 +132,172 @@ test('SIGTERM ends one whose private Redis was killed for good, and it says what
   assert.equal(code, 0);
   assert.ok(ms < 30_000, `${ms} ms`);
   await orchestrator.says(/Redis does not answer: ending without it/);
+});
+
+test('a Redis that stands still is told everywhere within seconds, no call hangs on it, and all goes on when it goes on', async () => {
+  await using directory = await temporaryDirectory();
+  await using servers = new RedisServers(directory.path);
+  const redisPort = await servers.start();
+  const keyFile = join(directory.path, 'key');
+  await writeFile(keyFile, randomBytes(32).toString('base64'), { mode: 0o600 });
+  const start = async (role: string) => {
+    const port = String(await freePort());
+    const settings = {
+      ...{ REDIS_URL: `redis://127.0.0.1:${redisPort}`, LMAS_REDIS_SILENCE_MS: '1000', LMAS_ROLE: role },
+      ...{ LMAS_MASTER_KEY_FILE: keyFile, LMAS_DATA_DIR: join(directory.path, role), LMAS_PORT: port },
+    };
+    return Object.assign(new Orchestrator(settings), { url: `http://127.0.0.1:${port}` });
+  };
+  await using api = await start('api');
+  await api.says(/"ready"/);
+  await using worker = await start('worker');
+  await using scheduler = await start('scheduler');
+  const processes = [api, worker, scheduler];
+  for (const { url } of processes) await api.until(async () => (await status(`${url}/readyz`)).status === 200);
+  const key = (await readFile(join(directory.path, 'api/api-key'), 'utf8')).trim();
+  const caller = new Api(api.url, key);
+
+  servers.signal(redisPort, 'SIGSTOP');
+  const credential = { id: 'c', kind: 'password', username: 'u', password: 'p' };
+  const calls = await Promise.all([
+    caller.call('GET', '/v1/migrations'),
+    caller.call('POST', '/v1/credentials', credential),
+    caller.call('GET', '/metrics'),
+  ]);
+  for (const { status: code, body, headers } of calls) {
+    assert.deepEqual([code, body.code, headers.get('retry-after')], [503, 'UNAVAILABLE', '5'], JSON.stringify(body));
+    assert.match(String(body.detail), /Redis went away in the middle.*look first.*Idempotency-Key/);
+  }
+  for (const orchestrator of processes) {
+    await orchestrator.says(/Redis \(redis:.*\) cannot be used: no answer for 1000 ms/);
+    const { status: code, body } = await status(`${orchestrator.url}/readyz`);
+    assert.equal(code, 503);
+    assert.match(body, /"ready":false.*cannot be used/);
+  }
+  const refused = await caller.call('GET', '/v1/migrations');
+  assert.deepEqual([refused.status, refused.body.code], [503, 'UNAVAILABLE']);
+  assert.match(String(refused.body.detail), /Redis \(redis:.*cannot be used.*Try again in a moment.*\/readyz/);
+
+  const { code: exitCode, ms } = await scheduler.terminate();
+  assert.equal(exitCode, 0);
+  assert.ok(ms < 30_000, `${ms} ms`);
+
+  servers.signal(redisPort, 'SIGCONT');
+  for (const { url } of [api, worker]) await api.until(async () => (await status(`${url}/readyz`)).status === 200);
+  await api.says(/Redis \(redis:.*\) answers/);
+  assert.equal((await caller.call('GET', '/v1/migrations')).status, 200);
+  // Those bytes were in the kernel's hands: whether it was made is what nobody could say, and is looked up.
+  const made = (await caller.call('GET', '/v1/credentials/c')).status === 200;
+  assert.equal((await caller.call('POST', '/v1/credentials', credential)).status, made ? 409 : 201);
+  for (const orchestrator of [api, worker]) assert.equal((await orchestrator.terminate()).code, 0);
+});
+
+test('connections that fall silent are replaced: runs, cancels, events and submissions go on, and nothing is doubled', async () => {
+  await using directory = await temporaryDirectory();
+  const redisDir = join(directory.path, 'r');
+  await mkdir(redisDir);
+  const server = await startPrivateRedis('redis-server', redisDir, createLog('silent'));
+  await using _server = { [Symbol.asyncDispose]: () => server.stop() };
+  await using proxy = await startSilentProxy(server.socketPath);
+  const orchestrator = await startInProcess(join(directory.path, 'o'), {
+    ...{ REDIS_URL: `redis://127.0.0.1:${proxy.port}`, LMAS_REDIS_SILENCE_MS: '500', LMAS_RUN_LEASE_MS: '6000' },
+  });
+  await using _orchestrator = { [Symbol.asyncDispose]: () => orchestrator.stop() };
+  const api = await Api.of(orchestrator);
+  const until = async (ok: boolean) => {
+    while ((await status(`${api.url}/readyz`)).status !== (ok ? 200 : 503)) await sleep(20);
+  };
+  await using stage = await setStage(() => api, directory.path);
+  await using other = await setStage(() => api, directory.path);
+  const hold = stage.world.faults.arm('source.perform', 'hold-before');
+  const { id } = await stage.submit();
+  await hold.reached;
+  const headers = { authorization: `Bearer ${api.key}` };
+  const events = await fetch(`${api.url}/v1/migrations/${id}/events`, { headers });
+  const heard: string[] = [];
+  const reading = (async () => {
+    for await (const chunk of events.body ?? []) heard.push(Buffer.from(chunk).toString('utf8'));
+  })();
+  while (!heard.join('').includes('performing')) await sleep(20);
+
+  const request = { source: other.source, destination: other.destination, vm: other.vmId };
+  const submit = () => api.call('POST', '/v1/migrations', request, { 'idempotency-key': 'once' });
+  proxy.fallSilent();
+  const [lost] = await Promise.all([submit(), until(false)]);
+  assert.deepEqual([lost.status, lost.body.code], [503, 'UNAVAILABLE']);
+  proxy.speakAgain();
+  await until(true);
+  const [first, second] = await Promise.all([submit(), submit()]);
+  assert.deepEqual([first.status, second.status, second.body.id], [202, 202, first.body.id]);
+  const { items } = await api.must<{ items: unknown[] }>('GET', '/v1/migrations');
+  assert.equal(items.length, 2);
+  other.assertClean(await api.ended(String(first.body.id)));
+
+  assert.equal((await api.call('POST', `/v1/migrations/${id}/cancel`)).status, 202);
+  hold.release();
+  const ended = await api.ended(id);
+  assert.deepEqual([ended.phase, ended.runs], ['cancelled', 1], 'the run kept its lease');
+  stage.assertClean(ended);
+  await reading;
+  assert.match(heard.join(''), /"type":"cancel-requested"[\s\S]*"type":"end"/, 'the stream went on');
+});
+
+test('a call that breaks off between its steps leaves nothing half-done: what it has begun comes to its end, or is not there', async () => {
+  await using directory = await temporaryDirectory();
+  const redisDir = join(directory.path, 'r');
+  await mkdir(redisDir);
+  const server = await startPrivateRedis('redis-server', redisDir, createLog('silent'));
+  await using _server = { [Symbol.asyncDispose]: () => server.stop() };
+  const direct = connect(server, createLog('silent'));
+  using _direct = { [Symbol.dispose]: () => direct.disconnect() };
+  await using proxy = await startSilentProxy(server.socketPath);
+  const orchestrator = await startInProcess(join(directory.path, 'o'), {
+    ...{ REDIS_URL: `redis://127.0.0.1:${proxy.port}`, LMAS_REDIS_SILENCE_MS: '500', LMAS_RUN_LEASE_MS: '6000' },
+    LMAS_WEBHOOK_ALLOW: '127.0.0.0/8',
+  });
+  await using _orchestrator = { [Symbol.asyncDispose]: () => orchestrator.stop() };
+  const api = await Api.of(orchestrator);
+  await using stage = await setStage(() => api, directory.path);
+  await using other = await setStage(() => api, directory.path);
+  await using receiver = await receiveWebhooks();
+  /** The call, of whose commands this one is the last that Redis gets. */
+  const breakOff = async (last: RegExp, method: string, path: string, body?: unknown): Promise<void> => {
+    proxy.fallSilentAfter(last);
+    const answer = await api.call(method, path, body);
+    assert.deepEqual([answer.status, answer.body.code], [503, 'UNAVAILABLE'], JSON.stringify(answer.body));
+    proxy.speakAgain();
+    while ((await status(`${api.url}/readyz`)).status !== 200) await sleep(20);
+  };
+  await api.must('POST', '/v1/webhooks', { id: 'hook', url: receiver.url, events: ['migration.confirming'] });
+  const { id: message } = await api.must<{ id: string }>('POST', '/v1/webhooks/hook/test');
+  await receiver.until(1);
+  await api.must('PATCH', '/v1/queue', { paused: true });
+  // So that Redis knows the scripts, which are then sent by their digests alone.
+  const { id: former } = await other.submit();
+  await api.must('PATCH', `/v1/migrations/${former}`, { bandwidthBytesPerSec: 8_000_000 });
+  await api.must('POST', `/v1/migrations/${former}/cancel`);
+  assert.equal((await api.ended(former)).phase, 'cancelled');
+
+  const { id } = await stage.submit();
+  const change = { bandwidthBytesPerSec: 9_000_000 };
+  await breakOff(/evalsha.*\{lmas\}:changes/s, 'PATCH', `/v1/migrations/${id}`, change);
+  assert.deepEqual((await api.migration(id)).changes, change);
+  assert.equal(await direct.hget(keys.bandwidth, id), '9000000', 'what the record says was changed is changed');
+
+  await breakOff(/evalsha.*cancel-requested/s, 'POST', `/v1/migrations/${id}/cancel`);
+  assert.equal((await api.ended(id)).phase, 'cancelled', 'the next look at what is overdue ends it');
+
+  await breakOff(/evalsha.*"status":"pending"/s, 'POST', `/v1/webhooks/hook/deliveries/${message}/redeliver`);
+  await breakOff(/evalsha.*"status":"pending"/s, 'POST', '/v1/webhooks/hook/test');
+  const abandoned = await direct.zrange(keys.webhooksPending, 0, -1);
+  assert.ok(abandoned.length === 2 && abandoned.includes(message), String(abandoned));
+  const longAgo = Date.now() - 60_000; // nobody waits here until it is
+  await direct.zadd(keys.webhooksPending, 'XX', ...abandoned.flatMap((each) => [longAgo, each]));
+  await receiver.until(3);
+  while ((await direct.zcard(keys.webhooksPending)) > 0) await sleep(20);
+  const { items } = await api.must<{ items: { status: string }[] }>('GET', '/v1/webhooks/hook/deliveries');
+  assert.deepEqual(
+    items.map((delivery) => delivery.status),
+    ['delivered', 'delivered'],
+  );
 });

@@ -1,6 +1,6 @@
 /**
  * Marks every secret that can go in, uses them all, well and badly, and looks for them in everything that comes out:
- * answers, events, webhooks, logs at the finest level, the files of Redis, command lines, children's environments, and the
+ * answers, events, webhooks, traces, logs at the finest level, the files of Redis, command lines, children's environments, and the
  * report of a crash.
  */
 import assert from 'node:assert/strict';
@@ -15,6 +15,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { Issuer } from '../../apps/orchestrator/src/testing/oidc-issuer.ts';
 import { sshdMissing, startSshd } from '../../packages/ssh/src/testing/sshd.ts';
+import { receiveTraces } from '../support/trace-receiver.ts';
 import { receiveWebhooks } from '../support/webhook-receiver.ts';
 import { type Answer, Api, SHORT, setStage, temporaryDirectory } from './harness.ts';
 
@@ -74,6 +75,7 @@ test('a secret that goes in never comes out', { timeout: 120_000, skip: sshdMiss
   await using directory = await temporaryDirectory();
   await using sshd = await startSshd();
   await using receiver = await receiveWebhooks();
+  await using collector = await receiveTraces();
   const [dataDir, reports, oidcFile] = [
     join(directory.path, 'data'),
     join(directory.path, 'r'),
@@ -103,6 +105,8 @@ test('a secret that goes in never comes out', { timeout: 120_000, skip: sshdMiss
       ...{ ...process.env, ...SHORT, LMAS_DATA_DIR: dataDir, LMAS_LOG_LEVEL: 'debug', LMAS_MASTER_KEY: masterKey },
       ...{ LMAS_PLUGINS: '@lmas/plugin-kvm,@lmas/plugin-simulated', LMAS_OIDC_FILE: oidcFile },
       ...{ LMAS_WEBHOOK_ALLOW: '127.0.0.0/8' },
+      ...{ OTEL_EXPORTER_OTLP_ENDPOINT: collector.endpoint, OTEL_EXPORTER_OTLP_PROTOCOL: 'http/json' },
+      OTEL_EXPORTER_OTLP_HEADERS: `x-key=${mark('key of the collector')}`,
     },
     stdio: ['ignore', 'pipe', 'pipe'],
   });
@@ -150,7 +154,7 @@ test('a secret that goes in never comes out', { timeout: 120_000, skip: sshdMiss
     await api.call('POST', '/v1/credentials', { ...password, unknown: mark('password in an unknown field') });
     mark('private key', lineOf(sshd.strangerKey));
     mark('encrypted private key', lineOf(sshd.encryptedKey));
-    const passphrase = mark('passphrase', 'open sesame');
+    const passphrase = mark('passphrase', sshd.passphrase);
     const ssh = { kind: 'ssh-key', username: sshd.username };
     await api.must('POST', '/v1/credentials', { ...ssh, id: 'stranger', privateKey: sshd.strangerKey });
     await api.must('POST', '/v1/credentials', { ...ssh, id: 'locked', privateKey: sshd.encryptedKey, passphrase });
@@ -221,6 +225,7 @@ test('a secret that goes in never comes out', { timeout: 120_000, skip: sshdMiss
     await exited;
     outputs.add('log', log);
     await outputs.addFiles(dataDir, (name) => name === 'api-key');
+    outputs.add('traces', collector.posts.map(({ body }) => body.toString('utf8')).join('\n'));
     outputs.add('webhooks', JSON.stringify(receiver.received ?? []));
   } finally {
     child.kill('SIGKILL');
@@ -231,7 +236,15 @@ test('a secret that goes in never comes out', { timeout: 120_000, skip: sshdMiss
 
   // The search itself is shown to work: this is known to be there.
   const all = outputs.texts.map(({ text }) => text).join('\n');
-  for (const known of ['INVALID_CREDENTIAL', 'audit', '"level":20', 'redis-server', 'javascriptStack', 'pw']) {
+  for (const known of [
+    'INVALID_CREDENTIAL',
+    'audit',
+    '"level":20',
+    'redis-server',
+    'javascriptStack',
+    'pw',
+    'stage performing',
+  ]) {
     assert.ok(all.includes(known), `${known} should be in what was searched`);
   }
   for (const [name, secret] of secrets) {

@@ -7,6 +7,7 @@ import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import type { Orchestrator } from '../../apps/orchestrator/src/main.ts';
+import type { Migration } from '../../apps/orchestrator/src/migrations/record.ts';
 import { OrchestratorProcess } from './child.ts';
 import { Api, type Stage, setStage, startInProcess, temporaryDirectory } from './harness.ts';
 
@@ -194,6 +195,7 @@ describe('faults that pass, before anything was handed over', { concurrency: 4 }
     const { id } = await stage.submit({ retries: { max: 3, backOffMs: 100 } });
     const ended = await api.ended(id);
     assert.deepEqual([ended.phase, ended.error?.code, ended.failedAttempts.length], ['failed', 'TIMEOUT', 3]);
+    assert.doesNotMatch(ended.error?.remedy ?? '', /by itself/);
     assert.equal(stage.server.calls('source.find'), 4);
     stage.assertClean(ended);
   });
@@ -210,12 +212,13 @@ describe('faults that pass, before anything was handed over', { concurrency: 4 }
     });
   }
 
-  test('never after the hand-over: what prepare has begun is settled and told', async () => {
+  test('never after the hand-over: what prepare has begun is settled and told, with the reason why it ends there', async () => {
     await using stage = await setting();
     stage.world.faults.arm('destination.prepare', 'after', { code: 'TIMEOUT' });
     const { id } = await stage.submit();
     const ended = await api.ended(id);
     assert.deepEqual([ended.phase, ended.error?.code, ended.failedAttempts], ['failed', 'TIMEOUT', []]);
+    assert.match(ended.error?.remedy ?? '', /not tried again by itself/);
     stage.assertClean(ended);
   });
 
@@ -352,6 +355,148 @@ describe('limits', { concurrency: 4 }, () => {
       stage.assertClean(await api.migration(id));
     });
   }
+});
+
+describe('what can never be taken down', () => {
+  /** Ended, with its gateways on a machine that cannot be reached any more. */
+  async function leftBehind(stage: Stage): Promise<string> {
+    const hold = stage.world.faults.arm('gateway.start', 'hold-after');
+    const { id } = await stage.submit({ retries: { max: 0, backOffMs: 100 } });
+    await hold.reached;
+    stage.server.goAway();
+    hold.release();
+    const { phase, where } = await api.until(id, ({ teardown }) => teardown === 'incomplete');
+    assert.deepEqual([phase, where], ['failed', 'source']);
+    return id;
+  }
+  const giveUp = (id: string) => api.call('POST', `/v1/migrations/${id}/give-up-teardown`, { reason: 'burnt down' });
+
+  /** Its end is not clear: the memory has arrived, both ends went away and are back, and nobody has let either copy go on. */
+  async function endedUnclear(stage: Stage): Promise<Migration> {
+    const hold = stage.world.faults.arm('source.perform', 'hold-after');
+    const { id } = await stage.submit({ options: { durationMs: 20, changeSetting: true, createVolume: true } });
+    await hold.reached;
+    stage.server.goAway();
+    hold.release();
+    const ended = await api.ended(id);
+    assert.deepEqual([ended.where, ended.error?.code], ['unknown', 'OUTCOME_UNKNOWN']);
+    stage.server.comeBack();
+    return await api.until(id, ({ leftovers }) => !leftovers.some((text) => text.startsWith('gateway')));
+  }
+
+  test('what an unclear ending leaves on purpose is told, stays, and goes once the VM is found', async () => {
+    await using stage = await setting();
+    const { id, teardown, leftovers, vm } = await endedUnclear(stage);
+    assert.equal(teardown, 'incomplete');
+    assert.match(
+      leftovers.join('\n'),
+      new RegExp(`^setting .* at the source: left alone, .*Then: Put the setting of ${vm.name} back`, 'm'),
+    );
+    assert.match(leftovers.join('\n'), /^volume .* at the destination: left alone/m);
+    assert.match(leftovers.join('\n'), /^barrier at site .*: left alone/m);
+    assert.deepEqual([[...stage.world.changedSettings], stage.world.barriers.size], [[stage.vmId], 2]);
+    // Somebody looks after it: throws the destination's copy away, and lets the source's go on.
+    stage.world.finish('destination', stage.vmId, true);
+    stage.world.confirm('source', stage.vmId, true);
+    const found = await api.until(id, (each) => each.leftovers.length === 1);
+    assert.deepEqual([found.phase, found.where, found.byHand], ['failed', 'source', null]);
+    assert.match(found.error?.remedy ?? '', /found since: it runs at the source/);
+    assert.deepEqual([[...stage.world.changedSettings], stage.world.barriers.size], [[], 0]);
+    // It may have run there, with writes that nobody else has.
+    assert.match(found.leftovers.join(), /^volume .* at the destination: left alone, the VM may have run with it/);
+    assert.equal(stage.world.volumes.size, 1);
+    stage.world.volumes.clear();
+    assert.equal((await giveUp(id)).status, 202);
+    stage.assertClean(await api.until(id, (each) => each.teardown === 'given-up'));
+  });
+
+  test('what an unclear ending leaves on purpose can be given up, too', async () => {
+    await using stage = await setting();
+    const { id } = await endedUnclear(stage);
+    assert.equal((await giveUp(id)).status, 202);
+    const { leftovers, where } = await api.until(id, ({ teardown }) => teardown === 'given-up');
+    assert.equal(where, 'unknown');
+    assert.match(
+      leftovers.join('\n'),
+      /^setting .*Then: .* \(given up: it stays until somebody takes it away by hand\)/m,
+    );
+    assert.deepEqual([...stage.world.changedSettings], [stage.vmId], 'nobody but a person touches it any more');
+  });
+
+  test('a machine that is gone for good is given up by name: the record says so, and what it held is free', async () => {
+    await using stage = await setting();
+    const id = await leftBehind(stage);
+    for (const [path, users] of [
+      [`/v1/endpoints/${stage.source}`, id],
+      [`/v1/sites/${stage.source}`, 'give-up'],
+    ] as const) {
+      const refused = await api.call('DELETE', path);
+      assert.deepEqual([refused.status, refused.body.code], [409, 'IN_USE']);
+      assert.match(String(refused.body.detail), new RegExp(users));
+    }
+    assert.equal(
+      (await api.call('POST', `/v1/migrations/${id}/give-up-teardown`, {})).status,
+      400,
+      'it takes a reason',
+    );
+    assert.equal((await giveUp(id)).status, 202);
+    const { givenUp, leftovers, phase } = await api.until(id, ({ teardown }) => teardown === 'given-up');
+    assert.deepEqual([phase, givenUp?.reason], ['failed', 'burnt down']);
+    assert.match(givenUp?.by ?? '', /\w/);
+    assert.match(leftovers.join(), new RegExp(`gateway at site ${stage.source}: .*given up.*by hand`));
+    assert.equal((await giveUp(id)).status, 202, 'safe to repeat');
+    const { items } = await api.must<{ items: { migration: string }[] }>('GET', '/v1/gateways');
+    assert.ok(!items.some(({ migration }) => migration === id), 'nobody waits for its gateways');
+
+    const next = await stage.submit();
+    await api.must('POST', `/v1/migrations/${next.id}/cancel`);
+    const after = await api.ended(next.id);
+    if (after.teardown === 'incomplete') assert.equal((await giveUp(next.id)).status, 202);
+    await api.until(next.id, ({ teardown }) => teardown !== 'incomplete');
+    for (const end of [stage.source, stage.destination]) {
+      await api.must('DELETE', `/v1/endpoints/${end}`);
+      await api.must('DELETE', `/v1/sites/${end}`);
+    }
+    const audit = await api.must<{ items: { operation: string; target: string }[] }>(
+      'GET',
+      '/v1/audit?operation=giveUpTeardown',
+    );
+    assert.ok(audit.items.some(({ operation, target }) => operation === 'giveUpTeardown' && target.includes(id)));
+  });
+
+  test('one that answers, and only refuses, is not given up, and the record says why; once it is gone, it is', async () => {
+    await using stage = await setting();
+    const hold = stage.world.faults.arm('gateway.start', 'hold-after');
+    const { id } = await stage.submit({ retries: { max: 0, backOffMs: 100 } });
+    await hold.reached;
+    stage.world.faults.arm('gateway.remove', 'before', { code: 'BUSY', times: 1_000 });
+    await api.must('POST', `/v1/migrations/${id}/cancel`);
+    hold.release();
+    await api.until(id, ({ teardown }) => teardown === 'incomplete');
+    assert.equal((await giveUp(id)).status, 202);
+    const still = await api.until(id, ({ leftovers }) => leftovers.some((text) => text.includes('not given up')));
+    assert.deepEqual([still.teardown, still.givenUp], ['incomplete', null]);
+    assert.equal((await api.call('DELETE', `/v1/sites/${stage.source}`)).body.code, 'IN_USE', 'it is waited for');
+    stage.server.goAway();
+    assert.equal((await giveUp(id)).status, 202);
+    const gone = await api.until(id, ({ teardown }) => teardown === 'given-up');
+    assert.deepEqual([gone.phase, gone.givenUp?.reason], ['cancelled', 'burnt down']);
+  });
+
+  test('one that has come back is taken down all the same; where nothing is left there is nothing to give up', async () => {
+    await using stage = await setting();
+    const id = await leftBehind(stage);
+    stage.server.comeBack();
+    const said = await giveUp(id);
+    assert.ok([202, 409].includes(said.status), 'unless it was quicker by itself');
+    const ended = await api.until(id, ({ teardown }) => teardown !== 'incomplete');
+    assert.deepEqual([ended.teardown, ended.givenUp, ended.leftovers], ['complete', null, []]);
+    stage.assertClean(ended);
+    const late = await giveUp(id);
+    assert.deepEqual([late.status, late.body.code], [409, 'NOTHING_TO_GIVE_UP']);
+    const missing = await giveUp('m_00000000-0000-4000-8000-000000000000');
+    assert.deepEqual([missing.status, missing.body.code], [404, 'MIGRATION_NOT_FOUND']);
+  });
 });
 
 describe('the orchestrator in trouble', () => {

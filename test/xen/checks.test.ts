@@ -126,6 +126,11 @@ const cases: readonly (readonly [what: string, change: () => void, expected: str
   ],
   ['a VM that does not run', () => setVm({ power_state: 'Halted' }), 'VM_NOT_RUNNING blocker'],
   [
+    'the mark of an earlier migration',
+    () => setVm({ other_config: { 'lmas-migration': 'm_0 2026-01-01T00:00:00Z -' } }),
+    'EARLIER_MIGRATION blocker',
+  ],
+  [
     'an older host',
     () => {
       for (const ref of world.destination.database.table('host').keys())

@@ -6,6 +6,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { MigrationContext, MigrationDriver, Prepared } from '@lmas/plugin-api';
 import { plugin, XenWorld } from '../compliance/xen-world.ts';
+import { impatient } from './driving.ts';
 
 const signal = AbortSignal.timeout(120_000);
 const silent = () => undefined;
@@ -25,6 +26,7 @@ async function driverOf(
   tunnelled: boolean,
   { source = ['alpha-1'], destination = ['alpha-2'] }: Sites = {},
   options: object = {},
+  { migration } = plugin,
 ): Promise<MigrationDriver> {
   const [from, to] = [source, destination].map((hosts) => world.session(world.source, undefined, undefined, hosts));
   const ends = { source: await from, destination: await to } as Parameters<typeof plugin.migration>[0];
@@ -32,7 +34,7 @@ async function driverOf(
     ...{ migrationId: 'm_1', vm: world.vm, networkMap: {}, diskMap: {}, convergence: 'balanced' as const },
     ...{ maxDowntimeMs: null, bandwidthBytesPerSec: null, tunnelled, options: plugin.optionsSchema.parse(options) },
   };
-  return plugin.migration(ends, request, context);
+  return migration(ends, request, context);
 }
 
 /** The routes are the host's own addresses: what a gateway would hand on. */
@@ -95,4 +97,81 @@ test('a guest that runs at a host of the destination already is refused, and no 
   const { findings } = await driver.check({ signal });
   assert.ok(findings.some(({ severity, code }) => severity === 'blocker' && code === 'ALREADY_THERE'));
   await assert.rejects(driver.prepare({ signal }), { code: 'NOT_MIGRATABLE' });
+});
+
+test('through intercepting gateways one pool is moved by its own call, and nobody is told an address', async () => {
+  await using world = await XenWorld.make();
+  const driver = await driverOf(world, true, {}, { route: 'transparent' });
+  const prepared = await driver.prepare({ signal });
+  assert.deepEqual(prepared.flows, []);
+  const [flow, ...more] = prepared.transparentFlows ?? [];
+  const address = world.source.spec.members[1]?.migration;
+  const from = world.source.spec.members[0]?.migration;
+  assert.deepEqual([more, flow?.ports], [[], [443, 80]]);
+  assert.ok(flow?.pairs.some((pair) => pair.source === from && pair.destination === address));
+  assert.ok(flow?.pairs.every(({ destination }) => destination === address));
+  await perform(driver, prepared);
+  await driver.confirm(prepared, { signal });
+  assert.equal(hostOf(world), 'alpha-2');
+  assert.ok(world.source.calls.includes('Async.VM.pool_migrate'));
+  assert.equal(world.maxRunningCopies(), 1);
+});
+
+test('before pool_migrate XAPI says whether the guest can run there: in the check and before the call', async () => {
+  await using world = await XenWorld.make();
+  const { source } = world;
+  const driver = await driverOf(world, false);
+  const prepared = await driver.prepare({ signal });
+  const refuse = { method: 'VM.assert_can_boot_here', code: 'VM_REQUIRES_VGPU' };
+  source.faults.refuse = refuse;
+  const { findings } = await driver.check({ signal });
+  assert.ok(findings.some(({ severity, code }) => severity === 'blocker' && code === 'VM_REQUIRES_VGPU'));
+  source.faults.refuse = refuse;
+  await assert.rejects(perform(driver, prepared), { native: { name: 'VM_REQUIRES_VGPU', message: '' } });
+  assert.ok(!source.calls.includes('Async.VM.pool_migrate'));
+  assert.equal(hostOf(world), 'alpha-1');
+  // The endpoint's own judgement, and what `force` is for.
+  const host = source.database.byName('host', 'alpha-2');
+  const metrics = String(source.database.need('host', host).metrics);
+  const { memory_free: free = 0 } = source.database.need('host_metrics', metrics);
+  source.database.update('host_metrics', metrics, { memory_free: 1 });
+  await assert.rejects(perform(driver, prepared), { code: 'INCOMPATIBLE' });
+  source.database.update('host_metrics', metrics, { memory_free: free });
+  const forced = await driverOf(world, false, {}, { force: true });
+  const again = await forced.prepare({ signal });
+  source.faults.refuse = { method: 'VM.assert_can_boot_here', code: 'VM_INCOMPATIBLE_WITH_THIS_HOST' };
+  await perform(forced, again);
+  await forced.confirm(again, { signal });
+  assert.equal(hostOf(world), 'alpha-2');
+});
+
+test('pool_migrate that the coordinator has forgotten: nobody can cut it off, so it is not called undone', async () => {
+  await using world = await XenWorld.make();
+  const { source } = world;
+  source.faults.holdAt = 'memory';
+  world.whilePerforming(() => source.restartToolStack('go-on'));
+  const driver = await driverOf(world, false, {}, {}, impatient);
+  const prepared = await driver.prepare({ signal });
+  await assert.rejects(perform(driver, prepared), { code: 'CONNECTION_LOST' });
+  const { where, moving } = await driver.abort({ signal });
+  assert.deepEqual({ where, moving }, { where: 'source', moving: true });
+  assert.notDeepEqual(source.guest(world.vm.id).other_config, {}, 'the mark stays');
+  assert.equal(world.maxRunningCopies(), 1);
+});
+
+test('pool_migrate failed, and its mark could not be taken off at once: its task tells that it is over, so it is no riddle', async () => {
+  await using world = await XenWorld.make();
+  const { faults } = world.source;
+  faults.failAt = 'memory';
+  faults.onStage = () => {
+    faults.refuse = { method: 'VM.remove_from_other_config', code: 'HOST_OFFLINE' };
+  };
+  const driver = await driverOf(world, false, {}, {}, impatient);
+  const prepared = await driver.prepare({ signal });
+  await assert.rejects(perform(driver, prepared), { code: 'STREAM_FAILED' });
+  assert.notDeepEqual(world.source.guest(world.vm.id).other_config, {}, 'the mark is on');
+  const { where, moving } = await driver.abort({ signal });
+  assert.deepEqual({ where, moving }, { where: 'source', moving: false });
+  assert.deepEqual(world.source.guest(world.vm.id).other_config, {});
+  assert.equal(world.source.database.table('task').size, 0);
 });

@@ -5,48 +5,12 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { inspect } from 'node:util';
-import type { MigrationContext, MigrationDriver, MigrationRequest, Prepared } from '@lmas/plugin-api';
-import { plugin, XenWorld } from '../compliance/xen-world.ts';
+import { XenWorld } from '../compliance/xen-world.ts';
 import type { Dialect } from '../lab/xapi/pool.ts';
+import { assertOneAt, context, driverOf, migrate, perform } from './driving.ts';
 
 const signal = AbortSignal.timeout(280_000);
 const silent = () => undefined;
-const context: MigrationContext = {
-  log: { debug: silent, info: silent, warn: silent, error: silent },
-  recordIntent: async () => undefined,
-  assertCurrent: async () => undefined,
-};
-
-async function driverOf(
-  world: XenWorld,
-  changes: Partial<MigrationRequest> = {},
-  told = context,
-): Promise<MigrationDriver> {
-  const request = {
-    ...{ migrationId: 'm_1', vm: world.vm, options: plugin.optionsSchema.parse({}), networkMap: {}, diskMap: {} },
-    ...{ maxDowntimeMs: null, bandwidthBytesPerSec: null, tunnelled: false },
-    ...changes,
-  } as Parameters<typeof plugin.migration>[1];
-  return plugin.migration(await world.connect(), request, told);
-}
-
-const perform = (driver: MigrationDriver, prepared: Prepared, stop: AbortSignal = signal): Promise<void> =>
-  driver.perform(prepared, Object.fromEntries(prepared.flows.map(({ id, host, port }) => [id, { host, port }])), {
-    signal: stop,
-    onProgress: silent,
-    onPointOfNoReturn: async () => undefined,
-  });
-
-async function migrate(driver: MigrationDriver): Promise<void> {
-  const prepared = await driver.prepare({ signal });
-  await perform(driver, prepared);
-  await driver.confirm(prepared, { signal });
-}
-
-function assertOneAt(world: XenWorld, end: 'source' | 'destination'): void {
-  assert.deepEqual(world.runningCopies(), { source: end === 'source', destination: end === 'destination' });
-  assert.equal(world.maxRunningCopies(), 1);
-}
 
 test('a member that is not the coordinator says who is', async () => {
   await using world = await XenWorld.make();
@@ -105,7 +69,7 @@ test('the reply to the migration call is lost: it is followed, not repeated', as
 
 test('the source reports a failure after the guest has arrived: it has arrived', async () => {
   await using world = await XenWorld.make();
-  world.source.faults.failAt = 'after-arrival';
+  world.source.faults.failAt = 'arrived';
   const driver = await driverOf(world);
   const prepared = await driver.prepare({ signal });
   await perform(driver, prepared);
@@ -256,6 +220,28 @@ test('somebody else is first: our mark goes, and theirs is never cancelled', asy
   assert.deepEqual(world.source.guest(world.vm.id).other_config, {});
   assert.equal((await driver.abort({ signal })).moving, true);
   assert.ok(!world.source.calls.includes('task.cancel'));
+});
+
+test('another migration has put its mark on in between: it stays, and nothing moves', async () => {
+  await using world = await XenWorld.make();
+  const { source } = world;
+  const vm = source.database.byUuid('VM', world.vm.id) ?? '';
+  const theirs = { 'lmas-migration': `m_theirs ${new Date().toISOString()} -` };
+  // Before the guest is looked at once more, and after that.
+  for (const moment of ['VM.assert_can_migrate', 'host.get_servertime']) {
+    source.database.update('VM', vm, { other_config: {} });
+    const driver = await driverOf(world);
+    const prepared = await driver.prepare({ signal });
+    source.faults.onCall = (method) => {
+      if (method === moment) source.database.update('VM', vm, { other_config: theirs });
+    };
+    await assert.rejects(perform(driver, prepared), { code: 'BUSY' });
+    await driver.abort({ signal });
+    assert.deepEqual(source.guest(world.vm.id).other_config, theirs);
+    source.faults.onCall = undefined;
+  }
+  assert.ok(!source.calls.includes('Async.VM.migrate_send'));
+  assertOneAt(world, 'source');
 });
 
 test('one who gives up while a session is renewed takes it from nobody else', async () => {

@@ -51,6 +51,18 @@ test('a key given twice, no key, and a value below a value are refused', () => {
   assert.throws(() => parseTextMap(['lan=x', 'lan=y'], '--network-map'), CliError);
 });
 
+test('broken JSON is refused, unless a text is wanted', () => {
+  for (const text of ['vms={"bad', 'vms=["a"', 'vms=[{"a":1}', 'ssh.port={"a"}']) {
+    assert.throws(() => parseSettings([text], '--config', schema), /--config .* is not JSON: /, text);
+  }
+  const settings = parseSettings(
+    ['ssh.host={"bad', 'ssh.hostKeys={"bad', 'name=["', 'note=[draft] x'],
+    '--config',
+    schema,
+  );
+  assert.deepEqual(settings, { ssh: { host: '{"bad', hostKeys: ['{"bad'] }, name: '["', note: '[draft] x' });
+});
+
 test('no name reaches the prototype', () => {
   const settings = parseSettings(['__proto__.polluted=true', 'constructor.prototype.x=1'], '--option');
   assert.equal(({} as { polluted?: boolean }).polluted, undefined);

@@ -39,6 +39,20 @@ export function parseSettings(texts: readonly string[], flag: string, schema?: J
   return settings;
 }
 
+/** What is named, over what is there; lists and values are replaced, objects are gone into. */
+export function mergeSettings(
+  current: Readonly<Record<string, unknown>>,
+  named: Readonly<Record<string, unknown>>,
+): Record<string, unknown> {
+  const merged: Record<string, unknown> = {};
+  for (const [name, value] of Object.entries(current)) define(merged, name, value);
+  for (const [name, value] of Object.entries(named)) {
+    const before = Object.hasOwn(merged, name) ? merged[name] : undefined;
+    define(merged, name, isObject(before) && isObject(value) ? mergeSettings(before, value) : value);
+  }
+  return merged;
+}
+
 function assign(root: Record<string, unknown>, key: string, text: string, flag: string, schema?: JsonSchema): void {
   const path = key.split('.');
   const last = path.pop() ?? key;
@@ -54,13 +68,28 @@ function assign(root: Record<string, unknown>, key: string, text: string, flag: 
   at = property(at, last);
   const listed = typesOf(at).includes('array') && !text.startsWith('[');
   const had = Object.hasOwn(target, last) ? target[last] : undefined;
+  const wanted = listed ? (isObject(at?.items) ? at.items : undefined) : at;
+  refuseBrokenJson(text, `${flag} ${key}`, wanted);
   if (listed) {
-    const item = typedValue(text, isObject(at?.items) ? at.items : undefined);
+    const item = typedValue(text, wanted);
     define(target, last, [...(Array.isArray(had) ? had : []), item]);
     return;
   }
   if (had !== undefined) throw new CliError('INVALID_VALUE', `${flag} names ${key} twice.`);
   define(target, last, typedValue(text, at));
+}
+
+/** What begins as an object or a list of JSON was meant as one, unless the schema wants text. */
+function refuseBrokenJson(text: string, what: string, schema?: JsonSchema): void {
+  if (!/^\s*[{[]\s*["{[]/.test(text) || typesOf(schema).includes('string')) return;
+  try {
+    JSON.parse(text);
+  } catch (error) {
+    throw new CliError('INVALID_VALUE', `${what}: ${text} is not JSON: ${(error as Error).message}.`, {
+      remedy: 'Put single quotes around it, so that the shell leaves it as it is.',
+      cause: error,
+    });
+  }
 }
 
 /** With a schema that wants text, text; else JSON where it is JSON (numbers, true, false, null, lists), else text. */

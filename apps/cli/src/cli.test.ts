@@ -72,7 +72,9 @@ test('migrate sends what the flags say and tells how to go on', LIMITS, async ()
     '--max-downtime',
     '300',
     '--subflows',
-    '8',
+    '4-16',
+    '--compression',
+    'auto',
     '--suite',
     'none',
     '--network-map',
@@ -90,7 +92,7 @@ test('migrate sends what the flags say and tells how to go on', LIMITS, async ()
   const sent = migrationInputSchema.parse(call?.body);
   assert.equal(sent.bandwidthBytesPerSec, 62_500_000);
   assert.equal(sent.maxDowntimeMs, 300);
-  assert.deepEqual(sent.tunnel, { suite: 'none', subflows: 8 });
+  assert.deepEqual(sent.tunnel, { suite: 'none', subflows: { min: 4, max: 16 }, compression: 'auto' });
   assert.deepEqual(sent.networkMap, { lan: 'lan-b' });
   assert.equal(sent.timeouts.totalMs, 7_200_000);
 });
@@ -151,6 +153,14 @@ test('the log of a migration, one line for each of its lines', LIMITS, async () 
   assert.ok(!out.includes('\u001b'), 'what others chose does not drive the terminal');
 });
 
+test('what a migration waits for is shown with it, in whatever phase it waits', LIMITS, async () => {
+  await using fake = await fakeOrchestrator();
+  const waiting = { place: 2, reason: 'waits for a place: link a~b allows 1', blockedBy: [] };
+  fake.on(`GET ${MIGRATION}`, answer(200, migrationSchema, sampleMigration({ phase: 'checking', waiting })));
+  const { out } = await lmas(fake, ['get', MIGRATION_ID]);
+  assert.match(out, /waits for a place: link a~b allows 1 \(place 2 in the queue\)/);
+});
+
 test('the exit code of --watch is that of the migration', LIMITS, async () => {
   const ends = [
     { command: 'get', changes: succeeded, code: 0, says: /runs at host-b/ },
@@ -181,9 +191,20 @@ test('the exit code of --watch is that of the migration', LIMITS, async () => {
     },
     {
       command: 'get',
-      changes: { ...succeeded, phase: 'failed' as const, where: 'unknown' as const, byHand: null },
+      changes: { ...succeeded, phase: 'cancelled' as const, where: 'unknown' as const },
       code: 1,
-      says: /The VM is somewhere unknown: it was not found, or not looked for yet/,
+      says: /The VM is where it was: it was not seen, and nothing was touched/,
+    },
+    {
+      command: 'get',
+      changes: {
+        ...succeeded,
+        phase: 'failed' as const,
+        where: 'unknown' as const,
+        error: { ...failure, code: 'VM_NOT_FOUND' },
+      },
+      code: 1,
+      says: /The VM is where it was: it was not found, and nothing was touched/,
     },
     {
       command: 'get',
@@ -221,7 +242,7 @@ test('refusals, absence and unreadiness have their own exit codes', LIMITS, asyn
     fake.on('GET /v1/sites/a', problem(status, code, 'not today', [{ path: 'x.y', message: 'wrong' }]));
     const ended = await lmas(fake, ['site', 'get', 'a']);
     assert.equal(ended.code, exitCode, `${status} ${code}: ${ended.err}`);
-    const remedy = status === 401 ? 'Name the right key' : 'Do something\\.';
+    const remedy = status === 401 ? 'Do something\\. Name the right key' : 'Do something\\.';
     assert.match(ended.err, new RegExp(`^lmas: not today \\(${code}\\)\n  x\\.y: wrong\n  ${remedy}`));
   }
   const json = await lmas(fake, ['site', 'get', 'a', '--json']);
@@ -240,15 +261,19 @@ test('wrong usage sends nothing', LIMITS, async () => {
   await using fake = await fakeOrchestrator();
   const wrong = [
     ['migrat'],
+    ['help', 'migrat'],
+    ['help', 'site', 'ad'],
     ['migrate', 'web-1', '--from', 'a'],
     [...MIGRATE, '--bandwidth', '500M'],
     [...MIGRATE, '--direct', '--subflows', '4'],
+    [...MIGRATE, '--subflows', '4-'],
     [...MIGRATE, '--option', 'novalue'],
     ['list', '--phase', 'done'],
     ['link', 'test', 'a', 'b', '--seconds', '99'],
     ['site', 'add', 'a', '--gateway', 'gw'],
     ['credential', 'add', 'x', '--username', 'u'],
     ['list', '--api-key-file', '/nonexistent/key'],
+    ['list', '--api-key-file', '/dev/zero'],
     ['list', '--url', 'localhost:7070'],
   ];
   const ends = await Promise.all(wrong.map((args) => lmas(fake, args)));
@@ -256,6 +281,7 @@ test('wrong usage sends nothing', LIMITS, async () => {
     assert.equal(code, 2, `lmas ${wrong[index]?.join(' ')}`);
     assert.equal(out, '');
   }
+  assert.match(ends.find((_, index) => wrong[index]?.includes('/dev/zero'))?.err ?? '', /it is larger than 64 KiB/);
   assert.deepEqual(fake.calls, []);
 });
 
@@ -386,4 +412,10 @@ test('list --all reads every page; help needs no orchestrator', LIMITS, async ()
   const { code, out: help } = await lmas({ url: 'http://127.0.0.1:1' }, ['link', 'test', '--help']);
   assert.equal(code, 0);
   assert.match(help, /Examples:\n {2}lmas link test a b/);
+  for (const args of [
+    ['help', 'link', 'test'],
+    ['link', 'help', 'test'],
+  ]) {
+    assert.equal((await lmas({ url: 'http://127.0.0.1:1' }, args)).out, help, `lmas ${args.join(' ')}`);
+  }
 });

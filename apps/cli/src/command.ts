@@ -16,6 +16,8 @@ export interface Invocation<Flags> {
   readonly terminal: Terminal;
   /** Opens the client when it is first asked for, so that wrong usage is told before a missing key. */
   client(): Promise<LmasClient>;
+  /** The same for whoever says itself, in place, what is waited for. */
+  silentClient(): Promise<LmasClient>;
   readonly signal: AbortSignal;
   print(text: string): void;
   printJson(document: unknown): void;
@@ -28,6 +30,7 @@ export interface Invocation<Flags> {
 export interface CommonFlags {
   readonly url?: string;
   readonly apiKeyFile?: string;
+  readonly context?: string;
   readonly json?: boolean;
 }
 
@@ -45,6 +48,11 @@ export interface Registry {
   readonly outcome: Outcome;
 }
 
+const EXAMPLES = new WeakMap<Command, readonly string[]>();
+
+/** Those that its help ends with. */
+export const examplesOf = (command: Command): readonly string[] => EXAMPLES.get(command) ?? [];
+
 /** Finishes a leaf command: common flags, examples, action. */
 export function leaf<Flags = object>(
   { terminal, outcome }: Pick<Registry, 'terminal' | 'outcome'>,
@@ -53,6 +61,7 @@ export function leaf<Flags = object>(
 ): Command {
   command.optionsGroup('Connection and output:');
   for (const option of commonOptions()) command.addOption(option);
+  EXAMPLES.set(command, examples);
   command.addHelpText('after', `\nExamples:\n${examples.map((example) => `  ${example}`).join('\n')}`);
   command.action(async (...received: unknown[]) => {
     const args = command.processedArgs.flat().filter((arg): arg is string => typeof arg === 'string');
@@ -69,12 +78,14 @@ export function commonOptions(): Option[] {
       '--api-key-file <file>',
       'file that holds the API key (default: $LMAS_API_KEY_FILE, else $LMAS_API_KEY, else api-key in the data directory of an orchestrator on this machine)',
     ),
+    new Option('--context <name>', 'one of `lmas context list` (default: $LMAS_CONTEXT, else the one in use)'),
     new Option('--json', 'print JSON instead of text: one document, or with --watch one line for each event'),
   ];
 }
 
 function invocation<Flags>(args: readonly string[], flags: Flags & CommonFlags, terminal: Terminal): Invocation<Flags> {
   let client: Promise<LmasClient> | undefined;
+  let silentClient: Promise<LmasClient> | undefined;
   const { stdout, stderr, env } = terminal;
   const note = (text: string) => {
     if (flags.json !== true) stderr.write(`${text}\n`);
@@ -86,8 +97,12 @@ function invocation<Flags>(args: readonly string[], flags: Flags & CommonFlags, 
     terminal,
     signal: terminal.interrupted,
     client: () => {
-      client ??= openClient(flags, env, warn);
+      client ??= openClient(flags, env, { warn, say: stderr.isTTY === true ? note : undefined });
       return client;
+    },
+    silentClient: () => {
+      silentClient ??= openClient(flags, env, { warn });
+      return silentClient;
     },
     print: (text) => stdout.write(text.endsWith('\n') ? text : `${text}\n`),
     printJson: (document) => stdout.write(`${JSON.stringify(document, null, 2)}\n`),

@@ -1,21 +1,33 @@
 /**
  * Which orchestrator, and with which key. The key comes from a file or the environment and never from the command line,
- * where every user of the machine could read it.
+ * where every user of the machine could read it. Address and key come from one place, so that no orchestrator is ever shown
+ * the key of another; of these the first that says anything:
+ *
+ *   --url, --api-key-file   --context   LMAS_CONTEXT   LMAS_URL, LMAS_API_KEY_FILE, LMAS_API_KEY   the context in use   this machine
+ *
+ * Within the first and the fourth, what is not said is taken from the fourth and from this machine; --api-key-file goes with a
+ * context, too.
  */
-import { readFile } from 'node:fs/promises';
+import { createReadStream } from 'node:fs';
 import { homedir } from 'node:os';
 import { join } from 'node:path';
 import process from 'node:process';
+import { text } from 'node:stream/consumers';
 import { createLmasClient, type LmasClient } from '@lmas/client';
+import { type Context, contextNamed, readContexts } from './contexts.ts';
 import { CliError } from './errors.ts';
+import { withPatience } from './patience.ts';
 import { parseDuration } from './units.ts';
 
 export const DEFAULT_URL = 'http://127.0.0.1:7070';
+/** No more of a key file is read; a device never ends. */
+const LONGEST_KEY_FILE = 64 * 1024;
 export type Environment = Readonly<Record<string, string | undefined>>;
 
 export interface ConnectionFlags {
   readonly url?: string;
   readonly apiKeyFile?: string;
+  readonly context?: string;
 }
 
 /** Where a key is looked for when nothing names one: the data directory of an orchestrator on this machine. */
@@ -24,15 +36,37 @@ export function defaultKeyFile(env: Environment): string {
   return process.getuid?.() === 0 ? '/var/lib/lmas/api-key' : join(homedir(), '.local/state/lmas/api-key');
 }
 
-/** Throws CliError NO_API_KEY or INPUT_UNREADABLE, LmasConnectionError INVALID_URL; does not connect. */
+/** Where the orchestrator is said to be. @throws CliError CONTEXT_UNKNOWN, CONTEXT_INVALID, INVALID_VALUE */
+export async function whereIs(flags: ConnectionFlags, env: Environment): Promise<string> {
+  return (await contextFor(flags, env))?.url ?? flags.url ?? (env.LMAS_URL || DEFAULT_URL);
+}
+
+/** The context that address and key come from, if it is one. */
+async function contextFor(flags: ConnectionFlags, env: Environment): Promise<Context | undefined> {
+  if (flags.context !== undefined && flags.url !== undefined) {
+    throw new CliError('INVALID_VALUE', 'Both --context and --url say where the orchestrator is: give one of them.');
+  }
+  if (flags.url !== undefined) return undefined;
+  const named = flags.context ?? (env.LMAS_CONTEXT || undefined);
+  if (named !== undefined) return contextNamed(named, await readContexts(env));
+  if (env.LMAS_URL || env.LMAS_API_KEY_FILE || env.LMAS_API_KEY) return undefined;
+  const contexts = await readContexts(env);
+  return contexts.current === null ? undefined : contextNamed(contexts.current, contexts);
+}
+
+/**
+ * Throws CliError NO_API_KEY or INPUT_UNREADABLE, LmasConnectionError INVALID_URL; does not connect.
+ * @param say told what is waited for, if somebody is there to read it
+ */
 export async function openClient(
   flags: ConnectionFlags,
   env: Environment,
-  warn: (text: string) => void,
+  { warn, say }: { readonly warn: (text: string) => void; readonly say?: ((text: string) => void) | undefined },
 ): Promise<LmasClient> {
-  const baseUrl = flags.url ?? (env.LMAS_URL || DEFAULT_URL);
-  const limit = env.LMAS_TIMEOUT ? { timeoutMs: parseDuration(env.LMAS_TIMEOUT, 's') } : {};
-  const client = createLmasClient({ baseUrl, apiKey: await readApiKey(flags, env), ...limit });
+  const baseUrl = await whereIs(flags, env);
+  const limit = env.LMAS_TIMEOUT ? { timeoutMs: timeoutOf(env.LMAS_TIMEOUT) } : {};
+  const patience = say === undefined ? {} : { fetch: withPatience(fetch, say) };
+  const client = createLmasClient({ baseUrl, apiKey: await readApiKey(flags, env), ...limit, ...patience });
   const { protocol, hostname } = new URL(client.baseUrl);
   if (protocol === 'http:' && !isLoopback(hostname)) {
     warn(
@@ -42,13 +76,23 @@ export async function openClient(
   return client;
 }
 
+/** What must not appear in anything that is written: the key that is used, if there is one. */
+export async function knownSecrets(flags: ConnectionFlags, env: Environment): Promise<string[]> {
+  return await readApiKey(flags, env).then(
+    (key) => [key],
+    () => [], // without a key there is none to give away
+  );
+}
+
 async function readApiKey(flags: ConnectionFlags, env: Environment): Promise<string> {
+  const context = await contextFor(flags, env);
+  if (flags.apiKeyFile === undefined && context !== undefined) return await keyOf(context, env);
   const named = flags.apiKeyFile ?? (env.LMAS_API_KEY_FILE || undefined);
   if (named !== undefined) return checkKey(await readKeyFile(named), named);
   if (env.LMAS_API_KEY) return checkKey(env.LMAS_API_KEY, 'LMAS_API_KEY');
   const fallback = defaultKeyFile(env);
   try {
-    return checkKey(await readFile(fallback, 'utf8'), fallback);
+    return checkKey(await readStart(fallback), fallback);
   } catch (error) {
     if (error instanceof CliError) throw error;
     const reason = codeOf(error) === 'ENOENT' ? 'does not exist' : `cannot be read (${codeOf(error)})`;
@@ -60,9 +104,16 @@ async function readApiKey(flags: ConnectionFlags, env: Environment): Promise<str
   }
 }
 
+async function keyOf({ apiKeyFile, apiKeyVariable }: Context, env: Environment): Promise<string> {
+  if (apiKeyFile !== undefined) return checkKey(await readKeyFile(apiKeyFile), apiKeyFile);
+  const key = apiKeyVariable === undefined ? undefined : env[apiKeyVariable];
+  if (apiKeyVariable !== undefined && key) return checkKey(key, apiKeyVariable);
+  throw new CliError('NO_API_KEY', `No API key: the context takes it from ${apiKeyVariable}, which is not set.`);
+}
+
 async function readKeyFile(file: string): Promise<string> {
   try {
-    return await readFile(file, 'utf8');
+    return await readStart(file);
   } catch (error) {
     throw new CliError('INPUT_UNREADABLE', `The API key file ${file} cannot be read (${codeOf(error)}).`, {
       cause: error,
@@ -70,9 +121,14 @@ async function readKeyFile(file: string): Promise<string> {
   }
 }
 
+const readStart = (file: string): Promise<string> => text(createReadStream(file, { end: LONGEST_KEY_FILE }));
+
 /** A key is one printable word; anything else is the wrong file, and would not survive a header. */
-function checkKey(text: string, origin: string): string {
-  const key = text.trim();
+function checkKey(content: string, origin: string): string {
+  if (content.length > LONGEST_KEY_FILE) {
+    throw new CliError('INPUT_UNREADABLE', `${origin} does not hold an API key: it is larger than 64 KiB.`);
+  }
+  const key = content.trim();
   if (!/^[\x21-\x7e]{1,1024}$/.test(key)) {
     throw new CliError('INPUT_UNREADABLE', `${origin} does not hold an API key: a key is one line without spaces.`);
   }
@@ -85,4 +141,13 @@ function isLoopback(hostname: string): boolean {
 
 function codeOf(error: unknown): string {
   return error instanceof Error && 'code' in error ? String(error.code) : String(error);
+}
+
+/** @throws CliError INVALID_VALUE */
+function timeoutOf(text: string): number {
+  const timeoutMs = parseDuration(text, 's');
+  if (timeoutMs > 0) return timeoutMs;
+  throw new CliError('INVALID_VALUE', `LMAS_TIMEOUT: "${text}" leaves no time to answer.`, {
+    remedy: 'Write for example 10s.',
+  });
 }

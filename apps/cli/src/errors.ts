@@ -12,7 +12,11 @@ export const CLI_ERRORS = {
     exitCode: EXIT.usage,
     meaning: 'A file that was named cannot be read, or not as what it should be.',
   },
+  OUTPUT_EXISTS: { exitCode: EXIT.usage, meaning: 'The file that was to be written is there already.' },
+  OUTPUT_NOT_WRITTEN: { exitCode: EXIT.usage, meaning: 'A file could not be written.' },
   NO_API_KEY: { exitCode: EXIT.usage, meaning: 'No API key was found.' },
+  CONTEXT_UNKNOWN: { exitCode: EXIT.usage, meaning: 'There is no context of that name.' },
+  CONTEXT_INVALID: { exitCode: EXIT.usage, meaning: 'The file of contexts cannot be used.' },
   NO_TERMINAL: { exitCode: EXIT.usage, meaning: 'A secret has to be asked for, and there is no terminal to ask at.' },
   NOT_READY: { exitCode: EXIT.unreachable, meaning: 'The orchestrator answers, but cannot work yet.' },
   INTERRUPTED: { exitCode: EXIT.interrupted, meaning: 'Ctrl-C.' },
@@ -81,7 +85,9 @@ function apiExitCode({ code, status }: LmasApiError): ExitCode {
 
 function apiRemedy({ status, detail, retryAfterMs }: LmasApiError): string | undefined {
   if (status === 401) {
-    return 'Name the right key with --api-key-file FILE, LMAS_API_KEY_FILE or LMAS_API_KEY; the orchestrator keeps its first one in api-key in its data directory.';
+    const fix =
+      'Name the right key with --api-key-file FILE, LMAS_API_KEY_FILE or LMAS_API_KEY; the orchestrator keeps its first one in api-key in its data directory.';
+    return detail === undefined ? fix : `${detail} ${fix}`;
   }
   if (detail === undefined && (status === 429 || status === 503)) {
     return retryAfterMs === undefined ? 'Try again in a moment.' : `Try again in ${Math.ceil(retryAfterMs / 1_000)} s.`;

@@ -3,9 +3,9 @@
  * JSON line for each event with --json. Ctrl-C stops the watching and never the migration.
  */
 import { hasEnded, type Migration, type MigrationEvent } from '@lmas/client';
+import { formatTime } from '@lmas/format';
 import type { Invocation } from './command.ts';
 import { EXIT, type ExitCode } from './exit-codes.ts';
-import { formatTime } from './output/format.ts';
 import { LiveLine } from './output/live-line.ts';
 import { describeOutcome, isUndecided } from './output/migration-text.ts';
 import { renderProgressLine } from './output/progress-line.ts';

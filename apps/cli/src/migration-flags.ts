@@ -22,6 +22,7 @@ export interface MigrationFlags {
   readonly maxDowntime?: string;
   readonly bandwidth?: string;
   readonly subflows?: string;
+  readonly compression?: NonNullable<NonNullable<MigrationInput['tunnel']>['compression']>;
   readonly suite?: NonNullable<NonNullable<MigrationInput['tunnel']>['suite']>;
   readonly timeout?: readonly string[];
 }
@@ -71,7 +72,15 @@ export function addMigrationFlags(command: Command): Command {
     .optionsGroup('Tunnel:')
     .option('--direct', 'straight from host to host, as without LMAS: no gateways, no tunnel')
     .addOption(
-      new Option('--subflows <n>', 'parallel TCP connections of the tunnel, 1 to 64 (default: 8)').conflicts('direct'),
+      new Option(
+        '--subflows <n>',
+        'parallel TCP connections of the tunnel: 1 to 64, limits such as 4-16, or auto (default: auto)',
+      ).conflicts('direct'),
+    )
+    .addOption(
+      new Option('--compression <when>', 'whether the tunnel compresses where that pays (default: never)')
+        .choices(['auto', 'never'])
+        .conflicts('direct'),
     )
     .addOption(
       new Option('--suite <suite>', 'cipher; "none" still authenticates, it only does not hide (default: aes-256-gcm)')
@@ -89,7 +98,8 @@ export async function migrationInput(
 ): Promise<MigrationInput> {
   const tunnel = {
     ...(flags.suite === undefined ? {} : { suite: flags.suite }),
-    ...(flags.subflows === undefined ? {} : { subflows: parseInteger(flags.subflows, { min: 1, max: 64 }) }),
+    ...(flags.subflows === undefined ? {} : { subflows: parseSubflows(flags.subflows) }),
+    ...(flags.compression === undefined ? {} : { compression: flags.compression }),
   };
   const input: MigrationInput = {
     vm,
@@ -125,6 +135,16 @@ async function optionsSchema(
     client.listPlugins({ signal }),
   ]);
   return plugins.find(({ name }) => name === plugin)?.optionsSchema;
+}
+
+const SUBFLOWS = { min: 1, max: 64 };
+
+/** `8`, `4-16` or `auto`. */
+function parseSubflows(text: string): NonNullable<NonNullable<MigrationInput['tunnel']>['subflows']> {
+  if (text === 'auto') return text;
+  const [min = '', max, ...more] = text.split('-');
+  if (max === undefined || more.length > 0) return parseInteger(text, SUBFLOWS);
+  return { min: parseInteger(min, SUBFLOWS), max: parseInteger(max, SUBFLOWS) };
 }
 
 function parseTimeouts(texts: readonly string[]): Timeouts {

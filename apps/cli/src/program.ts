@@ -4,20 +4,30 @@ import { commonOptions, type Outcome, type Registry } from './command.ts';
 import { addApiKey } from './commands/api-key.ts';
 import { addAudit } from './commands/audit.ts';
 import { addCancel } from './commands/cancel.ts';
+import { addCompletion } from './commands/completion.ts';
+import { addContext } from './commands/context.ts';
 import { addCredential } from './commands/credential.ts';
+import { addDoctor } from './commands/doctor.ts';
 import { addEndpoint } from './commands/endpoint.ts';
 import { addGet } from './commands/get.ts';
+import { addGiveUp } from './commands/give-up.ts';
+import { addHelp } from './commands/help.ts';
 import { addHostKey } from './commands/host-key.ts';
 import { addLink } from './commands/link.ts';
 import { addList } from './commands/list.ts';
 import { addLog } from './commands/log.ts';
 import { addMasterKey } from './commands/master-key.ts';
 import { addCheck, addMigrate } from './commands/migrate.ts';
+import { addPlan } from './commands/plan.ts';
+import { addEvacuate } from './commands/plan-run.ts';
 import { addPlugin } from './commands/plugin.ts';
+import { addPolicy } from './commands/policy.ts';
 import { addProject } from './commands/project.ts';
 import { addGateway, addQueue } from './commands/queue.ts';
+import { addSchedule } from './commands/schedule.ts';
 import { addRetry, addSet } from './commands/set.ts';
 import { addSite } from './commands/site.ts';
+import { addSupportBundle } from './commands/support-bundle.ts';
 import { addVersion } from './commands/version.ts';
 import { addVm } from './commands/vm.ts';
 import { addWebhook } from './commands/webhook.ts';
@@ -30,8 +40,8 @@ const DESCRIPTION = `Moves running virtual machines between data centres through
 
 A migration is a request to the orchestrator: it goes on when this command ends.`;
 
-const FIRST_STEPS = `
-First steps:
+/** The end of `lmas --help`, and of its manual page. */
+export const FIRST_STEPS_AND_ENVIRONMENT = `First steps:
   lmas host-key scan gw-a.example.org
   lmas credential add ops --username root --private-key-file ~/.ssh/id_ed25519
   lmas site add a --gateway gw-a.example.org --gateway-credential ops --gateway-host-key SHA256:…
@@ -44,6 +54,8 @@ Environment:
   LMAS_URL           where the orchestrator is
   LMAS_API_KEY_FILE  file that holds the API key
   LMAS_API_KEY       the API key itself
+  LMAS_CONTEXT       name of a context: see lmas context --help
+  LMAS_CONTEXTS_FILE where contexts are kept (default: ~/.config/lmas/contexts.json)
   LMAS_TIMEOUT       how long one request may take, e.g. 10s (default: 40s, more where a far end is waited for)
 
 ${EXIT_CODE_HELP}`;
@@ -57,7 +69,11 @@ export function buildProgram(terminal: Terminal, outcome: Outcome, { json = fals
     .exitOverride()
     .showSuggestionAfterError()
     .showHelpAfterError(json ? false : 'Run it with --help to see what it takes.')
-    .configureHelp({ showGlobalOptions: false, sortSubcommands: false })
+    .configureHelp({
+      showGlobalOptions: false,
+      sortSubcommands: false,
+      subcommandDescription: (command) => command.summary() || firstSentence(command.description()),
+    })
     .configureOutput({
       writeOut: (text) => terminal.stdout.write(text),
       writeErr: (text) => terminal.stderr.write(text),
@@ -65,13 +81,15 @@ export function buildProgram(terminal: Terminal, outcome: Outcome, { json = fals
       getOutHelpWidth: () => Math.min(widthOf(terminal.stdout, terminal.env), 100),
       getErrHelpWidth: () => Math.min(widthOf(terminal.stderr, terminal.env), 100),
     })
-    .addHelpText('after', FIRST_STEPS);
+    .addHelpText('after', `\n${FIRST_STEPS_AND_ENVIRONMENT}`);
   // Before the command as well as after it: `lmas --json list`.
   for (const { flags, description } of commonOptions()) program.addOption(new Option(flags, description).hideHelp());
   const registry: Registry = { program, terminal, outcome };
   program.commandsGroup('Migrations:');
-  for (const add of [addMigrate, addCheck, addGet, addLog, addList, addSet, addCancel, addRetry, addQueue])
+  for (const add of [addMigrate, addCheck, addGet, addLog, addList, addSet, addCancel, addRetry, addGiveUp, addQueue])
     add(registry);
+  program.commandsGroup('Many at once, and at their time:');
+  for (const add of [addPlan, addEvacuate, addSchedule]) add(registry);
   program.commandsGroup('Sites and what is there:');
   for (const add of [
     addSite,
@@ -82,15 +100,19 @@ export function buildProgram(terminal: Terminal, outcome: Outcome, { json = fals
     addLink,
     addGateway,
     addPlugin,
+    addPolicy,
     addWebhook,
   ])
     add(registry);
   program.commandsGroup('Who may do what:');
   for (const add of [addApiKey, addProject, addAudit, addMasterKey]) add(registry);
-  program.commandsGroup('Other:').helpCommand('help [command]', 'print help for a command');
-  addVersion(registry);
+  program.commandsGroup('Other:');
+  for (const add of [addContext, addDoctor, addSupportBundle, addCompletion, addVersion]) add(registry);
+  addHelp(program);
   return program;
 }
+
+const firstSentence = (text: string): string => text.split(/(?<=\.) /)[0] ?? '';
 
 /** Runs one command line (without `node` and the script) and answers with its exit code; never throws. */
 export async function run(argv: readonly string[], terminal: Terminal): Promise<ExitCode> {

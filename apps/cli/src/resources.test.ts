@@ -5,6 +5,7 @@ import { type AddressInfo, createServer, type Socket } from 'node:net';
 import { text } from 'node:stream/consumers';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
+import { endpointTestSchema } from '../../orchestrator/src/schemas/endpoint.ts';
 import { migrationSchema } from '../../orchestrator/src/schemas/migration.ts';
 import { queueSchema } from '../../orchestrator/src/schemas/queue.ts';
 import { newWebhookSchema } from '../../orchestrator/src/schemas/webhook.ts';
@@ -37,6 +38,20 @@ test('set sends what is named and nothing else', LIMITS, async () => {
   assert.match(nothing.err, /nothing to change/);
 });
 
+test('give-up sends the reason, which it does not go without', LIMITS, async () => {
+  await using fake = await fakeOrchestrator();
+  const left = sampleMigration({ teardown: 'incomplete', leftovers: ['gateway at site a: unreachable'] });
+  fake.on(`POST ${MIGRATION}/give-up-teardown`, answer(202, migrationSchema, left));
+  assert.equal((await lmas(fake, ['give-up', MIGRATION_ID])).code, 2);
+  const { code, out } = await lmas(fake, ['give-up', MIGRATION_ID, '--reason', 'burnt down']);
+  assert.equal(code, 0);
+  assert.match(out, /given up if nobody answers for it once more:\n {2}gateway at site a: unreachable/);
+  assert.deepEqual(
+    fake.calls.map(({ body }) => body),
+    [{ reason: 'burnt down' }],
+  );
+});
+
 test('retry, queue and webhook speak to their addresses', LIMITS, async () => {
   await using fake = await fakeOrchestrator();
   fake.on(`POST ${MIGRATION}/retry`, answer(202, migrationSchema, sampleMigration()));
@@ -45,9 +60,21 @@ test('retry, queue and webhook speak to their addresses', LIMITS, async () => {
   const limits = { maxMigrations: 3, bandwidthBytesPerSec: null };
   const queue = { pausedAt: '2026-01-01T00:00:00.000Z', waiting: 2, running: 1, limits };
   fake.on('PATCH /v1/queue', answer(200, queueSchema, queue));
-  assert.match((await lmas(fake, ['queue', 'pause'])).out, /paused since .*: 2 wait, 1 run\.\nLimits: 3 at once/);
+  assert.match(
+    (await lmas(fake, ['queue', 'pause'])).out,
+    /paused since .*: 2 waiting, 1 running\.\nLimits: 3 at once/,
+  );
   await lmas(fake, ['queue', 'limit', '--migrations', 'unlimited']);
   assert.deepEqual(fake.calls.at(-1)?.body, { limits: { maxMigrations: null } });
+
+  for (const words of [
+    ['queue', 'limit'],
+    ['link', 'limit', 'a', 'b'],
+  ]) {
+    const told = await lmas(fake, words);
+    assert.equal(told.code, 2);
+    assert.match(told.err, /nothing to set: give --migrations, --bandwidth or both\n/);
+  }
 
   const webhook = {
     ...{ id: 'portal', url: 'https://portal.example.org/', description: '', events: null, project: null },
@@ -58,6 +85,30 @@ test('retry, queue and webhook speak to their addresses', LIMITS, async () => {
   const added = await lmas(fake, ['webhook', 'add', 'portal', webhook.url, '--event', 'migration.failed']);
   assert.equal(added.out, 'whsec_shown-once\n', 'alone on standard output, for scripts');
   assert.deepEqual(fake.calls.at(-1)?.body, { id: 'portal', url: webhook.url, events: ['migration.failed'] });
+});
+
+test('endpoint test tells each step, and fails for scripts where one failed', LIMITS, async () => {
+  await using fake = await fakeOrchestrator();
+  const host = { name: 'pool-a', version: 'XCP-ng 8.3', cpus: 8, memoryBytes: 2 ** 34, memoryFreeBytes: 2 ** 33 };
+  const good = { name: 'connection', outcome: 'ok', seen: 'It took the login.', remedy: null };
+  const bad = { name: 'rights', outcome: 'failed', seen: 'read-only\u001b[2J', remedy: 'Make it a VM power admin.' };
+  const rest = { name: 'hosts', outcome: 'skipped', seen: 'It rests on rights.', remedy: null };
+  const test = (changes: object) => ({ ok: true, durationMs: 300, host, error: null, steps: [good], ...changes });
+  const route = 'POST /v1/endpoints/pool-a/test';
+  fake.on(route, answer(200, endpointTestSchema, test({})));
+  const well = await lmas(fake, ['endpoint', 'test', 'pool-a']);
+  assert.deepEqual(
+    [well.code, well.out],
+    [0, 'ok       connection: It took the login.\npool-a can be worked with (0.3 s).\n'],
+  );
+  fake.on(route, answer(200, endpointTestSchema, test({ ok: false, steps: [good, bad, rest] })));
+  const ill = await lmas(fake, ['endpoint', 'test', 'pool-a']);
+  assert.equal(ill.code, 1);
+  assert.match(ill.out, /^FAILED {3}rights: read-only\?\[2J\n {9}Make it a VM power admin\.$/m);
+  assert.match(ill.out, /^skipped {2}hosts: .*\npool-a cannot be worked with: 1 of 3 steps failed \(0\.3 s\)\.$/m);
+  const late = { code: 'FAR_END_TIMEOUT', message: 'The far end did not answer in time.', remedy: null };
+  fake.on(route, answer(200, endpointTestSchema, test({ ok: false, error: late })));
+  assert.match((await lmas(fake, ['endpoint', 'test', 'pool-a'])).out, /^Broken off: .* \(FAR_END_TIMEOUT\)$/m);
 });
 
 test('an orchestrator that accepts and says nothing does not hang the command', LIMITS, async () => {

@@ -8,6 +8,7 @@ export interface OutputStream {
   write(text: string): unknown;
   readonly isTTY?: boolean | undefined;
   readonly columns?: number | undefined;
+  readonly rows?: number | undefined;
 }
 
 export interface Terminal {
@@ -25,6 +26,9 @@ export function widthOf(stream: OutputStream, env: Environment): number {
   if (Number.isInteger(wanted) && wanted >= 20) return wanted;
   return stream.isTTY === true ? (stream.columns ?? 80) : Number.POSITIVE_INFINITY;
 }
+
+/** Lines to fit into. */
+export const heightOf = (stream: OutputStream): number => stream.rows ?? 24;
 
 /** Whether the locale lets block characters be seen. */
 export function hasUnicode(env: Environment): boolean {

@@ -3,8 +3,9 @@
  * bytes? `60MB` of whom?) it is refused with the spellings that have one; a guess that is wrong by 8 moves a VM 8 times
  * slower than was meant.
  */
+
+import { formatBitRate } from '@lmas/format';
 import { CliError } from './errors.ts';
-import { formatBitRate } from './output/format.ts';
 
 export const BANDWIDTH_HELP =
   'bits: 500Mbit, 10Gbit; bytes: 60MB (10^6), 60MiB (2^20); each may end in /s; or "unlimited"';
@@ -56,8 +57,8 @@ function ambiguousBandwidth(text: string, digits: string, unit: string): CliErro
   );
 }
 
-const DURATIONS: Readonly<Record<string, number>> = { ms: 1, s: 1_000, min: 60_000, h: 3_600_000 };
-export const DURATION_HELP = '300ms, 1.5s, 10min, 2h';
+const DURATIONS: Readonly<Record<string, number>> = { ms: 1, s: 1_000, min: 60_000, h: 3_600_000, d: 86_400_000 };
+export const DURATION_HELP = '300ms, 1.5s, 10min, 2h, 30d';
 
 /** Milliseconds. A bare number counts in `bareUnit`; without one it is refused. */
 export function parseDuration(text: string, bareUnit?: 'ms' | 's'): number {

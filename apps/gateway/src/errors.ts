@@ -60,7 +60,7 @@ const table = {
   TOO_MANY_STRANGERS: { message: 'Too many connections wait to be authenticated.', retryable: true },
   TLS_FAILED: { message: 'The TLS handshake failed.', retryable: true },
   TLS_VERSION: { message: 'The control channel is not TLS 1.3.', retryable: false },
-  TLS_RESUMED: { message: 'The peer resumed a TLS session; only full handshakes count.', retryable: false },
+  TLS_RESUMED: { message: 'The peer wants to resume a TLS session; only full handshakes count.', retryable: false },
   PEER_WITHOUT_CERTIFICATE: { message: 'The peer showed no certificate.', retryable: false },
   PEER_CERTIFICATE_OWN: { message: 'The peer showed our own certificate.', retryable: false },
   PEER_CERTIFICATE_MISMATCH: { message: 'The peer showed another certificate than the pinned one.', retryable: false },

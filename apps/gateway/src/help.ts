@@ -9,7 +9,7 @@ SYNOPSIS
   lmas-gateway --config FILE [--log-file FILE] [--log-level LEVEL]
   lmas-gateway status --control SOCKET [--watch] [--json]
   lmas-gateway doctor [--mode redirected|transparent] [--json]
-  lmas-gateway clean
+  lmas-gateway clean [--barrier NAME]
   lmas-gateway keygen --out DIRECTORY [--days N]
   lmas-gateway --version | --help
 
@@ -30,11 +30,13 @@ COMMANDS
   doctor    Looks at what this machine has and lacks for redirected and transparent mode, and says how to mend it.
             Changes nothing.
   clean     Removes packet rules and routes that a killed gateway left. Until then they forward everything; the next
-            gateway's start does the same. A living gateway's are never touched.
+            gateway's start does the same. A living gateway's are never touched. With --barrier, takes away that barrier and
+            nothing else: what it refused is forwarded from then on.
   keygen    Writes certificate.pem and key.pem (mode 0600) into a directory, never over a key that is there. Give the other
             side only certificate.pem.
 
 OPTIONS
+  --barrier NAME     A route's barrier, as its configuration names it; doctor lists those that stand.
   --control SOCKET   Path of the Unix socket of the control API. Its directory is made with mode 0700 if it is missing.
   --lease-ms N       How long to live without word from the orchestrator. Default 60000.
   --log-file FILE    Where JSON lines are appended; standard error without it.
@@ -49,6 +51,7 @@ OPTIONS
 SIGNALS
   SIGTERM, SIGINT    Tells the peer, resets the streams, removes its rules and its socket, and ends with status 0.
   SIGKILL            Its rules stay and forward everything; see clean.
+                     Barriers of its routes stay whatever ends it, and refuse what would be forwarded.
 
 FILES
   SOCKET             The control API: HTTP, JSON, and GET /metrics for Prometheus. Mode 0600.

@@ -1,17 +1,21 @@
 // The process itself: command line, lease, signals, static mode.
 import assert from 'node:assert/strict';
 import { type ChildProcess, execFileSync, spawn, spawnSync } from 'node:child_process';
-import { copyFileSync, existsSync, mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
+import { copyFileSync, existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import net from 'node:net';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
-import { test } from 'node:test';
+import { type TestContext, test } from 'node:test';
 import { errorTable } from './errors.ts';
 import { exchange, hashServer, listen, sha1, until } from './testing/support.ts';
 import { version } from './version.ts';
 
 const program = path.join(import.meta.dirname, '../bin/lmas-gateway.mjs');
-const directory = () => mkdtempSync(path.join(tmpdir(), 'lmas-gateway-'));
+function directory(t: TestContext): string {
+  const made = mkdtempSync(path.join(tmpdir(), 'lmas-gateway-'));
+  t.after(() => rmSync(made, { recursive: true, force: true }));
+  return made;
+}
 const exitOf = (child: ChildProcess) => new Promise<number | null>((resolve) => child.once('exit', resolve));
 const start = (args: string[]) => spawn(process.execPath, [program, ...args], { stdio: 'ignore' });
 const ask = (args: string[]) => spawnSync(process.execPath, [program, ...args], { encoding: 'utf8' });
@@ -36,8 +40,8 @@ test('an older Node hands over to the one that npm brought', () => {
   assert.equal(refused.status, 1);
 });
 
-test('static mode: who cannot reach its peer says so, once at first', { timeout: 15_000 }, async () => {
-  const [place, other] = [directory(), directory()];
+test('static mode: who cannot reach its peer says so, once at first', { timeout: 15_000 }, async (t) => {
+  const [place, other] = [directory(t), directory(t)];
   for (const each of [place, other]) execFileSync(process.execPath, [program, 'keygen', '--out', each]);
   copyFileSync(path.join(other, 'certificate.pem'), path.join(place, 'peer.pem'));
   const free = net.createServer();
@@ -66,8 +70,8 @@ test('every code has its message', () => {
   for (const [code, { message }] of Object.entries(errorTable)) assert.match(message, /^[A-Z].*\.$/, code);
 });
 
-test('it ends when its lease has run out, and removes its socket', { timeout: 15_000 }, async () => {
-  const socketPath = path.join(directory(), 'control.sock');
+test('it ends when its lease has run out, and removes its socket', { timeout: 15_000 }, async (t) => {
+  const socketPath = path.join(directory(t), 'control.sock');
   const child = start(['run', '--control', socketPath, '--lease-ms', '1200']);
   const exit = exitOf(child);
   await until(() => existsSync(socketPath), 'the socket is there');
@@ -75,8 +79,8 @@ test('it ends when its lease has run out, and removes its socket', { timeout: 15
   assert.ok(!existsSync(socketPath));
 });
 
-test('SIGTERM ends it cleanly, and a second gateway does not take a live socket', { timeout: 15_000 }, async () => {
-  const socketPath = path.join(directory(), 'control.sock');
+test('SIGTERM ends it cleanly, and a second gateway does not take a live socket', { timeout: 15_000 }, async (t) => {
+  const socketPath = path.join(directory(t), 'control.sock');
   const child = start(['run', '--control', socketPath]);
   const exit = exitOf(child);
   await until(() => existsSync(socketPath), 'the socket is there');
@@ -88,8 +92,8 @@ test('SIGTERM ends it cleanly, and a second gateway does not take a live socket'
   assert.ok(!existsSync(socketPath));
 });
 
-test('static mode: what is wrong with a file bears its name, and nothing is left behind', () => {
-  const place = directory();
+test('static mode: what is wrong with a file bears its name, and nothing is left behind', (t) => {
+  const place = directory(t);
   const config = path.join(place, 'c.json');
   const said = (text: string | null): string => {
     if (text !== null) writeFileSync(config, text);
@@ -119,8 +123,8 @@ test('static mode: what is wrong with a file bears its name, and nothing is left
   assert.ok(!existsSync(path.join(place, 'control.sock')));
 });
 
-test('static mode: two processes from two files carry a stream', { timeout: 25_000 }, async () => {
-  const [a, b] = [directory(), directory()];
+test('static mode: two processes from two files carry a stream', { timeout: 25_000 }, async (t) => {
+  const [a, b] = [directory(t), directory(t)];
   for (const place of [a, b]) execFileSync(process.execPath, [program, 'keygen', '--out', path.join(place, 'k')]);
   copyFileSync(path.join(a, 'k/certificate.pem'), path.join(b, 'peer.pem'));
   copyFileSync(path.join(b, 'k/certificate.pem'), path.join(a, 'peer.pem'));

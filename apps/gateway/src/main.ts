@@ -18,6 +18,7 @@ import { help } from './help.ts';
 import { Lease } from './lease.ts';
 import { createLog, type Level, type Log } from './log.ts';
 import { nativeSockets } from './platform/sockets.ts';
+import { removeBarrier } from './proxy/transparent/barrier.ts';
 import { sweepDead } from './proxy/transparent/kernel-state.ts';
 import { makeIdentity } from './security/certificate.ts';
 import { aeadImplementation } from './security/sealing.ts';
@@ -32,6 +33,7 @@ const watchIntervalMs = 1_000;
 const clearScreen = '\u001b[2J\u001b[H';
 
 interface Options {
+  barrier?: string;
   control?: string;
   config?: string;
   'lease-ms'?: string;
@@ -160,8 +162,8 @@ function doctor(options: Options): void {
   if (!found.every(({ checks }) => works(checks))) process.exitCode = 1;
 }
 
-function clean(): void {
-  const removed = sweepDead();
+function clean({ barrier }: Options): void {
+  const removed = barrier === undefined ? sweepDead() : removeBarrier(barrier).map((table) => `table inet ${table}`);
   for (const what of removed) process.stdout.write(`removed ${what}\n`);
 }
 
@@ -215,7 +217,7 @@ async function main(args: string[]): Promise<void> {
   else if (positionals[0] === 'run') await run(values);
   else if (positionals[0] === 'status') await status(values);
   else if (positionals[0] === 'keygen') keygen(values);
-  else if (positionals[0] === 'clean') clean();
+  else if (positionals[0] === 'clean') clean(values);
   else if (positionals[0] === 'doctor') doctor(values);
   else
     throw new UsageError(positionals.length === 0 ? 'A command is missing.' : `There is no command ${positionals[0]}.`);
@@ -229,6 +231,7 @@ function parseCommandLine(args: string[]) {
       args,
       allowPositionals: true,
       options: {
+        barrier: text,
         control: text,
         config: text,
         'lease-ms': text,

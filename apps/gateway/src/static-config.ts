@@ -14,7 +14,7 @@ const sessionSchema = z.strictObject({
   protocolVersion: sessionConfigSchema.shape.protocolVersion.default(1),
   suite: sessionConfigSchema.shape.suite.default('aes-256-gcm'),
   role: sessionConfigSchema.shape.role,
-  subflows: sessionConfigSchema.shape.subflows.default(8),
+  subflows: sessionConfigSchema.shape.subflows.default('auto'),
   maxWindowBytes: sessionConfigSchema.shape.maxWindowBytes.default(128 << 20),
   bandwidthBytesPerSec: sessionConfigSchema.shape.bandwidthBytesPerSec.default(null),
   compression: sessionConfigSchema.shape.compression,

@@ -17,7 +17,7 @@ const BYTES = 20_000_000;
 /** The fenced blocks of one language in the section about two machines. */
 function blocks(language: string): string[] {
   const section = /^## Two machines by hand$([\s\S]*?)(?:^## |(?![\s\S]))/m.exec(README)?.[1] ?? '';
-  const found = [...section.matchAll(new RegExp(`^\`\`\`${language}\n([\\s\\S]*?)^\`\`\`$`, 'gm'))];
+  const found = [...section.matchAll(new RegExp(`^\`\`\`${language}\\b.*\n([\\s\\S]*?)^\`\`\`$`, 'gm'))];
   return found.map((match) => (match[1] ?? '').trim());
 }
 

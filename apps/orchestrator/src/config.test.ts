@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { describeSettings, readConfig, unknownSettings } from './config.ts';
+import { describeSettings, readConfig, showSettings, unknownSettings } from './config.ts';
 import { errorCode, LmasError } from './errors.ts';
 
 test('defaults are safe: loopback, a private Redis', () => {
@@ -8,7 +8,12 @@ test('defaults are safe: loopback, a private Redis', () => {
   assert.equal(config.host, '127.0.0.1');
   assert.equal(config.port, 7070);
   assert.equal(config.redisUrl, undefined);
-  assert.deepEqual(config.plugins, ['@lmas/plugin-kvm', '@lmas/plugin-xen']);
+  assert.deepEqual(config.plugins, [
+    '@lmas/plugin-kvm',
+    '@lmas/plugin-vmware',
+    '@lmas/plugin-xen',
+    '@lmas/plugin-xen/xl',
+  ]);
 });
 
 test('an empty variable is an unset one; a list is split', () => {
@@ -25,6 +30,19 @@ test('everything wrong is said at once, by the name that the operator used', () 
       error instanceof LmasError &&
       ['LMAS_PORT', 'REDIS_URL', 'LMAS_LOG_LEVEL'].every((name) => error.message.includes(name)),
   );
+});
+
+test('Redis may be silent for half of a lease at most; what nobody has set fits itself', () => {
+  const environment = { REDIS_URL: 'redis://localhost', LMAS_RUN_LEASE_MS: '6000' };
+  assert.equal(readConfig({ ...environment, LMAS_REDIS_SILENCE_MS: '3000' }).redisSilenceMs, 3_000);
+  assert.throws(
+    () => readConfig({ ...environment, LMAS_REDIS_SILENCE_MS: '3001' }),
+    (error) => errorCode(error) === 'INVALID_CONFIG' && /SILENCE_MS: .*3000.*LEASE_MS/.test(String(error)),
+  );
+  assert.equal(readConfig(environment).redisSilenceMs, 3_000);
+  assert.equal(readConfig({ ...environment, LMAS_RUN_LEASE_MS: '60000' }).redisSilenceMs, 4_000);
+  assert.equal(readConfig({ ...environment, LMAS_RUN_LEASE_MS: '1500' }).redisSilenceMs, 1_500);
+  assert.equal(readConfig({ LMAS_RUN_LEASE_MS: '1500' }).redisSilenceMs, 4_000, 'a private Redis');
 });
 
 test('the help names every setting with its default', () => {
@@ -49,4 +67,18 @@ test('a slip in the name of a setting is told, with the name that was meant', ()
     { variable: 'LMAS_DATADIR', meant: 'LMAS_DATA_DIR' },
     { variable: 'LMAS_MOON', meant: undefined },
   ]);
+});
+
+test('what is shown of the settings has no secret in it', () => {
+  const secrets = { LMAS_MASTER_KEY: 'MARKER-a', LMAS_MASTER_KEY_COMMAND: 'fetch MARKER-b' };
+  const redis = { REDIS_URL: 'redis://u:MARKER-c@db.example.org' };
+  const shown = showSettings(
+    readConfig({ ...secrets, ...redis, LMAS_PORT: '8080', LMAS_WEBHOOK_ALLOW: '10.1.0.0/16' }),
+  );
+  assert.ok(!JSON.stringify(shown).includes('MARKER'));
+  const of = (name: string) => shown.find(({ variable }) => variable === name);
+  assert.equal(of('LMAS_MASTER_KEY')?.value, '(set)');
+  assert.deepEqual(of('LMAS_PORT'), { variable: 'LMAS_PORT', value: '8080', isDefault: false });
+  assert.equal(of('LMAS_CONCURRENCY')?.isDefault, true);
+  assert.deepEqual(of('LMAS_TLS_CERT_FILE'), { variable: 'LMAS_TLS_CERT_FILE', value: null, isDefault: true });
 });

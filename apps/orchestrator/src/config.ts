@@ -7,6 +7,7 @@ import { join } from 'node:path';
 import { z } from 'zod';
 import { LmasError } from './errors.ts';
 import { parseRedisUrl } from './redis/address.ts';
+import { DEFAULT_SILENCE_MS } from './redis/heartbeat.ts';
 import { type Network, parseNetwork } from './webhooks/address-guard.ts';
 
 const duration = (defaultMs: number) => z.coerce.number().int().min(100).default(defaultMs);
@@ -23,6 +24,9 @@ const commaSeparated = (value: string) =>
         .filter((name) => name !== ''),
     );
 const count = (value: number) => z.coerce.number().int().min(1).default(value);
+
+/** What is chosen for a lease that is very short: a busy disk is no Redis that is away. */
+const SHORTEST_OWN_SILENCE_MS = 1_500;
 
 const defaultDataDir = process.getuid?.() === 0 ? '/var/lib/lmas' : join(homedir(), '.local/state/lmas');
 
@@ -55,11 +59,18 @@ interface Setting<T extends z.ZodType = z.ZodType> {
   readonly variable: string;
   readonly schema: T;
   readonly why: string;
+  /** Its value is shown to nobody, only whether it is set. */
+  readonly secret?: true;
 }
 const setting = <T extends z.ZodType>(variable: string, schema: T, why: string): Setting<T> => ({
   variable,
   schema,
   why,
+});
+
+const secretSetting = <T extends z.ZodType>(variable: string, schema: T, why: string): Setting<T> => ({
+  ...setting(variable, schema, why),
+  secret: true,
 });
 
 const SETTINGS = {
@@ -93,7 +104,7 @@ const SETTINGS = {
   oidcFile: setting(
     'LMAS_OIDC_FILE',
     z.string().min(1).optional(),
-    'JSON file that says whose tokens are accepted beside API keys, and what they grant; see docs/security.md.',
+    'JSON file that says whose tokens are accepted beside API keys, and what they grant; see docs/oidc.md.',
   ),
   requestsPerMinute: setting(
     'LMAS_REQUESTS_PER_MINUTE',
@@ -110,11 +121,17 @@ const SETTINGS = {
     count(100_000),
     'How many entries the audit log keeps, about 500 bytes each in Redis; every entry goes to the log, too.',
   ),
-  redisUrl: setting(
+  redisUrl: secretSetting(
     'REDIS_URL',
     z.string().transform(toRedisAddress).optional(),
     'redis://host, redis+sentinel://host,host/master or redis+cluster://host,host (rediss… with TLS); append-only and ' +
       'noeviction. Unset: a private redis-server in the data directory.',
+  ),
+  redisSilenceMs: setting(
+    'LMAS_REDIS_SILENCE_MS',
+    duration(DEFAULT_SILENCE_MS),
+    'A connection on which Redis has been silent for so long is given up and made again, and calls that wait for it are ' +
+      'answered with 503. At most half of LMAS_RUN_LEASE_MS: a run keeps its lease when only its connection died.',
   ),
   role: setting(
     'LMAS_ROLE',
@@ -132,7 +149,7 @@ const SETTINGS = {
     z.stringbool().default(false),
     'Start even though the Redis at REDIS_URL keeps nothing on disk. For trials only.',
   ),
-  masterKey: setting(
+  masterKey: secretSetting(
     'LMAS_MASTER_KEY',
     z.string().min(1).optional(),
     'The master key that seals credentials: 32 bytes in base64. Several, separated by spaces: the first one seals.',
@@ -142,20 +159,25 @@ const SETTINGS = {
     z.string().min(1).optional(),
     'A file with it, one key per line. Unset, as the other two: master-key in the data directory, made at first start.',
   ),
-  masterKeyCommand: setting(
+  masterKeyCommand: secretSetting(
     'LMAS_MASTER_KEY_COMMAND',
     z.string().min(1).optional(),
     'A command for sh that prints it, one key per line: to fetch it from a vault or a KMS.',
   ),
   plugins: setting(
     'LMAS_PLUGINS',
-    commaSeparated('@lmas/plugin-kvm,@lmas/plugin-xen'),
+    commaSeparated('@lmas/plugin-kvm,@lmas/plugin-vmware,@lmas/plugin-xen,@lmas/plugin-xen/xl'),
     'Hypervisor plugins to load: package names (or absolute paths), separated by commas.',
   ),
   gatewayBundle: setting(
     'LMAS_GATEWAY_BUNDLE',
     z.string().min(1).optional(),
     'The gateway bundle to upload. Unset: built from apps/gateway when this runs from a source tree.',
+  ),
+  dashboardDir: setting(
+    'LMAS_DASHBOARD_DIR',
+    z.string().min(1).optional(),
+    'The built web page. Unset: built from apps/dashboard when this runs from a source tree.',
   ),
   concurrency: setting('LMAS_CONCURRENCY', count(16), 'How many migrations this worker runs at once.'),
   runLeaseMs: setting(
@@ -199,6 +221,12 @@ const SETTINGS = {
     z.coerce.number().int().min(0).max(10_000).default(1_000),
     'How long a new tunnel measures the link, while the destination is prepared; then it starts at full speed.',
   ),
+  tunnelGraceMs: setting(
+    'LMAS_TUNNEL_GRACE_MS',
+    z.coerce.number().int().min(1_000).max(3_600_000).default(70_000),
+    'How long a migration’s streams wait for a lost link before they are reset: an outage of a minute, and the time to find ' +
+      'each other after it. In post-copy they wait for as long as it takes.',
+  ),
   progressIntervalMs: setting('LMAS_PROGRESS_INTERVAL_MS', duration(1_000), 'How often progress is recorded.'),
   shutdownGraceMs: setting(
     'LMAS_SHUTDOWN_GRACE_MS',
@@ -211,11 +239,17 @@ const SETTINGS = {
     z.string().default('').transform(parseNetworks),
     'Networks that webhooks may be sent to though they are not public, also by http://: 10.1.0.0/16, separated by commas.',
   ),
+  planCheckAllow: setting(
+    'LMAS_PLAN_CHECK_ALLOW',
+    z.string().default('').transform(parseNetworks),
+    'Networks that the checks of plans may connect to by TCP, SSH or http:// and though they are not public: ' +
+      '10.2.0.0/16, separated by commas.',
+  ),
   webhookTimeoutMs: setting('LMAS_WEBHOOK_TIMEOUT_MS', duration(15_000), 'How long a receiver may take to answer.'),
   webhookRetryMs: setting(
     'LMAS_WEBHOOK_RETRY_MS',
     duration(5_000),
-    'Pause before the second attempt; each later one is four times longer, nine attempts in all.',
+    'Pause before the second attempt; each later one is four times longer, ten hours at most, nine attempts in all.',
   ),
   webhookDisableMs: setting(
     'LMAS_WEBHOOK_DISABLE_MS',
@@ -242,11 +276,24 @@ export function readConfig(environment: Readonly<Record<string, string | undefin
     else complaints.push(`${variable}: ${parsed.error.issues.map(({ message }) => message).join('; ')}`);
   }
   if (complaints.length > 0) throw new LmasError('INVALID_CONFIG', complaints.join('\n'));
-  return values as Config;
+  const config = values as Config;
+  return { ...config, redisSilenceMs: silenceWithin(config, environment[SETTINGS.redisSilenceMs.variable]) };
+}
+
+/** Of a private Redis no connection falls silent by itself, and none is remade to keep a lease. */
+function silenceWithin({ redisUrl, redisSilenceMs, runLeaseMs }: Config, asked = ''): number {
+  const half = Math.floor(runLeaseMs / 2);
+  if (redisUrl === undefined || redisSilenceMs <= half) return redisSilenceMs;
+  if (asked === '') return Math.max(half, SHORTEST_OWN_SILENCE_MS);
+  const [silence, lease] = [SETTINGS.redisSilenceMs.variable, SETTINGS.runLeaseMs.variable];
+  throw new LmasError('INVALID_CONFIG', `${silence}: more than ${half}, half of ${lease}`, {
+    remedy: 'Else a run loses its lease, and is taken over, whenever its connection to Redis dies.',
+  });
 }
 
 /** Of the launchers, the command line and of tests, which may be set in the same shell. */
-const OF_OTHERS = /^LMAS_(URL|API_KEY|API_KEY_FILE|TIMEOUT|ORCHESTRATOR_HANDED_OVER|CLI_HANDED_OVER|TEST_.*)$/;
+const OF_OTHERS =
+  /^LMAS_(URL|API_KEY|API_KEY_FILE|CONTEXT|CONTEXTS_FILE|TIMEOUT|ORCHESTRATOR_HANDED_OVER|CLI_HANDED_OVER|TEST_.*)$/;
 
 /** Variables that look like settings and are none, each with the setting that was perhaps meant. */
 export function unknownSettings(
@@ -281,12 +328,42 @@ function editDistance(a: string, b: string): number {
   return row[b.length] ?? 0;
 }
 
+/** What is set how, for a report: by variable, without what is secret. */
+export function showSettings(config: Config): { variable: string; value: string | null; isDefault: boolean }[] {
+  const settings: [string, Setting][] = Object.entries(SETTINGS);
+  return settings.map(([key, { variable, schema, secret }]) => {
+    const value: unknown = config[key as keyof Config];
+    const standard = schema.safeParse(undefined);
+    const isDefault = standard.success && JSON.stringify(standard.data) === JSON.stringify(value);
+    if (value === undefined) return { variable, value: null, isDefault };
+    return { variable, value: secret ? '(set)' : shown(value), isDefault };
+  });
+}
+
+const shown = (value: unknown): string => (typeof value === 'string' ? value : JSON.stringify(value));
+
+/** What can be set, for texts that explain it. */
+export interface SettingText {
+  readonly variable: string;
+  readonly why: string;
+  /** As one would write it; null when it is unset by default. */
+  readonly standard: string | null;
+}
+
+export function explainSettings(): SettingText[] {
+  return Object.values(SETTINGS).map(({ variable, schema, why }) => {
+    const parsed = (schema as z.ZodType).safeParse(undefined);
+    const standard = parsed.success && parsed.data !== undefined ? String(parsed.data) : null;
+    return { variable, why, standard };
+  });
+}
+
 /** The text of `--help`. */
 export function describeSettings(): string {
-  const lines = Object.values(SETTINGS).map(({ variable, schema, why }) => {
-    const parsed = (schema as z.ZodType).safeParse(undefined);
-    const value = parsed.success && parsed.data !== undefined ? String(parsed.data) : 'unset';
-    return `  ${variable}  (default: ${value})\n      ${why}`;
-  });
-  return ['Settings, all from the environment:', '', ...lines].join('\n');
+  const lines = explainSettings().map(
+    ({ variable, why, standard }) => `  ${variable}  (default: ${standard ?? 'unset'})\n      ${why}`,
+  );
+  const traces =
+    '  OTEL_EXPORTER_OTLP_ENDPOINT and its like\n      Where traces are sent, if anywhere; see docs/operations.md.';
+  return ['Settings, all from the environment:', '', ...lines, traces].join('\n');
 }

@@ -72,16 +72,42 @@ export const ORCHESTRATOR_ERRORS = {
     retryable: false,
     httpStatus: 422,
   },
+  TIMETABLE_NOT_FOUND: { message: 'No bandwidth timetable was set for it.', retryable: false, httpStatus: 404 },
+  SCHEDULE_NOT_FOUND: { message: 'No such schedule.', retryable: false, httpStatus: 404 },
+  INVALID_SCHEDULE: { message: 'The schedule makes no sense as it is.', retryable: false, httpStatus: 422 },
+  SCHEDULE_BUSY: { message: 'A run of this schedule is under way.', retryable: true, httpStatus: 409 },
+  SCHEDULE_PAUSED: { message: 'The schedule is paused.', retryable: false, httpStatus: 409 },
+  PLAN_NOT_FOUND: { message: 'No such plan.', retryable: false, httpStatus: 404 },
+  PLAN_RUN_NOT_FOUND: { message: 'No such run of a plan.', retryable: false, httpStatus: 404 },
+  INVALID_PLAN: { message: 'The plan cannot be carried out as it is.', retryable: false, httpStatus: 422 },
+  PLAN_NOT_READY: { message: 'What has to come before this plan has not been done.', retryable: true, httpStatus: 409 },
+  PLAN_BUSY: { message: 'A run of this plan is under way.', retryable: true, httpStatus: 409 },
+  RUN_STATE: { message: 'The run is not in a state in which that can be done.', retryable: false, httpStatus: 409 },
+  CHECK_ADDRESS_REFUSED: { message: 'Checks of plans do not connect to this address.', retryable: false },
+  CHECK_NAME_NOT_RESOLVED: { message: 'The name in a check of a plan has no address.', retryable: true },
   WEBHOOK_NOT_FOUND: { message: 'No such webhook.', retryable: false, httpStatus: 404 },
   DELIVERY_NOT_FOUND: { message: 'No such delivery.', retryable: false, httpStatus: 404 },
   WEBHOOK_ADDRESS_REFUSED: { message: 'Webhooks are not sent to this address.', retryable: false, httpStatus: 422 },
   WEBHOOK_NAME_NOT_RESOLVED: { message: 'The name of the receiver has no address.', retryable: true, httpStatus: 422 },
   WEBHOOK_DISABLED: { message: 'The webhook is switched off.', retryable: false, httpStatus: 409 },
+  BALANCING_POLICY_NOT_FOUND: { message: 'No such balancing policy.', retryable: false, httpStatus: 404 },
+  BALANCING_MOVE_NOT_FOUND: { message: 'No such move.', retryable: false, httpStatus: 404 },
+  BALANCING_RUN_NOT_FOUND: { message: 'No such scheduled pass.', retryable: false, httpStatus: 404 },
+  INVALID_BALANCING_POLICY: { message: 'Such a policy makes no sense.', retryable: false, httpStatus: 422 },
+  BALANCING_BUSY: { message: 'Somebody looks after this policy just now.', retryable: true, httpStatus: 409 },
+  BALANCING_PAUSED: { message: 'The policy is paused.', retryable: false, httpStatus: 409 },
+  MOVE_ANSWERED: { message: 'The move does not wait for an answer any more.', retryable: false, httpStatus: 409 },
+  MOVE_OUTDATED: { message: 'Things have changed: the move is no longer right.', retryable: false, httpStatus: 409 },
   // Migrations
   VM_ALREADY_MIGRATING: { message: 'Another migration of this VM is under way.', retryable: true, httpStatus: 409 },
   ALREADY_ENDED: { message: 'The migration is over.', retryable: false, httpStatus: 409 },
   NOTHING_TO_RETRY: {
     message: 'Only what failed or was cancelled can be tried again.',
+    retryable: false,
+    httpStatus: 409,
+  },
+  NOTHING_TO_GIVE_UP: {
+    message: 'Nothing of this migration is left that could not be taken down.',
     retryable: false,
     httpStatus: 409,
   },
@@ -96,6 +122,7 @@ export const ORCHESTRATOR_ERRORS = {
   NO_PROGRESS: { message: 'The migration stood still for longer than the request allows.', retryable: true },
   INTERRUPTED: { message: 'The orchestrator was interrupted in the middle of it.', retryable: true },
   SUPERSEDED: { message: 'Another run has taken this migration over.', retryable: false },
+  WITHDRAWN: { message: 'Whoever ordered it has withdrawn the order.', retryable: false },
   WRITES_FORGOTTEN: { message: 'Redis has forgotten what was written to it.', retryable: true },
   OUTCOME_UNKNOWN: { message: 'It could not be made sure where the VM runs.', retryable: false },
   BOTH_RUNNING: { message: 'The VM runs at both ends.', retryable: false },
@@ -125,7 +152,12 @@ export const ORCHESTRATOR_ERRORS = {
   INVALID_CONFIG: { message: 'A setting is wrong.', retryable: false },
   DATA_DIR_IN_USE: { message: 'Another orchestrator uses this data directory.', retryable: true },
   REDIS_UNSUITABLE: { message: 'This Redis would lose migrations.', retryable: false },
+  STORE_TOO_NEW: {
+    message: 'The records were written by a later version that this one cannot read.',
+    retryable: false,
+  },
   REDIS_START_FAILED: { message: 'The private redis-server did not start.', retryable: true },
+  BACKUP_FAILED: { message: 'The records could not be backed up, or restored.', retryable: true },
   MASTER_KEY_INVALID: {
     message: 'The master key is missing, readable by others, or not the one that is needed.',
     retryable: false,
@@ -199,6 +231,9 @@ export interface ErrorFacts {
   readonly native: { readonly name: string; readonly message: string } | null;
 }
 
+/** What hypervisors and systems say often lacks its full stop, and more is said after it. */
+const asSentence = (text: string): string => (/[.!?…]$/.test(text) ? text : `${text}.`);
+
 /** Everything that a record or an answer says about an error. Unknown errors show nothing of their text. */
 export function describeError(error: unknown): ErrorFacts {
   if (error instanceof LmasError) {
@@ -219,7 +254,7 @@ export function describeError(error: unknown): ErrorFacts {
     return {
       code,
       meaning: PLUGIN_ERRORS[code].meaning,
-      message: error.message,
+      message: asSentence(error.message),
       remedy: extra.remedy ?? null,
       retryable: extra.retryable ?? PLUGIN_ERRORS[code].retryable,
       httpStatus: PLUGIN_HTTP_STATUS[code] ?? 502,

@@ -3,6 +3,8 @@
  */
 import { type Level, type Logger, multistream, pino } from 'pino';
 import { LogTap } from './observability/log-tap.ts';
+import { RecentLog } from './observability/recent-log.ts';
+import { traceFields } from './tracing/spans.ts';
 
 export type { Logger } from 'pino';
 
@@ -12,22 +14,25 @@ const SECRET_FIELDS = [
 ];
 const REDACTED = SECRET_FIELDS.flatMap((name) => [name, `*.${name}`, `*.*.${name}`, `*.*.*.${name}`]);
 
-export type RootLogger = Logger & { readonly tap: LogTap };
+export type RootLogger = Logger & { readonly tap: LogTap; readonly recent: RecentLog };
 
-/** Prints lines from `level` on; its `tap` hears those from `info` on, redacted like all, also where they are not printed. */
-export function createLog(level: string): RootLogger {
+/** Prints lines from `level` on; its `tap` and `recent` hear those from `info` on, redacted like all, also where they are not printed. */
+export function createLog(level: string, { traced = false } = {}): RootLogger {
   const tap = new LogTap();
+  const recent = new RecentLog();
   const streams = multistream([
     { level: level as Level, stream: process.stdout },
     { level: 'info', stream: tap },
+    { level: 'info', stream: recent },
   ]);
   const options = {
     level,
     base: null,
+    ...(traced ? { mixin: traceFields } : {}),
     redact: { paths: REDACTED, censor: '[redacted]' },
     serializers: { req: requestOf },
   };
-  return Object.assign(pino(options, streams), { tap });
+  return Object.assign(pino(options, streams), { tap, recent });
 }
 
 const QUIETER_THAN_INFO: ReadonlySet<string> = new Set(['warn', 'error', 'fatal', 'silent']);

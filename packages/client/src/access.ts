@@ -32,7 +32,8 @@ export interface AccessClient {
 
   listProjects(options?: CallOptions): Promise<Project[]>;
   createProject(input: ProjectInput, options?: CallOptions): Promise<Project>;
-  updateProject(id: string, changes: ProjectUpdate, options?: CallOptions): Promise<Project>;
+  /** `ifMatch` names the version that it changes (default: whatever is there). */
+  updateProject(id: string, changes: ProjectUpdate, options?: CallOptions & { ifMatch?: string }): Promise<Project>;
   deleteProject(id: string, options?: CallOptions): Promise<void>;
 
   /** One page, newest first. */
@@ -62,8 +63,12 @@ export function accessMethods(http: Http, base: string): AccessClient {
       (await answer(base, signal, http.GET('/v1/projects', only({ signal })))).items,
     createProject: (body, { signal } = {}) =>
       answer(base, signal, http.POST('/v1/projects', { body, ...only({ signal }) })),
-    updateProject: (id, body, { signal } = {}) =>
-      answer(base, signal, http.PATCH('/v1/projects/{id}', { body, ...at(id, signal) })),
+    updateProject: (id, body, { signal, ifMatch = '*' } = {}) =>
+      answer(
+        base,
+        signal,
+        http.PATCH('/v1/projects/{id}', { body, headers: { 'if-match': ifMatch }, ...at(id, signal) }),
+      ),
     deleteProject: (id, { signal } = {}) => done(base, signal, http.DELETE('/v1/projects/{id}', at(id, signal))),
 
     listAudit: (query = {}, { signal } = {}) =>

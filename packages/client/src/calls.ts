@@ -18,6 +18,12 @@ export interface FetchResult<Data, Failure> {
   response: Response;
 }
 
+/** By what was answered: its `etag`. */
+const versions = new WeakMap<object, string>();
+
+/** The version of something that a method has answered, for the `ifMatch` of a change of it; undefined: it bears none. */
+export const versionOf = (data: object): string | undefined => versions.get(data);
+
 /** The body of a good answer. */
 export async function answer<Data>(
   base: string,
@@ -29,6 +35,8 @@ export async function answer<Data>(
   if (data === undefined) {
     throw new LmasConnectionError('NOT_LMAS', `What answers at ${base} is not LMAS: it answered with nothing.`);
   }
+  const version = response.headers.get('etag');
+  if (version !== null && typeof data === 'object' && data !== null) versions.set(data, version);
   return data;
 }
 

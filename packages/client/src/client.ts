@@ -6,8 +6,11 @@
  */
 import createFetchClient from 'openapi-fetch';
 import { type AccessClient, accessMethods } from './access.ts';
+import { type BalancingClient, balancingMethods } from './balancing.ts';
 import { answer, type CallOptions, done, type Http, only, settled } from './calls.ts';
 import { apiErrorOf, LmasConnectionError } from './errors.ts';
+import { type PlanClient, planMethods } from './plans.ts';
+import { type RegisteredClient, registeredMethods } from './registered.ts';
 import { type ResourceClient, resourceMethods } from './resources.ts';
 import type { paths } from './schema.ts';
 import { withTimeLimit } from './time-limit.ts';
@@ -15,7 +18,9 @@ import type {
   Credential,
   CredentialInput,
   Endpoint,
+  EndpointChange,
   EndpointInput,
+  GiveUpRequest,
   HostKeyScan,
   Inventory,
   LinkTest,
@@ -30,10 +35,21 @@ import type {
   Plugin,
   Readiness,
   Site,
+  SiteChange,
   SiteInput,
   Version,
 } from './types.ts';
-import { type WatchedEvent, type WatchOptions, watchMigration } from './watch.ts';
+import {
+  type WatchedEvent,
+  type WatchedNotice,
+  type WatchedPolicyEvent,
+  type WatchedRunEvent,
+  type WatchOptions,
+  watchBalancingPolicy,
+  watchMigration,
+  watchNotices,
+  watchPlanRun,
+} from './watch.ts';
 
 export interface LmasClientOptions {
   /** `http://host:port` or `https://…`, with a path when a proxy puts the orchestrator below one. */
@@ -44,7 +60,7 @@ export interface LmasClientOptions {
   timeoutMs?: number | null;
 }
 
-export interface LmasClient extends AccessClient, ResourceClient {
+export interface LmasClient extends AccessClient, RegisteredClient, ResourceClient, PlanClient, BalancingClient {
   readonly baseUrl: string;
   /** Accepts a migration (202). With an `idempotencyKey` the same call may be sent again and starts nothing twice. */
   createMigration(input: MigrationInput, options?: CallOptions & { idempotencyKey?: string }): Promise<Migration>;
@@ -54,6 +70,7 @@ export interface LmasClient extends AccessClient, ResourceClient {
   /** All pages, record by record. */
   eachMigration(query?: MigrationListQuery, options?: CallOptions): AsyncGenerator<Migration, void, void>;
   cancelMigration(id: string, options?: CallOptions): Promise<Migration>;
+  giveUpTeardown(id: string, said: GiveUpRequest, options?: CallOptions): Promise<Migration>;
   /** What its runs logged, the oldest first. */
   getMigrationLog(id: string, options?: CallOptions): Promise<MigrationLogEntry[]>;
   /** Bandwidth, convergence, longest pause of one that waits or runs. */
@@ -64,15 +81,25 @@ export interface LmasClient extends AccessClient, ResourceClient {
   checkMigration(input: MigrationInput, options?: CallOptions): Promise<MigrationCheck>;
   /** See `watchMigration` in watch.ts. */
   watchMigration(id: string, options?: WatchOptions): AsyncGenerator<WatchedEvent, void, void>;
+  /** See `watchPlanRun` in watch.ts. */
+  watchPlanRun(id: string, options?: WatchOptions): AsyncGenerator<WatchedRunEvent, void, void>;
+  /** See `watchBalancingPolicy` in watch.ts. */
+  watchBalancingPolicy(id: string, options?: WatchOptions): AsyncGenerator<WatchedPolicyEvent, void, void>;
+  /** See `watchNotices` in watch.ts. */
+  watchNotices(options?: WatchOptions): AsyncGenerator<WatchedNotice, void, void>;
 
   listSites(options?: CallOptions): Promise<Site[]>;
   getSite(id: string, options?: CallOptions): Promise<Site>;
   createSite(input: SiteInput, options?: CallOptions): Promise<Site>;
+  /** What is not named stays. `ifMatch` names the version that it is a change of (default: whatever is there). */
+  updateSite(id: string, change: SiteChange, options?: CallOptions & { ifMatch?: string }): Promise<Site>;
   deleteSite(id: string, options?: CallOptions): Promise<void>;
 
   listEndpoints(options?: CallOptions): Promise<Endpoint[]>;
   getEndpoint(id: string, options?: CallOptions): Promise<Endpoint>;
   createEndpoint(input: EndpointInput, options?: CallOptions): Promise<Endpoint>;
+  /** As `updateSite`. */
+  updateEndpoint(id: string, change: EndpointChange, options?: CallOptions & { ifMatch?: string }): Promise<Endpoint>;
   deleteEndpoint(id: string, options?: CallOptions): Promise<void>;
   getInventory(endpoint: string, options?: CallOptions): Promise<Inventory>;
 
@@ -103,10 +130,16 @@ export function createLmasClient({
     baseUrl: base,
     ...migrationMethods(http, base),
     watchMigration: (id, options) => watchMigration({ baseUrl: base, headers, fetch }, id, options),
+    watchPlanRun: (id, options) => watchPlanRun({ baseUrl: base, headers, fetch }, id, options),
+    watchBalancingPolicy: (id, options) => watchBalancingPolicy({ baseUrl: base, headers, fetch }, id, options),
+    watchNotices: (options) => watchNotices({ baseUrl: base, headers, fetch }, options),
     ...registryMethods(http, base),
     ...serviceMethods(http, base),
     ...accessMethods(http, base),
+    ...registeredMethods(http, base),
     ...resourceMethods(http, base),
+    ...planMethods(http, base),
+    ...balancingMethods(http, base),
   };
 }
 
@@ -139,6 +172,12 @@ function migrationMethods(http: Http, base: string) {
       answer(base, signal, http.GET('/v1/migrations', { params: { query }, ...only({ signal }) })),
     cancelMigration: (id: string, { signal }: CallOptions = {}) =>
       answer(base, signal, http.POST('/v1/migrations/{id}/cancel', { params: { path: { id } }, ...only({ signal }) })),
+    giveUpTeardown: (id: string, body: GiveUpRequest, { signal }: CallOptions = {}) =>
+      answer(
+        base,
+        signal,
+        http.POST('/v1/migrations/{id}/give-up-teardown', { body, params: { path: { id } }, ...only({ signal }) }),
+      ),
     updateMigration: (id: string, body: MigrationChange, { signal }: CallOptions = {}) =>
       answer(base, signal, http.PATCH('/v1/migrations/{id}', { body, params: { path: { id } }, ...only({ signal }) })),
     retryMigration: (id: string, { idempotencyKey, signal }: CallOptions & { idempotencyKey?: string } = {}) =>
@@ -174,6 +213,8 @@ function registryMethods(http: Http, base: string) {
       answer(base, signal, http.GET('/v1/sites/{id}', at(id, signal))),
     createSite: (body: SiteInput, { signal }: CallOptions = {}) =>
       answer(base, signal, http.POST('/v1/sites', { body, ...only({ signal }) })),
+    updateSite: (id: string, body: SiteChange, { ifMatch = '*', signal }: CallOptions & { ifMatch?: string } = {}) =>
+      answer(base, signal, http.PATCH('/v1/sites/{id}', { body, headers: { 'if-match': ifMatch }, ...at(id, signal) })),
     deleteSite: (id: string, { signal }: CallOptions = {}) =>
       done(base, signal, http.DELETE('/v1/sites/{id}', at(id, signal))),
 
@@ -183,6 +224,16 @@ function registryMethods(http: Http, base: string) {
       answer(base, signal, http.GET('/v1/endpoints/{id}', at(id, signal))),
     createEndpoint: (body: EndpointInput, { signal }: CallOptions = {}) =>
       answer(base, signal, http.POST('/v1/endpoints', { body, ...only({ signal }) })),
+    updateEndpoint: (
+      id: string,
+      body: EndpointChange,
+      { ifMatch = '*', signal }: CallOptions & { ifMatch?: string } = {},
+    ) =>
+      answer(
+        base,
+        signal,
+        http.PATCH('/v1/endpoints/{id}', { body, headers: { 'if-match': ifMatch }, ...at(id, signal) }),
+      ),
     deleteEndpoint: (id: string, { signal }: CallOptions = {}) =>
       done(base, signal, http.DELETE('/v1/endpoints/{id}', at(id, signal))),
     getInventory: (id: string, { signal }: CallOptions = {}) =>

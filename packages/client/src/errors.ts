@@ -101,3 +101,9 @@ function isFieldError(value: unknown): value is FieldError {
 function retryAfterMs(header: string | null): number | undefined {
   return header !== null && /^\d{1,6}$/.test(header) ? Number(header) * 1_000 : undefined;
 }
+
+/** Whether it may pass by itself: the network, a restart, an overload, a proxy whose backend is away. */
+export function isPassing(error: unknown): error is LmasApiError | LmasConnectionError {
+  if (error instanceof LmasConnectionError) return error.retryable;
+  return error instanceof LmasApiError && (error.status === 429 || error.status >= 500);
+}

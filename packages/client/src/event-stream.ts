@@ -14,7 +14,7 @@ export interface StreamEvent {
 const MAX_EVENT_CHARS = 16 * 1024 * 1024;
 
 export class EventStreamDecoder {
-  /** Last id that the stream has named. */
+  /** Last id that the stream has named, with an event or by itself; of an event that is not complete it does not count. */
   lastEventId: string;
   /** How long the server wants us to wait before we connect again, when it said so. */
   retryMs: number | undefined;
@@ -22,11 +22,13 @@ export class EventStreamDecoder {
   #line = '';
   #skipLineFeed = false;
   #event = '';
+  #id: string;
   #data: string[] = [];
   #dataChars = 0;
 
   constructor(lastEventId = '') {
     this.lastEventId = lastEventId;
+    this.#id = lastEventId;
   }
 
   /** Takes the next bytes; returns the events they complete. Throws RangeError when one event exceeds every measure. */
@@ -60,12 +62,13 @@ export class EventStreamDecoder {
       this.#data.push(value);
       this.#dataChars += value.length;
     } else if (field === 'event') this.#event = value;
-    else if (field === 'id' && !value.includes('\0')) this.lastEventId = value;
+    else if (field === 'id' && !value.includes('\0')) this.#id = value;
     else if (field === 'retry' && /^\d{1,7}$/.test(value)) this.retryMs = Number(value);
     return undefined;
   }
 
   #dispatch(): StreamEvent | undefined {
+    this.lastEventId = this.#id;
     const event = { event: this.#event || 'message', data: this.#data.join('\n'), id: this.lastEventId };
     const empty = this.#data.length === 0;
     this.#event = '';

@@ -3,14 +3,20 @@
  */
 import { answer, type CallOptions, done, type Http } from './calls.ts';
 import type {
+  Diagnosis,
   EndpointTest,
   Gateway,
+  GatewayTest,
   Link,
   LinkChange,
   MigrationList,
   NewWebhook,
+  ProcessLogLine,
   Queue,
   QueueChange,
+  Setting,
+  Timetable,
+  TimetableInput,
   Webhook,
   WebhookChange,
   WebhookDelivery,
@@ -37,12 +43,25 @@ export interface ResourceClient {
   updateQueue(change: QueueChange, options?: ChangeOptions): Promise<Queue>;
   /** What waits, the first to be started first. */
   listQueuedMigrations(query?: PageOptions, options?: CallOptions): Promise<MigrationList>;
+  /** Bandwidth by the time of day, of a link or (null) of the whole. */
+  getTimetable(link: string | null, options?: CallOptions): Promise<Timetable>;
+  setTimetable(link: string | null, timetable: TimetableInput, options?: ChangeOptions): Promise<Timetable>;
+  deleteTimetable(link: string | null, options?: CallOptions): Promise<void>;
   listGateways(options?: CallOptions): Promise<Gateway[]>;
+  /** What the orchestrator says of itself; asks no far end. */
+  getDiagnosis(options?: CallOptions): Promise<Diagnosis>;
+  testGateway(site: string, options?: CallOptions): Promise<GatewayTest>;
+  /** Of the process that answers. */
+  getSettings(options?: CallOptions): Promise<Setting[]>;
+  /** Of the process that answers, the oldest first. */
+  getProcessLog(options?: CallOptions): Promise<ProcessLogLine[]>;
+  /** In the text format of Prometheus. */
+  getMetrics(options?: CallOptions): Promise<string>;
   listWebhooks(options?: CallOptions): Promise<Webhook[]>;
   getWebhook(id: string, options?: CallOptions): Promise<Webhook>;
   /** The answer holds the secret, and no later one does. */
   createWebhook(input: WebhookInput, options?: CallOptions): Promise<NewWebhook>;
-  updateWebhook(id: string, change: WebhookChange, options?: CallOptions): Promise<Webhook>;
+  updateWebhook(id: string, change: WebhookChange, options?: ChangeOptions): Promise<Webhook>;
   rotateWebhookSecret(id: string, options?: CallOptions): Promise<NewWebhook>;
   deleteWebhook(id: string, options?: CallOptions): Promise<void>;
   testWebhook(id: string, options?: CallOptions): Promise<WebhookDelivery>;
@@ -70,13 +89,25 @@ export function resourceMethods(http: Http, base: string): ResourceClient {
       answer(base, options.signal, http.PATCH('/v1/queue', { body, ...change(options), ...heed(options.signal) })),
     listQueuedMigrations: (query = {}, { signal } = {}) =>
       answer(base, signal, http.GET('/v1/queue/migrations', { params: { query }, ...heed(signal) })),
+    ...timetableMethods(http, base),
     listGateways: async ({ signal } = {}) => (await answer(base, signal, http.GET('/v1/gateways', heed(signal)))).items,
+    getDiagnosis: ({ signal } = {}) => answer(base, signal, http.GET('/v1/diagnosis', heed(signal))),
+    testGateway: (id, { signal } = {}) =>
+      answer(base, signal, http.POST('/v1/sites/{id}/gateway-test', at(id, signal))),
+    getSettings: async ({ signal } = {}) => (await answer(base, signal, http.GET('/v1/settings', heed(signal)))).items,
+    getProcessLog: async ({ signal } = {}) =>
+      (await answer(base, signal, http.GET('/v1/process-log', heed(signal)))).items,
+    getMetrics: ({ signal } = {}) => answer(base, signal, http.GET('/metrics', { parseAs: 'text', ...heed(signal) })),
     listWebhooks: async ({ signal } = {}) => (await answer(base, signal, http.GET('/v1/webhooks', heed(signal)))).items,
     getWebhook: (id, { signal } = {}) => answer(base, signal, http.GET('/v1/webhooks/{id}', at(id, signal))),
     createWebhook: (body, { signal } = {}) =>
       answer(base, signal, http.POST('/v1/webhooks', { body, ...heed(signal) })),
-    updateWebhook: (id, body, { signal } = {}) =>
-      answer(base, signal, http.PATCH('/v1/webhooks/{id}', { body, ...at(id, signal) })),
+    updateWebhook: (id, body, options = {}) =>
+      answer(
+        base,
+        options.signal,
+        http.PATCH('/v1/webhooks/{id}', { body, ...change(options), ...at(id, options.signal) }),
+      ),
     rotateWebhookSecret: (id, { signal } = {}) =>
       answer(base, signal, http.POST('/v1/webhooks/{id}/rotate-secret', at(id, signal))),
     deleteWebhook: (id, { signal } = {}) => done(base, signal, http.DELETE('/v1/webhooks/{id}', at(id, signal))),
@@ -95,5 +126,28 @@ export function resourceMethods(http: Http, base: string): ResourceClient {
         http.POST('/v1/webhooks/{id}/deliveries/{delivery}/redeliver', { params, ...heed(signal) }),
       );
     },
+  };
+}
+
+function timetableMethods(
+  http: Http,
+  base: string,
+): Pick<ResourceClient, 'getTimetable' | 'setTimetable' | 'deleteTimetable'> {
+  const ofLink = '/v1/links/{id}/bandwidth-timetable';
+  const ofAll = '/v1/queue/bandwidth-timetable';
+  const at = (id: string, signal: AbortSignal | undefined) => ({ params: { path: { id } }, ...heed(signal) });
+  return {
+    getTimetable: (link, { signal } = {}) =>
+      answer(base, signal, link === null ? http.GET(ofAll, heed(signal)) : http.GET(ofLink, at(link, signal))),
+    setTimetable: (link, body, { ifMatch = '*', signal } = {}) => {
+      const change = { body, headers: { 'if-match': ifMatch } };
+      const isSet =
+        link === null
+          ? http.PUT(ofAll, { ...change, ...heed(signal) })
+          : http.PUT(ofLink, { ...change, ...at(link, signal) });
+      return answer(base, signal, isSet);
+    },
+    deleteTimetable: (link, { signal } = {}) =>
+      done(base, signal, link === null ? http.DELETE(ofAll, heed(signal)) : http.DELETE(ofLink, at(link, signal))),
   };
 }

@@ -103,6 +103,86 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/diagnosis": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Examine the installation
+         * @description Redis, clock, certificate, queue, teardowns, links, webhooks, keys: each with what was seen and what to do. Asks no far end; see the tests of endpoints, gateway machines and links for those.
+         */
+        get: operations["getDiagnosis"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/settings": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Show the settings
+         * @description Of the process that answers, by the names of the environment variables; secrets are not shown.
+         */
+        get: operations["getSettings"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/process-log": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Show the newest lines of the log
+         * @description Of the process that answers, since its start: the newest 500 warnings and errors, and the newest 500 other lines from `info` on; the oldest first. Redacted as all lines are.
+         */
+        get: operations["getProcessLog"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/sites/{id}/gateway-test": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Test the gateway machine of a site
+         * @description Logs in over SSH and looks at system, space, tools and the gateway program; changes nothing there. The answer is 200 also when that fails.
+         */
+        post: operations["testGateway"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/caller": {
         parameters: {
             query?: never;
@@ -224,7 +304,7 @@ export interface paths {
         };
         /**
          * Get a project
-         * @description Its endpoints and settings.
+         * @description Its endpoints and settings; the `etag` of the answer is what a change has to name in `if-match`.
          */
         get: operations["getProject"];
         put?: never;
@@ -425,8 +505,8 @@ export interface paths {
         get?: never;
         put?: never;
         /**
-         * Test the connection to an endpoint
-         * @description Connects, logs in, and asks who is there. The answer is 200 also when that fails: `error` says why and what to do.
+         * Test an endpoint
+         * @description Connects, logs in, asks who is there, and has the plugin look at all that migrations will need there, step by step. Changes nothing. The answer is 200 also when that fails: `error` and each step of `steps` say why and what to do.
          */
         post: operations["testEndpoint"];
         delete?: never;
@@ -623,6 +703,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/migrations/{id}/give-up-teardown": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Give up what can never be taken down
+         * @description For a migration that has ended and whose `teardown` is `incomplete` because a machine is gone for good, or because nobody will find out where its VM is. Everything is tried once more; what nobody answers for then is tried no more, and once nothing else is left the VM, the sites and the endpoints are free again. Who answers and refuses is still asked. The record says what it was, who said so and why. Safe to repeat.
+         */
+        post: operations["giveUpTeardown"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/migrations/{id}/events": {
         parameters: {
             query?: never;
@@ -643,6 +743,46 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/plan-runs/{id}/events": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Follow a run of a plan
+         * @description Server-sent events; the data of each is one PlanRunEvent: what happened, to which VM, and the run in short. As far back as its log is kept (1,000 entries). Ends after the event of type `end`.
+         */
+        get: operations["watchPlanRun"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/balancing-policies/{id}/events": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Follow a balancing policy
+         * @description Server-sent events until the policy is removed; the data of each is one BalancingNotice: every pass, and what becomes of proposals. Without `Last-Event-ID` it begins with what happens next; with it, what came after that one is sent first, as far back as it is kept (the last 1,000; all of them after `0-0`).
+         */
+        get: operations["watchBalancingPolicy"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/events": {
         parameters: {
             query?: never;
@@ -651,8 +791,8 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * Follow all migrations
-         * @description Server-sent events without an end; the data of each is one MigrationNotice. Without `Last-Event-ID` it begins with what happens next; with it, what came after that one is sent first, as far back as it is kept (the last 20,000).
+         * Follow everything
+         * @description Server-sent events without an end; the data of each is one Notice: of a migration, of a schedule, of a run of a plan or of a balancing policy, as its `type` says. Without `Last-Event-ID` it begins with an id of its own, which stands for now, and with what happens next; with it, what came after that one is sent first, as far back as it is kept (the last 20,000). Where some of that may not be kept any more, an event named `missed` comes first: list anew what you follow.
          */
         get: operations["watchMigrations"];
         put?: never;
@@ -742,6 +882,62 @@ export interface paths {
          */
         post: operations["testLink"];
         delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/links/{id}/bandwidth-timetable": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Get the bandwidth timetable of a link
+         * @description With what it says now, and until when.
+         */
+        get: operations["getLinkTimetable"];
+        /**
+         * Set the bandwidth timetable of a link
+         * @description It sets the limit whenever what it says changes, also of what runs; one that somebody sets by hand holds until then. Takes the place of the one that is there, which `if-match` has to name.
+         */
+        put: operations["setLinkTimetable"];
+        post?: never;
+        /**
+         * Remove the bandwidth timetable of a link
+         * @description The limit stays as it is now.
+         */
+        delete: operations["deleteLinkTimetable"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/queue/bandwidth-timetable": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Get the bandwidth timetable of the whole installation
+         * @description With what it says now, and until when.
+         */
+        get: operations["getQueueTimetable"];
+        /**
+         * Set the bandwidth timetable of the whole installation
+         * @description It sets the limit whenever what it says changes, also of what runs; one that somebody sets by hand holds until then. Takes the place of the one that is there, which `if-match` has to name.
+         */
+        put: operations["setQueueTimetable"];
+        post?: never;
+        /**
+         * Remove the bandwidth timetable of the whole installation
+         * @description The limit stays as it is now.
+         */
+        delete: operations["deleteQueueTimetable"];
         options?: never;
         head?: never;
         patch?: never;
@@ -859,6 +1055,678 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/schedules": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List schedules
+         * @description Newest first; pages go on from `nextCursor`.
+         */
+        get: operations["listSchedules"];
+        put?: never;
+        /**
+         * Make a schedule
+         * @description Refused at once, with every reason, when it makes no sense: windows that never open, a cron expression that never comes, an action that names what is not there.
+         */
+        post: operations["createSchedule"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/schedules/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Get a schedule
+         * @description What was set, the next time, what waits and what is under way. The `etag` covers what was set.
+         */
+        get: operations["getSchedule"];
+        put?: never;
+        post?: never;
+        /**
+         * Remove a schedule
+         * @description With its history. What is under way goes on.
+         */
+        delete: operations["deleteSchedule"];
+        options?: never;
+        head?: never;
+        /**
+         * Change a schedule
+         * @description What is not named stays as it is. What is under way goes on. After a change of the trigger or of the time zone only times that come after it count.
+         */
+        patch: operations["updateSchedule"];
+        trace?: never;
+    };
+    "/v1/schedules/{id}/pause": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Pause a schedule
+         * @description It starts nothing any more, and what waits is left out; what is under way goes on. Safe to repeat.
+         */
+        post: operations["pauseSchedule"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/schedules/{id}/resume": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Resume a schedule
+         * @description From its next time on: a pause misses nothing that would be made up for. Safe to repeat.
+         */
+        post: operations["resumeSchedule"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/schedules/{id}/run": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Start a run now
+         * @description Whatever its windows say: somebody asked for it. Its times stay as they are.
+         */
+        post: operations["runSchedule"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/schedules/{id}/preview": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Show the next runs
+         * @description As far as the clock alone decides: when each is due, when it would begin, and why it would wait or be left out. Times that do not exist or come twice on a day on which clocks are moved are explained.
+         */
+        get: operations["previewSchedule"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/schedule-previews": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Show the runs of a schedule before it is made
+         * @description The same refusals as when it is made, and the next runs; nothing is stored.
+         */
+        post: operations["previewNewSchedule"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/schedules/{id}/history": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Show what a schedule did
+         * @description Newest first: what was started, waited, was left out or refused, and how it ended. The last 200.
+         */
+        get: operations["getScheduleHistory"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/plans/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Get a plan
+         * @description As it is stored; the `etag` of the answer is what a change has to name in `if-match`.
+         */
+        get: operations["getPlan"];
+        /**
+         * Store a plan
+         * @description Makes it, or takes the place of the one of that name, which `if-match` has to name then. Refused at once, with every reason: VMs that are not there, one VM twice, mappings that miss a network, plans that wait for each other, checks of addresses that nobody allowed. What depends on who answers at the moment is left to `validate`. Runs under way go on with the plan as it was. Whoever sees all projects changes a project’s plan by `project.name`; only the project itself makes one.
+         */
+        put: operations["putPlan"];
+        post?: never;
+        /**
+         * Remove a plan
+         * @description Refused with the names of the plans that run after it. Its runs and their reports stay.
+         */
+        delete: operations["deletePlan"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/plans": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List plans
+         * @description Newest first; pages go on from `nextCursor`.
+         */
+        get: operations["listPlans"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/plans/{id}/runs": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Run a plan
+         * @description The answer is 202 with the address of the run. `failover` makes every check first and moves nothing when one says no, unless the wave goes on without such VMs.
+         */
+        post: operations["startPlanRun"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/evacuations": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Empty a host or a site
+         * @description Everything that runs there moves, most at once as `concurrency` says, to an endpoint, or to the endpoints of a site that have most memory free. Also the way to fill a new site. A run like that of a plan; its fail-back brings all back.
+         */
+        post: operations["evacuate"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/plan-runs": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List runs of plans
+         * @description Newest first, in short; pages go on from `nextCursor`.
+         */
+        get: operations["listPlanRuns"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/plan-runs/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Get a run of a plan
+         * @description The whole record: each wave and each VM, with its findings, its migrations and its error.
+         */
+        get: operations["getPlanRun"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/plan-runs/{id}/report": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Get the report of a run
+         * @description What, when, how long, what failed and why, what was left. Also of a run that has not ended yet.
+         */
+        get: operations["getPlanReport"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/plan-runs/{id}/report.html": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Get the report of a run as a page to print
+         * @description One HTML page that needs nothing else.
+         */
+        get: operations["getPlanReportPage"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/plan-runs/{id}/pause": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Pause a run
+         * @description Nothing more begins; what moves goes on. Safe to repeat.
+         */
+        post: operations["pausePlanRun"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/plan-runs/{id}/resume": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Resume a run
+         * @description It goes on where it was paused. Safe to repeat.
+         */
+        post: operations["resumePlanRun"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/plan-runs/{id}/approve": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Approve the next wave
+         * @description Where the plan asks for somebody’s word between two waves. The checks come after it. Safe to repeat.
+         */
+        post: operations["approvePlanRun"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/plan-runs/{id}/cancel": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Cancel a run
+         * @description Nothing more begins, and what moves is cancelled; what is past its point of no return arrives. What has moved stays where it is: see fail-back. Safe to repeat.
+         */
+        post: operations["cancelPlanRun"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/plan-runs/{id}/retry": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Try again what did not move
+         * @description Of a run that failed or was cancelled. What moved stays; the rest is checked again, and moves wave after wave. Refused once a fail-back has taken back what it moved.
+         */
+        post: operations["retryPlanRun"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/plan-runs/{id}/fail-back": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Take a run back
+         * @description A new run, by a plan that is made from this one: everything that it moved goes back to where it was, networks and disks mapped backwards, in the same order.
+         */
+        post: operations["failBackPlanRun"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/balancing-policies": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List balancing policies
+         * @description All of them, by name.
+         */
+        get: operations["listBalancingPolicies"];
+        put?: never;
+        /**
+         * Add a balancing policy
+         * @description Everything that is wrong with it is told at once. Its first pass follows soon.
+         */
+        post: operations["createBalancingPolicy"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/balancing-policies/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Get a balancing policy
+         * @description Every setting, also those that were left to their defaults.
+         */
+        get: operations["getBalancingPolicy"];
+        /**
+         * Set a balancing policy anew
+         * @description What is not named gets its default. What was decided already is looked at once more by the new settings.
+         */
+        put: operations["replaceBalancingPolicy"];
+        post?: never;
+        /**
+         * Remove a balancing policy
+         * @description Its passes and moves go with it. Migrations that run go on.
+         */
+        delete: operations["deleteBalancingPolicy"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/balancing-policies/{id}/pause": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Pause a balancing policy
+         * @description What was not begun is withdrawn; migrations that run go on.
+         */
+        post: operations["pauseBalancingPolicy"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/balancing-policies/{id}/resume": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Let a balancing policy work again
+         * @description Its next pass follows when its interval is over.
+         */
+        post: operations["resumeBalancingPolicy"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/balancing-policies/{id}/run": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Make a pass now
+         * @description Looks at every endpoint and answers with what was decided and why. In mode `automatic` the moves are submitted after the answer.
+         */
+        post: operations["runBalancingPolicy"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/balancing-runs/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Get a scheduled pass
+         * @description A pass that a schedule ordered, to the end of what it moved; the last 1,000 that have ended are kept.
+         */
+        get: operations["getBalancingRun"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/balancing-policies/{id}/passes": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List passes
+         * @description What was found and decided, newest first; the last 500 are kept.
+         */
+        get: operations["listBalancingPasses"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/balancing-policies/{id}/moves": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List moves
+         * @description Proposals and what became of all moves, newest first; of those that are over, the last 1,000 are kept.
+         */
+        get: operations["listBalancingMoves"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/balancing-policies/{id}/moves/{move}/approve": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Approve a proposal
+         * @description Both hosts are looked at once more; what is no longer right is refused and not moved.
+         */
+        post: operations["approveBalancingMove"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/balancing-policies/{id}/moves/{move}/reject": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Reject a proposal
+         * @description The VM is not proposed again while it cools down.
+         */
+        post: operations["rejectBalancingMove"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/webhooks": {
         parameters: {
             query?: never;
@@ -892,7 +1760,7 @@ export interface paths {
         };
         /**
          * Get a webhook
-         * @description Its settings, and since when it fails or why it is switched off.
+         * @description Its settings, and since when it fails or why it is switched off; the `etag` of the answer is what a change has to name in `if-match`.
          */
         get: operations["getWebhook"];
         put?: never;
@@ -1057,6 +1925,8 @@ export interface components {
     schemas: {
         /** @description A name in lower-case letters, digits and hyphens. */
         SlugInput: string;
+        /** @description A name; what belongs to a project is `project.name` to whoever sees the whole installation, and `name` to the project itself. */
+        OwnedNameInput: string;
         /**
          * @description viewer looks, operator moves VMs, admin also says who may; each may what those before it may.
          * @enum {string}
@@ -1273,7 +2143,7 @@ export interface components {
             blockedBy: {
                 /** @enum {string} */
                 kind: "paused" | "total" | "site" | "link" | "endpoint" | "host-pair";
-                /** @description Which site, link, endpoint or pair of endpoints. */
+                /** @description Which site, link, endpoint or pair of hosts. */
                 id: string | null;
                 limit: number | null;
             }[];
@@ -1346,10 +2216,19 @@ export interface components {
                  */
                 suite?: "aes-256-gcm" | "chacha20-poly1305" | "none";
                 /**
-                 * @description Parallel TCP connections of the data channel: so many are opened, and kept open.
-                 * @default 8
+                 * @description Parallel TCP connections of the data channel: a number, limits within which the gateways choose what serves the path best, or `auto`: their own limits.
+                 * @default auto
                  */
-                subflows?: number;
+                subflows?: number | {
+                    min: number;
+                    max: number;
+                } | "auto";
+                /**
+                 * @description `auto`: the gateways compress what goes through the tunnel while that pays. How much is sent then tells an observer of the link how compressible the memory was.
+                 * @default never
+                 * @enum {string}
+                 */
+                compression?: "auto" | "never";
             };
             /**
              * @description Source network → destination network.
@@ -1387,17 +2266,161 @@ export interface components {
              * @default {}
              */
             timeouts?: {
-                /** @default 86400000 */
+                /**
+                 * @description In the queue.
+                 * @default 86400000
+                 */
                 queueMs?: number;
                 /** @default 60000 */
                 checkingMs?: number;
                 /** @default 180000 */
                 provisioningMs?: number;
-                /** @default 120000 */
+                /**
+                 * @description Of `preparing`, and once more of `connecting`.
+                 * @default 120000
+                 */
                 preparingMs?: number;
-                /** @default 300000 */
+                /**
+                 * @description While `performing`, without anything arriving.
+                 * @default 300000
+                 */
                 noProgressMs?: number;
-                /** @default 43200000 */
+                /**
+                 * @description From when a worker first took it up, pauses between attempts included.
+                 * @default 43200000
+                 */
+                totalMs?: number;
+            };
+            /**
+             * @description How often it is tried again by itself. Only before anything was handed over to the destination, only after faults that pass, never after a refused login.
+             * @default {}
+             */
+            retries?: {
+                /**
+                 * @description 0: never.
+                 * @default 2
+                 */
+                max?: number;
+                /**
+                 * @description The first pause; each next one is twice as long.
+                 * @default 10000
+                 */
+                backOffMs?: number;
+            };
+            /**
+             * @description The plugin's own options; see GET /v1/plugins.
+             * @default {}
+             */
+            options?: {
+                [key: string]: unknown;
+            };
+            /**
+             * @description Yours to choose; lists can be filtered by them, and webhooks carry them.
+             * @default {}
+             */
+            labels?: {
+                [key: string]: string;
+            };
+            /**
+             * @description Your own name for the task this belongs to; several migrations may share one.
+             * @default null
+             */
+            correlationId?: string | null;
+        };
+        RecordedMigrationRequestInput: {
+            /** @description Id or name of the VM at the source. */
+            vm: string;
+            /** @description Endpoint where it runs. */
+            source: components["schemas"]["SlugInput"];
+            /** @description Endpoint where it shall run. */
+            destination: components["schemas"]["SlugInput"];
+            /**
+             * @description `tunnel`: through a gateway pair. `direct`: straight from host to host, as without LMAS.
+             * @default tunnel
+             * @enum {string}
+             */
+            transport?: "tunnel" | "direct";
+            /** @default {} */
+            tunnel?: {
+                /**
+                 * @default aes-256-gcm
+                 * @enum {string}
+                 */
+                suite?: "aes-256-gcm" | "chacha20-poly1305" | "none";
+                /**
+                 * @description Parallel TCP connections of the data channel: a number, limits within which the gateways choose what serves the path best, or `auto`: their own limits.
+                 * @default auto
+                 */
+                subflows?: number | {
+                    min: number;
+                    max: number;
+                } | "auto";
+                /**
+                 * @description `auto`: the gateways compress what goes through the tunnel while that pays. How much is sent then tells an observer of the link how compressible the memory was.
+                 * @default never
+                 * @enum {string}
+                 */
+                compression?: "auto" | "never";
+            };
+            /**
+             * @description Source network → destination network.
+             * @default {}
+             */
+            networkMap?: {
+                [key: string]: string;
+            };
+            /**
+             * @description Disk name → location at the destination.
+             * @default {}
+             */
+            diskMap?: {
+                [key: string]: string;
+            };
+            /**
+             * @description The longest pause of the guest at the switchover; counts for more than `convergence`. null: as that says.
+             * @default null
+             */
+            maxDowntimeMs?: number | null;
+            /** @default balanced */
+            convergence?: components["schemas"]["ConvergenceInput"];
+            /**
+             * @description Bytes per second; null is unlimited.
+             * @default null
+             */
+            bandwidthBytesPerSec?: number | null;
+            /**
+             * @description The higher one starts first; among equals, the older one.
+             * @default 50
+             */
+            priority?: number;
+            /**
+             * @description Each stage’s limit. Past one the migration is abandoned as if cancelled, with STAGE_TIMEOUT as the reason.
+             * @default {}
+             */
+            timeouts?: {
+                /**
+                 * @description In the queue.
+                 * @default 86400000
+                 */
+                queueMs?: number;
+                /** @default 60000 */
+                checkingMs?: number;
+                /** @default 180000 */
+                provisioningMs?: number;
+                /**
+                 * @description Of `preparing`, and once more of `connecting`.
+                 * @default 120000
+                 */
+                preparingMs?: number;
+                /**
+                 * @description While `performing`, without anything arriving.
+                 * @default 300000
+                 */
+                noProgressMs?: number;
+                /**
+                 * @description From when a worker first took it up, pauses between attempts included.
+                 * @default 43200000
+                 */
                 totalMs?: number;
             };
             /**
@@ -1496,6 +2519,11 @@ export interface components {
             /** @description What the path was measured to carry; null while it is not known. */
             linkBitsPerSec: number | null;
             windowBytes: number;
+            /**
+             * @description What the kernel holds for the sockets of the source’s gateway; null where it does not say.
+             * @default null
+             */
+            kernelBytes?: number | null;
             /** @description At the destination, waiting for its hypervisor or for what is in front. */
             bufferedBytes: number;
             rekeys: number;
@@ -1549,6 +2577,15 @@ export interface components {
              */
             now?: components["schemas"]["TunnelNowInput"] | null;
         };
+        /**
+         * @example {
+         *       "reason": "gateway machine gw-b burnt down"
+         *     }
+         */
+        GiveUpRequestInput: {
+            /** @description Why it can never be taken down; it stays in the record. */
+            reason: string;
+        };
         MigrationInput: {
             id: components["schemas"]["MigrationIdInput"];
             /**
@@ -1574,7 +2611,7 @@ export interface components {
                 site: components["schemas"]["SlugInput"];
             };
             /** @description As it was submitted. */
-            request: components["schemas"]["MigrationRequestInput"];
+            request: components["schemas"]["RecordedMigrationRequestInput"];
             /**
              * @description What was asked for since.
              * @default {}
@@ -1582,7 +2619,7 @@ export interface components {
             changes?: components["schemas"]["MigrationChangeInput"];
             phase: components["schemas"]["PhaseInput"];
             /**
-             * @description While it is queued: what for, and its place in the order.
+             * @description While it waits in the queue: what for, and its place in the order.
              * @default null
              */
             waiting?: components["schemas"]["WaitingInput"] | null;
@@ -1593,11 +2630,22 @@ export interface components {
              */
             bandwidthShareBytesPerSec?: number | null;
             /**
-             * @description Whether everything made for it is gone again.
+             * @description Whether everything made for it is gone again. `incomplete`: it is tried again and again, what was left alone on purpose once the VM is found. `given-up`: somebody said that it never will be.
              * @enum {string}
              */
-            teardown: "not-needed" | "pending" | "complete" | "incomplete";
-            /** @description What could not be taken down yet, or was left alone on purpose, in words. */
+            teardown: "not-needed" | "pending" | "complete" | "incomplete" | "given-up";
+            /**
+             * @description Who gave up what `leftovers` names, and why.
+             * @default null
+             */
+            givenUp?: {
+                /** Format: date-time */
+                at: string;
+                /** @description Name of the API key, or of who the token says it is. */
+                by: string;
+                reason: string;
+            } | null;
+            /** @description What could not be taken down yet, was given up, or was left alone on purpose, in words. */
             leftovers: string[];
             /** Format: date-time */
             createdAt: string;
@@ -1628,7 +2676,7 @@ export interface components {
                 code: string;
                 message: string;
             }[];
-            /** @description How many times a worker took it up; more than 1 means it was recovered. */
+            /** @description How many times a worker took it up: anew after its run was lost, or once the hosts that it waited for were free. */
             runs: number;
             findings: components["schemas"]["FindingInput"][];
             progress: components["schemas"]["ProgressInput"] | null;
@@ -1647,6 +2695,1091 @@ export interface components {
                 }[];
                 sourceDefinition: string | null;
                 warnings: string[];
+            } | null;
+        };
+        /**
+         * @example {
+         *       "endpoints": [
+         *         "host-a",
+         *         "host-b"
+         *       ],
+         *       "mode": "propose",
+         *       "cpu": {
+         *         "high": 0.8,
+         *         "low": 0.6
+         *       },
+         *       "rules": {
+         *         "pinned": [
+         *           "db-1"
+         *         ],
+         *         "antiAffinity": [
+         *           {
+         *             "vms": [
+         *               "web-*"
+         *             ]
+         *           }
+         *         ]
+         *       }
+         *     }
+         */
+        BalancingPolicySettingsInput: {
+            /** @default  */
+            description?: string;
+            /** @description The hosts between which VMs are moved. */
+            endpoints: components["schemas"]["SlugInput"][];
+            /**
+             * @description `explain`: only says what it would do. `propose`: waits for an operator. `automatic`: submits migrations.
+             * @default propose
+             * @enum {string}
+             */
+            mode?: "explain" | "propose" | "automatic";
+            /**
+             * @description `host`: processor and memory that a host uses, whatever for. `vms`: what its VMs use, for hosts that share a machine or do other things that shall not count. Of the network, always what the VMs send and receive.
+             * @default host
+             * @enum {string}
+             */
+            counts?: "host" | "vms";
+            /** @default {} */
+            cpu?: {
+                /**
+                 * @description What it counts for, compared with the others; 0: nothing.
+                 * @default 1
+                 */
+                weight?: number;
+                /**
+                 * @description A host that uses more of it is too busy.
+                 * @default 0.85
+                 */
+                high?: number;
+                /**
+                 * @description It stays too busy until it uses no more than this; and no host is given more than this.
+                 * @default 0.7
+                 */
+                low?: number;
+            };
+            /** @default {} */
+            memory?: {
+                /**
+                 * @description What it counts for, compared with the others; 0: nothing.
+                 * @default 0.5
+                 */
+                weight?: number;
+                /**
+                 * @description A host that uses more of it is too busy.
+                 * @default 0.9
+                 */
+                high?: number;
+                /**
+                 * @description It stays too busy until it uses no more than this; and no host is given more than this.
+                 * @default 0.8
+                 */
+                low?: number;
+            };
+            /** @default {} */
+            network?: {
+                /**
+                 * @description What it counts for, compared with the others; 0: nothing.
+                 * @default 0
+                 */
+                weight?: number;
+                /**
+                 * @description A host that uses more of it is too busy.
+                 * @default 0.8
+                 */
+                high?: number;
+                /**
+                 * @description It stays too busy until it uses no more than this; and no host is given more than this.
+                 * @default 0.6
+                 */
+                low?: number;
+            };
+            /**
+             * @description Endpoint → what its network carries; needed for each when the network counts.
+             * @default {}
+             */
+            networkCapacityBytesPerSec?: {
+                [key: string]: number;
+            };
+            /**
+             * @description When passes are made. `interval`: by themselves. `asked`: only by hand or by a schedule.
+             * @default interval
+             * @enum {string}
+             */
+            passes?: "interval" | "asked";
+            /**
+             * @description From one pass to the next, where they are made by themselves.
+             * @default 300000
+             */
+            intervalMs?: number;
+            /**
+             * @description How long use is averaged over, where LMAS measures it.
+             * @default 5000
+             */
+            measureMs?: number;
+            /**
+             * @description Passes in a row above `high` until a host counts as too busy.
+             * @default 2
+             */
+            confirmPasses?: number;
+            /**
+             * @description What a move has to gain beyond its cost: how much the busier of the two hosts falls, 0.05 is 5 points.
+             * @default 0.05
+             */
+            minGain?: number;
+            /**
+             * @description How long a gain is taken to last: a move that takes so long costs 1.
+             * @default 3600000
+             */
+            horizonMs?: number;
+            /**
+             * @description What the time that a move takes counts for, compared with what it gains.
+             * @default 1
+             */
+            costWeight?: number;
+            /**
+             * @description Of a link that nobody has measured or set.
+             * @default 125000000
+             */
+            assumedRateBytesPerSec?: number;
+            /**
+             * @description So long a VM that was moved is not moved again.
+             * @default 3600000
+             */
+            vmCoolDownMs?: number;
+            /**
+             * @description So long a host takes part in no further pass’s moves after one has ended.
+             * @default 600000
+             */
+            hostCoolDownMs?: number;
+            /**
+             * @description So long a VM does not go back to the host that it was moved away from.
+             * @default 21600000
+             */
+            noReturnMs?: number;
+            /** @default 6 */
+            maxMovesPerHour?: number;
+            /**
+             * @description Moves under way at once.
+             * @default 1
+             */
+            maxConcurrent?: number;
+            /**
+             * @description How long a proposal waits for an answer.
+             * @default 1800000
+             */
+            proposalMs?: number;
+            /** @default {} */
+            rules?: {
+                /**
+                 * @description Never moved.
+                 * @default []
+                 */
+                pinned?: string[];
+                /**
+                 * @description Never moved, and bound by no other rule.
+                 * @default []
+                 */
+                ignored?: string[];
+                /**
+                 * @description The VMs of a group stay, and move, together.
+                 * @default []
+                 */
+                affinity?: {
+                    vms: string[];
+                }[];
+                /**
+                 * @description The VMs of a group run on different hosts.
+                 * @default []
+                 */
+                antiAffinity?: {
+                    vms: string[];
+                }[];
+            };
+            /**
+             * @description How its migrations are made; as in a migration.
+             * @default {}
+             */
+            migration?: {
+                /**
+                 * @description `tunnel`: through a gateway pair. `direct`: straight from host to host, as without LMAS.
+                 * @default tunnel
+                 * @enum {string}
+                 */
+                transport?: "tunnel" | "direct";
+                /** @default {} */
+                tunnel?: {
+                    /**
+                     * @default aes-256-gcm
+                     * @enum {string}
+                     */
+                    suite?: "aes-256-gcm" | "chacha20-poly1305" | "none";
+                    /**
+                     * @description Parallel TCP connections of the data channel: a number, limits within which the gateways choose what serves the path best, or `auto`: their own limits.
+                     * @default auto
+                     */
+                    subflows?: number | {
+                        min: number;
+                        max: number;
+                    } | "auto";
+                    /**
+                     * @description `auto`: the gateways compress what goes through the tunnel while that pays. How much is sent then tells an observer of the link how compressible the memory was.
+                     * @default never
+                     * @enum {string}
+                     */
+                    compression?: "auto" | "never";
+                };
+                /**
+                 * @description Source network → destination network.
+                 * @default {}
+                 */
+                networkMap?: {
+                    [key: string]: string;
+                };
+                /**
+                 * @description The longest pause of the guest at the switchover; counts for more than `convergence`. null: as that says.
+                 * @default null
+                 */
+                maxDowntimeMs?: number | null;
+                /** @default balanced */
+                convergence?: components["schemas"]["ConvergenceInput"];
+                /**
+                 * @description Bytes per second; null is unlimited.
+                 * @default null
+                 */
+                bandwidthBytesPerSec?: number | null;
+                /**
+                 * @description The higher one starts first; among equals, the older one.
+                 * @default 50
+                 */
+                priority?: number;
+                /**
+                 * @description Each stage’s limit. Past one the migration is abandoned as if cancelled, with STAGE_TIMEOUT as the reason.
+                 * @default {}
+                 */
+                timeouts?: {
+                    /**
+                     * @description In the queue.
+                     * @default 86400000
+                     */
+                    queueMs?: number;
+                    /** @default 60000 */
+                    checkingMs?: number;
+                    /** @default 180000 */
+                    provisioningMs?: number;
+                    /**
+                     * @description Of `preparing`, and once more of `connecting`.
+                     * @default 120000
+                     */
+                    preparingMs?: number;
+                    /**
+                     * @description While `performing`, without anything arriving.
+                     * @default 300000
+                     */
+                    noProgressMs?: number;
+                    /**
+                     * @description From when a worker first took it up, pauses between attempts included.
+                     * @default 43200000
+                     */
+                    totalMs?: number;
+                };
+                /**
+                 * @description How often it is tried again by itself. Only before anything was handed over to the destination, only after faults that pass, never after a refused login.
+                 * @default {}
+                 */
+                retries?: {
+                    /**
+                     * @description 0: never.
+                     * @default 2
+                     */
+                    max?: number;
+                    /**
+                     * @description The first pause; each next one is twice as long.
+                     * @default 10000
+                     */
+                    backOffMs?: number;
+                };
+                /**
+                 * @description The plugin's own options; see GET /v1/plugins.
+                 * @default {}
+                 */
+                options?: {
+                    [key: string]: unknown;
+                };
+            };
+        };
+        /**
+         * @example {
+         *       "id": "hall-1",
+         *       "endpoints": [
+         *         "host-a",
+         *         "host-b"
+         *       ],
+         *       "mode": "propose",
+         *       "cpu": {
+         *         "high": 0.8,
+         *         "low": 0.6
+         *       },
+         *       "rules": {
+         *         "pinned": [
+         *           "db-1"
+         *         ],
+         *         "antiAffinity": [
+         *           {
+         *             "vms": [
+         *               "web-*"
+         *             ]
+         *           }
+         *         ]
+         *       }
+         *     }
+         */
+        BalancingPolicyRequestInput: {
+            id: components["schemas"]["SlugInput"];
+            /** @default  */
+            description?: string;
+            /** @description The hosts between which VMs are moved. */
+            endpoints: components["schemas"]["SlugInput"][];
+            /**
+             * @description `explain`: only says what it would do. `propose`: waits for an operator. `automatic`: submits migrations.
+             * @default propose
+             * @enum {string}
+             */
+            mode?: "explain" | "propose" | "automatic";
+            /**
+             * @description `host`: processor and memory that a host uses, whatever for. `vms`: what its VMs use, for hosts that share a machine or do other things that shall not count. Of the network, always what the VMs send and receive.
+             * @default host
+             * @enum {string}
+             */
+            counts?: "host" | "vms";
+            /** @default {} */
+            cpu?: {
+                /**
+                 * @description What it counts for, compared with the others; 0: nothing.
+                 * @default 1
+                 */
+                weight?: number;
+                /**
+                 * @description A host that uses more of it is too busy.
+                 * @default 0.85
+                 */
+                high?: number;
+                /**
+                 * @description It stays too busy until it uses no more than this; and no host is given more than this.
+                 * @default 0.7
+                 */
+                low?: number;
+            };
+            /** @default {} */
+            memory?: {
+                /**
+                 * @description What it counts for, compared with the others; 0: nothing.
+                 * @default 0.5
+                 */
+                weight?: number;
+                /**
+                 * @description A host that uses more of it is too busy.
+                 * @default 0.9
+                 */
+                high?: number;
+                /**
+                 * @description It stays too busy until it uses no more than this; and no host is given more than this.
+                 * @default 0.8
+                 */
+                low?: number;
+            };
+            /** @default {} */
+            network?: {
+                /**
+                 * @description What it counts for, compared with the others; 0: nothing.
+                 * @default 0
+                 */
+                weight?: number;
+                /**
+                 * @description A host that uses more of it is too busy.
+                 * @default 0.8
+                 */
+                high?: number;
+                /**
+                 * @description It stays too busy until it uses no more than this; and no host is given more than this.
+                 * @default 0.6
+                 */
+                low?: number;
+            };
+            /**
+             * @description Endpoint → what its network carries; needed for each when the network counts.
+             * @default {}
+             */
+            networkCapacityBytesPerSec?: {
+                [key: string]: number;
+            };
+            /**
+             * @description When passes are made. `interval`: by themselves. `asked`: only by hand or by a schedule.
+             * @default interval
+             * @enum {string}
+             */
+            passes?: "interval" | "asked";
+            /**
+             * @description From one pass to the next, where they are made by themselves.
+             * @default 300000
+             */
+            intervalMs?: number;
+            /**
+             * @description How long use is averaged over, where LMAS measures it.
+             * @default 5000
+             */
+            measureMs?: number;
+            /**
+             * @description Passes in a row above `high` until a host counts as too busy.
+             * @default 2
+             */
+            confirmPasses?: number;
+            /**
+             * @description What a move has to gain beyond its cost: how much the busier of the two hosts falls, 0.05 is 5 points.
+             * @default 0.05
+             */
+            minGain?: number;
+            /**
+             * @description How long a gain is taken to last: a move that takes so long costs 1.
+             * @default 3600000
+             */
+            horizonMs?: number;
+            /**
+             * @description What the time that a move takes counts for, compared with what it gains.
+             * @default 1
+             */
+            costWeight?: number;
+            /**
+             * @description Of a link that nobody has measured or set.
+             * @default 125000000
+             */
+            assumedRateBytesPerSec?: number;
+            /**
+             * @description So long a VM that was moved is not moved again.
+             * @default 3600000
+             */
+            vmCoolDownMs?: number;
+            /**
+             * @description So long a host takes part in no further pass’s moves after one has ended.
+             * @default 600000
+             */
+            hostCoolDownMs?: number;
+            /**
+             * @description So long a VM does not go back to the host that it was moved away from.
+             * @default 21600000
+             */
+            noReturnMs?: number;
+            /** @default 6 */
+            maxMovesPerHour?: number;
+            /**
+             * @description Moves under way at once.
+             * @default 1
+             */
+            maxConcurrent?: number;
+            /**
+             * @description How long a proposal waits for an answer.
+             * @default 1800000
+             */
+            proposalMs?: number;
+            /** @default {} */
+            rules?: {
+                /**
+                 * @description Never moved.
+                 * @default []
+                 */
+                pinned?: string[];
+                /**
+                 * @description Never moved, and bound by no other rule.
+                 * @default []
+                 */
+                ignored?: string[];
+                /**
+                 * @description The VMs of a group stay, and move, together.
+                 * @default []
+                 */
+                affinity?: {
+                    vms: string[];
+                }[];
+                /**
+                 * @description The VMs of a group run on different hosts.
+                 * @default []
+                 */
+                antiAffinity?: {
+                    vms: string[];
+                }[];
+            };
+            /**
+             * @description How its migrations are made; as in a migration.
+             * @default {}
+             */
+            migration?: {
+                /**
+                 * @description `tunnel`: through a gateway pair. `direct`: straight from host to host, as without LMAS.
+                 * @default tunnel
+                 * @enum {string}
+                 */
+                transport?: "tunnel" | "direct";
+                /** @default {} */
+                tunnel?: {
+                    /**
+                     * @default aes-256-gcm
+                     * @enum {string}
+                     */
+                    suite?: "aes-256-gcm" | "chacha20-poly1305" | "none";
+                    /**
+                     * @description Parallel TCP connections of the data channel: a number, limits within which the gateways choose what serves the path best, or `auto`: their own limits.
+                     * @default auto
+                     */
+                    subflows?: number | {
+                        min: number;
+                        max: number;
+                    } | "auto";
+                    /**
+                     * @description `auto`: the gateways compress what goes through the tunnel while that pays. How much is sent then tells an observer of the link how compressible the memory was.
+                     * @default never
+                     * @enum {string}
+                     */
+                    compression?: "auto" | "never";
+                };
+                /**
+                 * @description Source network → destination network.
+                 * @default {}
+                 */
+                networkMap?: {
+                    [key: string]: string;
+                };
+                /**
+                 * @description The longest pause of the guest at the switchover; counts for more than `convergence`. null: as that says.
+                 * @default null
+                 */
+                maxDowntimeMs?: number | null;
+                /** @default balanced */
+                convergence?: components["schemas"]["ConvergenceInput"];
+                /**
+                 * @description Bytes per second; null is unlimited.
+                 * @default null
+                 */
+                bandwidthBytesPerSec?: number | null;
+                /**
+                 * @description The higher one starts first; among equals, the older one.
+                 * @default 50
+                 */
+                priority?: number;
+                /**
+                 * @description Each stage’s limit. Past one the migration is abandoned as if cancelled, with STAGE_TIMEOUT as the reason.
+                 * @default {}
+                 */
+                timeouts?: {
+                    /**
+                     * @description In the queue.
+                     * @default 86400000
+                     */
+                    queueMs?: number;
+                    /** @default 60000 */
+                    checkingMs?: number;
+                    /** @default 180000 */
+                    provisioningMs?: number;
+                    /**
+                     * @description Of `preparing`, and once more of `connecting`.
+                     * @default 120000
+                     */
+                    preparingMs?: number;
+                    /**
+                     * @description While `performing`, without anything arriving.
+                     * @default 300000
+                     */
+                    noProgressMs?: number;
+                    /**
+                     * @description From when a worker first took it up, pauses between attempts included.
+                     * @default 43200000
+                     */
+                    totalMs?: number;
+                };
+                /**
+                 * @description How often it is tried again by itself. Only before anything was handed over to the destination, only after faults that pass, never after a refused login.
+                 * @default {}
+                 */
+                retries?: {
+                    /**
+                     * @description 0: never.
+                     * @default 2
+                     */
+                    max?: number;
+                    /**
+                     * @description The first pause; each next one is twice as long.
+                     * @default 10000
+                     */
+                    backOffMs?: number;
+                };
+                /**
+                 * @description The plugin's own options; see GET /v1/plugins.
+                 * @default {}
+                 */
+                options?: {
+                    [key: string]: unknown;
+                };
+            };
+        };
+        BalancingPolicyInput: {
+            id: components["schemas"]["SlugInput"];
+            /** @default  */
+            description?: string;
+            /** @description The hosts between which VMs are moved. */
+            endpoints: components["schemas"]["SlugInput"][];
+            /**
+             * @description `explain`: only says what it would do. `propose`: waits for an operator. `automatic`: submits migrations.
+             * @default propose
+             * @enum {string}
+             */
+            mode?: "explain" | "propose" | "automatic";
+            /**
+             * @description `host`: processor and memory that a host uses, whatever for. `vms`: what its VMs use, for hosts that share a machine or do other things that shall not count. Of the network, always what the VMs send and receive.
+             * @default host
+             * @enum {string}
+             */
+            counts?: "host" | "vms";
+            /** @default {} */
+            cpu?: {
+                /**
+                 * @description What it counts for, compared with the others; 0: nothing.
+                 * @default 1
+                 */
+                weight?: number;
+                /**
+                 * @description A host that uses more of it is too busy.
+                 * @default 0.85
+                 */
+                high?: number;
+                /**
+                 * @description It stays too busy until it uses no more than this; and no host is given more than this.
+                 * @default 0.7
+                 */
+                low?: number;
+            };
+            /** @default {} */
+            memory?: {
+                /**
+                 * @description What it counts for, compared with the others; 0: nothing.
+                 * @default 0.5
+                 */
+                weight?: number;
+                /**
+                 * @description A host that uses more of it is too busy.
+                 * @default 0.9
+                 */
+                high?: number;
+                /**
+                 * @description It stays too busy until it uses no more than this; and no host is given more than this.
+                 * @default 0.8
+                 */
+                low?: number;
+            };
+            /** @default {} */
+            network?: {
+                /**
+                 * @description What it counts for, compared with the others; 0: nothing.
+                 * @default 0
+                 */
+                weight?: number;
+                /**
+                 * @description A host that uses more of it is too busy.
+                 * @default 0.8
+                 */
+                high?: number;
+                /**
+                 * @description It stays too busy until it uses no more than this; and no host is given more than this.
+                 * @default 0.6
+                 */
+                low?: number;
+            };
+            /**
+             * @description Endpoint → what its network carries; needed for each when the network counts.
+             * @default {}
+             */
+            networkCapacityBytesPerSec?: {
+                [key: string]: number;
+            };
+            /**
+             * @description When passes are made. `interval`: by themselves. `asked`: only by hand or by a schedule.
+             * @default interval
+             * @enum {string}
+             */
+            passes?: "interval" | "asked";
+            /**
+             * @description From one pass to the next, where they are made by themselves.
+             * @default 300000
+             */
+            intervalMs?: number;
+            /**
+             * @description How long use is averaged over, where LMAS measures it.
+             * @default 5000
+             */
+            measureMs?: number;
+            /**
+             * @description Passes in a row above `high` until a host counts as too busy.
+             * @default 2
+             */
+            confirmPasses?: number;
+            /**
+             * @description What a move has to gain beyond its cost: how much the busier of the two hosts falls, 0.05 is 5 points.
+             * @default 0.05
+             */
+            minGain?: number;
+            /**
+             * @description How long a gain is taken to last: a move that takes so long costs 1.
+             * @default 3600000
+             */
+            horizonMs?: number;
+            /**
+             * @description What the time that a move takes counts for, compared with what it gains.
+             * @default 1
+             */
+            costWeight?: number;
+            /**
+             * @description Of a link that nobody has measured or set.
+             * @default 125000000
+             */
+            assumedRateBytesPerSec?: number;
+            /**
+             * @description So long a VM that was moved is not moved again.
+             * @default 3600000
+             */
+            vmCoolDownMs?: number;
+            /**
+             * @description So long a host takes part in no further pass’s moves after one has ended.
+             * @default 600000
+             */
+            hostCoolDownMs?: number;
+            /**
+             * @description So long a VM does not go back to the host that it was moved away from.
+             * @default 21600000
+             */
+            noReturnMs?: number;
+            /** @default 6 */
+            maxMovesPerHour?: number;
+            /**
+             * @description Moves under way at once.
+             * @default 1
+             */
+            maxConcurrent?: number;
+            /**
+             * @description How long a proposal waits for an answer.
+             * @default 1800000
+             */
+            proposalMs?: number;
+            /** @default {} */
+            rules?: {
+                /**
+                 * @description Never moved.
+                 * @default []
+                 */
+                pinned?: string[];
+                /**
+                 * @description Never moved, and bound by no other rule.
+                 * @default []
+                 */
+                ignored?: string[];
+                /**
+                 * @description The VMs of a group stay, and move, together.
+                 * @default []
+                 */
+                affinity?: {
+                    vms: string[];
+                }[];
+                /**
+                 * @description The VMs of a group run on different hosts.
+                 * @default []
+                 */
+                antiAffinity?: {
+                    vms: string[];
+                }[];
+            };
+            /**
+             * @description How its migrations are made; as in a migration.
+             * @default {}
+             */
+            migration?: {
+                /**
+                 * @description `tunnel`: through a gateway pair. `direct`: straight from host to host, as without LMAS.
+                 * @default tunnel
+                 * @enum {string}
+                 */
+                transport?: "tunnel" | "direct";
+                /** @default {} */
+                tunnel?: {
+                    /**
+                     * @default aes-256-gcm
+                     * @enum {string}
+                     */
+                    suite?: "aes-256-gcm" | "chacha20-poly1305" | "none";
+                    /**
+                     * @description Parallel TCP connections of the data channel: a number, limits within which the gateways choose what serves the path best, or `auto`: their own limits.
+                     * @default auto
+                     */
+                    subflows?: number | {
+                        min: number;
+                        max: number;
+                    } | "auto";
+                    /**
+                     * @description `auto`: the gateways compress what goes through the tunnel while that pays. How much is sent then tells an observer of the link how compressible the memory was.
+                     * @default never
+                     * @enum {string}
+                     */
+                    compression?: "auto" | "never";
+                };
+                /**
+                 * @description Source network → destination network.
+                 * @default {}
+                 */
+                networkMap?: {
+                    [key: string]: string;
+                };
+                /**
+                 * @description The longest pause of the guest at the switchover; counts for more than `convergence`. null: as that says.
+                 * @default null
+                 */
+                maxDowntimeMs?: number | null;
+                /** @default balanced */
+                convergence?: components["schemas"]["ConvergenceInput"];
+                /**
+                 * @description Bytes per second; null is unlimited.
+                 * @default null
+                 */
+                bandwidthBytesPerSec?: number | null;
+                /**
+                 * @description The higher one starts first; among equals, the older one.
+                 * @default 50
+                 */
+                priority?: number;
+                /**
+                 * @description Each stage’s limit. Past one the migration is abandoned as if cancelled, with STAGE_TIMEOUT as the reason.
+                 * @default {}
+                 */
+                timeouts?: {
+                    /**
+                     * @description In the queue.
+                     * @default 86400000
+                     */
+                    queueMs?: number;
+                    /** @default 60000 */
+                    checkingMs?: number;
+                    /** @default 180000 */
+                    provisioningMs?: number;
+                    /**
+                     * @description Of `preparing`, and once more of `connecting`.
+                     * @default 120000
+                     */
+                    preparingMs?: number;
+                    /**
+                     * @description While `performing`, without anything arriving.
+                     * @default 300000
+                     */
+                    noProgressMs?: number;
+                    /**
+                     * @description From when a worker first took it up, pauses between attempts included.
+                     * @default 43200000
+                     */
+                    totalMs?: number;
+                };
+                /**
+                 * @description How often it is tried again by itself. Only before anything was handed over to the destination, only after faults that pass, never after a refused login.
+                 * @default {}
+                 */
+                retries?: {
+                    /**
+                     * @description 0: never.
+                     * @default 2
+                     */
+                    max?: number;
+                    /**
+                     * @description The first pause; each next one is twice as long.
+                     * @default 10000
+                     */
+                    backOffMs?: number;
+                };
+                /**
+                 * @description The plugin's own options; see GET /v1/plugins.
+                 * @default {}
+                 */
+                options?: {
+                    [key: string]: unknown;
+                };
+            };
+            /** @description Since when it does nothing; null: it works. */
+            pausedAt: string | null;
+            /** Format: date-time */
+            createdAt: string;
+        };
+        /** @description What was decided, or why nothing was. */
+        BalancingDecisionInput: {
+            /** @description Stable: `MOVE`, `HOST_RESTS`, `HOST_COOLS_DOWN`, `GAIN_TOO_SMALL`, …; all are in docs/balancing.md. */
+            code: string;
+            endpoint: components["schemas"]["SlugInput"] | null;
+            vm: {
+                id: string;
+                name: string;
+            } | null;
+            destination: components["schemas"]["SlugInput"] | null;
+            /** @description One sentence. */
+            text: string;
+        };
+        BalancingRunIdInput: string;
+        BalancingPassInput: {
+            policy: components["schemas"]["SlugInput"];
+            number: number;
+            /** @enum {string} */
+            mode: "explain" | "propose" | "automatic";
+            /** Format: date-time */
+            at: string;
+            hosts: {
+                endpoint: components["schemas"]["SlugInput"];
+                /** @description 0 to 1 of what there is; null: not known. */
+                uses: {
+                    cpu: number | null;
+                    memory: number | null;
+                    network: number | null;
+                };
+                tooBusy: boolean;
+                vms: number;
+            }[];
+            /** @description How far the hosts are apart: the standard deviation of what they use, weighted; 0.1 is 10 points. */
+            spread: number;
+            /** @description Ids of the moves that were proposed or decided; none when it only explains. */
+            moves: string[];
+            decisions: components["schemas"]["BalancingDecisionInput"][];
+            /**
+             * @description Of a schedule that ordered it; null: nobody did.
+             * @default null
+             */
+            run?: components["schemas"]["BalancingRunIdInput"] | null;
+        };
+        BalancingMoveInput: {
+            id: string;
+            policy: components["schemas"]["SlugInput"];
+            /** @description Number of the pass that decided it. */
+            pass: number;
+            vm: {
+                id: string;
+                name: string;
+            };
+            source: components["schemas"]["SlugInput"];
+            destination: components["schemas"]["SlugInput"];
+            /** @enum {string} */
+            state: "proposed" | "decided" | "submitting" | "submitted" | "ended" | "withdrawn" | "rejected" | "expired" | "refused";
+            /** @description Why, in one sentence. */
+            text: string;
+            /** @description How much the busier of the two hosts falls, weighted; 0.1 is 10 points. */
+            gain: number;
+            /** @description In the same measure. */
+            cost: number;
+            /** @description How long the migration is taken to last. */
+            estimatedMs: number;
+            /** @description It keeps a rule, whatever it gains. */
+            isRepair: boolean;
+            /** @description What the hosts use after it. */
+            expected: {
+                /** @description 0 to 1 of what there is; null: not known. */
+                source: {
+                    cpu: number | null;
+                    memory: number | null;
+                    network: number | null;
+                };
+                /** @description 0 to 1 of what there is; null: not known. */
+                destination: {
+                    cpu: number | null;
+                    memory: number | null;
+                    network: number | null;
+                };
+            };
+            /** @description What they used at the first pass after it; null before. */
+            actual: {
+                source: {
+                    cpu: number | null;
+                    memory: number | null;
+                    network: number | null;
+                } | null;
+                destination: {
+                    cpu: number | null;
+                    memory: number | null;
+                    network: number | null;
+                } | null;
+            } | null;
+            /** @description What is submitted, the same after a crash and after a change of the policy; null before. */
+            request: components["schemas"]["RecordedMigrationRequestInput"] | null;
+            migration: components["schemas"]["MigrationIdInput"] | null;
+            /** @description What came of it, in one sentence. */
+            outcome: string | null;
+            /** @description Who approved or rejected it. */
+            answeredBy: string | null;
+            /** Format: date-time */
+            createdAt: string;
+            expiresAt: string | null;
+            startedAt: string | null;
+            endedAt: string | null;
+        };
+        BalancingRunInput: {
+            id: components["schemas"]["BalancingRunIdInput"];
+            policy: components["schemas"]["SlugInput"];
+            /**
+             * @description `waiting`: the pass is still to be made. `moving`: it was made, and what it decided is on its way; proposals are not waited for. `failed`: there was no pass, or a migration of it failed.
+             * @enum {string}
+             */
+            phase: "waiting" | "moving" | "succeeded" | "failed" | "cancelled";
+            /** @description Number of the pass; null: it is still to be made. */
+            pass: number | null;
+            /** @description Ids of the moves that were proposed or decided. */
+            moves: string[];
+            cancelRequestedAt: string | null;
+            /** Format: date-time */
+            createdAt: string;
+            endedAt: string | null;
+            /** @description In a sentence or two, how it is or how it ended. */
+            message: string;
+            /** @description Of the first error, if there was one. */
+            code: string | null;
+        };
+        BalancingSummaryInput: {
+            policy: components["schemas"]["SlugInput"];
+            /** @description Policies belong to the installation. */
+            project: null;
+            /** @enum {string} */
+            event: "pass-done" | "proposed" | "approved" | "rejected" | "expired" | "withdrawn" | "refused";
+            /** @description That was made; null: it is about a move. */
+            pass: {
+                number: number;
+                /** @enum {string} */
+                mode: "explain" | "propose" | "automatic";
+                /** @description How far the hosts are apart: the standard deviation of what they use, weighted; 0.1 is 10 points. */
+                spread: number;
+                /** @description Ids of the moves that were proposed or decided; none when it only explains. */
+                moves: string[];
+                /** @description Endpoints that are too busy. */
+                tooBusy: components["schemas"]["SlugInput"][];
+            } | null;
+            /** @description That the event happened to; null: it is about a pass. */
+            move: {
+                id: string;
+                vm: {
+                    id: string;
+                    name: string;
+                };
+                source: components["schemas"]["SlugInput"];
+                destination: components["schemas"]["SlugInput"];
+                /** @enum {string} */
+                state: "proposed" | "decided" | "submitting" | "submitted" | "ended" | "withdrawn" | "rejected" | "expired" | "refused";
+                /** @description Why, in one sentence. */
+                text: string;
+                /** @description How much the busier of the two hosts falls, weighted; 0.1 is 10 points. */
+                gain: number;
+                /** @description In the same measure. */
+                cost: number;
+                /** @description How long the migration is taken to last. */
+                estimatedMs: number;
+                /** @description What came of it, in one sentence. */
+                outcome: string | null;
+                /** @description Who approved or rejected it. */
+                answeredBy: string | null;
+                expiresAt: string | null;
+                migration: components["schemas"]["MigrationIdInput"] | null;
             } | null;
         };
         /** @description A model’s answer, not a promise: see "Predictions" in docs/api.md for the model and its error. */
@@ -1715,7 +3848,7 @@ export interface components {
          *     }
          */
         CredentialInput: {
-            id: components["schemas"]["SlugInput"];
+            id: components["schemas"]["OwnedNameInput"];
             /** @enum {string} */
             kind: "ssh-key" | "password";
             username: string;
@@ -1734,6 +3867,51 @@ export interface components {
             } | null;
             /** Format: date-time */
             createdAt: string;
+        };
+        DiagnosisCheckInput: {
+            /** @description What was looked at: `redis`, `queue`, `webhook portal`. */
+            name: string;
+            /**
+             * @description `warning`: works, and may not go on to; `failed`: does not; `skipped`: was not looked at.
+             * @enum {string}
+             */
+            status: "ok" | "warning" | "failed" | "skipped";
+            /** @description What was seen, in words. */
+            found: string;
+            /** @description What to do about it; null where nothing has to be done. */
+            remedy: string | null;
+        };
+        DiagnosisInput: {
+            /**
+             * Format: date-time
+             * @description By the clock of the orchestrator.
+             */
+            at: string;
+            version: string;
+            checks: components["schemas"]["DiagnosisCheckInput"][];
+        };
+        SettingsInput: {
+            items: {
+                variable: string;
+                /** @description `(set)` where it is secret; null: not set. */
+                value: string | null;
+                isDefault: boolean;
+            }[];
+        };
+        ProcessLogInput: {
+            items: ({
+                level: number;
+                time: number;
+                msg: string;
+            } & {
+                [key: string]: unknown;
+            })[];
+        };
+        GatewayTestInput: {
+            /** @description No check failed. */
+            ok: boolean;
+            durationMs: number;
+            checks: components["schemas"]["DiagnosisCheckInput"][];
         };
         /**
          * @example {
@@ -1755,7 +3933,7 @@ export interface components {
             site: components["schemas"]["SlugInput"];
             /** @description Name of a loaded plugin: kvm, … */
             plugin: components["schemas"]["SlugInput"];
-            credential: components["schemas"]["SlugInput"];
+            credential: components["schemas"]["OwnedNameInput"];
             /** @description The plugin's own settings; see GET /v1/plugins. */
             config: {
                 [key: string]: unknown;
@@ -1766,7 +3944,7 @@ export interface components {
             site: components["schemas"]["SlugInput"];
             /** @description Name of a loaded plugin: kvm, … */
             plugin: components["schemas"]["SlugInput"];
-            credential: components["schemas"]["SlugInput"];
+            credential: components["schemas"]["OwnedNameInput"];
             /** @description The plugin's own settings; see GET /v1/plugins. */
             config: {
                 [key: string]: unknown;
@@ -1789,6 +3967,11 @@ export interface components {
             }[];
             networks: string[];
             managedBy: string | null;
+            /**
+             * @description What people wrote at it, at its hypervisor; plans can choose by them.
+             * @default []
+             */
+            labels?: string[];
         };
         InventoryInput: {
             host: {
@@ -1807,13 +3990,27 @@ export interface components {
          *     }
          */
         EndpointChangeInput: {
-            credential?: components["schemas"]["SlugInput"];
+            credential?: components["schemas"]["OwnedNameInput"];
             /** @description The plugin's own settings; see GET /v1/plugins. */
             config?: {
                 [key: string]: unknown;
             };
         };
+        VerificationStepInput: {
+            /** @description Stable: `connection`, `inventory`, then the plugin’s own. */
+            name: string;
+            /**
+             * @description `skipped`: it does not apply here, or rests on a step that failed.
+             * @enum {string}
+             */
+            outcome: "ok" | "failed" | "skipped";
+            /** @description What was seen, or why it was skipped. */
+            seen: string;
+            /** @description What to do about it. */
+            remedy: string | null;
+        };
         EndpointTestInput: {
+            /** @description No step failed. */
             ok: boolean;
             /** @description From the beginning of the connection to the answer. */
             durationMs: number;
@@ -1824,12 +4021,14 @@ export interface components {
                 memoryBytes: number;
                 memoryFreeBytes: number;
             } | null;
-            /** @description Why not: the far end’s own words, and what to do. */
+            /** @description Why it could not be asked, or not any further: the far end’s own words, and what to do. */
             error: {
                 code: string;
                 message: string;
                 remedy: string | null;
             } | null;
+            /** @description What was looked at, in this order, and nothing of it changed. */
+            steps: components["schemas"]["VerificationStepInput"][];
         };
         PluginInput: {
             name: components["schemas"]["SlugInput"];
@@ -1868,10 +4067,10 @@ export interface components {
             phase: components["schemas"]["PhaseInput"];
             where: components["schemas"]["WhereInput"];
             /**
-             * @description Whether everything made for it is gone again.
+             * @description Whether everything made for it is gone again. `incomplete`: it is tried again and again, what was left alone on purpose once the VM is found. `given-up`: somebody said that it never will be.
              * @enum {string}
              */
-            teardown: "not-needed" | "pending" | "complete" | "incomplete";
+            teardown: "not-needed" | "pending" | "complete" | "incomplete" | "given-up";
             /** Format: date-time */
             createdAt: string;
             endedAt: string | null;
@@ -1908,27 +4107,6 @@ export interface components {
             message: string;
             /** @description The whole record as of this event; `findings` and `report`, which come once, as they are now. */
             migration: components["schemas"]["MigrationInput"];
-        };
-        GatewayInput: {
-            migration: components["schemas"]["MigrationIdInput"];
-            project: components["schemas"]["SlugInput"] | null;
-            /** @enum {string} */
-            end: "source" | "destination";
-            site: components["schemas"]["SlugInput"];
-            /**
-             * Format: date-time
-             * @description When it was about to be started.
-             */
-            since: string;
-            /** @description Of its migration. */
-            phase: components["schemas"]["PhaseInput"];
-            /**
-             * @description `starting`: it is put in place. `ready`: the tunnel stands, nothing flows yet. `carrying`: the VM moves through it. `ending`: it is taken down. `left-over`: its migration has ended, and taking it down is tried again and again.
-             * @enum {string}
-             */
-            status: "starting" | "ready" | "carrying" | "ending" | "left-over";
-            /** @description What the pair has carried, as last reported. */
-            tunnel: components["schemas"]["TunnelStatsInput"] | null;
         };
         /**
          * @example {
@@ -2001,7 +4179,7 @@ export interface components {
                     port?: number;
                     /** @description The SSH host keys that are accepted, as SHA-256 fingerprints. See POST /v1/host-key-scans. */
                     hostKeys: string[];
-                    credential: components["schemas"]["SlugInput"];
+                    credential: components["schemas"]["OwnedNameInput"];
                 };
                 /** @description Where the other site reaches this gateway machine. */
                 tunnelAddress: string;
@@ -2047,7 +4225,7 @@ export interface components {
                     port?: number;
                     /** @description The SSH host keys that are accepted, as SHA-256 fingerprints. See POST /v1/host-key-scans. */
                     hostKeys: string[];
-                    credential: components["schemas"]["SlugInput"];
+                    credential: components["schemas"]["OwnedNameInput"];
                 };
                 /** @description Where the other site reaches this gateway machine. */
                 tunnelAddress: string;
@@ -2094,7 +4272,7 @@ export interface components {
                     port?: number;
                     /** @description The SSH host keys that are accepted, as SHA-256 fingerprints. See POST /v1/host-key-scans. */
                     hostKeys: string[];
-                    credential: components["schemas"]["SlugInput"];
+                    credential: components["schemas"]["OwnedNameInput"];
                 };
                 /** @description Where the other site reaches this gateway machine. */
                 tunnelAddress: string;
@@ -2124,6 +4302,1561 @@ export interface components {
                  */
                 moreHypervisorAddresses?: string[];
             } | null;
+        };
+        PlaceInput: {
+            endpoint: components["schemas"]["SlugInput"];
+        } | {
+            site: components["schemas"]["SlugInput"];
+        };
+        PlanCheckInput: {
+            /** @constant */
+            kind: "http";
+            /** Format: uri */
+            url: string;
+            /**
+             * @description Of the answer that is expected.
+             * @default 200
+             */
+            status?: number;
+            /**
+             * @description Of one attempt.
+             * @default 5000
+             */
+            timeoutMs?: number;
+            /**
+             * @description It is tried again and again for so long.
+             * @default 60000
+             */
+            withinMs?: number;
+        } | {
+            /** @constant */
+            kind: "tcp";
+            host: string;
+            port: number;
+            /**
+             * @description Of one attempt.
+             * @default 5000
+             */
+            timeoutMs?: number;
+            /**
+             * @description It is tried again and again for so long.
+             * @default 60000
+             */
+            withinMs?: number;
+        } | {
+            /** @constant */
+            kind: "ssh";
+            host: string;
+            /** @default 22 */
+            port?: number;
+            /** @description The SSH host keys that are accepted, as SHA-256 fingerprints. See POST /v1/host-key-scans. */
+            hostKeys: string[];
+            credential: components["schemas"]["SlugInput"];
+            /** @description Program and arguments; exit code 0 is expected. */
+            command: string[];
+            /**
+             * @description Of one attempt.
+             * @default 5000
+             */
+            timeoutMs?: number;
+            /**
+             * @description It is tried again and again for so long.
+             * @default 60000
+             */
+            withinMs?: number;
+        };
+        VmSelectorInput: {
+            /** @constant */
+            kind: "vm";
+            /** @description Id or name. */
+            vm: string;
+            /** @description Where it runs; a site: whichever of its endpoints has it. */
+            source: components["schemas"]["PlaceInput"];
+            /** @description Where it shall run; a site: the endpoint there with most memory free for it. */
+            destination: components["schemas"]["PlaceInput"];
+            /**
+             * @description Counts for more than the mappings of the plan.
+             * @default {}
+             */
+            networkMap?: {
+                [key: string]: string;
+            };
+            /**
+             * @description Disk name → location at the destination.
+             * @default {}
+             */
+            diskMap?: {
+                [key: string]: string;
+            };
+        } | {
+            /** @constant */
+            kind: "label";
+            /** @description As its hypervisor has it: a tag of XAPI, a label in the metadata of libvirt. */
+            label: string;
+            source: components["schemas"]["PlaceInput"];
+            /** @description Where it shall run; a site: the endpoint there with most memory free for it. */
+            destination: components["schemas"]["PlaceInput"];
+            /**
+             * @description Ids or names of VMs that stay.
+             * @default []
+             */
+            except?: string[];
+        } | {
+            /** @constant */
+            kind: "host";
+            /** @description An endpoint. */
+            source: components["schemas"]["SlugInput"];
+            /** @description Where it shall run; a site: the endpoint there with most memory free for it. */
+            destination: components["schemas"]["PlaceInput"];
+            /**
+             * @description Ids or names of VMs that stay.
+             * @default []
+             */
+            except?: string[];
+        } | {
+            /** @constant */
+            kind: "site";
+            /** @description A site. */
+            source: components["schemas"]["SlugInput"];
+            /** @description Where it shall run; a site: the endpoint there with most memory free for it. */
+            destination: components["schemas"]["PlaceInput"];
+            /**
+             * @description Ids or names of VMs that stay.
+             * @default []
+             */
+            except?: string[];
+        };
+        WaveInput: {
+            /** @default  */
+            name?: string;
+            /** @description They begin in this order. */
+            vms: components["schemas"]["VmSelectorInput"][];
+            /**
+             * @description So many move at once; the limits of the queue count as well.
+             * @default 2
+             */
+            concurrency?: number;
+            /**
+             * @description What a failed VM, or a failed check after the wave, leads to. `stop`: nothing more begins. `go-on`: the others and the next waves go on. `roll-back`: what moved in this wave is moved back, then it stops.
+             * @default stop
+             * @enum {string}
+             */
+            onFailure?: "stop" | "go-on" | "roll-back";
+            /**
+             * @description Before the next wave, or before the end: the pause, then the approval, then the checks, all of which have to pass.
+             * @default {}
+             */
+            afterwards?: {
+                /** @default 0 */
+                pauseMs?: number;
+                /**
+                 * @description It waits until somebody approves.
+                 * @default false
+                 */
+                approval?: boolean;
+                /** @default [] */
+                checks?: components["schemas"]["PlanCheckInput"][];
+            };
+        };
+        SiteMappingInput: {
+            /** @description A site. */
+            source: components["schemas"]["SlugInput"];
+            /** @description A site. */
+            destination: components["schemas"]["SlugInput"];
+            /**
+             * @description Network at the source → network at the destination.
+             * @default {}
+             */
+            networks?: {
+                [key: string]: string;
+            };
+            /**
+             * @description Beginning of a disk’s location at the source → what stands there at the destination; the longest one counts.
+             * @default {}
+             */
+            storage?: {
+                [key: string]: string;
+            };
+        };
+        RecordedVmSelectorInput: {
+            /** @constant */
+            kind: "vm";
+            /** @description Id or name. */
+            vm: string;
+            /** @description Where it runs; a site: whichever of its endpoints has it. */
+            source: components["schemas"]["PlaceInput"];
+            /** @description Where it shall run; a site: the endpoint there with most memory free for it. */
+            destination: components["schemas"]["PlaceInput"];
+            /**
+             * @description Counts for more than the mappings of the plan.
+             * @default {}
+             */
+            networkMap?: {
+                [key: string]: string;
+            };
+            /**
+             * @description Disk name → location at the destination.
+             * @default {}
+             */
+            diskMap?: {
+                [key: string]: string;
+            };
+        } | {
+            /** @constant */
+            kind: "label";
+            /** @description As its hypervisor has it: a tag of XAPI, a label in the metadata of libvirt. */
+            label: string;
+            source: components["schemas"]["PlaceInput"];
+            /** @description Where it shall run; a site: the endpoint there with most memory free for it. */
+            destination: components["schemas"]["PlaceInput"];
+            /**
+             * @description Ids or names of VMs that stay.
+             * @default []
+             */
+            except?: string[];
+        } | {
+            /** @constant */
+            kind: "host";
+            /** @description An endpoint. */
+            source: components["schemas"]["SlugInput"];
+            /** @description Where it shall run; a site: the endpoint there with most memory free for it. */
+            destination: components["schemas"]["PlaceInput"];
+            /**
+             * @description Ids or names of VMs that stay.
+             * @default []
+             */
+            except?: string[];
+        } | {
+            /** @constant */
+            kind: "site";
+            /** @description A site. */
+            source: components["schemas"]["SlugInput"];
+            /** @description Where it shall run; a site: the endpoint there with most memory free for it. */
+            destination: components["schemas"]["PlaceInput"];
+            /**
+             * @description Ids or names of VMs that stay.
+             * @default []
+             */
+            except?: string[];
+        };
+        RecordedWaveInput: {
+            /** @default  */
+            name?: string;
+            /** @description They begin in this order. */
+            vms: components["schemas"]["RecordedVmSelectorInput"][];
+            /**
+             * @description So many move at once; the limits of the queue count as well.
+             * @default 2
+             */
+            concurrency?: number;
+            /**
+             * @description What a failed VM, or a failed check after the wave, leads to. `stop`: nothing more begins. `go-on`: the others and the next waves go on. `roll-back`: what moved in this wave is moved back, then it stops.
+             * @default stop
+             * @enum {string}
+             */
+            onFailure?: "stop" | "go-on" | "roll-back";
+            /**
+             * @description Before the next wave, or before the end: the pause, then the approval, then the checks, all of which have to pass.
+             * @default {}
+             */
+            afterwards?: {
+                /** @default 0 */
+                pauseMs?: number;
+                /**
+                 * @description It waits until somebody approves.
+                 * @default false
+                 */
+                approval?: boolean;
+                /** @default [] */
+                checks?: components["schemas"]["PlanCheckInput"][];
+            };
+        };
+        RecordedSiteMappingInput: {
+            /** @description A site. */
+            source: components["schemas"]["SlugInput"];
+            /** @description A site. */
+            destination: components["schemas"]["SlugInput"];
+            /**
+             * @description Network at the source → network at the destination.
+             * @default {}
+             */
+            networks?: {
+                [key: string]: string;
+            };
+            /**
+             * @description Beginning of a disk’s location at the source → what stands there at the destination; the longest one counts.
+             * @default {}
+             */
+            storage?: {
+                [key: string]: string;
+            };
+        };
+        /**
+         * @example {
+         *       "description": "Payments, from Lisbon to Porto",
+         *       "waves": [
+         *         {
+         *           "name": "databases",
+         *           "vms": [
+         *             {
+         *               "kind": "vm",
+         *               "vm": "db-1",
+         *               "source": {
+         *                 "endpoint": "host-a"
+         *               },
+         *               "destination": {
+         *                 "endpoint": "host-b"
+         *               }
+         *             }
+         *           ],
+         *           "concurrency": 1,
+         *           "onFailure": "roll-back",
+         *           "afterwards": {
+         *             "pauseMs": 1000,
+         *             "checks": [
+         *               {
+         *                 "kind": "tcp",
+         *                 "host": "10.2.0.5",
+         *                 "port": 5432
+         *               }
+         *             ]
+         *           }
+         *         },
+         *         {
+         *           "name": "the rest",
+         *           "vms": [
+         *             {
+         *               "kind": "host",
+         *               "source": "host-a",
+         *               "destination": {
+         *                 "site": "porto"
+         *               },
+         *               "except": [
+         *                 "db-1"
+         *               ]
+         *             }
+         *           ]
+         *         }
+         *       ],
+         *       "mappings": [
+         *         {
+         *           "source": "lisbon",
+         *           "destination": "porto",
+         *           "networks": {
+         *             "br-lan": "br-lan2"
+         *           }
+         *         }
+         *       ],
+         *       "rtoMs": 3600000
+         *     }
+         */
+        PlanRequestInput: {
+            /** @default  */
+            description?: string;
+            waves: components["schemas"]["WaveInput"][];
+            /** @default [] */
+            mappings?: components["schemas"]["SiteMappingInput"][];
+            /**
+             * @description Plans whose newest run of the same mode has to have succeeded before this one may run.
+             * @default []
+             */
+            after?: components["schemas"]["SlugInput"][];
+            /**
+             * @description Recovery-time objective: how long the whole may take.
+             * @default null
+             */
+            rtoMs?: number | null;
+            /**
+             * @description What a VM that is powered off, which no plugin can move, means: the run is refused, or it is left where it is.
+             * @default refuse
+             * @enum {string}
+             */
+            poweredOff?: "refuse" | "leave";
+            /**
+             * @description As in a migration request.
+             * @default {}
+             */
+            migration?: {
+                /**
+                 * @description `tunnel`: through a gateway pair. `direct`: straight from host to host, as without LMAS.
+                 * @default tunnel
+                 * @enum {string}
+                 */
+                transport?: "tunnel" | "direct";
+                /** @default {} */
+                tunnel?: {
+                    /**
+                     * @default aes-256-gcm
+                     * @enum {string}
+                     */
+                    suite?: "aes-256-gcm" | "chacha20-poly1305" | "none";
+                    /**
+                     * @description Parallel TCP connections of the data channel: a number, limits within which the gateways choose what serves the path best, or `auto`: their own limits.
+                     * @default auto
+                     */
+                    subflows?: number | {
+                        min: number;
+                        max: number;
+                    } | "auto";
+                    /**
+                     * @description `auto`: the gateways compress what goes through the tunnel while that pays. How much is sent then tells an observer of the link how compressible the memory was.
+                     * @default never
+                     * @enum {string}
+                     */
+                    compression?: "auto" | "never";
+                };
+                /**
+                 * @description The longest pause of the guest at the switchover; counts for more than `convergence`. null: as that says.
+                 * @default null
+                 */
+                maxDowntimeMs?: number | null;
+                /** @default balanced */
+                convergence?: components["schemas"]["ConvergenceInput"];
+                /**
+                 * @description Bytes per second; null is unlimited.
+                 * @default null
+                 */
+                bandwidthBytesPerSec?: number | null;
+                /**
+                 * @description The higher one starts first; among equals, the older one.
+                 * @default 50
+                 */
+                priority?: number;
+                /**
+                 * @description Each stage’s limit. Past one the migration is abandoned as if cancelled, with STAGE_TIMEOUT as the reason.
+                 * @default {}
+                 */
+                timeouts?: {
+                    /**
+                     * @description In the queue.
+                     * @default 86400000
+                     */
+                    queueMs?: number;
+                    /** @default 60000 */
+                    checkingMs?: number;
+                    /** @default 180000 */
+                    provisioningMs?: number;
+                    /**
+                     * @description Of `preparing`, and once more of `connecting`.
+                     * @default 120000
+                     */
+                    preparingMs?: number;
+                    /**
+                     * @description While `performing`, without anything arriving.
+                     * @default 300000
+                     */
+                    noProgressMs?: number;
+                    /**
+                     * @description From when a worker first took it up, pauses between attempts included.
+                     * @default 43200000
+                     */
+                    totalMs?: number;
+                };
+                /**
+                 * @description How often it is tried again by itself. Only before anything was handed over to the destination, only after faults that pass, never after a refused login.
+                 * @default {}
+                 */
+                retries?: {
+                    /**
+                     * @description 0: never.
+                     * @default 2
+                     */
+                    max?: number;
+                    /**
+                     * @description The first pause; each next one is twice as long.
+                     * @default 10000
+                     */
+                    backOffMs?: number;
+                };
+                /**
+                 * @description The plugin's own options; see GET /v1/plugins.
+                 * @default {}
+                 */
+                options?: {
+                    [key: string]: unknown;
+                };
+                /**
+                 * @description Yours to choose; lists can be filtered by them, and webhooks carry them.
+                 * @default {}
+                 */
+                labels?: {
+                    [key: string]: string;
+                };
+                /**
+                 * @description Your own name for the task this belongs to; several migrations may share one.
+                 * @default null
+                 */
+                correlationId?: string | null;
+            };
+        };
+        RecordedPlanInput: {
+            /** @default  */
+            description?: string;
+            waves: components["schemas"]["RecordedWaveInput"][];
+            /** @default [] */
+            mappings?: components["schemas"]["RecordedSiteMappingInput"][];
+            /**
+             * @description Plans whose newest run of the same mode has to have succeeded before this one may run.
+             * @default []
+             */
+            after?: components["schemas"]["SlugInput"][];
+            /**
+             * @description Recovery-time objective: how long the whole may take.
+             * @default null
+             */
+            rtoMs?: number | null;
+            /**
+             * @description What a VM that is powered off, which no plugin can move, means: the run is refused, or it is left where it is.
+             * @default refuse
+             * @enum {string}
+             */
+            poweredOff?: "refuse" | "leave";
+            /**
+             * @description As in a migration request.
+             * @default {}
+             */
+            migration?: {
+                /**
+                 * @description `tunnel`: through a gateway pair. `direct`: straight from host to host, as without LMAS.
+                 * @default tunnel
+                 * @enum {string}
+                 */
+                transport?: "tunnel" | "direct";
+                /** @default {} */
+                tunnel?: {
+                    /**
+                     * @default aes-256-gcm
+                     * @enum {string}
+                     */
+                    suite?: "aes-256-gcm" | "chacha20-poly1305" | "none";
+                    /**
+                     * @description Parallel TCP connections of the data channel: a number, limits within which the gateways choose what serves the path best, or `auto`: their own limits.
+                     * @default auto
+                     */
+                    subflows?: number | {
+                        min: number;
+                        max: number;
+                    } | "auto";
+                    /**
+                     * @description `auto`: the gateways compress what goes through the tunnel while that pays. How much is sent then tells an observer of the link how compressible the memory was.
+                     * @default never
+                     * @enum {string}
+                     */
+                    compression?: "auto" | "never";
+                };
+                /**
+                 * @description The longest pause of the guest at the switchover; counts for more than `convergence`. null: as that says.
+                 * @default null
+                 */
+                maxDowntimeMs?: number | null;
+                /** @default balanced */
+                convergence?: components["schemas"]["ConvergenceInput"];
+                /**
+                 * @description Bytes per second; null is unlimited.
+                 * @default null
+                 */
+                bandwidthBytesPerSec?: number | null;
+                /**
+                 * @description The higher one starts first; among equals, the older one.
+                 * @default 50
+                 */
+                priority?: number;
+                /**
+                 * @description Each stage’s limit. Past one the migration is abandoned as if cancelled, with STAGE_TIMEOUT as the reason.
+                 * @default {}
+                 */
+                timeouts?: {
+                    /**
+                     * @description In the queue.
+                     * @default 86400000
+                     */
+                    queueMs?: number;
+                    /** @default 60000 */
+                    checkingMs?: number;
+                    /** @default 180000 */
+                    provisioningMs?: number;
+                    /**
+                     * @description Of `preparing`, and once more of `connecting`.
+                     * @default 120000
+                     */
+                    preparingMs?: number;
+                    /**
+                     * @description While `performing`, without anything arriving.
+                     * @default 300000
+                     */
+                    noProgressMs?: number;
+                    /**
+                     * @description From when a worker first took it up, pauses between attempts included.
+                     * @default 43200000
+                     */
+                    totalMs?: number;
+                };
+                /**
+                 * @description How often it is tried again by itself. Only before anything was handed over to the destination, only after faults that pass, never after a refused login.
+                 * @default {}
+                 */
+                retries?: {
+                    /**
+                     * @description 0: never.
+                     * @default 2
+                     */
+                    max?: number;
+                    /**
+                     * @description The first pause; each next one is twice as long.
+                     * @default 10000
+                     */
+                    backOffMs?: number;
+                };
+                /**
+                 * @description The plugin's own options; see GET /v1/plugins.
+                 * @default {}
+                 */
+                options?: {
+                    [key: string]: unknown;
+                };
+                /**
+                 * @description Yours to choose; lists can be filtered by them, and webhooks carry them.
+                 * @default {}
+                 */
+                labels?: {
+                    [key: string]: string;
+                };
+                /**
+                 * @description Your own name for the task this belongs to; several migrations may share one.
+                 * @default null
+                 */
+                correlationId?: string | null;
+            };
+        };
+        PlanInput: {
+            id: components["schemas"]["OwnedNameInput"];
+            /** @default  */
+            description?: string;
+            waves: components["schemas"]["RecordedWaveInput"][];
+            /** @default [] */
+            mappings?: components["schemas"]["RecordedSiteMappingInput"][];
+            /**
+             * @description Plans whose newest run of the same mode has to have succeeded before this one may run.
+             * @default []
+             */
+            after?: components["schemas"]["SlugInput"][];
+            /**
+             * @description Recovery-time objective: how long the whole may take.
+             * @default null
+             */
+            rtoMs?: number | null;
+            /**
+             * @description What a VM that is powered off, which no plugin can move, means: the run is refused, or it is left where it is.
+             * @default refuse
+             * @enum {string}
+             */
+            poweredOff?: "refuse" | "leave";
+            /**
+             * @description As in a migration request.
+             * @default {}
+             */
+            migration?: {
+                /**
+                 * @description `tunnel`: through a gateway pair. `direct`: straight from host to host, as without LMAS.
+                 * @default tunnel
+                 * @enum {string}
+                 */
+                transport?: "tunnel" | "direct";
+                /** @default {} */
+                tunnel?: {
+                    /**
+                     * @default aes-256-gcm
+                     * @enum {string}
+                     */
+                    suite?: "aes-256-gcm" | "chacha20-poly1305" | "none";
+                    /**
+                     * @description Parallel TCP connections of the data channel: a number, limits within which the gateways choose what serves the path best, or `auto`: their own limits.
+                     * @default auto
+                     */
+                    subflows?: number | {
+                        min: number;
+                        max: number;
+                    } | "auto";
+                    /**
+                     * @description `auto`: the gateways compress what goes through the tunnel while that pays. How much is sent then tells an observer of the link how compressible the memory was.
+                     * @default never
+                     * @enum {string}
+                     */
+                    compression?: "auto" | "never";
+                };
+                /**
+                 * @description The longest pause of the guest at the switchover; counts for more than `convergence`. null: as that says.
+                 * @default null
+                 */
+                maxDowntimeMs?: number | null;
+                /** @default balanced */
+                convergence?: components["schemas"]["ConvergenceInput"];
+                /**
+                 * @description Bytes per second; null is unlimited.
+                 * @default null
+                 */
+                bandwidthBytesPerSec?: number | null;
+                /**
+                 * @description The higher one starts first; among equals, the older one.
+                 * @default 50
+                 */
+                priority?: number;
+                /**
+                 * @description Each stage’s limit. Past one the migration is abandoned as if cancelled, with STAGE_TIMEOUT as the reason.
+                 * @default {}
+                 */
+                timeouts?: {
+                    /**
+                     * @description In the queue.
+                     * @default 86400000
+                     */
+                    queueMs?: number;
+                    /** @default 60000 */
+                    checkingMs?: number;
+                    /** @default 180000 */
+                    provisioningMs?: number;
+                    /**
+                     * @description Of `preparing`, and once more of `connecting`.
+                     * @default 120000
+                     */
+                    preparingMs?: number;
+                    /**
+                     * @description While `performing`, without anything arriving.
+                     * @default 300000
+                     */
+                    noProgressMs?: number;
+                    /**
+                     * @description From when a worker first took it up, pauses between attempts included.
+                     * @default 43200000
+                     */
+                    totalMs?: number;
+                };
+                /**
+                 * @description How often it is tried again by itself. Only before anything was handed over to the destination, only after faults that pass, never after a refused login.
+                 * @default {}
+                 */
+                retries?: {
+                    /**
+                     * @description 0: never.
+                     * @default 2
+                     */
+                    max?: number;
+                    /**
+                     * @description The first pause; each next one is twice as long.
+                     * @default 10000
+                     */
+                    backOffMs?: number;
+                };
+                /**
+                 * @description The plugin's own options; see GET /v1/plugins.
+                 * @default {}
+                 */
+                options?: {
+                    [key: string]: unknown;
+                };
+                /**
+                 * @description Yours to choose; lists can be filtered by them, and webhooks carry them.
+                 * @default {}
+                 */
+                labels?: {
+                    [key: string]: string;
+                };
+                /**
+                 * @description Your own name for the task this belongs to; several migrations may share one.
+                 * @default null
+                 */
+                correlationId?: string | null;
+            };
+            /** @description Whose it is; null: the installation’s. */
+            project: components["schemas"]["SlugInput"] | null;
+            /** Format: date-time */
+            createdAt: string;
+            /** Format: date-time */
+            changedAt: string;
+        };
+        /** @description Newest first. */
+        PlanListInput: {
+            items: components["schemas"]["PlanInput"][];
+            nextCursor: string | null;
+        };
+        /**
+         * @example {
+         *       "source": {
+         *         "endpoint": "host-a"
+         *       },
+         *       "destination": {
+         *         "site": "porto"
+         *       }
+         *     }
+         */
+        EvacuationRequestInput: {
+            /** @description The endpoint, or the site, that shall be empty of running VMs. */
+            source: components["schemas"]["PlaceInput"];
+            /** @description Where it shall run; a site: the endpoint there with most memory free for it. */
+            destination: components["schemas"]["PlaceInput"];
+            /**
+             * @description Ids or names of VMs that stay.
+             * @default []
+             */
+            except?: string[];
+            /**
+             * @description So many move at once; the limits of the queue count as well.
+             * @default 2
+             */
+            concurrency?: number;
+            /**
+             * @default go-on
+             * @enum {string}
+             */
+            onFailure?: "stop" | "go-on";
+            /** @default [] */
+            mappings?: components["schemas"]["SiteMappingInput"][];
+            /**
+             * @description What a VM that is powered off, which no plugin can move, means: the run is refused, or it is left where it is.
+             * @default leave
+             * @enum {string}
+             */
+            poweredOff?: "refuse" | "leave";
+            /**
+             * @description As in a migration request.
+             * @default {}
+             */
+            migration?: {
+                /**
+                 * @description `tunnel`: through a gateway pair. `direct`: straight from host to host, as without LMAS.
+                 * @default tunnel
+                 * @enum {string}
+                 */
+                transport?: "tunnel" | "direct";
+                /** @default {} */
+                tunnel?: {
+                    /**
+                     * @default aes-256-gcm
+                     * @enum {string}
+                     */
+                    suite?: "aes-256-gcm" | "chacha20-poly1305" | "none";
+                    /**
+                     * @description Parallel TCP connections of the data channel: a number, limits within which the gateways choose what serves the path best, or `auto`: their own limits.
+                     * @default auto
+                     */
+                    subflows?: number | {
+                        min: number;
+                        max: number;
+                    } | "auto";
+                    /**
+                     * @description `auto`: the gateways compress what goes through the tunnel while that pays. How much is sent then tells an observer of the link how compressible the memory was.
+                     * @default never
+                     * @enum {string}
+                     */
+                    compression?: "auto" | "never";
+                };
+                /**
+                 * @description The longest pause of the guest at the switchover; counts for more than `convergence`. null: as that says.
+                 * @default null
+                 */
+                maxDowntimeMs?: number | null;
+                /** @default balanced */
+                convergence?: components["schemas"]["ConvergenceInput"];
+                /**
+                 * @description Bytes per second; null is unlimited.
+                 * @default null
+                 */
+                bandwidthBytesPerSec?: number | null;
+                /**
+                 * @description The higher one starts first; among equals, the older one.
+                 * @default 50
+                 */
+                priority?: number;
+                /**
+                 * @description Each stage’s limit. Past one the migration is abandoned as if cancelled, with STAGE_TIMEOUT as the reason.
+                 * @default {}
+                 */
+                timeouts?: {
+                    /**
+                     * @description In the queue.
+                     * @default 86400000
+                     */
+                    queueMs?: number;
+                    /** @default 60000 */
+                    checkingMs?: number;
+                    /** @default 180000 */
+                    provisioningMs?: number;
+                    /**
+                     * @description Of `preparing`, and once more of `connecting`.
+                     * @default 120000
+                     */
+                    preparingMs?: number;
+                    /**
+                     * @description While `performing`, without anything arriving.
+                     * @default 300000
+                     */
+                    noProgressMs?: number;
+                    /**
+                     * @description From when a worker first took it up, pauses between attempts included.
+                     * @default 43200000
+                     */
+                    totalMs?: number;
+                };
+                /**
+                 * @description How often it is tried again by itself. Only before anything was handed over to the destination, only after faults that pass, never after a refused login.
+                 * @default {}
+                 */
+                retries?: {
+                    /**
+                     * @description 0: never.
+                     * @default 2
+                     */
+                    max?: number;
+                    /**
+                     * @description The first pause; each next one is twice as long.
+                     * @default 10000
+                     */
+                    backOffMs?: number;
+                };
+                /**
+                 * @description The plugin's own options; see GET /v1/plugins.
+                 * @default {}
+                 */
+                options?: {
+                    [key: string]: unknown;
+                };
+                /**
+                 * @description Yours to choose; lists can be filtered by them, and webhooks carry them.
+                 * @default {}
+                 */
+                labels?: {
+                    [key: string]: string;
+                };
+                /**
+                 * @description Your own name for the task this belongs to; several migrations may share one.
+                 * @default null
+                 */
+                correlationId?: string | null;
+            };
+        };
+        PlanRunIdInput: string;
+        /**
+         * @description `validate`: every check of every VM, predicted times, nothing moves. `failover`: the VMs move, live. `drill`: a rehearsal on an isolated network; says for each VM whether its plugin can. `disaster`: the source is gone; says for each VM what is known and what can be done, starts nothing.
+         * @enum {string}
+         */
+        PlanRunModeInput: "validate" | "failover" | "drill" | "disaster";
+        /**
+         * @example {
+         *       "mode": "validate"
+         *     }
+         * @example {
+         *       "mode": "failover"
+         *     }
+         */
+        PlanRunRequestInput: {
+            mode: components["schemas"]["PlanRunModeInput"];
+        };
+        PlanItemInput: {
+            /** @description Names it within the run. */
+            key: string;
+            wave: number;
+            vm: {
+                id: string;
+                name: string;
+            };
+            source: {
+                endpoint: components["schemas"]["SlugInput"];
+                site: components["schemas"]["SlugInput"];
+            };
+            destination: {
+                endpoint: components["schemas"]["SlugInput"];
+                site: components["schemas"]["SlugInput"];
+            };
+            plugin: string;
+            networkMap: {
+                [key: string]: string;
+            };
+            diskMap: {
+                [key: string]: string;
+            };
+            /** @description At the source. */
+            disks: {
+                name: string;
+                location: string | null;
+            }[];
+            memoryBytes: number;
+            /** @enum {string} */
+            state: "waiting" | "moving" | "moved" | "failed" | "cancelled" | "refused" | "skipped" | "left" | "moving-back" | "moved-back" | "stuck";
+            /** @description One for each attempt, there and back. */
+            migrations: components["schemas"]["MigrationIdInput"][];
+            findings: components["schemas"]["FindingInput"][];
+            checkedAt: string | null;
+            prediction: components["schemas"]["PredictionInput"] | null;
+            /** @description What the source answered about it after it had moved. */
+            sourceAfter: ("absent" | "stopped" | "running" | "unreachable") | null;
+            /**
+             * @description Where it is, when its newest migration did not succeed and had looked for it, or when two copies run.
+             * @default null
+             */
+            leftAt?: components["schemas"]["WhereInput"] | null;
+            error: {
+                code: string;
+                message: string;
+                remedy: string | null;
+            } | null;
+            startedAt: string | null;
+            endedAt: string | null;
+        };
+        PlanCheckResultInput: {
+            check: components["schemas"]["PlanCheckInput"];
+            passed: boolean;
+            attempts: number;
+            message: string;
+            /** Format: date-time */
+            at: string;
+            durationMs: number;
+        };
+        WaveRunInput: {
+            name: string;
+            /** @enum {string} */
+            state: "waiting" | "moving" | "between" | "done" | "rolling-back" | "failed" | "skipped";
+            startedAt: string | null;
+            endedAt: string | null;
+            pauseUntil: string | null;
+            approvedAt: string | null;
+            checks: components["schemas"]["PlanCheckResultInput"][];
+        };
+        PlanRunInput: {
+            id: components["schemas"]["PlanRunIdInput"];
+            /** @description null: an evacuation or a fail-back, which have a plan of their own. */
+            plan: components["schemas"]["OwnedNameInput"] | null;
+            project: components["schemas"]["SlugInput"] | null;
+            /** @enum {string} */
+            mode: "validate" | "failover" | "drill" | "disaster" | "failback" | "evacuation";
+            /** @description Of a fail-back: the run that it takes back. */
+            reverseOf: components["schemas"]["PlanRunIdInput"] | null;
+            /** @description The plan as it was when the run began: a change of it changes no run. */
+            definition: components["schemas"]["RecordedPlanInput"];
+            /** @enum {string} */
+            phase: "resolving" | "validating" | "running" | "succeeded" | "failed" | "cancelled";
+            /** @description Since when nothing more begins. */
+            pausedAt: string | null;
+            cancelRequestedAt: string | null;
+            /** @description 1, and one more for each retry. */
+            attempt: number;
+            /** Format: date-time */
+            createdAt: string;
+            /** @description When the first VM was ordered to move. */
+            startedAt: string | null;
+            endedAt: string | null;
+            /** @description In a sentence, how it is or how it ended. */
+            message: string;
+            /** @description Why it was refused: all of it. */
+            reasons: {
+                path: string;
+                message: string;
+            }[];
+            prediction: {
+                durationMs: {
+                    low: number;
+                    high: number | null;
+                } | null;
+                /** @description null: the plan has none. */
+                fitsRto: ("yes" | "no" | "perhaps" | "unknown") | null;
+                notes: string[];
+            } | null;
+            waves: components["schemas"]["WaveRunInput"][];
+            items: components["schemas"]["PlanItemInput"][];
+        };
+        PlanRunSummaryInput: {
+            id: components["schemas"]["PlanRunIdInput"];
+            /** @description null: an evacuation or a fail-back, which have a plan of their own. */
+            plan: components["schemas"]["OwnedNameInput"] | null;
+            project: components["schemas"]["SlugInput"] | null;
+            /** @enum {string} */
+            mode: "validate" | "failover" | "drill" | "disaster" | "failback" | "evacuation";
+            /** @enum {string} */
+            phase: "resolving" | "validating" | "running" | "succeeded" | "failed" | "cancelled";
+            /** @description Since when nothing more begins. */
+            pausedAt: string | null;
+            /** Format: date-time */
+            createdAt: string;
+            endedAt: string | null;
+            /** @description In a sentence, how it is or how it ended. */
+            message: string;
+            /** @description How many are in which state. */
+            vms: {
+                [key: string]: number;
+            };
+            /** @default null */
+            cancelRequestedAt?: string | null;
+            /** @default 1 */
+            attempt?: number;
+            /**
+             * @description The one that it is at, from 1; null: none.
+             * @default null
+             */
+            wave?: number | null;
+            /**
+             * @description How many there are.
+             * @default 0
+             */
+            waves?: number;
+            /**
+             * @description It goes on only when a person says so.
+             * @default false
+             */
+            waitsForApproval?: boolean;
+        };
+        /** @description Newest first. */
+        PlanRunListInput: {
+            items: components["schemas"]["PlanRunSummaryInput"][];
+            nextCursor: string | null;
+        };
+        PlanRunEntryInput: {
+            /** Format: date-time */
+            at: string;
+            message: string;
+            vm: string | null;
+            code: string | null;
+        };
+        PlanRunEventInput: {
+            /** Format: date-time */
+            at: string;
+            message: string;
+            vm: string | null;
+            code: string | null;
+            /**
+             * @description `end`: nothing comes after it, unless what did not move is tried again.
+             * @enum {string}
+             */
+            type: "log" | "end";
+            /** @description As it is when the event is read. */
+            run: components["schemas"]["PlanRunSummaryInput"];
+        };
+        PlanReportInput: {
+            /** Format: date-time */
+            generatedAt: string;
+            run: components["schemas"]["PlanRunInput"];
+            /** @description From the first order to the end. */
+            durationMs: number | null;
+            summary: {
+                moved: string[];
+                failed: {
+                    vm: string;
+                    code: string;
+                    message: string;
+                }[];
+                /** @description What was left, and where; also what arrived and could not be moved back. */
+                remaining: {
+                    vm: string;
+                    /** @description null: nobody knows, or it runs at both ends; `why` says more. */
+                    at: components["schemas"]["SlugInput"] | null;
+                    why: string;
+                }[];
+            };
+            /** @description Oldest first; the last 1,000 entries. */
+            timeline: components["schemas"]["PlanRunEntryInput"][];
+        };
+        PeriodInput: {
+            /** @constant */
+            kind: "weekly";
+            /**
+             * @description The days on which it begins.
+             * @default [
+             *       "mon",
+             *       "tue",
+             *       "wed",
+             *       "thu",
+             *       "fri",
+             *       "sat",
+             *       "sun"
+             *     ]
+             */
+            days?: ("mon" | "tue" | "wed" | "thu" | "fri" | "sat" | "sun")[];
+            /** @description On the clock of the time zone. */
+            from: string;
+            /** @description Not after `from`: on the next day. */
+            to: string;
+        } | {
+            /** @constant */
+            kind: "dates";
+            /** Format: date-time */
+            from: string;
+            /** Format: date-time */
+            to: string;
+        };
+        ScheduleActionInput: {
+            /** @constant */
+            kind: "migration";
+            migration: components["schemas"]["MigrationRequestInput"];
+        } | {
+            /** @constant */
+            kind: "plan";
+            plan: components["schemas"]["OwnedNameInput"];
+            /** @default failover */
+            mode?: components["schemas"]["PlanRunModeInput"];
+        } | {
+            /** @constant */
+            kind: "balancing";
+            /** @description Of which a pass is made; policies belong to the installation. */
+            policy: components["schemas"]["SlugInput"];
+        };
+        RecordedScheduleActionInput: {
+            /** @constant */
+            kind: "migration";
+            migration: components["schemas"]["RecordedMigrationRequestInput"];
+        } | {
+            /** @constant */
+            kind: "plan";
+            plan: components["schemas"]["OwnedNameInput"];
+            /** @default failover */
+            mode?: components["schemas"]["PlanRunModeInput"];
+        } | {
+            /** @constant */
+            kind: "balancing";
+            /** @description Of which a pass is made; policies belong to the installation. */
+            policy: components["schemas"]["SlugInput"];
+        };
+        ScheduleTriggerInput: {
+            /** @constant */
+            kind: "once";
+            /** @description With an offset (or `Z`) an instant; without, a time on the clock of the time zone. */
+            at: string;
+        } | {
+            /** @constant */
+            kind: "cron";
+            /** @description Five fields, no seconds: minute, hour, day of the month, month, day of the week. */
+            expression: string;
+        };
+        /**
+         * @example {
+         *       "id": "move-web-1",
+         *       "action": {
+         *         "kind": "migration",
+         *         "migration": {
+         *           "vm": "web-1",
+         *           "source": "host-a",
+         *           "destination": "host-b"
+         *         }
+         *       },
+         *       "trigger": {
+         *         "kind": "once",
+         *         "at": "2099-03-27T23:30:00"
+         *       },
+         *       "timeZone": "Europe/Lisbon",
+         *       "windows": [
+         *         {
+         *           "kind": "weekly",
+         *           "days": [
+         *             "fri",
+         *             "sat"
+         *           ],
+         *           "from": "22:00",
+         *           "to": "04:00"
+         *         }
+         *       ],
+         *       "missed": "next-window"
+         *     }
+         * @example {
+         *       "id": "every-night",
+         *       "action": {
+         *         "kind": "migration",
+         *         "migration": {
+         *           "vm": "web-1",
+         *           "source": "host-a",
+         *           "destination": "host-b"
+         *         }
+         *       },
+         *       "trigger": {
+         *         "kind": "cron",
+         *         "expression": "30 2 * * *"
+         *       },
+         *       "blackouts": [
+         *         {
+         *           "kind": "dates",
+         *           "from": "2098-12-20T00:00:00Z",
+         *           "to": "2099-01-06T00:00:00Z"
+         *         }
+         *       ],
+         *       "overlap": "queue"
+         *     }
+         */
+        ScheduleRequestInput: {
+            id: components["schemas"]["SlugInput"];
+            /** @default  */
+            description?: string;
+            action: components["schemas"]["ScheduleActionInput"];
+            trigger: components["schemas"]["ScheduleTriggerInput"];
+            /**
+             * @description A name of the IANA table, such as `Europe/Lisbon`.
+             * @default UTC
+             */
+            timeZone?: string;
+            /**
+             * @description Runs begin inside one of these; without any, always.
+             * @default []
+             */
+            windows?: components["schemas"]["PeriodInput"][];
+            /**
+             * @description No run begins inside one of these, whatever the windows say.
+             * @default []
+             */
+            blackouts?: components["schemas"]["PeriodInput"][];
+            /**
+             * @description What becomes of a run that could not begin within a minute of its time (the orchestrator was away) or whose time is outside of every window. `skip`: nothing. `run-now`: one run makes up for what was missed while the orchestrator was away, at once, if a window is open. `next-window`: it begins as soon as a window is open.
+             * @default skip
+             * @enum {string}
+             */
+            missed?: "skip" | "run-now" | "next-window";
+            /**
+             * @description What becomes of a run whose time comes while the former one is under way. `skip`: nothing. `queue`: it begins after it; one waits at most. `replace`: the former one is cancelled first.
+             * @default skip
+             * @enum {string}
+             */
+            overlap?: "skip" | "queue" | "replace";
+        };
+        /**
+         * @example {
+         *       "missed": "run-now"
+         *     }
+         * @example {
+         *       "trigger": {
+         *         "kind": "cron",
+         *         "expression": "0 3 * * *"
+         *       }
+         *     }
+         */
+        ScheduleChangeInput: {
+            description?: string;
+            action?: components["schemas"]["ScheduleActionInput"];
+            trigger?: components["schemas"]["ScheduleTriggerInput"];
+            /** @description A name of the IANA table, such as `Europe/Lisbon`. */
+            timeZone?: string;
+            /** @description Runs begin inside one of these; without any, always. */
+            windows?: components["schemas"]["PeriodInput"][];
+            /** @description No run begins inside one of these, whatever the windows say. */
+            blackouts?: components["schemas"]["PeriodInput"][];
+            /**
+             * @description What becomes of a run that could not begin within a minute of its time (the orchestrator was away) or whose time is outside of every window. `skip`: nothing. `run-now`: one run makes up for what was missed while the orchestrator was away, at once, if a window is open. `next-window`: it begins as soon as a window is open.
+             * @enum {string}
+             */
+            missed?: "skip" | "run-now" | "next-window";
+            /**
+             * @description What becomes of a run whose time comes while the former one is under way. `skip`: nothing. `queue`: it begins after it; one waits at most. `replace`: the former one is cancelled first.
+             * @enum {string}
+             */
+            overlap?: "skip" | "queue" | "replace";
+        };
+        ScheduledRunInput: {
+            /**
+             * @description `migration`: at /v1/migrations/:id. `plan`: a run of a plan, at /v1/plan-runs/:id. `balancing`: a pass and what it moves, at /v1/balancing-runs/:id.
+             * @enum {string}
+             */
+            kind: "migration" | "plan" | "balancing";
+            id: string;
+        };
+        ScheduleInput: {
+            id: components["schemas"]["OwnedNameInput"];
+            /** @default  */
+            description?: string;
+            action: components["schemas"]["RecordedScheduleActionInput"];
+            trigger: components["schemas"]["ScheduleTriggerInput"];
+            /**
+             * @description A name of the IANA table, such as `Europe/Lisbon`.
+             * @default UTC
+             */
+            timeZone?: string;
+            /**
+             * @description Runs begin inside one of these; without any, always.
+             * @default []
+             */
+            windows?: components["schemas"]["PeriodInput"][];
+            /**
+             * @description No run begins inside one of these, whatever the windows say.
+             * @default []
+             */
+            blackouts?: components["schemas"]["PeriodInput"][];
+            /**
+             * @description What becomes of a run that could not begin within a minute of its time (the orchestrator was away) or whose time is outside of every window. `skip`: nothing. `run-now`: one run makes up for what was missed while the orchestrator was away, at once, if a window is open. `next-window`: it begins as soon as a window is open.
+             * @default skip
+             * @enum {string}
+             */
+            missed?: "skip" | "run-now" | "next-window";
+            /**
+             * @description What becomes of a run whose time comes while the former one is under way. `skip`: nothing. `queue`: it begins after it; one waits at most. `replace`: the former one is cancelled first.
+             * @default skip
+             * @enum {string}
+             */
+            overlap?: "skip" | "queue" | "replace";
+            /** @description Whose it is; null: the installation’s. */
+            project: components["schemas"]["SlugInput"] | null;
+            /** Format: date-time */
+            createdAt: string;
+            /** @description Since when it starts nothing. */
+            pausedAt: string | null;
+            /**
+             * @description `finished`: its one time is over, and nothing of it waits or is under way.
+             * @enum {string}
+             */
+            state: "active" | "paused" | "finished";
+            /** @description The next time of its trigger; null: none, or paused. */
+            nextAt: string | null;
+            /** @description A run whose time has come and that waits. */
+            waiting: {
+                /** Format: date-time */
+                dueAt: string;
+                /** @enum {string} */
+                for: "window" | "former-run";
+            } | null;
+            /** @description What is under way. */
+            current: {
+                /** Format: date-time */
+                dueAt: string;
+                run: components["schemas"]["ScheduledRunInput"];
+            } | null;
+        };
+        ScheduleHistoryEntryInput: {
+            /** Format: date-time */
+            at: string;
+            /**
+             * Format: date-time
+             * @description The time that this is about.
+             */
+            dueAt: string;
+            /** @enum {string} */
+            event: "started" | "waits" | "skipped" | "refused" | "succeeded" | "failed" | "cancelled";
+            message: string;
+            run: components["schemas"]["ScheduledRunInput"] | null;
+            /** @description Of the error, if there was one. */
+            code: string | null;
+        };
+        /** @description Newest first; the last 200. */
+        ScheduleHistoryInput: {
+            items: components["schemas"]["ScheduleHistoryEntryInput"][];
+        };
+        /** @description Newest first. */
+        ScheduleListInput: {
+            items: components["schemas"]["ScheduleInput"][];
+            nextCursor: string | null;
+        };
+        SchedulePreviewInput: {
+            items: {
+                /** Format: date-time */
+                dueAt: string;
+                /** @description The same on the clock of the time zone. */
+                local: string;
+                /** @description When it would begin; null: it would be left out. */
+                startsAt: string | null;
+                /** @description Why it is left out or waits; what the clocks do to it. */
+                notes: string[];
+            }[];
+        };
+        ScheduleSummaryInput: {
+            id: components["schemas"]["OwnedNameInput"];
+            /** @description Whose it is; null: the installation’s. */
+            project: components["schemas"]["SlugInput"] | null;
+            /** @default  */
+            description?: string;
+            /**
+             * @description `finished`: its one time is over, and nothing of it waits or is under way.
+             * @enum {string}
+             */
+            state: "active" | "paused" | "finished";
+            /** @description The next time of its trigger; null: none, or paused. */
+            nextAt: string | null;
+            /**
+             * Format: date-time
+             * @description The time that this is about.
+             */
+            dueAt: string;
+            /** @enum {string} */
+            event: "started" | "waits" | "skipped" | "refused" | "succeeded" | "failed" | "cancelled";
+            run: components["schemas"]["ScheduledRunInput"] | null;
+            /** @description Of the error, if there was one. */
+            code: string | null;
+        };
+        ScheduleNoticeInput: {
+            /** Format: date-time */
+            at: string;
+            /** @constant */
+            type: "schedule";
+            message: string;
+            schedule: components["schemas"]["ScheduleSummaryInput"];
+        };
+        PlanRunNoticeInput: {
+            /** Format: date-time */
+            at: string;
+            /** @constant */
+            type: "plan-run";
+            message: string;
+            planRun: {
+                id: components["schemas"]["PlanRunIdInput"];
+                /** @description null: an evacuation or a fail-back, which have a plan of their own. */
+                plan: components["schemas"]["OwnedNameInput"] | null;
+                project: components["schemas"]["SlugInput"] | null;
+                /** @enum {string} */
+                mode: "validate" | "failover" | "drill" | "disaster" | "failback" | "evacuation";
+                /** @enum {string} */
+                phase: "resolving" | "validating" | "running" | "succeeded" | "failed" | "cancelled";
+                /** @description Since when nothing more begins. */
+                pausedAt: string | null;
+                /** Format: date-time */
+                createdAt: string;
+                endedAt: string | null;
+                /** @description In a sentence, how it is or how it ended. */
+                message: string;
+                /** @description How many are in which state. */
+                vms: {
+                    [key: string]: number;
+                };
+                /** @default null */
+                cancelRequestedAt?: string | null;
+                /** @default 1 */
+                attempt?: number;
+                /**
+                 * @description The one that it is at, from 1; null: none.
+                 * @default null
+                 */
+                wave?: number | null;
+                /**
+                 * @description How many there are.
+                 * @default 0
+                 */
+                waves?: number;
+                /**
+                 * @description It goes on only when a person says so.
+                 * @default false
+                 */
+                waitsForApproval?: boolean;
+                /** @enum {string} */
+                event: "started" | "waits" | "paused" | "resumed" | "wave-done" | "succeeded" | "failed" | "cancelled";
+            };
+        };
+        BalancingNoticeInput: {
+            /** Format: date-time */
+            at: string;
+            /** @constant */
+            type: "balancing";
+            message: string;
+            balancing: components["schemas"]["BalancingSummaryInput"];
+        };
+        NoticeInput: components["schemas"]["MigrationNoticeInput"] | components["schemas"]["ScheduleNoticeInput"] | components["schemas"]["PlanRunNoticeInput"] | components["schemas"]["BalancingNoticeInput"];
+        GatewayInput: {
+            migration: components["schemas"]["MigrationIdInput"];
+            project: components["schemas"]["SlugInput"] | null;
+            /** @enum {string} */
+            end: "source" | "destination";
+            site: components["schemas"]["SlugInput"];
+            /**
+             * Format: date-time
+             * @description When it was about to be started.
+             */
+            since: string;
+            /** @description Of its migration. */
+            phase: components["schemas"]["PhaseInput"];
+            /**
+             * @description `starting`: it is put in place. `ready`: the tunnel stands, nothing flows yet. `carrying`: the VM moves through it. `ending`: it is taken down. `left-over`: its migration has ended, and taking it down is tried again and again.
+             * @enum {string}
+             */
+            status: "starting" | "ready" | "carrying" | "ending" | "left-over";
+            /** @description What the pair has carried, as last reported. */
+            tunnel: components["schemas"]["TunnelStatsInput"] | null;
         };
         /** @description Both sites, in alphabetical order, with a tilde between: `lisbon~porto`. */
         LinkIdInput: string;
@@ -2314,6 +6047,94 @@ export interface components {
         };
         /**
          * @example {
+         *       "timeZone": "Europe/Lisbon",
+         *       "periods": [
+         *         {
+         *           "days": [
+         *             "mon",
+         *             "tue",
+         *             "wed",
+         *             "thu",
+         *             "fri"
+         *           ],
+         *           "from": "08:00",
+         *           "to": "19:00",
+         *           "bandwidthBytesPerSec": 12500000
+         *         }
+         *       ],
+         *       "otherwise": null
+         *     }
+         */
+        BandwidthTimetableRequestInput: {
+            /**
+             * @description A name of the IANA table, such as `Europe/Lisbon`.
+             * @default UTC
+             */
+            timeZone?: string;
+            /** @description The first one that a time is in counts. */
+            periods: {
+                /**
+                 * @description The days on which it begins.
+                 * @default [
+                 *       "mon",
+                 *       "tue",
+                 *       "wed",
+                 *       "thu",
+                 *       "fri",
+                 *       "sat",
+                 *       "sun"
+                 *     ]
+                 */
+                days?: ("mon" | "tue" | "wed" | "thu" | "fri" | "sat" | "sun")[];
+                /** @description On the clock of the time zone. */
+                from: string;
+                /** @description Not after `from`: on the next day. */
+                to: string;
+                /** @description Bytes per second; null is unlimited. */
+                bandwidthBytesPerSec: number | null;
+            }[];
+            /** @description At all other times: bytes per second; null is unlimited. */
+            otherwise: number | null;
+        };
+        BandwidthTimetableInput: {
+            /**
+             * @description A name of the IANA table, such as `Europe/Lisbon`.
+             * @default UTC
+             */
+            timeZone?: string;
+            /** @description The first one that a time is in counts. */
+            periods: {
+                /**
+                 * @description The days on which it begins.
+                 * @default [
+                 *       "mon",
+                 *       "tue",
+                 *       "wed",
+                 *       "thu",
+                 *       "fri",
+                 *       "sat",
+                 *       "sun"
+                 *     ]
+                 */
+                days?: ("mon" | "tue" | "wed" | "thu" | "fri" | "sat" | "sun")[];
+                /** @description On the clock of the time zone. */
+                from: string;
+                /** @description Not after `from`: on the next day. */
+                to: string;
+                /** @description Bytes per second; null is unlimited. */
+                bandwidthBytesPerSec: number | null;
+            }[];
+            /** @description At all other times: bytes per second; null is unlimited. */
+            otherwise: number | null;
+            /** @description What it says now, and until when; null: for ever. */
+            now: {
+                /** @description Bytes per second; null is unlimited. */
+                bandwidthBytesPerSec: number | null;
+                until: string | null;
+            };
+        };
+        /**
+         * @example {
          *       "id": "portal",
          *       "url": "https://portal.example.org/hooks/lmas",
          *       "events": [
@@ -2336,7 +6157,7 @@ export interface components {
              * @description What it is told of; null: everything.
              * @default null
              */
-            events?: ("migration.cancel-requested" | "migration.queued" | "migration.checking" | "migration.provisioning" | "migration.preparing" | "migration.connecting" | "migration.performing" | "migration.confirming" | "migration.tearing-down" | "migration.succeeded" | "migration.failed" | "migration.cancelled")[] | null;
+            events?: ("migration.cancel-requested" | "migration.queued" | "migration.checking" | "migration.provisioning" | "migration.preparing" | "migration.connecting" | "migration.performing" | "migration.confirming" | "migration.tearing-down" | "migration.succeeded" | "migration.failed" | "migration.cancelled" | "schedule.started" | "schedule.waits" | "schedule.skipped" | "schedule.refused" | "schedule.succeeded" | "schedule.failed" | "schedule.cancelled" | "plan-run.started" | "plan-run.waits" | "plan-run.paused" | "plan-run.resumed" | "plan-run.wave-done" | "plan-run.succeeded" | "plan-run.failed" | "plan-run.cancelled" | "balancing.pass-done" | "balancing.proposed" | "balancing.approved" | "balancing.rejected" | "balancing.expired" | "balancing.withdrawn" | "balancing.refused")[] | null;
         };
         /**
          * @example {
@@ -2356,17 +6177,17 @@ export interface components {
             url?: string;
             description?: string;
             /** @description What it is told of; null: everything. */
-            events?: ("migration.cancel-requested" | "migration.queued" | "migration.checking" | "migration.provisioning" | "migration.preparing" | "migration.connecting" | "migration.performing" | "migration.confirming" | "migration.tearing-down" | "migration.succeeded" | "migration.failed" | "migration.cancelled")[] | null;
+            events?: ("migration.cancel-requested" | "migration.queued" | "migration.checking" | "migration.provisioning" | "migration.preparing" | "migration.connecting" | "migration.performing" | "migration.confirming" | "migration.tearing-down" | "migration.succeeded" | "migration.failed" | "migration.cancelled" | "schedule.started" | "schedule.waits" | "schedule.skipped" | "schedule.refused" | "schedule.succeeded" | "schedule.failed" | "schedule.cancelled" | "plan-run.started" | "plan-run.waits" | "plan-run.paused" | "plan-run.resumed" | "plan-run.wave-done" | "plan-run.succeeded" | "plan-run.failed" | "plan-run.cancelled" | "balancing.pass-done" | "balancing.proposed" | "balancing.approved" | "balancing.rejected" | "balancing.expired" | "balancing.withdrawn" | "balancing.refused")[] | null;
             /** @description Switches it off, or on again after it was switched off for failing. */
             enabled?: boolean;
         };
         WebhookInput: {
-            id: components["schemas"]["SlugInput"];
+            id: components["schemas"]["OwnedNameInput"];
             url: string;
             description: string;
-            events: ("migration.cancel-requested" | "migration.queued" | "migration.checking" | "migration.provisioning" | "migration.preparing" | "migration.connecting" | "migration.performing" | "migration.confirming" | "migration.tearing-down" | "migration.succeeded" | "migration.failed" | "migration.cancelled")[] | null;
+            events: ("migration.cancel-requested" | "migration.queued" | "migration.checking" | "migration.provisioning" | "migration.preparing" | "migration.connecting" | "migration.performing" | "migration.confirming" | "migration.tearing-down" | "migration.succeeded" | "migration.failed" | "migration.cancelled" | "schedule.started" | "schedule.waits" | "schedule.skipped" | "schedule.refused" | "schedule.succeeded" | "schedule.failed" | "schedule.cancelled" | "plan-run.started" | "plan-run.waits" | "plan-run.paused" | "plan-run.resumed" | "plan-run.wave-done" | "plan-run.succeeded" | "plan-run.failed" | "plan-run.cancelled" | "balancing.pass-done" | "balancing.proposed" | "balancing.approved" | "balancing.rejected" | "balancing.expired" | "balancing.withdrawn" | "balancing.refused")[] | null;
             /**
-             * @description Whose migrations it is told of; null: everybody’s.
+             * @description Whose migrations, schedules and plans it is told of; null: everybody’s, and the installation’s balancing.
              * @default null
              */
             project?: components["schemas"]["SlugInput"] | null;
@@ -2383,12 +6204,12 @@ export interface components {
             } | null;
         };
         NewWebhookInput: {
-            id: components["schemas"]["SlugInput"];
+            id: components["schemas"]["OwnedNameInput"];
             url: string;
             description: string;
-            events: ("migration.cancel-requested" | "migration.queued" | "migration.checking" | "migration.provisioning" | "migration.preparing" | "migration.connecting" | "migration.performing" | "migration.confirming" | "migration.tearing-down" | "migration.succeeded" | "migration.failed" | "migration.cancelled")[] | null;
+            events: ("migration.cancel-requested" | "migration.queued" | "migration.checking" | "migration.provisioning" | "migration.preparing" | "migration.connecting" | "migration.performing" | "migration.confirming" | "migration.tearing-down" | "migration.succeeded" | "migration.failed" | "migration.cancelled" | "schedule.started" | "schedule.waits" | "schedule.skipped" | "schedule.refused" | "schedule.succeeded" | "schedule.failed" | "schedule.cancelled" | "plan-run.started" | "plan-run.waits" | "plan-run.paused" | "plan-run.resumed" | "plan-run.wave-done" | "plan-run.succeeded" | "plan-run.failed" | "plan-run.cancelled" | "balancing.pass-done" | "balancing.proposed" | "balancing.approved" | "balancing.rejected" | "balancing.expired" | "balancing.withdrawn" | "balancing.refused")[] | null;
             /**
-             * @description Whose migrations it is told of; null: everybody’s.
+             * @description Whose migrations, schedules and plans it is told of; null: everybody’s, and the installation’s balancing.
              * @default null
              */
             project?: components["schemas"]["SlugInput"] | null;
@@ -2410,9 +6231,10 @@ export interface components {
         WebhookDeliveryInput: {
             /** @description Also the header `webhook-id`, the same in every attempt. */
             id: components["schemas"]["WebhookDeliveryIdInput"];
-            webhook: components["schemas"]["SlugInput"];
+            webhook: components["schemas"]["OwnedNameInput"];
             /** @enum {string} */
-            event: "migration.cancel-requested" | "migration.queued" | "migration.checking" | "migration.provisioning" | "migration.preparing" | "migration.connecting" | "migration.performing" | "migration.confirming" | "migration.tearing-down" | "migration.succeeded" | "migration.failed" | "migration.cancelled" | "webhook.test";
+            event: "migration.cancel-requested" | "migration.queued" | "migration.checking" | "migration.provisioning" | "migration.preparing" | "migration.connecting" | "migration.performing" | "migration.confirming" | "migration.tearing-down" | "migration.succeeded" | "migration.failed" | "migration.cancelled" | "schedule.started" | "schedule.waits" | "schedule.skipped" | "schedule.refused" | "schedule.succeeded" | "schedule.failed" | "schedule.cancelled" | "plan-run.started" | "plan-run.waits" | "plan-run.paused" | "plan-run.resumed" | "plan-run.wave-done" | "plan-run.succeeded" | "plan-run.failed" | "plan-run.cancelled" | "balancing.pass-done" | "balancing.proposed" | "balancing.approved" | "balancing.rejected" | "balancing.expired" | "balancing.withdrawn" | "balancing.refused" | "webhook.test";
+            /** @description That it is about; null: about something else. */
             migration: components["schemas"]["MigrationIdInput"] | null;
             /** Format: date-time */
             createdAt: string;
@@ -2439,6 +6261,8 @@ export interface components {
         };
         /** @description A name in lower-case letters, digits and hyphens. */
         Slug: string;
+        /** @description A name; what belongs to a project is `project.name` to whoever sees the whole installation, and `name` to the project itself. */
+        OwnedName: string;
         /**
          * @description viewer looks, operator moves VMs, admin also says who may; each may what those before it may.
          * @enum {string}
@@ -2655,7 +6479,7 @@ export interface components {
             blockedBy: {
                 /** @enum {string} */
                 kind: "paused" | "total" | "site" | "link" | "endpoint" | "host-pair";
-                /** @description Which site, link, endpoint or pair of endpoints. */
+                /** @description Which site, link, endpoint or pair of hosts. */
                 id: string | null;
                 limit: number | null;
             }[];
@@ -2727,10 +6551,19 @@ export interface components {
                  */
                 suite: "aes-256-gcm" | "chacha20-poly1305" | "none";
                 /**
-                 * @description Parallel TCP connections of the data channel: so many are opened, and kept open.
-                 * @default 8
+                 * @description Parallel TCP connections of the data channel: a number, limits within which the gateways choose what serves the path best, or `auto`: their own limits.
+                 * @default auto
                  */
-                subflows: number;
+                subflows: number | {
+                    min: number;
+                    max: number;
+                } | "auto";
+                /**
+                 * @description `auto`: the gateways compress what goes through the tunnel while that pays. How much is sent then tells an observer of the link how compressible the memory was.
+                 * @default never
+                 * @enum {string}
+                 */
+                compression: "auto" | "never";
             };
             /**
              * @description Source network → destination network.
@@ -2765,17 +6598,154 @@ export interface components {
             priority: number;
             /** @description Each stage’s limit. Past one the migration is abandoned as if cancelled, with STAGE_TIMEOUT as the reason. */
             timeouts: {
-                /** @default 86400000 */
+                /**
+                 * @description In the queue.
+                 * @default 86400000
+                 */
                 queueMs: number;
                 /** @default 60000 */
                 checkingMs: number;
                 /** @default 180000 */
                 provisioningMs: number;
-                /** @default 120000 */
+                /**
+                 * @description Of `preparing`, and once more of `connecting`.
+                 * @default 120000
+                 */
                 preparingMs: number;
-                /** @default 300000 */
+                /**
+                 * @description While `performing`, without anything arriving.
+                 * @default 300000
+                 */
                 noProgressMs: number;
-                /** @default 43200000 */
+                /**
+                 * @description From when a worker first took it up, pauses between attempts included.
+                 * @default 43200000
+                 */
+                totalMs: number;
+            };
+            /** @description How often it is tried again by itself. Only before anything was handed over to the destination, only after faults that pass, never after a refused login. */
+            retries: {
+                /**
+                 * @description 0: never.
+                 * @default 2
+                 */
+                max: number;
+                /**
+                 * @description The first pause; each next one is twice as long.
+                 * @default 10000
+                 */
+                backOffMs: number;
+            };
+            /**
+             * @description The plugin's own options; see GET /v1/plugins.
+             * @default {}
+             */
+            options: {
+                [key: string]: unknown;
+            };
+            /**
+             * @description Yours to choose; lists can be filtered by them, and webhooks carry them.
+             * @default {}
+             */
+            labels: {
+                [key: string]: string;
+            };
+            /**
+             * @description Your own name for the task this belongs to; several migrations may share one.
+             * @default null
+             */
+            correlationId: string | null;
+        };
+        RecordedMigrationRequest: {
+            /** @description Id or name of the VM at the source. */
+            vm: string;
+            /** @description Endpoint where it runs. */
+            source: components["schemas"]["Slug"];
+            /** @description Endpoint where it shall run. */
+            destination: components["schemas"]["Slug"];
+            /**
+             * @description `tunnel`: through a gateway pair. `direct`: straight from host to host, as without LMAS.
+             * @default tunnel
+             * @enum {string}
+             */
+            transport: "tunnel" | "direct";
+            tunnel: {
+                /**
+                 * @default aes-256-gcm
+                 * @enum {string}
+                 */
+                suite: "aes-256-gcm" | "chacha20-poly1305" | "none";
+                /**
+                 * @description Parallel TCP connections of the data channel: a number, limits within which the gateways choose what serves the path best, or `auto`: their own limits.
+                 * @default auto
+                 */
+                subflows: number | {
+                    min: number;
+                    max: number;
+                } | "auto";
+                /**
+                 * @description `auto`: the gateways compress what goes through the tunnel while that pays. How much is sent then tells an observer of the link how compressible the memory was.
+                 * @default never
+                 * @enum {string}
+                 */
+                compression: "auto" | "never";
+            };
+            /**
+             * @description Source network → destination network.
+             * @default {}
+             */
+            networkMap: {
+                [key: string]: string;
+            };
+            /**
+             * @description Disk name → location at the destination.
+             * @default {}
+             */
+            diskMap: {
+                [key: string]: string;
+            };
+            /**
+             * @description The longest pause of the guest at the switchover; counts for more than `convergence`. null: as that says.
+             * @default null
+             */
+            maxDowntimeMs: number | null;
+            /** @default balanced */
+            convergence: components["schemas"]["Convergence"];
+            /**
+             * @description Bytes per second; null is unlimited.
+             * @default null
+             */
+            bandwidthBytesPerSec: number | null;
+            /**
+             * @description The higher one starts first; among equals, the older one.
+             * @default 50
+             */
+            priority: number;
+            /** @description Each stage’s limit. Past one the migration is abandoned as if cancelled, with STAGE_TIMEOUT as the reason. */
+            timeouts: {
+                /**
+                 * @description In the queue.
+                 * @default 86400000
+                 */
+                queueMs: number;
+                /** @default 60000 */
+                checkingMs: number;
+                /** @default 180000 */
+                provisioningMs: number;
+                /**
+                 * @description Of `preparing`, and once more of `connecting`.
+                 * @default 120000
+                 */
+                preparingMs: number;
+                /**
+                 * @description While `performing`, without anything arriving.
+                 * @default 300000
+                 */
+                noProgressMs: number;
+                /**
+                 * @description From when a worker first took it up, pauses between attempts included.
+                 * @default 43200000
+                 */
                 totalMs: number;
             };
             /** @description How often it is tried again by itself. Only before anything was handed over to the destination, only after faults that pass, never after a refused login. */
@@ -2871,6 +6841,11 @@ export interface components {
             /** @description What the path was measured to carry; null while it is not known. */
             linkBitsPerSec: number | null;
             windowBytes: number;
+            /**
+             * @description What the kernel holds for the sockets of the source’s gateway; null where it does not say.
+             * @default null
+             */
+            kernelBytes: number | null;
             /** @description At the destination, waiting for its hypervisor or for what is in front. */
             bufferedBytes: number;
             rekeys: number;
@@ -2924,6 +6899,15 @@ export interface components {
              */
             now: components["schemas"]["TunnelNow"] | null;
         };
+        /**
+         * @example {
+         *       "reason": "gateway machine gw-b burnt down"
+         *     }
+         */
+        GiveUpRequest: {
+            /** @description Why it can never be taken down; it stays in the record. */
+            reason: string;
+        };
         Migration: {
             id: components["schemas"]["MigrationId"];
             /**
@@ -2949,7 +6933,7 @@ export interface components {
                 site: components["schemas"]["Slug"];
             };
             /** @description As it was submitted. */
-            request: components["schemas"]["MigrationRequest"];
+            request: components["schemas"]["RecordedMigrationRequest"];
             /**
              * @description What was asked for since.
              * @default {}
@@ -2957,7 +6941,7 @@ export interface components {
             changes: components["schemas"]["MigrationChange"];
             phase: components["schemas"]["Phase"];
             /**
-             * @description While it is queued: what for, and its place in the order.
+             * @description While it waits in the queue: what for, and its place in the order.
              * @default null
              */
             waiting: components["schemas"]["Waiting"] | null;
@@ -2968,11 +6952,22 @@ export interface components {
              */
             bandwidthShareBytesPerSec: number | null;
             /**
-             * @description Whether everything made for it is gone again.
+             * @description Whether everything made for it is gone again. `incomplete`: it is tried again and again, what was left alone on purpose once the VM is found. `given-up`: somebody said that it never will be.
              * @enum {string}
              */
-            teardown: "not-needed" | "pending" | "complete" | "incomplete";
-            /** @description What could not be taken down yet, or was left alone on purpose, in words. */
+            teardown: "not-needed" | "pending" | "complete" | "incomplete" | "given-up";
+            /**
+             * @description Who gave up what `leftovers` names, and why.
+             * @default null
+             */
+            givenUp: {
+                /** Format: date-time */
+                at: string;
+                /** @description Name of the API key, or of who the token says it is. */
+                by: string;
+                reason: string;
+            } | null;
+            /** @description What could not be taken down yet, was given up, or was left alone on purpose, in words. */
             leftovers: string[];
             /** Format: date-time */
             createdAt: string;
@@ -3003,7 +6998,7 @@ export interface components {
                 code: string;
                 message: string;
             }[];
-            /** @description How many times a worker took it up; more than 1 means it was recovered. */
+            /** @description How many times a worker took it up: anew after its run was lost, or once the hosts that it waited for were free. */
             runs: number;
             findings: components["schemas"]["Finding"][];
             progress: components["schemas"]["Progress"] | null;
@@ -3022,6 +7017,1049 @@ export interface components {
                 }[];
                 sourceDefinition: string | null;
                 warnings: string[];
+            } | null;
+        };
+        /**
+         * @example {
+         *       "endpoints": [
+         *         "host-a",
+         *         "host-b"
+         *       ],
+         *       "mode": "propose",
+         *       "cpu": {
+         *         "high": 0.8,
+         *         "low": 0.6
+         *       },
+         *       "rules": {
+         *         "pinned": [
+         *           "db-1"
+         *         ],
+         *         "antiAffinity": [
+         *           {
+         *             "vms": [
+         *               "web-*"
+         *             ]
+         *           }
+         *         ]
+         *       }
+         *     }
+         */
+        BalancingPolicySettings: {
+            /** @default  */
+            description: string;
+            /** @description The hosts between which VMs are moved. */
+            endpoints: components["schemas"]["Slug"][];
+            /**
+             * @description `explain`: only says what it would do. `propose`: waits for an operator. `automatic`: submits migrations.
+             * @default propose
+             * @enum {string}
+             */
+            mode: "explain" | "propose" | "automatic";
+            /**
+             * @description `host`: processor and memory that a host uses, whatever for. `vms`: what its VMs use, for hosts that share a machine or do other things that shall not count. Of the network, always what the VMs send and receive.
+             * @default host
+             * @enum {string}
+             */
+            counts: "host" | "vms";
+            cpu: {
+                /**
+                 * @description What it counts for, compared with the others; 0: nothing.
+                 * @default 1
+                 */
+                weight: number;
+                /**
+                 * @description A host that uses more of it is too busy.
+                 * @default 0.85
+                 */
+                high: number;
+                /**
+                 * @description It stays too busy until it uses no more than this; and no host is given more than this.
+                 * @default 0.7
+                 */
+                low: number;
+            };
+            memory: {
+                /**
+                 * @description What it counts for, compared with the others; 0: nothing.
+                 * @default 0.5
+                 */
+                weight: number;
+                /**
+                 * @description A host that uses more of it is too busy.
+                 * @default 0.9
+                 */
+                high: number;
+                /**
+                 * @description It stays too busy until it uses no more than this; and no host is given more than this.
+                 * @default 0.8
+                 */
+                low: number;
+            };
+            network: {
+                /**
+                 * @description What it counts for, compared with the others; 0: nothing.
+                 * @default 0
+                 */
+                weight: number;
+                /**
+                 * @description A host that uses more of it is too busy.
+                 * @default 0.8
+                 */
+                high: number;
+                /**
+                 * @description It stays too busy until it uses no more than this; and no host is given more than this.
+                 * @default 0.6
+                 */
+                low: number;
+            };
+            /**
+             * @description Endpoint → what its network carries; needed for each when the network counts.
+             * @default {}
+             */
+            networkCapacityBytesPerSec: {
+                [key: string]: number;
+            };
+            /**
+             * @description When passes are made. `interval`: by themselves. `asked`: only by hand or by a schedule.
+             * @default interval
+             * @enum {string}
+             */
+            passes: "interval" | "asked";
+            /**
+             * @description From one pass to the next, where they are made by themselves.
+             * @default 300000
+             */
+            intervalMs: number;
+            /**
+             * @description How long use is averaged over, where LMAS measures it.
+             * @default 5000
+             */
+            measureMs: number;
+            /**
+             * @description Passes in a row above `high` until a host counts as too busy.
+             * @default 2
+             */
+            confirmPasses: number;
+            /**
+             * @description What a move has to gain beyond its cost: how much the busier of the two hosts falls, 0.05 is 5 points.
+             * @default 0.05
+             */
+            minGain: number;
+            /**
+             * @description How long a gain is taken to last: a move that takes so long costs 1.
+             * @default 3600000
+             */
+            horizonMs: number;
+            /**
+             * @description What the time that a move takes counts for, compared with what it gains.
+             * @default 1
+             */
+            costWeight: number;
+            /**
+             * @description Of a link that nobody has measured or set.
+             * @default 125000000
+             */
+            assumedRateBytesPerSec: number;
+            /**
+             * @description So long a VM that was moved is not moved again.
+             * @default 3600000
+             */
+            vmCoolDownMs: number;
+            /**
+             * @description So long a host takes part in no further pass’s moves after one has ended.
+             * @default 600000
+             */
+            hostCoolDownMs: number;
+            /**
+             * @description So long a VM does not go back to the host that it was moved away from.
+             * @default 21600000
+             */
+            noReturnMs: number;
+            /** @default 6 */
+            maxMovesPerHour: number;
+            /**
+             * @description Moves under way at once.
+             * @default 1
+             */
+            maxConcurrent: number;
+            /**
+             * @description How long a proposal waits for an answer.
+             * @default 1800000
+             */
+            proposalMs: number;
+            rules: {
+                /**
+                 * @description Never moved.
+                 * @default []
+                 */
+                pinned: string[];
+                /**
+                 * @description Never moved, and bound by no other rule.
+                 * @default []
+                 */
+                ignored: string[];
+                /**
+                 * @description The VMs of a group stay, and move, together.
+                 * @default []
+                 */
+                affinity: {
+                    vms: string[];
+                }[];
+                /**
+                 * @description The VMs of a group run on different hosts.
+                 * @default []
+                 */
+                antiAffinity: {
+                    vms: string[];
+                }[];
+            };
+            /** @description How its migrations are made; as in a migration. */
+            migration: {
+                /**
+                 * @description `tunnel`: through a gateway pair. `direct`: straight from host to host, as without LMAS.
+                 * @default tunnel
+                 * @enum {string}
+                 */
+                transport: "tunnel" | "direct";
+                tunnel: {
+                    /**
+                     * @default aes-256-gcm
+                     * @enum {string}
+                     */
+                    suite: "aes-256-gcm" | "chacha20-poly1305" | "none";
+                    /**
+                     * @description Parallel TCP connections of the data channel: a number, limits within which the gateways choose what serves the path best, or `auto`: their own limits.
+                     * @default auto
+                     */
+                    subflows: number | {
+                        min: number;
+                        max: number;
+                    } | "auto";
+                    /**
+                     * @description `auto`: the gateways compress what goes through the tunnel while that pays. How much is sent then tells an observer of the link how compressible the memory was.
+                     * @default never
+                     * @enum {string}
+                     */
+                    compression: "auto" | "never";
+                };
+                /**
+                 * @description Source network → destination network.
+                 * @default {}
+                 */
+                networkMap: {
+                    [key: string]: string;
+                };
+                /**
+                 * @description The longest pause of the guest at the switchover; counts for more than `convergence`. null: as that says.
+                 * @default null
+                 */
+                maxDowntimeMs: number | null;
+                /** @default balanced */
+                convergence: components["schemas"]["Convergence"];
+                /**
+                 * @description Bytes per second; null is unlimited.
+                 * @default null
+                 */
+                bandwidthBytesPerSec: number | null;
+                /**
+                 * @description The higher one starts first; among equals, the older one.
+                 * @default 50
+                 */
+                priority: number;
+                /** @description Each stage’s limit. Past one the migration is abandoned as if cancelled, with STAGE_TIMEOUT as the reason. */
+                timeouts: {
+                    /**
+                     * @description In the queue.
+                     * @default 86400000
+                     */
+                    queueMs: number;
+                    /** @default 60000 */
+                    checkingMs: number;
+                    /** @default 180000 */
+                    provisioningMs: number;
+                    /**
+                     * @description Of `preparing`, and once more of `connecting`.
+                     * @default 120000
+                     */
+                    preparingMs: number;
+                    /**
+                     * @description While `performing`, without anything arriving.
+                     * @default 300000
+                     */
+                    noProgressMs: number;
+                    /**
+                     * @description From when a worker first took it up, pauses between attempts included.
+                     * @default 43200000
+                     */
+                    totalMs: number;
+                };
+                /** @description How often it is tried again by itself. Only before anything was handed over to the destination, only after faults that pass, never after a refused login. */
+                retries: {
+                    /**
+                     * @description 0: never.
+                     * @default 2
+                     */
+                    max: number;
+                    /**
+                     * @description The first pause; each next one is twice as long.
+                     * @default 10000
+                     */
+                    backOffMs: number;
+                };
+                /**
+                 * @description The plugin's own options; see GET /v1/plugins.
+                 * @default {}
+                 */
+                options: {
+                    [key: string]: unknown;
+                };
+            };
+        };
+        /**
+         * @example {
+         *       "id": "hall-1",
+         *       "endpoints": [
+         *         "host-a",
+         *         "host-b"
+         *       ],
+         *       "mode": "propose",
+         *       "cpu": {
+         *         "high": 0.8,
+         *         "low": 0.6
+         *       },
+         *       "rules": {
+         *         "pinned": [
+         *           "db-1"
+         *         ],
+         *         "antiAffinity": [
+         *           {
+         *             "vms": [
+         *               "web-*"
+         *             ]
+         *           }
+         *         ]
+         *       }
+         *     }
+         */
+        BalancingPolicyRequest: {
+            id: components["schemas"]["Slug"];
+            /** @default  */
+            description: string;
+            /** @description The hosts between which VMs are moved. */
+            endpoints: components["schemas"]["Slug"][];
+            /**
+             * @description `explain`: only says what it would do. `propose`: waits for an operator. `automatic`: submits migrations.
+             * @default propose
+             * @enum {string}
+             */
+            mode: "explain" | "propose" | "automatic";
+            /**
+             * @description `host`: processor and memory that a host uses, whatever for. `vms`: what its VMs use, for hosts that share a machine or do other things that shall not count. Of the network, always what the VMs send and receive.
+             * @default host
+             * @enum {string}
+             */
+            counts: "host" | "vms";
+            cpu: {
+                /**
+                 * @description What it counts for, compared with the others; 0: nothing.
+                 * @default 1
+                 */
+                weight: number;
+                /**
+                 * @description A host that uses more of it is too busy.
+                 * @default 0.85
+                 */
+                high: number;
+                /**
+                 * @description It stays too busy until it uses no more than this; and no host is given more than this.
+                 * @default 0.7
+                 */
+                low: number;
+            };
+            memory: {
+                /**
+                 * @description What it counts for, compared with the others; 0: nothing.
+                 * @default 0.5
+                 */
+                weight: number;
+                /**
+                 * @description A host that uses more of it is too busy.
+                 * @default 0.9
+                 */
+                high: number;
+                /**
+                 * @description It stays too busy until it uses no more than this; and no host is given more than this.
+                 * @default 0.8
+                 */
+                low: number;
+            };
+            network: {
+                /**
+                 * @description What it counts for, compared with the others; 0: nothing.
+                 * @default 0
+                 */
+                weight: number;
+                /**
+                 * @description A host that uses more of it is too busy.
+                 * @default 0.8
+                 */
+                high: number;
+                /**
+                 * @description It stays too busy until it uses no more than this; and no host is given more than this.
+                 * @default 0.6
+                 */
+                low: number;
+            };
+            /**
+             * @description Endpoint → what its network carries; needed for each when the network counts.
+             * @default {}
+             */
+            networkCapacityBytesPerSec: {
+                [key: string]: number;
+            };
+            /**
+             * @description When passes are made. `interval`: by themselves. `asked`: only by hand or by a schedule.
+             * @default interval
+             * @enum {string}
+             */
+            passes: "interval" | "asked";
+            /**
+             * @description From one pass to the next, where they are made by themselves.
+             * @default 300000
+             */
+            intervalMs: number;
+            /**
+             * @description How long use is averaged over, where LMAS measures it.
+             * @default 5000
+             */
+            measureMs: number;
+            /**
+             * @description Passes in a row above `high` until a host counts as too busy.
+             * @default 2
+             */
+            confirmPasses: number;
+            /**
+             * @description What a move has to gain beyond its cost: how much the busier of the two hosts falls, 0.05 is 5 points.
+             * @default 0.05
+             */
+            minGain: number;
+            /**
+             * @description How long a gain is taken to last: a move that takes so long costs 1.
+             * @default 3600000
+             */
+            horizonMs: number;
+            /**
+             * @description What the time that a move takes counts for, compared with what it gains.
+             * @default 1
+             */
+            costWeight: number;
+            /**
+             * @description Of a link that nobody has measured or set.
+             * @default 125000000
+             */
+            assumedRateBytesPerSec: number;
+            /**
+             * @description So long a VM that was moved is not moved again.
+             * @default 3600000
+             */
+            vmCoolDownMs: number;
+            /**
+             * @description So long a host takes part in no further pass’s moves after one has ended.
+             * @default 600000
+             */
+            hostCoolDownMs: number;
+            /**
+             * @description So long a VM does not go back to the host that it was moved away from.
+             * @default 21600000
+             */
+            noReturnMs: number;
+            /** @default 6 */
+            maxMovesPerHour: number;
+            /**
+             * @description Moves under way at once.
+             * @default 1
+             */
+            maxConcurrent: number;
+            /**
+             * @description How long a proposal waits for an answer.
+             * @default 1800000
+             */
+            proposalMs: number;
+            rules: {
+                /**
+                 * @description Never moved.
+                 * @default []
+                 */
+                pinned: string[];
+                /**
+                 * @description Never moved, and bound by no other rule.
+                 * @default []
+                 */
+                ignored: string[];
+                /**
+                 * @description The VMs of a group stay, and move, together.
+                 * @default []
+                 */
+                affinity: {
+                    vms: string[];
+                }[];
+                /**
+                 * @description The VMs of a group run on different hosts.
+                 * @default []
+                 */
+                antiAffinity: {
+                    vms: string[];
+                }[];
+            };
+            /** @description How its migrations are made; as in a migration. */
+            migration: {
+                /**
+                 * @description `tunnel`: through a gateway pair. `direct`: straight from host to host, as without LMAS.
+                 * @default tunnel
+                 * @enum {string}
+                 */
+                transport: "tunnel" | "direct";
+                tunnel: {
+                    /**
+                     * @default aes-256-gcm
+                     * @enum {string}
+                     */
+                    suite: "aes-256-gcm" | "chacha20-poly1305" | "none";
+                    /**
+                     * @description Parallel TCP connections of the data channel: a number, limits within which the gateways choose what serves the path best, or `auto`: their own limits.
+                     * @default auto
+                     */
+                    subflows: number | {
+                        min: number;
+                        max: number;
+                    } | "auto";
+                    /**
+                     * @description `auto`: the gateways compress what goes through the tunnel while that pays. How much is sent then tells an observer of the link how compressible the memory was.
+                     * @default never
+                     * @enum {string}
+                     */
+                    compression: "auto" | "never";
+                };
+                /**
+                 * @description Source network → destination network.
+                 * @default {}
+                 */
+                networkMap: {
+                    [key: string]: string;
+                };
+                /**
+                 * @description The longest pause of the guest at the switchover; counts for more than `convergence`. null: as that says.
+                 * @default null
+                 */
+                maxDowntimeMs: number | null;
+                /** @default balanced */
+                convergence: components["schemas"]["Convergence"];
+                /**
+                 * @description Bytes per second; null is unlimited.
+                 * @default null
+                 */
+                bandwidthBytesPerSec: number | null;
+                /**
+                 * @description The higher one starts first; among equals, the older one.
+                 * @default 50
+                 */
+                priority: number;
+                /** @description Each stage’s limit. Past one the migration is abandoned as if cancelled, with STAGE_TIMEOUT as the reason. */
+                timeouts: {
+                    /**
+                     * @description In the queue.
+                     * @default 86400000
+                     */
+                    queueMs: number;
+                    /** @default 60000 */
+                    checkingMs: number;
+                    /** @default 180000 */
+                    provisioningMs: number;
+                    /**
+                     * @description Of `preparing`, and once more of `connecting`.
+                     * @default 120000
+                     */
+                    preparingMs: number;
+                    /**
+                     * @description While `performing`, without anything arriving.
+                     * @default 300000
+                     */
+                    noProgressMs: number;
+                    /**
+                     * @description From when a worker first took it up, pauses between attempts included.
+                     * @default 43200000
+                     */
+                    totalMs: number;
+                };
+                /** @description How often it is tried again by itself. Only before anything was handed over to the destination, only after faults that pass, never after a refused login. */
+                retries: {
+                    /**
+                     * @description 0: never.
+                     * @default 2
+                     */
+                    max: number;
+                    /**
+                     * @description The first pause; each next one is twice as long.
+                     * @default 10000
+                     */
+                    backOffMs: number;
+                };
+                /**
+                 * @description The plugin's own options; see GET /v1/plugins.
+                 * @default {}
+                 */
+                options: {
+                    [key: string]: unknown;
+                };
+            };
+        };
+        BalancingPolicy: {
+            id: components["schemas"]["Slug"];
+            /** @default  */
+            description: string;
+            /** @description The hosts between which VMs are moved. */
+            endpoints: components["schemas"]["Slug"][];
+            /**
+             * @description `explain`: only says what it would do. `propose`: waits for an operator. `automatic`: submits migrations.
+             * @default propose
+             * @enum {string}
+             */
+            mode: "explain" | "propose" | "automatic";
+            /**
+             * @description `host`: processor and memory that a host uses, whatever for. `vms`: what its VMs use, for hosts that share a machine or do other things that shall not count. Of the network, always what the VMs send and receive.
+             * @default host
+             * @enum {string}
+             */
+            counts: "host" | "vms";
+            cpu: {
+                /**
+                 * @description What it counts for, compared with the others; 0: nothing.
+                 * @default 1
+                 */
+                weight: number;
+                /**
+                 * @description A host that uses more of it is too busy.
+                 * @default 0.85
+                 */
+                high: number;
+                /**
+                 * @description It stays too busy until it uses no more than this; and no host is given more than this.
+                 * @default 0.7
+                 */
+                low: number;
+            };
+            memory: {
+                /**
+                 * @description What it counts for, compared with the others; 0: nothing.
+                 * @default 0.5
+                 */
+                weight: number;
+                /**
+                 * @description A host that uses more of it is too busy.
+                 * @default 0.9
+                 */
+                high: number;
+                /**
+                 * @description It stays too busy until it uses no more than this; and no host is given more than this.
+                 * @default 0.8
+                 */
+                low: number;
+            };
+            network: {
+                /**
+                 * @description What it counts for, compared with the others; 0: nothing.
+                 * @default 0
+                 */
+                weight: number;
+                /**
+                 * @description A host that uses more of it is too busy.
+                 * @default 0.8
+                 */
+                high: number;
+                /**
+                 * @description It stays too busy until it uses no more than this; and no host is given more than this.
+                 * @default 0.6
+                 */
+                low: number;
+            };
+            /**
+             * @description Endpoint → what its network carries; needed for each when the network counts.
+             * @default {}
+             */
+            networkCapacityBytesPerSec: {
+                [key: string]: number;
+            };
+            /**
+             * @description When passes are made. `interval`: by themselves. `asked`: only by hand or by a schedule.
+             * @default interval
+             * @enum {string}
+             */
+            passes: "interval" | "asked";
+            /**
+             * @description From one pass to the next, where they are made by themselves.
+             * @default 300000
+             */
+            intervalMs: number;
+            /**
+             * @description How long use is averaged over, where LMAS measures it.
+             * @default 5000
+             */
+            measureMs: number;
+            /**
+             * @description Passes in a row above `high` until a host counts as too busy.
+             * @default 2
+             */
+            confirmPasses: number;
+            /**
+             * @description What a move has to gain beyond its cost: how much the busier of the two hosts falls, 0.05 is 5 points.
+             * @default 0.05
+             */
+            minGain: number;
+            /**
+             * @description How long a gain is taken to last: a move that takes so long costs 1.
+             * @default 3600000
+             */
+            horizonMs: number;
+            /**
+             * @description What the time that a move takes counts for, compared with what it gains.
+             * @default 1
+             */
+            costWeight: number;
+            /**
+             * @description Of a link that nobody has measured or set.
+             * @default 125000000
+             */
+            assumedRateBytesPerSec: number;
+            /**
+             * @description So long a VM that was moved is not moved again.
+             * @default 3600000
+             */
+            vmCoolDownMs: number;
+            /**
+             * @description So long a host takes part in no further pass’s moves after one has ended.
+             * @default 600000
+             */
+            hostCoolDownMs: number;
+            /**
+             * @description So long a VM does not go back to the host that it was moved away from.
+             * @default 21600000
+             */
+            noReturnMs: number;
+            /** @default 6 */
+            maxMovesPerHour: number;
+            /**
+             * @description Moves under way at once.
+             * @default 1
+             */
+            maxConcurrent: number;
+            /**
+             * @description How long a proposal waits for an answer.
+             * @default 1800000
+             */
+            proposalMs: number;
+            rules: {
+                /**
+                 * @description Never moved.
+                 * @default []
+                 */
+                pinned: string[];
+                /**
+                 * @description Never moved, and bound by no other rule.
+                 * @default []
+                 */
+                ignored: string[];
+                /**
+                 * @description The VMs of a group stay, and move, together.
+                 * @default []
+                 */
+                affinity: {
+                    vms: string[];
+                }[];
+                /**
+                 * @description The VMs of a group run on different hosts.
+                 * @default []
+                 */
+                antiAffinity: {
+                    vms: string[];
+                }[];
+            };
+            /** @description How its migrations are made; as in a migration. */
+            migration: {
+                /**
+                 * @description `tunnel`: through a gateway pair. `direct`: straight from host to host, as without LMAS.
+                 * @default tunnel
+                 * @enum {string}
+                 */
+                transport: "tunnel" | "direct";
+                tunnel: {
+                    /**
+                     * @default aes-256-gcm
+                     * @enum {string}
+                     */
+                    suite: "aes-256-gcm" | "chacha20-poly1305" | "none";
+                    /**
+                     * @description Parallel TCP connections of the data channel: a number, limits within which the gateways choose what serves the path best, or `auto`: their own limits.
+                     * @default auto
+                     */
+                    subflows: number | {
+                        min: number;
+                        max: number;
+                    } | "auto";
+                    /**
+                     * @description `auto`: the gateways compress what goes through the tunnel while that pays. How much is sent then tells an observer of the link how compressible the memory was.
+                     * @default never
+                     * @enum {string}
+                     */
+                    compression: "auto" | "never";
+                };
+                /**
+                 * @description Source network → destination network.
+                 * @default {}
+                 */
+                networkMap: {
+                    [key: string]: string;
+                };
+                /**
+                 * @description The longest pause of the guest at the switchover; counts for more than `convergence`. null: as that says.
+                 * @default null
+                 */
+                maxDowntimeMs: number | null;
+                /** @default balanced */
+                convergence: components["schemas"]["Convergence"];
+                /**
+                 * @description Bytes per second; null is unlimited.
+                 * @default null
+                 */
+                bandwidthBytesPerSec: number | null;
+                /**
+                 * @description The higher one starts first; among equals, the older one.
+                 * @default 50
+                 */
+                priority: number;
+                /** @description Each stage’s limit. Past one the migration is abandoned as if cancelled, with STAGE_TIMEOUT as the reason. */
+                timeouts: {
+                    /**
+                     * @description In the queue.
+                     * @default 86400000
+                     */
+                    queueMs: number;
+                    /** @default 60000 */
+                    checkingMs: number;
+                    /** @default 180000 */
+                    provisioningMs: number;
+                    /**
+                     * @description Of `preparing`, and once more of `connecting`.
+                     * @default 120000
+                     */
+                    preparingMs: number;
+                    /**
+                     * @description While `performing`, without anything arriving.
+                     * @default 300000
+                     */
+                    noProgressMs: number;
+                    /**
+                     * @description From when a worker first took it up, pauses between attempts included.
+                     * @default 43200000
+                     */
+                    totalMs: number;
+                };
+                /** @description How often it is tried again by itself. Only before anything was handed over to the destination, only after faults that pass, never after a refused login. */
+                retries: {
+                    /**
+                     * @description 0: never.
+                     * @default 2
+                     */
+                    max: number;
+                    /**
+                     * @description The first pause; each next one is twice as long.
+                     * @default 10000
+                     */
+                    backOffMs: number;
+                };
+                /**
+                 * @description The plugin's own options; see GET /v1/plugins.
+                 * @default {}
+                 */
+                options: {
+                    [key: string]: unknown;
+                };
+            };
+            /** @description Since when it does nothing; null: it works. */
+            pausedAt: string | null;
+            /** Format: date-time */
+            createdAt: string;
+        };
+        /** @description What was decided, or why nothing was. */
+        BalancingDecision: {
+            /** @description Stable: `MOVE`, `HOST_RESTS`, `HOST_COOLS_DOWN`, `GAIN_TOO_SMALL`, …; all are in docs/balancing.md. */
+            code: string;
+            endpoint: components["schemas"]["Slug"] | null;
+            vm: {
+                id: string;
+                name: string;
+            } | null;
+            destination: components["schemas"]["Slug"] | null;
+            /** @description One sentence. */
+            text: string;
+        };
+        BalancingRunId: string;
+        BalancingPass: {
+            policy: components["schemas"]["Slug"];
+            number: number;
+            /** @enum {string} */
+            mode: "explain" | "propose" | "automatic";
+            /** Format: date-time */
+            at: string;
+            hosts: {
+                endpoint: components["schemas"]["Slug"];
+                /** @description 0 to 1 of what there is; null: not known. */
+                uses: {
+                    cpu: number | null;
+                    memory: number | null;
+                    network: number | null;
+                };
+                tooBusy: boolean;
+                vms: number;
+            }[];
+            /** @description How far the hosts are apart: the standard deviation of what they use, weighted; 0.1 is 10 points. */
+            spread: number;
+            /** @description Ids of the moves that were proposed or decided; none when it only explains. */
+            moves: string[];
+            decisions: components["schemas"]["BalancingDecision"][];
+            /**
+             * @description Of a schedule that ordered it; null: nobody did.
+             * @default null
+             */
+            run: components["schemas"]["BalancingRunId"] | null;
+        };
+        BalancingMove: {
+            id: string;
+            policy: components["schemas"]["Slug"];
+            /** @description Number of the pass that decided it. */
+            pass: number;
+            vm: {
+                id: string;
+                name: string;
+            };
+            source: components["schemas"]["Slug"];
+            destination: components["schemas"]["Slug"];
+            /** @enum {string} */
+            state: "proposed" | "decided" | "submitting" | "submitted" | "ended" | "withdrawn" | "rejected" | "expired" | "refused";
+            /** @description Why, in one sentence. */
+            text: string;
+            /** @description How much the busier of the two hosts falls, weighted; 0.1 is 10 points. */
+            gain: number;
+            /** @description In the same measure. */
+            cost: number;
+            /** @description How long the migration is taken to last. */
+            estimatedMs: number;
+            /** @description It keeps a rule, whatever it gains. */
+            isRepair: boolean;
+            /** @description What the hosts use after it. */
+            expected: {
+                /** @description 0 to 1 of what there is; null: not known. */
+                source: {
+                    cpu: number | null;
+                    memory: number | null;
+                    network: number | null;
+                };
+                /** @description 0 to 1 of what there is; null: not known. */
+                destination: {
+                    cpu: number | null;
+                    memory: number | null;
+                    network: number | null;
+                };
+            };
+            /** @description What they used at the first pass after it; null before. */
+            actual: {
+                source: {
+                    cpu: number | null;
+                    memory: number | null;
+                    network: number | null;
+                } | null;
+                destination: {
+                    cpu: number | null;
+                    memory: number | null;
+                    network: number | null;
+                } | null;
+            } | null;
+            /** @description What is submitted, the same after a crash and after a change of the policy; null before. */
+            request: components["schemas"]["RecordedMigrationRequest"] | null;
+            migration: components["schemas"]["MigrationId"] | null;
+            /** @description What came of it, in one sentence. */
+            outcome: string | null;
+            /** @description Who approved or rejected it. */
+            answeredBy: string | null;
+            /** Format: date-time */
+            createdAt: string;
+            expiresAt: string | null;
+            startedAt: string | null;
+            endedAt: string | null;
+        };
+        BalancingRun: {
+            id: components["schemas"]["BalancingRunId"];
+            policy: components["schemas"]["Slug"];
+            /**
+             * @description `waiting`: the pass is still to be made. `moving`: it was made, and what it decided is on its way; proposals are not waited for. `failed`: there was no pass, or a migration of it failed.
+             * @enum {string}
+             */
+            phase: "waiting" | "moving" | "succeeded" | "failed" | "cancelled";
+            /** @description Number of the pass; null: it is still to be made. */
+            pass: number | null;
+            /** @description Ids of the moves that were proposed or decided. */
+            moves: string[];
+            cancelRequestedAt: string | null;
+            /** Format: date-time */
+            createdAt: string;
+            endedAt: string | null;
+            /** @description In a sentence or two, how it is or how it ended. */
+            message: string;
+            /** @description Of the first error, if there was one. */
+            code: string | null;
+        };
+        BalancingSummary: {
+            policy: components["schemas"]["Slug"];
+            /** @description Policies belong to the installation. */
+            project: null;
+            /** @enum {string} */
+            event: "pass-done" | "proposed" | "approved" | "rejected" | "expired" | "withdrawn" | "refused";
+            /** @description That was made; null: it is about a move. */
+            pass: {
+                number: number;
+                /** @enum {string} */
+                mode: "explain" | "propose" | "automatic";
+                /** @description How far the hosts are apart: the standard deviation of what they use, weighted; 0.1 is 10 points. */
+                spread: number;
+                /** @description Ids of the moves that were proposed or decided; none when it only explains. */
+                moves: string[];
+                /** @description Endpoints that are too busy. */
+                tooBusy: components["schemas"]["Slug"][];
+            } | null;
+            /** @description That the event happened to; null: it is about a pass. */
+            move: {
+                id: string;
+                vm: {
+                    id: string;
+                    name: string;
+                };
+                source: components["schemas"]["Slug"];
+                destination: components["schemas"]["Slug"];
+                /** @enum {string} */
+                state: "proposed" | "decided" | "submitting" | "submitted" | "ended" | "withdrawn" | "rejected" | "expired" | "refused";
+                /** @description Why, in one sentence. */
+                text: string;
+                /** @description How much the busier of the two hosts falls, weighted; 0.1 is 10 points. */
+                gain: number;
+                /** @description In the same measure. */
+                cost: number;
+                /** @description How long the migration is taken to last. */
+                estimatedMs: number;
+                /** @description What came of it, in one sentence. */
+                outcome: string | null;
+                /** @description Who approved or rejected it. */
+                answeredBy: string | null;
+                expiresAt: string | null;
+                migration: components["schemas"]["MigrationId"] | null;
             } | null;
         };
         /** @description A model’s answer, not a promise: see "Predictions" in docs/api.md for the model and its error. */
@@ -3090,7 +8128,7 @@ export interface components {
          *     }
          */
         Credential: {
-            id: components["schemas"]["Slug"];
+            id: components["schemas"]["OwnedName"];
             /** @enum {string} */
             kind: "ssh-key" | "password";
             username: string;
@@ -3109,6 +8147,51 @@ export interface components {
             } | null;
             /** Format: date-time */
             createdAt: string;
+        };
+        DiagnosisCheck: {
+            /** @description What was looked at: `redis`, `queue`, `webhook portal`. */
+            name: string;
+            /**
+             * @description `warning`: works, and may not go on to; `failed`: does not; `skipped`: was not looked at.
+             * @enum {string}
+             */
+            status: "ok" | "warning" | "failed" | "skipped";
+            /** @description What was seen, in words. */
+            found: string;
+            /** @description What to do about it; null where nothing has to be done. */
+            remedy: string | null;
+        };
+        Diagnosis: {
+            /**
+             * Format: date-time
+             * @description By the clock of the orchestrator.
+             */
+            at: string;
+            version: string;
+            checks: components["schemas"]["DiagnosisCheck"][];
+        };
+        Settings: {
+            items: {
+                variable: string;
+                /** @description `(set)` where it is secret; null: not set. */
+                value: string | null;
+                isDefault: boolean;
+            }[];
+        };
+        ProcessLog: {
+            items: ({
+                level: number;
+                time: number;
+                msg: string;
+            } & {
+                [key: string]: unknown;
+            })[];
+        };
+        GatewayTest: {
+            /** @description No check failed. */
+            ok: boolean;
+            durationMs: number;
+            checks: components["schemas"]["DiagnosisCheck"][];
         };
         /**
          * @example {
@@ -3130,7 +8213,7 @@ export interface components {
             site: components["schemas"]["Slug"];
             /** @description Name of a loaded plugin: kvm, … */
             plugin: components["schemas"]["Slug"];
-            credential: components["schemas"]["Slug"];
+            credential: components["schemas"]["OwnedName"];
             /** @description The plugin's own settings; see GET /v1/plugins. */
             config: {
                 [key: string]: unknown;
@@ -3141,7 +8224,7 @@ export interface components {
             site: components["schemas"]["Slug"];
             /** @description Name of a loaded plugin: kvm, … */
             plugin: components["schemas"]["Slug"];
-            credential: components["schemas"]["Slug"];
+            credential: components["schemas"]["OwnedName"];
             /** @description The plugin's own settings; see GET /v1/plugins. */
             config: {
                 [key: string]: unknown;
@@ -3164,6 +8247,11 @@ export interface components {
             }[];
             networks: string[];
             managedBy: string | null;
+            /**
+             * @description What people wrote at it, at its hypervisor; plans can choose by them.
+             * @default []
+             */
+            labels: string[];
         };
         Inventory: {
             host: {
@@ -3182,13 +8270,27 @@ export interface components {
          *     }
          */
         EndpointChange: {
-            credential?: components["schemas"]["Slug"];
+            credential?: components["schemas"]["OwnedName"];
             /** @description The plugin's own settings; see GET /v1/plugins. */
             config?: {
                 [key: string]: unknown;
             };
         };
+        VerificationStep: {
+            /** @description Stable: `connection`, `inventory`, then the plugin’s own. */
+            name: string;
+            /**
+             * @description `skipped`: it does not apply here, or rests on a step that failed.
+             * @enum {string}
+             */
+            outcome: "ok" | "failed" | "skipped";
+            /** @description What was seen, or why it was skipped. */
+            seen: string;
+            /** @description What to do about it. */
+            remedy: string | null;
+        };
         EndpointTest: {
+            /** @description No step failed. */
             ok: boolean;
             /** @description From the beginning of the connection to the answer. */
             durationMs: number;
@@ -3199,12 +8301,14 @@ export interface components {
                 memoryBytes: number;
                 memoryFreeBytes: number;
             } | null;
-            /** @description Why not: the far end’s own words, and what to do. */
+            /** @description Why it could not be asked, or not any further: the far end’s own words, and what to do. */
             error: {
                 code: string;
                 message: string;
                 remedy: string | null;
             } | null;
+            /** @description What was looked at, in this order, and nothing of it changed. */
+            steps: components["schemas"]["VerificationStep"][];
         };
         Plugin: {
             name: components["schemas"]["Slug"];
@@ -3243,10 +8347,10 @@ export interface components {
             phase: components["schemas"]["Phase"];
             where: components["schemas"]["Where"];
             /**
-             * @description Whether everything made for it is gone again.
+             * @description Whether everything made for it is gone again. `incomplete`: it is tried again and again, what was left alone on purpose once the VM is found. `given-up`: somebody said that it never will be.
              * @enum {string}
              */
-            teardown: "not-needed" | "pending" | "complete" | "incomplete";
+            teardown: "not-needed" | "pending" | "complete" | "incomplete" | "given-up";
             /** Format: date-time */
             createdAt: string;
             endedAt: string | null;
@@ -3283,27 +8387,6 @@ export interface components {
             message: string;
             /** @description The whole record as of this event; `findings` and `report`, which come once, as they are now. */
             migration: components["schemas"]["Migration"];
-        };
-        Gateway: {
-            migration: components["schemas"]["MigrationId"];
-            project: components["schemas"]["Slug"] | null;
-            /** @enum {string} */
-            end: "source" | "destination";
-            site: components["schemas"]["Slug"];
-            /**
-             * Format: date-time
-             * @description When it was about to be started.
-             */
-            since: string;
-            /** @description Of its migration. */
-            phase: components["schemas"]["Phase"];
-            /**
-             * @description `starting`: it is put in place. `ready`: the tunnel stands, nothing flows yet. `carrying`: the VM moves through it. `ending`: it is taken down. `left-over`: its migration has ended, and taking it down is tried again and again.
-             * @enum {string}
-             */
-            status: "starting" | "ready" | "carrying" | "ending" | "left-over";
-            /** @description What the pair has carried, as last reported. */
-            tunnel: components["schemas"]["TunnelStats"] | null;
         };
         /**
          * @example {
@@ -3376,7 +8459,7 @@ export interface components {
                     port: number;
                     /** @description The SSH host keys that are accepted, as SHA-256 fingerprints. See POST /v1/host-key-scans. */
                     hostKeys: string[];
-                    credential: components["schemas"]["Slug"];
+                    credential: components["schemas"]["OwnedName"];
                 };
                 /** @description Where the other site reaches this gateway machine. */
                 tunnelAddress: string;
@@ -3422,7 +8505,7 @@ export interface components {
                     port: number;
                     /** @description The SSH host keys that are accepted, as SHA-256 fingerprints. See POST /v1/host-key-scans. */
                     hostKeys: string[];
-                    credential: components["schemas"]["Slug"];
+                    credential: components["schemas"]["OwnedName"];
                 };
                 /** @description Where the other site reaches this gateway machine. */
                 tunnelAddress: string;
@@ -3469,7 +8552,7 @@ export interface components {
                     port: number;
                     /** @description The SSH host keys that are accepted, as SHA-256 fingerprints. See POST /v1/host-key-scans. */
                     hostKeys: string[];
-                    credential: components["schemas"]["Slug"];
+                    credential: components["schemas"]["OwnedName"];
                 };
                 /** @description Where the other site reaches this gateway machine. */
                 tunnelAddress: string;
@@ -3499,6 +8582,1515 @@ export interface components {
                  */
                 moreHypervisorAddresses: string[];
             } | null;
+        };
+        Place: {
+            endpoint: components["schemas"]["Slug"];
+        } | {
+            site: components["schemas"]["Slug"];
+        };
+        PlanCheck: {
+            /** @constant */
+            kind: "http";
+            /** Format: uri */
+            url: string;
+            /**
+             * @description Of the answer that is expected.
+             * @default 200
+             */
+            status: number;
+            /**
+             * @description Of one attempt.
+             * @default 5000
+             */
+            timeoutMs: number;
+            /**
+             * @description It is tried again and again for so long.
+             * @default 60000
+             */
+            withinMs: number;
+        } | {
+            /** @constant */
+            kind: "tcp";
+            host: string;
+            port: number;
+            /**
+             * @description Of one attempt.
+             * @default 5000
+             */
+            timeoutMs: number;
+            /**
+             * @description It is tried again and again for so long.
+             * @default 60000
+             */
+            withinMs: number;
+        } | {
+            /** @constant */
+            kind: "ssh";
+            host: string;
+            /** @default 22 */
+            port: number;
+            /** @description The SSH host keys that are accepted, as SHA-256 fingerprints. See POST /v1/host-key-scans. */
+            hostKeys: string[];
+            credential: components["schemas"]["Slug"];
+            /** @description Program and arguments; exit code 0 is expected. */
+            command: string[];
+            /**
+             * @description Of one attempt.
+             * @default 5000
+             */
+            timeoutMs: number;
+            /**
+             * @description It is tried again and again for so long.
+             * @default 60000
+             */
+            withinMs: number;
+        };
+        VmSelector: {
+            /** @constant */
+            kind: "vm";
+            /** @description Id or name. */
+            vm: string;
+            /** @description Where it runs; a site: whichever of its endpoints has it. */
+            source: components["schemas"]["Place"];
+            /** @description Where it shall run; a site: the endpoint there with most memory free for it. */
+            destination: components["schemas"]["Place"];
+            /**
+             * @description Counts for more than the mappings of the plan.
+             * @default {}
+             */
+            networkMap: {
+                [key: string]: string;
+            };
+            /**
+             * @description Disk name → location at the destination.
+             * @default {}
+             */
+            diskMap: {
+                [key: string]: string;
+            };
+        } | {
+            /** @constant */
+            kind: "label";
+            /** @description As its hypervisor has it: a tag of XAPI, a label in the metadata of libvirt. */
+            label: string;
+            source: components["schemas"]["Place"];
+            /** @description Where it shall run; a site: the endpoint there with most memory free for it. */
+            destination: components["schemas"]["Place"];
+            /**
+             * @description Ids or names of VMs that stay.
+             * @default []
+             */
+            except: string[];
+        } | {
+            /** @constant */
+            kind: "host";
+            /** @description An endpoint. */
+            source: components["schemas"]["Slug"];
+            /** @description Where it shall run; a site: the endpoint there with most memory free for it. */
+            destination: components["schemas"]["Place"];
+            /**
+             * @description Ids or names of VMs that stay.
+             * @default []
+             */
+            except: string[];
+        } | {
+            /** @constant */
+            kind: "site";
+            /** @description A site. */
+            source: components["schemas"]["Slug"];
+            /** @description Where it shall run; a site: the endpoint there with most memory free for it. */
+            destination: components["schemas"]["Place"];
+            /**
+             * @description Ids or names of VMs that stay.
+             * @default []
+             */
+            except: string[];
+        };
+        Wave: {
+            /** @default  */
+            name: string;
+            /** @description They begin in this order. */
+            vms: components["schemas"]["VmSelector"][];
+            /**
+             * @description So many move at once; the limits of the queue count as well.
+             * @default 2
+             */
+            concurrency: number;
+            /**
+             * @description What a failed VM, or a failed check after the wave, leads to. `stop`: nothing more begins. `go-on`: the others and the next waves go on. `roll-back`: what moved in this wave is moved back, then it stops.
+             * @default stop
+             * @enum {string}
+             */
+            onFailure: "stop" | "go-on" | "roll-back";
+            /** @description Before the next wave, or before the end: the pause, then the approval, then the checks, all of which have to pass. */
+            afterwards: {
+                /** @default 0 */
+                pauseMs: number;
+                /**
+                 * @description It waits until somebody approves.
+                 * @default false
+                 */
+                approval: boolean;
+                /** @default [] */
+                checks: components["schemas"]["PlanCheck"][];
+            };
+        };
+        SiteMapping: {
+            /** @description A site. */
+            source: components["schemas"]["Slug"];
+            /** @description A site. */
+            destination: components["schemas"]["Slug"];
+            /**
+             * @description Network at the source → network at the destination.
+             * @default {}
+             */
+            networks: {
+                [key: string]: string;
+            };
+            /**
+             * @description Beginning of a disk’s location at the source → what stands there at the destination; the longest one counts.
+             * @default {}
+             */
+            storage: {
+                [key: string]: string;
+            };
+        };
+        RecordedVmSelector: {
+            /** @constant */
+            kind: "vm";
+            /** @description Id or name. */
+            vm: string;
+            /** @description Where it runs; a site: whichever of its endpoints has it. */
+            source: components["schemas"]["Place"];
+            /** @description Where it shall run; a site: the endpoint there with most memory free for it. */
+            destination: components["schemas"]["Place"];
+            /**
+             * @description Counts for more than the mappings of the plan.
+             * @default {}
+             */
+            networkMap: {
+                [key: string]: string;
+            };
+            /**
+             * @description Disk name → location at the destination.
+             * @default {}
+             */
+            diskMap: {
+                [key: string]: string;
+            };
+        } | {
+            /** @constant */
+            kind: "label";
+            /** @description As its hypervisor has it: a tag of XAPI, a label in the metadata of libvirt. */
+            label: string;
+            source: components["schemas"]["Place"];
+            /** @description Where it shall run; a site: the endpoint there with most memory free for it. */
+            destination: components["schemas"]["Place"];
+            /**
+             * @description Ids or names of VMs that stay.
+             * @default []
+             */
+            except: string[];
+        } | {
+            /** @constant */
+            kind: "host";
+            /** @description An endpoint. */
+            source: components["schemas"]["Slug"];
+            /** @description Where it shall run; a site: the endpoint there with most memory free for it. */
+            destination: components["schemas"]["Place"];
+            /**
+             * @description Ids or names of VMs that stay.
+             * @default []
+             */
+            except: string[];
+        } | {
+            /** @constant */
+            kind: "site";
+            /** @description A site. */
+            source: components["schemas"]["Slug"];
+            /** @description Where it shall run; a site: the endpoint there with most memory free for it. */
+            destination: components["schemas"]["Place"];
+            /**
+             * @description Ids or names of VMs that stay.
+             * @default []
+             */
+            except: string[];
+        };
+        RecordedWave: {
+            /** @default  */
+            name: string;
+            /** @description They begin in this order. */
+            vms: components["schemas"]["RecordedVmSelector"][];
+            /**
+             * @description So many move at once; the limits of the queue count as well.
+             * @default 2
+             */
+            concurrency: number;
+            /**
+             * @description What a failed VM, or a failed check after the wave, leads to. `stop`: nothing more begins. `go-on`: the others and the next waves go on. `roll-back`: what moved in this wave is moved back, then it stops.
+             * @default stop
+             * @enum {string}
+             */
+            onFailure: "stop" | "go-on" | "roll-back";
+            /** @description Before the next wave, or before the end: the pause, then the approval, then the checks, all of which have to pass. */
+            afterwards: {
+                /** @default 0 */
+                pauseMs: number;
+                /**
+                 * @description It waits until somebody approves.
+                 * @default false
+                 */
+                approval: boolean;
+                /** @default [] */
+                checks: components["schemas"]["PlanCheck"][];
+            };
+        };
+        RecordedSiteMapping: {
+            /** @description A site. */
+            source: components["schemas"]["Slug"];
+            /** @description A site. */
+            destination: components["schemas"]["Slug"];
+            /**
+             * @description Network at the source → network at the destination.
+             * @default {}
+             */
+            networks: {
+                [key: string]: string;
+            };
+            /**
+             * @description Beginning of a disk’s location at the source → what stands there at the destination; the longest one counts.
+             * @default {}
+             */
+            storage: {
+                [key: string]: string;
+            };
+        };
+        /**
+         * @example {
+         *       "description": "Payments, from Lisbon to Porto",
+         *       "waves": [
+         *         {
+         *           "name": "databases",
+         *           "vms": [
+         *             {
+         *               "kind": "vm",
+         *               "vm": "db-1",
+         *               "source": {
+         *                 "endpoint": "host-a"
+         *               },
+         *               "destination": {
+         *                 "endpoint": "host-b"
+         *               }
+         *             }
+         *           ],
+         *           "concurrency": 1,
+         *           "onFailure": "roll-back",
+         *           "afterwards": {
+         *             "pauseMs": 1000,
+         *             "checks": [
+         *               {
+         *                 "kind": "tcp",
+         *                 "host": "10.2.0.5",
+         *                 "port": 5432
+         *               }
+         *             ]
+         *           }
+         *         },
+         *         {
+         *           "name": "the rest",
+         *           "vms": [
+         *             {
+         *               "kind": "host",
+         *               "source": "host-a",
+         *               "destination": {
+         *                 "site": "porto"
+         *               },
+         *               "except": [
+         *                 "db-1"
+         *               ]
+         *             }
+         *           ]
+         *         }
+         *       ],
+         *       "mappings": [
+         *         {
+         *           "source": "lisbon",
+         *           "destination": "porto",
+         *           "networks": {
+         *             "br-lan": "br-lan2"
+         *           }
+         *         }
+         *       ],
+         *       "rtoMs": 3600000
+         *     }
+         */
+        PlanRequest: {
+            /** @default  */
+            description: string;
+            waves: components["schemas"]["Wave"][];
+            /** @default [] */
+            mappings: components["schemas"]["SiteMapping"][];
+            /**
+             * @description Plans whose newest run of the same mode has to have succeeded before this one may run.
+             * @default []
+             */
+            after: components["schemas"]["Slug"][];
+            /**
+             * @description Recovery-time objective: how long the whole may take.
+             * @default null
+             */
+            rtoMs: number | null;
+            /**
+             * @description What a VM that is powered off, which no plugin can move, means: the run is refused, or it is left where it is.
+             * @default refuse
+             * @enum {string}
+             */
+            poweredOff: "refuse" | "leave";
+            /** @description As in a migration request. */
+            migration: {
+                /**
+                 * @description `tunnel`: through a gateway pair. `direct`: straight from host to host, as without LMAS.
+                 * @default tunnel
+                 * @enum {string}
+                 */
+                transport: "tunnel" | "direct";
+                tunnel: {
+                    /**
+                     * @default aes-256-gcm
+                     * @enum {string}
+                     */
+                    suite: "aes-256-gcm" | "chacha20-poly1305" | "none";
+                    /**
+                     * @description Parallel TCP connections of the data channel: a number, limits within which the gateways choose what serves the path best, or `auto`: their own limits.
+                     * @default auto
+                     */
+                    subflows: number | {
+                        min: number;
+                        max: number;
+                    } | "auto";
+                    /**
+                     * @description `auto`: the gateways compress what goes through the tunnel while that pays. How much is sent then tells an observer of the link how compressible the memory was.
+                     * @default never
+                     * @enum {string}
+                     */
+                    compression: "auto" | "never";
+                };
+                /**
+                 * @description The longest pause of the guest at the switchover; counts for more than `convergence`. null: as that says.
+                 * @default null
+                 */
+                maxDowntimeMs: number | null;
+                /** @default balanced */
+                convergence: components["schemas"]["Convergence"];
+                /**
+                 * @description Bytes per second; null is unlimited.
+                 * @default null
+                 */
+                bandwidthBytesPerSec: number | null;
+                /**
+                 * @description The higher one starts first; among equals, the older one.
+                 * @default 50
+                 */
+                priority: number;
+                /** @description Each stage’s limit. Past one the migration is abandoned as if cancelled, with STAGE_TIMEOUT as the reason. */
+                timeouts: {
+                    /**
+                     * @description In the queue.
+                     * @default 86400000
+                     */
+                    queueMs: number;
+                    /** @default 60000 */
+                    checkingMs: number;
+                    /** @default 180000 */
+                    provisioningMs: number;
+                    /**
+                     * @description Of `preparing`, and once more of `connecting`.
+                     * @default 120000
+                     */
+                    preparingMs: number;
+                    /**
+                     * @description While `performing`, without anything arriving.
+                     * @default 300000
+                     */
+                    noProgressMs: number;
+                    /**
+                     * @description From when a worker first took it up, pauses between attempts included.
+                     * @default 43200000
+                     */
+                    totalMs: number;
+                };
+                /** @description How often it is tried again by itself. Only before anything was handed over to the destination, only after faults that pass, never after a refused login. */
+                retries: {
+                    /**
+                     * @description 0: never.
+                     * @default 2
+                     */
+                    max: number;
+                    /**
+                     * @description The first pause; each next one is twice as long.
+                     * @default 10000
+                     */
+                    backOffMs: number;
+                };
+                /**
+                 * @description The plugin's own options; see GET /v1/plugins.
+                 * @default {}
+                 */
+                options: {
+                    [key: string]: unknown;
+                };
+                /**
+                 * @description Yours to choose; lists can be filtered by them, and webhooks carry them.
+                 * @default {}
+                 */
+                labels: {
+                    [key: string]: string;
+                };
+                /**
+                 * @description Your own name for the task this belongs to; several migrations may share one.
+                 * @default null
+                 */
+                correlationId: string | null;
+            };
+        };
+        RecordedPlan: {
+            /** @default  */
+            description: string;
+            waves: components["schemas"]["RecordedWave"][];
+            /** @default [] */
+            mappings: components["schemas"]["RecordedSiteMapping"][];
+            /**
+             * @description Plans whose newest run of the same mode has to have succeeded before this one may run.
+             * @default []
+             */
+            after: components["schemas"]["Slug"][];
+            /**
+             * @description Recovery-time objective: how long the whole may take.
+             * @default null
+             */
+            rtoMs: number | null;
+            /**
+             * @description What a VM that is powered off, which no plugin can move, means: the run is refused, or it is left where it is.
+             * @default refuse
+             * @enum {string}
+             */
+            poweredOff: "refuse" | "leave";
+            /** @description As in a migration request. */
+            migration: {
+                /**
+                 * @description `tunnel`: through a gateway pair. `direct`: straight from host to host, as without LMAS.
+                 * @default tunnel
+                 * @enum {string}
+                 */
+                transport: "tunnel" | "direct";
+                tunnel: {
+                    /**
+                     * @default aes-256-gcm
+                     * @enum {string}
+                     */
+                    suite: "aes-256-gcm" | "chacha20-poly1305" | "none";
+                    /**
+                     * @description Parallel TCP connections of the data channel: a number, limits within which the gateways choose what serves the path best, or `auto`: their own limits.
+                     * @default auto
+                     */
+                    subflows: number | {
+                        min: number;
+                        max: number;
+                    } | "auto";
+                    /**
+                     * @description `auto`: the gateways compress what goes through the tunnel while that pays. How much is sent then tells an observer of the link how compressible the memory was.
+                     * @default never
+                     * @enum {string}
+                     */
+                    compression: "auto" | "never";
+                };
+                /**
+                 * @description The longest pause of the guest at the switchover; counts for more than `convergence`. null: as that says.
+                 * @default null
+                 */
+                maxDowntimeMs: number | null;
+                /** @default balanced */
+                convergence: components["schemas"]["Convergence"];
+                /**
+                 * @description Bytes per second; null is unlimited.
+                 * @default null
+                 */
+                bandwidthBytesPerSec: number | null;
+                /**
+                 * @description The higher one starts first; among equals, the older one.
+                 * @default 50
+                 */
+                priority: number;
+                /** @description Each stage’s limit. Past one the migration is abandoned as if cancelled, with STAGE_TIMEOUT as the reason. */
+                timeouts: {
+                    /**
+                     * @description In the queue.
+                     * @default 86400000
+                     */
+                    queueMs: number;
+                    /** @default 60000 */
+                    checkingMs: number;
+                    /** @default 180000 */
+                    provisioningMs: number;
+                    /**
+                     * @description Of `preparing`, and once more of `connecting`.
+                     * @default 120000
+                     */
+                    preparingMs: number;
+                    /**
+                     * @description While `performing`, without anything arriving.
+                     * @default 300000
+                     */
+                    noProgressMs: number;
+                    /**
+                     * @description From when a worker first took it up, pauses between attempts included.
+                     * @default 43200000
+                     */
+                    totalMs: number;
+                };
+                /** @description How often it is tried again by itself. Only before anything was handed over to the destination, only after faults that pass, never after a refused login. */
+                retries: {
+                    /**
+                     * @description 0: never.
+                     * @default 2
+                     */
+                    max: number;
+                    /**
+                     * @description The first pause; each next one is twice as long.
+                     * @default 10000
+                     */
+                    backOffMs: number;
+                };
+                /**
+                 * @description The plugin's own options; see GET /v1/plugins.
+                 * @default {}
+                 */
+                options: {
+                    [key: string]: unknown;
+                };
+                /**
+                 * @description Yours to choose; lists can be filtered by them, and webhooks carry them.
+                 * @default {}
+                 */
+                labels: {
+                    [key: string]: string;
+                };
+                /**
+                 * @description Your own name for the task this belongs to; several migrations may share one.
+                 * @default null
+                 */
+                correlationId: string | null;
+            };
+        };
+        Plan: {
+            id: components["schemas"]["OwnedName"];
+            /** @default  */
+            description: string;
+            waves: components["schemas"]["RecordedWave"][];
+            /** @default [] */
+            mappings: components["schemas"]["RecordedSiteMapping"][];
+            /**
+             * @description Plans whose newest run of the same mode has to have succeeded before this one may run.
+             * @default []
+             */
+            after: components["schemas"]["Slug"][];
+            /**
+             * @description Recovery-time objective: how long the whole may take.
+             * @default null
+             */
+            rtoMs: number | null;
+            /**
+             * @description What a VM that is powered off, which no plugin can move, means: the run is refused, or it is left where it is.
+             * @default refuse
+             * @enum {string}
+             */
+            poweredOff: "refuse" | "leave";
+            /** @description As in a migration request. */
+            migration: {
+                /**
+                 * @description `tunnel`: through a gateway pair. `direct`: straight from host to host, as without LMAS.
+                 * @default tunnel
+                 * @enum {string}
+                 */
+                transport: "tunnel" | "direct";
+                tunnel: {
+                    /**
+                     * @default aes-256-gcm
+                     * @enum {string}
+                     */
+                    suite: "aes-256-gcm" | "chacha20-poly1305" | "none";
+                    /**
+                     * @description Parallel TCP connections of the data channel: a number, limits within which the gateways choose what serves the path best, or `auto`: their own limits.
+                     * @default auto
+                     */
+                    subflows: number | {
+                        min: number;
+                        max: number;
+                    } | "auto";
+                    /**
+                     * @description `auto`: the gateways compress what goes through the tunnel while that pays. How much is sent then tells an observer of the link how compressible the memory was.
+                     * @default never
+                     * @enum {string}
+                     */
+                    compression: "auto" | "never";
+                };
+                /**
+                 * @description The longest pause of the guest at the switchover; counts for more than `convergence`. null: as that says.
+                 * @default null
+                 */
+                maxDowntimeMs: number | null;
+                /** @default balanced */
+                convergence: components["schemas"]["Convergence"];
+                /**
+                 * @description Bytes per second; null is unlimited.
+                 * @default null
+                 */
+                bandwidthBytesPerSec: number | null;
+                /**
+                 * @description The higher one starts first; among equals, the older one.
+                 * @default 50
+                 */
+                priority: number;
+                /** @description Each stage’s limit. Past one the migration is abandoned as if cancelled, with STAGE_TIMEOUT as the reason. */
+                timeouts: {
+                    /**
+                     * @description In the queue.
+                     * @default 86400000
+                     */
+                    queueMs: number;
+                    /** @default 60000 */
+                    checkingMs: number;
+                    /** @default 180000 */
+                    provisioningMs: number;
+                    /**
+                     * @description Of `preparing`, and once more of `connecting`.
+                     * @default 120000
+                     */
+                    preparingMs: number;
+                    /**
+                     * @description While `performing`, without anything arriving.
+                     * @default 300000
+                     */
+                    noProgressMs: number;
+                    /**
+                     * @description From when a worker first took it up, pauses between attempts included.
+                     * @default 43200000
+                     */
+                    totalMs: number;
+                };
+                /** @description How often it is tried again by itself. Only before anything was handed over to the destination, only after faults that pass, never after a refused login. */
+                retries: {
+                    /**
+                     * @description 0: never.
+                     * @default 2
+                     */
+                    max: number;
+                    /**
+                     * @description The first pause; each next one is twice as long.
+                     * @default 10000
+                     */
+                    backOffMs: number;
+                };
+                /**
+                 * @description The plugin's own options; see GET /v1/plugins.
+                 * @default {}
+                 */
+                options: {
+                    [key: string]: unknown;
+                };
+                /**
+                 * @description Yours to choose; lists can be filtered by them, and webhooks carry them.
+                 * @default {}
+                 */
+                labels: {
+                    [key: string]: string;
+                };
+                /**
+                 * @description Your own name for the task this belongs to; several migrations may share one.
+                 * @default null
+                 */
+                correlationId: string | null;
+            };
+            /** @description Whose it is; null: the installation’s. */
+            project: components["schemas"]["Slug"] | null;
+            /** Format: date-time */
+            createdAt: string;
+            /** Format: date-time */
+            changedAt: string;
+        };
+        /** @description Newest first. */
+        PlanList: {
+            items: components["schemas"]["Plan"][];
+            nextCursor: string | null;
+        };
+        /**
+         * @example {
+         *       "source": {
+         *         "endpoint": "host-a"
+         *       },
+         *       "destination": {
+         *         "site": "porto"
+         *       }
+         *     }
+         */
+        EvacuationRequest: {
+            /** @description The endpoint, or the site, that shall be empty of running VMs. */
+            source: components["schemas"]["Place"];
+            /** @description Where it shall run; a site: the endpoint there with most memory free for it. */
+            destination: components["schemas"]["Place"];
+            /**
+             * @description Ids or names of VMs that stay.
+             * @default []
+             */
+            except: string[];
+            /**
+             * @description So many move at once; the limits of the queue count as well.
+             * @default 2
+             */
+            concurrency: number;
+            /**
+             * @default go-on
+             * @enum {string}
+             */
+            onFailure: "stop" | "go-on";
+            /** @default [] */
+            mappings: components["schemas"]["SiteMapping"][];
+            /**
+             * @description What a VM that is powered off, which no plugin can move, means: the run is refused, or it is left where it is.
+             * @default leave
+             * @enum {string}
+             */
+            poweredOff: "refuse" | "leave";
+            /** @description As in a migration request. */
+            migration: {
+                /**
+                 * @description `tunnel`: through a gateway pair. `direct`: straight from host to host, as without LMAS.
+                 * @default tunnel
+                 * @enum {string}
+                 */
+                transport: "tunnel" | "direct";
+                tunnel: {
+                    /**
+                     * @default aes-256-gcm
+                     * @enum {string}
+                     */
+                    suite: "aes-256-gcm" | "chacha20-poly1305" | "none";
+                    /**
+                     * @description Parallel TCP connections of the data channel: a number, limits within which the gateways choose what serves the path best, or `auto`: their own limits.
+                     * @default auto
+                     */
+                    subflows: number | {
+                        min: number;
+                        max: number;
+                    } | "auto";
+                    /**
+                     * @description `auto`: the gateways compress what goes through the tunnel while that pays. How much is sent then tells an observer of the link how compressible the memory was.
+                     * @default never
+                     * @enum {string}
+                     */
+                    compression: "auto" | "never";
+                };
+                /**
+                 * @description The longest pause of the guest at the switchover; counts for more than `convergence`. null: as that says.
+                 * @default null
+                 */
+                maxDowntimeMs: number | null;
+                /** @default balanced */
+                convergence: components["schemas"]["Convergence"];
+                /**
+                 * @description Bytes per second; null is unlimited.
+                 * @default null
+                 */
+                bandwidthBytesPerSec: number | null;
+                /**
+                 * @description The higher one starts first; among equals, the older one.
+                 * @default 50
+                 */
+                priority: number;
+                /** @description Each stage’s limit. Past one the migration is abandoned as if cancelled, with STAGE_TIMEOUT as the reason. */
+                timeouts: {
+                    /**
+                     * @description In the queue.
+                     * @default 86400000
+                     */
+                    queueMs: number;
+                    /** @default 60000 */
+                    checkingMs: number;
+                    /** @default 180000 */
+                    provisioningMs: number;
+                    /**
+                     * @description Of `preparing`, and once more of `connecting`.
+                     * @default 120000
+                     */
+                    preparingMs: number;
+                    /**
+                     * @description While `performing`, without anything arriving.
+                     * @default 300000
+                     */
+                    noProgressMs: number;
+                    /**
+                     * @description From when a worker first took it up, pauses between attempts included.
+                     * @default 43200000
+                     */
+                    totalMs: number;
+                };
+                /** @description How often it is tried again by itself. Only before anything was handed over to the destination, only after faults that pass, never after a refused login. */
+                retries: {
+                    /**
+                     * @description 0: never.
+                     * @default 2
+                     */
+                    max: number;
+                    /**
+                     * @description The first pause; each next one is twice as long.
+                     * @default 10000
+                     */
+                    backOffMs: number;
+                };
+                /**
+                 * @description The plugin's own options; see GET /v1/plugins.
+                 * @default {}
+                 */
+                options: {
+                    [key: string]: unknown;
+                };
+                /**
+                 * @description Yours to choose; lists can be filtered by them, and webhooks carry them.
+                 * @default {}
+                 */
+                labels: {
+                    [key: string]: string;
+                };
+                /**
+                 * @description Your own name for the task this belongs to; several migrations may share one.
+                 * @default null
+                 */
+                correlationId: string | null;
+            };
+        };
+        PlanRunId: string;
+        /**
+         * @description `validate`: every check of every VM, predicted times, nothing moves. `failover`: the VMs move, live. `drill`: a rehearsal on an isolated network; says for each VM whether its plugin can. `disaster`: the source is gone; says for each VM what is known and what can be done, starts nothing.
+         * @enum {string}
+         */
+        PlanRunMode: "validate" | "failover" | "drill" | "disaster";
+        /**
+         * @example {
+         *       "mode": "validate"
+         *     }
+         * @example {
+         *       "mode": "failover"
+         *     }
+         */
+        PlanRunRequest: {
+            mode: components["schemas"]["PlanRunMode"];
+        };
+        PlanItem: {
+            /** @description Names it within the run. */
+            key: string;
+            wave: number;
+            vm: {
+                id: string;
+                name: string;
+            };
+            source: {
+                endpoint: components["schemas"]["Slug"];
+                site: components["schemas"]["Slug"];
+            };
+            destination: {
+                endpoint: components["schemas"]["Slug"];
+                site: components["schemas"]["Slug"];
+            };
+            plugin: string;
+            networkMap: {
+                [key: string]: string;
+            };
+            diskMap: {
+                [key: string]: string;
+            };
+            /** @description At the source. */
+            disks: {
+                name: string;
+                location: string | null;
+            }[];
+            memoryBytes: number;
+            /** @enum {string} */
+            state: "waiting" | "moving" | "moved" | "failed" | "cancelled" | "refused" | "skipped" | "left" | "moving-back" | "moved-back" | "stuck";
+            /** @description One for each attempt, there and back. */
+            migrations: components["schemas"]["MigrationId"][];
+            findings: components["schemas"]["Finding"][];
+            checkedAt: string | null;
+            prediction: components["schemas"]["Prediction"] | null;
+            /** @description What the source answered about it after it had moved. */
+            sourceAfter: ("absent" | "stopped" | "running" | "unreachable") | null;
+            /**
+             * @description Where it is, when its newest migration did not succeed and had looked for it, or when two copies run.
+             * @default null
+             */
+            leftAt: components["schemas"]["Where"] | null;
+            error: {
+                code: string;
+                message: string;
+                remedy: string | null;
+            } | null;
+            startedAt: string | null;
+            endedAt: string | null;
+        };
+        PlanCheckResult: {
+            check: components["schemas"]["PlanCheck"];
+            passed: boolean;
+            attempts: number;
+            message: string;
+            /** Format: date-time */
+            at: string;
+            durationMs: number;
+        };
+        WaveRun: {
+            name: string;
+            /** @enum {string} */
+            state: "waiting" | "moving" | "between" | "done" | "rolling-back" | "failed" | "skipped";
+            startedAt: string | null;
+            endedAt: string | null;
+            pauseUntil: string | null;
+            approvedAt: string | null;
+            checks: components["schemas"]["PlanCheckResult"][];
+        };
+        PlanRun: {
+            id: components["schemas"]["PlanRunId"];
+            /** @description null: an evacuation or a fail-back, which have a plan of their own. */
+            plan: components["schemas"]["OwnedName"] | null;
+            project: components["schemas"]["Slug"] | null;
+            /** @enum {string} */
+            mode: "validate" | "failover" | "drill" | "disaster" | "failback" | "evacuation";
+            /** @description Of a fail-back: the run that it takes back. */
+            reverseOf: components["schemas"]["PlanRunId"] | null;
+            /** @description The plan as it was when the run began: a change of it changes no run. */
+            definition: components["schemas"]["RecordedPlan"];
+            /** @enum {string} */
+            phase: "resolving" | "validating" | "running" | "succeeded" | "failed" | "cancelled";
+            /** @description Since when nothing more begins. */
+            pausedAt: string | null;
+            cancelRequestedAt: string | null;
+            /** @description 1, and one more for each retry. */
+            attempt: number;
+            /** Format: date-time */
+            createdAt: string;
+            /** @description When the first VM was ordered to move. */
+            startedAt: string | null;
+            endedAt: string | null;
+            /** @description In a sentence, how it is or how it ended. */
+            message: string;
+            /** @description Why it was refused: all of it. */
+            reasons: {
+                path: string;
+                message: string;
+            }[];
+            prediction: {
+                durationMs: {
+                    low: number;
+                    high: number | null;
+                } | null;
+                /** @description null: the plan has none. */
+                fitsRto: ("yes" | "no" | "perhaps" | "unknown") | null;
+                notes: string[];
+            } | null;
+            waves: components["schemas"]["WaveRun"][];
+            items: components["schemas"]["PlanItem"][];
+        };
+        PlanRunSummary: {
+            id: components["schemas"]["PlanRunId"];
+            /** @description null: an evacuation or a fail-back, which have a plan of their own. */
+            plan: components["schemas"]["OwnedName"] | null;
+            project: components["schemas"]["Slug"] | null;
+            /** @enum {string} */
+            mode: "validate" | "failover" | "drill" | "disaster" | "failback" | "evacuation";
+            /** @enum {string} */
+            phase: "resolving" | "validating" | "running" | "succeeded" | "failed" | "cancelled";
+            /** @description Since when nothing more begins. */
+            pausedAt: string | null;
+            /** Format: date-time */
+            createdAt: string;
+            endedAt: string | null;
+            /** @description In a sentence, how it is or how it ended. */
+            message: string;
+            /** @description How many are in which state. */
+            vms: {
+                [key: string]: number;
+            };
+            /** @default null */
+            cancelRequestedAt: string | null;
+            /** @default 1 */
+            attempt: number;
+            /**
+             * @description The one that it is at, from 1; null: none.
+             * @default null
+             */
+            wave: number | null;
+            /**
+             * @description How many there are.
+             * @default 0
+             */
+            waves: number;
+            /**
+             * @description It goes on only when a person says so.
+             * @default false
+             */
+            waitsForApproval: boolean;
+        };
+        /** @description Newest first. */
+        PlanRunList: {
+            items: components["schemas"]["PlanRunSummary"][];
+            nextCursor: string | null;
+        };
+        PlanRunEntry: {
+            /** Format: date-time */
+            at: string;
+            message: string;
+            vm: string | null;
+            code: string | null;
+        };
+        PlanRunEvent: {
+            /** Format: date-time */
+            at: string;
+            message: string;
+            vm: string | null;
+            code: string | null;
+            /**
+             * @description `end`: nothing comes after it, unless what did not move is tried again.
+             * @enum {string}
+             */
+            type: "log" | "end";
+            /** @description As it is when the event is read. */
+            run: components["schemas"]["PlanRunSummary"];
+        };
+        PlanReport: {
+            /** Format: date-time */
+            generatedAt: string;
+            run: components["schemas"]["PlanRun"];
+            /** @description From the first order to the end. */
+            durationMs: number | null;
+            summary: {
+                moved: string[];
+                failed: {
+                    vm: string;
+                    code: string;
+                    message: string;
+                }[];
+                /** @description What was left, and where; also what arrived and could not be moved back. */
+                remaining: {
+                    vm: string;
+                    /** @description null: nobody knows, or it runs at both ends; `why` says more. */
+                    at: components["schemas"]["Slug"] | null;
+                    why: string;
+                }[];
+            };
+            /** @description Oldest first; the last 1,000 entries. */
+            timeline: components["schemas"]["PlanRunEntry"][];
+        };
+        Period: {
+            /** @constant */
+            kind: "weekly";
+            /**
+             * @description The days on which it begins.
+             * @default [
+             *       "mon",
+             *       "tue",
+             *       "wed",
+             *       "thu",
+             *       "fri",
+             *       "sat",
+             *       "sun"
+             *     ]
+             */
+            days: ("mon" | "tue" | "wed" | "thu" | "fri" | "sat" | "sun")[];
+            /** @description On the clock of the time zone. */
+            from: string;
+            /** @description Not after `from`: on the next day. */
+            to: string;
+        } | {
+            /** @constant */
+            kind: "dates";
+            /** Format: date-time */
+            from: string;
+            /** Format: date-time */
+            to: string;
+        };
+        ScheduleAction: {
+            /** @constant */
+            kind: "migration";
+            migration: components["schemas"]["MigrationRequest"];
+        } | {
+            /** @constant */
+            kind: "plan";
+            plan: components["schemas"]["OwnedName"];
+            /** @default failover */
+            mode: components["schemas"]["PlanRunMode"];
+        } | {
+            /** @constant */
+            kind: "balancing";
+            /** @description Of which a pass is made; policies belong to the installation. */
+            policy: components["schemas"]["Slug"];
+        };
+        RecordedScheduleAction: {
+            /** @constant */
+            kind: "migration";
+            migration: components["schemas"]["RecordedMigrationRequest"];
+        } | {
+            /** @constant */
+            kind: "plan";
+            plan: components["schemas"]["OwnedName"];
+            /** @default failover */
+            mode: components["schemas"]["PlanRunMode"];
+        } | {
+            /** @constant */
+            kind: "balancing";
+            /** @description Of which a pass is made; policies belong to the installation. */
+            policy: components["schemas"]["Slug"];
+        };
+        ScheduleTrigger: {
+            /** @constant */
+            kind: "once";
+            /** @description With an offset (or `Z`) an instant; without, a time on the clock of the time zone. */
+            at: string;
+        } | {
+            /** @constant */
+            kind: "cron";
+            /** @description Five fields, no seconds: minute, hour, day of the month, month, day of the week. */
+            expression: string;
+        };
+        /**
+         * @example {
+         *       "id": "move-web-1",
+         *       "action": {
+         *         "kind": "migration",
+         *         "migration": {
+         *           "vm": "web-1",
+         *           "source": "host-a",
+         *           "destination": "host-b"
+         *         }
+         *       },
+         *       "trigger": {
+         *         "kind": "once",
+         *         "at": "2099-03-27T23:30:00"
+         *       },
+         *       "timeZone": "Europe/Lisbon",
+         *       "windows": [
+         *         {
+         *           "kind": "weekly",
+         *           "days": [
+         *             "fri",
+         *             "sat"
+         *           ],
+         *           "from": "22:00",
+         *           "to": "04:00"
+         *         }
+         *       ],
+         *       "missed": "next-window"
+         *     }
+         * @example {
+         *       "id": "every-night",
+         *       "action": {
+         *         "kind": "migration",
+         *         "migration": {
+         *           "vm": "web-1",
+         *           "source": "host-a",
+         *           "destination": "host-b"
+         *         }
+         *       },
+         *       "trigger": {
+         *         "kind": "cron",
+         *         "expression": "30 2 * * *"
+         *       },
+         *       "blackouts": [
+         *         {
+         *           "kind": "dates",
+         *           "from": "2098-12-20T00:00:00Z",
+         *           "to": "2099-01-06T00:00:00Z"
+         *         }
+         *       ],
+         *       "overlap": "queue"
+         *     }
+         */
+        ScheduleRequest: {
+            id: components["schemas"]["Slug"];
+            /** @default  */
+            description: string;
+            action: components["schemas"]["ScheduleAction"];
+            trigger: components["schemas"]["ScheduleTrigger"];
+            /**
+             * @description A name of the IANA table, such as `Europe/Lisbon`.
+             * @default UTC
+             */
+            timeZone: string;
+            /**
+             * @description Runs begin inside one of these; without any, always.
+             * @default []
+             */
+            windows: components["schemas"]["Period"][];
+            /**
+             * @description No run begins inside one of these, whatever the windows say.
+             * @default []
+             */
+            blackouts: components["schemas"]["Period"][];
+            /**
+             * @description What becomes of a run that could not begin within a minute of its time (the orchestrator was away) or whose time is outside of every window. `skip`: nothing. `run-now`: one run makes up for what was missed while the orchestrator was away, at once, if a window is open. `next-window`: it begins as soon as a window is open.
+             * @default skip
+             * @enum {string}
+             */
+            missed: "skip" | "run-now" | "next-window";
+            /**
+             * @description What becomes of a run whose time comes while the former one is under way. `skip`: nothing. `queue`: it begins after it; one waits at most. `replace`: the former one is cancelled first.
+             * @default skip
+             * @enum {string}
+             */
+            overlap: "skip" | "queue" | "replace";
+        };
+        /**
+         * @example {
+         *       "missed": "run-now"
+         *     }
+         * @example {
+         *       "trigger": {
+         *         "kind": "cron",
+         *         "expression": "0 3 * * *"
+         *       }
+         *     }
+         */
+        ScheduleChange: {
+            description?: string;
+            action?: components["schemas"]["ScheduleAction"];
+            trigger?: components["schemas"]["ScheduleTrigger"];
+            /** @description A name of the IANA table, such as `Europe/Lisbon`. */
+            timeZone?: string;
+            /** @description Runs begin inside one of these; without any, always. */
+            windows?: components["schemas"]["Period"][];
+            /** @description No run begins inside one of these, whatever the windows say. */
+            blackouts?: components["schemas"]["Period"][];
+            /**
+             * @description What becomes of a run that could not begin within a minute of its time (the orchestrator was away) or whose time is outside of every window. `skip`: nothing. `run-now`: one run makes up for what was missed while the orchestrator was away, at once, if a window is open. `next-window`: it begins as soon as a window is open.
+             * @enum {string}
+             */
+            missed?: "skip" | "run-now" | "next-window";
+            /**
+             * @description What becomes of a run whose time comes while the former one is under way. `skip`: nothing. `queue`: it begins after it; one waits at most. `replace`: the former one is cancelled first.
+             * @enum {string}
+             */
+            overlap?: "skip" | "queue" | "replace";
+        };
+        ScheduledRun: {
+            /**
+             * @description `migration`: at /v1/migrations/:id. `plan`: a run of a plan, at /v1/plan-runs/:id. `balancing`: a pass and what it moves, at /v1/balancing-runs/:id.
+             * @enum {string}
+             */
+            kind: "migration" | "plan" | "balancing";
+            id: string;
+        };
+        Schedule: {
+            id: components["schemas"]["OwnedName"];
+            /** @default  */
+            description: string;
+            action: components["schemas"]["RecordedScheduleAction"];
+            trigger: components["schemas"]["ScheduleTrigger"];
+            /**
+             * @description A name of the IANA table, such as `Europe/Lisbon`.
+             * @default UTC
+             */
+            timeZone: string;
+            /**
+             * @description Runs begin inside one of these; without any, always.
+             * @default []
+             */
+            windows: components["schemas"]["Period"][];
+            /**
+             * @description No run begins inside one of these, whatever the windows say.
+             * @default []
+             */
+            blackouts: components["schemas"]["Period"][];
+            /**
+             * @description What becomes of a run that could not begin within a minute of its time (the orchestrator was away) or whose time is outside of every window. `skip`: nothing. `run-now`: one run makes up for what was missed while the orchestrator was away, at once, if a window is open. `next-window`: it begins as soon as a window is open.
+             * @default skip
+             * @enum {string}
+             */
+            missed: "skip" | "run-now" | "next-window";
+            /**
+             * @description What becomes of a run whose time comes while the former one is under way. `skip`: nothing. `queue`: it begins after it; one waits at most. `replace`: the former one is cancelled first.
+             * @default skip
+             * @enum {string}
+             */
+            overlap: "skip" | "queue" | "replace";
+            /** @description Whose it is; null: the installation’s. */
+            project: components["schemas"]["Slug"] | null;
+            /** Format: date-time */
+            createdAt: string;
+            /** @description Since when it starts nothing. */
+            pausedAt: string | null;
+            /**
+             * @description `finished`: its one time is over, and nothing of it waits or is under way.
+             * @enum {string}
+             */
+            state: "active" | "paused" | "finished";
+            /** @description The next time of its trigger; null: none, or paused. */
+            nextAt: string | null;
+            /** @description A run whose time has come and that waits. */
+            waiting: {
+                /** Format: date-time */
+                dueAt: string;
+                /** @enum {string} */
+                for: "window" | "former-run";
+            } | null;
+            /** @description What is under way. */
+            current: {
+                /** Format: date-time */
+                dueAt: string;
+                run: components["schemas"]["ScheduledRun"];
+            } | null;
+        };
+        ScheduleHistoryEntry: {
+            /** Format: date-time */
+            at: string;
+            /**
+             * Format: date-time
+             * @description The time that this is about.
+             */
+            dueAt: string;
+            /** @enum {string} */
+            event: "started" | "waits" | "skipped" | "refused" | "succeeded" | "failed" | "cancelled";
+            message: string;
+            run: components["schemas"]["ScheduledRun"] | null;
+            /** @description Of the error, if there was one. */
+            code: string | null;
+        };
+        /** @description Newest first; the last 200. */
+        ScheduleHistory: {
+            items: components["schemas"]["ScheduleHistoryEntry"][];
+        };
+        /** @description Newest first. */
+        ScheduleList: {
+            items: components["schemas"]["Schedule"][];
+            nextCursor: string | null;
+        };
+        SchedulePreview: {
+            items: {
+                /** Format: date-time */
+                dueAt: string;
+                /** @description The same on the clock of the time zone. */
+                local: string;
+                /** @description When it would begin; null: it would be left out. */
+                startsAt: string | null;
+                /** @description Why it is left out or waits; what the clocks do to it. */
+                notes: string[];
+            }[];
+        };
+        ScheduleSummary: {
+            id: components["schemas"]["OwnedName"];
+            /** @description Whose it is; null: the installation’s. */
+            project: components["schemas"]["Slug"] | null;
+            /** @default  */
+            description: string;
+            /**
+             * @description `finished`: its one time is over, and nothing of it waits or is under way.
+             * @enum {string}
+             */
+            state: "active" | "paused" | "finished";
+            /** @description The next time of its trigger; null: none, or paused. */
+            nextAt: string | null;
+            /**
+             * Format: date-time
+             * @description The time that this is about.
+             */
+            dueAt: string;
+            /** @enum {string} */
+            event: "started" | "waits" | "skipped" | "refused" | "succeeded" | "failed" | "cancelled";
+            run: components["schemas"]["ScheduledRun"] | null;
+            /** @description Of the error, if there was one. */
+            code: string | null;
+        };
+        ScheduleNotice: {
+            /** Format: date-time */
+            at: string;
+            /** @constant */
+            type: "schedule";
+            message: string;
+            schedule: components["schemas"]["ScheduleSummary"];
+        };
+        PlanRunNotice: {
+            /** Format: date-time */
+            at: string;
+            /** @constant */
+            type: "plan-run";
+            message: string;
+            planRun: {
+                id: components["schemas"]["PlanRunId"];
+                /** @description null: an evacuation or a fail-back, which have a plan of their own. */
+                plan: components["schemas"]["OwnedName"] | null;
+                project: components["schemas"]["Slug"] | null;
+                /** @enum {string} */
+                mode: "validate" | "failover" | "drill" | "disaster" | "failback" | "evacuation";
+                /** @enum {string} */
+                phase: "resolving" | "validating" | "running" | "succeeded" | "failed" | "cancelled";
+                /** @description Since when nothing more begins. */
+                pausedAt: string | null;
+                /** Format: date-time */
+                createdAt: string;
+                endedAt: string | null;
+                /** @description In a sentence, how it is or how it ended. */
+                message: string;
+                /** @description How many are in which state. */
+                vms: {
+                    [key: string]: number;
+                };
+                /** @default null */
+                cancelRequestedAt: string | null;
+                /** @default 1 */
+                attempt: number;
+                /**
+                 * @description The one that it is at, from 1; null: none.
+                 * @default null
+                 */
+                wave: number | null;
+                /**
+                 * @description How many there are.
+                 * @default 0
+                 */
+                waves: number;
+                /**
+                 * @description It goes on only when a person says so.
+                 * @default false
+                 */
+                waitsForApproval: boolean;
+                /** @enum {string} */
+                event: "started" | "waits" | "paused" | "resumed" | "wave-done" | "succeeded" | "failed" | "cancelled";
+            };
+        };
+        BalancingNotice: {
+            /** Format: date-time */
+            at: string;
+            /** @constant */
+            type: "balancing";
+            message: string;
+            balancing: components["schemas"]["BalancingSummary"];
+        };
+        Notice: components["schemas"]["MigrationNotice"] | components["schemas"]["ScheduleNotice"] | components["schemas"]["PlanRunNotice"] | components["schemas"]["BalancingNotice"];
+        Gateway: {
+            migration: components["schemas"]["MigrationId"];
+            project: components["schemas"]["Slug"] | null;
+            /** @enum {string} */
+            end: "source" | "destination";
+            site: components["schemas"]["Slug"];
+            /**
+             * Format: date-time
+             * @description When it was about to be started.
+             */
+            since: string;
+            /** @description Of its migration. */
+            phase: components["schemas"]["Phase"];
+            /**
+             * @description `starting`: it is put in place. `ready`: the tunnel stands, nothing flows yet. `carrying`: the VM moves through it. `ending`: it is taken down. `left-over`: its migration has ended, and taking it down is tried again and again.
+             * @enum {string}
+             */
+            status: "starting" | "ready" | "carrying" | "ending" | "left-over";
+            /** @description What the pair has carried, as last reported. */
+            tunnel: components["schemas"]["TunnelStats"] | null;
         };
         /** @description Both sites, in alphabetical order, with a tilde between: `lisbon~porto`. */
         LinkId: string;
@@ -3689,6 +10281,94 @@ export interface components {
         };
         /**
          * @example {
+         *       "timeZone": "Europe/Lisbon",
+         *       "periods": [
+         *         {
+         *           "days": [
+         *             "mon",
+         *             "tue",
+         *             "wed",
+         *             "thu",
+         *             "fri"
+         *           ],
+         *           "from": "08:00",
+         *           "to": "19:00",
+         *           "bandwidthBytesPerSec": 12500000
+         *         }
+         *       ],
+         *       "otherwise": null
+         *     }
+         */
+        BandwidthTimetableRequest: {
+            /**
+             * @description A name of the IANA table, such as `Europe/Lisbon`.
+             * @default UTC
+             */
+            timeZone: string;
+            /** @description The first one that a time is in counts. */
+            periods: {
+                /**
+                 * @description The days on which it begins.
+                 * @default [
+                 *       "mon",
+                 *       "tue",
+                 *       "wed",
+                 *       "thu",
+                 *       "fri",
+                 *       "sat",
+                 *       "sun"
+                 *     ]
+                 */
+                days: ("mon" | "tue" | "wed" | "thu" | "fri" | "sat" | "sun")[];
+                /** @description On the clock of the time zone. */
+                from: string;
+                /** @description Not after `from`: on the next day. */
+                to: string;
+                /** @description Bytes per second; null is unlimited. */
+                bandwidthBytesPerSec: number | null;
+            }[];
+            /** @description At all other times: bytes per second; null is unlimited. */
+            otherwise: number | null;
+        };
+        BandwidthTimetable: {
+            /**
+             * @description A name of the IANA table, such as `Europe/Lisbon`.
+             * @default UTC
+             */
+            timeZone: string;
+            /** @description The first one that a time is in counts. */
+            periods: {
+                /**
+                 * @description The days on which it begins.
+                 * @default [
+                 *       "mon",
+                 *       "tue",
+                 *       "wed",
+                 *       "thu",
+                 *       "fri",
+                 *       "sat",
+                 *       "sun"
+                 *     ]
+                 */
+                days: ("mon" | "tue" | "wed" | "thu" | "fri" | "sat" | "sun")[];
+                /** @description On the clock of the time zone. */
+                from: string;
+                /** @description Not after `from`: on the next day. */
+                to: string;
+                /** @description Bytes per second; null is unlimited. */
+                bandwidthBytesPerSec: number | null;
+            }[];
+            /** @description At all other times: bytes per second; null is unlimited. */
+            otherwise: number | null;
+            /** @description What it says now, and until when; null: for ever. */
+            now: {
+                /** @description Bytes per second; null is unlimited. */
+                bandwidthBytesPerSec: number | null;
+                until: string | null;
+            };
+        };
+        /**
+         * @example {
          *       "id": "portal",
          *       "url": "https://portal.example.org/hooks/lmas",
          *       "events": [
@@ -3711,7 +10391,7 @@ export interface components {
              * @description What it is told of; null: everything.
              * @default null
              */
-            events: ("migration.cancel-requested" | "migration.queued" | "migration.checking" | "migration.provisioning" | "migration.preparing" | "migration.connecting" | "migration.performing" | "migration.confirming" | "migration.tearing-down" | "migration.succeeded" | "migration.failed" | "migration.cancelled")[] | null;
+            events: ("migration.cancel-requested" | "migration.queued" | "migration.checking" | "migration.provisioning" | "migration.preparing" | "migration.connecting" | "migration.performing" | "migration.confirming" | "migration.tearing-down" | "migration.succeeded" | "migration.failed" | "migration.cancelled" | "schedule.started" | "schedule.waits" | "schedule.skipped" | "schedule.refused" | "schedule.succeeded" | "schedule.failed" | "schedule.cancelled" | "plan-run.started" | "plan-run.waits" | "plan-run.paused" | "plan-run.resumed" | "plan-run.wave-done" | "plan-run.succeeded" | "plan-run.failed" | "plan-run.cancelled" | "balancing.pass-done" | "balancing.proposed" | "balancing.approved" | "balancing.rejected" | "balancing.expired" | "balancing.withdrawn" | "balancing.refused")[] | null;
         };
         /**
          * @example {
@@ -3731,17 +10411,17 @@ export interface components {
             url?: string;
             description?: string;
             /** @description What it is told of; null: everything. */
-            events?: ("migration.cancel-requested" | "migration.queued" | "migration.checking" | "migration.provisioning" | "migration.preparing" | "migration.connecting" | "migration.performing" | "migration.confirming" | "migration.tearing-down" | "migration.succeeded" | "migration.failed" | "migration.cancelled")[] | null;
+            events?: ("migration.cancel-requested" | "migration.queued" | "migration.checking" | "migration.provisioning" | "migration.preparing" | "migration.connecting" | "migration.performing" | "migration.confirming" | "migration.tearing-down" | "migration.succeeded" | "migration.failed" | "migration.cancelled" | "schedule.started" | "schedule.waits" | "schedule.skipped" | "schedule.refused" | "schedule.succeeded" | "schedule.failed" | "schedule.cancelled" | "plan-run.started" | "plan-run.waits" | "plan-run.paused" | "plan-run.resumed" | "plan-run.wave-done" | "plan-run.succeeded" | "plan-run.failed" | "plan-run.cancelled" | "balancing.pass-done" | "balancing.proposed" | "balancing.approved" | "balancing.rejected" | "balancing.expired" | "balancing.withdrawn" | "balancing.refused")[] | null;
             /** @description Switches it off, or on again after it was switched off for failing. */
             enabled?: boolean;
         };
         Webhook: {
-            id: components["schemas"]["Slug"];
+            id: components["schemas"]["OwnedName"];
             url: string;
             description: string;
-            events: ("migration.cancel-requested" | "migration.queued" | "migration.checking" | "migration.provisioning" | "migration.preparing" | "migration.connecting" | "migration.performing" | "migration.confirming" | "migration.tearing-down" | "migration.succeeded" | "migration.failed" | "migration.cancelled")[] | null;
+            events: ("migration.cancel-requested" | "migration.queued" | "migration.checking" | "migration.provisioning" | "migration.preparing" | "migration.connecting" | "migration.performing" | "migration.confirming" | "migration.tearing-down" | "migration.succeeded" | "migration.failed" | "migration.cancelled" | "schedule.started" | "schedule.waits" | "schedule.skipped" | "schedule.refused" | "schedule.succeeded" | "schedule.failed" | "schedule.cancelled" | "plan-run.started" | "plan-run.waits" | "plan-run.paused" | "plan-run.resumed" | "plan-run.wave-done" | "plan-run.succeeded" | "plan-run.failed" | "plan-run.cancelled" | "balancing.pass-done" | "balancing.proposed" | "balancing.approved" | "balancing.rejected" | "balancing.expired" | "balancing.withdrawn" | "balancing.refused")[] | null;
             /**
-             * @description Whose migrations it is told of; null: everybody’s.
+             * @description Whose migrations, schedules and plans it is told of; null: everybody’s, and the installation’s balancing.
              * @default null
              */
             project: components["schemas"]["Slug"] | null;
@@ -3758,12 +10438,12 @@ export interface components {
             } | null;
         };
         NewWebhook: {
-            id: components["schemas"]["Slug"];
+            id: components["schemas"]["OwnedName"];
             url: string;
             description: string;
-            events: ("migration.cancel-requested" | "migration.queued" | "migration.checking" | "migration.provisioning" | "migration.preparing" | "migration.connecting" | "migration.performing" | "migration.confirming" | "migration.tearing-down" | "migration.succeeded" | "migration.failed" | "migration.cancelled")[] | null;
+            events: ("migration.cancel-requested" | "migration.queued" | "migration.checking" | "migration.provisioning" | "migration.preparing" | "migration.connecting" | "migration.performing" | "migration.confirming" | "migration.tearing-down" | "migration.succeeded" | "migration.failed" | "migration.cancelled" | "schedule.started" | "schedule.waits" | "schedule.skipped" | "schedule.refused" | "schedule.succeeded" | "schedule.failed" | "schedule.cancelled" | "plan-run.started" | "plan-run.waits" | "plan-run.paused" | "plan-run.resumed" | "plan-run.wave-done" | "plan-run.succeeded" | "plan-run.failed" | "plan-run.cancelled" | "balancing.pass-done" | "balancing.proposed" | "balancing.approved" | "balancing.rejected" | "balancing.expired" | "balancing.withdrawn" | "balancing.refused")[] | null;
             /**
-             * @description Whose migrations it is told of; null: everybody’s.
+             * @description Whose migrations, schedules and plans it is told of; null: everybody’s, and the installation’s balancing.
              * @default null
              */
             project: components["schemas"]["Slug"] | null;
@@ -3785,9 +10465,10 @@ export interface components {
         WebhookDelivery: {
             /** @description Also the header `webhook-id`, the same in every attempt. */
             id: components["schemas"]["WebhookDeliveryId"];
-            webhook: components["schemas"]["Slug"];
+            webhook: components["schemas"]["OwnedName"];
             /** @enum {string} */
-            event: "migration.cancel-requested" | "migration.queued" | "migration.checking" | "migration.provisioning" | "migration.preparing" | "migration.connecting" | "migration.performing" | "migration.confirming" | "migration.tearing-down" | "migration.succeeded" | "migration.failed" | "migration.cancelled" | "webhook.test";
+            event: "migration.cancel-requested" | "migration.queued" | "migration.checking" | "migration.provisioning" | "migration.preparing" | "migration.connecting" | "migration.performing" | "migration.confirming" | "migration.tearing-down" | "migration.succeeded" | "migration.failed" | "migration.cancelled" | "schedule.started" | "schedule.waits" | "schedule.skipped" | "schedule.refused" | "schedule.succeeded" | "schedule.failed" | "schedule.cancelled" | "plan-run.started" | "plan-run.waits" | "plan-run.paused" | "plan-run.resumed" | "plan-run.wave-done" | "plan-run.succeeded" | "plan-run.failed" | "plan-run.cancelled" | "balancing.pass-done" | "balancing.proposed" | "balancing.approved" | "balancing.rejected" | "balancing.expired" | "balancing.withdrawn" | "balancing.refused" | "webhook.test";
+            /** @description That it is about; null: about something else. */
             migration: components["schemas"]["MigrationId"] | null;
             /** Format: date-time */
             createdAt: string;
@@ -4182,6 +10863,313 @@ export interface operations {
             };
             /** @description `FORBIDDEN`: This login may not do that. */
             403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `INTERNAL`: A defect in the orchestrator; its log says more. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `UNAVAILABLE`: The orchestrator cannot answer now. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any error, as problem details (RFC 9457). */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    getDiagnosis: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Default Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Diagnosis"];
+                };
+            };
+            /** @description `INVALID_REQUEST`: The request does not have the documented shape. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `UNAUTHENTICATED`: A login is needed, and this is none. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `FORBIDDEN`: This login may not do that. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `INTERNAL`: A defect in the orchestrator; its log says more. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `UNAVAILABLE`: The orchestrator cannot answer now. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any error, as problem details (RFC 9457). */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    getSettings: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Default Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Settings"];
+                };
+            };
+            /** @description `INVALID_REQUEST`: The request does not have the documented shape. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `UNAUTHENTICATED`: A login is needed, and this is none. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `FORBIDDEN`: This login may not do that. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `INTERNAL`: A defect in the orchestrator; its log says more. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `UNAVAILABLE`: The orchestrator cannot answer now. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any error, as problem details (RFC 9457). */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    getProcessLog: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Default Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ProcessLog"];
+                };
+            };
+            /** @description `INVALID_REQUEST`: The request does not have the documented shape. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `UNAUTHENTICATED`: A login is needed, and this is none. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `FORBIDDEN`: This login may not do that. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `INTERNAL`: A defect in the orchestrator; its log says more. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `UNAVAILABLE`: The orchestrator cannot answer now. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any error, as problem details (RFC 9457). */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    testGateway: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: components["schemas"]["SlugInput"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Default Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["GatewayTest"];
+                };
+            };
+            /** @description `INVALID_REQUEST`: The request does not have the documented shape. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `UNAUTHENTICATED`: A login is needed, and this is none. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `FORBIDDEN`: This login may not do that. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `SITE_NOT_FOUND`: No such site. */
+            404: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -5073,7 +12061,10 @@ export interface operations {
     updateProject: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description The `etag` of the version that you looked at; `*` for any. Needed: without it the answer is 428. */
+                "if-match"?: string;
+            };
             path: {
                 id: components["schemas"]["SlugInput"];
             };
@@ -5130,8 +12121,26 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
+            /** @description `PRECONDITION_FAILED`: It has been changed since you looked at it. */
+            412: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             /** @description `UNKNOWN_REFERENCE`: The body names something that does not exist. */
             422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `PRECONDITION_REQUIRED`: A change has to say which version it is a change of. */
+            428: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -5345,7 +12354,7 @@ export interface operations {
             query?: never;
             header?: never;
             path: {
-                id: components["schemas"]["SlugInput"];
+                id: components["schemas"]["OwnedNameInput"];
             };
             cookie?: never;
         };
@@ -5430,7 +12439,7 @@ export interface operations {
             query?: never;
             header?: never;
             path: {
-                id: components["schemas"]["SlugInput"];
+                id: components["schemas"]["OwnedNameInput"];
             };
             cookie?: never;
         };
@@ -7741,6 +14750,104 @@ export interface operations {
             };
         };
     };
+    giveUpTeardown: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: components["schemas"]["MigrationIdInput"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["GiveUpRequestInput"];
+            };
+        };
+        responses: {
+            /** @description Default Response */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Migration"];
+                };
+            };
+            /** @description `INVALID_REQUEST`: The request does not have the documented shape. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `UNAUTHENTICATED`: A login is needed, and this is none. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `FORBIDDEN`: This login may not do that. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `MIGRATION_NOT_FOUND`: No such migration. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `NOTHING_TO_GIVE_UP`: Nothing of this migration is left that could not be taken down. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `INTERNAL`: A defect in the orchestrator; its log says more. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `UNAVAILABLE`: The orchestrator cannot answer now. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any error, as problem details (RFC 9457). */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     watchMigration: {
         parameters: {
             query?: never;
@@ -7829,6 +14936,182 @@ export interface operations {
             };
         };
     };
+    watchPlanRun: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description Where the reader was; what came after it is sent. */
+                "last-event-id"?: string;
+            };
+            path: {
+                id: components["schemas"]["PlanRunIdInput"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Events. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/event-stream": components["schemas"]["PlanRunEvent"];
+                };
+            };
+            /** @description `INVALID_REQUEST`: The request does not have the documented shape. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `UNAUTHENTICATED`: A login is needed, and this is none. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `FORBIDDEN`: This login may not do that. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `PLAN_RUN_NOT_FOUND`: No such run of a plan. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `INTERNAL`: A defect in the orchestrator; its log says more. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `UNAVAILABLE`: The orchestrator cannot answer now. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any error, as problem details (RFC 9457). */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    watchBalancingPolicy: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description Where the reader was; what came after it is sent. */
+                "last-event-id"?: string;
+            };
+            path: {
+                id: components["schemas"]["SlugInput"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Notices. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/event-stream": components["schemas"]["BalancingNotice"];
+                };
+            };
+            /** @description `INVALID_REQUEST`: The request does not have the documented shape. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `UNAUTHENTICATED`: A login is needed, and this is none. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `FORBIDDEN`: This login may not do that. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `BALANCING_POLICY_NOT_FOUND`: No such balancing policy. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `INTERNAL`: A defect in the orchestrator; its log says more. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `UNAVAILABLE`: The orchestrator cannot answer now. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any error, as problem details (RFC 9457). */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     watchMigrations: {
         parameters: {
             query?: never;
@@ -7847,7 +15130,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "text/event-stream": components["schemas"]["MigrationNotice"];
+                    "text/event-stream": components["schemas"]["Notice"];
                 };
             };
             /** @description `INVALID_REQUEST`: The request does not have the documented shape. */
@@ -8391,6 +15674,555 @@ export interface operations {
             };
             /** @description `FAR_END_TIMEOUT`: The far end did not answer in time. */
             504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any error, as problem details (RFC 9457). */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    getLinkTimetable: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: components["schemas"]["LinkIdInput"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Default Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["BandwidthTimetable"];
+                };
+            };
+            /** @description `INVALID_REQUEST`: The request does not have the documented shape. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `UNAUTHENTICATED`: A login is needed, and this is none. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `FORBIDDEN`: This login may not do that. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description `TIMETABLE_NOT_FOUND`: No bandwidth timetable was set for it.
+             *
+             *     `LINK_NOT_FOUND`: No such link.
+             */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `INTERNAL`: A defect in the orchestrator; its log says more. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `UNAVAILABLE`: The orchestrator cannot answer now. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any error, as problem details (RFC 9457). */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    setLinkTimetable: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The `etag` of the version that you looked at; `*` for any. Needed: without it the answer is 428. */
+                "if-match"?: string;
+            };
+            path: {
+                id: components["schemas"]["LinkIdInput"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["BandwidthTimetableRequestInput"];
+            };
+        };
+        responses: {
+            /** @description Default Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["BandwidthTimetable"];
+                };
+            };
+            /** @description `INVALID_REQUEST`: The request does not have the documented shape. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `UNAUTHENTICATED`: A login is needed, and this is none. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `FORBIDDEN`: This login may not do that. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `LINK_NOT_FOUND`: No such link. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `PRECONDITION_FAILED`: It has been changed since you looked at it. */
+            412: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `PRECONDITION_REQUIRED`: A change has to say which version it is a change of. */
+            428: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `INTERNAL`: A defect in the orchestrator; its log says more. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `UNAVAILABLE`: The orchestrator cannot answer now. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any error, as problem details (RFC 9457). */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    deleteLinkTimetable: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: components["schemas"]["LinkIdInput"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Removed. */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description `INVALID_REQUEST`: The request does not have the documented shape. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `UNAUTHENTICATED`: A login is needed, and this is none. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `FORBIDDEN`: This login may not do that. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description `TIMETABLE_NOT_FOUND`: No bandwidth timetable was set for it.
+             *
+             *     `LINK_NOT_FOUND`: No such link.
+             */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `INTERNAL`: A defect in the orchestrator; its log says more. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `UNAVAILABLE`: The orchestrator cannot answer now. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any error, as problem details (RFC 9457). */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    getQueueTimetable: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Default Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["BandwidthTimetable"];
+                };
+            };
+            /** @description `INVALID_REQUEST`: The request does not have the documented shape. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `UNAUTHENTICATED`: A login is needed, and this is none. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `FORBIDDEN`: This login may not do that. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `TIMETABLE_NOT_FOUND`: No bandwidth timetable was set for it. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `INTERNAL`: A defect in the orchestrator; its log says more. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `UNAVAILABLE`: The orchestrator cannot answer now. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any error, as problem details (RFC 9457). */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    setQueueTimetable: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The `etag` of the version that you looked at; `*` for any. Needed: without it the answer is 428. */
+                "if-match"?: string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["BandwidthTimetableRequestInput"];
+            };
+        };
+        responses: {
+            /** @description Default Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["BandwidthTimetable"];
+                };
+            };
+            /** @description `INVALID_REQUEST`: The request does not have the documented shape. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `UNAUTHENTICATED`: A login is needed, and this is none. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `FORBIDDEN`: This login may not do that. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `PRECONDITION_FAILED`: It has been changed since you looked at it. */
+            412: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `PRECONDITION_REQUIRED`: A change has to say which version it is a change of. */
+            428: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `INTERNAL`: A defect in the orchestrator; its log says more. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `UNAVAILABLE`: The orchestrator cannot answer now. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any error, as problem details (RFC 9457). */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    deleteQueueTimetable: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Removed. */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description `INVALID_REQUEST`: The request does not have the documented shape. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `UNAUTHENTICATED`: A login is needed, and this is none. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `FORBIDDEN`: This login may not do that. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `TIMETABLE_NOT_FOUND`: No bandwidth timetable was set for it. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `INTERNAL`: A defect in the orchestrator; its log says more. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `UNAVAILABLE`: The orchestrator cannot answer now. */
+            503: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -9133,6 +16965,3735 @@ export interface operations {
             };
         };
     };
+    listSchedules: {
+        parameters: {
+            query?: {
+                limit?: number;
+                /** @description `nextCursor` of the page before. */
+                cursor?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Default Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ScheduleList"];
+                };
+            };
+            /**
+             * @description `INVALID_REQUEST`: The request does not have the documented shape.
+             *
+             *     `INVALID_CURSOR`: The cursor was not made by this API.
+             */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `UNAUTHENTICATED`: A login is needed, and this is none. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `FORBIDDEN`: This login may not do that. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `INTERNAL`: A defect in the orchestrator; its log says more. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `UNAVAILABLE`: The orchestrator cannot answer now. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any error, as problem details (RFC 9457). */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    createSchedule: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ScheduleRequestInput"];
+            };
+        };
+        responses: {
+            /** @description Default Response */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Schedule"];
+                };
+            };
+            /** @description `INVALID_REQUEST`: The request does not have the documented shape. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `UNAUTHENTICATED`: A login is needed, and this is none. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `FORBIDDEN`: This login may not do that. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `ALREADY_EXISTS`: Something of that name exists already. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `INVALID_SCHEDULE`: The schedule makes no sense as it is. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `INTERNAL`: A defect in the orchestrator; its log says more. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `UNAVAILABLE`: The orchestrator cannot answer now. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any error, as problem details (RFC 9457). */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    getSchedule: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: components["schemas"]["OwnedNameInput"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Default Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Schedule"];
+                };
+            };
+            /** @description `INVALID_REQUEST`: The request does not have the documented shape. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `UNAUTHENTICATED`: A login is needed, and this is none. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `FORBIDDEN`: This login may not do that. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `SCHEDULE_NOT_FOUND`: No such schedule. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `INTERNAL`: A defect in the orchestrator; its log says more. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `UNAVAILABLE`: The orchestrator cannot answer now. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any error, as problem details (RFC 9457). */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    deleteSchedule: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: components["schemas"]["OwnedNameInput"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Removed. */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description `INVALID_REQUEST`: The request does not have the documented shape. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `UNAUTHENTICATED`: A login is needed, and this is none. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `FORBIDDEN`: This login may not do that. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `SCHEDULE_NOT_FOUND`: No such schedule. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `INTERNAL`: A defect in the orchestrator; its log says more. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `UNAVAILABLE`: The orchestrator cannot answer now. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any error, as problem details (RFC 9457). */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    updateSchedule: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The `etag` of the version that you looked at; `*` for any. Needed: without it the answer is 428. */
+                "if-match"?: string;
+            };
+            path: {
+                id: components["schemas"]["OwnedNameInput"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ScheduleChangeInput"];
+            };
+        };
+        responses: {
+            /** @description Default Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Schedule"];
+                };
+            };
+            /** @description `INVALID_REQUEST`: The request does not have the documented shape. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `UNAUTHENTICATED`: A login is needed, and this is none. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `FORBIDDEN`: This login may not do that. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `SCHEDULE_NOT_FOUND`: No such schedule. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `PRECONDITION_FAILED`: It has been changed since you looked at it. */
+            412: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `INVALID_SCHEDULE`: The schedule makes no sense as it is. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `PRECONDITION_REQUIRED`: A change has to say which version it is a change of. */
+            428: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `INTERNAL`: A defect in the orchestrator; its log says more. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `UNAVAILABLE`: The orchestrator cannot answer now. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any error, as problem details (RFC 9457). */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    pauseSchedule: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: components["schemas"]["OwnedNameInput"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Default Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Schedule"];
+                };
+            };
+            /** @description `INVALID_REQUEST`: The request does not have the documented shape. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `UNAUTHENTICATED`: A login is needed, and this is none. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `FORBIDDEN`: This login may not do that. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `SCHEDULE_NOT_FOUND`: No such schedule. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `INTERNAL`: A defect in the orchestrator; its log says more. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `UNAVAILABLE`: The orchestrator cannot answer now. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any error, as problem details (RFC 9457). */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    resumeSchedule: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: components["schemas"]["OwnedNameInput"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Default Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Schedule"];
+                };
+            };
+            /** @description `INVALID_REQUEST`: The request does not have the documented shape. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `UNAUTHENTICATED`: A login is needed, and this is none. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `FORBIDDEN`: This login may not do that. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `SCHEDULE_NOT_FOUND`: No such schedule. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `INTERNAL`: A defect in the orchestrator; its log says more. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `UNAVAILABLE`: The orchestrator cannot answer now. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any error, as problem details (RFC 9457). */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    runSchedule: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: components["schemas"]["OwnedNameInput"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Default Response */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Schedule"];
+                };
+            };
+            /** @description `INVALID_REQUEST`: The request does not have the documented shape. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `UNAUTHENTICATED`: A login is needed, and this is none. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `FORBIDDEN`: This login may not do that. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `SCHEDULE_NOT_FOUND`: No such schedule. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description `SCHEDULE_BUSY`: A run of this schedule is under way.
+             *
+             *     `SCHEDULE_PAUSED`: The schedule is paused.
+             */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `INTERNAL`: A defect in the orchestrator; its log says more. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `UNAVAILABLE`: The orchestrator cannot answer now. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any error, as problem details (RFC 9457). */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    previewSchedule: {
+        parameters: {
+            query?: {
+                count?: number;
+            };
+            header?: never;
+            path: {
+                id: components["schemas"]["OwnedNameInput"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Default Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SchedulePreview"];
+                };
+            };
+            /** @description `INVALID_REQUEST`: The request does not have the documented shape. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `UNAUTHENTICATED`: A login is needed, and this is none. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `FORBIDDEN`: This login may not do that. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `SCHEDULE_NOT_FOUND`: No such schedule. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `INTERNAL`: A defect in the orchestrator; its log says more. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `UNAVAILABLE`: The orchestrator cannot answer now. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any error, as problem details (RFC 9457). */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    previewNewSchedule: {
+        parameters: {
+            query?: {
+                count?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ScheduleRequestInput"];
+            };
+        };
+        responses: {
+            /** @description Default Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SchedulePreview"];
+                };
+            };
+            /** @description `INVALID_REQUEST`: The request does not have the documented shape. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `UNAUTHENTICATED`: A login is needed, and this is none. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `FORBIDDEN`: This login may not do that. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `INVALID_SCHEDULE`: The schedule makes no sense as it is. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `INTERNAL`: A defect in the orchestrator; its log says more. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `UNAVAILABLE`: The orchestrator cannot answer now. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any error, as problem details (RFC 9457). */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    getScheduleHistory: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: components["schemas"]["OwnedNameInput"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Default Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ScheduleHistory"];
+                };
+            };
+            /** @description `INVALID_REQUEST`: The request does not have the documented shape. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `UNAUTHENTICATED`: A login is needed, and this is none. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `FORBIDDEN`: This login may not do that. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `SCHEDULE_NOT_FOUND`: No such schedule. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `INTERNAL`: A defect in the orchestrator; its log says more. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `UNAVAILABLE`: The orchestrator cannot answer now. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any error, as problem details (RFC 9457). */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    getPlan: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: components["schemas"]["OwnedNameInput"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Default Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Plan"];
+                };
+            };
+            /** @description `INVALID_REQUEST`: The request does not have the documented shape. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `UNAUTHENTICATED`: A login is needed, and this is none. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `FORBIDDEN`: This login may not do that. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `PLAN_NOT_FOUND`: No such plan. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `INTERNAL`: A defect in the orchestrator; its log says more. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `UNAVAILABLE`: The orchestrator cannot answer now. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any error, as problem details (RFC 9457). */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    putPlan: {
+        parameters: {
+            query?: {
+                /** @description Refuse what would be refused, answer with what would be stored, store nothing. */
+                dryRun?: string;
+            };
+            header?: {
+                /** @description The `etag` of the version that you looked at; `*` for any. Needed: without it the answer is 428. */
+                "if-match"?: string;
+            };
+            path: {
+                id: components["schemas"]["OwnedNameInput"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["PlanRequestInput"];
+            };
+        };
+        responses: {
+            /** @description Default Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Plan"];
+                };
+            };
+            /** @description Default Response */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Plan"];
+                };
+            };
+            /** @description `INVALID_REQUEST`: The request does not have the documented shape. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `UNAUTHENTICATED`: A login is needed, and this is none. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `FORBIDDEN`: This login may not do that. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `PLAN_NOT_FOUND`: No such plan. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `PRECONDITION_FAILED`: It has been changed since you looked at it. */
+            412: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `INVALID_PLAN`: The plan cannot be carried out as it is. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `PRECONDITION_REQUIRED`: A change has to say which version it is a change of. */
+            428: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `INTERNAL`: A defect in the orchestrator; its log says more. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `UNAVAILABLE`: The orchestrator cannot answer now. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `FAR_END_TIMEOUT`: The far end did not answer in time. */
+            504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any error, as problem details (RFC 9457). */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    deletePlan: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: components["schemas"]["OwnedNameInput"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Removed. */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description `INVALID_REQUEST`: The request does not have the documented shape. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `UNAUTHENTICATED`: A login is needed, and this is none. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `FORBIDDEN`: This login may not do that. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `PLAN_NOT_FOUND`: No such plan. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `IN_USE`: Others still need it. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `INTERNAL`: A defect in the orchestrator; its log says more. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `UNAVAILABLE`: The orchestrator cannot answer now. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any error, as problem details (RFC 9457). */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    listPlans: {
+        parameters: {
+            query?: {
+                limit?: number;
+                /** @description `nextCursor` of the page before. */
+                cursor?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Default Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PlanList"];
+                };
+            };
+            /**
+             * @description `INVALID_REQUEST`: The request does not have the documented shape.
+             *
+             *     `INVALID_CURSOR`: The cursor was not made by this API.
+             */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `UNAUTHENTICATED`: A login is needed, and this is none. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `FORBIDDEN`: This login may not do that. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `INTERNAL`: A defect in the orchestrator; its log says more. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `UNAVAILABLE`: The orchestrator cannot answer now. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any error, as problem details (RFC 9457). */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    startPlanRun: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: components["schemas"]["OwnedNameInput"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["PlanRunRequestInput"];
+            };
+        };
+        responses: {
+            /** @description Default Response */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PlanRun"];
+                };
+            };
+            /** @description `INVALID_REQUEST`: The request does not have the documented shape. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `UNAUTHENTICATED`: A login is needed, and this is none. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `FORBIDDEN`: This login may not do that. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `PLAN_NOT_FOUND`: No such plan. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description `PLAN_BUSY`: A run of this plan is under way.
+             *
+             *     `PLAN_NOT_READY`: What has to come before this plan has not been done.
+             */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `INTERNAL`: A defect in the orchestrator; its log says more. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `UNAVAILABLE`: The orchestrator cannot answer now. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any error, as problem details (RFC 9457). */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    evacuate: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["EvacuationRequestInput"];
+            };
+        };
+        responses: {
+            /** @description Default Response */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PlanRun"];
+                };
+            };
+            /** @description `INVALID_REQUEST`: The request does not have the documented shape. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `UNAUTHENTICATED`: A login is needed, and this is none. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `FORBIDDEN`: This login may not do that. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `INVALID_PLAN`: The plan cannot be carried out as it is. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `INTERNAL`: A defect in the orchestrator; its log says more. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `UNAVAILABLE`: The orchestrator cannot answer now. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `FAR_END_TIMEOUT`: The far end did not answer in time. */
+            504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any error, as problem details (RFC 9457). */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    listPlanRuns: {
+        parameters: {
+            query?: {
+                plan?: components["schemas"]["OwnedNameInput"];
+                limit?: number;
+                /** @description `nextCursor` of the page before. */
+                cursor?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Default Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PlanRunList"];
+                };
+            };
+            /**
+             * @description `INVALID_REQUEST`: The request does not have the documented shape.
+             *
+             *     `INVALID_CURSOR`: The cursor was not made by this API.
+             */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `UNAUTHENTICATED`: A login is needed, and this is none. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `FORBIDDEN`: This login may not do that. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `INTERNAL`: A defect in the orchestrator; its log says more. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `UNAVAILABLE`: The orchestrator cannot answer now. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any error, as problem details (RFC 9457). */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    getPlanRun: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: components["schemas"]["PlanRunIdInput"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Default Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PlanRun"];
+                };
+            };
+            /** @description `INVALID_REQUEST`: The request does not have the documented shape. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `UNAUTHENTICATED`: A login is needed, and this is none. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `FORBIDDEN`: This login may not do that. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `PLAN_RUN_NOT_FOUND`: No such run of a plan. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `INTERNAL`: A defect in the orchestrator; its log says more. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `UNAVAILABLE`: The orchestrator cannot answer now. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any error, as problem details (RFC 9457). */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    getPlanReport: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: components["schemas"]["PlanRunIdInput"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Default Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PlanReport"];
+                };
+            };
+            /** @description `INVALID_REQUEST`: The request does not have the documented shape. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `UNAUTHENTICATED`: A login is needed, and this is none. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `FORBIDDEN`: This login may not do that. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `PLAN_RUN_NOT_FOUND`: No such run of a plan. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `INTERNAL`: A defect in the orchestrator; its log says more. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `UNAVAILABLE`: The orchestrator cannot answer now. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any error, as problem details (RFC 9457). */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    getPlanReportPage: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: components["schemas"]["PlanRunIdInput"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The page. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/html": string;
+                };
+            };
+            /** @description `INVALID_REQUEST`: The request does not have the documented shape. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `UNAUTHENTICATED`: A login is needed, and this is none. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `FORBIDDEN`: This login may not do that. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `PLAN_RUN_NOT_FOUND`: No such run of a plan. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `INTERNAL`: A defect in the orchestrator; its log says more. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `UNAVAILABLE`: The orchestrator cannot answer now. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any error, as problem details (RFC 9457). */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    pausePlanRun: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: components["schemas"]["PlanRunIdInput"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Default Response */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PlanRun"];
+                };
+            };
+            /** @description `INVALID_REQUEST`: The request does not have the documented shape. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `UNAUTHENTICATED`: A login is needed, and this is none. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `FORBIDDEN`: This login may not do that. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `PLAN_RUN_NOT_FOUND`: No such run of a plan. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `RUN_STATE`: The run is not in a state in which that can be done. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `INTERNAL`: A defect in the orchestrator; its log says more. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `UNAVAILABLE`: The orchestrator cannot answer now. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any error, as problem details (RFC 9457). */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    resumePlanRun: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: components["schemas"]["PlanRunIdInput"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Default Response */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PlanRun"];
+                };
+            };
+            /** @description `INVALID_REQUEST`: The request does not have the documented shape. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `UNAUTHENTICATED`: A login is needed, and this is none. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `FORBIDDEN`: This login may not do that. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `PLAN_RUN_NOT_FOUND`: No such run of a plan. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `RUN_STATE`: The run is not in a state in which that can be done. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `INTERNAL`: A defect in the orchestrator; its log says more. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `UNAVAILABLE`: The orchestrator cannot answer now. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any error, as problem details (RFC 9457). */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    approvePlanRun: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: components["schemas"]["PlanRunIdInput"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Default Response */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PlanRun"];
+                };
+            };
+            /** @description `INVALID_REQUEST`: The request does not have the documented shape. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `UNAUTHENTICATED`: A login is needed, and this is none. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `FORBIDDEN`: This login may not do that. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `PLAN_RUN_NOT_FOUND`: No such run of a plan. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `RUN_STATE`: The run is not in a state in which that can be done. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `INTERNAL`: A defect in the orchestrator; its log says more. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `UNAVAILABLE`: The orchestrator cannot answer now. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any error, as problem details (RFC 9457). */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    cancelPlanRun: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: components["schemas"]["PlanRunIdInput"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Default Response */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PlanRun"];
+                };
+            };
+            /** @description `INVALID_REQUEST`: The request does not have the documented shape. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `UNAUTHENTICATED`: A login is needed, and this is none. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `FORBIDDEN`: This login may not do that. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `PLAN_RUN_NOT_FOUND`: No such run of a plan. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `RUN_STATE`: The run is not in a state in which that can be done. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `INTERNAL`: A defect in the orchestrator; its log says more. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `UNAVAILABLE`: The orchestrator cannot answer now. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any error, as problem details (RFC 9457). */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    retryPlanRun: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: components["schemas"]["PlanRunIdInput"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Default Response */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PlanRun"];
+                };
+            };
+            /** @description `INVALID_REQUEST`: The request does not have the documented shape. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `UNAUTHENTICATED`: A login is needed, and this is none. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `FORBIDDEN`: This login may not do that. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `PLAN_RUN_NOT_FOUND`: No such run of a plan. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description `RUN_STATE`: The run is not in a state in which that can be done.
+             *
+             *     `PLAN_BUSY`: A run of this plan is under way.
+             */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `INTERNAL`: A defect in the orchestrator; its log says more. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `UNAVAILABLE`: The orchestrator cannot answer now. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any error, as problem details (RFC 9457). */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    failBackPlanRun: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: components["schemas"]["PlanRunIdInput"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Default Response */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PlanRun"];
+                };
+            };
+            /** @description `INVALID_REQUEST`: The request does not have the documented shape. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `UNAUTHENTICATED`: A login is needed, and this is none. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `FORBIDDEN`: This login may not do that. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `PLAN_RUN_NOT_FOUND`: No such run of a plan. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description `RUN_STATE`: The run is not in a state in which that can be done.
+             *
+             *     `PLAN_BUSY`: A run of this plan is under way.
+             */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `INVALID_PLAN`: The plan cannot be carried out as it is. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `INTERNAL`: A defect in the orchestrator; its log says more. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `UNAVAILABLE`: The orchestrator cannot answer now. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any error, as problem details (RFC 9457). */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    listBalancingPolicies: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Default Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        items: components["schemas"]["BalancingPolicy"][];
+                    };
+                };
+            };
+            /** @description `INVALID_REQUEST`: The request does not have the documented shape. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `UNAUTHENTICATED`: A login is needed, and this is none. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `FORBIDDEN`: This login may not do that. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `INTERNAL`: A defect in the orchestrator; its log says more. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `UNAVAILABLE`: The orchestrator cannot answer now. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any error, as problem details (RFC 9457). */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    createBalancingPolicy: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["BalancingPolicyRequestInput"];
+            };
+        };
+        responses: {
+            /** @description Default Response */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["BalancingPolicy"];
+                };
+            };
+            /** @description `INVALID_REQUEST`: The request does not have the documented shape. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `UNAUTHENTICATED`: A login is needed, and this is none. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `FORBIDDEN`: This login may not do that. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `ALREADY_EXISTS`: Something of that name exists already. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `INVALID_BALANCING_POLICY`: Such a policy makes no sense. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `INTERNAL`: A defect in the orchestrator; its log says more. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `UNAVAILABLE`: The orchestrator cannot answer now. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any error, as problem details (RFC 9457). */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    getBalancingPolicy: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: components["schemas"]["SlugInput"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Default Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["BalancingPolicy"];
+                };
+            };
+            /** @description `INVALID_REQUEST`: The request does not have the documented shape. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `UNAUTHENTICATED`: A login is needed, and this is none. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `FORBIDDEN`: This login may not do that. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `BALANCING_POLICY_NOT_FOUND`: No such balancing policy. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `INTERNAL`: A defect in the orchestrator; its log says more. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `UNAVAILABLE`: The orchestrator cannot answer now. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any error, as problem details (RFC 9457). */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    replaceBalancingPolicy: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The `etag` of the version that you looked at; `*` for any. Needed: without it the answer is 428. */
+                "if-match"?: string;
+            };
+            path: {
+                id: components["schemas"]["SlugInput"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["BalancingPolicySettingsInput"];
+            };
+        };
+        responses: {
+            /** @description Default Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["BalancingPolicy"];
+                };
+            };
+            /** @description `INVALID_REQUEST`: The request does not have the documented shape. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `UNAUTHENTICATED`: A login is needed, and this is none. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `FORBIDDEN`: This login may not do that. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `BALANCING_POLICY_NOT_FOUND`: No such balancing policy. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `PRECONDITION_FAILED`: It has been changed since you looked at it. */
+            412: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `INVALID_BALANCING_POLICY`: Such a policy makes no sense. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `PRECONDITION_REQUIRED`: A change has to say which version it is a change of. */
+            428: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `INTERNAL`: A defect in the orchestrator; its log says more. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `UNAVAILABLE`: The orchestrator cannot answer now. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any error, as problem details (RFC 9457). */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    deleteBalancingPolicy: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: components["schemas"]["SlugInput"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Removed. */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description `INVALID_REQUEST`: The request does not have the documented shape. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `UNAUTHENTICATED`: A login is needed, and this is none. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `FORBIDDEN`: This login may not do that. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `BALANCING_POLICY_NOT_FOUND`: No such balancing policy. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `INTERNAL`: A defect in the orchestrator; its log says more. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `UNAVAILABLE`: The orchestrator cannot answer now. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any error, as problem details (RFC 9457). */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    pauseBalancingPolicy: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: components["schemas"]["SlugInput"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Default Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["BalancingPolicy"];
+                };
+            };
+            /** @description `INVALID_REQUEST`: The request does not have the documented shape. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `UNAUTHENTICATED`: A login is needed, and this is none. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `FORBIDDEN`: This login may not do that. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `BALANCING_POLICY_NOT_FOUND`: No such balancing policy. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `INTERNAL`: A defect in the orchestrator; its log says more. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `UNAVAILABLE`: The orchestrator cannot answer now. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any error, as problem details (RFC 9457). */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    resumeBalancingPolicy: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: components["schemas"]["SlugInput"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Default Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["BalancingPolicy"];
+                };
+            };
+            /** @description `INVALID_REQUEST`: The request does not have the documented shape. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `UNAUTHENTICATED`: A login is needed, and this is none. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `FORBIDDEN`: This login may not do that. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `BALANCING_POLICY_NOT_FOUND`: No such balancing policy. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `INTERNAL`: A defect in the orchestrator; its log says more. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `UNAVAILABLE`: The orchestrator cannot answer now. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any error, as problem details (RFC 9457). */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    runBalancingPolicy: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: components["schemas"]["SlugInput"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Default Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["BalancingPass"];
+                };
+            };
+            /** @description `INVALID_REQUEST`: The request does not have the documented shape. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `UNAUTHENTICATED`: A login is needed, and this is none. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `FORBIDDEN`: This login may not do that. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `BALANCING_POLICY_NOT_FOUND`: No such balancing policy. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description `BALANCING_PAUSED`: The policy is paused.
+             *
+             *     `BALANCING_BUSY`: Somebody looks after this policy just now.
+             */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `INTERNAL`: A defect in the orchestrator; its log says more. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `UNAVAILABLE`: The orchestrator cannot answer now. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `FAR_END_TIMEOUT`: The far end did not answer in time. */
+            504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any error, as problem details (RFC 9457). */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    getBalancingRun: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: components["schemas"]["BalancingRunIdInput"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Default Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["BalancingRun"];
+                };
+            };
+            /** @description `INVALID_REQUEST`: The request does not have the documented shape. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `UNAUTHENTICATED`: A login is needed, and this is none. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `FORBIDDEN`: This login may not do that. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `BALANCING_RUN_NOT_FOUND`: No such scheduled pass. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `INTERNAL`: A defect in the orchestrator; its log says more. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `UNAVAILABLE`: The orchestrator cannot answer now. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any error, as problem details (RFC 9457). */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    listBalancingPasses: {
+        parameters: {
+            query?: {
+                limit?: number;
+            };
+            header?: never;
+            path: {
+                id: components["schemas"]["SlugInput"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Default Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        items: components["schemas"]["BalancingPass"][];
+                    };
+                };
+            };
+            /** @description `INVALID_REQUEST`: The request does not have the documented shape. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `UNAUTHENTICATED`: A login is needed, and this is none. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `FORBIDDEN`: This login may not do that. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `BALANCING_POLICY_NOT_FOUND`: No such balancing policy. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `INTERNAL`: A defect in the orchestrator; its log says more. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `UNAVAILABLE`: The orchestrator cannot answer now. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any error, as problem details (RFC 9457). */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    listBalancingMoves: {
+        parameters: {
+            query?: {
+                /** @description Only those in this state. */
+                state?: "proposed" | "decided" | "submitting" | "submitted" | "ended" | "withdrawn" | "rejected" | "expired" | "refused";
+            };
+            header?: never;
+            path: {
+                id: components["schemas"]["SlugInput"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Default Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        items: components["schemas"]["BalancingMove"][];
+                    };
+                };
+            };
+            /** @description `INVALID_REQUEST`: The request does not have the documented shape. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `UNAUTHENTICATED`: A login is needed, and this is none. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `FORBIDDEN`: This login may not do that. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `BALANCING_POLICY_NOT_FOUND`: No such balancing policy. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `INTERNAL`: A defect in the orchestrator; its log says more. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `UNAVAILABLE`: The orchestrator cannot answer now. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any error, as problem details (RFC 9457). */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    approveBalancingMove: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: components["schemas"]["SlugInput"];
+                move: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Default Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["BalancingMove"];
+                };
+            };
+            /** @description `INVALID_REQUEST`: The request does not have the documented shape. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `UNAUTHENTICATED`: A login is needed, and this is none. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `FORBIDDEN`: This login may not do that. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description `BALANCING_POLICY_NOT_FOUND`: No such balancing policy.
+             *
+             *     `BALANCING_MOVE_NOT_FOUND`: No such move.
+             */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description `BALANCING_PAUSED`: The policy is paused.
+             *
+             *     `BALANCING_BUSY`: Somebody looks after this policy just now.
+             *
+             *     `MOVE_ANSWERED`: The move does not wait for an answer any more.
+             *
+             *     `MOVE_OUTDATED`: Things have changed: the move is no longer right.
+             */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `INTERNAL`: A defect in the orchestrator; its log says more. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `UNAVAILABLE`: The orchestrator cannot answer now. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `FAR_END_TIMEOUT`: The far end did not answer in time. */
+            504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any error, as problem details (RFC 9457). */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    rejectBalancingMove: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: components["schemas"]["SlugInput"];
+                move: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Default Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["BalancingMove"];
+                };
+            };
+            /** @description `INVALID_REQUEST`: The request does not have the documented shape. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `UNAUTHENTICATED`: A login is needed, and this is none. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `FORBIDDEN`: This login may not do that. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description `BALANCING_POLICY_NOT_FOUND`: No such balancing policy.
+             *
+             *     `BALANCING_MOVE_NOT_FOUND`: No such move.
+             */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description `BALANCING_BUSY`: Somebody looks after this policy just now.
+             *
+             *     `MOVE_ANSWERED`: The move does not wait for an answer any more.
+             */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `INTERNAL`: A defect in the orchestrator; its log says more. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `UNAVAILABLE`: The orchestrator cannot answer now. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any error, as problem details (RFC 9457). */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     listWebhooks: {
         parameters: {
             query?: never;
@@ -9310,7 +20871,7 @@ export interface operations {
             query?: never;
             header?: never;
             path: {
-                id: components["schemas"]["SlugInput"];
+                id: components["schemas"]["OwnedNameInput"];
             };
             cookie?: never;
         };
@@ -9395,7 +20956,7 @@ export interface operations {
             query?: never;
             header?: never;
             path: {
-                id: components["schemas"]["SlugInput"];
+                id: components["schemas"]["OwnedNameInput"];
             };
             cookie?: never;
         };
@@ -9476,9 +21037,12 @@ export interface operations {
     updateWebhook: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description The `etag` of the version that you looked at; `*` for any. Needed: without it the answer is 428. */
+                "if-match"?: string;
+            };
             path: {
-                id: components["schemas"]["SlugInput"];
+                id: components["schemas"]["OwnedNameInput"];
             };
             cookie?: never;
         };
@@ -9533,8 +21097,26 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
+            /** @description `PRECONDITION_FAILED`: It has been changed since you looked at it. */
+            412: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             /** @description `WEBHOOK_ADDRESS_REFUSED`: Webhooks are not sent to this address. */
             422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `PRECONDITION_REQUIRED`: A change has to say which version it is a change of. */
+            428: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -9576,7 +21158,7 @@ export interface operations {
             query?: never;
             header?: never;
             path: {
-                id: components["schemas"]["SlugInput"];
+                id: components["schemas"]["OwnedNameInput"];
             };
             cookie?: never;
         };
@@ -9661,7 +21243,7 @@ export interface operations {
             query?: never;
             header?: never;
             path: {
-                id: components["schemas"]["SlugInput"];
+                id: components["schemas"]["OwnedNameInput"];
             };
             cookie?: never;
         };
@@ -9759,7 +21341,7 @@ export interface operations {
             };
             header?: never;
             path: {
-                id: components["schemas"]["SlugInput"];
+                id: components["schemas"]["OwnedNameInput"];
             };
             cookie?: never;
         };
@@ -9848,7 +21430,7 @@ export interface operations {
             query?: never;
             header?: never;
             path: {
-                id: components["schemas"]["SlugInput"];
+                id: components["schemas"]["OwnedNameInput"];
                 delivery: components["schemas"]["WebhookDeliveryIdInput"];
             };
             cookie?: never;
@@ -9938,7 +21520,7 @@ export interface operations {
             query?: never;
             header?: never;
             path: {
-                id: components["schemas"]["SlugInput"];
+                id: components["schemas"]["OwnedNameInput"];
                 delivery: components["schemas"]["WebhookDeliveryIdInput"];
             };
             cookie?: never;

@@ -6,6 +6,7 @@ const DEFAULT_MS = 40_000;
 /** Those that wait for a far end take as long as the server lets them, and a little more. */
 const SLOW: readonly (readonly [pattern: RegExp, limitMs: number])[] = [
   [/\/v1\/link-tests$/, 200_000],
+  [/\/v1\/balancing-policies\/[^/]+\/(run|moves\/[^/]+\/approve)$/, 60_000],
   [/\/v1\/migration-checks$/, 120_000],
 ];
 

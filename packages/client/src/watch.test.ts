@@ -184,3 +184,62 @@ test('a page of something else is no event stream', async () => {
     (error) => error instanceof LmasConnectionError && error.code === 'NOT_LMAS',
   );
 });
+
+test('the notices of everything come through, also those of things that are not known here yet', {
+  timeout: 20_000,
+}, async () => {
+  const at = '2026-01-01T00:00:00.000Z';
+  const told = [
+    { at, type: 'phase', message: 'checking', migration: { id: 'm_1', phase: 'checking' } },
+    { at, type: 'schedule', message: 'started', schedule: { id: 'nightly' } },
+    { at, type: 'plan-run', message: 'waits', planRun: { id: 'r_1' } },
+    { at, type: 'of-tomorrow', message: 'who knows' },
+  ];
+  await using server = await testServer((_, response) => {
+    response.writeHead(200, STREAM);
+    for (const [i, notice] of told.entries()) response.write(`id: ${i + 1}\ndata: ${JSON.stringify(notice)}\n\n`);
+  });
+  const client = createLmasClient({ baseUrl: server.baseUrl, apiKey: 'k' });
+  const heard: string[] = [];
+  for await (const { event } of client.watchNotices()) {
+    heard.push(event.message);
+    if (heard.length === told.length) break;
+  }
+  assert.deepEqual(heard, ['checking', 'started', 'waits', 'who knows']);
+});
+
+test('who heard nothing before the connection was lost goes on from where that began', {
+  timeout: 20_000,
+}, async () => {
+  const at = '2026-01-01T00:00:00.000Z';
+  const asked: unknown[] = [];
+  await using server = await testServer((request, response) => {
+    asked.push(request.headers['last-event-id']);
+    response.writeHead(200, STREAM);
+    // What is cut off was not heard.
+    if (asked.length === 1) response.end('id: 5\n\nid: 6\ndata: {"at":');
+    else response.write(`id: 7\ndata: ${JSON.stringify({ at, type: 'phase', message: 'queued', migration: {} })}\n\n`);
+  });
+  const client = createLmasClient({ baseUrl: server.baseUrl, apiKey: 'k' });
+  for await (const { id } of client.watchNotices()) {
+    assert.equal(id, '7');
+    break;
+  }
+  assert.deepEqual(asked, [undefined, '5']);
+});
+
+test('who comes back too late for some of it is told, and goes on', async () => {
+  const at = '2026-01-01T00:00:00.000Z';
+  await using server = await testServer((_, response) => {
+    response.writeHead(200, STREAM);
+    response.write('event: missed\ndata: {}\n\n');
+    response.write(`id: 7\ndata: ${JSON.stringify({ at, type: 'phase', message: 'queued', migration: {} })}\n\n`);
+  });
+  const client = createLmasClient({ baseUrl: server.baseUrl, apiKey: 'k' });
+  const heard: string[] = [];
+  for await (const { event } of client.watchNotices({ lastEventId: '1', onMissed: () => heard.push('missed') })) {
+    heard.push(event.message);
+    break;
+  }
+  assert.deepEqual(heard, ['missed', 'queued']);
+});

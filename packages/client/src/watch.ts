@@ -1,17 +1,17 @@
 /**
- * Follows one migration over server-sent events until it ends. A lost connection is not an end: it connects again with
- * Last-Event-ID, waiting a little longer each time, so an orchestrator may be restarted meanwhile. Owns one connection
- * at a time, and closes it when the loop over it is left.
+ * Follows one migration or run of a plan until it ends, a balancing policy, or the notices of everything, over server-sent events. A lost connection is not an end:
+ * it connects again with Last-Event-ID, waiting a little longer each time, so an orchestrator may be restarted meanwhile.
+ * Owns one connection at a time, and closes it when the loop over it is left.
  */
 import { delay } from './delay.ts';
-import { apiErrorOf, isRecord, LmasApiError, LmasConnectionError } from './errors.ts';
+import { apiErrorOf, isPassing, isRecord, LmasApiError, LmasConnectionError } from './errors.ts';
 import { EventStreamDecoder } from './event-stream.ts';
 import { explainNetworkError } from './network-errors.ts';
-import { hasEnded, type MigrationEvent } from './types.ts';
+import { type BalancingNotice, hasEnded, type MigrationEvent, type Notice, type PlanRunEvent } from './types.ts';
 
 export interface WatchOptions {
   signal?: AbortSignal;
-  /** Continue after this event; without it the stream begins with the migration's first. */
+  /** Continue after this event; without it the stream of a migration or a run begins with its first, any other with the next. */
   lastEventId?: string;
   /** Gives up when no connection could be had for so long; null tries for ever. Default: 10 minutes. */
   giveUpAfterMs?: number | null;
@@ -21,13 +21,19 @@ export interface WatchOptions {
   onConnectionLost?: (error: LmasApiError | LmasConnectionError, nextAttemptInMs: number) => void;
   /** Told when a connection stands, the first and each later one. */
   onConnected?: () => void;
+  /** Told when some of what came after `lastEventId` may be missing: what is followed has to be listed anew. */
+  onMissed?: () => void;
 }
 
-export interface WatchedEvent {
+export interface Watched<Event> {
   /** Place in the stream, to continue from. */
   readonly id: string;
-  readonly event: MigrationEvent;
+  readonly event: Event;
 }
+export type WatchedEvent = Watched<MigrationEvent>;
+export type WatchedNotice = Watched<Notice>;
+export type WatchedRunEvent = Watched<PlanRunEvent>;
+export type WatchedPolicyEvent = Watched<BalancingNotice>;
 
 export interface WatchTarget {
   readonly baseUrl: string;
@@ -37,6 +43,17 @@ export interface WatchTarget {
 
 const FIRST_DELAY_MS = 250;
 const LONGEST_DELAY_MS = 10_000;
+
+/** One kind of stream: where it is, and when it is over. */
+interface Stream<Event> {
+  readonly path: string;
+  /** Whether that is what such a stream carries; what else answers is no orchestrator. */
+  readonly carries: (event: Readonly<Record<string, unknown>>) => boolean;
+  /** Nothing comes after this event. */
+  readonly isLast: (event: Event) => boolean;
+  /** The server closed in order after this event: whether it had nothing more to say. */
+  readonly mayCloseAfter: (event: Event) => boolean;
+}
 
 /** Mutable state of one watch across its connections. */
 interface Position {
@@ -51,11 +68,72 @@ interface Position {
  * Yields every event once, in order; returns after the event of type `end`. Throws `LmasApiError` when the orchestrator
  * refuses (no such migration, wrong key), `LmasConnectionError` when it gave up, and the signal's reason on abort.
  */
-export async function* watchMigration(
+export function watchMigration(
   target: WatchTarget,
   id: string,
   options: WatchOptions = {},
 ): AsyncGenerator<WatchedEvent, void, void> {
+  const stream: Stream<MigrationEvent> = {
+    path: `/v1/migrations/${encodeURIComponent(id)}/events`,
+    carries: ({ migration }) => isRecord(migration),
+    isLast: ({ type }) => type === 'end',
+    mayCloseAfter: ({ migration }) => hasEnded(migration),
+  };
+  return watch(target, stream, options);
+}
+
+/** Yields what happens in a run of a plan, from its beginning; returns after the event of type `end`. Throws as above. */
+export function watchPlanRun(
+  target: WatchTarget,
+  id: string,
+  options: WatchOptions = {},
+): AsyncGenerator<WatchedRunEvent, void, void> {
+  const stream: Stream<PlanRunEvent> = {
+    path: `/v1/plan-runs/${encodeURIComponent(id)}/events`,
+    carries: ({ run }) => isRecord(run),
+    isLast: ({ type }) => type === 'end',
+    mayCloseAfter: () => false,
+  };
+  return watch(target, stream, options);
+}
+
+/** Yields every pass of a balancing policy and what becomes of its proposals, from now on, until it is removed. Throws as above. */
+export function watchBalancingPolicy(
+  target: WatchTarget,
+  id: string,
+  options: WatchOptions = {},
+): AsyncGenerator<WatchedPolicyEvent, void, void> {
+  const stream: Stream<BalancingNotice> = {
+    path: `/v1/balancing-policies/${encodeURIComponent(id)}/events`,
+    carries: ({ balancing }) => isRecord(balancing),
+    isLast: () => false,
+    mayCloseAfter: () => false,
+  };
+  return watch(target, stream, options);
+}
+
+/**
+ * Yields every notice of what the caller may see, of migrations and of all else that tells, from now on; has no end of its own.
+ * A newer orchestrator may tell of things that have no type here yet: pass over what is not known. Throws as above.
+ */
+export function watchNotices(
+  target: WatchTarget,
+  options: WatchOptions = {},
+): AsyncGenerator<WatchedNotice, void, void> {
+  const stream: Stream<Notice> = {
+    path: '/v1/events',
+    carries: ({ at }) => typeof at === 'string',
+    isLast: () => false,
+    mayCloseAfter: () => false,
+  };
+  return watch(target, stream, options);
+}
+
+async function* watch<Event extends { readonly type: string }>(
+  target: WatchTarget,
+  stream: Stream<Event>,
+  options: WatchOptions,
+): AsyncGenerator<Watched<Event>, void, void> {
   const giveUpAfterMs = options.giveUpAfterMs === undefined ? 600_000 : options.giveUpAfterMs;
   const position: Position = {
     lastEventId: options.lastEventId ?? '',
@@ -69,12 +147,9 @@ export async function* watchMigration(
     let lost: LmasApiError | LmasConnectionError;
     position.progressed = false;
     try {
-      yield* readConnection(target, id, position, options);
+      yield* readConnection(target, stream, position, options);
       if (position.ended) return;
-      lost = new LmasConnectionError(
-        'CONNECTION_LOST',
-        'The orchestrator ended the event stream before the migration ended.',
-      );
+      lost = new LmasConnectionError('CONNECTION_LOST', 'The orchestrator ended the event stream before it was over.');
     } catch (error) {
       if (options.signal?.aborted || !isPassing(error)) throw error;
       lost = error;
@@ -92,17 +167,17 @@ export async function* watchMigration(
   }
 }
 
-async function* readConnection(
+async function* readConnection<Event extends { readonly type: string }>(
   { baseUrl, headers, fetch }: WatchTarget,
-  id: string,
+  stream: Stream<Event>,
   position: Position,
   options: WatchOptions,
-): AsyncGenerator<WatchedEvent, void, void> {
+): AsyncGenerator<Watched<Event>, void, void> {
   const idle = new IdleTimer(options.idleTimeoutMs ?? 60_000);
   const signal = options.signal === undefined ? idle.signal : AbortSignal.any([options.signal, idle.signal]);
   let response: Response | undefined;
   try {
-    response = await fetch(`${baseUrl}/v1/migrations/${encodeURIComponent(id)}/events`, {
+    response = await fetch(`${baseUrl}${stream.path}`, {
       headers: {
         ...headers,
         accept: 'text/event-stream',
@@ -117,7 +192,7 @@ async function* readConnection(
       return;
     }
     options.onConnected?.();
-    yield* readEvents(body, position, idle);
+    yield* readEvents(body, stream, position, { idle, onMissed: options.onMissed });
   } catch (error) {
     if (error instanceof LmasApiError || error instanceof LmasConnectionError) throw error;
     if (idle.signal.aborted && !options.signal?.aborted) throw idle.signal.reason;
@@ -142,45 +217,56 @@ async function openBody(response: Response, baseUrl: string): Promise<ReadableSt
   return response.body;
 }
 
-async function* readEvents(
+async function* readEvents<Event extends { readonly type: string }>(
   body: ReadableStream<Uint8Array>,
+  stream: Stream<Event>,
   position: Position,
-  idle: IdleTimer,
-): AsyncGenerator<WatchedEvent, void, void> {
+  { idle, onMissed }: { idle: IdleTimer; onMissed: (() => void) | undefined },
+): AsyncGenerator<Watched<Event>, void, void> {
   const decoder = new EventStreamDecoder(position.lastEventId);
-  let last: MigrationEvent | undefined;
+  let last: Event | undefined;
   // Leaving this loop, by return or by throw, cancels the body and with it the connection.
-  for await (const chunk of body) {
+  for await (const chunk of chunksOf(body)) {
     idle.touch();
-    for (const { data, id } of decoder.push(chunk)) {
-      last = parseEvent(data);
+    for (const { event: name, data, id } of decoder.push(chunk)) {
+      if (name === 'missed') {
+        onMissed?.();
+        continue;
+      }
+      last = parseEvent(stream, data);
       position.lastEventId = id;
       position.progressed = true;
-      position.ended = last.type === 'end';
+      position.ended = stream.isLast(last);
       yield { id, event: last };
       if (position.ended) return;
     }
+    position.lastEventId = decoder.lastEventId;
     position.retryMs = decoder.retryMs ?? position.retryMs;
   }
   // The server closed in order, and the record it showed last can change no more.
-  position.ended = last !== undefined && hasEnded(last.migration);
+  position.ended = last !== undefined && stream.mayCloseAfter(last);
 }
 
-function parseEvent(data: string): MigrationEvent {
-  const event: unknown = JSON.parse(data);
-  if (!isRecord(event) || typeof event.type !== 'string' || !isRecord(event.migration)) {
-    throw new LmasConnectionError(
-      'NOT_LMAS',
-      'The event stream carried something that is not an event of a migration.',
-    );
+/** Not every browser can loop over a body itself. */
+async function* chunksOf(body: ReadableStream<Uint8Array>): AsyncGenerator<Uint8Array, void, void> {
+  const reader = body.getReader();
+  try {
+    for (;;) {
+      const { done, value } = await reader.read();
+      if (done) return;
+      yield value;
+    }
+  } finally {
+    await reader.cancel().catch(() => undefined); // a broken body has told its reason already
   }
-  return event as unknown as MigrationEvent;
 }
 
-/** Whether it may pass by itself: the network, a restart, an overload, a proxy whose backend is away. */
-function isPassing(error: unknown): error is LmasApiError | LmasConnectionError {
-  if (error instanceof LmasConnectionError) return error.retryable;
-  return error instanceof LmasApiError && (error.status === 429 || error.status >= 500);
+function parseEvent<Event extends { readonly type: string }>({ carries, path }: Stream<Event>, data: string): Event {
+  const event: unknown = JSON.parse(data);
+  if (!isRecord(event) || typeof event.type !== 'string' || !carries(event)) {
+    throw new LmasConnectionError('NOT_LMAS', `The event stream ${path} carried something that is no event of LMAS.`);
+  }
+  return event as unknown as Event;
 }
 
 /** Doubles from a quarter of a second, with jitter so that many watchers do not come back at once. */

@@ -20,6 +20,15 @@ export const FENCING_TOKEN_HEADER = 'lmas-fencing-token';
 export const suiteSchema = z.enum(['aes-256-gcm', 'chacha20-poly1305', 'none']);
 export type Suite = z.infer<typeof suiteSchema>;
 
+const subflowCount = z.int().min(1).max(64);
+export const subflowsSchema = z.union([
+  subflowCount,
+  z
+    .strictObject({ min: subflowCount, max: subflowCount })
+    .refine(({ min, max }) => min <= max, '`min` is not above `max`'),
+  z.literal('auto'),
+]);
+
 const host = z.string().min(1).max(253);
 const port = z.int().min(1).max(65_535);
 const bytesPerSec = z.int().positive().nullable();
@@ -52,8 +61,11 @@ export const sessionConfigSchema = z.strictObject({
     z.strictObject({ kind: z.literal('listen'), address: host, port: z.int().min(0).max(65_535) }),
     z.strictObject({ kind: z.literal('dial'), host, port }),
   ]),
-  /** TCP connections of the data channel: so many are opened, and kept open. The dialling end's number counts. */
-  subflows: z.int().min(1).max(64),
+  /**
+   * TCP connections of the data channel: a fixed number, or between two limits as many as serve best. `auto`: the limits of the gateway. The
+   * dialling end keeps them; its limits count.
+   */
+  subflows: subflowsSchema,
   /** Largest number of payload bytes that may be unacknowledged in each direction, whatever the path would bear. */
   maxWindowBytes: z
     .int()
@@ -101,6 +113,9 @@ export const portRangeSchema = z
   .strictObject({ from: port, to: port })
   .refine(({ from, to }) => from <= to, '`from` is not above `to`');
 
+/** Unique at its machine, and told from others' by whoever gave it. */
+export const barrierNameSchema = z.string().regex(/^[a-z0-9][a-z0-9_-]{0,99}$/);
+
 export const routeConfigSchema = z.discriminatedUnion('kind', [
   z.strictObject({
     kind: z.literal('listen'),
@@ -135,6 +150,12 @@ export const routeConfigSchema = z.discriminatedUnion('kind', [
       .max(64),
     maxStreams,
     priority,
+    /**
+     * For what may never pass in the clear: raises a barrier of that name. While it stands, what comes through this machine between these
+     * hosts, to or from these ports at either of them, and is not taken is refused with a reset. It outlives route and gateway, however they end:
+     * whoever has named it takes it away (`lmas-gateway clean --barrier`). Not given: what is not taken is forwarded.
+     */
+    barrier: barrierNameSchema.optional(),
   }),
 ]);
 export type RouteConfig = z.infer<typeof routeConfigSchema>;
@@ -177,7 +198,10 @@ const counters = {
   bytesReceived: z.int(),
 };
 
-/** `GET /v1/status`: cheap enough to be asked for once a second. */
+/**
+ * `GET /v1/status`: cheap enough to be asked for once a second. Whoever asks may be of a later version than the gateway: a gateway
+ * belongs to a migration, and an upgraded orchestrator takes that over. So what was added has a default here.
+ */
 export const statusSchema = z.object({
   identity: identitySchema.omit({ certificate: true }),
   uptimeMs: z.int(),
@@ -197,10 +221,14 @@ export const statusSchema = z.object({
       /** From the first to the last byte delivered to hypervisors here; with `bytesReceived` the goodput so far. */
       receivingMs: z.number(),
       windowBytes: z.int(),
+      /** How many subflows this end wants now for what it sends, and its limits; at the dialling end, for what both send. */
+      subflows: z.object({ wanted: z.int(), min: z.int(), max: z.int() }).default({ wanted: 0, min: 0, max: 0 }),
       /** Taken from hypervisors here and not yet acknowledged by the peer. */
       inFlightBytes: z.int(),
       /** Received and not yet written to hypervisors here (reordering and back-pressure). */
       bufferedBytes: z.int(),
+      /** What the kernel here holds in memory for the sockets of subflows and streams (SO_MEMINFO); null where it does not say. */
+      kernelBytes: z.int().nullable().default(null),
       rttMs: z.number().nullable(),
       /** What this end has found out about the path by sending. */
       link: z.object({
@@ -230,18 +258,20 @@ export const statusSchema = z.object({
       state: z.enum(['joining', 'open', 'draining']),
       ...counters,
       /** Frames of both directions, averaged over the last second or so. */
-      sendBitsPerSec: z.number(),
-      receiveBitsPerSec: z.number(),
+      sendBitsPerSec: z.number().default(0),
+      receiveBitsPerSec: z.number().default(0),
       generation: z.int(),
-      rekeys: z.int(),
+      rekeys: z.int().default(0),
       /** Sequenced frames sent on it that the peer has not acknowledged. */
-      unacknowledgedFrames: z.int(),
+      unacknowledgedFrames: z.int().default(0),
       /** The kernel's view (TCP_INFO, tcp(7)); null where it cannot be asked. */
       congestionControl: z.string().nullable(),
       rttMs: z.number().nullable(),
-      congestionWindowBytes: z.int().nullable(),
+      congestionWindowBytes: z.int().nullable().default(null),
       /** Handed to the kernel and not yet sent. */
-      queueBytes: z.int().nullable(),
+      queueBytes: z.int().nullable().default(null),
+      /** What the kernel holds in memory for its socket. */
+      kernelBytes: z.int().nullable().default(null),
       retransmits: z.int().nullable(),
     }),
   ),
@@ -254,14 +284,14 @@ export const statusSchema = z.object({
       peer: z.string(),
       ...counters,
       /** Taken from and delivered to the hypervisor here, averaged over the last second or so. */
-      sendBitsPerSec: z.number(),
-      receiveBitsPerSec: z.number(),
+      sendBitsPerSec: z.number().default(0),
+      receiveBitsPerSec: z.number().default(0),
       /** Taken from the hypervisor, waiting for credit or for a subflow. */
-      queueBytes: z.int(),
+      queueBytes: z.int().default(0),
       /** In frames, and not yet delivered to the far hypervisor. */
-      outstandingBytes: z.int(),
+      outstandingBytes: z.int().default(0),
       /** Pieces that arrived before the ones in front of them. */
-      reorderDepth: z.int(),
+      reorderDepth: z.int().default(0),
       idleMs: z.int(),
     }),
   ),
@@ -292,7 +322,7 @@ export const probeResultSchema = z.object({
   /** Segments sent again, those included that the probe itself drove out of a full queue. */
   retransmits: z.int().nullable(),
   /** Share of bytes that were sent again while no queue showed: what the link itself loses. Null: too little was sent so. */
-  lossShare: z.number().nullable(),
+  lossShare: z.number().nullable().default(null),
   /** Path MTU as the kernel knows it, from TCP_INFO. */
   mtuBytes: z.int().nullable(),
   /** Peer's wall clock minus ours, halfway through the best round trip. */

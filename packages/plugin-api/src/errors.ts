@@ -23,7 +23,7 @@ export const PLUGIN_ERRORS = {
   VM_NOT_FOUND: { retryable: false, meaning: 'No such VM at the source.' },
   NOT_MIGRATABLE: { retryable: false, meaning: 'The hypervisor refuses to move this VM as it is.' },
   INCOMPATIBLE: { retryable: false, meaning: 'The destination cannot build or run this guest.' },
-  BUSY: { retryable: true, meaning: 'Another operation holds the VM.' },
+  BUSY: { retryable: true, meaning: 'Another operation holds the VM, or the one place for it at its host.' },
   STREAM_FAILED: { retryable: true, meaning: 'The migration data path broke.' },
   ABORTED: { retryable: false, meaning: 'Cancelled, by us or by somebody at the hypervisor.' },
   TIMEOUT: { retryable: true, meaning: 'The hypervisor did not answer in time.' },

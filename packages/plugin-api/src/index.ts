@@ -7,6 +7,8 @@
  */
 export * from './errors.ts';
 export * from './findings.ts';
+export * from './load.ts';
 export * from './migration.ts';
 export * from './placement.ts';
 export * from './plugin.ts';
+export * from './verification.ts';

@@ -54,6 +54,15 @@ export interface MigrationRequest<Options = unknown> {
   readonly bandwidthBytesPerSec: number | null;
   /** Whether the traffic goes through a gateway pair (then it is encrypted on the way). */
   readonly tunnelled: boolean;
+  /** What there is to know of that gateway pair beforehand; absent when the traffic goes straight. */
+  readonly tunnel?: TunnelFacts | undefined;
+}
+
+export interface TunnelFacts {
+  /** Whether it keeps secret what it carries; a tunnel may be told to only authenticate it. */
+  readonly encrypts: boolean;
+  /** The gateway machines as the hypervisors beside them see them: next hops of a transparent route. */
+  readonly nextHops: { readonly source: string; readonly destination: string };
 }
 
 /** Something the plugin made that a rollback must take away again. Addressed by name, so that anybody can release it. */
@@ -64,15 +73,39 @@ export interface PluginResource {
   readonly end: 'source' | 'destination';
   /** What `release` needs beyond the id; no secrets. */
   readonly data: { readonly [key: string]: JsonValue };
+  /**
+   * `vm`, by default: it belongs to the VM once that runs at the destination, and is taken away only where it does not.
+   * `migration`: it serves the move alone (a route, a setting to be put back) and is taken away after every ending that is clear.
+   */
+  readonly lifetime?: 'vm' | 'migration' | undefined;
+  /**
+   * Several migrations may need the very same one; then its id is the same, and unique among all endpoints. It is taken away
+   * with the last migration that has journalled it, and nobody journals it meanwhile.
+   */
+  readonly shared?: boolean | undefined;
+  /** While it is there, the migration's traffic may be in the clear: no barrier of its flows is taken away before it. */
+  readonly behindBarrier?: boolean | undefined;
+  /** One sentence for a person who has to take it away, where nobody else may: what to do, and where. */
+  readonly byHand?: string | undefined;
 }
 
 export interface MigrationContext {
   readonly log: Logger;
   /**
    * Writes the intent to make `resource` into the migration's journal. Await it before the first side effect. After a
-   * commit nothing is released; after a rollback `release` is called for each, newest first.
+   * commit only what serves the migration alone is released (`lifetime`); after a rollback `release` is called for each, newest first.
    */
   recordIntent(resource: PluginResource): Promise<void>;
+  /**
+   * For a `shared` resource that is there already: journals it if another migration has, and answers whether one had. If not,
+   * nothing is written, and what is there is somebody else's. Absent where no migration shares anything (a rehearsal).
+   */
+  joinHolders?(resource: PluginResource): Promise<boolean>;
+  /**
+   * Takes the intent back: what was to be made is there already, and somebody else's, who is no migration. From then on nobody
+   * releases it. Absent where `joinHolders` is.
+   */
+  withdrawIntent?(resource: PluginResource): Promise<void>;
   /** Await it before every side effect. @throws PluginError SUPERSEDED when another run has taken over. */
   assertCurrent(): Promise<void>;
 }
@@ -95,6 +128,12 @@ export interface CheckReport {
   readonly diskBytes: number;
   /** How fast the guest writes to its memory now, where the hypervisor can tell without a side effect; else null. */
   readonly dirtyRateBytesPerSec?: number | null;
+  /**
+   * Where endpoints have many hosts (`capabilities.manyHosts`): the two between which it would go, unique among all endpoints.
+   * Where these are the same, a migration through gateways waits for every other one, and every other one for it, if the plugin's
+   * traffic is intercepted.
+   */
+  readonly hosts?: { readonly source: string; readonly destination: string } | undefined;
 }
 
 /** One kind of traffic that the source host will want to send to an address at the destination. */
@@ -128,6 +167,12 @@ export interface TransparentFlow extends Pick<Flow, 'id' | 'maxStreams' | 'prior
   readonly pairs: readonly { readonly source: string; readonly destination: string }[];
   /** TCP ports at the destination. */
   readonly ports: readonly (number | { readonly from: number; readonly to: number })[];
+  /**
+   * What it carries may never pass in the clear: from before `perform` on, both gateway machines refuse what of it they do not take, and
+   * connections the other way to the same ports, whatever becomes of their gateways. They do so until everything that stands
+   * `behindBarrier` has been released. Without it, what is not taken is forwarded.
+   */
+  readonly barrier?: boolean | undefined;
 }
 
 export interface Prepared {

@@ -3,8 +3,10 @@
  * closes it; a plugin never keeps a connection of its own beyond that.
  */
 import type { z } from 'zod';
+import type { Load } from './load.ts';
 import type { MigrationContext, MigrationDriver, MigrationRequest } from './migration.ts';
 import type { Presence } from './placement.ts';
+import type { VerificationStep } from './verification.ts';
 
 export const PLUGIN_API_VERSION = 1;
 
@@ -14,9 +16,11 @@ export interface PluginCapabilities {
   readonly redirectedRoute: boolean;
   /** The gateway has to be the next hop. */
   readonly transparentRoute: boolean;
+  /** An endpoint stands for many hosts; between which two a VM would move is known when it has been checked. Default: for one. */
+  readonly manyHosts?: boolean;
   readonly copiesDisks: boolean;
   readonly postCopy: boolean;
-  /** The option value that makes a migration go on without the orchestrator, if there is one. */
+  /** A migration goes on when the orchestrator dies, always or with some option; then there is something to `follow`. */
   readonly survivesController: boolean;
 }
 
@@ -47,6 +51,8 @@ export interface RunIdentity {
 export interface ConnectContext {
   readonly log: Logger;
   readonly credential: Credential;
+  /** What people call it; for messages. */
+  readonly endpoint?: string | undefined;
   /** Whose session it becomes; absent for questions that belong to no run (inventory, checks, tests). */
   readonly run?: RunIdentity | undefined;
 }
@@ -91,6 +97,17 @@ export interface EndpointSession {
   inventory(options: { signal: AbortSignal }): Promise<Inventory>;
   /** @throws PluginError VM_NOT_FOUND */
   findVm(idOrName: string, options: { signal: AbortSignal }): Promise<VmSummary>;
+  /**
+   * Looks, read-only, at all that migrations will need here and that only this endpoint can show; each step as soon as it
+   * is known, so that one that hangs hides none before it. A step that fails is an answer, not an error (`verifyInOrder`).
+   * That the session could be opened and the inventory taken is seen before it is called; without it, that is all.
+   */
+  verify?(options: { signal: AbortSignal }): AsyncIterable<VerificationStep>;
+  /**
+   * What the endpoint and its running VMs use now, without a side effect. Over about `intervalMs`, or over what the
+   * hypervisor averages by itself; the answer says which. Without this verb the endpoint cannot be balanced.
+   */
+  load?(options: { signal: AbortSignal; intervalMs: number }): Promise<Load>;
   /** Idempotent; never throws. */
   close(): Promise<void>;
 }
@@ -107,6 +124,8 @@ export interface VmSummary extends VmRef {
   readonly vcpus: number;
   readonly disks: readonly VmDisk[];
   readonly networks: readonly string[];
+  /** What people wrote at it, at its hypervisor, to tell VMs from each other; absent where there is no such thing. */
+  readonly labels?: readonly string[];
   /** The manager that owns it, if another one does: `nova`, `ovirt`, `proxmox`, `pacemaker` … */
   readonly managedBy: string | null;
 }

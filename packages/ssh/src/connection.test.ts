@@ -36,6 +36,25 @@ describe('against a real sshd', { skip: sshdMissing() }, () => {
     ]);
   });
 
+  test('what the README shows works', async () => {
+    const { host, port, username, privateKey, hostKeys } = sshd;
+    const path = join(sshd.directory, 'from-the-readme');
+    const connection = await connectSsh(
+      {
+        host,
+        port,
+        credential: { kind: 'ssh-key', username, privateKey },
+        hostKeys: [hostKeys.ed25519], // 'SHA256:…', as ssh-keygen -lf prints it
+      },
+      { signal },
+    );
+    const { stdout } = await connection.run(['uname', '-s'], { signal });
+    await connection.upload(Buffer.from('or { file: path }, or a stream'), path, { signal, mode: 0o600 });
+    await connection.close();
+    assert.equal(stdout.toString(), 'Linux\n');
+    assert.equal(readFileSync(path, 'utf8'), 'or { file: path }, or a stream');
+  });
+
   for (const family of ['ed25519', 'ecdsa', 'rsa'] as const) {
     test(`a pin of the ${family} key alone is enough`, async () => {
       const connection = await connectSsh(target({ hostKeys: [sshd.hostKeys[family]] }), { signal });
@@ -76,7 +95,7 @@ describe('against a real sshd', { skip: sshdMissing() }, () => {
 
   test('an encrypted key needs its passphrase', async () => {
     const credential = { kind: 'ssh-key', username: sshd.username, privateKey: sshd.encryptedKey } as const;
-    const connection = await connectSsh(target({ credential: { ...credential, passphrase: 'open sesame' } }), {
+    const connection = await connectSsh(target({ credential: { ...credential, passphrase: sshd.passphrase } }), {
       signal,
     });
     await connection.close();

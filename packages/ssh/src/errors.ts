@@ -21,7 +21,8 @@ export const SSH_ERRORS = {
   COMMAND_FAILED: { retryable: false, meaning: 'The command could not be started, or ended with an exit code but 0.' },
   OUTPUT_TOO_LARGE: { retryable: false, meaning: 'The command wrote more than the caller was ready to hold.' },
   TRANSFER_FAILED: { retryable: true, meaning: 'A file could not be written at the server.' },
-  TIMEOUT: { retryable: true, meaning: 'The server did not finish the login in time.' },
+  TIMEOUT: { retryable: true, meaning: 'The server did not do in time what it was asked for.' },
+  SUPERSEDED: { retryable: false, meaning: 'A later run of the same migration is connected to this host.' },
   ABORTED: { retryable: false, meaning: 'The caller gave up.' },
 } as const satisfies Record<string, { retryable: boolean; meaning: string }>;
 

@@ -9,4 +9,5 @@ export type { ExecOptions, ExecResult } from './exec.ts';
 export { fingerprint, type ScannedHostKey, scanHostKeys } from './host-keys.ts';
 export { inspectPrivateKey, type PrivateKeyFacts } from './private-key.ts';
 export { quoteArgument, quoteCommand } from './quote.ts';
+export { type MarkedRun, takeOver } from './take-over.ts';
 export type { UploadOptions, UploadSource } from './upload.ts';

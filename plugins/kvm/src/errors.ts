@@ -58,6 +58,7 @@ const BY_SSH: Readonly<Record<SshErrorCode, PluginErrorCode>> = {
   OUTPUT_TOO_LARGE: 'HYPERVISOR_FAULT',
   TRANSFER_FAILED: 'HYPERVISOR_FAULT',
   TIMEOUT: 'TIMEOUT',
+  SUPERSEDED: 'SUPERSEDED',
   ABORTED: 'ABORTED',
 };
 
@@ -77,30 +78,31 @@ export function afterArrival({ code, message, native, remedy, retryable, cause }
 
 /**
  * Turns whatever was thrown into a PluginError.
- * @param doing what failed, for people: `starting the incoming guest`
+ * @param doing what failed, for people: `starting the incoming guest`; left out where the error says so itself
  * @param flowing whether migration data was on its way
  */
-export function toPluginError(error: unknown, doing: string, { flowing = false } = {}): PluginError {
-  const message = error instanceof Error ? error.message : String(error);
+export function toPluginError(error: unknown, doing?: string, { flowing = false } = {}): PluginError {
+  const said = (what: string) => (doing === undefined ? what : `${doing}: ${what}`);
+  const message = said(error instanceof Error ? error.message : String(error));
   // Before ours: some codes have the same name in both tables.
   const ssh = sshErrorCode(error);
   if (ssh !== undefined) {
     const remedy = SSH_REMEDIES[ssh];
-    return new PluginError(BY_SSH[ssh], `${doing}: ${message}`, { cause: error, ...(remedy && { remedy }) });
+    return new PluginError(BY_SSH[ssh], message, { cause: error, ...(remedy && { remedy }) });
   }
   if (pluginErrorCode(error) !== undefined) return error as PluginError;
   if (error instanceof LibvirtFault) {
     const code = flowing && BROKEN_FLOW.includes(error.number) ? 'STREAM_FAILED' : BY_NUMBER.get(error.number);
-    return new PluginError(code ?? 'HYPERVISOR_FAULT', `${doing}: ${error.message}`, {
+    return new PluginError(code ?? 'HYPERVISOR_FAULT', message, {
       cause: error,
       native: { name: errorName(error.number), message: error.message },
     });
   }
   if (error instanceof Error && error.name === 'TimeoutError') {
-    return new PluginError('TIMEOUT', `${doing}: no answer in time`, { cause: error });
+    return new PluginError('TIMEOUT', said('no answer in time'), { cause: error });
   }
   if (error instanceof Error && error.name === 'AbortError') {
-    return new PluginError('ABORTED', `${doing}: given up`, { cause: error });
+    return new PluginError('ABORTED', said('given up'), { cause: error });
   }
-  return new PluginError('HYPERVISOR_FAULT', `${doing}: ${message}`, { cause: error });
+  return new PluginError('HYPERVISOR_FAULT', message, { cause: error });
 }

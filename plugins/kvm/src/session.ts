@@ -5,11 +5,19 @@
  * A libvirt daemon may be restarted while SSH stays up: the query connection is then opened anew. `closed` is about the
  * transport only.
  */
-import { type EndpointSession, type Inventory, PluginError, type VmDisk, type VmSummary } from '@lmas/plugin-api';
+import {
+  type EndpointSession,
+  type Inventory,
+  type Load,
+  PluginError,
+  type VmDisk,
+  type VmSummary,
+} from '@lmas/plugin-api';
 import { LibvirtClient, uuidText } from './client.ts';
 import type { KvmConfig } from './config.ts';
 import { type Definition, type DiskDefinition, readDefinition } from './definition/definition.ts';
 import { isFault, toPluginError } from './errors.ts';
+import { measureLoad } from './load.ts';
 import { presenceOf } from './presence.ts';
 import { ERROR, XML } from './rpc/constants.ts';
 import type { Domain } from './rpc/procedures.ts';
@@ -115,6 +123,14 @@ export class KvmSession implements EndpointSession {
     }
   }
 
+  async load(options: Options & { intervalMs: number }): Promise<Load> {
+    try {
+      return await measureLoad(await this.query(options), options);
+    } catch (error) {
+      throw toPluginError(error, `measuring the load of ${this.transport.peer}`);
+    }
+  }
+
   async findVm(idOrName: string, options: Options): Promise<VmSummary> {
     try {
       const client = await this.query(options);
@@ -148,6 +164,7 @@ export class KvmSession implements EndpointSession {
         disks: await this.#disks(client, domain, definition, options),
         networks: networksOf(definition),
         managedBy: definition.managedBy,
+        labels: definition.labels,
       };
     } catch (error) {
       if (isFault(error, ERROR.NO_DOMAIN)) return null;

@@ -16,7 +16,7 @@ export interface CommandResult {
 }
 
 export interface HostTransport {
-  /** For messages: where this host is. */
+  /** For messages: what this host is called, and where it is. */
   readonly peer: string;
   /** Aborts when the host cannot be reached any more over this transport. */
   readonly closed: AbortSignal;
@@ -36,12 +36,12 @@ class SshTransport implements HostTransport {
   readonly #ssh: SshConnection;
   #sockets: readonly string[];
 
-  constructor(ssh: SshConnection, sockets: readonly string[]) {
+  constructor(ssh: SshConnection, sockets: readonly string[], endpoint: string | undefined) {
     this.#ssh = ssh;
     this.#sockets = sockets;
-    this.peer = ssh.peer;
+    this.peer = endpoint === undefined ? ssh.peer : `${endpoint} (${ssh.peer})`;
     const closed = new AbortController();
-    const onLost = (): void => closed.abort(toPluginError(ssh.closed.reason, 'SSH'));
+    const onLost = (): void => closed.abort(toPluginError(ssh.closed.reason, endpoint));
     if (ssh.closed.aborted) onLost();
     else ssh.closed.addEventListener('abort', onLost, { once: true });
     this.closed = closed.signal;
@@ -109,15 +109,15 @@ async function takeOverOrClose(...[ssh, run, options]: Parameters<typeof takeOve
 /** @throws PluginError UNREACHABLE, HOST_KEY_MISMATCH, LOGIN_REFUSED, INVALID_CONFIG, TIMEOUT, SUPERSEDED, ABORTED */
 export async function connectTransport(
   config: KvmConfig,
-  { credential, log, run }: ConnectContext,
+  { credential, log, run, endpoint }: ConnectContext,
   { signal }: { signal: AbortSignal },
 ): Promise<HostTransport> {
   try {
     const { host, port, hostKeys } = config;
     const ssh = await connectSsh({ host, port, hostKeys, credential, log }, { signal });
     if (run !== undefined) await takeOverOrClose(ssh, run, { signal, log });
-    return new SshTransport(ssh, config.socketPath === undefined ? SOCKETS : [config.socketPath]);
+    return new SshTransport(ssh, config.socketPath === undefined ? SOCKETS : [config.socketPath], endpoint);
   } catch (error) {
-    throw toPluginError(error, `connecting to ${config.host}`);
+    throw toPluginError(error);
   }
 }

@@ -36,7 +36,13 @@ export class WorldConnection {
     this.host = host;
     this.#stream = stream;
     const lines = createInterface({ input: stream });
-    lines.on('line', (line) => this.#take(line));
+    lines.on('line', (line) => {
+      try {
+        this.#take(line);
+      } catch {
+        stream.destroy(); // who talks nonsense is not understood any more; nothing may throw into the event loop
+      }
+    });
     lines.on('error', () => stream.destroy()); // readline hands on what the stream met
     stream.on('error', () => stream.destroy());
     stream.on('close', () => {

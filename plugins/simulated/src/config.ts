@@ -9,9 +9,11 @@ import { SCRIPTED_FAULTS } from './world/faults.ts';
 export const VERBS = [
   'login',
   'inventory',
+  'load',
   'find',
   'presence',
   'prepare',
+  'change-setting',
   'perform',
   'set-bandwidth',
   'steer',
@@ -19,6 +21,7 @@ export const VERBS = [
   'confirm',
   'abort-job',
   'delete-volume',
+  'restore-setting',
 ] as const;
 const verb = z.enum(VERBS);
 const errorCodes = Object.keys(PLUGIN_ERRORS) as [PluginErrorCode, ...PluginErrorCode[]];
@@ -32,6 +35,9 @@ const vmSchema = z.strictObject({
     .default(1 << 30),
   vcpus: z.int().min(1).default(2),
   dirtyRateBytesPerSec: z.int().min(0).default(10_000_000).describe('How fast it writes to its memory.'),
+  labels: z.array(z.string().min(1)).default([]).describe('For plans that choose by them.'),
+  cpuCores: z.number().min(0).default(0).describe('What it uses of its processors.'),
+  networkBytesPerSec: z.number().min(0).default(0).describe('What it sends and receives.'),
 });
 
 const faultSchema = z.strictObject({
@@ -55,6 +61,11 @@ export const configSchema = z.strictObject({
     .optional()
     .describe('A world that another process serves there. What follows is then for that process to say, and ignored.'),
   vms: z.array(vmSchema).default([]).describe('Run here from the start.'),
+  cpus: z.int().min(1).default(64),
+  memoryBytes: z
+    .int()
+    .min(1)
+    .default(2 ** 40),
   rateBytesPerSec: z
     .int()
     .min(1_024)
@@ -75,6 +86,12 @@ export const optionsSchema = z.strictObject({
     .describe('How long the memory takes to move, whatever the VM and the link are like; null: as they are.'),
   autoConverge: z.boolean().default(true).describe('Slow the guest down when it writes faster than the link carries.'),
   peerToPeer: z.boolean().default(false).describe('The migration goes on without the orchestrator.'),
+  changeSetting: z
+    .boolean()
+    .default(false)
+    .describe(
+      'A setting of the VM is changed for the move, which is in the clear then, and put back; behind a barrier.',
+    ),
   createVolume: z.boolean().default(false).describe('The destination lacks the disk: it is made, and rolled back.'),
 });
 export type SimulatedOptions = z.output<typeof optionsSchema>;

@@ -13,6 +13,7 @@ import {
   type Prepared,
   type Presence,
   pluginErrorCode,
+  type TransparentFlow,
   type VmPlacement,
   whereIs,
 } from '@lmas/plugin-api';
@@ -24,6 +25,15 @@ import type { MoveState, SimulatedVm } from './world/world.ts';
 const FOLLOW_MS = 20;
 /** Of documentation (RFC 5737): nobody is there, and nothing is sent. */
 const ADDRESSES = { source: '192.0.2.1', destination: '192.0.2.2', port: 49_152 };
+
+const IN_THE_CLEAR: TransparentFlow = {
+  id: 'clear',
+  pairs: [{ source: ADDRESSES.source, destination: ADDRESSES.destination }],
+  ports: [ADDRESSES.port],
+  ...{ maxStreams: 8, priority: 'bulk', barrier: true },
+};
+
+const SETTING = { kind: 'setting', end: 'source', data: {}, lifetime: 'migration', behindBarrier: true } as const;
 
 interface Ends {
   readonly source: WorldConnection;
@@ -57,7 +67,8 @@ export class SimulatedMigration implements MigrationDriver {
       severity: 'blocker' as const,
       code: 'VM_EXISTS',
       message: `The destination knows ${this.#request.vm.name} already (${there.presence}).`,
-      remedy: 'Remove it there.',
+      remedy:
+        there.presence === 'incoming' ? 'A migration is bringing it there: wait for its end.' : 'Remove it there.',
     };
     return { findings: there.presence === 'absent' ? [] : [taken], memoryBytes, diskBytes: 0, dirtyRateBytesPerSec };
   }
@@ -74,6 +85,7 @@ export class SimulatedMigration implements MigrationDriver {
     const { destination: host, port } = ADDRESSES;
     return {
       flows: [{ id: 'memory', host, port, maxStreams: 8, priority: 'bulk' }],
+      ...(this.#request.options.changeSetting ? { transparentFlows: [IN_THE_CLEAR] } : {}),
       sourceAddresses: [ADDRESSES.source],
       state: { prepared: true },
     };
@@ -94,6 +106,7 @@ export class SimulatedMigration implements MigrationDriver {
   ): Promise<void> {
     const { source, destination } = this.#ends;
     const { durationMs, peerToPeer } = this.#request.options;
+    await this.#changeSetting();
     await this.#context.assertCurrent();
     signal.throwIfAborted();
     // The perform call itself tells how the abort went.
@@ -184,8 +197,19 @@ export class SimulatedMigration implements MigrationDriver {
     }
   }
 
-  async release({ id }: { readonly id: string }): Promise<void> {
+  /** For the time of the move alone. */
+  async #changeSetting(): Promise<void> {
+    if (!this.#request.options.changeSetting) return;
+    const id = this.#vmId;
+    const byHand = `Put the setting of ${this.#request.vm.name} back.`;
+    await this.#context.recordIntent({ ...SETTING, id, byHand });
     await this.#context.assertCurrent();
+    await this.#ends.source.call('change-setting', { vmId: id });
+  }
+
+  async release({ kind, id }: { readonly kind: string; readonly id: string }): Promise<void> {
+    await this.#context.assertCurrent();
+    if (kind === SETTING.kind) return void (await this.#ends.source.call('restore-setting', { vmId: id }));
     await this.#ends.destination.call('delete-volume', { volume: id, migrationId: this.#request.migrationId });
   }
 
@@ -218,6 +242,6 @@ const toProgress = (state: MoveState): MigrationProgress => ({
   bytesTransferred: state.bytesTransferred,
   bytesRemaining: state.bytesRemaining,
   rateBytesPerSec: state.rateBytesPerSec,
-  dirtyRateBytesPerSec: state.dirtyRateBytesPerSec,
+  dirtyRateBytesPerSec: state.iteration === 1 ? null : state.dirtyRateBytesPerSec, // measured from pass to pass
   iteration: state.iteration,
 });

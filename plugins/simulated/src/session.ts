@@ -1,16 +1,13 @@
 /**
  * A session with one simulated host.
  */
-import type { EndpointSession, Inventory, RunIdentity, VmSummary } from '@lmas/plugin-api';
+import type { EndpointSession, Inventory, Load, RunIdentity, VmSummary } from '@lmas/plugin-api';
 import { WorldConnection } from './client.ts';
 import type { SimulatedConfig } from './config.ts';
 import { connectLocally } from './world/local.ts';
-import type { SimulatedVm } from './world/world.ts';
+import type { Shape, SimulatedVm } from './world/world.ts';
 
 const placeOf = ({ socketPath, world }: SimulatedConfig): string => socketPath ?? `world ${world}`;
-
-const HOST_CPUS = 64;
-const HOST_MEMORY_BYTES = 2 ** 40;
 
 export class SimulatedSession implements EndpointSession {
   readonly connection: WorldConnection;
@@ -37,18 +34,32 @@ export class SimulatedSession implements EndpointSession {
   }
 
   async inventory(): Promise<Inventory> {
-    const { vms } = await this.connection.call<{ vms: SimulatedVm[] }>('inventory', {});
+    const answer = await this.connection.call<Shape & { vms: SimulatedVm[] }>('inventory', {});
+    const { vms, cpus, memoryBytes: size } = answer;
     const used = vms.reduce((sum, { memoryBytes }) => sum + memoryBytes, 0);
     return {
       host: {
         name: this.connection.host,
-        version: '1',
-        cpus: HOST_CPUS,
-        memoryBytes: HOST_MEMORY_BYTES,
-        memoryFreeBytes: Math.max(0, HOST_MEMORY_BYTES - used),
+        version: 'simulated',
+        cpus,
+        memoryBytes: size,
+        memoryFreeBytes: Math.max(0, size - used),
       },
       networks: ['default'],
       vms: vms.map(summary),
+    };
+  }
+
+  /** A script knows what is used now; it is all the same however long one looks. */
+  async load({ intervalMs, signal }: { intervalMs: number; signal: AbortSignal }): Promise<Load> {
+    signal.throwIfAborted();
+    const { vms } = await this.connection.call<{ vms: SimulatedVm[] }>('load', {});
+    return {
+      intervalMs,
+      host: { cpuCores: vms.reduce((sum, { cpuCores }) => sum + cpuCores, 0) },
+      vms: vms.map(({ id, cpuCores, memoryBytes, networkBytesPerSec, dirtyRateBytesPerSec }) => ({
+        ...{ id, cpuCores, memoryBytes, networkBytesPerSec, dirtyRateBytesPerSec },
+      })),
     };
   }
 
@@ -61,7 +72,7 @@ export class SimulatedSession implements EndpointSession {
   }
 }
 
-const summary = ({ id, name, presence, memoryBytes, vcpus }: SimulatedVm): VmSummary => ({
+const summary = ({ id, name, presence, memoryBytes, vcpus, labels }: SimulatedVm): VmSummary => ({
   id,
   name,
   presence,
@@ -70,4 +81,5 @@ const summary = ({ id, name, presence, memoryBytes, vcpus }: SimulatedVm): VmSum
   disks: [],
   networks: ['default'],
   managedBy: null,
+  labels: labels ?? [],
 });

@@ -12,6 +12,7 @@ import { PluginError } from '@lmas/plugin-api';
 import type { z } from 'zod';
 import type { XenConfig } from './config.ts';
 import { isFault, toPluginError, XapiSilence } from './errors.ts';
+import { NULL_REF } from './records.ts';
 import { type Address, callJsonRpc } from './wire/json-rpc.ts';
 import { PinningAgent } from './wire/tls.ts';
 
@@ -20,6 +21,7 @@ const ORIGINATOR = 'lmas';
 const CALL_TIMEOUT_MS = 60_000;
 const LOGIN_TIMEOUT_MS = 20_000;
 const LOGOUT_TIMEOUT_MS = 5_000;
+const KNOCK_TIMEOUT_MS = 5_000;
 /** A coordinator names the next one; more hops than this are a circle. */
 const MAX_REDIRECTS = 3;
 const RENEWALS = 2;
@@ -27,6 +29,11 @@ const RENEWALS = 2;
 interface Options {
   readonly signal: AbortSignal;
   readonly timeoutMs?: number | undefined;
+  /**
+   * A call in which this pool talks to another one, and passes that one's faults on as its own: then "session unknown" and "not the
+   * coordinator" may be about the other pool. It must be one without side effects, for it may be sent again.
+   */
+  readonly passesOn?: boolean | undefined;
 }
 
 export interface Login {
@@ -73,6 +80,11 @@ export class XapiClient {
     return this.#session?.address.host ?? this.#members[0] ?? '';
   }
 
+  /** Another object after each login: what an answer was built on is forgotten with it. */
+  get login(): object | undefined {
+    return this.#session;
+  }
+
   /** Addresses of members that may become coordinator, so that they can be found when this one dies. */
   rememberMembers(addresses: readonly string[]): void {
     for (const address of addresses)
@@ -103,10 +115,31 @@ export class XapiClient {
         return await callJsonRpc(this.#agent, session.address, method, [session.ref, ...params], { signal, timeoutMs });
       } catch (error) {
         if (renewals >= RENEWALS || !wasNotTaken(error)) throw error;
+        if (isFault(error) && options.passesOn === true) {
+          if (await this.#standsStill(session, options)) throw error;
+          continue;
+        }
         if (isFault(error, 'HOST_IS_SLAVE')) this.#preferMember(error.params[0]);
         if (this.#session === session) this.#session = undefined;
       }
     }
+  }
+
+  /** Asks a question of this pool alone. When the session serves for it as before, no fault was about it. */
+  async #standsStill(session: unknown, { signal }: Options): Promise<boolean> {
+    await this.#callWithSession('pool.get_all', [], { signal });
+    return this.#session === session;
+  }
+
+  /**
+   * Whether that member answers, and is trusted. It is asked with a session that nobody has: no password goes there.
+   * @throws XapiSilence
+   */
+  async knock(host: string, { signal }: Options): Promise<void> {
+    const options = { signal, timeoutMs: KNOCK_TIMEOUT_MS };
+    await callJsonRpc(this.#agent, { host, port: this.#port }, 'pool.get_all', [NULL_REF], options).catch((error) => {
+      if (!isFault(error)) throw error;
+    });
   }
 
   /** One login at a time, whoever needs it; one who gives up takes it from nobody else. */
@@ -172,13 +205,16 @@ export class XapiClient {
 
   /**
    * Ends any session of this pool, by default our own: also one that XAPI made for a migration. A pool that cannot be
-   * reached drops it by itself, after a day without use. Never throws.
+   * reached drops it by itself, after a day without use. Never throws; answers whether the pool said that it has ended.
    */
-  async logOut(sessionRef = this.#session?.ref): Promise<void> {
+  async logOut(sessionRef = this.#session?.ref): Promise<boolean> {
     const address = this.#session?.address;
-    if (address === undefined || sessionRef === undefined) return;
+    if (address === undefined || sessionRef === undefined) return false;
     const options = { signal: AbortSignal.timeout(LOGOUT_TIMEOUT_MS), timeoutMs: LOGOUT_TIMEOUT_MS };
-    await callJsonRpc(this.#agent, address, 'session.logout', [sessionRef], options).catch(() => undefined);
+    return await callJsonRpc(this.#agent, address, 'session.logout', [sessionRef], options).then(
+      () => true,
+      (error: unknown) => isFault(error, 'SESSION_INVALID'),
+    );
   }
 
   /** Idempotent; never throws. */

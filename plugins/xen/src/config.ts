@@ -49,6 +49,12 @@ export const optionsSchema = z.strictObject({
     .describe(
       'Storage repository for disks that `diskMap` does not name; default: the same one if both pools see it, else the pool’s default',
     ),
+  route: z
+    .enum(['redirected', 'transparent'])
+    .default('redirected')
+    .describe(
+      'How the source is brought to the gateways: told their address, or intercepted on its way to the destination’s own (both sites need host routes through the gateway machines); inside one pool only the latter lets pool_migrate through the tunnel',
+    ),
   relayCoordinator: z
     .boolean()
     .default(false)

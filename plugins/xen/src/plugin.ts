@@ -13,7 +13,7 @@ export const createXenPlugin = (times: DriverTimes = {}): HypervisorPlugin<XenCo
   apiVersion: PLUGIN_API_VERSION,
   capabilities: {
     redirectedRoute: true,
-    transparentRoute: false,
+    transparentRoute: true,
     copiesDisks: true,
     postCopy: false,
     survivesController: true,

@@ -1,6 +1,6 @@
 /**
- * What a pool consists of, read in one sweep: the tables that inventory, checks and plans are made of. A snapshot: it is
- * taken anew for each question, for XAPI answers all of it in one round trip per class.
+ * What a pool consists of: the tables that inventory, checks and plans are made of. For a plan they are read in one sweep, anew each
+ * time, for XAPI answers all of it in one round trip per class; the inventory follows their changes (mirror.ts).
  */
 import { PluginError } from '@lmas/plugin-api';
 import type { z } from 'zod';
@@ -23,59 +23,61 @@ import {
   vmSchema,
 } from './records.ts';
 
-type Table<S extends z.ZodType> = ReadonlyMap<string, z.infer<S>>;
 type Row<T> = readonly [ref: string, record: T];
 
-export interface Pool {
-  readonly pool: z.infer<typeof poolSchema>;
-  readonly hosts: Table<typeof hostSchema>;
-  readonly hostMetrics: Table<typeof hostMetricsSchema>;
-  readonly networks: Table<typeof networkSchema>;
-  readonly pifs: Table<typeof pifSchema>;
-  readonly srs: Table<typeof srSchema>;
-  readonly pbds: Table<typeof pbdSchema>;
-}
+/** By table: which class of XAPI it is read from, and what of its records. */
+type Shapes = Readonly<Record<string, { readonly kind: string; readonly shape: z.ZodType }>>;
+export type Tables<S extends Shapes> = {
+  readonly [Name in keyof S]: ReadonlyMap<string, z.infer<S[Name]['shape']>>;
+};
+
+export const POOL_SHAPES = {
+  pools: { kind: 'pool', shape: poolSchema },
+  hosts: { kind: 'host', shape: hostSchema },
+  hostMetrics: { kind: 'host_metrics', shape: hostMetricsSchema },
+  networks: { kind: 'network', shape: networkSchema },
+  pifs: { kind: 'PIF', shape: pifSchema },
+  srs: { kind: 'SR', shape: srSchema },
+  pbds: { kind: 'PBD', shape: pbdSchema },
+} as const;
 
 /** The guests with what they are made of; large in large pools. */
-export interface Guests {
-  readonly vms: Table<typeof vmSchema>;
-  readonly vbds: Table<typeof vbdSchema>;
-  readonly vdis: Table<typeof vdiSchema>;
-  readonly vifs: Table<typeof vifSchema>;
+export const GUESTS_SHAPES = {
+  vms: { kind: 'VM', shape: vmSchema },
+  vbds: { kind: 'VBD', shape: vbdSchema },
+  vdis: { kind: 'VDI', shape: vdiSchema },
+  vifs: { kind: 'VIF', shape: vifSchema },
+} as const;
+
+export interface Pool extends Omit<Tables<typeof POOL_SHAPES>, 'pools'> {
+  readonly pool: z.infer<typeof poolSchema>;
 }
+export type Guests = Tables<typeof GUESTS_SHAPES>;
 
 interface Options {
   readonly signal: AbortSignal;
 }
 
-const all = <S extends z.ZodType>(client: XapiClient, kind: string, shape: S, options: Options): Promise<Table<S>> =>
-  client.call(`${kind}.get_all_records`, [], recordsOf(shape as z.ZodType<z.infer<S>>), options);
+async function readTables<S extends Shapes>(client: XapiClient, shapes: S, options: Options): Promise<Tables<S>> {
+  const reading = Object.entries(shapes).map(async ([name, { kind, shape }]) => {
+    return [name, await client.call(`${kind}.get_all_records`, [], recordsOf(shape), options)] as const;
+  });
+  return Object.fromEntries(await Promise.all(reading)) as Tables<S>;
+}
 
-export async function readPool(client: XapiClient, options: Options): Promise<Pool> {
-  const [pools, hosts, hostMetrics, networks, pifs, srs, pbds] = await Promise.all([
-    all(client, 'pool', poolSchema, options),
-    all(client, 'host', hostSchema, options),
-    all(client, 'host_metrics', hostMetricsSchema, options),
-    all(client, 'network', networkSchema, options),
-    all(client, 'PIF', pifSchema, options),
-    all(client, 'SR', srSchema, options),
-    all(client, 'PBD', pbdSchema, options),
-  ]);
+/** @throws PluginError HYPERVISOR_FAULT when there is no pool in it */
+export function poolOf(client: XapiClient, { pools, ...tables }: Tables<typeof POOL_SHAPES>): Pool {
   const pool = pools.values().next().value;
   if (pool === undefined) throw new PluginError('HYPERVISOR_FAULT', `${client.coordinator} belongs to no pool.`);
-  client.rememberMembers([...hosts.values()].map(({ address }) => address));
-  return { pool, hosts, hostMetrics, networks, pifs, srs, pbds };
+  client.rememberMembers([...tables.hosts.values()].map(({ address }) => address));
+  return { pool, ...tables };
 }
 
-export async function readGuests(client: XapiClient, options: Options): Promise<Guests> {
-  const [vms, vbds, vdis, vifs] = await Promise.all([
-    all(client, 'VM', vmSchema, options),
-    all(client, 'VBD', vbdSchema, options),
-    all(client, 'VDI', vdiSchema, options),
-    all(client, 'VIF', vifSchema, options),
-  ]);
-  return { vms, vbds, vdis, vifs };
-}
+export const readPool = async (client: XapiClient, options: Options): Promise<Pool> =>
+  poolOf(client, await readTables(client, POOL_SHAPES, options));
+
+export const readGuests = (client: XapiClient, options: Options): Promise<Guests> =>
+  readTables(client, GUESTS_SHAPES, options);
 
 /** What people call a virtual machine: no template, no snapshot, not the control domain of a host. */
 export const isGuest = (vm: VmRecord): boolean => !vm.is_a_template && !vm.is_a_snapshot && !vm.is_control_domain;

@@ -19,6 +19,14 @@ const integer = z.union([
 ]);
 const textMap = z.record(z.string(), z.string());
 
+/** ISO 8601, with or without separators (`20261129T16:22:00Z`), in milliseconds since 1970. */
+export const timeSchema = z.string().transform((text, context) => {
+  const time = Date.parse(text.replace(/^(\d{4})(\d{2})(\d{2})T/, '$1-$2-$3T'));
+  if (!Number.isNaN(time)) return time;
+  context.issues.push({ code: 'custom', message: 'not a time', input: text });
+  return z.NEVER;
+});
+
 export const vmSchema = z.object({
   uuid: z.string(),
   name_label: z.string(),
@@ -38,6 +46,7 @@ export const vmSchema = z.object({
   attached_PCIs: refs.default([]),
   snapshots: refs,
   other_config: textMap,
+  tags: z.array(z.string()).default([]),
   current_operations: textMap,
   guest_metrics: refSchema,
   ha_restart_priority: z.string().default(''),
@@ -53,6 +62,7 @@ export const hostSchema = z.object({
   metrics: refSchema,
   software_version: textMap,
   cpu_info: textMap.default({}),
+  license_params: textMap.default({}),
   PIFs: refs,
   PBDs: refs,
 });
@@ -117,10 +127,27 @@ export const taskSchema = z.object({
   status: z.enum(['pending', 'success', 'failure', 'cancelling', 'cancelled']),
   progress: z.union([z.number(), z.coerce.number<string>()]),
   error_info: z.array(z.string()),
+  created: timeSchema.nullable().catch(null),
+  other_config: textMap.default({}),
 });
 export type TaskRecord = z.infer<typeof taskSchema>;
 
 export const eventBatchSchema = z.object({ token: z.string(), events: z.array(z.unknown()) });
+
+/** `class` in lower case; a snapshot is what `get_record` answers, and what is gone has none. */
+export const changesSchema = z.object({
+  token: z.string(),
+  events: z.array(
+    z.object({
+      class: z.string(),
+      ref: refSchema,
+      operation: z.enum(['add', 'mod', 'del']),
+      snapshot: z.unknown().optional(),
+    }),
+  ),
+  /** How many there are of each class. */
+  valid_ref_counts: z.record(z.string(), integer).default({}),
+});
 
 /** `host.migrate_receive`: a secret, for it holds a session of the destination's pool. */
 export const receiveMapSchema = z.record(z.string(), z.string());

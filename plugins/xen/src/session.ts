@@ -1,12 +1,23 @@
 /**
  * A session to one pool: what the orchestrator asks of an endpoint. Owns the login.
  */
-import { type EndpointSession, type Inventory, PluginError, type Presence, type VmSummary } from '@lmas/plugin-api';
+import {
+  type EndpointSession,
+  type Inventory,
+  type Load,
+  PluginError,
+  type Presence,
+  type VerificationStep,
+  type VmSummary,
+} from '@lmas/plugin-api';
 import type { XapiClient } from './client.ts';
 import type { XenConfig } from './config.ts';
 import { isFault, toPluginError } from './errors.ts';
-import { findByNameOrUuid, type Guests, isGuest, isLive, membersOf, type Pool, readGuests, readPool } from './pool.ts';
+import { measureLoad } from './load.ts';
+import { Mirror } from './mirror.ts';
+import { findByNameOrUuid, type Guests, isGuest, isLive, membersOf, type Pool } from './pool.ts';
 import { NULL_REF, refSchema, type VmRecord, vmSchema } from './records.ts';
+import { verifyPool } from './verify.ts';
 
 interface Options {
   readonly signal: AbortSignal;
@@ -16,9 +27,12 @@ export class XenSession implements EndpointSession {
   readonly config: XenConfig;
   readonly client: XapiClient;
 
+  readonly #mirror: Mirror;
+
   constructor(config: XenConfig, client: XapiClient) {
     this.config = config;
     this.client = client;
+    this.#mirror = new Mirror(client);
   }
 
   get closed(): AbortSignal {
@@ -28,7 +42,7 @@ export class XenSession implements EndpointSession {
   /** The pool as a whole, with the sums over the members at this site. */
   async inventory(options: Options): Promise<Inventory> {
     try {
-      const [pool, guests] = await Promise.all([readPool(this.client, options), readGuests(this.client, options)]);
+      const { pool, guests } = await this.#mirror.look(options);
       const members = membersOf(pool, this.config.hosts);
       const live = [...members.values()].filter((host) => isLive(pool, host));
       const metrics = live.flatMap((host) => pool.hostMetrics.get(host.metrics) ?? []);
@@ -50,9 +64,19 @@ export class XenSession implements EndpointSession {
     }
   }
 
+  /** The pool as a whole. XAPI averages over five seconds, whatever was asked for. */
+  async load(options: Options): Promise<Load> {
+    try {
+      const { pool, guests } = await this.#mirror.look(options);
+      return await measureLoad(this.client, { pool, members: membersOf(pool, this.config.hosts), guests }, options);
+    } catch (error) {
+      throw toPluginError(error, `measuring the load of the pool at ${this.config.host}`);
+    }
+  }
+
   async findVm(idOrName: string, options: Options): Promise<VmSummary> {
     try {
-      const [pool, guests] = await Promise.all([readPool(this.client, options), readGuests(this.client, options)]);
+      const { pool, guests } = await this.#mirror.look(options);
       const members = membersOf(pool, this.config.hosts);
       const here = new Map([...guests.vms].filter(([, vm]) => isGuest(vm) && this.#isHere(vm, members)));
       const found = findByNameOrUuid(here, idOrName, 'VMs');
@@ -72,6 +96,10 @@ export class XenSession implements EndpointSession {
       if (isFault(error, 'UUID_INVALID', 'HANDLE_INVALID')) return null;
       throw error;
     }
+  }
+
+  verify(options: Options): AsyncIterable<VerificationStep> {
+    return verifyPool(this, options);
   }
 
   close(): Promise<void> {
@@ -124,6 +152,7 @@ function summaryOf(vm: VmRecord, pool: Pool, guests: Guests): VmSummary {
     disks,
     networks: [...new Set(networks)],
     managedBy: managerOf(vm),
+    labels: vm.tags,
   };
 }
 

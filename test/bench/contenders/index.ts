@@ -9,7 +9,7 @@ import { stunnel } from './stunnel.ts';
 
 export const CONTENDERS: readonly Contender[] = [
   lmas,
-  ...[1, 8, 64].map(lmasWithSubflows),
+  ...[1, 2, 4, 8, 16, 32, 64].map(lmasWithSubflows),
   lmasCubic,
   ...[1, 2].map(lmasOnCores),
   directCubic,

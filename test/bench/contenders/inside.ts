@@ -7,6 +7,7 @@ import { once } from 'node:events';
 import { readFileSync, rmSync } from 'node:fs';
 import type { LabHost } from '../../lab/src/index.ts';
 import { waitUntil } from '../../lab/src/processes.ts';
+import { keepPriority } from '../machine/priority.ts';
 
 const ENDS_WITHIN_MS = 5_000;
 const COMPLAINT_BYTES = 4_096;
@@ -29,6 +30,7 @@ export function startInside(machine: LabHost, command: readonly string[]): Insid
     stdio: ['ignore', 'ignore', 'pipe'],
     detached: true, // a Ctrl-C at the terminal is for us: we end it in our own order
   });
+  keepPriority(child.pid);
   let said = '';
   child.stderr.on('data', (chunk: Buffer) => {
     said = (said + chunk.toString('utf8')).slice(-COMPLAINT_BYTES);

@@ -7,6 +7,7 @@ import { chmodSync, copyFileSync, existsSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { compile } from '../../lab/src/build.ts';
 import type { LabHost } from '../../lab/src/index.ts';
+import { keepPriority } from '../machine/priority.ts';
 
 const PROGRAM = '/run/bench-load';
 /** A way may swallow this much longer than the load lasts. */
@@ -102,6 +103,7 @@ async function listen<T>(machine: LabHost, args: readonly string[]): Promise<Lis
     stdio: ['ignore', 'pipe', 'pipe'],
     detached: true, // so that it can be ended together with what nsenter starts
   });
+  keepPriority(child.pid);
   const chunks: Buffer[] = [];
   child.stdout.on('data', (chunk: Buffer) => chunks.push(chunk));
   const answer = once(child, 'close').then(() => {

@@ -8,6 +8,7 @@ import { type Lab, labDown, labUp } from '../../lab/src/index.ts';
 import { type Benchmark, numberOption, readOptions, UsageError } from '../benchmark.ts';
 import type { Contender } from '../contenders/contender.ts';
 import { CONTENDERS } from '../contenders/index.ts';
+import { keepPriority } from '../machine/priority.ts';
 import { sampleLine, sampleTable, summarize } from '../report/sample.ts';
 import { markdownTable, type Table, textTable } from '../report/table.ts';
 import { fairness } from './fairness.ts';
@@ -90,6 +91,7 @@ export const tunnelBenchmark: Benchmark = {
 };
 
 async function measureAll(options: Options, results: Results, signal: AbortSignal): Promise<void> {
+  keepPriority(process.pid); // of what it starts within its own session
   const plan = planOf(options);
   const parts = partsOf(options);
   // After each measurement: an interrupted run has not been in vain.

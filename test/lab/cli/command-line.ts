@@ -100,8 +100,16 @@ export class CommandLine {
       process.stdout.write(json);
       return;
     }
-    if (file !== undefined) writeFileSync(file, json);
+    if (file !== undefined) writeAnswer(file, json);
     console.log(text);
+  }
+}
+
+function writeAnswer(file: string, json: string): void {
+  try {
+    writeFileSync(file, json);
+  } catch (error) {
+    throw new LabError('LAB_ARGUMENT', `--json ${file} cannot be written: ${(error as Error).message}`);
   }
 }
 

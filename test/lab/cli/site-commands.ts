@@ -65,8 +65,8 @@ export const vmLine = ({ name, site, state, uuid }: VmRow): string =>
   `${name.padEnd(16)}at ${site}  ${state.padEnd(10)}${uuid}`;
 
 export async function shell(line: CommandLine): Promise<void> {
-  const lab = await openLab(line.values.name);
   const machine = choiceOf('machine', line.word(1, 'MACHINE'), MACHINES);
+  const lab = await openLab(line.values.name);
   const command = line.shellCommand.length > 0 ? [...line.shellCommand] : ['/bin/bash', '-l'];
   const child = spawn('nsenter', lab.machines[machine].enterArguments(command), { stdio: 'inherit' });
   process.on('SIGINT', () => undefined); // the command inside gets it from the terminal, and decides

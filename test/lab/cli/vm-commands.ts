@@ -20,6 +20,7 @@ export async function vm(line: CommandLine): Promise<void> {
   const name = line.word(2, 'the VM’s name');
   if (verb === 'define') return define(line, lab, name);
   if (verb === 'remove') {
+    if (!(await lab.vm.list()).some((row) => row.name === name)) throw new LabError('LAB_VM_UNKNOWN', name);
     await lab.vm.remove(name);
     return line.print({ name }, `${name} is gone, disks and all.`);
   }

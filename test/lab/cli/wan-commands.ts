@@ -9,6 +9,11 @@ export async function wan(line: CommandLine): Promise<void> {
   const verb = line.word(1, 'what to do with the WAN');
   const command = COMMANDS[verb];
   if (!command) throw new LabError('LAB_ARGUMENT', `wan ${verb}: there is no such command; see --help`);
+  if (verb === 'set' && Object.keys(line.linkOptions()).length === 0)
+    throw new LabError(
+      'LAB_ARGUMENT',
+      'wan set: nothing to set; give one of --rate, --rtt, --loss, --queue, --jitter; see --help',
+    );
   await command(line, await openLab(line.values.name));
 }
 

@@ -14,6 +14,8 @@
 #define REQUEST 0x08
 #define ERROR 0x01
 #define MAX_SECTORS (1u << 20)
+/* So often the drive is asked before it counts as broken: a host whose own disk is busy takes seconds for one sector. */
+#define PATIENCE 200000000u
 
 uint32_t disk_errors;
 static uint8_t *const generations = (uint8_t *)(8u << 20); /* one byte a sector, 0 = never written */
@@ -22,7 +24,7 @@ static uint16_t buffer[256];
 
 static int wait_for(uint8_t wanted)
 {
-  for (uint32_t i = 0; i < 10000000u; i++) {
+  for (uint32_t i = 0; i < PATIENCE; i++) {
     uint8_t status = in8(COMMAND);
     if (status == 0 || status == 0xFF) return 0; /* no drive */
     if (status & BUSY) continue;

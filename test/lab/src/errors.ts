@@ -15,6 +15,8 @@ export const LAB_ERRORS = {
   LAB_GUEST_SILENT: 'the guest did not answer on its serial line',
   LAB_GUEST_REFUSED: 'the guest answered with an error',
   LAB_VM_UNKNOWN: 'the lab knows no such VM',
+  LAB_VM_EXISTS: 'the lab has a VM of this name',
+  LAB_VM_RUNS: 'the VM runs already',
   LAB_INTERRUPTED: 'bringing the lab up was interrupted',
   LAB_ARGUMENT: 'an argument is not usable',
 } as const;

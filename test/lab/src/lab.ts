@@ -72,7 +72,7 @@ export class Lab {
       a: { host: this.machines['host-a'], gatewayHost: this.machines['gw-a'] },
       b: { host: this.machines['host-b'], gatewayHost: this.machines['gw-b'] },
     };
-    this.vm = new LabVms({ a: this.sites.a.host, b: this.sites.b.host }, (change) => this.#update(change));
+    this.vm = new LabVms({ a: this.sites.a.host, b: this.sites.b.host });
     this.#link =
       state.linkKind === 'netem' ? netemLink(state.name, () => this.link) : emulatorLink(join(stateDir, 'wan.sock'));
   }
@@ -219,7 +219,7 @@ async function create(name: string, stateDir: string, link: LinkOptions, signal?
   const index = leaseIndex(name);
   writeFileSync(pointerOf(name), stateDir, { mode: 0o600 });
   mkdirSync(stateDir, { recursive: true, mode: 0o700 });
-  const state: LabState = { name, index, complete: false, linkKind: 'emulator', link, processes: {}, vms: {} };
+  const state: LabState = { name, index, complete: false, linkKind: 'emulator', link, processes: {} };
   writeState(stateDir, state);
   const [guest] = await Promise.all([
     build('guest.elf'),

@@ -14,7 +14,7 @@ mount -t proc proc /proc
 
 # What comes from LAB_DIR is bound before anything is hidden: LAB_DIR itself may lie below a directory that will be.
 fresh /mnt
-mkdir -p /mnt/etc /mnt/dev /mnt/run/lab /mnt/keep /mnt/shared /mnt/usr-local/bin /mnt/usr-local/share/lab
+mkdir -p /mnt/etc /mnt/dev /mnt/run/lab /mnt/keep /mnt/shared /mnt/usr-local/bin /mnt/usr-local/share/lab /mnt/seen
 mount --bind "$LAB_DIR" /mnt/keep
 cp -a /etc/. /mnt/etc/
 cp -a "$LAB_DIR"/ssh/. /mnt/run/lab/
@@ -30,6 +30,11 @@ if [ "$LAB_ROLE" = host ]; then
   cp "$LAB_PROGRAMS/lab-qemu" /mnt/usr-local/bin/
   cp "$LAB_PROGRAMS/guest.elf" /mnt/usr-local/share/lab/
 fi
+
+# A file is put in place of a file, a directory in place of a directory.
+bind_at() { if [ -d "$1" ]; then mkdir -p "$2"; else mkdir -p "$(dirname "$2")"; touch "$2"; fi; mount --bind "$1" "$2"; }
+mapfile -t seen <<< "$LAB_SEEN"
+for i in "${!seen[@]}"; do bind_at "${seen[i]}" "/mnt/seen/$i"; done
 
 mount --bind /mnt/etc /etc
 mount --bind /mnt/dev /dev
@@ -50,6 +55,12 @@ if [ "$LAB_ROLE" = host ]; then
   mount --bind /mnt/keep/log-libvirt /var/log/libvirt
   mount --bind /mnt/shared "$LAB_SHARED_AT"
 fi
+# The programs that are run inside from where they lie, if what holds them has just been hidden.
+for i in "${!seen[@]}"; do
+  [ -e "${seen[i]}" ] && continue
+  bind_at "/mnt/seen/$i" "${seen[i]}"
+  mount -o remount,bind,ro "${seen[i]}"
+done
 umount -l /mnt
 mount -o remount,bind,ro /
 

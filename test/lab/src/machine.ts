@@ -41,6 +41,9 @@ export interface MachineContext {
 export type Daemon = 'libvirtd' | 'sshd';
 export type Interface = 'mgmt' | 'data';
 
+/** The checkout and its Node are where they are, read-only: whoever runs a program inside need not ask where it lies. */
+const SEEN_INSIDE = [join(import.meta.dirname, '../../..'), process.execPath];
+
 export class LabMachine {
   readonly name: MachineName;
   readonly site: SiteName;
@@ -136,6 +139,7 @@ export class LabMachine {
       LAB_SHARED: join(stateDir, 'shared'),
       LAB_SHARED_AT: SHARED_DIR,
       LAB_PROGRAMS: join(stateDir, 'programs'),
+      LAB_SEEN: SEEN_INSIDE.join('\n'),
       LAB_HOSTNAME: this.name,
     };
     const apart = ['--mount', '--uts', '--ipc', '--pid', '--fork', '--kill-child=KILL', '--propagation', 'private'];
@@ -158,6 +162,7 @@ export class LabMachine {
   async #ready(): Promise<void> {
     const up = await waitUntil(() => this.running && existsSync(this.path('/run/lab/ready')), 20_000);
     if (!up) throw new LabError('LAB_TIMEOUT', `${this.name} did not start; see ${this.logFile}`);
+    await this.#sshdListens();
     if (isHost(this.name)) await this.libvirtAnswers();
   }
 
@@ -207,6 +212,14 @@ export class LabMachine {
 
   async startSshd(): Promise<void> {
     await this.exec(['/usr/sbin/sshd', '-f', '/run/lab/sshd_config', '-E', '/var/log/sshd.log']);
+    await this.#sshdListens();
+  }
+
+  /** It goes to the background before it listens. */
+  async #sshdListens(): Promise<void> {
+    const listens = async () => (await this.exec(['ss', '-Hltn', 'sport = :22'])).stdout !== '';
+    if (!(await waitUntil(listens, 10_000, 20)))
+      throw new LabError('LAB_TIMEOUT', `sshd of ${this.name} does not listen`);
   }
 
   /** Pulls a network cable, or puts it back: `mgmt` is the orchestrator's way in, `data` the network of the site. */

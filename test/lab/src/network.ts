@@ -29,7 +29,7 @@ const HOST_SYSCTLS = [
  * Cubic likewise. A kernel whose default is another may refuse the setting in a namespace, so the routes say it too; unlike a locked
  * metric, that leaves a program its own choice (TCP_CONGESTION).
  */
-const CONGESTION_CONTROL = 'cubic';
+export const CONGESTION_CONTROL = 'cubic';
 /** The routers are also where the line is checked from (check.ts), by one stream that has to fill it. */
 const ROUTER_SYSCTLS = [
   'net.ipv4.ip_forward=1',

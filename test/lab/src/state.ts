@@ -24,7 +24,6 @@ const stateSchema = z.object({
   link: linkSettingsSchema,
   /** `host-a` … are the `unshare` that holds the machine; its child is the machine's PID 1. */
   processes: z.record(z.string(), processRecord),
-  vms: z.record(z.string(), z.object({ uuid: z.string(), seed: z.number() })),
 });
 
 export type LabState = z.infer<typeof stateSchema>;

@@ -9,7 +9,6 @@ import { askGuest, type GuestStatus, type GuestVerdict, statusOf, verdictOf } fr
 import type { LabMachine } from './machine.ts';
 import { SITES, type SiteName } from './names.ts';
 import { waitUntil } from './processes.ts';
-import type { LabState } from './state.ts';
 
 export interface VmRow {
   site: SiteName;
@@ -29,25 +28,27 @@ export interface RunState {
 
 export class LabVms {
   readonly #hosts: Record<SiteName, LabMachine>;
-  readonly #update: (change: (state: LabState) => void) => LabState;
 
-  constructor(hosts: Record<SiteName, LabMachine>, update: (change: (state: LabState) => void) => LabState) {
+  constructor(hosts: Record<SiteName, LabMachine>) {
     this.#hosts = hosts;
-    this.#update = update;
   }
 
   async virsh(site: SiteName, args: readonly string[], timeoutMs = 60_000): Promise<string> {
     return (await this.#hosts[site].exec(['virsh', '-q', '-c', 'qemu:///system', ...args], { timeoutMs })).stdout;
   }
 
-  /** Makes the disks and defines the VM (anew, if it was defined). Returns its UUID. */
+  /** Makes the disks and defines the VM. Throws LAB_VM_EXISTS when there is one, wherever it is: its disks would be lost. Returns its UUID. */
   async define(options: VmOptions): Promise<{ uuid: string; xml: string }> {
     const site = options.site ?? 'a';
     if (!/^[A-Za-z0-9][A-Za-z0-9_.-]{0,62}$/.test(options.name))
       throw new LabError('LAB_ARGUMENT', `VM name ${JSON.stringify(options.name)}`);
     if ((options.disks?.length ?? 0) > 2) throw new LabError('LAB_ARGUMENT', 'two disks at most');
-    const known = this.#update(() => undefined).vms[options.name];
-    const identity = { uuid: options.uuid ?? known?.uuid ?? randomUUID(), seed: known?.seed ?? randomInt(1, 2 ** 31) };
+    const there = (await this.list()).find(({ name }) => name === options.name);
+    if (there) {
+      const what = `${there.name} at site ${there.site}, ${there.state}; \`vm remove ${there.name}\` makes room for another`;
+      throw new LabError('LAB_VM_EXISTS', what);
+    }
+    const identity = { uuid: options.uuid ?? randomUUID(), seed: randomInt(1, 2 ** 31) };
     for (const [position, disk] of (options.disks ?? []).entries()) {
       await this.#hosts[site].exec([
         'qemu-img',
@@ -61,9 +62,6 @@ export class LabVms {
     }
     const xml = domainXml(options, identity);
     await this.defineXml(site, xml);
-    this.#update((state) => {
-      state.vms[options.name] = identity;
-    });
     return { uuid: identity.uuid, xml };
   }
 
@@ -78,12 +76,17 @@ export class LabVms {
     }
   }
 
-  /** Starts the VM; returns when its guest has filled its memory and answers. */
+  /** Starts the VM; returns when its guest has filled its memory and answers. Throws LAB_VM_UNKNOWN, LAB_VM_RUNS. */
   async start(
     site: SiteName,
     name: string,
     options: { waitMs?: number; signal?: AbortSignal } = {},
   ): Promise<GuestStatus> {
+    const there = await this.#row(site, name);
+    if (!there) throw new LabError('LAB_VM_UNKNOWN', `${name} at site ${site}; \`vm list\` shows those that there are`);
+    if (there.state !== 'shut off') {
+      throw new LabError('LAB_VM_RUNS', `${name} at site ${site}, ${there.state}; \`vm destroy ${name}\` ends it`);
+    }
     await this.virsh(site, ['start', name]);
     return this.status(site, name, {
       timeoutMs: options.waitMs ?? 90_000,
@@ -109,9 +112,6 @@ export class LabVms {
       for (const directory of ['/var/lib/libvirt/images', '/var/lib/lab-shared'])
         this.#deleteImages(site, directory, name);
     }
-    this.#update((state) => {
-      delete state.vms[name];
-    });
   }
 
   #deleteImages(site: SiteName, directory: string, name: string): void {

@@ -67,7 +67,11 @@ export async function receiveChecked(wire: Wire): Promise<number> {
 /** xenopsd's synchronisation points: a length, and that many bytes of error text; 0 is success. */
 export const OK = Buffer.from([0, 0]);
 
+/** An answer in HTTP, where none is due: the request was refused. */
+const REFUSED = Buffer.from('HT').readUInt16BE();
+
 export async function expectOk(wire: Wire, point: string): Promise<void> {
   const length = (await wire.read(2)).readUInt16BE();
+  if (length === REFUSED) throw new Error(`${point}: refused`);
   if (length > 0) throw new Error(`${point}: ${(await wire.read(length)).toString()}`);
 }

@@ -29,7 +29,7 @@ export class LabPool {
   readonly #directory: string;
   #pid: number | undefined;
 
-  private constructor(lab: Lab, site: SiteName, vms: PoolSpec['vms']) {
+  private constructor(lab: Lab, site: SiteName, vms: PoolSpec['vms'], more: Partial<PoolSpec>) {
     this.#lab = lab;
     this.#site = site;
     this.#directory = join(lab.stateDir, `xapi-${site}`);
@@ -37,13 +37,19 @@ export class LabPool {
     this.spec = {
       ...{ name: NAMES[site], login: POOL_LOGIN, guestNetworks: ['lan'], storage: [{ name: 'local storage' }], vms },
       members: [1, 2].map((i) => ({ name: `${NAMES[site]}-${i}`, ...this.#addresses(i) })),
+      ...more,
     };
     this.fingerprints = this.spec.members.map(({ name }) => certificateOf(this.#directory, name).fingerprint);
   }
 
   /** @param vms run at the first member from the start */
-  static async start(lab: Lab, site: SiteName, vms: PoolSpec['vms']): Promise<LabPool> {
-    const pool = new LabPool(lab, site, vms);
+  static async start(
+    lab: Lab,
+    site: SiteName,
+    vms: PoolSpec['vms'],
+    more: Partial<Pick<PoolSpec, 'httpsOnly' | 'storage'>> = {},
+  ): Promise<LabPool> {
+    const pool = new LabPool(lab, site, vms, more);
     for (const { management, migration } of pool.spec.members) {
       await pool.#address('replace', `${management}/26`, 'mgmt');
       await pool.#address('replace', `${migration}/26`, 'data');

@@ -24,6 +24,8 @@ export interface Truth {
   readonly changes: readonly GuestChange[];
   readonly received: { readonly disks: number; readonly memory: number };
   readonly calls: readonly string[];
+  readonly callers: readonly string[];
+  readonly redirects: number;
 }
 
 const directory = process.argv[2] ?? '.';
@@ -32,7 +34,10 @@ const changes: GuestChange[] = [];
 pool.onGuest = ({ uuid, running }) => changes.push({ atMs: performance.timeOrigin + performance.now(), uuid, running });
 
 const COMMANDS: Readonly<Record<string, (body: string) => unknown>> = {
-  'GET /truth': (): Truth => ({ running: pool.running(), changes, received, calls: pool.calls }),
+  'GET /truth': (): Truth => ({
+    ...{ running: pool.running(), changes, received },
+    ...{ calls: pool.calls, callers: [...pool.callers], redirects: pool.redirects },
+  }),
   'POST /faults': (body) => Object.assign(pool.faults, JSON.parse(body) as PoolFaults),
   'POST /coordinator': (body) => pool.setCoordinator(Number(body)),
   'POST /sessions/drop': () => pool.dropSessions(),

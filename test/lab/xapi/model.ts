@@ -10,20 +10,22 @@ export const NULL_REF = 'OpaqueRef:NULL';
 export type Scalar = string | number | boolean;
 export type Field = Scalar | string[] | Record<string, string>;
 export type XapiRecord = Record<string, Field>;
-export type ClassName =
-  | 'pool'
-  | 'host'
-  | 'host_metrics'
-  | 'network'
-  | 'PIF'
-  | 'SR'
-  | 'PBD'
-  | 'VM'
-  | 'VM_guest_metrics'
-  | 'VBD'
-  | 'VDI'
-  | 'VIF'
-  | 'task';
+export const CLASS_NAMES = [
+  'pool',
+  'host',
+  'host_metrics',
+  'network',
+  'PIF',
+  'SR',
+  'PBD',
+  'VM',
+  'VM_guest_metrics',
+  'VBD',
+  'VDI',
+  'VIF',
+  'task',
+] as const;
+export type ClassName = (typeof CLASS_NAMES)[number];
 
 export interface MemberSpec {
   readonly name: string;
@@ -138,6 +140,11 @@ export class Database {
 
   changesSince(generation: number) {
     return this.#changes.filter((change) => change.generation > generation);
+  }
+
+  /** Nobody who asks for what has changed since is told of it. */
+  forgetChanges(): void {
+    this.#changes = [];
   }
 
   /** Resolves at the next change, or after `ms`. */

@@ -2,34 +2,28 @@
  * A pool of hosts, each at addresses of its own: the calls of the API, sessions, tasks and events, and the services that
  * receive a guest. What it knows of the guests is the truth of the lab: which runs where is told by `running`.
  *
- * Not there: everything that no migration asks for. Nothing here trusts its client: parameters are checked against the
- * published signatures, and bytes against their checksums.
+ * Not there: everything that no migration asks for. Nothing here trusts its client or itself: parameters and answers are checked
+ * against the published shapes, and bytes against their checksums.
  */
 import { randomUUID } from 'node:crypto';
 import type { Server } from 'node:net';
+import { type CallContext, METHODS, SERVED } from './calls.ts';
 import { Fault } from './fault.ts';
-import { type ClassName, Database, NULL_REF, type PoolSpec, removeVm, seed, type XapiRecord } from './model.ts';
+import {
+  CLASS_NAMES,
+  type ClassName,
+  Database,
+  type MemberSpec,
+  NULL_REF,
+  type PoolSpec,
+  seed,
+  type XapiRecord,
+} from './model.ts';
 import { receive } from './receiver.ts';
-import { assertCanSend, type SendFaults, send } from './sender.ts';
-import { assertFits } from './signatures.ts';
+import type { SendFaults } from './sender.ts';
+import { assertAnswers, assertFits } from './signatures.ts';
 import { endTask, newTask, type Running } from './tasks.ts';
 import { type Certificate, listen, type Request, type Wire } from './wire.ts';
-
-const CLASSES: readonly ClassName[] = [
-  'pool',
-  'host',
-  'host_metrics',
-  'network',
-  'PIF',
-  'SR',
-  'PBD',
-  'VM',
-  'VM_guest_metrics',
-  'VBD',
-  'VDI',
-  'VIF',
-  'task',
-];
 
 /** What a test tells the pool to do wrong; everything is off until it is told. */
 export interface PoolFaults extends SendFaults {
@@ -41,6 +35,8 @@ export interface PoolFaults extends SendFaults {
   loseReplyOf?: string | undefined;
   /** Called when a call has come, before it is served. */
   onCall?: ((method: string) => void) | undefined;
+  /** Data sources beside those that there are, or in their place; `null`: not recorded, NaN: no value yet. */
+  dataSources?: Readonly<Record<string, number | null>>;
   /** As releases that know no trailing parameters. */
   oldRelease?: boolean;
   /** What the published documents leave open, and what is therefore tried both ways. */
@@ -67,11 +63,22 @@ export class XapiPool {
   readonly faults: PoolFaults = { bytesPerSec: 60e6 };
   /** Every call that came, for tests that count. */
   readonly calls: string[] = [];
+  /** From where they came. */
+  readonly callers = new Set<string>();
+  /** How many were sent on to the coordinator. */
+  redirects = 0;
   readonly #params = new Map<string, readonly unknown[]>();
   readonly tasks = new Map<string, Running>();
   /** Called whenever a guest begins or ends to run here. */
   onGuest: (guest: Guest) => void = () => undefined;
-  readonly #sessions = new Set<string>();
+  /** Called when a VM's operation is over, however. */
+  onOperationEnd: () => void = () => undefined;
+  /** How often a source was sent on to the coordinator by its storage service. */
+  storageRedirects = 0;
+  /** What really runs, by uuid, and on which host: records may lag behind, or be wrong. */
+  readonly #domains = new Map<string, string>();
+  /** By reference: uuid. */
+  readonly #sessions = new Map<string, string>();
   readonly #servers: Server[] = [];
   readonly #wires = new Set<Wire>();
   #coordinator = 0;
@@ -80,6 +87,9 @@ export class XapiPool {
   constructor(spec: PoolSpec) {
     this.spec = spec;
     seed(this.database, spec);
+    for (const { power_state: state, uuid, resident_on: host } of this.database.table('VM').values()) {
+      if (state === 'Running') this.#domains.set(String(uuid), String(host));
+    }
   }
 
   /** Listens at 443 and 80 of each member's two addresses. */
@@ -95,7 +105,7 @@ export class XapiPool {
 
   async stop(): Promise<void> {
     for (const wire of this.#wires) wire.socket.destroy();
-    for (const task of this.tasks.values()) task.cancel.abort();
+    for (const task of this.tasks.values()) endWork(task);
     await Promise.all(this.#servers.map((server) => new Promise((resolve) => server.close(resolve))));
   }
 
@@ -108,15 +118,37 @@ export class XapiPool {
     return this.spec.members;
   }
 
-  /** Another member becomes coordinator: sessions and tasks are not known there. */
+  get coordinator(): MemberSpec {
+    const member = this.spec.members[this.#coordinator];
+    if (member === undefined) throw new Error('no such member');
+    return member;
+  }
+
+  /** Another member becomes coordinator, and its tool stack starts for that; whoever worked on the tasks is told to stop. */
   setCoordinator(index: number): void {
     this.#coordinator = index;
-    const host = this.database.byName('host', this.spec.members[index]?.name ?? '');
+    const host = this.database.byName('host', this.coordinator.name);
     const [pool = ''] = this.database.table('pool').keys();
     this.database.update('pool', pool, { master: host });
-    this.dropSessions();
     for (const task of this.tasks.values()) task.cancel.abort();
+    this.restartToolStack('go-on');
+  }
+
+  /**
+   * As `xe-toolstack-restart` at the coordinator: sessions, tasks and operations are kept in memory, and are gone.
+   * @param moves whether what sends a guest (another host's tool stack, xenopsd) goes on with it, or is gone as well
+   */
+  restartToolStack(moves: 'go-on' | 'die'): void {
+    this.dropSessions();
+    for (const task of this.tasks.values()) {
+      task.forgotten = true;
+      if (moves === 'die') endWork(task);
+    }
     for (const ref of this.database.table('task').keys()) this.database.remove('task', ref);
+    for (const ref of this.database.table('VM').keys()) {
+      this.database.update('VM', ref, { current_operations: {} });
+      this.settle(ref);
+    }
   }
 
   dropSessions(): void {
@@ -133,7 +165,19 @@ export class XapiPool {
 
   newSession(): string {
     const ref = `OpaqueRef:${randomUUID()}`;
-    this.#sessions.add(ref);
+    this.#sessions.set(ref, randomUUID());
+    return ref;
+  }
+
+  uuidOfSession(ref: string): string {
+    const uuid = this.#sessions.get(ref);
+    if (uuid === undefined) throw new Fault('HANDLE_INVALID', 'session', ref);
+    return uuid;
+  }
+
+  sessionByUuid(uuid: string): string {
+    const [ref] = [...this.#sessions].find(([, known]) => known === uuid) ?? [];
+    if (ref === undefined) throw new Fault('UUID_INVALID', 'session', uuid);
     return ref;
   }
 
@@ -146,11 +190,9 @@ export class XapiPool {
     return this.#params.get(method) ?? [];
   }
 
-  /** Guests that run here now. */
+  /** Guests that run here now, whatever the records say. */
   running(): string[] {
-    return [...this.database.table('VM').values()]
-      .filter((vm) => vm.power_state === 'Running' && vm.resident_on !== NULL_REF && !vm.is_control_domain)
-      .map(({ uuid }) => String(uuid));
+    return [...this.#domains.keys()];
   }
 
   /** @throws when this pool has no such VM */
@@ -158,15 +200,47 @@ export class XapiPool {
     return this.database.need('VM', this.database.byUuid('VM', uuid) ?? NULL_REF);
   }
 
-  setRunning(ref: string, host: string): void {
-    this.database.update('VM', ref, { power_state: 'Running', resident_on: host, domid: 11 });
-    this.onGuest({ uuid: String(this.database.need('VM', ref).uuid), running: true });
+  /** The address of that host in a network. @throws Fault */
+  addressIn(host: string, network: string): string {
+    const { PIFs } = this.need('host', host);
+    const pifs = (PIFs as string[]).map((ref) => this.need('PIF', ref));
+    const pif = pifs.find((candidate) => candidate.network === network);
+    if (pif === undefined) throw new Fault('HOST_CANNOT_ATTACH_NETWORK', host, network);
+    if (pif.IP === '') throw new Fault('INTERFACE_HAS_NO_IP', network);
+    return String(pif.IP);
   }
 
-  setHalted(ref: string): void {
-    const { uuid } = this.database.need('VM', ref);
-    this.database.update('VM', ref, { power_state: 'Halted', resident_on: NULL_REF, domid: -1 });
-    this.onGuest({ uuid: String(uuid), running: false });
+  startDomain(ref: string, host: string): void {
+    const uuid = String(this.database.need('VM', ref).uuid);
+    this.#domains.set(uuid, host);
+    this.onGuest({ uuid, running: true });
+  }
+
+  endDomain(ref: string): void {
+    const uuid = String(this.database.need('VM', ref).uuid);
+    this.#domains.delete(uuid);
+    this.onGuest({ uuid, running: false });
+  }
+
+  /** Writes into the record what really runs. */
+  settle(ref: string): void {
+    const vm = this.database.get('VM', ref);
+    if (vm === undefined || vm.is_control_domain === true) return;
+    const host = this.#domains.get(String(vm.uuid));
+    const power_state = host === undefined ? 'Halted' : 'Running';
+    if (vm.power_state === power_state && vm.resident_on === (host ?? NULL_REF)) return;
+    this.database.update('VM', ref, {
+      power_state,
+      resident_on: host ?? NULL_REF,
+      domid: host === undefined ? -1 : 11,
+    });
+  }
+
+  endOperation(ref: string): void {
+    this.onOperationEnd();
+    if (this.database.get('VM', ref) === undefined) return;
+    this.database.update('VM', ref, { current_operations: {} });
+    this.settle(ref);
   }
 
   async #handle(request: Request, member: number) {
@@ -191,6 +265,7 @@ export class XapiPool {
     const { method, params, id } = call;
     const version = dialect.answersAs1 === true ? 1 : call.version;
     this.calls.push(method);
+    this.callers.add(wire.socket.remoteAddress ?? '');
     this.#params.set(method, params.slice(1));
     this.faults.onCall?.(method);
     let answer: object;
@@ -216,6 +291,7 @@ export class XapiPool {
 
   async #call(method: string, params: readonly unknown[], member: number): Promise<unknown> {
     if (member !== this.#coordinator) {
+      this.redirects += 1;
       throw new Fault('HOST_IS_SLAVE', this.spec.members[this.#coordinator]?.management ?? '');
     }
     if (method === 'session.login_with_password') return this.#logIn(params);
@@ -231,8 +307,11 @@ export class XapiPool {
     const asynchronous = method.startsWith('Async.');
     const plain = asynchronous ? method.slice('Async.'.length) : method;
     assertFits(plain, rest, this.faults.oldRelease !== true);
-    if (asynchronous) return this.#start(method, (task) => this.#serve(plain, rest, { session, task }));
-    return this.#serve(plain, rest, { session });
+    const result = asynchronous
+      ? this.#start(method, (task) => this.#serve(plain, rest, { session, task }))
+      : await this.#serve(plain, rest, { session });
+    assertAnswers(method, result);
+    return result;
   }
 
   #logIn(params: readonly unknown[]): string {
@@ -249,9 +328,13 @@ export class XapiPool {
   /** A task that runs on by itself, whoever listens. */
   #start(label: string, work: (task: Running) => Promise<unknown>): string {
     const ref = newTask(this.database, label);
-    const running: Running = { ref, cancel: new AbortController(), cancellable: true };
+    const running: Running = { ref, cancel: new AbortController(), cancellable: true, forgotten: false, dead: false };
     this.tasks.set(ref, running);
-    work(running).then(
+    const answered = work(running).then((result) => {
+      assertAnswers(label.slice('Async.'.length), result);
+      return result;
+    });
+    answered.then(
       (result) => endTask(this.database, ref, { result, bare: this.faults.dialect?.bareResult === true }),
       (error: unknown) => endTask(this.database, ref, { error }),
     );
@@ -262,7 +345,7 @@ export class XapiPool {
     const dot = method.indexOf('.');
     const kind = method.slice(0, dot) as ClassName;
     const name = method.slice(dot + 1);
-    if (CLASSES.includes(kind)) {
+    if (CLASS_NAMES.includes(kind)) {
       if (name === 'get_all_records') return Object.fromEntries(this.database.table(kind));
       if (name === 'get_all') return [...this.database.table(kind).keys()];
       if (name === 'get_record') return this.#need(kind, String(params[0]));
@@ -283,145 +366,10 @@ export class XapiPool {
   }
 }
 
-interface CallContext {
-  readonly session: string;
-  /** Of an asynchronous call. */
-  readonly task?: Running;
+function endWork(task: Running): void {
+  task.dead = true;
+  task.cancel.abort();
 }
-
-type Served = (pool: XapiPool, params: readonly unknown[], context: CallContext) => unknown;
-
-const SERVED: Readonly<Record<string, Served>> = {
-  'VM.get_by_uuid': ({ database }, [uuid]) => {
-    const ref = database.byUuid('VM', String(uuid));
-    if (ref === undefined) throw new Fault('UUID_INVALID', 'VM', String(uuid));
-    return ref;
-  },
-  'VM.get_by_name_label': ({ database }, [name]) =>
-    [...database.table('VM')].filter(([, vm]) => vm.name_label === name).map(([ref]) => ref),
-  'VM.add_to_other_config': (pool, [vm, key, value]) => {
-    const config = pool.need('VM', vm).other_config as Record<string, string>;
-    if (String(key) in config) throw new Fault('MAP_DUPLICATE_KEY', 'VM', 'other_config', String(vm), String(key));
-    pool.database.update('VM', String(vm), { other_config: { ...config, [String(key)]: String(value) } });
-    return '';
-  },
-  'VM.remove_from_other_config': (pool, [vm, key]) => {
-    const { [String(key)]: _, ...rest } = pool.need('VM', vm).other_config as Record<string, string>;
-    pool.database.update('VM', String(vm), { other_config: rest });
-    return '';
-  },
-  'VM.assert_can_migrate': async (pool, params) => {
-    await assertCanSend(pool, params);
-    return '';
-  },
-  'VM.migrate_send': (pool, params, { task }) => send(pool, params, task),
-  'VM.destroy': ({ database }, [vm]) => {
-    removeVm(database, String(vm));
-    return '';
-  },
-  'VM.pool_migrate_complete': (pool, [vm, host]) => {
-    pool.need('VM', vm);
-    pool.need('host', host);
-    return '';
-  },
-  'VM.pool_migrate': (pool, [vm, host]) => poolMigrate(pool, String(vm), String(host)),
-  'host.migrate_receive': (pool, [host, network]) => migrateReceive(pool, String(host), String(network)),
-  'host.compute_free_memory': (pool, [host]) => pool.need('host_metrics', pool.need('host', host).metrics).memory_free,
-  'task.cancel': (pool, [ref]) => {
-    const running = pool.tasks.get(String(ref));
-    pool.need('task', ref);
-    if (running === undefined || !running.cancellable)
-      throw new Fault('OPERATION_NOT_ALLOWED', 'the task cannot be cancelled any more');
-    pool.database.update('task', String(ref), { status: 'cancelling' });
-    running.cancel.abort();
-    return '';
-  },
-  'task.destroy': ({ database }, [ref]) => {
-    database.remove('task', String(ref));
-    return '';
-  },
-  'event.from': (pool, [classes, token, timeout]) =>
-    eventFrom(pool, classes as string[], String(token), Number(timeout)),
-  'event.inject': ({ database }) => String(database.generation),
-  'session.get_this_host': ({ database }) => [...database.table('pool').values()][0]?.master,
-  'session.logout': (pool, _, { session }) => {
-    pool.endSession(session);
-    return '';
-  },
-};
-
-/** What clients learn the classes from. */
-const METHODS: readonly string[] = [
-  ...CLASSES.flatMap((kind) => ['get_all', 'get_all_records', 'get_record'].map((name) => `${kind}.${name}`)),
-  ...Object.keys(SERVED),
-];
-
-function migrateReceive(pool: XapiPool, host: string, network: string): Record<string, string> {
-  const { PIFs } = pool.need('host', host);
-  const pif = (PIFs as string[]).map((ref) => pool.need('PIF', ref)).find((candidate) => candidate.network === network);
-  if (pif === undefined) throw new Fault('HOST_CANNOT_ATTACH_NETWORK', host, network);
-  if (pif.IP === '') throw new Fault('INTERFACE_HAS_NO_IP', network);
-  const [record] = pool.database.table('pool').values();
-  const coordinator = pool.need('host', record?.master);
-  const session = pool.newSession();
-  return {
-    SM: `http://${pif.IP}/services/SM?session_id=${session}`,
-    host,
-    xenops: `http://${pif.IP}/services/xenops?session_id=${session}`,
-    session_id: session,
-    master: `http://${coordinator.address}`,
-  };
-}
-
-/** Inside one pool, with storage that both hosts see: the guest changes its host, and the lab moves no bytes for it. */
-function poolMigrate(pool: XapiPool, vm: string, host: string): string {
-  pool.need('host', host);
-  const record = pool.need('VM', vm);
-  if (record.power_state !== 'Running')
-    throw new Fault('VM_BAD_POWER_STATE', vm, 'running', String(record.power_state).toLowerCase());
-  pool.database.update('VM', vm, { resident_on: host });
-  return '';
-}
-
-/** All there is for a new reader; then what has changed since, as soon as something has. */
-async function eventFrom(pool: XapiPool, classes: readonly string[], token: string, timeoutS: number) {
-  const wanted = (kind: string, ref: string) =>
-    classes.some(
-      (one) => one === '*' || one.toLowerCase() === kind.toLowerCase() || one === `${kind.toLowerCase()}/${ref}`,
-    );
-  const { database } = pool;
-  if (token === '') {
-    const events = CLASSES.flatMap((kind) =>
-      [...database.table(kind)]
-        .filter(([ref]) => wanted(kind, ref))
-        .map(([ref, snapshot]) => eventOf(kind, ref, 'add', snapshot)),
-    );
-    return { events, token: String(database.generation), valid_ref_counts: validRefCounts(database) };
-  }
-  const since = Number(token);
-  const deadline = performance.now() + timeoutS * 1_000;
-  for (;;) {
-    const changes = database.changesSince(since).filter(({ kind, ref }) => wanted(kind, ref));
-    const left = deadline - performance.now();
-    if (changes.length > 0 || left <= 0) {
-      const events = changes.map(({ kind, ref, operation }) => eventOf(kind, ref, operation, database.get(kind, ref)));
-      return { events, token: String(database.generation), valid_ref_counts: validRefCounts(database) };
-    }
-    await database.changed(Math.min(left, 1_000));
-  }
-}
-
-const validRefCounts = (database: Database): Record<string, number> =>
-  Object.fromEntries(CLASSES.map((kind) => [kind.toLowerCase(), database.table(kind).size]));
-
-const eventOf = (kind: ClassName, ref: string, operation: string, snapshot: unknown) => ({
-  id: '0',
-  timestamp: new Date().toISOString(),
-  class: kind.toLowerCase(),
-  operation,
-  ref,
-  ...(snapshot === undefined ? {} : { snapshot }),
-});
 
 interface Call {
   readonly method: string;

@@ -1,9 +1,9 @@
 /**
  * The destination's half: what arrives at a member's /import_metadata, /services/SM and /services/xenops. A guest is a record
- * without a host until xenopsd's point 3; a source that hangs up before takes its record along.
+ * without a host until xenopsd's point 3; when the source hangs up before, the record stays until somebody destroys it.
  */
 import { expectOk, OK, receiveChecked } from './checked-stream.ts';
-import { addVbd, addVdi, addVif, emptyVm, removeVm, uuidOf } from './model.ts';
+import { addVbd, addVdi, addVif, emptyVm, uuidOf } from './model.ts';
 import type { XapiPool } from './pool.ts';
 import type { Request } from './wire.ts';
 
@@ -20,7 +20,7 @@ export async function receive(pool: XapiPool, request: Request, member: number) 
   const { url, method } = request;
   if (!pool.isSession(url.searchParams.get('session_id') ?? '')) return page(401, 'SESSION_INVALID');
   if (url.pathname === '/import_metadata') return importMetadata(pool, request);
-  if (method === 'POST') return page(200, '<methodResponse/>', 'text/xml');
+  if (method === 'POST') return storageCall(pool, request, member);
   const [, , service, ...rest] = url.pathname.split('/');
   if (service === 'SM' && rest[0] === 'nbd') return take(request, () => receiveDisk(request));
   if (service === 'xenops' && rest[0] === 'migrate') {
@@ -30,6 +30,17 @@ export async function receive(pool: XapiPool, request: Request, member: number) 
     );
   }
   return page(404, 'no such service');
+}
+
+/** What changes shared storage the coordinator alone serves; another member names its address. */
+function storageCall(pool: XapiPool, { body, wire }: Request, member: number) {
+  pool.callers.add(wire.socket.remoteAddress ?? '');
+  const sr = pool.database.get('SR', /<params>([^<]*)<\/params>/.exec(body)?.[1] ?? '');
+  const { coordinator } = pool;
+  if (sr?.shared !== true || pool.members[member] === coordinator) return page(200, '<methodResponse/>', 'text/xml');
+  pool.storageRedirects += 1;
+  const fault = `<methodResponse><redirect>${coordinator.management}</redirect></methodResponse>`;
+  return page(200, fault, 'text/xml');
 }
 
 const page = (status: number, body: string, type = 'text/plain') => ({ status, type, body });
@@ -92,13 +103,8 @@ async function receiveControl(pool: XapiPool, { wire }: Request, vm: string, mem
     await wire.write(OK);
     await expectOk(wire, 'point 3');
     const name = pool.members[member]?.name ?? '';
-    pool.setRunning(vm, pool.database.byName('host', name));
+    pool.startDomain(vm, pool.database.byName('host', name));
     await wire.write(OK);
-  } catch (error) {
-    const record = pool.database.get('VM', vm);
-    const isSource = Object.keys((record?.current_operations ?? {}) as object).length > 0; // inside one pool
-    if (record !== undefined && record.power_state !== 'Running' && !isSource) removeVm(pool.database, vm);
-    throw error;
   } finally {
     memoryArrived.delete(vm);
   }

@@ -1,30 +1,28 @@
 /**
- * The source's half of `VM.migrate_send`: API calls to the destination's coordinator, the guest's description, each disk, and
- * the memory with xenopsd's synchronisation points. It connects where the map tells it to, and nowhere else; port 443 of
- * the host part where XAPI does so whatever the URL says.
+ * The source's half of `VM.migrate_send` and `VM.pool_migrate`: API calls to the destination's coordinator, each disk, the guest's
+ * description, and the memory with xenopsd's synchronisation points.
  *
  * Invariant: the guest stops here before the destination is told to start it.
  */
-import { connect as connectPlain } from 'node:net';
-import { connect as connectTls } from 'node:tls';
-import { expectOk, OK, type Sending, sendChecked } from './checked-stream.ts';
+import type { Sending } from './checked-stream.ts';
 import { Fault } from './fault.ts';
-import { type Field, type MemberSpec, removeVm, type XapiRecord } from './model.ts';
+import { type Field, removeVm, type XapiRecord } from './model.ts';
 import type { XapiPool } from './pool.ts';
+import { type Disk, Route } from './route.ts';
 import type { Running } from './tasks.ts';
-import { parseHead, Wire } from './wire.ts';
 
 export interface SendFaults {
   bytesPerSec: number;
-  /** Ends with an error there; after the arrival the guest runs at the destination all the same. */
-  failAt?: 'disks' | 'memory' | 'after-arrival' | undefined;
+  /** Ends with an error there; from `given` on the guest runs at the destination all the same. */
+  failAt?: Stage | undefined;
   /** Stands still there until it is taken away. */
-  holdAt?: 'disks' | 'memory' | 'arrived' | undefined;
+  holdAt?: Stage | undefined;
   /** Called when a stage begins. */
   onStage?: ((stage: Stage) => void) | undefined;
 }
 
-export type Stage = 'disks' | 'memory' | 'arrived';
+/** `given`: the guest runs at the destination, whose tool stack does not know it yet; `arrived`: it does. */
+export type Stage = 'disks' | 'memory' | 'given' | 'arrived';
 
 interface Move {
   readonly vm: string;
@@ -36,13 +34,6 @@ interface Move {
   readonly samePool: boolean;
 }
 
-interface Disk {
-  readonly ref: string;
-  readonly bytes: number;
-  readonly sr: string;
-  readonly userdevice: string;
-}
-
 /** What `VM.assert_can_migrate` looks at, a dry run of the description's import included. */
 export async function assertCanSend(pool: XapiPool, params: readonly unknown[]): Promise<void> {
   const move = readMove(pool, params);
@@ -50,7 +41,7 @@ export async function assertCanSend(pool: XapiPool, params: readonly unknown[]):
     throw new Fault('VM_BAD_POWER_STATE', move.vm, 'running', String(move.record.power_state).toLowerCase());
   }
   assertIdle(move);
-  const route = new Route(pool, move);
+  const route = routeOf(pool, move);
   await route.api('host.get_record', [move.map.host ?? '']);
   for (const { sr } of disksOf(pool, move)) await route.api('SR.get_record', [sr]);
   for (const network of Object.values(move.vifMap)) await route.api('network.get_record', [network]);
@@ -61,11 +52,24 @@ export async function send(pool: XapiPool, params: readonly unknown[], task: Run
   if (task === undefined)
     throw new Fault('INTERNAL_ERROR', 'the endpoint of the lab serves migrate_send as a task only');
   const move = readMove(pool, params);
-  assertIdle(move);
-  pool.database.update('VM', move.vm, { current_operations: { [task.ref]: 'migrate_send' } });
-  try {
+  return await asOperation(pool, move, 'migrate_send', task, async () => {
     await assertReady(pool, params);
     return await sendGuest(pool, move, task);
+  });
+}
+
+/** One operation of a VM at a time; a tool stack that was restarted meanwhile knows nothing of it any more. */
+async function asOperation(
+  pool: XapiPool,
+  move: Pick<Move, 'vm' | 'record' | 'map'>,
+  operation: string,
+  task: Running,
+  work: () => Promise<string>,
+): Promise<string> {
+  assertIdle(move);
+  pool.database.update('VM', move.vm, { current_operations: { [task.ref]: operation } });
+  try {
+    return await work();
   } catch (error) {
     if (task.cancel.signal.aborted && task.cancellable) throw new Fault('TASK_CANCELLED', task.ref);
     if (error instanceof Fault) throw error;
@@ -78,7 +82,7 @@ export async function send(pool: XapiPool, params: readonly unknown[], task: Run
       `${error instanceof Error ? error.message : String(error)} (${move.map.xenops}, ${move.map.session_id})`,
     );
   } finally {
-    if (pool.database.get('VM', move.vm) !== undefined) pool.database.update('VM', move.vm, { current_operations: {} });
+    pool.endOperation(move.vm);
   }
 }
 
@@ -89,50 +93,93 @@ async function assertReady(pool: XapiPool, params: readonly unknown[]): Promise<
     throw new Fault('VM_BAD_POWER_STATE', String(params[0]), 'running', String(record.power_state));
 }
 
+const routeOf = (pool: XapiPool, { record, map }: Move): Route => new Route(pool, String(record.resident_on), map);
+
 async function sendGuest(pool: XapiPool, move: Move, task: Running): Promise<string> {
-  const route = new Route(pool, move);
+  const route = routeOf(pool, move);
   const disks = disksOf(pool, move).filter(({ ref, sr }) => pool.need('VDI', ref).SR !== sr);
   const memory = Number(move.record.memory_dynamic_max);
-  const total = memory + disks.reduce((sum, { bytes }) => sum + bytes, 0);
+  const sending = sendingOf(pool, task, memory + disks.reduce((sum, { bytes }) => sum + bytes, 0));
+  await route.api('host.get_record', [move.map.host ?? '']);
+  let arrived = move.samePool ? move.vm : undefined;
+  try {
+    await reach(pool, 'disks', task);
+    for (const disk of disks) await route.sendDisk(disk, move.vm, sending);
+    arrived ??= await route.importMetadata(description(pool, move), false);
+    await reach(pool, 'memory', task);
+    await route.sendMemory(memory, arrived, sending, () => giveAway(pool, move.vm, task));
+    await reach(pool, 'given', task);
+    await route.api('VM.pool_migrate_complete', [arrived, move.map.host ?? '']);
+    await reach(pool, 'arrived', task);
+    if (!move.samePool) removeVm(pool.database, move.vm);
+    return arrived;
+  } catch (error) {
+    // Tidying up, XAPI destroys what the destination knows of the guest, wherever it failed; one that runs is refused there.
+    if (!task.dead && !move.samePool && arrived !== undefined) {
+      await route.api('VM.destroy', [arrived]).catch(() => undefined);
+    }
+    throw error;
+  }
+}
+
+/**
+ * Inside one pool, with storage that both hosts see: the source builds the address itself, from `network` of the options or from the
+ * host's record, and sends the memory alone.
+ */
+export async function poolMigrate(
+  pool: XapiPool,
+  params: readonly unknown[],
+  task: Running | undefined,
+): Promise<string> {
+  if (task === undefined)
+    throw new Fault('INTERNAL_ERROR', 'the endpoint of the lab serves pool_migrate as a task only');
+  const [vm, host, options] = params as [string, string, Record<string, string>];
+  const record = pool.need('VM', vm) as XapiRecord;
+  const { address } = pool.need('host', host);
+  if (record.power_state !== 'Running')
+    throw new Fault('VM_BAD_POWER_STATE', vm, 'running', String(record.power_state).toLowerCase());
+  const at = options.network === undefined ? String(address) : pool.addressIn(host, options.network);
+  const xenops = `http://${at}/services/xenops?session_id=${pool.newSession()}`;
+  return await asOperation(pool, { vm, record, map: { xenops } }, 'pool_migrate', task, async () => {
+    const memory = Number(record.memory_dynamic_max);
+    const route = new Route(pool, String(record.resident_on), { xenops });
+    await reach(pool, 'memory', task);
+    await route.sendMemory(memory, vm, sendingOf(pool, task, memory), () => giveAway(pool, vm, task));
+    await reach(pool, 'given', task);
+    pool.settle(vm);
+    await reach(pool, 'arrived', task);
+    return '';
+  });
+}
+
+function sendingOf(pool: XapiPool, task: Running, total: number): Sending {
   let done = 0;
-  const sending = {
+  return {
     bytesPerSec: pool.faults.bytesPerSec,
     signal: task.cancel.signal,
-    onBytes: async (bytes: number) => {
+    onBytes: (bytes: number) => {
       done += bytes;
       if (pool.database.get('task', task.ref) !== undefined)
         pool.database.update('task', task.ref, { progress: (done / total) * 0.98 });
     },
   };
-  await route.api('host.get_record', [move.map.host ?? '']);
-  const arrived = move.samePool ? move.vm : await route.importMetadata(description(pool, move), false);
-  try {
-    await reach(pool, 'disks', task);
-    for (const disk of disks) await route.sendDisk(disk, arrived, sending);
-    await reach(pool, 'memory', task);
-    await route.sendMemory(memory, arrived, sending, () => {
-      task.cancellable = false;
-      if (pool.database.get('task', task.ref) !== undefined)
-        pool.database.update('task', task.ref, { allowed_operations: [] });
-      pool.setHalted(move.vm);
-    });
-  } catch (error) {
-    // The destination forgets what it has of a guest that did not arrive.
-    if (task.cancellable && !move.samePool) await route.api('VM.destroy', [arrived]).catch(() => undefined);
-    throw error;
-  }
-  await reach(pool, 'arrived', task);
-  await route.api('VM.pool_migrate_complete', [arrived, move.map.host ?? '']);
-  if (!move.samePool) removeVm(pool.database, move.vm);
-  return arrived;
+}
+
+/** From here the guest runs at the destination, or nowhere. XAPI looks away from what xenopsd tells until the operation is over. */
+function giveAway(pool: XapiPool, vm: string, task: Running): void {
+  task.cancellable = false;
+  if (pool.database.get('task', task.ref) !== undefined)
+    pool.database.update('task', task.ref, { allowed_operations: [] });
+  pool.endDomain(vm);
+  if (task.forgotten) pool.settle(vm);
 }
 
 async function reach(pool: XapiPool, stage: Stage, task: Running): Promise<void> {
   pool.faults.onStage?.(stage);
-  while (pool.faults.holdAt === stage && !(task.cancellable && task.cancel.signal.aborted))
+  while (pool.faults.holdAt === stage && !task.dead && !(task.cancellable && task.cancel.signal.aborted))
     await pool.database.changed(50);
-  const failing = pool.faults.failAt === (stage === 'arrived' ? 'after-arrival' : stage);
-  if (failing) {
+  if (task.dead) throw new Error('the tool stack was restarted');
+  if (pool.faults.failAt === stage) {
     pool.faults.failAt = undefined;
     throw new Error(`told to fail at ${stage}`);
   }
@@ -160,7 +207,7 @@ function readMove(pool: XapiPool, params: readonly unknown[]): Move {
   return move;
 }
 
-function assertIdle({ vm, record }: Move): void {
+function assertIdle({ vm, record }: Pick<Move, 'vm' | 'record'>): void {
   if (Object.keys(record.current_operations as object).length > 0)
     throw new Fault('OTHER_OPERATION_IN_PROGRESS', 'VM', vm);
 }
@@ -194,150 +241,4 @@ function description(pool: XapiPool, move: Move): object {
     disks: disksOf(pool, move).map(({ bytes, sr, userdevice }) => ({ bytes, sr, userdevice })),
     networks: (move.record.VIFs as string[]).map((vif) => move.vifMap[vif]),
   };
-}
-
-/** Every connection that the source opens, to where the map says. */
-class Route {
-  readonly #move: Move;
-  readonly #member: MemberSpec | undefined;
-  readonly #httpsOnly: boolean;
-
-  constructor(pool: XapiPool, move: Move) {
-    this.#move = move;
-    const host = pool.database.need('host', String(move.record.resident_on));
-    this.#member = pool.members.find(({ name }) => name === host.name_label);
-    this.#httpsOnly = host.https_only === true;
-  }
-
-  /** XAPI takes the host of `master` and port 443, whatever else the URL says. */
-  async api(method: string, params: readonly unknown[]): Promise<unknown> {
-    const wire = await this.#open(hostOf(this.#move.map.master ?? ''), 443, true);
-    try {
-      const body = JSON.stringify({ jsonrpc: '2.0', method, params: [this.#move.map.session_id, ...params], id: 1 });
-      const answer = JSON.parse(await exchange(wire, 'POST', '/jsonrpc', body)) as {
-        result?: unknown;
-        error?: { message: string; data: string[] };
-      };
-      if (answer.error) throw new Fault(answer.error.message, ...answer.error.data);
-      return answer.result;
-    } finally {
-      wire.close();
-    }
-  }
-
-  async importMetadata(what: object, dryRun: boolean): Promise<string> {
-    const wire = await this.#open(hostOf(this.#move.map.xenops ?? ''), 443, true);
-    try {
-      const body = JSON.stringify(what);
-      const path = `/import_metadata?session_id=${this.#move.map.session_id}&host=${this.#move.map.host}&dry_run=${dryRun}`;
-      await wire.write(`PUT ${path} HTTP/1.0\r\nx-length: ${Buffer.byteLength(body)}\r\n\r\n${body}`);
-      const head = (await wire.readHead()) ?? '';
-      const length = Number(parseHead(head).headers.get('content-length') ?? 0);
-      const text = (await wire.read(length)).toString();
-      if (!head.includes(' 200 ')) throw new Fault('IMPORT_ERROR', text);
-      return text;
-    } finally {
-      wire.close();
-    }
-  }
-
-  async sendDisk({ ref, bytes, sr }: Disk, vm: string, sending: Sending): Promise<void> {
-    const url = new URL(this.#move.map.SM ?? '');
-    const control = await this.#openUrl(url);
-    await exchange(
-      control,
-      'POST',
-      `${url.pathname}${url.search}`,
-      `<methodCall><methodName>SR.stat</methodName><params>${sr}</params></methodCall>`,
-      'text/xml',
-    );
-    control.close();
-    const wire = await this.#openUrl(url);
-    try {
-      await wire.write(`PUT ${url.pathname}/nbd/${vm}/${sr}/${ref}/dp${url.search} HTTP/1.0\r\n\r\n`);
-      await sendChecked(wire, ref, bytes, sending);
-    } finally {
-      wire.close();
-    }
-  }
-
-  /** Points: 1 ready, 1-mem, 2 memory complete, 3 the source gives the guest away, 4 it runs. */
-  async sendMemory(bytes: number, vm: string, sending: Sending, giveAway: () => void): Promise<void> {
-    const url = new URL(this.#move.map.xenops ?? '');
-    const control = await this.#openUrl(url);
-    const memory = await this.#openUrl(url);
-    try {
-      const put = (what: string) =>
-        `PUT ${url.pathname}/migrate/${what}/${vm}${url.search} HTTP/1.1\r\ncookie: instance_id=0\r\n\r\n`;
-      await control.write(put('vm'));
-      await expectOk(control, 'point 1');
-      await memory.write(put('mem'));
-      await expectOk(memory, 'point 1-mem');
-      await sendChecked(memory, vm, bytes, sending);
-      await expectOk(control, 'point 2');
-      sending.signal.throwIfAborted();
-      giveAway();
-      await control.write(OK);
-      await expectOk(control, 'point 4');
-    } finally {
-      control.close();
-      memory.close();
-    }
-  }
-
-  #openUrl(url: URL): Promise<Wire> {
-    const secure = this.#httpsOnly || url.protocol === 'https:';
-    const port = url.port === '' || url.port === '80' ? (secure ? 443 : 80) : Number(url.port);
-    return this.#open(url.hostname.replace(/^\[|\]$/g, ''), port, secure);
-  }
-
-  /** The member's address in the network that leads there: only what is in the management network is reached from it. */
-  #addressTowards(host: string): string {
-    if (this.#member === undefined) return '';
-    const { management, migration } = this.#member;
-    return networkOf(host) === networkOf(management) ? management : migration;
-  }
-
-  #open(host: string, port: number, secure: boolean): Promise<Wire> {
-    const localAddress = this.#addressTowards(host);
-    // Between pools XAPI verifies no certificate: the bytes are for whoever the map names.
-    const plain = connectPlain({ host, port, localAddress });
-    const socket = secure ? connectTls({ socket: plain, rejectUnauthorized: false }) : plain;
-    plain.on('error', (error) => socket.destroy(error));
-    return new Promise((resolve, reject) => {
-      const fail = (error: Error): void => {
-        socket.destroy();
-        reject(new Fault('CANNOT_CONTACT_HOST', `${host}: ${error.message}`));
-      };
-      socket.once('error', fail);
-      socket.setTimeout(20_000, () => fail(new Error('no answer')));
-      socket.once(secure ? 'secureConnect' : 'connect', () => {
-        socket.off('error', fail);
-        socket.setTimeout(0);
-        resolve(new Wire(socket));
-      });
-    });
-  }
-}
-
-/** The first 26 bits, as the members' netmask says. */
-const networkOf = (address: string): string =>
-  address.replace(/\d+$/, (last) => String(Number(last) - (Number(last) % 64)));
-
-const hostOf = (url: string): string => new URL(url).hostname.replace(/^\[|\]$/g, '');
-
-async function exchange(
-  wire: Wire,
-  method: string,
-  path: string,
-  body: string,
-  type = 'application/json',
-): Promise<string> {
-  await wire.write(
-    `${method} ${path} HTTP/1.1\r\ncontent-type: ${type}\r\ncontent-length: ${Buffer.byteLength(body)}\r\n\r\n${body}`,
-  );
-  const head = (await wire.readHead()) ?? '';
-  const answer = (await wire.read(Number(parseHead(head).headers.get('content-length') ?? 0))).toString();
-  if (!head.includes(' 200 ')) throw new Error(`${path}: ${head.split('\r\n')[0]}`);
-  return answer;
 }

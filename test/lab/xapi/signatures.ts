@@ -1,57 +1,62 @@
 /**
- * Parameters of the calls that are served, after the session, by the published data model. Too few or too many are answered
+ * Parameters and results of the calls that are served, by the published data model. Too few or too many parameters are answered
  * with MESSAGE_PARAMETER_COUNT_MISMATCH and a wrong type with FIELD_TYPE_ERROR, as XAPI does; so a client cannot get used to
- * what no pool accepts. `optional` counts trailing parameters that came with later releases.
+ * what no pool accepts. An answer of another shape than the published one is an error of the endpoint itself: nobody gets it.
  *
- * Source: xapi-project/xen-api, ocaml/idl/datamodel_vm.ml, datamodel_host.ml, datamodel_task.ml, datamodel.ml (event).
+ * Source: xapi-project/xen-api, ocaml/idl/datamodel_vm.ml, datamodel_host.ml, datamodel.ml (task, event, session).
  */
 import { Fault } from './fault.ts';
-
-type Type = 'ref' | 'string' | 'bool' | 'int' | 'float' | 'string-set' | 'string-map' | 'ref-map';
+import { assertShape, CLASS_SHAPES, type Shape } from './shapes.ts';
 
 interface Signature {
-  readonly types: readonly Type[];
+  /** After the session. */
+  readonly types: readonly Shape[];
+  /** How many trailing ones came with later releases. */
   readonly optional?: number;
+  readonly result: Shape;
 }
 
-const SEND: Signature = {
-  types: ['ref', 'string-map', 'bool', 'ref-map', 'ref-map', 'string-map', 'ref-map', 'string-map'],
-  optional: 2,
+const SEND_TYPES = ['ref', 'string-map', 'bool', 'ref-map', 'ref-map', 'string-map', 'ref-map', 'string-map'] as const;
+const DATA_SOURCES: Shape = {
+  setOf: {
+    ...{ name_label: 'string', name_description: 'string', enabled: 'bool', standard: 'bool', units: 'string' },
+    ...{ min: 'float', max: 'float', value: 'float' },
+  },
+};
+const EVENTS: Shape = {
+  events: { setOf: { eventOf: CLASS_SHAPES } },
+  token: 'string',
+  valid_ref_counts: { mapOf: 'int' },
 };
 
 export const SIGNATURES: Readonly<Record<string, Signature>> = {
-  'VM.get_by_uuid': { types: ['string'] },
-  'VM.get_by_name_label': { types: ['string'] },
-  'VM.add_to_other_config': { types: ['ref', 'string', 'string'] },
-  'VM.remove_from_other_config': { types: ['ref', 'string'] },
-  'VM.assert_can_migrate': { ...SEND, types: SEND.types.slice(0, 7), optional: 1 },
-  'VM.migrate_send': SEND,
-  'VM.destroy': { types: ['ref'] },
-  'VM.pool_migrate_complete': { types: ['ref', 'ref'] },
-  'VM.pool_migrate': { types: ['ref', 'ref', 'string-map'] },
-  'host.migrate_receive': { types: ['ref', 'ref', 'string-map'] },
-  'host.compute_free_memory': { types: ['ref'] },
-  'task.cancel': { types: ['ref'] },
-  'task.destroy': { types: ['ref'] },
-  'event.from': { types: ['string-set', 'string', 'float'] },
-  'event.inject': { types: ['string', 'ref'] },
-  'session.get_this_host': { types: ['ref'] },
-  'session.logout': { types: [] },
-};
-
-const isText = (value: unknown): value is string => typeof value === 'string';
-const isMap = (value: unknown, entry: (item: unknown) => boolean): boolean =>
-  typeof value === 'object' && value !== null && !Array.isArray(value) && Object.values(value).every(entry);
-
-const IS: Readonly<Record<Type, (value: unknown) => boolean>> = {
-  ref: (value) => isText(value) && value.startsWith('OpaqueRef:'),
-  string: isText,
-  bool: (value) => typeof value === 'boolean',
-  int: (value) => Number.isSafeInteger(value),
-  float: (value) => typeof value === 'number',
-  'string-set': (value) => Array.isArray(value) && value.every(isText),
-  'string-map': (value) => isMap(value, isText),
-  'ref-map': (value) => isMap(value, (item) => isText(item) && item.startsWith('OpaqueRef:')),
+  'VM.get_by_uuid': { types: ['string'], result: 'ref' },
+  'VM.get_by_name_label': { types: ['string'], result: { setOf: 'ref' } },
+  'VM.set_name_label': { types: ['ref', 'string'], result: 'void' },
+  'VM.add_to_other_config': { types: ['ref', 'string', 'string'], result: 'void' },
+  'VM.remove_from_other_config': { types: ['ref', 'string'], result: 'void' },
+  'VM.assert_can_migrate': { types: SEND_TYPES.slice(0, 7), optional: 1, result: 'void' },
+  'VM.assert_can_boot_here': { types: ['ref', 'ref'], result: 'void' },
+  'VM.migrate_send': { types: SEND_TYPES, optional: 2, result: 'ref' },
+  'VM.destroy': { types: ['ref'], result: 'void' },
+  'VM.pool_migrate_complete': { types: ['ref', 'ref'], result: 'void' },
+  'VM.pool_migrate': { types: ['ref', 'ref', 'string-map'], result: 'void' },
+  'VM.get_data_sources': { types: ['ref'], result: DATA_SOURCES },
+  'VM.query_data_source': { types: ['ref', 'string'], result: 'float' },
+  'host.migrate_receive': { types: ['ref', 'ref', 'string-map'], result: 'string-map' },
+  'host.compute_free_memory': { types: ['ref'], result: 'int' },
+  'host.get_servertime': { types: ['ref'], result: 'datetime' },
+  'host.get_data_sources': { types: ['ref'], result: DATA_SOURCES },
+  'host.query_data_source': { types: ['ref', 'string'], result: 'float' },
+  'task.cancel': { types: ['ref'], result: 'void' },
+  'task.destroy': { types: ['ref'], result: 'void' },
+  'task.add_to_other_config': { types: ['ref', 'string', 'string'], result: 'void' },
+  'event.from': { types: [{ setOf: 'string' }, 'string', 'float'], result: EVENTS },
+  'event.inject': { types: ['string', 'ref'], result: 'string' },
+  'session.get_this_host': { types: ['ref'], result: 'ref' },
+  'session.get_uuid': { types: ['ref'], result: 'string' },
+  'session.get_by_uuid': { types: ['string'], result: 'ref' },
+  'session.logout': { types: [], result: 'void' },
 };
 
 /** @throws Fault MESSAGE_METHOD_UNKNOWN, MESSAGE_PARAMETER_COUNT_MISMATCH, FIELD_TYPE_ERROR */
@@ -64,14 +69,25 @@ export function assertFits(method: string, params: readonly unknown[], optional:
     throw new Fault('MESSAGE_PARAMETER_COUNT_MISMATCH', method, String(least + 1), String(params.length + 1));
   }
   params.forEach((value, i) => {
-    const type = signature.types[i] ?? 'string';
-    if (!IS[type](value)) throw new Fault('FIELD_TYPE_ERROR', `${method}, parameter ${i + 2}: ${type}`);
+    try {
+      assertShape(signature.types[i] ?? 'string', value, `${method}, parameter ${i + 2}`);
+    } catch (error) {
+      throw new Fault('FIELD_TYPE_ERROR', error instanceof Error ? error.message : String(error));
+    }
   });
+}
+
+/** @throws Error for an answer that no pool gives */
+export function assertAnswers(method: string, result: unknown): void {
+  const asynchronous = method.startsWith('Async.');
+  assertShape(asynchronous ? 'ref' : (signatureOf(method)?.result ?? 'void'), result, method);
 }
 
 /** Every class has these. */
 function signatureOf(method: string): Signature | undefined {
-  if (/^[A-Za-z_]+\.get_all(_records)?$/.test(method)) return { types: [] };
-  if (/^[A-Za-z_]+\.get_record$/.test(method)) return { types: ['ref'] };
-  return SIGNATURES[method];
+  const [, kind = '', name = ''] = /^([A-Za-z_]+)\.(get_all|get_all_records|get_record)$/.exec(method) ?? [];
+  const record = CLASS_SHAPES[kind];
+  if (record === undefined) return SIGNATURES[method];
+  if (name === 'get_all') return { types: [], result: { setOf: 'ref' } };
+  return name === 'get_record' ? { types: ['ref'], result: record } : { types: [], result: { mapOf: record } };
 }

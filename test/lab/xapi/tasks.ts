@@ -8,6 +8,10 @@ export interface Running {
   readonly cancel: AbortController;
   /** Off once the memory is over: from there XAPI goes through. */
   cancellable: boolean;
+  /** The tool stack was restarted, and does not know of it. */
+  forgotten: boolean;
+  /** Whoever worked on it is gone, and tidies nothing up. */
+  dead: boolean;
 }
 
 export function newTask(database: Database, label: string): string {

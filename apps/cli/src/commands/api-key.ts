@@ -1,12 +1,13 @@
 /** `lmas api-key`: keys for people and portals. A new key is printed once, or goes into a private file. */
 import { writeFile } from 'node:fs/promises';
 import type { ApiKey, NewApiKey, Role } from '@lmas/client';
+import { formatTime } from '@lmas/format';
 import { Option } from 'commander';
 import { collect, type Invocation, leaf, type Registry } from '../command.ts';
 import { CliError } from '../errors.ts';
 import { EXIT } from '../exit-codes.ts';
-import { formatTime } from '../output/format.ts';
-import type { Column } from '../output/table.ts';
+import { type Column, renderFields } from '../output/table.ts';
+import { widthOf } from '../terminal.ts';
 import { parseDuration } from '../units.ts';
 
 const ROLES: readonly Role[] = ['viewer', 'operator', 'admin'];
@@ -52,6 +53,18 @@ export function addApiKey(registry: Registry): void {
       return EXIT.ok;
     },
   });
+  leaf(
+    registry,
+    apiKey.command('get').description('Shows one key, without its secret.').argument('<id>', 'id of the key'),
+    {
+      examples: ['lmas api-key get k3v9x2m1q8ab'],
+      action: async (invocation) => {
+        const { args, signal } = invocation;
+        show(invocation, await (await invocation.client()).getApiKey(args[0] ?? '', { signal }));
+        return EXIT.ok;
+      },
+    },
+  );
   const rotate = apiKey
     .command('rotate')
     .description('Makes a new key under the same id; the former one is accepted for a while more.')
@@ -113,6 +126,25 @@ function addCreate(registry: Registry, command: Registry['program']): void {
       return await hand(invocation, created);
     },
   });
+}
+
+function show({ flags, terminal, print, printJson }: Invocation<object>, key: ApiKey): void {
+  if (flags.json === true) {
+    printJson(key);
+    return;
+  }
+  const time = (at: string | null): string => (at === null ? '' : formatTime(at));
+  const fields = [
+    ['API key', key.id],
+    ['Name', key.name],
+    ['Role', key.role],
+    ['Project', key.project ?? 'all'],
+    ['Operations', key.operations?.join('\n') ?? 'all that its role may'],
+    ['State', stateOf(key)],
+    ['Created', time(key.createdAt)],
+    ['Last used', time(key.lastUsedAt)],
+  ] as const;
+  print(renderFields(fields, widthOf(terminal.stdout, terminal.env)));
 }
 
 /** Into the file, or onto standard output alone, so that it can be piped. */

@@ -1,9 +1,9 @@
 /** `lmas audit`: who changed what, or tried to, and from where; newest first. */
 import type { AuditEntry, AuditQuery } from '@lmas/client';
+import { formatTime } from '@lmas/format';
 import { Option } from 'commander';
 import { leaf, type Registry } from '../command.ts';
 import { EXIT } from '../exit-codes.ts';
-import { formatTime } from '../output/format.ts';
 import type { Column } from '../output/table.ts';
 import { parseDuration, parseInteger } from '../units.ts';
 

@@ -1,12 +1,13 @@
 /** `lmas credential`: logins for gateway machines and hypervisors. Secrets come from a file, standard input or a prompt. */
 import type { Credential, CredentialInput } from '@lmas/client';
+import { formatTime } from '@lmas/format';
 import { Option } from 'commander';
 import { type Invocation, leaf, type Registry } from '../command.ts';
 import { CliError } from '../errors.ts';
 import { EXIT } from '../exit-codes.ts';
-import { formatTime } from '../output/format.ts';
-import type { Column } from '../output/table.ts';
+import { type Column, renderFields } from '../output/table.ts';
 import { askSecret, readInput, readSecret } from '../secrets.ts';
+import { widthOf } from '../terminal.ts';
 
 const COLUMNS: readonly Column<Credential>[] = [
   { title: 'CREDENTIAL', value: ({ id }) => id },
@@ -39,6 +40,27 @@ export function addCredential(registry: Registry): void {
       return EXIT.ok;
     },
   });
+  const get = credential
+    .command('get')
+    .description('Shows one credential, without its secret; of an SSH key its public half.')
+    .argument('<id>', 'name of the credential');
+  leaf(registry, get, {
+    examples: ['lmas credential get ops'],
+    action: async (invocation) => {
+      const { args, flags, signal, terminal } = invocation;
+      const shown = await (await invocation.client()).getCredential(args[0] ?? '', { signal });
+      const fields = [
+        ['Credential', shown.id],
+        ['Kind', shown.kind],
+        ['User', shown.username],
+        ['Public key', shown.publicKey === null ? '' : `${shown.publicKey.type} ${shown.publicKey.fingerprint}`],
+        ['Created', formatTime(shown.createdAt)],
+      ] as const;
+      if (flags.json === true) invocation.printJson(shown);
+      else invocation.print(renderFields(fields, widthOf(terminal.stdout, terminal.env)));
+      return EXIT.ok;
+    },
+  });
   const remove = credential
     .command('remove')
     .description('Removes a credential that no site and no endpoint uses.')
@@ -57,7 +79,7 @@ export function addCredential(registry: Registry): void {
 
 function addAdd(registry: Registry, command: Registry['program']): void {
   command
-    .summary('store a login')
+    .summary('Stores a login.')
     .description(
       'Stores a login: an SSH key with --private-key-file, else a password, from --password-file or asked for. No flag takes a secret itself: every user of this machine can read command lines. "-" as a file is standard input.',
     )

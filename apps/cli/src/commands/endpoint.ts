@@ -1,14 +1,16 @@
 /** `lmas endpoint`: the hypervisor control points. */
 import type { Endpoint, EndpointInput } from '@lmas/client';
+import { formatTime } from '@lmas/format';
 import { Option } from 'commander';
-import { parseAssignment, parseSettings } from '../assignments.ts';
+import { mergeSettings, parseAssignment, parseSettings } from '../assignments.ts';
 import { collect, type Invocation, leaf, type Registry } from '../command.ts';
 import { CliError } from '../errors.ts';
 import { EXIT } from '../exit-codes.ts';
-import { formatTime } from '../output/format.ts';
 import { type Column, renderFields } from '../output/table.ts';
+import { describeVerification } from '../output/verification-text.ts';
 import { readJson } from '../secrets.ts';
 import { widthOf } from '../terminal.ts';
+import { addPlaceLimit } from './place-limit.ts';
 
 const COLUMNS: readonly Column<Endpoint>[] = [
   { title: 'ENDPOINT', value: ({ id }) => id },
@@ -18,12 +20,14 @@ const COLUMNS: readonly Column<Endpoint>[] = [
   { title: 'CREATED', value: ({ createdAt }) => formatTime(createdAt), dropOrder: 1 },
 ];
 
-interface EndpointAddFlags {
+interface ConfigFlags {
+  readonly config?: readonly string[];
+  readonly configFile?: string;
+}
+interface EndpointAddFlags extends ConfigFlags {
   readonly site: string;
   readonly plugin: string;
   readonly credential: string;
-  readonly config?: readonly string[];
-  readonly configFile?: string;
 }
 
 export function addEndpoint(registry: Registry): void {
@@ -49,6 +53,24 @@ export function addEndpoint(registry: Registry): void {
       return EXIT.ok;
     },
   });
+  const test = endpoint
+    .command('test')
+    .description(
+      'Connects, logs in, and looks at all that migrations will need there, step by step. Changes nothing there. Exit code 1 when a step failed.',
+    )
+    .argument('<id>', 'name of the endpoint');
+  leaf(registry, test, {
+    examples: ['lmas endpoint test host-a', 'lmas endpoint test host-a --json'],
+    action: async (invocation) => {
+      const id = invocation.args[0] ?? '';
+      const result = await (await invocation.client()).testEndpoint(id, { signal: invocation.signal });
+      if (invocation.flags.json === true) invocation.printJson(result);
+      else invocation.print(describeVerification(id, result));
+      return result.ok ? EXIT.ok : EXIT.failed;
+    },
+  });
+  addSet(registry, endpoint.command('set'));
+  addPlaceLimit(registry, endpoint.command('limit'), 'endpoint');
   const remove = endpoint
     .command('remove')
     .description('Removes an endpoint that no migration uses.')
@@ -67,7 +89,6 @@ export function addEndpoint(registry: Registry): void {
 
 function addAdd(registry: Registry, command: Registry['program']): void {
   command
-    .summary('register an endpoint')
     .description(
       "Registers an endpoint. Its --config settings are the plugin's own: lmas plugin get NAME lists them. Dots reach into nested settings, a list is given by naming its key again.",
     )
@@ -89,7 +110,7 @@ function addAdd(registry: Registry, command: Registry['program']): void {
         site: flags.site,
         plugin: flags.plugin,
         credential: flags.credential,
-        config: await readConfig(invocation),
+        config: await readConfig(invocation, async () => flags.plugin),
       };
       show(invocation, await (await invocation.client()).createEndpoint(input, { signal }));
       return EXIT.ok;
@@ -97,12 +118,54 @@ function addAdd(registry: Registry, command: Registry['program']): void {
   });
 }
 
-async function readConfig({
-  flags,
-  terminal,
-  signal,
-  client,
-}: Invocation<EndpointAddFlags>): Promise<Record<string, unknown>> {
+function addSet(registry: Registry, command: Registry['program']): void {
+  command
+    .description(
+      'Changes an endpoint: its credential, single settings of its plugin, or all of them. While migrations use it, only its credential may change.',
+    )
+    .argument('<id>', 'name of the endpoint')
+    .option('--credential <id>', 'credential to log in with, see lmas credential')
+    .option('--config <key=value>', 'one setting of the plugin; the others stay (repeatable)', collect)
+    .addOption(
+      new Option('--config-file <file>', 'all settings anew, as JSON; "-" is standard input').conflicts('config'),
+    );
+  leaf<ConfigFlags & { readonly credential?: string }>(registry, command, {
+    examples: [
+      'lmas endpoint set host-a --credential ops-2026',
+      'lmas endpoint set host-a --config migrationAddress=10.1.0.12',
+    ],
+    action: async (invocation) => {
+      const { args, flags, signal } = invocation;
+      const id = args[0] ?? '';
+      const { credential, config, configFile } = flags;
+      if (credential === undefined && config === undefined && configFile === undefined) {
+        throw new CliError('INVALID_VALUE', 'There is nothing to change.', {
+          remedy: 'Name --credential, --config or --config-file.',
+        });
+      }
+      const pluginOf = async () => (await (await invocation.client()).getEndpoint(id, { signal })).plugin;
+      const settings = await readConfig(invocation, pluginOf);
+      const client = await invocation.client();
+      const changed = await client.changeEndpoint(
+        id,
+        (endpoint) => ({
+          ...(credential === undefined ? {} : { credential }),
+          ...(configFile === undefined ? {} : { config: settings }),
+          ...(config === undefined ? {} : { config: mergeSettings(endpoint.config, settings) }),
+        }),
+        { signal },
+      );
+      show(invocation, changed);
+      return EXIT.ok;
+    },
+  });
+}
+
+/** @param pluginOf whose schema says what is a number and what a text; asked when there is something to say it of */
+async function readConfig(
+  { flags, terminal, signal, client }: Invocation<ConfigFlags>,
+  pluginOf: () => Promise<string>,
+): Promise<Record<string, unknown>> {
   if (flags.configFile !== undefined) {
     const config = await readJson(flags.configFile, terminal);
     if (typeof config === 'object' && config !== null && !Array.isArray(config))
@@ -112,8 +175,8 @@ async function readConfig({
   const settings = flags.config ?? [];
   for (const setting of settings) parseAssignment(setting, '--config');
   if (settings.length === 0) return {};
-  const plugins = await (await client()).listPlugins({ signal });
-  return parseSettings(settings, '--config', plugins.find(({ name }) => name === flags.plugin)?.configSchema);
+  const [plugins, plugin] = [await (await client()).listPlugins({ signal }), await pluginOf()];
+  return parseSettings(settings, '--config', plugins.find(({ name }) => name === plugin)?.configSchema);
 }
 
 function show(invocation: Invocation<object>, endpoint: Endpoint): void {

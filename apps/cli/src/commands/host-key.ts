@@ -74,7 +74,8 @@ async function pin(invocation: Invocation<PinFlags>) {
   if (replaces === undefined) {
     const pinned =
       site === undefined ? pinnedOf((await client.getEndpoint(id, { signal })).config) : await pinnedAt(site);
-    throw new CliError('INVALID_VALUE', `Pinned for ${id} is now ${pinned.join(', ') || 'nothing'}.`, {
+    if (pinned.length === 0) throw new CliError('INVALID_VALUE', `${id} has no machine whose host keys are pinned.`);
+    throw new CliError('INVALID_VALUE', `Pinned for ${id} is now ${pinned.join(', ')}.`, {
       remedy: `If it is these that shall be replaced, say so: --replaces ${pinned.join(' ')}`,
     });
   }

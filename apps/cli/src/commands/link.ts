@@ -1,13 +1,14 @@
 /** `lmas link test`: is the way between two sites open, and what can it carry? */
 import type { Link, LinkTest } from '@lmas/client';
+import { formatBitRate, formatTime } from '@lmas/format';
 import { leaf, type Registry } from '../command.ts';
 import { EXIT } from '../exit-codes.ts';
-import { formatBitRate } from '../output/format.ts';
 import { findingLines } from '../output/migration-text.ts';
 import { type Column, renderFields } from '../output/table.ts';
 import { widthOf } from '../terminal.ts';
-import { BANDWIDTH_HELP, parseInteger } from '../units.ts';
+import { BANDWIDTH_HELP, parseBandwidth, parseInteger } from '../units.ts';
 import { type LimitFlags, limitsFrom, limitsInWords } from './queue.ts';
+import { addTimetable } from './timetable.ts';
 
 export function addLink(registry: Registry): void {
   const link = registry.program
@@ -17,6 +18,7 @@ export function addLink(registry: Registry): void {
   addListAndSet(registry, link);
   const test = link
     .command('test')
+    .summary('Measures the way between two sites.')
     .description(
       'Puts a gateway pair in place between two sites and measures: which site can listen and on which port, MTU, round-trip time, rate, loss, and how far the clocks are apart. Takes everything down again. It loads the link for the seconds it measures. Exit code 1 when no tunnel is possible.',
     )
@@ -60,6 +62,37 @@ function addListAndSet(registry: Registry, link: Registry['program']): void {
       return EXIT.ok;
     },
   });
+  const get = link
+    .command('get')
+    .description('Shows one link: what was measured, its limits, and what runs over it.')
+    .argument('<site>', 'one site')
+    .argument('<other>', 'the other one');
+  leaf(registry, get, {
+    examples: ['lmas link get a b'],
+    action: async (invocation) => {
+      const { args, flags, signal, terminal } = invocation;
+      const shown = await (await invocation.client()).getLink(args.join('~'), { signal });
+      const fields = [
+        ['Link', shown.id],
+        ['Measured', shown.measurements.map((one) => `${inWords(one)}, ${formatTime(one.measuredAt)}`).join('\n')],
+        ['Rate', rateInWords(shown)],
+        ['Limits', limitsInWords(shown.limits)],
+        ['Running', String(shown.running)],
+      ] as const;
+      if (flags.json === true) invocation.printJson(shown);
+      else invocation.print(renderFields(fields, widthOf(terminal.stdout, terminal.env)));
+      return EXIT.ok;
+    },
+  });
+  addRate(registry, link.command('rate'));
+  const timetable = link.command('timetable').argument('<site>', 'one site').argument('<other>', 'the other one');
+  addTimetable(registry, timetable, {
+    linkOf: (args) => args.join('~'),
+    examples: [
+      'lmas link timetable a b --at "mon-fri 08:00-19:00=100Mbit" --time-zone Europe/Lisbon',
+      'lmas link timetable a b',
+    ],
+  });
   const limit = link
     .command('limit')
     .description('Sets the limits of a link; what is not named stays. What runs is never stopped for one.')
@@ -71,17 +104,38 @@ function addListAndSet(registry: Registry, link: Registry['program']): void {
     examples: ['lmas link limit a b --migrations 2 --bandwidth 500Mbit'],
     action: async (invocation) => {
       const { args, flags, signal } = invocation;
-      const changed = await (await invocation.client()).updateLink(
-        args.join('~'),
-        { limits: limitsFrom(flags) },
-        { signal },
-      );
+      const limits = limitsFrom(flags, limit);
+      const changed = await (await invocation.client()).updateLink(args.join('~'), { limits }, { signal });
       if (flags.json === true) invocation.printJson(changed);
       else invocation.print(`Link ${changed.id}: ${limitsInWords(changed.limits)}.`);
       return EXIT.ok;
     },
   });
 }
+
+function addRate(registry: Registry, command: Registry['program']): void {
+  command
+    .description('Says what a link carries, for predictions of migrations before anything was measured over it.')
+    .argument('<site>', 'one site')
+    .argument('<other>', 'the other one')
+    .argument('<rate>', BANDWIDTH_HELP.replace('"unlimited"', '"unknown"'));
+  leaf(registry, command, {
+    examples: ['lmas link rate a b 1Gbit', 'lmas link rate a b unknown'],
+    action: async (invocation) => {
+      const { args, flags, signal } = invocation;
+      const [site = '', other = '', rate = ''] = args;
+      const bytesPerSec = rate === 'unknown' ? null : parseBandwidth(rate);
+      const change = { rateBitsPerSec: bytesPerSec === null ? null : bytesPerSec * 8 };
+      const changed = await (await invocation.client()).updateLink(`${site}~${other}`, change, { signal });
+      if (flags.json === true) invocation.printJson(changed);
+      else invocation.print(`Link ${changed.id}: ${rateInWords(changed)}.`);
+      return EXIT.ok;
+    },
+  });
+}
+
+const rateInWords = ({ rateBitsPerSec }: Link): string =>
+  rateBitsPerSec === null ? 'its rate is not known' : `said to carry ${formatBitRate(rateBitsPerSec)}`;
 
 export function describeLink(link: LinkTest, width: number): string {
   const { rttMinMs, rttMedianMs, goodputBitsPerSec, mtuBytes, lossPct, clockOffsetMs } = link;

@@ -1,10 +1,12 @@
 /** `lmas list`: migrations, newest first. */
-import { hasEnded, type Migration, type MigrationListQuery, type Phase } from '@lmas/client';
+import type { Migration, MigrationListQuery, Phase } from '@lmas/client';
+import { formatDuration, formatTime } from '@lmas/format';
 import { Option } from 'commander';
 import { collect, leaf, type Registry } from '../command.ts';
 import { EXIT } from '../exit-codes.ts';
-import { formatDuration, formatTime } from '../output/format.ts';
-import { elapsedMs, isUndecided } from '../output/migration-text.ts';
+import { followMany } from '../follow-many.ts';
+import { describePhase, placeInShort } from '../output/migration-row.ts';
+import { elapsedMs } from '../output/migration-text.ts';
 import type { Column } from '../output/table.ts';
 import { parseInteger } from '../units.ts';
 
@@ -47,13 +49,16 @@ interface ListFlags {
   readonly correlationId?: string;
   readonly limit?: string;
   readonly all?: boolean;
+  readonly watch?: boolean;
 }
 
 export function addList(registry: Registry): void {
   const command = registry.program
     .command('list')
     .summary('list migrations, newest first')
-    .description('Lists migrations, newest first: the last 50, or as many as asked for.')
+    .description(
+      'Lists migrations, newest first: the last 50, or as many as asked for. With --watch it follows those of them that are under way, and those that come, until none is; exit code 1 when one did not succeed. Ctrl-C then stops only the watching.',
+    )
     .addOption(new Option('--phase <phase>', 'only those in this phase').choices(PHASES))
     .option('--vm <vm>', 'only those of this VM (id or name)')
     .option('--endpoint <endpoint>', 'only those from or to this endpoint')
@@ -61,9 +66,15 @@ export function addList(registry: Registry): void {
     .option('--label <name=value>', 'only those with this label (repeatable: with all of them)', collect)
     .option('--correlation-id <id>', 'only those of this task')
     .addOption(new Option('--limit <n>', 'at most so many, 1 to 200 (default: 50)').conflicts('all'))
-    .option('--all', 'all of them');
+    .option('--all', 'all of them')
+    .option('--watch', 'follow those that are under way, with their progress, to their end');
   leaf<ListFlags>(registry, command, {
-    examples: ['lmas list', 'lmas list --phase failed --all', "lmas list --json | jq -r '.items[].id'"],
+    examples: [
+      'lmas list',
+      'lmas list --phase failed --all',
+      'lmas list --label team=payments --watch',
+      "lmas list --json | jq -r '.items[].id'",
+    ],
     action: async (invocation) => {
       const { flags, signal } = invocation;
       const query: MigrationListQuery = {
@@ -76,13 +87,15 @@ export function addList(registry: Registry): void {
         ...(flags.limit === undefined ? {} : { limit: parseInteger(flags.limit, { min: 1, max: 200 }) }),
       };
       const client = await invocation.client();
-      const { items, nextCursor } =
+      const look = async () =>
         flags.all === true
           ? {
               items: await Array.fromAsync(client.eachMigration({ ...query, limit: 200 }, { signal })),
               nextCursor: null,
             }
           : await client.listMigrations(query, { signal });
+      if (flags.watch === true) return await followMany(invocation, client, async () => (await look()).items);
+      const { items, nextCursor } = await look();
       if (flags.json === true) invocation.printJson({ items, nextCursor });
       else {
         invocation.printTable(COLUMNS, items, 'No migrations.');
@@ -91,16 +104,4 @@ export function addList(registry: Registry): void {
       return EXIT.ok;
     },
   });
-}
-
-/** An `unknown` that is no alarm is not shown as one. */
-function placeInShort(migration: Migration): string {
-  return migration.where === 'unknown' && !isUndecided(migration) ? '-' : migration.where;
-}
-
-function describePhase(migration: Migration): string {
-  const { phase, progress, cancelRequestedAt } = migration;
-  if (hasEnded(migration)) return phase;
-  if (cancelRequestedAt !== null) return `${phase} (cancelling)`;
-  return phase === 'performing' && progress !== null ? `${phase} ${Math.floor(progress.percent)} %` : phase;
 }

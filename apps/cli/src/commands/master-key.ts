@@ -1,5 +1,6 @@
 /** `lmas master-key`: the key that seals credentials and webhook secrets; which one, and its rotation. */
 import type { MasterKey } from '@lmas/client';
+import { plural } from '@lmas/format';
 import { leaf, type Registry } from '../command.ts';
 import { EXIT } from '../exit-codes.ts';
 import type { Column } from '../output/table.ts';
@@ -42,7 +43,7 @@ export function addMasterKey(registry: Registry): void {
       if (invocation.flags.json === true) invocation.printJson(state);
       else {
         invocation.printTable(COLUMNS, rowsOf(state), '');
-        invocation.note(`${state.resealed} secrets were sealed anew.`);
+        invocation.note(`Sealed anew: ${plural(state.resealed, 'secret')}.`);
       }
       return EXIT.ok;
     },

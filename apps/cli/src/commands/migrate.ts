@@ -1,11 +1,11 @@
 /** `lmas migrate` and `lmas check`: the same request, once for real and once only looked at. */
 import { randomUUID } from 'node:crypto';
 import { LmasApiError, LmasConnectionError } from '@lmas/client';
+import { formatBytes } from '@lmas/format';
 import { type Action, type Invocation, leaf, type Registry } from '../command.ts';
 import { EXIT, type ExitCode } from '../exit-codes.ts';
 import { follow, hintsFor } from '../follow.ts';
 import { addMigrationFlags, type MigrationFlags, migrationInput } from '../migration-flags.ts';
-import { formatBytes } from '../output/format.ts';
 import { findingLines, vmName } from '../output/migration-text.ts';
 import { predictionLines } from '../output/prediction-text.ts';
 

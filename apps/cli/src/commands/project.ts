@@ -2,6 +2,7 @@
 import type { Project } from '@lmas/client';
 import { Option } from 'commander';
 import { collect, type Invocation, leaf, type Registry } from '../command.ts';
+import { CliError } from '../errors.ts';
 import { EXIT } from '../exit-codes.ts';
 import type { Column } from '../output/table.ts';
 
@@ -22,7 +23,7 @@ export function addProject(registry: Registry): void {
     .command('project')
     .summary('tenants, who see only what is theirs')
     .description(
-      'Tenants. Migrations, credentials and webhooks belong to the project whose key made them; sites and endpoints belong to all, and a project is given endpoints.',
+      'Tenants. Migrations, credentials, webhooks, schedules and plans belong to the project whose key made them; sites and endpoints belong to all, and a project is given endpoints.',
     );
   const leafWith = (name: string, description: string, example: string, act: typeof create) =>
     leaf<ProjectFlags>(registry, withSettings(project.command(name).description(description)), {
@@ -43,6 +44,13 @@ export function addProject(registry: Registry): void {
       if (invocation.flags.json === true) invocation.printJson({ items });
       else invocation.printTable(COLUMNS, items, 'No projects.');
       return EXIT.ok;
+    },
+  });
+  leaf(registry, project.command('get').description('Shows one project.').argument('<id>', 'name of the project'), {
+    examples: ['lmas project get red'],
+    action: async (invocation) => {
+      const { args, signal } = invocation;
+      return show(invocation, await (await invocation.client()).getProject(args[0] ?? '', { signal }));
     },
   });
   const remove = project
@@ -84,13 +92,16 @@ async function create(invocation: Invocation<ProjectFlags>) {
 
 async function set(invocation: Invocation<ProjectFlags>) {
   const { args, flags, signal } = invocation;
-  return show(
-    invocation,
-    await (await invocation.client()).updateProject(args[0] ?? '', settingsOf(flags), { signal }),
-  );
+  const settings = settingsOf(flags);
+  if (Object.keys(settings).length === 0) {
+    throw new CliError('INVALID_VALUE', 'There is nothing to change.', {
+      remedy: 'Name --description, --endpoint or --all-endpoints.',
+    });
+  }
+  return show(invocation, await (await invocation.client()).updateProject(args[0] ?? '', settings, { signal }));
 }
 
-function show(invocation: Invocation<ProjectFlags>, project: Project) {
+function show(invocation: Invocation<object>, project: Project) {
   if (invocation.flags.json === true) invocation.printJson(project);
   else invocation.printTable(COLUMNS, [project], '');
   return EXIT.ok;

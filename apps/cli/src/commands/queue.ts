@@ -1,10 +1,12 @@
 /** `lmas queue`: what waits, in which order and for what; pause and resume. `lmas gateway list`: the tunnels that stand. */
 import type { Gateway, Migration, Queue, QueueChange } from '@lmas/client';
+import { formatBitRate, formatByteRate, formatTime } from '@lmas/format';
 import { type Invocation, leaf, type Registry } from '../command.ts';
 import { EXIT, type ExitCode } from '../exit-codes.ts';
-import { formatBitRate, formatByteRate, formatTime } from '../output/format.ts';
-import type { Column } from '../output/table.ts';
+import { type Column, renderTable } from '../output/table.ts';
 import { BANDWIDTH_HELP, parseBandwidth, parseInteger } from '../units.ts';
+import { type WatchedList, watchList } from '../watch-list.ts';
+import { addTimetable } from './timetable.ts';
 
 const WAITING: readonly Column<Migration>[] = [
   { title: 'PLACE', value: ({ waiting }) => String(waiting?.place ?? ''), align: 'right' },
@@ -33,22 +35,7 @@ export function addQueue(registry: Registry): void {
     .command('queue')
     .summary('what waits, and for what')
     .description('The queue of migrations.');
-  leaf(registry, queue.command('show').description('Shows how many wait and run, and the limits of the whole.'), {
-    examples: ['lmas queue show'],
-    action: async (invocation) => {
-      return show(invocation, await (await invocation.client()).getQueue({ signal: invocation.signal }));
-    },
-  });
-  leaf(registry, queue.command('list').description('Lists what waits, in its order, and what each waits for.'), {
-    examples: ['lmas queue list', "lmas queue list --json | jq -r '.items[].id'"],
-    action: async (invocation) => {
-      const { signal } = invocation;
-      const page = await (await invocation.client()).listQueuedMigrations({ limit: 200 }, { signal });
-      if (invocation.flags.json === true) invocation.printJson(page);
-      else invocation.printTable(WAITING, page.items, 'Nothing waits.');
-      return EXIT.ok;
-    },
-  });
+  addLooks(registry, queue);
   const change = (name: string, description: string, body: QueueChange) =>
     leaf(registry, queue.command(name).description(description), {
       examples: [`lmas queue ${name}`],
@@ -68,18 +55,90 @@ export function addQueue(registry: Registry): void {
     examples: ['lmas queue limit --migrations 20 --bandwidth 5Gbit'],
     action: async (invocation) => {
       const { flags, signal } = invocation;
+      const limits = limitsFrom(flags, limit);
+      return show(invocation, await (await invocation.client()).updateQueue({ limits }, { signal }));
+    },
+  });
+  addTimetable(registry, queue.command('timetable'), {
+    linkOf: () => null,
+    examples: [
+      'lmas queue timetable --at "mon-fri 08:00-19:00=1Gbit" --time-zone Europe/Lisbon',
+      'lmas queue timetable --remove',
+    ],
+  });
+}
+
+interface WatchFlags {
+  readonly watch?: boolean;
+}
+
+function addLooks(registry: Registry, queue: Registry['program']): void {
+  const shown = queue
+    .command('show')
+    .description('Shows how many wait and run, and the limits of the whole.')
+    .option('--watch', 'show it anew whenever it has changed, until Ctrl-C');
+  leaf<WatchFlags>(registry, shown, {
+    examples: ['lmas queue show', 'lmas queue show --watch'],
+    action: async (invocation) => {
+      const { flags, signal } = invocation;
       const client = await invocation.client();
-      return show(invocation, await client.updateQueue({ limits: limitsFrom(flags) }, { signal }));
+      if (flags.watch !== true) return show(invocation, await client.getQueue({ signal }));
+      return await watchList(invocation, {
+        look: async () => [await client.getQueue({ signal })],
+        id: () => 'queue',
+        line: inOneLine,
+        screen: (rows) => rows.map(inWords).join(''),
+        outcome: () => undefined,
+      });
+    },
+  });
+  const listed = queue
+    .command('list')
+    .description(
+      'Lists what waits, in its order, and what each waits for. With --watch it stays until nothing waits any more.',
+    )
+    .option('--watch', 'until nothing waits any more');
+  leaf<WatchFlags>(registry, listed, {
+    examples: ['lmas queue list', 'lmas queue list --watch', "lmas queue list --json | jq -r '.items[].id'"],
+    action: async (invocation) => {
+      const { flags, signal } = invocation;
+      const client = await invocation.client();
+      const look = () => client.listQueuedMigrations({ limit: 200 }, { signal });
+      if (flags.watch === true)
+        return await watchList(
+          invocation,
+          waitingList(async () => (await look()).items),
+        );
+      const page = await look();
+      if (flags.json === true) invocation.printJson(page);
+      else invocation.printTable(WAITING, page.items, 'Nothing waits.');
+      return EXIT.ok;
     },
   });
 }
+
+const waitingList = (look: () => Promise<readonly Migration[]>): WatchedList<Migration> => ({
+  look,
+  id: ({ id }) => id,
+  line: ({ id, vm, waiting }) => `${id}  ${vm.name}  place ${waiting?.place ?? '?'}: ${waiting?.reason ?? ''}`,
+  gone: (id) => `${id}  waits no more`,
+  screen: (rows, width) => (rows.length === 0 ? 'Nothing waits.\n' : renderTable(WAITING, rows, width)),
+  outcome: (rows) => (rows.length === 0 ? EXIT.ok : undefined),
+});
 
 export interface LimitFlags {
   readonly migrations?: string;
   readonly bandwidth?: string;
 }
 
-export function limitsFrom({ migrations, bandwidth }: LimitFlags): NonNullable<QueueChange['limits']> {
+/** With neither, the use of `command` is wrong. */
+export function limitsFrom(
+  { migrations, bandwidth }: LimitFlags,
+  command: Registry['program'],
+): NonNullable<QueueChange['limits']> {
+  if (migrations === undefined && bandwidth === undefined) {
+    command.error('error: nothing to set: give --migrations, --bandwidth or both');
+  }
   const count = (text: string) => (text === 'unlimited' ? null : parseInteger(text, { min: 0, max: 100_000 }));
   return {
     ...(migrations === undefined ? {} : { maxMigrations: count(migrations) }),
@@ -95,26 +154,43 @@ export function limitsInWords({ maxMigrations, bandwidthBytesPerSec }: Queue['li
 
 function show(invocation: Invocation<object>, queue: Queue): ExitCode {
   if (invocation.flags.json === true) invocation.printJson(queue);
-  else {
-    const state = queue.pausedAt === null ? 'open' : `paused since ${formatTime(queue.pausedAt)}`;
-    invocation.print(`The queue is ${state}: ${queue.waiting} wait, ${queue.running} run.`);
-    invocation.print(`Limits: ${limitsInWords(queue.limits)}.`);
-  }
+  else invocation.print(inWords(queue));
   return EXIT.ok;
 }
+
+const inOneLine = ({ pausedAt, waiting, running }: Queue): string =>
+  `The queue is ${pausedAt === null ? 'open' : `paused since ${formatTime(pausedAt)}`}: ${waiting} waiting, ${running} running.`;
+
+const inWords = (queue: Queue): string => `${inOneLine(queue)}\nLimits: ${limitsInWords(queue.limits)}.\n`;
 
 export function addGateway(registry: Registry): void {
   const gateway = registry.program
     .command('gateway')
     .summary('the gateways that live now')
     .description('Gateways: the ends of the tunnels, two for each migration that goes through one.');
-  leaf(registry, gateway.command('list').description('Lists those that live now, and the migration each serves.'), {
-    examples: ['lmas gateway list'],
+  const list = gateway
+    .command('list')
+    .description('Lists those that live now, and the migration each serves.')
+    .option('--watch', 'again and again, until Ctrl-C');
+  leaf<WatchFlags>(registry, list, {
+    examples: ['lmas gateway list', 'lmas gateway list --watch'],
     action: async (invocation) => {
-      const items = await (await invocation.client()).listGateways({ signal: invocation.signal });
+      const client = await invocation.client();
+      const look = () => client.listGateways({ signal: invocation.signal });
+      if (invocation.flags.watch === true) return await watchList(invocation, gatewayList(look));
+      const items = await look();
       if (invocation.flags.json === true) invocation.printJson({ items });
       else invocation.printTable(GATEWAYS, items, 'No gateways.');
       return EXIT.ok;
     },
   });
 }
+
+const gatewayList = (look: () => Promise<readonly Gateway[]>): WatchedList<Gateway> => ({
+  look,
+  id: ({ migration, end }) => `${migration} ${end}`,
+  line: ({ migration, end, site, status }) => `${migration}  gateway at site ${site} (${end}): ${status}`,
+  gone: (id) => `${id.replace(' ', '  gateway at the ')}: gone`,
+  screen: (rows, width) => (rows.length === 0 ? 'No gateways.\n' : renderTable(GATEWAYS, rows, width)),
+  outcome: () => undefined,
+});

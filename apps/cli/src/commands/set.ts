@@ -52,7 +52,11 @@ async function runSet(invocation: Invocation<SetFlags>): Promise<ExitCode> {
   }
   const migration = await (await invocation.client()).updateMigration(args[0] ?? '', change, { signal });
   if (flags.json === true) invocation.printJson(migration);
-  else invocation.print(`${migration.id}: asked for ${Object.keys(change).join(', ')}.`);
+  else {
+    const asked = Object.entries({ bandwidth, convergence, 'longest pause': maxDowntime });
+    const words = asked.flatMap(([name, value]) => (value === undefined ? [] : [`${name} ${value}`]));
+    invocation.print(`${migration.id}: asked for ${words.join(', ')}.`);
+  }
   return EXIT.ok;
 }
 

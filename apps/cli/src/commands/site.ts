@@ -1,14 +1,20 @@
 /** `lmas site`: data centres, each with the machine where its gateways run. */
-import type { Site, SiteInput } from '@lmas/client';
+import type { Site, SiteChange, SiteInput } from '@lmas/client';
+import { formatTime } from '@lmas/format';
 import { Option } from 'commander';
-import { collect, type Invocation, leaf, type Registry } from '../command.ts';
-import { CliError } from '../errors.ts';
+import { type Invocation, leaf, type Registry } from '../command.ts';
 import { EXIT } from '../exit-codes.ts';
-import { formatTime } from '../output/format.ts';
 import { type Column, renderFields } from '../output/table.ts';
-import { readJson } from '../secrets.ts';
 import { widthOf } from '../terminal.ts';
-import { parseHostPort, parseRange } from '../units.ts';
+import { addPlaceLimit } from './place-limit.ts';
+import {
+  readSiteFile,
+  refuseEmptyChange,
+  type SiteFlags,
+  siteChange,
+  siteInput,
+  withSiteOptions,
+} from './site-settings.ts';
 
 const COLUMNS: readonly Column<Site>[] = [
   { title: 'SITE', value: ({ id }) => id },
@@ -16,19 +22,6 @@ const COLUMNS: readonly Column<Site>[] = [
   { title: 'TUNNEL', value: ({ gateway }) => (gateway === null ? '' : tunnelAddress(gateway)), minWidth: 12 },
   { title: 'DESCRIPTION', value: ({ description }) => description, minWidth: 10, dropOrder: 1 },
 ];
-
-interface SiteAddFlags {
-  readonly description?: string;
-  readonly gateway?: string;
-  readonly gatewayHostKey?: readonly string[];
-  readonly gatewayCredential?: string;
-  readonly tunnelAddress?: string;
-  readonly listenAddress?: string;
-  readonly tunnelPorts?: string;
-  readonly hypervisorAddress?: string;
-  readonly listens: boolean;
-  readonly file?: string;
-}
 
 export function addSite(registry: Registry): void {
   const site = registry.program
@@ -55,6 +48,8 @@ export function addSite(registry: Registry): void {
       return EXIT.ok;
     },
   });
+  addSet(registry, site.command('set'));
+  addPlaceLimit(registry, site.command('limit'), 'site');
   leaf(
     registry,
     site
@@ -76,37 +71,12 @@ export function addSite(registry: Registry): void {
 
 function addAdd(registry: Registry, command: Registry['program']): void {
   command
-    .summary('register a site')
     .description(
       'Registers a site. Without --gateway only straight migrations are possible there. The gateway machine needs SSH and nothing else; look at its host key with lmas host-key scan and compare it with what the machine itself says.',
     )
-    .argument('<id>', 'its name: lower-case letters, digits, hyphens')
-    .option('--description <text>', 'what it is, for people')
-    .optionsGroup('Gateway machine:')
-    .option('--gateway <host[:port]>', 'where its SSH server is, as the orchestrator reaches it (port 22)')
-    .option('--gateway-host-key <fingerprint>', 'SHA256:…, its SSH host key (repeatable)', collect)
-    .option('--gateway-credential <id>', 'credential to log in with, see lmas credential')
-    .option('--tunnel-address <host>', 'where the other site reaches it (default: the host of --gateway)')
-    .option('--listen-address <host>', 'where it listens itself, when NAT makes that differ from --tunnel-address')
-    .option('--tunnel-ports <range>', 'ports for tunnels, one each (default: 7400-7499)')
-    .option('--hypervisor-address <host>', 'where hypervisors of this site reach it (default: the host of --gateway)')
-    .option('--no-listens', 'other sites cannot open connections to this one (a firewall, NAT)')
-    .addOption(
-      new Option(
-        '--file <file>',
-        'the whole site as JSON instead, as the API takes it; "-" is standard input',
-      ).conflicts([
-        'gateway',
-        'gatewayHostKey',
-        'gatewayCredential',
-        'tunnelAddress',
-        'listenAddress',
-        'tunnelPorts',
-        'hypervisorAddress',
-        'description',
-      ]),
-    );
-  leaf<SiteAddFlags>(registry, command, {
+    .argument('<id>', 'its name: lower-case letters, digits, hyphens');
+  withSiteOptions(command, { file: 'the whole site as JSON instead, as the API takes it; "-" is standard input' });
+  leaf<SiteFlags>(registry, command, {
     examples: [
       'lmas site add a --gateway 192.0.2.10 --gateway-credential ops --gateway-host-key SHA256:…',
       'lmas site add b --gateway gw-b.example.org:2222 --gateway-credential ops --gateway-host-key SHA256:… \\',
@@ -118,64 +88,39 @@ function addAdd(registry: Registry, command: Registry['program']): void {
       const input =
         invocation.flags.file === undefined
           ? siteInput(id, invocation.flags)
-          : ({ ...asObject(await readJson(invocation.flags.file, invocation.terminal)), id } as SiteInput);
+          : ({ ...(await readSiteFile(invocation.flags.file, invocation.terminal)), id } as SiteInput);
       show(invocation, await (await invocation.client()).createSite(input, { signal: invocation.signal }));
       return EXIT.ok;
     },
   });
 }
 
-function siteInput(id: string, flags: SiteAddFlags): SiteInput {
-  const base = { id, ...(flags.description === undefined ? {} : { description: flags.description }) };
-  if (flags.gateway === undefined) {
-    const stray =
-      flags.gatewayCredential ??
-      flags.gatewayHostKey?.[0] ??
-      flags.tunnelAddress ??
-      flags.listenAddress ??
-      flags.tunnelPorts ??
-      flags.hypervisorAddress;
-    if (stray !== undefined) {
-      throw new CliError('INVALID_VALUE', 'Settings of a gateway machine were given, but not the machine.', {
-        remedy: 'Add --gateway HOST[:PORT].',
-      });
-    }
-    return base;
-  }
-  const { host, port } = parseHostPort(flags.gateway);
-  if (flags.gatewayCredential === undefined) {
-    throw new CliError('INVALID_VALUE', '--gateway needs --gateway-credential ID to log in with.', {
-      remedy: 'Store one with lmas credential add.',
-    });
-  }
-  if (flags.gatewayHostKey === undefined) {
-    throw new CliError('INVALID_VALUE', '--gateway needs --gateway-host-key SHA256:… to know the machine by.', {
-      remedy: `See it with lmas host-key scan ${flags.gateway}, and compare it with what the machine itself says: ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub`,
-    });
-  }
-  return {
-    ...base,
-    gateway: {
-      ssh: {
-        host,
-        ...(port === undefined ? {} : { port }),
-        hostKeys: [...flags.gatewayHostKey],
-        credential: flags.gatewayCredential,
-      },
-      tunnelAddress: flags.tunnelAddress ?? host,
-      hypervisorAddress: flags.hypervisorAddress ?? host,
-      ...(flags.tunnelPorts === undefined
-        ? {}
-        : { tunnelPorts: parseRange(flags.tunnelPorts, { min: 1, max: 65_535 }) }),
-      ...(flags.listenAddress === undefined ? {} : { listenAddress: flags.listenAddress }),
-      ...(flags.listens ? {} : { listens: false }),
+function addSet(registry: Registry, command: Registry['program']): void {
+  command
+    .description(
+      'Changes a site; what is not named stays. While migrations use it, of its gateway only the credential may change.',
+    )
+    .argument('<id>', 'name of the site')
+    .addOption(new Option('--listens', 'other sites can open connections to this one').conflicts('file'));
+  withSiteOptions(command, {
+    file: 'what changes as JSON instead, as the API takes it; "-" is standard input',
+    isChange: true,
+  });
+  leaf<SiteFlags>(registry, command, {
+    examples: [
+      'lmas site set a --gateway-credential ops-2026',
+      'lmas site set a --tunnel-address 203.0.113.8 --no-listens',
+    ],
+    action: async (invocation) => {
+      const { args, flags, terminal, signal } = invocation;
+      const change = flags.file === undefined ? undefined : await readSiteFile(flags.file, terminal);
+      if (change === undefined) refuseEmptyChange(flags);
+      const client = await invocation.client();
+      const apply = (site: Site): SiteChange => change ?? siteChange(site, flags);
+      show(invocation, await client.changeSite(args[0] ?? '', apply, { signal }));
+      return EXIT.ok;
     },
-  };
-}
-
-function asObject(value: unknown): Record<string, unknown> {
-  if (typeof value === 'object' && value !== null && !Array.isArray(value)) return value as Record<string, unknown>;
-  throw new CliError('INPUT_UNREADABLE', 'The file holds no JSON object.');
+  });
 }
 
 function show(invocation: Invocation<object>, site: Site): void {

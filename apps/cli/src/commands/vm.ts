@@ -1,8 +1,8 @@
 /** `lmas vm list`: what runs at an endpoint. */
 import type { Vm } from '@lmas/client';
+import { formatBytes, plural } from '@lmas/format';
 import { leaf, type Registry } from '../command.ts';
 import { EXIT } from '../exit-codes.ts';
-import { formatBytes, plural } from '../output/format.ts';
 import type { Column } from '../output/table.ts';
 import { printable } from '../output/text.ts';
 
@@ -37,7 +37,7 @@ export function addVm(registry: Registry): void {
       }
       const { host, vms } = inventory;
       invocation.note(
-        `${printable(host.name)}: ${printable(host.version)}, ${plural(host.cpus, 'CPU')}, ${formatBytes(host.memoryFreeBytes)} of ${formatBytes(host.memoryBytes)} memory free`,
+        `${printable(host.name)} (${printable(host.version)}): ${plural(host.cpus, 'CPU')}, ${formatBytes(host.memoryFreeBytes)} of ${formatBytes(host.memoryBytes)} memory free`,
       );
       invocation.printTable(COLUMNS, vms, 'No VMs there.');
       return EXIT.ok;

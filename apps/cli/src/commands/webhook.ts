@@ -1,9 +1,10 @@
 /** `lmas webhook`: who is told of what, and what was sent. A secret is printed once, when it is made. */
 import type { NewWebhook, Webhook, WebhookDelivery, WebhookInput } from '@lmas/client';
+import { formatTime } from '@lmas/format';
 import { collect, type Invocation, leaf, type Registry } from '../command.ts';
 import { EXIT, type ExitCode } from '../exit-codes.ts';
-import { formatTime } from '../output/format.ts';
-import type { Column } from '../output/table.ts';
+import { type Column, renderFields } from '../output/table.ts';
+import { widthOf } from '../terminal.ts';
 
 type Events = NonNullable<WebhookInput['events']>;
 
@@ -62,6 +63,19 @@ export function addWebhook(registry: Registry): void {
       return EXIT.ok;
     },
   });
+  addOne(registry, webhook, 'get', 'Shows one webhook, without its secret.', {
+    run: async (invocation, id) => {
+      const shown = await (await invocation.client()).getWebhook(id, invocation);
+      return showFields(invocation, shown, [
+        ['Webhook', shown.id],
+        ['URL', shown.url],
+        ['Description', shown.description],
+        ['Events', shown.events?.join('\n') ?? 'all'],
+        ['State', stateOf(shown)],
+        ['Created', formatTime(shown.createdAt)],
+      ]);
+    },
+  });
   addOne(registry, webhook, 'rotate-secret', 'Makes a new secret; for a day the former one signs as well.', {
     run: async (invocation, id) =>
       showSecret(invocation, await (await invocation.client()).rotateWebhookSecret(id, invocation)),
@@ -97,6 +111,25 @@ export function addWebhook(registry: Registry): void {
       return EXIT.ok;
     },
   });
+  const delivery = webhook
+    .command('delivery')
+    .description('Shows one delivery: what was sent, each attempt, and what came of it.')
+    .argument('<id>', 'name of the webhook')
+    .argument('<delivery>', 'id of the delivery, msg_…');
+  leaf(registry, delivery, {
+    examples: ['lmas webhook delivery portal msg_0f6d9c5e2ab14e7d8c3b9a0f12345678'],
+    action: async (invocation) => {
+      const [id = '', message = ''] = invocation.args;
+      const shown = await (await invocation.client()).getWebhookDelivery(id, message, invocation);
+      return showFields(invocation, shown, [
+        ['Delivery', shown.id],
+        ['Event', shown.event],
+        ['Status', shown.status],
+        ['Created', formatTime(shown.createdAt)],
+        ['Attempts', shown.attempts.map((one) => `${formatTime(one.at)}  ${lastOf(one)}`).join('\n')],
+      ]);
+    },
+  });
   const redeliver = webhook
     .command('redeliver')
     .description('Sends the same message again.')
@@ -122,6 +155,16 @@ function addOne(
     examples: [`lmas webhook ${name} portal`],
     action: (invocation) => run(invocation, invocation.args[0] ?? ''),
   });
+}
+
+function showFields(
+  { flags, terminal, print, printJson }: Invocation<object>,
+  document: object,
+  fields: readonly (readonly [string, string])[],
+): ExitCode {
+  if (flags.json === true) printJson(document);
+  else print(renderFields(fields, widthOf(terminal.stdout, terminal.env)));
+  return EXIT.ok;
 }
 
 function showSecret(invocation: Invocation<object>, webhook: NewWebhook): ExitCode {

@@ -1,5 +1,5 @@
 /** One migration in words: the full record (`lmas get`), and how it ended (`--watch`). Pure. */
-import { type Finding, hasEnded, type Migration } from '@lmas/client';
+import { type Finding, hasEnded, type Migration, wasNotFound } from '@lmas/client';
 import {
   formatBitRate,
   formatByteRate,
@@ -8,7 +8,7 @@ import {
   formatDuration,
   formatTime,
   plural,
-} from './format.ts';
+} from '@lmas/format';
 import { renderFields } from './table.ts';
 import { printable } from './text.ts';
 
@@ -23,7 +23,9 @@ export function placeOf(migration: Migration): string {
   if (where === 'source') return `at the source, ${source.endpoint}`;
   if (where === 'destination') return `at the destination, ${destination.endpoint}`;
   if (where === 'both') return 'at BOTH ends';
-  return isUndecided(migration) ? 'unknown' : 'somewhere unknown: it was not found, or not looked for yet';
+  if (isUndecided(migration)) return 'unknown';
+  if (wasNotFound(migration)) return 'where it was: it was not found, and nothing was touched';
+  return hasEnded(migration) ? 'where it was: it was not seen, and nothing was touched' : 'not looked for yet';
 }
 
 /** Nobody knows where the VM runs, or it runs twice: not merely that it was not looked for yet. */
@@ -47,7 +49,7 @@ export function findingLines(findings: readonly Finding[]): string[] {
 }
 
 export function describeMigration(migration: Migration, nowMs: number, width: number): string {
-  const { request, source, destination, error, timeline, progress } = migration;
+  const { request, source, destination, error, timeline, progress, givenUp, waiting } = migration;
   const fields: (readonly [string, string])[] = [
     ['Migration', migration.id],
     ['VM', `${vmName(migration)}${migration.vm.id === null ? '' : ` (${migration.vm.id})`}`],
@@ -57,18 +59,24 @@ export function describeMigration(migration: Migration, nowMs: number, width: nu
       'Phase',
       `${migration.phase}${migration.cancelRequestedAt !== null && !hasEnded(migration) ? ', cancelling' : ''}`,
     ],
+    ['Waits', waiting === null ? '' : printable(`${waiting.reason} (place ${waiting.place} in the queue)`)],
     ['VM is', placeOf(migration)],
     ['Transport', request.transport === 'direct' ? 'direct, without a tunnel' : describeTunnelRequest(migration)],
     ['Created', formatTime(migration.createdAt)],
     ['Took', migration.startedAt === null ? '' : formatDuration(elapsedMs(migration, nowMs))],
     ['Phases', describeTimeline(timeline, migration.endedAt, nowMs)],
-    ['Progress', progress === null ? '' : describeProgress(progress)],
+    [
+      'Progress',
+      progress === null || migration.phase === 'succeeded' ? '' : describeProgress(progress, hasEnded(migration)),
+    ],
+    ['Outlook', describeOutlook(migration)],
     ['Tunnel', describeTunnel(migration)],
     ['Result', describeReport(migration)],
     ['Kept', keptLines(migration).join('\n')],
     ['Findings', findingLines(migration.findings).join('\n')],
-    ['Taken up', migration.runs > 1 ? `${migration.runs} times: it was recovered after an interruption` : ''],
-    ['Teardown', migration.teardown],
+    ['Taken up', migration.runs > 1 ? `${migration.runs} times: a run was interrupted, or its hosts were taken` : ''],
+    ['Teardown', hasEnded(migration) || migration.teardown !== 'not-needed' ? migration.teardown : ''],
+    ['Given up', givenUp === null ? '' : printable(`${givenUp.reason} (${givenUp.by}, ${formatTime(givenUp.at)})`)],
     ['Left over', migration.leftovers.map((text) => printable(text)).join('\n')],
     ['Error', error === null ? '' : errorLines(error).join('\n')],
     ['BY HAND', migration.byHand ?? ''],
@@ -96,7 +104,7 @@ export function describeOutcome(migration: Migration, nowMs: number): string {
     ),
   );
   if (migration.teardown === 'incomplete') {
-    lines.push('  Not everything could be taken down yet; the orchestrator goes on trying:');
+    lines.push('  Not everything could be taken down yet; the orchestrator goes on trying (see also: lmas give-up):');
     lines.push(
       ...prefixed(
         '    ',
@@ -123,7 +131,13 @@ function errorLines({ code, message, phase, native, remedy, retryable }: NonNull
 }
 
 function describeTunnelRequest({ request: { tunnel } }: Migration): string {
-  return `tunnel, ${tunnel.suite}, ${plural(tunnel.subflows, 'subflow')}`;
+  const compressed = tunnel.compression === 'auto' ? ', compressed where it pays' : '';
+  return `tunnel, ${tunnel.suite}, ${describeSubflows(tunnel.subflows)}${compressed}`;
+}
+
+function describeSubflows(subflows: Migration['request']['tunnel']['subflows']): string {
+  if (typeof subflows === 'number') return plural(subflows, 'subflow');
+  return subflows === 'auto' ? 'as many subflows as serve best' : `${subflows.min} to ${subflows.max} subflows`;
 }
 
 function describeTimeline(timeline: Migration['timeline'], endedAt: string | null, nowMs: number): string {
@@ -136,17 +150,25 @@ function describeTimeline(timeline: Migration['timeline'], endedAt: string | nul
     .join(' → ');
 }
 
-function describeProgress(progress: NonNullable<Migration['progress']>): string {
+function describeProgress(progress: NonNullable<Migration['progress']>, isOver: boolean): string {
   return [
     `${progress.stage} ${Math.floor(progress.percent)} %`,
     `${formatBytes(progress.bytesTransferred)} moved, ${formatBytes(progress.bytesRemaining)} to go`,
     progress.rateBytesPerSec === null ? '' : formatByteRate(progress.rateBytesPerSec),
     progress.dirtyRateBytesPerSec === null ? '' : `guest writes ${formatByteRate(progress.dirtyRateBytesPerSec)}`,
     progress.iteration === null ? '' : `pass ${progress.iteration}`,
-    progress.etaMs === null ? '' : `ETA ${formatClock(progress.etaMs)}`,
+    progress.etaMs === null || isOver ? '' : `ETA ${formatClock(progress.etaMs)}`,
   ]
     .filter((part) => part !== '')
     .join(', ');
+}
+
+/** Whether it gets across, and what to do if not; of no interest once it is over. */
+function describeOutlook({ phase, progress }: Migration): string {
+  const outlook = progress?.outlook ?? null;
+  if (outlook === null || hasEnded({ phase })) return '';
+  const { verdict, message, advice } = outlook;
+  return [`${verdict}: ${message}`, ...(advice === null ? [] : [advice])].map((line) => printable(line)).join('\n');
 }
 
 function describeTunnel({ tunnel }: Migration): string {

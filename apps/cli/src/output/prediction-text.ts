@@ -1,6 +1,6 @@
 /** What a check predicts, in words: always as a range, and saying so when nobody knows. */
 import type { MigrationCheck } from '@lmas/client';
-import { formatByteRate, formatDuration } from './format.ts';
+import { formatByteRate, formatDuration } from '@lmas/format';
 
 type Prediction = MigrationCheck['prediction'];
 type Span = NonNullable<Prediction['durationMs']>;

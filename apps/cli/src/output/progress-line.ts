@@ -3,7 +3,7 @@
  * What does not fit is left out, the least important first.
  */
 import { hasEnded, type Migration } from '@lmas/client';
-import { formatByteRate, formatClock } from './format.ts';
+import { formatByteRate, formatClock } from '@lmas/format';
 import { displayWidth, printable, truncate } from './text.ts';
 
 export interface ProgressLineOptions {

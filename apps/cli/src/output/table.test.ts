@@ -32,6 +32,15 @@ test('with room for everything nothing is cut', () => {
   );
 });
 
+test('one absurdly long cell makes no line as long, not in a pipe either', () => {
+  const absurd = { id: 'm_3', name: 'x'.repeat(100_000), place: 'host-a', size: '' };
+  for (const width of [Number.POSITIVE_INFINITY, 200, 10]) {
+    const text = renderTable(columns, [...rows, absurd], width);
+    assert.ok(text.split('\n').every((line) => displayWidth(line) < 300));
+    assert.match(text, /x…/);
+  }
+});
+
 test('first long cells are cut, then a column is left out', () => {
   assert.equal(
     renderTable(columns, rows, 36),

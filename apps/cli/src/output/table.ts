@@ -1,7 +1,8 @@
 /**
  * Tables that fit the terminal. When the rows are too wide: first the long cells of columns that may be cut are cut, then
  * columns are left out (highest `dropOrder` first), and at last every row becomes a small block of `TITLE value` lines. A
- * column without `minWidth` is never cut: ids have to be copied. Without a width (a pipe, a file) nothing is cut.
+ * column without `minWidth` is never cut: ids have to be copied. Without a width (a pipe, a file) only what is absurdly long
+ * is cut: one such cell would make every line as long.
  */
 import { displayWidth, pad, printable, truncate } from './text.ts';
 
@@ -16,12 +17,14 @@ export interface Column<Row> {
 }
 
 const GAP = 2;
+/** Of cells that may be cut, whatever the width; no name that LMAS accepts is longer. */
+const LONGEST_CELL = 255;
 
 /** Renders with a trailing newline. `width`: columns of the terminal; Infinity when there is none. */
 export function renderTable<Row>(columns: readonly Column<Row>[], rows: readonly Row[], width: number): string {
   let visible = [...columns];
   for (;;) {
-    const cells = rows.map((row) => visible.map(({ value }) => printable(value(row))));
+    const cells = rows.map((row) => visible.map((column) => cellOf(column, row)));
     const widths = fit(visible, cells, width);
     if (widths !== null) return renderLines(visible, cells, widths);
     const victim = visible.reduce<Column<Row> | null>(
@@ -31,6 +34,11 @@ export function renderTable<Row>(columns: readonly Column<Row>[], rows: readonly
     if (victim === null) return renderBlocks(columns, rows, width);
     visible = visible.filter((column) => column !== victim);
   }
+}
+
+function cellOf<Row>({ value, minWidth }: Column<Row>, row: Row): string {
+  const text = printable(value(row));
+  return minWidth === undefined ? text : truncate(text, LONGEST_CELL);
 }
 
 /** The width of each column, or null when they cannot be made to fit. */
@@ -72,7 +80,7 @@ function renderBlocks<Row>(columns: readonly Column<Row>[], rows: readonly Row[]
   return rows
     .map((row) =>
       renderFields(
-        columns.map(({ title, value }) => [title, printable(value(row))] as const),
+        columns.map((column) => [column.title, cellOf(column, row)] as const),
         width,
       ),
     )

@@ -1,6 +1,8 @@
 // Metrics and the words for people, made from the status of a real pair that carries something.
 import assert from 'node:assert/strict';
+import net from 'node:net';
 import { test } from 'node:test';
+import { nativeSockets } from '../platform/sockets.ts';
 import { exchange, hashServer, makePair, makeRoute, serve, until } from '../testing/support.ts';
 import { renderMetrics } from './metrics.ts';
 import { renderStatus } from './status-text.ts';
@@ -36,4 +38,30 @@ test('a gateway without a session has metrics and words all the same', async (t)
   const status = { ...pair.near.status(), session: null, subflows: [], streams: [], routes: [] };
   assert.match(renderMetrics(status), /lmas_gateway_cpu_seconds_total/);
   assert.match(renderStatus(status), /No session has been configured yet\./);
+});
+
+test('what the kernel holds is told, and bounded while a hypervisor does not read', { timeout: 20_000 }, async (t) => {
+  const pair = await makePair(t, { subflows: 4, maxWindowBytes: 8 << 20 });
+  const server = net.createServer((socket) => socket.pause().on('error', () => undefined));
+  const route = await makeRoute(pair, await serve(t, server));
+  const socket = net.connect({ port: route.port, host: '127.0.0.1' });
+  t.after(() => socket.destroy());
+  socket.on('error', () => undefined).write(Buffer.alloc(64 << 20));
+  const { near, far } = pair;
+  let most = 0;
+  const watch = () => {
+    for (const { session } of [near.status(), far.status()]) {
+      const held = session?.kernelBytes ?? 0;
+      most = Math.max(most, held);
+      assert.ok(held <= 2 * (8 << 20), `${held} bytes`);
+    }
+    return (near.status().session?.inFlightBytes ?? 0) >= 8 << 20;
+  };
+  await until(watch, 'the window is full');
+  if (nativeSockets) assert.ok(most > 100_000, `${most} bytes`);
+  assert.match(
+    renderMetrics(near.status()),
+    nativeSockets ? /^lmas_gateway_kernel_bytes \d+$/m : /lmas_gateway_kernel_bytes/,
+  );
+  assert.match(renderStatus(near.status()), /kernel .* of memory for all sockets/);
 });

@@ -71,6 +71,13 @@ function sessionMetrics({ session }: GatewayStatus): Family[] {
     metric('window_bytes', 'gauge', 'What may be on its way.', one(session.windowBytes)),
     metric('in_flight_bytes', 'gauge', 'Taken here and not yet delivered there.', one(session.inFlightBytes)),
     metric('buffered_bytes', 'gauge', 'Arrived and not yet written to hypervisors here.', one(session.bufferedBytes)),
+    metric('kernel_bytes', 'gauge', 'Memory of the kernel for all sockets of the session.', one(session.kernelBytes)),
+    metric(
+      'subflows_wanted',
+      'gauge',
+      'How many subflows serve best, as far as it is known.',
+      one(session.subflows.wanted),
+    ),
     metric('rtt_seconds', 'gauge', 'Shortest round trip of late.', one(rtt)),
     metric(
       'compression_ratio',
@@ -123,6 +130,12 @@ function subflowMetrics({ subflows }: GatewayStatus): Family[] {
       'gauge',
       'In the kernel, not yet sent.',
       each(({ queueBytes }) => queueBytes),
+    ),
+    metric(
+      'subflow_kernel_bytes',
+      'gauge',
+      'Memory of the kernel for its socket.',
+      each(({ kernelBytes }) => kernelBytes),
     ),
     metric(
       'subflow_retransmits_total',

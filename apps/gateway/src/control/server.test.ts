@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { existsSync, mkdtempSync, statSync } from 'node:fs';
+import { existsSync, mkdtempSync, rmSync, statSync } from 'node:fs';
 import http from 'node:http';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
@@ -39,6 +39,7 @@ async function withServer(
   body: (socketPath: string, shutdowns: () => number) => Promise<void>,
 ): Promise<void> {
   const directory = mkdtempSync(path.join(tmpdir(), 'lmas-gateway-'));
+  t.after(() => rmSync(directory, { recursive: true, force: true }));
   const socketPath = path.join(directory, 'private', 'control.sock');
   let shutdowns = 0;
   const gateway = makeGateway(t, makeIdentity(1));

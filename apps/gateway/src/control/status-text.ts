@@ -36,7 +36,8 @@ function sessionLines(session: Session): string[] {
   return [
     `  out  ${rate(session.sendBitsPerSec)}, ${bytes(session.bytesAcknowledged)} delivered of ${bytes(session.bytesSent)}; ${bytes(session.inFlightBytes)} on the way, window ${bytes(session.windowBytes)}`,
     `  in   ${rate(session.receiveBitsPerSec)}, ${bytes(session.bytesReceived)} delivered; ${bytes(session.bufferedBytes)} wait`,
-    `  link RTT ${rttMs === null ? 'unknown' : `${rttMs.toFixed(1)} ms`}; ${session.subflowsReplaced} subflow(s) replaced, ${session.rekeys} re-key(s)`,
+    `  link RTT ${rttMs === null ? 'unknown' : `${rttMs.toFixed(1)} ms`}; ${session.subflows.wanted} subflow(s) wanted of ${session.subflows.min} to ${session.subflows.max}, ${session.subflowsReplaced} replaced, ${session.rekeys} re-key(s)`,
+    `  kernel ${session.kernelBytes === null ? 'unknown' : bytes(session.kernelBytes)} of memory for all sockets`,
     ...(refused.length === 0 ? [] : [`  refused: ${refused.join(', ')}`]),
   ];
 }

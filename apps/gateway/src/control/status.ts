@@ -33,8 +33,10 @@ function sessionStatus(gateway: Gateway, session: Session): GatewayStatus['sessi
     receiveBitsPerSec: Math.round(data.receiveRate.bytesPerSec * 8),
     receivingMs: Math.round(data.receivingMs),
     windowBytes: data.sender.window.bytes,
+    subflows: { wanted: session.subflows.wanted, ...data.sender.subflowCount.range },
     inFlightBytes: data.inFlightBytes,
     bufferedBytes: data.bufferedBytes,
+    kernelBytes: data.kernelBytes,
     rttMs: data.sender.link.minRttMs,
     link: linkStatus(session),
     rekeys,
@@ -61,7 +63,7 @@ function subflowStatus({ data }: Session): GatewayStatus['subflows'] {
     const info = subflow.info();
     return {
       id: subflow.id,
-      state: 'open',
+      state: subflow.isRetiring ? 'draining' : 'open',
       bytesSent: subflow.bytesSent,
       bytesReceived: subflow.bytesReceived,
       sendBitsPerSec: Math.round(subflow.sendRate.bytesPerSec * 8),
@@ -73,6 +75,7 @@ function subflowStatus({ data }: Session): GatewayStatus['subflows'] {
       rttMs: info?.rttMs ?? null,
       congestionWindowBytes: info === null ? null : info.congestionWindowSegments * info.mssBytes,
       queueBytes: info?.notSentBytes ?? null,
+      kernelBytes: subflow.kernelBytes,
       retransmits: info?.retransmits ?? null,
     };
   });

@@ -8,6 +8,7 @@ import { findTool, runTool, type Tool } from '../platform/network-tools.ts';
 import { nativeSockets } from '../platform/sockets.ts';
 import { transparentSocketError } from '../platform/transparent-sockets.ts';
 import { AddressSet, type Family } from '../proxy/transparent/address-set.ts';
+import { barriers, renderBarrier } from '../proxy/transparent/barrier.ts';
 import { deadOwners } from '../proxy/transparent/kernel-state.ts';
 import { renderTable } from '../proxy/transparent/ruleset.ts';
 import { aeadImplementation } from '../security/sealing.ts';
@@ -39,6 +40,7 @@ export function examine(mode: Mode): Check[] {
     redirects(),
     ...firewall(),
     leftovers(),
+    standingBarriers(),
   ];
 }
 
@@ -104,9 +106,10 @@ function kernelRules(family: Family): Check {
   const routes = (['intercept', 'dial'] as const).map((end) => ({ id: end, end, set, listenerPorts: { 4: 1, 6: 1 } }));
   try {
     runTool('nft', ['--check', '-f', '-'], renderTable('lmas_doctor', 1, routes, true));
+    runTool('nft', ['--check', '-f', '-'], renderBarrier('doctor', 'doctor', set));
     return ok(name, 'the kernel takes the rules');
   } catch (error) {
-    const modules = 'nft_tproxy, nft_socket and nft_fib_inet';
+    const modules = 'nft_tproxy, nft_socket, nft_fib_inet and nft_reject_inet';
     return lacking(family)(
       name,
       messageOf(error),
@@ -211,6 +214,23 @@ function leftovers(): Check {
     );
   } catch (error) {
     return warning('leftovers of killed gateways', messageOf(error), 'Could not be looked at.');
+  }
+}
+
+/** One that is forgotten refuses what nobody thinks of any more. */
+function standingBarriers(): Check {
+  const name = 'barriers';
+  try {
+    const standing = barriers();
+    if (standing.length === 0) return ok(name, 'none');
+    const told = standing.map((one) => `${one.name} (${one.route}, ${one.refusedPackets} packets refused)`);
+    return warning(
+      name,
+      told.join(', '),
+      'Right while a migration needs it. Else, once nothing moves between its hosts in the clear: lmas-gateway clean --barrier NAME',
+    );
+  } catch (error) {
+    return warning(name, messageOf(error), 'Could not be looked at.');
   }
 }
 

@@ -1,7 +1,8 @@
 /**
  * Pooled memory of the data path. A slab is one never-moving buffer (allocUnsafeSlow, never transferred, so that OpenSSL may be
  * given its address) with a count of holders; the last release gives it back to the pool it came from.
- * Invariant: a slab in a free list has no holder; the free lists together keep at most `maxIdleBytes`.
+ * Invariant: a slab in a free list has no holder; the free lists together keep at most `maxIdleBytes`, and after a while only what is needed
+ * now and then: new memory for what was let go of a moment ago costs more than all the rest (the garbage collector's work).
  */
 import { ffi } from './ffi.ts';
 
@@ -48,16 +49,25 @@ export class Slab {
   }
 }
 
+/** Kept in any case. */
+const alwaysKeptBytes = 8 << 20;
+
 export class SlabPool {
   readonly #free: Slab[][] = classes.map(() => []);
   readonly #maxIdleBytes: number;
   #idleBytes = 0;
+  /** Since the last trim: so much was not needed all the time. */
+  #leastIdleBytes = 0;
   #liveBytes = 0;
 
-  constructor(maxIdleBytes = 48 << 20) {
+  constructor(maxIdleBytes = 160 << 20) {
     this.#maxIdleBytes = maxIdleBytes;
   }
 
+  /** Bytes in slabs that nobody holds. */
+  get idleBytes(): number {
+    return this.#idleBytes;
+  }
   /** Bytes in slabs that somebody holds. */
   get liveBytes(): number {
     return this.#liveBytes;
@@ -72,7 +82,22 @@ export class SlabPool {
     this.#liveBytes += size;
     if (idle === undefined) return new Slab(this, size, sizeClass);
     this.#idleBytes -= size;
+    this.#leastIdleBytes = Math.min(this.#leastIdleBytes, this.#idleBytes);
     return idle.reuse();
+  }
+
+  /** Once in a while: lets go of what was idle all the time since the last call. */
+  trim(): void {
+    let surplusBytes = this.#leastIdleBytes - alwaysKeptBytes;
+    for (const free of this.#free.toReversed()) {
+      const size = free[0]?.size ?? 0;
+      const count = size === 0 ? 0 : Math.min(free.length, Math.floor(Math.max(0, surplusBytes) / size));
+      // The newest are at the end, and still in the processor's caches.
+      free.splice(0, count);
+      surplusBytes -= count * size;
+      this.#idleBytes -= count * size;
+    }
+    this.#leastIdleBytes = this.#idleBytes;
   }
 
   /** Called when a slab is given up. */

@@ -19,6 +19,7 @@ const SO_REUSEADDR = 2;
 const SO_SNDBUF = 7;
 const SO_RCVBUF = 8;
 const SO_RCVLOWAT = 18;
+const SO_MEMINFO = 55;
 const SO_SNDBUFFORCE = 32;
 const SO_RCVBUFFORCE = 33;
 const IPPROTO_TCP = 6;
@@ -94,10 +95,7 @@ export interface SocketTuning {
 /** Applies what it can; a refused option is not an error, because every one of them only makes things better. */
 export function tune(fd: number, tuning: SocketTuning): void {
   if (libc === null) return;
-  for (const name of tuning.congestionControl ?? []) {
-    const length = scratch.write(name, 0, 16, 'latin1');
-    if (libc.setsockopt(checkFd(fd), IPPROTO_TCP, TCP_CONGESTION, scratch, length) === 0) break;
-  }
+  setCongestionControl(fd, tuning.congestionControl ?? []);
   const { sendBufferBytes, receiveBufferBytes } = tuning;
   if (sendBufferBytes !== undefined && !setInt(fd, SOL_SOCKET, SO_SNDBUFFORCE, sendBufferBytes)) {
     setInt(fd, SOL_SOCKET, SO_SNDBUF, sendBufferBytes);
@@ -105,8 +103,7 @@ export function tune(fd: number, tuning: SocketTuning): void {
   if (receiveBufferBytes !== undefined && !setInt(fd, SOL_SOCKET, SO_RCVBUFFORCE, receiveBufferBytes)) {
     setInt(fd, SOL_SOCKET, SO_RCVBUF, receiveBufferBytes);
   }
-  if (tuning.notSentLowWaterBytes !== undefined)
-    setInt(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, tuning.notSentLowWaterBytes);
+  if (tuning.notSentLowWaterBytes !== undefined) setNotSentLowWater(fd, tuning.notSentLowWaterBytes);
   if (tuning.userTimeoutMs !== undefined) setInt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, tuning.userTimeoutMs);
 }
 
@@ -219,6 +216,14 @@ export function duplicateDescriptor(socket: net.Socket): number | null {
   return null;
 }
 
+/** What the kernel may keep of what comes on a connection that is still node's. A smaller value takes back no window that was told. */
+export function limitReceiveBuffer(socket: net.Socket, bytes: number): void {
+  const copy = duplicateDescriptor(socket);
+  if (copy === null) return;
+  setInt(copy, SOL_SOCKET, SO_RCVBUF, bytes);
+  closeDescriptor(copy);
+}
+
 /** Empty when there is no descriptor left to look with: node keeps the connection then. */
 function ownDescriptors(): string[] {
   try {
@@ -285,6 +290,30 @@ export function tcpInfo(fd: number): TcpInfo | null {
     bytesSent: Number(scratch.readBigUInt64LE(200)),
     bytesRetransmitted: Number(scratch.readBigUInt64LE(208)),
   };
+}
+
+/** The kernel calls the socket writable when fewer unsent bytes than this are queued. */
+export function setNotSentLowWater(fd: number, bytes: number): void {
+  setInt(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, bytes);
+}
+
+/** Places in the answer to SO_MEMINFO (linux/sock_diag.h): received, set aside, queued to be sent, options, backlog. */
+const heldPlaces = [0, 4, 5, 6, 7];
+
+/** What the kernel holds in memory for a socket; null where it does not say. */
+export function socketMemoryBytes(fd: number): number | null {
+  if (libc === null) return null;
+  scratchLength.writeUInt32LE(36, 0);
+  if (libc.getsockopt(checkFd(fd), SOL_SOCKET, SO_MEMINFO, scratch, scratchLength) !== 0) return null;
+  return heldPlaces.reduce((sum, place) => sum + scratch.readUInt32LE(4 * place), 0);
+}
+
+/** The first of these that the kernel grants; also while data flows. Without one it stays as it is. */
+export function setCongestionControl(fd: number, names: readonly string[]): void {
+  for (const name of names) {
+    const length = scratch.write(name, 0, 16, 'latin1');
+    if (libc?.setsockopt(checkFd(fd), IPPROTO_TCP, TCP_CONGESTION, scratch, length) === 0) return;
+  }
 }
 
 /** Name of the congestion control in use. */

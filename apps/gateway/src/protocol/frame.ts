@@ -10,6 +10,8 @@ export const TAG_BYTES = 16;
 export const MAX_PAYLOAD_BYTES = 1 << 20;
 /** How far a sequence number may run ahead of the oldest one that is missing. */
 export const MAX_FRAMES_IN_FLIGHT = 16_384;
+/** TCP connections of one data channel. */
+export const MAX_SUBFLOWS = 64;
 /** Streams that each end may have opened and that are not over. */
 export const MAX_STREAMS = 1_024;
 /** What every stream may have outstanding whatever the others do, so that a stalled one never blocks the rest. */
@@ -38,6 +40,8 @@ export const FrameType = {
   PAD: 20,
   /** The last frame under the sender's present key. */
   REKEY: 21,
+  /** The last frame of its subflow in this direction; answered by one in the other, then the connector closes it. */
+  RETIRE: 22,
 } as const;
 export type FrameTypeNumber = (typeof FrameType)[keyof typeof FrameType];
 
@@ -127,7 +131,7 @@ export function headerFault(header: FrameHeader): string | null {
   if (header.payloadLength > MAX_PAYLOAD_BYTES) return 'payload too long';
   if (header.plainLength > MAX_PAYLOAD_BYTES) return 'plain length too long';
   if (Number.isNaN(header.counter + header.sequence + header.streamOffset)) return 'integer out of range';
-  if (!isSequenced(header.type) && (header.type < FrameType.ACK || header.type > FrameType.REKEY))
+  if (!isSequenced(header.type) && (header.type < FrameType.ACK || header.type > FrameType.RETIRE))
     return 'unknown type';
   if (isSequenced(header.type) !== header.sequence > 0) return 'sequence number in the wrong place';
   if ((header.flags & ~FrameFlag.COMPRESSED) !== 0) return 'unknown flag';

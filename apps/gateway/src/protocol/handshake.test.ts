@@ -7,11 +7,13 @@ import {
   decodeHello,
   decodeJoinBody,
   decodePreamble,
+  decodeSubflows,
   encodeBye,
   encodeControl,
   encodeHello,
   encodeJoinBody,
   encodePreamble,
+  encodeSubflows,
   HELLO_BYTES,
   JOIN_BODY_BYTES,
 } from './handshake.ts';
@@ -65,6 +67,13 @@ test('control messages are cut out of the stream however it is chopped', () => {
     );
     assert.deepEqual(decodeBye(messages[2]?.body ?? Buffer.alloc(0)), { code: 'SESSION_UNKNOWN', text: 'text' });
   }
+});
+
+test('SUBFLOWS: golden, and what is none asks for nothing', () => {
+  const message = encodeControl(ControlType.SUBFLOWS, encodeSubflows(12));
+  assert.equal(message.toString('hex'), '000000030a000c');
+  assert.equal(decodeSubflows(Buffer.from('000c', 'hex')), 12);
+  for (const hex of ['', '0c', '0000', '00000c']) assert.equal(decodeSubflows(Buffer.from(hex, 'hex')), 1);
 });
 
 test('a control message longer than allowed ends the stream before it is stored', () => {

@@ -71,8 +71,21 @@ export const ControlType = {
   PROBE_QUERY: 7,
   PROBE_REPORT: 8,
   BYE: 9,
+  SUBFLOWS: 10,
 } as const;
 export const MAX_CONTROL_MESSAGE_BYTES = 4096;
+
+/** SUBFLOWS: u16, how many the listening end would like for what it sends. */
+export function encodeSubflows(count: number): Buffer {
+  const out = Buffer.alloc(2);
+  out.writeUInt16BE(count, 0);
+  return out;
+}
+
+/** 1 for a body that is none: it asks for nothing. */
+export function decodeSubflows(body: Buffer): number {
+  return body.length === 2 ? Math.max(1, body.readUInt16BE(0)) : 1;
+}
 
 export function encodeControl(type: number, body: Buffer): Buffer {
   const out = Buffer.alloc(5 + body.length);

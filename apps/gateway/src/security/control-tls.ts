@@ -32,9 +32,9 @@ function commonOptions(identity: Identity) {
 /**
  * Throws the precise reason why this connection is not the pinned peer. A resumed session comes before everything about certificates: it
  * shows the one of the handshake that it continues, without a proof of its key. OpenSSL hands sessions out although tickets are off
- * (those of TLS 1.3 then name an entry of the server's cache). They are harmless: each connection has a context of its own, whose cache and
- * ticket keys end with it, so that the acceptor falls back to a full handshake, and who offers a session instead of a certificate is
- * counted as PEER_WITHOUT_CERTIFICATE. TLS_RESUMED stands guard for the day when contexts are shared.
+ * (those of TLS 1.3 then name an entry of the server's cache). They are harmless: the acceptor refuses whoever offers one before TLS is
+ * begun; each connection has a context of its own, whose cache and ticket keys end with it, so that nothing could be resumed but the
+ * handshake would be a full one; and this check stands guard for the day when contexts are shared.
  */
 export function checkPeer(socket: tls.TLSSocket, identity: Identity, pin: PeerPin, now: number = Date.now()): void {
   if (socket.getProtocol() !== 'TLSv1.3') throw new GatewayError('TLS_VERSION');

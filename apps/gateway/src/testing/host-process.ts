@@ -130,7 +130,7 @@ async function execute(command: Command): Promise<unknown> {
     return null;
   }
   if (command.op === 'say') {
-    held?.socket.end(randomBytes(command.bytes));
+    if (held?.socket.destroyed === false) held.socket.end(randomBytes(command.bytes));
     return await held?.answer;
   }
   return endings;

@@ -39,7 +39,7 @@ export function listen(server: net.Server, host = '127.0.0.1'): Promise<number> 
 }
 
 export interface PairOptions {
-  subflows?: number;
+  subflows?: SessionConfig['subflows'];
   suite?: SessionConfig['suite'];
   graceMs?: number;
   maxWindowBytes?: number;
@@ -74,12 +74,12 @@ export async function makePair(t: Cleanup, options: PairOptions = {}): Promise<P
   const farIdentity = makeIdentity(1);
   const near = makeGateway(t, nearIdentity, options.tuning);
   const far = makeGateway(t, farIdentity, options.tuning);
-  const count = options.subflows ?? 4;
+  const subflows = options.subflows ?? 4;
   const common = {
     sessionId: randomUUID(),
     protocolVersion: 1 as const,
     suite: options.suite ?? ('aes-256-gcm' as const),
-    subflows: count,
+    subflows,
     maxWindowBytes: options.maxWindowBytes ?? 16 << 20,
     bandwidthBytesPerSec: null,
     graceMs: options.graceMs ?? 10_000,
@@ -99,10 +99,10 @@ export async function makePair(t: Cleanup, options: PairOptions = {}): Promise<P
     role: { kind: 'dial', host: '127.0.0.1', port: relay?.port ?? farPort },
   };
   await near.configureSession(nearConfig);
-  await until(
-    () => near.session?.data.subflows.length === count && far.session?.data.subflows.length === count,
-    'all subflows are open',
-  );
+  await until(() => {
+    const count = near.session?.subflows.wanted;
+    return near.session?.data.subflows.length === count && far.session?.data.subflows.length === count;
+  }, 'all subflows are open');
   return { near, far, nearIdentity, farIdentity, farPort, relay, farConfig, nearConfig };
 }
 

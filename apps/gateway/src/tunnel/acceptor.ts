@@ -5,12 +5,16 @@
 import net from 'node:net';
 import type tls from 'node:tls';
 import { asGatewayError, GatewayError } from '../errors.ts';
+import { boundDescriptor, limitReceiveBuffer } from '../platform/sockets.ts';
+import { offersSession } from '../protocol/client-hello.ts';
 import { decodePreamble, type Join, PREAMBLE_BYTES } from '../protocol/handshake.ts';
+import { resolveListenAddress } from '../proxy/addresses.ts';
 import type { Identity } from '../security/certificate.ts';
 import { acceptTls, type PeerPin } from '../security/control-tls.ts';
-import { HANDSHAKE_TIMEOUT_MS, readExactly } from './handshake-io.ts';
+import { HANDSHAKE_TIMEOUT_MS, peekTlsRecord, readExactly } from './handshake-io.ts';
 import { type JoinPolicy, joinAsAcceptor, type SubflowKeys } from './join.ts';
 import { type Stranger, Strangers } from './strangers.ts';
+import { subflowTuning } from './subflow.ts';
 
 export interface AcceptorEvents {
   control(socket: tls.TLSSocket): void;
@@ -26,6 +30,19 @@ export interface AcceptorOptions {
   handshakeTimeoutMs?: number;
 }
 
+/**
+ * Nothing a stranger says is longer; who turns out to be the peer gets his buffers then. But his window has been told by it, and one that is
+ * smaller than a segment (64 KiB on loopback) lets the kernel send by its persist timer only, 200 ms and more apart.
+ */
+const strangersBufferBytes = 128 << 10;
+
+/** A subflow can be told no larger window than the listening socket's buffer allows for, whatever it is given later. */
+async function bind(host: string, port: number): Promise<{ fd: number } | { host: string; port: number }> {
+  const address = await resolveListenAddress(host);
+  const fd = boundDescriptor(address, port, { receiveBufferBytes: subflowTuning.receiveBufferBytes });
+  return fd === null ? { host: address, port } : { fd };
+}
+
 export class Acceptor {
   readonly #options: AcceptorOptions;
   readonly #server: net.Server;
@@ -39,12 +56,14 @@ export class Acceptor {
   }
 
   /** Binds; resolves with the address that was bound. */
-  listen(address: string, port: number): Promise<{ address: string; port: number }> {
+  async listen(address: string, port: number): Promise<{ address: string; port: number }> {
+    const failed = (cause: unknown) => new GatewayError('LISTEN_FAILED', `(${address}:${port})`, { cause });
+    const bound = await bind(address, port).catch((cause: unknown) => {
+      throw failed(cause);
+    });
     return new Promise((resolve, reject) => {
-      this.#server.once('error', (cause) =>
-        reject(new GatewayError('LISTEN_FAILED', `(${address}:${port})`, { cause })),
-      );
-      this.#server.listen({ host: address, port, backlog: 128 }, () => {
+      this.#server.once('error', (cause) => reject(failed(cause)));
+      this.#server.listen({ ...bound, backlog: 128 } as net.ListenOptions, () => {
         const bound = this.#server.address() as net.AddressInfo;
         // No descriptor is left for another connection, or the like: those that are there go on.
         this.#server.on('error', (error) => this.#options.events.refused(asGatewayError(error, 'INTERNAL'), '?'));
@@ -62,6 +81,7 @@ export class Acceptor {
     const from = `${socket.remoteAddress ?? '?'}:${socket.remotePort ?? 0}`;
     socket.on('error', () => undefined); // Shows as the end of the handshake under way.
     const stranger = this.#strangers.add(socket);
+    limitReceiveBuffer(socket, strangersBufferBytes);
     const deadline = new AbortController();
     const timer = setTimeout(() => deadline.abort(), this.#options.handshakeTimeoutMs ?? HANDSHAKE_TIMEOUT_MS);
     try {
@@ -84,6 +104,7 @@ export class Acceptor {
     if (kind === null) throw new GatewayError('PREAMBLE_INVALID');
     if (kind === 'version') throw new GatewayError('VERSION_UNSUPPORTED');
     if (kind === 'control') {
+      if (offersSession(await peekTlsRecord(socket, { signal }))) throw new GatewayError('TLS_RESUMED');
       events.control(await acceptTls(socket, identity, pin, { signal }));
       return;
     }

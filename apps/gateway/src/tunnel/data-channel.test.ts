@@ -6,6 +6,7 @@ import { type Duplex, duplexPair } from 'node:stream';
 import { describe, test } from 'node:test';
 import { GatewayError } from '../errors.ts';
 import { SlabPool } from '../platform/slab.ts';
+import { emptyHeader, FrameType } from '../protocol/frame.ts';
 import { makeIdentity } from '../security/certificate.ts';
 import { acceptTls, connectTls } from '../security/control-tls.ts';
 import { FrameOpener, FrameSealer } from '../security/sealing.ts';
@@ -17,8 +18,11 @@ import { DuplexWire, type Wire, wireOf } from './wire.ts';
 
 /** A pair in memory passes what is written by reference and calls back before it is read; the kernel copies. */
 class MemoryWire extends DuplexWire {
+  /** Takes everything from now on, and brings nothing: as a path that has just lost a packet. */
+  isHeld = false;
   override write(bytes: Uint8Array, done: (taken: boolean) => void): void {
-    super.write(Buffer.from(bytes), done);
+    if (this.isHeld) setImmediate(done, true);
+    else super.write(Buffer.from(bytes), done);
   }
 }
 
@@ -62,6 +66,8 @@ interface End {
   closed: StreamClosed[];
   violations: GatewayError[];
   lost: GatewayError[];
+  /** Numbers of subflows. */
+  retired: number[];
 }
 
 interface Tunnel {
@@ -90,7 +96,7 @@ async function makeTunnel(
 ): Promise<Tunnel> {
   const arrivals: ((duplex: Duplex) => void)[] = [];
   const makeEnd = (connector: boolean): End => {
-    const end = { pool: new SlabPool(), closed: [], violations: [], lost: [] } as unknown as End;
+    const end = { pool: new SlabPool(), closed: [], violations: [], lost: [], retired: [] } as unknown as End;
     end.channel = new DataChannel({
       connector,
       maxWindowBytes: connector ? window : farWindow,
@@ -106,6 +112,7 @@ async function makeTunnel(
         skipped: () => undefined,
         streamClosed: (closed) => end.closed.push(closed),
         subflowLost: (_subflow, error) => end.lost.push(error),
+        subflowRetired: (subflow) => end.retired.push(subflow.id),
         violated: (error) => end.violations.push(error),
       },
     });
@@ -254,6 +261,28 @@ for (const [name, transport] of Object.entries(transports)) {
       await until(() => offered >= 64 << 20, 'all was taken after the reader woke up', 20_000);
     });
 
+    test('subflows are retired in the middle of it: nothing is lost, and no death is told', async (t) => {
+      const tunnel = await makeTunnel(t, transport, 5, 4 << 20);
+      const bytes = randomBytes(20_000_000);
+      const { source, destination } = tunnel.open();
+      const far = await destination;
+      const back = collect(source);
+      let retired = 0;
+      const received = collect(far, (total) => {
+        if (total < (retired + 1) * 4_000_000 || retired === 4) return;
+        const victim = tunnel.near.channel.subflows.find((subflow) => !subflow.isRetiring);
+        retired += 1;
+        if (victim !== undefined) tunnel.near.channel.retire(victim);
+      });
+      source.end(bytes);
+      far.end(bytes);
+      assert.equal(sha1(await received), sha1(bytes));
+      assert.equal(sha1(await back), sha1(bytes));
+      await until(() => tunnel.near.retired.length === 4 && tunnel.far.retired.length === 4, 'four are gone');
+      assert.deepEqual([...tunnel.near.lost, ...tunnel.far.lost], []);
+      assert.deepEqual([tunnel.near.channel.subflows.length, tunnel.far.channel.subflows.length], [1, 1]);
+    });
+
     test('subflows die all the time, keys change all the time, and no byte is lost or doubled', async (t) => {
       const tunnel = await makeTunnel(t, transport, 4, 4 << 20, { bytes: 1 << 20, ageMs: 3_600_000 });
       const bytes = randomBytes(50_000_000);
@@ -278,6 +307,75 @@ for (const [name, transport] of Object.entries(transports)) {
     });
   });
 }
+
+describe('small frames', () => {
+  /** In memory; the first subflows' wires of the near end, in order. */
+  const memoryWires = () => {
+    const wires: MemoryWire[] = [];
+    const transport: Transport = async () => {
+      const [a, b] = duplexPair();
+      const near = new MemoryWire(a, 'memory');
+      wires.push(near);
+      return [near, new MemoryWire(b, 'memory')];
+    };
+    return { transport, wires };
+  };
+  const hold = (wire: MemoryWire | undefined) => {
+    assert.ok(wire);
+    wire.isHeld = true;
+  };
+
+  for (const held of [0, 1]) {
+    test(`come at once although lane ${held} brings nothing, each once and in order`, async (t) => {
+      const { transport, wires } = memoryWires();
+      const tunnel = await makeTunnel(t, transport, 4);
+      const { source, destination } = tunnel.open();
+      const far = await destination;
+      source.write('first');
+      await new Promise((resolve) => far.once('data', resolve));
+      hold(wires[held]);
+      const words = Array.from({ length: 50 }, (_, place) => `word ${place};`);
+      const received: string[] = [];
+      far.on('data', (chunk: Buffer) => received.push(chunk.toString()));
+      for (const word of words) {
+        source.write(word);
+        await new Promise((resolve) => setImmediate(resolve));
+      }
+      await until(() => received.join('').length >= words.join('').length, 'all are there', 2_000);
+      assert.equal(received.join(''), words.join(''));
+    });
+  }
+
+  test('wait for their lane where it is the only one', async (t) => {
+    const { transport, wires } = memoryWires();
+    const tunnel = await makeTunnel(t, transport, 3);
+    const { source, destination } = tunnel.open();
+    const far = await destination;
+    source.write('first');
+    await new Promise((resolve) => far.once('data', resolve));
+    hold(wires[0]);
+    source.write('second');
+    await new Promise((resolve) => setTimeout(resolve, 100));
+    assert.equal(far.readableLength, 0);
+    tunnel.near.channel.subflows[0]?.close(new GatewayError('SUBFLOW_LOST', '(by the test)'));
+    assert.equal(String(await new Promise((resolve) => far.once('data', resolve))), 'second');
+  });
+});
+
+describe('a subflow after its last frame', () => {
+  test('carries nothing: a peer that goes on breaks the protocol', async (t) => {
+    const tunnel = await makeTunnel(t, memory, 2);
+    const [subflow] = tunnel.near.channel.subflows;
+    assert.ok(subflow);
+    await until(() => subflow.isIdle, 'its first ping is out');
+    const header = { ...emptyHeader(), type: FrameType.RETIRE };
+    subflow.append(header, null, 0);
+    subflow.append({ ...header, type: FrameType.PAD }, null, 0);
+    subflow.pump();
+    await until(() => tunnel.far.violations.length > 0, 'it is noticed');
+    assert.equal(tunnel.far.violations[0]?.code, 'FRAME_INVALID');
+  });
+});
 
 describe('compression', () => {
   test('brings everything whole, through deaths of subflows, whether it shrinks or not', async (t) => {

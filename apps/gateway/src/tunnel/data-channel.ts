@@ -7,21 +7,22 @@
 import { GatewayError } from '../errors.ts';
 import type { Slab, SlabPool } from '../platform/slab.ts';
 import { makeZstd, type Zstd } from '../platform/zstd.ts';
-import { emptyHeader, type FrameHeader, FrameType, isSequenced, MAX_STREAMS } from '../protocol/frame.ts';
+import { emptyHeader, type FrameHeader, FrameType, isSequenced, MAX_STREAMS, MAX_SUBFLOWS } from '../protocol/frame.ts';
 import { encodeOpen, encodeReset, type OpenPayload, type ResetReason } from '../protocol/payloads.ts';
 import { Acknowledger } from './acknowledger.ts';
 import { RateMeter } from './rate-meter.ts';
 import { ReadAhead } from './read-ahead.ts';
 import { ReceiveLedger } from './receive-ledger.ts';
 import { Receiver, type ReceiverHost } from './receiver.ts';
+import { Retirement } from './retirement.ts';
 import type { Allowed } from './scheduler.ts';
 import { Sender, type SenderHost } from './sender.ts';
 import { Stream, type StreamHost, type StreamOutcome } from './stream.ts';
 import type { Subflow, SubflowOwner } from './subflow.ts';
+import type { SubflowRange } from './subflow-count.ts';
+import { SubflowTable } from './subflow-table.ts';
 import { discardWire, type Wire } from './wire.ts';
 
-/** From so many subflows on, one is kept free of bulk. */
-const reserveFromSubflows = 3;
 /** A PING or PONG. */
 const pingBytes = 8;
 const longestRttMs = 60_000;
@@ -39,6 +40,8 @@ export interface DataChannelEvents {
   skipped(open: OpenPayload): void;
   streamClosed(closed: StreamClosed): void;
   subflowLost(subflow: Subflow, error: GatewayError): void;
+  /** It is gone because both ends had said their last on it. */
+  subflowRetired(subflow: Subflow): void;
   /** The peer broke the protocol. No new subflow can repair that: the same frame would come again. */
   violated(error: GatewayError): void;
 }
@@ -50,6 +53,8 @@ export interface DataChannelOptions {
   bandwidthBytesPerSec: number | null;
   /** Whether frames may be compressed, in both directions. */
   compression?: boolean;
+  /** How many subflows there may be; it decides how many it wants, and others join and retire them. Not given: as many as there are. */
+  subflows?: SubflowRange;
   pool: SlabPool;
   events: DataChannelEvents;
 }
@@ -59,7 +64,6 @@ export class DataChannel implements SubflowOwner, StreamHost, ReceiverHost, Send
   readonly sender: Sender;
   readonly readAhead = new ReadAhead();
   readonly streams = new Map<number, Stream>();
-  readonly subflows: Subflow[] = [];
   readonly receiveRate = new RateMeter();
   /** Delivered to hypervisors here. */
   bytesReceived = 0;
@@ -67,6 +71,8 @@ export class DataChannel implements SubflowOwner, StreamHost, ReceiverHost, Send
   padBytesReceived = 0;
 
   readonly #options: DataChannelOptions;
+  readonly #table = new SubflowTable();
+  readonly #retirement: Retirement;
   readonly #arrivals = new ReceiveLedger();
   readonly #acknowledger: Acknowledger;
   readonly #receiver: Receiver;
@@ -77,7 +83,6 @@ export class DataChannel implements SubflowOwner, StreamHost, ReceiverHost, Send
   #firstDeliveryAtMs: number | null = null;
   #lastDeliveryAtMs = 0;
   #nextStreamId: number;
-  #turn = 0;
   #closed = false;
 
   constructor(options: DataChannelOptions) {
@@ -85,11 +90,16 @@ export class DataChannel implements SubflowOwner, StreamHost, ReceiverHost, Send
     this.#options = options;
     this.pool = pool;
     this.#zstd = options.compression === true ? makeZstd() : null;
-    this.sender = new Sender(this, { ...options, zstd: this.#zstd });
+    const subflows = options.subflows ?? { min: 1, max: MAX_SUBFLOWS };
+    this.sender = new Sender(this, { ...options, zstd: this.#zstd, subflows });
     this.#nextStreamId = connector ? 1 : 2;
     this.#scratch = pool.acquire(pingBytes);
     this.#acknowledger = new Acknowledger(this.#arrivals, maxWindowBytes, pool, () => this.wake());
     const receiving = { peerIsConnector: !connector, windowBytes: maxWindowBytes, zstd: this.#zstd };
+    this.#retirement = new Retirement(connector, {
+      appendLast: (subflow) => this.#append(subflow, FrameType.RETIRE, 0),
+      retiring: () => this.#table.arrange(),
+    });
     this.#receiver = new Receiver(this, this.#arrivals, this.#acknowledger, receiving);
   }
 
@@ -109,12 +119,23 @@ export class DataChannel implements SubflowOwner, StreamHost, ReceiverHost, Send
     for (const stream of this.streams.values()) sum += stream.takenBytes;
     return sum;
   }
+  /** What the kernel holds in memory for the sockets of subflows and streams; null where it does not say. */
+  get kernelBytes(): number | null {
+    const held = [...this.subflows, ...this.streams.values()].map(({ kernelBytes }) => kernelBytes);
+    const known = held.filter((bytes) => bytes !== null);
+    return known.length === 0 ? null : known.reduce((sum, bytes) => sum + bytes, 0);
+  }
   /** From the first to the last delivery here. */
   get receivingMs(): number {
     return this.#firstDeliveryAtMs === null ? 0 : this.#lastDeliveryAtMs - this.#firstDeliveryAtMs;
   }
 
   // Subflows.
+
+  /** By number; those being retired too. */
+  get subflows(): readonly Subflow[] {
+    return this.#table.all;
+  }
 
   addSubflow(subflow: Subflow): void {
     if (this.#closed) {
@@ -123,8 +144,8 @@ export class DataChannel implements SubflowOwner, StreamHost, ReceiverHost, Send
       subflow.close(new GatewayError('SESSION_CLOSED'));
       return;
     }
-    this.subflows.push(subflow);
-    this.subflows.sort((a, b) => a.id - b.id);
+    this.#table.add(subflow);
+    subflow.adapt();
     subflow.start();
     this.ping(subflow);
   }
@@ -135,34 +156,45 @@ export class DataChannel implements SubflowOwner, StreamHost, ReceiverHost, Send
     subflow.pump();
   }
 
+  /** Puts nothing on it any more; it ends when all has arrived. At the connector only. */
+  retire(subflow: Subflow): void {
+    this.#retirement.begin(subflow);
+  }
+
   lost(subflow: Subflow, error: GatewayError): void {
-    const place = this.subflows.indexOf(subflow);
-    if (place >= 0) this.subflows.splice(place, 1);
+    this.#table.remove(subflow);
     this.sender.lost(subflow);
     this.#acknowledger.repeat(this.streams.values());
-    this.#options.events.subflowLost(subflow, error);
+    if (subflow.isRetired) this.#options.events.subflowRetired(subflow);
+    else this.#options.events.subflowLost(subflow, error);
     if (!this.#closed) this.wake();
   }
 
   fill(subflow: Subflow): void {
+    if (subflow.isRetiring) {
+      this.#retirement.fill(subflow);
+      return;
+    }
     if (subflow.pongDue) {
       subflow.pongDue = false;
       subflow.pong.copy(this.#scratch.bytes);
-      this.#appendPing(subflow, FrameType.PONG);
+      this.#append(subflow, FrameType.PONG, pingBytes);
     }
     if (subflow.pingDue) {
       subflow.pingDue = false;
       this.#scratch.bytes.writeDoubleBE(performance.now(), 0);
-      this.#appendPing(subflow, FrameType.PING);
+      this.#append(subflow, FrameType.PING, pingBytes);
       subflow.pingMark ??= subflow.wireBytes;
     }
     this.#acknowledger.fill(subflow);
     this.sender.fill(subflow);
+    if (this.sender.hasCopies) for (const lane of this.#table.lanes) if (lane !== subflow) lane.pump();
   }
 
   frame(subflow: Subflow, header: FrameHeader, slab: Slab, offset: number, owned: boolean): void {
     let kept = false;
     try {
+      if (subflow.retiredByPeer) throw new GatewayError('FRAME_INVALID', '(after RETIRE)');
       if (isSequenced(header.type)) kept = this.#receiver.frame(header, slab, offset, owned);
       else this.#unsequenced(subflow, header.type, slab.bytes.subarray(offset, offset + header.payloadLength));
     } catch (error) {
@@ -280,12 +312,16 @@ export class DataChannel implements SubflowOwner, StreamHost, ReceiverHost, Send
   tick(): void {
     const nowMs = performance.now();
     this.sender.tick(nowMs);
+    this.#table.renewControls(nowMs, this.sender.linkRate.state === 'paced');
     this.receiveRate.sample(this.bytesReceived, nowMs);
-    for (const subflow of this.subflows) subflow.sample(nowMs);
+    for (const subflow of this.subflows) {
+      subflow.adapt();
+      subflow.sample(nowMs);
+    }
     for (const stream of this.streams.values()) stream.sample(nowMs);
-    const [first] = this.subflows;
+    const first = this.#table.lanes[0] ?? this.subflows[0];
     const busy = this.inFlightBytes > 0 || this.sender.padding.isRunning;
-    // Without a kernel to ask, the round trips of the reserved subflow, which has no queue of its own, show the one in the network.
+    // Without a kernel to ask, the round trips of a lane, which has no queue of its own, show the one in the network.
     if (first !== undefined && busy && !this.sender.link.asksKernel) this.ping(first);
     this.wake();
   }
@@ -293,29 +329,26 @@ export class DataChannel implements SubflowOwner, StreamHost, ReceiverHost, Send
   // SenderHost.
 
   allowed(subflow: Subflow): Allowed {
-    const reserved = this.subflows.length < reserveFromSubflows ? undefined : this.subflows[0];
-    return { quick: reserved === undefined || subflow === reserved, bulk: subflow !== reserved };
+    return this.#table.allowed(subflow);
   }
 
   // Inside: sending.
 
   /** Lets idle subflows take what waits, starting with another one each time. */
   wake(): void {
-    const count = this.subflows.length;
-    if (count === 0) return;
     const { sender } = this;
-    if (this.#acknowledger.isDue || sender.hasUrgent) this.subflows[0]?.pump();
-    for (let step = 0; step < count && (sender.hasWork || this.#acknowledger.isDue); step += 1) {
-      this.#turn = (this.#turn + 1) % count;
-      const subflow = this.subflows[this.#turn];
-      if (subflow?.isIdle) subflow.pump();
+    if (this.#acknowledger.isDue || sender.hasUrgent) this.#table.lanes[0]?.pump();
+    if (!sender.hasWork && !this.#acknowledger.isDue) return;
+    for (const subflow of this.#table.inTurn()) {
+      if (subflow.isIdle) subflow.pump();
+      if (!sender.hasWork && !this.#acknowledger.isDue) return;
     }
   }
 
-  #appendPing(subflow: Subflow, type: number): void {
+  #append(subflow: Subflow, type: number, length: number): void {
     this.#header.type = type;
-    this.#header.payloadLength = pingBytes;
-    this.#header.plainLength = pingBytes;
+    this.#header.payloadLength = length;
+    this.#header.plainLength = length;
     subflow.append(this.#header, this.#scratch, 0);
   }
 
@@ -325,6 +358,7 @@ export class DataChannel implements SubflowOwner, StreamHost, ReceiverHost, Send
     if (type === FrameType.ACK) this.sender.ack(payload);
     else if (type === FrameType.CREDIT) this.sender.credit(payload);
     else if (type === FrameType.PAD) this.padBytesReceived += payload.length;
+    else if (type === FrameType.RETIRE) this.#retirement.heard(subflow);
     else if (type === FrameType.PING && payload.length === pingBytes) {
       payload.copy(subflow.pong);
       subflow.pongDue = true;

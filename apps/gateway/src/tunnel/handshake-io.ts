@@ -1,6 +1,7 @@
 /** Reading a handshake from a socket: exactly so many bytes, within a deadline, and not one byte further than asked. */
 import type { Duplex } from 'node:stream';
 import { GatewayError } from '../errors.ts';
+import { handshakeRecordLength, TLS_RECORD_HEADER_BYTES } from '../protocol/client-hello.ts';
 
 /** First byte and handshake of a stranger must be there within this time. */
 export const HANDSHAKE_TIMEOUT_MS = 5_000;
@@ -34,6 +35,15 @@ export function readExactly(socket: Duplex, length: number, { signal }: { signal
     signal.addEventListener('abort', aborted, { once: true });
     look();
   });
+}
+
+/** The first record of a TLS connection. It is only looked at, and there again for whoever speaks TLS next. */
+export async function peekTlsRecord(socket: Duplex, { signal }: { signal: AbortSignal }): Promise<Buffer> {
+  const header = await readExactly(socket, TLS_RECORD_HEADER_BYTES, { signal });
+  const length = handshakeRecordLength(header);
+  const record = length === 0 ? header : Buffer.concat([header, await readExactly(socket, length, { signal })]);
+  socket.unshift(record);
+  return record;
 }
 
 /** Writes and waits until the system has it, so that the socket can change hands. */

@@ -308,7 +308,7 @@ const payloadOf = fc.oneof(
   anyBytes(60),
 );
 const hostileFrame = fc.record({
-  type: fc.constantFrom(1, 1, 1, 2, 2, 3, 4, 5, 16, 17, 18, 19, 20, 21),
+  type: fc.constantFrom(1, 1, 1, 2, 2, 3, 4, 5, 16, 17, 18, 19, 20, 21, 22),
   /** Mostly the next one. */
   skip: fc.constantFrom(0, 0, 0, 0, 1, 7, 16_000, 20_000, -1),
   streamId: fc.oneof(small, fc.nat(40_000), fc.constant(0xffff_ffff)),
@@ -331,6 +331,7 @@ test('a peer that knows the keys and sends what it likes breaks nothing and fill
           skipped: () => undefined,
           streamClosed: () => undefined,
           subflowLost: () => undefined,
+          subflowRetired: () => undefined,
           violated: (error) => violations.push(error),
         },
       });

@@ -9,6 +9,10 @@ interface Path {
   bytesPerSec: number;
   /** What others send into the same queue. */
   others?: number;
+  /** What the subflows can carry together. */
+  subflows?: number;
+  /** How much the arrivals of a tick may differ from what the link carries. */
+  burstiness?: number;
 }
 
 /** A bottleneck with a queue of one round trip in steps of a millisecond; what it delivers is seen one round trip later. */
@@ -33,10 +37,11 @@ class Bottleneck {
     for (const end = this.nowMs + durationMs; this.nowMs < end; this.nowMs += 1) this.#step(this.#path);
   }
 
-  #step({ rttMs, bytesPerSec, others = 0 }: Path): void {
+  #step({ rttMs, bytesPerSec, others = 0, subflows = Number.POSITIVE_INFINITY, burstiness = 0 }: Path): void {
     const { paceBytesPerSec } = this.rate;
     // Subflows by themselves double each round trip, and stop at twice what the link carries.
     this.#unpaced = paceBytesPerSec ?? Math.min(this.#unpaced * 2 ** (1 / rttMs), 2 * bytesPerSec);
+    this.#unpaced = Math.min(this.#unpaced, subflows);
     const arriving = this.#unpaced + others;
     const perMs = bytesPerSec / 1_000;
     this.#queued = Math.min(this.#queued + arriving / 1_000, rttMs * perMs);
@@ -49,11 +54,12 @@ class Bottleneck {
     if (this.#shown.length <= rttMs) return;
     const shown = this.#shown.shift() ?? { bytes: 0, queueMs: 0 };
     this.#delivered += shown.bytes;
-    if (this.nowMs % tickMs === 0) this.#show(rttMs, shown.queueMs);
+    const early = burstiness * perMs * tickMs * Math.sin(this.nowMs * 0.7);
+    if (this.nowMs % tickMs === 0) this.#show(rttMs, shown.queueMs, early);
   }
 
-  #show(rttMs: number, queueMs: number): void {
-    const sample = { nowMs: this.nowMs, deliveredBytes: this.#delivered, sentBytes: 0, retransmittedBytes: 0 };
+  #show(rttMs: number, queueMs: number, early: number): void {
+    const sample = { nowMs: this.nowMs, deliveredBytes: this.#delivered + early, sentBytes: 0, retransmittedBytes: 0 };
     this.rate.sample({ ...sample, rttMs: rttMs + queueMs, minRttMs: rttMs }, true);
   }
 }
@@ -84,6 +90,37 @@ test('a link that becomes much slower is searched anew', () => {
   link.run(3_000);
   link.run(8_000, { bytesPerSec: 20_000_000 });
   assert.ok(Math.abs(link.rate.bytesPerSec / 20_000_000 - 1) < 0.05, `${link.rate.bytesPerSec}`);
+});
+
+test('more subflows than before: a search finds what they carry within a few round trips', () => {
+  const link = new Bottleneck({ rttMs: 100, bytesPerSec: 100_000_000, subflows: 40_000_000 });
+  link.run(8_000);
+  assert.ok(link.rate.bytesPerSec < 41_000_000, `${link.rate.bytesPerSec}`);
+  link.rate.search();
+  link.run(1_500, { subflows: 90_000_000 });
+  assert.ok(link.rate.bytesPerSec > 80_000_000, `${link.rate.bytesPerSec}`);
+});
+
+test('a search on a link that is full ends with the first queue', () => {
+  const link = new Bottleneck({ rttMs: 100, bytesPerSec: 100_000_000 });
+  link.run(8_000);
+  const from = link.queuesMs.length;
+  link.rate.search();
+  link.run(5_000);
+  assert.ok(Math.max(...link.queuesMs.slice(from)) < 50, `${Math.max(...link.queuesMs.slice(from))} ms`);
+  assert.equal(link.rate.state, 'paced');
+  assert.ok(link.queuesMs.slice(from + 2_500).every((queueMs) => queueMs < 10));
+});
+
+test('arrivals in bursts make the rate look larger than it is, and the queue stays short all the same', () => {
+  const link = new Bottleneck({ rttMs: 100, bytesPerSec: 100_000_000, burstiness: 0.15 });
+  link.run(10_000);
+  const from = link.queuesMs.length;
+  const before = link.carried;
+  link.run(10_000);
+  const mean = link.queuesMs.slice(from).reduce((sum, queueMs) => sum + queueMs, 0) / 10_000;
+  assert.ok(mean < 6, `${mean} ms`);
+  assert.ok((link.carried - before) / 1_000_000_000 > 0.95, `${(link.carried - before) / 1_000_000_000}`);
 });
 
 test('a queue that others keep is no reason to give way for ever', () => {

@@ -35,6 +35,11 @@ const probeRounds = 8;
 const probe = 0.04;
 const largestProbe = 0.25;
 const probeGrowth = 1.008;
+/** How much the measured rate may be corrected, and by how much each round. */
+const largestBias = 0.04;
+const biasStep = 0.002;
+/** What is new needs round trips to be at speed: so many rounds are faster, unless a queue shows. */
+const searchRounds = 12;
 const contendedQueueMs = 30;
 const contendedAfterRounds = 10;
 const contendedMs = 5_000;
@@ -57,9 +62,11 @@ export class LinkRate {
   #limited = false;
   #roundAtMs: number | null = null;
   #roundBytes = 0;
+  #bias = 0;
   #probe = 0;
   #step = probe;
   #sinceProbe = 0;
+  #searchRounds = 0;
   #beforeProbe = 0;
   #queuedRounds = 0;
   #contendedAtMs = 0;
@@ -77,13 +84,16 @@ export class LinkRate {
       this.#roundAtMs = this.#beginRound(nowMs, deliveredBytes);
     }
     const queued = this.queueMs > Math.max(startupQueueMs, shortestMs * startupQueueShare);
-    if (this.state === 'startup' && limited && queued) this.settle();
+    if (this.state === 'startup' && limited && queued && this.bytesPerSec > 0) this.#beginPacing();
     if (this.state === 'paced') this.#pace(shortestMs);
   }
 
-  /** Nothing more will show the end of a startup: go on with what is known. */
-  settle(): void {
-    if (this.state === 'startup' && this.bytesPerSec > 0) this.#beginPacing();
+  /** There may be more now than there was: searches for it again. */
+  search(): void {
+    if (this.state !== 'paced') return;
+    this.#searchRounds = searchRounds;
+    this.#step = largestProbe;
+    this.#beginProbe();
   }
 
   /** The rate doubles with each round trip: the newest one counts, not the last full round. */
@@ -128,6 +138,7 @@ export class LinkRate {
       this.#leavePacing('startup');
       return;
     }
+    this.#learnBias();
     this.#chooseProbe();
     this.#queuedRounds = this.queueMs > contendedQueueMs ? this.#queuedRounds + 1 : 0;
     if (this.#queuedRounds < contendedAfterRounds) return;
@@ -138,6 +149,11 @@ export class LinkRate {
   /** What a probe finds shows in its own round and in the next one. */
   #chooseProbe(): void {
     this.#sinceProbe += 1;
+    this.#searchRounds = this.queueMs > 2 * toleratedQueueMs ? 0 : Math.max(0, this.#searchRounds - 1);
+    if (this.#searchRounds > 0) {
+      this.#beginProbe();
+      return;
+    }
     const found = this.#sinceProbe <= 2 && this.bytesPerSec > this.#beforeProbe * probeGrowth;
     const due = this.#sinceProbe >= probeRounds && this.queueMs <= 2 * toleratedQueueMs;
     if (found && this.queueMs <= toleratedQueueMs) this.#step = Math.min(largestProbe, 2 * this.#step);
@@ -146,20 +162,31 @@ export class LinkRate {
       this.#probe = 0;
       return;
     }
+    this.#beginProbe();
+  }
+
+  #beginProbe(): void {
     this.#probe = this.#step;
     this.#sinceProbe = 0;
     this.#beforeProbe = this.bytesPerSec;
   }
 
+  /** The largest of several rounds is a little more than the link carries; the queue tells how much. */
+  #learnBias(): void {
+    if (this.queueMs > toleratedQueueMs) this.#bias = Math.min(largestBias, this.#bias + biasStep);
+    else this.#bias = Math.max(0, this.#bias - biasStep / 2);
+  }
+
   #pace(shortestMs: number): void {
     const excessMs = Math.max(0, this.queueMs - toleratedQueueMs);
     const drain = (stiffness * excessMs) / (shortestMs + controlDelayMs);
-    this.paceBytesPerSec = this.bytesPerSec * Math.max(slowest, cruise + this.#probe - drain);
+    this.paceBytesPerSec = this.bytesPerSec * Math.max(slowest, cruise + this.#probe - this.#bias - drain);
   }
 
   #beginPacing(): void {
     this.state = 'paced';
     this.#climb = [];
+    this.#bias = 0;
     this.#probe = 0;
     this.#sinceProbe = 0;
     this.#beforeProbe = this.bytesPerSec;

@@ -8,7 +8,8 @@ import { emptyHeader, type FrameHeader, FrameType } from '../protocol/frame.ts';
 import type { Pacer } from './pacer.ts';
 import type { Subflow } from './subflow.ts';
 
-const frameBytes = 1 << 16;
+const frameBytes = 64 << 10;
+const leastFrameBytes = 4 << 10;
 
 export class Padding {
   /** Reported by the far end, over all probes. */
@@ -26,8 +27,6 @@ export class Padding {
     this.#pool = pool;
     this.#pacers = pacers;
     this.#header.type = FrameType.PAD;
-    this.#header.payloadLength = frameBytes;
-    this.#header.plainLength = frameBytes;
   }
 
   get isRunning(): boolean {
@@ -42,8 +41,12 @@ export class Padding {
     this.#arrivedBefore = this.arrivedBytes;
     this.#untilMs = performance.now() + durationMs;
   }
-  stop(): void {
+  /** No more goes out; what is under way still counts. */
+  end(): void {
     this.#untilMs = 0;
+  }
+  stop(): void {
+    this.end();
     this.forget();
   }
   /** So much of the present probe has arrived. */
@@ -57,16 +60,20 @@ export class Padding {
 
   /** Fills the batch of a subflow as far as `creditBytes`, the rest of the window, allows. */
   fill(subflow: Subflow, creditBytes: number): void {
-    if (!this.isRunning || subflow.room < frameBytes || this.#pacers.some((pacer) => pacer.delayMs() > 0)) return;
+    if (!this.isRunning || this.#pacers.some((pacer) => pacer.delayMs() > 0)) return;
     const slab = this.#pool.acquire(frameBytes);
-    for (let credit = creditBytes - this.outstandingBytes; subflow.room >= frameBytes; credit -= frameBytes) {
-      if (credit < frameBytes) {
+    let length = Math.min(frameBytes, subflow.dataRoom);
+    for (let credit = creditBytes - this.outstandingBytes; length >= leastFrameBytes; credit -= length) {
+      if (credit < length) {
         this.limited = true;
         break;
       }
+      this.#header.payloadLength = length;
+      this.#header.plainLength = length;
       subflow.append(this.#header, slab, 0);
-      for (const pacer of this.#pacers) pacer.spend(frameBytes);
-      this.#sentBytes += frameBytes;
+      for (const pacer of this.#pacers) pacer.spend(length);
+      this.#sentBytes += length;
+      length = Math.min(frameBytes, subflow.dataRoom);
     }
     slab.release();
   }

@@ -15,6 +15,9 @@ const answerTimeoutMs = 10_000;
 /** How often the far end is asked how much has arrived. */
 const reportMs = 10;
 const longestDrainMs = 2_000;
+/** Subflows double what they send each round trip. On a long path the time that was asked for is too short to find its rate: so much more is given. */
+const searchRoundTrips = 16;
+const longestSearchMs = 5_000;
 
 /** What the far end counted: bytes of padding, and its time, since it was told to begin. */
 interface Report {
@@ -92,10 +95,10 @@ export class Probe {
     for (let trip = 0; trip < roundTrips; trip += 1) trips.push(await this.#roundTrip());
     const before = this.#retransmits();
     this.#data.sender.steadyLoss.restart();
-    const goodput = durationMs > 0 ? await this.#goodput(durationMs) : null;
-    const after = this.#retransmits();
     trips.sort((a, b) => a.rttMs - b.rttMs);
     const best = trips[0] ?? { rttMs: 0, clockOffsetMs: 0 };
+    const goodput = durationMs > 0 ? await this.#goodput(durationMs, best.rttMs) : null;
+    const after = this.#retransmits();
     const mtus = this.#data.subflows.map((subflow) => subflow.info()?.mtuBytes ?? 0).filter((mtu) => mtu > 0);
     return {
       rttMinMs: best.rttMs,
@@ -110,27 +113,31 @@ export class Probe {
 
   /**
    * Between two reports of the far end, so that neither the start nor our own buffers count. Reports are asked for all the while: they
-   * are to the padding what acknowledgements are to frames, and keep it within the window.
+   * are to the padding what acknowledgements are to frames, and keep it within the window. Goes on past `durationMs` while the rate of the
+   * link is still searched for: whoever comes next would have to go on searching.
    */
-  async #goodput(durationMs: number): Promise<number> {
-    let middle: Report | null = null;
-    let last: Report = { bytes: 0, atMs: 0 };
+  async #goodput(durationMs: number, rttMs: number): Promise<number> {
+    const reports: Report[] = [];
+    const { sender } = this.#data;
     this.#onReport = (report) => {
-      last = report;
-      if (middle === null && report.atMs >= durationMs / 2) middle = report;
-      this.#data.sender.padArrived(report.bytes);
+      reports.push(report);
+      sender.padArrived(report.bytes);
     };
+    const searchMs = Math.min(longestSearchMs, searchRoundTrips * rttMs);
     this.#send(ControlType.PROBE_RESET, Buffer.alloc(0));
-    this.#data.pad(durationMs);
+    this.#data.pad(durationMs + searchMs);
     const asking = setInterval(() => this.#send(ControlType.PROBE_QUERY, Buffer.alloc(0)), reportMs);
     try {
       await this.#sleep(durationMs);
-      const goodput = bitsPerSec(middle, last);
+      const end = performance.now() + searchMs;
+      while (sender.linkRate.state === 'startup' && performance.now() < end) await this.#sleep(reportMs);
+      sender.padding.end();
+      const goodput = bitsPerSecOfLaterHalf(reports);
       await this.#drained();
       return goodput;
     } finally {
       clearInterval(asking);
-      this.#data.sender.stopPadding();
+      sender.stopPadding();
     }
   }
 
@@ -175,7 +182,9 @@ export class Probe {
   }
 }
 
-function bitsPerSec(from: Report | null, to: Report): number {
-  const elapsedMs = to.atMs - (from?.atMs ?? 0);
-  return elapsedMs > 0 ? ((to.bytes - (from?.bytes ?? 0)) * 8000) / elapsedMs : 0;
+function bitsPerSecOfLaterHalf(reports: readonly Report[]): number {
+  const last = reports[reports.length - 1];
+  const middle = reports.find(({ atMs }) => atMs >= (last?.atMs ?? 0) / 2);
+  if (last === undefined || middle === undefined || last.atMs <= middle.atMs) return 0;
+  return ((last.bytes - middle.bytes) * 8000) / (last.atMs - middle.atMs);
 }

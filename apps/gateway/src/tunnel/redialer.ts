@@ -1,6 +1,7 @@
 /**
- * The dialling gateway's loops: one that keeps a control channel, one for each subflow that keeps it joined. Each tries again with a growing
- * wait until the session is closed. It owns connections only while they are being made; what was made belongs to the session.
+ * The dialling gateway's loops: one that keeps a control channel, one for each wanted subflow that keeps it joined. Each tries again with a
+ * growing wait until the session is closed, or so many subflows are wanted no more. It owns connections only while they are being made; what
+ * was made belongs to the session.
  */
 import type net from 'node:net';
 import type tls from 'node:tls';
@@ -36,6 +37,9 @@ export class Redialer {
   readonly #signal: AbortSignal;
   /** Generations grow with every join, whatever its subflow. */
   #nextGeneration = 1;
+  #wanted = 0;
+  /** Numbers of the subflows that a loop keeps. */
+  readonly #kept = new Set<number>();
   #secretWaiters: (() => void)[] = [];
 
   /** Ends when `signal` is aborted. */
@@ -46,9 +50,28 @@ export class Redialer {
     signal.addEventListener('abort', () => this.secretChanged(), { once: true });
   }
 
-  start(subflows: number): void {
-    void this.#keep(() => this.#openControl());
-    for (let id = 0; id < subflows; id += 1) void this.#keep(() => this.#openSubflow(id));
+  start(): void {
+    void this.#keep(
+      () => this.#openControl(),
+      () => true,
+    );
+  }
+
+  /** Keeps the subflows 0 to `count` - 1 joined. One beyond is not joined again; somebody else ends it. */
+  want(count: number): void {
+    this.#wanted = count;
+    for (let id = 0; id < count; id += 1) {
+      if (this.#kept.has(id)) continue;
+      this.#kept.add(id);
+      const kept = this.#keep(
+        () => this.#openSubflow(id),
+        () => id < this.#wanted,
+      );
+      void kept.then(() => {
+        this.#kept.delete(id);
+        if (!this.#signal.aborted) this.want(this.#wanted); // It may be wanted again by now.
+      });
+    }
   }
 
   /** A control channel is up: there is a secret to join under. */
@@ -56,9 +79,9 @@ export class Redialer {
     for (const waiter of this.#secretWaiters.splice(0)) waiter();
   }
 
-  async #keep(open: () => Promise<void>): Promise<void> {
+  async #keep(open: () => Promise<void>, isWanted: () => boolean): Promise<void> {
     const backoff = new Backoff(this.#signal);
-    while (!this.#signal.aborted) {
+    while (!this.#signal.aborted && isWanted()) {
       try {
         await open();
         backoff.reset();

@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { createHmac, randomBytes } from 'node:crypto';
 import net from 'node:net';
+import { type Duplex, duplexPair } from 'node:stream';
 import { describe, test } from 'node:test';
 import tls from 'node:tls';
 import { encodeJoinBody, encodePreamble, JOIN_BYTES } from '../protocol/handshake.ts';
@@ -24,11 +25,15 @@ function knock(port: number, bytes: Uint8Array, end = false): Promise<Buffer> {
 }
 
 /** A TLS client on the data port; resolves with what the gateway said inside TLS before it closed. */
-function knockTls(port: number, options: tls.ConnectionOptions): Promise<Buffer> {
+function knockTls(
+  port: number,
+  options: tls.ConnectionOptions,
+  wrap: (raw: net.Socket) => Duplex = (raw) => raw,
+): Promise<Buffer> {
   return new Promise((resolve) => {
     const raw = net.connect(port, '127.0.0.1', () => {
       raw.write(encodePreamble('control'));
-      const socket = tls.connect({ socket: raw, rejectUnauthorized: false, ...options });
+      const socket = tls.connect({ socket: wrap(raw), rejectUnauthorized: false, ...options });
       const chunks: Buffer[] = [];
       socket.on('data', (chunk: Buffer) => chunks.push(chunk));
       socket.on('error', () => undefined);
@@ -36,6 +41,37 @@ function knockTls(port: number, options: tls.ConnectionOptions): Promise<Buffer>
     });
     raw.on('error', () => undefined);
   });
+}
+
+/** Connects as the true peer, and leaves with a session: OpenSSL hands them out whatever it is told. */
+async function takeSession(pair: Pair): Promise<Buffer> {
+  const raw = net.connect(pair.farPort, '127.0.0.1');
+  raw.write(encodePreamble('control'));
+  const client = tls.connect({ socket: raw, rejectUnauthorized: false, ...credentials(pair.nearIdentity) });
+  client.on('error', () => undefined);
+  const session = new Promise<Buffer>((resolve) => client.once('session', resolve));
+  client.resume();
+  const taken = await session;
+  client.destroy();
+  return taken;
+}
+
+/** Sends the first record, a ClientHello, in two. */
+function inTwoRecords(raw: net.Socket): Duplex {
+  const [client, wire] = duplexPair();
+  let isFirst = true;
+  wire.on('data', (bytes: Buffer) => {
+    if (!isFirst) return void raw.write(bytes);
+    isFirst = false;
+    const half = 40;
+    for (const part of [bytes.subarray(5, half), bytes.subarray(half)]) {
+      raw.write(Buffer.concat([bytes.subarray(0, 3), Buffer.from([part.length >> 8, part.length & 0xff]), part]));
+    }
+  });
+  raw.on('data', (bytes: Buffer) => wire.write(bytes));
+  raw.on('close', () => client.destroy());
+  wire.on('error', () => undefined);
+  return client;
 }
 
 const credentials = (identity: Identity) => ({ cert: identity.certificatePem, key: identity.keyPem });
@@ -75,25 +111,17 @@ describe('who is refused at the data port', () => {
   withPair('a client that wants TLS 1.2', 'TLS_FAILED', (pair) =>
     knockTls(pair.farPort, { ...credentials(pair.nearIdentity), maxVersion: 'TLSv1.2' }),
   );
-  // No session is kept here, so that the handshake is a full one after all: what is left to see is that nothing was shown in it.
-  withPair(
-    'a client that resumes a session instead of showing a certificate',
-    'PEER_WITHOUT_CERTIFICATE',
-    async (pair) => {
-      // First as the true peer, to get a session: OpenSSL hands them out whatever it is told.
-      const sessions: Buffer[] = [];
-      const raw = net.connect(pair.farPort, '127.0.0.1');
-      raw.write(encodePreamble('control'));
-      const first = tls.connect({ socket: raw, rejectUnauthorized: false, ...credentials(pair.nearIdentity) });
-      first.on('session', (session) => sessions.push(session));
-      first.on('error', () => undefined);
-      await new Promise((resolve) => first.once('data', resolve));
-      await until(() => sessions.length > 0, 'a session was handed out');
-      first.destroy();
-      const said = await knockTls(pair.farPort, { session: sessions[0] ?? Buffer.alloc(0) });
-      assert.equal(said.length, 0);
-    },
-  );
+  for (const shown of ['no certificate', 'the pinned certificate']) {
+    withPair(`a client that wants to resume a session, showing ${shown}`, 'TLS_RESUMED', async (pair) => {
+      const session = await takeSession(pair);
+      const shows = shown === 'no certificate' ? {} : credentials(pair.nearIdentity);
+      assert.equal((await knockTls(pair.farPort, { session, ...shows })).length, 0, 'nothing is said to it');
+    });
+  }
+  withPair('a client that hides its wish to resume in two records', 'PEER_WITHOUT_CERTIFICATE', async (pair) => {
+    const session = await takeSession(pair);
+    assert.equal((await knockTls(pair.farPort, { session }, inTwoRecords)).length, 0, 'the handshake was a full one');
+  });
   test('a client with the pinned certificate, expired', { timeout: 15_000 }, async (t) => {
     const expired = makeIdentity(-0.5);
     const far = makeGateway(t, makeIdentity(1));

@@ -1,12 +1,13 @@
 /**
  * Which frame a subflow takes next. In this order: acknowledgements and credit, pings, frames that lost their subflow, small
- * sequenced frames (OPEN, ACCEPT, RESET), streams with little under way, bulk streams in turn. One subflow is kept free of bulk while there
- * are enough others, and takes alone what is small, so that this never waits behind a full socket.
+ * sequenced frames (OPEN, ACCEPT, RESET), streams with little under way, bulk streams in turn. Lanes are subflows kept free of bulk while there
+ * are enough others; they take alone what is small, so that this never waits behind a full socket. Where there are two, what went on one goes on
+ * the other as well: the receiver takes whichever comes first, and a packet that was lost on one holds nothing up. A copy is owed to nobody.
  */
 import type { Slab } from '../platform/slab.ts';
 import { emptyHeader, FrameFlag, FrameType, GUARANTEED_STREAM_BYTES } from '../protocol/frame.ts';
 import type { Compressor } from './compressor.ts';
-import type { Pacer } from './pacer.ts';
+import { Pacer } from './pacer.ts';
 import type { Piece } from './reorder.ts';
 import type { SendLedger, SentFrame } from './send-ledger.ts';
 import type { Stream } from './stream.ts';
@@ -36,6 +37,23 @@ export interface Allowed {
   /** Small sequenced frames and streams that have little under way. */
   quick: boolean;
   bulk: boolean;
+  /** What went on another one that is kept free of bulk. */
+  copies: boolean;
+}
+
+/** Larger frames are no small ones, and so many may wait. */
+const copiedBytes = 16 << 10;
+const mostCopies = 64;
+/** Of the link, so much may go for copies, and never less than this. */
+const copyShare = 0.05;
+const leastCopyBytesPerSec = 1_000_000;
+const copyBurstMs = 100;
+
+/** A frame that waits to go once more. The entry is reused: only with this number it is still the same. */
+interface Copy {
+  frame: SentFrame;
+  sequence: number;
+  on: Subflow;
 }
 
 export class Scheduler {
@@ -49,14 +67,15 @@ export class Scheduler {
   /** Bytes in frames beyond each stream's guarantee, not yet delivered. */
   sharedBytes = 0;
   windowBytes = 0;
-  /** What the link carries; 0 while it is not known. */
-  linkBytesPerSec = 0;
+  #linkBytesPerSec = 0;
   /** Null when frames go as they are. */
   compressor: Compressor | null = null;
   /** Of the window, taken by what is no stream. */
   reservedBytes = 0;
   /** Whether window or pace held something back since this was last cleared. */
   limited = false;
+  readonly #copies: Copy[] = [];
+  readonly #copyPace = new Pacer(leastCopyBytesPerSec, copyBurstMs);
   #paceTimer: NodeJS.Timeout | null = null;
   readonly #wake: () => void;
 
@@ -66,6 +85,14 @@ export class Scheduler {
     this.#wake = wake;
   }
 
+  /** What the link carries; 0 while it is not known. */
+  set linkBytesPerSec(bytesPerSec: number) {
+    this.#linkBytesPerSec = bytesPerSec;
+    this.#copyPace.rate = Math.max(leastCopyBytesPerSec, copyShare * bytesPerSec);
+  }
+  get hasCopies(): boolean {
+    return this.#copies.length > 0;
+  }
   get hasUrgent(): boolean {
     return this.#small.length > 0 || this.#quick.length > 0;
   }
@@ -94,6 +121,7 @@ export class Scheduler {
     this.#small.length = 0;
     this.#quick.length = 0;
     this.#bulk.length = 0;
+    this.#copies.length = 0;
     this.#queued.clear();
   }
 
@@ -101,23 +129,24 @@ export class Scheduler {
     if (this.#ledger.hasResends) {
       const frame = this.#ledger.takeResend(subflow.room);
       if (frame !== null) {
-        this.#send(frame, subflow);
+        this.#send(frame, subflow, false);
         return true;
       }
     }
+    if (allowed.copies && this.#copy(subflow)) return true;
     if (!this.#ledger.hasRoom) return false;
     const small = this.#small[0];
     if (small !== undefined) {
       if (small.length > subflow.room) return false;
       this.#small.shift();
       const { type, streamId, streamOffset, slab, length } = small;
-      this.#send(this.#ledger.add(type, streamId, streamOffset, slab, 0, length), subflow);
+      this.#send(this.#ledger.add(type, streamId, streamOffset, slab, 0, length), subflow, allowed.copies);
       return true;
     }
-    if (allowed.quick && this.#stream(this.#quick, subflow)) return true;
+    if (allowed.quick && this.#stream(this.#quick, subflow, allowed.copies)) return true;
     // A batch that carries little is not worth cutting a large frame in two for.
-    if (!allowed.bulk || subflow.room < controlRoomBytes) return false;
-    return this.#paced() && this.#stream(this.#bulk, subflow);
+    if (!allowed.bulk || subflow.dataRoom < controlRoomBytes) return false;
+    return this.#paced() && this.#stream(this.#bulk, subflow, false);
   }
 
   #paced(): boolean {
@@ -134,13 +163,13 @@ export class Scheduler {
   }
 
   /** One frame of the next stream in turn that has credit. */
-  #stream(queue: Stream[], subflow: Subflow): boolean {
+  #stream(queue: Stream[], subflow: Subflow, copied: boolean): boolean {
     for (let turns = queue.length; turns > 0; turns -= 1) {
       const stream = queue.shift();
       if (stream === undefined) return false;
       this.#queued.delete(stream);
       if (!stream.hasWork) continue;
-      const sent = this.#cut(stream, subflow);
+      const sent = this.#cut(stream, subflow, copied);
       if (stream.hasWork && (sent || this.#credit(stream) > 0)) this.pushStream(stream);
       if (sent) return true;
     }
@@ -156,32 +185,61 @@ export class Scheduler {
     return credit;
   }
 
-  #cut(stream: Stream, subflow: Subflow): boolean {
+  #cut(stream: Stream, subflow: Subflow, copied: boolean): boolean {
     if (stream.pendingBytes > 0) {
       const before = stream.sharedBytes;
       const offset = stream.cutBytes;
-      const piece = stream.cut(Math.min(subflow.room, this.#credit(stream)));
+      const piece = stream.cut(Math.min(subflow.dataRoom, this.#credit(stream)));
       if (piece === undefined) return false;
       this.sharedBytes += stream.sharedBytes - before;
       const { slab, start, length } = this.#squeeze(piece);
       for (const pacer of this.#pacers) pacer.spend(length);
-      this.#send(this.#ledger.add(FrameType.DATA, stream.id, offset, slab, start, length, piece.length), subflow);
+      const frame = this.#ledger.add(FrameType.DATA, stream.id, offset, slab, start, length, piece.length);
+      this.#send(frame, subflow, copied);
       stream.readAgain();
       return true;
     }
     stream.finSent = true;
-    this.#send(this.#ledger.add(FrameType.FIN, stream.id, stream.cutBytes, null, 0, 0), subflow);
+    this.#send(this.#ledger.add(FrameType.FIN, stream.id, stream.cutBytes, null, 0, 0), subflow, copied);
     return true;
   }
 
   #squeeze(piece: Piece): Piece {
-    const squeezed = this.compressor?.squeeze(piece, this.linkBytesPerSec) ?? null;
+    const squeezed = this.compressor?.squeeze(piece, this.#linkBytesPerSec) ?? null;
     if (squeezed === null) return piece;
     piece.slab.release();
     return squeezed;
   }
 
-  #send(frame: SentFrame, subflow: Subflow): void {
+  #send(frame: SentFrame, subflow: Subflow, copied: boolean): void {
+    this.#ledger.carry(frame, subflow);
+    this.#append(frame, subflow);
+    if (!copied || frame.length > copiedBytes || this.#copies.length >= mostCopies) return;
+    this.#copies.push({ frame, sequence: frame.sequence, on: subflow });
+  }
+
+  /** The next copy that may go on this subflow; what has arrived meanwhile, or costs too much, is forgotten. */
+  #copy(subflow: Subflow): boolean {
+    for (let place = 0; place < this.#copies.length; ) {
+      const copy = this.#copies[place];
+      if (copy === undefined) return false;
+      const { frame, sequence, on } = copy;
+      if (on === subflow) {
+        place += 1;
+        continue;
+      }
+      if (frame.length > subflow.room) return false;
+      this.#copies.splice(place, 1);
+      if (frame.acknowledged || frame.sequence !== sequence || this.#copyPace.delayMs() > 0) continue;
+      this.#copyPace.spend(frame.length);
+      for (const pacer of this.#pacers) pacer.spend(frame.length);
+      this.#append(frame, subflow);
+      return true;
+    }
+    return false;
+  }
+
+  #append(frame: SentFrame, subflow: Subflow): void {
     const header = this.#header;
     header.type = frame.type;
     header.sequence = frame.sequence;
@@ -190,7 +248,6 @@ export class Scheduler {
     header.payloadLength = frame.length;
     header.plainLength = frame.plainLength;
     header.flags = frame.length < frame.plainLength ? FrameFlag.COMPRESSED : 0;
-    this.#ledger.carry(frame, subflow);
     subflow.append(header, frame.slab, frame.start);
   }
 }

@@ -9,7 +9,7 @@ import { FrameType } from '../protocol/frame.ts';
 import { decodeAck, decodeCredit } from '../protocol/payloads.ts';
 import { Compressor } from './compressor.ts';
 import { LinkRate } from './link-rate.ts';
-import { LinkWatch } from './link-watch.ts';
+import { type LinkSample, LinkWatch } from './link-watch.ts';
 import { Pacer } from './pacer.ts';
 import { Padding } from './padding.ts';
 import { RateMeter } from './rate-meter.ts';
@@ -18,6 +18,7 @@ import { SendLedger, type SentFrame } from './send-ledger.ts';
 import { SteadyLoss } from './steady-loss.ts';
 import type { Stream } from './stream.ts';
 import type { Subflow } from './subflow.ts';
+import { type CountSample, SubflowCount, type SubflowRange } from './subflow-count.ts';
 import { Window } from './window.ts';
 
 /** A processor that was busy for so long may catch up; the network's queue grows by as much. */
@@ -38,6 +39,7 @@ export interface SenderLimits {
   bandwidthBytesPerSec: number | null;
   /** Who compresses; null when nothing is compressed. */
   zstd: Zstd | null;
+  subflows: SubflowRange;
 }
 
 export class Sender {
@@ -45,6 +47,8 @@ export class Sender {
   readonly link = new LinkWatch();
   readonly linkRate = new LinkRate();
   readonly steadyLoss = new SteadyLoss();
+  /** How many subflows would serve best what goes out here. */
+  readonly subflowCount: SubflowCount;
   /** What the operator allows. */
   readonly limit: Pacer;
   readonly padding: Padding;
@@ -63,6 +67,7 @@ export class Sender {
   constructor(host: SenderHost, limits: SenderLimits) {
     this.#host = host;
     this.window = new Window(limits.maxWindowBytes);
+    this.subflowCount = new SubflowCount(limits.subflows);
     this.limit = new Pacer(limits.bandwidthBytesPerSec);
     this.#pacers = [this.limit, this.#pace];
     this.padding = new Padding(host.pool, this.#pacers);
@@ -85,6 +90,10 @@ export class Sender {
   /** Something waits that goes before bulk. */
   get hasUrgent(): boolean {
     return this.#scheduler.hasUrgent;
+  }
+  /** Something small waits to go over a second lane as well. */
+  get hasCopies(): boolean {
+    return this.#scheduler.hasCopies;
   }
   get hasWork(): boolean {
     return this.#scheduler.hasWork || this.padding.isRunning;
@@ -110,7 +119,8 @@ export class Sender {
     this.#scheduler.reservedBytes = padding.outstandingBytes;
     const allowed = this.#host.allowed(subflow);
     this.#scheduler.fill(subflow, allowed);
-    if (allowed.bulk) padding.fill(subflow, this.#scheduler.windowBytes - this.#scheduler.sharedBytes);
+    // On lanes as well: there it opens the congestion window for the first small frames.
+    padding.fill(subflow, this.#scheduler.windowBytes - this.#scheduler.sharedBytes);
   }
 
   /** The subflow is gone: what it carried and the peer does not have goes over the others. */
@@ -159,7 +169,6 @@ export class Sender {
   /** No more padding; streams have the whole window again. */
   stopPadding(): void {
     this.padding.stop();
-    this.linkRate.settle();
     this.#measure(performance.now());
     this.#resumeStreams();
     this.#host.wake();
@@ -195,9 +204,11 @@ export class Sender {
       this.#ledger.acknowledgedBytes + this.padding.arrivedBytes,
       nowMs,
     );
-    linkRate.sample(sample, this.#wasLimited());
-    window.sampleLoss(sample);
-    this.steadyLoss.note(sample, linkRate);
+    const heldBy = this.#heldBy();
+    linkRate.sample(sample, heldBy !== 'nothing');
+    this.#count(sample, heldBy);
+    const isSteady = this.steadyLoss.note(sample, linkRate);
+    window.sampleLoss(sample, isSteady || linkRate.state === 'contended');
     this.#pace.rate = linkRate.paceBytesPerSec;
     const rttMs = (this.link.minRttMs ?? 0) + (linkRate.state === 'contended' ? linkRate.queueMs : 0);
     const startup = linkRate.state === 'startup';
@@ -208,15 +219,22 @@ export class Sender {
     this.#resumeStreams();
   }
 
-  /** Whether more would have gone since the last look: held back by window or pace, or every subflow is busy. */
-  #wasLimited(): boolean {
+  /** What kept more from going out since the last look; of subflows only when all are full and nothing else held it. */
+  #heldBy(): 'subflows' | 'other' | 'nothing' {
     const scheduler = this.#scheduler;
-    const busy =
-      this.hasWork && !this.#host.subflows.some((subflow) => subflow.isIdle && this.#host.allowed(subflow).bulk);
-    const limited = scheduler.limited || this.padding.limited || busy;
+    const limited = scheduler.limited || this.padding.limited;
     scheduler.limited = false;
     this.padding.limited = false;
-    return limited;
+    if (limited) return 'other';
+    const full =
+      this.hasWork && !this.#host.subflows.some((subflow) => subflow.isIdle && this.#host.allowed(subflow).bulk);
+    return full ? 'subflows' : 'nothing';
+  }
+
+  /** While the rate of the link is searched for it grows by itself; while it is fought for, more subflows would only take from others. */
+  #count({ nowMs, deliveredBytes, rttMs }: LinkSample, held: CountSample['heldBy']): void {
+    const heldBy = this.linkRate.state === 'paced' ? held : 'unclear';
+    if (this.subflowCount.sample({ nowMs, rttMs: rttMs ?? 0, deliveredBytes, heldBy })) this.linkRate.search();
   }
 
   #applyWindow(): void {

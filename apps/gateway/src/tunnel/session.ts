@@ -15,8 +15,8 @@ import type { SessionConfig, SessionState } from '@lmas/gateway-api';
 import { asGatewayError, GatewayError } from '../errors.ts';
 import type { Log } from '../log.ts';
 import { SlabPool } from '../platform/slab.ts';
-import type { SocketTuning } from '../platform/sockets.ts';
-import { ControlType } from '../protocol/handshake.ts';
+import { MAX_SUBFLOWS } from '../protocol/frame.ts';
+import { ControlType, encodeSubflows } from '../protocol/handshake.ts';
 import type { Identity } from '../security/certificate.ts';
 import { parseCertificate } from '../security/certificate.ts';
 import { exporterOf, type PeerPin } from '../security/control-tls.ts';
@@ -29,25 +29,21 @@ import type { SubflowKeys } from './join.ts';
 import { Probe } from './probe.ts';
 import { Redialer, type RedialerHost } from './redialer.ts';
 import { type StallLimits, watchSubflows } from './stall-watch.ts';
-import { type RekeyLimits, Subflow } from './subflow.ts';
+import { type RekeyLimits, Subflow, subflowTuning } from './subflow.ts';
+import { subflowRange } from './subflow-count.ts';
+import { SubflowKeeper } from './subflow-keeper.ts';
 import { wireOf } from './wire.ts';
 
 /** A third of a long round trip, so that the window sees a queue in time. */
 const tickMs = 20;
 const controlPingMs = 2_000;
 const controlSilenceMs = 10_000;
+/** Memory that was not needed for so long goes back to the system. */
+const trimMs = 2_000;
 /** While the peer cannot be reached, one warning at once and another after so long. */
 const unreachedWarningMs = 30_000;
 
-export const subflowTuning: SocketTuning = {
-  congestionControl: ['bbr'],
-  sendBufferBytes: 8 << 20,
-  receiveBufferBytes: 16 << 20,
-  notSentLowWaterBytes: 512 << 10,
-  userTimeoutMs: 20_000,
-};
-
-export interface SessionEvents extends Omit<DataChannelEvents, 'subflowLost' | 'violated'> {
+export interface SessionEvents extends Omit<DataChannelEvents, 'subflowLost' | 'subflowRetired' | 'violated'> {
   stateChanged(state: SessionState['state']): void;
   refused(error: GatewayError, from: string): void;
 }
@@ -71,6 +67,7 @@ export class Session {
   readonly pool = new SlabPool();
   readonly data: DataChannel;
   readonly probe: Probe;
+  readonly subflows: SubflowKeeper;
   subflowsReplaced = 0;
   rekeysOfLostSubflows = 0;
   lastError: GatewayError | null = null;
@@ -92,6 +89,7 @@ export class Session {
   #graceTimer: NodeJS.Timeout | null = null;
   #tickTimer: NodeJS.Timeout | null = null;
   #pingedAtMs = 0;
+  #trimmedAtMs = 0;
   #warnedAtMs = Number.NEGATIVE_INFINITY;
 
   constructor(deps: SessionDependencies) {
@@ -106,16 +104,22 @@ export class Session {
       maxWindowBytes: deps.config.maxWindowBytes,
       bandwidthBytesPerSec: deps.config.bandwidthBytesPerSec,
       compression: deps.config.compression === 'auto',
+      subflows: subflowRange(deps.config.subflows),
       pool: this.pool,
       events: {
         opened: (stream, open) => deps.events.opened(stream, open),
         skipped: (open) => deps.events.skipped(open),
         streamClosed: (closed) => deps.events.streamClosed(closed),
         subflowLost: (subflow, error) => this.#subflowLost(subflow, error),
+        subflowRetired: (subflow) => this.#subflowRetired(subflow),
         violated: (error) => this.close(error, 'session-lost'),
       },
     });
     this.probe = new Probe(this.data, (type, body) => this.#control?.send(type, body));
+    this.subflows = new SubflowKeeper(this.data, deps.config.role.kind === 'dial', {
+      join: (count) => this.#redialer?.want(count),
+      tell: (count) => this.#control?.send(ControlType.SUBFLOWS, encodeSubflows(count)),
+    });
   }
 
   get state(): SessionState['state'] {
@@ -138,8 +142,9 @@ export class Session {
       this.listening = await this.#acceptor.listen(role.address, role.port);
     } else {
       this.#redialer = this.#makeRedialer({ host: role.host, port: role.port });
-      this.#redialer.start(this.config.subflows);
+      this.#redialer.start();
     }
+    this.subflows.keep();
     this.#tickTimer = setInterval(() => this.#tick(), tickMs);
   }
 
@@ -167,7 +172,7 @@ export class Session {
       join: {
         sessionId: this.#sessionId,
         suite: this.config.suite,
-        maxSubflows: 64,
+        maxSubflows: MAX_SUBFLOWS,
         secret: (epoch) => this.#chain.get(epoch),
         lastGeneration: (id) => this.#generations.get(id) ?? 0,
         seen: (id, generation) => this.#generations.set(id, generation),
@@ -264,12 +269,14 @@ export class Session {
         },
       );
       this.#review(null);
+      this.subflows.startOver();
     });
   }
 
   #message(message: ControlMessage): void {
     if (message.type === ControlType.PING) this.#control?.send(ControlType.PONG, this.probe.pong(message.body));
     else if (message.type === ControlType.BYE) this.close(byeError(message.body), 'reset-by-peer');
+    else if (message.type === ControlType.SUBFLOWS) this.subflows.heard(message.body);
     else this.probe.message(message);
   }
 
@@ -299,6 +306,13 @@ export class Session {
       if (error.code.startsWith('FRAME_')) this.#deps.events.refused(error, subflow.wire.peer);
       this.#review(error);
     }
+  }
+
+  #subflowRetired(subflow: Subflow): void {
+    this.rekeysOfLostSubflows += subflow.rekeys;
+    if (this.isClosed) return;
+    this.#deps.log.info('subflow retired', { subflow: subflow.id });
+    this.#review(new GatewayError('SUBFLOW_LOST', '(retired)'));
   }
 
   /** Looks at what is there and moves the state. */
@@ -347,6 +361,11 @@ export class Session {
   #tick(): void {
     const now = performance.now();
     this.data.tick();
+    this.subflows.keep();
+    if (now - this.#trimmedAtMs >= trimMs) {
+      this.#trimmedAtMs = now;
+      this.pool.trim();
+    }
     watchSubflows(this.data, now, this.#deps.tuning?.stall);
     const control = this.#control;
     if (control === null || now - this.#pingedAtMs < controlPingMs) return;

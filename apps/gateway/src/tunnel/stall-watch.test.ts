@@ -18,15 +18,15 @@ class Stand {
 
   add(bytesPerStep: number, waitingBytes: number, more: Partial<Subflow> = {}): Subflow {
     const flow = { bytesPerStep, waitingBytes };
-    let steps = 0;
+    let bytesAcknowledged = 0;
     const subflow = {
       lastReceivedAtMs: this.nowMs,
       pingMark: null,
       wireBytes: 0,
       info: () => {
-        steps += 1;
+        bytesAcknowledged += flow.bytesPerStep;
         return {
-          bytesAcknowledged: steps * flow.bytesPerStep,
+          bytesAcknowledged,
           unacknowledgedSegments: flow.waitingBytes / mssBytes,
           notSentBytes: 0,
           mssBytes,
@@ -95,6 +95,21 @@ describe('a subflow is given up', () => {
     assert.match(stand.closed.join(), /far behind the others/);
     assert.equal(stand.subflows.length, 1);
   });
+
+  test('when the others carried many times as much until all of them had to wait for it', () => {
+    const stand = new Stand();
+    stand.add(1_000_000, 100 * mssBytes);
+    stand.add(2_000, 0);
+    stand.run(3);
+    // The window is used up: what the far end misses is on the slow one.
+    Object.assign(stand.flows[0] ?? {}, { bytesPerStep: 0, waitingBytes: 0 });
+    Object.assign(stand.flows[1] ?? {}, { waitingBytes: 200 * mssBytes });
+    stand.run(8);
+    assert.deepEqual(stand.closed, []);
+    stand.run(2);
+    assert.match(stand.closed.join(), /far behind the others/);
+    assert.equal(stand.subflows.length, 1);
+  });
 });
 
 describe('a subflow is kept', () => {
@@ -119,6 +134,14 @@ describe('a subflow is kept', () => {
     const stand = new Stand();
     for (let count = 0; count < 4; count += 1) stand.add(1_500, 200 * mssBytes);
     stand.add(0, 0);
+    stand.run(100);
+    assert.deepEqual(stand.closed, []);
+  });
+
+  test('when the others are idle and never carried more: the link is slow', () => {
+    const stand = new Stand();
+    stand.add(0, 0);
+    stand.add(2_000, 200 * mssBytes);
     stand.run(100);
     assert.deepEqual(stand.closed, []);
   });

@@ -30,6 +30,8 @@ interface Watch {
   acknowledgedBytes: number[];
   /** At so many checks in a row something waited. */
   busyChecks: number;
+  /** The most that another subflow carried over the compared checks while something waited here. */
+  bestOtherBytes: number;
 }
 const watches = new WeakMap<Subflow, Watch>();
 const checkMs = 500;
@@ -46,14 +48,24 @@ export function watchSubflows(
   const progress = due.map((subflow) => look(subflow, watchOf(subflow, nowMs), nowMs));
   for (const [place, subflow] of due.entries()) {
     const watch = watchOf(subflow, nowMs);
-    const others = Math.max(0, ...progress.filter((_, other) => other !== place).map(({ bytes }) => bytes));
-    const reason = whyStalled(subflow, watch, progress[place], others, nowMs, limits);
+    const others = progress.filter((_, other) => other !== place);
+    const reason = whyStalled(subflow, watch, progress[place], othersBytes(watch, others), nowMs, limits);
     if (reason !== null) subflow.close(new GatewayError('SUBFLOW_STALLED', `(${reason})`));
     else if (nowMs - watch.pingedAtMs >= limits.pingMs) {
       watch.pingedAtMs = nowMs;
       channel.ping(subflow);
     }
   }
+}
+
+/**
+ * What another one carried meanwhile. Where all others have nothing left, they may well be waiting for this one, whose bytes the far end misses:
+ * then what they carried before counts.
+ */
+function othersBytes(watch: Watch, others: readonly Progress[]): number {
+  const now = Math.max(0, ...others.map(({ bytes }) => bytes));
+  watch.bestOtherBytes = watch.busyChecks === 0 ? 0 : Math.max(watch.bestOtherBytes, now);
+  return others.every(({ waitingBytes }) => waitingBytes === 0) ? watch.bestOtherBytes : now;
 }
 
 function watchOf(subflow: Subflow, nowMs: number): Watch {
@@ -65,6 +77,7 @@ function watchOf(subflow: Subflow, nowMs: number): Watch {
     arrivedAtMs: nowMs,
     acknowledgedBytes: [],
     busyChecks: 0,
+    bestOtherBytes: 0,
   };
   watches.set(subflow, watch);
   return watch;

@@ -30,14 +30,16 @@ export class SteadyLoss {
     this.#retransmittedBytes = 0;
   }
 
-  note(sample: LinkSample, link: Pick<LinkRate, 'state' | 'queueMs'>): void {
+  /** Returns whether the sample shows what the link itself loses. */
+  note(sample: LinkSample, link: Pick<LinkRate, 'state' | 'queueMs'>): boolean {
     const last = this.#last;
     this.#last = sample;
     const rttMs = sample.minRttMs ?? 0;
     const isLoaded = link.state !== 'paced' || link.queueMs > Math.max(queueMs, rttMs * queueShare);
     if (isLoaded || this.#loadedAtMs === null) this.#loadedAtMs = sample.nowMs;
-    if (last === null || sample.nowMs - this.#loadedAtMs < aftermathMs + 2 * rttMs) return;
+    if (last === null || sample.nowMs - this.#loadedAtMs < aftermathMs + 2 * rttMs) return false;
     this.#sentBytes += sample.sentBytes - last.sentBytes;
     this.#retransmittedBytes += sample.retransmittedBytes - last.retransmittedBytes;
+    return true;
   }
 }

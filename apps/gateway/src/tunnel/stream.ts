@@ -9,6 +9,7 @@
 import type { GatewayStatus } from '@lmas/gateway-api';
 import { errnoOf } from '../errors.ts';
 import type { Slab, SlabPool } from '../platform/slab.ts';
+import { socketMemoryBytes } from '../platform/sockets.ts';
 import { GUARANTEED_STREAM_BYTES } from '../protocol/frame.ts';
 import { RateMeter } from './rate-meter.ts';
 import type { ReadAhead } from './read-ahead.ts';
@@ -108,6 +109,11 @@ export class Stream {
   /** Pieces that wait for others in front of them. */
   get reorderDepth(): number {
     return this.#reorder.waiting;
+  }
+  /** What the kernel holds in memory for the hypervisor's connection; null where it does not say. */
+  get kernelBytes(): number | null {
+    const descriptor = this.#wire?.descriptor ?? null;
+    return descriptor === null || this.#wireClosed || this.over ? null : socketMemoryBytes(descriptor);
   }
   /** Once in a while. */
   sample(nowMs: number): void {

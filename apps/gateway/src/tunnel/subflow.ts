@@ -3,11 +3,21 @@
  * for the next frames, so that a slow subflow never holds back the others. It owns its wire, its keys, its send buffer and its
  * reader; the session owns what the frames mean.
  *
- *   open ──(wire closed, bad frame, stall)──▶ closed       `lost` is called on the session exactly once
+ *   open ──────────(wire closed, bad frame, stall)──────────▶ closed       `lost` is called on the session exactly once
+ *     └─▶ retiring: RETIRE goes out, nothing after it; one comes ──▲
  */
 import { asGatewayError, GatewayError } from '../errors.ts';
 import type { Slab, SlabPool } from '../platform/slab.ts';
-import { congestionControl, setReceiveLowWater, type TcpInfo, tcpInfo } from '../platform/sockets.ts';
+import {
+  congestionControl,
+  type SocketTuning,
+  setCongestionControl,
+  setNotSentLowWater,
+  setReceiveLowWater,
+  socketMemoryBytes,
+  type TcpInfo,
+  tcpInfo,
+} from '../platform/sockets.ts';
 import { emptyHeader, type FrameHeader, FrameType, HEADER_BYTES, TAG_BYTES } from '../protocol/frame.ts';
 import type { FrameOpener, FrameSealer } from '../security/sealing.ts';
 import { FrameReader } from './frame-reader.ts';
@@ -16,6 +26,23 @@ import type { Wire } from './wire.ts';
 
 /** Largest payload that we put into one frame: large enough to make per-frame costs vanish, small enough to interleave. */
 export const SEND_PAYLOAD_BYTES = 256 << 10;
+
+/**
+ * What is in a socket waits for it, and all that was sent on others after it waits at the far end. So a subflow takes ahead what it sends in so
+ * long at its present rate: one that starts, or lost much, gets little. Between these limits, the upper one being what costs no speed.
+ */
+const aheadMs = 25;
+const leastAheadBytes = 32 << 10;
+const mostAheadBytes = 512 << 10;
+
+export const subflowTuning = {
+  congestionControl: ['bbr'],
+  // One subflow may have to carry a long path alone. What all of them hold is bounded by the session's window.
+  sendBufferBytes: 32 << 20,
+  receiveBufferBytes: 32 << 20,
+  notSentLowWaterBytes: mostAheadBytes,
+  userTimeoutMs: 20_000,
+} as const satisfies SocketTuning;
 
 const nowhere = Buffer.allocUnsafeSlow(4096);
 
@@ -56,6 +83,12 @@ export class Subflow {
   pingMark: number | null = null;
   readonly pong = Buffer.alloc(8);
   pongDue = false;
+  /** When its congestion control was started. */
+  controlledAtMs = performance.now();
+  /** RETIRE: to be said with the next batch; said, so that nothing may follow it here; said by the peer. */
+  retireDue = false;
+  retireSaid = false;
+  retiredByPeer = false;
 
   readonly #gone: () => void;
   readonly #owner: SubflowOwner;
@@ -70,6 +103,7 @@ export class Subflow {
   #writing = false;
   #closed = false;
   #lowWater = 1;
+  #aheadBytes = mostAheadBytes;
 
   constructor(
     identity: { id: number; generation: number },
@@ -117,10 +151,22 @@ export class Subflow {
   get isIdle(): boolean {
     return !this.#closed && !this.#writing;
   }
+  get isRetiring(): boolean {
+    return this.retireDue || this.retireSaid || this.retiredByPeer;
+  }
+  /** Both have said their last: whatever was sent on it has arrived. */
+  get isRetired(): boolean {
+    return this.retireSaid && this.retiredByPeer;
+  }
   /** Largest payload that can still be appended to the present batch. */
   get room(): number {
     const left = SEND_PAYLOAD_BYTES + 4000 - this.#used - 2 * (HEADER_BYTES + TAG_BYTES);
     return this.#closed ? 0 : Math.max(0, Math.min(left, SEND_PAYLOAD_BYTES));
+  }
+
+  /** The same for bytes of streams, as far as it is worth while to take them ahead. */
+  get dataRoom(): number {
+    return Math.min(this.room, this.#aheadBytes - this.#used);
   }
 
   /** Seals one frame into the batch. The caller has checked `room`. */
@@ -166,6 +212,31 @@ export class Subflow {
 
   info(): TcpInfo | null {
     return this.wire.descriptor === null || this.#closed ? null : tcpInfo(this.wire.descriptor);
+  }
+  /** Once in a while: how fast it is. */
+  adapt(): void {
+    const info = this.info();
+    if (info === null || info.rttMs <= 0) return;
+    const bytesPerMs = (info.congestionWindowSegments * info.mssBytes) / info.rttMs;
+    const wanted = Math.round(Math.min(mostAheadBytes, Math.max(leastAheadBytes, bytesPerMs * aheadMs)));
+    // The option need not follow every segment.
+    const ratio = wanted / this.#aheadBytes;
+    if (ratio > 0.8 && ratio < 1.25 && wanted !== mostAheadBytes) return;
+    if (wanted === this.#aheadBytes || this.wire.descriptor === null) return;
+    this.#aheadBytes = wanted;
+    setNotSentLowWater(this.wire.descriptor, wanted);
+  }
+  /** What the kernel holds in memory for it; null where it does not say. */
+  get kernelBytes(): number | null {
+    return this.wire.descriptor === null || this.#closed ? null : socketMemoryBytes(this.wire.descriptor);
+  }
+  /** Starts BBR anew, where that is the congestion control, from the congestion window and round trip that there are. */
+  renewControl(): void {
+    this.controlledAtMs = performance.now();
+    if (this.wire.descriptor === null || this.congestionControl() !== 'bbr') return;
+    // Only a change makes the kernel start one.
+    setCongestionControl(this.wire.descriptor, ['reno']);
+    setCongestionControl(this.wire.descriptor, ['bbr']);
   }
   congestionControl(): string | null {
     return this.wire.descriptor === null || this.#closed ? null : congestionControl(this.wire.descriptor);

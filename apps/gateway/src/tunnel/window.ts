@@ -9,8 +9,8 @@ import type { LinkSample } from './link-watch.ts';
 
 const floorBytes = 2 << 20;
 const initialBytes = 8 << 20;
-/** Twice as much each round trip. */
-const startupGain = 2.2;
+/** While BBR searches it has up to 2.9 times on its way of what arrives: with less here it would not find the link, but this window. */
+const startupGain = 3;
 const steadyGain = 1.25;
 /** A frame counts when it is complete, in order, written and reported, which takes longer than the round trip of a packet. */
 const slackMs = 40;
@@ -33,18 +33,25 @@ export class Window {
   readonly #maxBytes: number;
   #sentBytes = 0;
   #retransmittedBytes = 0;
+  #wasSteady = false;
 
   constructor(maxBytes: number) {
     this.#maxBytes = maxBytes;
     this.bytes = Math.min(maxBytes, initialBytes);
   }
 
-  sampleLoss({ sentBytes, retransmittedBytes }: LinkSample): void {
+  /**
+   * `isSteady`: no search for the link's rate, and no queue of our own, made the losses. Until there was such a time all count; from then on only
+   * such times do: what a search drove out of a full queue says nothing about the path, and would keep the window large for long.
+   */
+  sampleLoss({ sentBytes, retransmittedBytes }: LinkSample, isSteady: boolean): void {
     const sent = sentBytes - this.#sentBytes;
     const retransmitted = retransmittedBytes - this.#retransmittedBytes;
     this.#sentBytes = sentBytes;
     this.#retransmittedBytes = retransmittedBytes;
-    if (sent <= 0) return;
+    if (sent <= 0 || (this.#wasSteady && !isSteady)) return;
+    if (isSteady && !this.#wasSteady) this.lossShare = 0;
+    this.#wasSteady ||= isSteady;
     const share = Math.min(1, retransmitted / sent);
     this.lossShare += (share - this.lossShare) * (1 - Math.exp(-sent / lossMemoryBytes));
   }
@@ -53,7 +60,8 @@ export class Window {
   resize(link: LinkState): boolean {
     const before = this.bytes;
     const rounds = deliveryRounds((link.bytesPerSec * link.rttMs) / 1_000 / packetBytes, this.lossShare);
-    const bandwidthDelay = (link.bytesPerSec * (link.rttMs * rounds + slackMs)) / 1_000;
+    const deliveryMs = link.rttMs * rounds + slackMs;
+    const bandwidthDelay = (link.bytesPerSec * deliveryMs) / 1_000;
     const wanted = link.startup ? Math.max(before, startupGain * bandwidthDelay) : steadyGain * bandwidthDelay;
     this.bytes = Math.round(Math.min(this.#maxBytes, Math.max(floorBytes, wanted)));
     return this.bytes !== before;
@@ -62,6 +70,6 @@ export class Window {
 
 /** Round trips until the last of `packets` has arrived when a share of them is lost each time; at least 1. */
 export function deliveryRounds(packets: number, lossShare: number): number {
-  if (lossShare < 1e-6 || packets < 1) return 1;
+  if (10 * packets * lossShare < 1) return 1;
   return Math.min(mostRounds, 1 + Math.log(10 * packets) / Math.log(1 / Math.min(0.5, lossShare)));
 }

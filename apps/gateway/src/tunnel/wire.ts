@@ -109,6 +109,7 @@ export class DuplexWire extends SocketWire<Duplex> {
   #pending: Buffer = Buffer.alloc(0);
   #sink: WireSink | null = null;
   #ended = false;
+  #isFeeding = false;
 
   constructor(duplex: Duplex, peer: string, early: Buffer = Buffer.alloc(0)) {
     super(peer);
@@ -126,14 +127,29 @@ export class DuplexWire extends SocketWire<Duplex> {
   }
   resume(): void {
     const sink = this.#sink;
-    if (sink === null) return;
-    this.#pending = feed(this.#pending, sink);
+    // In memory an answer may come while the sink is still at what it answers: it waits for its turn.
+    if (sink === null || this.#isFeeding) return;
+    this.#isFeeding = true;
+    try {
+      this.#feedAll(sink);
+    } finally {
+      this.#isFeeding = false;
+    }
     if (this.#ended && this.#pending.length === 0) {
       this.#ended = false;
       sink.ended();
     }
     if (this.#pending.length > 0) this.#duplex.pause();
     else if (this.#duplex.isPaused()) this.#duplex.resume();
+  }
+  #feedAll(sink: WireSink): void {
+    for (let rest = 0; rest === 0 && this.#pending.length > 0; ) {
+      const chunk = this.#pending;
+      this.#pending = Buffer.alloc(0);
+      const unwanted = feed(chunk, sink);
+      rest = unwanted.length;
+      if (rest > 0) this.#pending = Buffer.concat([unwanted, this.#pending]);
+    }
   }
   /** The end comes after what the sink did not want yet. */
   protected override ended(): void {

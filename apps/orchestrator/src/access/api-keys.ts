@@ -10,6 +10,7 @@ import { LmasError } from '../errors.ts';
 import { now } from '../migrations/record.ts';
 import { keys } from '../redis/keys.ts';
 import { replaceField } from '../redis/replace-field.ts';
+import { readStored, rewriteStored } from '../redis/stored-json.ts';
 import { type apiKeyInputSchema, apiKeySchema, type newApiKeySchema } from '../schemas/api-key.ts';
 import { digest, matchesDigest } from './digest.ts';
 import { type Principal, projectSees } from './principal.ts';
@@ -65,7 +66,7 @@ export function createApiKeys(redis: Redis): ApiKeys {
   };
   const load = async (id: string): Promise<{ json: string; key: StoredKey } | undefined> => {
     const json = await redis.hget(keys.apiKeys, id);
-    return json === null ? undefined : { json, key: storedKeySchema.parse(JSON.parse(json)) };
+    return json === null ? undefined : { json, key: readStored(storedKeySchema, json) };
   };
   const find = async (id: string, project: string | null) => {
     const found = await load(id);
@@ -77,7 +78,8 @@ export function createApiKeys(redis: Redis): ApiKeys {
     for (;;) {
       const { json, key } = await find(id, project);
       const changed = apply(key);
-      if (await replaceField(redis, keys.apiKeys, id, json, JSON.stringify(changed))) return changed;
+      if (await replaceField(redis, keys.apiKeys, id, json, rewriteStored(storedKeySchema, json, changed)))
+        return changed;
     }
   };
   const add = async (key: string, input: ApiKeyInput, createdBy: string): Promise<StoredKey | undefined> => {
@@ -112,7 +114,7 @@ export function createApiKeys(redis: Redis): ApiKeys {
     async list(project) {
       const [all, uses] = [await redis.hvals(keys.apiKeys), await redis.hgetall(keys.apiKeyUses)];
       return all
-        .map((json) => storedKeySchema.parse(JSON.parse(json)))
+        .map((json) => readStored(storedKeySchema, json))
         .filter((key) => projectSees(project, key.project))
         .map((key) => publicPart(key, uses[key.id] ?? null))
         .sort((a, b) => (a.createdAt < b.createdAt ? -1 : 1));

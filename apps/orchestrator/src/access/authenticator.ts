@@ -7,6 +7,9 @@ import { isToken, type TokenVerifier } from './oidc.ts';
 import type { Principal } from './principal.ts';
 import type { Projects } from './projects.ts';
 
+/** Which of these it is would tell a stranger what is on record. */
+const NOT_ACCEPTED = 'What was sent is not accepted: no such key is known here, or it has expired or was revoked.';
+
 export interface Authenticator {
   /** @throws LmasError UNAUTHENTICATED; FORBIDDEN; UNAVAILABLE when it cannot be told now */
   authenticate(login: string): Promise<Principal>;
@@ -17,7 +20,7 @@ export function createAuthenticator(apiKeys: ApiKeys, projects: Projects, tokens
     async authenticate(login) {
       if (tokens !== undefined && isToken(login)) return await requireProject(await tokens.verify(login), projects);
       const holder = await apiKeys.verify(login);
-      if (holder === undefined) throw new LmasError('UNAUTHENTICATED');
+      if (holder === undefined) throw new LmasError('UNAUTHENTICATED', NOT_ACCEPTED);
       return holder;
     },
   };

@@ -2,11 +2,11 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, rm, stat, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
-import { claimDataDir } from './data-dir.ts';
+import { claimDataDir, makeDataDir } from './data-dir.ts';
 
 async function directory(t: TestContext): Promise<string> {
   const path = await mkdtemp(join(tmpdir(), 'lmas-claim-'));
@@ -28,6 +28,21 @@ async function holder(path: string) {
   await once(child.stdout, 'data');
   return child;
 }
+
+test('it is made for its owner alone, with all that is above it', async (t) => {
+  const path = join(await directory(t), 'a/b');
+  await makeDataDir(path);
+  await makeDataDir(path);
+  assert.equal((await stat(path)).mode & 0o777, 0o700);
+});
+
+test('below /proc and /sys it is refused, however one gets there', async (t) => {
+  const link = join(await directory(t), 'link');
+  await symlink('/proc', link);
+  for (const path of ['/proc/lmas/data', '/proc', '/sys/lmas', '/sys/kernel/a/b/c', join(link, 'lmas')]) {
+    await assert.rejects(makeDataDir(path), { code: 'INVALID_CONFIG' }, path);
+  }
+});
 
 test('one at a time, in this process and in another', async (t) => {
   const path = await directory(t);

@@ -39,6 +39,20 @@ export const oidcConfigSchema = z.strictObject({
   clockToleranceMs: z.int().min(0).max(300_000).default(30_000),
   jwksMaxAgeMs: z.int().min(10_000).default(600_000).describe('After this the keys are fetched again.'),
   jwksCooldownMs: z.int().min(0).default(10_000).describe('An unknown key has them fetched again, not more often.'),
+  page: z
+    .strictObject({
+      clientId: z
+        .string()
+        .min(1)
+        .describe('Of a public client that may send people back to https://<orchestrator>/ui/.'),
+      scope: z.string().min(1).default('openid'),
+      origins: z
+        .array(url)
+        .default([])
+        .describe('Where the provider’s endpoints are, if not at the issuer’s own host and port.'),
+    })
+    .optional()
+    .describe('Offers the login on the web page; its access tokens have to be for `audience`.'),
   grants: z.array(grantSchema).min(1).describe('The first that fits says role and project; who fits none may nothing.'),
 });
 export type OidcConfig = z.output<typeof oidcConfigSchema>;

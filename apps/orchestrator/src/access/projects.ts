@@ -8,6 +8,7 @@ import { LmasError } from '../errors.ts';
 import { now } from '../migrations/record.ts';
 import { keys } from '../redis/keys.ts';
 import { replaceField } from '../redis/replace-field.ts';
+import { readStored, rewriteStored } from '../redis/stored-json.ts';
 import { type projectInputSchema, projectSchema, type projectUpdateSchema } from '../schemas/project.ts';
 import { projectSees } from './principal.ts';
 
@@ -23,8 +24,15 @@ export interface Projects {
   list(project: string | null): Promise<Project[]>;
   /** @throws LmasError PROJECT_NOT_FOUND */
   get(id: string, project: string | null): Promise<Project>;
-  /** @throws LmasError PROJECT_NOT_FOUND */
-  update(id: string, changes: z.output<typeof projectUpdateSchema>): Promise<Project>;
+  /**
+   * @param expect is given what is there, before anything is changed, and throws where it is not what the caller looked at
+   * @throws LmasError PROJECT_NOT_FOUND
+   */
+  update(
+    id: string,
+    changes: z.output<typeof projectUpdateSchema>,
+    expect: (current: Project) => void,
+  ): Promise<Project>;
   /** `usersOf` names what still belongs to it. @throws LmasError PROJECT_NOT_FOUND, IN_USE */
   remove(id: string, usersOf: (id: string) => Promise<readonly string[]>): Promise<void>;
   /** Whether a project may use an endpoint, for many at once. */
@@ -32,7 +40,7 @@ export interface Projects {
 }
 
 export function createProjects(redis: Redis): Projects {
-  const parse = (json: string): StoredProject => storedProjectSchema.parse(JSON.parse(json));
+  const parse = (json: string): StoredProject => readStored(storedProjectSchema, json);
   const find = async (id: string, project: string | null): Promise<{ json: string; stored: StoredProject }> => {
     const json = projectSees(project, id) ? await redis.hget(keys.projects, id) : null;
     const stored = json === null ? undefined : parse(json);
@@ -43,7 +51,8 @@ export function createProjects(redis: Redis): Projects {
     for (;;) {
       const { json, stored } = await find(id, null);
       const changed = apply(stored);
-      if (await replaceField(redis, keys.projects, id, json, JSON.stringify(changed))) return changed;
+      if (await replaceField(redis, keys.projects, id, json, rewriteStored(storedProjectSchema, json, changed)))
+        return changed;
     }
   };
   return {
@@ -62,12 +71,15 @@ export function createProjects(redis: Redis): Projects {
         .sort((a, b) => (a.id < b.id ? -1 : 1));
     },
     get: async (id, project) => publicPart((await find(id, project)).stored),
-    async update(id, { description, endpoints }) {
-      const changed = await change(id, (stored) => ({
-        ...stored,
-        ...(description === undefined ? {} : { description }),
-        ...(endpoints === undefined ? {} : { endpoints }),
-      }));
+    async update(id, { description, endpoints }, expect) {
+      const changed = await change(id, (stored) => {
+        expect(publicPart(stored));
+        return {
+          ...stored,
+          ...(description === undefined ? {} : { description }),
+          ...(endpoints === undefined ? {} : { endpoints }),
+        };
+      });
       return publicPart(changed);
     },
     async remove(id, usersOf) {

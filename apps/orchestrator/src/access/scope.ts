@@ -6,24 +6,31 @@
  * - Sites and endpoints belong to the installation. A project sees the endpoints it was given, and their sites.
  */
 
-import { z } from 'zod';
 import type { EndpointConnector } from '../endpoints/connector.ts';
 import { LmasError } from '../errors.ts';
 import type { MigrationChecker } from '../migrations/checks.ts';
-import { type EventHub, QUIET_MS } from '../migrations/events.ts';
+import { type EventHub, type EventReader, QUIET_MS } from '../migrations/events.ts';
 import type { MigrationInput } from '../migrations/record.ts';
-import type { ListQuery, MigrationService } from '../migrations/service.ts';
-import type { CredentialInput, CredentialStore, EndpointStore, Inventory, SiteStore } from '../sites/sites.ts';
+import type { CreateOptions, ListQuery, MigrationService } from '../migrations/service.ts';
+import { readStored } from '../redis/stored-json.ts';
+import { noticeSchema } from '../schemas/notice.ts';
+import type {
+  CredentialInfo,
+  CredentialInput,
+  CredentialStore,
+  EndpointStore,
+  Inventory,
+  SiteStore,
+} from '../sites/sites.ts';
+import { fullName, ownName } from './owned-names.ts';
 import { type Principal, projectSees } from './principal.ts';
 import type { Projects } from './projects.ts';
+import { noticeSeenBy } from './seen-notices.ts';
 
 export type ScopedMigrations = Omit<MigrationService, 'create' | 'list' | 'live' | 'waiting'> & {
   waiting(query: Parameters<MigrationService['waiting']>[0]): ReturnType<MigrationService['waiting']>;
   live(): ReturnType<MigrationService['live']>;
-  create(
-    input: MigrationInput,
-    options: { idempotencyKey?: string | undefined },
-  ): ReturnType<MigrationService['create']>;
+  create(input: MigrationInput, options: CreateOptions): ReturnType<MigrationService['create']>;
   list(query: Omit<ListQuery, 'project'>): ReturnType<MigrationService['list']>;
 };
 
@@ -35,7 +42,7 @@ export interface Scope {
   /** null: the whole installation. */
   readonly project: string | null;
   readonly migrations: ScopedMigrations;
-  readonly events: EventHub;
+  readonly events: EventReader;
   readonly checker: MigrationChecker;
   readonly credentials: ScopedCredentials;
   readonly sites: SiteStore;
@@ -121,6 +128,10 @@ function migrationsOf(
       await requireEndpoints((await get(id)).request);
       return await service.retry(id, options);
     },
+    async giveUpTeardown(id, said) {
+      await requireVisible(id);
+      return await service.giveUpTeardown(id, said);
+    },
     async cancel(id) {
       await requireVisible(id);
       return await service.cancel(id);
@@ -128,43 +139,37 @@ function migrationsOf(
   };
 }
 
-function eventsOf(project: string | null, { events, migrations }: Unscoped): EventHub {
+function eventsOf(project: string | null, { events, migrations }: Unscoped): EventReader {
   return {
     async *follow(id, afterId, options) {
       await visibleMigration(project, migrations, id);
       yield* events.follow(id, afterId, options);
     },
+    position: () => events.position(),
     async *followAll(afterId, options) {
       let quietSince = performance.now();
       for await (const event of events.followAll(afterId, options)) {
-        const isTheirs = event !== undefined && !projectSees(project, ownerSchema.parse(JSON.parse(event.json)));
+        const isNotice = typeof event === 'object';
+        const seen = isNotice ? noticeSeenBy(project, readStored(noticeSchema, event.json)) : undefined;
         // What others do is not shown, nor when they do it; but the reader is not left without a sign of life.
-        if (isTheirs && performance.now() - quietSince < QUIET_MS) continue;
+        if (isNotice && seen === undefined && performance.now() - quietSince < QUIET_MS) continue;
         quietSince = performance.now();
-        yield isTheirs ? undefined : event;
+        yield isNotice ? seen && { id: event.id, json: JSON.stringify(seen) } : event;
       }
     },
   };
 }
 
-const ownerSchema = z
-  .object({ migration: z.object({ project: z.string().nullable().default(null) }) })
-  .transform(({ migration }) => migration.project);
-
 function credentialsOf(project: string | null, store: CredentialStore): ScopedCredentials {
-  const get = async (id: string) => {
-    const credential = await store.get(id);
-    if (projectSees(project, credential.project)) return credential;
-    throw new LmasError('CREDENTIAL_NOT_FOUND', `There is no ${id}.`);
-  };
+  const shown = (credential: CredentialInfo): CredentialInfo => ({
+    ...credential,
+    id: ownName(project, credential.id),
+  });
   return {
-    get,
-    add: (input) => store.add({ ...input, project }),
-    list: async () => (await store.list()).filter((credential) => projectSees(project, credential.project)),
-    async remove(id) {
-      await get(id);
-      await store.remove(id);
-    },
+    get: async (id) => shown(await store.get(fullName(project, id))),
+    add: async (input) => shown(await store.add({ ...input, id: fullName(project, input.id), project })),
+    list: async () => (await store.list()).filter((each) => projectSees(project, each.project)).map(shown),
+    remove: (id) => store.remove(fullName(project, id)),
   };
 }
 

@@ -43,10 +43,11 @@ interface Wish {
   readonly to?: string;
   readonly priority?: number;
   readonly transparent?: boolean;
+  readonly direct?: boolean;
 }
 
 let submissions = 0;
-async function submit({ from = 'a.1', to = 'b.1', priority = 50, transparent = false }: Wish = {}) {
+async function submit({ from = 'a.1', to = 'b.1', priority = 50, transparent = false, direct = false }: Wish = {}) {
   submissions += 1;
   const name = (place: string) => place.replace('.', '-');
   const site = (place: string) => place.split('.')[0] ?? '';
@@ -56,7 +57,7 @@ async function submit({ from = 'a.1', to = 'b.1', priority = 50, transparent = f
   const record = newRecord(newMigrationId(), request, sites, [keys.vmByName(request.source, vm)]);
   record.migration.createdAt = new Date(submissions).toISOString(); // the order of submission, to the millisecond
   record.migration.request.timeouts.queueMs = Date.now() + 1_000_000;
-  await store.create(record, laneOf(record.migration, { transparent }));
+  await store.create(record, laneOf(record.migration, { transparent, direct }));
   return record;
 }
 
@@ -115,6 +116,36 @@ describe('limits', () => {
     assert.match((await reason(back)) ?? '', /a-1~b-1 allows 1/);
     await finish(first);
     assert.deepEqual(await admission.admit(10), [idOf(back)]);
+  });
+
+  test('those that go straight between hosts that can be intercepted are many, but none beside one that is', async () => {
+    const straight = { transparent: true, direct: true };
+    const [one, two] = [await submit(straight), await submit({ from: 'b.1', to: 'a.1', ...straight })];
+    const intercepted = await submit({ transparent: true });
+    const late = await submit(straight);
+    assert.deepEqual(await admission.admit(10), [one, two].map(idOf));
+    assert.match((await reason(intercepted)) ?? '', /a-1~b-1 allows 1/);
+    await finish(one);
+    assert.deepEqual(
+      await admission.admit(10),
+      [],
+      'the late one does not pass the one that waits for the last of them',
+    );
+    await finish(two);
+    assert.deepEqual(await admission.admit(10), [idOf(intercepted)]);
+    assert.match((await reason(late)) ?? '', /a-1~b-1 allows 1/);
+    await finish(intercepted);
+    assert.deepEqual(await admission.admit(10), [idOf(late)]);
+  });
+
+  test('one that waits for more than its hosts keeps them from nobody', async () => {
+    await admission.setLimit(endpointGroup('c-1'), 0);
+    const running = await submit({ transparent: true, direct: true });
+    assert.deepEqual(await admission.admit(10), [idOf(running)]);
+    const stuck = await submit({ from: 'c.1', transparent: true });
+    const passes = await submit({ from: 'c.2', transparent: true });
+    assert.deepEqual(await admission.admit(10), [idOf(passes)]);
+    assert.equal(await reason(stuck), 'waits for a place: endpoint c-1 allows 0');
   });
 });
 
@@ -184,7 +215,9 @@ test('what a crash or a person broke is set right from the records', async () =>
   await redis.hset(keys.placesTaken, siteGroup('a'), 77, siteGroup('zz'), 5);
   await redis.hset(keys.places, 'm_gone', 'site:a');
   await redis.hdel(keys.places, idOf(running));
-  const live = records.map(({ migration }) => ({ migration, lane: laneOf(migration, { transparent: false }) }));
+  const live = records.map(({ migration }) => {
+    return { migration, hosts: null, lane: laneOf(migration, { transparent: false }) };
+  });
   await admission.rebuild(
     (async function* () {
       yield live;
@@ -215,6 +248,7 @@ describe('any life', () => {
         to: place,
         priority: fc.constantFrom(0, 50, 100),
         transparent: fc.boolean(),
+        direct: fc.boolean(),
       }),
     },
     { weight: 4, arbitrary: fc.record({ kind: fc.constant('admit' as const), room: fc.integer({ min: 0, max: 4 }) }) },
@@ -242,19 +276,27 @@ describe('any life', () => {
     taken(wanted: string): number {
       return [...this.running.values()].filter(({ lane }) => groupsOf(lane).includes(wanted)).length;
     }
-    mayStart(lane: string): boolean {
-      return groupsOf(lane).every((one) => {
-        const limit = one.startsWith('host-pair:') ? 1 : (this.limits.get(one) ?? Number.POSITIVE_INFINITY);
-        return this.taken(one) < limit;
-      });
+    hasRoom(lane: string): boolean {
+      return groupsOf(lane).every((one) => this.taken(one) < (this.limits.get(one) ?? Number.POSITIVE_INFINITY));
+    }
+    /** Two between the same hosts go together only when both go straight. */
+    agree(one: string, other: string): boolean {
+      const [a, b] = [one, other].map((lane) => /host-pair(-direct)?:(\S+)/.exec(lane));
+      return a?.[2] === undefined || a[2] !== b?.[2] || (a[1] !== undefined && b[1] !== undefined);
+    }
+    isPairFree(lane: string): boolean {
+      return [...this.running.values()].every((other) => this.agree(lane, other.lane));
     }
     admit(room: number): string[] {
       const started: string[] = [];
       const sorted = [...this.waiting].sort(
         ([, a], [, b]) => orderOf(a.record.migration) - orderOf(b.record.migration),
       );
+      const lackingPair: string[] = [];
       for (const [id, entry] of sorted) {
-        if (this.paused || started.length >= room || !this.mayStart(entry.lane)) continue;
+        if (this.paused || started.length >= room || !this.hasRoom(entry.lane)) continue;
+        if (!this.isPairFree(entry.lane)) lackingPair.push(entry.lane);
+        if (!this.isPairFree(entry.lane) || !lackingPair.every((other) => this.agree(entry.lane, other))) continue;
         this.waiting.delete(id);
         this.running.set(id, entry);
         started.push(id);
@@ -279,8 +321,8 @@ describe('any life', () => {
             case 'submit': {
               if (one.from === one.to) break;
               const record = await submit(one);
-              const { transparent } = one;
-              model.waiting.set(idOf(record), { record, lane: laneOf(record.migration, { transparent }) });
+              const { transparent, direct } = one;
+              model.waiting.set(idOf(record), { record, lane: laneOf(record.migration, { transparent, direct }) });
               break;
             }
             case 'admit':
@@ -305,7 +347,7 @@ describe('any life', () => {
               await redis.del(keys.placesTaken);
               await admission.rebuild(
                 (async function* () {
-                  yield live.map(({ record: { migration }, lane }) => ({ migration, lane }));
+                  yield live.map(({ record: { migration }, lane }) => ({ migration, hosts: null, lane }));
                 })(),
               );
               break;

@@ -5,7 +5,8 @@
 import type { Redis } from 'ioredis';
 import type { Migration } from '../migrations/record.ts';
 import { keys } from '../redis/keys.ts';
-import { type GroupKind, groupsOf, laneEntry, orderOf, parseGroup } from './groups.ts';
+import { replaceFields } from '../redis/replace-field.ts';
+import { excludedBy, type GroupKind, groupsOf, laneEntry, orderOf, parseGroup } from './groups.ts';
 import { ADMIT, placesKeys, REPAIR, RESTORE, waitingKeys } from './scripts.ts';
 
 export interface Waiting {
@@ -19,6 +20,13 @@ export interface Blocker {
   readonly kind: GroupKind | 'paused';
   readonly id: string | null;
   readonly limit: number | null;
+}
+
+export interface Restored {
+  readonly migration: Migration;
+  /** The pair of hosts that it had, or waited for, when its lane was made out. */
+  readonly hosts: string | null;
+  readonly lane: string;
 }
 
 export interface Admission {
@@ -37,10 +45,13 @@ export interface Admission {
   /** Stops starting anything, or starts again. Safe to repeat. */
   pause(at: string): Promise<void>;
   resume(): Promise<void>;
-  /** `null` is unlimited. Looked at by the next admission; nothing that runs is touched. */
-  setLimit(group: string, places: number | null): Promise<void>;
+  /**
+   * `null` is unlimited. Looked at by the next admission; nothing that runs is touched. `expect` throws when the limit of
+   * now is not the one that the caller has seen; between it and the change nobody else's comes.
+   */
+  setLimit(group: string, places: number | null, expect?: (current: number | null) => void): Promise<void>;
   /** Makes queue and places what the records say that they are, whatever was lost. `live`: all of them, in batches. */
-  rebuild(live: AsyncIterable<readonly { readonly migration: Migration; readonly lane: string }[]>): Promise<void>;
+  rebuild(live: AsyncIterable<readonly Restored[]>): Promise<void>;
   /** Tells every orchestrator to look again. */
   announce(): Promise<void>;
 }
@@ -70,7 +81,7 @@ export function createAdmission(redis: Redis): Admission {
   return {
     announce,
     async admit(room) {
-      return (await ADMIT(redis, [...books, keys.placeLimits, keys.pausedAt], [room])) as string[];
+      return (await ADMIT(redis, [...books, keys.placeLimits, keys.pausedAt, keys.keptPairs], [room])) as string[];
     },
     async notTakenUp() {
       const holders = await redis.hkeys(keys.places);
@@ -81,19 +92,22 @@ export function createAdmission(redis: Redis): Admission {
     async explain(ids) {
       const explained = new Map<string, Waiting>();
       if (ids.length === 0) return explained;
-      const [takenNow, limitsNow, pausedAt, entries, ...ranks] = (await all(redis, (batch) => {
-        batch.hgetall(keys.placesTaken).hgetall(keys.placeLimits).get(keys.pausedAt);
+      const [takenNow, limitsNow, pausedAt, kept, entries, ...ranks] = (await all(redis, (batch) => {
+        batch.hgetall(keys.placesTaken).hgetall(keys.placeLimits).get(keys.pausedAt).hkeys(keys.keptPairs);
         batch.hmget(keys.waitingEntries, ...ids);
         for (const id of ids) batch.zrank(keys.waiting, id);
-      })) as [Record<string, string>, Record<string, string>, string | null, (string | null)[], ...(number | null)[]];
+      })) as [Hash, Hash, string | null, string[], (string | null)[], ...(number | null)[]];
       const [taken, limits] = [numbers(takenNow), numbers(limitsNow)];
+      const isTaken = (group: string): boolean =>
+        excludedBy(group).some((other) => (taken.get(other) ?? 0) > 0 || kept.includes(other.split(':')[1] ?? ''));
       ids.forEach((id, index) => {
         const rank = ranks[index];
         const lane = entries[index]?.split('|')[0];
         if (rank === null || rank === undefined || lane === undefined) return;
         const blockedBy = groupsOf(lane).flatMap((group): Blocker[] => {
           const { kind, id: name } = parseGroup(group);
-          const limit = kind === 'host-pair' ? 1 : limits.get(group);
+          if (kind === 'host-pair') return isTaken(group) ? [{ kind, id: name, limit: 1 }] : [];
+          const limit = limits.get(group);
           return limit !== undefined && (taken.get(group) ?? 0) >= limit ? [{ kind, id: name, limit }] : [];
         });
         if (pausedAt !== null) blockedBy.unshift({ kind: 'paused', id: null, limit: null });
@@ -119,28 +133,34 @@ export function createAdmission(redis: Redis): Admission {
       await redis.del(keys.pausedAt);
       await announce();
     },
-    async setLimit(group, places) {
-      if (places === null) await redis.hdel(keys.placeLimits, group);
-      else await redis.hset(keys.placeLimits, group, places);
-      await announce();
+    async setLimit(group, places, expect = () => undefined) {
+      const after = places === null ? null : String(places);
+      for (;;) {
+        const before = await redis.hget(keys.placeLimits, group);
+        expect(before === null ? null : Number(before));
+        const change = { hash: keys.placeLimits, field: group, before, after };
+        if (await replaceFields(redis, [change], keys.admissionChannel)) return;
+      }
     },
     async rebuild(live) {
       for await (const batch of live) {
         await Promise.all(
-          batch.map(({ migration, lane }) => {
+          batch.map(({ migration, hosts, lane }) => {
             const { id } = migration;
             const order = orderOf(migration);
-            return RESTORE(redis, [...books, keys.live, keys.running], [id, lane, order, laneEntry(lane, order, id)]);
+            const names = [...books, keys.live, keys.running, keys.migration(id)];
+            return RESTORE(redis, names, [id, lane, order, laneEntry(lane, order, id), hosts ?? '']);
           }),
         );
       }
-      await REPAIR(redis, [...books, keys.live], []);
+      await REPAIR(redis, [...books, keys.live, keys.keptPairs, keys.incomplete], []);
       await announce();
     },
   };
 }
 
-const numbers = (hash: Readonly<Record<string, string>>): Map<string, number> =>
+type Hash = Readonly<Record<string, string>>;
+const numbers = (hash: Hash): Map<string, number> =>
   new Map(Object.entries(hash).map(([name, value]) => [name, Number(value)]));
 
 type Batch = ReturnType<Redis['pipeline']>;

@@ -1,5 +1,5 @@
 /**
- * What a migration needs a place in: its two endpoints, its two sites, the link between them. Pure.
+ * What a migration needs a place in: its two endpoints, its two sites, the link between them, and perhaps its pair of hosts. Pure.
  *
  * A group is written `kind:id`. All migrations that need the same groups form one lane of the queue, named by them: if
  * its first one cannot start, none of the others can, so admission looks at the head of each lane and at no more.
@@ -13,29 +13,51 @@ export const siteGroup = (site: string): string => `site:${site}`;
 export const endpointGroup = (endpoint: string): string => `endpoint:${endpoint}`;
 export const linkGroup = (link: string): string => `link:${link}`;
 
-const pairOf = (a: string, b: string): string => [a, b].sort().join('~');
+export const pairOf = (a: string, b: string): string => [a, b].sort().join('~');
 
 /** The link between two sites has one name, whoever is first. */
 export const linkId = (site: string, other: string): string => pairOf(site, other);
 
 export type GroupKind = 'total' | 'site' | 'link' | 'endpoint' | 'host-pair';
 
+/**
+ * A pair of hosts whose traffic can be intercepted. Through gateways a migration has it for itself, because two could not be told apart;
+ * those that go straight share it with each other, and wait for one that is intercepted as it does for them.
+ */
+const PAIR_ALONE = 'host-pair';
+const PAIR_SHARED = 'host-pair-direct';
+
+/** Hosts are named by plugins, in any characters; a group's name has no blank, colon or bar. */
+export const hostPairOf = (a: string, b: string): string => pairOf(encodeURIComponent(a), encodeURIComponent(b));
+
 export function parseGroup(group: string): { readonly kind: GroupKind; readonly id: string | null } {
   const [kind = TOTAL, id = null] = group.split(':');
-  return { kind: kind as GroupKind, id };
+  if (id === null) return { kind: kind as GroupKind, id };
+  return { kind: kind === PAIR_SHARED ? PAIR_ALONE : (kind as GroupKind), id: decodeURIComponent(id) };
+}
+
+/** The groups that must be empty for a migration to take its place in this one, where there are such. */
+export function excludedBy(group: string): string[] {
+  const [kind, pair] = group.split(':');
+  if (kind === PAIR_ALONE) return [group, `${PAIR_SHARED}:${pair}`];
+  return kind === PAIR_SHARED ? [`${PAIR_ALONE}:${pair}`] : [];
 }
 
 type Ends = Pick<Migration, 'source' | 'destination'>;
 
 /**
- * The lane of a migration. With `transparent`, the gateways intercept by address, and two migrations between the same two
- * hosts could not be told apart: the pair of hosts is a group of its own, with one place, always.
+ * The lane of a migration. With `transparent`, its endpoints are hosts whose traffic gateways intercept; where endpoints have many
+ * hosts, `hosts` is the pair that the check has found (`hostPairOf`). `direct`: this one goes past the gateways.
  */
-export function laneOf({ source, destination }: Ends, { transparent }: { transparent: boolean }): string {
+export function laneOf(
+  { source, destination }: Ends,
+  { transparent, direct = false, hosts = null }: { transparent: boolean; direct?: boolean; hosts?: string | null },
+): string {
   const groups = new Set([endpointGroup(source.endpoint), endpointGroup(destination.endpoint)]);
   groups.add(siteGroup(source.site)).add(siteGroup(destination.site));
   if (source.site !== destination.site) groups.add(linkGroup(linkId(source.site, destination.site)));
-  if (transparent) groups.add(`host-pair:${pairOf(source.endpoint, destination.endpoint)}`);
+  const pair = transparent ? pairOf(source.endpoint, destination.endpoint) : hosts;
+  if (pair !== null) groups.add(`${direct ? PAIR_SHARED : PAIR_ALONE}:${pair}`);
   return [...groups].sort().join(' ');
 }
 
@@ -50,6 +72,11 @@ export function orderOf({ createdAt, request }: Pick<Migration, 'createdAt' | 'r
   return (MAX_PRIORITY - request.priority) * AGES + Date.parse(createdAt);
 }
 
+const ORDER_DIGITS = 16;
+const orderText = (order: number): string => String(order).padStart(ORDER_DIGITS, '0');
+
+/** How an id stands among all that wait, as text that sorts. */
+export const rankOf = (order: number, id: string): string => orderText(order) + id;
+
 /** How an id stands among those of its lane; the text sorts as `order` does. `|` is in no group's name. */
-export const laneEntry = (lane: string, order: number, id: string): string =>
-  `${lane}|${String(order).padStart(16, '0')}|${id}`;
+export const laneEntry = (lane: string, order: number, id: string): string => `${lane}|${orderText(order)}|${id}`;

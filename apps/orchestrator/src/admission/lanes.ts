@@ -2,18 +2,23 @@
  * Finds the lane of a migration: its own ends, and what its plugin can do, decide which places it needs.
  */
 import type { Migration } from '../migrations/record.ts';
-import type { PluginRegistry } from '../plugins/registry.ts';
+import { isIntercepted, type PluginRegistry } from '../plugins/registry.ts';
 import type { EndpointStore } from '../sites/sites.ts';
 import { laneOf } from './groups.ts';
 
-export type LaneFinder = (migration: Pick<Migration, 'source' | 'destination' | 'request'>) => Promise<string>;
+export type LaneFinder = (
+  migration: Pick<Migration, 'source' | 'destination' | 'request'>,
+  /** The pair of hosts that it has or waits for, where its endpoints have many and a check has found them. */
+  hosts?: string | null,
+) => Promise<string>;
 
 export function createLaneFinder(endpoints: EndpointStore, plugins: PluginRegistry): LaneFinder {
-  return async (migration) => {
-    if (migration.request.transport !== 'tunnel') return laneOf(migration, { transparent: false });
+  return async (migration, hosts = null) => {
+    const direct = migration.request.transport !== 'tunnel';
     const { plugin } = await endpoints.get(migration.source.endpoint);
     const capabilities = plugins.find(plugin)?.capabilities;
-    const transparent = capabilities?.transparentRoute === true && !capabilities.redirectedRoute;
-    return laneOf(migration, { transparent });
+    // Where an endpoint has many hosts, the run itself takes their pair, once it knows them (workflow/steps/hosts.ts).
+    const transparent = capabilities !== undefined && isIntercepted(capabilities) && capabilities.manyHosts !== true;
+    return laneOf(migration, { transparent, direct, hosts });
   };
 }

@@ -4,7 +4,8 @@
  * - a migration waits, or holds its places, or neither; never both;
  * - what is counted as taken is exactly what the holders' lanes name: both change in one step;
  * - nothing is started past a limit as it stands at that moment, or while the queue is paused;
- * - of those that may start, the first in the order does; one that may not holds up its own lane only.
+ * - of those that may start, the first in the order does; one that may not holds up its own lane only, and those that would
+ *   take from it the pair of hosts that is all it lacks;
  *
  * Places belong to the migration and not to its run: they outlive a worker that dies, because what it had under way is
  * still there, and go in the same step that takes the migration off the books.
@@ -29,7 +30,7 @@ export const waitingLua = (first: number): string => `
   end
 `;
 
-/** KEYS[first…] are `placesKeys`. Defines takePlaces(id, lane) and givePlacesBack(id). */
+/** KEYS[first…] are `placesKeys`. Defines takePlaces(id, lane), changePlaces(id, lane) and givePlacesBack(id). */
 export const placesKeys = [keys.places, keys.placesTaken];
 export const placesLua = (first: number): string => `
   local function count(lane, by)
@@ -46,44 +47,89 @@ export const placesLua = (first: number): string => `
     redis.call('HDEL', KEYS[${first}], id)
     count(lane, -1)
   end
+  local function changePlaces(id, lane)
+    if redis.call('HGET', KEYS[${first}], id) == lane then return end
+    givePlacesBack(id)
+    takePlaces(id, lane)
+  end
+`;
+
+/**
+ * Of lanes that name a pair of hosts (see groups.ts). Defines pairIn(lane), which answers the pair and whether it is shared, and
+ * excludes(lane, other): whether the one cannot have it beside the other.
+ */
+export const pairsLua = `
+  local function pairIn(lane)
+    local mode, pair = string.match(' ' .. lane, ' host%-pair(%-?%a*):(%S+)')
+    return pair, mode == '-direct'
+  end
+  local function excludes(lane, other)
+    local pair, shared = pairIn(lane)
+    local same, alsoShared = pairIn(other)
+    return pair ~= nil and pair == same and not (shared and alsoShared)
+  end
+`;
+
+/** KEYS[key] are the lanes of the queue. Defines firstFrom(from): the first entry from there on; and eachHead(see), lane by lane. */
+export const headsLua = (key: number): string => `
+  local function firstFrom(from)
+    local entry = redis.call('ZRANGEBYLEX', KEYS[${key}], from, '+', 'LIMIT', 0, 1)[1]
+    if not entry then return nil end
+    local lane, order, id = string.match(entry, '^(.-)|(%d+)|(.+)$')
+    return { lane = lane, rank = order .. id, id = id, entry = entry }
+  end
+  local function eachHead(see)
+    local head = firstFrom('-')
+    while head do
+      see(head)
+      head = firstFrom('(' .. head.lane .. '|\\255')
+    end
+  end
 `;
 
 /**
  * Starts what may start, in order. Lanes are walked head by head: a lane whose head cannot start is not looked into.
- * KEYS: waitingKeys, placesKeys, limits, paused-at. ARGV: how many at most
+ * KEYS: waitingKeys, placesKeys, limits, paused-at, kept pairs. ARGV: how many at most
  * @returns the ids, each of which holds its places now
  */
 export const ADMIT = script(`
-  ${waitingLua(1)} ${placesLua(4)}
+  ${waitingLua(1)} ${placesLua(4)} ${pairsLua} ${headsLua(2)}
   local room = tonumber(ARGV[1])
   if room <= 0 or redis.call('EXISTS', KEYS[7]) == 1 then return {} end
-  local function numbers(key)
+  local function pairsOf(key)
     local flat, map = redis.call('HGETALL', key), {}
-    for i = 1, #flat, 2 do map[flat[i]] = tonumber(flat[i + 1]) end
+    for i = 1, #flat, 2 do map[flat[i]] = flat[i + 1] end
     return map
   end
-  local taken, limits = numbers(KEYS[5]), numbers(KEYS[6])
+  local taken, limits, kept = pairsOf(KEYS[5]), pairsOf(KEYS[6]), pairsOf(KEYS[8])
+  local function takenIn(group) return tonumber(taken[group] or '0') end
   local function isFull(group)
-    local limit = string.sub(group, 1, 10) == 'host-pair:' and 1 or limits[group]
-    return limit ~= nil and (taken[group] or 0) >= limit
+    local limit = limits[group]
+    return limit ~= nil and takenIn(group) >= tonumber(limit)
   end
-  local function mayStart(lane)
+  local function hasRoom(lane)
     for group in string.gmatch(lane, '%S+') do
       if isFull(group) then return false end
     end
     return true
   end
-  local function firstFrom(from)
-    local entry = redis.call('ZRANGEBYLEX', KEYS[2], from, '+', 'LIMIT', 0, 1)[1]
-    if not entry then return nil end
-    local lane, order, id = string.match(entry, '^(.-)|(%d+)|(.+)$')
-    return { lane = lane, rank = order .. id, id = id, entry = entry }
+  local function isPairFree(lane)
+    local pair, shared = pairIn(lane)
+    if not pair then return true end
+    if kept[pair] or takenIn('host-pair:' .. pair) > 0 then return false end
+    return shared or takenIn('host-pair-direct:' .. pair) == 0
   end
   if isFull('total') then return {} end
-  local heads, head = {}, firstFrom('-')
-  while head do
-    if mayStart(head.lane) then heads[#heads + 1] = head end
-    head = firstFrom('(' .. head.lane .. '|\\255')
+  local heads, lackingPair = {}, {}
+  eachHead(function(head)
+    if not hasRoom(head.lane) then return end
+    if isPairFree(head.lane) then heads[#heads + 1] = head else lackingPair[#lackingPair + 1] = head end
+  end)
+  local function passesNobody(head)
+    for _, other in ipairs(lackingPair) do
+      if other.rank < head.rank and excludes(head.lane, other.lane) then return false end
+    end
+    return true
   end
   local started = {}
   while #heads > 0 and #started < room and not isFull('total') do
@@ -92,30 +138,34 @@ export const ADMIT = script(`
       if heads[i].rank < heads[best].rank then best = i end
     end
     local now = heads[best]
-    if mayStart(now.lane) then
+    if hasRoom(now.lane) and isPairFree(now.lane) and passesNobody(now) then
       local behind = firstFrom('(' .. now.entry)
       dequeue(now.id)
       takePlaces(now.id, now.lane)
-      for group in string.gmatch('total ' .. now.lane, '%S+') do taken[group] = (taken[group] or 0) + 1 end
+      for group in string.gmatch('total ' .. now.lane, '%S+') do taken[group] = takenIn(group) + 1 end
       started[#started + 1] = now.id
       if behind and behind.lane == now.lane then heads[best] = behind else table.remove(heads, best) end
     else
-      table.remove(heads, best) -- places only get fewer here: its lane is done
+      -- Places only get fewer here: its lane is done.
+      if hasRoom(now.lane) and not isPairFree(now.lane) then lackingPair[#lackingPair + 1] = now end
+      table.remove(heads, best)
     end
   end
   return started
 `);
 
 /**
- * Puts one live migration where its record says that it belongs: it waits, or, once a run has taken it up, holds places.
- * KEYS: waitingKeys, placesKeys, live, running. ARGV: id, lane, order, lane entry
+ * Puts one live migration where its record says that it belongs: it waits, or, while a run has it, holds places. Whose pair of hosts
+ * has changed since its lane was made out is where it belongs: that change put it there.
+ * KEYS: waitingKeys, placesKeys, live, running, migration. ARGV: id, lane, order, lane entry, pair of hosts ('' for none)
  */
 export const RESTORE = script(`
   ${waitingLua(1)} ${placesLua(4)}
   if redis.call('SISMEMBER', KEYS[6], ARGV[1]) == 0 then return 0 end
+  if (redis.call('HGET', KEYS[8], 'hostPair') or '') ~= ARGV[5] then return 0 end
   if redis.call('SISMEMBER', KEYS[7], ARGV[1]) == 1 then
     dequeue(ARGV[1])
-    takePlaces(ARGV[1], ARGV[2])
+    changePlaces(ARGV[1], ARGV[2])
   elseif redis.call('HEXISTS', KEYS[4], ARGV[1]) == 0 then
     enqueue(ARGV[1], ARGV[3], ARGV[4])
   end
@@ -123,7 +173,7 @@ export const RESTORE = script(`
 `);
 
 /**
- * Takes everything away from what is not live, and counts anew. KEYS: waitingKeys, placesKeys, live
+ * Takes everything away from what is not live, and counts anew. KEYS: waitingKeys, placesKeys, live, kept pairs, incomplete
  */
 export const REPAIR = script(`
   ${waitingLua(1)} ${placesLua(4)}
@@ -132,6 +182,9 @@ export const REPAIR = script(`
   end
   for _, id in ipairs(redis.call('HKEYS', KEYS[4])) do
     if redis.call('SISMEMBER', KEYS[6], id) == 0 then givePlacesBack(id) end
+  end
+  for _, pair in ipairs(redis.call('HKEYS', KEYS[7])) do
+    if redis.call('SISMEMBER', KEYS[8], redis.call('HGET', KEYS[7], pair)) == 0 then redis.call('HDEL', KEYS[7], pair) end
   end
   redis.call('DEL', KEYS[5])
   for _, lane in ipairs(redis.call('HVALS', KEYS[4])) do count(lane, 1) end

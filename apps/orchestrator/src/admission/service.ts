@@ -6,7 +6,7 @@ import type { z } from 'zod';
 import { now } from '../migrations/record.ts';
 import type { placeLimitsSchema } from '../schemas/limits.ts';
 import type { queueChangeSchema, queueSchema } from '../schemas/queue.ts';
-import type { EndpointStore, SiteStore } from '../sites/sites.ts';
+import type { EndpointStore, Expectation, SiteStore } from '../sites/sites.ts';
 import type { Admission } from './admission.ts';
 import { endpointGroup, siteGroup, TOTAL } from './groups.ts';
 import { changeTraffic, readTraffic, type TrafficLimits } from './traffic-limits.ts';
@@ -17,16 +17,16 @@ export type PlaceLimits = z.infer<typeof placeLimitsSchema>;
 
 export interface QueueService {
   get(): Promise<Queue>;
-  /** Pauses, resumes, sets the limits of the whole; what is not named stays. Safe to repeat. */
-  change(change: QueueChange): Promise<Queue>;
+  /** Pauses, resumes, sets the limits of the whole; what is not named stays. Safe to repeat. `expect`: for limits only. */
+  change(change: QueueChange, expect: Expectation<Queue['limits']>): Promise<Queue>;
   /** @throws LmasError SITE_NOT_FOUND */
   siteLimits(site: string): Promise<PlaceLimits>;
   /** @throws LmasError SITE_NOT_FOUND */
-  setSiteLimits(site: string, limits: PlaceLimits): Promise<PlaceLimits>;
+  setSiteLimits(site: string, limits: PlaceLimits, expect: Expectation<PlaceLimits>): Promise<PlaceLimits>;
   /** @throws LmasError ENDPOINT_NOT_FOUND */
   endpointLimits(endpoint: string): Promise<PlaceLimits>;
   /** @throws LmasError ENDPOINT_NOT_FOUND */
-  setEndpointLimits(endpoint: string, limits: PlaceLimits): Promise<PlaceLimits>;
+  setEndpointLimits(endpoint: string, limits: PlaceLimits, expect: Expectation<PlaceLimits>): Promise<PlaceLimits>;
 }
 
 export function createQueueService(
@@ -43,8 +43,8 @@ export function createQueueService(
   });
   return {
     get,
-    async change({ paused, limits }) {
-      if (limits !== undefined) await changeTraffic(traffic, TOTAL, limits);
+    async change({ paused, limits }, expect) {
+      if (limits !== undefined) await changeTraffic(traffic, TOTAL, limits, accepting(expect));
       if (paused === true) await admission.pause(now());
       if (paused === false) await admission.resume();
       return await get();
@@ -53,19 +53,26 @@ export function createQueueService(
       await sites.get(site);
       return await limitsOf(siteGroup(site));
     },
-    async setSiteLimits(site, { maxMigrations }) {
+    async setSiteLimits(site, { maxMigrations }, expect) {
       await sites.get(site);
-      await admission.setLimit(siteGroup(site), maxMigrations);
+      await admission.setLimit(siteGroup(site), maxMigrations, (current) => expect({ maxMigrations: current }));
       return { maxMigrations };
     },
     async endpointLimits(endpoint) {
       await endpoints.get(endpoint);
       return await limitsOf(endpointGroup(endpoint));
     },
-    async setEndpointLimits(endpoint, { maxMigrations }) {
+    async setEndpointLimits(endpoint, { maxMigrations }, expect) {
       await endpoints.get(endpoint);
-      await admission.setLimit(endpointGroup(endpoint), maxMigrations);
+      await admission.setLimit(endpointGroup(endpoint), maxMigrations, (current) => expect({ maxMigrations: current }));
       return { maxMigrations };
     },
   };
 }
+
+const accepting =
+  <T>(expect: Expectation<T>) =>
+  async (current: T) => {
+    expect(current);
+    return [];
+  };

@@ -34,13 +34,19 @@ type Method = 'GET' | 'PUT' | 'POST' | 'DELETE';
 
 export class ControlClient implements Gateway {
   readonly address: GatewayAddress;
+  readonly barrierName: string;
   readonly #pool: SshPool;
   readonly #socketPath: string;
   readonly #token: number;
 
-  constructor(pool: SshPool, address: GatewayAddress, socketPath: string, token: number) {
+  constructor(
+    pool: SshPool,
+    address: GatewayAddress,
+    { socketPath, barrierName, token }: { socketPath: string; barrierName: string; token: number },
+  ) {
     this.#pool = pool;
     this.address = address;
+    this.barrierName = barrierName;
     this.#socketPath = socketPath;
     this.#token = token;
   }

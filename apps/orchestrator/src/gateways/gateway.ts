@@ -16,6 +16,7 @@ import type {
   SessionState,
 } from '@lmas/gateway-api';
 import type { End } from '../migrations/record.ts';
+import type { MachineFacts } from './machine-test.ts';
 
 export interface GatewayAddress {
   readonly site: string;
@@ -29,6 +30,8 @@ type Waiting = { readonly signal: AbortSignal };
 /** One running gateway. Calls fail with LmasError GATEWAY_UNREACHABLE, GATEWAY_REFUSED or GATEWAY_ENDED. */
 export interface Gateway {
   readonly address: GatewayAddress;
+  /** Of the barriers that it may be told to raise; by it and the address `removeBarrier` finds them. */
+  readonly barrierName: string;
   identity(options: Waiting): Promise<GatewayIdentity>;
   /** @throws LmasError NO_FREE_PORT when it was to listen on a port that somebody else has */
   configure(session: SessionConfig, options: Waiting): Promise<SessionState>;
@@ -62,6 +65,10 @@ export interface GatewayProvisioner {
    * alone and reported by LmasError IN_USE: it ends by itself when they close.
    */
   remove(address: GatewayAddress, options: Waiting & { readonly sparing: boolean }): Promise<void>;
-  /** Removes the gateways of ours at a site that `isOwned` does not know; answers which. */
+  /** Takes away the barriers that this gateway, or one before it, has raised; it may be long gone. "Not there" is done. */
+  removeBarrier(address: GatewayAddress, options: Waiting): Promise<void>;
+  /** Looks at a site's machine without changing anything. @throws LmasError GATEWAY_UNREACHABLE, NO_GATEWAY */
+  examine(site: string, options: Waiting): Promise<MachineFacts>;
+  /** Removes the gateways and barriers of ours at a site whose owner `isOwned` does not know; answers which. */
   sweep(site: string, isOwned: (owner: string) => Promise<boolean>, options: Waiting): Promise<string[]>;
 }

@@ -3,7 +3,7 @@
  */
 import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
-import { readdir, rm, writeFile } from 'node:fs/promises';
+import { access, mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { homedir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
@@ -15,6 +15,7 @@ import type { CredentialStore, Site, SiteStore } from '../sites/sites.ts';
 import { type GatewayBundle, readBundle } from './bundle.ts';
 import type { Gateway, GatewayAddress } from './gateway.ts';
 import { LeaseKeeper } from './lease-keeper.ts';
+import { testGatewayMachine } from './machine-test.ts';
 import { createSshProvisioner, type SshProvisioner } from './provisioner.ts';
 import { Tunnel } from './tunnel.ts';
 
@@ -76,7 +77,7 @@ test('a pair is started, joined, measured, and leaves nothing', { skip }, async 
   {
     const kept = (gateway: Gateway) => ({ gateway, site, lease: new LeaseKeeper(gateway, 20_000, log) });
     await using tunnel = new Tunnel({ source: kept(a), destination: kept(b) }, 'aes-256-gcm', log);
-    await tunnel.join({ subflows: 2, bandwidthBytesPerSec: null }, { signal });
+    await tunnel.join({ subflows: 2, compression: 'auto', bandwidthBytesPerSec: null, graceMs: 70_000 }, { signal });
     const link = await a.probe(0, { signal });
     assert.ok(link.rttMedianMs < 1_000);
     const stats = await tunnel.stats({ signal });
@@ -98,6 +99,46 @@ test('a pair is started, joined, measured, and leaves nothing', { skip }, async 
   assert.deepEqual(await provisioner.sweep('here', async () => true, { signal }), []);
   assert.deepEqual(await provisioner.sweep('here', async () => false, { signal }), [`${owner}-destination`]);
   assert.deepEqual(await runDirectories(), []);
+});
+
+test('a machine is looked at over SSH, and the program there says what its kernel lacks', { skip }, async () => {
+  const { ok, checks } = await testGatewayMachine(provisioner, 'here', { signal });
+  assert.ok(ok, JSON.stringify(checks));
+  const statusOf = (name: string) => checks.find((check) => check.name === name)?.status;
+  assert.deepEqual(['SSH', 'system', 'tools', 'gateway program', 'encryption'].map(statusOf), Array(5).fill('ok'));
+  const hostKeys: [string] = [`SHA256:${'A'.repeat(43)}`];
+  const genuine = site;
+  site = { ...site, ssh: { ...site.ssh, hostKeys } };
+  try {
+    const stranger = await testGatewayMachine(provisioner, 'here', { signal });
+    assert.deepEqual([stranger.ok, stranger.checks.length], [false, 1]);
+    assert.match(stranger.checks[0]?.remedy ?? '', /pin the new key/);
+  } finally {
+    site = genuine;
+  }
+});
+
+test('only our program is run to be asked, and only as it was uploaded', { skip }, async () => {
+  const programCheck = async () => {
+    const { checks } = await testGatewayMachine(provisioner, 'here', { signal });
+    return checks.find(({ name }) => name === 'gateway program');
+  };
+  const bundles = join(homedir(), base, 'bundles');
+  const trace = join(homedir(), base, 'was-run');
+  // Newer than ours, and somebody else's.
+  const foreign = join(bundles, 'f'.repeat(64), 'lmas-gateway/bin');
+  await mkdir(foreign, { recursive: true });
+  await writeFile(join(foreign, 'lmas-gateway'), `#!/bin/sh\ntouch '${trace}'\n`, { mode: 0o755 });
+  assert.equal((await programCheck())?.status, 'ok');
+  const program = join(bundles, bundle.sha256, bundle.root, 'bin/lmas-gateway');
+  const genuine = await readFile(program);
+  await writeFile(program, `#!/bin/sh\ntouch '${trace}'\n`);
+  const changed = await programCheck();
+  await writeFile(program, genuine);
+  assert.match(changed?.found ?? '', /GATEWAY_CORRUPT/);
+  await rm(join(bundles, 'f'.repeat(64)), { recursive: true });
+  await assert.rejects(access(trace), { code: 'ENOENT' });
+  assert.equal((await programCheck())?.status, 'ok');
 });
 
 test('a program that was changed at the site is replaced before it is started', { skip }, async () => {

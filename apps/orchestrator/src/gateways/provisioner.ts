@@ -3,8 +3,9 @@
  * start, each gateway runs detached in a private directory named after its owner, and removal needs nothing but that name.
  *
  *   ~/.lmas/bundles/<sha256>/                               the program, by content
- *   ~/.lmas/gateways/<installation>/<owner>-<end>/          pid, control.sock, gateway.log
+ *   ~/.lmas/gateways/<installation>/<owner>-<end>/          starter, claim, pid, control.sock, gateway.log
  *
+ * Barriers, which outlive their gateways, are called <installation>-<owner>-<end>.
  * It owns the pool of SSH connections.
  */
 import { randomUUID } from 'node:crypto';
@@ -16,6 +17,7 @@ import type { CredentialStore, SiteStore } from '../sites/sites.ts';
 import type { GatewayBundle } from './bundle.ts';
 import { ControlClient } from './control-client.ts';
 import type { Gateway, GatewayAddress, GatewayProvisioner } from './gateway.ts';
+import { parseFacts } from './machine-test.ts';
 import * as scripts from './remote-scripts.ts';
 import { SshPool } from './ssh-pool.ts';
 
@@ -29,7 +31,7 @@ export interface ProvisionerOptions {
   readonly installation: string;
   /** At the gateway machines, relative to the login's home; default `.lmas`. */
   readonly directory?: string;
-  /** Asked for when the first gateway is started. */
+  /** Asked for when the first gateway is started, or a machine examined. */
   readonly bundle: () => Promise<GatewayBundle>;
   /** The lease with which a gateway starts, before the first renewal. */
   readonly leaseMs: number;
@@ -50,8 +52,11 @@ export function createSshProvisioner(options: ProvisionerOptions): SshProvisione
 
   const runDirectory = (base: string, { owner, end }: GatewayAddress) =>
     `${base}/gateways/${installation}/${owner}-${end}`;
-  const client = (base: string, address: GatewayAddress, token: number): Gateway =>
-    new ControlClient(pool, address, `${runDirectory(base, address)}/control.sock`, token);
+  const barrierName = ({ owner, end }: GatewayAddress) => `${installation}-${owner}-${end}`;
+  const client = (base: string, address: GatewayAddress, token: number): Gateway => {
+    const socketPath = `${runDirectory(base, address)}/control.sock`;
+    return new ControlClient(pool, address, { socketPath, barrierName: barrierName(address), token });
+  };
   const isAlive = async (connection: SshConnection, directory: string, signal: AbortSignal) =>
     (await shell(connection, scripts.IS_ALIVE, [directory], signal)).exitCode === 0;
 
@@ -104,6 +109,20 @@ export function createSshProvisioner(options: ProvisionerOptions): SshProvisione
         log.info(named(address), 'gateway removed');
       });
     },
+    async removeBarrier(address, { signal }) {
+      await pool.use(address.site, signal, async (connection) => {
+        await mustSucceed(connection, scripts.REMOVE_BARRIER, [barrierName(address)], signal);
+        log.info(named(address), 'barrier removed');
+      });
+    },
+    async examine(site, { signal }) {
+      const { sha256, root, manifest } = await options.bundle();
+      return await pool.use(site, signal, async (connection) => {
+        const args = [`${home}/bundles/${sha256}`, root];
+        const { stdout } = await mustSucceed(connection, scripts.EXAMINE_MACHINE, args, signal, manifest);
+        return parseFacts(stdout.toString('utf8'));
+      });
+    },
     async sweep(site, isOwned, { signal }) {
       return await pool.use(site, signal, async (connection) => {
         const base = await makeBase(connection, home, signal);
@@ -127,6 +146,7 @@ export function createSshProvisioner(options: ProvisionerOptions): SshProvisione
             );
           }
         }
+        removed.push(...(await sweepBarriers(connection, `${installation}-`, isOwned, signal)));
         return [...removed, ...(await cleanInterceptions(connection, signal))];
       });
     },
@@ -138,6 +158,25 @@ export function createSshProvisioner(options: ProvisionerOptions): SshProvisione
 async function cleanInterceptions(connection: SshConnection, signal: AbortSignal): Promise<string[]> {
   const { exitCode, stdout } = await shell(connection, scripts.CLEAN_INTERCEPTIONS, [], signal);
   return exitCode === 0 ? stdout.toString('utf8').split('\n').filter(Boolean) : [];
+}
+
+/** Those of this installation, whose names begin so. Who may not look has none there either: raising one needs the same right. */
+async function sweepBarriers(
+  connection: SshConnection,
+  prefix: string,
+  isOwned: (owner: string) => Promise<boolean>,
+  signal: AbortSignal,
+): Promise<string[]> {
+  const { exitCode, stdout } = await shell(connection, scripts.LIST_BARRIERS, [], signal);
+  if (exitCode !== 0) return [];
+  const removed: string[] = [];
+  for (const name of stdout.toString('utf8').split('\n')) {
+    const [, owner] = (name.startsWith(prefix) ? NAME.exec(name.slice(prefix.length)) : null) ?? [];
+    if (owner === undefined || (await isOwned(owner))) continue;
+    await mustSucceed(connection, scripts.REMOVE_BARRIER, [name], signal);
+    removed.push(`barrier ${name}`);
+  }
+  return removed;
 }
 
 async function isBusy(gateway: Gateway, signal: AbortSignal): Promise<boolean> {

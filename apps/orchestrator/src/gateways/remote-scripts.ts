@@ -14,8 +14,9 @@ alive() {
   read -r pid since < "$1/pid" || return 1
   [ -n "$pid" ] && [ -n "$since" ] && [ "$(start_time "$pid")" = "$since" ]
 }
-# remove DIR: ends its process, politely first, then removes the directory
+# remove DIR: takes it from whoever starts something there, ends its process, politely first, then removes the directory
 remove() {
+  rm -f -- "$1/starter"
   if alive "$1"; then
     kill -TERM "$pid" 2>/dev/null || true
     tries=0
@@ -67,26 +68,58 @@ fi
  * Arguments: run directory, program, lease in ms. Starts the gateway detached, after removing whatever an earlier attempt
  * left in that directory. The pid file is written by the process itself before it becomes the gateway, so that there is
  * no instant at which it runs and nobody could find it. A busy machine may take long to start it: as long as it lives it is
- * waited for, a minute at most; the caller's own limit comes first.
+ * waited for, a minute at most; the caller's own limit comes first. Who called may be gone by then, and another start or a
+ * removal be under way: the directory names its starter, and whoever finds another one there, or none, ends and touches nothing.
+ * The process looks for it once more after its pid is there: a removal takes the starter's name away first and looks for a pid then, so
+ * that one of the two sees the other. Only who has made the directory `claim` writes a pid, so that none is overwritten.
  */
 export const START_GATEWAY = `${FUNCTIONS}
 remove "$1"
 mkdir -p -- "$1"
+starter="$$ $(start_time $$)"
+echo "$starter" > "$1/starter"
+is_mine() { [ "$(cat -- "$1/starter" 2>/dev/null)" = "$starter" ]; }
 setsid nohup sh -c '
   umask 077
-  echo "$$ $(sed "s/.*) //" /proc/$$/stat | cut -d" " -f20)" > "$1/pid.new" && mv -- "$1/pid.new" "$1/pid" || exit 1
+  is_mine() { [ "$(cat -- "$1/starter" 2>/dev/null)" = "$2" ]; }
+  own="$1/pid.$$"
+  is_mine "$1" "$4" && echo "$$ $(sed "s/.*) //" /proc/$$/stat | cut -d" " -f20)" > "$own" || exit 1
+  until mkdir -- "$1/claim" 2>/dev/null; do
+    is_mine "$1" "$4" || { rm -f -- "$own"; exit 1; }
+    sleep 0.1
+  done
+  mv -- "$own" "$1/pid" && is_mine "$1" "$4" || { rm -rf -- "$1/pid" "$own" "$1/claim"; exit 1; }
   exec "$2" run --control "$1/control.sock" --lease-ms "$3" --log-file "$1/gateway.log"
-' sh "$1" "$2" "$3" </dev/null >"$1/output" 2>&1 &
+' sh "$1" "$2" "$3" "$starter" </dev/null >"$1/output" 2>&1 &
 tries=0
-while [ ! -S "$1/control.sock" ] && [ "$tries" -lt 600 ]; do
+while [ ! -S "$1/control.sock" ] && [ "$tries" -lt 600 ] && is_mine "$1"; do
   tries=$((tries + 1))
   sleep 0.1
   if [ -f "$1/pid" ] && ! alive "$1"; then break; fi
 done
+is_mine "$1" || { echo 'another start or a removal came after this one' >&2; exit 1; }
 [ -S "$1/control.sock" ] && exit 0
 tail -c 500 -- "$1/output" "$1/gateway.log" >&2 2>/dev/null || true
 remove "$1"
 exit 1
+`;
+
+/**
+ * Arguments: directory of the unpacked bundle, its root. Standard input: the manifest. Prints what a gateway needs of a machine,
+ * a fact a line, then `report` and what the program there says of it: ours, or none. One that is not as we would upload it is
+ * "changed", and not run. Changes nothing.
+ */
+export const EXAMINE_MACHINE = `${FUNCTIONS}
+echo "system $(uname -s)"
+echo "architecture $(uname -m)"
+echo "kernel $(uname -r)"
+for tool in sha256sum tar gzip flock setsid nohup; do command -v "$tool" >/dev/null || echo "lacks $tool"; done
+echo "free $(df -Pk . | sed -n '2s/.* \\([0-9]*\\)  *[0-9]*%.*/\\1/p')"
+[ -d "$1" ] || exit 0
+command -v sha256sum >/dev/null || exit 0
+if ! (cd -- "$1" && sha256sum --check --strict --status -); then echo "changed $1"; exit 0; fi
+echo report
+"$1/$2/bin/lmas-gateway" doctor --json 2>&1 </dev/null || true
 `;
 
 /** Arguments: run directory. Exit code 1: nobody there. */
@@ -135,5 +168,29 @@ echo "$rules" | while read -r family mark; do
   case "$kept" in *" lmas_"*"_$((mark - 0x4c000000))_"*) continue ;; esac
   ip "$family" route flush table "$((mark))" 2>/dev/null || true
   ip "$family" rule del fwmark "$mark" lookup "$((mark))" || true
+done
+`;
+
+/** Tables of barriers, anybody's: `lmas_barrier_<name>.<route>` (apps/gateway, proxy/transparent/barrier.ts). Without nft there are none. */
+const BARRIERS = `${FUNCTIONS}
+PATH=$PATH:/usr/sbin:/sbin
+barriers() {
+  command -v nft >/dev/null || return 0
+  tables=$(nft list tables inet) || return 1
+  echo "$tables" | sed -n 's/^table inet \\(lmas_barrier_[a-z0-9_-]*\\.[a-z0-9-]*\\)$/\\1/p'
+}
+`;
+
+/** No arguments. Prints the names of barriers, one a line. */
+export const LIST_BARRIERS = `${BARRIERS}
+standing=$(barriers)
+echo "$standing" | sed 's/^lmas_barrier_//; s/\\..*//' | sort -u
+`;
+
+/** Arguments: name of a barrier. Takes it away for all of its routes; "not there" is done, and not to be able to look is not. */
+export const REMOVE_BARRIER = `${BARRIERS}
+standing=$(barriers)
+for table in $standing; do
+  case "$table" in "lmas_barrier_$1".*) nft delete table inet "$table" ;; esac
 done
 `;

@@ -18,14 +18,15 @@ export type TunnelStats = NonNullable<Migration['tunnel']>;
 export type GatewaySite = NonNullable<Site['gateway']>;
 
 export interface TunnelOptions {
-  readonly subflows: number;
+  readonly subflows: SessionConfig['subflows'];
+  readonly compression: NonNullable<SessionConfig['compression']>;
   readonly bandwidthBytesPerSec: number | null;
+  /** How long streams wait for a lost tunnel before they are reset. */
+  readonly graceMs: number;
 }
 
 /** 1 Gbit/s over 200 ms with 1 % loss takes four times its bandwidth-delay product; the gateways use what the path needs, up to this. */
 const MAX_WINDOW_BYTES = 128 << 20;
-/** How long streams wait for a lost tunnel before they are reset: an outage of a minute, and the time to find each other after it. */
-const GRACE_MS = 70_000;
 const POLL_MS = 50;
 /** What a probe may take beyond its own duration. */
 const WARM_UP_GRACE_MS = 10_000;
@@ -97,9 +98,10 @@ export class Tunnel implements AsyncDisposable {
       protocolVersion: 1 as const,
       suite: this.#suite,
       subflows: options.subflows,
+      compression: options.compression,
       maxWindowBytes: MAX_WINDOW_BYTES,
       bandwidthBytesPerSec: options.bandwidthBytesPerSec,
-      graceMs: GRACE_MS,
+      graceMs: options.graceMs,
     };
     const port = await listen(listener, { ...common, peerCertificate: dialerIdentity.certificate }, signal);
     await dialer.gateway.configure(
@@ -145,10 +147,14 @@ export class Tunnel implements AsyncDisposable {
   /** The dialling end first: from the moment that the other one intercepts, connections come. */
   async #interceptFlows(flows: readonly TransparentFlow[], signal: AbortSignal): Promise<void> {
     const { source, destination } = this.#ends;
-    for (const { id, pairs, ports, maxStreams, priority } of flows) {
+    for (const { id, pairs, ports, maxStreams, priority, barrier = false } of flows) {
       const route = { kind: 'transparent' as const, pairs: [...pairs], ports: [...ports], maxStreams, priority };
-      await destination.gateway.putRoute(id, { ...route, end: 'dial' }, { signal });
-      await source.gateway.putRoute(id, { ...route, end: 'intercept' }, { signal });
+      const put = ({ gateway }: TunnelEnd, end: 'dial' | 'intercept') => {
+        const raised = barrier ? { barrier: gateway.barrierName } : {};
+        return gateway.putRoute(id, { ...route, end, ...raised }, { signal });
+      };
+      await put(destination, 'dial');
+      await put(source, 'intercept');
     }
   }
 
@@ -261,6 +267,7 @@ function partsOf(
     sendBitsPerSec: sender.sendBitsPerSec,
     linkBitsPerSec: sender.link.bytesPerSec > 0 ? sender.link.bytesPerSec * 8 : null,
     windowBytes: sender.windowBytes,
+    kernelBytes: sender.kernelBytes,
     bufferedBytes: receiver.bufferedBytes,
     rekeys: sender.rekeys,
     compressionRatio: sender.link.compressionRatio,

@@ -3,9 +3,12 @@ import { Readable } from 'node:stream';
 import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import Fastify from 'fastify';
+import type { AuditEntry } from '../access/audit.ts';
 import type { Principal } from '../access/principal.ts';
 import { LmasError } from '../errors.ts';
 import { callerOf, guardRoutes, whileWelcome } from './access.ts';
+import { auditCalls } from './audit.ts';
+import { installProblems } from './problems.ts';
 
 const HOLDER: Principal = {
   ...{ kind: 'api-key', id: 'k', name: 'n', role: 'viewer', project: null, operations: null },
@@ -19,7 +22,7 @@ test('a long answer ends when the login that it was given to is taken away', asy
     return HOLDER;
   };
   const app = Fastify();
-  guardRoutes(app, { authenticator: { authenticate }, limits, isAvailable: () => true });
+  guardRoutes(app, { authenticator: { authenticate }, limits, outage: () => undefined });
   async function* endless() {
     for (let i = 0; i < 500; i++) {
       if (i === 20) isRevoked = true;
@@ -43,12 +46,42 @@ test('a login is one word after Bearer; everything else is a stranger', async ()
     return HOLDER;
   };
   const app = Fastify();
-  guardRoutes(app, { authenticator: { authenticate }, limits, isAvailable: () => true });
+  guardRoutes(app, { authenticator: { authenticate }, limits, outage: () => undefined });
   app.get('/v1/x', { schema: { operationId: 'getCaller' } }, async (request) => callerOf(request).id);
   for (const authorization of ['', 'Bearer', 'Bearer ', 'Bearer a b', 'Basic a', `Bearer ${'x'.repeat(8_193)}`]) {
     assert.notEqual((await app.inject({ url: '/v1/x', headers: { authorization } })).statusCode, 200, authorization);
   }
   assert.deepEqual(seen, []);
   assert.equal((await app.inject({ url: '/v1/x', headers: { authorization: 'bearer a' } })).body, 'k');
+  await app.close();
+});
+
+test('a change under which Redis goes away is answered 503 and put on record where it can; strangers at the door are not', async () => {
+  let outage: string | undefined;
+  const recorded: Omit<AuditEntry, 'id'>[] = [];
+  const audit = {
+    record: async (entry: Omit<AuditEntry, 'id'>) => {
+      recorded.push(entry);
+      if (outage !== undefined) throw new Error("Stream isn't writeable and enableOfflineQueue options is false");
+    },
+  } as never;
+  const app = Fastify();
+  installProblems(app);
+  guardRoutes(app, { authenticator: { authenticate: async () => HOLDER }, limits, outage: () => outage });
+  auditCalls(app, { audit, outage: () => outage });
+  app.post('/v1/x', { schema: { operationId: 'getCaller' } }, async () => {
+    outage = 'Redis is away.';
+    throw new Error('Reached the max retries per request limit (which is 0).');
+  });
+  const call = { method: 'POST', url: '/v1/x', headers: { authorization: 'Bearer x' } } as const;
+  const answer = await app.inject(call);
+  assert.deepEqual([answer.statusCode, answer.json().code, answer.headers['retry-after']], [503, 'UNAVAILABLE', '5']);
+  assert.match(answer.json().detail, /may have been done or not/);
+  const refused = await app.inject(call);
+  assert.deepEqual([refused.statusCode, refused.json().detail.slice(0, 14)], [503, 'Redis is away.']);
+  assert.deepEqual(
+    recorded.map(({ status, code, caller }) => [status, code, caller?.id]),
+    [[503, 'UNAVAILABLE', 'k']],
+  );
   await app.close();
 });

@@ -6,7 +6,9 @@ import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import type { Authenticator } from '../access/authenticator.ts';
 import { type Principal, roleIncludes } from '../access/principal.ts';
 import { errorCode, LmasError } from '../errors.ts';
+import { isRedisAway } from '../redis/away.ts';
 import type { Limits } from './limits.ts';
+import { RETRY_LATER } from './problems.ts';
 import { ROUTE_ACCESS, type RouteAccess } from './route-access.ts';
 
 /** Tokens are longer than keys; what is longer than this is neither. */
@@ -15,7 +17,8 @@ const LONGEST_LOGIN = 8_192;
 export interface Access {
   readonly limits: Limits;
   readonly authenticator: Authenticator;
-  isAvailable(): boolean;
+  /** Why no call can be answered now, in words. */
+  outage(): string | undefined;
 }
 
 interface Hookable {
@@ -25,6 +28,9 @@ interface Hookable {
 const callers = new WeakMap<object, Principal>();
 
 const SEND = { remedy: 'Send `Authorization: Bearer <API key or token>`.' };
+/** Nothing came that could be a login. */
+export const nothingSent = (): LmasError =>
+  new LmasError('UNAUTHENTICATED', 'No key or token was sent, or not as a bearer.', SEND);
 /** How long a stream goes on before it is asked again whether its reader is still welcome. */
 const RECHECK_MS = 10_000;
 const rechecks = new WeakMap<object, () => Promise<void>>();
@@ -54,11 +60,13 @@ export function guardRoutes(api: Hookable, access: Access): void {
     }
   });
   api.addHook('onRequest', async (request, reply) => {
+    // What is answered is somebody's, and sometimes a secret that is shown once: nothing for a cache on the way.
+    reply.header('cache-control', 'no-store');
     // Without Redis nothing can be looked up: better said at once than waited for.
-    if (!access.isAvailable()) throw new LmasError('UNAVAILABLE', 'Redis does not answer; try again in a moment.');
+    const outage = access.outage();
+    if (outage !== undefined) throw new LmasError('UNAVAILABLE', outage, { remedy: RETRY_LATER });
     const login = loginOf(request);
-    if (login === undefined)
-      return await refuseStranger(request, reply, access, new LmasError('UNAUTHENTICATED', undefined, SEND));
+    if (login === undefined) return await refuseStranger(request, reply, access, nothingSent());
     const caller = await access.authenticator.authenticate(login).catch((error: unknown) => {
       if (errorCode(error) !== 'UNAUTHENTICATED') throw error;
       return refuseStranger(request, reply, access, error);
@@ -83,8 +91,9 @@ export async function* whileWelcome(
     if (performance.now() - checkedAt > recheckMs) {
       try {
         await rechecks.get(request)?.();
-      } catch {
-        return; // the reader learns why when it comes back
+      } catch (error) {
+        // While Redis is away nothing is shown either. Else the reader learns why when it comes back.
+        if (!isRedisAway(error)) return;
       }
       checkedAt = performance.now();
     }

@@ -3,7 +3,7 @@
  */
 import { z } from 'zod';
 import { LmasError } from '../errors.ts';
-import { slugSchema } from '../schemas/common.ts';
+import { ownedNameSchema, slugSchema } from '../schemas/common.ts';
 import { problemSchema } from '../schemas/problem.ts';
 import { PROBLEM_MEDIA_TYPE } from './problems.ts';
 
@@ -19,6 +19,7 @@ export const removed = z.null().describe('Removed.');
 export const FAR_CALL_MS = 25_000;
 
 export const slugParams = z.object({ id: slugSchema });
+export const ownedNameParams = z.object({ id: ownedNameSchema });
 export const listOf = <T extends z.ZodType>(item: T) => z.object({ items: z.array(item) });
 
 interface Answering {

@@ -19,12 +19,16 @@ interface Hookable {
   addHook: FastifyInstance['addHook'];
 }
 
-export function auditCalls(api: Hookable, { audit, isAvailable }: { audit: AuditLog; isAvailable(): boolean }): void {
+export function auditCalls(api: Hookable, { audit, outage }: { audit: AuditLog; outage(): string | undefined }): void {
   api.addHook('onSend', async (request, reply, payload) => {
     const { statusCode } = reply;
     const isRefusal = statusCode === 401 || statusCode === 403;
-    if (statusCode === TOO_MANY || (READS.has(request.method) && !isRefusal) || !isAvailable()) return payload;
-    await audit.record(entryOf(request, reply, payload));
+    if (statusCode === TOO_MANY || (READS.has(request.method) && !isRefusal)) return payload;
+    const isAway = outage() !== undefined;
+    if (isAway && findCaller(request) === undefined) return payload; // refused at the door
+    const recorded = audit.record(entryOf(request, reply, payload));
+    // What Redis went away under may have been done: then the log of this process is where it is found.
+    await (isAway ? recorded.catch(() => undefined) : recorded);
     return payload;
   });
 }

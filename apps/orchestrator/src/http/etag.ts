@@ -4,6 +4,7 @@
  */
 import { createHash } from 'node:crypto';
 import { z } from 'zod';
+import { canonicalJson } from '../canonical-json.ts';
 import { LmasError } from '../errors.ts';
 
 export const ifMatchHeaders = z.object({
@@ -32,12 +33,4 @@ export function expectMatch(ifMatch: string | undefined, current: unknown): void
   throw new LmasError('PRECONDITION_FAILED', undefined, {
     remedy: 'Get it again, look at what the other one changed, and send your change with the new `etag`.',
   });
-}
-
-function canonicalJson(value: unknown): string {
-  return JSON.stringify(value, (_, part: unknown) =>
-    typeof part === 'object' && part !== null && !Array.isArray(part)
-      ? Object.fromEntries(Object.entries(part).sort(([a], [b]) => (a < b ? -1 : 1)))
-      : part,
-  );
 }

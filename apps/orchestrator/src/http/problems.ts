@@ -5,11 +5,26 @@ import { STATUS_CODES } from 'node:http';
 import type { Socket } from 'node:net';
 import type { ConnectionError, FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { hasZodFastifySchemaValidationErrors } from 'fastify-type-provider-zod';
-import type { z } from 'zod';
+import { z } from 'zod';
 import { describeError, LmasError, type OrchestratorErrorCode } from '../errors.ts';
+import { isRedisAway } from '../redis/away.ts';
 import type { problemSchema } from '../schemas/problem.ts';
 
+/** For people who write requests: what is not there was not "received as undefined". */
+z.config({
+  customError: ({ code, input }) => (code === 'invalid_type' && input === undefined ? 'is required' : undefined),
+});
+
 type Problem = z.infer<typeof problemSchema>;
+
+/** What to do about an outage of Redis. */
+export const RETRY_LATER =
+  'Try again in a moment. If it lasts: does the server run, and can the orchestrator reach it? GET /readyz says when it is back.';
+const WENT_AWAY =
+  'Redis went away in the middle of this call; if it was to change something, that may have been done or not.';
+const LOOK_FIRST =
+  'Try again in a moment, but look first what was done; with the same Idempotency-Key it is safe anyway.';
+const RETRY_AFTER_S = 5;
 
 export const PROBLEM_MEDIA_TYPE = 'application/problem+json';
 /** Stable: a problem is known by it as well as by its code. */
@@ -19,6 +34,13 @@ export const problemType = (code: string): string => `urn:lmas:problem:${code.to
 const FRAMEWORK_CODES: Readonly<Record<string, OrchestratorErrorCode>> = {
   FST_ERR_CTP_BODY_TOO_LARGE: 'BODY_TOO_LARGE',
   FST_ERR_CTP_INVALID_MEDIA_TYPE: 'UNSUPPORTED_MEDIA_TYPE',
+  FST_STATIC_FORBIDDEN_PATH: 'NOT_FOUND',
+};
+
+/** What the server of files refuses. A path that it does not take leads nowhere; why not is nobody's business. */
+const FILE_CODES: Readonly<Record<number, OrchestratorErrorCode>> = {
+  412: 'PRECONDITION_FAILED',
+  416: 'INVALID_REQUEST',
 };
 
 export function toProblem(error: unknown): Problem {
@@ -35,9 +57,12 @@ export function toProblem(error: unknown): Problem {
   };
 }
 
-/** Framework errors in our own words; ours and the plugins' as they are. */
+/** Framework errors in our own words, and those of the connection to Redis; ours and the plugins' as they are. */
 function translate(error: unknown): unknown {
+  if (isRedisAway(error)) return new LmasError('UNAVAILABLE', WENT_AWAY, { cause: error, remedy: LOOK_FIRST });
   if (validationIssues(error) !== undefined) return new LmasError('INVALID_REQUEST', undefined, { cause: error });
+  if (isFileRefusal(error))
+    return new LmasError(FILE_CODES[error.statusCode] ?? 'NOT_FOUND', undefined, { cause: error });
   if (!isFrameworkError(error)) return error;
   const code = FRAMEWORK_CODES[error.code];
   if (code !== undefined) return new LmasError(code, undefined, { cause: error });
@@ -47,6 +72,15 @@ function translate(error: unknown): unknown {
 
 const isFrameworkError = (error: unknown): error is FastifyError =>
   error instanceof Error && 'code' in error && String(error.code).startsWith('FST_');
+
+/** An error of http-errors, which @fastify/send makes: `expose` is its mark. */
+const isFileRefusal = (error: unknown): error is Error & { readonly statusCode: number } =>
+  error instanceof Error &&
+  'expose' in error &&
+  'statusCode' in error &&
+  typeof error.statusCode === 'number' &&
+  error.statusCode >= 400 &&
+  error.statusCode < 500;
 
 function validationIssues(error: unknown): { path: string; message: string }[] | undefined {
   if (!hasZodFastifySchemaValidationErrors(error)) return undefined;
@@ -58,6 +92,7 @@ function validationIssues(error: unknown): { path: string; message: string }[] |
 
 export function sendProblem(reply: FastifyReply, error: unknown): FastifyReply {
   const problem = toProblem(error);
+  if (problem.code === 'UNAVAILABLE') reply.header('retry-after', RETRY_AFTER_S);
   return reply.code(problem.status).type(PROBLEM_MEDIA_TYPE).serializer(JSON.stringify).send(problem);
 }
 

@@ -49,7 +49,7 @@ test('a route without a line, or with an open one, cannot be registered behind t
   const access = {
     authenticator: { authenticate: async () => Promise.reject(new LmasError('UNAUTHENTICATED')) },
     limits,
-    isAvailable: () => true,
+    outage: () => undefined,
   };
   for (const operationId of ['paintItBlack', 'getHealth', undefined]) {
     const app = Fastify();
@@ -70,7 +70,7 @@ test('as served: a stranger gets 401 everywhere, and each role is refused exactl
   };
   // No service is there: whoever gets past the guard meets a 4xx of the validation or a 500, and that is all we ask.
   const audit = { record: async () => undefined };
-  const services = { authenticator: { authenticate }, audit, isAvailable: () => true } as unknown as Services;
+  const services = { authenticator: { authenticate }, audit, outage: () => undefined } as unknown as Services;
   const app = buildServer(services, { log: createLog('silent') });
   const status = async (where: string, token: string): Promise<number> => {
     const [method = '', path = ''] = where.split(' ');

@@ -8,16 +8,21 @@ import rateLimit from '@fastify/rate-limit';
 import Fastify, { type FastifyInstance } from 'fastify';
 import { serializerCompiler, validatorCompiler, type ZodTypeProvider } from 'fastify-type-provider-zod';
 import type { Logger } from '../log.ts';
+import { isTracing } from '../tracing/spans.ts';
 import { guardRoutes } from './access.ts';
 import { auditCalls } from './audit.ts';
 import { type CallObserver, observeCalls } from './call-observer.ts';
+import { traceCalls } from './call-spans.ts';
+import { type DashboardSettings, installDashboard } from './dashboard.ts';
 import { installDocument } from './document.ts';
 import { createLimits, type LimitSettings } from './limits.ts';
 import { answerBrokenRequest, answerFrameworkError, installProblems } from './problems.ts';
 import { apiKeyRoutes } from './routes/api-keys.ts';
 import { auditRoutes } from './routes/audit.ts';
+import { balancingRoutes } from './routes/balancing.ts';
 import { checkRoutes } from './routes/checks.ts';
 import { credentialRoutes } from './routes/credentials.ts';
+import { diagnosisRoutes } from './routes/diagnosis.ts';
 import { endpointRoutes } from './routes/endpoints.ts';
 import { eventRoutes } from './routes/events.ts';
 import { gatewayRoutes } from './routes/gateways.ts';
@@ -26,13 +31,18 @@ import { linkRoutes } from './routes/links.ts';
 import { masterKeyRoutes } from './routes/master-key.ts';
 import { metricsRoute } from './routes/metrics.ts';
 import { migrationRoutes } from './routes/migrations.ts';
+import { planRunRoutes } from './routes/plan-runs.ts';
+import { planRoutes } from './routes/plans.ts';
 import { projectRoutes } from './routes/projects.ts';
 import { queueRoutes } from './routes/queue.ts';
+import { scheduleRoutes } from './routes/schedules.ts';
 import { serviceRoutes, versionRoute } from './routes/service.ts';
 import { siteRoutes } from './routes/sites.ts';
+import { timetableRoutes } from './routes/timetables.ts';
 import { webhookRoutes } from './routes/webhooks.ts';
 import type { Services } from './services.ts';
 import type { TlsPair } from './tls.ts';
+import { refuseIllFormedText } from './well-formed.ts';
 
 const BODY_LIMIT_BYTES = 256 * 1024;
 
@@ -45,13 +55,15 @@ export interface ServerSettings {
   readonly trustedProxies?: readonly string[];
   readonly limits?: LimitSettings;
   readonly onCall?: CallObserver;
+  /** Without it there is no web page. */
+  readonly dashboard?: DashboardSettings;
 }
 
 const NO_LIMITS: LimitSettings = { requestsPerMinute: null, failedLoginsPerMinute: null };
 
 export function buildServer(
   services: Services,
-  { log, tls, trustedProxies = [], limits = NO_LIMITS, onCall }: ServerSettings,
+  { log, tls, trustedProxies = [], limits = NO_LIMITS, onCall, dashboard }: ServerSettings,
 ) {
   const options = {
     loggerInstance: log,
@@ -72,11 +84,13 @@ export function buildServer(
   app.setValidatorCompiler(validatorCompiler);
   app.setSerializerCompiler(serializerCompiler);
   installProblems(app as unknown as FastifyInstance);
+  takeEmptyBodies(app as unknown as FastifyInstance);
   app.addHook('onRequest', async (request, reply) => {
     reply.header('x-request-id', request.id);
   });
+  if (isTracing()) traceCalls(app as unknown as FastifyInstance);
   if (onCall !== undefined) observeCalls(app as unknown as FastifyInstance, onCall);
-  // What is served here is data. A page that is served beside it says itself what it needs: route option `helmet`.
+  // What is served here is data. The pages beside it (document.ts, dashboard.ts) set a policy of their own, in a hook.
   app.register(helmet, {
     contentSecurityPolicy: {
       useDefaults: false,
@@ -89,10 +103,12 @@ export function buildServer(
   app.register(async (api) => {
     guardRoutes(api, { ...services, limits: createLimits(api, limits) });
     auditCalls(api, services);
+    refuseIllFormedText(api);
     await api.register(auditRoutes, services);
     await api.register(masterKeyRoutes, services);
     await api.register(versionRoute);
     await api.register(metricsRoute, services);
+    await api.register(diagnosisRoutes, services);
     await api.register(apiKeyRoutes, services);
     await api.register(projectRoutes, services);
     await api.register(credentialRoutes, services);
@@ -103,10 +119,25 @@ export function buildServer(
     await api.register(eventRoutes, services);
     await api.register(checkRoutes, services);
     await api.register(linkRoutes, services);
+    await api.register(timetableRoutes, services);
     await api.register(queueRoutes, services);
     await api.register(gatewayRoutes, services);
+    await api.register(scheduleRoutes, services);
+    await api.register(planRoutes, services);
+    await api.register(planRunRoutes, services);
+    await api.register(balancingRoutes, services);
     await api.register(webhookRoutes, services);
   });
   app.register(serviceRoutes, services);
+  if (dashboard !== undefined) installDashboard(app as unknown as FastifyInstance, dashboard);
   return app;
+}
+
+/** Many clients say that they send JSON also where they send nothing. What needs a body says so by its schema. */
+function takeEmptyBodies(app: FastifyInstance): void {
+  const parse = app.getDefaultJsonParser('error', 'error');
+  app.addContentTypeParser<string>('application/json', { parseAs: 'string' }, (request, body, done) => {
+    if (body === '') done(null, undefined);
+    else parse(request, body, done);
+  });
 }

@@ -24,6 +24,8 @@ async function ask(url: string, path: string, login?: string): Promise<{ status:
 test('metrics ask for a login of the whole installation', async () => {
   await using door = await openServiceDoor({ ...options, metrics: { authenticator, exposition } });
   assert.deepEqual(await ask(door.url, '/metrics', 'viewer'), { status: 200, text: 'lmas_build_info 1\n' });
+  const { headers } = await fetch(`${door.url}/metrics`);
+  assert.deepEqual([headers.get('cache-control'), headers.get('x-content-type-options')], ['no-store', 'nosniff']);
   assert.equal((await ask(door.url, '/metrics')).status, 401);
   assert.equal((await ask(door.url, '/metrics', 'stranger')).status, 401);
   assert.equal((await ask(door.url, '/metrics', 'tenant')).status, 403);

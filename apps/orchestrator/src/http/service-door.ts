@@ -10,10 +10,12 @@ import type { AddressInfo } from 'node:net';
 import type { Authenticator } from '../access/authenticator.ts';
 import { LmasError } from '../errors.ts';
 import type { Metrics } from '../observability/metrics.ts';
-import { authorise, loginOf } from './access.ts';
+import { authorise, loginOf, nothingSent } from './access.ts';
 import { PROBLEM_MEDIA_TYPE, toProblem } from './problems.ts';
 
 const RETRY_AFTER_S = '5';
+/** Data, for whoever asked, and not for a cache on the way. */
+const HEADERS = { 'x-content-type-options': 'nosniff', 'cache-control': 'no-store' };
 
 export interface ReadinessCheck {
   readonly name: string;
@@ -55,7 +57,7 @@ export async function openServiceDoor(options: ServiceDoorOptions): Promise<Serv
     }
     if (url !== '/metrics' || metrics === undefined) throw new LmasError('UNAVAILABLE', refusal());
     const login = loginOf({ headers });
-    if (login === undefined) throw new LmasError('UNAUTHENTICATED');
+    if (login === undefined) throw nothingSent();
     authorise(await metrics.authenticator.authenticate(login), 'getMetrics');
     const { contentType, text } = await metrics.exposition();
     return { status: 200, type: contentType, body: text };
@@ -64,7 +66,11 @@ export async function openServiceDoor(options: ServiceDoorOptions): Promise<Serv
     void answer(request)
       .catch(refuse)
       .then(({ status, type, body }) => {
-        const headers = { 'content-type': type, ...(status === 503 ? { 'retry-after': RETRY_AFTER_S } : {}) };
+        const headers = {
+          ...HEADERS,
+          'content-type': type,
+          ...(status === 503 ? { 'retry-after': RETRY_AFTER_S } : {}),
+        };
         response.writeHead(status, headers).end(body);
       });
   };

@@ -9,13 +9,26 @@ import type { Projects } from '../access/projects.ts';
 import type { Rotation } from '../access/rotation.ts';
 import type { Scope } from '../access/scope.ts';
 import type { QueueService } from '../admission/service.ts';
+import type { PolicyEvents } from '../balancing/events.ts';
+import type { BalancingRuns } from '../balancing/runs.ts';
+import type { BalancingService } from '../balancing/service.ts';
+import type { Diagnosis } from '../diagnosis/diagnosis.ts';
 import type { LiveGateways } from '../gateways/live-gateways.ts';
+import type { testGatewayMachine } from '../gateways/machine-test.ts';
 import type { LinkTester } from '../links/link-test.ts';
 import type { LinkService } from '../links/links.ts';
+import type { Timetables } from '../links/timetables.ts';
 import type { Metrics } from '../observability/metrics.ts';
+import type { LogLine } from '../observability/recent-log.ts';
+import type { RunEvents } from '../plans/run-events.ts';
+import type { PlanRunService } from '../plans/runs.ts';
+import type { PlanService } from '../plans/service.ts';
 import type { PluginRegistry } from '../plugins/registry.ts';
+import type { ScheduleService } from '../schedules/service.ts';
 import type { HostKeyPins } from '../sites/host-keys.ts';
 import type { WebhookService } from '../webhooks/service.ts';
+
+type GatewayTest = Awaited<ReturnType<typeof testGatewayMachine>>;
 
 export interface ReadinessCheck {
   readonly name: string;
@@ -36,13 +49,26 @@ export interface Services {
   readonly queue: QueueService;
   readonly links: LinkService;
   readonly linkTester: LinkTester;
+  readonly timetables: Timetables;
   readonly gateways: LiveGateways;
+  readonly diagnosis: Diagnosis;
+  settings(): { variable: string; value: string | null; isDefault: boolean }[];
+  processLog(): LogLine[];
+  /** Looks at the gateway machine of a site. A failure is the answer, not an error. */
+  testGatewayMachine(site: string, options: { signal: AbortSignal }): Promise<GatewayTest>;
+  readonly plans: PlanService;
+  readonly planRuns: PlanRunService;
+  readonly planRunEvents: RunEvents;
+  readonly schedules: ScheduleService;
+  readonly balancing: BalancingService;
+  readonly balancingEvents: PolicyEvents;
+  readonly balancingRuns: Pick<BalancingRuns, 'get'>;
   readonly webhooks: WebhookService;
   readonly metrics: Pick<Metrics, 'exposition'>;
   /** The SSH host keys that a host shows now. */
   scanHostKeys(host: string, port: number, options: { signal: AbortSignal }): Promise<HostKey[]>;
-  /** Whether calls can be answered at all now. */
-  isAvailable(): boolean;
+  /** Why no call can be answered now, in words; `undefined` while they can. */
+  outage(): string | undefined;
   readiness(): Promise<ReadinessCheck[]>;
 }
 

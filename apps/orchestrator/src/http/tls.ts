@@ -45,6 +45,9 @@ export async function readTlsPair({ certFile, keyFile }: TlsFiles): Promise<TlsP
   return pair;
 }
 
+/** When the certificate ends. */
+export const endOf = ({ cert }: TlsPair): Date => new Date(new X509Certificate(cert).validTo);
+
 /** Warns of a certificate that ends soon or has ended. */
 export function warnOfExpiry({ cert }: TlsPair, { certFile }: TlsFiles, log: Logger): void {
   const { validTo } = new X509Certificate(cert);

@@ -5,6 +5,7 @@
 import type { Redis } from 'ioredis';
 import { groupsOf } from '../admission/groups.ts';
 import { keys } from '../redis/keys.ts';
+import { script } from '../redis/script.ts';
 import { type Sharer, shares } from './shares.ts';
 
 export interface BandwidthLimits {
@@ -16,15 +17,20 @@ export interface BandwidthLimits {
   shares(): Promise<Map<string, number | null>>;
 }
 
+/** One step, so that no limit is set of which nobody hears. KEYS: bandwidth. ARGV: name, bytes per second or '', channel */
+const SET = script(`
+  if ARGV[2] == '' then redis.call('HDEL', KEYS[1], ARGV[1]) else redis.call('HSET', KEYS[1], ARGV[1], ARGV[2]) end
+  redis.call('PUBLISH', ARGV[3], '')
+  return 1
+`);
+
 export function createBandwidthLimits(redis: Redis): BandwidthLimits {
   const all = async (): Promise<Map<string, number>> =>
     new Map(Object.entries(await redis.hgetall(keys.bandwidth)).map(([name, value]) => [name, Number(value)]));
   return {
     all,
     async set(name, bytesPerSec) {
-      if (bytesPerSec === null) await redis.hdel(keys.bandwidth, name);
-      else await redis.hset(keys.bandwidth, name, bytesPerSec);
-      await redis.publish(keys.admissionChannel, '');
+      await SET(redis, [keys.bandwidth], [name, bytesPerSec ?? '', keys.admissionChannel]);
     },
     async shares() {
       const [places, limits] = await Promise.all([redis.hgetall(keys.places), all()]);

@@ -5,14 +5,13 @@
 import { randomUUID } from 'node:crypto';
 import type { Redis } from 'ioredis';
 import type { z } from 'zod';
-import { LmasError } from '../errors.ts';
 import type { GatewayAddress, GatewayProvisioner } from '../gateways/gateway.ts';
 import { LeaseKeeper } from '../gateways/lease-keeper.ts';
 import { closeEnd, Tunnel } from '../gateways/tunnel.ts';
 import type { Logger } from '../log.ts';
 import { keys } from '../redis/keys.ts';
 import type { linkTestInputSchema, linkTestSchema } from '../schemas/link.ts';
-import type { Site, SiteStore } from '../sites/sites.ts';
+import { type EquippedSite, requireGateways, type SiteStore } from '../sites/sites.ts';
 import type { LinkService } from './links.ts';
 import { lossPctOf, measurementOf } from './measurement.ts';
 
@@ -27,8 +26,8 @@ export interface LinkTester {
 const RESERVED_MS = 300_000;
 const LEASE_MS = 30_000;
 const REMOVE_MS = 30_000;
-/** As many connections as a migration has by default. */
-const SUBFLOWS = 8;
+/** Nobody's memory is in it. */
+const GRACE_MS = 30_000;
 const CLOCK_TOLERANCE_MS = 1_000;
 const CLEARLY_LOSSY_PCT = 0.5;
 
@@ -41,10 +40,8 @@ export function createLinkTester(
 ): LinkTester {
   return {
     async test(input, { signal }) {
-      const [source, destination] = await Promise.all([
-        gatewaySite(sites, input.source),
-        gatewaySite(sites, input.destination),
-      ]);
+      const both = await Promise.all([sites.get(input.source), sites.get(input.destination)]);
+      const [source, destination] = requireGateways(both);
       const owner = `l_${randomUUID()}`;
       const addresses: GatewayAddress[] = [
         { site: source.id, owner, end: 'source' },
@@ -67,17 +64,9 @@ export function createLinkTester(
   };
 }
 
-type GatewaySite = Site & { gateway: NonNullable<Site['gateway']> };
-
-async function gatewaySite(sites: SiteStore, id: string): Promise<GatewaySite> {
-  const site = await sites.get(id);
-  if (site.gateway === null) throw new LmasError('NO_GATEWAY', `Site ${id} has no gateway machine.`);
-  return { ...site, gateway: site.gateway };
-}
-
 async function measure(
   input: LinkTestInput,
-  { source, destination }: { source: GatewaySite; destination: GatewaySite },
+  { source, destination }: { source: EquippedSite; destination: EquippedSite },
   addresses: readonly GatewayAddress[],
   gateways: GatewayProvisioner,
   log: Logger,
@@ -99,7 +88,9 @@ async function measure(
     'aes-256-gcm',
     log,
   );
-  const port = await tunnel.join({ subflows: SUBFLOWS, bandwidthBytesPerSec: null }, { signal });
+  // As a migration has it by default, but for the grace time.
+  const options = { subflows: 'auto', compression: 'never', bandwidthBytesPerSec: null, graceMs: GRACE_MS } as const;
+  const port = await tunnel.join(options, { signal });
   const probe = await here.gateway.probe(input.durationMs, { signal });
   const lossPct = lossPctOf(probe);
   return {

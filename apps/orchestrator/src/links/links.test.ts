@@ -21,6 +21,7 @@ let server: PrivateRedis;
 let redis: Redis;
 let links: LinkService;
 const names = ['a', 'b', 'c'];
+const seen = (): void => undefined; // whatever there is, the caller has seen it
 const site = (id: string) => ({ ...siteInputSchema.parse({ id }), createdAt: new Date(0).toISOString() });
 const sites: Pick<SiteStore, 'list' | 'get'> = {
   list: async () => names.map(site),
@@ -32,7 +33,7 @@ const sites: Pick<SiteStore, 'list' | 'get'> = {
 before(async () => {
   server = await startPrivateRedis('redis-server', directory, log);
   redis = connect(server, log);
-  const traffic = { admission: createAdmission(redis), bandwidth: createBandwidthLimits(redis) };
+  const traffic = { redis, admission: createAdmission(redis), bandwidth: createBandwidthLimits(redis) };
   links = createLinkService(redis, sites, traffic);
 });
 after(async () => {
@@ -53,12 +54,12 @@ test('there is one link for each pair of sites, whoever is named first', async (
 });
 
 test('what is set stays until it is set otherwise; what is not named is not touched', async () => {
-  await links.change('b~a', { rateBitsPerSec: 1_000_000_000, limits: { maxMigrations: 3 } });
-  const link = await links.change('a~b', { limits: { bandwidthBytesPerSec: 5_000_000 } });
+  await links.change('b~a', { rateBitsPerSec: 1_000_000_000, limits: { maxMigrations: 3 } }, seen);
+  const link = await links.change('a~b', { limits: { bandwidthBytesPerSec: 5_000_000 } }, seen);
   assert.equal(link.rateBitsPerSec, 1_000_000_000);
   assert.deepEqual(link.limits, { maxMigrations: 3, bandwidthBytesPerSec: 5_000_000 });
   assert.deepEqual((await links.get('a~c')).limits, { maxMigrations: null, bandwidthBytesPerSec: null });
-  const freed = await links.change('a~b', { rateBitsPerSec: null, limits: { maxMigrations: null } });
+  const freed = await links.change('a~b', { rateBitsPerSec: null, limits: { maxMigrations: null } }, seen);
   assert.deepEqual([freed.rateBitsPerSec, freed.limits.maxMigrations], [null, null]);
 });
 

@@ -9,10 +9,13 @@ import { changeTraffic, readTraffic, type TrafficLimits } from '../admission/tra
 import { LmasError } from '../errors.ts';
 import { now } from '../migrations/record.ts';
 import { keys } from '../redis/keys.ts';
+import { readStored } from '../redis/stored-json.ts';
 import { type linkChangeSchema, linkMeasurementSchema, type linkSchema } from '../schemas/link.ts';
-import type { SiteStore } from '../sites/sites.ts';
+import type { Expectation, SiteStore } from '../sites/sites.ts';
 
 export type Link = z.infer<typeof linkSchema>;
+/** What people set; measurements and what runs change by themselves. */
+export type LinkSettings = Pick<Link, 'rateBitsPerSec' | 'limits'>;
 export type LinkChange = z.output<typeof linkChangeSchema>;
 export type LinkMeasurement = z.infer<typeof linkMeasurementSchema>;
 
@@ -21,13 +24,14 @@ export interface LinkService {
   list(): Promise<Link[]>;
   /** Accepts the two sites in either order. @throws LmasError LINK_NOT_FOUND */
   get(id: string): Promise<Link>;
-  /** What is not named stays. @throws LmasError LINK_NOT_FOUND */
-  change(id: string, change: LinkChange): Promise<Link>;
+  /** What is not named stays. @throws LmasError LINK_NOT_FOUND, and what `expect` throws */
+  change(id: string, change: LinkChange, expect: Expectation<LinkSettings>): Promise<Link>;
   /** Keeps what the gateways measured. */
   note(measurement: Omit<LinkMeasurement, 'measuredAt'>): Promise<void>;
 }
 
 const storedSchema = z.object({ rateBitsPerSec: z.int().nullable() });
+const rateOf = (json: string | null) => (json === null ? null : readStored(storedSchema, json).rateBitsPerSec);
 
 export function createLinkService(
   redis: Redis,
@@ -44,14 +48,13 @@ export function createLinkService(
     ]);
     return (a, b) => {
       const id = linkId(a, b);
-      const settings = stored[id];
       const measurements = [measured[`${a}~${b}`], measured[`${b}~${a}`]];
       return {
         id,
         sites: [a, b],
-        rateBitsPerSec: settings === undefined ? null : storedSchema.parse(JSON.parse(settings)).rateBitsPerSec,
+        rateBitsPerSec: rateOf(stored[id] ?? null),
         limits: limitsOf(linkGroup(id)),
-        measurements: measurements.flatMap((json) => (json ? [linkMeasurementSchema.parse(JSON.parse(json))] : [])),
+        measurements: measurements.flatMap((json) => (json ? [readStored(linkMeasurementSchema, json)] : [])),
         running: taken.get(linkGroup(id)) ?? 0,
       };
     };
@@ -76,10 +79,14 @@ export function createLinkService(
       const link = await reader();
       return pairs.map(([a, b]) => link(a, b));
     },
-    async change(id, { rateBitsPerSec, limits }) {
+    async change(id, { rateBitsPerSec, limits = {} }, expect) {
       const link = linkId(...(await endsOf(id)));
-      if (rateBitsPerSec !== undefined) await redis.hset(keys.links, link, JSON.stringify({ rateBitsPerSec }));
-      if (limits !== undefined) await changeTraffic(traffic, linkGroup(link), limits);
+      await changeTraffic(traffic, linkGroup(link), limits, async (current) => {
+        const before = await redis.hget(keys.links, link);
+        expect({ rateBitsPerSec: rateOf(before), limits: current });
+        const after = rateBitsPerSec === undefined ? before : JSON.stringify({ rateBitsPerSec });
+        return [{ hash: keys.links, field: link, before, after }];
+      });
       return await get(link);
     },
     async note(measurement) {

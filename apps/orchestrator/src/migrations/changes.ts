@@ -1,11 +1,13 @@
 /**
  * What was asked of a migration after it was submitted: beside its record, because the run that writes the record may be
- * another process. The request itself stays as it was sent.
+ * another process. The request itself stays as it was sent. A limit of the bandwidth is set in the same step that writes it
+ * down: what is written here is so.
  */
 import type { Redis } from 'ioredis';
 import type { z } from 'zod';
 import { keys } from '../redis/keys.ts';
-import { replaceField } from '../redis/replace-field.ts';
+import { type FieldChange, replaceFields } from '../redis/replace-field.ts';
+import { readStored } from '../redis/stored-json.ts';
 import { migrationChangesSchema } from '../schemas/migration.ts';
 import type { MigrationInput } from './record.ts';
 
@@ -15,12 +17,12 @@ export interface Changes {
   get(id: string): Promise<MigrationChanges>;
   /** In the order of the ids. */
   getMany(ids: readonly string[]): Promise<MigrationChanges[]>;
-  /** What is not named stays as it was asked for last. */
+  /** What is not named stays as it was asked for last. Whoever runs is told of a new limit at once. */
   merge(id: string, changes: MigrationChanges): Promise<void>;
 }
 
 const parse = (json: string | null): MigrationChanges =>
-  json === null ? {} : migrationChangesSchema.parse(JSON.parse(json));
+  json === null ? {} : readStored(migrationChangesSchema, json);
 
 export function createChanges(redis: Redis): Changes {
   return {
@@ -30,10 +32,16 @@ export function createChanges(redis: Redis): Changes {
       return (await redis.hmget(keys.changes, ...ids)).map(parse);
     },
     async merge(id, changes) {
-      await redis.hsetnx(keys.changes, id, '{}');
       for (;;) {
-        const json = (await redis.hget(keys.changes, id)) ?? '{}';
-        if (await replaceField(redis, keys.changes, id, json, JSON.stringify({ ...parse(json), ...changes }))) return;
+        const [json, limit] = await Promise.all([redis.hget(keys.changes, id), redis.hget(keys.bandwidth, id)]);
+        const merged = JSON.stringify({ ...parse(json), ...changes });
+        const fields: FieldChange[] = [{ hash: keys.changes, field: id, before: json, after: merged }];
+        const { bandwidthBytesPerSec } = changes;
+        if (bandwidthBytesPerSec !== undefined) {
+          const after = bandwidthBytesPerSec === null ? null : String(bandwidthBytesPerSec);
+          fields.push({ hash: keys.bandwidth, field: id, before: limit, after });
+        }
+        if (await replaceFields(redis, fields, keys.admissionChannel)) return;
       }
     },
   };

@@ -13,7 +13,7 @@ import { connect } from '../redis/connect.ts';
 import { type PrivateRedis, startPrivateRedis } from '../redis/private-server.ts';
 import { migrationInputSchema } from '../schemas/migration.ts';
 import { createMigrationService, type MigrationService } from './service.ts';
-import { createMigrationStore } from './store.ts';
+import { createMigrationStore, type MigrationStore } from './store.ts';
 
 const log = createLog('silent');
 const directory = await mkdtemp(join(tmpdir(), 'lmas-create-'));
@@ -22,17 +22,14 @@ let server: PrivateRedis;
 let redis: Redis;
 let bandwidth: BandwidthLimits;
 let service: MigrationService;
-before(async () => {
-  server = await startPrivateRedis('redis-server', directory, log);
-  redis = connect(server, log);
-  bandwidth = createBandwidthLimits(redis);
-  const find = async (id: string) => {
-    if (!endpoints.has(id)) throw new LmasError('ENDPOINT_NOT_FOUND');
-    return { id, plugin: 'p', site: `site-${id}` };
-  };
-  service = createMigrationService(
+const find = async (id: string) => {
+  if (!endpoints.has(id)) throw new LmasError('ENDPOINT_NOT_FOUND');
+  return { id, plugin: 'p', site: `site-${id}` };
+};
+const createService = (store: MigrationStore): MigrationService =>
+  createMigrationService(
     redis,
-    createMigrationStore(redis),
+    store,
     { hurry: async () => undefined },
     {
       inventory: { endpoints: { get: find } } as never,
@@ -40,10 +37,15 @@ before(async () => {
       admission: createAdmission(redis),
       laneOf: async () => 'link:a~b',
       changes: { getMany: async () => [] } as never,
-      bandwidth,
+      giveUps: undefined as never,
       idempotencyMs: 60_000,
     },
   );
+before(async () => {
+  server = await startPrivateRedis('redis-server', directory, log);
+  redis = connect(server, log);
+  bandwidth = createBandwidthLimits(redis);
+  service = createService(createMigrationStore(redis));
 });
 after(async () => {
   redis.disconnect();
@@ -53,6 +55,18 @@ after(async () => {
 
 const asking = (vm: string) =>
   migrationInputSchema.parse({ vm, source: 'a', destination: 'b', transport: 'direct', bandwidthBytesPerSec: 5_000 });
+
+test('the bandwidth limit comes with the record, in one step: an end in between leaves neither', async () => {
+  const dies = createService({
+    ...createMigrationStore(redis),
+    create: async () => assert.fail('killed before the record was stored'),
+  });
+  await assert.rejects(dies.create(asking('killed'), { project: null }), assert.AssertionError);
+  assert.deepEqual([...(await bandwidth.all())], []);
+  const { id } = await service.create(asking('killed'), { project: null });
+  assert.deepEqual([...(await bandwidth.all())], [[id, 5_000]]);
+  await bandwidth.set(id, null);
+});
 
 test('a refused migration leaves no bandwidth limit behind', async () => {
   const { id } = await service.create(asking('twin'), { project: null });

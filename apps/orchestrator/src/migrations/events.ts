@@ -1,10 +1,12 @@
 /**
- * The event stream of a migration, and the feed of all of them, for many readers at once: one subscription tells all of them that there is something
- * new, and each reads on from where it was. The hub owns its listener on the subscriber connection, not the connection.
+ * The event stream of a migration, the feed of everything, and whatever else is read in the same way, for many readers at once: one
+ * subscription tells all of them that there is something new, and each reads on from where it was. The hub owns its listener on the
+ * subscriber connection, not the connection.
  */
 import { EventEmitter, once } from 'node:events';
 import type { Redis } from 'ioredis';
-import { keys } from '../redis/keys.ts';
+import { keys, MAX_NOTICES } from '../redis/keys.ts';
+import { script } from '../redis/script.ts';
 import type { MigrationStore } from './store.ts';
 import { unpackEvent } from './stored-event.ts';
 
@@ -15,7 +17,8 @@ export interface StoredEvent {
   readonly json: string;
 }
 
-export interface EventHub {
+/** Migrations, as whoever asks may see them. */
+export interface EventReader {
   /**
    * Everything after `afterId`, then what comes. Yields `undefined` when nothing came for a while, so that the reader can
    * send a sign of life. Ends when the reader stops or the signal aborts.
@@ -25,8 +28,33 @@ export interface EventHub {
     afterId: string,
     options: { signal: AbortSignal },
   ): AsyncGenerator<StoredEvent | undefined>;
-  /** The same with the notices of all migrations; `undefined` begins with what comes next. */
-  followAll(afterId: string | undefined, options: { signal: AbortSignal }): AsyncGenerator<StoredEvent | undefined>;
+  /**
+   * The same with the notices of everything; `undefined` begins with what comes next. Begins with `missed` where some of what
+   * came after `afterId` may not be kept any more.
+   */
+  followAll(
+    afterId: string | undefined,
+    options: { signal: AbortSignal },
+  ): AsyncGenerator<StoredEvent | 'missed' | undefined>;
+  /** Where the notices of everything are now, for a reader who has seen none. It tells of nobody when he did something. */
+  position(): Promise<string>;
+}
+
+export interface EventHub extends EventReader {
+  /** The same with what somebody else knows how to read. */
+  followSource(
+    source: EventSource,
+    afterId: string,
+    options: { signal: AbortSignal },
+  ): AsyncGenerator<StoredEvent | undefined>;
+}
+
+/** Events that are kept somewhere. */
+export interface EventSource {
+  /** Where it is said that there is something new. */
+  readonly channel: string;
+  /** What comes after a place; nothing: not yet. */
+  read(afterId: string): Promise<readonly StoredEvent[]>;
 }
 
 const asItIs = (json: string): string => json;
@@ -41,6 +69,12 @@ async function withRecord(records: Pick<MigrationStore, 'get'>, id: string): Pro
 export const QUIET_MS = 10_000;
 const BATCH = 100;
 
+/** The last place before this millisecond. Asked in a script, so that it is the server that holds our keys which answers. */
+const NOW = script(`
+  local now = redis.call('TIME')
+  return string.format('%.0f', now[1] * 1000 + math.floor(now[2] / 1000) - 1) .. '-999999999999999'
+`);
+
 export async function createEventHub(
   redis: Redis,
   subscriber: Redis,
@@ -50,8 +84,8 @@ export async function createEventHub(
   subscriber.on('pmessage', (_pattern: string, channel: string) => news.emit(channel));
   await subscriber.psubscribe(keys.eventPattern);
 
-  async function* follow(
-    { stream, channel, whole }: { stream: string; channel: string; whole: () => Promise<(json: string) => string> },
+  async function* followSource(
+    { channel, read }: EventSource,
     afterId: string,
     { signal }: { signal: AbortSignal },
   ): AsyncGenerator<StoredEvent | undefined> {
@@ -65,30 +99,51 @@ export async function createEventHub(
         () => false,
       );
       try {
-        const entries = await redis.xrange(stream, `(${last}`, '+', 'COUNT', BATCH);
-        const complete = entries.length === 0 ? asItIs : await whole();
-        for (const [id, fields] of entries) {
-          last = id;
-          yield { id, json: complete(fields[1] ?? '{}') };
+        const events = await read(last);
+        for (const event of events) {
+          last = event.id;
+          yield event;
         }
-        if (entries.length === 0 && !(await something) && !signal.aborted) yield undefined;
+        if (events.length === 0 && !(await something) && !signal.aborted) yield undefined;
       } finally {
         waiting.abort();
       }
     }
   }
+  const streamAt = (key: string, whole: () => Promise<(json: string) => string>) => async (afterId: string) => {
+    const entries = await redis.xrange(key, `(${afterId}`, '+', 'COUNT', BATCH);
+    const complete = entries.length === 0 ? asItIs : await whole();
+    return entries.map(([id, fields]) => ({ id, json: complete(fields[1] ?? '{}') }));
+  };
 
   return {
-    follow: (id, afterId, options) =>
-      follow(
-        { stream: keys.events(id), channel: keys.eventChannel(id), whole: () => withRecord(records, id) },
-        afterId,
-        options,
-      ),
+    followSource,
+    follow: (id, afterId, options) => {
+      const read = streamAt(keys.events(id), () => withRecord(records, id));
+      return followSource({ channel: keys.eventChannel(id), read }, afterId, options);
+    },
     async *followAll(afterId, options) {
       const [newest] = afterId === undefined ? await redis.xrevrange(keys.feed, '+', '-', 'COUNT', 1) : [];
-      const feed = { stream: keys.feed, channel: keys.feedChannel, whole: async () => asItIs };
-      yield* follow(feed, afterId ?? newest?.[0] ?? '0-0', options);
+      if (afterId !== undefined && (await mayHaveMissed(redis, afterId))) yield 'missed';
+      const feed = { channel: keys.feedChannel, read: streamAt(keys.feed, async () => asItIs) };
+      yield* followSource(feed, afterId ?? newest?.[0] ?? '0-0', options);
+    },
+    async position() {
+      const now = String(await NOW(redis, [keys.feed], []));
+      const [newest] = await redis.xrevrange(keys.feed, '+', '-', 'COUNT', 1);
+      // Places only grow, also where the clock was set back.
+      return newest !== undefined && isBefore(now, newest[0]) ? newest[0] : now;
     },
   };
+}
+
+/** The feed is cut off at its beginning once it has grown to its length, and never before. */
+async function mayHaveMissed(redis: Redis, afterId: string): Promise<boolean> {
+  const [[oldest], length] = await Promise.all([redis.xrange(keys.feed, '-', '+', 'COUNT', 1), redis.xlen(keys.feed)]);
+  return oldest === undefined || (length >= MAX_NOTICES && isBefore(afterId, oldest[0]));
+}
+
+function isBefore(id: string, other: string): boolean {
+  const [[ms = 0, n = 0], [otherMs = 0, otherN = 0]] = [id.split('-').map(Number), other.split('-').map(Number)];
+  return ms < otherMs || (ms === otherMs && n < otherN);
 }

@@ -9,6 +9,8 @@ const end = z.enum(['source', 'destination']);
 export const resourceSchema = z.discriminatedUnion('kind', [
   /** A gateway process, its directory and its sockets at one site; addressed by the migration's id. */
   z.object({ kind: z.literal('gateway'), end, site: z.string() }),
+  /** Rules at one site's gateway machine that refuse what goes past the tunnel; they outlive the gateway that makes them. */
+  z.object({ kind: z.literal('barrier'), end, site: z.string() }),
   /**
    * From here on the plugin may have touched the VM or the destination: find out where the VM is before anything else.
    */
@@ -16,7 +18,13 @@ export const resourceSchema = z.discriminatedUnion('kind', [
   /** Something the plugin named by itself; only it knows how to take it away. */
   z.object({
     kind: z.literal('plugin'),
-    resource: z.object({ kind: z.string(), id: z.string(), end, data: z.record(z.string(), z.json()) }),
+    resource: z.object({
+      ...{ kind: z.string(), id: z.string(), end, data: z.record(z.string(), z.json()) },
+      lifetime: z.enum(['vm', 'migration']).optional(),
+      shared: z.boolean().optional(),
+      behindBarrier: z.boolean().optional(),
+      byHand: z.string().optional(),
+    }),
   }),
 ]);
 export type JournalledResource = z.infer<typeof resourceSchema>;
@@ -29,13 +37,16 @@ export const journalEntrySchema = z.object({
   resource: resourceSchema,
   intentAt: z.iso.datetime(),
   releasedAt: z.iso.datetime().nullable(),
+  /** When it was first left on purpose, because nobody knew where the VM runs. Still to be released, once somebody does. */
+  leftAt: z.iso.datetime().nullable().default(null),
 });
 export type JournalEntry = z.infer<typeof journalEntrySchema>;
 
 export function resourceKey(resource: JournalledResource): string {
   switch (resource.kind) {
     case 'gateway':
-      return `gateway:${resource.end}`;
+    case 'barrier':
+      return `${resource.kind}:${resource.end}`;
     case 'hand-over':
       return 'hand-over';
     case 'plugin':
@@ -47,7 +58,8 @@ export function resourceKey(resource: JournalledResource): string {
 export function describeResource(resource: JournalledResource): string {
   switch (resource.kind) {
     case 'gateway':
-      return `gateway at site ${resource.site}`;
+    case 'barrier':
+      return `${resource.kind} at site ${resource.site}`;
     case 'hand-over':
       return 'state of the hand-over';
     case 'plugin':

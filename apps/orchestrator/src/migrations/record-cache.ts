@@ -3,6 +3,7 @@
  * same ones again and again, most of which wait or have ended. What counts is always the text that Redis has now; a record
  * that was written meanwhile is parsed again, so nothing here can be out of date.
  */
+import { readStored } from '../redis/stored-json.ts';
 import { type Migration, storedMigrationSchema } from './record.ts';
 
 /** Ten pages of a list. With a long definition of its VM, a record takes some 20 kB. */
@@ -20,7 +21,7 @@ export function createRecordCache(): RecordCache {
       const known = parsed.get(id);
       parsed.delete(id); // what was looked at last is forgotten last
       const current =
-        known?.json === json ? known : { json, migration: storedMigrationSchema.parse(JSON.parse(json)).migration };
+        known?.json === json ? known : { json, migration: readStored(storedMigrationSchema, json).migration };
       parsed.set(id, current);
       const [oldest] = parsed.keys();
       if (parsed.size > MAX_RECORDS && oldest !== undefined) parsed.delete(oldest);

@@ -2,7 +2,7 @@
  * What is stored of a migration: the public record, as the API shows it, and the run's own notes that a recovery needs.
  * JSON; parsed on the way in, so that a record written by another version is refused with a reason and not misread.
  */
-import { randomUUID } from 'node:crypto';
+import { createHash, randomUUID } from 'node:crypto';
 import { z } from 'zod';
 import { migrationIdSchema, type migrationInputSchema, migrationSchema } from '../schemas/migration.ts';
 import type { migrationEventSchema } from '../schemas/migration-event.ts';
@@ -39,6 +39,7 @@ export const preparedSchema = z.object({
         maxStreams: z.int(),
         priority: z.enum(['bulk', 'interactive']),
         outlivesOutages: z.boolean().optional(),
+        barrier: z.boolean().optional(),
       }),
     )
     .optional(),
@@ -51,16 +52,25 @@ const notesSchema = z.object({
   prepared: preparedSchema.nullable(),
   /** The plugin has said that the guest was let go at the destination: nothing is undone any more. */
   arrived: z.boolean().default(false),
+  /** Why the way forward ended, from before anything was undone: an interruption later is not the reason. */
+  failure: migrationSchema.shape.error.default(null),
   /** Decided before the teardown, never changed by it. */
   outcome: z.enum(OUTCOMES).nullable(),
   /** Names under which this VM is reserved; given back at the end. */
   locks: z.array(z.string()),
+  /** W3C `traceparent` of the submission: its runs, in whichever process, continue that trace. */
+  traceparent: z.string().nullable().default(null),
 });
 
 export const storedMigrationSchema = z.object({ migration: migrationSchema, notes: notesSchema });
 export type StoredMigration = z.infer<typeof storedMigrationSchema>;
 
 export const newMigrationId = (): string => `m_${randomUUID()}`;
+/** The same for the same purpose, however often it is asked for: whatever is ordered twice is one migration. */
+export function migrationIdFor(purpose: string): string {
+  const hex = createHash('sha256').update(purpose).digest('hex');
+  return `m_${hex.slice(0, 8)}-${hex.slice(8, 12)}-${hex.slice(12, 16)}-${hex.slice(16, 20)}-${hex.slice(20, 32)}`;
+}
 export const isMigrationId = (id: string): boolean => migrationIdSchema.safeParse(id).success;
 export const now = (): string => new Date().toISOString();
 
@@ -78,7 +88,13 @@ export function newRecord(
     project = null,
     retryOf = null,
     plugin = null,
-  }: { project?: string | null; retryOf?: string | null; plugin?: string | null } = {},
+    traceparent = null,
+  }: {
+    project?: string | null;
+    retryOf?: string | null;
+    plugin?: string | null;
+    traceparent?: string | null;
+  } = {},
 ): StoredMigration {
   const createdAt = now();
   return {
@@ -97,6 +113,7 @@ export function newRecord(
       where: 'unknown',
       teardown: 'not-needed',
       leftovers: [],
+      givenUp: null,
       createdAt,
       startedAt: null,
       endedAt: null,
@@ -113,6 +130,6 @@ export function newRecord(
       byHand: null,
       report: null,
     },
-    notes: { prepared: null, arrived: false, outcome: null, locks: [...locks] },
+    notes: { prepared: null, arrived: false, failure: null, outcome: null, locks: [...locks], traceparent },
   };
 }

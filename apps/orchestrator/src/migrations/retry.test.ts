@@ -30,7 +30,7 @@ function serviceWith(phase: Phase) {
       admission: { explain: async () => new Map() } as never,
       laneOf: async () => 'lane',
       changes: { getMany: async () => [] } as never,
-      bandwidth: { set: async () => undefined },
+      giveUps: undefined as never,
       idempotencyMs: 1_000,
     },
   );

@@ -10,12 +10,9 @@
  *   that lagged, a restart without its last second) has forgotten some; whatever the run says next changes nothing and
  *   is answered so.
  */
-import { placesLua, waitingLua } from '../admission/scripts.ts';
-import { keys } from '../redis/keys.ts';
+import { pairsLua, placesLua, waitingLua } from '../admission/scripts.ts';
+import { keys, MAX_NOTICES } from '../redis/keys.ts';
 import { keptScript, script } from '../redis/script.ts';
-
-/** Long enough for a webhook dispatcher, or a reader of all migrations, that was away for a while. */
-const MAX_NOTICES = 20_000;
 
 /**
  * Tells everybody who follows one migration and, of changes that are worth a notice, everybody who follows them all.
@@ -44,28 +41,31 @@ const INDEX = `
  * With the migration as KEYS[1], a run's token as ARGV[1] and the writes it knows of as ARGV[2]: an older token is out; a
  * token or writes that Redis has never heard of were forgotten, and nothing is built on what is left.
  */
-const FENCE = `
+export const FENCE = `
   local token = tonumber(redis.call('HGET', KEYS[1], 'token') or '0')
   if token < tonumber(ARGV[1]) then return {'FORGOTTEN'} end
   if token > tonumber(ARGV[1]) then return {'SUPERSEDED'} end
   if tonumber(redis.call('HGET', KEYS[1], 'writes') or '0') < tonumber(ARGV[2]) then return {'FORGOTTEN'} end`;
 
 /**
- * Stores the record and puts it into the queue.
- * KEYS: migration, events, migrations, live, queue deadlines, waitingKeys, lock…
+ * Stores the record with its bandwidth limit, and puts it into the queue.
+ * KEYS: migration, events, migrations, live, queue deadlines, waitingKeys, bandwidth, lock…
  * ARGV: id, queue deadline (ms), record, createdAtMs, event, maxEvents, channel, notice, indexes, order, lane entry,
- * admission channel
+ * admission channel, key and token of a fence ('' for none): whoever orders it must not have withdrawn it meanwhile;
+ * bytes per second ('' for unlimited)
  */
 export const CREATE = keptScript(`
   ${TELL}
   ${INDEX}
   ${waitingLua(6)}
   if redis.call('EXISTS', KEYS[1]) == 1 then return {'OK'} end
-  for i = 9, #KEYS do
+  if ARGV[13] ~= '' and redis.call('HGET', ARGV[13], 'token') ~= ARGV[14] then return {'WITHDRAWN'} end
+  for i = 10, #KEYS do
     local holder = redis.call('GET', KEYS[i])
     if holder and holder ~= ARGV[1] then return {'LOCKED', holder} end
   end
-  for i = 9, #KEYS do redis.call('SET', KEYS[i], ARGV[1]) end
+  for i = 10, #KEYS do redis.call('SET', KEYS[i], ARGV[1]) end
+  if ARGV[15] ~= '' then redis.call('HSET', KEYS[9], ARGV[1], ARGV[15]) end
   redis.call('ZADD', KEYS[5], ARGV[2], ARGV[1])
   redis.call('HSET', KEYS[1], 'record', ARGV[3], 'version', 1, 'token', 0, 'phase', 'queued')
   redis.call('ZADD', KEYS[3], ARGV[4], ARGV[1])
@@ -95,13 +95,19 @@ export const CLAIM = keptScript(`
   redis.call('SET', KEYS[2], ARGV[2], 'PX', ARGV[3])
   if live then redis.call('SADD', KEYS[4], ARGV[1]) end
   redis.call('ZREM', KEYS[6], ARGV[1])
-  local h = redis.call('HMGET', KEYS[1], 'token', 'version', 'record', 'cancelRequestedAt', 'pointOfNoReturnAt', 'writes')
-  return {'CLAIMED', h[1], h[2], h[3], h[4] or '', h[5] or '', h[6] or '0'}
+  local names = {'token', 'version', 'record', 'cancelRequestedAt', 'pointOfNoReturnAt', 'writes', 'hostPair', 'handedBack'}
+  local h = redis.call('HMGET', KEYS[1], unpack(names))
+  redis.call('HDEL', KEYS[1], 'handedBack')
+  return {'CLAIMED', h[1], h[2], h[3], h[4] or '', h[5] or '', h[6] or '0', h[7] or '', h[8] or ''}
 `);
 
-/** KEYS: migration, lease. ARGV: token, writes, runId, leaseMs. Answers 'CURRENT' and when a cancel was asked for. */
+/**
+ * A run that has handed the migration back has nothing to renew any more.
+ * KEYS: migration, lease. ARGV: token, writes, runId, leaseMs. Answers 'CURRENT' and when a cancel was asked for.
+ */
 export const RENEW = script(`
   ${FENCE}
+  if redis.call('HEXISTS', KEYS[1], 'handedBack') == 1 then return {'SUPERSEDED'} end
   local holder = redis.call('GET', KEYS[2])
   if holder and holder ~= ARGV[3] then return {'SUPERSEDED'} end
   redis.call('SET', KEYS[2], ARGV[3], 'PX', ARGV[4])
@@ -136,14 +142,20 @@ export const WRITE = keptScript(`
 
 /**
  * After the last WRITE, whose phase must be there. A migration whose teardown is incomplete stays on a list, can be claimed
- * for that alone, and keeps its VM to itself: what a later attempt takes down must not be in use by the VM's next migration.
- * KEYS: migration, live, running, lease, events, journal, incomplete, placesKeys, bandwidth, lock…
+ * for that alone, and keeps its VM to itself: what a later attempt takes down must not be in use by the VM's next migration. The
+ * same goes for the pair of hosts that it had for itself.
+ * KEYS: migration, live, running, lease, events, journal, incomplete, placesKeys, bandwidth, kept pairs, lock…
  * ARGV: token, writes, id, phase, keepMs, complete (1 or 0), admission channel
  */
 export const END = keptScript(`
-  ${placesLua(8)}
+  ${placesLua(8)} ${pairsLua}
   ${FENCE}
   if redis.call('HGET', KEYS[1], 'phase') ~= ARGV[4] then return {'FORGOTTEN'} end
+  local pair, shared = pairIn(redis.call('HGET', KEYS[8], ARGV[3]) or '')
+  if pair and not shared then
+    redis.call('HSET', KEYS[11], pair, ARGV[3])
+    redis.call('HSET', KEYS[1], 'hostPair', pair)
+  end
   redis.call('SREM', KEYS[2], ARGV[3])
   redis.call('SREM', KEYS[3], ARGV[3])
   givePlacesBack(ARGV[3])
@@ -154,7 +166,9 @@ export const END = keptScript(`
   if ARGV[6] == '1' then
     redis.call('SREM', KEYS[7], ARGV[3])
     redis.call('PEXPIRE', KEYS[6], ARGV[5])
-    for i = 11, #KEYS do
+    local kept = redis.call('HGET', KEYS[1], 'hostPair')
+    if kept and redis.call('HGET', KEYS[11], kept) == ARGV[3] then redis.call('HDEL', KEYS[11], kept) end
+    for i = 12, #KEYS do
       if redis.call('GET', KEYS[i]) == ARGV[3] then redis.call('DEL', KEYS[i]) end
     end
   else
@@ -183,8 +197,8 @@ export const JOURNAL = keptScript(`
  * A run that finds that Redis has forgotten what it wrote puts back what it knows, and leaves: the next run finds the whole
  * journal, and asks both ends where the VM is before it does anything.
  * KEYS: migration, journal, live, running, lease, lock…
- * ARGV: id, token, runId, record, version, phase, writes, cancelRequestedAt, pointOfNoReturnAt, indexes, createdAtMs,
- * resource key, entry, …
+ * ARGV: id, token, runId, record, version, phase, writes, cancelRequestedAt, pointOfNoReturnAt, indexes, createdAtMs, pair of
+ * hosts, resource key, entry, …
  */
 export const RESTORE_RECORD = keptScript(`
   ${INDEX}
@@ -195,7 +209,9 @@ export const RESTORE_RECORD = keptScript(`
   redis.call('HSET', KEYS[1], 'token', ARGV[2], 'record', ARGV[4], 'version', ARGV[5], 'phase', ARGV[6], 'writes', ARGV[7])
   if ARGV[8] ~= '' then redis.call('HSET', KEYS[1], 'cancelRequestedAt', ARGV[8]) end
   if ARGV[9] ~= '' then redis.call('HSET', KEYS[1], 'pointOfNoReturnAt', ARGV[9]) end
-  for i = 12, #ARGV, 2 do redis.call('HSET', KEYS[2], ARGV[i], ARGV[i + 1]) end
+  if ARGV[12] ~= '' then redis.call('HSET', KEYS[1], 'hostPair', ARGV[12]) end
+  redis.call('HDEL', KEYS[1], 'handedBack')
+  for i = 13, #ARGV, 2 do redis.call('HSET', KEYS[2], ARGV[i], ARGV[i + 1]) end
   for i = 6, #KEYS do redis.call('SETNX', KEYS[i], ARGV[1]) end
   redis.call('SADD', KEYS[3], ARGV[1])
   redis.call('SADD', KEYS[4], ARGV[1])
@@ -203,7 +219,10 @@ export const RESTORE_RECORD = keptScript(`
   return {'OK'}
 `);
 
-/** KEYS: migration, live, events. ARGV: id, at, event, maxEvents, event channel, cancel channel, notice */
+/**
+ * What waits has waited for long enough from then on: should nobody hurry it, the next look at what is overdue ends it.
+ * KEYS: migration, live, events, queue deadlines. ARGV: id, at, event, maxEvents, event channel, cancel channel, notice, nowMs
+ */
 export const CANCEL = keptScript(`
   ${TELL}
   if redis.call('EXISTS', KEYS[1]) == 0 then return {'MISSING'} end
@@ -213,6 +232,7 @@ export const CANCEL = keptScript(`
   if h[2] then return {'TOO_LATE', h[2]} end
   if h[3] == 'tearing-down' then return {'ENDED'} end
   redis.call('HSET', KEYS[1], 'cancelRequestedAt', ARGV[2])
+  redis.call('ZADD', KEYS[4], 'XX', ARGV[8], ARGV[1])
   tell(KEYS[3], ARGV[5], ARGV[4], ARGV[3], ARGV[7])
   redis.call('PUBLISH', ARGV[6], ARGV[1])
   return {'ACCEPTED'}

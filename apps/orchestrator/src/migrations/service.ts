@@ -2,23 +2,24 @@
  * What can be asked of migrations: the one door for HTTP, schedules and whoever else. It checks a request against what
  * is registered, stores the record, and hands it to the queue.
  */
-import { createHash } from 'node:crypto';
 import type { Redis } from 'ioredis';
-import { z } from 'zod';
 import { projectSees } from '../access/principal.ts';
 import type { Admission } from '../admission/admission.ts';
 import type { LaneFinder } from '../admission/lanes.ts';
-import { describeError, errorCode, LmasError } from '../errors.ts';
-import type { BandwidthLimits } from '../links/bandwidth-limits.ts';
+import { LmasError } from '../errors.ts';
 import type { PluginRegistry } from '../plugins/registry.ts';
 import { keys } from '../redis/keys.ts';
-import type { migrationListQuerySchema } from '../schemas/migration-list.ts';
+import type { Fence } from '../redis/versioned-table.ts';
 import { type MigrationLogEntry, parseLogEntry } from '../schemas/migration-log.ts';
 import type { Inventory } from '../sites/sites.ts';
+import { inSubmitSpan } from '../tracing/migration-spans.ts';
 import type { Changes, MigrationChanges } from './changes.ts';
-import { labelIndex, type PageMark } from './index-search.ts';
+import type { GiveUps } from './give-ups.ts';
+import { reservationFor, reservedId, reserveId } from './idempotency.ts';
+import { cursorAfter, cursorOfPlace, indexesFor, type ListQuery, parseCursor, parsePlace } from './listing.ts';
 import { isOutcome } from './phases.ts';
-import { type Migration, type MigrationInput, newMigrationId, newRecord } from './record.ts';
+import { type Migration, type MigrationInput, newMigrationId, newRecord, now } from './record.ts';
+import { checkReferences } from './references.ts';
 import type { MigrationStore } from './store.ts';
 
 /** What the service needs of the queue. */
@@ -26,20 +27,25 @@ export interface Hurrier {
   hurry(id: string, reason: string): Promise<void>;
 }
 
-/** `project`: only what belongs to it; null: everything. */
-export type ListQuery = z.output<typeof migrationListQuerySchema> & { readonly project: string | null };
+export type { ListQuery } from './listing.ts';
+
+export interface CreateOptions {
+  readonly idempotencyKey?: string | undefined;
+  /**
+   * For what the orchestrator itself orders: made from what it is for (`migrationIdFor`), so that it is the same one however often
+   * it is ordered; and the order's fence, so that nothing begins that was withdrawn meanwhile.
+   */
+  readonly order?: { readonly id: string; readonly fence: Fence };
+}
 
 export interface MigrationService {
   /**
    * Accepts a migration. With an idempotency key, the same request is accepted once and answered with the same migration
    * for as long as the key is remembered, whatever has become of what it names.
    * @throws LmasError UNKNOWN_REFERENCE, SAME_ENDPOINT, DIFFERENT_PLUGINS, INVALID_OPTIONS, NO_GATEWAY, NO_LISTENER,
-   * VM_ALREADY_MIGRATING, IDEMPOTENCY_KEY_REUSED
+   * VM_ALREADY_MIGRATING, IDEMPOTENCY_KEY_REUSED, WITHDRAWN
    */
-  create(
-    input: MigrationInput,
-    options: { idempotencyKey?: string | undefined; project: string | null },
-  ): Promise<Migration>;
+  create(input: MigrationInput, options: CreateOptions & { project: string | null }): Promise<Migration>;
   /** Everything `create` refuses, without creating. */
   validate(input: MigrationInput): Promise<void>;
   /** @throws LmasError MIGRATION_NOT_FOUND */
@@ -67,6 +73,11 @@ export interface MigrationService {
   change(id: string, changes: MigrationChanges): Promise<Migration>;
   /** Idempotent. @throws LmasError MIGRATION_NOT_FOUND, ALREADY_ENDED, PAST_POINT_OF_NO_RETURN */
   cancel(id: string): Promise<Migration>;
+  /**
+   * Has what is left tried once more, and what fails then given up: its sites, endpoints and VM are free again. Idempotent.
+   * @throws LmasError MIGRATION_NOT_FOUND, NOTHING_TO_GIVE_UP
+   */
+  giveUpTeardown(id: string, said: { by: string; reason: string }): Promise<Migration>;
 }
 
 export function createMigrationService(
@@ -79,7 +90,7 @@ export function createMigrationService(
     admission,
     laneOf,
     changes,
-    bandwidth,
+    giveUps,
     idempotencyMs,
   }: {
     inventory: Inventory;
@@ -87,7 +98,7 @@ export function createMigrationService(
     admission: Admission;
     laneOf: LaneFinder;
     changes: Changes;
-    bandwidth: Pick<BandwidthLimits, 'set'>;
+    giveUps: Pick<GiveUps, 'note'>;
     idempotencyMs: number;
   },
 ): MigrationService {
@@ -100,7 +111,8 @@ export function createMigrationService(
     ]);
     const changed = new Map(ids.map((id, index) => [id, since[index] ?? {}]));
     return records.map((record) => {
-      const waiting = record.phase === 'queued' ? reasons.get(record.id) : undefined;
+      // In `queued`, or in what its last attempt had come to when another migration was found to have its hosts.
+      const waiting = reasons.get(record.id);
       const explained = waiting === undefined ? null : { ...waiting, blockedBy: [...waiting.blockedBy] };
       return { ...record, changes: changed.get(record.id) ?? {}, waiting: explained };
     });
@@ -114,8 +126,9 @@ export function createMigrationService(
 
   const create = async (
     input: MigrationInput,
-    { idempotencyKey, ...of }: { idempotencyKey?: string | undefined; project: string | null; retryOf?: string },
+    { idempotencyKey, order, ...of }: CreateOptions & { project: string | null; retryOf?: string },
   ): Promise<Migration> => {
+    if (order !== undefined && (await store.get(order.id)) !== undefined) return await get(order.id);
     const reservation =
       idempotencyKey === undefined
         ? undefined
@@ -123,18 +136,13 @@ export function createMigrationService(
     const former = reservation === undefined ? undefined : await reservedId(redis, reservation);
     if (former !== undefined && (await store.get(former)) !== undefined) return await get(former);
     const { plugin, ...sites } = await validate(input);
-    const id = reservation === undefined ? newMigrationId() : await reserveId(redis, reservation, idempotencyMs);
-    const record = newRecord(id, input, sites, [keys.vmByName(input.source, input.vm)], { ...of, plugin });
-    const lane = await laneOf(record.migration);
-    // Before the record: a migration must not begin without its limit. Set again, it is the same.
-    if (input.bandwidthBytesPerSec !== null) await bandwidth.set(id, input.bandwidthBytesPerSec);
-    try {
-      await store.create(record, lane);
-    } catch (error) {
-      // Only after a refusal: a lost reply says nothing of whether there is a record.
-      if (errorCode(error) === 'VM_ALREADY_MIGRATING') await bandwidth.set(id, null);
-      throw error;
-    }
+    const newId = order?.id ?? newMigrationId();
+    const id = reservation === undefined ? newId : await reserveId(redis, reservation, idempotencyMs);
+    const locks = [keys.vmByName(input.source, input.vm)];
+    await inSubmitSpan(id, async (traceparent) => {
+      const record = newRecord(id, input, sites, locks, { ...of, plugin, traceparent });
+      await store.create(record, await laneOf(record.migration), order?.fence);
+    });
     return await get(id);
   };
 
@@ -166,7 +174,7 @@ export function createMigrationService(
       const shown = await getMany(ids.slice(0, limit));
       return {
         items: shown.filter((migration) => projectSees(project, migration.project)),
-        nextCursor: ids.length > limit ? Buffer.from(String(first + limit)).toString('base64url') : null,
+        nextCursor: ids.length > limit ? cursorOfPlace(first + limit) : null,
       };
     },
     async list({ limit, cursor, ...filters }) {
@@ -191,7 +199,15 @@ export function createMigrationService(
       }
       if (pointOfNoReturnAt !== null) throw new LmasError('PAST_POINT_OF_NO_RETURN');
       await changes.merge(id, asked);
-      if (asked.bandwidthBytesPerSec !== undefined) await bandwidth.set(id, asked.bandwidthBytesPerSec);
+      return await get(id);
+    },
+    async giveUpTeardown(id, said) {
+      const migration = await get(id);
+      if (migration.teardown === 'given-up') return migration;
+      if (!(await giveUps.note(id, { at: now(), ...said }))) {
+        throw new LmasError('NOTHING_TO_GIVE_UP', `The teardown of ${id} is ${migration.teardown}.`);
+      }
+      await queue.hurry(id, 'given-up');
       return await get(id);
     },
     async cancel(id) {
@@ -206,137 +222,11 @@ export function createMigrationService(
         case 'accepted':
         case 'already': {
           const migration = await get(id);
-          // One that waits for a slot need not wait for it to be cancelled.
-          if (migration.phase === 'queued') await queue.hurry(id, 'cancel');
+          // One that waits for a slot, or for its hosts, need not wait for it to be cancelled.
+          if (migration.phase === 'queued' || migration.waiting !== null) await queue.hurry(id, 'cancel');
           return migration;
         }
       }
     },
   };
-}
-
-async function checkReferences(input: MigrationInput, inventory: Inventory, plugins: PluginRegistry) {
-  if (input.source === input.destination) throw new LmasError('SAME_ENDPOINT');
-  const found = await Promise.allSettled([input.source, input.destination].map((id) => inventory.endpoints.get(id)));
-  refuseUnknown(found);
-  const [source, destination] = found.map((each) => (each.status === 'fulfilled' ? each.value : undefined));
-  if (source === undefined || destination === undefined) throw new LmasError('UNKNOWN_REFERENCE');
-  if (source.plugin !== destination.plugin) {
-    throw new LmasError(
-      'DIFFERENT_PLUGINS',
-      `${source.id} is ${source.plugin}, ${destination.id} ${destination.plugin}.`,
-    );
-  }
-  const options = plugins.get(source.plugin).optionsSchema.safeParse(input.options);
-  if (!options.success) {
-    const issues = options.error.issues.map(({ path, message }) => ({ path: ['options', ...path].join('.'), message }));
-    throw new LmasError('INVALID_OPTIONS', undefined, { issues });
-  }
-  if (input.transport === 'tunnel') {
-    const [here, there] = await Promise.all([source.site, destination.site].map((id) => inventory.sites.get(id)));
-    for (const site of [here, there]) {
-      if (site?.gateway === null) {
-        throw new LmasError('NO_GATEWAY', `Site ${site.id} has no gateway machine.`, {
-          remedy: 'Register one for the site, or ask for transport `direct`.',
-        });
-      }
-    }
-    if (!here?.gateway?.listens && !there?.gateway?.listens) throw new LmasError('NO_LISTENER');
-  }
-  return { source: source.site, destination: destination.site, plugin: source.plugin };
-}
-
-/** @throws LmasError UNKNOWN_REFERENCE that names every endpoint that is not there */
-function refuseUnknown(found: readonly PromiseSettledResult<unknown>[]): void {
-  const reasons: unknown[] = found.flatMap((each) => (each.status === 'rejected' ? [each.reason] : []));
-  if (reasons.length === 0) return;
-  const missing = reasons.filter((reason) => reason instanceof LmasError && reason.code === 'ENDPOINT_NOT_FOUND');
-  if (missing.length < reasons.length) throw reasons.find((reason) => !missing.includes(reason));
-  throw new LmasError('UNKNOWN_REFERENCE', missing.map((reason) => describeError(reason).message).join(' '));
-}
-
-const reservationSchema = z.object({ request: z.string(), id: z.string() });
-
-interface Reservation {
-  /** In Redis. */
-  readonly key: string;
-  /** Digest of what is asked for. */
-  readonly request: string;
-}
-
-function reservationFor(
-  { project, idempotencyKey }: { project: string | null; idempotencyKey: string },
-  asked: object,
-): Reservation {
-  const hash = (text: string) => createHash('sha256').update(text).digest('hex');
-  return { key: keys.idempotency(hash(`${project ?? ''}:${idempotencyKey}`)), request: hash(canonicalJson(asked)) };
-}
-
-/** The id that this key of this project stands for already. @throws LmasError IDEMPOTENCY_KEY_REUSED as below */
-async function reservedId(redis: Redis, { key, request }: Reservation): Promise<string | undefined> {
-  const former = await redis.get(key);
-  return former === null ? undefined : idFor(request, former);
-}
-
-/**
- * The id that this key of this project stands for from now on.
- * @throws LmasError IDEMPOTENCY_KEY_REUSED when it came with another request before
- */
-async function reserveId(redis: Redis, { key, request }: Reservation, ttlMs: number): Promise<string> {
-  const id = newMigrationId();
-  const former = await redis.set(key, JSON.stringify({ request, id }), 'PX', ttlMs, 'NX', 'GET');
-  return former === null ? id : idFor(request, former);
-}
-
-function idFor(asked: string, reserved: string): string {
-  const { request, id } = reservationSchema.parse(JSON.parse(reserved));
-  if (request !== asked) throw new LmasError('IDEMPOTENCY_KEY_REUSED');
-  return id;
-}
-
-/** The same text for the same value, in whatever order its fields came. */
-function canonicalJson(value: unknown): string {
-  return JSON.stringify(value, (_, part: unknown) =>
-    typeof part === 'object' && part !== null && !Array.isArray(part)
-      ? Object.fromEntries(Object.entries(part).sort(([a], [b]) => (a < b ? -1 : 1)))
-      : part,
-  );
-}
-
-function indexesFor({
-  project,
-  phase,
-  site,
-  endpoint,
-  vm,
-  label = [],
-  correlationId,
-}: Omit<ListQuery, 'limit' | 'cursor'>) {
-  const named = { phase, site, endpoint, vm, correlation: correlationId };
-  return [
-    ...Object.entries(named).flatMap(([field, value]) => (value === undefined ? [] : [keys.index(field, value)])),
-    ...(project === null ? [] : [keys.index('project', project)]),
-    ...[label].flat().map(labelIndex),
-  ];
-}
-
-const cursorSchema = z.tuple([z.number(), z.string()]);
-
-const cursorAfter = ({ createdAtMs, id }: PageMark): string =>
-  Buffer.from(JSON.stringify([createdAtMs, id])).toString('base64url');
-
-/** What waits moves up meanwhile: a page may miss or repeat some. */
-function parsePlace(cursor: string): number {
-  const place = Buffer.from(cursor, 'base64url').toString('utf8');
-  if (!/^\d{1,9}$/.test(place)) throw new LmasError('INVALID_CURSOR');
-  return Number(place);
-}
-
-function parseCursor(cursor: string): PageMark {
-  try {
-    const [createdAtMs, id] = cursorSchema.parse(JSON.parse(Buffer.from(cursor, 'base64url').toString('utf8')));
-    return { createdAtMs, id };
-  } catch (cause) {
-    throw new LmasError('INVALID_CURSOR', undefined, { cause });
-  }
 }

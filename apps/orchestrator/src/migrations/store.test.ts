@@ -80,7 +80,8 @@ test('a claim excludes others while its lease lasts; a take-over fences the form
   await assert.rejects(store.lock(old.claim, keys.vmById('z')), superseded);
   await assert.rejects(store.passPointOfNoReturn(old.claim, 'now'), superseded);
   await assert.rejects(store.end(old.claim, { locks: [], phase: 'queued', complete: true }), superseded);
-  const entry = { key: 'k', sequence: 1, resource: { kind: 'hand-over' }, intentAt: '', releasedAt: null } as const;
+  const times = { intentAt: '', releasedAt: null, leftAt: null };
+  const entry = { key: 'k', sequence: 1, resource: { kind: 'hand-over' }, ...times } as const;
   await assert.rejects(store.writeJournal(old.claim, entry), superseded);
   await store.letGo(old.claim);
   assert.equal(await store.claim(id, 'third', 1_000), 'busy', 'the old run cannot give the new one’s lease away');

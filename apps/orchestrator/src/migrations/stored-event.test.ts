@@ -20,6 +20,17 @@ test('what was stored and the record together are the whole event', () => {
   assert.deepEqual(read, migrationEventSchema.parse(event));
 });
 
+test('the last event tells what became of the teardown since; those before it tell what was then', () => {
+  const ended: Migration = { ...record(), phase: 'failed', teardown: 'incomplete', leftovers: ['gateway at site x'] };
+  const givenUp = { at: ended.createdAt, by: 'ops', reason: 'burnt down' };
+  const later: Migration = { ...ended, teardown: 'given-up', leftovers: ['gateway at site x: given up'], givenUp };
+  const read = (type: 'phase' | 'end', migration: Migration) =>
+    migrationEventSchema.parse(JSON.parse(unpackEvent(later, packEvent(newEvent(type, 'm', migration))))).migration;
+  assert.deepEqual(read('end', ended), migrationEventSchema.parse(newEvent('end', 'm', later)).migration);
+  const before = read('phase', { ...record(), phase: 'tearing-down', teardown: 'pending' });
+  assert.deepEqual([before.teardown, before.leftovers, before.givenUp], ['pending', [], null]);
+});
+
 test('an event takes less than half of the room of a record', () => {
   const migration = record();
   const definition = '<domain/>'.repeat(600);

@@ -21,6 +21,7 @@ async function lines(metrics: Metrics): Promise<string[]> {
   return (await metrics.exposition()).text.split('\n').filter((line) => !line.startsWith('#'));
 }
 
+const FIRST_RUN = { isRecovery: false };
 const metricsOf = () => createMetrics({ role: 'all', readState: async () => QUIET });
 
 test('the way to the end is counted once, with the time of each phase', async () => {
@@ -30,8 +31,8 @@ test('the way to the end is counted once, with the time of each phase', async ()
     phase: 'checking',
     timeline: [...queued.timeline, { phase: 'checking', startedAt: '2026-01-01T00:00:07.000Z' }],
   });
-  metrics.migrationChanged(queued, checking);
-  metrics.migrationChanged(checking, checking);
+  metrics.migrationChanged(queued, checking, FIRST_RUN);
+  metrics.migrationChanged(checking, checking, FIRST_RUN);
   const failed = record({
     phase: 'failed',
     where: 'unknown',
@@ -42,8 +43,8 @@ test('the way to the end is counted once, with the time of each phase', async ()
     },
     timeline: [...checking.timeline, { phase: 'failed', startedAt: '2026-01-01T00:00:08.000Z' }],
   });
-  metrics.migrationChanged(checking, failed);
-  metrics.migrationChanged(failed, failed);
+  metrics.migrationChanged(checking, failed, FIRST_RUN);
+  metrics.migrationChanged(failed, failed, FIRST_RUN);
   const shown = await lines(metrics);
   assert.ok(shown.includes('lmas_migration_phase_duration_seconds_sum{phase="queued",plugin="kvm"} 7'));
   assert.ok(shown.includes('lmas_migration_phase_duration_seconds_count{phase="checking",plugin="kvm"} 1'));
@@ -54,16 +55,28 @@ test('the way to the end is counted once, with the time of each phase', async ()
 
 test('a VM that was never looked for is not one of which nobody knows where it runs', async () => {
   const metrics = metricsOf();
-  metrics.migrationChanged(record(), record({ phase: 'cancelled' }));
+  metrics.migrationChanged(record(), record({ phase: 'cancelled' }), FIRST_RUN);
   assert.equal(record().where, 'unknown');
   assert.ok((await lines(metrics)).includes('lmas_migrations_undecided_total{where="unknown"} 0'));
+});
+
+test('only who goes on where a run was lost is recovered, not who waited for its hosts meanwhile', async () => {
+  const metrics = metricsOf();
+  metrics.migrationChanged(record(), record({ runs: 1 }), FIRST_RUN);
+  metrics.migrationChanged(record({ runs: 1 }), record({ runs: 2 }), FIRST_RUN);
+  const isThere = async () =>
+    (await lines(metrics)).some((line) => line.startsWith('lmas_migration_recoveries_total{'));
+  assert.equal(await isThere(), false);
+  metrics.migrationChanged(record({ runs: 2 }), record({ runs: 3 }), { isRecovery: true });
+  metrics.migrationChanged(record({ runs: 3 }), record({ runs: 3 }), { isRecovery: true });
+  assert.ok((await lines(metrics)).includes('lmas_migration_recoveries_total{plugin="kvm"} 1'));
 });
 
 test('a code that no table knows becomes no label of its own', async () => {
   const metrics = metricsOf();
   const attempts = ['toString', 'NO_TABLE_HAS_THIS', 'UNREACHABLE'];
   const failedAttempts = attempts.map((code) => ({ at: '', phase: 'checking' as const, code, message: '' }));
-  metrics.migrationChanged(record(), record({ failedAttempts }));
+  metrics.migrationChanged(record(), record({ failedAttempts }), FIRST_RUN);
   const shown = await lines(metrics);
   assert.ok(shown.includes('lmas_migration_retries_total{plugin="kvm",code="OTHER"} 2'));
   assert.ok(shown.includes('lmas_migration_retries_total{plugin="kvm",code="UNREACHABLE"} 1'));
@@ -78,16 +91,15 @@ test('bytes of a tunnel are counted by growth, and begin anew with the next tunn
         ...{ congestionControl: null, retransmits: null, inFlightBytes: 0, refusals: {}, trouble: null, now: null },
       },
     });
-  metrics.migrationChanged(record(), at(100));
-  metrics.migrationChanged(at(100), at(250));
-  metrics.migrationChanged(at(250), at(40));
+  metrics.migrationChanged(record(), at(100), FIRST_RUN);
+  metrics.migrationChanged(at(100), at(250), FIRST_RUN);
+  metrics.migrationChanged(at(250), at(40), FIRST_RUN);
   assert.ok((await lines(metrics)).includes('lmas_tunnel_delivered_bytes_total 290'));
 });
 
 test('the state of the installation, and NaN where Redis does not say', async () => {
   const shown = await lines(metricsOf());
   for (const line of [
-    'lmas_redis_up 1',
     'lmas_redis_latency_seconds 0.002',
     'lmas_migrations{phase="performing"} 3',
     'lmas_queue_waiting 4',
@@ -103,7 +115,7 @@ test('the state of the installation, and NaN where Redis does not say', async ()
   }
   const silent = createMetrics({ role: 'all', readState: async () => undefined });
   const without = await lines(silent);
-  assert.ok(without.includes('lmas_redis_up 0'));
+  assert.ok(without.includes('lmas_redis_latency_seconds Nan'));
   assert.ok(without.includes('lmas_queue_waiting Nan'));
 });
 

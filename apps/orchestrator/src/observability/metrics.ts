@@ -35,8 +35,14 @@ export interface Call {
 export interface Metrics {
   exposition(): Promise<Exposition>;
   /** A run has written a record. */
-  migrationChanged(before: Migration, after: Migration): void;
+  migrationChanged(before: Migration, after: Migration, run: { readonly isRecovery: boolean }): void;
   callAnswered(call: Call): void;
+  /** Something went into the history of a schedule. */
+  scheduleActed(event: string): void;
+  planRunEnded(mode: string, outcome: string): void;
+  balancingPassTaken(pass: { readonly mode: string; readonly policy: string }): void;
+  /** A move was submitted, or was not. */
+  balancingMoveAnswered(state: string): void;
   /** @param fault what went wrong; `null`: delivered */
   webhookAttempted(fault: string | null): void;
 }
@@ -69,6 +75,30 @@ export function createMetrics({ role, readState }: { role: string; readState: Re
     registers,
   });
   attempts.inc({ outcome: 'delivered' }, 0);
+  const scheduled = new Counter({
+    name: 'lmas_schedule_events_total',
+    help: 'What schedules did: runs started, waiting, skipped, refused, and how they ended.',
+    labelNames: ['event'],
+    registers,
+  });
+  const planRuns = new Counter({
+    name: 'lmas_plan_runs_ended_total',
+    help: 'Runs of plans that came to their end.',
+    labelNames: ['mode', 'outcome'],
+    registers,
+  });
+  const passes = new Counter({
+    name: 'lmas_balancing_passes_total',
+    help: 'Passes of balancing policies by mode.',
+    labelNames: ['mode'],
+    registers,
+  });
+  const moves = new Counter({
+    name: 'lmas_balancing_moves_total',
+    help: 'Moves of balancing policies: submitted, refused when looked at once more, rejected by a person.',
+    labelNames: ['outcome'],
+    registers,
+  });
 
   return {
     async exposition() {
@@ -80,6 +110,10 @@ export function createMetrics({ role, readState }: { role: string; readState: Re
       calls.inc({ operation, status });
       if (durationMs !== null) callSeconds.observe({ operation }, durationMs / 1_000);
     },
+    scheduleActed: (event) => scheduled.inc({ event }),
+    planRunEnded: (mode, outcome) => planRuns.inc({ mode, outcome }),
+    balancingPassTaken: ({ mode }) => passes.inc({ mode }),
+    balancingMoveAnswered: (state) => moves.inc({ outcome: state }),
     webhookAttempted: (fault) => attempts.inc({ outcome: fault === null ? 'delivered' : fault.toLowerCase() }),
   };
 }
@@ -152,7 +186,7 @@ function countMigrations(registry: Registry): Metrics['migrationChanged'] {
     const downtimeMs = report?.downtimeMs ?? null;
     if (downtimeMs !== null) downtime.observe({ plugin }, downtimeMs / 1_000);
   };
-  return (before, after) => {
+  return (before, after, { isRecovery }) => {
     const plugin = after.plugin ?? 'none';
     after.timeline.slice(before.timeline.length).forEach(({ startedAt }, index) => {
       const left = after.timeline[before.timeline.length + index - 1];
@@ -163,7 +197,7 @@ function countMigrations(registry: Registry): Metrics['migrationChanged'] {
     for (const { code } of after.failedAttempts.slice(before.failedAttempts.length)) {
       retries.inc({ plugin, code: codeOf(code) });
     }
-    if (before.runs > 0 && after.runs > before.runs) recoveries.inc({ plugin });
+    if (isRecovery && after.runs > before.runs) recoveries.inc({ plugin });
     bytes.inc(growth(before.tunnel?.bytesDelivered ?? 0, after.tunnel?.bytesDelivered ?? 0));
     subflows.inc(growth(before.tunnel?.subflowsReplaced ?? 0, after.tunnel?.subflowsReplaced ?? 0));
   };

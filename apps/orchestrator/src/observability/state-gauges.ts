@@ -1,6 +1,7 @@
 /**
- * The gauges of the whole installation. Every process shows the same numbers: queries take their `max`. While Redis does
- * not answer they are NaN: not zero, which would look like peace.
+ * The gauges of the whole installation. Every process shows the same numbers: queries take their `max`. When Redis goes
+ * away in the middle of a scrape they are NaN: not zero, which would look like peace. Later ones are refused, as every login
+ * is then: `up` of Prometheus tells that.
  */
 import { Gauge, type Registry } from 'prom-client';
 import { PHASES } from '../migrations/phases.ts';
@@ -10,7 +11,6 @@ import type { InstallationState, ReadState } from './state.ts';
 /** @returns reads the state and sets the gauges; calls that come meanwhile share one reading */
 export function createStateGauges(registry: Registry, readState: ReadState): () => Promise<void> {
   const registers = [registry];
-  const redisUp = new Gauge({ name: 'lmas_redis_up', help: 'Whether Redis answers.', registers });
   const migrations = new Gauge({
     name: 'lmas_migrations',
     help: 'Migrations on record, by phase.',
@@ -25,7 +25,6 @@ export function createStateGauges(registry: Registry, readState: ReadState): () 
   });
   const simple = SIMPLE.map(({ name, help, of }) => ({ gauge: new Gauge({ name, help, registers }), of }));
   const set = (state: InstallationState | undefined): void => {
-    redisUp.set(state === undefined ? 0 : 1);
     for (const { gauge, of } of simple) gauge.set(state === undefined ? Number.NaN : of(state));
     for (const phase of PHASES) migrations.set({ phase }, state?.migrations.get(phase) ?? Number.NaN);
     for (const status of liveGatewayStatuses) {

@@ -3,7 +3,7 @@
  */
 import { isAbsolute } from 'node:path';
 import { pathToFileURL } from 'node:url';
-import { type HypervisorPlugin, PLUGIN_API_VERSION } from '@lmas/plugin-api';
+import { type HypervisorPlugin, PLUGIN_API_VERSION, type PluginCapabilities } from '@lmas/plugin-api';
 import { z } from 'zod';
 import { LmasError } from '../errors.ts';
 
@@ -17,6 +17,10 @@ export interface PluginRegistry {
 const isSchema = (value: unknown): value is z.ZodType =>
   typeof value === 'object' && value !== null && 'safeParse' in value && typeof value.safeParse === 'function';
 
+/** Its traffic goes through a tunnel only by being intercepted, so two migrations between the same hosts are not told apart. */
+export const isIntercepted = ({ transparentRoute, redirectedRoute }: PluginCapabilities): boolean =>
+  transparentRoute && !redirectedRoute;
+
 /** What a package must export by default. Its own copy of zod or plugin-api is welcome: shapes are looked at, not classes. */
 const pluginShape = z.object({
   name: z.string().regex(/^[a-z0-9][a-z0-9-]{0,62}$/),
@@ -24,6 +28,7 @@ const pluginShape = z.object({
   capabilities: z.object({
     redirectedRoute: z.boolean(),
     transparentRoute: z.boolean(),
+    manyHosts: z.boolean().optional(),
     copiesDisks: z.boolean(),
     postCopy: z.boolean(),
     survivesController: z.boolean(),

@@ -3,56 +3,60 @@
  */
 import { randomUUID } from 'node:crypto';
 import { type JobsOptions, Queue, Worker } from 'bullmq';
+import type { Redis } from 'ioredis';
 import { z } from 'zod';
 import type { Logger } from '../log.ts';
-import type { RedisAddress } from '../redis/address.ts';
-import { connect } from '../redis/connect.ts';
 import { keys } from '../redis/keys.ts';
+import { inSendSpan, type Job } from '../tracing/queue-spans.ts';
+import { complaints } from './complaints.ts';
 
 const NAME = 'webhooks';
 const CONCURRENCY = 16;
 const JOB: JobsOptions = { attempts: 1, removeOnComplete: true, removeOnFail: true };
 /** After an error of our own, which is not the receiver's. */
 const BROKEN_PAUSE_MS = 5_000;
-const payloadSchema = z.object({ deliveryId: z.string() });
+const payloadSchema = z.object({ deliveryId: z.string(), sentIn: z.string().nullable().default(null) });
 
 export interface DeliveryQueue {
   /** Safe to repeat while it waits. */
   enqueue(deliveryId: string): Promise<void>;
   /** Begins to take them. `attempt` answers after how long the next attempt is due, if there is one. */
-  work(attempt: (deliveryId: string) => Promise<number | undefined>): void;
+  work(attempt: (deliveryId: string, job: Job) => Promise<number | undefined>): void;
+  /** How many processes take them now, as far as Redis knows. */
+  workers(): Promise<number>;
   close(): Promise<void>;
 }
 
-export function createDeliveryQueue(address: RedisAddress, log: Logger): DeliveryQueue {
-  const connection = connect(address, log, 'webhook queue connection');
+/** @param connection the caller's */
+export function createDeliveryQueue(connection: Redis, log: Logger): DeliveryQueue {
   const options = { connection, prefix: keys.queuePrefix };
   const queue = new Queue(NAME, options);
-  queue.on('error', (error) => log.warn({ err: error.message }, 'webhook queue connection'));
+  queue.on('error', complaints(log, 'webhook queue connection'));
   let worker: Worker | undefined;
-  const later = async (deliveryId: string, delay: number): Promise<void> =>
-    void (await queue.add('attempt', { deliveryId }, { ...JOB, delay, jobId: `${deliveryId}-${randomUUID()}` }));
+  const send = async (deliveryId: string, job: { jobId: string; delay?: number }): Promise<void> =>
+    await inSendSpan(NAME, { 'messaging.message.id': job.jobId }, (sentIn) =>
+      queue.add('attempt', { deliveryId, sentIn }, { ...JOB, ...job }),
+    );
 
   return {
-    async enqueue(deliveryId) {
-      await queue.add('attempt', { deliveryId }, { ...JOB, jobId: deliveryId });
-    },
+    enqueue: (deliveryId) => send(deliveryId, { jobId: deliveryId }),
     work(attempt) {
-      const handle = async ({ data }: { data: unknown }): Promise<void> => {
-        const { deliveryId } = payloadSchema.parse(data);
-        const pauseMs = await attempt(deliveryId).catch((error: unknown) => {
+      const handle = async ({ data, id = '' }: { data: unknown; id?: string }): Promise<void> => {
+        const { deliveryId, sentIn } = payloadSchema.parse(data);
+        const pauseMs = await attempt(deliveryId, { queue: NAME, id, sentIn }).catch((error: unknown) => {
           log.error({ err: error, delivery: deliveryId }, 'a delivery broke off; it will be taken up again');
           return BROKEN_PAUSE_MS;
         });
-        if (pauseMs !== undefined) await later(deliveryId, pauseMs);
+        if (pauseMs === undefined) return;
+        await send(deliveryId, { delay: pauseMs, jobId: `${deliveryId}-${randomUUID()}` });
       };
       worker = new Worker(NAME, handle, { ...options, concurrency: CONCURRENCY });
-      worker.on('error', (error) => log.warn({ err: error.message }, 'webhook worker connection'));
+      worker.on('error', complaints(log, 'webhook worker connection'));
     },
+    workers: () => queue.getWorkersCount(),
     async close() {
       await worker?.close();
       await queue.close();
-      connection.disconnect();
     },
   };
 }

@@ -8,11 +8,12 @@
  */
 import { randomUUID } from 'node:crypto';
 import { type JobsOptions, Queue, Worker } from 'bullmq';
+import type { Redis } from 'ioredis';
 import { z } from 'zod';
 import type { Logger } from '../log.ts';
-import type { RedisAddress } from '../redis/address.ts';
-import { connect } from '../redis/connect.ts';
 import { keys } from '../redis/keys.ts';
+import { inSendSpan, type Job } from '../tracing/queue-spans.ts';
+import { complaints } from './complaints.ts';
 
 const ADMITTED = 'admitted';
 const URGENT = 'urgent';
@@ -20,60 +21,83 @@ const URGENT = 'urgent';
 /** A worker that stopped renewing loses its job after this; the lease on the migration decides who may act. */
 const LOCK_MS = 10_000;
 const STALLED_CHECK_MS = 5_000;
+/** A wait for jobs that lasts a second longer than this makes BullMQ connect anew: so soon it finds a Redis that fell silent. */
+const WAIT_S = 2;
 const MAX_STALLED = 1_000_000;
 const URGENT_CONCURRENCY = 1_000;
 
 const JOB: JobsOptions = { attempts: 1, removeOnComplete: true, removeOnFail: true };
-const payloadSchema = z.object({ migrationId: z.string() });
+const payloadSchema = z.object({ migrationId: z.string(), sentIn: z.string().nullable().default(null) });
+
+type JobHandler = (migrationId: string, job: Job) => Promise<void>;
 
 export interface MigrationQueue {
-  /** For migrations that were admitted. Safe to repeat. */
+  /** For migrations that were admitted. Safe to repeat; one may be admitted again before its last job is over. */
   start(ids: readonly string[]): Promise<void>;
   /** How many of those no worker has taken yet. */
   notStarted(): Promise<number>;
+  /** How many processes take jobs now, as far as Redis knows. */
+  workers(): Promise<number>;
   /** For one that somebody has to look at now. `reason` tells one need from the next; the same one is not queued twice. */
   hurry(id: string, reason: string): Promise<void>;
   /** Begins to take jobs; each is handed to `handle`, which never rejects. */
-  work(concurrency: number, handle: (migrationId: string) => Promise<void>): void;
+  work(concurrency: number, handle: JobHandler): void;
   /** Takes no more jobs. Resolves when those under way are done. */
   drain(): Promise<void>;
   close(): Promise<void>;
 }
 
-export function createQueue(address: RedisAddress, log: Logger): MigrationQueue {
-  // Shared by all of them; each worker makes another one of its own to wait on.
-  const connection = connect(address, log, 'queue connection');
+/** @param connection the caller's; shared by all of them, and each worker makes another one of its own to wait on */
+export function createQueue(connection: Redis, log: Logger): MigrationQueue {
   const options = { connection, prefix: keys.queuePrefix };
   const queues = { admitted: new Queue(ADMITTED, options), urgent: new Queue(URGENT, options) };
   const workers: Worker[] = [];
   // A job of a worker that died keeps its id until BullMQ notices; ours must not be mistaken for it.
   const boot = randomUUID().slice(0, 8);
   for (const queue of Object.values(queues)) {
-    queue.on('error', (error) => log.warn({ err: error.message }, 'queue connection'));
+    queue.on('error', complaints(log, 'queue connection'));
   }
 
-  const startWorker = (name: string, concurrency: number, handle: (migrationId: string) => Promise<void>) => {
-    const worker = new Worker(name, async ({ data }) => await handle(payloadSchema.parse(data).migrationId), {
+  const startWorker = (name: string, concurrency: number, handle: JobHandler) => {
+    const take = async ({ data, id = '' }: { data: unknown; id?: string }): Promise<void> => {
+      const { migrationId, sentIn } = payloadSchema.parse(data);
+      await handle(migrationId, { queue: name, id, sentIn });
+    };
+    const worker = new Worker(name, take, {
       ...options,
       concurrency,
+      drainDelay: WAIT_S,
       lockDuration: LOCK_MS,
       stalledInterval: STALLED_CHECK_MS,
       maxStalledCount: MAX_STALLED,
     });
-    worker.on('error', (error) => log.warn({ err: error.message }, 'worker connection'));
-    worker.on('failed', (job, error) => log.warn({ job: job?.id, err: error.message }, 'BullMQ failed a job'));
+    worker.on('error', complaints(log, 'worker connection'));
+    worker.on('failed', (job, error) => {
+      const migration = payloadSchema.safeParse(job?.data).data?.migrationId;
+      log.warn({ job: job?.id, migration, err: error.message }, 'BullMQ failed a job');
+    });
     workers.push(worker);
   };
 
   return {
     async start(ids) {
-      await queues.admitted.addBulk(
-        ids.map((migrationId) => ({ name: 'migrate', data: { migrationId }, opts: { ...JOB, jobId: migrationId } })),
+      await inSendSpan(ADMITTED, { 'messaging.batch.message_count': ids.length }, (sentIn) =>
+        queues.admitted.addBulk(
+          ids.map((migrationId) => {
+            const opts = { ...JOB, jobId: `${migrationId}-${randomUUID()}` };
+            return { name: 'migrate', data: { migrationId, sentIn }, opts };
+          }),
+        ),
       );
     },
     notStarted: () => queues.admitted.getWaitingCount(),
+    workers: () => queues.admitted.getWorkersCount(),
     async hurry(migrationId, reason) {
-      await queues.urgent.add('migrate', { migrationId }, { ...JOB, jobId: `${migrationId}-${reason}-${boot}` });
+      const jobId = `${migrationId}-${reason}-${boot}`;
+      const attributes = { 'messaging.message.id': jobId, 'lmas.migration.id': migrationId };
+      await inSendSpan(URGENT, attributes, (sentIn) =>
+        queues.urgent.add('migrate', { migrationId, sentIn }, { ...JOB, jobId }),
+      );
     },
     work(concurrency, handle) {
       startWorker(ADMITTED, concurrency, handle);
@@ -88,7 +112,6 @@ export function createQueue(address: RedisAddress, log: Logger): MigrationQueue 
         queues.admitted.close(),
         queues.urgent.close(),
       ]);
-      connection.disconnect();
     },
   };
 }

@@ -18,6 +18,7 @@ import type { Tools } from '../workflow/tools.ts';
 import { createRunner } from './runner.ts';
 
 const log = createLog('silent');
+const job = { queue: 'admitted', id: 'j', sentIn: null };
 
 /** A migration that is admitted, and a runner whose first write of the record stands still. */
 async function setUp() {
@@ -59,9 +60,9 @@ async function setUp() {
 test('a second job of a migration that runs here does not make the process forget it', async () => {
   const { runner, id, reached, release, claims, kept } = await setUp();
   await using _ = kept;
-  const run = runner.run(id);
+  const run = runner.run(id, job);
   await reached;
-  await runner.run(id);
+  await runner.run(id, job);
   assert.deepEqual(claims, ['claimed', 'busy']);
   assert.equal(runner.activeCount(), 1);
   let isLeft = false;

@@ -8,13 +8,15 @@ import type { MigrationStore } from '../migrations/store.ts';
 import type { LogTap } from '../observability/log-tap.ts';
 import { keepLog } from '../observability/record-log.ts';
 import { keys } from '../redis/keys.ts';
+import { inRunSpan } from '../tracing/migration-spans.ts';
+import type { Job } from '../tracing/queue-spans.ts';
 import { migrateVm } from '../workflow/migrate-vm.ts';
 import { Run, type RunOptions } from '../workflow/run.ts';
 import type { Tools } from '../workflow/tools.ts';
 
 export interface Runner {
   /** Takes a migration as far as it goes. Never rejects; harmless when another worker has it, or when it is over. */
-  run(migrationId: string): Promise<void>;
+  run(migrationId: string, job: Job): Promise<void>;
   /** Migrations that this process has in its hands. */
   activeCount(): number;
   /** Lets go of everything under way, touching nothing more; the next worker recovers it. */
@@ -48,14 +50,14 @@ export async function createRunner(
   };
 
   return {
-    async run(migrationId) {
+    async run(migrationId, job) {
       inHand += 1;
       let own: { run: Run; done: Promise<void> } | undefined;
       try {
         const run = await Run.claim(store, migrationId, options);
         if (typeof run === 'string') return log.debug({ migration: migrationId, answer: run }, 'nothing to run');
         await using _log = keepLog(options.tap, store, run);
-        own = { run, done: carryOut(run) };
+        own = { run, done: inRunSpan(run, job, () => carryOut(run)) };
         active.set(migrationId, own);
         await own.done;
       } catch (error) {

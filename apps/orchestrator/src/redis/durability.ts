@@ -55,7 +55,7 @@ export function judge(kind: RedisAddress['kind'], settings: Settings): { complai
   if (evictionPolicy !== 'noeviction') {
     complaints.push(`it evicts keys when memory is short (${evictionPolicy}): set \`maxmemory-policy noeviction\``);
   }
-  if (kind !== 'server' && replicas === 0) {
+  if ((kind === 'sentinel' || kind === 'cluster') && replicas === 0) {
     warnings.push('its master has no replica now: a fail-over has nowhere to go');
   }
   if (kind === 'sentinel' && replicas > 0 && minReplicasToWrite === 0) {
@@ -64,15 +64,23 @@ export function judge(kind: RedisAddress['kind'], settings: Settings): { complai
   return { complaints, warnings };
 }
 
+/** Of all servers that keep something of ours. */
+export async function examineDurability(
+  redis: Redis,
+  kind: RedisAddress['kind'],
+): Promise<{ complaints: string[]; warnings: string[] }> {
+  const verdicts = await Promise.all(mastersOf(redis).map(async (server) => judge(kind, await settingsOf(server))));
+  const all = (which: 'complaints' | 'warnings') => [...new Set(verdicts.flatMap((verdict) => verdict[which]))];
+  return { complaints: all('complaints'), warnings: all('warnings') };
+}
+
 /** @throws LmasError REDIS_UNSUITABLE */
 export async function checkDurability(
   redis: Redis,
   { kind, log, allowUnsafe }: { kind: RedisAddress['kind']; log: Logger; allowUnsafe: boolean },
 ): Promise<void> {
-  const verdicts = await Promise.all(mastersOf(redis).map(async (server) => judge(kind, await settingsOf(server))));
-  const all = (which: 'complaints' | 'warnings') => [...new Set(verdicts.flatMap((verdict) => verdict[which]))];
-  for (const warning of all('warnings')) log.warn({}, `This Redis: ${warning}.`);
-  const complaints = all('complaints');
+  const { complaints, warnings } = await examineDurability(redis, kind);
+  for (const warning of warnings) log.warn({}, `This Redis: ${warning}.`);
   if (complaints.length === 0) return;
   const text = `This Redis would lose migrations: ${complaints.join('; ')}.`;
   if (!allowUnsafe) {

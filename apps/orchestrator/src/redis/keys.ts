@@ -2,7 +2,8 @@
  * Every name in Redis, in one place. The hash tag `{lmas}` keeps them in one slot of a cluster, so that a script may
  * touch several.
  *
- *   {lmas}:migration:<id>   hash    record (JSON), version, token, writeId, writes, phase, cancelRequestedAt, pointOfNoReturnAt
+ *   {lmas}:migration:<id>   hash    record (JSON), version, token, writeId, writes, phase, cancelRequestedAt, pointOfNoReturnAt,
+ *                                   givenUp, hostPair (the pair it has or waits for), handedBack (1: by its last run, in order)
  *   {lmas}:journal:<id>     hash    resource key → JSON; `release` leaves the entry, marked
  *   {lmas}:events:<id>      stream  one entry per event (what changes, see stored-event.ts), trimmed; expires some time after the end
  *   {lmas}:log:<id>         stream  what its runs logged (see observability/log-entry.ts), trimmed; stays with the record
@@ -12,9 +13,9 @@
  *   {lmas}:migrations       zset    every id by creation time
  *   {lmas}:index:<field>:…  zset    ids by creation time that have this in that field, for lists
  *   {lmas}:live             set     ids that have not ended
- *   {lmas}:running          set     live ids that a worker has taken up at least once
+ *   {lmas}:running          set     live ids that a worker has taken up, and has not handed back since
  *   {lmas}:incomplete       set     ended ids of which something could not be taken down yet
- *   {lmas}:queue-deadlines  zset    ids that wait for a worker, by the time at which they have waited too long
+ *   {lmas}:queue-deadlines  zset    ids that wait for a worker or their hosts, by the time at which they have waited too long
  *   {lmas}:waiting          zset    ids that wait for a place, in their order
  *   {lmas}:waiting:lanes    zset    the same, lane by lane, sorted as text (see admission/groups.ts)
  *   {lmas}:waiting:entries  hash    id → its entry in the lanes
@@ -22,12 +23,28 @@
  *   {lmas}:places           hash    id of each migration that holds its places → its lane
  *   {lmas}:places:taken     hash    group → places taken
  *   {lmas}:places:limits    hash    group → places there are
+ *   {lmas}:kept-pairs       hash    pair of hosts → id of an ended migration of which there is still something to be taken down
  *   {lmas}:bandwidth        hash    group or migration → bytes per second, where there is a limit
+ *   {lmas}:bandwidth-timetables hash group → bandwidth by the time of day (JSON)
  *   {lmas}:links            hash    link → what was set for it (JSON)
  *   {lmas}:link-measurements hash   <source>~<destination> → what was measured (JSON)
+ *   {lmas}:webhooks-pending zset    ids of deliveries that are not done, by when their next attempt is due
  *   {lmas}:sites …          hash    name → JSON
+ *   {lmas}:store            hash    version of the records, and who can read them (see upgrades/store-version.ts)
+ *   {lmas}:<kind>:<id>      hash    of schedules, plans and their runs: record (JSON), version, writeId, token
+ *   {lmas}:<kind>s          zset    their ids by creation time
+ *   {lmas}:<kind>s:attention zset   those at which somebody has to look, by when
+ *   {lmas}:<kind>:<id>:log  stream  what happened to one, trimmed
+ *   {lmas}:balancing:memory hash    policy → what it remembers from pass to pass (JSON)
+ *   {lmas}:balancing:passes:<policy> list  JSON, the newest first, trimmed
+ *   {lmas}:balancing:moves:<policy>  hash  move → JSON
+ *   {lmas}:balancing:events:<policy> stream what is told of it, trimmed
+ *   {lmas}:balancing:lease:<policy>  string  who looks after it now; expires when that one dies
  */
 export const PREFIX = '{lmas}';
+
+/** Of the feed. Long enough for a webhook dispatcher, or a reader of everything, that was away for a while. */
+export const MAX_NOTICES = 20_000;
 
 export const keys = {
   migration: (id: string) => `${PREFIX}:migration:${id}`,
@@ -39,6 +56,9 @@ export const keys = {
   vmByName: (endpoint: string, name: string) => `${PREFIX}:vm:name:${endpoint}:${name}`,
   /** The VM by the hypervisor's own identifier, wherever it is. */
   vmById: (id: string) => `${PREFIX}:vm:id:${id}`,
+  /** Ids of the migrations that share something; and who is at taking it away. */
+  holders: (name: string) => `${PREFIX}:holders:${name}`,
+  takingAway: (name: string) => `${PREFIX}:taking-away:${name}`,
   migrations: `${PREFIX}:migrations`,
   /** Ids of the migrations of which `field` is, or was when it was indexed, `value`. */
   index: (field: string, value: string) => `${PREFIX}:index:${field}:${value}`,
@@ -58,9 +78,25 @@ export const keys = {
   places: `${PREFIX}:places`,
   placesTaken: `${PREFIX}:places:taken`,
   placeLimits: `${PREFIX}:places:limits`,
+  keptPairs: `${PREFIX}:kept-pairs`,
   bandwidth: `${PREFIX}:bandwidth`,
+  /** Group → its bandwidth by the time of day; → what was set of it last. */
+  timetables: `${PREFIX}:bandwidth-timetables`,
+  timetablesApplied: `${PREFIX}:bandwidth-timetables:applied`,
   links: `${PREFIX}:links`,
   linkMeasurements: `${PREFIX}:link-measurements`,
+  /** Of one kind of versioned records, see versioned-table.ts. */
+  versioned: (kind: string) => ({
+    record: (id: string) => `${PREFIX}:${kind}:${id}`,
+    all: `${PREFIX}:${kind}s`,
+    attention: `${PREFIX}:${kind}s:attention`,
+    log: (id: string) => `${PREFIX}:${kind}:${id}:log`,
+    /** Something has come into its log. */
+    channel: (id: string) => `${PREFIX}:event:${kind}:${id}`,
+    index: (field: string, value: string) => `${PREFIX}:index:${kind}:${field}:${value}`,
+  }),
+  /** Which process works on a run of a plan now. */
+  planRunHold: (id: string) => `${PREFIX}:plan-run:${id}:hold`,
   sites: `${PREFIX}:sites`,
   endpoints: `${PREFIX}:endpoints`,
   credentials: `${PREFIX}:credentials`,
@@ -73,12 +109,23 @@ export const keys = {
   audit: `${PREFIX}:audit`,
   auditStrangers: `${PREFIX}:audit-strangers`,
   installation: `${PREFIX}:installation`,
+  store: `${PREFIX}:store`,
   webhooks: `${PREFIX}:webhooks`,
   /** Webhook → since when nothing got through; → why nothing is sent any more. */
   webhooksFailing: `${PREFIX}:webhooks-failing`,
   webhooksDisabled: `${PREFIX}:webhooks-disabled`,
+  /** Ids of the deliveries that are pending, by when their next attempt is due. */
+  webhooksPending: `${PREFIX}:webhooks-pending`,
   webhookDelivery: (id: string) => `${PREFIX}:webhook-delivery:${id}`,
   webhookDeliveries: (webhook: string) => `${PREFIX}:webhook-deliveries:${webhook}`,
+  balancingPolicies: `${PREFIX}:balancing:policies`,
+  balancingMemory: `${PREFIX}:balancing:memory`,
+  balancingPasses: (policy: string) => `${PREFIX}:balancing:passes:${policy}`,
+  balancingMoves: (policy: string) => `${PREFIX}:balancing:moves:${policy}`,
+  balancingEvents: (policy: string) => `${PREFIX}:balancing:events:${policy}`,
+  /** Something is told of the policy. */
+  balancingChannel: (policy: string) => `${PREFIX}:event:balancing:${policy}`,
+  balancingLease: (policy: string) => `${PREFIX}:balancing:lease:${policy}`,
   idempotency: (keyHash: string) => `${PREFIX}:idempotency:${keyHash}`,
   linkTest: (id: string) => `${PREFIX}:link-test:${id}`,
   /** Channels: a migration has a new event; a migration shall stop. */

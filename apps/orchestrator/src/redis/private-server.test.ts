@@ -4,7 +4,7 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { join, relative } from 'node:path';
 import { after, test } from 'node:test';
 import { Redis } from 'ioredis';
 import { errorCode } from '../errors.ts';
@@ -81,6 +81,15 @@ test('a server that forgets is refused in words', async () => {
     redis.disconnect();
     child.kill();
   }
+});
+
+test('one that does not start names the whole path of its log', async (t) => {
+  const other = await mkdtemp(join(tmpdir(), 'lmas-redis-'));
+  t.after(() => rm(other, { recursive: true }));
+  await assert.rejects(startPrivateRedis('false', relative('.', other), log), (error: Error) => {
+    assert.equal(errorCode(error), 'REDIS_START_FAILED');
+    return error.message.includes(`see ${other}/redis/redis.log.`);
+  });
 });
 
 test('a program that is not there is said to be missing', async () => {

@@ -5,7 +5,7 @@
  */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { mkdir, readFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { join, resolve } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Redis } from 'ioredis';
 import { LmasError } from '../errors.ts';
@@ -24,7 +24,10 @@ export interface PrivateRedis {
   stop(): Promise<void>;
 }
 
-const configuration = (directory: string, socketPath: string): string =>
+/** What it writes when it is asked for a snapshot, and what an empty one that keeps no append-only file begins with. */
+export const SNAPSHOT = 'dump.rdb';
+
+const configuration = (directory: string, socketPath: string, keepsFile: boolean): string =>
   [
     'port 0',
     `unixsocket "${socketPath}"`,
@@ -33,7 +36,8 @@ const configuration = (directory: string, socketPath: string): string =>
     `pidfile "${join(directory, 'redis.pid')}"`,
     `logfile "${join(directory, 'redis.log')}"`,
     'daemonize no',
-    'appendonly yes',
+    `dbfilename ${SNAPSHOT}`,
+    `appendonly ${keepsFile ? 'yes' : 'no'}`,
     'appendfsync always',
     'save ""',
     'maxmemory-policy noeviction',
@@ -51,7 +55,7 @@ async function endFormer(directory: string, socketPath: string, log: Logger): Pr
   await endProcess(former, { politeMs: STOP_TIMEOUT_MS });
 }
 
-async function waitUntilReady(socketPath: string, child: ChildProcess): Promise<void> {
+async function waitUntilReady(directory: string, socketPath: string, child: ChildProcess): Promise<void> {
   const deadline = performance.now() + START_TIMEOUT_MS;
   while (performance.now() < deadline && child.exitCode === null && child.signalCode === null) {
     const probe = new Redis({ path: socketPath, lazyConnect: true, retryStrategy: () => null });
@@ -66,11 +70,17 @@ async function waitUntilReady(socketPath: string, child: ChildProcess): Promise<
       probe.disconnect();
     }
   }
-  throw new LmasError('REDIS_START_FAILED', 'The private redis-server did not answer; see redis/redis.log.');
+  const logFile = resolve(directory, 'redis.log');
+  throw new LmasError('REDIS_START_FAILED', `The private redis-server did not answer; see ${logFile}.`);
 }
 
 /** @throws LmasError REDIS_START_FAILED */
-export async function startPrivateRedis(program: string, dataDir: string, log: Logger): Promise<PrivateRedis> {
+export async function startPrivateRedis(
+  program: string,
+  dataDir: string,
+  log: Logger,
+  { keepsFile = true }: { keepsFile?: boolean } = {},
+): Promise<PrivateRedis> {
   const directory = join(dataDir, 'redis');
   const socketPath = join(directory, 'redis.sock');
   if (Buffer.byteLength(socketPath) > LONGEST_SOCKET_PATH) {
@@ -93,8 +103,8 @@ export async function startPrivateRedis(program: string, dataDir: string, log: L
       );
     });
     child.stdin?.on('error', () => undefined); // reported by 'error' or by the exit
-    child.stdin?.end(configuration(directory, socketPath));
-    await Promise.race([waitUntilReady(socketPath, child), failed]);
+    child.stdin?.end(configuration(directory, socketPath, keepsFile));
+    await Promise.race([waitUntilReady(directory, socketPath, child), failed]);
     child.once('exit', (code, signal) => {
       reviving = revive({ code, signal });
     });
@@ -121,4 +131,29 @@ export async function startPrivateRedis(program: string, dataDir: string, log: L
       await reviving;
     },
   };
+}
+
+/**
+ * Makes the records of a snapshot that lies in its directory those of the append-only file, which begins with them.
+ * @throws LmasError REDIS_START_FAILED, also when the snapshot is none
+ */
+export async function adoptSnapshot(program: string, dataDir: string, log: Logger): Promise<void> {
+  const server = await startPrivateRedis(program, dataDir, log, { keepsFile: false });
+  const redis = new Redis({ path: server.socketPath });
+  redis.on('error', () => undefined); // told by the calls
+  try {
+    await redis.config('SET', 'appendonly', 'yes');
+    for (;;) {
+      const info = await redis.info('persistence');
+      const isWriting = /aof_rewrite_in_progress:1|aof_rewrite_scheduled:1/.test(info);
+      if (!isWriting && info.includes('aof_enabled:1') && info.includes('aof_last_bgrewrite_status:ok')) break;
+      if (!isWriting && info.includes('aof_last_bgrewrite_status:err')) {
+        throw new LmasError('REDIS_START_FAILED', 'The append-only file could not be begun; see redis/redis.log.');
+      }
+      await sleep(50);
+    }
+  } finally {
+    redis.disconnect();
+    await server.stop();
+  }
 }

@@ -1,19 +1,26 @@
 /**
  * Writes that matter wait until a replica has them as well, where there is one: a fail-over then forgets nothing that was
  * acknowledged. WAIT holds up its whole connection, so all who wait share it: one is under way, and one more stands for
- * everybody who came meanwhile. A replica that does not answer is left alone for a while, and that is said. What is lost
+ * everybody who came meanwhile. It is over before the connection counts as silent. A replica that does not answer is left alone for a while, and that is said. What is lost
  * all the same is found by the count of writes that each run keeps (see migrations/scripts.ts).
  */
 import type { Redis } from 'ioredis';
 import type { Logger } from '../log.ts';
 import { PREFIX } from './keys.ts';
 
-const PATIENCE_MS = 1_000;
+const LONGEST_PATIENCE_MS = 1_000;
 const LOOK_AGAIN_MS = 10_000;
+
+interface Settings {
+  /** A connection that is silent for so long is given up. */
+  readonly silenceMs: number;
+  readonly log: Logger;
+}
 
 class Replicas {
   readonly #redis: Redis;
   readonly #log: Logger;
+  readonly #patienceMs: number;
   #count = 0;
   /** On the monotonic clock, as the next one. */
   #lookAgainAt = 0;
@@ -22,7 +29,8 @@ class Replicas {
   #current: Promise<void> | undefined;
   #next: Promise<void> | undefined;
 
-  constructor(redis: Redis, log: Logger) {
+  constructor(redis: Redis, { silenceMs, log }: Settings) {
+    this.#patienceMs = Math.min(LONGEST_PATIENCE_MS, Math.floor(silenceMs / 2));
     this.#redis = redis;
     this.#log = log;
     redis.on('ready', () => void this.look()); // perhaps another server
@@ -45,10 +53,13 @@ class Replicas {
     if (this.#count === 0 || performance.now() < this.#notBefore) return;
     // The one under way may have been sent before the write.
     if (this.#current !== undefined) {
-      this.#next ??= this.#current.then(() => {
-        this.#next = undefined;
-        return this.#begin();
-      });
+      // One that broke off is its own waiters' misfortune, not that of those who come after it.
+      this.#next ??= this.#current
+        .catch(() => undefined)
+        .then(() => {
+          this.#next = undefined;
+          return this.#begin();
+        });
       return await this.#next;
     }
     await this.#begin();
@@ -64,7 +75,7 @@ class Replicas {
   async #wait(): Promise<void> {
     if (performance.now() < this.#notBefore) return;
     // In a cluster the first command tells where to: WAIT is about what one connection has written.
-    const answers = await this.#redis.pipeline().exists(PREFIX).wait(1, PATIENCE_MS).exec();
+    const answers = await this.#redis.pipeline().exists(PREFIX).wait(1, this.#patienceMs).exec();
     const [, [error, replicas] = [null, 0]] = answers ?? [];
     if (error) throw error;
     const isSilent = Number(replicas) === 0;
@@ -79,8 +90,8 @@ class Replicas {
 const known = new WeakMap<Redis, Replicas>();
 
 /** From now on `replicated` waits for the replicas of this connection's server, if it has any. */
-export async function waitForReplicas(redis: Redis, log: Logger): Promise<void> {
-  const replicas = new Replicas(redis, log);
+export async function waitForReplicas(redis: Redis, settings: Settings): Promise<void> {
+  const replicas = new Replicas(redis, settings);
   known.set(redis, replicas);
   await replicas.look();
 }

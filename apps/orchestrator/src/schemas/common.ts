@@ -9,6 +9,19 @@ export const slugSchema = z
   .regex(/^[a-z0-9][a-z0-9-]{0,62}$/, 'lower-case letters, digits and hyphens, at most 63')
   .meta({ id: 'Slug', description: 'A name in lower-case letters, digits and hyphens.' });
 
+/** The same where it may belong to a project; see access/owned-names.ts. */
+export const ownedNameSchema = z
+  .string()
+  .regex(
+    /^[a-z0-9][a-z0-9-]{0,62}(\.[a-z0-9][a-z0-9-]{0,62})?$/,
+    'a name; or a project, a dot and a name, for whoever sees all projects',
+  )
+  .meta({
+    id: 'OwnedName',
+    description:
+      'A name; what belongs to a project is `project.name` to whoever sees the whole installation, and `name` to the project itself.',
+  });
+
 /** A name or an address; what neither can contain is refused here, long before a resolver sees it. */
 export const hostSchema = z
   .string()
@@ -17,3 +30,12 @@ export const hostSchema = z
 export const portSchema = z.int().min(1).max(65_535);
 export const timestampSchema = z.iso.datetime();
 export const bandwidthSchema = z.int().min(1_024).nullable().describe('Bytes per second; null is unlimited.');
+
+/** Nothing in it steers a terminal or breaks a line. */
+const PLAIN = /^\P{Cc}*$/u;
+export const shortTextSchema = (max: number) => z.string().min(1).max(max).regex(PLAIN, 'no control characters');
+/** What a source calls something → what the destination calls it. */
+export const nameMapSchema = (maxNames: number) =>
+  z
+    .record(shortTextSchema(256), shortTextSchema(1_024))
+    .refine((map) => Object.keys(map).length <= maxNames, `at most ${maxNames}`);

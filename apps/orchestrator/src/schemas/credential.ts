@@ -2,7 +2,7 @@
  * Credentials: secrets go in and never come out.
  */
 import { z } from 'zod';
-import { slugSchema, timestampSchema } from './common.ts';
+import { ownedNameSchema, slugSchema, timestampSchema } from './common.ts';
 
 export const credentialInputSchema = z
   .discriminatedUnion('kind', [
@@ -27,7 +27,7 @@ export const credentialInputSchema = z
 /** Secrets go in and never come out. */
 export const credentialSchema = z
   .object({
-    id: slugSchema,
+    id: ownedNameSchema,
     kind: z.enum(['ssh-key', 'password']),
     username: z.string(),
     project: slugSchema.nullable().default(null).describe('Whose it is; null: the installation’s.'),

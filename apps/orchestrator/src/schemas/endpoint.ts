@@ -1,15 +1,16 @@
 /**
  * Endpoints, and what they answer when they are asked for their host and VMs.
  */
+import { VERIFICATION_OUTCOMES } from '@lmas/plugin-api';
 import { z } from 'zod';
-import { slugSchema, timestampSchema } from './common.ts';
+import { ownedNameSchema, slugSchema, timestampSchema } from './common.ts';
 
 export const endpointInputSchema = z
   .strictObject({
     id: slugSchema,
     site: slugSchema,
     plugin: slugSchema.describe('Name of a loaded plugin: kvm, …'),
-    credential: slugSchema,
+    credential: ownedNameSchema,
     config: z.record(z.string(), z.unknown()).describe("The plugin's own settings; see GET /v1/plugins."),
   })
   .meta({
@@ -43,6 +44,10 @@ export const vmSchema = z
     ),
     networks: z.array(z.string()),
     managedBy: z.string().nullable(),
+    labels: z
+      .array(z.string())
+      .default([])
+      .describe('What people wrote at it, at its hypervisor; plans can choose by them.'),
   })
   .meta({ id: 'Vm' });
 export const inventorySchema = z
@@ -65,15 +70,27 @@ export const endpointChangeSchema = endpointInputSchema
   .partial()
   .meta({ id: 'EndpointChange', examples: [{ credential: 'ops-2026' }] });
 
+export const verificationStepSchema = z
+  .object({
+    name: z.string().describe('Stable: `connection`, `inventory`, then the plugin’s own.'),
+    outcome: z
+      .enum(VERIFICATION_OUTCOMES)
+      .describe('`skipped`: it does not apply here, or rests on a step that failed.'),
+    seen: z.string().describe('What was seen, or why it was skipped.'),
+    remedy: z.string().nullable().describe('What to do about it.'),
+  })
+  .meta({ id: 'VerificationStep' });
+
 /** Whether an endpoint can be worked with, tried now. */
 export const endpointTestSchema = z
   .object({
-    ok: z.boolean(),
+    ok: z.boolean().describe('No step failed.'),
     durationMs: z.int().describe('From the beginning of the connection to the answer.'),
     host: inventorySchema.shape.host.nullable(),
     error: z
       .object({ code: z.string(), message: z.string(), remedy: z.string().nullable() })
       .nullable()
-      .describe('Why not: the far end’s own words, and what to do.'),
+      .describe('Why it could not be asked, or not any further: the far end’s own words, and what to do.'),
+    steps: z.array(verificationStepSchema).describe('What was looked at, in this order, and nothing of it changed.'),
   })
   .meta({ id: 'EndpointTest' });

@@ -54,6 +54,10 @@ export const linkChangeSchema = z
 
 export const linkTestInputSchema = z
   .strictObject({ source: slugSchema, destination: slugSchema, durationMs: z.int().min(0).max(30_000).default(5_000) })
+  .refine(({ source, destination }) => source !== destination, {
+    path: ['destination'],
+    error: 'must be another site than the source',
+  })
   .meta({ id: 'LinkTestRequest', examples: [{ source: 'lisbon', destination: 'porto', durationMs: 5_000 }] });
 export const linkTestSchema = z
   .object({

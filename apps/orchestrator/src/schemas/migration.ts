@@ -2,10 +2,11 @@
  * Migrations: the request and the record.
  */
 
+import { subflowsSchema } from '@lmas/gateway-api';
 import { CONVERGENCES } from '@lmas/plugin-api';
 import { z } from 'zod';
 import { PHASES } from '../migrations/phases.ts';
-import { bandwidthSchema, slugSchema, timestampSchema } from './common.ts';
+import { bandwidthSchema, nameMapSchema, shortTextSchema, slugSchema, timestampSchema } from './common.ts';
 import { findingSchema } from './finding.ts';
 import { waitingSchema } from './queue.ts';
 
@@ -61,9 +62,16 @@ export const migrationChangesSchema = z
     examples: [{ convergence: 'must-finish' }, { bandwidthBytesPerSec: 50_000_000, maxDowntimeMs: 1_000 }],
   });
 
+export const MAX_MAPPED = 64;
+export const vmNameSchema = shortTextSchema(255);
+
+const vmWhy = 'Id or name of the VM at the source.';
+const networkMapWhy = 'Source network → destination network.';
+const diskMapWhy = 'Disk name → location at the destination.';
+
 export const migrationInputSchema = z
   .strictObject({
-    vm: z.string().min(1).describe('Id or name of the VM at the source.'),
+    vm: vmNameSchema.describe(vmWhy),
     source: slugSchema.describe('Endpoint where it runs.'),
     destination: slugSchema.describe('Endpoint where it shall run.'),
     transport: z
@@ -73,16 +81,23 @@ export const migrationInputSchema = z
     tunnel: z
       .strictObject({
         suite: z.enum(['aes-256-gcm', 'chacha20-poly1305', 'none']).default('aes-256-gcm'),
-        subflows: z
-          .int()
-          .min(1)
-          .max(64)
-          .default(8)
-          .describe('Parallel TCP connections of the data channel: so many are opened, and kept open.'),
+        subflows: subflowsSchema
+          .default('auto')
+          .describe(
+            'Parallel TCP connections of the data channel: a number, limits within which the gateways choose what serves the path best, or ' +
+              '`auto`: their own limits.',
+          ),
+        compression: z
+          .enum(['auto', 'never'])
+          .default('never')
+          .describe(
+            '`auto`: the gateways compress what goes through the tunnel while that pays. How much is sent then tells an observer of the ' +
+              'link how compressible the memory was.',
+          ),
       })
       .prefault({}),
-    networkMap: z.record(z.string(), z.string()).default({}).describe('Source network → destination network.'),
-    diskMap: z.record(z.string(), z.string()).default({}).describe('Disk name → location at the destination.'),
+    networkMap: nameMapSchema(MAX_MAPPED).default({}).describe(networkMapWhy),
+    diskMap: nameMapSchema(MAX_MAPPED).default({}).describe(diskMapWhy),
     maxDowntimeMs: maxDowntimeSchema.default(null),
     convergence: convergenceSchema.default('balanced'),
     bandwidthBytesPerSec: bandwidthSchema.default(null),
@@ -92,15 +107,17 @@ export const migrationInputSchema = z
         queueMs: z
           .int()
           .min(1_000)
-          .default(24 * 3_600_000),
+          .default(24 * 3_600_000)
+          .describe('In the queue.'),
         checkingMs: z.int().min(1_000).default(60_000),
         provisioningMs: z.int().min(1_000).default(180_000),
-        preparingMs: z.int().min(1_000).default(120_000),
-        noProgressMs: z.int().min(1_000).default(300_000),
+        preparingMs: z.int().min(1_000).default(120_000).describe('Of `preparing`, and once more of `connecting`.'),
+        noProgressMs: z.int().min(1_000).default(300_000).describe('While `performing`, without anything arriving.'),
         totalMs: z
           .int()
           .min(1_000)
-          .default(12 * 3_600_000),
+          .default(12 * 3_600_000)
+          .describe('From when a worker first took it up, pauses between attempts included.'),
       })
       .prefault({})
       .describe(
@@ -146,6 +163,15 @@ export const migrationInputSchema = z
       { vm: '6f1e7b0c-2d9a-4c51-9a3e-0f7f4f1f2b11', source: 'host-a', destination: 'host-b', transport: 'direct' },
     ],
   });
+
+/** A request as it stands in records: some are older than the limits of texts, and are read all the same. */
+export const recordedRequestSchema = migrationInputSchema
+  .extend({
+    vm: z.string().describe(vmWhy),
+    networkMap: z.record(z.string(), z.string()).default({}).describe(networkMapWhy),
+    diskMap: z.record(z.string(), z.string()).default({}).describe(diskMapWhy),
+  })
+  .meta({ id: 'RecordedMigrationRequest' });
 
 export const migrationErrorSchema = z
   .object({
@@ -200,6 +226,11 @@ export const tunnelNowSchema = z
     sendBitsPerSec: z.number().describe('Arrival at the far gateway, averaged over about a second.'),
     linkBitsPerSec: z.number().nullable().describe('What the path was measured to carry; null while it is not known.'),
     windowBytes: z.int(),
+    kernelBytes: z
+      .int()
+      .nullable()
+      .default(null)
+      .describe('What the kernel holds for the sockets of the source’s gateway; null where it does not say.'),
     bufferedBytes: z.int().describe('At the destination, waiting for its hypervisor or for what is in front.'),
     rekeys: z.int(),
     compressionRatio: z.number().describe('Bytes of hypervisors for each byte on the link, of late.'),
@@ -253,6 +284,18 @@ export const tunnelStatsSchema = z
   })
   .meta({ id: 'TunnelStats' });
 
+export const giveUpInputSchema = z
+  .strictObject({
+    reason: z.string().min(1).max(500).describe('Why it can never be taken down; it stays in the record.'),
+  })
+  .meta({ id: 'GiveUpRequest', examples: [{ reason: 'gateway machine gw-b burnt down' }] });
+
+export const givenUpSchema = z.object({
+  at: timestampSchema,
+  by: z.string().describe('Name of the API key, or of who the token says it is.'),
+  reason: z.string(),
+});
+
 export const migrationSchema = z
   .object({
     id: migrationIdSchema,
@@ -261,13 +304,13 @@ export const migrationSchema = z
     vm: z.object({ id: z.string().nullable(), name: z.string() }),
     source: z.object({ endpoint: slugSchema, site: slugSchema }),
     destination: z.object({ endpoint: slugSchema, site: slugSchema }),
-    request: migrationInputSchema.describe('As it was submitted.'),
+    request: recordedRequestSchema.describe('As it was submitted.'),
     changes: migrationChangesSchema.default({}).describe('What was asked for since.'),
     phase: phaseSchema,
     waiting: waitingSchema
       .nullable()
       .default(null)
-      .describe('While it is queued: what for, and its place in the order.'),
+      .describe('While it waits in the queue: what for, and its place in the order.'),
     where: whereSchema,
     bandwidthShareBytesPerSec: z
       .int()
@@ -275,11 +318,14 @@ export const migrationSchema = z
       .default(null)
       .describe('What it may use now: its part of the limits of the whole, its link and itself; null is unlimited.'),
     teardown: z
-      .enum(['not-needed', 'pending', 'complete', 'incomplete'])
-      .describe('Whether everything made for it is gone again.'),
+      .enum(['not-needed', 'pending', 'complete', 'incomplete', 'given-up'])
+      .describe(
+        'Whether everything made for it is gone again. `incomplete`: it is tried again and again, what was left alone on purpose once the VM is found. `given-up`: somebody said that it never will be.',
+      ),
+    givenUp: givenUpSchema.nullable().default(null).describe('Who gave up what `leftovers` names, and why.'),
     leftovers: z
       .array(z.string())
-      .describe('What could not be taken down yet, or was left alone on purpose, in words.'),
+      .describe('What could not be taken down yet, was given up, or was left alone on purpose, in words.'),
     createdAt: timestampSchema,
     startedAt: timestampSchema.nullable(),
     endedAt: timestampSchema.nullable(),
@@ -293,7 +339,11 @@ export const migrationSchema = z
       .array(z.object({ at: timestampSchema, phase: phaseSchema, code: z.string(), message: z.string() }))
       .default([])
       .describe('What was tried before by itself, and why it failed.'),
-    runs: z.int().describe('How many times a worker took it up; more than 1 means it was recovered.'),
+    runs: z
+      .int()
+      .describe(
+        'How many times a worker took it up: anew after its run was lost, or once the hosts that it waited for were free.',
+      ),
     findings: z.array(findingSchema),
     progress: progressSchema.nullable(),
     tunnel: tunnelStatsSchema.nullable(),

@@ -24,7 +24,7 @@ export const queueOrderQuerySchema = z.strictObject({
   cursor: z.string().max(512).optional().describe('`nextCursor` of the page before.'),
 });
 
-/** Why a migration that is queued does not run yet. */
+/** Why a migration that waits in the queue does not run yet. */
 export const waitingSchema = z
   .object({
     place: z
@@ -35,7 +35,7 @@ export const waitingSchema = z
       .array(
         z.object({
           kind: z.enum(['paused', 'total', 'site', 'link', 'endpoint', 'host-pair']),
-          id: z.string().nullable().describe('Which site, link, endpoint or pair of endpoints.'),
+          id: z.string().nullable().describe('Which site, link, endpoint or pair of hosts.'),
           limit: z.int().nullable(),
         }),
       )

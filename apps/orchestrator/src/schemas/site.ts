@@ -2,7 +2,7 @@
  * Sites, and what the SSH server of a machine shows before it is registered.
  */
 import { z } from 'zod';
-import { hostSchema, portSchema, slugSchema, timestampSchema } from './common.ts';
+import { hostSchema, ownedNameSchema, portSchema, slugSchema, timestampSchema } from './common.ts';
 
 export const hostKeysSchema = z
   .array(z.string().regex(/^SHA256:[A-Za-z0-9+/]{43}$/, 'a fingerprint as ssh-keygen -lf prints it: SHA256:…'))
@@ -48,7 +48,7 @@ export const siteInputSchema = z
           host: hostSchema,
           port: portSchema.default(22),
           hostKeys: hostKeysSchema,
-          credential: slugSchema,
+          credential: ownedNameSchema,
         }),
         tunnelAddress: hostSchema.describe('Where the other site reaches this gateway machine.'),
         listenAddress: hostSchema

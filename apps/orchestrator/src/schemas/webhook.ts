@@ -3,13 +3,20 @@
  */
 import { z } from 'zod';
 import { PHASES } from '../migrations/phases.ts';
-import { slugSchema, timestampSchema } from './common.ts';
+import { BALANCING_EVENTS } from './balancing.ts';
+import { ownedNameSchema, slugSchema, timestampSchema } from './common.ts';
 import { migrationIdSchema } from './migration.ts';
+import { PLAN_RUN_EVENTS } from './plan-run.ts';
+import { SCHEDULE_EVENTS } from './schedule.ts';
 
-/** What is sent: every phase as it is entered, the ends among them. */
-export const MIGRATION_EVENTS = [
+/** What is sent: every phase of a migration as it is entered, the ends among them; what schedules, runs of plans
+ * and balancing policies do. */
+export const WEBHOOK_EVENTS = [
   'migration.cancel-requested',
   ...PHASES.map((phase) => `migration.${phase}` as const),
+  ...SCHEDULE_EVENTS.map((event) => `schedule.${event}` as const),
+  ...PLAN_RUN_EVENTS.map((event) => `plan-run.${event}` as const),
+  ...BALANCING_EVENTS.map((event) => `balancing.${event}` as const),
 ] as const;
 export const TEST_EVENT = 'webhook.test';
 
@@ -23,9 +30,9 @@ const url = z
   .describe('Private, loopback and link-local addresses are refused unless LMAS_WEBHOOK_ALLOW names them.');
 const description = z.string().max(500);
 const events = z
-  .array(z.enum(MIGRATION_EVENTS))
+  .array(z.enum(WEBHOOK_EVENTS))
   .min(1)
-  .max(MIGRATION_EVENTS.length)
+  .max(WEBHOOK_EVENTS.length)
   .nullable()
   .describe('What it is told of; null: everything.');
 
@@ -55,11 +62,16 @@ export const webhookChangeSchema = z
 
 export const webhookSchema = z
   .object({
-    id: slugSchema,
+    id: ownedNameSchema,
     url: z.string(),
     description: z.string(),
-    events: z.array(z.enum(MIGRATION_EVENTS)).nullable(),
-    project: slugSchema.nullable().default(null).describe('Whose migrations it is told of; null: everybody’s.'),
+    events: z.array(z.enum(WEBHOOK_EVENTS)).nullable(),
+    project: slugSchema
+      .nullable()
+      .default(null)
+      .describe(
+        'Whose migrations, schedules and plans it is told of; null: everybody’s, and the installation’s balancing.',
+      ),
     createdAt: timestampSchema,
     secretRotatedAt: timestampSchema.nullable(),
     failingSince: timestampSchema.nullable().describe('Since when nothing has got through; null while it works.'),
@@ -96,9 +108,9 @@ export const deliveryIdSchema = z
 export const webhookDeliverySchema = z
   .object({
     id: deliveryIdSchema.describe('Also the header `webhook-id`, the same in every attempt.'),
-    webhook: slugSchema,
-    event: z.enum([...MIGRATION_EVENTS, TEST_EVENT]),
-    migration: migrationIdSchema.nullable(),
+    webhook: ownedNameSchema,
+    event: z.enum([...WEBHOOK_EVENTS, TEST_EVENT]),
+    migration: migrationIdSchema.nullable().describe('That it is about; null: about something else.'),
     createdAt: timestampSchema,
     status: z.enum(['pending', 'delivered', 'failed']),
     nextAttemptAt: timestampSchema.nullable(),

@@ -8,6 +8,7 @@ import { LmasError, type OrchestratorErrorCode } from '../errors.ts';
 import type { PluginRegistry } from '../plugins/registry.ts';
 import { keys } from '../redis/keys.ts';
 import { replaceField } from '../redis/replace-field.ts';
+import { readStored, rewriteStored } from '../redis/stored-json.ts';
 import { endpointSchema } from '../schemas/endpoint.ts';
 import { type hostKeyPinsSchema, siteSchema } from '../schemas/site.ts';
 import type { Endpoint, Site } from './sites.ts';
@@ -32,8 +33,8 @@ export function createHostKeyPins(redis: Redis, plugins: PluginRegistry): HostKe
     for (;;) {
       const json = await redis.hget(hash, id);
       if (json === null) throw new LmasError(notFound, `There is no ${id}.`);
-      const changed = apply(schema.parse(JSON.parse(json)));
-      if (await replaceField(redis, hash, id, json, JSON.stringify(changed))) return changed;
+      const changed = apply(readStored(schema, json));
+      if (await replaceField(redis, hash, id, json, rewriteStored(schema, json, changed))) return changed;
     }
   };
   return {

@@ -16,7 +16,7 @@ import { keys } from '../redis/keys.ts';
 import { type credentialInputSchema, credentialSchema } from '../schemas/credential.ts';
 import { type endpointChangeSchema, type endpointInputSchema, endpointSchema } from '../schemas/endpoint.ts';
 import { type siteChangeSchema, type siteInputSchema, siteSchema } from '../schemas/site.ts';
-import { namedTable } from './table.ts';
+import { type NamedTable, namedTable } from './table.ts';
 
 export type Site = z.infer<typeof siteSchema>;
 export type Endpoint = z.infer<typeof endpointSchema>;
@@ -50,6 +50,7 @@ export interface CredentialStore extends Table<CredentialInfo, CredentialInput &
 }
 
 const storedCredentialSchema = credentialSchema.extend({ sealed: z.string() });
+type StoredCredential = z.infer<typeof storedCredentialSchema>;
 
 export interface Inventory {
   readonly credentials: CredentialStore;
@@ -59,124 +60,153 @@ export interface Inventory {
 
 export function createInventory(
   redis: Redis,
-  { vault, plugins, migrations }: { vault: Vault; plugins: PluginRegistry; migrations: MigrationStore },
+  { vault, plugins, migrations }: { vault: Vault; plugins: PluginRegistry; migrations: MigrationReads },
 ): Inventory {
-  const credentialTable = namedTable(redis, {
-    ...{ key: keys.credentials, kind: 'credential', notFound: 'CREDENTIAL_NOT_FOUND' },
-    schema: storedCredentialSchema,
-  });
-  const siteTable = namedTable(redis, {
-    ...{ key: keys.sites, kind: 'site', notFound: 'SITE_NOT_FOUND' },
-    schema: siteSchema,
-  });
-  const endpointTable = namedTable(redis, {
-    ...{ key: keys.endpoints, kind: 'endpoint', notFound: 'ENDPOINT_NOT_FOUND' },
-    schema: endpointSchema,
-  });
-  /** Migrations that are live, or of which something is left to be taken down, as users of what they refer to. */
-  const migrationsUsing = async (uses: (migration: { source: Place; destination: Place }) => boolean) => {
-    const [live, incomplete] = await Promise.all([migrations.live(), migrations.incomplete()]);
-    const users = await migrations.getMany([...new Set([...live, ...incomplete])]);
-    return users.filter(uses).map(({ id }) => `migration ${id}`);
+  const tables: Tables = {
+    credentials: namedTable(redis, {
+      ...{ key: keys.credentials, kind: 'credential', notFound: 'CREDENTIAL_NOT_FOUND' },
+      schema: storedCredentialSchema,
+    }),
+    sites: namedTable(redis, {
+      ...{ key: keys.sites, kind: 'site', notFound: 'SITE_NOT_FOUND' },
+      schema: siteSchema,
+    }),
+    endpoints: namedTable(redis, {
+      ...{ key: keys.endpoints, kind: 'endpoint', notFound: 'ENDPOINT_NOT_FOUND' },
+      schema: endpointSchema,
+    }),
+    hasCredential: async (id) => (await redis.hexists(keys.credentials, id)) === 1,
   };
+  return {
+    credentials: credentialStore(tables, vault),
+    sites: siteStore(tables, migrations),
+    endpoints: endpointStore(tables, migrations, plugins),
+  };
+}
 
-  const usersOfSite = (id: string) =>
-    migrationsUsing(({ source, destination }) => source.site === id || destination.site === id);
-  const usersOfEndpoint = (id: string) =>
-    migrationsUsing(({ source, destination }) => source.endpoint === id || destination.endpoint === id);
-  const credentialReference = (id: string) => ({ key: keys.credentials, kind: 'credential', id });
-  const requireCredential = async (id: string): Promise<void> => {
-    if ((await redis.hexists(keys.credentials, id)) === 1) return;
-    throw new LmasError('UNKNOWN_REFERENCE', `There is no credential ${id}.`);
+interface Tables {
+  readonly credentials: NamedTable<StoredCredential>;
+  readonly sites: NamedTable<Site>;
+  readonly endpoints: NamedTable<Endpoint>;
+  hasCredential(id: string): Promise<boolean>;
+}
+
+function credentialStore({ credentials, sites, endpoints }: Tables, vault: Vault): CredentialStore {
+  return {
+    async add({ id, kind, username, project, ...secrets }) {
+      const publicKey = 'privateKey' in secrets ? inspectKey(secrets) : null;
+      const info = { id, kind, username, project, publicKey, createdAt: now() };
+      await credentials.add({ ...info, sealed: vault.seal(`credential:${id}`, JSON.stringify(secrets)) }, []);
+      return info;
+    },
+    list: async () => (await credentials.list()).map(withoutSecret),
+    get: async (id) => withoutSecret(await credentials.get(id)),
+    async reveal(id) {
+      const { kind, username, sealed } = await credentials.get(id);
+      return { kind, username, ...JSON.parse(await vault.open(`credential:${id}`, sealed)) } as Credential;
+    },
+    async remove(id) {
+      await credentials.get(id);
+      const ofSites = (await sites.list()).filter(({ gateway }) => gateway?.ssh.credential === id);
+      const ofEndpoints = (await endpoints.list()).filter(({ credential }) => credential === id);
+      refuseUsed('credential', id, [
+        ...ofSites.map((site) => `site ${site.id}`),
+        ...ofEndpoints.map((endpoint) => `endpoint ${endpoint.id}`),
+      ]);
+      await credentials.remove(id);
+    },
   };
+}
+
+function siteStore(tables: Tables, migrations: MigrationReads): SiteStore {
+  const { sites, endpoints } = tables;
+  const usersOf = (id: string) =>
+    migrationsUsing(migrations, ({ source, destination }) => source.site === id || destination.site === id);
   const requireChangeable = async (site: Site, gateway: SiteGateway): Promise<void> => {
     requirePortRange(gateway);
-    if (gateway !== null) await requireCredential(gateway.ssh.credential);
-    if (movesMachine(site.gateway, gateway)) refuseUsed('site', site.id, await usersOfSite(site.id));
+    if (gateway !== null) await requireCredential(tables, gateway.ssh.credential);
+    if (movesMachine(site.gateway, gateway)) refuseUsed('site', site.id, await usersOf(site.id));
   };
-
   return {
-    credentials: {
-      async add({ id, kind, username, project, ...secrets }) {
-        const publicKey = 'privateKey' in secrets ? inspectKey(secrets) : null;
-        const info = { id, kind, username, project, publicKey, createdAt: now() };
-        await credentialTable.add({ ...info, sealed: vault.seal(`credential:${id}`, JSON.stringify(secrets)) }, []);
-        return info;
-      },
-      list: async () => (await credentialTable.list()).map(withoutSecret),
-      get: async (id) => withoutSecret(await credentialTable.get(id)),
-      async reveal(id) {
-        const { kind, username, sealed } = await credentialTable.get(id);
-        return { kind, username, ...JSON.parse(await vault.open(`credential:${id}`, sealed)) } as Credential;
-      },
-      async remove(id) {
-        await credentialTable.get(id);
-        const sites = (await siteTable.list()).filter(({ gateway }) => gateway?.ssh.credential === id);
-        const endpoints = (await endpointTable.list()).filter(({ credential }) => credential === id);
-        refuseUsed('credential', id, [
-          ...sites.map((site) => `site ${site.id}`),
-          ...endpoints.map(({ id: e }) => `endpoint ${e}`),
-        ]);
-        await credentialTable.remove(id);
-      },
+    async add(input) {
+      const site = { ...input, createdAt: now() };
+      const { gateway } = site;
+      requirePortRange(gateway);
+      await sites.add(site, gateway === null ? [] : [credentialReference(gateway.ssh.credential)]);
+      return site;
     },
-    sites: {
-      async add(input) {
-        const site = { ...input, createdAt: now() };
-        const { gateway } = site;
-        requirePortRange(gateway);
-        await siteTable.add(site, gateway === null ? [] : [credentialReference(gateway.ssh.credential)]);
-        return site;
-      },
-      change: (id, { description, gateway }, expect) =>
-        siteTable.change(id, async (site) => {
-          expect(site);
-          if (gateway !== undefined) await requireChangeable(site, gateway);
-          return {
-            ...site,
-            ...(description === undefined ? {} : { description }),
-            ...(gateway === undefined ? {} : { gateway }),
-          };
-        }),
-      list: () => siteTable.list(),
-      get: (id) => siteTable.get(id),
-      async remove(id) {
-        await siteTable.get(id);
-        const endpoints = (await endpointTable.list()).filter(({ site }) => site === id);
-        refuseUsed('site', id, [...endpoints.map((endpoint) => `endpoint ${endpoint.id}`), ...(await usersOfSite(id))]);
-        await siteTable.remove(id);
-      },
-    },
-    endpoints: {
-      async add(input) {
-        const plugin = plugins.find(input.plugin);
-        if (plugin === undefined) throw new LmasError('UNKNOWN_REFERENCE', `No plugin ${input.plugin} is loaded.`);
-        const endpoint = { ...input, config: parseConfig(plugin, input.config), createdAt: now() };
-        await endpointTable.add(endpoint, [
-          { key: keys.sites, kind: 'site', id: input.site },
-          credentialReference(input.credential),
-        ]);
-        return endpoint;
-      },
-      change: (id, { credential, config }, expect) =>
-        endpointTable.change(id, async (endpoint) => {
-          expect(endpoint);
-          if (credential !== undefined) await requireCredential(credential);
-          const changed = { ...endpoint, ...(credential === undefined ? {} : { credential }) };
-          if (config === undefined) return changed;
-          const parsed = parseConfig(plugins.get(endpoint.plugin), config);
-          if (!isDeepStrictEqual(parsed, endpoint.config)) refuseUsed('endpoint', id, await usersOfEndpoint(id));
-          return { ...changed, config: parsed };
-        }),
-      list: () => endpointTable.list(),
-      get: (id) => endpointTable.get(id),
-      async remove(id) {
-        await endpointTable.get(id);
-        refuseUsed('endpoint', id, await usersOfEndpoint(id));
-        await endpointTable.remove(id);
-      },
+    change: (id, { description, gateway }, expect) =>
+      sites.change(id, async (site) => {
+        expect(site);
+        if (gateway !== undefined) await requireChangeable(site, gateway);
+        return {
+          ...site,
+          ...(description === undefined ? {} : { description }),
+          ...(gateway === undefined ? {} : { gateway }),
+        };
+      }),
+    list: () => sites.list(),
+    get: (id) => sites.get(id),
+    async remove(id) {
+      await sites.get(id);
+      const there = (await endpoints.list()).filter(({ site }) => site === id);
+      refuseUsed('site', id, [...there.map((endpoint) => `endpoint ${endpoint.id}`), ...(await usersOf(id))]);
+      await sites.remove(id);
     },
   };
+}
+
+function endpointStore(tables: Tables, migrations: MigrationReads, plugins: PluginRegistry): EndpointStore {
+  const { endpoints } = tables;
+  const usersOf = (id: string) =>
+    migrationsUsing(migrations, ({ source, destination }) => source.endpoint === id || destination.endpoint === id);
+  return {
+    async add(input) {
+      const plugin = plugins.find(input.plugin);
+      if (plugin === undefined) throw new LmasError('UNKNOWN_REFERENCE', `No plugin ${input.plugin} is loaded.`);
+      const endpoint = { ...input, config: parseConfig(plugin, input.config), createdAt: now() };
+      await endpoints.add(endpoint, [
+        { key: keys.sites, kind: 'site', id: input.site },
+        credentialReference(input.credential),
+      ]);
+      return endpoint;
+    },
+    change: (id, { credential, config }, expect) =>
+      endpoints.change(id, async (endpoint) => {
+        expect(endpoint);
+        if (credential !== undefined) await requireCredential(tables, credential);
+        const changed = { ...endpoint, ...(credential === undefined ? {} : { credential }) };
+        if (config === undefined) return changed;
+        const parsed = parseConfig(plugins.get(endpoint.plugin), config);
+        if (!isDeepStrictEqual(parsed, endpoint.config)) refuseUsed('endpoint', id, await usersOf(id));
+        return { ...changed, config: parsed };
+      }),
+    list: () => endpoints.list(),
+    get: (id) => endpoints.get(id),
+    async remove(id) {
+      await endpoints.get(id);
+      refuseUsed('endpoint', id, await usersOf(id));
+      await endpoints.remove(id);
+    },
+  };
+}
+
+type MigrationReads = Pick<MigrationStore, 'live' | 'incomplete' | 'getMany'>;
+
+/** Migrations that are live, or of which something is left to be taken down, as users of what they refer to. */
+async function migrationsUsing(
+  migrations: MigrationReads,
+  uses: (migration: { source: Place; destination: Place }) => boolean,
+): Promise<string[]> {
+  const [live, incomplete] = await Promise.all([migrations.live(), migrations.incomplete()]);
+  const users = await migrations.getMany([...new Set([...live, ...incomplete])]);
+  return users.filter(uses).map(({ id }) => `migration ${id}`);
+}
+
+const credentialReference = (id: string) => ({ key: keys.credentials, kind: 'credential', id });
+
+async function requireCredential({ hasCredential }: Tables, id: string): Promise<void> {
+  if (!(await hasCredential(id))) throw new LmasError('UNKNOWN_REFERENCE', `There is no credential ${id}.`);
 }
 
 interface Place {
@@ -184,7 +214,7 @@ interface Place {
   readonly site: string;
 }
 
-const withoutSecret = ({ sealed: _, ...info }: z.infer<typeof storedCredentialSchema>): CredentialInfo => info;
+const withoutSecret = ({ sealed: _, ...info }: StoredCredential): CredentialInfo => info;
 
 /** @throws LmasError INVALID_CREDENTIAL saying what is wrong with it */
 function inspectKey({ privateKey, passphrase }: { privateKey: string; passphrase?: string | undefined }) {
@@ -201,7 +231,9 @@ function refuseUsed(kind: string, id: string, users: readonly string[]): void {
   if (users.length === 0) return;
   const shown = users.length > MAX_NAMED ? [...users.slice(0, MAX_NAMED), `${users.length - MAX_NAMED} more`] : users;
   throw new LmasError('IN_USE', `The ${kind} ${id} is still used by ${shown.join(', ')}.`, {
-    remedy: 'Remove these first, or wait until they have ended and their teardown is complete.',
+    remedy:
+      'Remove these first, or wait until they have ended and their teardown is complete. Of a machine that is gone for good, ' +
+      'it can be given up: lmas give-up, or POST /v1/migrations/{id}/give-up-teardown.',
   });
 }
 
@@ -214,6 +246,22 @@ function requirePortRange(gateway: SiteGateway): void {
   throw new LmasError('INVALID_REQUEST', undefined, {
     issues: [{ path: 'gateway.tunnelPorts', message: 'min must not exceed max' }],
   });
+}
+
+/** One with a gateway machine. */
+export type EquippedSite = Site & { readonly gateway: NonNullable<SiteGateway> };
+const isEquipped = (site: Site): site is EquippedSite => site.gateway !== null;
+
+/** @throws LmasError NO_GATEWAY that names every site without a gateway machine */
+export function requireGateways(
+  [source, destination]: readonly [Site, Site],
+  { remedy }: { remedy?: string } = {},
+): [EquippedSite, EquippedSite] {
+  if (isEquipped(source) && isEquipped(destination)) return [source, destination];
+  const without = [...new Set([source, destination].flatMap((site) => (isEquipped(site) ? [] : [site.id])))];
+  const [who, has] = without.length === 1 ? ['Site', 'has'] : ['Sites', 'have'];
+  const message = `${who} ${without.join(' and ')} ${has} no gateway machine.`;
+  throw new LmasError('NO_GATEWAY', message, { ...(remedy && { remedy }) });
 }
 
 /** A migration that is under way, or not taken down yet, finds its gateways, and takes them away, where the site says: that must not move. */

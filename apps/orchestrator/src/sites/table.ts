@@ -6,6 +6,7 @@ import { z } from 'zod';
 import { LmasError, type OrchestratorErrorCode } from '../errors.ts';
 import { replaceField } from '../redis/replace-field.ts';
 import { script } from '../redis/script.ts';
+import { readStored, rewriteStored } from '../redis/stored-json.ts';
 
 /** What an item names that has to exist. */
 export interface Reference {
@@ -42,6 +43,8 @@ const ADD = script(`
   return '${ADDED}'
 `);
 
+const withArticle = (kind: string): string => `${/^[aeiou]/.test(kind) ? 'an' : 'a'} ${kind}`;
+
 export function namedTable<Stored extends { id: string }>(
   redis: Redis,
   {
@@ -51,7 +54,7 @@ export function namedTable<Stored extends { id: string }>(
     notFound,
   }: { key: string; kind: string; schema: z.ZodType<Stored>; notFound: OrchestratorErrorCode },
 ): NamedTable<Stored> {
-  const parse = (json: string): Stored => schema.parse(JSON.parse(json));
+  const parse = (json: string): Stored => readStored(schema, json);
   const load = async (id: string): Promise<string> => {
     const json = await redis.hget(key, id);
     if (json === null) throw new LmasError(notFound, `There is no ${kind} ${id}.`);
@@ -62,7 +65,7 @@ export function namedTable<Stored extends { id: string }>(
       const tables = [key, ...references.map((reference) => reference.key)];
       const names = references.map(({ id }) => id);
       const answer = z.string().parse(await ADD(redis, tables, [item.id, JSON.stringify(item), ...names]));
-      if (answer === EXISTS) throw new LmasError('ALREADY_EXISTS', `There is a ${kind} ${item.id} already.`);
+      if (answer === EXISTS) throw new LmasError('ALREADY_EXISTS', `There is ${withArticle(kind)} ${item.id} already.`);
       if (answer === ADDED) return;
       const missing = references[Number(answer)];
       throw new LmasError('UNKNOWN_REFERENCE', `There is no ${missing?.kind} ${missing?.id}.`);
@@ -76,7 +79,7 @@ export function namedTable<Stored extends { id: string }>(
       for (;;) {
         const json = await load(id);
         const changed = schema.parse(await apply(parse(json)));
-        if (await replaceField(redis, key, id, json, JSON.stringify(changed))) return changed;
+        if (await replaceField(redis, key, id, json, rewriteStored(schema, json, changed))) return changed;
       }
     },
     async remove(id) {

@@ -1,12 +1,12 @@
 /**
- * Where webhooks may be sent: only to public addresses, and to the networks that the operator allows. A name is resolved
+ * Where webhooks may be sent, and plans may look: only to public addresses, and to the networks that the operator allows. A name is resolved
  * here, once; the caller connects to the address that was checked and to no other, so a name that changes its mind
  * between the check and the connection gains nothing.
  */
 import { lookup } from 'node:dns/promises';
 import { isIP } from 'node:net';
 import ipaddr from 'ipaddr.js';
-import { LmasError } from '../errors.ts';
+import { LmasError, type OrchestratorErrorCode } from '../errors.ts';
 
 type Address = ReturnType<typeof ipaddr.process>;
 /** An allowed network, parsed. */
@@ -15,12 +15,25 @@ export type Network = ReturnType<typeof ipaddr.parseCIDR>;
 export interface AddressGuard {
   /**
    * @returns an address of the URL's host, as it may be connected to
-   * @throws LmasError WEBHOOK_ADDRESS_REFUSED, WEBHOOK_NAME_NOT_RESOLVED
+   * @throws LmasError of the guard's two codes: the address is refused, the name cannot be resolved
    */
   check(url: URL): Promise<string>;
-  /** The part of the check that needs no resolver: for a URL that is about to be stored. @throws LmasError WEBHOOK_ADDRESS_REFUSED */
+  /** The part of the check that needs no resolver: for a URL that is about to be stored. @throws LmasError when it is refused */
   checkLiteral(url: URL): void;
 }
+
+/** What a guard says when it refuses. */
+export interface Refusal {
+  readonly refused: OrchestratorErrorCode;
+  readonly notResolved: OrchestratorErrorCode;
+  /** The setting that allows more. */
+  readonly setting: string;
+}
+const WEBHOOK_REFUSAL: Refusal = {
+  refused: 'WEBHOOK_ADDRESS_REFUSED',
+  notResolved: 'WEBHOOK_NAME_NOT_RESOLVED',
+  setting: 'LMAS_WEBHOOK_ALLOW',
+};
 
 /** Public by its number, and yet the cloud's own: the wire server of Azure, which hands out credentials. */
 const CLOUD_SERVICES: readonly string[] = ['168.63.129.16'];
@@ -29,7 +42,15 @@ export type Resolve = (host: string) => Promise<readonly string[]>;
 
 const resolveBySystem: Resolve = async (host) => (await lookup(host, { all: true })).map(({ address }) => address);
 
-export function createAddressGuard(allowed: readonly Network[], resolve: Resolve = resolveBySystem): AddressGuard {
+export function createAddressGuard(
+  allowed: readonly Network[],
+  resolve: Resolve = resolveBySystem,
+  refusal: Refusal = WEBHOOK_REFUSAL,
+): AddressGuard {
+  const refused = (why: string): LmasError =>
+    new LmasError(refusal.refused, `Nothing is sent there: ${why}.`, {
+      remedy: `Allow its network with ${refusal.setting} if it is yours.`,
+    });
   const isAllowed = (address: Address): boolean =>
     allowed.some((network) => network[0].kind() === address.kind() && address.match(network));
   const requireFit = ({ protocol }: URL, text: string): string => {
@@ -37,7 +58,7 @@ export function createAddressGuard(allowed: readonly Network[], resolve: Resolve
     if (isAllowed(address)) return address.toString();
     if (address.range() !== 'unicast' || CLOUD_SERVICES.includes(address.toString()))
       throw refused(`${text} is not a public address`);
-    if (protocol !== 'https:') throw refused(`http:// to ${text} would cross the network in the clear`);
+    if (protocol !== 'https:') throw refused(`${protocol}// to ${text} would cross the network in the clear`);
     return address.toString();
   };
 
@@ -48,10 +69,10 @@ export function createAddressGuard(allowed: readonly Network[], resolve: Resolve
     },
     async check(url) {
       const host = bareHost(url);
-      const addresses = isIP(host) === 0 ? await resolveOrThrow(resolve, host) : [host];
+      const addresses = isIP(host) === 0 ? await resolveOrThrow(resolve, host, refusal) : [host];
       // One unfit address refuses the name: which one is used is then never a matter of luck.
       const [first] = addresses.map((address) => requireFit(url, address));
-      if (first === undefined) throw new LmasError('WEBHOOK_NAME_NOT_RESOLVED', `${host} has no address.`);
+      if (first === undefined) throw new LmasError(refusal.notResolved, `${host} has no address.`);
       return first;
     },
   };
@@ -63,15 +84,10 @@ export const parseNetwork = (text: string): Network =>
 
 const bareHost = ({ hostname }: URL): string => hostname.replace(/^\[|\]$/g, '');
 
-async function resolveOrThrow(resolve: Resolve, host: string): Promise<readonly string[]> {
+async function resolveOrThrow(resolve: Resolve, host: string, { notResolved }: Refusal): Promise<readonly string[]> {
   try {
     return await resolve(host);
   } catch (cause) {
-    throw new LmasError('WEBHOOK_NAME_NOT_RESOLVED', `${host} cannot be resolved.`, { cause });
+    throw new LmasError(notResolved, `${host} cannot be resolved.`, { cause });
   }
 }
-
-const refused = (why: string): LmasError =>
-  new LmasError('WEBHOOK_ADDRESS_REFUSED', `Nothing is sent there: ${why}.`, {
-    remedy: 'Allow its network with LMAS_WEBHOOK_ALLOW if it is yours.',
-  });

@@ -4,21 +4,26 @@
  */
 import { randomUUID } from 'node:crypto';
 import { Webhook as Signer } from 'standardwebhooks';
+import { ownName } from '../access/owned-names.ts';
 import { errorCode, LmasError } from '../errors.ts';
 import type { Logger } from '../log.ts';
 import { now } from '../migrations/record.ts';
 import { TEST_EVENT } from '../schemas/webhook.ts';
+import { inDeliverySpan, inPostSpan } from '../tracing/delivery-spans.ts';
+import type { Job } from '../tracing/queue-spans.ts';
 import { VERSION } from '../version.ts';
 import type { AddressGuard } from './address-guard.ts';
 import { type Attempt, type Deliveries, type Delivery, deliveryId } from './deliveries.ts';
 import { post } from './post.ts';
-import type { Webhooks } from './webhooks.ts';
+import type { Webhook, Webhooks } from './webhooks.ts';
 
 /** 5 s, 20 s, 80 s, 5 min, 21 min, 85 min, 6 h, 10 h with the default of LMAS_WEBHOOK_RETRY_MS. */
 const MAX_TRIES = 9;
 const BACK_OFF = 4;
 const LONGEST_PAUSE_MS = 10 * 3_600_000;
 const JITTER = 0.1;
+/** Clocks of two machines differ by less. */
+const CLOCK_SKEW_MS = 1_000;
 /** The receiver says that it wants no more (Standard Webhooks). */
 const GONE = 410;
 
@@ -30,7 +35,7 @@ export interface CourierSettings {
 
 export interface Courier {
   /** One attempt, if it is due. Answers after how long the next one is, or `undefined` when there is none. */
-  deliver(id: string): Promise<number | undefined>;
+  deliver(id: string, job: Job): Promise<number | undefined>;
   /** Sends the same message again, from the first attempt. @throws LmasError DELIVERY_NOT_FOUND, WEBHOOK_DISABLED */
   redeliver(webhook: string, id: string): Promise<Delivery>;
   /** Sends a message that means nothing, to see whether it arrives. @throws LmasError WEBHOOK_NOT_FOUND, WEBHOOK_DISABLED */
@@ -42,16 +47,28 @@ interface Parts {
   readonly deliveries: Deliveries;
   readonly guard: AddressGuard;
   readonly enqueue: (deliveryId: string) => Promise<void>;
+  /** What the spans of a migration continue. */
+  readonly traceparentOf: (migrationId: string) => Promise<string | null>;
   readonly settings: CourierSettings;
   /** Told of each attempt; null: delivered. */
   readonly onAttempt: (fault: Attempt['fault']) => void;
   readonly log: Logger;
 }
 
-export function createCourier({ webhooks, deliveries, guard, enqueue, settings, onAttempt, log }: Parts): Courier {
-  const requireEnabled = async (id: string): Promise<void> => {
-    const { disabled } = await webhooks.get(id);
-    if (disabled === null) return;
+export function createCourier({
+  webhooks,
+  deliveries,
+  guard,
+  enqueue,
+  traceparentOf,
+  settings,
+  onAttempt,
+  log,
+}: Parts): Courier {
+  const requireEnabled = async (id: string): Promise<Webhook> => {
+    const webhook = await webhooks.get(id);
+    const { disabled } = webhook;
+    if (disabled === null) return webhook;
     throw new LmasError('WEBHOOK_DISABLED', disabled.reason, {
       remedy: 'Switch it on first: PATCH {"enabled": true}.',
     });
@@ -67,7 +84,8 @@ export function createCourier({ webhooks, deliveries, guard, enqueue, settings, 
       const late = AbortSignal.timeout(settings.webhookTimeoutMs);
       const address = await withinTime(guard.check(url), late);
       const headers = sign(id, payload, await webhooks.secrets(webhook));
-      const status = await post({ url, address, headers, body: payload }, { signal: late });
+      const send = () => post({ url, address, headers, body: payload }, { signal: late });
+      const status = await inPostSpan(url, webhook, send);
       if (status >= 200 && status < 300) return outcome(status, null, null);
       const isRedirect = status >= 300 && status < 400;
       return outcome(status, isRedirect ? 'REDIRECT' : 'HTTP_STATUS', `answered with ${status}`);
@@ -85,10 +103,13 @@ export function createCourier({ webhooks, deliveries, guard, enqueue, settings, 
   };
 
   return {
-    async deliver(id) {
+    async deliver(id, job) {
       const stored = await deliveries.find(id);
       if (stored === undefined || stored.delivery.status !== 'pending') return undefined;
       const { delivery } = stored;
+      if (delivery.nextAttemptAt !== null && Date.parse(delivery.nextAttemptAt) > Date.now() + CLOCK_SKEW_MS) {
+        return undefined; // a second job of the same delivery: the first one has made the attempt, and has its successor
+      }
       const webhook = await webhooks.find(delivery.webhook);
       if (webhook === undefined || webhook.disabled !== null) {
         const message = webhook?.disabled?.reason ?? 'The webhook was removed.';
@@ -96,7 +117,8 @@ export function createCourier({ webhooks, deliveries, guard, enqueue, settings, 
         await deliveries.save(closed(stored, last, 'failed'));
         return undefined;
       }
-      const last = await attempt(delivery, new URL(webhook.url));
+      const send = () => attempt(delivery, new URL(webhook.url));
+      const last = await inDeliverySpan(delivery, job, traceparentOf, send);
       await note(delivery, last);
       const tries = stored.tries + 1;
       if (last.fault === null || last.status === GONE || tries >= MAX_TRIES) {
@@ -120,12 +142,13 @@ export function createCourier({ webhooks, deliveries, guard, enqueue, settings, 
       return again;
     },
     async sendTest(webhook) {
-      await requireEnabled(webhook);
+      const { project } = await requireEnabled(webhook);
       const createdAt = now();
+      const data = { webhook: ownName(project, webhook) };
       const delivery: Delivery = {
         ...{ id: deliveryId(webhook, randomUUID()), webhook, event: TEST_EVENT, migration: null, createdAt },
         ...{ status: 'pending', nextAttemptAt: null, attempts: [] },
-        payload: JSON.stringify({ type: TEST_EVENT, timestamp: createdAt, data: { webhook } }),
+        payload: JSON.stringify({ type: TEST_EVENT, timestamp: createdAt, data }),
       };
       await deliveries.add(delivery);
       await enqueue(delivery.id);

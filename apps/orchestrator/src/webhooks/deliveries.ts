@@ -1,16 +1,21 @@
 /**
- * The log of deliveries: one entry for each message to each webhook, from the moment it is due until some days after.
+ * The log of deliveries: one entry for each message to each webhook, from the moment it is due until some days after. Those
+ * that are pending stand in a list by when their next attempt is due, written in the same step: a job that was lost, or
+ * never made, is found missing by it.
  */
 import { createHash } from 'node:crypto';
 import type { Redis } from 'ioredis';
 import { z } from 'zod';
 import { LmasError } from '../errors.ts';
 import { keys } from '../redis/keys.ts';
+import { script } from '../redis/script.ts';
+import { readStored } from '../redis/stored-json.ts';
 import { webhookDeliverySchema } from '../schemas/webhook.ts';
 
 const KEEP_MS = 7 * 24 * 3_600_000;
 const MAX_PER_WEBHOOK = 1_000;
 const MAX_ATTEMPTS_SHOWN = 20;
+const OVERDUE_AT_ONCE = 100;
 
 export type Delivery = z.infer<typeof webhookDeliverySchema>;
 export type Attempt = Delivery['attempts'][number];
@@ -28,6 +33,8 @@ export interface Deliveries {
   /** @throws LmasError DELIVERY_NOT_FOUND, also for another webhook's */
   get(webhook: string, id: string): Promise<StoredDelivery>;
   save(stored: StoredDelivery): Promise<void>;
+  /** Ids of some of those whose attempt has been due for longer than `lateMs`. */
+  overdue(lateMs: number): Promise<string[]>;
   /** Newest first. @throws LmasError INVALID_CURSOR */
   list(
     webhook: string,
@@ -40,10 +47,28 @@ export interface Deliveries {
 export const deliveryId = (webhook: string, message: string): string =>
   `msg_${createHash('sha256').update(`${webhook}\n${message}`).digest('hex').slice(0, 32)}`;
 
+/** KEYS: delivery, log, pending. ARGV: id, record, createdAtMs, keepMs, maxPerWebhook. Answers 0 when it is there already. */
+const ADD = script(`
+  if not redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[4], 'NX') then return 0 end
+  redis.call('ZADD', KEYS[2], ARGV[3], ARGV[1])
+  redis.call('ZREMRANGEBYRANK', KEYS[2], 0, -ARGV[5] - 1)
+  redis.call('PEXPIRE', KEYS[2], ARGV[4])
+  redis.call('ZADD', KEYS[3], ARGV[3], ARGV[1])
+  return 1
+`);
+
+/** KEYS: delivery, pending. ARGV: id, record, when the next attempt is due (ms; '' for none), keepMs */
+const SAVE = script(`
+  local isKept = redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[4], 'XX')
+  if isKept and ARGV[3] ~= '' then redis.call('ZADD', KEYS[2], ARGV[3], ARGV[1])
+  else redis.call('ZREM', KEYS[2], ARGV[1]) end
+  return 1
+`);
+
 export function createDeliveries(redis: Redis): Deliveries {
   const text = ({ delivery, tries }: StoredDelivery): string => JSON.stringify({ ...delivery, tries });
   const parse = (json: string): StoredDelivery => {
-    const { tries, ...delivery } = storedSchema.parse(JSON.parse(json));
+    const { tries, ...delivery } = readStored(storedSchema, json);
     return { delivery, tries };
   };
   const find = async (id: string): Promise<StoredDelivery | undefined> => {
@@ -53,22 +78,13 @@ export function createDeliveries(redis: Redis): Deliveries {
   return {
     find,
     async add(delivery) {
-      const answer = await redis.set(
-        keys.webhookDelivery(delivery.id),
-        text({ delivery, tries: 0 }),
-        'PX',
-        KEEP_MS,
-        'NX',
+      const { id, webhook, createdAt } = delivery;
+      const added = await ADD(
+        redis,
+        [keys.webhookDelivery(id), keys.webhookDeliveries(webhook), keys.webhooksPending],
+        [id, text({ delivery, tries: 0 }), Date.parse(createdAt), KEEP_MS, MAX_PER_WEBHOOK],
       );
-      if (answer === null) return false;
-      const log = keys.webhookDeliveries(delivery.webhook);
-      await redis
-        .multi()
-        .zadd(log, Date.parse(delivery.createdAt), delivery.id)
-        .zremrangebyrank(log, 0, -MAX_PER_WEBHOOK - 1)
-        .pexpire(log, KEEP_MS)
-        .exec();
-      return true;
+      return added === 1;
     },
     async get(webhook, id) {
       const stored = await find(id);
@@ -79,14 +95,18 @@ export function createDeliveries(redis: Redis): Deliveries {
       );
     },
     async save({ delivery, tries }) {
+      const { id, status, nextAttemptAt } = delivery;
       const attempts = delivery.attempts.slice(-MAX_ATTEMPTS_SHOWN);
-      await redis.set(
-        keys.webhookDelivery(delivery.id),
-        text({ delivery: { ...delivery, attempts }, tries }),
-        'PX',
-        KEEP_MS,
-        'XX',
+      const due = nextAttemptAt === null ? Date.now() : Date.parse(nextAttemptAt);
+      await SAVE(
+        redis,
+        [keys.webhookDelivery(id), keys.webhooksPending],
+        [id, text({ delivery: { ...delivery, attempts }, tries }), status === 'pending' ? due : '', KEEP_MS],
       );
+    },
+    async overdue(lateMs) {
+      await redis.zremrangebyscore(keys.webhooksPending, '-inf', Date.now() - KEEP_MS); // their records are gone
+      return await redis.zrangebyscore(keys.webhooksPending, '-inf', Date.now() - lateMs, 'LIMIT', 0, OVERDUE_AT_ONCE);
     },
     async list(webhook, { limit, cursor }) {
       const log = keys.webhookDeliveries(webhook);
@@ -104,6 +124,7 @@ export function createDeliveries(redis: Redis): Deliveries {
       const log = keys.webhookDeliveries(webhook);
       const ids = await redis.zrange(log, 0, -1);
       await redis.del(log, ...ids.map(keys.webhookDelivery));
+      if (ids.length > 0) await redis.zrem(keys.webhooksPending, ...ids);
     },
   };
 }

@@ -1,15 +1,16 @@
 /**
  * From the feed of all migrations to deliveries: each notice is looked at once by one of the orchestrators, however many
- * there are, and by another one when that died over it (a consumer group of the feed). It owns its loop.
+ * there are, and by another one when that died over it (a consumer group of the feed). It also looks for deliveries that
+ * nobody carries out, because whoever wanted them sent was broken off in the middle. It owns its loop.
  */
 import { randomUUID } from 'node:crypto';
 import type { Redis } from 'ioredis';
-import { projectSees } from '../access/principal.ts';
+import { noticeSeenBy } from '../access/seen-notices.ts';
 import type { Logger } from '../log.ts';
-import type { MigrationNotice } from '../migrations/notice.ts';
 import { keys } from '../redis/keys.ts';
-import { migrationNoticeSchema } from '../schemas/migration-notice.ts';
-import type { MIGRATION_EVENTS } from '../schemas/webhook.ts';
+import { readStored } from '../redis/stored-json.ts';
+import { type Notice, noticeSchema, subjectOf } from '../schemas/notice.ts';
+import type { WEBHOOK_EVENTS } from '../schemas/webhook.ts';
 import { type Deliveries, type Delivery, deliveryId } from './deliveries.ts';
 import type { Webhook, Webhooks } from './webhooks.ts';
 
@@ -20,7 +21,7 @@ const LOOK_MS = 1_000;
 const TAKE_OVER_AFTER_MS = 30_000;
 
 type Entry = readonly [id: string, fields: readonly string[]];
-type MigrationEventName = (typeof MIGRATION_EVENTS)[number];
+type EventName = (typeof WEBHOOK_EVENTS)[number];
 
 export interface Dispatcher {
   stop(): Promise<void>;
@@ -33,6 +34,8 @@ export interface DispatcherParts {
   readonly deliveries: Deliveries;
   /** Hands a delivery to a worker; the same one twice is one. */
   readonly enqueue: (deliveryId: string) => Promise<void>;
+  /** How long one attempt may take. */
+  readonly webhookTimeoutMs: number;
   readonly log: Logger;
 }
 
@@ -42,6 +45,7 @@ export async function startDispatcher({
   webhooks,
   deliveries,
   enqueue,
+  webhookTimeoutMs,
   log,
 }: DispatcherParts): Promise<Dispatcher> {
   const consumer = randomUUID();
@@ -56,10 +60,11 @@ export async function startDispatcher({
 
   const handle = async ([id, fields]: Entry, registered: readonly Webhook[]): Promise<void> => {
     if (registered.length === 0) return;
-    const notice = migrationNoticeSchema.parse(JSON.parse(fields[1] ?? '{}'));
+    const notice = readStored(noticeSchema, fields[1] ?? '{}');
     for (const webhook of registered) {
-      if (!wants(webhook, notice)) continue;
-      const delivery = deliveryOf(webhook, id, notice);
+      const seen = noticeSeenBy(webhook.project, notice);
+      if (seen === undefined || !wants(webhook, seen)) continue;
+      const delivery = deliveryOf(webhook, id, seen);
       await deliveries.add(delivery);
       await enqueue(delivery.id);
     }
@@ -85,6 +90,12 @@ export async function startDispatcher({
     await redis.xack(keys.feed, GROUP, ...entries.map(([id]) => id));
     return entries.length;
   };
+  let lookedAt = Number.NEGATIVE_INFINITY;
+  const takeUpAbandoned = async (): Promise<void> => {
+    if (performance.now() - lookedAt < LOOK_MS) return;
+    lookedAt = performance.now();
+    for (const id of await deliveries.overdue(TAKE_OVER_AFTER_MS + webhookTimeoutMs)) await enqueue(id);
+  };
   const loop = async (): Promise<void> => {
     while (!stopping.signal.aborted) {
       const news = new Promise<void>((resolve) => {
@@ -93,6 +104,7 @@ export async function startDispatcher({
       let handled = 0;
       try {
         handled = await round();
+        await takeUpAbandoned();
       } catch (error) {
         if (stopping.signal.aborted) return;
         log.warn({ err: error }, 'notices could not be handed to webhooks; they will be');
@@ -133,26 +145,29 @@ async function joinGroup(redis: Redis): Promise<void> {
   }
 }
 
-const eventOf = ({ type, migration }: MigrationNotice): MigrationEventName =>
-  type === 'cancel-requested' ? 'migration.cancel-requested' : `migration.${migration.phase}`;
+function eventOf(notice: Notice): EventName {
+  if (notice.type === 'schedule') return `schedule.${notice.schedule.event}`;
+  if (notice.type === 'plan-run') return `plan-run.${notice.planRun.event}`;
+  if (notice.type === 'balancing') return `balancing.${notice.balancing.event}`;
+  return notice.type === 'cancel-requested' ? 'migration.cancel-requested' : `migration.${notice.migration.phase}`;
+}
 
-function wants({ disabled, events, createdAt, project }: Webhook, notice: MigrationNotice): boolean {
-  if (!projectSees(project, notice.migration.project)) return false;
+function wants({ disabled, events, createdAt }: Webhook, notice: Notice): boolean {
   if (disabled !== null || notice.at < createdAt) return false;
   return events === null || events.includes(eventOf(notice));
 }
 
-function deliveryOf({ id }: Webhook, streamId: string, notice: MigrationNotice): Delivery {
+function deliveryOf({ id }: Webhook, streamId: string, notice: Notice): Delivery {
   const event = eventOf(notice);
   return {
     id: deliveryId(id, streamId),
     webhook: id,
     event,
-    migration: notice.migration.id,
+    migration: 'migration' in notice ? notice.migration.id : null,
     createdAt: new Date().toISOString(),
     status: 'pending',
     nextAttemptAt: null,
     attempts: [],
-    payload: JSON.stringify({ type: event, timestamp: notice.at, data: notice.migration }),
+    payload: JSON.stringify({ type: event, timestamp: notice.at, data: subjectOf(notice) }),
   };
 }

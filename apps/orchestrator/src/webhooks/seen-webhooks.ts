@@ -2,8 +2,8 @@
  * The webhooks that one caller sees, with their deliveries: those of the caller's project, or all. Somebody else's are
  * not there.
  */
+import { fullName, ownName } from '../access/owned-names.ts';
 import { projectSees } from '../access/principal.ts';
-import { LmasError } from '../errors.ts';
 import type { Delivery } from './deliveries.ts';
 import type { WebhookService } from './service.ts';
 import type { NewWebhook, Webhook, WebhookChange, WebhookInput } from './webhooks.ts';
@@ -14,8 +14,8 @@ export interface SeenWebhooks {
   create(input: WebhookInput): Promise<NewWebhook>;
   list(): Promise<Webhook[]>;
   get(id: string): Promise<Webhook>;
-  /** @throws LmasError WEBHOOK_ADDRESS_REFUSED */
-  change(id: string, change: WebhookChange): Promise<Webhook>;
+  /** `expect` as of `Webhooks`. @throws LmasError WEBHOOK_ADDRESS_REFUSED */
+  change(id: string, change: WebhookChange, expect: (current: Webhook) => void): Promise<Webhook>;
   rotateSecret(id: string): Promise<NewWebhook>;
   remove(id: string): Promise<void>;
   /** @throws LmasError WEBHOOK_DISABLED */
@@ -34,43 +34,32 @@ export function webhooksSeenBy(
   project: string | null,
   { webhooks, deliveries, courier }: Pick<WebhookService, 'webhooks' | 'deliveries' | 'courier'>,
 ): SeenWebhooks {
-  const get = async (id: string): Promise<Webhook> => {
-    const webhook = await webhooks.get(id);
-    if (projectSees(project, webhook.project)) return webhook;
-    throw new LmasError('WEBHOOK_NOT_FOUND', `There is no webhook ${id}.`);
-  };
+  const full = (id: string): string => fullName(project, id);
+  const shown = <T extends Webhook>(webhook: T): T => ({ ...webhook, id: ownName(project, webhook.id) });
+  const shownDelivery = (delivery: Delivery): Delivery => ({
+    ...delivery,
+    webhook: ownName(project, delivery.webhook),
+  });
+  const requireWebhook = async (id: string): Promise<string> => (await webhooks.get(full(id))).id;
   return {
-    get,
-    create: (input) => webhooks.create(input, project),
-    list: async () => (await webhooks.list()).filter((webhook) => projectSees(project, webhook.project)),
-    async change(id, change) {
-      await get(id);
-      return await webhooks.change(id, change);
-    },
-    async rotateSecret(id) {
-      await get(id);
-      return await webhooks.rotateSecret(id);
-    },
+    get: async (id) => shown(await webhooks.get(full(id))),
+    create: async (input) => shown(await webhooks.create({ ...input, id: full(input.id) }, project)),
+    list: async () => (await webhooks.list()).filter((each) => projectSees(project, each.project)).map(shown),
+    change: async (id, change, expect) =>
+      shown(await webhooks.change(full(id), change, (current) => expect(shown(current)))),
+    rotateSecret: async (id) => shown(await webhooks.rotateSecret(full(id))),
     async remove(id) {
-      await get(id);
-      await webhooks.remove(id);
-      await deliveries.forget(id);
+      await webhooks.remove(full(id));
+      await deliveries.forget(full(id));
     },
-    async sendTest(id) {
-      await get(id);
-      return await courier.sendTest(id);
-    },
+    sendTest: async (id) => shownDelivery(await courier.sendTest(full(id))),
     async deliveries(id, query) {
-      await get(id);
-      return await deliveries.list(id, query);
+      const { items, nextCursor } = await deliveries.list(await requireWebhook(id), query);
+      return { items: items.map(shownDelivery), nextCursor };
     },
     async delivery(id, delivery) {
-      await get(id);
-      return (await deliveries.get(id, delivery)).delivery;
+      return shownDelivery((await deliveries.get(await requireWebhook(id), delivery)).delivery);
     },
-    async redeliver(id, delivery) {
-      await get(id);
-      return await courier.redeliver(id, delivery);
-    },
+    redeliver: async (id, delivery) => shownDelivery(await courier.redeliver(full(id), delivery)),
   };
 }

@@ -4,6 +4,8 @@
 import type { Redis } from 'ioredis';
 import type { Vault } from '../access/vault.ts';
 import type { Logger } from '../log.ts';
+import { createRecordReads } from '../migrations/store-reads.ts';
+import type { Job } from '../tracing/queue-spans.ts';
 import { type AddressGuard, createAddressGuard, type Network } from './address-guard.ts';
 import { type Courier, type CourierSettings, createCourier } from './courier.ts';
 import { createDeliveries, type Deliveries } from './deliveries.ts';
@@ -25,7 +27,7 @@ export interface WebhookService {
 /** What it needs of the queue. */
 interface Queue {
   enqueue(deliveryId: string): Promise<void>;
-  work(attempt: (deliveryId: string) => Promise<number | undefined>): void;
+  work(attempt: (deliveryId: string, job: Job) => Promise<number | undefined>): void;
 }
 
 export function createWebhookService(
@@ -47,7 +49,10 @@ export function createWebhookService(
   const webhooks = createWebhooks(redis, { vault, guard });
   const deliveries = createDeliveries(redis);
   const enqueue = (id: string) => queue.enqueue(id);
-  const courier = createCourier({ webhooks, deliveries, guard, enqueue, settings, onAttempt, log });
+  const { traceparentOf } = createRecordReads(redis);
+  const courier = createCourier({
+    ...{ webhooks, deliveries, guard, enqueue, traceparentOf, settings, onAttempt, log },
+  });
   let stop = async (): Promise<void> => undefined;
   return {
     webhooks,
@@ -55,9 +60,12 @@ export function createWebhookService(
     courier,
     seenBy: (project) => webhooksSeenBy(project, { webhooks, deliveries, courier }),
     async start(subscriber) {
-      const dispatcher = await startDispatcher({ redis, subscriber, webhooks, deliveries, enqueue, log });
+      const dispatcher = await startDispatcher({
+        ...{ redis, subscriber, webhooks, deliveries, enqueue, log },
+        webhookTimeoutMs: settings.webhookTimeoutMs,
+      });
       stop = () => dispatcher.stop();
-      queue.work((id) => courier.deliver(id));
+      queue.work((id, job) => courier.deliver(id, job));
     },
     stop: () => stop(),
   };

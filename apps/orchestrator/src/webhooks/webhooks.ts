@@ -10,6 +10,8 @@ import type { Vault } from '../access/vault.ts';
 import { LmasError } from '../errors.ts';
 import { now } from '../migrations/record.ts';
 import { keys } from '../redis/keys.ts';
+import { replaceField } from '../redis/replace-field.ts';
+import { readStored, rewriteStored } from '../redis/stored-json.ts';
 import {
   type newWebhookSchema,
   type webhookChangeSchema,
@@ -41,8 +43,11 @@ export interface Webhooks {
   /** @throws LmasError WEBHOOK_NOT_FOUND */
   get(id: string): Promise<Webhook>;
   find(id: string): Promise<Webhook | undefined>;
-  /** @throws LmasError WEBHOOK_NOT_FOUND, WEBHOOK_ADDRESS_REFUSED */
-  change(id: string, change: WebhookChange): Promise<Webhook>;
+  /**
+   * @param expect is given what is there, before anything is changed, and throws where it is not what the caller looked at
+   * @throws LmasError WEBHOOK_NOT_FOUND, WEBHOOK_ADDRESS_REFUSED
+   */
+  change(id: string, change: WebhookChange, expect: (current: Webhook) => void): Promise<Webhook>;
   /** A new secret; for a day the former one signs as well. @throws LmasError WEBHOOK_NOT_FOUND */
   rotateSecret(id: string): Promise<NewWebhook>;
   /** @throws LmasError WEBHOOK_NOT_FOUND */
@@ -57,19 +62,27 @@ export interface Webhooks {
 
 export function createWebhooks(redis: Redis, { vault, guard }: { vault: Vault; guard: AddressGuard }): Webhooks {
   const sealedAs = (id: string): string => `webhook:${id}`;
-  const load = async (id: string): Promise<Stored> => {
+  const read = async (id: string): Promise<{ json: string; stored: Stored }> => {
     const json = await redis.hget(keys.webhooks, id);
     if (json === null) throw new LmasError('WEBHOOK_NOT_FOUND', `There is no webhook ${id}.`);
-    return storedSchema.parse(JSON.parse(json));
+    return { json, stored: readStored(storedSchema, json) };
   };
-  const save = async (stored: Stored): Promise<void> =>
-    void (await redis.hset(keys.webhooks, stored.id, JSON.stringify(stored)));
+  const load = async (id: string): Promise<Stored> => (await read(id)).stored;
+  /** Of two who change it at once neither undoes the other, and a new secret is not lost. */
+  const update = async (id: string, apply: (stored: Stored) => Stored | Promise<Stored>): Promise<Stored> => {
+    for (;;) {
+      const { json, stored } = await read(id);
+      const changed = await apply(stored);
+      if (await replaceField(redis, keys.webhooks, id, json, rewriteStored(storedSchema, json, changed)))
+        return changed;
+    }
+  };
   const shown = async ({ sealedSecret: _, formerSecret: __, ...stored }: Stored): Promise<Webhook> => {
     const [failingSince, disabled] = await Promise.all([
       redis.hget(keys.webhooksFailing, stored.id),
       redis.hget(keys.webhooksDisabled, stored.id),
     ]);
-    return { ...stored, failingSince, disabled: disabled === null ? null : disabledSchema.parse(JSON.parse(disabled)) };
+    return { ...stored, failingSince, disabled: disabled === null ? null : readStored(disabledSchema, disabled) };
   };
   const newSecret = (id: string) => {
     const secret = `whsec_${randomBytes(SECRET_BYTES).toString('base64')}`;
@@ -98,30 +111,30 @@ export function createWebhooks(redis: Redis, { vault, guard }: { vault: Vault; g
       return { ...(await shown(stored)), secret };
     },
     async list() {
-      const all = (await redis.hvals(keys.webhooks)).map((json) => storedSchema.parse(JSON.parse(json)));
+      const all = (await redis.hvals(keys.webhooks)).map((json) => readStored(storedSchema, json));
       return await Promise.all(all.sort((a, b) => (a.id < b.id ? -1 : 1)).map(shown));
     },
     async find(id) {
       return (await redis.hexists(keys.webhooks, id)) === 1 ? await get(id) : undefined;
     },
-    async change(id, { enabled, ...settings }) {
+    async change(id, { enabled, ...settings }, expect) {
       if (settings.url !== undefined) guard.checkLiteral(new URL(settings.url));
-      const stored = storedSchema.parse({ ...(await load(id)), ...settings });
-      await save(stored);
+      const stored = await update(id, async (before) => {
+        expect(await shown(before));
+        return storedSchema.parse({ ...before, ...settings });
+      });
       if (enabled === true) await enable(id);
       if (enabled === false) await disable(id, 'Switched off by hand.');
       return await shown(stored);
     },
     async rotateSecret(id) {
-      const before = await load(id);
       const { secret, sealed } = newSecret(id);
       const validUntil = new Date(Date.now() + FORMER_SECRET_MS).toISOString();
-      const stored: Stored = {
+      const stored = await update(id, (before) => ({
         ...before,
         ...{ secretRotatedAt: now(), sealedSecret: sealed },
         formerSecret: { sealed: before.sealedSecret, validUntil },
-      };
-      await save(stored);
+      }));
       return { ...(await shown(stored)), secret };
     },
     async remove(id) {

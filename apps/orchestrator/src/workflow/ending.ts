@@ -5,6 +5,7 @@ import type { VmPlacement } from '@lmas/plugin-api';
 import { describeError, errorCode } from '../errors.ts';
 import type { Outcome } from '../migrations/phases.ts';
 import type { Migration, MigrationError } from '../migrations/record.ts';
+import { whyNoOtherAttempt } from './retry.ts';
 import type { Run } from './run.ts';
 import { phaseOf } from './stages.ts';
 
@@ -20,9 +21,8 @@ export function succeeded(report: Migration['report']): Ending {
   return { outcome: 'succeeded', where: 'destination', error: null, report, byHand: null };
 }
 
-/** The VM is at the source, as far as that was seen, and stays where it is; `cause` says why. */
-export function notMigrated(run: Run, cause: unknown): Ending {
-  const error = toMigrationError(run, cause);
+/** The VM is at the source, as far as that was seen, and stays where it is; `error` says why. */
+export function notMigrated(run: Run, error: MigrationError): Ending {
   const outcome = error.code === 'CANCELLED' ? 'cancelled' : 'failed';
   // Without an id nobody has found it: a record must not claim more than was seen.
   const where = run.migration.vm.id === null ? 'unknown' : 'source';
@@ -36,29 +36,34 @@ export function notMigrated(run: Run, cause: unknown): Ending {
 export function pausedAtSource(
   run: Run,
   { destination: there }: Pick<VmPlacement, 'destination'>,
-  cause: unknown,
+  failure: MigrationError,
 ): Ending {
   const { vm, source, destination } = run.migration;
   const where = there === 'absent' ? 'source' : 'unknown';
   const byHand =
     `VM ${vm.name} is paused at the source, ${source.endpoint}. Resume it there when ${destination.endpoint} neither runs nor ` +
     `holds it (it said: ${there}) and no other job of the VM is under way at the source (libvirt: virsh list --all at ` +
-    'both, virsh domjobinfo and virsh resume at the source). Never resume it while the destination has a copy.';
-  const { error, ...ending } = notMigrated(run, cause);
+    'both, virsh domjobinfo and virsh resume at the source; plain Xen: xl list -v at both, xl rename and xl resume at the ' +
+    'source). Never resume it while the destination has a copy.';
+  const { error, ...ending } = notMigrated(run, failure);
   const remedy = 'Do what `byHand` says, before anything else.';
   return { ...ending, error: error === null ? null : { ...error, remedy }, where, byHand };
 }
 
 /** Nobody can say, or two run: nothing was destroyed, nothing resumed. `first` is what went wrong before all this. */
-export function undecided(run: Run, where: 'both' | 'unknown', reason: unknown, first: unknown): Ending {
-  const { code, message } = describeError(first);
+export function undecided(
+  run: Run,
+  where: 'both' | 'unknown',
+  reason: unknown,
+  first: MigrationError | null = null,
+): Ending {
   return {
     outcome: 'failed',
     where,
     error: {
       ...toMigrationError(run, reason),
       remedy: 'Do what `byHand` says, before anything else.',
-      cause: first === reason ? null : { code, message },
+      cause: first === null ? null : { code: first.code, message: first.message },
     },
     report: null,
     byHand: byHand(run.migration, where),
@@ -131,11 +136,13 @@ const REMEDIES: Readonly<Record<string, string>> = {
     'Let the sites reach each other on `tunnelPorts` (firewall, NAT), then submit the migration again.',
 };
 
-function toMigrationError(run: Run, cause: unknown): MigrationError {
+/** An error in the words of the record, with what to do about it. */
+export function toMigrationError(run: Run, cause: unknown): MigrationError {
   const facts = describeError(cause);
   if (facts.code === 'INTERNAL') run.log.error({ err: cause }, 'unexpected error');
   const { code, message, retryable, native } = facts;
-  const remedy = facts.remedy ?? REMEDIES[code] ?? null;
+  const remedies = [facts.remedy ?? REMEDIES[code] ?? null, whyNoOtherAttempt(run, code)];
+  const remedy = remedies.filter((text) => text !== null).join(' ') || null;
   return { code, message, remedy, retryable, phase: phaseOf(run), native, cause: consequence(cause) };
 }
 

@@ -13,19 +13,18 @@ import {
   pluginErrorCode,
   type VmSummary,
 } from '@lmas/plugin-api';
-import type { RunConnector } from '../endpoints/connector.ts';
+import { failureOfEnds, type Connected as Opened } from '../endpoints/connector.ts';
 import { isSuperseded } from '../errors.ts';
-import { type Changes, policyOf } from '../migrations/changes.ts';
-import { resourceSchema } from '../migrations/journal-entry.ts';
+import { policyOf } from '../migrations/changes.ts';
+import { tunnelFacts } from '../migrations/tunnel-facts.ts';
+import { isIntercepted } from '../plugins/registry.ts';
+import { tracedCalls } from '../tracing/spans.ts';
+import { intendResource, joinHolders, withdrawIntent } from './plugin-resources.ts';
 import type { Run } from './run.ts';
+import type { Tools } from './tools.ts';
 import { raceSignal } from './waiting.ts';
 
 type Waiting = { readonly signal: AbortSignal };
-
-interface Opened {
-  readonly plugin: HypervisorPlugin;
-  readonly session: EndpointSession;
-}
 
 interface Connected {
   readonly plugin: HypervisorPlugin;
@@ -36,35 +35,34 @@ interface Connected {
 
 export class Hypervisors implements AsyncDisposable {
   readonly #run: Run;
-  readonly #connector: RunConnector;
-  readonly #changes: Pick<Changes, 'get'>;
+  readonly #tools: Pick<Tools, 'connector' | 'changes' | 'sites' | 'holders'>;
   #policy: ConvergencePolicy | undefined;
   #connected: Connected | undefined;
   #closed = false;
 
-  constructor(run: Run, connector: RunConnector, changes: Pick<Changes, 'get'>) {
+  constructor(run: Run, tools: Pick<Tools, 'connector' | 'changes' | 'sites' | 'holders'>) {
     this.#run = run;
-    this.#connector = connector;
-    this.#changes = changes;
+    this.#tools = tools;
     run.lost.addEventListener('abort', () => void this.close(), { once: true });
   }
 
   /** Looks the VM up at the source. @throws PluginError VM_NOT_FOUND */
   async findVm(idOrName: string, { signal }: Waiting): Promise<VmSummary> {
-    const { source } = await this.#connect(signal);
-    return await raceSignal(source.findVm(idOrName, { signal }), this.#run.lost);
+    const { source, plugin } = await this.#connect(signal);
+    const asked = tracedCalls(source, 'plugin', this.#spanAttributes(plugin));
+    return await raceSignal(asked.findVm(idOrName, { signal }), this.#run.lost);
   }
 
   /** The driver, on live connections. The VM must have been looked up before (its id is in the record). */
   async driver({ signal }: Waiting): Promise<MigrationDriver> {
     const policy = await this.policy();
-    return this.#bind(await this.#connect(signal), policy);
+    return await this.#bind(await this.#connect(signal), policy);
   }
 
   /** The convergence that this run's drivers were made for: as it was asked for when the first of them was. */
   async policy(): Promise<ConvergencePolicy> {
     const { id, request } = this.#run.migration;
-    this.#policy ??= policyOf(request, await this.#changes.get(id));
+    this.#policy ??= policyOf(request, await this.#tools.changes.get(id));
     return this.#policy;
   }
 
@@ -74,12 +72,17 @@ export class Hypervisors implements AsyncDisposable {
    */
   async driverOfWhoAnswers({ signal }: Waiting): Promise<MigrationDriver> {
     const policy = await this.policy();
-    return this.#bind(await this.#connect(signal, { oneIsEnough: true }), policy);
+    return await this.#bind(await this.#connect(signal, { oneIsEnough: true }), policy);
   }
 
   /** Whether a migration of this plugin may go on without us. */
   async survivesController({ signal }: Waiting): Promise<boolean> {
     return (await this.#connect(signal, { oneIsEnough: true })).plugin.capabilities.survivesController;
+  }
+
+  /** Whether the traffic of this plugin goes through a tunnel by being intercepted. */
+  async isIntercepted({ signal }: Waiting): Promise<boolean> {
+    return isIntercepted((await this.#connect(signal)).plugin.capabilities);
   }
 
   async close(): Promise<void> {
@@ -99,14 +102,25 @@ export class Hypervisors implements AsyncDisposable {
     await Promise.allSettled([connected.source.close(), connected.destination.close()]);
   }
 
-  #bind(connected: Connected, policy: ConvergencePolicy): MigrationDriver {
-    const request = { ...this.#request(connected.plugin), ...policy };
-    connected.driver ??= connected.plugin.migration(connected, request, {
-      log: this.#run.log,
-      assertCurrent: () => this.#run.assertCurrent(),
-      recordIntent: (resource) => this.#run.journal.intend(resourceSchema.parse({ kind: 'plugin', resource })),
-    });
+  async #bind(connected: Connected, policy: ConvergencePolicy): Promise<MigrationDriver> {
+    const { request: asked, source, destination } = this.#run.migration;
+    const tunnel = await tunnelFacts(this.#tools.sites, asked, { source: source.site, destination: destination.site });
+    const { plugin } = connected;
+    const request = { ...this.#request(plugin), ...policy, tunnel };
+    const makeDriver = () =>
+      plugin.migration(connected, request, {
+        log: this.#run.log,
+        assertCurrent: () => this.#run.assertCurrent(),
+        recordIntent: (resource) => intendResource(this.#run, this.#tools.holders, resource),
+        joinHolders: (resource) => joinHolders(this.#run, this.#tools.holders, resource),
+        withdrawIntent: (resource) => withdrawIntent(this.#run, this.#tools.holders, resource),
+      });
+    connected.driver ??= tracedCalls(makeDriver(), 'plugin', this.#spanAttributes(plugin));
     return connected.driver;
+  }
+
+  #spanAttributes({ name }: HypervisorPlugin) {
+    return { 'lmas.plugin': name, 'lmas.migration.id': this.#run.id };
   }
 
   async #connect(signal: AbortSignal, { oneIsEnough = false } = {}): Promise<Connected> {
@@ -119,7 +133,7 @@ export class Hypervisors implements AsyncDisposable {
     const ends = [source.endpoint, destination.endpoint];
     const { id: migrationId, token, log } = this.#run;
     const options = { signal: either, unattended: true, run: { migrationId, token }, log };
-    const attempts = ends.map((endpoint) => this.#connector.connect(endpoint, options));
+    const attempts = ends.map((endpoint) => this.#tools.connector.connect(endpoint, options));
     const opened = await Promise.allSettled(attempts);
     const stands = oneIsEnough ? await this.#standIns(ends, opened) : opened;
     const [a, b] = stands;
@@ -130,8 +144,8 @@ export class Hypervisors implements AsyncDisposable {
     }
     const sessions = opened.flatMap((result) => (result.status === 'fulfilled' ? [result.value.session] : []));
     await Promise.allSettled(sessions.map((session) => session.close()));
-    const failure = opened.find((result) => result.status === 'rejected');
-    throw failure?.reason ?? new PluginError('CONNECTION_LOST', 'The run is closing.');
+    const reasons: unknown[] = opened.flatMap((result) => (result.status === 'rejected' ? [result.reason] : []));
+    throw reasons.length > 0 ? failureOfEnds(reasons) : new PluginError('CONNECTION_LOST', 'The run is closing.');
   }
 
   /** In the place of the one that could not be connected to, where the other one could. */
@@ -145,7 +159,7 @@ export class Hypervisors implements AsyncDisposable {
     return await Promise.all(
       opened.map(async (result, index) => {
         if (result.status === 'fulfilled' || pluginErrorCode(result.reason) === undefined) return result;
-        const value = await this.#connector.unreachable(endpoints[index] ?? '', result.reason as Error);
+        const value = await this.#tools.connector.unreachable(endpoints[index] ?? '', result.reason as Error);
         if (value === undefined) return result;
         this.#run.log.warn({ err: result.reason, endpoint: endpoints[index] }, 'asking the other end alone');
         return { status: 'fulfilled', value } as const;

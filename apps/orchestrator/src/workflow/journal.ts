@@ -17,17 +17,31 @@ export class Journal {
   async intend(resource: JournalledResource): Promise<void> {
     const key = resourceKey(resource);
     const sequence = this.#entries.get(key)?.sequence ?? this.#entries.size + 1;
-    const entry: JournalEntry = { key, sequence, resource, intentAt: now(), releasedAt: null };
+    const entry: JournalEntry = { key, sequence, resource, intentAt: now(), releasedAt: null, leftAt: null };
     await this.#write(entry);
     this.#entries.set(key, entry);
   }
 
   async markReleased(resource: JournalledResource): Promise<void> {
+    await this.#note(resource, { releasedAt: now() });
+  }
+
+  wasLeft(resource: JournalledResource): boolean {
+    return (this.#entries.get(resourceKey(resource))?.leftAt ?? null) !== null;
+  }
+
+  /** It stays where it is, on purpose. Written again, the first time counts. */
+  async markLeft(resource: JournalledResource): Promise<void> {
+    const entry = this.#entries.get(resourceKey(resource));
+    if (entry?.leftAt === null) await this.#note(resource, { leftAt: now() });
+  }
+
+  async #note(resource: JournalledResource, change: Partial<JournalEntry>): Promise<void> {
     const entry = this.#entries.get(resourceKey(resource));
     if (entry === undefined) return;
-    const released = { ...entry, releasedAt: now() };
-    await this.#write(released);
-    this.#entries.set(released.key, released);
+    const noted = { ...entry, ...change };
+    await this.#write(noted);
+    this.#entries.set(noted.key, noted);
   }
 
   /** Every line, as it stands. */

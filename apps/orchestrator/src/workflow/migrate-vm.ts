@@ -2,6 +2,7 @@
  * The workflow of one migration, top to bottom.
  *
  *   check → provision → prepare → connect → perform → confirm       the way forward
+ *     └─ another migration has the two hosts: steps/hosts.ts        back into the queue; the next run checks anew
  *   a passing fault before prepare's intent: retry.ts               teardown, a pause, the way forward again
  *              any error past prepare's intent: settle.ts           where is the VM? finish it or undo it
  *   teardown, always                                                newest first, whatever happened
@@ -13,9 +14,11 @@ import { isSuperseded, LmasError } from '../errors.ts';
 import type { Tunnel } from '../gateways/tunnel.ts';
 import { isOutcome } from '../migrations/phases.ts';
 import { now } from '../migrations/record.ts';
-import { type Ending, notMigrated, succeeded, undecided } from './ending.ts';
+import { inStageSpan } from '../tracing/migration-spans.ts';
+import { type Ending, notMigrated, succeeded, toMigrationError, undecided } from './ending.ts';
 import { blameGateway } from './gateway-verdict.ts';
 import { Hypervisors } from './hypervisors.ts';
+import { lookForVm } from './late-sighting.ts';
 import { recordTunnel } from './progress.ts';
 import { mayTryAgain, pauseBeforeRetry } from './retry.ts';
 import type { Run } from './run.ts';
@@ -25,16 +28,17 @@ import { check } from './steps/check.ts';
 import { confirm } from './steps/confirm.ts';
 import { connectThroughTunnel, straightRoutes } from './steps/connect.ts';
 import { attachTunnel, provisionTunnel } from './steps/gateways.ts';
+import { takeHosts } from './steps/hosts.ts';
 import { perform } from './steps/perform.ts';
 import { prepare } from './steps/prepare.ts';
-import { type Leftovers, tearDown } from './teardown.ts';
+import { noteTeardown, tearDown } from './teardown.ts';
 import type { Tools } from './tools.ts';
 
 const ATTACH_TIMEOUT_MS = 15_000;
 
 /** Takes a claimed migration to its end. Resolves early, having touched nothing more, when the run is lost. */
 export async function migrateVm(run: Run, tools: Tools): Promise<void> {
-  await using hypervisors = new Hypervisors(run, tools.connector, tools.changes);
+  await using hypervisors = new Hypervisors(run, tools);
   await using scope = new Scope();
   try {
     if (isOutcome(run.migration.phase)) return await finishTeardown(run, tools, hypervisors);
@@ -43,7 +47,7 @@ export async function migrateVm(run: Run, tools: Tools): Promise<void> {
       migration.runs += 1;
       migration.startedAt ??= now();
     });
-    if (late) await decide(run, notMigrated(run, late));
+    if (late) await decide(run, notMigrated(run, toMigrationError(run, late)));
     if (run.notes.outcome === null) await decide(run, await move(run, tools, hypervisors, scope));
     await scope.leave(run);
     await end(run, tools, hypervisors);
@@ -99,7 +103,7 @@ async function lookFirst(run: Run, hypervisors: Hypervisors): Promise<Ending | u
       'OUTCOME_UNKNOWN',
       `An interrupted run handed nothing over, but both ends say: ${seen}.`,
     );
-    return undecided(run, 'unknown', surprise, surprise);
+    return undecided(run, 'unknown', surprise);
   } catch (error) {
     run.lost.throwIfAborted();
     run.log.warn({ err: error }, 'the ends could not be asked; the checks will say why');
@@ -115,15 +119,16 @@ async function goForwardAgainAndAgain(run: Run, tools: Tools, hypervisors: Hyper
       return await goForward(run, tools, hypervisors, scope);
     } catch (cause) {
       if (run.lost.aborted || isSuperseded(cause)) throw cause;
-      if (!mayTryAgain(run, cause)) return notMigrated(run, cause);
+      if (!mayTryAgain(run, cause)) return notMigrated(run, toMigrationError(run, cause));
       await scope.leave(run);
       await tearDown(run, tools, hypervisors);
       await hypervisors.disconnect();
+      await run.letHostsGo();
       try {
         await pauseBeforeRetry(run, cause);
       } catch (reason) {
         run.lost.throwIfAborted();
-        return notMigrated(run, reason);
+        return notMigrated(run, toMigrationError(run, reason));
       }
     }
   }
@@ -136,9 +141,11 @@ async function goForward(run: Run, tools: Tools, hypervisors: Hypervisors, scope
   const dropConnections = () => hypervisors.disconnect();
   let stage = { stop: total.signal, dropConnections };
   try {
-    await runStage(run, { ...stage, phase: 'checking', limitMs: timeouts.checkingMs }, (signal) =>
-      check(run, hypervisors, { signal }),
-    );
+    const checking = { ...stage, phase: 'checking', limitMs: timeouts.checkingMs } as const;
+    await runStage(run, checking, async (signal) => {
+      const report = await check(run, hypervisors, { signal });
+      await takeHosts(run, hypervisors, report, { signal });
+    });
     if (transport === 'tunnel') {
       const limitMs = timeouts.provisioningMs;
       await runStage(run, { ...stage, phase: 'provisioning', limitMs }, async (signal) => {
@@ -173,7 +180,10 @@ async function goForward(run: Run, tools: Tools, hypervisors: Hypervisors, scope
 async function handOver(run: Run, tools: Tools, hypervisors: Hypervisors): Promise<Ending> {
   await run.enter('confirming');
   const signal = AbortSignal.any([run.lost, AbortSignal.timeout(tools.settings.settleMs)]);
-  return succeeded(await confirm(run, await hypervisors.driver({ signal }), { signal }));
+  const report = await inStageSpan('confirming', async () =>
+    confirm(run, await hypervisors.driver({ signal }), { signal }),
+  );
+  return succeeded(report);
 }
 
 /** After a crash past the hand-over's intent. What still moves by itself needs its gateways alive meanwhile. */
@@ -220,13 +230,10 @@ async function end(run: Run, tools: Tools, hypervisors: Hypervisors): Promise<vo
 /** The outcome is written: either only the books are to be closed, or something was left to be taken down. */
 async function finishTeardown(run: Run, tools: Tools, hypervisors: Hypervisors): Promise<void> {
   if (run.migration.teardown === 'incomplete') {
+    await lookForVm(run, hypervisors);
     const leftovers = await tearDown(run, tools, hypervisors);
-    await run.update(({ migration }) => noteTeardown(migration, leftovers));
+    const givenUp = await tools.giveUps.get(run.id);
+    await run.update(({ migration }) => noteTeardown(migration, leftovers, givenUp));
   }
   await run.end();
-}
-
-function noteTeardown(migration: Run['migration'], { failed, kept }: Leftovers): void {
-  migration.leftovers = [...failed, ...kept];
-  if (migration.teardown !== 'not-needed') migration.teardown = failed.length === 0 ? 'complete' : 'incomplete';
 }

@@ -6,6 +6,7 @@
 import { type MigrationDriver, type Prepared, pluginErrorCode, type Routes, type VmPlacement } from '@lmas/plugin-api';
 import { describeError, errorCode, LmasError } from '../errors.ts';
 import type { Tunnel } from '../gateways/tunnel.ts';
+import type { MigrationError } from '../migrations/record.ts';
 import { type Ending, undecided } from './ending.ts';
 import { ProgressReporter } from './progress.ts';
 import type { Run } from './run.ts';
@@ -20,12 +21,15 @@ export interface PostCopyTrouble {
   readonly run: Run;
   readonly tools: Tools;
   readonly tunnel: Tunnel | undefined;
+  /** Why this run is here. */
   readonly cause: unknown;
+  /** What went wrong first. */
+  readonly failure: MigrationError;
 }
 
 /** @returns `again` when both ends are to be asked again; an ending when a person has to decide */
 export async function completePostCopy(
-  { run, tools, tunnel, cause }: PostCopyTrouble,
+  { run, tools, tunnel, cause, failure }: PostCopyTrouble,
   driver: MigrationDriver,
   state: NonNullable<VmPlacement['postCopy']>,
   onAdvance: () => void,
@@ -34,14 +38,14 @@ export async function completePostCopy(
   using reporter = new ProgressReporter(run, tunnel, tools.settings.progressIntervalMs, onAdvance);
   const options = { signal: run.lost, onProgress: reporter.report.bind(reporter) };
   // `perform` has tried for as long as is sensible.
-  if (state === 'broken' && pluginErrorCode(cause) === 'OUTCOME_UNKNOWN') return leftToAPerson(run, cause, cause);
+  if (state === 'broken' && pluginErrorCode(cause) === 'OUTCOME_UNKNOWN') return leftToAPerson(run, cause, null);
   using _share = keepShare(run, tools, tunnel, driver);
   const { prepared } = run.notes;
   const routes = prepared === null ? undefined : await routesOf(run, tunnel, prepared);
   if (prepared === null || routes === undefined || driver.recoverPostCopy === undefined) {
     if (state === 'broken') {
       const gone = new LmasError('OUTCOME_UNKNOWN', 'Post-copy is broken, and its gateways are gone.');
-      return leftToAPerson(run, gone, cause);
+      return leftToAPerson(run, gone, failure);
     }
     await raceSignal(driver.follow(options), run.lost);
     return 'again';
@@ -53,7 +57,7 @@ export async function completePostCopy(
     return 'again';
   } catch (error) {
     run.lost.throwIfAborted();
-    if (pluginErrorCode(error) === 'OUTCOME_UNKNOWN') return leftToAPerson(run, error, cause);
+    if (pluginErrorCode(error) === 'OUTCOME_UNKNOWN') return leftToAPerson(run, error, failure);
     throw error;
   }
 }
@@ -66,7 +70,7 @@ async function routesOf(run: Run, tunnel: Tunnel | undefined, prepared: Prepared
   return await tunnel.openRoutes(prepared, { signal });
 }
 
-function leftToAPerson(run: Run, reason: unknown, first: unknown): Ending {
+function leftToAPerson(run: Run, reason: unknown, first: MigrationError | null): Ending {
   const { vm, source, destination } = run.migration;
   const { remedy } = describeError(reason);
   const byHand =

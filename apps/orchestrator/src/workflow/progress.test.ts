@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { MigrationProgress } from '@lmas/plugin-api';
+import type { Tunnel } from '../gateways/tunnel.ts';
 import { newMigrationId, newRecord } from '../migrations/record.ts';
 import { migrationInputSchema } from '../schemas/migration.ts';
 import { ProgressReporter } from './progress.ts';
@@ -27,4 +28,25 @@ test('the outlook is judged by the policy and the share that hold now, not by th
   await told.promise;
   assert.match(migration.progress?.outlook?.message ?? '', /fits into the allowed downtime/);
   assert.equal(migration.progress?.outlook?.verdict, 'converges');
+});
+
+test('what the tunnel delivers is progress, whatever the hypervisor counts; what keeps connections alive is none', async () => {
+  const request = migrationInputSchema.parse({ vm: 'v', source: 'a', destination: 'b' });
+  const { migration } = newRecord(newMigrationId(), request, { source: 'x', destination: 'y' }, []);
+  const run = { migration, lost: new AbortController().signal, report: () => undefined } as unknown as Run;
+  const delivered = [100, 200, 300, 5 << 20, (5 << 20) + 100, (5 << 20) + 200];
+  const advancedAt: number[] = [];
+  const done = Promise.withResolvers<void>();
+  let looks = 0;
+  const tunnel = {
+    stats: async () => {
+      const bytesDelivered = delivered[looks] ?? 0;
+      looks += 1;
+      if (looks === delivered.length) done.resolve();
+      return { bytesDelivered };
+    },
+  } as unknown as Tunnel;
+  using _reporter = new ProgressReporter(run, tunnel, 1, () => advancedAt.push(looks));
+  await done.promise;
+  assert.deepEqual(advancedAt, [4]);
 });

@@ -10,6 +10,9 @@ import { now } from '../migrations/record.ts';
 import { predictOutlook } from './outlook.ts';
 import type { Run } from './run.ts';
 
+/** A move that is under way sends more than this between two looks that are `noProgressMs` apart; connections that are only kept alive do not. */
+const ADVANCE_BYTES = 1 << 20;
+
 export class ProgressReporter implements Disposable {
   readonly #run: Run;
   readonly #tunnel: Tunnel | undefined;
@@ -18,10 +21,12 @@ export class ProgressReporter implements Disposable {
   readonly #closing = new AbortController();
   #progress: MigrationProgress | undefined;
   #advanced = '';
+  #deliveredBytes = 0;
   #written = '';
 
   /**
-   * `onAdvance` is called whenever something has really moved. `changes`: what was asked for since the request, where that
+   * `onAdvance` is called whenever something has really moved, by what the hypervisor says or by what the tunnel delivered: a percent of a large
+   * disk takes long. `changes`: what was asked for since the request, where that
    * is heeded.
    */
   constructor(
@@ -53,14 +58,18 @@ export class ProgressReporter implements Disposable {
 
   async #report(intervalMs: number): Promise<void> {
     const { signal } = this.#closing;
+    // Hundreds that began together must not all report in the same instant for ever after.
+    let pauseMs = intervalMs * (0.5 + Math.random() / 2);
     while (!signal.aborted && !this.#run.lost.aborted) {
-      await sleep(intervalMs, undefined, { signal }).catch(() => undefined); // closing ends the loop
+      await sleep(pauseMs, undefined, { signal }).catch(() => undefined); // closing ends the loop
+      pauseMs = intervalMs;
       if (!signal.aborted) await this.#write();
     }
   }
 
   async #write(): Promise<void> {
     const tunnel = await this.#stats();
+    this.#heed(tunnel?.bytesDelivered ?? 0);
     const progress = this.#progress === undefined ? null : await this.#extended(this.#progress, tunnel);
     const state = JSON.stringify([progress, tunnel]);
     if (this.#closing.signal.aborted) return;
@@ -77,6 +86,12 @@ export class ProgressReporter implements Disposable {
         message: progress === null ? 'tunnel' : `${progress.stage} ${Math.floor(progress.percent)} %`,
       },
     );
+  }
+
+  #heed(deliveredBytes: number): void {
+    if (deliveredBytes - this.#deliveredBytes < ADVANCE_BYTES) return;
+    this.#deliveredBytes = deliveredBytes;
+    this.#onAdvance();
   }
 
   /** Judged by what holds now: policy and limit may have been changed since the request. */

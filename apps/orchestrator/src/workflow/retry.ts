@@ -22,6 +22,8 @@ const PASSING: ReadonlySet<string> = new Set([
   'NO_FREE_PORT',
   'TUNNEL_NOT_ESTABLISHED',
 ]);
+const HANDED_OVER =
+  'It is not tried again by itself: the destination had been told of the VM already, and from there on a person decides.';
 const LONGEST_PAUSE_MS = 300_000;
 
 /** Whether the forward way may be gone once more after `cause`. */
@@ -29,6 +31,13 @@ export function mayTryAgain({ migration, journal, cancelled }: Run, cause: unkno
   if (journal.has('hand-over') || cancelled.aborted) return false;
   if (migration.failedAttempts.length >= migration.request.retries.max) return false;
   return PASSING.has(describeError(cause).code) && !isRefusedLogin(cause);
+}
+
+/** Where somebody may wonder why there is no other attempt, although some were granted: why; `null` where nobody will. */
+export function whyNoOtherAttempt({ migration, journal }: Run, code: string): string | null {
+  const isPassing = PASSING.has(code) || code === 'INTERRUPTED';
+  const someAreLeft = migration.failedAttempts.length < migration.request.retries.max;
+  return isPassing && someAreLeft && journal.has('hand-over') ? HANDED_OVER : null;
 }
 
 /** A gateway machine that refuses the login is `GATEWAY_UNREACHABLE`; SSH's own answer is underneath. */

@@ -36,8 +36,8 @@ after(async () => {
   await rm(directory, { recursive: true, force: true });
 });
 
-/** A run whose next record write stands still, before it reaches Redis, until it is released. */
-async function runWithHeldWrite(t: TestContext) {
+/** A run whose next record write stands still, before it reaches Redis, until it is released. `beside`: in place of the store's. */
+async function runWithHeldWrite(t: TestContext, beside: Partial<MigrationStore> = {}) {
   const vm = newMigrationId();
   const request = migrationInputSchema.parse({ vm, source: 'a', destination: 'b', timeouts: { totalMs: 1_000 } });
   const record = newRecord(newMigrationId(), request, { source: 'x', destination: 'y' }, [keys.vmByName('a', vm)]);
@@ -52,7 +52,7 @@ async function runWithHeldWrite(t: TestContext) {
     await released.promise;
     await store.write(...args);
   };
-  const run = await Run.claim({ ...store, write }, record.migration.id, { leaseMs: 60_000, log });
+  const run = await Run.claim({ ...store, write, ...beside }, record.migration.id, { leaseMs: 60_000, log });
   assert.ok(run instanceof Run);
   t.after(() => run.abandon());
   return { run, written, reached: reached.promise, release: released.resolve };
@@ -105,6 +105,19 @@ test('a phase does not wait behind progress: only the newest is kept, and goes a
   assert.deepEqual(written, ['1 %', 'checking']);
   const stored = await store.get(run.id);
   assert.deepEqual([stored?.phase, stored?.leftovers], ['checking', ['4 %']]);
+});
+
+test('a run whose hand-back got no answer is over: the migration may wait in the queue already', async (t) => {
+  t.after(() => redis.flushdb()); // it waits for nobody
+  const { run } = await runWithHeldWrite(t, {
+    async handBack(...args) {
+      await store.handBack(...args);
+      throw new Error('the answer is lost');
+    },
+  });
+  await assert.rejects(run.handBack({ pair: 'a~b', untilMs: Date.now() + 60_000 }), /the answer is lost/);
+  assert.equal(run.lost.aborted, true);
+  await assert.rejects(run.enter('checking'), (error) => errorCode(error) === 'SUPERSEDED');
 });
 
 /** A fail-over to another server that lacks what comes after: call the answer, and Redis is as it was. */

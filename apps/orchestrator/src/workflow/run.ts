@@ -11,15 +11,16 @@ import { childForMigration, type Logger } from '../log.ts';
 import type { JournalEntry } from '../migrations/journal-entry.ts';
 import { isOutcome, mayFollow, type Phase } from '../migrations/phases.ts';
 import { type EventType, type Migration, now, type StoredMigration } from '../migrations/record.ts';
-import type { Claim, ClaimRefusal, MigrationStore } from '../migrations/store.ts';
+import type { Claim, ClaimedMigration, ClaimRefusal, MigrationStore } from '../migrations/store.ts';
 import { Journal } from './journal.ts';
+import { LeaseClock } from './lease-clock.ts';
 
 export type Notes = StoredMigration['notes'];
 type Beside = Pick<Migration, 'cancelRequestedAt' | 'pointOfNoReturnAt'>;
 type Draft = { migration: Migration; notes: Notes };
 type Change = (draft: Draft) => void;
-/** Told of every change that was written. */
-export type ChangeObserver = (before: Migration, after: Migration) => void;
+/** Told of every change that was written, and whether the run that wrote it goes on where another was lost. */
+export type ChangeObserver = (before: Migration, after: Migration, run: { readonly isRecovery: boolean }) => void;
 export interface RunOptions {
   readonly leaseMs: number;
   readonly log: Logger;
@@ -33,14 +34,14 @@ export class Run {
   readonly journal: Journal;
   readonly #store: MigrationStore;
   readonly #claim: Claim;
+  readonly #isRecovery: boolean;
+  /** The pair of hosts that the migration has. */
+  #hosts: string | null;
   readonly #leaseMs: number;
   readonly #onChange: ChangeObserver | undefined;
   readonly #lost = new AbortController();
   readonly #cancelled = new AbortController();
-  readonly #renewal: NodeJS.Timeout;
-  /** Fires when Redis may have let the lease lapse, whatever it has answered since. */
-  #expiry: NodeJS.Timeout | undefined;
-  #closed = false;
+  readonly #lease: LeaseClock;
   #version: number;
   #stored: StoredMigration;
   /** What is written beside the record. A record write that is under way knows nothing of it and must not undo it. */
@@ -52,13 +53,15 @@ export class Run {
 
   private constructor(
     store: MigrationStore,
-    claimed: { claim: Claim; version: number; stored: StoredMigration },
+    claimed: ClaimedMigration,
     entries: readonly JournalEntry[],
     { leaseMs, log, onChange, sentAt }: RunOptions & { sentAt: number },
   ) {
     this.id = claimed.claim.id;
     this.#store = store;
     this.#claim = claimed.claim;
+    this.#isRecovery = claimed.claim.token > 1 && !claimed.handedBack;
+    this.#hosts = claimed.hosts;
     this.#version = claimed.version;
     this.#stored = claimed.stored;
     const { cancelRequestedAt, pointOfNoReturnAt } = claimed.stored.migration;
@@ -68,8 +71,8 @@ export class Run {
     this.log = childForMigration(log, { migration: this.id, run: claimed.claim.token });
     this.journal = new Journal(entries, (entry) => this.#heeding(() => store.writeJournal(claimed.claim, entry)));
     this.#heedCancel(cancelRequestedAt);
-    this.#renewal = setInterval(() => void this.look(), leaseMs / 4);
-    this.#holdFrom(sentAt);
+    this.#lease = new LeaseClock(leaseMs, { renew: () => void this.look(), onLapse: () => this.#lapse() });
+    this.#lease.holdFrom(sentAt);
   }
 
   /** Takes a migration up. `busy`: another run holds it; `ended`: nothing is left to do; `waiting`: not admitted yet. */
@@ -90,9 +93,9 @@ export class Run {
   get token(): number {
     return this.#claim.token;
   }
-  /** An earlier run had this migration. */
+  /** An earlier run had this migration, and did not hand it back in order. */
   get isRecovery(): boolean {
-    return this.#claim.token > 1;
+    return this.#isRecovery;
   }
   /** Aborts when this run must not act any more: taken over, or the process is going down. */
   get lost(): AbortSignal {
@@ -114,7 +117,7 @@ export class Run {
   }
 
   abandon(reason: LmasError = new LmasError('SUPERSEDED')): void {
-    this.#stopRenewing();
+    this.#lease.stop();
     this.#lost.abort(reason);
   }
 
@@ -128,28 +131,13 @@ export class Run {
   async #renew(): Promise<{ cancelRequestedAt: string | null }> {
     const sentAt = performance.now();
     const answer = await this.#heeding(() => this.#store.renew(this.#claim, this.#leaseMs));
-    this.#holdFrom(sentAt);
+    this.#lease.holdFrom(sentAt);
     return answer;
   }
 
-  /** The lease began at Redis no sooner than it was asked for. @param sentAt on the monotonic clock */
-  #holdFrom(sentAt: number): void {
-    if (this.#lost.signal.aborted || this.#closed) return;
-    clearTimeout(this.#expiry);
-    const leftMs = sentAt + this.#leaseMs - performance.now();
-    this.#expiry = setTimeout(
-      () => {
-        this.log.warn({}, 'the lease could not be renewed in time; another run may go on');
-        this.abandon(new LmasError('INTERRUPTED', 'Redis did not answer for longer than the lease lasts.'));
-      },
-      Math.max(0, leftMs),
-    );
-  }
-
-  #stopRenewing(): void {
-    this.#closed = true;
-    clearInterval(this.#renewal);
-    clearTimeout(this.#expiry);
+  #lapse(): void {
+    this.log.warn({}, 'the lease could not be renewed in time; another run may go on');
+    this.abandon(new LmasError('INTERRUPTED', 'Redis did not answer for longer than the lease lasts.'));
   }
 
   /** Speaks to the store, and leaves when it says that this run must not go on. */
@@ -171,7 +159,7 @@ export class Run {
     if (this.#lost.signal.aborted) return;
     this.log.error({}, 'Redis has forgotten what was written; the next run starts by asking where the VM is');
     this.abandon(new LmasError('INTERRUPTED', 'Redis has forgotten what this run wrote.'));
-    const known = { version: this.#version, stored: this.#stored, journal: this.journal.entries() };
+    const known = { version: this.#version, stored: this.#stored, journal: this.journal.entries(), hosts: this.#hosts };
     await this.#store
       .restore(this.#claim, known)
       .catch((error: unknown) => this.log.warn({ err: error }, 'what this run knew could not be put back'));
@@ -203,7 +191,7 @@ export class Run {
     this.#version += 1;
     this.#stored = draft;
     this.#layOver({});
-    this.#onChange?.(before, draft.migration);
+    this.#onChange?.(before, draft.migration, this);
   }
 
   #writeProgress(): void {
@@ -245,6 +233,37 @@ export class Run {
   }
 
   /**
+   * Takes a pair of hosts, in place of the one it has. It is given back at the end, whatever happens.
+   * @returns the id of whoever has it, or comes first; `undefined`: it is ours
+   */
+  async takeHosts(pair: string): Promise<string | undefined> {
+    const holder = await this.#heeding(() => this.#store.takeHosts(this.#claim, this.migration, pair));
+    if (holder === undefined) this.#hosts = pair;
+    return holder;
+  }
+
+  /** Before a pause in which others may have them. */
+  async letHostsGo(): Promise<void> {
+    if (this.#hosts === null) return;
+    await this.#heeding(() => this.#store.letHostsGo(this.#claim, this.migration));
+    this.#hosts = null;
+  }
+
+  /**
+   * Puts the migration back into the queue, to wait for a pair of hosts: whoever is given it with them goes on. Nothing may be
+   * under way. This run is over then, and `lost`, also when nobody can say whether it is done.
+   */
+  async handBack(waiting: { readonly pair: string; readonly untilMs: number }): Promise<void> {
+    await this.#writes;
+    this.#lease.stop();
+    try {
+      await this.#heeding(() => this.#store.handBack(this.#claim, this.migration, waiting));
+    } finally {
+      this.abandon(new LmasError('SUPERSEDED', 'The migration waits for its hosts in the queue.'));
+    }
+  }
+
+  /**
    * From here on a cancel is answered with 409. One round trip: the guest may stand still meanwhile.
    * @throws LmasError CANCELLED when a cancel came first, SUPERSEDED
    */
@@ -267,7 +286,7 @@ export class Run {
 
   /** Stops renewing and gives the lease back, so that the next run need not wait for it to expire. */
   async close(): Promise<void> {
-    this.#stopRenewing();
+    this.#lease.stop();
     await this.#writes;
     await this.#store.letGo(this.#claim);
   }

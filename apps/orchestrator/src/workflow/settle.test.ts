@@ -1,4 +1,4 @@
-/** A source that stands still is no ending: what the plugin answers is scripted, Redis is not asked at all. */
+/** A source that stands still is no ending, nor is a move that does not heed its cancel: what the plugin answers is scripted, Redis is not asked at all. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { PluginError, type VmPlacement } from '@lmas/plugin-api';
@@ -10,18 +10,39 @@ import { settle, type Trouble } from './settle.ts';
 const seen = (source: VmPlacement['source'], destination: VmPlacement['destination']): VmPlacement => ({
   ...{ source, destination, where: 'source', moving: false },
 });
+const moving: VmPlacement = { ...seen('running', 'stopped'), moving: true };
 const cause = new PluginError('CONNECTION_LOST', 'The connection was lost.');
 
 /** Settles with a plugin that answers each `abort` with the next placement, and the last one for ever. */
-async function settleWith(answers: readonly VmPlacement[], { performed = true, settleMs = 100 } = {}) {
+async function settleWith(
+  answers: readonly VmPlacement[],
+  {
+    performed = true,
+    settleMs = 100,
+    startedAt = null,
+    follow,
+  }: {
+    performed?: boolean;
+    settleMs?: number;
+    startedAt?: string | null;
+    follow?: (signal: AbortSignal) => Promise<void>;
+  } = {},
+) {
   const request = migrationInputSchema.parse({ vm: 'web', source: 'a', destination: 'b' });
   const record = newRecord(newMigrationId(), request, { source: 'x', destination: 'y' }, []);
   record.migration.vm.id = 'id';
+  record.migration.where = 'source';
+  record.migration.startedAt = startedAt;
   if (performed) record.notes.prepared = { flows: [], sourceAddresses: [], state: '' };
   const told: string[] = [];
   let tries = 0;
+  let isOver = false;
   const driver = {
-    locate: async () => answers[0],
+    locate: async () => answers[isOver ? 1 : 0],
+    follow: async ({ signal }: { signal: AbortSignal }) => {
+      await follow?.(signal);
+      isOver = true;
+    },
     abort: async (options: { performed: boolean }) => {
       assert.equal(options.performed, performed);
       const answer = answers[Math.min(tries, answers.length - 1)];
@@ -34,13 +55,14 @@ async function settleWith(answers: readonly VmPlacement[], { performed = true, s
     ...{ log: createLog('silent'), lost: new AbortController().signal, cancelled: new AbortController().signal },
     assertCurrent: async () => undefined,
     journal: { entries: () => [], has: () => performed, unreleased: () => [] },
-    update: async (change: (draft: typeof record) => void) => {
+    update: async (change: (draft: typeof record) => void, event?: object) => {
       change(record);
-      told.push(record.migration.byHand ?? '');
+      if (event !== undefined) told.push(record.migration.byHand ?? '');
     },
   };
-  const hypervisors = { driverOfWhoAnswers: async () => driver };
-  const tools = { settings: { settleMs, settleRetryMs: 5 } };
+  const hypervisors = { driverOfWhoAnswers: async () => driver, survivesController: async () => follow !== undefined };
+  const bandwidth = { keep: () => ({ [Symbol.dispose]: () => undefined }) };
+  const tools = { settings: { settleMs, settleRetryMs: 5, progressIntervalMs: 1_000 }, bandwidth };
   const trouble = { run, tools, hypervisors, tunnel: undefined, cause } as unknown as Trouble;
   return { ending: await settle(trouble), tries, told };
 }
@@ -68,6 +90,42 @@ for (const [why, placement, where] of [
 
 test('a VM that stood still before anything moved stands still for somebody else’s reason: that is an ending', async () => {
   const { ending, tries } = await settleWith([seen('paused', 'absent')], { performed: false });
+  assert.deepEqual([ending.where, ending.byHand, tries], ['source', null, 1]);
+});
+
+test('a move that does not heed its cancel is waited for, and ends the migration once it is over', async () => {
+  const { ending, tries, told } = await settleWith([moving, moving, seen('running', 'absent')], { settleMs: 10_000 });
+  assert.deepEqual([ending.outcome, ending.where, ending.byHand, tries], ['failed', 'source', null, 3]);
+  assert.match(told.join(), /could not be made sure/, 'where it will be is not known meanwhile');
+});
+
+test('a move that does not heed its cancel in time leaves unknown where the VM is: it may still arrive', async () => {
+  const { ending, tries } = await settleWith([moving]);
+  assert.deepEqual([ending.outcome, ending.where, ending.error?.code], ['failed', 'unknown', 'OUTCOME_UNKNOWN']);
+  assert.ok(tries > 2, `${tries} tries`);
+});
+
+test('a move that goes on by itself is followed for as long as it takes, and only then the time begins', async () => {
+  const longer = () => new Promise<void>((resolve) => setTimeout(resolve, 150));
+  const { ending } = await settleWith([moving, seen('running', 'absent')], { settleMs: 50, follow: longer });
+  assert.deepEqual([ending.outcome, ending.where, ending.error?.code], ['failed', 'source', 'CONNECTION_LOST']);
+});
+
+test('a move that goes on by itself has the limit of the whole, also after a crash: past it, it is cancelled', async () => {
+  const untilStopped = (signal: AbortSignal) =>
+    new Promise<void>((_, reject) => {
+      const stopped = () => reject(new PluginError('ABORTED', 'Stopped following.'));
+      if (signal.aborted) stopped();
+      signal.addEventListener('abort', stopped, { once: true });
+    });
+  const { ending, tries } = await settleWith([moving, seen('running', 'absent')], {
+    ...{ settleMs: 10_000, startedAt: '2020-01-01T00:00:00.000Z', follow: untilStopped },
+  });
+  assert.deepEqual([ending.outcome, ending.where, tries], ['failed', 'source', 2]);
+});
+
+test('somebody else’s move, before ours began, is not waited for', async () => {
+  const { ending, tries } = await settleWith([moving], { performed: false });
   assert.deepEqual([ending.where, ending.byHand, tries], ['source', null, 1]);
 });
 

@@ -8,6 +8,7 @@
  *           ├─ both ─────────────────→ nothing is touched, a person decides
  *           ├─ an end is silent ──────→ wait, ask again … until the time is up: unknown
  *           └─ source, or paused ─────→ abort ─┬─ it runs there ─→ source: failed or cancelled
+ *                                              ├─ it moves on all the same ─→ locate again … until the time is up: unknown
  *                                              └─ it stands still ─→ abort again … until the time is up: a person resumes it
  *
  * Invariants: nothing is resumed or destroyed here on the word of one end alone; `abort` keeps the same rule inside. Once
@@ -17,13 +18,24 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { hasArrived, type MigrationDriver, pluginErrorCode, type VmPlacement } from '@lmas/plugin-api';
 import { errorCode, isSuperseded, LmasError } from '../errors.ts';
 import type { Tunnel } from '../gateways/tunnel.ts';
-import { arrivedUntidied, byHand, type Ending, notMigrated, pausedAtSource, succeeded, undecided } from './ending.ts';
+import type { MigrationError } from '../migrations/record.ts';
+import { inSpan } from '../tracing/spans.ts';
+import {
+  arrivedUntidied,
+  byHand,
+  type Ending,
+  notMigrated,
+  pausedAtSource,
+  succeeded,
+  toMigrationError,
+  undecided,
+} from './ending.ts';
 import type { Hypervisors } from './hypervisors.ts';
 import { completePostCopy } from './post-copy.ts';
 import { ProgressReporter } from './progress.ts';
 import type { Run } from './run.ts';
 import { keepShare } from './share.ts';
-import { untilNoReturn } from './stages.ts';
+import { totalDeadline, untilNoReturn } from './stages.ts';
 import { confirm } from './steps/confirm.ts';
 import type { Tools } from './tools.ts';
 import { Deadline, raceSignal } from './waiting.ts';
@@ -46,35 +58,47 @@ export interface Trouble {
   readonly cause: unknown;
 }
 
+/** With the reason that the record will name: that of the run in which it began to go wrong. */
+interface Settling extends Trouble {
+  readonly failure: MigrationError;
+}
+
 export async function settle(trouble: Trouble): Promise<Ending> {
+  return await inSpan('settle', {}, () => untilSettled(trouble));
+}
+
+async function untilSettled(trouble: Trouble): Promise<Ending> {
   const { run, tools, cause } = trouble;
   run.log.warn({ err: cause }, 'finding out where the VM is');
   await noteArrival(run, cause);
-  using deadline = new Deadline(tools.settings.settleMs, 'OUTCOME_UNKNOWN', unknownMessage(cause));
+  const failure = run.notes.failure ?? toMigrationError(run, cause);
+  using deadline = new Deadline(tools.settings.settleMs, 'OUTCOME_UNKNOWN', unknownMessage(failure));
   let sightingsOfBoth = 0;
   let undecidedSince: number | undefined;
   let standing: Ending | undefined;
+  let doubt: Doubt = 'again';
   for (;;) {
     try {
-      const verdict = await attempt(trouble, () => deadline.touch());
+      const verdict = await attempt({ ...trouble, failure }, deadline);
       if (typeof verdict !== 'string' && !('unlessResumed' in verdict)) return verdict;
       standing = typeof verdict === 'string' ? undefined : verdict.unlessResumed;
+      doubt = verdict === 'moving' ? 'moving' : 'again';
       if (standing !== undefined && deadline.signal.aborted) return standing;
       undecidedSince = verdict === 'undecided' ? (undecidedSince ?? performance.now()) : undefined;
       if (undecidedSince !== undefined && performance.now() - undecidedSince > INDECISION_MS) {
-        return undecided(run, 'unknown', new LmasError('OUTCOME_UNKNOWN', unknownMessage(cause)), cause);
+        return undecided(run, 'unknown', new LmasError('OUTCOME_UNKNOWN', unknownMessage(failure)), failure);
       }
       sightingsOfBoth = verdict === 'both' ? sightingsOfBoth + 1 : 0;
-      if (sightingsOfBoth >= SIGHTINGS_OF_BOTH) return undecided(run, 'both', new LmasError('BOTH_RUNNING'), cause);
+      if (sightingsOfBoth >= SIGHTINGS_OF_BOTH) return undecided(run, 'both', new LmasError('BOTH_RUNNING'), failure);
     } catch (error) {
       if (run.lost.aborted || isSuperseded(error)) throw error;
       run.log.warn({ err: error }, 'where the VM is could not be found out; asking again');
       await noteArrival(run, error);
     }
     if (deadline.signal.aborted) {
-      return run.notes.arrived ? arrivedUntidied(run) : undecided(run, 'unknown', deadline.signal.reason, cause);
+      return run.notes.arrived ? arrivedUntidied(run) : undecided(run, 'unknown', deadline.signal.reason, failure);
     }
-    await (standing === undefined ? showDoubt(run) : showStanding(run, standing));
+    await (standing === undefined ? showDoubt(run, doubt) : showStanding(run, standing));
     await sleep(tools.settings.settleRetryMs, undefined, {
       signal: AbortSignal.any([run.lost, deadline.signal]),
     }).catch(() => run.lost.throwIfAborted()); // past the deadline there is one last attempt
@@ -99,49 +123,56 @@ interface Standing {
   readonly unlessResumed: Ending;
 }
 
+/** A run that is killed while it undoes things must not make the next one forget why. */
+async function noteFailure(run: Run, failure: MigrationError): Promise<void> {
+  if (run.notes.failure !== null) return;
+  await run.update(({ notes }) => {
+    notes.failure = failure;
+  });
+}
+
 /**
- * `onAdvance` is called whenever the migration goes on by itself: that time is not counted against the deadline.
- * `again`: an end was silent, or things moved on meanwhile. `undecided`: both answered, and it still is not clear.
+ * What goes on by itself has its own limits: that time is not counted against the deadline.
+ * `again`: an end was silent, or things moved on meanwhile. `moving`: the migration goes on although it was cancelled.
+ * `undecided`: both answered, and it still is not clear.
  */
 async function attempt(
-  trouble: Trouble,
-  onAdvance: () => void,
-): Promise<Ending | Standing | 'both' | 'again' | 'undecided'> {
-  const { run, hypervisors, cause } = trouble;
+  trouble: Settling,
+  deadline: Deadline,
+): Promise<Ending | Standing | 'both' | Doubt | 'undecided'> {
+  const { run, hypervisors, failure } = trouble;
   const signal = AbortSignal.any([run.lost, AbortSignal.timeout(ATTEMPT_MS)]);
   await run.assertCurrent();
+  await noteFailure(run, failure);
   const driver = await hypervisors.driverOfWhoAnswers({ signal });
   const found = await raceSignal(driver.locate({ signal }), run.lost);
   run.log.info({ placement: found }, 'located');
   if (found.where === 'both') return 'both';
   if (found.postCopy !== undefined && !isSilent(found)) {
-    return await completePostCopy(trouble, driver, found.postCopy, onAdvance);
+    return await completePostCopy(trouble, driver, found.postCopy, () => deadline.touch());
   }
   if (found.where === 'destination') return await finish(run, driver, signal);
   if (isSilent(found)) return 'again';
   if (run.notes.arrived) return found.source === 'running' ? 'undecided' : 'again';
   const performed = run.notes.prepared !== null;
-  if (
-    performed &&
-    found.moving &&
-    !STOPPED.has(errorCode(cause) ?? '') &&
-    (await hypervisors.survivesController({ signal }))
-  ) {
-    if (await follow(trouble, driver, onAdvance)) return 'again';
+  if (performed && found.moving && !STOPPED.has(failure.code) && (await hypervisors.survivesController({ signal }))) {
+    if (await follow(trouble, driver, deadline)) return 'again';
   }
   await run.assertCurrent();
   const after = await raceSignal(driver.abort({ signal, performed }), run.lost);
   run.log.info({ placement: after }, 'aborted');
   if (after.where === 'both') return 'both';
+  // What does not heed its cancel may still arrive. What was never set in motion is somebody else's move.
+  if (performed && after.moving) return 'moving';
   // Past the hand-over a source that is merely defined proves nothing: the guest may have run, and ended, elsewhere.
   if (after.where === 'source' && run.migration.pointOfNoReturnAt !== null && after.source === 'stopped') {
     return 'undecided';
   }
   // A guest that we may have stopped has to run again. What was never set in motion stands still for somebody else's reason.
   if (after.where === 'source' && after.source === 'paused' && performed) {
-    return { unlessResumed: pausedAtSource(run, after, effectiveCause(run, cause)) };
+    return { unlessResumed: pausedAtSource(run, after, reasonOf(run, failure)) };
   }
-  if (after.where === 'source') return notMigrated(run, effectiveCause(run, cause));
+  if (after.where === 'source') return notMigrated(run, reasonOf(run, failure));
   return after.where === 'unknown' && !isSilent(after) ? 'undecided' : 'again';
 }
 
@@ -165,23 +196,18 @@ async function passOrIgnoreCancel(run: Run): Promise<void> {
   }
 }
 
-/** Waits for a migration that goes on by itself. False when it was, or has to be, stopped. */
-async function follow(
-  { run, tools, tunnel }: Trouble,
-  driver: MigrationDriver,
-  onAdvance: () => void,
-): Promise<boolean> {
+/** Waits for a migration that goes on by itself, within the limit of the whole. False when it was, or has to be, stopped. */
+async function follow({ run, tools, tunnel }: Trouble, driver: MigrationDriver, deadline: Deadline): Promise<boolean> {
   const { noProgressMs } = run.migration.request.timeouts;
   using stalled = new Deadline(noProgressMs, 'NO_PROGRESS', `No progress for ${noProgressMs} ms.`);
-  using reporter = new ProgressReporter(run, tunnel, tools.settings.progressIntervalMs, () => {
-    stalled.touch();
-    onAdvance();
-  });
-  const stops = [run.cancelled, stalled.signal, ...(tunnel === undefined ? [] : [tunnel.ended])];
+  using total = totalDeadline(run);
+  using reporter = new ProgressReporter(run, tunnel, tools.settings.progressIntervalMs, () => stalled.touch());
+  const stops = [total.signal, stalled.signal, ...(tunnel === undefined ? [] : [tunnel.ended])];
   const signal = AbortSignal.any([run.lost, untilNoReturn(run, stops)]);
   if (signal.aborted) return false;
   run.log.info({}, 'following a migration that went on by itself');
   using _share = keepShare(run, tools, tunnel, driver);
+  deadline.stop();
   try {
     await raceSignal(driver.follow({ signal, onProgress: (progress) => reporter.report(progress) }), run.lost);
     return true;
@@ -189,6 +215,8 @@ async function follow(
     run.lost.throwIfAborted();
     if (signal.aborted || pluginErrorCode(error) === 'ABORTED') return false;
     throw error;
+  } finally {
+    deadline.touch();
   }
 }
 
@@ -196,20 +224,28 @@ const isSilent = ({ source, destination }: VmPlacement): boolean =>
   source === 'unreachable' || destination === 'unreachable';
 
 /** A cancel that came while we were asking is what the person remembers. */
-const effectiveCause = (run: Run, cause: unknown): unknown =>
-  run.cancelled.aborted && run.migration.pointOfNoReturnAt === null ? run.cancelled.reason : cause;
+const reasonOf = (run: Run, failure: MigrationError): MigrationError =>
+  run.cancelled.aborted && run.migration.pointOfNoReturnAt === null
+    ? toMigrationError(run, run.cancelled.reason)
+    : failure;
 
-const unknownMessage = (cause: unknown): string =>
-  `Where the VM runs could not be found out in time, after: ${cause instanceof Error ? cause.message : String(cause)}`;
+const unknownMessage = ({ message }: MigrationError): string =>
+  `Where the VM runs could not be found out in time, after: ${message}`;
 
-async function showDoubt(run: Run): Promise<void> {
+type Doubt = 'again' | 'moving';
+const DOUBTS: Readonly<Record<Doubt, string>> = {
+  again: 'an end does not answer; asking again',
+  moving: 'the migration goes on although it was cancelled; asking again',
+};
+
+async function showDoubt(run: Run, doubt: Doubt): Promise<void> {
   if (run.migration.where === 'unknown' || run.notes.arrived) return;
   await run.update(
     ({ migration }) => {
       migration.where = 'unknown';
       migration.byHand = byHand(migration, 'unknown');
     },
-    { type: 'log', message: 'an end does not answer; asking again' },
+    { type: 'log', message: DOUBTS[doubt] },
   );
 }
 

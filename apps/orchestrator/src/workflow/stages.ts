@@ -3,6 +3,7 @@
  * a gateway. None of them reaches past the point of no return.
  */
 import type { Phase } from '../migrations/phases.ts';
+import { inStageSpan } from '../tracing/migration-spans.ts';
 import type { Run } from './run.ts';
 import { Deadline, raceSignal } from './waiting.ts';
 
@@ -69,7 +70,11 @@ export async function runStage<T>(
   const signals = limit === undefined ? [stop] : [stop, limit.signal];
   const signal = AbortSignal.any([...signals, run.lost]);
   try {
-    const result = await untilStuck(work(signal), signal, dropConnections);
+    const result = await untilStuck(
+      inStageSpan(phase, () => work(signal)),
+      signal,
+      dropConnections,
+    );
     signal.throwIfAborted(); // done, but too late
     return result;
   } catch (error) {

@@ -3,36 +3,47 @@
  * reaches. It never throws for what it could not release: it says so in the record, and somebody tries again later.
  */
 
-import { describeError } from '../errors.ts';
+import { describeError, LmasError } from '../errors.ts';
+import type { GivenUp } from '../migrations/give-ups.ts';
 import type { JournalledResource } from '../migrations/journal-entry.ts';
 import { describeResource } from '../migrations/journal-entry.ts';
+import { inStageSpan } from '../tracing/migration-spans.ts';
 import { untidied } from './ending.ts';
 import type { Hypervisors } from './hypervisors.ts';
+import { isOutOfReach } from './out-of-reach.ts';
+import { isToBeReleased, releaseResource } from './plugin-resources.ts';
 import type { Run } from './run.ts';
-import { releaseGateway } from './steps/gateways.ts';
+import { releaseBarrier, releaseGateway } from './steps/gateways.ts';
 import type { Tools } from './tools.ts';
 import { Deadline, raceSignal } from './waiting.ts';
 
 /** In words: what could not be taken down and is tried again, and what is left alone for a person to decide. */
 export interface Leftovers {
-  readonly failed: readonly string[];
-  readonly kept: readonly string[];
+  readonly failed: readonly Failure[];
+  /** Tried again as well: somebody may have found the VM by then. */
+  readonly left: readonly string[];
+  /** What is no resource of ours, and never tried. */
+  readonly told: readonly string[];
+}
+
+interface Failure {
+  readonly text: string;
+  /** Its end may be gone for good. Only that can be given up. */
+  readonly outOfReach: boolean;
 }
 
 export async function tearDown(run: Run, tools: Tools, hypervisors: Hypervisors): Promise<Leftovers> {
+  return await inStageSpan('tearing-down', () => takeDown(run, tools, hypervisors));
+}
+
+async function takeDown(run: Run, tools: Tools, hypervisors: Hypervisors): Promise<Leftovers> {
   using deadline = new Deadline(tools.settings.teardownMs, 'STAGE_TIMEOUT', 'The teardown took too long.');
   const signal = AbortSignal.any([run.lost, deadline.signal]);
-  const failed: string[] = [];
   const all = run.journal.unreleased();
-  // What was made for the destination belongs to nobody while nobody knows where the VM is.
-  const doubtful = run.migration.where === 'unknown' || run.migration.where === 'both';
-  const isKept = ({ kind }: JournalledResource) => doubtful && kind === 'plugin';
-  const kept = all
-    .filter(isKept)
-    .map((resource) => `${describeResource(resource)}: left alone, a person has to find out first where the VM runs`);
-  const oldCopy = untidied(run.migration);
-  if (oldCopy !== null) kept.push(oldCopy);
-  for (const batch of batches(all.filter((resource) => !isKept(resource)))) {
+  const toBeLeft = all.filter((resource) => whyLeft(run, resource) !== null);
+  for (const resource of toBeLeft) await run.journal.markLeft(resource);
+  const failed: Failure[] = [];
+  for (const batch of batches(all.filter((resource) => !toBeLeft.includes(resource)))) {
     const results = await Promise.allSettled(
       batch.map((resource) => release(run, tools, hypervisors, resource, signal)),
     );
@@ -41,10 +52,61 @@ export async function tearDown(run: Run, tools: Tools, hypervisors: Hypervisors)
       const resource = batch[index];
       if (result.status === 'fulfilled' || resource === undefined) return;
       run.log.warn({ err: result.reason, resource }, 'could not be taken down');
-      failed.push(`${describeResource(resource)}: ${describeError(result.reason).message}`);
+      const text = `${describeResource(resource)}: ${describeError(result.reason).message}`;
+      // A barrier that waits for something is as far out of reach as that.
+      const waits = resource.kind === 'barrier' && isWaiting(run);
+      failed.push({ text, outOfReach: waits || isOutOfReach(result.reason) });
     });
   }
-  return { failed, kept };
+  const oldCopy = untidied(run.migration);
+  return { failed, left: toBeLeft.map((each) => leftInWords(run, each)), told: oldCopy === null ? [] : [oldCopy] };
+}
+
+/**
+ * What was made for the VM or its move belongs to nobody while nobody knows where the VM is. Once it is found at the source, what serves
+ * the move alone goes; but the VM may have run at the destination meanwhile, and what was made for it there hold the only copy of something.
+ */
+function whyLeft({ migration: { where }, journal }: Run, resource: JournalledResource): string | null {
+  if (resource.kind !== 'plugin' && resource.kind !== 'barrier') return null;
+  if (where === 'unknown' || where === 'both') return 'a person has to find out first where the VM runs';
+  const isOfVm = resource.kind === 'plugin' && resource.resource.lifetime !== 'migration';
+  if (where === 'destination' || !isOfVm || !journal.wasLeft(resource)) return null;
+  return 'the VM may have run with it while nobody knew where; look at it, remove it by hand, and say so (lmas give-up)';
+}
+
+function leftInWords(run: Run, resource: JournalledResource): string {
+  const byHand = resource.kind === 'plugin' ? resource.resource.byHand : undefined;
+  const told = `${describeResource(resource)}: left alone, ${whyLeft(run, resource)}`;
+  return byHand === undefined ? told : `${told}. Then: ${byHand}`;
+}
+
+const GIVEN_UP =
+  'given up, and tried no more. If that machine comes back after all, look there by hand: a gateway ends by itself when no ' +
+  'stream is open, and like a barrier is swept away while its site is registered; volumes and definitions made for the VM stay.';
+const LEFT_FOR_GOOD = 'given up: it stays until somebody takes it away by hand';
+const NOT_GIVEN_UP = 'not given up, because its end can be reached; tried again and again';
+
+/**
+ * Writes into the record what came of a teardown.
+ * @param givenUp somebody's word that machines are gone for good. It holds once nothing is left but what cannot be reached
+ */
+export function noteTeardown(
+  migration: Run['migration'],
+  { failed, left, told }: Leftovers,
+  givenUp: GivenUp | null = null,
+): void {
+  const isWhole = failed.length === 0 && left.length === 0;
+  const holds = givenUp !== null && !isWhole && failed.every(({ outOfReach }) => outOfReach);
+  const words = ({ text, outOfReach }: Failure): string => {
+    if (holds) return `${text} (${GIVEN_UP})`;
+    return givenUp === null || outOfReach ? text : `${text} (${NOT_GIVEN_UP})`;
+  };
+  const leftWords = left.map((text) => (holds ? `${text} (${LEFT_FOR_GOOD})` : text));
+  migration.leftovers = [...failed.map(words), ...leftWords, ...told];
+  migration.givenUp = holds ? givenUp : null;
+  if (migration.teardown === 'not-needed') return;
+  migration.teardown = isWhole ? 'complete' : 'incomplete';
+  if (holds) migration.teardown = 'given-up';
 }
 
 async function release(
@@ -60,17 +122,24 @@ async function release(
       await raceSignal(releaseGateway(run, tools, resource.end, { signal }), signal);
       break;
     case 'plugin':
-      // What was made for the destination belongs to the VM once it runs there.
-      if (run.migration.where === 'source') {
+      if (isToBeReleased(run.migration.where, resource.resource)) {
         const driver = await hypervisors.driver({ signal });
-        await raceSignal(driver.release(resource.resource, { signal }), signal);
+        await releaseResource(run, tools.holders, driver, resource.resource, signal);
       }
+      break;
+    case 'barrier':
+      if (isWaiting(run)) throw new LmasError('IN_USE', 'It stands until what it was raised for has been put back.');
+      await raceSignal(releaseBarrier(run, tools, resource.end, { signal }), signal);
       break;
     case 'hand-over':
       break; // settled before the outcome was decided
   }
   await run.journal.markReleased(resource);
 }
+
+/** Whether the traffic could still be in the clear. */
+const isWaiting = (run: Run): boolean =>
+  run.journal.unreleased().some((resource) => resource.kind === 'plugin' && resource.resource.behindBarrier === true);
 
 /** The two gateways of a pair may go at the same time; everything else one after the other. */
 function batches(resources: readonly JournalledResource[]): JournalledResource[][] {

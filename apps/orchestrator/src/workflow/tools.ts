@@ -6,6 +6,8 @@ import type { GatewayProvisioner } from '../gateways/gateway.ts';
 import type { BandwidthKeeper } from '../links/bandwidth-keeper.ts';
 import type { LinkService } from '../links/links.ts';
 import type { Changes } from '../migrations/changes.ts';
+import type { GiveUps } from '../migrations/give-ups.ts';
+import type { Holders } from '../migrations/holders.ts';
 import type { SiteStore } from '../sites/sites.ts';
 
 export interface Tools {
@@ -14,6 +16,10 @@ export interface Tools {
   readonly gateways: GatewayProvisioner;
   /** What was asked for since the request. */
   readonly changes: Pick<Changes, 'get'>;
+  /** What nobody will ever be able to take down, as somebody said. */
+  readonly giveUps: Pick<GiveUps, 'get'>;
+  /** Of what several migrations share at the hypervisors. */
+  readonly holders: Holders;
   readonly bandwidth: BandwidthKeeper;
   readonly links: Pick<LinkService, 'note'>;
   readonly settings: WorkflowSettings;
@@ -26,5 +32,7 @@ export interface WorkflowSettings {
   readonly gatewayLeaseMs: number;
   /** How long a new tunnel carries throw-away data first; 0: not at all. */
   readonly warmUpMs: number;
+  /** How long streams wait for a lost tunnel. */
+  readonly tunnelGraceMs: number;
   readonly progressIntervalMs: number;
 }

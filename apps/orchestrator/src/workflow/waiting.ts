@@ -34,12 +34,13 @@ export class Deadline implements Disposable {
     return this.#controller.signal;
   }
 
-  /** Begins anew. */
+  /** Begins anew, also after `stop`. */
   touch(): void {
     clearTimeout(this.#timer);
     if (!this.#controller.signal.aborted) this.#timer = this.#start();
   }
 
+  /** Time does not count until `touch`. */
   stop(): void {
     clearTimeout(this.#timer);
   }

@@ -3,6 +3,7 @@
  * temporary directory. `close` ends the daemon and its sessions and removes the directory.
  */
 import { execFileSync, spawn } from 'node:child_process';
+import { randomUUID } from 'node:crypto';
 import { once } from 'node:events';
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer, connect as openSocket, type Socket } from 'node:net';
@@ -14,8 +15,9 @@ export interface TestSshd extends AsyncDisposable {
   readonly port: number;
   readonly username: string;
   readonly privateKey: string;
-  /** The key that may log in, encrypted with the passphrase `open sesame`. */
+  /** Another key that may log in, encrypted; its passphrase is this server's alone, for tests that look for it in command lines. */
   readonly encryptedKey: string;
+  readonly passphrase: string;
   /** A key that may not log in. */
   readonly strangerKey: string;
   /** By family. */
@@ -84,7 +86,8 @@ export async function startSshd(settings: readonly string[] = []): Promise<TestS
   for (const type of ['ed25519', 'ecdsa', 'rsa']) makeKey(file(`host-${type}`), type);
   const privateKey = makeKey(file('user'), 'ed25519');
   const strangerKey = makeKey(file('stranger'), 'ed25519');
-  const encryptedKey = makeKey(file('encrypted'), 'ed25519', 'open sesame');
+  const passphrase = `open ${randomUUID()}`;
+  const encryptedKey = makeKey(file('encrypted'), 'ed25519', passphrase);
   const authorized = readFileSync(file('user.pub'), 'utf8') + readFileSync(file('encrypted.pub'), 'utf8');
   writeFileSync(file('authorized'), authorized, { mode: 0o600 });
   const port = await freePort();
@@ -98,6 +101,8 @@ export async function startSshd(settings: readonly string[] = []): Promise<TestS
     'StrictModes no',
     'PasswordAuthentication yes',
     'PermitRootLogin yes',
+    // At this level bash reads no ~/.bashrc: what the tests do depends on nobody's dotfiles, nor on how long these take.
+    'SetEnv SHLVL=2',
     'AllowStreamLocalForwarding yes',
     'Subsystem sftp internal-sftp',
     ...settings,
@@ -133,6 +138,7 @@ export async function startSshd(settings: readonly string[] = []): Promise<TestS
     username,
     privateKey,
     encryptedKey,
+    passphrase,
     strangerKey,
     hostKeys,
     directory,
@@ -162,7 +168,9 @@ export async function startRelay(port: number): Promise<Relay> {
       from.on('data', (chunk) => {
         if (!stalled) to.write(chunk);
       });
-      from.on('end', () => to.end());
+      from.on('end', () => {
+        if (!stalled) to.end();
+      });
       from.on('error', () => to.destroy());
       from.on('close', () => sockets.delete(from));
     }

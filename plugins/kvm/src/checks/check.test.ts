@@ -20,7 +20,7 @@ import type { MigrationRequest, PluginResource } from '@lmas/plugin-api';
 import { type KvmOptions, optionsSchema } from '../config.ts';
 import { KvmMigration } from '../migration/driver.ts';
 import { ERROR, OPERATION } from '../rpc/constants.ts';
-import { type FakeHost, FakeWorld } from '../testing/fake-libvirt.ts';
+import { type FakeHost, FakeWorld } from '../testing/fake-libvirt/index.ts';
 
 const UUID = '4dea22b3-1d52-d8f3-2516-782e98ab3fa0';
 const SIZE = 1_048_576;

@@ -73,6 +73,13 @@ describe('who else owns a VM', () => {
   }
 });
 
+test('labels are those of our own metadata, as virsh writes them', () => {
+  const metadata = `<metadata><l:labels xmlns:l='urn:lmas:labels:1'><l:label>tier=db</l:label><l:label> dr </l:label></l:labels>
+    <o:labels xmlns:o='http://example.org/'><o:label>other</o:label></o:labels></metadata>`;
+  assert.deepEqual(readDefinition(`<domain><name>a</name>${metadata}<devices/></domain>`).labels, ['tier=db', 'dr']);
+  assert.deepEqual(readDefinition('<domain><name>a</name><devices/></domain>').labels, []);
+});
+
 test('devices of the host are named', () => {
   const xml = `<domain><name>a</name><devices><hostdev mode='subsystem' type='pci'/><interface type='vdpa'/>
     <filesystem type='mount'><driver type='virtiofs'/></filesystem><shmem name='s'/></devices></domain>`;

@@ -50,6 +50,8 @@ export interface Definition {
   readonly emulatedTpm: boolean;
   readonly hugePages: boolean;
   readonly managedBy: string | null;
+  /** Of our own element in its metadata. */
+  readonly labels: readonly string[];
 }
 
 const UNIT_BYTES: Readonly<Record<string, number>> = {
@@ -158,6 +160,17 @@ function managerOf(root: Element, name: string): string | null {
   return null;
 }
 
+/** libvirt keeps whatever stands in `<metadata>` under a namespace of its own; `virsh metadata` writes it there. */
+const LABELS_NAMESPACE = 'urn:lmas:labels:1';
+
+function labelsOf(root: Element): string[] {
+  const metadata = descend(root, 'metadata');
+  const texts = Array.from(metadata?.getElementsByTagNameNS(LABELS_NAMESPACE, '*') ?? [])
+    .filter(({ localName }) => localName === 'label')
+    .map((element) => textOf(element) ?? '');
+  return [...new Set(texts.filter((text) => text !== ''))];
+}
+
 /** @throws PluginError HYPERVISOR_FAULT for XML that is no domain */
 export function readDefinition(xml: string): Definition {
   const { root } = parseXml(xml, 'domain');
@@ -183,6 +196,7 @@ export function readDefinition(xml: string): Definition {
     emulatedTpm: childElements(devices, 'tpm').some((tpm) => attribute(descend(tpm, 'backend'), 'type') === 'emulator'),
     hugePages: descend(root, 'memoryBacking', 'hugepages') !== undefined,
     managedBy: managerOf(root, name),
+    labels: labelsOf(root),
   };
 }
 

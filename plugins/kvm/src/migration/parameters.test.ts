@@ -91,4 +91,8 @@ test('progress counts the memory that is still to come, and never falls', () => 
     'switchover',
   );
   assert.equal(readProgress(job({}), null, 300, 0), undefined);
+  const writing = (pass: number, pages: number) =>
+    readProgress(job({ data_total: 400, memory_iteration: pass, memory_dirty_rate: pages }), null, 300, 0);
+  assert.equal(writing(1, 0)?.dirtyRateBytesPerSec, null, 'not measured yet');
+  assert.deepEqual([writing(2, 0)?.dirtyRateBytesPerSec, writing(2, 3)?.dirtyRateBytesPerSec], [0, 3 * 4096]);
 });

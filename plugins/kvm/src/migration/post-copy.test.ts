@@ -7,7 +7,7 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import type { MigrationProgress, PluginError } from '@lmas/plugin-api';
 import { ERROR, STATE } from '../rpc/constants.ts';
-import { type PerformControl, Refusal } from '../testing/fake-libvirt.ts';
+import { type PerformControl, Refusal } from '../testing/fake-libvirt/index.ts';
 import { Orchestrator, UUID } from '../testing/orchestrator.ts';
 import { clearSource } from './arrival.ts';
 

@@ -41,7 +41,8 @@ export function readProgress(
     bytesTransferred: numberOf(params, 'data_processed') ?? 0,
     bytesRemaining: remaining,
     rateBytesPerSec: numberOf(params, memoryMoves ? 'memory_bps' : 'disk_bps') ?? null,
-    dirtyRateBytesPerSec: dirtyPages === undefined ? null : dirtyPages * pageBytes,
+    // QEMU measures it from one pass to the next (migration/ram.c), and says 0 in the first.
+    dirtyRateBytesPerSec: dirtyPages === undefined || (iteration ?? 0) <= 1 ? null : dirtyPages * pageBytes,
     iteration: iteration ?? null,
   };
 }

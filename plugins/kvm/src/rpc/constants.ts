@@ -25,6 +25,12 @@ export const MIGRATE = {
   postCopyResume: 524_288,
 } as const;
 
+/** VIR_DOMAIN_STATS_*: what is told of each domain. */
+export const DOMAIN_STATS = { cpuTotal: 2, balloon: 4, interface: 16 } as const;
+
+/** VIR_CONNECT_GET_ALL_DOMAINS_STATS_*: of which, and without waiting for one that is stuck (libvirt 4.5). */
+export const STATS_OF = { running: 16, noWait: 536_870_912 } as const;
+
 /** VIR_DOMAIN_*. */
 export const STATE = {
   noState: 0,

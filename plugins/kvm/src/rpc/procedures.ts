@@ -4,7 +4,7 @@
  * the fake daemon of the tests speaks from the same table; golden vectors and real daemons keep the table honest.
  */
 import { authTypes } from './packets.ts';
-import { typedParams } from './typed-params.ts';
+import { statsParams, typedParams } from './typed-params.ts';
 import {
   array,
   type Codec,
@@ -97,6 +97,12 @@ export const PROCEDURES = {
   ),
   domainMigrateSetMaxSpeed: procedure(207, struct({ domain, mibPerSec: uhyper, flags: uint }), nothing),
   domainGetState: procedure(212, struct({ domain, flags: uint }), struct({ state: int, reason: int })),
+  /** `cpu` -1 is all of them; `nparams` 0 asks how many values there are, and any other number has to be that one. */
+  nodeGetCpuStats: procedure(
+    227,
+    struct({ cpu: int, nparams: int, flags: uint }),
+    struct({ stats: array(struct({ field: text, value: uhyper }), 16), nparams: int }),
+  ),
   domainUndefineFlags: procedure(231, struct({ domain, flags: uint }), nothing),
   connectListAllDomains: procedure(
     273,
@@ -154,6 +160,12 @@ export const PROCEDURES = {
       flags: uint,
     }),
     struct({ xml: text }),
+  ),
+  /** No domains: all that `flags` let through. */
+  connectGetAllDomainStats: procedure(
+    344,
+    struct({ domains: array(domain, 16_384), stats: uint, flags: uint }),
+    struct({ records: array(struct({ domain, params: statsParams }), 16_384) }),
   ),
   domainMigrateStartPostCopy: procedure(364, struct({ domain, flags: uint }), nothing),
   storagePoolLookupByTargetPath: procedure(391, struct({ path: text }), struct({ pool })),

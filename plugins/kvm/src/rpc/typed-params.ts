@@ -77,6 +77,8 @@ const typedParam: Codec<TypedParam> = {
 
 /** REMOTE_DOMAIN_MIGRATE_PARAM_LIST_MAX and REMOTE_DOMAIN_JOB_STATS_MAX are both 64. */
 export const typedParams = array(typedParam, 64);
+/** REMOTE_CONNECT_GET_ALL_DOMAIN_STATS_MAX; a guest with many disks has many. */
+export const statsParams = array(typedParam, 262_144);
 
 /** The numeric value of `field`, bytes and milliseconds alike fit a double; `undefined` when it is not there. */
 export function numberOf(params: readonly TypedParam[], field: string): number | undefined {

@@ -2,9 +2,9 @@
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { FakeWorld } from './fake-libvirt.ts';
+import { FakeWorld } from './fake-libvirt/index.ts';
 
-export { FakeHost, FakeWorld, type Script } from './fake-libvirt.ts';
+export { FakeHost, FakeWorld, type Script } from './fake-libvirt/index.ts';
 
 /** Two scripted hosts with one running VM, as the compliance suite wants them. */
 export async function fakeComplianceWorld() {

@@ -18,7 +18,7 @@ import { type KvmOptions, optionsSchema } from '../config.ts';
 import { KvmMigration } from '../migration/driver.ts';
 import { STATE } from '../rpc/constants.ts';
 import { KvmSession } from '../session.ts';
-import { type FakeHost, FakeWorld } from './fake-libvirt.ts';
+import { type FakeHost, FakeWorld } from './fake-libvirt/index.ts';
 
 export const UUID = '4dea22b3-1d52-d8f3-2516-782e98ab3fa0';
 const TIMES = {

@@ -15,16 +15,19 @@ export type FaultKind = (typeof SCRIPTED_FAULTS)[number] | 'hold-before' | 'hold
 export interface FaultOptions {
   /** How many calls meet it; Infinity: all. */
   readonly times?: number;
+  /** How many calls are let through first. */
+  readonly skip?: number;
   /** Only calls about this VM, by id or name. */
   readonly vm?: string | undefined;
   /** What is answered by `before` and `after`. */
   readonly code?: PluginErrorCode;
 }
 
-interface Fault extends Required<Omit<FaultOptions, 'times' | 'vm'>> {
+interface Fault extends Required<Omit<FaultOptions, 'times' | 'skip' | 'vm'>> {
   readonly call: string;
   readonly kind: FaultKind;
   readonly vm: string | undefined;
+  skipped: number;
   remaining: number;
   readonly reached: PromiseWithResolvers<void>;
   readonly released: PromiseWithResolvers<void>;
@@ -39,12 +42,14 @@ export interface ArmedFault {
 export class Faults {
   readonly #faults: Fault[] = [];
 
-  arm(call: string, kind: FaultKind, { times = 1, vm, code = 'HYPERVISOR_FAULT' }: FaultOptions = {}): ArmedFault {
+  arm(call: string, kind: FaultKind, options: FaultOptions = {}): ArmedFault {
+    const { times = 1, skip = 0, vm, code = 'HYPERVISOR_FAULT' } = options;
     const fault: Fault = {
       call,
       kind,
       vm,
       code,
+      skipped: skip,
       remaining: times,
       reached: Promise.withResolvers<void>(),
       released: Promise.withResolvers<void>(),
@@ -59,6 +64,10 @@ export class Faults {
       fault.call === call && fault.remaining > 0 && (fault.vm === undefined || vm.includes(fault.vm));
     const fault = this.#faults.find(isMeant);
     if (fault === undefined) return await effect();
+    if (fault.skipped > 0) {
+      fault.skipped -= 1;
+      return await effect();
+    }
     fault.remaining -= 1;
     if (fault.kind === 'before') {
       fault.reached.resolve();

@@ -19,6 +19,9 @@ const guest = z.object({
   memoryBytes: z.number(),
   vcpus: z.number(),
   dirtyRateBytesPerSec: z.number(),
+  labels: z.array(z.string()).default([]),
+  cpuCores: z.number(),
+  networkBytesPerSec: z.number(),
 });
 const moveArgs = z.object({
   vmId: id,
@@ -182,7 +185,9 @@ async function carryOut(world: World, call: Call, gone: AbortSignal, onProgress:
     case 'login':
       return null;
     case 'inventory':
-      return { vms: world.vms(host) };
+      return { vms: world.vms(host), ...world.shape(host) };
+    case 'load':
+      return { vms: world.vms(host).filter(({ presence }) => presence === 'running') };
     case 'find': {
       const wanted = z.string().parse(args.idOrName);
       const vm = world.vm(host, wanted) ?? world.vms(host).find(({ name }) => name === wanted);
@@ -205,6 +210,10 @@ async function carryOut(world: World, call: Call, gone: AbortSignal, onProgress:
       return world.finish(host, vmId(), cancelled());
     case 'confirm':
       return world.confirm(host, vmId(), cancelled());
+    case 'change-setting':
+      return world.changeSetting(vmId(), true);
+    case 'restore-setting':
+      return world.changeSetting(vmId(), false);
     case 'delete-volume':
       return world.deleteVolume(id.parse(args.volume), migrationId());
     default:

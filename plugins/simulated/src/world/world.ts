@@ -18,6 +18,15 @@ export interface Guest {
   readonly vcpus: number;
   /** How fast it writes to its memory. */
   readonly dirtyRateBytesPerSec: number;
+  readonly labels?: readonly string[];
+  /** What it uses, until a script says otherwise (`setUse`). */
+  cpuCores: number;
+  networkBytesPerSec: number;
+}
+
+export interface Shape {
+  readonly cpus: number;
+  readonly memoryBytes: number;
 }
 
 export interface SimulatedVm extends Guest {
@@ -56,7 +65,14 @@ export interface Violation {
 }
 
 const GIB = 1 << 30;
-export const DEFAULT_GUEST = { memoryBytes: GIB, vcpus: 2, dirtyRateBytesPerSec: 0 };
+export const DEFAULT_GUEST = {
+  memoryBytes: GIB,
+  vcpus: 2,
+  dirtyRateBytesPerSec: 0,
+  cpuCores: 0,
+  networkBytesPerSec: 0,
+};
+const DEFAULT_SHAPE: Shape = { cpus: 64, memoryBytes: 1024 * GIB };
 /** 1 Gbit/s. */
 const DEFAULT_RATE_BYTES_PER_SEC = 125_000_000;
 const TICKS = 10;
@@ -69,10 +85,14 @@ export class World {
   readonly violations: Violation[] = [];
   /** Volume → migration that made it. */
   readonly volumes = new Map<string, string>();
+  /** VMs of which a setting is changed: what moves them is in the clear. */
+  readonly changedSettings = new Set<string>();
   /** How many migrations were begun per VM: never more than was asked for. */
   readonly performs = new Map<string, number>();
   /** Host → what its link carries for each migration, where that is not the usual 1 Gbit/s. */
   readonly rates = new Map<string, number>();
+  /** Host → its size, where that is not the usual 64 processors and a tebibyte. */
+  readonly shapes = new Map<string, Shape>();
   /** While it is cut, nothing moves and nothing fails. */
   isLinkCut = false;
   readonly #hosts = new Map<string, Map<string, SimulatedVm>>();
@@ -86,6 +106,15 @@ export class World {
 
   addHost(host: string): void {
     this.#vms(host);
+  }
+
+  shape(host: string): Shape {
+    return this.shapes.get(host) ?? DEFAULT_SHAPE;
+  }
+
+  /** What a VM uses from now on, wherever it is. */
+  setUse(vmId: string, use: Partial<Pick<Guest, 'cpuCores' | 'networkBytesPerSec'>>): void {
+    for (const vms of this.#hosts.values()) Object.assign(vms.get(vmId) ?? {}, use);
   }
 
   vms(host: string): SimulatedVm[] {
@@ -112,11 +141,16 @@ export class World {
   }
 
   /** The host waits for a guest. */
-  prepare(host: string, guest: Guest, migrationId: string, volume: string | null): void {
+  prepare(
+    host: string,
+    guest: Pick<Guest, 'id' | 'name'> & Partial<Guest>,
+    migrationId: string,
+    volume: string | null,
+  ): void {
     if (this.#moves.has(guest.id)) throw new WorldError('BUSY', `${guest.name} is being migrated.`);
     if (this.#vms(host).has(guest.id)) throw new WorldError('BUSY', `${host} knows ${guest.name} already.`);
     if (volume !== null) this.volumes.set(volume, migrationId);
-    this.#set(host, { ...guest, complete: false }, 'incoming');
+    this.#set(host, { ...DEFAULT_GUEST, ...guest, complete: false }, 'incoming');
   }
 
   /** Moves the memory. Direct: the source stands still at the end. Peer to peer: it goes through to the end. */
@@ -223,6 +257,12 @@ export class World {
 
   deleteVolume(volume: string, migrationId: string): void {
     if (this.volumes.get(volume) === migrationId) this.volumes.delete(volume);
+  }
+
+  changeSetting(vmId: string, isChanged: boolean): void {
+    if (isChanged) this.changedSettings.add(vmId);
+    else this.changedSettings.delete(vmId);
+    this.changed();
   }
 
   /** Resolves once `condition` holds; looked at after every change. */

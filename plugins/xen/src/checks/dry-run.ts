@@ -1,50 +1,54 @@
 /**
- * XAPI's own judgement, `VM.assert_can_migrate`. It connects from the source host to the destination, so before there is a
- * tunnel it can be had only where the hosts reach each other straight; `perform` has it again over the route.
+ * XAPI's own judgement. `VM.assert_can_migrate` connects from the source host to the destination, so before there is a tunnel
+ * it can be had only where the hosts reach each other straight; `perform` has it again over the route. For a move by `VM.pool_migrate`
+ * there is `VM.assert_can_boot_here`, which needs no connection.
  */
 import { blocker, type Finding, note, warning } from '@lmas/plugin-api';
-import { isFault, toPluginError, withoutSecret, type XapiFault } from '../errors.ts';
-import { nothingSchema, receiveMapSchema } from '../records.ts';
+import { isFault, toPluginError, type XapiFault } from '../errors.ts';
+import { sendParams, usesPoolMigrate } from '../migration/call.ts';
+import { askCanSend, assertCanRunThere } from '../migration/dry-run.ts';
+import { receiveMapSchema } from '../records.ts';
 import type { CheckContext } from './types.ts';
 
-const DRY_RUN_TIMEOUT_MS = 120_000;
+export async function checkDryRun(context: CheckContext): Promise<Finding[]> {
+  const { plan, request } = context;
+  if (plan.host === undefined || plan.network === undefined) return [];
+  if (usesPoolMigrate(plan, request)) return await verdictOf(askCanRun(context, plan.host.ref));
+  if (!request.tunnelled) return await verdictOf(askStraight(context, plan.host.ref, plan.network));
+  return [
+    note(
+      'DRY_RUN_LATER',
+      'XAPI’s own dry run is made once the tunnel is up, before anything moves.',
+      'Check a straight migration to have it now, if the hosts reach each other.',
+    ),
+  ];
+}
 
-export async function checkDryRun({ ends, plan, request, signal }: CheckContext): Promise<Finding[]> {
-  if (request.tunnelled) {
-    return [
-      note(
-        'DRY_RUN_LATER',
-        'XAPI’s own dry run is made once the tunnel is up, before anything moves.',
-        'Check a straight migration to have it now, if the hosts reach each other.',
-      ),
-    ];
-  }
-  if (plan.host === undefined || plan.network === undefined || plan.samePool) return [];
-  const { source, destination } = ends;
-  const received = await destination.client.call(
-    'host.migrate_receive',
-    [plan.host.ref, plan.network, {}],
-    receiveMapSchema,
-    { signal },
-  );
+const askCanRun = ({ ends, plan, request, signal }: CheckContext, host: string): Promise<void> =>
+  assertCanRunThere(ends.source.client, plan.vm.ref, host, request, { signal });
+
+async function askStraight(
+  { ends: { source, destination }, plan, request, signal }: CheckContext,
+  host: string,
+  network: string,
+): Promise<void> {
+  const params = [host, network, {}];
+  const received = await destination.client.call('host.migrate_receive', params, receiveMapSchema, { signal });
+  const session = received.session_id;
   try {
-    const params = [
-      plan.vm.ref,
-      received,
-      true,
-      plan.vdiMap,
-      plan.vifMap,
-      request.options.force ? { force: 'true' } : {},
-    ];
-    await source.client.call('VM.assert_can_migrate', params, nothingSchema, { signal, timeoutMs: DRY_RUN_TIMEOUT_MS });
+    await askCanSend(source.client, sendParams(plan, received, request), session, { signal });
+  } finally {
+    if (session !== undefined) await destination.client.logOut(session);
+  }
+}
+
+async function verdictOf(asking: Promise<void>): Promise<Finding[]> {
+  try {
+    await asking;
     return [];
-  } catch (thrown) {
-    const error = withoutSecret(thrown, received.session_id);
+  } catch (error) {
     if (isFault(error)) return [verdict(error)];
     return [warning('DRY_RUN_NOT_POSSIBLE', toPluginError(error, 'the dry run').message, 'Try the check again.')];
-  } finally {
-    const session = received.session_id;
-    if (session !== undefined) await destination.client.logOut(session);
   }
 }
 

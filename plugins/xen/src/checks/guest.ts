@@ -3,6 +3,7 @@ import { blocker, type Finding, warning } from '@lmas/plugin-api';
 import type { z } from 'zod';
 import { isFault } from '../errors.ts';
 import { migrationTaskOf } from '../migration/placement.ts';
+import { unsettledMark } from '../migration/to-be-had.ts';
 import { guestMetricsSchema, NULL_REF } from '../records.ts';
 import { managerOf } from '../session.ts';
 import type { CheckContext } from './types.ts';
@@ -11,7 +12,7 @@ export async function checkGuest(context: CheckContext): Promise<Finding[]> {
   return [...checkState(context), ...checkDevices(context), ...(await checkDrivers(context))];
 }
 
-function checkState({ plan: { vm, samePool } }: CheckContext): Finding[] {
+function checkState({ plan: { vm, samePool }, request }: CheckContext): Finding[] {
   const { record } = vm;
   const findings: Finding[] = [];
   if (record.power_state !== 'Running') {
@@ -37,6 +38,8 @@ function checkState({ plan: { vm, samePool } }: CheckContext): Finding[] {
       blocker('VM_BUSY', `The pool is at ${operations.join(', ')} of ${record.name_label}.`, 'Wait for the end of it.'),
     );
   }
+  const earlier = unsettledMark(record, request.migrationId);
+  if (earlier !== undefined) findings.push(blocker('EARLIER_MIGRATION', earlier.message, earlier.remedy));
   const manager = managerOf(record);
   if (manager !== null) {
     findings.push(
@@ -51,8 +54,8 @@ function checkState({ plan: { vm, samePool } }: CheckContext): Finding[] {
     findings.push(
       warning(
         'HA_PROTECTED',
-        'High availability of the source pool protects this VM; it does not follow it.',
-        'Set its restart priority again in the destination pool.',
+        'High availability of the source pool protects this VM; it does not follow it, and may start a record that a late failure leaves.',
+        'Take the protection off for the move (xe vm-param-set ha-restart-priority=), and set it again in the destination pool.',
       ),
     );
   }

@@ -1,7 +1,7 @@
 /** Where the disks go: seen by that host, with room, and in a state in which XAPI moves them. */
 import { blocker, type Finding, warning } from '@lmas/plugin-api';
 import type { PlannedDisk } from '../migration/plan.ts';
-import { isAttached } from '../pool.ts';
+import { detoursOf, forbids } from '../migration/storage.ts';
 import type { CheckContext } from './types.ts';
 
 /** More than these made older releases refuse; newer ones move them, disk by disk. */
@@ -9,7 +9,7 @@ const MANY_SNAPSHOTS = 1;
 
 export function checkStorage(context: CheckContext): Finding[] {
   const { plan } = context;
-  const findings = [...checkNames(context), ...plan.disks.flatMap((disk) => checkDisk(context, disk))];
+  const findings = [...checkNames(context), ...plan.disks.flatMap(checkDisk), ...checkDetours(context)];
   findings.push(...checkRoom(context));
   if (plan.vm.record.snapshots.length > MANY_SNAPSHOTS) {
     findings.push(
@@ -33,7 +33,7 @@ function checkNames({ plan, request }: CheckContext): Finding[] {
   );
 }
 
-function checkDisk({ plan }: CheckContext, { name, record, destinationSr, copied }: PlannedDisk): Finding[] {
+function checkDisk({ name, record, copied }: PlannedDisk): Finding[] {
   const findings: Finding[] = [];
   if (record.on_boot === 'reset') {
     findings.push(
@@ -62,18 +62,18 @@ function checkDisk({ plan }: CheckContext, { name, record, destinationSr, copied
       ),
     );
   }
-  const sr = destinationSr === undefined ? undefined : plan.destinationPool.srs.get(destinationSr);
-  if (sr !== undefined && plan.host !== undefined && !isAttached(plan.destinationPool, sr, plan.host.ref)) {
-    // The destination would send the source to the member that has it, past the gateway.
-    findings.push(
-      blocker(
-        'STORAGE_NOT_ATTACHED',
-        `${plan.host.record.name_label} does not see storage "${sr.name_label}", where disk ${name} shall go.`,
-        'Plug it in at that host, or choose another storage or destinationHost.',
-      ),
-    );
-  }
   return findings;
+}
+
+/** The destination would send the source to another member, past the gateway. */
+function checkDetours({ plan, request }: CheckContext): Finding[] {
+  if (plan.host === undefined) return [];
+  return detoursOf(plan.destinationPool, plan.host.ref, plan).flatMap((detour) => {
+    if (detour.kind === 'redirected' && !request.tunnelled) return [];
+    const finding = forbids(detour, request) ? blocker : warning;
+    const code = detour.kind === 'not-attached' ? 'STORAGE_NOT_ATTACHED' : 'STORAGE_REDIRECTED';
+    return [finding(code, detour.message, detour.remedy)];
+  });
 }
 
 function checkRoom({ plan }: CheckContext): Finding[] {

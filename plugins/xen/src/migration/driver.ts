@@ -3,14 +3,13 @@
  * the destination when it starts. What is decided here is what to make of its end. A migration that XAPI reports as failed
  * may have brought the guest to the destination all the same, so after every end, good or bad, both pools are asked.
  *
- * Invariants: nothing here starts, stops or destroys a guest. Only a migration that bears our mark is cancelled. The map of
- * `host.migrate_receive` never leaves this process, and its session is ended with it. One verb at a time.
+ * Invariants: nothing here starts, stops or destroys a guest. Only a migration that is ours is cancelled (marker.ts), and none is over
+ * before its end was seen (standing.ts). The map of `host.migrate_receive` never leaves this process, and its session is ended with the
+ * migration. One verb at a time.
  */
-import { setTimeout as sleep } from 'node:timers/promises';
 import {
   type CheckReport,
   type ConfirmReport,
-  type Flow,
   type MigrationContext,
   type MigrationDriver,
   type MigrationProgress,
@@ -24,38 +23,39 @@ import {
 } from '@lmas/plugin-api';
 import { checkMigration } from '../checks/check.ts';
 import type { XenOptions } from '../config.ts';
-import { isFault, toPluginError } from '../errors.ts';
-import { addressesOf } from '../pool.ts';
-import { bearsMark, clearMark, markResource, setMark } from './marker.ts';
+import { toPluginError } from '../errors.ts';
+import { type AbortTimes, followToItsEnd, stopIt } from './abort.ts';
+import { relayedCoordinator, trafficOf } from './flows.ts';
+import { copyResource, releaseCopy } from './incoming-copy.ts';
+import { clearMark, markResource, setMark } from './marker.ts';
 import { Move } from './move.ts';
-import { look, lookAtBoth, migrationTaskOf, placementOf, runsAt } from './placement.ts';
-import { type Ends, isThereAlready, makePlan, type Plan, twinOf } from './plan.ts';
-import { progressReporter } from './progress.ts';
-import { FLOW, HTTP_PORT, HTTPS_PORT } from './receive-map.ts';
+import { runsAt } from './placement.ts';
+import { type Ends, makePlan, type Plan } from './plan.ts';
+import { endSession } from './receive-session.ts';
+import { standingOf } from './standing.ts';
 import { parseState, type XenState } from './state.ts';
-import { cancelTask, followTask } from './task.ts';
+import { assertNoDetour } from './storage.ts';
+import { assertToBeHad } from './to-be-had.ts';
+import { until } from './waiting.ts';
 
 interface Options {
   readonly signal: AbortSignal;
 }
 
-/** xapi opens a few connections for each disk, and xenopsd three for the guest; retries come on top. */
-const MAX_STREAMS = 64;
 /** How long the records may lag behind the end of the task, and a cancelled task behind the cancel. */
 const SETTLE_MS = 40_000;
-const LOOK_MS = 500;
+/** How long XAPI has for tidying up by itself what it has forgotten to be at. */
+const QUIET_MS = 5_000;
 const GIVE_BACK_MS = 10_000;
 
 /** Times that tests shorten. */
-export interface DriverTimes {
-  readonly settleMs?: number;
-}
+export type DriverTimes = Partial<AbortTimes>;
 
 export class XenMigration implements MigrationDriver {
   readonly #ends: Ends;
   readonly #request: MigrationRequest<XenOptions>;
   readonly #context: MigrationContext;
-  readonly #settleMs: number;
+  readonly #times: AbortTimes;
   #plan: Plan | undefined;
   /** From `perform` until it is known that nothing moves any more. */
   #move: Move | undefined;
@@ -64,7 +64,7 @@ export class XenMigration implements MigrationDriver {
     this.#ends = ends;
     this.#request = request;
     this.#context = context;
-    this.#settleMs = times.settleMs ?? SETTLE_MS;
+    this.#times = { settleMs: SETTLE_MS, quietMs: QUIET_MS, ...times };
   }
 
   async check({ signal }: Options): Promise<CheckReport> {
@@ -80,7 +80,7 @@ export class XenMigration implements MigrationDriver {
     try {
       await this.#context.assertCurrent();
       const plan = await makePlan(this.#ends, this.#request, { signal });
-      assertToBeHad(this.#ends, plan);
+      assertToBeHad(this.#ends, plan, this.#request.migrationId);
       const { host, network, address, vm } = plan;
       const gap = plan.gaps[0];
       if (gap !== undefined || host === undefined || network === undefined || address === undefined) {
@@ -88,12 +88,14 @@ export class XenMigration implements MigrationDriver {
           remedy: gap?.remedy ?? 'Check the migration to see why.',
         });
       }
+      assertNoDetour(plan.destinationPool, host.ref, plan, this.#request);
       this.#plan = plan;
+      const coordinator = relayedCoordinator(plan, address, this.#request);
       const state: XenState = {
-        ...{ hostUuid: host.record.uuid, hostName: host.record.name_label, network, address },
+        ...{ hostUuid: host.record.uuid, hostName: host.record.name_label, network, address, coordinator },
         definition: JSON.stringify(vm.record),
       };
-      return { flows: this.#flows(plan, address), sourceAddresses: senders(plan), state };
+      return { ...trafficOf(plan, { address, coordinator }, this.#request), state };
     } catch (error) {
       throw toPluginError(error, 'preparing the migration');
     }
@@ -116,25 +118,33 @@ export class XenMigration implements MigrationDriver {
         remedy: 'Abort the migration, which is safe, and start it again.',
       });
     }
-    const { id } = this.#request.vm;
     const move = new Move(this.#ends, this.#request, plan, state, options.onProgress);
     this.#move = move;
     try {
-      await move.open(routes, { signal });
-      await this.#context.recordIntent(markResource(id, this.#request.migrationId));
-      await this.#context.assertCurrent();
-      await setMark(this.#ends.source, id, this.#request.migrationId, { signal });
-      await this.#context.assertCurrent();
+      await move.open(routes, this.#context, { signal });
+      await this.#announce(plan, move, { signal });
       await move.run({ signal });
     } catch (error) {
-      if (!(await this.#hasArrived(error))) {
-        if (!move.isUnderWay) await this.#giveBack(signal);
+      const { arrived, safe } = await this.#lookAfter(error);
+      if (!arrived) {
+        if (!move.isUnderWay && safe) await this.#giveBack(signal);
         throw toPluginError(error, 'migrating');
       }
       this.#context.log.warn({ err: error }, 'the source reports a failure, but the guest runs at the destination');
     }
     await this.#closeMove();
     await options.onPointOfNoReturn();
+  }
+
+  /** What a run that comes after a crash needs in order to know this migration, and what it may leave behind. */
+  async #announce(plan: Plan, move: Move, { signal }: Options): Promise<void> {
+    const { migrationId, vm } = this.#request;
+    await this.#context.recordIntent(markResource(vm.id, migrationId));
+    if (!plan.samePool) await this.#context.recordIntent(copyResource(vm.id));
+    await this.#context.assertCurrent();
+    const mark = { migrationId, session: move.sessionUuid };
+    await setMark(this.#ends.source, vm.id, mark, plan.sourcePool.pool.master, { signal });
+    await this.#context.assertCurrent();
   }
 
   async confirm(prepared: Prepared, { signal }: Options): Promise<ConfirmReport> {
@@ -158,23 +168,13 @@ export class XenMigration implements MigrationDriver {
   }
 
   async abort({ signal }: Options): Promise<VmPlacement> {
-    const { id } = this.#request.vm;
-    const started = performance.now();
-    for (;;) {
-      const seen = await lookAtBoth(this.#ends, id, { signal });
-      const { record } = seen.source;
-      const task = record === undefined ? undefined : migrationTaskOf(record);
-      const ours = record !== undefined && task !== undefined && bearsMark(record, this.#request.migrationId);
-      const late = performance.now() - started > this.#settleMs || signal.aborted;
-      if (!ours || late) return this.#settled(placementOf(seen), signal);
-      await this.#context.assertCurrent();
-      await cancelTask(this.#ends.source.client, task, { signal });
-      await sleep(LOOK_MS, undefined, { signal }).catch(() => undefined);
-    }
+    const placement = await stopIt(this.#case(), this.#times, { signal });
+    if (placement.where === 'source' && !placement.moving) await this.#giveBack(signal);
+    return placement;
   }
 
   async locate({ signal }: Options): Promise<VmPlacement> {
-    return placementOf(await lookAtBoth(this.#ends, this.#request.vm.id, { signal }));
+    return (await this.#stand({ signal })).placement;
   }
 
   async follow({
@@ -184,25 +184,33 @@ export class XenMigration implements MigrationDriver {
     signal: AbortSignal;
     onProgress: (progress: MigrationProgress) => void;
   }): Promise<void> {
-    const { record } = await look(this.#ends.source, this.#request.vm.id, { signal });
-    const task = record === undefined ? undefined : migrationTaskOf(record);
-    if (record === undefined || task === undefined) return;
-    const report = progressReporter(record.memory_dynamic_max, 0, onProgress);
     try {
-      await followTask(this.#ends.source.client, task, { signal, onProgress: report });
+      await followToItsEnd(this.#case(), this.#times, { signal, onProgress });
     } catch (error) {
-      // How it ended is asked of the pools; only not to have seen its end is an error.
-      if (!isFault(error)) throw toPluginError(error, 'following the migration');
+      throw toPluginError(error, 'following the migration');
     }
   }
 
   async release(resource: PluginResource, { signal }: Options): Promise<void> {
-    if (resource.kind !== 'mark') throw new PluginError('INVALID_CONFIG', `Unknown resource kind ${resource.kind}.`);
+    const end = this.#ends[resource.end];
+    const { migrationId } = this.#request;
     try {
       await this.#context.assertCurrent();
-      await clearMark(this.#ends[resource.end], resource.id, this.#request.migrationId, { signal });
+      switch (resource.kind) {
+        case 'mark':
+          for (const session of [this.#ends.destination, this.#ends.source]) {
+            await clearMark(session, resource.id, migrationId, { signal });
+          }
+          return;
+        case 'session':
+          return await endSession(end, resource.id, { signal });
+        case 'copy':
+          return await releaseCopy(end, resource.id, migrationId, { signal });
+        default:
+          throw new PluginError('INVALID_CONFIG', `Unknown resource kind ${resource.kind}.`);
+      }
     } catch (error) {
-      throw toPluginError(error, `releasing ${resource.id}`);
+      throw toPluginError(error, `releasing ${resource.kind} ${resource.id}`);
     }
   }
 
@@ -214,69 +222,64 @@ export class XenMigration implements MigrationDriver {
     });
   }
 
-  #flows(plan: Plan, address: string): readonly Flow[] {
-    const common = { maxStreams: MAX_STREAMS, priority: 'bulk', addressGroup: 'host' } as const;
-    const flows: Flow[] = [
-      { id: FLOW.hostTls, host: address, port: HTTPS_PORT, ...common },
-      { id: FLOW.hostPlain, host: address, port: HTTP_PORT, ...common },
-    ];
-    const coordinator = plan.destinationPool.hosts.get(plan.destinationPool.pool.master)?.address;
-    if (!this.#request.options.relayCoordinator || coordinator === undefined || coordinator === address) return flows;
-    const small = { maxStreams: MAX_STREAMS, priority: 'interactive', addressGroup: 'coordinator' } as const;
-    flows.push({ id: FLOW.coordinatorTls, host: coordinator, port: HTTPS_PORT, ...small });
-    flows.push({ id: FLOW.coordinatorPlain, host: coordinator, port: HTTP_PORT, ...small });
-    return flows;
+  #stand(options: Options) {
+    return standingOf(this.#ends, this.#request.vm.id, this.#request.migrationId, options);
   }
 
-  /** After any end but a cancel before the call: the guest may have made it although somebody reports otherwise. */
-  async #hasArrived(error: unknown): Promise<boolean> {
-    if (pluginErrorCode(error) === 'SUPERSEDED' || pluginErrorCode(error) === 'BUSY') return false;
-    const options = { signal: AbortSignal.timeout(this.#settleMs) };
-    const seen = await lookAtBoth(this.#ends, this.#request.vm.id, options);
-    return placementOf(seen).where === 'destination' && runsAt(seen.destination);
+  #case() {
+    return { ends: this.#ends, request: this.#request, context: this.#context, move: this.#move };
+  }
+
+  /** After any end but that of a call which was not made: the guest may have made it although somebody reports otherwise. */
+  async #lookAfter(error: unknown): Promise<{ arrived: boolean; safe: boolean }> {
+    const code = pluginErrorCode(error);
+    if (code === 'SUPERSEDED' || code === 'BUSY') return { arrived: false, safe: true };
+    const { destination, placement } = await this.#stand({ signal: AbortSignal.timeout(this.#times.settleMs) });
+    const arrived = placement.where === 'destination' && runsAt(destination);
+    return { arrived, safe: placement.where === 'source' };
   }
 
   /** Both pools have to say so. The source may lag behind its own task for a moment. */
   async #seeArrival(signal: AbortSignal): Promise<string[]> {
     const { id, name } = this.#request.vm;
-    const started = performance.now();
-    for (;;) {
-      const seen = await lookAtBoth(this.#ends, id, { signal });
-      const { where, source, destination, moving } = placementOf(seen);
-      if (!moving && where === 'destination' && runsAt(seen.destination)) {
-        if (source === 'absent') return [];
-        return [
-          `The source pool still has a record of ${name} (${source}). It must not be started there; remove it by hand.`,
-        ];
-      }
-      if (performance.now() - started > this.#settleMs || signal.aborted) {
-        throw new PluginError('OUTCOME_UNKNOWN', `The source says "${source}", the destination "${destination}".`, {
-          remedy: `Look for ${id} in both pools (xe vm-list uuid=${id}). Start it in one of them only when it runs in neither.`,
-        });
-      }
-      await sleep(LOOK_MS, undefined, { signal }).catch(() => undefined);
+    const isThere = ({ destination, placement: { where, moving } }: Awaited<ReturnType<typeof standingOf>>) =>
+      !moving && where === 'destination' && runsAt(destination);
+    const standing = await until(() => this.#stand({ signal }), isThere, this.#times.settleMs, { signal });
+    const { source, destination, where } = standing.placement;
+    if (!isThere(standing)) {
+      // The source may take long over what it still has to tidy; that the guest runs there is not taken back by that.
+      const arrived = where === 'destination' && runsAt(standing.destination);
+      throw new PluginError('OUTCOME_UNKNOWN', `The source says "${source}", the destination "${destination}".`, {
+        arrived,
+        remedy: `Look for ${id} in both pools (xe vm-list uuid=${id}). Start it in one of them only when it runs in neither: xl list at their hosts tells what the records may not.`,
+      });
     }
-  }
-
-  async #settled(placement: VmPlacement, signal: AbortSignal): Promise<VmPlacement> {
-    if (placement.where === 'source' && !placement.moving) await this.#giveBack(signal);
-    return placement;
+    if (source === 'absent') return [];
+    const protectedBy = standing.source.record?.ha_restart_priority ?? '';
+    const danger =
+      protectedBy === '' ? '' : ' The source pool’s high availability may start it: take the protection off at once.';
+    return [
+      `The source pool still has a record of ${name} (${source}). It must not be started there; remove it by hand.${danger}`,
+    ];
   }
 
   /**
-   * Nothing of ours moves the guest any more: our mark and the map's session go. With the mark on, `abort` would take a
-   * migration that somebody else begins for ours.
+   * Nothing of ours moves the guest any more: our mark and the map's session go. With the mark on, the next migration would be
+   * refused, and this one looked for.
    */
   async #giveBack(signal: AbortSignal): Promise<void> {
-    await this.#closeMove();
     try {
       await this.#context.assertCurrent();
       const options = { signal: signal.aborted ? AbortSignal.timeout(GIVE_BACK_MS) : signal };
       await clearMark(this.#ends.source, this.#request.vm.id, this.#request.migrationId, options);
     } catch (error) {
+      // The task stays: to whoever finds the mark it alone tells that the migration is over.
+      await this.#move?.cutOff();
       if (pluginErrorCode(error) === 'SUPERSEDED') throw error;
       this.#context.log.warn({ err: error }, 'the mark of the migration could not be taken off the VM');
+      return;
     }
+    await this.#closeMove();
   }
 
   async #closeMove(): Promise<void> {
@@ -284,32 +287,4 @@ export class XenMigration implements MigrationDriver {
     this.#move = undefined;
     await move?.close();
   }
-}
-
-/** What the contract calls not to be had: nothing of such a VM is touched at either end. */
-function assertToBeHad(ends: Ends, plan: Plan): void {
-  const { record } = plan.vm;
-  const [operation] = Object.values(record.current_operations);
-  if (operation !== undefined) {
-    throw new PluginError(
-      'BUSY',
-      `The source pool is at ${operation} of ${record.name_label} already, for somebody else.`,
-    );
-  }
-  if (record.power_state !== 'Running') {
-    throw new PluginError('NOT_MIGRATABLE', `${record.name_label} is ${record.power_state}.`);
-  }
-  if (plan.host !== undefined && isThereAlready(ends, plan)) {
-    throw new PluginError('NOT_MIGRATABLE', `${record.name_label} runs on a host of the destination already.`);
-  }
-  const twin = twinOf(plan);
-  if (twin !== undefined) {
-    throw new PluginError('NOT_MIGRATABLE', `The destination pool knows ${twin.uuid} already (${twin.power_state}).`);
-  }
-}
-
-/** The hosts that open connections: the one that runs the guest, and the coordinator that works for it. */
-function senders({ sourcePool, vm }: Plan): readonly string[] {
-  const hosts = [vm.record.resident_on, sourcePool.pool.master].flatMap((ref) => sourcePool.hosts.get(ref) ?? []);
-  return [...new Set(hosts.flatMap((host) => addressesOf(sourcePool, host)))];
 }

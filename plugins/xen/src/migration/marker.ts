@@ -1,18 +1,32 @@
 /**
- * Whose migration it is. XAPI's task bears no name of ours, and after a crash only a migration that is ours may be cancelled:
- * so the guest carries the migration's id in `other_config` while it moves. XAPI lets one operation at a time touch a
- * guest; with our mark set and none running, the next one is ours.
+ * Whose migration it is. XAPI's task bears no name of ours, and after a crash only a migration that is ours may be cancelled, so the guest
+ * carries in `other_config`, while it moves: the migration's id, since when by the pool's own clock, and the UUID of the session in the receive
+ * map. The task gets the id as soon as the call has answered with it. A task that has none is ours only if it began right after the mark:
+ * whatever an administrator begins later, with a mark that stayed on, is not.
  */
 import { PluginError, type PluginResource } from '@lmas/plugin-api';
 import { isFault } from '../errors.ts';
-import { nothingSchema, type VmRecord } from '../records.ts';
+import { nothingSchema, type TaskRecord, taskSchema, timeSchema, type VmRecord } from '../records.ts';
 import type { XenSession } from '../session.ts';
 import { migrationTaskOf } from './placement.ts';
 
-const KEY = 'lmas-migration';
+export const MARK_KEY = 'lmas-migration';
+const NO_SESSION = '-';
+/** From the mark to the call that follows at once: as long as that call may take. */
+const CALL_WITHIN_MS = 90_000;
+/** XAPI tells whole seconds. */
+const CLOCK_STEP_MS = 1_000;
 
 interface Options {
   readonly signal: AbortSignal;
+}
+
+export interface Mark {
+  readonly migrationId: string;
+  /** By the source pool's clock; `null` in a mark of an earlier release of ours. */
+  readonly sinceMs: number | null;
+  /** UUID of the session in the receive map, if it could be had. */
+  readonly session: string | null;
 }
 
 export const markResource = (vmUuid: string, migrationId: string): PluginResource => ({
@@ -20,16 +34,34 @@ export const markResource = (vmUuid: string, migrationId: string): PluginResourc
   id: vmUuid,
   end: 'source',
   data: { migrationId },
+  // It goes along with the VM; and where the VM is, the next migration must not find it.
+  lifetime: 'migration',
 });
 
-export const bearsMark = ({ other_config: config }: VmRecord, migrationId: string): boolean =>
-  config[KEY] === migrationId;
+/** Of whatever migration. */
+export function markOf({ other_config: config }: Pick<VmRecord, 'other_config'>): Mark | undefined {
+  const [migrationId, since, session] = config[MARK_KEY]?.split(' ') ?? [];
+  if (migrationId === undefined || migrationId === '') return undefined;
+  return {
+    migrationId,
+    sinceMs: since === undefined ? null : (timeSchema.safeParse(since).data ?? null),
+    session: session === undefined || session === NO_SESSION ? null : session,
+  };
+}
 
-/** @throws PluginError BUSY when somebody else moves the guest */
+export const bearsMark = (record: VmRecord, migrationId: string): boolean =>
+  markOf(record)?.migrationId === migrationId;
+
+/**
+ * Never over the mark of another migration, also one that came a moment ago: XAPI adds no key that is there.
+ * @param clock the member whose clock is asked: the coordinator, which makes the tasks
+ * @throws PluginError BUSY when somebody else moves the guest, or is about to
+ */
 export async function setMark(
   session: XenSession,
   vmUuid: string,
-  migrationId: string,
+  mark: { readonly migrationId: string; readonly session: string | null },
+  clock: string,
   options: Options,
 ): Promise<void> {
   const vm = await session.vm(vmUuid, options);
@@ -37,9 +69,18 @@ export async function setMark(
   if (migrationTaskOf(vm.record) !== undefined) {
     throw new PluginError('BUSY', `${vm.record.name_label} is being migrated already, by somebody else.`);
   }
-  if (bearsMark(vm.record, migrationId)) return;
-  await session.client.call('VM.remove_from_other_config', [vm.ref, KEY], nothingSchema, options);
-  await session.client.call('VM.add_to_other_config', [vm.ref, KEY, migrationId], nothingSchema, options);
+  const { client } = session;
+  const sinceMs = await client.call('host.get_servertime', [clock], timeSchema, options);
+  const value = [mark.migrationId, new Date(sinceMs).toISOString(), mark.session ?? NO_SESSION].join(' ');
+  if (bearsMark(vm.record, mark.migrationId)) {
+    await client.call('VM.remove_from_other_config', [vm.ref, MARK_KEY], nothingSchema, options);
+  }
+  try {
+    await client.call('VM.add_to_other_config', [vm.ref, MARK_KEY, value], nothingSchema, options);
+  } catch (error) {
+    if (!isFault(error, 'MAP_DUPLICATE_KEY')) throw error;
+    throw new PluginError('BUSY', `${vm.record.name_label} bears the mark of another migration.`, { cause: error });
+  }
 }
 
 /** Takes our mark off, and nobody else's. A guest that is not there bears none. */
@@ -52,8 +93,40 @@ export async function clearMark(
   const vm = await session.vm(vmUuid, options);
   if (vm === null || !bearsMark(vm.record, migrationId)) return;
   try {
-    await session.client.call('VM.remove_from_other_config', [vm.ref, KEY], nothingSchema, options);
+    await session.client.call('VM.remove_from_other_config', [vm.ref, MARK_KEY], nothingSchema, options);
   } catch (error) {
     if (!isFault(error, 'HANDLE_INVALID')) throw error;
   }
+}
+
+/** Some releases let only pool operators write there; then the time of its beginning has to do. Never throws. */
+export async function markTask(
+  { client }: XenSession,
+  task: string,
+  migrationId: string,
+  options: Options,
+): Promise<void> {
+  const params = [task, MARK_KEY, migrationId];
+  await client.call('task.add_to_other_config', params, nothingSchema, options).catch(() => undefined);
+}
+
+/** Whether that task, whether it goes on or has ended, is the call that this mark announced, and none from before. */
+export function isTaskOf({ other_config: config, created }: TaskRecord, { migrationId, sinceMs }: Mark): boolean {
+  if (config[MARK_KEY] !== migrationId) return false;
+  return created === null || sinceMs === null || created >= sinceMs - CLOCK_STEP_MS;
+}
+
+/** Whether the task that moves the guest now is the one that this mark announced. */
+export async function isOurs({ client }: XenSession, task: string, mark: Mark, options: Options): Promise<boolean> {
+  let record: TaskRecord;
+  try {
+    record = await client.call('task.get_record', [task], taskSchema, options);
+  } catch (error) {
+    if (isFault(error)) return false; // gone, or not to be seen: not to be cancelled either
+    throw error;
+  }
+  if (MARK_KEY in record.other_config) return isTaskOf(record, mark);
+  if (mark.sinceMs === null || record.created === null) return false;
+  const afterMs = record.created - mark.sinceMs;
+  return afterMs >= -CLOCK_STEP_MS && afterMs <= CALL_WITHIN_MS;
 }

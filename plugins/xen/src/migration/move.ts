@@ -2,21 +2,32 @@
  * One run of the call that moves the guest: the destination is asked to receive, its answer is led to the gateways, XAPI tries
  * the whole of it dry over the very connections that it will use, and then moves. Owns the session inside the receive map.
  */
-import { type MigrationProgress, type MigrationRequest, PluginError, type Routes } from '@lmas/plugin-api';
+import {
+  type MigrationContext,
+  type MigrationProgress,
+  type MigrationRequest,
+  PluginError,
+  type Routes,
+} from '@lmas/plugin-api';
 import type { XapiClient } from '../client.ts';
 import type { XenOptions } from '../config.ts';
-import { isFault, toPluginError, withoutSecret } from '../errors.ts';
+import { isFault, withoutSecret } from '../errors.ts';
+import { readPool } from '../pool.ts';
 import { nothingSchema, type ReceiveMap, receiveMapSchema, refSchema } from '../records.ts';
+import { isRedirected, poolMigrateParams, sendParams, usesPoolMigrate } from './call.ts';
+import { assertCanRunThere, assertCanSend } from './dry-run.ts';
+import { markTask } from './marker.ts';
 import type { Ends, Plan } from './plan.ts';
 import { progressReporter } from './progress.ts';
 import { redirect } from './receive-map.ts';
+import { sessionResource, uuidOfSession } from './receive-session.ts';
 import type { XenState } from './state.ts';
+import { assertNoDetour } from './storage.ts';
 import { cancelTask, followTask } from './task.ts';
 
-/** A dry run imports the guest's description at the destination. */
-const DRY_RUN_TIMEOUT_MS = 180_000;
 /** After a cancel: the task ends when XAPI gets to it. */
 const CANCEL_LIMIT_MS = 120_000;
+const TIDY_LIMIT_MS = 5_000;
 
 interface Options {
   readonly signal: AbortSignal;
@@ -29,6 +40,8 @@ export class Move {
   readonly #state: XenState;
   readonly #onProgress: (fraction: number) => void;
   #map: ReceiveMap | undefined;
+  #sessionUuid: string | null = null;
+  #task: string | undefined;
   /** From before the call until its end was seen: the source uses the map's session meanwhile, with us or without. */
   #moving = false;
 
@@ -49,21 +62,29 @@ export class Move {
     this.#onProgress = progressReporter(plan.vm.record.memory_dynamic_max, diskBytes, onProgress);
   }
 
-  /** Asks the destination, and proves the route: the dry run uses the same connections as the migration. */
-  async open(routes: Routes, options: Options): Promise<void> {
-    if (this.#usesPoolMigrate) return;
-    const { destination } = this.#ends;
+  /**
+   * Asks the destination, and proves the route: the dry run uses the same connections as the migration.
+   * The session that the destination makes has no name before; it is journalled as soon as it has one.
+   */
+  async open(routes: Routes, context: MigrationContext, options: Options): Promise<void> {
+    const { source, destination } = this.#ends;
     const { host } = this.#plan;
     if (host === undefined) throw new PluginError('INCOMPATIBLE', 'No host was chosen.');
-    const received = await destination.client.call(
-      'host.migrate_receive',
-      [host.ref, this.#state.network, {}],
-      receiveMapSchema,
-      options,
-    );
+    if (usesPoolMigrate(this.#plan, this.#request)) {
+      await assertCanRunThere(source.client, this.#plan.vm.ref, host.ref, this.#request, options);
+      return;
+    }
+    const params = [host.ref, this.#state.network, {}];
+    const received = await destination.client.call('host.migrate_receive', params, receiveMapSchema, options);
     this.#map = received;
-    this.#map = this.#request.tunnelled ? redirect(received, this.#state.address, routes) : received;
-    await this.#dryRun(options);
+    if (received.session_id !== undefined) {
+      this.#sessionUuid = await uuidOfSession(destination, received.session_id, options);
+    }
+    if (this.#sessionUuid !== null) await context.recordIntent(sessionResource(this.#sessionUuid));
+    // Storage may have been unplugged, or the coordinator changed, since the plan was made.
+    assertNoDetour(await readPool(destination.client, options), host.ref, this.#plan, this.#request);
+    this.#map = isRedirected(this.#request) ? redirect(received, this.#state, routes) : received;
+    await assertCanSend(source.client, sendParams(this.#plan, this.#map, this.#request), received.session_id, options);
   }
 
   /** Moves the guest. @throws XapiFault, PluginError ABORTED when it was cancelled by `signal` */
@@ -76,34 +97,34 @@ export class Move {
   }
 
   async #run({ signal }: Options): Promise<void> {
-    const { client } = this.#ends.source;
-    const [method, params] = this.#usesPoolMigrate
-      ? this.#poolMigrate()
-      : (['VM.migrate_send', this.#sendParams()] as const);
+    const { source } = this.#ends;
     signal.throwIfAborted();
-    const task = await this.#start(client, method, params);
+    const task = await this.#start(source.client);
+    this.#task = task;
     const cancel = (): void => {
-      cancelTask(client, task, { signal: AbortSignal.timeout(CANCEL_LIMIT_MS) }).catch(() => undefined);
+      cancelTask(source.client, task, { signal: AbortSignal.timeout(CANCEL_LIMIT_MS) }).catch(() => undefined);
     };
     signal.addEventListener('abort', cancel, { once: true });
     if (signal.aborted) cancel();
     try {
       // A cancel is a request: how the task ends decides, and it may end well.
-      await followTask(client, task, { signal: untilAfter(signal, CANCEL_LIMIT_MS), onProgress: this.#onProgress });
+      const patient = untilAfter(signal, CANCEL_LIMIT_MS);
+      await markTask(source, task, this.#request.migrationId, { signal: patient });
+      await followTask(source.client, task, { signal: patient, onProgress: this.#onProgress });
       this.#moving = false;
     } catch (error) {
       this.#moving = !isFault(error);
       throw error;
     } finally {
       signal.removeEventListener('abort', cancel);
-      await client
-        .call('task.destroy', [task], nothingSchema, { signal: AbortSignal.timeout(5_000) })
-        .catch(() => undefined);
     }
   }
 
   /** Never given up half-way: a call that XAPI takes after we have looked away would move a guest that nobody watches. */
-  async #start(client: XapiClient, method: string, params: readonly unknown[]): Promise<string> {
+  async #start(client: XapiClient): Promise<string> {
+    const [method, params] = usesPoolMigrate(this.#plan, this.#request)
+      ? (['VM.pool_migrate', poolMigrateParams(this.#plan, this.#state.network, this.#request)] as const)
+      : (['VM.migrate_send', sendParams(this.#plan, this.#map ?? {}, this.#request)] as const);
     this.#moving = true;
     try {
       return await client.call(`Async.${method}`, params, refSchema, { signal: client.closed });
@@ -118,50 +139,30 @@ export class Move {
     return this.#moving;
   }
 
-  /** Ends the session that the destination made for this move. Only when nothing moves with it any more. Never throws. */
-  async close(): Promise<void> {
+  /** Of the session in the map; `null` when there is none, or this login may not ask for it. */
+  get sessionUuid(): string | null {
+    return this.#sessionUuid;
+  }
+
+  /** Takes its rights from the migration: what it has not begun yet at the destination it cannot begin any more. */
+  async cutOff(): Promise<boolean> {
     const session = this.#map?.session_id;
+    return session !== undefined && (await this.#ends.destination.client.logOut(session));
+  }
+
+  /**
+   * Ends the session that the destination made for this move, and forgets its task. Only when nothing moves with it any more, and
+   * the mark is gone: without the task nobody could say that it has ended. Never throws.
+   */
+  async close(): Promise<void> {
+    await this.cutOff();
     this.#map = undefined;
     this.#moving = false;
-    if (session !== undefined) await this.#ends.destination.client.logOut(session);
-  }
-
-  /** It builds its address itself, so it cannot be led anywhere; and it leaves the disks where they are. */
-  get #usesPoolMigrate(): boolean {
-    return this.#plan.samePool && !this.#request.tunnelled && this.#plan.disks.every(({ copied }) => !copied);
-  }
-
-  #poolMigrate(): readonly [string, readonly unknown[]] {
-    const options = { ...this.#options(), live: 'true', network: this.#state.network };
-    return ['VM.pool_migrate', [this.#plan.vm.ref, this.#plan.host?.ref, options]];
-  }
-
-  /** Without the maps of newer releases, which older ones refuse as too many parameters. */
-  #sendParams(): readonly unknown[] {
-    const { vm, vdiMap, vifMap } = this.#plan;
-    return [vm.ref, this.#map, true, vdiMap, vifMap, this.#options()];
-  }
-
-  #options(): Readonly<Record<string, string>> {
-    const { force, compress } = this.#request.options;
-    return { ...(force ? { force: 'true' } : {}), ...(compress === undefined ? {} : { compress: String(compress) }) };
-  }
-
-  async #dryRun({ signal }: Options): Promise<void> {
-    try {
-      const options = { signal, timeoutMs: DRY_RUN_TIMEOUT_MS };
-      await this.#ends.source.client.call('VM.assert_can_migrate', this.#sendParams(), nothingSchema, options);
-    } catch (thrown) {
-      const error = withoutSecret(thrown, this.#map?.session_id);
-      const said = toPluginError(error, 'the dry run over the route');
-      if (!isFault(error) || said.code !== 'STREAM_FAILED') throw error;
-      throw new PluginError('STREAM_FAILED', said.message, {
-        cause: error,
-        ...(said.native === undefined ? {} : { native: said.native }),
-        remedy:
-          'The source host cannot reach the destination this way. See that it may connect to the gateway’s ports 443 and 80, and the far gateway to the destination host’s.',
-      });
-    }
+    const task = this.#task;
+    this.#task = undefined;
+    if (task === undefined) return;
+    const options = { signal: AbortSignal.timeout(TIDY_LIMIT_MS) };
+    await this.#ends.source.client.call('task.destroy', [task], nothingSchema, options).catch(() => undefined);
   }
 }
 

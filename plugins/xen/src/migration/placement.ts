@@ -1,8 +1,8 @@
 /**
- * Where the guest is, as both pools answer. XAPI starts the guest at the destination and removes it at the source by itself;
+ * What each pool answers about the guest. XAPI starts the guest at the destination and removes it at the source by itself;
  * while it does, the destination has a record of it that means nothing yet.
  */
-import { type Presence, type VmPlacement, whereIs } from '@lmas/plugin-api';
+import type { Presence } from '@lmas/plugin-api';
 import { membersOf, readPool } from '../pool.ts';
 import { NULL_REF, type VmRecord } from '../records.ts';
 import { presenceOf, type XenSession } from '../session.ts';
@@ -37,6 +37,8 @@ export async function look(session: XenSession, uuid: string, { signal }: { sign
 export interface Sightings {
   readonly source: Sighting;
   readonly destination: Sighting;
+  /** One pool has one record: that there is none at the other end says nothing. */
+  readonly samePool: boolean;
 }
 
 export async function lookAtBoth(ends: Ends, uuid: string, options: { signal: AbortSignal }): Promise<Sightings> {
@@ -44,7 +46,7 @@ export async function lookAtBoth(ends: Ends, uuid: string, options: { signal: Ab
     look(ends.source, uuid, options),
     look(ends.destination, uuid, options),
   ]);
-  if (source.record === undefined || source.ref !== destination.ref) return { source, destination };
+  if (source.record === undefined || source.ref !== destination.ref) return { source, destination, samePool: false };
   return splitByHost(ends, source, source.record, options);
 }
 
@@ -59,18 +61,12 @@ async function splitByHost(
   try {
     const members = membersOf(await readPool(destination.client, options), destination.config.hosts);
     const arrived = record.resident_on !== NULL_REF && members.has(record.resident_on);
-    return arrived ? { source: absent, destination: seen } : { source: seen, destination: absent };
+    const [source, destinationSeen] = arrived ? [absent, seen] : [seen, absent];
+    return { source, destination: destinationSeen, samePool: true };
   } catch (error) {
     const silent: Sighting = { presence: 'unreachable', error };
-    return { source: silent, destination: silent };
+    return { source: silent, destination: silent, samePool: true };
   }
-}
-
-export function placementOf({ source, destination }: Sightings): VmPlacement {
-  const moving = source.record !== undefined && migrationTaskOf(source.record) !== undefined;
-  const arriving = moving && destination.record !== undefined;
-  const presence = arriving ? 'incoming' : destination.presence;
-  return { source: source.presence, destination: presence, where: whereIs(source.presence, presence), moving };
 }
 
 /** Whether the sighting is an answer that this guest runs there and nowhere is a migration of it under way. */

@@ -8,7 +8,6 @@ import type { XenOptions } from '../config.ts';
 import {
   findByNameOrUuid,
   type Guests,
-  isAttached,
   isLive,
   membersOf,
   memoryFree,
@@ -16,8 +15,9 @@ import {
   readGuests,
   readPool,
 } from '../pool.ts';
-import { type HostRecord, NULL_REF, type VdiRecord, type VmRecord } from '../records.ts';
+import type { HostRecord, VdiRecord, VmRecord } from '../records.ts';
 import type { XenSession } from '../session.ts';
+import { detoursOf, forbids, placeDisks } from './storage.ts';
 
 export interface Ends {
   readonly source: XenSession;
@@ -86,9 +86,10 @@ export async function makePlan(
   const samePool = sourcePool.pool.uuid === destinationPool.pool.uuid;
   const parts = { request, sourcePool, destinationPool, guests, vm, samePool, gaps };
   const moving = movingParts(vm, guests);
-  const host = chooseHost(parts, destination);
+  const host = chooseHost(parts, destination, moving.disks);
   const network = chooseNetwork(parts, destination, host);
-  const disks = moving.disks.map((disk) => placeDisk(parts, disk, host));
+  const { disks, gaps: homeless } = placeDisks(parts, moving.disks, host?.ref);
+  gaps.push(...homeless);
   return {
     sourcePool,
     destinationPool,
@@ -114,7 +115,7 @@ export const twinOf = ({ destinationGuests, vm, samePool }: Plan): VmRecord | un
 export const isThereAlready = ({ destination }: Ends, { samePool, destinationPool, vm }: Plan): boolean =>
   samePool && membersOf(destinationPool, destination.config.hosts).has(vm.record.resident_on);
 
-interface Parts {
+export interface Parts {
   readonly request: MigrationRequest<XenOptions>;
   readonly sourcePool: Pool;
   readonly destinationPool: Pool;
@@ -124,7 +125,7 @@ interface Parts {
   readonly gaps: Gap[];
 }
 
-type LooseDisk = Pick<PlannedDisk, 'ref' | 'record' | 'device' | 'name'>;
+export type LooseDisk = Pick<PlannedDisk, 'ref' | 'record' | 'device' | 'name'>;
 
 /** XAPI wants the disks and interfaces of the guest's snapshots mapped as well. */
 function movingParts(vm: Row<VmRecord>, guests: Guests) {
@@ -146,7 +147,7 @@ function movingParts(vm: Row<VmRecord>, guests: Guests) {
   return { disks: [...disks.values()], discs, vifs };
 }
 
-function chooseHost(parts: Parts, destination: XenSession): Row<HostRecord> | undefined {
+function chooseHost(parts: Parts, destination: XenSession, disks: readonly LooseDisk[]): Row<HostRecord> | undefined {
   const { request, destinationPool: pool, vm, samePool, gaps } = parts;
   const members = membersOf(pool, destination.config.hosts);
   if (samePool && destination.config.hosts.length === 0) {
@@ -172,11 +173,14 @@ function chooseHost(parts: Parts, destination: XenSession): Row<HostRecord> | un
   const candidates = [...members]
     .filter(([ref, host]) => isLive(pool, host) && !(samePool && ref === vm.record.resident_on))
     .sort(([, a], [, b]) => memoryFree(pool, b) - memoryFree(pool, a));
-  // Storage that hangs on one member only decides before memory does.
-  const seesStorage = candidates.find(
-    ([ref]) => parts.request.options.defaultStorage === undefined || seesDefault(parts, ref),
+  // Storage decides before memory does: best where it leads the source nowhere else, then where it is plugged in at all.
+  const detours = new Map(
+    candidates.map(([ref]) => [ref, detoursOf(pool, ref, { disks: placeDisks(parts, disks, ref).disks, samePool })]),
   );
-  const chosen = seesStorage ?? candidates[0];
+  const chosen =
+    candidates.find(([ref]) => detours.get(ref)?.length === 0) ??
+    candidates.find(([ref]) => detours.get(ref)?.every((detour) => !forbids(detour, request))) ??
+    candidates[0];
   if (chosen !== undefined) return { ref: chosen[0], record: chosen[1] };
   gaps.push({
     kind: 'host',
@@ -184,11 +188,6 @@ function chooseHost(parts: Parts, destination: XenSession): Row<HostRecord> | un
     remedy: 'Enable a host, or correct `hosts` in the settings of the endpoint.',
   });
   return undefined;
-}
-
-function seesDefault({ request, destinationPool: pool }: Parts, hostRef: string): boolean {
-  const row = findByNameOrUuid(pool.srs, request.options.defaultStorage ?? '', 'storage repositories');
-  return row !== undefined && isAttached(pool, row[1], hostRef);
 }
 
 function chooseNetwork(
@@ -210,44 +209,6 @@ function chooseNetwork(
       'Give that interface an address, or set `migrationNetwork` of the endpoint to a network in which it has one.',
   });
   return { network: pif?.network, address: undefined };
-}
-
-function placeDisk(parts: Parts, disk: LooseDisk, host: Row<HostRecord> | undefined): PlannedDisk {
-  const sourceSr = parts.sourcePool.srs.get(disk.record.SR);
-  const destinationSr = chooseStorage(parts, disk, host);
-  const place = destinationSr === undefined ? undefined : parts.destinationPool.srs.get(destinationSr);
-  return { ...disk, destinationSr, copied: place === undefined || place.uuid !== sourceSr?.uuid };
-}
-
-/** As `diskMap` says, a snapshot's disk with that of the guest; else the very storage it is on, if the destination host sees it; else the default. */
-function chooseStorage(parts: Parts, disk: LooseDisk, host: Row<HostRecord> | undefined): string | undefined {
-  const { request, sourcePool, destinationPool: pool, gaps } = parts;
-  const { diskMap } = request;
-  const named = diskMap[disk.record.uuid] ?? diskMap[disk.name] ?? diskMap[disk.device];
-  const sourceUuid = sourcePool.srs.get(disk.record.SR)?.uuid;
-  const same = [...pool.srs].find(
-    ([, sr]) => sr.uuid === sourceUuid && host !== undefined && isAttached(pool, sr, host.ref),
-  );
-  if (named === undefined && same !== undefined) return same[0];
-  const fallback = request.options.defaultStorage;
-  const wanted = named ?? fallback;
-  if (wanted !== undefined) {
-    const row = findByNameOrUuid(pool.srs, wanted, 'storage repositories');
-    if (row !== undefined) return row[0];
-    gaps.push({
-      kind: 'storage',
-      message: `The destination has no storage "${wanted}" for disk ${disk.name}.`,
-      remedy: `Name one of: ${[...pool.srs.values()].map(({ name_label: name }) => name).join(', ')}.`,
-    });
-    return undefined;
-  }
-  if (pool.pool.default_SR !== NULL_REF && pool.srs.has(pool.pool.default_SR)) return pool.pool.default_SR;
-  gaps.push({
-    kind: 'storage',
-    message: `Nobody said where disk ${disk.name} shall go, and the destination pool has no default storage.`,
-    remedy: 'Name it in diskMap, or set the option defaultStorage.',
-  });
-  return undefined;
 }
 
 function mapInterfaces({ request, sourcePool, destinationPool, guests, gaps }: Parts, vifs: readonly string[]) {

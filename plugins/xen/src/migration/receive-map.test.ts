@@ -15,7 +15,7 @@ const routes = {
 };
 
 test('the host’s URLs lead to the gateway, the rest of them and everything else stays', () => {
-  assert.deepEqual(redirect(map, '10.2.0.11', routes), {
+  assert.deepEqual(redirect(map, { address: '10.2.0.11', coordinator: null }, routes), {
     ...map,
     SM: 'http://10.1.0.9/services/SM?session_id=OpaqueRef:aa',
     xenops: 'http://10.1.0.9/services/xenops?session_id=OpaqueRef:aa',
@@ -23,7 +23,11 @@ test('the host’s URLs lead to the gateway, the rest of them and everything els
 });
 
 test('a coordinator that is the receiving host itself is reached the same way', () => {
-  const redirected = redirect({ ...map, master: 'http://10.2.0.11' }, '10.2.0.11', routes);
+  const redirected = redirect(
+    { ...map, master: 'http://10.2.0.11' },
+    { address: '10.2.0.11', coordinator: null },
+    routes,
+  );
   assert.equal(redirected.master, 'http://10.1.0.9');
 });
 
@@ -33,7 +37,17 @@ test('another coordinator is relayed over an address of its own when there is on
     [FLOW.coordinatorTls]: { host: '10.1.0.8', port: 443 },
     [FLOW.coordinatorPlain]: { host: '10.1.0.8', port: 80 },
   };
-  assert.equal(redirect(map, '10.2.0.11', relayed).master, 'http://10.1.0.8');
+  assert.equal(redirect(map, { address: '10.2.0.11', coordinator: '10.2.0.10' }, relayed).master, 'http://10.1.0.8');
+});
+
+test('a coordinator that changed since the routes were opened is not led to the old one, and not past the gateway', () => {
+  const relayed = {
+    ...routes,
+    [FLOW.coordinatorTls]: { host: '10.1.0.8', port: 443 },
+    [FLOW.coordinatorPlain]: { host: '10.1.0.8', port: 80 },
+  };
+  const before = { address: '10.2.0.11', coordinator: '10.2.0.12' };
+  assert.throws(() => redirect(map, before, relayed), { code: 'INCOMPATIBLE', retryable: true });
 });
 
 test('IPv6 addresses and ports survive', () => {
@@ -47,11 +61,14 @@ test('IPv6 addresses and ports survive', () => {
     [FLOW.hostTls]: { host: 'fd00::9', port: 443 },
     [FLOW.hostPlain]: { host: 'fd00::9', port: 80 },
   };
-  assert.equal(redirect(six, 'fd00::2', gateway).SM, 'https://[fd00::9]:8443/services/SM?x=1');
+  assert.equal(
+    redirect(six, { address: 'fd00::2', coordinator: null }, gateway).SM,
+    'https://[fd00::9]:8443/services/SM?x=1',
+  );
 });
 
 test('a map that leads elsewhere than the routes were opened for is refused', () => {
-  assert.throws(() => redirect(map, '10.2.0.12', routes), { code: 'INCOMPATIBLE' });
+  assert.throws(() => redirect(map, { address: '10.2.0.12', coordinator: null }, routes), { code: 'INCOMPATIBLE' });
 });
 
 test('a gateway at other ports, or at two addresses, is refused and may be tried again', () => {
@@ -59,9 +76,12 @@ test('a gateway at other ports, or at two addresses, is refused and may be tried
     { host: '10.1.0.9', port: 4443 },
     { host: '10.1.0.7', port: 443 },
   ]) {
-    assert.throws(() => redirect(map, '10.2.0.11', { ...routes, [FLOW.hostTls]: wrong }), {
-      code: 'INVALID_CONFIG',
-      retryable: true,
-    });
+    assert.throws(
+      () => redirect(map, { address: '10.2.0.11', coordinator: null }, { ...routes, [FLOW.hostTls]: wrong }),
+      {
+        code: 'INVALID_CONFIG',
+        retryable: true,
+      },
+    );
   }
 });

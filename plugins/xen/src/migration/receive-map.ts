@@ -17,6 +17,8 @@ export const FLOW = {
   hostPlain: 'host-plain',
   coordinatorTls: 'coordinator-tls',
   coordinatorPlain: 'coordinator-plain',
+  /** Intercepted, both ports. */
+  host: 'host',
 } as const;
 
 /** The host's own requests; the coordinator's API calls may go there or stay direct. */
@@ -32,10 +34,14 @@ function withHost(url: string, host: string): string {
 }
 
 /**
- * @param address the destination host's address for which the routes were opened
+ * @param address the destination host's, for which the routes were opened; and the coordinator's, if that is to be relayed
  * @throws PluginError INVALID_CONFIG when the routes cannot carry it, INCOMPATIBLE when the map leads elsewhere
  */
-export function redirect(map: ReceiveMap, address: string, routes: Routes): ReceiveMap {
+export function redirect(
+  map: ReceiveMap,
+  { address, coordinator }: { readonly address: string; readonly coordinator: string | null },
+  routes: Routes,
+): ReceiveMap {
   const gateway = gatewayHost(routes, FLOW.hostTls, FLOW.hostPlain);
   const redirected: ReceiveMap = { ...map };
   for (const key of HOST_URLS) {
@@ -53,8 +59,17 @@ export function redirect(map: ReceiveMap, address: string, routes: Routes): Rece
     redirected[key] = withHost(url, gateway);
   }
   const { master } = map;
-  if (master !== undefined && hostOfUrl(master) === address) redirected.master = withHost(master, gateway);
-  else if (master !== undefined && routes[FLOW.coordinatorTls] !== undefined) {
+  const masterHost = master === undefined ? undefined : hostOfUrl(master);
+  if (master === undefined) return redirected;
+  if (masterHost === address) redirected.master = withHost(master, gateway);
+  else if (coordinator !== null) {
+    if (masterHost !== coordinator) {
+      const message = `The destination's coordinator is at ${masterHost} now, and no more at ${coordinator}, where the tunnel leads.`;
+      throw new PluginError('INCOMPATIBLE', message, {
+        retryable: true,
+        remedy: 'Submit the migration again: the tunnel is led to the new coordinator then.',
+      });
+    }
     redirected.master = withHost(master, gatewayHost(routes, FLOW.coordinatorTls, FLOW.coordinatorPlain));
   }
   return redirected;

@@ -7,6 +7,8 @@ const stateSchema = z.object({
   hostName: z.string(),
   network: z.string(),
   address: z.string(),
+  /** The coordinator's, where the source's calls to it are relayed: for it the routes were opened. */
+  coordinator: z.string().nullable().default(null),
   /** The guest's record as it was, for people. */
   definition: z.string(),
 });

@@ -32,30 +32,37 @@ export async function followTask(
   let silentSince: number | undefined;
   for (;;) {
     if (signal.aborted) throw new PluginError('ABORTED', 'Stopped following the task.', { cause: signal.reason });
+    let record: TaskRecord | undefined;
     try {
-      const record = await client.call('task.get_record', [task], taskSchema, { signal });
+      record = await client.call('task.get_record', [task], taskSchema, { signal });
       silentSince = undefined;
       onProgress(record.progress);
-      if (isOver(record)) return assertSucceeded(record);
-      token = await nextEvent(client, task, token, signal);
+      if (!isOver(record)) token = await nextEvent(client, task, token, signal);
     } catch (error) {
-      if (!(error instanceof XapiSilence) || signal.aborted) throw lost(error);
+      if (!isPassing(error) || signal.aborted) throw lost(error);
       silentSince ??= performance.now();
       if (performance.now() - silentSince > SILENCE_LIMIT_MS) throw lost(error);
       await sleep(LOOK_AGAIN_MS, undefined, { signal }).catch(() => undefined);
+      continue;
     }
+    if (isOver(record)) return assertSucceeded(record);
   }
 }
 
-/** A task that the pool has forgotten (another coordinator does not know it) leaves its outcome to be looked for. */
+/** No answer, or one of a tool stack that has only just begun to start: the task is asked after again. */
+const isPassing = (error: unknown): boolean => error instanceof XapiSilence || isFault(error, 'HOST_STILL_BOOTING');
+
+/**
+ * Whatever the pool answers instead of the task's record is not the task's end: a pool that has forgotten it (another coordinator, a
+ * tool stack that was restarted) leaves its outcome to be looked for.
+ */
 function lost(error: unknown): unknown {
-  if (error instanceof XapiFault && error.code !== 'HANDLE_INVALID') return error;
   if (error instanceof PluginError) return error;
   const doing = 'following the migration';
   return new PluginError('CONNECTION_LOST', toPluginError(error, doing).message, { cause: error });
 }
 
-const isOver = ({ status }: TaskRecord): boolean => status !== 'pending' && status !== 'cancelling';
+export const isOver = ({ status }: TaskRecord): boolean => status !== 'pending' && status !== 'cancelling';
 
 /** What it resulted in is not asked: the guest is looked for in both pools whatever the task says. */
 function assertSucceeded({ status, error_info: error }: TaskRecord): void {

@@ -24,6 +24,7 @@ const FAST = cell(2_500, 100, 0);
 const TYPICAL = cell(1_000, 100, 0.1);
 const OTHERS = ['direct-cubic', 'direct-bbr', 'ssh', 'stunnel', 'haproxy'];
 const FIXED = ['lmas-1', 'lmas-8', 'lmas-64'];
+const ALL_FIXED = ['lmas-1', 'lmas-2', 'lmas-4', 'lmas-8', 'lmas-16', 'lmas-32', 'lmas-64'];
 
 export const QUICK: Plan = {
   steps: [
@@ -46,10 +47,10 @@ export const FULL: Plan = {
     },
     ...grid([0, 20, 100, 200], [0, 0.1, 1]).map((one) => ({
       cell: one,
-      contenders: ['lmas', ...FIXED, 'lmas-cubic', ...OTHERS],
+      contenders: ['lmas', ...ALL_FIXED, 'lmas-cubic', ...OTHERS],
       seconds: 30,
     })),
-    { cell: FAST, contenders: ['lmas', ...FIXED, 'direct-cubic', 'direct-bbr'], seconds: 30 },
+    { cell: FAST, contenders: ['lmas', ...ALL_FIXED, 'direct-cubic', 'direct-bbr'], seconds: 30 },
   ],
   repeats: 3,
 };

@@ -29,7 +29,8 @@ export class TransparentEnd implements FarEnd {
   async start(): Promise<void> {
     const error = nativeSockets ? transparentSocketError('127.0.0.1') : new Error('koffi is missing');
     if (error !== null) throw asGatewayError(error, 'INTERCEPTION_FAILED');
-    this.#rules.add({ id: this.#id, end: 'dial', set: this.#set, listenerPorts: {} });
+    const { barrier } = this.config;
+    this.#rules.add({ id: this.#id, end: 'dial', set: this.#set, listenerPorts: {}, barrier });
   }
 
   target(endpoints: Endpoints | null): Target {

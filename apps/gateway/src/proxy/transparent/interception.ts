@@ -2,11 +2,13 @@
  * The transparent routes of this gateway in the kernel: one nftables table, rewritten whole whenever something changes. It owns that table and
  * the policy routing beside it, from the first route to the last, and takes them away on every way out that lets a process act; after
  * SIGKILL they forward everything (see ruleset.ts) until the next gateway's start or a sweep removes them.
- * Invariant: rules stand only while the session can carry streams; the sets, which claim the address pairs, as long as the routes do.
+ * Invariant: rules stand only while the session can carry streams; the sets, which claim the address pairs, as long as the routes do. A barrier
+ * is raised with its route, and never taken away here (see barrier.ts).
  */
 import { GatewayError, messageOf } from '../../errors.ts';
 import type { Log } from '../../log.ts';
 import type { Family } from './address-set.ts';
+import { raiseBarrier } from './barrier.ts';
 import { addPolicyRouting, claimTable, loadTable, removeAll, takenByOthers } from './kernel-state.ts';
 import { markOf, type Owner, ourselves, tableOf } from './owner.ts';
 import { type RuledRoute, renderTable } from './ruleset.ts';
@@ -45,6 +47,7 @@ export class Interception implements RouteRules {
       for (const other of takenByOthers(this.#owner)) {
         if (other.end === route.end) this.#refuseShared(route, other.set, `the gateway with pid ${other.owner.pid}`);
       }
+      if (route.barrier !== undefined) raiseBarrier(route.barrier, route.id, route.set);
     } catch (error) {
       this.remove(route.id);
       if (error instanceof GatewayError) throw error;

@@ -36,7 +36,8 @@ export class Interceptor {
     try {
       const listenerPorts: Partial<Record<Family, number>> = {};
       for (const family of this.#set.families()) listenerPorts[family] = await this.#listen(family);
-      this.#rules.add({ id: this.id, end: 'intercept', set: this.#set, listenerPorts });
+      const { barrier } = this.config;
+      this.#rules.add({ id: this.id, end: 'intercept', set: this.#set, listenerPorts, barrier });
     } catch (error) {
       this.close();
       throw error;

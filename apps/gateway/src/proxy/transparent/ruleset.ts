@@ -17,9 +17,11 @@ export interface RuledRoute {
   readonly set: AddressSet;
   /** Where our listeners wait, on loopback. Of an `intercept` end. */
   readonly listenerPorts: Readonly<Partial<Record<Family, number>>>;
+  /** What is not taken is refused, under this name (barrier.ts). */
+  readonly barrier?: string | undefined;
 }
 
-const keyword = { 4: 'ip', 6: 'ip6' } as const;
+export const keyword = { 4: 'ip', 6: 'ip6' } as const;
 const loopback = { 4: '127.0.0.1', 6: '[::1]' } as const;
 const redirect = { 4: 'icmp type redirect', 6: 'icmpv6 type nd-redirect' } as const;
 
@@ -57,10 +59,14 @@ ${parts.flatMap(({ route, family }) => rules(route, family, mark)).join('')}  }
 ${parts.flatMap(({ route, family }) => noRedirects(route, family)).join('')}  }
 `;
 
-function renderSet({ id, end, set }: RuledRoute, family: Family): string {
+const renderSet = ({ id, end, set }: RuledRoute, family: Family): string =>
+  renderConnections(setName(end, family, id), set, family);
+
+/** A named set of connections, as their source sees them. */
+export function renderConnections(name: string, set: AddressSet, family: Family): string {
   const ip = keyword[family];
   const elements = set.ofFamily(family).map(element);
-  return `  set ${setName(end, family, id)} {
+  return `  set ${name} {
     typeof ${ip} saddr . ${ip} daddr . tcp dport
     flags interval
     elements = { ${elements.join(', ')} }

@@ -1,112 +1,19 @@
 // Transparent mode for real: two networks, two next-hop machines with a gateway process each, real TCP on port 8000, nftables and policy routing of
 // this kernel. What is intercepted shows both ends the other's own address; everything else, and everything once a gateway is gone, is forwarded.
 import assert from 'node:assert/strict';
-import type { ChildProcess } from 'node:child_process';
-import { once } from 'node:events';
-import { chmodSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import http from 'node:http';
-import { tmpdir } from 'node:os';
-import path from 'node:path';
 import { after, before, test } from 'node:test';
-import type { GatewayStatus, RouteConfig } from '@lmas/gateway-api';
+import type { RouteConfig } from '@lmas/gateway-api';
 import { CLEAN_INTERCEPTIONS } from '../../../../orchestrator/src/gateways/remote-scripts.ts';
-import { makeIdentity } from '../../security/certificate.ts';
-import type { Asked, Command } from '../../testing/host-process.ts';
-import { addresses, type Machine, NextHopNetwork } from '../../testing/next-hop-network.ts';
+import type { Asked } from '../../testing/host-process.ts';
+import { assertReal, type GatewayProcess, Host, makeGateways, startBoth } from '../../testing/next-hop-machines.ts';
+import { addresses, NextHopNetwork } from '../../testing/next-hop-network.ts';
 import { until } from '../../testing/support.ts';
 
-const PROGRAM = path.join(import.meta.dirname, '../../main.ts');
-const HOST = path.join(import.meta.dirname, '../../testing/host-process.ts');
 const skip = process.getuid?.() === 0 ? false : 'Namespaces need root.';
 const PORT = 8_000;
 const OTHER_PORT = 8_001;
 
-class Host {
-  readonly #child: ChildProcess;
-  #next = 0;
-
-  constructor(network: NextHopNetwork, machine: Machine) {
-    this.#child = network.start(machine, [process.execPath, HOST], { stdio: ['ignore', 'inherit', 'inherit', 'ipc'] });
-  }
-  do<T>(command: Command): Promise<T> {
-    this.#next += 1;
-    const id = this.#next;
-    return new Promise((resolve) => {
-      const heard = (message: unknown) => {
-        const answer = message as { id: number; result: T };
-        if (answer.id !== id) return;
-        this.#child.off('message', heard);
-        resolve(answer.result);
-      };
-      this.#child.on('message', heard);
-      this.#child.send({ id, command });
-    });
-  }
-}
-
-/** One gateway of the pair in static mode, in its machine. */
-class GatewayProcess {
-  readonly directory: string;
-  readonly #network: NextHopNetwork;
-  readonly #machine: Machine;
-  child: ChildProcess | null = null;
-
-  constructor(network: NextHopNetwork, machine: Machine, config: object, files: Record<string, string>) {
-    this.directory = mkdtempSync(path.join(tmpdir(), 'lmas-transparent-'));
-    this.#network = network;
-    this.#machine = machine;
-    for (const [name, text] of Object.entries(files)) writeFileSync(path.join(this.directory, name), text);
-    chmodSync(path.join(this.directory, 'key.pem'), 0o600);
-    mkdirSync(path.join(this.directory, 'run'));
-    writeFileSync(path.join(this.directory, 'gateway.json'), JSON.stringify(config));
-  }
-  start(): void {
-    const args = [
-      process.execPath,
-      PROGRAM,
-      '--config',
-      path.join(this.directory, 'gateway.json'),
-      '--log-level',
-      'warn',
-    ];
-    this.child = this.#network.start(this.#machine, args, { stdio: ['ignore', 'ignore', 'ignore'] });
-  }
-  async end(signal: NodeJS.Signals): Promise<number | null> {
-    const { child } = this;
-    if (child === null || child.exitCode !== null || child.signalCode !== null) return null;
-    const gone = once(child, 'exit');
-    child.kill(signal);
-    const [code] = (await gone) as [number | null];
-    return code;
-  }
-  /** Null while it does not answer. */
-  status(): Promise<GatewayStatus | null> {
-    const socketPath = path.join(this.directory, 'run/control.sock');
-    return new Promise((resolve) => {
-      const request = http.get({ socketPath, path: '/v1/status', agent: false }, (response) => {
-        let text = '';
-        response.on('data', (chunk) => {
-          text += String(chunk);
-        });
-        response.on('end', () => resolve(JSON.parse(text) as GatewayStatus));
-      });
-      request.once('error', () => resolve(null));
-    });
-  }
-  tables(): string {
-    return this.#network.run(this.#machine, ['nft', 'list', 'tables']).trim();
-  }
-  rules(): string {
-    const both = ['-4', '-6'].map((family) => this.#network.run(this.#machine, ['ip', family, 'rule', 'list']));
-    return both
-      .join('')
-      .split('\n')
-      .filter((line) => line.includes('fwmark'))
-      .join('\n');
-  }
-}
-
-const { source, bystander, destination, tunnel } = addresses;
+const { source, bystander, destination } = addresses;
 const pairs = ([4, 6] as const).map((family) => ({ source: source[family], destination: destination[family] }));
 const route = (end: 'intercept' | 'dial'): RouteConfig => ({
   ...{ kind: 'transparent', end, pairs, ports: [PORT], maxStreams: 16, priority: 'bulk' },
@@ -116,36 +23,9 @@ let network: NextHopNetwork;
 let [a, b]: GatewayProcess[] = [];
 let [here, there]: Host[] = [];
 
-function makeGateways(): [GatewayProcess, GatewayProcess] {
-  const [ours, theirs] = [makeIdentity(1), makeIdentity(1)];
-  const config = (role: object, end: 'intercept' | 'dial') => ({
-    ...{ certificateFile: 'certificate.pem', keyFile: 'key.pem', peerCertificateFile: 'peer.pem' },
-    ...{ controlSocket: 'run/control.sock', routes: { vmotion: route(end) } },
-    session: { sessionId: '7b1c5c0e-5f0e-4f63-9d3a-2f5d3c1a9e10', role, graceMs: 1_000 },
-  });
-  const files = (own: typeof ours, peer: typeof ours) => ({
-    ...{ 'certificate.pem': own.certificatePem, 'key.pem': own.keyPem, 'peer.pem': peer.certificatePem },
-  });
-  const dial = config({ kind: 'dial', host: tunnel.b, port: 7_400 }, 'intercept');
-  const listen = config({ kind: 'listen', address: tunnel.b, port: 7_400 }, 'dial');
-  return [
-    new GatewayProcess(network, 'gateway-a', dial, files(ours, theirs)),
-    new GatewayProcess(network, 'gateway-b', listen, files(theirs, ours)),
-  ];
-}
-
-async function startBoth(): Promise<void> {
-  for (const gateway of [b, a]) gateway?.start();
-  for (const gateway of [b, a]) {
-    const end = performance.now() + 15_000;
-    for (;;) {
-      const status = await gateway?.status();
-      const [state] = status?.routes ?? [];
-      if (state?.kind === 'transparent' && state.active) break;
-      assert.ok(performance.now() < end, 'the session did not come up');
-      await new Promise((resolve) => setTimeout(resolve, 50));
-    }
-  }
+async function startPair(): Promise<void> {
+  assert.ok(a !== undefined && b !== undefined);
+  await startBoth([a, b]);
 }
 
 /** How many connections have come through the tunnel so far, open or over. */
@@ -156,34 +36,18 @@ async function streamsOf(gateway: GatewayProcess | undefined): Promise<number> {
   return (status?.streams.length ?? 0) + (status?.closedStreams.length ?? 0);
 }
 
-const ask = (
-  host: string,
-  port: number,
-  more: { from?: string; fromPort?: number; letter?: 'E' | 'S' | 'R'; bytes?: number } = {},
-) =>
-  here?.do<Asked>({ op: 'ask', host, port, letter: 'E', bytes: 1_000_000, ...more }) ??
-  Promise.reject(new Error('no host'));
-
-/** Both ends saw the other's own address, and the very bytes. */
-function assertReal(asked: Asked, from: string, host: string, port: number): void {
-  assert.equal(asked.error, null);
-  assert.deepEqual(asked.answer, { ...asked.answer, remote: asked.local, local: `${host} ${port}`, sha1: asked.sha1 });
-  assert.equal(asked.local.split(' ')[0], from);
-}
+const ask: Host['ask'] = (...asked) => here?.ask(...asked) ?? Promise.reject(new Error('no host'));
 
 before(() => {
   if (skip !== false) return;
   network = NextHopNetwork.create('lmastp');
   [here, there] = [new Host(network, 'source'), new Host(network, 'destination')];
-  [a, b] = makeGateways();
+  [a, b] = makeGateways(network, route);
 });
 
 after(async () => {
   if (skip !== false) return;
-  for (const gateway of [a, b]) {
-    await gateway?.end('SIGKILL');
-    if (gateway !== undefined) rmSync(gateway.directory, { recursive: true, force: true });
-  }
+  for (const gateway of [a, b]) await gateway?.remove();
   network.close();
 });
 
@@ -191,7 +55,7 @@ test('a connection from before the gateways lives on, forwarded', { skip, timeou
   await there?.do({ op: 'listen', port: PORT });
   await there?.do({ op: 'listen', port: OTHER_PORT });
   await here?.do({ op: 'hold', host: destination[4], port: PORT });
-  await startBoth();
+  await startPair();
   const asked = await here?.do<Asked>({ op: 'say', bytes: 100_000 });
   assert.ok(asked !== undefined);
   assertReal(asked, source[4], destination[4], PORT);
@@ -259,7 +123,7 @@ test('a second gateway for the same two hosts is refused, and the first one goes
   skip,
   timeout: 15_000,
 }, async () => {
-  const [rival, unused] = makeGateways();
+  const [rival, unused] = makeGateways(network, route);
   try {
     rival.start();
     await until(() => rival.child?.exitCode !== null, 'it has given up');
@@ -267,8 +131,7 @@ test('a second gateway for the same two hosts is refused, and the first one goes
     assert.equal(a?.tables().split('\n').length, 1);
     assertReal(await ask(destination[4], PORT), source[4], destination[4], PORT);
   } finally {
-    await rival.end('SIGKILL');
-    for (const { directory } of [rival, unused]) rmSync(directory, { recursive: true, force: true });
+    for (const gateway of [rival, unused]) await gateway.remove();
   }
 });
 
@@ -288,7 +151,7 @@ test('killed: its rules are still there, and traffic is forwarded at once', { sk
 test('the next start removes what the killed one left, and intercepts again', { skip, timeout: 30_000 }, async () => {
   const left = a?.tables();
   await b?.end('SIGTERM');
-  await startBoth();
+  await startPair();
   assert.notEqual(a?.tables(), left);
   assert.equal(a?.tables().split('\n').length, 1);
   const before = await tunnelled();
@@ -299,7 +162,7 @@ test('the next start removes what the killed one left, and intercepts again', { 
 test('the far gateway gone for longer than the grace time: forwarded', { skip, timeout: 15_000 }, async () => {
   await b?.end('SIGKILL');
   const end = performance.now() + 10_000;
-  while ((await a?.status())?.routes.some((one) => one.kind === 'transparent' && one.active) === true) {
+  while ((await a?.intercepts()) === true) {
     assert.ok(performance.now() < end, 'still intercepting');
     await new Promise((resolve) => setTimeout(resolve, 50));
   }

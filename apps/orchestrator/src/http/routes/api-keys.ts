@@ -50,15 +50,14 @@ export const apiKeyRoutes: FastifyPluginAsyncZod<Services> = async (api, { apiKe
     },
     async (request, reply) => {
       const caller = callerOf(request);
+      if (request.body.project === null && caller.project !== null) {
+        throw new LmasError('FORBIDDEN', 'Who is bound to a project makes no key that is bound to none.');
+      }
       const input = { ...request.body, project: request.body.project ?? caller.project };
       if (input.project !== null) await projects.get(input.project, caller.project);
       const operations = operationsWithin(caller, input.operations);
       const created = await apiKeys.create({ ...input, operations }, nameOf(caller));
-      return reply
-        .code(201)
-        .header('location', `/v1/api-keys/${created.id}`)
-        .header('cache-control', 'no-store')
-        .send(created);
+      return reply.code(201).header('location', `/v1/api-keys/${created.id}`).send(created);
     },
   );
   api.get(
@@ -101,12 +100,11 @@ export const apiKeyRoutes: FastifyPluginAsyncZod<Services> = async (api, { apiKe
         response: { 200: newApiKeySchema, ...failures('API_KEY_NOT_FOUND', 'ALREADY_ENDED') },
       },
     },
-    async (request, reply) => {
+    async (request) => {
       const caller = callerOf(request);
       const current = await apiKeys.get(request.params.id, caller.project);
       operationsWithin(caller, current.operations); // nobody gets a key that may more than he may
-      const rotated = await apiKeys.rotate(current.id, caller.project, request.body.graceMs);
-      return reply.header('cache-control', 'no-store').send(rotated);
+      return await apiKeys.rotate(current.id, caller.project, request.body.graceMs);
     },
   );
   api.delete(

@@ -4,7 +4,7 @@
 import type { FastifyPluginAsyncZod } from 'fastify-type-provider-zod';
 import { credentialInputSchema, credentialSchema } from '../../schemas/credential.ts';
 import { callerOf } from '../access.ts';
-import { listOf, removed, slugParams } from '../answers.ts';
+import { listOf, ownedNameParams, removed } from '../answers.ts';
 import { failures } from '../failures.ts';
 import type { Services } from '../services.ts';
 
@@ -48,7 +48,7 @@ export const credentialRoutes: FastifyPluginAsyncZod<Services> = async (api, { s
         tags: ['credentials'],
         summary: 'Get a credential',
         description: 'Everything but the secret.',
-        params: slugParams,
+        params: ownedNameParams,
         response: { 200: credentialSchema, ...failures('CREDENTIAL_NOT_FOUND') },
       },
     },
@@ -62,7 +62,7 @@ export const credentialRoutes: FastifyPluginAsyncZod<Services> = async (api, { s
         tags: ['credentials'],
         summary: 'Remove a credential',
         description: 'Refused with the names of those that still need it.',
-        params: slugParams,
+        params: ownedNameParams,
         response: { 204: removed, ...failures('CREDENTIAL_NOT_FOUND', 'IN_USE') },
       },
     },

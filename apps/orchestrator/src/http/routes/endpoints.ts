@@ -108,9 +108,9 @@ export const endpointRoutes: FastifyPluginAsyncZod<Services> = async (api, servi
       schema: {
         operationId: 'testEndpoint',
         tags: ['endpoints'],
-        summary: 'Test the connection to an endpoint',
+        summary: 'Test an endpoint',
         description:
-          'Connects, logs in, and asks who is there. The answer is 200 also when that fails: `error` says why and what to do.',
+          'Connects, logs in, asks who is there, and has the plugin look at all that migrations will need there, step by step. Changes nothing. The answer is 200 also when that fails: `error` and each step of `steps` say why and what to do.',
         params: slugParams,
         response: { 200: endpointTestSchema, ...failures('ENDPOINT_NOT_FOUND') },
       },

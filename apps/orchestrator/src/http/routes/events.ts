@@ -1,23 +1,27 @@
 /**
- * Server-sent events of one migration: from the start or from where the reader was, then as they come, until the
- * migration ends; and of all migrations: from now or from where the reader was, without an end. A comment now and then keeps proxies from closing a quiet stream.
+ * Server-sent events of one migration and of one run of a plan: from the start or from where the reader was, then as they come,
+ * until it ends; of a balancing policy, and of everything: from now or from where the reader was, without an end. A comment now and then keeps proxies
+ * from closing a quiet stream.
  */
 import { Readable } from 'node:stream';
 import type { FastifyReply } from 'fastify';
 import type { FastifyPluginAsyncZod } from 'fastify-type-provider-zod';
 import { z } from 'zod';
-import type { EventHub, StoredEvent } from '../../migrations/events.ts';
+import type { EventReader, StoredEvent } from '../../migrations/events.ts';
 import type { Migration } from '../../migrations/record.ts';
 import { hasEnded } from '../../migrations/store.ts';
 import { migrationIdSchema } from '../../schemas/migration.ts';
 import { migrationEventSchema } from '../../schemas/migration-event.ts';
-import { migrationNoticeSchema } from '../../schemas/migration-notice.ts';
+import { balancingNoticeSchema, noticeSchema } from '../../schemas/notice.ts';
+import { planRunEventSchema, planRunIdSchema } from '../../schemas/plan-run.ts';
 import { callerOf, whileWelcome } from '../access.ts';
-import { hangUpSignal } from '../answers.ts';
+import { hangUpSignal, slugParams } from '../answers.ts';
 import { failures } from '../failures.ts';
 import type { Services } from '../services.ts';
 
 const STREAM_START = '0-0';
+/** Of another name than all others, which have none, and without an id: nobody takes it for a notice. */
+const MISSED = 'event: missed\ndata: {}\n\n';
 const headers = z.object({
   'last-event-id': z
     .string()
@@ -26,7 +30,14 @@ const headers = z.object({
     .describe('Where the reader was; what came after it is sent.'),
 });
 
-export const eventRoutes: FastifyPluginAsyncZod<Services> = async (api, { seenBy }) => {
+export const eventRoutes: FastifyPluginAsyncZod<Services> = async (api, services) => {
+  await api.register(migrationRoutes, services);
+  await api.register(planRunRoutes, services);
+  await api.register(policyRoutes, services);
+  await api.register(feedRoutes, services);
+};
+
+const migrationRoutes: FastifyPluginAsyncZod<Services> = async (api, { seenBy }) => {
   api.get(
     '/v1/migrations/:id/events',
     {
@@ -52,25 +63,85 @@ export const eventRoutes: FastifyPluginAsyncZod<Services> = async (api, { seenBy
       return sendEvents(reply, whileWelcome(request, toText(events, migration, after, current, gone)));
     },
   );
+};
+
+const planRunRoutes: FastifyPluginAsyncZod<Services> = async (api, { planRuns, planRunEvents }) => {
+  api.get(
+    '/v1/plan-runs/:id/events',
+    {
+      schema: {
+        operationId: 'watchPlanRun',
+        tags: ['plans'],
+        summary: 'Follow a run of a plan',
+        description:
+          'Server-sent events; the data of each is one PlanRunEvent: what happened, to which VM, and the run in short. As far back as its log is kept (1,000 entries). Ends after the event of type `end`.',
+        params: z.object({ id: planRunIdSchema }),
+        headers,
+        response: {
+          200: { description: 'Events.', content: { 'text/event-stream': { schema: planRunEventSchema } } },
+          ...failures('PLAN_RUN_NOT_FOUND'),
+        },
+      },
+    },
+    async (request, reply) => {
+      const { project } = callerOf(request);
+      const { id } = await planRuns.get(request.params.id, project);
+      const after = request.headers['last-event-id'] ?? STREAM_START;
+      const events = planRunEvents.follow(id, after, project, { signal: hangUpSignal(reply) });
+      return sendEvents(reply, whileWelcome(request, asText(events)));
+    },
+  );
+};
+
+const policyRoutes: FastifyPluginAsyncZod<Services> = async (api, { balancing, balancingEvents }) => {
+  api.get(
+    '/v1/balancing-policies/:id/events',
+    {
+      schema: {
+        operationId: 'watchBalancingPolicy',
+        tags: ['balancing'],
+        summary: 'Follow a balancing policy',
+        description:
+          'Server-sent events until the policy is removed; the data of each is one BalancingNotice: every pass, and what becomes of proposals. Without `Last-Event-ID` it begins with what happens next; with it, what came after that one is sent first, as far back as it is kept (the last 1,000; all of them after `0-0`).',
+        params: slugParams,
+        headers,
+        response: {
+          200: { description: 'Notices.', content: { 'text/event-stream': { schema: balancingNoticeSchema } } },
+          ...failures('BALANCING_POLICY_NOT_FOUND'),
+        },
+      },
+    },
+    async (request, reply) => {
+      const { id } = await balancing.get(request.params.id);
+      const signal = hangUpSignal(reply);
+      const events = balancingEvents.follow(id, request.headers['last-event-id'], { signal });
+      return sendEvents(reply, whileWelcome(request, asText(events)));
+    },
+  );
+};
+
+const feedRoutes: FastifyPluginAsyncZod<Services> = async (api, { seenBy }) => {
   api.get(
     '/v1/events',
     {
       schema: {
         operationId: 'watchMigrations',
         tags: ['migrations'],
-        summary: 'Follow all migrations',
+        summary: 'Follow everything',
         description:
-          'Server-sent events without an end; the data of each is one MigrationNotice. Without `Last-Event-ID` it begins with what happens next; with it, what came after that one is sent first, as far back as it is kept (the last 20,000).',
+          'Server-sent events without an end; the data of each is one Notice: of a migration, of a schedule, of a run of a plan or of a balancing policy, as its `type` says. Without `Last-Event-ID` it begins with an id of its own, which stands for now, and with what happens next; with it, what came after that one is sent first, as far back as it is kept (the last 20,000). Where some of that may not be kept any more, an event named `missed` comes first: list anew what you follow.',
         headers,
         response: {
-          200: { description: 'Notices.', content: { 'text/event-stream': { schema: migrationNoticeSchema } } },
+          200: { description: 'Notices.', content: { 'text/event-stream': { schema: noticeSchema } } },
           ...failures(),
         },
       },
     },
     async (request, reply) => {
       const { events } = seenBy(callerOf(request));
-      const text = allToText(events, request.headers['last-event-id'], hangUpSignal(reply));
+      const after = request.headers['last-event-id'];
+      const all = events.followAll(after, { signal: hangUpSignal(reply) });
+      const text = asText(all, after === undefined ? () => events.position() : undefined);
       return sendEvents(reply, whileWelcome(request, text));
     },
   );
@@ -80,22 +151,27 @@ function sendEvents<Reply>(reply: Reply, text: AsyncGenerator<string>): Reply {
   const bare = reply as unknown as FastifyReply;
   bare
     .header('content-type', 'text/event-stream')
-    .header('cache-control', 'no-store')
     .header('x-accel-buffering', 'no')
     .serializer((body: unknown) => body as string)
     .send(Readable.from(text));
   return reply;
 }
 
-async function* allToText(events: EventHub, after: string | undefined, signal: AbortSignal): AsyncGenerator<string> {
+/** @param begin where it begins, for whoever has heard nothing yet when the connection is lost */
+async function* asText(
+  events: AsyncIterable<StoredEvent | 'missed' | undefined>,
+  begin?: () => Promise<string>,
+): AsyncGenerator<string> {
   yield ': connected\n\n';
-  for await (const event of events.followAll(after, { signal })) {
-    yield event === undefined ? ': keep-alive\n\n' : frame(event);
+  if (begin !== undefined) yield `id: ${await begin()}\n\n`;
+  for await (const event of events) {
+    if (event === 'missed') yield MISSED;
+    else yield event === undefined ? ': keep-alive\n\n' : frame(event);
   }
 }
 
 async function* toText(
-  events: EventHub,
+  events: EventReader,
   migration: Migration,
   after: string,
   current: () => Promise<Migration>,

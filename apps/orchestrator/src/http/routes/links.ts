@@ -3,7 +3,7 @@
  */
 import type { FastifyPluginAsyncZod } from 'fastify-type-provider-zod';
 import { z } from 'zod';
-import type { Link } from '../../links/links.ts';
+import type { Link, LinkSettings } from '../../links/links.ts';
 import { linkChangeSchema, linkIdSchema, linkSchema, linkTestInputSchema, linkTestSchema } from '../../schemas/link.ts';
 import { callSignal, listOf } from '../answers.ts';
 import { etagOf, expectMatch, ifMatchHeaders } from '../etag.ts';
@@ -13,8 +13,7 @@ import type { Services } from '../services.ts';
 const LINK_TEST_MS = 180_000;
 const tags = ['links'];
 const params = z.object({ id: linkIdSchema });
-/** What people set; measurements and what runs change by themselves. */
-const settingsOf = ({ rateBitsPerSec, limits }: Link) => ({ rateBitsPerSec, limits });
+const settingsOf = ({ rateBitsPerSec, limits }: Link): LinkSettings => ({ rateBitsPerSec, limits });
 
 export const linkRoutes: FastifyPluginAsyncZod<Services> = async (api, { links, linkTester }) => {
   api.get(
@@ -65,9 +64,8 @@ export const linkRoutes: FastifyPluginAsyncZod<Services> = async (api, { links, 
       },
     },
     async (request, reply) => {
-      const { id } = request.params;
-      expectMatch(request.headers['if-match'], settingsOf(await links.get(id)));
-      const link = await links.change(id, request.body);
+      const expect = (current: LinkSettings) => expectMatch(request.headers['if-match'], current);
+      const link = await links.change(request.params.id, request.body, expect);
       return reply.header('etag', etagOf(settingsOf(link))).send(link);
     },
   );

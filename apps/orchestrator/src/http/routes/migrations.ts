@@ -5,6 +5,7 @@
 import type { FastifyPluginAsyncZod } from 'fastify-type-provider-zod';
 import { z } from 'zod';
 import {
+  giveUpInputSchema,
   migrationChangesSchema,
   migrationIdSchema,
   migrationInputSchema,
@@ -168,6 +169,25 @@ export const migrationRoutes: FastifyPluginAsyncZod<Services> = async (api, { se
       const idempotencyKey = request.headers['idempotency-key'];
       const migration = await migrationsOf(request).retry(request.params.id, { idempotencyKey });
       return reply.code(202).header('location', `/v1/migrations/${migration.id}`).send(migration);
+    },
+  );
+  api.post(
+    '/v1/migrations/:id/give-up-teardown',
+    {
+      schema: {
+        operationId: 'giveUpTeardown',
+        tags: ['migrations'],
+        summary: 'Give up what can never be taken down',
+        description:
+          'For a migration that has ended and whose `teardown` is `incomplete` because a machine is gone for good, or because nobody will find out where its VM is. Everything is tried once more; what nobody answers for then is tried no more, and once nothing else is left the VM, the sites and the endpoints are free again. Who answers and refuses is still asked. The record says what it was, who said so and why. Safe to repeat.',
+        params,
+        body: giveUpInputSchema,
+        response: { 202: migrationSchema, ...failures('MIGRATION_NOT_FOUND', 'NOTHING_TO_GIVE_UP') },
+      },
+    },
+    async (request, reply) => {
+      const said = { by: callerOf(request).name, reason: request.body.reason };
+      return reply.code(202).send(await migrationsOf(request).giveUpTeardown(request.params.id, said));
     },
   );
 };

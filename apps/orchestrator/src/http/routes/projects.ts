@@ -7,6 +7,7 @@ import type { Principal } from '../../access/principal.ts';
 import { projectInputSchema, projectSchema, projectUpdateSchema } from '../../schemas/project.ts';
 import { callerOf } from '../access.ts';
 import { listOf, removed, slugParams } from '../answers.ts';
+import { etagOf, expectMatch, ifMatchHeaders } from '../etag.ts';
 import { failures } from '../failures.ts';
 import type { Services } from '../services.ts';
 
@@ -52,12 +53,15 @@ export const projectRoutes: FastifyPluginAsyncZod<Services> = async (api, servic
         operationId: 'getProject',
         tags,
         summary: 'Get a project',
-        description: 'Its endpoints and settings.',
+        description: 'Its endpoints and settings; the `etag` of the answer is what a change has to name in `if-match`.',
         params: slugParams,
         response: { 200: projectSchema, ...failures('PROJECT_NOT_FOUND') },
       },
     },
-    async (request) => await projects.get(request.params.id, callerOf(request).project),
+    async (request, reply) => {
+      const project = await projects.get(request.params.id, callerOf(request).project);
+      return reply.header('etag', etagOf(project)).send(project);
+    },
   );
   api.patch(
     '/v1/projects/:id',
@@ -68,13 +72,19 @@ export const projectRoutes: FastifyPluginAsyncZod<Services> = async (api, servic
         summary: 'Change a project',
         description: 'What is not named stays as it is.',
         params: slugParams,
+        headers: ifMatchHeaders,
         body: projectUpdateSchema,
-        response: { 200: projectSchema, ...failures('PROJECT_NOT_FOUND', 'UNKNOWN_REFERENCE') },
+        response: {
+          200: projectSchema,
+          ...failures('PROJECT_NOT_FOUND', 'UNKNOWN_REFERENCE', 'PRECONDITION_REQUIRED', 'PRECONDITION_FAILED'),
+        },
       },
     },
-    async (request) => {
+    async (request, reply) => {
       await requireEndpoints(services, callerOf(request), request.body.endpoints ?? null);
-      return await projects.update(request.params.id, request.body);
+      const expect = (current: unknown) => expectMatch(request.headers['if-match'], current);
+      const project = await projects.update(request.params.id, request.body, expect);
+      return reply.header('etag', etagOf(project)).send(project);
     },
   );
   api.delete(

@@ -50,9 +50,8 @@ export const queueRoutes: FastifyPluginAsyncZod<Services> = async (api, services
       },
     },
     async (request, reply) => {
-      const { body, headers } = request;
-      if (body.limits !== undefined) expectMatch(headers['if-match'], (await queue.get()).limits);
-      const state = await queue.change(body);
+      const expect = (current: unknown) => expectMatch(request.headers['if-match'], current);
+      const state = await queue.change(request.body, expect);
       return reply.header('etag', etagOf(state.limits)).send(state);
     },
   );
@@ -78,7 +77,7 @@ interface LimitedPlace {
   readonly article: string;
   readonly missing: OrchestratorErrorCode;
   get(id: string): Promise<PlaceLimits>;
-  set(id: string, limits: PlaceLimits): Promise<PlaceLimits>;
+  set(id: string, limits: PlaceLimits, expect: (current: unknown) => void): Promise<PlaceLimits>;
 }
 
 /** Sites and endpoints are limited in the same way. */
@@ -87,12 +86,12 @@ const placeLimitRoutes: FastifyPluginAsyncZod<Services> = async (api, { queue })
     {
       ...{ noun: 'Site', article: 'a', missing: 'SITE_NOT_FOUND' },
       get: (id) => queue.siteLimits(id),
-      set: (id, limits) => queue.setSiteLimits(id, limits),
+      set: (id, limits, expect) => queue.setSiteLimits(id, limits, expect),
     },
     {
       ...{ noun: 'Endpoint', article: 'an', missing: 'ENDPOINT_NOT_FOUND' },
       get: (id) => queue.endpointLimits(id),
-      set: (id, limits) => queue.setEndpointLimits(id, limits),
+      set: (id, limits, expect) => queue.setEndpointLimits(id, limits, expect),
     },
   ];
   for (const { noun, article, missing, get, set } of places) {
@@ -130,8 +129,8 @@ const placeLimitRoutes: FastifyPluginAsyncZod<Services> = async (api, { queue })
         },
       },
       async (request, reply) => {
-        expectMatch(request.headers['if-match'], await get(request.params.id));
-        const limits = await set(request.params.id, request.body);
+        const expect = (current: unknown) => expectMatch(request.headers['if-match'], current);
+        const limits = await set(request.params.id, request.body, expect);
         return reply.header('etag', etagOf(limits)).send(limits);
       },
     );

@@ -2,8 +2,6 @@
  * Webhooks: who is told of what, and what was sent.
  */
 import type { FastifyPluginAsyncZod } from 'fastify-type-provider-zod';
-import { z } from 'zod';
-import { slugSchema } from '../../schemas/common.ts';
 import {
   deliveryIdSchema,
   deliveryListQuerySchema,
@@ -14,13 +12,17 @@ import {
   webhookInputSchema,
   webhookSchema,
 } from '../../schemas/webhook.ts';
+import type { Webhook } from '../../webhooks/webhooks.ts';
 import { callerOf } from '../access.ts';
-import { listOf, removed, slugParams } from '../answers.ts';
+import { listOf, ownedNameParams, removed } from '../answers.ts';
+import { etagOf, expectMatch, ifMatchHeaders } from '../etag.ts';
 import { failures } from '../failures.ts';
 import type { Services } from '../services.ts';
 
 const tags = ['webhooks'];
-const deliveryParams = z.object({ id: slugSchema, delivery: deliveryIdSchema });
+/** Of this a change is one: what the deliveries say meanwhile is nobody's change. */
+const settingsOf = ({ failingSince: _, ...settings }: Webhook) => settings;
+const deliveryParams = ownedNameParams.extend({ delivery: deliveryIdSchema });
 
 export const webhookRoutes: FastifyPluginAsyncZod<Services> = async (api, services) => {
   await api.register(registryRoutes, services);
@@ -67,12 +69,16 @@ const registryRoutes: FastifyPluginAsyncZod<Services> = async (api, { webhooks }
         operationId: 'getWebhook',
         tags,
         summary: 'Get a webhook',
-        description: 'Its settings, and since when it fails or why it is switched off.',
-        params: slugParams,
+        description:
+          'Its settings, and since when it fails or why it is switched off; the `etag` of the answer is what a change has to name in `if-match`.',
+        params: ownedNameParams,
         response: { 200: webhookSchema, ...failures('WEBHOOK_NOT_FOUND') },
       },
     },
-    async (request) => await seen(request).get(request.params.id),
+    async (request, reply) => {
+      const webhook = await seen(request).get(request.params.id);
+      return reply.header('etag', etagOf(settingsOf(webhook))).send(webhook);
+    },
   );
   api.patch(
     '/v1/webhooks/:id',
@@ -82,12 +88,20 @@ const registryRoutes: FastifyPluginAsyncZod<Services> = async (api, { webhooks }
         tags,
         summary: 'Change a webhook',
         description: 'What is not named stays as it is. `enabled: true` also forgets the failures so far.',
-        params: slugParams,
+        params: ownedNameParams,
+        headers: ifMatchHeaders,
         body: webhookChangeSchema,
-        response: { 200: webhookSchema, ...failures('WEBHOOK_NOT_FOUND', 'WEBHOOK_ADDRESS_REFUSED') },
+        response: {
+          200: webhookSchema,
+          ...failures('WEBHOOK_NOT_FOUND', 'WEBHOOK_ADDRESS_REFUSED', 'PRECONDITION_REQUIRED', 'PRECONDITION_FAILED'),
+        },
       },
     },
-    async (request) => await seen(request).change(request.params.id, request.body),
+    async (request, reply) => {
+      const expect = (current: Webhook) => expectMatch(request.headers['if-match'], settingsOf(current));
+      const webhook = await seen(request).change(request.params.id, request.body, expect);
+      return reply.header('etag', etagOf(settingsOf(webhook))).send(webhook);
+    },
   );
   api.post(
     '/v1/webhooks/:id/rotate-secret',
@@ -98,7 +112,7 @@ const registryRoutes: FastifyPluginAsyncZod<Services> = async (api, { webhooks }
         summary: 'Make a new secret',
         description:
           'For 24 hours every message carries two signatures, one by the new secret and one by the former. The answer holds the new one, and no later one does.',
-        params: slugParams,
+        params: ownedNameParams,
         response: { 200: newWebhookSchema, ...failures('WEBHOOK_NOT_FOUND') },
       },
     },
@@ -112,7 +126,7 @@ const registryRoutes: FastifyPluginAsyncZod<Services> = async (api, { webhooks }
         tags,
         summary: 'Remove a webhook',
         description: 'Its deliveries go with it, those that still wait among them.',
-        params: slugParams,
+        params: ownedNameParams,
         response: { 204: removed, ...failures('WEBHOOK_NOT_FOUND') },
       },
     },
@@ -134,7 +148,7 @@ const deliveryRoutes: FastifyPluginAsyncZod<Services> = async (api, { webhooks }
         summary: 'Send a test message',
         description:
           'A message of type `webhook.test`, treated like any other. Look at the delivery to see what came of it.',
-        params: slugParams,
+        params: ownedNameParams,
         response: { 202: webhookDeliverySchema, ...failures('WEBHOOK_NOT_FOUND', 'WEBHOOK_DISABLED') },
       },
     },
@@ -148,7 +162,7 @@ const deliveryRoutes: FastifyPluginAsyncZod<Services> = async (api, { webhooks }
         tags,
         summary: 'List deliveries',
         description: 'What was sent and what came of it, newest first: the last 1,000 of the last seven days.',
-        params: slugParams,
+        params: ownedNameParams,
         querystring: deliveryListQuerySchema,
         response: { 200: deliveryListSchema, ...failures('WEBHOOK_NOT_FOUND', 'INVALID_CURSOR') },
       },

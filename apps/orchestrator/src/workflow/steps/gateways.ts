@@ -10,6 +10,7 @@ import { LeaseKeeper } from '../../gateways/lease-keeper.ts';
 import { closeEnd, type GatewaySite, Tunnel, type TunnelEnd } from '../../gateways/tunnel.ts';
 import { lossPctOf, measurementOf } from '../../links/measurement.ts';
 import { ENDS, type End } from '../../migrations/record.ts';
+import { inSpan, SpanKind, tracedCalls } from '../../tracing/spans.ts';
 import type { Run } from '../run.ts';
 import { currentShare } from '../share.ts';
 import type { Tools } from '../tools.ts';
@@ -18,9 +19,17 @@ type Waiting = { readonly signal: AbortSignal };
 
 const addressOf = (run: Run, end: End): GatewayAddress => ({ site: run.migration[end].site, owner: run.id, end });
 
+const spanOf = ({ site, end, owner }: GatewayAddress) => ({
+  kind: SpanKind.CLIENT,
+  attributes: { 'lmas.site': site, 'lmas.gateway.end': end, 'lmas.migration.id': owner },
+});
+
+/** Asked every second, or waited for to the end: nothing to make spans of. */
+const HOUSEKEEPING: ReadonlySet<string> = new Set(['status', 'renewLease', 'gone']);
+
 type Kept = Pick<TunnelEnd, 'gateway' | 'lease'>;
 const keep = (run: Run, tools: Tools, gateway: Gateway): Kept => ({
-  gateway,
+  gateway: tracedCalls(gateway, 'gateway', spanOf(gateway.address).attributes, { except: HOUSEKEEPING }),
   lease: new LeaseKeeper(gateway, tools.settings.gatewayLeaseMs, run.log),
 });
 
@@ -29,14 +38,24 @@ export async function createGateway(run: Run, tools: Tools, end: End, { signal }
   const address = addressOf(run, end);
   await run.journal.intend({ kind: 'gateway', end, site: address.site });
   await run.assertCurrent();
-  return keep(run, tools, await tools.gateways.start(address, run.token, { signal }));
+  const gateway = await inSpan('gateway start', spanOf(address), () =>
+    tools.gateways.start(address, run.token, { signal }),
+  );
+  return keep(run, tools, gateway);
 }
 
 /** One with open streams is left alone while nobody knows where the VM is: the streams may be all it has. */
 export async function releaseGateway(run: Run, tools: Tools, end: End, { signal }: Waiting): Promise<void> {
   const { where } = run.migration;
   const sparing = where === 'both' || where === 'unknown';
-  await tools.gateways.remove(addressOf(run, end), { signal, sparing });
+  const address = addressOf(run, end);
+  await inSpan('gateway remove', spanOf(address), () => tools.gateways.remove(address, { signal, sparing }));
+}
+
+/** Whatever became of the gateway that raised it. */
+export async function releaseBarrier(run: Run, tools: Tools, end: End, { signal }: Waiting): Promise<void> {
+  const address = addressOf(run, end);
+  await inSpan('barrier remove', spanOf(address), () => tools.gateways.removeBarrier(address, { signal }));
 }
 
 export async function provisionTunnel(run: Run, tools: Tools, { signal }: Waiting): Promise<Tunnel> {
@@ -49,11 +68,16 @@ export async function provisionTunnel(run: Run, tools: Tools, { signal }: Waitin
   }
   const tunnel = assemble(run, sites, source.value, destination.value);
   try {
-    const { subflows } = run.migration.request.tunnel;
+    const { subflows, compression } = run.migration.request.tunnel;
     const bandwidthBytesPerSec = await currentShare(run, tools);
     await run.assertCurrent();
-    await tunnel.join({ subflows, bandwidthBytesPerSec }, { signal });
-    tunnel.warmUp(tools.settings.warmUpMs, (probe) => noteLink(run, tools, probe));
+    const { tunnelGraceMs: graceMs } = tools.settings;
+    await tunnel.join({ subflows, compression, bandwidthBytesPerSec, graceMs }, { signal });
+    // What a limit lets through is not what the link carries: noted as that, it would spoil what is predicted later.
+    const isLimited = bandwidthBytesPerSec !== null;
+    tunnel.warmUp(tools.settings.warmUpMs, async (probe) => {
+      if (!isLimited) await noteLink(run, tools, probe);
+    });
     return tunnel;
   } catch (error) {
     await tunnel.close();

@@ -25,7 +25,9 @@ export async function perform(
   using held = new DisposableStack();
   let isKept = false;
   const { changes, settings } = tools;
-  const onAdvance = () => stalled.touch();
+  const onAdvance = () => {
+    if (run.migration.pointOfNoReturnAt === null) stalled.touch();
+  };
   using reporter = new ProgressReporter(run, move.tunnel, settings.progressIntervalMs, onAdvance, changes);
   const driver = await hypervisors.driver({ signal: stop });
   await run.assertCurrent();

@@ -1,0 +1,64 @@
+/**
+ * Follows a run of a plan to its end: a line for each thing that happens on standard error, and where the run is whenever that
+ * changes; the whole at the end. With --json one line for each event, and the run itself as the last. Ctrl-C stops the looking and
+ * never the run.
+ */
+import type { PlanRun } from '@lmas/client';
+import { formatTime } from '@lmas/format';
+import type { Invocation } from './command.ts';
+import { EXIT, type ExitCode } from './exit-codes.ts';
+import { describeRun, entryLine, progressOf } from './output/plan-text.ts';
+import { widthOf } from './terminal.ts';
+
+type Outcome = 'succeeded' | 'cancelled';
+
+export const hasEnded = ({ phase }: Pick<PlanRun, 'phase'>): boolean =>
+  phase === 'succeeded' || phase === 'failed' || phase === 'cancelled';
+
+export const runExitCode = ({ phase }: Pick<PlanRun, 'phase'>, wanted: Outcome = 'succeeded'): ExitCode =>
+  phase === wanted ? EXIT.ok : EXIT.failed;
+
+export async function followRun(
+  invocation: Invocation<object>,
+  { id }: Pick<PlanRun, 'id'>,
+  wanted: Outcome = 'succeeded',
+): Promise<ExitCode> {
+  const { flags, signal, terminal } = invocation;
+  const client = await invocation.client();
+  let isLost = false;
+  let told = '';
+  const events = client.watchPlanRun(id, {
+    signal,
+    onConnectionLost: ({ message }) => {
+      // The run goes on without us, also while the orchestrator is started again.
+      if (!isLost) terminal.stderr.write(`lmas: no connection to the orchestrator, trying again: ${message}\n`);
+      isLost = true;
+    },
+    onConnected: () => {
+      if (isLost) terminal.stderr.write('lmas: connected again\n');
+      isLost = false;
+    },
+  });
+  try {
+    for await (const { id: place, event } of events) {
+      if (flags.json === true) terminal.stdout.write(`${JSON.stringify({ id: place, ...event })}\n`);
+      else {
+        invocation.note(`${formatTime(event.at)}  ${entryLine(event)}`);
+        // Where the run is now is no news between things that happened long ago.
+        const line = hasEnded(event.run) && event.type !== 'end' ? told : progressOf(event.run);
+        if (line !== told) invocation.note(`${id}: ${line}`);
+        told = line;
+      }
+    }
+  } catch (error) {
+    if (!signal.aborted) throw error;
+    invocation.note(
+      `The run goes on without this command.\n  Follow it:  lmas plan status ${id} --watch\n  Cancel it:  lmas plan cancel ${id}`,
+    );
+    return EXIT.interrupted;
+  }
+  const run = await client.getPlanRun(id, { signal });
+  if (flags.json === true) terminal.stdout.write(`${JSON.stringify(run)}\n`);
+  else invocation.print(describeRun(run, widthOf(terminal.stdout, terminal.env)));
+  return runExitCode(run, wanted);
+}

@@ -1,0 +1,20 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { sampleMigration } from '../fake-orchestrator.ts';
+import { describeMigration } from './migration-text.ts';
+
+const outlook = { verdict: 'diverges' as const, message: 'It never ends.', advice: 'Raise the limit.', etaMs: null };
+const progress = {
+  ...{ stage: 'memory' as const, percent: 47, bytesTransferred: 500, bytesTotal: 1_000, bytesRemaining: 500 },
+  ...{ rateBytesPerSec: 1e6, dirtyRateBytesPerSec: 2e6, iteration: 3, etaMs: null, outlook },
+  at: '2026-01-01T00:01:00.000Z',
+};
+const startedAt = '2026-01-01T00:00:00.000Z';
+const nowMs = Date.parse('2026-01-01T00:01:07.000Z');
+
+test('whether a VM will get across is said while it moves, with what to do; not once it is over', () => {
+  const moving = sampleMigration({ phase: 'performing', startedAt, progress });
+  assert.match(describeMigration(moving, nowMs, 100), /Outlook +diverges: It never ends\.\n +Raise the limit\./);
+  const over = sampleMigration({ phase: 'failed', startedAt, progress });
+  assert.doesNotMatch(describeMigration(over, nowMs, 100), /Outlook/);
+});

@@ -1,0 +1,42 @@
+/** What the orchestrator says of something that is being filled in: asked a moment after it last changed, nothing is stored. */
+import { useEffect, useRef, useState } from 'preact/hooks';
+
+export interface Trial<Result> {
+  readonly busy: boolean;
+  /** Of what is filled in now; undefined while it is not known. */
+  readonly result: Result | undefined;
+  readonly error: unknown;
+}
+
+const PAUSE_MS = 600;
+const NOTHING = { busy: false, result: undefined, error: undefined };
+
+/** @param key what is filled in, as text; null while there is not enough of it to be asked about */
+export function useTrial<Result>(
+  key: string | null,
+  ask: (options: { signal: AbortSignal }) => Promise<Result>,
+): Trial<Result> {
+  const [trial, setTrial] = useState<Trial<Result>>(NOTHING);
+  const latest = useRef(ask);
+  latest.current = ask;
+  useEffect(() => {
+    if (key === null) {
+      setTrial(NOTHING);
+      return;
+    }
+    const ending = new AbortController();
+    const { signal } = ending;
+    setTrial({ ...NOTHING, busy: true });
+    const timer = setTimeout(() => {
+      latest.current({ signal }).then(
+        (result) => signal.aborted || setTrial({ ...NOTHING, result }),
+        (error: unknown) => signal.aborted || setTrial({ ...NOTHING, error }),
+      );
+    }, PAUSE_MS);
+    return () => {
+      clearTimeout(timer);
+      ending.abort();
+    };
+  }, [key]);
+  return trial;
+}

@@ -1,0 +1,60 @@
+/**
+ * Where the reader is: the part of the address after `#`. So every page has an address of its own, the browser's buttons
+ * work, and the page needs no help from the server or from a proxy in front of it.
+ */
+import { computed, signal } from '@preact/signals';
+
+const read = (): string => window.location.hash.replace(/^#/, '') || '/';
+
+const current = signal(read());
+window.addEventListener('hashchange', () => {
+  current.value = read();
+  window.scrollTo({ top: 0 });
+});
+
+/** Path and query of where the reader is. */
+export const place = computed(() => {
+  const [path = '/', query = ''] = current.value.split('?', 2);
+  return { path, query: new URLSearchParams(query) };
+});
+
+/** The `href` of a place. Values that are empty are left out of the query. */
+export function href(path: string, query: Readonly<Record<string, string | undefined>> = {}): string {
+  const given = Object.entries(query).filter((entry): entry is [string, string] => (entry[1] ?? '') !== '');
+  const text = new URLSearchParams(given).toString();
+  return `#${path}${text === '' ? '' : `?${text}`}`;
+}
+
+export function go(path: string, query?: Readonly<Record<string, string | undefined>>): void {
+  window.location.hash = href(path, query);
+}
+
+/** Changes the query of this place without a new entry in the browser's history: for filters. */
+export function refine(query: Readonly<Record<string, string | undefined>>): void {
+  const target = href(place.value.path, query);
+  window.history.replaceState(null, '', target);
+  current.value = target.slice(1);
+}
+
+/** The values of `:names` in `pattern` if `path` fits it, else null. Values are decoded. */
+export function match(pattern: string, path: string): Readonly<Record<string, string>> | null {
+  const wanted = pattern.split('/');
+  const given = path.split('/');
+  if (wanted.length !== given.length) return null;
+  const values: Record<string, string> = {};
+  for (const [i, part] of wanted.entries()) {
+    const value = given[i] ?? '';
+    if (part.startsWith(':')) values[part.slice(1)] = decoded(value);
+    else if (part !== value) return null;
+  }
+  return values;
+}
+
+/** What somebody typed into the address bar may be no percent-encoding at all. */
+function decoded(text: string): string {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return text;
+  }
+}

@@ -1,0 +1,72 @@
+/** What the checks say of the request as it stands, and what is predicted. */
+import type { MigrationCheck } from '@lmas/client';
+import { formatByteRate, formatBytes, formatDuration } from '@lmas/format';
+import type { Trial } from '../../live/use-trial.ts';
+import { Badge, type Tone } from '../../parts/badge.tsx';
+import { Fields } from '../../parts/fields.tsx';
+import { Findings } from '../../parts/findings.tsx';
+import { Problem } from '../../parts/problem.tsx';
+import { inWords } from './draft.ts';
+
+type Prediction = MigrationCheck['prediction'];
+type Span = Prediction['durationMs'];
+
+const CONVERGENCE: Readonly<Record<Prediction['convergence'], readonly [Tone, string]>> = {
+  yes: ['good', 'It gets across by itself.'],
+  'only-slowed-down': ['warning', 'It gets across only if the guest is slowed down.'],
+  no: ['bad', 'It does not get across: the guest writes faster than the link carries.'],
+  unknown: ['plain', 'Whether it gets across is not known: too little is known of the guest or the link.'],
+};
+
+export function CheckPanel({ check, complete }: { check: Trial<MigrationCheck>; complete: boolean }) {
+  return (
+    <section class="card" aria-labelledby="check" aria-live="polite" aria-busy={check.busy}>
+      <h2 id="check">Checks</h2>
+      {complete ? null : (
+        <p class="muted">Choose a VM and where it shall go: both ends are looked at then. Nothing is touched.</p>
+      )}
+      {check.busy ? <p class="muted">Both ends are being looked at …</p> : null}
+      <Problem error={check.error} inWords={inWords} />
+      {check.result === undefined ? null : <Result result={check.result} />}
+    </section>
+  );
+}
+
+function Result({ result }: { result: MigrationCheck }) {
+  const { ok, findings, prediction, memoryBytes, diskBytes } = result;
+  const [tone, words] = CONVERGENCE[prediction.convergence];
+  return (
+    <>
+      <p>
+        <Badge tone={ok ? 'good' : 'bad'}>{ok ? 'it can be moved' : 'it cannot be moved'}</Badge>
+      </p>
+      {findings.length === 0 ? null : <Findings findings={findings} />}
+      <Fields
+        of={[
+          ['Memory', formatBytes(memoryBytes)],
+          ['Disks to copy', diskBytes === 0 ? 'none' : formatBytes(diskBytes)],
+          ['Time', spanWords(prediction.durationMs)],
+          ['Pause of the guest', spanWords(prediction.downtimeMs)],
+          [
+            'Link',
+            prediction.rateBytesPerSec === null ? 'not measured yet' : formatByteRate(prediction.rateBytesPerSec),
+          ],
+          [
+            'Guest writes',
+            prediction.dirtyRateBytesPerSec === null ? 'not known' : formatByteRate(prediction.dirtyRateBytesPerSec),
+          ],
+        ]}
+      />
+      <p>
+        <Badge tone={tone}>{prediction.convergence}</Badge> {words}
+      </p>
+    </>
+  );
+}
+
+function spanWords(span: Span): string {
+  if (span === null) return 'not known';
+  if (span.high === null) return `at least ${formatDuration(span.low)}`;
+  const [low, high] = [formatDuration(span.low), formatDuration(span.high)];
+  return low === high ? low : `${low} to ${high}`;
+}

@@ -1,0 +1,49 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { fieldsOf } from '../../parts/schema-values.ts';
+import { emptyDraft, inWords, requestOf } from './draft.ts';
+
+const complete = { ...emptyDraft, source: 'host-a', vm: 'web-1', destination: 'host-b' };
+
+test('an incomplete draft makes no request', () => {
+  assert.equal(requestOf(emptyDraft), null);
+  for (const missing of ['source', 'vm', 'destination'] as const) {
+    assert.equal(requestOf({ ...complete, [missing]: '' }), null);
+  }
+  assert.equal(requestOf({ ...complete, priority: Number.NaN }), null);
+});
+
+test('unfinished pairs are left out of the maps', () => {
+  const request = requestOf({
+    ...complete,
+    networkMap: [
+      ['lan', 'lan-b'],
+      ['', 'nowhere'],
+      ['dmz', ' '],
+    ],
+  });
+  assert.deepEqual(request?.networkMap, { lan: 'lan-b' });
+  assert.deepEqual(request?.diskMap, {});
+});
+
+test('complaints of the API speak of the fields of the form, in their units', () => {
+  const message = 'Too small: expected number to be >=1';
+  assert.deepEqual(inWords({ path: 'maxDowntimeMs', message }), { path: 'Longest pause in ms', message });
+  assert.deepEqual(inWords({ path: 'networkMap.br.lan', message }), { path: 'Networks: br.lan', message });
+  assert.match(inWords({ path: 'bandwidthBytesPerSec', message }).message, /0\.01 Mbit\/s/);
+  for (const path of ['', 'timeouts.queueMs', 'toString'])
+    assert.deepEqual(inWords({ path, message }), { path, message });
+});
+
+test('labels, a correlation id and the options of the plugin go along; the tunnel only where there is one', () => {
+  const options = { autoConverge: 'true' };
+  const draft = { ...complete, labels: [['team', 'office']] as const, correlationId: ' change-4711 ', options };
+  const fields = fieldsOf({ properties: { autoConverge: { type: 'boolean' }, mode: { type: 'string' } } });
+  const request = requestOf(draft, fields);
+  assert.deepEqual(
+    [request?.labels, request?.correlationId, request?.options, request?.tunnel],
+    [{ team: 'office' }, 'change-4711', { autoConverge: true }, { suite: 'aes-256-gcm', compression: 'never' }],
+  );
+  assert.equal(requestOf({ ...draft, transport: 'direct' }, fields)?.tunnel, undefined);
+  assert.equal(requestOf(complete)?.correlationId, null);
+});

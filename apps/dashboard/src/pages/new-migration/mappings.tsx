@@ -1,0 +1,43 @@
+/** What networks and disks are called at the destination, with the names that both ends really have to choose from. */
+import { useResource } from '../../live/resource.ts';
+import { client } from '../../session/session.ts';
+import { type Draft, LABELS } from './draft.ts';
+import { NameMap } from './name-map.tsx';
+
+interface MappingsProps {
+  readonly draft: Draft;
+  readonly onChange: (changed: Partial<Draft>) => void;
+}
+
+export function Mappings({ draft, onChange }: MappingsProps) {
+  const { source, destination, vm: id } = draft;
+  // Suggestions only: an end that does not answer is told by the checks.
+  const inventory = (endpoint: string, options: { signal: AbortSignal }) =>
+    endpoint === '' ? undefined : client().getInventory(endpoint, options);
+  const here = useResource(async (options) => inventory(source, options), [source]).data;
+  const there = useResource(async (options) => inventory(destination, options), [destination]).data;
+  const vm = here?.vms.find((one) => one.id === id);
+  const disks = vm?.disks ?? [];
+  return (
+    <>
+      <NameMap
+        legend={LABELS.networkMap}
+        hint="A network that is not named keeps its name."
+        from="Network at the source"
+        to="at the destination"
+        suggestions={{ from: vm?.networks ?? here?.networks ?? [], to: there?.networks ?? [] }}
+        value={draft.networkMap}
+        onChange={(networkMap) => onChange({ networkMap })}
+      />
+      <NameMap
+        legend={LABELS.diskMap}
+        hint="A disk that is not named keeps its location."
+        from="Disk"
+        to="Location at the destination"
+        suggestions={{ from: disks.map(({ name }) => name), to: disks.flatMap(({ location }) => location ?? []) }}
+        value={draft.diskMap}
+        onChange={(diskMap) => onChange({ diskMap })}
+      />
+    </>
+  );
+}

@@ -1,0 +1,191 @@
+/**
+ * Moves a VM: picked from what really runs there, checked while the form is filled with the checks of the real run, so
+ * that every finding and the predicted time are known before anybody commits.
+ */
+import type { Endpoint, Plugin } from '@lmas/client';
+import { useState } from 'preact/hooks';
+import { useResource } from '../../live/resource.ts';
+import { useTrial } from '../../live/use-trial.ts';
+import { go, href, place } from '../../navigation.ts';
+import { ConvergenceField } from '../../parts/convergence-field.tsx';
+import { Empty } from '../../parts/empty.tsx';
+import { BandwidthField, CountField } from '../../parts/limit-fields.tsx';
+import { Loaded } from '../../parts/loaded.tsx';
+import { PageHeading } from '../../parts/page-heading.tsx';
+import { Problem } from '../../parts/problem.tsx';
+import { fieldsOf, type SchemaField } from '../../parts/schema-values.ts';
+import { useAction } from '../../parts/use-action.ts';
+import { VmField } from '../../parts/vm-field.tsx';
+import { client } from '../../session/session.ts';
+import { CheckPanel } from './check-panel.tsx';
+import { Details } from './details.tsx';
+import { type Draft, emptyDraft, inWords, LABELS, requestOf } from './draft.ts';
+import { Mappings } from './mappings.tsx';
+
+export function NewMigrationPage() {
+  const loaded = useResource(
+    async (options) => ({
+      endpoints: await client().listEndpoints(options),
+      plugins: await client().listPlugins(options),
+    }),
+    [],
+  );
+  return (
+    <>
+      <PageHeading title="Move a VM" within={['Migrations', '/migrations']} />
+      <Loaded of={loaded}>
+        {({ endpoints, plugins }) =>
+          endpoints.length < 2 ? (
+            <Empty>
+              <p>
+                It takes two endpoints, and there {endpoints.length === 1 ? 'is one' : 'is none'}.{' '}
+                <a href={href('/sites')}>Sites</a> says how to add some.
+              </p>
+            </Empty>
+          ) : (
+            <Form {...{ endpoints, plugins }} />
+          )
+        }
+      </Loaded>
+    </>
+  );
+}
+
+interface FormProps {
+  readonly endpoints: readonly Endpoint[];
+  readonly plugins: readonly Plugin[];
+}
+
+function Form({ endpoints, plugins }: FormProps) {
+  const { query } = place.value;
+  const [draft, setDraft] = useState<Draft>({
+    ...emptyDraft,
+    source: query.get('source') ?? '',
+    vm: query.get('vm') ?? '',
+    destination: query.get('destination') ?? '',
+  });
+  const [idempotencyKey, renewKey] = useState(() => crypto.randomUUID());
+  const change = (changed: Partial<Draft>) => {
+    setDraft((before) => ({ ...before, ...changed }));
+    renewKey(crypto.randomUUID());
+  };
+  const source = endpoints.find(({ id }) => id === draft.source);
+  const fields = fieldsOf(plugins.find(({ name }) => name === source?.plugin)?.optionsSchema ?? {});
+  const { request, complaint } = attempt(draft, fields);
+  const check = useTrial(request === null ? null : JSON.stringify(request), async (options) => {
+    if (request === null) throw new Error('an incomplete form is not checked');
+    return await client().checkMigration(request, options);
+  });
+  const submit = useAction(async () => {
+    if (request === null) return;
+    const migration = await client().createMigration(request, { idempotencyKey });
+    go(`/migrations/${migration.id}`);
+  });
+  const others = endpoints.filter(
+    ({ id, plugin }) => id !== draft.source && (source === undefined || plugin === source.plugin),
+  );
+  const blocked = check.result?.ok === false;
+  return (
+    <form
+      class="new-migration"
+      onSubmit={(event) => {
+        event.preventDefault();
+        void submit.run();
+      }}
+    >
+      <div>
+        <fieldset>
+          <legend>What goes where</legend>
+          <label>
+            {LABELS.source}
+            <select
+              required
+              value={draft.source}
+              onChange={({ currentTarget }) => change({ source: currentTarget.value, vm: '' })}
+            >
+              <option value="">choose an endpoint</option>
+              {endpoints.map(({ id, site }) => (
+                <option key={id} value={id}>
+                  {id} (site {site})
+                </option>
+              ))}
+            </select>
+          </label>
+          {draft.source === '' ? null : (
+            <VmField key={draft.source} endpoint={draft.source} value={draft.vm} onChange={(vm) => change({ vm })} />
+          )}
+          <label>
+            {LABELS.destination}
+            <select
+              required
+              value={draft.destination}
+              onChange={({ currentTarget }) => change({ destination: currentTarget.value })}
+            >
+              <option value="">choose an endpoint</option>
+              {others.map(({ id, site }) => (
+                <option key={id} value={id}>
+                  {id} (site {site})
+                </option>
+              ))}
+            </select>
+          </label>
+        </fieldset>
+        <fieldset>
+          <legend>How</legend>
+          <label>
+            {LABELS.transport}
+            <select
+              value={draft.transport}
+              onChange={({ currentTarget }) => change({ transport: currentTarget.value as Draft['transport'] })}
+            >
+              <option value="tunnel">tunnel: encrypted, many connections in parallel</option>
+              <option value="direct">direct: straight from host to host, as without LMAS</option>
+            </select>
+          </label>
+          <ConvergenceField value={draft.convergence} onChange={(convergence) => change({ convergence })} />
+          <BandwidthField
+            label={LABELS.bandwidthBytesPerSec}
+            value={draft.bandwidthBytesPerSec}
+            onChange={(bandwidthBytesPerSec) => change({ bandwidthBytesPerSec })}
+          />
+          <CountField
+            label={LABELS.maxDowntimeMs}
+            min={1}
+            empty="as the policy says"
+            value={draft.maxDowntimeMs}
+            onChange={(maxDowntimeMs) => change({ maxDowntimeMs })}
+          />
+          <label>
+            {LABELS.priority}, 0 to 100
+            <input
+              type="number"
+              min={0}
+              max={100}
+              required
+              value={draft.priority}
+              onInput={({ currentTarget }) => change({ priority: currentTarget.valueAsNumber })}
+            />
+          </label>
+        </fieldset>
+        <Mappings draft={draft} onChange={change} />
+        <Details draft={draft} fields={fields} onChange={change} />
+      </div>
+      <div class="beside">
+        <CheckPanel check={check} complete={request !== null} />
+        <Problem error={complaint ?? submit.error} inWords={inWords} />
+        <button type="submit" class="primary" disabled={request === null || submit.busy || check.busy || blocked}>
+          {check.busy ? 'The checks are made first' : blocked ? 'Blocked: see the findings' : 'Move it'}
+        </button>
+      </div>
+    </form>
+  );
+}
+
+/** A draft that makes no sense yet is no reason to take the form away. */
+function attempt(draft: Draft, fields: readonly SchemaField[]) {
+  try {
+    return { request: requestOf(draft, fields), complaint: undefined };
+  } catch (complaint) {
+    return { request: null, complaint };
+  }
+}

@@ -1,0 +1,80 @@
+/** What can be done with a run now: pause, approve, cancel while it goes; retry, fail back, report when it has ended. */
+import type { PlanRun, PlanRunOrder } from '@lmas/client';
+import { useState } from 'preact/hooks';
+import { go } from '../../navigation.ts';
+import { Confirmation } from '../../parts/dialog.tsx';
+import { Problem } from '../../parts/problem.tsx';
+import { useAction } from '../../parts/use-action.ts';
+import { client, may } from '../../session/session.ts';
+import { offersOf } from './run-offers.ts';
+
+interface Offer {
+  readonly order: PlanRunOrder;
+  readonly verb: string;
+  readonly words: string;
+  readonly dangerous?: boolean;
+}
+
+const OFFERS: Readonly<Record<PlanRunOrder, Offer>> = {
+  pause: { order: 'pause', verb: 'Pause', words: 'Nothing more begins; what moves goes on.' },
+  resume: { order: 'resume', verb: 'Go on', words: 'The next VMs begin as their turn comes.' },
+  approve: { order: 'approve', verb: 'Approve', words: 'The next wave begins.' },
+  cancel: {
+    order: 'cancel',
+    verb: 'Cancel the run',
+    words: 'Nothing more begins, and what moves is cancelled. What has arrived stays there.',
+    dangerous: true,
+  },
+  retry: { order: 'retry', verb: 'Try again', words: 'Only what failed, was refused or was never begun.' },
+  'fail-back': {
+    order: 'fail-back',
+    verb: 'Fail back',
+    words: 'What moved is moved back, wave by wave in the same order.',
+  },
+};
+
+export function RunActions({ run, onChanged }: { run: PlanRun; onChanged: () => void }) {
+  const [asked, ask] = useState<PlanRunOrder | null>(null);
+  const action = useAction(async () => {
+    if (asked === null) return;
+    const answer = await client().orderPlanRun(run.id, asked);
+    if (answer.id !== run.id) go(`/plan-runs/${answer.id}`);
+    onChanged();
+  });
+  const report = useAction(async () => await openReport(run.id));
+  const offers = may('operator') ? offersOf(run) : [];
+  const offer = asked === null ? undefined : OFFERS[asked];
+  return (
+    <div class="actions">
+      {offers.map((order) => (
+        <button key={order} type="button" class={OFFERS[order].dangerous ? 'danger' : ''} onClick={() => ask(order)}>
+          {OFFERS[order].verb} …
+        </button>
+      ))}
+      <button type="button" disabled={report.busy} onClick={() => void report.run()}>
+        Report
+      </button>
+      <Problem error={report.error} />
+      {offer === undefined ? null : (
+        <Confirmation
+          title={`${offer.verb}?`}
+          verb={offer.verb}
+          dangerous={offer.dangerous ?? false}
+          action={action}
+          onClose={() => ask(null)}
+        >
+          <p>{offer.words}</p>
+        </Confirmation>
+      )}
+    </div>
+  );
+}
+
+/** The report is a page of its own, to be printed or kept. It needs the login, so no plain link leads to it. */
+async function openReport(id: string): Promise<void> {
+  const page = await client().getPlanReportPage(id);
+  const address = URL.createObjectURL(new Blob([page], { type: 'text/html' }));
+  const link = Object.assign(document.createElement('a'), { href: address, download: `report-${id}.html` });
+  link.click();
+  URL.revokeObjectURL(address);
+}

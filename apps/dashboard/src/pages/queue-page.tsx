@@ -1,0 +1,124 @@
+/** What waits, in its order and with the reason; the pause, and the limits of the whole installation. */
+import type { Migration, Queue } from '@lmas/client';
+import { useState } from 'preact/hooks';
+import { useResource } from '../live/resource.ts';
+import { href } from '../navigation.ts';
+import { BandwidthField, CountField } from '../parts/limit-fields.tsx';
+import { Loaded } from '../parts/loaded.tsx';
+import { PageHeading } from '../parts/page-heading.tsx';
+import { Problem } from '../parts/problem.tsx';
+import { Table } from '../parts/table.tsx';
+import { Time } from '../parts/time.tsx';
+import { useAction } from '../parts/use-action.ts';
+import { client, mayForAll } from '../session/session.ts';
+
+export function QueuePage() {
+  const queue = useResource((options) => client().getQueue(options), [], { withNotices: true });
+  const order = useResource((options) => client().listQueuedMigrations({ limit: 200 }, options), [], {
+    withNotices: true,
+  });
+  return (
+    <>
+      <PageHeading title="Queue" />
+      <Loaded of={queue}>{(data) => <Controls queue={data} onChanged={queue.reload} />}</Loaded>
+      <h2>In this order</h2>
+      <Loaded of={order}>
+        {({ items, nextCursor }) =>
+          items.length === 0 ? (
+            <p class="muted">Nothing waits.</p>
+          ) : (
+            <>
+              <Waiting migrations={items} />
+              {nextCursor === null ? null : <p class="muted">More wait behind these.</p>}
+            </>
+          )
+        }
+      </Loaded>
+    </>
+  );
+}
+
+function Waiting({ migrations }: { migrations: readonly Migration[] }) {
+  const places = new Map(migrations.map(({ id }, i) => [id, i + 1]));
+  return (
+    <Table
+      caption="Migrations that wait, the next one first"
+      rows={migrations}
+      keyOf={({ id }) => id}
+      columns={[
+        { title: 'Place', cell: ({ id }) => places.get(id), sortBy: ({ id }) => places.get(id) ?? null },
+        {
+          title: 'VM',
+          cell: ({ id, vm }) => (
+            <a class="cut" href={href(`/migrations/${id}`)} title={vm.name}>
+              {vm.name}
+            </a>
+          ),
+          sortBy: ({ vm }) => vm.name,
+        },
+        { title: 'From', cell: ({ source }) => source.endpoint, sortBy: ({ source }) => source.endpoint },
+        { title: 'To', cell: ({ destination }) => destination.endpoint, sortBy: (one) => one.destination.endpoint },
+        {
+          title: 'Priority',
+          cell: ({ request }) => request.priority,
+          sortBy: ({ request }) => request.priority,
+          isNumber: true,
+        },
+        { title: 'Why', cell: ({ waiting }) => <span class="muted">{waiting?.reason ?? ''}</span> },
+        { title: 'Since', cell: ({ createdAt }) => <Time at={createdAt} />, sortBy: ({ createdAt }) => createdAt },
+      ]}
+    />
+  );
+}
+
+function Controls({ queue, onChanged }: { queue: Queue; onChanged: () => void }) {
+  const { pausedAt, waiting, running } = queue;
+  const pause = useAction(async () => {
+    await client().updateQueue({ paused: pausedAt === null });
+    onChanged();
+  });
+  return (
+    <div class="card">
+      <p>
+        {running} running, {waiting} waiting.{' '}
+        {pausedAt === null ? (
+          'It takes new ones as their turn comes.'
+        ) : (
+          <strong>
+            Paused since <Time at={pausedAt} />: nothing new is started; what runs goes on.
+          </strong>
+        )}
+      </p>
+      <Problem error={pause.error} />
+      {mayForAll('operator') ? (
+        <button type="button" disabled={pause.busy} onClick={() => void pause.run()}>
+          {pausedAt === null ? 'Pause the queue' : 'Go on'}
+        </button>
+      ) : null}
+      {mayForAll('operator') ? <Limits queue={queue} onChanged={onChanged} /> : null}
+    </div>
+  );
+}
+
+function Limits({ queue, onChanged }: { queue: Queue; onChanged: () => void }) {
+  const [maxMigrations, setMax] = useState(queue.limits.maxMigrations);
+  const [bandwidthBytesPerSec, setBandwidth] = useState(queue.limits.bandwidthBytesPerSec);
+  const save = useAction(async () => {
+    await client().updateQueue({ limits: { maxMigrations, bandwidthBytesPerSec } });
+    onChanged();
+  });
+  const submit = (event: Event) => {
+    event.preventDefault();
+    void save.run();
+  };
+  return (
+    <form class="row" onSubmit={submit}>
+      <CountField label="At most so many at once" value={maxMigrations} onChange={setMax} />
+      <BandwidthField label="All together at most" value={bandwidthBytesPerSec} onChange={setBandwidth} />
+      <button type="submit" disabled={save.busy}>
+        Set
+      </button>
+      <Problem error={save.error} />
+    </form>
+  );
+}

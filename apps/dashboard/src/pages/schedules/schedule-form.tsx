@@ -1,0 +1,273 @@
+/** Makes a schedule, or changes one. The runs that would come of it are shown while the form is filled. */
+import { type Endpoint, type Plan, type Schedule, versionOf } from '@lmas/client';
+import { useState } from 'preact/hooks';
+import { useResource } from '../../live/resource.ts';
+import { useTrial } from '../../live/use-trial.ts';
+import { go } from '../../navigation.ts';
+import { ChoiceField, NAME, TextField } from '../../parts/form-fields.tsx';
+import { FormPage } from '../../parts/form-page.tsx';
+import { Loaded } from '../../parts/loaded.tsx';
+import { PageHeading } from '../../parts/page-heading.tsx';
+import { Problem } from '../../parts/problem.tsx';
+import { useAction } from '../../parts/use-action.ts';
+import { VmField } from '../../parts/vm-field.tsx';
+import { client } from '../../session/session.ts';
+import { NextRuns } from './next-runs.tsx';
+import { draftOf, emptySchedule, requestOf, type ScheduleDraft } from './schedule-draft.ts';
+import { MISSED, OVERLAP } from './schedule-words.ts';
+
+const PREVIEWED = 5;
+
+/** @param id of the one to be changed; undefined: a new one */
+export function ScheduleForm({ id }: { id?: string }) {
+  const loaded = useResource(
+    async (options) => ({
+      endpoints: await client().listEndpoints(options),
+      plans: (await client().listPlans({ limit: 200 }, options)).items,
+      schedule: id === undefined ? undefined : await client().getSchedule(id, options),
+    }),
+    [id],
+  );
+  return (
+    <>
+      <PageHeading
+        title={id === undefined ? 'Add a schedule' : `Change ${id}`}
+        within={id === undefined ? ['Schedules', '/schedules'] : [id, `/schedules/${id}`]}
+      />
+      <Loaded of={loaded}>{(data) => <Form {...data} />}</Loaded>
+    </>
+  );
+}
+
+interface FormProps {
+  readonly endpoints: readonly Endpoint[];
+  readonly plans: readonly Plan[];
+  readonly schedule: Schedule | undefined;
+}
+
+function Form({ endpoints, plans, schedule }: FormProps) {
+  const [before] = useState(schedule);
+  const [draft, setDraft] = useState<ScheduleDraft>(before === undefined ? emptySchedule : draftOf(before));
+  const change = (changed: Partial<ScheduleDraft>) => setDraft((old) => ({ ...old, ...changed }));
+  const request = requestOf(draft, before);
+  const preview = useTrial(request === null ? null : JSON.stringify(request), async (options) =>
+    request === null ? [] : await client().previewNewSchedule(request, PREVIEWED, options),
+  );
+  const save = useAction(async () => {
+    if (request === null) return;
+    const { id, ...settings } = request;
+    if (before === undefined) await client().createSchedule(request);
+    else await client().updateSchedule(id, settings, { ifMatch: versionOf(before) ?? '*' });
+    go(`/schedules/${id}`);
+  });
+  return (
+    <FormPage
+      verb={before === undefined ? 'Add the schedule' : 'Change the schedule'}
+      action={save}
+      isBlocked={request === null}
+      back={before === undefined ? '/schedules' : `/schedules/${before.id}`}
+    >
+      <fieldset>
+        <legend>What it starts</legend>
+        {before === undefined ? (
+          <TextField
+            label="Name"
+            pattern={NAME}
+            placeholder="weekend"
+            value={draft.id}
+            onChange={(id) => change({ id })}
+          />
+        ) : null}
+        <TextField
+          label="Description"
+          isOptional
+          value={draft.description}
+          onChange={(description) => change({ description })}
+        />
+        <ActionFields {...{ draft, endpoints, plans }} onChange={change} />
+      </fieldset>
+      <TimeFields draft={draft} onChange={change} />
+      <WindowFields draft={draft} before={before} onChange={change} />
+      <section class="card" aria-labelledby="preview" aria-live="polite" aria-busy={preview.busy}>
+        <h2 id="preview">The next runs would be</h2>
+        {request === null ? <p class="muted">Say what it starts, and when.</p> : null}
+        {preview.busy ? <p class="muted">They are being worked out …</p> : null}
+        <Problem error={preview.error} />
+        {preview.result === undefined ? null : <NextRuns runs={preview.result} />}
+      </section>
+    </FormPage>
+  );
+}
+
+interface PartProps {
+  readonly draft: ScheduleDraft;
+  readonly onChange: (changed: Partial<ScheduleDraft>) => void;
+}
+
+function ActionFields({ draft, endpoints, plans, onChange }: PartProps & Pick<FormProps, 'endpoints' | 'plans'>) {
+  const source = endpoints.find(({ id }) => id === draft.source);
+  const places = (all: readonly Endpoint[]) => all.map(({ id, site }) => [id, `${id} (site ${site})`] as const);
+  if (draft.does === 'other')
+    return <p class="muted">What it starts stays as it is: this form has no fields for it.</p>;
+  return (
+    <>
+      <ChoiceField
+        label="Starts"
+        choices={[
+          ['plan', 'a run of a plan'],
+          ['migration', 'the migration of one VM'],
+        ]}
+        value={draft.does}
+        onChange={(does) => onChange({ does })}
+      />
+      {draft.does === 'plan' ? (
+        <div class="columns">
+          <ChoiceField
+            label="Plan"
+            none="choose a plan"
+            choices={plans.map(({ id }) => [id, id] as const)}
+            value={draft.plan}
+            onChange={(plan) => onChange({ plan })}
+          />
+          <ChoiceField
+            label="Mode"
+            choices={[
+              ['failover', 'failover: the VMs move'],
+              ['validate', 'validate: only checks'],
+              ['drill', 'drill: a rehearsal'],
+            ]}
+            value={draft.mode}
+            onChange={(mode) => onChange({ mode })}
+          />
+        </div>
+      ) : (
+        <>
+          <ChoiceField
+            label="From"
+            none="choose an endpoint"
+            choices={places(endpoints)}
+            value={draft.source}
+            onChange={(id) => onChange({ source: id, vm: '' })}
+          />
+          {draft.source === '' ? null : (
+            <VmField key={draft.source} endpoint={draft.source} value={draft.vm} onChange={(vm) => onChange({ vm })} />
+          )}
+          <ChoiceField
+            label="To"
+            none="choose an endpoint"
+            choices={places(
+              endpoints.filter(({ id, plugin }) => id !== draft.source && plugin === (source?.plugin ?? plugin)),
+            )}
+            value={draft.destination}
+            onChange={(destination) => onChange({ destination })}
+          />
+        </>
+      )}
+    </>
+  );
+}
+
+const ZONES = Intl.supportedValuesOf('timeZone');
+
+function TimeFields({ draft, onChange }: PartProps) {
+  return (
+    <fieldset>
+      <legend>When</legend>
+      <div class="columns">
+        <ChoiceField
+          label="How often"
+          choices={[
+            ['cron', 'again and again, by cron'],
+            ['once', 'once'],
+          ]}
+          value={draft.when}
+          onChange={(when) => onChange({ when })}
+        />
+        {draft.when === 'cron' ? (
+          <TextField
+            label="Cron"
+            hint="Minute, hour, day of the month, month, day of the week."
+            value={draft.expression}
+            onChange={(expression) => onChange({ expression })}
+          />
+        ) : (
+          <TextField
+            label="At"
+            type={/(Z|[+-]\d\d:\d\d)$/.test(draft.at) ? 'text' : 'datetime-local'}
+            hint="On the clock of the time zone."
+            value={draft.at}
+            onChange={(at) => onChange({ at })}
+          />
+        )}
+        <TextField
+          label="Time zone"
+          suggestions={ZONES}
+          value={draft.timeZone}
+          onChange={(timeZone) => onChange({ timeZone })}
+        />
+      </div>
+      <div class="columns">
+        <ChoiceField
+          label="A run that was missed"
+          choices={Object.entries(MISSED) as [ScheduleDraft['missed'], string][]}
+          value={draft.missed}
+          onChange={(missed) => onChange({ missed })}
+        />
+        <ChoiceField
+          label="While the former run is under way"
+          choices={Object.entries(OVERLAP) as [ScheduleDraft['overlap'], string][]}
+          value={draft.overlap}
+          onChange={(overlap) => onChange({ overlap })}
+        />
+      </div>
+    </fieldset>
+  );
+}
+
+const DAYS = ['mon', 'tue', 'wed', 'thu', 'fri', 'sat', 'sun'];
+
+function WindowFields({ draft, before, onChange }: PartProps & { before: Schedule | undefined }) {
+  const toggle = (day: string, isOn: boolean) =>
+    onChange({ windowDays: DAYS.filter((one) => (one === day ? isOn : draft.windowDays.includes(one))) });
+  const more = Math.max(0, (before?.windows.length ?? 0) - 1);
+  if (before?.windows[0]?.kind === 'dates') return null;
+  return (
+    <fieldset>
+      <legend>Begins only inside this window</legend>
+      <p class="hint">
+        No day chosen: at any time.
+        {more === 0 ? '' : ` ${more} more of its windows stay as they are.`}
+        {before === undefined || before.blackouts.length === 0 ? '' : ' Its blackout times stay as they are.'}
+      </p>
+      <div class="row">
+        {DAYS.map((day) => (
+          <label key={day} class="check">
+            <input
+              type="checkbox"
+              checked={draft.windowDays.includes(day)}
+              onChange={({ currentTarget }) => toggle(day, currentTarget.checked)}
+            />
+            {day}
+          </label>
+        ))}
+      </div>
+      {draft.windowDays.length === 0 ? null : (
+        <div class="columns">
+          <TextField
+            label="Opens"
+            pattern={['([01]\\d|2[0-3]):[0-5]\\d', 'a time of day such as 22:30']}
+            value={draft.windowFrom}
+            onChange={(windowFrom) => onChange({ windowFrom })}
+          />
+          <TextField
+            label="Closes"
+            hint="Not after the opening: on the next day."
+            pattern={['([01]\\d|2[0-3]):[0-5]\\d', 'a time of day such as 06:00']}
+            value={draft.windowTo}
+            onChange={(windowTo) => onChange({ windowTo })}
+          />
+        </div>
+      )}
+    </fieldset>
+  );
+}

@@ -1,0 +1,47 @@
+/** What went wrong, in the orchestrator's own words: its title, its reason, every field, and its code to look up. */
+import { LmasApiError } from '@lmas/client';
+import { Words } from './words.tsx';
+
+interface ProblemProps {
+  readonly error: unknown;
+  /** What a complaint of the API is called where the request was filled in: in the words of that form. */
+  readonly inWords?: (complaint: Complaint) => Complaint;
+}
+
+export interface Complaint {
+  readonly path: string;
+  readonly message: string;
+}
+
+export function Problem({ error, inWords = (complaint) => complaint }: ProblemProps) {
+  if (error === undefined || error === null) return null;
+  if (error instanceof LmasApiError) {
+    return (
+      <div class="problem" role="alert">
+        <strong>
+          <Words of={error.title} />
+        </strong>
+        {error.detail === undefined ? null : (
+          <p>
+            <Words of={error.detail} />
+          </p>
+        )}
+        {error.errors.length === 0 ? null : (
+          <ul>
+            {error.errors.map(inWords).map(({ path, message }) => (
+              <li key={`${path} ${message}`}>
+                <code>{path}</code> {message}
+              </li>
+            ))}
+          </ul>
+        )}
+        <p class="code">{error.code}</p>
+      </div>
+    );
+  }
+  return (
+    <div class="problem" role="alert">
+      <strong>{error instanceof Error ? error.message : String(error)}</strong>
+    </div>
+  );
+}

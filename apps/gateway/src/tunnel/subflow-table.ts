@@ -1,0 +1,75 @@
+/**
+ * Who the subflows of a channel are, what each may carry, and whose turn it is. The first ones are lanes: kept free of bulk, for what is small
+ * and must not wait. With two of them every small frame goes over both, so that neither a lost packet nor a pause of one holds it up.
+ * Invariant: lanes and carriers together are all subflows that are not being retired.
+ */
+import type { Allowed } from './scheduler.ts';
+import type { Subflow } from './subflow.ts';
+
+/** From so many subflows on there is one lane, and a second. */
+const oneLaneFrom = 3;
+const twoLanesFrom = 4;
+
+/**
+ * BBR pauses when it has seen no shorter round trip for ten seconds: 200 ms and a round trip, as a rule on all subflows at the same time, and the
+ * link stands idle. What it would find out, how long round trips are without a queue, the session knows and keeps to while it paces. Started
+ * anew, BBR begins with the window and round trip that it has, and its ten seconds begin as well.
+ */
+const renewAfterMs = 6_500;
+const renewSpreadMs = 2_000;
+
+export class SubflowTable {
+  /** By number; those being retired too. */
+  readonly all: Subflow[] = [];
+  lanes: readonly Subflow[] = [];
+  #carriers: readonly Subflow[] = [];
+  #turn = 0;
+  #renewedAtMs = 0;
+
+  add(subflow: Subflow): void {
+    this.all.push(subflow);
+    this.all.sort((a, b) => a.id - b.id);
+    this.arrange();
+  }
+  remove(subflow: Subflow): void {
+    const place = this.all.indexOf(subflow);
+    if (place >= 0) this.all.splice(place, 1);
+    this.arrange();
+  }
+  /** Somebody came, went, or is being retired. */
+  arrange(): void {
+    const useful = this.all.filter((subflow) => !subflow.isRetiring);
+    const lanes = useful.length >= twoLanesFrom ? 2 : useful.length >= oneLaneFrom ? 1 : 0;
+    this.lanes = useful.slice(0, lanes);
+    this.#carriers = useful.slice(lanes);
+  }
+
+  /** Every subflow in turn, another one first each time. */
+  *inTurn(): Iterable<Subflow> {
+    const all = [...this.all];
+    for (let step = 0; step < all.length; step += 1) {
+      this.#turn = (this.#turn + 1) % all.length;
+      const subflow = all[this.#turn];
+      if (subflow !== undefined) yield subflow;
+    }
+  }
+
+  allowed(subflow: Subflow): Allowed {
+    const isLane = this.lanes.includes(subflow);
+    const isCarrier = this.#carriers.includes(subflow);
+    return { quick: isLane || (isCarrier && this.lanes.length === 0), bulk: isCarrier, copies: isLane };
+  }
+
+  /**
+   * Before BBR pauses, whoever is due; never two at once, because each takes a round trip to be at speed again. Lanes always: they fill nothing.
+   * Those that carry bulk only while the session itself keeps the queue short: else it is BBR's business, and others' on the same link.
+   */
+  renewControls(nowMs: number, paced: boolean): void {
+    if (nowMs - this.#renewedAtMs < renewSpreadMs / this.all.length) return;
+    const renewed = paced ? this.all : this.lanes;
+    const due = renewed.find((subflow) => nowMs - subflow.controlledAtMs > renewAfterMs && !subflow.isRetiring);
+    if (due === undefined) return;
+    this.#renewedAtMs = nowMs;
+    due.renewControl();
+  }
+}

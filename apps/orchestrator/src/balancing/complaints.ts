@@ -1,0 +1,132 @@
+/**
+ * Everything that is wrong with a policy, all at once, before it is stored. Pure; what exists is told by the caller.
+ */
+import type { Issue } from '../errors.ts';
+import { isPattern } from './rules.ts';
+import type { BalancingSettings } from './types.ts';
+import { RESOURCES } from './types.ts';
+
+export interface Known {
+  /** Endpoint → its plugin, of those that are registered. */
+  readonly plugins: ReadonlyMap<string, string>;
+}
+
+const complaint = (path: string, message: string): Issue => ({ path, message });
+
+export function complaintsAbout(settings: BalancingSettings, { plugins }: Known): Issue[] {
+  return [
+    ...aboutEndpoints(settings, plugins),
+    ...aboutResources(settings),
+    ...aboutLimits(settings),
+    ...aboutRules(settings),
+  ];
+}
+
+function aboutEndpoints({ endpoints }: BalancingSettings, plugins: ReadonlyMap<string, string>): Issue[] {
+  const found: Issue[] = [];
+  for (const id of new Set(endpoints)) {
+    if (!plugins.has(id)) found.push(complaint('endpoints', `There is no endpoint ${id}.`));
+  }
+  for (const id of repeated(endpoints)) found.push(complaint('endpoints', `${id} is named twice.`));
+  if (new Set(endpoints).size < 2)
+    found.push(complaint('endpoints', 'Between fewer than two nothing can be balanced.'));
+  const known = [...new Set(endpoints)].filter((id) => plugins.has(id));
+  for (const id of known) {
+    const isAlone = known.every((other) => other === id || plugins.get(other) !== plugins.get(id));
+    if (isAlone && known.length > 1) {
+      found.push(complaint('endpoints', `${id} is the only one of plugin ${plugins.get(id)}: its VMs can go nowhere.`));
+    }
+  }
+  return found;
+}
+
+function aboutResources(settings: BalancingSettings): Issue[] {
+  const found: Issue[] = [];
+  for (const resource of RESOURCES) {
+    const { high, low } = settings[resource];
+    if (low >= high) found.push(complaint(`${resource}.low`, `low (${low}) has to be below high (${high}).`));
+  }
+  if (RESOURCES.every((resource) => settings[resource].weight === 0)) {
+    found.push(complaint('cpu.weight', 'One of cpu, memory and network has to count for something.'));
+  }
+  const { networkCapacityBytesPerSec: capacities, endpoints } = settings;
+  for (const id of Object.keys(capacities)) {
+    if (!endpoints.includes(id)) {
+      found.push(complaint(`networkCapacityBytesPerSec.${id}`, 'This is not one of the endpoints.'));
+    }
+  }
+  const without = endpoints.filter((id) => settings.network.weight > 0 && capacities[id] === undefined);
+  for (const id of new Set(without)) {
+    found.push(complaint(`networkCapacityBytesPerSec.${id}`, 'The network counts, so what it carries has to be said.'));
+  }
+  return found;
+}
+
+function aboutLimits({ maxConcurrent, maxMovesPerHour, intervalMs, measureMs }: BalancingSettings): Issue[] {
+  return [
+    ...(maxConcurrent > maxMovesPerHour
+      ? [complaint('maxConcurrent', `More at once (${maxConcurrent}) than in an hour (${maxMovesPerHour}).`)]
+      : []),
+    ...(measureMs > intervalMs ? [complaint('measureMs', 'It is longer than from one pass to the next.')] : []),
+  ];
+}
+
+/** Of VMs that are named outright; what a pattern means is known only when there are VMs. */
+function aboutRules({ rules, endpoints }: BalancingSettings): Issue[] {
+  const found: Issue[] = [];
+  const { pinned, ignored, affinity, antiAffinity } = rules;
+  for (const vm of pinned.filter((each) => ignored.includes(each))) {
+    found.push(complaint('rules.ignored', `${vm} is pinned and ignored.`));
+  }
+  const hosts = new Set(endpoints).size;
+  for (const [index, { vms }] of antiAffinity.entries()) {
+    const path = `rules.antiAffinity.${index}`;
+    for (const vm of repeated(vms)) found.push(complaint(path, `${vm} cannot run on another host than itself.`));
+    const named = new Set(vms.filter((vm) => !isPattern(vm)));
+    if (named.size > hosts) {
+      found.push(complaint(path, `${named.size} VMs cannot run on different ones of ${hosts} hosts.`));
+    }
+    if (vms.length < 2 && named.size === vms.length) found.push(complaint(path, 'One VM alone is no group.'));
+  }
+  for (const [index, { vms }] of affinity.entries()) {
+    const path = `rules.affinity.${index}`;
+    for (const vm of repeated(vms)) found.push(complaint(path, `${vm} is named twice.`));
+    if (vms.length < 2 && !vms.some(isPattern)) found.push(complaint(path, 'One VM alone is no group.'));
+  }
+  for (const vm of new Set([...affinity, ...antiAffinity].flatMap(({ vms }) => vms))) {
+    if (ignored.includes(vm)) found.push(complaint('rules.ignored', `${vm} is ignored, and a group names it.`));
+  }
+  return [...found, ...contradictions(rules)];
+}
+
+/** Who belongs together, directly or through others, and apart as well. */
+function contradictions({ affinity, antiAffinity }: BalancingSettings['rules']): Issue[] {
+  const leaders = new Map<string, string>();
+  const leaderOf = (vm: string): string => {
+    let leader = vm;
+    for (let above = leaders.get(leader); above !== undefined; above = leaders.get(leader)) leader = above;
+    if (leader !== vm) leaders.set(vm, leader);
+    return leader;
+  };
+  for (const { vms } of affinity) {
+    const [first, ...others] = vms.map(leaderOf);
+    for (const leader of others) {
+      const [a, b] = [leaderOf(first ?? leader), leaderOf(leader)];
+      if (a !== b) leaders.set(b, a);
+    }
+  }
+  return antiAffinity.flatMap(({ vms }, index) => {
+    const together = Object.values(Object.groupBy(new Set(vms), leaderOf));
+    return together.flatMap((group = []) => {
+      const [last, ...others] = group.toReversed();
+      if (others.length === 0) return [];
+      const names = `${others.reverse().join(', ')} and ${last}`;
+      return [complaint(`rules.antiAffinity.${index}`, `${names} belong together by rules.affinity.`)];
+    });
+  });
+}
+
+function repeated(items: readonly string[]): Set<string> {
+  const once = new Set<string>();
+  return new Set(items.filter((item) => once.size === once.add(item).size));
+}

@@ -1,0 +1,155 @@
+/** One move, one migration: replies that are lost, processes that stop in between, leases that run out. On a real Redis. */
+import assert from 'node:assert/strict';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, before, test } from 'node:test';
+import type { Redis } from 'ioredis';
+import { LmasError } from '../errors.ts';
+import { createLog } from '../log.ts';
+import type { Migration } from '../migrations/record.ts';
+import { connect } from '../redis/connect.ts';
+import { type PrivateRedis, startPrivateRedis } from '../redis/private-server.ts';
+import { createMoves, type MoveParts } from './moves.ts';
+import { type BalancingStore, createBalancingStore } from './store.ts';
+import { AT, host, moveOf, observed, passOf, settings } from './testing/fixtures.ts';
+import type { BalancingMove, BalancingPolicy } from './types.ts';
+
+const log = createLog('silent');
+const { signal } = new AbortController();
+const directory = await mkdtemp(join(tmpdir(), 'lmas-balancing-'));
+let server: PrivateRedis;
+let redis: Redis;
+let store: BalancingStore;
+before(async () => {
+  server = await startPrivateRedis('redis-server', directory, log);
+  redis = connect(server, log);
+  store = createBalancingStore(redis);
+});
+after(async () => {
+  redis.disconnect();
+  await server.stop();
+  await rm(directory, { recursive: true, force: true });
+});
+
+let policies = 0;
+
+async function aPolicy(): Promise<BalancingPolicy> {
+  const policy = { id: `p-${++policies}`, ...settings({ mode: 'automatic' }), pausedAt: null, createdAt: AT };
+  await store.policies.add(policy, []);
+  return policy;
+}
+
+async function decided(): Promise<{ policy: BalancingPolicy; move: BalancingMove }> {
+  const policy = await aPolicy();
+  const move = moveOf(policy.id);
+  const lease = await store.lease(policy.id, 10_000);
+  assert.ok(lease !== undefined);
+  const memory = { passes: 1, lastPassAt: AT, hosts: { a: { over: 1, hot: true } } };
+  assert.ok(await store.commit(lease, passOf(policy.id, [move]), memory, [move]));
+  assert.ok(await store.commit(lease, passOf(policy.id, [move]), memory, [move]), 'and sent again');
+  assert.equal((await store.passes(policy.id, 10)).length, 1, 'it is the same pass');
+  await lease.release();
+  return { policy, move };
+}
+
+const hosts = () => [
+  host('a', [
+    { name: 'large', cores: 4 },
+    { name: 'rest', cores: 5 },
+  ]),
+  host('b', []),
+  host('c', []),
+];
+
+/** A migration service that keeps each key's migration, as the real one does, and a check that finds nothing. */
+function played({ create = async () => undefined }: { create?: () => Promise<void> } = {}) {
+  const migrations = new Map<string, string>();
+  const requests = new Map<string, string>();
+  const parts: MoveParts = {
+    ...{ store, log },
+    observer: { observe: async () => observed(hosts()) },
+    checker: {
+      check: async () => ({
+        ...{ ok: true, findings: [], memoryBytes: 2 ** 31, diskBytes: 0 },
+        prediction: {
+          ...{ rateBytesPerSec: 1e9, dirtyRateBytesPerSec: 0, convergence: 'yes', passes: 1 },
+          ...{ durationMs: null, downtimeMs: null },
+        },
+      }),
+    },
+    migrations: {
+      async create(input, { idempotencyKey = '' }) {
+        const asked = requests.get(idempotencyKey) ?? JSON.stringify(input);
+        requests.set(idempotencyKey, asked);
+        if (asked !== JSON.stringify(input)) throw new LmasError('IDEMPOTENCY_KEY_REUSED');
+        const id = migrations.get(idempotencyKey) ?? `m_00000000-0000-4000-8000-00000000000${migrations.size}`;
+        migrations.set(idempotencyKey, id);
+        await create();
+        return { id } as Migration;
+      },
+      get: async (id) => ({ id, phase: 'performing', endedAt: null }) as Migration,
+    },
+  };
+  return { moves: createMoves(parts), migrations };
+}
+
+test('a lost reply leaves the move where it is submitted again, as the same migration', async () => {
+  const { policy, move } = await decided();
+  let replies = 0;
+  const { moves, migrations } = played({
+    create: async () => {
+      replies += 1;
+      if (replies === 1) throw new Error('the connection to Redis broke');
+    },
+  });
+  await assert.rejects(moves.carryOut(policy, move, { signal }), /the connection to Redis broke/);
+  const between = await store.move(policy.id, move.id);
+  assert.deepEqual([between.state, between.migration], ['submitting', null]);
+  const { bandwidthBytesPerSec: _, ...rest } = policy.migration;
+  const changed = { ...policy, migration: { ...rest, bandwidthBytesPerSec: 1_000_000 } };
+  await store.policies.change(policy.id, async () => changed);
+  const after = await moves.resume(between);
+  assert.deepEqual([after.state, [...migrations]], ['submitted', [[`balancing:${move.id}`, after.migration]]]);
+  assert.deepEqual(await moves.resume(after), after, 'once is enough');
+});
+
+test('of two who carry the same move out, both come to the same migration', async () => {
+  const { policy, move } = await decided();
+  const { moves, migrations } = played();
+  await Promise.all([1, 2].map(() => moves.carryOut(policy, move, { signal })));
+  assert.equal(migrations.size, 1);
+  assert.equal((await store.move(policy.id, move.id)).state, 'submitted');
+});
+
+test('what the service refuses is told, and stays refused', async () => {
+  const { policy, move } = await decided();
+  const { moves } = played({
+    create: async () => {
+      throw new LmasError('VM_ALREADY_MIGRATING', 'Another migration of large is under way.');
+    },
+  });
+  const after = await moves.carryOut(policy, move, { signal });
+  assert.deepEqual(
+    [after.state, after.outcome],
+    ['refused', 'It was not accepted: Another migration of large is under way.'],
+  );
+});
+
+test('whoever lost the lease writes nothing, and nobody writes to a policy that is gone', async () => {
+  const policy = await aPolicy();
+  const slow = await store.lease(policy.id, 60_000);
+  assert.ok(slow !== undefined);
+  assert.equal(await store.lease(policy.id, 60_000), undefined, 'one at a time');
+  await slow.release();
+  const next = await store.lease(policy.id, 60_000);
+  assert.ok(next !== undefined);
+  const memory = { passes: 1, lastPassAt: AT, hosts: {} };
+  assert.equal(await slow.renew(), false);
+  assert.equal(await store.commit(slow, passOf(policy.id, []), memory, []), false);
+  assert.equal((await store.passes(policy.id, 9)).length, 0);
+  await slow.release();
+  assert.equal(await next.renew(), true, 'who comes late takes it from nobody');
+  await store.remove(policy.id);
+  assert.equal(await store.commit(next, passOf(policy.id, []), memory, []), false);
+});

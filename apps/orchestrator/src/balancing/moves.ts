@@ -1,0 +1,162 @@
+/**
+ * What becomes of a move: looked at once more, submitted through the migration service, and followed to its end.
+ *
+ *     proposed ─(approved, looked at)─┐
+ *     decided ──(looked at)───────────┴▶ submitting ─▶ submitted ─▶ ended
+ *         └─▶ withdrawn, rejected, expired     └─▶ refused
+ *
+ * In `submitting` only one way is left: the migration is created, by the key that is the move's id, so that whoever finds it
+ * there after a crash creates the same one and never a second. Everything before it may still be withdrawn.
+ */
+import { describeError, errorCode, LmasError } from '../errors.ts';
+import type { Logger } from '../log.ts';
+import type { MigrationChecker } from '../migrations/checks.ts';
+import { isOutcome } from '../migrations/phases.ts';
+import { type Migration, now } from '../migrations/record.ts';
+import type { MigrationService } from '../migrations/service.ts';
+import { costOf } from './cost.ts';
+import { limitOf } from './judge.ts';
+import { judgeAgain } from './judge-again.ts';
+import { type Observer, requestOf } from './observe.ts';
+import { Projection } from './projection.ts';
+import type { BalancingStore } from './store.ts';
+import type { BalancingMove, BalancingPolicy, Observation, PastMove } from './types.ts';
+import { outcomeInWords, points } from './words.ts';
+
+export const POLICY_LABEL = 'lmas/balancing-policy';
+
+export interface MoveParts {
+  readonly store: BalancingStore;
+  readonly observer: Observer;
+  readonly migrations: Pick<MigrationService, 'create' | 'get'>;
+  readonly checker: MigrationChecker;
+  readonly log: Logger;
+}
+
+export interface Moves {
+  /**
+   * Looks once more, and submits what is still right. Answers with what became of it: `submitted`, or `refused`
+   * with the reason. @throws what makes looking impossible
+   */
+  carryOut(
+    policy: BalancingPolicy,
+    move: BalancingMove,
+    options: { signal: AbortSignal; by?: string },
+  ): Promise<BalancingMove>;
+  /** Takes up what a crash left in between; without effect on everything else. */
+  resume(move: BalancingMove): Promise<BalancingMove>;
+  /** Those that were begun, as the engine wants them. */
+  past(moves: readonly BalancingMove[]): Promise<PastMove[]>;
+  /** Those whose migration is over, with what came of them as this observation shows it. */
+  conclude(moves: readonly BalancingMove[], observation: Observation): Promise<BalancingMove[]>;
+}
+
+export function createMoves({ store, observer, migrations, checker, log }: MoveParts): Moves {
+  const find = async (id: string | null): Promise<Migration | undefined> => {
+    if (id === null) return undefined;
+    return await migrations.get(id).catch((error: unknown) => {
+      if (errorCode(error) === 'MIGRATION_NOT_FOUND') return undefined;
+      throw error;
+    });
+  };
+  const close = (move: BalancingMove, state: 'refused', outcome: string) =>
+    store
+      .changeMove(move.policy, move.id, (current) =>
+        current.state === move.state ? { ...current, state, outcome, endedAt: now() } : undefined,
+      )
+      .then((changed) => changed.move);
+
+  const submit = async (move: BalancingMove): Promise<BalancingMove> => {
+    const { request } = move;
+    if (request === null) return move;
+    try {
+      const { id } = await migrations.create(request, { idempotencyKey: `balancing:${move.id}`, project: null });
+      const changed = await store.changeMove(move.policy, move.id, (current) =>
+        current.state === 'submitting' ? { ...current, state: 'submitted', migration: id } : undefined,
+      );
+      if (changed.isChanged) log.info({ policy: move.policy, move: move.id, migration: id }, move.text);
+      return changed.move;
+    } catch (error) {
+      if (!(error instanceof LmasError) || error.code === 'UNAVAILABLE') throw error; // it is tried again
+      return await close({ ...move, state: 'submitting' }, 'refused', `It was not accepted: ${error.message}`);
+    }
+  };
+
+  const past = async (moves: readonly BalancingMove[]): Promise<PastMove[]> =>
+    await Promise.all(
+      moves
+        .filter(({ startedAt, state }) => startedAt !== null && state !== 'refused')
+        .map(async ({ vm, source, destination, startedAt, endedAt, migration, state }) => {
+          const found = state === 'submitted' ? await find(migration) : undefined;
+          const over = endedAt ?? found?.endedAt ?? null;
+          return {
+            ...{ vm: vm.id, source, destination, startedAtMs: Date.parse(startedAt ?? '') },
+            endedAtMs: over === null ? null : Date.parse(over),
+          };
+        }),
+    );
+
+  /** Why it is no longer right; `undefined`: it is. */
+  const objection = async (policy: BalancingPolicy, move: BalancingMove, signal: AbortSignal) => {
+    const { vm, source, destination, isRepair } = move;
+    const observation = await observer.observe(policy, { signal });
+    const [memory, all] = await Promise.all([store.memory(policy.id), store.moves(policy.id)]);
+    // Those of the same pass are part of the same decision: they neither forbid each other nor take each other's place.
+    const begun = await past(all);
+    const limit = limitOf({ policy, past: begun, nowMs: Date.now() }, { planned: 0, more: 1 });
+    if (limit !== undefined) return limit.text;
+    const others = await past(all.filter(({ pass }) => pass !== move.pass));
+    const verdict = judgeAgain({ policy, observation, memory, past: others, setBacks: [], nowMs: Date.now() }, move);
+    if (verdict !== undefined) return verdict;
+    const check = await checker.check(requestOf(policy, { vm: vm.id, source, destination }), { signal });
+    const blocker = check.findings.find(({ severity }) => severity === 'blocker');
+    if (blocker !== undefined) return blocker.message;
+    const rateBytesPerSec = check.prediction.rateBytesPerSec;
+    const facts = { ...check, dirtyRateBytesPerSec: check.prediction.dirtyRateBytesPerSec };
+    const { cost, estimatedMs } = costOf(facts, { usable: true, rateBytesPerSec }, policy);
+    if (estimatedMs === null) return 'it writes faster than the link carries.';
+    const net = move.gain - cost;
+    if (isRepair || net >= policy.minGain) return undefined;
+    return `with its disks it would cost ${points(cost)} and gain ${points(move.gain)}.`;
+  };
+
+  return {
+    past,
+    async carryOut(policy, move, { signal, by }) {
+      const why = await objection(policy, move, signal).catch((error: unknown) => {
+        signal.throwIfAborted();
+        return describeError(error).message;
+      });
+      if (why !== undefined) return await close(move, 'refused', `Looked at once more: ${why}`);
+      const request = {
+        ...requestOf(policy, { vm: move.vm.id, source: move.source, destination: move.destination }),
+        labels: { [POLICY_LABEL]: move.policy },
+        correlationId: move.id,
+      };
+      const begun = await store.changeMove(move.policy, move.id, (current) =>
+        current.state === move.state
+          ? { ...current, state: 'submitting', request, startedAt: now(), answeredBy: by ?? current.answeredBy }
+          : undefined,
+      );
+      return begun.isChanged ? await submit(begun.move) : begun.move;
+    },
+    async resume(move) {
+      return move.state === 'submitting' ? await submit(move) : move;
+    },
+    async conclude(moves, observation) {
+      const projection = new Projection(observation.hosts);
+      const usesOf = (endpoint: string) => (projection.host(endpoint) === undefined ? null : projection.uses(endpoint));
+      const concluded = await Promise.all(
+        moves.map(async (move): Promise<BalancingMove[]> => {
+          if (move.state !== 'submitted') return [];
+          const migration = await find(move.migration);
+          if (migration !== undefined && !isOutcome(migration.phase)) return [];
+          const actual = { source: usesOf(move.source), destination: usesOf(move.destination) };
+          const endedAt = migration?.endedAt ?? now();
+          return [{ ...move, state: 'ended', actual, endedAt, outcome: outcomeInWords(move, actual, migration) }];
+        }),
+      );
+      return concluded.flat();
+    },
+  };
+}

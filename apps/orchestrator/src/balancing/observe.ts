@@ -1,0 +1,126 @@
+/**
+ * Looks at the endpoints of a policy: what is there, how busy it is, which ways are open between them. It opens its own
+ * sessions and closes them; an endpoint that does not answer is told as silent, and never guessed.
+ */
+import type { Inventory, Load, VmSummary } from '@lmas/plugin-api';
+import { type EndpointConnector, withSession } from '../endpoints/connector.ts';
+import { describeError, LmasError } from '../errors.ts';
+import type { LinkService } from '../links/links.ts';
+import { expectedRate } from '../migrations/expectations.ts';
+import type { MigrationService } from '../migrations/service.ts';
+import { migrationInputSchema } from '../schemas/migration.ts';
+import type { Endpoint, EndpointStore } from '../sites/sites.ts';
+import type { Amounts, BalancingPolicy, Observation, ObservedHost, ObservedVm, Way } from './types.ts';
+
+export interface ObserverParts {
+  readonly connector: EndpointConnector;
+  readonly endpoints: Pick<EndpointStore, 'get'>;
+  readonly links: Pick<LinkService, 'get'>;
+  readonly migrations: Pick<MigrationService, 'validate' | 'live'>;
+}
+
+export interface Observer {
+  /** @param only these of the policy's endpoints; default: all */
+  observe(policy: BalancingPolicy, options: { signal: AbortSignal; only?: readonly string[] }): Promise<Observation>;
+}
+
+/** For one endpoint, beyond the time that is measured over. */
+const PATIENCE_MS = 20_000;
+
+export function createObserver({ connector, endpoints, links, migrations }: ObserverParts): Observer {
+  const lookAt = async (id: string, policy: BalancingPolicy, signal: AbortSignal): Promise<ObservedHost> => {
+    const { plugin } = await endpoints.get(id);
+    const patience = AbortSignal.any([signal, AbortSignal.timeout(policy.measureMs + PATIENCE_MS)]);
+    const options = { signal: patience, unattended: true };
+    return await withSession(connector, id, patience, async (session) => {
+      if (session.load === undefined) {
+        throw new LmasError('INVALID_BALANCING_POLICY', `The plugin ${plugin} does not tell how busy its hosts are.`);
+      }
+      const load = await session.load({ ...options, intervalMs: policy.measureMs });
+      return hostOf({ id, plugin }, await session.inventory(options), load, policy);
+    });
+  };
+  const wayBetween = async (policy: BalancingPolicy, source: string, destination: string): Promise<Way> => {
+    try {
+      const input = requestOf(policy, { vm: 'any', source, destination });
+      await migrations.validate(input);
+      return { usable: true, rateBytesPerSec: await expectedRate(input, { endpoints, links }) };
+    } catch (error) {
+      return { usable: false, reason: describeError(error).message };
+    }
+  };
+  return {
+    async observe(policy, { signal, only = policy.endpoints }) {
+      const [looks, live] = await Promise.all([
+        Promise.allSettled(only.map((id) => lookAt(id, policy, signal))),
+        migrations.live(null),
+      ]);
+      signal.throwIfAborted();
+      const hosts = looks.flatMap((look) => (look.status === 'fulfilled' ? [look.value] : []));
+      const silent = looks.flatMap((look, index) => {
+        if (look.status === 'fulfilled') return [];
+        const endpoint = only[index] ?? '';
+        return [{ endpoint, reason: `${endpoint} is left out: ${describeError(look.reason).message}` }];
+      });
+      const ends = hosts.map(({ endpoint }) => endpoint);
+      const pairs = ends.flatMap((a) => ends.filter((b) => b !== a).map((b) => [a, b] as const));
+      const ways = new Map(
+        await Promise.all(pairs.map(async ([a, b]) => [`${a}>${b}`, await wayBetween(policy, a, b)] as const)),
+      );
+      const unknown: Way = { usable: false, reason: 'it was not looked at.' };
+      return {
+        ...{ hosts, silent },
+        inFlight: live.map(({ vm, source, destination }) => ({
+          ...{ vm: vm.id ?? vm.name, source: source.endpoint, destination: destination.endpoint },
+        })),
+        way: (source, destination) => ways.get(`${source}>${destination}`) ?? unknown,
+      };
+    },
+  };
+}
+
+/** A migration of this policy, without what tells whose it is. */
+export const requestOf = (
+  { migration }: Pick<BalancingPolicy, 'migration'>,
+  ends: { readonly vm: string; readonly source: string; readonly destination: string },
+) => migrationInputSchema.parse({ ...migration, ...ends });
+
+function hostOf(
+  { id, plugin }: Pick<Endpoint, 'id' | 'plugin'>,
+  { host, vms }: Inventory,
+  load: Load,
+  { counts, networkCapacityBytesPerSec }: BalancingPolicy,
+): ObservedHost {
+  const running = vms.filter(({ presence }) => presence === 'running').map((vm) => vmOf(vm, load));
+  const sum = (resource: keyof Amounts): number | null =>
+    running.reduce<number | null>((total, { use }) => {
+      const part = use[resource];
+      return total === null || part === null ? null : total + part;
+    }, 0);
+  const ofHost = counts === 'host';
+  return {
+    ...{ endpoint: id, plugin },
+    capacity: { cpu: host.cpus, memory: host.memoryBytes, network: networkCapacityBytesPerSec[id] ?? null },
+    used: {
+      cpu: ofHost ? load.host.cpuCores : sum('cpu'),
+      memory: ofHost ? host.memoryBytes - host.memoryFreeBytes : sum('memory'),
+      network: sum('network'),
+    },
+    memoryFreeBytes: host.memoryFreeBytes,
+    vms: running,
+  };
+}
+
+function vmOf({ id, name, labels = [], memoryBytes, managedBy }: VmSummary, { vms }: Load): ObservedVm {
+  const load = vms.find((vm) => vm.id === id);
+  return {
+    ...{ id, name, labels, memoryBytes },
+    use: {
+      cpu: load?.cpuCores ?? null,
+      memory: load?.memoryBytes ?? memoryBytes,
+      network: load?.networkBytesPerSec ?? null,
+    },
+    dirtyRateBytesPerSec: load?.dirtyRateBytesPerSec ?? null,
+    held: managedBy === null ? null : `stays, because ${managedBy} looks after it`,
+  };
+}

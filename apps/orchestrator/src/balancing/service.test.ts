@@ -1,0 +1,123 @@
+/** What a person orders while a pass is being made, or carried out, counts from the moment in which it is stored. On a real Redis. */
+import assert from 'node:assert/strict';
+import { after, before, beforeEach, test } from 'node:test';
+import type { Redis } from 'ioredis';
+import { createLog } from '../log.ts';
+import { startTestRedis, type TestRedis } from '../testing/test-redis.ts';
+import { type BalancingParts, type BalancingService, createBalancingService } from './service.ts';
+import { type BalancingStore, createBalancingStore } from './store.ts';
+import { AT, host, moveOf, observed, passOf, settings } from './testing/fixtures.ts';
+import type { BalancingMove, BalancingPolicy } from './types.ts';
+
+const log = createLog('silent');
+const { signal } = new AbortController();
+const POLICY: BalancingPolicy = { id: 'p', ...settings({ mode: 'automatic' }), pausedAt: null, createdAt: AT };
+const ORDER = { run: 'b_00000000-0000-4000-8000-000000000000', since: AT, fence: { key: 'the-run', token: 0 } };
+const OVERLOADED = [
+  host('a', [
+    { name: 'large', cores: 4 },
+    { name: 'rest', cores: 5 },
+  ]),
+  host('b', []),
+  host('c', []),
+];
+let server: TestRedis;
+let redis: Redis;
+let store: BalancingStore;
+let service: BalancingService;
+/** The moves that were carried out, each with the threshold that counted then. */
+let carriedOut: [vm: string, high: number][];
+/** What happens while hosts are looked at, and when a move is carried out. */
+let whileLooking: () => Promise<unknown>;
+let afterMove: () => Promise<unknown>;
+
+before(async () => {
+  server = await startTestRedis();
+  redis = server.redis;
+  store = createBalancingStore(redis);
+});
+after(() => server[Symbol.asyncDispose]());
+beforeEach(async () => {
+  await redis.flushall();
+  await redis.hset(ORDER.fence.key, 'token', ORDER.fence.token);
+  await store.policies.add(POLICY, []);
+  carriedOut = [];
+  whileLooking = afterMove = async () => undefined;
+  service = createBalancingService(played());
+});
+
+function played(): BalancingParts {
+  const moves: BalancingParts['moves'] = {
+    past: async () => [],
+    conclude: async () => [],
+    resume: async (move) => move,
+    async carryOut(policy, move) {
+      carriedOut.push([move.vm.name, policy.cpu.high]);
+      await afterMove();
+      return move;
+    },
+  };
+  const observer: BalancingParts['observer'] = {
+    async observe() {
+      await whileLooking();
+      return observed(OVERLOADED);
+    },
+  };
+  const endpoints = { list: async () => ['a', 'b', 'c'].map((id) => ({ id, plugin: 'simulated' }) as never) };
+  const told = { onPass: () => undefined, onMove: () => undefined };
+  return { store, endpoints, observer, moves, leaseMs: 60_000, log, ...told };
+}
+
+/** A pass that was written and of which nothing was begun, as a crash leaves it. */
+async function leftBehind(changes: { run?: string } = {}): Promise<BalancingMove[]> {
+  const left = ['one', 'two'].map((name, index) =>
+    moveOf('p', { id: `bm_${String(index).repeat(32)}`, vm: { id: `id-${name}`, name } }),
+  );
+  const lease = await store.lease('p', 60_000);
+  assert.ok(lease !== undefined);
+  const pass = passOf('p', left, { at: new Date().toISOString(), ...changes });
+  assert.ok(await store.commit(lease, pass, { passes: 1, lastPassAt: pass.at, hosts: {} }, left));
+  await lease.release();
+  return left;
+}
+const stateOf = async ({ id }: BalancingMove) => (await store.move('p', id)).state;
+
+test('without a word from anybody the overloaded host is relieved', async () => {
+  const { moves } = await service.run('p', { signal });
+  await service.stop();
+  assert.deepEqual([moves.length, carriedOut.length], [1, 1]);
+});
+
+test('a pause while hosts are looked at: the pass comes to nothing', async () => {
+  whileLooking = () => service.pause('p');
+  await assert.rejects(service.run('p', { signal }), { code: 'BALANCING_PAUSED' });
+  assert.deepEqual([await store.passes('p', 10), await store.moves('p'), carriedOut], [[], [], []]);
+});
+
+test('a pause between two moves of a pass: the second one is withdrawn', async () => {
+  const [, second] = await leftBehind();
+  afterMove = () => service.pause('p');
+  await service.tend(POLICY, { signal });
+  assert.deepEqual(carriedOut, [['one', POLICY.cpu.high]]);
+  assert.equal(await stateOf(second as BalancingMove), 'withdrawn');
+});
+
+test('what was decided is carried out by the settings that there are by then, or withdrawn by them', async () => {
+  const asked = { ...settings({ mode: 'automatic' }), passes: 'asked' as const };
+  const [first, second] = await leftBehind();
+  await service.replace('p', { ...asked, cpu: { ...asked.cpu, high: 0.99 } }, () => undefined);
+  afterMove = () => service.replace('p', { ...asked, mode: 'explain' }, () => undefined);
+  await service.tend(await service.get('p'), { signal });
+  assert.deepEqual(carriedOut, [['one', 0.99]]);
+  assert.deepEqual(
+    [await stateOf(first as BalancingMove), await stateOf(second as BalancingMove)],
+    ['decided', 'withdrawn'],
+  );
+});
+
+test('a pass that was made for an order is its answer, also when the policy was paused since', async () => {
+  await leftBehind({ run: ORDER.run });
+  await service.pause('p');
+  const { number, moves } = await service.run('p', { signal, order: ORDER });
+  assert.deepEqual([number, moves.length, carriedOut], [1, 2, []]);
+});

@@ -1,0 +1,264 @@
+/**
+ * Balancing as the rest of the house sees it: policies, passes on demand and by interval, proposals and their answers. Whoever
+ * does anything for a policy holds its lease, so that of any number of processes one does it. It owns the passes under way;
+ * `stop` ends them.
+ */
+import { setTimeout as sleep } from 'node:timers/promises';
+import { describeError, LmasError } from '../errors.ts';
+import type { Logger } from '../log.ts';
+import { now } from '../migrations/record.ts';
+import type { EndpointStore, Expectation } from '../sites/sites.ts';
+import { complaintsAbout } from './complaints.ts';
+import type { Moves } from './moves.ts';
+import type { Observer } from './observe.ts';
+import { type PassParts, takePass } from './pass.ts';
+import type { BalancingStore, Lease, PassOrder } from './store.ts';
+import type {
+  BalancingMove,
+  BalancingPass,
+  BalancingPolicy,
+  BalancingPolicyInput,
+  BalancingSettings,
+} from './types.ts';
+
+export interface BalancingService {
+  /** @throws LmasError ALREADY_EXISTS, INVALID_BALANCING_POLICY with every complaint */
+  create(input: BalancingPolicyInput): Promise<BalancingPolicy>;
+  list(): Promise<BalancingPolicy[]>;
+  /** @throws LmasError BALANCING_POLICY_NOT_FOUND, as all that follow */
+  get(id: string): Promise<BalancingPolicy>;
+  /** All settings anew. @throws LmasError INVALID_BALANCING_POLICY with every complaint, and what `expect` throws */
+  replace(id: string, settings: BalancingSettings, expect: Expectation<BalancingPolicy>): Promise<BalancingPolicy>;
+  /** What runs goes on, and is not followed any more. */
+  remove(id: string): Promise<void>;
+  /** What was not begun is withdrawn; what runs goes on. Idempotent. */
+  pause(id: string): Promise<BalancingPolicy>;
+  resume(id: string): Promise<BalancingPolicy>;
+  /**
+   * A pass now, or the one that was made for the same order before. Its moves are carried out after the answer.
+   * @throws LmasError BALANCING_PAUSED, BALANCING_BUSY, WITHDRAWN
+   */
+  run(id: string, options: { signal: AbortSignal; order?: PassOrder }): Promise<BalancingPass>;
+  /** Newest first. */
+  passes(id: string, limit: number): Promise<BalancingPass[]>;
+  /** Newest first. */
+  moves(id: string): Promise<BalancingMove[]>;
+  /** Looks once more and submits it. @throws LmasError MOVE_ANSWERED, MOVE_OUTDATED, BALANCING_PAUSED, BALANCING_BUSY */
+  approve(id: string, move: string, options: { by: string; signal: AbortSignal }): Promise<BalancingMove>;
+  /** @throws LmasError MOVE_ANSWERED, BALANCING_BUSY */
+  reject(id: string, move: string, options: { by: string; signal: AbortSignal }): Promise<BalancingMove>;
+  /** What is due for a policy, if nobody else is at it: a pass, or what a crash left. */
+  tend(policy: BalancingPolicy, options: { signal: AbortSignal }): Promise<void>;
+  stop(): Promise<void>;
+}
+
+export interface BalancingParts {
+  readonly store: BalancingStore;
+  readonly endpoints: Pick<EndpointStore, 'list'>;
+  readonly observer: Observer;
+  readonly moves: Moves;
+  readonly leaseMs: number;
+  readonly onPass: PassParts['onPass'];
+  readonly onMove: (state: BalancingMove['state']) => void;
+  readonly log: Logger;
+}
+
+/** How long somebody who asks waits for one who is at it. */
+const PATIENCE_MS = 10_000;
+const LOOK_MS = 100;
+const RENEWALS = 4;
+
+export function createBalancingService(parts: BalancingParts): BalancingService {
+  const { store, endpoints, moves, leaseMs, log } = parts;
+  const stopping = new AbortController();
+  const underWay = new Set<Promise<unknown>>();
+
+  const acquire = async (policy: string, patienceMs: number, signal: AbortSignal): Promise<Lease> => {
+    const deadline = performance.now() + patienceMs;
+    for (;;) {
+      const lease = await store.lease(policy, leaseMs);
+      if (lease !== undefined) return lease;
+      if (performance.now() >= deadline) throw new LmasError('BALANCING_BUSY');
+      await sleep(LOOK_MS, undefined, { signal });
+    }
+  };
+  /**
+   * Holds the lease for as long as `act` takes. `lasting` aborts when the lease is lost or the process ends, `signal` also
+   * when whoever asked has gone.
+   */
+  const holding = async <T>(
+    policy: string,
+    { signal, patienceMs = PATIENCE_MS }: { signal: AbortSignal; patienceMs?: number },
+    act: (lease: Lease, signals: { signal: AbortSignal; lasting: AbortSignal }) => Promise<T>,
+  ): Promise<T> => {
+    const lease = await acquire(policy, patienceMs, signal);
+    const lost = new AbortController();
+    const renewal = setInterval(() => {
+      const giveUp = () => lost.abort(new LmasError('BALANCING_BUSY', 'Somebody else has taken this policy over.'));
+      lease.renew().then((isOurs) => isOurs || giveUp(), giveUp);
+    }, leaseMs / RENEWALS);
+    const lasting = AbortSignal.any([lost.signal, stopping.signal]);
+    const acting = act(lease, { signal: AbortSignal.any([signal, lasting]), lasting });
+    underWay.add(acting);
+    try {
+      return await acting;
+    } finally {
+      clearInterval(renewal);
+      underWay.delete(acting);
+      await lease.release();
+    }
+  };
+  const workable = async (id: string): Promise<BalancingPolicy> => {
+    const policy = await store.policies.get(id);
+    if (policy.pausedAt !== null) throw new LmasError('BALANCING_PAUSED', `The policy ${id} is paused.`);
+    return policy;
+  };
+  const requireSense = async (settings: BalancingSettings): Promise<void> => {
+    const known = (await endpoints.list()).map(({ id, plugin }) => [id, plugin] as const);
+    const issues = complaintsAbout(settings, { plugins: new Map(known) });
+    if (issues.length > 0) throw new LmasError('INVALID_BALANCING_POLICY', undefined, { issues });
+  };
+  const withdraw = async ({ policy, id, state }: BalancingMove, outcome: string): Promise<void> => {
+    await store.changeMove(policy, id, (move) =>
+      move.state === state ? { ...move, state: 'withdrawn', outcome, endedAt: now() } : undefined,
+    );
+  };
+  /** By the policy as it is when the turn of each has come: somebody may have paused or changed it since. */
+  const carryOut = async (id: string, decided: readonly BalancingMove[], signal: AbortSignal) => {
+    for (const move of decided) {
+      signal.throwIfAborted();
+      const policy = await store.policies.get(id);
+      if (policy.pausedAt !== null) return; // whoever paused it withdraws them
+      if (policy.mode === 'automatic') parts.onMove((await moves.carryOut(policy, move, { signal })).state);
+      else await withdraw(move, 'The policy is not automatic any more.');
+    }
+  };
+  /** What was decided and not begun, or begun and not known to be submitted. */
+  const takeUp = async (policy: string, signal: AbortSignal): Promise<void> => {
+    const all = await store.moves(policy);
+    for (const move of all.filter(({ state }) => state === 'submitting'))
+      parts.onMove((await moves.resume(move)).state);
+    await carryOut(
+      policy,
+      all.filter(({ state }) => state === 'decided'),
+      signal,
+    );
+  };
+  const withdrawOpen = async (policy: string, outcome: string): Promise<void> => {
+    for (const move of await store.moves(policy)) {
+      if (move.state === 'proposed' || move.state === 'decided') await withdraw(move, outcome);
+    }
+  };
+  /** The pass is handed over as soon as it is written; what it decided is carried out after that. */
+  const pass = async (
+    id: string,
+    { order, ...options }: { signal: AbortSignal; patienceMs?: number; order?: PassOrder },
+  ): Promise<BalancingPass> => {
+    const { promise: written, resolve, reject } = Promise.withResolvers<BalancingPass>();
+    const whole = holding(id, options, async (lease, { signal, lasting }) => {
+      await takeUp(id, signal);
+      const made = order && (await store.passFor(id, order));
+      if (made !== undefined) return resolve(made);
+      const taken = await takePass(await workable(id), lease, parts, { signal, order });
+      resolve(taken.pass);
+      // Whoever asked for the pass may be gone by now: what was decided is carried out all the same.
+      await carryOut(id, taken.decided, lasting);
+    });
+    whole.catch((error: unknown) => {
+      reject(error);
+      if (!stopping.signal.aborted)
+        log.warn({ policy: id, err: describeError(error).message }, 'a balancing pass broke off');
+    });
+    return await written;
+  };
+  /** The proposal, if it still waits. @throws LmasError MOVE_ANSWERED */
+  const waiting = async (id: string, moveId: string): Promise<BalancingMove> => {
+    const move = await store.move(id, moveId);
+    if (move.state !== 'proposed') throw new LmasError('MOVE_ANSWERED', `The move ${moveId} is ${move.state}.`);
+    if (move.expiresAt === null || Date.parse(move.expiresAt) > Date.now()) return move;
+    throw new LmasError('MOVE_ANSWERED', `The proposal ${moveId} has expired at ${move.expiresAt}.`);
+  };
+  const setPaused = (id: string, pausedAt: string | null) =>
+    store.policies.change(id, async (policy) =>
+      (policy.pausedAt === null) === (pausedAt === null) ? policy : { ...policy, pausedAt },
+    );
+
+  return {
+    list: () => store.policies.list(),
+    get: (id) => store.policies.get(id),
+    async create({ id, ...settings }) {
+      await requireSense(settings);
+      const policy = { id, ...settings, pausedAt: null, createdAt: now() };
+      await store.policies.add(policy, []);
+      return policy;
+    },
+    replace: (id, settings, expect) =>
+      store.policies.change(id, async (policy) => {
+        expect(policy);
+        await requireSense(settings);
+        const { pausedAt, createdAt } = policy;
+        return { id, ...settings, pausedAt, createdAt };
+      }),
+    async remove(id) {
+      await store.policies.get(id);
+      await store.remove(id);
+    },
+    async pause(id) {
+      const policy = await setPaused(id, now());
+      await withdrawOpen(id, 'The policy was paused.');
+      return policy;
+    },
+    resume: (id) => setPaused(id, null),
+    run: (id, options) => pass(id, options),
+    async passes(id, limit) {
+      await store.policies.get(id);
+      return await store.passes(id, limit);
+    },
+    async moves(id) {
+      await store.policies.get(id);
+      return await store.moves(id);
+    },
+    approve: (id, moveId, { by, signal }) =>
+      holding(id, { signal }, async (_, { signal: held }) => {
+        const policy = await workable(id);
+        const after = await moves.carryOut(policy, await waiting(id, moveId), { signal: held, by });
+        parts.onMove(after.state);
+        if (after.state === 'submitted' || after.state === 'submitting') return after;
+        throw new LmasError('MOVE_OUTDATED', after.outcome ?? undefined, {
+          remedy: 'It is not proposed again while the VM cools down.',
+        });
+      }),
+    reject: (id, moveId, { by, signal }) =>
+      holding(id, { signal }, async () => {
+        const { state } = await waiting(id, moveId);
+        const { move } = await store.changeMove(id, moveId, (before) =>
+          before.state === state
+            ? { ...before, state: 'rejected', outcome: `${by} said no.`, answeredBy: by, endedAt: now() }
+            : undefined,
+        );
+        parts.onMove(move.state);
+        return move;
+      }),
+    async tend(policy, { signal }) {
+      const { lastPassAt } = await store.memory(policy.id);
+      const isDue =
+        policy.passes === 'interval' &&
+        (lastPassAt === null || Date.now() - Date.parse(lastPassAt) >= policy.intervalMs);
+      try {
+        if (policy.pausedAt === null && isDue) return void (await pass(policy.id, { signal, patienceMs: 0 }));
+        const open = (await store.moves(policy.id)).filter(
+          ({ state }) => state === 'decided' || state === 'submitting',
+        );
+        if (open.length === 0) return;
+        if (policy.pausedAt !== null) await withdrawOpen(policy.id, 'The policy is paused.');
+        await holding(policy.id, { signal, patienceMs: 0 }, (_, { lasting }) => takeUp(policy.id, lasting));
+      } catch (error) {
+        if (describeError(error).code !== 'BALANCING_BUSY') throw error;
+      }
+    },
+    async stop() {
+      stopping.abort(new LmasError('UNAVAILABLE'));
+      await Promise.allSettled(underWay);
+    },
+  };
+}

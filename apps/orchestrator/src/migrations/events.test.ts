@@ -1,0 +1,58 @@
+/** The feed of all notices on a real Redis: what a reader is told who comes back after a long time. */
+import assert from 'node:assert/strict';
+import { after, test } from 'node:test';
+import { keys, MAX_NOTICES } from '../redis/keys.ts';
+import { startTestRedis } from '../testing/test-redis.ts';
+import { createEventHub } from './events.ts';
+
+const server = await startTestRedis();
+const { redis } = server;
+const subscriber = redis.duplicate();
+after(async () => {
+  subscriber.disconnect();
+  await server[Symbol.asyncDispose]();
+});
+const events = await createEventHub(redis, subscriber, { get: async () => undefined });
+
+/** What is told first. */
+async function first(afterId: string): Promise<unknown> {
+  const ending = new AbortController();
+  try {
+    for await (const event of events.followAll(afterId, { signal: ending.signal })) {
+      return typeof event === 'object' ? event.json : event;
+    }
+  } finally {
+    ending.abort();
+  }
+  return assert.fail('nothing was told');
+}
+test('where the feed is can be told without what anybody did, and nothing that comes later is before it', async () => {
+  await notice(100, 1);
+  const position = await events.position();
+  await redis.xadd(keys.feed, '*', 'event', 'later');
+  assert.equal(await first(position), 'later');
+  await redis.xadd(keys.feed, `${Date.now() + 3_600_000}-1`, 'event', 'from a clock that was set back since');
+  const ahead = await events.position();
+  await redis.xadd(keys.feed, '*', 'event', 'after that');
+  assert.equal(await first(ahead), 'after that');
+  await redis.del(keys.feed);
+});
+
+/** Adds notices as the scripts do, from `<from>-1` on, an id a millisecond. */
+const notice = (from: number, count: number): Promise<unknown> =>
+  redis.eval(
+    `for i = 0, ARGV[2] - 1 do
+      redis.call('XADD', KEYS[1], 'MAXLEN', '~', ARGV[3], (ARGV[1] + i) .. '-1', 'event', 'n' .. (ARGV[1] + i))
+    end`,
+    ...[1, keys.feed, from, count, MAX_NOTICES],
+  );
+
+test('who comes back is told when something of what came meanwhile may not be kept any more', async () => {
+  assert.equal(await first('500-1'), 'missed', 'there is nothing of what the reader has seen');
+  await notice(1_000, 10);
+  assert.equal(await first('500-1'), 'n1000', 'nothing was ever cut off');
+  assert.equal(await first('1003-1'), 'n1004');
+  await notice(2_000, MAX_NOTICES + 1_000);
+  assert.equal(await first('1003-1'), 'missed');
+  assert.equal(await first(`${MAX_NOTICES + 1_000}-1`), `n${MAX_NOTICES + 1_001}`);
+});

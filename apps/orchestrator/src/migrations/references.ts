@@ -1,0 +1,60 @@
+/**
+ * What a request names has to be there and to fit together: two endpoints of one kind, options that their plugin takes,
+ * and, for a tunnel, sites that can have one.
+ */
+import { describeError, LmasError } from '../errors.ts';
+import type { PluginRegistry } from '../plugins/registry.ts';
+import { type Endpoint, type Inventory, requireGateways, type SiteStore } from '../sites/sites.ts';
+import type { MigrationInput } from './record.ts';
+
+export interface Referred {
+  /** Sites. */
+  readonly source: string;
+  readonly destination: string;
+  readonly plugin: string;
+}
+
+/** @throws LmasError UNKNOWN_REFERENCE, SAME_ENDPOINT, DIFFERENT_PLUGINS, INVALID_OPTIONS, NO_GATEWAY, NO_LISTENER */
+export async function checkReferences(
+  input: MigrationInput,
+  { endpoints, sites }: Inventory,
+  plugins: PluginRegistry,
+): Promise<Referred> {
+  if (input.source === input.destination) throw new LmasError('SAME_ENDPOINT');
+  const found = await Promise.allSettled([input.source, input.destination].map((id) => endpoints.get(id)));
+  refuseUnknown(found);
+  const [source, destination] = found.map((each) => (each.status === 'fulfilled' ? each.value : undefined));
+  if (source === undefined || destination === undefined) throw new LmasError('UNKNOWN_REFERENCE');
+  if (source.plugin !== destination.plugin) {
+    throw new LmasError(
+      'DIFFERENT_PLUGINS',
+      `${source.id} is ${source.plugin}, ${destination.id} ${destination.plugin}.`,
+    );
+  }
+  checkOptions(input, source, plugins);
+  if (input.transport === 'tunnel') await checkGateways(source.site, destination.site, sites);
+  return { source: source.site, destination: destination.site, plugin: source.plugin };
+}
+
+function checkOptions(input: MigrationInput, { plugin }: Endpoint, plugins: PluginRegistry): void {
+  const options = plugins.get(plugin).optionsSchema.safeParse(input.options);
+  if (options.success) return;
+  const issues = options.error.issues.map(({ path, message }) => ({ path: ['options', ...path].join('.'), message }));
+  throw new LmasError('INVALID_OPTIONS', undefined, { issues });
+}
+
+/** @throws LmasError NO_GATEWAY, NO_LISTENER */
+async function checkGateways(source: string, destination: string, store: SiteStore): Promise<void> {
+  const sites = await Promise.all([store.get(source), store.get(destination)]);
+  const remedy = 'Register one for each site, or ask for transport `direct`.';
+  if (!requireGateways(sites, { remedy }).some(({ gateway }) => gateway.listens)) throw new LmasError('NO_LISTENER');
+}
+
+/** @throws LmasError UNKNOWN_REFERENCE that names every endpoint that is not there */
+function refuseUnknown(found: readonly PromiseSettledResult<unknown>[]): void {
+  const reasons: unknown[] = found.flatMap((each) => (each.status === 'rejected' ? [each.reason] : []));
+  if (reasons.length === 0) return;
+  const missing = reasons.filter((reason) => reason instanceof LmasError && reason.code === 'ENDPOINT_NOT_FOUND');
+  if (missing.length < reasons.length) throw reasons.find((reason) => !missing.includes(reason));
+  throw new LmasError('UNKNOWN_REFERENCE', missing.map((reason) => describeError(reason).message).join(' '));
+}

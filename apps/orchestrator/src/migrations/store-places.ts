@@ -1,0 +1,70 @@
+/**
+ * A run's places in the record store, beyond those that admission gave it: the pair of hosts of a migration whose traffic can be
+ * intercepted. One that finds its pair taken hands itself back to the queue, and holds nothing while it waits.
+ */
+import type { Redis } from 'ioredis';
+import { laneEntry, laneOf, orderOf, rankOf } from '../admission/groups.ts';
+import { placesKeys, waitingKeys } from '../admission/scripts.ts';
+import { keys } from '../redis/keys.ts';
+import * as scripts from './places-scripts.ts';
+import type { Migration } from './record.ts';
+import { verdict } from './store-answers.ts';
+import type { Claim } from './store-runs.ts';
+
+export interface RunPlaces {
+  /**
+   * Takes a pair of hosts (`hostPairOf`) beside the places there are, in place of another one.
+   * @returns the id of whoever has it, or waits for it and comes first; `undefined`: it is ours now
+   */
+  takeHosts(claim: Claim, migration: Migration, pair: string): Promise<string | undefined>;
+  /** Keeps the other places. */
+  letHostsGo(claim: Claim, migration: Migration): Promise<void>;
+  /**
+   * Ends this run in order: the migration waits for the pair and for its other places as one that was never taken up, in the same
+   * order. `untilMs`: for how long, as a time.
+   */
+  handBack(claim: Claim, migration: Migration, waiting: { pair: string; untilMs: number }): Promise<void>;
+}
+
+/** What a fence asks for, and what was written since. */
+interface Books {
+  fence(claim: Claim): readonly [token: number, writes: number];
+  add(claim: Claim, writes: string | undefined): void;
+}
+
+const laneWith = (migration: Migration, hosts: string | null): string =>
+  laneOf(migration, { transparent: false, direct: migration.request.transport !== 'tunnel', hosts });
+
+export function createRunPlaces(redis: Redis, { fence, add }: Books): RunPlaces {
+  return {
+    async takeHosts(claim, migration, pair) {
+      const { id } = claim;
+      const rank = rankOf(orderOf(migration), id);
+      const [word, answer] = verdict(
+        await scripts.TAKE_HOSTS(
+          redis,
+          [keys.migration(id), keys.waitingLanes, ...placesKeys, keys.keptPairs],
+          [...fence(claim), id, laneWith(migration, pair), rank, keys.admissionChannel],
+        ),
+      );
+      if (word === 'HELD') return answer;
+      add(claim, answer);
+      return undefined;
+    },
+    async letHostsGo(claim, migration) {
+      const { id } = claim;
+      const args = [...fence(claim), id, laneWith(migration, null), keys.admissionChannel];
+      const [, writes] = verdict(await scripts.LET_HOSTS_GO(redis, [keys.migration(id), ...placesKeys], args));
+      add(claim, writes);
+    },
+    async handBack(claim, migration, { pair, untilMs }) {
+      const { id } = claim;
+      const order = orderOf(migration);
+      const entry = laneEntry(laneWith(migration, pair), order, id);
+      const names = [keys.migration(id), keys.lease(id), keys.running, keys.queueDeadlines];
+      const args = [...fence(claim), id, pair, order, entry, untilMs, keys.admissionChannel];
+      const [, writes] = verdict(await scripts.HAND_BACK(redis, [...names, ...waitingKeys, ...placesKeys], args));
+      add(claim, writes);
+    },
+  };
+}

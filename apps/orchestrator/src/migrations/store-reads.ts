@@ -1,0 +1,95 @@
+/**
+ * What anybody may look up in the record store, without a claim.
+ */
+import type { Redis } from 'ioredis';
+import { keys } from '../redis/keys.ts';
+import { readStored } from '../redis/stored-json.ts';
+import { type PageMark, type Search, search } from './index-search.ts';
+import { type JournalEntry, journalEntrySchema } from './journal-entry.ts';
+import { type Migration, storedMigrationSchema } from './record.ts';
+import { createRecordCache } from './record-cache.ts';
+import { overlay } from './store-answers.ts';
+
+export interface RecordReads {
+  get(id: string): Promise<Migration | undefined>;
+  getMany(ids: readonly string[]): Promise<Migration[]>;
+  live(): Promise<string[]>;
+  /** The pair of hosts that each of them has, or waits for. */
+  hostPairs(ids: readonly string[]): Promise<(string | null)[]>;
+  /** Those of them that some run has taken up, and has not handed back since. */
+  running(): Promise<string[]>;
+  isLive(id: string): Promise<boolean>;
+  /** Ended, but not everything of theirs could be taken down. */
+  incomplete(): Promise<string[]>;
+  /** Live migrations that some run has taken up and none holds now, with the token of the last one. */
+  orphans(): Promise<{ id: string; token: number }[]>;
+  /** Live migrations that no run has, and that have waited for longer than their request allows. */
+  overdue(): Promise<string[]>;
+  /** Ids that match, newest first. */
+  search(query: Search): Promise<PageMark[]>;
+  /** The `traceparent` of its submission, if somebody traced it. */
+  traceparentOf(id: string): Promise<string | null>;
+  readJournal(id: string): Promise<JournalEntry[]>;
+  /** The oldest first. */
+  readLog(id: string): Promise<string[]>;
+}
+
+export function createRecordReads(redis: Redis): RecordReads {
+  const getMany = recordLoader(redis);
+  return {
+    getMany,
+    get: async (id) => (await getMany([id]))[0],
+    live: () => redis.smembers(keys.live),
+    async hostPairs(ids) {
+      const pipeline = redis.pipeline();
+      for (const id of ids) pipeline.hget(keys.migration(id), 'hostPair');
+      return ((await pipeline.exec()) ?? []).map(([error, pair]) => {
+        if (error) throw error;
+        return typeof pair === 'string' ? pair : null;
+      });
+    },
+    running: () => redis.smembers(keys.running),
+    isLive: async (id) => (await redis.sismember(keys.live, id)) === 1,
+    incomplete: () => redis.smembers(keys.incomplete),
+    async orphans() {
+      const ids = await redis.smembers(keys.running);
+      const pipeline = redis.pipeline();
+      for (const id of ids) pipeline.exists(keys.lease(id)).hget(keys.migration(id), 'token');
+      const answers = (await pipeline.exec()) ?? [];
+      return ids.flatMap((id, index) => {
+        const held = answers[2 * index]?.[1] !== 0;
+        return held ? [] : [{ id, token: Number(answers[2 * index + 1]?.[1]) }];
+      });
+    },
+    overdue: () => redis.zrangebyscore(keys.queueDeadlines, '-inf', Date.now(), 'LIMIT', 0, 100),
+    search: (query) => search(redis, query),
+    async traceparentOf(id) {
+      const record = await redis.hget(keys.migration(id), 'record');
+      return record === null ? null : storedMigrationSchema.parse(JSON.parse(record)).notes.traceparent;
+    },
+    async readLog(id) {
+      const entries = await redis.xrange(keys.log(id), '-', '+');
+      return entries.map(([, fields]) => fields[1] ?? '{}');
+    },
+    async readJournal(id) {
+      const entries = Object.values(await redis.hgetall(keys.journal(id)));
+      return entries.map((json) => readStored(journalEntrySchema, json)).sort((a, b) => a.sequence - b.sequence);
+    },
+  };
+}
+
+/** Whole records, from one round trip. */
+function recordLoader(redis: Redis) {
+  const records = createRecordCache();
+  return async (ids: readonly string[]): Promise<Migration[]> => {
+    const pipeline = redis.pipeline();
+    for (const id of ids) pipeline.hmget(keys.migration(id), 'record', 'cancelRequestedAt', 'pointOfNoReturnAt');
+    const found: Migration[] = [];
+    ((await pipeline.exec()) ?? []).forEach(([error, fields], index) => {
+      if (error) throw error;
+      const [record, ...beside] = fields as (string | null)[];
+      if (record) found.push(overlay(records.parse(ids[index] ?? '', record), beside[0], beside[1]));
+    });
+    return found;
+  };
+}

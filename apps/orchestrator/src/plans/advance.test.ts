@@ -1,0 +1,263 @@
+/**
+ * The state machine of a run against random lives: migrations that succeed, fail, are cancelled or take their time; pauses,
+ * cancels, retries; and records whose last step was never written, as after a crash. Played in memory; no clock runs.
+ */
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import fc from 'fast-check';
+import { planBodySchema } from '../schemas/plan.ts';
+import { advance, type MigrationFacts } from './advance.ts';
+import { hasRunEnded, newRun, type PlanItem, type PlanRun } from './record.ts';
+import { restarted } from './retry.ts';
+
+const CREATED = '2026-06-01T12:00:00.000Z';
+type Policy = 'stop' | 'go-on' | 'roll-back';
+interface WaveSketch {
+  readonly vms: number;
+  readonly concurrency: number;
+  readonly onFailure: Policy;
+  readonly afterwards?: { readonly pauseMs?: number; readonly approval?: boolean };
+}
+
+const UNKNOWN: Omit<MigrationFacts, 'outcome'> = { error: null, vacated: null, leftAt: null };
+const item = (wave: number, index: number): PlanItem => ({
+  key: `${wave}/vm${index}`,
+  wave,
+  vm: { id: `vm${wave}-${index}`, name: `vm${wave}-${index}` },
+  source: { endpoint: 'a', site: 'x' },
+  destination: { endpoint: 'b', site: 'y' },
+  plugin: 'simulated',
+  ...{ networkMap: {}, diskMap: {}, disks: [], memoryBytes: 1, findings: [], migrations: [] },
+  state: 'waiting',
+  ...{
+    checkedAt: null,
+    prediction: null,
+    sourceAfter: null,
+    leftAt: null,
+    error: null,
+    startedAt: null,
+    endedAt: null,
+  },
+});
+
+function running(waves: readonly WaveSketch[]): PlanRun {
+  const definition = planBodySchema.parse({
+    waves: waves.map(({ concurrency, onFailure, afterwards = {} }) => ({
+      vms: [{ kind: 'host', source: 'a', destination: { endpoint: 'b' } }],
+      ...{ concurrency, onFailure, afterwards },
+    })),
+  });
+  const run = newRun(
+    definition,
+    { id: `r_${'0'.repeat(8)}`, plan: 'p', project: null, mode: 'failover', reverseOf: null },
+    CREATED,
+  );
+  const items = waves.flatMap(({ vms }, wave) => Array.from({ length: vms }, (_, index) => item(wave, index)));
+  return { ...run, phase: 'running', items };
+}
+
+/** What hypervisors and people do, drawn one after the other; beyond the end everything goes well. */
+class World {
+  readonly migrations = new Map<string, MigrationFacts>();
+  /** Each VM at the end at which its migrations have left it. */
+  readonly places = new Map<string, 'source' | 'destination'>();
+  readonly ordered: string[] = [];
+
+  /** Orders what the record says is ordered, as the driver does. */
+  order(run: PlanRun): void {
+    for (const { state, migrations, vm } of run.items) {
+      const id = migrations.at(-1);
+      if ((state !== 'moving' && state !== 'moving-back') || id === undefined || this.migrations.has(id)) continue;
+      assert.equal(
+        this.places.get(vm.id) ?? 'source',
+        state === 'moving' ? 'source' : 'destination',
+        `${vm.id} is ordered from where it is`,
+      );
+      this.migrations.set(id, { ...UNKNOWN, outcome: null });
+      this.ordered.push(id);
+    }
+  }
+
+  end(run: PlanRun, outcome: 'succeeded' | 'failed' | 'cancelled', which: number): void {
+    const live = run.items.filter(({ migrations }) => this.migrations.get(migrations.at(-1) ?? '')?.outcome === null);
+    const chosen = live[which % Math.max(1, live.length)];
+    const id = chosen?.migrations.at(-1);
+    if (chosen === undefined || id === undefined) return;
+    this.migrations.set(id, { ...UNKNOWN, outcome, vacated: outcome === 'succeeded' ? 'absent' : null });
+    if (outcome === 'succeeded')
+      this.places.set(chosen.vm.id, chosen.state === 'moving-back' ? 'source' : 'destination');
+  }
+}
+
+const sketch = fc.record({
+  vms: fc.integer({ min: 1, max: 3 }),
+  concurrency: fc.integer({ min: 1, max: 2 }),
+  onFailure: fc.constantFrom<Policy>('stop', 'go-on', 'roll-back'),
+});
+const event = fc.oneof(
+  { weight: 6, arbitrary: fc.record({ end: fc.constantFrom('succeeded', 'failed', 'cancelled'), which: fc.nat(5) }) },
+  {
+    weight: 6,
+    arbitrary: fc.constantFrom('pause', 'pause', 'resume', 'resume', 'cancel', 'retry', 'crash', 'nothing'),
+  },
+);
+
+/** What becomes of the one VM of the first wave: its migration has succeeded, and this is what its source says of it. */
+function arrived(run: PlanRun, vacated: MigrationFacts['vacated'], nowMs: number): PlanRun {
+  const id = run.items[0]?.migrations.at(-1) ?? '';
+  return advance(run, { nowMs, migrations: new Map([[id, { ...UNKNOWN, outcome: 'succeeded', vacated }]]) }).run;
+}
+const MIGRATIONS: ReadonlyMap<string, MigrationFacts> = new Map();
+
+test('the next wave begins when the pause is over and somebody has said so, and not before', () => {
+  const afterwards = { pauseMs: 60_000, approval: true };
+  const one = { vms: 1, concurrency: 1, onFailure: 'stop' as const };
+  const startMs = Date.parse(CREATED);
+  const ordered = advance(running([{ ...one, afterwards }, one]), { nowMs: startMs, migrations: MIGRATIONS }).run;
+  const between = arrived(ordered, 'absent', startMs);
+  const approved = {
+    ...between,
+    waves: between.waves.map((wave, at) => ({ ...wave, approvedAt: at === 0 ? CREATED : null })),
+  };
+  const statesAt = (run: PlanRun, ms: number) =>
+    advance(run, { nowMs: startMs + ms, migrations: MIGRATIONS }).run.waves.map(({ state }) => state);
+  assert.deepEqual(statesAt(approved, 59_999), ['between', 'waiting']);
+  assert.deepEqual(statesAt(between, 600_000), ['between', 'waiting'], 'nobody has approved');
+  assert.deepEqual(statesAt(approved, 60_000), ['done', 'moving']);
+});
+
+test('a VM that its source still runs after it has moved is a failure, whatever its migration says', () => {
+  const waves = [{ vms: 1, concurrency: 1, onFailure: 'stop' as const }];
+  const ordered = advance(running(waves), { nowMs: 0, migrations: MIGRATIONS }).run;
+  assert.equal(arrived(ordered, null, 0).items[0]?.state, 'moving', 'nobody has been asked yet');
+  const both = arrived(ordered, 'running', 0);
+  assert.deepEqual(
+    [both.phase, both.items[0]?.state, both.items[0]?.error?.code],
+    ['failed', 'failed', 'BOTH_RUNNING'],
+  );
+  for (const vacated of ['absent', 'stopped', 'unreachable'] as const) {
+    const run = arrived(ordered, vacated, 0);
+    assert.deepEqual([run.phase, run.items[0]?.sourceAfter], ['succeeded', vacated]);
+  }
+});
+
+test('where a migration left a VM that it did not move is noted, as seen from the way there', () => {
+  const waves = [{ vms: 2, concurrency: 2, onFailure: 'roll-back' as const }];
+  const ordered = advance(running(waves), { nowMs: 0, migrations: MIGRATIONS }).run;
+  const [one, two] = ordered.items.map(({ migrations }) => migrations[0] ?? '');
+  const migrations = new Map<string, MigrationFacts>([
+    [one ?? '', { ...UNKNOWN, outcome: 'succeeded', vacated: 'absent' }],
+    [two ?? '', { ...UNKNOWN, outcome: 'failed', leftAt: 'unknown' }],
+  ]);
+  const { run: back, entries } = advance(ordered, { nowMs: 0, migrations });
+  assert.deepEqual(
+    back.items.map(({ state, leftAt }) => [state, leftAt]),
+    [
+      ['moving-back', null],
+      ['failed', 'unknown'],
+    ],
+  );
+  assert.ok(entries.some(({ message }) => message === 'Nobody knows where it runs.'));
+  const ending = (facts: Partial<MigrationFacts>) => {
+    const ended = { ...UNKNOWN, outcome: 'failed' as const, ...facts };
+    return advance(back, { nowMs: 0, migrations: new Map([[back.items[0]?.migrations.at(-1) ?? '', ended]]) }).run;
+  };
+  const stuck = ending({ leftAt: 'source' });
+  assert.deepEqual([stuck.items[0]?.state, stuck.items[0]?.leftAt], ['stuck', 'destination']);
+  assert.equal(restarted(stuck).items[0]?.state, 'moved');
+  for (const twice of [ending({ leftAt: 'both' }), ending({ outcome: 'succeeded', vacated: 'running' })]) {
+    assert.deepEqual([twice.items[0]?.state, twice.items[0]?.leftAt], ['stuck', 'both']);
+    assert.throws(() => restarted(twice), { code: 'RUN_STATE', message: /^Where vm0-0 runs is not clear/ });
+  }
+});
+
+test('whatever happens: within the concurrency, wave after wave, each VM from where it is, and to an end', () => {
+  fc.assert(
+    fc.property(
+      fc.array(sketch, { minLength: 1, maxLength: 3 }),
+      fc.array(event, { maxLength: 40 }),
+      (waves, events) => {
+        const world = new World();
+        let run = running(waves);
+        let nowMs = Date.parse(CREATED);
+        const turn = (isWritten = true): void => {
+          nowMs += 1_000;
+          if (run.pausedAt === null && run.cancelRequestedAt === null) world.order(run);
+          const { run: next, cancel } = advance(run, { nowMs, migrations: world.migrations });
+          for (const id of cancel) {
+            const facts = world.migrations.get(id);
+            if (facts?.outcome === null) world.migrations.set(id, { ...UNKNOWN, outcome: 'cancelled' });
+          }
+          assertHeeded(run, next);
+          if (isWritten) run = next;
+          assertSane(run);
+        };
+        for (const happening of events) {
+          if (typeof happening === 'object') world.end(run, happening.end as 'succeeded', happening.which);
+          else run = orderedBy(run, happening);
+          turn(happening !== 'crash');
+        }
+        run = { ...run, pausedAt: null };
+        for (let steps = 0; !hasRunEnded(run); steps++) {
+          assert.ok(steps < 100, `it never ends: ${JSON.stringify(run)}`);
+          world.end(run, 'succeeded', 0);
+          turn();
+        }
+        assert.equal(new Set(world.ordered).size, world.ordered.length, 'nothing is ordered twice');
+        for (const { vm, state } of run.items) {
+          const isAway = state === 'moved' || state === 'stuck';
+          assert.equal(world.places.get(vm.id) ?? 'source', isAway ? 'destination' : 'source', `${vm.id} is ${state}`);
+        }
+        if (run.phase === 'succeeded') assert.ok(run.items.every(({ state }) => state === 'moved'));
+      },
+    ),
+    { numRuns: 1_000 },
+  );
+});
+
+function orderedBy(run: PlanRun, order: string): PlanRun {
+  if (order === 'retry' && hasRunEnded(run) && run.phase !== 'succeeded') {
+    const again = restarted(run);
+    // Without checks here: as if they had passed.
+    const items =
+      again.items.length === 0
+        ? run.items.map((each) => ({ ...each, state: 'waiting' as const, error: null }))
+        : again.items;
+    return { ...again, items, phase: 'running' };
+  }
+  if (hasRunEnded(run)) return run;
+  if (order === 'pause') return { ...run, pausedAt: CREATED };
+  if (order === 'resume') return { ...run, pausedAt: null };
+  return order === 'cancel' ? { ...run, cancelRequestedAt: CREATED, pausedAt: null } : run;
+}
+
+/** Nothing begins in a wave in which something was lost, unless it goes on; and nothing while it is paused or cancelled. */
+function assertHeeded(before: PlanRun, after: PlanRun): void {
+  const isHalted = before.pausedAt !== null || before.cancelRequestedAt !== null;
+  for (const [index, { state, wave }] of after.items.entries()) {
+    if (state !== 'moving' || before.items[index]?.state === 'moving') continue;
+    assert.ok(!isHalted, 'it was told to begin nothing');
+    const isLost = before.items.some(
+      (each) => each.wave <= wave && ['failed', 'cancelled', 'stuck'].includes(each.state),
+    );
+    const policies = before.definition.waves.slice(0, wave + 1).map(({ onFailure }) => onFailure);
+    if (isLost) assert.ok(policies.includes('go-on'), 'what failed stops what comes after it');
+  }
+}
+
+function assertSane({ items, waves, definition, phase }: PlanRun): void {
+  const live = items.filter(({ state }) => state === 'moving' || state === 'moving-back');
+  for (const { migrations } of items) assert.equal(new Set(migrations).size, migrations.length, 'each attempt once');
+  const active = new Set(live.map(({ wave }) => wave));
+  assert.ok(active.size <= 1, 'one wave at a time');
+  for (const wave of active)
+    assert.ok(live.length <= (definition.waves[wave]?.concurrency ?? 0), 'within the concurrency');
+  if (phase !== 'running') assert.deepEqual(live, [], 'nothing moves after the end');
+  for (const [index, { state }] of waves.entries()) {
+    const begun = items.some((each) => each.wave === index && each.migrations.length > 0);
+    const former = waves
+      .slice(0, index)
+      .every((wave) => wave.state === 'done' || wave.state === 'failed' || wave.state === 'skipped');
+    if (begun && state === 'moving') assert.ok(former, 'after those before it');
+  }
+}

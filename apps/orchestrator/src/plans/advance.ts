@@ -1,0 +1,261 @@
+/**
+ * The state machine of a run that moves VMs. Pure: the record, what has become of its migrations and the clock go in; the
+ * record as it has to be next comes out. What is ordered stands in the record before it is done (`moving`, with the id of
+ * a migration that may not be there yet), so that whoever reads it after a crash orders the same once more.
+ *
+ *   wave   waiting → moving → between → done             between: pause, approval, checks
+ *                       │        │
+ *                       └────────┴──▶ rolling-back ──▶ failed
+ *   VM     waiting → moving → moved → moving-back → moved-back
+ *                       └─ failed, cancelled            └─ stuck
+ */
+import { migrationIdFor } from '../migrations/record.ts';
+import { isWaveOver, type PlanItem, type PlanRun, type PlanWave, type RunEntry, type WaveRun } from './record.ts';
+import { reverseOf } from './reverse.ts';
+
+/** What is known of a migration; `undefined` when there is none of that id. */
+export interface MigrationFacts {
+  /** null while it goes on. */
+  readonly outcome: 'succeeded' | 'failed' | 'cancelled' | null;
+  readonly error: PlanItem['error'];
+  /** What the end that it left answered about it; null until it was asked. */
+  readonly vacated: PlanItem['sourceAfter'];
+  /** Where it is, when it did not succeed; null: nobody had looked for it. */
+  readonly leftAt: PlanItem['leftAt'];
+}
+
+export interface Facts {
+  readonly nowMs: number;
+  readonly migrations: ReadonlyMap<string, MigrationFacts>;
+}
+
+export interface Advance {
+  readonly run: PlanRun;
+  readonly entries: readonly Omit<RunEntry, 'at'>[];
+  /** Migrations that have to stop. */
+  readonly cancel: readonly string[];
+}
+
+const LIVE: readonly PlanItem['state'][] = ['moving', 'moving-back'];
+const LOST: readonly PlanItem['state'][] = ['failed', 'cancelled', 'refused', 'stuck'];
+const isLive = ({ state }: PlanItem): boolean => LIVE.includes(state);
+export const isLost = ({ state }: PlanItem): boolean => LOST.includes(state);
+
+export function advance(run: PlanRun, facts: Facts): Advance {
+  const step = new Step(run, facts);
+  for (const item of step.run.items) if (isLive(item)) step.settle(item);
+  if (run.cancelRequestedAt !== null) step.cancelAll();
+  else for (let isNew = true; isNew; ) isNew = step.turnWave();
+  return { run: step.run, entries: step.entries, cancel: step.cancel };
+}
+
+class Step {
+  readonly run: PlanRun;
+  readonly entries: Omit<RunEntry, 'at'>[] = [];
+  readonly cancel: string[] = [];
+  readonly #facts: Facts;
+  readonly #now: string;
+
+  constructor(run: PlanRun, facts: Facts) {
+    this.run = structuredClone(run);
+    this.#facts = facts;
+    this.#now = new Date(facts.nowMs).toISOString();
+  }
+
+  #note(message: string, { vm = null, code = null }: Partial<Pick<RunEntry, 'vm' | 'code'>> = {}): void {
+    this.entries.push({ message, vm, code });
+  }
+
+  #order(item: PlanItem, back: boolean): void {
+    const { id, attempt } = this.run;
+    item.state = back ? 'moving-back' : 'moving';
+    item.migrations.push(migrationIdFor(`plan run ${id}, attempt ${attempt}, ${item.key}${back ? ', back' : ''}`));
+    item.startedAt ??= this.#now;
+    item.endedAt = null;
+    item.leftAt = null;
+    item.error = null;
+    this.run.startedAt ??= this.#now;
+    this.#note(back ? 'It is moved back.' : 'It is ordered to move.', { vm: item.vm.name });
+  }
+
+  #end(item: PlanItem, state: PlanItem['state'], message: string, error: PlanItem['error'] = null): void {
+    item.state = state;
+    item.endedAt = this.#now;
+    item.error = error;
+    this.#note(message, { vm: item.vm.name, code: error?.code ?? null });
+  }
+
+  /** What has become of its migration becomes the VM's own state. */
+  settle(item: PlanItem): void {
+    const back = item.state === 'moving-back';
+    const facts = this.#facts.migrations.get(item.migrations.at(-1) ?? '');
+    if (facts === undefined) {
+      // Ordered and not there: nobody can make it any more once the order was withdrawn.
+      const isWithdrawn = this.run.pausedAt !== null || this.run.cancelRequestedAt !== null;
+      if (!isWithdrawn) return;
+      item.migrations.pop();
+      item.state = back ? 'moved' : 'waiting';
+      return;
+    }
+    const { outcome, vacated } = facts;
+    if (outcome === null || (outcome === 'succeeded' && vacated === null)) return;
+    if (outcome !== 'succeeded') {
+      item.leftAt = back ? seenFromThere(facts.leftAt) : facts.leftAt;
+      this.#end(item, back ? 'stuck' : outcome, lossInWords(item, outcome, back), facts.error);
+      return;
+    }
+    if (!back) item.sourceAfter = vacated;
+    if (vacated === 'running') {
+      const message = 'It runs at the destination, and the source says that it runs there as well.';
+      item.leftAt = 'both';
+      this.#end(item, back ? 'stuck' : 'failed', message, {
+        code: 'BOTH_RUNNING',
+        message,
+        remedy: 'Stop one of the two by hand, now.',
+      });
+    } else this.#end(item, back ? 'moved-back' : 'moved', back ? 'It has moved back.' : 'It has moved.');
+  }
+
+  /** Lets nothing begin any more; the end has come when nothing moves. */
+  cancelAll(): void {
+    const { items } = this.run;
+    for (const item of items.filter(isLive)) this.cancel.push(...item.migrations.slice(-1));
+    if (items.some(isLive)) return;
+    this.#finish('cancelled', 'It was cancelled.');
+  }
+
+  /** @returns whether something has changed, so that there may be more to do */
+  turnWave(): boolean {
+    if (this.run.phase !== 'running') return false;
+    const index = this.run.waves.findIndex(({ state }) => !isWaveOver(state));
+    const wave = this.run.waves[index];
+    const plan = this.run.definition.waves[index];
+    if (wave === undefined || plan === undefined) return this.#complete();
+    const items = this.run.items.filter((item) => item.wave === index);
+    switch (wave.state) {
+      case 'waiting':
+        return this.#begin(wave);
+      case 'moving':
+        return this.#move(wave, plan, items);
+      case 'between':
+        return this.#pass(wave, plan, items);
+      case 'rolling-back':
+        return this.#rollBack(wave, plan, items);
+      default:
+        return false;
+    }
+  }
+
+  #begin(wave: WaveRun): boolean {
+    if (this.run.pausedAt !== null) return false;
+    wave.state = 'moving';
+    wave.startedAt = this.#now;
+    this.#note(`Wave ${this.#nameOf(wave)} begins.`);
+    return true;
+  }
+
+  #move(wave: WaveRun, plan: PlanWave, items: PlanItem[]): boolean {
+    const moving = items.filter(isLive);
+    if (items.some(isLost) && plan.onFailure !== 'go-on') {
+      if (plan.onFailure === 'roll-back') this.cancel.push(...moving.flatMap(({ migrations }) => migrations.slice(-1)));
+      return moving.length === 0 && this.#fail(wave, plan);
+    }
+    const waiting = items.filter(({ state }) => state === 'waiting');
+    if (this.run.pausedAt === null) {
+      for (const item of waiting.splice(0, plan.concurrency - moving.length)) {
+        this.#order(item, false);
+        moving.push(item);
+      }
+    }
+    if (waiting.length + moving.length > 0) return false;
+    wave.state = 'between';
+    wave.pauseUntil = new Date(this.#facts.nowMs + plan.afterwards.pauseMs).toISOString();
+    return true;
+  }
+
+  #pass(wave: WaveRun, plan: PlanWave, _items: PlanItem[]): boolean {
+    const { approval, checks } = plan.afterwards;
+    if (Date.parse(wave.pauseUntil ?? '') > this.#facts.nowMs) return false;
+    if (approval && wave.approvedAt === null) return false;
+    if (wave.checks.length < checks.length) return false; // somebody makes them
+    const failed = wave.checks.filter(({ passed }) => !passed);
+    for (const { message } of failed) this.#note(`A check failed: ${message}`, { code: 'CHECK_FAILED' });
+    if (failed.length > 0 && plan.onFailure !== 'go-on') return this.#fail(wave, plan);
+    wave.state = 'done';
+    wave.endedAt = this.#now;
+    this.#note(`Wave ${this.#nameOf(wave)} is done.`);
+    return true;
+  }
+
+  #fail(wave: WaveRun, plan: PlanWave): boolean {
+    if (plan.onFailure === 'roll-back') {
+      wave.state = 'rolling-back';
+      this.#note(`Wave ${this.#nameOf(wave)} is rolled back.`);
+      return true;
+    }
+    return this.#stop(wave);
+  }
+
+  #rollBack(wave: WaveRun, plan: PlanWave, items: PlanItem[]): boolean {
+    const moving = items.filter(isLive);
+    for (const item of items.filter(({ state }) => state === 'moved')) {
+      const reverse = reverseOf(item);
+      if ('reason' in reverse) {
+        this.#end(item, 'stuck', 'It cannot be moved back.', {
+          code: 'CHECK_FAILED',
+          message: reverse.reason,
+          remedy: 'Move it back by hand.',
+        });
+      } else if (moving.length < plan.concurrency && this.run.pausedAt === null) {
+        this.#order(item, true);
+        moving.push(item);
+      }
+    }
+    if (moving.length > 0 || items.some(({ state }) => state === 'moved')) return false;
+    return this.#stop(wave);
+  }
+
+  #stop(wave: WaveRun): boolean {
+    wave.state = 'failed';
+    wave.endedAt = this.#now;
+    this.#finish('failed', `Wave ${this.#nameOf(wave)} failed.`);
+    return true;
+  }
+
+  #complete(): boolean {
+    const lost = this.run.items.filter(isLost);
+    const failedChecks = this.run.waves.flatMap(({ checks }) => checks.filter(({ passed }) => !passed));
+    if (lost.length === 0 && failedChecks.length === 0) this.#finish('succeeded', 'Every VM has moved.');
+    else
+      this.#finish(
+        'failed',
+        `${lost.length} of ${this.run.items.length} VMs did not move; ${failedChecks.length} checks failed.`,
+      );
+    return true;
+  }
+
+  #finish(phase: 'succeeded' | 'failed' | 'cancelled', message: string): void {
+    for (const item of this.run.items) if (item.state === 'waiting') item.state = 'skipped';
+    for (const wave of this.run.waves) if (wave.state !== 'done' && wave.state !== 'failed') wave.state = 'skipped';
+    Object.assign(this.run, { phase, message, endedAt: this.#now, pausedAt: null });
+    this.#note(message);
+  }
+
+  #nameOf(wave: WaveRun): string {
+    const number = this.run.waves.indexOf(wave) + 1;
+    return wave.name === '' ? String(number) : `${number} (${wave.name})`;
+  }
+}
+
+/** The source of the way back is the destination of the way there. */
+function seenFromThere(leftAt: PlanItem['leftAt']): PlanItem['leftAt'] {
+  if (leftAt === 'source') return 'destination';
+  return leftAt === 'destination' ? 'source' : leftAt;
+}
+
+function lossInWords({ leftAt }: PlanItem, outcome: 'failed' | 'cancelled', back: boolean): string {
+  if (leftAt === 'both') return 'It runs at both ends.';
+  if (leftAt === 'unknown') return 'Nobody knows where it runs.';
+  if (back) return 'It could not be moved back.';
+  return outcome === 'failed' ? 'It could not be moved.' : 'Its migration was cancelled.';
+}

@@ -1,0 +1,123 @@
+/**
+ * Why a plan cannot be carried out as it is: every reason that can be known when it is stored. What depends on who
+ * answers at the moment is left to its runs.
+ */
+import { isIP } from 'node:net';
+import type { Scope } from '../access/scope.ts';
+import { describeError, errorCode, type Issue, LmasError } from '../errors.ts';
+import type { AddressGuard } from '../webhooks/address-guard.ts';
+import { urlOf } from './checks.ts';
+import { requestFor } from './ordered-migrations.ts';
+import type { Plan, PlanBody, PlanItem } from './record.ts';
+import { resolve } from './resolve.ts';
+import { survey } from './survey.ts';
+
+export interface ComplaintTools {
+  readonly scope: Scope;
+  readonly guard: AddressGuard;
+  /** What the plan that is named runs after; undefined: there is none of that name. */
+  readonly findPlan: (id: string) => Promise<Pick<Plan, 'after'> | undefined>;
+}
+
+/** @param id of the plan; null: it has none, and nobody can name it */
+export async function complaintsAbout(
+  id: string | null,
+  body: PlanBody,
+  { scope, guard, findPlan }: ComplaintTools,
+  { signal }: { signal: AbortSignal },
+): Promise<Issue[]> {
+  const found = await survey(body, scope, { signal });
+  const { items, issues } = resolve(body, found);
+  return [
+    ...issues.filter(({ passes }) => passes !== true).map(({ path, message }) => ({ path, message })),
+    ...(await requestComplaints(body, items, scope)),
+    ...mappingComplaints(body, found.sites),
+    ...(await orderComplaints(id, body, findPlan)),
+    ...(await checkComplaints(body, guard, scope)),
+  ];
+}
+
+/** Whatever the migrations would be refused for, once for each pair of endpoints. */
+async function requestComplaints(
+  definition: PlanBody,
+  items: readonly PlanItem[],
+  { migrations }: Scope,
+): Promise<Issue[]> {
+  const pairs = new Map(items.map((item) => [`${item.source.endpoint} to ${item.destination.endpoint}`, item]));
+  const issues: Issue[] = [];
+  for (const [pair, item] of pairs) {
+    if (item.state === 'left') continue;
+    try {
+      await migrations.validate(requestFor({ definition, id: '' }, item));
+    } catch (error) {
+      if (!(error instanceof LmasError) || error.code === 'INTERNAL') throw error;
+      const { code, message } = describeError(error);
+      issues.push({ path: `waves.${item.wave}`, message: `${pair}: ${message} (${code})` }, ...(error.issues ?? []));
+    }
+  }
+  return issues;
+}
+
+function mappingComplaints({ mappings }: PlanBody, sites: ReadonlySet<string>): Issue[] {
+  const seen = new Set<string>();
+  return mappings.flatMap(({ source, destination }, index) => {
+    const path = `mappings.${index}`;
+    const unknown = [source, destination].filter((site) => !sites.has(site));
+    const issues = unknown.map((site) => ({ path, message: `there is no site ${site}` }));
+    const pair = `${source}~${destination}`;
+    if (seen.has(pair)) issues.push({ path, message: `${source} to ${destination} is mapped before` });
+    seen.add(pair);
+    return issues;
+  });
+}
+
+/** Plans that wait for each other would never run. */
+async function orderComplaints(
+  id: string | null,
+  { after }: PlanBody,
+  findPlan: ComplaintTools['findPlan'],
+): Promise<Issue[]> {
+  const issues: Issue[] = [];
+  for (const [index, first] of after.entries()) {
+    const path = `after.${index}`;
+    // Each plan once, whatever leads to it: the ways are many more than the plans.
+    const seen = new Set<string>();
+    const visit = async (name: string, way: readonly string[]): Promise<void> => {
+      if (name === id || way.includes(name)) {
+        issues.push({ path, message: `goes in a circle: ${[...way, name].join(' after ')}` });
+        return;
+      }
+      if (seen.has(name)) return;
+      seen.add(name);
+      const plan = await findPlan(name);
+      if (plan === undefined) {
+        if (name === first) issues.push({ path, message: `there is no plan ${name}` });
+        return;
+      }
+      for (const next of plan.after) await visit(next, [...way, name]);
+    };
+    await visit(first, id === null ? [] : [id]);
+  }
+  return issues;
+}
+
+async function checkComplaints({ waves }: PlanBody, guard: AddressGuard, { credentials }: Scope): Promise<Issue[]> {
+  const issues: Issue[] = [];
+  for (const [wave, { afterwards }] of waves.entries()) {
+    for (const [index, check] of afterwards.checks.entries()) {
+      const path = `waves.${wave}.afterwards.checks.${index}`;
+      try {
+        const url = urlOf(check);
+        // A name may lead elsewhere by then: it is looked at when the check is made.
+        if (isIP(url.hostname.replace(/^\[|\]$/g, '')) !== 0) guard.checkLiteral(url);
+        if (check.kind === 'ssh') await credentials.get(check.credential);
+      } catch (error) {
+        const isOurs = errorCode(error) === 'CHECK_ADDRESS_REFUSED' || errorCode(error) === 'CREDENTIAL_NOT_FOUND';
+        if (!isOurs) throw error;
+        const { message, remedy } = describeError(error);
+        issues.push({ path, message: remedy === null ? message : `${message} ${remedy}` });
+      }
+    }
+  }
+  return issues;
+}

@@ -1,0 +1,28 @@
+/** What a run learns of migrations that did not succeed. */
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import type { Migration } from '../migrations/record.ts';
+import { factsOf } from './ordered-migrations.ts';
+import type { PlanRun } from './record.ts';
+
+const ID = 'm_00000000-0000-4000-8000-000000000000';
+
+async function learnt(migration: Pick<Migration, 'where' | 'byHand'>) {
+  const item = { state: 'moving', migrations: [ID], source: { endpoint: 'a' }, vm: { id: 'vm' } };
+  const error = { code: 'CONNECTION_LOST', message: 'It was lost.', remedy: 'Submit it again.' };
+  const scope = {
+    migrations: { get: async () => ({ phase: 'failed', error, ...migration }) },
+    connector: { connect: () => assert.fail('it has not moved') },
+  };
+  const run = { items: [item] } as unknown as PlanRun;
+  const facts = await factsOf(run, scope as never, { signal: new AbortController().signal });
+  const { leftAt, error: told } = facts.get(ID) ?? assert.fail();
+  return [leftAt, told?.remedy];
+}
+
+test('where it is, and what only a person can do about it', async () => {
+  assert.deepEqual(await learnt({ where: 'source', byHand: null }), ['source', 'Submit it again.']);
+  assert.deepEqual(await learnt({ where: 'unknown', byHand: null }), [null, 'Submit it again.'], 'nobody had looked');
+  for (const where of ['unknown', 'both'] as const)
+    assert.deepEqual(await learnt({ where, byHand: 'Look at both hosts.' }), [where, 'Look at both hosts.']);
+});

@@ -1,0 +1,111 @@
+/**
+ * The migrations of a run: each is ordered under an id made from its purpose and behind the run's fence, and looked up by
+ * that id. It owns nothing.
+ */
+import { pluginErrorCode } from '@lmas/plugin-api';
+import type { Scope } from '../access/scope.ts';
+import { describeError, errorCode, LmasError } from '../errors.ts';
+import { isOutcome } from '../migrations/phases.ts';
+import { isUndecided, type Migration, type MigrationInput } from '../migrations/record.ts';
+import type { Fence } from '../redis/versioned-table.ts';
+import type { MigrationFacts } from './advance.ts';
+import { inTurns } from './in-turns.ts';
+import type { PlanItem, PlanRun } from './record.ts';
+import { reverseOf } from './reverse.ts';
+
+const AT_ONCE = 8;
+const ASK_MS = 20_000;
+
+/** What the checks and the real thing are asked for. */
+export function requestFor({ definition, id }: Pick<PlanRun, 'definition' | 'id'>, item: PlanItem): MigrationInput {
+  const back = item.state === 'moving-back';
+  const reverse = back ? reverseOf(item) : item;
+  if ('reason' in reverse)
+    throw new LmasError('INTERNAL', `Nobody orders a way back that is not known: ${reverse.reason}`);
+  const [source, destination] = back ? [item.destination, item.source] : [item.source, item.destination];
+  return {
+    ...definition.migration,
+    correlationId: definition.migration.correlationId ?? id,
+    ...{ vm: item.vm.id, source: source.endpoint, destination: destination.endpoint },
+    ...{ networkMap: reverse.networkMap, diskMap: reverse.diskMap },
+  };
+}
+
+/** What is known of the newest migration of each VM that moves; those that are missing have none yet. */
+export async function factsOf(
+  run: PlanRun,
+  { migrations, connector }: Pick<Scope, 'migrations' | 'connector'>,
+  { signal }: { signal: AbortSignal },
+): Promise<Map<string, MigrationFacts>> {
+  const facts = new Map<string, MigrationFacts>();
+  const moving = run.items.filter(({ state }) => state === 'moving' || state === 'moving-back');
+  await inTurns(moving, AT_ONCE, async (item) => {
+    const id = item.migrations.at(-1) ?? '';
+    const migration = await find(migrations, id);
+    if (migration === undefined) return;
+    const { phase } = migration;
+    const outcome = isOutcome(phase) ? phase : null;
+    const left = item.state === 'moving-back' ? item.destination : item.source;
+    const vacated = outcome === 'succeeded' ? await lookBack(connector, left.endpoint, item.vm.id, signal) : null;
+    facts.set(id, { outcome, vacated, ...lossOf(migration) });
+  });
+  return facts;
+}
+
+/** What a migration that did not succeed left behind. Where two may run, what to do by hand is the remedy. */
+function lossOf({ where, byHand, error }: Migration): Pick<MigrationFacts, 'leftAt' | 'error'> {
+  const isClear = !isUndecided({ where, byHand });
+  const leftAt = isClear && where === 'unknown' ? null : where;
+  const remedy = isClear ? (error?.remedy ?? null) : byHand;
+  return { leftAt, error: error && { code: error.code, message: error.message, remedy } };
+}
+
+async function find(migrations: Scope['migrations'], id: string): Promise<Migration | undefined> {
+  try {
+    return await migrations.get(id);
+  } catch (error) {
+    if (errorCode(error) === 'MIGRATION_NOT_FOUND') return undefined;
+    throw error;
+  }
+}
+
+/** Whether what has moved still stands where it was. Silence is an answer of its own: nobody there could be asked. */
+async function lookBack(connector: Scope['connector'], endpoint: string, vm: string, signal: AbortSignal) {
+  const limited = AbortSignal.any([signal, AbortSignal.timeout(ASK_MS)]);
+  try {
+    const { session } = await connector.connect(endpoint, { signal: limited, unattended: true });
+    try {
+      const { presence } = await session.findVm(vm, { signal: limited });
+      return presence === 'running' ? ('running' as const) : ('stopped' as const);
+    } finally {
+      await session.close();
+    }
+  } catch (error) {
+    signal.throwIfAborted();
+    return pluginErrorCode(error) === 'VM_NOT_FOUND' ? ('absent' as const) : ('unreachable' as const);
+  }
+}
+
+/** Orders what the record says is ordered and is not there. @returns what was refused, by item */
+export async function orderMissing(
+  run: PlanRun,
+  facts: ReadonlyMap<string, MigrationFacts>,
+  { migrations }: Pick<Scope, 'migrations'>,
+  fence: Fence,
+): Promise<Map<string, PlanItem['error']>> {
+  const refused = new Map<string, PlanItem['error']>();
+  for (const item of run.items) {
+    const id = item.migrations.at(-1);
+    const isOrdered = item.state === 'moving' || item.state === 'moving-back';
+    if (!isOrdered || id === undefined || facts.has(id)) continue;
+    try {
+      await migrations.create(requestFor(run, item), { order: { id, fence } });
+    } catch (error) {
+      const { code, message, remedy } = describeError(error);
+      // Withdrawn: the record says otherwise by now, and is read again. A defect, or no Redis: another time.
+      if (!(error instanceof LmasError) || ['WITHDRAWN', 'INTERNAL', 'UNAVAILABLE'].includes(code)) throw error;
+      refused.set(item.key, { code, message, remedy });
+    }
+  }
+  return refused;
+}

@@ -1,0 +1,114 @@
+/**
+ * What is stored of plans and of their runs. Pure but for the two tables, which own no connection.
+ */
+import { createHash, randomUUID } from 'node:crypto';
+import type { Redis } from 'ioredis';
+import type { z } from 'zod';
+import { type VersionedTable, versionedTable } from '../redis/versioned-table.ts';
+import { type planBodySchema, type planCheckSchema, planSchema } from '../schemas/plan.ts';
+import {
+  type checkResultSchema,
+  type planItemSchema,
+  type planReportSchema,
+  type planRunEntrySchema,
+  planRunSchema,
+  type planRunSummarySchema,
+  type waveRunSchema,
+} from '../schemas/plan-run.ts';
+
+export type Plan = z.output<typeof planSchema>;
+export type PlanBody = z.output<typeof planBodySchema>;
+export type PlanWave = PlanBody['waves'][number];
+export type VmSelector = PlanWave['vms'][number];
+export type PlanCheck = z.output<typeof planCheckSchema>;
+export type CheckResult = z.infer<typeof checkResultSchema>;
+export type PlanRun = z.output<typeof planRunSchema>;
+export type PlanItem = z.infer<typeof planItemSchema>;
+export type ItemState = PlanItem['state'];
+export type WaveRun = z.infer<typeof waveRunSchema>;
+export type RunEntry = z.infer<typeof planRunEntrySchema>;
+export type PlanRunSummary = z.infer<typeof planRunSummarySchema>;
+export type PlanReport = z.infer<typeof planReportSchema>;
+
+const MAX_TIMELINE = 1_000;
+
+export const createPlanTable = (redis: Redis): VersionedTable<Plan> =>
+  versionedTable(redis, { name: 'plan', schema: planSchema, maxLog: 1 });
+export const createRunTable = (redis: Redis): VersionedTable<PlanRun> =>
+  versionedTable(redis, {
+    ...{ name: 'plan-run', schema: planRunSchema, maxLog: MAX_TIMELINE },
+    indexesOf: ({ plan, project, reverseOf }) => [
+      ...(plan === null ? [] : [['plan', plan] as const]),
+      ...(project === null ? [] : [['project', project] as const]),
+      ...(reverseOf === null ? [] : [['reverse', reverseOf] as const]),
+    ],
+  });
+
+export const newRunId = (): string => `r_${randomUUID()}`;
+/** The same for the same purpose, however often it is ordered. */
+export function runIdFor(purpose: string): string {
+  const hex = createHash('sha256').update(purpose).digest('hex');
+  return `r_${hex.slice(0, 8)}-${hex.slice(8, 12)}-${hex.slice(12, 16)}-${hex.slice(16, 20)}-${hex.slice(20, 32)}`;
+}
+
+export type RunOutcome = 'succeeded' | 'failed' | 'cancelled';
+
+export const hasRunEnded = <Run extends Pick<PlanRun, 'phase'>>(run: Run): run is Run & { phase: RunOutcome } =>
+  run.phase === 'succeeded' || run.phase === 'failed' || run.phase === 'cancelled';
+/** Modes in which VMs move. */
+export const moves = ({ mode }: Pick<PlanRun, 'mode'>): boolean =>
+  mode === 'failover' || mode === 'failback' || mode === 'evacuation';
+
+/** Whether something of it was ordered. */
+export const hasMoved = ({ items }: Pick<PlanRun, 'items'>): boolean =>
+  items.some(({ migrations }) => migrations.length > 0);
+
+export function summaryOf(run: PlanRun): PlanRunSummary {
+  const { id, plan, project, mode, phase, pausedAt, cancelRequestedAt, attempt, createdAt, endedAt, message } = run;
+  const vms: PlanRunSummary['vms'] = {};
+  for (const { state } of run.items) vms[state] = (vms[state] ?? 0) + 1;
+  const wave = phase === 'running' ? run.waves.findIndex(({ state }) => !isWaveOver(state)) + 1 : 0;
+  return {
+    ...{ id, plan, project, mode, phase, pausedAt, cancelRequestedAt, attempt, createdAt, endedAt, message, vms },
+    ...{ wave: wave === 0 ? null : wave, waves: run.waves.length, waitsForApproval: waitsForApproval(run) },
+  };
+}
+
+export const isWaveOver = (state: WaveRun['state']): boolean =>
+  state === 'done' || state === 'failed' || state === 'skipped';
+
+/** Whether it goes on only when a person says so. */
+export function waitsForApproval({ waves, definition }: Pick<PlanRun, 'waves' | 'definition'>): boolean {
+  const index = waves.findIndex(({ state }) => state === 'between');
+  return definition.waves[index]?.afterwards.approval === true && waves[index]?.approvedAt === null;
+}
+
+export function newRun(
+  definition: PlanBody,
+  of: Pick<PlanRun, 'id' | 'plan' | 'project' | 'mode' | 'reverseOf'>,
+  createdAt: string,
+): PlanRun {
+  return {
+    ...of,
+    definition,
+    phase: 'resolving',
+    ...{ pausedAt: null, cancelRequestedAt: null, attempt: 1 },
+    ...{ createdAt, startedAt: null, endedAt: null },
+    ...{ message: 'Its VMs are looked for.', reasons: [], prediction: null },
+    waves: definition.waves.map(newWave),
+    items: [],
+  };
+}
+
+/** Where the VMs that it means run. */
+export function sourceOf(selector: VmSelector): { endpoint: string } | { site: string } {
+  if (selector.kind === 'host') return { endpoint: selector.source };
+  return selector.kind === 'site' ? { site: selector.source } : selector.source;
+}
+
+export const newWave = ({ name }: Pick<PlanWave, 'name'>): WaveRun => ({
+  name,
+  state: 'waiting',
+  ...{ startedAt: null, endedAt: null, pauseUntil: null, approvedAt: null },
+  checks: [],
+});

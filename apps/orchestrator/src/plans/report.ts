@@ -1,0 +1,44 @@
+/**
+ * The report of a run: what, when, how long, what failed and why, what was left. Pure.
+ */
+import type { ItemState, PlanItem, PlanReport, PlanRun, RunEntry } from './record.ts';
+
+const WHY: Readonly<Partial<Record<ItemState, string>>> = {
+  waiting: 'Its turn has not come.',
+  moving: 'It moves.',
+  cancelled: 'Its migration was cancelled.',
+  skipped: 'Its turn never came.',
+  'moving-back': 'It is moved back.',
+  'moved-back': 'It was moved back.',
+  stuck: 'It could not be moved back.',
+};
+
+export function reportOn(run: PlanRun, timeline: readonly RunEntry[], generatedAt: string): PlanReport {
+  const { startedAt, endedAt, items } = run;
+  const failed = items.flatMap(({ vm, error }) =>
+    error === null ? [] : [{ vm: vm.name, code: error.code, message: error.message }],
+  );
+  const remaining = items
+    .filter(({ state }) => state !== 'moved')
+    .map((item) => ({ vm: item.vm.name, at: placeOf(item), why: whyOf(item) }));
+  return {
+    generatedAt,
+    run,
+    durationMs: startedAt === null ? null : Date.parse(endedAt ?? generatedAt) - Date.parse(startedAt),
+    summary: { moved: items.filter(({ state }) => state === 'moved').map(({ vm }) => vm.name), failed, remaining },
+    timeline: [...timeline],
+  };
+}
+
+/** null: nobody knows, or it runs at both ends. */
+function placeOf({ state, leftAt, source, destination }: PlanItem): string | null {
+  if (leftAt === 'both' || leftAt === 'unknown') return null;
+  if (leftAt !== null) return leftAt === 'source' ? source.endpoint : destination.endpoint;
+  return state === 'stuck' || state === 'moving-back' ? destination.endpoint : source.endpoint;
+}
+
+function whyOf({ state, leftAt, error, findings }: PlanItem): string {
+  const why = error?.message ?? WHY[state] ?? findings[0]?.message ?? state;
+  if (leftAt === 'both') return `It runs at both ends: ${why} ${error?.remedy ?? ''}`.trimEnd();
+  return leftAt === 'unknown' ? `Nobody knows where it runs: ${why} ${error?.remedy ?? ''}`.trimEnd() : why;
+}

@@ -1,0 +1,211 @@
+/** Plans made into VMs, and every reason why that cannot be done; the way back; how long it takes. From played surveys. */
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import type { Inventory, VmSummary } from '@lmas/plugin-api';
+import { planBodySchema } from '../schemas/plan.ts';
+import type { Endpoint } from '../sites/sites.ts';
+import { forecast } from './forecast.ts';
+import { newRun, type PlanBody, type PlanItem } from './record.ts';
+import { resolve } from './resolve.ts';
+import { reverseOf, reversePlan } from './reverse.ts';
+import type { Survey } from './survey.ts';
+
+const GIB = 2 ** 30;
+const vm = (name: string, more: Partial<VmSummary> = {}): VmSummary => ({
+  ...{ id: `id-${name}`, name, presence: 'running', memoryBytes: GIB, vcpus: 1, managedBy: null },
+  disks: [{ name: 'vda', location: `/var/vms/${name}.qcow2`, sizeBytes: 1, readOnly: false }],
+  networks: ['lan'],
+  ...more,
+});
+const inventory = (vms: VmSummary[], networks = ['lan'], freeGib = 8): Inventory => ({
+  host: { name: 'h', version: '1', cpus: 8, memoryBytes: 16 * GIB, memoryFreeBytes: freeGib * GIB },
+  ...{ networks, vms },
+});
+
+function surveyOf(hosts: Record<string, { site: string; plugin?: string; has: Inventory | string }>): Survey {
+  const endpoints = new Map(
+    Object.entries(hosts).map(([id, { site, plugin = 'kvm' }]) => [
+      id,
+      { id, site, plugin, credential: 'c', config: {}, createdAt: '2026-01-01T00:00:00.000Z' } satisfies Endpoint,
+    ]),
+  );
+  const inventories = new Map(
+    Object.entries(hosts).map(([id, { has }]) => [id, typeof has === 'string' ? { unanswered: has } : has]),
+  );
+  return { endpoints, inventories, sites: new Set(Object.values(hosts).map(({ site }) => site)) };
+}
+const plan = (vms: object[], more: object = {}): PlanBody => planBodySchema.parse({ waves: [{ vms }], ...more });
+const one = (name: string, more: object = {}) => ({
+  kind: 'vm',
+  vm: name,
+  source: { endpoint: 'a1' },
+  destination: { site: 'b' },
+  ...more,
+});
+const reasons = (definition: PlanBody, survey: Survey) =>
+  resolve(definition, survey).issues.map(({ message }) => message);
+
+test('a site’s endpoints are filled by what memory they have left; what fits nowhere is told', () => {
+  const survey = surveyOf({
+    a1: {
+      site: 'a',
+      has: inventory([
+        vm('one', { memoryBytes: 3 * GIB }),
+        vm('two', { memoryBytes: 3 * GIB }),
+        vm('three', { memoryBytes: 3 * GIB }),
+      ]),
+    },
+    b1: { site: 'b', has: inventory([], ['lan'], 5) },
+    b2: { site: 'b', has: inventory([], ['lan'], 4) },
+    b3: { site: 'b', plugin: 'xen', has: inventory([], ['lan'], 99) },
+  });
+  const all = plan([{ kind: 'host', source: 'a1', destination: { site: 'b' } }]);
+  const { items, issues } = resolve(all, survey);
+  assert.deepEqual(
+    items.map(({ vm, destination }) => [vm.name, destination.endpoint]),
+    [
+      ['one', 'b1'],
+      ['two', 'b2'],
+    ],
+  );
+  assert.match(issues[0]?.message ?? '', /no endpoint of site b has 3072 MiB free for three/);
+});
+
+test('networks and disks are mapped by the longest beginning; a mapping that misses one is refused', () => {
+  const survey = surveyOf({
+    a1: { site: 'a', has: inventory([vm('web', { networks: ['lan', 'dmz', 'shared'] })]) },
+    b1: { site: 'b', has: inventory([], ['lan-b', 'shared']) },
+  });
+  const mapping = {
+    source: 'a',
+    destination: 'b',
+    networks: { lan: 'lan-b' },
+    storage: { '/var': '/other', '/var/vms': '/srv' },
+  };
+  assert.deepEqual(reasons(plan([one('web')], { mappings: [mapping] }), survey), [
+    'the mapping from a to b misses dmz of web',
+  ]);
+  const whole = { ...mapping, networks: { lan: 'lan-b', dmz: 'dmz-b' } };
+  const [item] = resolve(plan([one('web')], { mappings: [whole] }), survey).items;
+  assert.deepEqual([item?.networkMap, item?.diskMap], [{ lan: 'lan-b', dmz: 'dmz-b' }, { vda: '/srv/web.qcow2' }]);
+  assert.ok(item !== undefined);
+  assert.deepEqual(reverseOf(item), {
+    networkMap: { 'lan-b': 'lan', 'dmz-b': 'dmz' },
+    diskMap: { vda: '/var/vms/web.qcow2' },
+  });
+  const folded = { ...item, networkMap: { lan: 'one', dmz: 'one' } };
+  assert.match(JSON.stringify(reverseOf(folded)), /which is which on the way back, nobody can tell/);
+});
+
+test('names: unknown, ambiguous, twice, at a host that does not answer; powered off', () => {
+  const survey = surveyOf({
+    a1: { site: 'a', has: inventory([vm('web'), vm('off', { presence: 'stopped' })]) },
+    a2: { site: 'a', has: inventory([vm('web', { id: 'id-other' })]) },
+    a3: { site: 'a', has: 'no route to it' },
+    b1: { site: 'b', has: inventory([]) },
+    b2: { site: 'b', plugin: 'xen', has: inventory([]) },
+  });
+  assert.deepEqual(reasons(plan([one('nobody')]), survey), ['there is no VM nobody at a1']);
+  assert.match(reasons(plan([one('web', { source: { site: 'a' } })]), survey).join(), /several VMs web at a1, a2, a3/);
+  assert.match(reasons(plan([one('web'), one('id-web')]), survey).join(), /web is in waves.0.vms.0 already/);
+  assert.match(reasons(plan([one('web', { destination: { endpoint: 'b2' } })]), survey).join(), /a1 is kvm, b2 is xen/);
+  assert.match(reasons(plan([one('web', { destination: { endpoint: 'a1' } })]), survey).join(), /a1 is where it runs/);
+  const silent = resolve(plan([one('web', { source: { endpoint: 'a3' } })]), survey).issues;
+  assert.ok(
+    silent.every(({ passes }) => passes === true),
+    'another time it may answer',
+  );
+  assert.match(reasons(plan([one('off')]), survey).join(), /off is stopped at a1: plugin kvm moves running VMs only/);
+  const [left] = resolve(plan([one('off')], { poweredOff: 'leave' }), survey).items;
+  assert.deepEqual([left?.state, left?.findings[0]?.code], ['left', 'POWERED_OFF']);
+});
+
+test('by label, wherever they run at a site', () => {
+  const survey = surveyOf({
+    a1: { site: 'a', has: inventory([vm('web', { labels: ['tier=web', 'dr'] }), vm('test')]) },
+    a2: { site: 'a', has: inventory([vm('db', { labels: ['dr'] })]) },
+    b1: { site: 'b', has: inventory([]) },
+  });
+  const chosen = (label: string, except: string[] = []) => {
+    const selector = { kind: 'label', label, source: { site: 'a' }, destination: { site: 'b' }, except };
+    return resolve(plan([selector]), survey);
+  };
+  assert.deepEqual(
+    chosen('dr').items.map(({ vm, source }) => [vm.name, source.endpoint]),
+    [
+      ['web', 'a1'],
+      ['db', 'a2'],
+    ],
+  );
+  assert.deepEqual(
+    chosen('dr', ['db']).items.map(({ vm }) => vm.name),
+    ['web'],
+  );
+  assert.match(chosen('none').issues[0]?.message ?? '', /no VM bears the label none/);
+});
+
+test('a plan back: from where each VM is to where it was, in the same order', () => {
+  const survey = surveyOf({
+    a1: { site: 'a', has: inventory([vm('web'), vm('db')]) },
+    b1: { site: 'b', has: inventory([]) },
+  });
+  const definition = plan([one('db'), one('web')]);
+  const run = newRun(
+    definition,
+    { id: 'r_1', plan: 'p', project: null, mode: 'failover', reverseOf: null },
+    '2026-01-01T00:00:00.000Z',
+  );
+  const items = resolve(definition, survey).items.map(
+    (item): PlanItem => ({ ...item, state: item.vm.name === 'db' ? 'moved' : 'failed' }),
+  );
+  const back = reversePlan({ ...run, items });
+  assert.deepEqual(back.waves[0]?.vms, [
+    {
+      kind: 'vm',
+      vm: 'id-db',
+      source: { endpoint: 'b1' },
+      destination: { endpoint: 'a1' },
+      networkMap: {},
+      diskMap: {},
+    },
+  ]);
+  assert.deepEqual(planBodySchema.parse(back), back);
+  assert.throws(() => reversePlan({ ...run, items: items.map((item) => ({ ...item, state: 'failed' as const })) }), {
+    code: 'INVALID_PLAN',
+  });
+});
+
+test('a forecast: one link carries one after the other, two links side by side; what is not known stays so', () => {
+  const predicted = (wave: number, site: string, low: number, high: number | null) =>
+    ({
+      wave,
+      state: 'waiting',
+      vm: { id: site, name: site },
+      source: { endpoint: 'a', site: 'a' },
+      destination: { endpoint: 'b', site },
+      prediction: {
+        durationMs: { low, high },
+        downtimeMs: null,
+        passes: 1,
+        convergence: 'yes',
+        rateBytesPerSec: 1,
+        dirtyRateBytesPerSec: 1,
+      },
+    }) as PlanItem;
+  const waves = planBodySchema.parse({
+    waves: [{ ...plan([one('x')]).waves[0], afterwards: { pauseMs: 1_000 } }, plan([one('y')]).waves[0]],
+  }).waves;
+  const items = [
+    predicted(0, 'b', 10_000, 20_000),
+    predicted(0, 'b', 10_000, 20_000),
+    predicted(0, 'c', 5_000, 6_000),
+    predicted(1, 'b', 1_000, 2_000),
+  ];
+  assert.deepEqual(forecast({ waves, rtoMs: 30_000 }, items).durationMs, { low: 22_000, high: 43_000 });
+  assert.equal(forecast({ waves, rtoMs: 30_000 }, items).fitsRto, 'perhaps');
+  assert.equal(forecast({ waves, rtoMs: 43_000 }, items).fitsRto, 'yes');
+  assert.equal(forecast({ waves, rtoMs: 10_000 }, items).fitsRto, 'no');
+  const open = forecast({ waves, rtoMs: 60_000 }, [...items, predicted(1, 'b', 1_000, null)]);
+  assert.deepEqual([open.durationMs, open.fitsRto], [{ low: 23_000, high: null }, 'unknown']);
+  assert.match(open.notes.join(), /no upper bound for b/);
+});

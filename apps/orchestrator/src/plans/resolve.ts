@@ -1,0 +1,213 @@
+/**
+ * Makes a plan into VMs: each with where it runs, where it goes, and what its networks and disks are mapped to; and every
+ * reason why that cannot be done, all at once. Pure: what the endpoints have comes from a survey.
+ */
+import type { VmSummary } from '@lmas/plugin-api';
+import type { Issue } from '../errors.ts';
+import { Placement } from './placement.ts';
+import { type PlanBody, type PlanItem, sourceOf, type VmSelector } from './record.ts';
+import { hasAnswered, type Survey } from './survey.ts';
+
+/** More would make a record that nobody can read, and that is written again with each step. */
+export const MAX_VMS = 500;
+
+export interface PlanIssue extends Issue {
+  /** Nobody could be asked: another time it may be no reason any more. */
+  readonly passes?: boolean;
+}
+
+export interface Resolution {
+  readonly items: readonly PlanItem[];
+  readonly issues: readonly PlanIssue[];
+}
+
+interface Found {
+  readonly endpoint: string;
+  readonly vm: VmSummary;
+}
+
+export function resolve(definition: PlanBody, survey: Survey): Resolution {
+  const issues: PlanIssue[] = [];
+  const items: PlanItem[] = [];
+  const placement = new Placement(survey);
+  const taken = new Map<string, string>();
+  for (const [wave, { vms }] of definition.waves.entries()) {
+    for (const [index, selector] of vms.entries()) {
+      const path = `waves.${wave}.vms.${index}`;
+      const complain = (message: string, at = '', passes = false) =>
+        void issues.push({ path: `${path}${at}`, message, ...(passes ? { passes } : {}) });
+      for (const found of select(selector, survey, complain)) {
+        const { id, name } = found.vm;
+        const former = taken.get(id);
+        if (former !== undefined) {
+          complain(`${name} is in ${former} already; each VM moves once`);
+          continue;
+        }
+        taken.set(id, path);
+        const item = itemFor({ definition, survey, placement, complain }, wave, selector, found);
+        if (item !== undefined) items.push(item);
+      }
+    }
+  }
+  if (items.length > MAX_VMS)
+    issues.push({ path: 'waves', message: `name ${items.length} VMs; at most ${MAX_VMS} fit into one plan` });
+  return { items, issues };
+}
+
+type Complain = (message: string, at?: string, passes?: boolean) => void;
+
+/** The VMs that a selector means. */
+function select(selector: VmSelector, survey: Survey, complain: Complain): Found[] {
+  const place = sourceOf(selector);
+  const endpoints = endpointsOf(place, survey, complain);
+  const found: Found[] = [];
+  for (const endpoint of endpoints) {
+    const inventory = survey.inventories.get(endpoint);
+    if (hasAnswered(inventory)) found.push(...inventory.vms.map((vm) => ({ endpoint, vm })));
+    else complain(`${endpoint} cannot be asked: ${inventory?.unanswered ?? 'it was not'}`, '.source', true);
+  }
+  if (selector.kind === 'label') {
+    const bearing = found.filter(({ vm: { labels = [] } }) => labels.includes(selector.label));
+    const isSilent = endpoints.some((endpoint) => !hasAnswered(survey.inventories.get(endpoint)));
+    if (bearing.length === 0 && endpoints.length > 0)
+      complain(`no VM bears the label ${selector.label}`, '.label', isSilent);
+    found.splice(0, found.length, ...bearing);
+  }
+  if (selector.kind !== 'vm') {
+    const stays = new Set(selector.except);
+    for (const name of selector.except) {
+      if (found.every(({ vm }) => !isCalled(vm, name))) complain(`there is no ${name} to except`, '.except', true);
+    }
+    return found.filter(({ vm: { id, name } }) => !stays.has(id) && !stays.has(name));
+  }
+  const called = found.filter(({ vm }) => isCalled(vm, selector.vm));
+  // One that is defined at several hosts of a cluster runs at one of them.
+  const running = called.filter(({ vm }) => vm.presence === 'running');
+  const [only, ...others] = running.length > 0 ? running : called;
+  const where = endpoints.join(', ');
+  if (only === undefined) {
+    const allAnswered = endpoints.every((endpoint) => hasAnswered(survey.inventories.get(endpoint)));
+    if (endpoints.length > 0) complain(`there is no VM ${selector.vm} at ${where}`, '.vm', !allAnswered);
+    return [];
+  }
+  if (others.length > 0)
+    complain(`there are several VMs ${selector.vm} at ${where}: name the endpoint, or the id`, '.vm');
+  return others.length > 0 ? [] : [only];
+}
+
+const isCalled = ({ id, name }: VmSummary, text: string): boolean => id === text || name === text;
+
+function endpointsOf(place: { endpoint: string } | { site: string }, survey: Survey, complain: Complain): string[] {
+  if ('endpoint' in place) {
+    if (survey.endpoints.has(place.endpoint)) return [place.endpoint];
+    complain(`there is no endpoint ${place.endpoint}`, '.source');
+    return [];
+  }
+  if (!survey.sites.has(place.site)) complain(`there is no site ${place.site}`, '.source');
+  return [...survey.endpoints.values()].filter(({ site }) => site === place.site).map(({ id }) => id);
+}
+
+interface Context {
+  readonly definition: PlanBody;
+  readonly survey: Survey;
+  readonly placement: Placement;
+  readonly complain: Complain;
+}
+
+function itemFor(context: Context, wave: number, selector: VmSelector, { endpoint, vm }: Found): PlanItem | undefined {
+  const { definition, survey, placement, complain } = context;
+  const source = survey.endpoints.get(endpoint);
+  if (source === undefined) return undefined;
+  const isOff = vm.presence !== 'running';
+  if (isOff && definition.poweredOff === 'refuse') {
+    complain(
+      `${vm.name} is ${vm.presence} at ${endpoint}: plugin ${source.plugin} moves running VMs only (or say \`poweredOff: leave\`)`,
+    );
+    return undefined;
+  }
+  const placed = isOff ? { endpoint, issue: undefined } : placement.place(vm, source, selector.destination);
+  if (placed.issue !== undefined) complain(placed.issue.message, '.destination', placed.issue.passes);
+  const destination = placed.endpoint === undefined ? undefined : survey.endpoints.get(placed.endpoint);
+  if (destination === undefined) return undefined;
+  const sites = { source: source.site, destination: destination.site };
+  const disks = vm.disks.map(({ name, location }) => ({ name, location }));
+  return {
+    key: `${wave}/${vm.id}`,
+    wave,
+    vm: { id: vm.id, name: vm.name },
+    source: { endpoint, site: source.site },
+    destination: { endpoint: destination.id, site: destination.site },
+    plugin: source.plugin,
+    networkMap: isOff ? {} : networksOf(context, selector, vm, { ...sites, endpoint: destination.id }),
+    diskMap: isOff ? {} : disksOf(definition, selector, disks, sites),
+    disks,
+    memoryBytes: vm.memoryBytes,
+    state: isOff ? 'left' : 'waiting',
+    migrations: [],
+    findings: isOff ? [poweredOff(vm, source.plugin)] : [],
+    ...{
+      checkedAt: null,
+      prediction: null,
+      sourceAfter: null,
+      leftAt: null,
+      error: null,
+      startedAt: null,
+      endedAt: null,
+    },
+  };
+}
+
+const poweredOff = ({ name, presence }: VmSummary, plugin: string): PlanItem['findings'][number] => ({
+  severity: 'warning',
+  code: 'POWERED_OFF',
+  message: `${name} is ${presence}: not supported by plugin ${plugin}, which moves running VMs only. It is left where it is.`,
+  remedy: 'Start it before the run, or move its definition and its disks by hand.',
+});
+
+interface Way {
+  readonly source: string;
+  readonly destination: string;
+}
+
+/** A plan that maps networks between two sites has to map all of them, or keep those that the destination has by that name. */
+function networksOf(
+  { definition, survey, complain }: Context,
+  selector: VmSelector,
+  vm: VmSummary,
+  way: Way & { endpoint: string },
+) {
+  const own = selector.kind === 'vm' ? selector.networkMap : {};
+  const mapping = definition.mappings.find(
+    ({ source, destination }) => source === way.source && destination === way.destination,
+  );
+  const names = { ...mapping?.networks, ...own };
+  const isMapped = Object.keys(names).length > 0;
+  const there = survey.inventories.get(way.endpoint);
+  const known = hasAnswered(there) ? there.networks : [];
+  const missing = vm.networks.filter((name) => isMapped && names[name] === undefined && !known.includes(name));
+  if (missing.length > 0) {
+    complain(
+      `the mapping from ${way.source} to ${way.destination} misses ${missing.join(', ')} of ${vm.name}`,
+      '',
+      !hasAnswered(there),
+    );
+  }
+  return Object.fromEntries(vm.networks.flatMap((name) => (names[name] === undefined ? [] : [[name, names[name]]])));
+}
+
+function disksOf(
+  { mappings }: PlanBody,
+  selector: VmSelector,
+  disks: PlanItem['disks'],
+  way: Way,
+): Record<string, string> {
+  const mapping = mappings.find(({ source, destination }) => source === way.source && destination === way.destination);
+  const beginnings = Object.entries(mapping?.storage ?? {}).sort(([a], [b]) => b.length - a.length);
+  const mapped = disks.flatMap(({ name, location }) => {
+    const found = location === null ? undefined : beginnings.find(([beginning]) => location.startsWith(beginning));
+    return found === undefined || location === null
+      ? []
+      : [[name, found[1] + location.slice(found[0].length)] as const];
+  });
+  return { ...Object.fromEntries(mapped), ...(selector.kind === 'vm' ? selector.diskMap : {}) };
+}

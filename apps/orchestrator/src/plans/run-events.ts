@@ -1,0 +1,63 @@
+/**
+ * The events of a run, for whoever follows it: its log, entry by entry, each with the run in short. The log is written in the same
+ * step as the record, so that none is missed. It owns nothing.
+ */
+import type { z } from 'zod';
+import { ownName } from '../access/owned-names.ts';
+import type { EventHub, StoredEvent } from '../migrations/events.ts';
+import { keys } from '../redis/keys.ts';
+import type { LogPart, VersionedTable } from '../redis/versioned-table.ts';
+import { planRunEntrySchema, type planRunEventSchema } from '../schemas/plan-run.ts';
+import { hasRunEnded, type PlanRun, type RunEntry, summaryOf } from './record.ts';
+
+export type PlanRunEvent = z.infer<typeof planRunEventSchema>;
+
+export interface RunEvents {
+  /**
+   * Everything after `afterId`, then what comes; `undefined` for a sign of life. Ends after the event of type `end`, which comes
+   * again for whoever has heard it. @param project that the reader is bound to
+   */
+  follow(
+    id: string,
+    afterId: string,
+    project: string | null,
+    options: { signal: AbortSignal },
+  ): AsyncGenerator<StoredEvent | undefined>;
+}
+
+const BATCH = 100;
+
+export function createRunEvents(hub: Pick<EventHub, 'followSource'>, table: VersionedTable<PlanRun>): RunEvents {
+  return {
+    async *follow(id, afterId, project, options) {
+      let endId: string | undefined;
+      const read = async (after: string): Promise<StoredEvent[]> => {
+        const part = await table.readLogOn(id, after, BATCH);
+        const events = eventsOf(part, project);
+        endId = events.find(({ event }) => event.type === 'end')?.id;
+        return events.map(({ id: place, event }) => ({ id: place, json: JSON.stringify(event) }));
+      };
+      const { channel } = keys.versioned('plan-run');
+      for await (const event of hub.followSource({ channel: channel(id), read }, afterId, options)) {
+        yield event;
+        if (event !== undefined && event.id === endId) return;
+      }
+    },
+  };
+}
+
+function eventsOf({ value: run, entries, newestId }: LogPart<PlanRun>, project: string | null) {
+  if (run === undefined) return [];
+  const summary = summaryOf(run);
+  const seen = { ...summary, plan: summary.plan && ownName(project, summary.plan) };
+  const event = (id: string, entry: RunEntry, type: PlanRunEvent['type']) => ({
+    id,
+    event: { ...entry, type, run: seen },
+  });
+  const { endedAt, message } = run;
+  if (!hasRunEnded(run) || endedAt === null) {
+    return entries.map(({ id, entry }) => event(id, planRunEntrySchema.parse(entry), 'log'));
+  }
+  if (entries.length === 0) return [event(newestId ?? '0-1', { at: endedAt, message, vm: null, code: null }, 'end')];
+  return entries.map(({ id, entry }) => event(id, planRunEntrySchema.parse(entry), id === newestId ? 'end' : 'log'));
+}

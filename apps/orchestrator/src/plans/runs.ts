@@ -1,0 +1,239 @@
+/**
+ * What can be asked of runs of plans. An order (pause, cancel, retry, approve) is written into the record, in the step that
+ * withdraws whatever was about to begin; the driver does the rest.
+ */
+
+import type { z } from 'zod';
+import { fullName, ownName } from '../access/owned-names.ts';
+import { projectSees } from '../access/principal.ts';
+import { LmasError } from '../errors.ts';
+import { type Fence, type Index, pageOf, type VersionedTable } from '../redis/versioned-table.ts';
+import type { evacuationInputSchema } from '../schemas/plan.ts';
+import { planRunEntrySchema, type planRunInputSchema } from '../schemas/plan-run.ts';
+import { type ComplaintTools, complaintsAbout } from './complaints.ts';
+import { besideOf } from './driver.ts';
+import { evacuationPlan } from './evacuation.ts';
+import {
+  hasMoved,
+  hasRunEnded,
+  moves,
+  newRun,
+  newRunId,
+  type PlanBody,
+  type PlanReport,
+  type PlanRun,
+  type PlanRunSummary,
+  runIdFor,
+  summaryOf,
+} from './record.ts';
+import { reportOn } from './report.ts';
+import { restarted } from './retry.ts';
+import { reversePlan } from './reverse.ts';
+import { type PlanService, refuse } from './service.ts';
+
+type RunMode = z.output<typeof planRunInputSchema>['mode'];
+
+export interface RunQuery {
+  readonly plan?: string | undefined;
+  readonly limit: number;
+  readonly cursor?: string | undefined;
+}
+
+export interface PlanRunService {
+  /** @throws LmasError PLAN_NOT_FOUND, PLAN_BUSY, PLAN_NOT_READY, WITHDRAWN */
+  start(
+    plan: string,
+    mode: RunMode,
+    project: string | null,
+    order?: { purpose: string; fence: Fence },
+  ): Promise<PlanRun>;
+  /** What was started for a purpose, if anything was. */
+  findFor(purpose: string): Promise<PlanRun | undefined>;
+  /** @throws LmasError INVALID_PLAN with every reason */
+  evacuate(
+    input: z.output<typeof evacuationInputSchema>,
+    project: string | null,
+    options: { signal: AbortSignal },
+  ): Promise<PlanRun>;
+  /** Takes back what a run has moved. @throws LmasError PLAN_RUN_NOT_FOUND, RUN_STATE, INVALID_PLAN, PLAN_BUSY */
+  failBack(id: string, project: string | null): Promise<PlanRun>;
+  /** @throws LmasError PLAN_RUN_NOT_FOUND, as all below */
+  get(id: string, project: string | null): Promise<PlanRun>;
+  list(query: RunQuery, project: string | null): Promise<{ items: PlanRunSummary[]; nextCursor: string | null }>;
+  /** Begins nothing more; what moves goes on. @throws LmasError RUN_STATE, as all below */
+  pause(id: string, project: string | null): Promise<PlanRun>;
+  resume(id: string, project: string | null): Promise<PlanRun>;
+  /** Lets the next wave begin, where the plan asks for somebody's word. */
+  approve(id: string, project: string | null): Promise<PlanRun>;
+  cancel(id: string, project: string | null): Promise<PlanRun>;
+  /** Tries again only what did not move. @throws LmasError PLAN_BUSY */
+  retry(id: string, project: string | null): Promise<PlanRun>;
+  report(id: string, project: string | null): Promise<PlanReport>;
+  /** The newest run of the same plan before this one that found its VMs. */
+  formerRun(run: PlanRun): Promise<PlanRun | undefined>;
+}
+
+export interface RunServiceParts {
+  readonly table: VersionedTable<PlanRun>;
+  readonly plans: Pick<PlanService, 'get'>;
+  readonly complaintTools: (project: string | null) => Omit<ComplaintTools, 'findPlan'>;
+  /** Lets the drivers know that there is something to look at. */
+  readonly announce: () => Promise<void>;
+  readonly now: () => number;
+}
+
+export function createPlanRunService({ table, plans, complaintTools, announce, now }: RunServiceParts): PlanRunService {
+  const at = (): string => new Date(now()).toISOString();
+  const shown = <Run extends Pick<PlanRun, 'plan'>>(run: Run, project: string | null): Run => ({
+    ...run,
+    plan: run.plan && ownName(project, run.plan),
+  });
+  const load = async (id: string, project: string | null): Promise<PlanRun> => {
+    const run = (await table.find(id))?.value;
+    if (run !== undefined && projectSees(project, run.project)) return run;
+    throw new LmasError('PLAN_RUN_NOT_FOUND', `There is no run ${id}.`);
+  };
+  const get = async (id: string, project: string | null) => shown(await load(id, project), project);
+  const newest = async (index: Index, shows: (run: PlanRun) => boolean): Promise<PlanRun | undefined> =>
+    (await pageOf(table, { limit: 1, index }, shows)).items[0];
+  /** A run that moves VMs of a plan now, there or back. */
+  const movingNow = async (plan: string, except?: string): Promise<PlanRun | undefined> => {
+    const last = await newest(['plan', plan], moves);
+    const there = await newest(['plan', plan], (run) => run.id !== except && moves(run) && !hasRunEnded(run));
+    return there ?? (last && (await newest(['reverse', last.id], (run) => !hasRunEnded(run))));
+  };
+  /** @throws LmasError RUN_STATE, PLAN_BUSY when what did not move may not be tried again now */
+  const requireRetry = async ({ id, plan, ...run }: PlanRun): Promise<void> => {
+    if (!moves(run)) return;
+    const back = await newest(['reverse', id], (other) => !hasRunEnded(other) || hasMoved(other));
+    if (back !== undefined) {
+      const why = hasRunEnded(back) ? 'has taken back what it moved: begin a new one' : 'takes back what it moved';
+      throw new LmasError('RUN_STATE', `Run ${back.id} ${why}.`);
+    }
+    const busy = plan === null ? undefined : await movingNow(plan, id);
+    if (busy !== undefined)
+      throw new LmasError('PLAN_BUSY', `Run ${busy.id}, which moves VMs of the same plan, is under way.`);
+  };
+  const begin = async (
+    definition: PlanBody,
+    of: Pick<PlanRun, 'plan' | 'project' | 'mode' | 'reverseOf'>,
+    { id, fence }: { id: string; fence?: Fence },
+  ): Promise<PlanRun> => {
+    const run = newRun(definition, { id, ...of }, at());
+    const entry = { at: run.createdAt, message: `The run begins: ${of.mode}.`, vm: null, code: null };
+    // False: it was begun for the same purpose before.
+    await table.add(run, { ...besideOf(run, null, [entry]), fence });
+    await announce();
+    return await load(id, null);
+  };
+  const order = async (
+    id: string,
+    project: string | null,
+    message: string,
+    apply: (run: PlanRun) => PlanRun | undefined,
+  ): Promise<PlanRun> => {
+    await load(id, project);
+    const changed = await table.change(id, (run) => {
+      const value = apply(run);
+      const beside = value && besideOf(value, run, [{ at: at(), message, vm: null, code: null }]);
+      return value && beside && { value, beside: { ...beside, withdraw: true } };
+    });
+    await announce();
+    return shown(changed ?? (await load(id, project)), project);
+  };
+  const live = (run: PlanRun): PlanRun => {
+    if (hasRunEnded(run)) throw new LmasError('RUN_STATE', `The run has ${run.phase}.`);
+    return run;
+  };
+
+  return {
+    get,
+    async start(planId, mode, project, ordered) {
+      const plan = await plans.get(planId, project);
+      const id = ordered === undefined ? newRunId() : runIdFor(ordered.purpose);
+      if (ordered !== undefined && (await table.find(id)) !== undefined) return await get(id, project);
+      const fullId = fullName(project, planId);
+      const { project: owner } = plan;
+      if (moves({ mode })) {
+        const busy = await movingNow(fullId);
+        if (busy !== undefined)
+          throw new LmasError('PLAN_BUSY', `Run ${busy.id}, which moves VMs of ${planId}, is under way.`);
+        for (const former of plan.after) {
+          const last = await newest(['plan', fullName(owner, former)], (run) => run.mode === mode);
+          if (last?.phase === 'succeeded') continue;
+          throw new LmasError(
+            'PLAN_NOT_READY',
+            `${planId} runs after ${former}, whose last ${mode} ${last === undefined ? 'was never' : `has not succeeded: ${last.phase}`}.`,
+          );
+        }
+      }
+      const { id: _, project: __, createdAt: ___, changedAt: ____, ...definition } = plan;
+      const of = { plan: fullId, project: owner, mode, reverseOf: null };
+      const order = { id, ...(ordered === undefined ? {} : { fence: ordered.fence }) };
+      return shown(await begin(definition, of, order), project);
+    },
+    findFor: async (purpose) => (await table.find(runIdFor(purpose)))?.value,
+    async evacuate(input, project, { signal }) {
+      const definition = evacuationPlan(input);
+      const tools = { ...complaintTools(project), findPlan: async () => undefined };
+      refuse(await complaintsAbout(null, definition, tools, { signal }));
+      return await begin(definition, { plan: null, project, mode: 'evacuation', reverseOf: null }, { id: newRunId() });
+    },
+    async failBack(id, project) {
+      const run = await load(id, project);
+      if (!hasRunEnded(run) || !moves(run)) {
+        throw new LmasError('RUN_STATE', moves(run) ? 'The run has not ended yet.' : 'The run moved nothing.');
+      }
+      const busy = await newest(['reverse', id], (other) => !hasRunEnded(other));
+      if (busy !== undefined) throw new LmasError('PLAN_BUSY', `Run ${busy.id} takes it back already.`);
+      return await begin(
+        reversePlan(run),
+        { plan: null, project: run.project, mode: 'failback', reverseOf: id },
+        { id: newRunId() },
+      );
+    },
+    async list({ plan, ...page }, project) {
+      const index: Index | undefined =
+        plan !== undefined ? ['plan', fullName(project, plan)] : project === null ? undefined : ['project', project];
+      const { items, nextCursor } = await pageOf(table, { ...page, index }, (run) => projectSees(project, run.project));
+      return { items: items.map((run) => shown(summaryOf(run), project)), nextCursor };
+    },
+    pause: (id, project) =>
+      order(id, project, 'It was paused.', (run) =>
+        live(run).pausedAt === null ? { ...run, pausedAt: at() } : undefined,
+      ),
+    resume: (id, project) =>
+      order(id, project, 'It was resumed.', (run) =>
+        live(run).pausedAt === null ? undefined : { ...run, pausedAt: null },
+      ),
+    approve: (id, project) =>
+      order(id, project, 'The next wave was approved.', (run) => {
+        const index = live(run).waves.findIndex(({ state }) => state === 'between');
+        const isAsked = run.definition.waves[index]?.afterwards.approval === true;
+        if (!isAsked) throw new LmasError('RUN_STATE', 'Nothing of it waits for an approval.');
+        return {
+          ...run,
+          waves: run.waves.map((wave, at_) =>
+            at_ === index ? { ...wave, approvedAt: wave.approvedAt ?? at() } : wave,
+          ),
+        };
+      }),
+    cancel: (id, project) =>
+      order(id, project, 'A cancel was asked for.', (run) =>
+        live(run).cancelRequestedAt === null ? { ...run, cancelRequestedAt: at(), pausedAt: null } : undefined,
+      ),
+    async retry(id, project) {
+      await requireRetry(await load(id, project));
+      return await order(id, project, 'What did not move is tried again.', restarted);
+    },
+    async report(id, project) {
+      const run = await get(id, project);
+      const timeline = (await table.readLog(id)).map((entry) => planRunEntrySchema.parse(entry)).reverse();
+      return reportOn(run, timeline, at());
+    },
+    formerRun: async (run) =>
+      run.plan === null
+        ? undefined
+        : await newest(['plan', run.plan], (other) => other.id !== run.id && other.items.length > 0),
+  };
+}

@@ -1,0 +1,127 @@
+/**
+ * One step of a run: what is done about it now, and the record that comes of it. Whatever it does besides can be done
+ * again, since the record is written only afterwards: it asks, orders what the record says is ordered already, and cancels.
+ */
+import type { Scope } from '../access/scope.ts';
+import { errorCode } from '../errors.ts';
+import type { Versioned } from '../redis/versioned-table.ts';
+import { advance } from './advance.ts';
+import { type CheckTools, runCheck } from './checks.ts';
+import { assess } from './disaster.ts';
+import { factsOf, orderMissing } from './ordered-migrations.ts';
+import type { PlanItem, PlanRun, RunEntry } from './record.ts';
+import { type Resolution, resolve } from './resolve.ts';
+import { survey } from './survey.ts';
+import { judge, validateSome } from './validate.ts';
+
+export interface StageTools {
+  /** As somebody of the run's project sees everything: a run may no more than whoever began it. */
+  readonly scope: Scope;
+  readonly checkTools: CheckTools;
+  /** The newest run of the plan before this one, for what is remembered of its VMs. */
+  readonly formerRun: (run: PlanRun) => Promise<PlanRun | undefined>;
+  readonly nowMs: number;
+}
+
+export interface Change {
+  readonly run: PlanRun;
+  readonly entries: readonly Omit<RunEntry, 'at'>[];
+}
+
+interface Options {
+  readonly signal: AbortSignal;
+}
+
+const said = (run: PlanRun): Change => ({ run, entries: [{ message: run.message, vm: null, code: null }] });
+
+/** `undefined`: nothing is to be done until something happens. @throws LmasError WITHDRAWN when the record has changed */
+export async function nextStage(
+  stored: Versioned<PlanRun>,
+  tools: StageTools,
+  options: Options,
+): Promise<Change | undefined> {
+  const run = stored.value;
+  if (run.phase === 'running') return await turn(stored, tools, options);
+  const endedAt = new Date(tools.nowMs).toISOString();
+  if (run.cancelRequestedAt !== null) {
+    return said({ ...run, phase: 'cancelled', endedAt, message: 'It was cancelled before anything moved.' });
+  }
+  if (run.phase === 'resolving') {
+    const found = await survey(run.definition, tools.scope, options);
+    if (run.mode === 'disaster') return said(assess(run, found, await tools.formerRun(run), tools.nowMs));
+    return said(resolved(run, resolve(run.definition, found), endedAt));
+  }
+  if (run.phase !== 'validating') return undefined;
+  const checked = await validateSome(run, tools.scope.checker, { ...options, nowMs: tools.nowMs });
+  return checked === undefined ? said(judge(run, tools.nowMs)) : { run: checked, entries: [] };
+}
+
+function resolved(run: PlanRun, { items, issues }: Resolution, endedAt: string): PlanRun {
+  if (issues.length === 0) return { ...run, items: [...items], phase: 'validating', message: 'Its VMs are checked.' };
+  const reasons = issues.map(({ path, message }) => ({ path, message }));
+  const what = issues.length === 1 ? issues[0]?.message : `there are ${issues.length} reasons`;
+  return {
+    ...run,
+    ...{ reasons, phase: 'failed', endedAt, message: `It cannot be carried out: ${what}. Nothing was moved.` },
+    items: items.map((item) => (item.state === 'waiting' ? { ...item, state: 'skipped' } : item)),
+  };
+}
+
+async function turn(
+  { value: run, fence }: Versioned<PlanRun>,
+  tools: StageTools,
+  options: Options,
+): Promise<Change | undefined> {
+  const { scope, nowMs } = tools;
+  const migrations = await factsOf(run, scope, options);
+  const isHalted = run.pausedAt !== null || run.cancelRequestedAt !== null;
+  const refused = isHalted ? new Map<string, PlanItem['error']>() : await orderMissing(run, migrations, scope, fence);
+  if (refused.size > 0) return withRefused(run, refused);
+  const { run: next, entries, cancel } = advance(run, { nowMs, migrations });
+  for (const id of cancel) await cancelMigration(scope, id);
+  if (JSON.stringify(next) !== JSON.stringify(run)) return { run: next, entries };
+  return isHalted ? undefined : await makeChecks(run, tools, options);
+}
+
+function withRefused(run: PlanRun, refused: ReadonlyMap<string, PlanItem['error']>): Change {
+  const items = run.items.map((item): PlanItem => {
+    const error = refused.get(item.key);
+    if (error === undefined) return item;
+    return {
+      ...item,
+      error,
+      state: item.state === 'moving-back' ? 'stuck' : 'failed',
+      migrations: item.migrations.slice(0, -1),
+    };
+  });
+  const entries = items.flatMap(({ key, vm, error }) =>
+    refused.has(key) ? [{ message: error?.message ?? '', vm: vm.name, code: error?.code ?? null }] : [],
+  );
+  return { run: { ...run, items }, entries };
+}
+
+async function makeChecks(
+  run: PlanRun,
+  { checkTools, nowMs }: StageTools,
+  { signal }: Options,
+): Promise<Change | undefined> {
+  const index = run.waves.findIndex(({ state }) => state === 'between');
+  const [wave, plan] = [run.waves[index], run.definition.waves[index]];
+  if (wave === undefined || plan === undefined) return undefined;
+  const { checks, approval } = plan.afterwards;
+  const isHeld = Date.parse(wave.pauseUntil ?? '') > nowMs || (approval && wave.approvedAt === null);
+  if (isHeld || wave.checks.length >= checks.length) return undefined;
+  const results = await Promise.all(checks.map((check) => runCheck(check, checkTools, { signal })));
+  const waves = run.waves.map((each, at) => (at === index ? { ...each, checks: results } : each));
+  const entries = results.map(({ passed, message }) => ({ message, vm: null, code: passed ? null : 'CHECK_FAILED' }));
+  return { run: { ...run, waves }, entries };
+}
+
+async function cancelMigration({ migrations }: Scope, id: string): Promise<void> {
+  try {
+    await migrations.cancel(id);
+  } catch (error) {
+    const code = errorCode(error);
+    if (code !== 'ALREADY_ENDED' && code !== 'PAST_POINT_OF_NO_RETURN' && code !== 'MIGRATION_NOT_FOUND') throw error;
+  }
+}

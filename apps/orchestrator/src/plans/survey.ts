@@ -1,0 +1,77 @@
+/**
+ * What the endpoints that a plan names have now: each is asked once, several at a time, and one that does not answer is
+ * an answer, too.
+ */
+import type { Inventory } from '@lmas/plugin-api';
+import type { EndpointConnector } from '../endpoints/connector.ts';
+import { describeError } from '../errors.ts';
+import type { Endpoint, EndpointStore, Site, SiteStore } from '../sites/sites.ts';
+import { inTurns } from './in-turns.ts';
+import { type PlanBody, sourceOf } from './record.ts';
+
+export interface Survey {
+  readonly endpoints: ReadonlyMap<string, Endpoint>;
+  readonly sites: ReadonlySet<string>;
+  /** By endpoint, for those that were asked. */
+  readonly inventories: ReadonlyMap<string, Inventory | Unanswered>;
+}
+export interface Unanswered {
+  readonly unanswered: string;
+}
+export const hasAnswered = (inventory: Inventory | Unanswered | undefined): inventory is Inventory =>
+  inventory !== undefined && !('unanswered' in inventory);
+
+/** What a survey needs of a caller's scope. */
+export interface SurveyScope {
+  readonly endpoints: Pick<EndpointStore, 'list'>;
+  readonly sites: Pick<SiteStore, 'list'>;
+  readonly connector: EndpointConnector;
+}
+
+const AT_ONCE = 8;
+const EACH_MS = 20_000;
+
+export async function survey(
+  definition: Pick<PlanBody, 'waves'>,
+  { endpoints, sites, connector }: SurveyScope,
+  { signal }: { signal: AbortSignal },
+): Promise<Survey> {
+  const [allEndpoints, allSites] = await Promise.all([endpoints.list(), sites.list()]);
+  const known = new Map(allEndpoints.map((endpoint) => [endpoint.id, endpoint]));
+  const asked = namedEndpoints(definition, allEndpoints).filter((id) => known.has(id));
+  const inventories = new Map<string, Inventory | Unanswered>();
+  await inTurns(asked, AT_ONCE, async (id) => {
+    inventories.set(id, await ask(connector, id, AbortSignal.any([signal, AbortSignal.timeout(EACH_MS)])));
+  });
+  signal.throwIfAborted();
+  return { endpoints: known, sites: new Set(allSites.map(({ id }: Site) => id)), inventories };
+}
+
+/** Never throws: that nobody answers is worth knowing. */
+export async function ask(
+  connector: EndpointConnector,
+  id: string,
+  signal: AbortSignal,
+): Promise<Inventory | Unanswered> {
+  try {
+    const { session } = await connector.connect(id, { signal, unattended: true });
+    try {
+      return await session.inventory({ signal });
+    } finally {
+      await session.close();
+    }
+  } catch (error) {
+    return { unanswered: signal.aborted ? 'it does not answer in time' : describeError(error).message };
+  }
+}
+
+function namedEndpoints({ waves }: Pick<PlanBody, 'waves'>, endpoints: readonly Endpoint[]): string[] {
+  const ofSite = (site: string) => endpoints.filter((endpoint) => endpoint.site === site).map(({ id }) => id);
+  const named = waves.flatMap(({ vms }) =>
+    vms.flatMap((selector) => {
+      const places = [sourceOf(selector), selector.destination];
+      return places.flatMap((place) => ('endpoint' in place ? [place.endpoint] : ofSite(place.site)));
+    }),
+  );
+  return [...new Set(named)];
+}

@@ -1,0 +1,98 @@
+/**
+ * The checks of a run: those of every migration that it would order, and what follows from them. A few VMs at a time, so
+ * that a run that is broken off goes on where it was.
+ */
+import { describeError } from '../errors.ts';
+import type { MigrationChecker } from '../migrations/checks.ts';
+import { forecast } from './forecast.ts';
+import { inTurns } from './in-turns.ts';
+import { requestFor } from './ordered-migrations.ts';
+import { hasMoved, moves, type PlanItem, type PlanRun } from './record.ts';
+
+const BATCH = 16;
+const AT_ONCE = 4;
+const EACH_MS = 60_000;
+
+type Finding = PlanItem['findings'][number];
+
+/** Checks some of those that were not; `undefined` when all were. */
+export async function validateSome(
+  run: PlanRun,
+  checker: MigrationChecker,
+  { signal, nowMs }: { signal: AbortSignal; nowMs: number },
+): Promise<PlanRun | undefined> {
+  const batch = run.items.filter(({ state, checkedAt }) => state === 'waiting' && checkedAt === null).slice(0, BATCH);
+  if (batch.length === 0) return undefined;
+  const checked = new Map<string, PlanItem>();
+  await inTurns(batch, AT_ONCE, async (item) => {
+    const outcome = await check(run, item, checker, signal);
+    checked.set(item.key, { ...item, ...outcome, checkedAt: new Date(nowMs).toISOString() });
+  });
+  return { ...run, items: run.items.map((item) => checked.get(item.key) ?? item) };
+}
+
+async function check(
+  run: PlanRun,
+  item: PlanItem,
+  checker: MigrationChecker,
+  signal: AbortSignal,
+): Promise<Pick<PlanItem, 'findings' | 'prediction'>> {
+  try {
+    const limited = AbortSignal.any([signal, AbortSignal.timeout(EACH_MS)]);
+    const { findings, prediction } = await checker.check(requestFor(run, item), { signal: limited });
+    return { findings: [...findings, ...drillFindings(run, item)], prediction };
+  } catch (error) {
+    signal.throwIfAborted();
+    const { code, message, remedy } = describeError(error);
+    const finding: Finding = {
+      severity: 'blocker',
+      code,
+      message,
+      remedy: remedy ?? 'See the log of the orchestrator.',
+    };
+    return { findings: [finding, ...drillFindings(run, item)], prediction: null };
+  }
+}
+
+/** No plugin can do it today: said of each VM, rather than rehearsed half. */
+function drillFindings({ mode }: PlanRun, { vm, plugin }: PlanItem): Finding[] {
+  if (mode !== 'drill') return [];
+  return [
+    {
+      severity: 'blocker',
+      code: 'DRILL_NOT_SUPPORTED',
+      message: `${vm.name}: not supported by plugin ${plugin}. A live migration takes the VM away from its source, and the plugin has no way to start a copy of it on an isolated network and to undo that.`,
+      remedy: 'Use `validate`: it makes every check and predicts the times, and touches nothing.',
+    },
+  ];
+}
+
+const isBlocked = ({ findings }: PlanItem): boolean => findings.some(({ severity }) => severity === 'blocker');
+
+/** What follows when every VM was checked: the end, or the first wave. */
+export function judge(run: PlanRun, nowMs: number): PlanRun {
+  const prediction = forecast(run.definition, run.items);
+  const items = run.items.map((item): PlanItem => {
+    const first = item.findings.find(({ severity }) => severity === 'blocker');
+    if (item.state !== 'waiting' || first === undefined) return item;
+    return { ...item, state: 'refused', error: { code: first.code, message: first.message, remedy: first.remedy } };
+  });
+  const judged = { ...run, prediction, items };
+  const blocked = run.items.filter(isBlocked);
+  const end = (phase: 'succeeded' | 'failed', message: string): PlanRun => ({
+    ...judged,
+    ...{ phase, message, endedAt: new Date(nowMs).toISOString() },
+    items: items.map((item) => (item.state === 'waiting' ? { ...item, state: 'skipped' } : item)),
+  });
+  const names = blocked.map(({ vm }) => vm.name).join(', ');
+  if (!moves(run)) {
+    if (blocked.length > 0) return end('failed', `The checks say no for ${names}.`);
+    if (prediction.fitsRto === 'no')
+      return end('failed', 'Every check passed, but it takes longer than its recovery-time objective.');
+    return end('succeeded', 'Every check passed.');
+  }
+  const stops = blocked.filter(({ wave }) => run.definition.waves[wave]?.onFailure !== 'go-on');
+  if (stops.length > 0)
+    return end('failed', `The checks say no for ${names}. Nothing ${hasMoved(run) ? 'more ' : ''}was moved.`);
+  return { ...judged, phase: 'running', message: 'Its VMs move.' };
+}

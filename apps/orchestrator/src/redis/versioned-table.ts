@@ -1,0 +1,250 @@
+/**
+ * Records that people and our own machinery both write: each write says which version it is a change of, and changes
+ * nothing when somebody was quicker. With the record, in the same step, go its log, its word to whoever follows
+ * everything, and the time at which somebody has to look at it again. It owns no connection.
+ *
+ * `token` is for fencing: it grows with every order that may withdraw what was about to be started (pause, change,
+ * cancel). Whoever starts something for a record names the token that it acted upon, and is refused when it is not the
+ * newest any more (see CREATE in migrations/scripts.ts): also a process that slept in between starts nothing. Versions and
+ * tokens of a record begin with the time at which it is made: who acts for one that was removed is not heard for the one
+ * that has its name by then.
+ */
+import { randomUUID } from 'node:crypto';
+import type { Redis } from 'ioredis';
+import { z } from 'zod';
+import { LmasError } from '../errors.ts';
+import { keys, MAX_NOTICES } from './keys.ts';
+import { keptScript } from './script.ts';
+import { readStored, readWhole, type UnknownFields, writeWhole } from './stored-json.ts';
+
+/** What has to be the case when something is started on behalf of a record. */
+export interface Fence {
+  readonly key: string;
+  readonly token: number;
+}
+
+export interface Versioned<T> {
+  readonly value: T;
+  /** What a later version wrote into it; it goes with whatever is written in its place. */
+  readonly unknown?: UnknownFields;
+  readonly version: number;
+  readonly fence: Fence;
+}
+
+/** What goes with a write. */
+export interface Beside {
+  /** Withdraws what was about to be started. */
+  readonly withdraw?: boolean;
+  /** When somebody has to look at it; null: never again, unless it is written. */
+  readonly lookAtMs: number | null;
+  readonly log?: readonly object[];
+  /** For webhooks and whoever follows everything. */
+  readonly notices?: readonly object[];
+}
+
+/** A field that never changes, and its value: what lists are narrowed by. */
+export type Index = readonly [field: string, value: string];
+
+/** A part of a log, and the record that goes with it, as of one moment. */
+export interface LogPart<T> {
+  readonly value: T | undefined;
+  /** Oldest first. */
+  readonly entries: readonly { readonly id: string; readonly entry: unknown }[];
+  /** The place of the newest entry that there is; undefined: there is none. */
+  readonly newestId: string | undefined;
+}
+
+export interface VersionedTable<T> {
+  /** False when there is one of that name. @throws LmasError WITHDRAWN when `fence`, of whoever orders it, is not met */
+  add(value: T, beside: Beside & { fence?: Fence | undefined }): Promise<boolean>;
+  find(id: string): Promise<Versioned<T> | undefined>;
+  getMany(ids: readonly string[]): Promise<T[]>;
+  /** False when somebody was quicker. Safe to send twice. */
+  write(before: Versioned<T>, value: T, beside: Beside): Promise<boolean>;
+  /** Reads and writes until it was the quickest; `undefined` of `apply` leaves it as it is. */
+  change(id: string, apply: (value: T) => { value: T; beside: Beside } | undefined): Promise<T | undefined>;
+  remove(id: string): Promise<void>;
+  /** Newest first, the next ones after `skip`; with an index, only those in it. */
+  ids(skip: number, count: number, index?: Index): Promise<string[]>;
+  /** Those at which somebody has to look by then. */
+  dueBy(atMs: number): Promise<string[]>;
+  /** Newest first. */
+  readLog(id: string): Promise<unknown[]>;
+  /** What is in the log after a place (`<ms>-<n>`), at most so many. */
+  readLogOn(id: string, afterId: string, count: number): Promise<LogPart<T>>;
+}
+
+/**
+ * KEYS: record, all, attention, log
+ * ARGV: id, write id, version it is a change of (0: new), record, withdraw (1 or 0), created at (ms), look at (ms or ''),
+ * longest log, key and token of a fence ('' for none), names of indexes (JSON), channel of the log, number of log entries,
+ * entry…, notice…
+ */
+const SAVE = keptScript(`
+  if redis.call('HGET', KEYS[1], 'writeId') == ARGV[2] then return 'OK' end
+  if tonumber(redis.call('HGET', KEYS[1], 'version') or '0') ~= tonumber(ARGV[3]) then return 'CONFLICT' end
+  if ARGV[9] ~= '' and redis.call('HGET', ARGV[9], 'token') ~= ARGV[10] then return 'WITHDRAWN' end
+  local version = tonumber(ARGV[3]) + 1
+  if ARGV[3] == '0' then
+    local time = redis.call('TIME')
+    version = time[1] * 1000000 + time[2]
+    redis.call('HSET', KEYS[1], 'token', string.format('%.0f', version))
+  end
+  redis.call('HSET', KEYS[1], 'record', ARGV[4], 'version', string.format('%.0f', version), 'writeId', ARGV[2])
+  redis.call('HINCRBY', KEYS[1], 'token', ARGV[5])
+  redis.call('ZADD', KEYS[2], ARGV[6], ARGV[1])
+  if ARGV[7] == '' then redis.call('ZREM', KEYS[3], ARGV[1]) else redis.call('ZADD', KEYS[3], ARGV[7], ARGV[1]) end
+  for _, name in ipairs(cjson.decode(ARGV[11])) do redis.call('ZADD', name, ARGV[6], ARGV[1]) end
+  local entries = tonumber(ARGV[13])
+  for i = 14, 13 + entries do redis.call('XADD', KEYS[4], 'MAXLEN', '=', ARGV[8], '*', 'entry', ARGV[i]) end
+  if entries > 0 then redis.call('PUBLISH', ARGV[12], '') end
+  for i = 14 + entries, #ARGV do
+    redis.call('XADD', '${keys.feed}', 'MAXLEN', '~', ${MAX_NOTICES}, '*', 'event', ARGV[i])
+    redis.call('PUBLISH', '${keys.feedChannel}', '')
+  end
+  return 'OK'
+`);
+
+/** KEYS: record, all, attention, log. ARGV: id */
+const REMOVE = keptScript(`
+  redis.call('DEL', KEYS[1], KEYS[4])
+  redis.call('ZREM', KEYS[2], ARGV[1])
+  redis.call('ZREM', KEYS[3], ARGV[1])
+  return 'OK'
+`);
+
+export function versionedTable<T extends { readonly id: string; readonly createdAt: string }>(
+  redis: Redis,
+  {
+    name,
+    schema,
+    maxLog,
+    indexesOf = () => [],
+  }: { name: string; schema: z.ZodType<T>; maxLog: number; indexesOf?: (value: T) => readonly Index[] },
+): VersionedTable<T> {
+  const names = keys.versioned(name);
+  const keysOf = (id: string): string[] => [names.record(id), names.all, names.attention, names.log(id)];
+  const parse = (json: string): T => readStored(schema, json);
+
+  const save = async (
+    value: T,
+    version: number,
+    beside: Beside,
+    { fence, unknown }: { fence?: Fence | undefined; unknown?: UnknownFields } = {},
+  ): Promise<boolean> => {
+    const { withdraw = false, lookAtMs, log = [], notices = [] } = beside;
+    const writeId = randomUUID();
+    const record = writeWhole(value, unknown);
+    const args = [value.id, writeId, version, record, withdraw ? 1 : 0, Date.parse(value.createdAt)];
+    const texts = [...log, ...notices].map((each) => JSON.stringify(each));
+    const ofFence = [fence?.key ?? '', fence?.token ?? ''];
+    const indexes = JSON.stringify(indexesOf(value).map((index) => names.index(...index)));
+    const answer = await SAVE(redis, keysOf(value.id), [
+      ...args,
+      lookAtMs ?? '',
+      maxLog,
+      ...ofFence,
+      indexes,
+      names.channel(value.id),
+      log.length,
+      ...texts,
+    ]);
+    if (answer === 'WITHDRAWN') throw new LmasError('WITHDRAWN');
+    return answer === 'OK';
+  };
+  const find = async (id: string): Promise<Versioned<T> | undefined> => {
+    const [record, version, token] = await redis.hmget(names.record(id), 'record', 'version', 'token');
+    if (!record) return undefined;
+    return {
+      ...readWhole(schema, record),
+      version: Number(version),
+      fence: { key: names.record(id), token: Number(token ?? 0) },
+    };
+  };
+  const write = (before: Versioned<T>, value: T, beside: Beside) =>
+    save(value, before.version, beside, { unknown: before.unknown });
+
+  return {
+    find,
+    write,
+    add: (value, { fence, ...beside }) => save(value, 0, beside, { fence }),
+    async getMany(ids) {
+      const pipeline = redis.pipeline();
+      for (const id of ids) pipeline.hget(names.record(id), 'record');
+      return ((await pipeline.exec()) ?? []).flatMap(([error, record]) => {
+        if (error) throw error;
+        return typeof record === 'string' ? [parse(record)] : [];
+      });
+    },
+    async change(id, apply) {
+      for (;;) {
+        const before = await find(id);
+        if (before === undefined) return undefined;
+        const after = apply(before.value);
+        if (after === undefined) return before.value;
+        if (await write(before, after.value, after.beside)) return after.value;
+      }
+    },
+    async remove(id) {
+      await REMOVE(redis, keysOf(id), [id]);
+    },
+    ids: (skip, count, index) =>
+      redis.zrevrange(index === undefined ? names.all : names.index(...index), skip, skip + count - 1),
+    dueBy: (atMs) => redis.zrangebyscore(names.attention, '-inf', atMs),
+    async readLog(id) {
+      const entries = await redis.xrevrange(names.log(id), '+', '-');
+      return entries.map(([, [, json = '{}']]): unknown => JSON.parse(json));
+    },
+    async readLogOn(id, afterId, count) {
+      const log = names.log(id);
+      const transaction = redis.multi().hget(names.record(id), 'record');
+      const answers = await transaction
+        .xrange(log, `(${afterId}`, '+', 'COUNT', count)
+        .xrevrange(log, '+', '-', 'COUNT', 1)
+        .exec();
+      const [record, entries, [newest]] = logPartSchema.parse(
+        answers?.map(([error, answer]) => {
+          if (error) throw error;
+          return answer;
+        }),
+      );
+      return {
+        value: record === null ? undefined : parse(record),
+        entries: entries.map(([entryId, [, json]]) => ({ id: entryId, entry: JSON.parse(json) as unknown })),
+        newestId: newest?.[0],
+      };
+    },
+  };
+}
+
+const entrySchema = z.tuple([z.string(), z.tuple([z.literal('entry'), z.string()])]);
+const logPartSchema = z.tuple([z.string().nullable(), z.array(entrySchema), z.array(entrySchema)]);
+
+const placeSchema = z.string().regex(/^\d{1,9}$/);
+
+/** So many are looked at together. */
+const BATCH = 50;
+
+/** Pages of a table, newest first, of what `shows` lets through. @throws LmasError INVALID_CURSOR */
+export async function pageOf<T>(
+  table: Pick<VersionedTable<T>, 'ids' | 'getMany'>,
+  {
+    limit,
+    cursor,
+    index,
+  }: { readonly limit: number; readonly cursor?: string | undefined; readonly index?: Index | undefined },
+  shows: (value: T) => boolean,
+): Promise<{ items: T[]; nextCursor: string | null }> {
+  const parsed = placeSchema.safeParse(cursor === undefined ? '0' : Buffer.from(cursor, 'base64url').toString('utf8'));
+  if (!parsed.success) throw new LmasError('INVALID_CURSOR');
+  const items: T[] = [];
+  for (let place = Number(parsed.data); ; ) {
+    const ids = await table.ids(place, BATCH, index);
+    for (const value of await table.getMany(ids)) {
+      if (!shows(value)) place += 1;
+      else if (items.length < limit) [place] = [place + 1, items.push(value)];
+      else return { items, nextCursor: Buffer.from(String(place)).toString('base64url') };
+    }
+    if (ids.length < BATCH) return { items, nextCursor: null };
+  }
+}

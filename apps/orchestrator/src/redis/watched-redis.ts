@@ -1,0 +1,49 @@
+/**
+ * A connection to one Redis server that notices when it falls silent (heartbeat.ts), and to which one may subscribe at any
+ * moment of its life.
+ *
+ * ioredis 5 sends SUBSCRIBE as soon as there is a socket, and then asks INFO whether the server is ready: a subscriber may not,
+ * so it gives the connection up, with everything that waits for it, and has forgotten the subscription when it is back
+ * (github.com/redis/ioredis/issues/2037). So subscriptions wait until it is ready, or gone: then ioredis keeps them itself.
+ */
+import { Redis, type RedisOptions } from 'ioredis';
+import { keepHeartbeat } from './heartbeat.ts';
+
+/**
+ * BullMQ waits for jobs on a duplicate of a worker's connection, for at most so long (`maximumBlockTimeout` of its Redis
+ * backend): nothing else is answered there meanwhile.
+ */
+export const LONGEST_WAIT_MS = 10_000;
+
+const SUBSCRIPTIONS: ReadonlySet<string> = new Set(['subscribe', 'psubscribe', 'unsubscribe', 'punsubscribe']);
+
+type Sending = Parameters<Redis['sendCommand']>;
+
+export class WatchedRedis extends Redis {
+  readonly #silenceMs: number;
+  #waiting: Sending[] = [];
+
+  constructor(options: RedisOptions, silenceMs: number, waitsMs = 0) {
+    super(options);
+    this.#silenceMs = silenceMs;
+    keepHeartbeat(this, silenceMs + waitsMs);
+    for (const event of ['ready', 'close']) this.on(event, () => this.#sendWaiting());
+  }
+
+  override duplicate(override?: Partial<RedisOptions>): Redis {
+    return new WatchedRedis({ ...this.options, ...override }, this.#silenceMs, LONGEST_WAIT_MS);
+  }
+
+  override sendCommand(...sending: Sending): unknown {
+    const [command] = sending;
+    if (this.status !== 'connect' || !SUBSCRIPTIONS.has(command.name)) return super.sendCommand(...sending);
+    this.#waiting.push(sending);
+    return command.promise;
+  }
+
+  #sendWaiting(): void {
+    const waiting = this.#waiting;
+    this.#waiting = [];
+    for (const sending of waiting) this.sendCommand(...sending);
+  }
+}

@@ -1,0 +1,246 @@
+/**
+ * Plans: which VMs move where, in which waves, and what has to hold between two of them.
+ */
+import { z } from 'zod';
+import {
+  hostSchema,
+  nameMapSchema,
+  ownedNameSchema,
+  portSchema,
+  shortTextSchema,
+  slugSchema,
+  timestampSchema,
+} from './common.ts';
+import { MAX_MAPPED, migrationInputSchema, vmNameSchema } from './migration.ts';
+import { hostKeysSchema } from './site.ts';
+
+const MAX_WAVES = 50;
+const MAX_SELECTORS = 500;
+const MAX_CHECKS = 20;
+/** Of one mapping between two sites. */
+const MAX_SITE_MAPPED = 500;
+
+const durationMs = (max: number) => z.int().min(0).max(max);
+
+/** One endpoint, or the endpoint of a site that has most memory free for it. */
+export const placeSchema = z
+  .union([z.strictObject({ endpoint: slugSchema }), z.strictObject({ site: slugSchema })])
+  .meta({ id: 'Place' });
+
+const destination = placeSchema.describe(
+  'Where it shall run; a site: the endpoint there with most memory free for it.',
+);
+
+/** How long texts may be, and what may stand in them. */
+interface Texts {
+  /** In the names of what is made from it. */
+  readonly prefix: '' | 'Recorded';
+  readonly vm: z.ZodString;
+  readonly label: z.ZodString;
+  readonly vmMap: z.ZodRecord<z.ZodString, z.ZodString>;
+  readonly siteMap: z.ZodRecord<z.ZodString, z.ZodString>;
+}
+const REQUESTED: Texts = {
+  prefix: '',
+  vm: vmNameSchema,
+  label: shortTextSchema(256),
+  vmMap: nameMapSchema(MAX_MAPPED),
+  siteMap: nameMapSchema(MAX_SITE_MAPPED),
+};
+const anyMap = z.record(z.string(), z.string());
+/** Some records are older than the limits, others are made from what a hypervisor said: they are read all the same. */
+const RECORDED: Texts = { prefix: 'Recorded', vm: z.string(), label: z.string(), vmMap: anyMap, siteMap: anyMap };
+
+const exceptOver = ({ vm }: Texts) =>
+  z.array(vm).max(MAX_SELECTORS).default([]).describe('Ids or names of VMs that stay.');
+
+const selectorOver = (texts: Texts) => {
+  const except = exceptOver(texts);
+  return z
+    .discriminatedUnion('kind', [
+      z.strictObject({
+        kind: z.literal('vm'),
+        vm: texts.vm.describe('Id or name.'),
+        source: placeSchema.describe('Where it runs; a site: whichever of its endpoints has it.'),
+        destination,
+        networkMap: texts.vmMap.default({}).describe('Counts for more than the mappings of the plan.'),
+        diskMap: texts.vmMap.default({}).describe('Disk name → location at the destination.'),
+      }),
+      z.strictObject({
+        kind: z.literal('label'),
+        label: texts.label.describe('As its hypervisor has it: a tag of XAPI, a label in the metadata of libvirt.'),
+        source: placeSchema,
+        destination,
+        except,
+      }),
+      z.strictObject({ kind: z.literal('host'), source: slugSchema.describe('An endpoint.'), destination, except }),
+      z.strictObject({ kind: z.literal('site'), source: slugSchema.describe('A site.'), destination, except }),
+    ])
+    .meta({ id: `${texts.prefix}VmSelector` });
+};
+
+const target = { host: hostSchema, port: portSchema };
+const patience = {
+  timeoutMs: durationMs(60_000).min(100).default(5_000).describe('Of one attempt.'),
+  withinMs: durationMs(3_600_000).default(60_000).describe('It is tried again and again for so long.'),
+};
+export const planCheckSchema = z
+  .discriminatedUnion('kind', [
+    z.strictObject({
+      kind: z.literal('http'),
+      url: z.url({ protocol: /^https?$/, error: 'an http:// or https:// URL' }).max(2_048),
+      status: z.int().min(100).max(599).default(200).describe('Of the answer that is expected.'),
+      ...patience,
+    }),
+    z.strictObject({ kind: z.literal('tcp'), ...target, ...patience }),
+    z.strictObject({
+      kind: z.literal('ssh'),
+      host: hostSchema,
+      port: portSchema.default(22),
+      hostKeys: hostKeysSchema,
+      credential: slugSchema,
+      command: z
+        .array(z.string().max(4_096))
+        .min(1)
+        .max(64)
+        .describe('Program and arguments; exit code 0 is expected.'),
+      ...patience,
+    }),
+  ])
+  .meta({ id: 'PlanCheck' });
+
+const concurrency = z
+  .int()
+  .min(1)
+  .max(100)
+  .default(2)
+  .describe('So many move at once; the limits of the queue count as well.');
+
+const waveOver = (texts: Texts) =>
+  z
+    .strictObject({
+      name: z.string().max(100).default(''),
+      vms: z.array(selectorOver(texts)).min(1).max(MAX_SELECTORS).describe('They begin in this order.'),
+      concurrency,
+      onFailure: z
+        .enum(['stop', 'go-on', 'roll-back'])
+        .default('stop')
+        .describe(
+          'What a failed VM, or a failed check after the wave, leads to. `stop`: nothing more begins. `go-on`: the others and the next waves go on. `roll-back`: what moved in this wave is moved back, then it stops.',
+        ),
+      afterwards: z
+        .strictObject({
+          pauseMs: durationMs(7 * 24 * 3_600_000).default(0),
+          approval: z.boolean().default(false).describe('It waits until somebody approves.'),
+          checks: z.array(planCheckSchema).max(MAX_CHECKS).default([]),
+        })
+        .prefault({})
+        .describe(
+          'Before the next wave, or before the end: the pause, then the approval, then the checks, all of which have to pass.',
+        ),
+    })
+    .meta({ id: `${texts.prefix}Wave` });
+
+const mappingOver = ({ prefix, siteMap }: Texts) =>
+  z
+    .strictObject({
+      source: slugSchema.describe('A site.'),
+      destination: slugSchema.describe('A site.'),
+      networks: siteMap.default({}).describe('Network at the source → network at the destination.'),
+      storage: siteMap
+        .default({})
+        .describe(
+          'Beginning of a disk’s location at the source → what stands there at the destination; the longest one counts.',
+        ),
+    })
+    .meta({ id: `${prefix}SiteMapping` });
+
+/** What all migrations of the plan have in common; what it moves, and where, is the plan’s. */
+const migrationSettings = migrationInputSchema
+  .omit({ vm: true, source: true, destination: true, networkMap: true, diskMap: true })
+  .prefault({})
+  .describe('As in a migration request.');
+
+const bodyOver = (texts: Texts) => ({
+  description: z.string().max(2_000).default(''),
+  waves: z.array(waveOver(texts)).min(1).max(MAX_WAVES),
+  mappings: z.array(mappingOver(texts)).max(100).default([]),
+  after: z
+    .array(slugSchema)
+    .max(50)
+    .default([])
+    .describe('Plans whose newest run of the same mode has to have succeeded before this one may run.'),
+  rtoMs: z.int().min(1_000).nullable().default(null).describe('Recovery-time objective: how long the whole may take.'),
+  poweredOff: z
+    .enum(['refuse', 'leave'])
+    .default('refuse')
+    .describe(
+      'What a VM that is powered off, which no plugin can move, means: the run is refused, or it is left where it is.',
+    ),
+  migration: migrationSettings,
+});
+const body = bodyOver(REQUESTED);
+const recordedBody = bodyOver(RECORDED);
+
+export const planBodySchema = z.strictObject(body).meta({
+  id: 'PlanRequest',
+  examples: [
+    {
+      description: 'Payments, from Lisbon to Porto',
+      waves: [
+        {
+          name: 'databases',
+          vms: [{ kind: 'vm', vm: 'db-1', source: { endpoint: 'host-a' }, destination: { endpoint: 'host-b' } }],
+          concurrency: 1,
+          onFailure: 'roll-back',
+          afterwards: { pauseMs: 1_000, checks: [{ kind: 'tcp', host: '10.2.0.5', port: 5_432 }] },
+        },
+        {
+          name: 'the rest',
+          vms: [{ kind: 'host', source: 'host-a', destination: { site: 'porto' }, except: ['db-1'] }],
+        },
+      ],
+      mappings: [{ source: 'lisbon', destination: 'porto', networks: { 'br-lan': 'br-lan2' } }],
+      rtoMs: 3_600_000,
+    },
+  ],
+});
+
+export const recordedBodySchema = z.strictObject(recordedBody).meta({ id: 'RecordedPlan' });
+
+export const planSchema = z
+  .object({
+    id: ownedNameSchema,
+    ...recordedBody,
+    project: slugSchema.nullable().describe('Whose it is; null: the installation’s.'),
+    createdAt: timestampSchema,
+    changedAt: timestampSchema,
+  })
+  .meta({ id: 'Plan' });
+
+export const planPutQuerySchema = z.strictObject({
+  dryRun: z
+    .stringbool()
+    .default(false)
+    .describe('Refuse what would be refused, answer with what would be stored, store nothing.'),
+});
+export const planListQuerySchema = z.strictObject({
+  limit: z.coerce.number().int().min(1).max(200).default(50),
+  cursor: z.string().max(512).optional().describe('`nextCursor` of the page before.'),
+});
+export const planListSchema = z
+  .object({ items: z.array(planSchema), nextCursor: z.string().nullable() })
+  .meta({ id: 'PlanList', description: 'Newest first.' });
+
+export const evacuationInputSchema = z
+  .strictObject({
+    source: placeSchema.describe('The endpoint, or the site, that shall be empty of running VMs.'),
+    destination,
+    except: exceptOver(REQUESTED),
+    concurrency,
+    onFailure: z.enum(['stop', 'go-on']).default('go-on'),
+    mappings: body.mappings,
+    poweredOff: body.poweredOff.default('leave'),
+    migration: migrationSettings,
+  })
+  .meta({ id: 'EvacuationRequest', examples: [{ source: { endpoint: 'host-a' }, destination: { site: 'porto' } }] });

@@ -1,0 +1,109 @@
+/**
+ * The connections to Redis that a process has, and what it says while there is none. Two ways of waiting: *calls* of the
+ * API are answered at once that Redis is away, *work* waits until it is back.
+ */
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Redis } from 'ioredis';
+import type { Config } from '../config.ts';
+import { LmasError } from '../errors.ts';
+import { openServiceDoor, type ReadinessCheck } from '../http/service-door.ts';
+import { describeAddress, type RedisAddress } from '../redis/address.ts';
+import { Availability } from '../redis/availability.ts';
+import { connect, connectSubscriber } from '../redis/connect.ts';
+import { checkDurability } from '../redis/durability.ts';
+import { PREFIX } from '../redis/keys.ts';
+import { startPrivateRedis } from '../redis/private-server.ts';
+import { waitForReplicas } from '../redis/replicas.ts';
+import type { Base } from './base.ts';
+import type { Tls } from './tls.ts';
+
+const READY_LIMIT_MS = 1_000;
+const SUBSCRIBER = 'Redis subscriber';
+
+export interface Connections {
+  readonly address: RedisAddress;
+  readonly calls: Redis;
+  readonly work: Redis;
+  /** In subscriber mode: whoever wants news listens here. */
+  readonly subscriber: Redis;
+  /** One more, for work. Disconnected at the end, after whatever is made later. */
+  open(name: string): Redis;
+  /** Why Redis cannot be used now, in words. */
+  outage(): string | undefined;
+  readiness(): Promise<ReadinessCheck[]>;
+  /** Whatever waits for an answer is told that there will be none. */
+  disconnectAll(): void;
+}
+
+/**
+ * Waits for Redis for as long as it takes, saying why; meanwhile a door tells whoever asks.
+ * @param signal ends the wait
+ * @throws LmasError REDIS_UNSUITABLE, REDIS_START_FAILED, INVALID_CONFIG
+ */
+export async function openConnections(
+  base: Base,
+  tls: Tls | undefined,
+  { signal }: { signal: AbortSignal },
+): Promise<Connections> {
+  const { config, log, closers } = base;
+  const address = await redisAddress(base);
+  const opened: Redis[] = [];
+  const { redisSilenceMs: silenceMs } = config;
+  const keep = (name: string, redis: Redis): Redis => {
+    closers.add(name, async () => redis.disconnect());
+    opened.push(redis);
+    return redis;
+  };
+  const open = (name: string, patience: 'patient' | 'brief'): Redis =>
+    keep(name, connect(address, log, { silenceMs, patience, name }));
+  const calls = open('Redis connection of the API', 'brief');
+  const availability = new Availability(calls, { name: describeAddress(address), log });
+  const outage = () => availability.outage();
+  const readiness = async () => [await readinessOf(calls, outage)];
+  if (!(await availability.answersSoon({ signal }))) {
+    const refusal = () => outage() ?? 'It has just begun to start.';
+    await using _door = await openServiceDoor({ ...doorway(config, tls), refusal, readiness });
+    await availability.answers({ signal });
+  }
+  const work = open('Redis connection', 'patient');
+  if (address.kind !== 'socket') {
+    for (const writer of [work, calls]) await waitForReplicas(writer, { silenceMs, log });
+    await checkDurability(work, { kind: address.kind, log, allowUnsafe: config.allowUnsafeRedis });
+  }
+  return {
+    ...{ address, calls, work, outage, readiness },
+    subscriber: keep(SUBSCRIBER, connectSubscriber(address, work, log, { silenceMs, name: SUBSCRIBER })),
+    open: (name) => open(name, 'patient'),
+    disconnectAll: () => {
+      for (const connection of opened) connection.disconnect();
+    },
+  };
+}
+
+/** Where a service door opens. */
+export const doorway = ({ host, port }: Config, tls: Tls | undefined) => ({ host, port, tls: tls?.pair });
+
+async function redisAddress({ config, log, closers }: Base): Promise<RedisAddress> {
+  if (config.redisUrl !== undefined) return config.redisUrl;
+  if (config.role !== 'all') {
+    throw new LmasError('INVALID_CONFIG', `A process of role ${config.role} shares a Redis with others.`, {
+      remedy: 'Set REDIS_URL (and the same master key) for all of them.',
+    });
+  }
+  const server = await startPrivateRedis(config.redisServer, config.dataDir, log);
+  closers.add('private Redis', () => server.stop());
+  return server;
+}
+
+/** Asks the server that holds our keys. */
+async function readinessOf(calls: Redis, outage: () => string | undefined): Promise<ReadinessCheck> {
+  const name = 'redis';
+  const known = outage();
+  if (known !== undefined) return { name, ok: false, detail: known };
+  const answered = calls.exists(PREFIX).then(
+    () => true,
+    () => false,
+  );
+  const ok = await Promise.race([answered, sleep(READY_LIMIT_MS, false, { ref: false })]);
+  return { name, ok, detail: ok ? 'answers' : (outage() ?? 'Redis has not answered for a second.') };
+}

@@ -1,0 +1,56 @@
+/** What runs migrations, and what gives it something to run. */
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { RunConnector } from '../endpoints/connector.ts';
+import type { GatewayProvisioner } from '../gateways/gateway.ts';
+import { createBandwidthKeeper } from '../links/bandwidth-keeper.ts';
+import type { Metrics } from '../observability/metrics.ts';
+import { type Dispatcher, startDispatcher } from '../queue/dispatcher.ts';
+import { createQueue, type MigrationQueue } from '../queue/queue.ts';
+import { createRunner, type Runner } from '../queue/runner.ts';
+import type { Tools } from '../workflow/tools.ts';
+import type { Base } from './base.ts';
+import type { Connections } from './connections.ts';
+import type { Records } from './records.ts';
+
+export interface Work {
+  readonly queue: MigrationQueue;
+  readonly runner: Runner;
+}
+
+/** Its parts, which are in every process; `startWorker` has them take migrations up. */
+export async function createWork(
+  { config, log, closers }: Base,
+  redis: Connections,
+  { inventory, store, traffic, changes, giveUps, holders, links }: Records,
+  { connector, gateways, metrics }: { connector: RunConnector; gateways: GatewayProvisioner; metrics: Metrics },
+): Promise<Work> {
+  const queue = createQueue(redis.open('queue connection'), log);
+  closers.add('queue', () => queue.close());
+  const bandwidth = createBandwidthKeeper(redis.subscriber, traffic.bandwidth, log);
+  const { sites } = inventory;
+  const tools: Tools = { connector, sites, gateways, bandwidth, changes, giveUps, holders, links, settings: config };
+  const options = { leaseMs: config.runLeaseMs, log, tap: log.tap, onChange: metrics.migrationChanged };
+  const runner = await createRunner(redis.subscriber, store, tools, options);
+  closers.add('running migrations', async () => {
+    const drained = queue.drain();
+    await Promise.race([drained, sleep(config.shutdownGraceMs, undefined, { ref: false })]);
+    await runner.abandonAll();
+    await drained;
+  });
+  return { queue, runner };
+}
+
+export async function startWorker(
+  { config, log }: Base,
+  { subscriber }: Connections,
+  { admission }: Records,
+  { queue, runner }: Work,
+): Promise<Dispatcher> {
+  const room = () => config.concurrency - runner.activeCount();
+  const dispatcher = await startDispatcher(subscriber, admission, queue, { room, log });
+  queue.work(config.concurrency, async (id, job) => {
+    await runner.run(id, job);
+    void dispatcher.look(); // there is room now
+  });
+  return dispatcher;
+}

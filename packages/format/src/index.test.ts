@@ -1,0 +1,17 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { formatPeriod } from './index.ts';
+
+test('a period is told in its two largest units, without what is nothing', () => {
+  for (const [ms, words] of [
+    [200, '200 ms'],
+    [30_000, '30 s'],
+    [90_000, '1 min 30 s'],
+    [300_000, '5 min'],
+    [5_400_000, '1 h 30 min'],
+    [3_605_000, '1 h'],
+    [194_400_000, '2 d 6 h'],
+  ] as const) {
+    assert.equal(formatPeriod(ms), words, `${ms}`);
+  }
+});

@@ -1,0 +1,170 @@
+/** What each procedure does at a scripted daemon; what it does not know it refuses. */
+import { uuidText } from '../../client.ts';
+import { ABORT_JOB, ERROR, JOB, MIGRATE, OPERATION, RUNNING, SHUTOFF, STATE } from '../../rpc/constants.ts';
+import type { ArgsOf, ProcedureName } from '../../rpc/procedures.ts';
+import { stringOf, type TypedParam } from '../../rpc/typed-params.ts';
+import type { FakeConnection } from './connection.ts';
+import { domainOf, guestXml } from './guest.ts';
+import type { FakeHost } from './host.ts';
+import { Refusal } from './refusal.ts';
+
+export type Procedures = {
+  [N in ProcedureName]?: (args: ArgsOf<N>, connection: FakeConnection) => unknown;
+};
+
+export const proceduresOf = (host: FakeHost): Procedures => ({
+  ...aboutTheHost(host),
+  ...aboutGuests(host),
+  ...aboutMigrations(host),
+});
+
+const aboutTheHost = (host: FakeHost): Procedures => ({
+  authList: () => ({ types: [0] }),
+  connectOpen: () => undefined,
+  connectSupportsFeature: () => ({ supported: 1 }),
+  connectGetLibVersion: () => ({ version: host.libvirtVersion }),
+  connectGetVersion: () => ({ version: 7_002_000n }),
+  connectGetHostname: () => ({ hostname: host.name }),
+  connectGetCapabilities: () => ({ xml: `<capabilities><host><uuid>${host.name}</uuid></host></capabilities>` }),
+  connectGetDomainCapabilities: () => ({ xml: '<domainCapabilities/>' }),
+  connectListAllNetworks: () => ({ networks: [{ name: 'default', uuid: Buffer.alloc(16) }], count: 1 }),
+  connectListAllDomains: () => {
+    const domains = [...host.guests.values()].map((guest) => domainOf(guest));
+    return { domains, count: domains.length };
+  },
+  nodeGetCpuStats: ({ nparams }) => {
+    const cpuNs = BigInt(Math.round(performance.now() * 1e6)); // one core busy, three idle
+    const counters = { kernel: 0n, user: cpuNs, idle: 3n * cpuNs, iowait: 0n };
+    const stats = Object.entries(counters).map(([field, value]) => ({ field, value }));
+    if (nparams !== 0 && nparams !== stats.length) throw new Refusal(ERROR.INVALID_ARG, 'another number of values');
+    return { stats: nparams === 0 ? [] : stats, nparams: stats.length };
+  },
+  connectGetAllDomainStats: () => {
+    const cpuNs = BigInt(Math.round(performance.now() * 5e5)); // half a core
+    const params: TypedParam[] = [
+      { field: 'cpu.time', type: 'ullong', value: cpuNs },
+      { field: 'balloon.current', type: 'ullong', value: 65_536n },
+      { field: 'net.count', type: 'uint', value: 1 },
+      { field: 'net.0.rx.bytes', type: 'ullong', value: cpuNs },
+      { field: 'net.0.tx.bytes', type: 'ullong', value: 7n },
+    ];
+    const running = [...host.guests.values()].filter(({ state }) => state === STATE.running);
+    return { records: running.map((guest) => ({ domain: domainOf(guest), params })) };
+  },
+  nodeGetFreeMemory: () => ({ bytes: 8n * 1024n ** 3n }),
+  nodeGetInfo: () => ({
+    ...{ model: Array.from({ length: 32 }, () => 0), memoryKib: 16_777_216n, cpus: 4 },
+    ...{ mhz: 2000, nodes: 1, sockets: 1, cores: 4, threads: 1 },
+  }),
+});
+
+const aboutGuests = (host: FakeHost): Procedures => ({
+  domainLookupByUuid: ({ uuid }) => ({ domain: domainOf(host.guest(uuidText(uuid))) }),
+  domainLookupByName: ({ name }) => {
+    const guest = [...host.guests.values()].find((candidate) => candidate.name === name);
+    if (guest === undefined) throw new Refusal(ERROR.NO_DOMAIN, 'no such domain');
+    return { domain: domainOf(guest) };
+  },
+  domainGetState: ({ domain }) => {
+    const { state, reason } = host.guestOf(domain);
+    return { state, reason };
+  },
+  domainIsPersistent: ({ domain }) => ({ persistent: host.guestOf(domain).persistent ? 1 : 0 }),
+  domainGetXmlDesc: ({ domain }) => ({ xml: guestXml(host.guestOf(domain), host.files) }),
+  domainGetBlockInfo: () => ({ allocation: 65_536n, capacity: 1_048_576n, physical: 65_536n }),
+  domainListAllSnapshots: () => ({ snapshots: [], count: 0 }),
+  domainGetJobStats: ({ domain }) => {
+    const { job, foreignJob } = host.guestOf(domain);
+    if (job?.kind === 'in') throw new Refusal(ERROR.OPERATION_UNSUPPORTED, 'only on the source host');
+    const counts = { data_total: 100, data_remaining: host.remainingBytes, memory_iteration: host.iteration };
+    const params = Object.entries(counts).map(
+      ([field, value]): TypedParam => ({ field, type: 'ullong', value: BigInt(value) }),
+    );
+    if (job === null && foreignJob === null) return { type: JOB.none, params: [] };
+    const operation: TypedParam = { field: 'operation', type: 'int', value: foreignJob ?? OPERATION.migrationOut };
+    return { type: JOB.unbounded, params: [operation, ...params] };
+  },
+  storagePoolLookupByTargetPath: () => {
+    throw new Refusal(ERROR.NO_STORAGE_POOL, 'no pool');
+  },
+  domainGetAutostart: ({ domain }) => ({ autostart: host.guestOf(domain).autostart ? 1 : 0 }),
+  domainSetAutostart: ({ domain, autostart }) => {
+    const guest = host.guestOf(domain);
+    if (!guest.persistent) throw new Refusal(ERROR.OPERATION_INVALID, 'cannot set autostart for transient domain');
+    guest.autostart = autostart !== 0;
+  },
+  connectDomainEventCallbackRegisterAny: () => ({ callbackId: 1 }),
+  domainMigrateSetMaxDowntime: () => undefined,
+  domainMigrateSetMaxSpeed: () => undefined,
+  domainDestroy: ({ domain }) => host.stop(host.guestOf(domain), SHUTOFF.destroyed),
+  domainResume: ({ domain }) => {
+    const guest = host.guestOf(domain);
+    if (guest.state !== STATE.paused) throw new Refusal(ERROR.OPERATION_INVALID, 'not paused');
+    if (guest.job !== null) throw new Refusal(ERROR.OPERATION_TIMEOUT, 'cannot acquire state change lock');
+    host.set(guest, STATE.running, RUNNING.unknown);
+  },
+  domainUndefineFlags: ({ domain }) => {
+    const guest = host.guestOf(domain);
+    guest.persistent = false;
+    if (guest.state === STATE.shutOff) host.guests.delete(guest.uuid);
+  },
+});
+
+const aboutMigrations = (host: FakeHost): Procedures => ({
+  domainAbortJob: ({ domain }) => {
+    const guest = host.guestOf(domain);
+    if (guest.foreignJob !== null) {
+      guest.foreignJob = null;
+      host.world.violations.push(`${host.name} was told to abort a job of ${guest.uuid} that is no migration`);
+      return;
+    }
+    if (guest.job === null) throw new Refusal(ERROR.OPERATION_INVALID, 'no job is active on the domain');
+    if (guest.postCopy) throw new Refusal(ERROR.OPERATION_INVALID, 'cannot abort migration in post-copy mode');
+    host.migrations.abort();
+  },
+  domainMigrateStartPostCopy: ({ domain }) => {
+    const guest = host.guestOf(domain);
+    const incoming = host.migrations.peerOf(guest);
+    if (guest.job?.phase !== 'performing' || incoming === undefined || guest.postCopy) {
+      throw new Refusal(ERROR.OPERATION_INVALID, 'post-copy can only be started while migration is in progress');
+    }
+    guest.life += 1;
+    incoming.guest.life = guest.life + 1;
+    incoming.guest.persistent = true;
+    host.migrations.setPostCopy(guest, incoming, 'under-way');
+  },
+  domainAbortJobFlags: ({ domain, flags }) => {
+    const guest = host.guestOf(domain);
+    if (flags !== ABORT_JOB.postCopy || !guest.postCopy) throw new Refusal(ERROR.OPERATION_INVALID, 'not in post-copy');
+    host.migrations.setPostCopy(guest, host.migrations.peerOf(guest), 'broken');
+  },
+  domainMigrateBegin3Params: ({ domain, flags }, owner) => {
+    const guest = host.guestOf(domain);
+    if (guest.job !== null || guest.foreignJob !== null) throw new Refusal(ERROR.OPERATION_TIMEOUT, 'another job');
+    // A job whose owner is gone by then is dropped at once.
+    if ((flags & MIGRATE.changeProtection) !== 0 && owner.open) guest.job = { kind: 'out', owner, phase: 'begun' };
+    return { cookie: Buffer.from(`${guest.uuid}\0`), xml: guestXml(guest, host.files) };
+  },
+  domainMigratePrepare3Params: ({ params, cookie }, owner) => {
+    const uuid = cookie.toString('utf8').slice(0, 36);
+    if (host.guests.has(uuid)) throw new Refusal(ERROR.OPERATION_FAILED, 'domain exists');
+    host.migrations.prepareIncoming(uuid, nameIn(params), owner);
+    return { cookie, uri: null };
+  },
+  domainMigratePerform3Params: (args, owner) => host.migrations.perform(args, owner),
+  domainMigrateFinish3Params: ({ params, flags, cancelled }) => {
+    const name = stringOf(params, 'destination_name');
+    const guest = [...host.guests.values()].find((candidate) => candidate.name === name);
+    if (guest?.job?.kind !== 'in') throw new Refusal(ERROR.OPERATION_INVALID, 'domain is not being migrated');
+    return host.migrations.finish(guest, flags, cancelled !== 0);
+  },
+  domainMigrateConfirm3Params: ({ domain, cancelled }) => {
+    const guest = host.guestOf(domain);
+    guest.job = null;
+    if (cancelled === 0) host.stop(guest, SHUTOFF.migrated);
+    else if (guest.state === STATE.paused) host.set(guest, STATE.running, RUNNING.migrationCanceled);
+  },
+});
+
+const nameIn = (params: readonly TypedParam[]): string =>
+  /<name>([^<]*)<\/name>/.exec(stringOf(params, 'destination_xml') ?? '')?.[1] ?? '';

@@ -1,0 +1,93 @@
+/** Whether what the hosts send to each other passes the gateways, in both directions; and if not, the command that makes it. */
+import { blocker, type Finding, note, warning } from '@lmas/plugin-api';
+import { SERVICES } from '../routes/host-network.ts';
+import { familyOf, hostPrefix } from '../routes/reckoning.ts';
+import { waysOfPlan } from '../routes/temporary.ts';
+import { leadsToGateway, routeFor, type Way } from '../routes/ways.ts';
+import type { CheckContext } from './types.ts';
+
+export function checkRoutes(context: CheckContext): Finding[] {
+  const { plan } = context;
+  if (plan.networks === undefined) return [];
+  const findings = waysOfPlan(context.ends, plan).flatMap((way) => checkWay(context, way));
+  if (plan.request.tunnelled) findings.push(...checkProvisioning(context));
+  return findings;
+}
+
+function checkWay({ ends, plan }: CheckContext, way: Way): Finding[] {
+  const { end, service, from, peer, gateway, now } = way;
+  const host = plan.networks?.[end].host.record.name ?? end;
+  const where = `${host} (${service}, ${from.device}, stack ${from.stack})`;
+  if (now.kind === 'link') {
+    return [
+      blocker(
+        'SAME_NETWORK',
+        `${peer} is in the own network of ${where}: what is sent there passes no gateway.`,
+        `Give the two sites ${service} networks of their own, or move without the tunnel.`,
+      ),
+    ];
+  }
+  if (gateway === undefined) {
+    return [
+      blocker(
+        'NO_GATEWAY_ADDRESS',
+        `Nobody has said at which address of ${peer}'s family the gateway is in the ${service} network of ${host}.`,
+        `Set ${service}Gateway of the endpoint, or hypervisorAddress of the site.`,
+      ),
+    ];
+  }
+  if (leadsToGateway(way)) return [];
+  const route = routeFor(way, ends[end].config);
+  if (ends[end].config.routes === 'temporary') {
+    if (now.kind === 'route' && route !== undefined && now.route.prefixLength >= route.prefixLength) {
+      return [elsewhere(where, way, now.gateway)];
+    }
+    return [
+      note(
+        'ROUTE_IS_SET',
+        `For this migration ${where} gets a route to ${peer} by way of ${gateway}.`,
+        'It is taken away afterwards.',
+      ),
+    ];
+  }
+  const seen = 'gateway' in now ? `leads to ${now.gateway}` : 'is missing';
+  return [
+    blocker(
+      'ROUTE_MISSING',
+      `At ${where} the route to ${peer} ${seen} and not to the gateway ${gateway}.`,
+      `On that host: ${command(way, gateway)} — or set routes=temporary of the endpoint.`,
+    ),
+  ];
+}
+
+const elsewhere = (where: string, { peer, gateway }: Way, now: string): Finding =>
+  blocker(
+    'ROUTE_ELSEWHERE',
+    `${where} has a route of its own to ${peer}, by way of ${now} and not of the gateway ${gateway}.`,
+    'Lead that route to the gateway, or take it away.',
+  );
+
+/** As ESXi's own shell takes it. */
+export function command({ from, peer }: Way, gateway: string): string {
+  const family = familyOf(peer);
+  return `esxcli network ip route ${family} add --netstack=${from.stack} --network=${peer}/${hostPrefix(peer)} --gateway=${gateway}`;
+}
+
+/** Cold data goes its own way; without adapters of its own it takes the management network's. */
+function checkProvisioning({ plan }: CheckContext): Finding[] {
+  const { networks } = plan;
+  const copies = plan.disks.some(({ copied }) => copied);
+  if (networks === undefined || !copies) return [];
+  const lacking = [networks.source, networks.destination].filter(
+    ({ addresses }) => addresses.provisioning.length === 0,
+  );
+  if (lacking.length === 0) return [];
+  const names = lacking.map(({ host }) => host.record.name).join(' and ');
+  return [
+    (plan.vm.record.snapshot === undefined ? note : warning)(
+      'NO_PROVISIONING_NETWORK',
+      `${names} has no adapter for provisioning, so cold data (TCP ${SERVICES.provisioning.port}) goes over management, past the gateways.`,
+      'Give it one on the provisioning TCP/IP stack, and a route to the other site’s by way of the gateway.',
+    ),
+  ];
+}

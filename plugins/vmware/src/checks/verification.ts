@@ -1,0 +1,175 @@
+/**
+ * What an operator has looked at before the first migration (`lmas endpoint test`): all that the lab's stand-ins had to assume and
+ * only this vCenter can show. Read-only.
+ */
+import { PluginError, type VerificationQuestion } from '@lmas/plugin-api';
+import { type Host, isLive } from '../inventory/places.ts';
+import { readAll, Watch } from '../properties.ts';
+import { vmSchema } from '../records.ts';
+import { type KernelNetwork, readKernelNetworks, stackOf } from '../routes/host-network.ts';
+import { type KernelAddress, routesOf } from '../routes/reckoning.ts';
+import type { VmwareSession } from '../session.ts';
+import { missingPrivileges, PRIVILEGES } from './privileges.ts';
+
+interface Options {
+  readonly signal: AbortSignal;
+}
+
+/** All are looked at; so many are told of by name. */
+const HOSTS_TOLD = 32;
+
+/** The first of them, and how many more there are. */
+function listed(words: readonly string[], separator: string): string {
+  const more = words.length - HOSTS_TOLD;
+  const told = words.slice(0, HOSTS_TOLD).join(separator);
+  return more > 0 ? `${told}${separator}and ${more} more` : told;
+}
+
+export function verification(session: VmwareSession): readonly VerificationQuestion[] {
+  let seen: readonly KernelNetwork[] | undefined;
+  const networks = async (options: Options): Promise<readonly KernelNetwork[]> => {
+    seen ??= await readKernelNetworks(session.client, (await session.members(options)).filter(isLive), options);
+    return seen;
+  };
+  return [
+    { name: 'version', ask: () => version(session) },
+    { name: 'certificate', ask: () => certificate(session) },
+    { name: 'hosts', ask: async (options) => hostsInWords(session, await session.members(options)) },
+    { name: 'vmotion', needs: ['hosts'], ask: async (options) => vmotion(await networks(options)) },
+    { name: 'gateway', needs: ['vmotion'], ask: async (options) => gateway(session, await networks(options)) },
+    { name: 'provisioning', needs: ['hosts'], ask: async (options) => provisioning(await networks(options)) },
+    { name: 'updates', ask: (options) => updates(session, options) },
+    { name: 'check', ask: async () => nativeCheck(session) },
+    { name: 'rights', needs: ['hosts'], ask: (options) => rights(session, options) },
+  ];
+}
+
+async function version({ client }: VmwareSession): Promise<string> {
+  const { fullName, apiVersion, instanceUuid } = client.content.about;
+  if (instanceUuid === undefined) {
+    throw new PluginError(
+      'INCOMPATIBLE',
+      `${fullName} does not tell its instance UUID, so no other vCenter can be led to it.`,
+    );
+  }
+  return `${fullName}, API ${apiVersion}, spoken as ${client.protocol === 'json' ? 'VI/JSON' : 'SOAP'}; instance ${instanceUuid}.`;
+}
+
+/** What another vCenter will be told to expect. */
+async function certificate({ client }: VmwareSession): Promise<string> {
+  const { certificate: seen } = client;
+  if (seen === undefined) throw new PluginError('UNREACHABLE', 'No certificate was seen.');
+  return `SHA-1 ${seen.thumbprint}: the same as what other vCenters reach at its serviceUrl must show.`;
+}
+
+function hostsInWords({ config }: VmwareSession, hosts: readonly Host[]) {
+  const named = new Set(hosts.flatMap(({ ref, record }) => [ref.value, record.name]));
+  const unknown = config.hosts.filter((name) => !named.has(name));
+  const seen = listed(hosts.map(hostInWords), ', ');
+  if (hosts.length === 0 || unknown.length > 0) {
+    return failed(
+      `${seen || 'No host'}; not there: ${unknown.join(', ') || 'any'}.`,
+      'Correct `hosts` of the endpoint, or let the login see them.',
+    );
+  }
+  return `${hosts.length}: ${seen}.`;
+}
+
+function hostInWords(host: Host): string {
+  const version = host.record['config.product.version'] ?? 'version unknown';
+  return `${host.record.name} (${version}${isLive(host) ? '' : ', not usable now'})`;
+}
+
+function vmotion(networks: readonly KernelNetwork[]) {
+  const adapterInWords = ({ device, address, prefixLength, stack, mtu }: KernelAddress): string =>
+    `${device} ${address}/${prefixLength} on ${stack}, MTU ${mtu}`;
+  const inWords = ({ host, addresses }: KernelNetwork): string =>
+    `${host.record.name}: ${addresses.vmotion.map(adapterInWords).join(' and ') || 'none'}`;
+  const without = networks.filter(({ addresses }) => addresses.vmotion.length === 0);
+  if (without.length === 0) return `${listed(networks.map(inWords), '; ')}.`;
+  // Those that lack one first: they are what is looked for.
+  const seen = listed([...without, ...networks.filter((network) => !without.includes(network))].map(inWords), '; ');
+  return failed(
+    `${without.length} of ${networks.length} have none. ${seen}.`,
+    'Enable vMotion on a VMkernel adapter of each host, best on the vMotion TCP/IP stack.',
+  );
+}
+
+/** Which gateway is the right one a migration's check knows; here the routes are told as they are. */
+function gateway({ config }: VmwareSession, networks: readonly KernelNetwork[]) {
+  const told = networks.map((network) => {
+    const stacks = [...new Set(network.addresses.vmotion.map(({ stack }) => stack))];
+    const ways = stacks.map((key) => {
+      const stack = stackOf(network, key);
+      const routes = routesOf(stack).map(
+        ({ network: to, prefixLength, gateway: via }) => `${to}/${prefixLength} via ${via}`,
+      );
+      return `${key}: ${[...routes, `default ${stack?.ipRouteConfig?.defaultGateway ?? 'none'}`].join(', ')}`;
+    });
+    return `${network.host.record.name} ${ways.join('; ')}`;
+  });
+  const unreadable = networks.filter(
+    ({ record, networkSystem }) =>
+      record['config.network.netStackInstance'].length === 0 || networkSystem === undefined,
+  );
+  if (unreadable.length > 0) {
+    return failed(
+      `The TCP/IP stacks of ${listed(namesOf(unreadable), ', ')} cannot be read.`,
+      'Let the login read the hosts’ configuration.',
+    );
+  }
+  return `${listed(told, '. ')}. Routes are ${config.routes}.`;
+}
+
+const namesOf = (networks: readonly KernelNetwork[]): string[] => networks.map(({ host }) => host.record.name);
+
+function provisioning(networks: readonly KernelNetwork[]) {
+  const without = networks.filter(({ addresses }) => addresses.provisioning.length === 0);
+  if (without.length === 0) return `All of ${networks.length} have an adapter for it.`;
+  return {
+    outcome: 'skipped',
+    seen: `${without.length} of ${networks.length} (${listed(namesOf(without), ', ')}): no adapter of its own; cold data goes over management, past the gateways.`,
+    remedy: null,
+  } as const;
+}
+
+/** The way in which a task's progress will come. */
+async function updates({ client }: VmwareSession, options: Options): Promise<string> {
+  const watch = await Watch.object(client, client.content.rootFolder, ['name'], options);
+  try {
+    const [first] = await watch.next(0, options);
+    if (first === undefined)
+      throw new PluginError('HYPERVISOR_FAULT', 'WaitForUpdatesEx told nothing of the root folder.');
+    return `WaitForUpdatesEx tells changes (${first.obj.value}).`;
+  } finally {
+    await watch.close();
+  }
+}
+
+function nativeCheck({ client }: VmwareSession) {
+  if (client.content.vmProvisioningChecker !== undefined) return 'CheckRelocate_Task is offered.';
+  return {
+    outcome: 'skipped',
+    seen: 'This vCenter offers no CheckRelocate_Task; our own checks remain.',
+    remedy: null,
+  } as const;
+}
+
+async function rights(session: VmwareSession, options: Options) {
+  const vms = await readAll(session.client, 'VirtualMachine', vmSchema.pick({ name: true }), options);
+  const hosts = session.config.routes === 'temporary' ? await session.members(options) : [];
+  const needs = [
+    ...vms.slice(0, 1).map(({ ref, record }) => ({ entity: ref, name: record.name, privileges: PRIVILEGES.vm })),
+    ...hosts.map(({ ref, record }) => ({ entity: ref, name: record.name, privileges: PRIVILEGES.host })),
+    {
+      entity: session.client.content.rootFolder,
+      name: 'the root folder',
+      privileges: [...PRIVILEGES.pool, ...PRIVILEGES.datastore, ...PRIVILEGES.network, ...PRIVILEGES.folder],
+    },
+  ];
+  const findings = await missingPrivileges(session, needs, options);
+  if (findings.length === 0) return 'All that a migration needs, on the root folder, the first VM and the hosts.';
+  return failed(findings.map(({ message }) => message).join(' '), findings[0]?.remedy ?? '');
+}
+
+const failed = (seen: string, remedy: string) => ({ outcome: 'failed', seen, remedy }) as const;

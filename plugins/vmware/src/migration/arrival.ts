@@ -1,0 +1,32 @@
+/** What is looked at once the VM runs at the destination: whether it is as it was meant to be. A difference is told, no more. */
+import type { Options } from '../client.ts';
+import { isDisk, labelOf } from '../inventory/summary.ts';
+import { vmSchema } from '../records.ts';
+import type { VmwareSession } from '../session.ts';
+import type { VmwareState } from './state.ts';
+
+const arrivedSchema = vmSchema.pick({ 'config.hardware.device': true, 'runtime.host': true });
+
+export async function arrivalWarnings(
+  destination: VmwareSession,
+  uuid: string,
+  state: VmwareState | null,
+  options: Options,
+): Promise<string[]> {
+  const vm = await destination.vm(uuid, arrivedSchema, options);
+  if (vm === null || state === null) return [];
+  const warnings: string[] = [];
+  const host = vm.record['runtime.host']?.value;
+  if (host !== state.hostId)
+    warnings.push(`The VM runs on ${host ?? 'no host'} and not on ${state.hostName}, where it was sent.`);
+  for (const disk of vm.record['config.hardware.device'].filter(isDisk)) {
+    const meant = state.disks.find(({ label }) => label === labelOf(disk));
+    const now = disk.backing?.datastore?.value;
+    if (meant !== undefined && now !== meant.datastoreId) {
+      warnings.push(
+        `${meant.label} is on ${now ?? 'no datastore'} and not on ${meant.datastoreId}, where it was sent.`,
+      );
+    }
+  }
+  return warnings;
+}

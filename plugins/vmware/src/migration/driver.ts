@@ -1,0 +1,306 @@
+/**
+ * The verbs of one migration. vSphere drives it: one task moves the VM, and vSphere alone decides when it stops here and runs there.
+ * What is decided here is what to make of its end. A task that reports a failure, or a cancel, may have moved the VM all the
+ * same, so after every end, good or bad, both vCenters are asked.
+ *
+ * Invariants: nothing here starts, stops or destroys a VM. The move is triggered once. Only a task of our own login is cancelled.
+ * Routes and the encryption setting are journalled before they are changed. One verb at a time.
+ */
+import { setTimeout as sleep } from 'node:timers/promises';
+import {
+  type CheckReport,
+  type ConfirmReport,
+  type MigrationContext,
+  type MigrationDriver,
+  type MigrationProgress,
+  type MigrationRequest,
+  PluginError,
+  type PluginResource,
+  type Prepared,
+  type Presence,
+  pluginErrorCode,
+  type Routes,
+  type VmPlacement,
+} from '@lmas/plugin-api';
+import { checkMigration } from '../checks/check.ts';
+import type { VmwareOptions } from '../config.ts';
+import { isFault, toPluginError } from '../errors.ts';
+import { ROUTE, removeRoute } from '../routes/static-routes.ts';
+import { setTemporaryRoutes } from '../routes/temporary.ts';
+import { flowsOf, pairsOf } from '../routes/ways.ts';
+import { arrivalWarnings } from './arrival.ts';
+import type { Lasting } from './arrived-as.ts';
+import { UNANSWERED_MS } from './asked.ts';
+import { disableEncryption, ENCRYPTION, restoreEncryption } from './encryption.ts';
+import { lookOnceMore } from './last-look.ts';
+import { Move } from './move.ts';
+import { lookAtBoth, moveUnderWay, placementOf, type Sightings } from './placement.ts';
+import { type Ends, makePlan, type Plan } from './plan.ts';
+import { progressReporter } from './progress.ts';
+import { lastingOf, parseState, stateOf } from './state.ts';
+import { cancelTask, followTask, isOurs } from './task.ts';
+import { assertSameHosts, assertToBeHad, pinned } from './to-be-had.ts';
+
+interface Options {
+  readonly signal: AbortSignal;
+}
+
+/** How long the records may lag behind the end of a task, and a cancelled task behind the cancel. */
+const SETTLE_MS = 40_000;
+/** A cancel that came during the switch-over may be confirmed and the VM move all the same, a moment later. */
+const LATE_MS = 3_000;
+const LOOK_MS = 250;
+
+/** Times that tests shorten. */
+export interface DriverTimes {
+  readonly settleMs?: number;
+  readonly lateMs?: number;
+  /** How long what vSphere never answered to may still come. */
+  readonly unansweredMs?: number;
+}
+
+export class VmwareMigration implements MigrationDriver {
+  readonly #ends: Ends;
+  readonly #request: MigrationRequest<VmwareOptions>;
+  readonly #context: MigrationContext;
+  readonly #settleMs: number;
+  readonly #lateMs: number;
+  readonly #unansweredMs: number;
+  #plan: Plan | undefined;
+  /** By what else the VM is known where it goes, once this run knows it. */
+  #lasting: Lasting | null = null;
+
+  constructor(
+    ends: Ends,
+    request: MigrationRequest<VmwareOptions>,
+    context: MigrationContext,
+    { settleMs = SETTLE_MS, lateMs = LATE_MS, unansweredMs = UNANSWERED_MS }: DriverTimes = {},
+  ) {
+    this.#ends = ends;
+    this.#request = request;
+    this.#context = context;
+    this.#settleMs = settleMs;
+    this.#lateMs = lateMs;
+    this.#unansweredMs = unansweredMs;
+  }
+
+  async check({ signal }: Options): Promise<CheckReport> {
+    try {
+      const { report, plan } = await checkMigration(this.#ends, this.#request, { signal });
+      this.#plan = plan;
+      return report;
+    } catch (error) {
+      throw toPluginError(error, 'checking the migration');
+    }
+  }
+
+  /** Decides where to, and changes nothing: vSphere makes what the destination needs in the one task that moves the VM. */
+  async prepare({ signal }: Options): Promise<Prepared> {
+    try {
+      await this.#context.assertCurrent();
+      const plan = await makePlan(this.#ends, pinned(this.#request, this.#plan), { signal });
+      assertToBeHad(this.#ends, plan);
+      assertSameHosts(this.#plan, plan);
+      const { networks } = plan;
+      const [gap] = plan.gaps;
+      if (gap !== undefined || networks === undefined) {
+        throw new PluginError('INCOMPATIBLE', gap?.message ?? 'The destination cannot receive this VM.', {
+          remedy: gap?.remedy ?? 'Check the migration to see why.',
+        });
+      }
+      this.#plan = plan;
+      this.#lasting = lastingOf(plan);
+      const sources = pairsOf(networks, 'vmotion').map(({ source }) => source.address);
+      return {
+        flows: [],
+        transparentFlows: flowsOf(networks, { barrier: this.#request.options.encryption === 'disable' }),
+        sourceAddresses: [...new Set(sources)],
+        state: stateOf(plan),
+      };
+    } catch (error) {
+      throw toPluginError(error, 'preparing the migration');
+    }
+  }
+
+  async perform(
+    _prepared: Prepared,
+    _routes: Routes,
+    options: {
+      signal: AbortSignal;
+      onProgress: (progress: MigrationProgress) => void;
+      onPointOfNoReturn: () => Promise<void>;
+    },
+  ): Promise<void> {
+    const { signal } = options;
+    const plan = this.#plan;
+    if (plan === undefined) {
+      throw new PluginError('HYPERVISOR_FAULT', 'This run has not prepared the migration.', {
+        remedy: 'Abort the migration, which is safe, and start it again.',
+      });
+    }
+    const move = new Move(this.#ends, plan, this.#settleMs);
+    try {
+      await setTemporaryRoutes(this.#ends, plan, this.#context, { signal });
+      await disableEncryption(this.#ends, plan, this.#context, { signal });
+      await lookOnceMore(this.#ends, plan, { signal });
+      await this.#context.assertCurrent();
+      await move.run({ signal, onProgress: progressReporter(...sizesOf(plan), options.onProgress) });
+      await this.#assertArrived();
+    } catch (error) {
+      if (!(await this.#hasArrived(error))) throw stoppedBy(signal, error) ?? toPluginError(error, 'migrating');
+      this.#context.log.warn({ err: error }, 'the task reports a failure, but the VM runs at the destination');
+    }
+    await options.onPointOfNoReturn();
+  }
+
+  async confirm(prepared: Prepared, { signal }: Options): Promise<ConfirmReport> {
+    try {
+      const state = parseState(prepared.state);
+      this.#lasting = state?.lasting ?? null;
+      const { uuid, warnings } = await this.#seeArrival(signal);
+      warnings.push(...(await arrivalWarnings(this.#ends.destination, uuid, state, { signal })));
+      return {
+        downtimeMs: null, // vSphere does not tell
+        bytesTransferred: null,
+        iterations: null,
+        keptAtSource: [], // vSphere removes the disks that it has moved
+        sourceDefinition: state?.definition ?? null,
+        warnings,
+      };
+    } catch (error) {
+      throw toPluginError(error, 'confirming the migration');
+    }
+  }
+
+  async abort({ signal, performed = true }: Options & { performed?: boolean }): Promise<VmPlacement> {
+    const started = performance.now();
+    const asked = new Set<string>();
+    for (;;) {
+      const seen = await this.#look({ signal });
+      const task = moveUnderWay(seen);
+      const { client } = this.#ends.source;
+      const ours = performed && task !== undefined && isOurs(task, client);
+      const late = performance.now() - started > this.#settleMs || signal.aborted;
+      if (!ours || late) return placementOf(seen);
+      if (!asked.has(task.task.value)) {
+        await this.#context.assertCurrent();
+        await cancelTask(client, task.task, { signal });
+        asked.add(task.task.value);
+      }
+      await sleep(LOOK_MS, undefined, { signal }).catch(() => undefined);
+    }
+  }
+
+  async locate({ signal }: Options): Promise<VmPlacement> {
+    return placementOf(await this.#look({ signal }));
+  }
+
+  async follow({
+    signal,
+    onProgress,
+  }: {
+    signal: AbortSignal;
+    onProgress: (progress: MigrationProgress) => void;
+  }): Promise<void> {
+    const task = moveUnderWay(await this.#look({ signal }));
+    if (task === undefined) return;
+    try {
+      const report = progressReporter(100, 0, onProgress);
+      await followTask(this.#ends.source.client, task.task, { signal, onProgress: report });
+    } catch (error) {
+      // How it ended is asked of the vCenters; only not to have seen its end is an error.
+      if (!isFault(error)) throw toPluginError(error, 'following the migration');
+    }
+  }
+
+  async release(resource: PluginResource, { signal }: Options): Promise<void> {
+    try {
+      await this.#context.assertCurrent();
+      const options = { signal, unansweredMs: this.#unansweredMs, log: this.#context.log };
+      if (resource.kind === ROUTE) await removeRoute(this.#ends[resource.end].client, resource, options);
+      else if (resource.kind === ENCRYPTION) await restoreEncryption(this.#ends, resource, options);
+      else throw new PluginError('INVALID_CONFIG', `Unknown resource kind ${resource.kind}.`);
+    } catch (error) {
+      throw toPluginError(error, `releasing ${resource.kind} ${resource.id}`);
+    }
+  }
+
+  /** vSphere has no limit of its own for one migration; the gateways have one. */
+  async setBandwidth(bandwidthBytesPerSec: number | null): Promise<void> {
+    if (bandwidthBytesPerSec === null || this.#request.tunnelled) return;
+    throw new PluginError('NOT_MIGRATABLE', 'vSphere cannot limit the bandwidth of one migration.', {
+      remedy: 'Use the tunnel, which can.',
+    });
+  }
+
+  #look(options: Options): Promise<Sightings> {
+    return lookAtBoth(this.#ends, this.#request.vm.id, this.#request.options, { ...options, lasting: this.#lasting });
+  }
+
+  /** After a good end: the records may lag behind the task. */
+  async #assertArrived(): Promise<void> {
+    await this.#seeArrival(AbortSignal.timeout(this.#settleMs + LOOK_MS));
+  }
+
+  /** After any bad end but one before the call: the VM may have made it although somebody reports otherwise. */
+  async #hasArrived(error: unknown): Promise<boolean> {
+    if (['SUPERSEDED', 'BUSY', 'OUTCOME_UNKNOWN'].includes(pluginErrorCode(error) ?? '')) return false;
+    const started = performance.now();
+    for (;;) {
+      const seen = await this.#look({ signal: AbortSignal.timeout(this.#settleMs) });
+      if (arrived(seen)) return true;
+      const mayStillArrive = isFault(error, 'RequestCanceled') && performance.now() - started < this.#lateMs;
+      if (!mayStillArrive) return false;
+      await sleep(LOOK_MS);
+    }
+  }
+
+  /** Both vCenters have to say so. The source may lag behind its own task for a moment. */
+  async #seeArrival(signal: AbortSignal): Promise<{ uuid: string; warnings: string[] }> {
+    const { id, name } = this.#request.vm;
+    const started = performance.now();
+    for (;;) {
+      const seen = await this.#look({ signal });
+      const { source, destination } = placementOf(seen);
+      const late = performance.now() - started > this.#settleMs || signal.aborted;
+      if (arrived(seen) && (source === 'absent' || (source === 'stopped' && late))) {
+        const uuid = seen.destination.record?.['config.instanceUuid'] ?? id;
+        return { uuid, warnings: [...entryWarnings(source, name), ...identityWarnings(uuid, this.#request.vm)] };
+      }
+      if (late) {
+        throw new PluginError('OUTCOME_UNKNOWN', `The source says "${source}", the destination "${destination}".`, {
+          remedy: `Look for the instance UUID ${id} in both vCenters. Power it on in one of them only when it runs in neither.`,
+        });
+      }
+      await sleep(LOOK_MS, undefined, { signal }).catch(() => undefined);
+    }
+  }
+}
+
+const entryWarnings = (source: Presence, name: string): string[] =>
+  source === 'absent'
+    ? []
+    : [
+        `The source vCenter still has an entry of ${name} (${source}). It must not be started there; remove it by hand.`,
+      ];
+
+const identityWarnings = (uuid: string, { id, name }: MigrationRequest['vm']): string[] =>
+  uuid === id
+    ? []
+    : [`The destination vCenter has given ${name} a new instance UUID: it is ${uuid} there, and no longer ${id}.`];
+
+/** What was given up because of `signal` may have ended in any error; vSphere's own answer counts for more. */
+const stoppedBy = (signal: AbortSignal, error: unknown): PluginError | undefined =>
+  signal.aborted && !isFault(error) && pluginErrorCode(error) === undefined
+    ? new PluginError('ABORTED', 'The migration was cancelled.', { cause: error })
+    : undefined;
+
+const arrived = (seen: Sightings): boolean => {
+  const { where, destination, moving } = placementOf(seen);
+  return where === 'destination' && destination === 'running' && !moving;
+};
+
+function sizesOf({ vm, disks }: Plan): [memoryBytes: number, diskBytes: number] {
+  const copied = disks.filter((disk) => disk.copied).reduce((sum, { sizeBytes }) => sum + sizeBytes, 0);
+  return [(vm.record['config.hardware.memoryMB'] ?? 0) * 1024 ** 2, copied];
+}

@@ -1,0 +1,222 @@
+/**
+ * What is to move, and to where: the VM with its disks and network cards, the host that shall run it, and where each part goes. Made
+ * of snapshots of both vCenters; touches nothing. What cannot be decided is left out and named in `gaps`, so that the checks
+ * tell all of them at once.
+ */
+import { type MigrationRequest, PluginError } from '@lmas/plugin-api';
+import type { VmwareOptions } from '../config.ts';
+import {
+  datacenterOf,
+  decodeName,
+  findByNameOrId,
+  type Host,
+  isLive,
+  membersOf,
+  memoryFreeBytes,
+  type Places,
+  readPlaces,
+} from '../inventory/places.ts';
+import type { Row } from '../properties.ts';
+import { type VmRecord, vmSchema } from '../records.ts';
+import { readKernelNetwork } from '../routes/host-network.ts';
+import type { KernelNetworks } from '../routes/ways.ts';
+import type { VmwareSession } from '../session.ts';
+import { type Ref, sameRef } from '../wire/data-objects.ts';
+import { copiesAt } from './arrived-as.ts';
+import { mapCards, type PlannedCard } from './network-cards.ts';
+import { type PlannedDisk, placeDisks } from './storage.ts';
+
+export interface Ends {
+  readonly source: VmwareSession;
+  readonly destination: VmwareSession;
+}
+
+export interface Gap {
+  readonly kind: 'site' | 'host' | 'pool' | 'folder' | 'storage' | 'network';
+  readonly message: string;
+  readonly remedy: string;
+}
+
+/** What the parts of a plan are made from. */
+export interface Parts {
+  readonly request: MigrationRequest<VmwareOptions>;
+  readonly sourcePlaces: Places;
+  readonly destinationPlaces: Places;
+  readonly vm: Row<VmRecord>;
+  readonly sameVCenter: boolean;
+}
+
+export interface Plan extends Parts {
+  readonly sourceHost: Host | undefined;
+  readonly host: Host | undefined;
+  /** `undefined`: it stays in the one it is in. */
+  readonly pool: Ref | undefined;
+  readonly folder: Ref | undefined;
+  /** Of the VM's own files; `undefined`: they stay. */
+  readonly datastore: Ref | undefined;
+  readonly disks: readonly PlannedDisk[];
+  readonly cards: readonly PlannedCard[];
+  /** Of the two hosts, when both are known. */
+  readonly networks: KernelNetworks | undefined;
+  /** The destination vCenter has a VM of the same identity already. */
+  readonly hasTwin: boolean;
+  /** VMs of another vCenter that have its BIOS UUID already. */
+  readonly copies: readonly Ref[];
+  readonly gaps: readonly Gap[];
+}
+
+/** @throws PluginError VM_NOT_FOUND, INVALID_CONFIG for an ambiguous name, and whatever the connections suffer */
+export async function makePlan(
+  ends: Ends,
+  request: MigrationRequest<VmwareOptions>,
+  options: { signal: AbortSignal },
+): Promise<Plan> {
+  const { source, destination } = ends;
+  const sameVCenter = isSameVCenter(ends);
+  const [vm, sourcePlaces, otherPlaces, twin] = await Promise.all([
+    source.vm(request.vm.id, vmSchema, options),
+    readPlaces(source.client, options),
+    sameVCenter ? undefined : readPlaces(destination.client, options),
+    sameVCenter ? null : destination.vm(request.vm.id, vmSchema.pick({ name: true }), options),
+  ]);
+  if (vm === null) throw new PluginError('VM_NOT_FOUND', `The source vCenter has no VM ${request.vm.id}.`);
+  const parts: Parts = { request, sourcePlaces, destinationPlaces: otherPlaces ?? sourcePlaces, vm, sameVCenter };
+  const sourceHost = sourcePlaces.hosts.find(({ ref }) => sameRef(ref, vm.record['runtime.host']));
+  const gaps: Gap[] = [];
+  const copies = sameVCenter ? [] : await copiesAt(destination, vm.record['config.uuid'], options);
+  const host = chooseHost(parts, destination, gaps);
+  const storage = placeDisks(parts, host);
+  const cards = mapCards(parts, host);
+  const place = host === undefined ? NOWHERE : placeAt(parts, sourceHost, host, gaps);
+  return {
+    ...parts,
+    ...place,
+    ...{ sourceHost, host, cards: cards.cards, disks: storage.disks, datastore: storage.datastore },
+    networks: await readNetworks(ends, sourceHost, host, options),
+    hasTwin: twin !== null,
+    copies,
+    gaps: [...gaps, ...storage.gaps, ...cards.gaps],
+  };
+}
+
+const NOWHERE = { pool: undefined, folder: undefined };
+
+export const isSameVCenter = ({ source, destination }: Ends): boolean => {
+  const [one, other] = [source, destination].map(({ client }) => client.content.about.instanceUuid);
+  return one !== undefined && one === other;
+};
+
+async function readNetworks(
+  { source, destination }: Ends,
+  sourceHost: Host | undefined,
+  host: Host | undefined,
+  options: { signal: AbortSignal },
+): Promise<KernelNetworks | undefined> {
+  if (sourceHost === undefined || host === undefined) return undefined;
+  const [from, to] = await Promise.all([
+    readKernelNetwork(source.client, sourceHost, options),
+    readKernelNetwork(destination.client, host, options),
+  ]);
+  return { source: from, destination: to };
+}
+
+/**
+ * Inside one vCenter only its host says at which end a VM is. Of a destination whose hosts are named, every one of them is that end, also
+ * when the VM was sent to another one of them: vSphere's own balancing may have moved it on since.
+ */
+export function hostsOfDestination(
+  hosts: readonly Host[],
+  { config }: VmwareSession,
+  { destinationHost }: VmwareOptions,
+): readonly Host[] {
+  if (config.hosts.length > 0) return membersOf(hosts, config.hosts);
+  const only = destinationHost === undefined ? undefined : findByNameOrId(hosts, destinationHost, 'hosts');
+  return only === undefined ? [] : [only];
+}
+
+function chooseHost(parts: Parts, destination: VmwareSession, gaps: Gap[]): Host | undefined {
+  const { request, destinationPlaces, sameVCenter } = parts;
+  const { destinationHost } = request.options;
+  const members = membersOf(destinationPlaces.hosts, destination.config.hosts);
+  if (destinationHost !== undefined) {
+    const wanted = findByNameOrId(members, destinationHost, 'hosts');
+    if (wanted === undefined || !isLive(wanted)) {
+      gaps.push({
+        kind: 'host',
+        message: `The destination host ${destinationHost} ${wanted === undefined ? 'is not there' : 'is not connected, or in maintenance'}.`,
+        remedy: 'Choose another destinationHost, or bring it back.',
+      });
+    }
+    return wanted;
+  }
+  if (sameVCenter && destination.config.hosts.length === 0) {
+    gaps.push({
+      kind: 'site',
+      message: 'Source and destination are one vCenter, and nobody has said which of its hosts are the destination.',
+      remedy: 'Name them in `hosts` of the endpoint, or one in the option destinationHost.',
+    });
+    return undefined;
+  }
+  const live = members.filter(isLive);
+  const best = live.toSorted(
+    (one, other) => fitness(parts, other) - fitness(parts, one) || memoryFreeBytes(other) - memoryFreeBytes(one),
+  )[0];
+  if (best === undefined) {
+    gaps.push({
+      kind: 'host',
+      message: 'No host of the destination is connected and out of maintenance.',
+      remedy: 'Bring one back, or name others in `hosts` of the endpoint.',
+    });
+  }
+  return best;
+}
+
+/** The fewer gaps a host leaves, the better; among equals, free memory decides. */
+const fitness = (parts: Parts, host: Host): number =>
+  -(placeDisks(parts, host).gaps.length + mapCards(parts, host).gaps.length);
+
+function placeAt(parts: Parts, sourceHost: Host | undefined, host: Host, gaps: Gap[]) {
+  const { request, sourcePlaces, destinationPlaces, sameVCenter } = parts;
+  const { resourcePool, folder } = request.options;
+  const compute = destinationPlaces.computes.find(({ ref }) => sameRef(ref, host.record.parent));
+  const staysInCompute = sameVCenter && sameRef(sourceHost?.record.parent, host.record.parent);
+  const datacenter = datacenterOf(destinationPlaces, host);
+  const before = sourceHost === undefined ? undefined : datacenterOf(sourcePlaces, sourceHost);
+  const staysInDatacenter = sameVCenter && sameRef(before?.ref, datacenter?.ref);
+  return {
+    pool:
+      named(destinationPlaces.pools, resourcePool, 'pool', gaps) ??
+      (staysInCompute ? undefined : compute?.record.resourcePool),
+    folder:
+      named(destinationPlaces.folders, folder, 'folder', gaps) ??
+      (staysInDatacenter ? undefined : datacenter?.record.vmFolder),
+  };
+}
+
+function named(
+  rows: Places['folders'],
+  wanted: string | undefined,
+  kind: 'pool' | 'folder',
+  gaps: Gap[],
+): Ref | undefined {
+  if (wanted === undefined) return undefined;
+  const found = findByNameOrId(rows, wanted, `${kind}s`);
+  if (found === undefined) {
+    gaps.push({
+      kind,
+      message: `The destination has no ${kind} ${wanted}.`,
+      remedy: 'Choose one that it has, by name or id.',
+    });
+  }
+  return found?.ref;
+}
+
+/** In one vCenter: whether it runs at a host of the destination before anything was done. */
+export function isThereAlready({ destination }: Ends, plan: Plan): boolean {
+  if (!plan.sameVCenter) return false;
+  const members = hostsOfDestination(plan.destinationPlaces.hosts, destination, plan.request.options);
+  return members.some(({ ref }) => sameRef(ref, plan.sourceHost?.ref));
+}
+
+export const nameOf = (rows: readonly Row<{ readonly name: string }>[], ref: Ref | undefined): string =>
+  decodeName(rows.find((row) => sameRef(row.ref, ref))?.record.name ?? ref?.value ?? 'nothing');

@@ -1,0 +1,27 @@
+/** A task's one percentage of the whole, made into what the contract asks for. */
+import type { MigrationProgress } from '@lmas/plugin-api';
+
+/** vSphere counts no bytes; what is made of its percentage are estimates, the gateways count what really crossed. */
+export function progressReporter(
+  memoryBytes: number,
+  diskBytes: number,
+  onProgress: (progress: MigrationProgress) => void,
+): (percent: number) => void {
+  const bytesTotal = memoryBytes + diskBytes;
+  let best = 0;
+  return (percent) => {
+    best = Math.min(100, Math.max(best, percent));
+    const bytesTransferred = Math.round((best / 100) * bytesTotal);
+    onProgress({
+      // Disks are copied first, while the guest's writes to them are sent along; the memory comes last.
+      stage: bytesTransferred < diskBytes ? 'disks' : 'memory',
+      percent: best,
+      bytesTotal,
+      bytesTransferred,
+      bytesRemaining: bytesTotal - bytesTransferred,
+      rateBytesPerSec: null,
+      dirtyRateBytesPerSec: null,
+      iteration: null,
+    });
+  };
+}

@@ -1,0 +1,40 @@
+/**
+ * The VMware plugin: guests of vCenters, moved by vMotion. No agent, nothing installed on the hosts.
+ */
+import { type HypervisorPlugin, PLUGIN_API_VERSION, PluginError } from '@lmas/plugin-api';
+import { VimClient } from './client.ts';
+import { configSchema, optionsSchema, type VmwareConfig, type VmwareOptions } from './config.ts';
+import { type DriverTimes, VmwareMigration } from './migration/driver.ts';
+import { VmwareSession } from './session.ts';
+
+/** @param times that tests shorten */
+export const createVmwarePlugin = (times: DriverTimes = {}): HypervisorPlugin<VmwareConfig, VmwareOptions> => ({
+  name: 'vmware',
+  apiVersion: PLUGIN_API_VERSION,
+  capabilities: {
+    redirectedRoute: false,
+    transparentRoute: true,
+    manyHosts: true,
+    copiesDisks: true,
+    postCopy: false,
+    survivesController: true,
+  },
+  configSchema,
+  optionsSchema,
+  async connect(config, { credential }, { signal }) {
+    if (credential.kind !== 'password') {
+      throw new PluginError('INVALID_CONFIG', 'A vCenter is logged in to with a user name and a password.', {
+        remedy: 'Register a credential of kind "password" and give it to this endpoint.',
+      });
+    }
+    return new VmwareSession(config, await VimClient.open(config, credential, { signal }));
+  },
+  migration({ source, destination }, request, context) {
+    if (!(source instanceof VmwareSession) || !(destination instanceof VmwareSession)) {
+      throw new PluginError('INVALID_CONFIG', 'Both ends of a migration have to be sessions of the vmware plugin.');
+    }
+    return new VmwareMigration({ source, destination }, request, context, times);
+  },
+});
+
+export default createVmwarePlugin();

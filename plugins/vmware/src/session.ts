@@ -1,0 +1,137 @@
+/**
+ * A session to one vCenter: what the orchestrator asks of an endpoint. Owns the login.
+ */
+import {
+  type EndpointSession,
+  type Inventory,
+  type Load,
+  PluginError,
+  type VerificationStep,
+  type VmSummary,
+  verifyInOrder,
+} from '@lmas/plugin-api';
+import { z } from 'zod';
+import { verification } from './checks/verification.ts';
+import type { Options, VimClient } from './client.ts';
+import type { VmwareConfig } from './config.ts';
+import { toPluginError } from './errors.ts';
+import { loadOf } from './inventory/load.ts';
+import { Mirror, type ShownVm, shownVmSchema } from './inventory/mirror.ts';
+import { decodeName, type Host, membersOf } from './inventory/places.ts';
+import { hostSummary, summaryOf } from './inventory/summary.ts';
+import { type Row, readAll, readObject, readObjects } from './properties.ts';
+import { hostLoadSchema, hostSchema, networkSchema, optionalRefSchema, vmLoadSchema, vmSchema } from './records.ts';
+import { type Ref, refKey, sameRef } from './wire/data-objects.ts';
+
+const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
+const namesSchema = vmSchema.pick({ name: true, 'config.template': true });
+
+export class VmwareSession implements EndpointSession {
+  readonly config: VmwareConfig;
+  readonly client: VimClient;
+  readonly #mirror: Mirror;
+
+  constructor(config: VmwareConfig, client: VimClient) {
+    this.config = config;
+    this.client = client;
+    this.#mirror = new Mirror(client);
+  }
+
+  get closed(): AbortSignal {
+    return this.client.closed;
+  }
+
+  /** The vCenter as a whole, with the sums over the hosts at this site. */
+  async inventory(options: Options): Promise<Inventory> {
+    try {
+      await this.#mirror.look(options);
+      const hosts = membersOf(this.#mirror.rows('HostSystem', hostSchema), this.config.hosts);
+      const networks = this.#mirror.rows('Network', networkSchema);
+      const names = new Map(networks.map(({ ref, record }) => [refKey(ref), record.name]));
+      const vms = this.#mirror.rows('VirtualMachine', shownVmSchema).filter((vm) => isGuest(vm) && isAt(vm, hosts));
+      return {
+        host: hostSummary(hosts, this.config.host, this.client.content.about.fullName),
+        networks: [...new Set(networks.map(({ record }) => decodeName(record.name)))],
+        vms: vms.map((vm) => summaryOf(vm, names)),
+      };
+    } catch (error) {
+      throw toPluginError(error, `taking the inventory of ${this.config.host}`);
+    }
+  }
+
+  /** Of the hosts at this site together, over the time that vSphere averages by itself. */
+  async load(options: Options): Promise<Load> {
+    try {
+      const [hosts, vms] = await Promise.all([
+        readAll(this.client, 'HostSystem', hostLoadSchema, options),
+        readAll(this.client, 'VirtualMachine', vmLoadSchema, options),
+      ]);
+      return loadOf(membersOf(hosts, this.config.hosts), vms.filter(isGuest));
+    } catch (error) {
+      throw toPluginError(error, `measuring the load of ${this.config.host}`);
+    }
+  }
+
+  async findVm(idOrName: string, options: Options): Promise<VmSummary> {
+    try {
+      const ref = (await this.#byUuid(idOrName, options)) ?? (await this.#byName(idOrName, options));
+      const record = ref === null ? null : await readObject(this.client, ref, shownVmSchema, options);
+      if (ref !== null && record !== null && (await this.#isHere({ ref, record }, options))) {
+        const networks = await readObjects(this.client, record.network, z.object({ name: z.string() }), options);
+        return summaryOf({ ref, record }, new Map(networks.map((row) => [refKey(row.ref), row.record.name])));
+      }
+    } catch (error) {
+      throw toPluginError(error, `looking for ${idOrName}`);
+    }
+    throw new PluginError('VM_NOT_FOUND', `The vCenter ${this.config.host} has no VM ${idOrName}.`);
+  }
+
+  /** `null` when the vCenter has answered that it does not know it. */
+  async #byUuid(uuid: string, options: Options): Promise<Ref | null> {
+    if (!UUID.test(uuid)) return null;
+    const params = { uuid, vmSearch: true, instanceUuid: true };
+    return await this.client.call(this.client.content.searchIndex, 'FindByUuid', params, optionalRefSchema, options);
+  }
+
+  async #byName(name: string, options: Options): Promise<Ref | null> {
+    const rows = await readAll(this.client, 'VirtualMachine', namesSchema, options);
+    const [first, ...others] = rows.filter((row) => isGuest(row) && decodeName(row.record.name) === name);
+    if (others.length === 0) return first?.ref ?? null;
+    throw new PluginError('INVALID_CONFIG', `There are several VMs called ${name}.`, {
+      remedy: 'Name it by its instance UUID (lmas vm list shows them).',
+    });
+  }
+
+  async #isHere(vm: Row<ShownVm>, options: Options): Promise<boolean> {
+    if (!isGuest(vm)) return false;
+    if (this.config.hosts.length === 0) return true;
+    return isAt(vm, await this.members(options));
+  }
+
+  /** The hosts at this site. */
+  async members(options: Options): Promise<readonly Host[]> {
+    return membersOf(await readAll(this.client, 'HostSystem', hostSchema, options), this.config.hosts);
+  }
+
+  /** A VM as `shape` shows it; `null` when the vCenter has answered that it does not know it. */
+  async vm<S extends z.ZodObject>(uuid: string, shape: S, options: Options): Promise<Row<z.output<S>> | null> {
+    const ref = await this.#byUuid(uuid, options);
+    const record = ref === null ? null : await readObject(this.client, ref, shape, options);
+    return ref === null || record === null ? null : { ref, record };
+  }
+
+  verify({ signal }: { signal: AbortSignal }): AsyncIterable<VerificationStep> {
+    return verifyInOrder(verification(this), { signal });
+  }
+
+  close(): Promise<void> {
+    return this.client.close();
+  }
+}
+
+const isGuest = ({ record }: { readonly record: Pick<ShownVm, 'config.template'> }): boolean =>
+  record['config.template'] !== true;
+
+/** A VM without a host belongs to every endpoint of its vCenter. */
+const isAt = ({ record }: Row<ShownVm>, hosts: readonly Host[]): boolean =>
+  record['runtime.host'] === undefined || hosts.some(({ ref }) => sameRef(ref, record['runtime.host']));

@@ -1,0 +1,97 @@
+/**
+ * Every page, with something to show on each: nothing bars the way of anybody, in light and in dark, and on a phone nothing
+ * hides beyond the edge. `LMAS_SCREENSHOTS=DIR` keeps a picture of each.
+ */
+import assert from 'node:assert/strict';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import type { BrowserContextOptions } from 'playwright-core';
+import type { Reader } from './browser.ts';
+import { useSetting } from './setting.ts';
+import { type Showcase, setUpShowcase } from './showcase.ts';
+
+const SCREENSHOTS = process.env.LMAS_SCREENSHOTS;
+const WIDE = { viewport: { width: 1_280, height: 900 } };
+const PHONE = { viewport: { width: 390, height: 800 }, hasTouch: true };
+
+/** What scrolls sideways by itself (code, plots) is none of it. */
+const BEYOND_THE_EDGE = `
+  [...document.querySelectorAll('main *')]
+    .filter((one) => {
+      const { right, width } = one.getBoundingClientRect();
+      return width > 1 && right > innerWidth + 1 && one.closest('pre, details:not([open]), svg') === null;
+    })
+    .map(({ outerHTML }) => outerHTML.slice(0, 120))
+`;
+
+let showcase: Showcase;
+const setting = useSetting(async ({ api, directory }) => {
+  showcase = await setUpShowcase(api, directory);
+  return showcase;
+});
+
+async function picture({ page }: Reader, name: string): Promise<void> {
+  if (SCREENSHOTS !== undefined) await page.screenshot({ path: join(SCREENSHOTS, `${name}.png`), fullPage: true });
+}
+
+async function onEachPage(
+  kind: string,
+  options: BrowserContextOptions,
+  look: (reader: Reader, name: string) => Promise<void>,
+): Promise<void> {
+  await using reader = await setting().loggedIn(options);
+  for (const [name, path] of showcase.pages) {
+    await reader.visit(path);
+    const title = await reader.page.title();
+    assert.ok(title.endsWith('– LMAS') && !title.startsWith('–'), `${name} is called ${title}`);
+    await look(reader, name);
+    await picture(reader, `${name}.${kind}`);
+  }
+}
+
+for (const colorScheme of ['light', 'dark'] as const) {
+  test(`nothing bars the way of anybody on any page, ${colorScheme}`, async () => {
+    await onEachPage(colorScheme, { ...WIDE, colorScheme }, async (reader, name) => {
+      assert.deepEqual(await reader.barriers(), [], name);
+    });
+  });
+}
+
+test('on a phone nothing hides beyond the edge of any page', async () => {
+  await onEachPage('phone', PHONE, async ({ page }, name) => {
+    const hidden = await page.evaluate(BEYOND_THE_EDGE);
+    assert.deepEqual(hidden, [], name);
+  });
+});
+
+test('on a phone the menu opens, leads somewhere, and closes', async () => {
+  await using reader = await setting().loggedIn(PHONE);
+  const { page } = reader;
+  const link = page.getByRole('link', { name: 'Balancing' });
+  assert.equal(await link.isVisible(), false);
+  await page.getByRole('button', { name: 'Menu' }).tap();
+  await link.tap();
+  await page.getByRole('heading', { level: 1, name: 'Balancing' }).waitFor();
+  assert.equal(await link.isVisible(), false);
+});
+
+test('tables are sorted by the columns that their reader chooses, with the keyboard as well', async () => {
+  await using reader = await setting().loggedIn(WIDE);
+  const { page } = reader;
+  await reader.visit('/endpoints/kvm-lis-2');
+  const names = () => page.locator('tbody th').allInnerTexts();
+  const asTheyCame = await names();
+  const memory = page.getByRole('button', { name: 'Memory' });
+  await memory.focus();
+  for (const [sort, first] of [
+    ['ascending', 'mail-1'],
+    ['descending', 'analytics'],
+  ] as const) {
+    await page.keyboard.press('Enter');
+    await page.locator(`th[aria-sort=${sort}]`).waitFor();
+    assert.equal((await names())[0], first);
+  }
+  await page.keyboard.press('Enter');
+  await page.locator('th[aria-sort]').waitFor({ state: 'detached' });
+  assert.deepEqual(await names(), asTheyCame);
+});

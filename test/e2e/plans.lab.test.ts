@@ -1,0 +1,145 @@
+/**
+ * The proof of plans and schedules: three guests leave a real libvirt host in two waves, by a schedule, through the tunnel;
+ * one fails and is tried again; a fail-back brings all of them home. Each guest checks all of its memory at every stop.
+ */
+import assert from 'node:assert/strict';
+import { after, before, describe, test } from 'node:test';
+import { setTimeout as delay } from 'node:timers/promises';
+import type { PlanInput, PlanRun } from '@lmas/client';
+import { siteId } from '../support/two-sites.ts';
+import { type WatchedVm, World } from '../support/world.ts';
+
+const ENDS_WITHIN_MS = 90_000;
+const NAMES = ['plan-db', 'plan-web1', 'plan-web2'] as const;
+
+let world: World;
+let vms: WatchedVm[];
+
+const vm = (name: string) => ({
+  kind: 'vm' as const,
+  vm: name,
+  source: { site: siteId('a') },
+  destination: { site: siteId('b') },
+});
+const PLAN: PlanInput = {
+  description: 'Everything at site A, to site B',
+  waves: [
+    { name: 'database', vms: [vm('plan-db')], concurrency: 1, afterwards: { pauseMs: 500 } },
+    {
+      name: 'web',
+      vms: [{ kind: 'label', label: 'web', source: { site: siteId('a') }, destination: { site: siteId('b') } }],
+      ...{ concurrency: 2, onFailure: 'go-on' },
+    },
+  ],
+  rtoMs: 600_000,
+  migration: { retries: { max: 0 } },
+};
+
+async function until<T>(look: () => Promise<T | undefined>, what: string): Promise<T> {
+  for (const deadline = performance.now() + ENDS_WITHIN_MS; performance.now() < deadline; await delay(250)) {
+    const found = await look();
+    if (found !== undefined) return found;
+  }
+  throw new assert.AssertionError({ message: `${what}\n${await world.describeTrouble()}` });
+}
+async function ended(id: string, attempt = 1): Promise<PlanRun> {
+  return await until(async () => {
+    const run = await world.client.getPlanRun(id);
+    return run.endedAt !== null && run.attempt === attempt ? run : undefined;
+  }, `run ${id} did not end`);
+}
+const states = ({ items }: PlanRun) => Object.fromEntries(items.map(({ vm, state }) => [vm.name, state]));
+
+describe('Plans and schedules, from site A to site B and back', { concurrency: 1 }, () => {
+  before(async () => {
+    world = await World.up({ name: 'e2eplans', rateMbit: 1_000, rttMs: 20 });
+    const options = { memoryMib: 96, fillMib: 64, workingSetMib: 8, dirtyPagesPerSec: 200 };
+    vms = [];
+    for (const name of NAMES) vms.push(await world.startVm({ name, ...options }));
+    for (const name of ['plan-web1', 'plan-web2']) await label(name, 'web');
+  });
+  after(async () => {
+    for (const watched of vms ?? []) await watched.remove();
+    await world?.down();
+  });
+
+  test('every check passes, and the times are predicted from a measured link', async () => {
+    await world.client.testLink({ source: siteId('a'), destination: siteId('b'), durationMs: 1_000 });
+    await world.client.putPlan('evacuation', PLAN);
+    const run = await ended((await world.client.startPlanRun('evacuation', 'validate')).id);
+    assert.equal(run.phase, 'succeeded', JSON.stringify(run));
+    assert.ok((run.prediction?.durationMs?.low ?? 0) > 500, JSON.stringify(run.prediction));
+    // KVM does not say how fast a guest writes: so nobody promises that it fits.
+    assert.equal(run.prediction?.fitsRto, 'unknown');
+    for (const watched of vms) await watched.assertLivesAt('a');
+  });
+
+  test('a scheduled evacuation in two waves, one induced failure, its retry, and the way back', async () => {
+    const trigger = { kind: 'once' as const, at: new Date(Date.now() + 1_500).toISOString() };
+    await world.client.createSchedule({ id: 'tonight', action: { kind: 'plan', plan: 'evacuation' }, trigger });
+    const started = await until(async () => {
+      const items = await world.client.getScheduleHistory('tonight');
+      return items.find(({ event }) => event === 'started');
+    }, 'the schedule never began');
+    assert.ok(Date.parse(started.at) >= Date.parse(trigger.at), 'not before its time');
+    const id = started.run?.id ?? '';
+    await killGatewaysOf(id, 'plan-web2');
+    const failed = await ended(id);
+    const expected = { 'plan-db': 'moved', 'plan-web1': 'moved', 'plan-web2': 'failed' };
+    assert.deepEqual([failed.phase, states(failed)], ['failed', expected], JSON.stringify(failed));
+    // VMs chosen by a label stand in the order in which their host lists them.
+    const itemOf = (name: string) => failed.items.find(({ vm }) => vm.name === name);
+    assert.equal(itemOf('plan-web2')?.error?.code, 'GATEWAY_ENDED');
+    const [database, web] = [itemOf('plan-db'), itemOf('plan-web1')];
+    assert.ok((web?.startedAt ?? '') > (database?.endedAt ?? ''), 'the second wave begins after the first');
+    await vms[2]?.assertLivesAt('a');
+
+    await world.client.orderPlanRun(failed.id, 'retry');
+    const run = await ended(failed.id, 2);
+    assert.equal(run.phase, 'succeeded', JSON.stringify(run));
+    assert.deepEqual(new Set(Object.values(states(run))), new Set(['moved']));
+    assert.deepEqual(
+      Object.fromEntries(run.items.map(({ vm, migrations }) => [vm.name, migrations.length])),
+      { 'plan-db': 1, 'plan-web1': 1, 'plan-web2': 2 },
+      'only what had failed was tried again',
+    );
+    assert.ok(
+      run.items.every(({ sourceAfter }) => sourceAfter === 'absent'),
+      'the source was asked, and has none of them',
+    );
+    for (const { migrations } of run.items) {
+      const migration = await world.client.getMigration(migrations.at(-1) ?? '');
+      assert.ok((migration.tunnel?.bytesDelivered ?? 0) > 64 << 20, 'the memory went through the tunnel');
+    }
+    for (const watched of vms) await watched.assertLivesAt('b');
+    assert.match(await world.client.getPlanReportPage(run.id), /Every VM has moved/);
+
+    const back = await ended((await world.client.orderPlanRun(run.id, 'fail-back')).id);
+    assert.equal(back.phase, 'succeeded', JSON.stringify(back));
+    for (const watched of vms) await watched.assertLivesAt('a');
+    assert.deepEqual(await world.leftovers(vms), []);
+  });
+});
+
+/** As the documentation says. */
+async function label(name: string, text: string): Promise<void> {
+  const labels = `<labels><label>${text}</label></labels>`;
+  const flags = ['--key', 'lmas', '--config', '--live', '--set', labels];
+  await world.lab.vm.virsh('a', ['metadata', name, 'urn:lmas:labels:1', ...flags]);
+}
+
+/** As soon as the VM's memory moves: SIGKILL to both gateways of its migration, and of no other. */
+async function killGatewaysOf(run: string, name: string): Promise<void> {
+  const id = await until(async () => {
+    const item = (await world.client.getPlanRun(run)).items.find(({ vm }) => vm.name === name);
+    return item?.migrations.at(-1);
+  }, `${name} was never ordered`);
+  await until(
+    () => world.client.updateMigration(id, { bandwidthBytesPerSec: 4_000_000 }).catch(() => undefined),
+    'no limit',
+  );
+  assert.ok(await world.reaches(id, 'performing'), 'its memory moved');
+  for (const machine of [world.lab.sites.a.gatewayHost, world.lab.sites.b.gatewayHost]) {
+    await machine.exec(['pkill', '-KILL', '-f', id], { allowFailure: true });
+  }
+}

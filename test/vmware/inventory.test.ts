@@ -1,0 +1,115 @@
+/** The inventory, as the vCenter tells it: in pages, once, and from then on what has changed; whatever becomes of the session in between. */
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
+import type { EndpointSession, Inventory } from '@lmas/plugin-api';
+import { alpha, vmSpec } from '../lab/vsphere/two-vcenters.ts';
+import type { LocalVcenter } from '../lab/vsphere/vcenter.ts';
+import { Rehearsal } from './rehearsal.ts';
+
+/** More than one page of 200, and more than two. */
+const MANY = 430;
+const NAMES = ['shop', ...Array.from({ length: MANY - 1 }, (_, i) => `vm-${String(i).padStart(3, '0')}`)];
+const manyVms = { hosts: alpha(NAMES.map((name) => vmSpec(name))).hosts };
+
+const names = ({ vms }: Inventory): string[] => vms.map(({ name }) => name).sort();
+const vmOf = ({ endpoint }: LocalVcenter, name: string) => {
+  const ref = endpoint.objects.byName('VirtualMachine', name);
+  assert.ok(ref !== undefined, name);
+  return ref;
+};
+
+/** What a look asked of the vCenter. */
+async function askedFor(vcenter: LocalVcenter, look: () => Promise<unknown>): Promise<string[]> {
+  const before = vcenter.endpoint.calls.length;
+  await look();
+  return vcenter.endpoint.calls.slice(before);
+}
+
+for (const protocol of ['soap', 'json'] as const) {
+  describe(`the inventory (${protocol})`, { concurrency: 1 }, () => {
+    const many = async (use: (rehearsal: Rehearsal, session: EndpointSession) => Promise<void>) => {
+      await using rehearsal = await Rehearsal.make({ protocol, source: manyVms });
+      await use(rehearsal, await rehearsal.world.session('source'));
+      assert.deepEqual(rehearsal.world.violations(), []);
+    };
+
+    test(`has all of ${MANY} VMs, page by page, and finds one on the last`, async () => {
+      await many(async ({ world, signal }, session) => {
+        const pages = await askedFor(world.source, async () => {
+          assert.deepEqual(names(await session.inventory({ signal })), [...NAMES].sort());
+        });
+        assert.ok(pages.filter((call) => call === 'WaitForUpdatesEx').length >= 3, pages.join());
+        const search = await askedFor(world.source, async () => {
+          const last = NAMES.at(-1) ?? '';
+          assert.equal((await session.findVm(last, { signal })).name, last);
+        });
+        assert.equal(search.filter((call) => call === 'ContinueRetrievePropertiesEx').length, 2, search.join());
+      });
+    });
+
+    test('follows what changes, comes and goes, and fetches nothing anew for it', async () => {
+      await using rehearsal = await Rehearsal.make({ protocol });
+      const { world, signal } = rehearsal;
+      const { endpoint } = world.source;
+      const session = await world.session('source');
+      const look = () => session.inventory({ signal });
+      assert.deepEqual(names(await look()), ['shop']);
+      const there = await world.session('destination');
+      assert.deepEqual(names(await there.inventory({ signal })), []);
+      const seen: (string | undefined)[] = [];
+      const changed = await askedFor(world.source, async () => {
+        endpoint.objects.set(vmOf(world.source, 'shop'), { name: 'boutique' });
+        seen.push(names(await look()).join());
+        endpoint.objects.merge(vmOf(world.source, 'boutique'), 'config', { instanceUuid: undefined });
+        seen.push((await look()).vms[0]?.id);
+        endpoint.objects.merge(vmOf(world.source, 'boutique'), 'config', { instanceUuid: world.vm.id });
+        seen.push((await look()).vms[0]?.id);
+      });
+      assert.deepEqual(seen, ['boutique', vmOf(world.source, 'boutique').value, world.vm.id]);
+      await rehearsal.move(await rehearsal.driver());
+      const left = await askedFor(world.source, async () => assert.deepEqual(names(await look()), []));
+      const came = await askedFor(world.destination, async () => {
+        assert.deepEqual(names(await there.inventory({ signal })), ['shop']);
+      });
+      assert.deepEqual(
+        [...new Set([...changed, ...left, ...came])],
+        ['WaitForUpdatesEx'],
+        'no view, filter or retrieval',
+      );
+    });
+
+    test('a session that ends between two pages: everything is fetched once more, and nothing is missing', async () => {
+      await many(async ({ world, signal }, session) => {
+        world.source.endpoint.faults.add({
+          ...{ method: 'WaitForUpdatesEx', skip: 1, times: 1 },
+          effect: { kind: 'expire-session' },
+        });
+        assert.deepEqual(names(await session.inventory({ signal })), [...NAMES].sort());
+        assert.equal(world.source.endpoint.calls.filter((call) => call === 'Login').length, 2);
+        const later = await askedFor(world.source, () => session.inventory({ signal }));
+        assert.deepEqual([...new Set(later)], ['WaitForUpdatesEx'], 'the new session is followed as the old one was');
+      });
+    });
+
+    test('a session that ends between two looks: what has changed meanwhile is seen', async () => {
+      await using rehearsal = await Rehearsal.make({ protocol });
+      const { world, signal } = rehearsal;
+      const session = await world.session('source');
+      await session.inventory({ signal });
+      world.source.endpoint.sessions.endAll();
+      world.source.endpoint.objects.set(vmOf(world.source, 'shop'), { name: 'boutique' });
+      assert.deepEqual(names(await session.inventory({ signal })), ['boutique']);
+    });
+
+    test('a page that is lost on its way is told again, and those before it are not forgotten', async () => {
+      await many(async ({ world, signal }, session) => {
+        world.source.endpoint.faults.add({
+          ...{ method: 'WaitForUpdatesEx', skip: 1, times: 1 },
+          effect: { kind: 'drop', done: true },
+        });
+        await assert.rejects(session.inventory({ signal }), { code: 'CONNECTION_LOST' });
+        assert.deepEqual(names(await session.inventory({ signal })), [...NAMES].sort());
+      });
+    });
+  });
+}

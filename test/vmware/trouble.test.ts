@@ -1,0 +1,481 @@
+/** What may go wrong around the one call that moves a VM, by either of a vCenter's doors. The lab's vCenters do it on command. */
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
+import { createVmwarePlugin } from '@lmas/plugin-vmware';
+import { EXPECTED_CODES } from '../../plugins/vmware/src/testing/fault-codes.ts';
+import { plugin, VM } from '../compliance/vmware-world.ts';
+import type { FaultEffect } from '../lab/vsphere/faults.ts';
+import { uuidOf } from '../lab/vsphere/inventory/seed.ts';
+import type { VcenterSpec, VmSpec } from '../lab/vsphere/inventory/spec.ts';
+import { alpha, beta, VCENTER_LOGIN, vmSpec } from '../lab/vsphere/two-vcenters.ts';
+import { Rehearsal } from './rehearsal.ts';
+
+const MOVE = 'RelocateVM_Task';
+/** Waits for what may still come as long as a busy machine needs to let it come. */
+const patient = createVmwarePlugin({ settleMs: 4_000, lateMs: 30_000 });
+const DOORS = ['soap', 'json'] as const;
+
+/** DRS moves what storage lets it move. */
+function onSharedStorage(): Partial<VcenterSpec> {
+  const { hosts } = alpha([vmSpec('shop', { disks: [{ sizeBytes: 1024 ** 2, datastore: 'shared' }] })]);
+  return { hosts: hosts.map((host) => ({ ...host, gateways: { vmotion: '127.1.1.1' } })) };
+}
+
+/** A running copy of the VM at the host where it goes: the same BIOS UUID, another instance UUID. */
+const withCopy = (copy: VmSpec): Partial<VcenterSpec> => {
+  const { hosts } = beta([{ ...copy, disks: [{ sizeBytes: 1024 ** 2, datastore: 'beta-store' }] }]);
+  return { hosts: hosts.map((host) => ({ ...host, gateways: { vmotion: '127.1.2.1' } })) };
+};
+
+for (const protocol of DOORS) {
+  const rehearse = (body: (rehearsal: Rehearsal) => Promise<void>) => async (): Promise<void> => {
+    await using rehearsal = await Rehearsal.make({ protocol });
+    await body(rehearsal);
+    assert.equal(rehearsal.world.maxRunningCopies(), 1, 'never two copies at one instant');
+    assert.deepEqual(rehearsal.world.violations(), []);
+  };
+
+  describe(`a session of a vCenter (${protocol})`, { concurrency: 4 }, () => {
+    test(
+      'a login that is refused is tried once, then and later',
+      rehearse(async ({ world }) => {
+        await assert.rejects(world.session('source', {}, 'wrong'), { code: 'LOGIN_REFUSED' });
+        assert.equal(world.source.endpoint.calls.filter((call) => call === 'Login').length, 1);
+        const session = await world.session('source');
+        const refused = { kind: 'fault', fault: { name: 'InvalidLogin' } } as const;
+        world.source.endpoint.faults.add({ method: 'Login', effect: refused });
+        world.source.endpoint.sessions.endAll();
+        const asks = [1, 2, 3].map(() => session.inventory({ signal: AbortSignal.timeout(10_000) }));
+        for (const ask of asks) await assert.rejects(ask, { code: 'LOGIN_REFUSED' });
+        await assert.rejects(session.inventory({ signal: AbortSignal.timeout(10_000) }), { code: 'LOGIN_REFUSED' });
+        assert.equal(world.source.endpoint.calls.filter((call) => call === 'Login').length, 3);
+        assert.equal((session.closed.reason as { code?: string }).code, 'LOGIN_REFUSED');
+      }),
+    );
+
+    test(
+      'one that has run out is renewed, by one login for all who need it, and the inventory goes on',
+      rehearse(async ({ world, signal }) => {
+        const session = await world.session('source');
+        const before = await session.inventory({ signal });
+        world.source.endpoint.sessions.endAll();
+        const after = await Promise.all([1, 2, 3, 4].map(() => session.inventory({ signal })));
+        for (const inventory of after) assert.deepEqual(inventory, before);
+        assert.equal(world.source.endpoint.calls.filter((call) => call === 'Login').length, 2);
+      }),
+    );
+
+    test(
+      'it speaks what it was told, and ends with the session',
+      rehearse(async ({ world }) => {
+        const session = await world.session('source');
+        await session.close();
+        await session.close();
+        assert.equal(world.source.endpoint.calls.filter((call) => call === 'Logout').length, 1);
+      }),
+    );
+  });
+
+  describe(`the call that moves a VM (${protocol})`, { concurrency: 4 }, () => {
+    test(
+      'its session is gone when it comes: it is made again, and once only has an effect',
+      rehearse(async (rehearsal) => {
+        rehearsal.world.source.endpoint.faults.add({ method: MOVE, times: 1, effect: { kind: 'expire-session' } });
+        await rehearsal.move(await rehearsal.driver());
+        assert.deepEqual(rehearsal.world.running(), ['esx-b1']);
+        assert.equal(rehearsal.world.source.endpoint.moves.length, 1);
+      }),
+    );
+
+    test(
+      'the session ends in the middle: the task is followed all the same',
+      rehearse(async (rehearsal) => {
+        const { world } = rehearsal;
+        world.whilePerforming(() => world.source.endpoint.sessions.endAll());
+        await rehearsal.move(await rehearsal.driver());
+        assert.deepEqual(world.running(), ['esx-b1']);
+        assert.equal(rehearsal.count(MOVE), 1);
+      }),
+    );
+
+    test(
+      'its answer is lost, and it had begun: the task is found, and the call is not made again',
+      rehearse(async (rehearsal) => {
+        rehearsal.world.source.endpoint.faults.add({ method: MOVE, effect: { kind: 'drop', done: true } });
+        await rehearsal.move(await rehearsal.driver());
+        assert.deepEqual(rehearsal.world.running(), ['esx-b1']);
+        assert.equal(rehearsal.count(MOVE), 1);
+      }),
+    );
+
+    test(
+      'its answer is lost, and it had not begun: nothing moves, and the call is not made again',
+      rehearse(async (rehearsal) => {
+        rehearsal.world.source.endpoint.faults.add({ method: MOVE, effect: { kind: 'drop', done: false } });
+        const driver = await rehearsal.driver();
+        await assert.rejects(rehearsal.move(driver), { code: 'CONNECTION_LOST' });
+        assert.deepEqual([rehearsal.world.running(), rehearsal.count(MOVE)], [['esx-a1'], 1]);
+        assert.equal((await driver.abort({ signal: rehearsal.signal })).where, 'source');
+      }),
+    );
+
+    test(
+      'a proxy answers for a service that restarts: that is no other program, the call is not made again, and a question is',
+      rehearse(async (rehearsal) => {
+        const { faults } = rehearsal.world.source.endpoint;
+        const away = { kind: 'http', status: 503, body: '503 Service Unavailable' } as const;
+        const driver = await rehearsal.driver();
+        faults.set([
+          { method: 'FindByUuid', times: 1, effect: away },
+          { method: MOVE, effect: away },
+        ]);
+        await assert.rejects(rehearsal.move(driver), { code: 'CONNECTION_LOST' });
+        assert.deepEqual([rehearsal.world.running(), rehearsal.count(MOVE)], [['esx-a1'], 1]);
+        faults.set([{ effect: away }]);
+        await assert.rejects(rehearsal.world.session('source'), { code: 'CONNECTION_LOST' });
+        faults.set([{ effect: { ...away, status: 404 } }]);
+        await assert.rejects(rehearsal.world.session('source'), { code: 'INVALID_CONFIG' });
+        faults.set([]);
+      }),
+    );
+
+    test(
+      'a question whose connection ends is asked again, on the way to it and after it',
+      rehearse(async (rehearsal) => {
+        const drop = { kind: 'drop', done: false } as const;
+        for (const method of ['FindByUuid', 'CreateContainerView', 'RetrievePropertiesEx'])
+          rehearsal.world.source.endpoint.faults.add({ method, skip: 1, times: 1, effect: drop });
+        rehearsal.world.destination.endpoint.faults.add({ method: 'FindAllByUuid', times: 1, effect: drop });
+        await rehearsal.move(await rehearsal.driver());
+        assert.deepEqual([rehearsal.world.running(), rehearsal.count(MOVE)], [['esx-b1'], 1]);
+      }),
+    );
+
+    for (const gate of ['queued', 'half', 'switchover'] as const) {
+      test(
+        `a cancel at “${gate}” leaves the VM at the source`,
+        rehearse(async (rehearsal) => {
+          const { gates } = rehearsal.world.source.endpoint;
+          const mind = new AbortController();
+          const driver = await rehearsal.driver();
+          const prepared = await driver.prepare({ signal: rehearsal.signal });
+          const there = gates.hold(gate).then(() => mind.abort());
+          await assert.rejects(rehearsal.perform(driver, prepared, mind.signal), { code: 'ABORTED' });
+          await there;
+          const { where, moving } = await driver.abort({ signal: rehearsal.signal });
+          assert.deepEqual([where, moving, rehearsal.world.running()], ['source', false, ['esx-a1']]);
+        }),
+      );
+    }
+
+    for (const lateCancel of ['ignored', 'NotSupported'] as const) {
+      test(
+        `a cancel after the point of no return is too late, and the VM arrives (it is answered: ${lateCancel})`,
+        rehearse(async (rehearsal) => {
+          const { gates, dialect, calls } = rehearsal.world.source.endpoint;
+          dialect.lateCancel = lateCancel;
+          const mind = new AbortController();
+          const cancelled = new Promise<void>((resolve) => {
+            rehearsal.world.source.endpoint.onCall = (method) => {
+              if (method === 'CancelTask') setImmediate(resolve);
+            };
+          });
+          const there = gates.hold('arrived').then(async () => {
+            mind.abort();
+            await cancelled;
+            gates.release('arrived');
+          });
+          const driver = await rehearsal.driver();
+          const prepared = await driver.prepare({ signal: rehearsal.signal });
+          await rehearsal.perform(driver, prepared, mind.signal);
+          await there;
+          await driver.confirm(prepared, { signal: rehearsal.signal });
+          assert.deepEqual([rehearsal.world.running(), calls.includes('CancelTask')], [['esx-b1'], true]);
+        }),
+      );
+    }
+
+    test(
+      'a vCenter that compares fingerprints letter by letter believes ours',
+      rehearse(async (rehearsal) => {
+        rehearsal.world.source.endpoint.dialect.thumbprintCase = 'upper';
+        await rehearsal.move(await rehearsal.driver());
+        assert.deepEqual(rehearsal.world.running(), ['esx-b1']);
+      }),
+    );
+
+    test(
+      'a cancel is confirmed, and the VM moves all the same: it is seen where it is',
+      rehearse(async (rehearsal) => {
+        const { world } = rehearsal;
+        const { endpoint } = world.source;
+        endpoint.tasks.lateSuccess = true;
+        const mind = new AbortController();
+        endpoint.onCall = (method) => {
+          if (method === 'CancelTask') setImmediate(() => endpoint.gates.release('half'));
+        };
+        const there = endpoint.gates.hold('half').then(() => mind.abort());
+        const driver = patient.migration(await world.connect(), rehearsal.request(), rehearsal.context());
+        const prepared = await driver.prepare({ signal: rehearsal.signal });
+        await rehearsal.perform(driver, prepared, mind.signal);
+        await there;
+        assert.equal((await driver.locate({ signal: rehearsal.signal })).where, 'destination');
+        assert.deepEqual(world.running(), ['esx-b1']);
+      }),
+    );
+
+    test(
+      'the other vCenter gives the VM a new instance UUID: it is found by what it keeps, and the record is told',
+      rehearse(async (rehearsal) => {
+        const { world, signal } = rehearsal;
+        world.destination.endpoint.dialect.newInstanceUuid = true;
+        const driver = await rehearsal.driver();
+        const prepared = await driver.prepare({ signal });
+        await rehearsal.perform(driver, prepared);
+        assert.deepEqual(world.source.runsAt(VM.instanceUuid), []);
+        assert.equal((await driver.locate({ signal })).where, 'destination');
+        const next = await rehearsal.driver();
+        // Nobody who has not seen where it was sent to can tell it from a copy.
+        assert.equal((await next.locate({ signal })).where, 'unknown');
+        const { warnings } = await next.confirm(prepared, { signal });
+        assert.match(warnings.join(), /new instance UUID/);
+      }),
+    );
+
+    for (const newInstanceUuid of [false, true]) {
+      test(`a copy of the VM is not taken for it (new instance UUID: ${newInstanceUuid})`, async () => {
+        const copy = { ...VM, instanceUuid: uuidOf('instance', 'copy'), name: 'copy' };
+        await using rehearsal = await Rehearsal.make({ protocol, destination: withCopy(copy) });
+        const { world, signal } = rehearsal;
+        world.destination.endpoint.dialect.newInstanceUuid = newInstanceUuid;
+        const driver = await rehearsal.driver();
+        const prepared = await driver.prepare({ signal });
+        assert.equal((await driver.locate({ signal })).where, 'source');
+        await rehearsal.perform(driver, prepared);
+        assert.equal((await driver.locate({ signal })).where, 'destination');
+        const { warnings } = await driver.confirm(prepared, { signal });
+        assert.equal(
+          warnings.some((text) => text.includes('new instance UUID')),
+          newInstanceUuid,
+          warnings.join(),
+        );
+        assert.ok(!warnings.join().includes(copy.instanceUuid));
+        assert.deepEqual(world.violations(), []);
+      });
+    }
+
+    test(
+      'the task reports a failure when the VM runs at the destination already: that is an arrival',
+      rehearse(async (rehearsal) => {
+        const fault = { name: 'GenericVmConfigFault', fields: { reason: 'Timed out at 99 %' } };
+        rehearsal.world.source.endpoint.relocation.failAfterArrival = fault;
+        const driver = await rehearsal.driver();
+        const prepared = await driver.prepare({ signal: rehearsal.signal });
+        await rehearsal.perform(driver, prepared);
+        assert.match(rehearsal.log.join(), /runs at the destination/);
+        await driver.confirm(prepared, { signal: rehearsal.signal });
+        assert.deepEqual(rehearsal.world.running(), ['esx-b1']);
+      }),
+    );
+
+    test(
+      'the connections between the hosts break: the task fails, the VM stays, and may be moved again',
+      rehearse(async (rehearsal) => {
+        const { world } = rehearsal;
+        world.whilePerforming(() => world.source.host('esx-a1').cutConnections());
+        const driver = await rehearsal.driver();
+        await assert.rejects(rehearsal.move(driver), (error: { native?: { name: string } }) => {
+          return error.native?.name === 'GenericVmConfigFault';
+        });
+        assert.equal((await driver.abort({ signal: rehearsal.signal })).where, 'source');
+        await rehearsal.move(await rehearsal.driver());
+        assert.deepEqual(world.running(), ['esx-b1']);
+      }),
+    );
+  });
+
+  describe(`after a crash (${protocol})`, { concurrency: 4 }, () => {
+    /** A run that is gone while half of the bytes are there. */
+    const killedHalfWay = async (rehearsal: Rehearsal) => {
+      const { world } = rehearsal;
+      const there = world.source.endpoint.gates.hold('half');
+      const old = await rehearsal.driver();
+      const moving = assert.rejects(rehearsal.move(old));
+      await there;
+      world.killOrchestrator();
+      await moving;
+      return await rehearsal.driver();
+    };
+
+    test(
+      'a move that goes on is seen, followed to its end, and never triggered again',
+      rehearse(async (rehearsal) => {
+        const { world, signal } = rehearsal;
+        const driver = await killedHalfWay(rehearsal);
+        const { where, moving } = await driver.locate({ signal });
+        assert.deepEqual([where, moving], ['source', true]);
+        const following = driver.follow({ signal, onProgress: (progress) => rehearsal.progress.push(progress) });
+        world.source.endpoint.gates.release('half');
+        await following;
+        assert.deepEqual((await driver.locate({ signal })).where, 'destination');
+        assert.deepEqual([world.running(), rehearsal.count(MOVE)], [['esx-b1'], 1]);
+      }),
+    );
+
+    test(
+      'it is cancelled if that was wanted',
+      rehearse(async (rehearsal) => {
+        const driver = await killedHalfWay(rehearsal);
+        const { where, moving } = await driver.abort({ signal: rehearsal.signal });
+        assert.deepEqual([where, moving, rehearsal.world.running()], ['source', false, ['esx-a1']]);
+      }),
+    );
+
+    test(
+      'a move of before this migration had begun is somebody else’s, and left alone',
+      rehearse(async (rehearsal) => {
+        const { world, signal } = rehearsal;
+        const driver = await killedHalfWay(rehearsal);
+        const { moving } = await driver.abort({ signal, performed: false });
+        assert.deepEqual([moving, world.source.endpoint.calls.includes('CancelTask')], [true, false]);
+        world.source.endpoint.gates.release('half');
+        await driver.follow({ signal, onProgress: () => undefined });
+        assert.deepEqual(world.running(), ['esx-b1']);
+      }),
+    );
+
+    test(
+      'the source vCenter dies in the middle and comes back: its hosts went on, and the VM is found',
+      rehearse(async (rehearsal) => {
+        const { world, signal } = rehearsal;
+        const there = world.source.endpoint.gates.hold('half');
+        const driver = await rehearsal.driver();
+        const prepared = await driver.prepare({ signal });
+        const moving = rehearsal.perform(driver, prepared).catch((error: unknown) => error);
+        await there;
+        await world.source.kill();
+        await world.source.restart();
+        await moving;
+        const next = await rehearsal.driver();
+        for (;;) {
+          signal.throwIfAborted();
+          const { where, moving: onItsWay } = await next.locate({ signal });
+          if (!onItsWay && where !== 'unknown') break;
+          await next.follow({ signal, onProgress: () => undefined });
+        }
+        assert.equal(world.running().length, 1);
+        assert.equal(rehearsal.count(MOVE), 0, 'the new vCenter process was not asked to move it again');
+      }),
+    );
+  });
+}
+
+test('every fault that is translated comes through as its code, answered at once and by the task', async () => {
+  await using rehearsal = await Rehearsal.make({});
+  const { faults } = rehearsal.world.source.endpoint;
+  const driver = await rehearsal.driver();
+  const prepared = await driver.prepare({ signal: rehearsal.signal });
+  for (const [name, code] of EXPECTED_CODES) {
+    // A session that is refused again and again, and a cancel that is waited for, are told of above.
+    if (['RequestCanceled', 'NotAuthenticated'].includes(name)) continue;
+    const fault = { name };
+    const effects: FaultEffect[] = [
+      { kind: 'fault', fault },
+      { kind: 'task-fault', fault },
+    ];
+    for (const effect of effects) {
+      faults.set([{ method: MOVE, effect }]);
+      await assert.rejects(
+        rehearsal.perform(driver, prepared),
+        (error: { code: string; native?: { name: string } }) => {
+          assert.deepEqual([error.native?.name, error.code], [name, code], effect.kind);
+          return true;
+        },
+      );
+    }
+  }
+  assert.deepEqual(rehearsal.world.running(), ['esx-a1']);
+});
+
+test('the destination’s password is in no note, log or error, also when a vCenter quotes it', async () => {
+  await using rehearsal = await Rehearsal.make({});
+  const { password } = VCENTER_LOGIN;
+  const { endpoint } = rehearsal.world.source;
+  const driver = await rehearsal.driver();
+  const prepared = await driver.prepare({ signal: rehearsal.signal });
+  const said: string[] = [JSON.stringify(prepared)];
+  for (const kind of ['fault', 'task-fault'] as const) {
+    const fields = { reason: `login with ${password} failed` };
+    endpoint.faults.set([
+      { method: MOVE, effect: { kind, fault: { name: 'GenericVmConfigFault', fields, message: fields.reason } } },
+    ]);
+    await rehearsal.perform(driver, prepared).catch((error: Error & { native?: object }) => {
+      said.push(
+        error.message,
+        error.stack ?? '',
+        String(error.cause),
+        JSON.stringify(error),
+        JSON.stringify(error.native),
+      );
+    });
+  }
+  const fault = { name: 'GenericVmConfigFault', fields: { reason: password }, message: `it is ${password}` };
+  endpoint.faults.set([]);
+  endpoint.checks = { errors: [fault] };
+  said.push(JSON.stringify(await driver.check({ signal: rehearsal.signal })));
+  assert.match(said.join(), /login with … failed/);
+  assert.match(said.join(), /it is …/);
+  assert.ok(![...said, ...rehearsal.log].join('\n').includes(password));
+  // It went where it has to go, and the test would find it.
+  assert.ok(JSON.stringify(endpoint.lastParameters(MOVE)).includes(password));
+  assert.ok(
+    JSON.stringify(endpoint.lastParameters(MOVE)).includes(rehearsal.world.destination.certificate?.thumbprint ?? '?'),
+  );
+});
+
+test('a vCenter that is not the one that was registered hears no password', async () => {
+  await using rehearsal = await Rehearsal.make({});
+  const { world } = rehearsal;
+  const other = Array(32).fill('AB').join(':');
+  await assert.rejects(world.session('source', { tlsFingerprints: [other] }), { code: 'HOST_KEY_MISMATCH' });
+  await assert.rejects(world.session('source', { tlsFingerprints: [] }), { code: 'UNREACHABLE' });
+  assert.ok(!world.source.endpoint.calls.includes('Login'));
+  const trusted = await world.session('source', { tlsFingerprints: [], caCertificate: world.source.certificate?.cert });
+  assert.ok((await trusted.inventory({ signal: rehearsal.signal })).vms.some(({ id }) => id === VM.instanceUuid));
+});
+
+test('the door is chosen by what the vCenter says', async () => {
+  const spoken = async (source: { apiVersion?: string; viJson?: boolean }, settings: Record<string, unknown> = {}) => {
+    await using rehearsal = await Rehearsal.make({ source });
+    const session = await rehearsal.world.session('source', settings);
+    const steps = await Array.fromAsync(session.verify?.({ signal: rehearsal.signal }) ?? []);
+    return /spoken as (\S+);/.exec(steps[0]?.seen ?? '')?.[1];
+  };
+  assert.equal(await spoken({ apiVersion: '6.7.3' }), 'SOAP');
+  assert.equal(await spoken({ apiVersion: '8.0.2.0' }), 'VI/JSON');
+  assert.equal(await spoken({ apiVersion: '8.0.2.0', viJson: false }), 'SOAP');
+  assert.equal(await spoken({ apiVersion: '8.0.2.0' }, { protocol: 'soap' }), 'SOAP');
+  await assert.rejects(spoken({ apiVersion: '7.0' }, { protocol: 'json' }), { code: 'INVALID_CONFIG' });
+  await assert.rejects(spoken({ apiVersion: '6.0' }), { code: 'INVALID_CONFIG' });
+});
+
+test('a VM that goes to another host between check and move is not to be had: nobody has been told of that pair', async () => {
+  await using rehearsal = await Rehearsal.make({ source: onSharedStorage() });
+  const { world, signal } = rehearsal;
+  const driver = await rehearsal.driver();
+  await driver.check({ signal });
+  const ends = {
+    source: await world.session('source', { hosts: ['esx-a1'] }),
+    destination: await world.session('source', { hosts: ['esx-a2'] }),
+  };
+  const request = { ...rehearsal.request(), migrationId: 'm_00000000-0000-4000-8000-00000000000b' };
+  const balancing = plugin.migration(ends, request, rehearsal.context());
+  await rehearsal.move(balancing);
+  assert.deepEqual(world.running(), ['esx-a2']);
+  await assert.rejects(driver.prepare({ signal }), { code: 'BUSY' });
+  assert.equal(rehearsal.count(MOVE), 1);
+});
+
+test('a session of another plugin is refused', () => {
+  assert.throws(() => plugin.migration({} as never, {} as never, {} as never), { code: 'INVALID_CONFIG' });
+});
