@@ -138,6 +138,11 @@ export interface Answer {
   readonly body: Record<string, unknown>;
 }
 
+/** What the API takes, of which nothing has to be said. */
+export type StageInput = Partial<Omit<MigrationInput, 'timeouts'>> & {
+  readonly timeouts?: Partial<MigrationInput['timeouts']>;
+};
+
 export interface Stage extends AsyncDisposable {
   readonly world: PairWorld;
   readonly server: WorldServer;
@@ -146,7 +151,7 @@ export interface Stage extends AsyncDisposable {
   /** The two endpoints and sites of this world. */
   readonly source: string;
   readonly destination: string;
-  submit(input?: Partial<MigrationInput>): Promise<Migration>;
+  submit(input?: StageInput): Promise<Migration>;
   /** Exactly one VM runs, never two did, and nothing is left over. */
   assertClean(migration: Migration): void;
 }

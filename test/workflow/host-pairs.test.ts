@@ -42,9 +42,12 @@ const directory = await temporaryDirectory();
 let orchestrator: Orchestrator;
 let api: Api;
 
-/** Two workers: one that waits and holds its own would leave room for one only. */
+/** Two workers: one that waits and holds its own would leave room for one only. Nobody is killed here, so a lease may be long. */
 async function start(): Promise<void> {
-  const config = readConfig({ ...SHORT, LMAS_DATA_DIR: directory.path, LMAS_CONCURRENCY: '2' });
+  const config = readConfig({
+    ...{ ...SHORT, LMAS_RUN_LEASE_MS: '20000' },
+    ...{ LMAS_DATA_DIR: directory.path, LMAS_CONCURRENCY: '2' },
+  });
   const parts = { plugins: createRegistry([crowded]), gateways: createSimulatedProvisioner };
   orchestrator = await startOrchestrator(config, createLog(config.logLevel), parts);
   api = await Api.of(orchestrator);
@@ -136,7 +139,7 @@ describe('the same two hosts', { concurrency: 1 }, () => {
     await using one = await stageBetween(between('a', 'b'));
     await using other = await stageBetween(between('a', 'b'));
     const first = await held(one);
-    const { id } = await other.submit({ timeouts: { totalMs: 1_000 } as Migration['request']['timeouts'] });
+    const { id } = await other.submit({ timeouts: { totalMs: 1_000 } });
     await api.until(id, waitsForHosts);
     const late = await api.ended(id);
     assert.deepEqual([late.phase, late.error?.code], ['failed', 'STAGE_TIMEOUT']);

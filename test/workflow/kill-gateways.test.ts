@@ -24,6 +24,8 @@ const LAST_WORDS_MS = 30_000;
 const NICE = 5;
 /** How long a migration may take to be in its step, on a busy machine. */
 const REACH_MS = 120_000;
+/** What is held in its check waits there until the last of its group is in its step: its own limit is not what is tried here. */
+const CHECKING_MS = REACH_MS + LIMIT_MS;
 /** Each has two gateways, and a machine is only so large. */
 const AT_ONCE = 5;
 
@@ -152,6 +154,9 @@ async function play(step: StepCall, kind: FaultKind): Promise<Played> {
   const stage = await setStage(() => orchestrator.api, directory.path, { sshd });
   const moment = momentOf(step.call, kind);
   const hold = armStep(stage.world, { ...step, call: moment.call }, moment.kind);
-  const { id } = await stage.submit({ options: { createVolume: true, durationMs: 50 } });
+  const { id } = await stage.submit({
+    options: { createVolume: true, durationMs: 50 },
+    timeouts: { checkingMs: CHECKING_MS },
+  });
   return { stage, hold, id, sockets: [] };
 }

@@ -16,6 +16,8 @@ const orchestrator = new OrchestratorProcess(directory.path, {
   LMAS_TEARDOWN_MS: '30000',
   LMAS_GATEWAY_LEASE_MS: '30000',
   LMAS_TUNNEL_WARM_UP_MS: '200',
+  // Real processes on a busy machine take their time, and each look at a gateway machine is a dozen of them there.
+  ...{ LMAS_RUN_LEASE_MS: '6000', LMAS_REAPER_INTERVAL_MS: '5000' },
 });
 let sshd: TestSshd;
 

@@ -343,7 +343,7 @@ describe('limits', { concurrency: 4 }, () => {
     test(`${limit} runs out in ${call}`, async () => {
       await using stage = await setting();
       const hold = stage.world.faults.arm(call, 'hold-before');
-      const request = { timeouts: { [limit]: 1_000 } } as object;
+      const request = { timeouts: { [limit]: 1_000 } };
       const { id } = await stage.submit({ ...request });
       await hold.reached;
       // Held for twice as long as the limit of the phase that it is in.
@@ -543,7 +543,7 @@ describe('the orchestrator in trouble', () => {
     const first = await busy.submit();
     await hold.reached;
     const second = await cancelled.submit();
-    const third = await late.submit({ timeouts: { queueMs: 1_000 } as never });
+    const third = await late.submit({ timeouts: { queueMs: 1_000 } });
     assert.equal((await child.api.call('POST', `/v1/migrations/${second.id}/cancel`)).status, 202);
     assert.equal((await child.api.ended(second.id)).phase, 'cancelled');
     const overdue = await child.api.ended(third.id);

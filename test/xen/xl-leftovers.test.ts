@@ -10,8 +10,7 @@ import { type MigrationDriver, PluginError } from '@lmas/plugin-api';
 import { z } from 'zod';
 import { startSshd, type TestSshd } from '../../packages/ssh/src/testing/sshd.ts';
 import { DOM0_SSHD, plugin, VM, xlMissing } from '../compliance/xl-world.ts';
-import type { Fault, Point } from '../lab/xl/host.ts';
-import { type End, Play, type Step, silent } from './xl-play.ts';
+import { type End, Play, silent } from './xl-play.ts';
 
 const ignore = { onProgress: silent, onPointOfNoReturn: async () => undefined };
 const COPY = `${VM.name}--incoming`;
@@ -32,29 +31,6 @@ async function leaveCopy(play: Play): Promise<void> {
 
 const findingsOf = async (driver: MigrationDriver, { signal }: Play): Promise<string[]> =>
   (await driver.check({ signal })).findings.map(({ code, severity }) => `${code} ${severity}`);
-
-/** The receiver hangs, with a sender that is gone; and a sender that is gone when it has renamed its guest. */
-const HALF_RECEIVED = [
-  ['source', 'all-sent', 'die'],
-  ['destination', 'created', 'hang'],
-] as const;
-const RENAMED = [['source', 'given-name', 'die']] as const;
-
-const LOSSES: readonly {
-  readonly step: Step;
-  readonly armed: readonly (readonly [End, Point, Fault])[];
-  readonly expected: End | { readonly done: End; readonly undone: End };
-}[] = [
-  { step: { verb: 'receive' }, armed: [], expected: 'source' },
-  { step: { verb: 'send' }, armed: [], expected: { done: 'destination', undone: 'source' } },
-  { step: { verb: 'stop' }, armed: HALF_RECEIVED, expected: 'source' },
-  { step: { verb: 'discard' }, armed: HALF_RECEIVED, expected: 'source' },
-  { step: { verb: 'act', of: 'resume' }, armed: HALF_RECEIVED, expected: 'source' },
-  { step: { verb: 'act', of: 'rename' }, armed: RENAMED, expected: 'source' },
-  { step: { verb: 'clear' }, armed: RENAMED, expected: 'source' },
-  { step: { verb: 'act', of: 'unpause' }, armed: [['destination', 'renamed', 'die']], expected: 'destination' },
-  { step: { verb: 'act', of: 'destroy' }, armed: [['source', 'reported', 'die']], expected: 'destination' },
-];
 
 describe('what is left of a migration with xl', { skip: xlMissing(), timeout: 240_000, concurrency: 2 }, () => {
   let sshd: TestSshd;
@@ -283,24 +259,4 @@ describe('what is left of a migration with xl', { skip: xlMissing(), timeout: 24
     assert.equal((await driver.abort({ signal })).where, 'source');
     assert.deepEqual(namesAt(play, 'destination'), [COPY]);
   });
-
-  for (const { step, armed, expected } of LOSSES) {
-    for (const isDone of [true, false]) {
-      const end = typeof expected === 'string' ? expected : expected[isDone ? 'done' : 'undone'];
-      const what = `${step.verb} ${step.of ?? ''}`.trim();
-      test(`the host is lost ${isDone ? 'with its answer to' : 'before'} "${what}": it runs at the ${end}`, async () => {
-        await using play = await Play.make(sshd);
-        for (const [where, point, fault] of armed) play.hostOf(where).host.arm(point, fault);
-        const { driver, lost } = await play.losing(step, isDone);
-        await play
-          .begin(play.signal, driver)
-          .then(async ({ performing }) => void (await performing))
-          .then(() => play.recover(driver))
-          .catch(() => undefined);
-        assert.ok(lost(), 'it came to that step');
-        assert.equal(await play.recover(), end);
-        play.assertTidyAt(end);
-      });
-    }
-  }
 });
