@@ -1,6 +1,8 @@
 /** The endpoint on the wire, in both forms: sessions, the inventory and how it is followed, what is refused, and what goes wrong on command. */
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
+import { setImmediate as turn } from 'node:timers/promises';
+import { ClientGone } from './endpoint.ts';
 import type { FaultEffect } from './faults.ts';
 import { type AnsweredFault, dig, RawViJson, send, sendSoap } from './raw-client.ts';
 import { type DataObject, type MoRef, moRef } from './schema/value.ts';
@@ -526,6 +528,56 @@ describe('faults on command', () => {
     world.vcenter.endpoint.gates.release('clock');
     assert.match(String(await time), /^\d{4}-/);
   });
+});
+
+describe('a client that hangs up is no violation of the published types', () => {
+  const WAITS = {
+    'in a wait for updates': [COLLECTOR, 'WaitForUpdatesEx'],
+    'in a call that is held': [SERVICE, 'CurrentTime'],
+  } as const;
+  for (const [where, [target, method]] of Object.entries(WAITS)) {
+    for (const wire of ['SOAP', 'VI/JSON']) {
+      test(`${where}, over ${wire}`, async () => {
+        await using vcenter = await LocalVcenter.start(alpha(), { plain: true });
+        const { endpoint } = vcenter;
+        const { session = '' } = await RawViJson.logIn(vcenter);
+        endpoint.faults.add({ method: 'CurrentTime', effect: { kind: 'hold', name: 'clock' } });
+        endpoint.gates.hold('clock');
+        const hangUp = new AbortController();
+        const served = whenServed(vcenter, () => hangUp.abort());
+        const { signal } = hangUp;
+        const { type, value } = target;
+        const asked =
+          wire === 'SOAP'
+            ? sendSoap(
+                vcenter,
+                `<${method} xmlns="urn:vim25"><_this type="${type}">${value}</_this></${method}>`,
+                `vmware_soap_session="${session}"`,
+                { signal },
+              )
+            : send(vcenter, 'POST', `/sdk/vim25/8.0.2.0/${type}/${value}/${method}`, {
+                ...{ headers: { 'vmware-api-session-id': session }, signal },
+              });
+        await assert.rejects(asked, { name: 'AbortError' });
+        await assert.rejects(served, ClientGone);
+        await turn(); // the wire hears of it after us
+        assert.deepEqual(endpoint.violations, []);
+      });
+    }
+  }
+
+  /** How the next call ends at the endpoint. @param onCall when it has come */
+  function whenServed({ endpoint }: LocalVcenter, onCall: () => void): Promise<unknown> {
+    return new Promise((resolve, reject) => {
+      const call = endpoint.call.bind(endpoint);
+      endpoint.call = (...args) => {
+        const answer = call(...args);
+        answer.then(resolve, reject);
+        return answer;
+      };
+      endpoint.onCall = onCall;
+    });
+  }
 });
 
 test('an answer that does not fit the published types is written down, too', async () => {

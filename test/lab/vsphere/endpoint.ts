@@ -65,7 +65,7 @@ export interface Call {
   readonly parameters: Readonly<Record<string, Value>>;
   /** There is one for everything but the calls that make one. */
   readonly session: Session;
-  /** Aborted when the client is gone, or the endpoint stops. */
+  /** Aborted with `ClientGone` when the client has hung up. */
   readonly signal: AbortSignal;
   /** Makes the session that the answer hands over. */
   readonly logIn: (userName: string, locale: string | undefined) => Session;
@@ -88,6 +88,13 @@ export class NoAnswer extends Error {
   constructor(effect: NoAnswer['effect']) {
     super(effect.kind);
     this.effect = effect;
+  }
+}
+
+/** The client hung up before it had its answer: no mistake of anybody's, and nobody is left to tell. */
+export class ClientGone extends NoAnswer {
+  constructor() {
+    super({ kind: 'drop', done: false });
   }
 }
 

@@ -20,17 +20,33 @@ export interface RawAnswer {
   readonly body: string;
 }
 
+interface SendOptions {
+  readonly headers?: Readonly<Record<string, string>>;
+  readonly body?: string | undefined;
+  /** Hangs up. */
+  readonly signal?: AbortSignal;
+}
+
 export function send(
   vcenter: Answers,
   method: string,
   path: string,
-  { headers = {}, body }: { headers?: Readonly<Record<string, string>>; body?: string | undefined } = {},
+  { headers = {}, body, signal }: SendOptions = {},
 ): Promise<RawAnswer> {
   const { certificate } = vcenter;
   const request = certificate === undefined ? plainRequest : tlsRequest;
   const trust = certificate === 'unverified' ? { rejectUnauthorized: false } : { ca: certificate?.cert };
   // A connection that was kept may be one that the other end has given up.
-  const options = { agent: false, method, headers, host: vcenter.address, port: vcenter.port, path, ...trust };
+  const options = {
+    agent: false,
+    method,
+    headers,
+    host: vcenter.address,
+    port: vcenter.port,
+    path,
+    ...trust,
+    ...(signal && { signal }),
+  };
   return new Promise((resolve, reject) => {
     const call = request(options, (response) => {
       const { statusCode: status = 0, headers: answered } = response;
@@ -125,12 +141,17 @@ export class RawViJson {
 }
 
 /** SOAP: the envelope around a call. */
-export function sendSoap(vcenter: Answers, call: string, cookie?: string): Promise<RawAnswer> {
+export function sendSoap(
+  vcenter: Answers,
+  call: string,
+  cookie?: string,
+  { signal }: Pick<SendOptions, 'signal'> = {},
+): Promise<RawAnswer> {
   const envelope = `<?xml version="1.0"?><e:Envelope xmlns:e="http://schemas.xmlsoap.org/soap/envelope/"
     xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance"><e:Body>${call}</e:Body></e:Envelope>`;
   const headers = {
     ...{ 'content-type': 'text/xml; charset="utf-8"', soapaction: 'urn:vim25/7.0' },
     ...(cookie === undefined ? {} : { cookie }),
   };
-  return send(vcenter, 'POST', '/sdk', { headers, body: envelope });
+  return send(vcenter, 'POST', '/sdk', { headers, body: envelope, ...(signal && { signal }) });
 }

@@ -6,7 +6,7 @@ import { createServer as createPlainServer, type IncomingMessage, type Server, t
 import { createServer as createTlsServer } from 'node:https';
 import type { AddressInfo } from 'node:net';
 import { text } from 'node:stream/consumers';
-import { NoAnswer, type VsphereEndpoint } from '../endpoint.ts';
+import { ClientGone, NoAnswer, type VsphereEndpoint } from '../endpoint.ts';
 import { VimFault } from '../fault.ts';
 import { type PeerRequest, refusalOf } from '../relocation/peer.ts';
 import type { ServerCertificate } from './certificate.ts';
@@ -18,7 +18,7 @@ export interface Request {
   readonly url: URL;
   readonly headers: IncomingMessage['headers'];
   readonly body: string;
-  /** Aborted when the client hangs up. */
+  /** Aborted with `ClientGone` when the client hangs up. */
   readonly signal: AbortSignal;
 }
 
@@ -62,7 +62,7 @@ export async function serve(
 
 async function respond(endpoint: VsphereEndpoint, incoming: IncomingMessage, response: ServerResponse): Promise<void> {
   const gone = new AbortController();
-  response.once('close', () => gone.abort(new Error('the client hung up')));
+  response.once('close', () => gone.abort(new ClientGone()));
   response.on('error', () => undefined);
   try {
     const request: Request = {
