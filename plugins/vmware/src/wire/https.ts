@@ -3,6 +3,7 @@
  * fingerprint, or by a certificate that a trusted CA signed for that name. There is no way to switch this off. Knows nothing of
  * sessions. What is not answered is a VimSilence, and says whether the request may have had an effect. Owns its connections.
  */
+import type { X509Certificate } from 'node:crypto';
 import type { IncomingHttpHeaders, IncomingMessage } from 'node:http';
 import https from 'node:https';
 import type { Duplex } from 'node:stream';
@@ -134,11 +135,10 @@ class PinningAgent extends https.Agent {
     callback?: (error: Error | null, stream: Duplex) => void,
   ): Duplex | null | undefined {
     const { fingerprints, ca } = this.#trust;
-    const pinned = fingerprints.length > 0;
     const socket: TLSSocket = connect({
       ...options,
       minVersion: 'TLSv1.2',
-      rejectUnauthorized: !pinned,
+      rejectUnauthorized: false, // it is looked at below, where what was shown can be told
       ...(ca === undefined ? {} : { ca }),
     });
     const fail = (error: Error): void => callback?.(error, socket);
@@ -146,20 +146,37 @@ class PinningAgent extends https.Agent {
     socket.once('secureConnect', () => {
       socket.off('error', fail);
       const certificate = socket.getPeerX509Certificate();
-      if (pinned && (certificate === undefined || !fingerprints.includes(certificate.fingerprint256))) {
+      const reason = whyNotTrusted(socket, certificate, fingerprints);
+      if (reason !== undefined || certificate === undefined) {
         socket.destroy();
-        callback?.(notPinned(options.host ?? '', certificate?.fingerprint256), socket);
+        callback?.(
+          notTrusted(options.host ?? '', certificate?.fingerprint256, reason ?? 'shows no certificate'),
+          socket,
+        );
         return;
       }
-      if (certificate !== undefined) this.seen = { thumbprint: certificate.fingerprint, pem: certificate.toString() };
+      this.seen = { thumbprint: certificate.fingerprint, pem: certificate.toString() };
       callback?.(null, socket);
     });
     return undefined;
   }
 }
 
-const notPinned = (host: string, seen: string | undefined): PluginError =>
-  new PluginError('HOST_KEY_MISMATCH', `${host} shows a certificate that is not pinned: ${seen ?? 'none'}`, {
+/** In words. What is pinned needs no CA, and where something is pinned no CA counts. */
+function whyNotTrusted(
+  { authorized, authorizationError }: TLSSocket,
+  certificate: X509Certificate | undefined,
+  fingerprints: readonly string[],
+): string | undefined {
+  if (fingerprints.length === 0) {
+    return authorized ? undefined : `shows a certificate that no trusted CA vouches for (${authorizationError})`;
+  }
+  const isPinned = certificate !== undefined && fingerprints.includes(certificate.fingerprint256);
+  return isPinned ? undefined : 'shows a certificate that is not pinned';
+}
+
+const notTrusted = (host: string, seen: string | undefined, reason: string): PluginError =>
+  new PluginError('HOST_KEY_MISMATCH', `${host} ${reason}: ${seen ?? 'none'}`, {
     remedy:
-      'Compare it with what `openssl x509 -noout -fingerprint -sha256 -in /etc/vmware-vpx/ssl/rui.crt` says on the vCenter itself. If it is right, add it to tlsFingerprints of the endpoint; if not, somebody is in between.',
+      'Compare it with what `openssl x509 -noout -fingerprint -sha256 -in /etc/vmware-vpx/ssl/rui.crt` says on the vCenter itself. If it is right, add it to tlsFingerprints of the endpoint, or give the CA that signed it as caCertificate; if not, somebody is in between.',
   });
