@@ -5,6 +5,7 @@ import { LmasError, type OrchestratorErrorCode } from '../errors.ts';
 
 /** Rejects as soon as `signal` aborts, whatever the promise does; it is not waited for then. */
 export async function raceSignal<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
+  promise.catch(() => undefined); // once nobody waits for it, its failure is nobody's any more
   signal.throwIfAborted();
   const { promise: aborted, reject } = Promise.withResolvers<never>();
   const onAbort = () => reject(signal.reason);
@@ -13,7 +14,6 @@ export async function raceSignal<T>(promise: Promise<T>, signal: AbortSignal): P
     return await Promise.race([promise, aborted]);
   } finally {
     signal.removeEventListener('abort', onAbort);
-    promise.catch(() => undefined); // its late failure is nobody's any more
   }
 }
 
