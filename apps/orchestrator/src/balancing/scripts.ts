@@ -63,10 +63,19 @@ export const CHANGE_MOVE = keptScript(`
   ${tell('5', '#ARGV', 'ARGV[4]')}
   return 1
 `);
-/** KEYS: events, policies, memory, passes, moves, lease. ARGV: policy, channel */
+/**
+ * How many passes there were is all that stays: the next policy of that name counts on, so that the number of a pass, and the id
+ * of a move, never comes to mean another one.
+ *
+ * KEYS: events, policies, memory, passes, moves, lease. ARGV: policy, channel
+ */
 export const REMOVE = keptScript(`
   redis.call('HDEL', KEYS[2], ARGV[1])
-  redis.call('HDEL', KEYS[3], ARGV[1])
+  local memory = redis.call('HGET', KEYS[3], ARGV[1])
+  if memory then
+    local fresh = string.format('{"passes":%d,"lastPassAt":null,"hosts":{}}', cjson.decode(memory).passes)
+    redis.call('HSET', KEYS[3], ARGV[1], fresh)
+  end
   redis.call('DEL', KEYS[1], KEYS[4], KEYS[5], KEYS[6])
   redis.call('PUBLISH', ARGV[2], '')
   return 1

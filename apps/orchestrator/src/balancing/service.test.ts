@@ -121,3 +121,17 @@ test('a pass that was made for an order is its answer, also when the policy was 
   const { number, moves } = await service.run('p', { signal, order: ORDER });
   assert.deepEqual([number, moves.length, carriedOut], [1, 2, []]);
 });
+
+test('neither the number of a pass nor the id of a move comes to mean another one, also when the policy is made anew', async () => {
+  const first = await service.run('p', { signal });
+  await service.stop();
+  await service.remove('p');
+  assert.deepEqual([await redis.exists('{lmas}:balancing:passes:p'), await store.moves('p')], [0, []]);
+  service = createBalancingService(played());
+  await store.policies.add(POLICY, []); // made at the same instant, as when a clock was set back
+  const second = await service.run('p', { signal });
+  await service.stop();
+  assert.deepEqual([first.number, second.number], [1, 2]);
+  assert.equal(second.moves.length, 1);
+  assert.notDeepEqual(second.moves, first.moves);
+});

@@ -31,6 +31,26 @@ test('it is OpenAPI 3.1, and every operation has a name of its own', () => {
   assert.equal(new Set(names).size, names.length);
 });
 
+/** Every property that a schema somewhere in the document names. */
+function* propertyNames(schema: unknown): Generator<string> {
+  if (typeof schema !== 'object' || schema === null) return;
+  for (const [key, value] of Object.entries(schema)) {
+    if (key === 'properties' && typeof value === 'object' && value !== null) yield* Object.keys(value);
+    yield* propertyNames(value);
+  }
+}
+
+test('a stretch of time is a number of milliseconds, and its name says so', () => {
+  const names = new Set(propertyNames(document));
+  assert.ok(names.has('durationMs') && names.has('intervalMs'));
+  const isStretch = /(duration|timeout|interval|pause|grace|cooldown|delay|within|horizon|latency|period|ttl)$/i;
+  const otherUnit = /(?<!Per)(Seconds?|Secs?|Minutes?|Mins?|Hours?|Days)$/;
+  assert.deepEqual(
+    [...names].filter((name) => isStretch.test(name) || otherUnit.test(name)),
+    [],
+  );
+});
+
 for (const { name, summary, description, tags, responses, requestBody } of operations) {
   test(`${name} says what it is for, and what may go wrong`, () => {
     assert.ok(summary && summary.length < 60, 'summary');

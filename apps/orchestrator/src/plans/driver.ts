@@ -46,7 +46,8 @@ export function lookAtMs(run: PlanRun): number | null {
 
 /** What goes with every write of a run. */
 export function besideOf(run: PlanRun, before: PlanRun | null, entries: readonly RunEntry[]): Beside {
-  return { lookAtMs: lookAtMs(run), log: entries, notices: noticesOf(run, before) };
+  const leavesSeat = hasRunEnded(run);
+  return { lookAtMs: lookAtMs(run), log: entries, notices: noticesOf(run, before), leavesSeat };
 }
 
 export function createPlanDriver({

@@ -1,4 +1,4 @@
-/** Orders that two runs would carry out against each other are refused. On a real Redis. */
+/** Orders that two runs would carry out against each other are refused; what was looked at is not kept for ever. On a real Redis. */
 import assert from 'node:assert/strict';
 import { after, before, beforeEach, test } from 'node:test';
 import type { Redis } from 'ioredis';
@@ -88,4 +88,69 @@ test('nothing is tried again while another run of the plan moves its VMs', async
   const other = await onRecord({ phase: 'running', items: [item('one', 'moving')] });
   await assert.rejects(runs.retry(id, null), { code: 'PLAN_BUSY', message: new RegExp(other) });
   await assert.rejects(runs.start('p', 'failover', null), { code: 'PLAN_BUSY', message: new RegExp(other) });
+});
+
+/** Who was refused, and by whom the seat was taken, of those that asked at the same moment. */
+async function atOnce(asked: readonly Promise<PlanRun>[]): Promise<PlanRun> {
+  const answers = await Promise.allSettled(asked);
+  const [begun, ...others] = answers.flatMap((answer) => (answer.status === 'fulfilled' ? [answer.value] : []));
+  assert.ok(begun !== undefined && others.length === 0, `${others.length + 1} began`);
+  for (const answer of answers) {
+    if (answer.status === 'fulfilled') continue;
+    assert.equal(answer.reason.code, 'PLAN_BUSY');
+    assert.match(answer.reason.message, new RegExp(begun.id));
+  }
+  return begun;
+}
+const end = async (id: string) => {
+  const table = createRunTable(redis);
+  await table.change(id, (before) => {
+    const value: PlanRun = {
+      ...before,
+      phase: 'failed',
+      endedAt: AT,
+      items: [item('one', 'moved'), item('two', 'failed')],
+    };
+    return { value, beside: besideOf(value, before, []) };
+  });
+};
+
+test('of those who ask at the same moment one moves the VMs of a plan, there, back or once more; its end lets the next one', async () => {
+  const start = () => runs.start('p', 'failover', null);
+  const first = await atOnce([start(), start(), start(), start()]);
+  await end(first.id);
+  const back = () => runs.failBack(first.id, null);
+  const second = await atOnce([start(), back(), runs.retry(first.id, null), start(), back()]);
+  await end(second.id);
+  const third = await runs.failBack(first.id, null);
+  await end(third.id);
+  const fourth = await atOnce([start(), runs.failBack(third.id, null), start()]);
+  await assert.rejects(runs.failBack(third.id, null), { code: 'PLAN_BUSY', message: new RegExp(fourth.id) });
+});
+
+test('what only looks is in nobody’s way, and nobody in its', async () => {
+  const looks = ['validate', 'drill', 'validate', 'failover', 'disaster'] as const;
+  const begun = await Promise.all(looks.map((mode) => runs.start('p', mode, null)));
+  assert.equal(new Set(begun.map(({ id }) => id)).size, looks.length);
+});
+
+test('of runs that only looked the last few stay, those of the last hour, and the newest that found its VMs', async () => {
+  const hoursAgo = (hours: number) => new Date(Date.parse(AT) - hours * 3_600_000).toISOString();
+  const looked = async (hours: number, changes: Partial<PlanRun> = {}) => {
+    const at = hoursAgo(hours);
+    return await onRecord({ mode: 'validate', phase: 'failed', createdAt: at, endedAt: at, ...changes });
+  };
+  const moved = await half({ createdAt: hoursAgo(200), endedAt: hoursAgo(200) });
+  const older = await looked(101, { items: [item('one', 'waiting')] });
+  const survey = await looked(100, { items: [item('one', 'waiting')] });
+  const kept = [];
+  for (let hours = 40; hours > 20; hours -= 1) kept.push(await looked(hours));
+  const going = await looked(150, { phase: 'validating', endedAt: null });
+  for (let n = 0; n < 12; n += 1) await runs.start('p', 'drill', null);
+  const { id } = await runs.start('p', 'validate', null);
+  const { items } = await runs.list({ plan: 'p', limit: 200 }, null);
+  const left = items.filter(({ mode }) => mode !== 'drill').map((run) => run.id);
+  assert.deepEqual(left.sort(), [id, going, moved, survey, ...kept.slice(-10)].sort());
+  assert.equal(items.length - left.length, 12, 'those that go on');
+  await assert.rejects(runs.get(older, null), { code: 'PLAN_RUN_NOT_FOUND' });
 });

@@ -1,13 +1,14 @@
 /**
  * What can be asked of runs of plans. An order (pause, cancel, retry, approve) is written into the record, in the step that
- * withdraws whatever was about to begin; the driver does the rest.
+ * withdraws whatever was about to begin; the driver does the rest. Of the runs that move the VMs of a plan, there or back, one
+ * goes on at a time: it has the plan's seat (versioned-table.ts), which it takes in the step that begins it.
  */
 
 import type { z } from 'zod';
 import { fullName, ownName } from '../access/owned-names.ts';
 import { projectSees } from '../access/principal.ts';
 import { LmasError } from '../errors.ts';
-import { type Fence, type Index, pageOf, type VersionedTable } from '../redis/versioned-table.ts';
+import { type Fence, type Index, pageOf, type Seat, type VersionedTable } from '../redis/versioned-table.ts';
 import type { evacuationInputSchema } from '../schemas/plan.ts';
 import { planRunEntrySchema, type planRunInputSchema } from '../schemas/plan-run.ts';
 import { type ComplaintTools, complaintsAbout } from './complaints.ts';
@@ -82,6 +83,17 @@ export interface RunServiceParts {
   readonly now: () => number;
 }
 
+/** So many of the runs that only look are kept, of each plan and mode; and those that somebody may still be reading. */
+const KEPT_LOOKS = 10;
+const READ_FOR_MS = 3_600_000;
+const ALL = 100_000;
+
+/** @param name of the plan whose VMs are moved, or of the first run that moved them */
+const seatOf = (name: string): Seat => ({
+  name,
+  taken: (holder) => new LmasError('PLAN_BUSY', `Run ${holder}, which moves the same VMs, is under way.`),
+});
+
 export function createPlanRunService({ table, plans, complaintTools, announce, now }: RunServiceParts): PlanRunService {
   const at = (): string => new Date(now()).toISOString();
   const shown = <Run extends Pick<PlanRun, 'plan'>>(run: Run, project: string | null): Run => ({
@@ -114,15 +126,27 @@ export function createPlanRunService({ table, plans, complaintTools, announce, n
     if (busy !== undefined)
       throw new LmasError('PLAN_BUSY', `Run ${busy.id}, which moves VMs of the same plan, is under way.`);
   };
+  /** Where a run that moves VMs has its place, there and back. */
+  const seatNameOf = async ({ id, plan }: PlanRun): Promise<string> => (await table.find(id))?.seat ?? plan ?? id;
+  const forgetOldLooks = async (plan: string, mode: PlanRun['mode']): Promise<void> => {
+    const isOver = (run: PlanRun): boolean => run.mode === mode && hasRunEnded(run);
+    const { items } = await pageOf(table, { limit: ALL, index: ['plan', plan] }, isOver);
+    // What is known of the VMs of a source that is gone, its newest survey knows (disaster.ts).
+    const survey = items.find(({ items }) => items.length > 0)?.id;
+    const isOld = ({ id, endedAt }: PlanRun) => id !== survey && Date.parse(endedAt ?? '') < now() - READ_FOR_MS;
+    for (const { id } of items.slice(KEPT_LOOKS).filter(isOld)) await table.remove(id);
+  };
   const begin = async (
     definition: PlanBody,
     of: Pick<PlanRun, 'plan' | 'project' | 'mode' | 'reverseOf'>,
-    { id, fence }: { id: string; fence?: Fence },
+    { id, fence, seat = of.plan ?? id }: { id: string; fence?: Fence; seat?: string },
   ): Promise<PlanRun> => {
     const run = newRun(definition, { id, ...of }, at());
     const entry = { at: run.createdAt, message: `The run begins: ${of.mode}.`, vm: null, code: null };
+    if (of.plan !== null && !moves(of)) await forgetOldLooks(of.plan, of.mode);
     // False: it was begun for the same purpose before.
-    await table.add(run, { ...besideOf(run, null, [entry]), fence });
+    const beside = { ...besideOf(run, null, [entry]), seat: moves(of) ? seatOf(seat) : undefined };
+    await table.add(run, { ...beside, fence });
     await announce();
     return await load(id, null);
   };
@@ -131,12 +155,13 @@ export function createPlanRunService({ table, plans, complaintTools, announce, n
     project: string | null,
     message: string,
     apply: (run: PlanRun) => PlanRun | undefined,
+    seat?: Seat,
   ): Promise<PlanRun> => {
     await load(id, project);
     const changed = await table.change(id, (run) => {
       const value = apply(run);
       const beside = value && besideOf(value, run, [{ at: at(), message, vm: null, code: null }]);
-      return value && beside && { value, beside: { ...beside, withdraw: true } };
+      return value && beside && { value, beside: { ...beside, withdraw: true, seat } };
     });
     await announce();
     return shown(changed ?? (await load(id, project)), project);
@@ -189,7 +214,7 @@ export function createPlanRunService({ table, plans, complaintTools, announce, n
       return await begin(
         reversePlan(run),
         { plan: null, project: run.project, mode: 'failback', reverseOf: id },
-        { id: newRunId() },
+        { id: newRunId(), seat: await seatNameOf(run) },
       );
     },
     async list({ plan, ...page }, project) {
@@ -223,8 +248,10 @@ export function createPlanRunService({ table, plans, complaintTools, announce, n
         live(run).cancelRequestedAt === null ? { ...run, cancelRequestedAt: at(), pausedAt: null } : undefined,
       ),
     async retry(id, project) {
-      await requireRetry(await load(id, project));
-      return await order(id, project, 'What did not move is tried again.', restarted);
+      const run = await load(id, project);
+      await requireRetry(run);
+      const seat = moves(run) ? seatOf(await seatNameOf(run)) : undefined;
+      return await order(id, project, 'What did not move is tried again.', restarted, seat);
     },
     async report(id, project) {
       const run = await get(id, project);

@@ -31,9 +31,10 @@
  *   {lmas}:webhooks-pending zset    ids of deliveries that are not done, by when their next attempt is due
  *   {lmas}:sites …          hash    name → JSON
  *   {lmas}:store            hash    version of the records, and who can read them (see upgrades/store-version.ts)
- *   {lmas}:<kind>:<id>      hash    of schedules, plans and their runs: record (JSON), version, writeId, token
+ *   {lmas}:<kind>:<id>      hash    of schedules, plans and their runs: record (JSON), version, writeId, token, seat
  *   {lmas}:<kind>s          zset    their ids by creation time
  *   {lmas}:<kind>s:attention zset   those at which somebody has to look, by when
+ *   {lmas}:<kind>s:seat:…   string  id of the one that has it: the run that moves the VMs of a plan
  *   {lmas}:<kind>:<id>:log  stream  what happened to one, trimmed
  *   {lmas}:balancing:memory hash    policy → what it remembers from pass to pass (JSON)
  *   {lmas}:balancing:passes:<policy> list  JSON, the newest first, trimmed
@@ -94,6 +95,8 @@ export const keys = {
     /** Something has come into its log. */
     channel: (id: string) => `${PREFIX}:event:${kind}:${id}`,
     index: (field: string, value: string) => `${PREFIX}:index:${kind}:${field}:${value}`,
+    /** Something that one of them has at a time. */
+    seat: (seat: string) => `${PREFIX}:${kind}s:seat:${seat}`,
   }),
   /** Which process works on a run of a plan now. */
   planRunHold: (id: string) => `${PREFIX}:plan-run:${id}:hold`,

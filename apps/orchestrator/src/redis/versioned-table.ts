@@ -29,10 +29,22 @@ export interface Versioned<T> {
   readonly unknown?: UnknownFields;
   readonly version: number;
   readonly fence: Fence;
+  /** The seat that it took last, whoever has it now. */
+  readonly seat?: string | undefined;
+}
+
+/** A name that one record of a table has at a time. */
+export interface Seat {
+  readonly name: string;
+  /** What is thrown when another record has it. */
+  readonly taken: (holder: string) => LmasError;
 }
 
 /** What goes with a write. */
 export interface Beside {
+  /** Nothing is written when another record has it. It is kept until a write that says `leavesSeat`, or until the record is removed. */
+  readonly seat?: Seat | undefined;
+  readonly leavesSeat?: boolean;
   /** Withdraws what was about to be started. */
   readonly withdraw?: boolean;
   /** When somebody has to look at it; null: never again, unless it is written. */
@@ -55,7 +67,10 @@ export interface LogPart<T> {
 }
 
 export interface VersionedTable<T> {
-  /** False when there is one of that name. @throws LmasError WITHDRAWN when `fence`, of whoever orders it, is not met */
+  /**
+   * False when there is one of that name. @throws LmasError WITHDRAWN when `fence`, of whoever orders it, is not met; what
+   * the seat throws, as all that write
+   */
   add(value: T, beside: Beside & { fence?: Fence | undefined }): Promise<boolean>;
   find(id: string): Promise<Versioned<T> | undefined>;
   getMany(ids: readonly string[]): Promise<T[]>;
@@ -74,16 +89,35 @@ export interface VersionedTable<T> {
   readLogOn(id: string, afterId: string, count: number): Promise<LogPart<T>>;
 }
 
+/** What a refusal that names who has the seat begins with. */
+const TAKEN = 'TAKEN ';
+
+/** The seat of a record becomes free, if the record has it still. */
+const LEAVE = `
+  local function leave(record, seats, id)
+    local seat = redis.call('HGET', record, 'seat')
+    if seat and redis.call('GET', seats .. seat) == id then redis.call('DEL', seats .. seat) end
+  end
+`;
+
 /**
  * KEYS: record, all, attention, log
  * ARGV: id, write id, version it is a change of (0: new), record, withdraw (1 or 0), created at (ms), look at (ms or ''),
- * longest log, key and token of a fence ('' for none), names of indexes (JSON), channel of the log, number of log entries,
- * entry…, notice…
+ * longest log, key and token of a fence ('' for none), names of indexes (JSON), channel of the log, names of seats begin with,
+ * seat to take ('' for none), leave the seat (1 or 0), number of log entries, entry…, notice…
  */
 const SAVE = keptScript(`
+  ${LEAVE}
   if redis.call('HGET', KEYS[1], 'writeId') == ARGV[2] then return 'OK' end
   if tonumber(redis.call('HGET', KEYS[1], 'version') or '0') ~= tonumber(ARGV[3]) then return 'CONFLICT' end
   if ARGV[9] ~= '' and redis.call('HGET', ARGV[9], 'token') ~= ARGV[10] then return 'WITHDRAWN' end
+  if ARGV[14] ~= '' then
+    local holder = redis.call('GET', ARGV[13] .. ARGV[14])
+    if holder and holder ~= ARGV[1] then return '${TAKEN}' .. holder end
+    redis.call('SET', ARGV[13] .. ARGV[14], ARGV[1])
+    redis.call('HSET', KEYS[1], 'seat', ARGV[14])
+  end
+  if ARGV[15] == '1' then leave(KEYS[1], ARGV[13], ARGV[1]) end
   local version = tonumber(ARGV[3]) + 1
   if ARGV[3] == '0' then
     local time = redis.call('TIME')
@@ -95,21 +129,24 @@ const SAVE = keptScript(`
   redis.call('ZADD', KEYS[2], ARGV[6], ARGV[1])
   if ARGV[7] == '' then redis.call('ZREM', KEYS[3], ARGV[1]) else redis.call('ZADD', KEYS[3], ARGV[7], ARGV[1]) end
   for _, name in ipairs(cjson.decode(ARGV[11])) do redis.call('ZADD', name, ARGV[6], ARGV[1]) end
-  local entries = tonumber(ARGV[13])
-  for i = 14, 13 + entries do redis.call('XADD', KEYS[4], 'MAXLEN', '=', ARGV[8], '*', 'entry', ARGV[i]) end
+  local entries = tonumber(ARGV[16])
+  for i = 17, 16 + entries do redis.call('XADD', KEYS[4], 'MAXLEN', '=', ARGV[8], '*', 'entry', ARGV[i]) end
   if entries > 0 then redis.call('PUBLISH', ARGV[12], '') end
-  for i = 14 + entries, #ARGV do
+  for i = 17 + entries, #ARGV do
     redis.call('XADD', '${keys.feed}', 'MAXLEN', '~', ${MAX_NOTICES}, '*', 'event', ARGV[i])
     redis.call('PUBLISH', '${keys.feedChannel}', '')
   end
   return 'OK'
 `);
 
-/** KEYS: record, all, attention, log. ARGV: id */
+/** KEYS: record, all, attention, log. ARGV: id, names of seats begin with, name of an index… */
 const REMOVE = keptScript(`
+  ${LEAVE}
+  leave(KEYS[1], ARGV[2], ARGV[1])
   redis.call('DEL', KEYS[1], KEYS[4])
   redis.call('ZREM', KEYS[2], ARGV[1])
   redis.call('ZREM', KEYS[3], ARGV[1])
+  for i = 3, #ARGV do redis.call('ZREM', ARGV[i], ARGV[1]) end
   return 'OK'
 `);
 
@@ -132,7 +169,7 @@ export function versionedTable<T extends { readonly id: string; readonly created
     beside: Beside,
     { fence, unknown }: { fence?: Fence | undefined; unknown?: UnknownFields } = {},
   ): Promise<boolean> => {
-    const { withdraw = false, lookAtMs, log = [], notices = [] } = beside;
+    const { withdraw = false, lookAtMs, log = [], notices = [], seat, leavesSeat = false } = beside;
     const writeId = randomUUID();
     const record = writeWhole(value, unknown);
     const args = [value.id, writeId, version, record, withdraw ? 1 : 0, Date.parse(value.createdAt)];
@@ -146,19 +183,22 @@ export function versionedTable<T extends { readonly id: string; readonly created
       ...ofFence,
       indexes,
       names.channel(value.id),
+      ...[names.seat(''), seat?.name ?? '', leavesSeat ? 1 : 0],
       log.length,
       ...texts,
     ]);
     if (answer === 'WITHDRAWN') throw new LmasError('WITHDRAWN');
+    if (seat !== undefined && String(answer).startsWith(TAKEN)) throw seat.taken(String(answer).slice(TAKEN.length));
     return answer === 'OK';
   };
   const find = async (id: string): Promise<Versioned<T> | undefined> => {
-    const [record, version, token] = await redis.hmget(names.record(id), 'record', 'version', 'token');
+    const [record, version, token, seat] = await redis.hmget(names.record(id), 'record', 'version', 'token', 'seat');
     if (!record) return undefined;
     return {
       ...readWhole(schema, record),
       version: Number(version),
       fence: { key: names.record(id), token: Number(token ?? 0) },
+      ...(seat ? { seat } : {}),
     };
   };
   const write = (before: Versioned<T>, value: T, beside: Beside) =>
@@ -186,7 +226,9 @@ export function versionedTable<T extends { readonly id: string; readonly created
       }
     },
     async remove(id) {
-      await REMOVE(redis, keysOf(id), [id]);
+      const value = (await find(id))?.value;
+      const indexes = value === undefined ? [] : indexesOf(value).map((index) => names.index(...index));
+      await REMOVE(redis, keysOf(id), [id, names.seat(''), ...indexes]);
     },
     ids: (skip, count, index) =>
       redis.zrevrange(index === undefined ? names.all : names.index(...index), skip, skip + count - 1),

@@ -113,14 +113,20 @@ export function planAction(
       return run === undefined ? undefined : { kind: 'plan', id: run.id };
     },
     async endOf(id) {
-      const run = await runs.get(id, null);
-      return hasRunEnded(run) ? { outcome: run.phase, message: run.message, code: null } : null;
+      try {
+        const run = await runs.get(id, null);
+        return hasRunEnded(run) ? { outcome: run.phase, message: run.message, code: null } : null;
+      } catch (error) {
+        if (errorCode(error) !== 'PLAN_RUN_NOT_FOUND') throw error;
+        return { outcome: 'failed', message: 'Nothing is kept of it.', code: null };
+      }
     },
     async cancel(id) {
       try {
         await runs.cancel(id, null);
       } catch (error) {
-        if (errorCode(error) !== 'RUN_STATE') throw error; // it has ended
+        // It has ended, perhaps so long ago that nothing is kept of it.
+        if (errorCode(error) !== 'RUN_STATE' && errorCode(error) !== 'PLAN_RUN_NOT_FOUND') throw error;
       }
     },
   };
