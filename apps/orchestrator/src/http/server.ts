@@ -41,6 +41,7 @@ import { siteRoutes } from './routes/sites.ts';
 import { timetableRoutes } from './routes/timetables.ts';
 import { webhookRoutes } from './routes/webhooks.ts';
 import type { Services } from './services.ts';
+import { refuseSurplus } from './surplus.ts';
 import type { TlsPair } from './tls.ts';
 import { refuseIllFormedText } from './well-formed.ts';
 
@@ -104,6 +105,7 @@ export function buildServer(
     guardRoutes(api, { ...services, limits: createLimits(api, limits) });
     auditCalls(api, services);
     refuseIllFormedText(api);
+    refuseSurplus(api);
     await api.register(auditRoutes, services);
     await api.register(masterKeyRoutes, services);
     await api.register(versionRoute);

@@ -10,6 +10,7 @@ import { LmasError } from '../errors.ts';
 import { type BandwidthLimits, createBandwidthLimits } from '../links/bandwidth-limits.ts';
 import { createLog } from '../log.ts';
 import { connect } from '../redis/connect.ts';
+import { keys } from '../redis/keys.ts';
 import { type PrivateRedis, startPrivateRedis } from '../redis/private-server.ts';
 import { migrationInputSchema } from '../schemas/migration.ts';
 import { createMigrationService, type MigrationService } from './service.ts';
@@ -76,6 +77,42 @@ test('a refused migration leaves no bandwidth limit behind', async () => {
   }
   assert.deepEqual([...(await bandwidth.all())], [[id, 5_000]]);
   await bandwidth.set(id, null);
+});
+
+test('the key of a request that was refused is free again, whatever comes at the same moment', async () => {
+  const { id } = await service.create(asking('busy'), { project: null });
+  await bandwidth.set(id, null);
+  const free = { idempotencyKey: 'free', project: null };
+  await assert.rejects(service.create(asking('busy'), free), { code: 'VM_ALREADY_MIGRATING' });
+  const { id: other } = await service.create(asking('idle'), free);
+  assert.equal((await service.create(asking('idle'), free)).id, other);
+  await assert.rejects(service.create(asking('busy'), free), { code: 'IDEMPOTENCY_KEY_REUSED' });
+  await bandwidth.set(other, null);
+});
+
+test('one that was refused, and one with the same key that was accepted meanwhile: the key stands for the latter', async () => {
+  const store = createMigrationStore(redis);
+  const key = { idempotencyKey: 'twice', project: null };
+  const { id: holder } = await service.create(asking('held'), { project: null });
+  const paused = Promise.withResolvers<void>();
+  const arrived = Promise.withResolvers<void>();
+  const slow = createService({
+    ...store,
+    async create(...args) {
+      arrived.resolve();
+      await paused.promise;
+      return await store.create(...args);
+    },
+  });
+  const late = slow.create(asking('held'), key);
+  await arrived.promise; // it has reserved the key, and stored nothing yet
+  await assert.rejects(service.create(asking('held'), key), { code: 'VM_ALREADY_MIGRATING' });
+  await redis.del(keys.vmByName('a', 'held')); // the first migration of the VM is over
+  paused.resolve();
+  const { id } = await late;
+  assert.notEqual(id, holder);
+  assert.equal((await service.create(asking('held'), key)).id, id);
+  for (const each of [holder, id]) await bandwidth.set(each, null);
 });
 
 test('what was accepted is answered alike, also when an endpoint is gone since, and sets no limit again', async () => {

@@ -1,5 +1,6 @@
 /**
- * Idempotency keys: the same key of the same project with the same request stands for one migration.
+ * Idempotency keys: the same key of the same project with the same request stands for one migration. A key is reserved before its
+ * migration is stored; the step that stores it settles the key, too: kept where it was stored, free again where it was refused.
  */
 import { createHash } from 'node:crypto';
 import type { Redis } from 'ioredis';
@@ -26,6 +27,13 @@ export function reservationFor(
   return { key: keys.idempotency(hash(`${project ?? ''}:${idempotencyKey}`)), request: hash(canonicalJson(asked)) };
 }
 
+/** What the key says while it stands for this migration, and for how long, as the step that stores it wants it. */
+export interface Reserved {
+  readonly key: string;
+  readonly value: string;
+  readonly ttlMs: number;
+}
+
 /** The id that this key of this project stands for already. @throws LmasError IDEMPOTENCY_KEY_REUSED as below */
 export async function reservedId(redis: Redis, { key, request }: Reservation): Promise<string | undefined> {
   const former = await redis.get(key);
@@ -36,10 +44,16 @@ export async function reservedId(redis: Redis, { key, request }: Reservation): P
  * The id that this key of this project stands for from now on.
  * @throws LmasError IDEMPOTENCY_KEY_REUSED when it came with another request before
  */
-export async function reserveId(redis: Redis, { key, request }: Reservation, ttlMs: number): Promise<string> {
+export async function reserveId(
+  redis: Redis,
+  { key, request }: Reservation,
+  ttlMs: number,
+): Promise<{ id: string; reserved: Reserved }> {
   const id = newMigrationId();
-  const former = await redis.set(key, JSON.stringify({ request, id }), 'PX', ttlMs, 'NX', 'GET');
-  return former === null ? id : idFor(request, former);
+  const value = JSON.stringify({ request, id });
+  const former = await redis.set(key, value, 'PX', ttlMs, 'NX', 'GET');
+  if (former === null) return { id, reserved: { key, value, ttlMs } };
+  return { id: idFor(request, former), reserved: { key, value: former, ttlMs } };
 }
 
 function idFor(asked: string, reserved: string): string {

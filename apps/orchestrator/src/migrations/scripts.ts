@@ -52,7 +52,7 @@ export const FENCE = `
  * KEYS: migration, events, migrations, live, queue deadlines, waitingKeys, bandwidth, lock…
  * ARGV: id, queue deadline (ms), record, createdAtMs, event, maxEvents, channel, notice, indexes, order, lane entry,
  * admission channel, key and token of a fence ('' for none): whoever orders it must not have withdrawn it meanwhile;
- * bytes per second ('' for unlimited)
+ * bytes per second ('' for unlimited); an idempotency key ('' for none), what it says while it stands for this one, for how long (ms)
  */
 export const CREATE = keptScript(`
   ${TELL}
@@ -62,9 +62,13 @@ export const CREATE = keptScript(`
   if ARGV[13] ~= '' and redis.call('HGET', ARGV[13], 'token') ~= ARGV[14] then return {'WITHDRAWN'} end
   for i = 10, #KEYS do
     local holder = redis.call('GET', KEYS[i])
-    if holder and holder ~= ARGV[1] then return {'LOCKED', holder} end
+    if holder and holder ~= ARGV[1] then
+      if ARGV[16] ~= '' and redis.call('GET', ARGV[16]) == ARGV[17] then redis.call('DEL', ARGV[16]) end
+      return {'LOCKED', holder}
+    end
   end
   for i = 10, #KEYS do redis.call('SET', KEYS[i], ARGV[1]) end
+  if ARGV[16] ~= '' then redis.call('SET', ARGV[16], ARGV[17], 'PX', ARGV[18]) end
   if ARGV[15] ~= '' then redis.call('HSET', KEYS[9], ARGV[1], ARGV[15]) end
   redis.call('ZADD', KEYS[5], ARGV[2], ARGV[1])
   redis.call('HSET', KEYS[1], 'record', ARGV[3], 'version', 1, 'token', 0, 'phase', 'queued')

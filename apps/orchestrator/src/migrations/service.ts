@@ -41,7 +41,7 @@ export interface CreateOptions {
 export interface MigrationService {
   /**
    * Accepts a migration. With an idempotency key, the same request is accepted once and answered with the same migration
-   * for as long as the key is remembered, whatever has become of what it names.
+   * for as long as the key is remembered, whatever has become of what it names. The key of a request that was refused is free.
    * @throws LmasError UNKNOWN_REFERENCE, SAME_ENDPOINT, DIFFERENT_PLUGINS, INVALID_OPTIONS, NO_GATEWAY, NO_LISTENER,
    * VM_ALREADY_MIGRATING, IDEMPOTENCY_KEY_REUSED, WITHDRAWN
    */
@@ -136,12 +136,14 @@ export function createMigrationService(
     const former = reservation === undefined ? undefined : await reservedId(redis, reservation);
     if (former !== undefined && (await store.get(former)) !== undefined) return await get(former);
     const { plugin, ...sites } = await validate(input);
-    const newId = order?.id ?? newMigrationId();
-    const id = reservation === undefined ? newId : await reserveId(redis, reservation, idempotencyMs);
+    const { id, reserved } =
+      reservation === undefined
+        ? { id: order?.id ?? newMigrationId(), reserved: undefined }
+        : await reserveId(redis, reservation, idempotencyMs);
     const locks = [keys.vmByName(input.source, input.vm)];
     await inSubmitSpan(id, async (traceparent) => {
       const record = newRecord(id, input, sites, locks, { ...of, plugin, traceparent });
-      await store.create(record, await laneOf(record.migration), order?.fence);
+      await store.create(record, await laneOf(record.migration), { fence: order?.fence, reserved });
     });
     return await get(id);
   };

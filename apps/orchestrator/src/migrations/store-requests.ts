@@ -8,6 +8,7 @@ import { waitingKeys } from '../admission/scripts.ts';
 import { LmasError } from '../errors.ts';
 import { keys } from '../redis/keys.ts';
 import type { Fence } from '../redis/versioned-table.ts';
+import type { Reserved } from './idempotency.ts';
 import { indexesOf } from './index-search.ts';
 import { now, type StoredMigration } from './record.ts';
 import * as scripts from './scripts.ts';
@@ -23,18 +24,24 @@ const CANCEL_VERDICTS: Record<string, CancelVerdict> = {
   ALREADY: 'already',
 };
 
+export interface OrderedBy {
+  readonly fence?: Fence | undefined;
+  /** The idempotency key: it stands for the record once that is stored, and is free again when it is refused. */
+  readonly reserved?: Reserved | undefined;
+}
+
 export interface RequestWrites {
   /**
    * Stores a new record, its VM locks, its bandwidth limit and its place in the queue in one step; done before, it does nothing.
    * @throws LmasError VM_ALREADY_MIGRATING naming the other one, WITHDRAWN when the fence is not met
    */
-  create(stored: StoredMigration, lane: string, fence?: Fence): Promise<void>;
+  create(stored: StoredMigration, lane: string, by?: OrderedBy): Promise<void>;
   requestCancel(id: string): Promise<CancelVerdict>;
 }
 
 export function createRequestWrites(redis: Redis, reads: Pick<RecordReads, 'get' | 'incomplete'>): RequestWrites {
   return {
-    async create(stored, lane, fence) {
+    async create(stored, lane, { fence, reserved } = {}) {
       const { migration, notes } = stored;
       const { event, notice } = eventJson('phase', 'queued', migration);
       const [word, holder] = verdict(
@@ -65,6 +72,7 @@ export function createRequestWrites(redis: Redis, reads: Pick<RecordReads, 'get'
             keys.admissionChannel,
             ...[fence?.key ?? '', fence?.token ?? ''],
             migration.request.bandwidthBytesPerSec ?? '',
+            ...[reserved?.key ?? '', reserved?.value ?? '', reserved?.ttlMs ?? ''],
           ],
         ),
       );

@@ -28,9 +28,12 @@ export const versionRoute: FastifyPluginAsyncZod = async (api) => {
 
 export const serviceRoutes: FastifyPluginAsyncZod<Services> = async (app, services) => {
   const open = { tags: ['service'], security: [] };
+  // Load balancers and monitors like to ask with HEAD.
+  const probe = { exposeHeadRoute: true };
   app.get(
     '/healthz',
     {
+      ...probe,
       schema: {
         ...open,
         operationId: 'getHealth',
@@ -44,6 +47,7 @@ export const serviceRoutes: FastifyPluginAsyncZod<Services> = async (app, servic
   app.get(
     '/readyz',
     {
+      ...probe,
       schema: {
         ...open,
         operationId: 'getReadiness',
