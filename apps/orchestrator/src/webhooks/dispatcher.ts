@@ -1,13 +1,15 @@
 /**
  * From the feed of all migrations to deliveries: each notice is looked at once by one of the orchestrators, however many
  * there are, and by another one when that died over it (a consumer group of the feed). It also looks for deliveries that
- * nobody carries out, because whoever wanted them sent was broken off in the middle. It owns its loop.
+ * nobody carries out, because whoever wanted them sent was broken off in the middle; and takes those out of the group who
+ * died and left nothing behind. It owns its loop.
  */
 import { randomUUID } from 'node:crypto';
 import type { Redis } from 'ioredis';
 import { noticeSeenBy } from '../access/seen-notices.ts';
 import type { Logger } from '../log.ts';
 import { keys } from '../redis/keys.ts';
+import { script } from '../redis/script.ts';
 import { readStored } from '../redis/stored-json.ts';
 import { type Notice, noticeSchema, subjectOf } from '../schemas/notice.ts';
 import type { WEBHOOK_EVENTS } from '../schemas/webhook.ts';
@@ -19,6 +21,22 @@ const BATCH = 100;
 /** Also the longest that a lost notification delays a delivery. */
 const LOOK_MS = 1_000;
 const TAKE_OVER_AFTER_MS = 30_000;
+/** Whoever lives asks every second. One that was only stopped for so long joins again by its next word. */
+const DEAD_AFTER_MS = 600_000;
+
+/** In one step: one that has just read something has something to lose. KEYS: feed. ARGV: group, dead after (ms) */
+const FORGET_DEAD = script(`
+  local forgotten = 0
+  for _, fields in ipairs(redis.call('XINFO', 'CONSUMERS', KEYS[1], ARGV[1])) do
+    local consumer = {}
+    for i = 1, #fields, 2 do consumer[fields[i]] = fields[i + 1] end
+    if consumer.pending == 0 and consumer.idle > tonumber(ARGV[2]) then
+      redis.call('XGROUP', 'DELCONSUMER', KEYS[1], ARGV[1], consumer.name)
+      forgotten = forgotten + 1
+    end
+  end
+  return forgotten
+`);
 
 type Entry = readonly [id: string, fields: readonly string[]];
 type EventName = (typeof WEBHOOK_EVENTS)[number];
@@ -36,6 +54,7 @@ export interface DispatcherParts {
   readonly enqueue: (deliveryId: string) => Promise<void>;
   /** How long one attempt may take. */
   readonly webhookTimeoutMs: number;
+  readonly deadAfterMs?: number;
   readonly log: Logger;
 }
 
@@ -46,6 +65,7 @@ export async function startDispatcher({
   deliveries,
   enqueue,
   webhookTimeoutMs,
+  deadAfterMs = DEAD_AFTER_MS,
   log,
 }: DispatcherParts): Promise<Dispatcher> {
   const consumer = randomUUID();
@@ -95,6 +115,7 @@ export async function startDispatcher({
     if (performance.now() - lookedAt < LOOK_MS) return;
     lookedAt = performance.now();
     for (const id of await deliveries.overdue(TAKE_OVER_AFTER_MS + webhookTimeoutMs)) await enqueue(id);
+    await FORGET_DEAD(redis, [keys.feed], [GROUP, deadAfterMs]);
   };
   const loop = async (): Promise<void> => {
     while (!stopping.signal.aborted) {
