@@ -232,14 +232,14 @@ test('who comes back too late for some of it is told, and goes on', async () => 
   const at = '2026-01-01T00:00:00.000Z';
   await using server = await testServer((_, response) => {
     response.writeHead(200, STREAM);
-    response.write('event: missed\ndata: {}\n\n');
+    for (const told of ['{}', '{"missed":null}', '{"missed":17}']) response.write(`event: missed\ndata: ${told}\n\n`);
     response.write(`id: 7\ndata: ${JSON.stringify({ at, type: 'phase', message: 'queued', migration: {} })}\n\n`);
   });
   const client = createLmasClient({ baseUrl: server.baseUrl, apiKey: 'k' });
-  const heard: string[] = [];
-  for await (const { event } of client.watchNotices({ lastEventId: '1', onMissed: () => heard.push('missed') })) {
+  const heard: unknown[] = [];
+  for await (const { event } of client.watchNotices({ lastEventId: '1', onMissed: (count) => heard.push(count) })) {
     heard.push(event.message);
     break;
   }
-  assert.deepEqual(heard, ['missed', 'queued']);
+  assert.deepEqual(heard, [null, null, 17, 'queued']);
 });

@@ -21,8 +21,11 @@ export interface WatchOptions {
   onConnectionLost?: (error: LmasApiError | LmasConnectionError, nextAttemptInMs: number) => void;
   /** Told when a connection stands, the first and each later one. */
   onConnected?: () => void;
-  /** Told when some of what came after `lastEventId` may be missing: what is followed has to be listed anew. */
-  onMissed?: () => void;
+  /**
+   * Told when some of what happened since the last event, or since `lastEventId`, is missing, as it is not kept any more: what is followed
+   * has to be listed anew. `missed`: how many events; null: nobody knows.
+   */
+  onMissed?: (missed: number | null) => void;
 }
 
 export interface Watched<Event> {
@@ -221,7 +224,7 @@ async function* readEvents<Event extends { readonly type: string }>(
   body: ReadableStream<Uint8Array>,
   stream: Stream<Event>,
   position: Position,
-  { idle, onMissed }: { idle: IdleTimer; onMissed: (() => void) | undefined },
+  { idle, onMissed }: { idle: IdleTimer; onMissed: WatchOptions['onMissed'] },
 ): AsyncGenerator<Watched<Event>, void, void> {
   const decoder = new EventStreamDecoder(position.lastEventId);
   let last: Event | undefined;
@@ -230,7 +233,7 @@ async function* readEvents<Event extends { readonly type: string }>(
     idle.touch();
     for (const { event: name, data, id } of decoder.push(chunk)) {
       if (name === 'missed') {
-        onMissed?.();
+        onMissed?.(countIn(data));
         continue;
       }
       last = parseEvent(stream, data);
@@ -245,6 +248,12 @@ async function* readEvents<Event extends { readonly type: string }>(
   }
   // The server closed in order, and the record it showed last can change no more.
   position.ended = last !== undefined && stream.mayCloseAfter(last);
+}
+
+/** An earlier orchestrator does not say. */
+function countIn(data: string): number | null {
+  const told: unknown = JSON.parse(data);
+  return isRecord(told) && typeof told.missed === 'number' ? told.missed : null;
 }
 
 /** Not every browser can loop over a body itself. */

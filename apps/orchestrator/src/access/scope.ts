@@ -9,7 +9,7 @@
 import type { EndpointConnector } from '../endpoints/connector.ts';
 import { LmasError } from '../errors.ts';
 import type { MigrationChecker } from '../migrations/checks.ts';
-import { type EventHub, type EventReader, QUIET_MS } from '../migrations/events.ts';
+import { type EventHub, type EventReader, isEvent, QUIET_MS } from '../migrations/events.ts';
 import type { MigrationInput } from '../migrations/record.ts';
 import type { CreateOptions, ListQuery, MigrationService } from '../migrations/service.ts';
 import { readStored } from '../redis/stored-json.ts';
@@ -149,12 +149,13 @@ function eventsOf(project: string | null, { events, migrations }: Unscoped): Eve
     async *followAll(afterId, options) {
       let quietSince = performance.now();
       for await (const event of events.followAll(afterId, options)) {
-        const isNotice = typeof event === 'object';
+        const isNotice = isEvent(event);
         const seen = isNotice ? noticeSeenBy(project, readStored(noticeSchema, event.json)) : undefined;
         // What others do is not shown, nor when they do it; but the reader is not left without a sign of life.
         if (isNotice && seen === undefined && performance.now() - quietSince < QUIET_MS) continue;
         quietSince = performance.now();
-        yield isNotice ? seen && { id: event.id, json: JSON.stringify(seen) } : event;
+        if (isNotice) yield seen && { id: event.id, json: JSON.stringify(seen) };
+        else yield event === undefined || project === null ? event : { missed: null }; // how many of them were theirs?
       }
     },
   };

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import type { Redis } from 'ioredis';
-import { createEventHub } from '../migrations/events.ts';
+import { createEventHub, isEvent } from '../migrations/events.ts';
 import { keys } from '../redis/keys.ts';
 import { type Notice, noticeSchema } from '../schemas/notice.ts';
 import { startTestRedis, type TestRedis } from '../testing/test-redis.ts';
@@ -103,7 +103,7 @@ test('a reader hears what comes, goes on where it was, and is let go when the po
   const heard: { id: string; event: string }[] = [];
   const read = async (afterId: string | undefined, count: number): Promise<void> => {
     for await (const event of events.follow('read', afterId, hangUp)) {
-      if (event === undefined) continue;
+      if (!isEvent(event)) continue;
       const notice = noticeSchema.parse(JSON.parse(event.json));
       assert.ok(notice.type === 'balancing');
       heard.push({ id: event.id, event: notice.balancing.event });

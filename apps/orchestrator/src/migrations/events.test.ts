@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { after, test } from 'node:test';
 import { keys, MAX_NOTICES } from '../redis/keys.ts';
 import { startTestRedis } from '../testing/test-redis.ts';
-import { createEventHub } from './events.ts';
+import { createEventHub, isEvent } from './events.ts';
 
 const server = await startTestRedis();
 const { redis } = server;
@@ -19,7 +19,7 @@ async function first(afterId: string): Promise<unknown> {
   const ending = new AbortController();
   try {
     for await (const event of events.followAll(afterId, { signal: ending.signal })) {
-      return typeof event === 'object' ? event.json : event;
+      return isEvent(event) ? event.json : event;
     }
   } finally {
     ending.abort();
@@ -48,11 +48,36 @@ const notice = (from: number, count: number): Promise<unknown> =>
   );
 
 test('who comes back is told when something of what came meanwhile may not be kept any more', async () => {
-  assert.equal(await first('500-1'), 'missed', 'there is nothing of what the reader has seen');
+  assert.deepEqual(await first('500-1'), { missed: null }, 'there is nothing of what the reader has seen');
   await notice(1_000, 10);
   assert.equal(await first('500-1'), 'n1000', 'nothing was ever cut off');
   assert.equal(await first('1003-1'), 'n1004');
   await notice(2_000, MAX_NOTICES + 1_000);
-  assert.equal(await first('1003-1'), 'missed');
+  assert.deepEqual(await first('1003-1'), { missed: null });
   assert.equal(await first(`${MAX_NOTICES + 1_000}-1`), `n${MAX_NOTICES + 1_001}`);
+});
+
+test('who reads more slowly than is written is told how many he missed, and goes on from there', async () => {
+  await redis.del(keys.feed);
+  await notice(1_000, 5);
+  const ending = new AbortController();
+  const reader = events.followAll('1000-1', { signal: ending.signal });
+  const next = async () => {
+    const { value } = await reader.next();
+    return isEvent(value) ? value.json : value;
+  };
+  assert.deepEqual([await next(), await next()], ['n1001', 'n1002']);
+  await notice(2_000, 2 * MAX_NOTICES); // meanwhile
+  const kept = await redis.xlen(keys.feed);
+  const told = [await next(), await next()];
+  assert.deepEqual(told, ['n1003', 'n1004'], 'what was read already');
+  const lost = 2 * MAX_NOTICES - kept;
+  assert.ok(lost > 0);
+  assert.deepEqual(await next(), { missed: lost });
+  assert.equal(await next(), `n${2_000 + lost}`);
+  await notice(100_000, 2 * MAX_NOTICES);
+  const left = new Set<unknown>();
+  for (let value = await next(); typeof value === 'string'; value = await next()) left.add(value);
+  ending.abort();
+  assert.equal(left.size, 99, 'the rest of the batch, and not what came meanwhile');
 });

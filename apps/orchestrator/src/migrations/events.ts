@@ -1,12 +1,14 @@
 /**
  * The event stream of a migration, the feed of everything, and whatever else is read in the same way, for many readers at once: one
- * subscription tells all of them that there is something new, and each reads on from where it was. The hub owns its listener on the
- * subscriber connection, not the connection.
+ * subscription tells all of them that there is something new, and each reads on from where it was, a few at a time and only as fast as
+ * it takes them: what waits for a slow one waits in Redis. What was cut off there before it came to it, it is told. The hub owns its
+ * listener on the subscriber connection, not the connection.
  */
 import { EventEmitter, once } from 'node:events';
 import type { Redis } from 'ioredis';
 import { keys, MAX_NOTICES } from '../redis/keys.ts';
 import { script } from '../redis/script.ts';
+import { type Extent, Place, readStreamPart } from '../redis/stream-part.ts';
 import type { MigrationStore } from './store.ts';
 import { unpackEvent } from './stored-event.ts';
 
@@ -17,36 +19,33 @@ export interface StoredEvent {
   readonly json: string;
 }
 
+/** Stands where something was that is not kept any more. */
+export interface Missed {
+  /** How many; null: nobody knows. */
+  readonly missed: number | null;
+}
+export type Told = StoredEvent | Missed | undefined;
+export const isEvent = (told: Told): told is StoredEvent => told !== undefined && 'id' in told;
+
 /** Migrations, as whoever asks may see them. */
 export interface EventReader {
   /**
    * Everything after `afterId`, then what comes. Yields `undefined` when nothing came for a while, so that the reader can
    * send a sign of life. Ends when the reader stops or the signal aborts.
    */
-  follow(
-    migrationId: string,
-    afterId: string,
-    options: { signal: AbortSignal },
-  ): AsyncGenerator<StoredEvent | undefined>;
+  follow(migrationId: string, afterId: string, options: { signal: AbortSignal }): AsyncGenerator<Told>;
   /**
-   * The same with the notices of everything; `undefined` begins with what comes next. Begins with `missed` where some of what
+   * The same with the notices of everything; `undefined` begins with what comes next. Begins with what was missed where some of what
    * came after `afterId` may not be kept any more.
    */
-  followAll(
-    afterId: string | undefined,
-    options: { signal: AbortSignal },
-  ): AsyncGenerator<StoredEvent | 'missed' | undefined>;
+  followAll(afterId: string | undefined, options: { signal: AbortSignal }): AsyncGenerator<Told>;
   /** Where the notices of everything are now, for a reader who has seen none. It tells of nobody when he did something. */
   position(): Promise<string>;
 }
 
 export interface EventHub extends EventReader {
   /** The same with what somebody else knows how to read. */
-  followSource(
-    source: EventSource,
-    afterId: string,
-    options: { signal: AbortSignal },
-  ): AsyncGenerator<StoredEvent | undefined>;
+  followSource(source: EventSource, afterId: string, options: { signal: AbortSignal }): AsyncGenerator<Told>;
 }
 
 /** Events that are kept somewhere. */
@@ -54,7 +53,12 @@ export interface EventSource {
   /** Where it is said that there is something new. */
   readonly channel: string;
   /** What comes after a place; nothing: not yet. */
-  read(afterId: string): Promise<readonly StoredEvent[]>;
+  read(afterId: string): Promise<EventPart>;
+}
+export interface EventPart {
+  readonly events: readonly StoredEvent[];
+  /** Of the stream that they are kept in, as of the same moment. */
+  readonly extent: Extent | undefined;
 }
 
 const asItIs = (json: string): string => json;
@@ -88,8 +92,9 @@ export async function createEventHub(
     { channel, read }: EventSource,
     afterId: string,
     { signal }: { signal: AbortSignal },
-  ): AsyncGenerator<StoredEvent | undefined> {
+  ): AsyncGenerator<Told> {
     let last = afterId;
+    const place = new Place();
     while (!signal.aborted) {
       // Listening begins before reading: what is written in between is not missed.
       const waiting = new AbortController();
@@ -99,7 +104,12 @@ export async function createEventHub(
         () => false,
       );
       try {
-        const events = await read(last);
+        const { events, extent } = await read(last);
+        const missed = place.moveOn(
+          events.map(({ id }) => id),
+          extent,
+        );
+        if (missed !== 0) yield { missed };
         for (const event of events) {
           last = event.id;
           yield event;
@@ -111,9 +121,9 @@ export async function createEventHub(
     }
   }
   const streamAt = (key: string, whole: () => Promise<(json: string) => string>) => async (afterId: string) => {
-    const entries = await redis.xrange(key, `(${afterId}`, '+', 'COUNT', BATCH);
+    const { entries, extent } = await readStreamPart(redis, key, afterId, BATCH);
     const complete = entries.length === 0 ? asItIs : await whole();
-    return entries.map(([id, fields]) => ({ id, json: complete(fields[1] ?? '{}') }));
+    return { events: entries.map(([id, fields]) => ({ id, json: complete(fields[1] ?? '{}') })), extent };
   };
 
   return {
@@ -124,7 +134,7 @@ export async function createEventHub(
     },
     async *followAll(afterId, options) {
       const [newest] = afterId === undefined ? await redis.xrevrange(keys.feed, '+', '-', 'COUNT', 1) : [];
-      if (afterId !== undefined && (await mayHaveMissed(redis, afterId))) yield 'missed';
+      if (afterId !== undefined && (await mayHaveMissed(redis, afterId))) yield { missed: null };
       const feed = { channel: keys.feedChannel, read: streamAt(keys.feed, async () => asItIs) };
       yield* followSource(feed, afterId ?? newest?.[0] ?? '0-0', options);
     },

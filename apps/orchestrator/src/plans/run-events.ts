@@ -4,7 +4,7 @@
  */
 import type { z } from 'zod';
 import { ownName } from '../access/owned-names.ts';
-import type { EventHub, StoredEvent } from '../migrations/events.ts';
+import { type EventHub, type EventPart, isEvent, type Told } from '../migrations/events.ts';
 import { keys } from '../redis/keys.ts';
 import type { LogPart, VersionedTable } from '../redis/versioned-table.ts';
 import { planRunEntrySchema, type planRunEventSchema } from '../schemas/plan-run.ts';
@@ -17,12 +17,7 @@ export interface RunEvents {
    * Everything after `afterId`, then what comes; `undefined` for a sign of life. Ends after the event of type `end`, which comes
    * again for whoever has heard it. @param project that the reader is bound to
    */
-  follow(
-    id: string,
-    afterId: string,
-    project: string | null,
-    options: { signal: AbortSignal },
-  ): AsyncGenerator<StoredEvent | undefined>;
+  follow(id: string, afterId: string, project: string | null, options: { signal: AbortSignal }): AsyncGenerator<Told>;
 }
 
 const BATCH = 100;
@@ -31,16 +26,17 @@ export function createRunEvents(hub: Pick<EventHub, 'followSource'>, table: Vers
   return {
     async *follow(id, afterId, project, options) {
       let endId: string | undefined;
-      const read = async (after: string): Promise<StoredEvent[]> => {
+      const read = async (after: string): Promise<EventPart> => {
         const part = await table.readLogOn(id, after, BATCH);
         const events = eventsOf(part, project);
         endId = events.find(({ event }) => event.type === 'end')?.id;
-        return events.map(({ id: place, event }) => ({ id: place, json: JSON.stringify(event) }));
+        const told = events.map(({ id: place, event }) => ({ id: place, json: JSON.stringify(event) }));
+        return { events: told, extent: part.extent };
       };
       const { channel } = keys.versioned('plan-run');
       for await (const event of hub.followSource({ channel: channel(id), read }, afterId, options)) {
         yield event;
-        if (event !== undefined && event.id === endId) return;
+        if (isEvent(event) && event.id === endId) return;
       }
     },
   };

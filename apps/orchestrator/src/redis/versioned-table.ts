@@ -16,6 +16,7 @@ import { LmasError } from '../errors.ts';
 import { keys, MAX_NOTICES } from './keys.ts';
 import { keptScript } from './script.ts';
 import { readStored, readWhole, type UnknownFields, writeWhole } from './stored-json.ts';
+import { type Extent, extentOf } from './stream-part.ts';
 
 /** What has to be the case when something is started on behalf of a record. */
 export interface Fence {
@@ -64,6 +65,7 @@ export interface LogPart<T> {
   readonly entries: readonly { readonly id: string; readonly entry: unknown }[];
   /** The place of the newest entry that there is; undefined: there is none. */
   readonly newestId: string | undefined;
+  readonly extent: Extent | undefined;
 }
 
 export interface VersionedTable<T> {
@@ -243,9 +245,11 @@ export function versionedTable<T extends { readonly id: string; readonly created
       const answers = await transaction
         .xrange(log, `(${afterId}`, '+', 'COUNT', count)
         .xrevrange(log, '+', '-', 'COUNT', 1)
+        .xinfo('STREAM', log)
         .exec();
-      const [record, entries, [newest]] = logPartSchema.parse(
-        answers?.map(([error, answer]) => {
+      const [record, entries, [newest], info] = logPartSchema.parse(
+        answers?.map(([error, answer], index) => {
+          if (error && index === INFO) return []; // there is no log
           if (error) throw error;
           return answer;
         }),
@@ -254,13 +258,20 @@ export function versionedTable<T extends { readonly id: string; readonly created
         value: record === null ? undefined : parse(record),
         entries: entries.map(([entryId, [, json]]) => ({ id: entryId, entry: JSON.parse(json) as unknown })),
         newestId: newest?.[0],
+        extent: extentOf(info),
       };
     },
   };
 }
 
 const entrySchema = z.tuple([z.string(), z.tuple([z.literal('entry'), z.string()])]);
-const logPartSchema = z.tuple([z.string().nullable(), z.array(entrySchema), z.array(entrySchema)]);
+const INFO = 3;
+const logPartSchema = z.tuple([
+  z.string().nullable(),
+  z.array(entrySchema),
+  z.array(entrySchema),
+  z.array(z.unknown()),
+]);
 
 const placeSchema = z.string().regex(/^\d{1,9}$/);
 

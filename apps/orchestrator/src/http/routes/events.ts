@@ -7,7 +7,7 @@ import { Readable } from 'node:stream';
 import type { FastifyReply } from 'fastify';
 import type { FastifyPluginAsyncZod } from 'fastify-type-provider-zod';
 import { z } from 'zod';
-import type { EventReader, StoredEvent } from '../../migrations/events.ts';
+import { type EventReader, isEvent, type Missed, type StoredEvent, type Told } from '../../migrations/events.ts';
 import type { Migration } from '../../migrations/record.ts';
 import { hasEnded } from '../../migrations/store.ts';
 import { migrationIdSchema } from '../../schemas/migration.ts';
@@ -20,8 +20,9 @@ import { failures } from '../failures.ts';
 import type { Services } from '../services.ts';
 
 const STREAM_START = '0-0';
+const KEEP_ALIVE = ': keep-alive\n\n';
 /** Of another name than all others, which have none, and without an id: nobody takes it for a notice. */
-const MISSED = 'event: missed\ndata: {}\n\n';
+const missedFrame = ({ missed }: Missed): string => `event: missed\ndata: ${JSON.stringify({ missed })}\n\n`;
 const headers = z.object({
   'last-event-id': z
     .string()
@@ -129,7 +130,7 @@ const feedRoutes: FastifyPluginAsyncZod<Services> = async (api, { seenBy }) => {
         tags: ['migrations'],
         summary: 'Follow everything',
         description:
-          'Server-sent events without an end; the data of each is one Notice: of a migration, of a schedule, of a run of a plan or of a balancing policy, as its `type` says. Without `Last-Event-ID` it begins with an id of its own, which stands for now, and with what happens next; with it, what came after that one is sent first, as far back as it is kept (the last 20,000). Where some of that may not be kept any more, an event named `missed` comes first: list anew what you follow.',
+          'Server-sent events without an end; the data of each is one Notice: of a migration, of a schedule, of a run of a plan or of a balancing policy, as its `type` says. Without `Last-Event-ID` it begins with an id of its own, which stands for now, and with what happens next; with it, what came after that one is sent first, as far back as it is kept (the last 20,000). Where some of that may not be kept any more, an event named `missed` stands in its place: `{"missed": 17}` for a reader who was too slow, `{"missed": null}` where nobody knows how many; list anew what you follow.',
         headers,
         response: {
           200: { description: 'Notices.', content: { 'text/event-stream': { schema: noticeSchema } } },
@@ -158,16 +159,10 @@ function sendEvents<Reply>(reply: Reply, text: AsyncGenerator<string>): Reply {
 }
 
 /** @param begin where it begins, for whoever has heard nothing yet when the connection is lost */
-async function* asText(
-  events: AsyncIterable<StoredEvent | 'missed' | undefined>,
-  begin?: () => Promise<string>,
-): AsyncGenerator<string> {
+async function* asText(events: AsyncIterable<Told>, begin?: () => Promise<string>): AsyncGenerator<string> {
   yield ': connected\n\n';
   if (begin !== undefined) yield `id: ${await begin()}\n\n`;
-  for await (const event of events) {
-    if (event === 'missed') yield MISSED;
-    else yield event === undefined ? ': keep-alive\n\n' : frame(event);
-  }
+  for await (const event of events) yield event === undefined ? KEEP_ALIVE : frame(event);
 }
 
 async function* toText(
@@ -182,10 +177,10 @@ async function* toText(
   for await (const event of events.follow(migration.id, after, { signal })) {
     if (event !== undefined) {
       yield frame(event);
-      if (isEnd(event)) return;
+      if (isEvent(event) && isEnd(event)) return;
       continue;
     }
-    yield ': keep-alive\n\n';
+    yield KEEP_ALIVE;
     const latest = await current();
     // The stream of a migration that ended long ago has expired: its record still says how. One that has just ended may
     // have something more in its stream.
@@ -197,7 +192,8 @@ async function* toText(
   }
 }
 
-const frame = ({ id, json }: StoredEvent): string => `id: ${id}\ndata: ${json}\n\n`;
+const frame = (told: StoredEvent | Missed): string =>
+  isEvent(told) ? `id: ${told.id}\ndata: ${told.json}\n\n` : missedFrame(told);
 
 const isEnd = ({ json }: StoredEvent): boolean => migrationEventSchema.parse(JSON.parse(json)).type === 'end';
 
