@@ -56,10 +56,12 @@ async function realSeries(): Promise<Map<string, Map<string, Set<string>>>> {
     ...{ downtimeMs: 10, bytesTransferred: null, iterations: null, keptAtSource: [] },
     ...{ sourceDefinition: null, warnings: [] },
   };
+  const startedAt = migration.createdAt;
   for (const phase of ['succeeded', 'failed', 'cancelled'] as const) {
+    const timeline = [...migration.timeline, { phase: 'checking' as const, startedAt }, { phase, startedAt }];
     const after: Migration = {
       ...migration,
-      ...{ phase, report, runs: 2, timeline: [...migration.timeline, { phase, startedAt: migration.createdAt }] },
+      ...{ phase, report, runs: 2, timeline, waits: [{ startedAt, endedAt: startedAt }] },
       failedAttempts: [{ at: migration.createdAt, phase: 'checking', code: 'UNREACHABLE', message: '' }],
     };
     metrics.migrationChanged({ ...migration, runs: 1 }, after, { isRecovery: true });

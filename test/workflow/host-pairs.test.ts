@@ -97,11 +97,15 @@ describe('the same two hosts', { concurrency: 1 }, () => {
     assert.ok(waitsForHosts(await api.migration(id)));
     first.release();
     await succeeded(first.id, one);
-    assert.equal((await succeeded(id, other)).runs, 2);
+    const { runs, waits } = await succeeded(id, other);
+    assert.deepEqual([runs, waits.length], [2, 1]);
+    assert.ok(waits.every(({ endedAt }) => endedAt !== null));
     const headers = { authorization: `Bearer ${api.key}` };
     const metrics = await (await fetch(`${api.url}/metrics`, { headers })).text();
     assert.match(metrics, /^# TYPE lmas_migration_recoveries_total counter$/m);
     assert.doesNotMatch(metrics, /^lmas_migration_recoveries_total\{/m, 'no run was lost');
+    const waited = 'lmas_migration_wait_duration_seconds_count{reason="hosts",plugin="simulated"} 1';
+    assert.ok(metrics.split('\n').includes(waited), 'a time of its own');
   });
 
   test('a VM that goes to other hosts while it waits goes on between those', async () => {

@@ -39,7 +39,8 @@ test('a migration moves the counters of its outcome and of each of its phases', 
   const { id } = await stage.submit();
   assert.equal((await api.ended(id)).phase, 'succeeded');
   assert.equal(await value(ended('succeeded', 'none')), 1);
-  for (const name of ['queued', 'checking', 'provisioning', 'preparing', 'connecting', 'performing', 'tearing-down']) {
+  assert.equal(await value('lmas_migration_wait_duration_seconds_count{reason="place",plugin="simulated"}'), 1);
+  for (const name of ['checking', 'provisioning', 'preparing', 'connecting', 'performing', 'tearing-down']) {
     assert.equal(await value(phase(name)), 1, name);
   }
   assert.equal(await value('lmas_migrations{phase="succeeded"}'), 1);

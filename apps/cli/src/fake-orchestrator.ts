@@ -141,6 +141,7 @@ export function sampleMigration(changes: Partial<Migration> = {}): Migration {
     startedAt: null,
     endedAt: null,
     timeline: [{ phase: 'queued', startedAt: '2026-01-01T00:00:00.000Z' }],
+    waits: [],
     cancelRequestedAt: null,
     pointOfNoReturnAt: null,
     retryOf: null,

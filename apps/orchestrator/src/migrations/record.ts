@@ -118,6 +118,7 @@ export function newRecord(
       startedAt: null,
       endedAt: null,
       timeline: [{ phase: 'queued', startedAt: createdAt }],
+      waits: [],
       cancelRequestedAt: null,
       pointOfNoReturnAt: null,
       retryOf,

@@ -46,11 +46,34 @@ test('the way to the end is counted once, with the time of each phase', async ()
   metrics.migrationChanged(checking, failed, FIRST_RUN);
   metrics.migrationChanged(failed, failed, FIRST_RUN);
   const shown = await lines(metrics);
-  assert.ok(shown.includes('lmas_migration_phase_duration_seconds_sum{phase="queued",plugin="kvm"} 7'));
+  assert.ok(shown.includes('lmas_migration_wait_duration_seconds_sum{reason="place",plugin="kvm"} 7'));
+  assert.ok(!shown.some((line) => line.includes('phase="queued",plugin')), 'a wait is no work');
   assert.ok(shown.includes('lmas_migration_phase_duration_seconds_count{phase="checking",plugin="kvm"} 1'));
   assert.ok(shown.includes('lmas_migrations_ended_total{plugin="kvm",outcome="failed",code="OUTCOME_UNKNOWN"} 1'));
   assert.ok(shown.includes('lmas_migrations_undecided_total{where="unknown"} 1'));
   assert.ok(shown.includes('lmas_migrations_undecided_total{where="both"} 0'));
+});
+
+test('the wait for hosts is a time of its own, and none of the phase in which it was waited', async () => {
+  const metrics = metricsOf();
+  const at = (second: number) => new Date(Date.UTC(2026, 0, 1, 0, 0, second)).toISOString();
+  const checking = record({ phase: 'checking', timeline: [{ phase: 'checking', startedAt: at(0) }] });
+  const waiting = { ...checking, waits: [{ startedAt: at(2), endedAt: null }] };
+  metrics.migrationChanged(checking, waiting, FIRST_RUN);
+  const goesOn = { ...waiting, waits: [{ startedAt: at(2), endedAt: at(32) }] };
+  metrics.migrationChanged(waiting, goesOn, FIRST_RUN);
+  const next = { phase: 'provisioning' as const, startedAt: at(35) };
+  const moved = { ...goesOn, phase: next.phase, timeline: [...goesOn.timeline, next] };
+  metrics.migrationChanged(goesOn, moved, FIRST_RUN);
+  metrics.migrationChanged(moved, moved, FIRST_RUN);
+  const shown = await lines(metrics);
+  for (const line of [
+    'lmas_migration_wait_duration_seconds_sum{reason="hosts",plugin="kvm"} 30',
+    'lmas_migration_wait_duration_seconds_count{reason="hosts",plugin="kvm"} 1',
+    'lmas_migration_phase_duration_seconds_sum{phase="checking",plugin="kvm"} 5',
+  ]) {
+    assert.ok(shown.includes(line), line);
+  }
 });
 
 test('a VM that was never looked for is not one of which nobody knows where it runs', async () => {

@@ -124,6 +124,12 @@ const codeOf = (code: string): string =>
 
 const secondsBetween = (from: string, to: string): number => (Date.parse(to) - Date.parse(from)) / 1_000;
 
+/** Within one phase, in which it waited from the beginning to the end. */
+const secondsWaited = ({ waits }: Migration, from: string, to: string): number =>
+  waits
+    .filter(({ startedAt, endedAt }) => endedAt !== null && startedAt >= from && endedAt <= to)
+    .reduce((sum, { startedAt, endedAt }) => sum + secondsBetween(startedAt, endedAt ?? startedAt), 0);
+
 /** What a counter that never falls grew by; one that fell began anew with another tunnel. */
 const growth = (before: number, after: number): number => (after >= before ? after - before : after);
 
@@ -144,8 +150,15 @@ function countMigrations(registry: Registry): Metrics['migrationChanged'] {
   for (const where of NOBODY_KNOWS) undecided.inc({ where }, 0); // or an alert misses the first one
   const phaseSeconds = new Histogram({
     name: 'lmas_migration_phase_duration_seconds',
-    help: 'How long each phase took.',
+    help: 'How long each phase took, without what was only waited in it.',
     labelNames: ['phase', 'plugin'],
+    buckets: STAGE_BUCKETS_S,
+    registers,
+  });
+  const waitSeconds = new Histogram({
+    name: 'lmas_migration_wait_duration_seconds',
+    help: 'How long migrations waited for a place, or for hosts that another one had.',
+    labelNames: ['reason', 'plugin'],
     buckets: STAGE_BUCKETS_S,
     registers,
   });
@@ -191,7 +204,16 @@ function countMigrations(registry: Registry): Metrics['migrationChanged'] {
     after.timeline.slice(before.timeline.length).forEach(({ startedAt }, index) => {
       const left = after.timeline[before.timeline.length + index - 1];
       if (left === undefined) return;
-      phaseSeconds.observe({ phase: left.phase, plugin }, secondsBetween(left.startedAt, startedAt));
+      const seconds = secondsBetween(left.startedAt, startedAt);
+      if (left.phase === 'queued') waitSeconds.observe({ reason: 'place', plugin }, seconds);
+      else {
+        const worked = seconds - secondsWaited(after, left.startedAt, startedAt);
+        phaseSeconds.observe({ phase: left.phase, plugin }, Math.max(0, worked));
+      }
+    });
+    after.waits.forEach(({ startedAt, endedAt }, index) => {
+      const hasJustEnded = endedAt !== null && (before.waits[index]?.endedAt ?? null) === null;
+      if (hasJustEnded) waitSeconds.observe({ reason: 'hosts', plugin }, secondsBetween(startedAt, endedAt));
     });
     if (after.phase !== before.phase && isOutcome(after.phase)) end(after, plugin);
     for (const { code } of after.failedAttempts.slice(before.failedAttempts.length)) {

@@ -332,6 +332,12 @@ export const migrationSchema = z
     timeline: z
       .array(z.object({ phase: phaseSchema, startedAt: timestampSchema }))
       .describe('Each phase as it was entered.'),
+    waits: z
+      .array(z.object({ startedAt: timestampSchema, endedAt: timestampSchema.nullable() }))
+      .default([])
+      .describe(
+        'When it waited for its two hosts, which another migration had, in the phase in which it was; for a place it waits in `queued`.',
+      ),
     cancelRequestedAt: timestampSchema.nullable(),
     pointOfNoReturnAt: timestampSchema.nullable().describe('Since when a cancel is answered with 409.'),
     retryOf: migrationIdSchema.nullable().default(null).describe('The migration that this one was asked to try again.'),

@@ -28,7 +28,7 @@ import { check } from './steps/check.ts';
 import { confirm } from './steps/confirm.ts';
 import { connectThroughTunnel, straightRoutes } from './steps/connect.ts';
 import { attachTunnel, provisionTunnel } from './steps/gateways.ts';
-import { takeHosts } from './steps/hosts.ts';
+import { endWaits, takeHosts } from './steps/hosts.ts';
 import { perform } from './steps/perform.ts';
 import { prepare } from './steps/prepare.ts';
 import { noteTeardown, tearDown } from './teardown.ts';
@@ -45,6 +45,7 @@ export async function migrateVm(run: Run, tools: Tools): Promise<void> {
     const late = waitedTooLong(run);
     await run.update(({ migration }) => {
       migration.runs += 1;
+      endWaits(migration);
       migration.startedAt ??= now();
     });
     if (late) await decide(run, notMigrated(run, toMigrationError(run, late)));
@@ -211,6 +212,7 @@ async function decide(run: Run, ending: Ending): Promise<void> {
   const anything = run.journal.unreleased().length > 0;
   await run.enter('tearing-down', ({ migration, notes }) => {
     notes.outcome = ending.outcome;
+    endWaits(migration);
     migration.where = ending.where;
     migration.error = ending.error;
     migration.byHand = ending.byHand;

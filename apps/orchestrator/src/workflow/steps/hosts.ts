@@ -6,6 +6,7 @@
  */
 import type { CheckReport } from '@lmas/plugin-api';
 import { hostPairOf } from '../../admission/groups.ts';
+import { type Migration, now } from '../../migrations/record.ts';
 import type { Hypervisors } from '../hypervisors.ts';
 import type { Run } from '../run.ts';
 
@@ -23,10 +24,18 @@ export async function takeHosts(
   // Whose it is, somebody of a project is not told.
   const other = run.migration.project === null ? holder : 'another migration';
   const message = `waits for ${other}: both need the same two hosts, and the gateways could not tell them apart`;
-  await run.update(() => undefined, { type: 'log', message });
+  await run.update(({ migration }) => migration.waits.push({ startedAt: now(), endedAt: null }), {
+    type: 'log',
+    message,
+  });
   signal.throwIfAborted();
   await run.handBack({ pair, untilMs: endsBy(run) });
   run.lost.throwIfAborted();
+}
+
+/** Whoever goes on with it waits no more. */
+export function endWaits({ waits }: Pick<Migration, 'waits'>): void {
+  for (const wait of waits) wait.endedAt ??= now();
 }
 
 /** However often it is handed back, the whole has one limit. */
