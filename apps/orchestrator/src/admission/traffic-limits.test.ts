@@ -23,6 +23,10 @@ const subscriber = connect(server, log);
 const heard: string[] = [];
 subscriber.on('message', (_channel: string, message: string) => heard.push(message));
 await subscriber.subscribe(keys.admissionChannel);
+for (const id of ['m_1', 'm_2']) {
+  await direct.hset(keys.migration(id), 'phase', 'performing'); // as far as a change looks
+  await direct.sadd(keys.live, id);
+}
 after(async () => {
   for (const redis of [direct, subscriber]) redis.disconnect();
   await server.stop();

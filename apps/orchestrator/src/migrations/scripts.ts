@@ -5,7 +5,8 @@
  * - fenced: whoever writes for a run names its token, and an older one changes nothing;
  * - one live migration per VM: the locks are taken in the same step that stores the record, and given back in the same
  *   step that ends it with nothing left to be taken down;
- * - a cancel and the point of no return exclude each other: whichever came first wins;
+ * - a cancel and the point of no return exclude each other: whichever came first wins; and no change is accepted past that point, or
+ *   once the end has begun;
  * - `writes` counts what a run was told is written: a Redis that knows of fewer than the run does (a fail-over to a replica
  *   that lagged, a restart without its last second) has forgotten some; whatever the run says next changes nothing and
  *   is answered so.
@@ -240,6 +241,27 @@ export const CANCEL = keptScript(`
   tell(KEYS[3], ARGV[5], ARGV[4], ARGV[3], ARGV[7])
   redis.call('PUBLISH', ARGV[6], ARGV[1])
   return {'ACCEPTED'}
+`);
+
+/**
+ * What is asked for of a migration that takes it still, if that and its limit are what they were when they were read.
+ * KEYS: migration, live, changes, bandwidth. ARGV: id, changes before, changes after, bytes per second before, after ('' for none),
+ * admission channel
+ */
+export const CHANGE = keptScript(`
+  if redis.call('EXISTS', KEYS[1]) == 0 then return {'MISSING'} end
+  local changes = redis.call('HGET', KEYS[3], ARGV[1]) or ''
+  local limit = redis.call('HGET', KEYS[4], ARGV[1]) or ''
+  local isNews = ARGV[2] ~= ARGV[3] or ARGV[4] ~= ARGV[5]
+  if isNews and changes == ARGV[3] and limit == ARGV[5] then return {'CHANGED'} end -- sent again
+  local h = redis.call('HMGET', KEYS[1], 'phase', 'pointOfNoReturnAt')
+  if redis.call('SISMEMBER', KEYS[2], ARGV[1]) == 0 or h[1] == 'tearing-down' then return {'ENDED'} end
+  if h[2] then return {'TOO_LATE'} end
+  if changes ~= ARGV[2] or limit ~= ARGV[4] then return {'CONFLICT'} end
+  redis.call('HSET', KEYS[3], ARGV[1], ARGV[3])
+  if ARGV[5] == '' then redis.call('HDEL', KEYS[4], ARGV[1]) else redis.call('HSET', KEYS[4], ARGV[1], ARGV[5]) end
+  redis.call('PUBLISH', ARGV[6], '')
+  return {'CHANGED'}
 `);
 
 /** Nothing is built on a log, so it knows of no writes (0). KEYS: migration, log. ARGV: token, 0, maxLines, line… */

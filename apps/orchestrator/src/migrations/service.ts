@@ -17,7 +17,6 @@ import type { Changes, MigrationChanges } from './changes.ts';
 import type { GiveUps } from './give-ups.ts';
 import { reservationFor, reservedId, reserveId } from './idempotency.ts';
 import { cursorAfter, cursorOfPlace, indexesFor, type ListQuery, parseCursor, parsePlace } from './listing.ts';
-import { isOutcome } from './phases.ts';
 import { type Migration, type MigrationInput, newMigrationId, newRecord, now } from './record.ts';
 import { checkReferences } from './references.ts';
 import type { MigrationStore } from './store.ts';
@@ -195,12 +194,11 @@ export function createMigrationService(
       };
     },
     async change(id, asked) {
-      const { phase, pointOfNoReturnAt } = await get(id);
-      if (isOutcome(phase) || phase === 'tearing-down') {
+      const verdict = await changes.merge(id, asked);
+      if (verdict === 'missing') throw new LmasError('MIGRATION_NOT_FOUND', `There is no migration ${id}.`);
+      if (verdict === 'ended')
         throw new LmasError('ALREADY_ENDED', `Migration ${id} has ended or is being taken down.`);
-      }
-      if (pointOfNoReturnAt !== null) throw new LmasError('PAST_POINT_OF_NO_RETURN');
-      await changes.merge(id, asked);
+      if (verdict === 'too-late') throw new LmasError('PAST_POINT_OF_NO_RETURN');
       return await get(id);
     },
     async giveUpTeardown(id, said) {
