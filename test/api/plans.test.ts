@@ -208,10 +208,12 @@ test('a check that fails stops; somebody approves; a pause holds back what has n
 
   await store('asking', [{ vms: vms(set.stage, 'b'), afterwards: { approval: true } }, { vms: vms(set.stage, 'c') }]);
   const { id } = await start('asking');
-  await until(id, ({ waves }) => waves[0]?.state === 'between');
+  const asking = await until(id, ({ waves }) => waves[0]?.state === 'between');
+  assert.equal(asking.message.includes(`waits since ${asking.waves[0]?.waitsSince} for an approval`), true);
   assert.equal((await api().call('POST', '/v1/plans/asking/runs', { mode: 'failover' })).body.code, 'PLAN_BUSY');
   await api().must('POST', `/v1/plan-runs/${id}/pause`);
-  await api().must('POST', `/v1/plan-runs/${id}/approve`);
+  const { message } = await api().must<PlanRun>('POST', `/v1/plan-runs/${id}/approve`);
+  assert.equal(message, 'Its VMs move.');
   assert.equal((await api().must<PlanRun>('GET', `/v1/plan-runs/${id}`)).waves[1]?.state, 'waiting');
   await api().must('POST', `/v1/plan-runs/${id}/cancel`);
   const cancelled = await ended(id);
@@ -314,6 +316,11 @@ test('a host, and a site, is emptied in one request; what is powered off is left
   assert.ok(off !== undefined);
   off.presence = 'stopped';
   const place = { source: { endpoint: set.stage.source }, destination: { site: set.stage.destination } };
+  const odd = await api().call('POST', '/v1/evacuations', { ...place, migration: { options: { nonsense: 1 } } });
+  const { code, errors = [] } = odd.body as { code?: string; errors?: { message: string }[] };
+  assert.equal(code, 'INVALID_PLAN');
+  const [why] = errors.map(({ message }) => message).filter((message) => message.includes('INVALID_OPTIONS'));
+  assert.match(why ?? '', /\((?=.*\ba\b)(?=.*\bb\b)(?!.*\boff\b)/, 'the VMs that it keeps are named');
   const run = await api().must<PlanRun>('POST', '/v1/evacuations', { ...place, migration: QUICK });
   const done = await ended(run.id);
   assert.equal(done.phase, 'succeeded', JSON.stringify(done));

@@ -7,7 +7,7 @@ import { test } from 'node:test';
 import fc from 'fast-check';
 import { planBodySchema } from '../schemas/plan.ts';
 import { advance, type MigrationFacts } from './advance.ts';
-import { hasRunEnded, newRun, type PlanItem, type PlanRun } from './record.ts';
+import { hasRunEnded, newRun, type PlanItem, type PlanRun, summaryOf } from './record.ts';
 import { restarted } from './retry.ts';
 
 const CREATED = '2026-06-01T12:00:00.000Z';
@@ -124,6 +124,25 @@ test('the next wave begins when the pause is over and somebody has said so, and 
   assert.deepEqual(statesAt(approved, 59_999), ['between', 'waiting']);
   assert.deepEqual(statesAt(between, 600_000), ['between', 'waiting'], 'nobody has approved');
   assert.deepEqual(statesAt(approved, 60_000), ['done', 'moving']);
+});
+
+test('a wave that waits for an approval says since when and who may give it, until somebody has', () => {
+  const one = { vms: 1, concurrency: 1, onFailure: 'stop' as const };
+  const startMs = Date.parse(CREATED);
+  const asking = running([{ ...one, afterwards: { approval: true } }, one]);
+  const ordered = advance({ ...asking, project: 'red' }, { nowMs: startMs, migrations: MIGRATIONS }).run;
+  assert.equal(summaryOf(ordered).waitsSince, null);
+  const between = arrived(ordered, 'absent', startMs + 60_000);
+  const since = '2026-06-01T12:01:00.000Z';
+  assert.deepEqual([between.waves[0]?.waitsSince, between.waves[1]?.waitsSince], [since, null]);
+  const { waitsForApproval, waitsSince, message } = summaryOf(between);
+  assert.deepEqual([waitsForApproval, waitsSince], [true, since]);
+  assert.match(
+    message,
+    new RegExp(`^Wave 1 waits since ${since} for an approval: an operator or admin, of project red`),
+  );
+  const later = advance(between, { nowMs: startMs + 600_000, migrations: MIGRATIONS });
+  assert.deepEqual([later.run.waves[0]?.waitsSince, later.entries], [since, []], 'said once');
 });
 
 test('a VM that its source still runs after it has moved is a failure, whatever its migration says', () => {

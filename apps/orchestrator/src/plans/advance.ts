@@ -10,7 +10,15 @@
  *                       └─ failed, cancelled            └─ stuck
  */
 import { migrationIdFor } from '../migrations/record.ts';
-import { isWaveOver, type PlanItem, type PlanRun, type PlanWave, type RunEntry, type WaveRun } from './record.ts';
+import {
+  isWaveOver,
+  type PlanItem,
+  type PlanRun,
+  type PlanWave,
+  type RunEntry,
+  VMS_MOVE,
+  type WaveRun,
+} from './record.ts';
 import { reverseOf } from './reverse.ts';
 
 /** What is known of a migration; `undefined` when there is none of that id. */
@@ -170,7 +178,17 @@ class Step {
     if (waiting.length + moving.length > 0) return false;
     wave.state = 'between';
     wave.pauseUntil = new Date(this.#facts.nowMs + plan.afterwards.pauseMs).toISOString();
+    if (plan.afterwards.approval && wave.approvedAt === null) this.#ask(wave);
     return true;
+  }
+
+  /** Whoever reads it anywhere learns since when it waits, and for whom. */
+  #ask(wave: WaveRun): void {
+    const { project } = this.run;
+    wave.waitsSince = this.#now;
+    const seen = project === null ? '' : `, of project ${project} or of none`;
+    this.run.message = `Wave ${this.#nameOf(wave)} waits since ${this.#now} for an approval: an operator or admin${seen} may give it.`;
+    this.#note(this.run.message);
   }
 
   #pass(wave: WaveRun, plan: PlanWave, _items: PlanItem[]): boolean {
@@ -183,6 +201,7 @@ class Step {
     if (failed.length > 0 && plan.onFailure !== 'go-on') return this.#fail(wave, plan);
     wave.state = 'done';
     wave.endedAt = this.#now;
+    this.run.message = VMS_MOVE;
     this.#note(`Wave ${this.#nameOf(wave)} is done.`);
     return true;
   }

@@ -37,26 +37,33 @@ export async function complaintsAbout(
   ];
 }
 
-/** Whatever the migrations would be refused for, once for each pair of endpoints. */
+/** Whatever the migrations would be refused for, once for each pair of endpoints, with the VMs that it keeps. */
 async function requestComplaints(
   definition: PlanBody,
   items: readonly PlanItem[],
   { migrations }: Scope,
 ): Promise<Issue[]> {
-  const pairs = new Map(items.map((item) => [`${item.source.endpoint} to ${item.destination.endpoint}`, item]));
+  const moved = items.filter(({ state }) => state !== 'left');
+  const pairs = Map.groupBy(moved, ({ source, destination }) => `${source.endpoint} to ${destination.endpoint}`);
   const issues: Issue[] = [];
-  for (const [pair, item] of pairs) {
-    if (item.state === 'left') continue;
+  for (const [pair, [item, ...others]] of pairs) {
+    if (item === undefined) continue;
     try {
       await migrations.validate(requestFor({ definition, id: '' }, item));
     } catch (error) {
       if (!(error instanceof LmasError) || error.code === 'INTERNAL') throw error;
       const { code, message } = describeError(error);
-      issues.push({ path: `waves.${item.wave}`, message: `${pair}: ${message} (${code})` }, ...(error.issues ?? []));
+      const names = inShort([item, ...others].map(({ vm }) => vm.name));
+      const text = `${pair} (${names}): ${message} (${code})`;
+      issues.push({ path: `waves.${item.wave}`, message: text }, ...(error.issues ?? []));
     }
   }
   return issues;
 }
+
+const NAMED = 5;
+const inShort = (names: readonly string[]): string =>
+  [...names.slice(0, NAMED), ...(names.length > NAMED ? [`${names.length - NAMED} more`] : [])].join(', ');
 
 function mappingComplaints({ mappings }: PlanBody, sites: ReadonlySet<string>): Issue[] {
   const seen = new Set<string>();

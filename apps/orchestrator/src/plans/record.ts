@@ -51,6 +51,9 @@ export function runIdFor(purpose: string): string {
   return `r_${hex.slice(0, 8)}-${hex.slice(8, 12)}-${hex.slice(12, 16)}-${hex.slice(16, 20)}-${hex.slice(20, 32)}`;
 }
 
+/** While it goes on by itself. */
+export const VMS_MOVE = 'Its VMs move.';
+
 export type RunOutcome = 'succeeded' | 'failed' | 'cancelled';
 
 export const hasRunEnded = <Run extends Pick<PlanRun, 'phase'>>(run: Run): run is Run & { phase: RunOutcome } =>
@@ -70,17 +73,28 @@ export function summaryOf(run: PlanRun): PlanRunSummary {
   const wave = phase === 'running' ? run.waves.findIndex(({ state }) => !isWaveOver(state)) + 1 : 0;
   return {
     ...{ id, plan, project, mode, phase, pausedAt, cancelRequestedAt, attempt, createdAt, endedAt, message, vms },
-    ...{ wave: wave === 0 ? null : wave, waves: run.waves.length, waitsForApproval: waitsForApproval(run) },
+    ...{ wave: wave === 0 ? null : wave, waves: run.waves.length, ...asked(run) },
   };
 }
 
 export const isWaveOver = (state: WaveRun['state']): boolean =>
   state === 'done' || state === 'failed' || state === 'skipped';
 
-/** Whether it goes on only when a person says so. */
-export function waitsForApproval({ waves, definition }: Pick<PlanRun, 'waves' | 'definition'>): boolean {
+type Waves = Pick<PlanRun, 'waves' | 'definition'>;
+
+/** The wave after which it goes on only when a person says so. */
+function waveThatAsks({ waves, definition }: Waves): WaveRun | undefined {
   const index = waves.findIndex(({ state }) => state === 'between');
-  return definition.waves[index]?.afterwards.approval === true && waves[index]?.approvedAt === null;
+  const isAsked = definition.waves[index]?.afterwards.approval === true;
+  return isAsked && waves[index]?.approvedAt === null ? waves[index] : undefined;
+}
+
+/** Whether it goes on only when a person says so. */
+export const waitsForApproval = (run: Waves): boolean => waveThatAsks(run) !== undefined;
+
+function asked(run: Waves): Pick<PlanRunSummary, 'waitsForApproval' | 'waitsSince'> {
+  const wave = waveThatAsks(run);
+  return { waitsForApproval: wave !== undefined, waitsSince: wave?.waitsSince ?? null };
 }
 
 export function newRun(
@@ -109,6 +123,6 @@ export function sourceOf(selector: VmSelector): { endpoint: string } | { site: s
 export const newWave = ({ name }: Pick<PlanWave, 'name'>): WaveRun => ({
   name,
   state: 'waiting',
-  ...{ startedAt: null, endedAt: null, pauseUntil: null, approvedAt: null },
+  ...{ startedAt: null, endedAt: null, pauseUntil: null, waitsSince: null, approvedAt: null },
   checks: [],
 });

@@ -26,6 +26,7 @@ import {
   type PlanRunSummary,
   runIdFor,
   summaryOf,
+  VMS_MOVE,
 } from './record.ts';
 import { reportOn } from './report.ts';
 import { restarted } from './retry.ts';
@@ -238,6 +239,7 @@ export function createPlanRunService({ table, plans, complaintTools, announce, n
         if (!isAsked) throw new LmasError('RUN_STATE', 'Nothing of it waits for an approval.');
         return {
           ...run,
+          message: VMS_MOVE,
           waves: run.waves.map((wave, at_) =>
             at_ === index ? { ...wave, approvedAt: wave.approvedAt ?? at() } : wave,
           ),

@@ -12,7 +12,7 @@ import { factsOf, orderMissing } from './ordered-migrations.ts';
 import type { PlanItem, PlanRun, RunEntry } from './record.ts';
 import { type Resolution, resolve } from './resolve.ts';
 import { survey } from './survey.ts';
-import { judge, validateSome } from './validate.ts';
+import { judge, refusalsIn, validateSome } from './validate.ts';
 
 export interface StageTools {
   /** As somebody of the run's project sees everything: a run may no more than whoever began it. */
@@ -53,7 +53,9 @@ export async function nextStage(
   }
   if (run.phase !== 'validating') return undefined;
   const checked = await validateSome(run, tools.scope.checker, { ...options, nowMs: tools.nowMs });
-  return checked === undefined ? said(judge(run, tools.nowMs)) : { run: checked, entries: [] };
+  if (checked !== undefined) return { run: checked, entries: [] };
+  const judged = said(judge(run, tools.nowMs));
+  return { ...judged, entries: [...refusalsIn(run), ...judged.entries] };
 }
 
 function resolved(run: PlanRun, { items, issues }: Resolution, endedAt: string): PlanRun {

@@ -7,7 +7,7 @@ import type { MigrationChecker } from '../migrations/checks.ts';
 import { forecast } from './forecast.ts';
 import { inTurns } from './in-turns.ts';
 import { requestFor } from './ordered-migrations.ts';
-import { hasMoved, moves, type PlanItem, type PlanRun } from './record.ts';
+import { hasMoved, moves, type PlanItem, type PlanRun, type RunEntry, VMS_MOVE } from './record.ts';
 
 const BATCH = 16;
 const AT_ONCE = 4;
@@ -69,6 +69,14 @@ function drillFindings({ mode }: PlanRun, { vm, plugin }: PlanItem): Finding[] {
 
 const isBlocked = ({ findings }: PlanItem): boolean => findings.some(({ severity }) => severity === 'blocker');
 
+/** Why the checks say no, VM by VM. */
+export const refusalsIn = ({ items }: Pick<PlanRun, 'items'>): Omit<RunEntry, 'at'>[] =>
+  items.flatMap(({ vm, findings }) =>
+    findings
+      .filter(({ severity }) => severity === 'blocker')
+      .map(({ message, code }) => ({ message, vm: vm.name, code })),
+  );
+
 /** What follows when every VM was checked: the end, or the first wave. */
 export function judge(run: PlanRun, nowMs: number): PlanRun {
   const prediction = forecast(run.definition, run.items);
@@ -94,5 +102,5 @@ export function judge(run: PlanRun, nowMs: number): PlanRun {
   const stops = blocked.filter(({ wave }) => run.definition.waves[wave]?.onFailure !== 'go-on');
   if (stops.length > 0)
     return end('failed', `The checks say no for ${names}. Nothing ${hasMoved(run) ? 'more ' : ''}was moved.`);
-  return { ...judged, phase: 'running', message: 'Its VMs move.' };
+  return { ...judged, phase: 'running', message: VMS_MOVE };
 }

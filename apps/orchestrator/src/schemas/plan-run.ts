@@ -121,6 +121,7 @@ export const waveRunSchema = z
     startedAt: timestampSchema.nullable(),
     endedAt: timestampSchema.nullable(),
     pauseUntil: timestampSchema.nullable(),
+    waitsSince: timestampSchema.nullable().default(null).describe('Since when it asks for an approval.'),
     approvedAt: timestampSchema.nullable(),
     checks: z.array(checkResultSchema),
   })
@@ -173,7 +174,11 @@ export const planRunSummarySchema = planRunSchema
     attempt: z.int().default(1),
     wave: z.int().nullable().default(null).describe('The one that it is at, from 1; null: none.'),
     waves: z.int().default(0).describe('How many there are.'),
-    waitsForApproval: z.boolean().default(false).describe('It goes on only when a person says so.'),
+    waitsForApproval: z
+      .boolean()
+      .default(false)
+      .describe('It goes on only when a person says so; `message` says who may.'),
+    waitsSince: timestampSchema.nullable().default(null).describe('Since when it waits for that; null: it does not.'),
   })
   .meta({ id: 'PlanRunSummary' });
 
