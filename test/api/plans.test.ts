@@ -198,6 +198,18 @@ test('killed while a check is made: the check is made again, and the next wave b
   assert.equal(set.stage.world.performs.get(set.ids.b ?? ''), 1);
 });
 
+test('a check that is tried again for an hour holds back no pause and no cancel', async () => {
+  await using set = await withVms('a', 'b');
+  const check = { kind: 'tcp', host: '127.0.0.1', port: await freePort(), withinMs: 3_600_000 };
+  await store('patient', [{ vms: vms(set.stage, 'a'), afterwards: { checks: [check] } }, { vms: vms(set.stage, 'b') }]);
+  const { id } = await start('patient');
+  await until(id, ({ waves }) => waves[0]?.state === 'between');
+  await api().must('POST', `/v1/plan-runs/${id}/pause`);
+  await api().must('POST', `/v1/plan-runs/${id}/resume`);
+  await api().must('POST', `/v1/plan-runs/${id}/cancel`);
+  assert.deepEqual(states(await ended(id)), { a: 'moved', b: 'skipped' });
+});
+
 test('a check that fails stops; somebody approves; a pause holds back what has not begun; a cancel ends it', async () => {
   await using set = await withVms('a', 'b', 'c');
   const check = { kind: 'http', url: `http://127.0.0.1:${await freePort()}/`, timeoutMs: 200, withinMs: 0 };

@@ -4,7 +4,7 @@
  * do no harm but do the work twice, so each run is held by one of them at a time (hold.ts). It owns what it has under way.
  */
 import type { Scope } from '../access/scope.ts';
-import { errorCode } from '../errors.ts';
+import { errorCode, LmasError } from '../errors.ts';
 import type { Logger } from '../log.ts';
 import type { Beside, VersionedTable } from '../redis/versioned-table.ts';
 import type { CheckTools } from './checks.ts';
@@ -50,6 +50,32 @@ export function besideOf(run: PlanRun, before: PlanRun | null, entries: readonly
   return { lookAtMs: lookAtMs(run), log: entries, notices: noticesOf(run, before), leavesSeat };
 }
 
+/** How soon an order is heeded by what goes on for long: a check that is tried again and again, a host that does not answer. */
+const HEED_MS = 1_000;
+
+/** @returns `withdrawn` when the record says otherwise by now */
+async function whileWanted<T>(
+  isWanted: () => Promise<boolean>,
+  signal: AbortSignal,
+  work: (signal: AbortSignal) => Promise<T>,
+): Promise<T | 'withdrawn'> {
+  const withdrawn = new AbortController();
+  const look = () =>
+    isWanted().then(
+      (answer) => (answer ? undefined : withdrawn.abort(new LmasError('WITHDRAWN'))),
+      () => undefined, // the next look, or the write of what comes of it, tells
+    );
+  const timer = setInterval(() => void look(), HEED_MS);
+  try {
+    return await work(AbortSignal.any([signal, withdrawn.signal]));
+  } catch (error) {
+    if (withdrawn.signal.aborted || errorCode(error) === 'WITHDRAWN') return 'withdrawn';
+    throw error;
+  } finally {
+    clearInterval(timer);
+  }
+}
+
 export function createPlanDriver({
   table,
   seenBy,
@@ -69,7 +95,9 @@ export function createPlanDriver({
     if (stored === undefined || hasRunEnded(stored.value)) return false;
     const { project } = stored.value;
     const tools = { ...parts, scope: seenBy({ project }), checkTools: checkTools(project), nowMs: now() };
-    const change = await nextStage(stored, tools, { signal });
+    const isWanted = () => table.isMet(stored.fence);
+    const change = await whileWanted(isWanted, signal, (wanted) => nextStage(stored, tools, { signal: wanted }));
+    if (change === 'withdrawn') return true;
     if (change === undefined) return false;
     const at = new Date(now()).toISOString();
     const entries = change.entries.map((entry) => ({ at, ...entry }));
@@ -83,8 +111,7 @@ export function createPlanDriver({
         while (!signal.aborted && (await step(id, signal)));
       });
     } catch (error) {
-      // Withdrawn: the record says otherwise by now, and the next look reads it.
-      if (stopping.signal.aborted || errorCode(error) === 'WITHDRAWN') return;
+      if (stopping.signal.aborted) return;
       log.warn({ err: error, run: id }, 'a run of a plan could not be taken further; it is tried again');
     }
   };

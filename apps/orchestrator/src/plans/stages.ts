@@ -78,20 +78,21 @@ async function turn(
   const migrations = await factsOf(run, scope, options);
   const isHalted = run.pausedAt !== null || run.cancelRequestedAt !== null;
   const refused = isHalted ? new Map<string, PlanItem['error']>() : await orderMissing(run, migrations, scope, fence);
-  if (refused.size > 0) return withRefused(run, refused);
+  if (refused.size > 0) return withRefused(run, refused, new Date(nowMs).toISOString());
   const { run: next, entries, cancel } = advance(run, { nowMs, migrations });
   for (const id of cancel) await cancelMigration(scope, id);
   if (JSON.stringify(next) !== JSON.stringify(run)) return { run: next, entries };
   return isHalted ? undefined : await makeChecks(run, tools, options);
 }
 
-function withRefused(run: PlanRun, refused: ReadonlyMap<string, PlanItem['error']>): Change {
+function withRefused(run: PlanRun, refused: ReadonlyMap<string, PlanItem['error']>, endedAt: string): Change {
   const items = run.items.map((item): PlanItem => {
     const error = refused.get(item.key);
     if (error === undefined) return item;
     return {
       ...item,
       error,
+      endedAt,
       state: item.state === 'moving-back' ? 'stuck' : 'failed',
       migrations: item.migrations.slice(0, -1),
     };

@@ -81,6 +81,8 @@ export interface VersionedTable<T> {
   /** Reads and writes until it was the quickest; `undefined` of `apply` leaves it as it is. */
   change(id: string, apply: (value: T) => { value: T; beside: Beside } | undefined): Promise<T | undefined>;
   remove(id: string): Promise<void>;
+  /** Whether nothing was withdrawn since the record was read. */
+  isMet(fence: Fence): Promise<boolean>;
   /** Newest first, the next ones after `skip`; with an index, only those in it. */
   ids(skip: number, count: number, index?: Index): Promise<string[]>;
   /** Those at which somebody has to look by then. */
@@ -232,6 +234,7 @@ export function versionedTable<T extends { readonly id: string; readonly created
       const indexes = value === undefined ? [] : indexesOf(value).map((index) => names.index(...index));
       await REMOVE(redis, keysOf(id), [id, names.seat(''), ...indexes]);
     },
+    isMet: async ({ key, token }) => (await redis.hget(key, 'token')) === String(token),
     ids: (skip, count, index) =>
       redis.zrevrange(index === undefined ? names.all : names.index(...index), skip, skip + count - 1),
     dueBy: (atMs) => redis.zrangebyscore(names.attention, '-inf', atMs),
