@@ -47,6 +47,24 @@ for (const protocol of ['soap', 'json'] as const) {
       });
     });
 
+    test('how busy it is: what VMs send and receive is asked for in parts, and unknown of those that it does not tell', async () => {
+      await many(async ({ world, signal }, session) => {
+        const { networkUse, calls, faults } = world.source.endpoint;
+        networkUse.set(vmSpec('shop').instanceUuid, 10);
+        networkUse.set(vmSpec('vm-428').instanceUuid, 0);
+        const used = async () => {
+          const { vms = [] } = (await session.load?.({ signal, intervalMs: 20_000 })) ?? {};
+          const known = vms.filter(({ networkBytesPerSec }) => networkBytesPerSec !== null);
+          return [vms.length, known.map(({ networkBytesPerSec }) => networkBytesPerSec).sort()];
+        };
+        assert.deepEqual(await used(), [MANY, [0, 10_240]]);
+        assert.equal(calls.filter((call) => call === 'QueryPerf').length, Math.ceil(MANY / 64));
+        faults.set([{ method: 'QueryPerf', effect: { kind: 'fault', fault: { name: 'HostNotConnected' } } }]);
+        assert.deepEqual(await used(), [MANY, []]);
+        faults.set([]);
+      });
+    });
+
     test('follows what changes, comes and goes, and fetches nothing anew for it', async () => {
       await using rehearsal = await Rehearsal.make({ protocol });
       const { world, signal } = rehearsal;

@@ -89,6 +89,16 @@ describe('against govmomi’s simulator', { concurrency: 1 }, () => {
     await there.close();
   });
 
+  test('how busy it is: processors of the host and the VMs, and what these send and receive', async () => {
+    const there = await session();
+    const { vms } = await there.inventory({ signal });
+    const load = await there.load?.({ signal, intervalMs: 20_000 });
+    assert.deepEqual(load?.vms.map(({ id }) => id).sort(), vms.map(({ id }) => id).sort());
+    for (const { networkBytesPerSec } of load?.vms ?? [])
+      assert.ok(networkBytesPerSec !== null && networkBytesPerSec >= 0, `${networkBytesPerSec}`);
+    await there.close();
+  });
+
   test('a relocation to another host, by name; its task is over when the call returns', async () => {
     const there = await session();
     const vm = await there.findVm('DC0_C0_RP0_VM0', { signal });

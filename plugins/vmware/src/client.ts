@@ -33,7 +33,7 @@ const RENEWALS = 2;
 /** They change nothing but the session's own lists of views. */
 const QUESTIONS: ReadonlySet<MethodName> = new Set<MethodName>([
   ...(['RetrievePropertiesEx', 'FindByUuid', 'FindAllByUuid', 'HasPrivilegeOnEntities'] as const),
-  ...(['CurrentTime', 'CreateContainerView'] as const),
+  ...(['CurrentTime', 'CreateContainerView', 'QueryPerf'] as const),
 ]);
 /** A vCenter forgets a session after 30 minutes without a call, unless it is set otherwise. */
 const KEEP_ALIVE_MS = 300_000;

@@ -43,6 +43,7 @@ export const serviceContentSchema = z.object({
   searchIndex: refSchema,
   taskManager: refSchema,
   authorizationManager: refSchema,
+  perfManager: refSchema.optional(),
   /** Absent where it cannot check (a simulator). */
   vmProvisioningChecker: refSchema.optional(),
   about: z.object({
@@ -210,6 +211,16 @@ export const vmLoadSchema = vmSchema
 export type VmLoadRecord = z.infer<typeof vmLoadSchema>;
 
 /** Of the two hosts of a migration only. */
+export const perfCountersSchema = z.object({
+  perfCounter: list(
+    object({ key: int, groupInfo: object({ key: text }), nameInfo: object({ key: text }), rollupType: text }),
+  ),
+});
+/** Of each VM the series that were asked for; a sample that there is not is -1. */
+export const perfSamplesSchema = list(
+  object({ entity: refSchema, value: list(object({ id: object({ counterId: int }), value: list(int) })) }),
+);
+
 export const hostNetworkSchema = z.object({
   name: text,
   'config.network.vnic': list(vnicSchema),

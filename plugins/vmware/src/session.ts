@@ -17,6 +17,7 @@ import type { VmwareConfig } from './config.ts';
 import { toPluginError } from './errors.ts';
 import { loadOf } from './inventory/load.ts';
 import { Mirror, type ShownVm, shownVmSchema } from './inventory/mirror.ts';
+import { NetworkUse } from './inventory/network-use.ts';
 import { decodeName, type Host, membersOf } from './inventory/places.ts';
 import { hostSummary, summaryOf } from './inventory/summary.ts';
 import { type Row, readAll, readObject, readObjects } from './properties.ts';
@@ -30,11 +31,13 @@ export class VmwareSession implements EndpointSession {
   readonly config: VmwareConfig;
   readonly client: VimClient;
   readonly #mirror: Mirror;
+  readonly #networkUse: NetworkUse;
 
   constructor(config: VmwareConfig, client: VimClient) {
     this.config = config;
     this.client = client;
     this.#mirror = new Mirror(client);
+    this.#networkUse = new NetworkUse(client);
   }
 
   get closed(): AbortSignal {
@@ -66,7 +69,8 @@ export class VmwareSession implements EndpointSession {
         readAll(this.client, 'HostSystem', hostLoadSchema, options),
         readAll(this.client, 'VirtualMachine', vmLoadSchema, options),
       ]);
-      return loadOf(membersOf(hosts, this.config.hosts), vms.filter(isGuest));
+      const [members, guests] = [membersOf(hosts, this.config.hosts), vms.filter(isGuest)];
+      return loadOf(members, guests, await this.#networkUse.of(runningVms(members, guests), options));
     } catch (error) {
       throw toPluginError(error, `measuring the load of ${this.config.host}`);
     }

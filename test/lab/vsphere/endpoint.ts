@@ -129,6 +129,8 @@ export class VsphereEndpoint {
   /** Every call that came, for tests that count. */
   readonly calls: string[] = [];
   readonly moves: MoveRecord[] = [];
+  /** What VMs send and receive, in kilobytes per second, by instance UUID; of others nothing is known. */
+  readonly networkUse = new Map<string, number>();
   /** VMs on the way from here, by reference, and the task of each. */
   readonly moving = new Map<string, MoRef>();
   readonly #gone = new AbortController();

@@ -72,6 +72,15 @@ export const DATA_OBJECTS = {
   HostIpRouteTableConfig: { ipRoute: 'HostIpRouteOp[]?', ipv6Route: 'HostIpRouteOp[]?' },
   HostIpRouteOp: { changeOperation: 'string', route: 'HostIpRouteEntry' },
   HostIpRouteEntry: { network: 'string', prefixLength: 'int', gateway: 'string' },
+  // PerformanceManager
+  PerfQuerySpec: {
+    entity: 'ref',
+    maxSample: 'int?',
+    metricId: 'PerfMetricId[]?',
+    intervalId: 'int?',
+    format: 'string?',
+  },
+  PerfMetricId: { counterId: 'int', instance: 'string' },
   // The guest's configuration
   VirtualMachineConfigSpec: { migrateEncryption: 'string?' },
 } as const;
@@ -92,6 +101,7 @@ export const METHODS = {
   WaitForUpdatesEx: { version: 'string?', options: 'WaitOptions?' },
   FindByUuid: { datacenter: 'ref?', uuid: 'string', vmSearch: 'boolean', instanceUuid: 'boolean?' },
   FindAllByUuid: { datacenter: 'ref?', uuid: 'string', vmSearch: 'boolean', instanceUuid: 'boolean?' },
+  QueryPerf: { querySpec: 'PerfQuerySpec[]' },
   HasPrivilegeOnEntities: { entity: 'ref[]', sessionId: 'string', privId: 'string[]?' },
   CheckRelocate_Task: { vm: 'ref', spec: 'VirtualMachineRelocateSpec', testType: 'string[]?' },
   RelocateVM_Task: { spec: 'VirtualMachineRelocateSpec', priority: 'string?' },

@@ -6,6 +6,7 @@ import { productOf, ROOT_FOLDER } from '../inventory/seed.ts';
 import { fill } from '../schema/fill.ts';
 import { type DataObject, listOf, type MoRef, moRef, textOf } from '../schema/value.ts';
 import { now } from '../tasks.ts';
+import { PERF_MANAGER, seedPerformance } from './performance.ts';
 
 /** The references that vCenter has had for these in every version. */
 const SINGLETONS: Readonly<Record<string, MoRef>> = {
@@ -16,6 +17,7 @@ const SINGLETONS: Readonly<Record<string, MoRef>> = {
   taskManager: moRef('TaskManager', 'TaskManager'),
   licenseManager: moRef('LicenseManager', 'LicenseManager'),
   searchIndex: moRef('SearchIndex', 'SearchIndex'),
+  perfManager: PERF_MANAGER,
   vmProvisioningChecker: moRef('VirtualMachineProvisioningChecker', 'ProvChecker'),
   vmCompatibilityChecker: moRef('VirtualMachineCompatibilityChecker', 'CompatChecker'),
 };
@@ -23,7 +25,8 @@ const SERVICE_INSTANCE = moRef('ServiceInstance', 'ServiceInstance');
 const ASSIGNMENTS = moRef('LicenseAssignmentManager', 'LicenseAssignmentManager');
 const LICENSE_FEATURES = ['vmotion', 'svmotion', 'crossvcvmotion', 'longdistvmotion'];
 
-export function seedService({ objects, spec }: VsphereEndpoint): void {
+export function seedService(endpoint: VsphereEndpoint): void {
+  const { objects, spec } = endpoint;
   const content = { rootFolder: ROOT_FOLDER, about: productOf(spec, spec.name, 'VirtualCenter'), ...SINGLETONS };
   objects.add(SERVICE_INSTANCE, {
     content,
@@ -31,6 +34,7 @@ export function seedService({ objects, spec }: VsphereEndpoint): void {
     serverClock: now(),
   });
   for (const ref of Object.values(SINGLETONS)) objects.add(ref);
+  seedPerformance(endpoint);
   const license = licenseOf(spec.licenseEdition, spec.licenseFeatures);
   objects.add(ASSIGNMENTS);
   objects.set(moRef('LicenseManager', 'LicenseManager'), {
