@@ -31,11 +31,12 @@ interface Parameter {
   readonly name: string;
   readonly schema: { readonly $ref?: string; readonly pattern?: string };
 }
-const document = (await openApiDocument()) as unknown as Document & {
+const document = await openApiDocument();
+const shapes = document as unknown as {
   readonly components: { readonly schemas: Record<string, { readonly pattern?: string }> };
   readonly paths: Record<string, Record<string, { readonly parameters?: Parameter[] }>>;
 };
-const operations = operationsOf(document).filter(({ path }) => path.startsWith('/v1/'));
+const operations = operationsOf(document as unknown as Document).filter(({ path }) => path.startsWith('/v1/'));
 const directory = await temporaryDirectory();
 let orchestrator: Orchestrator;
 let api: Api;
@@ -51,10 +52,10 @@ after(async () => {
 
 /** Its path with names of the right shape. */
 function addressOf({ method, path }: Operation): string {
-  const parameters = document.paths[path]?.[method.toLowerCase()]?.parameters ?? [];
+  const parameters = shapes.paths[path]?.[method.toLowerCase()]?.parameters ?? [];
   return path.replaceAll(/\{(\w+)\}/g, (_, name: string) => {
     const schema = parameters.find((each) => each.in === 'path' && each.name === name)?.schema;
-    const { pattern } = document.components.schemas[schema?.$ref?.split('/').at(-1) ?? ''] ?? schema ?? {};
+    const { pattern } = shapes.components.schemas[schema?.$ref?.split('/').at(-1) ?? ''] ?? schema ?? {};
     const fitting = NAMES.find((each) => new RegExp(pattern ?? '').test(each));
     assert.ok(pattern !== undefined && fitting !== undefined, `${path}: a name for ${name} (${pattern})`);
     return encodeURIComponent(fitting);

@@ -792,7 +792,7 @@ export interface paths {
         };
         /**
          * Follow everything
-         * @description Server-sent events without an end; the data of each is one Notice: of a migration, of a schedule, of a run of a plan or of a balancing policy, as its `type` says. Without `Last-Event-ID` it begins with an id of its own, which stands for now, and with what happens next; with it, what came after that one is sent first, as far back as it is kept (the last 20,000). Where some of that may not be kept any more, an event named `missed` comes first: list anew what you follow.
+         * @description Server-sent events without an end; the data of each is one Notice: of a migration, of a schedule, of a run of a plan or of a balancing policy, as its `type` says. Without `Last-Event-ID` it begins with an id of its own, which stands for now, and with what happens next; with it, what came after that one is sent first, as far back as it is kept (the last 20,000). Where some of that may not be kept any more, an event named `missed` stands in its place: `{"missed": 17}` for a reader who was too slow, `{"missed": null}` where nobody knows how many; list anew what you follow.
          */
         get: operations["watchMigrations"];
         put?: never;
@@ -2656,6 +2656,15 @@ export interface components {
                 phase: components["schemas"]["PhaseInput"];
                 /** Format: date-time */
                 startedAt: string;
+            }[];
+            /**
+             * @description When it waited for its two hosts, which another migration had, in the phase in which it was; for a place it waits in `queued`.
+             * @default []
+             */
+            waits?: {
+                /** Format: date-time */
+                startedAt: string;
+                endedAt: string | null;
             }[];
             cancelRequestedAt: string | null;
             /** @description Since when a cancel is answered with 409. */
@@ -5318,6 +5327,11 @@ export interface components {
             startedAt: string | null;
             endedAt: string | null;
             pauseUntil: string | null;
+            /**
+             * @description Since when it asks for an approval.
+             * @default null
+             */
+            waitsSince?: string | null;
             approvedAt: string | null;
             checks: components["schemas"]["PlanCheckResultInput"][];
         };
@@ -5398,10 +5412,15 @@ export interface components {
              */
             waves?: number;
             /**
-             * @description It goes on only when a person says so.
+             * @description It goes on only when a person says so; `message` says who may.
              * @default false
              */
             waitsForApproval?: boolean;
+            /**
+             * @description Since when it waits for that; null: it does not.
+             * @default null
+             */
+            waitsSince?: string | null;
         };
         /** @description Newest first. */
         PlanRunListInput: {
@@ -5820,10 +5839,15 @@ export interface components {
                  */
                 waves?: number;
                 /**
-                 * @description It goes on only when a person says so.
+                 * @description It goes on only when a person says so; `message` says who may.
                  * @default false
                  */
                 waitsForApproval?: boolean;
+                /**
+                 * @description Since when it waits for that; null: it does not.
+                 * @default null
+                 */
+                waitsSince?: string | null;
                 /** @enum {string} */
                 event: "started" | "waits" | "paused" | "resumed" | "wave-done" | "succeeded" | "failed" | "cancelled";
             };
@@ -6978,6 +7002,15 @@ export interface components {
                 phase: components["schemas"]["Phase"];
                 /** Format: date-time */
                 startedAt: string;
+            }[];
+            /**
+             * @description When it waited for its two hosts, which another migration had, in the phase in which it was; for a place it waits in `queued`.
+             * @default []
+             */
+            waits: {
+                /** Format: date-time */
+                startedAt: string;
+                endedAt: string | null;
             }[];
             cancelRequestedAt: string | null;
             /** @description Since when a cancel is answered with 409. */
@@ -9552,6 +9585,11 @@ export interface components {
             startedAt: string | null;
             endedAt: string | null;
             pauseUntil: string | null;
+            /**
+             * @description Since when it asks for an approval.
+             * @default null
+             */
+            waitsSince: string | null;
             approvedAt: string | null;
             checks: components["schemas"]["PlanCheckResult"][];
         };
@@ -9632,10 +9670,15 @@ export interface components {
              */
             waves: number;
             /**
-             * @description It goes on only when a person says so.
+             * @description It goes on only when a person says so; `message` says who may.
              * @default false
              */
             waitsForApproval: boolean;
+            /**
+             * @description Since when it waits for that; null: it does not.
+             * @default null
+             */
+            waitsSince: string | null;
         };
         /** @description Newest first. */
         PlanRunList: {
@@ -10054,10 +10097,15 @@ export interface components {
                  */
                 waves: number;
                 /**
-                 * @description It goes on only when a person says so.
+                 * @description It goes on only when a person says so; `message` says who may.
                  * @default false
                  */
                 waitsForApproval: boolean;
+                /**
+                 * @description Since when it waits for that; null: it does not.
+                 * @default null
+                 */
+                waitsSince: string | null;
                 /** @enum {string} */
                 event: "started" | "waits" | "paused" | "resumed" | "wave-done" | "succeeded" | "failed" | "cancelled";
             };
