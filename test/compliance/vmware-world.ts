@@ -4,6 +4,7 @@
  */
 import type { EndpointSession } from '@lmas/plugin-api';
 import { createVmwarePlugin } from '@lmas/plugin-vmware';
+import type { HostOptions } from '../lab/vsphere/esxi/host.ts';
 import type { VcenterSpec } from '../lab/vsphere/inventory/spec.ts';
 import { alpha, beta, VCENTER_LOGIN, vmSpec } from '../lab/vsphere/two-vcenters.ts';
 import { LocalVcenter } from '../lab/vsphere/vcenter.ts';
@@ -24,6 +25,8 @@ export interface WorldShape {
   readonly hostless?: boolean;
   readonly source?: Partial<VcenterSpec>;
   readonly destination?: Partial<VcenterSpec>;
+  /** Of the hosts of both. */
+  readonly hosts?: HostOptions;
 }
 
 /** A cancel that comes over TLS reaches vCenter in this time, and ends the hold. */
@@ -50,7 +53,7 @@ export class VmwareWorld implements ComplianceWorld {
 
   static async make(shape: WorldShape = {}): Promise<VmwareWorld> {
     await using started = new AsyncDisposableStack();
-    const start = async (spec: VcenterSpec) => started.use(await LocalVcenter.start(spec));
+    const start = async (spec: VcenterSpec) => started.use(await LocalVcenter.start(spec, shape.hosts));
     const source = await start({ ...withGateways(alpha([VM]), '127.1.1.1'), ...shape.source });
     const destination =
       shape.oneVCenter === true ? source : await start({ ...withGateways(beta(), '127.1.2.1'), ...shape.destination });

@@ -25,6 +25,27 @@ async function withoutRoutes(protocol?: 'soap' | 'json'): Promise<Rehearsal> {
   return await Rehearsal.make({ ...shape, ...(protocol === undefined ? {} : { protocol }) });
 }
 
+/** vMotion adapters have addresses of IPv6 alone. This machine has none of them: others stand in. */
+async function overIpv6(protocol?: 'soap' | 'json'): Promise<Rehearsal> {
+  const addresses = (site: 1 | 2, hosts: readonly number[]) => ({
+    management: hosts.map((host) => `127.0.${site}.${host}`),
+    vmotion: hosts.map((host) => `fd00:${site}::${host}`),
+    prefixLength: 64,
+  });
+  const onIpv4 = (spec: VcenterSpec): Partial<VcenterSpec> => ({
+    hosts: spec.hosts.map((host) => ({
+      ...host,
+      vmkernels: host.vmkernels.map((nic) => (nic.stack === 'vmotion' ? nic : { ...nic, prefixLength: 24 })),
+    })),
+  });
+  return await Rehearsal.make({
+    source: onIpv4(alpha([vmSpec('shop')], addresses(1, [11, 12]))),
+    destination: onIpv4(beta([], addresses(2, [11]))),
+    hosts: { standIn: (address) => address.replace(/^fd00:(\d)::(\d+)$/, '127.1.$1.$2') },
+    ...(protocol === undefined ? {} : { protocol }),
+  });
+}
+
 /** Straight at the host, as another program does it; the vCenter shows it. */
 async function changeRoutes({ endpoint }: LocalVcenter, host: string, routes: readonly Route[]): Promise<void> {
   const [agent, ref] = [endpoint.agents.get(host), endpoint.objects.byName('HostSystem', host)];
@@ -136,6 +157,56 @@ describe('temporary routes', { concurrency: true }, () => {
       [`127.1.1.0/24 via ${GATEWAYS.destination}`],
     ]);
     await assert.rejects(rehearsal.driver({}, TUNNELLED, { ...TEMPORARY, routePrefixLength: 0 }));
+  });
+
+  test('are never wider than the peer’s own network, whatever the endpoint says', async () => {
+    await using rehearsal = await withoutRoutes();
+    await rehearsal.move(await rehearsal.driver({}, TUNNELLED, { ...TEMPORARY, routePrefixLength: 8 }));
+    assert.deepEqual(both(rehearsal), [
+      [`127.1.2.0/24 via ${GATEWAYS.source}`],
+      [`127.1.1.0/24 via ${GATEWAYS.destination}`],
+    ]);
+  });
+
+  for (const protocol of ['soap', 'json'] as const) {
+    test(`of IPv6 are set at both hosts, carry the move, and are taken away (${protocol})`, async () => {
+      await using rehearsal = await overIpv6(protocol);
+      const tunnel = { encrypts: true, nextHops: { source: 'fd00:1::5', destination: 'fd00:2::5' } };
+      const driver = await rehearsal.driver({}, { ...TUNNELLED, tunnel }, TEMPORARY);
+      const prepared = await driver.prepare({ signal: rehearsal.signal });
+      const [flow] = prepared.transparentFlows ?? [];
+      assert.deepEqual(flow?.pairs, [{ source: 'fd00:1::11', destination: 'fd00:2::11' }]);
+      await rehearsal.perform(driver, prepared);
+      assert.deepEqual(both(rehearsal), [['fd00:2::11/128 via fd00:1::5'], ['fd00:1::11/128 via fd00:2::5']]);
+      for (const { byHand } of rehearsal.journal) assert.match(byHand ?? '', /route ipv6 remove .*\/128 /);
+      rehearsal.world.killOrchestrator();
+      const next = await rehearsal.driver({}, { ...TUNNELLED, tunnel }, TEMPORARY);
+      await rehearsal.release(next);
+      await rehearsal.release(next);
+      assert.deepEqual([both(rehearsal), rehearsal.world.running()], [[[], []], ['esx-b1']]);
+      assert.deepEqual(rehearsal.world.violations(), []);
+    });
+  }
+
+  test('of IPv6: one that is there already in other letters is the same, and one that leads elsewhere refuses the move', async () => {
+    await using rehearsal = await overIpv6();
+    const tunnel = { encrypts: true, nextHops: { source: 'fd00:1::5', destination: 'fd00:2::5' } };
+    const { source } = rehearsal.world;
+    const route = { network: 'FD00:2:0:0::11', prefixLength: 128 };
+    await changeRoutes(source, 'esx-a1', [{ ...route, gateway: 'fd00:0001::0005' }]);
+    const driver = await rehearsal.driver({}, { ...TUNNELLED, tunnel }, TEMPORARY);
+    await driver.prepare({ signal: rehearsal.signal });
+    await changeRoutes(source, 'esx-a1', [{ ...route, gateway: 'fd00:1::77' }]);
+    const other = await rehearsal.driver({}, { ...TUNNELLED, tunnel }, TEMPORARY);
+    await assert.rejects(rehearsal.move(other), { code: 'INCOMPATIBLE', message: /by way of fd00:1::77/ });
+    await changeRoutes(source, 'esx-a1', [{ ...route, gateway: 'fd00:0001::0005' }]);
+    await rehearsal.move(driver);
+    assert.equal(rehearsal.count('UpdateNetworkConfig'), 0);
+    assert.deepEqual(
+      rehearsal.journal.map(({ end }) => end),
+      ['destination'],
+      'the one at the source is somebody else’s',
+    );
   });
 
   test('a cancel while one is being set waits for it, so that it can be taken away', async () => {

@@ -10,7 +10,7 @@ interface Route {
 interface Stack {
   readonly key: string;
   readonly ipRouteConfig?: { readonly defaultGateway?: string };
-  readonly routeTableConfig?: { readonly ipRoute?: readonly { readonly route: Route }[] };
+  readonly routeTableConfig?: Readonly<Partial<Record<'ipRoute' | 'ipv6Route', readonly { readonly route: Route }[]>>>;
 }
 
 /** `network/prefix via gateway`. */
@@ -19,7 +19,8 @@ export function routesAt({ endpoint }: LocalVcenter, host: string): string[] {
   assert.ok(ref !== undefined);
   const stacks = endpoint.objects.at(ref, 'config.network.netStackInstance') as unknown as readonly Stack[];
   const { routeTableConfig } = stacks.find(({ key }) => key === 'vmotion') ?? { key: '' };
-  return (routeTableConfig?.ipRoute ?? [])
-    .filter(({ route }) => route.prefixLength > 0 && !['', '0.0.0.0'].includes(route.gateway))
+  const { ipRoute = [], ipv6Route = [] } = routeTableConfig ?? {};
+  return [...ipRoute, ...ipv6Route]
+    .filter(({ route }) => route.prefixLength > 0 && !['', '0.0.0.0', '::'].includes(route.gateway))
     .map(({ route: { network, prefixLength, gateway } }) => `${network}/${prefixLength} via ${gateway}`);
 }

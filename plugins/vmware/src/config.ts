@@ -53,7 +53,9 @@ export const configSchema = z.strictObject({
     .min(8)
     .max(128)
     .optional()
-    .describe('Of temporary routes at this vCenter’s hosts: how much of the peer’s network; default: the one address'),
+    .describe(
+      'Of temporary routes at this vCenter’s hosts: how much of the peer’s network, never more than all of it; default: the one address',
+    ),
   vmotionGateway: address
     .optional()
     .describe('The gateway machine’s address in the vMotion network; default: the site’s `hypervisorAddress`'),

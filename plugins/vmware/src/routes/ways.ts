@@ -24,6 +24,8 @@ export interface Way {
   readonly end: End;
   readonly from: KernelAddress;
   readonly peer: string;
+  /** Of the peer's own network. */
+  readonly peerPrefixLength: number;
   /** The address of the gateway that has to be the next hop; `undefined`: nobody has said, or not of this family. */
   readonly gateway: string | undefined;
   readonly now: NextHop;
@@ -35,8 +37,8 @@ export type KernelNetworks = Readonly<Record<End, KernelNetwork>>;
 export function waysOf(networks: KernelNetworks, gateways: GatewayAddresses): Way[] {
   return SERVICE_NAMES.flatMap((service) =>
     pairsOf(networks, service).flatMap(({ source, destination }) => [
-      way(service, 'source', networks.source, source, destination.address, gateways),
-      way(service, 'destination', networks.destination, destination, source.address, gateways),
+      way(service, 'source', networks.source, source, destination, gateways),
+      way(service, 'destination', networks.destination, destination, source, gateways),
     ]),
   );
 }
@@ -46,13 +48,13 @@ function way(
   end: End,
   network: KernelNetwork,
   from: KernelAddress,
-  peer: string,
+  { address: peer, prefixLength: peerPrefixLength }: KernelAddress,
   gateways: GatewayAddresses,
 ): Way {
   const gateway = gateways[end][service];
   const fits = gateway !== undefined && familyOf(gateway) === familyOf(peer);
   return {
-    ...{ service, end, from, peer },
+    ...{ service, end, from, peer, peerPrefixLength },
     gateway: fits ? gateway : undefined,
     now: nextHop(from, stackOf(network, from.stack), peer),
   };
@@ -102,9 +104,10 @@ export function gatewayAddresses(
 export const leadsToGateway = ({ gateway, now }: Way): boolean =>
   gateway !== undefined && 'gateway' in now && sameAddress(now.gateway, gateway);
 
-/** The static route that would lead this way over the gateway. */
-export function routeFor({ from, peer, gateway }: Way, config: VmwareConfig) {
+/** The static route that would lead this way over the gateway: as wide as the endpoint says, and never wider than the peer's own network. */
+export function routeFor({ from, peer, peerPrefixLength, gateway }: Way, config: VmwareConfig) {
   if (gateway === undefined) return undefined;
-  const prefixLength = Math.min(config.routePrefixLength ?? hostPrefix(peer), hostPrefix(peer));
+  const asked = Math.min(config.routePrefixLength ?? hostPrefix(peer), hostPrefix(peer));
+  const prefixLength = Math.max(asked, peerPrefixLength);
   return { stack: from.stack, network: networkOf(peer, prefixLength), prefixLength, gateway };
 }

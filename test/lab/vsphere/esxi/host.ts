@@ -24,6 +24,8 @@ export interface Dialled {
 export interface HostOptions {
   /** Where a connection really goes, for tests that put something in between. */
   readonly dial?: (dialled: Dialled) => { readonly host: string; readonly port: number };
+  /** Where an address of the hosts really is, for tests on a machine that does not have it. */
+  readonly standIn?: (address: string) => string;
   /** What a change of routes does to the machine that stands in for the host. */
   readonly applyStack?: (stack: StackRoutes, before: StackRoutes) => Promise<void>;
 }
@@ -176,9 +178,13 @@ export class EsxiHost implements HostAgent {
       this.#track(socket);
       this.#serve(kind, new Wire(socket)).catch(() => socket.resetAndDestroy());
     });
-    server.listen({ host: address, port: this.#ports[kind] });
+    server.listen({ host: this.#real(address), port: this.#ports[kind] });
     await once(server, 'listening');
     const bound = server.address();
+  #real(address: string): string {
+    return this.#options.standIn?.(address) ?? address;
+  }
+
     if (typeof bound === 'object' && bound !== null) this.#ports[kind] = bound.port;
     this.#servers.push(server);
   }
@@ -194,8 +200,11 @@ export class EsxiHost implements HostAgent {
 
   #connect(stack: string, localAddress: string, address: string, port: number): Socket {
     const gateway = nextHop(this.spec, this.#stacks.get(stack), address);
-    const target = this.#options.dial?.({ localAddress, address, port, gateway }) ?? { host: address, port };
-    const socket = OutgoingMove.connect(target, localAddress);
+    const target = this.#options.dial?.({ localAddress, address, port, gateway }) ?? {
+      host: this.#real(address),
+      port,
+    };
+    const socket = OutgoingMove.connect(target, this.#real(localAddress));
     this.#track(socket);
     return socket;
   }

@@ -1,5 +1,5 @@
 /** A host's network configuration as published, from its adapters and the routes that its stacks have now. The forms are those of a real host's `config.network`. */
-import { isIPv6 } from 'node:net';
+import { isIPv4, isIPv6, SocketAddress } from 'node:net';
 import type { StackRoutes } from '../esxi/agent.ts';
 import type { DataObject } from '../schema/value.ts';
 import type { HostSpec, VmkernelSpec } from './spec.ts';
@@ -11,7 +11,7 @@ const NIC_TYPES = ['vmotion', 'management', 'vSphereProvisioning'] as const;
 export function networkInfo(host: HostSpec, stacks: readonly StackRoutes[]): DataObject {
   return {
     vnic: host.vmkernels.map((nic) => vnicOf(nic)),
-    ipRouteConfig: { defaultGateway: stacks.find(({ key }) => key === 'defaultTcpipStack')?.defaultGateway },
+    ipRouteConfig: defaultGatewayOf(stacks.find(({ key }) => key === 'defaultTcpipStack')),
     ipV6Enabled: false,
     atBootIpV6Enabled: false,
     netStackInstance: stackKeys(host).map((key) =>
@@ -29,7 +29,7 @@ const stackKeys = (host: HostSpec): string[] => [
 ];
 
 function netStack(host: HostSpec, key: string, stack: StackRoutes | undefined): DataObject {
-  const ipRouteConfig = { _typeName: 'HostIpRouteConfig', defaultGateway: stack?.defaultGateway };
+  const ipRouteConfig = { _typeName: 'HostIpRouteConfig', ...defaultGatewayOf(stack) };
   const settings = {
     requestedMaxNumberOfConnections: 11_000,
     congestionControlAlgorithm: 'newreno',
@@ -37,24 +37,34 @@ function netStack(host: HostSpec, key: string, stack: StackRoutes | undefined): 
   };
   const named = { key, name: key === 'defaultTcpipStack' ? key : '' };
   if (stack === undefined) return { ...named, ipRouteConfig, ...settings };
-  return { ...named, ipRouteConfig, ...settings, routeTableConfig: { ipRoute: routesOf(host, stack) } };
+  const table = { ipRoute: routesOf(host, stack, isIPv4), ipv6Route: routesOf(host, stack, isIPv6) };
+  return { ...named, ipRouteConfig, ...settings, routeTableConfig: table };
 }
 
-/** The default route and those of the adapters' own networks are in the table, too. */
-function routesOf(host: HostSpec, stack: StackRoutes): DataObject[] {
-  const nics = host.vmkernels.filter((nic) => nic.stack === stack.key);
+const defaultGatewayOf = (stack: StackRoutes | undefined): DataObject => {
+  const { defaultGateway } = stack ?? {};
+  if (defaultGateway === undefined) return {};
+  return isIPv6(defaultGateway) ? { ipV6DefaultGateway: defaultGateway } : { defaultGateway };
+};
+
+/** Of one family. The default route and those of the adapters' own networks are in the table, too. */
+function routesOf(host: HostSpec, stack: StackRoutes, isOfFamily: (address: string) => boolean): DataObject[] {
+  const nics = host.vmkernels.filter((nic) => nic.stack === stack.key && isOfFamily(nic.address));
   const [first] = nics;
-  const { defaultGateway } = stack;
+  const { defaultGateway = '' } = stack;
+  const nowhere = isOfFamily('::') ? '::' : '0.0.0.0';
   const entries: DataObject[] = [
-    ...(defaultGateway === undefined
-      ? []
-      : [{ network: '0.0.0.0', prefixLength: 0, gateway: defaultGateway, deviceName: first?.device }]),
-    ...nics.filter(isV4).map(({ address, prefixLength, device }) => ({
-      ...{ network: networkOf(address, prefixLength), prefixLength, gateway: '0.0.0.0', deviceName: device },
+    ...(isOfFamily(defaultGateway)
+      ? [{ network: nowhere, prefixLength: 0, gateway: defaultGateway, deviceName: first?.device }]
+      : []),
+    ...nics.map(({ address, prefixLength, device }) => ({
+      ...{ network: networkOf(address, prefixLength), prefixLength, gateway: nowhere, deviceName: device },
     })),
-    ...stack.routes.map(({ network, prefixLength, gateway, device }) => ({
-      ...{ network, prefixLength, gateway, deviceName: device ?? first?.device },
-    })),
+    ...stack.routes
+      .filter(({ network }) => isOfFamily(network))
+      .map(({ network, prefixLength, gateway, device }) => ({
+        ...{ network, prefixLength, gateway, deviceName: device ?? first?.device },
+      })),
   ];
   return entries.map((route) => ({ changeOperation: 'ignore', route }));
 }
@@ -101,21 +111,30 @@ export function vmotionInfo(host: HostSpec): DataObject {
   return { netConfig, ipConfig: ipOf(selected) };
 }
 
-/** An adapter of the lab has an address of one family; of IPv6 its hosts know addresses, and no routes. */
+/** An adapter of the lab has an address of one family. */
 function ipOf(nic: VmkernelSpec): DataObject {
   const { address: ipAddress, prefixLength } = nic;
-  if (isV4(nic)) return { dhcp: false, ipAddress, subnetMask: maskOf(prefixLength) };
+  if (isIPv4(ipAddress)) return { dhcp: false, ipAddress, subnetMask: maskOf(prefixLength) };
   const ipV6Config = { ipV6Address: [{ ipAddress, prefixLength }], autoConfigurationEnabled: false };
   return { dhcp: false, ipV6Config };
 }
 
-const isV4 = ({ address }: VmkernelSpec): boolean => !isIPv6(address);
-
+/** The first address of the network that `address` is in, as RFC 5952 writes it. */
 export function networkOf(address: string, prefixLength: number): string {
-  if (isIPv6(address)) throw new Error('the lab has routes of IPv4 only');
+  if (isIPv6(address)) return networkOfV6(address, prefixLength);
   const bits = address.split('.').reduce((sum, part) => sum * 256 + Number(part), 0);
   const size = 2 ** (32 - prefixLength);
   return dotted(Math.floor(bits / size) * size);
+}
+
+function networkOfV6(address: string, prefixLength: number): string {
+  const [head = [], tail] = address.split('::').map((half) => half.split(':').filter(Boolean));
+  const words = [...head, ...Array(8 - head.length - (tail?.length ?? 0)).fill('0'), ...(tail ?? [])];
+  const masked = words.map((word, i) => {
+    const kept = Math.min(16, Math.max(0, prefixLength - 16 * i));
+    return (Number.parseInt(word, 16) & (0xffff << (16 - kept))).toString(16);
+  });
+  return new SocketAddress({ address: masked.join(':'), family: 'ipv6' }).address;
 }
 
 const maskOf = (prefixLength: number): string => dotted(2 ** 32 - 2 ** (32 - prefixLength));

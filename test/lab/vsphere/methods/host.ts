@@ -1,4 +1,5 @@
 /** Hosts: what their adapters are for, and the routes of their TCP/IP stacks, which really change. */
+import { isIP } from 'node:net';
 import type { Call, Methods } from '../endpoint.ts';
 import type { Route, StackRoutes } from '../esxi/agent.ts';
 import { contains } from '../esxi/routing.ts';
@@ -41,14 +42,25 @@ function changedStack(host: HostSpec, stacks: readonly StackRoutes[], spec: Data
   if (spec.operation !== undefined && spec.operation !== 'edit') throw invalidArgument('config.netStackSpec.operation');
   const stack = stacks.find(({ key }) => key === instance.key);
   if (stack === undefined) throw platformFault(`the TCP/IP stack ${instance.key} has no adapter on ${host.name}`);
-  const gateway = isObject(instance.ipRouteConfig) ? textOf(instance.ipRouteConfig.defaultGateway) : undefined;
+  const config = isObject(instance.ipRouteConfig) ? instance.ipRouteConfig : {};
+  const gateway = textOf(config.defaultGateway) ?? textOf(config.ipV6DefaultGateway);
   if (gateway !== undefined) assertOnLink(host, stack, gateway);
-  const table = isObject(instance.routeTableConfig) ? listOf(instance.routeTableConfig.ipRoute) : [];
-  const routes = table.reduce<readonly Route[]>(
+  const table = isObject(instance.routeTableConfig) ? instance.routeTableConfig : {};
+  const of = (family: 4 | 6, operations: readonly DataObject[]) => {
+    for (const { route } of operations) assertOfFamily(family, route as DataObject);
+    return operations;
+  };
+  const routes = [...of(4, listOf(table.ipRoute)), ...of(6, listOf(table.ipv6Route))].reduce<readonly Route[]>(
     (all, operation) => changedRoutes(host, stack, all, operation),
     stack.routes,
   );
   return { ...stack, routes, ...(gateway === undefined ? {} : { defaultGateway: gateway }) };
+}
+
+/** Each table has routes of its own family. */
+function assertOfFamily(family: 4 | 6, { network, gateway }: DataObject): void {
+  for (const address of [network, gateway])
+    if (isIP(String(address)) !== family) throw platformFault(`${address} is no address of IPv${family}`);
 }
 
 function changedRoutes(
