@@ -38,6 +38,13 @@ const INDEX = `
   end
 `;
 
+/** How it ends is written by then, though its books may still be open: nothing can be wanted of it any more. */
+const IS_DECIDED = `
+  local function isDecided(phase)
+    return phase == 'tearing-down' or phase == 'succeeded' or phase == 'failed' or phase == 'cancelled'
+  end
+`;
+
 /**
  * With the migration as KEYS[1], a run's token as ARGV[1] and the writes it knows of as ARGV[2]: an older token is out; a
  * token or writes that Redis has never heard of were forgotten, and nothing is built on what is left.
@@ -230,12 +237,13 @@ export const RESTORE_RECORD = keptScript(`
  */
 export const CANCEL = keptScript(`
   ${TELL}
+  ${IS_DECIDED}
   if redis.call('EXISTS', KEYS[1]) == 0 then return {'MISSING'} end
   local h = redis.call('HMGET', KEYS[1], 'cancelRequestedAt', 'pointOfNoReturnAt', 'phase')
   if redis.call('SISMEMBER', KEYS[2], ARGV[1]) == 0 then return {'ENDED'} end
   if h[1] then return {'ALREADY'} end
   if h[2] then return {'TOO_LATE', h[2]} end
-  if h[3] == 'tearing-down' then return {'ENDED'} end
+  if isDecided(h[3]) then return {'ENDED'} end
   redis.call('HSET', KEYS[1], 'cancelRequestedAt', ARGV[2])
   redis.call('ZADD', KEYS[4], 'XX', ARGV[8], ARGV[1])
   tell(KEYS[3], ARGV[5], ARGV[4], ARGV[3], ARGV[7])
@@ -249,13 +257,14 @@ export const CANCEL = keptScript(`
  * admission channel
  */
 export const CHANGE = keptScript(`
+  ${IS_DECIDED}
   if redis.call('EXISTS', KEYS[1]) == 0 then return {'MISSING'} end
   local changes = redis.call('HGET', KEYS[3], ARGV[1]) or ''
   local limit = redis.call('HGET', KEYS[4], ARGV[1]) or ''
   local isNews = ARGV[2] ~= ARGV[3] or ARGV[4] ~= ARGV[5]
   if isNews and changes == ARGV[3] and limit == ARGV[5] then return {'CHANGED'} end -- sent again
   local h = redis.call('HMGET', KEYS[1], 'phase', 'pointOfNoReturnAt')
-  if redis.call('SISMEMBER', KEYS[2], ARGV[1]) == 0 or h[1] == 'tearing-down' then return {'ENDED'} end
+  if redis.call('SISMEMBER', KEYS[2], ARGV[1]) == 0 or isDecided(h[1]) then return {'ENDED'} end
   if h[2] then return {'TOO_LATE'} end
   if changes ~= ARGV[2] or limit ~= ARGV[4] then return {'CONFLICT'} end
   redis.call('HSET', KEYS[3], ARGV[1], ARGV[3])
