@@ -118,9 +118,21 @@ async function runs(run: Run, changes: Changes): Promise<Seen> {
   return seen;
 }
 
-async function asks(changes: Changes, id: string, wanted: readonly MigrationChanges[]): Promise<MigrationChanges> {
+/** Lets the others go first, so many times. */
+async function waits(connection: Redis, turns: number): Promise<void> {
+  for (let n = 0; n < turns; n += 1) await connection.ping();
+}
+
+async function asks(
+  connection: Redis,
+  id: string,
+  wanted: readonly MigrationChanges[],
+  draw: (below: number) => number,
+): Promise<MigrationChanges> {
+  const changes = createChanges(connection);
   let accepted: MigrationChanges = {};
   for (const change of wanted) {
+    await waits(connection, draw(12));
     if ((await changes.merge(id, change)) === 'changed') accepted = { ...accepted, ...change };
   }
   return accepted;
@@ -135,11 +147,12 @@ async function play(seed: number): Promise<string> {
   const undo = connections.map((connection) => takeTurns(connection, waiting));
   try {
     const run = runs(claimed, createChanges(ofRun));
-    const cancel = createMigrationStore(ofCancel).requestCancel(id);
+    const draw = drawing(-seed);
+    const cancel = waits(ofCancel, draw(40)).then(() => createMigrationStore(ofCancel).requestCancel(id));
     const limits = [6_000, 7_000, null].map((bandwidthBytesPerSec) => ({ bandwidthBytesPerSec }));
-    const one = asks(createChanges(ofOne), id, limits);
+    const one = asks(ofOne, id, limits, draw);
     const policies = [{ convergence: 'must-finish' as const }, { maxDowntimeMs: 100 }];
-    const other = asks(createChanges(ofOther), id, policies);
+    const other = asks(ofOther, id, policies, draw);
     await interleaved(seed, [run, cancel, one, other], waiting);
     const [seen, verdict, accepted] = [await run, await cancel, { ...(await one), ...(await other) }];
     const stored = await createMigrationStore(redis).get(id);
