@@ -19,6 +19,7 @@ import { WanWatch } from '../support/wan-watch.ts';
 const LAB = 'e2exen';
 const MIB = 1024 ** 2;
 const VM = { name: 'shop', uuid: uuidOf('e2e', 'shop'), memoryBytes: 96 * MIB };
+const OTHER = { name: 'mail', uuid: uuidOf('e2e', 'mail'), memoryBytes: 16 * MIB };
 const DISKS = [{ sizeBytes: 32 * MIB }, { sizeBytes: 8 * MIB }];
 const MOVED_BYTES = VM.memoryBytes + 40 * MIB;
 const ENDS_WITHIN_MS = 120_000;
@@ -81,7 +82,7 @@ type PoolChanges = NonNullable<Parameters<typeof LabPool.start>[3]>;
 /** Both pools as new, the VM at the source. */
 async function fresh(more: PoolChanges = {}, there: PoolChanges = {}): Promise<void> {
   await Promise.all([source?.stop(), destination?.stop()]);
-  source = await LabPool.start(lab, 'a', [{ ...VM, disks: DISKS }], more);
+  source = await LabPool.start(lab, 'a', more.vms ?? [{ ...VM, disks: DISKS }], more);
   destination = await LabPool.start(lab, 'b', [], there);
 }
 
@@ -208,6 +209,27 @@ describe('Xen, from pool to pool through the tunnel', { concurrency: 1 }, () => 
       await routes[Symbol.asyncDispose]();
     }
     await assertOneAt('destination');
+    await assertNothingLeft();
+  });
+
+  test('two that need three addresses of a gateway machine that has two: the second waits in the queue, and goes then', async () => {
+    await fresh({ vms: [VM, OTHER].map((vm) => ({ ...vm, disks: [] })) });
+    await source.setFaults({ holdAt: 'memory' });
+    const first = await migrate({ options: { relayCoordinator: true, destinationHost: 'beta-2' } });
+    await until(first.id, ({ phase }) => phase === 'performing');
+    const second = await migrate({ vm: OTHER.name });
+    const { waiting, phase } = await until(second.id, (one) => one.waiting?.blockedBy[0]?.kind === 'gateway-address');
+    assert.deepEqual(
+      [phase, waiting?.blockedBy[0]],
+      ['checking', { kind: 'gateway-address', id: siteId('a'), limit: 2 }],
+    );
+    await source.setFaults({ holdAt: 'disks' }); // is over: held no longer
+    for (const { id } of [first, second]) {
+      const { phase: end, error } = await until(id, isOver);
+      assert.equal(end, 'succeeded', JSON.stringify(error));
+    }
+    const [from, to] = await Promise.all([source.truth(), destination.truth()]);
+    assert.deepEqual([from.running.length, to.running.length], [0, 2]);
     await assertNothingLeft();
   });
 

@@ -273,6 +273,55 @@ describe('checks of the Xen plugin', () => {
     }
   });
 
+  test('it says what only one migration at a time can have: addresses of the gateway, or the way to the receiving host', async () => {
+    const report = async (changes: Changes) => {
+      const one = driver(changes);
+      const { hosts, gatewayAddresses } = await one.check({ signal });
+      const { flows } = await one.prepare({ signal });
+      assert.equal(new Set(flows.map(({ addressGroup }) => addressGroup)).size, gatewayAddresses ?? 0);
+      return { hosts, gatewayAddresses };
+    };
+    const options = { destinationHost: 'beta-2' };
+    set(world.destination, 'SR', { shared: false }); // which leads nowhere else
+    assert.deepEqual(await report({ options }), { hosts: undefined, gatewayAddresses: 1 });
+    const relayed = { ...options, relayCoordinator: true };
+    assert.deepEqual(await report({ options: relayed }), { hosts: undefined, gatewayAddresses: 2 });
+    const { database } = world.destination;
+    const hosts = {
+      source: world.source.database.need('pool', first(world.source, 'pool')).uuid,
+      destination: database.need('host', database.byName('host', 'beta-2')).uuid,
+    };
+    const intercepted = { ...options, route: 'transparent' };
+    assert.deepEqual(await report({ options: intercepted }), { hosts, gatewayAddresses: undefined });
+    const straight = await driver({ options, tunnelled: false }).check({ signal });
+    assert.deepEqual([straight.hosts, straight.gatewayAddresses], [hosts, undefined]);
+    undo();
+  });
+
+  test('the host of the check is the host of the migration, unless it can receive no more', async () => {
+    const memory = (name: string, free: number) => {
+      const { database } = world.destination;
+      const { metrics } = database.need('host', database.byName('host', name));
+      database.update('host_metrics', String(metrics), { memory_free: free });
+    };
+    const hostOf = async (one: MigrationDriver) =>
+      ((await one.prepare({ signal })).state as { hostName: string }).hostName;
+    set(world.destination, 'SR', { shared: false });
+    try {
+      memory('beta-1', 64 * 1024 ** 3);
+      const one = driver();
+      await one.check({ signal });
+      memory('beta-1', 1024 ** 3);
+      assert.equal(await hostOf(one), 'beta-1');
+      assert.equal(await hostOf(driver()), 'beta-2');
+      const { database } = world.destination;
+      set(world.destination, 'host', { enabled: false }, database.byName('host', 'beta-1'));
+      assert.equal(await hostOf(one), 'beta-2');
+    } finally {
+      undo();
+    }
+  });
+
   const refused: readonly (readonly [what: string, change: () => void, code: string])[] = [
     ['another operation', () => setVm({ current_operations: { 'OpaqueRef:task': 'snapshot' } }), 'BUSY'],
     ['a VM that does not run', () => setVm({ power_state: 'Halted' }), 'NOT_MIGRATABLE'],

@@ -2142,8 +2142,8 @@ export interface components {
             /** @description Every limit that holds it back now; none: it is the turn of others, or of a free worker. */
             blockedBy: {
                 /** @enum {string} */
-                kind: "paused" | "total" | "site" | "link" | "endpoint" | "host-pair";
-                /** @description Which site, link, endpoint or pair of hosts. */
+                kind: "paused" | "total" | "site" | "link" | "endpoint" | "host-pair" | "gateway-address";
+                /** @description Which site, link, endpoint or pair of hosts; for `gateway-address` the site whose gateway machine has them. */
                 id: string | null;
                 limit: number | null;
             }[];
@@ -6502,8 +6502,8 @@ export interface components {
             /** @description Every limit that holds it back now; none: it is the turn of others, or of a free worker. */
             blockedBy: {
                 /** @enum {string} */
-                kind: "paused" | "total" | "site" | "link" | "endpoint" | "host-pair";
-                /** @description Which site, link, endpoint or pair of hosts. */
+                kind: "paused" | "total" | "site" | "link" | "endpoint" | "host-pair" | "gateway-address";
+                /** @description Which site, link, endpoint or pair of hosts; for `gateway-address` the site whose gateway machine has them. */
                 id: string | null;
                 limit: number | null;
             }[];

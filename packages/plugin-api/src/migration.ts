@@ -130,10 +130,15 @@ export interface CheckReport {
   readonly dirtyRateBytesPerSec?: number | null;
   /**
    * Where endpoints have many hosts (`capabilities.manyHosts`): the two between which it would go, unique among all endpoints.
-   * Where these are the same, a migration through gateways waits for every other one, and every other one for it, if the plugin's
-   * traffic is intercepted.
+   * Where these are the same, a migration through gateways waits for every other one, and every other one for it. For a plugin whose
+   * traffic can be intercepted (`capabilities.transparentRoute`), and left out where that of this migration goes redirected.
    */
   readonly hosts?: { readonly source: string; readonly destination: string } | undefined;
+  /**
+   * How many `addressGroup`s its flows will have: so many addresses of the gateway machine at the source it takes for itself. It
+   * waits until so many are free. Default: none.
+   */
+  readonly gatewayAddresses?: number | undefined;
 }
 
 /** One kind of traffic that the source host will want to send to an address at the destination. */

@@ -15,7 +15,7 @@ import { verification } from './checks/verification.ts';
 import type { Options, VimClient } from './client.ts';
 import type { VmwareConfig } from './config.ts';
 import { toPluginError } from './errors.ts';
-import { loadOf } from './inventory/load.ts';
+import { loadOf, runningVms } from './inventory/load.ts';
 import { Mirror, type ShownVm, shownVmSchema } from './inventory/mirror.ts';
 import { NetworkUse } from './inventory/network-use.ts';
 import { decodeName, type Host, membersOf } from './inventory/places.ts';

@@ -14,6 +14,7 @@ export const createXenPlugin = (times: DriverTimes = {}): HypervisorPlugin<XenCo
   capabilities: {
     redirectedRoute: true,
     transparentRoute: true,
+    manyHosts: true,
     copiesDisks: true,
     postCopy: false,
     survivesController: true,

@@ -13,8 +13,9 @@ import { connect } from '../redis/connect.ts';
 import { keys } from '../redis/keys.ts';
 import { type PrivateRedis, startPrivateRedis } from '../redis/private-server.ts';
 import { migrationInputSchema } from '../schemas/migration.ts';
+import { AdmissionModel, isAddress } from '../testing/admission-model.ts';
 import { type Admission, createAdmission } from './admission.ts';
-import { endpointGroup, groupsOf, laneOf, linkGroup, linkId, orderOf, siteGroup, TOTAL } from './groups.ts';
+import { addressesNeed, addressGroup, endpointGroup, laneOf, linkGroup, linkId, siteGroup, TOTAL } from './groups.ts';
 
 const log = createLog('silent');
 const directory = await mkdtemp(join(tmpdir(), 'lmas-admission-'));
@@ -44,10 +45,17 @@ interface Wish {
   readonly priority?: number;
   readonly transparent?: boolean;
   readonly direct?: boolean;
+  /** Of the gateway machine at its source. */
+  readonly addresses?: number;
 }
 
+/** As its lane is after a check. */
+const needsOf = ({ transparent = false, direct = false, addresses = 0 }: Wish) => ({
+  ...{ transparent, direct, need: transparent || direct || addresses === 0 ? null : addressesNeed(addresses) },
+});
+
 let submissions = 0;
-async function submit({ from = 'a.1', to = 'b.1', priority = 50, transparent = false, direct = false }: Wish = {}) {
+async function submit({ from = 'a.1', to = 'b.1', priority = 50, ...wish }: Wish = {}) {
   submissions += 1;
   const name = (place: string) => place.replace('.', '-');
   const site = (place: string) => place.split('.')[0] ?? '';
@@ -57,7 +65,7 @@ async function submit({ from = 'a.1', to = 'b.1', priority = 50, transparent = f
   const record = newRecord(newMigrationId(), request, sites, [keys.vmByName(request.source, vm)]);
   record.migration.createdAt = new Date(submissions).toISOString(); // the order of submission, to the millisecond
   record.migration.request.timeouts.queueMs = Date.now() + 1_000_000;
-  await store.create(record, laneOf(record.migration, { transparent, direct }));
+  await store.create(record, laneOf(record.migration, needsOf(wish)));
   return record;
 }
 
@@ -216,7 +224,7 @@ test('what a crash or a person broke is set right from the records', async () =>
   await redis.hset(keys.places, 'm_gone', 'site:a');
   await redis.hdel(keys.places, idOf(running));
   const live = records.map(({ migration }) => {
-    return { migration, hosts: null, lane: laneOf(migration, { transparent: false }) };
+    return { migration, need: null, lane: laneOf(migration, { transparent: false }) };
   });
   await admission.rebuild(
     (async function* () {
@@ -236,6 +244,7 @@ describe('any life', () => {
   const group = fc.oneof(
     fc.constant(TOTAL),
     site.map(siteGroup),
+    site.map(addressGroup),
     place.map((name) => endpointGroup(name.replace('.', '-'))),
     fc.tuple(site, site).map(([one, other]) => linkGroup(linkId(one, other))),
   );
@@ -249,6 +258,7 @@ describe('any life', () => {
         priority: fc.constantFrom(0, 50, 100),
         transparent: fc.boolean(),
         direct: fc.boolean(),
+        addresses: fc.constantFrom(0, 0, 1, 2),
       }),
     },
     { weight: 4, arbitrary: fc.record({ kind: fc.constant('admit' as const), room: fc.integer({ min: 0, max: 4 }) }) },
@@ -266,50 +276,11 @@ describe('any life', () => {
     { weight: 1, arbitrary: fc.record({ kind: fc.constant('pause' as const), paused: fc.boolean() }) },
   );
 
-  /** The same rules in plain words, over plain lists. */
-  class Model {
-    readonly waiting = new Map<string, { record: StoredMigration; lane: string }>();
-    readonly running = new Map<string, { record: StoredMigration; lane: string }>();
-    readonly limits = new Map<string, number>();
-    paused = false;
-
-    taken(wanted: string): number {
-      return [...this.running.values()].filter(({ lane }) => groupsOf(lane).includes(wanted)).length;
-    }
-    hasRoom(lane: string): boolean {
-      return groupsOf(lane).every((one) => this.taken(one) < (this.limits.get(one) ?? Number.POSITIVE_INFINITY));
-    }
-    /** Two between the same hosts go together only when both go straight. */
-    agree(one: string, other: string): boolean {
-      const [a, b] = [one, other].map((lane) => /host-pair(-direct)?:(\S+)/.exec(lane));
-      return a?.[2] === undefined || a[2] !== b?.[2] || (a[1] !== undefined && b[1] !== undefined);
-    }
-    isPairFree(lane: string): boolean {
-      return [...this.running.values()].every((other) => this.agree(lane, other.lane));
-    }
-    admit(room: number): string[] {
-      const started: string[] = [];
-      const sorted = [...this.waiting].sort(
-        ([, a], [, b]) => orderOf(a.record.migration) - orderOf(b.record.migration),
-      );
-      const lackingPair: string[] = [];
-      for (const [id, entry] of sorted) {
-        if (this.paused || started.length >= room || !this.hasRoom(entry.lane)) continue;
-        if (!this.isPairFree(entry.lane)) lackingPair.push(entry.lane);
-        if (!this.isPairFree(entry.lane) || !lackingPair.every((other) => this.agree(entry.lane, other))) continue;
-        this.waiting.delete(id);
-        this.running.set(id, entry);
-        started.push(id);
-      }
-      return started;
-    }
-  }
-
   test('never exceeds a limit, starts exactly what the rules say, and at last everything has run', async () => {
     await fc.assert(
       fc.asyncProperty(fc.array(act, { minLength: 5, maxLength: 40 }), async (acts) => {
         await redis.flushall();
-        const model = new Model();
+        const model = new AdmissionModel();
         const end = async (id: string) => {
           const entry = model.running.get(id);
           assert.ok(entry !== undefined);
@@ -321,8 +292,7 @@ describe('any life', () => {
             case 'submit': {
               if (one.from === one.to) break;
               const record = await submit(one);
-              const { transparent, direct } = one;
-              model.waiting.set(idOf(record), { record, lane: laneOf(record.migration, { transparent, direct }) });
+              model.waiting.set(idOf(record), { record, lane: laneOf(record.migration, needsOf(one)) });
               break;
             }
             case 'admit':
@@ -347,7 +317,7 @@ describe('any life', () => {
               await redis.del(keys.placesTaken);
               await admission.rebuild(
                 (async function* () {
-                  yield live.map(({ record: { migration }, lane }) => ({ migration, hosts: null, lane }));
+                  yield live.map(({ record: { migration }, lane }) => ({ migration, need: null, lane }));
                 })(),
               );
               break;
@@ -365,13 +335,14 @@ describe('any life', () => {
           const { taken } = await admission.books();
           for (const [name, count] of taken) assert.equal(count, model.taken(name), name);
         }
-        // Nobody starves: with every limit at one place at least, all of them come to their turn.
+        // Nobody starves: with every limit at what one of them needs at least, all of them come to their turn.
         await admission.resume();
         model.paused = false;
         for (const [name, places] of model.limits) {
-          if (places > 0) continue;
-          await admission.setLimit(name, 1);
-          model.limits.set(name, 1);
+          const least = isAddress(name) ? 2 : 1;
+          if (places >= least) continue;
+          await admission.setLimit(name, least);
+          model.limits.set(name, least);
         }
         for (let left = model.waiting.size + model.running.size; left > 0; left--) {
           assert.deepEqual(await admission.admit(2), model.admit(2));

@@ -6,7 +6,7 @@ import type { Redis } from 'ioredis';
 import type { Migration } from '../migrations/record.ts';
 import { keys } from '../redis/keys.ts';
 import { replaceFields } from '../redis/replace-field.ts';
-import { excludedBy, type GroupKind, groupsOf, laneEntry, orderOf, parseGroup } from './groups.ts';
+import { excludedBy, type GroupKind, groupsOf, laneEntry, type Need, orderOf, parseGroup } from './groups.ts';
 import { ADMIT, placesKeys, REPAIR, RESTORE, waitingKeys } from './scripts.ts';
 
 export interface Waiting {
@@ -24,8 +24,8 @@ export interface Blocker {
 
 export interface Restored {
   readonly migration: Migration;
-  /** The pair of hosts that it had, or waited for, when its lane was made out. */
-  readonly hosts: string | null;
+  /** What its check had found that it needs, when its lane was made out. */
+  readonly need: Need | null;
   readonly lane: string;
 }
 
@@ -56,11 +56,17 @@ export interface Admission {
   announce(): Promise<void>;
 }
 
-const EXPLAINED_LIMITS: Record<Exclude<Blocker['kind'], 'paused' | 'host-pair'>, (id: string | null) => string> = {
-  total: () => 'the installation',
-  site: (id) => `site ${id}`,
-  link: (id) => `link ${id}`,
-  endpoint: (id) => `endpoint ${id}`,
+const EXPLAINED_LIMITS: Record<
+  Exclude<Blocker['kind'], 'paused'>,
+  (id: string | null, limit: number | null) => string
+> = {
+  total: (_, limit) => `the installation allows ${limit}`,
+  site: (id, limit) => `site ${id} allows ${limit}`,
+  link: (id, limit) => `link ${id} allows ${limit}`,
+  endpoint: (id, limit) => `endpoint ${id} allows ${limit}`,
+  'host-pair': (id) => `${id} allows 1, because the gateways tell migrations apart by their hosts`,
+  'gateway-address': (id, limit) =>
+    `the gateway machine of site ${id} has ${limit} ${limit === 1 ? 'address' : 'addresses'}, and this migration needs its own`,
 };
 
 function inWords(blockedBy: readonly Blocker[]): string {
@@ -68,8 +74,7 @@ function inWords(blockedBy: readonly Blocker[]): string {
   if (blockedBy.length === 0) return 'waits for its turn, or for a worker that is free';
   const limits = blockedBy.map(({ kind, id, limit }) => {
     if (kind === 'paused') return '';
-    if (kind === 'host-pair') return `${id} allows 1, because the gateways tell migrations apart by their hosts`;
-    return `${EXPLAINED_LIMITS[kind](id)} allows ${limit}`;
+    return EXPLAINED_LIMITS[kind](id, limit);
   });
   return `waits for a place: ${limits.join('; ')}`;
 }
@@ -104,11 +109,13 @@ export function createAdmission(redis: Redis): Admission {
         const rank = ranks[index];
         const lane = entries[index]?.split('|')[0];
         if (rank === null || rank === undefined || lane === undefined) return;
-        const blockedBy = groupsOf(lane).flatMap((group): Blocker[] => {
+        const groups = groupsOf(lane);
+        const blockedBy = [...new Set(groups)].flatMap((group): Blocker[] => {
           const { kind, id: name } = parseGroup(group);
           if (kind === 'host-pair') return isTaken(group) ? [{ kind, id: name, limit: 1 }] : [];
           const limit = limits.get(group);
-          return limit !== undefined && (taken.get(group) ?? 0) >= limit ? [{ kind, id: name, limit }] : [];
+          const wanted = groups.filter((one) => one === group).length;
+          return limit !== undefined && (taken.get(group) ?? 0) + wanted > limit ? [{ kind, id: name, limit }] : [];
         });
         if (pausedAt !== null) blockedBy.unshift({ kind: 'paused', id: null, limit: null });
         explained.set(id, { place: rank + 1, reason: inWords(blockedBy), blockedBy });
@@ -145,11 +152,11 @@ export function createAdmission(redis: Redis): Admission {
     async rebuild(live) {
       for await (const batch of live) {
         await Promise.all(
-          batch.map(({ migration, hosts, lane }) => {
+          batch.map(({ migration, need, lane }) => {
             const { id } = migration;
             const order = orderOf(migration);
             const names = [...books, keys.live, keys.running, keys.migration(id)];
-            return RESTORE(redis, names, [id, lane, order, laneEntry(lane, order, id), hosts ?? '']);
+            return RESTORE(redis, names, [id, lane, order, laneEntry(lane, order, id), need ?? '']);
           }),
         );
       }

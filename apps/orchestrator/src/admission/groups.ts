@@ -1,5 +1,6 @@
 /**
- * What a migration needs a place in: its two endpoints, its two sites, the link between them, and perhaps its pair of hosts. Pure.
+ * What a migration needs a place in: its two endpoints, its two sites, the link between them, and perhaps its pair of hosts, or
+ * addresses of the gateway machine beside its source. Pure.
  *
  * A group is written `kind:id`. All migrations that need the same groups form one lane of the queue, named by them: if
  * its first one cannot start, none of the others can, so admission looks at the head of each lane and at no more.
@@ -18,7 +19,7 @@ export const pairOf = (a: string, b: string): string => [a, b].sort().join('~');
 /** The link between two sites has one name, whoever is first. */
 export const linkId = (site: string, other: string): string => pairOf(site, other);
 
-export type GroupKind = 'total' | 'site' | 'link' | 'endpoint' | 'host-pair';
+export type GroupKind = 'total' | 'site' | 'link' | 'endpoint' | 'host-pair' | 'gateway-address';
 
 /**
  * A pair of hosts whose traffic can be intercepted. Through gateways a migration has it for itself, because two could not be told apart;
@@ -43,22 +44,37 @@ export function excludedBy(group: string): string[] {
   return kind === PAIR_SHARED ? [`${PAIR_ALONE}:${pair}`] : [];
 }
 
+/**
+ * Addresses of a site's gateway machine: a hypervisor that fixes its ports has each of its own for itself. It is one place for each
+ * address, so the lane of a migration that takes two names the group twice.
+ */
+export const addressGroup = (site: string): string => `gateway-address:${site}`;
+
+/**
+ * What only its check finds that a migration needs, as text: a pair of hosts (`hostPairOf`), or so many addresses. No pair has a colon.
+ */
+export type Need = string;
+export const addressesNeed = (count: number): Need => `addresses:${count}`;
+const ADDRESSES = /^addresses:(\d+)$/;
+
 type Ends = Pick<Migration, 'source' | 'destination'>;
 
 /**
- * The lane of a migration. With `transparent`, its endpoints are hosts whose traffic gateways intercept; where endpoints have many
- * hosts, `hosts` is the pair that the check has found (`hostPairOf`). `direct`: this one goes past the gateways.
+ * The lane of a migration. With `transparent`, its endpoints are hosts whose traffic gateways intercept; `need`: what its check has
+ * found besides. `direct`: this one goes past the gateways.
  */
 export function laneOf(
   { source, destination }: Ends,
-  { transparent, direct = false, hosts = null }: { transparent: boolean; direct?: boolean; hosts?: string | null },
+  { transparent, direct = false, need = null }: { transparent: boolean; direct?: boolean; need?: Need | null },
 ): string {
   const groups = new Set([endpointGroup(source.endpoint), endpointGroup(destination.endpoint)]);
   groups.add(siteGroup(source.site)).add(siteGroup(destination.site));
   if (source.site !== destination.site) groups.add(linkGroup(linkId(source.site, destination.site)));
-  const pair = transparent ? pairOf(source.endpoint, destination.endpoint) : hosts;
+  const count = Number(ADDRESSES.exec(need ?? '')?.[1] ?? 0);
+  const pair = transparent ? pairOf(source.endpoint, destination.endpoint) : count > 0 ? null : need;
   if (pair !== null) groups.add(`${direct ? PAIR_SHARED : PAIR_ALONE}:${pair}`);
-  return [...groups].sort().join(' ');
+  const addresses = Array.from({ length: count }, () => addressGroup(source.site));
+  return [...groups, ...addresses].sort().join(' ');
 }
 
 export const groupsOf = (lane: string): string[] => [TOTAL, ...lane.split(' ')];

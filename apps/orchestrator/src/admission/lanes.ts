@@ -4,21 +4,21 @@
 import type { Migration } from '../migrations/record.ts';
 import { isIntercepted, type PluginRegistry } from '../plugins/registry.ts';
 import type { EndpointStore } from '../sites/sites.ts';
-import { laneOf } from './groups.ts';
+import { laneOf, type Need } from './groups.ts';
 
 export type LaneFinder = (
   migration: Pick<Migration, 'source' | 'destination' | 'request'>,
-  /** The pair of hosts that it has or waits for, where its endpoints have many and a check has found them. */
-  hosts?: string | null,
+  /** What its check has found that it needs, and it has or waits for. */
+  need?: Need | null,
 ) => Promise<string>;
 
 export function createLaneFinder(endpoints: EndpointStore, plugins: PluginRegistry): LaneFinder {
-  return async (migration, hosts = null) => {
+  return async (migration, need = null) => {
     const direct = migration.request.transport !== 'tunnel';
     const { plugin } = await endpoints.get(migration.source.endpoint);
     const capabilities = plugins.find(plugin)?.capabilities;
     // Where an endpoint has many hosts, the run itself takes their pair, once it knows them (workflow/steps/hosts.ts).
     const transparent = capabilities !== undefined && isIntercepted(capabilities) && capabilities.manyHosts !== true;
-    return laneOf(migration, { transparent, direct, hosts });
+    return laneOf(migration, { transparent, direct, need });
   };
 }

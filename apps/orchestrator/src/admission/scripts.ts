@@ -5,7 +5,7 @@
  * - what is counted as taken is exactly what the holders' lanes name: both change in one step;
  * - nothing is started past a limit as it stands at that moment, or while the queue is paused;
  * - of those that may start, the first in the order does; one that may not holds up its own lane only, and those that would
- *   take from it the pair of hosts that is all it lacks;
+ *   take from it the pair of hosts, or the addresses, that are all it lacks;
  *
  * Places belong to the migration and not to its run: they outlive a worker that dies, because what it had under way is
  * still there, and go in the same step that takes the migration off the books.
@@ -70,6 +70,24 @@ export const pairsLua = `
   end
 `;
 
+/**
+ * Of lanes that name addresses of a gateway machine (see groups.ts). Defines addressesIn(lane), which answers the group and how many of it;
+ * and wantsToo(lane, other): whether both take of the same ones.
+ */
+export const addressesLua = `
+  local function addressesIn(lane)
+    local group, count = nil, 0
+    for name in string.gmatch(' ' .. lane, ' (gateway%-address:%S+)') do
+      group, count = name, count + 1
+    end
+    return group, count
+  end
+  local function wantsToo(lane, other)
+    local group = addressesIn(lane)
+    return group ~= nil and group == addressesIn(other)
+  end
+`;
+
 /** KEYS[key] are the lanes of the queue. Defines firstFrom(from): the first entry from there on; and eachHead(see), lane by lane. */
 export const headsLua = (key: number): string => `
   local function firstFrom(from)
@@ -93,7 +111,7 @@ export const headsLua = (key: number): string => `
  * @returns the ids, each of which holds its places now
  */
 export const ADMIT = script(`
-  ${waitingLua(1)} ${placesLua(4)} ${pairsLua} ${headsLua(2)}
+  ${waitingLua(1)} ${placesLua(4)} ${pairsLua} ${addressesLua} ${headsLua(2)}
   local room = tonumber(ARGV[1])
   if room <= 0 or redis.call('EXISTS', KEYS[7]) == 1 then return {} end
   local function pairsOf(key)
@@ -109,7 +127,7 @@ export const ADMIT = script(`
   end
   local function hasRoom(lane)
     for group in string.gmatch(lane, '%S+') do
-      if isFull(group) then return false end
+      if group ~= addressesIn(lane) and isFull(group) then return false end
     end
     return true
   end
@@ -119,17 +137,25 @@ export const ADMIT = script(`
     if kept[pair] or takenIn('host-pair:' .. pair) > 0 then return false end
     return shared or takenIn('host-pair-direct:' .. pair) == 0
   end
+  local function hasAddresses(lane)
+    local group, count = addressesIn(lane)
+    return group == nil or limits[group] == nil or takenIn(group) + count <= tonumber(limits[group])
+  end
   if isFull('total') then return {} end
-  local heads, lackingPair = {}, {}
+  local heads, lackingPair, lackingAddresses = {}, {}, {}
+  local function sort(head)
+    if not isPairFree(head.lane) then lackingPair[#lackingPair + 1] = head
+    elseif not hasAddresses(head.lane) then lackingAddresses[#lackingAddresses + 1] = head
+    else return true end
+  end
   eachHead(function(head)
-    if not hasRoom(head.lane) then return end
-    if isPairFree(head.lane) then heads[#heads + 1] = head else lackingPair[#lackingPair + 1] = head end
+    if hasRoom(head.lane) and sort(head) then heads[#heads + 1] = head end
   end)
-  local function passesNobody(head)
-    for _, other in ipairs(lackingPair) do
-      if other.rank < head.rank and excludes(head.lane, other.lane) then return false end
+  local function passes(head, others, contend)
+    for _, other in ipairs(others) do
+      if other.rank < head.rank and contend(head.lane, other.lane) and hasRoom(other.lane) then return true end
     end
-    return true
+    return false
   end
   local started = {}
   while #heads > 0 and #started < room and not isFull('total') do
@@ -138,7 +164,8 @@ export const ADMIT = script(`
       if heads[i].rank < heads[best].rank then best = i end
     end
     local now = heads[best]
-    if hasRoom(now.lane) and isPairFree(now.lane) and passesNobody(now) then
+    local isReady = hasRoom(now.lane) and sort(now)
+    if isReady and not passes(now, lackingPair, excludes) and not passes(now, lackingAddresses, wantsToo) then
       local behind = firstFrom('(' .. now.entry)
       dequeue(now.id)
       takePlaces(now.id, now.lane)
@@ -147,7 +174,6 @@ export const ADMIT = script(`
       if behind and behind.lane == now.lane then heads[best] = behind else table.remove(heads, best) end
     else
       -- Places only get fewer here: its lane is done.
-      if hasRoom(now.lane) and not isPairFree(now.lane) then lackingPair[#lackingPair + 1] = now end
       table.remove(heads, best)
     end
   end
@@ -155,14 +181,14 @@ export const ADMIT = script(`
 `);
 
 /**
- * Puts one live migration where its record says that it belongs: it waits, or, while a run has it, holds places. Whose pair of hosts
+ * Puts one live migration where its record says that it belongs: it waits, or, while a run has it, holds places. Whose need
  * has changed since its lane was made out is where it belongs: that change put it there.
- * KEYS: waitingKeys, placesKeys, live, running, migration. ARGV: id, lane, order, lane entry, pair of hosts ('' for none)
+ * KEYS: waitingKeys, placesKeys, live, running, migration. ARGV: id, lane, order, lane entry, need ('' for none)
  */
 export const RESTORE = script(`
   ${waitingLua(1)} ${placesLua(4)}
   if redis.call('SISMEMBER', KEYS[6], ARGV[1]) == 0 then return 0 end
-  if (redis.call('HGET', KEYS[8], 'hostPair') or '') ~= ARGV[5] then return 0 end
+  if (redis.call('HGET', KEYS[8], 'need') or '') ~= ARGV[5] then return 0 end
   if redis.call('SISMEMBER', KEYS[7], ARGV[1]) == 1 then
     dequeue(ARGV[1])
     changePlaces(ARGV[1], ARGV[2])

@@ -71,7 +71,11 @@ class Entrance {
     const ports = flows.map(({ port }) => port).join(' and ');
     throw new LmasError(
       'NO_FREE_PORT',
-      `No address of the source site's gateway machine has ${ports} free (looked at ${addresses.join(', ') || 'none'}). Wait for the migration that has them, or give the machine and the site (moreHypervisorAddresses) one more.`,
+      `No address of the source site's gateway machine has ${ports} free (looked at ${addresses.join(', ') || 'none'}).`,
+      {
+        remedy:
+          'Migrations wait for each other; so something else listens there, or a gateway that could not be removed. End it, or give the machine and the site (moreHypervisorAddresses) one more address.',
+      },
     );
   }
 

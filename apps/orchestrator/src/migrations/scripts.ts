@@ -107,7 +107,7 @@ export const CLAIM = keptScript(`
   redis.call('SET', KEYS[2], ARGV[2], 'PX', ARGV[3])
   if live then redis.call('SADD', KEYS[4], ARGV[1]) end
   redis.call('ZREM', KEYS[6], ARGV[1])
-  local names = {'token', 'version', 'record', 'cancelRequestedAt', 'pointOfNoReturnAt', 'writes', 'hostPair', 'handedBack'}
+  local names = {'token', 'version', 'record', 'cancelRequestedAt', 'pointOfNoReturnAt', 'writes', 'need', 'handedBack'}
   local h = redis.call('HMGET', KEYS[1], unpack(names))
   redis.call('HDEL', KEYS[1], 'handedBack')
   return {'CLAIMED', h[1], h[2], h[3], h[4] or '', h[5] or '', h[6] or '0', h[7] or '', h[8] or ''}
@@ -166,7 +166,7 @@ export const END = keptScript(`
   local pair, shared = pairIn(redis.call('HGET', KEYS[8], ARGV[3]) or '')
   if pair and not shared then
     redis.call('HSET', KEYS[11], pair, ARGV[3])
-    redis.call('HSET', KEYS[1], 'hostPair', pair)
+    redis.call('HSET', KEYS[1], 'need', pair)
   end
   redis.call('SREM', KEYS[2], ARGV[3])
   redis.call('SREM', KEYS[3], ARGV[3])
@@ -178,7 +178,7 @@ export const END = keptScript(`
   if ARGV[6] == '1' then
     redis.call('SREM', KEYS[7], ARGV[3])
     redis.call('PEXPIRE', KEYS[6], ARGV[5])
-    local kept = redis.call('HGET', KEYS[1], 'hostPair')
+    local kept = redis.call('HGET', KEYS[1], 'need')
     if kept and redis.call('HGET', KEYS[11], kept) == ARGV[3] then redis.call('HDEL', KEYS[11], kept) end
     for i = 12, #KEYS do
       if redis.call('GET', KEYS[i]) == ARGV[3] then redis.call('DEL', KEYS[i]) end
@@ -209,8 +209,8 @@ export const JOURNAL = keptScript(`
  * A run that finds that Redis has forgotten what it wrote puts back what it knows, and leaves: the next run finds the whole
  * journal, and asks both ends where the VM is before it does anything.
  * KEYS: migration, journal, live, running, lease, lock…
- * ARGV: id, token, runId, record, version, phase, writes, cancelRequestedAt, pointOfNoReturnAt, indexes, createdAtMs, pair of
- * hosts, resource key, entry, …
+ * ARGV: id, token, runId, record, version, phase, writes, cancelRequestedAt, pointOfNoReturnAt, indexes, createdAtMs, need,
+ * resource key, entry, …
  */
 export const RESTORE_RECORD = keptScript(`
   ${INDEX}
@@ -221,7 +221,7 @@ export const RESTORE_RECORD = keptScript(`
   redis.call('HSET', KEYS[1], 'token', ARGV[2], 'record', ARGV[4], 'version', ARGV[5], 'phase', ARGV[6], 'writes', ARGV[7])
   if ARGV[8] ~= '' then redis.call('HSET', KEYS[1], 'cancelRequestedAt', ARGV[8]) end
   if ARGV[9] ~= '' then redis.call('HSET', KEYS[1], 'pointOfNoReturnAt', ARGV[9]) end
-  if ARGV[12] ~= '' then redis.call('HSET', KEYS[1], 'hostPair', ARGV[12]) end
+  if ARGV[12] ~= '' then redis.call('HSET', KEYS[1], 'need', ARGV[12]) end
   redis.call('HDEL', KEYS[1], 'handedBack')
   for i = 13, #ARGV, 2 do redis.call('HSET', KEYS[2], ARGV[i], ARGV[i + 1]) end
   for i = 6, #KEYS do redis.call('SETNX', KEYS[i], ARGV[1]) end

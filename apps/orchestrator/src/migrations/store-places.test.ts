@@ -1,4 +1,4 @@
-/** A run's places on a real Redis: who has a pair of hosts, who waits for it and in which order, and what a hand-back leaves. */
+/** A run's places on a real Redis: who has a pair of hosts or addresses, who waits for them and in which order, and what a hand-back leaves. */
 import assert from 'node:assert/strict';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { after, before, beforeEach, test } from 'node:test';
 import type { Redis } from 'ioredis';
 import { type Admission, createAdmission } from '../admission/admission.ts';
-import { endpointGroup, hostPairOf, laneOf } from '../admission/groups.ts';
+import { addressesNeed, addressGroup, endpointGroup, hostPairOf, laneOf } from '../admission/groups.ts';
 import { errorCode } from '../errors.ts';
 import { createLog } from '../log.ts';
 import { connect } from '../redis/connect.ts';
@@ -70,7 +70,8 @@ async function running(wish: Parameters<typeof submitted>[0] = {}) {
     ...{ id: migration.id, migration, claim: claimed.claim },
     take: (pair = PAIR) => store.takeHosts(claimed.claim, migration, pair),
     handBack: (pair = PAIR, untilMs = Date.now() + 60_000) =>
-      store.handBack(claimed.claim, migration, { pair, untilMs }),
+      store.handBack(claimed.claim, migration, { need: pair, untilMs }),
+    takeAddresses: (count = 1, limit = 2) => store.takeAddresses(claimed.claim, migration, { count, limit }),
     end: (complete = true) => store.end(claimed.claim, { locks: [], phase: 'queued', complete }),
   };
 }
@@ -104,7 +105,7 @@ test('one that is handed back holds nothing, says what it waits for, and starts 
   await one.end();
   assert.deepEqual(await admission.admit(10), [other.id]);
   const next = await claim(other.id);
-  assert.deepEqual([next.handedBack, next.hosts], [true, PAIR]);
+  assert.deepEqual([next.handedBack, next.need], [true, PAIR]);
   assert.equal(await store.takeHosts(next.claim, other.migration, PAIR), undefined);
   await assert.rejects(other.handBack(), superseded);
   const later = await running();
@@ -157,7 +158,7 @@ test('those that go straight share a pair, and wait for one that goes through ga
 test('one that is let go before a pause is free for others', async () => {
   const [one, other] = [await running(), await running()];
   await one.take();
-  await store.letHostsGo(one.claim, one.migration);
+  await store.letNeedGo(one.claim, one.migration);
   assert.equal(await other.take(), undefined);
   assert.equal(await one.take(), other.id);
   assert.equal(await taken(endpointGroup('a')), 2, 'every other place is kept');
@@ -199,10 +200,10 @@ test('what is still to be taken down keeps its pair from others until it is', as
 /** @param meanwhile when the records have been read */
 async function rebuild(meanwhile: () => Promise<unknown> = async () => undefined): Promise<void> {
   const migrations = await store.getMany(await store.live());
-  const pairs = await store.hostPairs(migrations.map(({ id }) => id));
+  const needs = await store.needs(migrations.map(({ id }) => id));
   const lanes = migrations.map((migration, n) => {
-    const hosts = pairs[n] ?? null;
-    return { migration, hosts, lane: laneOf(migration, { transparent: false, hosts }) };
+    const need = needs[n] ?? null;
+    return { migration, need, lane: laneOf(migration, { transparent: false, need }) };
   });
   await meanwhile();
   await admission.rebuild(
@@ -229,7 +230,7 @@ test('a pair that is taken while the places are counted anew is not counted away
   const [one, other] = [await running(), await running()];
   await rebuild(() => one.take());
   assert.equal(await other.take(), one.id);
-  await rebuild(() => store.letHostsGo(one.claim, one.migration));
+  await rebuild(() => store.letNeedGo(one.claim, one.migration));
   assert.equal(await other.take(), undefined);
 });
 
@@ -255,7 +256,71 @@ test('a run that puts back what Redis has forgotten ends no wait in order', asyn
   // A replica takes over that has the hand-back, and nothing since.
   await redis.hset(keys.migration(other.id), { handedBack: 1, token: next.claim.token - 1 });
   await redis.srem(keys.running, other.id);
-  const { version, stored, hosts } = next;
-  await store.restore(next.claim, { version, stored, journal: [], hosts });
+  const { version, stored, need } = next;
+  await store.restore(next.claim, { version, stored, journal: [], need });
   assert.equal((await claim(other.id)).handedBack, false);
+});
+
+const ADDRESSES = addressGroup('x');
+
+test('addresses are had by as many as there are, and by the same ones however often they ask', async () => {
+  const [one, two, three] = [await running(), await running(), await running()];
+  assert.equal(await one.takeAddresses(), undefined);
+  assert.equal(await one.takeAddresses(), undefined);
+  assert.equal(await two.takeAddresses(), undefined);
+  assert.equal(await taken(ADDRESSES), 2);
+  assert.ok([one.id, two.id].includes((await three.takeAddresses()) ?? ''));
+  await one.end();
+  assert.equal(await three.takeAddresses(2), two.id, 'two are not free');
+  assert.equal(await three.takeAddresses(), undefined);
+  await two.end();
+  assert.equal(await three.takeAddresses(2), undefined, 'and now they are, in place of the one it had');
+  assert.equal(await taken(ADDRESSES), 2);
+  await three.end();
+  assert.equal(await taken(ADDRESSES), undefined);
+});
+
+test('who waits for addresses says so, holds none, and nobody passes who wants one, also where that one would be free', async () => {
+  const one = await running();
+  await one.takeAddresses();
+  const two = await running();
+  assert.equal(await two.takeAddresses(2), one.id);
+  await two.handBack(addressesNeed(2));
+  assert.equal(
+    await reason(two.id),
+    'waits for a place: the gateway machine of site x has 2 addresses, and this migration needs its own',
+  );
+  const [blocker] = (await admission.explain([two.id])).get(two.id)?.blockedBy ?? [];
+  assert.deepEqual(blocker, { kind: 'gateway-address', id: 'x', limit: 2 });
+  const three = await running();
+  assert.equal(await three.takeAddresses(), two.id);
+  await three.handBack(addressesNeed(1));
+  const other = await running();
+  assert.equal(await other.take(), undefined, 'one that needs none goes on');
+  assert.deepEqual(await admission.admit(10), []);
+  await one.end();
+  assert.deepEqual(await admission.admit(10), [two.id]);
+  const next = await claim(two.id);
+  assert.equal(next.need, addressesNeed(2));
+  assert.equal(await store.takeAddresses(next.claim, two.migration, { count: 2, limit: 2 }), undefined);
+  await store.end(next.claim, { locks: [], phase: 'queued', complete: true });
+  assert.deepEqual(await admission.admit(10), [three.id]);
+});
+
+test('addresses that are let go before a pause are free for others; those that a crash has lost are counted anew', async () => {
+  const [one, two, three] = [await running(), await running(), await running()];
+  await one.takeAddresses(2);
+  await store.letNeedGo(one.claim, one.migration);
+  assert.equal(await two.takeAddresses(), undefined);
+  assert.equal(await three.takeAddresses(), undefined);
+  assert.notEqual(await one.takeAddresses(2), undefined);
+  await one.handBack(addressesNeed(2));
+  await redis.del(keys.places, keys.placesTaken, keys.waiting, keys.waitingLanes, keys.waitingEntries);
+  await rebuild();
+  assert.equal(await taken(ADDRESSES), 2);
+  assert.deepEqual(await admission.admit(10), []);
+  await two.end();
+  assert.deepEqual(await admission.admit(10), []);
+  await three.end();
+  assert.deepEqual(await admission.admit(10), [one.id]);
 });

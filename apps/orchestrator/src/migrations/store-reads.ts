@@ -2,6 +2,7 @@
  * What anybody may look up in the record store, without a claim.
  */
 import type { Redis } from 'ioredis';
+import type { Need } from '../admission/groups.ts';
 import { keys } from '../redis/keys.ts';
 import { readStored } from '../redis/stored-json.ts';
 import { type PageMark, type Search, search } from './index-search.ts';
@@ -14,8 +15,8 @@ export interface RecordReads {
   get(id: string): Promise<Migration | undefined>;
   getMany(ids: readonly string[]): Promise<Migration[]>;
   live(): Promise<string[]>;
-  /** The pair of hosts that each of them has, or waits for. */
-  hostPairs(ids: readonly string[]): Promise<(string | null)[]>;
+  /** What the check of each of them has found that it needs, where it has it or waits for it. */
+  needs(ids: readonly string[]): Promise<(Need | null)[]>;
   /** Those of them that some run has taken up, and has not handed back since. */
   running(): Promise<string[]>;
   isLive(id: string): Promise<boolean>;
@@ -40,12 +41,12 @@ export function createRecordReads(redis: Redis): RecordReads {
     getMany,
     get: async (id) => (await getMany([id]))[0],
     live: () => redis.smembers(keys.live),
-    async hostPairs(ids) {
+    async needs(ids) {
       const pipeline = redis.pipeline();
-      for (const id of ids) pipeline.hget(keys.migration(id), 'hostPair');
-      return ((await pipeline.exec()) ?? []).map(([error, pair]) => {
+      for (const id of ids) pipeline.hget(keys.migration(id), 'need');
+      return ((await pipeline.exec()) ?? []).map(([error, need]) => {
         if (error) throw error;
-        return typeof pair === 'string' ? pair : null;
+        return typeof need === 'string' ? need : null;
       });
     },
     running: () => redis.smembers(keys.running),

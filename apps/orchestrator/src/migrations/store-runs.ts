@@ -4,6 +4,7 @@
  */
 import { randomUUID } from 'node:crypto';
 import type { Redis } from 'ioredis';
+import type { Need } from '../admission/groups.ts';
 import { placesKeys, waitingKeys } from '../admission/scripts.ts';
 import { LmasError } from '../errors.ts';
 import { keys } from '../redis/keys.ts';
@@ -34,8 +35,8 @@ export interface ClaimedMigration {
   readonly claim: Claim;
   readonly version: number;
   readonly stored: StoredMigration;
-  /** The pair of hosts that it has. */
-  readonly hosts: string | null;
+  /** What its check has found that it needs, and it has. */
+  readonly need: Need | null;
   /** The run before this one ended in order, having touched nothing. */
   readonly handedBack: boolean;
 }
@@ -54,7 +55,7 @@ export interface RunWrites extends RunPlaces {
   /** After WRITES_FORGOTTEN: puts back what the run knows, and gives the lease up. @throws LmasError SUPERSEDED */
   restore(
     claim: Claim,
-    known: { version: number; stored: StoredMigration; journal: readonly JournalEntry[]; hosts: string | null },
+    known: { version: number; stored: StoredMigration; journal: readonly JournalEntry[]; need: Need | null },
   ): Promise<void>;
   write(
     claim: Claim,
@@ -87,7 +88,7 @@ export function createRunWrites(redis: Redis, reads: Pick<RecordReads, 'get' | '
   return {
     ...createRunPlaces(redis, { fence, add: (claim, writes) => countOf(claim).add(writes) }),
     async claim(id, runId, leaseMs) {
-      const [word, token, version, record, cancelRequestedAt, pointOfNoReturnAt, writes, hosts, handedBack] = verdict(
+      const [word, token, version, record, cancelRequestedAt, pointOfNoReturnAt, writes, need, handedBack] = verdict(
         await scripts.CLAIM(
           redis,
           [
@@ -112,7 +113,7 @@ export function createRunWrites(redis: Redis, reads: Pick<RecordReads, 'get' | '
         claim,
         version: Number(version),
         stored: { migration: overlay(migration, cancelRequestedAt, pointOfNoReturnAt), notes },
-        hosts: hosts || null,
+        need: need || null,
         handedBack: handedBack === '1',
       };
     },
@@ -129,7 +130,7 @@ export function createRunWrites(redis: Redis, reads: Pick<RecordReads, 'get' | '
     async letGo(claim) {
       await scripts.LET_GO(redis, [keys.lease(claim.id)], [claim.runId]);
     },
-    async restore(claim, { version, stored, journal, hosts }) {
+    async restore(claim, { version, stored, journal, need }) {
       const { id, token, runId } = claim;
       const { phase, createdAt, cancelRequestedAt, pointOfNoReturnAt } = stored.migration;
       verdict(
@@ -139,7 +140,7 @@ export function createRunWrites(redis: Redis, reads: Pick<RecordReads, 'get' | '
           [
             ...[id, token, runId, writeWhole(stored, unknownOf.get(claim)), version, phase, countOf(claim).known],
             ...[cancelRequestedAt ?? '', pointOfNoReturnAt ?? ''],
-            ...[JSON.stringify(indexesOf(stored.migration)), Date.parse(createdAt), hosts ?? ''],
+            ...[JSON.stringify(indexesOf(stored.migration)), Date.parse(createdAt), need ?? ''],
             ...journal.flatMap((entry) => [entry.key, JSON.stringify(entry)]),
           ],
         ),

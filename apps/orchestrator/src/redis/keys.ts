@@ -3,7 +3,7 @@
  * touch several.
  *
  *   {lmas}:migration:<id>   hash    record (JSON), version, token, writeId, writes, phase, cancelRequestedAt, pointOfNoReturnAt,
- *                                   givenUp, hostPair (the pair it has or waits for), handedBack (1: by its last run, in order)
+ *                                   givenUp, need (what its check found: hosts, addresses), handedBack (1: by its last run, in order)
  *   {lmas}:journal:<id>     hash    resource key → JSON; `release` leaves the entry, marked
  *   {lmas}:events:<id>      stream  one entry per event (what changes, see stored-event.ts), trimmed; expires some time after the end
  *   {lmas}:log:<id>         stream  what its runs logged (see observability/log-entry.ts), trimmed; stays with the record

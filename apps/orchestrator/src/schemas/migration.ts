@@ -336,7 +336,7 @@ export const migrationSchema = z
       .array(z.object({ startedAt: timestampSchema, endedAt: timestampSchema.nullable() }))
       .default([])
       .describe(
-        'When it waited for its two hosts, which another migration had, in the phase in which it was; for a place it waits in `queued`.',
+        'When it waited for its two hosts, or for an address of a gateway machine, which another migration had, in the phase in which it was; for a place it waits in `queued`.',
       ),
     cancelRequestedAt: timestampSchema.nullable(),
     pointOfNoReturnAt: timestampSchema.nullable().describe('Since when a cancel is answered with 409.'),

@@ -34,8 +34,13 @@ export const waitingSchema = z
     blockedBy: z
       .array(
         z.object({
-          kind: z.enum(['paused', 'total', 'site', 'link', 'endpoint', 'host-pair']),
-          id: z.string().nullable().describe('Which site, link, endpoint or pair of hosts.'),
+          kind: z.enum(['paused', 'total', 'site', 'link', 'endpoint', 'host-pair', 'gateway-address']),
+          id: z
+            .string()
+            .nullable()
+            .describe(
+              'Which site, link, endpoint or pair of hosts; for `gateway-address` the site whose gateway machine has them.',
+            ),
           limit: z.int().nullable(),
         }),
       )

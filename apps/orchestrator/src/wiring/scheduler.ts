@@ -53,11 +53,11 @@ async function* liveLanes(store: MigrationStore, laneOf: LaneFinder) {
   const ids = await store.live();
   for (let i = 0; i < ids.length; i += LIVE_BATCH) {
     const migrations = await store.getMany(ids.slice(i, i + LIVE_BATCH));
-    const pairs = await store.hostPairs(migrations.map(({ id }) => id));
+    const needs = await store.needs(migrations.map(({ id }) => id));
     yield await Promise.all(
       migrations.map(async (migration, n) => {
-        const hosts = pairs[n] ?? null;
-        return { migration, hosts, lane: await laneOf(migration, hosts) };
+        const need = needs[n] ?? null;
+        return { migration, need, lane: await laneOf(migration, need) };
       }),
     );
   }

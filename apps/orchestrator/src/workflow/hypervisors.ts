@@ -17,7 +17,6 @@ import { failureOfEnds, type Connected as Opened } from '../endpoints/connector.
 import { isSuperseded } from '../errors.ts';
 import { policyOf } from '../migrations/changes.ts';
 import { tunnelFacts } from '../migrations/tunnel-facts.ts';
-import { isIntercepted } from '../plugins/registry.ts';
 import { tracedCalls } from '../tracing/spans.ts';
 import { intendResource, joinHolders, withdrawIntent } from './plugin-resources.ts';
 import type { Run } from './run.ts';
@@ -80,9 +79,9 @@ export class Hypervisors implements AsyncDisposable {
     return (await this.#connect(signal, { oneIsEnough: true })).plugin.capabilities.survivesController;
   }
 
-  /** Whether the traffic of this plugin goes through a tunnel by being intercepted. */
-  async isIntercepted({ signal }: Waiting): Promise<boolean> {
-    return isIntercepted((await this.#connect(signal)).plugin.capabilities);
+  /** Whether gateways intercept the traffic of this plugin, always or where a request asks for it. */
+  async canBeIntercepted({ signal }: Waiting): Promise<boolean> {
+    return (await this.#connect(signal)).plugin.capabilities.transparentRoute;
   }
 
   async close(): Promise<void> {

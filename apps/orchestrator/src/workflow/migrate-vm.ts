@@ -2,7 +2,7 @@
  * The workflow of one migration, top to bottom.
  *
  *   check → provision → prepare → connect → perform → confirm       the way forward
- *     └─ another migration has the two hosts: steps/hosts.ts        back into the queue; the next run checks anew
+ *     └─ others have its hosts or addresses: steps/wait-in-queue.ts back into the queue; the next run checks anew
  *   a passing fault before prepare's intent: retry.ts               teardown, a pause, the way forward again
  *              any error past prepare's intent: settle.ts           where is the VM? finish it or undo it
  *   teardown, always                                                newest first, whatever happened
@@ -24,13 +24,15 @@ import { mayTryAgain, pauseBeforeRetry } from './retry.ts';
 import type { Run } from './run.ts';
 import { settle } from './settle.ts';
 import { runStage, totalDeadline, untilNoReturn } from './stages.ts';
+import { takeAddresses } from './steps/addresses.ts';
 import { check } from './steps/check.ts';
 import { confirm } from './steps/confirm.ts';
 import { connectThroughTunnel, straightRoutes } from './steps/connect.ts';
 import { attachTunnel, provisionTunnel } from './steps/gateways.ts';
-import { endWaits, takeHosts } from './steps/hosts.ts';
+import { takeHosts } from './steps/hosts.ts';
 import { perform } from './steps/perform.ts';
 import { prepare } from './steps/prepare.ts';
+import { endWaits } from './steps/wait-in-queue.ts';
 import { noteTeardown, tearDown } from './teardown.ts';
 import type { Tools } from './tools.ts';
 
@@ -124,7 +126,7 @@ async function goForwardAgainAndAgain(run: Run, tools: Tools, hypervisors: Hyper
       await scope.leave(run);
       await tearDown(run, tools, hypervisors);
       await hypervisors.disconnect();
-      await run.letHostsGo();
+      await run.letNeedGo();
       try {
         await pauseBeforeRetry(run, cause);
       } catch (reason) {
@@ -146,6 +148,7 @@ async function goForward(run: Run, tools: Tools, hypervisors: Hypervisors, scope
     await runStage(run, checking, async (signal) => {
       const report = await check(run, hypervisors, { signal });
       await takeHosts(run, hypervisors, report, { signal });
+      await takeAddresses(run, tools, report, { signal });
     });
     if (transport === 'tunnel') {
       const limitMs = timeouts.provisioningMs;

@@ -115,7 +115,7 @@ test('a run whose hand-back got no answer is over: the migration may wait in the
       throw new Error('the answer is lost');
     },
   });
-  await assert.rejects(run.handBack({ pair: 'a~b', untilMs: Date.now() + 60_000 }), /the answer is lost/);
+  await assert.rejects(run.handBack({ need: 'a~b', untilMs: Date.now() + 60_000 }), /the answer is lost/);
   assert.equal(run.lost.aborted, true);
   await assert.rejects(run.enter('checking'), (error) => errorCode(error) === 'SUPERSEDED');
 });

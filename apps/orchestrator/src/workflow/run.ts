@@ -6,6 +6,7 @@
  * ends, as another one may act then; after `lost` has aborted nothing is written, touched or taken down by this run any more. The run owns its lease.
  */
 import { randomUUID } from 'node:crypto';
+import { addressesNeed, type Need } from '../admission/groups.ts';
 import { errorCode, isSuperseded, LmasError } from '../errors.ts';
 import { childForMigration, type Logger } from '../log.ts';
 import type { JournalEntry } from '../migrations/journal-entry.ts';
@@ -35,8 +36,8 @@ export class Run {
   readonly #store: MigrationStore;
   readonly #claim: Claim;
   readonly #isRecovery: boolean;
-  /** The pair of hosts that the migration has. */
-  #hosts: string | null;
+  /** What its check has found that the migration needs, once it has it. */
+  #need: Need | null;
   readonly #leaseMs: number;
   readonly #onChange: ChangeObserver | undefined;
   readonly #lost = new AbortController();
@@ -61,7 +62,7 @@ export class Run {
     this.#store = store;
     this.#claim = claimed.claim;
     this.#isRecovery = claimed.claim.token > 1 && !claimed.handedBack;
-    this.#hosts = claimed.hosts;
+    this.#need = claimed.need;
     this.#version = claimed.version;
     this.#stored = claimed.stored;
     const { cancelRequestedAt, pointOfNoReturnAt } = claimed.stored.migration;
@@ -159,7 +160,7 @@ export class Run {
     if (this.#lost.signal.aborted) return;
     this.log.error({}, 'Redis has forgotten what was written; the next run starts by asking where the VM is');
     this.abandon(new LmasError('INTERRUPTED', 'Redis has forgotten what this run wrote.'));
-    const known = { version: this.#version, stored: this.#stored, journal: this.journal.entries(), hosts: this.#hosts };
+    const known = { version: this.#version, stored: this.#stored, journal: this.journal.entries(), need: this.#need };
     await this.#store
       .restore(this.#claim, known)
       .catch((error: unknown) => this.log.warn({ err: error }, 'what this run knew could not be put back'));
@@ -238,28 +239,38 @@ export class Run {
    */
   async takeHosts(pair: string): Promise<string | undefined> {
     const holder = await this.#heeding(() => this.#store.takeHosts(this.#claim, this.migration, pair));
-    if (holder === undefined) this.#hosts = pair;
+    if (holder === undefined) this.#need = pair;
     return holder;
   }
 
-  /** Before a pause in which others may have them. */
-  async letHostsGo(): Promise<void> {
-    if (this.#hosts === null) return;
-    await this.#heeding(() => this.#store.letHostsGo(this.#claim, this.migration));
-    this.#hosts = null;
+  /**
+   * Takes `count` of the `limit` addresses of the source's gateway machine, in place of those it has. They are given back at the end.
+   * @returns the id of one that has some, or comes first; `undefined`: they are ours
+   */
+  async takeAddresses(addresses: { readonly count: number; readonly limit: number }): Promise<string | undefined> {
+    const holder = await this.#heeding(() => this.#store.takeAddresses(this.#claim, this.migration, addresses));
+    if (holder === undefined) this.#need = addressesNeed(addresses.count);
+    return holder;
+  }
+
+  /** Gives up its hosts or addresses, before a pause in which others may have them. */
+  async letNeedGo(): Promise<void> {
+    if (this.#need === null) return;
+    await this.#heeding(() => this.#store.letNeedGo(this.#claim, this.migration));
+    this.#need = null;
   }
 
   /**
-   * Puts the migration back into the queue, to wait for a pair of hosts: whoever is given it with them goes on. Nothing may be
+   * Puts the migration back into the queue, to wait for what it needs: whoever is given it with that goes on. Nothing may be
    * under way. This run is over then, and `lost`, also when nobody can say whether it is done.
    */
-  async handBack(waiting: { readonly pair: string; readonly untilMs: number }): Promise<void> {
+  async handBack(waiting: { readonly need: Need; readonly untilMs: number }): Promise<void> {
     await this.#writes;
     this.#lease.stop();
     try {
       await this.#heeding(() => this.#store.handBack(this.#claim, this.migration, waiting));
     } finally {
-      this.abandon(new LmasError('SUPERSEDED', 'The migration waits for its hosts in the queue.'));
+      this.abandon(new LmasError('SUPERSEDED', 'The migration waits in the queue for what it needs.'));
     }
   }
 

@@ -4,7 +4,9 @@
  */
 import { blocker, type CheckReport, type Finding, type MigrationRequest } from '@lmas/plugin-api';
 import type { XenOptions } from '../config.ts';
-import { type Ends, type Gap, makePlan } from '../migration/plan.ts';
+import { isRedirected } from '../migration/call.ts';
+import { relayedCoordinator, trafficOf } from '../migration/flows.ts';
+import { type Ends, type Gap, makePlan, type Plan } from '../migration/plan.ts';
 import { checkDestination } from './destination.ts';
 import { checkDryRun } from './dry-run.ts';
 import { checkGuest } from './guest.ts';
@@ -23,7 +25,7 @@ export async function checkMigration(
   ends: Ends,
   request: MigrationRequest<XenOptions>,
   { signal }: { signal: AbortSignal },
-): Promise<CheckReport> {
+): Promise<{ readonly report: CheckReport; readonly plan: Plan }> {
   const plan = await makePlan(ends, request, { signal });
   const context = { ends, request, plan, signal };
   const findings: Finding[] = plan.gaps.map(({ kind, message, remedy }) => blocker(GAP_CODES[kind], message, remedy));
@@ -32,5 +34,18 @@ export async function checkMigration(
   if (!stopped) findings.push(...(await checkDryRun(context)));
   const copied = plan.disks.filter((disk) => disk.copied);
   const diskBytes = copied.reduce((sum, { record }) => sum + record.physical_utilisation, 0);
-  return { findings, memoryBytes: plan.vm.record.memory_dynamic_max, diskBytes };
+  const report = { findings, memoryBytes: plan.vm.record.memory_dynamic_max, diskBytes, ...contended(plan, request) };
+  return { report, plan };
+}
+
+/**
+ * What only one migration at a time can have. Redirected, its addresses at the gateway. Else, past gateways that may intercept another one, the
+ * way from the source to the receiving host: the source's coordinator takes it for every guest of its pool, so it is the pool's.
+ */
+function contended(plan: Plan, request: MigrationRequest<XenOptions>): Pick<CheckReport, 'hosts' | 'gatewayAddresses'> {
+  const { sourcePool, host, address } = plan;
+  if (host === undefined || address === undefined) return {};
+  if (!isRedirected(request)) return { hosts: { source: sourcePool.pool.uuid, destination: host.record.uuid } };
+  const { flows } = trafficOf(plan, { address, coordinator: relayedCoordinator(plan, address, request) }, request);
+  return { gatewayAddresses: new Set(flows.map(({ addressGroup }) => addressGroup)).size };
 }

@@ -56,6 +56,8 @@ export class XenMigration implements MigrationDriver {
   readonly #request: MigrationRequest<XenOptions>;
   readonly #context: MigrationContext;
   readonly #times: AbortTimes;
+  /** What the check said of hosts and addresses holds for this one. */
+  #checkedHost: string | undefined;
   #plan: Plan | undefined;
   /** From `perform` until it is known that nothing moves any more. */
   #move: Move | undefined;
@@ -69,7 +71,9 @@ export class XenMigration implements MigrationDriver {
 
   async check({ signal }: Options): Promise<CheckReport> {
     try {
-      return await checkMigration(this.#ends, this.#request, { signal });
+      const { report, plan } = await checkMigration(this.#ends, this.#request, { signal });
+      this.#checkedHost = plan.host?.record.uuid;
+      return report;
     } catch (error) {
       throw toPluginError(error, 'checking the migration');
     }
@@ -79,7 +83,7 @@ export class XenMigration implements MigrationDriver {
   async prepare({ signal }: Options): Promise<Prepared> {
     try {
       await this.#context.assertCurrent();
-      const plan = await makePlan(this.#ends, this.#request, { signal });
+      const plan = await makePlan(this.#ends, this.#request, { signal, before: this.#checkedHost });
       assertToBeHad(this.#ends, plan, this.#request.migrationId);
       const { host, network, address, vm } = plan;
       const gap = plan.gaps[0];

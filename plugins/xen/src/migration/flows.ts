@@ -16,7 +16,9 @@ export function trafficOf(
 ): Pick<Prepared, 'flows' | 'transparentFlows' | 'sourceAddresses'> {
   const sourceAddresses = senders(plan);
   if (options.route === 'redirected') return { flows: redirected(address, coordinator), sourceAddresses };
-  return { flows: [], transparentFlows: [intercepted(sourceAddresses, address)], sourceAddresses };
+  const receiver = plan.host === undefined ? [] : addressesOf(plan.destinationPool, plan.host.record);
+  const others = sourceAddresses.filter((source) => !receiver.includes(source));
+  return { flows: [], transparentFlows: [intercepted(others, address)], sourceAddresses };
 }
 
 /** Where the source's calls to the coordinator shall be relayed, and another member receives: that one's address. */
@@ -43,7 +45,7 @@ function redirected(address: string, coordinator: string | null): readonly Flow[
   return flows;
 }
 
-/** All that the source sends to the receiving host, from whichever of its addresses. */
+/** All that the source sends to the receiving host, from whichever of its addresses; inside one pool that may be the coordinator itself. */
 function intercepted(sourceAddresses: readonly string[], destination: string): TransparentFlow {
   const isSameFamily = (address: string): boolean => address.includes(':') === destination.includes(':');
   const pairs = sourceAddresses.filter(isSameFamily).map((source) => ({ source, destination }));

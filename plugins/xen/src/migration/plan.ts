@@ -67,11 +67,14 @@ export interface Plan {
   readonly gaps: readonly Gap[];
 }
 
-/** @throws PluginError VM_NOT_FOUND, INVALID_CONFIG for an ambiguous name, and whatever the connections suffer */
+/**
+ * @param before UUID of the member that an earlier plan has chosen: as long as it is no worse than others, it stays
+ * @throws PluginError VM_NOT_FOUND, INVALID_CONFIG for an ambiguous name, and whatever the connections suffer
+ */
 export async function makePlan(
   { source, destination }: Ends,
   request: MigrationRequest<XenOptions>,
-  options: { signal: AbortSignal },
+  { before, ...options }: { signal: AbortSignal; before?: string | undefined },
 ): Promise<Plan> {
   const [sourcePool, guests, destinationPool, destinationGuests] = await Promise.all([
     readPool(source.client, options),
@@ -86,7 +89,7 @@ export async function makePlan(
   const samePool = sourcePool.pool.uuid === destinationPool.pool.uuid;
   const parts = { request, sourcePool, destinationPool, guests, vm, samePool, gaps };
   const moving = movingParts(vm, guests);
-  const host = chooseHost(parts, destination, moving.disks);
+  const host = chooseHost(parts, destination, moving.disks, before);
   const network = chooseNetwork(parts, destination, host);
   const { disks, gaps: homeless } = placeDisks(parts, moving.disks, host?.ref);
   gaps.push(...homeless);
@@ -147,7 +150,12 @@ function movingParts(vm: Row<VmRecord>, guests: Guests) {
   return { disks: [...disks.values()], discs, vifs };
 }
 
-function chooseHost(parts: Parts, destination: XenSession, disks: readonly LooseDisk[]): Row<HostRecord> | undefined {
+function chooseHost(
+  parts: Parts,
+  destination: XenSession,
+  disks: readonly LooseDisk[],
+  before: string | undefined,
+): Row<HostRecord> | undefined {
   const { request, destinationPool: pool, vm, samePool, gaps } = parts;
   const members = membersOf(pool, destination.config.hosts);
   if (samePool && destination.config.hosts.length === 0) {
@@ -172,7 +180,8 @@ function chooseHost(parts: Parts, destination: XenSession, disks: readonly Loose
   }
   const candidates = [...members]
     .filter(([ref, host]) => isLive(pool, host) && !(samePool && ref === vm.record.resident_on))
-    .sort(([, a], [, b]) => memoryFree(pool, b) - memoryFree(pool, a));
+    .sort(([, a], [, b]) => memoryFree(pool, b) - memoryFree(pool, a))
+    .sort(([, a], [, b]) => Number(b.uuid === before) - Number(a.uuid === before));
   // Storage decides before memory does: best where it leads the source nowhere else, then where it is plugged in at all.
   const detours = new Map(
     candidates.map(([ref]) => [ref, detoursOf(pool, ref, { disks: placeDisks(parts, disks, ref).disks, samePool })]),

@@ -173,6 +173,10 @@ export class EsxiHost implements HostAgent {
     return services.includes(provisioning ? 'vSphereProvisioning' : 'management');
   }
 
+  #real(address: string): string {
+    return this.#options.standIn?.(address) ?? address;
+  }
+
   async #listen(kind: FlowKind, address: string): Promise<void> {
     const server = createServer({ allowHalfOpen: true }, (socket) => {
       this.#track(socket);
@@ -181,10 +185,6 @@ export class EsxiHost implements HostAgent {
     server.listen({ host: this.#real(address), port: this.#ports[kind] });
     await once(server, 'listening');
     const bound = server.address();
-  #real(address: string): string {
-    return this.#options.standIn?.(address) ?? address;
-  }
-
     if (typeof bound === 'object' && bound !== null) this.#ports[kind] = bound.port;
     this.#servers.push(server);
   }

@@ -10,7 +10,7 @@ const { signal } = new AbortController();
 const report = (source: string, destination: string): CheckReport => ({
   ...{ findings: [], memoryBytes: 0, diskBytes: 0, hosts: { source, destination } },
 });
-const intercepted = { isIntercepted: async () => true } as unknown as Hypervisors;
+const intercepted = { canBeIntercepted: async () => true } as unknown as Hypervisors;
 const STARTED_AT = '2026-01-01T00:00:00.000Z';
 
 /** @param holder who has the pair */
@@ -26,8 +26,8 @@ function runWith(holder: string | undefined, project: string | null = null) {
       return holder;
     },
     update: async (_: unknown, { message }: { message: string }) => void told.push(message),
-    handBack: async ({ pair, untilMs }: { pair: string; untilMs: number }) => {
-      told.push(`handed back for ${pair} until ${new Date(untilMs).toISOString()}`);
+    handBack: async ({ need, untilMs }: { need: string; untilMs: number }) => {
+      told.push(`handed back for ${need} until ${new Date(untilMs).toISOString()}`);
       lost.abort(new Error('handed back'));
     },
   } as unknown as Run;
@@ -67,7 +67,7 @@ test('one that is cancelled in this moment is not handed back', async () => {
 test('nothing is taken without hosts, or where nothing is intercepted', async () => {
   const { run, asked } = runWith(undefined);
   await takeHosts(run, intercepted, { findings: [], memoryBytes: 0, diskBytes: 0 }, { signal });
-  const redirected = { isIntercepted: async () => false } as unknown as Hypervisors;
+  const redirected = { canBeIntercepted: async () => false } as unknown as Hypervisors;
   await takeHosts(run, redirected, report('a', 'b'), { signal });
   assert.deepEqual(asked, []);
 });

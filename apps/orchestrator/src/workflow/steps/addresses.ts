@@ -1,0 +1,41 @@
+/**
+ * A hypervisor that is told an address and fixes the ports itself has that address for itself while its migration lasts. How many
+ * the gateway machine at the source has is known; one that finds too few of them free waits in the queue. Nothing is
+ * at any machine yet: whether an address is free in fact, the gateway says when it listens (gateways/redirected-routes.ts).
+ */
+import type { CheckReport } from '@lmas/plugin-api';
+import { addressesNeed } from '../../admission/groups.ts';
+import { LmasError } from '../../errors.ts';
+import type { Run } from '../run.ts';
+import type { Tools } from '../tools.ts';
+import { waitInQueue } from './wait-in-queue.ts';
+
+/**
+ * Resolves when the migration has its addresses.
+ * @throws LmasError CHECK_FAILED when there are not so many; and when it has been handed back: the run is lost then
+ */
+export async function takeAddresses(
+  run: Run,
+  tools: Pick<Tools, 'sites'>,
+  { gatewayAddresses: count = 0 }: CheckReport,
+  { signal }: { signal: AbortSignal },
+): Promise<void> {
+  if (count === 0 || run.migration.request.transport !== 'tunnel') return;
+  const { site } = run.migration.source;
+  const { gateway } = await tools.sites.get(site);
+  if (gateway === null) return; // provisioning says so
+  const limit = new Set([gateway.hypervisorAddress, ...gateway.moreHypervisorAddresses]).size;
+  if (count > limit) {
+    throw new LmasError(
+      'CHECK_FAILED',
+      `It needs ${count} addresses of the gateway machine of ${site}, which has ${limit}.`,
+      {
+        remedy: 'Give the machine one more, and name it in `moreHypervisorAddresses` of the site.',
+      },
+    );
+  }
+  const holder = await run.takeAddresses({ count, limit });
+  if (holder === undefined) return;
+  const why = `both need addresses of their own at the gateway machine of ${site}, which has ${limit}`;
+  await waitInQueue(run, addressesNeed(count), { holder, why }, { signal });
+}
