@@ -107,7 +107,9 @@ describe('refusals', () => {
     await using stage = await setting();
     const { vmId: vm, source, destination } = stage;
     const submit = (body: object) => api.call('POST', '/v1/migrations', body);
-    assertProblem(await submit({ vm, source, destination: source }), 422, 'SAME_ENDPOINT');
+    const same = await submit({ vm, source, destination: source });
+    assertProblem(same, 422, 'SAME_ENDPOINT');
+    assert.match(JSON.stringify(same.body), /once for each site, with the hosts of that site in `hosts`/);
     assertProblem(await submit({ vm, source, destination: 'nowhere' }), 422, 'UNKNOWN_REFERENCE');
     assertProblem(await submit({ vm, source, destination, options: { speed: 9 } }), 422, 'INVALID_OPTIONS');
     await api.must('POST', '/v1/sites', { id: 'bare' });

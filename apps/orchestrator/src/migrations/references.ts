@@ -14,13 +14,18 @@ export interface Referred {
   readonly plugin: string;
 }
 
+const SAME_ENDPOINT_REMEDY =
+  'A move inside one site needs no tunnel: let the hypervisor do it (virsh migrate, Migrate of vCenter, xe vm-migrate). Where one pool or ' +
+  'vCenter has hosts at both sites, register it once for each site, with the hosts of that site in `hosts`, and move between these two.';
+
 /** @throws LmasError UNKNOWN_REFERENCE, SAME_ENDPOINT, DIFFERENT_PLUGINS, INVALID_OPTIONS, NO_GATEWAY, NO_LISTENER */
 export async function checkReferences(
   input: MigrationInput,
   { endpoints, sites }: Inventory,
   plugins: PluginRegistry,
 ): Promise<Referred> {
-  if (input.source === input.destination) throw new LmasError('SAME_ENDPOINT');
+  if (input.source === input.destination)
+    throw new LmasError('SAME_ENDPOINT', undefined, { remedy: SAME_ENDPOINT_REMEDY });
   const found = await Promise.allSettled([input.source, input.destination].map((id) => endpoints.get(id)));
   refuseUnknown(found);
   const [source, destination] = found.map((each) => (each.status === 'fulfilled' ? each.value : undefined));

@@ -57,11 +57,14 @@ export function undecided(
   reason: unknown,
   first: MigrationError | null = null,
 ): Ending {
+  const said = toMigrationError(run, reason);
   return {
     outcome: 'failed',
     where,
     error: {
-      ...toMigrationError(run, reason),
+      ...said,
+      // Who has to look needs the hypervisor's own word for what went wrong, and that was said first.
+      native: said.native ?? first?.native ?? null,
       remedy: 'Do what `byHand` says, before anything else.',
       cause: first === null ? null : { code: first.code, message: first.message },
     },
@@ -106,8 +109,8 @@ export function byHand({ vm, source, destination }: Migration, where: 'both' | '
   return (
     `It could not be made sure where VM ${vm.name} runs; nothing was destroyed and nothing resumed. Look at ${ends}. ` +
     'If one of them runs it, leave it so and remove what is left of it at the other. If it is paused at the source and ' +
-    'the destination neither runs nor holds it, resume it at the source. Never resume it at one end before you have ' +
-    'seen that the other does not run it.'
+    'the destination neither runs nor holds it, resume it at the source. Never resume or start it at one end before you have ' +
+    'seen that the other does not run it, at its hosts themselves: a record that says "stopped" may be wrong after a late failure.'
   );
 }
 

@@ -21,11 +21,13 @@ async function settleWith(
     settleMs = 100,
     startedAt = null,
     follow,
+    because = cause,
   }: {
     performed?: boolean;
     settleMs?: number;
     startedAt?: string | null;
     follow?: (signal: AbortSignal) => Promise<void>;
+    because?: Error;
   } = {},
 ) {
   const request = migrationInputSchema.parse({ vm: 'web', source: 'a', destination: 'b' });
@@ -63,7 +65,7 @@ async function settleWith(
   const hypervisors = { driverOfWhoAnswers: async () => driver, survivesController: async () => follow !== undefined };
   const bandwidth = { keep: () => ({ [Symbol.dispose]: () => undefined }) };
   const tools = { settings: { settleMs, settleRetryMs: 5, progressIntervalMs: 1_000 }, bandwidth };
-  const trouble = { run, tools, hypervisors, tunnel: undefined, cause } as unknown as Trouble;
+  const trouble = { run, tools, hypervisors, tunnel: undefined, cause: because } as unknown as Trouble;
   return { ending: await settle(trouble), tries, told };
 }
 
@@ -103,6 +105,16 @@ test('a move that does not heed its cancel in time leaves unknown where the VM i
   const { ending, tries } = await settleWith([moving]);
   assert.deepEqual([ending.outcome, ending.where, ending.error?.code], ['failed', 'unknown', 'OUTCOME_UNKNOWN']);
   assert.ok(tries > 2, `${tries} tries`);
+});
+
+test('an ending that is not clear keeps the hypervisor’s own word for what went wrong', async () => {
+  const native = { name: 'VM_MIGRATE_FAILED', message: 'at the last step' };
+  const because = new PluginError('STREAM_FAILED', 'the source says so', { native });
+  for (const placement of [moving, { ...seen('running', 'running'), where: 'both' as const }]) {
+    const { error } = (await settleWith([placement], { because })).ending;
+    assert.deepEqual([error?.native, error?.cause?.code], [native, 'STREAM_FAILED']);
+    assert.ok(['OUTCOME_UNKNOWN', 'BOTH_RUNNING'].includes(error?.code ?? ''));
+  }
 });
 
 test('a move that goes on by itself is followed for as long as it takes, and only then the time begins', async () => {
