@@ -168,6 +168,18 @@ describe('temporary routes', { concurrency: true }, () => {
     ]);
   });
 
+  test('lead to the barrier where there is one, and say so', async () => {
+    for (const encryption of ['leave', 'disable'] as const) {
+      await using rehearsal = await withoutRoutes();
+      await rehearsal.move(await rehearsal.driver({ encryption }, TUNNELLED, TEMPORARY));
+      const routes = rehearsal.journal.filter(({ kind }) => kind === 'route');
+      assert.deepEqual(
+        routes.map(({ leadsToBarrier = false }) => leadsToBarrier),
+        [encryption === 'disable', encryption === 'disable'],
+      );
+    }
+  });
+
   for (const protocol of ['soap', 'json'] as const) {
     test(`of IPv6 are set at both hosts, carry the move, and are taken away (${protocol})`, async () => {
       await using rehearsal = await overIpv6(protocol);

@@ -83,8 +83,15 @@ export interface PluginResource {
    * with the last migration that has journalled it, and nobody journals it meanwhile.
    */
   readonly shared?: boolean | undefined;
+  /**
+   * Of a shared one: asked for, and not answered yet. Whoever else needs it waits until it is known whose it becomes. Journalled again
+   * without it once it is made; withdrawn if it is somebody else's.
+   */
+  readonly pending?: boolean | undefined;
   /** While it is there, the migration's traffic may be in the clear: no barrier of its flows is taken away before it. */
   readonly behindBarrier?: boolean | undefined;
+  /** It leads the migration's traffic to where the barrier stands: it is not taken away before all that stands `behindBarrier`. */
+  readonly leadsToBarrier?: boolean | undefined;
   /** One sentence for a person who has to take it away, where nobody else may: what to do, and where. */
   readonly byHand?: string | undefined;
 }
@@ -98,7 +105,8 @@ export interface MigrationContext {
   recordIntent(resource: PluginResource): Promise<void>;
   /**
    * For a `shared` resource that is there already: journals it if another migration has, and answers whether one had. If not,
-   * nothing is written, and what is there is somebody else's. Absent where no migration shares anything (a rehearsal).
+   * nothing is written, and what is there is somebody else's. Waits while another migration has asked for it and was not answered: so
+   * one's own intent is withdrawn before. Absent where no migration shares anything (a rehearsal).
    */
   joinHolders?(resource: PluginResource): Promise<boolean>;
   /**

@@ -4,6 +4,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { Redis } from 'ioredis';
 import { createLog } from '../log.ts';
 import { connect } from '../redis/connect.ts';
@@ -33,9 +34,9 @@ test('the last one to let go takes it away, however often somebody says it', asy
   assert.equal(await holders.hold('last', 'm_1', { signal }), true);
   assert.equal(await holders.hold('last', 'm_1', { signal }), true);
   assert.equal(await holders.hold('last', 'm_2', { signal }), true);
-  assert.equal(await holders.letGo('last', 'm_1'), 'others');
-  assert.equal(await holders.letGo('last', 'm_1'), 'others');
-  assert.equal(await holders.letGo('last', 'm_2'), 'last');
+  assert.equal(await holders.letGo('last', 'm_1', { signal }), 'others');
+  assert.equal(await holders.letGo('last', 'm_1', { signal }), 'others');
+  assert.equal(await holders.letGo('last', 'm_2', { signal }), 'last');
 });
 
 test('one that nobody holds is joined by nobody: it is somebody else’s', async () => {
@@ -46,8 +47,8 @@ test('one that nobody holds is joined by nobody: it is somebody else’s', async
 
 test('while it is taken away nobody takes hold of it, and nobody else takes it away', async () => {
   await holders.hold('busy', 'm_1', { signal });
-  assert.equal(await holders.letGo('busy', 'm_1'), 'last');
-  assert.equal(await holders.letGo('busy', 'm_3'), 'others');
+  assert.equal(await holders.letGo('busy', 'm_1', { signal }), 'last');
+  assert.equal(await holders.letGo('busy', 'm_3', { signal }), 'others');
   let joined: boolean | undefined;
   const joining = holders.hold('busy', 'm_2', { signal, onlyIfHeld: true }).then((answer) => {
     joined = answer;
@@ -64,11 +65,11 @@ test('while it is taken away nobody takes hold of it, and nobody else takes it a
 
 test('whoever dies while it takes it away holds it still: who comes later shares it, and it is not taken from under them', async () => {
   await holders.hold('orphaned', 'm_1', { signal });
-  assert.equal(await holders.letGo('orphaned', 'm_1'), 'last');
+  assert.equal(await holders.letGo('orphaned', 'm_1', { signal }), 'last');
   await redis.del(keys.takingAway('orphaned')); // as when its time is up
   assert.equal(await holders.hold('orphaned', 'm_2', { signal, onlyIfHeld: true }), true, 'it is no stranger’s');
-  assert.equal(await holders.letGo('orphaned', 'm_1'), 'others', 'the next run leaves it to the other one');
-  assert.equal(await holders.letGo('orphaned', 'm_2'), 'last');
+  assert.equal(await holders.letGo('orphaned', 'm_1', { signal }), 'others', 'the next run leaves it to the other one');
+  assert.equal(await holders.letGo('orphaned', 'm_2', { signal }), 'last');
   await holders.gone('orphaned', 'm_2');
   assert.equal(await holders.hold('orphaned', 'm_1', { signal, onlyIfHeld: true }), false);
 });
@@ -82,25 +83,75 @@ test('whoever holds it alone has not been told by anybody that it is a migration
 
 test('one that was slow to take it away does not hold it for ever, nor end what another one is at', async () => {
   await holders.hold('slow', 'm_1', { signal });
-  await holders.letGo('slow', 'm_1');
+  await holders.letGo('slow', 'm_1', { signal });
   await redis.del(keys.takingAway('slow'));
   await holders.hold('slow', 'm_2', { signal });
   await holders.gone('slow', 'm_1');
-  assert.equal(await holders.letGo('slow', 'm_2'), 'last');
+  assert.equal(await holders.letGo('slow', 'm_2', { signal }), 'last');
   await holders.gone('slow', 'm_1');
   assert.equal(await redis.exists(keys.takingAway('slow')), 1);
 });
 
 test('what could not be taken away is held still; whoever died at it is in nobody’s way for ever', async () => {
   await holders.hold('kept', 'm_1', { signal });
-  assert.equal(await holders.letGo('kept', 'm_1'), 'last');
+  assert.equal(await holders.letGo('kept', 'm_1', { signal }), 'last');
   await holders.gone('kept', 'm_1', { kept: true });
   assert.equal(await holders.hold('kept', 'm_2', { signal, onlyIfHeld: true }), true);
-  await holders.letGo('kept', 'm_2');
-  assert.equal(await holders.letGo('kept', 'm_1'), 'last');
+  await holders.letGo('kept', 'm_2', { signal });
+  assert.equal(await holders.letGo('kept', 'm_1', { signal }), 'last');
   const left = await redis.pttl(keys.takingAway('kept'));
   assert.ok(left > 0 && left <= 120_000, `${left}`);
-  assert.equal(await holders.letGo('kept', 'm_1'), 'last', 'its next run goes on with it');
+  assert.equal(await holders.letGo('kept', 'm_1', { signal }), 'last', 'its next run goes on with it');
+});
+
+/** Whether it is still waited for after a while in which it would have been answered. */
+async function waits(asked: Promise<unknown>): Promise<boolean> {
+  const late = Symbol();
+  return (await Promise.race([asked, sleep(300, late)])) === late;
+}
+
+test('what was only asked for is nobody’s to share: who joins waits until it is made', async () => {
+  await holders.hold('asked', 'm_1', { signal, pending: true });
+  const joining = holders.hold('asked', 'm_2', { signal, onlyIfHeld: true });
+  assert.ok(await waits(joining));
+  await holders.hold('asked', 'm_1', { signal });
+  assert.equal(await joining, true);
+});
+
+test('what was asked for and withdrawn was never held', async () => {
+  await holders.hold('withdrawn', 'm_1', { signal, pending: true });
+  const joining = holders.hold('withdrawn', 'm_2', { signal, onlyIfHeld: true });
+  assert.ok(await waits(joining));
+  await holders.withdraw('withdrawn', 'm_1');
+  await holders.withdraw('withdrawn', 'm_1');
+  assert.equal(await joining, false, 'it is somebody else’s, who is no migration');
+});
+
+test('two who have asked at once do not wait for each other', async () => {
+  await holders.hold('both', 'm_1', { signal, pending: true });
+  await holders.hold('both', 'm_2', { signal, pending: true });
+  await holders.hold('both', 'm_1', { signal });
+  await holders.withdraw('both', 'm_2');
+  assert.equal(await holders.hold('both', 'm_2', { signal, onlyIfHeld: true }), true);
+});
+
+test('the last one to let go waits for whoever has asked for it', async () => {
+  await holders.hold('leaving', 'm_1', { signal });
+  await holders.hold('leaving', 'm_2', { signal, pending: true });
+  const leaving = holders.letGo('leaving', 'm_1', { signal });
+  assert.ok(await waits(leaving));
+  await holders.hold('leaving', 'm_2', { signal });
+  assert.equal(await leaving, 'others');
+});
+
+test('what was never answered counts as made past the time limit, and as nothing without a migration under way', async () => {
+  await holders.hold('unanswered', 'm_1', { signal, pending: true });
+  await redis.zadd(keys.pendingHolders('unanswered'), Date.now() - 200_000, 'm_1');
+  assert.equal(await holders.hold('unanswered', 'm_2', { signal, onlyIfHeld: true }), true);
+  await redis.sadd(keys.live, 'm_5');
+  await holders.hold('left', 'm_5', { signal, pending: true });
+  await redis.srem(keys.live, 'm_5');
+  assert.equal(await holders.hold('left', 'm_1', { signal, onlyIfHeld: true }), false);
 });
 
 test('a migration that is not under way any more holds nothing', async () => {

@@ -18,11 +18,15 @@ export const resourceSchema = z.discriminatedUnion('kind', [
   /** Something the plugin named by itself; only it knows how to take it away. */
   z.object({
     kind: z.literal('plugin'),
+    /** It was there already, and somebody else's: nothing is to be taken away but the intent itself. */
+    withdrawn: z.boolean().optional(),
     resource: z.object({
       ...{ kind: z.string(), id: z.string(), end, data: z.record(z.string(), z.json()) },
       lifetime: z.enum(['vm', 'migration']).optional(),
       shared: z.boolean().optional(),
+      pending: z.boolean().optional(),
       behindBarrier: z.boolean().optional(),
+      leadsToBarrier: z.boolean().optional(),
       byHand: z.string().optional(),
     }),
   }),

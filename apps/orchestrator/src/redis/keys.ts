@@ -59,6 +59,8 @@ export const keys = {
   vmById: (id: string) => `${PREFIX}:vm:id:${id}`,
   /** Ids of the migrations that share something; and who is at taking it away. */
   holders: (name: string) => `${PREFIX}:holders:${name}`,
+  /** Of those that have asked for it and were not answered yet, by when. */
+  pendingHolders: (name: string) => `${PREFIX}:pending-holders:${name}`,
   takingAway: (name: string) => `${PREFIX}:taking-away:${name}`,
   migrations: `${PREFIX}:migrations`,
   /** Ids of the migrations of which `field` is, or was when it was indexed, `value`. */

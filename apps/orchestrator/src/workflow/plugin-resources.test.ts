@@ -25,16 +25,18 @@ function parts(others: number) {
     lost: signal,
     assertCurrent: async () => undefined,
     journal: {
-      intend: async ({ resource }: { resource: PluginResource }) => void told.push(`journal ${resource.id}`),
+      intend: async ({ resource, withdrawn = false }: { resource: PluginResource; withdrawn?: boolean }) =>
+        void told.push(`journal ${resource.id}${withdrawn ? ', withdrawn' : ''}`),
       markReleased: async ({ resource }: { resource: PluginResource }) => void told.push(`strike out ${resource.id}`),
     },
   } as unknown as Run;
   const holders: Holders = {
-    hold: async (name, _id, { onlyIfHeld = false }) => {
+    hold: async (name, _id, { onlyIfHeld = false, pending = false }) => {
       const held = !onlyIfHeld || others > 0;
-      told.push(`hold ${name} ${held}`);
+      told.push(`hold ${name} ${held}${pending ? ', pending' : ''}`);
       return held;
     },
+    withdraw: async (name) => void told.push(`withdraw ${name}`),
     letGo: async (name) => {
       told.push(`let go ${name}`);
       return others > 0 ? 'others' : 'last';
@@ -63,13 +65,19 @@ test('what is there already is held before it is journalled, and not journalled 
   assert.deepEqual(shared.told, ['hold route:h/1 true', 'journal h/1']);
 });
 
-test('what turned out to be somebody else’s is struck out before it is let go', async () => {
-  const alone = parts(0);
-  await withdrawIntent(alone.run, alone.holders, route);
-  assert.deepEqual(alone.told, ['strike out h/1', 'let go route:h/1', 'gone route:h/1']);
-  const shared = parts(1);
-  await withdrawIntent(shared.run, shared.holders, route);
-  assert.deepEqual(shared.told, ['strike out h/1', 'let go route:h/1']);
+test('what is asked for is held as such until it is made', async () => {
+  const { told, run, holders } = parts(0);
+  await intendResource(run, holders, { ...route, pending: true });
+  await intendResource(run, holders, route);
+  assert.deepEqual(told, ['journal h/1', 'hold route:h/1 true, pending', 'journal h/1', 'hold route:h/1 true']);
+});
+
+test('what turned out to be somebody else’s is noted as such before it is let go, and struck out then', async () => {
+  for (const others of [0, 1]) {
+    const { told, run, holders } = parts(others);
+    await withdrawIntent(run, holders, route);
+    assert.deepEqual(told, ['journal h/1, withdrawn', 'withdraw route:h/1', 'strike out h/1']);
+  }
 });
 
 test('only the last one releases it; a release that failed leaves it held', async () => {

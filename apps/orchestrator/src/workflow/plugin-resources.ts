@@ -4,7 +4,7 @@
  */
 import { type MigrationDriver, type PluginResource, pluginErrorCode } from '@lmas/plugin-api';
 import type { Holders } from '../migrations/holders.ts';
-import { resourceSchema } from '../migrations/journal-entry.ts';
+import { type JournalledResource, resourceSchema } from '../migrations/journal-entry.ts';
 import type { Run } from './run.ts';
 import { raceSignal } from './waiting.ts';
 
@@ -12,27 +12,38 @@ import { raceSignal } from './waiting.ts';
 const nameOf = ({ kind, id }: PluginResource): string => `${kind}:${id}`;
 
 export async function intendResource(run: Run, holders: Holders, resource: PluginResource): Promise<void> {
-  const entry = resourceSchema.parse({ kind: 'plugin', resource });
+  const { shared = false, pending = false } = resource;
   // Nothing is there yet that could be taken from anybody, so the journal comes first.
-  await run.journal.intend(entry);
-  if (resource.shared === true) await holders.hold(nameOf(resource), run.id, { signal: run.lost });
+  await run.journal.intend(journalled(resource));
+  if (shared) await holders.hold(nameOf(resource), run.id, { signal: run.lost, pending });
 }
+
+const journalled = (resource: PluginResource, notes: { withdrawn?: true } = {}): JournalledResource =>
+  resourceSchema.parse({ kind: 'plugin', resource, ...notes });
 
 /** Held first: a journal that names what is somebody else's could make a later run take it away. */
 export async function joinHolders(run: Run, holders: Holders, resource: PluginResource): Promise<boolean> {
-  const entry = resourceSchema.parse({ kind: 'plugin', resource });
+  const entry = journalled(resource);
   await run.assertCurrent();
   if (!(await holders.hold(nameOf(resource), run.id, { signal: run.lost, onlyIfHeld: true }))) return false;
   await run.journal.intend(entry);
   return true;
 }
 
-/** The journal first: nothing that it names still may be somebody else's. */
+/**
+ * From the first line on no run takes it away; until the second nobody joins it, for it was never more than asked for; and a run that dies
+ * in between leaves a line by which the next one does the rest.
+ */
 export async function withdrawIntent(run: Run, holders: Holders, resource: PluginResource): Promise<void> {
-  await run.journal.markReleased(resourceSchema.parse({ kind: 'plugin', resource }));
-  if (resource.shared !== true) return;
-  const name = nameOf(resource);
-  if ((await holders.letGo(name, run.id)) === 'last') await holders.gone(name, run.id);
+  const entry = journalled(resource, { withdrawn: true });
+  await run.journal.intend(entry);
+  await forgetIntent(run, holders, resource);
+  await run.journal.markReleased(entry);
+}
+
+/** Of one that was withdrawn: there is nothing else to be done about it. */
+export async function forgetIntent(run: Run, holders: Holders, resource: PluginResource): Promise<void> {
+  if (resource.shared === true) await holders.withdraw(nameOf(resource), run.id);
 }
 
 /** A plugin that says so does not know whether what it asked for will be done. */
@@ -52,7 +63,7 @@ export async function releaseResource(
   const release = () => raceSignal(driver.release(resource, { signal }), signal);
   if (resource.shared !== true) return await release();
   const name = nameOf(resource);
-  if ((await holders.letGo(name, run.id)) === 'others') return;
+  if ((await holders.letGo(name, run.id, { signal })) === 'others') return;
   try {
     await release();
   } catch (error) {

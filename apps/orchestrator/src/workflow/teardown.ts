@@ -11,7 +11,7 @@ import { inStageSpan } from '../tracing/migration-spans.ts';
 import { untidied } from './ending.ts';
 import type { Hypervisors } from './hypervisors.ts';
 import { isOutOfReach } from './out-of-reach.ts';
-import { isToBeReleased, releaseResource } from './plugin-resources.ts';
+import { forgetIntent, isToBeReleased, releaseResource } from './plugin-resources.ts';
 import type { Run } from './run.ts';
 import { releaseBarrier, releaseGateway } from './steps/gateways.ts';
 import type { Tools } from './tools.ts';
@@ -53,8 +53,8 @@ async function takeDown(run: Run, tools: Tools, hypervisors: Hypervisors): Promi
       if (result.status === 'fulfilled' || resource === undefined) return;
       run.log.warn({ err: result.reason, resource }, 'could not be taken down');
       const text = `${describeResource(resource)}: ${describeError(result.reason).message}`;
-      // A barrier that waits for something is as far out of reach as that.
-      const waits = resource.kind === 'barrier' && isWaiting(run);
+      // What waits for something is as far out of reach as that.
+      const waits = belongsToBarrier(resource) && isWaiting(run);
       failed.push({ text, outOfReach: waits || isOutOfReach(result.reason) });
     });
   }
@@ -68,6 +68,7 @@ async function takeDown(run: Run, tools: Tools, hypervisors: Hypervisors): Promi
  */
 function whyLeft({ migration: { where }, journal }: Run, resource: JournalledResource): string | null {
   if (resource.kind !== 'plugin' && resource.kind !== 'barrier') return null;
+  if (isWithdrawn(resource)) return null;
   if (where === 'unknown' || where === 'both') return 'a person has to find out first where the VM runs';
   const isOfVm = resource.kind === 'plugin' && resource.resource.lifetime !== 'migration';
   if (where === 'destination' || !isOfVm || !journal.wasLeft(resource)) return null;
@@ -117,24 +118,40 @@ async function release(
   signal: AbortSignal,
 ): Promise<void> {
   await run.assertCurrent();
+  if (belongsToBarrier(resource) && isWaiting(run)) throw new LmasError('IN_USE', waitsInWords(resource));
   switch (resource.kind) {
     case 'gateway':
       await raceSignal(releaseGateway(run, tools, resource.end, { signal }), signal);
       break;
     case 'plugin':
-      if (isToBeReleased(run.migration.where, resource.resource)) {
+      if (isWithdrawn(resource)) await forgetIntent(run, tools.holders, resource.resource);
+      else if (isToBeReleased(run.migration.where, resource.resource)) {
         const driver = await hypervisors.driver({ signal });
         await releaseResource(run, tools.holders, driver, resource.resource, signal);
       }
       break;
     case 'barrier':
-      if (isWaiting(run)) throw new LmasError('IN_USE', 'It stands until what it was raised for has been put back.');
       await raceSignal(releaseBarrier(run, tools, resource.end, { signal }), signal);
       break;
     case 'hand-over':
       break; // settled before the outcome was decided
   }
   await run.journal.markReleased(resource);
+}
+
+const isWithdrawn = (resource: JournalledResource): boolean =>
+  resource.kind === 'plugin' && resource.withdrawn === true;
+
+/** A barrier, and what leads to it: without that the traffic would go past it. */
+const belongsToBarrier = (resource: JournalledResource): boolean =>
+  resource.kind === 'barrier' ||
+  (resource.kind === 'plugin' && resource.resource.leadsToBarrier === true && !isWithdrawn(resource));
+
+function waitsInWords(resource: JournalledResource): string {
+  const waits = 'It stands until what it was raised for has been put back.';
+  if (resource.kind !== 'plugin') return waits;
+  const { byHand } = resource.resource;
+  return `It leads to a barrier, and stays until what that was raised for has been put back.${byHand === undefined ? '' : ` If that will never be: ${byHand}`}`;
 }
 
 /** Whether the traffic could still be in the clear. */

@@ -17,18 +17,22 @@ const LOOK_AGAIN_MS = 250;
 /** Milliseconds since 1970, on the clock of whoever asked; absent once vSphere has answered. */
 const askedSchema = z.object({ askedAtMs: z.int().optional() });
 
-/** Journals the intent, makes the change, and journals that it was answered, well or badly. */
+/**
+ * Journals the intent, makes the change, and journals that it was answered, well or badly. Where the answer is that it is there already,
+ * nothing is journalled: whoever asked withdraws it.
+ */
 export async function ask(
   resource: PluginResource,
   context: MigrationContext,
   change: () => Promise<void>,
 ): Promise<void> {
-  await context.recordIntent({ ...resource, data: { ...resource.data, askedAtMs: Date.now() } });
+  const asked = { ...resource, data: { ...resource.data, askedAtMs: Date.now() } };
+  await context.recordIntent(resource.shared === true ? { ...asked, pending: true } : asked);
   await context.assertCurrent();
   try {
     await change();
   } catch (error) {
-    if (wasAnswered(error)) await context.recordIntent(resource);
+    if (wasAnswered(error) && !isFault(error, 'AlreadyExists')) await context.recordIntent(resource);
     throw error;
   }
   await context.recordIntent(resource);

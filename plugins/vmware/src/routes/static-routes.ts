@@ -36,7 +36,12 @@ const routeTableSchema = hostNetworkSchema.pick({
 });
 
 /** Unique among all vCenters: a host may be registered at several sites. */
-export function routeResource(end: End, vCenter: string, route: HostRoute): PluginResource {
+export function routeResource(
+  end: End,
+  vCenter: string,
+  route: HostRoute,
+  { leadsToBarrier }: { readonly leadsToBarrier: boolean },
+): PluginResource {
   const { host, hostName, stack, network, prefixLength, gateway } = route;
   return {
     kind: ROUTE,
@@ -45,6 +50,7 @@ export function routeResource(end: End, vCenter: string, route: HostRoute): Plug
     data: { host: host.value, hostName, stack, network, prefixLength, gateway },
     lifetime: 'migration',
     shared: true,
+    ...(leadsToBarrier && { leadsToBarrier }),
     byHand: `Where no other migration uses it, at ${hostName}: ${removeCommand(route)}`,
   };
 }
@@ -69,19 +75,15 @@ export async function setRoute(
   options: Options,
 ): Promise<void> {
   const route = routeOf(resource);
-  let isIntended = false;
   for (let look = 0; look < LOOKS; look += 1) {
     const there = await findRoute(client, route, options);
     if (there === undefined) {
-      isIntended = true;
       if (await isAdded(client, route, resource, context)) return options.signal.throwIfAborted();
       continue; // somebody was faster: what they have set is looked at like any other
     }
     const isAsWanted = sameAddress(there.gateway, route.gateway);
     // Made by another migration, or for good by a person. Of a migration's, that may just be taking it away, we hold a share.
     if (isAsWanted && (await context.joinHolders?.(resource)) === true) return;
-    if (isIntended) await context.withdrawIntent?.(resource);
-    isIntended = false;
     if (!isAsWanted) throw elsewhere(route, there);
     if ((await findRoute(client, route, options)) !== undefined) return;
   }
@@ -99,8 +101,9 @@ async function isAdded(
     await ask(resource, context, () => changeRoute(client, route, 'add'));
     return true;
   } catch (error) {
-    if (isFault(error, 'AlreadyExists')) return false;
-    throw error;
+    if (!isFault(error, 'AlreadyExists')) throw error;
+    await context.withdrawIntent?.(resource);
+    return false;
   }
 }
 

@@ -46,7 +46,8 @@ function temporaryRoutes(ends: Ends, plan: Plan): PluginResource[] {
     if (leadsToGateway(way) && !isThatRoute(way, route)) continue; // a wider one, or the default gateway, leads there for good
     const { about } = client.content;
     const hostRoute = { ...route, host: host.ref, hostName: host.record.name };
-    const resource = routeResource(way.end, about.instanceUuid ?? about.fullName, hostRoute);
+    const leadsToBarrier = plan.request.options.encryption === 'disable';
+    const resource = routeResource(way.end, about.instanceUuid ?? about.fullName, hostRoute, { leadsToBarrier });
     wanted.set(`${resource.end} ${resource.id}`, resource);
   }
   return [...wanted.values()];
