@@ -38,6 +38,9 @@ const withGateways = (spec: VcenterSpec, vmotion: string): VcenterSpec => ({
   hosts: spec.hosts.map((host) => ({ ...host, gateways: { vmotion } })),
 });
 
+type End = 'source' | 'destination';
+type Settings = Readonly<Record<string, unknown>>;
+
 export class VmwareWorld implements ComplianceWorld {
   readonly vm = { id: VM.instanceUuid, name: VM.name };
   readonly source: LocalVcenter;
@@ -67,14 +70,29 @@ export class VmwareWorld implements ComplianceWorld {
   }
 
   async session(
-    end: 'source' | 'destination',
-    settings: Record<string, unknown> = {},
+    end: End,
+    settings: Settings = {},
     password: string = VCENTER_LOGIN.password,
   ): Promise<EndpointSession> {
+    const credential = { kind: 'password', username: VCENTER_LOGIN.username, password } as const;
+    const options = { signal: AbortSignal.timeout(20_000) };
+    const session = await plugin.connect(this.#config(end, settings), { log, credential }, options);
+    this.#alive.add(session);
+    return session;
+  }
+
+  /** What stands for an end that could not be connected to. */
+  standIn(end: End, reason: Error, settings: Settings = {}): EndpointSession {
+    const session = plugin.unreachable?.(this.#config(end, settings), reason);
+    if (session === undefined) throw new Error('the plugin has nothing that stands for an endpoint');
+    return session;
+  }
+
+  #config(end: End, settings: Settings) {
     const vcenter = this[end];
     const named = this.shape.oneVCenter === true && this.shape.hostless !== true;
     const hosts = named ? [end === 'source' ? 'esx-a1' : 'esx-a2'] : [];
-    const config = plugin.configSchema.parse({
+    return plugin.configSchema.parse({
       host: vcenter.address,
       port: vcenter.port,
       tlsFingerprints: [vcenter.certificate?.fingerprint],
@@ -82,10 +100,6 @@ export class VmwareWorld implements ComplianceWorld {
       hosts,
       ...settings,
     });
-    const credential = { kind: 'password', username: VCENTER_LOGIN.username, password } as const;
-    const session = await plugin.connect(config, { log, credential }, { signal: AbortSignal.timeout(20_000) });
-    this.#alive.add(session);
-    return session;
   }
 
   /** Names of the hosts where it runs, of both vCenters. */

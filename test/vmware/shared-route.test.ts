@@ -3,22 +3,13 @@
  * takes it away. The gateways exist in a simulated world only; the hosts reach each other on loopback once their routes let them.
  */
 import assert from 'node:assert/strict';
-import { join } from 'node:path';
 import { test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
-import type { HypervisorPlugin } from '@lmas/plugin-api';
-import { serveWorld } from '@lmas/plugin-simulated/world';
-import { readConfig } from '../../apps/orchestrator/src/config.ts';
-import { createLog } from '../../apps/orchestrator/src/log.ts';
-import { startOrchestrator } from '../../apps/orchestrator/src/main.ts';
 import type { Migration } from '../../apps/orchestrator/src/migrations/record.ts';
-import { createRegistry } from '../../apps/orchestrator/src/plugins/registry.ts';
-import { plugin } from '../compliance/vmware-world.ts';
-import { alpha, beta, VCENTER_LOGIN, vmSpec } from '../lab/vsphere/two-vcenters.ts';
+import { alpha, beta, vmSpec } from '../lab/vsphere/two-vcenters.ts';
 import { LocalVcenter } from '../lab/vsphere/vcenter.ts';
-import { createSimulatedProvisioner, hostOfWorld } from '../simulated/gateways.ts';
-import { PairWorld } from '../simulated/world.ts';
-import { Api, SHORT, temporaryDirectory } from '../workflow/harness.ts';
+import { temporaryDirectory } from '../workflow/harness.ts';
+import { orchestrate } from './orchestrated.ts';
 import { GATEWAYS } from './rehearsal.ts';
 import { routesAt } from './seen-routes.ts';
 
@@ -29,34 +20,12 @@ function twoHosts() {
   return { ...spec, hosts: hosts.map((host, i) => ({ ...host, vms: [onShared(i === 0 ? 'shop' : 'stock')] })) };
 }
 
-async function register(api: Api, socketPath: string, vcenters: Readonly<Record<'a' | 'b', LocalVcenter>>) {
-  await api.must('POST', '/v1/credentials', { id: 'vc', kind: 'password', ...VCENTER_LOGIN });
-  for (const [site, vcenter] of Object.entries(vcenters)) {
-    const ssh = { host: hostOfWorld(socketPath), hostKeys: [`SHA256:${'A'.repeat(43)}`], credential: 'vc' };
-    const hypervisorAddress = site === 'a' ? GATEWAYS.source : GATEWAYS.destination;
-    const tunnelPorts = { min: 17_600, max: 17_699 };
-    const gateway = { ssh, tunnelAddress: hypervisorAddress, hypervisorAddress, tunnelPorts };
-    await api.must('POST', '/v1/sites', { id: site, gateway });
-    const { address: host, port, certificate } = vcenter;
-    const where = { host, port, tlsFingerprints: [certificate?.fingerprint] };
-    const config = { ...where, routes: 'temporary', routePrefixLength: 24 };
-    await api.must('POST', '/v1/endpoints', { id: `vc-${site}`, site, plugin: 'vmware', credential: 'vc', config });
-  }
-}
-
 test('a route that two migrations share is set once, stays when the first is gone, and goes with the last', async () => {
   await using directory = await temporaryDirectory();
   await using source = await LocalVcenter.start(twoHosts());
   await using destination = await LocalVcenter.start(beta());
-  const world = new PairWorld();
-  await using served = await serveWorld(world, join(directory.path, 'world.sock'), world.answerGatewayCall);
-  const config = readConfig({ ...SHORT, LMAS_DATA_DIR: directory.path });
-  const parts = { plugins: createRegistry([plugin as HypervisorPlugin]), gateways: createSimulatedProvisioner };
-  await using stack = new AsyncDisposableStack();
-  const orchestrator = await startOrchestrator(config, createLog(config.logLevel), parts);
-  stack.defer(() => orchestrator.stop());
-  const api = await Api.of(orchestrator);
-  await register(api, served.socketPath, { a: source, b: destination });
+  await using stand = await orchestrate(directory.path, { a: source, b: destination }, { routePrefixLength: 24 });
+  const { api } = stand;
 
   const routes = () => ({
     a1: routesAt(source, 'esx-a1'),

@@ -30,6 +30,11 @@ export interface VmPlacement {
    * `recoverPostCopy` brings it back. Absent when no such migration is under way.
    */
   readonly postCopy?: 'under-way' | 'broken';
+  /**
+   * It does not run, and there is no doubt that it is where `where` says: both ends have answered, nothing moves it, and this hypervisor
+   * keeps a VM registered when its guest ends. Absent where a stopped VM proves nothing, for it may have run, and ended, elsewhere.
+   */
+  readonly atRest?: boolean;
 }
 
 const holdsGuest = (presence: Presence): boolean => presence === 'running' || presence === 'paused';

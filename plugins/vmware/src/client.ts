@@ -89,6 +89,13 @@ export class VimClient {
     }
   }
 
+  /** Stands for a vCenter that could not be logged in to: every question to it ends with `reason`. Connects to nobody. */
+  static unreachable(config: VmwareConfig, reason: Error): VimClient {
+    const client = new VimClient(config, { username: '', password: '' });
+    client.#closed.abort(reason);
+    return client;
+  }
+
   /** Aborts when the login is lost for good, with the PluginError as its reason, or when it was closed. */
   get closed(): AbortSignal {
     return this.#closed.signal;
@@ -100,8 +107,14 @@ export class VimClient {
 
   /** The roots of everything there is. */
   get content(): ServiceContent {
-    if (this.#content === undefined) throw new PluginError('CONNECTION_LOST', 'The vCenter has not been asked yet.');
-    return this.#content;
+    if (this.#content !== undefined) return this.#content;
+    this.#closed.signal.throwIfAborted();
+    throw new PluginError('CONNECTION_LOST', 'The vCenter has not been asked yet.');
+  }
+
+  /** Whether it was ever spoken to, and so is known for the vCenter that it is. */
+  get isMet(): boolean {
+    return this.#content !== undefined;
   }
 
   get host(): string {

@@ -29,6 +29,7 @@ export const createVmwarePlugin = (times: DriverTimes = {}): HypervisorPlugin<Vm
     }
     return new VmwareSession(config, await VimClient.open(config, credential, { signal }));
   },
+  unreachable: (config, reason) => VmwareSession.unreachable(config, reason),
   migration({ source, destination }, request, context) {
     if (!(source instanceof VmwareSession) || !(destination instanceof VmwareSession)) {
       throw new PluginError('INVALID_CONFIG', 'Both ends of a migration have to be sessions of the vmware plugin.');

@@ -140,6 +140,7 @@ export type VmRecord = z.infer<typeof vmSchema>;
 /** What says where a VM is, and nothing more: asked often. */
 export const sightingSchema = vmSchema.pick({
   name: true,
+  'config.uuid': true,
   'config.instanceUuid': true,
   'runtime.host': true,
   'runtime.powerState': true,
@@ -210,7 +211,6 @@ export const vmLoadSchema = vmSchema
   });
 export type VmLoadRecord = z.infer<typeof vmLoadSchema>;
 
-/** Of the two hosts of a migration only. */
 export const perfCountersSchema = z.object({
   perfCounter: list(
     object({ key: int, groupInfo: object({ key: text }), nameInfo: object({ key: text }), rollupType: text }),
@@ -221,6 +221,7 @@ export const perfSamplesSchema = list(
   object({ entity: refSchema, value: list(object({ id: object({ counterId: int }), value: list(int) })) }),
 );
 
+/** Of the two hosts of a migration only. */
 export const hostNetworkSchema = z.object({
   name: text,
   'config.network.vnic': list(vnicSchema),

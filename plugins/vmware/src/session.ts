@@ -12,7 +12,7 @@ import {
 } from '@lmas/plugin-api';
 import { z } from 'zod';
 import { verification } from './checks/verification.ts';
-import type { Options, VimClient } from './client.ts';
+import { type Options, VimClient } from './client.ts';
 import type { VmwareConfig } from './config.ts';
 import { toPluginError } from './errors.ts';
 import { loadOf, runningVms } from './inventory/load.ts';
@@ -38,6 +38,11 @@ export class VmwareSession implements EndpointSession {
     this.client = client;
     this.#mirror = new Mirror(client);
     this.#networkUse = new NetworkUse(client);
+  }
+
+  /** Stands for a vCenter that could not be connected to: whoever asks it anything is told `reason`. */
+  static unreachable(config: VmwareConfig, reason: Error): VmwareSession {
+    return new VmwareSession(config, VimClient.unreachable(config, reason));
   }
 
   get closed(): AbortSignal {

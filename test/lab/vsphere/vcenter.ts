@@ -104,6 +104,15 @@ export class LocalVcenter implements AsyncDisposable {
     return [...this.hosts].filter(([, host]) => host.running().includes(instanceUuid)).map(([name]) => name);
   }
 
+  /** A guest is shut down from inside, and the vCenter shows it so. While the vCenter is away, ask its host. */
+  shutDown(instanceUuid: string): void {
+    const { objects } = this.endpoint;
+    for (const name of this.runsAt(instanceUuid)) this.host(name).shutDown(instanceUuid);
+    for (const { ref } of objects.all('VirtualMachine'))
+      if (objects.at(ref, 'config.instanceUuid') === instanceUuid)
+        objects.merge(ref, 'runtime', { powerState: 'poweredOff' });
+  }
+
   /** The vCenter goes; its hosts, and what moves between them, go on. Sessions and tasks are forgotten. */
   async kill(): Promise<void> {
     this.#endpoint.die();

@@ -4,7 +4,7 @@ import { test } from 'node:test';
 import type { Presence, VmPlacement } from '@lmas/plugin-api';
 import { whereIs } from '@lmas/plugin-api';
 import { Journal } from './journal.ts';
-import { runsOnlyAt } from './late-sighting.ts';
+import { restsAt, runsOnlyAt } from './late-sighting.ts';
 
 const seen = (source: Presence, destination: Presence, changes: Partial<VmPlacement> = {}): VmPlacement => ({
   ...{ source, destination, where: whereIs(source, destination), moving: false },
@@ -26,6 +26,19 @@ test('everything less is left to a person', () => {
   ];
   assert.deepEqual(
     unclear.filter((placement) => runsOnlyAt(placement) !== undefined),
+    [],
+  );
+});
+
+test('one that is powered off is found where its hypervisor leaves no doubt, and nowhere else', () => {
+  assert.equal(restsAt(seen('absent', 'stopped', { atRest: true })), 'destination');
+  assert.equal(restsAt(seen('stopped', 'absent', { atRest: true })), 'source');
+  const unclear = [
+    ...[seen('absent', 'stopped'), seen('stopped', 'absent'), seen('absent', 'stopped', { atRest: false })],
+    ...[seen('stopped', 'stopped', { atRest: true }), seen('absent', 'stopped', { atRest: true, moving: true })],
+  ];
+  assert.deepEqual(
+    unclear.filter((placement) => restsAt(placement) !== undefined),
     [],
   );
 });

@@ -31,6 +31,7 @@ import { flowsOf, pairsOf } from '../routes/ways.ts';
 import { arrivalWarnings } from './arrival.ts';
 import type { Lasting } from './arrived-as.ts';
 import { UNANSWERED_MS } from './asked.ts';
+import { endedThere } from './at-rest.ts';
 import { disableEncryption, ENCRYPTION, restoreEncryption } from './encryption.ts';
 import { lookOnceMore } from './last-look.ts';
 import { Move } from './move.ts';
@@ -69,6 +70,8 @@ export class VmwareMigration implements MigrationDriver {
   #plan: Plan | undefined;
   /** By what else the VM is known where it goes, once this run knows it. */
   #lasting: Lasting | null = null;
+  /** It was seen powered off at the destination for long enough to be believed. */
+  #hasEnded = false;
 
   constructor(
     ends: Ends,
@@ -237,9 +240,19 @@ export class VmwareMigration implements MigrationDriver {
     return lookAtBoth(this.#ends, this.#request.vm.id, this.#request.options, { ...options, lasting: this.#lasting });
   }
 
+  /** Long enough for the records to have caught up. */
+  #isLongSince(momentMs: number): boolean {
+    return performance.now() - momentMs > this.#settleMs / 2;
+  }
+
+  /** Another session may be answered, this one never again. */
+  #isOneSilentForGood(): boolean {
+    return this.#ends.source.closed.aborted || this.#ends.destination.closed.aborted;
+  }
+
   /** After a good end: the records may lag behind the task. */
   async #assertArrived(): Promise<void> {
-    await this.#seeArrival(AbortSignal.timeout(this.#settleMs + LOOK_MS));
+    await this.#seeArrival(AbortSignal.timeout(2 * this.#settleMs)); // it has a limit of its own; this one is for a look that hangs
   }
 
   /** After any bad end but one before the call: the VM may have made it although somebody reports otherwise. */
@@ -255,17 +268,26 @@ export class VmwareMigration implements MigrationDriver {
     }
   }
 
-  /** Both vCenters have to say so. The source may lag behind its own task for a moment. */
+  /**
+   * Both vCenters have to say so. The source may lag behind its own task for a moment, and the destination with the power state: a guest
+   * that stays off there has arrived, and was shut down since.
+   */
   async #seeArrival(signal: AbortSignal): Promise<{ uuid: string; warnings: string[] }> {
     const { id, name } = this.#request.vm;
     const started = performance.now();
+    let endedSince: number | undefined;
     for (;;) {
       const seen = await this.#look({ signal });
       const { source, destination } = placementOf(seen);
-      const late = performance.now() - started > this.#settleMs || signal.aborted;
-      if (arrived(seen) && (source === 'absent' || (source === 'stopped' && late))) {
+      endedSince = endedThere(source, destination) ? (endedSince ?? performance.now()) : undefined;
+      const late = performance.now() - started > this.#settleMs || signal.aborted || this.#isOneSilentForGood();
+      const runs = arrived(seen) && (source === 'absent' || (source === 'stopped' && late));
+      const ended = endedSince !== undefined && (late || this.#hasEnded || this.#isLongSince(endedSince));
+      if (runs || ended) {
+        this.#hasEnded = ended;
         const uuid = seen.destination.record?.['config.instanceUuid'] ?? id;
-        return { uuid, warnings: [...entryWarnings(source, name), ...identityWarnings(uuid, this.#request.vm)] };
+        const warnings = [...(ended ? endWarnings(name) : entryWarnings(source, name))];
+        return { uuid, warnings: [...warnings, ...identityWarnings(uuid, this.#request.vm)] };
       }
       if (late) {
         throw new PluginError('OUTCOME_UNKNOWN', `The source says "${source}", the destination "${destination}".`, {
@@ -276,6 +298,10 @@ export class VmwareMigration implements MigrationDriver {
     }
   }
 }
+
+const endWarnings = (name: string): string[] => [
+  `${name} is powered off at the destination: its guest has ended since it came there. Nothing has started it again.`,
+];
 
 const entryWarnings = (source: Presence, name: string): string[] =>
   source === 'absent'

@@ -5,12 +5,13 @@
 import { type Presence, type VmPlacement, whereIs } from '@lmas/plugin-api';
 import type { VmwareOptions } from '../config.ts';
 import { presenceOf } from '../inventory/summary.ts';
-import { readAll } from '../properties.ts';
-import { hostSchema, type SightingRecord, sightingSchema, type TaskInfo } from '../records.ts';
+import { type SightingRecord, sightingSchema, type TaskInfo } from '../records.ts';
 import type { VmwareSession } from '../session.ts';
-import { type Ref, sameRef } from '../wire/data-objects.ts';
+import type { Ref } from '../wire/data-objects.ts';
 import { findByLasting, type Lasting } from './arrived-as.ts';
-import { type Ends, hostsOfDestination, isSameVCenter } from './plan.ts';
+import { isAtRest } from './at-rest.ts';
+import { splitByEnd } from './ends.ts';
+import type { Ends } from './plan.ts';
 import { isOver, movesOf } from './task.ts';
 
 interface Options {
@@ -30,6 +31,8 @@ export interface Sighting {
 export interface Sightings {
   readonly source: Sighting;
   readonly destination: Sighting;
+  /** It is powered off, and there is no doubt at which end. */
+  readonly atRest?: boolean;
 }
 
 async function look(
@@ -68,8 +71,10 @@ export async function lookAtBoth(
   for (let looks = 0; looks < LOOKS; looks += 1) {
     const destination = await look(ends.destination, uuid, options, lasting);
     const source = await look(ends.source, uuid, options);
-    if (statesOf(source) === statesOf(before))
-      return await splitByEnd(ends, { source, destination }, migration, options);
+    if (statesOf(source) === statesOf(before)) {
+      const seen = await splitByEnd(ends, { source, destination }, migration, options);
+      return { ...seen, atRest: moveUnderWay(seen) === undefined && (await isAtRest(ends, seen, options)) };
+    }
     before = source;
   }
   return { source: before, destination: await look(ends.destination, uuid, options, lasting) };
@@ -77,37 +82,6 @@ export async function lookAtBoth(
 
 const statesOf = ({ presence, moves }: Sighting): string =>
   JSON.stringify([presence, ...moves.map(({ task, state }) => `${task.value} ${state}`)]);
-
-async function splitByEnd(
-  ends: Ends,
-  { source, destination }: Sightings,
-  migration: VmwareOptions,
-  options: Options,
-): Promise<Sightings> {
-  if (!isSameVCenter(ends) || source.record === undefined) return { source, destination };
-  return await splitByHost(ends, source, migration, options);
-}
-
-/** One vCenter that spans both sites has one entry: the host that the VM is on says at which end it is. */
-async function splitByHost(
-  { destination }: Ends,
-  seen: Sighting,
-  migration: VmwareOptions,
-  options: Options,
-): Promise<Sightings> {
-  const absent: Sighting = { presence: 'absent', moves: [] };
-  try {
-    const hosts = await readAll(destination.client, 'HostSystem', hostSchema, options);
-    const members = hostsOfDestination(hosts, destination, migration);
-    const arrived = members.some(({ ref }) => sameRef(ref, seen.record?.['runtime.host']));
-    return arrived
-      ? { source: { ...absent, moves: seen.moves }, destination: seen }
-      : { source: seen, destination: absent };
-  } catch (error) {
-    const silent: Sighting = { presence: 'unreachable', moves: [], error };
-    return { source: silent, destination: silent };
-  }
-}
 
 /** The task that moves it now, if one does. */
 export const moveUnderWay = ({ source }: Sightings): TaskInfo | undefined => source.moves.find((task) => !isOver(task));
@@ -118,5 +92,12 @@ export function placementOf(seen: Sightings): VmPlacement {
   // Until it runs there, an entry at the destination is a place kept free.
   const arriving = moving && destination.presence === 'stopped';
   const presence = arriving ? 'incoming' : destination.presence;
-  return { source: source.presence, destination: presence, where: whereIs(source.presence, presence), moving };
+  const where = whereIs(source.presence, presence);
+  return {
+    source: source.presence,
+    destination: presence,
+    where,
+    moving,
+    ...(seen.atRest === true && { atRest: true }),
+  };
 }

@@ -90,6 +90,14 @@ export class EsxiHost implements HostAgent {
     return [...this.#guests.values()].filter(({ running }) => running).map(({ vm }) => vm.instanceUuid);
   }
 
+  /** A guest ends by itself, as when it is shut down from inside; the host keeps it. */
+  shutDown(instanceUuid: string): void {
+    const guest = this.#guests.get(instanceUuid);
+    if (guest?.running !== true) throw new Error(`${instanceUuid} does not run at ${this.spec.name}`);
+    this.#guests.set(instanceUuid, { ...guest, running: false });
+    this.#changed(instanceUuid, false);
+  }
+
   stack(key: string): StackRoutes | undefined {
     return this.#stacks.get(key);
   }

@@ -1,0 +1,179 @@
+/** A migration of which one vCenter cannot be connected to: the other one is asked alone, and nothing is claimed of what nobody has answered. */
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
+import { setTimeout as delay } from 'node:timers/promises';
+import { type MigrationDriver, PluginError } from '@lmas/plugin-api';
+import type { Migration } from '../../apps/orchestrator/src/migrations/record.ts';
+import { plugin, VM } from '../compliance/vmware-world.ts';
+import { alpha, beta } from '../lab/vsphere/two-vcenters.ts';
+import { LocalVcenter } from '../lab/vsphere/vcenter.ts';
+import { temporaryDirectory } from '../workflow/harness.ts';
+import { orchestrate } from './orchestrated.ts';
+import { GATEWAYS, Rehearsal, TUNNELLED } from './rehearsal.ts';
+import { routesAt } from './seen-routes.ts';
+
+type End = 'source' | 'destination';
+type Options = Parameters<Rehearsal['request']>[0];
+const REASON = new PluginError('UNREACHABLE', 'nobody is there');
+const isReason = (error: { code?: string; message: string }): boolean =>
+  error.code === 'UNREACHABLE' && error.message.includes('nobody is there');
+
+/** A driver as a recovery makes it, with what stands for that end. */
+async function driverWithout(away: End, rehearsal: Rehearsal, options: Options = {}): Promise<MigrationDriver> {
+  const { world } = rehearsal;
+  const of = async (end: End) => (end === away ? world.standIn(end, REASON) : await world.session(end));
+  const ends = { source: await of('source'), destination: await of('destination') };
+  return plugin.migration(ends, rehearsal.request(options, TUNNELLED), rehearsal.context());
+}
+
+describe('what stands for a vCenter that could not be connected to', { concurrency: 4 }, () => {
+  test('answers every question with the reason, and can be closed', async () => {
+    await using rehearsal = await Rehearsal.make();
+    const { signal } = rehearsal;
+    const session = rehearsal.world.standIn('source', REASON);
+    assert.equal(session.closed.reason, REASON);
+    await assert.rejects(session.inventory({ signal }), isReason);
+    await assert.rejects(session.findVm(VM.name, { signal }), isReason);
+    await assert.rejects(async () => await session.load?.({ signal, intervalMs: 1_000 }), isReason);
+    const steps = await Array.fromAsync(session.verify?.({ signal }) ?? []);
+    assert.ok(steps.length > 0 && steps.every(({ outcome }) => outcome !== 'ok'));
+    await session.close();
+    await session.close();
+    assert.deepEqual(rehearsal.world.source.endpoint.calls, []);
+  });
+
+  for (const away of ['source', 'destination'] as const) {
+    test(`begins nothing, and ends nothing (the ${away})`, async () => {
+      await using rehearsal = await Rehearsal.make();
+      const { signal, world } = rehearsal;
+      const driver = await driverWithout(away, rehearsal);
+      await assert.rejects(driver.check({ signal }), isReason);
+      await assert.rejects(driver.prepare({ signal }), isReason);
+      const prepared = { flows: [], sourceAddresses: [], state: null };
+      await assert.rejects(driver.confirm(prepared, { signal }), { code: 'OUTCOME_UNKNOWN' });
+      const { where, [away]: presence } = await driver.abort({ signal });
+      assert.deepEqual([where, presence, world.running()], ['unknown', 'unreachable', ['esx-a1']]);
+    });
+  }
+
+  for (const wanted of ['goes on', 'is cancelled'] as const) {
+    test(`is not the source: that one tells of the move, which ${wanted}`, async () => {
+      await using rehearsal = await Rehearsal.make();
+      const { signal, world } = rehearsal;
+      const { gates } = world.source.endpoint;
+      const there = gates.hold('half');
+      const moving = assert.rejects(rehearsal.move(await rehearsal.driver()));
+      await there;
+      world.killOrchestrator();
+      await moving;
+      const driver = await driverWithout('destination', rehearsal);
+      const seen = await driver.locate({ signal });
+      const { source, destination, where, moving: isMoving } = seen;
+      assert.deepEqual([source, destination, where, isMoving], ['running', 'unreachable', 'unknown', true]);
+      if (wanted === 'is cancelled') {
+        const after = await driver.abort({ signal });
+        assert.deepEqual([after.source, after.where, after.moving], ['running', 'unknown', false]);
+        assert.deepEqual([world.running(), rehearsal.count('CancelTask')], [['esx-a1'], 1]);
+        return;
+      }
+      const following = driver.follow({ signal, onProgress: () => undefined });
+      gates.release('half');
+      await following;
+      const after = await driver.locate({ signal });
+      assert.deepEqual([after.source, after.where, after.moving], ['absent', 'unknown', false]);
+      assert.deepEqual(world.running(), ['esx-b1']);
+    });
+  }
+
+  test('is not the destination: that one tells that the VM runs there, and gives up the route that it has', async () => {
+    const shape = { source: { hosts: alpha([VM]).hosts }, destination: { hosts: beta().hosts } };
+    await using rehearsal = await Rehearsal.make(shape);
+    const { signal, world } = rehearsal;
+    await rehearsal.move(await rehearsal.driver({}, TUNNELLED, { routes: 'temporary' }));
+    world.killOrchestrator();
+    const driver = await driverWithout('source', rehearsal);
+    const { source, destination, where, moving } = await driver.locate({ signal });
+    assert.deepEqual([source, destination, where, moving], ['unreachable', 'running', 'unknown', false]);
+    for (const resource of rehearsal.journal) {
+      const release = driver.release(resource, { signal });
+      if (resource.end === 'source') await assert.rejects(release, isReason);
+      else await release;
+    }
+    assert.deepEqual(routesAt(world.source, 'esx-a1').length, 1);
+    assert.deepEqual(routesAt(world.destination, 'esx-b1'), []);
+  });
+
+  for (const { how, hostless, options } of [
+    { how: 'both name their hosts', hostless: false, options: {} },
+    { how: 'the migration names its host', hostless: true, options: { destinationHost: 'esx-a2' } },
+  ]) {
+    test(`of one vCenter that spans both sites: an end has the VM only if its host is surely its own (${how})`, async () => {
+      await using rehearsal = await Rehearsal.make({ oneVCenter: true, hostless });
+      const { signal, world } = rehearsal;
+      const seenWithout = async (away: End) => {
+        const { source, destination } = await (await driverWithout(away, rehearsal, options)).locate({ signal });
+        return [source, destination];
+      };
+      assert.deepEqual(await seenWithout('source'), ['unreachable', 'unreachable']);
+      assert.deepEqual(await seenWithout('destination'), ['running', 'unreachable']);
+      await rehearsal.move(await rehearsal.driver(options));
+      assert.deepEqual(world.running(), ['esx-a2']);
+      assert.deepEqual(await seenWithout('source'), ['unreachable', 'running']);
+      assert.deepEqual(await seenWithout('destination'), ['unreachable', 'unreachable']);
+    });
+  }
+});
+
+const LIMIT_MS = 60_000;
+
+/** Waits until `holds`. */
+async function until(holds: () => boolean | Promise<boolean>, orElse: string): Promise<void> {
+  const deadline = performance.now() + LIMIT_MS;
+  while (!(await holds())) {
+    assert.ok(performance.now() < deadline, orElse);
+    await delay(20);
+  }
+}
+
+test('the orchestrator and the destination’s vCenter are lost in the middle, and the guest is shut down there: unknown, until both can be asked', async () => {
+  await using directory = await temporaryDirectory();
+  await using source = await LocalVcenter.start(alpha([VM]));
+  await using destination = await LocalVcenter.start(beta());
+  const vcenters = { a: source, b: destination };
+  await using stand = await orchestrate(directory.path, vcenters, {}, { LMAS_SETTLE_MS: '1000' });
+  const routes = () => [...routesAt(source, 'esx-a1'), ...routesAt(destination, 'esx-b1')].length;
+
+  const half = source.endpoint.gates.hold('half');
+  const request = { vm: VM.name, source: 'vc-a', destination: 'vc-b' };
+  const { id } = await stand.api.must<Migration>('POST', '/v1/migrations', request);
+  await half;
+  await destination.kill();
+  await stand.restart();
+  await until(async () => {
+    const { items } = await stand.api.must<{ items: { message: string }[] }>('GET', `/v1/migrations/${id}/log`);
+    return items.some(({ message }) => message === 'asking the other end alone');
+  }, 'the source was not asked alone');
+  source.endpoint.gates.release('half');
+  const host = destination.host('esx-b1');
+  await until(() => host.running().length > 0, 'the hosts did not go on');
+  host.shutDown(VM.instanceUuid);
+  const isLost = ({ phase, teardown }: Migration) => phase === 'failed' && teardown === 'incomplete';
+  const lost = await stand.api.until(id, isLost, LIMIT_MS);
+  assert.deepEqual([lost.where, lost.error?.code], ['unknown', 'OUTCOME_UNKNOWN'], JSON.stringify(lost.error));
+  assert.deepEqual(
+    routesAt(source, 'esx-a1'),
+    [`127.1.2.11/32 via ${GATEWAYS.source}`],
+    'nobody knows if it is needed',
+  );
+
+  await destination.restart();
+  const found = await stand.api.until(id, ({ teardown }) => teardown === 'complete', LIMIT_MS);
+  assert.deepEqual([found.phase, found.where, routes()], ['failed', 'destination', 0]);
+  assert.match(found.error?.remedy ?? '', /it is powered off at the destination/);
+  assert.deepEqual(
+    [source.runsAt(VM.instanceUuid), destination.runsAt(VM.instanceUuid)],
+    [[], []],
+    'nobody started it',
+  );
+  assert.deepEqual([...source.endpoint.violations, ...destination.endpoint.violations], []);
+});
