@@ -1,4 +1,9 @@
-/** What deploy/container says, against the real parts: the Redis it asks for keeps everything, the settings are settings. No container is run. */
+/**
+ * What deploy/container says, against the real parts: Compose's own schema takes it, the Redis it asks for keeps everything, the
+ * settings are settings. No container is run.
+ *
+ * compose-spec.json is schema/compose-spec.json of https://github.com/compose-spec/compose-spec at 170098ba07d9, Apache-2.0.
+ */
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -6,6 +11,7 @@ import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { test } from 'node:test';
+import { Ajv } from 'ajv';
 import { Redis } from 'ioredis';
 import { parse } from 'yaml';
 import { z } from 'zod';
@@ -27,9 +33,32 @@ const composeSchema = z.strictObject({
   volumes: z.record(z.string(), z.unknown()),
   secrets: z.record(z.string(), z.unknown()),
 });
-const compose = composeSchema.parse(
-  parse(readFileSync(new URL('../../deploy/container/compose.yaml', import.meta.url), 'utf8')),
-);
+const read = (file: string): string => readFileSync(new URL(file, import.meta.url), 'utf8');
+const written: unknown = parse(read('../../deploy/container/compose.yaml'));
+const compose = composeSchema.parse(written);
+
+/** What Compose's schema has against it. */
+function complaints(file: unknown): string[] {
+  // It names formats of its own, and its draft by an address that Ajv does not know.
+  const { $schema: _, ...schema } = JSON.parse(read('compose-spec.json')) as Record<string, unknown>;
+  const check = new Ajv({ strict: false, validateFormats: false, allErrors: true }).compile(schema);
+  check(file);
+  return (check.errors ?? []).map(({ instancePath, message }) => `${instancePath} ${message}`);
+}
+
+test('the schema of the Compose specification takes it, and notices a slip', () => {
+  assert.deepEqual(complaints(written), []);
+  const slips: readonly ((services: Record<string, Record<string, unknown>>) => void)[] = [
+    ({ redis }) => Object.assign(redis ?? {}, { restarts: 'always' }),
+    ({ redis }) => Object.assign(redis ?? {}, { read_only: ['yes'] }),
+    ({ orchestrator }) => Object.assign(orchestrator ?? {}, { depends_on: { redis: { condition: 'healthy' } } }),
+  ];
+  for (const slip of slips) {
+    const wrong = structuredClone(written) as { services: Record<string, Record<string, unknown>> };
+    slip(wrong.services);
+    assert.notDeepEqual(complaints(wrong), [], String(slip));
+  }
+});
 
 test('its settings are settings of the orchestrator, and can be', () => {
   const { environment } = compose.services.orchestrator;
