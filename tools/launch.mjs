@@ -1,13 +1,14 @@
 /**
  * Starts one of the commands of LMAS. Plain JavaScript that Node 20 can read: a Node that runs TypeScript as it is (24 or
- * later) loads the program; an older one hands over to the Node that npm installed with LMAS, once, and ends as that ends.
+ * later) loads the program; an older one hands over to the Node that npm installed with LMAS, once: each ends as the other ends.
  */
-import { spawn } from 'node:child_process';
 import { existsSync } from 'node:fs';
-import { constants } from 'node:os';
+import module from 'node:module';
+import { constants, homedir } from 'node:os';
 import { dirname, join } from 'node:path';
 import process from 'node:process';
 import { fileURLToPath } from 'node:url';
+import { spawnBound } from './bound-child.mjs';
 
 const OLDEST_MAJOR = 24;
 /** Of a program whose libraries are not all there (ld.so); sh says it of one that there is not. */
@@ -25,10 +26,7 @@ function bundledNode() {
 
 /** Runs the same command line with another Node and ends as it ends. */
 function handOver(name, launcher, node) {
-  const child = spawn(node, [launcher, ...process.argv.slice(2)], {
-    stdio: 'inherit',
-    env: { ...process.env, [HANDED_OVER]: '1' },
-  });
+  const child = spawnBound(node, [launcher, ...process.argv.slice(2)], { [HANDED_OVER]: '1' });
   process.on('SIGINT', () => {
     if (!process.stdin.isTTY) child.kill('SIGINT'); // a terminal sends it to the child as well
   });
@@ -45,6 +43,19 @@ function handOver(name, launcher, node) {
 }
 
 /**
+ * Keeps what Node has made of the sources (types stripped, compiled) for the next start, in the cache of whoever runs it: a
+ * directory that others can write to would be a way in. NODE_COMPILE_CACHE names another one, NODE_DISABLE_COMPILE_CACHE forbids it.
+ */
+function keepCompiled() {
+  try {
+    const cache = process.env.XDG_CACHE_HOME || join(homedir(), '.cache');
+    module.enableCompileCache(process.env.NODE_COMPILE_CACHE || join(cache, 'lmas'));
+  } catch {
+    // Without a home it starts as it always did.
+  }
+}
+
+/**
  * @param {string} name what the person typed
  * @param {string} launcher `import.meta.url` of the file in bin/
  * @param {() => Promise<unknown>} load runs the program; called by a Node that can
@@ -52,6 +63,7 @@ function handOver(name, launcher, node) {
 export async function launch(name, launcher, load) {
   if (Number(process.versions.node.split('.')[0]) >= OLDEST_MAJOR) {
     delete process.env[HANDED_OVER]; // what the program starts decides for itself
+    keepCompiled();
     await load();
     return;
   }

@@ -2,10 +2,10 @@
 // Read by the machine's own Node (20 or later). `--help` and `--yes` among the arguments are looked at, and passed on. Nothing is
 // installed to print a help: where SCRIPT cannot run yet, it is read from the text file beside it (see test/docs/generated/help.ts).
 
-import { spawn } from 'node:child_process';
 import { existsSync, readFileSync } from 'node:fs';
 import { constants } from 'node:os';
 import { join } from 'node:path';
+import { spawnBound } from './bound-child.mjs';
 import { install, isReady, node26, ROOT } from './setup.mjs';
 
 const [script, ...args] = process.argv.slice(2);
@@ -27,7 +27,7 @@ if (wantsHelp && !isReady()) {
 const code = wantsHelp ? 0 : await install({ script, yes: args.includes('--yes') });
 if (code !== 0) process.exit(code);
 
-const child = spawn(node26, [script, ...args], { stdio: 'inherit' });
+const child = spawnBound(node26, [script, ...args]);
 // Ctrl-C reaches the child by itself (same process group): we only have to outlive its clean-up. Signals to us alone are passed on.
 process.on('SIGINT', () => {});
 for (const signal of ['SIGTERM', 'SIGHUP', 'SIGQUIT']) process.on(signal, () => child.kill(signal));

@@ -1,0 +1,22 @@
+/**
+ * A child that does the work of this process and ends with it, also when this process is killed in a way that it cannot answer
+ * (SIGKILL): a pipe that only this process holds tells the child, see with-parent.mjs. Plain JavaScript that Node 20 can read.
+ */
+import { spawn } from 'node:child_process';
+import process from 'node:process';
+
+/** The next one after standard input, output and error. */
+const FD = 3;
+const WATCH = new URL('with-parent.mjs', import.meta.url).href;
+
+/**
+ * @param {string} node the Node that runs it
+ * @param {string[]} args its command line
+ * @param {Record<string, string>} more of its environment
+ */
+export function spawnBound(node, args, more = {}) {
+  return spawn(node, ['--import', WATCH, ...args], {
+    stdio: ['inherit', 'inherit', 'inherit', 'pipe'],
+    env: { ...process.env, LMAS_PARENT_FD: String(FD), ...more },
+  });
+}
