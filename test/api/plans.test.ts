@@ -247,6 +247,7 @@ test('validate: every check, predicted times against the objective; drill and di
     run.items[1]?.findings.map(({ code }) => code),
     ['VM_EXISTS'],
   );
+  assert.deepEqual(states(run), { a: 'checked', b: 'refused' });
   assert.ok((run.prediction?.durationMs?.low ?? 0) >= 5_000);
   assert.equal(run.prediction?.fitsRto, 'no');
   const refused = await ended((await start('looking')).id);

@@ -107,7 +107,11 @@ test('what makes no sense is refused with every reason, also what it would move'
   });
   assert.deepEqual([answer.status, answer.body.code], [422, 'INVALID_SCHEDULE']);
   const reasons = (answer.body.errors as { path: string }[]).map(({ path }) => path);
-  assert.deepEqual(reasons, ['trigger.expression', 'windows', 'action.migration']);
+  assert.deepEqual(
+    reasons,
+    ['trigger.expression', 'action.migration', 'windows'],
+    'when, and what, before the windows',
+  );
   const zone = await api().call('POST', '/v1/schedules', {
     id: 'x',
     action: action(stage),

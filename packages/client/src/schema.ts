@@ -5290,7 +5290,7 @@ export interface components {
             }[];
             memoryBytes: number;
             /** @enum {string} */
-            state: "waiting" | "moving" | "moved" | "failed" | "cancelled" | "refused" | "skipped" | "left" | "moving-back" | "moved-back" | "stuck";
+            state: "waiting" | "moving" | "moved" | "failed" | "cancelled" | "checked" | "refused" | "skipped" | "left" | "moving-back" | "moved-back" | "stuck";
             /** @description One for each attempt, there and back. */
             migrations: components["schemas"]["MigrationIdInput"][];
             findings: components["schemas"]["FindingInput"][];
@@ -9548,7 +9548,7 @@ export interface components {
             }[];
             memoryBytes: number;
             /** @enum {string} */
-            state: "waiting" | "moving" | "moved" | "failed" | "cancelled" | "refused" | "skipped" | "left" | "moving-back" | "moved-back" | "stuck";
+            state: "waiting" | "moving" | "moved" | "failed" | "cancelled" | "checked" | "refused" | "skipped" | "left" | "moving-back" | "moved-back" | "stuck";
             /** @description One for each attempt, there and back. */
             migrations: components["schemas"]["MigrationId"][];
             findings: components["schemas"]["Finding"][];

@@ -67,10 +67,20 @@ export function entryLine({ message, vm, code }: Pick<PlanRunEvent, 'message' | 
 }
 
 /** And where the run is by then. */
-export function progressOf({ phase, vms, wave, waves, ...run }: PlanRunEvent['run']): string {
+export function progressOf({ phase, vms, wave, waves, mode, ...run }: PlanRunEvent['run']): string {
   const total = Object.values(vms).reduce((sum, count) => sum + count, 0);
+  if (onlyLooks({ mode })) return `${stateOfSummary({ phase, ...run })}: ${lookedAt(vms, total)}`;
   const where = wave === null ? '' : `, wave ${wave} of ${waves}`;
   return `${stateOfSummary({ phase, ...run })}${where}: ${vms.moved ?? 0} of ${plural(total, 'VM')} moved, ${vms.moving ?? 0} move`;
+}
+
+const onlyLooks = ({ mode }: Pick<PlanRun, 'mode'>): boolean =>
+  mode === 'validate' || mode === 'drill' || mode === 'disaster';
+
+/** Of a run in which nothing moves. */
+function lookedAt({ checked = 0, refused = 0 }: PlanRunEvent['run']['vms'], total: number): string {
+  const all = plural(total, 'VM');
+  return checked + refused === 0 ? all : `${checked} of ${all} can be moved`;
 }
 
 function stateOfSummary({
@@ -91,7 +101,11 @@ export function describeReport({ run, summary, durationMs }: PlanReport, width: 
   );
   return [
     describeRun(run, width),
-    `${summary.moved.length} of ${plural(run.items.length, 'VM')} moved.${took}`,
-    ...(left.length === 0 ? [] : ['Left:', ...left]),
+    ...(onlyLooks(run)
+      ? []
+      : [
+          `${summary.moved.length} of ${plural(run.items.length, 'VM')} moved.${took}`,
+          ...(left.length === 0 ? [] : ['Left:', ...left]),
+        ]),
   ].join('\n');
 }

@@ -6,6 +6,7 @@ import type { ItemState, PlanItem, PlanReport, PlanRun, RunEntry } from './recor
 const WHY: Readonly<Partial<Record<ItemState, string>>> = {
   waiting: 'Its turn has not come.',
   moving: 'It moves.',
+  checked: 'It was only looked at.',
   cancelled: 'Its migration was cancelled.',
   skipped: 'Its turn never came.',
   'moving-back': 'It is moved back.',

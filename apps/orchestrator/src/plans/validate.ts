@@ -90,7 +90,9 @@ export function judge(run: PlanRun, nowMs: number): PlanRun {
   const end = (phase: 'succeeded' | 'failed', message: string): PlanRun => ({
     ...judged,
     ...{ phase, message, endedAt: new Date(nowMs).toISOString() },
-    items: items.map((item) => (item.state === 'waiting' ? { ...item, state: 'skipped' } : item)),
+    items: items.map((item) =>
+      item.state === 'waiting' ? { ...item, state: moves(run) ? 'skipped' : 'checked' } : item,
+    ),
   });
   const names = blocked.map(({ vm }) => vm.name).join(', ');
   if (!moves(run)) {

@@ -28,6 +28,17 @@ export function complaintsAbout(schedule: Timed, nowMs: number, { isRetimed = tr
   return issues;
 }
 
+/** When, and what, before the windows, which mean nothing without. */
+const FIELDS = ['trigger', 'timeZone', 'action', 'windows', 'blackouts'];
+
+export function inOrder(issues: readonly Issue[]): Issue[] {
+  const place = ({ path }: Issue): number => {
+    const at = FIELDS.indexOf(path.split('.')[0] ?? '');
+    return at < 0 ? FIELDS.length : at;
+  };
+  return [...issues].sort((a, b) => place(a) - place(b));
+}
+
 function triggerComplaints({ trigger, timeZone }: Timed, nowMs: number): Issue[] {
   if (trigger.kind === 'cron') {
     return cronComplaints(trigger.expression).map((message) => ({ path: 'trigger.expression', message }));

@@ -5,11 +5,11 @@
  */
 import { fullName, ownName } from '../access/owned-names.ts';
 import { projectSees } from '../access/principal.ts';
-import { type Issue, LmasError } from '../errors.ts';
+import { LmasError } from '../errors.ts';
 import { pageOf, type VersionedTable } from '../redis/versioned-table.ts';
 import { scheduleHistoryEntrySchema } from '../schemas/schedule.ts';
 import type { ActionKind, Actions } from './actions.ts';
-import { complaintsAbout } from './complaints.ts';
+import { complaintsAbout, inOrder } from './complaints.ts';
 import { type Preview, previewOf } from './preview.ts';
 import {
   type HistoryEntry,
@@ -69,10 +69,10 @@ export function createScheduleService({ table, actions, announce, now }: Parts):
     options: { isRetimed?: boolean } = {},
   ): Promise<void> => {
     const kind: ActionKind<ScheduleAction> = actions[input.action.kind];
-    const issues: Issue[] = [
+    const issues = inOrder([
       ...complaintsAbout(input, now(), options),
       ...(await kind.complaints(input.action, project)),
-    ];
+    ]);
     if (issues.length === 0) return;
     const message = issues.map(({ path, message }) => `${path}: ${message}`).join('; ');
     throw new LmasError('INVALID_SCHEDULE', message, { issues });

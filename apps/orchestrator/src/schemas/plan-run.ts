@@ -45,6 +45,8 @@ export const ITEM_STATES = [
   'moved',
   'failed',
   'cancelled',
+  /** It was only looked at, and can be moved. */
+  'checked',
   /** The checks say no: it was not tried. */
   'refused',
   /** Its turn never came. */

@@ -29,6 +29,7 @@ export const ITEM_TONES: Readonly<Record<Item['state'], Tone>> = {
   waiting: 'plain',
   moving: 'busy',
   moved: 'good',
+  checked: 'good',
   failed: 'bad',
   cancelled: 'warning',
   refused: 'bad',

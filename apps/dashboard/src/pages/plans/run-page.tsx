@@ -115,6 +115,9 @@ const WAVE_TONES: Readonly<Record<WaveRun['state'], Tone>> = {
   skipped: 'plain',
 };
 
+/** In these nothing moves: no wave has its turn. */
+const LOOKS: ReadonlySet<PlanRun['mode']> = new Set(['validate', 'drill', 'disaster']);
+
 function Wave({ run, moving, wave, at }: Course & { wave: WaveRun; at: number }) {
   const afterwards = run.definition.waves[at]?.afterwards;
   const words = afterwards === undefined ? '' : gateWords(afterwards).join(', ');
@@ -124,7 +127,7 @@ function Wave({ run, moving, wave, at }: Course & { wave: WaveRun; at: number })
         <strong>
           {at + 1}. {wave.name === '' ? 'unnamed' : wave.name}
         </strong>
-        <Badge tone={WAVE_TONES[wave.state]}>{wave.state}</Badge>
+        {LOOKS.has(run.mode) ? null : <Badge tone={WAVE_TONES[wave.state]}>{wave.state}</Badge>}
         {wave.startedAt === null ? null : (
           <span class="muted">
             since <Time at={wave.startedAt} />
