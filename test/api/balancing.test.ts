@@ -67,6 +67,9 @@ describe('policies', () => {
       [stage.other, null],
       'of two that gain the same, the smaller',
     );
+    const needing = async () =>
+      (await api.must<{ items: { id: string }[] }>('GET', '/v1/balancing-policies?needs=person')).items;
+    assert.ok((await needing()).some(({ id }) => id === proposal.policy));
     const again = await api.must<BalancingPass>('POST', at(stage, '/run'));
     assert.deepEqual(again.moves, [proposal.id], 'the same proposal, not a second one');
     const path = at(stage, `/moves/${proposal.id}`);
@@ -86,6 +89,7 @@ describe('policies', () => {
     );
     const [done] = await movesOf(api, stage);
     assert.equal(done?.state, 'ended');
+    assert.ok(!(await needing()).some(({ id }) => id === proposal.policy));
     assert.match(done?.outcome ?? '', /was moved: .* uses processor 50 % \(expected 50 %\)/);
     assert.equal((await api.call('POST', `${path}/approve`)).body.code, 'MOVE_ANSWERED');
     const { items } = await api.must<{ items: BalancingPass[] }>('GET', at(stage, '/passes?limit=2'));

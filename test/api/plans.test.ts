@@ -210,6 +210,12 @@ test('a check that is tried again for an hour holds back no pause and no cancel'
   assert.deepEqual(states(await ended(id)), { a: 'moved', b: 'skipped' });
 });
 
+/** Ids of the runs that need a person. */
+async function needing(more = ''): Promise<string[]> {
+  const { items } = await api().must<{ items: { id: string }[] }>('GET', `/v1/plan-runs?needs=person${more}`);
+  return items.map(({ id }) => id);
+}
+
 test('a check that fails stops; somebody approves; a pause holds back what has not begun; a cancel ends it', async () => {
   await using set = await withVms('a', 'b', 'c');
   const check = { kind: 'http', url: `http://127.0.0.1:${await freePort()}/`, timeoutMs: 200, withinMs: 0 };
@@ -222,10 +228,13 @@ test('a check that fails stops; somebody approves; a pause holds back what has n
   const { id } = await start('asking');
   const asking = await until(id, ({ waves }) => waves[0]?.state === 'between');
   assert.equal(asking.message.includes(`waits since ${asking.waves[0]?.waitsSince} for an approval`), true);
+  assert.deepEqual(await needing('&plan=asking'), [id]);
+  assert.deepEqual(await needing('&plan=strict'), []);
   assert.equal((await api().call('POST', '/v1/plans/asking/runs', { mode: 'failover' })).body.code, 'PLAN_BUSY');
   await api().must('POST', `/v1/plan-runs/${id}/pause`);
   const { message } = await api().must<PlanRun>('POST', `/v1/plan-runs/${id}/approve`);
   assert.equal(message, 'Its VMs move.');
+  assert.deepEqual(await needing(), []);
   assert.equal((await api().must<PlanRun>('GET', `/v1/plan-runs/${id}`)).waves[1]?.state, 'waiting');
   await api().must('POST', `/v1/plan-runs/${id}/cancel`);
   const cancelled = await ended(id);

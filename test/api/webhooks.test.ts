@@ -54,6 +54,11 @@ const sendTest = ({ id }: Hook) => api.must<Delivery>('POST', `/v1/webhooks/${id
 const verify = (secret: string, { body, headers }: Received) =>
   new Verifier(secret).verify(body, headers as Record<string, string>) as { type: string; data: { id: string } };
 
+/** Names of the webhooks that need a person. */
+async function needing(): Promise<string[]> {
+  return (await api.must<{ items: Hook[] }>('GET', '/v1/webhooks?needs=person')).items.map(({ id }) => id);
+}
+
 test('a migration is followed from its first phase to its end, every message signed', async () => {
   await using receiver = await receiveWebhooks();
   await using stage = await setStage(() => api, directory.path);
@@ -109,6 +114,7 @@ test('what fails is tried again with the same id, and its log says what happened
   const { id } = await sendTest(hook);
   await receiver.until(2);
   assert.notEqual((await api.must<Hook>('GET', `/v1/webhooks/${hook.id}`)).failingSince, null);
+  assert.ok((await needing()).includes(hook.id));
   const description = 'changed by somebody who looked before it failed';
   await api.must('PATCH', `/v1/webhooks/${hook.id}`, { description }, { 'if-match': seen });
   const delivery = await closed(hook, id);
@@ -126,6 +132,7 @@ test('what fails is tried again with the same id, and its log says what happened
   assert.deepEqual(new Set(receiver.received.map(({ headers }) => headers['webhook-id'])), new Set([id]));
   for (const received of receiver.received) verify(hook.secret, received);
   assert.equal((await api.must<Hook>('GET', `/v1/webhooks/${hook.id}`)).failingSince, null);
+  assert.ok(!(await needing()).includes(hook.id));
 
   receiver.answerWith((response) => void response.writeHead(204).end());
   const again = await api.call('POST', `/v1/webhooks/${hook.id}/deliveries/${id}/redeliver`);
@@ -194,6 +201,7 @@ test('410 switches a webhook off, with the reason; by hand it is switched on aga
   assert.equal((await closed(hook, (await sendTest(hook)).id)).status, 'failed');
   const { disabled } = await api.must<Hook>('GET', `/v1/webhooks/${hook.id}`);
   assert.match(disabled?.reason ?? '', /410/);
+  assert.ok((await needing()).includes(hook.id));
   assert.equal((await api.call('POST', `/v1/webhooks/${hook.id}/test`)).body.code, 'WEBHOOK_DISABLED');
   receiver.answerWith((response) => void response.writeHead(200).end());
   await api.must('PATCH', `/v1/webhooks/${hook.id}`, { enabled: true }, ANY);

@@ -16,14 +16,17 @@ export interface Setting {
 
 /**
  * For one file of tests: it is there from its first test to its last.
- * @param prepare what else has to be there; taken away with the rest
+ * @param prepare what else has to be there; taken away with the rest @param settings of the orchestrator
  */
-export function useSetting(prepare?: (setting: Setting) => Promise<AsyncDisposable>): () => Setting {
+export function useSetting(
+  prepare?: (setting: Setting) => Promise<AsyncDisposable>,
+  settings: Record<string, string> = {},
+): () => Setting {
   let setting: Setting | undefined;
   const toBeClosed = new AsyncDisposableStack();
   before(async () => {
     const directory = toBeClosed.use(await temporaryDirectory());
-    const orchestrator = await startInProcess(directory.path);
+    const orchestrator = await startInProcess(directory.path, settings);
     toBeClosed.defer(() => orchestrator.stop());
     const api = await Api.of(orchestrator);
     const browser = await launchBrowser();

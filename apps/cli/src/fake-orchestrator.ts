@@ -152,6 +152,7 @@ export function sampleMigration(changes: Partial<Migration> = {}): Migration {
     tunnel: null,
     error: null,
     byHand: null,
+    doneByHand: null,
     report: null,
     ...changes,
   };

@@ -8,6 +8,7 @@ import { addCompletion } from './commands/completion.ts';
 import { addContext } from './commands/context.ts';
 import { addCredential } from './commands/credential.ts';
 import { addDoctor } from './commands/doctor.ts';
+import { addDone } from './commands/done.ts';
 import { addEndpoint } from './commands/endpoint.ts';
 import { addGet } from './commands/get.ts';
 import { addGiveUp } from './commands/give-up.ts';
@@ -86,7 +87,19 @@ export function buildProgram(terminal: Terminal, outcome: Outcome, { json = fals
   for (const { flags, description } of commonOptions()) program.addOption(new Option(flags, description).hideHelp());
   const registry: Registry = { program, terminal, outcome };
   program.commandsGroup('Migrations:');
-  for (const add of [addMigrate, addCheck, addGet, addLog, addList, addSet, addCancel, addRetry, addGiveUp, addQueue])
+  for (const add of [
+    addMigrate,
+    addCheck,
+    addGet,
+    addLog,
+    addList,
+    addSet,
+    addCancel,
+    addRetry,
+    addGiveUp,
+    addDone,
+    addQueue,
+  ])
     add(registry);
   program.commandsGroup('Many at once, and at their time:');
   for (const add of [addPlan, addEvacuate, addSchedule]) add(registry);

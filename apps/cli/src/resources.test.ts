@@ -7,6 +7,7 @@ import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { endpointTestSchema } from '../../orchestrator/src/schemas/endpoint.ts';
 import { migrationSchema } from '../../orchestrator/src/schemas/migration.ts';
+import { migrationListSchema } from '../../orchestrator/src/schemas/migration-list.ts';
 import { queueSchema } from '../../orchestrator/src/schemas/queue.ts';
 import { newWebhookSchema } from '../../orchestrator/src/schemas/webhook.ts';
 import { answer, fakeOrchestrator, MIGRATION_ID, sampleMigration } from './fake-orchestrator.ts';
@@ -50,6 +51,30 @@ test('give-up sends the reason, which it does not go without', LIMITS, async () 
     fake.calls.map(({ body }) => body),
     [{ reason: 'burnt down' }],
   );
+});
+
+test('what needs a person is listed with what to do, and is said to be done', LIMITS, async () => {
+  await using fake = await fakeOrchestrator();
+  const asked = sampleMigration({
+    ...{ phase: 'failed', where: 'unknown', endedAt: '2026-01-01T00:00:00.000Z', teardown: 'not-needed' },
+    byHand: 'Look at both ends.',
+  });
+  const left = sampleMigration({
+    phase: 'failed',
+    teardown: 'incomplete',
+    leftovers: ['gateway at site a: unreachable'],
+  });
+  fake.on('GET /v1/migrations', answer(200, migrationListSchema, { items: [asked, left], nextCursor: null }));
+  const { code, out, err } = await lmas(fake, ['list', '--needs-person']);
+  assert.equal(code, 0, err);
+  assert.match(fake.calls[0]?.url ?? '', /\?needs=person$/);
+  assert.match(out, /VM unknown\n {2}Look at both ends\.\n {2}When that is done: lmas done m_/);
+  assert.match(out, /- gateway at site a: unreachable\n {2}If a machine is gone for good: lmas give-up m_/);
+
+  fake.on(`POST ${MIGRATION}/done-by-hand`, answer(200, migrationSchema, asked));
+  assert.equal((await lmas(fake, ['done', MIGRATION_ID])).code, 2, 'it takes a note');
+  assert.match((await lmas(fake, ['done', MIGRATION_ID, '--note', 'runs at a'])).out, /noted\./);
+  assert.deepEqual(fake.calls.at(-1)?.body, { note: 'runs at a' });
 });
 
 test('retry, queue and webhook speak to their addresses', LIMITS, async () => {

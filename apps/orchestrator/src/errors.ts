@@ -111,6 +111,11 @@ export const ORCHESTRATOR_ERRORS = {
     retryable: false,
     httpStatus: 409,
   },
+  NOTHING_BY_HAND: {
+    message: 'Nobody is asked to do anything by hand for this migration.',
+    retryable: false,
+    httpStatus: 409,
+  },
   PAST_POINT_OF_NO_RETURN: {
     message: 'The hand-over has begun; the migration can only be finished.',
     retryable: false,

@@ -1,7 +1,7 @@
 /**
  * The methods for load balancing: policies, their passes and moves.
  */
-import { answer, type CallOptions, done, type Http } from './calls.ts';
+import { answer, asking, type CallOptions, done, type Http, type Needs } from './calls.ts';
 import type {
   BalancingMove,
   BalancingMoveState,
@@ -13,7 +13,7 @@ import type {
 } from './types.ts';
 
 export interface BalancingClient {
-  listBalancingPolicies(options?: CallOptions): Promise<BalancingPolicy[]>;
+  listBalancingPolicies(options?: CallOptions & Needs): Promise<BalancingPolicy[]>;
   getBalancingPolicy(id: string, options?: CallOptions): Promise<BalancingPolicy>;
   createBalancingPolicy(input: BalancingPolicyInput, options?: CallOptions): Promise<BalancingPolicy>;
   /** All settings anew; `ifMatch` names the version that it replaces (default: whatever is there). */
@@ -48,8 +48,8 @@ export function balancingMethods(http: Http, base: string): BalancingClient {
   const policies = '/v1/balancing-policies';
   const one = '/v1/balancing-policies/{id}';
   return {
-    listBalancingPolicies: async ({ signal } = {}) =>
-      (await answer(base, signal, http.GET(policies, heed(signal)))).items,
+    listBalancingPolicies: async ({ signal, needs } = {}) =>
+      (await answer(base, signal, http.GET(policies, { ...asking(needs), ...heed(signal) }))).items,
     getBalancingPolicy: (id, { signal } = {}) => answer(base, signal, http.GET(one, at(id, signal))),
     createBalancingPolicy: (body, { signal } = {}) =>
       answer(base, signal, http.POST(policies, { body, ...heed(signal) })),

@@ -12,6 +12,14 @@ export interface CallOptions {
   signal?: AbortSignal;
 }
 
+/** Of a list: only what a person has to look after. */
+export interface Needs {
+  needs?: 'person';
+}
+
+export const asking = (needs: Needs['needs']): { params?: { query: { needs: 'person' } } } =>
+  needs === undefined ? {} : { params: { query: { needs } } };
+
 export interface FetchResult<Data, Failure> {
   data?: Data | undefined;
   error?: Failure;

@@ -17,6 +17,7 @@ import { withTimeLimit } from './time-limit.ts';
 import type {
   Credential,
   CredentialInput,
+  DoneByHandRequest,
   Endpoint,
   EndpointChange,
   EndpointInput,
@@ -71,6 +72,7 @@ export interface LmasClient extends AccessClient, RegisteredClient, ResourceClie
   eachMigration(query?: MigrationListQuery, options?: CallOptions): AsyncGenerator<Migration, void, void>;
   cancelMigration(id: string, options?: CallOptions): Promise<Migration>;
   giveUpTeardown(id: string, said: GiveUpRequest, options?: CallOptions): Promise<Migration>;
+  markDoneByHand(id: string, said: DoneByHandRequest, options?: CallOptions): Promise<Migration>;
   /** What its runs logged, the oldest first. */
   getMigrationLog(id: string, options?: CallOptions): Promise<MigrationLogEntry[]>;
   /** Bandwidth, convergence, longest pause of one that waits or runs. */
@@ -177,6 +179,12 @@ function migrationMethods(http: Http, base: string) {
         base,
         signal,
         http.POST('/v1/migrations/{id}/give-up-teardown', { body, params: { path: { id } }, ...only({ signal }) }),
+      ),
+    markDoneByHand: (id: string, body: DoneByHandRequest, { signal }: CallOptions = {}) =>
+      answer(
+        base,
+        signal,
+        http.POST('/v1/migrations/{id}/done-by-hand', { body, params: { path: { id } }, ...only({ signal }) }),
       ),
     updateMigration: (id: string, body: MigrationChange, { signal }: CallOptions = {}) =>
       answer(base, signal, http.PATCH('/v1/migrations/{id}', { body, params: { path: { id } }, ...only({ signal }) })),

@@ -1,7 +1,7 @@
 /**
  * What happens by itself, and together: schedules, plans and their runs.
  */
-import { answer, type CallOptions, done, type Http, settled } from './calls.ts';
+import { answer, type CallOptions, done, type Http, type Needs, settled } from './calls.ts';
 import { apiErrorOf } from './errors.ts';
 import type {
   EvacuationInput,
@@ -52,7 +52,7 @@ export interface PlanClient {
   deletePlan(id: string, options?: CallOptions): Promise<void>;
   startPlanRun(plan: string, mode: PlanRunMode, options?: CallOptions): Promise<PlanRun>;
   evacuate(input: EvacuationInput, options?: CallOptions): Promise<PlanRun>;
-  listPlanRuns(query?: PageOptions & { plan?: string }, options?: CallOptions): Promise<PlanRunList>;
+  listPlanRuns(query?: PageOptions & Needs & { plan?: string }, options?: CallOptions): Promise<PlanRunList>;
   getPlanRun(id: string, options?: CallOptions): Promise<PlanRun>;
   /** Answers with the run; `fail-back` with the new one. */
   orderPlanRun(id: string, order: PlanRunOrder, options?: CallOptions): Promise<PlanRun>;

@@ -1,7 +1,7 @@
 /**
  * The methods for what stands around migrations: links, queue, gateways, webhooks, and changes of what is registered.
  */
-import { answer, type CallOptions, done, type Http } from './calls.ts';
+import { answer, asking, type CallOptions, done, type Http, type Needs } from './calls.ts';
 import type {
   Diagnosis,
   EndpointTest,
@@ -57,7 +57,7 @@ export interface ResourceClient {
   getProcessLog(options?: CallOptions): Promise<ProcessLogLine[]>;
   /** In the text format of Prometheus. */
   getMetrics(options?: CallOptions): Promise<string>;
-  listWebhooks(options?: CallOptions): Promise<Webhook[]>;
+  listWebhooks(options?: CallOptions & Needs): Promise<Webhook[]>;
   getWebhook(id: string, options?: CallOptions): Promise<Webhook>;
   /** The answer holds the secret, and no later one does. */
   createWebhook(input: WebhookInput, options?: CallOptions): Promise<NewWebhook>;
@@ -98,7 +98,8 @@ export function resourceMethods(http: Http, base: string): ResourceClient {
     getProcessLog: async ({ signal } = {}) =>
       (await answer(base, signal, http.GET('/v1/process-log', heed(signal)))).items,
     getMetrics: ({ signal } = {}) => answer(base, signal, http.GET('/metrics', { parseAs: 'text', ...heed(signal) })),
-    listWebhooks: async ({ signal } = {}) => (await answer(base, signal, http.GET('/v1/webhooks', heed(signal)))).items,
+    listWebhooks: async ({ signal, needs } = {}) =>
+      (await answer(base, signal, http.GET('/v1/webhooks', { ...asking(needs), ...heed(signal) }))).items,
     getWebhook: (id, { signal } = {}) => answer(base, signal, http.GET('/v1/webhooks/{id}', at(id, signal))),
     createWebhook: (body, { signal } = {}) =>
       answer(base, signal, http.POST('/v1/webhooks', { body, ...heed(signal) })),

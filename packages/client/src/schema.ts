@@ -723,6 +723,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/migrations/{id}/done-by-hand": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Say that what a person had to do is done
+         * @description For a migration that has ended and whose `byHand` asks for something. The record says who said so and what was done, and lists with `needs=person` show it no more, unless its `teardown` is `incomplete`. Nothing else changes: nothing is started, stopped or taken down. Safe to repeat; what was said first stays.
+         */
+        post: operations["markDoneByHand"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/migrations/{id}/events": {
         parameters: {
             query?: never;
@@ -2586,6 +2606,15 @@ export interface components {
             /** @description Why it can never be taken down; it stays in the record. */
             reason: string;
         };
+        /**
+         * @example {
+         *       "note": "runs at host-b; the paused copy at host-a was removed"
+         *     }
+         */
+        DoneByHandRequestInput: {
+            /** @description What was found and done; it stays in the record. */
+            note: string;
+        };
         MigrationInput: {
             id: components["schemas"]["MigrationIdInput"];
             /**
@@ -2693,6 +2722,17 @@ export interface components {
             error: components["schemas"]["MigrationErrorInput"] | null;
             /** @description What only a person can do now; set when `where` is `both` or `unknown`, and when the VM stands still or was left untidied. */
             byHand: string | null;
+            /**
+             * @description Who said that what `byHand` asks for is done, and what it was. Changes nothing else.
+             * @default null
+             */
+            doneByHand?: {
+                /** Format: date-time */
+                at: string;
+                /** @description Name of the API key, or of who the token says it is. */
+                by: string;
+                note: string;
+            } | null;
             report: {
                 /** @description As the hypervisor reports it. */
                 downtimeMs: number | null;
@@ -6932,6 +6972,15 @@ export interface components {
             /** @description Why it can never be taken down; it stays in the record. */
             reason: string;
         };
+        /**
+         * @example {
+         *       "note": "runs at host-b; the paused copy at host-a was removed"
+         *     }
+         */
+        DoneByHandRequest: {
+            /** @description What was found and done; it stays in the record. */
+            note: string;
+        };
         Migration: {
             id: components["schemas"]["MigrationId"];
             /**
@@ -7039,6 +7088,17 @@ export interface components {
             error: components["schemas"]["MigrationError"] | null;
             /** @description What only a person can do now; set when `where` is `both` or `unknown`, and when the VM stands still or was left untidied. */
             byHand: string | null;
+            /**
+             * @description Who said that what `byHand` asks for is done, and what it was. Changes nothing else.
+             * @default null
+             */
+            doneByHand: {
+                /** Format: date-time */
+                at: string;
+                /** @description Name of the API key, or of who the token says it is. */
+                by: string;
+                note: string;
+            } | null;
             report: {
                 /** @description As the hypervisor reports it. */
                 downtimeMs: number | null;
@@ -14112,6 +14172,8 @@ export interface operations {
                 /** @description `name=value`; given several times, all of them. */
                 label?: string | string[];
                 correlationId?: string;
+                /** @description `person`: only those that a person has to look after: `byHand` says what to do and nobody has said that it is done, or the `teardown` is `incomplete`. */
+                needs?: "person";
                 /** @description Created at this time or later. */
                 createdAfter?: string;
                 /** @description Created before this time. */
@@ -14859,6 +14921,104 @@ export interface operations {
                 };
             };
             /** @description `NOTHING_TO_GIVE_UP`: Nothing of this migration is left that could not be taken down. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `INTERNAL`: A defect in the orchestrator; its log says more. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `UNAVAILABLE`: The orchestrator cannot answer now. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any error, as problem details (RFC 9457). */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    markDoneByHand: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: components["schemas"]["MigrationIdInput"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["DoneByHandRequestInput"];
+            };
+        };
+        responses: {
+            /** @description Default Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Migration"];
+                };
+            };
+            /** @description `INVALID_REQUEST`: The request does not have the documented shape. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `UNAUTHENTICATED`: A login is needed, and this is none. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `FORBIDDEN`: This login may not do that. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `MIGRATION_NOT_FOUND`: No such migration. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `NOTHING_BY_HAND`: Nobody is asked to do anything by hand for this migration. */
             409: {
                 headers: {
                     [name: string]: unknown;
@@ -18608,6 +18768,8 @@ export interface operations {
         parameters: {
             query?: {
                 plan?: components["schemas"]["OwnedNameInput"];
+                /** @description `person`: only those that wait for an approval. */
+                needs?: "person";
                 limit?: number;
                 /** @description `nextCursor` of the page before. */
                 cursor?: string;
@@ -19525,7 +19687,10 @@ export interface operations {
     };
     listBalancingPolicies: {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description `person`: only those with a proposal that waits for an answer. */
+                needs?: "person";
+            };
             header?: never;
             path?: never;
             cookie?: never;
@@ -20744,7 +20909,10 @@ export interface operations {
     };
     listWebhooks: {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description `person`: only those to which nothing gets through, and those that were switched off for that. */
+                needs?: "person";
+            };
             header?: never;
             path?: never;
             cookie?: never;

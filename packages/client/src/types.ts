@@ -27,6 +27,7 @@ export type MigrationListQuery = NonNullable<paths['/v1/migrations']['get']['par
 export type MigrationLogEntry = Answer<paths['/v1/migrations/{id}/log']['get'], 200>['items'][number];
 export type MigrationCheck = Answer<paths['/v1/migration-checks']['post'], 200>;
 export type GiveUpRequest = Body<paths['/v1/migrations/{id}/give-up-teardown']['post']>;
+export type DoneByHandRequest = Body<paths['/v1/migrations/{id}/done-by-hand']['post']>;
 export type MigrationChange = Body<paths['/v1/migrations/{id}']['patch']>;
 export type EndpointTest = Answer<paths['/v1/endpoints/{id}/test']['post'], 200>;
 /** openapi-fetch reads tuples as arrays. */
@@ -121,6 +122,15 @@ const OUTCOMES: ReadonlySet<Phase> = new Set<Phase>(['succeeded', 'failed', 'can
  */
 export function wasNotFound({ error }: Pick<Migration, 'error'>): boolean {
   return error?.code === 'VM_NOT_FOUND';
+}
+
+/** Whether somebody has to do what `byHand` says, and has not said yet that it is done. */
+export function asksForHand({
+  byHand,
+  doneByHand,
+  teardown,
+}: Pick<Migration, 'byHand' | 'doneByHand' | 'teardown'>): boolean {
+  return byHand !== null && doneByHand === null && teardown !== 'given-up';
 }
 
 export function hasEnded(migration: Pick<Migration, 'phase'>): boolean {

@@ -2,12 +2,14 @@
 import type { Migration, MigrationListQuery, Phase } from '@lmas/client';
 import { formatDuration, formatTime } from '@lmas/format';
 import { Option } from 'commander';
-import { collect, leaf, type Registry } from '../command.ts';
+import { collect, type Invocation, leaf, type Registry } from '../command.ts';
 import { EXIT } from '../exit-codes.ts';
 import { followMany } from '../follow-many.ts';
 import { describePhase, placeInShort } from '../output/migration-row.ts';
 import { elapsedMs } from '../output/migration-text.ts';
+import { describeNeeds } from '../output/needs-text.ts';
 import type { Column } from '../output/table.ts';
+import { widthOf } from '../terminal.ts';
 import { parseInteger } from '../units.ts';
 
 const PHASES = [
@@ -42,6 +44,7 @@ const COLUMNS: readonly Column<Migration>[] = [
 
 interface ListFlags {
   readonly phase?: Phase;
+  readonly needsPerson?: boolean;
   readonly vm?: string;
   readonly endpoint?: string;
   readonly site?: string;
@@ -60,6 +63,7 @@ export function addList(registry: Registry): void {
       'Lists migrations, newest first: the last 50, or as many as asked for. With --watch it follows those of them that are under way, and those that come, until none is; exit code 1 when one did not succeed. Ctrl-C then stops only the watching.',
     )
     .addOption(new Option('--phase <phase>', 'only those in this phase').choices(PHASES))
+    .option('--needs-person', 'only those that a person has to look after, each with what to do')
     .option('--vm <vm>', 'only those of this VM (id or name)')
     .option('--endpoint <endpoint>', 'only those from or to this endpoint')
     .option('--site <site>', 'only those from or to this site')
@@ -72,6 +76,7 @@ export function addList(registry: Registry): void {
     examples: [
       'lmas list',
       'lmas list --phase failed --all',
+      'lmas list --needs-person',
       'lmas list --label team=payments --watch',
       "lmas list --json | jq -r '.items[].id'",
     ],
@@ -79,6 +84,7 @@ export function addList(registry: Registry): void {
       const { flags, signal } = invocation;
       const query: MigrationListQuery = {
         ...(flags.phase === undefined ? {} : { phase: flags.phase }),
+        ...(flags.needsPerson === true ? { needs: 'person' as const } : {}),
         ...(flags.vm === undefined ? {} : { vm: flags.vm }),
         ...(flags.endpoint === undefined ? {} : { endpoint: flags.endpoint }),
         ...(flags.site === undefined ? {} : { site: flags.site }),
@@ -98,10 +104,17 @@ export function addList(registry: Registry): void {
       const { items, nextCursor } = await look();
       if (flags.json === true) invocation.printJson({ items, nextCursor });
       else {
-        invocation.printTable(COLUMNS, items, 'No migrations.');
+        if (flags.needsPerson === true) showNeeds(invocation, items);
+        else invocation.printTable(COLUMNS, items, 'No migrations.');
         if (nextCursor !== null) invocation.note(`There are more: lmas list --all`);
       }
       return EXIT.ok;
     },
   });
+}
+
+function showNeeds({ terminal, print, note }: Invocation<ListFlags>, migrations: readonly Migration[]): void {
+  if (migrations.length === 0) note('No migration needs a person.');
+  else print(describeNeeds(migrations, widthOf(terminal.stdout, terminal.env)));
+  note('See also --needs-person of: lmas plan runs, lmas policy list, lmas webhook list.');
 }

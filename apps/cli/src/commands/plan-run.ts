@@ -58,15 +58,25 @@ export function addPlanRuns(registry: Registry, plan: Registry['program']): void
     .command('runs')
     .description('Lists runs, of plans, evacuations and fail-backs, newest first.')
     .argument('[plan]', 'only those of this plan')
+    .option('--needs-person', 'only those that wait for an approval: lmas plan approve')
     .option('--limit <n>', 'how many, 1 to 200', '50')
     .option('--watch', 'look again and again, until none of them is under way');
-  leaf<{ limit: string; watch?: boolean }>(registry, runs, {
-    examples: ['lmas plan runs', 'lmas plan runs payments --limit 5', 'lmas plan runs --watch'],
+  leaf<{ limit: string; needsPerson?: boolean; watch?: boolean }>(registry, runs, {
+    examples: [
+      'lmas plan runs',
+      'lmas plan runs payments --limit 5',
+      'lmas plan runs --needs-person',
+      'lmas plan runs --watch',
+    ],
     action: async (invocation) => {
       const [only] = invocation.args;
       const limit = parseInteger(invocation.flags.limit, { min: 1, max: 200 });
       const client = await invocation.client();
-      const query = { limit, ...(only === undefined ? {} : { plan: only }) };
+      const query = {
+        limit,
+        ...(only === undefined ? {} : { plan: only }),
+        ...(invocation.flags.needsPerson === true ? { needs: 'person' as const } : {}),
+      };
       const look = () => client.listPlanRuns(query, { signal: invocation.signal });
       if (invocation.flags.watch === true)
         return await watchList(
@@ -75,7 +85,10 @@ export function addPlanRuns(registry: Registry, plan: Registry['program']): void
         );
       const page = await look();
       if (invocation.flags.json === true) invocation.printJson(page);
-      else invocation.printTable(RUNS, page.items, 'Nothing was run yet.');
+      else {
+        const none = invocation.flags.needsPerson === true ? 'No run needs a person.' : 'Nothing was run yet.';
+        invocation.printTable(RUNS, page.items, none);
+      }
       return EXIT.ok;
     },
   });

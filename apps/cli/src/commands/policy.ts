@@ -84,12 +84,23 @@ function addRegistry(registry: Registry, policy: Registry['program']): void {
     },
   });
   addSet(registry, policy.command('set'));
-  leaf(registry, policy.command('list').description('Lists the policies.'), {
-    examples: ['lmas policy list'],
+  const list = policy
+    .command('list')
+    .description('Lists the policies.')
+    .option('--needs-person', 'only those with a proposal that waits for an answer: lmas policy approve, reject');
+  leaf<{ needsPerson?: boolean }>(registry, list, {
+    examples: ['lmas policy list', 'lmas policy list --needs-person'],
     action: async (invocation) => {
-      const items = await (await invocation.client()).listBalancingPolicies(invocation);
-      if (invocation.flags.json === true) invocation.printJson({ items });
-      else invocation.printTable(POLICIES, items, 'No policies.');
+      const { signal, flags } = invocation;
+      const needs = flags.needsPerson === true ? { needs: 'person' as const } : {};
+      const items = await (await invocation.client()).listBalancingPolicies({ signal, ...needs });
+      if (flags.json === true) invocation.printJson({ items });
+      else
+        invocation.printTable(
+          POLICIES,
+          items,
+          flags.needsPerson === true ? 'No policy needs a person.' : 'No policies.',
+        );
       return EXIT.ok;
     },
   });

@@ -54,12 +54,27 @@ export function addWebhook(registry: Registry): void {
       return showSecret(invocation, await (await invocation.client()).createWebhook(input, invocation));
     },
   });
-  leaf(registry, webhook.command('list').description('Lists the webhooks and how each is doing.'), {
+  const list = webhook
+    .command('list')
+    .description('Lists the webhooks and how each is doing.')
+    .option('--needs-person', 'only those to which nothing gets through, or that were switched off for that');
+  leaf<{ needsPerson?: boolean }>(registry, list, {
     examples: ['lmas webhook list'],
     action: async (invocation) => {
-      const items = await (await invocation.client()).listWebhooks(invocation);
-      if (invocation.flags.json === true) invocation.printJson({ items });
-      else invocation.printTable(COLUMNS, items, 'No webhooks.');
+      const { signal, flags } = invocation;
+      const needs = flags.needsPerson === true ? { needs: 'person' as const } : {};
+      const items = await (await invocation.client()).listWebhooks({ signal, ...needs });
+      if (flags.json === true) invocation.printJson({ items });
+      else {
+        invocation.printTable(
+          COLUMNS,
+          items,
+          flags.needsPerson === true ? 'No webhook needs a person.' : 'No webhooks.',
+        );
+        if (flags.needsPerson === true && items.length > 0) {
+          invocation.note('Why: lmas webhook deliveries ID. When that is mended: lmas webhook enable ID.');
+        }
+      }
       return EXIT.ok;
     },
   });

@@ -49,7 +49,7 @@ export function findingLines(findings: readonly Finding[]): string[] {
 }
 
 export function describeMigration(migration: Migration, nowMs: number, width: number): string {
-  const { request, source, destination, error, timeline, progress, givenUp, waiting } = migration;
+  const { request, source, destination, error, timeline, progress, givenUp, waiting, doneByHand } = migration;
   const fields: (readonly [string, string])[] = [
     ['Migration', migration.id],
     ['VM', `${vmName(migration)}${migration.vm.id === null ? '' : ` (${migration.vm.id})`}`],
@@ -79,7 +79,11 @@ export function describeMigration(migration: Migration, nowMs: number, width: nu
     ['Given up', givenUp === null ? '' : printable(`${givenUp.reason} (${givenUp.by}, ${formatTime(givenUp.at)})`)],
     ['Left over', migration.leftovers.map((text) => printable(text)).join('\n')],
     ['Error', error === null ? '' : errorLines(error).join('\n')],
-    ['BY HAND', migration.byHand ?? ''],
+    [doneByHand === null ? 'BY HAND' : 'By hand', migration.byHand ?? ''],
+    [
+      'Done',
+      doneByHand === null ? '' : printable(`${doneByHand.note} (${doneByHand.by}, ${formatTime(doneByHand.at)})`),
+    ],
   ];
   return renderFields(fields, width);
 }

@@ -1,9 +1,9 @@
 /**
  * One migration as it goes: its newest record, and what was measured along the way, for the plot. The event stream is
  * read from its beginning, so a page that is opened late shows the whole course. It stops with the end; the teardown may go
- * on after it, so until nothing is left the record is asked for again and again.
+ * on after it, and people have their say: until nothing is left the record is asked for again and again.
  */
-import { delay, isPassing, type LmasClient, type Migration, type MigrationEvent } from '@lmas/client';
+import { asksForHand, delay, isPassing, type LmasClient, type Migration, type MigrationEvent } from '@lmas/client';
 import { useEffect, useState } from 'preact/hooks';
 
 export interface Sample {
@@ -27,7 +27,7 @@ const MAX_SAMPLES = 1_800;
 const MAX_EVENTS = 500;
 /** How often the page is drawn anew while events pour in. */
 const DRAW_MS = 250;
-/** How often it is asked what became of the teardown, while somebody looks. */
+/** How often it is asked what became of the rest, while somebody looks. */
 const AGAIN_MS = 3_000;
 
 const toBits = (bytes: number | null): number | null => (bytes === null ? null : bytes * 8);
@@ -50,15 +50,14 @@ export function thinned(samples: readonly Sample[]): readonly Sample[] {
   return samples.filter((_, i) => i >= half || i % 2 === 0);
 }
 
-/** The record as it changes after the last event, until nothing is left to be taken down. */
+/** The record as it changes after the last event, until nothing is left to be taken down or to be done by hand. */
 async function* afterEnd(
   client: LmasClient,
   ended: Migration,
   { signal }: { signal: AbortSignal },
 ): AsyncGenerator<Migration> {
   let newest = ended;
-  while (newest.teardown === 'incomplete') {
-    await delay(AGAIN_MS, signal);
+  for (; newest.teardown === 'incomplete' || asksForHand(newest); await delay(AGAIN_MS, signal)) {
     if (document.hidden) continue;
     newest = await client.getMigration(ended.id, { signal }).catch((error: unknown) => {
       if (signal.aborted || !isPassing(error)) throw error;

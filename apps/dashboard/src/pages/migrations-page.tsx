@@ -10,7 +10,7 @@ import { client, may } from '../session/session.ts';
 
 const PAGE = 100;
 const PROGRESS_EVERY_MS = 3_000;
-const FILTERS = ['phase', 'site', 'endpoint', 'vm', 'label', 'correlationId'] as const;
+const FILTERS = ['phase', 'needs', 'site', 'endpoint', 'vm', 'label', 'correlationId'] as const;
 
 export function MigrationsPage() {
   const { query } = place.value;
@@ -77,6 +77,13 @@ function Filters({ values }: { values: Readonly<Record<string, string>> }) {
           {PHASES.map((phase) => (
             <option key={phase}>{phase}</option>
           ))}
+        </select>
+      </label>
+      <label>
+        Needs
+        <select value={values.needs ?? ''} onChange={({ currentTarget }) => set('needs', currentTarget.value)}>
+          <option value="">anything</option>
+          <option value="person">a person</option>
         </select>
       </label>
       {field('vm', 'VM', 'name or id')}

@@ -1,5 +1,5 @@
 /** Migrations in a table: who goes where, how far it is, and why it does not go on. */
-import type { Migration } from '@lmas/client';
+import { asksForHand, type Migration } from '@lmas/client';
 import { formatDuration } from '@lmas/format';
 import { PHASES } from '../live/moving.ts';
 import { href } from '../navigation.ts';
@@ -51,8 +51,8 @@ function Name({ migration: { id, vm } }: { migration: Migration }) {
 
 /** How it goes while it goes, and how it went after. */
 function Course({ migration }: { migration: Migration }) {
-  const { phase, waiting, error, startedAt, endedAt, byHand } = migration;
-  if (byHand !== null) return <strong class="bad">needs a person</strong>;
+  const { phase, waiting, error, startedAt, endedAt } = migration;
+  if (asksForHand(migration)) return <strong class="bad">needs a person</strong>;
   if (phase === 'queued' || waiting !== null) return <span class="muted">{waiting?.reason ?? 'waits'}</span>;
   if (phase === 'performing') return <ProgressBar migration={migration} />;
   if (phase === 'failed' && error !== null) {

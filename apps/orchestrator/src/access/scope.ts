@@ -132,6 +132,10 @@ function migrationsOf(
       await requireVisible(id);
       return await service.giveUpTeardown(id, said);
     },
+    async markDoneByHand(id, said) {
+      await requireVisible(id);
+      return await service.markDoneByHand(id, said);
+    },
     async cancel(id) {
       await requireVisible(id);
       return await service.cancel(id);

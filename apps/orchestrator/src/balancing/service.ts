@@ -25,6 +25,8 @@ export interface BalancingService {
   /** @throws LmasError ALREADY_EXISTS, INVALID_BALANCING_POLICY with every complaint */
   create(input: BalancingPolicyInput): Promise<BalancingPolicy>;
   list(): Promise<BalancingPolicy[]>;
+  /** Those with a proposal that waits for an answer. */
+  unanswered(): Promise<BalancingPolicy[]>;
   /** @throws LmasError BALANCING_POLICY_NOT_FOUND, as all that follow */
   get(id: string): Promise<BalancingPolicy>;
   /** All settings anew. @throws LmasError INVALID_BALANCING_POLICY with every complaint, and what `expect` throws */
@@ -185,6 +187,12 @@ export function createBalancingService(parts: BalancingParts): BalancingService 
 
   return {
     list: () => store.policies.list(),
+    async unanswered() {
+      const asks = async ({ id }: BalancingPolicy) => (await store.moves(id)).some(({ state }) => state === 'proposed');
+      const policies = await store.policies.list();
+      const asking = await Promise.all(policies.map(asks));
+      return policies.filter((_, at) => asking[at]);
+    },
     get: (id) => store.policies.get(id),
     async create({ id, ...settings }) {
       await requireSense(settings);

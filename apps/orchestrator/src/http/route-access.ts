@@ -36,6 +36,7 @@ export const ROUTE_ACCESS: Readonly<Record<string, RouteAccess | 'open'>> = {
   retryMigration: least('operator'),
   cancelMigration: least('operator'),
   giveUpTeardown: least('operator'),
+  markDoneByHand: least('operator'),
   checkMigration: least('operator'),
 
   createCredential: least('operator'),

@@ -39,6 +39,7 @@ const createService = (store: MigrationStore): MigrationService =>
       laneOf: async () => 'link:a~b',
       changes: { getMany: async () => [] } as never,
       giveUps: undefined as never,
+      words: undefined as never,
       idempotencyMs: 60_000,
     },
   );

@@ -13,6 +13,7 @@ export type ListQuery = z.output<typeof migrationListQuerySchema> & { readonly p
 export function indexesFor({
   project,
   phase,
+  needs,
   site,
   endpoint,
   vm,
@@ -22,6 +23,7 @@ export function indexesFor({
   const named = { phase, site, endpoint, vm, correlation: correlationId };
   return [
     ...Object.entries(named).flatMap(([field, value]) => (value === undefined ? [] : [keys.index(field, value)])),
+    ...(needs === undefined ? [] : [keys.needsPerson]),
     ...(project === null ? [] : [keys.index('project', project)]),
     ...[label].flat().map(labelIndex),
   ];

@@ -129,6 +129,7 @@ export function newRecord(
       tunnel: null,
       error: null,
       byHand: null,
+      doneByHand: null,
       report: null,
     },
     notes: { prepared: null, arrived: false, failure: null, outcome: null, locks: [...locks], traceparent },

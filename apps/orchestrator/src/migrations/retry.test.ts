@@ -31,6 +31,7 @@ function serviceWith(phase: Phase) {
       laneOf: async () => 'lane',
       changes: { getMany: async () => [] } as never,
       giveUps: undefined as never,
+      words: undefined as never,
       idempotencyMs: 1_000,
     },
   );

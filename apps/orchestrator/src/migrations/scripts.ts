@@ -14,6 +14,7 @@
 import { pairsLua, placesLua, waitingLua } from '../admission/scripts.ts';
 import { keys, MAX_NOTICES } from '../redis/keys.ts';
 import { keptScript, script } from '../redis/script.ts';
+import { DONE_FIELD, NEED_LUA } from './needs.ts';
 
 /**
  * Tells everybody who follows one migration and, of changes that are worth a notice, everybody who follows them all.
@@ -135,11 +136,12 @@ export const LET_GO = script(`
 /**
  * KEYS: migration, events
  * ARGV: token, writes, writeId, version, record, phase, event ('' for none), maxEvents, channel, notice ('' for none),
- * indexes ('' for no change), id, createdAtMs
+ * indexes ('' for no change), id, createdAtMs, what a person is needed for ('' for nothing)
  */
 export const WRITE = keptScript(`
   ${TELL}
   ${INDEX}
+  ${NEED_LUA}
   ${FENCE}
   if redis.call('HGET', KEYS[1], 'writeId') == ARGV[3] then return {'OK', redis.call('HGET', KEYS[1], 'writes')} end
   local version = tonumber(redis.call('HGET', KEYS[1], 'version'))
@@ -148,6 +150,7 @@ export const WRITE = keptScript(`
   local before = redis.call('HGET', KEYS[1], 'phase')
   redis.call('HSET', KEYS[1], 'record', ARGV[5], 'version', tonumber(ARGV[4]) + 1, 'writeId', ARGV[3], 'phase', ARGV[6])
   if ARGV[11] ~= '' then index(ARGV[12], ARGV[13], before, ARGV[6], ARGV[11]) end
+  need(ARGV[12], ARGV[13], ARGV[14])
   if ARGV[7] ~= '' then tell(KEYS[2], ARGV[9], ARGV[8], ARGV[7], ARGV[10]) end
   return {'OK', redis.call('HINCRBY', KEYS[1], 'writes', 1)}
 `);
@@ -178,6 +181,7 @@ export const END = keptScript(`
   if ARGV[6] == '1' then
     redis.call('SREM', KEYS[7], ARGV[3])
     redis.call('PEXPIRE', KEYS[6], ARGV[5])
+    if redis.call('HEXISTS', KEYS[1], '${DONE_FIELD}') == 1 then redis.call('ZREM', '${keys.needsPerson}', ARGV[3]) end
     local kept = redis.call('HGET', KEYS[1], 'need')
     if kept and redis.call('HGET', KEYS[11], kept) == ARGV[3] then redis.call('HDEL', KEYS[11], kept) end
     for i = 12, #KEYS do
@@ -210,10 +214,11 @@ export const JOURNAL = keptScript(`
  * journal, and asks both ends where the VM is before it does anything.
  * KEYS: migration, journal, live, running, lease, lock…
  * ARGV: id, token, runId, record, version, phase, writes, cancelRequestedAt, pointOfNoReturnAt, indexes, createdAtMs, need,
- * resource key, entry, …
+ * what a person is needed for, resource key, entry, …
  */
 export const RESTORE_RECORD = keptScript(`
   ${INDEX}
+  ${NEED_LUA}
   if tonumber(redis.call('HGET', KEYS[1], 'token') or '0') > tonumber(ARGV[2]) then return {'SUPERSEDED'} end
   local holder = redis.call('GET', KEYS[5])
   if holder and holder ~= ARGV[3] then return {'SUPERSEDED'} end
@@ -223,7 +228,8 @@ export const RESTORE_RECORD = keptScript(`
   if ARGV[9] ~= '' then redis.call('HSET', KEYS[1], 'pointOfNoReturnAt', ARGV[9]) end
   if ARGV[12] ~= '' then redis.call('HSET', KEYS[1], 'need', ARGV[12]) end
   redis.call('HDEL', KEYS[1], 'handedBack')
-  for i = 13, #ARGV, 2 do redis.call('HSET', KEYS[2], ARGV[i], ARGV[i + 1]) end
+  need(ARGV[1], ARGV[11], ARGV[13])
+  for i = 14, #ARGV, 2 do redis.call('HSET', KEYS[2], ARGV[i], ARGV[i + 1]) end
   for i = 6, #KEYS do redis.call('SETNX', KEYS[i], ARGV[1]) end
   redis.call('SADD', KEYS[3], ARGV[1])
   redis.call('SADD', KEYS[4], ARGV[1])

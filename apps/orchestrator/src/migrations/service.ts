@@ -17,6 +17,8 @@ import type { Changes, MigrationChanges } from './changes.ts';
 import type { GiveUps } from './give-ups.ts';
 import { reservationFor, reservedId, reserveId } from './idempotency.ts';
 import { cursorAfter, cursorOfPlace, indexesFor, type ListQuery, parseCursor, parsePlace } from './listing.ts';
+import type { WordsOfPeople } from './needs.ts';
+import { isOutcome } from './phases.ts';
 import { type Migration, type MigrationInput, newMigrationId, newRecord, now } from './record.ts';
 import { checkReferences } from './references.ts';
 import type { MigrationStore } from './store.ts';
@@ -77,6 +79,11 @@ export interface MigrationService {
    * @throws LmasError MIGRATION_NOT_FOUND, NOTHING_TO_GIVE_UP
    */
   giveUpTeardown(id: string, said: { by: string; reason: string }): Promise<Migration>;
+  /**
+   * Keeps somebody's word that what `byHand` asks for is done. What was said first stays.
+   * @throws LmasError MIGRATION_NOT_FOUND, NOTHING_BY_HAND when nothing is asked for, or the migration has not ended
+   */
+  markDoneByHand(id: string, said: { by: string; note: string }): Promise<Migration>;
 }
 
 export function createMigrationService(
@@ -90,6 +97,7 @@ export function createMigrationService(
     laneOf,
     changes,
     giveUps,
+    words,
     idempotencyMs,
   }: {
     inventory: Inventory;
@@ -98,6 +106,7 @@ export function createMigrationService(
     laneOf: LaneFinder;
     changes: Changes;
     giveUps: Pick<GiveUps, 'note'>;
+    words: WordsOfPeople;
     idempotencyMs: number;
   },
 ): MigrationService {
@@ -208,6 +217,13 @@ export function createMigrationService(
         throw new LmasError('NOTHING_TO_GIVE_UP', `The teardown of ${id} is ${migration.teardown}.`);
       }
       await queue.hurry(id, 'given-up');
+      return await get(id);
+    },
+    async markDoneByHand(id, said) {
+      const { byHand, phase } = await get(id);
+      if (byHand === null) throw new LmasError('NOTHING_BY_HAND', `Migration ${id} asks for nothing.`);
+      if (!isOutcome(phase)) throw new LmasError('NOTHING_BY_HAND', `Migration ${id} is ${phase}: it is not over yet.`);
+      await words.note(id, { at: now(), ...said });
       return await get(id);
     },
     async cancel(id) {

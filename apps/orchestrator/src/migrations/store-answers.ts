@@ -3,6 +3,8 @@
  */
 import { z } from 'zod';
 import { LmasError } from '../errors.ts';
+import { readStored } from '../redis/stored-json.ts';
+import { doneByHandSchema } from '../schemas/migration.ts';
 import { noticeOf } from './notice.ts';
 import type { EventType, Migration } from './record.ts';
 import { newEvent, packEvent } from './stored-event.ts';
@@ -32,8 +34,10 @@ export const overlay = (
   migration: Readonly<Migration>,
   cancelRequestedAt: string | null | undefined,
   pointOfNoReturnAt: string | null | undefined,
+  doneByHand?: string | null,
 ): Migration => ({
   ...migration,
   cancelRequestedAt: cancelRequestedAt || null,
   pointOfNoReturnAt: pointOfNoReturnAt || null,
+  doneByHand: doneByHand ? readStored(doneByHandSchema, doneByHand) : migration.doneByHand,
 });

@@ -7,6 +7,7 @@ import { keys } from '../redis/keys.ts';
 import { readStored } from '../redis/stored-json.ts';
 import { type PageMark, type Search, search } from './index-search.ts';
 import { type JournalEntry, journalEntrySchema } from './journal-entry.ts';
+import { DONE_FIELD } from './needs.ts';
 import { type Migration, storedMigrationSchema } from './record.ts';
 import { createRecordCache } from './record-cache.ts';
 import { overlay } from './store-answers.ts';
@@ -84,12 +85,13 @@ function recordLoader(redis: Redis) {
   const records = createRecordCache();
   return async (ids: readonly string[]): Promise<Migration[]> => {
     const pipeline = redis.pipeline();
-    for (const id of ids) pipeline.hmget(keys.migration(id), 'record', 'cancelRequestedAt', 'pointOfNoReturnAt');
+    const names = ['record', 'cancelRequestedAt', 'pointOfNoReturnAt', DONE_FIELD] as const;
+    for (const id of ids) pipeline.hmget(keys.migration(id), ...names);
     const found: Migration[] = [];
     ((await pipeline.exec()) ?? []).forEach(([error, fields], index) => {
       if (error) throw error;
       const [record, ...beside] = fields as (string | null)[];
-      if (record) found.push(overlay(records.parse(ids[index] ?? '', record), beside[0], beside[1]));
+      if (record) found.push(overlay(records.parse(ids[index] ?? '', record), beside[0], beside[1], beside[2]));
     });
     return found;
   };

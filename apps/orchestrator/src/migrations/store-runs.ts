@@ -11,6 +11,7 @@ import { keys } from '../redis/keys.ts';
 import { readWhole, type UnknownFields, writeWhole } from '../redis/stored-json.ts';
 import { indexesOf } from './index-search.ts';
 import type { JournalEntry } from './journal-entry.ts';
+import { needOf } from './needs.ts';
 import type { Phase } from './phases.ts';
 import { type EventType, type StoredMigration, storedMigrationSchema } from './record.ts';
 import * as scripts from './scripts.ts';
@@ -141,6 +142,7 @@ export function createRunWrites(redis: Redis, reads: Pick<RecordReads, 'get' | '
             ...[id, token, runId, writeWhole(stored, unknownOf.get(claim)), version, phase, countOf(claim).known],
             ...[cancelRequestedAt ?? '', pointOfNoReturnAt ?? ''],
             ...[JSON.stringify(indexesOf(stored.migration)), Date.parse(createdAt), need ?? ''],
+            needOf(stored.migration),
             ...journal.flatMap((entry) => [entry.key, JSON.stringify(entry)]),
           ],
         ),
@@ -167,6 +169,7 @@ export function createRunWrites(redis: Redis, reads: Pick<RecordReads, 'get' | '
             told === undefined || told.notice === '' ? '' : JSON.stringify(indexesOf(stored.migration)),
             id,
             Date.parse(createdAt),
+            needOf(stored.migration),
           ],
         ),
       );

@@ -42,6 +42,7 @@ export const createRunTable = (redis: Redis): VersionedTable<PlanRun> =>
       ...(project === null ? [] : [['project', project] as const]),
       ...(reverseOf === null ? [] : [['reverse', reverseOf] as const]),
     ],
+    needsPerson: waitsForApproval,
   });
 
 export const newRunId = (): string => `r_${randomUUID()}`;

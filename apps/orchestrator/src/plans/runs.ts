@@ -8,7 +8,14 @@ import type { z } from 'zod';
 import { fullName, ownName } from '../access/owned-names.ts';
 import { projectSees } from '../access/principal.ts';
 import { LmasError } from '../errors.ts';
-import { type Fence, type Index, pageOf, type Seat, type VersionedTable } from '../redis/versioned-table.ts';
+import {
+  type Fence,
+  type Index,
+  NEEDS_PERSON,
+  pageOf,
+  type Seat,
+  type VersionedTable,
+} from '../redis/versioned-table.ts';
 import type { evacuationInputSchema } from '../schemas/plan.ts';
 import { planRunEntrySchema, type planRunInputSchema } from '../schemas/plan-run.ts';
 import { type ComplaintTools, complaintsAbout } from './complaints.ts';
@@ -37,6 +44,8 @@ type RunMode = z.output<typeof planRunInputSchema>['mode'];
 
 export interface RunQuery {
   readonly plan?: string | undefined;
+  /** Only those that go on when a person says so. */
+  readonly needs?: 'person' | undefined;
   readonly limit: number;
   readonly cursor?: string | undefined;
 }
@@ -218,10 +227,14 @@ export function createPlanRunService({ table, plans, complaintTools, announce, n
         { id: newRunId(), seat: await seatNameOf(run) },
       );
     },
-    async list({ plan, ...page }, project) {
-      const index: Index | undefined =
-        plan !== undefined ? ['plan', fullName(project, plan)] : project === null ? undefined : ['project', project];
-      const { items, nextCursor } = await pageOf(table, { ...page, index }, (run) => projectSees(project, run.project));
+    async list({ plan, needs, ...page }, project) {
+      const fullPlan = plan === undefined ? undefined : fullName(project, plan);
+      const index = narrowest({ needs, plan: fullPlan, project });
+      const { items, nextCursor } = await pageOf(
+        table,
+        { ...page, index },
+        (run) => projectSees(project, run.project) && (fullPlan === undefined || run.plan === fullPlan),
+      );
       return { items: items.map((run) => shown(summaryOf(run), project)), nextCursor };
     },
     pause: (id, project) =>
@@ -265,4 +278,11 @@ export function createPlanRunService({ table, plans, complaintTools, announce, n
         ? undefined
         : await newest(['plan', run.plan], (other) => other.id !== run.id && other.items.length > 0),
   };
+}
+
+function narrowest(query: Pick<RunQuery, 'needs' | 'plan'> & { project: string | null }): Index | undefined {
+  const { needs, plan, project } = query;
+  if (needs !== undefined) return NEEDS_PERSON;
+  if (plan !== undefined) return ['plan', plan];
+  return project === null ? undefined : ['project', project];
 }

@@ -3,7 +3,8 @@
  * touch several.
  *
  *   {lmas}:migration:<id>   hash    record (JSON), version, token, writeId, writes, phase, cancelRequestedAt, pointOfNoReturnAt,
- *                                   givenUp, need (what its check found: hosts, addresses), handedBack (1: by its last run, in order)
+ *                                   givenUp, doneByHand, need (what its check found: hosts, addresses), handedBack (1: by its last
+ *                                   run, in order)
  *   {lmas}:journal:<id>     hash    resource key → JSON; `release` leaves the entry, marked
  *   {lmas}:events:<id>      stream  one entry per event (what changes, see stored-event.ts), trimmed; expires some time after the end
  *   {lmas}:log:<id>         stream  what its runs logged (see observability/log-entry.ts), trimmed; stays with the record
@@ -65,6 +66,8 @@ export const keys = {
   migrations: `${PREFIX}:migrations`,
   /** Ids of the migrations of which `field` is, or was when it was indexed, `value`. */
   index: (field: string, value: string) => `${PREFIX}:index:${field}:${value}`,
+  /** Those that only a person can bring further: the one index, beside those of phases, that a migration leaves again. */
+  needsPerson: `${PREFIX}:index:needs:person`,
   /** What the name of every index of phases begins with. */
   phaseIndexes: `${PREFIX}:index:phase:`,
   feed: `${PREFIX}:feed`,

@@ -55,8 +55,11 @@ export interface Beside {
   readonly notices?: readonly object[];
 }
 
-/** A field that never changes, and its value: what lists are narrowed by. */
+/** A field and its value: what lists are narrowed by. It never changes, but for `needs`. */
 export type Index = readonly [field: string, value: string];
+
+/** What waits for somebody's word. */
+export const NEEDS_PERSON: Index = ['needs', 'person'];
 
 /** A part of a log, and the record that goes with it, as of one moment. */
 export interface LogPart<T> {
@@ -108,7 +111,8 @@ const LEAVE = `
  * KEYS: record, all, attention, log
  * ARGV: id, write id, version it is a change of (0: new), record, withdraw (1 or 0), created at (ms), look at (ms or ''),
  * longest log, key and token of a fence ('' for none), names of indexes (JSON), channel of the log, names of seats begin with,
- * seat to take ('' for none), leave the seat (1 or 0), number of log entries, entry…, notice…
+ * seat to take ('' for none), leave the seat (1 or 0), number of log entries, names of indexes that it is not in any more (JSON),
+ * entry…, notice…
  */
 const SAVE = keptScript(`
   ${LEAVE}
@@ -133,10 +137,11 @@ const SAVE = keptScript(`
   redis.call('ZADD', KEYS[2], ARGV[6], ARGV[1])
   if ARGV[7] == '' then redis.call('ZREM', KEYS[3], ARGV[1]) else redis.call('ZADD', KEYS[3], ARGV[7], ARGV[1]) end
   for _, name in ipairs(cjson.decode(ARGV[11])) do redis.call('ZADD', name, ARGV[6], ARGV[1]) end
+  for _, name in ipairs(cjson.decode(ARGV[17])) do redis.call('ZREM', name, ARGV[1]) end
   local entries = tonumber(ARGV[16])
-  for i = 17, 16 + entries do redis.call('XADD', KEYS[4], 'MAXLEN', '=', ARGV[8], '*', 'entry', ARGV[i]) end
+  for i = 18, 17 + entries do redis.call('XADD', KEYS[4], 'MAXLEN', '=', ARGV[8], '*', 'entry', ARGV[i]) end
   if entries > 0 then redis.call('PUBLISH', ARGV[12], '') end
-  for i = 17 + entries, #ARGV do
+  for i = 18 + entries, #ARGV do
     redis.call('XADD', '${keys.feed}', 'MAXLEN', '~', ${MAX_NOTICES}, '*', 'event', ARGV[i])
     redis.call('PUBLISH', '${keys.feedChannel}', '')
   end
@@ -161,7 +166,15 @@ export function versionedTable<T extends { readonly id: string; readonly created
     schema,
     maxLog,
     indexesOf = () => [],
-  }: { name: string; schema: z.ZodType<T>; maxLog: number; indexesOf?: (value: T) => readonly Index[] },
+    needsPerson,
+  }: {
+    name: string;
+    schema: z.ZodType<T>;
+    maxLog: number;
+    indexesOf?: (value: T) => readonly Index[];
+    /** While that is so, it is in the index `NEEDS_PERSON`. */
+    needsPerson?: (value: T) => boolean;
+  },
 ): VersionedTable<T> {
   const names = keys.versioned(name);
   const keysOf = (id: string): string[] => [names.record(id), names.all, names.attention, names.log(id)];
@@ -179,16 +192,19 @@ export function versionedTable<T extends { readonly id: string; readonly created
     const args = [value.id, writeId, version, record, withdraw ? 1 : 0, Date.parse(value.createdAt)];
     const texts = [...log, ...notices].map((each) => JSON.stringify(each));
     const ofFence = [fence?.key ?? '', fence?.token ?? ''];
-    const indexes = JSON.stringify(indexesOf(value).map((index) => names.index(...index)));
+    const isIn = indexesOf(value).map((index) => names.index(...index));
+    const isOut: string[] = [];
+    if (needsPerson !== undefined) (needsPerson(value) ? isIn : isOut).push(names.index(...NEEDS_PERSON));
     const answer = await SAVE(redis, keysOf(value.id), [
       ...args,
       lookAtMs ?? '',
       maxLog,
       ...ofFence,
-      indexes,
+      JSON.stringify(isIn),
       names.channel(value.id),
       ...[names.seat(''), seat?.name ?? '', leavesSeat ? 1 : 0],
       log.length,
+      JSON.stringify(isOut),
       ...texts,
     ]);
     if (answer === 'WITHDRAWN') throw new LmasError('WITHDRAWN');

@@ -233,6 +233,9 @@ export const balancingMoveSchema = z
   })
   .meta({ id: 'BalancingMove' });
 
+export const policyListQuerySchema = z.strictObject({
+  needs: z.enum(['person']).optional().describe('`person`: only those with a proposal that waits for an answer.'),
+});
 export const moveListQuerySchema = z.strictObject({
   state: z.enum(MOVE_STATES).optional().describe('Only those in this state.'),
 });

@@ -20,6 +20,12 @@ export const migrationListQuerySchema = z.strictObject({
     .optional()
     .describe('`name=value`; given several times, all of them.'),
   correlationId: correlationIdSchema.optional(),
+  needs: z
+    .enum(['person'])
+    .optional()
+    .describe(
+      '`person`: only those that a person has to look after: `byHand` says what to do and nobody has said that it is done, or the `teardown` is `incomplete`.',
+    ),
   createdAfter: timestampSchema.optional().describe('Created at this time or later.'),
   createdBefore: timestampSchema.optional().describe('Created before this time.'),
   limit: z.coerce.number().int().min(1).max(200).default(50),

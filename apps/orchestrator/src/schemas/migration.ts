@@ -290,11 +290,14 @@ export const giveUpInputSchema = z
   })
   .meta({ id: 'GiveUpRequest', examples: [{ reason: 'gateway machine gw-b burnt down' }] });
 
-export const givenUpSchema = z.object({
-  at: timestampSchema,
-  by: z.string().describe('Name of the API key, or of who the token says it is.'),
-  reason: z.string(),
-});
+const byWhom = z.string().describe('Name of the API key, or of who the token says it is.');
+export const givenUpSchema = z.object({ at: timestampSchema, by: byWhom, reason: z.string() });
+
+export const doneByHandInputSchema = z
+  .strictObject({ note: z.string().min(1).max(500).describe('What was found and done; it stays in the record.') })
+  .meta({ id: 'DoneByHandRequest', examples: [{ note: 'runs at host-b; the paused copy at host-a was removed' }] });
+
+export const doneByHandSchema = z.object({ at: timestampSchema, by: byWhom, note: z.string() });
 
 export const migrationSchema = z
   .object({
@@ -360,6 +363,10 @@ export const migrationSchema = z
       .describe(
         'What only a person can do now; set when `where` is `both` or `unknown`, and when the VM stands still or was left untidied.',
       ),
+    doneByHand: doneByHandSchema
+      .nullable()
+      .default(null)
+      .describe('Who said that what `byHand` asks for is done, and what it was. Changes nothing else.'),
     report: z
       .object({
         downtimeMs: z.number().nullable().describe('As the hypervisor reports it.'),

@@ -186,6 +186,7 @@ export const planRunSummarySchema = planRunSchema
 
 export const planRunListQuerySchema = z.strictObject({
   plan: ownedNameSchema.optional(),
+  needs: z.enum(['person']).optional().describe('`person`: only those that wait for an approval.'),
   limit: z.coerce.number().int().min(1).max(200).default(50),
   cursor: z.string().max(512).optional().describe('`nextCursor` of the page before.'),
 });

@@ -82,6 +82,13 @@ export const webhookSchema = z
   })
   .meta({ id: 'Webhook' });
 
+export const webhookListQuerySchema = z.strictObject({
+  needs: z
+    .enum(['person'])
+    .optional()
+    .describe('`person`: only those to which nothing gets through, and those that were switched off for that.'),
+});
+
 export const newWebhookSchema = webhookSchema
   .extend({ secret: z.string().describe('`whsec_…`, for the signatures. Shown now and never again.') })
   .meta({ id: 'NewWebhook' });

@@ -6,13 +6,13 @@ import { fullName, ownName } from '../access/owned-names.ts';
 import { projectSees } from '../access/principal.ts';
 import type { Delivery } from './deliveries.ts';
 import type { WebhookService } from './service.ts';
-import type { NewWebhook, Webhook, WebhookChange, WebhookInput } from './webhooks.ts';
+import { type NewWebhook, needsPerson, type Webhook, type WebhookChange, type WebhookInput } from './webhooks.ts';
 
 /** Every method that takes an id: @throws LmasError WEBHOOK_NOT_FOUND; with a delivery's, DELIVERY_NOT_FOUND too. */
 export interface SeenWebhooks {
   /** @throws LmasError ALREADY_EXISTS, WEBHOOK_ADDRESS_REFUSED */
   create(input: WebhookInput): Promise<NewWebhook>;
-  list(): Promise<Webhook[]>;
+  list(query?: { needs?: 'person' | undefined }): Promise<Webhook[]>;
   get(id: string): Promise<Webhook>;
   /** `expect` as of `Webhooks`. @throws LmasError WEBHOOK_ADDRESS_REFUSED */
   change(id: string, change: WebhookChange, expect: (current: Webhook) => void): Promise<Webhook>;
@@ -44,7 +44,10 @@ export function webhooksSeenBy(
   return {
     get: async (id) => shown(await webhooks.get(full(id))),
     create: async (input) => shown(await webhooks.create({ ...input, id: full(input.id) }, project)),
-    list: async () => (await webhooks.list()).filter((each) => projectSees(project, each.project)).map(shown),
+    async list({ needs } = {}) {
+      const mine = (await webhooks.list()).filter((each) => projectSees(project, each.project));
+      return mine.filter((each) => needs === undefined || needsPerson(each)).map(shown);
+    },
     change: async (id, change, expect) =>
       shown(await webhooks.change(full(id), change, (current) => expect(shown(current)))),
     rotateSecret: async (id) => shown(await webhooks.rotateSecret(full(id))),

@@ -60,6 +60,12 @@ export interface Webhooks {
   disable(id: string, reason: string): Promise<void>;
 }
 
+const BY_HAND = 'Switched off by hand.';
+
+/** Nothing gets through, or nothing is sent any more and nobody wanted that. */
+export const needsPerson = ({ failingSince, disabled }: Webhook): boolean =>
+  disabled === null ? failingSince !== null : disabled.reason !== BY_HAND;
+
 export function createWebhooks(redis: Redis, { vault, guard }: { vault: Vault; guard: AddressGuard }): Webhooks {
   const sealedAs = (id: string): string => `webhook:${id}`;
   const read = async (id: string): Promise<{ json: string; stored: Stored }> => {
@@ -124,7 +130,7 @@ export function createWebhooks(redis: Redis, { vault, guard }: { vault: Vault; g
         return storedSchema.parse({ ...before, ...settings });
       });
       if (enabled === true) await enable(id);
-      if (enabled === false) await disable(id, 'Switched off by hand.');
+      if (enabled === false) await disable(id, BY_HAND);
       return await shown(stored);
     },
     async rotateSecret(id) {

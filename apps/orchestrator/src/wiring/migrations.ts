@@ -14,9 +14,9 @@ export function createMigrationsOver(
   records: Records,
   { queue, plugins, connector }: { queue: MigrationQueue; plugins: PluginRegistry; connector: EndpointConnector },
 ): { migrations: MigrationService; checker: MigrationChecker } {
-  const { store, inventory, admission, laneOf, changes, giveUps, links } = records;
+  const { store, inventory, admission, laneOf, changes, giveUps, words, links } = records;
   const migrations = createMigrationService(redis, store, queue, {
-    ...{ inventory, plugins, admission, laneOf, changes, giveUps },
+    ...{ inventory, plugins, admission, laneOf, changes, giveUps, words },
     idempotencyMs: config.idempotencyMs,
   });
   const { endpoints, sites } = inventory;

@@ -8,6 +8,7 @@ import { createLinkService } from '../links/links.ts';
 import { createChanges } from '../migrations/changes.ts';
 import { createGiveUps } from '../migrations/give-ups.ts';
 import { createHolders } from '../migrations/holders.ts';
+import { createWordsOfPeople } from '../migrations/needs.ts';
 import { createMigrationStore } from '../migrations/store.ts';
 import type { PluginRegistry } from '../plugins/registry.ts';
 import { createInventory } from '../sites/sites.ts';
@@ -25,6 +26,7 @@ export function createRecords(redis: Redis, { vault, plugins }: { vault: Vault; 
     laneOf: createLaneFinder(inventory.endpoints, plugins),
     changes: createChanges(redis),
     giveUps: createGiveUps(redis),
+    words: createWordsOfPeople(redis),
     holders: createHolders(redis),
   };
 }

@@ -13,6 +13,7 @@ import { Time } from '../../parts/time.tsx';
 import { Words } from '../../parts/words.tsx';
 import { client } from '../../session/session.ts';
 import { Actions } from './actions.tsx';
+import { ByHand } from './by-hand.tsx';
 import { EventLog } from './event-log.tsx';
 import { Leftovers } from './leftovers.tsx';
 import { PhaseSteps } from './phase-steps.tsx';
@@ -97,14 +98,7 @@ function Verdict({ migration }: { migration: Migration }) {
   const { error, byHand, phase, report, destination } = migration;
   return (
     <>
-      {byHand === null ? null : (
-        <div class="problem" role="alert">
-          <strong>A person is needed</strong>
-          <p class="by-hand">
-            <Words of={byHand} />
-          </p>
-        </div>
-      )}
+      <ByHand migration={migration} />
       {error === null ? null : (
         <div class={phase === 'cancelled' ? 'note' : 'problem'} role={phase === 'cancelled' ? 'status' : 'alert'}>
           <strong>

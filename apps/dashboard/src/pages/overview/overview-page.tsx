@@ -1,4 +1,4 @@
-/** The first page: what moves, what waits, what went wrong lately, and what the sites and links are busy with. */
+/** The first page: what needs a person, what moves, what waits, what went wrong lately, and how busy sites and links are. */
 import { listMoving } from '../../live/moving.ts';
 import { useResource } from '../../live/resource.ts';
 import { href } from '../../navigation.ts';
@@ -6,6 +6,7 @@ import { Loaded } from '../../parts/loaded.tsx';
 import { MigrationTable } from '../../parts/migration-table.tsx';
 import { PageHeading } from '../../parts/page-heading.tsx';
 import { client, may, mayForAll } from '../../session/session.ts';
+import { NeedsPerson } from './needs.tsx';
 import { SiteMap } from './site-map.tsx';
 
 const PROGRESS_EVERY_MS = 2_000;
@@ -34,6 +35,7 @@ export function OverviewPage() {
         ) : null}
       </PageHeading>
       {mayForAll('viewer') ? <State /> : null}
+      <NeedsPerson />
       <section aria-labelledby="moving">
         <h2 id="moving">Moving now</h2>
         <Loaded of={moving}>

@@ -13,6 +13,7 @@ import {
   balancingSettingsSchema,
   moveIdSchema,
   moveListQuerySchema,
+  policyListQuerySchema,
 } from '../../schemas/balancing.ts';
 import { slugSchema } from '../../schemas/common.ts';
 import { callerOf } from '../access.ts';
@@ -62,10 +63,11 @@ const policyRoutes: FastifyPluginAsyncZod<Services> = async (api, { balancing })
         tags,
         summary: 'List balancing policies',
         description: 'All of them, by name.',
+        querystring: policyListQuerySchema,
         response: { 200: listOf(balancingPolicySchema), ...failures() },
       },
     },
-    async () => ({ items: await balancing.list() }),
+    async ({ query }) => ({ items: query.needs === undefined ? await balancing.list() : await balancing.unanswered() }),
   );
   api.get(
     '/v1/balancing-policies/:id',

@@ -5,6 +5,7 @@
 import type { FastifyPluginAsyncZod } from 'fastify-type-provider-zod';
 import { z } from 'zod';
 import {
+  doneByHandInputSchema,
   giveUpInputSchema,
   migrationChangesSchema,
   migrationIdSchema,
@@ -188,6 +189,25 @@ export const migrationRoutes: FastifyPluginAsyncZod<Services> = async (api, { se
     async (request, reply) => {
       const said = { by: callerOf(request).name, reason: request.body.reason };
       return reply.code(202).send(await migrationsOf(request).giveUpTeardown(request.params.id, said));
+    },
+  );
+  api.post(
+    '/v1/migrations/:id/done-by-hand',
+    {
+      schema: {
+        operationId: 'markDoneByHand',
+        tags: ['migrations'],
+        summary: 'Say that what a person had to do is done',
+        description:
+          'For a migration that has ended and whose `byHand` asks for something. The record says who said so and what was done, and lists with `needs=person` show it no more, unless its `teardown` is `incomplete`. Nothing else changes: nothing is started, stopped or taken down. Safe to repeat; what was said first stays.',
+        params,
+        body: doneByHandInputSchema,
+        response: { 200: migrationSchema, ...failures('MIGRATION_NOT_FOUND', 'NOTHING_BY_HAND') },
+      },
+    },
+    async (request) => {
+      const said = { by: callerOf(request).name, note: request.body.note };
+      return await migrationsOf(request).markDoneByHand(request.params.id, said);
     },
   );
 };

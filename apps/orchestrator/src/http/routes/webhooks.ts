@@ -10,6 +10,7 @@ import {
   webhookChangeSchema,
   webhookDeliverySchema,
   webhookInputSchema,
+  webhookListQuerySchema,
   webhookSchema,
 } from '../../schemas/webhook.ts';
 import type { Webhook } from '../../webhooks/webhooks.ts';
@@ -57,10 +58,11 @@ const registryRoutes: FastifyPluginAsyncZod<Services> = async (api, { webhooks }
         tags,
         summary: 'List webhooks',
         description: 'All of them, by name, with how each is doing.',
+        querystring: webhookListQuerySchema,
         response: { 200: listOf(webhookSchema), ...failures() },
       },
     },
-    async (request) => ({ items: await seen(request).list() }),
+    async (request) => ({ items: await seen(request).list(request.query) }),
   );
   api.get(
     '/v1/webhooks/:id',

@@ -1,0 +1,55 @@
+/**
+ * Which migrations a person has to look after, and their word that they have. It stands beside the record, for a run may write
+ * that at any time, and it takes nothing back: what only looks done is found again by whoever looks. What could not be taken down
+ * is no part of it: that is tried again, or given up (give-ups.ts).
+ */
+import type { Redis } from 'ioredis';
+import type { z } from 'zod';
+import { keys } from '../redis/keys.ts';
+import { keptScript } from '../redis/script.ts';
+import type { doneByHandSchema } from '../schemas/migration.ts';
+import type { Migration } from './record.ts';
+
+export type DoneByHand = z.infer<typeof doneByHandSchema>;
+
+/** `teardown`: until it is complete or given up. `hand`: until somebody says that it is done. */
+export type Need = 'teardown' | 'hand' | '';
+
+export function needOf({ byHand, teardown }: Pick<Migration, 'byHand' | 'teardown'>): Need {
+  if (teardown === 'incomplete') return 'teardown';
+  return byHand === null || teardown === 'given-up' ? '' : 'hand';
+}
+
+/** Where the word stands. */
+export const DONE_FIELD = 'doneByHand';
+
+/** For scripts whose KEYS[1] is the migration. */
+export const NEED_LUA = `
+  local function need(id, createdAtMs, why)
+    if why == 'teardown' or (why == 'hand' and redis.call('HEXISTS', KEYS[1], '${DONE_FIELD}') == 0) then
+      redis.call('ZADD', '${keys.needsPerson}', createdAtMs, id)
+    else
+      redis.call('ZREM', '${keys.needsPerson}', id)
+    end
+  end
+`;
+
+export interface WordsOfPeople {
+  /** Of a migration that has ended. What was said first stays. */
+  note(id: string, done: DoneByHand): Promise<void>;
+}
+
+/** KEYS: migration, incomplete. ARGV: id, what was said */
+const NOTE = keptScript(`
+  redis.call('HSETNX', KEYS[1], '${DONE_FIELD}', ARGV[2])
+  if redis.call('SISMEMBER', KEYS[2], ARGV[1]) == 0 then redis.call('ZREM', '${keys.needsPerson}', ARGV[1]) end
+  return 'OK'
+`);
+
+export function createWordsOfPeople(redis: Redis): WordsOfPeople {
+  return {
+    async note(id, done) {
+      await NOTE(redis, [keys.migration(id), keys.incomplete], [id, JSON.stringify(done)]);
+    },
+  };
+}

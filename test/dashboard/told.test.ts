@@ -1,0 +1,59 @@
+/** What the web page tells people to look after, and how it says what went wrong. Against a real orchestrator and simulated hosts. */
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { setStage } from '../workflow/harness.ts';
+import { useSetting } from './setting.ts';
+
+const setting = useSetting(undefined, { LMAS_SETTLE_MS: '1000' });
+
+test('a VM that nobody knows the place of stands on the overview until somebody says that it is done', async () => {
+  const { api, directory, loggedIn } = setting();
+  await using stage = await setStage(() => api, directory);
+  const hold = stage.world.faults.arm('source.perform', 'hold-after');
+  const { id } = await stage.submit({ transport: 'direct', options: { durationMs: 20 } });
+  await hold.reached;
+  stage.server.goAway();
+  hold.release();
+  const { byHand } = await api.ended(id);
+  stage.server.comeBack();
+  await using reader = await loggedIn();
+  const { page } = reader;
+  await reader.visit('/');
+  const need = page.getByRole('region', { name: 'Needs a person' }).getByRole('listitem');
+  await need.getByText(byHand?.slice(0, 60) ?? assert.fail('it asks for nothing')).waitFor();
+  assert.deepEqual(await reader.barriers(), []);
+  await need.getByRole('link', { name: stage.vmName }).click();
+  await page.getByRole('button', { name: 'This is done …' }).click();
+  const question = page.getByRole('dialog');
+  await question.getByLabel('What was found and done').fill('it runs at the source');
+  await question.getByRole('button', { name: 'It is done' }).click();
+  for (const openedLate of [false, true]) {
+    if (openedLate) await page.reload();
+    await page.getByText(/Done, said .*it runs at the source/).waitFor();
+    assert.equal(await page.getByRole('button', { name: 'This is done …' }).count(), 0);
+  }
+  await reader.visit('/');
+  await page.getByRole('heading', { name: 'Needs a person' }).waitFor({ state: 'detached' });
+  await reader.visit('/migrations?needs=person');
+  await page.getByText('No migration fits.').waitFor();
+});
+
+test('who may only look is told what needs a person, and offered nothing to say about it', async () => {
+  const { api, directory, loggedIn } = setting();
+  await using stage = await setStage(() => api, directory);
+  const hold = stage.world.faults.arm('gateway.start', 'hold-after');
+  const { id } = await stage.submit({ retries: { max: 0, backOffMs: 100 } });
+  await hold.reached;
+  stage.server.goAway();
+  hold.release();
+  const { leftovers } = await api.until(id, ({ teardown }) => teardown === 'incomplete');
+  const { key } = await api.must<{ key: string }>('POST', '/v1/api-keys', { name: 'eyes', role: 'viewer' });
+  await using reader = await loggedIn({}, key);
+  const { page } = reader;
+  await reader.visit('/');
+  const need = page.getByRole('region', { name: 'Needs a person' }).getByRole('listitem');
+  await need.getByText(leftovers[0]?.slice(0, 40) ?? assert.fail('nothing is left')).waitFor();
+  assert.equal(await page.locator('main button:not(.sort)').count(), 0);
+  stage.server.comeBack();
+  await need.waitFor({ state: 'detached', timeout: 30_000 });
+});
