@@ -57,3 +57,30 @@ test('who may only look is told what needs a person, and offered nothing to say 
   stage.server.comeBack();
   await need.waitFor({ state: 'detached', timeout: 30_000 });
 });
+
+test('what several parts of a page cannot load is told once; what is not there, by its name and once', async () => {
+  const { loggedIn } = setting();
+  await using reader = await loggedIn();
+  const { page } = reader;
+  const alerts = page.getByRole('alert');
+  await reader.visit('/schedules/nobody');
+  await alerts.first().waitFor();
+  assert.deepEqual(await alerts.allInnerTexts(), ['There is no schedule nobody.\n\nSCHEDULE_NOT_FOUND']);
+  await reader.visit('/');
+  await page.getByText('Nothing waits.').waitFor();
+  await page.route('**/v1/**', (route) => route.abort());
+  await page.reload();
+  await page.getByRole('alert').or(page.getByText('cannot be reached')).first().waitFor();
+  const told = await page.locator('main').innerText();
+  assert.equal(told.split('cannot be reached').length - 1, 1, told);
+  assert.doesNotMatch(told, /Failed to fetch|status \d/);
+});
+
+test('a proxy that answers in place of the orchestrator is told as that', async () => {
+  const { loggedIn } = setting();
+  await using reader = await loggedIn();
+  const { page } = reader;
+  await page.route('**/v1/plugins', (route) => route.fulfill({ status: 502, body: '<html>Bad Gateway</html>' }));
+  await reader.visit('/new/endpoint');
+  await page.getByRole('alert').getByText('A proxy answered in place of the orchestrator: 502').waitFor();
+});

@@ -2,7 +2,7 @@
  * The failures that the command line itself finds, in one table, and what becomes of any failure: an exit code and
  * words, or one JSON document on standard error with --json.
  */
-import { LmasApiError, LmasConnectionError } from '@lmas/client';
+import { inSentences, LmasApiError, LmasConnectionError } from '@lmas/client';
 import { EXIT, type ExitCode } from './exit-codes.ts';
 import { printable } from './output/text.ts';
 
@@ -57,8 +57,9 @@ export function failureOf(error: unknown): Failure {
     return { exitCode, code: error.code, message: error.message, remedy: connectionRemedy(error), errors: [] };
   }
   if (error instanceof LmasApiError) {
-    const { code, title, status, errors } = error;
-    return { exitCode: apiExitCode(error), code, message: title, status, remedy: apiRemedy(error), errors };
+    const { code, status, errors } = error;
+    const { what, more } = inSentences(error);
+    return { exitCode: apiExitCode(error), code, message: what, status, remedy: apiRemedy(error, more), errors };
   }
   const message = error instanceof Error ? (error.stack ?? error.message) : String(error);
   return {
@@ -83,7 +84,7 @@ function apiExitCode({ code, status }: LmasApiError): ExitCode {
   return status >= 500 ? EXIT.failed : EXIT.refused;
 }
 
-function apiRemedy({ status, detail, retryAfterMs }: LmasApiError): string | undefined {
+function apiRemedy({ status, retryAfterMs }: LmasApiError, detail: string | undefined): string | undefined {
   if (status === 401) {
     const fix =
       'Name the right key with --api-key-file FILE, LMAS_API_KEY_FILE or LMAS_API_KEY; the orchestrator keeps its first one in api-key in its data directory.';

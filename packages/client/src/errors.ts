@@ -78,15 +78,50 @@ export function apiErrorOf(response: Response, body: unknown): LmasApiError | Lm
       `${response.url} answered with a redirect to ${location}: use that URL.`,
     );
   }
-  const problem = isRecord(body) ? body : {};
+  const problem = isRecord(body) && typeof body.code === 'string' ? body : foreignProblem(response);
   return new LmasApiError({
     code: typeof problem.code === 'string' ? problem.code : `HTTP_${status}`,
     status,
-    title: typeof problem.title === 'string' ? problem.title : `The answer was ${status} ${response.statusText}`.trim(),
+    title: typeof problem.title === 'string' ? problem.title : `The answer was ${status}.`,
     detail: typeof problem.detail === 'string' ? problem.detail : undefined,
     errors: Array.isArray(problem.errors) ? problem.errors.filter(isFieldError) : [],
     retryAfterMs: retryAfterMs(response.headers.get('retry-after')),
   });
+}
+
+/** What an answer means that bears no code of ours: somebody in between has given it. */
+function foreignProblem({ status, statusText }: Response): Record<string, unknown> {
+  const answer = `${status} ${statusText}`.trim();
+  if (status >= 500 || status === 429) {
+    return {
+      title: `A proxy answered in place of the orchestrator: ${answer}.`,
+      detail: 'The orchestrator may be starting, or the proxy does not reach it. Try again in a moment.',
+    };
+  }
+  return {
+    title: `What answered is no LMAS orchestrator: ${answer}.`,
+    detail: 'Look at the address, and at what stands in between.',
+  };
+}
+
+export interface Sentences {
+  readonly what: string;
+  readonly more: string | undefined;
+}
+
+/** For people: what is wrong, and what else there is to know. Of what is not there its name is told, and that once. */
+export function inSentences({
+  status,
+  title,
+  detail,
+  errors,
+}: Pick<LmasApiError, 'status' | 'title' | 'detail' | 'errors'>): Sentences {
+  if (detail === undefined) return { what: title, more: undefined };
+  if (status === 404 && detail.startsWith('There is no ')) return { what: detail, more: undefined };
+  // What is wrong with each field is told field by field.
+  const fields = errors.map(({ path, message }) => `${path}: ${message}`).join('; ');
+  const more = fields !== '' && detail.startsWith(fields) ? detail.slice(fields.length).trim() : detail;
+  return { what: title, more: more === '' ? undefined : more };
 }
 
 export function isRecord(value: unknown): value is Record<string, unknown> {

@@ -7,9 +7,11 @@ export {
   CONNECTION_ERRORS,
   type ConnectionErrorCode,
   type FieldError,
+  inSentences,
   isPassing,
   LmasApiError,
   LmasConnectionError,
+  type Sentences,
 } from './errors.ts';
 export { EventStreamDecoder, type StreamEvent } from './event-stream.ts';
 export type { PlanClient, PlanRunOrder } from './plans.ts';

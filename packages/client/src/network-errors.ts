@@ -59,6 +59,9 @@ for (const untrusted of [
   });
 }
 
+/** What browsers say of every network fault, whatever it was. */
+const SAYS_NOTHING = /^(Failed to fetch|NetworkError when attempting to fetch resource\.|Load failed|fetch failed)$/;
+
 /**
  * Turns what `fetch` (or reading its body) threw into a `LmasConnectionError`; an abort by `signal` comes back as it is.
  * `sent`: the answer had begun, so an unknown fault means a lost connection.
@@ -80,6 +83,9 @@ export function explainNetworkError(
   const known = code === undefined ? undefined : CAUSES[code];
   if (known !== undefined) return new LmasConnectionError(known[0], known[1](where), { cause: error });
   const reason = message || String(error);
+  if (SAYS_NOTHING.test(reason)) {
+    return new LmasConnectionError('UNREACHABLE', `${where.authority} cannot be reached.`, { cause: error });
+  }
   return sent || reason === 'terminated' || reason === 'other side closed'
     ? new LmasConnectionError('CONNECTION_LOST', `The connection to ${where.authority} broke: ${reason}.`, {
         cause: error,

@@ -2,17 +2,19 @@
 import type { ComponentChildren } from 'preact';
 import type { Resource } from '../live/resource.ts';
 import { Problem } from './problem.tsx';
+import { useToldOnce } from './told-once.ts';
 
 interface LoadedProps<Data> {
   readonly of: Resource<Data>;
   readonly children: (data: Data) => ComponentChildren;
 }
 
-export function Loaded<Data>({ of, children }: LoadedProps<Data>) {
+export function Loaded<Data>({ of: { data, error }, children }: LoadedProps<Data>) {
+  const tells = useToldOnce(error === undefined || error === null ? null : String(error));
   return (
     <>
-      <Problem error={of.error} />
-      {of.data === undefined ? of.error === undefined ? <p class="muted">Loading …</p> : null : children(of.data)}
+      {tells ? <Problem error={error} /> : null}
+      {data === undefined ? error === undefined ? <p class="muted">Loading …</p> : null : children(data)}
     </>
   );
 }

@@ -1,5 +1,5 @@
 /** What went wrong, in the orchestrator's own words: its title, its reason, every field, and its code to look up. */
-import { LmasApiError } from '@lmas/client';
+import { inSentences, LmasApiError, LmasConnectionError } from '@lmas/client';
 import { Words } from './words.tsx';
 
 interface ProblemProps {
@@ -16,14 +16,15 @@ export interface Complaint {
 export function Problem({ error, inWords = (complaint) => complaint }: ProblemProps) {
   if (error === undefined || error === null) return null;
   if (error instanceof LmasApiError) {
+    const { what, more } = inSentences(error);
     return (
       <div class="problem" role="alert">
         <strong>
-          <Words of={error.title} />
+          <Words of={what} />
         </strong>
-        {error.detail === undefined ? null : (
+        {more === undefined ? null : (
           <p>
-            <Words of={error.detail} />
+            <Words of={more} />
           </p>
         )}
         {error.errors.length === 0 ? null : (
@@ -42,6 +43,9 @@ export function Problem({ error, inWords = (complaint) => complaint }: ProblemPr
   return (
     <div class="problem" role="alert">
       <strong>{error instanceof Error ? error.message : String(error)}</strong>
+      {error instanceof LmasConnectionError && error.code === 'UNREACHABLE' ? (
+        <p>Does the orchestrator run, and is this device in its network? The page is loaded again once it answers.</p>
+      ) : null}
     </div>
   );
 }
