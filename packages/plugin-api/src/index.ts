@@ -5,6 +5,7 @@
  * hypervisor; the orchestrator knows none. The compliance suite under test/compliance is the definition of every
  * promise made here.
  */
+export * from './drill.ts';
 export * from './errors.ts';
 export * from './findings.ts';
 export * from './load.ts';

@@ -3,6 +3,7 @@
  * closes it; a plugin never keeps a connection of its own beyond that.
  */
 import type { z } from 'zod';
+import type { DrillDriver, DrillRequest } from './drill.ts';
 import type { Load } from './load.ts';
 import type { MigrationContext, MigrationDriver, MigrationRequest } from './migration.ts';
 import type { Presence } from './placement.ts';
@@ -22,6 +23,8 @@ export interface PluginCapabilities {
   readonly postCopy: boolean;
   /** A migration goes on when the orchestrator dies, always or with some option; then there is something to `follow`. */
   readonly survivesController: boolean;
+  /** There is a `drill`: a copy of a running VM can be started at the destination, and undone. Default: no. */
+  readonly drills?: boolean;
 }
 
 /** Secrets of an endpoint, decrypted only for `connect`. */
@@ -87,6 +90,15 @@ export interface HypervisorPlugin<Config = unknown, Options = unknown> {
     request: MigrationRequest<Options>,
     context: MigrationContext,
   ): MigrationDriver;
+  /**
+   * Binds the verbs of one drill to its two ends, as `migration` does: no side effects. One end may be `unreachable`; then what was
+   * made at the other can be released all the same. Only with `capabilities.drills`.
+   */
+  drill?(
+    ends: { readonly source: EndpointSession; readonly destination: EndpointSession },
+    request: DrillRequest<Options>,
+    context: MigrationContext,
+  ): DrillDriver;
 }
 
 /** A live control connection to one endpoint. */

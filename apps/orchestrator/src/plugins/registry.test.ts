@@ -40,6 +40,18 @@ test('everything that is wrong with a plugin is named', () => {
   assert.throws(() => validatePlugin('pkg', undefined), invalid);
 });
 
+test('a drill is there exactly when the capabilities say so', () => {
+  const can = { ...plugin, capabilities: { ...plugin.capabilities, drills: true } };
+  const drill = () => assert.fail();
+  assert.equal(validatePlugin('pkg', { ...can, drill }).drill, drill);
+  for (const half of [can, { ...plugin, drill }, { ...can, drill: 'yes' }]) {
+    assert.throws(
+      () => validatePlugin('pkg', half),
+      (error) => invalid(error) && error instanceof LmasError && error.message.includes('drill'),
+    );
+  }
+});
+
 test('two of one name, and packages that are not there, are refused', async () => {
   const value = validatePlugin('here', plugin);
   assert.throws(() => createRegistry([value, value]), invalid);

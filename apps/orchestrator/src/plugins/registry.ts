@@ -21,6 +21,8 @@ const isSchema = (value: unknown): value is z.ZodType =>
 export const isIntercepted = ({ transparentRoute, redirectedRoute }: PluginCapabilities): boolean =>
   transparentRoute && !redirectedRoute;
 
+const isFunction = (value: unknown): boolean => typeof value === 'function';
+
 /** What a package must export by default. Its own copy of zod or plugin-api is welcome: shapes are looked at, not classes. */
 const pluginShape = z.object({
   name: z.string().regex(/^[a-z0-9][a-z0-9-]{0,62}$/),
@@ -32,16 +34,24 @@ const pluginShape = z.object({
     copiesDisks: z.boolean(),
     postCopy: z.boolean(),
     survivesController: z.boolean(),
+    drills: z.boolean().optional(),
   }),
   configSchema: z.custom<z.ZodType>(isSchema, 'must be a zod schema'),
   optionsSchema: z.custom<z.ZodType>(isSchema, 'must be a zod schema'),
-  connect: z.custom((value) => typeof value === 'function', 'must be a function'),
-  migration: z.custom((value) => typeof value === 'function', 'must be a function'),
+  connect: z.custom(isFunction, 'must be a function'),
+  migration: z.custom(isFunction, 'must be a function'),
+  drill: z.custom((value) => value === undefined || isFunction(value), 'must be a function').optional(),
 });
+
+/** What it says that it can do is there, and nothing is there that it does not say. */
+const wholePluginShape = pluginShape.refine(
+  ({ capabilities: { drills = false }, drill }) => drills === isFunction(drill),
+  { path: ['drill'], message: 'is there exactly when capabilities.drills says so' },
+);
 
 /** @throws LmasError PLUGIN_INVALID that names everything wrong with it */
 export function validatePlugin(origin: string, value: unknown): HypervisorPlugin {
-  const parsed = pluginShape.safeParse(value);
+  const parsed = wholePluginShape.safeParse(value);
   if (!parsed.success) {
     const complaints = parsed.error.issues.map(
       ({ path, message }) => `${path.join('.') || 'default export'}: ${message}`,
