@@ -4,15 +4,21 @@
 import { randomUUID } from 'node:crypto';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import type { HypervisorPlugin } from '@lmas/plugin-api';
-import { serveWorld, World } from '@lmas/plugin-simulated/world';
+import type { EndpointSession, HypervisorPlugin } from '@lmas/plugin-api';
+import { ISOLATED_NETWORK, serveWorld, World, type WorldServer } from '@lmas/plugin-simulated/world';
+import type { DrillWorld } from './drill-suite.ts';
 import type { ComplianceWorld } from './suite.ts';
 
 const log = { debug: () => undefined, info: () => undefined, warn: () => undefined, error: () => undefined };
 
-export async function servedWorld<Config, Options>(
-  plugin: HypervisorPlugin<Config, Options>,
-): Promise<ComplianceWorld> {
+interface Served {
+  readonly world: World;
+  readonly server: WorldServer;
+  readonly vm: { readonly id: string; readonly name: string };
+  connect(): Promise<{ source: EndpointSession; destination: EndpointSession }>;
+}
+
+async function serve<Config, Options>(plugin: HypervisorPlugin<Config, Options>): Promise<Served> {
   const world = new World();
   const vm = { id: randomUUID(), name: 'web' };
   world.rates.set('a', 20 * 2 ** 30);
@@ -23,9 +29,16 @@ export async function servedWorld<Config, Options>(
   const context = { log, credential: { kind: 'password', username: 'u', password: 'p' } } as const;
   const connect = (host: string) =>
     plugin.connect(plugin.configSchema.parse({ host, socketPath }), context, { signal: AbortSignal.timeout(10_000) });
+  return { world, server, vm, connect: async () => ({ source: await connect('a'), destination: await connect('b') }) };
+}
+
+export async function servedWorld<Config, Options>(
+  plugin: HypervisorPlugin<Config, Options>,
+): Promise<ComplianceWorld> {
+  const { world, server, vm, connect } = await serve(plugin);
   return {
     vm,
-    connect: async () => ({ source: await connect('a'), destination: await connect('b') }),
+    connect,
     runningCopies: () => {
       const running = world.running(vm.id);
       return { source: running.includes('a'), destination: running.includes('b') };
@@ -40,6 +53,29 @@ export async function servedWorld<Config, Options>(
           world.isLinkCut = true; // it moves until somebody stops it
           action();
         });
+    },
+    [Symbol.asyncDispose]: () => server[Symbol.asyncDispose](),
+  };
+}
+
+/** The same, for drills. */
+export async function servedDrillWorld<Config, Options>(
+  plugin: HypervisorPlugin<Config, Options>,
+): Promise<DrillWorld> {
+  const { world, server, vm, connect } = await serve(plugin);
+  return {
+    vm,
+    connect,
+    networkMap: { default: ISOLATED_NETWORK },
+    fingerprint: async () => JSON.stringify([world.vm('a', vm.id), world.running(vm.id), world.violations]),
+    copies: async () =>
+      world.vms('b').map(({ id, name }) => ({ id, name, networks: world.drills.copies.get(id)?.networks ?? [] })),
+    leftovers: async () => world.drills.leftovers,
+    killOrchestrator: () => server.breakConnections(),
+    setDestinationReachable: (reachable) => (reachable ? server.comeBack() : server.goAway('b')),
+    whileCopying(action) {
+      world.isLinkCut = true; // it crosses until somebody stops it
+      void world.until(() => world.drills.isAnyCopying).then(action);
     },
     [Symbol.asyncDispose]: () => server[Symbol.asyncDispose](),
   };

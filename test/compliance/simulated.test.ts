@@ -1,6 +1,7 @@
 /** The simulated plugin against the suite. */
 import { simulatedPlugin } from '@lmas/plugin-simulated';
-import { servedWorld } from './served-world.ts';
+import { describeDrills } from './drill-suite.ts';
+import { servedDrillWorld, servedWorld } from './served-world.ts';
 import { describePlugin } from './suite.ts';
 
 for (const peerToPeer of [false, true]) {
@@ -8,3 +9,5 @@ for (const peerToPeer of [false, true]) {
   const makeWorld = () => servedWorld(simulatedPlugin);
   describePlugin(`simulated${peerToPeer ? ', peer to peer' : ''},`, { plugin: simulatedPlugin, options, makeWorld });
 }
+
+describeDrills('simulated', { plugin: simulatedPlugin, makeWorld: () => servedDrillWorld(simulatedPlugin) });

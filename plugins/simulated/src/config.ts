@@ -5,7 +5,7 @@ import { PLUGIN_ERRORS, type PluginErrorCode } from '@lmas/plugin-api';
 import { z } from 'zod';
 import { SCRIPTED_FAULTS } from './world/faults.ts';
 
-/** The calls that an endpoint answers, in the order in which a migration makes them. */
+/** The calls that an endpoint answers, in the order in which a migration, and then a drill, makes them. */
 export const VERBS = [
   'login',
   'inventory',
@@ -22,6 +22,15 @@ export const VERBS = [
   'abort-job',
   'delete-volume',
   'restore-setting',
+  'receive',
+  'begin-backup',
+  'copy-disks',
+  'abort-copy',
+  'stop-receiving',
+  'end-backup',
+  'start-copy',
+  'remove-copy',
+  'delete-copied-volume',
 ] as const;
 const verb = z.enum(VERBS);
 const errorCodes = Object.keys(PLUGIN_ERRORS) as [PluginErrorCode, ...PluginErrorCode[]];
@@ -83,7 +92,9 @@ export const optionsSchema = z.strictObject({
     .min(0)
     .nullable()
     .default(null)
-    .describe('How long the memory takes to move, whatever the VM and the link are like; null: as they are.'),
+    .describe(
+      'How long the memory (in a drill: the disks) takes to move, whatever the VM and the link are like; null: as they are.',
+    ),
   autoConverge: z.boolean().default(true).describe('Slow the guest down when it writes faster than the link carries.'),
   peerToPeer: z.boolean().default(false).describe('The migration goes on without the orchestrator.'),
   changeSetting: z

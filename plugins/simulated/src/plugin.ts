@@ -2,8 +2,9 @@
  * A hypervisor that is not there: the contract kept to the letter by hosts in memory, with faults and delays on command.
  * For tests of the workflow, for load, and for people who try the API without hypervisors.
  */
-import { type HypervisorPlugin, PLUGIN_API_VERSION, PluginError } from '@lmas/plugin-api';
+import { type EndpointSession, type HypervisorPlugin, PLUGIN_API_VERSION, PluginError } from '@lmas/plugin-api';
 import { configSchema, optionsSchema, type SimulatedConfig, type SimulatedOptions } from './config.ts';
+import { SimulatedDrill } from './drill.ts';
 import { SimulatedMigration } from './migration.ts';
 import { SimulatedSession } from './session.ts';
 
@@ -18,20 +19,25 @@ export const simulatedPlugin: HypervisorPlugin<SimulatedConfig, SimulatedOptions
     copiesDisks: true,
     postCopy: false,
     survivesController: true,
+    drills: true,
   },
   configSchema,
   optionsSchema,
   connect: async (config, { run }) => await SimulatedSession.open(config, run),
   unreachable: (config, reason) => SimulatedSession.unreachable(config, reason),
-  migration({ source, destination }, request, context) {
-    if (!(source instanceof SimulatedSession) || !(destination instanceof SimulatedSession)) {
-      throw new PluginError('INVALID_CONFIG', 'Both ends of a migration have to be sessions of the simulated plugin.');
-    }
-    if (source.connection.place !== destination.connection.place) {
-      throw new PluginError('INVALID_CONFIG', 'The two hosts are in different worlds.');
-    }
-    return new SimulatedMigration({ source: source.connection, destination: destination.connection }, request, context);
-  },
+  migration: (ends, request, context) => new SimulatedMigration(connectionsOf(ends), request, context),
+  drill: (ends, request, context) => new SimulatedDrill(connectionsOf(ends), request, context),
 };
+
+/** @throws PluginError INVALID_CONFIG when they are no two hosts of one world */
+function connectionsOf({ source, destination }: { source: EndpointSession; destination: EndpointSession }) {
+  if (!(source instanceof SimulatedSession) || !(destination instanceof SimulatedSession)) {
+    throw new PluginError('INVALID_CONFIG', 'Both ends of a migration have to be sessions of the simulated plugin.');
+  }
+  if (source.connection.place !== destination.connection.place) {
+    throw new PluginError('INVALID_CONFIG', 'The two hosts are in different worlds.');
+  }
+  return { source: source.connection, destination: destination.connection };
+}
 
 export default simulatedPlugin;

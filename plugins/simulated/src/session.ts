@@ -4,6 +4,7 @@
 import type { EndpointSession, Inventory, Load, RunIdentity, VmSummary } from '@lmas/plugin-api';
 import { WorldConnection } from './client.ts';
 import type { SimulatedConfig } from './config.ts';
+import { ISOLATED_NETWORK } from './world/drills.ts';
 import { connectLocally } from './world/local.ts';
 import type { Shape, SimulatedVm } from './world/world.ts';
 
@@ -45,7 +46,7 @@ export class SimulatedSession implements EndpointSession {
         memoryBytes: size,
         memoryFreeBytes: Math.max(0, size - used),
       },
-      networks: ['default'],
+      networks: ['default', ISOLATED_NETWORK],
       vms: vms.map(summary),
     };
   }

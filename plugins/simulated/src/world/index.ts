@@ -1,4 +1,5 @@
 /** The world itself, for tests and benchmarks that serve one of their own. */
+export { type DrilledCopy, Drills, ISOLATED_NETWORK } from './drills.ts';
 export { WorldError } from './errors.ts';
 export type { ArmedFault, FaultKind } from './faults.ts';
 export { PreCopy } from './pre-copy.ts';

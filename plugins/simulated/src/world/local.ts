@@ -2,9 +2,9 @@
  * Worlds inside this process, by name: for trying the API with nothing else running. They are made when an endpoint first
  * names them, and end with the process. What an endpoint's configuration says of its host is done once.
  */
-import { createHash } from 'node:crypto';
 import { type Duplex, duplexPair } from 'node:stream';
 import type { SimulatedConfig } from '../config.ts';
+import { uuidOf } from './ids.ts';
 import { attend, Doors } from './server.ts';
 import { World } from './world.ts';
 
@@ -50,10 +50,4 @@ function setUp(
   for (const { call, kind, times, vm, code } of faults) {
     world.faults.arm(`${host}.${call}`, kind, { times: times ?? Number.POSITIVE_INFINITY, vm, code });
   }
-}
-
-/** The same name has the same identifier, today and tomorrow (RFC 9562, version 8). */
-function uuidOf(name: string): string {
-  const hex = createHash('sha256').update(name).digest('hex');
-  return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-8${hex.slice(13, 16)}-a${hex.slice(17, 20)}-${hex.slice(20, 32)}`;
 }

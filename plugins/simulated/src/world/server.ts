@@ -8,6 +8,7 @@ import { createInterface } from 'node:readline';
 import type { Duplex } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { z } from 'zod';
+import { carryOutDrill } from './drill-calls.ts';
 import { WorldError } from './errors.ts';
 import { Runs } from './runs.ts';
 import type { World } from './world.ts';
@@ -216,7 +217,8 @@ async function carryOut(world: World, call: Call, gone: AbortSignal, onProgress:
       return world.changeSetting(vmId(), false);
     case 'delete-volume':
       return world.deleteVolume(id.parse(args.volume), migrationId());
-    default:
-      throw new WorldError('HYPERVISOR_FAULT', `Unknown verb ${verb}.`);
   }
+  const drilled = await carryOutDrill(world, call, gone, onProgress);
+  if (drilled === undefined) throw new WorldError('HYPERVISOR_FAULT', `Unknown verb ${verb}.`);
+  return drilled;
 }

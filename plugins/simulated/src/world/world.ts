@@ -7,8 +7,10 @@
  */
 import { EventEmitter } from 'node:events';
 import type { Presence } from '@lmas/plugin-api';
+import { Drills } from './drills.ts';
 import { WorldError } from './errors.ts';
 import { Faults } from './faults.ts';
+import { pause } from './pause.ts';
 import { PreCopy, type PreCopyState } from './pre-copy.ts';
 
 export interface Guest {
@@ -80,6 +82,8 @@ const TICK_MS = { min: 5, max: 500 };
 
 export class World {
   readonly faults = new Faults();
+  /** What drills have made, and the copies that run for them. */
+  readonly drills = new Drills(this);
   /** Call (`<host>.<verb>`) → how long it takes. */
   readonly delaysMs = new Map<string, number>();
   readonly violations: Violation[] = [];
@@ -104,8 +108,17 @@ export class World {
     this.#set(host, { ...DEFAULT_GUEST, complete: true, ...vm }, 'running');
   }
 
+  /** Whoever it was: it is gone. */
+  removeVm(host: string, vmId: string): void {
+    this.#remove(host, vmId);
+  }
+
   addHost(host: string): void {
     this.#vms(host);
+  }
+
+  get hosts(): readonly string[] {
+    return [...this.#hosts.keys()];
   }
 
   shape(host: string): Shape {
@@ -157,6 +170,7 @@ export class World {
   async perform(host: string, vmId: string, options: MoveOptions): Promise<MoveState> {
     const source = this.#at(host, vmId);
     if (this.#moves.has(vmId)) throw new WorldError('BUSY', `${vmId} is being migrated.`);
+    if (this.drills.backups.has(vmId)) throw new WorldError('BUSY', `A backup of ${vmId} is under way.`);
     this.performs.set(vmId, (this.performs.get(vmId) ?? 0) + 1);
     const { bandwidthBytesPerSec } = options;
     const move: Move = { aborted: new AbortController(), bandwidthBytesPerSec, copy: undefined };
@@ -188,8 +202,7 @@ export class World {
     stop: AbortSignal,
   ): Promise<MoveState> {
     const { durationMs, destination } = options;
-    const link = [host, destination].flatMap((end) => this.rates.get(end) ?? []);
-    const linkBytesPerSec = link.length === 0 ? DEFAULT_RATE_BYTES_PER_SEC : Math.min(...link);
+    const linkBytesPerSec = this.rateBetween(host, destination);
     const rate = () =>
       durationMs === null
         ? Math.min(linkBytesPerSec, move.bandwidthBytesPerSec ?? Number.POSITIVE_INFINITY)
@@ -210,6 +223,11 @@ export class World {
       options.onProgress(state());
     }
     return state();
+  }
+
+  rateBetween(...hosts: readonly string[]): number {
+    const rates = hosts.flatMap((host) => this.rates.get(host) ?? []);
+    return rates.length === 0 ? DEFAULT_RATE_BYTES_PER_SEC : Math.min(...rates);
   }
 
   /** `null` is unlimited. Of a VM that does not move, it is nothing to anybody. */
@@ -271,7 +289,7 @@ export class World {
   }
 
   /** Lets `until` look again. */
-  protected changed(): void {
+  changed(): void {
     this.#changes.emit('change');
   }
 
@@ -308,19 +326,3 @@ export class World {
 
 const clamp = (value: number, { min, max }: { min: number; max: number }): number =>
   Math.max(min, Math.min(max, value));
-
-async function pause(ms: number, stop: AbortSignal): Promise<void> {
-  await new Promise<void>((resolve, reject) => {
-    const timer = setTimeout(done, ms);
-    function done(): void {
-      stop.removeEventListener('abort', onStop);
-      resolve();
-    }
-    function onStop(): void {
-      clearTimeout(timer);
-      reject(stop.reason);
-    }
-    if (stop.aborted) onStop();
-    else stop.addEventListener('abort', onStop, { once: true });
-  });
-}
