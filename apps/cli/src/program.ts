@@ -9,6 +9,7 @@ import { addContext } from './commands/context.ts';
 import { addCredential } from './commands/credential.ts';
 import { addDoctor } from './commands/doctor.ts';
 import { addDone } from './commands/done.ts';
+import { addDrill } from './commands/drill.ts';
 import { addEndpoint } from './commands/endpoint.ts';
 import { addGet } from './commands/get.ts';
 import { addGiveUp } from './commands/give-up.ts';
@@ -88,17 +89,8 @@ export function buildProgram(terminal: Terminal, outcome: Outcome, { json = fals
   const registry: Registry = { program, terminal, outcome };
   program.commandsGroup('Migrations:');
   for (const add of [
-    addMigrate,
-    addCheck,
-    addGet,
-    addLog,
-    addList,
-    addSet,
-    addCancel,
-    addRetry,
-    addGiveUp,
-    addDone,
-    addQueue,
+    ...[addMigrate, addCheck, addDrill, addGet, addLog, addList],
+    ...[addSet, addCancel, addRetry, addGiveUp, addDone, addQueue],
   ])
     add(registry);
   program.commandsGroup('Many at once, and at their time:');

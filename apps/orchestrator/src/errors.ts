@@ -99,6 +99,12 @@ export const ORCHESTRATOR_ERRORS = {
   MOVE_ANSWERED: { message: 'The move does not wait for an answer any more.', retryable: false, httpStatus: 409 },
   MOVE_OUTDATED: { message: 'Things have changed: the move is no longer right.', retryable: false, httpStatus: 409 },
   // Migrations
+  DRILL_NOT_SUPPORTED: {
+    message: 'The plugin has no drills.',
+    retryable: false,
+    httpStatus: 422,
+  },
+  DRILL_COPY_ENDED: { message: 'The copy came up, and stopped by itself before it was undone.', retryable: false },
   VM_ALREADY_MIGRATING: { message: 'Another migration of this VM is under way.', retryable: true, httpStatus: 409 },
   ALREADY_ENDED: { message: 'The migration is over.', retryable: false, httpStatus: 409 },
   NOTHING_TO_RETRY: {

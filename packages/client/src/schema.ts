@@ -2097,6 +2097,32 @@ export interface components {
                 oldestAt: string | null;
             };
         };
+        /** @description A copy that came up. */
+        DrillInput: {
+            copy: {
+                vm: {
+                    id: string;
+                    name: string;
+                };
+                /** @description At the destination; no others have a link. */
+                networks: string[];
+                disks: {
+                    name: string;
+                    location: string;
+                }[];
+                /** Format: date-time */
+                startedAt: string;
+            };
+            /** @description From when a worker first took it up until the copy was seen to run. */
+            upAfterMs: number;
+            /** Format: date-time */
+            keepUntil: string;
+            /**
+             * @description Whether the copy still ran just before it was undone; null: not yet, or nobody could be asked.
+             * @default null
+             */
+            ranToTheEnd?: boolean | null;
+        };
         FindingInput: {
             /**
              * @description A blocker refuses the migration, a warning does not; a note is worth knowing, and nothing is wrong
@@ -2169,7 +2195,7 @@ export interface components {
             }[];
         };
         /** @enum {string} */
-        PhaseInput: "queued" | "checking" | "provisioning" | "preparing" | "connecting" | "performing" | "confirming" | "tearing-down" | "succeeded" | "failed" | "cancelled";
+        PhaseInput: "queued" | "checking" | "provisioning" | "preparing" | "connecting" | "performing" | "confirming" | "kept" | "tearing-down" | "succeeded" | "failed" | "cancelled";
         /**
          * @description Where the VM is, as last seen. `unknown` without a word in `byHand` is no alarm: the source has not shown it yet.
          * @enum {string}
@@ -2250,6 +2276,17 @@ export interface components {
                  */
                 compression?: "auto" | "never";
             };
+            /**
+             * @description A drill instead of a move: a copy of the VM is started at the destination and undone again, the VM itself is not touched. `networkMap` names isolated networks then, and what it does not name is not connected. null: the VM moves.
+             * @default null
+             */
+            drill?: {
+                /**
+                 * @description How long the copy runs before it is undone; a cancel undoes it at once.
+                 * @default 300000
+                 */
+                keepMs?: number;
+            } | null;
             /**
              * @description Source network → destination network.
              * @default {}
@@ -2382,6 +2419,17 @@ export interface components {
                  */
                 compression?: "auto" | "never";
             };
+            /**
+             * @description A drill instead of a move: a copy of the VM is started at the destination and undone again, the VM itself is not touched. `networkMap` names isolated networks then, and what it does not name is not connected. null: the VM moves.
+             * @default null
+             */
+            drill?: {
+                /**
+                 * @description How long the copy runs before it is undone; a cancel undoes it at once.
+                 * @default 300000
+                 */
+                keepMs?: number;
+            } | null;
             /**
              * @description Source network → destination network.
              * @default {}
@@ -2627,6 +2675,12 @@ export interface components {
              * @default null
              */
             plugin?: string | null;
+            /**
+             * @description `drill`: a copy is started and undone again; the VM stays where it is.
+             * @default move
+             * @enum {string}
+             */
+            purpose?: "move" | "drill";
             vm: {
                 id: string | null;
                 name: string;
@@ -2687,7 +2741,7 @@ export interface components {
                 startedAt: string;
             }[];
             /**
-             * @description When it waited for its two hosts, which another migration had, in the phase in which it was; for a place it waits in `queued`.
+             * @description When it waited for its two hosts, or for an address of a gateway machine, which another migration had, in the phase in which it was; for a place it waits in `queued`.
              * @default []
              */
             waits?: {
@@ -2719,6 +2773,11 @@ export interface components {
             findings: components["schemas"]["FindingInput"][];
             progress: components["schemas"]["ProgressInput"] | null;
             tunnel: components["schemas"]["TunnelStatsInput"] | null;
+            /**
+             * @description Of a drill, once its copy has come up.
+             * @default null
+             */
+            drill?: components["schemas"]["DrillInput"] | null;
             error: components["schemas"]["MigrationErrorInput"] | null;
             /** @description What only a person can do now; set when `where` is `both` or `unknown`, and when the VM stands still or was left untidied. */
             byHand: string | null;
@@ -4101,6 +4160,12 @@ export interface components {
              * @default null
              */
             project?: components["schemas"]["SlugInput"] | null;
+            /**
+             * @description `drill`: a copy is started and undone again; the VM stays where it is.
+             * @default move
+             * @enum {string}
+             */
+            purpose?: "move" | "drill";
             vm: {
                 id: string | null;
                 name: string;
@@ -4837,6 +4902,24 @@ export interface components {
                  */
                 correlationId?: string | null;
             };
+            /**
+             * @description For runs in mode `drill`.
+             * @default {}
+             */
+            drill?: {
+                /**
+                 * @description Network at the source → isolated network at the destination. What is not named is not connected.
+                 * @default {}
+                 */
+                networks?: {
+                    [key: string]: string;
+                };
+                /**
+                 * @description How long the copies run once all are up, before they are undone.
+                 * @default 300000
+                 */
+                keepMs?: number;
+            };
         };
         RecordedPlanInput: {
             /** @default  */
@@ -4975,6 +5058,24 @@ export interface components {
                  * @default null
                  */
                 correlationId?: string | null;
+            };
+            /**
+             * @description For runs in mode `drill`.
+             * @default {}
+             */
+            drill?: {
+                /**
+                 * @description Network at the source → isolated network at the destination. What is not named is not connected.
+                 * @default {}
+                 */
+                networks?: {
+                    [key: string]: string;
+                };
+                /**
+                 * @description How long the copies run once all are up, before they are undone.
+                 * @default 300000
+                 */
+                keepMs?: number;
             };
         };
         PlanInput: {
@@ -5115,6 +5216,24 @@ export interface components {
                  * @default null
                  */
                 correlationId?: string | null;
+            };
+            /**
+             * @description For runs in mode `drill`.
+             * @default {}
+             */
+            drill?: {
+                /**
+                 * @description Network at the source → isolated network at the destination. What is not named is not connected.
+                 * @default {}
+                 */
+                networks?: {
+                    [key: string]: string;
+                };
+                /**
+                 * @description How long the copies run once all are up, before they are undone.
+                 * @default 300000
+                 */
+                keepMs?: number;
             };
             /** @description Whose it is; null: the installation’s. */
             project: components["schemas"]["SlugInput"] | null;
@@ -5285,7 +5404,7 @@ export interface components {
         };
         PlanRunIdInput: string;
         /**
-         * @description `validate`: every check of every VM, predicted times, nothing moves. `failover`: the VMs move, live. `drill`: a rehearsal on an isolated network; says for each VM whether its plugin can. `disaster`: the source is gone; says for each VM what is known and what can be done, starts nothing.
+         * @description `validate`: every check of every VM, predicted times, nothing moves. `failover`: the VMs move, live. `drill`: a copy of each VM is started on isolated networks, checked, kept for a while and undone; the VMs themselves are not touched. `disaster`: the source is gone; says for each VM what is known and what can be done, starts nothing.
          * @enum {string}
          */
         PlanRunModeInput: "validate" | "failover" | "drill" | "disaster";
@@ -5330,7 +5449,7 @@ export interface components {
             }[];
             memoryBytes: number;
             /** @enum {string} */
-            state: "waiting" | "moving" | "moved" | "failed" | "cancelled" | "checked" | "refused" | "skipped" | "left" | "moving-back" | "moved-back" | "stuck";
+            state: "waiting" | "moving" | "moved" | "failed" | "cancelled" | "checked" | "refused" | "skipped" | "left" | "moving-back" | "moved-back" | "stuck" | "copying" | "copied" | "rehearsed";
             /** @description One for each attempt, there and back. */
             migrations: components["schemas"]["MigrationIdInput"][];
             findings: components["schemas"]["FindingInput"][];
@@ -5343,6 +5462,22 @@ export interface components {
              * @default null
              */
             leftAt?: components["schemas"]["WhereInput"] | null;
+            /**
+             * @description Of a drill, once its copy has come up.
+             * @default null
+             */
+            rehearsal?: {
+                /** @description What it is called at the destination. */
+                copy: string;
+                /** @description That it is connected to there. */
+                networks: string[];
+                /** Format: date-time */
+                upAt: string;
+                /** @description From when it was taken up until its copy was seen to run. */
+                upAfterMs: number;
+                /** @description What of it could not be taken away yet, in words; that goes on. */
+                leftovers: string[];
+            } | null;
             error: {
                 code: string;
                 message: string;
@@ -5387,7 +5522,7 @@ export interface components {
             /** @description The plan as it was when the run began: a change of it changes no run. */
             definition: components["schemas"]["RecordedPlanInput"];
             /** @enum {string} */
-            phase: "resolving" | "validating" | "running" | "succeeded" | "failed" | "cancelled";
+            phase: "resolving" | "validating" | "running" | "keeping" | "undoing" | "succeeded" | "failed" | "cancelled";
             /** @description Since when nothing more begins. */
             pausedAt: string | null;
             cancelRequestedAt: string | null;
@@ -5398,6 +5533,16 @@ export interface components {
             /** @description When the first VM was ordered to move. */
             startedAt: string | null;
             endedAt: string | null;
+            /**
+             * @description Of a drill: since when its waves are over.
+             * @default null
+             */
+            keptSince?: string | null;
+            /**
+             * @description Of a drill: when its copies are undone at the latest.
+             * @default null
+             */
+            keptUntil?: string | null;
             /** @description In a sentence, how it is or how it ended. */
             message: string;
             /** @description Why it was refused: all of it. */
@@ -5425,7 +5570,7 @@ export interface components {
             /** @enum {string} */
             mode: "validate" | "failover" | "drill" | "disaster" | "failback" | "evacuation";
             /** @enum {string} */
-            phase: "resolving" | "validating" | "running" | "succeeded" | "failed" | "cancelled";
+            phase: "resolving" | "validating" | "running" | "keeping" | "undoing" | "succeeded" | "failed" | "cancelled";
             /** @description Since when nothing more begins. */
             pausedAt: string | null;
             /** Format: date-time */
@@ -5492,7 +5637,7 @@ export interface components {
             /** Format: date-time */
             generatedAt: string;
             run: components["schemas"]["PlanRunInput"];
-            /** @description From the first order to the end. */
+            /** @description From the first order to the end; of a drill, until its waves were over. */
             durationMs: number | null;
             summary: {
                 moved: string[];
@@ -5507,6 +5652,19 @@ export interface components {
                     /** @description null: nobody knows, or it runs at both ends; `why` says more. */
                     at: components["schemas"]["SlugInput"] | null;
                     why: string;
+                }[];
+                /**
+                 * @description Of a drill: whose copy came up.
+                 * @default []
+                 */
+                rehearsed?: {
+                    vm: string;
+                    /** @description How long its copy took to come up. */
+                    upAfterMs: number;
+                    /** @description When that was, counted from the first order of the run. */
+                    sinceStartMs: number;
+                    /** @description Whether that is within the objective; null: the plan has none. */
+                    fitsRto: boolean | null;
                 }[];
             };
             /** @description Oldest first; the last 1,000 entries. */
@@ -5852,7 +6010,7 @@ export interface components {
                 /** @enum {string} */
                 mode: "validate" | "failover" | "drill" | "disaster" | "failback" | "evacuation";
                 /** @enum {string} */
-                phase: "resolving" | "validating" | "running" | "succeeded" | "failed" | "cancelled";
+                phase: "resolving" | "validating" | "running" | "keeping" | "undoing" | "succeeded" | "failed" | "cancelled";
                 /** @description Since when nothing more begins. */
                 pausedAt: string | null;
                 /** Format: date-time */
@@ -6221,7 +6379,7 @@ export interface components {
              * @description What it is told of; null: everything.
              * @default null
              */
-            events?: ("migration.cancel-requested" | "migration.queued" | "migration.checking" | "migration.provisioning" | "migration.preparing" | "migration.connecting" | "migration.performing" | "migration.confirming" | "migration.tearing-down" | "migration.succeeded" | "migration.failed" | "migration.cancelled" | "schedule.started" | "schedule.waits" | "schedule.skipped" | "schedule.refused" | "schedule.succeeded" | "schedule.failed" | "schedule.cancelled" | "plan-run.started" | "plan-run.waits" | "plan-run.paused" | "plan-run.resumed" | "plan-run.wave-done" | "plan-run.succeeded" | "plan-run.failed" | "plan-run.cancelled" | "balancing.pass-done" | "balancing.proposed" | "balancing.approved" | "balancing.rejected" | "balancing.expired" | "balancing.withdrawn" | "balancing.refused")[] | null;
+            events?: ("migration.cancel-requested" | "migration.queued" | "migration.checking" | "migration.provisioning" | "migration.preparing" | "migration.connecting" | "migration.performing" | "migration.confirming" | "migration.kept" | "migration.tearing-down" | "migration.succeeded" | "migration.failed" | "migration.cancelled" | "schedule.started" | "schedule.waits" | "schedule.skipped" | "schedule.refused" | "schedule.succeeded" | "schedule.failed" | "schedule.cancelled" | "plan-run.started" | "plan-run.waits" | "plan-run.paused" | "plan-run.resumed" | "plan-run.wave-done" | "plan-run.succeeded" | "plan-run.failed" | "plan-run.cancelled" | "balancing.pass-done" | "balancing.proposed" | "balancing.approved" | "balancing.rejected" | "balancing.expired" | "balancing.withdrawn" | "balancing.refused")[] | null;
         };
         /**
          * @example {
@@ -6241,7 +6399,7 @@ export interface components {
             url?: string;
             description?: string;
             /** @description What it is told of; null: everything. */
-            events?: ("migration.cancel-requested" | "migration.queued" | "migration.checking" | "migration.provisioning" | "migration.preparing" | "migration.connecting" | "migration.performing" | "migration.confirming" | "migration.tearing-down" | "migration.succeeded" | "migration.failed" | "migration.cancelled" | "schedule.started" | "schedule.waits" | "schedule.skipped" | "schedule.refused" | "schedule.succeeded" | "schedule.failed" | "schedule.cancelled" | "plan-run.started" | "plan-run.waits" | "plan-run.paused" | "plan-run.resumed" | "plan-run.wave-done" | "plan-run.succeeded" | "plan-run.failed" | "plan-run.cancelled" | "balancing.pass-done" | "balancing.proposed" | "balancing.approved" | "balancing.rejected" | "balancing.expired" | "balancing.withdrawn" | "balancing.refused")[] | null;
+            events?: ("migration.cancel-requested" | "migration.queued" | "migration.checking" | "migration.provisioning" | "migration.preparing" | "migration.connecting" | "migration.performing" | "migration.confirming" | "migration.kept" | "migration.tearing-down" | "migration.succeeded" | "migration.failed" | "migration.cancelled" | "schedule.started" | "schedule.waits" | "schedule.skipped" | "schedule.refused" | "schedule.succeeded" | "schedule.failed" | "schedule.cancelled" | "plan-run.started" | "plan-run.waits" | "plan-run.paused" | "plan-run.resumed" | "plan-run.wave-done" | "plan-run.succeeded" | "plan-run.failed" | "plan-run.cancelled" | "balancing.pass-done" | "balancing.proposed" | "balancing.approved" | "balancing.rejected" | "balancing.expired" | "balancing.withdrawn" | "balancing.refused")[] | null;
             /** @description Switches it off, or on again after it was switched off for failing. */
             enabled?: boolean;
         };
@@ -6249,7 +6407,7 @@ export interface components {
             id: components["schemas"]["OwnedNameInput"];
             url: string;
             description: string;
-            events: ("migration.cancel-requested" | "migration.queued" | "migration.checking" | "migration.provisioning" | "migration.preparing" | "migration.connecting" | "migration.performing" | "migration.confirming" | "migration.tearing-down" | "migration.succeeded" | "migration.failed" | "migration.cancelled" | "schedule.started" | "schedule.waits" | "schedule.skipped" | "schedule.refused" | "schedule.succeeded" | "schedule.failed" | "schedule.cancelled" | "plan-run.started" | "plan-run.waits" | "plan-run.paused" | "plan-run.resumed" | "plan-run.wave-done" | "plan-run.succeeded" | "plan-run.failed" | "plan-run.cancelled" | "balancing.pass-done" | "balancing.proposed" | "balancing.approved" | "balancing.rejected" | "balancing.expired" | "balancing.withdrawn" | "balancing.refused")[] | null;
+            events: ("migration.cancel-requested" | "migration.queued" | "migration.checking" | "migration.provisioning" | "migration.preparing" | "migration.connecting" | "migration.performing" | "migration.confirming" | "migration.kept" | "migration.tearing-down" | "migration.succeeded" | "migration.failed" | "migration.cancelled" | "schedule.started" | "schedule.waits" | "schedule.skipped" | "schedule.refused" | "schedule.succeeded" | "schedule.failed" | "schedule.cancelled" | "plan-run.started" | "plan-run.waits" | "plan-run.paused" | "plan-run.resumed" | "plan-run.wave-done" | "plan-run.succeeded" | "plan-run.failed" | "plan-run.cancelled" | "balancing.pass-done" | "balancing.proposed" | "balancing.approved" | "balancing.rejected" | "balancing.expired" | "balancing.withdrawn" | "balancing.refused")[] | null;
             /**
              * @description Whose migrations, schedules and plans it is told of; null: everybody’s, and the installation’s balancing.
              * @default null
@@ -6271,7 +6429,7 @@ export interface components {
             id: components["schemas"]["OwnedNameInput"];
             url: string;
             description: string;
-            events: ("migration.cancel-requested" | "migration.queued" | "migration.checking" | "migration.provisioning" | "migration.preparing" | "migration.connecting" | "migration.performing" | "migration.confirming" | "migration.tearing-down" | "migration.succeeded" | "migration.failed" | "migration.cancelled" | "schedule.started" | "schedule.waits" | "schedule.skipped" | "schedule.refused" | "schedule.succeeded" | "schedule.failed" | "schedule.cancelled" | "plan-run.started" | "plan-run.waits" | "plan-run.paused" | "plan-run.resumed" | "plan-run.wave-done" | "plan-run.succeeded" | "plan-run.failed" | "plan-run.cancelled" | "balancing.pass-done" | "balancing.proposed" | "balancing.approved" | "balancing.rejected" | "balancing.expired" | "balancing.withdrawn" | "balancing.refused")[] | null;
+            events: ("migration.cancel-requested" | "migration.queued" | "migration.checking" | "migration.provisioning" | "migration.preparing" | "migration.connecting" | "migration.performing" | "migration.confirming" | "migration.kept" | "migration.tearing-down" | "migration.succeeded" | "migration.failed" | "migration.cancelled" | "schedule.started" | "schedule.waits" | "schedule.skipped" | "schedule.refused" | "schedule.succeeded" | "schedule.failed" | "schedule.cancelled" | "plan-run.started" | "plan-run.waits" | "plan-run.paused" | "plan-run.resumed" | "plan-run.wave-done" | "plan-run.succeeded" | "plan-run.failed" | "plan-run.cancelled" | "balancing.pass-done" | "balancing.proposed" | "balancing.approved" | "balancing.rejected" | "balancing.expired" | "balancing.withdrawn" | "balancing.refused")[] | null;
             /**
              * @description Whose migrations, schedules and plans it is told of; null: everybody’s, and the installation’s balancing.
              * @default null
@@ -6297,7 +6455,7 @@ export interface components {
             id: components["schemas"]["WebhookDeliveryIdInput"];
             webhook: components["schemas"]["OwnedNameInput"];
             /** @enum {string} */
-            event: "migration.cancel-requested" | "migration.queued" | "migration.checking" | "migration.provisioning" | "migration.preparing" | "migration.connecting" | "migration.performing" | "migration.confirming" | "migration.tearing-down" | "migration.succeeded" | "migration.failed" | "migration.cancelled" | "schedule.started" | "schedule.waits" | "schedule.skipped" | "schedule.refused" | "schedule.succeeded" | "schedule.failed" | "schedule.cancelled" | "plan-run.started" | "plan-run.waits" | "plan-run.paused" | "plan-run.resumed" | "plan-run.wave-done" | "plan-run.succeeded" | "plan-run.failed" | "plan-run.cancelled" | "balancing.pass-done" | "balancing.proposed" | "balancing.approved" | "balancing.rejected" | "balancing.expired" | "balancing.withdrawn" | "balancing.refused" | "webhook.test";
+            event: "migration.cancel-requested" | "migration.queued" | "migration.checking" | "migration.provisioning" | "migration.preparing" | "migration.connecting" | "migration.performing" | "migration.confirming" | "migration.kept" | "migration.tearing-down" | "migration.succeeded" | "migration.failed" | "migration.cancelled" | "schedule.started" | "schedule.waits" | "schedule.skipped" | "schedule.refused" | "schedule.succeeded" | "schedule.failed" | "schedule.cancelled" | "plan-run.started" | "plan-run.waits" | "plan-run.paused" | "plan-run.resumed" | "plan-run.wave-done" | "plan-run.succeeded" | "plan-run.failed" | "plan-run.cancelled" | "balancing.pass-done" | "balancing.proposed" | "balancing.approved" | "balancing.rejected" | "balancing.expired" | "balancing.withdrawn" | "balancing.refused" | "webhook.test";
             /** @description That it is about; null: about something else. */
             migration: components["schemas"]["MigrationIdInput"] | null;
             /** Format: date-time */
@@ -6477,6 +6635,32 @@ export interface components {
                 oldestAt: string | null;
             };
         };
+        /** @description A copy that came up. */
+        Drill: {
+            copy: {
+                vm: {
+                    id: string;
+                    name: string;
+                };
+                /** @description At the destination; no others have a link. */
+                networks: string[];
+                disks: {
+                    name: string;
+                    location: string;
+                }[];
+                /** Format: date-time */
+                startedAt: string;
+            };
+            /** @description From when a worker first took it up until the copy was seen to run. */
+            upAfterMs: number;
+            /** Format: date-time */
+            keepUntil: string;
+            /**
+             * @description Whether the copy still ran just before it was undone; null: not yet, or nobody could be asked.
+             * @default null
+             */
+            ranToTheEnd: boolean | null;
+        };
         Finding: {
             /**
              * @description A blocker refuses the migration, a warning does not; a note is worth knowing, and nothing is wrong
@@ -6549,7 +6733,7 @@ export interface components {
             }[];
         };
         /** @enum {string} */
-        Phase: "queued" | "checking" | "provisioning" | "preparing" | "connecting" | "performing" | "confirming" | "tearing-down" | "succeeded" | "failed" | "cancelled";
+        Phase: "queued" | "checking" | "provisioning" | "preparing" | "connecting" | "performing" | "confirming" | "kept" | "tearing-down" | "succeeded" | "failed" | "cancelled";
         /**
          * @description Where the VM is, as last seen. `unknown` without a word in `byHand` is no alarm: the source has not shown it yet.
          * @enum {string}
@@ -6629,6 +6813,17 @@ export interface components {
                  */
                 compression: "auto" | "never";
             };
+            /**
+             * @description A drill instead of a move: a copy of the VM is started at the destination and undone again, the VM itself is not touched. `networkMap` names isolated networks then, and what it does not name is not connected. null: the VM moves.
+             * @default null
+             */
+            drill: {
+                /**
+                 * @description How long the copy runs before it is undone; a cancel undoes it at once.
+                 * @default 300000
+                 */
+                keepMs: number;
+            } | null;
             /**
              * @description Source network → destination network.
              * @default {}
@@ -6754,6 +6949,17 @@ export interface components {
                  */
                 compression: "auto" | "never";
             };
+            /**
+             * @description A drill instead of a move: a copy of the VM is started at the destination and undone again, the VM itself is not touched. `networkMap` names isolated networks then, and what it does not name is not connected. null: the VM moves.
+             * @default null
+             */
+            drill: {
+                /**
+                 * @description How long the copy runs before it is undone; a cancel undoes it at once.
+                 * @default 300000
+                 */
+                keepMs: number;
+            } | null;
             /**
              * @description Source network → destination network.
              * @default {}
@@ -6993,6 +7199,12 @@ export interface components {
              * @default null
              */
             plugin: string | null;
+            /**
+             * @description `drill`: a copy is started and undone again; the VM stays where it is.
+             * @default move
+             * @enum {string}
+             */
+            purpose: "move" | "drill";
             vm: {
                 id: string | null;
                 name: string;
@@ -7053,7 +7265,7 @@ export interface components {
                 startedAt: string;
             }[];
             /**
-             * @description When it waited for its two hosts, which another migration had, in the phase in which it was; for a place it waits in `queued`.
+             * @description When it waited for its two hosts, or for an address of a gateway machine, which another migration had, in the phase in which it was; for a place it waits in `queued`.
              * @default []
              */
             waits: {
@@ -7085,6 +7297,11 @@ export interface components {
             findings: components["schemas"]["Finding"][];
             progress: components["schemas"]["Progress"] | null;
             tunnel: components["schemas"]["TunnelStats"] | null;
+            /**
+             * @description Of a drill, once its copy has come up.
+             * @default null
+             */
+            drill: components["schemas"]["Drill"] | null;
             error: components["schemas"]["MigrationError"] | null;
             /** @description What only a person can do now; set when `where` is `both` or `unknown`, and when the VM stands still or was left untidied. */
             byHand: string | null;
@@ -8425,6 +8642,12 @@ export interface components {
              * @default null
              */
             project: components["schemas"]["Slug"] | null;
+            /**
+             * @description `drill`: a copy is started and undone again; the VM stays where it is.
+             * @default move
+             * @enum {string}
+             */
+            purpose: "move" | "drill";
             vm: {
                 id: string | null;
                 name: string;
@@ -9145,6 +9368,21 @@ export interface components {
                  */
                 correlationId: string | null;
             };
+            /** @description For runs in mode `drill`. */
+            drill: {
+                /**
+                 * @description Network at the source → isolated network at the destination. What is not named is not connected.
+                 * @default {}
+                 */
+                networks: {
+                    [key: string]: string;
+                };
+                /**
+                 * @description How long the copies run once all are up, before they are undone.
+                 * @default 300000
+                 */
+                keepMs: number;
+            };
         };
         RecordedPlan: {
             /** @default  */
@@ -9273,6 +9511,21 @@ export interface components {
                  * @default null
                  */
                 correlationId: string | null;
+            };
+            /** @description For runs in mode `drill`. */
+            drill: {
+                /**
+                 * @description Network at the source → isolated network at the destination. What is not named is not connected.
+                 * @default {}
+                 */
+                networks: {
+                    [key: string]: string;
+                };
+                /**
+                 * @description How long the copies run once all are up, before they are undone.
+                 * @default 300000
+                 */
+                keepMs: number;
             };
         };
         Plan: {
@@ -9403,6 +9656,21 @@ export interface components {
                  * @default null
                  */
                 correlationId: string | null;
+            };
+            /** @description For runs in mode `drill`. */
+            drill: {
+                /**
+                 * @description Network at the source → isolated network at the destination. What is not named is not connected.
+                 * @default {}
+                 */
+                networks: {
+                    [key: string]: string;
+                };
+                /**
+                 * @description How long the copies run once all are up, before they are undone.
+                 * @default 300000
+                 */
+                keepMs: number;
             };
             /** @description Whose it is; null: the installation’s. */
             project: components["schemas"]["Slug"] | null;
@@ -9563,7 +9831,7 @@ export interface components {
         };
         PlanRunId: string;
         /**
-         * @description `validate`: every check of every VM, predicted times, nothing moves. `failover`: the VMs move, live. `drill`: a rehearsal on an isolated network; says for each VM whether its plugin can. `disaster`: the source is gone; says for each VM what is known and what can be done, starts nothing.
+         * @description `validate`: every check of every VM, predicted times, nothing moves. `failover`: the VMs move, live. `drill`: a copy of each VM is started on isolated networks, checked, kept for a while and undone; the VMs themselves are not touched. `disaster`: the source is gone; says for each VM what is known and what can be done, starts nothing.
          * @enum {string}
          */
         PlanRunMode: "validate" | "failover" | "drill" | "disaster";
@@ -9608,7 +9876,7 @@ export interface components {
             }[];
             memoryBytes: number;
             /** @enum {string} */
-            state: "waiting" | "moving" | "moved" | "failed" | "cancelled" | "checked" | "refused" | "skipped" | "left" | "moving-back" | "moved-back" | "stuck";
+            state: "waiting" | "moving" | "moved" | "failed" | "cancelled" | "checked" | "refused" | "skipped" | "left" | "moving-back" | "moved-back" | "stuck" | "copying" | "copied" | "rehearsed";
             /** @description One for each attempt, there and back. */
             migrations: components["schemas"]["MigrationId"][];
             findings: components["schemas"]["Finding"][];
@@ -9621,6 +9889,22 @@ export interface components {
              * @default null
              */
             leftAt: components["schemas"]["Where"] | null;
+            /**
+             * @description Of a drill, once its copy has come up.
+             * @default null
+             */
+            rehearsal: {
+                /** @description What it is called at the destination. */
+                copy: string;
+                /** @description That it is connected to there. */
+                networks: string[];
+                /** Format: date-time */
+                upAt: string;
+                /** @description From when it was taken up until its copy was seen to run. */
+                upAfterMs: number;
+                /** @description What of it could not be taken away yet, in words; that goes on. */
+                leftovers: string[];
+            } | null;
             error: {
                 code: string;
                 message: string;
@@ -9665,7 +9949,7 @@ export interface components {
             /** @description The plan as it was when the run began: a change of it changes no run. */
             definition: components["schemas"]["RecordedPlan"];
             /** @enum {string} */
-            phase: "resolving" | "validating" | "running" | "succeeded" | "failed" | "cancelled";
+            phase: "resolving" | "validating" | "running" | "keeping" | "undoing" | "succeeded" | "failed" | "cancelled";
             /** @description Since when nothing more begins. */
             pausedAt: string | null;
             cancelRequestedAt: string | null;
@@ -9676,6 +9960,16 @@ export interface components {
             /** @description When the first VM was ordered to move. */
             startedAt: string | null;
             endedAt: string | null;
+            /**
+             * @description Of a drill: since when its waves are over.
+             * @default null
+             */
+            keptSince: string | null;
+            /**
+             * @description Of a drill: when its copies are undone at the latest.
+             * @default null
+             */
+            keptUntil: string | null;
             /** @description In a sentence, how it is or how it ended. */
             message: string;
             /** @description Why it was refused: all of it. */
@@ -9703,7 +9997,7 @@ export interface components {
             /** @enum {string} */
             mode: "validate" | "failover" | "drill" | "disaster" | "failback" | "evacuation";
             /** @enum {string} */
-            phase: "resolving" | "validating" | "running" | "succeeded" | "failed" | "cancelled";
+            phase: "resolving" | "validating" | "running" | "keeping" | "undoing" | "succeeded" | "failed" | "cancelled";
             /** @description Since when nothing more begins. */
             pausedAt: string | null;
             /** Format: date-time */
@@ -9770,7 +10064,7 @@ export interface components {
             /** Format: date-time */
             generatedAt: string;
             run: components["schemas"]["PlanRun"];
-            /** @description From the first order to the end. */
+            /** @description From the first order to the end; of a drill, until its waves were over. */
             durationMs: number | null;
             summary: {
                 moved: string[];
@@ -9785,6 +10079,19 @@ export interface components {
                     /** @description null: nobody knows, or it runs at both ends; `why` says more. */
                     at: components["schemas"]["Slug"] | null;
                     why: string;
+                }[];
+                /**
+                 * @description Of a drill: whose copy came up.
+                 * @default []
+                 */
+                rehearsed: {
+                    vm: string;
+                    /** @description How long its copy took to come up. */
+                    upAfterMs: number;
+                    /** @description When that was, counted from the first order of the run. */
+                    sinceStartMs: number;
+                    /** @description Whether that is within the objective; null: the plan has none. */
+                    fitsRto: boolean | null;
                 }[];
             };
             /** @description Oldest first; the last 1,000 entries. */
@@ -10130,7 +10437,7 @@ export interface components {
                 /** @enum {string} */
                 mode: "validate" | "failover" | "drill" | "disaster" | "failback" | "evacuation";
                 /** @enum {string} */
-                phase: "resolving" | "validating" | "running" | "succeeded" | "failed" | "cancelled";
+                phase: "resolving" | "validating" | "running" | "keeping" | "undoing" | "succeeded" | "failed" | "cancelled";
                 /** @description Since when nothing more begins. */
                 pausedAt: string | null;
                 /** Format: date-time */
@@ -10499,7 +10806,7 @@ export interface components {
              * @description What it is told of; null: everything.
              * @default null
              */
-            events: ("migration.cancel-requested" | "migration.queued" | "migration.checking" | "migration.provisioning" | "migration.preparing" | "migration.connecting" | "migration.performing" | "migration.confirming" | "migration.tearing-down" | "migration.succeeded" | "migration.failed" | "migration.cancelled" | "schedule.started" | "schedule.waits" | "schedule.skipped" | "schedule.refused" | "schedule.succeeded" | "schedule.failed" | "schedule.cancelled" | "plan-run.started" | "plan-run.waits" | "plan-run.paused" | "plan-run.resumed" | "plan-run.wave-done" | "plan-run.succeeded" | "plan-run.failed" | "plan-run.cancelled" | "balancing.pass-done" | "balancing.proposed" | "balancing.approved" | "balancing.rejected" | "balancing.expired" | "balancing.withdrawn" | "balancing.refused")[] | null;
+            events: ("migration.cancel-requested" | "migration.queued" | "migration.checking" | "migration.provisioning" | "migration.preparing" | "migration.connecting" | "migration.performing" | "migration.confirming" | "migration.kept" | "migration.tearing-down" | "migration.succeeded" | "migration.failed" | "migration.cancelled" | "schedule.started" | "schedule.waits" | "schedule.skipped" | "schedule.refused" | "schedule.succeeded" | "schedule.failed" | "schedule.cancelled" | "plan-run.started" | "plan-run.waits" | "plan-run.paused" | "plan-run.resumed" | "plan-run.wave-done" | "plan-run.succeeded" | "plan-run.failed" | "plan-run.cancelled" | "balancing.pass-done" | "balancing.proposed" | "balancing.approved" | "balancing.rejected" | "balancing.expired" | "balancing.withdrawn" | "balancing.refused")[] | null;
         };
         /**
          * @example {
@@ -10519,7 +10826,7 @@ export interface components {
             url?: string;
             description?: string;
             /** @description What it is told of; null: everything. */
-            events?: ("migration.cancel-requested" | "migration.queued" | "migration.checking" | "migration.provisioning" | "migration.preparing" | "migration.connecting" | "migration.performing" | "migration.confirming" | "migration.tearing-down" | "migration.succeeded" | "migration.failed" | "migration.cancelled" | "schedule.started" | "schedule.waits" | "schedule.skipped" | "schedule.refused" | "schedule.succeeded" | "schedule.failed" | "schedule.cancelled" | "plan-run.started" | "plan-run.waits" | "plan-run.paused" | "plan-run.resumed" | "plan-run.wave-done" | "plan-run.succeeded" | "plan-run.failed" | "plan-run.cancelled" | "balancing.pass-done" | "balancing.proposed" | "balancing.approved" | "balancing.rejected" | "balancing.expired" | "balancing.withdrawn" | "balancing.refused")[] | null;
+            events?: ("migration.cancel-requested" | "migration.queued" | "migration.checking" | "migration.provisioning" | "migration.preparing" | "migration.connecting" | "migration.performing" | "migration.confirming" | "migration.kept" | "migration.tearing-down" | "migration.succeeded" | "migration.failed" | "migration.cancelled" | "schedule.started" | "schedule.waits" | "schedule.skipped" | "schedule.refused" | "schedule.succeeded" | "schedule.failed" | "schedule.cancelled" | "plan-run.started" | "plan-run.waits" | "plan-run.paused" | "plan-run.resumed" | "plan-run.wave-done" | "plan-run.succeeded" | "plan-run.failed" | "plan-run.cancelled" | "balancing.pass-done" | "balancing.proposed" | "balancing.approved" | "balancing.rejected" | "balancing.expired" | "balancing.withdrawn" | "balancing.refused")[] | null;
             /** @description Switches it off, or on again after it was switched off for failing. */
             enabled?: boolean;
         };
@@ -10527,7 +10834,7 @@ export interface components {
             id: components["schemas"]["OwnedName"];
             url: string;
             description: string;
-            events: ("migration.cancel-requested" | "migration.queued" | "migration.checking" | "migration.provisioning" | "migration.preparing" | "migration.connecting" | "migration.performing" | "migration.confirming" | "migration.tearing-down" | "migration.succeeded" | "migration.failed" | "migration.cancelled" | "schedule.started" | "schedule.waits" | "schedule.skipped" | "schedule.refused" | "schedule.succeeded" | "schedule.failed" | "schedule.cancelled" | "plan-run.started" | "plan-run.waits" | "plan-run.paused" | "plan-run.resumed" | "plan-run.wave-done" | "plan-run.succeeded" | "plan-run.failed" | "plan-run.cancelled" | "balancing.pass-done" | "balancing.proposed" | "balancing.approved" | "balancing.rejected" | "balancing.expired" | "balancing.withdrawn" | "balancing.refused")[] | null;
+            events: ("migration.cancel-requested" | "migration.queued" | "migration.checking" | "migration.provisioning" | "migration.preparing" | "migration.connecting" | "migration.performing" | "migration.confirming" | "migration.kept" | "migration.tearing-down" | "migration.succeeded" | "migration.failed" | "migration.cancelled" | "schedule.started" | "schedule.waits" | "schedule.skipped" | "schedule.refused" | "schedule.succeeded" | "schedule.failed" | "schedule.cancelled" | "plan-run.started" | "plan-run.waits" | "plan-run.paused" | "plan-run.resumed" | "plan-run.wave-done" | "plan-run.succeeded" | "plan-run.failed" | "plan-run.cancelled" | "balancing.pass-done" | "balancing.proposed" | "balancing.approved" | "balancing.rejected" | "balancing.expired" | "balancing.withdrawn" | "balancing.refused")[] | null;
             /**
              * @description Whose migrations, schedules and plans it is told of; null: everybody’s, and the installation’s balancing.
              * @default null
@@ -10549,7 +10856,7 @@ export interface components {
             id: components["schemas"]["OwnedName"];
             url: string;
             description: string;
-            events: ("migration.cancel-requested" | "migration.queued" | "migration.checking" | "migration.provisioning" | "migration.preparing" | "migration.connecting" | "migration.performing" | "migration.confirming" | "migration.tearing-down" | "migration.succeeded" | "migration.failed" | "migration.cancelled" | "schedule.started" | "schedule.waits" | "schedule.skipped" | "schedule.refused" | "schedule.succeeded" | "schedule.failed" | "schedule.cancelled" | "plan-run.started" | "plan-run.waits" | "plan-run.paused" | "plan-run.resumed" | "plan-run.wave-done" | "plan-run.succeeded" | "plan-run.failed" | "plan-run.cancelled" | "balancing.pass-done" | "balancing.proposed" | "balancing.approved" | "balancing.rejected" | "balancing.expired" | "balancing.withdrawn" | "balancing.refused")[] | null;
+            events: ("migration.cancel-requested" | "migration.queued" | "migration.checking" | "migration.provisioning" | "migration.preparing" | "migration.connecting" | "migration.performing" | "migration.confirming" | "migration.kept" | "migration.tearing-down" | "migration.succeeded" | "migration.failed" | "migration.cancelled" | "schedule.started" | "schedule.waits" | "schedule.skipped" | "schedule.refused" | "schedule.succeeded" | "schedule.failed" | "schedule.cancelled" | "plan-run.started" | "plan-run.waits" | "plan-run.paused" | "plan-run.resumed" | "plan-run.wave-done" | "plan-run.succeeded" | "plan-run.failed" | "plan-run.cancelled" | "balancing.pass-done" | "balancing.proposed" | "balancing.approved" | "balancing.rejected" | "balancing.expired" | "balancing.withdrawn" | "balancing.refused")[] | null;
             /**
              * @description Whose migrations, schedules and plans it is told of; null: everybody’s, and the installation’s balancing.
              * @default null
@@ -10575,7 +10882,7 @@ export interface components {
             id: components["schemas"]["WebhookDeliveryId"];
             webhook: components["schemas"]["OwnedName"];
             /** @enum {string} */
-            event: "migration.cancel-requested" | "migration.queued" | "migration.checking" | "migration.provisioning" | "migration.preparing" | "migration.connecting" | "migration.performing" | "migration.confirming" | "migration.tearing-down" | "migration.succeeded" | "migration.failed" | "migration.cancelled" | "schedule.started" | "schedule.waits" | "schedule.skipped" | "schedule.refused" | "schedule.succeeded" | "schedule.failed" | "schedule.cancelled" | "plan-run.started" | "plan-run.waits" | "plan-run.paused" | "plan-run.resumed" | "plan-run.wave-done" | "plan-run.succeeded" | "plan-run.failed" | "plan-run.cancelled" | "balancing.pass-done" | "balancing.proposed" | "balancing.approved" | "balancing.rejected" | "balancing.expired" | "balancing.withdrawn" | "balancing.refused" | "webhook.test";
+            event: "migration.cancel-requested" | "migration.queued" | "migration.checking" | "migration.provisioning" | "migration.preparing" | "migration.connecting" | "migration.performing" | "migration.confirming" | "migration.kept" | "migration.tearing-down" | "migration.succeeded" | "migration.failed" | "migration.cancelled" | "schedule.started" | "schedule.waits" | "schedule.skipped" | "schedule.refused" | "schedule.succeeded" | "schedule.failed" | "schedule.cancelled" | "plan-run.started" | "plan-run.waits" | "plan-run.paused" | "plan-run.resumed" | "plan-run.wave-done" | "plan-run.succeeded" | "plan-run.failed" | "plan-run.cancelled" | "balancing.pass-done" | "balancing.proposed" | "balancing.approved" | "balancing.rejected" | "balancing.expired" | "balancing.withdrawn" | "balancing.refused" | "webhook.test";
             /** @description That it is about; null: about something else. */
             migration: components["schemas"]["MigrationId"] | null;
             /** Format: date-time */

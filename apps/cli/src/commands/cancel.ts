@@ -9,7 +9,7 @@ export function addCancel(registry: Registry): void {
     .command('cancel')
     .summary('stop a migration; the VM stays at the source')
     .description(
-      'Asks for a migration to be stopped and everything made for it to be taken down. Refused (exit code 4) once the hand-over has begun. With --watch it waits for the end: exit code 0 when it was cancelled, 1 when it ended otherwise.',
+      'Asks for a migration to be stopped and everything made for it to be taken down. Refused (exit code 4) once the hand-over has begun. With --watch it waits for the end: exit code 0 when it was cancelled, 1 when it ended otherwise. A drill whose copy runs is undone, and has succeeded.',
     )
     .argument('<id>', 'id of the migration, m_…')
     .option('--watch', 'wait until it has ended');
@@ -18,7 +18,9 @@ export function addCancel(registry: Registry): void {
     action: async (invocation) => {
       const { args, flags, signal } = invocation;
       const migration = await (await invocation.client()).cancelMigration(args[0] ?? '', { signal });
-      if (flags.watch === true) return follow(invocation, migration, 'cancelled');
+      // A drill whose copy runs is not broken off by that: it ends, and has succeeded.
+      const wanted = migration.phase === 'kept' ? 'succeeded' : 'cancelled';
+      if (flags.watch === true) return follow(invocation, migration, wanted);
       if (flags.json === true) invocation.printJson(migration);
       else {
         invocation.print(`${migration.id}: the migration of ${vmName(migration)} is being stopped.`);

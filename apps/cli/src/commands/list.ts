@@ -20,6 +20,7 @@ const PHASES = [
   'connecting',
   'performing',
   'confirming',
+  'kept',
   'tearing-down',
   'succeeded',
   'failed',

@@ -1,15 +1,15 @@
 /** `lmas migrate` and `lmas check`: the same request, once for real and once only looked at. */
 import { randomUUID } from 'node:crypto';
-import { LmasApiError, LmasConnectionError } from '@lmas/client';
+import { LmasApiError, LmasConnectionError, type MigrationInput } from '@lmas/client';
 import { formatBytes } from '@lmas/format';
-import { type Action, type Invocation, leaf, type Registry } from '../command.ts';
+import { type Invocation, leaf, type Registry } from '../command.ts';
 import { EXIT, type ExitCode } from '../exit-codes.ts';
 import { follow, hintsFor } from '../follow.ts';
 import { addMigrationFlags, type MigrationFlags, migrationInput } from '../migration-flags.ts';
 import { findingLines, vmName } from '../output/migration-text.ts';
 import { predictionLines } from '../output/prediction-text.ts';
 
-interface MigrateFlags extends MigrationFlags {
+export interface MigrateFlags extends MigrationFlags {
   readonly check?: boolean;
   readonly watch?: boolean;
   readonly idempotencyKey?: string;
@@ -34,7 +34,7 @@ export function addMigrate(registry: Registry): void {
       'lmas migrate db-1 --from host-a --to host-b --network-map lan=lan-b --disk-map vda=/srv/vm/db-1.qcow2',
       'lmas migrate web-1 --from host-a --to host-b --direct --watch --json > events.jsonl',
     ],
-    action: (invocation) => (invocation.flags.check === true ? runCheck(invocation) : runMigrate(invocation)),
+    action: (invocation) => (invocation.flags.check === true ? checkMigration(invocation) : runMigrate(invocation)),
   });
 }
 
@@ -51,14 +51,18 @@ export function addCheck(registry: Registry): void {
       'lmas check web-1 --from host-a --to host-b',
       "lmas check web-1 --from host-a --to host-b --json | jq '.findings[]'",
     ],
-    action: runCheck,
+    action: (invocation) => checkMigration(invocation),
   });
 }
 
-async function runMigrate(invocation: Invocation<MigrateFlags>): Promise<ExitCode> {
+/** @param more of the request: what else a drill asks for */
+export async function runMigrate(
+  invocation: Invocation<MigrateFlags>,
+  more: Partial<MigrationInput> = {},
+): Promise<ExitCode> {
   const { args, flags, signal } = invocation;
   const idempotencyKey = flags.idempotencyKey ?? randomUUID();
-  const input = await migrationInput(args[0] ?? '', flags, invocation.client, { signal });
+  const input = { ...(await migrationInput(args[0] ?? '', flags, invocation.client, { signal })), ...more };
   const client = await invocation.client();
   const migration = await client.createMigration(input, { idempotencyKey, signal }).catch((error: unknown) => {
     if (isUndecided(error)) {
@@ -74,7 +78,8 @@ async function runMigrate(invocation: Invocation<MigrateFlags>): Promise<ExitCod
   }
   if (flags.json === true) invocation.printJson(migration);
   else {
-    invocation.print(`${migration.id}: accepted, ${vmName(migration)} moves from ${flags.from} to ${flags.to}.`);
+    const what = more.drill === undefined ? 'moves' : 'is rehearsed';
+    invocation.print(`${migration.id}: accepted, ${vmName(migration)} ${what} from ${flags.from} to ${flags.to}.`);
     invocation.note(hintsFor(migration.id));
   }
   return EXIT.ok;
@@ -86,16 +91,21 @@ function isUndecided(error: unknown): boolean {
   return !(error instanceof LmasConnectionError) || error.code === 'CONNECTION_LOST';
 }
 
-const runCheck: Action<MigrationFlags> = async (invocation) => {
+/** @param more as in `runMigrate` */
+export async function checkMigration(
+  invocation: Invocation<MigrationFlags>,
+  more: Partial<MigrationInput> = {},
+): Promise<ExitCode> {
   const { args, flags, signal } = invocation;
-  const input = await migrationInput(args[0] ?? '', flags, invocation.client, { signal });
+  const input = { ...(await migrationInput(args[0] ?? '', flags, invocation.client, { signal })), ...more };
   const check = await (await invocation.client()).checkMigration(input, { signal });
   if (flags.json === true) invocation.printJson(check);
   else {
     for (const line of findingLines(check.findings)) invocation.print(line);
     const size = `${formatBytes(check.memoryBytes)} of memory${check.diskBytes > 0 ? ` and ${formatBytes(check.diskBytes)} of disks` : ''}`;
-    invocation.print(check.ok ? `${args[0]} can move: ${size}.` : `${args[0]} cannot move like this.`);
+    const verb = more.drill === undefined ? 'move' : 'be rehearsed';
+    invocation.print(check.ok ? `${args[0]} can ${verb}: ${size}.` : `${args[0]} cannot ${verb} like this.`);
     for (const line of predictionLines(check.prediction)) invocation.print(line);
   }
   return check.ok ? EXIT.ok : EXIT.failed;
-};
+}

@@ -36,7 +36,8 @@ const ORDERS: readonly { order: PlanRunOrder; description: string }[] = [
   { order: 'approve', description: 'Lets the next wave begin, where the plan asks for somebody’s word.' },
   {
     order: 'cancel',
-    description: 'Begins nothing more, and cancels what moves. What has moved stays; fail-back brings it back.',
+    description:
+      'Begins nothing more, and cancels what moves. What has moved stays; fail-back brings it back. Of a drill: every copy is undone.',
   },
   { order: 'retry', description: 'Tries again only what did not move.' },
   { order: 'fail-back', description: 'Begins a run that brings back everything that this one moved.' },

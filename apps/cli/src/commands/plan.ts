@@ -145,7 +145,7 @@ function addRunCommands(registry: Registry, plan: Registry['program']): void {
   const start = plan
     .command('run')
     .description(
-      'Begins a run and prints its id; with --watch it stays until the end, and Ctrl-C then stops only the watching. failover: the VMs move, live, wave after wave, once every check has passed. validate: as lmas plan validate. drill: a rehearsal on an isolated network; says for each VM whether its plugin can. disaster: the source is gone; says for each VM what is known and what can be done, and starts nothing.',
+      'Begins a run and prints its id; with --watch it stays until the end, and Ctrl-C then stops only the watching. failover: the VMs move, live, wave after wave, once every check has passed. validate: as lmas plan validate. drill: a copy of each VM is started on isolated networks, checked, kept for a while and undone; the VMs themselves are not touched. disaster: the source is gone; says for each VM what is known and what can be done, and starts nothing.',
     )
     .argument('<plan>', 'name of the plan')
     .addOption(new Option('--mode <mode>', 'what for (required)').choices(MODES).makeOptionMandatory())

@@ -8,6 +8,10 @@ export function placeInShort(migration: Migration): string {
 }
 
 export function describePhase(migration: Migration): string {
+  return migration.purpose === 'drill' ? `drill, ${phaseInWords(migration)}` : phaseInWords(migration);
+}
+
+function phaseInWords(migration: Migration): string {
   const { phase, progress, cancelRequestedAt } = migration;
   if (hasEnded(migration)) return phase;
   if (cancelRequestedAt !== null) return `${phase} (cancelling)`;

@@ -51,7 +51,7 @@ export function findingLines(findings: readonly Finding[]): string[] {
 export function describeMigration(migration: Migration, nowMs: number, width: number): string {
   const { request, source, destination, error, timeline, progress, givenUp, waiting, doneByHand } = migration;
   const fields: (readonly [string, string])[] = [
-    ['Migration', migration.id],
+    [migration.purpose === 'drill' ? 'Drill' : 'Migration', migration.id],
     ['VM', `${vmName(migration)}${migration.vm.id === null ? '' : ` (${migration.vm.id})`}`],
     ['From', `${source.endpoint} (site ${source.site})`],
     ['To', `${destination.endpoint} (site ${destination.site})`],
@@ -71,6 +71,7 @@ export function describeMigration(migration: Migration, nowMs: number, width: nu
     ],
     ['Outlook', describeOutlook(migration)],
     ['Tunnel', describeTunnel(migration)],
+    ['Copy', describeCopy(migration)],
     ['Result', describeReport(migration)],
     ['Kept', keptLines(migration).join('\n')],
     ['Findings', findingLines(migration.findings).join('\n')],
@@ -93,11 +94,15 @@ export function describeOutcome(migration: Migration, nowMs: number): string {
   const { phase, error, byHand, report } = migration;
   const lines: string[] = [];
   const took = formatDuration(elapsedMs(migration, nowMs));
-  if (phase === 'succeeded') {
+  if (phase === 'succeeded' && migration.purpose === 'drill') {
+    lines.push(`A copy of ${vmName(migration)} came up at ${migration.destination.endpoint}, and was undone.`);
+    lines.push(...prefixed('  ', [describeCopy(migration)]));
+  } else if (phase === 'succeeded') {
     lines.push(`${vmName(migration)} runs at ${migration.destination.endpoint} now. It took ${took}.`);
   } else {
     const verb = phase === 'cancelled' ? 'was cancelled' : 'failed';
-    lines.push(`The migration of ${vmName(migration)} ${verb} after ${took}. The VM is ${placeOf(migration)}.`);
+    const what = migration.purpose === 'drill' ? 'drill' : 'migration';
+    lines.push(`The ${what} of ${vmName(migration)} ${verb} after ${took}. The VM is ${placeOf(migration)}.`);
   }
   lines.push(...prefixed('  ', [describeReport(migration), describeTunnel(migration), ...keptLines(migration)]));
   if (error !== null) lines.push(...prefixed('  ', errorLines(error)));
@@ -188,6 +193,15 @@ function describeTunnel({ tunnel }: Migration): string {
   ]
     .filter((part) => part !== '')
     .join(', ');
+}
+
+/** What a drill has shown. */
+function describeCopy({ drill, phase }: Migration): string {
+  if (drill === null) return '';
+  const { copy, upAfterMs, keepUntil } = drill;
+  const links = copy.networks.length === 0 ? 'not connected' : `connected to ${copy.networks.join(', ')}`;
+  const until = phase === 'kept' ? `, kept until ${formatTime(keepUntil)}` : '';
+  return printable(`${copy.vm.name}: up after ${formatDuration(upAfterMs)}, ${links}${until}`);
 }
 
 function describeReport({ report }: Migration): string {

@@ -71,11 +71,14 @@ export function progressOf({ phase, vms, wave, waves, mode, ...run }: PlanRunEve
   const total = Object.values(vms).reduce((sum, count) => sum + count, 0);
   if (onlyLooks({ mode })) return `${stateOfSummary({ phase, ...run })}: ${lookedAt(vms, total)}`;
   const where = wave === null ? '' : `, wave ${wave} of ${waves}`;
+  if (mode === 'drill') {
+    const up = (vms.copied ?? 0) + (vms.rehearsed ?? 0);
+    return `${stateOfSummary({ phase, ...run })}${where}: a copy of ${up} of ${plural(total, 'VM')} came up, ${vms.copying ?? 0} are being made`;
+  }
   return `${stateOfSummary({ phase, ...run })}${where}: ${vms.moved ?? 0} of ${plural(total, 'VM')} moved, ${vms.moving ?? 0} move`;
 }
 
-const onlyLooks = ({ mode }: Pick<PlanRun, 'mode'>): boolean =>
-  mode === 'validate' || mode === 'drill' || mode === 'disaster';
+const onlyLooks = ({ mode }: Pick<PlanRun, 'mode'>): boolean => mode === 'validate' || mode === 'disaster';
 
 /** Of a run in which nothing moves. */
 function lookedAt({ checked = 0, refused = 0 }: PlanRunEvent['run']['vms'], total: number): string {
@@ -94,18 +97,30 @@ function stateOfSummary({
   return waitsForApproval ? 'running, waits for an approval' : phase;
 }
 
-export function describeReport({ run, summary, durationMs }: PlanReport, width: number): string {
+function rehearsedLines(rehearsed: PlanReport['summary']['rehearsed']): string[] {
+  return rehearsed.map(({ vm, upAfterMs, sinceStartMs, fitsRto }) => {
+    const fits = fitsRto === null ? '' : fitsRto ? ', within the objective' : ', too late for the objective';
+    const since = `${formatDuration(sinceStartMs)} after the first order`;
+    return `  ${printable(vm)}: its copy was up after ${formatDuration(upAfterMs)}, ${since}${fits}`;
+  });
+}
+
+function outcomeLines({ run, summary, durationMs }: PlanReport): string[] {
   const took = durationMs === null ? '' : ` It took ${formatDuration(durationMs)}.`;
   const left = summary.remaining.map(
     ({ vm, at, why }) => `  ${printable(vm)}${at === null ? '' : ` is at ${at}`}: ${printable(why)}`,
   );
+  const total = plural(run.items.length, 'VM');
   return [
-    describeRun(run, width),
-    ...(onlyLooks(run)
-      ? []
-      : [
-          `${summary.moved.length} of ${plural(run.items.length, 'VM')} moved.${took}`,
-          ...(left.length === 0 ? [] : ['Left:', ...left]),
-        ]),
-  ].join('\n');
+    run.mode === 'drill'
+      ? `${summary.rehearsed.length} of ${total} rehearsed.${took}`
+      : `${summary.moved.length} of ${total} moved.${took}`,
+    ...rehearsedLines(summary.rehearsed),
+    ...(left.length === 0 ? [] : ['Left:', ...left]),
+  ];
+}
+
+export function describeReport(report: PlanReport, width: number): string {
+  const { run } = report;
+  return [describeRun(run, width), ...(onlyLooks(run) ? [] : outcomeLines(report))].join('\n');
 }

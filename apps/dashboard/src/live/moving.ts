@@ -12,6 +12,7 @@ export const RUNNING_PHASES = [
   'connecting',
   'performing',
   'confirming',
+  'kept',
   'tearing-down',
 ] as const satisfies readonly Phase[];
 

@@ -41,10 +41,11 @@ const columnsFor = (course: string): readonly Column<Migration>[] => [
   },
 ];
 
-function Name({ migration: { id, vm } }: { migration: Migration }) {
+function Name({ migration: { id, vm, purpose } }: { migration: Migration }) {
   return (
     <a class="cut" href={href(`/migrations/${id}`)} title={vm.name}>
       {vm.name}
+      {purpose === 'drill' ? ' (drill)' : ''}
     </a>
   );
 }

@@ -182,13 +182,14 @@ export const ADMIT = script(`
 
 /**
  * Puts one live migration where its record says that it belongs: it waits, or, while a run has it, holds places. Whose need
- * has changed since its lane was made out is where it belongs: that change put it there.
+ * has changed since its lane was made out is where it belongs: that change put it there. A drill whose copy runs belongs nowhere.
  * KEYS: waitingKeys, placesKeys, live, running, migration. ARGV: id, lane, order, lane entry, need ('' for none)
  */
 export const RESTORE = script(`
   ${waitingLua(1)} ${placesLua(4)}
   if redis.call('SISMEMBER', KEYS[6], ARGV[1]) == 0 then return 0 end
   if (redis.call('HGET', KEYS[8], 'need') or '') ~= ARGV[5] then return 0 end
+  if redis.call('HGET', KEYS[8], 'phase') == 'kept' then return 0 end
   if redis.call('SISMEMBER', KEYS[7], ARGV[1]) == 1 then
     dequeue(ARGV[1])
     changePlaces(ARGV[1], ARGV[2])

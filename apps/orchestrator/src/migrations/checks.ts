@@ -4,6 +4,7 @@
 import { PluginError } from '@lmas/plugin-api';
 import type { z } from 'zod';
 import { connectBoth, type EndpointConnector } from '../endpoints/connector.ts';
+import { LmasError } from '../errors.ts';
 import type { LinkService } from '../links/links.ts';
 import type { Logger } from '../log.ts';
 import type { migrationCheckSchema } from '../schemas/migration-check.ts';
@@ -43,22 +44,23 @@ export function createMigrationChecker({
         const [from, to] = await Promise.all([endpoints.get(input.source), endpoints.get(input.destination)]);
         const { plugin } = source;
         const vm = await source.session.findVm(input.vm, { signal });
-        const driver = plugin.migration(
-          { source: source.session, destination: destination.session },
-          {
-            migrationId: newMigrationId(),
-            vm: { id: vm.id, name: vm.name },
-            options: plugin.optionsSchema.parse(input.options),
-            networkMap: input.networkMap,
-            diskMap: input.diskMap,
-            maxDowntimeMs: input.maxDowntimeMs,
-            convergence: input.convergence,
-            bandwidthBytesPerSec: input.bandwidthBytesPerSec,
-            tunnelled: input.transport === 'tunnel',
-            tunnel: await tunnelFacts(sites, input, { source: from.site, destination: to.site }),
-          },
-          { log, assertCurrent: refuseEffects, recordIntent: refuseEffects, joinHolders: refuseEffects },
-        );
+        const ends = { source: source.session, destination: destination.session };
+        const context = { log, assertCurrent: refuseEffects, recordIntent: refuseEffects, joinHolders: refuseEffects };
+        const request = {
+          migrationId: newMigrationId(),
+          vm: { id: vm.id, name: vm.name },
+          options: plugin.optionsSchema.parse(input.options),
+          networkMap: input.networkMap,
+          diskMap: input.diskMap,
+          maxDowntimeMs: input.maxDowntimeMs,
+          convergence: input.convergence,
+          bandwidthBytesPerSec: input.bandwidthBytesPerSec,
+          tunnelled: input.transport === 'tunnel',
+          tunnel: await tunnelFacts(sites, input, { source: from.site, destination: to.site }),
+        };
+        const isMove = input.drill === null;
+        const driver = isMove ? plugin.migration(ends, request, context) : plugin.drill?.(ends, request, context);
+        if (driver === undefined) throw new LmasError('DRILL_NOT_SUPPORTED'); // `validate` has said so
         const { findings, memoryBytes, diskBytes, dirtyRateBytesPerSec = null } = await driver.check({ signal });
         const rateBytesPerSec = await expectedRate(input, { endpoints, links });
         return {
@@ -67,7 +69,9 @@ export function createMigrationChecker({
           memoryBytes,
           diskBytes,
           prediction: predict({
-            ...{ memoryBytes, diskBytes, rateBytesPerSec, dirtyRateBytesPerSec },
+            ...{ memoryBytes, diskBytes, rateBytesPerSec },
+            // The disks of a copy are those of one point in time: what the guest writes meanwhile is not sent.
+            dirtyRateBytesPerSec: isMove ? dirtyRateBytesPerSec : 0,
             ...guestTreatment(input),
           }),
         };

@@ -58,6 +58,11 @@ after(async () => {
 const asking = (vm: string) =>
   migrationInputSchema.parse({ vm, source: 'a', destination: 'b', transport: 'direct', bandwidthBytesPerSec: 5_000 });
 
+test('a drill is refused where the plugin has none', async () => {
+  const request = migrationInputSchema.parse({ ...asking('rehearsed'), drill: {} });
+  await assert.rejects(service.create(request, { project: null }), { code: 'DRILL_NOT_SUPPORTED' });
+});
+
 test('the bandwidth limit comes with the record, in one step: an end in between leaves neither', async () => {
   const dies = createService({
     ...createMigrationStore(redis),

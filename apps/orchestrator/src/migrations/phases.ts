@@ -5,6 +5,7 @@
  *      └────────┴────────────┴─────────────┴────────────┴────────────┴────────────┴──────────→ │
  *                                                                    succeeded | failed | cancelled
  *
+ * A drill goes the same way, and waits in `kept` between `confirming` and `tearing-down`.
  * A migration that goes straight over the link skips `provisioning` and `connecting`. Every way out leads through
  * `tearing-down`: nothing ends before everything was tried to be taken down. The outcome is decided before the teardown
  * and never changed by it.
@@ -21,13 +22,15 @@ export const PHASES = [
   'preparing',
   /** The gateways learn the destination's addresses and offer theirs to the source. */
   'connecting',
-  /** The guest's memory and disks move while it runs. */
+  /** The guest's memory and disks move while it runs; of a drill, its disks are copied. */
   'performing',
-  /** Hand-over: the guest is started at the destination and verified there, the source is tidied. */
+  /** Hand-over: the guest is started at the destination and verified there, the source is tidied. Of a drill: its copy is started. */
   'confirming',
+  /** Of a drill: its copy runs on isolated networks, until its time is over or somebody ends it. No run has it meanwhile. */
+  'kept',
   /** Everything made for this migration is taken away, newest first. */
   'tearing-down',
-  /** The VM runs at the destination, seen there. */
+  /** The VM runs at the destination, seen there; of a drill, its copy ran there. */
   'succeeded',
   /** It did not work; `where` says where the VM is, `error` why. */
   'failed',
@@ -47,7 +50,8 @@ export const TRANSITIONS: Readonly<Record<Phase, readonly Phase[]>> = {
   preparing: ['connecting', 'performing', 'confirming', 'tearing-down'],
   connecting: ['performing', 'confirming', 'tearing-down'],
   performing: ['confirming', 'tearing-down'],
-  confirming: ['tearing-down'],
+  confirming: ['kept', 'tearing-down'],
+  kept: ['tearing-down'],
   'tearing-down': ['succeeded', 'failed', 'cancelled'],
   succeeded: [],
   failed: [],

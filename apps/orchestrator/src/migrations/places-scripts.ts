@@ -79,6 +79,28 @@ export const LET_NEED_GO = keptScript(`
 `);
 
 /**
+ * The copy of a drill runs: whoever looks at it next does so when its time is over, and nothing but its journal is held until then. A
+ * cancel that came meanwhile has it taken up at once.
+ * KEYS: migration, lease, running, queue deadlines, placesKeys, bandwidth
+ * ARGV: token, writes, id, until when it is kept (ms), admission channel
+ */
+export const KEEP = keptScript(`
+  ${placesLua(5)}
+  ${FENCE}
+  if redis.call('HEXISTS', KEYS[1], 'handedBack') == 0 then
+    givePlacesBack(ARGV[3])
+    redis.call('HDEL', KEYS[7], ARGV[3])
+    redis.call('SREM', KEYS[3], ARGV[3])
+    local deadline = redis.call('HEXISTS', KEYS[1], 'cancelRequestedAt') == 1 and 0 or ARGV[4]
+    redis.call('ZADD', KEYS[4], deadline, ARGV[3])
+    redis.call('HSET', KEYS[1], 'handedBack', 1)
+    redis.call('DEL', KEYS[2])
+    redis.call('PUBLISH', ARGV[5], '')
+  end
+  return {'OK', redis.call('HINCRBY', KEYS[1], 'writes', 1)}
+`);
+
+/**
  * Gives up places and claim, and puts the migration back into the queue, where its priority and its age put it. A cancel that came
  * meanwhile has it taken up at once.
  * KEYS: migration, lease, running, queue deadlines, waitingKeys, placesKeys

@@ -202,6 +202,13 @@ export const LOCK = keptScript(`
   return {'OK', redis.call('HINCRBY', KEYS[1], 'writes', 1)}
 `);
 
+/** Gives it back, if it is held by this one. KEYS: migration, lock. ARGV: token, writes, id */
+export const UNLOCK = keptScript(`
+  ${FENCE}
+  if redis.call('GET', KEYS[2]) == ARGV[3] then redis.call('DEL', KEYS[2]) end
+  return {'OK', redis.call('HINCRBY', KEYS[1], 'writes', 1)}
+`);
+
 /** KEYS: migration, journal. ARGV: token, writes, resource key, entry */
 export const JOURNAL = keptScript(`
   ${FENCE}

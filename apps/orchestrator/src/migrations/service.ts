@@ -148,7 +148,8 @@ export function createMigrationService(
       reservation === undefined
         ? { id: order?.id ?? newMigrationId(), reserved: undefined }
         : await reserveId(redis, reservation, idempotencyMs);
-    const locks = [keys.vmByName(input.source, input.vm)];
+    // A drill that waits holds up no move: it reserves its VM when it begins (workflow/drill.ts).
+    const locks = input.drill === null ? [keys.vmByName(input.source, input.vm)] : [];
     await inSubmitSpan(id, async (traceparent) => {
       const record = newRecord(id, input, sites, locks, { ...of, plugin, traceparent });
       await store.create(record, await laneOf(record.migration), { fence: order?.fence, reserved });
@@ -238,8 +239,9 @@ export function createMigrationService(
         case 'accepted':
         case 'already': {
           const migration = await get(id);
-          // One that waits for a slot, or for its hosts, need not wait for it to be cancelled.
-          if (migration.phase === 'queued' || migration.waiting !== null) await queue.hurry(id, 'cancel');
+          // One that waits for a slot, for its hosts, or for its time to be over, need not wait for it to be cancelled.
+          const isUnattended = migration.phase === 'queued' || migration.phase === 'kept' || migration.waiting !== null;
+          if (isUnattended) await queue.hurry(id, 'cancel');
           return migration;
         }
       }

@@ -1,7 +1,7 @@
 /**
  * A run's places in the record store, beyond those that admission gave it: the pair of hosts of a migration whose traffic can be
  * intercepted, or its own addresses of a gateway machine. One that finds them taken hands itself back to the queue, and holds nothing while
- * it waits.
+ * it waits. Nor does a drill whose copy runs.
  */
 import type { Redis } from 'ioredis';
 import { addressesNeed, laneEntry, laneOf, type Need, orderOf, rankOf } from '../admission/groups.ts';
@@ -34,6 +34,8 @@ export interface RunPlaces {
    * same order. `untilMs`: for how long, as a time.
    */
   handBack(claim: Claim, migration: Migration, waiting: { need: Need; untilMs: number }): Promise<void>;
+  /** Ends this run in order: the record waits, with no places and in no queue, until `untilMs` or until it is cancelled. */
+  keep(claim: Claim, untilMs: number): Promise<void>;
 }
 
 /** What a fence asks for, and what was written since. */
@@ -89,6 +91,13 @@ export function createRunPlaces(redis: Redis, { fence, add }: Books): RunPlaces 
       const names = [keys.migration(id), keys.lease(id), keys.running, keys.queueDeadlines];
       const args = [...fence(claim), id, need, order, entry, untilMs, keys.admissionChannel];
       const [, writes] = verdict(await scripts.HAND_BACK(redis, [...names, ...waitingKeys, ...placesKeys], args));
+      add(claim, writes);
+    },
+    async keep(claim, untilMs) {
+      const { id } = claim;
+      const names = [keys.migration(id), keys.lease(id), keys.running, keys.queueDeadlines];
+      const args = [...fence(claim), id, untilMs, keys.admissionChannel];
+      const [, writes] = verdict(await scripts.KEEP(redis, [...names, ...placesKeys, keys.bandwidth], args));
       add(claim, writes);
     },
   };

@@ -71,6 +71,8 @@ export interface RunWrites extends RunPlaces {
   end(claim: Claim, options: { locks: readonly string[]; phase: Phase; complete: boolean }): Promise<void>;
   /** Reserves a VM. @throws LmasError VM_ALREADY_MIGRATING, SUPERSEDED, WRITES_FORGOTTEN */
   lock(claim: Claim, lockKey: string): Promise<void>;
+  /** Gives a VM back before the end. @throws LmasError SUPERSEDED, WRITES_FORGOTTEN */
+  unlock(claim: Claim, lockKey: string): Promise<void>;
   /** @throws LmasError CANCELLED when a cancel came first, SUPERSEDED */
   passPointOfNoReturn(claim: Claim, at: string): Promise<void>;
   writeJournal(claim: Claim, entry: JournalEntry): Promise<void>;
@@ -188,6 +190,11 @@ export function createRunWrites(redis: Redis, reads: Pick<RecordReads, 'get' | '
       const [word, answer] = verdict(await scripts.LOCK(redis, [keys.migration(id), lockKey], [...fence(claim), id]));
       if (word === 'LOCKED') throw await vmLocked(reads, answer, (await reads.get(id))?.project ?? null);
       countOf(claim).add(answer);
+    },
+    async unlock(claim, lockKey) {
+      const { id } = claim;
+      const [, writes] = verdict(await scripts.UNLOCK(redis, [keys.migration(id), lockKey], [...fence(claim), id]));
+      countOf(claim).add(writes);
     },
     async passPointOfNoReturn(claim, at) {
       const [word, writes] = verdict(

@@ -19,7 +19,7 @@ interface WaveSketch {
   readonly afterwards?: { readonly pauseMs?: number; readonly approval?: boolean };
 }
 
-const UNKNOWN: Omit<MigrationFacts, 'outcome'> = { error: null, vacated: null, leftAt: null };
+const UNKNOWN: Omit<MigrationFacts, 'outcome'> = { error: null, vacated: null, leftAt: null, rehearsal: null };
 const item = (wave: number, index: number): PlanItem => ({
   key: `${wave}/vm${index}`,
   wave,
@@ -34,6 +34,7 @@ const item = (wave: number, index: number): PlanItem => ({
     prediction: null,
     sourceAfter: null,
     leftAt: null,
+    rehearsal: null,
     error: null,
     startedAt: null,
     endedAt: null,

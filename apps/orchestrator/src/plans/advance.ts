@@ -30,6 +30,8 @@ export interface MigrationFacts {
   readonly vacated: PlanItem['sourceAfter'];
   /** Where it is, when it did not succeed; null: nobody had looked for it. */
   readonly leftAt: PlanItem['leftAt'];
+  /** Of a drill whose copy has come up. */
+  readonly rehearsal: PlanItem['rehearsal'];
 }
 
 export interface Facts {
@@ -44,10 +46,10 @@ export interface Advance {
   readonly cancel: readonly string[];
 }
 
-const LIVE: readonly PlanItem['state'][] = ['moving', 'moving-back'];
+const LIVE: readonly PlanItem['state'][] = ['moving', 'moving-back', 'copying'];
 const LOST: readonly PlanItem['state'][] = ['failed', 'cancelled', 'refused', 'stuck'];
-const isLive = ({ state }: PlanItem): boolean => LIVE.includes(state);
-export const isLost = ({ state }: PlanItem): boolean => LOST.includes(state);
+export const isLive = ({ state }: PlanItem): boolean => LIVE.includes(state);
+export const isLost = ({ state }: Pick<PlanItem, 'state'>): boolean => LOST.includes(state);
 
 export function advance(run: PlanRun, facts: Facts): Advance {
   const step = new Step(run, facts);
@@ -57,46 +59,47 @@ export function advance(run: PlanRun, facts: Facts): Advance {
   return { run: step.run, entries: step.entries, cancel: step.cancel };
 }
 
-class Step {
+/** One look at a run. What a drill does otherwise is in rehearsal.ts. */
+export class Step {
   readonly run: PlanRun;
   readonly entries: Omit<RunEntry, 'at'>[] = [];
   readonly cancel: string[] = [];
-  readonly #facts: Facts;
-  readonly #now: string;
+  protected readonly facts: Facts;
+  protected readonly now: string;
 
   constructor(run: PlanRun, facts: Facts) {
     this.run = structuredClone(run);
-    this.#facts = facts;
-    this.#now = new Date(facts.nowMs).toISOString();
+    this.facts = facts;
+    this.now = new Date(facts.nowMs).toISOString();
   }
 
-  #note(message: string, { vm = null, code = null }: Partial<Pick<RunEntry, 'vm' | 'code'>> = {}): void {
+  protected note(message: string, { vm = null, code = null }: Partial<Pick<RunEntry, 'vm' | 'code'>> = {}): void {
     this.entries.push({ message, vm, code });
   }
 
-  #order(item: PlanItem, back: boolean): void {
+  protected order(item: PlanItem, back: boolean): void {
     const { id, attempt } = this.run;
     item.state = back ? 'moving-back' : 'moving';
     item.migrations.push(migrationIdFor(`plan run ${id}, attempt ${attempt}, ${item.key}${back ? ', back' : ''}`));
-    item.startedAt ??= this.#now;
+    item.startedAt ??= this.now;
     item.endedAt = null;
     item.leftAt = null;
     item.error = null;
-    this.run.startedAt ??= this.#now;
-    this.#note(back ? 'It is moved back.' : 'It is ordered to move.', { vm: item.vm.name });
+    this.run.startedAt ??= this.now;
+    this.note(back ? 'It is moved back.' : 'It is ordered to move.', { vm: item.vm.name });
   }
 
-  #end(item: PlanItem, state: PlanItem['state'], message: string, error: PlanItem['error'] = null): void {
+  protected end(item: PlanItem, state: PlanItem['state'], message: string, error: PlanItem['error'] = null): void {
     item.state = state;
-    item.endedAt = this.#now;
+    item.endedAt = this.now;
     item.error = error;
-    this.#note(message, { vm: item.vm.name, code: error?.code ?? null });
+    this.note(message, { vm: item.vm.name, code: error?.code ?? null });
   }
 
   /** What has become of its migration becomes the VM's own state. */
   settle(item: PlanItem): void {
     const back = item.state === 'moving-back';
-    const facts = this.#facts.migrations.get(item.migrations.at(-1) ?? '');
+    const facts = this.facts.migrations.get(item.migrations.at(-1) ?? '');
     if (facts === undefined) {
       // Ordered and not there: nobody can make it any more once the order was withdrawn.
       const isWithdrawn = this.run.pausedAt !== null || this.run.cancelRequestedAt !== null;
@@ -109,19 +112,19 @@ class Step {
     if (outcome === null || (outcome === 'succeeded' && vacated === null)) return;
     if (outcome !== 'succeeded') {
       item.leftAt = back ? seenFromThere(facts.leftAt) : facts.leftAt;
-      this.#end(item, back ? 'stuck' : outcome, lossInWords(item, outcome, back), facts.error);
+      this.end(item, back ? 'stuck' : outcome, lossInWords(item, outcome, back), facts.error);
       return;
     }
     if (!back) item.sourceAfter = vacated;
     if (vacated === 'running') {
       const message = 'It runs at the destination, and the source says that it runs there as well.';
       item.leftAt = 'both';
-      this.#end(item, back ? 'stuck' : 'failed', message, {
+      this.end(item, back ? 'stuck' : 'failed', message, {
         code: 'BOTH_RUNNING',
         message,
         remedy: 'Stop one of the two by hand, now.',
       });
-    } else this.#end(item, back ? 'moved-back' : 'moved', back ? 'It has moved back.' : 'It has moved.');
+    } else this.end(item, back ? 'moved-back' : 'moved', back ? 'It has moved back.' : 'It has moved.');
   }
 
   /** Lets nothing begin any more; the end has come when nothing moves. */
@@ -129,7 +132,7 @@ class Step {
     const { items } = this.run;
     for (const item of items.filter(isLive)) this.cancel.push(...item.migrations.slice(-1));
     if (items.some(isLive)) return;
-    this.#finish('cancelled', 'It was cancelled.');
+    this.finish('cancelled', 'It was cancelled.');
   }
 
   /** @returns whether something has changed, so that there may be more to do */
@@ -138,7 +141,7 @@ class Step {
     const index = this.run.waves.findIndex(({ state }) => !isWaveOver(state));
     const wave = this.run.waves[index];
     const plan = this.run.definition.waves[index];
-    if (wave === undefined || plan === undefined) return this.#complete();
+    if (wave === undefined || plan === undefined) return this.complete();
     const items = this.run.items.filter((item) => item.wave === index);
     switch (wave.state) {
       case 'waiting':
@@ -157,27 +160,27 @@ class Step {
   #begin(wave: WaveRun): boolean {
     if (this.run.pausedAt !== null) return false;
     wave.state = 'moving';
-    wave.startedAt = this.#now;
-    this.#note(`Wave ${this.#nameOf(wave)} begins.`);
+    wave.startedAt = this.now;
+    this.note(`Wave ${this.nameOf(wave)} begins.`);
     return true;
   }
 
   #move(wave: WaveRun, plan: PlanWave, items: PlanItem[]): boolean {
     const moving = items.filter(isLive);
-    if (items.some(isLost) && plan.onFailure !== 'go-on') {
+    if (items.some((item) => this.breaks(item)) && plan.onFailure !== 'go-on') {
       if (plan.onFailure === 'roll-back') this.cancel.push(...moving.flatMap(({ migrations }) => migrations.slice(-1)));
-      return moving.length === 0 && this.#fail(wave, plan);
+      return moving.length === 0 && this.fail(wave, plan);
     }
     const waiting = items.filter(({ state }) => state === 'waiting');
     if (this.run.pausedAt === null) {
       for (const item of waiting.splice(0, plan.concurrency - moving.length)) {
-        this.#order(item, false);
+        this.order(item, false);
         moving.push(item);
       }
     }
     if (waiting.length + moving.length > 0) return false;
     wave.state = 'between';
-    wave.pauseUntil = new Date(this.#facts.nowMs + plan.afterwards.pauseMs).toISOString();
+    wave.pauseUntil = new Date(this.facts.nowMs + plan.afterwards.pauseMs).toISOString();
     if (plan.afterwards.approval && wave.approvedAt === null) this.#ask(wave);
     return true;
   }
@@ -185,34 +188,39 @@ class Step {
   /** Whoever reads it anywhere learns since when it waits, and for whom. */
   #ask(wave: WaveRun): void {
     const { project } = this.run;
-    wave.waitsSince = this.#now;
+    wave.waitsSince = this.now;
     const seen = project === null ? '' : `, of project ${project} or of none`;
-    this.run.message = `Wave ${this.#nameOf(wave)} waits since ${this.#now} for an approval: an operator or admin${seen} may give it.`;
-    this.#note(this.run.message);
+    this.run.message = `Wave ${this.nameOf(wave)} waits since ${this.now} for an approval: an operator or admin${seen} may give it.`;
+    this.note(this.run.message);
   }
 
   #pass(wave: WaveRun, plan: PlanWave, _items: PlanItem[]): boolean {
     const { approval, checks } = plan.afterwards;
-    if (Date.parse(wave.pauseUntil ?? '') > this.#facts.nowMs) return false;
+    if (Date.parse(wave.pauseUntil ?? '') > this.facts.nowMs) return false;
     if (approval && wave.approvedAt === null) return false;
     if (wave.checks.length < checks.length) return false; // somebody makes them
     const failed = wave.checks.filter(({ passed }) => !passed);
-    for (const { message } of failed) this.#note(`A check failed: ${message}`, { code: 'CHECK_FAILED' });
-    if (failed.length > 0 && plan.onFailure !== 'go-on') return this.#fail(wave, plan);
+    for (const { message } of failed) this.note(`A check failed: ${message}`, { code: 'CHECK_FAILED' });
+    if (failed.length > 0 && plan.onFailure !== 'go-on') return this.fail(wave, plan);
     wave.state = 'done';
-    wave.endedAt = this.#now;
+    wave.endedAt = this.now;
     this.run.message = VMS_MOVE;
-    this.#note(`Wave ${this.#nameOf(wave)} is done.`);
+    this.note(`Wave ${this.nameOf(wave)} is done.`);
     return true;
   }
 
-  #fail(wave: WaveRun, plan: PlanWave): boolean {
+  /** Whether its wave has failed with it. */
+  protected breaks(item: PlanItem): boolean {
+    return isLost(item);
+  }
+
+  protected fail(wave: WaveRun, plan: PlanWave): boolean {
     if (plan.onFailure === 'roll-back') {
       wave.state = 'rolling-back';
-      this.#note(`Wave ${this.#nameOf(wave)} is rolled back.`);
+      this.note(`Wave ${this.nameOf(wave)} is rolled back.`);
       return true;
     }
-    return this.#stop(wave);
+    return this.stop(wave);
   }
 
   #rollBack(wave: WaveRun, plan: PlanWave, items: PlanItem[]): boolean {
@@ -220,47 +228,47 @@ class Step {
     for (const item of items.filter(({ state }) => state === 'moved')) {
       const reverse = reverseOf(item);
       if ('reason' in reverse) {
-        this.#end(item, 'stuck', 'It cannot be moved back.', {
+        this.end(item, 'stuck', 'It cannot be moved back.', {
           code: 'CHECK_FAILED',
           message: reverse.reason,
           remedy: 'Move it back by hand.',
         });
       } else if (moving.length < plan.concurrency && this.run.pausedAt === null) {
-        this.#order(item, true);
+        this.order(item, true);
         moving.push(item);
       }
     }
     if (moving.length > 0 || items.some(({ state }) => state === 'moved')) return false;
-    return this.#stop(wave);
+    return this.stop(wave);
   }
 
-  #stop(wave: WaveRun): boolean {
+  protected stop(wave: WaveRun): boolean {
     wave.state = 'failed';
-    wave.endedAt = this.#now;
-    this.#finish('failed', `Wave ${this.#nameOf(wave)} failed.`);
+    wave.endedAt = this.now;
+    this.finish('failed', `Wave ${this.nameOf(wave)} failed.`);
     return true;
   }
 
-  #complete(): boolean {
+  protected complete(): boolean {
     const lost = this.run.items.filter(isLost);
     const failedChecks = this.run.waves.flatMap(({ checks }) => checks.filter(({ passed }) => !passed));
-    if (lost.length === 0 && failedChecks.length === 0) this.#finish('succeeded', 'Every VM has moved.');
+    if (lost.length === 0 && failedChecks.length === 0) this.finish('succeeded', 'Every VM has moved.');
     else
-      this.#finish(
+      this.finish(
         'failed',
         `${lost.length} of ${this.run.items.length} VMs did not move; ${failedChecks.length} checks failed.`,
       );
     return true;
   }
 
-  #finish(phase: 'succeeded' | 'failed' | 'cancelled', message: string): void {
+  protected finish(phase: 'succeeded' | 'failed' | 'cancelled', message: string): void {
     for (const item of this.run.items) if (item.state === 'waiting') item.state = 'skipped';
     for (const wave of this.run.waves) if (wave.state !== 'done' && wave.state !== 'failed') wave.state = 'skipped';
-    Object.assign(this.run, { phase, message, endedAt: this.#now, pausedAt: null });
-    this.#note(message);
+    Object.assign(this.run, { phase, message, endedAt: this.now, pausedAt: null });
+    this.note(message);
   }
 
-  #nameOf(wave: WaveRun): string {
+  protected nameOf(wave: WaveRun): string {
     const number = this.run.waves.indexOf(wave) + 1;
     return wave.name === '' ? String(number) : `${number} (${wave.name})`;
   }

@@ -49,7 +49,7 @@ async function requestComplaints(
   for (const [pair, [item, ...others]] of pairs) {
     if (item === undefined) continue;
     try {
-      await migrations.validate(requestFor({ definition, id: '' }, item));
+      await migrations.validate(requestFor({ mode: 'failover', definition, id: '' }, item));
     } catch (error) {
       if (!(error instanceof LmasError) || error.code === 'INTERNAL') throw error;
       const { code, message } = describeError(error);

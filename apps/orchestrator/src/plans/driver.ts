@@ -7,6 +7,7 @@ import type { Scope } from '../access/scope.ts';
 import { errorCode, LmasError } from '../errors.ts';
 import type { Logger } from '../log.ts';
 import type { Beside, VersionedTable } from '../redis/versioned-table.ts';
+import { isLive } from './advance.ts';
 import type { CheckTools } from './checks.ts';
 import type { Hold } from './hold.ts';
 import { noticesOf } from './notice.ts';
@@ -36,7 +37,8 @@ export interface PlanDriver {
 /** When somebody has to look at a run: at once while something is under way, at the end of a pause, or when told to (null). */
 export function lookAtMs(run: PlanRun): number | null {
   if (hasRunEnded(run)) return null;
-  const isMoving = run.items.some(({ state }) => state === 'moving' || state === 'moving-back');
+  if (run.phase === 'keeping' && run.cancelRequestedAt === null) return Date.parse(run.keptUntil ?? run.createdAt);
+  const isMoving = run.items.some(isLive);
   if (run.phase !== 'running' || run.cancelRequestedAt !== null || isMoving) return 0;
   if (run.pausedAt !== null) return null;
   const wave = run.waves.find(({ state }) => state === 'between');

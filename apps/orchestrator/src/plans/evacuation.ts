@@ -16,5 +16,6 @@ export function evacuationPlan(input: z.output<typeof evacuationInputSchema>): P
     description: `Evacuation of ${'endpoint' in source ? source.endpoint : `site ${source.site}`}`,
     waves: [{ name: '', vms: [selector], concurrency, onFailure, afterwards }],
     ...{ mappings, poweredOff, migration, after: [], rtoMs: null },
+    drill: { networks: {}, keepMs: 0 },
   };
 }

@@ -8,7 +8,8 @@ import { describeError, errorCode, LmasError } from '../errors.ts';
 import { isOutcome } from '../migrations/phases.ts';
 import { isUndecided, type Migration, type MigrationInput } from '../migrations/record.ts';
 import type { Fence } from '../redis/versioned-table.ts';
-import type { MigrationFacts } from './advance.ts';
+import { MAX_KEEP_MS } from '../schemas/drill.ts';
+import { isLive, type MigrationFacts } from './advance.ts';
 import { inTurns } from './in-turns.ts';
 import type { PlanItem, PlanRun } from './record.ts';
 import { reverseOf } from './reverse.ts';
@@ -17,15 +18,28 @@ const AT_ONCE = 8;
 const ASK_MS = 20_000;
 
 /** What the checks and the real thing are asked for. */
-export function requestFor({ definition, id }: Pick<PlanRun, 'definition' | 'id'>, item: PlanItem): MigrationInput {
+export function requestFor(
+  { definition, id, mode }: Pick<PlanRun, 'definition' | 'id' | 'mode'>,
+  item: PlanItem,
+): MigrationInput {
+  const common = { ...definition.migration, correlationId: definition.migration.correlationId ?? id };
+  if (mode === 'drill') {
+    return {
+      ...common,
+      ...{ vm: item.vm.id, source: item.source.endpoint, destination: item.destination.endpoint },
+      ...{ networkMap: definition.drill.networks, diskMap: item.diskMap },
+      // The run ends it; should nobody look after the run any more, it ends by itself.
+      drill: { keepMs: MAX_KEEP_MS },
+    };
+  }
   const back = item.state === 'moving-back';
   const reverse = back ? reverseOf(item) : item;
   if ('reason' in reverse)
     throw new LmasError('INTERNAL', `Nobody orders a way back that is not known: ${reverse.reason}`);
   const [source, destination] = back ? [item.destination, item.source] : [item.source, item.destination];
   return {
-    ...definition.migration,
-    correlationId: definition.migration.correlationId ?? id,
+    ...common,
+    drill: null,
     ...{ vm: item.vm.id, source: source.endpoint, destination: destination.endpoint },
     ...{ networkMap: reverse.networkMap, diskMap: reverse.diskMap },
   };
@@ -38,18 +52,28 @@ export async function factsOf(
   { signal }: { signal: AbortSignal },
 ): Promise<Map<string, MigrationFacts>> {
   const facts = new Map<string, MigrationFacts>();
-  const moving = run.items.filter(({ state }) => state === 'moving' || state === 'moving-back');
+  const moving = run.items.filter((item) => isLive(item) || item.state === 'copied');
   await inTurns(moving, AT_ONCE, async (item) => {
     const id = item.migrations.at(-1) ?? '';
     const migration = await find(migrations, id);
     if (migration === undefined) return;
     const { phase } = migration;
     const outcome = isOutcome(phase) ? phase : null;
+    if (migration.purpose === 'drill') {
+      facts.set(id, { outcome, vacated: null, ...lossOf(migration), rehearsal: rehearsalOf(migration) });
+      return;
+    }
     const left = item.state === 'moving-back' ? item.destination : item.source;
     const vacated = outcome === 'succeeded' ? await lookBack(connector, left.endpoint, item.vm.id, signal) : null;
-    facts.set(id, { outcome, vacated, ...lossOf(migration) });
+    facts.set(id, { outcome, vacated, ...lossOf(migration), rehearsal: null });
   });
   return facts;
+}
+
+function rehearsalOf({ drill, leftovers }: Migration): PlanItem['rehearsal'] {
+  if (drill === null) return null;
+  const { copy, upAfterMs } = drill;
+  return { copy: copy.vm.name, networks: copy.networks, upAt: copy.startedAt, upAfterMs, leftovers };
 }
 
 /** What a migration that did not succeed left behind. Where two may run, what to do by hand is the remedy. */
@@ -96,8 +120,7 @@ export async function orderMissing(
   const refused = new Map<string, PlanItem['error']>();
   for (const item of run.items) {
     const id = item.migrations.at(-1);
-    const isOrdered = item.state === 'moving' || item.state === 'moving-back';
-    if (!isOrdered || id === undefined || facts.has(id)) continue;
+    if (!isLive(item) || id === undefined || facts.has(id)) continue;
     try {
       await migrations.create(requestFor(run, item), { order: { id, fence } });
     } catch (error) {

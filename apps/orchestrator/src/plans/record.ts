@@ -108,7 +108,7 @@ export function newRun(
     definition,
     phase: 'resolving',
     ...{ pausedAt: null, cancelRequestedAt: null, attempt: 1 },
-    ...{ createdAt, startedAt: null, endedAt: null },
+    ...{ createdAt, startedAt: null, endedAt: null, keptSince: null, keptUntil: null },
     ...{ message: 'Its VMs are looked for.', reasons: [], prediction: null },
     waves: definition.waves.map(newWave),
     items: [],

@@ -16,7 +16,7 @@ table { border-collapse: collapse; width: 100%; }
 th, td { text-align: left; vertical-align: top; padding: .25rem .6rem .25rem 0; border-bottom: 1px solid #e3e6ea; }
 th { font-weight: 600; white-space: nowrap; }
 tr { break-inside: avoid; }
-.succeeded, .moved, .done { color: #14683a; } .failed, .refused, .stuck { color: #a3161c; } .cancelled, .skipped { color: #8a5a00; }
+.succeeded, .moved, .rehearsed, .done { color: #14683a; } .failed, .refused, .stuck { color: #a3161c; } .cancelled, .skipped { color: #8a5a00; }
 @media print { body { margin: 0; max-width: none; } h2 { break-after: avoid; } }
 `;
 
@@ -39,7 +39,9 @@ export function reportPage({ run, summary, timeline, durationMs, generatedAt }: 
         ? ''
         : `${duration(run.definition.rtoMs)}: ${objective(run.definition.rtoMs, durationMs)}`,
     ],
-    ['Moved', `${summary.moved.length} of ${run.items.length} VMs`],
+    run.mode === 'drill'
+      ? ['Rehearsed', `${summary.rehearsed.length} of ${run.items.length} VMs`]
+      : ['Moved', `${summary.moved.length} of ${run.items.length} VMs`],
   ];
   const sections = [
     table(facts.filter(([, value]) => value !== '').map(([name, value]) => [header(name), cell(value)])),
@@ -57,6 +59,16 @@ export function reportPage({ run, summary, timeline, durationMs, generatedAt }: 
       'What was left, and where',
       summary.remaining.map(({ vm, at, why }) => [cell(vm), cell(at ?? 'not clear'), cell(why)]),
       ['VM', 'At', 'Why'],
+    ),
+    section(
+      'What was rehearsed',
+      summary.rehearsed.map(({ vm, upAfterMs, sinceStartMs, fitsRto }) => [
+        cell(vm),
+        cell(duration(upAfterMs)),
+        cell(duration(sinceStartMs)),
+        cell(fitsRto === null ? '' : fitsRto ? 'yes' : 'no'),
+      ]),
+      ['VM', 'Its copy was up after', 'Since the first order', 'Within the objective'],
     ),
     ...run.waves.map((wave, index) =>
       waveSection(

@@ -1,6 +1,7 @@
 /**
  * The report of a run: what, when, how long, what failed and why, what was left. Pure.
  */
+import { isLost } from './advance.ts';
 import type { ItemState, PlanItem, PlanReport, PlanRun, RunEntry } from './record.ts';
 
 const WHY: Readonly<Partial<Record<ItemState, string>>> = {
@@ -12,23 +13,37 @@ const WHY: Readonly<Partial<Record<ItemState, string>>> = {
   'moving-back': 'It is moved back.',
   'moved-back': 'It was moved back.',
   stuck: 'It could not be moved back.',
+  copying: 'A copy of it is being made.',
 };
 
 export function reportOn(run: PlanRun, timeline: readonly RunEntry[], generatedAt: string): PlanReport {
-  const { startedAt, endedAt, items } = run;
+  const { startedAt, endedAt, keptSince, items } = run;
   const failed = items.flatMap(({ vm, error }) =>
     error === null ? [] : [{ vm: vm.name, code: error.code, message: error.message }],
   );
   const remaining = items
-    .filter(({ state }) => state !== 'moved')
+    .filter(({ state, rehearsal }) => state !== 'moved' && (rehearsal === null || isLost({ state })))
     .map((item) => ({ vm: item.vm.name, at: placeOf(item), why: whyOf(item) }));
   return {
     generatedAt,
     run,
-    durationMs: startedAt === null ? null : Date.parse(endedAt ?? generatedAt) - Date.parse(startedAt),
-    summary: { moved: items.filter(({ state }) => state === 'moved').map(({ vm }) => vm.name), failed, remaining },
+    durationMs: startedAt === null ? null : Date.parse(keptSince ?? endedAt ?? generatedAt) - Date.parse(startedAt),
+    summary: {
+      moved: items.filter(({ state }) => state === 'moved').map(({ vm }) => vm.name),
+      ...{ failed, remaining, rehearsed: rehearsedOf(run) },
+    },
     timeline: [...timeline],
   };
+}
+
+/** Whose copy came up, and whether that was in time. */
+function rehearsedOf({ items, startedAt, definition: { rtoMs } }: PlanRun): PlanReport['summary']['rehearsed'] {
+  return items.flatMap(({ vm, rehearsal }) => {
+    if (rehearsal === null) return [];
+    const { upAfterMs, upAt } = rehearsal;
+    const sinceStartMs = Math.max(0, Date.parse(upAt) - Date.parse(startedAt ?? upAt));
+    return [{ vm: vm.name, upAfterMs, sinceStartMs, fitsRto: rtoMs === null ? null : sinceStartMs <= rtoMs }];
+  });
 }
 
 /** null: nobody knows, or it runs at both ends. */

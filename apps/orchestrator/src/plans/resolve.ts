@@ -150,6 +150,7 @@ function itemFor(context: Context, wave: number, selector: VmSelector, { endpoin
       prediction: null,
       sourceAfter: null,
       leftAt: null,
+      rehearsal: null,
       error: null,
       startedAt: null,
       endedAt: null,

@@ -50,6 +50,7 @@ function waitingAgain(item: PlanItem): PlanItem {
       error: null,
       sourceAfter: null,
       leftAt: null,
+      rehearsal: null,
       startedAt: null,
       endedAt: null,
     },

@@ -41,6 +41,7 @@ const item = (name: string, state: PlanItem['state']): PlanItem => ({
     prediction: null,
     sourceAfter: null,
     leftAt: null,
+    rehearsal: null,
     error: null,
     startedAt: null,
     endedAt: null,

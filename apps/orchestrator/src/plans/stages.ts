@@ -10,6 +10,7 @@ import { type CheckTools, runCheck } from './checks.ts';
 import { assess } from './disaster.ts';
 import { factsOf, orderMissing } from './ordered-migrations.ts';
 import type { PlanItem, PlanRun, RunEntry } from './record.ts';
+import { advanceRehearsal } from './rehearsal.ts';
 import { type Resolution, resolve } from './resolve.ts';
 import { survey } from './survey.ts';
 import { judge, refusalsIn, validateSome } from './validate.ts';
@@ -41,7 +42,7 @@ export async function nextStage(
   options: Options,
 ): Promise<Change | undefined> {
   const run = stored.value;
-  if (run.phase === 'running') return await turn(stored, tools, options);
+  if (isUnderWay(run)) return await turn(stored, tools, options);
   const endedAt = new Date(tools.nowMs).toISOString();
   if (run.cancelRequestedAt !== null) {
     return said({ ...run, phase: 'cancelled', endedAt, message: 'It was cancelled before anything moved.' });
@@ -57,6 +58,8 @@ export async function nextStage(
   const judged = said(judge(run, tools.nowMs));
   return { ...judged, entries: [...refusalsIn(run), ...judged.entries] };
 }
+
+const isUnderWay = ({ phase }: PlanRun): boolean => phase === 'running' || phase === 'keeping' || phase === 'undoing';
 
 function resolved(run: PlanRun, { items, issues }: Resolution, endedAt: string): PlanRun {
   if (issues.length === 0) return { ...run, items: [...items], phase: 'validating', message: 'Its VMs are checked.' };
@@ -79,7 +82,8 @@ async function turn(
   const isHalted = run.pausedAt !== null || run.cancelRequestedAt !== null;
   const refused = isHalted ? new Map<string, PlanItem['error']>() : await orderMissing(run, migrations, scope, fence);
   if (refused.size > 0) return withRefused(run, refused, new Date(nowMs).toISOString());
-  const { run: next, entries, cancel } = advance(run, { nowMs, migrations });
+  const look = run.mode === 'drill' ? advanceRehearsal : advance;
+  const { run: next, entries, cancel } = look(run, { nowMs, migrations });
   for (const id of cancel) await cancelMigration(scope, id);
   if (JSON.stringify(next) !== JSON.stringify(run)) return { run: next, entries };
   return isHalted ? undefined : await makeChecks(run, tools, options);

@@ -40,7 +40,7 @@ async function check(
   try {
     const limited = AbortSignal.any([signal, AbortSignal.timeout(EACH_MS)]);
     const { findings, prediction } = await checker.check(requestFor(run, item), { signal: limited });
-    return { findings: [...findings, ...drillFindings(run, item)], prediction };
+    return { findings, prediction };
   } catch (error) {
     signal.throwIfAborted();
     const { code, message, remedy } = describeError(error);
@@ -50,21 +50,8 @@ async function check(
       message,
       remedy: remedy ?? 'See the log of the orchestrator.',
     };
-    return { findings: [finding, ...drillFindings(run, item)], prediction: null };
+    return { findings: [finding], prediction: null };
   }
-}
-
-/** No plugin can do it today: said of each VM, rather than rehearsed half. */
-function drillFindings({ mode }: PlanRun, { vm, plugin }: PlanItem): Finding[] {
-  if (mode !== 'drill') return [];
-  return [
-    {
-      severity: 'blocker',
-      code: 'DRILL_NOT_SUPPORTED',
-      message: `${vm.name}: not supported by plugin ${plugin}. A live migration takes the VM away from its source, and the plugin has no way to start a copy of it on an isolated network and to undo that.`,
-      remedy: 'Use `validate`: it makes every check and predicts the times, and touches nothing.',
-    },
-  ];
 }
 
 const isBlocked = ({ findings }: PlanItem): boolean => findings.some(({ severity }) => severity === 'blocker');
@@ -95,6 +82,11 @@ export function judge(run: PlanRun, nowMs: number): PlanRun {
     ),
   });
   const names = blocked.map(({ vm }) => vm.name).join(', ');
+  if (run.mode === 'drill') {
+    if (items.every(({ state }) => state !== 'waiting'))
+      return end('failed', `None of its VMs can be rehearsed: ${names}.`);
+    return { ...judged, phase: 'running', message: 'Copies of its VMs are made.' };
+  }
   if (!moves(run)) {
     if (blocked.length > 0) return end('failed', `The checks say no for ${names}.`);
     if (prediction.fitsRto === 'no')

@@ -10,7 +10,7 @@ import { keepLog } from '../observability/record-log.ts';
 import { keys } from '../redis/keys.ts';
 import { inRunSpan } from '../tracing/migration-spans.ts';
 import type { Job } from '../tracing/queue-spans.ts';
-import { migrateVm } from '../workflow/migrate-vm.ts';
+import { carryOut } from '../workflow/carry-out.ts';
 import { Run, type RunOptions } from '../workflow/run.ts';
 import type { Tools } from '../workflow/tools.ts';
 
@@ -37,9 +37,9 @@ export async function createRunner(
   });
   await subscriber.subscribe(keys.cancelChannel);
 
-  const carryOut = async (run: Run): Promise<void> => {
+  const takeOn = async (run: Run): Promise<void> => {
     try {
-      await migrateVm(run, tools);
+      await carryOut(run, tools);
     } catch (error) {
       // The lease is kept until it expires: that is the pause before the next attempt.
       run.log.error({ err: error }, 'the run broke off; it will be taken up again');
@@ -57,7 +57,7 @@ export async function createRunner(
         const run = await Run.claim(store, migrationId, options);
         if (typeof run === 'string') return log.debug({ migration: migrationId, answer: run }, 'nothing to run');
         await using _log = keepLog(options.tap, store, run);
-        own = { run, done: inRunSpan(run, job, () => carryOut(run)) };
+        own = { run, done: inRunSpan(run, job, () => takeOn(run)) };
         active.set(migrationId, own);
         await own.done;
       } catch (error) {

@@ -16,7 +16,7 @@
  *   {lmas}:live             set     ids that have not ended
  *   {lmas}:running          set     live ids that a worker has taken up, and has not handed back since
  *   {lmas}:incomplete       set     ended ids of which something could not be taken down yet
- *   {lmas}:queue-deadlines  zset    ids that wait for a worker or their hosts, by the time at which they have waited too long
+ *   {lmas}:queue-deadlines  zset    ids that wait for a worker or their hosts, by when they have waited too long; drills that are kept, by when they are undone
  *   {lmas}:waiting          zset    ids that wait for a place, in their order
  *   {lmas}:waiting:lanes    zset    the same, lane by lane, sorted as text (see admission/groups.ts)
  *   {lmas}:waiting:entries  hash    id → its entry in the lanes

@@ -106,7 +106,10 @@ const settings = {
     })
     .prefault({}),
   migration: migrationInputSchema
-    .omit({ vm: true, source: true, destination: true, diskMap: true, labels: true, correlationId: true })
+    .omit({
+      ...{ vm: true, source: true, destination: true, diskMap: true },
+      ...{ drill: true, labels: true, correlationId: true },
+    })
     .prefault({})
     .describe('How its migrations are made; as in a migration.'),
 };

@@ -10,6 +10,7 @@ export const migrationSummarySchema = migrationSchema
   .pick({
     id: true,
     project: true,
+    purpose: true,
     vm: true,
     source: true,
     destination: true,

@@ -7,6 +7,7 @@ import { CONVERGENCES } from '@lmas/plugin-api';
 import { z } from 'zod';
 import { PHASES } from '../migrations/phases.ts';
 import { bandwidthSchema, nameMapSchema, shortTextSchema, slugSchema, timestampSchema } from './common.ts';
+import { drillInputSchema, drillSchema } from './drill.ts';
 import { findingSchema } from './finding.ts';
 import { waitingSchema } from './queue.ts';
 
@@ -96,6 +97,7 @@ export const migrationInputSchema = z
           ),
       })
       .prefault({}),
+    drill: drillInputSchema,
     networkMap: nameMapSchema(MAX_MAPPED).default({}).describe(networkMapWhy),
     diskMap: nameMapSchema(MAX_MAPPED).default({}).describe(diskMapWhy),
     maxDowntimeMs: maxDowntimeSchema.default(null),
@@ -304,6 +306,10 @@ export const migrationSchema = z
     id: migrationIdSchema,
     project: slugSchema.nullable().default(null).describe('Whose it is; null: the installation’s.'),
     plugin: z.string().nullable().default(null).describe('The hypervisor plugin of both endpoints.'),
+    purpose: z
+      .enum(['move', 'drill'])
+      .default('move')
+      .describe('`drill`: a copy is started and undone again; the VM stays where it is.'),
     vm: z.object({ id: z.string().nullable(), name: z.string() }),
     source: z.object({ endpoint: slugSchema, site: slugSchema }),
     destination: z.object({ endpoint: slugSchema, site: slugSchema }),
@@ -356,6 +362,7 @@ export const migrationSchema = z
     findings: z.array(findingSchema),
     progress: progressSchema.nullable(),
     tunnel: tunnelStatsSchema.nullable(),
+    drill: drillSchema.nullable().default(null).describe('Of a drill, once its copy has come up.'),
     error: migrationErrorSchema.nullable(),
     byHand: z
       .string()

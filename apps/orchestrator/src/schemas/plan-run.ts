@@ -18,7 +18,7 @@ export const RUN_MODES = ['validate', 'failover', 'drill', 'disaster'] as const;
 export const runModeSchema = z
   .enum(RUN_MODES)
   .describe(
-    '`validate`: every check of every VM, predicted times, nothing moves. `failover`: the VMs move, live. `drill`: a rehearsal on an isolated network; says for each VM whether its plugin can. `disaster`: the source is gone; says for each VM what is known and what can be done, starts nothing.',
+    '`validate`: every check of every VM, predicted times, nothing moves. `failover`: the VMs move, live. `drill`: a copy of each VM is started on isolated networks, checked, kept for a while and undone; the VMs themselves are not touched. `disaster`: the source is gone; says for each VM what is known and what can be done, starts nothing.',
   )
   .meta({ id: 'PlanRunMode' });
 
@@ -33,6 +33,10 @@ export const RUN_PHASES = [
   'validating',
   /** Wave after wave. */
   'running',
+  /** Of a drill: its copies run, for as long as the plan says or until somebody cancels. */
+  'keeping',
+  /** Of a drill: its copies are taken away. */
+  'undoing',
   'succeeded',
   'failed',
   'cancelled',
@@ -58,6 +62,12 @@ export const ITEM_STATES = [
   'moved-back',
   /** It could not be moved back: it runs at the destination, as far as is known. */
   'stuck',
+  /** Of a drill: a copy of it is being made. */
+  'copying',
+  /** Its copy runs. */
+  'copied',
+  /** Its copy came up, and was undone. */
+  'rehearsed',
 ] as const;
 export const WAVE_STATES = [
   'waiting',
@@ -99,6 +109,17 @@ export const planItemSchema = z
       .describe(
         'Where it is, when its newest migration did not succeed and had looked for it, or when two copies run.',
       ),
+    rehearsal: z
+      .object({
+        copy: z.string().describe('What it is called at the destination.'),
+        networks: z.array(z.string()).describe('That it is connected to there.'),
+        upAt: timestampSchema,
+        upAfterMs: z.int().describe('From when it was taken up until its copy was seen to run.'),
+        leftovers: z.array(z.string()).describe('What of it could not be taken away yet, in words; that goes on.'),
+      })
+      .nullable()
+      .default(null)
+      .describe('Of a drill, once its copy has come up.'),
     error: z.object({ code: z.string(), message: z.string(), remedy: z.string().nullable() }).nullable(),
     startedAt: timestampSchema.nullable(),
     endedAt: timestampSchema.nullable(),
@@ -144,6 +165,11 @@ export const planRunSchema = z
     createdAt: timestampSchema,
     startedAt: timestampSchema.nullable().describe('When the first VM was ordered to move.'),
     endedAt: timestampSchema.nullable(),
+    keptSince: timestampSchema.nullable().default(null).describe('Of a drill: since when its waves are over.'),
+    keptUntil: timestampSchema
+      .nullable()
+      .default(null)
+      .describe('Of a drill: when its copies are undone at the latest.'),
     message: z.string().describe('In a sentence, how it is or how it ended.'),
     reasons: z.array(z.object({ path: z.string(), message: z.string() })).describe('Why it was refused: all of it.'),
     prediction: z
@@ -215,7 +241,7 @@ export const planReportSchema = z
   .object({
     generatedAt: timestampSchema,
     run: planRunSchema,
-    durationMs: z.int().nullable().describe('From the first order to the end.'),
+    durationMs: z.int().nullable().describe('From the first order to the end; of a drill, until its waves were over.'),
     summary: z.object({
       moved: z.array(z.string()),
       failed: z.array(z.object({ vm: z.string(), code: z.string(), message: z.string() })),
@@ -228,6 +254,17 @@ export const planReportSchema = z
           }),
         )
         .describe('What was left, and where; also what arrived and could not be moved back.'),
+      rehearsed: z
+        .array(
+          z.object({
+            vm: z.string(),
+            upAfterMs: z.int().describe('How long its copy took to come up.'),
+            sinceStartMs: z.int().describe('When that was, counted from the first order of the run.'),
+            fitsRto: z.boolean().nullable().describe('Whether that is within the objective; null: the plan has none.'),
+          }),
+        )
+        .default([])
+        .describe('Of a drill: whose copy came up.'),
     }),
     timeline: z.array(planRunEntrySchema).describe('Oldest first; the last 1,000 entries.'),
   })

@@ -11,6 +11,7 @@ import {
   slugSchema,
   timestampSchema,
 } from './common.ts';
+import { keepMsSchema } from './drill.ts';
 import { MAX_MAPPED, migrationInputSchema, vmNameSchema } from './migration.ts';
 import { hostKeysSchema } from './site.ts';
 
@@ -155,9 +156,20 @@ const mappingOver = ({ prefix, siteMap }: Texts) =>
     })
     .meta({ id: `${prefix}SiteMapping` });
 
+const drillOver = ({ vmMap }: Texts) =>
+  z
+    .strictObject({
+      networks: vmMap
+        .default({})
+        .describe('Network at the source → isolated network at the destination. What is not named is not connected.'),
+      keepMs: keepMsSchema.describe('How long the copies run once all are up, before they are undone.'),
+    })
+    .prefault({})
+    .describe('For runs in mode `drill`.');
+
 /** What all migrations of the plan have in common; what it moves, and where, is the plan’s. */
 const migrationSettings = migrationInputSchema
-  .omit({ vm: true, source: true, destination: true, networkMap: true, diskMap: true })
+  .omit({ vm: true, source: true, destination: true, drill: true, networkMap: true, diskMap: true })
   .prefault({})
   .describe('As in a migration request.');
 
@@ -178,6 +190,7 @@ const bodyOver = (texts: Texts) => ({
       'What a VM that is powered off, which no plugin can move, means: the run is refused, or it is left where it is.',
     ),
   migration: migrationSettings,
+  drill: drillOver(texts),
 });
 const body = bodyOver(REQUESTED);
 const recordedBody = bodyOver(RECORDED);

@@ -6,15 +6,17 @@
  */
 import {
   type ConvergencePolicy,
+  type DrillDriver,
   type EndpointSession,
   type HypervisorPlugin,
+  type MigrationContext,
   type MigrationDriver,
   PluginError,
   pluginErrorCode,
   type VmSummary,
 } from '@lmas/plugin-api';
 import { failureOfEnds, type Connected as Opened } from '../endpoints/connector.ts';
-import { isSuperseded } from '../errors.ts';
+import { isSuperseded, LmasError } from '../errors.ts';
 import { policyOf } from '../migrations/changes.ts';
 import { tunnelFacts } from '../migrations/tunnel-facts.ts';
 import { tracedCalls } from '../tracing/spans.ts';
@@ -30,7 +32,11 @@ interface Connected {
   readonly source: EndpointSession;
   readonly destination: EndpointSession;
   driver: MigrationDriver | undefined;
+  drill: DrillDriver | undefined;
 }
+
+/** What takes away what a plugin has made. */
+export type Releaser = Pick<MigrationDriver, 'release'>;
 
 export class Hypervisors implements AsyncDisposable {
   readonly #run: Run;
@@ -74,6 +80,17 @@ export class Hypervisors implements AsyncDisposable {
     return await this.#bind(await this.#connect(signal, { oneIsEnough: true }), policy);
   }
 
+  /** The driver of a drill, as `driver` is that of a move. @throws LmasError DRILL_NOT_SUPPORTED */
+  async drill({ signal }: Waiting): Promise<DrillDriver> {
+    return this.#bindDrill(await this.#connect(signal));
+  }
+
+  /** What was made at the one end of a drill is undone although the other one is silent: neither needs the other for that. */
+  async releaser({ signal }: Waiting): Promise<Releaser> {
+    if (this.#run.migration.purpose === 'move') return await this.driver({ signal });
+    return this.#bindDrill(await this.#connect(signal, { oneIsEnough: true }));
+  }
+
   /** Whether a migration of this plugin may go on without us. */
   async survivesController({ signal }: Waiting): Promise<boolean> {
     return (await this.#connect(signal, { oneIsEnough: true })).plugin.capabilities.survivesController;
@@ -106,16 +123,27 @@ export class Hypervisors implements AsyncDisposable {
     const tunnel = await tunnelFacts(this.#tools.sites, asked, { source: source.site, destination: destination.site });
     const { plugin } = connected;
     const request = { ...this.#request(plugin), ...policy, tunnel };
-    const makeDriver = () =>
-      plugin.migration(connected, request, {
-        log: this.#run.log,
-        assertCurrent: () => this.#run.assertCurrent(),
-        recordIntent: (resource) => intendResource(this.#run, this.#tools.holders, resource),
-        joinHolders: (resource) => joinHolders(this.#run, this.#tools.holders, resource),
-        withdrawIntent: (resource) => withdrawIntent(this.#run, this.#tools.holders, resource),
-      });
+    const makeDriver = () => plugin.migration(connected, request, this.#context());
     connected.driver ??= tracedCalls(makeDriver(), 'plugin', this.#spanAttributes(plugin));
     return connected.driver;
+  }
+
+  #bindDrill(connected: Connected): DrillDriver {
+    const { plugin } = connected;
+    const made = connected.drill ?? plugin.drill?.(connected, this.#request(plugin), this.#context());
+    if (made === undefined) throw new LmasError('DRILL_NOT_SUPPORTED');
+    connected.drill ??= tracedCalls(made, 'plugin', this.#spanAttributes(plugin));
+    return connected.drill;
+  }
+
+  #context(): MigrationContext {
+    return {
+      log: this.#run.log,
+      assertCurrent: () => this.#run.assertCurrent(),
+      recordIntent: (resource) => intendResource(this.#run, this.#tools.holders, resource),
+      joinHolders: (resource) => joinHolders(this.#run, this.#tools.holders, resource),
+      withdrawIntent: (resource) => withdrawIntent(this.#run, this.#tools.holders, resource),
+    };
   }
 
   #spanAttributes({ name }: HypervisorPlugin) {
@@ -129,16 +157,17 @@ export class Hypervisors implements AsyncDisposable {
     await this.disconnect();
     const { source, destination } = this.#run.migration;
     const either = AbortSignal.any([signal, this.#run.lost]);
-    const ends = [source.endpoint, destination.endpoint];
+    const endpoints = [source.endpoint, destination.endpoint];
     const { id: migrationId, token, log } = this.#run;
     const options = { signal: either, unattended: true, run: { migrationId, token }, log };
-    const attempts = ends.map((endpoint) => this.#tools.connector.connect(endpoint, options));
+    const attempts = endpoints.map((endpoint) => this.#tools.connector.connect(endpoint, options));
     const opened = await Promise.allSettled(attempts);
-    const stands = oneIsEnough ? await this.#standIns(ends, opened) : opened;
+    const stands = oneIsEnough ? await this.#standIns(endpoints, opened) : opened;
     const [a, b] = stands;
     if (a?.status === 'fulfilled' && b?.status === 'fulfilled' && !this.#closed) {
       const { plugin } = a.value;
-      this.#connected = { plugin, source: a.value.session, destination: b.value.session, driver: undefined };
+      const ends = { source: a.value.session, destination: b.value.session };
+      this.#connected = { plugin, ...ends, driver: undefined, drill: undefined };
       return this.#connected;
     }
     const sessions = opened.flatMap((result) => (result.status === 'fulfilled' ? [result.value.session] : []));

@@ -2,9 +2,10 @@
  * What a plugin makes, from its intent to its end. What several migrations share is counted as well (migrations/holders.ts): held
  * before it is journalled, let go before it is taken away.
  */
-import { type MigrationDriver, type PluginResource, pluginErrorCode } from '@lmas/plugin-api';
+import { type PluginResource, pluginErrorCode } from '@lmas/plugin-api';
 import type { Holders } from '../migrations/holders.ts';
 import { type JournalledResource, resourceSchema } from '../migrations/journal-entry.ts';
+import type { Releaser } from './hypervisors.ts';
 import type { Run } from './run.ts';
 import { raceSignal } from './waiting.ts';
 
@@ -56,7 +57,7 @@ const NOT_ANSWERED: ReadonlySet<string | undefined> = new Set(['TIMEOUT', 'CONNE
 export async function releaseResource(
   run: Run,
   holders: Holders,
-  driver: MigrationDriver,
+  driver: Releaser,
   resource: PluginResource,
   signal: AbortSignal,
 ): Promise<void> {

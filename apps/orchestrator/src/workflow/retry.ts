@@ -26,11 +26,16 @@ const HANDED_OVER =
   'It is not tried again by itself: the destination had been told of the VM already, and from there on a person decides.';
 const LONGEST_PAUSE_MS = 300_000;
 
-/** Whether the forward way may be gone once more after `cause`. */
-export function mayTryAgain({ migration, journal, cancelled }: Run, cause: unknown): boolean {
+/** Whether the forward way may be gone once more after `cause`. `alsoPassing`: faults that pass for this purpose. */
+export function mayTryAgain(
+  { migration, journal, cancelled }: Run,
+  cause: unknown,
+  alsoPassing: readonly string[] = [],
+): boolean {
   if (journal.has('hand-over') || cancelled.aborted) return false;
   if (migration.failedAttempts.length >= migration.request.retries.max) return false;
-  return PASSING.has(describeError(cause).code) && !isRefusedLogin(cause);
+  const { code } = describeError(cause);
+  return (PASSING.has(code) || alsoPassing.includes(code)) && !isRefusedLogin(cause);
 }
 
 /** Where somebody may wonder why there is no other attempt, although some were granted: why; `null` where nobody will. */

@@ -233,6 +233,16 @@ export class Run {
     await this.#heeding(() => this.#store.lock(this.#claim, lockKey));
   }
 
+  /** Gives back every name of the VM that it holds: nothing of this migration is in another one's way any more. */
+  async unlock(): Promise<void> {
+    if (this.notes.locks.length === 0) return;
+    // Given back first: a name that nobody noted would be held for ever.
+    for (const lockKey of this.notes.locks) await this.#heeding(() => this.#store.unlock(this.#claim, lockKey));
+    await this.update(({ notes }) => {
+      notes.locks = [];
+    });
+  }
+
   /**
    * Takes a pair of hosts, in place of the one it has. It is given back at the end, whatever happens.
    * @returns the id of whoever has it, or comes first; `undefined`: it is ours
@@ -265,12 +275,22 @@ export class Run {
    * under way. This run is over then, and `lost`, also when nobody can say whether it is done.
    */
   async handBack(waiting: { readonly need: Need; readonly untilMs: number }): Promise<void> {
+    const handBack = () => this.#store.handBack(this.#claim, this.migration, waiting);
+    await this.#leave(handBack, 'The migration waits in the queue for what it needs.');
+  }
+
+  /** Leaves a drill whose copy runs to itself, until a time or a cancel. This run is over then, and `lost`. */
+  async keep(untilMs: number): Promise<void> {
+    await this.#leave(() => this.#store.keep(this.#claim, untilMs), 'The copy of the drill is kept.');
+  }
+
+  async #leave(write: () => Promise<void>, why: string): Promise<void> {
     await this.#writes;
     this.#lease.stop();
     try {
-      await this.#heeding(() => this.#store.handBack(this.#claim, this.migration, waiting));
+      await this.#heeding(write);
     } finally {
-      this.abandon(new LmasError('SUPERSEDED', 'The migration waits in the queue for what it needs.'));
+      this.abandon(new LmasError('SUPERSEDED', why));
     }
   }
 

@@ -19,7 +19,12 @@ export async function currentShare(run: Run, tools: Tools): Promise<number | nul
 }
 
 /** Begin it with the first sign of progress: a hypervisor cannot limit what has not begun. */
-export function keepShare(run: Run, tools: Tools, tunnel: Tunnel | undefined, driver: MigrationDriver): Disposable {
+export function keepShare(
+  run: Run,
+  tools: Tools,
+  tunnel: Tunnel | undefined,
+  driver: Pick<MigrationDriver, 'setBandwidth'>,
+): Disposable {
   const limiter = tunnel ?? driver;
   const throttle: Throttle = async (bytesPerSec, options) => {
     await run.assertCurrent();

@@ -32,14 +32,25 @@ interface Failure {
   readonly outOfReach: boolean;
 }
 
-export async function tearDown(run: Run, tools: Tools, hypervisors: Hypervisors): Promise<Leftovers> {
-  return await inStageSpan('tearing-down', () => takeDown(run, tools, hypervisors));
+/** @param isMeant what of it is taken down now; by default all of it */
+export async function tearDown(
+  run: Run,
+  tools: Tools,
+  hypervisors: Hypervisors,
+  isMeant: (resource: JournalledResource) => boolean = () => true,
+): Promise<Leftovers> {
+  return await inStageSpan('tearing-down', () => takeDown(run, tools, hypervisors, isMeant));
 }
 
-async function takeDown(run: Run, tools: Tools, hypervisors: Hypervisors): Promise<Leftovers> {
+async function takeDown(
+  run: Run,
+  tools: Tools,
+  hypervisors: Hypervisors,
+  isMeant: (resource: JournalledResource) => boolean,
+): Promise<Leftovers> {
   using deadline = new Deadline(tools.settings.teardownMs, 'STAGE_TIMEOUT', 'The teardown took too long.');
   const signal = AbortSignal.any([run.lost, deadline.signal]);
-  const all = run.journal.unreleased();
+  const all = run.journal.unreleased().filter(isMeant);
   const toBeLeft = all.filter((resource) => whyLeft(run, resource) !== null);
   for (const resource of toBeLeft) await run.journal.markLeft(resource);
   const failed: Failure[] = [];
@@ -126,7 +137,7 @@ async function release(
     case 'plugin':
       if (isWithdrawn(resource)) await forgetIntent(run, tools.holders, resource.resource);
       else if (isToBeReleased(run.migration.where, resource.resource)) {
-        const driver = await hypervisors.driver({ signal });
+        const driver = await hypervisors.releaser({ signal });
         await releaseResource(run, tools.holders, driver, resource.resource, signal);
       }
       break;

@@ -61,7 +61,8 @@ function Cancel({ migration, onClose }: QuestionProps) {
       {...{ action, onClose }}
     >
       <p>
-        The VM stays at {migration.source.endpoint}, running. Everything that was made for the migration is taken down.
+        The VM stays at {migration.source.endpoint}, running. Everything that was made for the{' '}
+        {migration.purpose === 'drill' ? 'drill, its copy as well,' : 'migration'} is taken down.
       </p>
     </Confirmation>
   );

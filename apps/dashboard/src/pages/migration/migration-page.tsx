@@ -35,7 +35,7 @@ export function MigrationPage({ id }: { id: string }) {
     <>
       <PageHeading
         title={vm.name}
-        about={`${source.endpoint} → ${destination.endpoint}`}
+        about={`${migration.purpose === 'drill' ? 'drill, ' : ''}${source.endpoint} → ${destination.endpoint}`}
         tab={tabOf(migration)}
         within={['Migrations', '/migrations']}
       >
@@ -95,7 +95,7 @@ function tabOf({ vm, phase, progress }: Migration): string {
 
 /** What a person has to know first: why it failed, what to do, what only a person can do. */
 function Verdict({ migration }: { migration: Migration }) {
-  const { error, byHand, phase, report, destination } = migration;
+  const { error, byHand, phase, report, drill, destination } = migration;
   return (
     <>
       <ByHand migration={migration} />
@@ -122,12 +122,17 @@ function Verdict({ migration }: { migration: Migration }) {
       )}
       {phase === 'succeeded' && byHand === null ? (
         <div class="note good" role="status">
-          <strong>It runs at {destination.endpoint}.</strong> {reportWords(report)}
+          <strong>{drill === null ? `It runs at ${destination.endpoint}.` : 'Its copy came up.'}</strong>{' '}
+          {drill === null ? reportWords(report) : drillWords(drill)}
         </div>
       ) : null}
       <Leftovers migration={migration} />
     </>
   );
+}
+
+function drillWords({ upAfterMs, copy }: NonNullable<Migration['drill']>): string {
+  return `${copy.vm.name} was up after ${formatDuration(upAfterMs)}; it was undone.`;
 }
 
 function reportWords(report: Migration['report']): string {
@@ -153,6 +158,7 @@ function Facts({ migration }: { migration: Migration }) {
     ['From', `${source.endpoint}, site ${source.site}`],
     ['To', `${destination.endpoint}, site ${destination.site}`],
     ['Hypervisor', migration.plugin],
+    ['Drill', migration.drill === null ? null : copyOf(migration.drill)],
     ['The VM is', placeOf(migration)],
     ['Transport', transportOf(request)],
     ['Project', migration.project],
@@ -178,6 +184,10 @@ function Facts({ migration }: { migration: Migration }) {
       )}
     </section>
   );
+}
+
+function copyOf({ copy: { vm, networks } }: NonNullable<Migration['drill']>): string {
+  return `${vm.name}, ${networks.length === 0 ? 'not connected' : `connected to ${networks.join(', ')}`}`;
 }
 
 function placeOf(migration: Migration): string {

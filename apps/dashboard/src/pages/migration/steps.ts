@@ -24,6 +24,7 @@ export function stepsOf(
   }
   const phases: Phase[] = ['queued', ...RUNNING_PHASES, hasEnded({ phase }) ? phase : 'succeeded'];
   return phases
+    .filter((one) => one !== 'kept' || request.drill != null)
     .filter((one) => request.transport === 'tunnel' || !STRAIGHT_SKIPS.has(one))
     .map((one) => ({ phase: one, state: stateOf(one, phase, spent), tookMs: spent.get(one) ?? null }));
 }

@@ -38,6 +38,9 @@ export const ITEM_TONES: Readonly<Record<Item['state'], Tone>> = {
   'moving-back': 'warning',
   'moved-back': 'warning',
   stuck: 'bad',
+  copying: 'busy',
+  copied: 'good',
+  rehearsed: 'good',
 };
 
 /** The waves of a run, as they are now. */

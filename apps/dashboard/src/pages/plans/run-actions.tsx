@@ -33,6 +33,10 @@ const OFFERS: Readonly<Record<PlanRunOrder, Offer>> = {
   },
 };
 
+const OF_DRILLS: Readonly<Partial<Record<PlanRunOrder, Partial<Offer>>>> = {
+  cancel: { words: 'Nothing more begins, and every copy is undone at once.' },
+};
+
 export function RunActions({ run, onChanged }: { run: PlanRun; onChanged: () => void }) {
   const [asked, ask] = useState<PlanRunOrder | null>(null);
   const action = useAction(async () => {
@@ -43,7 +47,7 @@ export function RunActions({ run, onChanged }: { run: PlanRun; onChanged: () => 
   });
   const report = useAction(async () => await openReport(run.id));
   const offers = may('operator') ? offersOf(run) : [];
-  const offer = asked === null ? undefined : OFFERS[asked];
+  const offer = asked === null ? undefined : { ...OFFERS[asked], ...(run.mode === 'drill' ? OF_DRILLS[asked] : {}) };
   return (
     <div class="actions">
       {offers.map((order) => (

@@ -33,7 +33,7 @@ interface Course {
 
 async function courseOf(id: string, options: { signal: AbortSignal }): Promise<Course> {
   const run = await client().getPlanRun(id, options);
-  const isMoving = run.items.some(({ state }) => state === 'moving' || state === 'moving-back');
+  const isMoving = run.items.some(({ state }) => state === 'moving' || state === 'moving-back' || state === 'copying');
   // The migrations of a run bear its id, unless the plan gives them one of their own.
   const correlationId = run.definition.migration.correlationId ?? run.id;
   const { items } = isMoving
@@ -78,7 +78,16 @@ function Run({ run, moving, onChanged }: Course & { onChanged: () => void }) {
 
 const FITS = { yes: 'yes', no: 'no', perhaps: 'perhaps', unknown: 'not known' } as const;
 
-function factsOf({ prediction, definition, createdAt, startedAt, endedAt, attempt, plan }: PlanRun): readonly Field[] {
+function factsOf({
+  prediction,
+  definition,
+  createdAt,
+  startedAt,
+  endedAt,
+  keptUntil,
+  attempt,
+  plan,
+}: PlanRun): readonly Field[] {
   const span = prediction?.durationMs ?? null;
   return [
     [
@@ -91,6 +100,7 @@ function factsOf({ prediction, definition, createdAt, startedAt, endedAt, attemp
     ],
     ['Asked for', <Time key="asked" at={createdAt} />],
     ['First order', <Time key="first" at={startedAt} />],
+    ['Copies are kept until', keptUntil === null ? null : <Time key="kept" at={keptUntil} />],
     ['Ended', <Time key="ended" at={endedAt} />],
     ['Attempt', attempt === 1 ? null : String(attempt)],
     [
@@ -116,7 +126,7 @@ const WAVE_TONES: Readonly<Record<WaveRun['state'], Tone>> = {
 };
 
 /** In these nothing moves: no wave has its turn. */
-const LOOKS: ReadonlySet<PlanRun['mode']> = new Set(['validate', 'drill', 'disaster']);
+const LOOKS: ReadonlySet<PlanRun['mode']> = new Set(['validate', 'disaster']);
 
 function Wave({ run, moving, wave, at }: Course & { wave: WaveRun; at: number }) {
   const afterwards = run.definition.waves[at]?.afterwards;
@@ -183,7 +193,7 @@ function Wave({ run, moving, wave, at }: Course & { wave: WaveRun; at: number })
 }
 
 function ItemLine({ item, moving }: { item: Item } & Pick<Course, 'moving'>) {
-  const { vm, state, source, destination, memoryBytes, migrations, error, findings } = item;
+  const { vm, state, source, destination, memoryBytes, migrations, rehearsal, error, findings } = item;
   const newest = migrations.at(-1);
   const migration = newest === undefined ? undefined : moving.get(newest);
   return (
@@ -195,6 +205,11 @@ function ItemLine({ item, moving }: { item: Item } & Pick<Course, 'moving'>) {
           {source.endpoint} → {destination.endpoint}, {formatBytes(memoryBytes)}
         </span>
         {migration === undefined ? null : <ProgressBar migration={migration} />}
+        {rehearsal === null ? null : (
+          <p class="muted">
+            {rehearsal.copy} was up after {formatDuration(rehearsal.upAfterMs)}.
+          </p>
+        )}
         {error === null ? null : (
           <p class="bad">
             <Words of={error.message} /> <span class="code">{error.code}</span> <Words of={error.remedy ?? ''} />

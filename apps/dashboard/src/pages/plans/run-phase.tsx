@@ -6,6 +6,8 @@ const TONES: Readonly<Record<PlanRun['phase'], Tone>> = {
   resolving: 'busy',
   validating: 'busy',
   running: 'busy',
+  keeping: 'good',
+  undoing: 'busy',
   succeeded: 'good',
   failed: 'bad',
   cancelled: 'warning',

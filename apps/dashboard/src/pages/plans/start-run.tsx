@@ -8,7 +8,11 @@ import { client } from '../../session/session.ts';
 
 const MODES: readonly (readonly [PlanRunMode, verb: string, words: string])[] = [
   ['validate', 'Validate', 'Every check of every VM is made and the time is predicted. Nothing moves.'],
-  ['drill', 'Drill', 'A rehearsal on an isolated network; for each VM it is said whether its plugin can do that.'],
+  [
+    'drill',
+    'Drill',
+    'A copy of each VM is started on the isolated networks that the plan names, checked, kept for a while and undone. The VMs themselves are not touched.',
+  ],
   [
     'failover',
     'Fail over',

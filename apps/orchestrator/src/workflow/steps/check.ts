@@ -9,9 +9,11 @@ import type { Hypervisors } from '../hypervisors.ts';
 import type { Run } from '../run.ts';
 import { raceSignal } from '../waiting.ts';
 
+/** @param getDriver asked once the VM is known */
 export async function check(
   run: Run,
-  hypervisors: Hypervisors,
+  hypervisors: Pick<Hypervisors, 'findVm'>,
+  getDriver: () => Promise<{ check(options: { signal: AbortSignal }): Promise<CheckReport> }>,
   { signal }: { signal: AbortSignal },
 ): Promise<CheckReport> {
   const vm = await hypervisors.findVm(run.migration.request.vm, { signal });
@@ -20,7 +22,7 @@ export async function check(
     migration.vm = { id: vm.id, name: vm.name };
     migration.where = 'source';
   });
-  const driver = await hypervisors.driver({ signal });
+  const driver = await getDriver();
   const report = await raceSignal(driver.check({ signal }), run.lost);
   const findings = report.findings.map((finding) => ({ ...finding }));
   if (findings.length > 0) {
