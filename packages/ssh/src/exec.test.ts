@@ -23,6 +23,22 @@ test('an exit status that came before we could listen is not lost', async () => 
   assert.deepEqual([(await result).exitCode, (await result).stdout.toString()], [0, 'done']);
 });
 
+test('output is told as it comes, and is in the result all the same', async () => {
+  const channel = hastyChannel();
+  // The end of the input is not that of the output.
+  const endOutput = channel.end.bind(channel);
+  channel.end = () => channel;
+  const told: string[] = [];
+  const onStdout = (chunk: Buffer): number => told.push(chunk.toString());
+  const result = runOnChannel(channel as unknown as ClientChannel, 'x', { signal, onStdout }, open);
+  channel.write('10 %');
+  while (told.length === 0) await new Promise((resolve) => setImmediate(resolve));
+  channel.once('end', () => channel.emit('close', 0));
+  endOutput('20 %');
+  assert.equal((await result).stdout.toString(), '10 %20 %');
+  assert.equal(told.join(''), '10 %20 %');
+});
+
 test('a signal is told, and a channel that closes without either is an unknown outcome', async () => {
   const killed = hastyChannel();
   const killing = runOnChannel(killed as unknown as ClientChannel, 'x', { signal }, open);

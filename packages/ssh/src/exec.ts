@@ -10,6 +10,8 @@ export interface ExecOptions {
   readonly signal: AbortSignal;
   /** Written to the command's standard input, which is then closed. Secrets belong here, never on a command line. */
   readonly stdin?: string | Buffer | Readable;
+  /** Standard output as it comes, for what tells how far it is; the result holds all of it nevertheless. */
+  readonly onStdout?: (chunk: Buffer) => void;
   /** Of standard output and standard error together; default 1 MiB. */
   readonly maxOutputBytes?: number;
 }
@@ -27,7 +29,7 @@ const DEFAULT_MAX_OUTPUT_BYTES = 1024 * 1024;
 export function runOnChannel(
   channel: ClientChannel,
   program: string,
-  { signal, stdin, maxOutputBytes = DEFAULT_MAX_OUTPUT_BYTES }: ExecOptions,
+  { signal, stdin, onStdout, maxOutputBytes = DEFAULT_MAX_OUTPUT_BYTES }: ExecOptions,
   closed: AbortSignal,
 ): Promise<ExecResult> {
   const { promise, resolve, reject } = Promise.withResolvers<ExecResult>();
@@ -52,6 +54,7 @@ export function runOnChannel(
   };
 
   channel.on('data', collect(stdout));
+  if (onStdout !== undefined) channel.on('data', onStdout);
   channel.stderr.on('data', collect(stderr));
   channel.on('error', (error: Error) => stop(new SshError('CONNECTION_LOST', error.message, error)));
   // Not `exit`: it may have come in one packet with the channel itself, before anybody could listen. `close` waits until
