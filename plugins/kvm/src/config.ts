@@ -102,6 +102,23 @@ const options = z.strictObject({
     .boolean()
     .default(false)
     .describe('Move a VM although another manager owns it and will not know where it went'),
+  drill: z
+    .strictObject({
+      directory: absolutePath
+        .refine((path) => !/^\/dev(\/|$)/.test(path), 'a directory of files, not of devices')
+        .optional()
+        .describe(
+          'Directory at the destination for the disks of copies; by default that of its storage pool "default", or where the disk map points to',
+        ),
+      scratchDirectory: absolutePath
+        .refine((path) => !/^\/dev(\/|$)/.test(path), 'a directory of files, not of devices')
+        .optional()
+        .describe(
+          'Directory at the source for what a backup keeps of the disks while the VM writes on; by default beside each image, for others that of its storage pool "default"',
+        ),
+    })
+    .default({})
+    .describe('Of a drill: where its files go'),
 });
 
 export const optionsSchema = options

@@ -3,6 +3,7 @@
  */
 import { type HypervisorPlugin, PLUGIN_API_VERSION, PluginError } from '@lmas/plugin-api';
 import { configSchema, type KvmConfig, type KvmOptions, optionsSchema } from './config.ts';
+import { KvmDrill } from './drill/driver.ts';
 import { KvmMigration } from './migration/driver.ts';
 import { KvmSession } from './session.ts';
 import { connectTransport } from './transport.ts';
@@ -16,6 +17,7 @@ export const kvmPlugin: HypervisorPlugin<KvmConfig, KvmOptions> = {
     copiesDisks: true,
     postCopy: true,
     survivesController: true,
+    drills: true,
   },
   configSchema,
   optionsSchema,
@@ -28,6 +30,12 @@ export const kvmPlugin: HypervisorPlugin<KvmConfig, KvmOptions> = {
       throw new PluginError('INVALID_CONFIG', 'Both ends of a migration have to be sessions of the kvm plugin.');
     }
     return new KvmMigration({ source, destination }, request, context);
+  },
+  drill({ source, destination }, request, context) {
+    if (!(source instanceof KvmSession) || !(destination instanceof KvmSession)) {
+      throw new PluginError('INVALID_CONFIG', 'Both ends of a drill have to be sessions of the kvm plugin.');
+    }
+    return new KvmDrill({ source, destination }, request, context);
   },
 };
 

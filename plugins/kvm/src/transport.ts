@@ -15,6 +15,14 @@ export interface CommandResult {
   readonly stderr: Buffer;
 }
 
+export interface CommandOptions {
+  readonly signal: AbortSignal;
+  /** Written to its standard input. Secrets belong here, never on a command line. */
+  readonly stdin?: Buffer;
+  /** Standard output as it comes. */
+  readonly onStdout?: (chunk: Buffer) => void;
+}
+
 export interface HostTransport {
   /** For messages: what this host is called, and where it is. */
   readonly peer: string;
@@ -23,7 +31,7 @@ export interface HostTransport {
   /** A new stream to the libvirt socket. @throws PluginError UNREACHABLE, CONNECTION_LOST, ABORTED */
   openSocket(options: { signal: AbortSignal }): Promise<Duplex>;
   /** Runs a command on the host; an exit code but 0 is an answer. @throws PluginError */
-  exec(command: readonly string[], options: { signal: AbortSignal }): Promise<CommandResult>;
+  exec(command: readonly string[], options: CommandOptions): Promise<CommandResult>;
   close(): Promise<void>;
 }
 
@@ -70,9 +78,10 @@ class SshTransport implements HostTransport {
     );
   }
 
-  async exec(command: readonly string[], { signal }: { signal: AbortSignal }): Promise<CommandResult> {
+  async exec(command: readonly string[], options: CommandOptions): Promise<CommandResult> {
     try {
-      return await this.#ssh.exec(command, { signal });
+      const { signal, stdin, onStdout } = options;
+      return await this.#ssh.exec(command, { signal, ...(stdin && { stdin }), ...(onStdout && { onStdout }) });
     } catch (error) {
       throw toPluginError(error, `running ${command[0]}`);
     }

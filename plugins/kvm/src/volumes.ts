@@ -39,7 +39,9 @@ export async function poolOf(session: KvmSession, path: string, { signal }: Opti
   }
 }
 
-async function createInPool(session: KvmSession, pool: Pool, disk: CopiedDisk, capacity: number, signal: AbortSignal) {
+type NewVolume = Pick<CopiedDisk, 'to' | 'format'>;
+
+async function createInPool(session: KvmSession, pool: Pool, disk: NewVolume, capacity: number, signal: AbortSignal) {
   const client = await session.query({ signal });
   const name = escapeXml(disk.to.slice(dirname(disk.to).length).replace(/^\//, ''));
   const format = escapeXml(disk.format);
@@ -73,22 +75,35 @@ export async function createMissingVolumes(
     if (capacityBytes === null) {
       throw new PluginError('NOT_MIGRATABLE', `The size of ${disk.name} is unknown, so no volume can be made for it.`);
     }
-    const pool = await poolOf(destination, disk.to, { signal });
-    const via = pool === null ? 'image' : 'pool';
-    const resource = (made: boolean): PluginResource => ({
-      kind: 'volume',
-      id: disk.to,
-      end: 'destination',
-      data: { migrationId, via, format: disk.format, capacityBytes, made },
-    });
-    await context.recordIntent(resource(false));
-    await context.assertCurrent();
-    if (pool === null) await createImage(destination.transport, disk.to, disk.format, capacityBytes, { signal });
-    else await createInPool(destination, pool, disk, capacityBytes, signal);
-    await context.recordIntent(resource(true));
+    await createVolume(destination, migrationId, { ...disk, capacityBytes }, context, { signal });
     created.push(disk.to);
   }
   return created;
+}
+
+/** Where nothing is yet. Journalled before and after it is made. @throws PluginError, also when something is there */
+export async function createVolume(
+  destination: KvmSession,
+  migrationId: string,
+  disk: NewVolume & { readonly capacityBytes: number; readonly byHand?: string },
+  context: MigrationContext,
+  { signal }: Options,
+): Promise<void> {
+  const { to, format, capacityBytes, byHand } = disk;
+  const pool = await poolOf(destination, to, { signal });
+  const via = pool === null ? 'image' : 'pool';
+  const resource = (made: boolean): PluginResource => ({
+    kind: 'volume',
+    id: to,
+    end: 'destination',
+    data: { migrationId, via, format, capacityBytes, made },
+    ...(byHand !== undefined && { byHand }),
+  });
+  await context.recordIntent(resource(false));
+  await context.assertCurrent();
+  if (pool === null) await createImage(destination.transport, to, format, capacityBytes, { signal });
+  else await createInPool(destination, pool, disk, capacityBytes, signal);
+  await context.recordIntent(resource(true));
 }
 
 function assertMayOverwrite(disk: CopiedDisk, here: FileFacts | null, there: FileFacts, overwrite: boolean): void {

@@ -5,7 +5,7 @@ import { descend, parseXml, textOf } from '../definition/xml.ts';
 import { isFault } from '../errors.ts';
 import { CPU_COMPARE } from '../rpc/constants.ts';
 import { versionText } from '../session.ts';
-import { attempt, blocker, type CheckContext, warning } from './types.ts';
+import { attempt, blocker, type CheckContext, type HostContext, warning } from './types.ts';
 
 export async function checkHosts(context: CheckContext): Promise<Finding[]> {
   const parts = [checkIdentity, checkVersions, checkCpu, checkMachine, checkMemory, checkNetworks];
@@ -68,7 +68,7 @@ async function checkVersions(context: CheckContext): Promise<Finding[]> {
   return findings;
 }
 
-async function checkCpu(context: CheckContext): Promise<Finding[]> {
+export async function checkCpu(context: HostContext): Promise<Finding[]> {
   const { definition } = context.plan;
   // Without a <cpu>, or under emulation, the guest sees nothing of the host's CPU.
   if (definition.cpuXml === undefined || definition.virtType !== 'kvm') return [];
@@ -101,7 +101,7 @@ async function checkCpu(context: CheckContext): Promise<Finding[]> {
   ];
 }
 
-async function checkMachine(context: CheckContext): Promise<Finding[]> {
+export async function checkMachine(context: HostContext): Promise<Finding[]> {
   const { arch, machine, virtType } = context.plan.definition;
   const client = await context.ends.destination.query(context);
   try {
@@ -120,7 +120,7 @@ async function checkMachine(context: CheckContext): Promise<Finding[]> {
   }
 }
 
-async function checkMemory(context: CheckContext): Promise<Finding[]> {
+export async function checkMemory(context: HostContext): Promise<Finding[]> {
   const client = await context.ends.destination.query(context);
   const { bytes } = await client.call('nodeGetFreeMemory', undefined, context);
   const { memoryBytes } = context.plan.definition;

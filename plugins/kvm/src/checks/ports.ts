@@ -1,13 +1,20 @@
 /** Whether the destination has ports left at which it can receive memory and disks. */
 import { type Finding, PluginError } from '@lmas/plugin-api';
 import { freePorts } from '../migration/ports.ts';
+import type { KvmSession } from '../session.ts';
 import type { HostTransport } from '../transport.ts';
 import { blocker, type CheckContext } from './types.ts';
 
-export async function checkPorts({ ends, plan, signal }: CheckContext): Promise<Finding[]> {
-  const { destination } = ends;
+export function checkPorts({ ends, plan, signal }: CheckContext): Promise<Finding[]> {
+  return checkFreePorts(ends.destination, plan.copied.length > 0 ? 2 : 1, { signal });
+}
+
+export async function checkFreePorts(
+  destination: KvmSession,
+  needed: number,
+  { signal }: { signal: AbortSignal },
+): Promise<Finding[]> {
   const free = freePorts(destination, await listeningPorts(destination.transport, { signal }));
-  const needed = plan.copied.length > 0 ? 2 : 1;
   if (free >= needed) return [];
   const { from, to } = destination.config.portRange;
   return [

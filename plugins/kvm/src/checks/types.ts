@@ -12,6 +12,9 @@ export interface CheckContext {
   readonly signal: AbortSignal;
 }
 
+/** What a check needs that only looks at what the guest is made of, and at the hosts. */
+export type HostContext = Pick<CheckContext, 'ends' | 'signal'> & { readonly plan: Pick<Plan, 'definition'> };
+
 export { blocker, note, warning };
 
 /**
@@ -19,7 +22,7 @@ export { blocker, note, warning };
  * of what others have found. @throws what ends all checks: a session that is lost, `signal`
  */
 export async function attempt(
-  { ends, signal }: CheckContext,
+  { ends, signal }: Pick<CheckContext, 'ends' | 'signal'>,
   check: () => Promise<Finding[]>,
   otherwise: (reason: string) => Finding = notChecked,
 ): Promise<Finding[]> {

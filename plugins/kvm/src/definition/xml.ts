@@ -29,6 +29,11 @@ export function childElements(parent: Element, tagName: string): Element[] {
   );
 }
 
+/** Takes the child elements of these names away, not deeper ones. */
+export function removeChildren(parent: Element, ...tagNames: readonly string[]): void {
+  for (const tagName of tagNames) for (const child of childElements(parent, tagName)) parent.removeChild(child);
+}
+
 /** The first element at the end of a path of tag names. */
 export function descend(from: Element, ...path: readonly string[]): Element | undefined {
   let at: Element | undefined = from;

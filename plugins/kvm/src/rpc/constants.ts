@@ -121,6 +121,7 @@ export const ERROR = {
   MIGRATE_FINISH_OK: 93,
   AUTH_UNAVAILABLE: 94,
   DEVICE_MISSING: 99,
+  NO_DOMAIN_BACKUP: 104,
 } as const;
 
 /** The name of an error code, as libvirt's own documentation writes it. */

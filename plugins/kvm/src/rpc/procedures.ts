@@ -65,6 +65,7 @@ export const PROCEDURES = {
     }),
   ),
   connectGetCapabilities: procedure(7, nothing, struct({ xml: text })),
+  domainCreateXml: procedure(10, struct({ xml: text, flags: uint }), struct(ofDomain)),
   domainDestroy: procedure(12, struct(ofDomain), nothing),
   domainGetXmlDesc: procedure(14, struct({ domain, flags: uint }), struct({ xml: text })),
   domainGetAutostart: procedure(15, struct(ofDomain), struct({ autostart: int })),
@@ -72,15 +73,18 @@ export const PROCEDURES = {
   domainLookupByUuid: procedure(24, struct({ uuid }), struct(ofDomain)),
   domainResume: procedure(28, struct(ofDomain), nothing),
   domainSetAutostart: procedure(29, struct({ domain, autostart: int }), nothing),
+  networkGetXmlDesc: procedure(43, struct({ network, flags: uint }), struct({ xml: text })),
   connectGetHostname: procedure(59, nothing, struct({ hostname: text })),
   connectSupportsFeature: procedure(60, struct({ feature: int }), struct({ supported: int })),
   authList: procedure(66, nothing, struct({ types: authTypes })),
   authPolkit: procedure(70, nothing, struct({ complete: int })),
+  storagePoolLookupByName: procedure(84, struct({ name: text }), struct({ pool })),
   storagePoolGetInfo: procedure(
     87,
     struct({ pool }),
     struct({ state: int, capacity: uhyper, allocation: uhyper, available: uhyper }),
   ),
+  storagePoolGetXmlDesc: procedure(88, struct({ pool, flags: uint }), struct({ xml: text })),
   storageVolCreateXml: procedure(93, struct({ pool, xml: text, flags: uint }), struct({ volume })),
   storageVolDelete: procedure(94, struct({ volume, flags: uint }), nothing),
   storageVolLookupByPath: procedure(97, struct({ path: text }), struct({ volume })),
@@ -181,6 +185,14 @@ export const PROCEDURES = {
     }),
     struct({ result: int }),
   ),
+  /** libvirt 6.0. Resolves when the job has begun; the job ends by an abort. */
+  domainBackupBegin: procedure(
+    421,
+    struct({ domain, backupXml: text, checkpointXml: optional(text), flags: uint }),
+    nothing,
+  ),
+  /** libvirt 6.0. */
+  domainBackupGetXmlDesc: procedure(422, struct({ domain, flags: uint }), struct({ xml: text })),
   /** libvirt 8.5. */
   domainAbortJobFlags: procedure(442, struct({ domain, flags: uint }), nothing),
 } as const;

@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { FakeWorld } from './fake-libvirt/index.ts';
 
+export { drillOptions, FakeDrillWorld } from './drill-world.ts';
 export { FakeHost, FakeWorld, type Script } from './fake-libvirt/index.ts';
 
 /** Two scripted hosts with one running VM, as the compliance suite wants them. */

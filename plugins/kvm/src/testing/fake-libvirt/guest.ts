@@ -1,6 +1,7 @@
 /** An imaginary guest, as one host has it. */
 import { uuidBytes } from '../../client.ts';
 import type { Domain } from '../../rpc/procedures.ts';
+import type { Backup } from './backups.ts';
 import type { FakeConnection } from './connection.ts';
 
 export interface Guest {
@@ -18,6 +19,10 @@ export interface Guest {
   } | null;
   /** Somebody else's job (OPERATION.*), which keeps migrations out and must never be aborted. */
   foreignJob: number | null;
+  /** A backup in pull mode. */
+  backup: Backup | null;
+  /** As it was made here; a guest that was only added is described by what the tests need. */
+  xml: string | null;
   /** A part of its memory is at the other end, or of the other one's here. */
   postCopy: boolean;
   /** Which moment of the guest's life this copy holds: a resumption of an older one than has run is a violation. */
@@ -29,7 +34,8 @@ export function domainOf({ name, uuid, id }: Guest): Domain {
   return { name, uuid: uuidBytes(uuid), id };
 }
 
-export function guestXml({ name, uuid }: Guest, files: string): string {
+export function guestXml({ name, uuid, xml }: Guest, files: string): string {
+  if (xml !== null) return xml;
   return `<domain type='kvm'><name>${name}</name><uuid>${uuid}</uuid><memory unit='KiB'>1048576</memory><vcpu>2</vcpu>
     <os><type arch='x86_64' machine='pc-q35-7.2'>hvm</type></os>
     <devices><disk type='file' device='disk'><driver name='qemu' type='raw' cache='none'/>

@@ -11,7 +11,7 @@ import { configSchema, type KvmConfig } from '../../config.ts';
 import { ERROR, RUNNING, SHUTOFF, STATE } from '../../rpc/constants.ts';
 import type { Domain, ProcedureName } from '../../rpc/procedures.ts';
 import { KvmSession } from '../../session.ts';
-import type { CommandResult, HostTransport } from '../../transport.ts';
+import type { CommandOptions, CommandResult, HostTransport } from '../../transport.ts';
 import { FakeConnection, type Script } from './connection.ts';
 import type { Guest } from './guest.ts';
 import { FakeMigrations, type PerformControl } from './migrations.ts';
@@ -22,7 +22,8 @@ import type { FakeWorld } from './world.ts';
 export class FakeHost {
   readonly world: FakeWorld;
   readonly name: string;
-  readonly address: string;
+  /** Where it receives and connects from; nobody really listens there unless a test makes it an address of this machine. */
+  address: string;
   /** Directory in which the guests' disks are. */
   files: string;
   readonly guests = new Map<string, Guest>();
@@ -47,12 +48,14 @@ export class FakeHost {
   iteration = 1;
   remainingBytes = 50;
   libvirtVersion = 9_000_000n;
+  /** As `net-dumpxml` shows them. */
+  readonly networks = new Map([['default', "<network><name>default</name><forward mode='nat'/></network>"]]);
   /** What the host's sysctl says. */
   userfaultfd = '1';
   /** Programs that a login here may not run. */
   readonly failingCommands = new Set<string>();
   /** Called before each command that is run here. */
-  beforeCommand: () => void = () => undefined;
+  beforeCommand: (command: readonly string[]) => void = () => undefined;
 
   constructor(world: FakeWorld, name: string, files: string) {
     this.world = world;
@@ -91,6 +94,7 @@ export class FakeHost {
     this.guests.set(uuid, {
       ...{ name, uuid, id, state: STATE.running, reason: RUNNING.booted },
       ...{ persistent: true, autostart: false, job: null, foreignJob: null, postCopy: false, life: 0 },
+      ...{ backup: null, xml: null },
     });
     this.world.witness(uuid);
   }
@@ -103,6 +107,9 @@ export class FakeHost {
   /** A transport to this host, as the session takes it over. Commands run on this machine. */
   transport(): HostTransport {
     const closed = new AbortController();
+    const lost = Promise.withResolvers<never>();
+    lost.promise.catch(() => undefined);
+    closed.signal.addEventListener('abort', () => lost.reject(closed.signal.reason));
     this.#transports.push(() => closed.abort(new Error('killed')));
     return {
       peer: `fake host ${this.name}`,
@@ -116,7 +123,7 @@ export class FakeHost {
         this.#connections.add(new FakeConnection(this, far));
         return near;
       },
-      exec: (command, { signal }) => this.#exec(command, signal),
+      exec: (command, options) => Promise.race([lost.promise, this.#exec(command, options)]),
       close: async () => {
         closed.abort(new Error('closed'));
       },
@@ -153,13 +160,15 @@ export class FakeHost {
     });
   }
 
-  #exec(command: readonly string[], signal: AbortSignal): Promise<CommandResult> {
+  #exec(command: readonly string[], options: CommandOptions): Promise<CommandResult> {
     const answer = (exitCode: number, text: string): Promise<CommandResult> =>
       Promise.resolve({ exitCode, stdout: Buffer.from(exitCode === 0 ? text : ''), stderr: Buffer.from(text) });
-    this.beforeCommand();
+    this.beforeCommand(command);
     if (this.failingCommands.has(command[0] ?? '')) return answer(126, 'permission denied');
     if (command[1] === '/proc/sys/vm/unprivileged_userfaultfd') return answer(0, `${this.userfaultfd}\n`);
-    return runHere(command, signal);
+    // The directory of a guest's own, which real hosts have below /var/lib/libvirt.
+    if (command[2]?.includes('/libvirt/qemu/domain-')) return answer(0, this.files);
+    return runHere(command, options);
   }
 
   connectionLost(connection: FakeConnection): void {
@@ -216,10 +225,14 @@ export class FakeHost {
   }
 }
 
-function runHere(command: readonly string[], signal: AbortSignal): Promise<CommandResult> {
+function runHere(command: readonly string[], { signal, stdin, onStdout }: CommandOptions): Promise<CommandResult> {
   const { promise, resolve, reject } = Promise.withResolvers<CommandResult>();
   const [program = '', ...args] = command;
-  const child = spawn(program, args, { signal, stdio: ['ignore', 'pipe', 'pipe'] });
+  const child = spawn(program, args, { signal, stdio: ['pipe', 'pipe', 'pipe'] });
+  // A program that does not read its input may be gone before it is written.
+  child.stdin.on('error', () => undefined);
+  child.stdin.end(stdin);
+  if (onStdout !== undefined) child.stdout.on('data', onStdout);
   const stdout: Buffer[] = [];
   const stderr: Buffer[] = [];
   child.stdout.on('data', (chunk: Buffer) => stdout.push(chunk));

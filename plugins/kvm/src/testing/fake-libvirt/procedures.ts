@@ -1,8 +1,10 @@
 /** What each procedure does at a scripted daemon; what it does not know it refuses. */
 import { uuidText } from '../../client.ts';
+import { readDefinition } from '../../definition/definition.ts';
 import { ABORT_JOB, ERROR, JOB, MIGRATE, OPERATION, RUNNING, SHUTOFF, STATE } from '../../rpc/constants.ts';
 import type { ArgsOf, ProcedureName } from '../../rpc/procedures.ts';
 import { stringOf, type TypedParam } from '../../rpc/typed-params.ts';
+import { beginBackup, endBackup } from './backups.ts';
 import type { FakeConnection } from './connection.ts';
 import { domainOf, guestXml } from './guest.ts';
 import type { FakeHost } from './host.ts';
@@ -16,6 +18,7 @@ export const proceduresOf = (host: FakeHost): Procedures => ({
   ...aboutTheHost(host),
   ...aboutGuests(host),
   ...aboutMigrations(host),
+  ...aboutDrills(host),
 });
 
 const aboutTheHost = (host: FakeHost): Procedures => ({
@@ -27,7 +30,11 @@ const aboutTheHost = (host: FakeHost): Procedures => ({
   connectGetHostname: () => ({ hostname: host.name }),
   connectGetCapabilities: () => ({ xml: `<capabilities><host><uuid>${host.name}</uuid></host></capabilities>` }),
   connectGetDomainCapabilities: () => ({ xml: '<domainCapabilities/>' }),
-  connectListAllNetworks: () => ({ networks: [{ name: 'default', uuid: Buffer.alloc(16) }], count: 1 }),
+  connectListAllNetworks: () => {
+    const networks = [...host.networks.keys()].map((name) => ({ name, uuid: Buffer.alloc(16) }));
+    return { networks, count: networks.length };
+  },
+  networkGetXmlDesc: ({ network }) => ({ xml: host.networks.get(network.name) ?? '' }),
   connectListAllDomains: () => {
     const domains = [...host.guests.values()].map((guest) => domainOf(guest));
     return { domains, count: domains.length };
@@ -74,14 +81,15 @@ const aboutGuests = (host: FakeHost): Procedures => ({
   domainGetBlockInfo: () => ({ allocation: 65_536n, capacity: 1_048_576n, physical: 65_536n }),
   domainListAllSnapshots: () => ({ snapshots: [], count: 0 }),
   domainGetJobStats: ({ domain }) => {
-    const { job, foreignJob } = host.guestOf(domain);
+    const { job, foreignJob, backup } = host.guestOf(domain);
     if (job?.kind === 'in') throw new Refusal(ERROR.OPERATION_UNSUPPORTED, 'only on the source host');
     const counts = { data_total: 100, data_remaining: host.remainingBytes, memory_iteration: host.iteration };
     const params = Object.entries(counts).map(
       ([field, value]): TypedParam => ({ field, type: 'ullong', value: BigInt(value) }),
     );
-    if (job === null && foreignJob === null) return { type: JOB.none, params: [] };
-    const operation: TypedParam = { field: 'operation', type: 'int', value: foreignJob ?? OPERATION.migrationOut };
+    const other = backup === null ? foreignJob : OPERATION.backup;
+    if (job === null && other === null) return { type: JOB.none, params: [] };
+    const operation: TypedParam = { field: 'operation', type: 'int', value: other ?? OPERATION.migrationOut };
     return { type: JOB.unbounded, params: [operation, ...params] };
   },
   storagePoolLookupByTargetPath: () => {
@@ -113,6 +121,11 @@ const aboutGuests = (host: FakeHost): Procedures => ({
 const aboutMigrations = (host: FakeHost): Procedures => ({
   domainAbortJob: ({ domain }) => {
     const guest = host.guestOf(domain);
+    if (guest.backup !== null) {
+      endBackup(guest.backup);
+      guest.backup = null;
+      return;
+    }
     if (guest.foreignJob !== null) {
       guest.foreignJob = null;
       host.world.violations.push(`${host.name} was told to abort a job of ${guest.uuid} that is no migration`);
@@ -140,7 +153,8 @@ const aboutMigrations = (host: FakeHost): Procedures => ({
   },
   domainMigrateBegin3Params: ({ domain, flags }, owner) => {
     const guest = host.guestOf(domain);
-    if (guest.job !== null || guest.foreignJob !== null) throw new Refusal(ERROR.OPERATION_TIMEOUT, 'another job');
+    if (guest.job !== null || guest.foreignJob !== null || guest.backup !== null)
+      throw new Refusal(ERROR.OPERATION_TIMEOUT, 'another job');
     // A job whose owner is gone by then is dropped at once.
     if ((flags & MIGRATE.changeProtection) !== 0 && owner.open) guest.job = { kind: 'out', owner, phase: 'begun' };
     return { cookie: Buffer.from(`${guest.uuid}\0`), xml: guestXml(guest, host.files) };
@@ -163,6 +177,29 @@ const aboutMigrations = (host: FakeHost): Procedures => ({
     guest.job = null;
     if (cancelled === 0) host.stop(guest, SHUTOFF.migrated);
     else if (guest.state === STATE.paused) host.set(guest, STATE.running, RUNNING.migrationCanceled);
+  },
+});
+
+const aboutDrills = (host: FakeHost): Procedures => ({
+  domainBackupBegin: ({ domain, backupXml }) => {
+    const guest = host.guestOf(domain);
+    guest.backup = beginBackup(guest, backupXml, guestXml(guest, host.files));
+  },
+  domainBackupGetXmlDesc: ({ domain }) => {
+    const { backup } = host.guestOf(domain);
+    if (backup === null) throw new Refusal(ERROR.NO_DOMAIN_BACKUP, 'no domain backup job present');
+    return { xml: backup.xml };
+  },
+  domainCreateXml: ({ xml }) => {
+    const { name, uuid } = readDefinition(xml);
+    if (host.guests.has(uuid)) throw new Refusal(ERROR.OPERATION_FAILED, 'domain exists');
+    host.addGuest(name, uuid);
+    const guest = host.guest(uuid);
+    Object.assign(guest, { xml, persistent: false });
+    return { domain: domainOf(guest) };
+  },
+  storagePoolLookupByName: () => {
+    throw new Refusal(ERROR.NO_STORAGE_POOL, 'no pool');
   },
 });
 
