@@ -5,7 +5,7 @@
 import assert from 'node:assert/strict';
 import { existsSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import type { ConnectContext, RunIdentity } from '@lmas/plugin-api';
 import { createXlPlugin } from '@lmas/plugin-xen/xl';
 import { type Relay, sshdMissing, startRelay, type TestSshd } from '../../packages/ssh/src/testing/sshd.ts';
@@ -18,6 +18,9 @@ const log = { debug: silent, info: silent, warn: silent, error: silent };
 const SHARED = '/dev';
 const MEMORY_MIB = 8;
 const SLOW_BYTES_PER_SEC = 1.5e6;
+/** Notes of running migrations are kept where a reboot empties it. */
+const IN_MEMORY = mkdtempSync('/dev/shm/lmas-xl-');
+process.once('exit', () => rmSync(IN_MEMORY, { recursive: true, force: true }));
 /** xl is started dozens of times for each test. */
 const CACHE = mkdtempSync(join(tmpdir(), 'lmas-xl-cache-'));
 process.once('exit', () => rmSync(CACHE, { recursive: true, force: true }));
@@ -65,7 +68,7 @@ async function makeHost(
     ...{ host: sshd.host, port: network.port, hostKeys: [sshd.hostKeys.ed25519], migrationAddress },
     ...{ receivePorts: { from: nextPort, to: nextPort + 3 }, sharedPaths: [SHARED], xlPath: host.program },
     lockPath: host.lockPath,
-    runDirectory: join(directory, name, 'run'),
+    runDirectory: join(IN_MEMORY, basename(directory), name),
   });
   return { host, config, network };
 }

@@ -1,6 +1,6 @@
 /** `lmas endpoint test` at a pool and at a host with plain Xen: each step, and what makes it fail. Nothing is changed there. */
 import assert from 'node:assert/strict';
-import { readdirSync } from 'node:fs';
+import { chmodSync, existsSync, mkdirSync, readdirSync } from 'node:fs';
 import { test } from 'node:test';
 import type { EndpointSession } from '@lmas/plugin-api';
 import { startSshd } from '../../packages/ssh/src/testing/sshd.ts';
@@ -91,11 +91,16 @@ test('a host with plain Xen: every step is taken, and nothing is left there', { 
   const good = await world.connectTo(world.source);
   held.defer(() => good.close());
   assert.deepEqual(await outcomes(good), allOf(names));
-  const elsewhere = { migrationAddress: '192.0.2.1', sharedPaths: ['/nowhere'] };
+  const elsewhere = { migrationAddress: '192.0.2.1', sharedPaths: ['/nowhere'], runDirectory: '/sys/lmas-xl' };
   const config = plugin.configSchema.parse({ ...world.source.config, ...elsewhere });
   const bad = await world.connectTo({ ...world.source, config });
   held.defer(() => bad.close());
-  const failed = { 'migration-address': 'failed', 'shared-storage': 'failed' };
+  const failed = { 'migration-address': 'failed', 'shared-storage': 'failed', 'run-directory': 'failed' };
   assert.deepEqual(await outcomes(bad), allOf(names, failed));
   assert.deepEqual(readdirSync(world.source.host.directory), before);
+  const { runDirectory } = world.source.config;
+  assert.ok(!existsSync(runDirectory), 'not even the run directory');
+  mkdirSync(runDirectory, { recursive: true });
+  chmodSync(runDirectory, 0o777);
+  assert.deepEqual(await outcomes(await world.connectTo(world.source)), allOf(names, { 'run-directory': 'failed' }));
 });

@@ -3,6 +3,8 @@
  * took away, answers that never came. Destroyed or resumed is only what is known to be safe.
  */
 import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
@@ -246,6 +248,38 @@ describe('what is left of a migration with xl', { skip: xlMissing(), timeout: 24
     const { warnings } = await driver.confirm(play.prepared, { signal });
     assert.match(warnings.join(), /--incoming \(incoming\), which no migration/);
     assert.deepEqual(namesAt(play, 'source'), [COPY]);
+  });
+
+  test('another xl at work on the guest is told by its process, also where ours was killed and nobody saw how', async () => {
+    await using play = await Play.make(sshd);
+    const { source } = play.world;
+    const { signal } = play;
+    source.host.arm('half-sent', 'hang');
+    const { performing } = await play.begin();
+    await play.stands('source', 'half-sent');
+    await play.kill('source', 'send.xl');
+    source.host.disarm('half-sent');
+    await performing;
+    await play.noted('destination', 'left');
+    for (const point of ['saving', 'saved'] as const) source.host.arm(point, 'hang');
+    const theirs = spawn(source.host.program, ['save', VM.name, '/nowhere'], { stdio: 'ignore' });
+    const ended = once(theirs, 'exit');
+    await play.stands('source', 'saving');
+    const next = await play.driver({ migrationId: 'm_2' });
+    assert.ok((await findingsOf(next, play)).includes('VM_BUSY blocker'));
+    await assert.rejects(next.prepare({ signal }), { code: 'BUSY' });
+    const { dom0 } = (await play.sessions()).source;
+    const job = { migration: 'm_3', uuid: VM.id, arguments: ['resume', '1'] };
+    await assert.rejects(dom0.ask('act', job, z.object({}), { signal }), /somebody else's xl save, process \d+/);
+    source.host.disarm('saving');
+    await play.stands('source', 'saved');
+    const driver = await play.driver();
+    const { where, source: presence } = await driver.abort({ signal });
+    assert.deepEqual([where, presence], ['unknown', 'paused']);
+    source.host.disarm('saved');
+    assert.deepEqual(await ended, [0, null]);
+    assert.deepEqual(namesAt(play, 'source'), [], 'saved whole, and by nobody resumed');
+    assert.equal(play.world.maxRunningCopies(), 1);
   });
 
   test('a receiver to which nobody came has left no copy: one that stands there is not its own', async () => {

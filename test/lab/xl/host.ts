@@ -1,7 +1,7 @@
 /**
  * A host with plain Xen as the scripted xl sees it: a directory with its domains, which every call of xl reads and changes
  * under a lock, and a log, shared by all hosts of a test, of which guest began or ceased to execute where. The log is the
- * truth. The directory has the program `xl` of the host, too; what that only has to print is written when it changes.
+ * truth. The directory has the host's xl, too; what that only has to print is written when it changes.
  */
 import {
   appendFileSync,
@@ -14,7 +14,7 @@ import {
   rmSync,
   writeFileSync,
 } from 'node:fs';
-import { join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { printConfigs, printHelp, printInfo, printList } from './print.ts';
 
@@ -49,8 +49,10 @@ export interface HostSettings {
   readonly bytesPerSec?: number;
 }
 
-/** Where in a migration xl can be met; see migrate.ts and receive.ts. */
+/** Where in a migration, or a save, xl can be met; see migrate.ts and main.ts. */
 export type Point =
+  | 'saving'
+  | 'saved'
   | 'half-sent'
   | 'all-sent'
   | 'given-name'
@@ -93,6 +95,7 @@ case "$1 $2" in
   'list -l') exec cat '${inside}/configs' ;;
   'info ') exec cat '${inside}/info' ;;
   'help ') exec cat '${inside}/help' ;;
+  'save '*) NODE_COMPILE_CACHE='${cache}' '${process.execPath}' '${main}' '${inside}' "$@"; exit $? ;; # to be seen as xl
 esac
 NODE_COMPILE_CACHE='${cache}' exec '${process.execPath}' '${main}' '${inside}' "$@"
 `,
@@ -101,9 +104,9 @@ NODE_COMPILE_CACHE='${cache}' exec '${process.execPath}' '${main}' '${inside}' "
     return host;
   }
 
-  /** The host's xl. */
+  /** The host's xl, under a name of its own: hosts that are one machine see each other's processes. */
   get program(): string {
-    return join(this.directory, 'xl');
+    return join(this.directory, `xl-${basename(dirname(this.directory))}-${basename(this.directory)}`);
   }
 
   /** What its xl locks while it makes or receives a guest. */

@@ -3,7 +3,7 @@
  * the machine; `remove` takes it away before.
  */
 import { rmSync } from 'node:fs';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import type { Lab, LabHost, SiteName } from '../src/index.ts';
 import { type HostSettings, readTruth, ScriptedHost, type TruthEntry } from './host.ts';
 
@@ -59,7 +59,7 @@ export class LabXlHost {
     const { ssh, dataAddress } = this.#machine;
     return {
       ...{ host: ssh.host, port: ssh.port, hostKeys: [ssh.hostKeySha256] },
-      ...{ migrationAddress: dataAddress, sharedPaths: ['/dev'], xlPath: `${INSIDE}/xl` },
+      ...{ migrationAddress: dataAddress, sharedPaths: ['/dev'], xlPath: join(INSIDE, basename(this.host.program)) },
       lockPath: `${INSIDE}/xl.lock`,
     };
   }

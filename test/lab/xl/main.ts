@@ -26,6 +26,14 @@ const COMMANDS: Readonly<Record<string, () => number | Promise<number>>> = {
     return migrate(host, domainOf(domain), rune);
   },
   'migrate-receive': () => migrateReceive(host),
+  save: async () => {
+    const { domid } = domainOf(rest[0]);
+    await host.at('saving');
+    await host.update(domid, { state: 'suspended' });
+    await host.at('saved');
+    await host.remove(domid);
+    return 0;
+  },
   destroy: async () => {
     await host.remove(domainOf(rest[0]).domid);
     return 0;

@@ -37,7 +37,7 @@ export async function checkMigration(
   request: MigrationRequest<XlOptions>,
   { signal }: { signal: AbortSignal },
 ): Promise<CheckReport> {
-  const here = await ends.source.describe({ signal, all: true, name: request.vm.name });
+  const here = await ends.source.describe({ signal, all: true, name: request.vm.name, uuid: request.vm.id });
   const guest = here.guests.find(({ domain }) => domain.uuid === request.vm.id);
   if (guest === undefined) throw new PluginError('VM_NOT_FOUND', `The source runs no VM ${request.vm.id}.`);
   const paths = disksOf(guest.config).flatMap(({ pdev_path: path, script }) =>
@@ -59,15 +59,26 @@ const disksOf = (config: GuestConfig | null) =>
 function checkGuest({ guest: { domain, config }, source }: CheckContext): Finding[] {
   const findings: Finding[] = [];
   if (domain.paused || domain.suspended || domain.ended) {
-    findings.push(blocker('VM_NOT_RUNNING', `${domain.name} does not run.`, 'Start it, or unpause it.'));
+    findings.push(
+      blocker(
+        'VM_NOT_RUNNING',
+        `${domain.name} does not run.`,
+        'See that it runs at no other host (xl list -v). If it was only paused: xl unpause. If it stands suspended: see what has left it so.',
+      ),
+    );
   }
   if (domain.name.endsWith(INCOMING) || domain.name.endsWith(GIVEN_AWAY)) {
     findings.push(
       blocker(
         'VM_BEING_MIGRATED',
         `${domain.name} is in the middle of a migration, or was left by one.`,
-        'Look at both hosts which copy is right (xl list -v); destroy the other one.',
+        'Look where the guest runs (xl list -v at every host that may have it). Only a copy that stands still may be destroyed, while another one runs.',
       ),
+    );
+  }
+  for (const other of source.others) {
+    findings.push(
+      blocker('VM_BUSY', `${domain.name} is being saved or moved already: ${other}.`, 'Wait for its end, or stop it.'),
     );
   }
   if (config === null) {
@@ -164,7 +175,7 @@ function checkNames(context: CheckContext): Finding[] {
       blocker(
         'VM_EXISTS',
         `The destination has a guest with this UUID already (${twin.name}).`,
-        'See which of the two is right before you destroy the other.',
+        'Leave alone what runs. Only a copy that stands still may be destroyed, while the other one runs (xl list -v at both).',
       ),
     ];
   }

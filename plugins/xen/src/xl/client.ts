@@ -44,6 +44,10 @@ export const lookSchema = z.object({
   kept: z.array(z.int()).nullable(),
   /** At the source: whether its xl has failed and left the guest suspended; `null`: nobody saw it. */
   stood: z.boolean().nullable(),
+  /** At the source: its xl may have renamed the guest. */
+  ready: z.boolean(),
+  /** Calls of xl that are not ours, and save the guest or send it away. */
+  others: z.array(z.string()),
   sent: z.int().nullable(),
   list: z.string(),
 });
@@ -63,7 +67,10 @@ export const descriptionSchema = z.object({
   left: leftSchema,
   root: z.boolean(),
   bindable: z.int(),
-  writable: z.boolean(),
+  /** As of `look`, of the guest that was asked for. */
+  others: z.array(z.string()),
+  /** `mine`: nobody else writes there. `inMemory`: a reboot empties it. */
+  runDirectory: z.object({ writable: z.boolean(), mine: z.boolean(), kind: z.string(), inMemory: z.boolean() }),
 });
 export type Description = z.infer<typeof descriptionSchema>;
 

@@ -292,6 +292,8 @@ function assertToBeHad(seen: Sightings, name: string): void {
   if (source.presence !== 'running') {
     throw new PluginError('NOT_MIGRATABLE', `${name} is ${source.presence} at the source.`);
   }
+  const [other] = source.look?.others ?? [];
+  if (other !== undefined) throw new PluginError('BUSY', `${name} is being saved or moved already: ${other}.`);
   if (destination.presence !== 'absent' && deadCopyOf(seen) === undefined) {
     throw new PluginError('NOT_MIGRATABLE', `The destination knows ${name} already (${destination.presence}).`);
   }

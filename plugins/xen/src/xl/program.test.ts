@@ -34,7 +34,7 @@ test('what lies where it is run is no part of it, and a refusal is an answer', {
     const job = {
       verb: 'act',
       arguments: ['list'],
-      migration: 'm_1',
+      ...{ migration: 'm_1', uuid: 'x' },
       xl: join(cwd, 'xl'),
       runDirectory: cwd,
       lockPath: cwd,

@@ -28,6 +28,8 @@ interface DescribeJob {
   readonly paths?: readonly string[];
   /** Is a guest of that name started when the host boots? */
   readonly name?: string;
+  /** Whose xl works on the guest? */
+  readonly uuid?: string;
   /** How many of these ports could be listened at? */
   readonly address?: string;
   readonly ports?: readonly [from: number, to: number];

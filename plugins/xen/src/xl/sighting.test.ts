@@ -8,7 +8,7 @@ import { deadCopyOf, placementOf, remedyFor, type Sighting, type Sightings } fro
 
 const NONE: Look = {
   ...{ send: 'none', receive: 'none', given: false, report: null, discarded: false, sent: null, list: '' },
-  ...{ left: [], kept: null, stood: null },
+  ...{ left: [], kept: null, stood: null, ready: false, others: [] },
 };
 const sender = (more: Partial<Look> = {}): Partial<Look> => ({ send: 'ended', ...more });
 const receiver = (more: Partial<Look> = {}): Partial<Look> => ({ receive: 'ended', ...more });
@@ -35,7 +35,7 @@ const seen = ([here, hereNotes, there, thereNotes]: Ends): Sightings => ({
   destination: sighting(there, thereNotes),
 });
 
-const given = sender({ given: true });
+const given = sender({ given: true, ready: true });
 const cases: readonly (readonly [what: string, ends: Ends, done: string | null, where: string])[] = [
   ['it has arrived', ['web--migratedaway suspended', given, 'web runs', receiver()], null, 'destination'],
   [
@@ -52,7 +52,36 @@ const cases: readonly (readonly [what: string, ends: Ends, done: string | null, 
     'source',
   ],
   ['it stands here, nothing there', ['web suspended', sender(), null, receiver()], 'resume', 'source'],
-  ['the same, renamed', ['web--migratedaway suspended', sender(), null, receiver()], 'give-name-back', 'source'],
+  [
+    'the same, renamed',
+    ['web--migratedaway suspended', sender({ ready: true }), null, receiver()],
+    'give-name-back',
+    'source',
+  ],
+  [
+    'renamed, though our receiver had never said that it has all: given away by others',
+    ['web--migratedaway suspended', sender(), null, receiver()],
+    null,
+    'unknown',
+  ],
+  [
+    'it stands here, and another xl is at it',
+    ['web suspended', sender({ others: ['xl save, process 7'] }), null, receiver()],
+    null,
+    'unknown',
+  ],
+  [
+    'it was given, stands there, and another xl is at it here',
+    ['web--migratedaway suspended', { ...given, others: ['xl migrate, process 7'] }, 'web paused', receiver()],
+    null,
+    'unknown',
+  ],
+  [
+    'another xl is at it here, and half of it there',
+    ['web runs', sender({ others: ['xl save, process 7'] }), 'web--incoming paused', receiver()],
+    null,
+    'source',
+  ],
   [
     'given, and xl reported that it failed',
     ['web suspended', given, null, receiver({ report: 1 })],

@@ -15,7 +15,9 @@
  *
  * Others move, save and pause guests, too, while nobody has looked after a migration that failed. What xl had not left suspended at the
  * source when it ended is suspended by somebody else, perhaps on its way to a third host; a copy that our receiver has not left at
- * the destination is on somebody else's. Neither is touched.
+ * the destination is on somebody else's. Neither is touched. Where our xl was killed nobody saw how it left the guest: then a call of
+ * xl that works on the guest and is not ours says that it is in other hands, and a guest that was given away although our receiver had
+ * never said that it has all was given away by others.
  *
  * A source that rebooted forgets the migration (`send` is none). Then nothing is made of what stands still there; only what is left
  * of a receiver goes, and its copy where the guest runs at the source again.
@@ -58,7 +60,7 @@ export async function look(
   { signal }: { signal: AbortSignal },
 ): Promise<Sighting> {
   try {
-    const seen = await session.dom0.ask('look', { migration: migrationId }, lookSchema, { signal });
+    const seen = await session.dom0.ask('look', { migration: migrationId, uuid }, lookSchema, { signal });
     const copies = readList(seen.list).filter((domain) => domain.uuid === uuid && !domain.dying);
     const rank = (domain: Domain): number => RANK.indexOf(presenceOf(domain));
     const domain = copies.toSorted((a, b) => rank(a) - rank(b))[0];
@@ -87,11 +89,19 @@ export function deadCopyOf({ source, destination }: Sightings): Left | undefined
   return destination.look?.left.find(({ domid }) => domid === copy.domid);
 }
 
+/** By the process that works on it, or by a name that ours cannot have given it. */
+function isInOtherHands({ source: { domain, look: seen } }: Sightings): boolean {
+  if (domain === undefined || seen === undefined) return false;
+  const isTheirName = seen.send !== 'none' && domain.name.endsWith(GIVEN_AWAY) && !seen.ready;
+  return seen.others.length > 0 || isTheirName;
+}
+
 /** Whether the guest's memory at the source may be older than its disks, or in somebody else's hands. */
 function isDoubtful(seen: Sightings): boolean {
   const { source, destination } = seen;
   if (source.domain?.suspended !== true || destination.presence === 'running') return false;
   const hasEndedThere = destination.presence === 'stopped' && destination.domain?.name.endsWith(INCOMING) === false;
+  if (isInOtherHands(seen)) return true;
   return source.look?.stood === false || hasEndedThere || (destination.presence === 'absent' && mayHaveRun(seen));
 }
 
@@ -116,7 +126,7 @@ export function remedyFor(seen: Sightings): Remedy | null {
     return { end: 'destination', do: 'stop-receiver' };
   }
   const [left, there] = [source.domain, destination.domain];
-  if (left === undefined) return null;
+  if (left === undefined || isInOtherHands(seen)) return null;
   const isForgotten = source.look?.send === 'none';
   if (isForgotten && source.presence !== 'running') return null;
   if (left.suspended && source.look?.stood === false) return null;

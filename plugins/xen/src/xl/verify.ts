@@ -59,14 +59,7 @@ function questions({ config }: XlSession, look: () => Promise<Seen>): readonly V
             'Correct migrationAddress and receivePorts of this endpoint.',
           ),
     ),
-    ask('run-directory', ({ description: { writable } }) =>
-      writable
-        ? `${config.runDirectory} can be written to.`
-        : failed(
-            `${config.runDirectory} cannot be written to.`,
-            'Name another runDirectory on a file system in memory.',
-          ),
-    ),
+    ask('run-directory', ({ description: { runDirectory } }) => seeRunDirectory(config.runDirectory, runDirectory)),
     ask('half-moved', ({ description: { receiving, left }, guests }) => {
       const halves = guests.filter(({ domain: { name } }) => name.endsWith(INCOMING) || name.endsWith(GIVEN_AWAY));
       const names = halves.map(({ domain: { name, domid } }) => {
@@ -77,7 +70,7 @@ function questions({ config }: XlSession, look: () => Promise<Seen>): readonly V
       if (receiving !== null) return `${names.join(', ')}; ${receiving}.`;
       return failed(
         `Half-way in a migration, or left so: ${names.join(', ')}.`,
-        'If no migration is under way, look at the other host. Where the guest runs there, xl destroy this one; if it runs nowhere, let it run where its memory is not older than its disks.',
+        'If no migration is under way, and no xl at work (ps), look at every host that may have the guest (xl list -v). Only what stands still here while the guest runs there may go: xl destroy. If it runs nowhere, let it run where its memory is not older than its disks.',
       );
     }),
     ask('shared-storage', ({ description: { missing } }) => {
@@ -94,4 +87,14 @@ function questions({ config }: XlSession, look: () => Promise<Seen>): readonly V
       return `Guests use ${bridges.join(', ') || 'no bridge'}; a destination needs the same names.`;
     }),
   ];
+}
+
+/** Notes from before a reboot would speak of guests that are gone, by numbers that others have now. */
+function seeRunDirectory(path: string, { writable, mine, kind, inMemory }: Description['runDirectory']) {
+  const elsewhere = 'Name another runDirectory, below /run for instance.';
+  if (!writable) return failed(`${path} cannot be written to.`, elsewhere);
+  if (!mine) return failed(`${path} is no directory that root alone writes to.`, elsewhere);
+  if (!inMemory)
+    return failed(`${path} is on ${kind || 'an unknown file system'}, which keeps it over a reboot.`, elsewhere);
+  return `${path} can be written to, and a reboot empties it (${kind}).`;
 }

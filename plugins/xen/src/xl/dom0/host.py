@@ -4,13 +4,19 @@ import fcntl
 import os
 import re
 import socket
+import stat
 import subprocess
 import time
 
 from notes import Notes, RefusedError
 
-# What xl calls a guest that it receives.
+# What xl calls a guest that it receives, and one that it has given away.
 INCOMING = "--incoming"
+GIVEN_AWAY = "--migratedaway"
+# What suspends a guest, and takes it away or gives it away.
+TAKES = ("save", "migrate", "suspend", "remus")
+# What keeps nothing over a reboot.
+IN_MEMORY = ("tmpfs", "ramfs")
 VIF = re.compile(r"^vif(\d+)\.\d+(-emu)?$")
 
 
@@ -43,6 +49,38 @@ class Host:
         """Whether a guest stands suspended, under whatever name: shut down, for reason 2 (public/sched.h)."""
         line = re.compile(r"\s..-s..\s+[\d.]+\s+" + re.escape(uuid) + r"\s+0*2(\s|$)", re.I | re.M)
         return line.search(self.list()) is not None
+
+    def calls(self):
+        """The calls of xl that run now: pid and words. A script that stands for xl has its interpreter before it."""
+        for pid in filter(str.isdigit, os.listdir("/proc")):
+            try:
+                with open("/proc/%s/cmdline" % pid, "rb") as file:
+                    words = file.read().decode("utf-8", "replace").split("\0")[:-1]
+            except OSError:
+                continue  # gone
+            for place, word in enumerate(words[:2]):
+                if os.path.basename(word) == os.path.basename(self.program):
+                    yield int(pid), words[place + 1 :]
+                    break
+
+    def names_of(self, uuid):
+        """What a call of xl may name a guest by: its number, its name, and the name that it had before a migration."""
+        line = re.compile(r"^(.*\S)\s+(\d+)\s+\d+\s+\d+\s+\S{6}\s+[\d.]+\s+" + re.escape(uuid) + r"(\s|$)", re.I | re.M)
+        names = set()
+        for found in line.finditer(self.list()):
+            name = found.group(1)
+            plain = name[: -len(GIVEN_AWAY)] if name.endswith(GIVEN_AWAY) else name
+            names |= {name, plain, found.group(2)}
+        return names
+
+    def others(self, uuid, notes):
+        """The calls of xl that take a guest away and are not this migration's: whose they are, the process tells."""
+        names = self.names_of(uuid)
+        return [
+            "xl %s, process %d" % (words[0], pid)
+            for pid, words in self.calls()
+            if words[:1] and words[0] in TAKES and names.intersection(words[1:]) and not notes.owns("send.xl", pid)
+        ]
 
     def migrations(self):
         """Of those that have left notes here."""
@@ -121,7 +159,20 @@ def bindable(address, ports):
     return count
 
 
-def writable(path):
+def run_directory(path):
+    """Who writes there, and on what kind of file system: notes from before a reboot would speak of other guests."""
+    mine = True
+    if os.path.lexists(path):
+        it = os.lstat(path)
+        mine = stat.S_ISDIR(it.st_mode) and it.st_uid == os.geteuid() and it.st_mode & 0o022 == 0
     while not os.path.exists(path):
         path = os.path.dirname(path)
-    return os.access(path, os.W_OK | os.X_OK)
+    real = os.path.realpath(path)
+    kind, longest = "", -1
+    with open("/proc/mounts") as file:
+        for line in file:
+            point, name = line.split(" ")[1:3]
+            point = point.replace("\\040", " ")
+            if len(point) >= longest and (real + "/").startswith(point.rstrip("/") + "/"):
+                kind, longest = name, len(point)
+    return {"writable": os.access(path, os.W_OK | os.X_OK), "mine": mine, "kind": kind, "inMemory": kind in IN_MEMORY}

@@ -10,6 +10,7 @@ like the guests.
   stood      whether the guest stood suspended when that xl had failed: if not, or once we have resumed it, whoever
              suspends it later has reasons of his own. Not noted where xl was killed
   relay      joins xl's pipes to the connection; `sent` counts its bytes; `given`: the guest was given away
+  ready      the relay has let xl know that the receiver has all; xl may have renamed its guest since
 
 The xl itself is noted before it begins (`receive.xl`, `send.xl`), and it is looked then whether it may (`stopped`,
 `cancelled`). So whoever forbids it first and looks afterwards sees it, or it does not begin, however long a host stands
@@ -90,6 +91,16 @@ class Notes:
         it = self.noted(name)
         lives = it is not None and it["start"] is not None and start_of(it["pid"]) == it["start"]
         return it["pid"] if lives else None
+
+    def owns(self, name, pid):
+        """Whether a process belongs to the noted one: it is that, or of its process group."""
+        it = self.noted(name)
+        if it is None or start_of(it["pid"]) not in (None, it["start"]):
+            return False
+        try:
+            return pid == it["pid"] or os.getpgid(pid) == it["pid"]
+        except OSError:
+            return True  # gone
 
     def lives(self, name):
         return self.recorded(name) is not None or self.recorded(name + ".xl") is not None

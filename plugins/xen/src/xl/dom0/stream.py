@@ -252,8 +252,9 @@ class Relay:
                 data = self.connection.recv(1 << 16)
                 if not data:
                     break
-                if passed + len(data) > len(BANNER):
+                if passed + len(data) > len(BANNER) and not self.committed:
                     self.committed = True
+                    self.notes.note("ready", True)
                 passed += len(data)
                 while data:
                     data = data[os.write(1, data) :]

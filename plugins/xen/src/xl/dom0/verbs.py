@@ -16,7 +16,7 @@ import sys
 import time
 
 import stream
-from host import Host, bindable, writable
+from host import Host, bindable, run_directory
 from notes import RefusedError, until
 
 # Whoever follows a start that does not come in so long forbids it.
@@ -39,6 +39,8 @@ def look(job, host, notes):
     seen["left"] = host.left()
     seen["kept"] = notes.noted("left") if notes.has("receive.xl") else []
     seen["stood"] = notes.noted("stood")
+    seen["ready"] = notes.has("ready") or notes.has("given")
+    seen["others"] = host.others(job["uuid"], notes) if "uuid" in job else []
     seen["list"] = host.list()
     answer(seen)
 
@@ -57,7 +59,8 @@ def describe(job, host, notes):
             "left": host.left(),
             "root": os.geteuid() == 0,
             "bindable": bindable(job["address"], job["ports"]) if "ports" in job else 0,
-            "writable": writable(job["runDirectory"]),
+            "others": host.others(job["uuid"], notes) if "uuid" in job else [],
+            "runDirectory": run_directory(job["runDirectory"]),
         }
     )
 
@@ -103,7 +106,14 @@ def receive(job, host, notes):
     answer({"port": port})
 
 
+def refuse_beside_others(job, host, notes):
+    others = host.others(job["uuid"], notes)
+    if others:
+        raise RefusedError("somebody else's %s works on the guest" % others[0], busy=True)
+
+
 def send(job, host, notes):
+    refuse_beside_others(job, host, notes)
     notes.begin("send")
     target = {"host": job["host"], "port": job["port"], "from": job["from"], "token": job["token"]}
     notes.note("target", target)
@@ -190,7 +200,8 @@ def clear(job, host, notes):
     if left:
         left &= set(host.incoming(job["uuid"]))
     if left:
-        raise RefusedError("a copy that it left is still there, and never ran: xl destroy %d" % left.pop())
+        where = "where the guest runs at the source: xl destroy %d" % left.pop()
+        raise RefusedError("a copy that it left is still there, and never ran; %s" % where)
     shutil.rmtree(notes.directory, ignore_errors=True)
     answer({})
 
@@ -205,6 +216,9 @@ def discard(job, host, notes):
 
 
 def act(job, host, notes):
+    # What is destroyed is a stale copy, which nobody may give away any more.
+    if job["arguments"][0] != "destroy":
+        refuse_beside_others(job, host, notes)
     host.xl(*job["arguments"])
     if job["arguments"][0] == "resume" and notes.has("stood"):
         notes.note("stood", False)
