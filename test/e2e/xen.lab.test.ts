@@ -181,8 +181,7 @@ describe('Xen, from pool to pool through the tunnel', { concurrency: 1 }, () => 
 
   test('an old release that knows no TLS: its plain HTTP crosses in the tunnel; the coordinator’s API, too, when asked for', async () => {
     // What changes shared storage the coordinator alone would serve, at its own address.
-    await fresh({ httpsOnly: false }, { storage: [{ name: 'local storage', members: ['beta-2'] }] });
-    await source.setFaults({ oldRelease: true });
+    await fresh({ httpsOnly: false, oldRelease: true }, { storage: [{ name: 'local storage', members: ['beta-2'] }] });
     await using watch = await WanWatch.start(lab);
     const options = { relayCoordinator: true, destinationHost: 'beta-2' };
     const migration = await until((await migrate({ options })).id, isOver);

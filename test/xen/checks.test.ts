@@ -6,7 +6,8 @@ import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import type { MigrationContext, MigrationDriver, MigrationRequest } from '@lmas/plugin-api';
 import { plugin, XenWorld } from '../compliance/xen-world.ts';
-import { addVbd, addVdi, addVif, type ClassName, type Database, emptyVm, type XapiRecord } from '../lab/xapi/model.ts';
+import type { ClassName, Database, XapiRecord } from '../lab/xapi/database.ts';
+import { addVbd, addVdi, addVif, emptyVm } from '../lab/xapi/model.ts';
 import type { XapiPool } from '../lab/xapi/pool.ts';
 
 const signal = AbortSignal.timeout(280_000);
@@ -241,7 +242,7 @@ describe('checks of the Xen plugin', () => {
   test('XAPI’s own refusal is a finding under its own name', async () => {
     world.source.faults.refuse = { method: 'VM.assert_can_migrate', code: 'LICENCE_RESTRICTION' };
     assert.deepEqual(await found({ tunnelled: false }), ['LICENCE_RESTRICTION blocker']);
-    assert.equal(world.destination.openSessions, 1, 'the session of the dry run was ended');
+    assert.equal(world.destination.sessions.count, 1, 'the session of the dry run was ended');
   });
 
   test('disks and interfaces of snapshots are mapped, and a snapshot’s disk goes where the guest’s goes', async () => {
@@ -317,6 +318,18 @@ describe('checks of the Xen plugin', () => {
       const { database } = world.destination;
       set(world.destination, 'host', { enabled: false }, database.byName('host', 'beta-1'));
       assert.equal(await hostOf(one), 'beta-2');
+    } finally {
+      undo();
+    }
+  });
+
+  test('a VM that a record calls halted is looked for before anybody starts it', async () => {
+    setVm({ power_state: 'Halted' });
+    try {
+      const lookFirst = /^See first that it runs nowhere: xl list -v at every host of both pools/;
+      const { findings } = await driver().check({ signal });
+      assert.match(findings.find(({ code }) => code === 'VM_NOT_RUNNING')?.remedy ?? '', lookFirst);
+      await assert.rejects(driver().prepare({ signal }), { code: 'NOT_MIGRATABLE', remedy: lookFirst });
     } finally {
       undo();
     }

@@ -54,7 +54,7 @@ test('restarted while memory moves: it is not called undone, nothing is taken fr
   const { where, moving, destination } = await driver.locate({ signal });
   assert.deepEqual({ where, moving, destination }, { where: 'source', moving: true, destination: 'incoming' });
   assert.equal((await driver.abort({ signal })).moving, true, 'what may arrive is not stopped half-way');
-  assert.ok(world.destination.isSession(mapSession(world)), 'and keeps what it needs to arrive');
+  assert.ok(world.destination.sessions.has(mapSession(world)), 'and keeps what it needs to arrive');
   await goOn(world);
   while ((await driver.locate({ signal })).moving) await world.destination.database.changed(20);
   await driver.confirm(prepared, { signal });
@@ -71,7 +71,7 @@ test('restarted while disks move: nobody can follow it, so it is cut off, and st
   await assert.rejects(driver.follow({ signal, onProgress: silent }), { code: 'ABORTED' });
   const { where, moving, destination } = await driver.abort({ signal });
   assert.deepEqual({ where, moving, destination }, { where: 'source', moving: false, destination: 'absent' });
-  assert.ok(!world.destination.isSession(session));
+  assert.ok(!world.destination.sessions.has(session));
   // What still sends is refused by the destination, and gives up.
   world.source.faults.holdAt = undefined;
   const ended = new Promise<void>((resolve) => {
@@ -90,10 +90,10 @@ test('a run without memory of it cuts it off as well, by the UUID of the session
   await performing;
   world.source.restartToolStack('go-on');
   const session = mapSession(world);
-  assert.ok(world.destination.isSession(session));
+  assert.ok(world.destination.sessions.has(session));
   const { where, moving } = await (await driverOf(world)).abort({ signal });
   assert.deepEqual({ where, moving }, { where: 'source', moving: false });
-  assert.ok(!world.destination.isSession(session));
+  assert.ok(!world.destination.sessions.has(session));
   assertOneAt(world, 'source');
 });
 
@@ -201,11 +201,11 @@ test('after a crash the session in the map is ended by its UUID; what is journal
   await performing;
   assert.ok(!JSON.stringify(journal).includes(session));
   assert.ok(!JSON.stringify(world.source.guest(world.vm.id).other_config).includes(session));
-  assert.ok(world.destination.isSession(session), 'nobody has ended it yet');
+  assert.ok(world.destination.sessions.has(session), 'nobody has ended it yet');
   const next = await driverOf(world);
   assert.equal((await next.abort({ signal })).where, 'source');
   for (const resource of journal.toReversed()) await next.release(resource, { signal });
-  assert.ok(!world.destination.isSession(session));
+  assert.ok(!world.destination.sessions.has(session));
   for (const resource of journal.toReversed()) await next.release(resource, { signal });
   assertOneAt(world, 'source');
 });

@@ -70,7 +70,7 @@ describe('inventory of a pool', () => {
       },
     ],
     ['it has dropped events without a word, and the counts say so', () => pool.database.forgetChanges()],
-    ['the session was lost', () => pool.dropSessions()],
+    ['the session was lost', () => pool.sessions.endAll()],
     ['its tool stack was restarted', () => pool.restartToolStack('go-on')],
     ['another member is coordinator', () => pool.setCoordinator(1)],
   ];

@@ -5,7 +5,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { XenWorld } from '../compliance/xen-world.ts';
-import type { ClassName } from '../lab/xapi/model.ts';
+import type { ClassName } from '../lab/xapi/database.ts';
 import type { XapiPool } from '../lab/xapi/pool.ts';
 import { assertOneAt, driverOf, migrate, perform } from './driving.ts';
 
@@ -40,7 +40,7 @@ for (const code of ['HOST_IS_SLAVE', 'SESSION_INVALID']) {
 test('the source’s own session that is lost in the dry run is renewed all the same', async () => {
   await using world = await XenWorld.make();
   world.destination.faults.onCall = (method) => {
-    if (method === 'host.migrate_receive') world.source.dropSessions();
+    if (method === 'host.migrate_receive') world.source.sessions.endAll();
   };
   await migrate(await driverOf(world));
   assertOneAt(world, 'destination');
@@ -113,7 +113,7 @@ test('storage that is unplugged between prepare and perform is refused before XA
     world.destination.database.update('PBD', ref, { currently_attached: false });
   await assert.rejects(perform(driver, prepared), { code: 'INCOMPATIBLE' });
   assert.equal(count(world.source, DRY_RUN), 0);
-  assert.equal(world.destination.openSessions, 1, 'the session of the map was ended');
+  assert.equal(world.destination.sessions.count, 1, 'the session of the map was ended');
   assertOneAt(world, 'source');
 });
 

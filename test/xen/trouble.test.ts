@@ -1,13 +1,14 @@
 /**
  * The Xen plugin where pools misbehave: other coordinators, lost sessions, lost replies, late failures, somebody else's
- * migrations, old releases. The pools themselves say what ran where.
+ * migrations. The pools themselves say what ran where.
  */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { inspect } from 'node:util';
+import type { PluginError } from '@lmas/plugin-api';
 import { XenWorld } from '../compliance/xen-world.ts';
-import type { Dialect } from '../lab/xapi/pool.ts';
-import { assertOneAt, context, driverOf, migrate, perform } from './driving.ts';
+import type { Dialect } from '../lab/xapi/json-rpc.ts';
+import { assertOneAt, context, driverOf, impatient, migrate, perform } from './driving.ts';
 
 const signal = AbortSignal.timeout(280_000);
 const silent = () => undefined;
@@ -22,9 +23,9 @@ test('a member that is not the coordinator says who is', async () => {
 test('a session that has run out is renewed, in the middle of anything', async () => {
   await using world = await XenWorld.make();
   const driver = await driverOf(world);
-  world.source.dropSessions();
+  world.source.sessions.endAll();
   const prepared = await driver.prepare({ signal });
-  world.whilePerforming(() => world.source.dropSessions());
+  world.whilePerforming(() => world.source.sessions.endAll());
   await perform(driver, prepared);
   await driver.confirm(prepared, { signal });
   assertOneAt(world, 'destination');
@@ -126,12 +127,20 @@ test('a migration that somebody else has begun is left alone: refused, and never
   assertOneAt(world, 'destination');
 });
 
-test('an old release, which refuses parameters that it does not know, is served with those it does', async () => {
+test('where nobody can say where the guest is, XAPI’s own code is kept, and where to look comes before any start', async () => {
   await using world = await XenWorld.make();
-  world.source.faults.oldRelease = true;
-  world.destination.faults.oldRelease = true;
-  await migrate(await driverOf(world));
-  assertOneAt(world, 'destination');
+  world.source.faults.failAt = 'memory';
+  const driver = await driverOf(world, {}, context, impatient);
+  const prepared = await driver.prepare({ signal });
+  await assert.rejects(perform(driver, prepared), { code: 'STREAM_FAILED' });
+  await assert.rejects(driver.confirm(prepared, { signal }), (error: PluginError) => {
+    assert.deepEqual([error.code, error.native?.name], ['OUTCOME_UNKNOWN', 'VM_MIGRATE_FAILED']);
+    assert.match(
+      error.remedy ?? '',
+      /^See first that it runs nowhere: xl list -v at every host of both pools.*Only when it runs nowhere/,
+    );
+    return true;
+  });
 });
 
 test('what the documents leave open is understood either way', async () => {
@@ -175,7 +184,7 @@ test('the session in the map is in no error, no log and no note, and it is ended
   const told = inspect(logged, { depth: Number.POSITIVE_INFINITY, showHidden: true });
   assert.match(told, /VM_MIGRATE_FAILED/);
   assert.ok(!told.includes(map.session_id), told);
-  assert.ok(!world.destination.isSession(map.session_id));
+  assert.ok(!world.destination.sessions.has(map.session_id));
 });
 
 test('the map’s session lives as long as the migration, and no longer', async () => {
@@ -185,10 +194,10 @@ test('the map’s session lives as long as the migration, and no longer', async 
   world.source.faults.loseReplyOf = 'Async.VM.migrate_send';
   await assert.rejects(perform(driver, prepared), { code: 'CONNECTION_LOST' });
   const { session_id: session } = world.source.lastParams('Async.VM.migrate_send')[1] as { session_id: string };
-  assert.ok(world.destination.isSession(session));
+  assert.ok(world.destination.sessions.has(session));
   await driver.follow({ signal, onProgress: silent });
   await driver.confirm(prepared, { signal });
-  assert.ok(!world.destination.isSession(session));
+  assert.ok(!world.destination.sessions.has(session));
 });
 
 test('a cancel in the very moment of the call: XAPI is told, and the guest stays', async () => {
@@ -247,7 +256,7 @@ test('another migration has put its mark on in between: it stays, and nothing mo
 test('one who gives up while a session is renewed takes it from nobody else', async () => {
   await using world = await XenWorld.make();
   const { source } = await world.connect();
-  world.source.dropSessions();
+  world.source.sessions.endAll();
   const impatient = new AbortController();
   world.source.faults.onCall = (method) => {
     if (method === 'session.login_with_password') impatient.abort();

@@ -73,6 +73,27 @@ test('a pool: a member whose certificate nobody pinned is found before it become
   assert.deepEqual(await outcomes(session), allOf(POOL, { members: 'failed' }));
 });
 
+test('a pool that shows no member, or none at this site, is not well in anything that is said of its members', async () => {
+  await using world = await XenWorld.make();
+  const ofMembers = ['hosts', 'migration-network', 'storage', 'storage-motion'];
+  const session = await world.session(world.source, PASSWORD, undefined, ['gamma-1']);
+  const none = Object.fromEntries(ofMembers.map((name) => [name, 'failed']));
+  assert.deepEqual(await outcomes(session), allOf(POOL, none));
+  const all = await world.session(world.source);
+  for (const ref of world.source.database.table('host').keys()) world.source.database.remove('host', ref);
+  assert.deepEqual(await outcomes(all), allOf(POOL, { ...none, members: 'failed', release: 'failed' }));
+});
+
+test('a pool: members that are not reached at any address, or that show the certificate of another, are not trusted', async () => {
+  await using world = await XenWorld.make();
+  const { database } = world.source;
+  const host = database.byName('host', 'alpha-2');
+  for (const address of ['', world.destination.spec.members[0]?.management ?? '']) {
+    database.update('host', host, { address });
+    assert.deepEqual(await outcomes(await world.session(world.source)), allOf(POOL, { members: 'failed' }));
+  }
+});
+
 test('a host with plain Xen: every step is taken, and nothing is left there', { skip: xlMissing() }, async () => {
   await using sshd = await startSshd(DOM0_SSHD);
   await using world = await XlWorld.make(sshd, { cannotResume: true });

@@ -64,7 +64,20 @@ export const optionsSchema = z.strictObject({
   compress: z
     .boolean()
     .optional()
-    .describe('Let the hosts compress memory themselves (8.3 and later); default: as the pool is set'),
+    .describe(
+      'Let the hosts compress memory themselves; default: as the pool is set. Releases before XAPI 22.33 do not know it and are not asked',
+    ),
+  gpuGroup: nameOrUuid
+    .optional()
+    .describe(
+      'GPU group of the destination for the VM’s virtual GPUs (XenServer 7.3 and later); default: one of the same types',
+    ),
+  diskFormat: z
+    .enum(['raw', 'vhd', 'qcow2'])
+    .optional()
+    .describe(
+      'Image format of the disks that are copied (after XAPI 26.14); default: as the destination’s storage does',
+    ),
   force: z.boolean().default(false).describe('Skip the comparison of processors'),
 });
 

@@ -63,6 +63,8 @@ export const hostSchema = z.object({
   software_version: textMap,
   cpu_info: textMap.default({}),
   license_params: textMap.default({}),
+  API_version_major: integer.default(0),
+  API_version_minor: integer.default(0),
   PIFs: refs,
   PBDs: refs,
 });
@@ -74,6 +76,8 @@ export const poolSchema = z.object({
   name_label: z.string(),
   master: refSchema,
   default_SR: refSchema,
+  /** Releases that cannot compress do not have it. */
+  migration_compression: z.boolean().optional(),
 });
 
 export const networkSchema = z.object({ uuid: z.string(), name_label: z.string(), PIFs: refs });
@@ -116,6 +120,8 @@ export const vdiSchema = z.object({
   sm_config: textMap.default({}),
 });
 export type VdiRecord = z.infer<typeof vdiSchema>;
+export const gpuGroupSchema = z.object({ uuid: z.string(), name_label: z.string() });
+export type GpuGroupRecord = z.infer<typeof gpuGroupSchema>;
 export const vifSchema = z.object({ VM: refSchema, network: refSchema, device: z.string() });
 
 export const guestMetricsSchema = z.object({

@@ -5,7 +5,6 @@
  * Rights are shown by a question about no VM at all: XAPI looks at the role first, and only then finds that there is none.
  */
 import { type VerificationQuestion, type VerificationStep, verifyInOrder } from '@lmas/plugin-api';
-import { compareVersions } from './checks/destination.ts';
 import { isFault } from './errors.ts';
 import {
   findByNameOrUuid,
@@ -18,6 +17,7 @@ import {
   readPool,
 } from './pool.ts';
 import { eventBatchSchema, type HostRecord, NULL_REF, nothingSchema } from './records.ts';
+import { compareVersions } from './release.ts';
 import type { XenSession } from './session.ts';
 
 interface Options {
@@ -41,6 +41,18 @@ const failed = (seen: string, remedy: string) => ({ outcome: 'failed', seen, rem
 function questions(session: XenSession, read: () => Promise<Pool>): readonly VerificationQuestion[] {
   const { client, config } = session;
   const members = async (): Promise<readonly HostRecord[]> => [...membersOf(await read(), config.hosts).values()];
+  /** What is said of no member at all would be true of any pool. */
+  const ofMembers =
+    <T>(see: (pool: Pool, hosts: readonly HostRecord[]) => T) =>
+    async () => {
+      const hosts = await members();
+      return hosts.length > 0
+        ? see(await read(), hosts)
+        : failed(
+            'None of the pool’s members is at this site.',
+            'Correct `hosts` of this endpoint, or the login’s rights.',
+          );
+    };
   const needs = ['records'];
   return [
     { name: 'records', ask: async ({ signal }) => readShapes(await read(), await readGuests(client, { signal })) },
@@ -50,9 +62,9 @@ function questions(session: XenSession, read: () => Promise<Pool>): readonly Ver
     { name: 'events', ask: ({ signal }) => seeEvents(session, { signal }) },
     { name: 'hosts', needs, ask: async () => seeHosts(await read(), config.hosts, await members()) },
     { name: 'members', needs, ask: async ({ signal }) => seeMembers(session, await read(), { signal }) },
-    { name: 'migration-network', needs, ask: async () => seeAddresses(await read(), session, await members()) },
-    { name: 'storage', needs, ask: async () => seeStorage(await read(), await members()) },
-    { name: 'storage-motion', needs, ask: async () => seeLicence(await members()) },
+    { name: 'migration-network', needs, ask: ofMembers((pool, hosts) => seeAddresses(pool, session, hosts)) },
+    { name: 'storage', needs, ask: ofMembers(seeStorage) },
+    { name: 'storage-motion', needs, ask: ofMembers((_, hosts) => seeLicence(hosts)) },
   ];
 }
 
@@ -62,6 +74,9 @@ function readShapes(pool: Pool, { vms, vdis }: Guests): string {
 }
 
 function seeRelease({ hosts, pool }: Pool) {
+  if (!hosts.has(pool.master)) {
+    return failed('The pool tells nothing of its coordinator.', 'See that the login may read the hosts of the pool.');
+  }
   const {
     product_brand: brand = 'XAPI',
     product_version: version = '',
@@ -125,7 +140,12 @@ function seeHosts(pool: Pool, named: readonly string[], members: readonly HostRe
 /** Each may be coordinator tomorrow: it has to answer, with a certificate that is trusted. No password is sent. */
 async function seeMembers({ client }: XenSession, { hosts, pool }: Pool, options: Options) {
   const silent: string[] = [];
+  if (hosts.size === 0) return failed('The pool has no member.', 'See that the login may read the hosts of the pool.');
   for (const { name_label: name, address } of hosts.values()) {
+    if (address === '') {
+      silent.push(`${name}, which has no address`);
+      continue;
+    }
     await client.knock(address, options).catch((error: unknown) => {
       options.signal.throwIfAborted();
       silent.push(`${name} at ${address} (${error instanceof Error ? error.message : String(error)})`);

@@ -1,9 +1,10 @@
 /**
  * The calls of the API that are served, beside those that every class has. What XAPI refuses is refused with XAPI's codes.
  */
+import { CLASS_NAMES } from './database.ts';
 import { eventFrom } from './events.ts';
 import { Fault } from './fault.ts';
-import { CLASS_NAMES, removeVm } from './model.ts';
+import { removeVm } from './model.ts';
 import type { XapiPool } from './pool.ts';
 import { assertCanSend, poolMigrate, send } from './sender.ts';
 import type { Running } from './tasks.ts';
@@ -82,10 +83,10 @@ export const SERVED: Readonly<Record<string, Served>> = {
     eventFrom(pool, classes as string[], String(token), Number(timeout)),
   'event.inject': ({ database }) => String(database.generation),
   'session.get_this_host': ({ database }) => [...database.table('pool').values()][0]?.master,
-  'session.get_uuid': (pool, [session]) => pool.uuidOfSession(String(session)),
-  'session.get_by_uuid': (pool, [uuid]) => pool.sessionByUuid(String(uuid)),
+  'session.get_uuid': (pool, [session]) => pool.sessions.uuidOf(String(session)),
+  'session.get_by_uuid': (pool, [uuid]) => pool.sessions.byUuid(String(uuid)),
   'session.logout': (pool, _, { session }) => {
-    pool.endSession(session);
+    pool.sessions.end(session);
     return '';
   },
 };
@@ -157,7 +158,7 @@ function migrateReceive(pool: XapiPool, host: string, network: string): Record<s
   const address = pool.addressIn(host, network);
   const [record] = pool.database.table('pool').values();
   const coordinator = pool.need('host', record?.master);
-  const session = pool.newSession();
+  const session = pool.sessions.open();
   return {
     SM: `http://${address}/services/SM?session_id=${session}`,
     host,

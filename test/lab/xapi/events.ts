@@ -2,7 +2,7 @@
  * `event.from`: all there is for a new reader, then what has changed since, as soon as something has. As XAPI tells it, once for each object,
  * whatever happened to it in between, and with how many there are of each class, so that a reader notices what was lost.
  */
-import { CLASS_NAMES, type ClassName, type Database, type XapiRecord } from './model.ts';
+import { CLASS_NAMES, type ClassName, type Database, type XapiRecord } from './database.ts';
 import type { XapiPool } from './pool.ts';
 
 export async function eventFrom(

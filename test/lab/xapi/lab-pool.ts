@@ -47,7 +47,7 @@ export class LabPool {
     lab: Lab,
     site: SiteName,
     vms: PoolSpec['vms'],
-    more: Partial<Pick<PoolSpec, 'httpsOnly' | 'storage' | 'vms'>> = {},
+    more: Partial<Pick<PoolSpec, 'httpsOnly' | 'oldRelease' | 'storage' | 'vms'>> = {},
   ): Promise<LabPool> {
     const pool = new LabPool(lab, site, vms, more);
     for (const { management, migration } of pool.spec.members) {

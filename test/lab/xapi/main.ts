@@ -40,7 +40,7 @@ const COMMANDS: Readonly<Record<string, (body: string) => unknown>> = {
   }),
   'POST /faults': (body) => Object.assign(pool.faults, JSON.parse(body) as PoolFaults),
   'POST /coordinator': (body) => pool.setCoordinator(Number(body)),
-  'POST /sessions/drop': () => pool.dropSessions(),
+  'POST /sessions/drop': () => pool.sessions.endAll(),
 };
 
 const control = createServer(async (request, response) => {

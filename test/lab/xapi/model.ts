@@ -1,31 +1,9 @@
 /**
- * The data of a pool, as XAPI keeps it: tables of records by reference, with the field names and types of the published data
- * model (xapi-project/xen-api, ocaml/idl). Only the fields that clients of a migration look at; no field under a name that
- * XAPI does not have.
+ * What a pool of the lab consists of, by a specification, and the records that make it up. Only the fields that clients of a migration
+ * look at; no field under a name that XAPI does not have.
  */
-import { createHash, randomUUID } from 'node:crypto';
-
-export const NULL_REF = 'OpaqueRef:NULL';
-
-export type Scalar = string | number | boolean;
-export type Field = Scalar | string[] | Record<string, string>;
-export type XapiRecord = Record<string, Field>;
-export const CLASS_NAMES = [
-  'pool',
-  'host',
-  'host_metrics',
-  'network',
-  'PIF',
-  'SR',
-  'PBD',
-  'VM',
-  'VM_guest_metrics',
-  'VBD',
-  'VDI',
-  'VIF',
-  'task',
-] as const;
-export type ClassName = (typeof CLASS_NAMES)[number];
+import { createHash } from 'node:crypto';
+import { type ClassName, type Database, NULL_REF, type XapiRecord } from './database.ts';
 
 export interface MemberSpec {
   readonly name: string;
@@ -66,6 +44,8 @@ export interface PoolSpec {
   readonly vms: readonly VmSpec[];
   /** What the pool does with `http` URLs of a receive map: https to port 443, or as they stand. */
   readonly httpsOnly?: boolean;
+  /** XenServer 7.2: no maps of GPUs and formats, and no compression. */
+  readonly oldRelease?: boolean;
 }
 
 const GIB = 1024 ** 3;
@@ -76,96 +56,6 @@ export function uuidOf(...names: readonly string[]): string {
   return [hex.slice(0, 8), hex.slice(8, 12), `4${hex.slice(13, 16)}`, `a${hex.slice(17, 20)}`, hex.slice(20, 32)].join(
     '-',
   );
-}
-
-/** Tables that tell when a record was written, for `event.from`. */
-export class Database {
-  readonly #tables = new Map<ClassName, Map<string, XapiRecord>>();
-  readonly #listeners = new Set<() => void>();
-  #changes: {
-    readonly generation: number;
-    readonly kind: ClassName;
-    readonly ref: string;
-    readonly operation: 'add' | 'mod' | 'del';
-  }[] = [];
-  generation = 1;
-
-  table(kind: ClassName): Map<string, XapiRecord> {
-    const table = this.#tables.get(kind) ?? new Map<string, XapiRecord>();
-    this.#tables.set(kind, table);
-    return table;
-  }
-
-  get(kind: ClassName, ref: string): XapiRecord | undefined {
-    return this.table(kind).get(ref);
-  }
-
-  /** @throws when there is none: for records that the endpoint itself refers to. */
-  need(kind: ClassName, ref: string): XapiRecord {
-    const record = this.get(kind, ref);
-    if (record === undefined) throw new Error(`no ${kind} ${ref}`);
-    return record;
-  }
-
-  /** Under a reference that no other pool has either. */
-  add(kind: ClassName, record: XapiRecord): string {
-    const ref = `OpaqueRef:${randomUUID()}`;
-    this.table(kind).set(ref, record);
-    this.#changed(kind, ref, 'add');
-    return ref;
-  }
-
-  update(kind: ClassName, ref: string, fields: XapiRecord): void {
-    Object.assign(this.need(kind, ref), fields);
-    this.#changed(kind, ref, 'mod');
-  }
-
-  remove(kind: ClassName, ref: string): void {
-    if (this.table(kind).delete(ref)) this.#changed(kind, ref, 'del');
-  }
-
-  find(kind: ClassName, matches: (record: XapiRecord) => boolean): [string, XapiRecord] | undefined {
-    return [...this.table(kind)].find(([, record]) => matches(record));
-  }
-
-  byUuid(kind: ClassName, uuid: string): string | undefined {
-    return this.find(kind, (record) => record.uuid === uuid)?.[0];
-  }
-
-  byName(kind: ClassName, name: string): string {
-    const found = this.find(kind, (record) => record.name_label === name);
-    if (found === undefined) throw new Error(`no ${kind} is called ${name}`);
-    return found[0];
-  }
-
-  changesSince(generation: number) {
-    return this.#changes.filter((change) => change.generation > generation);
-  }
-
-  /** Nobody who asks for what has changed since is told of it. */
-  forgetChanges(): void {
-    this.#changes = [];
-  }
-
-  /** Resolves at the next change, or after `ms`. */
-  async changed(ms: number): Promise<void> {
-    await new Promise<void>((resolve) => {
-      const done = (): void => {
-        clearTimeout(timer);
-        this.#listeners.delete(done);
-        resolve();
-      };
-      const timer = setTimeout(done, ms);
-      this.#listeners.add(done);
-    });
-  }
-
-  #changed(kind: ClassName, ref: string, operation: 'add' | 'mod' | 'del'): void {
-    this.generation += 1;
-    this.#changes.push({ generation: this.generation, kind, ref, operation });
-    if (this.#changes.length > 5_000) this.#changes = this.#changes.slice(-2_500);
-    for (const listener of [...this.#listeners]) listener();
-  }
 }
 
 /** Fills an empty database with what the specification describes. */
@@ -223,7 +113,8 @@ export function seed(database: Database, spec: PoolSpec): void {
   }
   database.add('pool', {
     ...{ uuid: uuid('pool'), name_label: spec.name, name_description: '', master: hosts[0] ?? NULL_REF },
-    ...{ default_SR: [...database.table('SR').keys()][0] ?? NULL_REF, migration_compression: false, other_config: {} },
+    ...{ default_SR: [...database.table('SR').keys()][0] ?? NULL_REF, other_config: {} },
+    ...(spec.oldRelease === true ? {} : { migration_compression: false }),
   });
   for (const vm of spec.vms) seedVm(database, spec, vm, uuid);
 }
@@ -252,12 +143,7 @@ function seedHost(
       enabled: true,
       metrics,
     },
-    software_version: {
-      product_brand: 'XCP-ng',
-      product_version: '8.3.0',
-      platform_name: 'XCP',
-      platform_version: platformVersion,
-    },
+    ...versionsOf(spec, platformVersion),
     cpu_info: { cpu_count: '8', socket_count: '1', vendor: 'GenuineIntel', features_hvm: 'ffff' },
     ...{ PIFs: [], PBDs: [], resident_VMs: [], other_config: {}, https_only: spec.httpsOnly ?? true },
   });
@@ -289,6 +175,16 @@ function seedHost(
     append(database, 'network', network, 'PIFs', pif);
   }
   return host;
+}
+
+function versionsOf({ oldRelease = false }: PoolSpec, platform: string): XapiRecord {
+  const common = { platform_name: 'XCP', platform_version: platform };
+  if (oldRelease) {
+    const software_version = { ...common, product_brand: 'XenServer', product_version: '7.2.0' };
+    return { software_version, API_version_major: 2, API_version_minor: 7 };
+  }
+  const software_version = { ...common, product_brand: 'XCP-ng', product_version: '8.3.0', xapi_build: '25.6.0' };
+  return { software_version, API_version_major: 2, API_version_minor: 21 };
 }
 
 function seedVm(database: Database, spec: PoolSpec, vm: VmSpec, uuid: (...names: string[]) => string): void {
@@ -404,6 +300,23 @@ export function addVif(database: Database, vm: string, network: string, device: 
   append(database, 'network', network, 'VIFs', vif);
 }
 
+export function addGpuGroup(database: Database, name: string): string {
+  return database.add('GPU_group', {
+    ...{ uuid: uuidOf('GPU_group', name), name_label: name, name_description: '' },
+    ...{ PGPUs: [], VGPUs: [], GPU_types: ['10de/1'], other_config: {} },
+  });
+}
+
+export function addVgpu(database: Database, vm: string, group: string): string {
+  const vgpu = database.add('VGPU', {
+    ...{ uuid: uuidOf('VGPU', vm), VM: vm, GPU_group: group, device: '0', type: NULL_REF },
+    ...{ currently_attached: true, other_config: {} },
+  });
+  append(database, 'VM', vm, 'VGPUs', vgpu);
+  append(database, 'GPU_group', group, 'VGPUs', vgpu);
+  return vgpu;
+}
+
 /** Takes a VM and everything that belongs to it out of the pool. */
 export function removeVm(database: Database, ref: string): void {
   const vm = database.get('VM', ref);
@@ -414,6 +327,7 @@ export function removeVm(database: Database, ref: string): void {
     database.remove('VDI', vdi);
   }
   for (const vif of vm.VIFs as string[]) database.remove('VIF', vif);
+  for (const vgpu of vm.VGPUs as string[]) database.remove('VGPU', vgpu);
   database.remove('VM_guest_metrics', String(vm.guest_metrics));
   database.remove('VM', ref);
 }

@@ -5,23 +5,16 @@
  * Not there: everything that no migration asks for. Nothing here trusts its client or itself: parameters and answers are checked
  * against the published shapes, and bytes against their checksums.
  */
-import { randomUUID } from 'node:crypto';
 import type { Server } from 'node:net';
 import { type CallContext, METHODS, SERVED } from './calls.ts';
+import { CLASS_NAMES, type ClassName, Database, NULL_REF, type XapiRecord } from './database.ts';
 import { Fault } from './fault.ts';
-import {
-  CLASS_NAMES,
-  type ClassName,
-  Database,
-  type MemberSpec,
-  NULL_REF,
-  type PoolSpec,
-  seed,
-  type XapiRecord,
-} from './model.ts';
+import { answerTo, BROKEN, type Dialect, parseCall } from './json-rpc.ts';
+import { type MemberSpec, type PoolSpec, seed } from './model.ts';
 import { receive } from './receiver.ts';
 import type { SendFaults } from './sender.ts';
-import { assertAnswers, assertFits } from './signatures.ts';
+import { Sessions } from './sessions.ts';
+import { assertAnswers, assertFits, type Release } from './signatures.ts';
 import { endTask, newTask, type Running } from './tasks.ts';
 import { type Certificate, listen, type Request, type Wire } from './wire.ts';
 
@@ -37,19 +30,8 @@ export interface PoolFaults extends SendFaults {
   onCall?: ((method: string) => void) | undefined;
   /** Data sources beside those that there are, or in their place; `null`: not recorded, NaN: no value yet. */
   dataSources?: Readonly<Record<string, number | null>>;
-  /** As releases that know no trailing parameters. */
-  oldRelease?: boolean;
   /** What the published documents leave open, and what is therefore tried both ways. */
   dialect?: Dialect;
-}
-
-export interface Dialect {
-  /** Answers have the form of JSON-RPC 1.0, whatever was asked. */
-  readonly answersAs1?: boolean;
-  /** Whole numbers are decimal strings, as in XML-RPC. */
-  readonly numbersAsText?: boolean;
-  /** The result of a task is the bare reference, and no XML around it. */
-  readonly bareResult?: boolean;
 }
 
 interface Guest {
@@ -77,8 +59,7 @@ export class XapiPool {
   storageRedirects = 0;
   /** What really runs, by uuid, and on which host: records may lag behind, or be wrong. */
   readonly #domains = new Map<string, string>();
-  /** By reference: uuid. */
-  readonly #sessions = new Map<string, string>();
+  readonly sessions = new Sessions();
   readonly #servers: Server[] = [];
   readonly #wires = new Set<Wire>();
   #coordinator = 0;
@@ -139,7 +120,7 @@ export class XapiPool {
    * @param moves whether what sends a guest (another host's tool stack, xenopsd) goes on with it, or is gone as well
    */
   restartToolStack(moves: 'go-on' | 'die'): void {
-    this.dropSessions();
+    this.sessions.endAll();
     for (const task of this.tasks.values()) {
       task.forgotten = true;
       if (moves === 'die') endWork(task);
@@ -149,40 +130,6 @@ export class XapiPool {
       this.database.update('VM', ref, { current_operations: {} });
       this.settle(ref);
     }
-  }
-
-  dropSessions(): void {
-    this.#sessions.clear();
-  }
-
-  endSession(ref: string): void {
-    this.#sessions.delete(ref);
-  }
-
-  isSession(ref: string): boolean {
-    return this.#sessions.has(ref);
-  }
-
-  newSession(): string {
-    const ref = `OpaqueRef:${randomUUID()}`;
-    this.#sessions.set(ref, randomUUID());
-    return ref;
-  }
-
-  uuidOfSession(ref: string): string {
-    const uuid = this.#sessions.get(ref);
-    if (uuid === undefined) throw new Fault('HANDLE_INVALID', 'session', ref);
-    return uuid;
-  }
-
-  sessionByUuid(uuid: string): string {
-    const [ref] = [...this.#sessions].find(([, known]) => known === uuid) ?? [];
-    if (ref === undefined) throw new Fault('UUID_INVALID', 'session', uuid);
-    return ref;
-  }
-
-  get openSessions(): number {
-    return this.#sessions.size;
   }
 
   /** What the last call of that name brought, without the session. */
@@ -260,33 +207,19 @@ export class XapiPool {
 
   async #jsonRpc({ body, wire }: Request, member: number) {
     const call = parseCall(body);
-    if (call === undefined) return { status: 500, type: 'text/html', body: '<html><body>Internal error</body></html>' };
-    const { dialect = {} } = this.faults;
-    const { method, params, id } = call;
-    const version = dialect.answersAs1 === true ? 1 : call.version;
+    if (call === undefined) return BROKEN;
+    const { method, params } = call;
     this.calls.push(method);
     this.callers.add(wire.socket.remoteAddress ?? '');
     this.#params.set(method, params.slice(1));
     this.faults.onCall?.(method);
-    let answer: object;
-    try {
-      const result = await this.#call(method, params, member);
-      answer = version === 2 ? { jsonrpc: '2.0', result, id } : { result, error: null, id };
-    } catch (error) {
-      const { code, params: data } = error instanceof Fault ? error : new Fault('INTERNAL_ERROR', String(error));
-      answer =
-        version === 2
-          ? { jsonrpc: '2.0', error: { code: 1, message: code, data }, id }
-          : { result: null, error: [code, ...data], id };
-    }
+    const answer = await answerTo(call, this.faults.dialect ?? {}, () => this.#call(method, params, member));
     if (this.faults.loseReplyOf === method) {
       this.faults.loseReplyOf = undefined;
       wire.socket.destroy();
       return 'taken' as const;
     }
-    const numbers = (_: string, value: unknown) =>
-      dialect.numbersAsText === true && Number.isInteger(value) ? String(value) : value;
-    return { status: 200, type: 'application/json', body: JSON.stringify(answer, numbers) };
+    return answer;
   }
 
   async #call(method: string, params: readonly unknown[], member: number): Promise<unknown> {
@@ -297,8 +230,7 @@ export class XapiPool {
     if (method === 'session.login_with_password') return this.#logIn(params);
     if (method === 'system.listMethods') return METHODS;
     const [session, ...rest] = params;
-    if (typeof session !== 'string' || !this.#sessions.has(session))
-      throw new Fault('SESSION_INVALID', String(session));
+    if (!this.sessions.has(session)) throw new Fault('SESSION_INVALID', String(session));
     const { refuse } = this.faults;
     if (refuse !== undefined && refuse.method === method) {
       this.faults.refuse = (refuse.times ?? 1) > 1 ? { ...refuse, times: (refuse.times ?? 1) - 1 } : undefined;
@@ -306,12 +238,21 @@ export class XapiPool {
     }
     const asynchronous = method.startsWith('Async.');
     const plain = asynchronous ? method.slice('Async.'.length) : method;
-    assertFits(plain, rest, this.faults.oldRelease !== true);
+    assertFits(plain, rest, this.#release());
     const result = asynchronous
       ? this.#start(method, (task) => this.#serve(plain, rest, { session, task }))
       : await this.#serve(plain, rest, { session });
     assertAnswers(method, result);
     return result;
+  }
+
+  /** As the coordinator's record says it. */
+  #release(): Release {
+    const { name } = this.coordinator;
+    const [, record = {}] = this.database.find('host', ({ name_label: label }) => label === name) ?? [];
+    const { API_version_major: major = 0, API_version_minor: minor = 0, software_version: software = {} } = record;
+    const [first = 0, second = 0] = ((software as Record<string, string>).xapi_build ?? '').split('.').map(Number);
+    return { api: Number(major) * 1_000 + Number(minor), xapi: first * 1_000 + second };
   }
 
   #logIn(params: readonly unknown[]): string {
@@ -322,7 +263,7 @@ export class XapiPool {
     if (username !== login.username || password !== login.password) {
       throw new Fault('SESSION_AUTHENTICATION_FAILED', String(username), 'Authentication failure');
     }
-    return this.newSession();
+    return this.sessions.open();
   }
 
   /** A task that runs on by itself, whoever listens. */
@@ -369,21 +310,4 @@ export class XapiPool {
 function endWork(task: Running): void {
   task.dead = true;
   task.cancel.abort();
-}
-
-interface Call {
-  readonly method: string;
-  readonly params: readonly unknown[];
-  readonly id: unknown;
-  readonly version: 1 | 2;
-}
-
-function parseCall(body: string): Call | undefined {
-  try {
-    const { jsonrpc, method, params, id } = JSON.parse(body) as Record<string, unknown>;
-    if (typeof method !== 'string' || !Array.isArray(params) || id === null || id === undefined) return undefined;
-    return { method, params, id, version: jsonrpc === '2.0' ? 2 : 1 };
-  } catch {
-    return undefined; // answered with the page that XAPI shows
-  }
 }

@@ -3,14 +3,23 @@
  * without a host until xenopsd's point 3; when the source hangs up before, the record stays until somebody destroys it.
  */
 import { expectOk, OK, receiveChecked } from './checked-stream.ts';
-import { addVbd, addVdi, addVif, emptyVm, uuidOf } from './model.ts';
+import { NULL_REF } from './database.ts';
+import { addVbd, addVdi, addVgpu, addVif, emptyVm, uuidOf } from './model.ts';
 import type { XapiPool } from './pool.ts';
 import type { Request } from './wire.ts';
 
 interface Described {
   readonly vm: Record<string, string | number>;
-  readonly disks: readonly { readonly bytes: number; readonly sr: string; readonly userdevice: string }[];
+  readonly disks: readonly {
+    readonly bytes: number;
+    readonly sr: string;
+    readonly userdevice: string;
+    /** Empty: as the storage does. */
+    readonly format: string;
+  }[];
   readonly networks: readonly string[];
+  /** Where nobody named one, the first that there is. */
+  readonly gpuGroups: readonly (string | undefined)[];
 }
 
 /** Bytes that came in, by what they were: for tests that prove which way they took. */
@@ -18,7 +27,7 @@ export const received = { disks: 0, memory: 0 };
 
 export async function receive(pool: XapiPool, request: Request, member: number) {
   const { url, method } = request;
-  if (!pool.isSession(url.searchParams.get('session_id') ?? '')) return page(401, 'SESSION_INVALID');
+  if (!pool.sessions.has(url.searchParams.get('session_id') ?? '')) return page(401, 'SESSION_INVALID');
   if (url.pathname === '/import_metadata') return importMetadata(pool, request);
   if (method === 'POST') return storageCall(pool, request, member);
   const [, , service, ...rest] = url.pathname.split('/');
@@ -53,7 +62,7 @@ async function take(request: Request, work: () => Promise<void>) {
 
 async function importMetadata(pool: XapiPool, { wire, headers, url }: Request) {
   const text = (await wire.read(Number(headers.get('x-length') ?? 0))).toString();
-  const { vm, disks, networks } = JSON.parse(text) as Described;
+  const { vm, disks, networks, gpuGroups } = JSON.parse(text) as Described;
   const { database } = pool;
   const host = url.searchParams.get('host') ?? '';
   const missing = [
@@ -61,21 +70,27 @@ async function importMetadata(pool: XapiPool, { wire, headers, url }: Request) {
     ...networks
       .filter((network) => database.get('network', network) === undefined)
       .map((network) => `network ${network}`),
+    ...gpuGroups
+      .filter((group) => group && database.get('GPU_group', group) === undefined)
+      .map((group) => `GPU group ${group}`),
     ...(database.get('host', host) === undefined ? [`host ${host}`] : []),
   ];
   if (missing.length > 0) return page(400, `HANDLE_INVALID ${missing.join(', ')}`);
   if (database.byUuid('VM', String(vm.uuid)) !== undefined) return page(400, `DUPLICATE_VM ${vm.uuid}`);
   if (url.searchParams.get('dry_run') === 'true') return page(200, '');
   const ref = database.add('VM', emptyVm(vm as never));
-  for (const { bytes, sr, userdevice } of disks) {
+  for (const { bytes, sr, userdevice, format } of disks) {
     const vdi = addVdi(database, sr, {
       uuid: uuidOf('arrived', ref, userdevice),
       name_label: `${vm.name_label} ${userdevice}`,
       virtual_size: bytes,
+      sm_config: format === '' ? {} : { 'image-format': format },
     });
     addVbd(database, ref, vdi, userdevice);
   }
   for (const [i, network] of networks.entries()) addVif(database, ref, network, String(i));
+  const [anyGroup = NULL_REF] = database.table('GPU_group').keys();
+  for (const group of gpuGroups) addVgpu(database, ref, group ?? anyGroup);
   return page(200, ref);
 }
 

@@ -5,8 +5,9 @@
  * Invariant: the guest stops here before the destination is told to start it.
  */
 import type { Sending } from './checked-stream.ts';
+import type { Field, XapiRecord } from './database.ts';
 import { Fault } from './fault.ts';
-import { type Field, removeVm, type XapiRecord } from './model.ts';
+import { removeVm } from './model.ts';
 import type { XapiPool } from './pool.ts';
 import { type Disk, Route } from './route.ts';
 import type { Running } from './tasks.ts';
@@ -30,6 +31,9 @@ interface Move {
   readonly map: Record<string, string>;
   readonly vdiMap: Record<string, string>;
   readonly vifMap: Record<string, string>;
+  /** VGPU → GPU group, VDI → image format, where a release takes them. */
+  readonly vgpuMap: Record<string, string>;
+  readonly formats: Record<string, string>;
   /** The guest keeps its record, and what is on storage that stays does not move. */
   readonly samePool: boolean;
 }
@@ -45,6 +49,7 @@ export async function assertCanSend(pool: XapiPool, params: readonly unknown[]):
   await route.api('host.get_record', [move.map.host ?? '']);
   for (const { sr } of disksOf(pool, move)) await route.api('SR.get_record', [sr]);
   for (const network of Object.values(move.vifMap)) await route.api('network.get_record', [network]);
+  for (const group of Object.values(move.vgpuMap)) await route.api('GPU_group.get_record', [group]);
   if (!move.samePool) await route.importMetadata(description(pool, move), true);
 }
 
@@ -139,7 +144,7 @@ export async function poolMigrate(
   if (record.power_state !== 'Running')
     throw new Fault('VM_BAD_POWER_STATE', vm, 'running', String(record.power_state).toLowerCase());
   const at = options.network === undefined ? String(address) : pool.addressIn(host, options.network);
-  const xenops = `http://${at}/services/xenops?session_id=${pool.newSession()}`;
+  const xenops = `http://${at}/services/xenops?session_id=${pool.sessions.open()}`;
   return await asOperation(pool, { vm, record, map: { xenops } }, 'pool_migrate', task, async () => {
     const memory = Number(record.memory_dynamic_max);
     const route = new Route(pool, String(record.resident_on), { xenops });
@@ -187,19 +192,24 @@ async function reach(pool: XapiPool, stage: Stage, task: Running): Promise<void>
 }
 
 function readMove(pool: XapiPool, params: readonly unknown[]): Move {
-  const [vm, map, , vdiMap, vifMap] = params as [
+  const [vm, map, , vdiMap, vifMap, , vgpuMap = {}, formats = {}] = params as [
     string,
     Record<string, string>,
     boolean,
     Record<string, string>,
     Record<string, string>,
+    Record<string, string>,
+    Record<string, string>?,
+    Record<string, string>?,
   ];
   const record = pool.need('VM', vm) as XapiRecord;
   for (const key of ['SM', 'xenops', 'host', 'session_id', 'master']) {
     if (map[key] === undefined) throw new Fault('INTERNAL_ERROR', `the destination map lacks ${key}`);
   }
   const samePool = pool.database.get('host', map.host ?? '') !== undefined;
-  const move = { vm, record, map, vdiMap, vifMap, samePool };
+  const move = { vm, record, map, vdiMap, vifMap, vgpuMap, formats, samePool };
+  for (const vgpu of Object.keys(vgpuMap)) pool.need('VGPU', vgpu);
+  for (const vdi of Object.keys(formats)) pool.need('VDI', vdi);
   if (samePool && Object.keys(vifMap).length > 0)
     throw new Fault('OPERATION_NOT_ALLOWED', 'VIF mapping is not allowed for intra-pool migration');
   if (samePool) return move;
@@ -238,7 +248,10 @@ function description(pool: XapiPool, move: Move): object {
       VCPUs_max,
       other_config,
     } as Record<string, Field | undefined>,
-    disks: disksOf(pool, move).map(({ bytes, sr, userdevice }) => ({ bytes, sr, userdevice })),
+    disks: disksOf(pool, move).map(({ ref, bytes, sr, userdevice }) => ({
+      ...{ bytes, sr, userdevice, format: move.formats[ref] ?? '' },
+    })),
+    gpuGroups: (move.record.VGPUs as string[]).map((vgpu) => move.vgpuMap[vgpu]),
     networks: (move.record.VIFs as string[]).map((vif) => move.vifMap[vif]),
   };
 }

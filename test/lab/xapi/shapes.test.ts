@@ -53,8 +53,24 @@ test('parameters: too few, too many, of another type, of a call that there is no
   ];
   for (const [code, method, params] of faults) {
     assert.throws(
-      () => assertFits(method, params, true),
+      () => assertFits(method, params, { api: 2_021, xapi: 26_015 }),
       (error) => error instanceof Fault && error.code === code,
     );
+  }
+});
+
+test('parameters of later releases are a mismatch to earlier ones', () => {
+  const first = [ref, {}, true, {}, {}, {}];
+  const releases = [
+    { api: 2_007, xapi: 1_027, takes: 6 },
+    { api: 2_021, xapi: 25_006, takes: 7 },
+    { api: 2_021, xapi: 26_015, takes: 8 },
+  ];
+  for (const { takes, ...release } of releases) {
+    for (const count of [6, 7, 8]) {
+      const call = () => assertFits('VM.migrate_send', [...first, {}, {}].slice(0, count), release);
+      if (count <= takes) call();
+      else assert.throws(call, (error) => error instanceof Fault && error.code === 'MESSAGE_PARAMETER_COUNT_MISMATCH');
+    }
   }
 });

@@ -36,6 +36,7 @@ const OPERATIONS: Enum = {
 export const CLASS_SHAPES: Readonly<Record<string, Shape>> = {
   pool: { ...named, master: 'ref', default_SR: 'ref', migration_compression: 'bool', other_config: 'string-map' },
   host: {
+    ...{ API_version_major: 'int', API_version_minor: 'int' },
     ...{ ...named, hostname: 'string', address: 'string', enabled: 'bool', metrics: 'ref', https_only: 'bool' },
     ...{ software_version: 'string-map', cpu_info: 'string-map', license_params: 'string-map' },
     ...{ PIFs: refs, PBDs: refs, resident_VMs: refs, other_config: 'string-map' },
@@ -90,6 +91,11 @@ export const CLASS_SHAPES: Readonly<Record<string, Shape>> = {
     ...{ uuid: 'string', VM: 'ref', network: 'ref', device: 'string', MAC: 'string', MTU: 'int' },
     ...{ currently_attached: 'bool', other_config: 'string-map' },
   },
+  VGPU: {
+    ...{ uuid: 'string', VM: 'ref', GPU_group: 'ref', device: 'string', type: 'ref' },
+    ...{ currently_attached: 'bool', other_config: 'string-map' },
+  },
+  GPU_group: { ...named, PGPUs: refs, VGPUs: refs, GPU_types: { setOf: 'string' }, other_config: 'string-map' },
   task: {
     ...{ ...named, created: 'datetime', finished: 'datetime', progress: 'float', type: 'string', result: 'string' },
     ...{ status: { oneOf: ['pending', 'success', 'failure', 'cancelling', 'cancelled'] } },

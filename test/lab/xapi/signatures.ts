@@ -11,9 +11,15 @@ import { assertShape, CLASS_SHAPES, type Shape } from './shapes.ts';
 interface Signature {
   /** After the session. */
   readonly types: readonly Shape[];
-  /** How many trailing ones came with later releases. */
-  readonly optional?: number;
+  /** Trailing ones that came with later releases, and may be left out: since when. */
+  readonly later?: readonly ('api-2.8' | 'xapi-26.15')[];
   readonly result: Shape;
+}
+
+/** What a pool is, for what came over the years: the version of its API, and of its xapi; the major one in thousands. */
+export interface Release {
+  readonly api: number;
+  readonly xapi: number;
 }
 
 const SEND_TYPES = ['ref', 'string-map', 'bool', 'ref-map', 'ref-map', 'string-map', 'ref-map', 'string-map'] as const;
@@ -35,9 +41,9 @@ export const SIGNATURES: Readonly<Record<string, Signature>> = {
   'VM.set_name_label': { types: ['ref', 'string'], result: 'void' },
   'VM.add_to_other_config': { types: ['ref', 'string', 'string'], result: 'void' },
   'VM.remove_from_other_config': { types: ['ref', 'string'], result: 'void' },
-  'VM.assert_can_migrate': { types: SEND_TYPES.slice(0, 7), optional: 1, result: 'void' },
+  'VM.assert_can_migrate': { types: SEND_TYPES.slice(0, 7), later: ['api-2.8'], result: 'void' },
   'VM.assert_can_boot_here': { types: ['ref', 'ref'], result: 'void' },
-  'VM.migrate_send': { types: SEND_TYPES, optional: 2, result: 'ref' },
+  'VM.migrate_send': { types: SEND_TYPES, later: ['api-2.8', 'xapi-26.15'], result: 'ref' },
   'VM.destroy': { types: ['ref'], result: 'void' },
   'VM.pool_migrate_complete': { types: ['ref', 'ref'], result: 'void' },
   'VM.pool_migrate': { types: ['ref', 'ref', 'string-map'], result: 'void' },
@@ -60,11 +66,13 @@ export const SIGNATURES: Readonly<Record<string, Signature>> = {
 };
 
 /** @throws Fault MESSAGE_METHOD_UNKNOWN, MESSAGE_PARAMETER_COUNT_MISMATCH, FIELD_TYPE_ERROR */
-export function assertFits(method: string, params: readonly unknown[], optional: boolean): void {
+export function assertFits(method: string, params: readonly unknown[], release: Release): void {
   const signature = signatureOf(method);
   if (signature === undefined) throw new Fault('MESSAGE_METHOD_UNKNOWN', method);
-  const most = signature.types.length - (optional ? 0 : (signature.optional ?? 0));
-  const least = signature.types.length - (signature.optional ?? 0);
+  const later = signature.later ?? [];
+  const least = signature.types.length - later.length;
+  const most =
+    least + later.filter((since) => (since === 'api-2.8' ? release.api >= 2_008 : release.xapi >= 26_015)).length;
   if (params.length < least || params.length > most) {
     throw new Fault('MESSAGE_PARAMETER_COUNT_MISMATCH', method, String(least + 1), String(params.length + 1));
   }

@@ -1,7 +1,7 @@
 /** Tasks, as clients see them. */
 import { randomUUID } from 'node:crypto';
+import { type Database, NULL_REF } from './database.ts';
 import { Fault } from './fault.ts';
-import { type Database, NULL_REF } from './model.ts';
 
 export interface Running {
   readonly ref: string;

@@ -1,7 +1,9 @@
 /** The host that shall receive: alive, not older, large enough, and without a VM of that name in the way. */
 import { blocker, type Finding, note, warning } from '@lmas/plugin-api';
 import { isThereAlready, twinOf } from '../migration/plan.ts';
+import { lookFirst } from '../migration/to-be-had.ts';
 import { isGuest, isLive, memoryFree } from '../pool.ts';
+import { compareVersions, releaseOf } from '../release.ts';
 import type { CheckContext } from './types.ts';
 
 const mib = (bytes: number): string => `${Math.round(bytes / 1024 ** 2)} MiB`;
@@ -47,16 +49,6 @@ function checkHost({ plan }: CheckContext): Finding[] {
   return findings;
 }
 
-/** Negative when `a` is older. Versions are numbers with dots. */
-export function compareVersions(a: string, b: string): number {
-  const [left, right] = [a, b].map((version) => version.split('.').map(Number));
-  for (let i = 0; i < Math.max(left?.length ?? 0, right?.length ?? 0); i += 1) {
-    const difference = (left?.[i] ?? 0) - (right?.[i] ?? 0);
-    if (difference !== 0) return difference;
-  }
-  return 0;
-}
-
 function checkTwins({ plan }: CheckContext): Finding[] {
   const { destinationGuests, vm, samePool } = plan;
   if (samePool) return [];
@@ -66,7 +58,7 @@ function checkTwins({ plan }: CheckContext): Finding[] {
       blocker(
         'VM_EXISTS',
         `The destination pool has a VM with this UUID already (${twin.power_state}).`,
-        'See which of the two is right before you remove the other.',
+        `${lookFirst(twin.uuid)} Remove a record only in the pool where it does not run.`,
       ),
     ];
   }
@@ -95,8 +87,18 @@ function checkSites({ ends, plan }: CheckContext): Finding[] {
   ];
 }
 
-function checkLimits({ request }: CheckContext): Finding[] {
+function checkLimits({ request, plan }: CheckContext): Finding[] {
   const findings: Finding[] = [];
+  const release = releaseOf(plan.sourcePool);
+  if (request.options.compress === true && !release.hasCompression) {
+    findings.push(
+      warning(
+        'COMPRESSION_NOT_THERE',
+        `${release.name} cannot compress what it sends, and is not asked to.`,
+        'Leave the option compress out; the tunnel compresses by itself.',
+      ),
+    );
+  }
   if (request.maxDowntimeMs !== null) {
     findings.push(
       note(

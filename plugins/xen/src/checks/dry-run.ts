@@ -5,7 +5,7 @@
  */
 import { blocker, type Finding, note, warning } from '@lmas/plugin-api';
 import { isFault, toPluginError, type XapiFault } from '../errors.ts';
-import { sendParams, usesPoolMigrate } from '../migration/call.ts';
+import { dryRunParams, usesPoolMigrate } from '../migration/call.ts';
 import { askCanSend, assertCanRunThere } from '../migration/dry-run.ts';
 import { receiveMapSchema } from '../records.ts';
 import type { CheckContext } from './types.ts';
@@ -36,7 +36,7 @@ async function askStraight(
   const received = await destination.client.call('host.migrate_receive', params, receiveMapSchema, { signal });
   const session = received.session_id;
   try {
-    await askCanSend(source.client, sendParams(plan, received, request), session, { signal });
+    await askCanSend(source.client, dryRunParams(plan, received, request), session, { signal });
   } finally {
     if (session !== undefined) await destination.client.logOut(session);
   }

@@ -3,7 +3,7 @@ import { blocker, type Finding, warning } from '@lmas/plugin-api';
 import type { z } from 'zod';
 import { isFault } from '../errors.ts';
 import { migrationTaskOf } from '../migration/placement.ts';
-import { unsettledMark } from '../migration/to-be-had.ts';
+import { lookFirst, unsettledMark } from '../migration/to-be-had.ts';
 import { guestMetricsSchema, NULL_REF } from '../records.ts';
 import { managerOf } from '../session.ts';
 import type { CheckContext } from './types.ts';
@@ -20,7 +20,7 @@ function checkState({ plan: { vm, samePool }, request }: CheckContext): Finding[
       blocker(
         'VM_NOT_RUNNING',
         `${record.name_label} is ${record.power_state}.`,
-        'Start it, or move it without live migration.',
+        `${lookFirst(record.uuid)} Only when it runs nowhere: start it, or move it without live migration.`,
       ),
     );
   }
@@ -73,12 +73,12 @@ function checkDevices({ plan }: CheckContext): Finding[] {
       ? [blocker(code, `${record.name_label} holds ${what}, which cannot move.`, 'Take the device away from the VM.')]
       : [],
   );
-  if (record.VGPUs.length > 0) {
+  if (record.VGPUs.length > 0 && plan.vgpuMap[record.VGPUs[0] ?? ''] === undefined) {
     findings.push(
       warning(
         'VIRTUAL_GPU',
         'The VM has a virtual GPU; the destination host needs one of the same type.',
-        'Choose a destinationHost that has one.',
+        'Choose a destinationHost that has one; name its GPU group by the option gpuGroup.',
       ),
     );
   }

@@ -2,6 +2,7 @@
 import type { MigrationRequest } from '@lmas/plugin-api';
 import type { XenOptions } from '../config.ts';
 import type { ReceiveMap } from '../records.ts';
+import { releaseOf } from '../release.ts';
 import type { Plan } from './plan.ts';
 
 type Request = Pick<MigrationRequest<XenOptions>, 'tunnelled' | 'options'>;
@@ -16,19 +17,25 @@ export const usesPoolMigrate = ({ samePool, disks }: Plan, request: Request): bo
 export const poolMigrateParams = (plan: Plan, network: string, request: Request): readonly unknown[] => [
   plan.vm.ref,
   plan.host?.ref,
-  { ...optionsOf(request), live: 'true', network },
+  { ...optionsOf(plan, request), live: 'true', network },
 ];
 
-/** Of `VM.migrate_send` and its dry run, without the maps of newer releases, which older ones refuse as too many parameters. */
-export const sendParams = (plan: Plan, map: ReceiveMap, request: Request): readonly unknown[] => [
-  plan.vm.ref,
-  map,
-  true,
-  plan.vdiMap,
-  plan.vifMap,
-  optionsOf(request),
-];
+/** Of `VM.assert_can_migrate`. What a map of newer releases has nothing to say is left out: older ones refuse it as a parameter too many. */
+export const dryRunParams = (plan: Plan, map: ReceiveMap, request: Request): readonly unknown[] => {
+  const first = [plan.vm.ref, map, true, plan.vdiMap, plan.vifMap, optionsOf(plan, request)];
+  return isEmpty(plan.vgpuMap) ? first : [...first, plan.vgpuMap];
+};
 
-function optionsOf({ options: { force, compress } }: Request): Readonly<Record<string, string>> {
-  return { ...(force ? { force: 'true' } : {}), ...(compress === undefined ? {} : { compress: String(compress) }) };
+/** Of `VM.migrate_send`: the same, and one map more. */
+export const sendParams = (plan: Plan, map: ReceiveMap, request: Request): readonly unknown[] => {
+  const { vgpuMap, vdiFormatMap } = plan;
+  if (isEmpty(vdiFormatMap)) return dryRunParams(plan, map, request);
+  return [plan.vm.ref, map, true, plan.vdiMap, plan.vifMap, optionsOf(plan, request), vgpuMap, vdiFormatMap];
+};
+
+const isEmpty = (map: object): boolean => Object.keys(map).length === 0;
+
+function optionsOf({ sourcePool }: Plan, { options: { force, compress } }: Request): Readonly<Record<string, string>> {
+  const isAsked = compress !== undefined && releaseOf(sourcePool).hasCompression;
+  return { ...(force ? { force: 'true' } : {}), ...(isAsked ? { compress: String(compress) } : {}) };
 }

@@ -35,7 +35,7 @@ import { endSession } from './receive-session.ts';
 import { standingOf } from './standing.ts';
 import { parseState, type XenState } from './state.ts';
 import { assertNoDetour } from './storage.ts';
-import { assertToBeHad } from './to-be-had.ts';
+import { assertToBeHad, lookFirst } from './to-be-had.ts';
 import { until } from './waiting.ts';
 
 interface Options {
@@ -59,6 +59,8 @@ export class XenMigration implements MigrationDriver {
   /** What the check said of hosts and addresses holds for this one. */
   #checkedHost: string | undefined;
   #plan: Plan | undefined;
+  /** XAPI’s own name for what went wrong while it moved: who has to look needs it, whatever is said afterwards. */
+  #fault: PluginError['native'];
   /** From `perform` until it is known that nothing moves any more. */
   #move: Move | undefined;
 
@@ -129,10 +131,12 @@ export class XenMigration implements MigrationDriver {
       await this.#announce(plan, move, { signal });
       await move.run({ signal });
     } catch (error) {
+      const fault = toPluginError(error, 'migrating');
+      this.#fault = fault.native;
       const { arrived, safe } = await this.#lookAfter(error);
       if (!arrived) {
         if (!move.isUnderWay && safe) await this.#giveBack(signal);
-        throw toPluginError(error, 'migrating');
+        throw fault;
       }
       this.#context.log.warn({ err: error }, 'the source reports a failure, but the guest runs at the destination');
     }
@@ -255,7 +259,8 @@ export class XenMigration implements MigrationDriver {
       const arrived = where === 'destination' && runsAt(standing.destination);
       throw new PluginError('OUTCOME_UNKNOWN', `The source says "${source}", the destination "${destination}".`, {
         arrived,
-        remedy: `Look for ${id} in both pools (xe vm-list uuid=${id}). Start it in one of them only when it runs in neither: xl list at their hosts tells what the records may not.`,
+        remedy: `${lookFirst(id)} Where it runs, leave it so. Only when it runs nowhere may it be started, in the one pool whose disks of it are whole.`,
+        ...(this.#fault === undefined ? {} : { native: this.#fault }),
       });
     }
     if (source === 'absent') return [];
@@ -263,7 +268,7 @@ export class XenMigration implements MigrationDriver {
     const danger =
       protectedBy === '' ? '' : ' The source pool’s high availability may start it: take the protection off at once.';
     return [
-      `The source pool still has a record of ${name} (${source}). It must not be started there; remove it by hand.${danger}`,
+      `The source pool still has a record of ${name} (${source}). It must not be started there. Remove the record alone, in the source pool (xe vm-destroy uuid=${id}; vm-uninstall would take disks along), once xl list shows the guest at the destination.${danger}`,
     ];
   }
 

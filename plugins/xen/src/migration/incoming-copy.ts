@@ -26,7 +26,7 @@ export async function releaseCopy(
     'HYPERVISOR_FAULT',
     `The destination pool holds an incomplete copy of ${vm.record.name_label} (${vm.record.power_state}), which was never started.`,
     {
-      remedy: `While the VM runs at the source, remove the copy and its disks there: xe vm-uninstall uuid=${vmUuid}`,
+      remedy: `See that xl list -v shows ${vmUuid} at a host of the source, and at none of the destination. Then, at the destination's coordinator ${session.client.coordinator} and nowhere else: xe vm-uninstall uuid=${vmUuid}`,
     },
   );
 }

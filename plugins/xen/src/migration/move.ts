@@ -14,7 +14,7 @@ import type { XenOptions } from '../config.ts';
 import { isFault, withoutSecret } from '../errors.ts';
 import { readPool } from '../pool.ts';
 import { nothingSchema, type ReceiveMap, receiveMapSchema, refSchema } from '../records.ts';
-import { isRedirected, poolMigrateParams, sendParams, usesPoolMigrate } from './call.ts';
+import { dryRunParams, isRedirected, poolMigrateParams, sendParams, usesPoolMigrate } from './call.ts';
 import { assertCanRunThere, assertCanSend } from './dry-run.ts';
 import { markTask } from './marker.ts';
 import type { Ends, Plan } from './plan.ts';
@@ -84,7 +84,8 @@ export class Move {
     // Storage may have been unplugged, or the coordinator changed, since the plan was made.
     assertNoDetour(await readPool(destination.client, options), host.ref, this.#plan, this.#request);
     this.#map = isRedirected(this.#request) ? redirect(received, this.#state, routes) : received;
-    await assertCanSend(source.client, sendParams(this.#plan, this.#map, this.#request), received.session_id, options);
+    const dryRun = dryRunParams(this.#plan, this.#map, this.#request);
+    await assertCanSend(source.client, dryRun, received.session_id, options);
   }
 
   /** Moves the guest. @throws XapiFault, PluginError ABORTED when it was cancelled by `signal` */

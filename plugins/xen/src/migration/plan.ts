@@ -4,6 +4,7 @@
  * left out of the maps and named in `gaps`, so that the checks tell all of them at once.
  */
 import { type MigrationRequest, PluginError } from '@lmas/plugin-api';
+import type { XapiClient } from '../client.ts';
 import type { XenOptions } from '../config.ts';
 import {
   findByNameOrUuid,
@@ -15,8 +16,9 @@ import {
   readGuests,
   readPool,
 } from '../pool.ts';
-import type { HostRecord, VdiRecord, VmRecord } from '../records.ts';
+import { gpuGroupSchema, type HostRecord, recordsOf, type VdiRecord, type VmRecord } from '../records.ts';
 import type { XenSession } from '../session.ts';
+import { type GpuGroups, mapFormats, mapGpus } from './newer-maps.ts';
 import { detoursOf, forbids, placeDisks } from './storage.ts';
 
 export interface Ends {
@@ -42,7 +44,7 @@ export interface PlannedDisk extends Row<VdiRecord> {
 }
 
 export interface Gap {
-  readonly kind: 'site' | 'host' | 'address' | 'storage' | 'network';
+  readonly kind: 'site' | 'host' | 'address' | 'storage' | 'network' | 'gpu' | 'format';
   readonly message: string;
   readonly remedy: string;
 }
@@ -62,6 +64,9 @@ export interface Plan {
   /** VDI → SR, VIF → network, as XAPI takes them. */
   readonly vdiMap: Readonly<Record<string, string>>;
   readonly vifMap: Readonly<Record<string, string>>;
+  /** VGPU → GPU group, VDI → image format, where they were asked for. */
+  readonly vgpuMap: Readonly<Record<string, string>>;
+  readonly vdiFormatMap: Readonly<Record<string, string>>;
   /** CD drives with a disc inside, which never move. */
   readonly discs: readonly string[];
   readonly gaps: readonly Gap[];
@@ -76,11 +81,12 @@ export async function makePlan(
   request: MigrationRequest<XenOptions>,
   { before, ...options }: { signal: AbortSignal; before?: string | undefined },
 ): Promise<Plan> {
-  const [sourcePool, guests, destinationPool, destinationGuests] = await Promise.all([
+  const [sourcePool, guests, destinationPool, destinationGuests, gpuGroups] = await Promise.all([
     readPool(source.client, options),
     readGuests(source.client, options),
     readPool(destination.client, options),
     readGuests(destination.client, options),
+    request.options.gpuGroup === undefined ? new Map() : readGpuGroups(destination.client, options),
   ]);
   const found = [...guests.vms].find(([, { uuid }]) => uuid === request.vm.id);
   if (found === undefined) throw new PluginError('VM_NOT_FOUND', `The source pool has no VM ${request.vm.id}.`);
@@ -105,6 +111,8 @@ export async function makePlan(
     vdiMap: Object.fromEntries(disks.flatMap(({ ref, destinationSr: sr }) => (sr === undefined ? [] : [[ref, sr]]))),
     // Inside one pool networks stay as they are, and XAPI refuses a map.
     vifMap: samePool ? {} : mapInterfaces(parts, moving.vifs),
+    vgpuMap: mapGpus(parts, moving.vgpus, gpuGroups),
+    vdiFormatMap: mapFormats(parts, disks),
     discs: moving.discs,
     gaps,
   };
@@ -130,14 +138,19 @@ export interface Parts {
 
 export type LooseDisk = Pick<PlannedDisk, 'ref' | 'record' | 'device' | 'name'>;
 
-/** XAPI wants the disks and interfaces of the guest's snapshots mapped as well. */
+const readGpuGroups = (client: XapiClient, options: { signal: AbortSignal }): Promise<GpuGroups> =>
+  client.call('GPU_group.get_all_records', [], recordsOf(gpuGroupSchema), options);
+
+/** XAPI wants the disks, interfaces and GPUs of the guest's snapshots mapped as well. */
 function movingParts(vm: Row<VmRecord>, guests: Guests) {
   const disks = new Map<string, LooseDisk>();
   const discs: string[] = [];
   const vifs: string[] = [];
+  const vgpus: string[] = [];
   const snapshots = vm.record.snapshots.flatMap((ref) => guests.vms.get(ref) ?? []);
   for (const holder of [vm.record, ...snapshots]) {
     vifs.push(...holder.VIFs);
+    vgpus.push(...holder.VGPUs);
     for (const vbd of holder.VBDs.flatMap((ref) => guests.vbds.get(ref) ?? [])) {
       const device = vbd.device === '' ? vbd.userdevice : vbd.device;
       const vdi = guests.vdis.get(vbd.VDI);
@@ -147,7 +160,7 @@ function movingParts(vm: Row<VmRecord>, guests: Guests) {
       disks.set(vbd.VDI, { ref: vbd.VDI, record: vdi, device, name });
     }
   }
-  return { disks: [...disks.values()], discs, vifs };
+  return { disks: [...disks.values()], discs, vifs, vgpus };
 }
 
 function chooseHost(

@@ -15,7 +15,9 @@ export function assertToBeHad(ends: Ends, plan: Plan, migrationId: string): void
     );
   }
   if (record.power_state !== 'Running') {
-    throw new PluginError('NOT_MIGRATABLE', `${record.name_label} is ${record.power_state}.`);
+    throw new PluginError('NOT_MIGRATABLE', `${record.name_label} is ${record.power_state}.`, {
+      remedy: lookFirst(record.uuid),
+    });
   }
   const earlier = unsettledMark(record, migrationId);
   if (earlier !== undefined) throw new PluginError('NOT_MIGRATABLE', earlier.message, { remedy: earlier.remedy });
@@ -27,6 +29,10 @@ export function assertToBeHad(ends: Ends, plan: Plan, migrationId: string): void
     throw new PluginError('NOT_MIGRATABLE', `The destination pool knows ${twin.uuid} already (${twin.power_state}).`);
   }
 }
+
+/** For people. After a failure in the last moment a guest may run where no record says so, and a start would make two of it. */
+export const lookFirst = (uuid: string): string =>
+  `See first that it runs nowhere: xl list -v at every host of both pools names ${uuid} where it runs, also where a record says "Halted".`;
 
 /** Another migration of ours that ended without anybody knowing how: with its mark gone nobody would look for it. */
 export function unsettledMark(

@@ -1,0 +1,47 @@
+/**
+ * What a release takes of what came to XAPI over the years: `VM.migrate_send` has grown parameters, and a release that does not know them
+ * refuses the call (MESSAGE_PARAMETER_COUNT_MISMATCH); an option that it does not know it ignores without a word. So neither is sent to
+ * a release whose published data model lacks it. By xapi-project/xen-api, ocaml/idl: datamodel_vm.ml, datamodel_lifecycle.ml. Pure.
+ */
+import type { Pool } from './pool.ts';
+
+/** XenServer 7.3, "inverness". */
+const VGPU_MAP_API = '2.8';
+/** "26.14.0-next": what came after that one. */
+const VDI_FORMAT_MAP_XAPI = '26.15.0';
+
+export interface Release {
+  /** `vgpu_map` of `VM.migrate_send` and `VM.assert_can_migrate`. */
+  readonly hasVgpuMap: boolean;
+  /** `vdi_format_map` of `VM.migrate_send`; its dry run has none. */
+  readonly hasVdiFormatMap: boolean;
+  /** The option `compress`, which came with the pool's own setting of it (22.33). */
+  readonly hasCompression: boolean;
+  /** For people. */
+  readonly name: string;
+}
+
+/** Of the coordinator, which takes the call. */
+export function releaseOf({ pool, hosts }: Pool): Release {
+  const coordinator = hosts.get(pool.master);
+  const software = coordinator?.software_version ?? {};
+  const api = `${coordinator?.API_version_major ?? 0}.${coordinator?.API_version_minor ?? 0}`;
+  const build = /\d+(?:\.\d+)*/.exec(software.xapi_build ?? '')?.[0] ?? '0';
+  const brand = software.product_brand ?? 'XAPI';
+  return {
+    hasVgpuMap: compareVersions(api, VGPU_MAP_API) >= 0,
+    hasVdiFormatMap: compareVersions(build, VDI_FORMAT_MAP_XAPI) >= 0,
+    hasCompression: pool.migration_compression !== undefined,
+    name: `${brand} ${software.product_version ?? software.platform_version ?? ''}`.trim(),
+  };
+}
+
+/** Negative when `a` is older. Versions are numbers with dots. */
+export function compareVersions(a: string, b: string): number {
+  const [left, right] = [a, b].map((version) => version.split('.').map(Number));
+  for (let i = 0; i < Math.max(left?.length ?? 0, right?.length ?? 0); i += 1) {
+    const difference = (left?.[i] ?? 0) - (right?.[i] ?? 0);
+    if (difference !== 0) return difference;
+  }
+  return 0;
+}
