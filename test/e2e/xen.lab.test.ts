@@ -222,7 +222,7 @@ describe('Xen, from pool to pool through the tunnel', { concurrency: 1 }, () => 
       [phase, waiting?.blockedBy[0]],
       ['checking', { kind: 'gateway-address', id: siteId('a'), limit: 2 }],
     );
-    await source.setFaults({ holdAt: 'disks' }); // is over: held no longer
+    await source.letGo();
     for (const { id } of [first, second]) {
       const { phase: end, error } = await until(id, isOver);
       assert.equal(end, 'succeeded', JSON.stringify(error));

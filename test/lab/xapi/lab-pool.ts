@@ -81,6 +81,11 @@ export class LabPool {
     await this.#control('POST', '/faults', JSON.stringify(faults));
   }
 
+  /** What stood still at `holdAt` goes on, and whatever comes later. */
+  async letGo(): Promise<void> {
+    await this.#control('POST', '/faults', JSON.stringify({ holdAt: null }));
+  }
+
   async setCoordinator(member: number): Promise<void> {
     await this.#control('POST', '/coordinator', String(member));
   }
