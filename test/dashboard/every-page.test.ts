@@ -1,6 +1,6 @@
 /**
- * Every page, with something to show on each: nothing bars the way of anybody, in light and in dark, and on a phone nothing
- * hides beyond the edge. `LMAS_SCREENSHOTS=DIR` keeps a picture of each.
+ * Every page, with something to show on each: nothing bars the way of anybody, in light and in dark, and from the narrowest
+ * phone to a wide desk nothing hides beyond an edge. `LMAS_SCREENSHOTS=DIR` keeps a picture of each.
  */
 import assert from 'node:assert/strict';
 import { join } from 'node:path';
@@ -13,12 +13,15 @@ import { type Showcase, setUpShowcase } from './showcase.ts';
 const SCREENSHOTS = process.env.LMAS_SCREENSHOTS;
 const WIDE = { viewport: { width: 1_280, height: 900 } };
 const PHONE = { viewport: { width: 390, height: 800 }, hasTouch: true };
+/** A small phone, a phone, on both sides of where tables become cards and of where the menu goes aside, and desks. */
+const WIDTHS = [320, 390, 600, 680, 820, 960, 1_010, 1_280, 1_920];
 
-/** What scrolls sideways by itself (code, plots) is none of it. */
+/** Beyond that of the page, or of a table. What scrolls sideways by itself (code, plots) is none of it. */
 const BEYOND_THE_EDGE = `
-  [...document.querySelectorAll('main *')]
+  [...document.querySelectorAll('html, main *')]
     .filter((one) => {
       const { right, width } = one.getBoundingClientRect();
+      if (one.matches('html, .scroll') && one.scrollWidth > one.clientWidth + 1) return true;
       return width > 1 && right > innerWidth + 1 && one.closest('pre, details:not([open]), svg') === null;
     })
     .map(({ outerHTML }) => outerHTML.slice(0, 120))
@@ -57,11 +60,17 @@ for (const colorScheme of ['light', 'dark'] as const) {
   });
 }
 
-test('on a phone nothing hides beyond the edge of any page', async () => {
+test('nothing hides beyond an edge, however narrow or wide the window is', async () => {
+  const hidden: string[] = [];
   await onEachPage('phone', PHONE, async ({ page }, name) => {
-    const hidden = await page.evaluate(BEYOND_THE_EDGE);
-    assert.deepEqual(hidden, [], name);
+    for (const width of WIDTHS) {
+      await page.setViewportSize({ ...PHONE.viewport, width });
+      const found = (await page.evaluate(BEYOND_THE_EDGE)) as string[];
+      hidden.push(...found.map((html) => `${name} at ${width} px: ${html}`));
+    }
+    await page.setViewportSize(PHONE.viewport);
   });
+  assert.deepEqual(hidden, []);
 });
 
 test('on a phone the menu opens, leads somewhere, and closes', async () => {

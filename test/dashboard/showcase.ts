@@ -21,7 +21,9 @@ const HOSTS = [
   ['kvm-prt-1', 'porto'],
   ['kvm-mad-1', 'madrid'],
   ['kvm-far-1', 'faro'],
+  ['kvm-madrid-hall-3-row-12-rack-7-upper-half-node-2', 'madrid'],
 ] as const;
+const LONG_NAME = 'reporting-database-of-the-quarterly-closing-second-replica_not_to_be_switched_off';
 
 export interface Showcase extends AsyncDisposable {
   /** A name for each page, and where it is. */
@@ -100,6 +102,7 @@ const VMS: readonly (readonly [vm: string, host: string, more: object])[] = [
   ['build-7', 'kvm-prt-1', { memoryBytes: 2 * GIB, vcpus: 4, cpuCores: 2 }],
   ['mail-2', 'kvm-prt-1', { memoryBytes: 2 * GIB, vcpus: 2, cpuCores: 1 }],
   ['wiki', 'kvm-mad-1', { memoryBytes: GIB, vcpus: 2, cpuCores: 1 }],
+  [LONG_NAME, 'kvm-lis-2', { memoryBytes: 8 * GIB, vcpus: 4, cpuCores: 1 }],
 ];
 
 async function register(api: Api, socketPath: string, faroSocketPath: string): Promise<void> {
@@ -156,6 +159,9 @@ async function migrate(api: Api, world: PairWorld) {
   const slower = await submit('analytics', 'kvm-lis-2', 'kvm-mad-1', { convergence: 'must-finish' });
   for (const { id } of [moving, slower]) await api.until(id, ({ progress }) => progress !== null);
   await submit('db-2', 'kvm-lis-1', 'kvm-mad-1', { priority: 80 });
+  await submit(LONG_NAME, 'kvm-lis-2', HOSTS[5][0], {
+    labels: { 'owner/department': 'finance-reporting-and-closing' },
+  });
   return { succeeded: succeeded.id, failed: failed.id, moving: moving.id };
 }
 
