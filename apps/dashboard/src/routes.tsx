@@ -7,6 +7,8 @@ import { BalancingPage } from './pages/balancing/balancing-page.tsx';
 import { PolicyForm } from './pages/balancing/policy-form.tsx';
 import { PolicyPage } from './pages/balancing/policy-page.tsx';
 import { CredentialsPage } from './pages/credentials-page.tsx';
+import { LinkPage } from './pages/links/link-page.tsx';
+import { TimetableForm } from './pages/links/timetable-form.tsx';
 import { MigrationPage } from './pages/migration/migration-page.tsx';
 import { MigrationsPage } from './pages/migrations-page.tsx';
 import { NewMigrationPage } from './pages/new-migration/new-migration-page.tsx';
@@ -37,6 +39,7 @@ const PAGES: readonly (readonly [pattern: string, page: Page])[] = [
   ['/migrations/new', () => <NewMigrationPage />],
   ['/migrations/:id', ({ id = '' }) => <MigrationPage key={id} id={id} />],
   ['/queue', () => <QueuePage />],
+  ['/queue/timetable', () => <TimetableForm key="queue" link={null} of="Queue" back="/queue" />],
   ['/plans', () => <PlansPage />],
   ['/new/plan', () => <PlanEditor />],
   ['/evacuate', () => <EvacuationPage />],
@@ -54,6 +57,11 @@ const PAGES: readonly (readonly [pattern: string, page: Page])[] = [
   ['/sites', () => <SitesPage />],
   ['/new/site', () => <SiteForm />],
   ['/sites/:id/change', ({ id = '' }) => <SiteForm key={id} id={id} />],
+  ['/links/:id', ({ id = '' }) => <LinkPage key={id} id={id} />],
+  [
+    '/links/:id/timetable',
+    ({ id = '' }) => <TimetableForm key={id} link={id} of={id.replace('~', ' – ')} back={`/links/${id}`} />,
+  ],
   ['/new/endpoint', () => <EndpointForm />],
   ['/endpoints/:id', ({ id = '' }) => <EndpointPage key={id} id={id} />],
   ['/endpoints/:id/change', ({ id = '' }) => <EndpointForm key={id} id={id} />],

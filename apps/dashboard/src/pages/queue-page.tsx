@@ -11,6 +11,7 @@ import { Table } from '../parts/table.tsx';
 import { Time } from '../parts/time.tsx';
 import { useAction } from '../parts/use-action.ts';
 import { client, mayForAll } from '../session/session.ts';
+import { TimetableSection } from './links/timetable-section.tsx';
 
 export function QueuePage() {
   const queue = useResource((options) => client().getQueue(options), [], { withNotices: true });
@@ -21,6 +22,9 @@ export function QueuePage() {
     <>
       <PageHeading title="Queue" />
       <Loaded of={queue}>{(data) => <Controls queue={data} onChanged={queue.reload} />}</Loaded>
+      {mayForAll('viewer') ? (
+        <TimetableSection link={null} changePath="/queue/timetable" mayChange={mayForAll('operator')} />
+      ) : null}
       <h2>In this order</h2>
       <Loaded of={order}>
         {({ items, nextCursor }) =>

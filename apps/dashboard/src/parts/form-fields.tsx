@@ -22,6 +22,9 @@ interface TextFieldProps extends FieldProps<string> {
 /** What sites, endpoints, plans and the like may be called. */
 export const NAME: readonly [string, string] = ['[a-z0-9][a-z0-9\\-]{0,62}', 'lower-case letters, digits and hyphens'];
 
+/** Of the IANA table, as far as the browser knows it. */
+export const ZONES = Intl.supportedValuesOf('timeZone');
+
 interface Ids {
   readonly id: string;
   readonly 'aria-describedby': string | undefined;

@@ -17,14 +17,15 @@ export function CountField({
   value,
   onChange,
   min = 0,
-}: FieldProps & { readonly min?: number }) {
+  step = 1,
+}: FieldProps & { readonly min?: number; readonly step?: number | 'any' }) {
   return (
     <label>
       {label}
       <input
         type="number"
         min={min}
-        step={1}
+        step={step}
         value={value ?? ''}
         placeholder={empty}
         onInput={({ currentTarget }) => onChange(numberOf(currentTarget))}

@@ -1,8 +1,9 @@
 /** What most migrations leave as it is: names of one's own, the tunnel, and the options that only this hypervisor has. */
 import { ChoiceField, TextField } from '../../parts/form-fields.tsx';
+import { CountField } from '../../parts/limit-fields.tsx';
 import { SchemaFields } from '../../parts/schema-fields.tsx';
 import type { SchemaField } from '../../parts/schema-values.ts';
-import { type Compression, type Draft, LABELS, type Suite } from './draft.ts';
+import { type Compression, type Draft, LABELS, STAGES, type Suite, type Timeouts } from './draft.ts';
 import { NameMap } from './name-map.tsx';
 
 const SUITES: readonly (readonly [Suite, string])[] = [
@@ -22,10 +23,10 @@ interface DetailsProps {
 }
 
 export function Details({ draft, fields, onChange }: DetailsProps) {
-  const { tunnel, options } = draft;
+  const { tunnel, subflows, options } = draft;
   return (
     <details class="more">
-      <summary>More: labels, tunnel, options of the hypervisor</summary>
+      <summary>More options: labels, tunnel, time limits, what only this hypervisor has</summary>
       <NameMap
         legend={LABELS.labels}
         hint="Yours to choose: lists can be filtered by them, and webhooks carry them."
@@ -60,8 +61,21 @@ export function Details({ draft, fields, onChange }: DetailsProps) {
             value={tunnel.compression}
             onChange={(compression) => onChange({ tunnel: { ...tunnel, compression } })}
           />
+          <div class="columns">
+            {(['min', 'max'] as const).map((end) => (
+              <CountField
+                key={end}
+                label={`${LABELS.subflows}, at ${end === 'min' ? 'least' : 'most'}`}
+                empty="as the gateways choose"
+                min={1}
+                value={subflows[end]}
+                onChange={(count) => onChange({ subflows: { ...subflows, [end]: count } })}
+              />
+            ))}
+          </div>
         </fieldset>
       ) : null}
+      <StageLimits value={draft.timeouts} onChange={(timeouts) => onChange({ timeouts })} />
       {fields.length === 0 ? null : (
         <fieldset>
           <legend>{LABELS.options}</legend>
@@ -73,5 +87,36 @@ export function Details({ draft, fields, onChange }: DetailsProps) {
         </fieldset>
       )}
     </details>
+  );
+}
+
+const MINUTE_MS = 60_000;
+
+function StageLimits({ value, onChange }: { value: Timeouts; onChange: (value: Timeouts) => void }) {
+  const set = (stage: string, minutes: number | null) => {
+    const others = Object.entries(value).filter(([name]) => name !== stage);
+    const mine = minutes === null ? [] : [[stage, Math.round(minutes * MINUTE_MS)] as const];
+    onChange(Object.fromEntries([...others, ...mine]));
+  };
+  return (
+    <fieldset>
+      <legend>{LABELS.timeouts}</legend>
+      <p class="hint">In minutes. A stage that takes longer ends the migration as a cancel does.</p>
+      <div class="columns">
+        {Object.entries(STAGES).map(([stage, [words, minutes]]) => {
+          const limitMs = value[stage as keyof Timeouts];
+          return (
+            <CountField
+              key={stage}
+              label={words}
+              empty={`${minutes}`}
+              step="any"
+              value={limitMs === undefined ? null : limitMs / MINUTE_MS}
+              onChange={(limit) => set(stage, limit)}
+            />
+          );
+        })}
+      </div>
+    </fieldset>
   );
 }

@@ -31,8 +31,11 @@ test('complaints of the API speak of the fields of the form, in their units', ()
   assert.deepEqual(inWords({ path: 'maxDowntimeMs', message }), { path: 'Longest pause in ms', message });
   assert.deepEqual(inWords({ path: 'networkMap.br.lan', message }), { path: 'Networks: br.lan', message });
   assert.match(inWords({ path: 'bandwidthBytesPerSec', message }).message, /0\.01 Mbit\/s/);
-  for (const path of ['', 'timeouts.queueMs', 'toString'])
-    assert.deepEqual(inWords({ path, message }), { path, message });
+  assert.deepEqual(inWords({ path: 'timeouts.queueMs', message }), {
+    path: 'Time limits: In the queue',
+    message: 'At least a second',
+  });
+  for (const path of ['', 'retries.max', 'toString']) assert.deepEqual(inWords({ path, message }), { path, message });
 });
 
 test('labels, a correlation id and the options of the plugin go along; the tunnel only where there is one', () => {
@@ -46,4 +49,15 @@ test('labels, a correlation id and the options of the plugin go along; the tunne
   );
   assert.equal(requestOf({ ...draft, transport: 'direct' }, fields)?.tunnel, undefined);
   assert.equal(requestOf(complete)?.correlationId, null);
+});
+
+test('subflows and time limits go along only where somebody set them', () => {
+  assert.deepEqual(requestOf(complete)?.timeouts, {});
+  const subflows = (min: number | null, max: number | null) =>
+    requestOf({ ...complete, subflows: { min, max } })?.tunnel?.subflows;
+  assert.deepEqual(
+    [subflows(null, null), subflows(8, 8), subflows(4, null), subflows(null, 16), subflows(4, 16)],
+    [undefined, 8, { min: 4, max: 64 }, { min: 1, max: 16 }, { min: 4, max: 16 }],
+  );
+  assert.deepEqual(requestOf({ ...complete, timeouts: { queueMs: 60_000 } })?.timeouts, { queueMs: 60_000 });
 });

@@ -18,6 +18,10 @@ export interface Draft {
   readonly labels: readonly (readonly [name: string, value: string])[];
   readonly correlationId: string;
   readonly tunnel: { readonly suite: Suite; readonly compression: Compression };
+  /** Parallel connections of the tunnel; null: as the gateways choose. */
+  readonly subflows: { readonly min: number | null; readonly max: number | null };
+  /** What is missing has the orchestrator's own limit. */
+  readonly timeouts: Timeouts;
   /** What was typed into the fields of the plugin's own options. */
   readonly options: Readonly<Record<string, string>>;
 }
@@ -25,6 +29,7 @@ export interface Draft {
 type Tunnel = NonNullable<MigrationInput['tunnel']>;
 export type Suite = NonNullable<Tunnel['suite']>;
 export type Compression = NonNullable<Tunnel['compression']>;
+export type Timeouts = Readonly<NonNullable<MigrationInput['timeouts']>>;
 
 export const emptyDraft: Draft = {
   source: '',
@@ -40,6 +45,8 @@ export const emptyDraft: Draft = {
   labels: [],
   correlationId: '',
   tunnel: { suite: 'aes-256-gcm', compression: 'never' },
+  subflows: { min: null, max: null },
+  timeouts: {},
   options: {},
 };
 
@@ -58,13 +65,30 @@ export const LABELS: Readonly<Record<keyof Draft, string>> = {
   labels: 'Labels',
   correlationId: 'Correlation id',
   tunnel: 'Tunnel',
+  subflows: 'Subflows',
+  timeouts: 'Time limits',
   options: 'Options',
+};
+
+/** The stages that have a limit, and what the orchestrator sets where nothing is said, in minutes. */
+export const STAGES: Readonly<Record<keyof Timeouts, readonly [words: string, minutes: number]>> = {
+  queueMs: ['In the queue', 1_440],
+  checkingMs: ['Checks', 1],
+  provisioningMs: ['Gateways put in place', 3],
+  preparingMs: ['Destination made ready', 2],
+  noProgressMs: ['Without any progress', 5],
+  totalMs: ['All in all', 720],
 };
 
 /** A complaint about the request in the words, and the units, of the form; `networkMap.lan` is `Networks: lan`. */
 export function inWords({ path, message }: Complaint): Complaint {
   const [field = '', ...rest] = path.split('.');
   if (!isField(field)) return { path, message };
+  const [first = ''] = rest;
+  if (field === 'timeouts' && isStage(first)) {
+    const isTooShort = message.startsWith('Too small');
+    return { path: `${LABELS.timeouts}: ${STAGES[first][0]}`, message: isTooShort ? 'At least a second' : message };
+  }
   const isTooSlow = field === 'bandwidthBytesPerSec' && message.startsWith('Too small');
   return {
     path: rest.length === 0 ? LABELS[field] : `${LABELS[field]}: ${rest.join('.')}`,
@@ -73,6 +97,7 @@ export function inWords({ path, message }: Complaint): Complaint {
 }
 
 const isField = (name: string): name is keyof Draft => Object.hasOwn(LABELS, name);
+const isStage = (name: string): name is keyof Timeouts => Object.hasOwn(STAGES, name);
 
 /**
  * null while it is not complete.
@@ -80,7 +105,7 @@ const isField = (name: string): name is keyof Draft => Object.hasOwn(LABELS, nam
  * @throws Error that names the option whose JSON is none
  */
 export function requestOf(draft: Draft, fields: readonly SchemaField[] = []): MigrationInput | null {
-  const { networkMap, diskMap, labels, correlationId, tunnel, options, ...rest } = draft;
+  const { networkMap, diskMap, labels, correlationId, tunnel, subflows, options, ...rest } = draft;
   if (rest.source === '' || rest.vm === '' || rest.destination === '' || !Number.isInteger(rest.priority)) return null;
   return {
     ...rest,
@@ -88,9 +113,16 @@ export function requestOf(draft: Draft, fields: readonly SchemaField[] = []): Mi
     diskMap: toRecord(diskMap),
     labels: toRecord(labels),
     correlationId: correlationId.trim() === '' ? null : correlationId.trim(),
-    ...(rest.transport === 'tunnel' ? { tunnel } : {}),
+    ...(rest.transport === 'tunnel' ? { tunnel: { ...tunnel, ...chosen(subflows) } } : {}),
     options: valuesOf(fields, options),
   };
+}
+
+const MOST_SUBFLOWS = 64;
+
+function chosen({ min, max }: Draft['subflows']): Pick<Tunnel, 'subflows'> {
+  if (min === null && max === null) return {};
+  return { subflows: min === max && min !== null ? min : { min: min ?? 1, max: max ?? MOST_SUBFLOWS } };
 }
 
 const toRecord = (pairs: Draft['networkMap']): Record<string, string> =>

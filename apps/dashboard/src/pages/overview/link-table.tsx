@@ -1,5 +1,6 @@
 /** The links that are known, in words and numbers: what moves over each, what it carries now, what it can carry. */
 import { formatBitRate, formatByteRate } from '@lmas/format';
+import { href } from '../../navigation.ts';
 import { Table } from '../../parts/table.tsx';
 import type { LoadedLink } from './link-load.ts';
 
@@ -10,7 +11,11 @@ export function LinkTable({ links }: { links: readonly LoadedLink[] }) {
       rows={links}
       keyOf={({ link }) => link.id}
       columns={[
-        { title: 'Link', cell: ({ link }) => link.sites.join(' – '), sortBy: ({ link }) => link.id },
+        {
+          title: 'Link',
+          cell: ({ link }) => <a href={href(`/links/${link.id}`)}>{link.sites.join(' – ')}</a>,
+          sortBy: ({ link }) => link.id,
+        },
         {
           title: 'Moving',
           cell: ({ link: { running, limits } }) =>

@@ -21,9 +21,15 @@ test('a schedule goes through the form and back as it was, also what the form do
 });
 
 test('an action that the form has no fields for stays as it is', () => {
-  const other = { ...schedule, action: { kind: 'balancing', policy: 'hall-1' } } as unknown as Schedule;
+  const other = { ...schedule, action: { kind: 'newer', thing: 'hall-1' } } as unknown as Schedule;
   assert.deepEqual(requestOf(draftOf(other), other)?.action, other.action);
-  assert.equal(actionWords(other), 'a pass of policy hall-1');
+});
+
+test('a pass of a policy goes through the form and back', () => {
+  const pass = { ...schedule, action: { kind: 'balancing', policy: 'hall-1' } } as unknown as Schedule;
+  assert.deepEqual(requestOf(draftOf(pass), pass)?.action, pass.action);
+  assert.equal(actionWords(pass), 'a pass of policy hall-1');
+  assert.equal(requestOf({ ...draftOf(pass), policy: '' }, pass), null, 'without its policy');
 });
 
 test('an incomplete form makes no request', () => {

@@ -1,18 +1,17 @@
 /** A schedule as the form has it, and the request that it makes. Pure. */
 import type { Schedule, ScheduleInput } from '@lmas/client';
-
-type Weekly = Extract<Schedule['windows'][number], { kind: 'weekly' }>;
-export type Day = NonNullable<Weekly['days']>[number];
+import type { Day } from '../../parts/days-field.tsx';
 
 export interface ScheduleDraft {
   readonly id: string;
   readonly description: string;
   /** `other`: something that this form has no fields for; it stays as it is. */
-  readonly does: 'migration' | 'plan' | 'other';
+  readonly does: 'migration' | 'plan' | 'balancing' | 'other';
   readonly source: string;
   readonly vm: string;
   readonly destination: string;
   readonly plan: string;
+  readonly policy: string;
   readonly mode: 'validate' | 'failover' | 'drill' | 'disaster';
   readonly when: 'cron' | 'once';
   readonly expression: string;
@@ -20,7 +19,7 @@ export interface ScheduleDraft {
   readonly at: string;
   readonly timeZone: string;
   /** None: at any time. */
-  readonly windowDays: readonly string[];
+  readonly windowDays: readonly Day[];
   readonly windowFrom: string;
   readonly windowTo: string;
   readonly missed: Schedule['missed'];
@@ -35,6 +34,7 @@ export const emptySchedule: ScheduleDraft = {
   vm: '',
   destination: '',
   plan: '',
+  policy: '',
   mode: 'failover',
   when: 'cron',
   expression: '0 23 * * fri',
@@ -62,9 +62,10 @@ export function requestOf(draft: ScheduleDraft, before?: Schedule): ScheduleInpu
 }
 
 function actionOf(draft: ScheduleDraft, before: Schedule | undefined): ScheduleInput['action'] | null {
-  const { does, source, vm, destination, plan, mode } = draft;
+  const { does, source, vm, destination, plan, policy, mode } = draft;
   if (does === 'other') return before?.action ?? null;
   if (does === 'plan') return plan === '' ? null : { kind: 'plan', plan, mode };
+  if (does === 'balancing') return policy === '' ? null : { kind: 'balancing', policy };
   if (source === '' || vm === '' || destination === '') return null;
   const kept = before?.action.kind === 'migration' ? before.action.migration : {};
   return { kind: 'migration', migration: { ...kept, vm, source, destination } };
@@ -81,7 +82,7 @@ function windowsOf(draft: ScheduleDraft, before: Schedule | undefined): NonNulla
   const [first] = before?.windows ?? [];
   if (first?.kind === 'dates') return [first];
   const { windowDays, windowFrom: from, windowTo: to } = draft;
-  return windowDays.length === 0 ? [] : [{ kind: 'weekly', days: windowDays as Day[], from, to }];
+  return windowDays.length === 0 ? [] : [{ kind: 'weekly', days: [...windowDays], from, to }];
 }
 
 export function draftOf(schedule: Schedule): ScheduleDraft {
@@ -91,6 +92,7 @@ export function draftOf(schedule: Schedule): ScheduleDraft {
     ...emptySchedule,
     ...{ id, description, timeZone, missed, overlap, does: 'other' },
     ...(action.kind === 'plan' ? { does: 'plan', plan: action.plan, mode: action.mode } : {}),
+    ...(action.kind === 'balancing' ? { does: 'balancing', policy: action.policy } : {}),
     ...(action.kind === 'migration' ? { does: 'migration', ...pick(action.migration) } : {}),
     ...(trigger.kind === 'cron' ? { when: 'cron', expression: trigger.expression } : { when: 'once', at: trigger.at }),
     ...(window?.kind === 'weekly'

@@ -1,17 +1,18 @@
 /** Makes a schedule, or changes one. The runs that would come of it are shown while the form is filled. */
-import { type Endpoint, type Plan, type Schedule, versionOf } from '@lmas/client';
+import { type BalancingPolicy, type Endpoint, type Plan, type Schedule, versionOf } from '@lmas/client';
 import { useState } from 'preact/hooks';
 import { useResource } from '../../live/resource.ts';
 import { useTrial } from '../../live/use-trial.ts';
 import { go } from '../../navigation.ts';
-import { ChoiceField, NAME, TextField } from '../../parts/form-fields.tsx';
+import { CLOCK, DaysField } from '../../parts/days-field.tsx';
+import { ChoiceField, NAME, TextField, ZONES } from '../../parts/form-fields.tsx';
 import { FormPage } from '../../parts/form-page.tsx';
 import { Loaded } from '../../parts/loaded.tsx';
 import { PageHeading } from '../../parts/page-heading.tsx';
 import { Problem } from '../../parts/problem.tsx';
 import { useAction } from '../../parts/use-action.ts';
 import { VmField } from '../../parts/vm-field.tsx';
-import { client } from '../../session/session.ts';
+import { client, mayForAll } from '../../session/session.ts';
 import { NextRuns } from './next-runs.tsx';
 import { draftOf, emptySchedule, requestOf, type ScheduleDraft } from './schedule-draft.ts';
 import { MISSED, OVERLAP } from './schedule-words.ts';
@@ -24,6 +25,8 @@ export function ScheduleForm({ id }: { id?: string }) {
     async (options) => ({
       endpoints: await client().listEndpoints(options),
       plans: (await client().listPlans({ limit: 200 }, options)).items,
+      // They belong to the installation.
+      policies: mayForAll('viewer') ? await client().listBalancingPolicies(options) : [],
       schedule: id === undefined ? undefined : await client().getSchedule(id, options),
     }),
     [id],
@@ -42,10 +45,11 @@ export function ScheduleForm({ id }: { id?: string }) {
 interface FormProps {
   readonly endpoints: readonly Endpoint[];
   readonly plans: readonly Plan[];
+  readonly policies: readonly BalancingPolicy[];
   readonly schedule: Schedule | undefined;
 }
 
-function Form({ endpoints, plans, schedule }: FormProps) {
+function Form({ endpoints, plans, policies, schedule }: FormProps) {
   const [before] = useState(schedule);
   const [draft, setDraft] = useState<ScheduleDraft>(before === undefined ? emptySchedule : draftOf(before));
   const change = (changed: Partial<ScheduleDraft>) => setDraft((old) => ({ ...old, ...changed }));
@@ -84,7 +88,7 @@ function Form({ endpoints, plans, schedule }: FormProps) {
           value={draft.description}
           onChange={(description) => change({ description })}
         />
-        <ActionFields {...{ draft, endpoints, plans }} onChange={change} />
+        <ActionFields {...{ draft, endpoints, plans, policies }} onChange={change} />
       </fieldset>
       <TimeFields draft={draft} onChange={change} />
       <WindowFields draft={draft} before={before} onChange={change} />
@@ -104,11 +108,12 @@ interface PartProps {
   readonly onChange: (changed: Partial<ScheduleDraft>) => void;
 }
 
-function ActionFields({ draft, endpoints, plans, onChange }: PartProps & Pick<FormProps, 'endpoints' | 'plans'>) {
-  const source = endpoints.find(({ id }) => id === draft.source);
-  const places = (all: readonly Endpoint[]) => all.map(({ id, site }) => [id, `${id} (site ${site})`] as const);
+type ActionProps = PartProps & Pick<FormProps, 'endpoints' | 'plans' | 'policies'>;
+
+function ActionFields({ draft, endpoints, plans, policies, onChange }: ActionProps) {
   if (draft.does === 'other')
     return <p class="muted">What it starts stays as it is: this form has no fields for it.</p>;
+  const mayBalance = mayForAll('operator') || draft.does === 'balancing';
   return (
     <>
       <ChoiceField
@@ -116,58 +121,77 @@ function ActionFields({ draft, endpoints, plans, onChange }: PartProps & Pick<Fo
         choices={[
           ['plan', 'a run of a plan'],
           ['migration', 'the migration of one VM'],
+          ...(mayBalance ? [['balancing', 'a pass of a balancing policy'] as const] : []),
         ]}
         value={draft.does}
         onChange={(does) => onChange({ does })}
       />
-      {draft.does === 'plan' ? (
-        <div class="columns">
-          <ChoiceField
-            label="Plan"
-            none="choose a plan"
-            choices={plans.map(({ id }) => [id, id] as const)}
-            value={draft.plan}
-            onChange={(plan) => onChange({ plan })}
-          />
-          <ChoiceField
-            label="Mode"
-            choices={[
-              ['failover', 'failover: the VMs move'],
-              ['validate', 'validate: only checks'],
-              ['drill', 'drill: a rehearsal'],
-            ]}
-            value={draft.mode}
-            onChange={(mode) => onChange({ mode })}
-          />
-        </div>
-      ) : (
-        <>
-          <ChoiceField
-            label="From"
-            none="choose an endpoint"
-            choices={places(endpoints)}
-            value={draft.source}
-            onChange={(id) => onChange({ source: id, vm: '' })}
-          />
-          {draft.source === '' ? null : (
-            <VmField key={draft.source} endpoint={draft.source} value={draft.vm} onChange={(vm) => onChange({ vm })} />
-          )}
-          <ChoiceField
-            label="To"
-            none="choose an endpoint"
-            choices={places(
-              endpoints.filter(({ id, plugin }) => id !== draft.source && plugin === (source?.plugin ?? plugin)),
-            )}
-            value={draft.destination}
-            onChange={(destination) => onChange({ destination })}
-          />
-        </>
-      )}
+      {draft.does === 'plan' ? <PlanFields {...{ draft, plans, onChange }} /> : null}
+      {draft.does === 'migration' ? <VmFields {...{ draft, endpoints, onChange }} /> : null}
+      {draft.does === 'balancing' ? (
+        <ChoiceField
+          label="Policy"
+          hint="A policy that makes no passes by itself (passes: asked) looks at its hosts at these times only."
+          none="choose a policy"
+          choices={policies.map(({ id, mode }) => [id, `${id} (${mode})`] as const)}
+          value={draft.policy}
+          onChange={(policy) => onChange({ policy })}
+        />
+      ) : null}
     </>
   );
 }
 
-const ZONES = Intl.supportedValuesOf('timeZone');
+function PlanFields({ draft, plans, onChange }: PartProps & Pick<FormProps, 'plans'>) {
+  return (
+    <div class="columns">
+      <ChoiceField
+        label="Plan"
+        none="choose a plan"
+        choices={plans.map(({ id }) => [id, id] as const)}
+        value={draft.plan}
+        onChange={(plan) => onChange({ plan })}
+      />
+      <ChoiceField
+        label="Mode"
+        choices={[
+          ['failover', 'failover: the VMs move'],
+          ['validate', 'validate: only checks'],
+          ['drill', 'drill: a rehearsal'],
+        ]}
+        value={draft.mode}
+        onChange={(mode) => onChange({ mode })}
+      />
+    </div>
+  );
+}
+
+function VmFields({ draft, endpoints, onChange }: PartProps & Pick<FormProps, 'endpoints'>) {
+  const source = endpoints.find(({ id }) => id === draft.source);
+  const others = endpoints.filter(({ id, plugin }) => id !== draft.source && plugin === (source?.plugin ?? plugin));
+  const places = (all: readonly Endpoint[]) => all.map(({ id, site }) => [id, `${id} (site ${site})`] as const);
+  return (
+    <>
+      <ChoiceField
+        label="From"
+        none="choose an endpoint"
+        choices={places(endpoints)}
+        value={draft.source}
+        onChange={(id) => onChange({ source: id, vm: '' })}
+      />
+      {draft.source === '' ? null : (
+        <VmField key={draft.source} endpoint={draft.source} value={draft.vm} onChange={(vm) => onChange({ vm })} />
+      )}
+      <ChoiceField
+        label="To"
+        none="choose an endpoint"
+        choices={places(others)}
+        value={draft.destination}
+        onChange={(destination) => onChange({ destination })}
+      />
+    </>
+  );
+}
 
 function TimeFields({ draft, onChange }: PartProps) {
   return (
@@ -224,11 +248,7 @@ function TimeFields({ draft, onChange }: PartProps) {
   );
 }
 
-const DAYS = ['mon', 'tue', 'wed', 'thu', 'fri', 'sat', 'sun'];
-
 function WindowFields({ draft, before, onChange }: PartProps & { before: Schedule | undefined }) {
-  const toggle = (day: string, isOn: boolean) =>
-    onChange({ windowDays: DAYS.filter((one) => (one === day ? isOn : draft.windowDays.includes(one))) });
   const more = Math.max(0, (before?.windows.length ?? 0) - 1);
   if (before?.windows[0]?.kind === 'dates') return null;
   return (
@@ -239,30 +259,19 @@ function WindowFields({ draft, before, onChange }: PartProps & { before: Schedul
         {more === 0 ? '' : ` ${more} more of its windows stay as they are.`}
         {before === undefined || before.blackouts.length === 0 ? '' : ' Its blackout times stay as they are.'}
       </p>
-      <div class="row">
-        {DAYS.map((day) => (
-          <label key={day} class="check">
-            <input
-              type="checkbox"
-              checked={draft.windowDays.includes(day)}
-              onChange={({ currentTarget }) => toggle(day, currentTarget.checked)}
-            />
-            {day}
-          </label>
-        ))}
-      </div>
+      <DaysField value={draft.windowDays} onChange={(windowDays) => onChange({ windowDays })} />
       {draft.windowDays.length === 0 ? null : (
         <div class="columns">
           <TextField
             label="Opens"
-            pattern={['([01]\\d|2[0-3]):[0-5]\\d', 'a time of day such as 22:30']}
+            pattern={CLOCK}
             value={draft.windowFrom}
             onChange={(windowFrom) => onChange({ windowFrom })}
           />
           <TextField
             label="Closes"
             hint="Not after the opening: on the next day."
-            pattern={['([01]\\d|2[0-3]):[0-5]\\d', 'a time of day such as 06:00']}
+            pattern={CLOCK}
             value={draft.windowTo}
             onChange={(windowTo) => onChange({ windowTo })}
           />

@@ -1,4 +1,4 @@
-/** Sites, the endpoints at each, and the links between them: measured here, limited here. */
+/** Sites, the endpoints at each, and the links between them. */
 import type { Endpoint, Site } from '@lmas/client';
 import { useResource } from '../../live/resource.ts';
 import { href } from '../../navigation.ts';
@@ -8,8 +8,8 @@ import { Loaded } from '../../parts/loaded.tsx';
 import { PageHeading } from '../../parts/page-heading.tsx';
 import { Removal } from '../../parts/removal.tsx';
 import { client, mayForAll } from '../../session/session.ts';
+import { Links } from '../links/links.tsx';
 import { GatewayTest } from './gateway-test.tsx';
-import { Links } from './links.tsx';
 
 export function SitesPage() {
   const places = useResource(
