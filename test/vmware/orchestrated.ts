@@ -19,41 +19,24 @@ import { GATEWAYS } from './rehearsal.ts';
 
 type Vcenters = Readonly<Record<'a' | 'b', LocalVcenter>>;
 
-export interface Orchestrated extends AsyncDisposable {
-  readonly api: Api;
-  /** Its runs are broken off; those of the next one recover. */
-  restart(): Promise<void>;
-}
-
 /** @param settings of both endpoints, `vc-a` and `vc-b` @param environment of the orchestrator */
 export async function orchestrate(
   directory: string,
   vcenters: Vcenters,
   settings: Record<string, unknown> = {},
   environment: Record<string, string> = {},
-): Promise<Orchestrated> {
+): Promise<AsyncDisposable & { readonly api: Api }> {
   await using stack = new AsyncDisposableStack();
   const world = new PairWorld();
   const served = stack.use(await serveWorld(world, join(directory, 'world.sock'), world.answerGatewayCall));
   const config = readConfig({ ...SHORT, ...environment, LMAS_DATA_DIR: directory });
   const parts = { plugins: createRegistry([plugin as HypervisorPlugin]), gateways: createSimulatedProvisioner };
-  const start = () => startOrchestrator(config, createLog(config.logLevel), parts);
-  let orchestrator = await start();
+  const orchestrator = await startOrchestrator(config, createLog(config.logLevel), parts);
   stack.defer(() => orchestrator.stop());
-  let api = await Api.of(orchestrator);
+  const api = await Api.of(orchestrator);
   await register(api, served.socketPath, vcenters, settings);
   const all = stack.move();
-  return {
-    get api() {
-      return api;
-    },
-    async restart() {
-      await orchestrator.stop();
-      orchestrator = await start();
-      api = await Api.of(orchestrator);
-    },
-    [Symbol.asyncDispose]: () => all.disposeAsync(),
-  };
+  return { api, [Symbol.asyncDispose]: () => all.disposeAsync() };
 }
 
 async function register(api: Api, socketPath: string, vcenters: Vcenters, settings: Record<string, unknown>) {
