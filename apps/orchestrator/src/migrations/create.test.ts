@@ -13,6 +13,8 @@ import { connect } from '../redis/connect.ts';
 import { keys } from '../redis/keys.ts';
 import { type PrivateRedis, startPrivateRedis } from '../redis/private-server.ts';
 import { migrationInputSchema } from '../schemas/migration.ts';
+import { STORE_VERSION } from '../upgrades/store-version.ts';
+import { DRILLS_SINCE } from './first-drill.ts';
 import { createMigrationService, type MigrationService } from './service.ts';
 import { createMigrationStore, type MigrationStore } from './store.ts';
 
@@ -27,14 +29,15 @@ const find = async (id: string) => {
   if (!endpoints.has(id)) throw new LmasError('ENDPOINT_NOT_FOUND');
   return { id, plugin: 'p', site: `site-${id}` };
 };
-const createService = (store: MigrationStore): MigrationService =>
+const optionsSchema = { safeParse: () => ({ success: true }) };
+const createService = (store: MigrationStore, plugin: object = { optionsSchema }): MigrationService =>
   createMigrationService(
     redis,
     store,
     { hurry: async () => undefined },
     {
       inventory: { endpoints: { get: find } } as never,
-      plugins: { get: () => ({ optionsSchema: { safeParse: () => ({ success: true }) } }) } as never,
+      plugins: { get: () => plugin } as never,
       admission: createAdmission(redis),
       laneOf: async () => 'link:a~b',
       changes: { getMany: async () => [] } as never,
@@ -61,6 +64,18 @@ const asking = (vm: string) =>
 test('a drill is refused where the plugin has none', async () => {
   const request = migrationInputSchema.parse({ ...asking('rehearsed'), drill: {} });
   await assert.rejects(service.create(request, { project: null }), { code: 'DRILL_NOT_SUPPORTED' });
+});
+
+test('from the first drill on the records are no more for versions that would take it for a move', async () => {
+  await redis.hset(keys.store, { version: STORE_VERSION, readableFrom: 2 });
+  const readableFrom = () => redis.hget(keys.store, 'readableFrom');
+  const drills = createService(createMigrationStore(redis), { optionsSchema, drill: () => undefined });
+  await drills.create(asking('moved'), { project: null });
+  assert.equal(await readableFrom(), '2');
+  const { purpose } = await drills.create({ ...asking('rehearsed'), drill: { keepMs: 0 } }, { project: null });
+  assert.deepEqual([purpose, await readableFrom()], ['drill', String(DRILLS_SINCE)]);
+  assert.ok(STORE_VERSION >= DRILLS_SINCE, 'this version reads them');
+  await redis.del(keys.bandwidth);
 });
 
 test('the bandwidth limit comes with the record, in one step: an end in between leaves neither', async () => {

@@ -43,6 +43,12 @@ const STEPS: readonly Step[] = [
     what: 'secrets name the master key that they are sealed with',
     take: sealFirstSealsAnew,
   },
+  {
+    // Nothing changes until the first drill is stored: migrations/first-drill.ts.
+    ...{ to: 3, readableFrom: 2 },
+    what: 'there may be drills',
+    take: async () => 0,
+  },
 ];
 
 export const STORE_VERSION = STEPS.at(-1)?.to ?? 1;
