@@ -92,6 +92,7 @@ const CAPABILITIES: Readonly<Record<string, string>> = {
   copiesDisks: 'copies disks',
   postCopy: 'can switch to post-copy',
   survivesController: 'can go on without the orchestrator',
+  drills: 'can rehearse: a copy of a VM comes up and is undone',
 };
 
 /** What `lmas doctor` asks the orchestrator; nothing at a far end is asked. */

@@ -59,9 +59,13 @@ export type RunOutcome = 'succeeded' | 'failed' | 'cancelled';
 
 export const hasRunEnded = <Run extends Pick<PlanRun, 'phase'>>(run: Run): run is Run & { phase: RunOutcome } =>
   run.phase === 'succeeded' || run.phase === 'failed' || run.phase === 'cancelled';
+
 /** Modes in which VMs move. */
 export const moves = ({ mode }: Pick<PlanRun, 'mode'>): boolean =>
   mode === 'failover' || mode === 'failback' || mode === 'evacuation';
+
+/** What it finds out is about the moment; a drill is evidence, and stays. */
+export const onlyLooks = ({ mode }: Pick<PlanRun, 'mode'>): boolean => mode === 'validate' || mode === 'disaster';
 
 /** Whether something of it was ordered. */
 export const hasMoved = ({ items }: Pick<PlanRun, 'items'>): boolean =>

@@ -27,6 +27,7 @@ import {
   moves,
   newRun,
   newRunId,
+  onlyLooks,
   type PlanBody,
   type PlanReport,
   type PlanRun,
@@ -153,7 +154,7 @@ export function createPlanRunService({ table, plans, complaintTools, announce, n
   ): Promise<PlanRun> => {
     const run = newRun(definition, { id, ...of }, at());
     const entry = { at: run.createdAt, message: `The run begins: ${of.mode}.`, vm: null, code: null };
-    if (of.plan !== null && !moves(of)) await forgetOldLooks(of.plan, of.mode);
+    if (of.plan !== null && onlyLooks(of)) await forgetOldLooks(of.plan, of.mode);
     // False: it was begun for the same purpose before.
     const beside = { ...besideOf(run, null, [entry]), seat: moves(of) ? seatOf(seat) : undefined };
     await table.add(run, { ...beside, fence });
