@@ -38,7 +38,7 @@ function parts(where: 'source' | 'unknown', refuses: Map<string, PluginErrorCode
     if (code !== undefined) throw new PluginError(code, 'no');
     told.push(`release ${kind}`);
   };
-  const hypervisors = { driver: async () => ({ release }) } as unknown as Hypervisors;
+  const hypervisors = { releaser: async () => ({ release }) } as unknown as Hypervisors;
   const tools = { settings: { teardownMs: 10_000 }, holders } as unknown as Tools;
   return { told, journal, takeDown: () => tearDown(run, tools, hypervisors) };
 }
