@@ -262,7 +262,7 @@ describe('what is left of a migration with xl', { skip: xlMissing(), timeout: 24
     await performing;
     await play.noted('destination', 'left');
     for (const point of ['saving', 'saved'] as const) source.host.arm(point, 'hang');
-    const theirs = spawn(source.host.program, ['save', VM.name, '/nowhere'], { stdio: 'ignore' });
+    const theirs = spawn(source.host.program, ['-v', 'save', VM.name, '/nowhere'], { stdio: 'ignore' });
     const ended = once(theirs, 'exit');
     await play.stands('source', 'saving');
     const next = await play.driver({ migrationId: 'm_2' });

@@ -8,7 +8,7 @@ import { after, before, describe, test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import { z } from 'zod';
 import { startSshd, type TestSshd } from '../../packages/ssh/src/testing/sshd.ts';
-import { DOM0_SSHD, XlWorld, xlMissing } from '../compliance/xl-world.ts';
+import { DOM0_SSHD, VM, XlWorld, xlMissing } from '../compliance/xl-world.ts';
 import { Play, silent } from './xl-play.ts';
 
 describe('others, while xl moves a guest', { skip: xlMissing(), timeout: 300_000 }, () => {
@@ -68,7 +68,7 @@ describe('others, while xl moves a guest', { skip: xlMissing(), timeout: 300_000
     const { performing } = await play.begin();
     await play.stands('source', 'half-sent');
     const { source: session } = await play.world.connect();
-    const job = { migration: 'm_1', domid: 1, host: '127.0.0.1', port: 1, token: 'x' };
+    const job = { migration: 'm_1', uuid: VM.id, domid: 1, host: '127.0.0.1', port: 1, token: 'x' };
     await assert.rejects(session.dom0.ask('send', job, z.object({}), { signal: play.signal }), /begun before/);
     await session.close();
     source.host.disarm('half-sent');

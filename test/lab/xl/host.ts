@@ -95,7 +95,7 @@ case "$1 $2" in
   'list -l') exec cat '${inside}/configs' ;;
   'info ') exec cat '${inside}/info' ;;
   'help ') exec cat '${inside}/help' ;;
-  'save '*) NODE_COMPILE_CACHE='${cache}' '${process.execPath}' '${main}' '${inside}' "$@"; exit $? ;; # to be seen as xl
+  'save '* | '-v save') NODE_COMPILE_CACHE='${cache}' '${process.execPath}' '${main}' '${inside}' "$@"; exit $? ;; # to be seen as xl
 esac
 NODE_COMPILE_CACHE='${cache}' exec '${process.execPath}' '${main}' '${inside}' "$@"
 `,

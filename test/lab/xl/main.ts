@@ -8,7 +8,10 @@ import { existsSync } from 'node:fs';
 import { type ScriptedDomain, ScriptedHost } from './host.ts';
 import { migrate, migrateReceive } from './migrate.ts';
 
-const [directory = '', command = '', ...rest] = process.argv.slice(2);
+const [directory = '', ...words] = process.argv.slice(2);
+/** xl's own options come first. */
+const options = words.findIndex((word) => !word.startsWith('-'));
+const [command = '', ...rest] = options === -1 ? [] : words.slice(options);
 const host = new ScriptedHost(directory);
 
 const domainOf = (text: string | undefined): ScriptedDomain => {

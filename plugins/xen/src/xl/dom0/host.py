@@ -1,6 +1,7 @@
 """What this host tells: through its xl, its kernel and its file system. Nothing is changed but by `xl`."""
 
 import fcntl
+import itertools
 import os
 import re
 import socket
@@ -76,11 +77,14 @@ class Host:
     def others(self, uuid, notes):
         """The calls of xl that take a guest away and are not this migration's: whose they are, the process tells."""
         names = self.names_of(uuid)
-        return [
-            "xl %s, process %d" % (words[0], pid)
-            for pid, words in self.calls()
-            if words[:1] and words[0] in TAKES and names.intersection(words[1:]) and not notes.owns("send.xl", pid)
-        ]
+        found = []
+        for pid, words in self.calls():
+            # xl takes options of its own before the command, and any beginning of a command for it.
+            command, *rest = list(itertools.dropwhile(lambda word: word.startswith("-"), words)) or [""]
+            takes = command != "" and any(verb.startswith(command) for verb in TAKES)
+            if takes and names.intersection(rest) and not notes.owns("send.xl", pid):
+                found.append("xl %s, process %d" % (command, pid))
+        return found
 
     def migrations(self):
         """Of those that have left notes here."""
