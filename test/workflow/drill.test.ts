@@ -7,9 +7,9 @@ import { randomUUID } from 'node:crypto';
 import { after, before, describe, test } from 'node:test';
 import { type ArmedFault, type FaultKind, ISOLATED_NETWORK } from '@lmas/plugin-simulated/world';
 import type { Orchestrator } from '../../apps/orchestrator/src/main.ts';
-import type { Migration, MigrationInput } from '../../apps/orchestrator/src/migrations/record.ts';
+import type { Migration } from '../../apps/orchestrator/src/migrations/record.ts';
 import { OrchestratorProcess } from './child.ts';
-import { Api, type Stage, setStage, startInProcess, temporaryDirectory } from './harness.ts';
+import { Api, type Stage, type StageInput, setStage, startInProcess, temporaryDirectory } from './harness.ts';
 import { FAULTS, HOLDS } from './matrix.ts';
 
 interface DrillStep {
@@ -55,7 +55,10 @@ const DRILL = {
   drill: { keepMs: 0 },
   networkMap: { default: ISOLATED_NETWORK },
   options: { durationMs: 30 },
-} satisfies Partial<MigrationInput>;
+  // What a busy machine costs (a lease that lapses, a group that is long in coming) is not what is tried here.
+  retries: { max: 10, backOffMs: 100 },
+  timeouts: { checkingMs: 300_000 },
+} satisfies StageInput;
 const KEPT = { ...DRILL, drill: { keepMs: 3_600_000 } };
 
 const isWhole = ({ phase, teardown }: Migration): boolean =>
@@ -140,6 +143,18 @@ describe('a drill', { concurrency: 8 }, () => {
     const ended = await whole(id);
     assert.deepEqual([ended.phase, ended.drill?.copy.networks], ['succeeded', []]);
     assert.ok(ended.findings.some(({ code }) => code === 'NIC_NOT_CONNECTED'));
+    assertUndone(stage, ended);
+  });
+
+  test('is not kept while its backup goes on beside the VM', async () => {
+    await using stage = await setting();
+    stage.world.faults.arm('source.end-backup', 'before', { times: 1 });
+    const { id } = await stage.submit(KEPT);
+    await kept(id);
+    assert.deepEqual([...stage.world.drills.backups.keys()], []);
+    await api.must('POST', `/v1/migrations/${id}/cancel`);
+    const ended = await whole(id);
+    assert.deepEqual([ended.phase, ended.failedAttempts.map(({ code }) => code)], ['succeeded', ['INTERRUPTED']]);
     assertUndone(stage, ended);
   });
 

@@ -70,6 +70,16 @@ test('what could not be taken down needs a person whatever was said, until it is
   assert.deepEqual(await needing(stage), []);
 });
 
+test('what is to be done by hand stays on the list when machines are given up, until somebody says that it is done', async () => {
+  await using stage = await setStage(() => api, directory.path);
+  const { id } = await endedUnclear(stage, { options: { durationMs: 20, createVolume: true } });
+  await api.must('POST', `/v1/migrations/${id}/give-up-teardown`, { reason: 'burnt down' });
+  await api.until(id, (each) => each.teardown === 'given-up');
+  assert.deepEqual(await needing(stage), [id]);
+  assert.equal((await say(id)).status, 200);
+  assert.deepEqual(await needing(stage), []);
+});
+
 test('a machine that comes back needs nobody any more', async () => {
   await using stage = await setStage(() => api, directory.path);
   const hold = stage.world.faults.arm('gateway.start', 'hold-after');

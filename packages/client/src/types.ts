@@ -125,12 +125,8 @@ export function wasNotFound({ error }: Pick<Migration, 'error'>): boolean {
 }
 
 /** Whether somebody has to do what `byHand` says, and has not said yet that it is done. */
-export function asksForHand({
-  byHand,
-  doneByHand,
-  teardown,
-}: Pick<Migration, 'byHand' | 'doneByHand' | 'teardown'>): boolean {
-  return byHand !== null && doneByHand === null && teardown !== 'given-up';
+export function asksForHand({ byHand, doneByHand }: Pick<Migration, 'byHand' | 'doneByHand'>): boolean {
+  return byHand !== null && doneByHand === null;
 }
 
 export function hasEnded(migration: Pick<Migration, 'phase'>): boolean {

@@ -89,13 +89,16 @@ export function describeMigration(migration: Migration, nowMs: number, width: nu
   return renderFields(fields, width);
 }
 
+const undone = ({ teardown }: Migration): string =>
+  teardown === 'incomplete' || teardown === 'given-up' ? '; not everything of it is undone' : ', and was undone';
+
 /** The last words of a followed migration. */
 export function describeOutcome(migration: Migration, nowMs: number): string {
   const { phase, error, byHand, report } = migration;
   const lines: string[] = [];
   const took = formatDuration(elapsedMs(migration, nowMs));
   if (phase === 'succeeded' && migration.purpose === 'drill') {
-    lines.push(`A copy of ${vmName(migration)} came up at ${migration.destination.endpoint}, and was undone.`);
+    lines.push(`A copy of ${vmName(migration)} came up at ${migration.destination.endpoint}${undone(migration)}.`);
     lines.push(...prefixed('  ', [describeCopy(migration)]));
   } else if (phase === 'succeeded') {
     lines.push(`${vmName(migration)} runs at ${migration.destination.endpoint} now. It took ${took}.`);

@@ -70,9 +70,12 @@ export function createObserver({ connector, endpoints, links, migrations }: Obse
       const unknown: Way = { usable: false, reason: 'it was not looked at.' };
       return {
         ...{ hosts, silent },
-        inFlight: live.map(({ vm, source, destination }) => ({
-          ...{ vm: vm.id ?? vm.name, source: source.endpoint, destination: destination.endpoint },
-        })),
+        // A drill moves nothing; its copy counts where it runs.
+        inFlight: live
+          .filter(({ purpose }) => purpose === 'move')
+          .map(({ vm, source, destination }) => ({
+            ...{ vm: vm.id ?? vm.name, source: source.endpoint, destination: destination.endpoint },
+          })),
         way: (source, destination) => ways.get(`${source}>${destination}`) ?? unknown,
       };
     },

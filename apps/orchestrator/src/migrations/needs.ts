@@ -12,12 +12,12 @@ import type { Migration } from './record.ts';
 
 export type DoneByHand = z.infer<typeof doneByHandSchema>;
 
-/** `teardown`: until it is complete or given up. `hand`: until somebody says that it is done. */
+/** `teardown`: until it is complete or given up. `hand`: until somebody says that it is done; giving up machines is no such word. */
 export type Need = 'teardown' | 'hand' | '';
 
 export function needOf({ byHand, teardown }: Pick<Migration, 'byHand' | 'teardown'>): Need {
   if (teardown === 'incomplete') return 'teardown';
-  return byHand === null || teardown === 'given-up' ? '' : 'hand';
+  return byHand === null ? '' : 'hand';
 }
 
 /** Where the word stands. */

@@ -157,7 +157,7 @@ function countMigrations(registry: Registry): Metrics['migrationChanged'] {
   });
   const waitSeconds = new Histogram({
     name: 'lmas_migration_wait_duration_seconds',
-    help: 'How long migrations waited for a place, or for hosts that another one had.',
+    help: 'How long migrations waited for a place, or for hosts or an address of a gateway machine that another one had.',
     labelNames: ['reason', 'plugin'],
     buckets: STAGE_BUCKETS_S,
     registers,

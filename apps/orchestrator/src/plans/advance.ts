@@ -16,7 +16,7 @@ import {
   type PlanRun,
   type PlanWave,
   type RunEntry,
-  VMS_MOVE,
+  underWay,
   type WaveRun,
 } from './record.ts';
 import { reverseOf } from './reverse.ts';
@@ -204,7 +204,7 @@ export class Step {
     if (failed.length > 0 && plan.onFailure !== 'go-on') return this.fail(wave, plan);
     wave.state = 'done';
     wave.endedAt = this.now;
-    this.run.message = VMS_MOVE;
+    this.run.message = underWay(this.run);
     this.note(`Wave ${this.nameOf(wave)} is done.`);
     return true;
   }

@@ -53,7 +53,8 @@ export function runIdFor(purpose: string): string {
 }
 
 /** While it goes on by itself. */
-export const VMS_MOVE = 'Its VMs move.';
+export const underWay = ({ mode }: Pick<PlanRun, 'mode'>): string =>
+  mode === 'drill' ? 'Copies of its VMs are made.' : 'Its VMs move.';
 
 export type RunOutcome = 'succeeded' | 'failed' | 'cancelled';
 

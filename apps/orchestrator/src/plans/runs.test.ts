@@ -91,6 +91,15 @@ test('nothing is tried again while another run of the plan moves its VMs', async
   await assert.rejects(runs.start('p', 'failover', null), { code: 'PLAN_BUSY', message: new RegExp(other) });
 });
 
+test('no fail-over begins while a drill copies disks of its VMs; one whose copies are up is in nobody’s way', async () => {
+  const drill = await onRecord({ mode: 'drill', phase: 'running', items: [item('one', 'copying')] });
+  const refused = { code: 'PLAN_BUSY', message: new RegExp(drill), remedy: new RegExp(`lmas plan cancel ${drill}`) };
+  await assert.rejects(runs.start('p', 'failover', null), refused);
+  await end(drill);
+  await onRecord({ mode: 'drill', phase: 'keeping', items: [item('one', 'copied')] });
+  assert.equal((await runs.start('p', 'failover', null)).mode, 'failover');
+});
+
 /** Who was refused, and by whom the seat was taken, of those that asked at the same moment. */
 async function atOnce(asked: readonly Promise<PlanRun>[]): Promise<PlanRun> {
   const answers = await Promise.allSettled(asked);

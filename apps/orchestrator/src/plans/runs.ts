@@ -34,7 +34,7 @@ import {
   type PlanRunSummary,
   runIdFor,
   summaryOf,
-  VMS_MOVE,
+  underWay,
 } from './record.ts';
 import { reportOn } from './report.ts';
 import { restarted } from './retry.ts';
@@ -98,6 +98,10 @@ export interface RunServiceParts {
 const KEPT_LOOKS = 10;
 const READ_FOR_MS = 3_600_000;
 const ALL = 100_000;
+
+/** A VM whose disks a drill copies cannot be moved for so long. */
+const copiesDisks = ({ mode, items }: PlanRun): boolean =>
+  mode === 'drill' && items.some(({ state }) => state === 'copying');
 
 /** @param name of the plan whose VMs are moved, or of the first run that moved them */
 const seatOf = (name: string): Seat => ({
@@ -194,6 +198,12 @@ export function createPlanRunService({ table, plans, complaintTools, announce, n
         const busy = await movingNow(fullId);
         if (busy !== undefined)
           throw new LmasError('PLAN_BUSY', `Run ${busy.id}, which moves VMs of ${planId}, is under way.`);
+        const drill = await newest(['plan', fullId], copiesDisks);
+        if (drill !== undefined) {
+          throw new LmasError('PLAN_BUSY', `Drill ${drill.id} copies the disks of VMs of ${planId} now.`, {
+            remedy: `Begin once they have crossed, or end it first: lmas plan cancel ${drill.id}`,
+          });
+        }
         for (const former of plan.after) {
           const last = await newest(['plan', fullName(owner, former)], (run) => run.mode === mode);
           if (last?.phase === 'succeeded') continue;
@@ -253,7 +263,7 @@ export function createPlanRunService({ table, plans, complaintTools, announce, n
         if (!isAsked) throw new LmasError('RUN_STATE', 'Nothing of it waits for an approval.');
         return {
           ...run,
-          message: VMS_MOVE,
+          message: underWay(run),
           waves: run.waves.map((wave, at_) =>
             at_ === index ? { ...wave, approvedAt: wave.approvedAt ?? at() } : wave,
           ),

@@ -7,7 +7,7 @@ import type { MigrationChecker } from '../migrations/checks.ts';
 import { forecast } from './forecast.ts';
 import { inTurns } from './in-turns.ts';
 import { requestFor } from './ordered-migrations.ts';
-import { hasMoved, moves, type PlanItem, type PlanRun, type RunEntry, VMS_MOVE } from './record.ts';
+import { hasMoved, moves, type PlanItem, type PlanRun, type RunEntry, underWay } from './record.ts';
 
 const BATCH = 16;
 const AT_ONCE = 4;
@@ -85,7 +85,7 @@ export function judge(run: PlanRun, nowMs: number): PlanRun {
   if (run.mode === 'drill') {
     if (items.every(({ state }) => state !== 'waiting'))
       return end('failed', `None of its VMs can be rehearsed: ${names}.`);
-    return { ...judged, phase: 'running', message: 'Copies of its VMs are made.' };
+    return { ...judged, phase: 'running', message: underWay(run) };
   }
   if (!moves(run)) {
     if (blocked.length > 0) return end('failed', `The checks say no for ${names}.`);
@@ -96,5 +96,5 @@ export function judge(run: PlanRun, nowMs: number): PlanRun {
   const stops = blocked.filter(({ wave }) => run.definition.waves[wave]?.onFailure !== 'go-on');
   if (stops.length > 0)
     return end('failed', `The checks say no for ${names}. Nothing ${hasMoved(run) ? 'more ' : ''}was moved.`);
-  return { ...judged, phase: 'running', message: VMS_MOVE };
+  return { ...judged, phase: 'running', message: underWay(run) };
 }

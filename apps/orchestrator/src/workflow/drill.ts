@@ -40,7 +40,9 @@ export async function drillVm(errand: Errand): Promise<Ending> {
   };
   return await againAndAgain(errand, goForward, {
     alsoPassing: ['INTERRUPTED'],
-    beforePause: () => letVmGo(errand),
+    beforePause: async () => {
+      await letVmGo(errand);
+    },
   });
 }
 
@@ -67,11 +69,14 @@ async function rehearse(errand: Errand): Promise<Ending> {
     await letVmGo(errand);
     throw cause;
   }
-  await letVmGo(errand);
+  // No run has it while it is kept, and a backup that goes on is no small thing for the VM: first it has to be over.
+  if (!(await letVmGo(errand))) {
+    throw new LmasError('INTERRUPTED', 'What the copying needed beside the VM could not be taken away.');
+  }
   const stage = { stop: total.signal, dropConnections: () => hypervisors.disconnect() };
   const limitMs = request.timeouts.preparingMs;
   const copy = await runStage(run, { ...stage, phase: 'confirming', limitMs }, async (signal) => {
-    const driver = await hypervisors.drill({ signal });
+    const driver = await hypervisors.drill({ signal, oneIsEnough: true });
     await run.assertCurrent();
     return await raceSignal(driver.start(prepared, { signal }), run.lost);
   });
@@ -92,13 +97,17 @@ async function prepare({ run, hypervisors }: Errand, { signal }: { signal: Abort
 const isInTheWay = (resource: JournalledResource): boolean =>
   resource.kind !== 'plugin' || resource.resource.end === 'source';
 
-/** From here on nothing of the drill is in anybody's way. What could not be taken down yet is tried again in the end. */
-async function letVmGo({ run, tools, hypervisors, scope }: Errand): Promise<void> {
+/**
+ * From here on nothing of the drill is in anybody's way. What could not be taken down yet is tried again in the end.
+ * @returns whether nothing of it is left at the VM's own end
+ */
+async function letVmGo({ run, tools, hypervisors, scope }: Errand): Promise<boolean> {
   await scope.leave(run);
   await tearDown(run, tools, hypervisors, isInTheWay);
   await run.letNeedGo();
   const isLeft = run.journal.unreleased().some((each) => each.kind === 'plugin' && each.resource.end === 'source');
   if (!isLeft) await run.unlock();
+  return !isLeft;
 }
 
 /** The record waits from here on; whoever takes it up next finds `kept`. @throws because this run is over */
@@ -144,7 +153,7 @@ async function afterKeeping(errand: Errand): Promise<Ending> {
 async function lookAtCopy({ run, hypervisors }: Errand): Promise<boolean | null> {
   const signal = AbortSignal.any([run.lost, AbortSignal.timeout(LOOK_MS)]);
   try {
-    const driver = await hypervisors.drill({ signal });
+    const driver = await hypervisors.drill({ signal, oneIsEnough: true });
     return await raceSignal(driver.isRunning({ signal }), signal);
   } catch (error) {
     if (run.lost.aborted || isSuperseded(error)) throw error;

@@ -80,9 +80,12 @@ export class Hypervisors implements AsyncDisposable {
     return await this.#bind(await this.#connect(signal, { oneIsEnough: true }), policy);
   }
 
-  /** The driver of a drill, as `driver` is that of a move. @throws LmasError DRILL_NOT_SUPPORTED */
-  async drill({ signal }: Waiting): Promise<DrillDriver> {
-    return this.#bindDrill(await this.#connect(signal));
+  /**
+   * The driver of a drill, as `driver` is that of a move. `oneIsEnough`: one end may be silent, for what the other one can do alone.
+   * @throws LmasError DRILL_NOT_SUPPORTED
+   */
+  async drill({ signal, oneIsEnough = false }: Waiting & { readonly oneIsEnough?: boolean }): Promise<DrillDriver> {
+    return this.#bindDrill(await this.#connect(signal, { oneIsEnough }));
   }
 
   /** What was made at the one end of a drill is undone although the other one is silent: neither needs the other for that. */

@@ -228,8 +228,8 @@ export class Run {
 
   /** Reserves the VM under one more name. @throws LmasError VM_ALREADY_MIGRATING */
   async lock(lockKey: string): Promise<void> {
-    if (this.notes.locks.includes(lockKey)) return;
-    await this.update(({ notes }) => notes.locks.push(lockKey));
+    if (!this.notes.locks.includes(lockKey)) await this.update(({ notes }) => notes.locks.push(lockKey));
+    // Also where it was noted before: the run that did so may have died before it had it.
     await this.#heeding(() => this.#store.lock(this.#claim, lockKey));
   }
 

@@ -54,6 +54,10 @@ const copy = copyDefinition(XML, {
   networks: { lan: { kind: 'bridge', name: 'br-quiet' } },
 });
 
+test('who looks after VMs of others leaves a copy alone', () => {
+  assert.equal(readDefinition(copy.xml).managedBy, 'a drill of LMAS');
+});
+
 test('nothing of the VM or of its host is left in the definition of its copy', () => {
   for (const trace of [
     '/images/',

@@ -131,6 +131,7 @@ describe('the check', () => {
     await using rehearsal = new Rehearsal();
     for (const [to, code] of [
       ['default', 'DRILL_NETWORK_NOT_ISOLATED'],
+      ['virbr0', 'DRILL_NETWORK_NOT_ISOLATED'],
       ['nowhere', 'NETWORK_MISSING'],
     ] as const) {
       const changes = { networkMap: { default: to } };

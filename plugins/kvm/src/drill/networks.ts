@@ -64,11 +64,14 @@ interface Mode {
   readonly bridge: string | undefined;
 }
 
+/** VIR_CONNECT_LIST_NETWORKS_ACTIVE: one that is not started takes nobody in. */
+const ACTIVE = 2;
+
 async function networkModes(session: KvmSession, options: Options): Promise<ReadonlyMap<string, Mode>> {
   const client = await session.query(options);
   const modes = new Map<string, Mode>();
   try {
-    const { networks } = await client.call('connectListAllNetworks', { needResults: 1, flags: 0 }, options);
+    const { networks } = await client.call('connectListAllNetworks', { needResults: 1, flags: ACTIVE }, options);
     for (const network of networks) {
       const { xml } = await client.call('networkGetXmlDesc', { network, flags: 0 }, options);
       const { root } = parseXml(xml, 'network');
@@ -92,7 +95,12 @@ async function look(
   options: Options,
 ): Promise<Seen> {
   const mode = networks.get(name);
-  if (mode === undefined) return lookAtBridge(session, name, { kind: 'bridge', name }, options);
+  if (mode === undefined) {
+    // The bridge of a network of libvirt's leads where that network does.
+    const [owner] = [...networks].find(([, { bridge }]) => bridge === name) ?? [];
+    if (owner !== undefined) return look(session, owner, networks, options);
+    return lookAtBridge(session, name, { kind: 'bridge', name }, options);
+  }
   const target: NicTarget = { kind: 'network', name };
   if (mode.forward === undefined || mode.forward === 'none') return { target };
   if (mode.forward === 'bridge' && mode.bridge !== undefined) {
@@ -125,7 +133,7 @@ async function lookAtBridge(session: KvmSession, bridge: string, target: NicTarg
   const isName = /^[^\s/-][^\s/]{0,14}$/.test(bridge);
   const [found] = isName ? await links(session, ['dev', bridge], options) : [];
   if (found?.linkinfo?.info_kind !== 'bridge') {
-    const message = `The destination has no network or bridge ${bridge}.`;
+    const message = `The destination has no bridge ${bridge}, and no network of that name that is started.`;
     return { finding: blocker('NETWORK_MISSING', message, 'Define an isolated one there, or name another one.') };
   }
   const ports = await links(session, ['master', bridge], options);

@@ -72,12 +72,15 @@ async function startOne(
       ...['--', disk.to],
     ];
     await context.assertCurrent();
+    // Noted before: where no answer comes, it may listen all the same.
+    leases.set(directory, [...(leases.get(directory) ?? []), port]);
     const { exitCode, stderr } = await destination.transport.exec(command, { signal });
-    if (exitCode === 0) {
-      leases.set(directory, [...(leases.get(directory) ?? []), port]);
-      return { host, port };
-    }
+    if (exitCode === 0) return { host, port };
     releasePorts(destination, [port]);
+    leases.set(
+      directory,
+      (leases.get(directory) ?? []).filter((each) => each !== port),
+    );
     if (attempt >= ATTEMPTS) throw failed(`receiving ${disk.name} at ${host}`, stderr);
   }
 }

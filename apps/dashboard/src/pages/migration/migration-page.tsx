@@ -123,7 +123,7 @@ function Verdict({ migration }: { migration: Migration }) {
       {phase === 'succeeded' && byHand === null ? (
         <div class="note good" role="status">
           <strong>{drill === null ? `It runs at ${destination.endpoint}.` : 'Its copy came up.'}</strong>{' '}
-          {drill === null ? reportWords(report) : drillWords(drill)}
+          {drill === null ? reportWords(report) : drillWords(drill, migration)}
         </div>
       ) : null}
       <Leftovers migration={migration} />
@@ -131,8 +131,9 @@ function Verdict({ migration }: { migration: Migration }) {
   );
 }
 
-function drillWords({ upAfterMs, copy }: NonNullable<Migration['drill']>): string {
-  return `${copy.vm.name} was up after ${formatDuration(upAfterMs)}; it was undone.`;
+function drillWords({ upAfterMs, copy }: NonNullable<Migration['drill']>, { teardown }: Migration): string {
+  const isLeft = teardown === 'incomplete' || teardown === 'given-up';
+  return `${copy.vm.name} was up after ${formatDuration(upAfterMs)}; ${isLeft ? 'not everything of it is undone' : 'it was undone'}.`;
 }
 
 function reportWords(report: Migration['report']): string {

@@ -49,7 +49,9 @@ export class FakeHost {
   remainingBytes = 50;
   libvirtVersion = 9_000_000n;
   /** As `net-dumpxml` shows them. */
-  readonly networks = new Map([['default', "<network><name>default</name><forward mode='nat'/></network>"]]);
+  readonly networks = new Map([
+    ['default', "<network><name>default</name><forward mode='nat'/><bridge name='virbr0'/></network>"],
+  ]);
   /** What the host's sysctl says. */
   userfaultfd = '1';
   /** Programs that a login here may not run. */
