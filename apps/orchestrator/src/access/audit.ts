@@ -25,8 +25,6 @@ const BATCH = 500;
 const storedSchema = auditEntrySchema.omit({ id: true });
 
 export function createAuditLog(redis: Redis, { maxEntries, log }: { maxEntries: number; log: Logger }): AuditLog {
-  const timeOf = (id: string) => new Date(Number(id.split('-')[0])).toISOString();
-
   const read = async (stream: string, query: AuditQuery, shows: (entry: AuditEntry) => boolean): Promise<AuditList> => {
     const items: AuditEntry[] = [];
     const oldest = query.since === undefined ? '-' : String(Date.parse(query.since));
@@ -48,11 +46,8 @@ export function createAuditLog(redis: Redis, { maxEntries, log }: { maxEntries: 
       }
     }
     const [[first] = [], entries] = [await redis.xrange(stream, '-', '+', 'COUNT', 1), await redis.xlen(stream)];
-    return {
-      items,
-      nextCursor,
-      kept: { entries, maxEntries, oldestAt: first === undefined ? null : timeOf(first[0]) },
-    };
+    const oldestAt = first === undefined ? null : storedSchema.parse(JSON.parse(first[1][1] ?? '{}')).at;
+    return { items, nextCursor, kept: { entries, maxEntries, oldestAt } };
   };
 
   return {

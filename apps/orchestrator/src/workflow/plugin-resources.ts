@@ -7,7 +7,7 @@ import type { Holders } from '../migrations/holders.ts';
 import { type JournalledResource, resourceSchema } from '../migrations/journal-entry.ts';
 import type { Releaser } from './hypervisors.ts';
 import type { Run } from './run.ts';
-import { raceSignal } from './waiting.ts';
+import { Deadline, raceSignal } from './waiting.ts';
 
 /** Its id is unique among all endpoints, so that one host is one, wherever it is registered. */
 const nameOf = ({ kind, id }: PluginResource): string => `${kind}:${id}`;
@@ -64,7 +64,7 @@ export async function releaseResource(
   const release = () => raceSignal(driver.release(resource, { signal }), signal);
   if (resource.shared !== true) return await release();
   const name = nameOf(resource);
-  if ((await holders.letGo(name, run.id, { signal })) === 'others') return;
+  if ((await letGo(run, holders, name, signal)) === 'others') return;
   try {
     await release();
   } catch (error) {
@@ -73,6 +73,14 @@ export async function releaseResource(
     throw error;
   }
   await holders.gone(name, run.id);
+}
+
+/** At a time: the rest of a teardown waits meanwhile, and this is tried again. */
+const LET_GO_MS = 20_000;
+
+async function letGo(run: Run, holders: Holders, name: string, signal: AbortSignal): Promise<'last' | 'others'> {
+  using limit = new Deadline(LET_GO_MS, 'STAGE_TIMEOUT', 'Another migration has asked for it and has no answer yet.');
+  return await holders.letGo(name, run.id, { signal: AbortSignal.any([signal, limit.signal]) });
 }
 
 /** What was made for the VM belongs to it once it runs at the destination; what serves the move alone never does. */

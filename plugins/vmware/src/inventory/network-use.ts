@@ -3,6 +3,7 @@
  * sample of 20 seconds (vSphere Web Services API, "Network Counters"; kilobytes per second, taken as 1024 bytes). A vCenter that does not
  * tell says nothing of it, which is no use of 0.
  */
+import { pluginErrorCode } from '@lmas/plugin-api';
 import type { Options, VimClient } from '../client.ts';
 import { isFault } from '../errors.ts';
 import { readObject } from '../properties.ts';
@@ -13,6 +14,9 @@ const BYTES = 1_024;
 const REAL_TIME_S = 20;
 /** A vCenter refuses larger questions where it has to look into its database (config.vpxd.stats.maxQueryMetrics). */
 const VMS_AT_A_TIME = 64;
+
+/** Of one question; a login that is lost, or a connection, is for everybody to know. */
+const SAYS_NOTHING: ReadonlySet<string | undefined> = new Set(['HYPERVISOR_FAULT', 'TIMEOUT']);
 
 /** Which number the counter has at one vCenter; several hundred counters are read for it, once. */
 export class NetworkUse {
@@ -32,8 +36,9 @@ export class NetworkUse {
           use.set(key, bytesPerSec);
       }
     } catch (error) {
-      // It refuses, or has no such counter: what it has told so far is what there is to know.
-      if (!isFault(error)) throw error;
+      // It refuses, answers oddly, or not at all: what it has told so far is what there is to know.
+      options.signal.throwIfAborted();
+      if (!isFault(error) && !SAYS_NOTHING.has(pluginErrorCode(error))) throw error;
     }
     return use;
   }

@@ -25,6 +25,7 @@ import { checkMigration } from '../checks/check.ts';
 import type { XenOptions } from '../config.ts';
 import { toPluginError } from '../errors.ts';
 import { type AbortTimes, followToItsEnd, stopIt } from './abort.ts';
+import { isRedirected } from './call.ts';
 import { relayedCoordinator, trafficOf } from './flows.ts';
 import { copyResource, releaseCopy } from './incoming-copy.ts';
 import { clearMark, markResource, setMark } from './marker.ts';
@@ -97,6 +98,17 @@ export class XenMigration implements MigrationDriver {
       assertNoDetour(plan.destinationPool, host.ref, plan, this.#request);
       this.#plan = plan;
       const coordinator = relayedCoordinator(plan, address, this.#request);
+      // What only one migration at a time can have was taken for the host that was checked.
+      const anyHostWillDo = isRedirected(this.#request) && coordinator === null;
+      if (this.#checkedHost !== undefined && this.#checkedHost !== host.record.uuid && !anyHostWillDo) {
+        throw new PluginError(
+          'BUSY',
+          `${host.record.name_label} would receive it now, and not the host that was checked.`,
+          {
+            remedy: 'Submit the migration again: it is checked anew.',
+          },
+        );
+      }
       const state: XenState = {
         ...{ hostUuid: host.record.uuid, hostName: host.record.name_label, network, address, coordinator },
         definition: JSON.stringify(vm.record),
