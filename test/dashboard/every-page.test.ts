@@ -76,7 +76,7 @@ test('nothing hides beyond an edge, however narrow or wide the window is', async
 test('on a phone the menu opens, leads somewhere, and closes', async () => {
   await using reader = await setting().loggedIn(PHONE);
   const { page } = reader;
-  const link = page.getByRole('link', { name: 'Balancing' });
+  const link = page.getByRole('navigation').getByRole('link', { name: 'Balancing', exact: true });
   assert.equal(await link.isVisible(), false);
   await page.getByRole('button', { name: 'Menu' }).tap();
   await link.tap();

@@ -126,7 +126,11 @@ test('a cluster of three: everything of ours lives in one slot; when its server 
 test('an API, a worker and a scheduler as processes of their own', { timeout: 120_000 }, async () => {
   await using directory = await temporaryDirectory();
   await using servers = new RedisServers(directory.path);
-  const settings = await shared(directory.path, `redis://127.0.0.1:${await servers.start()}`);
+  // Three processes begin at once: no lease may lapse for want of a processor.
+  const settings = {
+    ...(await shared(directory.path, `redis://127.0.0.1:${await servers.start()}`)),
+    LMAS_RUN_LEASE_MS: '6000',
+  };
   const processOf = (role: string, first?: OrchestratorProcess) =>
     new OrchestratorProcess(join(directory.path, role), { ...settings, LMAS_ROLE: role }, first);
   await using api = processOf('api');
