@@ -34,6 +34,8 @@ if (values.help) {
 const SLOWEST_SHOWN = 10;
 /** Most tests wait for others more than they compute: so many files side by side keep two processors busy. */
 const SIDE_BY_SIDE = 3;
+/** Each of the lab's has guests without hardware help: they compute. */
+const LABS_SIDE_BY_SIDE = 2;
 /** Of the lab's tests: those that measure (also what guests use of the processors), cut at a certain moment, or keep a guest's disk busy. */
 const ALONE = /(lab\/lab|demo\.lab|kvm\.lab|post-copy\.lab|plans\.lab|balancing\.lab)\.test\.ts$/;
 /** Every test file, and most of what it starts, is a process that loads the same modules: compiled once, for the time of the run. */
@@ -70,7 +72,7 @@ if (stages.includes('lab')) {
   if (process.getuid?.() === 0) {
     const isAlone = (path) => ALONE.test(path);
     const together = labFiles.filter((path) => !isAlone(path));
-    await runTests('lab, side by side', together, SIDE_BY_SIDE, ['--test-timeout=900000']);
+    await runTests('lab, side by side', together, LABS_SIDE_BY_SIDE, ['--test-timeout=900000']);
     await runTests('lab, one by one', labFiles.filter(isAlone), 1, ['--test-timeout=900000']);
   } else {
     totals.skipped += labFiles.length;
