@@ -64,6 +64,7 @@ async function files(machine: DebianMachine): Promise<string[]> {
 
 describe('the Debian package', { skip }, () => {
   const directory = mkdtempSync(path.join(tmpdir(), 'lmas-install-'));
+  let making: Promise<DebianMachine> | undefined;
   let machine: DebianMachine;
   let first = '';
   let second = '';
@@ -77,11 +78,15 @@ describe('the Debian package', { skip }, () => {
   before(
     async () => {
       // Packed in a hurry: they are thrown away.
-      const make = (suffix: string, out: string) =>
-        buildDeb({ suffix, out: path.join(directory, out), compression: 'gzip' });
-      const making = DebianMachine.make(['systemd', 'redis-tools']);
-      first = await make('+1', 'a');
-      second = await make('+2', 'a');
+      const make = (suffix: string) => buildDeb({ suffix, out: path.join(directory, 'a'), compression: 'gzip' });
+      first = await make('+1');
+      second = await make('+2');
+    },
+    { timeout: 240_000 },
+  );
+  before(
+    async () => {
+      making = DebianMachine.make(['systemd', 'redis-tools']);
       machine = await making;
       await machine.boot();
       untouched = await files(machine);
@@ -89,8 +94,10 @@ describe('the Debian package', { skip }, () => {
     },
     { timeout: 240_000 },
   );
+  // Also one that came too late.
   after(async () => {
-    await machine?.[Symbol.asyncDispose]();
+    const made = await making?.catch(() => undefined);
+    await made?.[Symbol.asyncDispose]();
     rmSync(directory, { recursive: true });
   });
 
