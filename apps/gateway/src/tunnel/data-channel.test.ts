@@ -325,15 +325,23 @@ describe('small frames', () => {
     wire.isHeld = true;
   };
 
-  for (const held of [0, 1]) {
-    test(`come at once although lane ${held} brings nothing, each once and in order`, async (t) => {
+  const cases = [
+    { subflows: 4, held: [0] },
+    { subflows: 4, held: [1] },
+    { subflows: 6, held: [0, 1] },
+    { subflows: 6, held: [0, 2] },
+    { subflows: 6, held: [1, 2] },
+  ];
+  for (const { subflows, held } of cases) {
+    const silent = held.length === 1 ? `lane ${held[0]} brings` : `lanes ${held.join(' and ')} bring`;
+    test(`come at once although ${silent} nothing, each once and in order`, async (t) => {
       const { transport, wires } = memoryWires();
-      const tunnel = await makeTunnel(t, transport, 4);
+      const tunnel = await makeTunnel(t, transport, subflows);
       const { source, destination } = tunnel.open();
       const far = await destination;
       source.write('first');
       await new Promise((resolve) => far.once('data', resolve));
-      hold(wires[held]);
+      for (const lane of held) hold(wires[lane]);
       const words = Array.from({ length: 50 }, (_, place) => `word ${place};`);
       const received: string[] = [];
       far.on('data', (chunk: Buffer) => received.push(chunk.toString()));

@@ -1,8 +1,8 @@
 /**
  * Which frame a subflow takes next. In this order: acknowledgements and credit, pings, frames that lost their subflow, small
  * sequenced frames (OPEN, ACCEPT, RESET), streams with little under way, bulk streams in turn. Lanes are subflows kept free of bulk while there
- * are enough others; they take alone what is small, so that this never waits behind a full socket. Where there are two, what went on one goes on
- * the other as well: the receiver takes whichever comes first, and a packet that was lost on one holds nothing up. A copy is owed to nobody.
+ * are enough others; they take alone what is small, so that this never waits behind a full socket. Where there are several, what went on one goes
+ * on the others as well: the receiver takes whichever comes first, and a packet that was lost on one holds nothing up. A copy is owed to nobody.
  */
 import type { Slab } from '../platform/slab.ts';
 import { emptyHeader, FrameFlag, FrameType, GUARANTEED_STREAM_BYTES } from '../protocol/frame.ts';
@@ -37,11 +37,11 @@ export interface Allowed {
   /** Small sequenced frames and streams that have little under way. */
   quick: boolean;
   bulk: boolean;
-  /** What went on another one that is kept free of bulk. */
-  copies: boolean;
+  /** On a lane: how many there are, each of which carries what is small. 0 elsewhere. */
+  lanes: number;
 }
 
-/** Larger frames are no small ones, and so many may wait. */
+/** Larger frames are no small ones. So many may wait to be copied: past that the oldest, which has the least to gain, is forgotten. */
 const copiedBytes = 16 << 10;
 const mostCopies = 64;
 /** Of the link, so much may go for copies, and never less than this. */
@@ -49,11 +49,13 @@ const copyShare = 0.05;
 const leastCopyBytesPerSec = 1_000_000;
 const copyBurstMs = 100;
 
-/** A frame that waits to go once more. The entry is reused: only with this number it is still the same. */
+/** A frame that waits to go over more lanes. The entry is reused: only with this number it is still the same. */
 interface Copy {
   frame: SentFrame;
   sequence: number;
-  on: Subflow;
+  /** Those that carried it. */
+  on: Subflow[];
+  lanes: number;
 }
 
 export class Scheduler {
@@ -129,24 +131,24 @@ export class Scheduler {
     if (this.#ledger.hasResends) {
       const frame = this.#ledger.takeResend(subflow.room);
       if (frame !== null) {
-        this.#send(frame, subflow, false);
+        this.#send(frame, subflow, 0);
         return true;
       }
     }
-    if (allowed.copies && this.#copy(subflow)) return true;
+    if (allowed.lanes > 0 && this.#copy(subflow)) return true;
     if (!this.#ledger.hasRoom) return false;
     const small = this.#small[0];
     if (small !== undefined) {
       if (small.length > subflow.room) return false;
       this.#small.shift();
       const { type, streamId, streamOffset, slab, length } = small;
-      this.#send(this.#ledger.add(type, streamId, streamOffset, slab, 0, length), subflow, allowed.copies);
+      this.#send(this.#ledger.add(type, streamId, streamOffset, slab, 0, length), subflow, allowed.lanes);
       return true;
     }
-    if (allowed.quick && this.#stream(this.#quick, subflow, allowed.copies)) return true;
+    if (allowed.quick && this.#stream(this.#quick, subflow, allowed.lanes)) return true;
     // A batch that carries little is not worth cutting a large frame in two for.
     if (!allowed.bulk || subflow.dataRoom < controlRoomBytes) return false;
-    return this.#paced() && this.#stream(this.#bulk, subflow, false);
+    return this.#paced() && this.#stream(this.#bulk, subflow, 0);
   }
 
   #paced(): boolean {
@@ -163,13 +165,13 @@ export class Scheduler {
   }
 
   /** One frame of the next stream in turn that has credit. */
-  #stream(queue: Stream[], subflow: Subflow, copied: boolean): boolean {
+  #stream(queue: Stream[], subflow: Subflow, lanes: number): boolean {
     for (let turns = queue.length; turns > 0; turns -= 1) {
       const stream = queue.shift();
       if (stream === undefined) return false;
       this.#queued.delete(stream);
       if (!stream.hasWork) continue;
-      const sent = this.#cut(stream, subflow, copied);
+      const sent = this.#cut(stream, subflow, lanes);
       if (stream.hasWork && (sent || this.#credit(stream) > 0)) this.pushStream(stream);
       if (sent) return true;
     }
@@ -185,7 +187,7 @@ export class Scheduler {
     return credit;
   }
 
-  #cut(stream: Stream, subflow: Subflow, copied: boolean): boolean {
+  #cut(stream: Stream, subflow: Subflow, lanes: number): boolean {
     if (stream.pendingBytes > 0) {
       const before = stream.sharedBytes;
       const offset = stream.cutBytes;
@@ -195,12 +197,12 @@ export class Scheduler {
       const { slab, start, length } = this.#squeeze(piece);
       for (const pacer of this.#pacers) pacer.spend(length);
       const frame = this.#ledger.add(FrameType.DATA, stream.id, offset, slab, start, length, piece.length);
-      this.#send(frame, subflow, copied);
+      this.#send(frame, subflow, lanes);
       stream.readAgain();
       return true;
     }
     stream.finSent = true;
-    this.#send(this.#ledger.add(FrameType.FIN, stream.id, stream.cutBytes, null, 0, 0), subflow, copied);
+    this.#send(this.#ledger.add(FrameType.FIN, stream.id, stream.cutBytes, null, 0, 0), subflow, lanes);
     return true;
   }
 
@@ -211,11 +213,12 @@ export class Scheduler {
     return squeezed;
   }
 
-  #send(frame: SentFrame, subflow: Subflow, copied: boolean): void {
+  #send(frame: SentFrame, subflow: Subflow, lanes: number): void {
     this.#ledger.carry(frame, subflow);
     this.#append(frame, subflow);
-    if (!copied || frame.length > copiedBytes || this.#copies.length >= mostCopies) return;
-    this.#copies.push({ frame, sequence: frame.sequence, on: subflow });
+    if (lanes < 2 || frame.length > copiedBytes) return;
+    if (this.#copies.length >= mostCopies) this.#copies.shift();
+    this.#copies.push({ frame, sequence: frame.sequence, on: [subflow], lanes });
   }
 
   /** The next copy that may go on this subflow; what has arrived meanwhile, or costs too much, is forgotten. */
@@ -223,14 +226,16 @@ export class Scheduler {
     for (let place = 0; place < this.#copies.length; ) {
       const copy = this.#copies[place];
       if (copy === undefined) return false;
-      const { frame, sequence, on } = copy;
-      if (on === subflow) {
+      const { frame, sequence, on, lanes } = copy;
+      if (on.includes(subflow)) {
         place += 1;
         continue;
       }
       if (frame.length > subflow.room) return false;
-      this.#copies.splice(place, 1);
-      if (frame.acknowledged || frame.sequence !== sequence || this.#copyPace.delayMs() > 0) continue;
+      const isLast = on.push(subflow) >= lanes;
+      const isVain = frame.acknowledged || frame.sequence !== sequence || this.#copyPace.delayMs() > 0;
+      if (isLast || isVain) this.#copies.splice(place, 1);
+      if (isVain) continue;
       this.#copyPace.spend(frame.length);
       for (const pacer of this.#pacers) pacer.spend(frame.length);
       this.#append(frame, subflow);

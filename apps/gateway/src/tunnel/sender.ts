@@ -91,7 +91,7 @@ export class Sender {
   get hasUrgent(): boolean {
     return this.#scheduler.hasUrgent;
   }
-  /** Something small waits to go over a second lane as well. */
+  /** Something small waits to go over further lanes. */
   get hasCopies(): boolean {
     return this.#scheduler.hasCopies;
   }

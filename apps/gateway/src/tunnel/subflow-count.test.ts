@@ -3,10 +3,10 @@ import { test } from 'node:test';
 import { type CountSample, SubflowCount, type SubflowRange } from './subflow-count.ts';
 
 const tickMs = 20;
-const range: SubflowRange = { min: 4, max: 64 };
+const range: SubflowRange = { min: 6, max: 64 };
 const initial = new SubflowCount(range).wanted;
 /** Of all subflows, those kept free of bulk. */
-const lanes = 2;
+const lanes = 3;
 
 interface Path {
   rttMs: number;
@@ -50,6 +50,12 @@ class SimulatedPath {
       if (this.count.sample(sample)) this.#searchUntilMs = this.nowMs + 5 * path.rttMs;
       this.history.push(this.count.wanted);
     }
+  }
+
+  /** Nothing arrives; afterwards every subflow is a new one. */
+  outage(durationMs: number, path: Path): void {
+    this.run(durationMs, { ...path, eachBytesPerSec: 0 });
+    this.#atSpeed = 0;
   }
 }
 
@@ -120,6 +126,19 @@ test('a path that becomes lossy gets more, one that becomes clean again gets few
   assert.ok(goodput(lossy, simulated.count.wanted) > 0.9 * gigabit, `${simulated.count.wanted}`);
   simulated.run(200_000, clean);
   assert.ok(simulated.count.wanted <= few + 2, `${simulated.count.wanted}`);
+});
+
+test('a path that was gone and comes back has as many as before: its silence is no lack of subflows', () => {
+  const path = { rttMs: 100, linkBytesPerSec: gigabit, eachBytesPerSec: gigabit / 3 };
+  const simulated = new SimulatedPath();
+  simulated.run(60_000, path);
+  for (const outageMs of [2_000, 30_000, 60_000]) {
+    const from = simulated.history.length;
+    simulated.outage(outageMs, path);
+    simulated.run(15_000, path);
+    const most = Math.max(...simulated.history.slice(from));
+    assert.ok(most <= initial, `${most} after ${outageMs} ms`);
+  }
 });
 
 for (const heldBy of ['nothing', 'unclear'] as const) {

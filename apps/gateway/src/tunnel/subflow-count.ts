@@ -15,8 +15,8 @@ export interface SubflowRange {
   max: number;
 }
 
-/** Two lanes, and one or two that carry bulk. More than 32 cost more than they bring on every path that was measured. */
-const auto: SubflowRange = { min: 4, max: 32 };
+/** Three lanes, and three that carry bulk. More than 32 cost more than they bring on every path that was measured. */
+const auto: SubflowRange = { min: 6, max: 32 };
 
 export function subflowRange(setting: SessionConfig['subflows']): SubflowRange {
   if (setting === 'auto') return auto;
@@ -35,8 +35,8 @@ export interface CountSample {
   heldBy: 'subflows' | 'other' | 'nothing' | 'unclear';
 }
 
-/** Two lanes and four that carry bulk. */
-const initial = 6;
+/** Three lanes and four that carry bulk. */
+const initial = 7;
 /** Shorter looks say more about bursts than about the link; a subflow that is new needs its round trips. */
 const shortestRoundMs = 600;
 const roundTrips = 6;
@@ -54,8 +54,11 @@ const mostLoss = 0.97;
 const calmMs = 10_000;
 const firstPauseMs = 15_000;
 const longestPauseMs = 600_000;
-/** Until those that were taken back are at speed again. */
+/** Until those that were taken back, or that replace what was lost, are at speed again. */
 const recoveryRounds = 2;
+/** When nothing has arrived for so long the path is gone, or nobody reads: neither says anything about the number of subflows. */
+const silenceMs = 300;
+const silentRoundTrips = 3;
 
 interface Trial {
   from: number;
@@ -80,7 +83,9 @@ export class SubflowCount {
   isInformed = false;
   #round: Round | null = null;
   #trial: Trial | null = null;
-  /** Rounds that say more about what was taken back than about the path. */
+  /** When something arrived last, or nothing was to. */
+  #arrival = { nowMs: Number.NEGATIVE_INFINITY, bytes: -1 };
+  /** Rounds that say more about what was taken back or lost than about the path. */
   #ignoredRounds = 0;
   #calmSinceMs: number | null = null;
   readonly #more = new Pause();
@@ -93,7 +98,10 @@ export class SubflowCount {
 
   /** Returns whether more are wanted now, which makes it worth while to search for the rate of the link anew. */
   sample({ nowMs, rttMs, deliveredBytes, heldBy }: CountSample): boolean {
-    if (heldBy === 'unclear') {
+    if (heldBy === 'nothing' || deliveredBytes > this.#arrival.bytes) this.#arrival = { nowMs, bytes: deliveredBytes };
+    const isSilent = nowMs - this.#arrival.nowMs > Math.max(silenceMs, silentRoundTrips * rttMs);
+    if (isSilent) this.#giveUp();
+    if (isSilent || heldBy === 'unclear') {
       this.#round = null;
       return false;
     }
@@ -111,6 +119,14 @@ export class SubflowCount {
     const bytesPerSec = ((deliveredBytes - round.startBytes) * 1_000) / elapsedMs;
     this.#judge(bytesPerSec, round.fullLooks / round.looks, nowMs);
     return this.wanted > before;
+  }
+
+  /** What is being tried can't be judged. */
+  #giveUp(): void {
+    if (this.#trial !== null) this.wanted = this.#trial.from;
+    this.#trial = null;
+    this.#calmSinceMs = null;
+    this.#ignoredRounds = recoveryRounds;
   }
 
   #judge(bytesPerSec: number, full: number, nowMs: number): void {

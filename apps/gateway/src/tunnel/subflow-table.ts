@@ -1,14 +1,14 @@
 /**
  * Who the subflows of a channel are, what each may carry, and whose turn it is. The first ones are lanes: kept free of bulk, for what is small
- * and must not wait. With two of them every small frame goes over both, so that neither a lost packet nor a pause of one holds it up.
+ * and must not wait. Every small frame goes over all lanes, so that neither a lost packet nor a pause of one holds it up. A lane that lost a packet
+ * brings nothing for a round trip: on long paths a second one often loses its own meanwhile, a third one hardly ever.
  * Invariant: lanes and carriers together are all subflows that are not being retired.
  */
 import type { Allowed } from './scheduler.ts';
 import type { Subflow } from './subflow.ts';
 
-/** From so many subflows on there is one lane, and a second. */
-const oneLaneFrom = 3;
-const twoLanesFrom = 4;
+/** From so many subflows on there is a first lane, a second, and a third. */
+const lanesFrom = [3, 4, 6] as const;
 
 /**
  * BBR pauses when it has seen no shorter round trip for ten seconds: 200 ms and a round trip, as a rule on all subflows at the same time, and the
@@ -39,7 +39,7 @@ export class SubflowTable {
   /** Somebody came, went, or is being retired. */
   arrange(): void {
     const useful = this.all.filter((subflow) => !subflow.isRetiring);
-    const lanes = useful.length >= twoLanesFrom ? 2 : useful.length >= oneLaneFrom ? 1 : 0;
+    const lanes = lanesFrom.filter((subflows) => useful.length >= subflows).length;
     this.lanes = useful.slice(0, lanes);
     this.#carriers = useful.slice(lanes);
   }
@@ -57,7 +57,11 @@ export class SubflowTable {
   allowed(subflow: Subflow): Allowed {
     const isLane = this.lanes.includes(subflow);
     const isCarrier = this.#carriers.includes(subflow);
-    return { quick: isLane || (isCarrier && this.lanes.length === 0), bulk: isCarrier, copies: isLane };
+    return {
+      quick: isLane || (isCarrier && this.lanes.length === 0),
+      bulk: isCarrier,
+      lanes: isLane ? this.lanes.length : 0,
+    };
   }
 
   /**
