@@ -43,7 +43,7 @@ test('a link is found among the sites, and its limits are set by who may, and no
   assert.partialDeepStrictEqual(await api.must('GET', path), { limits: { maxMigrations: 7 } });
 });
 
-test('bandwidth by the time of day is set, and changed', async () => {
+test('bandwidth by the time of day is set, changed, and removed', async () => {
   const { api, loggedIn } = setting();
   await using stage = await newStage();
   const path = `/v1/links/${linkOf(stage)}/bandwidth-timetable`;
@@ -71,6 +71,14 @@ test('bandwidth by the time of day is set, and changed', async () => {
   await page.getByRole('group', { name: 'Time 2' }).getByLabel('From').fill('20:00');
   await page.getByRole('button', { name: 'Set it' }).click();
   await fact(page, 'fri 20:00–19:00').waitFor();
+
+  await page.getByRole('button', { name: 'Remove the times' }).click();
+  const dialog = page.getByRole('dialog');
+  await dialog.getByText('The limit stays as it is now').waitFor();
+  await dialog.getByRole('button', { name: 'Remove', exact: true }).click();
+  await page.getByText('The same at all times.').waitFor();
+  const { status, body } = await api.call('GET', path);
+  assert.deepEqual([status, body.code], [404, 'TIMETABLE_NOT_FOUND']);
 });
 
 test('operators set the times of the whole at the queue; those of a link are for admins', async () => {

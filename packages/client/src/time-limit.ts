@@ -10,6 +10,9 @@ const SLOW: readonly (readonly [pattern: RegExp, limitMs: number])[] = [
   [/\/v1\/migration-checks$/, 120_000],
 ];
 
+/** Those that never have a body (https://fetch.spec.whatwg.org/#null-body-status). Browsers may show an empty one, and refuse to make it again. */
+const NULL_BODY_STATUS: ReadonlySet<number> = new Set([101, 103, 204, 205, 304]);
+
 export const limitFor = (url: string): number => SLOW.find(([pattern]) => pattern.test(url))?.[1] ?? DEFAULT_MS;
 
 /** The reason of a signal that aborted because time was up. */
@@ -31,8 +34,8 @@ export function withTimeLimit(
     try {
       const response = await fetch(request, { signal: AbortSignal.any([request.signal, late.signal]) });
       if (response.type === 'opaqueredirect') return response; // a browser shows nothing of it
-      const body = response.body === null ? null : await response.arrayBuffer();
-      return new Response(body, response);
+      const body = await response.arrayBuffer();
+      return new Response(NULL_BODY_STATUS.has(response.status) ? null : body, response);
     } finally {
       clearTimeout(timer);
     }

@@ -4,6 +4,7 @@ import { useResource } from '../../live/resource.ts';
 import { href } from '../../navigation.ts';
 import { Fields } from '../../parts/fields.tsx';
 import { Loaded } from '../../parts/loaded.tsx';
+import { Removal } from '../../parts/removal.tsx';
 import { Time } from '../../parts/time.tsx';
 import { client } from '../../session/session.ts';
 import { periodWords, rateWords } from './timetable-draft.ts';
@@ -39,6 +40,14 @@ export function TimetableSection({ link, changePath, mayChange }: TimetableSecti
                 <a class="button" href={href(changePath)}>
                   {found === null ? 'Set one …' : 'Change the times …'}
                 </a>
+                {found === null ? null : (
+                  <Removal
+                    name="the times"
+                    words="The limit stays as it is now, at all times."
+                    remove={async () => await client().deleteTimetable(link)}
+                    onRemoved={timetable.reload}
+                  />
+                )}
               </div>
             ) : null}
           </>
