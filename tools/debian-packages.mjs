@@ -29,8 +29,8 @@ export const DEBIAN_PACKAGES = [
   { name: 'openssh-server', file: '/usr/sbin/sshd', why: 'how the orchestrator reaches hosts and gateways' },
   { name: 'openssh-client', file: '/usr/bin/ssh-keygen', why: 'the keys of the lab' },
   {
-    name: 'chromium',
-    file: '/usr/bin/chromium',
+    name: 'chromium-headless-shell',
+    file: '/usr/bin/chromium-headless-shell',
     why: 'the web page in a real browser',
     onlyFor: TESTS,
   },

@@ -9,7 +9,8 @@ import { type Browser, type BrowserContext, type BrowserContextOptions, chromium
 
 export type { Page } from 'playwright-core';
 
-export const CHROMIUM = '/usr/bin/chromium';
+/** The same engine without a window of its own, which costs a quarter of the processor time. */
+export const CHROMIUM = '/usr/bin/chromium-headless-shell';
 /** No sandbox: tests run as root, and open nothing but our own page. Nothing is to be asked of anybody else either. */
 const FLAGS = [
   '--no-sandbox',
