@@ -247,8 +247,9 @@ export function versionedTable<T extends { readonly id: string; readonly created
     },
     async remove(id) {
       const value = (await find(id))?.value;
-      const indexes = value === undefined ? [] : indexesOf(value).map((index) => names.index(...index));
-      await REMOVE(redis, keysOf(id), [id, names.seat(''), ...indexes]);
+      const indexes: Index[] = value === undefined ? [] : [...indexesOf(value)];
+      if (needsPerson !== undefined) indexes.push(NEEDS_PERSON);
+      await REMOVE(redis, keysOf(id), [id, names.seat(''), ...indexes.map((index) => names.index(...index))]);
     },
     isMet: async ({ key, token }) => (await redis.hget(key, 'token')) === String(token),
     ids: (skip, count, index) =>
