@@ -4,8 +4,9 @@
  */
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
-import type { HypervisorPlugin } from '@lmas/plugin-api';
+import type { HypervisorPlugin, MigrationDriver, VmRef } from '@lmas/plugin-api';
 import simulated from '@lmas/plugin-simulated';
+import { ISOLATED_NETWORK } from '@lmas/plugin-simulated/world';
 import { readConfig } from '../../apps/orchestrator/src/config.ts';
 import { createLog } from '../../apps/orchestrator/src/log.ts';
 import { type Orchestrator, startOrchestrator } from '../../apps/orchestrator/src/main.ts';
@@ -23,19 +24,21 @@ const between = (source: string, destination: string): Hosts => ({
   destination: `vc-2/${destination}`,
 });
 
+type Checking = Pick<MigrationDriver, 'check'>;
+function sayingHosts<Driver extends Checking>(driver: Driver, { vm }: { readonly vm: VmRef }): Driver {
+  const check = driver.check.bind(driver);
+  return Object.assign(driver, {
+    check: async (options: { signal: AbortSignal }) => ({ ...(await check(options)), hosts: hostsOf.get(vm.id) }),
+  });
+}
+
+const plain = simulated as HypervisorPlugin;
 const crowded: HypervisorPlugin = {
-  ...(simulated as HypervisorPlugin),
+  ...plain,
   capabilities: { ...simulated.capabilities, redirectedRoute: false, transparentRoute: true, manyHosts: true },
-  migration(ends, request, context) {
-    const driver = (simulated as HypervisorPlugin).migration(ends, request, context);
-    const check = driver.check.bind(driver);
-    return Object.assign(driver, {
-      check: async (options: { signal: AbortSignal }) => ({
-        ...(await check(options)),
-        hosts: hostsOf.get(request.vm.id),
-      }),
-    });
-  },
+  migration: (ends, request, context) => sayingHosts(plain.migration(ends, request, context), request),
+  drill: (ends, request, context) =>
+    sayingHosts(plain.drill?.(ends, request, context) ?? assert.fail('it has drills'), request),
 };
 
 const directory = await temporaryDirectory();
@@ -149,6 +152,22 @@ describe('the same two hosts', { concurrency: 1 }, () => {
     assert.deepEqual([late.phase, late.error?.code], ['failed', 'STAGE_TIMEOUT']);
     first.release();
     await succeeded(first.id, one);
+  });
+
+  test('a drill that waits is in the way of no move of its VM', async () => {
+    await using one = await stageBetween(between('a', 'b'));
+    await using other = await stageBetween(between('a', 'b'));
+    const first = await held(one);
+    const { id } = await other.submit({ drill: { keepMs: 0 }, networkMap: { default: ISOLATED_NETWORK } });
+    await api.until(id, waitsForHosts);
+    hostsOf.set(other.vmId, between('a', 'c'));
+    await succeeded((await other.submit()).id, other);
+    assert.ok(waitsForHosts(await api.migration(id)));
+    first.release();
+    await succeeded(first.id, one);
+    const { phase, error, runs } = await api.ended(id);
+    assert.deepEqual([phase, error?.code, runs], ['failed', 'VM_NOT_FOUND', 2], 'the VM is at the source no more');
+    assert.deepEqual(other.world.drills.leftovers, []);
   });
 
   test('one that waits after an attempt that failed says so, too, and can be cancelled', async () => {

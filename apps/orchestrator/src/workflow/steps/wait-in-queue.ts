@@ -1,6 +1,6 @@
 /**
  * A run whose check has found that it needs what others have goes back into the queue and waits there as for any other place, holding
- * nothing; it is checked anew when it has got it. The record says why before that is handed back.
+ * nothing but, of a move, its VM; it is checked anew when it has got it. The record says why before that is handed back.
  */
 import type { Need } from '../../admission/groups.ts';
 import { type Migration, now } from '../../migrations/record.ts';
@@ -21,6 +21,8 @@ export async function waitInQueue(
     message,
   });
   signal.throwIfAborted();
+  // A drill that waits is in no move's way: it takes its VM when it begins anew.
+  if (run.migration.purpose === 'drill') await run.unlock();
   await run.handBack({ need, untilMs: endsBy(run) });
   throw run.lost.reason;
 }
