@@ -3,9 +3,13 @@ import assert from 'node:assert/strict';
 import { mkdirSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { after, before, describe, test } from 'node:test';
+import { ISOLATED_NETWORK } from '@lmas/plugin-simulated/world';
 import { Redis } from 'ioredis';
+import type { z } from 'zod';
+import { storedMigrationSchema } from '../../apps/orchestrator/src/migrations/record.ts';
 import { keys } from '../../apps/orchestrator/src/redis/keys.ts';
-import { STORE_VERSION } from '../../apps/orchestrator/src/upgrades/store-version.ts';
+import { DRILLS_SINCE, STORE_VERSION } from '../../apps/orchestrator/src/redis/record-versions.ts';
+import { storedScheduleSchema } from '../../apps/orchestrator/src/schedules/record.ts';
 import { Api, setStage, startInProcess, temporaryDirectory } from '../workflow/harness.ts';
 import { RedisServers } from '../workflow/redis-servers.ts';
 import { loadStore, readStore } from './load-store.ts';
@@ -71,6 +75,46 @@ describe('versions of the records', () => {
     // Taken once, it is not taken again.
     await (await start(both)).stop();
     assert.deepEqual(await sealed(), after);
+  });
+
+  test('who cannot read the store any more cannot after a later step either', async () => {
+    const { redis, start } = await stand('raised');
+    await redis.hset(keys.store, { version: STORE_VERSION - 1, readableFrom: STORE_VERSION, writtenBy: '0.1.0' });
+    await (await start(someKey)).stop();
+    const found = await redis.hmget(keys.store, 'version', 'readableFrom');
+    assert.deepEqual(found, [String(STORE_VERSION), String(STORE_VERSION)]);
+  });
+
+  test('a version without drills that runs still can read no drill, nor a schedule of one: it would move the VM', async () => {
+    const { redis, start } = await stand('drills');
+    const orchestrator = await start(someKey);
+    stack.defer(() => orchestrator.stop());
+    const api = await Api.of(orchestrator);
+    const stage = stack.use(await setStage(() => api, directory));
+    const readableFrom = () => redis.hget(keys.store, 'readableFrom');
+    // Whatever such a version looks for stands where it stands in a move.
+    const asBefore = async (key: string, schema: z.ZodType) =>
+      schema.safeParse(JSON.parse((await redis.hget(key, 'record')) ?? '')).success;
+    const migration = { vm: stage.vmId, source: stage.source, destination: stage.destination };
+    const drill = { networkMap: { default: ISOLATED_NETWORK }, drill: { keepMs: 0 } };
+    const trigger = { kind: 'cron', expression: '0 3 * * *' };
+    const nightly = keys.versioned('schedule').record('nightly');
+    await api.must('POST', '/v1/schedules', {
+      ...{ id: 'nightly', trigger, action: { kind: 'migration', migration } },
+    });
+    assert.deepEqual([await readableFrom(), await asBefore(nightly, storedScheduleSchema)], ['2', true]);
+    const rehearsed = { action: { kind: 'migration', migration: { ...migration, ...drill } } };
+    const change = await api.call('PATCH', '/v1/schedules/nightly', rehearsed, { 'if-match': '*' });
+    assert.equal(change.status, 200, JSON.stringify(change.body));
+    await api.must('POST', '/v1/schedules/nightly/pause');
+    const from = String(DRILLS_SINCE);
+    assert.deepEqual([await readableFrom(), await asBefore(nightly, storedScheduleSchema)], [from, false]);
+
+    const { id } = await stage.submit(drill);
+    assert.equal(await asBefore(keys.migration(id), storedMigrationSchema), false);
+    const ended = await api.ended(id);
+    assert.deepEqual([ended.phase, ended.purpose], ['succeeded', 'drill'], JSON.stringify(ended.error));
+    assert.equal(await asBefore(keys.migration(id), storedMigrationSchema), false);
   });
 
   test('what a later version on the same Redis wrote into records is not shown, and stays', async () => {

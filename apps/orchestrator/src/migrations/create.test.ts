@@ -12,9 +12,8 @@ import { createLog } from '../log.ts';
 import { connect } from '../redis/connect.ts';
 import { keys } from '../redis/keys.ts';
 import { type PrivateRedis, startPrivateRedis } from '../redis/private-server.ts';
+import { DRILLS_SINCE, STORE_VERSION } from '../redis/record-versions.ts';
 import { migrationInputSchema } from '../schemas/migration.ts';
-import { STORE_VERSION } from '../upgrades/store-version.ts';
-import { DRILLS_SINCE } from './first-drill.ts';
 import { createMigrationService, type MigrationService } from './service.ts';
 import { createMigrationStore, type MigrationStore } from './store.ts';
 
@@ -72,9 +71,11 @@ test('from the first drill on the records are no more for versions that would ta
   const drills = createService(createMigrationStore(redis), { optionsSchema, drill: () => undefined });
   await drills.create(asking('moved'), { project: null });
   assert.equal(await readableFrom(), '2');
-  const { purpose } = await drills.create({ ...asking('rehearsed'), drill: { keepMs: 0 } }, { project: null });
+  const { id, purpose } = await drills.create({ ...asking('rehearsed'), drill: { keepMs: 0 } }, { project: null });
   assert.deepEqual([purpose, await readableFrom()], ['drill', String(DRILLS_SINCE)]);
   assert.ok(STORE_VERSION >= DRILLS_SINCE, 'this version reads them');
+  // What every version from before drills looks for in a record, also one that runs still.
+  assert.equal(JSON.parse((await redis.hget(keys.migration(id), 'record')) ?? '').migration, undefined);
   await redis.del(keys.bandwidth);
 });
 

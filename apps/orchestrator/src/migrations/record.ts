@@ -4,6 +4,7 @@
  */
 import { createHash, randomUUID } from 'node:crypto';
 import { z } from 'zod';
+import { DRILLS_SINCE } from '../redis/record-versions.ts';
 import { migrationIdSchema, type migrationInputSchema, migrationSchema } from '../schemas/migration.ts';
 import type { migrationEventSchema } from '../schemas/migration-event.ts';
 import { OUTCOMES } from './phases.ts';
@@ -64,6 +65,10 @@ const notesSchema = z.object({
 
 export const storedMigrationSchema = z.object({ migration: migrationSchema, notes: notesSchema });
 export type StoredMigration = z.infer<typeof storedMigrationSchema>;
+
+/** The oldest version that may read it, where that is not every one. */
+export const readableFrom = ({ migration }: StoredMigration): number | undefined =>
+  migration.purpose === 'drill' ? DRILLS_SINCE : undefined;
 
 export const newMigrationId = (): string => `m_${randomUUID()}`;
 /** The same for the same purpose, however often it is asked for: whatever is ordered twice is one migration. */

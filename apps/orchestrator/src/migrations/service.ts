@@ -14,7 +14,6 @@ import { type MigrationLogEntry, parseLogEntry } from '../schemas/migration-log.
 import type { Inventory } from '../sites/sites.ts';
 import { inSubmitSpan } from '../tracing/migration-spans.ts';
 import type { Changes, MigrationChanges } from './changes.ts';
-import { leaveEarlierVersionsOut } from './first-drill.ts';
 import type { GiveUps } from './give-ups.ts';
 import { reservationFor, reservedId, reserveId } from './idempotency.ts';
 import { cursorAfter, cursorOfPlace, indexesFor, type ListQuery, parseCursor, parsePlace } from './listing.ts';
@@ -151,7 +150,6 @@ export function createMigrationService(
         : await reserveId(redis, reservation, idempotencyMs);
     // A drill that waits holds up no move: it reserves its VM when it begins (workflow/drill.ts).
     const locks = input.drill === null ? [keys.vmByName(input.source, input.vm)] : [];
-    if (input.drill !== null) await leaveEarlierVersionsOut(redis);
     await inSubmitSpan(id, async (traceparent) => {
       const record = newRecord(id, input, sites, locks, { ...of, plugin, traceparent });
       await store.create(record, await laneOf(record.migration), { fence: order?.fence, reserved });

@@ -67,7 +67,7 @@ export function createRecordReads(redis: Redis): RecordReads {
     search: (query) => search(redis, query),
     async traceparentOf(id) {
       const record = await redis.hget(keys.migration(id), 'record');
-      return record === null ? null : storedMigrationSchema.parse(JSON.parse(record)).notes.traceparent;
+      return record === null ? null : readStored(storedMigrationSchema, record).notes.traceparent;
     },
     async readLog(id) {
       const entries = await redis.xrange(keys.log(id), '-', '+');

@@ -7,10 +7,12 @@ import { laneEntry, orderOf } from '../admission/groups.ts';
 import { waitingKeys } from '../admission/scripts.ts';
 import { LmasError } from '../errors.ts';
 import { keys } from '../redis/keys.ts';
+import { leaveEarlierVersionsOut } from '../redis/record-versions.ts';
+import { writeWhole } from '../redis/stored-json.ts';
 import type { Fence } from '../redis/versioned-table.ts';
 import type { Reserved } from './idempotency.ts';
 import { indexesOf } from './index-search.ts';
-import { now, type StoredMigration } from './record.ts';
+import { now, readableFrom, type StoredMigration } from './record.ts';
 import * as scripts from './scripts.ts';
 import { eventJson, MAX_EVENTS, verdict } from './store-answers.ts';
 import type { RecordReads } from './store-reads.ts';
@@ -43,6 +45,8 @@ export function createRequestWrites(redis: Redis, reads: Pick<RecordReads, 'get'
   return {
     async create(stored, lane, { fence, reserved } = {}) {
       const { migration, notes } = stored;
+      const from = readableFrom(stored);
+      if (from !== undefined) await leaveEarlierVersionsOut(redis, from);
       const { event, notice } = eventJson('phase', 'queued', migration);
       const [word, holder] = verdict(
         await scripts.CREATE(
@@ -60,7 +64,7 @@ export function createRequestWrites(redis: Redis, reads: Pick<RecordReads, 'get'
           [
             migration.id,
             Date.parse(migration.createdAt) + migration.request.timeouts.queueMs,
-            JSON.stringify(stored),
+            writeWhole(stored, undefined, from),
             Date.parse(migration.createdAt),
             event,
             MAX_EVENTS,

@@ -13,7 +13,7 @@ import { indexesOf } from './index-search.ts';
 import type { JournalEntry } from './journal-entry.ts';
 import { needOf } from './needs.ts';
 import type { Phase } from './phases.ts';
-import { type EventType, type StoredMigration, storedMigrationSchema } from './record.ts';
+import { type EventType, readableFrom, type StoredMigration, storedMigrationSchema } from './record.ts';
 import * as scripts from './scripts.ts';
 import { eventJson, MAX_EVENTS, overlay, verdict } from './store-answers.ts';
 import { createRunPlaces, type RunPlaces } from './store-places.ts';
@@ -141,7 +141,15 @@ export function createRunWrites(redis: Redis, reads: Pick<RecordReads, 'get' | '
           redis,
           [keys.migration(id), keys.journal(id), keys.live, keys.running, keys.lease(id), ...stored.notes.locks],
           [
-            ...[id, token, runId, writeWhole(stored, unknownOf.get(claim)), version, phase, countOf(claim).known],
+            ...[
+              id,
+              token,
+              runId,
+              writeWhole(stored, unknownOf.get(claim), readableFrom(stored)),
+              version,
+              phase,
+              countOf(claim).known,
+            ],
             ...[cancelRequestedAt ?? '', pointOfNoReturnAt ?? ''],
             ...[JSON.stringify(indexesOf(stored.migration)), Date.parse(createdAt), need ?? ''],
             needOf(stored.migration),
@@ -161,7 +169,7 @@ export function createRunWrites(redis: Redis, reads: Pick<RecordReads, 'get' | '
             ...fence(claim),
             randomUUID(),
             version,
-            writeWhole(stored, unknownOf.get(claim)),
+            writeWhole(stored, unknownOf.get(claim), readableFrom(stored)),
             phase,
             told?.event ?? '',
             MAX_EVENTS,

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { z } from 'zod';
+import { STORE_VERSION } from './record-versions.ts';
 import { readStored, readWhole, rewriteStored, writeWhole } from './stored-json.ts';
 
 const schema = z.object({
@@ -39,6 +40,16 @@ test('a record without such fields is written as it is', () => {
   );
   assert.equal(unknown, undefined);
   assert.equal(writeWhole(value, unknown), JSON.stringify(value));
+});
+
+test('what earlier versions must not read they do not find; what is for later ones only is refused here', () => {
+  const { value, unknown } = readWhole(schema, JSON.stringify(later));
+  const written = writeWhole(value, unknown, STORE_VERSION);
+  assert.ok(!schema.safeParse(JSON.parse(written)).success, 'as versions read it that know of no such thing');
+  assert.deepEqual(readWhole(schema, written), { value, unknown });
+  assert.deepEqual(readStored(schema, written), value);
+  const tooNew = writeWhole(value, unknown, STORE_VERSION + 1);
+  assert.throws(() => readStored(schema, tooNew), { code: 'STORE_TOO_NEW' });
 });
 
 test('what does not fit otherwise is refused', () => {

@@ -2,37 +2,53 @@
  * Records as they stand in Redis, where a later version of this program may have written them: two versions work on one Redis
  * while an installation is upgraded. Fields that are not known here are not looked at, also where requests may have none,
  * and stay when the record is written again. Anything else that does not fit is refused: it is not guessed at.
+ *
+ * What a version that is too old would get wrong it must not read at all. Such a record is stored as
+ * `{ "readableFrom": <version>, "record": { … } }`, in which versions that know no such thing find none of what they ask for.
  */
 import type { z } from 'zod';
+import { LmasError } from '../errors.ts';
+import { STORE_VERSION } from './record-versions.ts';
 
 type Json = Record<string, unknown>;
 
 /** Fields of a record that its schema here does not know, in their places; `undefined`: there are none. */
 export type UnknownFields = Readonly<Json> | undefined;
 
-/** @throws ZodError for what is no such record */
+/** @throws ZodError for what is no such record; LmasError STORE_TOO_NEW for one that only later versions may read */
 export function readStored<T>(schema: z.ZodType<T>, json: string): T {
-  return parse(schema, JSON.parse(json));
+  return parse(schema, unwrap(JSON.parse(json)));
 }
 
-/** A record with what its schema does not know of it. @throws ZodError */
+/** A record with what its schema does not know of it. @throws as `readStored` */
 export function readWhole<T>(
   schema: z.ZodType<T>,
   json: string,
 ): { readonly value: T; readonly unknown: UnknownFields } {
-  const raw: unknown = JSON.parse(json);
+  const raw = unwrap(JSON.parse(json));
   const value = parse(schema, raw);
   return { value, unknown: lacking(raw, value) };
 }
 
-/** `value` as JSON, with the fields that were not known when it was read. */
-export function writeWhole(value: unknown, unknown: UnknownFields): string {
-  return JSON.stringify(unknown === undefined ? value : filled(value, unknown));
+/**
+ * `value` as JSON, with the fields that were not known when it was read.
+ * @param readableFrom for what versions before that one must not read
+ */
+export function writeWhole(value: unknown, unknown: UnknownFields, readableFrom?: number): string {
+  const record = unknown === undefined ? value : filled(value, unknown);
+  return JSON.stringify(readableFrom === undefined ? record : { readableFrom, record });
 }
 
 /** The record in `json`, changed to `value`, as JSON. */
 export function rewriteStored<T>(schema: z.ZodType<T>, json: string, value: T): string {
   return writeWhole(value, readWhole(schema, json).unknown);
+}
+
+function unwrap(raw: unknown): unknown {
+  if (!isObject(raw) || typeof raw.readableFrom !== 'number' || !isObject(raw.record)) return raw;
+  if (raw.readableFrom <= STORE_VERSION) return raw.record;
+  const text = `The record is for versions of the records from ${raw.readableFrom} on; this LMAS reads those up to ${STORE_VERSION}.`;
+  throw new LmasError('STORE_TOO_NEW', text, { remedy: 'End this process, and start the version that wrote it.' });
 }
 
 function parse<T>(schema: z.ZodType<T>, raw: unknown): T {

@@ -14,6 +14,7 @@ import type { Redis } from 'ioredis';
 import { z } from 'zod';
 import { LmasError } from '../errors.ts';
 import { keys, MAX_NOTICES } from './keys.ts';
+import { leaveEarlierVersionsOut } from './record-versions.ts';
 import { keptScript } from './script.ts';
 import { readStored, readWhole, type UnknownFields, writeWhole } from './stored-json.ts';
 import { type Extent, extentOf } from './stream-part.ts';
@@ -167,6 +168,7 @@ export function versionedTable<T extends { readonly id: string; readonly created
     maxLog,
     indexesOf = () => [],
     needsPerson,
+    readableFrom = () => undefined,
   }: {
     name: string;
     schema: z.ZodType<T>;
@@ -174,6 +176,8 @@ export function versionedTable<T extends { readonly id: string; readonly created
     indexesOf?: (value: T) => readonly Index[];
     /** While that is so, it is in the index `NEEDS_PERSON`. */
     needsPerson?: (value: T) => boolean;
+    /** The oldest version that may read it, where that is not every one. */
+    readableFrom?: (value: T) => number | undefined;
   },
 ): VersionedTable<T> {
   const names = keys.versioned(name);
@@ -188,7 +192,9 @@ export function versionedTable<T extends { readonly id: string; readonly created
   ): Promise<boolean> => {
     const { withdraw = false, lookAtMs, log = [], notices = [], seat, leavesSeat = false } = beside;
     const writeId = randomUUID();
-    const record = writeWhole(value, unknown);
+    const from = readableFrom(value);
+    if (from !== undefined) await leaveEarlierVersionsOut(redis, from);
+    const record = writeWhole(value, unknown, from);
     const args = [value.id, writeId, version, record, withdraw ? 1 : 0, Date.parse(value.createdAt)];
     const texts = [...log, ...notices].map((each) => JSON.stringify(each));
     const ofFence = [fence?.key ?? '', fence?.token ?? ''];

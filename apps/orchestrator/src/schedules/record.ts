@@ -4,6 +4,7 @@
  */
 import type { Redis } from 'ioredis';
 import { z } from 'zod';
+import { DRILLS_SINCE } from '../redis/record-versions.ts';
 import { type VersionedTable, versionedTable } from '../redis/versioned-table.ts';
 import { ownedNameSchema, slugSchema, timestampSchema } from '../schemas/common.ts';
 import {
@@ -46,7 +47,11 @@ export type StoredSchedule = z.output<typeof storedScheduleSchema>;
 const MAX_HISTORY = 200;
 
 export const createScheduleTable = (redis: Redis): VersionedTable<StoredSchedule> =>
-  versionedTable(redis, { name: 'schedule', schema: storedScheduleSchema, maxLog: MAX_HISTORY });
+  versionedTable(redis, {
+    ...{ name: 'schedule', schema: storedScheduleSchema, maxLog: MAX_HISTORY },
+    readableFrom: ({ action }) =>
+      action.kind === 'migration' && action.migration.drill !== null ? DRILLS_SINCE : undefined,
+  });
 
 export const nextDueMs = (schedule: StoredSchedule): number | undefined =>
   occurrencesAfter(schedule, Date.parse(schedule.progress.seenUntil)).next().value?.atMs;

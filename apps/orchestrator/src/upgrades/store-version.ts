@@ -16,6 +16,7 @@ import type { Vault } from '../access/vault.ts';
 import { LmasError } from '../errors.ts';
 import type { Logger } from '../log.ts';
 import { keys } from '../redis/keys.ts';
+import { STORE_VERSION } from '../redis/record-versions.ts';
 import { keptScript } from '../redis/script.ts';
 import { VERSION } from '../version.ts';
 import { sealFirstSealsAnew } from './first-seals.ts';
@@ -36,7 +37,7 @@ interface Step {
   take(tools: StepTools): Promise<number>;
 }
 
-/** In their order, without a gap. Once released, a step is not changed any more. */
+/** In their order, without a gap, up to `STORE_VERSION`. Once released, a step is not changed any more. */
 const STEPS: readonly Step[] = [
   {
     ...{ to: 2, readableFrom: 2 },
@@ -44,24 +45,28 @@ const STEPS: readonly Step[] = [
     take: sealFirstSealsAnew,
   },
   {
-    // Nothing changes until the first drill is stored: migrations/first-drill.ts.
+    // Nothing changes until the first drill is stored, or ordered for a later time: redis/record-versions.ts.
     ...{ to: 3, readableFrom: 2 },
     what: 'there may be drills',
     take: async () => 0,
   },
 ];
 
-export const STORE_VERSION = STEPS.at(-1)?.to ?? 1;
 const READABLE_FROM = STEPS.at(-1)?.readableFrom ?? 1;
 
 const FIELDS = { version: 'version', readableFrom: 'readableFrom', writtenBy: 'writtenBy' } as const;
 const number = z.coerce.number().int().min(1);
 
-/** KEYS: store. ARGV: version, readable from, program. Of two that raise it at once the higher one stays. */
+/**
+ * KEYS: store. ARGV: version, readable from, program. Of two that raise it at once the higher one stays; and so does who cannot read it
+ * since a record of a kind of its own was stored.
+ */
 const RAISE = keptScript(`
   local version = tonumber(redis.call('HGET', KEYS[1], '${FIELDS.version}') or '0')
   if version < tonumber(ARGV[1]) then
-    redis.call('HSET', KEYS[1], '${FIELDS.version}', ARGV[1], '${FIELDS.readableFrom}', ARGV[2], '${FIELDS.writtenBy}', ARGV[3])
+    local from = tonumber(redis.call('HGET', KEYS[1], '${FIELDS.readableFrom}') or '1')
+    if from < tonumber(ARGV[2]) then from = tonumber(ARGV[2]) end
+    redis.call('HSET', KEYS[1], '${FIELDS.version}', ARGV[1], '${FIELDS.readableFrom}', from, '${FIELDS.writtenBy}', ARGV[3])
   end
   return 'OK'
 `);
