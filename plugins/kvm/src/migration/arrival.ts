@@ -3,16 +3,15 @@
  * and tells what was found and what was kept.
  */
 import { type ConfirmReport, type MigrationContext, type MigrationRequest, PluginError } from '@lmas/plugin-api';
-import { VERSION_8_9 } from '../client.ts';
 import type { KvmOptions } from '../config.ts';
 import { isFault, toPluginError } from '../errors.ts';
-import { ERROR, UNDEFINE } from '../rpc/constants.ts';
-import type { Domain } from '../rpc/procedures.ts';
+import { ERROR } from '../rpc/constants.ts';
 import type { KvmSession } from '../session.ts';
 import { pause } from './progress.ts';
 import { type Ends, postCopyOf } from './settle.ts';
 import { type CompletedStats, completedStats, look, type Sighting } from './sighting.ts';
 import type { RunState } from './state.ts';
+import { undefine } from './undefine.ts';
 
 interface Options {
   readonly signal: AbortSignal;
@@ -111,17 +110,6 @@ async function removeDefinition(
   } catch (error) {
     if (!isFault(error, ERROR.NO_DOMAIN))
       throw toPluginError(error, 'keeping the old copy from starting with its host');
-  }
-}
-
-/** Removes a definition and keeps what it points to: disks, UEFI variables, the TPM's state. "Not there" is done. */
-async function undefine(session: KvmSession, domain: Domain, { signal }: Options): Promise<void> {
-  const client = await session.query({ signal });
-  try {
-    const keepTpm = (await client.libvirtVersion({ signal })) >= VERSION_8_9 ? UNDEFINE.keepTpm : 0;
-    await client.call('domainUndefineFlags', { domain, flags: UNDEFINE.keepNvram | keepTpm }, { signal });
-  } catch (error) {
-    if (!isFault(error, ERROR.NO_DOMAIN)) throw toPluginError(error, 'removing a definition');
   }
 }
 

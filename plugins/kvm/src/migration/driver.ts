@@ -39,8 +39,9 @@ import { bringThrough, brokenPostCopy, RECOVERY_LIMITS, type RecoveryLimits } fr
 import { policyOf, prepareRun, resumeSettings, setMaxDowntime } from './prepare.ts';
 import { pause, watchJob } from './progress.ts';
 import { type Ends, lookAtBoth, placementOf, postCopyOf, type SettleOptions, settle } from './settle.ts';
-import { type CompletedStats, look, readCompleted } from './sighting.ts';
+import { type CompletedStats, endedByFailure, look, readCompleted, type Sighting } from './sighting.ts';
 import { parseState } from './state.ts';
+import { undefine } from './undefine.ts';
 
 interface Options {
   readonly signal: AbortSignal;
@@ -298,24 +299,43 @@ export class KvmMigration implements MigrationDriver {
     if (outcome.kind === 'started') return this.#clear(run, { startedBy: 'answer' }, signal);
     // The daemon refused, or nobody knows: the destination itself has to say what became of the guest.
     run.releaseDestination();
-    const presence = await this.#destinationAfterFinish(signal);
-    if (presence === 'running') return this.#clear(run, { startedBy: 'sight' }, signal);
-    if (presence === 'absent') {
+    const there = await this.#destinationAfterFinish(signal);
+    if (there.presence === 'running') return this.#clear(run, { startedBy: 'sight' }, signal);
+    const neverRan = outcome.kind === 'refused' && (await this.#takeBack(there, signal));
+    if (there.presence === 'absent' || neverRan) {
       await run.confirm(true, { signal }).catch(() => {
         // Its connection is gone: the source stands still, and `abort` resumes it by the same rule.
       });
       throw outcome.error;
     }
-    throw unknownOutcome(`the destination says "${presence}" after a Finish that failed`, outcome.error);
+    throw unknownOutcome(`the destination says "${there.presence}" after a Finish that failed`, outcome.error);
   }
 
-  async #destinationAfterFinish(signal: AbortSignal): Promise<string> {
+  /**
+   * A Finish that fails after it has defined the VM (`cont` cannot lock a disk, say) ends QEMU before the daemon answers, and leaves
+   * the definition (qemuMigrationDstFinishActive). The daemon's own answer and that reason together are certain; a later run has
+   * the reason alone, which a failed start by hand leaves too. The definition goes first: then nobody can start it, and should
+   * this run die here, the next one resumes the source because the destination does not know the VM.
+   * @returns whether it was so, and nothing runs there
+   */
+  async #takeBack(there: Sighting, signal: AbortSignal): Promise<boolean> {
+    if (!endedByFailure(there) || there.domain === undefined) return false;
+    await this.#context.assertCurrent();
+    await undefine(this.#ends.destination, there.domain, { signal }).catch((error: unknown) => {
+      this.#context.log.warn({ err: error }, 'the definition of the VM that did not start could not be removed');
+    });
+    const after = await look(this.#ends.destination, this.#request.vm.id, 'destination', { signal });
+    return after.presence === 'absent' || endedByFailure(after);
+  }
+
+  async #destinationAfterFinish(signal: AbortSignal): Promise<Sighting> {
     const started = performance.now();
     const limit = this.#times.finishSettleMs ?? FINISH_SETTLE_MS;
     for (;;) {
-      const { presence } = await look(this.#ends.destination, this.#request.vm.id, 'destination', { signal });
-      const final = presence !== 'incoming' && (presence !== 'unreachable' || this.#ends.destination.closed.aborted);
-      if (final || performance.now() - started > limit || signal.aborted) return presence;
+      const there = await look(this.#ends.destination, this.#request.vm.id, 'destination', { signal });
+      const silent = there.presence === 'unreachable' && !this.#ends.destination.closed.aborted;
+      const final = there.presence !== 'incoming' && !silent;
+      if (final || performance.now() - started > limit || signal.aborted) return there;
       await pause(200, signal);
     }
   }

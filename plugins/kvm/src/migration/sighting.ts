@@ -5,7 +5,7 @@
 import type { Presence, VmPlacement } from '@lmas/plugin-api';
 import type { DomainState, LibvirtClient } from '../client.ts';
 import { type End, presenceOf } from '../presence.ts';
-import { JOB, JOB_STATS, OPERATION, PAUSED, RUNNING, STATE } from '../rpc/constants.ts';
+import { JOB, JOB_STATS, OPERATION, PAUSED, RUNNING, SHUTOFF, STATE } from '../rpc/constants.ts';
 import type { Domain } from '../rpc/procedures.ts';
 import { numberOf, type TypedParam } from '../rpc/typed-params.ts';
 import type { KvmSession } from '../session.ts';
@@ -45,6 +45,10 @@ export function postCopyIn({ state, reason }: DomainState): PostCopy | undefined
   if (reason === broken) return 'broken';
   return reason === underWay ? 'under-way' : undefined;
 }
+
+/** Off because it could not be started or go on, by libvirt's own word. It is lost when the daemon is restarted. */
+export const endedByFailure = ({ presence, state }: Pick<Sighting, 'presence' | 'state'>): boolean =>
+  presence === 'stopped' && state?.state === STATE.shutOff && state.reason === SHUTOFF.failed;
 
 type JobKind = 'none' | 'migration-out' | 'foreign';
 

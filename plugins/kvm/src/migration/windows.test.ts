@@ -10,6 +10,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { hasArrived, type Prepared, pluginErrorCode } from '@lmas/plugin-api';
 import { ERROR, OPERATION, STATE } from '../rpc/constants.ts';
 import type { ProcedureName } from '../rpc/procedures.ts';
+import { Refusal } from '../testing/fake-libvirt/index.ts';
 import { Orchestrator, UUID } from '../testing/orchestrator.ts';
 
 test('started with its host: there from now on, and no longer here, where the definition is kept', async () => {
@@ -166,6 +167,82 @@ describe('a source that stands still and cannot be resumed yet: the answer says 
       world.expectOne('a');
     });
   }
+});
+
+describe('a Finish that fails after it has defined the guest', () => {
+  test('refused by the daemon: the definition goes, and the guest runs on at the source at once', async () => {
+    const world = new Orchestrator();
+    world.b.failsToStart = true;
+    const driver = await world.driver();
+    await assert.rejects(world.forward(driver), { code: 'HYPERVISOR_FAULT', message: /write" lock/ });
+    world.expectOne('a');
+    assert.equal((await world.recover(driver)).where, 'source');
+    assert.equal(world.b.guests.has(UUID), false);
+    world.expectOne('a');
+  });
+
+  test('the definition cannot be removed: it never ran there all the same', async () => {
+    const world = new Orchestrator();
+    world.b.failsToStart = true;
+    world.b.on('domainUndefineFlags', { do: 'refuse', number: ERROR.OPERATION_FAILED });
+    await assert.rejects(async () => world.forward(await world.driver()), { code: 'HYPERVISOR_FAULT' });
+    world.expectRunning('a');
+    assert.equal(world.b.guests.get(UUID)?.state, STATE.shutOff);
+  });
+
+  test('a run that dies once the definition is gone: the next one resumes the source', async () => {
+    const world = new Orchestrator();
+    world.b.failsToStart = true;
+    world.b.on('domainUndefineFlags', { do: 'after', run: () => world.kill() });
+    await assert.rejects(async () => world.forward(await world.driver()));
+    assert.deepEqual(world.world.running(UUID), []);
+    assert.equal((await world.recover(await world.driver())).where, 'source');
+    world.expectOne('a');
+  });
+
+  const uncertain: Record<string, (world: Orchestrator) => void> = {
+    'a run that dies before it has acted on the answer': (world) =>
+      world.b.on('domainUndefineFlags', {
+        do: 'hold',
+        before: () => {
+          world.kill();
+          throw new Refusal(ERROR.OPERATION_FAILED, 'never sent');
+        },
+      }),
+    'an answer that is lost': (world) => {
+      world.b.autoDestroyDelayMs = 60_000;
+      world.b.on('domainMigrateFinish3Params', { do: 'hold', before: (connection) => connection.cut() });
+    },
+  };
+  for (const [name, script] of Object.entries(uncertain)) {
+    test(`${name}: the reason alone proves nothing, and nothing is resumed or removed`, async () => {
+      const world = new Orchestrator();
+      world.b.failsToStart = true;
+      script(world);
+      await assert.rejects(async () => world.forward(await world.driver()));
+      const driver = await world.driver();
+      assert.equal((await driver.abort({ signal: world.signal })).where, 'unknown');
+      assert.equal(world.a.guests.get(UUID)?.state, STATE.paused);
+      assert.ok(!world.a.calls.includes('domainMigrateConfirm3Params'));
+    });
+  }
+
+  test('a guest that is off for another reason may have run: nothing is resumed or removed', async () => {
+    const world = new Orchestrator();
+    // It answers with an error, and the guest shuts itself down before anybody looks.
+    world.b.on('domainMigrateFinish3Params', { do: 'refuse-after', number: ERROR.OPERATION_FAILED });
+    const driver = await world.driver();
+    const prepared = await driver.prepare({ signal: world.signal });
+    world.prepared = prepared;
+    await driver.perform(prepared, world.routes, {
+      ...{ signal: world.signal, onProgress: () => undefined, onPointOfNoReturn: async () => undefined },
+    });
+    world.b.on('domainLookupByUuid', { do: 'hold', before: () => world.b.endGuest(UUID) });
+    await assert.rejects(driver.confirm(prepared, { signal: world.signal }), { code: 'OUTCOME_UNKNOWN' });
+    assert.equal((await driver.abort({ signal: world.signal })).where, 'unknown');
+    assert.equal(world.a.guests.get(UUID)?.state, STATE.paused);
+    assert.equal(world.b.guests.get(UUID)?.persistent, true);
+  });
 });
 
 describe('an end that cannot be asked', () => {

@@ -42,6 +42,8 @@ export class FakeHost {
   onPerform: (control: PerformControl) => void = ({ finish }) => finish();
   /** Called when a broken post-copy is taken up again; by default it ends at once. */
   onResume: (control: PerformControl) => void = ({ finish }) => finish();
+  /** The next Finish defines the guest, cannot start it, and says so. */
+  failsToStart = false;
   /** Peer to peer: the reply to the next Finish is lost between the daemons, and this one takes that for a failure. */
   losesFinishReply = false;
   /** The pass that is under way. */

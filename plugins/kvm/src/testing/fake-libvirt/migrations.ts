@@ -126,11 +126,16 @@ export class FakeMigrations {
     const incoming = destination.guests.get(guest.uuid);
     const { postCopy } = guest;
     guest.postCopy = false;
+    guest.job = null;
     if (incoming !== undefined) {
       incoming.postCopy = false;
-      destination.migrations.finish(incoming, flags, false);
+      try {
+        destination.migrations.finish(incoming, flags, false);
+      } catch (error) {
+        this.#host.set(guest, STATE.running, RUNNING.migrationCanceled);
+        throw error;
+      }
     }
-    guest.job = null;
     if (this.#host.losesFinishReply && !postCopy) {
       // Confirm with "cancelled", as libvirt does whenever Finish brought no domain back.
       this.#host.losesFinishReply = false;
@@ -179,6 +184,11 @@ export class FakeMigrations {
     }
     guest.job = null;
     if ((flags & MIGRATE.persistDestination) !== 0) guest.persistent = true;
+    if (this.#host.failsToStart) {
+      this.#host.failsToStart = false;
+      this.#host.stop(guest, SHUTOFF.failed);
+      throw new Refusal(ERROR.INTERNAL_ERROR, 'unable to execute QEMU command \'cont\': Failed to get "write" lock');
+    }
     this.#host.set(guest, STATE.running, RUNNING.migrated);
     return { domain: domainOf(guest), cookie: Buffer.alloc(0) };
   }
