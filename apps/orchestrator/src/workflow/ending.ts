@@ -21,13 +21,21 @@ export function succeeded(report: Migration['report']): Ending {
   return { outcome: 'succeeded', where: 'destination', error: null, report, byHand: null };
 }
 
-/** The VM is at the source, as far as that was seen, and stays where it is; `error` says why. */
-export function notMigrated(run: Run, error: MigrationError): Ending {
+/**
+ * The VM is at the source, as far as that was seen, and stays where it is; `error` says why.
+ * @param there what the destination said at last, of a VM that it was told of
+ */
+export function notMigrated(run: Run, error: MigrationError, there?: VmPlacement['destination']): Ending {
   const outcome = error.code === 'CANCELLED' ? 'cancelled' : 'failed';
   // Without an id nobody has found it: a record must not claim more than was seen.
   const where = run.migration.vm.id === null ? 'unknown' : 'source';
-  return { outcome, where, error: outcome === 'cancelled' ? null : error, report: null, byHand: null };
+  const byHand = there === 'stopped' ? definitionLeft(run.migration) : null;
+  return { outcome, where, error: outcome === 'cancelled' ? null : error, report: null, byHand };
 }
+
+const definitionLeft = ({ vm, destination }: Migration): string =>
+  `VM ${vm.name} is at the source. ${destination.endpoint} still has a definition of it, which was not removed. Never start it ` +
+  'there. Remove it before the next attempt, unless somebody else has put it there (libvirt: virsh undefine --keep-nvram).';
 
 /**
  * The VM stands still at the source and could not be resumed. While the destination still holds an incoming copy, nobody can

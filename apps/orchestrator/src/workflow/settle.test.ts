@@ -145,3 +145,11 @@ test('a VM that shut itself down while it was copied is at the source', async ()
   const { ending, tries } = await settleWith([seen('stopped', 'absent')]);
   assert.deepEqual([ending.where, ending.byHand, tries], ['source', null, 1]);
 });
+
+test('what the destination has kept of a VM that stayed is told', async () => {
+  const { ending, tries } = await settleWith([seen('running', 'stopped')]);
+  assert.deepEqual([ending.outcome, ending.where, tries], ['failed', 'source', 1]);
+  assert.match(ending.byHand ?? '', /^VM web is at the source\. b still has a definition of it/);
+  const foreign = await settleWith([seen('running', 'stopped')], { performed: false });
+  assert.equal(foreign.ending.byHand, null);
+});

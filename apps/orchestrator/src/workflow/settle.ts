@@ -172,7 +172,9 @@ async function attempt(
   if (after.where === 'source' && after.source === 'paused' && performed) {
     return { unlessResumed: pausedAtSource(run, after, reasonOf(run, failure)) };
   }
-  if (after.where === 'source') return notMigrated(run, reasonOf(run, failure));
+  if (after.where === 'source') {
+    return notMigrated(run, reasonOf(run, failure), performed ? after.destination : undefined);
+  }
   return after.where === 'unknown' && !isSilent(after) ? 'undecided' : 'again';
 }
 

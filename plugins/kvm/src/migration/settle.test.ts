@@ -50,6 +50,21 @@ test('the destination is cleared in one case only: it waits in vain, the source 
   assert.equal(step(see('running'), 'incoming', 50), 'wait');
 });
 
+test('a definition is removed in one case only: it could not be started there, and the source runs', () => {
+  for (const source of ALL) {
+    for (const destination of ALL) {
+      for (const reason of [SHUTOFF.unknown, SHUTOFF.shutdown, SHUTOFF.migrated, SHUTOFF.failed]) {
+        for (const moving of [false, true]) {
+          const there = see(destination, { state: { state: STATE.shutOff, reason } });
+          const decided = nextStep({ source: see(source, { moving }), destination: there }, 1_000, 100);
+          const may = source === 'running' && !moving && destination === 'stopped' && reason === SHUTOFF.failed;
+          assert.equal(decided === 'remove-definition', may, `${source} ${destination} ${reason} ${moving}`);
+        }
+      }
+    }
+  }
+});
+
 test('in post-copy nothing is done, and nobody is said to have the VM but a destination that runs it', () => {
   for (const moving of [false, true]) {
     for (const postCopy of ['under-way', 'broken'] as const) {

@@ -9,6 +9,7 @@
  *     migration
  *   running            incoming        waits for libvirt to destroy the incoming guest; then destroys it itself:
  *                                      without a job at the source nobody can bring it to life any more
+ *   running            stopped: failed removes that definition: our Finish left it there, and could not start it
  *   running            anything else   nothing: the VM is at the source
  *   anything           running         nothing: the VM is at the destination (or at both: a person has to look)
  *   stopped by a       incoming        waits: either Finish was under way and it will run, or libvirt destroys it
@@ -27,7 +28,8 @@ import { type Presence, type VmPlacement, type Where, whereIs } from '@lmas/plug
 import { isFault, toPluginError } from '../errors.ts';
 import type { KvmSession } from '../session.ts';
 import { pause } from './progress.ts';
-import { abortMigration, look, type PostCopy, type Sighting } from './sighting.ts';
+import { abortMigration, endedByFailure, look, type PostCopy, type Sighting } from './sighting.ts';
+import { undefine } from './undefine.ts';
 
 /** libvirt notices a dead client after 30 s (5 s of silence, five pings) and then destroys what it left incoming. */
 const SETTLE_TIMEOUT_MS = 40_000;
@@ -37,6 +39,8 @@ const CLEAR_GRACE_MS = 5_000;
 const RESTART_GRACE_MS = 15_000;
 const LOOK_INTERVAL_MS = 200;
 const ABORT_INTERVAL_MS = 1_000;
+/** The VM runs, and what cannot be removed is told: nothing else waits for it. */
+const REMOVAL_ATTEMPTS = 5;
 
 export interface Ends {
   readonly source: KvmSession;
@@ -102,12 +106,13 @@ export async function lookAtBoth(ends: Ends, uuid: string, options: { signal: Ab
   return { source, destination: await look(ends.destination, uuid, 'destination', options) };
 }
 
-/** Before we have asked for anything to move, whatever moves there is as foreign as a backup. */
+/** Before we have asked for anything to move, whatever moves there is as foreign as a backup; so is a failure at the destination. */
 function asSomebodyElses({ source, destination }: Sightings): Sightings {
-  return { source: { ...source, moving: false, foreignJob: source.foreignJob || source.moving }, destination };
+  const foreignJob = source.foreignJob || source.moving;
+  return { source: { ...source, moving: false, foreignJob }, destination: { ...destination, state: undefined } };
 }
 
-type Step = 'done' | 'wait' | 'abort-job' | 'clear-destination' | 'resume-source';
+type Step = 'done' | 'wait' | 'abort-job' | 'clear-destination' | 'remove-definition' | 'resume-source';
 
 /** The table above. Pure. @param waitedMs since the source was first seen running without a job */
 export function nextStep(seen: Sightings, waitedMs: number, clearGraceMs = CLEAR_GRACE_MS): Step {
@@ -117,6 +122,8 @@ export function nextStep(seen: Sightings, waitedMs: number, clearGraceMs = CLEAR
   if (source.moving) return destination.presence === 'running' ? 'wait' : 'abort-job';
   if (destination.presence === 'running' || destination.presence === 'paused') return 'done';
   if (source.presence === 'running') {
+    // `prepare` has seen that the destination did not know the VM. What was shut down there has run, and is a person's.
+    if (endedByFailure(destination)) return 'remove-definition';
     if (destination.presence !== 'incoming') return 'done';
     return source.foreignJob || waitedMs < clearGraceMs ? 'wait' : 'clear-destination';
   }
@@ -139,6 +146,8 @@ async function act(
       await abortMigration(await ends.source.query(options), seen.source.domain, options);
     } else if (step === 'clear-destination' && seen.destination.domain !== undefined) {
       await (await ends.destination.query(options)).call('domainDestroy', { domain: seen.destination.domain }, options);
+    } else if (step === 'remove-definition' && seen.destination.domain !== undefined) {
+      await undefine(ends.destination, seen.destination.domain, options);
     } else if (step === 'resume-source' && seen.source.domain !== undefined) {
       await (await ends.source.query(options)).call('domainResume', { domain: seen.source.domain }, options);
     }
@@ -165,6 +174,7 @@ export async function settle(ends: Ends, uuid: string, options: SettleOptions): 
   const started = performance.now();
   let stableSince: number | undefined;
   let abortedAt = Number.NEGATIVE_INFINITY;
+  let removals = 0;
   for (;;) {
     const found = await lookAtBoth(ends, uuid, { signal });
     const seen = performed ? found : asSomebodyElses(found);
@@ -172,7 +182,8 @@ export async function settle(ends: Ends, uuid: string, options: SettleOptions): 
     const stable = seen.source.presence === 'running' && !seen.source.moving;
     stableSince = stable ? (stableSince ?? now) : undefined;
     const step = nextStep(seen, stableSince === undefined ? 0 : now - stableSince, clearGraceMs);
-    const late = now - started > settleTimeoutMs || signal.aborted;
+    if (step === 'remove-definition') removals += 1;
+    const late = now - started > settleTimeoutMs || signal.aborted || removals > REMOVAL_ATTEMPTS;
     const mayReturn = now - started < restartGraceMs && mayComeBack(ends, seen);
     if (late || (step === 'done' && !mayReturn)) return placementOf(seen);
     if (step !== 'done' && step !== 'wait' && (step !== 'abort-job' || now - abortedAt > ABORT_INTERVAL_MS)) {

@@ -8,7 +8,7 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { hasArrived, type Prepared, pluginErrorCode } from '@lmas/plugin-api';
-import { ERROR, OPERATION, STATE } from '../rpc/constants.ts';
+import { ERROR, OPERATION, SHUTOFF, STATE } from '../rpc/constants.ts';
 import type { ProcedureName } from '../rpc/procedures.ts';
 import { Refusal } from '../testing/fake-libvirt/index.ts';
 import { Orchestrator, UUID } from '../testing/orchestrator.ts';
@@ -185,9 +185,12 @@ describe('a Finish that fails after it has defined the guest', () => {
     const world = new Orchestrator();
     world.b.failsToStart = true;
     world.b.on('domainUndefineFlags', { do: 'refuse', number: ERROR.OPERATION_FAILED });
-    await assert.rejects(async () => world.forward(await world.driver()), { code: 'HYPERVISOR_FAULT' });
+    const driver = await world.driver();
+    await assert.rejects(world.forward(driver), { code: 'HYPERVISOR_FAULT' });
     world.expectRunning('a');
     assert.equal(world.b.guests.get(UUID)?.state, STATE.shutOff);
+    assert.equal((await world.recover(driver)).where, 'source');
+    world.expectOne('a');
   });
 
   test('a run that dies once the definition is gone: the next one resumes the source', async () => {
@@ -198,6 +201,44 @@ describe('a Finish that fails after it has defined the guest', () => {
     assert.deepEqual(world.world.running(UUID), []);
     assert.equal((await world.recover(await world.driver())).where, 'source');
     world.expectOne('a');
+  });
+
+  test('peer to peer: libvirt resumes the source by itself, and the definition is removed', async () => {
+    const world = new Orchestrator({ mode: 'peer-to-peer' });
+    world.b.failsToStart = true;
+    const driver = await world.driver();
+    await assert.rejects(world.forward(driver), { code: 'STREAM_FAILED' });
+    assert.equal(world.b.guests.get(UUID)?.state, STATE.shutOff, 'the fault was there');
+    const placement = await driver.abort({ signal: world.signal });
+    assert.deepEqual(placement, { source: 'running', destination: 'absent', where: 'source', moving: false });
+    world.expectOne('a');
+  });
+
+  test('a definition that cannot be removed is told, and holds nothing up', async () => {
+    const world = new Orchestrator({ mode: 'peer-to-peer' });
+    world.b.failsToStart = true;
+    const driver = await world.driver();
+    await assert.rejects(world.forward(driver));
+    for (let i = 0; i < 100; i += 1)
+      world.b.on('domainUndefineFlags', { do: 'refuse', number: ERROR.OPERATION_FAILED });
+    const placement = await driver.abort({ signal: world.signal });
+    assert.deepEqual(placement, { source: 'running', destination: 'stopped', where: 'source', moving: false });
+    assert.ok(world.warnings.some((message) => message.includes('refused')));
+    world.expectRunning('a');
+  });
+
+  test('what is not ours is left alone: before anything moved, and what was shut down there', async () => {
+    const world = new Orchestrator({ mode: 'peer-to-peer' });
+    world.b.failsToStart = true;
+    const driver = await world.driver();
+    await assert.rejects(world.forward(driver));
+    const options = { signal: world.signal };
+    assert.equal((await driver.abort({ ...options, performed: false })).destination, 'stopped');
+    const guest = world.b.guests.get(UUID);
+    assert.ok(guest !== undefined);
+    guest.reason = SHUTOFF.shutdown;
+    assert.equal((await driver.abort(options)).destination, 'stopped');
+    assert.ok(!world.b.calls.includes('domainUndefineFlags'));
   });
 
   const uncertain: Record<string, (world: Orchestrator) => void> = {
