@@ -7,6 +7,7 @@ import type { KvmOptions } from '../config.ts';
 import { isFault, toPluginError } from '../errors.ts';
 import { ERROR } from '../rpc/constants.ts';
 import type { KvmSession } from '../session.ts';
+import { setAutostart } from './autostart.ts';
 import { pause } from './progress.ts';
 import { type Ends, postCopyOf } from './settle.ts';
 import { type CompletedStats, completedStats, look, type Sighting } from './sighting.ts';
@@ -102,11 +103,9 @@ async function removeDefinition(
   if (domain === undefined) return;
   await context.assertCurrent();
   if (request.options.undefineAtSource) return undefine(session, domain, { signal });
-  // A definition that stays must not come to life when the host is started the next time.
-  const client = await session.query({ signal });
+  // A definition that stays must not come to life when the host is started the next time; somebody may have set it since.
   try {
-    const { autostart } = await client.call('domainGetAutostart', { domain }, { signal });
-    if (autostart !== 0) await client.call('domainSetAutostart', { domain, autostart: 0 }, { signal });
+    await setAutostart(session, domain, false, { signal });
   } catch (error) {
     if (!isFault(error, ERROR.NO_DOMAIN))
       throw toPluginError(error, 'keeping the old copy from starting with its host');
@@ -141,7 +140,7 @@ export async function report(
       warnings.push('The VM is not defined at the destination: it will be gone when it is shut down.');
     }
     if (persistent && options.persistAtDestination && state.autostart) {
-      await client.call('domainSetAutostart', { domain: destination.domain, autostart: 1 }, { signal });
+      await setAutostart(ends.destination, destination.domain, true, { signal });
     }
     if (persistent && !options.persistAtDestination) await undefine(ends.destination, destination.domain, { signal });
   }

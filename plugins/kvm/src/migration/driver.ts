@@ -31,6 +31,7 @@ import { afterArrival, isFault, toPluginError } from '../errors.ts';
 import type { Domain, EventBody } from '../rpc/procedures.ts';
 import { releaseVolume } from '../volumes.ts';
 import { type Arrival, clearSource, report } from './arrival.ts';
+import { AUTOSTART, resumeAutostart } from './autostart.ts';
 import { DEFAULT_MAX_DOWNTIME_MS } from './convergence.ts';
 import { DirectRun } from './direct.ts';
 import { mibPerSec } from './parameters.ts';
@@ -230,10 +231,12 @@ export class KvmMigration implements MigrationDriver {
   }
 
   async release(resource: PluginResource, { signal }: Options): Promise<void> {
-    if (resource.kind !== 'volume') throw new PluginError('INVALID_CONFIG', `Unknown resource kind ${resource.kind}.`);
+    const { id } = this.#request.vm;
     try {
       await this.#context.assertCurrent();
-      const { id } = this.#request.vm;
+      if (resource.kind === AUTOSTART) return await resumeAutostart(this.#ends, id, this.#context, { signal });
+      if (resource.kind !== 'volume')
+        throw new PluginError('INVALID_CONFIG', `Unknown resource kind ${resource.kind}.`);
       await releaseVolume(this.#ends[resource.end], resource, id, this.#context, { signal });
     } catch (error) {
       throw toPluginError(error, `releasing ${resource.id}`);

@@ -1,12 +1,13 @@
 /**
  * From a request to a destination that waits: looks once more, makes the missing volumes, and prepares a run of either
- * mode. On failure the run is undone; volumes that were made are in the journal.
+ * mode. On failure the run is undone; what was made or set at the hosts is in the journal.
  */
 import { type Flow, type MigrationContext, type MigrationRequest, PluginError, type Prepared } from '@lmas/plugin-api';
 import type { KvmOptions } from '../config.ts';
 import { toPluginError } from '../errors.ts';
 import type { Domain } from '../rpc/procedures.ts';
 import { createMissingVolumes } from '../volumes.ts';
+import { suspendAutostart } from './autostart.ts';
 import { type ConvergenceSettings, convergenceSettings } from './convergence.ts';
 import { DirectRun, type RunSettings } from './direct.ts';
 import { commonParams, migrationFlags, RESUME_FLAGS } from './parameters.ts';
@@ -42,6 +43,7 @@ export async function prepareRun(
   const createdVolumes = await createMissingVolumes(ends, request, plan.copied, context, { signal });
   if (maxDowntimeMs !== null) await setMaxDowntime(ends, plan, maxDowntimeMs, context, { signal });
   const settings = await runSettings(ends, request, context, plan, { signal });
+  if (plan.autostart) await suspendAutostart(ends.source, plan.domain, context, { signal });
   const { run, flows } = await startRun(settings, request, plan, { signal });
   const state: RunState = {
     domainName: plan.domain.name,

@@ -13,15 +13,76 @@ import type { ProcedureName } from '../rpc/procedures.ts';
 import { Refusal } from '../testing/fake-libvirt/index.ts';
 import { Orchestrator, UUID } from '../testing/orchestrator.ts';
 
-test('started with its host: there from now on, and no longer here, where the definition is kept', async () => {
-  const world = new Orchestrator({ undefineAtSource: false });
-  const guest = world.a.guests.get(UUID);
-  assert.ok(guest !== undefined);
-  guest.autostart = true;
-  await world.forward(await world.driver());
-  assert.equal(world.b.guests.get(UUID)?.autostart, true);
-  assert.equal(world.a.guests.get(UUID)?.autostart, false);
-  world.expectOne('b');
+describe('a VM that starts with its host', () => {
+  const modes = ['direct', 'peer-to-peer'] as const;
+
+  for (const mode of modes) {
+    for (const undefineAtSource of [true, false]) {
+      const kept = undefineAtSource ? 'removed' : 'kept';
+      test(`starts nowhere while it is on its way, and then there (${mode}, definition ${kept})`, async () => {
+        const world = new Orchestrator({ mode, undefineAtSource });
+        const name = mode === 'direct' ? 'domainMigrateBegin3Params' : 'domainMigratePerform3Params';
+        const seen: unknown[] = [];
+        world.a.on('domainSetAutostart', { do: 'hold', before: () => void seen.push(world.journal.length) });
+        world.a.on(name, { do: 'hold', before: () => void seen.push(world.autostart.a) });
+        await world.forward(await world.driver());
+        assert.deepEqual(seen, [1, false], 'journalled first, and off before libvirt is asked for anything');
+        assert.deepEqual(world.autostart, { a: undefineAtSource ? undefined : false, b: true });
+        world.expectOne('b');
+      });
+    }
+  }
+
+  test('where it stays it does so again, and a person is told how', async () => {
+    const world = new Orchestrator();
+    const driver = await world.driver();
+    await driver.prepare({ signal: world.signal });
+    assert.deepEqual(world.autostart, { a: false, b: false });
+    assert.match(world.journal[0]?.byHand ?? '', /virsh autostart web/);
+    assert.equal((await driver.abort({ signal: world.signal })).where, 'source');
+    for (let time = 0; time < 2; time += 1) await world.release(driver);
+    assert.deepEqual(world.autostart, { a: true, b: undefined });
+  });
+
+  test('one that does not is not touched', async () => {
+    const world = new Orchestrator();
+    world.a.guest(UUID).autostart = false;
+    await world.forward(await world.driver());
+    assert.deepEqual([world.journal, world.autostart.b], [[], false]);
+  });
+
+  test('while nobody knows where it is, no host starts it', async () => {
+    const world = new Orchestrator();
+    world.b.on('domainMigrateFinish3Params', { do: 'after', run: () => world.b.setDown(true) });
+    await assert.rejects(async () => world.forward(await world.driver()), { code: 'OUTCOME_UNKNOWN' });
+    assert.deepEqual(world.autostart, { a: false, b: false });
+  });
+
+  test('a release that comes late puts nothing back where it was moved since, or is gone', async () => {
+    for (const destination of [true, false]) {
+      const world = new Orchestrator();
+      const driver = await world.driver();
+      await driver.prepare({ signal: world.signal });
+      await driver.abort({ signal: world.signal });
+      if (destination) world.b.addGuest('web', UUID);
+      else world.a.guest(UUID).persistent = false;
+      await world.release(driver);
+      assert.equal(world.autostart.a, false);
+    }
+  });
+
+  test('a destination that does not answer keeps it from being put back: it is tried again', async () => {
+    const world = new Orchestrator();
+    const driver = await world.driver();
+    await driver.prepare({ signal: world.signal });
+    await driver.abort({ signal: world.signal });
+    world.b.setDown(true);
+    await assert.rejects(world.release(driver));
+    assert.equal(world.autostart.a, false);
+    world.b.setDown(false);
+    await world.release(driver);
+    assert.equal(world.autostart.a, true);
+  });
 });
 
 function setForeignJob(world: Orchestrator, job: number | null): void {
@@ -65,6 +126,7 @@ describe('a run that fails and recovers by itself', () => {
         const late = name === 'domainMigrateConfirm3Params';
         const finished = name === 'domainMigrateFinish3Params' && fault.endsWith('after');
         assert.equal(only, late || finished ? 'b' : 'a');
+        assert.equal(world.autostart[only], true);
       });
     }
   }
@@ -84,6 +146,7 @@ describe('the orchestrator is killed', () => {
           const [only] = world.world.running(UUID);
           assert.ok(only === 'a' || only === 'b', `it runs somewhere: ${JSON.stringify(placement)}`);
           world.expectOne(only);
+          assert.equal(world.autostart[only], true);
         });
       }
     }

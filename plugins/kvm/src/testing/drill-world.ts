@@ -44,6 +44,7 @@ export class FakeDrillWorld implements AsyncDisposable {
       if (!this.#reachable) throw new PluginError('UNREACHABLE', 'No route to host.');
     };
     this.source.addGuest(this.vm.name, this.vm.id);
+    this.source.guest(this.vm.id).autostart = true;
   }
 
   get options(): KvmOptions {
@@ -60,8 +61,8 @@ export class FakeDrillWorld implements AsyncDisposable {
   }
 
   async fingerprint(): Promise<string> {
-    const { id, state, reason, life, persistent, backup } = this.source.guest(this.vm.id);
-    return JSON.stringify({ id, state, reason, life, persistent, backsUp: backup !== null });
+    const { id, state, reason, life, persistent, autostart, backup } = this.source.guest(this.vm.id);
+    return JSON.stringify({ id, state, reason, life, persistent, autostart, backsUp: backup !== null });
   }
 
   async copies() {

@@ -10,6 +10,7 @@ import {
   type MigrationContext,
   type MigrationProgress,
   PluginError,
+  type PluginResource,
   type Prepared,
   type Routes,
   type VmPlacement,
@@ -37,6 +38,7 @@ export class Orchestrator {
   readonly signal = AbortSignal.timeout(30_000);
   readonly options: KvmOptions;
   prepared: Prepared | undefined;
+  readonly journal: PluginResource[] = [];
   /** What was warned of in the log. */
   readonly warnings: string[] = [];
   onProgress: (progress: MigrationProgress) => void = () => undefined;
@@ -48,6 +50,7 @@ export class Orchestrator {
     this.a = this.world.addHost('a', files);
     this.b = this.world.addHost('b', files);
     this.a.addGuest('web', UUID);
+    this.a.guest(UUID).autostart = true;
   }
 
   /** `unreachable`: nobody could connect to that end. */
@@ -56,7 +59,9 @@ export class Orchestrator {
     const run = this.#run;
     const context: MigrationContext = {
       log: { ...quiet, warn: (_facts, message) => this.warnings.push(message) },
-      recordIntent: async () => undefined,
+      recordIntent: async (resource) => {
+        this.journal.push(resource);
+      },
       assertCurrent: async () => {
         if (run !== this.#run) throw new PluginError('SUPERSEDED', 'another run');
       },
@@ -113,7 +118,18 @@ export class Orchestrator {
     }
     if (placement.where !== 'destination') placement = await driver.abort(options);
     if (placement.where === 'destination' && this.prepared !== undefined) await driver.confirm(this.prepared, options);
+    if (placement.where === 'source') await this.release(driver);
     return driver.locate(options);
+  }
+
+  /** What was made for a VM that stayed. */
+  async release(driver: KvmMigration): Promise<void> {
+    for (const resource of this.journal.toReversed()) await driver.release(resource, { signal: this.signal });
+  }
+
+  /** Started with its host, here or there; `undefined` where it is not known. */
+  get autostart(): { a: boolean | undefined; b: boolean | undefined } {
+    return { a: this.a.guests.get(UUID)?.autostart, b: this.b.guests.get(UUID)?.autostart };
   }
 
   expectRunning(where: 'a' | 'b'): void {

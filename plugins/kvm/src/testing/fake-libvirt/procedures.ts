@@ -99,6 +99,7 @@ const aboutGuests = (host: FakeHost): Procedures => ({
   domainSetAutostart: ({ domain, autostart }) => {
     const guest = host.guestOf(domain);
     if (!guest.persistent) throw new Refusal(ERROR.OPERATION_INVALID, 'cannot set autostart for transient domain');
+    if (guest.job !== null) throw new Refusal(ERROR.OPERATION_TIMEOUT, 'cannot acquire state change lock');
     guest.autostart = autostart !== 0;
   },
   connectDomainEventCallbackRegisterAny: () => ({ callbackId: 1 }),
