@@ -41,6 +41,15 @@ export async function statFile(host: HostTransport, path: string, options: Optio
   return { kind, sizeBytes: Number(size), inode, modifiedSec: Number(modified) };
 }
 
+const ANY = 'for file; do [ -e "$file" ] && exit 3; done; exit 0';
+
+/** @throws PluginError when nobody can tell */
+export async function isAnyThere(host: HostTransport, paths: readonly string[], options: Options): Promise<boolean> {
+  const { exitCode, stderr } = await host.exec(['sh', '-c', ANY, 'sh', ...paths], options);
+  if (exitCode !== 0 && exitCode !== 3) throw failed('looking for files', stderr);
+  return exitCode === 3;
+}
+
 /** Room for an unprivileged writer in the file system of `directory`. */
 export async function freeBytes(host: HostTransport, directory: string, options: Options): Promise<number> {
   const { exitCode, stdout, stderr } = await host.exec(['stat', '-f', '-c', '%a %S', '--', directory], options);

@@ -206,6 +206,21 @@ describe('checks', () => {
     assert.ok(!(await codes(await driver())).includes('blocker LIBVIRT_TOO_OLD_AT_SOURCE'));
   });
 
+  test('Pacemaker is told by the file that its agent leaves at the source: of this VM, and of no other one', async () => {
+    const agents = join(root, 'run', 'resource-agents');
+    mkdirSync(agents, { recursive: true });
+    a.runDirectory = join(root, 'run');
+    for (const other of ['web2', 'my-web']) {
+      writeFileSync(join(agents, `VirtualDomain-${other}-emu.state`), 'qemu-system-x86_64\n');
+    }
+    assert.deepEqual(await codes(await driver()), []);
+    writeFileSync(join(agents, 'VirtualDomain-web-emu.state'), 'qemu-system-x86_64\n');
+    assert.deepEqual(await codes(await driver()), ['blocker MANAGED_BY_OTHER']);
+    assert.deepEqual(await codes(await driver({ allowManaged: true })), ['warning MANAGED_BY_OTHER']);
+    a.failingCommands.add('sh');
+    assert.ok((await codes(await driver())).includes('warning CHECK_NOT_POSSIBLE'));
+  });
+
   test('a job of somebody else is told of', async () => {
     const guest = a.guests.get(UUID);
     assert.ok(guest !== undefined);

@@ -10,6 +10,7 @@ import { checkDisks } from './disks.ts';
 import { checkGuest } from './guest.ts';
 import { checkHosts } from './hosts.ts';
 import { checkModes } from './modes.ts';
+import { checkCluster, checkOwner } from './owners.ts';
 import { checkPlaces } from './places.ts';
 import { checkPorts } from './ports.ts';
 import { attempt, type CheckContext } from './types.ts';
@@ -17,6 +18,8 @@ import { attempt, type CheckContext } from './types.ts';
 /** In the order in which a person would want to hear of them. */
 const CHECKS: readonly ((context: CheckContext) => Promise<Finding[]>)[] = [
   checkPlaces,
+  checkOwner,
+  checkCluster,
   checkGuest,
   checkHosts,
   checkDisks,

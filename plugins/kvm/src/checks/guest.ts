@@ -1,4 +1,4 @@
-/** What the guest is made of: devices that cannot follow it, snapshots, and who else thinks that it owns it. */
+/** What the guest is made of: devices that cannot follow it, snapshots. */
 import type { Finding } from '@lmas/plugin-api';
 import { isFault } from '../errors.ts';
 import { blocker, type CheckContext, warning } from './types.ts';
@@ -9,16 +9,6 @@ export async function checkGuest(context: CheckContext): Promise<Finding[]> {
   for (const device of definition.hostDevices) {
     findings.push(
       blocker('HOST_DEVICE', `The guest holds a device of the host: ${device}.`, 'Detach it before the migration.'),
-    );
-  }
-  if (definition.managedBy !== null) {
-    const finding = context.request.options.allowManaged ? warning : blocker;
-    findings.push(
-      finding(
-        'MANAGED_BY_OTHER',
-        `The VM belongs to ${definition.managedBy}, which would not know where it went and might start it again.`,
-        `Migrate it with ${definition.managedBy}, or take it out of its care and set allowManaged.`,
-      ),
     );
   }
   if (definition.emulatedTpm) {

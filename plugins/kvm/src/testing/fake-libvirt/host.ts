@@ -56,6 +56,8 @@ export class FakeHost {
   ]);
   /** What the host's sysctl says. */
   userfaultfd = '1';
+  /** Where files below `/run` are looked for; without it, on this machine. */
+  runDirectory: string | undefined;
   /** Programs that a login here may not run. */
   readonly failingCommands = new Set<string>();
   /** Called before each command that is run here. */
@@ -172,7 +174,12 @@ export class FakeHost {
     if (command[1] === '/proc/sys/vm/unprivileged_userfaultfd') return answer(0, `${this.userfaultfd}\n`);
     // The directory of a guest's own, which real hosts have below /var/lib/libvirt.
     if (command[2]?.includes('/libvirt/qemu/domain-')) return answer(0, this.files);
-    return runHere(command, options);
+    return runHere(
+      command.map((word) =>
+        this.runDirectory === undefined ? word : word.replace(/^\/run\//, `${this.runDirectory}/`),
+      ),
+      options,
+    );
   }
 
   connectionLost(connection: FakeConnection): void {
