@@ -9,6 +9,8 @@ export interface Operation {
   readonly method: string;
   readonly path: string;
   readonly query: readonly string[];
+  /** Those parameters of the query that are times. */
+  readonly times: readonly string[];
   readonly headers: readonly string[];
   /** Valid bodies; empty for an operation that takes none. */
   readonly examples: readonly unknown[];
@@ -20,13 +22,15 @@ export interface Garbage {
   readonly body: string | undefined;
 }
 
+interface Schema {
+  readonly $ref?: string;
+  readonly format?: string;
+  readonly examples?: readonly unknown[];
+}
 interface Parameter {
   readonly in: string;
   readonly name: string;
-}
-interface Schema {
-  readonly $ref?: string;
-  readonly examples?: readonly unknown[];
+  readonly schema?: Schema;
 }
 export interface Document {
   readonly paths: Record<
@@ -51,17 +55,31 @@ export function operationsOf(document: Document): Operation[] {
       const resolved =
         schema?.$ref === undefined ? schema : document.components.schemas[schema.$ref.split('/').at(-1) ?? ''];
       const named = (place: string) => parameters.filter((each) => each.in === place).map(({ name }) => name);
+      const times = parameters.filter((each) => each.in === 'query' && each.schema?.format === 'date-time');
       return {
         id: operationId,
         ...{ method: method.toUpperCase(), path },
-        ...{ query: named('query'), headers: named('header'), examples: resolved?.examples ?? [] },
+        ...{
+          query: named('query'),
+          times: times.map(({ name }) => name),
+          headers: named('header'),
+          examples: resolved?.examples ?? [],
+        },
       };
     }),
   );
 }
 
 const PROTOTYPE_KEYS = ['__proto__', 'constructor', 'prototype', 'toString', 'hasOwnProperty'];
+/** Well-formed, and far from now: before the epoch of computers, and at both ends of what four digits say. */
+const ODD_TIMES = [
+  '1960-01-01T00:00:00Z',
+  '1969-12-31T23:59:59.999Z',
+  '0000-01-01T00:00:00Z',
+  '9999-12-31T23:59:59.999Z',
+];
 const NASTY_TEXTS = [
+  ...ODD_TIMES,
   '',
   ' ',
   '\u0000',
@@ -167,6 +185,13 @@ function bodyFor({ method, examples }: Operation): fc.Arbitrary<string | undefin
 
 const encoded = (content: string): string => encodeURIComponent(content.toWellFormed()).slice(0, 3_000);
 
+/** Where a query has times: one of each, odd and well-formed, and nothing beside them that would be refused first. */
+function oddTimesFor({ times }: Operation): fc.Arbitrary<[string, string][]>[] {
+  if (times.length === 0) return [];
+  const pair = fc.tuple(fc.constantFrom(...times), fc.constantFrom(...ODD_TIMES));
+  return [fc.uniqueArray(pair, { selector: ([name]) => name, maxLength: 2 })];
+}
+
 /** `known` are names that exist, so that some requests get past the door. */
 export function garbageFor(operation: Operation, known: readonly string[]): fc.Arbitrary<Garbage> {
   const segment = fc.oneof(
@@ -178,16 +203,13 @@ export function garbageFor(operation: Operation, known: readonly string[]): fc.A
     .array(segment, { minLength: 4, maxLength: 4 })
     .map((segments) => operation.path.replaceAll(/\{\w+\}/g, () => segments.shift() ?? ''));
   const names = fc.oneof({ weight: 4, arbitrary: fc.constantFrom(...operation.query, 'x') }, key.map(encoded));
+  const pair = fc.tuple(
+    names,
+    fc.oneof(text.map(encoded), fc.constantFrom(...known, '1', 'a=b', '%zz', '2026-01-01T00:00:00Z')),
+  );
+  const pairs = fc.array(pair, { maxLength: operation.query.length === 0 ? 1 : 6 });
   const query = fc
-    .array(
-      fc.tuple(
-        names,
-        fc.oneof(text.map(encoded), fc.constantFrom(...known, '1', 'a=b', '%zz', '2026-01-01T00:00:00Z')),
-      ),
-      {
-        maxLength: operation.query.length === 0 ? 1 : 6,
-      },
-    )
+    .oneof(pairs, ...oddTimesFor(operation))
     .map((pairs) => (pairs.length === 0 ? '' : `?${pairs.map((pair) => pair.join('=')).join('&')}`));
   const headerText = fc.oneof(
     fc.constantFrom(

@@ -27,8 +27,8 @@ const storedSchema = auditEntrySchema.omit({ id: true });
 export function createAuditLog(redis: Redis, { maxEntries, log }: { maxEntries: number; log: Logger }): AuditLog {
   const read = async (stream: string, query: AuditQuery, shows: (entry: AuditEntry) => boolean): Promise<AuditList> => {
     const items: AuditEntry[] = [];
-    const oldest = query.since === undefined ? '-' : String(Date.parse(query.since));
-    let newest = query.until === undefined ? '+' : String(Date.parse(query.until));
+    const oldest = query.since === undefined ? '-' : placeAt(query.since);
+    let newest = query.until === undefined ? '+' : placeAt(query.until);
     if (query.cursor !== undefined) newest = `(${query.cursor}`;
     let nextCursor: string | null = null;
     for (let batch = BATCH; batch === BATCH && nextCursor === null; ) {
@@ -61,6 +61,9 @@ export function createAuditLog(redis: Redis, { maxEntries, log }: { maxEntries: 
     listStrangers: (query) => read(keys.auditStrangers, query, () => true),
   };
 }
+
+/** The place in a stream at a time. Places count from 1970: whatever is earlier is before all of them. */
+const placeAt = (time: string): string => String(Math.max(0, Date.parse(time)));
 
 function matches(entry: AuditEntry, { caller, operation, outcome, target }: AuditQuery): boolean {
   if (caller !== undefined && entry.caller?.id !== caller) return false;
