@@ -113,6 +113,21 @@ test('the examples of the document are understood', async () => {
   }
 });
 
+test('a body as deep as it is long is refused, also with an Idempotency-Key, which stands for a digest of it', async () => {
+  const nested = JSON.parse(`${'['.repeat(3_000)}${']'.repeat(3_000)}`) as unknown;
+  for (const operation of operations.map(withRealNames)) {
+    for (const example of operation.examples) {
+      const path = operation.path.replaceAll(/\{\w+\}/g, 'marked');
+      const body = JSON.stringify({ ...(example as object), options: { nested } });
+      for (const more of [{}, { 'idempotency-key': 'deep' }]) {
+        const answer = await send(operation, { path, headers: { 'content-type': 'application/json', ...more }, body });
+        judge(operation, answer);
+        assert.equal(answer.status, 400, operation.id);
+      }
+    }
+  }
+});
+
 test('it still works, and has kept nothing', async () => {
   await api.call('PATCH', '/v1/queue', { paused: false });
   await using fresh = await setStage(() => api, directory.path);

@@ -43,7 +43,7 @@ import { webhookRoutes } from './routes/webhooks.ts';
 import type { Services } from './services.ts';
 import { refuseSurplus } from './surplus.ts';
 import type { TlsPair } from './tls.ts';
-import { refuseIllFormedText } from './well-formed.ts';
+import { refuseIllFormed } from './well-formed.ts';
 
 const BODY_LIMIT_BYTES = 256 * 1024;
 
@@ -104,7 +104,7 @@ export function buildServer(
   app.register(async (api) => {
     guardRoutes(api, { ...services, limits: createLimits(api, limits) });
     auditCalls(api, services);
-    refuseIllFormedText(api);
+    refuseIllFormed(api);
     refuseSurplus(api);
     await api.register(auditRoutes, services);
     await api.register(masterKeyRoutes, services);

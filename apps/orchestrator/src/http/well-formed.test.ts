@@ -2,12 +2,12 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import Fastify from 'fastify';
 import { installProblems } from './problems.ts';
-import { illFormedIn, refuseIllFormedText } from './well-formed.ts';
+import { illFormedIn, refuseIllFormed } from './well-formed.ts';
 
 test('half of a surrogate pair is refused wherever it stands, each place by name; whole ones are text', async () => {
   const app = Fastify();
   installProblems(app);
-  refuseIllFormedText(app);
+  refuseIllFormed(app);
   app.post('/', async () => ({ fine: true }));
   const ask = (body: string) =>
     app.inject({ method: 'POST', url: '/', body, headers: { 'content-type': 'application/json' } });
@@ -20,7 +20,13 @@ test('half of a surrogate pair is refused wherever it stands, each place by name
   await app.close();
 });
 
-test('a body that is as deep as it is long takes no stack and no time', () => {
-  const deep = JSON.parse(`${'['.repeat(100_000)}"\\ud800"${']'.repeat(100_000)}`);
-  assert.equal([...illFormedIn(deep)].length, 1);
+test('100 deep is fine, more is refused; a body that is as deep as it is long takes no stack and no time', () => {
+  const nested = (depth: number) => JSON.parse(`${'['.repeat(depth)}${']'.repeat(depth)}`);
+  assert.deepEqual([...illFormedIn(nested(100))], []);
+  for (const depth of [101, 100_000]) {
+    const [issue, ...others] = illFormedIn(nested(depth));
+    assert.deepEqual(others, []);
+    assert.match(issue?.path ?? '', /^0(\.0){99}$/);
+    assert.match(issue?.message ?? '', /more than 100 deep/);
+  }
 });
