@@ -7,6 +7,7 @@ import { fileURLToPath } from 'node:url';
 import { credentialInputSchema, credentialSchema } from '../../orchestrator/src/schemas/credential.ts';
 import { endpointInputSchema, endpointSchema } from '../../orchestrator/src/schemas/endpoint.ts';
 import { linkTestInputSchema, linkTestSchema } from '../../orchestrator/src/schemas/link.ts';
+import { masterKeyRotationSchema } from '../../orchestrator/src/schemas/master-key.ts';
 import { migrationInputSchema, migrationSchema } from '../../orchestrator/src/schemas/migration.ts';
 import { migrationCheckSchema } from '../../orchestrator/src/schemas/migration-check.ts';
 import { migrationEventSchema } from '../../orchestrator/src/schemas/migration-event.ts';
@@ -418,4 +419,18 @@ test('list --all reads every page; help needs no orchestrator', LIMITS, async ()
   ]) {
     assert.equal((await lmas({ url: 'http://127.0.0.1:1' }, args)).out, help, `lmas ${args.join(' ')}`);
   }
+});
+
+test('a rotation that could not seal everything anew says what, and is no success', LIMITS, async () => {
+  await using fake = await fakeOrchestrator();
+  const notResealed = ['The secret of credential:ops needs the master key deadbeef.'];
+  const keys = [{ id: '0badcafe', values: 1, known: true }];
+  const state = { source: 'file', current: '0badcafe', keys, resealed: 1, notResealed };
+  fake.on('POST /v1/master-key/rotate', answer(200, masterKeyRotationSchema, state));
+  const { code, err } = await lmas(fake, ['master-key', 'rotate']);
+  assert.equal(code, 1);
+  assert.match(
+    err,
+    /Sealed anew: 1 secret\.\nNot sealed anew: The secret of credential:ops needs .*deadbeef\.\nPut the key/,
+  );
 });

@@ -34,7 +34,7 @@ export function addMasterKey(registry: Registry): void {
   const rotate = masterKey
     .command('rotate')
     .description(
-      'Seals every secret anew: under a new key, if the key is in a file; else under the key that its source names first now. Safe to repeat.',
+      'Seals every secret anew: under a new key, if the key is in a file; else under the key that its source names first now. Safe to repeat. What does not open stays as it is and is named.',
     );
   leaf(registry, rotate, {
     examples: ['lmas master-key rotate'],
@@ -44,8 +44,12 @@ export function addMasterKey(registry: Registry): void {
       else {
         invocation.printTable(COLUMNS, rowsOf(state), '');
         invocation.note(`Sealed anew: ${plural(state.resealed, 'secret')}.`);
+        for (const words of state.notResealed) invocation.note(`Not sealed anew: ${words}`);
+        if (state.notResealed.length > 0) {
+          invocation.note('Put the key that they need back behind the others and rotate again, or register them anew.');
+        }
       }
-      return EXIT.ok;
+      return state.notResealed.length === 0 ? EXIT.ok : EXIT.failed;
     },
   });
 }

@@ -1,44 +1,77 @@
 /**
  * Rotation of the master key: a new key, then everything sealed anew under it, value by value, each by compare-and-set.
  * Wherever this breaks off, every value opens: it names its key, and former keys are kept for as long as any value needs
- * them. What a crash left behind is sealed anew at the next start. It owns nothing.
+ * them. What a crash left behind is sealed anew at the next start. A value that does not open stays as it is, is named, and is not in
+ * the way of the others. It owns nothing.
  */
 import { randomUUID } from 'node:crypto';
 import type { Redis } from 'ioredis';
-import type { z } from 'zod';
-import { LmasError } from '../errors.ts';
+import { z } from 'zod';
+import { describeError, LmasError } from '../errors.ts';
 import type { Logger } from '../log.ts';
 import { keys } from '../redis/keys.ts';
 import { replaceField } from '../redis/replace-field.ts';
-import type { masterKeySchema } from '../schemas/master-key.ts';
+import type { masterKeyRotationSchema, masterKeySchema } from '../schemas/master-key.ts';
 import type { KeyRing } from './master-keys.ts';
-import { isSealed, keyIdOf, type Vault } from './vault.ts';
+import { keyIdOf, type Vault } from './vault.ts';
 
-/** Every hash that has sealed values in its JSON, and what a value of it is bound to. */
-const SEALED_HASHES = [
-  { hash: keys.credentials, sealedAs: (field: string) => `credential:${field}` },
-  { hash: keys.webhooks, sealedAs: (field: string) => `webhook:${field}` },
+type Each = (sealed: string) => Promise<string>;
+interface SealedHash {
+  readonly hash: string;
+  /** What a value is bound to. */
+  readonly sealedAs: (field: string) => string;
+  /** The same record, with every sealed value of it replaced. Those only: what else looks like one, somebody has written. */
+  readonly map: (record: unknown, each: Each) => Promise<object>;
+}
+
+const credentialSchema = z.looseObject({ sealed: z.string() });
+const webhookSchema = z.looseObject({
+  sealedSecret: z.string(),
+  formerSecret: z.looseObject({ sealed: z.string() }).nullable(),
+});
+
+/** Every hash that has sealed values in its JSON. */
+const SEALED_HASHES: readonly SealedHash[] = [
+  {
+    hash: keys.credentials,
+    sealedAs: (field) => `credential:${field}`,
+    async map(json, each) {
+      const record = credentialSchema.parse(json);
+      return { ...record, sealed: await each(record.sealed) };
+    },
+  },
+  {
+    hash: keys.webhooks,
+    sealedAs: (field) => `webhook:${field}`,
+    async map(json, each) {
+      const { sealedSecret, formerSecret: former, ...record } = webhookSchema.parse(json);
+      const formerSecret = former === null ? null : { ...former, sealed: await each(former.sealed) };
+      return { ...record, sealedSecret: await each(sealedSecret), formerSecret };
+    },
+  },
 ];
 
 /** For writing a file; also how long the next one waits when that was broken off. */
 const LOCK_MS = 10_000;
 
 export type MasterKeyState = z.infer<typeof masterKeySchema>;
+export type MasterKeyRotation = z.infer<typeof masterKeyRotationSchema>;
+type Resealed = Pick<MasterKeyRotation, 'resealed' | 'notResealed'>;
 
 export interface Rotation {
   state(): Promise<MasterKeyState>;
   /** A new key (of a file), or the one that the source names first now; then `resealAll`. @throws LmasError IN_USE */
-  rotate(): Promise<MasterKeyState & { resealed: number }>;
-  /** Seals anew what is not under the current key. Answers how many values that were. */
-  resealAll(): Promise<number>;
+  rotate(): Promise<MasterKeyRotation>;
+  /** Seals anew what is not under the current key. */
+  resealAll(): Promise<Resealed>;
 }
 
 export function createRotation(redis: Redis, ring: KeyRing, vault: Vault, log: Logger): Rotation {
   const count = async (): Promise<Map<string, number>> => {
     const counts = new Map<string, number>();
-    for (const { hash } of SEALED_HASHES) {
+    for (const { hash, map } of SEALED_HASHES) {
       for (const json of await redis.hvals(hash)) {
-        await mapSealed(JSON.parse(json), async (sealed) => {
+        await map(JSON.parse(json), async (sealed) => {
           const id = keyIdOf(sealed) ?? '';
           counts.set(id, (counts.get(id) ?? 0) + 1);
           return sealed;
@@ -57,23 +90,31 @@ export function createRotation(redis: Redis, ring: KeyRing, vault: Vault, log: L
       keys: ids.map((id) => ({ id, values: counts.get(id) ?? 0, known: known.includes(id) })),
     };
   };
-  const resealAll = async (): Promise<number> => {
+  const resealAll = async (): Promise<Resealed> => {
     const current = ring.current().id;
     let resealed = 0;
-    for (const { hash, sealedAs } of SEALED_HASHES) {
+    const notResealed: string[] = [];
+    for (const { hash, sealedAs, map } of SEALED_HASHES) {
       for (const [field, json] of Object.entries(await redis.hgetall(hash))) {
         let changed = 0;
-        const value = await mapSealed(JSON.parse(json), async (sealed) => {
+        const value = await map(JSON.parse(json), async (sealed) => {
           if (keyIdOf(sealed) === current) return sealed;
-          changed += 1;
-          return vault.seal(sealedAs(field), await vault.open(sealedAs(field), sealed));
+          try {
+            const anew = vault.seal(sealedAs(field), await vault.open(sealedAs(field), sealed));
+            changed += 1;
+            return anew;
+          } catch (error) {
+            notResealed.push(describeError(error).message);
+            return sealed;
+          }
         });
         // Whoever changed it meanwhile has sealed it with the current key, or the next round finds it.
         if (changed > 0 && (await replaceField(redis, hash, field, json, JSON.stringify(value)))) resealed += changed;
       }
     }
     if (resealed > 0) log.info({ resealed, under: current }, 'secrets were sealed anew under the current master key');
-    return resealed;
+    if (notResealed.length > 0) log.error({ notResealed }, 'some secrets cannot be opened');
+    return { resealed, notResealed };
   };
   return {
     state,
@@ -81,8 +122,8 @@ export function createRotation(redis: Redis, ring: KeyRing, vault: Vault, log: L
     async rotate() {
       if (ring.kind === 'file') await renewKey(redis, ring, await count());
       else await ring.reload();
-      const resealed = await resealAll();
-      return { ...(await state()), resealed };
+      const done = await resealAll();
+      return { ...(await state()), ...done };
     },
   };
 }
@@ -98,13 +139,4 @@ async function renewKey(redis: Redis, ring: KeyRing, needed: ReadonlyMap<string,
   } finally {
     if ((await redis.get(keys.rotationLock)) === me) await redis.del(keys.rotationLock);
   }
-}
-
-/** The same JSON value, with every sealed text in it replaced. */
-async function mapSealed(value: unknown, replace: (sealed: string) => Promise<string>): Promise<unknown> {
-  if (typeof value === 'string') return isSealed(value) ? await replace(value) : value;
-  if (Array.isArray(value)) return await Promise.all(value.map((item) => mapSealed(item, replace)));
-  if (typeof value !== 'object' || value === null) return value;
-  const entries = Object.entries(value).map(async ([name, item]) => [name, await mapSealed(item, replace)] as const);
-  return Object.fromEntries(await Promise.all(entries));
 }

@@ -18,5 +18,12 @@ export const masterKeySchema = z
   .meta({ id: 'MasterKey' });
 
 export const masterKeyRotationSchema = masterKeySchema
-  .extend({ resealed: z.int().describe('How many values were sealed anew.') })
+  .extend({
+    resealed: z.int().describe('How many values were sealed anew.'),
+    notResealed: z
+      .array(z.string())
+      .describe(
+        'Those that could not be, since they do not open, in words. Put the key that they need back behind the others and rotate again, or register them anew.',
+      ),
+  })
   .meta({ id: 'MasterKeyRotation' });

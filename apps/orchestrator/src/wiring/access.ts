@@ -40,10 +40,10 @@ export async function openAccess(
   { calls, work }: Connections,
   { keyRing, vault }: Secrets,
 ): Promise<Access> {
-  // A rotation that a crash broke off is finished. What cannot be opened is not in the way of the rest.
+  // A rotation that a crash broke off is finished, and is not in the way of the rest.
   await createRotation(work, keyRing, vault, log)
     .resealAll()
-    .catch((error: unknown) => log.error({ err: error }, 'some secrets cannot be opened'));
+    .catch((error: unknown) => log.error({ err: error }, 'secrets could not be sealed anew'));
   const oidc = config.oidcFile === undefined ? undefined : await readOidcConfig(config.oidcFile);
   const tokens = oidc === undefined ? undefined : createTokenVerifier(oidc);
   const apiKeyFile = join(config.dataDir, 'api-key');
