@@ -7,7 +7,7 @@ import { hostOfWorld } from '../simulated/gateways.ts';
 import { setStage } from '../workflow/harness.ts';
 import { useSetting } from './setting.ts';
 
-const setting = useSetting();
+const setting = useSetting(undefined, { LMAS_LOGIN_RETRY_MS: '600000' });
 const skip = sshdMissing();
 let sshd: TestSshd;
 before(async () => {
@@ -151,4 +151,19 @@ test('an operator moves and tests, and is offered nothing that only an admin may
     assert.doesNotMatch(words, /Add|Change|Remove/, path);
     assert.match(words, /Test/, path);
   }
+});
+
+test('a login that is refused is told at the page, with when it is tried again; a test tries at once, and what is there is shown', async () => {
+  const { api, directory, loggedIn } = setting();
+  await using stage = await setStage(() => api, directory);
+  stage.world.faults.arm('source.login', 'before', { code: 'LOGIN_REFUSED' });
+  await using reader = await loggedIn();
+  const { page } = reader;
+  await reader.visit(`/endpoints/${stage.source}`);
+  const problem = page.getByRole('alert');
+  await problem.getByText('LOGIN_REFUSED').waitFor();
+  await problem.getByText(/not tried again by itself before \S+Z; .* by a test of the endpoint/).waitFor();
+  await page.getByRole('button', { name: 'Test the connection' }).click();
+  await page.getByRole('row', { name: stage.vmName }).waitFor();
+  assert.equal(await problem.count(), 0);
 });

@@ -31,8 +31,8 @@ export function createObserver({ connector, endpoints, links, migrations }: Obse
   const lookAt = async (id: string, policy: BalancingPolicy, signal: AbortSignal): Promise<ObservedHost> => {
     const { plugin } = await endpoints.get(id);
     const patience = AbortSignal.any([signal, AbortSignal.timeout(policy.measureMs + PATIENCE_MS)]);
-    const options = { signal: patience, unattended: true };
-    return await withSession(connector, id, patience, async (session) => {
+    const options = { signal: patience };
+    return await withSession(connector, id, options, async (session) => {
       if (session.load === undefined) {
         throw new LmasError('INVALID_BALANCING_POLICY', `The plugin ${plugin} does not tell how busy its hosts are.`);
       }

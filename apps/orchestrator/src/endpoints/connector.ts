@@ -24,13 +24,14 @@ export interface Connected {
 export interface EndpointConnector {
   /**
    * `log`: where the plugin's lines about this session go.
-   * `unattended`: nobody waits for the answer, so a login that was refused a while ago is not tried again (LoginGuard).
+   * `attended`: a person wants this login tried now, also where it was refused a while ago (LoginGuard). Whatever is asked again by
+   * itself, such as by a page that is open, is not.
    * `run`: the run that will act over the session; what earlier ones have open there is gone afterwards.
    * @throws PluginError UNREACHABLE, LOGIN_REFUSED, … that names the endpoint; LmasError ENDPOINT_NOT_FOUND
    */
   connect(
     endpointId: string,
-    options: { signal: AbortSignal; unattended?: boolean; run?: RunIdentity; log?: Logger },
+    options: { signal: AbortSignal; attended?: boolean; run?: RunIdentity; log?: Logger },
   ): Promise<Connected>;
 }
 
@@ -48,12 +49,12 @@ export function createConnector(
   { log: ownLog, guard }: { log: Logger; guard: LoginGuard },
 ): RunConnector {
   return {
-    async connect(endpointId, { signal, unattended = false, run, log = ownLog }) {
+    async connect(endpointId, { signal, attended = false, run, log = ownLog }) {
       const endpoint = await endpoints.get(endpointId);
       const plugin = plugins.get(endpoint.plugin);
       const credential = await credentials.reveal(endpoint.credential);
       const context = { log: log.child({ endpoint: endpointId }), credential, run, endpoint: endpointId };
-      const attempt = { door: endpointId, presented: [endpoint.config, credential], attended: !unattended };
+      const attempt = { door: endpointId, presented: [endpoint.config, credential], attended };
       const attributes = { 'lmas.plugin': plugin.name, 'lmas.endpoint': endpointId };
       const login = () =>
         inSpan('plugin connect', { kind: SpanKind.CLIENT, attributes }, () =>
@@ -62,7 +63,8 @@ export function createConnector(
       try {
         return { plugin, session: await guard.pass(attempt, isLoginRefused, login) };
       } catch (error) {
-        throw restated(error, (message) => `${endpointId}: ${message}`);
+        const again = isLoginRefused(error) ? { remedy: whenAgain(error, guard.retryAt(endpointId)) } : {};
+        throw restated(error, { words: (message) => `${endpointId}: ${message}`, ...again });
       }
     },
     async unreachable(endpointId, reason) {
@@ -76,11 +78,23 @@ export function createConnector(
 
 const isLoginRefused = (error: unknown): boolean => pluginErrorCode(error) === 'LOGIN_REFUSED';
 
+/** What to do about a refused login, other than to try it again. */
+function whenAgain(error: unknown, retryAt: Date | undefined): string {
+  const mend = describeError(error).remedy ?? 'Correct the credential of the endpoint.';
+  if (retryAt === undefined) return mend;
+  const until = `${retryAt.toISOString().slice(0, 19)}Z`;
+  return `${mend} So that no account gets locked, this login is not tried again by itself before ${until}; another credential is tried at once, and so is this one by a test of the endpoint.`;
+}
+
 /** A plugin's error in other words; any other as it is. */
-function restated(error: unknown, words: (message: string) => string): unknown {
+function restated(
+  error: unknown,
+  { words, ...other }: { words: (message: string) => string; remedy?: string },
+): unknown {
   const code = pluginErrorCode(error);
   if (code === undefined) return error;
-  const { message, retryable, remedy, native } = describeError(error);
+  const { message, retryable, native, ...facts } = describeError(error);
+  const remedy = other.remedy ?? facts.remedy;
   return new PluginError(code, words(message), {
     cause: error,
     retryable,
@@ -93,7 +107,7 @@ function restated(error: unknown, words: (message: string) => string): unknown {
 export function failureOfEnds(reasons: readonly unknown[]): unknown {
   const worst = reasons.find(isSuperseded) ?? reasons.find((reason) => !describeError(reason).retryable) ?? reasons[0];
   if (reasons.some((reason) => pluginErrorCode(reason) === undefined)) return worst;
-  return restated(worst, () => reasons.map((reason) => describeError(reason).message).join(' '));
+  return restated(worst, { words: () => reasons.map((reason) => describeError(reason).message).join(' ') });
 }
 
 /** Opens both ends, or none. @throws what `connect` throws; of both ends, when both fail */
@@ -121,10 +135,10 @@ export async function connectBoth(
 export async function withSession<T>(
   connector: EndpointConnector,
   endpointId: string,
-  signal: AbortSignal,
+  { signal, attended = false }: { signal: AbortSignal; attended?: boolean },
   use: (session: EndpointSession) => Promise<T>,
 ): Promise<T> {
-  const { plugin, session } = await connector.connect(endpointId, { signal });
+  const { plugin, session } = await connector.connect(endpointId, { signal, attended });
   try {
     return await use(tracedCalls(session, 'plugin', { 'lmas.plugin': plugin.name, 'lmas.endpoint': endpointId }));
   } finally {

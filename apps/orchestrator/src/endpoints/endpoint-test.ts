@@ -22,7 +22,7 @@ export async function testEndpoint(
   /** The step that we are at; `null` while the plugin is, which names its own. */
   let at: 'connection' | 'inventory' | null = 'connection';
   try {
-    await withSession(connector, endpoint, signal, async (session) => {
+    await withSession(connector, endpoint, { signal, attended: true }, async (session) => {
       steps.push(well('connection', 'The endpoint is the one that was registered, and took the login.'));
       at = 'inventory';
       const inventory = await session.inventory({ signal });

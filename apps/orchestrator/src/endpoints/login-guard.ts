@@ -9,6 +9,7 @@ interface Refusal {
   readonly presented: string;
   readonly error: unknown;
   readonly notBefore: number;
+  readonly retryAt: Date;
 }
 
 export class LoginGuard {
@@ -40,9 +41,16 @@ export class LoginGuard {
       return result;
     } catch (error) {
       if (isRefusal(error)) {
-        this.#refusals.set(door, { presented: digest, error, notBefore: performance.now() + this.#pauseMs });
+        const notBefore = performance.now() + this.#pauseMs;
+        const retryAt = new Date(Date.now() + this.#pauseMs);
+        this.#refusals.set(door, { presented: digest, error, notBefore, retryAt });
       }
       throw error;
     }
+  }
+
+  /** From when on a login that was refused is tried again without a person who asks for it. */
+  retryAt(door: string): Date | undefined {
+    return this.#refusals.get(door)?.retryAt;
   }
 }

@@ -97,7 +97,7 @@ async function find(migrations: Scope['migrations'], id: string): Promise<Migrat
 async function lookBack(connector: Scope['connector'], endpoint: string, vm: string, signal: AbortSignal) {
   const limited = AbortSignal.any([signal, AbortSignal.timeout(ASK_MS)]);
   try {
-    const { session } = await connector.connect(endpoint, { signal: limited, unattended: true });
+    const { session } = await connector.connect(endpoint, { signal: limited });
     try {
       const { presence } = await session.findVm(vm, { signal: limited });
       return presence === 'running' ? ('running' as const) : ('stopped' as const);

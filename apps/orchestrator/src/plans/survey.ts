@@ -54,7 +54,7 @@ export async function ask(
   signal: AbortSignal,
 ): Promise<Inventory | Unanswered> {
   try {
-    const { session } = await connector.connect(id, { signal, unattended: true });
+    const { session } = await connector.connect(id, { signal });
     try {
       return await session.inventory({ signal });
     } finally {

@@ -162,7 +162,7 @@ export class Hypervisors implements AsyncDisposable {
     const either = AbortSignal.any([signal, this.#run.lost]);
     const endpoints = [source.endpoint, destination.endpoint];
     const { id: migrationId, token, log } = this.#run;
-    const options = { signal: either, unattended: true, run: { migrationId, token }, log };
+    const options = { signal: either, run: { migrationId, token }, log };
     const attempts = endpoints.map((endpoint) => this.#tools.connector.connect(endpoint, options));
     const opened = await Promise.allSettled(attempts);
     const stands = oneIsEnough ? await this.#standIns(endpoints, opened) : opened;

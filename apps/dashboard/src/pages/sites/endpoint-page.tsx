@@ -36,7 +36,7 @@ export function EndpointPage({ id }: { id: string }) {
               <pre>{JSON.stringify(config, null, 2)}</pre>
             </details>
             <div class="actions">
-              {may('operator') ? <Test id={id} /> : null}
+              {may('operator') ? <Test id={id} onWorks={inventory.reload} /> : null}
               {mayForAll('admin') ? (
                 <>
                   <a class="button" href={href(`/endpoints/${id}/change`)}>
@@ -60,11 +60,14 @@ export function EndpointPage({ id }: { id: string }) {
   );
 }
 
-function Test({ id }: { id: string }) {
+/** A login that was refused is tried by a test at once; what is there is then looked at again. */
+function Test({ id, onWorks }: { id: string; onWorks: () => void }) {
   const [result, setResult] = useState<EndpointTest | null>(null);
   const test = useAction(async () => {
     setResult(null);
-    setResult(await client().testEndpoint(id));
+    const tested = await client().testEndpoint(id);
+    setResult(tested);
+    if (tested.error === null) onWorks();
   });
   return (
     <div class="test">

@@ -110,7 +110,7 @@ export const endpointRoutes: FastifyPluginAsyncZod<Services> = async (api, servi
         tags: ['endpoints'],
         summary: 'Test an endpoint',
         description:
-          'Connects, logs in, asks who is there, and has the plugin look at all that migrations will need there, step by step. Changes nothing. The answer is 200 also when that fails: `error` and each step of `steps` say why and what to do.',
+          'Connects, logs in, asks who is there, and has the plugin look at all that migrations will need there, step by step. Changes nothing. It tries also a login that was refused a while ago. The answer is 200 also when that fails: `error` and each step of `steps` say why and what to do.',
         params: slugParams,
         response: { 200: endpointTestSchema, ...failures('ENDPOINT_NOT_FOUND') },
       },
@@ -145,7 +145,8 @@ export const endpointRoutes: FastifyPluginAsyncZod<Services> = async (api, servi
         operationId: 'getEndpointInventory',
         tags: ['endpoints'],
         summary: 'Look at an endpoint',
-        description: 'The host and its VMs, asked now. Also the test whether the endpoint can be reached.',
+        description:
+          'The host and its VMs, asked now. A login that was refused a while ago is not tried again, so that a page that is open locks no account: `POST …/test` tries at once.',
         params: slugParams,
         response: { 200: inventorySchema, ...failures('ENDPOINT_NOT_FOUND', 'FAR_END_TIMEOUT') },
       },
@@ -153,7 +154,7 @@ export const endpointRoutes: FastifyPluginAsyncZod<Services> = async (api, servi
     async (request, reply) => {
       const signal = callSignal(reply, FAR_CALL_MS);
       const { connector } = services.seenBy(callerOf(request));
-      return await withSession(connector, request.params.id, signal, async (session) =>
+      return await withSession(connector, request.params.id, { signal }, async (session) =>
         inventorySchema.parse(await session.inventory({ signal })),
       );
     },
