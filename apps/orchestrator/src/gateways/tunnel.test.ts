@@ -1,8 +1,10 @@
 // What a migration's record says about its tunnel, from what the two gateways say.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { setImmediate as turn } from 'node:timers/promises';
 import type { GatewayStatus } from '@lmas/gateway-api';
-import { mergeStatus } from './tunnel.ts';
+import { createLog } from '../log.ts';
+import { mergeStatus, Tunnel, type TunnelEnd } from './tunnel.ts';
 
 const session = {
   sessionId: '00000000-0000-4000-8000-000000000000',
@@ -83,4 +85,26 @@ test('what happens now comes part by part: sending from the source, reordering f
     now?.subflows.map(({ id, retransmits }) => [id, retransmits]),
     [[0, 2]],
   );
+});
+
+test('what was measured and cannot be noted ends neither the process nor the migration', async (t) => {
+  const unhandled: unknown[] = [];
+  const note = (reason: unknown) => void unhandled.push(reason);
+  process.on('unhandledRejection', note);
+  t.after(() => process.off('unhandledRejection', note));
+  const gateway = { gone: () => new Promise(() => undefined), probe: async () => ({}), close: async () => undefined };
+  const lease = { [Symbol.asyncDispose]: async () => undefined };
+  const site = { hypervisorAddress: '192.0.2.1', moreHypervisorAddresses: [] };
+  const end = { gateway, lease, site } as unknown as TunnelEnd;
+  const tunnel = new Tunnel({ source: end, destination: end }, 'aes-256-gcm', createLog('silent'));
+  const told = Promise.withResolvers<void>();
+  tunnel.warmUp(10, async () => {
+    told.resolve();
+    throw new Error('MISCONF');
+  });
+  await told.promise;
+  await turn(); // unhandled rejections are told before it
+  assert.deepEqual(unhandled, []);
+  await tunnel.openRoutes({ flows: [], sourceAddresses: [], state: null }, { signal: AbortSignal.timeout(5_000) });
+  await tunnel.close();
 });

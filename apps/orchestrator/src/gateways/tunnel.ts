@@ -123,15 +123,16 @@ export class Tunnel implements AsyncDisposable {
   warmUp(durationMs: number, onMeasured: (link: ProbeResult) => Promise<void>): void {
     if (durationMs === 0) return;
     const signal = AbortSignal.any([this.#closing.signal, AbortSignal.timeout(durationMs + WARM_UP_GRACE_MS)]);
-    this.#warmUp = this.#ends.source.gateway.probe(durationMs, { signal }).then(
-      async (link) => {
-        this.#log.info({ link }, 'the link, as measured');
-        await onMeasured(link);
-        // What the measurement lost at its end is sent again meanwhile, and not while the guest's memory comes.
-        await sleep(WARM_UP_REST_MS, undefined, { signal }).catch(() => undefined); // closing ends the rest
-      },
-      (error: unknown) => this.#log.warn({ err: error }, 'the link could not be measured'),
-    );
+    const measure = async (): Promise<void> => {
+      const link = await this.#ends.source.gateway.probe(durationMs, { signal });
+      this.#log.info({ link }, 'the link, as measured');
+      await onMeasured(link);
+      // What the measurement lost at its end is sent again meanwhile, and not while the guest's memory comes.
+      await sleep(WARM_UP_REST_MS, undefined, { signal }).catch(() => undefined); // closing ends the rest
+    };
+    this.#warmUp = measure().catch((error: unknown) => {
+      this.#log.warn({ err: error }, 'the link could not be measured, or what was measured not be noted');
+    });
   }
 
   /** Offers the destination's addresses to the source host, at the source's gateway. Safe to repeat. */

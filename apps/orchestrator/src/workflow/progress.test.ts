@@ -1,6 +1,7 @@
 /** What is told of a migration under way, with run and clock played. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { setImmediate as turn } from 'node:timers/promises';
 import type { MigrationProgress } from '@lmas/plugin-api';
 import type { Tunnel } from '../gateways/tunnel.ts';
 import { newMigrationId, newRecord } from '../migrations/record.ts';
@@ -49,4 +50,33 @@ test('what the tunnel delivers is progress, whatever the hypervisor counts; what
   using _reporter = new ProgressReporter(run, tunnel, 1, () => advancedAt.push(looks));
   await done.promise;
   assert.deepEqual(advancedAt, [4]);
+});
+
+test('a Redis that does not say what was asked for ends no process, neither while a migration moves nor when it is over', async (t) => {
+  const unhandled: unknown[] = [];
+  const note = (reason: unknown) => void unhandled.push(reason);
+  process.on('unhandledRejection', note);
+  t.after(() => process.off('unhandledRejection', note));
+  const request = migrationInputSchema.parse({ vm: 'v', source: 'a', destination: 'b' });
+  const { migration } = newRecord(newMigrationId(), request, { source: 'x', destination: 'y' }, []);
+  const warned: unknown[] = [];
+  const log = { warn: (_: object, text: string) => void warned.push(text) };
+  const run = { id: migration.id, migration, lost: new AbortController().signal, log } as unknown as Run;
+  const answers: PromiseWithResolvers<never>[] = [];
+  const asked: PromiseWithResolvers<void>[] = [Promise.withResolvers(), Promise.withResolvers()];
+  const get = () => {
+    asked[answers.length]?.resolve();
+    const answer = Promise.withResolvers<never>();
+    answers.push(answer);
+    return answer.promise;
+  };
+  const reporter = new ProgressReporter(run, undefined, 1, () => undefined, { get });
+  reporter.report({ stage: 'memory', percent: 50, bytesTotal: 9, bytesTransferred: 6 } as MigrationProgress);
+  await asked[0]?.promise;
+  answers[0]?.reject(new Error('Connection is closed.'));
+  await asked[1]?.promise;
+  reporter[Symbol.dispose]();
+  answers[1]?.reject(new Error('Connection is closed.'));
+  await turn(); // unhandled rejections are told before it
+  assert.deepEqual([unhandled, warned.length], [[], 1]);
 });

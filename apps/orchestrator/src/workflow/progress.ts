@@ -63,8 +63,14 @@ export class ProgressReporter implements Disposable {
     while (!signal.aborted && !this.#run.lost.aborted) {
       await sleep(pauseMs, undefined, { signal }).catch(() => undefined); // closing ends the loop
       pauseMs = intervalMs;
-      if (!signal.aborted) await this.#write();
+      if (!signal.aborted) await this.#write().catch((error: unknown) => this.#complain(error));
     }
+  }
+
+  /** Nobody waits for a report: its failure is told here or nowhere. */
+  #complain(error: unknown): void {
+    if (this.#closing.signal.aborted || this.#run.lost.aborted) return;
+    this.#run.log.warn({ err: error }, 'progress could not be looked at; it is looked at again');
   }
 
   async #write(): Promise<void> {
