@@ -39,11 +39,15 @@ async function setUp() {
   const reached = Promise.withResolvers<void>();
   const held = Promise.withResolvers<void>();
   const claims: unknown[] = [];
+  const claimed = Promise.withResolvers<void>();
+  const told = { claimed: Promise.resolve() };
   const standing: MigrationStore = {
     ...store,
     claim: async (...args) => {
       const answer = await store.claim(...args);
       claims.push(typeof answer === 'string' ? answer : 'claimed');
+      claimed.resolve();
+      await told.claimed;
       return answer;
     },
     write: async () => {
@@ -54,7 +58,9 @@ async function setUp() {
   };
   const runner = await createRunner(subscriber, standing, {} as Tools, { leaseMs: 60_000, log, tap: log.tap });
   const kept = stack.move();
-  return { runner, id: record.migration.id, reached: reached.promise, release: held.resolve, claims, kept };
+  const { id } = record.migration;
+  const steps = { claimed: claimed.promise, reached: reached.promise, release: held.resolve, told };
+  return { runner, store, id, ...steps, claims, kept };
 }
 
 test('a second job of a migration that runs here does not make the process forget it', async () => {
@@ -74,4 +80,21 @@ test('a second job of a migration that runs here does not make the process forge
   release();
   await Promise.all([left, run]);
   assert.equal(runner.activeCount(), 0);
+});
+
+test('one that is just being claimed when the process lets go is let go as well, untouched, and can be claimed at once', async () => {
+  const { runner, store, id, claimed, told, release, kept } = await setUp();
+  await using _ = kept;
+  const answered = Promise.withResolvers<void>();
+  told.claimed = answered.promise;
+  release(); // a write would fail, and not wait
+  const run = runner.run(id, job);
+  await claimed;
+  await runner.abandonAll();
+  answered.resolve();
+  await run;
+  assert.equal(runner.activeCount(), 0);
+  assert.equal((await store.get(id))?.runs, 0, 'nothing was begun');
+  const next = await store.claim(id, 'next', 60_000);
+  assert.notEqual(typeof next, 'string', 'its lease was given back');
 });

@@ -19,7 +19,7 @@ export interface Runner {
   run(migrationId: string, job: Job): Promise<void>;
   /** Migrations that this process has in its hands. */
   activeCount(): number;
-  /** Lets go of everything under way, touching nothing more; the next worker recovers it. */
+  /** Lets go of everything under way, and of whatever is handed to it from then on, touching nothing more; the next worker recovers it. */
   abandonAll(): Promise<void>;
 }
 
@@ -32,6 +32,7 @@ export async function createRunner(
   const { log } = options;
   const active = new Map<string, { run: Run; done: Promise<void> }>();
   let inHand = 0;
+  let goingDown: LmasError | undefined;
   subscriber.on('message', (channel: string, migrationId: string) => {
     if (channel === keys.cancelChannel) void active.get(migrationId)?.run.look();
   });
@@ -56,6 +57,11 @@ export async function createRunner(
       try {
         const run = await Run.claim(store, migrationId, options);
         if (typeof run === 'string') return log.debug({ migration: migrationId, answer: run }, 'nothing to run');
+        if (goingDown !== undefined) {
+          // It was being claimed when the others were let go.
+          run.abandon(goingDown);
+          return await run.close();
+        }
         await using _log = keepLog(options.tap, store, run);
         own = { run, done: inRunSpan(run, job, () => takeOn(run)) };
         active.set(migrationId, own);
@@ -70,8 +76,9 @@ export async function createRunner(
     },
     activeCount: () => inHand,
     async abandonAll() {
+      goingDown = new LmasError('INTERRUPTED', 'The orchestrator is going down.');
       const all = [...active.values()];
-      for (const { run } of all) run.abandon(new LmasError('INTERRUPTED', 'The orchestrator is going down.'));
+      for (const { run } of all) run.abandon(goingDown);
       await Promise.all(all.map(({ done }) => done));
     },
   };
