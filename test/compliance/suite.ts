@@ -261,6 +261,9 @@ export function describePlugin<Config, Options>(name: string, subject: Complianc
         assert.equal(rehearsal.pointsOfNoReturn, 1);
         const report = await driver.confirm(prepared, { signal });
         assertJson(report);
+        const { keptAtSource, sourceDefinition } = report;
+        // What was promised for a source that never answers again is what the report says of one that does.
+        if (prepared.atSource !== undefined) assert.deepEqual(prepared.atSource, { keptAtSource, sourceDefinition });
         const { where, moving } = await driver.locate({ signal });
         assert.deepEqual({ where, moving }, { where: 'destination', moving: false });
         rehearsal.assertOneAt('destination');

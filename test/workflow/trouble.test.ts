@@ -90,6 +90,7 @@ describe('ends that fall silent', { concurrency: 4 }, () => {
     assert.deepEqual([ended.phase, ended.where, ended.error], ['succeeded', 'destination', null]);
     assert.match(ended.byHand ?? '', new RegExp(`When ${stage.source} is back`));
     assert.match(ended.leftovers.join(), /^the old copy of VM/);
+    assert.equal(ended.report?.sourceDefinition, '<vm/>', 'as the source said while it could');
     assert.equal(ended.teardown, 'complete');
     assert.deepEqual(stage.world.violations, []);
     assert.equal(stage.world.presence('source', stage.vmId).presence, 'paused', 'nobody has touched it');

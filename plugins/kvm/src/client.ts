@@ -31,6 +31,7 @@ export interface JobStats {
 
 /** libvirt's numbers, e.g. 9000000 for 9.0.0. */
 export const VERSION_3_3 = 3_003_000;
+export const VERSION_5_6 = 5_006_000;
 export const VERSION_6_0 = 6_000_000;
 export const VERSION_8_0 = 8_000_000;
 export const VERSION_8_5 = 8_005_000;

@@ -88,6 +88,7 @@ export class SimulatedMigration implements MigrationDriver {
       ...(this.#request.options.changeSetting ? { transparentFlows: [IN_THE_CLEAR] } : {}),
       sourceAddresses: [ADDRESSES.source],
       state: { prepared: true },
+      atSource: LEFT_AT_SOURCE,
     };
   }
 
@@ -153,8 +154,7 @@ export class SimulatedMigration implements MigrationDriver {
       downtimeMs: this.#performed === undefined ? null : 1,
       bytesTransferred: this.#performed?.bytesTransferred ?? null,
       iterations: this.#performed?.iteration ?? null,
-      keptAtSource: [],
-      sourceDefinition: '<vm/>',
+      ...LEFT_AT_SOURCE,
       warnings: [],
     };
   }
@@ -234,6 +234,8 @@ export class SimulatedMigration implements MigrationDriver {
     }
   }
 }
+
+const LEFT_AT_SOURCE = { keptAtSource: [], sourceDefinition: '<vm/>' };
 
 const toProgress = (state: MoveState): MigrationProgress => ({
   stage: 'memory',

@@ -46,6 +46,12 @@ export const preparedSchema = z.object({
     .optional(),
   sourceAddresses: z.array(z.string()),
   state: jsonSchema,
+  atSource: z
+    .object({
+      keptAtSource: z.array(z.object({ kind: z.string(), id: z.string() })),
+      sourceDefinition: z.string().nullable(),
+    })
+    .optional(),
 });
 
 const notesSchema = z.object({

@@ -84,13 +84,14 @@ export function undecided(
 /** The guest runs at the destination; what is left of it at the source could not be taken away, and is left to a person. */
 export function arrivedUntidied(run: Run): Ending {
   const { vm, source } = run.migration;
+  const { keptAtSource = [], sourceDefinition = null } = run.notes.prepared?.atSource ?? {};
   return {
     outcome: 'succeeded',
     where: 'destination',
     error: null,
     report: {
-      ...{ downtimeMs: null, bytesTransferred: null, iterations: null, sourceDefinition: null },
-      keptAtSource: [{ kind: 'old copy', id: vm.name }],
+      ...{ downtimeMs: null, bytesTransferred: null, iterations: null, sourceDefinition },
+      keptAtSource: [{ kind: 'old copy', id: vm.name }, ...keptAtSource],
       warnings: [`${source.endpoint} could not be tidied: it did not answer in time.`],
     },
     byHand:

@@ -6,6 +6,7 @@ import { type ConfirmReport, type MigrationContext, type MigrationRequest, Plugi
 import type { KvmOptions } from '../config.ts';
 import { isFault, toPluginError } from '../errors.ts';
 import { ERROR } from '../rpc/constants.ts';
+import type { Domain } from '../rpc/procedures.ts';
 import type { KvmSession } from '../session.ts';
 import { setAutostart } from './autostart.ts';
 import { pause } from './progress.ts';
@@ -23,6 +24,8 @@ export interface Arrival {
   readonly startedBy: 'answer' | 'sight';
   /** What the source told of the job, if it did. */
   readonly stats?: CompletedStats | undefined;
+  /** Why the definition at the source had to stay; `null` when it is gone, or was to stay. */
+  readonly notRemoved?: string | null;
 }
 
 const CLEAR_ATTEMPTS = 5;
@@ -30,6 +33,7 @@ const CLEAR_INTERVAL_MS = 300;
 
 /**
  * Destroys the copy that stands still at the source and, if asked for, removes its definition. Idempotent.
+ * @returns what the daemon had against the latter, in words, or `null`: nothing runs there, so that is no failure any more
  * @throws PluginError OUTCOME_UNKNOWN when the source runs too; CONNECTION_LOST or UNREACHABLE when it cannot be asked:
  * the guest there stands still, and this may be called again
  */
@@ -38,11 +42,16 @@ export async function clearSource(
   request: MigrationRequest<KvmOptions>,
   context: MigrationContext,
   { signal }: Options,
-): Promise<void> {
+): Promise<string | null> {
   for (let attempt = 1; ; attempt += 1) {
     const source = await look(ends.source, request.vm.id, 'source', { signal });
-    if (source.presence === 'absent') return;
-    if (source.presence === 'stopped') return removeDefinition(ends.source, source, request, context, { signal });
+    if (source.presence === 'absent') return null;
+    if (source.presence === 'stopped') {
+      const refusal = await settleDefinitionHere(ends.source, source, request, context, { signal });
+      if (refusal === null || attempt > CLEAR_ATTEMPTS) return refusal;
+      await pause(CLEAR_INTERVAL_MS, signal);
+      continue;
+    }
     if (source.presence === 'unreachable') throw toPluginError(source.error, 'clearing the source');
     if (source.presence === 'running') {
       throw new PluginError('OUTCOME_UNKNOWN', 'The VM runs at the source although the destination has started it.', {
@@ -93,22 +102,29 @@ function stillNeeded(): PluginError {
   });
 }
 
-async function removeDefinition(
+/** Of a VM that is off here and has arrived there. @returns what the daemon had against it */
+async function settleDefinitionHere(
   session: KvmSession,
   { domain }: Pick<Sighting, 'domain'>,
-  request: MigrationRequest<KvmOptions>,
+  { options }: MigrationRequest<KvmOptions>,
   context: MigrationContext,
   { signal }: Options,
-): Promise<void> {
-  if (domain === undefined) return;
+): Promise<string | null> {
+  if (domain === undefined) return null;
   await context.assertCurrent();
-  if (request.options.undefineAtSource) return undefine(session, domain, { signal });
-  // A definition that stays must not come to life when the host is started the next time; somebody may have set it since.
   try {
-    await setAutostart(session, domain, false, { signal });
+    if (options.undefineAtSource) await undefine(session, domain, { signal });
+    // One that stays must not come to life when the host is started the next time; somebody may have set it since.
+    else await setAutostart(session, domain, false, { signal });
+    return null;
   } catch (error) {
-    if (!isFault(error, ERROR.NO_DOMAIN))
-      throw toPluginError(error, 'keeping the old copy from starting with its host');
+    if (isFault(error, ERROR.NO_DOMAIN)) return null;
+    const doing = options.undefineAtSource
+      ? 'removing the definition at the source'
+      : 'keeping the VM at the source from starting with its host';
+    const translated = toPluginError(error, doing);
+    if (isFault(error)) return translated.message;
+    throw translated;
   }
 }
 
@@ -134,18 +150,51 @@ export async function report(
   if (destination.domain !== undefined) {
     const told = await completedStats(ends.destination, destination.domain, { signal });
     if (told.bytesTransferred !== null) stats = told;
-    const client = await ends.destination.query({ signal });
-    const persistent = await client.isPersistent(destination.domain, { signal });
-    if (!persistent && options.persistAtDestination) {
-      warnings.push('The VM is not defined at the destination: it will be gone when it is shut down.');
-    }
-    if (persistent && options.persistAtDestination && state.autostart) {
-      await setAutostart(ends.destination, destination.domain, true, { signal });
-    }
-    if (persistent && !options.persistAtDestination) await undefine(ends.destination, destination.domain, { signal });
+    const refusal = await settleDefinitionThere(ends.destination, destination.domain, options, state, { signal });
+    if (refusal !== null) warnings.push(refusal);
   }
+  const { keptAtSource, sourceDefinition } = leftAtSource(state, options);
+  const kept = [...keptAtSource];
+  if (arrival.notRemoved) {
+    warnings.push(`${arrival.notRemoved}. Never start the VM there; see to its definition by hand (virsh undefine).`);
+    if (options.undefineAtSource) kept.push(definitionOf(state));
+  }
+  return { ...stats, keptAtSource: kept, sourceDefinition, warnings };
+}
+
+/** Whether the VM outlives its next shutdown, and the next start of its host. @returns what is not as it was asked for */
+async function settleDefinitionThere(
+  session: KvmSession,
+  domain: Domain,
+  { persistAtDestination }: KvmOptions,
+  { autostart }: RunState,
+  { signal }: Options,
+): Promise<string | null> {
+  try {
+    const client = await session.query({ signal });
+    if (!(await client.isPersistent(domain, { signal }))) {
+      if (!persistAtDestination) return null;
+      return 'The VM is not defined at the destination: it will be gone when it is shut down.';
+    }
+    if (!persistAtDestination) await undefine(session, domain, { signal });
+    else if (autostart) await setAutostart(session, domain, true, { signal });
+    return null;
+  } catch (error) {
+    if (!isFault(error)) throw error;
+    const wish = persistAtDestination ? 'starts with its host (virsh autostart)' : 'is forgotten when it is shut down';
+    return `At the destination it could not be seen to that the VM ${wish}: ${error.message}.`;
+  }
+}
+
+const definitionOf = ({ domainName }: RunState) => ({ kind: 'definition', id: domainName });
+
+/** What stays at the source on purpose, and the definition that it had. */
+export function leftAtSource(
+  state: RunState,
+  { undefineAtSource }: Pick<KvmOptions, 'undefineAtSource'>,
+): Pick<ConfirmReport, 'keptAtSource' | 'sourceDefinition'> {
   const keptAtSource = state.keptDisks.map((id) => ({ kind: 'disk', id }));
   if (state.nvram !== null) keptAtSource.push({ kind: 'nvram', id: state.nvram });
-  if (!options.undefineAtSource) keptAtSource.push({ kind: 'definition', id: state.domainName });
-  return { ...stats, keptAtSource, sourceDefinition: state.sourceDefinition, warnings };
+  if (!undefineAtSource) keptAtSource.push(definitionOf(state));
+  return { keptAtSource, sourceDefinition: state.sourceDefinition };
 }

@@ -350,8 +350,8 @@ export class KvmMigration implements MigrationDriver {
     } catch (error) {
       this.#context.log.warn({ err: error }, 'Confirm failed; the source is cleared by what is seen there');
     }
-    await clearSource(this.#ends, this.#request, this.#context, { signal });
-    return arrival;
+    const notRemoved = await clearSource(this.#ends, this.#request, this.#context, { signal });
+    return { ...arrival, notRemoved };
   }
 
   /** A post-copy that breaks is taken up again at once: the guest stands still, and its routes are still there. */
@@ -406,8 +406,8 @@ export class KvmMigration implements MigrationDriver {
       throw unknownOutcome(`the source says "${seen.source}", the destination "${seen.destination}"`);
     }
     this.#arrived = true;
-    await clearSource(this.#ends, this.#request, this.#context, { signal });
-    return { startedBy: 'sight' };
+    const notRemoved = await clearSource(this.#ends, this.#request, this.#context, { signal });
+    return { startedBy: 'sight', notRemoved };
   }
 
   /** Cancels what this very process began; the rest is settled by looking. */

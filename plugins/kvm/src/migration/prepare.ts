@@ -7,6 +7,7 @@ import type { KvmOptions } from '../config.ts';
 import { toPluginError } from '../errors.ts';
 import type { Domain } from '../rpc/procedures.ts';
 import { createMissingVolumes } from '../volumes.ts';
+import { leftAtSource } from './arrival.ts';
 import { suspendAutostart } from './autostart.ts';
 import { type ConvergenceSettings, convergenceSettings } from './convergence.ts';
 import { DirectRun, type RunSettings } from './direct.ts';
@@ -54,7 +55,8 @@ export async function prepareRun(
     createdVolumes,
   };
   const sourceAddresses = [ends.source.config.migrationAddress];
-  return { run, prepared: { flows, sourceAddresses, state: { ...state } }, plan };
+  const atSource = leftAtSource(state, request.options);
+  return { run, prepared: { flows, sourceAddresses, state: { ...state }, atSource }, plan };
 }
 
 async function startRun(

@@ -349,6 +349,65 @@ describe('a Finish that fails after it has defined the guest', () => {
   });
 });
 
+describe('after the arrival a daemon that refuses to tidy is a warning, and no failure', () => {
+  for (const version of [9_000_000n, 5_005_000n]) {
+    test(`what libvirt knows of checkpoints goes with the definition (${version})`, async () => {
+      const world = new Orchestrator();
+      world.a.libvirtVersion = version;
+      if (version > 5_006_000n) world.a.guest(UUID).checkpoints = 2;
+      assert.deepEqual((await world.forward(await world.driver())).warnings, []);
+      world.expectOne('b');
+    });
+  }
+
+  const definition = { kind: 'definition', id: 'web' };
+  const refusals: Record<
+    string,
+    { options: object; call: ProcedureName; end: 'a' | 'b'; warning: RegExp; kept: object[] }
+  > = {
+    'the definition at the source': {
+      ...{ options: {}, call: 'domainUndefineFlags', end: 'a' },
+      ...{ warning: /^removing the definition at the source: .*Never start the VM there/, kept: [definition] },
+    },
+    'the autostart of a definition that stays': {
+      ...{ options: { undefineAtSource: false }, call: 'domainSetAutostart', end: 'a' },
+      ...{ warning: /^keeping the VM at the source from starting with its host: /, kept: [definition] },
+    },
+    'the autostart at the destination': {
+      ...{ options: {}, call: 'domainSetAutostart', end: 'b' },
+      ...{ warning: /the VM starts with its host \(virsh autostart\): refused by script/, kept: [] },
+    },
+    'the definition at the destination, where none is wanted': {
+      ...{ options: { persistAtDestination: false }, call: 'domainUndefineFlags', end: 'b' },
+      ...{ warning: /the VM is forgotten when it is shut down: refused by script/, kept: [] },
+    },
+  };
+  for (const [name, { options, call, end, warning, kept }] of Object.entries(refusals)) {
+    test(name, async () => {
+      const world = new Orchestrator(options);
+      const driver = await world.driver();
+      world.b.on('domainMigrateFinish3Params', {
+        do: 'after',
+        run: () => {
+          for (let i = 0; i < 100; i += 1) world[end].on(call, { do: 'refuse', number: ERROR.OPERATION_FAILED });
+        },
+      });
+      const report = await world.forward(driver);
+      assert.deepEqual([report.warnings.length, report.keptAtSource], [1, kept]);
+      assert.match(report.warnings[0] ?? '', warning);
+      world.expectRunning('b');
+      assert.notEqual(world.autostart.a, true);
+    });
+  }
+
+  test('a refusal that passes leaves nothing', async () => {
+    const world = new Orchestrator();
+    world.a.on('domainUndefineFlags', { do: 'refuse', number: ERROR.OPERATION_TIMEOUT });
+    assert.deepEqual((await world.forward(await world.driver())).warnings, []);
+    world.expectOne('b');
+  });
+});
+
 describe('an end that cannot be asked', () => {
   test('the source dies right after Finish: the error says that the guest has arrived, also without memory of before', async () => {
     const world = new Orchestrator();
@@ -362,6 +421,7 @@ describe('an end that cannot be asked', () => {
     world.a.on('domainDestroy', { do: 'hold', before: () => world.a.setDown(true) });
     const { prepared } = world;
     assert.ok(prepared !== undefined);
+    assert.match(prepared.atSource?.sourceDefinition ?? '', /<name>web</, 'for a report without the source');
     await assert.rejects(
       async () => (await world.driver()).confirm(prepared, { signal: world.signal }),
       (error) => hasArrived(error),

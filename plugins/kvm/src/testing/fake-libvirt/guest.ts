@@ -19,6 +19,8 @@ export interface Guest {
   } | null;
   /** Somebody else's job (OPERATION.*), which keeps migrations out and must never be aborted. */
   foreignJob: number | null;
+  /** libvirt's checkpoints, without which an undefine is refused. */
+  checkpoints: number;
   /** A backup in pull mode. */
   backup: Backup | null;
   /** As it was made here; a guest that was only added is described by what the tests need. */

@@ -100,7 +100,7 @@ export class FakeHost {
     this.guests.set(uuid, {
       ...{ name, uuid, id, state: STATE.running, reason: RUNNING.booted },
       ...{ persistent: true, autostart: false, job: null, foreignJob: null, postCopy: false, life: 0 },
-      ...{ backup: null, xml: null },
+      ...{ checkpoints: 0, backup: null, xml: null },
     });
     this.world.witness(uuid);
   }

@@ -1,7 +1,7 @@
 /** What each procedure does at a scripted daemon; what it does not know it refuses. */
 import { uuidText } from '../../client.ts';
 import { readDefinition } from '../../definition/definition.ts';
-import { ABORT_JOB, ERROR, JOB, MIGRATE, OPERATION, RUNNING, SHUTOFF, STATE } from '../../rpc/constants.ts';
+import { ABORT_JOB, ERROR, JOB, MIGRATE, OPERATION, RUNNING, SHUTOFF, STATE, UNDEFINE } from '../../rpc/constants.ts';
 import type { ArgsOf, ProcedureName } from '../../rpc/procedures.ts';
 import { stringOf, type TypedParam } from '../../rpc/typed-params.ts';
 import { beginBackup, endBackup } from './backups.ts';
@@ -112,8 +112,14 @@ const aboutGuests = (host: FakeHost): Procedures => ({
     if (guest.job !== null) throw new Refusal(ERROR.OPERATION_TIMEOUT, 'cannot acquire state change lock');
     host.set(guest, STATE.running, RUNNING.unknown);
   },
-  domainUndefineFlags: ({ domain }) => {
+  domainUndefineFlags: ({ domain, flags }) => {
     const guest = host.guestOf(domain);
+    if ((flags & UNDEFINE.checkpointsMetadata) !== 0 && host.libvirtVersion < 5_006_000n) {
+      throw new Refusal(ERROR.INVALID_ARG, 'unsupported flags (0x10) in function qemuDomainUndefineFlags');
+    }
+    if (guest.checkpoints > 0 && guest.state === STATE.shutOff && (flags & UNDEFINE.checkpointsMetadata) === 0) {
+      throw new Refusal(ERROR.OPERATION_INVALID, `cannot delete inactive domain with ${guest.checkpoints} checkpoints`);
+    }
     guest.persistent = false;
     if (guest.state === STATE.shutOff) host.guests.delete(guest.uuid);
   },
