@@ -77,7 +77,7 @@ test('projects, the audit log, the master key', async () => {
   await must(['project', 'remove', 'red']);
   const audit = await must(['audit', '--operation', 'deleteProject']);
   assert.match(audit.out, /first .*deleteProject +\/v1\/projects\/red +done/);
-  assert.match(audit.err, /of at most 100000 entries are kept/);
+  assert.match(audit.err, /entries are kept, at most 100000 of each project/);
   await lmas(['site', 'list'], { LMAS_API_KEY: 'wrong' });
   assert.match((await must(['audit', '--strangers'])).out, /\(nobody\) +listSites .*refused \(UNAUTHENTICATED\)/);
   const before = JSON.parse((await must(['master-key', 'show', '--json'])).out);

@@ -119,7 +119,7 @@ const SETTINGS = {
   auditMaxEntries: setting(
     'LMAS_AUDIT_MAX_ENTRIES',
     count(100_000),
-    'How many entries the audit log keeps, about 500 bytes each in Redis; every entry goes to the log, too.',
+    'How many entries the audit log keeps of each project, and of callers who are bound to none, about 500 bytes each in Redis; every entry goes to the log, too.',
   ),
   redisUrl: secretSetting(
     'REDIS_URL',

@@ -69,9 +69,8 @@ export function addAudit(registry: Registry): void {
         if (list.nextCursor !== null) invocation.note(`There are more: --cursor ${list.nextCursor}`);
         const { entries, maxEntries, oldestAt } = list.kept;
         if (oldestAt !== null) {
-          invocation.note(
-            `${entries} of at most ${maxEntries} entries are kept; the oldest is of ${formatTime(oldestAt)}.`,
-          );
+          const most = flags.strangers === true ? `${maxEntries}` : `${maxEntries} of each project`;
+          invocation.note(`${entries} entries are kept, at most ${most}; the oldest is of ${formatTime(oldestAt)}.`);
         }
       }
       return EXIT.ok;

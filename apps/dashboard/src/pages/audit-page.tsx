@@ -55,7 +55,8 @@ export function AuditPage() {
         {({ items, kept }) => (
           <>
             <p class="muted">
-              {kept.entries} entries are kept, at most {kept.maxEntries}.
+              {kept.entries} entries are kept, at most {kept.maxEntries}
+              {strangers ? '' : ' of each project'}.
             </p>
             <Entries entries={items} />
           </>

@@ -1,17 +1,21 @@
 /** The audit log, with a real Redis. */
 import assert from 'node:assert/strict';
-import { after, before, test } from 'node:test';
+import { afterEach, beforeEach, test } from 'node:test';
 import { createLog } from '../log.ts';
+import { keys } from '../redis/keys.ts';
 import { startTestRedis, type TestRedis } from '../testing/test-redis.ts';
 import { type AuditEntry, type AuditLog, createAuditLog } from './audit.ts';
 
+const MOST = 30;
+const PROJECTS = ['blue', 'red'];
 let server: TestRedis;
 let audit: AuditLog;
-before(async () => {
+beforeEach(async () => {
   server = await startTestRedis();
-  audit = createAuditLog(server.redis, { maxEntries: 10, log: createLog('silent') });
+  for (const project of PROJECTS) await server.redis.hset(keys.projects, project, '{}');
+  audit = createAuditLog(server.redis, { maxEntries: MOST, log: createLog('silent') });
 });
-after(() => server[Symbol.asyncDispose]());
+afterEach(() => server[Symbol.asyncDispose]());
 
 const entryOf = (project: string | null, target: string): Omit<AuditEntry, 'id'> => ({
   at: new Date().toISOString(),
@@ -28,4 +32,57 @@ test('a time before 1970, or in any year of four digits, is a time like others',
   for (const time of early)
     assert.deepEqual([await count({ since: time }), await count({ until: time })], [1, 0], time);
   for (const time of late) assert.deepEqual([await count({ since: time }), await count({ until: time })], [0, 1], time);
+});
+
+const targetsFor = async (project: string | null): Promise<string[]> => {
+  const { items } = await audit.list({ limit: 200 }, project);
+  return items.map(({ target }) => target);
+};
+
+test('whoever calls a lot pushes out nothing but what callers of the same project did', async () => {
+  await audit.record(entryOf(null, '/of-nobody'));
+  await audit.record(entryOf('blue', '/of-blue'));
+  for (let i = 0; i < 3 * MOST; i++) await audit.record(entryOf('red', `/red/${i}`));
+  const kept = Array.from({ length: MOST }, (_, i) => `/red/${3 * MOST - 1 - i}`);
+  assert.deepEqual(await targetsFor(null), [...kept, '/of-blue', '/of-nobody']);
+  assert.deepEqual(await targetsFor('red'), kept);
+  assert.deepEqual(await targetsFor('blue'), ['/of-blue']);
+  const keptOf = async (project: string | null) => (await audit.list({ limit: 1 }, project)).kept;
+  assert.deepEqual([(await keptOf(null)).entries, (await keptOf('red')).entries], [MOST + 2, MOST]);
+  const { items } = await audit.list({ limit: 200 }, null);
+  assert.equal((await keptOf(null)).oldestAt, items.at(-1)?.at);
+});
+
+test('ids are of one order, and pages go on where they stopped, however many were written at one instant', async () => {
+  const projects = [null, ...PROJECTS];
+  await Promise.all(
+    Array.from({ length: 2 * MOST }, (_, i) => audit.record(entryOf(projects[i % 3] ?? null, `/${i}`))),
+  );
+  for (const [project, count] of [
+    [null, 2 * MOST],
+    ['red', (2 * MOST) / 3],
+  ] as const) {
+    const whole = (await audit.list({ limit: 200 }, project)).items.map(({ id }) => id);
+    assert.deepEqual([whole.length, new Set(whole).size], [count, count]);
+    const paged: string[] = [];
+    for (let cursor: string | null | undefined; cursor !== null; ) {
+      const page = await audit.list({ limit: 7, ...(cursor === undefined ? {} : { cursor }) }, project);
+      paged.push(...page.items.map(({ id }) => id));
+      cursor = page.nextCursor;
+    }
+    assert.deepEqual(paged, whole);
+  }
+});
+
+test('what an earlier version wrote stays readable, and where its clock was ahead the order goes on from there', async () => {
+  const write = (project: string | null, target: string, id = '*') =>
+    server.redis.xadd(keys.audit, id, 'entry', JSON.stringify(entryOf(project, target)));
+  await write('red', '/earlier');
+  await write(null, '/ahead', `${Date.now() + 60_000}-0`);
+  await audit.record(entryOf('blue', '/before it'));
+  await audit.record(entryOf(null, '/first'));
+  await audit.record(entryOf('red', '/second'));
+  assert.deepEqual(await targetsFor(null), ['/second', '/first', '/ahead', '/before it', '/earlier']);
+  assert.deepEqual(await targetsFor('red'), ['/second', '/earlier']);
+  assert.deepEqual(await targetsFor('blue'), ['/before it']);
 });

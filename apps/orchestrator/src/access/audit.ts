@@ -1,12 +1,14 @@
 /**
- * The audit log: a Redis stream that is only ever added to, and that forgets its oldest entries when there are too many.
- * Attempts of strangers stand in a stream of their own: whoever knocks a million times must not push out what callers
- * did. Every entry is logged as well, for those who keep them for ever elsewhere.
+ * The audit log: Redis streams that are only ever added to, and that forget their oldest entries when there are too many. The callers of
+ * each project have one of their own, and strangers another: whoever knocks a million times must not push out what others did. Ids are
+ * given out in one place, so that an entry has one of its own and its place among all others. Every entry is logged as well, for those who
+ * keep them for ever elsewhere.
  */
 import type { Redis } from 'ioredis';
 import type { z } from 'zod';
 import type { Logger } from '../log.ts';
 import { keys } from '../redis/keys.ts';
+import { script } from '../redis/script.ts';
 import { auditEntrySchema, type auditListSchema, type auditQuerySchema } from '../schemas/audit.ts';
 import { projectSees } from './principal.ts';
 
@@ -21,46 +23,106 @@ export interface AuditLog {
   listStrangers(query: AuditQuery): Promise<AuditList>;
 }
 
+/** How many are read at once, of all streams together; and of each at least. */
 const BATCH = 500;
+const LEAST_OF_EACH = 20;
 const storedSchema = auditEntrySchema.omit({ id: true });
 
+/**
+ * KEYS: the stream, the stream that gives out ids. ARGV: most entries, entry. An earlier version beside this one gives the entries of
+ * `keys.audit` ids by itself: where it was ahead, everybody goes on from there.
+ */
+const ADD = script(`
+  local id = redis.call('XADD', KEYS[2], 'MAXLEN', '=', 1, '*', 'of', KEYS[1])
+  local added = redis.pcall('XADD', KEYS[1], 'MAXLEN', '=', ARGV[1], id, 'entry', ARGV[2])
+  if type(added) == 'table' then
+    added = redis.call('XADD', KEYS[1], 'MAXLEN', '=', ARGV[1], '*', 'entry', ARGV[2])
+    redis.call('XADD', KEYS[2], 'MAXLEN', '=', 1, added, 'of', KEYS[1])
+  end
+  return added
+`);
+
 export function createAuditLog(redis: Redis, { maxEntries, log }: { maxEntries: number; log: Logger }): AuditLog {
-  const read = async (stream: string, query: AuditQuery, shows: (entry: AuditEntry) => boolean): Promise<AuditList> => {
+  const read = async (streams: readonly string[], query: AuditQuery, shows: (entry: AuditEntry) => boolean) => {
     const items: AuditEntry[] = [];
     const oldest = query.since === undefined ? '-' : placeAt(query.since);
-    let newest = query.until === undefined ? '+' : placeAt(query.until);
-    if (query.cursor !== undefined) newest = `(${query.cursor}`;
-    let nextCursor: string | null = null;
-    for (let batch = BATCH; batch === BATCH && nextCursor === null; ) {
-      const entries = await redis.xrevrange(stream, newest, oldest, 'COUNT', BATCH);
-      batch = entries.length;
-      for (const [id, [, json = '{}']] of entries) {
-        newest = `(${id}`;
-        const entry = { id, ...storedSchema.parse(JSON.parse(json)) };
-        if (!shows(entry) || !matches(entry, query)) continue;
-        if (items.length === query.limit) {
-          nextCursor = items.at(-1)?.id ?? null;
-          break;
-        }
-        items.push(entry);
-      }
+    const until = query.until === undefined ? '+' : placeAt(query.until);
+    const newest = query.cursor === undefined ? until : `(${query.cursor}`;
+    for await (const [id, json] of newestFirst(redis, streams, { newest, oldest })) {
+      const entry = { id, ...storedSchema.parse(JSON.parse(json)) };
+      if (!shows(entry) || !matches(entry, query)) continue;
+      if (items.length === query.limit) return { items, nextCursor: items.at(-1)?.id ?? null };
+      items.push(entry);
     }
-    const [[first] = [], entries] = [await redis.xrange(stream, '-', '+', 'COUNT', 1), await redis.xlen(stream)];
-    const oldestAt = first === undefined ? null : storedSchema.parse(JSON.parse(first[1][1] ?? '{}')).at;
-    return { items, nextCursor, kept: { entries, maxEntries, oldestAt } };
+    return { items, nextCursor: null };
+  };
+  const keptOf = async (streams: readonly string[]): Promise<AuditList['kept']> => {
+    const counts = await Promise.all(streams.map((stream) => redis.xlen(stream)));
+    const first = await Promise.all(streams.map((stream) => redis.xrange(stream, '-', '+', 'COUNT', 1)));
+    const times = first.flat().map(([, [, json = '{}']]) => storedSchema.parse(JSON.parse(json)).at);
+    return { entries: counts.reduce((sum, count) => sum + count, 0), maxEntries, oldestAt: times.sort()[0] ?? null };
   };
 
   return {
     async record(entry) {
       log.info({ audit: entry }, 'audit');
-      const stream = entry.caller === null ? keys.auditStrangers : keys.audit;
-      await redis.xadd(stream, 'MAXLEN', '=', maxEntries, '*', 'entry', JSON.stringify(entry));
+      const stream = entry.caller === null ? keys.auditStrangers : streamOf(entry.caller.project);
+      await ADD(redis, [stream, keys.auditIds], [maxEntries, JSON.stringify(entry)]);
     },
-    list: (query, project) =>
-      read(keys.audit, query, ({ caller }) => caller !== null && projectSees(project, caller.project)),
-    listStrangers: (query) => read(keys.auditStrangers, query, () => true),
+    async list(query, project) {
+      // Removed projects stay on record, and so what their callers did.
+      const own = project === null ? (await redis.hkeys(keys.projects)).map(streamOf) : [streamOf(project)];
+      const kept = project === null ? [keys.audit, ...own] : own;
+      // Entries of projects that an earlier version has written are among those of the installation.
+      const list = await read([keys.audit, ...own], query, ({ caller }) => {
+        return caller !== null && projectSees(project, caller.project);
+      });
+      return { ...list, kept: await keptOf(kept) };
+    },
+    async listStrangers(query) {
+      const list = await read([keys.auditStrangers], query, () => true);
+      return { ...list, kept: await keptOf([keys.auditStrangers]) };
+    },
   };
 }
+
+const streamOf = (project: string | null): string => (project === null ? keys.audit : keys.auditOf(project));
+
+type Entry = readonly [id: string, json: string];
+
+/** The entries of several streams as one list, newest first: a stream is read on when what was read of it is used up. */
+async function* newestFirst(
+  redis: Redis,
+  streams: readonly string[],
+  { newest, oldest }: { readonly newest: string; readonly oldest: string },
+): AsyncGenerator<Entry> {
+  const count = Math.max(LEAST_OF_EACH, Math.ceil(BATCH / streams.length));
+  const parts = streams.map((stream) => ({ stream, from: newest as string | null, entries: [] as Entry[] }));
+  for (;;) {
+    const usedUp = parts.filter(({ entries, from }) => entries.length === 0 && from !== null);
+    await Promise.all(
+      usedUp.map(async (part) => {
+        const found = await redis.xrevrange(part.stream, part.from ?? '', oldest, 'COUNT', count);
+        part.entries = found.map(([id, [, json = '{}']]): Entry => [id, json]).reverse();
+        part.from = found.length === count ? `(${found.at(-1)?.[0]}` : null;
+      }),
+    );
+    let next: Entry[] | undefined;
+    for (const { entries } of parts) if (isNewer(entries.at(-1), next?.at(-1))) next = entries;
+    const entry = next?.pop();
+    if (entry === undefined) return;
+    yield entry;
+  }
+}
+
+/** Nothing is newer than none. */
+function isNewer(entry: Entry | undefined, than: Entry | undefined): boolean {
+  if (entry === undefined || than === undefined) return entry !== undefined;
+  const [[ms = 0, n = 0], [otherMs = 0, otherN = 0]] = [numbersOf(entry), numbersOf(than)];
+  return ms > otherMs || (ms === otherMs && n > otherN);
+}
+
+const numbersOf = ([id]: Entry): number[] => id.split('-').map(Number);
 
 /** The place in a stream at a time. Places count from 1970: whatever is earlier is before all of them. */
 const placeAt = (time: string): string => String(Math.max(0, Date.parse(time)));

@@ -113,9 +113,12 @@ export const keys = {
   apiKeyUses: `${PREFIX}:api-key-uses`,
   projects: `${PREFIX}:projects`,
   rotationLock: `${PREFIX}:master-key-rotation`,
-  /** Streams: what callers did, and what strangers tried. */
+  /** Streams: what callers did who are bound to no project (earlier versions: all callers), those of one project, and strangers. */
   audit: `${PREFIX}:audit`,
+  auditOf: (project: string) => `${PREFIX}:audit:${project}`,
   auditStrangers: `${PREFIX}:audit-strangers`,
+  /** Gives out the ids of all of them. */
+  auditIds: `${PREFIX}:audit-ids`,
   installation: `${PREFIX}:installation`,
   store: `${PREFIX}:store`,
   webhooks: `${PREFIX}:webhooks`,

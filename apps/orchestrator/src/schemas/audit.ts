@@ -60,7 +60,11 @@ export const auditListSchema = z
     kept: z
       .object({
         entries: z.int(),
-        maxEntries: z.int().describe('When there would be more, the oldest go: LMAS_AUDIT_MAX_ENTRIES.'),
+        maxEntries: z
+          .int()
+          .describe(
+            'Of each project, and of callers who are bound to none: when there would be more, the oldest of these go. LMAS_AUDIT_MAX_ENTRIES.',
+          ),
         oldestAt: timestampSchema.nullable(),
       })
       .describe('How far back this list reaches.'),
