@@ -9,7 +9,7 @@ import { z } from 'zod';
 import { LmasError } from '../errors.ts';
 import { now } from '../migrations/record.ts';
 import { keys } from '../redis/keys.ts';
-import { replaceField } from '../redis/replace-field.ts';
+import { addField, replaceField } from '../redis/replace-field.ts';
 import { readStored, rewriteStored } from '../redis/stored-json.ts';
 import { type apiKeyInputSchema, apiKeySchema, type newApiKeySchema } from '../schemas/api-key.ts';
 import { digest, matchesDigest } from './digest.ts';
@@ -90,7 +90,7 @@ export function createApiKeys(redis: Redis): ApiKeys {
       ...{ id, name, role, project, operations, expiresAt, createdBy, createdAt: now(), hash: digest(key) },
       ...{ rotatedAt: null, formerHash: null, formerValidUntil: null, revokedAt: null },
     };
-    return (await redis.hsetnx(keys.apiKeys, id, JSON.stringify(stored))) === 1 ? stored : undefined;
+    return (await addField(redis, keys.apiKeys, id, JSON.stringify(stored))) ? stored : undefined;
   };
 
   return {

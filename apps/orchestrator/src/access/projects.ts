@@ -7,7 +7,7 @@ import { z } from 'zod';
 import { LmasError } from '../errors.ts';
 import { now } from '../migrations/record.ts';
 import { keys } from '../redis/keys.ts';
-import { replaceField } from '../redis/replace-field.ts';
+import { addField, replaceField } from '../redis/replace-field.ts';
 import { readStored, rewriteStored } from '../redis/stored-json.ts';
 import { type projectInputSchema, projectSchema, type projectUpdateSchema } from '../schemas/project.ts';
 import { projectSees } from './principal.ts';
@@ -58,7 +58,7 @@ export function createProjects(redis: Redis): Projects {
   return {
     async add(input) {
       const stored: StoredProject = { ...input, createdAt: now(), removedAt: null };
-      if ((await redis.hsetnx(keys.projects, input.id, JSON.stringify(stored))) === 0) {
+      if (!(await addField(redis, keys.projects, input.id, JSON.stringify(stored)))) {
         throw new LmasError('ALREADY_EXISTS', `There is, or was, a project ${input.id}.`);
       }
       return publicPart(stored);

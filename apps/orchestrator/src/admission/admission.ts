@@ -6,6 +6,7 @@ import type { Redis } from 'ioredis';
 import type { Migration } from '../migrations/record.ts';
 import { keys } from '../redis/keys.ts';
 import { replaceFields } from '../redis/replace-field.ts';
+import { replicated } from '../redis/replicas.ts';
 import { excludedBy, type GroupKind, groupsOf, laneEntry, type Need, orderOf, parseGroup } from './groups.ts';
 import { ADMIT, placesKeys, REPAIR, RESTORE, waitingKeys } from './scripts.ts';
 
@@ -135,9 +136,11 @@ export function createAdmission(redis: Redis): Admission {
     },
     async pause(at) {
       await redis.setnx(keys.pausedAt, at);
+      await replicated(redis);
     },
     async resume() {
       await redis.del(keys.pausedAt);
+      await replicated(redis);
       await announce();
     },
     async setLimit(group, places, expect = () => undefined) {

@@ -5,7 +5,7 @@
 import type { Redis } from 'ioredis';
 import { groupsOf } from '../admission/groups.ts';
 import { keys } from '../redis/keys.ts';
-import { script } from '../redis/script.ts';
+import { keptScript } from '../redis/script.ts';
 import { type Sharer, shares } from './shares.ts';
 
 export interface BandwidthLimits {
@@ -18,7 +18,7 @@ export interface BandwidthLimits {
 }
 
 /** One step, so that no limit is set of which nobody hears. KEYS: bandwidth. ARGV: name, bytes per second or '', channel */
-const SET = script(`
+const SET = keptScript(`
   if ARGV[2] == '' then redis.call('HDEL', KEYS[1], ARGV[1]) else redis.call('HSET', KEYS[1], ARGV[1], ARGV[2]) end
   redis.call('PUBLISH', ARGV[3], '')
   return 1

@@ -8,6 +8,7 @@ import { z } from 'zod';
 import { LmasError } from '../errors.ts';
 import type { Logger } from '../log.ts';
 import { keys } from '../redis/keys.ts';
+import { replicated } from '../redis/replicas.ts';
 import { readStored } from '../redis/stored-json.ts';
 import { timetableInputSchema, type timetableSchema } from '../schemas/timetable.ts';
 import { isInside, nextOpening } from '../time/periods.ts';
@@ -66,6 +67,7 @@ export function createTimetables(
       await get(group);
       await redis.hdel(keys.timetables, group);
       await redis.hdel(keys.timetablesApplied, group);
+      await replicated(redis);
     },
     async apply() {
       try {

@@ -1,9 +1,10 @@
 /**
  * Compare and set of fields of hashes, all in one step: whoever read an older value changes nothing. Safe to send twice.
- * The same step can announce the change, so that no change is made of which nobody hears.
+ * The same step can announce the change, so that no change is made of which nobody hears. People make these changes: they are told that
+ * one is made when a replica has it too, where there is one.
  */
 import type { Redis } from 'ioredis';
-import { script } from './script.ts';
+import { keptScript } from './script.ts';
 
 /** `null`: there is none. */
 export interface FieldChange {
@@ -14,7 +15,7 @@ export interface FieldChange {
 }
 
 /** KEYS: the hash of each field. ARGV: field, value before, value after, of each; '' stands for none; then the channel, or ''. */
-const REPLACE = script(`
+const REPLACE = keptScript(`
   local isDone, isAsBefore = true, true
   for i = 1, #KEYS do
     local value = redis.call('HGET', KEYS[i], ARGV[3 * i - 2]) or ''
@@ -43,6 +44,11 @@ export async function replaceFields(redis: Redis, changes: readonly FieldChange[
       [...args, channel],
     )) === 1
   );
+}
+
+/** A field that is not there yet: false when it is. */
+export async function addField(redis: Redis, hash: string, field: string, value: string): Promise<boolean> {
+  return await replaceFields(redis, [{ hash, field, before: null, after: value }]);
 }
 
 /** One field that is there: false when it holds something else, or nothing. */

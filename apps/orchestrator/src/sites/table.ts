@@ -5,7 +5,8 @@ import type { Redis } from 'ioredis';
 import { z } from 'zod';
 import { LmasError, type OrchestratorErrorCode } from '../errors.ts';
 import { replaceField } from '../redis/replace-field.ts';
-import { script } from '../redis/script.ts';
+import { replicated } from '../redis/replicas.ts';
+import { keptScript } from '../redis/script.ts';
 import { readStored, rewriteStored } from '../redis/stored-json.ts';
 
 /** What an item names that has to exist. */
@@ -35,7 +36,7 @@ const EXISTS = 'EXISTS';
  * KEYS: the table, then the tables that hold what it refers to. ARGV: id, json, then for each of these a name.
  * Answers ADDED, EXISTS, or which reference (from 0) leads nowhere.
  */
-const ADD = script(`
+const ADD = keptScript(`
   for i = 2, #KEYS do
     if redis.call('HEXISTS', KEYS[i], ARGV[i + 1]) == 0 then return tostring(i - 2) end
   end
@@ -84,6 +85,7 @@ export function namedTable<Stored extends { id: string }>(
     },
     async remove(id) {
       await redis.hdel(key, id);
+      await replicated(redis);
     },
   };
 }

@@ -10,7 +10,8 @@ import type { Vault } from '../access/vault.ts';
 import { LmasError } from '../errors.ts';
 import { now } from '../migrations/record.ts';
 import { keys } from '../redis/keys.ts';
-import { replaceField } from '../redis/replace-field.ts';
+import { addField, replaceField } from '../redis/replace-field.ts';
+import { replicated } from '../redis/replicas.ts';
 import { readStored, rewriteStored } from '../redis/stored-json.ts';
 import {
   type newWebhookSchema,
@@ -94,11 +95,14 @@ export function createWebhooks(redis: Redis, { vault, guard }: { vault: Vault; g
     const secret = `whsec_${randomBytes(SECRET_BYTES).toString('base64')}`;
     return { secret, sealed: vault.seal(sealedAs(id), secret) };
   };
-  const disable = async (id: string, reason: string): Promise<void> =>
-    void (await redis.hsetnx(keys.webhooksDisabled, id, JSON.stringify({ at: now(), reason })));
+  const disable = async (id: string, reason: string): Promise<void> => {
+    await redis.hsetnx(keys.webhooksDisabled, id, JSON.stringify({ at: now(), reason }));
+    await replicated(redis);
+  };
   const enable = async (id: string): Promise<void> => {
     await redis.hdel(keys.webhooksFailing, id);
     await redis.hdel(keys.webhooksDisabled, id);
+    await replicated(redis);
   };
   const get = async (id: string): Promise<Webhook> => await shown(await load(id));
 
@@ -112,8 +116,8 @@ export function createWebhooks(redis: Redis, { vault, guard }: { vault: Vault; g
         ...{ id, url, description, events, project, createdAt: now(), secretRotatedAt: null },
         ...{ sealedSecret: sealed, formerSecret: null },
       };
-      const isNew = await redis.hsetnx(keys.webhooks, id, JSON.stringify(stored));
-      if (isNew === 0) throw new LmasError('ALREADY_EXISTS', `There is a webhook ${id} already.`);
+      const isNew = await addField(redis, keys.webhooks, id, JSON.stringify(stored));
+      if (!isNew) throw new LmasError('ALREADY_EXISTS', `There is a webhook ${id} already.`);
       return { ...(await shown(stored)), secret };
     },
     async list() {
