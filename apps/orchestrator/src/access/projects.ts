@@ -5,6 +5,7 @@
 import type { Redis } from 'ioredis';
 import { z } from 'zod';
 import { LmasError } from '../errors.ts';
+import { inShort } from '../in-short.ts';
 import { now } from '../migrations/record.ts';
 import { keys } from '../redis/keys.ts';
 import { addField, replaceField } from '../redis/replace-field.ts';
@@ -86,7 +87,7 @@ export function createProjects(redis: Redis): Projects {
       await find(id, null);
       const users = await usersOf(id);
       if (users.length > 0) {
-        throw new LmasError('IN_USE', `To ${id} still belong ${users.join(', ')}.`, { remedy: 'Remove these first.' });
+        throw new LmasError('IN_USE', `To ${id} still belong ${inShort(users)}.`, { remedy: 'Remove these first.' });
       }
       await change(id, (stored) => ({ ...stored, endpoints: [], removedAt: now() }));
     },

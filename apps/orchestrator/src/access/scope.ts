@@ -27,7 +27,7 @@ import { type Principal, projectSees } from './principal.ts';
 import type { Projects } from './projects.ts';
 import { noticeSeenBy } from './seen-notices.ts';
 
-export type ScopedMigrations = Omit<MigrationService, 'create' | 'list' | 'live' | 'waiting'> & {
+export type ScopedMigrations = Omit<MigrationService, 'create' | 'list' | 'live' | 'liveAt' | 'waiting'> & {
   waiting(query: Parameters<MigrationService['waiting']>[0]): ReturnType<MigrationService['waiting']>;
   live(): ReturnType<MigrationService['live']>;
   create(input: MigrationInput, options: CreateOptions): ReturnType<MigrationService['create']>;

@@ -16,7 +16,7 @@ export interface ObserverParts {
   readonly connector: EndpointConnector;
   readonly endpoints: Pick<EndpointStore, 'get'>;
   readonly links: Pick<LinkService, 'get'>;
-  readonly migrations: Pick<MigrationService, 'validate' | 'live'>;
+  readonly migrations: Pick<MigrationService, 'validate' | 'liveAt'>;
 }
 
 export interface Observer {
@@ -53,7 +53,7 @@ export function createObserver({ connector, endpoints, links, migrations }: Obse
     async observe(policy, { signal, only = policy.endpoints }) {
       const [looks, live] = await Promise.all([
         Promise.allSettled(only.map((id) => lookAt(id, policy, signal))),
-        migrations.live(null),
+        migrations.liveAt(only),
       ]);
       signal.throwIfAborted();
       const hosts = looks.flatMap((look) => (look.status === 'fulfilled' ? [look.value] : []));

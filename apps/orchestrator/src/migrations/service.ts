@@ -53,8 +53,10 @@ export interface MigrationService {
   get(id: string): Promise<Migration>;
   /** What its runs logged, the oldest first. @throws LmasError MIGRATION_NOT_FOUND */
   log(id: string): Promise<MigrationLogEntry[]>;
-  /** Those that have not ended. */
-  live(project: string | null): Promise<Migration[]>;
+  /** Ids of those that have not ended; null: whosever they are. */
+  live(project: string | null): Promise<string[]>;
+  /** Those that have not ended and go from or to one of these endpoints. */
+  liveAt(endpoints: readonly string[]): Promise<Migration[]>;
   /** Those that wait, the first to be started first. @throws LmasError INVALID_CURSOR */
   waiting(
     query: { readonly limit: number; readonly cursor?: string | undefined },
@@ -175,9 +177,10 @@ export function createMigrationService(
       }
       return await create(request, { idempotencyKey, project, retryOf: id });
     },
-    async live(project) {
-      const all = await store.getMany(await store.live());
-      return all.filter((migration) => projectSees(project, migration.project));
+    live: (project) => store.live(project === null ? undefined : keys.index('project', project)),
+    async liveAt(endpoints) {
+      const ids = await Promise.all(endpoints.map((endpoint) => store.live(keys.index('endpoint', endpoint))));
+      return await store.getMany([...new Set(ids.flat())]);
     },
     async waiting({ limit, cursor }, project) {
       const first = cursor === undefined ? 0 : parsePlace(cursor);

@@ -14,15 +14,17 @@ import { overlay } from './store-answers.ts';
 
 export interface RecordReads {
   get(id: string): Promise<Migration | undefined>;
+  /** However many: a few at a time, with a turn for whatever else there is to do in between. */
   getMany(ids: readonly string[]): Promise<Migration[]>;
-  live(): Promise<string[]>;
+  /** @param index only those in it (`keys.index`) */
+  live(index?: string): Promise<string[]>;
   /** What the check of each of them has found that it needs, where it has it or waits for it. */
   needs(ids: readonly string[]): Promise<(Need | null)[]>;
   /** Those of them that some run has taken up, and has not handed back since. */
   running(): Promise<string[]>;
   isLive(id: string): Promise<boolean>;
-  /** Ended, but not everything of theirs could be taken down. */
-  incomplete(): Promise<string[]>;
+  /** Ended, but not everything of theirs could be taken down. @param index only those in it */
+  incomplete(index?: string): Promise<string[]>;
   /** Live migrations that some run has taken up and none holds now, with the token of the last one. */
   orphans(): Promise<{ id: string; token: number }[]>;
   /** Live migrations that no run has, and that have waited for longer than their request allows. */
@@ -38,10 +40,13 @@ export interface RecordReads {
 
 export function createRecordReads(redis: Redis): RecordReads {
   const getMany = recordLoader(redis);
+  /** Walks the smaller one of the two. */
+  const inBoth = (set: string, index: string | undefined): Promise<string[]> =>
+    index === undefined ? redis.smembers(set) : redis.zinter(2, set, index);
   return {
     getMany,
     get: async (id) => (await getMany([id]))[0],
-    live: () => redis.smembers(keys.live),
+    live: (index) => inBoth(keys.live, index),
     async needs(ids) {
       const pipeline = redis.pipeline();
       for (const id of ids) pipeline.hget(keys.migration(id), 'need');
@@ -52,7 +57,7 @@ export function createRecordReads(redis: Redis): RecordReads {
     },
     running: () => redis.smembers(keys.running),
     isLive: async (id) => (await redis.sismember(keys.live, id)) === 1,
-    incomplete: () => redis.smembers(keys.incomplete),
+    incomplete: (index) => inBoth(keys.incomplete, index),
     async orphans() {
       const ids = await redis.smembers(keys.running);
       const pipeline = redis.pipeline();
@@ -80,12 +85,15 @@ export function createRecordReads(redis: Redis): RecordReads {
   };
 }
 
-/** Whole records, from one round trip. */
+/** So many are parsed in one turn: some ten milliseconds, in which nobody else is answered. */
+const BATCH = 200;
+
+/** Whole records, each as of one moment; a round trip for every batch. */
 function recordLoader(redis: Redis) {
   const records = createRecordCache();
-  return async (ids: readonly string[]): Promise<Migration[]> => {
+  const names = ['record', 'cancelRequestedAt', 'pointOfNoReturnAt', DONE_FIELD] as const;
+  const loadBatch = async (ids: readonly string[]): Promise<Migration[]> => {
     const pipeline = redis.pipeline();
-    const names = ['record', 'cancelRequestedAt', 'pointOfNoReturnAt', DONE_FIELD] as const;
     for (const id of ids) pipeline.hmget(keys.migration(id), ...names);
     const found: Migration[] = [];
     ((await pipeline.exec()) ?? []).forEach(([error, fields], index) => {
@@ -93,6 +101,11 @@ function recordLoader(redis: Redis) {
       const [record, ...beside] = fields as (string | null)[];
       if (record) found.push(overlay(records.parse(ids[index] ?? '', record), beside[0], beside[1], beside[2]));
     });
+    return found;
+  };
+  return async (ids: readonly string[]): Promise<Migration[]> => {
+    const found: Migration[] = [];
+    for (let i = 0; i < ids.length; i += BATCH) found.push(...(await loadBatch(ids.slice(i, i + BATCH))));
     return found;
   };
 }

@@ -9,6 +9,7 @@ import type { Redis } from 'ioredis';
 import { z } from 'zod';
 import type { Vault } from '../access/vault.ts';
 import { LmasError } from '../errors.ts';
+import { inShort } from '../in-short.ts';
 import { now } from '../migrations/record.ts';
 import type { MigrationStore } from '../migrations/store.ts';
 import type { PluginRegistry } from '../plugins/registry.ts';
@@ -120,8 +121,7 @@ function credentialStore({ credentials, sites, endpoints }: Tables, vault: Vault
 
 function siteStore(tables: Tables, migrations: MigrationReads): SiteStore {
   const { sites, endpoints } = tables;
-  const usersOf = (id: string) =>
-    migrationsUsing(migrations, ({ source, destination }) => source.site === id || destination.site === id);
+  const usersOf = (id: string) => migrationsIn(keys.index('site', id), migrations);
   const requireChangeable = async (site: Site, gateway: SiteGateway): Promise<void> => {
     requirePortRange(gateway);
     if (gateway !== null) await requireCredential(tables, gateway.ssh.credential);
@@ -158,8 +158,7 @@ function siteStore(tables: Tables, migrations: MigrationReads): SiteStore {
 
 function endpointStore(tables: Tables, migrations: MigrationReads, plugins: PluginRegistry): EndpointStore {
   const { endpoints } = tables;
-  const usersOf = (id: string) =>
-    migrationsUsing(migrations, ({ source, destination }) => source.endpoint === id || destination.endpoint === id);
+  const usersOf = (id: string) => migrationsIn(keys.index('endpoint', id), migrations);
   return {
     async add(input) {
       const plugin = plugins.find(input.plugin);
@@ -191,27 +190,18 @@ function endpointStore(tables: Tables, migrations: MigrationReads, plugins: Plug
   };
 }
 
-type MigrationReads = Pick<MigrationStore, 'live' | 'incomplete' | 'getMany'>;
+type MigrationReads = Pick<MigrationStore, 'live' | 'incomplete'>;
 
 /** Migrations that are live, or of which something is left to be taken down, as users of what they refer to. */
-async function migrationsUsing(
-  migrations: MigrationReads,
-  uses: (migration: { source: Place; destination: Place }) => boolean,
-): Promise<string[]> {
-  const [live, incomplete] = await Promise.all([migrations.live(), migrations.incomplete()]);
-  const users = await migrations.getMany([...new Set([...live, ...incomplete])]);
-  return users.filter(uses).map(({ id }) => `migration ${id}`);
+async function migrationsIn(index: string, migrations: MigrationReads): Promise<string[]> {
+  const [live, incomplete] = await Promise.all([migrations.live(index), migrations.incomplete(index)]);
+  return [...new Set([...live, ...incomplete])].map((id) => `migration ${id}`);
 }
 
 const credentialReference = (id: string) => ({ key: keys.credentials, kind: 'credential', id });
 
 async function requireCredential({ hasCredential }: Tables, id: string): Promise<void> {
   if (!(await hasCredential(id))) throw new LmasError('UNKNOWN_REFERENCE', `There is no credential ${id}.`);
-}
-
-interface Place {
-  readonly endpoint: string;
-  readonly site: string;
 }
 
 const withoutSecret = ({ sealed: _, ...info }: StoredCredential): CredentialInfo => info;
@@ -229,15 +219,12 @@ function inspectKey({ privateKey, passphrase }: { privateKey: string; passphrase
 
 function refuseUsed(kind: string, id: string, users: readonly string[]): void {
   if (users.length === 0) return;
-  const shown = users.length > MAX_NAMED ? [...users.slice(0, MAX_NAMED), `${users.length - MAX_NAMED} more`] : users;
-  throw new LmasError('IN_USE', `The ${kind} ${id} is still used by ${shown.join(', ')}.`, {
+  throw new LmasError('IN_USE', `The ${kind} ${id} is still used by ${inShort(users)}.`, {
     remedy:
       'Remove these first, or wait until they have ended and their teardown is complete. Of a machine that is gone for good, ' +
       'it can be given up: lmas give-up, or POST /v1/migrations/{id}/give-up-teardown.',
   });
 }
-
-const MAX_NAMED = 10;
 
 type SiteGateway = Site['gateway'];
 

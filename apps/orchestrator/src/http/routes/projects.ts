@@ -119,6 +119,6 @@ async function usersOf({ seenBy, apiKeys, webhooks }: Services, project: string)
     ...keys.map(({ id }) => `API key ${id}`),
     ...(await credentials.list()).map(({ id }) => `credential ${id}`),
     ...(await webhooks.seenBy(project).list()).map(({ id }) => `webhook ${id}`),
-    ...(await migrations.live()).map(({ id }) => `migration ${id}`),
+    ...(await migrations.live()).map((id) => `migration ${id}`),
   ];
 }
