@@ -116,7 +116,10 @@ export function createAdmission(redis: Redis): Admission {
           if (kind === 'host-pair') return isTaken(group) ? [{ kind, id: name, limit: 1 }] : [];
           const limit = limits.get(group);
           const wanted = groups.filter((one) => one === group).length;
-          return limit !== undefined && (taken.get(group) ?? 0) + wanted > limit ? [{ kind, id: name, limit }] : [];
+          // More than there are is refused when it is its turn, and not waited for (scripts.ts).
+          const waitsInVain = kind === 'gateway-address' && limit !== undefined && wanted > limit;
+          if (limit === undefined || waitsInVain || (taken.get(group) ?? 0) + wanted <= limit) return [];
+          return [{ kind, id: name, limit }];
         });
         if (pausedAt !== null) blockedBy.unshift({ kind: 'paused', id: null, limit: null });
         explained.set(id, { place: rank + 1, reason: inWords(blockedBy), blockedBy });

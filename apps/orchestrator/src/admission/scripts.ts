@@ -3,7 +3,8 @@
  *
  * - a migration waits, or holds its places, or neither; never both;
  * - what is counted as taken is exactly what the holders' lanes name: both change in one step;
- * - nothing is started past a limit as it stands at that moment, or while the queue is paused;
+ * - nothing is started past a limit as it stands at that moment, or while the queue is paused; only one that asks for more addresses
+ *   than there are is started for that very reason: its run refuses it, where waiting would have no end;
  * - of those that may start, the first in the order does; one that may not holds up its own lane only, and those that would
  *   take from it the pair of hosts, or the addresses, that are all it lacks;
  *
@@ -72,7 +73,7 @@ export const pairsLua = `
 
 /**
  * Of lanes that name addresses of a gateway machine (see groups.ts). Defines addressesIn(lane), which answers the group and how many of it;
- * and wantsToo(lane, other): whether both take of the same ones.
+ * wantsToo(lane, other): whether both take of the same ones; and waitsInVain(lane, limit): whether it asks for more than there are.
  */
 export const addressesLua = `
   local function addressesIn(lane)
@@ -85,6 +86,10 @@ export const addressesLua = `
   local function wantsToo(lane, other)
     local group = addressesIn(lane)
     return group ~= nil and group == addressesIn(other)
+  end
+  local function waitsInVain(lane, limit)
+    local _, count = addressesIn(lane)
+    return count > tonumber(limit)
   end
 `;
 
@@ -139,7 +144,8 @@ export const ADMIT = script(`
   end
   local function hasAddresses(lane)
     local group, count = addressesIn(lane)
-    return group == nil or limits[group] == nil or takenIn(group) + count <= tonumber(limits[group])
+    if group == nil or limits[group] == nil or waitsInVain(lane, limits[group]) then return true end
+    return takenIn(group) + count <= tonumber(limits[group])
   end
   if isFull('total') then return {} end
   local heads, lackingPair, lackingAddresses = {}, {}, {}

@@ -39,7 +39,7 @@ export const TAKE_HOSTS = keptScript(`
 
 /**
  * Takes addresses as the lane names them, of as many as there are. Not while others have too many of them, or one that comes first in the
- * order waits for some; one that was admitted with its own has them already.
+ * order waits for some, unless it can never have them; one that was admitted with its own has them already.
  * KEYS: migration, lanes of the queue, placesKeys, limits. ARGV: token, writes, id, lane, rank, need, how many there are, admission
  * channel
  */
@@ -58,7 +58,8 @@ export const TAKE_ADDRESSES = keptScript(`
   if others + count <= tonumber(ARGV[7]) then holder = nil end
   if not holder and mine < count then
     eachHead(function(head)
-      if not holder and head.rank < ARGV[5] and wantsToo(lane, head.lane) then holder = head.id end
+      local contends = wantsToo(lane, head.lane) and not waitsInVain(head.lane, ARGV[7])
+      if not holder and head.rank < ARGV[5] and contends then holder = head.id end
     end)
   end
   if holder then return {'HELD', holder} end

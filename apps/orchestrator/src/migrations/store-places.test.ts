@@ -307,6 +307,18 @@ test('who waits for addresses says so, holds none, and nobody passes who wants o
   assert.deepEqual(await admission.admit(10), [three.id]);
 });
 
+test('one that waits for more addresses than there are by now keeps them from nobody, and is started to be refused', async () => {
+  const [one, two] = [await running(), await running()];
+  await one.takeAddresses();
+  assert.equal(await two.takeAddresses(2), one.id);
+  await two.handBack(addressesNeed(2));
+  const three = await running();
+  assert.equal(await three.takeAddresses(), two.id, 'as long as there are two of them');
+  await one.end();
+  assert.equal(await three.takeAddresses(1, 1), undefined);
+  assert.deepEqual(await admission.admit(10), [two.id]);
+});
+
 test('addresses that are let go before a pause are free for others; those that a crash has lost are counted anew', async () => {
   const [one, two, three] = [await running(), await running(), await running()];
   await one.takeAddresses(2);

@@ -19,9 +19,11 @@ export class AdmissionModel {
   hasRoom(lane: string): boolean {
     return groupsOf(lane).every((one) => isAddress(one) || this.room(one) > 0);
   }
+  /** Or asks for more than there are, which its run refuses. */
   hasAddresses(lane: string): boolean {
     const wanted = groupsOf(lane).filter(isAddress);
-    return wanted.every((one) => this.room(one) >= wanted.length);
+    const waitsInVain = wanted.some((one) => wanted.length > (this.limits.get(one) ?? wanted.length));
+    return waitsInVain || wanted.every((one) => this.room(one) >= wanted.length);
   }
   /** Two between the same hosts go together only when both go straight. */
   agree(one: string, other: string): boolean {
