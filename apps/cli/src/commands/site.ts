@@ -98,7 +98,7 @@ function addAdd(registry: Registry, command: Registry['program']): void {
 function addSet(registry: Registry, command: Registry['program']): void {
   command
     .description(
-      'Changes a site; what is not named stays. While migrations use it, of its gateway only the credential may change.',
+      'Changes a site; what is not named stays. While migrations use it, of its gateway only the credential may change, and addresses may be added.',
     )
     .argument('<id>', 'name of the site')
     .addOption(new Option('--listens', 'other sites can open connections to this one').conflicts('file'));

@@ -6,6 +6,7 @@
 import type { RouteConfig } from '@lmas/gateway-api';
 import type { Flow, Routes } from '@lmas/plugin-api';
 import { errorCode, LmasError } from '../errors.ts';
+import { addressesOf } from '../sites/addresses.ts';
 import type { Gateway } from './gateway.ts';
 import type { TunnelEnds } from './tunnel.ts';
 
@@ -27,13 +28,13 @@ export async function openRedirectedRoutes(
     const dial = { kind: 'dial', host, port, allowSpecialAddress: false, maxStreams, priority } as const;
     await destination.gateway.putRoute(id, dial, { signal });
   }
-  const { hypervisorAddress, moreHypervisorAddresses } = source.site;
+  const { hypervisorAddress } = source.site;
   const entrance = new Entrance(source.gateway, sourceAddresses, signal);
   const routes: Record<string, Place> = {};
   for (const flow of flows.filter(({ addressGroup }) => addressGroup === undefined)) {
     routes[flow.id] = await entrance.listenAnywhere(flow, hypervisorAddress);
   }
-  const free = new Set([hypervisorAddress, ...moreHypervisorAddresses]);
+  const free = new Set(addressesOf(source.site));
   for (const group of new Set(flows.flatMap(({ addressGroup }) => addressGroup ?? []))) {
     const members = flows.filter(({ addressGroup }) => addressGroup === group);
     const address = await entrance.listenTogether(members, [...free]);

@@ -39,7 +39,8 @@ export const TAKE_HOSTS = keptScript(`
 
 /**
  * Takes addresses as the lane names them, of as many as there are. Not while others have too many of them, or one that comes first in the
- * order waits for some, unless it can never have them; one that was admitted with its own has them already.
+ * order waits for some, unless it can never have them; one that was admitted with its own has them already. How many there are holds for all
+ * from then on.
  * KEYS: migration, lanes of the queue, placesKeys, limits. ARGV: token, writes, id, lane, rank, need, how many there are, admission
  * channel
  */
@@ -48,7 +49,10 @@ export const TAKE_ADDRESSES = keptScript(`
   ${FENCE}
   local id, lane = ARGV[3], ARGV[4]
   local group, count = addressesIn(lane)
-  redis.call('HSET', KEYS[5], group, ARGV[7])
+  if redis.call('HGET', KEYS[5], group) ~= ARGV[7] then
+    redis.call('HSET', KEYS[5], group, ARGV[7])
+    redis.call('PUBLISH', ARGV[8], '')
+  end
   local all, mine, others, holder = redis.call('HGETALL', KEYS[3]), 0, 0, nil
   for i = 1, #all, 2 do
     local same, held = addressesIn(all[i + 1])

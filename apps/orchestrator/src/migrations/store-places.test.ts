@@ -319,6 +319,22 @@ test('one that waits for more addresses than there are by now keeps them from no
   assert.deepEqual(await admission.admit(10), [two.id]);
 });
 
+test('whoever counts other addresses than those of before tells everybody, and nobody else does', async () => {
+  const [one, two] = [await running(), await running()];
+  using listening = new DisposableStack();
+  const listener = listening.adopt(redis.duplicate(), (connection) => connection.disconnect());
+  let heard = 0;
+  listener.on('message', () => {
+    heard += 1;
+  });
+  await listener.subscribe(keys.admissionChannel);
+  await one.takeAddresses(1, 1);
+  await two.takeAddresses(1, 1);
+  await two.takeAddresses(1, 2);
+  await listener.ping(); // an answer comes after what was told before
+  assert.equal(heard, 2);
+});
+
 test('addresses that are let go before a pause are free for others; those that a crash has lost are counted anew', async () => {
   const [one, two, three] = [await running(), await running(), await running()];
   await one.takeAddresses(2);

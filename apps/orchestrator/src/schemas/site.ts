@@ -91,7 +91,7 @@ export const siteInputSchema = z
   });
 export const siteSchema = siteInputSchema.extend({ createdAt: timestampSchema }).meta({ id: 'Site' });
 
-/** What is not named stays as it is. While live migrations use the site, of its gateway only the credential may change. */
+/** What is not named stays as it is. While live migrations use the site, of its gateway only the credential may change, and addresses may come. */
 export const siteChangeSchema = z
   .strictObject({
     description: siteInputSchema.shape.description.unwrap(),

@@ -17,6 +17,7 @@ import { keys } from '../redis/keys.ts';
 import { type credentialInputSchema, credentialSchema } from '../schemas/credential.ts';
 import { type endpointChangeSchema, type endpointInputSchema, endpointSchema } from '../schemas/endpoint.ts';
 import { type siteChangeSchema, type siteInputSchema, siteSchema } from '../schemas/site.ts';
+import { addressesOf, addressPlaces } from './addresses.ts';
 import { type NamedTable, namedTable } from './table.ts';
 
 export type Site = z.infer<typeof siteSchema>;
@@ -80,7 +81,7 @@ export function createInventory(
   };
   return {
     credentials: credentialStore(tables, vault),
-    sites: siteStore(tables, migrations),
+    sites: siteStore(tables, migrations, redis),
     endpoints: endpointStore(tables, migrations, plugins),
   };
 }
@@ -119,7 +120,7 @@ function credentialStore({ credentials, sites, endpoints }: Tables, vault: Vault
   };
 }
 
-function siteStore(tables: Tables, migrations: MigrationReads): SiteStore {
+function siteStore(tables: Tables, migrations: MigrationReads, redis: Redis): SiteStore {
   const { sites, endpoints } = tables;
   const usersOf = (id: string) => migrationsIn(keys.index('site', id), migrations);
   const requireChangeable = async (site: Site, gateway: SiteGateway): Promise<void> => {
@@ -135,8 +136,8 @@ function siteStore(tables: Tables, migrations: MigrationReads): SiteStore {
       await sites.add(site, gateway === null ? [] : [credentialReference(gateway.ssh.credential)]);
       return site;
     },
-    change: (id, { description, gateway }, expect) =>
-      sites.change(id, async (site) => {
+    async change(id, { description, gateway }, expect) {
+      const apply = async (site: Site): Promise<Site> => {
         expect(site);
         if (gateway !== undefined) await requireChangeable(site, gateway);
         return {
@@ -144,7 +145,9 @@ function siteStore(tables: Tables, migrations: MigrationReads): SiteStore {
           ...(description === undefined ? {} : { description }),
           ...(gateway === undefined ? {} : { gateway }),
         };
-      }),
+      };
+      return await sites.change(id, apply, (site) => addressPlaces(redis, site));
+    },
     list: () => sites.list(),
     get: (id) => sites.get(id),
     async remove(id) {
@@ -251,11 +254,20 @@ export function requireGateways(
   throw new LmasError('NO_GATEWAY', message, { ...(remedy && { remedy }) });
 }
 
-/** A migration that is under way, or not taken down yet, finds its gateways, and takes them away, where the site says: that must not move. */
+/**
+ * A migration that is under way, or not taken down yet, finds its gateways, and takes them away, where the site says: that must not move.
+ * Nor may an address go that it may have; one more is in nobody's way.
+ */
 function movesMachine(before: SiteGateway, after: SiteGateway): boolean {
   if (before === null || after === null) return before !== after;
-  const withoutLogin = ({ ssh: { credential: _, ...ssh }, ...rest }: NonNullable<SiteGateway>) => ({ ...rest, ssh });
-  return !isDeepStrictEqual(withoutLogin(before), withoutLogin(after));
+  const placeOf = ({ ssh, moreHypervisorAddresses: _more, ...rest }: NonNullable<SiteGateway>) => {
+    const { credential: _credential, ...server } = ssh;
+    return { ...rest, server };
+  };
+  const kept = new Set(addressesOf(after));
+  return (
+    !isDeepStrictEqual(placeOf(before), placeOf(after)) || addressesOf(before).some((address) => !kept.has(address))
+  );
 }
 
 function parseConfig(plugin: HypervisorPlugin, config: unknown): Record<string, unknown> {

@@ -4,7 +4,7 @@
 import type { Redis } from 'ioredis';
 import { z } from 'zod';
 import { LmasError, type OrchestratorErrorCode } from '../errors.ts';
-import { replaceField } from '../redis/replace-field.ts';
+import { type FieldChange, replaceFields } from '../redis/replace-field.ts';
 import { replicated } from '../redis/replicas.ts';
 import { keptScript } from '../redis/script.ts';
 import { readStored, rewriteStored } from '../redis/stored-json.ts';
@@ -17,6 +17,13 @@ export interface Reference {
   readonly id: string;
 }
 
+/** What changes in the same step as an item. */
+export interface Beside {
+  readonly changes: readonly FieldChange[];
+  /** Where that is announced. */
+  readonly channel?: string;
+}
+
 export interface NamedTable<Stored> {
   /** @throws LmasError ALREADY_EXISTS, UNKNOWN_REFERENCE */
   add(item: Stored, references: readonly Reference[]): Promise<void>;
@@ -25,7 +32,11 @@ export interface NamedTable<Stored> {
   /** @throws LmasError …_NOT_FOUND */
   get(id: string): Promise<Stored>;
   /** Applies a change to the newest version, again when somebody else was quicker. @throws LmasError …_NOT_FOUND, and what `apply` throws */
-  change(id: string, apply: (item: Stored) => Promise<Stored>): Promise<Stored>;
+  change(
+    id: string,
+    apply: (item: Stored) => Promise<Stored>,
+    besideOf?: (changed: Stored) => Promise<Beside>,
+  ): Promise<Stored>;
   remove(id: string): Promise<void>;
 }
 
@@ -76,11 +87,13 @@ export function namedTable<Stored extends { id: string }>(
       return all.sort((a, b) => (a.id < b.id ? -1 : 1));
     },
     get: async (id) => parse(await load(id)),
-    async change(id, apply) {
+    async change(id, apply, besideOf = async () => ({ changes: [] })) {
       for (;;) {
         const json = await load(id);
         const changed = schema.parse(await apply(parse(json)));
-        if (await replaceField(redis, key, id, json, rewriteStored(schema, json, changed))) return changed;
+        const own = { hash: key, field: id, before: json, after: rewriteStored(schema, json, changed) };
+        const { changes, channel } = await besideOf(changed);
+        if (await replaceFields(redis, [own, ...changes], channel)) return changed;
       }
     },
     async remove(id) {

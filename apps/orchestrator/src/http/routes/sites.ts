@@ -73,7 +73,7 @@ export const siteRoutes: FastifyPluginAsyncZod<Services> = async (api, services)
         tags: ['sites'],
         summary: 'Change a site',
         description:
-          'What is not named stays as it is; `gateway` is replaced as a whole. While live migrations use the site, of its gateway only the credential may change: they find their gateways by the rest.',
+          'What is not named stays as it is; `gateway` is replaced as a whole. While live migrations use the site, of its gateway only the credential may change, and addresses may be added to `moreHypervisorAddresses`: they find their gateways by the rest.',
         params: slugParams,
         headers: ifMatchHeaders,
         body: siteChangeSchema,

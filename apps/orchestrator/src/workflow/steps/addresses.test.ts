@@ -58,6 +58,21 @@ test('where others have them the record says who, then the migration goes back t
   ]);
 });
 
+test('a site that changes meanwhile is counted again: the count of before must not stand', async () => {
+  const { run, asked, told } = runWith('m_2');
+  const machines = [['10.1.0.2'], ['10.1.0.2', '10.1.0.3'], []].map((more) => toolsWith(more));
+  const changing = {
+    sites: { get: (id: string) => (machines.length > 1 ? machines.shift() : machines[0])?.sites.get(id) },
+  };
+  const tools = changing as unknown as Pick<Tools, 'sites'>;
+  await assert.rejects(takeAddresses(run, tools, report(2), { signal }), { code: 'CHECK_FAILED', message: /has 1\.$/ });
+  assert.deepEqual(
+    asked,
+    [2, 3].map((limit) => ({ count: 2, limit })),
+  );
+  assert.deepEqual(told, []);
+});
+
 test('a project is not told of another one’s migration', async () => {
   const { run, told } = runWith('m_2', { project: 'red' });
   await assert.rejects(takeAddresses(run, toolsWith(['10.1.0.2']), report(1), { signal }), /handed back/);

@@ -6,6 +6,7 @@
 import type { CheckReport } from '@lmas/plugin-api';
 import { addressesNeed } from '../../admission/groups.ts';
 import { LmasError } from '../../errors.ts';
+import { addressesOf } from '../../sites/addresses.ts';
 import type { Run } from '../run.ts';
 import type { Tools } from '../tools.ts';
 import { waitInQueue } from './wait-in-queue.ts';
@@ -22,20 +23,26 @@ export async function takeAddresses(
 ): Promise<void> {
   if (count === 0 || run.migration.request.transport !== 'tunnel') return;
   const { site } = run.migration.source;
-  const { gateway } = await tools.sites.get(site);
-  if (gateway === null) return; // provisioning says so
-  const limit = new Set([gateway.hypervisorAddress, ...gateway.moreHypervisorAddresses]).size;
-  if (count > limit) {
-    throw new LmasError(
-      'CHECK_FAILED',
-      `It needs ${count} addresses of the gateway machine of ${site}, which has ${limit}.`,
-      {
-        remedy: 'Give the machine one more, and name it in `moreHypervisorAddresses` of the site.',
-      },
-    );
+  for (let limit = await countAddresses(tools, site); limit !== null; ) {
+    if (count > limit) throw tooFew(count, site, limit);
+    const holder = await run.takeAddresses({ count, limit });
+    // What was counted is the limit for everybody from now on: so it must not be what was there before somebody changed the site.
+    const counted = limit;
+    limit = await countAddresses(tools, site);
+    if (limit !== counted) continue;
+    if (holder === undefined) return;
+    const why = `both need addresses of their own at the gateway machine of ${site}, which has ${limit}`;
+    await waitInQueue(run, addressesNeed(count), { holder, why }, { signal });
   }
-  const holder = await run.takeAddresses({ count, limit });
-  if (holder === undefined) return;
-  const why = `both need addresses of their own at the gateway machine of ${site}, which has ${limit}`;
-  await waitInQueue(run, addressesNeed(count), { holder, why }, { signal });
 }
+
+/** `null`: there is no machine, as provisioning says. */
+async function countAddresses({ sites }: Pick<Tools, 'sites'>, site: string): Promise<number | null> {
+  const { gateway } = await sites.get(site);
+  return gateway === null ? null : addressesOf(gateway).length;
+}
+
+const tooFew = (count: number, site: string, limit: number): LmasError =>
+  new LmasError('CHECK_FAILED', `It needs ${count} addresses of the gateway machine of ${site}, which has ${limit}.`, {
+    remedy: 'Give the machine one more, and name it in `moreHypervisorAddresses` of the site.',
+  });
