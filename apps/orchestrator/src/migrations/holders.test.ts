@@ -144,6 +144,47 @@ test('the last one to let go waits for whoever has asked for it', async () => {
   assert.equal(await leaving, 'others');
 });
 
+/** As when the time limit has passed since it asked. */
+const longSince = (name: string, id: string) => redis.zadd(keys.pendingHolders(name), 'XX', Date.now() - 200_000, id);
+
+test('one that was never answered is not out beside others: what it asked for may come when they have taken it away', async () => {
+  await holders.hold('never', 'm_1', { signal, pending: true });
+  await holders.hold('never', 'm_2', { signal });
+  const leaving = holders.letGo('never', 'm_1', { signal });
+  assert.ok(await waits(leaving));
+  const other = holders.letGo('never', 'm_2', { signal });
+  assert.ok(await waits(other));
+  await longSince('never', 'm_1');
+  assert.deepEqual([await leaving, await other].sort(), ['last', 'others']);
+});
+
+test('nor while another one takes it away: it is the last one then, and looks for what may still come', async () => {
+  await holders.hold('after', 'm_2', { signal });
+  assert.equal(await holders.letGo('after', 'm_2', { signal }), 'last');
+  await redis.zadd(keys.pendingHolders('after'), Date.now(), 'm_1');
+  const leaving = holders.letGo('after', 'm_1', { signal });
+  assert.ok(await waits(leaving));
+  await holders.gone('after', 'm_2');
+  assert.equal(await leaving, 'last');
+});
+
+test('nor by joining others in its next attempt', async () => {
+  await holders.hold('again', 'm_1', { signal, pending: true });
+  await holders.hold('again', 'm_2', { signal });
+  assert.equal(await holders.hold('again', 'm_1', { signal, onlyIfHeld: true }), true);
+  assert.equal(await holders.letGo('again', 'm_2', { signal }), 'others', 'it is a holder like any other');
+  const leaving = holders.letGo('again', 'm_1', { signal });
+  assert.ok(await waits(leaving), 'its journal does not say any more that something may come');
+  await longSince('again', 'm_1');
+  assert.equal(await leaving, 'last');
+});
+
+test('one that was never answered and is alone need not wait: it looks for what may still come', async () => {
+  await holders.hold('sole', 'm_1', { signal, pending: true });
+  assert.equal(await holders.letGo('sole', 'm_1', { signal }), 'last');
+  assert.equal(await holders.letGo('sole', 'm_1', { signal }), 'last', 'also by its next run');
+});
+
 test('what was never answered counts as made past the time limit, and as nothing without a migration under way', async () => {
   await holders.hold('unanswered', 'm_1', { signal, pending: true });
   await redis.zadd(keys.pendingHolders('unanswered'), Date.now() - 200_000, 'm_1');

@@ -9,7 +9,8 @@
  * Invariants: only the last one to let go takes it away, and nobody takes hold of it meanwhile. It holds it until it has said that it is gone:
  * if it dies before, then whoever comes after the time limit is its fellow holder, and need not fear that its next run takes it away. What
  * was asked for is nobody's to share until it is known to be made: who joins waits for that, and so does the last one to let go; past the
- * time limit it counts as made. An id that is no migration under way holds nothing.
+ * time limit it counts as made. Whoever asked, and was not answered, is not out before either, nor by joining others meanwhile: what comes of
+ * it may come after these have taken it away, and would be nobody's. An id that is no migration under way holds nothing.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Redis } from 'ioredis';
@@ -35,7 +36,8 @@ export interface Holders {
   withdraw(name: string, id: string): Promise<void>;
   /**
    * `others`: `id` is out. `last`: it is to be taken away now, and `gone` said afterwards; until then `id` holds it and nobody else
-   * can take hold of it. Waits while somebody else has asked for it and was not answered.
+   * can take hold of it. Waits while somebody else has asked for it and was not answered; and while `id` itself has, unless it is alone: who
+   * takes it away looks for what may still come.
    */
   letGo(name: string, id: string, options: { signal: AbortSignal }): Promise<'last' | 'others'>;
   /** With `kept` it could not be taken away, and `id` holds it still. Whoever does not know says nothing, and lets the time limit pass. */
@@ -77,7 +79,8 @@ const HOLD = keptScript(`
     if ${OTHERS_PENDING} > 0 then return 'WAIT' end
     return 'FREE'
   end
-  ${STRIKE_OUT}
+  -- Who joins may have asked before, without an answer.
+  if ARGV[2] ~= '1' then ${STRIKE_OUT} end
   if ARGV[3] == '1' then redis.call('ZADD', KEYS[5], now, ARGV[1]) else redis.call('SADD', KEYS[1], ARGV[1]) end
   return 'HELD'
 `);
@@ -93,7 +96,10 @@ const WITHDRAW = keptScript(`
 const LET_GO = keptScript(`
   ${PRUNE}
   local at = redis.call('GET', KEYS[2])
-  if ${OTHERS} > 0 or (at and at ~= ARGV[1]) then
+  local has_others = ${OTHERS} > 0 or (at and at ~= ARGV[1])
+  local has_joined = redis.call('SISMEMBER', KEYS[1], ARGV[1]) == 1
+  if redis.call('ZSCORE', KEYS[5], ARGV[1]) and (has_others or has_joined) then return 'WAIT' end
+  if has_others then
     ${STRIKE_OUT}
     return 'OTHERS'
   end

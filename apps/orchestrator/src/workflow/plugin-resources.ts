@@ -79,7 +79,11 @@ export async function releaseResource(
 const LET_GO_MS = 20_000;
 
 async function letGo(run: Run, holders: Holders, name: string, signal: AbortSignal): Promise<'last' | 'others'> {
-  using limit = new Deadline(LET_GO_MS, 'STAGE_TIMEOUT', 'Another migration has asked for it and has no answer yet.');
+  using limit = new Deadline(
+    LET_GO_MS,
+    'STAGE_TIMEOUT',
+    'It was asked for and not answered yet, so it may still come.',
+  );
   return await holders.letGo(name, run.id, { signal: AbortSignal.any([signal, limit.signal]) });
 }
 
