@@ -7,7 +7,6 @@
  */
 import { dirname } from 'node:path';
 import { type DrillRequest, PluginError } from '@lmas/plugin-api';
-import { z } from 'zod';
 import type { KvmOptions } from '../config.ts';
 import { type Definition, type DiskDefinition, readDefinition } from '../definition/definition.ts';
 import { descend, parseXml, textOf } from '../definition/xml.ts';
@@ -15,6 +14,7 @@ import { isFault } from '../errors.ts';
 import { ERROR } from '../rpc/constants.ts';
 import type { Domain } from '../rpc/procedures.ts';
 import { diskCapacity, type KvmSession } from '../session.ts';
+import { heldBytes } from './held.ts';
 import { type DrillNames, drillNames, fileName } from './names.ts';
 import { scratchName } from './scratch.ts';
 
@@ -79,27 +79,6 @@ export const isDevice = (path: string): boolean => path === '/dev' || path.start
 const isMedium = ({ device }: DiskDefinition): boolean => device === 'cdrom' || device === 'floppy';
 const isLocal = ({ sourceType }: DiskDefinition): boolean => sourceType === 'file' || sourceType === 'block';
 
-/** Of `qemu-img measure`: what an image with the same content takes, tables included. */
-const measureSchema = z.object({ required: z.number() });
-
-/**
- * Of a file the image itself tells how much of it holds something, what lies below it included; of anything else, and where it
- * cannot be asked, all of it may. libvirt's `allocation` is no such number: of a raw file in use it is how far QEMU has written
- * since it opened it, of a compressed one what it takes there.
- */
-async function heldBytes(
-  source: KvmSession,
-  { sourceType, format, location = '' }: DiskDefinition,
-  capacityBytes: number | null,
-  options: Options,
-): Promise<number> {
-  const full = capacityBytes ?? 0;
-  if (sourceType !== 'file') return full;
-  const command = ['qemu-img', 'measure', '-U', '-f', format, '-O', 'qcow2', '--output=json', location];
-  const { exitCode, stdout } = await source.transport.exec(command, options);
-  return exitCode === 0 ? measureSchema.parse(JSON.parse(stdout.toString('utf8'))).required : full;
-}
-
 /** @throws PluginError VM_NOT_FOUND, and whatever the connections suffer */
 export async function makeDrillPlan(
   { source, destination }: Ends,
@@ -130,7 +109,7 @@ export async function makeDrillPlan(
     const place = hint === undefined || isDevice(hint) ? directory : dirname(hint);
     const scratchPlace = drill.scratchDirectory ?? (disk.sourceType === 'file' ? dirname(location) : scratchDefault);
     const capacityBytes = await diskCapacity(client, domain, disk, options);
-    const held = await heldBytes(source, disk, capacityBytes, options);
+    const held = await heldBytes(source.transport, disk, capacityBytes, options);
     disks.push({
       ...{ name, via, from: location, fromFormat: disk.format, format },
       to: inside(place, fileName(names, name, format === 'raw' ? 'img' : 'qcow2')),
