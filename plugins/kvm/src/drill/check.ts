@@ -18,6 +18,7 @@ import { copyDefinition, filesNeeded } from './definition.ts';
 import { checkDrillDisks } from './disks.ts';
 import { wire } from './networks.ts';
 import { backupXml, type DrillPlan, type Ends, makeDrillPlan } from './plan.ts';
+import { checkPrograms } from './programs.ts';
 
 export interface DrillCheckContext {
   readonly ends: Ends;
@@ -128,23 +129,6 @@ async function checkBackups({ ends, plan, signal }: DrillCheckContext): Promise<
   const remedy =
     'Try it: the VM runs on either way. If it is refused, update libvirt and QEMU there, and restart the VM.';
   return [warning('BACKUP_NOT_VOUCHED_FOR', message, remedy)];
-}
-
-const HAVE = 'for p; do command -v -- "$p" > /dev/null || echo "$p"; done';
-
-async function checkPrograms({ ends, signal }: DrillCheckContext): Promise<Finding[]> {
-  const findings: Finding[] = [];
-  for (const [end, programs] of [
-    ['source', ['qemu-img', 'gzip']],
-    ['destination', ['qemu-img', 'qemu-nbd', 'gzip']],
-  ] as const) {
-    const { stdout } = await ends[end].transport.exec(['sh', '-c', HAVE, 'sh', ...programs], { signal });
-    const missing = stdout.toString('utf8').trim().split('\n').filter(Boolean);
-    if (missing.length === 0) continue;
-    const message = `The ${end} has no ${missing.join(' and no ')}.`;
-    findings.push(blocker('PROGRAM_MISSING', message, 'Install it there (qemu-utils or qemu-img, gzip).'));
-  }
-  return findings;
 }
 
 async function checkNetworks({ ends, plan, request, signal }: DrillCheckContext): Promise<Finding[]> {

@@ -90,6 +90,21 @@ test('the copy has what the disk held when it was prepared, to the byte; then no
   await rehearsal.undo(await rehearsal.driver());
 });
 
+test('a qemu-img that cannot be told that the copy is empty copies to the byte as well, and nothing that is zero', async () => {
+  await using rehearsal = new Rehearsal();
+  const { world } = rehearsal;
+  world.source.qemuVersion = '4.2.1';
+  const driver = await rehearsal.driver();
+  assert.deepEqual(await rehearsal.codes(), []);
+  const prepared = await driver.prepare({ signal });
+  await driver.copy(prepared, routesOf(prepared), { signal, onProgress: () => undefined });
+  const [path = ''] = readdirSync(world.destination.files);
+  const copy = `${world.destination.files}/${path}`;
+  assert.ok(readFileSync(copy).equals(world.content));
+  assert.ok(statSync(copy).blocks * 512 < world.content.length, 'half of it is zero');
+  await rehearsal.undo(driver);
+});
+
 test('who has no key is refused, and the key is in no command line, no record and no file of others', async () => {
   await using rehearsal = new Rehearsal();
   const driver = await rehearsal.driver();
@@ -166,6 +181,23 @@ describe('the check', () => {
     await assert.rejects(driver.prepare({ signal }), { code: 'BUSY' });
     await rehearsal.undo(driver);
     assert.deepEqual(rehearsal.world.source.world.violations, []);
+  });
+
+  test('programs of a QEMU that is too old are named, also for a limit that they could not keep', async () => {
+    await using rehearsal = new Rehearsal();
+    const { source, destination } = rehearsal.world;
+    const codesWith = async (versions: readonly [string, string], bandwidthBytesPerSec: number | null = null) => {
+      [source.qemuVersion, destination.qemuVersion] = versions;
+      return await rehearsal.codes({ bandwidthBytesPerSec });
+    };
+    const tooOld = ['blocker PROGRAM_TOO_OLD'];
+    assert.deepEqual(await codesWith(['4.1.9', '4.2.0']), tooOld);
+    assert.deepEqual(await codesWith(['4.2.0', '4.0.0']), tooOld);
+    assert.deepEqual(await codesWith(['4.2.0', '4.2.0']), []);
+    assert.deepEqual(await codesWith(['5.1.0', '4.2.0'], 1_000_000), tooOld);
+    assert.deepEqual(await codesWith(['5.2.0', '4.2.0'], 1_000_000), []);
+    assert.deepEqual(await codesWith(['10.1.0', '10.1.0'], 1_000_000), []);
+    assert.deepEqual(await codesWith(['of mine', '10.1.0']), ['warning CHECK_NOT_POSSIBLE']);
   });
 
   test('what is too old or missing is named', async () => {

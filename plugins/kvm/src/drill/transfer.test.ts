@@ -14,27 +14,29 @@ const disk: StateDisk = {
 };
 const state = { socket: '/run/a,b.sock', keyDirectory: '/tmp/key' };
 const route = { host: '192.0.2.7', port: 4711 };
+const now = { bandwidthBytesPerSec: null, toZero: true };
 
 test('a backup is read at its socket and written to the route, with the key, and a comma in a path is one', () => {
-  const command = copyCommand(disk, state, route, null);
+  const command = copyCommand(disk, state, route, now);
   assert.deepEqual(command.slice(-2), [
     'driver=nbd,server.type=unix,server.path=/run/a,,b.sock,export=vda',
     'driver=nbd,server.type=inet,server.host=192.0.2.7,server.port=4711,export=vda,tls-creds=tls',
   ]);
   assert.ok(command.includes('tls-creds-psk,id=tls,endpoint=client,dir=/tmp/key,username=lmas'));
   assert.ok(!command.includes('-r'));
-  assert.ok(copyCommand(disk, state, route, 1_500_000.7).join(' ').includes('-r 1500000 '));
+  const limited = copyCommand(disk, state, route, { ...now, bandwidthBytesPerSec: 1_500_000.7 });
+  assert.ok(limited.join(' ').includes('-r 1500000 '));
 });
 
 test('what nobody writes to is read as it lies there, in its own format', () => {
   const still = { ...disk, via: 'file' as const };
   assert.equal(
-    copyCommand(still, state, route, null).at(-2),
+    copyCommand(still, state, route, now).at(-2),
     'driver=qcow2,file.driver=file,file.filename=/images/a.qcow2',
   );
   const device = { ...still, from: '/dev/sr0', fromFormat: 'raw' };
   assert.equal(
-    copyCommand(device, state, route, null).at(-2),
+    copyCommand(device, state, route, now).at(-2),
     'driver=raw,file.driver=host_device,file.filename=/dev/sr0',
   );
 });

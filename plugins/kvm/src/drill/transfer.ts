@@ -6,6 +6,7 @@ import { type MigrationProgress, PluginError, type Routes } from '@lmas/plugin-a
 import { toPluginError } from '../errors.ts';
 import type { KvmSession } from '../session.ts';
 import { KEY_USER } from './key.ts';
+import { knowsZeroTargets } from './programs.ts';
 import { flowOf } from './receiver.ts';
 import type { DrillState, StateDisk } from './state.ts';
 
@@ -27,29 +28,27 @@ function sourceOf({ via, from, fromFormat, name }: StateDisk, socket: string | n
   return `driver=${optionValue(fromFormat)},file.driver=${file},file.filename=${optionValue(from)}`;
 }
 
-/** `--target-is-zero`: the file was made for this, so what is not written reads as zeros. `-W`: each block goes when it is read. */
+interface CopySettings {
+  readonly bandwidthBytesPerSec: number | null;
+  /** Whether qemu-img can be told that what it writes to is zero. */
+  readonly toZero: boolean;
+}
+
+/**
+ * `--target-is-zero`: the file was made for this, so what is not written reads as zeros. A qemu-img that cannot be told so asks, two
+ * GiB at a time. `-W`: each block goes when it is read.
+ */
 export function copyCommand(
   disk: StateDisk,
   { socket, keyDirectory }: Pick<DrillState, 'socket' | 'keyDirectory'>,
   route: { readonly host: string; readonly port: number },
-  bandwidthBytesPerSec: number | null,
+  { bandwidthBytesPerSec, toZero }: CopySettings,
 ): string[] {
   const limit = bandwidthBytesPerSec === null ? [] : ['-r', String(Math.max(1, Math.floor(bandwidthBytesPerSec)))];
+  const zero = toZero ? ['--target-is-zero'] : [];
   const server = `server.type=inet,server.host=${optionValue(route.host)},server.port=${route.port}`;
   return [
-    ...[
-      'qemu-img',
-      'convert',
-      '-p',
-      '-n',
-      '--target-is-zero',
-      '-W',
-      '-m',
-      String(REQUESTS),
-      '-t',
-      'writeback',
-      ...limit,
-    ],
+    ...['qemu-img', 'convert', '-p', '-n', ...zero, '-W', '-m', String(REQUESTS), '-t', 'writeback', ...limit],
     ...['--object', `tls-creds-psk,id=tls,endpoint=client,dir=${optionValue(keyDirectory)},username=${KEY_USER}`],
     ...['--image-opts', '--target-image-opts', sourceOf(disk, socket)],
     `driver=nbd,${server},export=${optionValue(disk.name)},tls-creds=tls`,
@@ -71,10 +70,11 @@ export async function transfer(
   { signal, onProgress }: Options & { readonly onProgress: (progress: MigrationProgress) => void },
 ): Promise<void> {
   const meter = new Meter(state.disks, onProgress);
+  const settings = { bandwidthBytesPerSec, toZero: await knowsZeroTargets(source.transport, { signal }) };
   for (const disk of state.disks) {
     const route = routes[flowOf(disk.name)];
     if (route === undefined) throw new PluginError('INVALID_CONFIG', `There is no route for ${disk.name}.`);
-    const command = copyCommand(disk, state, route, bandwidthBytesPerSec);
+    const command = copyCommand(disk, state, route, settings);
     const onStdout = (chunk: Buffer): void => meter.at(disk, readPercent(chunk.toString('latin1')));
     const { exitCode, stderr } = await run(source, command, { signal, onStdout });
     if (exitCode !== 0) {

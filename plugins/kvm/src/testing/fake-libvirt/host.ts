@@ -58,6 +58,8 @@ export class FakeHost {
   userfaultfd = '1';
   /** Where files below `/run` are looked for; without it, on this machine. */
   runDirectory: string | undefined;
+  /** As which release of QEMU its programs answer; they are this machine's unless told. */
+  qemuVersion: string | undefined;
   /** Programs that a login here may not run. */
   readonly failingCommands = new Set<string>();
   /** Called before each command that is run here. */
@@ -171,6 +173,12 @@ export class FakeHost {
       Promise.resolve({ exitCode, stdout: Buffer.from(exitCode === 0 ? text : ''), stderr: Buffer.from(text) });
     this.beforeCommand(command);
     if (this.failingCommands.has(command[0] ?? '')) return answer(126, 'permission denied');
+    if (this.qemuVersion !== undefined) {
+      if (command[1] === '--version') return answer(0, `${command[0]} version ${this.qemuVersion} (Debian)\n`);
+      if (command.includes('--target-is-zero') && Number.parseFloat(this.qemuVersion) < 5) {
+        return answer(1, "qemu-img: unrecognized option '--target-is-zero'");
+      }
+    }
     if (command[1] === '/proc/sys/vm/unprivileged_userfaultfd') return answer(0, `${this.userfaultfd}\n`);
     // The directory of a guest's own, which real hosts have below /var/lib/libvirt.
     if (command[2]?.includes('/libvirt/qemu/domain-')) return answer(0, this.files);
