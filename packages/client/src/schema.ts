@@ -54,7 +54,7 @@ export interface paths {
         put?: never;
         /**
          * Rotate the master key
-         * @description Seals every secret anew: under a new key, when the key is in a file; else under the key that the source names first now. Safe to repeat; what was broken off is finished at the next start.
+         * @description Seals every secret anew: under a new key, when the key is in a file; else under the key that the source names first now. Safe to repeat; what was broken off is finished at the next start. What does not open stays as it is and is named.
          */
         post: operations["rotateMasterKey"];
         delete?: never;
@@ -418,7 +418,7 @@ export interface paths {
         head?: never;
         /**
          * Change a site
-         * @description What is not named stays as it is; `gateway` is replaced as a whole. While live migrations use the site, of its gateway only the credential may change: they find their gateways by the rest.
+         * @description What is not named stays as it is; `gateway` is replaced as a whole. While live migrations use the site, of its gateway only the credential may change, and addresses may be added to `moreHypervisorAddresses`: they find their gateways by the rest.
          */
         patch: operations["updateSite"];
         trace?: never;
@@ -506,7 +506,7 @@ export interface paths {
         put?: never;
         /**
          * Test an endpoint
-         * @description Connects, logs in, asks who is there, and has the plugin look at all that migrations will need there, step by step. Changes nothing. The answer is 200 also when that fails: `error` and each step of `steps` say why and what to do.
+         * @description Connects, logs in, asks who is there, and has the plugin look at all that migrations will need there, step by step. Changes nothing. It tries also a login that was refused a while ago. The answer is 200 also when that fails: `error` and each step of `steps` say why and what to do.
          */
         post: operations["testEndpoint"];
         delete?: never;
@@ -524,7 +524,7 @@ export interface paths {
         };
         /**
          * Look at an endpoint
-         * @description The host and its VMs, asked now. Also the test whether the endpoint can be reached.
+         * @description The host and its VMs, asked now. A login that was refused a while ago is not tried again, so that a page that is open locks no account: `POST …/test` tries at once.
          */
         get: operations["getEndpointInventory"];
         put?: never;
@@ -2092,7 +2092,7 @@ export interface components {
             /** @description How far back this list reaches. */
             kept: {
                 entries: number;
-                /** @description When there would be more, the oldest go: LMAS_AUDIT_MAX_ENTRIES. */
+                /** @description Of each project, and of callers who are bound to none: when there would be more, the oldest of these go. LMAS_AUDIT_MAX_ENTRIES. */
                 maxEntries: number;
                 oldestAt: string | null;
             };
@@ -6186,6 +6186,8 @@ export interface components {
             }[];
             /** @description How many values were sealed anew. */
             resealed: number;
+            /** @description Those that could not be, since they do not open, in words. Put the key that they need back behind the others and rotate again, or register them anew. */
+            notResealed: string[];
         };
         /** @description Newest first. */
         MigrationListInput: {
@@ -6630,7 +6632,7 @@ export interface components {
             /** @description How far back this list reaches. */
             kept: {
                 entries: number;
-                /** @description When there would be more, the oldest go: LMAS_AUDIT_MAX_ENTRIES. */
+                /** @description Of each project, and of callers who are bound to none: when there would be more, the oldest of these go. LMAS_AUDIT_MAX_ENTRIES. */
                 maxEntries: number;
                 oldestAt: string | null;
             };
@@ -10613,6 +10615,8 @@ export interface components {
             }[];
             /** @description How many values were sealed anew. */
             resealed: number;
+            /** @description Those that could not be, since they do not open, in words. Put the key that they need back behind the others and rotate again, or register them anew. */
+            notResealed: string[];
         };
         /** @description Newest first. */
         MigrationList: {
