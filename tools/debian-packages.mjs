@@ -86,6 +86,12 @@ export const DEBIAN_PACKAGES = [
     why: 'the reference of the benchmark',
     onlyFor: ['test/bench/'],
   },
+  {
+    name: 'sqlite3',
+    file: '/usr/bin/sqlite3',
+    why: 'work for the guests whose memory the benchmark looks at',
+    onlyFor: ['test/bench/'],
+  },
   { name: 'stunnel4', file: '/usr/bin/stunnel4', why: 'what the tunnel is compared with', onlyFor: ['test/bench/'] },
   { name: 'haproxy', file: '/usr/sbin/haproxy', why: 'what the tunnel is compared with', onlyFor: ['test/bench/'] },
 ];

@@ -6,6 +6,7 @@ import { balancingBenchmark } from './balancing/balancing.ts';
 import { type Benchmark, UsageError } from './benchmark.ts';
 import { migrationBenchmark } from './migration/migration.ts';
 import { orchestratorBenchmark } from './orchestrator/orchestrator.ts';
+import { pageCacheBenchmark } from './page-cache/page-cache.ts';
 import { tunnelBenchmark } from './tunnel/tunnel.ts';
 
 const BENCHMARKS: readonly Benchmark[] = [
@@ -13,6 +14,7 @@ const BENCHMARKS: readonly Benchmark[] = [
   migrationBenchmark,
   orchestratorBenchmark,
   balancingBenchmark,
+  pageCacheBenchmark,
 ];
 
 const HELP = `Usage: npm run bench -- NAME [options]

@@ -17,7 +17,9 @@ const HELPS: readonly (readonly [script: string, word?: string])[] = [
   ['test/lab/cli.ts'],
   ['test/faults/main.ts'],
   ['test/bench/main.ts'],
-  ...['tunnel', 'migration', 'orchestrator', 'balancing'].map((name) => ['test/bench/main.ts', name] as const),
+  ...['tunnel', 'migration', 'orchestrator', 'balancing', 'page-cache'].map(
+    (name) => ['test/bench/main.ts', name] as const,
+  ),
 ];
 
 export interface HelpFile {

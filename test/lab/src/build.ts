@@ -59,7 +59,8 @@ const PROGRAMS = {
 
 export type ProgramName = keyof typeof PROGRAMS;
 
-const cacheDir = () => join(process.env.XDG_CACHE_HOME ?? join(homedir(), '.cache'), 'lmas-lab');
+/** Where what is made once is kept: compiled programs, packages that were downloaded. */
+export const cacheDir = () => join(process.env.XDG_CACHE_HOME ?? join(homedir(), '.cache'), 'lmas-lab');
 
 /** Path of a compiled program of the lab. */
 export const build = (name: ProgramName): Promise<string> => compile(name, PROGRAMS[name]);
