@@ -9,7 +9,7 @@ import { z } from 'zod';
 import { LmasError } from '../errors.ts';
 import { now } from '../migrations/record.ts';
 import { keys } from '../redis/keys.ts';
-import { addField, replaceField } from '../redis/replace-field.ts';
+import { type FieldChange, replaceField, replaceFields } from '../redis/replace-field.ts';
 import { readStored, rewriteStored } from '../redis/stored-json.ts';
 import { type apiKeyInputSchema, apiKeySchema, type newApiKeySchema } from '../schemas/api-key.ts';
 import { digest, matchesDigest } from './digest.ts';
@@ -35,8 +35,11 @@ export interface ApiKeys {
   /** Whose key this is; undefined when it is unknown, revoked or expired. */
   verify(key: string): Promise<Principal | undefined>;
   create(input: ApiKeyInput, createdBy: string): Promise<NewApiKey>;
-  /** Puts a key that somebody made beforehand on record. False when its id is known already, revoked or not. */
-  register(key: string, input: ApiKeyInput, createdBy: string): Promise<boolean>;
+  /**
+   * Puts a key that somebody made beforehand on record. False when its id is known already, revoked or not.
+   * @param beside a change that is made in the same step; where it cannot be, the answer is false as well
+   */
+  register(key: string, input: ApiKeyInput, createdBy: string, beside?: FieldChange): Promise<boolean>;
   /** Those that somebody bound to `project` sees. */
   list(project: string | null): Promise<ApiKeyInfo[]>;
   /** @throws LmasError API_KEY_NOT_FOUND */
@@ -82,7 +85,12 @@ export function createApiKeys(redis: Redis): ApiKeys {
         return changed;
     }
   };
-  const add = async (key: string, input: ApiKeyInput, createdBy: string): Promise<StoredKey | undefined> => {
+  const add = async (
+    key: string,
+    input: ApiKeyInput,
+    createdBy: string,
+    beside: readonly FieldChange[] = [],
+  ): Promise<StoredKey | undefined> => {
     const id = KEY_PATTERN.exec(key)?.[1];
     if (id === undefined) return undefined;
     const { name, role, project, operations, expiresAt } = input;
@@ -90,7 +98,8 @@ export function createApiKeys(redis: Redis): ApiKeys {
       ...{ id, name, role, project, operations, expiresAt, createdBy, createdAt: now(), hash: digest(key) },
       ...{ rotatedAt: null, formerHash: null, formerValidUntil: null, revokedAt: null },
     };
-    return (await addField(redis, keys.apiKeys, id, JSON.stringify(stored))) ? stored : undefined;
+    const added: FieldChange = { hash: keys.apiKeys, field: id, before: null, after: JSON.stringify(stored) };
+    return (await replaceFields(redis, [added, ...beside])) ? stored : undefined;
   };
 
   return {
@@ -108,8 +117,8 @@ export function createApiKeys(redis: Redis): ApiKeys {
       if (stored === undefined) throw new LmasError('INTERNAL', 'An id that was drawn at random is taken.');
       return { ...publicPart(stored, null), key };
     },
-    async register(key, input, createdBy) {
-      return (await add(key, input, createdBy)) !== undefined;
+    async register(key, input, createdBy, beside) {
+      return (await add(key, input, createdBy, beside === undefined ? [] : [beside])) !== undefined;
     },
     async list(project) {
       const [all, uses] = [await redis.hvals(keys.apiKeys), await redis.hgetall(keys.apiKeyUses)];

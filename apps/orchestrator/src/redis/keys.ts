@@ -111,6 +111,8 @@ export const keys = {
   apiKeys: `${PREFIX}:api-keys`,
   /** Key id → when it was last used. */
   apiKeyUses: `${PREFIX}:api-key-uses`,
+  /** `claim`: who makes the first key now. */
+  firstKey: `${PREFIX}:first-key`,
   projects: `${PREFIX}:projects`,
   rotationLock: `${PREFIX}:master-key-rotation`,
   /** Streams: what callers did who are bound to no project (earlier versions: all callers), those of one project, and strangers. */

@@ -47,7 +47,7 @@ export async function openAccess(
   const oidc = config.oidcFile === undefined ? undefined : await readOidcConfig(config.oidcFile);
   const tokens = oidc === undefined ? undefined : createTokenVerifier(oidc);
   const apiKeyFile = join(config.dataDir, 'api-key');
-  await ensureAdminKey(createApiKeys(work), apiKeyFile, {
+  await ensureAdminKey(work, createApiKeys(work), apiKeyFile, {
     ...{ otherWaysIn: tokens !== undefined, log },
     show: process.stderr.isTTY ? showFirstKey : undefined,
   });
