@@ -78,6 +78,42 @@ describe('ends that fall silent', { concurrency: 4 }, () => {
     assert.deepEqual([...stage.world.gateways.keys()], []);
   });
 
+  test('the destination is gone for good while memory moves: it failed, and the guest goes on at the source', async () => {
+    await using stage = await setting();
+    const hold = stage.world.faults.arm('source.perform', 'hold-before');
+    const { id } = await stage.submit({ options: { durationMs: 20 } });
+    await hold.reached;
+    stage.server.goAway('destination');
+    stage.world.removeVm('destination', stage.vmId);
+    hold.release();
+    const ended = await api.ended(id);
+    assert.deepEqual([ended.phase, ended.where, ended.error?.code], ['failed', 'source', 'STREAM_FAILED']);
+    assert.equal(ended.byHand, null);
+    assert.deepEqual(stage.world.running(stage.vmId), ['source']);
+  });
+
+  test('only the way to the destination is lost: a cancel stops what goes on by itself at the source', async () => {
+    await using own = await temporaryDirectory();
+    await using child = new OrchestratorProcess(own.path);
+    await child.start();
+    await using stage = await setStage(() => child.api, own.path);
+    const { id } = await stage.submit({ options: { durationMs: 60_000, peerToPeer: true } });
+    await stage.world.until(() => stage.world.moving === 1);
+    await child.end('SIGKILL');
+    stage.server.goAway('destination');
+    await child.start();
+    await child.api.until(id, ({ runs }) => runs === 2);
+    assert.equal((await child.api.call('POST', `/v1/migrations/${id}/cancel`)).status, 202);
+    await stage.world.until(() => stage.world.moving === 0);
+    assert.deepEqual(stage.world.running(stage.vmId), ['source']);
+    const doubtful = await child.api.until(id, ({ where }) => where === 'unknown');
+    assert.notEqual(doubtful.byHand, null, 'the source might have let it go before: it is asked for');
+    stage.server.comeBack();
+    const ended = await child.api.ended(id);
+    assert.deepEqual([ended.phase, ended.where], ['cancelled', 'source']);
+    stage.assertClean(await child.api.until(id, ({ teardown }) => teardown === 'complete'));
+  });
+
   test('the source never comes back after the destination has let the guest go: it succeeded, and says what is left', async () => {
     await using stage = await setting();
     const hold = stage.world.faults.arm('destination.finish', 'hold-after');

@@ -267,8 +267,10 @@ export interface MigrationDriver {
    * nobody there could be asked. Idempotent, works with no memory of before; answers where the VM is afterwards.
    * `performed: false` says that `perform` was never called: a migration that is under way is somebody else's then, and
    * not to be stopped. Default true.
+   * `pastNoReturn: false` says that `onPointOfNoReturn` never was: a destination that is silent is no reason then not to stop at the
+   * source what moves, and a plugin that alone lets the guest go knows where it runs. Default true.
    */
-  abort(options: { signal: AbortSignal; performed?: boolean }): Promise<VmPlacement>;
+  abort(options: { signal: AbortSignal; performed?: boolean; pastNoReturn?: boolean }): Promise<VmPlacement>;
   /** Asks both ends. No side effects; never throws for an end that does not answer (`unreachable`). */
   locate(options: { signal: AbortSignal }): Promise<VmPlacement>;
   /** Follows a migration that went on without us to its end (`capabilities.survivesController`); then call `locate`. */

@@ -159,14 +159,21 @@ export class SimulatedMigration implements MigrationDriver {
     };
   }
 
-  async abort({ performed = true }: { readonly performed?: boolean } = {}): Promise<VmPlacement> {
+  async abort({
+    performed = true,
+    pastNoReturn = true,
+  }: {
+    readonly performed?: boolean;
+    readonly pastNoReturn?: boolean;
+  } = {}): Promise<VmPlacement> {
     const { source, destination } = this.#ends;
     const before = await this.locate();
-    const isAnswered = before.source !== 'unreachable' && before.destination !== 'unreachable';
-    if (!isAnswered || before.destination === 'running') return before;
+    const isAlone = before.destination === 'unreachable';
+    if (before.source === 'unreachable' || (isAlone && pastNoReturn) || before.destination === 'running') return before;
     if (!performed && before.moving) return before; // somebody else's
     await this.#context.assertCurrent();
     await source.call('abort-job', { vmId: this.#vmId });
+    if (isAlone) return await this.#lookAlone();
     await destination.call('finish', { vmId: this.#vmId, cancelled: true });
     const there = await this.#look(destination);
     // Only an answer on a live connection lets the source go on.
@@ -175,6 +182,13 @@ export class SimulatedMigration implements MigrationDriver {
       await source.call('confirm', { vmId: this.#vmId, cancelled: true });
     }
     return await this.locate();
+  }
+
+  /** Direct, nobody but us lets the guest go at the destination; peer to peer, the source may have. */
+  async #lookAlone(): Promise<VmPlacement> {
+    const seen = await this.locate();
+    const isHere = seen.source === 'running' && seen.destination === 'unreachable' && !seen.moving;
+    return isHere && !this.#request.options.peerToPeer ? { ...seen, where: 'source' } : seen;
   }
 
   async locate(): Promise<VmPlacement> {

@@ -96,7 +96,9 @@ export class Hypervisors implements AsyncDisposable {
 
   /** Whether a migration of this plugin may go on without us. */
   async survivesController({ signal }: Waiting): Promise<boolean> {
-    return (await this.#connect(signal, { oneIsEnough: true })).plugin.capabilities.survivesController;
+    // Not a second time: new connections in the place of those with a stand-in would take the driver's from it.
+    const { plugin } = this.#connected ?? (await this.#connect(signal, { oneIsEnough: true }));
+    return plugin.capabilities.survivesController;
   }
 
   /** Whether gateways intercept the traffic of this plugin, always or where a request asks for it. */

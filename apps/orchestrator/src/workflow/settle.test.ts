@@ -1,7 +1,8 @@
 /** A source that stands still is no ending, nor is a move that does not heed its cancel: what the plugin answers is scripted, Redis is not asked at all. */
 import assert from 'node:assert/strict';
-import { test } from 'node:test';
+import { describe, test } from 'node:test';
 import { PluginError, type VmPlacement } from '@lmas/plugin-api';
+import { LmasError } from '../errors.ts';
 import { createLog } from '../log.ts';
 import { newMigrationId, newRecord } from '../migrations/record.ts';
 import { migrationInputSchema } from '../schemas/migration.ts';
@@ -22,8 +23,13 @@ async function settleWith(
     startedAt = null,
     follow,
     because = cause,
+    pointOfNoReturnAt = null,
+    sighted = answers,
   }: {
     performed?: boolean;
+    pointOfNoReturnAt?: string | null;
+    /** What `locate` sees at first, and once what moved by itself is over. */
+    sighted?: readonly VmPlacement[];
     settleMs?: number;
     startedAt?: string | null;
     follow?: (signal: AbortSignal) => Promise<void>;
@@ -35,18 +41,19 @@ async function settleWith(
   record.migration.vm.id = 'id';
   record.migration.where = 'source';
   record.migration.startedAt = startedAt;
+  record.migration.pointOfNoReturnAt = pointOfNoReturnAt;
   if (performed) record.notes.prepared = { flows: [], sourceAddresses: [], state: '' };
   const told: string[] = [];
   let tries = 0;
   let isOver = false;
   const driver = {
-    locate: async () => answers[isOver ? 1 : 0],
+    locate: async () => sighted[isOver ? 1 : 0],
     follow: async ({ signal }: { signal: AbortSignal }) => {
       await follow?.(signal);
       isOver = true;
     },
-    abort: async (options: { performed: boolean }) => {
-      assert.equal(options.performed, performed);
+    abort: async (options: { performed: boolean; pastNoReturn: boolean }) => {
+      assert.deepEqual([options.performed, options.pastNoReturn], [performed, pointOfNoReturnAt !== null]);
       const answer = answers[Math.min(tries, answers.length - 1)];
       tries += 1;
       return answer;
@@ -152,4 +159,51 @@ test('what the destination has kept of a VM that stayed is told', async () => {
   assert.match(ending.byHand ?? '', /^VM web is at the source\. b still has a definition of it/);
   const foreign = await settleWith([seen('running', 'stopped')], { performed: false });
   assert.equal(foreign.ending.byHand, null);
+});
+
+describe('only the destination is silent', () => {
+  const alone: VmPlacement = { ...seen('running', 'unreachable'), where: 'unknown' };
+  const certain: VmPlacement = { ...alone, where: 'source' };
+
+  test('and nobody was asked to let the guest go: the plugin may know from the source alone, and that is an ending', async () => {
+    const { ending, tries, told } = await settleWith([certain], { settleMs: 10_000, sighted: [alone] });
+    assert.deepEqual([ending.outcome, ending.where, ending.error?.code], ['failed', 'source', 'CONNECTION_LOST']);
+    assert.deepEqual([ending.byHand, tries, told], [null, 1, []]);
+  });
+
+  test('and the plugin cannot know: unknown, as ever', async () => {
+    const { ending, tries } = await settleWith([alone]);
+    assert.deepEqual([ending.where, ending.error?.code], ['unknown', 'OUTCOME_UNKNOWN']);
+    assert.ok(tries > 2, `${tries} tries`);
+  });
+
+  test('what goes on by itself is followed, and not stopped', async () => {
+    const { ending, tries } = await settleWith([seen('running', 'absent')], {
+      ...{ settleMs: 10_000, sighted: [{ ...alone, moving: true }, seen('running', 'absent')] },
+      follow: async () => undefined,
+    });
+    assert.deepEqual(
+      [ending.outcome, ending.where, tries],
+      ['failed', 'source', 1],
+      'stopped by nobody before its end',
+    );
+  });
+
+  test('what was cancelled is stopped at the source', async () => {
+    const because = new LmasError('CANCELLED');
+    const sighted = [{ ...alone, moving: true }];
+    const { tries } = await settleWith([alone], { because, sighted, follow: () => assert.fail('it is not followed') });
+    assert.ok(tries > 0);
+  });
+
+  for (const [why, options] of [
+    ['the guest may have been let go', { pointOfNoReturnAt: '2020-01-01T00:00:00.000Z' }],
+    ['the source is silent as well', { sighted: [seen('unreachable', 'unreachable')] }],
+    ['part of the memory is still at the source', { sighted: [{ ...alone, postCopy: 'under-way' as const }] }],
+  ] as const) {
+    test(`nothing is asked of the source when ${why}`, async () => {
+      const { ending, tries } = await settleWith([certain], { sighted: [alone], ...options });
+      assert.deepEqual([ending.where, ending.error?.code, tries], ['unknown', 'OUTCOME_UNKNOWN', 0]);
+    });
+  }
 });

@@ -7,6 +7,7 @@
  *           ├─ still moving by itself ─→ follow ─→ locate again
  *           ├─ both ─────────────────→ nothing is touched, a person decides
  *           ├─ an end is silent ──────→ wait, ask again … until the time is up: unknown
+ *           │    (only the destination, and no return was passed: as below, by what the source alone proves)
  *           └─ source, or paused ─────→ abort ─┬─ it runs there ─→ source: failed or cancelled
  *                                              ├─ it moves on all the same ─→ locate again … until the time is up: unknown
  *                                              └─ it stands still ─→ abort again … until the time is up: a person resumes it
@@ -152,22 +153,21 @@ async function attempt(
     return await completePostCopy(trouble, driver, found.postCopy, () => deadline.touch());
   }
   if (found.where === 'destination') return await finish(run, driver, signal);
-  if (isSilent(found)) return 'again';
+  if (isSilent(found) && !mayDoWithoutDestination(run, found)) return 'again';
   if (run.notes.arrived) return found.source === 'running' ? 'undecided' : 'again';
   const performed = run.notes.prepared !== null;
   if (performed && found.moving && !STOPPED.has(failure.code) && (await hypervisors.survivesController({ signal }))) {
     if (await follow(trouble, driver, deadline)) return 'again';
   }
   await run.assertCurrent();
-  const after = await raceSignal(driver.abort({ signal, performed }), run.lost);
+  const pastNoReturn = run.migration.pointOfNoReturnAt !== null;
+  const after = await raceSignal(driver.abort({ signal, performed, pastNoReturn }), run.lost);
   run.log.info({ placement: after }, 'aborted');
   if (after.where === 'both') return 'both';
   // What does not heed its cancel may still arrive. What was never set in motion is somebody else's move.
-  if (performed && after.moving) return 'moving';
+  if (performed && after.moving) return isSilent(after) ? 'again' : 'moving';
   // Past the hand-over a source that is merely defined proves nothing: the guest may have run, and ended, elsewhere.
-  if (after.where === 'source' && run.migration.pointOfNoReturnAt !== null && after.source === 'stopped') {
-    return 'undecided';
-  }
+  if (after.where === 'source' && pastNoReturn && after.source === 'stopped') return 'undecided';
   // A guest that we may have stopped has to run again. What was never set in motion stands still for somebody else's reason.
   if (after.where === 'source' && after.source === 'paused' && performed) {
     return { unlessResumed: pausedAtSource(run, after, reasonOf(run, failure)) };
@@ -224,6 +224,10 @@ async function follow({ run, tools, tunnel }: Trouble, driver: MigrationDriver, 
 
 const isSilent = ({ source, destination }: VmPlacement): boolean =>
   source === 'unreachable' || destination === 'unreachable';
+
+/** Nobody was asked to let the guest go: the source can be told to stop, or be followed, and the plugin says what that proves. */
+const mayDoWithoutDestination = ({ migration, notes }: Run, { source, postCopy }: VmPlacement): boolean =>
+  source !== 'unreachable' && postCopy === undefined && migration.pointOfNoReturnAt === null && !notes.arrived;
 
 /** A cancel that came while we were asking is what the person remembers. */
 const reasonOf = (run: Run, failure: MigrationError): MigrationError =>

@@ -180,7 +180,11 @@ export class KvmMigration implements MigrationDriver {
     }
   }
 
-  async abort({ signal, performed = true }: Options & { readonly performed?: boolean }): Promise<VmPlacement> {
+  async abort({
+    signal,
+    performed = true,
+    pastNoReturn = true,
+  }: Options & { readonly performed?: boolean; readonly pastNoReturn?: boolean }): Promise<VmPlacement> {
     const run = this.#run;
     this.#stop.abort();
     try {
@@ -189,11 +193,13 @@ export class KvmMigration implements MigrationDriver {
       // Whatever is left incoming goes with its connection.
       run?.close();
     }
-    const placement = await settle(this.#ends, this.#request.vm.id, { ...this.#settleOptions(signal), performed });
-    // A destination that is gone cannot be asked; but this very run knows that it was never told to let the guest go.
-    const certain = run instanceof DirectRun && !run.finishSent && placement.destination === 'unreachable';
-    if (certain && placement.source === 'running' && !placement.moving) return { ...placement, where: 'source' };
-    return placement;
+    const options = { ...this.#settleOptions(signal), performed, pastNoReturn };
+    const placement = await settle(this.#ends, this.#request.vm.id, options);
+    // A destination that is gone cannot be asked; but in direct mode nobody else tells it to let the guest go.
+    const isDirect = this.#request.options.mode === 'direct';
+    const neverLetGo = isDirect && (run instanceof DirectRun ? !run.finishSent : !pastNoReturn);
+    const isHere = placement.source === 'running' && placement.destination === 'unreachable' && !placement.moving;
+    return neverLetGo && isHere ? { ...placement, where: 'source' } : placement;
   }
 
   async locate({ signal }: Options): Promise<VmPlacement> {

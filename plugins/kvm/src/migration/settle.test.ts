@@ -20,8 +20,8 @@ const see = (presence: Presence, more: Partial<Sighting> = {}): Sighting => {
     ...more,
   };
 };
-const step = (source: Sighting, destination: Presence, waitedMs = 0) =>
-  nextStep({ source, destination: see(destination) }, waitedMs, 100);
+const step = (source: Sighting, destination: Presence, waitedMs = 0, pastNoReturn = true) =>
+  nextStep({ source, destination: see(destination) }, waitedMs, { clearGraceMs: 100, pastNoReturn });
 
 test('the source is resumed in one case only: stopped by a migration, nothing under way, and the destination knows nothing', () => {
   for (const source of ALL) {
@@ -56,7 +56,9 @@ test('a definition is removed in one case only: it could not be started there, a
       for (const reason of [SHUTOFF.unknown, SHUTOFF.shutdown, SHUTOFF.migrated, SHUTOFF.failed]) {
         for (const moving of [false, true]) {
           const there = see(destination, { state: { state: STATE.shutOff, reason } });
-          const decided = nextStep({ source: see(source, { moving }), destination: there }, 1_000, 100);
+          const decided = nextStep({ source: see(source, { moving }), destination: there }, 1_000, {
+            clearGraceMs: 100,
+          });
           const may = source === 'running' && !moving && destination === 'stopped' && reason === SHUTOFF.failed;
           assert.equal(decided === 'remove-definition', may, `${source} ${destination} ${reason} ${moving}`);
         }
@@ -125,6 +127,16 @@ test('silence leads to nothing', () => {
     assert.equal(step(see(other), 'unreachable'), 'done');
     assert.equal(step(see(other, { moving: true }), 'unreachable'), 'done');
   }
+});
+
+test('a destination that is silent keeps nobody from stopping what moves, unless the guest may have been let go', () => {
+  for (const presence of ['running', 'paused'] as const) {
+    assert.equal(step(see(presence, { moving: true }), 'unreachable', 0, false), 'abort-job');
+    assert.equal(step(see(presence), 'unreachable', 60_000, false), 'done');
+    assert.equal(step(see(presence, { foreignJob: true }), 'unreachable', 60_000, false), 'done');
+  }
+  assert.equal(step(see('paused', { moving: true, postCopy: 'under-way' }), 'unreachable', 0, false), 'done');
+  assert.equal(step(see('unreachable'), 'unreachable', 0, false), 'done');
 });
 
 test('a paused source beside an incoming guest waits: Finish may be under way', () => {

@@ -18,7 +18,8 @@
  *     migration
  *   stopped by a       stopped         nothing: Finish defines the VM before it lets it go, so it may have run there
  *     migration
- *   anything           unreachable     nothing: silence is no answer
+ *   moving             unreachable     asks the source to abort, if nobody was asked to let the guest go
+ *   anything else      unreachable     nothing: silence is no answer
  *   in post-copy       anything        nothing: each end holds memory that the other one lacks
  *
  * Invariant: the source is resumed only after the destination has answered, on a live connection, that it knows no such
@@ -55,6 +56,8 @@ export interface SettleOptions {
   readonly onRefused?: (step: string, error: unknown) => void;
   /** False: this migration never began to move, so what moves is somebody else's. Default true. */
   readonly performed?: boolean;
+  /** False: nobody was asked to let the guest go. Default true. */
+  readonly pastNoReturn?: boolean;
   readonly settleTimeoutMs?: number;
   readonly clearGraceMs?: number;
   readonly restartGraceMs?: number;
@@ -115,10 +118,14 @@ function asSomebodyElses({ source, destination }: Sightings): Sightings {
 type Step = 'done' | 'wait' | 'abort-job' | 'clear-destination' | 'remove-definition' | 'resume-source';
 
 /** The table above. Pure. @param waitedMs since the source was first seen running without a job */
-export function nextStep(seen: Sightings, waitedMs: number, clearGraceMs = CLEAR_GRACE_MS): Step {
+export function nextStep(
+  seen: Sightings,
+  waitedMs: number,
+  { clearGraceMs = CLEAR_GRACE_MS, pastNoReturn = true }: Pick<SettleOptions, 'clearGraceMs' | 'pastNoReturn'> = {},
+): Step {
   const { source, destination } = seen;
-  if (source.presence === 'unreachable' || destination.presence === 'unreachable') return 'done';
-  if (postCopyOf(seen) !== undefined) return 'done';
+  if (source.presence === 'unreachable' || postCopyOf(seen) !== undefined) return 'done';
+  if (destination.presence === 'unreachable') return source.moving && !pastNoReturn ? 'abort-job' : 'done';
   if (source.moving) return destination.presence === 'running' ? 'wait' : 'abort-job';
   if (destination.presence === 'running' || destination.presence === 'paused') return 'done';
   if (source.presence === 'running') {
@@ -169,7 +176,7 @@ function mayComeBack(ends: Ends, seen: Sightings): boolean {
  * @throws PluginError SUPERSEDED from `assertCurrent`, ABORTED
  */
 export async function settle(ends: Ends, uuid: string, options: SettleOptions): Promise<VmPlacement> {
-  const { signal, assertCurrent, settleTimeoutMs = SETTLE_TIMEOUT_MS, clearGraceMs = CLEAR_GRACE_MS } = options;
+  const { signal, assertCurrent, settleTimeoutMs = SETTLE_TIMEOUT_MS } = options;
   const { restartGraceMs = RESTART_GRACE_MS, performed = true } = options;
   const started = performance.now();
   let stableSince: number | undefined;
@@ -181,7 +188,7 @@ export async function settle(ends: Ends, uuid: string, options: SettleOptions): 
     const now = performance.now();
     const stable = seen.source.presence === 'running' && !seen.source.moving;
     stableSince = stable ? (stableSince ?? now) : undefined;
-    const step = nextStep(seen, stableSince === undefined ? 0 : now - stableSince, clearGraceMs);
+    const step = nextStep(seen, stableSince === undefined ? 0 : now - stableSince, options);
     if (step === 'remove-definition') removals += 1;
     const late = now - started > settleTimeoutMs || signal.aborted || removals > REMOVAL_ATTEMPTS;
     const mayReturn = now - started < restartGraceMs && mayComeBack(ends, seen);

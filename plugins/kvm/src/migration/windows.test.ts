@@ -526,6 +526,54 @@ describe('an end that cannot be asked', () => {
     assert.equal((await driver.locate({ signal: world.signal })).where, 'unknown', 'a look alone cannot know');
   });
 
+  for (const isKilled of [false, true]) {
+    const who = isKilled ? 'a later run' : 'the same run on new connections';
+    test(`the destination is lost while data flows, for good: ${who} knows it by the record`, async () => {
+      const world = new Orchestrator();
+      world.a.onPerform = () => {
+        world.b.setDown(true);
+        if (isKilled) world.kill();
+        else world.b.killClients();
+      };
+      await assert.rejects(async () => world.forward(await world.driver()));
+      const { signal } = world;
+      const driver = await world.driver({ unreachable: 'destination' });
+      assert.equal((await driver.abort({ signal })).where, 'unknown', 'it may have been let go');
+      const { source, where, moving } = await driver.abort({ signal, pastNoReturn: false });
+      assert.deepEqual([source, where, moving], ['running', 'source', false]);
+      world.expectRunning('a');
+      assert.equal(world.a.guests.get(UUID)?.job ?? null, null, 'nothing goes on');
+    });
+  }
+
+  test('everything was sent, and the destination is gone: nothing is resumed, whatever the record says', async () => {
+    const world = new Orchestrator();
+    world.onPointOfNoReturn = async () => {
+      world.b.setDown(true);
+      world.kill();
+    };
+    await assert.rejects(async () => world.forward(await world.driver()));
+    const driver = await world.driver({ unreachable: 'destination' });
+    const { source, where } = await driver.abort({ signal: world.signal, pastNoReturn: false });
+    assert.deepEqual([source, where], ['paused', 'unknown']);
+  });
+
+  test('peer to peer, only our way to the destination is lost: a cancel stops it all the same, and claims nothing', async () => {
+    const world = new Orchestrator({ mode: 'peer-to-peer' });
+    const { promise: performing, resolve: begun } = Promise.withResolvers<void>();
+    world.a.onPerform = () => begun();
+    const old = world.driver().then((driver) => world.forward(driver));
+    old.catch(() => undefined);
+    await performing;
+    world.kill();
+    const { signal } = world;
+    const driver = await world.driver({ unreachable: 'destination' });
+    assert.equal((await driver.abort({ signal })).moving, true, 'it may have been let go');
+    const { source, where, moving } = await driver.abort({ signal, pastNoReturn: false });
+    assert.deepEqual([source, where, moving], ['running', 'unknown', false]);
+    world.expectRunning('a');
+  });
+
   test('two running copies are reported and left alone', async () => {
     const world = new Orchestrator();
     world.b.addGuest('web', UUID);
