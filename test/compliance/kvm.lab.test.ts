@@ -16,7 +16,7 @@ import {
   type Routes,
 } from '@lmas/plugin-api';
 import { kvmPlugin } from '@lmas/plugin-kvm';
-import { type Lab, labDown, labUp } from '../lab/src/index.ts';
+import { type Lab, labDown, labUp, type VmDisk } from '../lab/src/index.ts';
 
 const NAME = 'kvmplugin';
 const isRoot = process.getuid?.() === 0;
@@ -76,10 +76,15 @@ describe('real migrations', { skip }, () => {
       this.options = options;
     }
 
-    async start(disk: 'shared' | 'local', format: 'qcow2' | 'raw', network: 'lab' | 'site' = 'lab'): Promise<void> {
+    async start(
+      disk: 'shared' | 'local',
+      format: 'qcow2' | 'raw',
+      network: 'lab' | 'site' = 'lab',
+      more: readonly VmDisk[] = [],
+    ): Promise<void> {
       const { uuid } = await lab.vm.define({
         ...{ name: this.name, site: 'a', memoryMib: 256, workingSetMib: 64, dirtyPagesPerSec: 3_000 },
-        ...{ disks: [{ kind: disk, format, sizeMib: 32 }], diskSectorsPerSec: 20, network },
+        ...{ disks: [{ kind: disk, format, sizeMib: 32 }, ...more], diskSectorsPerSec: 20, network },
       });
       this.uuid = uuid;
       await lab.vm.start('a', this.name);
@@ -197,8 +202,15 @@ describe('real migrations', { skip }, () => {
     }
 
     async knownAt(site: 'a' | 'b'): Promise<boolean> {
-      const { stdout } = await lab.sites[site].host.exec(['virsh', 'list', '--all', '--uuid']);
-      return stdout.includes(this.uuid);
+      return (await this.virsh(site, 'list', '--all', '--uuid')).includes(this.uuid);
+    }
+
+    async virsh(site: 'a' | 'b', ...command: string[]): Promise<string> {
+      return (await lab.sites[site].host.exec(['virsh', ...command])).stdout;
+    }
+
+    async startsWithHost(site: 'a' | 'b'): Promise<boolean> {
+      return /^Autostart: +enable$/m.test(await this.virsh(site, 'dominfo', this.name));
     }
 
     async end(): Promise<void> {
@@ -312,6 +324,83 @@ describe('real migrations', { skip }, () => {
         await move.verifyAt('a');
       }),
     );
+  }
+
+  for (const disk of ['shared', 'local'] as const) {
+    test(
+      `a VM that starts with its host, and has a checkpoint, arrives whole (${disk} disk)`,
+      withGuest({}, disk, 'qcow2', async (move) => {
+        await move.virsh('a', 'autostart', move.name);
+        await move.virsh('a', 'checkpoint-create-as', move.name, 'c1', '--diskspec', 'hda,checkpoint=bitmap');
+        const driver = await move.driver();
+        const { findings } = await driver.check({ signal: move.signal });
+        assert.deepEqual(
+          findings.filter(({ severity }) => severity !== 'note').map(({ code }) => code),
+          ['CHECKPOINTS'],
+        );
+        const prepared = await move.prepare(driver);
+        assert.equal(await move.startsWithHost('a'), false);
+        await move.perform(driver);
+        const report = await driver.confirm(prepared, { signal: move.signal });
+        assert.deepEqual(report.warnings, []);
+        assert.equal((await move.virsh('b', 'checkpoint-list', '--name', move.name)).trim(), '', 'as the check said');
+        assert.equal(await move.startsWithHost('b'), true);
+        await move.verifyAt('b');
+      }),
+    );
+  }
+
+  test(
+    'a VM that starts with its host does so again where it stays; Pacemaker’s trace refuses it',
+    withGuest({}, 'shared', 'raw', async (move) => {
+      const { host } = lab.sites.a;
+      await move.virsh('a', 'autostart', move.name);
+      const driver = await move.driver();
+      await move.prepare(driver);
+      assert.equal(await move.startsWithHost('a'), false);
+      await move.perform(driver);
+      move.kill();
+      assert.equal(await move.recover(), 'a');
+      assert.equal(await move.startsWithHost('a'), true);
+      await move.verifyAt('a');
+      const trace = `/run/resource-agents/VirtualDomain-${move.name}-emu.state`;
+      await host.exec(['sh', '-c', 'mkdir -p "$(dirname "$1")" && echo qemu-system-x86_64 > "$1"', 'sh', trace]);
+      const { findings } = await (await move.driver()).check({ signal: move.signal });
+      assert.deepEqual(
+        findings.filter(({ severity }) => severity === 'blocker').map(({ code }) => code),
+        ['MANAGED_BY_OTHER'],
+      );
+    }),
+  );
+
+  for (const mode of ['direct', 'peer-to-peer'] as const) {
+    test(`the destination defines the VM and cannot start it: it runs on at the source, no definition is left (${mode})`, async () => {
+      const move = new Move({ mode, disks: 'shared', allowUnsafe: true });
+      const { host } = lab.sites.b;
+      const paths = { image: `/var/lib/libvirt/images/g${count}-1.img`, nbd: `/run/lab/g${count}-nbd` };
+      try {
+        // What is said to be shared is another file there, and somebody writes to it: QEMU does not get its lock.
+        await move.start('shared', 'raw', 'lab', [{ kind: 'local', format: 'raw', sizeMib: 8 }]);
+        await host.exec(['truncate', '-s', '8M', paths.image]);
+        const where = [`--socket=${paths.nbd}.sock`, `--pid-file=${paths.nbd}.pid`];
+        await host.exec(['qemu-nbd', '--fork', '--persistent', '--format=raw', ...where, paths.image]);
+        const driver = await move.driver();
+        const prepared = await move.prepare(driver);
+        if (mode === 'direct') {
+          await move.perform(driver);
+          await assert.rejects(driver.confirm(prepared, { signal: move.signal }), { message: /lock/ });
+        } else {
+          await assert.rejects(move.perform(driver), { message: /lock/ });
+          assert.match(await move.virsh('b', 'domstate', '--reason', move.name), /shut off \(failed\)/);
+        }
+        const placement = await driver.abort({ signal: move.signal });
+        assert.deepEqual(placement, { source: 'running', destination: 'absent', where: 'source', moving: false });
+        await move.verifyAt('a');
+      } finally {
+        await host.exec(['sh', '-c', 'kill "$(cat "$1")"', 'sh', `${paths.nbd}.pid`], { allowFailure: true });
+        await move.end();
+      }
+    });
   }
 
   const kills: [kill: Kill, at: 'a' | 'b' | undefined][] = [

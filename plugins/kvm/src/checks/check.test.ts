@@ -221,6 +221,13 @@ describe('checks', () => {
     assert.ok((await codes(await driver())).includes('warning CHECK_NOT_POSSIBLE'));
   });
 
+  test('checkpoints of backups do not come along, which is told', async () => {
+    a.guest(UUID).checkpoints = 2;
+    assert.deepEqual(await codes(await driver()), ['warning CHECKPOINTS']);
+    a.on('domainListAllCheckpoints', { do: 'refuse', number: ERROR.NO_SUPPORT });
+    assert.deepEqual(await codes(await driver()), []);
+  });
+
   test('a job of somebody else is told of', async () => {
     const guest = a.guests.get(UUID);
     assert.ok(guest !== undefined);

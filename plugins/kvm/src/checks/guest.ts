@@ -1,5 +1,6 @@
 /** What the guest is made of: devices that cannot follow it, snapshots. */
 import type { Finding } from '@lmas/plugin-api';
+import { VERSION_5_6 } from '../client.ts';
 import { isFault } from '../errors.ts';
 import { blocker, type CheckContext, warning } from './types.ts';
 
@@ -29,7 +30,7 @@ export async function checkGuest(context: CheckContext): Promise<Finding[]> {
       ),
     );
   }
-  findings.push(...(await checkSnapshots(context)));
+  findings.push(...(await checkSnapshots(context)), ...(await checkCheckpoints(context)));
   return findings;
 }
 
@@ -47,6 +48,22 @@ async function checkSnapshots({ ends, plan, signal }: CheckContext): Promise<Fin
         'Delete them (virsh snapshot-delete), or only what libvirt knows of them (--metadata).',
       ),
     ];
+  } catch (error) {
+    if (isFault(error)) return [];
+    throw error;
+  }
+}
+
+/** Seen with libvirt 9.0: the VM moves, the destination knows of none. */
+async function checkCheckpoints({ ends, plan, signal }: CheckContext): Promise<Finding[]> {
+  const client = await ends.source.query({ signal });
+  if ((await client.libvirtVersion({ signal })) < VERSION_5_6) return [];
+  try {
+    const args = { domain: plan.domain, needResults: 0, flags: 0 };
+    const { count } = await client.call('domainListAllCheckpoints', args, { signal });
+    if (count === 0) return [];
+    const message = `The VM has ${count} checkpoint(s) of backups; libvirt forgets them when it moves.`;
+    return [warning('CHECKPOINTS', message, 'Let the first backup at the destination be a full one.')];
   } catch (error) {
     if (isFault(error)) return [];
     throw error;

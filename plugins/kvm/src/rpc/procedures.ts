@@ -32,6 +32,7 @@ export const pool = struct({ name: text, uuid });
 export const volume = struct({ pool: text, name: text, key: text });
 const network = struct({ name: text, uuid });
 const snapshot = struct({ name: text, domain });
+const checkpoint = struct({ name: text, domain });
 
 export interface Procedure<A, R> {
   readonly number: number;
@@ -186,6 +187,12 @@ export const PROCEDURES = {
     struct({ result: int }),
   ),
   /** libvirt 6.0. Resolves when the job has begun; the job ends by an abort. */
+  /** libvirt 5.6. */
+  domainListAllCheckpoints: procedure(
+    413,
+    struct({ domain, needResults: int, flags: uint }),
+    struct({ checkpoints: array(checkpoint, 16_384), count: int }),
+  ),
   domainBackupBegin: procedure(
     421,
     struct({ domain, backupXml: text, checkpointXml: optional(text), flags: uint }),

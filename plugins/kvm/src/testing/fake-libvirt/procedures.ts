@@ -80,6 +80,7 @@ const aboutGuests = (host: FakeHost): Procedures => ({
   domainGetXmlDesc: ({ domain }) => ({ xml: guestXml(host.guestOf(domain), host.files) }),
   domainGetBlockInfo: () => ({ allocation: 65_536n, capacity: 1_048_576n, physical: 65_536n }),
   domainListAllSnapshots: () => ({ snapshots: [], count: 0 }),
+  domainListAllCheckpoints: ({ domain }) => ({ checkpoints: [], count: host.guestOf(domain).checkpoints }),
   domainGetJobStats: ({ domain }) => {
     const { job, foreignJob, backup } = host.guestOf(domain);
     if (job?.kind === 'in') throw new Refusal(ERROR.OPERATION_UNSUPPORTED, 'only on the source host');
