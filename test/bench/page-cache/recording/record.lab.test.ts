@@ -23,7 +23,7 @@ test('a guest at work is recorded, pass after pass, and its stream taken apart',
     commandLine: `fill=${FILL_MIB} wss=8 dirty=4000`,
     atWork: /^ready\s*$/m,
   };
-  const taken = await record(directory, guest, { bytesPerSec: 8e6, seconds: 8, signal });
+  const taken = await record(directory, guest, { bytesPerSec: 8e6, seconds: 8, xbzrleBytes: null, signal });
   assert.equal(taken.converged, false, 'it writes twice as fast as QEMU sends');
   assert.ok(taken.passes >= 3, `${taken.passes} passes`);
 

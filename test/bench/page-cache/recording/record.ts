@@ -26,6 +26,8 @@ export interface RecordingOptions {
   readonly bytesPerSec: number;
   /** How long pass may follow pass. */
   readonly seconds: number;
+  /** QEMU's own page cache, of this size; null: off. */
+  readonly xbzrleBytes: number | null;
   readonly signal: AbortSignal;
 }
 
@@ -67,7 +69,8 @@ export async function record(directory: string, guest: GuestOptions, options: Re
       qmp.close();
     }
   } finally {
-    const ended = qemu.exitCode === null && qemu.signalCode === null ? once(qemu, 'exit') : null;
+    const runs = qemu.pid !== undefined && qemu.exitCode === null && qemu.signalCode === null;
+    const ended = runs ? once(qemu, 'exit') : null;
     qemu.kill('SIGKILL');
     await ended;
   }
@@ -110,6 +113,11 @@ async function migrateToFile(qmp: Qmp, directory: string, options: RecordingOpti
   await once(server, 'listening');
   try {
     const connected = once(server, 'connection', { signal: options.signal }) as Promise<[Socket]>;
+    if (options.xbzrleBytes !== null) {
+      const capabilities = [{ capability: 'xbzrle', state: true }];
+      await qmp.execute('migrate-set-capabilities', { capabilities });
+      await qmp.execute('migrate-set-parameters', { 'xbzrle-cache-size': options.xbzrleBytes });
+    }
     const parameters = { 'max-bandwidth': options.bytesPerSec, 'downtime-limit': DOWNTIME_MS };
     await qmp.execute('migrate-set-parameters', parameters);
     await qmp.execute('migrate', { uri: `unix:${path}` });
