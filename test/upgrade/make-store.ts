@@ -13,9 +13,8 @@ import { Redis } from 'ioredis';
 import type { Migration } from '../../apps/orchestrator/src/migrations/record.ts';
 import { Api, type Stage, setStage, startInProcess, temporaryDirectory } from '../workflow/harness.ts';
 
-/** Whoever loads it is later by years. */
+/** Whoever loads it is later by years: longer than a request may ask for. */
 const LONG_MS = 100 * 365 * 24 * 3_600_000;
-const timeouts = { queueMs: LONG_MS, totalMs: LONG_MS };
 
 async function freePort(): Promise<number> {
   const server = createServer().listen(0, '127.0.0.1');
@@ -38,6 +37,10 @@ async function startRedis(directory: string) {
   return { url: `redis://127.0.0.1:${port}`, redis, server };
 }
 
+/** Ids and by when they have waited too long, in turns. */
+const inYears = (deadlines: unknown) =>
+  (deadlines as string[]).map((each, index) => (index % 2 === 0 ? each : String(Number(each) + LONG_MS)));
+
 /** A key as the commands that make it again want it. */
 async function dump(redis: Redis, key: string) {
   const type = await redis.type(key);
@@ -51,7 +54,7 @@ async function dump(redis: Redis, key: string) {
   };
   const value = await read[type]?.();
   assert.ok(value !== undefined, `${key} is a ${type}`);
-  return { key, type, value };
+  return { key, type, value: key === '{lmas}:queue-deadlines' ? inYears(value) : value };
 }
 
 async function keysOf(redis: Redis) {
@@ -71,7 +74,7 @@ const orchestrator = await startInProcess(dataDir, { REDIS_URL: url, LMAS_MASTER
 const api = await Api.of(orchestrator);
 const stage = () => setStage(() => api, directory.path);
 const submit = ({ vmId: vm, source, destination }: Stage, more: object = {}): Promise<Migration> =>
-  api.must('POST', '/v1/migrations', { vm, source, destination, timeouts, ...more });
+  api.must('POST', '/v1/migrations', { vm, source, destination, ...more });
 
 const [moved, failed, cancelled, moving, waiting] = [
   await stage(),
@@ -114,7 +117,10 @@ const store = {
 };
 // What was only true in this directory is put back by whoever loads it.
 const hex = Buffer.from(directory.path).toString('hex');
-const text = JSON.stringify(store, null, 2).replaceAll(directory.path, '@DIRECTORY@').replaceAll(hex, '@HEX@');
+const text = JSON.stringify(store, null, 2)
+  .replaceAll(directory.path, '@DIRECTORY@')
+  .replaceAll(hex, '@HEX@')
+  .replaceAll(/(\\"(?:queueMs|totalMs)\\":)\d+/g, `$1${LONG_MS}`);
 writeFileSync(join(import.meta.dirname, 'stores', `${name}.json`), `${text}\n`);
 server.kill('SIGKILL');
 process.exit(0);

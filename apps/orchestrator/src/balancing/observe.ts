@@ -8,7 +8,7 @@ import { describeError, LmasError } from '../errors.ts';
 import type { LinkService } from '../links/links.ts';
 import { expectedRate } from '../migrations/expectations.ts';
 import type { MigrationService } from '../migrations/service.ts';
-import { migrationInputSchema } from '../schemas/migration.ts';
+import { recordedRequestSchema } from '../schemas/migration.ts';
 import type { Endpoint, EndpointStore } from '../sites/sites.ts';
 import type { Amounts, BalancingPolicy, Observation, ObservedHost, ObservedVm, Way } from './types.ts';
 
@@ -86,7 +86,7 @@ export function createObserver({ connector, endpoints, links, migrations }: Obse
 export const requestOf = (
   { migration }: Pick<BalancingPolicy, 'migration'>,
   ends: { readonly vm: string; readonly source: string; readonly destination: string },
-) => migrationInputSchema.parse({ ...migration, ...ends });
+) => recordedRequestSchema.parse({ ...migration, ...ends });
 
 function hostOf(
   { id, plugin }: Pick<Endpoint, 'id' | 'plugin'>,

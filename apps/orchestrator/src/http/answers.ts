@@ -17,6 +17,8 @@ export const removed = z.null().describe('Removed.');
 
 /** How long a call waits for a far end. */
 export const FAR_CALL_MS = 25_000;
+/** And one that makes all the checks of a migration, at both ends. */
+export const CHECK_CALL_MS = 60_000;
 
 export const slugParams = z.object({ id: slugSchema });
 export const ownedNameParams = z.object({ id: ownedNameSchema });

@@ -39,6 +39,18 @@ const groups = z
   .max(100)
   .default([]);
 
+/** What a policy does not say of its migrations. */
+const UNSAID = {
+  vm: true,
+  source: true,
+  destination: true,
+  diskMap: true,
+  drill: true,
+  labels: true,
+  correlationId: true,
+} as const;
+const migrationWhy = 'How its migrations are made; as in a migration.';
+
 const settings = {
   description: z.string().max(500).default(''),
   endpoints: z.array(slugSchema).max(MAX_ENDPOINTS).describe('The hosts between which VMs are moved.'),
@@ -105,13 +117,7 @@ const settings = {
       antiAffinity: groups.describe('The VMs of a group run on different hosts.'),
     })
     .prefault({}),
-  migration: migrationInputSchema
-    .omit({
-      ...{ vm: true, source: true, destination: true, diskMap: true },
-      ...{ drill: true, labels: true, correlationId: true },
-    })
-    .prefault({})
-    .describe('How its migrations are made; as in a migration.'),
+  migration: migrationInputSchema.omit(UNSAID).prefault({}).describe(migrationWhy),
 };
 
 const EXAMPLE = {
@@ -131,6 +137,7 @@ export const balancingPolicySchema = z
   .object({
     id: slugSchema,
     ...settings,
+    migration: recordedRequestSchema.omit(UNSAID).prefault({}).describe(migrationWhy),
     pausedAt: timestampSchema.nullable().describe('Since when it does nothing; null: it works.'),
     createdAt: timestampSchema,
   })

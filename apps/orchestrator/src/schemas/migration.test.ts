@@ -1,8 +1,11 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { requestOf } from '../balancing/observe.ts';
 import { newMigrationId, newRecord, storedMigrationSchema } from '../migrations/record.ts';
 import { storedScheduleSchema } from '../schedules/record.ts';
+import { balancingPolicySchema } from './balancing.ts';
 import { migrationInputSchema } from './migration.ts';
+import { planSchema } from './plan.ts';
 import { scheduleInputSchema } from './schedule.ts';
 
 const wanted = { vm: 'v', source: 'a', destination: 'b' };
@@ -29,8 +32,27 @@ test('names of VMs, networks and disks are short and plain', () => {
   }
 });
 
+test('a stage has a day at most, the queue and the whole have three weeks: what a timer can hold', () => {
+  const day = 24 * 3_600_000;
+  const longest = {
+    ...{ checkingMs: day, provisioningMs: day, preparingMs: day, noProgressMs: day },
+    ...{ queueMs: 21 * day, totalMs: 21 * day },
+  };
+  assert.ok(accepts({ timeouts: longest }));
+  for (const [name, ms] of Object.entries(longest)) {
+    assert.ok(ms < 2 ** 31, name);
+    for (const longer of [ms + 1, 2 ** 31, Number.MAX_SAFE_INTEGER]) {
+      assert.ok(!accepts({ timeouts: { [name]: longer } }), name);
+    }
+  }
+});
+
 test('records from before these limits are still read', () => {
-  const former = { vm: `a\n${'v'.repeat(100_000)}`, networkMap: { '': 'x'.repeat(2_000) }, diskMap: entries(65) };
+  const timeouts = { ...migrationInputSchema.parse(wanted).timeouts, checkingMs: 2 ** 40, totalMs: 2 ** 50 };
+  const former = {
+    ...{ vm: `a\n${'v'.repeat(100_000)}`, networkMap: { '': 'x'.repeat(2_000) }, diskMap: entries(65) },
+    timeouts,
+  };
   const request = { ...migrationInputSchema.parse(wanted), ...former };
   const record = newRecord(newMigrationId(), request, { source: 'x', destination: 'y' }, []);
   assert.deepEqual(storedMigrationSchema.parse(record).migration.request, request);
@@ -46,4 +68,14 @@ test('records from before these limits are still read', () => {
     progress: { seenUntil: at, starting: null, waiting: null, current: null },
   };
   assert.deepEqual(storedScheduleSchema.parse(stored).action, stored.action);
+  const { vm: _, source: __, destination: ___, drill: ____, networkMap, diskMap, ...ofPlan } = request;
+  const plan = { id: 'p', waves: [{ vms: [{ kind: 'host', source: 'a', destination: { site: 'b' } }] }] };
+  const kept = { ...plan, project: null, createdAt: at, changedAt: at, migration: ofPlan };
+  assert.deepEqual(planSchema.parse(kept).migration, ofPlan);
+  const { labels: _____, correlationId: ______, ...rest } = ofPlan;
+  const ofPolicy = { ...rest, networkMap };
+  const policy = { id: 'h', endpoints: ['a', 'b'], migration: ofPolicy, pausedAt: null, createdAt: at };
+  const { migration } = balancingPolicySchema.parse(policy);
+  assert.deepEqual(migration, ofPolicy);
+  assert.deepEqual(requestOf({ migration }, wanted).timeouts, timeouts);
 });

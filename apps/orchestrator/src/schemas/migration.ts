@@ -70,6 +70,32 @@ const vmWhy = 'Id or name of the VM at the source.';
 const networkMapWhy = 'Source network → destination network.';
 const diskMapWhy = 'Disk name → location at the destination.';
 
+const DAY_MS = 24 * 3_600_000;
+/** Of one stage; and of the queue, and the whole: less than what one timer can hold, 2^31 ms. */
+const LONGEST_STAGE_MS = DAY_MS;
+const LONGEST_WHOLE_MS = 21 * DAY_MS;
+const timeoutSchema = z.int().min(1_000);
+
+/** @param atMost a time limit of at most so much */
+const timeoutsOver = (atMost: (maxMs: number) => typeof timeoutSchema) => {
+  const [stage, whole] = [atMost(LONGEST_STAGE_MS), atMost(LONGEST_WHOLE_MS)];
+  return z
+    .strictObject({
+      queueMs: whole.default(DAY_MS).describe('In the queue.'),
+      checkingMs: stage.default(60_000),
+      provisioningMs: stage.default(180_000),
+      preparingMs: stage.default(120_000).describe('Of `preparing`, and once more of `connecting`.'),
+      noProgressMs: stage.default(300_000).describe('While `performing`, without anything arriving.'),
+      totalMs: whole
+        .default(12 * 3_600_000)
+        .describe('From when a worker first took it up, pauses between attempts included.'),
+    })
+    .prefault({})
+    .describe(
+      'Each stage’s limit. Past one the migration is abandoned as if cancelled, with STAGE_TIMEOUT as the reason.',
+    );
+};
+
 export const migrationInputSchema = z
   .strictObject({
     vm: vmNameSchema.describe(vmWhy),
@@ -104,27 +130,7 @@ export const migrationInputSchema = z
     convergence: convergenceSchema.default('balanced'),
     bandwidthBytesPerSec: bandwidthSchema.default(null),
     priority: z.int().min(0).max(100).default(50).describe('The higher one starts first; among equals, the older one.'),
-    timeouts: z
-      .strictObject({
-        queueMs: z
-          .int()
-          .min(1_000)
-          .default(24 * 3_600_000)
-          .describe('In the queue.'),
-        checkingMs: z.int().min(1_000).default(60_000),
-        provisioningMs: z.int().min(1_000).default(180_000),
-        preparingMs: z.int().min(1_000).default(120_000).describe('Of `preparing`, and once more of `connecting`.'),
-        noProgressMs: z.int().min(1_000).default(300_000).describe('While `performing`, without anything arriving.'),
-        totalMs: z
-          .int()
-          .min(1_000)
-          .default(12 * 3_600_000)
-          .describe('From when a worker first took it up, pauses between attempts included.'),
-      })
-      .prefault({})
-      .describe(
-        'Each stage’s limit. Past one the migration is abandoned as if cancelled, with STAGE_TIMEOUT as the reason.',
-      ),
+    timeouts: timeoutsOver((maxMs) => timeoutSchema.max(maxMs)),
     retries: z
       .strictObject({
         max: z.int().min(0).max(20).default(2).describe('0: never.'),
@@ -166,9 +172,10 @@ export const migrationInputSchema = z
     ],
   });
 
-/** A request as it stands in records: some are older than the limits of texts, and are read all the same. */
+/** A request as it stands in records: some are older than the limits of texts and times, and are read all the same. */
 export const recordedRequestSchema = migrationInputSchema
   .extend({
+    timeouts: timeoutsOver(() => timeoutSchema),
     vm: z.string().describe(vmWhy),
     networkMap: z.record(z.string(), z.string()).default({}).describe(networkMapWhy),
     diskMap: z.record(z.string(), z.string()).default({}).describe(diskMapWhy),

@@ -12,7 +12,7 @@ import {
   timestampSchema,
 } from './common.ts';
 import { keepMsSchema } from './drill.ts';
-import { MAX_MAPPED, migrationInputSchema, vmNameSchema } from './migration.ts';
+import { MAX_MAPPED, migrationInputSchema, recordedRequestSchema, vmNameSchema } from './migration.ts';
 import { hostKeysSchema } from './site.ts';
 
 const MAX_WAVES = 50;
@@ -32,7 +32,19 @@ const destination = placeSchema.describe(
   'Where it shall run; a site: the endpoint there with most memory free for it.',
 );
 
-/** How long texts may be, and what may stand in them. */
+/** What is the plan’s: what it moves, and where. */
+const OF_THE_PLAN = {
+  vm: true,
+  source: true,
+  destination: true,
+  drill: true,
+  networkMap: true,
+  diskMap: true,
+} as const;
+const requestedMigration = migrationInputSchema.omit(OF_THE_PLAN);
+const recordedMigration = recordedRequestSchema.omit(OF_THE_PLAN);
+
+/** How long texts may be, and what may stand in them; and times. */
 interface Texts {
   /** In the names of what is made from it. */
   readonly prefix: '' | 'Recorded';
@@ -40,6 +52,7 @@ interface Texts {
   readonly label: z.ZodString;
   readonly vmMap: z.ZodRecord<z.ZodString, z.ZodString>;
   readonly siteMap: z.ZodRecord<z.ZodString, z.ZodString>;
+  readonly migration: typeof requestedMigration | typeof recordedMigration;
 }
 const REQUESTED: Texts = {
   prefix: '',
@@ -47,10 +60,14 @@ const REQUESTED: Texts = {
   label: shortTextSchema(256),
   vmMap: nameMapSchema(MAX_MAPPED),
   siteMap: nameMapSchema(MAX_SITE_MAPPED),
+  migration: requestedMigration,
 };
 const anyMap = z.record(z.string(), z.string());
 /** Some records are older than the limits, others are made from what a hypervisor said: they are read all the same. */
-const RECORDED: Texts = { prefix: 'Recorded', vm: z.string(), label: z.string(), vmMap: anyMap, siteMap: anyMap };
+const RECORDED: Texts = {
+  ...{ prefix: 'Recorded', vm: z.string(), label: z.string(), vmMap: anyMap, siteMap: anyMap },
+  migration: recordedMigration,
+};
 
 const exceptOver = ({ vm }: Texts) =>
   z.array(vm).max(MAX_SELECTORS).default([]).describe('Ids or names of VMs that stay.');
@@ -167,11 +184,9 @@ const drillOver = ({ vmMap }: Texts) =>
     .prefault({})
     .describe('For runs in mode `drill`.');
 
-/** What all migrations of the plan have in common; what it moves, and where, is the plan’s. */
-const migrationSettings = migrationInputSchema
-  .omit({ vm: true, source: true, destination: true, drill: true, networkMap: true, diskMap: true })
-  .prefault({})
-  .describe('As in a migration request.');
+/** What all migrations of the plan have in common. */
+const migrationSettings = (migration: Texts['migration']) =>
+  migration.prefault({}).describe('As in a migration request.');
 
 const bodyOver = (texts: Texts) => ({
   description: z.string().max(2_000).default(''),
@@ -189,7 +204,7 @@ const bodyOver = (texts: Texts) => ({
     .describe(
       'What a VM that is powered off, which no plugin can move, means: the run is refused, or it is left where it is.',
     ),
-  migration: migrationSettings,
+  migration: migrationSettings(texts.migration),
   drill: drillOver(texts),
 });
 const body = bodyOver(REQUESTED);
@@ -254,6 +269,6 @@ export const evacuationInputSchema = z
     onFailure: z.enum(['stop', 'go-on']).default('go-on'),
     mappings: body.mappings,
     poweredOff: body.poweredOff.default('leave'),
-    migration: migrationSettings,
+    migration: migrationSettings(requestedMigration),
   })
   .meta({ id: 'EvacuationRequest', examples: [{ source: { endpoint: 'host-a' }, destination: { site: 'porto' } }] });

@@ -35,6 +35,9 @@ test('complaints of the API speak of the fields of the form, in their units', ()
     path: 'Time limits: In the queue',
     message: 'At least a second',
   });
+  const tooBig = 'Too big: expected number to be <=86400000';
+  assert.equal(inWords({ path: 'timeouts.checkingMs', message: tooBig }).message, 'At most a day');
+  assert.equal(inWords({ path: 'timeouts.totalMs', message: tooBig }).message, 'At most three weeks');
   for (const path of ['', 'retries.max', 'toString']) assert.deepEqual(inWords({ path, message }), { path, message });
 });
 

@@ -86,8 +86,10 @@ export function inWords({ path, message }: Complaint): Complaint {
   if (!isField(field)) return { path, message };
   const [first = ''] = rest;
   if (field === 'timeouts' && isStage(first)) {
-    const isTooShort = message.startsWith('Too small');
-    return { path: `${LABELS.timeouts}: ${STAGES[first][0]}`, message: isTooShort ? 'At least a second' : message };
+    const bound = message.startsWith('Too small') ? 'At least a second' : undefined;
+    const most = first === 'queueMs' || first === 'totalMs' ? 'At most three weeks' : 'At most a day';
+    const words = bound ?? (message.startsWith('Too big') ? most : message);
+    return { path: `${LABELS.timeouts}: ${STAGES[first][0]}`, message: words };
   }
   const isTooSlow = field === 'bandwidthBytesPerSec' && message.startsWith('Too small');
   return {

@@ -5,7 +5,7 @@ import type { FastifyPluginAsyncZod } from 'fastify-type-provider-zod';
 import { migrationInputSchema } from '../../schemas/migration.ts';
 import { migrationCheckSchema } from '../../schemas/migration-check.ts';
 import { callerOf } from '../access.ts';
-import { callSignal } from '../answers.ts';
+import { CHECK_CALL_MS, callSignal } from '../answers.ts';
 import { failures } from '../failures.ts';
 import type { Services } from '../services.ts';
 
@@ -17,7 +17,8 @@ export const checkRoutes: FastifyPluginAsyncZod<Services> = async (api, { seenBy
         operationId: 'checkMigration',
         tags: ['migrations'],
         summary: 'Check a migration without doing it',
-        description: 'The same checks as the real run, every finding at once, and a prediction. Nothing is touched.',
+        description:
+          'The same checks as the real run, every finding at once, and a prediction. Nothing is touched. Ends with 504 after `timeouts.checkingMs`, and after a minute in any case.',
         body: migrationInputSchema,
         response: {
           200: migrationCheckSchema,
@@ -34,7 +35,7 @@ export const checkRoutes: FastifyPluginAsyncZod<Services> = async (api, { seenBy
       },
     },
     async (request, reply) => {
-      const signal = callSignal(reply, request.body.timeouts.checkingMs);
+      const signal = callSignal(reply, Math.min(request.body.timeouts.checkingMs, CHECK_CALL_MS));
       return await seenBy(callerOf(request)).checker.check(request.body, { signal });
     },
   );
