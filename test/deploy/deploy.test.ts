@@ -47,7 +47,7 @@ const dashboardSchema = z.looseObject({
 async function realSeries(): Promise<Map<string, Map<string, Set<string>>>> {
   const state: InstallationState = {
     ...{ redisLatencyMs: 1, migrations: new Map(), waiting: 0, admitted: 0, isPaused: false, incomplete: 0 },
-    ...{ undecided: 0, gateways: [], tunnels: 0, goodputBitsPerSec: 0 },
+    ...{ undecided: 0, gateways: [], tunnels: 0, goodputBitsPerSec: 0, webhookNoticesMissed: 0 },
   };
   const metrics = createMetrics({ role: 'all', readState: async () => state });
   const request = migrationInputSchema.parse({ vm: 'v', source: 'a', destination: 'b' });

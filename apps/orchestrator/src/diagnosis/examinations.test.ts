@@ -85,6 +85,25 @@ test('links: measured long ago, and those that no tunnel can use left out', asyn
   ]);
 });
 
+test('notices that no webhook was told are said for a week, where there are webhooks', async () => {
+  const all = [{ id: 'portal', disabled: null, failingSince: null }];
+  const told = async (missed: { count: number; at: string | null }, list: object[] = all) =>
+    (await diagnose({ webhooks: { list: async () => list }, missedNotices: async () => missed })).filter(({ name }) =>
+      /webhook/.test(name),
+    );
+  const [lately, ...others] = await told({ count: 17, at: inDays(-1).toISOString() });
+  assert.deepEqual([lately?.name, lately?.status, others], ['notices for webhooks', 'warning', []]);
+  assert.match(lately?.found ?? '', /^17 were never sent/);
+  const fine = { name: 'webhooks', status: 'ok' };
+  for (const missed of [
+    { count: 0, at: null },
+    { count: 17, at: inDays(-8).toISOString() },
+  ]) {
+    assert.partialDeepStrictEqual(await told(missed), [fine]);
+  }
+  assert.partialDeepStrictEqual(await told({ count: 17, at: inDays(-1).toISOString() }, []), [fine]);
+});
+
 test('a master key that is lost is worse than one that is only old', async () => {
   const state = (keys: object[]) => ({ rotation: { state: async () => ({ source: 'file', current: 'new', keys }) } });
   const current = { id: 'new', values: 4, known: true };

@@ -13,6 +13,7 @@ import type { ReadState } from '../observability/state.ts';
 import type { RedisAddress } from '../redis/address.ts';
 import { examineDurability } from '../redis/durability.ts';
 import type { SiteStore } from '../sites/sites.ts';
+import type { WebhookService } from '../webhooks/service.ts';
 import type { Webhooks } from '../webhooks/webhooks.ts';
 import { type Check, failed, ok, warning } from './check.ts';
 import type { Examination } from './diagnosis.ts';
@@ -20,6 +21,8 @@ import type { Examination } from './diagnosis.ts';
 const DAY_MS = 24 * 3_600_000;
 const SOON_MS = 14 * DAY_MS;
 const OLD_MEASUREMENT_MS = 30 * DAY_MS;
+/** So long it is told that webhooks have missed something. */
+const MISSED_MS = 7 * DAY_MS;
 const SLOW_REDIS_MS = 50;
 /** Leases and time limits are kept by both clocks. */
 const CLOCK_TOLERANCE_MS = 1_000;
@@ -36,6 +39,7 @@ export interface Subjects {
   readonly sites: Pick<SiteStore, 'list'>;
   readonly links: Pick<LinkService, 'list'>;
   readonly webhooks: Pick<Webhooks, 'list'>;
+  readonly missedNotices: WebhookService['missed'];
   readonly apiKeys: Pick<ApiKeys, 'list'>;
   readonly rotation: Pick<Rotation, 'state'>;
   /** When the certificate in use ends; null: the API speaks plain HTTP. */
@@ -173,8 +177,8 @@ async function links({ sites, links: service }: Subjects): Promise<Check[]> {
   });
 }
 
-async function webhooks({ webhooks: registry }: Subjects): Promise<Check[]> {
-  const all = await registry.list();
+async function webhooks({ webhooks: registry, missedNotices }: Subjects): Promise<Check[]> {
+  const [all, missed] = await Promise.all([registry.list(), missedNotices()]);
   const bad = all.flatMap(({ id, disabled, failingSince }): Check[] => {
     const remedy = `lmas webhook deliveries ${id} shows why.`;
     if (disabled !== null) return [warning(`webhook ${id}`, `switched off: ${disabled.reason}`, remedy)];
@@ -182,6 +186,11 @@ async function webhooks({ webhooks: registry }: Subjects): Promise<Check[]> {
       ? []
       : [warning(`webhook ${id}`, `nothing gets through since ${failingSince}`, remedy)];
   });
+  if (all.length > 0 && missed.at !== null && Date.now() - Date.parse(missed.at) < MISSED_MS) {
+    const found = `${missed.count} were never sent, as they were not kept until somebody did; noticed last at ${missed.at}`;
+    const remedy = 'Let receivers list anew what they follow; keep a process with --role scheduler (or all) running.';
+    bad.push(warning('notices for webhooks', found, remedy));
+  }
   return bad.length > 0 ? bad : [ok('webhooks', all.length === 0 ? 'none' : `${all.length}, all get through`)];
 }
 

@@ -8,7 +8,14 @@ import type { InstallationState } from './state.ts';
 
 const QUIET: InstallationState = {
   ...{ redisLatencyMs: 2, migrations: new Map([['performing', 3]]), waiting: 4, admitted: 5, isPaused: true },
-  ...{ incomplete: 1, undecided: 2, gateways: [{ status: 'carrying' }], tunnels: 1, goodputBitsPerSec: 9e8 },
+  ...{
+    incomplete: 1,
+    undecided: 2,
+    gateways: [{ status: 'carrying' }],
+    tunnels: 1,
+    goodputBitsPerSec: 9e8,
+    webhookNoticesMissed: 0,
+  },
 };
 
 function record(changes: Partial<Migration> = {}): Migration {
@@ -140,6 +147,16 @@ test('the state of the installation, and NaN where Redis does not say', async ()
   const without = await lines(silent);
   assert.ok(without.includes('lmas_redis_latency_seconds Nan'));
   assert.ok(without.includes('lmas_queue_waiting Nan'));
+});
+
+test('what webhooks missed is the number on record, and stays where Redis does not answer', async () => {
+  let state: InstallationState | undefined = { ...QUIET, webhookNoticesMissed: 17 };
+  const metrics = createMetrics({ role: 'all', readState: async () => state });
+  const shown = async () => (await lines(metrics)).find((line) => line.startsWith('lmas_webhook_notices_missed_total'));
+  assert.equal(await shown(), 'lmas_webhook_notices_missed_total 17');
+  assert.equal(await shown(), 'lmas_webhook_notices_missed_total 17', 'and not added up');
+  state = undefined;
+  assert.equal(await shown(), 'lmas_webhook_notices_missed_total 17');
 });
 
 test('scrapes that come together ask once', async () => {

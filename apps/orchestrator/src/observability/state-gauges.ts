@@ -3,7 +3,7 @@
  * away in the middle of a scrape they are NaN: not zero, which would look like peace. Later ones are refused, as every login
  * is then: `up` of Prometheus tells that.
  */
-import { Gauge, type Registry } from 'prom-client';
+import { Counter, Gauge, type Registry } from 'prom-client';
 import { PHASES } from '../migrations/phases.ts';
 import { liveGatewayStatuses } from '../schemas/gateway.ts';
 import type { InstallationState, ReadState } from './state.ts';
@@ -23,6 +23,12 @@ export function createStateGauges(registry: Registry, readState: ReadState): () 
     labelNames: ['status'],
     registers,
   });
+  // Counted in Redis: who notices it has often only just begun, and of a series that begins with its first event none is seen to grow.
+  const missed = new Counter({
+    name: 'lmas_webhook_notices_missed_total',
+    help: 'Notices that were not kept until somebody handed them to webhooks.',
+    registers,
+  });
   const simple = SIMPLE.map(({ name, help, of }) => ({ gauge: new Gauge({ name, help, registers }), of }));
   const set = (state: InstallationState | undefined): void => {
     for (const { gauge, of } of simple) gauge.set(state === undefined ? Number.NaN : of(state));
@@ -31,6 +37,9 @@ export function createStateGauges(registry: Registry, readState: ReadState): () 
       const those = state?.gateways.filter((gateway) => gateway.status === status);
       gateways.set({ status }, those?.length ?? Number.NaN);
     }
+    if (state === undefined) return;
+    missed.reset();
+    missed.inc(state.webhookNoticesMissed);
   };
   let reading: Promise<void> | undefined;
   return () => {

@@ -10,6 +10,7 @@ import { PHASES, type Phase } from '../migrations/phases.ts';
 import { isUndecided } from '../migrations/record.ts';
 import type { MigrationStore } from '../migrations/store.ts';
 import { keys } from '../redis/keys.ts';
+import { missedNotices } from '../webhooks/feed-group.ts';
 
 const PATIENCE_MS = 3_000;
 
@@ -27,6 +28,8 @@ export interface InstallationState {
   readonly gateways: readonly Pick<LiveGateway, 'status'>[];
   readonly tunnels: number;
   readonly goodputBitsPerSec: number;
+  /** Since the installation began. */
+  readonly webhookNoticesMissed: number;
 }
 
 /** `undefined`: Redis does not answer. */
@@ -55,12 +58,13 @@ async function read({ redis, store, admission, gateways: live }: StateSources): 
   const asked = performance.now();
   await redis.ping();
   const redisLatencyMs = performance.now() - asked;
-  const [counts, { waiting, running, pausedAt }, incomplete, records, gateways] = await Promise.all([
+  const [counts, { waiting, running, pausedAt }, incomplete, records, gateways, missed] = await Promise.all([
     Promise.all(PHASES.map(async (phase) => [phase, await redis.zcard(keys.index('phase', phase))] as const)),
     admission.summary(),
     store.incomplete(),
     store.running().then((ids) => store.getMany(ids)),
     live.list(null),
+    missedNotices(redis),
   ]);
   const tunnels = new Map(gateways.flatMap(({ migration, tunnel }) => (tunnel === null ? [] : [[migration, tunnel]])));
   const goodputs = [...tunnels.values()].map(({ goodputBitsPerSec }) => goodputBitsPerSec);
@@ -75,5 +79,6 @@ async function read({ redis, store, admission, gateways: live }: StateSources): 
     gateways,
     tunnels: tunnels.size,
     goodputBitsPerSec: goodputs.reduce((sum, goodput) => sum + goodput, 0),
+    webhookNoticesMissed: missed.count,
   };
 }

@@ -29,6 +29,7 @@
  *   {lmas}:bandwidth-timetables hash group → bandwidth by the time of day (JSON)
  *   {lmas}:links            hash    link → what was set for it (JSON)
  *   {lmas}:link-measurements hash   <source>~<destination> → what was measured (JSON)
+ *   {lmas}:webhooks-feed    hash    how many notices of the feed were read for webhooks, how many they missed, and when last
  *   {lmas}:webhooks-pending zset    ids of deliveries that are not done, by when their next attempt is due
  *   {lmas}:sites …          hash    name → JSON
  *   {lmas}:store            hash    version of the records, and who can read them (see upgrades/store-version.ts)
@@ -45,8 +46,11 @@
  */
 export const PREFIX = '{lmas}';
 
-/** Of the feed. Long enough for a webhook dispatcher, or a reader of everything, that was away for a while. */
-export const MAX_NOTICES = 20_000;
+/**
+ * Of the feed. Long enough for a webhook dispatcher, or a reader of everything, that was away for a while: 10,000 migrations, from the queue
+ * to their ends. In Redis one takes some 600 bytes, with a long error the double.
+ */
+export const MAX_NOTICES = 100_000;
 
 export const keys = {
   migration: (id: string) => `${PREFIX}:migration:${id}`,
@@ -127,6 +131,8 @@ export const keys = {
   /** Webhook → since when nothing got through; → why nothing is sent any more. */
   webhooksFailing: `${PREFIX}:webhooks-failing`,
   webhooksDisabled: `${PREFIX}:webhooks-disabled`,
+  /** How far the feed was read for webhooks, and what they missed of it (webhooks/feed-group.ts). */
+  webhooksFeed: `${PREFIX}:webhooks-feed`,
   /** Ids of the deliveries that are pending, by when their next attempt is due. */
   webhooksPending: `${PREFIX}:webhooks-pending`,
   webhookDelivery: (id: string) => `${PREFIX}:webhook-delivery:${id}`,

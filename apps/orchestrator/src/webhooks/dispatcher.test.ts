@@ -1,4 +1,4 @@
-/** What a dispatcher that died had in its hands is taken over, and its name leaves the group; on a real Redis. */
+/** What a dispatcher that died had in its hands is taken over, and its name leaves the group; what was gone before is told. On a real Redis. */
 import assert from 'node:assert/strict';
 import { after, before, beforeEach, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -11,9 +11,9 @@ import { migrationInputSchema } from '../schemas/migration.ts';
 import { startTestRedis, type TestRedis } from '../testing/test-redis.ts';
 import { createDeliveries } from './deliveries.ts';
 import { type DispatcherParts, startDispatcher } from './dispatcher.ts';
+import { GROUP, missedNotices, takeNotices } from './feed-group.ts';
 import type { Webhook } from './webhooks.ts';
 
-const GROUP = 'webhooks';
 const HOOK: Webhook = {
   ...{ id: 'hook', url: 'http://127.0.0.1:1/', description: '', events: null, project: null },
   ...{ createdAt: '2026-01-01T00:00:00.000Z', secretRotatedAt: null, failingSince: null, disabled: null },
@@ -99,4 +99,65 @@ test('who still has something is not forgotten, however long it has been silent'
     [{ name: 'slow', pending: 1 }],
   );
   await dispatcher.stop();
+});
+
+/** So many of them, of which the feed keeps the newest. */
+async function notices(count: number, kept = count): Promise<void> {
+  for (let i = 0; i < count; i++) await notice();
+  await redis.xtrim(keys.feed, 'MAXLEN', kept);
+}
+async function sent(count: number): Promise<void> {
+  while (new Set(enqueued).size < count) await sleep(20);
+}
+
+test('notices that the feed has not kept until somebody came are counted, and the others are sent', async () => {
+  await redis.hset(keys.webhooks, HOOK.id, '{}');
+  const first = await start();
+  await notices(3);
+  await sent(3);
+  await first.stop();
+  await notices(4, 1);
+  assert.deepEqual(await missedNotices(redis), { count: 0, at: null });
+  const errors: unknown[] = [];
+  const log = createLog('silent');
+  const second = await start({ log: Object.assign(log, { error: (facts: unknown) => errors.push(facts) }) });
+  await sent(4);
+  await notices(3, 3); // one that was read is cut off
+  await sent(7);
+  await second.stop();
+  const { count, at } = await missedNotices(redis);
+  assert.deepEqual([count, errors], [3, [{ missed: 3 }]]);
+  assert.ok(Math.abs(Date.parse(at ?? '') - Date.now()) < 60_000, String(at));
+});
+
+test('what one that died has taken counts as well, once it is not kept any more; several count it once', async () => {
+  await redis.hset(keys.webhooks, HOOK.id, '{}');
+  await notices(2);
+  const taken = await takeNotices(redis, { consumer: 'dead', takeOverAfterMs: 60_000, count: 10 });
+  assert.deepEqual([taken.entries.length, taken.missed], [2, 0]);
+  await notices(5, 1);
+  const dispatchers = await Promise.all([start(), start(), start()]);
+  await sent(1);
+  while ((await missedNotices(redis)).count < 6) await sleep(20);
+  for (const dispatcher of dispatchers) await dispatcher.stop();
+  assert.equal((await missedNotices(redis)).count, 2 + 4);
+});
+
+test('where there is no webhook nothing is missed; a feed that is begun anew has lost nothing', async () => {
+  const first = await start();
+  await notices(3);
+  await sent(3);
+  await first.stop();
+  await notices(4, 1);
+  const second = await start();
+  await sent(4);
+  await second.stop();
+  assert.equal((await missedNotices(redis)).count, 0);
+  await redis.hset(keys.webhooks, HOOK.id, '{}');
+  await redis.del(keys.feed);
+  const third = await start();
+  await notices(2);
+  await sent(6);
+  await third.stop();
+  assert.equal((await missedNotices(redis)).count, 0);
 });

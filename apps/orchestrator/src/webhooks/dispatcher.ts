@@ -14,9 +14,9 @@ import { readStored } from '../redis/stored-json.ts';
 import { type Notice, noticeSchema, subjectOf } from '../schemas/notice.ts';
 import type { WEBHOOK_EVENTS } from '../schemas/webhook.ts';
 import { type Deliveries, type Delivery, deliveryId } from './deliveries.ts';
+import { type Entry, GROUP, takeNotices } from './feed-group.ts';
 import type { Webhook, Webhooks } from './webhooks.ts';
 
-const GROUP = 'webhooks';
 const BATCH = 100;
 /** Also the longest that a lost notification delays a delivery. */
 const LOOK_MS = 1_000;
@@ -38,7 +38,6 @@ const FORGET_DEAD = script(`
   return forgotten
 `);
 
-type Entry = readonly [id: string, fields: readonly string[]];
 type EventName = (typeof WEBHOOK_EVENTS)[number];
 
 export interface Dispatcher {
@@ -90,19 +89,14 @@ export async function startDispatcher({
     }
   };
   const round = async (): Promise<number> => {
-    const abandoned = (await redis.xautoclaim(
-      keys.feed,
-      GROUP,
-      consumer,
-      TAKE_OVER_AFTER_MS,
-      '0-0',
-      'COUNT',
-      BATCH,
-    )) as [string, (Entry | null)[]];
-    const answer = (await redis.xreadgroup('GROUP', GROUP, consumer, 'COUNT', BATCH, 'STREAMS', keys.feed, '>')) as
-      | [string, Entry[]][]
-      | null;
-    const entries = [...abandoned[1].filter((entry) => entry !== null), ...(answer?.[0]?.[1] ?? [])];
+    const take = { consumer, takeOverAfterMs: TAKE_OVER_AFTER_MS, count: BATCH };
+    const { entries, missed } = await takeNotices(redis, take);
+    if (missed > 0) {
+      log.error(
+        { missed },
+        'notices were not kept until somebody handed them to webhooks; receivers have to list anew',
+      );
+    }
     if (entries.length === 0) return 0;
     const registered = await webhooks.list();
     for (const entry of entries) await handle(entry, registered);

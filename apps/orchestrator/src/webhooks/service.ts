@@ -10,6 +10,7 @@ import { type AddressGuard, createAddressGuard, type Network } from './address-g
 import { type Courier, type CourierSettings, createCourier } from './courier.ts';
 import { createDeliveries, type Deliveries } from './deliveries.ts';
 import { startDispatcher } from './dispatcher.ts';
+import { type MissedNotices, missedNotices } from './feed-group.ts';
 import { type SeenWebhooks, webhooksSeenBy } from './seen-webhooks.ts';
 import { createWebhooks, type Webhooks } from './webhooks.ts';
 
@@ -19,6 +20,8 @@ export interface WebhookService {
   readonly courier: Courier;
   /** For the API; null is the whole installation. */
   seenBy(project: string | null): SeenWebhooks;
+  /** What none of them was told, because it was not kept until somebody did. */
+  missed(): Promise<MissedNotices>;
   /** Begins to turn notices into deliveries and to carry them out. */
   start(subscriber: Redis): Promise<void>;
   stop(): Promise<void>;
@@ -59,6 +62,7 @@ export function createWebhookService(
     deliveries,
     courier,
     seenBy: (project) => webhooksSeenBy(project, { webhooks, deliveries, courier }),
+    missed: () => missedNotices(redis),
     async start(subscriber) {
       const dispatcher = await startDispatcher({
         ...{ redis, subscriber, webhooks, deliveries, enqueue, log },

@@ -113,6 +113,7 @@ function diagnosisOf(
     examinationsOf({
       ...{ redis: calls, redisKind: address.kind, readState, store, links, apiKeys, rotation },
       ...{ queue: service, sites: inventory.sites, webhooks: webhooks.webhooks },
+      missedNotices: () => webhooks.missed(),
       processes: async () => ({ workers: await queue.workers(), schedulers: await deliveries.workers() }),
       isLoopback: isLoopback(config.host),
       certificateEnds: async () => (tls === undefined ? null : endOf(await readTlsPair(tls.files))),

@@ -130,7 +130,7 @@ const feedRoutes: FastifyPluginAsyncZod<Services> = async (api, { seenBy }) => {
         tags: ['migrations'],
         summary: 'Follow everything',
         description:
-          'Server-sent events without an end; the data of each is one Notice: of a migration, of a schedule, of a run of a plan or of a balancing policy, as its `type` says. Without `Last-Event-ID` it begins with an id of its own, which stands for now, and with what happens next; with it, what came after that one is sent first, as far back as it is kept (the last 20,000). Where some of that may not be kept any more, an event named `missed` stands in its place: `{"missed": 17}` for a reader who was too slow, `{"missed": null}` where nobody knows how many; list anew what you follow.',
+          'Server-sent events without an end; the data of each is one Notice: of a migration, of a schedule, of a run of a plan or of a balancing policy, as its `type` says. Without `Last-Event-ID` it begins with an id of its own, which stands for now, and with what happens next; with it, what came after that one is sent first, as far back as it is kept (the last 100,000). Where some of that may not be kept any more, an event named `missed` stands in its place: `{"missed": 17}` for a reader who was too slow, `{"missed": null}` where nobody knows how many; list anew what you follow.',
         headers,
         response: {
           200: { description: 'Notices.', content: { 'text/event-stream': { schema: noticeSchema } } },
