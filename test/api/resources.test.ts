@@ -57,15 +57,28 @@ describe('changes by two people', () => {
     const [site, endpoint] = [`/v1/sites/${stage.source}`, `/v1/endpoints/${stage.source}`];
     await api.must('POST', '/v1/projects', { id: stage.source });
     await api.must('POST', '/v1/webhooks', { id: stage.source, url: 'https://hooks.example.org/' });
+    const link = `/v1/links/${stage.destination}~${stage.source}`;
+    const morning = { days: ['mon'], from: '08:00', to: '12:00', bandwidthBytesPerSec: 2_000_000 };
+    const timetable = (i: number) => ({ timeZone: 'UTC', periods: [morning], otherwise: 1_000_000 + i });
+    const timetables = [`${link}/bandwidth-timetable`, '/v1/queue/bandwidth-timetable'];
+    for (const path of timetables) {
+      const answers = await Promise.all(Array.from({ length: 8 }, (_, i) => api.call('PUT', path, timetable(100 + i))));
+      assert.deepEqual(
+        answers.map(({ status }) => status).sort(),
+        [200, ...Array(7).fill(428)],
+        `the first of ${path}`,
+      );
+    }
     const cases: [method: string, path: string, change: (i: number) => object][] = [
       ['PATCH', site, (i) => ({ description: `by ${i}` })],
-      ['PATCH', `/v1/links/${stage.destination}~${stage.source}`, (i) => ({ rateBitsPerSec: 10_000 + i })],
-      ['PATCH', `/v1/links/${stage.destination}~${stage.source}`, (i) => ({ limits: { maxMigrations: 10 + i } })],
+      ['PATCH', link, (i) => ({ rateBitsPerSec: 10_000 + i })],
+      ['PATCH', link, (i) => ({ limits: { maxMigrations: 10 + i } })],
       ['PATCH', `/v1/projects/${stage.source}`, (i) => ({ description: `by ${i}` })],
       ['PATCH', `/v1/webhooks/${stage.source}`, (i) => ({ description: `by ${i}` })],
       ['PATCH', '/v1/queue', (i) => ({ limits: { maxMigrations: 100 + i } })],
       ['PUT', `${site}/limits`, (i) => ({ maxMigrations: 10 + i })],
       ['PUT', `${endpoint}/limits`, (i) => ({ maxMigrations: 10 + i })],
+      ...timetables.map((path): (typeof cases)[number] => ['PUT', path, timetable]),
     ];
     for (const [method, path, change] of cases) {
       const headers = { 'if-match': etagOf(await api.call('GET', path)) };
@@ -78,6 +91,9 @@ describe('changes by two people', () => {
     }
     const limits = { limits: { maxMigrations: null } };
     assert.equal((await api.call('PATCH', '/v1/queue', limits, { 'if-match': '*' })).status, 200);
+    for (const path of timetables) await api.must('DELETE', path);
+    const unlimited = { limits: { bandwidthBytesPerSec: null } };
+    assert.equal((await api.call('PATCH', '/v1/queue', unlimited, { 'if-match': '*' })).status, 200);
   });
 
   test('what a live migration needs to find its way stays as it is; its login may change', async () => {

@@ -812,7 +812,7 @@ export interface paths {
         };
         /**
          * Follow everything
-         * @description Server-sent events without an end; the data of each is one Notice: of a migration, of a schedule, of a run of a plan or of a balancing policy, as its `type` says. Without `Last-Event-ID` it begins with an id of its own, which stands for now, and with what happens next; with it, what came after that one is sent first, as far back as it is kept (the last 20,000). Where some of that may not be kept any more, an event named `missed` stands in its place: `{"missed": 17}` for a reader who was too slow, `{"missed": null}` where nobody knows how many; list anew what you follow.
+         * @description Server-sent events without an end; the data of each is one Notice: of a migration, of a schedule, of a run of a plan or of a balancing policy, as its `type` says. Without `Last-Event-ID` it begins with an id of its own, which stands for now, and with what happens next; with it, what came after that one is sent first, as far back as it is kept (the last 100,000). Where some of that may not be kept any more, an event named `missed` stands in its place: `{"missed": 17}` for a reader who was too slow, `{"missed": null}` where nobody knows how many; list anew what you follow.
          */
         get: operations["watchMigrations"];
         put?: never;
@@ -834,7 +834,7 @@ export interface paths {
         put?: never;
         /**
          * Check a migration without doing it
-         * @description The same checks as the real run, every finding at once, and a prediction. Nothing is touched.
+         * @description The same checks as the real run, every finding at once, and a prediction. Nothing is touched. Ends with 504 after `timeouts.checkingMs`, and after a minute in any case.
          */
         post: operations["checkMigration"];
         delete?: never;

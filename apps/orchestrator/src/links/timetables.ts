@@ -8,6 +8,7 @@ import { z } from 'zod';
 import { LmasError } from '../errors.ts';
 import type { Logger } from '../log.ts';
 import { keys } from '../redis/keys.ts';
+import { replaceFields } from '../redis/replace-field.ts';
 import { replicated } from '../redis/replicas.ts';
 import { readStored } from '../redis/stored-json.ts';
 import { timetableInputSchema, type timetableSchema } from '../schemas/timetable.ts';
@@ -20,9 +21,15 @@ export type Timetable = z.infer<typeof timetableSchema>;
 export interface Timetables {
   /** Of a group (`total`, `link:a~b`). @throws LmasError TIMETABLE_NOT_FOUND */
   get(group: string): Promise<Timetable>;
-  find(group: string): Promise<Timetable | undefined>;
-  /** Takes effect at once. */
-  set(group: string, timetable: TimetableInput): Promise<Timetable>;
+  /**
+   * Takes effect at once. `expect` throws when what is there, or that there is none, is not what the caller has seen; between it and the
+   * change nobody else's comes.
+   */
+  set(
+    group: string,
+    timetable: TimetableInput,
+    expect?: (current: TimetableInput | undefined) => void,
+  ): Promise<Timetable>;
   /** The limit stays as it is now. @throws LmasError TIMETABLE_NOT_FOUND */
   remove(group: string): Promise<void>;
   /** Sets what has changed since the last time. Never rejects. */
@@ -38,10 +45,6 @@ export function createTimetables(
 ): Timetables {
   const parse = (json: string): TimetableInput => readStored(timetableInputSchema, json);
   const shown = (timetable: TimetableInput): Timetable => ({ ...timetable, now: whatItSays(timetable, now()) });
-  const find = async (group: string): Promise<Timetable | undefined> => {
-    const json = await redis.hget(keys.timetables, group);
-    return json === null ? undefined : shown(parse(json));
-  };
   const applyTo = async (group: string, timetable: TimetableInput, applied: string | undefined): Promise<void> => {
     const { bandwidthBytesPerSec } = whatItSays(timetable, now());
     if (applied === String(bandwidthBytesPerSec)) return;
@@ -50,16 +53,20 @@ export function createTimetables(
     log.info({ group, bandwidthBytesPerSec }, 'the bandwidth limit was changed by the time of day');
   };
   const get = async (group: string): Promise<Timetable> => {
-    const found = await find(group);
-    if (found === undefined) throw new LmasError('TIMETABLE_NOT_FOUND');
-    return found;
+    const json = await redis.hget(keys.timetables, group);
+    if (json === null) throw new LmasError('TIMETABLE_NOT_FOUND');
+    return shown(parse(json));
   };
 
   return {
     get,
-    find,
-    async set(group, timetable) {
-      await redis.hset(keys.timetables, group, JSON.stringify(timetable));
+    async set(group, timetable, expect = () => undefined) {
+      const after = JSON.stringify(timetable);
+      for (;;) {
+        const before = await redis.hget(keys.timetables, group);
+        expect(before === null ? undefined : parse(before));
+        if (await replaceFields(redis, [{ hash: keys.timetables, field: group, before, after }])) break;
+      }
       await applyTo(group, timetable, undefined);
       return shown(timetable);
     },

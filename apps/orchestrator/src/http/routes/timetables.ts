@@ -66,9 +66,9 @@ export const timetableRoutes: FastifyPluginAsyncZod<Services> = async (api, { li
       },
       async (request, reply) => {
         const group = await groupOf(request.params as { id?: string });
-        const before = await timetables.find(group);
-        if (before !== undefined) expectMatch(request.headers['if-match'], settingsOf(before));
-        const timetable = await timetables.set(group, request.body);
+        const timetable = await timetables.set(group, request.body, (current) => {
+          if (current !== undefined) expectMatch(request.headers['if-match'], current);
+        });
         return reply.header('etag', etagOf(settingsOf(timetable))).send(timetable);
       },
     );
