@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { test } from 'node:test';
+import zlib from 'node:zlib';
 import { SlabPool } from './slab.ts';
 import { makeZstd, NodeZstd, type Place, type Zstd } from './zstd.ts';
 
@@ -38,6 +39,17 @@ for (const [name, sender, receiver] of ways) {
     receiver.free();
   });
 }
+
+test('both ways compress at a fast level', () => {
+  const words = Array.from({ length: 2_000 }, () => randomBytes(12).toString('hex').padEnd(64, ' ')).join('');
+  const params = { [zlib.constants.ZSTD_c_compressionLevel]: 3 };
+  const slow = zlib.zstdCompressSync(words, { params }).length;
+  for (const zstd of [makeZstd(), new NodeZstd()]) {
+    const fast = zstd.compress(place(Buffer.from(words)), room(words.length));
+    assert.ok(fast !== null && fast > 1.2 * slow, `${fast} bytes, ${slow} at level 3`);
+    zstd.free();
+  }
+});
 
 test('a small frame that becomes very large is stopped at what its header says', () => {
   const zstd = makeZstd();

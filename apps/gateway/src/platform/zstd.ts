@@ -9,6 +9,8 @@ import type { Slab } from './slab.ts';
 
 /** The fastest level that still finds zero pages, text and code: about 1 GB/s each core; level 1 does a third of that. */
 const level = -1;
+/** node:zlib takes -1 for "not said", which is level 3 and slow. */
+const levelOfNode = -2;
 
 interface Library {
   createCompressor: NativeFunction;
@@ -109,7 +111,7 @@ class NativeZstd implements Zstd {
 /** The same by node:zlib. */
 export class NodeZstd implements Zstd {
   compress(from: Place, into: Place): number | null {
-    const params = { [zlib.constants.ZSTD_c_compressionLevel]: level };
+    const params = { [zlib.constants.ZSTD_c_compressionLevel]: levelOfNode };
     const out = zlib.zstdCompressSync(bytesOf(from), { params });
     if (out.length > into.length) return null;
     out.copy(into.slab.bytes, into.start);
