@@ -44,6 +44,36 @@ test('the books are rebuilt at start, after every fail-over, and once more when 
   assert.deepEqual(rebuilt, ['first after 0', 'first after 30', 'second after 50', 'second after 80']);
 });
 
+test('books that cannot be rebuilt are tried again, and hold up nothing else that a round does', async () => {
+  let rounds = 0;
+  let attempts = 0;
+  const hurried: string[] = [];
+  const over = Promise.withResolvers<void>();
+  const recovery = startRecovery(
+    { orphans: none, overdue: none, incomplete: async () => ['m_left'] } as unknown as MigrationStore,
+    {
+      queue: { hurry: async (id: string) => void hurried.push(id) } as unknown as MigrationQueue,
+      admission: { notTakenUp: none } as unknown as Admission,
+      dispatcher: {
+        look: async () => {
+          rounds += 1;
+          if (rounds === 40) over.resolve();
+        },
+      } as unknown as Dispatcher,
+      rebuild: async () => {
+        attempts += 1;
+        if (attempts < 5) throw new Error('a record is not to be read');
+      },
+      servers: async () => 'same',
+    },
+    { intervalMs: 1, log },
+  );
+  await over.promise;
+  await recovery.stop();
+  assert.equal(attempts, 6, 'until it is done, and once more when all has settled');
+  assert.deepEqual(hurried, ['m_left', 'm_left']);
+});
+
 test('a server that was restarted is another one', async (t) => {
   const directory = await mkdtemp(join(tmpdir(), 'lmas-servers-'));
   t.after(() => rm(directory, { recursive: true, force: true }));

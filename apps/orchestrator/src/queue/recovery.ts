@@ -42,6 +42,16 @@ export function startRecovery(
   const stopping = new AbortController();
   let rebuiltOn: string | undefined;
   let settledAt = 0;
+  /** While it cannot be done, what else a round does goes on, and the next round tries again. */
+  const isRebuilt = async (): Promise<boolean> => {
+    try {
+      await rebuild();
+      return true;
+    } catch (error) {
+      log.error({ err: error }, 'queue and places could not be set right from the records; the next round tries again');
+      return false;
+    }
+  };
   const loop = async (): Promise<void> => {
     for (let round = 0; !stopping.signal.aborted; round++) {
       try {
@@ -52,8 +62,8 @@ export function startRecovery(
         }
         const keptBy = await servers();
         if (keptBy !== rebuiltOn) settledAt = round + SETTLED_ROUNDS;
-        if (keptBy !== rebuiltOn || round === settledAt) await rebuild();
-        rebuiltOn = keptBy;
+        const isDue = keptBy !== rebuiltOn || round === settledAt;
+        if (isDue) rebuiltOn = (await isRebuilt()) ? keptBy : undefined;
         await dispatcher.look(); // an announcement may be lost as well
         if (round % TEARDOWN_ROUNDS === 0) {
           for (const id of await store.incomplete()) await queue.hurry(id, `teardown${round}`);

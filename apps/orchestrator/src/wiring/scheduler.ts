@@ -1,8 +1,7 @@
 /** What looks after the whole installation: migrations whose worker died, the sites, webhooks. Any number may do it at once. */
-import type { LaneFinder } from '../admission/lanes.ts';
+import { liveLanes } from '../admission/live-lanes.ts';
 import { startBalancing } from '../balancing/keeper.ts';
 import type { GatewayProvisioner } from '../gateways/gateway.ts';
-import type { MigrationStore } from '../migrations/store.ts';
 import type { Dispatcher } from '../queue/dispatcher.ts';
 import type { MigrationQueue } from '../queue/queue.ts';
 import { startReaper } from '../queue/reaper.ts';
@@ -14,8 +13,6 @@ import type { Balancing } from './balancing.ts';
 import type { Base } from './base.ts';
 import type { Connections } from './connections.ts';
 import type { Records } from './records.ts';
-
-const LIVE_BATCH = 200;
 
 export interface SchedulerParts {
   readonly queue: MigrationQueue;
@@ -34,7 +31,7 @@ export async function startScheduler(
   const { queue, dispatcher, gateways, webhooks, balancing } = parts;
   closers.add('webhooks', () => webhooks.stop());
   await webhooks.start(subscriber);
-  const rebuild = () => admission.rebuild(liveLanes(store, laneOf));
+  const rebuild = () => admission.rebuild(liveLanes(store, laneOf, log));
   const watched = { queue, admission, dispatcher, rebuild, servers: () => serversOf(redis) };
   const recovery = startRecovery(store, watched, { intervalMs: config.recoveryIntervalMs, log });
   closers.add('recovery', () => recovery.stop());
@@ -46,19 +43,4 @@ export async function startScheduler(
   closers.add('reaper', () => reaper.stop());
   const keeper = startBalancing(balancing.policies, { intervalMs: config.recoveryIntervalMs, log });
   closers.add('balancing policies', () => keeper.stop());
-}
-
-/** Every live migration with its lane, a few at a time. */
-async function* liveLanes(store: MigrationStore, laneOf: LaneFinder) {
-  const ids = await store.live();
-  for (let i = 0; i < ids.length; i += LIVE_BATCH) {
-    const migrations = await store.getMany(ids.slice(i, i + LIVE_BATCH));
-    const needs = await store.needs(migrations.map(({ id }) => id));
-    yield await Promise.all(
-      migrations.map(async (migration, n) => {
-        const need = needs[n] ?? null;
-        return { migration, need, lane: await laneOf(migration, need) };
-      }),
-    );
-  }
 }
