@@ -218,14 +218,17 @@ export const JOURNAL = keptScript(`
 
 /**
  * A run that finds that Redis has forgotten what it wrote puts back what it knows, and leaves: the next run finds the whole
- * journal, and asks both ends where the VM is before it does anything.
- * KEYS: migration, journal, live, running, lease, lock…
+ * journal, and asks both ends where the VM is before it does anything. Its claim may be forgotten as well, or even the request: it
+ * waits for nothing then, is in every list, and has the limit that it came with, unless one was asked for since. Its places are
+ * counted anew (queue/recovery.ts).
+ * KEYS: migration, journal, live, running, lease, queue deadlines, waitingKeys, migrations, bandwidth, changes, lock…
  * ARGV: id, token, runId, record, version, phase, writes, cancelRequestedAt, pointOfNoReturnAt, indexes, createdAtMs, need,
- * what a person is needed for, resource key, entry, …
+ * what a person is needed for, bytes per second of the request ('' for unlimited), resource key, entry, …
  */
 export const RESTORE_RECORD = keptScript(`
   ${INDEX}
   ${NEED_LUA}
+  ${waitingLua(7)}
   if tonumber(redis.call('HGET', KEYS[1], 'token') or '0') > tonumber(ARGV[2]) then return {'SUPERSEDED'} end
   local holder = redis.call('GET', KEYS[5])
   if holder and holder ~= ARGV[3] then return {'SUPERSEDED'} end
@@ -236,10 +239,15 @@ export const RESTORE_RECORD = keptScript(`
   if ARGV[12] ~= '' then redis.call('HSET', KEYS[1], 'need', ARGV[12]) end
   redis.call('HDEL', KEYS[1], 'handedBack')
   need(ARGV[1], ARGV[11], ARGV[13])
-  for i = 14, #ARGV, 2 do redis.call('HSET', KEYS[2], ARGV[i], ARGV[i + 1]) end
-  for i = 6, #KEYS do redis.call('SETNX', KEYS[i], ARGV[1]) end
+  for i = 15, #ARGV, 2 do redis.call('HSET', KEYS[2], ARGV[i], ARGV[i + 1]) end
+  for i = 13, #KEYS do redis.call('SETNX', KEYS[i], ARGV[1]) end
+  redis.call('ZADD', KEYS[10], ARGV[11], ARGV[1])
   redis.call('SADD', KEYS[3], ARGV[1])
   redis.call('SADD', KEYS[4], ARGV[1])
+  dequeue(ARGV[1])
+  redis.call('ZREM', KEYS[6], ARGV[1])
+  local changes = cjson.decode(redis.call('HGET', KEYS[12], ARGV[1]) or '{}')
+  if ARGV[14] ~= '' and changes.bandwidthBytesPerSec == nil then redis.call('HSETNX', KEYS[11], ARGV[1], ARGV[14]) end
   redis.call('DEL', KEYS[5])
   return {'OK'}
 `);

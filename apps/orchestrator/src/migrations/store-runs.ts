@@ -139,7 +139,10 @@ export function createRunWrites(redis: Redis, reads: Pick<RecordReads, 'get' | '
       verdict(
         await scripts.RESTORE_RECORD(
           redis,
-          [keys.migration(id), keys.journal(id), keys.live, keys.running, keys.lease(id), ...stored.notes.locks],
+          [
+            ...[keys.migration(id), keys.journal(id), keys.live, keys.running, keys.lease(id), keys.queueDeadlines],
+            ...[...waitingKeys, keys.migrations, keys.bandwidth, keys.changes, ...stored.notes.locks],
+          ],
           [
             ...[
               id,
@@ -152,7 +155,7 @@ export function createRunWrites(redis: Redis, reads: Pick<RecordReads, 'get' | '
             ],
             ...[cancelRequestedAt ?? '', pointOfNoReturnAt ?? ''],
             ...[JSON.stringify(indexesOf(stored.migration)), Date.parse(createdAt), need ?? ''],
-            needOf(stored.migration),
+            ...[needOf(stored.migration), stored.migration.request.bandwidthBytesPerSec ?? ''],
             ...journal.flatMap((entry) => [entry.key, JSON.stringify(entry)]),
           ],
         ),

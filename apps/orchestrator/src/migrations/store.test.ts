@@ -13,6 +13,7 @@ import { connect } from '../redis/connect.ts';
 import { keys } from '../redis/keys.ts';
 import { type PrivateRedis, startPrivateRedis } from '../redis/private-server.ts';
 import { migrationInputSchema } from '../schemas/migration.ts';
+import { createChanges } from './changes.ts';
 import { newMigrationId, newRecord, type StoredMigration } from './record.ts';
 import { createMigrationStore, type MigrationStore } from './store.ts';
 
@@ -35,8 +36,8 @@ after(async () => {
 });
 
 let vms = 0;
-async function created(vm = `vm-${++vms}`): Promise<StoredMigration> {
-  const request = migrationInputSchema.parse({ vm, source: 'a', destination: 'b' });
+async function created(vm = `vm-${++vms}`, limits: { bandwidthBytesPerSec?: number } = {}): Promise<StoredMigration> {
+  const request = migrationInputSchema.parse({ vm, source: 'a', destination: 'b', ...limits });
   const record = newRecord(newMigrationId(), request, { source: 'x', destination: 'y' }, [keys.vmByName('a', vm)]);
   await store.create(record, laneOf(record.migration, { transparent: false }));
   return record;
@@ -136,6 +137,63 @@ test('a cancel and the point of no return exclude each other', async () => {
   assert.equal(await store.requestCancel(b.migration.id), 'too-late');
   assert.notEqual((await store.get(b.migration.id))?.pointOfNoReturnAt, null);
   assert.equal(await store.requestCancel(newMigrationId()), 'missing');
+});
+
+/** A fail-over to a replica that lacks what comes after: call the answer, and all of Redis is as it was. */
+async function remember(): Promise<() => Promise<void>> {
+  const names = await redis.keys('*');
+  const values = await Promise.all(names.map((name) => redis.dumpBuffer(name)));
+  return async () => {
+    await redis.flushall();
+    for (const [i, name] of names.entries()) await redis.restore(name, 0, values[i] ?? Buffer.alloc(0));
+  };
+}
+const isQueued = async (id: string) =>
+  (await admission.explain([id])).size > 0 || (await redis.zscore(keys.queueDeadlines, id)) !== null;
+
+test('a run whose claim was forgotten puts its migration back as one that runs: it waits for nothing', async () => {
+  const { migration } = await created();
+  const failOver = await remember();
+  const { claim, version, stored, need } = await claimed(migration.id);
+  await failOver();
+  assert.equal(await isQueued(migration.id), true);
+  await store.restore(claim, { version, stored, journal: [], need });
+  assert.equal(await isQueued(migration.id), false);
+  assert.ok(
+    (await store.orphans()).some(({ id }) => id === migration.id),
+    'and is taken up again at once',
+  );
+  const next = await store.claim(migration.id, 'next', 10_000);
+  assert.ok(typeof next !== 'string', String(next));
+});
+
+test('one whose request was forgotten puts back all of it', async () => {
+  const failOver = await remember();
+  const record = await created('forgotten', { bandwidthBytesPerSec: 5_000_000 });
+  const { id } = record.migration;
+  const { claim, version, stored, need } = await claimed(id);
+  await failOver();
+  assert.equal(await store.get(id), undefined);
+  await store.restore(claim, { version, stored, journal: [], need });
+  assert.equal((await store.get(id))?.id, id);
+  const [newest] = await store.search({ indexes: [], limit: 1 });
+  assert.equal(newest?.id, id, 'in the list of all');
+  assert.equal(await redis.hget(keys.bandwidth, id), '5000000');
+  await assert.rejects(created('forgotten'), (error) => errorCode(error) === 'VM_ALREADY_MIGRATING');
+});
+
+test('a limit that was asked for meanwhile is not undone by what is put back', async () => {
+  const { merge } = createChanges(redis);
+  for (const [asked, kept] of [
+    [null, null],
+    [7_000_000, '7000000'],
+  ] as const) {
+    const { migration } = await created(undefined, { bandwidthBytesPerSec: 5_000_000 });
+    const { claim, version, stored, need } = await claimed(migration.id);
+    assert.equal(await merge(migration.id, { bandwidthBytesPerSec: asked }), 'changed');
+    await store.restore(claim, { version, stored, journal: [], need });
+    assert.equal(await redis.hget(keys.bandwidth, migration.id), kept);
+  }
 });
 
 test('what ended can be claimed only as long as something is left to be taken down', async () => {
