@@ -7,7 +7,7 @@ import { z } from 'zod';
 import { type Migration, newMigrationId, newRecord } from '../../apps/orchestrator/src/migrations/record.ts';
 import { createMetrics } from '../../apps/orchestrator/src/observability/metrics.ts';
 import type { InstallationState } from '../../apps/orchestrator/src/observability/state.ts';
-import { migrationInputSchema } from '../../apps/orchestrator/src/schemas/migration.ts';
+import { migrationInputSchema, waitReasonSchema } from '../../apps/orchestrator/src/schemas/migration.ts';
 import { namesIn } from './expressions.ts';
 
 const file = (name: string) => readFile(new URL(`../../deploy/${name}`, import.meta.url), 'utf8');
@@ -57,11 +57,12 @@ async function realSeries(): Promise<Map<string, Map<string, Set<string>>>> {
     ...{ sourceDefinition: null, warnings: [] },
   };
   const startedAt = migration.createdAt;
+  const waits = waitReasonSchema.options.map((reason) => ({ reason, startedAt, endedAt: startedAt }));
   for (const phase of ['succeeded', 'failed', 'cancelled'] as const) {
     const timeline = [...migration.timeline, { phase: 'checking' as const, startedAt }, { phase, startedAt }];
     const after: Migration = {
       ...migration,
-      ...{ phase, report, runs: 2, timeline, waits: [{ startedAt, endedAt: startedAt }] },
+      ...{ phase, report, runs: 2, timeline, waits },
       failedAttempts: [{ at: migration.createdAt, phase: 'checking', code: 'UNREACHABLE', message: '' }],
     };
     metrics.migrationChanged({ ...migration, runs: 1 }, after, { isRecovery: true });
@@ -132,6 +133,7 @@ test('a wrong name, label or value is noticed', () => {
     'max(lmas_queue_wating)',
     'lmas_gateways{state="carrying"}',
     'lmas_gateways{status="caring"}',
+    'rate(lmas_migration_wait_duration_seconds_sum{reason="adresses"}[1h])',
     'sum by (site) (lmas_gateways)',
     'summe(lmas_gateways)',
   ]) {

@@ -104,8 +104,15 @@ describe('one address', { concurrency: 1 }, () => {
     assert.ok(waitsForAddress(await api.migration(id)));
     first.release();
     const one = await succeeded(first.id);
-    assert.equal((await succeeded(id)).runs, 2);
+    const { runs, waits } = await succeeded(id);
+    assert.deepEqual([runs, waits.map(({ reason }) => reason)], [2, ['addresses']]);
     stage.assertClean(one);
+    const metrics = await fetch(`${api.url}/metrics`, { headers: { authorization: `Bearer ${api.key}` } });
+    const lines = (await metrics.text()).split('\n');
+    const counted = lines.filter((line) =>
+      /^lmas_migration_wait_duration_seconds_count\{reason="(hosts|addresses)"/.test(line),
+    );
+    assert.deepEqual(counted, ['lmas_migration_wait_duration_seconds_count{reason="addresses",plugin="simulated"} 1']);
   });
 
   test('the way back uses the other machine’s address, and what goes straight uses none', async () => {

@@ -61,15 +61,31 @@ test('the way to the end is counted once, with the time of each phase', async ()
   assert.ok(shown.includes('lmas_migrations_undecided_total{where="both"} 0'));
 });
 
-test('the wait for hosts is a time of its own, and none of the phase in which it was waited', async () => {
+test('the waits for hosts and for addresses are times of their own, and none of the phase in which they were waited', async () => {
   const metrics = metricsOf();
   const at = (second: number) => new Date(Date.UTC(2026, 0, 1, 0, 0, second)).toISOString();
   const checking = record({ phase: 'checking', timeline: [{ phase: 'checking', startedAt: at(0) }] });
-  const waiting = { ...checking, waits: [{ startedAt: at(2), endedAt: null }] };
+  const hosts = { reason: 'hosts' as const, startedAt: at(2) };
+  const waiting = { ...checking, waits: [{ ...hosts, endedAt: null }] };
   metrics.migrationChanged(checking, waiting, FIRST_RUN);
-  const goesOn = { ...waiting, waits: [{ startedAt: at(2), endedAt: at(32) }] };
-  metrics.migrationChanged(waiting, goesOn, FIRST_RUN);
-  const next = { phase: 'provisioning' as const, startedAt: at(35) };
+  const addresses = { reason: 'addresses' as const, startedAt: at(33) };
+  const waitsAgain = {
+    ...waiting,
+    waits: [
+      { ...hosts, endedAt: at(32) },
+      { ...addresses, endedAt: null },
+    ],
+  };
+  metrics.migrationChanged(waiting, waitsAgain, FIRST_RUN);
+  const goesOn = {
+    ...waiting,
+    waits: [
+      { ...hosts, endedAt: at(32) },
+      { ...addresses, endedAt: at(43) },
+    ],
+  };
+  metrics.migrationChanged(waitsAgain, goesOn, FIRST_RUN);
+  const next = { phase: 'provisioning' as const, startedAt: at(47) };
   const moved = { ...goesOn, phase: next.phase, timeline: [...goesOn.timeline, next] };
   metrics.migrationChanged(goesOn, moved, FIRST_RUN);
   metrics.migrationChanged(moved, moved, FIRST_RUN);
@@ -77,7 +93,9 @@ test('the wait for hosts is a time of its own, and none of the phase in which it
   for (const line of [
     'lmas_migration_wait_duration_seconds_sum{reason="hosts",plugin="kvm"} 30',
     'lmas_migration_wait_duration_seconds_count{reason="hosts",plugin="kvm"} 1',
-    'lmas_migration_phase_duration_seconds_sum{phase="checking",plugin="kvm"} 5',
+    'lmas_migration_wait_duration_seconds_sum{reason="addresses",plugin="kvm"} 10',
+    'lmas_migration_wait_duration_seconds_count{reason="addresses",plugin="kvm"} 1',
+    'lmas_migration_phase_duration_seconds_sum{phase="checking",plugin="kvm"} 7',
   ]) {
     assert.ok(shown.includes(line), line);
   }

@@ -157,7 +157,7 @@ function countMigrations(registry: Registry): Metrics['migrationChanged'] {
   });
   const waitSeconds = new Histogram({
     name: 'lmas_migration_wait_duration_seconds',
-    help: 'How long migrations waited for a place, or for hosts or an address of a gateway machine that another one had.',
+    help: 'How long migrations waited for a place, or for hosts or addresses of a gateway machine that others had.',
     labelNames: ['reason', 'plugin'],
     buckets: STAGE_BUCKETS_S,
     registers,
@@ -211,9 +211,9 @@ function countMigrations(registry: Registry): Metrics['migrationChanged'] {
         phaseSeconds.observe({ phase: left.phase, plugin }, Math.max(0, worked));
       }
     });
-    after.waits.forEach(({ startedAt, endedAt }, index) => {
+    after.waits.forEach(({ reason, startedAt, endedAt }, index) => {
       const hasJustEnded = endedAt !== null && (before.waits[index]?.endedAt ?? null) === null;
-      if (hasJustEnded) waitSeconds.observe({ reason: 'hosts', plugin }, secondsBetween(startedAt, endedAt));
+      if (hasJustEnded) waitSeconds.observe({ reason, plugin }, secondsBetween(startedAt, endedAt));
     });
     if (after.phase !== before.phase && isOutcome(after.phase)) end(after, plugin);
     for (const { code } of after.failedAttempts.slice(before.failedAttempts.length)) {

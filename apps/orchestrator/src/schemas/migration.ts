@@ -308,6 +308,10 @@ export const doneByHandInputSchema = z
 
 export const doneByHandSchema = z.object({ at: timestampSchema, by: byWhom, note: z.string() });
 
+/** What a check may find that others have. */
+export const waitReasonSchema = z.enum(['hosts', 'addresses']);
+export type WaitReason = z.infer<typeof waitReasonSchema>;
+
 export const migrationSchema = z
   .object({
     id: migrationIdSchema,
@@ -349,10 +353,18 @@ export const migrationSchema = z
       .array(z.object({ phase: phaseSchema, startedAt: timestampSchema }))
       .describe('Each phase as it was entered.'),
     waits: z
-      .array(z.object({ startedAt: timestampSchema, endedAt: timestampSchema.nullable() }))
+      .array(
+        z.object({
+          reason: waitReasonSchema
+            .default('hosts')
+            .describe('`hosts`: its two; `addresses`: of the gateway machine beside its source.'),
+          startedAt: timestampSchema,
+          endedAt: timestampSchema.nullable(),
+        }),
+      )
       .default([])
       .describe(
-        'When it waited for its two hosts, or for an address of a gateway machine, which another migration had, in the phase in which it was; for a place it waits in `queued`.',
+        'When it waited for its two hosts, or for addresses of a gateway machine, which others had, in the phase in which it was; for a place it waits in `queued`.',
       ),
     cancelRequestedAt: timestampSchema.nullable(),
     pointOfNoReturnAt: timestampSchema.nullable().describe('Since when a cancel is answered with 409.'),

@@ -32,7 +32,7 @@ export async function takeAddresses(
     if (limit !== counted) continue;
     if (holder === undefined) return;
     const why = `both need addresses of their own at the gateway machine of ${site}, which has ${limit}`;
-    await waitInQueue(run, addressesNeed(count), { holder, why }, { signal });
+    await waitInQueue(run, addressesNeed(count), { holder, reason: 'addresses', why }, { signal });
   }
 }
 

@@ -21,5 +21,5 @@ export async function takeHosts(
   const holder = await run.takeHosts(pair);
   if (holder === undefined) return;
   const why = 'both need the same two hosts, and the gateways could not tell them apart';
-  await waitInQueue(run, pair, { holder, why }, { signal });
+  await waitInQueue(run, pair, { holder, reason: 'hosts', why }, { signal });
 }

@@ -4,19 +4,20 @@
  */
 import type { Need } from '../../admission/groups.ts';
 import { type Migration, now } from '../../migrations/record.ts';
+import type { WaitReason } from '../../schemas/migration.ts';
 import type { Run } from '../run.ts';
 
-/** Never resolves: the run is lost then. @param holder the id of whoever has it @param why in words */
+/** Never resolves: the run is lost then. @param holder the id of whoever has it @param reason as it is counted @param why in words */
 export async function waitInQueue(
   run: Run,
   need: Need,
-  { holder, why }: { readonly holder: string; readonly why: string },
+  { holder, reason, why }: { readonly holder: string; readonly reason: WaitReason; readonly why: string },
   { signal }: { signal: AbortSignal },
 ): Promise<never> {
   // Whose it is, somebody of a project is not told.
   const other = run.migration.project === null ? holder : 'another migration';
   const message = `waits for ${other}: ${why}`;
-  await run.update(({ migration }) => migration.waits.push({ startedAt: now(), endedAt: null }), {
+  await run.update(({ migration }) => migration.waits.push({ reason, startedAt: now(), endedAt: null }), {
     type: 'log',
     message,
   });
