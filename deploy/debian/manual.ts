@@ -34,7 +34,7 @@ function orchestrator(version: string): string {
     '.TP\n.I /etc/lmas/orchestrator.env\nSettings for the units.\n',
     '.TP\n.I /var/lib/lmas\nThe records in a Redis of its own, the master key, the first API key.\n',
     heading('SIGNALS'),
-    '.TP\n.B SIGTERM\nEnds; migrations that are under way are taken up by the next start.\n',
+    '.TP\n.B SIGTERM, SIGINT\nEnds in order: calls are answered, migrations that are under way are taken up by the next start. The second one ends it at once.\n',
     '.TP\n.B SIGHUP\nReads the certificate again.\n',
     heading('SEE ALSO'),
     '.BR lmas (1),\n.BR lmas\\-gateway (8)\n',

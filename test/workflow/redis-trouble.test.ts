@@ -3,15 +3,13 @@
  * what is wrong is said in words at once, no call hangs, and SIGTERM always ends it.
  */
 import assert from 'node:assert/strict';
-import { type ChildProcess, spawn } from 'node:child_process';
+import { spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import { mkdir, readFile, rm, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { createInterface } from 'node:readline';
 import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { fileURLToPath } from 'node:url';
 import { createLog } from '../../apps/orchestrator/src/log.ts';
 import { connect } from '../../apps/orchestrator/src/redis/connect.ts';
 import { keys } from '../../apps/orchestrator/src/redis/keys.ts';
@@ -19,54 +17,8 @@ import { startPrivateRedis } from '../../apps/orchestrator/src/redis/private-ser
 import { startSilentProxy } from '../../apps/orchestrator/src/testing/silent-proxy.ts';
 import { receiveWebhooks } from '../support/webhook-receiver.ts';
 import { Api, freePort, setStage, startInProcess, temporaryDirectory } from './harness.ts';
+import { OrchestratorCommand as Orchestrator, status } from './orchestrator-command.ts';
 import { RedisServers } from './redis-servers.ts';
-
-const MAIN = fileURLToPath(new URL('../../apps/orchestrator/src/main.ts', import.meta.url));
-
-class Orchestrator implements AsyncDisposable {
-  readonly #child: ChildProcess;
-  readonly #exited: Promise<unknown[]>;
-  readonly lines: string[] = [];
-
-  constructor(settings: Record<string, string>) {
-    const env = { ...process.env, LMAS_PLUGINS: '@lmas/plugin-kvm', LMAS_LOG_LEVEL: 'info', ...settings };
-    const child = spawn(process.execPath, [MAIN], { env, stdio: ['ignore', 'pipe', 'inherit'] });
-    this.#child = child;
-    this.#exited = once(child, 'exit');
-    createInterface({ input: child.stdout }).on('line', (line) => this.lines.push(line));
-  }
-
-  async until(condition: () => boolean | Promise<boolean>, limitMs = 20_000): Promise<void> {
-    const deadline = performance.now() + limitMs;
-    while (!(await condition())) {
-      assert.ok(performance.now() < deadline, `not in ${limitMs} ms; it said:\n${this.lines.join('\n')}`);
-      await sleep(50);
-    }
-  }
-
-  says(pattern: RegExp): Promise<void> {
-    return this.until(() => this.lines.some((line) => pattern.test(line)));
-  }
-
-  /** Exit code, and how long it took. */
-  async terminate(): Promise<{ code: unknown; ms: number }> {
-    const began = performance.now();
-    this.#child.kill('SIGTERM');
-    const [code] = await this.#exited;
-    return { code, ms: performance.now() - began };
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    if (this.#child.exitCode === null && this.#child.signalCode === null) this.#child.kill('SIGKILL');
-    await this.#exited;
-  }
-}
-
-const status = (url: string): Promise<{ status: number; body: string }> =>
-  fetch(url).then(
-    async (response) => ({ status: response.status, body: await response.text() }),
-    () => ({ status: 0, body: '' }),
-  );
 
 test('a Redis that cannot be reached is told at once, in the log and by /readyz; when it comes, all goes on', async () => {
   await using directory = await temporaryDirectory();

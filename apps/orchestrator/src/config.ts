@@ -230,7 +230,12 @@ const SETTINGS = {
   progressIntervalMs: setting('LMAS_PROGRESS_INTERVAL_MS', duration(1_000), 'How often progress is recorded.'),
   shutdownGraceMs: setting(
     'LMAS_SHUTDOWN_GRACE_MS',
-    z.coerce.number().int().min(0).default(0),
+    z.coerce
+      .number()
+      .int()
+      .min(0)
+      .max(7 * 24 * 3_600_000)
+      .default(0),
     'How long SIGTERM waits for running migrations; what still runs then is recovered at the next start.',
   ),
   idempotencyMs: setting('LMAS_IDEMPOTENCY_MS', duration(24 * 3_600_000), 'How long an Idempotency-Key is remembered.'),

@@ -17,6 +17,7 @@ import { createMetrics } from './observability/metrics.ts';
 import { createStateReader } from './observability/state.ts';
 import { loadPlugins, type PluginRegistry } from './plugins/registry.ts';
 import type { Inventory, SiteStore } from './sites/sites.ts';
+import { heedStopSignals } from './stop-signals.ts';
 import { wantsTraces } from './tracing/settings.ts';
 import { startTracing } from './tracing/start.ts';
 import { openStore } from './upgrades/store-version.ts';
@@ -36,10 +37,15 @@ import { readTls } from './wiring/tls.ts';
 import { createWebhooksOver } from './wiring/webhooks.ts';
 import { createWork, startWorker } from './wiring/worker.ts';
 
+/** What callers are told from the moment on at which the process begins to end. */
+const GOING_DOWN = 'The orchestrator is going down.';
+const COME_BACK =
+  'Try again in a few seconds: another process answers then, or this one once it has been started again.';
+
 /** Without Redis nothing can be brought to an orderly end: what was under way is recovered by the next start. */
 const CLOSE_LIMIT_WITHOUT_REDIS_MS = 2_000;
 
-const USAGE = `lmas-orchestrator [--role ROLE]   runs until SIGTERM
+const USAGE = `lmas-orchestrator [--role ROLE]   runs until SIGTERM; the second one ends it at once
 lmas-orchestrator backup FILE     writes everything on record into a new file, while it runs
 lmas-orchestrator restore FILE    into a data directory without records`;
 
@@ -56,7 +62,10 @@ export interface Orchestrator {
   /** Where the API listens. */
   readonly url: string;
   readonly apiKeyFile: string;
-  /** Ends everything in order; running migrations are left to the next start after `shutdownGraceMs`. */
+  /**
+   * Ends everything in order: nothing new is begun; who looks after the installation stops; running migrations are left to the next
+   * start after `shutdownGraceMs`; calls under way are answered, within seconds; Redis comes last.
+   */
   stop(): Promise<void>;
 }
 
@@ -68,15 +77,28 @@ export async function startOrchestrator(
   { signal }: { signal: AbortSignal } = { signal: new AbortController().signal },
 ): Promise<Orchestrator> {
   const closers = new Closers(log);
+  const stopping = new AbortController();
+  const beginToEnd = () => stopping.abort(new LmasError('UNAVAILABLE', GOING_DOWN, { remedy: COME_BACK }));
+  const base = { config, log, closers, stopping: stopping.signal };
   try {
-    return await assemble({ config, log, closers }, parts, signal);
+    const { redis, ...started } = await assemble(base, parts, signal);
+    const stop = async () => {
+      beginToEnd();
+      await end(base, redis);
+    };
+    return { ...started, stop };
   } catch (error) {
+    beginToEnd();
     await closers.closeAll();
     throw error;
   }
 }
 
-async function assemble(base: Base, parts: Parts, signal: AbortSignal): Promise<Orchestrator> {
+async function assemble(
+  base: Base,
+  parts: Parts,
+  signal: AbortSignal,
+): Promise<Omit<Orchestrator, 'stop'> & { readonly redis: Connections }> {
   const { config, log } = base;
   const tls = await readTls(config, log);
   await openDataDir(base);
@@ -139,7 +161,7 @@ async function assemble(base: Base, parts: Parts, signal: AbortSignal): Promise<
       projects: createProjects(redis.work),
     });
   }
-  return { url, apiKeyFile: access.apiKeyFile, stop: () => end(base, redis) };
+  return { url, apiKeyFile: access.apiKeyFile, redis };
 }
 
 async function openDataDir({ config: { dataDir }, closers }: Base): Promise<void> {
@@ -148,14 +170,14 @@ async function openDataDir({ config: { dataDir }, closers }: Base): Promise<void
   closers.add('data directory', release);
 }
 
-async function end({ log, closers }: Base, { readiness, disconnectAll }: Connections): Promise<void> {
-  if ((await readiness()).every(({ ok }) => ok)) return await closers.closeAll();
+async function end({ log, closers }: Base, { answers, disconnectAll }: Connections): Promise<void> {
+  if (await answers()) return await closers.closeAll();
   log.error({}, 'Redis does not answer: ending without it; what is under way is recovered at the next start');
   disconnectAll();
-  await closers.closeAll({ limitMs: CLOSE_LIMIT_WITHOUT_REDIS_MS });
+  await closers.closeAll({ mostMs: CLOSE_LIMIT_WITHOUT_REDIS_MS });
 }
 
-/** The command: settings from the environment, ends on SIGTERM and SIGINT. */
+/** The command: settings from the environment, ends on SIGTERM and SIGINT, in order and, at the second one, at once. */
 export async function main(): Promise<void> {
   try {
     await serve();
@@ -232,13 +254,10 @@ async function serve(): Promise<void> {
     log.warn({}, `${variable} is no setting${meant === undefined ? '.' : `; did you mean ${meant}?`} See --help.`);
   }
   const stopping = new AbortController();
-  for (const name of ['SIGTERM', 'SIGINT'] as const) {
-    process.on(name, () => {
-      if (stopping.signal.aborted) return;
-      log.info({ signal: name }, 'stopping');
-      stopping.abort(new LmasError('INTERRUPTED', 'It was told to end while it started.'));
-    });
-  }
+  heedStopSignals((signal) => {
+    log.info({ signal }, 'stopping; once more ends it at once');
+    stopping.abort(new LmasError('INTERRUPTED', 'It was told to end while it started.'));
+  });
   const orchestrator = await startOrchestrator(config, log, {}, { signal: stopping.signal }).catch((error: unknown) => {
     if (!stopping.signal.aborted) throw error;
     log.info({}, describeError(error).message);

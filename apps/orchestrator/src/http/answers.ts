@@ -35,7 +35,12 @@ export function hangUpSignal(reply: Answering): AbortSignal {
   return gone.signal;
 }
 
-/** The same, and aborts with FAR_END_TIMEOUT when the caller has waited long enough. */
+/** The same, and aborts when the process begins to end: a stream has no end of its own. */
+export function streamSignal(reply: Answering, stopping: AbortSignal): AbortSignal {
+  return AbortSignal.any([hangUpSignal(reply), stopping]);
+}
+
+/** As `hangUpSignal`, and aborts with FAR_END_TIMEOUT when the caller has waited long enough. */
 export function callSignal(reply: Answering, limitMs: number): AbortSignal {
   const late = new AbortController();
   const timer = setTimeout(() => late.abort(new LmasError('FAR_END_TIMEOUT')), limitMs);

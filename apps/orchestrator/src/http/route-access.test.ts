@@ -70,7 +70,8 @@ test('as served: a stranger gets 401 everywhere, and each role is refused exactl
   };
   // No service is there: whoever gets past the guard meets a 4xx of the validation or a 500, and that is all we ask.
   const audit = { record: async () => undefined };
-  const services = { authenticator: { authenticate }, audit, outage: () => undefined } as unknown as Services;
+  const { signal: stopping } = new AbortController();
+  const services = { authenticator: { authenticate }, audit, outage: () => undefined, stopping } as unknown as Services;
   const app = buildServer(services, { log: createLog('silent') });
   const status = async (where: string, token: string): Promise<number> => {
     const [method = '', path = ''] = where.split(' ');

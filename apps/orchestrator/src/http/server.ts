@@ -60,6 +60,9 @@ export interface ServerSettings {
   readonly dashboard?: DashboardSettings;
 }
 
+/** As long as the process lives, by whatever watches over it; the service door (service-door.ts) answers the same. */
+const ANSWERED_TO_THE_END: ReadonlySet<string | undefined> = new Set(['/healthz', '/readyz', '/metrics']);
+
 const NO_LIMITS: LimitSettings = { requestsPerMinute: null, failedLoginsPerMinute: null };
 
 export function buildServer(
@@ -69,7 +72,7 @@ export function buildServer(
   const options = {
     loggerInstance: log,
     bodyLimit: BODY_LIMIT_BYTES,
-    forceCloseConnections: true, // event streams would hold a shutdown up for ever
+    forceCloseConnections: true, // those that nobody calls on would hold the end up for ever
     exposeHeadRoutes: false,
     requestTimeout: 30_000,
     frameworkErrors: answerFrameworkError,
@@ -100,6 +103,9 @@ export function buildServer(
     strictTransportSecurity: tls !== undefined,
   });
   app.register(rateLimit, { global: false });
+  app.addHook('onRequest', async ({ routeOptions: { url } }) => {
+    if (!ANSWERED_TO_THE_END.has(url)) services.stopping.throwIfAborted();
+  });
   installDocument(app as unknown as FastifyInstance);
   app.register(async (api) => {
     guardRoutes(api, { ...services, limits: createLimits(api, limits) });

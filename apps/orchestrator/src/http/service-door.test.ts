@@ -12,7 +12,10 @@ const authenticator: Authenticator = {
     return { kind: 'api-key', id: 'k', name: 'n', role: 'viewer', project, operations: null };
   },
 };
-const options = { host: '127.0.0.1', port: 0, tls: undefined, readiness: async () => [], refusal: () => 'not here' };
+const options = {
+  ...{ host: '127.0.0.1', port: 0, tls: undefined, readiness: async () => [], refusal: () => 'not here' },
+  stopping: new AbortController().signal,
+};
 const exposition = async () => ({ contentType: 'text/plain; version=0.0.4', text: 'lmas_build_info 1\n' });
 
 async function ask(url: string, path: string, login?: string): Promise<{ status: number; text: string }> {
@@ -38,4 +41,25 @@ test('while Redis is waited for there are no metrics, and it says so', async () 
   const { status, text } = await ask(door.url, '/metrics', 'viewer');
   assert.equal(status, 503);
   assert.match(text, /not here/);
+});
+
+test('a scrape that is under way when the process begins to end is answered', async () => {
+  const stopping = new AbortController();
+  const reached = Promise.withResolvers<void>();
+  const held = Promise.withResolvers<void>();
+  const slow = async () => {
+    reached.resolve();
+    await held.promise;
+    return await exposition();
+  };
+  const metrics = { authenticator, exposition: slow };
+  const door = await openServiceDoor({ ...options, stopping: stopping.signal, metrics });
+  const answer = fetch(`${door.url}/metrics`, { headers: { authorization: 'Bearer viewer' } });
+  await reached.promise;
+  stopping.abort();
+  const closed = door[Symbol.asyncDispose]();
+  held.resolve();
+  const { status, headers } = await answer;
+  assert.deepEqual([status, headers.get('connection')], [200, 'close']);
+  await closed;
 });

@@ -11,6 +11,7 @@ import type { Authenticator } from '../access/authenticator.ts';
 import { LmasError } from '../errors.ts';
 import type { Metrics } from '../observability/metrics.ts';
 import { authorise, loginOf, nothingSent } from './access.ts';
+import { followCalls } from './calls-under-way.ts';
 import { PROBLEM_MEDIA_TYPE, toProblem } from './problems.ts';
 
 const RETRY_AFTER_S = '5';
@@ -30,6 +31,8 @@ export interface ServiceDoorOptions {
   readonly readiness: () => Promise<readonly ReadinessCheck[]>;
   /** Why there is no API here, in words, at this moment. */
   readonly refusal: () => string;
+  /** Aborts when the process begins to end. */
+  readonly stopping: AbortSignal;
   /** Not while Redis is waited for: nobody can be told from a stranger then. */
   readonly metrics?: { readonly authenticator: Authenticator; readonly exposition: Metrics['exposition'] };
 }
@@ -46,7 +49,7 @@ export interface ServiceDoor extends AsyncDisposable {
 
 /** @throws what `listen` throws: EADDRINUSE … */
 export async function openServiceDoor(options: ServiceDoorOptions): Promise<ServiceDoor> {
-  const { host, port, tls, readiness, refusal, metrics } = options;
+  const { host, port, tls, readiness, refusal, metrics, stopping } = options;
   const answer = async ({ url, headers }: IncomingMessage): Promise<Answer> => {
     const type = 'application/json';
     if (url === '/healthz') return { status: 200, type, body: JSON.stringify({ status: 'ok' }) };
@@ -75,6 +78,7 @@ export async function openServiceDoor(options: ServiceDoorOptions): Promise<Serv
       });
   };
   const server = tls === undefined ? createServer(listener) : createTlsServer(tls, listener);
+  const calls = followCalls(server, stopping);
   server.listen(port, host);
   await once(server, 'listening');
   const { address, family, port: actual } = server.address() as AddressInfo;
@@ -82,6 +86,7 @@ export async function openServiceDoor(options: ServiceDoorOptions): Promise<Serv
   return {
     url: `${tls === undefined ? 'http' : 'https'}://${name}:${actual}`,
     async [Symbol.asyncDispose]() {
+      if (stopping.aborted) await calls.answered();
       server.closeAllConnections();
       server.close();
       await once(server, 'close');

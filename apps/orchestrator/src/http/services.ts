@@ -70,6 +70,8 @@ export interface Services {
   /** Why no call can be answered now, in words; `undefined` while they can. */
   outage(): string | undefined;
   readiness(): Promise<ReadinessCheck[]>;
+  /** Aborts, with what callers are told, when the process begins to end. */
+  readonly stopping: AbortSignal;
 }
 
 export interface HostKey {

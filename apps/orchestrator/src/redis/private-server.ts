@@ -1,7 +1,7 @@
 /**
  * A redis-server of our own, on a Unix socket in the data directory, that loses nothing that was acknowledged
- * (append-only, fsync on every write). It survives a SIGKILL of the orchestrator; the next start ends it in an orderly
- * way before another one opens the same files. This module owns the process and restarts it when it dies.
+ * (append-only, fsync on every write). It is told to end when the orchestrator exits, and survives its SIGKILL; the next start
+ * ends it in an orderly way before another one opens the same files. This module owns the process and restarts it when it dies.
  */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { mkdir, readFile } from 'node:fs/promises';
@@ -120,6 +120,8 @@ export async function startPrivateRedis(
       }
     }
   };
+  const leaveNone = (): void => void child.kill(); // by SIGTERM: it writes everything down, and is waited for by the next start
+  process.on('exit', leaveNone);
   await launch();
   return {
     kind: 'socket',
@@ -129,6 +131,7 @@ export async function startPrivateRedis(
       const identity = child.pid === undefined ? undefined : await identify(child.pid);
       if (identity !== undefined) await endProcess(identity, { politeMs: STOP_TIMEOUT_MS });
       await reviving;
+      process.off('exit', leaveNone);
     },
   };
 }

@@ -11,6 +11,7 @@ import type { EndpointConnector } from '../endpoints/connector.ts';
 import type { GatewayProvisioner } from '../gateways/gateway.ts';
 import type { LiveGateways } from '../gateways/live-gateways.ts';
 import { testGatewayMachine } from '../gateways/machine-test.ts';
+import { followCalls } from '../http/calls-under-way.ts';
 import { buildServer } from '../http/server.ts';
 import { openServiceDoor } from '../http/service-door.ts';
 import type { Services } from '../http/services.ts';
@@ -60,7 +61,7 @@ export function createServices(
   records: Records,
   behind: Behind,
 ): Services {
-  const { config, log } = base;
+  const { config, log, stopping } = base;
   const { calls, outage, readiness } = redis;
   const { inventory, admission, traffic, links } = records;
   const { access, plugins, gateways, liveGateways, metrics, connector, events, webhooks } = behind;
@@ -76,7 +77,7 @@ export function createServices(
   const { plans, planRuns, schedules, timetables } = automation;
   const service = createQueueService(admission, traffic, inventory);
   return {
-    ...{ authenticator, apiKeys, projects, rotation, plugins, webhooks, links, metrics, outage, readiness },
+    ...{ authenticator, apiKeys, projects, rotation, plugins, webhooks, links, metrics, outage, readiness, stopping },
     ...{ seenBy, plans, planRuns, schedules, timetables },
     // Over the connection for work: a stream waits for a Redis that is away, and goes on where it was.
     planRunEvents: createRunEvents(events, createRunTable(redis.work)),
@@ -123,7 +124,7 @@ function diagnosisOf(
 
 /** @returns where it listens */
 export async function serveApi(
-  { config, log, closers }: Base,
+  { config, log, closers, stopping }: Base,
   tls: Tls | undefined,
   services: Services,
   { metrics, access }: Pick<Behind, 'metrics' | 'access'>,
@@ -132,7 +133,11 @@ export async function serveApi(
   const onCall = metrics.callAnswered;
   const dashboard = dashboardSettings(config, access.oidc);
   const app = buildServer(services, { log, tls: tls?.pair, trustedProxies, limits: config, onCall, dashboard });
-  closers.add('http', () => app.close());
+  const underWay = followCalls(app.server, stopping);
+  closers.add('http', async () => {
+    await underWay.answered();
+    await app.close();
+  });
   if (tls !== undefined) {
     const server = app.server as unknown as TlsServer; // Fastify made it from `tls`
     const settings = { current: tls.pair, intervalMs: TLS_FILES_INTERVAL_MS, log };
@@ -144,7 +149,7 @@ export async function serveApi(
 
 /** @returns where it listens */
 export async function openDoor(
-  { config, closers }: Base,
+  { config, closers, stopping }: Base,
   tls: Tls | undefined,
   { readiness }: Connections,
   { authenticator }: Access,
@@ -152,7 +157,7 @@ export async function openDoor(
 ): Promise<string> {
   const refusal = () => `This process has the role ${config.role}: the API is served by another one.`;
   const metrics = { authenticator, exposition };
-  const door = await openServiceDoor({ ...doorway(config, tls), readiness, refusal, metrics });
+  const door = await openServiceDoor({ ...doorway(config, tls), readiness, refusal, metrics, stopping });
   closers.add('service door', async () => await door[Symbol.asyncDispose]());
   return door.url;
 }

@@ -7,6 +7,8 @@ export interface Base {
   readonly config: Config;
   readonly log: RootLogger;
   readonly closers: Closers;
+  /** Aborts, with the reason in words, when the process begins to end: nothing new is begun, what is under way is brought to its end. */
+  readonly stopping: AbortSignal;
 }
 
 /** Whether this process does what that role does. */

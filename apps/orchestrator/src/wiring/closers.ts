@@ -6,20 +6,24 @@ import type { Logger } from '../log.ts';
 const CLOSE_LIMIT_MS = 40_000;
 
 export class Closers {
-  readonly #closers: { name: string; close: () => Promise<unknown> }[] = [];
+  readonly #closers: { name: string; close: () => Promise<unknown>; limitMs: number }[] = [];
   readonly #log: Logger;
+  readonly #limitMs: number;
 
-  constructor(log: Logger) {
+  constructor(log: Logger, { limitMs = CLOSE_LIMIT_MS } = {}) {
     this.#log = log;
+    this.#limitMs = limitMs;
   }
 
-  add(name: string, close: () => Promise<unknown>): void {
-    this.#closers.push({ name, close });
+  /** @param graceMs that it may wait for something before it begins to end */
+  add(name: string, close: () => Promise<unknown>, { graceMs = 0 } = {}): void {
+    this.#closers.push({ name, close, limitMs: graceMs + this.#limitMs });
   }
 
-  /** Each has its time; what takes longer is left to the end of the process. */
-  async closeAll({ limitMs = CLOSE_LIMIT_MS } = {}): Promise<void> {
-    for (const { name, close } of this.#closers.splice(0).reverse()) {
+  /** Each has its time, and no more than `mostMs`; what takes longer is left to the end of the process. */
+  async closeAll({ mostMs = Number.POSITIVE_INFINITY } = {}): Promise<void> {
+    for (const { name, close, limitMs: own } of this.#closers.splice(0).reverse()) {
+      const limitMs = Math.min(own, mostMs);
       const closed = close().then(
         () => true,
         (error: unknown) => this.#log.error({ err: error, name }, 'could not be ended in order'),

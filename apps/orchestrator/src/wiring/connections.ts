@@ -30,6 +30,9 @@ export interface Connections {
   open(name: string): Redis;
   /** Why Redis cannot be used now, in words. */
   outage(): string | undefined;
+  /** Whether Redis can be used now. */
+  answers(): Promise<boolean>;
+  /** That, and whether the process goes on. */
   readiness(): Promise<ReadinessCheck[]>;
   /** Whatever waits for an answer is told that there will be none. */
   disconnectAll(): void;
@@ -45,7 +48,7 @@ export async function openConnections(
   tls: Tls | undefined,
   { signal }: { signal: AbortSignal },
 ): Promise<Connections> {
-  const { config, log, closers } = base;
+  const { config, log, closers, stopping } = base;
   const address = await redisAddress(base);
   const opened: Redis[] = [];
   const { redisSilenceMs: silenceMs } = config;
@@ -59,10 +62,11 @@ export async function openConnections(
   const calls = open('Redis connection of the API', 'brief');
   const availability = new Availability(calls, { name: describeAddress(address), log });
   const outage = () => availability.outage();
-  const readiness = async () => [await readinessOf(calls, outage)];
+  const ask = () => readinessOf(calls, outage);
+  const readiness = async () => [await ask(), ...(stopping.aborted ? [goingDown(stopping.reason)] : [])];
   if (!(await availability.answersSoon({ signal }))) {
     const refusal = () => outage() ?? 'It has just begun to start.';
-    await using _door = await openServiceDoor({ ...doorway(config, tls), refusal, readiness });
+    await using _door = await openServiceDoor({ ...doorway(config, tls), refusal, readiness, stopping });
     await availability.answers({ signal });
   }
   const work = open('Redis connection', 'patient');
@@ -72,6 +76,7 @@ export async function openConnections(
   }
   return {
     ...{ address, calls, work, outage, readiness },
+    answers: async () => (await ask()).ok,
     subscriber: keep(SUBSCRIBER, connectSubscriber(address, work, log, { silenceMs, name: SUBSCRIBER })),
     open: (name) => open(name, 'patient'),
     disconnectAll: () => {
@@ -94,6 +99,8 @@ async function redisAddress({ config, log, closers }: Base): Promise<RedisAddres
   closers.add('private Redis', () => server.stop());
   return server;
 }
+
+const goingDown = ({ message }: Error): ReadinessCheck => ({ name: 'process', ok: false, detail: message });
 
 /** Asks the server that holds our keys. */
 async function readinessOf(calls: Redis, outage: () => string | undefined): Promise<ReadinessCheck> {

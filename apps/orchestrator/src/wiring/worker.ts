@@ -31,24 +31,30 @@ export async function createWork(
   const tools: Tools = { connector, sites, gateways, bandwidth, changes, giveUps, holders, links, settings: config };
   const options = { leaseMs: config.runLeaseMs, log, tap: log.tap, onChange: metrics.migrationChanged };
   const runner = await createRunner(redis.subscriber, store, tools, options);
-  closers.add('running migrations', async () => {
-    const drained = queue.drain();
-    await Promise.race([drained, sleep(config.shutdownGraceMs, undefined, { ref: false })]);
-    await runner.abandonAll();
-    await drained;
-  });
   return { queue, runner };
 }
 
 export async function startWorker(
-  { config, log }: Base,
+  { config, log, closers, stopping }: Base,
   { subscriber }: Connections,
   { admission }: Records,
   { queue, runner }: Work,
 ): Promise<Dispatcher> {
-  const room = () => config.concurrency - runner.activeCount();
+  const { concurrency, shutdownGraceMs } = config;
+  closers.add(
+    'running migrations',
+    async () => {
+      const drained = queue.drain();
+      await Promise.race([drained, sleep(shutdownGraceMs, undefined, { ref: false })]);
+      await runner.abandonAll();
+      await drained;
+    },
+    { graceMs: shutdownGraceMs },
+  );
+  // What waits then is for others, or for the next start: in its order, and not behind a job that nobody takes.
+  const room = () => (stopping.aborted ? 0 : concurrency - runner.activeCount());
   const dispatcher = await startDispatcher(subscriber, admission, queue, { room, log });
-  queue.work(config.concurrency, async (id, job) => {
+  queue.work(concurrency, async (id, job) => {
     await runner.run(id, job);
     void dispatcher.look(); // there is room now
   });

@@ -1,7 +1,7 @@
 /**
  * Server-sent events of one migration and of one run of a plan: from the start or from where the reader was, then as they come,
  * until it ends; of a balancing policy, and of everything: from now or from where the reader was, without an end. A comment now and then keeps proxies
- * from closing a quiet stream.
+ * from closing a quiet stream. When the process ends, every stream comes to its end in order, and its reader goes on elsewhere, from where it was.
  */
 import { Readable } from 'node:stream';
 import type { FastifyReply } from 'fastify';
@@ -15,7 +15,7 @@ import { migrationEventSchema } from '../../schemas/migration-event.ts';
 import { balancingNoticeSchema, noticeSchema } from '../../schemas/notice.ts';
 import { planRunEventSchema, planRunIdSchema } from '../../schemas/plan-run.ts';
 import { callerOf, whileWelcome } from '../access.ts';
-import { hangUpSignal, slugParams } from '../answers.ts';
+import { slugParams, streamSignal } from '../answers.ts';
 import { failures } from '../failures.ts';
 import type { Services } from '../services.ts';
 
@@ -38,7 +38,7 @@ export const eventRoutes: FastifyPluginAsyncZod<Services> = async (api, services
   await api.register(feedRoutes, services);
 };
 
-const migrationRoutes: FastifyPluginAsyncZod<Services> = async (api, { seenBy }) => {
+const migrationRoutes: FastifyPluginAsyncZod<Services> = async (api, { seenBy, stopping }) => {
   api.get(
     '/v1/migrations/:id/events',
     {
@@ -58,7 +58,7 @@ const migrationRoutes: FastifyPluginAsyncZod<Services> = async (api, { seenBy })
     async (request, reply) => {
       const { migrations, events } = seenBy(callerOf(request));
       const migration = await migrations.get(request.params.id);
-      const gone = hangUpSignal(reply);
+      const gone = streamSignal(reply, stopping);
       const after = request.headers['last-event-id'] ?? STREAM_START;
       const current = () => migrations.get(migration.id);
       return sendEvents(reply, whileWelcome(request, toText(events, migration, after, current, gone)));
@@ -66,7 +66,7 @@ const migrationRoutes: FastifyPluginAsyncZod<Services> = async (api, { seenBy })
   );
 };
 
-const planRunRoutes: FastifyPluginAsyncZod<Services> = async (api, { planRuns, planRunEvents }) => {
+const planRunRoutes: FastifyPluginAsyncZod<Services> = async (api, { planRuns, planRunEvents, stopping }) => {
   api.get(
     '/v1/plan-runs/:id/events',
     {
@@ -88,13 +88,13 @@ const planRunRoutes: FastifyPluginAsyncZod<Services> = async (api, { planRuns, p
       const { project } = callerOf(request);
       const { id } = await planRuns.get(request.params.id, project);
       const after = request.headers['last-event-id'] ?? STREAM_START;
-      const events = planRunEvents.follow(id, after, project, { signal: hangUpSignal(reply) });
+      const events = planRunEvents.follow(id, after, project, { signal: streamSignal(reply, stopping) });
       return sendEvents(reply, whileWelcome(request, asText(events)));
     },
   );
 };
 
-const policyRoutes: FastifyPluginAsyncZod<Services> = async (api, { balancing, balancingEvents }) => {
+const policyRoutes: FastifyPluginAsyncZod<Services> = async (api, { balancing, balancingEvents, stopping }) => {
   api.get(
     '/v1/balancing-policies/:id/events',
     {
@@ -114,14 +114,14 @@ const policyRoutes: FastifyPluginAsyncZod<Services> = async (api, { balancing, b
     },
     async (request, reply) => {
       const { id } = await balancing.get(request.params.id);
-      const signal = hangUpSignal(reply);
+      const signal = streamSignal(reply, stopping);
       const events = balancingEvents.follow(id, request.headers['last-event-id'], { signal });
       return sendEvents(reply, whileWelcome(request, asText(events)));
     },
   );
 };
 
-const feedRoutes: FastifyPluginAsyncZod<Services> = async (api, { seenBy }) => {
+const feedRoutes: FastifyPluginAsyncZod<Services> = async (api, { seenBy, stopping }) => {
   api.get(
     '/v1/events',
     {
@@ -141,7 +141,7 @@ const feedRoutes: FastifyPluginAsyncZod<Services> = async (api, { seenBy }) => {
     async (request, reply) => {
       const { events } = seenBy(callerOf(request));
       const after = request.headers['last-event-id'];
-      const all = events.followAll(after, { signal: hangUpSignal(reply) });
+      const all = events.followAll(after, { signal: streamSignal(reply, stopping) });
       const text = asText(all, after === undefined ? () => events.position() : undefined);
       return sendEvents(reply, whileWelcome(request, text));
     },

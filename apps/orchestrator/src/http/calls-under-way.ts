@@ -1,0 +1,55 @@
+/**
+ * How a server parts with its callers when it is about to end: what it has begun to answer it answers, within a time, and each answer from
+ * then on is the last on its connection, so that the next call goes where somebody is. What comes new is refused by the routes, and
+ * streams of events end by themselves (server.ts, routes/events.ts). It owns its list of calls, not the server.
+ */
+import type { Server, ServerResponse } from 'node:http';
+import { setTimeout as sleep } from 'node:timers/promises';
+
+/** Longer than a caller waits for anything but a far end; shorter than whoever ends the process waits before it kills it. */
+const ANSWERED_WITHIN_MS = 5_000;
+
+export interface CallsUnderWay {
+  /** Resolves when all are answered, or when their time is up, which begins with `stopping`. */
+  answered(): Promise<void>;
+}
+
+/** @param stopping aborts when the process begins to end */
+export function followCalls(
+  server: Pick<Server, 'prependListener'>,
+  stopping: AbortSignal,
+  { limitMs = ANSWERED_WITHIN_MS } = {},
+): CallsUnderWay {
+  const open = new Map<ServerResponse, Promise<void>>();
+  let stoppedAt = 0;
+  server.prependListener('request', (_request, response: ServerResponse) => {
+    const closed = new Promise<void>((resolve) => response.once('close', resolve));
+    open.set(
+      response,
+      closed.then(() => void open.delete(response)),
+    );
+    if (stopping.aborted) bidFarewell(response);
+  });
+  const onStop = () => {
+    stoppedAt = performance.now();
+    for (const response of open.keys()) bidFarewell(response);
+  };
+  if (stopping.aborted) onStop();
+  else stopping.addEventListener('abort', onStop, { once: true });
+  return {
+    async answered() {
+      let late = false;
+      const limit = sleep(Math.max(0, stoppedAt + limitMs - performance.now()), undefined, { ref: false }).then(() => {
+        late = true;
+      });
+      // Whoever asks meanwhile is answered as well, if only that nothing new is begun.
+      while (open.size > 0 && !late) await Promise.race([Promise.all(open.values()), limit]);
+    },
+  };
+}
+
+function bidFarewell(response: ServerResponse): void {
+  if (!response.headersSent) response.setHeader('connection', 'close');
+  // A reader who takes nothing never comes to the end of a stream.
+  else if (response.getHeader('content-type') === 'text/event-stream' && response.writableNeedDrain) response.destroy();
+}
