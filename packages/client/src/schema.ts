@@ -2741,10 +2741,16 @@ export interface components {
                 startedAt: string;
             }[];
             /**
-             * @description When it waited for its two hosts, or for an address of a gateway machine, which another migration had, in the phase in which it was; for a place it waits in `queued`.
+             * @description When it waited for its two hosts, or for addresses of a gateway machine, which others had, in the phase in which it was; for a place it waits in `queued`.
              * @default []
              */
             waits?: {
+                /**
+                 * @description `hosts`: its two; `addresses`: of the gateway machine beside its source.
+                 * @default hosts
+                 * @enum {string}
+                 */
+                reason?: "hosts" | "addresses";
                 /** Format: date-time */
                 startedAt: string;
                 endedAt: string | null;
@@ -7267,10 +7273,16 @@ export interface components {
                 startedAt: string;
             }[];
             /**
-             * @description When it waited for its two hosts, or for an address of a gateway machine, which another migration had, in the phase in which it was; for a place it waits in `queued`.
+             * @description When it waited for its two hosts, or for addresses of a gateway machine, which others had, in the phase in which it was; for a place it waits in `queued`.
              * @default []
              */
             waits: {
+                /**
+                 * @description `hosts`: its two; `addresses`: of the gateway machine beside its source.
+                 * @default hosts
+                 * @enum {string}
+                 */
+                reason: "hosts" | "addresses";
                 /** Format: date-time */
                 startedAt: string;
                 endedAt: string | null;
