@@ -149,6 +149,43 @@ describe('temporary routes', { concurrency: true }, () => {
     assert.deepEqual(both(rehearsal)[0], OURS[0]);
   });
 
+  for (const { whose, held } of [
+    { whose: 'another migration’s is shared, so that it stays', held: true },
+    { whose: 'nobody’s who migrates leads there for good', held: false },
+  ]) {
+    test(`a wider one that leads there already: ${whose}, and none is set beside it`, async () => {
+      await using rehearsal = await withoutRoutes();
+      const { source } = rehearsal.world;
+      const wider = { network: '127.1.2.0', prefixLength: 24, gateway: GATEWAYS.source };
+      await changeRoutes(source, 'esx-a1', [wider]);
+      const driver = await rehearsal.driver({}, TUNNELLED, TEMPORARY);
+      if (held) rehearsal.held.add(await idOfSourceRoute(rehearsal, '127.1.2.0/24'));
+      await rehearsal.move(driver);
+      assert.equal(rehearsal.count('UpdateNetworkConfig'), 0);
+      const mine = rehearsal.journal.filter(({ end }) => end === 'source');
+      assert.deepEqual(
+        mine.map(({ id, shared }) => [id.endsWith('/vmotion/127.1.2.0/24'), shared]),
+        held ? [[true, true]] : [],
+      );
+      // As the orchestrator has the last one that holds it do.
+      await rehearsal.release(driver);
+      assert.deepEqual(both(rehearsal), [held ? [] : [`127.1.2.0/24 via ${GATEWAYS.source}`], []]);
+    });
+  }
+
+  test('a wider one that has gone with its migration before this one could share it is made up for by one of its own', async () => {
+    await using rehearsal = await withoutRoutes();
+    const { source } = rehearsal.world;
+    await changeRoutes(source, 'esx-a1', [{ network: '127.1.2.0', prefixLength: 24, gateway: GATEWAYS.source }]);
+    const driver = await rehearsal.driver({}, TUNNELLED, TEMPORARY);
+    const prepared = await driver.prepare({ signal: rehearsal.signal });
+    await changeRoutes(source, 'esx-a1', []);
+    await rehearsal.perform(driver, prepared);
+    assert.deepEqual(both(rehearsal), OURS);
+    await rehearsal.release(driver);
+    assert.deepEqual(both(rehearsal), [[], []]);
+  });
+
   test('lead to as much of the peer’s network as the endpoint says, never to all of it', async () => {
     await using rehearsal = await withoutRoutes();
     await rehearsal.move(await rehearsal.driver({}, TUNNELLED, { ...TEMPORARY, routePrefixLength: 24 }));
@@ -611,8 +648,8 @@ describe('encrypted vMotion', { concurrency: true }, () => {
   }
 });
 
-async function idOfSourceRoute(rehearsal: Rehearsal): Promise<string> {
+async function idOfSourceRoute(rehearsal: Rehearsal, network = `${DESTINATION}/32`): Promise<string> {
   const { instanceUuid } = rehearsal.world.source;
   const ref = rehearsal.world.source.endpoint.objects.byName('HostSystem', 'esx-a1');
-  return `${instanceUuid}/${ref?.value}/vmotion/${DESTINATION}/32`;
+  return `${instanceUuid}/${ref?.value}/vmotion/${network}`;
 }

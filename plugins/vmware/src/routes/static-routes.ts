@@ -90,6 +90,26 @@ export async function setRoute(
   throw new PluginError('BUSY', `The route to ${route.network} at ${route.hostName} comes and goes.`);
 }
 
+/**
+ * Takes a share of a route that another migration has set, so that it stays for as long as we need it.
+ * @returns whether it is there: also where nobody holds it, who has set it for good
+ */
+export async function joinRoute(
+  client: VimClient,
+  resource: PluginResource,
+  context: MigrationContext,
+  options: Options,
+): Promise<boolean> {
+  if (!(await leadsThere(client, resource, options))) return false;
+  return (await context.joinHolders?.(resource)) === true || (await leadsThere(client, resource, options));
+}
+
+async function leadsThere(client: VimClient, resource: PluginResource, options: Options): Promise<boolean> {
+  const route = routeOf(resource);
+  const there = await findRoute(client, route, options);
+  return there !== undefined && sameAddress(there.gateway, route.gateway);
+}
+
 /** @returns false when there is one already, whose ever it is */
 async function isAdded(
   client: VimClient,
