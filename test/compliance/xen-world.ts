@@ -66,10 +66,10 @@ export class XenWorld implements ComplianceWorld {
       ...changes,
     });
     const destination = new XapiPool({ ...specOf('beta', `${OWN_OCTET + 1}.${worlds}`, []), ...changes });
-    const world = new XenWorld(source, destination);
-    await Promise.all(
-      [source, destination].map((pool) => pool.start((member) => certificateOf(world.#directory, member))),
-    );
+    await using made = new AsyncDisposableStack();
+    const world = made.use(new XenWorld(source, destination));
+    for (const pool of [source, destination]) await pool.start((member) => certificateOf(world.#directory, member));
+    made.move();
     return world;
   }
 

@@ -3,10 +3,10 @@
  * is refused by `prepare`, too, for the time between the two.
  */
 import assert from 'node:assert/strict';
-import { after, before, describe, test } from 'node:test';
+import { after, afterEach, before, describe, test } from 'node:test';
 import type { MigrationContext, MigrationDriver, MigrationRequest } from '@lmas/plugin-api';
 import { plugin, XenWorld } from '../compliance/xen-world.ts';
-import type { ClassName, Database, XapiRecord } from '../lab/xapi/database.ts';
+import type { ClassName, XapiRecord } from '../lab/xapi/database.ts';
 import { addVbd, addVdi, addVif, emptyVm } from '../lab/xapi/model.ts';
 import type { XapiPool } from '../lab/xapi/pool.ts';
 
@@ -47,11 +47,13 @@ const set = (pool: XapiPool, kind: ClassName, fields: XapiRecord, ref = first(po
 const vmRef = (): string => world.source.database.byUuid('VM', world.vm.id) ?? '';
 const setVm = (fields: XapiRecord): void => set(world.source, 'VM', fields, vmRef());
 
-function restoring(database: Database): () => void {
+/** Puts back, whatever came of the test, what it has changed of a pool and told it to do. */
+function restoring({ database, faults }: XapiPool): () => void {
   const kinds: readonly ClassName[] = ['pool', 'host', 'host_metrics', 'network', 'PIF', 'SR', 'PBD'];
   const guests: readonly ClassName[] = ['VM', 'VM_guest_metrics', 'VBD', 'VDI', 'VIF'];
   const saved = [...kinds, ...guests].map((kind) => [kind, structuredClone(database.table(kind))] as const);
   return () => {
+    delete faults.refuse;
     for (const [kind, rows] of saved) {
       database.table(kind).clear();
       for (const [ref, row] of structuredClone(rows)) database.table(kind).set(ref, row);
@@ -208,16 +210,17 @@ const cases: readonly (readonly [what: string, change: () => void, expected: str
 ];
 
 describe('checks of the Xen plugin', () => {
-  let restore: (() => void)[];
+  const opened = new AsyncDisposableStack();
+  let restore: (() => void)[] = [];
   before(async () => {
-    world = await XenWorld.make();
+    world = opened.use(await XenWorld.make());
     ends = await world.connect();
-    restore = [world.source, world.destination].map(({ database }) => restoring(database));
+    restore = [world.source, world.destination].map(restoring);
   });
-  after(() => world[Symbol.asyncDispose]());
-  const undo = (): void => {
-    for (const put of restore) put();
-  };
+  afterEach(() => {
+    for (const putBack of restore) putBack();
+  });
+  after(() => opened.disposeAsync());
 
   test('nothing is found where nothing is wrong', async () => {
     assert.deepEqual(await found(), []);
@@ -226,11 +229,7 @@ describe('checks of the Xen plugin', () => {
   for (const [what, change, expected, changes] of cases) {
     test(`${what}: ${expected}`, async () => {
       change();
-      try {
-        assert.deepEqual([...new Set(await found(changes))], [expected]);
-      } finally {
-        undo();
-      }
+      assert.deepEqual([...new Set(await found(changes))], [expected]);
     });
   }
 
@@ -252,26 +251,22 @@ describe('checks of the Xen plugin', () => {
       uuid: 'other-sr',
       name_label: 'other',
     });
-    try {
-      world.source.faults.refuse = { method: 'Async.VM.migrate_send', code: 'OPERATION_NOT_ALLOWED' };
-      const move = driver({ diskMap: { xvda: 'other' }, tunnelled: false });
-      const prepared = await move.prepare({ signal });
-      await assert.rejects(
-        move.perform(prepared, {}, { signal, onProgress: silent, onPointOfNoReturn: async () => undefined }),
-      );
-      const [, , , vdiMap, vifMap] = world.source.lastParams('Async.VM.migrate_send') as [
-        string,
-        object,
-        boolean,
-        Record<string, string>,
-        Record<string, string>,
-      ];
-      assert.equal(vdiMap[vdi], other);
-      assert.equal(Object.keys(vdiMap).length, 3);
-      assert.equal(vifMap[vif], world.destination.database.byName('network', 'lan'));
-    } finally {
-      undo();
-    }
+    world.source.faults.refuse = { method: 'Async.VM.migrate_send', code: 'OPERATION_NOT_ALLOWED' };
+    const move = driver({ diskMap: { xvda: 'other' }, tunnelled: false });
+    const prepared = await move.prepare({ signal });
+    await assert.rejects(
+      move.perform(prepared, {}, { signal, onProgress: silent, onPointOfNoReturn: async () => undefined }),
+    );
+    const [, , , vdiMap, vifMap] = world.source.lastParams('Async.VM.migrate_send') as [
+      string,
+      object,
+      boolean,
+      Record<string, string>,
+      Record<string, string>,
+    ];
+    assert.equal(vdiMap[vdi], other);
+    assert.equal(Object.keys(vdiMap).length, 3);
+    assert.equal(vifMap[vif], world.destination.database.byName('network', 'lan'));
   });
 
   test('it says what only one migration at a time can have: addresses of the gateway, or the way to the receiving host', async () => {
@@ -296,7 +291,6 @@ describe('checks of the Xen plugin', () => {
     assert.deepEqual(await report({ options: intercepted }), { hosts, gatewayAddresses: undefined });
     const straight = await driver({ options, tunnelled: false }).check({ signal });
     assert.deepEqual([straight.hosts, straight.gatewayAddresses], [hosts, undefined]);
-    undo();
   });
 
   test('the host of the check is the host of the migration, unless it can receive no more', async () => {
@@ -308,31 +302,23 @@ describe('checks of the Xen plugin', () => {
     const hostOf = async (one: MigrationDriver) =>
       ((await one.prepare({ signal })).state as { hostName: string }).hostName;
     set(world.destination, 'SR', { shared: false });
-    try {
-      memory('beta-1', 64 * 1024 ** 3);
-      const one = driver();
-      await one.check({ signal });
-      memory('beta-1', 1024 ** 3);
-      assert.equal(await hostOf(one), 'beta-1');
-      assert.equal(await hostOf(driver()), 'beta-2');
-      const { database } = world.destination;
-      set(world.destination, 'host', { enabled: false }, database.byName('host', 'beta-1'));
-      assert.equal(await hostOf(one), 'beta-2');
-    } finally {
-      undo();
-    }
+    memory('beta-1', 64 * 1024 ** 3);
+    const one = driver();
+    await one.check({ signal });
+    memory('beta-1', 1024 ** 3);
+    assert.equal(await hostOf(one), 'beta-1');
+    assert.equal(await hostOf(driver()), 'beta-2');
+    const { database } = world.destination;
+    set(world.destination, 'host', { enabled: false }, database.byName('host', 'beta-1'));
+    assert.equal(await hostOf(one), 'beta-2');
   });
 
   test('a VM that a record calls halted is looked for before anybody starts it', async () => {
     setVm({ power_state: 'Halted' });
-    try {
-      const lookFirst = /^See first that it runs nowhere: xl list -v at every host of both pools/;
-      const { findings } = await driver().check({ signal });
-      assert.match(findings.find(({ code }) => code === 'VM_NOT_RUNNING')?.remedy ?? '', lookFirst);
-      await assert.rejects(driver().prepare({ signal }), { code: 'NOT_MIGRATABLE', remedy: lookFirst });
-    } finally {
-      undo();
-    }
+    const lookFirst = /^See first that it runs nowhere: xl list -v at every host of both pools/;
+    const { findings } = await driver().check({ signal });
+    assert.match(findings.find(({ code }) => code === 'VM_NOT_RUNNING')?.remedy ?? '', lookFirst);
+    await assert.rejects(driver().prepare({ signal }), { code: 'NOT_MIGRATABLE', remedy: lookFirst });
   });
 
   const refused: readonly (readonly [what: string, change: () => void, code: string])[] = [
@@ -343,11 +329,7 @@ describe('checks of the Xen plugin', () => {
   for (const [what, change, code] of refused) {
     test(`prepare refuses ${what}: ${code}`, async () => {
       change();
-      try {
-        await assert.rejects(driver().prepare({ signal }), { code });
-      } finally {
-        undo();
-      }
+      await assert.rejects(driver().prepare({ signal }), { code });
     });
   }
 });

@@ -1,8 +1,8 @@
 /** Each finding of the checks of plain Xen: one thing is changed at a host, and exactly that is found. */
 import assert from 'node:assert/strict';
-import { after, before, describe, test } from 'node:test';
+import { after, afterEach, before, describe, test } from 'node:test';
 import type { MigrationContext, MigrationRequest } from '@lmas/plugin-api';
-import { startSshd, type TestSshd } from '../../packages/ssh/src/testing/sshd.ts';
+import { startSshd } from '../../packages/ssh/src/testing/sshd.ts';
 import { DOM0_SSHD, plugin, VM, type XlHost, XlWorld, xlMissing } from '../compliance/xl-world.ts';
 import type { GuestConfig, HostSettings, ScriptedDomain } from '../lab/xl/host.ts';
 
@@ -28,6 +28,15 @@ const addThere = ({ destination }: XlWorld, fields: Partial<ScriptedDomain>): Pr
     ...{ name: 'other', uuid: '00000000-0000-4000-8000-000000000001', memoryMib: 8, vcpus: 1 },
     ...{ state: 'running', config: null, ...fields },
   });
+
+/** Puts back, whatever came of the test, what it has changed at a host. */
+function restoring({ host }: XlHost): () => Promise<void> {
+  const [settings, domains] = [host.settings, host.domains()];
+  return async () => {
+    host.set(settings);
+    await host.change(() => domains);
+  };
+}
 
 const cases: readonly Case[] = [
   ['a guest that does not run', (world) => setGuest(world, { state: 'paused' }), 'VM_NOT_RUNNING blocker'],
@@ -89,19 +98,20 @@ const cases: readonly Case[] = [
 ];
 
 describe('checks of plain Xen', { skip: xlMissing() }, () => {
-  let sshd: TestSshd;
+  const opened = new AsyncDisposableStack();
   let world: XlWorld;
   let ends: Awaited<ReturnType<XlWorld['connect']>>;
+  let restore: (() => Promise<void>)[] = [];
   before(async () => {
-    sshd = await startSshd(DOM0_SSHD);
-    world = await XlWorld.make(sshd);
+    world = opened.use(await XlWorld.make(opened.use(await startSshd(DOM0_SSHD))));
     ends = await world.connect();
+    for (const end of [ends.source, ends.destination]) opened.defer(() => end.close());
+    restore = [world.source, world.destination].map(restoring);
   });
-  after(async () => {
-    await Promise.all([ends.source.close(), ends.destination.close()]);
-    await world[Symbol.asyncDispose]();
-    await sshd[Symbol.asyncDispose]();
+  afterEach(async () => {
+    for (const putBack of restore) await putBack();
   });
+  after(() => opened.disposeAsync());
 
   async function found({ options = {}, ...changes }: Changes = {}): Promise<string[]> {
     const request = {
@@ -120,17 +130,8 @@ describe('checks of plain Xen', { skip: xlMissing() }, () => {
 
   for (const [what, change, expected, changes] of cases) {
     test(`${what}: ${expected}`, async () => {
-      const hosts = [world.source.host, world.destination.host];
-      const saved = hosts.map((host) => [host, host.settings, host.domains()] as const);
       await change(world);
-      try {
-        assert.deepEqual(await found(changes), [expected]);
-      } finally {
-        for (const [host, settings, domains] of saved) {
-          host.set(settings);
-          await host.change(() => domains);
-        }
-      }
+      assert.deepEqual(await found(changes), [expected]);
     });
   }
 
@@ -148,6 +149,5 @@ describe('checks of plain Xen', { skip: xlMissing() }, () => {
       world.destination.host.domains().some((domain) => domain.domid === domid),
       'somebody else’s',
     );
-    await world.destination.host.remove(domid);
   });
 });

@@ -127,8 +127,11 @@ export async function listen(address: string, certificate: Certificate, handler:
   const secure = createTlsServer({ ...certificate, minVersion: 'TLSv1.2' }, serve(true));
   const plain = createPlainServer(serve(false));
   secure.on('tlsClientError', () => undefined);
-  await Promise.all([secure, plain].map((server, i) => listening(server, address, i === 0 ? 443 : 80)));
-  return [secure, plain];
+  const opened = await Promise.allSettled([listening(secure, address, 443), listening(plain, address, 80)]);
+  const refusal = opened.find((each) => each.status === 'rejected');
+  if (refusal === undefined) return [secure, plain];
+  for (const server of [secure, plain]) server.close();
+  throw refusal.reason;
 }
 
 function listening(server: Server, host: string, port: number): Promise<void> {
