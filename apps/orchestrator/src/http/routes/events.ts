@@ -17,6 +17,7 @@ import { planRunEventSchema, planRunIdSchema } from '../../schemas/plan-run.ts';
 import { callerOf, whileWelcome } from '../access.ts';
 import { slugParams, streamSignal } from '../answers.ts';
 import { failures } from '../failures.ts';
+import { createOpenStreams, type OpenStreams } from '../open-streams.ts';
 import type { Services } from '../services.ts';
 
 const STREAM_START = '0-0';
@@ -31,14 +32,19 @@ const headers = z.object({
     .describe('Where the reader was; what came after it is sent.'),
 });
 
-export const eventRoutes: FastifyPluginAsyncZod<Services> = async (api, services) => {
+interface Streaming extends Services {
+  readonly streams: OpenStreams;
+}
+
+export const eventRoutes: FastifyPluginAsyncZod<Services> = async (api, all) => {
+  const services: Streaming = { ...all, streams: createOpenStreams() };
   await api.register(migrationRoutes, services);
   await api.register(planRunRoutes, services);
   await api.register(policyRoutes, services);
   await api.register(feedRoutes, services);
 };
 
-const migrationRoutes: FastifyPluginAsyncZod<Services> = async (api, { seenBy, stopping }) => {
+const migrationRoutes: FastifyPluginAsyncZod<Streaming> = async (api, { seenBy, streams, stopping }) => {
   api.get(
     '/v1/migrations/:id/events',
     {
@@ -51,11 +57,12 @@ const migrationRoutes: FastifyPluginAsyncZod<Services> = async (api, { seenBy, s
         headers,
         response: {
           200: { description: 'Events.', content: { 'text/event-stream': { schema: migrationEventSchema } } },
-          ...failures('MIGRATION_NOT_FOUND'),
+          ...failures('MIGRATION_NOT_FOUND', 'RATE_LIMITED'),
         },
       },
     },
     async (request, reply) => {
+      streams.enter(callerOf(request), reply);
       const { migrations, events } = seenBy(callerOf(request));
       const migration = await migrations.get(request.params.id);
       const gone = streamSignal(reply, stopping);
@@ -66,7 +73,7 @@ const migrationRoutes: FastifyPluginAsyncZod<Services> = async (api, { seenBy, s
   );
 };
 
-const planRunRoutes: FastifyPluginAsyncZod<Services> = async (api, { planRuns, planRunEvents, stopping }) => {
+const planRunRoutes: FastifyPluginAsyncZod<Streaming> = async (api, { planRuns, planRunEvents, streams, stopping }) => {
   api.get(
     '/v1/plan-runs/:id/events',
     {
@@ -80,11 +87,12 @@ const planRunRoutes: FastifyPluginAsyncZod<Services> = async (api, { planRuns, p
         headers,
         response: {
           200: { description: 'Events.', content: { 'text/event-stream': { schema: planRunEventSchema } } },
-          ...failures('PLAN_RUN_NOT_FOUND'),
+          ...failures('PLAN_RUN_NOT_FOUND', 'RATE_LIMITED'),
         },
       },
     },
     async (request, reply) => {
+      streams.enter(callerOf(request), reply);
       const { project } = callerOf(request);
       const { id } = await planRuns.get(request.params.id, project);
       const after = request.headers['last-event-id'] ?? STREAM_START;
@@ -94,7 +102,10 @@ const planRunRoutes: FastifyPluginAsyncZod<Services> = async (api, { planRuns, p
   );
 };
 
-const policyRoutes: FastifyPluginAsyncZod<Services> = async (api, { balancing, balancingEvents, stopping }) => {
+const policyRoutes: FastifyPluginAsyncZod<Streaming> = async (
+  api,
+  { balancing, balancingEvents, streams, stopping },
+) => {
   api.get(
     '/v1/balancing-policies/:id/events',
     {
@@ -108,11 +119,12 @@ const policyRoutes: FastifyPluginAsyncZod<Services> = async (api, { balancing, b
         headers,
         response: {
           200: { description: 'Notices.', content: { 'text/event-stream': { schema: balancingNoticeSchema } } },
-          ...failures('BALANCING_POLICY_NOT_FOUND'),
+          ...failures('BALANCING_POLICY_NOT_FOUND', 'RATE_LIMITED'),
         },
       },
     },
     async (request, reply) => {
+      streams.enter(callerOf(request), reply);
       const { id } = await balancing.get(request.params.id);
       const signal = streamSignal(reply, stopping);
       const events = balancingEvents.follow(id, request.headers['last-event-id'], { signal });
@@ -121,7 +133,7 @@ const policyRoutes: FastifyPluginAsyncZod<Services> = async (api, { balancing, b
   );
 };
 
-const feedRoutes: FastifyPluginAsyncZod<Services> = async (api, { seenBy, stopping }) => {
+const feedRoutes: FastifyPluginAsyncZod<Streaming> = async (api, { seenBy, streams, stopping }) => {
   api.get(
     '/v1/events',
     {
@@ -134,11 +146,12 @@ const feedRoutes: FastifyPluginAsyncZod<Services> = async (api, { seenBy, stoppi
         headers,
         response: {
           200: { description: 'Notices.', content: { 'text/event-stream': { schema: noticeSchema } } },
-          ...failures(),
+          ...failures('RATE_LIMITED'),
         },
       },
     },
     async (request, reply) => {
+      streams.enter(callerOf(request), reply);
       const { events } = seenBy(callerOf(request));
       const after = request.headers['last-event-id'];
       const all = events.followAll(after, { signal: streamSignal(reply, stopping) });
