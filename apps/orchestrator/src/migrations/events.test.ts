@@ -38,20 +38,27 @@ test('where the feed is can be told without what anybody did, and nothing that c
   await redis.del(keys.feed);
 });
 
+/** Of one script: a server that is silent for long is taken for one that is away. */
+const AT_ONCE = 10_000;
 /** Adds notices as the scripts do, from `<from>-1` on, an id a millisecond. */
-const notice = (from: number, count: number): Promise<unknown> =>
-  redis.eval(
-    `for i = 0, ARGV[2] - 1 do
-      redis.call('XADD', KEYS[1], 'MAXLEN', '~', ARGV[3], (ARGV[1] + i) .. '-1', 'event', 'n' .. (ARGV[1] + i))
-    end`,
-    ...[1, keys.feed, from, count, MAX_NOTICES],
-  );
+async function notice(from: number, count: number): Promise<void> {
+  for (let done = 0; done < count; done += AT_ONCE) {
+    await redis.eval(
+      `for i = ARGV[1], ARGV[2] do
+        redis.call('XADD', KEYS[1], 'MAXLEN', '~', ARGV[3], i .. '-1', 'event', 'n' .. i)
+      end`,
+      ...[1, keys.feed, from + done, from + Math.min(count, done + AT_ONCE) - 1, MAX_NOTICES],
+    );
+  }
+}
 
 test('who comes back is told when something of what came meanwhile may not be kept any more', async () => {
   assert.deepEqual(await first('500-1'), { missed: null }, 'there is nothing of what the reader has seen');
   await notice(1_000, 10);
   assert.equal(await first('500-1'), 'n1000', 'nothing was ever cut off');
   assert.equal(await first('1003-1'), 'n1004');
+  await redis.xtrim(keys.feed, 'MAXLEN', 5); // as by a version that keeps fewer
+  assert.deepEqual(await first('1003-1'), { missed: null });
   await notice(2_000, MAX_NOTICES + 1_000);
   assert.deepEqual(await first('1003-1'), { missed: null });
   assert.equal(await first(`${MAX_NOTICES + 1_000}-1`), `n${MAX_NOTICES + 1_001}`);

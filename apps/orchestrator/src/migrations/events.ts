@@ -147,10 +147,13 @@ export async function createEventHub(
   };
 }
 
-/** The feed is cut off at its beginning once it has grown to its length, and never before. */
+/** Where the server does not count, the feed is cut off at its beginning once it has grown to its length, and never before. */
 async function mayHaveMissed(redis: Redis, afterId: string): Promise<boolean> {
-  const [[oldest], length] = await Promise.all([redis.xrange(keys.feed, '-', '+', 'COUNT', 1), redis.xlen(keys.feed)]);
-  return oldest === undefined || (length >= MAX_NOTICES && isBefore(afterId, oldest[0]));
+  const { entries, extent } = await readStreamPart(redis, keys.feed, '0-0', 1);
+  const [oldest] = entries;
+  if (oldest === undefined) return true;
+  const isCut = extent === undefined ? (await redis.xlen(keys.feed)) >= MAX_NOTICES : extent.added > extent.kept;
+  return isCut && isBefore(afterId, oldest[0]);
 }
 
 function isBefore(id: string, other: string): boolean {
