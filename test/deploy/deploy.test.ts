@@ -4,8 +4,9 @@ import { readFile } from 'node:fs/promises';
 import { test } from 'node:test';
 import { parse } from 'yaml';
 import { z } from 'zod';
+import { OPERATIONS } from '../../apps/orchestrator/src/http/call-observer.ts';
 import { type Migration, newMigrationId, newRecord } from '../../apps/orchestrator/src/migrations/record.ts';
-import { createMetrics } from '../../apps/orchestrator/src/observability/metrics.ts';
+import { createMetrics, type Metrics } from '../../apps/orchestrator/src/observability/metrics.ts';
 import type { InstallationState } from '../../apps/orchestrator/src/observability/state.ts';
 import { migrationInputSchema, waitReasonSchema } from '../../apps/orchestrator/src/schemas/migration.ts';
 import { namesIn } from './expressions.ts';
@@ -43,13 +44,30 @@ const dashboardSchema = z.looseObject({
   ),
 });
 
-/** Label → its values, for each series that is shown once everything has happened. */
-async function realSeries(): Promise<Map<string, Map<string, Set<string>>>> {
+/** One line of what is shown. */
+interface Series {
+  readonly metric: string;
+  readonly labels: Readonly<Record<string, string>>;
+}
+
+async function shown(metrics: Metrics): Promise<Series[]> {
+  return (await metrics.exposition()).text.split('\n').flatMap((line): Series[] => {
+    const [, metric, labels = ''] = /^([a-z_]\w*)(?:\{(.*)\})? /i.exec(line) ?? [];
+    if (metric === undefined) return [];
+    const pairs = [...labels.matchAll(/(\w+)="([^"]*)"/g)].map(([, label = '', value = '']) => [label, value]);
+    return [{ metric, labels: Object.fromEntries(pairs) }];
+  });
+}
+
+/** What is shown when nothing has happened yet, and once everything has. */
+async function realSeries(): Promise<{ fresh: Series[]; all: Series[] }> {
   const state: InstallationState = {
     ...{ redisLatencyMs: 1, migrations: new Map(), waiting: 0, admitted: 0, isPaused: false, incomplete: 0 },
     ...{ undecided: 0, gateways: [], tunnels: 0, goodputBitsPerSec: 0, webhookNoticesMissed: 0 },
   };
-  const metrics = createMetrics({ role: 'all', readState: async () => state });
+  const parts = { role: 'all', operations: OPERATIONS, plugins: ['kvm'] };
+  const metrics = createMetrics({ ...parts, readState: async () => state });
+  const fresh = await shown(metrics);
   const request = migrationInputSchema.parse({ vm: 'v', source: 'a', destination: 'b' });
   const { migration } = newRecord(newMigrationId(), request, { source: 'x', destination: 'y' }, [], { plugin: 'kvm' });
   const report = {
@@ -58,32 +76,31 @@ async function realSeries(): Promise<Map<string, Map<string, Set<string>>>> {
   };
   const startedAt = migration.createdAt;
   const waits = waitReasonSchema.options.map((reason) => ({ reason, startedAt, endedAt: startedAt }));
+  const error = { code: 'UNREACHABLE', message: '', remedy: null, retryable: true, native: null, cause: null };
   for (const phase of ['succeeded', 'failed', 'cancelled'] as const) {
     const timeline = [...migration.timeline, { phase: 'checking' as const, startedAt }, { phase, startedAt }];
     const after: Migration = {
       ...migration,
       ...{ phase, report, runs: 2, timeline, waits },
+      error: phase === 'failed' ? { ...error, phase: 'checking' } : null,
       failedAttempts: [{ at: migration.createdAt, phase: 'checking', code: 'UNREACHABLE', message: '' }],
     };
     metrics.migrationChanged({ ...migration, runs: 1 }, after, { isRecovery: true });
   }
   for (const status of [200, 500]) metrics.callAnswered({ operation: 'getMigration', status, durationMs: 1 });
-  const series = new Map<string, Map<string, Set<string>>>();
-  for (const line of (await metrics.exposition()).text.split('\n')) {
-    const [, name, labels = ''] = /^([a-z_]\w*)(?:\{(.*)\})? /i.exec(line) ?? [];
-    if (name === undefined) continue;
-    const known = series.get(name) ?? new Map<string, Set<string>>();
-    for (const [, label = '', value = ''] of labels.matchAll(/(\w+)="([^"]*)"/g)) {
-      known.set(label, (known.get(label) ?? new Set()).add(value));
-    }
-    series.set(name, known);
-  }
-  return series;
+  return { fresh, all: await shown(metrics) };
 }
 
 /** Prometheus itself adds these. */
 const TARGET_LABELS = new Set(['job', 'instance']);
-const real = await realSeries();
+const { fresh, all } = await realSeries();
+/** Of each metric: label → its values. */
+const real = new Map<string, Map<string, Set<string>>>();
+for (const { metric, labels } of all) {
+  const known = real.get(metric) ?? new Map<string, Set<string>>();
+  for (const [label, value] of Object.entries(labels)) known.set(label, (known.get(label) ?? new Set()).add(value));
+  real.set(metric, known);
+}
 
 function assertReal(expression: string): void {
   const { selectors, grouping } = namesIn(expression);
@@ -105,15 +122,39 @@ function assertReal(expression: string): void {
   }
 }
 
+/** A series that begins with its first event has grown by nothing, as Prometheus sees it. */
+function assertBegun(expression: string): void {
+  for (const [, inside = ''] of expression.matchAll(/\bincrease\(([^[]*)\[/g)) {
+    for (const { metric, matchers } of namesIn(inside).selectors) {
+      const isMeant = (series: Series): boolean =>
+        series.metric === metric &&
+        matchers.every(({ label, operator, value }) => {
+          assert.equal(operator, '=', `teach this test: ${expression}`);
+          return series.labels[label] === value;
+        });
+      const begun = new Set(fresh.filter(isMeant).map(({ labels }) => JSON.stringify(labels)));
+      const grown = all.filter(isMeant);
+      assert.ok(grown.length > 0, `no series of ${inside}`);
+      for (const { labels } of grown) {
+        assert.ok(
+          begun.has(JSON.stringify(labels)),
+          `${metric}${JSON.stringify(labels)} begins with its first event: ${expression}`,
+        );
+      }
+    }
+  }
+}
+
 test('every alert asks for what there is, and says what to do', async () => {
   const { groups } = rulesSchema.parse(parse(await file('alerts.yaml')));
   const rules = groups.flatMap((group) => group.rules);
   assert.equal(new Set(rules.map(({ alert }) => alert)).size, rules.length);
   for (const { expr, annotations } of rules) {
     assertReal(expr);
-    const shown = new Set([...namesIn(expr).grouping, ...TARGET_LABELS]);
+    assertBegun(expr);
+    const answered = new Set([...namesIn(expr).grouping, ...TARGET_LABELS]);
     for (const [, label = ''] of JSON.stringify(annotations).matchAll(/\$labels\.(\w+)/g)) {
-      assert.ok(shown.has(label), `${label} is not in the answer of ${expr}`);
+      assert.ok(answered.has(label), `${label} is not in the answer of ${expr}`);
     }
   }
   assert.ok(rules.some(({ expr, labels }) => expr.includes('whereabouts_unknown') && labels.severity === 'critical'));
@@ -124,7 +165,10 @@ test('every panel of the dashboard asks for what there is', async () => {
   assert.equal(new Set(panels.map(({ id }) => id)).size, panels.length);
   for (const { type, title, targets } of panels) {
     assert.equal(targets.length > 0, type !== 'row', title);
-    for (const { expr } of targets) assertReal(expr);
+    for (const { expr } of targets) {
+      assertReal(expr);
+      assertBegun(expr);
+    }
   }
 });
 
@@ -139,4 +183,6 @@ test('a wrong name, label or value is noticed', () => {
   ]) {
     assert.throws(() => assertReal(wrong), wrong);
   }
+  const late = 'sum(increase(lmas_http_requests_total{status="200"}[1h])) > 0';
+  assert.throws(() => assertBegun(late), /begins with its first event/);
 });

@@ -11,6 +11,7 @@ import { LoginGuard } from './endpoints/login-guard.ts';
 import { describeError, LmasError } from './errors.ts';
 import type { GatewayProvisioner } from './gateways/gateway.ts';
 import { createLiveGateways } from './gateways/live-gateways.ts';
+import { OPERATIONS } from './http/call-observer.ts';
 import { createLog, type RootLogger } from './log.ts';
 import { createEventHub } from './migrations/events.ts';
 import { createMetrics } from './observability/metrics.ts';
@@ -122,7 +123,11 @@ async function assemble(
   const liveGateways = createLiveGateways(asked.store);
   const { store, admission } = asked;
   const readState = createStateReader({ redis: redis.calls, store, admission, gateways: liveGateways });
-  const metrics = createMetrics({ role: config.role, readState });
+  const metrics = createMetrics({
+    ...{ role: config.role, readState },
+    operations: hasRole(config, 'api') ? OPERATIONS : [],
+    plugins: hasRole(config, 'worker') ? plugins.all().map(({ name }) => name) : [],
+  });
   const work = await createWork(base, redis, records, { connector: connectorOver(inventory), gateways, metrics });
   // Over the connection for work: a stream of events waits for a Redis that is away, and goes on where it was.
   const events = await createEventHub(redis.work, redis.subscriber, records.store);

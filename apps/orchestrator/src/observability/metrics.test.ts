@@ -29,7 +29,8 @@ async function lines(metrics: Metrics): Promise<string[]> {
 }
 
 const FIRST_RUN = { isRecovery: false };
-const metricsOf = () => createMetrics({ role: 'all', readState: async () => QUIET });
+const OF_NOBODY = { role: 'all', operations: [], plugins: [] };
+const metricsOf = () => createMetrics({ ...OF_NOBODY, readState: async () => QUIET });
 
 test('the way to the end is counted once, with the time of each phase', async () => {
   const metrics = metricsOf();
@@ -161,7 +162,7 @@ test('the state of the installation, and NaN where Redis does not say', async ()
   ]) {
     assert.ok(shown.includes(line), line);
   }
-  const silent = createMetrics({ role: 'all', readState: async () => undefined });
+  const silent = createMetrics({ ...OF_NOBODY, readState: async () => undefined });
   const without = await lines(silent);
   assert.ok(without.includes('lmas_redis_latency_seconds Nan'));
   assert.ok(without.includes('lmas_queue_waiting Nan'));
@@ -169,12 +170,32 @@ test('the state of the installation, and NaN where Redis does not say', async ()
 
 test('what webhooks missed is the number on record, and stays where Redis does not answer', async () => {
   let state: InstallationState | undefined = { ...QUIET, webhookNoticesMissed: 17 };
-  const metrics = createMetrics({ role: 'all', readState: async () => state });
+  const metrics = createMetrics({ ...OF_NOBODY, readState: async () => state });
   const shown = async () => (await lines(metrics)).find((line) => line.startsWith('lmas_webhook_notices_missed_total'));
   assert.equal(await shown(), 'lmas_webhook_notices_missed_total 17');
   assert.equal(await shown(), 'lmas_webhook_notices_missed_total 17', 'and not added up');
   state = undefined;
   assert.equal(await shown(), 'lmas_webhook_notices_missed_total 17');
+});
+
+test('what may go wrong is there with 0 before it does, for each operation and plugin, and is bounded', async () => {
+  const parts = { operations: ['getMigration', 'none'], plugins: ['kvm', 'other'] };
+  const metrics = createMetrics({ ...OF_NOBODY, ...parts, readState: async () => QUIET });
+  const before = await lines(metrics);
+  for (const series of [
+    'lmas_http_requests_total{operation="none",status="500"} 0',
+    'lmas_migration_recoveries_total{plugin="kvm"} 0',
+    'lmas_migrations_ended_total{plugin="other",outcome="failed",code="UNREACHABLE"} 0',
+    'lmas_migrations_ended_total{plugin="kvm",outcome="failed",code="OTHER"} 0',
+    'lmas_migration_retries_total{plugin="kvm",code="GATEWAY_ENDED"} 0',
+  ]) {
+    assert.ok(before.includes(series), series);
+  }
+  assert.ok(before.length < 1_000, `${before.length}`);
+  metrics.callAnswered({ operation: 'none', status: 500, durationMs: null });
+  const after = await lines(metrics);
+  assert.ok(after.includes('lmas_http_requests_total{operation="none",status="500"} 1'));
+  assert.equal(after.length, before.length, 'the same series');
 });
 
 test('scrapes that come together ask once', async () => {
@@ -184,7 +205,7 @@ test('scrapes that come together ask once', async () => {
     asked += 1;
     return held.promise;
   };
-  const metrics = createMetrics({ role: 'all', readState });
+  const metrics = createMetrics({ ...OF_NOBODY, readState });
   const scrapes = [metrics.exposition(), metrics.exposition(), metrics.exposition()];
   held.resolve(QUIET);
   await Promise.all(scrapes);

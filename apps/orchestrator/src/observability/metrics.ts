@@ -8,7 +8,7 @@
 import { PLUGIN_ERRORS } from '@lmas/plugin-api';
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
 import { ORCHESTRATOR_ERRORS } from '../errors.ts';
-import { isOutcome } from '../migrations/phases.ts';
+import { isOutcome, OUTCOMES } from '../migrations/phases.ts';
 import { isUndecided, type Migration } from '../migrations/record.ts';
 import { VERSION } from '../version.ts';
 import type { ReadState } from './state.ts';
@@ -47,21 +47,31 @@ export interface Metrics {
   webhookAttempted(fault: string | null): void;
 }
 
-/** @param readState asked once for each scrape */
-export function createMetrics({ role, readState }: { role: string; readState: ReadState }): Metrics {
+export interface MetricsParts {
+  readonly role: string;
+  /** Asked once for each scrape. */
+  readonly readState: ReadState;
+  /** What this process answers, and the plugins whose migrations it runs. Their series are there with 0 from the start. */
+  readonly operations: readonly string[];
+  readonly plugins: readonly string[];
+}
+
+/** A series that begins with its first event shows no increase by it: what alerts and the dashboard take an increase of begins at 0. */
+export function createMetrics({ role, readState, operations, plugins }: MetricsParts): Metrics {
   const registry = new Registry();
   const registers = [registry];
   collectDefaultMetrics({ register: registry });
   const build = new Gauge({ name: 'lmas_build_info', help: 'Always 1.', labelNames: ['version', 'role'], registers });
   build.set({ version: VERSION, role }, 1);
   const refreshState = createStateGauges(registry, readState);
-  const migrationChanged = countMigrations(registry);
+  const migrationChanged = countMigrations(registry, plugins);
   const calls = new Counter({
     name: 'lmas_http_requests_total',
     help: 'Answers of the API by operation and status.',
     labelNames: ['operation', 'status'],
     registers,
   });
+  for (const operation of operations) calls.inc({ operation, status: 500 }, 0);
   const callSeconds = new Histogram({
     name: 'lmas_http_request_duration_seconds',
     help: 'How long answers took, event streams aside.',
@@ -118,9 +128,12 @@ export function createMetrics({ role, readState }: { role: string; readState: Re
   };
 }
 
+const ERRORS: Readonly<Record<string, { readonly retryable: boolean }>> = { ...ORCHESTRATOR_ERRORS, ...PLUGIN_ERRORS };
 /** A plugin by somebody else may bring any code: those that no table has are one. */
-const codeOf = (code: string): string =>
-  Object.hasOwn(ORCHESTRATOR_ERRORS, code) || Object.hasOwn(PLUGIN_ERRORS, code) ? code : 'OTHER';
+const OTHER = 'OTHER';
+const codeOf = (code: string): string => (Object.hasOwn(ERRORS, code) ? code : OTHER);
+const CODES = [...Object.keys(ERRORS), OTHER];
+const PASSING_CODES = CODES.filter((code) => ERRORS[code]?.retryable ?? true);
 
 const secondsBetween = (from: string, to: string): number => (Date.parse(to) - Date.parse(from)) / 1_000;
 
@@ -133,7 +146,7 @@ const secondsWaited = ({ waits }: Migration, from: string, to: string): number =
 /** What a counter that never falls grew by; one that fell began anew with another tunnel. */
 const growth = (before: number, after: number): number => (after >= before ? after - before : after);
 
-function countMigrations(registry: Registry): Metrics['migrationChanged'] {
+function countMigrations(registry: Registry, plugins: readonly string[]): Metrics['migrationChanged'] {
   const registers = [registry];
   const ended = new Counter({
     name: 'lmas_migrations_ended_total',
@@ -147,7 +160,7 @@ function countMigrations(registry: Registry): Metrics['migrationChanged'] {
     labelNames: ['where'],
     registers,
   });
-  for (const where of NOBODY_KNOWS) undecided.inc({ where }, 0); // or an alert misses the first one
+  for (const where of NOBODY_KNOWS) undecided.inc({ where }, 0);
   const phaseSeconds = new Histogram({
     name: 'lmas_migration_phase_duration_seconds',
     help: 'How long each phase took, without what was only waited in it.',
@@ -191,6 +204,13 @@ function countMigrations(registry: Registry): Metrics['migrationChanged'] {
     help: 'Connections of tunnels that broke or crawled, and were replaced.',
     registers,
   });
+
+  for (const plugin of plugins) {
+    for (const outcome of OUTCOMES) ended.inc({ plugin, outcome, code: 'none' }, 0);
+    for (const code of CODES) ended.inc({ plugin, outcome: 'failed', code }, 0);
+    for (const code of PASSING_CODES) retries.inc({ plugin, code }, 0);
+    recoveries.inc({ plugin }, 0);
+  }
 
   const end = (migration: Migration, plugin: string): void => {
     const { phase, error, where, report } = migration;
