@@ -4,6 +4,7 @@
  */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { isDeepStrictEqual } from 'node:util';
 import type { MigrationContext, MigrationDriver, Prepared } from '@lmas/plugin-api';
 import { plugin, XenWorld } from '../compliance/xen-world.ts';
 import { impatient } from './driving.ts';
@@ -71,17 +72,25 @@ for (const [tunnelled, method] of [
   });
 }
 
-test('cancelled in the middle it is at the source, whole', async () => {
-  await using world = await XenWorld.make();
-  const mind = new AbortController();
-  world.whilePerforming(() => mind.abort());
-  const driver = await driverOf(world, true);
-  const prepared = await driver.prepare({ signal });
-  await assert.rejects(perform(driver, prepared, mind.signal), { code: 'ABORTED' });
-  assert.equal((await driver.abort({ signal })).where, 'source');
-  assert.equal(hostOf(world), 'alpha-1');
-  assert.equal(world.source.database.table('VDI').size, 2);
-});
+for (const [route, method] of [
+  ['redirected', 'Async.VM.migrate_send'],
+  ['transparent', 'Async.VM.pool_migrate'],
+] as const) {
+  test(`cancelled in the middle it is at the source, whole (${route}: ${method})`, async () => {
+    await using world = await XenWorld.make();
+    const mind = new AbortController();
+    world.whilePerforming(() => mind.abort());
+    const driver = await driverOf(world, true, {}, { route });
+    const prepared = await driver.prepare({ signal });
+    await assert.rejects(perform(driver, prepared, mind.signal), { code: 'ABORTED' });
+    assert.ok(world.source.calls.includes(method));
+    assert.equal((await driver.abort({ signal })).where, 'source');
+    assert.equal(hostOf(world), 'alpha-1');
+    assert.deepEqual(world.source.guest(world.vm.id).other_config, {});
+    assert.equal(world.source.database.table('VDI').size, 2);
+    assert.equal(world.maxRunningCopies(), 1);
+  });
+}
 
 test('a destination that names no hosts is refused: nobody could tell whether the guest has arrived', async () => {
   await using world = await XenWorld.make();
@@ -111,9 +120,18 @@ test('through intercepting gateways one pool is moved by its own call, and nobod
   assert.ok(flow?.pairs.some((pair) => pair.source === from && pair.destination === address));
   assert.ok(flow?.pairs.every(({ destination }) => destination === address));
   await perform(driver, prepared);
+  assert.equal(world.source.streams.length, 2, 'its memory, and what is said about it');
+  for (const { port, ...pair } of world.source.streams) {
+    assert.ok(
+      flow?.pairs.some((each) => isDeepStrictEqual(each, pair)),
+      `${JSON.stringify(pair)} is not intercepted`,
+    );
+    assert.ok(flow?.ports.includes(port), `${port} is not intercepted`);
+  }
   await driver.confirm(prepared, { signal });
   assert.equal(hostOf(world), 'alpha-2');
   assert.ok(world.source.calls.includes('Async.VM.pool_migrate'));
+  assert.ok(!world.source.calls.includes('Async.VM.migrate_send'));
   assert.equal(world.maxRunningCopies(), 1);
 });
 

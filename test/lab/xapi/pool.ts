@@ -47,6 +47,8 @@ export class XapiPool {
   readonly calls: string[] = [];
   /** From where they came. */
   readonly callers = new Set<string>();
+  /** Of every connection that brought a guest: from where to where. */
+  readonly streams: { readonly source: string; readonly destination: string; readonly port: number }[] = [];
   /** How many were sent on to the coordinator. */
   redirects = 0;
   readonly #params = new Map<string, readonly unknown[]>();

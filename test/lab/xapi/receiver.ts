@@ -34,6 +34,8 @@ export async function receive(pool: XapiPool, request: Request, member: number) 
   if (service === 'SM' && rest[0] === 'nbd') return take(request, () => receiveDisk(request));
   if (service === 'xenops' && rest[0] === 'migrate') {
     const [, what = '', vm = ''] = rest;
+    const { remoteAddress: source = '', localAddress: destination = '', localPort: port = 0 } = request.wire.socket;
+    pool.streams.push({ source, destination, port });
     return take(request, () =>
       what === 'mem' ? receiveMemory(pool, request, vm) : receiveControl(pool, request, vm, member),
     );
