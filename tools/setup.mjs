@@ -136,7 +136,11 @@ async function agreed(yes) {
     return true;
   }
   const lines = createInterface({ input: process.stdin, output: process.stderr });
-  const answer = await lines.question('Install this now? [Y/n] ');
+  const answer = await lines.question('Install this now? [Y/n] ').catch((error) => {
+    say('');
+    if (error.message.includes('Ctrl+C')) process.exit(130);
+    return 'n'; // Ctrl-D
+  });
   lines.close();
   return /^(y|yes|)$/i.test(answer.trim());
 }
@@ -167,7 +171,12 @@ export async function install(options = {}) {
     return EXIT_BY_HAND;
   }
   if (options.dryRun) return 1;
-  if (!(await agreed(options.yes))) return 1;
+  if (!(await agreed(options.yes))) {
+    say('Nothing was installed, and nothing was done. By hand, as root:');
+    if (reason) say('  npm ci');
+    if (names.length > 0) say(`  apt-get install --no-install-recommends ${names.join(' ')}`);
+    return 1;
+  }
   if (reason && !installNpm()) return 1;
   if (names.length > 0 && !installDebian(names)) return 1;
   if (packages.some(({ forNode }) => !forNode))

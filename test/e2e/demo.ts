@@ -126,8 +126,11 @@ async function demo(options: DemoOptions, signal: AbortSignal): Promise<boolean>
   signal.throwIfAborted();
   const before = await takeTraces(lab);
   step('Orchestrator, with a Redis of its own; both sites registered over REST');
-  const orchestrator = await OrchestratorProcess.start({ dataDir: join(lab.stateDir, 'orchestrator') });
-  rememberOrchestrator(lab, orchestrator);
+  const orchestrator = await OrchestratorProcess.start({
+    dataDir: join(lab.stateDir, 'orchestrator'),
+    onSpawned: (spawned) => rememberOrchestrator(lab, spawned),
+    signal,
+  });
   signal.throwIfAborted();
   await registerLab(orchestrator.client(), lab);
   await testLink(orchestrator, signal);
@@ -263,8 +266,7 @@ async function demoUntilInterrupted(options: DemoOptions): Promise<number> {
     if (!interrupted.signal.aborted) console.log('\nInterrupted; taking everything down …');
     interrupted.abort(new Error('interrupted'));
   };
-  process.on('SIGINT', interrupt);
-  process.on('SIGTERM', interrupt);
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, interrupt);
   // Whoever was reading has gone (`| head`): what was built goes, too.
   for (const output of [process.stdout, process.stderr]) output.on('error', interrupt);
   let good = false;

@@ -77,10 +77,11 @@ async function main(): Promise<number> {
   }
   const { name, suite, seconds, seed, jsonFile } = options;
   const interrupted = new AbortController();
-  process.on('SIGINT', () => {
+  const interrupt = (): void => {
     console.log('\nInterrupted; this round is finished and everything taken down …');
     interrupted.abort();
-  });
+  };
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, interrupt);
   console.log(`Faults (${name}) for ${seconds} s, seed ${seed}`);
   const rounds: object[] = [];
   const onRound = (line: string, round: object): void => {

@@ -8,7 +8,7 @@ import { down, shell, status, up } from './cli/site-commands.ts';
 import { vm } from './cli/vm-commands.ts';
 import { wan } from './cli/wan-commands.ts';
 import { LabError } from './src/errors.ts';
-import { DEFAULT_NAME, MACHINES } from './src/names.ts';
+import { checkName, DEFAULT_NAME, MACHINES } from './src/names.ts';
 
 const HELP = `Usage: npm run lab -- COMMAND [options]
 
@@ -40,12 +40,22 @@ Exit code: 0 done; 1 not so; 2 wrong usage.`;
 
 const COMMANDS: Readonly<Record<string, (line: CommandLine) => Promise<void>>> = { up, down, status, shell, vm, wan };
 
+/** How many words each takes, its own among them. */
+const MOST_WORDS: Readonly<Record<string, number>> = {
+  ...{ up: 1, down: 1, status: 1, shell: 2, vm: 3, wan: 2 },
+  ...{ 'vm list': 2, 'vm nonce': 4, 'vm rate': 4, 'wan outage': 3 },
+};
+
 async function main(line: CommandLine): Promise<void> {
   if (line.values.help) {
     console.log(HELP);
     return;
   }
-  const name = line.words[0];
+  checkName(line.values.name);
+  const [name, verb] = line.words;
+  const surplus = line.words[MOST_WORDS[`${name} ${verb}`] ?? MOST_WORDS[name ?? ''] ?? line.words.length];
+  if (surplus !== undefined)
+    throw new LabError('LAB_ARGUMENT', `"${surplus}" is a word too many; another lab is named with --name`);
   const command = COMMANDS[name ?? ''];
   if (command) {
     await command(line);
@@ -61,7 +71,13 @@ function tell(error: LabError, jsonFile: string | undefined): void {
   console.error(`${error.code}: ${error.message}`);
   const json = `${JSON.stringify({ error: { code: error.code, message: error.message } }, null, 2)}\n`;
   if (jsonFile === '-') process.stdout.write(json);
-  else if (jsonFile !== undefined) writeFileSync(jsonFile, json);
+  else if (jsonFile !== undefined) {
+    try {
+      writeFileSync(jsonFile, json);
+    } catch {
+      console.error(`--json ${jsonFile} cannot be written`);
+    }
+  }
   process.exitCode = WRONG_USAGE.has(error.code) ? 2 : 1;
 }
 

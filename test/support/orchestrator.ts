@@ -13,7 +13,7 @@ import { createLmasClient, type LmasClient } from '@lmas/client';
 import { killRecorded, recordOf } from '../lab/src/processes.ts';
 
 const LAUNCHER = fileURLToPath(new URL('../../apps/orchestrator/bin/lmas-orchestrator.mjs', import.meta.url));
-const READY_WITHIN_MS = 30_000;
+const READY_WITHIN_MS = 60_000;
 const STOP_WITHIN_MS = 20_000;
 
 export interface OrchestratorOptions {
@@ -21,6 +21,10 @@ export interface OrchestratorOptions {
   readonly dataDir: string;
   /** Further settings, as environment variables. */
   readonly env?: Readonly<Record<string, string>>;
+  /** Called once the process exists, long before it is ready: whoever has to take it down after a crash of its own can note it. */
+  readonly onSpawned?: (orchestrator: OrchestratorProcess) => void;
+  /** Gives the start up. */
+  readonly signal?: AbortSignal;
 }
 
 export class OrchestratorProcess {
@@ -28,20 +32,27 @@ export class OrchestratorProcess {
   readonly dataDir: string;
   readonly logFile: string;
   readonly #env: NodeJS.ProcessEnv;
+  readonly #onSpawned: OrchestratorOptions['onSpawned'];
   #child: ChildProcess | undefined;
 
   private constructor(options: OrchestratorOptions, port: number) {
     this.dataDir = options.dataDir;
     this.baseUrl = `http://127.0.0.1:${port}`;
     this.logFile = join(options.dataDir, 'orchestrator.log');
+    this.#onSpawned = options.onSpawned;
     this.#env = { ...process.env, LMAS_DATA_DIR: options.dataDir, LMAS_PORT: String(port), ...options.env };
   }
 
-  /** Starts it and waits until it is ready. @throws when it is not ready in time; the message ends with its log. */
+  /** Starts it and waits until it is ready. @throws when it is not ready in time, and nothing of it is left; the message ends with its log. */
   static async start(options: OrchestratorOptions): Promise<OrchestratorProcess> {
     mkdirSync(options.dataDir, { recursive: true, mode: 0o700 });
     const orchestrator = new OrchestratorProcess(options, await freePort());
-    await orchestrator.restart();
+    try {
+      await orchestrator.restart(options.signal);
+    } catch (error) {
+      await orchestrator.stop();
+      throw error;
+    }
     return orchestrator;
   }
 
@@ -58,14 +69,15 @@ export class OrchestratorProcess {
   }
 
   /** Starts the process on the same data and port, after `kill` or `stop`. */
-  async restart(): Promise<void> {
+  async restart(signal?: AbortSignal): Promise<void> {
     const log = createWriteStream(this.logFile, { flags: 'a', mode: 0o600 });
     await once(log, 'open');
     // A process group of its own: Ctrl-C at the terminal is the caller's to handle, in the caller's order.
     const child = spawn(process.execPath, [LAUNCHER], { env: this.#env, stdio: ['ignore', log, log], detached: true });
     this.#child = child;
     log.end();
-    await this.#untilReady(child);
+    this.#onSpawned?.(this);
+    await this.#untilReady(child, signal);
   }
 
   /** Lets this process end while the orchestrator runs on. */
@@ -110,7 +122,7 @@ export class OrchestratorProcess {
     return readFileSync(this.logFile, 'utf8').trimEnd().split('\n').slice(-lines).join('\n');
   }
 
-  async #untilReady(child: ChildProcess): Promise<void> {
+  async #untilReady(child: ChildProcess, signal?: AbortSignal): Promise<void> {
     const deadline = performance.now() + READY_WITHIN_MS;
     while (performance.now() < deadline) {
       if (child.exitCode !== null || child.signalCode !== null) break;
@@ -118,9 +130,10 @@ export class OrchestratorProcess {
         () => undefined,
       );
       if (answer?.ok) return;
-      await delay(50);
+      await delay(50, undefined, { signal });
     }
-    throw new Error(`The orchestrator did not become ready. The end of ${this.logFile}:\n${this.logTail()}`);
+    const limit = `within ${READY_WITHIN_MS / 1_000} s; on a machine that is busy, try again when it is less so`;
+    throw new Error(`The orchestrator did not become ready ${limit}. The end of ${this.logFile}:\n${this.logTail()}`);
   }
 }
 

@@ -26,6 +26,7 @@ for (const [checkingMs, limitMs] of [
       authenticator: { authenticate: async () => caller },
       audit: { record: async () => undefined },
       outage: () => undefined,
+      stopping: new AbortController().signal,
       seenBy: () => ({ checker }),
     } as unknown as Services;
     const app = buildServer(services, { log: createLog('silent') });
