@@ -55,11 +55,14 @@ export interface DrillDriver {
   /**
    * The disks cross, through `routes`. Resolves when all bytes are at the destination and what listened there is closed; nothing
    * of the drill goes over the link any more. When `signal` aborts, it stops and rejects with ABORTED.
+   *
+   * One of which neither progress nor work is heard for `timeouts.noProgressMs` is stopped. `onWork` is for where progress is too coarse:
+   * it is called when the copying was seen to have gone on since, by something that stands still when the copying does.
    */
   copy(
     prepared: Prepared,
     routes: Routes,
-    options: { signal: AbortSignal; onProgress: (progress: MigrationProgress) => void },
+    options: { signal: AbortSignal; onProgress: (progress: MigrationProgress) => void; onWork?: () => void },
   ): Promise<void>;
   /**
    * Defines and starts the copy, and sees it run: with a name (`NAME-drill-…`), an identifier, MAC addresses and firmware variables of

@@ -97,14 +97,14 @@ export class KvmDrill implements DrillDriver {
   async copy(
     prepared: Prepared,
     routes: Routes,
-    { signal, onProgress }: Options & { onProgress: (progress: MigrationProgress) => void },
+    { signal, ...told }: Options & { onProgress: (progress: MigrationProgress) => void; onWork?: () => void },
   ): Promise<void> {
     const state = parseDrillState(prepared.state);
     const { source, destination } = this.#ends;
     try {
       await this.#context.assertCurrent();
       const limit = this.#request.bandwidthBytesPerSec;
-      await transfer(source, state, routes, limit, { signal, onProgress });
+      await transfer(source, state, routes, limit, { signal, ...told });
       await this.#context.assertCurrent();
       await stopReceivers(destination, this.#names.keyDirectory.destination, { signal, keepData: true });
       for (const { to, format, capacityBytes } of state.disks) {

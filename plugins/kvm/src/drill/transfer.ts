@@ -5,6 +5,7 @@
 import { type MigrationProgress, PluginError, type Routes } from '@lmas/plugin-api';
 import { toPluginError } from '../errors.ts';
 import type { KvmSession } from '../session.ts';
+import { watchWork } from './activity.ts';
 import { KEY_USER } from './key.ts';
 import { knowsZeroTargets } from './programs.ts';
 import { flowOf } from './receiver.ts';
@@ -61,16 +62,38 @@ export function readPercent(output: string): number | undefined {
   return last === undefined ? undefined : Math.min(100, Number(last));
 }
 
+interface TransferOptions extends Options {
+  readonly onProgress: (progress: MigrationProgress) => void;
+  readonly onWork?: () => void;
+}
+
 /** @throws PluginError ABORTED, STREAM_FAILED, CONNECTION_LOST */
 export async function transfer(
   source: KvmSession,
   state: DrillState,
   routes: Routes,
   bandwidthBytesPerSec: number | null,
-  { signal, onProgress }: Options & { readonly onProgress: (progress: MigrationProgress) => void },
+  { signal, onProgress, onWork = () => undefined }: TransferOptions,
 ): Promise<void> {
   const meter = new Meter(state.disks, onProgress);
   const settings = { bandwidthBytesPerSec, toZero: await knowsZeroTargets(source.transport, { signal }) };
+  const over = new AbortController();
+  const until = AbortSignal.any([signal, over.signal]);
+  const watching = watchWork(source.transport, state.keyDirectory, onWork, { signal: until });
+  try {
+    await transferAll(source, state, routes, { settings, meter, signal });
+  } finally {
+    over.abort();
+    await watching;
+  }
+}
+
+async function transferAll(
+  source: KvmSession,
+  state: DrillState,
+  routes: Routes,
+  { settings, meter, signal }: Options & { readonly settings: CopySettings; readonly meter: Meter },
+): Promise<void> {
   for (const disk of state.disks) {
     const route = routes[flowOf(disk.name)];
     if (route === undefined) throw new PluginError('INVALID_CONFIG', `There is no route for ${disk.name}.`);

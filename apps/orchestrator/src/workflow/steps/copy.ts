@@ -2,7 +2,7 @@
  * The disks of a drill's copy cross the link while the VM runs on. Progress goes into the record; copying that stands still for too long is
  * stopped. The gateways hold the bandwidth limit; without them the plugin was told it once and for all.
  */
-import type { DrillDriver } from '@lmas/plugin-api';
+import type { DrillDriver, MigrationProgress } from '@lmas/plugin-api';
 import { ProgressReporter } from '../progress.ts';
 import type { Run } from '../run.ts';
 import { keepShare } from '../share.ts';
@@ -24,10 +24,9 @@ export async function copyDisks(
   await run.assertCurrent();
   using _share = tunnel === undefined ? undefined : keepShare(run, tools, tunnel, tunnel);
   try {
-    await raceSignal(
-      driver.copy(prepared, routes, { signal: stop, onProgress: (progress) => reporter.report(progress) }),
-      run.lost,
-    );
+    const onProgress = (progress: MigrationProgress) => reporter.report(progress);
+    const onWork = () => stalled.touch();
+    await raceSignal(driver.copy(prepared, routes, { signal: stop, onProgress, onWork }), run.lost);
     stop.throwIfAborted(); // done, but after it was told to stop
   } catch (error) {
     // The hypervisor says ABORTED when we stopped it; why we did is the better answer.
