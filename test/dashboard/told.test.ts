@@ -12,10 +12,9 @@ test('a VM that nobody knows the place of stands on the overview until somebody 
   const hold = stage.world.faults.arm('source.perform', 'hold-after');
   const { id } = await stage.submit({ transport: 'direct', options: { durationMs: 20 } });
   await hold.reached;
-  stage.server.goAway();
+  stage.server.goAway('destination');
   hold.release();
   const { byHand } = await api.ended(id);
-  stage.server.comeBack();
   await using reader = await loggedIn();
   const { page } = reader;
   await reader.visit('/');

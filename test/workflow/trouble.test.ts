@@ -48,7 +48,7 @@ describe('ends that fall silent', { concurrency: 4 }, () => {
     });
   }
 
-  test('they never come back: unknown, and nothing was touched', async () => {
+  test('they are away for longer than anybody waits: unknown, and nothing was touched; once they are back, it goes on', async () => {
     await using stage = await setting();
     const hold = stage.world.faults.arm('source.perform', 'hold-after');
     const { id } = await stage.submit({ options: { durationMs: 20 } });
@@ -74,8 +74,62 @@ describe('ends that fall silent', { concurrency: 4 }, () => {
       before.map(({ presence }) => presence),
     );
     stage.server.comeBack();
-    await api.until(id, ({ teardown }) => teardown === 'complete');
-    assert.deepEqual([...stage.world.gateways.keys()], []);
+    const settled = await api.until(id, ({ teardown }) => teardown === 'complete');
+    stage.assertClean(settled);
+    assert.deepEqual([settled.phase, settled.where, settled.byHand], ['failed', 'source', null]);
+    assert.match(settled.error?.remedy ?? '', /found since: it runs at the source/);
+  });
+
+  test('the destination is away for longer than anybody waits, and nothing else is left: the VM is kept, and goes on once it is back', async () => {
+    await using stage = await setting();
+    const hold = stage.world.faults.arm('source.perform', 'hold-after');
+    const { id } = await stage.submit({ transport: 'direct', options: { durationMs: 20 } });
+    await hold.reached;
+    stage.server.goAway('destination');
+    hold.release();
+    const { phase, where, teardown, leftovers } = await api.ended(id);
+    assert.deepEqual([phase, where, teardown], ['failed', 'unknown', 'incomplete']);
+    assert.match(leftovers.join(), /^VM .*: nobody knows where it runs; see `byHand`$/);
+    const input = { vm: stage.vmId, source: stage.source, destination: stage.destination };
+    const refused = await api.call('POST', '/v1/migrations', input);
+    assert.deepEqual([refused.status, refused.body.code], [409, 'VM_ALREADY_MIGRATING']);
+    stage.server.comeBack();
+    const settled = await api.until(id, (each) => each.teardown === 'complete');
+    assert.deepEqual([settled.phase, settled.where, settled.byHand], ['failed', 'source', null]);
+    stage.assertClean(settled);
+    assert.equal((await api.ended((await stage.submit()).id)).phase, 'succeeded', 'and its name is free');
+  });
+
+  test('it went on by itself and arrived meanwhile: the record says so, and nobody moves it again', async () => {
+    await using stage = await setting();
+    const { id } = await stage.submit({ options: { durationMs: 4_000, peerToPeer: true } });
+    await stage.world.until(() => stage.world.moving === 1);
+    stage.server.goAway();
+    const ended = await api.ended(id);
+    assert.deepEqual([ended.phase, ended.where], ['failed', 'unknown']);
+    await stage.world.until(() => stage.world.moving === 0);
+    stage.server.comeBack();
+    const settled = await api.until(id, ({ teardown }) => teardown === 'complete');
+    assert.deepEqual([settled.phase, settled.where, settled.byHand], ['failed', 'destination', null]);
+    assert.equal(settled.report?.sourceDefinition, '<vm/>');
+    stage.assertClean(settled);
+  });
+
+  test('somebody looks after the VM: nothing is resumed once the ends are back, and its name is free', async () => {
+    await using stage = await setting();
+    const hold = stage.world.faults.arm('source.perform', 'hold-after');
+    const { id } = await stage.submit({ transport: 'direct', options: { durationMs: 20 } });
+    await hold.reached;
+    stage.server.goAway('destination');
+    hold.release();
+    await api.ended(id);
+    await api.must('POST', `/v1/migrations/${id}/done-by-hand`, { note: 'it runs at a third place' });
+    const { where, leftovers } = await api.until(id, ({ teardown }) => teardown === 'complete');
+    assert.deepEqual([where, leftovers], ['unknown', []]);
+    stage.server.comeBack();
+    const next = await stage.submit();
+    assert.equal((await api.ended(next.id)).error?.code, 'CHECK_FAILED', 'its copies are still there');
+    assert.deepEqual(stage.world.running(stage.vmId), []);
   });
 
   test('the destination is gone for good while memory moves: it failed, and the guest goes on at the source', async () => {
@@ -114,7 +168,7 @@ describe('ends that fall silent', { concurrency: 4 }, () => {
     stage.assertClean(await child.api.until(id, ({ teardown }) => teardown === 'complete'));
   });
 
-  test('the source never comes back after the destination has let the guest go: it succeeded, and says what is left', async () => {
+  test('the source is away for longer than anybody waits after the destination has let the guest go: it succeeded, says what is left, and tidies it late', async () => {
     await using stage = await setting();
     const hold = stage.world.faults.arm('destination.finish', 'hold-after');
     const { id } = await stage.submit({ options: { durationMs: 20 } });
@@ -127,9 +181,14 @@ describe('ends that fall silent', { concurrency: 4 }, () => {
     assert.match(ended.byHand ?? '', new RegExp(`When ${stage.source} is back`));
     assert.match(ended.leftovers.join(), /^the old copy of VM/);
     assert.equal(ended.report?.sourceDefinition, '<vm/>', 'as the source said while it could');
-    assert.equal(ended.teardown, 'complete');
+    assert.equal(ended.teardown, 'incomplete');
     assert.deepEqual(stage.world.violations, []);
     assert.equal(stage.world.presence('source', stage.vmId).presence, 'paused', 'nobody has touched it');
+    stage.server.comeBack();
+    const tidied = await api.until(id, ({ teardown }) => teardown === 'complete');
+    assert.deepEqual([tidied.phase, tidied.byHand, tidied.leftovers], ['succeeded', null, []]);
+    assert.deepEqual(tidied.report?.keptAtSource, [], 'the old copy is gone');
+    stage.assertClean(tidied);
   });
 
   test('the source comes back after the destination has let the guest go: it is tidied', async () => {
@@ -408,16 +467,15 @@ describe('what can never be taken down', () => {
   }
   const giveUp = (id: string) => api.call('POST', `/v1/migrations/${id}/give-up-teardown`, { reason: 'burnt down' });
 
-  /** Its end is not clear: the memory has arrived, both ends went away and are back, and nobody has let either copy go on. */
+  /** Its end is not clear: the memory has arrived, the destination went away, and nobody has let either copy go on. */
   async function endedUnclear(stage: Stage): Promise<Migration> {
     const hold = stage.world.faults.arm('source.perform', 'hold-after');
     const { id } = await stage.submit({ options: { durationMs: 20, changeSetting: true, createVolume: true } });
     await hold.reached;
-    stage.server.goAway();
+    stage.server.goAway('destination');
     hold.release();
     const ended = await api.ended(id);
     assert.deepEqual([ended.where, ended.error?.code], ['unknown', 'OUTCOME_UNKNOWN']);
-    stage.server.comeBack();
     return await api.until(id, ({ leftovers }) => !leftovers.some((text) => text.startsWith('gateway')));
   }
 
@@ -435,6 +493,7 @@ describe('what can never be taken down', () => {
     // Somebody looks after it: throws the destination's copy away, and lets the source's go on.
     stage.world.finish('destination', stage.vmId, true);
     stage.world.confirm('source', stage.vmId, true);
+    stage.server.comeBack();
     const found = await api.until(id, (each) => each.leftovers.length === 1);
     assert.deepEqual([found.phase, found.where, found.byHand], ['failed', 'source', null]);
     assert.match(found.error?.remedy ?? '', /found since: it runs at the source/);

@@ -193,7 +193,7 @@ const SETTINGS = {
   settleMs: setting(
     'LMAS_SETTLE_MS',
     duration(900_000),
-    'How long both ends are asked again and again where the VM is, before the record is closed as unknown.',
+    'How long both ends are asked again and again where the VM is, before the record is closed as unknown. Later they are asked every half minute.',
   ),
   settleRetryMs: setting('LMAS_SETTLE_RETRY_MS', duration(2_000), 'Pause between two such attempts.'),
   loginRetryMs: setting(

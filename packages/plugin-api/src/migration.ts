@@ -269,8 +269,15 @@ export interface MigrationDriver {
    * not to be stopped. Default true.
    * `pastNoReturn: false` says that `onPointOfNoReturn` never was: a destination that is silent is no reason then not to stop at the
    * source what moves, and a plugin that alone lets the guest go knows where it runs. Default true.
+   * `late: true` says that all this was long ago, and that people were told of it: what moves now may be theirs, and is stopped only
+   * where a mark at the hypervisor proves that it is this migration. Default false.
    */
-  abort(options: { signal: AbortSignal; performed?: boolean; pastNoReturn?: boolean }): Promise<VmPlacement>;
+  abort(options: {
+    signal: AbortSignal;
+    performed?: boolean;
+    pastNoReturn?: boolean;
+    late?: boolean;
+  }): Promise<VmPlacement>;
   /** Asks both ends. No side effects; never throws for an end that does not answer (`unreachable`). */
   locate(options: { signal: AbortSignal }): Promise<VmPlacement>;
   /** Follows a migration that went on without us to its end (`capabilities.survivesController`); then call `locate`. */

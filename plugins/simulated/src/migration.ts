@@ -162,15 +162,13 @@ export class SimulatedMigration implements MigrationDriver {
   async abort({
     performed = true,
     pastNoReturn = true,
-  }: {
-    readonly performed?: boolean;
-    readonly pastNoReturn?: boolean;
-  } = {}): Promise<VmPlacement> {
+    late = false,
+  }: Partial<Parameters<MigrationDriver['abort']>[0]> = {}): Promise<VmPlacement> {
     const { source, destination } = this.#ends;
     const before = await this.locate();
     const isAlone = before.destination === 'unreachable';
     if (before.source === 'unreachable' || (isAlone && pastNoReturn) || before.destination === 'running') return before;
-    if (!performed && before.moving) return before; // somebody else's
+    if ((late || !performed) && before.moving) return before; // somebody else's
     await this.#context.assertCurrent();
     await source.call('abort-job', { vmId: this.#vmId });
     if (isAlone) return await this.#lookAlone();

@@ -7,7 +7,7 @@ export function addDone(registry: Registry): void {
     .command('done')
     .summary('say that what a person had to do is done')
     .description(
-      'For a migration that has ended and asks for something by hand. The record keeps who said so and what was done, and lmas list --needs-person shows it no more, unless its teardown is incomplete: see lmas give-up. Nothing else changes. Refused (exit code 4) when nothing is asked for.',
+      'For a migration that has ended and asks for something by hand. The record keeps who said so and what was done, and lmas list --needs-person shows it no more, unless something of it is still to be taken down: see lmas give-up. From then on nothing is resumed or tidied by itself once both ends answer again. Refused (exit code 4) when nothing is asked for.',
     )
     .argument('<id>', 'id of the migration, m_…')
     .requiredOption('--note <text>', 'what was found and done');
@@ -19,7 +19,7 @@ export function addDone(registry: Registry): void {
       const migration = await client.markDoneByHand(args[0] ?? '', { note: flags.note }, { signal });
       if (flags.json === true) invocation.printJson(migration);
       else if (migration.teardown === 'incomplete') {
-        invocation.print(`${migration.id}: noted. Its teardown is still incomplete: it is tried again, or given up.`);
+        invocation.print(`${migration.id}: noted. What else is left of it is tried again, or given up.`);
       } else invocation.print(`${migration.id}: noted.`);
       return EXIT.ok;
     },

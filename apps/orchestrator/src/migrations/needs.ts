@@ -7,7 +7,8 @@ import type { Redis } from 'ioredis';
 import type { z } from 'zod';
 import { keys } from '../redis/keys.ts';
 import { keptScript } from '../redis/script.ts';
-import type { doneByHandSchema } from '../schemas/migration.ts';
+import { readStored } from '../redis/stored-json.ts';
+import { doneByHandSchema } from '../schemas/migration.ts';
 import type { Migration } from './record.ts';
 
 export type DoneByHand = z.infer<typeof doneByHandSchema>;
@@ -37,6 +38,7 @@ export const NEED_LUA = `
 export interface WordsOfPeople {
   /** Of a migration that has ended. What was said first stays. */
   note(id: string, done: DoneByHand): Promise<void>;
+  get(id: string): Promise<DoneByHand | null>;
 }
 
 /** KEYS: migration, incomplete. ARGV: id, what was said */
@@ -50,6 +52,10 @@ export function createWordsOfPeople(redis: Redis): WordsOfPeople {
   return {
     async note(id, done) {
       await NOTE(redis, [keys.migration(id), keys.incomplete], [id, JSON.stringify(done)]);
+    },
+    async get(id) {
+      const json = await redis.hget(keys.migration(id), DONE_FIELD);
+      return json === null ? null : readStored(doneByHandSchema, json);
     },
   };
 }

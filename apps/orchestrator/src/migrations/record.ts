@@ -63,6 +63,8 @@ const notesSchema = z.object({
   failure: migrationSchema.shape.error.default(null),
   /** Decided before the teardown, never changed by it. */
   outcome: z.enum(OUTCOMES).nullable(),
+  /** What it ended with is not settled: whoever takes something of it down goes on with that first. */
+  isOpen: z.boolean().default(false),
   /** Names under which this VM is reserved; given back at the end. */
   locks: z.array(z.string()),
   /** W3C `traceparent` of the submission: its runs, in whichever process, continue that trace. */
@@ -145,6 +147,14 @@ export function newRecord(
       doneByHand: null,
       report: null,
     },
-    notes: { prepared: null, arrived: false, failure: null, outcome: null, locks: [...locks], traceparent },
+    notes: {
+      prepared: null,
+      arrived: false,
+      failure: null,
+      outcome: null,
+      isOpen: false,
+      locks: [...locks],
+      traceparent,
+    },
   };
 }

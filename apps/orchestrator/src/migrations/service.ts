@@ -228,6 +228,7 @@ export function createMigrationService(
       if (byHand === null) throw new LmasError('NOTHING_BY_HAND', `Migration ${id} asks for nothing.`);
       if (!isOutcome(phase)) throw new LmasError('NOTHING_BY_HAND', `Migration ${id} is ${phase}: it is not over yet.`);
       await words.note(id, { at: now(), ...said });
+      await queue.hurry(id, 'done-by-hand'); // it may be all that its VM was held for
       return await get(id);
     },
     async cancel(id) {

@@ -340,7 +340,7 @@ export const migrationSchema = z
     teardown: z
       .enum(['not-needed', 'pending', 'complete', 'incomplete', 'given-up'])
       .describe(
-        'Whether everything made for it is gone again. `incomplete`: it is tried again and again, what was left alone on purpose once the VM is found. `given-up`: somebody said that it never will be.',
+        'Whether everything made for it is gone again. `incomplete`: it is tried again and again, what was left alone on purpose once the VM is found; or the VM itself was left standing, untidied or nobody knows where, and both ends are asked for it. `given-up`: somebody said that it never will be.',
       ),
     givenUp: givenUpSchema.nullable().default(null).describe('Who gave up what `leftovers` names, and why.'),
     leftovers: z
@@ -392,7 +392,7 @@ export const migrationSchema = z
     doneByHand: doneByHandSchema
       .nullable()
       .default(null)
-      .describe('Who said that what `byHand` asks for is done, and what it was. Changes nothing else.'),
+      .describe('Who said that what `byHand` asks for is done, and what it was. Since then the VM is only looked for.'),
     report: z
       .object({
         downtimeMs: z.number().nullable().describe('As the hypervisor reports it.'),

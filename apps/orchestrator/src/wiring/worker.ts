@@ -21,14 +21,15 @@ export interface Work {
 export async function createWork(
   { config, log, closers }: Base,
   redis: Connections,
-  { inventory, store, traffic, changes, giveUps, holders, links }: Records,
+  { inventory, store, traffic, changes, giveUps, words, holders, links }: Records,
   { connector, gateways, metrics }: { connector: RunConnector; gateways: GatewayProvisioner; metrics: Metrics },
 ): Promise<Work> {
   const queue = createQueue(redis.open('queue connection'), log);
   closers.add('queue', () => queue.close());
   const bandwidth = createBandwidthKeeper(redis.subscriber, traffic.bandwidth, log);
   const { sites } = inventory;
-  const tools: Tools = { connector, sites, gateways, bandwidth, changes, giveUps, holders, links, settings: config };
+  const asked = { changes, giveUps, words };
+  const tools: Tools = { connector, sites, gateways, bandwidth, ...asked, holders, links, settings: config };
   const options = { leaseMs: config.runLeaseMs, log, tap: log.tap, onChange: metrics.migrationChanged };
   const runner = await createRunner(redis.subscriber, store, tools, options);
   return { queue, runner };

@@ -10,9 +10,9 @@ import { type Migration, now } from '../migrations/record.ts';
 import { drillVm } from './drill.ts';
 import { type Ending, notMigrated, toMigrationError } from './ending.ts';
 import { Hypervisors } from './hypervisors.ts';
-import { lookForVm } from './late-sighting.ts';
 import { migrateVm } from './migrate-vm.ts';
 import type { Run } from './run.ts';
+import { settleLate } from './settle-late.ts';
 import { endWaits } from './steps/wait-in-queue.ts';
 import { noteTeardown, tearDown } from './teardown.ts';
 import type { Tools } from './tools.ts';
@@ -57,9 +57,11 @@ function waitedTooLong(run: Run): LmasError | undefined {
 
 /** Writes the outcome down. Nothing that happens later changes it. */
 async function decide(run: Run, ending: Ending): Promise<void> {
-  const anything = run.journal.unreleased().length > 0;
+  const { isOpen = false } = ending;
+  const anything = isOpen || run.journal.unreleased().length > 0;
   await run.enter('tearing-down', ({ migration, notes }) => {
     notes.outcome = ending.outcome;
+    notes.isOpen = isOpen;
     endWaits(migration);
     migration.where = ending.where;
     migration.error = ending.error;
@@ -77,10 +79,10 @@ async function end(run: Run, tools: Tools, hypervisors: Hypervisors): Promise<vo
   await run.end();
 }
 
-/** The outcome is written: either only the books are to be closed, or something was left to be taken down. */
+/** The outcome is written: either only the books are to be closed, or something was left to be settled or taken down. */
 async function finishTeardown(run: Run, tools: Tools, hypervisors: Hypervisors): Promise<void> {
   if (run.migration.teardown === 'incomplete') {
-    await lookForVm(run, hypervisors);
+    await settleLate(run, tools, hypervisors);
     const leftovers = await tearDown(run, tools, hypervisors);
     const givenUp = await tools.giveUps.get(run.id);
     await run.update(({ migration }) => noteTeardown(migration, leftovers, givenUp));

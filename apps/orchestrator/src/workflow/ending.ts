@@ -15,6 +15,8 @@ export interface Ending {
   readonly error: MigrationError | null;
   readonly report: Migration['report'];
   readonly byHand: string | null;
+  /** Nothing is settled yet: it is gone on with as soon as both ends can be asked (settle-late.ts). */
+  readonly isOpen?: boolean;
 }
 
 export function succeeded(report: Migration['report']): Ending {
@@ -55,7 +57,7 @@ export function pausedAtSource(
     'source). Never resume it while the destination has a copy.';
   const { error, ...ending } = notMigrated(run, failure);
   const remedy = 'Do what `byHand` says, before anything else.';
-  return { ...ending, error: error === null ? null : { ...error, remedy }, where, byHand };
+  return { ...ending, error: error === null ? null : { ...error, remedy }, where, byHand, isOpen: true };
 }
 
 /** Nobody can say, or two run: nothing was destroyed, nothing resumed. `first` is what went wrong before all this. */
@@ -78,6 +80,7 @@ export function undecided(
     },
     report: null,
     byHand: byHand(run.migration, where),
+    isOpen: true,
   };
 }
 
@@ -95,16 +98,23 @@ export function arrivedUntidied(run: Run): Ending {
       warnings: [`${source.endpoint} could not be tidied: it did not answer in time.`],
     },
     byHand:
-      `VM ${vm.name} runs at the destination. When ${source.endpoint} is back, never start or resume it there: destroy ` +
-      'the paused copy, if there is one, and remove its definition (libvirt: virsh destroy, virsh undefine ' +
-      '--keep-nvram; its disks stay). If it is started with its host there, do that before the host is back on its networks.',
+      `VM ${vm.name} runs at the destination. When ${source.endpoint} is back, never start or resume it there: once it answers, the ` +
+      'old copy is taken away by itself, or by hand: destroy the paused one, if there is one, and remove its definition ' +
+      '(libvirt: virsh destroy, virsh undefine --keep-nvram; its disks stay). If it is started with its host there, do that ' +
+      'before the host is back on its networks.',
+    isOpen: true,
   };
 }
 
-/** What a migration that ended so leaves behind, in words; `null` for every other one. */
-export function untidied({ where, byHand, vm, source }: Migration): string | null {
-  if (where !== 'destination' || byHand === null) return null;
-  return `the old copy of VM ${vm.name} at ${source.endpoint}: left alone, it did not answer; see \`byHand\``;
+/** What an ending leaves that is open, in words. */
+export function openInWords({ where, vm, source }: Migration): string {
+  const what = {
+    source: `VM ${vm.name}: it stands still at ${source.endpoint}`,
+    destination: `the old copy of VM ${vm.name} at ${source.endpoint}: left alone, it did not answer`,
+    both: `VM ${vm.name}: it runs at both ends`,
+    unknown: `VM ${vm.name}: nobody knows where it runs`,
+  };
+  return `${what[where]}; see \`byHand\``;
 }
 
 export function byHand({ vm, source, destination }: Migration, where: 'both' | 'unknown'): string {
@@ -119,7 +129,9 @@ export function byHand({ vm, source, destination }: Migration, where: 'both' | '
     `It could not be made sure where VM ${vm.name} runs; nothing was destroyed and nothing resumed. Look at ${ends}. ` +
     'If one of them runs it, leave it so and remove what is left of it at the other. If it is paused at the source and ' +
     'the destination neither runs nor holds it, resume it at the source. Never resume or start it at one end before you have ' +
-    'seen that the other does not run it, at its hosts themselves: a record that says "stopped" may be wrong after a late failure.'
+    'seen that the other does not run it, at its hosts themselves: a record that says "stopped" may be wrong after a late failure. ' +
+    'Once both can be asked again, it is brought to an end by itself. So before you start it at any third place, see that neither ' +
+    'of them can run it any more, and say that you look after it (lmas done).'
   );
 }
 

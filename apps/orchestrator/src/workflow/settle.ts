@@ -48,7 +48,7 @@ const INDECISION_MS = 60_000;
 /** The two ends are not asked at the same instant: a hand-over in between looks like two copies, once. */
 const SIGHTINGS_OF_BOTH = 3;
 /** The migration itself was stopped on purpose: it is not followed, even where it could go on. */
-const STOPPED = new Set(['CANCELLED', 'STAGE_TIMEOUT', 'NO_PROGRESS', 'GATEWAY_ENDED']);
+export const STOPPED: ReadonlySet<string> = new Set(['CANCELLED', 'STAGE_TIMEOUT', 'NO_PROGRESS', 'GATEWAY_ENDED']);
 
 export interface Trouble {
   readonly run: Run;

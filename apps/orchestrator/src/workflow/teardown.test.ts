@@ -25,7 +25,13 @@ function parts(where: 'source' | 'unknown', refuses: Map<string, PluginErrorCode
   const told: string[] = [];
   const journal = new Journal([], async () => undefined);
   const run = {
-    ...{ id: 'm_1', journal, migration: { where, byHand: null }, lost: new AbortController().signal },
+    ...{
+      id: 'm_1',
+      journal,
+      migration: { where, byHand: null },
+      notes: { isOpen: false },
+      lost: new AbortController().signal,
+    },
     ...{ log: { warn: () => undefined }, assertCurrent: async () => undefined },
   } as unknown as Run;
   const holders = {

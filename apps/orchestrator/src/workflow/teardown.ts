@@ -8,7 +8,7 @@ import type { GivenUp } from '../migrations/give-ups.ts';
 import type { JournalledResource } from '../migrations/journal-entry.ts';
 import { describeResource } from '../migrations/journal-entry.ts';
 import { inStageSpan } from '../tracing/migration-spans.ts';
-import { untidied } from './ending.ts';
+import { openInWords } from './ending.ts';
 import type { Hypervisors } from './hypervisors.ts';
 import { isOutOfReach } from './out-of-reach.ts';
 import { forgetIntent, isToBeReleased, releaseResource } from './plugin-resources.ts';
@@ -22,7 +22,7 @@ export interface Leftovers {
   readonly failed: readonly Failure[];
   /** Tried again as well: somebody may have found the VM by then. */
   readonly left: readonly string[];
-  /** What is no resource of ours, and never tried. */
+  /** What is no resource of ours, but open: see settle-late.ts. */
   readonly told: readonly string[];
 }
 
@@ -50,7 +50,9 @@ async function takeDown(
 ): Promise<Leftovers> {
   using deadline = new Deadline(tools.settings.teardownMs, 'STAGE_TIMEOUT', 'The teardown took too long.');
   const signal = AbortSignal.any([run.lost, deadline.signal]);
-  const all = run.journal.unreleased().filter(isMeant);
+  const { isOpen } = run.notes;
+  // Whoever goes on with what is open must find that it was handed over.
+  const all = run.journal.unreleased().filter((each) => isMeant(each) && !(isOpen && each.kind === 'hand-over'));
   const toBeLeft = all.filter((resource) => whyLeft(run, resource) !== null);
   for (const resource of toBeLeft) await run.journal.markLeft(resource);
   const failed: Failure[] = [];
@@ -69,8 +71,9 @@ async function takeDown(
       failed.push({ text, outOfReach: waits || isOutOfReach(result.reason) });
     });
   }
-  const oldCopy = untidied(run.migration);
-  return { failed, left: toBeLeft.map((each) => leftInWords(run, each)), told: oldCopy === null ? [] : [oldCopy] };
+  const isAsked = isOpen && (await tools.words.get(run.id)) === null;
+  const told = isAsked ? [openInWords(run.migration)] : [];
+  return { failed, left: toBeLeft.map((each) => leftInWords(run, each)), told };
 }
 
 /**
@@ -107,7 +110,7 @@ export function noteTeardown(
   { failed, left, told }: Leftovers,
   givenUp: GivenUp | null = null,
 ): void {
-  const isWhole = failed.length === 0 && left.length === 0;
+  const isWhole = failed.length === 0 && left.length === 0 && told.length === 0;
   const holds = givenUp !== null && !isWhole && failed.every(({ outOfReach }) => outOfReach);
   const words = ({ text, outOfReach }: Failure): string => {
     if (holds) return `${text} (${GIVEN_UP})`;

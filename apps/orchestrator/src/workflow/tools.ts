@@ -8,6 +8,7 @@ import type { LinkService } from '../links/links.ts';
 import type { Changes } from '../migrations/changes.ts';
 import type { GiveUps } from '../migrations/give-ups.ts';
 import type { Holders } from '../migrations/holders.ts';
+import type { WordsOfPeople } from '../migrations/needs.ts';
 import type { SiteStore } from '../sites/sites.ts';
 
 export interface Tools {
@@ -18,6 +19,8 @@ export interface Tools {
   readonly changes: Pick<Changes, 'get'>;
   /** What nobody will ever be able to take down, as somebody said. */
   readonly giveUps: Pick<GiveUps, 'get'>;
+  /** Of which VMs somebody looks after what only a person can do. */
+  readonly words: Pick<WordsOfPeople, 'get'>;
   /** Of what several migrations share at the hypervisors. */
   readonly holders: Holders;
   readonly bandwidth: BandwidthKeeper;

@@ -184,7 +184,8 @@ export class KvmMigration implements MigrationDriver {
     signal,
     performed = true,
     pastNoReturn = true,
-  }: Options & { readonly performed?: boolean; readonly pastNoReturn?: boolean }): Promise<VmPlacement> {
+    late = false,
+  }: Parameters<MigrationDriver['abort']>[0]): Promise<VmPlacement> {
     const run = this.#run;
     this.#stop.abort();
     try {
@@ -193,7 +194,8 @@ export class KvmMigration implements MigrationDriver {
       // Whatever is left incoming goes with its connection.
       run?.close();
     }
-    const options = { ...this.#settleOptions(signal), performed, pastNoReturn };
+    // A job bears no mark of ours.
+    const options = { ...this.#settleOptions(signal), performed: performed && !late, pastNoReturn };
     const placement = await settle(this.#ends, this.#request.vm.id, options);
     // A destination that is gone cannot be asked; but in direct mode nobody else tells it to let the guest go.
     const isDirect = this.#request.options.mode === 'direct';

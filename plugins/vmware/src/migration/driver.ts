@@ -175,16 +175,20 @@ export class VmwareMigration implements MigrationDriver {
     }
   }
 
-  async abort({ signal, performed = true }: Options & { performed?: boolean }): Promise<VmPlacement> {
+  async abort({
+    signal,
+    performed = true,
+    late = false,
+  }: Parameters<MigrationDriver['abort']>[0]): Promise<VmPlacement> {
     const started = performance.now();
     const asked = new Set<string>();
     for (;;) {
       const seen = await this.#look({ signal });
       const task = moveUnderWay(seen);
       const { client } = this.#ends.source;
-      const ours = performed && task !== undefined && isOurs(task, client);
-      const late = performance.now() - started > this.#settleMs || signal.aborted;
-      if (!ours || late) return placementOf(seen);
+      // A task bears no mark of a migration, only the login, which people may have as well.
+      const ours = performed && !late && task !== undefined && isOurs(task, client);
+      if (!ours || performance.now() - started > this.#settleMs || signal.aborted) return placementOf(seen);
       if (!asked.has(task.task.value)) {
         await this.#context.assertCurrent();
         await cancelTask(client, task.task, { signal });

@@ -44,7 +44,10 @@ function Done({ migration: { id, vm } }: { migration: Migration }) {
           action={action}
           onClose={() => ask(false)}
         >
-          <p>Nothing is started, stopped or taken down by it. Who said so, when and what was done is kept.</p>
+          <p>
+            Nothing is started or stopped by it, and from then on nothing is resumed or tidied there by itself. Who said so,
+            when and what was done is kept.
+          </p>
           <TextField
             label="What was found and done"
             placeholder="it runs at host-b; the paused copy at host-a was removed"

@@ -199,7 +199,7 @@ export const migrationRoutes: FastifyPluginAsyncZod<Services> = async (api, { se
         tags: ['migrations'],
         summary: 'Say that what a person had to do is done',
         description:
-          'For a migration that has ended and whose `byHand` asks for something. The record says who said so and what was done, and lists with `needs=person` show it no more, unless its `teardown` is `incomplete`. Nothing else changes: nothing is started, stopped or taken down. Safe to repeat; what was said first stays.',
+          'For a migration that has ended and whose `byHand` asks for something. The record says who said so and what was done, and lists with `needs=person` show it no more, unless something of it is still to be taken down. From then on the VM is only looked for: nothing is resumed, and its source is not tidied, once both ends answer again. Safe to repeat; what was said first stays.',
         params,
         body: doneByHandInputSchema,
         response: { 200: migrationSchema, ...failures('MIGRATION_NOT_FOUND', 'NOTHING_BY_HAND') },

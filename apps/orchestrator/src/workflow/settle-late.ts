@@ -1,0 +1,138 @@
+/**
+ * Some migrations end open: for too long an end was silent, or the VM could not be resumed, so nobody knows where it runs, it stands
+ * still, or its source is untidied. Until that is settled, each attempt at their teardown first asks both ends, and when both answer goes
+ * on by the rules of settle.ts:
+ *
+ *   it runs at the destination ───→ confirm: the source is tidied
+ *   nothing is clear ─────────────→ abort: what a migration has left standing goes on at the source, or stays as it is
+ *   it is seen at one end alone ──→ the record says so
+ *
+ * The outcome stays what it was; an event tells what was done late. People have been told of the VM meanwhile, and may have acted. So: only
+ * what this migration has handed over is touched, and only until somebody has said that they look after it (`lmas done`, `lmas give-up`)
+ * or two copies were seen; whatever moves may be theirs. Then it is only looked for. The VM's name stays ours all the while.
+ *
+ * To be believed, the VM has to run at one end, the other one has to say that it neither runs nor holds it, and nothing may move; or
+ * it is powered off, and its hypervisor leaves no doubt where (`atRest`).
+ */
+import { hasArrived, type MigrationDriver, type VmPlacement } from '@lmas/plugin-api';
+import { isSuperseded } from '../errors.ts';
+import { type End, isUndecided, type Migration } from '../migrations/record.ts';
+import { arrivedUntidied } from './ending.ts';
+import type { Hypervisors } from './hypervisors.ts';
+import type { Run } from './run.ts';
+import { STOPPED } from './settle.ts';
+import { confirm } from './steps/confirm.ts';
+import type { Tools } from './tools.ts';
+import { raceSignal } from './waiting.ts';
+
+const LOOK_MS = 30_000;
+const ATTEMPT_MS = 120_000;
+
+/** One attempt. Never fails for what it could not find out or do: there will be another one. */
+export async function settleLate(
+  run: Run,
+  tools: Pick<Tools, 'giveUps' | 'words'>,
+  hypervisors: Pick<Hypervisors, 'driver'>,
+): Promise<void> {
+  if (run.migration.vm.id === null || !(run.notes.isOpen || isUndecided(run.migration))) return;
+  const looking = AbortSignal.any([run.lost, AbortSignal.timeout(LOOK_MS)]);
+  const signal = AbortSignal.any([run.lost, AbortSignal.timeout(ATTEMPT_MS)]);
+  try {
+    const driver = await hypervisors.driver({ signal: looking });
+    let found = await raceSignal(driver.locate({ signal: looking }), looking);
+    run.log.info({ placement: found }, 'looked for the VM once more');
+    const isOurs = await mayGoOn(run, tools);
+    if (isOurs && isUnclear(run, found)) found = await bringBack(run, driver, { signal });
+    if (isOurs && isAtDestination(found)) return await tidySource(run, driver, { signal });
+    await noteFound(run, found);
+  } catch (error) {
+    if (run.lost.aborted || isSuperseded(error)) throw error;
+    run.log.warn({ err: error }, 'what the migration has left open could not be settled; it is tried again');
+  }
+}
+
+async function mayGoOn({ id, journal, migration }: Run, { giveUps, words }: Pick<Tools, 'giveUps' | 'words'>) {
+  if (!journal.has('hand-over') || migration.where === 'both') return false;
+  return (await giveUps.get(id)) === null && (await words.get(id)) === null;
+}
+
+function isUnclear({ notes }: Run, found: VmPlacement): boolean {
+  const { source, destination, where, moving, postCopy } = found;
+  if (source === 'unreachable' || destination === 'unreachable' || postCopy !== undefined) return false;
+  if (where === 'both' || where === 'destination' || notes.arrived || seenAt(found) !== undefined) return false;
+  // What was not to be stopped may still arrive by itself.
+  return !moving || STOPPED.has(notes.failure?.code ?? '');
+}
+
+async function bringBack(run: Run, driver: MigrationDriver, { signal }: { signal: AbortSignal }): Promise<VmPlacement> {
+  const performed = run.notes.prepared !== null;
+  const pastNoReturn = run.migration.pointOfNoReturnAt !== null;
+  await run.assertCurrent();
+  const after = await raceSignal(driver.abort({ signal, performed, pastNoReturn, late: true }), run.lost);
+  run.log.info({ placement: after }, 'aborted, late');
+  return after;
+}
+
+const isAtDestination = ({ destination, where, moving, postCopy }: VmPlacement): boolean =>
+  destination === 'running' && where === 'destination' && !moving && postCopy === undefined;
+
+async function tidySource(run: Run, driver: MigrationDriver, { signal }: { signal: AbortSignal }): Promise<void> {
+  try {
+    const report = await confirm(run, driver, { signal });
+    await close(run, 'destination', 'the VM runs at the destination, and the source has been tidied', { report });
+  } catch (error) {
+    if (hasArrived(error) && !run.notes.arrived) await noteArrival(run);
+    throw error;
+  }
+}
+
+/** The destination's word is kept from now on, whatever the source says. */
+async function noteArrival(run: Run): Promise<void> {
+  const { where, byHand } = arrivedUntidied(run);
+  await run.update(
+    ({ migration, notes }) => {
+      notes.arrived = true;
+      migration.where = where;
+      migration.byHand = byHand;
+    },
+    { type: 'log', message: 'the VM runs at the destination; the source is still to be tidied' },
+  );
+}
+
+async function noteFound(run: Run, found: VmPlacement): Promise<void> {
+  const end = seenAt(found);
+  // The destination's word, once given, is not taken back by what is seen at the source.
+  if (end === undefined || (run.notes.arrived && end === 'source')) return;
+  const how = found[end] === 'running' ? 'runs' : 'is powered off';
+  const message = `the VM was found: it ${how} at the ${end}, and what was left alone is taken down`;
+  await close(run, end, message, { how });
+}
+
+async function close(
+  run: Run,
+  end: End,
+  message: string,
+  { how = 'runs', report = null }: { how?: string; report?: Migration['report'] },
+): Promise<void> {
+  await run.update(
+    ({ migration, notes }) => {
+      notes.isOpen = false;
+      migration.where = end;
+      migration.byHand = null;
+      migration.report = report ?? migration.report;
+      if (migration.error !== null) migration.error.remedy = `The VM was found since: it ${how} at the ${end}.`;
+    },
+    { type: 'log', message },
+  );
+}
+
+const seenAt = (found: VmPlacement): End | undefined => runsOnlyAt(found) ?? restsAt(found);
+
+export function runsOnlyAt({ source, destination, moving, postCopy }: VmPlacement): End | undefined {
+  if (moving || postCopy !== undefined) return undefined;
+  if (source === 'running' && destination === 'absent') return 'source';
+  return destination === 'running' && (source === 'absent' || source === 'stopped') ? 'destination' : undefined;
+}
+
+export const restsAt = ({ where, moving, atRest = false }: VmPlacement): End | undefined =>
+  atRest && !moving && (where === 'source' || where === 'destination') ? where : undefined;
