@@ -734,7 +734,7 @@ export interface paths {
         put?: never;
         /**
          * Say that what a person had to do is done
-         * @description For a migration that has ended and whose `byHand` asks for something. The record says who said so and what was done, and lists with `needs=person` show it no more, unless its `teardown` is `incomplete`. Nothing else changes: nothing is started, stopped or taken down. Safe to repeat; what was said first stays.
+         * @description For a migration that has ended and whose `byHand` asks for something. The record says who said so and what was done, and lists with `needs=person` show it no more, unless something of it is still to be taken down. From then on the VM is only looked for: nothing is resumed, and its source is not tidied, once both ends answer again. Safe to repeat; what was said first stays.
          */
         post: operations["markDoneByHand"];
         delete?: never;
@@ -2713,7 +2713,7 @@ export interface components {
              */
             bandwidthShareBytesPerSec?: number | null;
             /**
-             * @description Whether everything made for it is gone again. `incomplete`: it is tried again and again, what was left alone on purpose once the VM is found. `given-up`: somebody said that it never will be.
+             * @description Whether everything made for it is gone again. `incomplete`: it is tried again and again, what was left alone on purpose once the VM is found; or the VM itself was left standing, untidied or nobody knows where, and both ends are asked for it. `given-up`: somebody said that it never will be.
              * @enum {string}
              */
             teardown: "not-needed" | "pending" | "complete" | "incomplete" | "given-up";
@@ -2788,7 +2788,7 @@ export interface components {
             /** @description What only a person can do now; set when `where` is `both` or `unknown`, and when the VM stands still or was left untidied. */
             byHand: string | null;
             /**
-             * @description Who said that what `byHand` asks for is done, and what it was. Changes nothing else.
+             * @description Who said that what `byHand` asks for is done, and what it was. Since then the VM is only looked for.
              * @default null
              */
             doneByHand?: {
@@ -4187,7 +4187,7 @@ export interface components {
             phase: components["schemas"]["PhaseInput"];
             where: components["schemas"]["WhereInput"];
             /**
-             * @description Whether everything made for it is gone again. `incomplete`: it is tried again and again, what was left alone on purpose once the VM is found. `given-up`: somebody said that it never will be.
+             * @description Whether everything made for it is gone again. `incomplete`: it is tried again and again, what was left alone on purpose once the VM is found; or the VM itself was left standing, untidied or nobody knows where, and both ends are asked for it. `given-up`: somebody said that it never will be.
              * @enum {string}
              */
             teardown: "not-needed" | "pending" | "complete" | "incomplete" | "given-up";
@@ -7245,7 +7245,7 @@ export interface components {
              */
             bandwidthShareBytesPerSec: number | null;
             /**
-             * @description Whether everything made for it is gone again. `incomplete`: it is tried again and again, what was left alone on purpose once the VM is found. `given-up`: somebody said that it never will be.
+             * @description Whether everything made for it is gone again. `incomplete`: it is tried again and again, what was left alone on purpose once the VM is found; or the VM itself was left standing, untidied or nobody knows where, and both ends are asked for it. `given-up`: somebody said that it never will be.
              * @enum {string}
              */
             teardown: "not-needed" | "pending" | "complete" | "incomplete" | "given-up";
@@ -7320,7 +7320,7 @@ export interface components {
             /** @description What only a person can do now; set when `where` is `both` or `unknown`, and when the VM stands still or was left untidied. */
             byHand: string | null;
             /**
-             * @description Who said that what `byHand` asks for is done, and what it was. Changes nothing else.
+             * @description Who said that what `byHand` asks for is done, and what it was. Since then the VM is only looked for.
              * @default null
              */
             doneByHand: {
@@ -8677,7 +8677,7 @@ export interface components {
             phase: components["schemas"]["Phase"];
             where: components["schemas"]["Where"];
             /**
-             * @description Whether everything made for it is gone again. `incomplete`: it is tried again and again, what was left alone on purpose once the VM is found. `given-up`: somebody said that it never will be.
+             * @description Whether everything made for it is gone again. `incomplete`: it is tried again and again, what was left alone on purpose once the VM is found; or the VM itself was left standing, untidied or nobody knows where, and both ends are asked for it. `given-up`: somebody said that it never will be.
              * @enum {string}
              */
             teardown: "not-needed" | "pending" | "complete" | "incomplete" | "given-up";

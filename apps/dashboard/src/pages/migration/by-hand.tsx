@@ -45,8 +45,8 @@ function Done({ migration: { id, vm } }: { migration: Migration }) {
           onClose={() => ask(false)}
         >
           <p>
-            Nothing is started or stopped by it, and from then on nothing is resumed or tidied there by itself. Who said so,
-            when and what was done is kept.
+            Nothing is started or stopped by it, and from then on nothing is resumed or tidied there by itself. Who said
+            so, when and what was done is kept.
           </p>
           <TextField
             label="What was found and done"
