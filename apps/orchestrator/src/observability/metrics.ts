@@ -10,6 +10,7 @@ import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom
 import { ORCHESTRATOR_ERRORS } from '../errors.ts';
 import { isOutcome, OUTCOMES } from '../migrations/phases.ts';
 import { isUndecided, type Migration } from '../migrations/record.ts';
+import { waitReasonSchema } from '../schemas/migration.ts';
 import { VERSION } from '../version.ts';
 import type { ReadState } from './state.ts';
 import { createStateGauges } from './state-gauges.ts';
@@ -210,6 +211,7 @@ function countMigrations(registry: Registry, plugins: readonly string[]): Metric
     for (const code of CODES) ended.inc({ plugin, outcome: 'failed', code }, 0);
     for (const code of PASSING_CODES) retries.inc({ plugin, code }, 0);
     recoveries.inc({ plugin }, 0);
+    for (const reason of ['place', ...waitReasonSchema.options]) waitSeconds.zero({ reason, plugin });
   }
 
   const end = (migration: Migration, plugin: string): void => {
