@@ -4,7 +4,7 @@
  */
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
-import { test } from 'node:test';
+import { before, test } from 'node:test';
 import { promisify } from 'node:util';
 import { buildGo, Simulator } from './go/programs.ts';
 import { type Answers, dig, sendSoap } from './raw-client.ts';
@@ -33,6 +33,11 @@ async function govmomi(vcenter: LocalVcenter, ...args: readonly string[]): Promi
   const { stdout } = await promisify(execFile)(await buildGo('client'), ['-url', url.href, ...args]);
   return JSON.parse(stdout) as Seen;
 }
+
+/** Minutes on a machine without its cache; no vCenter is to wait for that. */
+before(async () => {
+  await buildGo('client');
+});
 
 test('govmomi logs in, lists everything, and relocates a VM whose memory and disk really move', async () => {
   await using vcenter = await LocalVcenter.start(alpha());
