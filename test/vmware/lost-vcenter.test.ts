@@ -126,6 +126,38 @@ describe('what stands for a vCenter that could not be connected to', { concurren
 
 const LIMIT_MS = 60_000;
 
+test('a vCenter that is lost before all is taken down keeps back nothing but its own route', async () => {
+  await using directory = await temporaryDirectory();
+  await using source = await LocalVcenter.start(alpha([VM]));
+  await using destination = await LocalVcenter.start(beta());
+  await using stand = await orchestrate(directory.path, { a: source, b: destination });
+  const { api } = stand;
+  const half = source.endpoint.gates.hold('half');
+  const request = { vm: VM.name, source: 'vc-a', destination: 'vc-b' };
+  const { id } = await api.must<Migration>('POST', '/v1/migrations', request);
+  await half;
+  for (const { endpoint } of [source, destination]) {
+    endpoint.faults.set([
+      { method: 'UpdateNetworkConfig', effect: { kind: 'fault', fault: { name: 'HostConfigFault' } } },
+    ]);
+  }
+  await api.must('POST', `/v1/migrations/${id}/cancel`);
+  const stuck = await api.until(id, ({ teardown }) => teardown === 'incomplete', LIMIT_MS);
+  assert.deepEqual([stuck.phase, stuck.where, stuck.leftovers.length], ['cancelled', 'source', 2]);
+
+  await destination.kill();
+  source.endpoint.faults.set([]);
+  const left = await api.until(id, ({ leftovers }) => leftovers.length === 1, LIMIT_MS);
+  assert.match(left.leftovers[0] ?? '', /^route .* at the destination: /);
+  assert.deepEqual([left.teardown, routesAt(source, 'esx-a1')], ['incomplete', []]);
+
+  await destination.restart();
+  destination.endpoint.faults.set([]);
+  await api.until(id, ({ teardown }) => teardown === 'complete', LIMIT_MS);
+  assert.deepEqual([routesAt(destination, 'esx-b1'), source.runsAt(VM.instanceUuid)], [[], ['esx-a1']]);
+  assert.deepEqual([...source.endpoint.violations, ...destination.endpoint.violations], []);
+});
+
 test('the destination’s vCenter is lost in the middle, and the guest is shut down there: unknown, until both can be asked', async () => {
   await using directory = await temporaryDirectory();
   await using source = await LocalVcenter.start(alpha([VM]));

@@ -292,7 +292,10 @@ export interface MigrationDriver {
     routes: Routes,
     options: { signal: AbortSignal; onProgress: (progress: MigrationProgress) => void },
   ): Promise<void>;
-  /** Takes a journalled resource away. Idempotent; "not there" is done; never takes what it did not make. */
+  /**
+   * Takes a journalled resource away. Idempotent; "not there" is done; never takes what it did not make. For one that serves the migration
+   * alone (`lifetime`) the end where it is not may be `unreachable`: it is an error then if that end is needed, never an answer.
+   */
   release(resource: PluginResource, options: { signal: AbortSignal }): Promise<void>;
   /**
    * Changes the policy while it runs, as far as the hypervisor lets it. Safe to repeat. Answers, in words, what stays as

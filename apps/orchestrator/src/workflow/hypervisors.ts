@@ -12,6 +12,7 @@ import {
   type MigrationContext,
   type MigrationDriver,
   PluginError,
+  type PluginResource,
   pluginErrorCode,
   type VmSummary,
 } from '@lmas/plugin-api';
@@ -88,10 +89,17 @@ export class Hypervisors implements AsyncDisposable {
     return this.#bindDrill(await this.#connect(signal, { oneIsEnough }));
   }
 
-  /** What was made at the one end of a drill is undone although the other one is silent: neither needs the other for that. */
-  async releaser({ signal }: Waiting): Promise<Releaser> {
-    if (this.#run.migration.purpose === 'move') return await this.driver({ signal });
-    return this.#bindDrill(await this.#connect(signal, { oneIsEnough: true }));
+  /**
+   * What takes that away. The other end may be silent, if the plugin can do with that: where the VM is was decided before, and what served
+   * the move alone is of no use without the gateways, which go as well. But what was made for a VM that stayed may hold what is left of it,
+   * should its end be lost: that waits for both.
+   */
+  async releaser({ end, lifetime }: PluginResource, { signal }: Waiting): Promise<Releaser> {
+    const isMove = this.#run.migration.purpose === 'move';
+    if (isMove && lifetime !== 'migration') return await this.driver({ signal });
+    const connected = await this.#connect(signal, { oneIsEnough: true });
+    connected[end].closed.throwIfAborted();
+    return isMove ? await this.#bind(connected, await this.policy()) : this.#bindDrill(connected);
   }
 
   /** Whether a migration of this plugin may go on without us. */

@@ -140,7 +140,7 @@ async function release(
     case 'plugin':
       if (isWithdrawn(resource)) await forgetIntent(run, tools.holders, resource.resource);
       else if (isToBeReleased(run.migration.where, resource.resource)) {
-        const driver = await hypervisors.releaser({ signal });
+        const driver = await hypervisors.releaser(resource.resource, { signal });
         await releaseResource(run, tools.holders, driver, resource.resource, signal);
       }
       break;
