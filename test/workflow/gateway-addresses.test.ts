@@ -112,7 +112,10 @@ describe('one address', { concurrency: 1 }, () => {
     const counted = lines.filter((line) =>
       /^lmas_migration_wait_duration_seconds_count\{reason="(hosts|addresses)"/.test(line),
     );
-    assert.deepEqual(counted, ['lmas_migration_wait_duration_seconds_count{reason="addresses",plugin="simulated"} 1']);
+    assert.deepEqual(counted, [
+      'lmas_migration_wait_duration_seconds_count{reason="hosts",plugin="simulated"} 0',
+      'lmas_migration_wait_duration_seconds_count{reason="addresses",plugin="simulated"} 1',
+    ]);
   });
 
   test('the way back uses the other machine’s address, and what goes straight uses none', async () => {

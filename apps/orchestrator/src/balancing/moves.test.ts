@@ -63,7 +63,13 @@ const hosts = () => [
 ];
 
 /** A migration service that keeps each key's migration, as the real one does, and a check that finds nothing. */
-function played({ create = async () => undefined }: { create?: () => Promise<void> } = {}) {
+function played({
+  create = async () => undefined,
+  migration = {},
+}: {
+  create?: () => Promise<void>;
+  migration?: Partial<Migration>;
+} = {}) {
   const migrations = new Map<string, string>();
   const requests = new Map<string, string>();
   const parts: MoveParts = {
@@ -88,7 +94,7 @@ function played({ create = async () => undefined }: { create?: () => Promise<voi
         await create();
         return { id } as Migration;
       },
-      get: async (id) => ({ id, phase: 'performing', endedAt: null }) as Migration,
+      get: async (id) => ({ id, phase: 'performing', endedAt: null, ...migration }) as Migration,
     },
   };
   return { moves: createMoves(parts), migrations };
@@ -120,6 +126,16 @@ test('of two who carry the same move out, both come to the same migration', asyn
   await Promise.all([1, 2].map(() => moves.carryOut(policy, move, { signal })));
   assert.equal(migrations.size, 1);
   assert.equal((await store.move(policy.id, move.id)).state, 'submitted');
+});
+
+test('what came of a move is told from a look that began after it', async () => {
+  const endedAt = new Date(Date.parse(AT) + 1).toISOString();
+  const { moves } = played({ migration: { phase: 'succeeded', endedAt, error: null } });
+  const move: BalancingMove = { ...moveOf('p'), state: 'submitted', migration: 'm_1' };
+  assert.deepEqual(await moves.conclude([move], observed(hosts())), [], 'it began before the VM had arrived');
+  const [concluded] = await moves.conclude([move], observed(hosts(), { beganAtMs: Date.parse(endedAt) }));
+  assert.equal(concluded?.state, 'ended');
+  assert.match(concluded.outcome ?? '', /was moved: a uses processor/);
 });
 
 test('what the service refuses is told, and stays refused', async () => {

@@ -47,7 +47,7 @@ export interface Moves {
   resume(move: BalancingMove): Promise<BalancingMove>;
   /** Those that were begun, as the engine wants them. */
   past(moves: readonly BalancingMove[]): Promise<PastMove[]>;
-  /** Those whose migration is over, with what came of them as this observation shows it. */
+  /** Those whose migration was over when the observation began, with what came of them as it shows it. */
   conclude(moves: readonly BalancingMove[], observation: Observation): Promise<BalancingMove[]>;
 }
 
@@ -151,6 +151,8 @@ export function createMoves({ store, observer, migrations, checker, log }: MoveP
           if (move.state !== 'submitted') return [];
           const migration = await find(move.migration);
           if (migration !== undefined && !isOutcome(migration.phase)) return [];
+          // Measured across its arrival, the VM uses an unknown part of either host: the next pass has looked at the whole.
+          if (migration !== undefined && Date.parse(migration.endedAt ?? '') > observation.beganAtMs) return [];
           const actual = { source: usesOf(move.source), destination: usesOf(move.destination) };
           const endedAt = migration?.endedAt ?? now();
           return [{ ...move, state: 'ended', actual, endedAt, outcome: outcomeInWords(move, actual, migration) }];

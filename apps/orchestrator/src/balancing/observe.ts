@@ -51,6 +51,7 @@ export function createObserver({ connector, endpoints, links, migrations }: Obse
   };
   return {
     async observe(policy, { signal, only = policy.endpoints }) {
+      const beganAtMs = Date.now();
       const [looks, live] = await Promise.all([
         Promise.allSettled(only.map((id) => lookAt(id, policy, signal))),
         migrations.liveAt(only),
@@ -69,7 +70,7 @@ export function createObserver({ connector, endpoints, links, migrations }: Obse
       );
       const unknown: Way = { usable: false, reason: 'it was not looked at.' };
       return {
-        ...{ hosts, silent },
+        ...{ beganAtMs, hosts, silent },
         // A drill moves nothing; its copy counts where it runs.
         inFlight: live
           .filter(({ purpose }) => purpose === 'move')

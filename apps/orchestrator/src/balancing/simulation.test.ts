@@ -7,7 +7,7 @@ import { describe, test } from 'node:test';
 import { decide, type Question } from './decide.ts';
 import { Projection } from './projection.ts';
 import { violations } from './rules.ts';
-import { host, settings } from './testing/fixtures.ts';
+import { host, observed, settings } from './testing/fixtures.ts';
 import { seeded } from './testing/random.ts';
 import { engine, greedy, nobody, simulate, simulatedPolicy } from './testing/simulation.ts';
 
@@ -48,12 +48,7 @@ test('a load that stays as it is comes to rest within as many moves as there are
     let memory: Question['memory'] = { hosts: {} };
     let moves = 0;
     for (let pass = 0; pass < 60; pass++) {
-      const observation = {
-        hosts,
-        silent: [],
-        inFlight: [],
-        way: () => ({ usable: true, rateBytesPerSec: 1e9 }) as const,
-      };
+      const observation = observed(hosts, { way: () => ({ usable: true, rateBytesPerSec: 1e9 }) });
       const answer = decide({ policy, observation, memory, past: [], setBacks: [], nowMs: pass });
       memory = answer.memory;
       const projection = new Projection(hosts);
@@ -88,7 +83,7 @@ test('on random hosts with random rules: limits, rules and thresholds hold, ever
     const hosts = names.map((name) => host(name, vmsOf(name, random, Math.floor(random() * 10))));
     const question: Question = {
       ...{ policy, memory: { hosts: {} }, past: [], setBacks: [], nowMs: 0 },
-      observation: { hosts, silent: [], inFlight: [], way: () => ({ usable: true, rateBytesPerSec: 1e9 }) },
+      observation: observed(hosts, { way: () => ({ usable: true, rateBytesPerSec: 1e9 }) }),
     };
     const answer = decide(question);
     assert.deepEqual(decide(question), answer);

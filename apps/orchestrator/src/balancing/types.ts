@@ -57,6 +57,8 @@ export type Way =
   | { readonly usable: false /** A sentence. */; readonly reason: string };
 
 export interface Observation {
+  /** In Unix milliseconds: what changed after that may be in it by half. */
+  readonly beganAtMs: number;
   readonly hosts: readonly ObservedHost[];
   /** Endpoints that could not be asked, and why, as sentences. */
   readonly silent: readonly { readonly endpoint: string; readonly reason: string }[];

@@ -228,6 +228,7 @@ function look(vms: readonly SimulatedVm[], hosts: number, moves: readonly PastMo
   });
   const inFlight = moves.filter(({ endedAtMs }) => (endedAtMs ?? 0) > nowMs);
   return {
+    beganAtMs: nowMs,
     hosts: observedHosts,
     silent: [],
     inFlight,
