@@ -150,6 +150,36 @@ test('the second signal ends it at once, an echo of the first one does not; its 
   await orchestrator.until(async () => (await identify(redisPid)) === undefined);
 });
 
+test('one whose guest stands still between its hosts comes to its end first, without any grace', async () => {
+  await using directory = await temporaryDirectory();
+  const orchestrator = await startInProcess(join(directory.path, 'o'));
+  const api = await Api.of(orchestrator);
+  await using decided = await setStage(() => api, directory.path);
+  await using moving = await setStage(() => api, directory.path);
+  const confirming = decided.world.faults.arm('destination.finish', 'hold-before');
+  const performing = moving.world.faults.arm('source.perform', 'hold-before');
+  const first = await decided.submit();
+  const second = await moving.submit();
+  await Promise.all([confirming.reached, performing.reached]);
+  let isStopped = false;
+  const stopped = orchestrator.stop().then(() => {
+    isStopped = true;
+  });
+  await sleep(500);
+  assert.equal(isStopped, false, 'it is waited for');
+  confirming.release();
+  await stopped;
+  performing.release();
+  assert.deepEqual(decided.world.running(decided.vmId), ['destination']);
+  assert.deepEqual(moving.world.running(moving.vmId), ['source'], 'nobody waited for this one');
+  const next = await startInProcess(join(directory.path, 'o'));
+  await using _ = { [Symbol.asyncDispose]: () => next.stop() };
+  const again = await Api.of(next);
+  const { phase, runs } = await again.migration(first.id);
+  assert.deepEqual([phase, runs], ['succeeded', 1]);
+  assert.equal((await again.ended(second.id)).runs, 2);
+});
+
 test('while running migrations are given their time, none is admitted that nobody would run', async () => {
   await using directory = await temporaryDirectory();
   await using servers = new RedisServers(directory.path);

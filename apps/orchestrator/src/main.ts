@@ -65,7 +65,8 @@ export interface Orchestrator {
   readonly apiKeyFile: string;
   /**
    * Ends everything in order: nothing new is begun; who looks after the installation stops; running migrations are left to the next
-   * start after `shutdownGraceMs`; calls under way are answered, within seconds; Redis comes last.
+   * start after `shutdownGraceMs`, those past the point of no return within a minute more; calls under way are answered, within
+   * seconds; Redis comes last.
    */
   stop(): Promise<void>;
 }

@@ -72,7 +72,7 @@ test('a second job of a migration that runs here does not make the process forge
   assert.deepEqual(claims, ['claimed', 'busy']);
   assert.equal(runner.activeCount(), 1);
   let isLeft = false;
-  const left = runner.abandonAll().then(() => {
+  const left = runner.abandonAll({ decidedMs: 60_000 }).then(() => {
     isLeft = true;
   });
   await new Promise((resolve) => setImmediate(resolve));
@@ -90,7 +90,7 @@ test('one that is just being claimed when the process lets go is let go as well,
   release(); // a write would fail, and not wait
   const run = runner.run(id, job);
   await claimed;
-  await runner.abandonAll();
+  await runner.abandonAll({ decidedMs: 60_000 });
   answered.resolve();
   await run;
   assert.equal(runner.activeCount(), 0);

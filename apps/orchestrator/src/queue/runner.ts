@@ -2,6 +2,7 @@
  * Runs migrations in this process: claims each, hands it to the workflow, and brings it the news of a cancel. It owns the
  * runs under way.
  */
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { Redis } from 'ioredis';
 import { LmasError } from '../errors.ts';
 import type { MigrationStore } from '../migrations/store.ts';
@@ -19,9 +20,16 @@ export interface Runner {
   run(migrationId: string, job: Job): Promise<void>;
   /** Migrations that this process has in its hands. */
   activeCount(): number;
-  /** Lets go of everything under way, and of whatever is handed to it from then on, touching nothing more; the next worker recovers it. */
-  abandonAll(): Promise<void>;
+  /**
+   * Lets go of everything under way, and of whatever is handed to it from then on, touching nothing more; the next worker recovers it.
+   * Those past the point of no return first have `decidedMs` to come to their end: their guests may stand still until then.
+   */
+  abandonAll(options: { readonly decidedMs: number }): Promise<void>;
 }
+
+/** The hypervisor has handed the guest over, or is at it, and nobody has said yet where it runs from now on. */
+const isDecided = ({ migration, notes }: Run): boolean =>
+  migration.pointOfNoReturnAt !== null && notes.outcome === null;
 
 export async function createRunner(
   subscriber: Redis,
@@ -75,10 +83,14 @@ export async function createRunner(
       }
     },
     activeCount: () => inHand,
-    async abandonAll() {
+    async abandonAll({ decidedMs }) {
       goingDown = new LmasError('INTERRUPTED', 'The orchestrator is going down.');
       const all = [...active.values()];
-      for (const { run } of all) run.abandon(goingDown);
+      const decided = all.filter(({ run }) => isDecided(run));
+      for (const { run } of all) if (!isDecided(run)) run.abandon(goingDown);
+      const ended = Promise.all(decided.map(({ done }) => done));
+      await Promise.race([ended, sleep(decidedMs, undefined, { ref: false })]);
+      for (const { run } of decided) run.abandon(goingDown);
       await Promise.all(all.map(({ done }) => done));
     },
   };
