@@ -26,7 +26,7 @@ ${BENCHMARKS.map(({ name, summary }) => `  ${name.padEnd(14)} ${summary}`).join(
 
 Absolute times prove little on a shared machine; compare within one run. A measurement that was disturbed is marked so.
 
-Exit code: 0 measured; 1 failed; 2 wrong usage; 130 interrupted.`;
+Exit code: 0 measured; 1 failed; 2 wrong usage; 3 something has to be installed by hand first; 130 interrupted.`;
 
 async function main([name = '', ...args]: readonly string[]): Promise<number> {
   const benchmark = BENCHMARKS.find((candidate) => candidate.name === name);

@@ -41,13 +41,14 @@ Two sites with real libvirt hosts are built in network namespaces of this machin
   --loss PERCENT   packets lost in each direction (default 0)
   --memory MIB     incompressible memory of the VM (default 1024, which is also the least)
   --dirty PAGES    4 KiB pages that the guest rewrites each second (default 2500)
-  --json FILE      write the result as JSON, too
+  --json FILE      write the result as JSON, too; without a result {error}
   --yes            install what is missing without asking
   --keep           leave everything up at the end, and say how to play with it
   --down           take down what an earlier --keep left up
   --help           show this
 
-Exit code: 0 both migrations succeeded, memory verified, nothing left over; 1 not so; 2 wrong usage; 130 interrupted.`;
+Exit code: 0 both migrations succeeded, memory verified, nothing left over; 1 not so; 2 wrong usage; 3 something has to be
+installed by hand first; 130 interrupted.`;
 
 interface DemoOptions {
   readonly rateMbit: number;
@@ -149,7 +150,7 @@ async function demo(options: DemoOptions, signal: AbortSignal): Promise<boolean>
   console.log(`\n${renderTable(result)}\n`);
   sayIfDisturbed(result);
   if (options.keep) orchestrator.letGo();
-  if (options.jsonFile !== undefined) writeJson(options.jsonFile, result);
+  if (options.jsonFile !== undefined) writeFileSync(options.jsonFile, renderJson(result));
   return allGood(result);
 }
 
@@ -223,10 +224,6 @@ function isMovedVm(line: string): boolean {
   return line.startsWith('host-b: ') && line.includes(VM_NAME);
 }
 
-function writeJson(file: string, result: DemoResult): void {
-  writeFileSync(file, renderJson(result));
-}
-
 async function sayHowToPlay(): Promise<void> {
   const lab = await openLab(LAB_NAME);
   const orchestrator = recallOrchestrator(lab);
@@ -275,6 +272,7 @@ async function demoUntilInterrupted(options: DemoOptions): Promise<number> {
     good = await demo(options, interrupted.signal);
     finished = true;
   } catch (error) {
+    if (options.jsonFile !== undefined) writeFileSync(options.jsonFile, renderFailure(interrupted.signal, error));
     if (!interrupted.signal.aborted) throw error;
   } finally {
     if (options.keep && finished) await sayHowToPlay();
@@ -282,6 +280,12 @@ async function demoUntilInterrupted(options: DemoOptions): Promise<number> {
   }
   if (interrupted.signal.aborted) return 130;
   return good ? 0 : 1;
+}
+
+/** A script never takes an earlier result for this one. */
+function renderFailure(interrupted: AbortSignal, error: unknown): string {
+  const reason = interrupted.aborted ? interrupted.reason : error;
+  return `${JSON.stringify({ error: reason instanceof Error ? reason.message : String(reason) }, null, 2)}\n`;
 }
 
 function sayDown(leftovers: readonly string[]): number {

@@ -8,6 +8,7 @@ import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'n
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
+import { assertRoot, LabError } from '../lab/src/index.ts';
 
 const SUFFIX = '.lab.test.ts';
 const COUNT_REPORTER = new URL('../../tools/count-reporter.mjs', import.meta.url).href;
@@ -31,7 +32,7 @@ ${Object.entries(TAKES_ALONG)
   --yes          install what is missing without asking
   --help         show this
 
-Exit code: 0 proved; 1 not so; 2 wrong usage.`;
+Exit code: 0 proved; 1 not so; 2 wrong usage; 3 something has to be installed by hand first.`;
 
 function readOptions() {
   const options = {
@@ -72,6 +73,19 @@ async function prove(name: string, grep: string | undefined, jsonFile: string | 
   }
 }
 
+/** Said once, and not by each test. */
+function mayRun(): boolean {
+  try {
+    assertRoot();
+    return true;
+  } catch (error) {
+    if (!(error instanceof LabError)) throw error;
+    console.error(error.message);
+    process.exitCode = 1;
+    return false;
+  }
+}
+
 const parsed = readOptions();
 const name = parsed?.positionals[0];
 if (parsed?.values.help) {
@@ -81,6 +95,6 @@ if (parsed?.values.help) {
     console.error(`There is no proof "${name}"; there is: ${proofs.join(', ')}.`);
   else if (parsed) console.error(HELP);
   process.exitCode = 2;
-} else {
+} else if (mayRun()) {
   process.exitCode = await prove(name, parsed.values.grep, parsed.values.json);
 }

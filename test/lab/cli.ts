@@ -15,7 +15,8 @@ const HELP = `Usage: npm run lab -- COMMAND [options]
 Two sites on this machine: at each a libvirt host and a machine for a gateway, joined by a WAN. Needs root.
 
   up [--rate MBIT] [--rtt MS] [--loss PERCENT] [--queue MS] [--jitter MS]
-                            bring it up (default 1000 Mbit/s, 100 ms, no loss), or set the line of one that is up
+                            bring it up (default 1000 Mbit/s, 100 ms, no loss), or set the line of one that is up;
+                            a rate of 0 is as fast as the machine goes
   down                      take everything down; exit code 1 if something was left, and says what
   status                    machines, addresses, keys, line, VMs; exit code 1 if the lab is down
   shell MACHINE [CMD…]      a shell, or a command, in ${MACHINES.join(', ')}; options of the lab come first
@@ -36,7 +37,7 @@ Two sites on this machine: at each a libvirt host and a machine for a gateway, j
   --yes         install what is missing without asking
   --help        show this
 
-Exit code: 0 done; 1 not so; 2 wrong usage.`;
+Exit code: 0 done; 1 not so; 2 wrong usage; 3 something has to be installed by hand first.`;
 
 const COMMANDS: Readonly<Record<string, (line: CommandLine) => Promise<void>>> = { up, down, status, shell, vm, wan };
 

@@ -113,6 +113,11 @@ test('static mode: what is wrong with a file bears its name, and nothing is left
   const whole = JSON.stringify({ ...files, session, routes: {}, controlSocket: 'control.sock' });
   assert.ok(said(whole).includes(`${path.join(place, 'k/key.pem')}: there is no such file`));
   execFileSync(process.execPath, [program, 'keygen', '--out', path.join(place, 'k')]);
+  const key = readFileSync(path.join(place, 'k/key.pem'), 'utf8');
+  const again = spawnSync(process.execPath, [program, 'keygen', '--out', path.join(place, 'k')], { encoding: 'utf8' });
+  assert.equal(again.status, 1);
+  assert.match(again.stderr, /key\.pem is there already.*another directory/);
+  assert.equal(readFileSync(path.join(place, 'k/key.pem'), 'utf8'), key);
   writeFileSync(path.join(place, 'peer.pem'), 'no certificate');
   const stranger = said(whole.replace('"peerCertificateFile":"k/certificate.pem"', '"peerCertificateFile":"peer.pem"'));
   assert.ok(stranger.includes(`${path.join(place, 'peer.pem')} is no certificate`), stranger);

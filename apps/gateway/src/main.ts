@@ -2,7 +2,7 @@
  * The life of the process: command line, signals, lease, and the one place where the objects of a gateway are wired together.
  * Whatever the way out, the control socket is removed and the peer is told.
  */
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
 import http from 'node:http';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -171,9 +171,15 @@ function keygen(options: Options): void {
   const directory = required(options.out, '--out');
   const identity = makeIdentity(positive(options.days, 3650, '--days'));
   mkdirSync(directory, { recursive: true, mode: 0o700 });
-  // Never over a key that is there: the peer has pinned its certificate.
-  writeFileSync(path.join(directory, 'key.pem'), identity.keyPem, { mode: 0o600, flag: 'wx' });
-  writeFileSync(path.join(directory, 'certificate.pem'), identity.certificatePem, { mode: 0o644, flag: 'wx' });
+  const [key, certificate] = [path.join(directory, 'key.pem'), path.join(directory, 'certificate.pem')];
+  const there = [key, certificate].find((file) => existsSync(file));
+  if (there !== undefined) {
+    throw new Error(
+      `${there} is there already, and the peer may have pinned it. Choose another directory, or remove both files first.`,
+    );
+  }
+  writeFileSync(key, identity.keyPem, { mode: 0o600, flag: 'wx' });
+  writeFileSync(certificate, identity.certificatePem, { mode: 0o644, flag: 'wx' });
   process.stdout.write(`${directory}/certificate.pem  SHA-256 ${identity.certificateSha256}\n`);
 }
 

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtemp, rm, stat, symlink, writeFile } from 'node:fs/promises';
+import { mkdtemp, readdir, rm, stat, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
@@ -57,9 +57,11 @@ test('one at a time, in this process and in another', async (t) => {
   await (await claimDataDir(path))();
 });
 
-test('a pid that lives on as somebody else claims nothing', async (t) => {
+test('a pid that lives on as somebody else claims nothing, and whoever ends in order leaves none', async (t) => {
   const path = await directory(t);
-  await (await claimDataDir(path))();
+  const release = await claimDataDir(path);
+  await release();
+  assert.ok(!(await readdir(path)).includes('orchestrator.pid'));
   await writeFile(join(path, 'orchestrator.pid'), `${process.pid}\n`);
   await (await claimDataDir(path))();
 });

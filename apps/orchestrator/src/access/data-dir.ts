@@ -5,7 +5,7 @@
  * however it ends, and it holds across containers that share the directory, where a pid means nothing. What the second
  * file says of the holder is for people only.
  */
-import { chmod, mkdir, readFile, statfs, writeFile } from 'node:fs/promises';
+import { chmod, mkdir, readFile, rm, statfs, writeFile } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { LmasError } from '../errors.ts';
@@ -61,5 +61,9 @@ export async function claimDataDir(dataDir: string): Promise<() => Promise<void>
     });
   }
   await writeFile(holderFile, `${process.pid}\n`, { mode: 0o600 });
-  return async () => lock.close();
+  return async () => {
+    // Under the lock: nobody else's.
+    await rm(holderFile, { force: true });
+    lock.close();
+  };
 }
