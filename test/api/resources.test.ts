@@ -91,7 +91,12 @@ describe('changes by two people', () => {
     }
     const limits = { limits: { maxMigrations: null } };
     assert.equal((await api.call('PATCH', '/v1/queue', limits, { 'if-match': '*' })).status, 200);
-    for (const path of timetables) await api.must('DELETE', path);
+    for (const path of timetables) {
+      const headers = { 'if-match': etagOf(await api.call('GET', path)) };
+      await api.must('DELETE', path);
+      assert.equal((await api.call('PUT', path, timetable(1), headers)).status, 412, 'what was looked at is gone');
+      assert.equal((await api.call('GET', path)).status, 404);
+    }
     const unlimited = { limits: { bandwidthBytesPerSec: null } };
     assert.equal((await api.call('PATCH', '/v1/queue', unlimited, { 'if-match': '*' })).status, 200);
   });

@@ -135,7 +135,7 @@ export class Scheduler {
         return true;
       }
     }
-    if (allowed.lanes > 0 && this.#copy(subflow)) return true;
+    if (allowed.lanes > 0 && this.#copy(subflow, allowed.lanes)) return true;
     if (!this.#ledger.hasRoom) return false;
     const small = this.#small[0];
     if (small !== undefined) {
@@ -221,21 +221,24 @@ export class Scheduler {
     this.#copies.push({ frame, sequence: frame.sequence, on: [subflow], lanes });
   }
 
-  /** The next copy that may go on this subflow; what has arrived meanwhile, or costs too much, is forgotten. */
-  #copy(subflow: Subflow): boolean {
+  /** The next copy that may go on this subflow; what has arrived meanwhile, costs too much, or is on every lane of now is forgotten. */
+  #copy(subflow: Subflow, lanesNow: number): boolean {
     for (let place = 0; place < this.#copies.length; ) {
       const copy = this.#copies[place];
       if (copy === undefined) return false;
       const { frame, sequence, on, lanes } = copy;
+      const most = Math.min(lanes, lanesNow);
+      const isVain = frame.acknowledged || frame.sequence !== sequence || on.length >= most;
+      if (isVain || this.#copyPace.delayMs() > 0) {
+        this.#copies.splice(place, 1);
+        continue;
+      }
       if (on.includes(subflow)) {
         place += 1;
         continue;
       }
       if (frame.length > subflow.room) return false;
-      const isLast = on.push(subflow) >= lanes;
-      const isVain = frame.acknowledged || frame.sequence !== sequence || this.#copyPace.delayMs() > 0;
-      if (isLast || isVain) this.#copies.splice(place, 1);
-      if (isVain) continue;
+      if (on.push(subflow) >= most) this.#copies.splice(place, 1);
       this.#copyPace.spend(frame.length);
       for (const pacer of this.#pacers) pacer.spend(frame.length);
       this.#append(frame, subflow);

@@ -1,13 +1,13 @@
 /** The first key, with a real Redis. */
 import assert from 'node:assert/strict';
-import { mkdtemp, readdir, readFile, rm, stat } from 'node:fs/promises';
+import { mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, test } from 'node:test';
 import { createLog } from '../log.ts';
 import { keys } from '../redis/keys.ts';
 import { startTestRedis, type TestRedis } from '../testing/test-redis.ts';
-import { type ApiKeys, createApiKeys } from './api-keys.ts';
+import { type ApiKeys, createApiKeys, generateApiKey } from './api-keys.ts';
 import { ensureAdminKey } from './first-key.ts';
 
 let directory: string;
@@ -81,6 +81,20 @@ test('whoever slept past its time registers nothing, and leaves no file', async 
   awake.resolve();
   await first;
   await assertOneKey('other');
+});
+
+test('whoever slept past its time leaves the key that somebody has put into the file', async () => {
+  const given = `${generateApiKey()}\n`;
+  await writeFile(pathOf('sleeper'), given);
+  const sleeper: ApiKeys = {
+    ...apiKeys,
+    async register(...args) {
+      await ensure('other', { claimMs: 200 });
+      return await apiKeys.register(...args);
+    },
+  };
+  await ensure('sleeper', { of: sleeper });
+  assert.equal(await readFile(pathOf('sleeper'), 'utf8'), given);
 });
 
 test('a key that is in the file already is the one that opens', async () => {

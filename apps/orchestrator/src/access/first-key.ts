@@ -56,7 +56,7 @@ export async function ensureAdminKey(
     try {
       // Whoever had the claim before may have made it since we looked.
       if (await isOpen(apiKeys, otherWaysIn)) return;
-      if (await make(apiKeys, path, claim(me, null), show)) {
+      if (await make(redis, apiKeys, path, claim(me, null), show)) {
         log.info({ apiKeyFile: path }, 'an API key of role admin has been made; it is in this file');
         return;
       }
@@ -78,10 +78,18 @@ async function isOpen(apiKeys: Keys, otherWaysIn: boolean): Promise<boolean> {
 }
 
 /** @returns false when somebody else has the claim by now: then nothing is on record, nor in the file */
-async function make(apiKeys: Keys, path: string, giveUp: FieldChange, show: Surroundings['show']): Promise<boolean> {
+async function make(
+  redis: Redis,
+  apiKeys: Keys,
+  path: string,
+  giveUp: FieldChange,
+  show: Surroundings['show'],
+): Promise<boolean> {
   // A key that is in the file and not on record: Redis is new, or the operator has put it there.
   const given = (await readFile(path, 'utf8').catch(() => '')).trim();
   if (given !== '' && (await apiKeys.register(given, FIRST, BY, giveUp))) return true;
+  // Its id is on record already; or the claim is lost, and the file stays as it is.
+  if ((await redis.hget(giveUp.hash, giveUp.field)) !== giveUp.before) return false;
   const key = generateApiKey();
   await rm(path, { force: true });
   await createPrivateFile(path, `${key}\n`);

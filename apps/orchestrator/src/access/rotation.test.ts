@@ -58,3 +58,24 @@ test('only secrets are sealed anew, whatever looks like one; what does not open 
   const lines = (await readFile(path, 'utf8')).trim().split('\n');
   assert.equal(lines.length, 3, 'the one that seals, the one before it, and the one that a value needs');
 });
+
+test('a record that cannot be read is named, stops nothing, and costs no key that it may need', async (t) => {
+  await using server = await startTestRedis();
+  const { redis } = server;
+  const directory = await mkdtemp(join(tmpdir(), 'lmas-rotation-'));
+  t.after(() => rm(directory, { recursive: true }));
+  const path = join(directory, 'master-key');
+  const ring = await openKeyRing({ kind: 'file', path, create: true });
+  const vault = createVault(ring);
+  await redis.hset(keys.credentials, 'good', JSON.stringify({ sealed: vault.seal('credential:good', 'secret') }));
+  await redis.hset(keys.credentials, 'odd', JSON.stringify({ secret: vault.seal('credential:odd', 'secret') }));
+  await redis.hset(keys.webhooks, 'torn', '{"sealedSecret":');
+  const rotation = createRotation(redis, ring, vault, createLog('silent'));
+  for (let i = 0; i < 3; i++) {
+    const { resealed, notResealed } = await rotation.rotate();
+    assert.equal(resealed, 1);
+    const odd = ['The record of credential:odd cannot be read.', 'The record of webhook:torn cannot be read.'];
+    assert.deepEqual(notResealed, odd);
+  }
+  assert.equal((await readFile(path, 'utf8')).trim().split('\n').length, 4, 'every key that there was');
+});

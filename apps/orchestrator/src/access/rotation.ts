@@ -1,8 +1,8 @@
 /**
  * Rotation of the master key: a new key, then everything sealed anew under it, value by value, each by compare-and-set.
  * Wherever this breaks off, every value opens: it names its key, and former keys are kept for as long as any value needs
- * them. What a crash left behind is sealed anew at the next start. A value that does not open stays as it is, is named, and is not in
- * the way of the others. It owns nothing.
+ * them. What a crash left behind is sealed anew at the next start. A value that does not open, or a record that cannot be read, stays as
+ * it is, is named, and is not in the way of the others; and nobody knows which key it needs, so none goes. It owns nothing.
  */
 import { randomUUID } from 'node:crypto';
 import type { Redis } from 'ioredis';
@@ -51,6 +51,12 @@ const SEALED_HASHES: readonly SealedHash[] = [
   },
 ];
 
+/** How many values each key has sealed, and records that may need any of them. */
+interface Counted {
+  readonly counts: ReadonlyMap<string, number>;
+  readonly unreadable: number;
+}
+
 /** For writing a file; also how long the next one waits when that was broken off. */
 const LOCK_MS = 10_000;
 
@@ -67,21 +73,25 @@ export interface Rotation {
 }
 
 export function createRotation(redis: Redis, ring: KeyRing, vault: Vault, log: Logger): Rotation {
-  const count = async (): Promise<Map<string, number>> => {
+  const count = async (): Promise<Counted> => {
     const counts = new Map<string, number>();
+    let unreadable = 0;
     for (const { hash, map } of SEALED_HASHES) {
       for (const json of await redis.hvals(hash)) {
-        await map(JSON.parse(json), async (sealed) => {
+        const read = map(parseJson(json), async (sealed) => {
           const id = keyIdOf(sealed) ?? '';
           counts.set(id, (counts.get(id) ?? 0) + 1);
           return sealed;
         });
+        await read.catch(() => {
+          unreadable += 1;
+        });
       }
     }
-    return counts;
+    return { counts, unreadable };
   };
   const state = async (): Promise<MasterKeyState> => {
-    const counts = await count();
+    const { counts } = await count();
     const known = ring.all().map(({ id }) => id);
     const ids = [...new Set([...known, ...counts.keys()])];
     return {
@@ -97,7 +107,7 @@ export function createRotation(redis: Redis, ring: KeyRing, vault: Vault, log: L
     for (const { hash, sealedAs, map } of SEALED_HASHES) {
       for (const [field, json] of Object.entries(await redis.hgetall(hash))) {
         let changed = 0;
-        const value = await map(JSON.parse(json), async (sealed) => {
+        const sealedAnew = map(parseJson(json), async (sealed) => {
           if (keyIdOf(sealed) === current) return sealed;
           try {
             const anew = vault.seal(sealedAs(field), await vault.open(sealedAs(field), sealed));
@@ -108,6 +118,11 @@ export function createRotation(redis: Redis, ring: KeyRing, vault: Vault, log: L
             return sealed;
           }
         });
+        const value = await sealedAnew.catch(() => {
+          notResealed.push(`The record of ${sealedAs(field)} cannot be read.`);
+          return undefined;
+        });
+        if (value === undefined) continue;
         // Whoever changed it meanwhile has sealed it with the current key, or the next round finds it.
         if (changed > 0 && (await replaceField(redis, hash, field, json, JSON.stringify(value)))) resealed += changed;
       }
@@ -128,14 +143,23 @@ export function createRotation(redis: Redis, ring: KeyRing, vault: Vault, log: L
   };
 }
 
+/** What is no JSON is no record either: the schema refuses it. */
+function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+}
+
 /** Two processes that share the file must not both write it: one of the new keys would be lost. @throws LmasError IN_USE */
-async function renewKey(redis: Redis, ring: KeyRing, needed: ReadonlyMap<string, number>): Promise<void> {
+async function renewKey(redis: Redis, ring: KeyRing, { counts, unreadable }: Counted): Promise<void> {
   const me = randomUUID();
   if ((await redis.set(keys.rotationLock, me, 'PX', LOCK_MS, 'NX')) === null) {
     throw new LmasError('IN_USE', 'The master key is being renewed just now.');
   }
   try {
-    await ring.renew((id) => needed.has(id));
+    await ring.renew((id) => counts.has(id) || unreadable > 0);
   } finally {
     if ((await redis.get(keys.rotationLock)) === me) await redis.del(keys.rotationLock);
   }

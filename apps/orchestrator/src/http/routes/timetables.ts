@@ -66,8 +66,10 @@ export const timetableRoutes: FastifyPluginAsyncZod<Services> = async (api, { li
       },
       async (request, reply) => {
         const group = await groupOf(request.params as { id?: string });
+        const ifMatch = request.headers['if-match'];
         const timetable = await timetables.set(group, request.body, (current) => {
-          if (current !== undefined) expectMatch(request.headers['if-match'], current);
+          // Whoever names a version does not mean a new one: the one that was looked at is gone.
+          if (current !== undefined || ifMatch !== undefined) expectMatch(ifMatch, current ?? null);
         });
         return reply.header('etag', etagOf(settingsOf(timetable))).send(timetable);
       },
