@@ -20,3 +20,21 @@ export function spawnBound(node, args, more = {}) {
     env: { ...process.env, LMAS_PARENT_FD: String(FD), ...more },
   });
 }
+
+const LOOK_MS = 500;
+
+/**
+ * Sends this process SIGTERM once npm, which started it, is gone: npm 11 ends its shell on SIGTERM, and the program below hears nothing.
+ * What this process starts does not end that way by itself.
+ * @param {'exec' | 'run-script' | 'test'} command how it was started: by npx, or by a script of package.json
+ */
+export function endWithNpm(command) {
+  if (process.env.npm_command !== command) return;
+  const parent = process.ppid;
+  const timer = setInterval(() => {
+    if (process.ppid === parent) return;
+    clearInterval(timer);
+    process.kill(process.pid, 'SIGTERM');
+  }, LOOK_MS);
+  timer.unref();
+}

@@ -35,3 +35,17 @@ test('a child that has done its work ends by itself', { timeout: 60_000 }, async
   const [[code], out] = await Promise.all([once(wrapper, 'exit'), text(wrapper.stdout)]);
   assert.deepEqual([code, out], [0, 'done\n']);
 });
+
+test('what npm has started ends with it, whatever npm tells it', { timeout: 60_000 }, async () => {
+  const program = `import { endWithNpm } from ${MODULE}; endWithNpm('exec'); ${PROGRAM}`;
+  const script = `
+    import { spawn } from 'node:child_process';
+    spawn(process.execPath, ['--input-type=module', '-e', ${JSON.stringify(program)}], { stdio: 'inherit' });
+  `;
+  const npm = spawn(process.execPath, ['--input-type=module', '-e', script], {
+    ...{ stdio: ['ignore', 'pipe', 'inherit'], env: { ...process.env, npm_command: 'exec' } },
+  });
+  await once(npm.stdout, 'data');
+  npm.kill('SIGKILL');
+  assert.equal(await text(npm.stdout), 'told to end\n');
+});

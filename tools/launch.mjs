@@ -8,7 +8,7 @@ import { constants, homedir } from 'node:os';
 import { dirname, join } from 'node:path';
 import process from 'node:process';
 import { fileURLToPath } from 'node:url';
-import { spawnBound } from './bound-child.mjs';
+import { endWithNpm, spawnBound } from './bound-child.mjs';
 
 const OLDEST_MAJOR = 24;
 /** Of a program whose libraries are not all there (ld.so); sh says it of one that there is not. */
@@ -61,6 +61,7 @@ function keepCompiled() {
  * @param {() => Promise<unknown>} load runs the program; called by a Node that can
  */
 export async function launch(name, launcher, load) {
+  endWithNpm('exec');
   if (Number(process.versions.node.split('.')[0]) >= OLDEST_MAJOR) {
     delete process.env[HANDED_OVER]; // what the program starts decides for itself
     keepCompiled();

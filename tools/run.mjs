@@ -5,7 +5,7 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { constants } from 'node:os';
 import { join } from 'node:path';
-import { spawnBound } from './bound-child.mjs';
+import { endWithNpm, spawnBound } from './bound-child.mjs';
 import { install, isReady, node26, ROOT } from './setup.mjs';
 
 const [script, ...args] = process.argv.slice(2);
@@ -27,6 +27,7 @@ if (wantsHelp && !isReady()) {
 const code = wantsHelp ? 0 : await install({ script, yes: args.includes('--yes') });
 if (code !== 0) process.exit(code);
 
+endWithNpm('run-script');
 const child = spawnBound(node26, [script, ...args]);
 // Ctrl-C reaches the child by itself (same process group): we only have to outlive its clean-up. Signals to us alone are passed on.
 process.on('SIGINT', () => {});

@@ -5,10 +5,11 @@
 // sums up every test, `N passed, N failed, N skipped`.
 import { spawn } from 'node:child_process';
 import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { constants, tmpdir } from 'node:os';
 import { dirname, join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
+import { endWithNpm } from './bound-child.mjs';
 import { node26, setUp } from './setup.mjs';
 
 const root = join(dirname(fileURLToPath(import.meta.url)), '..');
@@ -39,9 +40,8 @@ const LABS_SIDE_BY_SIDE = 2;
 /** Of the lab's tests: those that measure (also what guests use of the processors), cut at a certain moment, or keep a guest's disk busy. */
 const ALONE = /(lab\/lab|demo\.lab|kvm\.lab|post-copy\.lab|plans\.lab|balancing\.lab)\.test\.ts$/;
 /** Every test file, and most of what it starts, is a process that loads the same modules: compiled once, for the time of the run. */
-const COMPILED = mkdtempSync(join(tmpdir(), 'lmas-compiled-'));
-process.env.NODE_COMPILE_CACHE = COMPILED;
-process.on('exit', () => rmSync(COMPILED, { recursive: true, force: true }));
+process.env.NODE_COMPILE_CACHE = scratch('lmas-compiled-');
+const STOPS = ['SIGINT', 'SIGTERM', 'SIGHUP'];
 const STAGES = ['lint', 'types', 'unit', 'lab'];
 const stages = values.only ?? STAGES;
 for (const stage of stages) {
@@ -55,6 +55,7 @@ const inCi = process.env.CI === 'true';
 const totals = { passed: 0, failed: 0, skipped: 0 };
 const problems = [];
 
+endWithNpm('test');
 await setUp({ yes: values.yes || inCi });
 
 const files = ['apps', 'packages', 'plugins', 'test', 'tools']
@@ -65,8 +66,8 @@ const files = ['apps', 'packages', 'plugins', 'test', 'tools']
 const labFiles = files.filter((path) => path.endsWith('lab.test.ts'));
 const unitFiles = files.filter((path) => !path.endsWith('lab.test.ts'));
 
-if (stages.includes('lint')) await check('lint', 'npm', ['run', '--silent', 'lint']);
-if (stages.includes('types')) await check('types', 'npm', ['run', '--silent', 'typecheck']);
+if (stages.includes('lint')) await check('lint', 'lint');
+if (stages.includes('types')) await check('types', 'typecheck');
 if (stages.includes('unit')) await runTests('unit', unitFiles, SIDE_BY_SIDE, ['--test-timeout=300000']);
 if (stages.includes('lab')) {
   if (process.getuid?.() === 0) {
@@ -105,40 +106,44 @@ function readOptions() {
   }
 }
 
-/** Runs one check that is not a test; remembers it when it fails. */
-async function check(name, command, args) {
+/** Runs one check that is not a test; remembers it when it fails. Without npm, which does not pass on that it shall end. */
+async function check(name, script) {
   banner(name);
-  if ((await run(command, args)) !== 0) problems.push(name);
+  const { scripts } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'));
+  const [command, ...args] = scripts[script].split(' ');
+  if ((await run(join(root, 'node_modules/.bin', command), args)) !== 0) problems.push(name);
 }
 
 /** Runs test files with Node's own runner, `concurrency` files at a time, and adds what it counted to the totals. */
 async function runTests(name, paths, concurrency, flags = []) {
   if (paths.length === 0) return;
   banner(`${name}: ${paths.length} files`);
-  const directory = mkdtempSync(join(tmpdir(), 'lmas-test-'));
-  const countFile = join(directory, 'count.json');
-  try {
-    const code = await run(node26, [
-      '--test',
-      ...flags,
-      `--test-concurrency=${concurrency}`,
-      '--test-reporter=spec',
-      '--test-reporter-destination=stdout',
-      `--test-reporter=${join(root, 'tools/count-reporter.mjs')}`,
-      `--test-reporter-destination=${countFile}`,
-      ...paths,
-    ]);
-    const counts = JSON.parse(readFileSync(countFile, 'utf8'));
-    totals.passed += counts.passed;
-    totals.failed += counts.failed;
-    totals.skipped += counts.skipped;
-    saySlowest(counts.fileMs);
-    if (code !== 0) problems.push(name);
-    else if (inCi && counts.skipped > 0) problems.push(`${name} (${counts.skipped} skipped in CI)`);
-    else if (counts.passed === 0) problems.push(`${name} (no test ran)`);
-  } finally {
-    rmSync(directory, { recursive: true, force: true });
-  }
+  const countFile = join(scratch('lmas-test-'), 'count.json');
+  const code = await run(node26, [
+    '--test',
+    ...flags,
+    `--test-concurrency=${concurrency}`,
+    '--test-reporter=spec',
+    '--test-reporter-destination=stdout',
+    `--test-reporter=${join(root, 'tools/count-reporter.mjs')}`,
+    `--test-reporter-destination=${countFile}`,
+    ...paths,
+  ]);
+  const counts = JSON.parse(readFileSync(countFile, 'utf8'));
+  totals.passed += counts.passed;
+  totals.failed += counts.failed;
+  totals.skipped += counts.skipped;
+  saySlowest(counts.fileMs);
+  if (code !== 0) problems.push(name);
+  else if (inCi && counts.skipped > 0) problems.push(`${name} (${counts.skipped} skipped in CI)`);
+  else if (counts.passed === 0) problems.push(`${name} (no test ran)`);
+}
+
+/** A directory that goes with this process. */
+function scratch(prefix) {
+  const directory = mkdtempSync(join(tmpdir(), prefix));
+  process.on('exit', () => rmSync(directory, { recursive: true, force: true }));
+  return directory;
 }
 
 /** What a run's length is made of. Files run side by side: their times add up to more than the run took. */
@@ -154,18 +159,24 @@ function banner(text) {
   console.log(`\n── ${text} ${'─'.repeat(Math.max(0, 100 - text.length))}`);
 }
 
-/** Resolves to the exit code; Ctrl-C reaches the child itself, it is in our process group. */
+/** Resolves to the exit code. Told to stop, we outlive the child's clean-up, and begin nothing more. */
 function run(command, args) {
   return new Promise((resolve) => {
     const child = spawn(command, args, { cwd: root, stdio: 'inherit' });
-    const ignore = () => {};
-    process.on('SIGINT', ignore);
+    let stoppedBy;
+    const stop = (signal) => {
+      stoppedBy ??= signal;
+      // Ctrl-C reaches the child itself, it is in our process group.
+      if (signal !== 'SIGINT' || !process.stdin.isTTY) child.kill(signal);
+    };
+    for (const signal of STOPS) process.on(signal, stop);
     child.on('error', (error) => {
       console.error(`${command}: ${error.message}`);
       resolve(127);
     });
     child.on('exit', (code, signal) => {
-      process.off('SIGINT', ignore);
+      for (const each of STOPS) process.off(each, stop);
+      if (stoppedBy !== undefined) process.exit(128 + constants.signals[stoppedBy]);
       resolve(signal ? 128 : code);
     });
   });

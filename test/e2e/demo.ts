@@ -192,6 +192,7 @@ async function moveOnce(
     dirtyPagesPerSec: options.dirtyPagesPerSec,
   });
   await lab.vm.start('a', VM_NAME, { signal });
+  signal.throwIfAborted();
   step(transport === 'direct' ? 'Moving it straight over the link …' : 'Moving it through LMAS …');
   const line = new ProgressLine(process.stdout, { linkBitsPerSec: options.rateMbit * 1e6 });
   try {

@@ -52,8 +52,8 @@ export class ControlChannel {
     this.#socket = socket;
     socket.on('data', (chunk: Buffer) => this.#data(chunk));
     socket.on('error', (error) => this.close(asGatewayError(error, 'CONTROL_LOST')));
-    socket.on('end', () => this.close(new GatewayError('CONTROL_LOST')));
-    socket.on('close', () => this.close(new GatewayError('CONTROL_LOST')));
+    socket.on('end', () => this.close(this.#ended()));
+    socket.on('close', () => this.close(this.#ended()));
   }
 
   get isOpen(): boolean {
@@ -70,6 +70,15 @@ export class ControlChannel {
     this.#socket.end(encodeControl(ControlType.BYE, encodeBye(error.code, error.message)));
     this.#fail(error);
     setTimeout(() => this.#socket.destroy(), 1_000).unref();
+  }
+
+  /** With TLS 1.3 whoever dials learns nothing more of a certificate that the other end does not know. */
+  #ended(): GatewayError {
+    if (this.#onMessage !== null) return new GatewayError('CONTROL_LOST');
+    return new GatewayError(
+      'CONTROL_LOST',
+      "(before it was established; the peer's log says why, as when it does not know our certificate)",
+    );
   }
 
   close(error: GatewayError): void {
