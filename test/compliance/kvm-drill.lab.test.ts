@@ -326,4 +326,80 @@ describe('real drills', { skip }, () => {
     await rehearsal.assertUndone();
     assert.deepEqual(rehearsal.heardAt, ['a'], 'a copy without a network is not heard');
   });
+
+  /** Codes of the check's findings when the VM's network is mapped to `to`, and what it says. */
+  async function seenOf(rehearsal: Rehearsal, to: string): Promise<{ codes: string[]; text: string }> {
+    const driver = await rehearsal.driver({ networkMap: { 'br-lab': to } });
+    const { findings } = await driver.check({ signal: rehearsal.signal });
+    const networks = findings.filter(({ code }) => code.includes('NETWORK'));
+    const codes = networks.map(({ severity, code }) => `${severity} ${code}`);
+    return { codes, text: networks.map(({ message }) => message).join('\n') };
+  }
+
+  test('who else is in a network is found by the kernel and by libvirt, whatever the network is called', async () => {
+    await using rehearsal = new Rehearsal();
+    await rehearsal.start('one-disk');
+    const { host } = lab.sites.b;
+    const ip = (...words: string[]) => host.exec(['ip', ...words]);
+    const refused = ['blocker DRILL_NETWORK_NOT_ISOLATED'];
+    for (const [name, rest] of [
+      ['isolated', "<bridge name='virbr7' stp='off'/>"],
+      ['bridged', "<forward mode='bridge'/><bridge name='br-quiet'/>"],
+    ]) {
+      writeFileSync(host.path('/root/network.xml'), `<network><name>${name}</name>${rest}</network>`);
+      await lab.vm.virsh('b', ['net-create', '/root/network.xml']);
+    }
+    try {
+      for (const to of ['isolated', 'virbr7', 'bridged', 'br-quiet']) {
+        assert.deepEqual(await seenOf(rehearsal, to), { codes: [], text: '' }, to);
+      }
+      await ip('link', 'add', 'out0', 'type', 'veth', 'peer', 'name', 'out1');
+      for (const [bridge, names] of [
+        ['virbr7', ['isolated', 'virbr7']],
+        ['br-quiet', ['bridged', 'br-quiet']],
+      ] as const) {
+        await ip('link', 'set', 'dev', 'out0', 'master', bridge);
+        for (const to of names) {
+          const { codes, text } = await seenOf(rehearsal, to);
+          assert.deepEqual(codes, refused, to);
+          assert.match(text, /out0 \(veth\)/);
+        }
+        await ip('link', 'set', 'dev', 'out0', 'nomaster');
+      }
+      await ip('address', 'add', '192.0.2.65/28', 'dev', 'br-quiet');
+      const { codes, text } = await seenOf(rehearsal, 'br-quiet');
+      assert.deepEqual(codes, refused);
+      assert.match(text, /the host is in it as 192\.0\.2\.65,/);
+      await ip('address', 'del', '192.0.2.65/28', 'dev', 'br-quiet');
+      await assertOthersAreSeen(rehearsal);
+    } finally {
+      await host.exec(['ip', 'link', 'del', 'out0'], { allowFailure: true });
+      for (const name of ['isolated', 'bridged']) await lab.vm.virsh('b', ['net-destroy', name]);
+    }
+    await rehearsal.assertUndone();
+  });
+
+  /** A copy of another drill is no stranger in the network; a VM is. */
+  async function assertOthersAreSeen(rehearsal: Rehearsal): Promise<void> {
+    await using other = new Rehearsal();
+    await other.start('one-disk');
+    const driver = await other.driver();
+    const prepared = await driver.prepare({ signal: other.signal });
+    await other.copy(driver, prepared);
+    await other.release(driver, 'source');
+    await driver.start(prepared, { signal: other.signal });
+    const nics = await lab.vm.virsh('b', ['domiflist', (await lab.vm.list('b'))[0]?.name ?? '']);
+    assert.match(nics, /bridged/, 'the copy is in the network over br-quiet');
+    assert.deepEqual((await seenOf(rehearsal, 'br-quiet')).codes, []);
+
+    await lab.vm.define({ name: 'resident', site: 'b', memoryMib: 64, network: 'lab' });
+    try {
+      await lab.vm.start('b', 'resident');
+      const { codes, text } = await seenOf(rehearsal, 'br-lab');
+      assert.deepEqual(codes, ['blocker DRILL_NETWORK_NOT_ISOLATED']);
+      assert.match(text, /VMs are in it: resident\./);
+    } finally {
+      await lab.vm.remove('resident');
+    }
+  }
 });

@@ -90,6 +90,21 @@ test('the copy has what the disk held when it was prepared, to the byte; then no
   await rehearsal.undo(await rehearsal.driver());
 });
 
+test('a network that has been opened while the disks crossed gets no copy', async () => {
+  await using rehearsal = new Rehearsal();
+  const { world } = rehearsal;
+  const driver = await rehearsal.driver();
+  const prepared = await driver.prepare({ signal });
+  await driver.copy(prepared, routesOf(prepared), { signal, onProgress: () => undefined });
+  world.destination.bridges.get('virbr7')?.ports.set('eth0', undefined);
+  await assert.rejects(driver.start(prepared, { signal }), {
+    code: 'INCOMPATIBLE',
+    message: /eth0 \(a network card\)/,
+  });
+  assert.deepEqual(await world.copies(), []);
+  await rehearsal.undo(driver);
+});
+
 test('a qemu-img that cannot be told that the copy is empty copies to the byte as well, and nothing that is zero', async () => {
   await using rehearsal = new Rehearsal();
   const { world } = rehearsal;

@@ -34,7 +34,7 @@ import { copyDefinition, nvramOf } from './definition.ts';
 import { copyNvram, nvramPath, removeNvram } from './firmware.ts';
 import { makeKey } from './key.ts';
 import { type DrillNames, drillNames, isOwnFile } from './names.ts';
-import { wireOrRefuse } from './networks.ts';
+import { assertStillIsolated, wireOrRefuse } from './networks.ts';
 import { backupXml, type DrillPlan, type Ends, makeDrillPlan, type PlannedDisk } from './plan.ts';
 import { startReceivers, stopReceivers } from './receiver.ts';
 import { type DrillState, parseDrillState } from './state.ts';
@@ -122,6 +122,7 @@ export class KvmDrill implements DrillDriver {
     const state = parseDrillState(prepared.state);
     const { destination } = this.#ends;
     try {
+      await assertStillIsolated(destination, state.networks, { signal });
       const { name } = await startCopy(destination, this.#names, state.definition, this.#context, { signal });
       if (!(await copyRuns(destination, this.#names, { signal }))) {
         throw new PluginError('HYPERVISOR_FAULT', `The copy ${name} ended as soon as it was started.`, {

@@ -39,7 +39,9 @@ export class FakeDrillWorld implements AsyncDisposable {
     this.source = world.addHost('a', join(this.#directory, 'a'));
     this.destination = world.addHost('b', join(this.#directory, 'b'));
     this.destination.address = '127.0.0.1';
-    this.destination.networks.set('quiet', '<network><name>quiet</name></network>');
+    this.destination.networks.set('quiet', "<network><name>quiet</name><bridge name='virbr7'/></network>");
+    // libvirt gives the host an address in a network that has `<ip>`.
+    this.destination.bridges.set('virbr7', { addresses: ['192.0.2.129'], ports: new Map() });
     this.destination.beforeCommand = () => {
       if (!this.#reachable) throw new PluginError('UNREACHABLE', 'No route to host.');
     };

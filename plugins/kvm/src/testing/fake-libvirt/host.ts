@@ -12,6 +12,7 @@ import { ERROR, RUNNING, SHUTOFF, STATE } from '../../rpc/constants.ts';
 import type { Domain, ProcedureName } from '../../rpc/procedures.ts';
 import { KvmSession } from '../../session.ts';
 import type { CommandOptions, CommandResult, HostTransport } from '../../transport.ts';
+import { answerIp, type FakeBridge } from './bridges.ts';
 import { FakeConnection, type Script } from './connection.ts';
 import type { Guest } from './guest.ts';
 import { FakeMigrations, type PerformControl } from './migrations.ts';
@@ -54,6 +55,8 @@ export class FakeHost {
   readonly networks = new Map([
     ['default', "<network><name>default</name><forward mode='nat'/><bridge name='virbr0'/></network>"],
   ]);
+  /** Of the kernel, whoever made them. */
+  readonly bridges = new Map<string, FakeBridge>();
   /** What the host's sysctl says. */
   userfaultfd = '1';
   /** Where files below `/run` are looked for; without it, on this machine. */
@@ -178,6 +181,10 @@ export class FakeHost {
       if (command.includes('--target-is-zero') && Number.parseFloat(this.qemuVersion) < 5) {
         return answer(1, "qemu-img: unrecognized option '--target-is-zero'");
       }
+    }
+    if (command[0] === 'ip') {
+      const text = answerIp(this.bridges, command);
+      return text === null ? answer(1, 'Device does not exist.') : answer(0, text);
     }
     if (command[1] === '/proc/sys/vm/unprivileged_userfaultfd') return answer(0, `${this.userfaultfd}\n`);
     // The directory of a guest's own, which real hosts have below /var/lib/libvirt.
