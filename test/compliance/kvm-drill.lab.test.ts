@@ -17,7 +17,16 @@ import {
   type Routes,
 } from '@lmas/plugin-api';
 import { kvmPlugin } from '@lmas/plugin-kvm';
-import { type Lab, labDown, labUp, readHeartbeats, type SiteName, witnessPosition } from '../lab/src/index.ts';
+import {
+  type Lab,
+  labDown,
+  labUp,
+  readHeartbeats,
+  reportOf,
+  type SiteName,
+  tellApart,
+  witnessPosition,
+} from '../lab/src/index.ts';
 
 const NAME = 'kvmdrill';
 const IMAGES = '/var/lib/libvirt/images';
@@ -70,6 +79,7 @@ describe('real drills', { skip }, () => {
     seed = 0;
     counter = 0;
     #nonce = '';
+    #mac = '';
     #position = 0;
     #sessions: EndpointSession[] = [];
     #run = 0;
@@ -89,6 +99,7 @@ describe('real drills', { skip }, () => {
         ],
         ...{ diskUseMib: 8, diskSectorsPerSec: 200 },
       });
+      this.#mac = /<mac address='([^']*)'/.exec(xml)?.[1] ?? '';
       if (devices === 'many') await this.#addDevices(uuid, xml);
       this.uuid = uuid;
       this.seed = Number(/ seed=(\d+)/.exec(xml)?.[1]);
@@ -167,10 +178,10 @@ describe('real drills', { skip }, () => {
       for (const session of this.#sessions.splice(0)) void session.close();
     }
 
-    /** Where guests of this very kernel were heard since it started, the VM's and its copy's: both send the VM's id. */
-    get heardAt(): SiteName[] {
+    /** What was heard of the VM since it started, and of its copies: these send its id too, through NICs of their own. */
+    get heard() {
       const { heartbeats } = readHeartbeats(lab.witnessFile, this.uuid, this.#position);
-      return [...new Set(heartbeats.map(({ site }) => site))].sort();
+      return tellApart(heartbeats, this.#mac);
     }
 
     /** As the guest itself and libvirt say; a guest that was ever paused would be `running (unpaused)`. */
@@ -181,6 +192,10 @@ describe('real drills', { skip }, () => {
       assert.ok(seen.counter > this.counter, 'it runs on');
       this.counter = seen.counter;
       assert.deepEqual(await lab.copies(this.uuid), { a: true, b: false });
+      const { bySite, repeated, moves } = reportOf(this.heard.own);
+      assert.ok(bySite.a > 0);
+      assert.deepEqual([bySite.b, repeated, moves], [0, 0, []], 'it was never anywhere else, and never twice');
+      assert.equal(this.heard.fromOtherNics.a, 0, 'no copy was heard beside it');
     }
 
     async assertUndone(): Promise<void> {
@@ -266,7 +281,7 @@ describe('real drills', { skip }, () => {
     assert.equal((await lab.vm.virsh('b', ['domstate', copy.vm.id])).trim(), 'running');
     assert.match(await lab.vm.virsh('b', ['domiflist', copy.vm.id]), /^\s*vnet\d+\s+bridge\s+br-quiet\s/m);
     // Its kernel runs, and is heard in the network that it was given.
-    while (!rehearsal.heardAt.includes('b')) await pause(50, undefined, { signal });
+    while (rehearsal.heard.fromOtherNics.b === 0) await pause(50, undefined, { signal });
     assert.match(await lab.vm.virsh('b', ['vncdisplay', copy.vm.id]), /^127\.0\.0\.1:/);
     assert.equal((await lab.vm.list('b')).find(({ uuid }) => uuid === copy.vm.id)?.persistent, false);
     await rehearsal.release(driver);
@@ -324,7 +339,7 @@ describe('real drills', { skip }, () => {
     assert.equal(await last.isRunning({ signal }), true);
     await rehearsal.release(last);
     await rehearsal.assertUndone();
-    assert.deepEqual(rehearsal.heardAt, ['a'], 'a copy without a network is not heard');
+    assert.deepEqual(rehearsal.heard.fromOtherNics, { a: 0, b: 0 }, 'a copy without a network is not heard');
   });
 
   /** Codes of the check's findings when the VM's network is mapped to `to`, and what it says. */

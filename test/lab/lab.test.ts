@@ -2,7 +2,7 @@
 // its guest proves what it should prove (and fails when it should), and nothing is left of it afterwards. Needs root.
 
 import assert from 'node:assert/strict';
-import { createHash } from 'node:crypto';
+import { createHash, randomUUID } from 'node:crypto';
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
@@ -190,6 +190,26 @@ describe('the lab', { skip, timeout: 120_000 }, () => {
     await pokePage(lab.sites.b.host.path(gdb), 0x1000000 + 1000 * 4096, Buffer.from('deadbeef', 'hex'));
     const verdict = await lab.vm.verify('b', 'mover');
     assert.deepEqual([verdict.badPages, verdict.firstBadPage], [1, 1000]);
+  });
+
+  test('a copy with a NIC of its own is heard beside the VM, and told from it', async () => {
+    const { uuid } = await lab.vm.define({ name: 'model', site: 'a', memoryMib: 64 });
+    const xml = await lab.vm.xml('a', 'model');
+    // As a drill makes it: all that names it is its own, but the guest's command line says the VM's UUID.
+    const copyXml = xml
+      .replace('<name>model<', '<name>copy<')
+      .replace(`<uuid>${uuid}<`, `<uuid>${randomUUID()}<`)
+      .replace(/<mac address='[^']*'/, "<mac address='52:54:00:00:00:01'")
+      .replace('/model.sock', '/copy.sock');
+    await lab.vm.defineXml('b', copyXml);
+    const sampler = lab.startSampler(uuid);
+    await lab.vm.start('a', 'model');
+    await lab.vm.start('b', 'copy');
+    const seen = sampler.stop();
+    assert.deepEqual([seen.maxHosts, seen.maxCopies], [1, 2]);
+    assert.deepEqual([seen.heartbeats.repeated, seen.heartbeats.bySite.b, seen.fromOtherNics.a], [0, 0, 0]);
+    assert.ok(seen.heartbeats.count > 0 && seen.fromOtherNics.b > 0);
+    for (const name of ['model', 'copy']) await lab.vm.remove(name);
   });
 
   test('a second copy does not escape the sampler', async () => {

@@ -177,14 +177,32 @@ export class WatchedVm {
 
   /** Asserts that it runs at `site` and nowhere else, never ran twice, and is the guest that was started. */
   async assertLivesAt(site: SiteName): Promise<void> {
-    await this.assertIsAt(site);
-    const { maxCopies, heartbeats } = this.seen;
-    assert.equal(heartbeats.repeated, 0, `${this.name} ran twice: ${JSON.stringify(heartbeats.firstRepeated)}`);
-    assert.equal(maxCopies, 1);
+    await this.#assertIsAt(site);
+    this.#assertNeverTwice();
+    assert.equal(this.seen.maxCopies, 1, `${this.name} had a copy: ${JSON.stringify(this.seen.fromOtherNics)}`);
   }
 
-  /** The same, of a VM of which a copy was meant to run: the copy's guest is heard as well. */
-  async assertIsAt(site: SiteName): Promise<void> {
+  /**
+   * Asserts that it is as it was started at `site`: never anywhere else, never paused, started again or moved, however short; and that what
+   * else was heard in its name was a copy with a NIC of its own, at the other site.
+   */
+  async assertWasNotTouched(site: SiteName): Promise<void> {
+    await this.#assertIsAt(site);
+    this.#assertNeverTwice();
+    const other = site === 'a' ? 'b' : 'a';
+    const { heartbeats, fromOtherNics } = this.seen;
+    assert.deepEqual([heartbeats.bySite[other], heartbeats.moves, fromOtherNics[site]], [0, [], 0], this.name);
+    const state = await this.#lab.vm.virsh(site, ['domstate', '--reason', this.name]);
+    assert.equal(state.trim(), 'running (booted)', 'one that was ever paused is `unpaused`');
+  }
+
+  #assertNeverTwice(): void {
+    const { maxHosts, heartbeats } = this.seen;
+    assert.equal(heartbeats.repeated, 0, `${this.name} ran twice: ${JSON.stringify(heartbeats.firstRepeated)}`);
+    assert.equal(maxHosts, 1, `${this.name} ran at both`);
+  }
+
+  async #assertIsAt(site: SiteName): Promise<void> {
     const other = site === 'a' ? 'b' : 'a';
     assert.deepEqual(
       this.#lab.copies(this.uuid),

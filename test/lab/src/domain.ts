@@ -51,7 +51,7 @@ export const serialPath = (name: string): string => `/run/lab/serial/${name}.soc
 export function domainXml(options: VmOptions, identity: VmIdentity): string {
   const memoryMib = options.memoryMib ?? 256;
   const bridge = options.network === 'site' ? `br-${options.site ?? 'a'}` : 'br-lab';
-  const nic = `<interface type='bridge'><mac address='${macOf(identity)}'/><source bridge='${bridge}'/><model type='rtl8139'/><rom enabled='no'/></interface>`;
+  const nic = `<interface type='bridge'><mac address='${macOf(identity.uuid)}'/><source bridge='${bridge}'/><model type='rtl8139'/><rom enabled='no'/></interface>`;
   return `<domain type='qemu'>
   <name>${options.name}</name>
   <uuid>${identity.uuid}</uuid>
@@ -100,8 +100,8 @@ function diskXml(name: string, disk: VmDisk, position: number): string {
   return `<disk type='file' device='disk'><driver name='qemu' type='${disk.format}' cache='none'/><source file='${path}'/><target dev='hd${'ab'[position]}' bus='ide'/></disk>`;
 }
 
-/** QEMU's own prefix, the rest from the UUID. */
-function macOf(identity: VmIdentity): string {
-  const digits = identity.uuid.replaceAll('-', '').slice(-6);
+/** Of the VM's one NIC: QEMU's own prefix, the rest from the UUID. */
+export function macOf(uuid: string): string {
+  const digits = uuid.replaceAll('-', '').slice(-6);
   return `52:54:00:${digits.slice(0, 2)}:${digits.slice(2, 4)}:${digits.slice(4, 6)}`;
 }

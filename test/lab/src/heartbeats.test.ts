@@ -3,10 +3,11 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { type Heartbeat, readHeartbeats, reportOf, witnessPosition } from './heartbeats.ts';
+import { type Heartbeat, readHeartbeats, reportOf, tellApart, witnessPosition } from './heartbeats.ts';
 import type { SiteName } from './names.ts';
 
 const UUID = '12345678-9abc-def0-1234-56789abcdef0';
+const MAC = '52:54:00:bc:de:f0';
 
 const beat = (site: SiteName, timeMs: number, counter: number): Heartbeat => ({
   site,
@@ -14,6 +15,7 @@ const beat = (site: SiteName, timeMs: number, counter: number): Heartbeat => ({
   counter,
   writes: 0,
   nonce: '',
+  mac: MAC,
 });
 
 test('the downtime is the silence in which the guest moved', () => {
@@ -32,6 +34,13 @@ test('a second copy repeats a number, even if the two never speak at the same ti
 test('heartbeats nobody heard are not taken for a second copy', () => {
   const report = reportOf([beat('a', 0, 1), beat('b', 50, 9)]);
   assert.deepEqual([report.repeated, report.moves[0]?.unheard], [0, 7]);
+});
+
+test('what another NIC sends in the VM’s name is a copy’s, and neither repeats nor moves the VM', () => {
+  const ofCopy = (timeMs: number, counter: number) => ({ ...beat('b', timeMs, counter), mac: '52:54:00:00:00:01' });
+  const { own, fromOtherNics } = tellApart([beat('a', 0, 8), ofCopy(1, 1), beat('a', 5, 9), ofCopy(6, 2)], MAC);
+  assert.deepEqual(fromOtherNics, { a: 0, b: 2 });
+  assert.deepEqual(own, [beat('a', 0, 8), beat('a', 5, 9)]);
 });
 
 test('nothing heard is nothing claimed', () => {
@@ -61,6 +70,7 @@ function ring(directory: string, capacity: number, written: number, uuidOf: (n: 
     file.writeBigUInt64LE(BigInt(n * 2), at + 32);
     file.write('00112233aabbccdd', at + 40, 'hex');
     file.writeUInt32LE(n % 2, at + 48);
+    file.write(MAC.replaceAll(':', ''), at + 52, 'hex');
   }
   const path = join(directory, 'ring');
   writeFileSync(path, file);
@@ -79,7 +89,10 @@ test('a reader gets its guest’s records, from where it left off, round the end
       all.heartbeats.map(({ counter }) => counter),
       [16, 17, 18, 19, 21, 22, 23, 24],
     );
-    assert.deepEqual(all.heartbeats[0], { timeMs: 80, site: 'a', counter: 16, writes: 32, nonce: '00112233aabbccdd' });
+    assert.deepEqual(all.heartbeats[0], {
+      ...{ timeMs: 80, site: 'a', counter: 16, writes: 32 },
+      ...{ nonce: '00112233aabbccdd', mac: MAC },
+    });
     assert.deepEqual(
       readHeartbeats(path, other, 19).heartbeats.map(({ counter }) => counter),
       [20],

@@ -15,6 +15,8 @@ export interface Heartbeat {
   writes: number;
   /** The first 16 hex digits of the nonce. */
   nonce: string;
+  /** Of the NIC that sent it, as libvirt writes it. */
+  mac: string;
 }
 
 /** How many records were ever written: a position to read from later. */
@@ -56,6 +58,7 @@ export function decodeHeartbeat(record: Buffer): Heartbeat {
     counter: Number(record.readBigUInt64LE(24)),
     writes: Number(record.readBigUInt64LE(32)),
     nonce: record.toString('hex', 40, 48),
+    mac: (record.toString('hex', 52, 58).match(/../g) ?? []).join(':'),
     site: record.readUInt32LE(48) === 0 ? 'a' : 'b',
   };
 }
@@ -83,6 +86,19 @@ export interface HeartbeatReport {
   repeated: number;
   firstRepeated: Heartbeat | undefined;
   last: Heartbeat | undefined;
+}
+
+/**
+ * The VM's own heartbeats, and how many in its name came from another NIC. A guest takes its name from its command line, which a copy
+ * of the VM has too, and its MAC from its NIC: moving a VM leaves both as they were.
+ */
+export function tellApart(
+  heartbeats: readonly Heartbeat[],
+  mac: string,
+): { own: Heartbeat[]; fromOtherNics: Record<SiteName, number> } {
+  const fromOtherNics = { a: 0, b: 0 };
+  for (const beat of heartbeats) if (beat.mac !== mac) fromOtherNics[beat.site]++;
+  return { own: heartbeats.filter((beat) => beat.mac === mac), fromOtherNics };
 }
 
 export function reportOf(heartbeats: readonly Heartbeat[]): HeartbeatReport {

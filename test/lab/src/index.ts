@@ -3,7 +3,14 @@
 export type { VmDisk, VmNetwork, VmOptions } from './domain.ts';
 export { LAB_ERRORS, LabError, type LabErrorCode } from './errors.ts';
 export type { GuestAnswer, GuestStatus, GuestVerdict } from './guest-console.ts';
-export { type Heartbeat, type HeartbeatReport, readHeartbeats, reportOf, witnessPosition } from './heartbeats.ts';
+export {
+  type Heartbeat,
+  type HeartbeatReport,
+  readHeartbeats,
+  reportOf,
+  tellApart,
+  witnessPosition,
+} from './heartbeats.ts';
 export { assertRoot, Lab, type LabOptions, type LabSite, labDown, labUp, openLab } from './lab.ts';
 export {
   DEFAULT_LINK,

@@ -1,6 +1,6 @@
 /*
- * lab-witness RING_FILE NETNS_A NETNS_B: writes down every heartbeat of every guest, with the site whose bridge it came from and the
- * time the kernel saw it, in a ring of fixed records that anybody may map or read while we write.
+ * lab-witness RING_FILE NETNS_A NETNS_B: writes down every heartbeat of every guest, with the site whose bridge it came from, the NIC
+ * that sent it and the time the kernel saw it, in a ring of fixed records that anybody may map or read while we write.
  *
  * One process hears both sites, so the times are of one clock. A packet socket stays in the namespace it was made in.
  *   file: header 64 bytes { magic "LMASHB01", u32 record bytes, u32 capacity, u64 records ever written }, then the records
@@ -27,7 +27,7 @@
 #define ETHERTYPE 0x88B5
 #define BATCH 16
 
-struct record { uint64_t time_ns; uint8_t uuid[16]; uint64_t counter, writes; uint8_t nonce[8]; uint32_t site; uint8_t zero[12]; };
+struct record { uint64_t time_ns; uint8_t uuid[16]; uint64_t counter, writes; uint8_t nonce[8]; uint32_t site; uint8_t mac[6], zero[6]; };
 struct header { char magic[8]; uint32_t record_bytes, capacity; _Atomic uint64_t written; uint8_t zero[40]; };
 _Static_assert(sizeof(struct record) == 64, "record layout");
 _Static_assert(sizeof(struct header) == 64, "header layout");
@@ -67,7 +67,9 @@ static void drain(int fd, uint32_t site, struct header *ring)
   union { struct cmsghdr align; char bytes[64]; } control;
   for (;;) {
     struct iovec part = { data, sizeof data };
-    struct msghdr message = { .msg_iov = &part, .msg_iovlen = 1, .msg_control = control.bytes, .msg_controllen = sizeof control.bytes };
+    struct sockaddr_ll sender = { 0 };
+    struct msghdr message = { .msg_name = &sender, .msg_namelen = sizeof sender, .msg_iov = &part, .msg_iovlen = 1,
+                              .msg_control = control.bytes, .msg_controllen = sizeof control.bytes };
     ssize_t got = recvmsg(fd, &message, MSG_DONTWAIT);
     if (got < 0) return;
     if (got < 44 || memcmp(data, "LMHB", 4)) continue;
@@ -79,6 +81,7 @@ static void drain(int fd, uint32_t site, struct header *ring)
     memcpy(&record->writes, data + 28, 8);
     memcpy(record->nonce, data + 36, 8);
     record->site = site;
+    memcpy(record->mac, sender.sll_addr, sizeof record->mac);
     atomic_store_explicit(&ring->written, written + 1, memory_order_release);
   }
 }
