@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
 import { test } from 'node:test';
 import { describeSettings, readConfig, showSettings, unknownSettings } from './config.ts';
 import { errorCode, LmasError } from './errors.ts';
@@ -30,6 +31,21 @@ test('everything wrong is said at once, by the name that the operator used', () 
       error instanceof LmasError &&
       ['LMAS_PORT', 'REDIS_URL', 'LMAS_LOG_LEVEL'].every((name) => error.message.includes(name)),
   );
+});
+
+test('who has no home directory has to name one for the data, and needs none then', (t) => {
+  if (process.getuid?.() !== 0) return t.skip('Only root can become a user whom nobody knows.');
+  const script = `
+    const { readConfig } = await import(${JSON.stringify(new URL('config.ts', import.meta.url).href)});
+    process.setuid(54_321);
+    console.log(readConfig({ LMAS_DATA_DIR: '/data' }).dataDir);
+    readConfig({});`;
+  const { stdout, stderr } = spawnSync(process.execPath, ['--input-type=module', '-e', script], {
+    encoding: 'utf8',
+    env: {},
+  });
+  assert.equal(stdout, '/data\n');
+  assert.match(stderr, /LMAS_DATA_DIR: this user has no home directory/);
 });
 
 test('Redis may be silent for half of a lease at most; what nobody has set fits itself', () => {

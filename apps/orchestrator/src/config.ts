@@ -28,7 +28,15 @@ const count = (value: number) => z.coerce.number().int().min(1).default(value);
 /** What is chosen for a lease that is very short: a busy disk is no Redis that is away. */
 const SHORTEST_OWN_SILENCE_MS = 1_500;
 
-const defaultDataDir = process.getuid?.() === 0 ? '/var/lib/lmas' : join(homedir(), '.local/state/lmas');
+/** `undefined` for a user of whom the machine knows nothing but the number, as in a container. */
+function ownDataDir(): string | undefined {
+  if (process.getuid?.() === 0) return '/var/lib/lmas';
+  try {
+    return join(homedir(), '.local/state/lmas');
+  } catch {
+    return undefined;
+  }
+}
 
 function parseNetworks(list: string, context: z.RefinementCtx): Network[] {
   const texts = list.split(',').map((text) => text.trim());
@@ -76,7 +84,10 @@ const secretSetting = <T extends z.ZodType>(variable: string, schema: T, why: st
 const SETTINGS = {
   dataDir: setting(
     'LMAS_DATA_DIR',
-    z.string().min(1).default(defaultDataDir),
+    z.preprocess(
+      (named) => named ?? ownDataDir(),
+      z.string({ error: 'this user has no home directory, so one has to be named' }).min(1),
+    ),
     'Where the API key, the secret key and the private Redis live. Private to the user who runs the orchestrator.',
   ),
   host: setting(
