@@ -73,7 +73,7 @@ class SshTransport implements HostTransport {
       {
         cause: refused,
         remedy:
-          'Start virtqemud or libvirtd, set socketPath, and let sshd forward Unix sockets (AllowStreamLocalForwarding).',
+          'Start virtqemud or libvirtd, set socketPath, and let sshd forward Unix sockets: AllowStreamLocalForwarding, and AllowTcpForwarding, whose "no" forbids them too.',
       },
     );
   }
