@@ -13,6 +13,7 @@ import { after, before, describe, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { readConfig } from '../../apps/orchestrator/src/config.ts';
 import { buildDeb } from '../../deploy/debian/build.ts';
+import { codeBlocksOf } from '../docs/markdown.ts';
 import { DebianMachine } from './debian-machine.ts';
 
 const UNITS = ['lmas-orchestrator.service', 'lmas-orchestrator@.service', 'lmas-gateway@.service'];
@@ -193,6 +194,27 @@ describe('the Debian package', { skip }, () => {
     assert.equal((await machine.must(['/usr/lib/lmas/node', '-e', PEER])).trim(), 'same');
     const owner = await machine.must(['stat', '-c', '%U', `/proc/${(await pid('lmas-gateway@far')).trim()}`]);
     assert.match(owner, /^lmas-gateway$/m);
+  });
+
+  test('is backed up and restored by what the page has people type', { timeout: 60_000 }, async () => {
+    const typed = async (what: string) => {
+      const blocks = codeBlocksOf('docs/upgrade-and-backup.md').filter(({ info }) => info === what);
+      assert.equal(blocks.length, 1, what);
+      for (const { code } of blocks) await machine.must(['/bin/bash', '--norc', '-euc', `cd /root\n${code}`]);
+    };
+    const migrations = JSON.parse(await lmas('list', '--json'));
+    assert.ok(migrations.items.length > 0);
+    await typed('backup');
+    assert.equal((await machine.must(['stat', '-c', '%a', '/root/lmas.rdb', '/root/master-key'])).trim(), '600\n600');
+    await lmas('site', 'add', 'later');
+
+    await typed('restore');
+    await until('the restored orchestrator is ready', isReady);
+    assert.deepEqual(JSON.parse(await lmas('list', '--json')), migrations);
+    assert.doesNotMatch(await lmas('site', 'list'), /later/);
+    await lmas('endpoint', 'test', 'host-a'); // with a credential that the restored master key opens
+    assert.equal(await machine.must(['find', '/var/lib/lmas', '-not', '-user', 'lmas']), '');
+    await machine.must(['/bin/sh', '-c', 'rm -r /var/lib/lmas.before /root/lmas.rdb /root/*-key']);
   });
 
   test('an upgrade keeps records, settings and running gateways', { timeout: 90_000 }, async () => {
