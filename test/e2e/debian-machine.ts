@@ -74,7 +74,8 @@ export class DebianMachine implements AsyncDisposable {
     execFileSync('mount', ['-t', 'tmpfs', '-o', `size=${SIZE},mode=755`, 'tmpfs', directory]);
     const machine = new DebianMachine(directory);
     try {
-      const args = ['--variant=minbase', `--include=${packages.join(',')}`, 'bookworm', machine.path('/')];
+      const include = packages.length > 0 ? [`--include=${packages.join(',')}`] : [];
+      const args = ['--variant=minbase', ...include, 'bookworm', machine.path('/')];
       const child = spawn('debootstrap', args, {
         stdio: ['ignore', 'pipe', 'inherit'],
         env: { ...process.env, DPKG_FORCE: 'unsafe-io' }, // it is in memory anyway
