@@ -1,6 +1,7 @@
 /** What happens by itself, at the web page: balancing, plans, schedules. Against a real orchestrator and simulated hosts. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { ISOLATED_NETWORK } from '@lmas/plugin-simulated/world';
 import type { BalancingMove } from '../../apps/orchestrator/src/balancing/types.ts';
 import { type Stage, setStage } from '../workflow/harness.ts';
 import { useSetting } from './setting.ts';
@@ -132,6 +133,31 @@ test('a plan is written and tried while it is typed, stored, run, and its waves 
   await page.getByLabel('Name').fill(stage.source);
   await written.fill(plan('nobody'));
   await page.getByRole('alert').waitFor();
+});
+
+test('a plan is rehearsed: the copy is told while it is kept, undone at a word, and the VM stays where it is', async () => {
+  const { api, directory, loggedIn } = setting();
+  await using stage = await setStage(() => api, directory);
+  const ends = { source: { endpoint: stage.source }, destination: { endpoint: stage.destination } };
+  await api.must('PUT', `/v1/plans/${stage.source}`, {
+    waves: [{ vms: [{ kind: 'vm', vm: stage.vmName, ...ends }] }],
+    drill: { networks: { default: ISOLATED_NETWORK }, keepMs: 3_600_000 },
+  });
+  await using reader = await loggedIn();
+  const { page } = reader;
+  await reader.visit(`/plans/${stage.source}`);
+  await page.getByRole('button', { name: 'Drill …' }).click();
+  await page.getByRole('button', { name: 'Start' }).click();
+  await page.getByText('Copies are kept until').waitFor();
+  assert.equal(stage.world.drills.copies.size, 1);
+  assert.deepEqual(stage.world.running(stage.vmId), ['source']);
+  await page.getByRole('button', { name: 'Cancel the run …' }).click();
+  await page.getByText('every copy is undone at once').waitFor();
+  await page.getByRole('button', { name: 'Cancel the run', exact: true }).click();
+  await page.getByRole('button', { name: 'Cancel the run …' }).waitFor({ state: 'detached' });
+  assert.deepEqual(stage.world.drills.leftovers, []);
+  assert.deepEqual(stage.world.violations, []);
+  assert.deepEqual(stage.world.running(stage.vmId), ['source']);
 });
 
 test('a new plan takes the place of no other', async () => {
