@@ -59,7 +59,8 @@ static void parse_options(const char *text)
 {
   static const struct { const char *name; uint32_t *value; } numbers[] = {
     { "fill", &options.fill_mib }, { "wss", &options.working_set_mib }, { "dirty", &options.dirty_pages },
-    { "zero", &options.zero_percent }, { "repeat", &options.repeat_percent }, { "disk", &options.disk_mib },
+    { "zero", &options.zero_percent }, { "repeat", &options.repeat_percent },
+    { "little", &options.little_percent }, { "disk", &options.disk_mib },
     { "sectors", &options.disk_sectors }, { "seed", &options.seed },
   };
   const char *value;

@@ -20,6 +20,7 @@ struct options {
   uint32_t dirty_pages;      /* pages rewritten per second */
   uint32_t zero_percent;     /* pages that stay zero */
   uint32_t repeat_percent;   /* pages that a compressor makes small */
+  uint32_t little_percent;   /* pages of which a rewrite changes a few words only */
   uint32_t disk_mib;         /* part of the IDE disk that is written to; 0 = leave the disk alone */
   uint32_t disk_sectors;     /* sectors written per second */
   uint32_t seed;             /* makes the content of two guests differ */

@@ -28,13 +28,17 @@ static inline uint32_t mix(uint32_t x)
   return x ^ (x >> 16);
 }
 
-enum kind { ZERO, REPEAT, NOISE };
+#define CHANGED_WORDS 16u /* of a page that changes little */
+
+enum kind { ZERO, REPEAT, LITTLE, NOISE };
 
 static enum kind kind_of(uint32_t page)
 {
   uint32_t lot = mix(page ^ 0x5bd1e995u) % 100;
   if (lot < options.zero_percent) return ZERO;
-  return lot < options.zero_percent + options.repeat_percent ? REPEAT : NOISE;
+  lot -= options.zero_percent;
+  if (lot < options.repeat_percent) return REPEAT;
+  return lot - options.repeat_percent < options.little_percent ? LITTLE : NOISE;
 }
 
 static uint32_t seed_of(uint32_t page, uint32_t generation)
@@ -44,6 +48,9 @@ static uint32_t seed_of(uint32_t page, uint32_t generation)
 }
 
 static uint32_t *data_of(uint32_t page) { return (uint32_t *)(DATA_START + (page << 12)); }
+
+/* The seed is added so that two pages that meet in xorshift's one cycle still share no run of words. */
+static inline uint32_t next_noise(uint32_t *x, uint32_t seed) { return (*x = xorshift(*x)) + seed; }
 
 static void write_page(uint32_t page, uint32_t generation)
 {
@@ -55,9 +62,12 @@ static void write_page(uint32_t page, uint32_t generation)
   case REPEAT:
     for (uint32_t i = 0; i < PAGE_WORDS; i++) word[i] = seed;
     break;
+  case LITTLE:
+    if (generation == 1) for (uint32_t i = 0; i < PAGE_WORDS; i++) word[i] = next_noise(&x, seed);
+    for (uint32_t i = 0; i < CHANGED_WORDS; i++) word[i] = seed;
+    break;
   case NOISE:
-    /* The seed is added so that two pages that meet in xorshift's one cycle still share no run of words. */
-    for (uint32_t i = 0; i < PAGE_WORDS; i++) { x = xorshift(x); word[i] = x + seed; }
+    for (uint32_t i = 0; i < PAGE_WORDS; i++) word[i] = next_noise(&x, seed);
     break;
   }
 }
@@ -65,12 +75,24 @@ static void write_page(uint32_t page, uint32_t generation)
 static int page_is_good(uint32_t page)
 {
   uint32_t *word = data_of(page), seed = seed_of(page, generations[page]), x = seed, wrong = 0;
-  enum kind kind = kind_of(page);
-  if (kind == NOISE) {
-    for (uint32_t i = 0; i < PAGE_WORDS; i++) { x = xorshift(x); wrong |= word[i] ^ (x + seed); }
-  } else {
-    uint32_t expected = kind == ZERO ? 0 : seed;
-    for (uint32_t i = 0; i < PAGE_WORDS; i++) wrong |= word[i] ^ expected;
+  switch (kind_of(page)) {
+  case ZERO:
+    for (uint32_t i = 0; i < PAGE_WORDS; i++) wrong |= word[i];
+    break;
+  case REPEAT:
+    for (uint32_t i = 0; i < PAGE_WORDS; i++) wrong |= word[i] ^ seed;
+    break;
+  case LITTLE: {
+    uint32_t first = seed_of(page, 1), kept = first;
+    for (uint32_t i = 0; i < PAGE_WORDS; i++) {
+      uint32_t noise = next_noise(&kept, first);
+      wrong |= word[i] ^ (i < CHANGED_WORDS ? seed : noise);
+    }
+    break;
+  }
+  case NOISE:
+    for (uint32_t i = 0; i < PAGE_WORDS; i++) wrong |= word[i] ^ next_noise(&x, seed);
+    break;
   }
   return wrong == 0;
 }

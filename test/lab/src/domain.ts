@@ -27,6 +27,8 @@ export interface VmOptions {
   dirtyPagesPerSec?: number;
   zeroPercent?: number;
   compressiblePercent?: number;
+  /** Pages of which a rewrite changes 64 bytes only. */
+  littleChangedPercent?: number;
   /** At most two; the guest writes to the first. */
   disks?: VmDisk[];
   /** How much of the first disk the guest writes to, and how fast. */
@@ -88,6 +90,7 @@ function commandLine(options: VmOptions, identity: VmIdentity, memoryMib: number
     dirty: options.dirtyPagesPerSec ?? 0,
     zero: options.zeroPercent ?? 0,
     repeat: options.compressiblePercent ?? 0,
+    little: options.littleChangedPercent ?? 0,
     disk: firstDisk ? (options.diskUseMib ?? firstDisk.sizeMib) : 0,
     sectors: options.diskSectorsPerSec ?? 0,
   })

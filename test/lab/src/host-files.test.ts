@@ -47,7 +47,7 @@ test('a guest is told what it should do on its command line', () => {
   );
   assert.match(
     xml,
-    /<cmdline>uuid=12345678-9abc-def0-1234-56789abcdef0 seed=7 fill=96 wss=0 dirty=9 zero=0 repeat=0 disk=8 sectors=0<\/cmdline>/,
+    /<cmdline>uuid=12345678-9abc-def0-1234-56789abcdef0 seed=7 fill=96 wss=0 dirty=9 zero=0 repeat=0 little=0 disk=8 sectors=0<\/cmdline>/,
   );
   assert.match(xml, /<source file='\/var\/lib\/lab-shared\/g-0.img'\/><target dev='hda' bus='ide'\/>/);
   assert.match(xml, /<mac address='52:54:00:bc:de:f0'\/><source bridge='br-b'\/>/);
