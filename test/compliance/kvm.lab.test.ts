@@ -16,7 +16,7 @@ import {
   type Routes,
 } from '@lmas/plugin-api';
 import { kvmPlugin } from '@lmas/plugin-kvm';
-import { type Lab, labDown, labUp, type VmDisk } from '../lab/src/index.ts';
+import { type Lab, labDown, labUp, type VmDisk, type VmOptions } from '../lab/src/index.ts';
 
 const NAME = 'kvmplugin';
 const isRoot = process.getuid?.() === 0;
@@ -67,6 +67,8 @@ describe('real migrations', { skip }, () => {
     /** Called before each side effect of `confirm`, with its number from 1. */
     onSideEffect: (number: number) => void = () => undefined;
     sideEffects = 0;
+    /** What the plugin said in the log, without the words. */
+    readonly logged: object[] = [];
     /** What happens between the next look at the record and the call after it, while a stopped process would notice nothing. */
     inTheGap: (() => Promise<void>) | undefined;
 
@@ -81,10 +83,11 @@ describe('real migrations', { skip }, () => {
       format: 'qcow2' | 'raw',
       network: 'lab' | 'site' = 'lab',
       more: readonly VmDisk[] = [],
+      guest: Partial<VmOptions> = {},
     ): Promise<void> {
       const { uuid } = await lab.vm.define({
         ...{ name: this.name, site: 'a', memoryMib: 256, workingSetMib: 64, dirtyPagesPerSec: 3_000 },
-        ...{ disks: [{ kind: disk, format, sizeMib: 32 }, ...more], diskSectorsPerSec: 20, network },
+        ...{ disks: [{ kind: disk, format, sizeMib: 32 }, ...more], diskSectorsPerSec: 20, network, ...guest },
       });
       this.uuid = uuid;
       await lab.vm.start('a', this.name);
@@ -125,7 +128,7 @@ describe('real migrations', { skip }, () => {
           },
         },
         {
-          log: quiet,
+          log: { ...quiet, info: (facts) => this.logged.push(facts) },
           recordIntent: async (resource) => {
             this.journal.push(resource);
           },
@@ -256,6 +259,36 @@ describe('real migrations', { skip }, () => {
         assert.match(report.sourceDefinition ?? '', new RegExp(`<name>${move.name}</name>`));
       }),
     );
+  }
+
+  /** As QEMU counted at the source, and libvirt told the destination. */
+  async function completedJob(move: Move): Promise<Record<string, number>> {
+    const text = await move.virsh('b', 'domjobinfo', move.name, '--completed', '--keep-completed', '--rawstats');
+    return Object.fromEntries([...text.matchAll(/^(\S+): (\d+)$/gm)].map(([, name, value]) => [name, Number(value)]));
+  }
+
+  for (const mode of ['direct', 'peer-to-peer'] as const) {
+    test(`${mode}, xbzrle: a guest that changes little in more pages than its limit lets go gets across`, async () => {
+      const move = new Move({ mode, xbzrleCacheMib: 64 });
+      try {
+        // All of its working set is written to during each pass: twice as fast as the limit, were the pages sent as they are.
+        const guest = { fillMib: 64, workingSetMib: 32, dirtyPagesPerSec: 6_000, littleChangedPercent: 100 };
+        await move.start('shared', 'raw', 'lab', [], { memoryMib: 128, ...guest });
+        move.bandwidthBytesPerSec = 12 << 20;
+        const report = await move.migrate(await move.driver());
+        const job = await completedJob(move);
+        await move.verifyAt('b');
+        assert.ok((report.iterations ?? 0) >= 3, `${report.iterations} passes`);
+        const { compression_cache: cacheBytes, compression_pages: pages = 0, compression_bytes: bytes = 0 } = job;
+        const { compression_cache_misses: cacheMisses, compression_overflow: overflow = 0 } = job;
+        assert.equal(cacheBytes, 64 << 20);
+        assert.ok(pages > 5_000, `${pages} pages were in the cache`);
+        assert.ok(overflow < pages / 10 && bytes > 0 && bytes / pages < 1_000, `as ${bytes} bytes, ${overflow} whole`);
+        assert.deepEqual(move.logged, [{ xbzrle: { cacheBytes, pages, bytes, cacheMisses, overflow } }]);
+      } finally {
+        await move.end();
+      }
+    });
   }
 
   test('disk and network elsewhere: the guest finds its disk at the mapped path, on the mapped bridge', async () => {

@@ -49,6 +49,8 @@ export const configSchema = z.strictObject({
 
 export type KvmConfig = z.infer<typeof configSchema>;
 
+const isPowerOfTwo = (number: number): boolean => Number.isInteger(Math.log2(number));
+
 const options = z.strictObject({
   mode: z
     .enum(['direct', 'peer-to-peer'])
@@ -76,6 +78,16 @@ const options = z.strictObject({
     .max(64)
     .default(0)
     .describe('Memory streams beside the main one (QEMU multifd); 0 is off'),
+  // In MiB, so that it is never smaller than a page, which QEMU refuses as well (migrate_params_check).
+  xbzrleCacheMib: z
+    .int()
+    .min(0)
+    .max(1 << 20)
+    .refine((mib) => mib === 0 || isPowerOfTwo(mib), 'a power of two: QEMU takes no other')
+    .default(0)
+    .describe(
+      'Send a page that goes again as its difference from what was sent before (QEMU xbzrle), which the source remembers in a cache of this size, a power of two; for guests that change little in many pages; 0 is off',
+    ),
   postCopy: z
     .boolean()
     .default(false)
@@ -129,6 +141,12 @@ export const optionsSchema = options
   .refine(({ postCopy, parallelConnections }) => !postCopy || parallelConnections === 0, {
     path: ['postCopy'],
     message: 'Post-copy and parallelConnections exclude each other: QEMU does not combine them.',
+  })
+  // QEMU refuses it since 8.2, libvirt since 9.4; before, it was accepted and whole pages were sent.
+  .refine(({ xbzrleCacheMib, parallelConnections }) => xbzrleCacheMib === 0 || parallelConnections === 0, {
+    path: ['xbzrleCacheMib'],
+    message:
+      'xbzrleCacheMib and parallelConnections exclude each other: over parallel streams QEMU sends whole pages only.',
   });
 
 export type KvmOptions = z.infer<typeof optionsSchema>;

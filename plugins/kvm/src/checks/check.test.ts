@@ -137,6 +137,52 @@ describe('modes', () => {
   });
 });
 
+describe('xbzrle', () => {
+  beforeEach(() => writeFileSync(join(root, 'b', 'vda.img'), Buffer.alloc(SIZE)));
+  const findingsOf = async (options: Partial<KvmOptions>) => codes(await driver({ overwriteDisks: true, ...options }));
+
+  test('a cache up to the size of the guest: nothing to say', async () => {
+    for (const xbzrleCacheMib of [0, 1, 1_024]) assert.deepEqual(await findingsOf({ xbzrleCacheMib }), []);
+  });
+
+  test('one that is larger than the guest is refused, and says how large either is', async () => {
+    const migration = await driver({ overwriteDisks: true, xbzrleCacheMib: 2_048 });
+    assert.deepEqual(await codes(migration), ['blocker XBZRLE_CACHE_EXCEEDS_GUEST']);
+    const { findings } = await migration.check({ signal });
+    const { message } = findings.find(({ code }) => code.startsWith('XBZRLE')) ?? assert.fail('said nothing');
+    assert.match(message, /2048 MiB.*1024 MiB of memory/);
+  });
+
+  test('one that the source host may have no memory for is warned of; the destination needs none', async () => {
+    a.freeMemoryBytes = 127n * 1024n ** 2n;
+    assert.deepEqual(await findingsOf({ xbzrleCacheMib: 128 }), ['warning XBZRLE_CACHE_MEMORY_SHORT']);
+    a.freeMemoryBytes = 128n * 1024n ** 2n;
+    assert.deepEqual(await findingsOf({ xbzrleCacheMib: 128 }), []);
+  });
+
+  test('before post-copy it is of use from the third pass on', async () => {
+    const postCopy = { mode: 'peer-to-peer', postCopy: true, xbzrleCacheMib: 64 } as const;
+    const said = async (postCopyAfterPasses: number) => (await findingsOf({ ...postCopy, postCopyAfterPasses })).at(-1);
+    assert.equal(await said(2), 'warning XBZRLE_BEFORE_POST_COPY');
+    assert.equal(await said(3), 'warning POST_COPY_RISK');
+  });
+
+  test('what QEMU never takes is no option: a cache that is no power of two, parallel connections', () => {
+    for (const options of [
+      { xbzrleCacheMib: 96 },
+      { xbzrleCacheMib: 0.5 },
+      { xbzrleCacheMib: 64, parallelConnections: 2 },
+    ]) {
+      const { error } = optionsSchema.safeParse(options);
+      assert.deepEqual(
+        error?.issues.map(({ path }) => path),
+        [['xbzrleCacheMib']],
+      );
+    }
+    assert.equal(optionsSchema.parse({}).xbzrleCacheMib, 0);
+  });
+});
+
 describe('checks', () => {
   test('a disk that can be copied: nothing to say, and nothing is made', async () => {
     const report = await (await driver()).check({ signal });

@@ -14,6 +14,7 @@ import { checkCluster, checkOwner } from './owners.ts';
 import { checkPlaces } from './places.ts';
 import { checkPorts } from './ports.ts';
 import { attempt, type CheckContext } from './types.ts';
+import { checkXbzrle } from './xbzrle.ts';
 
 /** In the order in which a person would want to hear of them. */
 const CHECKS: readonly ((context: CheckContext) => Promise<Finding[]>)[] = [
@@ -25,6 +26,7 @@ const CHECKS: readonly ((context: CheckContext) => Promise<Finding[]>)[] = [
   checkDisks,
   checkPorts,
   checkModes,
+  checkXbzrle,
 ];
 
 /** @throws PluginError VM_NOT_FOUND, and whatever the connections suffer */

@@ -43,6 +43,7 @@ import { type Ends, lookAtBoth, placementOf, postCopyOf, type SettleOptions, set
 import { type CompletedStats, endedByFailure, look, readCompleted, type Sighting } from './sighting.ts';
 import { parseState } from './state.ts';
 import { undefine } from './undefine.ts';
+import { readXbzrle } from './xbzrle.ts';
 
 interface Options {
   readonly signal: AbortSignal;
@@ -296,6 +297,8 @@ export class KvmMigration implements MigrationDriver {
     const client = await this.#ends.source.query({ signal });
     const remember = ({ params }: EventBody<'jobCompleted'>): void => {
       this.#completed = readCompleted(params);
+      const xbzrle = readXbzrle(params);
+      if (xbzrle !== undefined) this.#context.log.info({ xbzrle }, 'what xbzrle saved of the pages that went again');
     };
     try {
       await client.subscribe('jobCompleted', domain, remember, { signal });

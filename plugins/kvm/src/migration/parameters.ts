@@ -51,6 +51,7 @@ export function migrationFlags(options: KvmOptions, facts: FlagFacts): number {
   }
   if (options.parallelConnections > 0) flags |= MIGRATE.parallel;
   if (options.postCopy) flags |= MIGRATE.postCopy;
+  if (options.xbzrleCacheMib > 0) flags |= MIGRATE.compressed;
   if (facts.throttling !== undefined) flags |= MIGRATE.autoConverge;
   if (options.abortOnError) flags |= MIGRATE.abortOnError;
   if (options.allowUnsafe || facts.vouched) flags |= MIGRATE.unsafe;
@@ -89,6 +90,11 @@ export function commonParams(settings: CommonSettings): TypedParam[] {
   }
   if (options.parallelConnections > 0) {
     params.push({ field: 'parallel.connections', type: 'int', value: options.parallelConnections });
+  }
+  // Both ends are told: the destination has to be ready for differences (qemuMigrationParamsTPMap).
+  if (options.xbzrleCacheMib > 0) {
+    const value = BigInt(options.xbzrleCacheMib) * BigInt(MIB);
+    params.push(text('compression', 'xbzrle'), { field: 'compression.xbzrle.cache', type: 'ullong', value });
   }
   for (const disk of copiedDisks) params.push(text('migrate_disks', disk));
   if (definitions !== undefined) {

@@ -11,6 +11,8 @@ export const MIGRATE = {
   /** Holds the job from Begin to Confirm, so that nobody changes the domain in between. Source calls only. */
   changeProtection: 256,
   unsafe: 512,
+  /** With which method, the parameter `compression` says. */
+  compressed: 2048,
   /** Source calls only. */
   abortOnError: 4096,
   /** Source calls only. */

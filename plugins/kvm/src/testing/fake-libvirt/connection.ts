@@ -82,6 +82,7 @@ export class FakeConnection {
       if (script?.do === 'cut-before') return this.cut();
       if (script?.do === 'refuse') throw new Refusal(script.number, 'refused by script');
       const args = decode(procedure.args, packet.payload);
+      this.host.args.set(name, args);
       const result = await this.host.handle(name, args, this);
       if (script?.do === 'cut-after') return this.cut();
       if (script?.do === 'after') await script.run();

@@ -29,6 +29,8 @@ export class FakeHost {
   files: string;
   readonly guests = new Map<string, Guest>();
   readonly calls: ProcedureName[] = [];
+  /** What the latest call of each procedure said. */
+  readonly args = new Map<ProcedureName, unknown>();
   readonly #connections = new Set<FakeConnection>();
   readonly #transports: (() => void)[] = [];
   readonly #scripts = new Map<ProcedureName, Script[]>();
@@ -50,7 +52,10 @@ export class FakeHost {
   /** The pass that is under way. */
   iteration = 1;
   remainingBytes = 50;
+  /** What else the statistics of a job count. */
+  moreCounts: Readonly<Record<string, number>> = {};
   libvirtVersion = 9_000_000n;
+  freeMemoryBytes = 8n * 1024n ** 3n;
   /** As `net-dumpxml` shows them. */
   readonly networks = new Map([
     ['default', "<network><name>default</name><forward mode='nat'/><bridge name='virbr0'/></network>"],

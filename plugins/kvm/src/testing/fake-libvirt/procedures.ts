@@ -3,7 +3,7 @@ import { uuidText } from '../../client.ts';
 import { readDefinition } from '../../definition/definition.ts';
 import { ABORT_JOB, ERROR, JOB, MIGRATE, OPERATION, RUNNING, SHUTOFF, STATE, UNDEFINE } from '../../rpc/constants.ts';
 import type { ArgsOf, ProcedureName } from '../../rpc/procedures.ts';
-import { stringOf, type TypedParam } from '../../rpc/typed-params.ts';
+import { numberOf, stringOf, type TypedParam } from '../../rpc/typed-params.ts';
 import { beginBackup, endBackup } from './backups.ts';
 import type { FakeConnection } from './connection.ts';
 import { domainOf, guestXml } from './guest.ts';
@@ -58,7 +58,7 @@ const aboutTheHost = (host: FakeHost): Procedures => ({
     const running = [...host.guests.values()].filter(({ state }) => state === STATE.running);
     return { records: running.map((guest) => ({ domain: domainOf(guest), params })) };
   },
-  nodeGetFreeMemory: () => ({ bytes: 8n * 1024n ** 3n }),
+  nodeGetFreeMemory: () => ({ bytes: host.freeMemoryBytes }),
   nodeGetInfo: () => ({
     ...{ model: Array.from({ length: 32 }, () => 0), memoryKib: 16_777_216n, cpus: 4 },
     ...{ mhz: 2000, nodes: 1, sockets: 1, cores: 4, threads: 1 },
@@ -84,7 +84,12 @@ const aboutGuests = (host: FakeHost): Procedures => ({
   domainGetJobStats: ({ domain }) => {
     const { job, foreignJob, backup } = host.guestOf(domain);
     if (job?.kind === 'in') throw new Refusal(ERROR.OPERATION_UNSUPPORTED, 'only on the source host');
-    const counts = { data_total: 100, data_remaining: host.remainingBytes, memory_iteration: host.iteration };
+    const counts = {
+      data_total: 100,
+      data_remaining: host.remainingBytes,
+      memory_iteration: host.iteration,
+      ...host.moreCounts,
+    };
     const params = Object.entries(counts).map(
       ([field, value]): TypedParam => ({ field, type: 'ullong', value: BigInt(value) }),
     );
@@ -159,7 +164,8 @@ const aboutMigrations = (host: FakeHost): Procedures => ({
     if (flags !== ABORT_JOB.postCopy || !guest.postCopy) throw new Refusal(ERROR.OPERATION_INVALID, 'not in post-copy');
     host.migrations.setPostCopy(guest, host.migrations.peerOf(guest), 'broken');
   },
-  domainMigrateBegin3Params: ({ domain, flags }, owner) => {
+  domainMigrateBegin3Params: ({ domain, params, flags }, owner) => {
+    assertCompression(params, flags);
     const guest = host.guestOf(domain);
     if (guest.job !== null || guest.foreignJob !== null || guest.backup !== null)
       throw new Refusal(ERROR.OPERATION_TIMEOUT, 'another job');
@@ -167,13 +173,17 @@ const aboutMigrations = (host: FakeHost): Procedures => ({
     if ((flags & MIGRATE.changeProtection) !== 0 && owner.open) guest.job = { kind: 'out', owner, phase: 'begun' };
     return { cookie: Buffer.from(`${guest.uuid}\0`), xml: guestXml(guest, host.files) };
   },
-  domainMigratePrepare3Params: ({ params, cookie }, owner) => {
+  domainMigratePrepare3Params: ({ params, cookie, flags }, owner) => {
+    assertCompression(params, flags);
     const uuid = cookie.toString('utf8').slice(0, 36);
     if (host.guests.has(uuid)) throw new Refusal(ERROR.OPERATION_FAILED, 'domain exists');
     host.migrations.prepareIncoming(uuid, nameIn(params), owner);
     return { cookie, uri: null };
   },
-  domainMigratePerform3Params: (args, owner) => host.migrations.perform(args, owner),
+  domainMigratePerform3Params: (args, owner) => {
+    assertCompression(args.params, args.flags);
+    return host.migrations.perform(args, owner);
+  },
   domainMigrateFinish3Params: ({ params, flags, cancelled }) => {
     const name = stringOf(params, 'destination_name');
     const guest = [...host.guests.values()].find((candidate) => candidate.name === name);
@@ -187,6 +197,18 @@ const aboutMigrations = (host: FakeHost): Procedures => ({
     else if (guest.state === STATE.paused) host.set(guest, STATE.running, RUNNING.migrationCanceled);
   },
 });
+
+/** qemuMigrationParamsSetCompression, and what QEMU says of the size. */
+function assertCompression(params: readonly TypedParam[], flags: number): void {
+  const method = stringOf(params, 'compression');
+  const cacheBytes = numberOf(params, 'compression.xbzrle.cache');
+  if (method !== undefined && (flags & MIGRATE.parallel) !== 0)
+    throw new Refusal(ERROR.INVALID_ARG, `Compression method '${method}' isn't supported with parallel migration`);
+  if (cacheBytes === undefined) return;
+  if (method !== 'xbzrle') throw new Refusal(ERROR.INVALID_ARG, 'Turn xbzrle compression on to tune it');
+  if (cacheBytes < 4096 || !Number.isInteger(Math.log2(cacheBytes)))
+    throw new Refusal(ERROR.INTERNAL_ERROR, 'xbzrle_cache_size: not a power of two no less than the target page size');
+}
 
 const aboutDrills = (host: FakeHost): Procedures => ({
   domainBackupBegin: ({ domain, backupXml }) => {

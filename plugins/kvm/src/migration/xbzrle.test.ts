@@ -1,0 +1,60 @@
+/** xbzrle, as scripted daemons are asked for it, and as libvirt tells of it. */
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import type { KvmOptions } from '../config.ts';
+import { MIGRATE } from '../rpc/constants.ts';
+import type { ProcedureName } from '../rpc/procedures.ts';
+import type { TypedParam } from '../rpc/typed-params.ts';
+import { Orchestrator } from '../testing/orchestrator.ts';
+import { readXbzrle } from './xbzrle.ts';
+
+interface Call {
+  readonly params: readonly TypedParam[];
+  readonly flags: number;
+}
+
+const PHASES: readonly { readonly name: ProcedureName; readonly end: 'a' | 'b' }[] = [
+  { name: 'domainMigrateBegin3Params', end: 'a' },
+  { name: 'domainMigratePrepare3Params', end: 'b' },
+  { name: 'domainMigratePerform3Params', end: 'a' },
+];
+
+/** Of each call that this mode makes: whether it asked for compression, and how. */
+async function asked(options: Partial<KvmOptions>): Promise<string[]> {
+  const world = new Orchestrator(options);
+  await world.forward(await world.driver());
+  world.expectOne('b');
+  return PHASES.flatMap(({ name, end }) => {
+    const call = world[end].args.get(name) as Call | undefined;
+    if (call === undefined) return [];
+    const params = call.params.filter(({ field }) => field.startsWith('compression'));
+    const words = params.map(({ field, type, value }) => `${field}=${value} (${type})`);
+    return [[(call.flags & MIGRATE.compressed) === 0 ? 'as it is' : 'compressed', ...words].join(', ')];
+  });
+}
+
+const ON = 'compressed, compression=xbzrle (string), compression.xbzrle.cache=67108864 (ullong)';
+
+test('direct: both ends are asked for it, in every phase that takes parameters', async () => {
+  assert.deepEqual(await asked({ xbzrleCacheMib: 64 }), [ON, ON, ON]);
+  assert.deepEqual(await asked({}), ['as it is', 'as it is', 'as it is']);
+});
+
+test('peer to peer: the source is, and tells the destination', async () => {
+  assert.deepEqual(await asked({ mode: 'peer-to-peer', xbzrleCacheMib: 64 }), [ON]);
+  assert.deepEqual(await asked({ mode: 'peer-to-peer' }), ['as it is']);
+});
+
+test('what it saved is read from the statistics of a job that had it, and of no other', () => {
+  const job = (values: Record<string, number>): TypedParam[] =>
+    Object.entries(values).map(([field, value]) => ({ field, type: 'ullong', value: BigInt(value) }));
+  const told = { compression_cache: 4_096, compression_bytes: 7, compression_pages: 3 };
+  assert.deepEqual(readXbzrle(job({ data_total: 1, ...told, compression_cache_misses: 2, compression_overflow: 1 })), {
+    cacheBytes: 4_096,
+    pages: 3,
+    bytes: 7,
+    cacheMisses: 2,
+    overflow: 1,
+  });
+  assert.equal(readXbzrle(job({ data_total: 1 })), undefined);
+});

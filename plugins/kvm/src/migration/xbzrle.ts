@@ -1,0 +1,24 @@
+/** What QEMU's xbzrle has done, in a job's statistics (as QEMU counts since 5.1). Pure. */
+import { numberOf, type TypedParam } from '../rpc/typed-params.ts';
+
+export interface XbzrleStats {
+  readonly cacheBytes: number;
+  /** Pages that were in the cache, those that had changed too much among them. */
+  readonly pages: number;
+  /** As what they were sent. */
+  readonly bytes: number;
+  readonly cacheMisses: number;
+  /** Had changed too much, and went whole. */
+  readonly overflow: number;
+}
+
+/** `undefined` where it was off. */
+export function readXbzrle(params: readonly TypedParam[]): XbzrleStats | undefined {
+  const cacheBytes = numberOf(params, 'compression_cache');
+  if (cacheBytes === undefined) return undefined;
+  const count = (name: string): number => numberOf(params, `compression_${name}`) ?? 0;
+  return {
+    ...{ cacheBytes, pages: count('pages'), bytes: count('bytes') },
+    ...{ cacheMisses: count('cache_misses'), overflow: count('overflow') },
+  };
+}
