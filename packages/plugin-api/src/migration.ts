@@ -214,6 +214,11 @@ export interface MigrationProgress {
   readonly bytesRemaining: number;
   readonly rateBytesPerSec: number | null;
   readonly dirtyRateBytesPerSec: number | null;
+  /**
+   * How much of a page that goes again is sent now, 0 to 1, where the hypervisor sends what has changed in it: so much faster than the link
+   * carries bytes do pages get across. Left out where pages go whole.
+   */
+  readonly sentShareOfPages?: number | undefined;
   /** Pre-copy pass, from 1. */
   readonly iteration: number | null;
 }

@@ -38,6 +38,23 @@ test('in between it is said that it is narrow', () => {
   assert.match(advice ?? '', /^Let it run/);
 });
 
+test('pages that go as their differences get across faster than bytes do', () => {
+  const busy = { dirtyRateBytesPerSec: 120 * MIB };
+  const { verdict, message, etaMs, advice } = predict({ ...busy, sentShareOfPages: 0.1 });
+  // The link carries 1100 MiB/s of pages: (1000 − 110 MiB) at 980 MiB/s net.
+  assert.deepEqual([verdict, etaMs, advice], ['converges', 908, null]);
+  assert.match(
+    message,
+    /120\.0 MiB\/s of memory anew, the link carries 110\.0 MiB\/s, 1100\.0 MiB\/s of it as differences/,
+  );
+  const whole = predict({ ...busy, sentShareOfPages: 1 });
+  assert.equal(whole.verdict, 'diverges');
+  assert.doesNotMatch(whole.message, /differences/);
+  assert.doesNotMatch(whole.advice ?? '', /xbzrle/, 'it is on already');
+  assert.match(predict(busy).advice ?? '', /send differences \(KVM: xbzrleCacheMib\)/);
+  assert.equal(predict({ ...busy, sentShareOfPages: 0 }).verdict, 'converges');
+});
+
 test('what fits into the downtime is over, whatever the guest writes', () => {
   const { verdict, etaMs } = predict({ bytesRemaining: 100 * MIB, dirtyRateBytesPerSec: 500 * MIB });
   assert.deepEqual([verdict, etaMs], ['converges', 0]);

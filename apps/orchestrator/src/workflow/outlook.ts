@@ -1,13 +1,16 @@
 /**
  * Will this VM converge on this link? Pre-copy sends what the guest wrote during the pass before, so that each pass is shorter by dirty rate ÷ goodput;
  * it is over when what remains goes across within the allowed downtime. Pure. With R to send, G the goodput and D the dirty rate, passes take
- * (R − G × downtime) ÷ (G − D) together, and never end when D ≥ G. An estimate: guests change their minds.
+ * (R − G × downtime) ÷ (G − D) together, and never end when D ≥ G. Where of pages only a share s is sent, their differences, the link carries
+ * G ÷ s of them. An estimate: guests change their minds.
  */
 
 /** QEMU's own default (`downtime-limit`). */
 const DEFAULT_DOWNTIME_MS = 300;
 /** From here on passes shrink so slowly that a small change of the guest's mood decides. */
 const NARROW_SHARE = 0.75;
+/** However little a page changes, it costs something; and of a rate without end nobody could make sense. */
+const LEAST_SENT_SHARE = 0.01;
 
 export interface Situation {
   readonly bytesRemaining: number;
@@ -15,6 +18,8 @@ export interface Situation {
   readonly dirtyRateBytesPerSec: number | null;
   /** What the link carries of this migration, as measured. */
   readonly goodputBytesPerSec: number | null;
+  /** Of a page that goes again, as the hypervisor says; undefined: pages go whole. */
+  readonly sentShareOfPages?: number | undefined;
   readonly maxDowntimeMs: number | null;
   /** The limit that somebody set. */
   readonly bandwidthBytesPerSec: number | null;
@@ -36,17 +41,19 @@ export function predictOutlook(situation: Situation): Outlook {
     const message = 'Not known yet: the guest’s dirty rate is measured after the first pass.';
     return { verdict: 'unknown', message, advice: null, etaMs: null };
   }
-  const rates = `The guest writes ${rate(dirty)} of memory anew, the link carries ${rate(goodput)}`;
+  const pagesPerSec = goodput / Math.max(LEAST_SENT_SHARE, situation.sentShareOfPages ?? 1);
+  const differences = pagesPerSec > goodput ? `, ${rate(pagesPerSec)} of it as differences` : '';
+  const rates = `The guest writes ${rate(dirty)} of memory anew, the link carries ${rate(goodput)}${differences}`;
   const switchableBytes = (goodput * (maxDowntimeMs ?? DEFAULT_DOWNTIME_MS)) / 1_000;
   if (bytesRemaining <= switchableBytes) {
     return { verdict: 'converges', message: 'What remains fits into the allowed downtime.', advice: null, etaMs: 0 };
   }
-  if (dirty >= goodput) {
+  if (dirty >= pagesPerSec) {
     const message = `${rates}: it will not get across like this.`;
     return { verdict: 'diverges', message, advice: divergenceAdvice(situation, goodput), etaMs: null };
   }
-  const etaMs = Math.round(((bytesRemaining - switchableBytes) / (goodput - dirty)) * 1_000);
-  if (dirty < NARROW_SHARE * goodput) {
+  const etaMs = Math.round(((bytesRemaining - switchableBytes) / (pagesPerSec - dirty)) * 1_000);
+  if (dirty < NARROW_SHARE * pagesPerSec) {
     return { verdict: 'converges', message: `${rates}: it converges.`, advice: null, etaMs };
   }
   const advice = `Let it run while that is acceptable. ${remedies(situation)}`;
@@ -58,9 +65,10 @@ function divergenceAdvice(situation: Situation, goodput: number): string {
   return `${remedies(situation)} A pause of about ${seconds(pauseMs)} would be needed to move what remains now.`;
 }
 
-function remedies({ bandwidthBytesPerSec }: Situation): string {
+function remedies({ bandwidthBytesPerSec, sentShareOfPages }: Situation): string {
   const limit = bandwidthBytesPerSec === null ? '' : `Raise the bandwidth limit of ${rate(bandwidthBytesPerSec)}. `;
-  return `${limit}Set convergence to must-finish, allow post-copy, allow a longer downtime (maxDowntimeMs), or migrate when the guest writes less.`;
+  const differences = sentShareOfPages === undefined ? ' send differences (KVM: xbzrleCacheMib),' : '';
+  return `${limit}Set convergence to must-finish, allow post-copy,${differences} allow a longer downtime (maxDowntimeMs), or migrate when the guest writes less.`;
 }
 
 const rate = (bytesPerSec: number): string => `${(bytesPerSec / 2 ** 20).toFixed(1)} MiB/s`;

@@ -31,6 +31,26 @@ test('the outlook is judged by the policy and the share that hold now, not by th
   assert.equal(migration.progress?.outlook?.verdict, 'converges');
 });
 
+test('that pages go as differences is heeded by the outlook, and no number of the record', async () => {
+  const request = migrationInputSchema.parse({ vm: 'v', source: 'a', destination: 'b', maxDowntimeMs: 100 });
+  const { migration } = newRecord(newMigrationId(), request, { source: 'x', destination: 'y' }, []);
+  const told = Promise.withResolvers<void>();
+  const run = {
+    ...{ id: migration.id, migration, lost: new AbortController().signal },
+    report: (change: (draft: { migration: typeof migration }) => void) => {
+      change({ migration });
+      told.resolve();
+    },
+  } as unknown as Run;
+  using reporter = new ProgressReporter(run, undefined, 1, () => undefined);
+  const progress = { stage: 'memory', percent: 50, bytesTotal: 9e6, bytesTransferred: 6e6, bytesRemaining: 2e6 };
+  const rates = { iteration: 3, dirtyRateBytesPerSec: 3e6, rateBytesPerSec: 1e6, sentShareOfPages: 0.1 };
+  reporter.report({ ...progress, ...rates } as MigrationProgress);
+  await told.promise;
+  assert.equal(migration.progress?.outlook?.verdict, 'converges');
+  assert.ok(!('sentShareOfPages' in (migration.progress ?? {})));
+});
+
 test('what the tunnel delivers is progress, whatever the hypervisor counts; what keeps connections alive is none', async () => {
   const request = migrationInputSchema.parse({ vm: 'v', source: 'a', destination: 'b' });
   const { migration } = newRecord(newMigrationId(), request, { source: 'x', destination: 'y' }, []);

@@ -101,7 +101,7 @@ export class ProgressReporter implements Disposable {
   }
 
   /** Judged by what holds now: policy and limit may have been changed since the request. */
-  async #extended(progress: MigrationProgress, tunnel: TunnelStats | null) {
+  async #extended({ sentShareOfPages, ...progress }: MigrationProgress, tunnel: TunnelStats | null) {
     const { id, migration } = this.#run;
     const { maxDowntimeMs } = policyOf(migration.request, (await this.#changes?.get(id)) ?? {});
     const { bandwidthShareBytesPerSec: bandwidthBytesPerSec } = migration;
@@ -114,6 +114,7 @@ export class ProgressReporter implements Disposable {
         linkBitsPerSec === null ? progress.rateBytesPerSec : linkBitsPerSec / 8,
         bandwidthBytesPerSec,
       ),
+      sentShareOfPages,
       maxDowntimeMs,
       bandwidthBytesPerSec,
     });

@@ -9,6 +9,7 @@ import type { Domain } from '../rpc/procedures.ts';
 import { numberOf } from '../rpc/typed-params.ts';
 import type { KvmSession } from '../session.ts';
 import { postCopyIn } from './sighting.ts';
+import { readXbzrle, sentShare, type XbzrleStats } from './xbzrle.ts';
 
 const POLL_INTERVAL_MS = 500;
 
@@ -33,7 +34,6 @@ export function readProgress(
   const memoryMoves = (numberOf(params, 'memory_processed') ?? 0) > 0;
   const diskBytes = numberOf(params, 'disk_total') ?? 0;
   const dirtyPages = numberOf(params, 'memory_dirty_rate');
-  const pageBytes = numberOf(params, 'memory_page_size') ?? 4096;
   return {
     stage: standstill ?? (memoryMoves || diskBytes === 0 ? 'memory' : 'disks'),
     percent,
@@ -42,10 +42,12 @@ export function readProgress(
     bytesRemaining: remaining,
     rateBytesPerSec: numberOf(params, memoryMoves ? 'memory_bps' : 'disk_bps') ?? null,
     // QEMU measures it from one pass to the next (migration/ram.c), and says 0 in the first.
-    dirtyRateBytesPerSec: dirtyPages === undefined || (iteration ?? 0) <= 1 ? null : dirtyPages * pageBytes,
+    dirtyRateBytesPerSec: dirtyPages === undefined || (iteration ?? 0) <= 1 ? null : dirtyPages * pageBytesOf(params),
     iteration: iteration ?? null,
   };
 }
+
+const pageBytesOf = (params: JobStats['params']): number => numberOf(params, 'memory_page_size') ?? 4096;
 
 function standstillOf(seen: DomainState): 'switchover' | 'post-copy' | null {
   if (seen.state !== STATE.paused) return null;
@@ -79,6 +81,8 @@ export async function watchJob(
   { signal, untilIdle = false }: { signal: AbortSignal; untilIdle?: boolean },
 ): Promise<void> {
   let percent = 0;
+  let xbzrle: XbzrleStats | undefined;
+  let sentShareOfPages: number | undefined;
   while (!signal.aborted) {
     try {
       const client = await session.query({ signal });
@@ -88,9 +92,12 @@ export async function watchJob(
       if (!idle) {
         const state = await client.state(domain, { signal });
         const progress = readProgress(job, standstillOf(state), memoryBytes, percent);
+        const before = xbzrle;
+        xbzrle = readXbzrle(job.params);
+        sentShareOfPages = sentShare(xbzrle, before, pageBytesOf(job.params)) ?? sentShareOfPages;
         if (progress !== undefined && !signal.aborted) {
           percent = progress.percent;
-          onProgress(progress);
+          onProgress(sentShareOfPages === undefined ? progress : { ...progress, sentShareOfPages });
         }
       }
     } catch (error) {

@@ -6,7 +6,7 @@ import { MIGRATE } from '../rpc/constants.ts';
 import type { ProcedureName } from '../rpc/procedures.ts';
 import type { TypedParam } from '../rpc/typed-params.ts';
 import { Orchestrator } from '../testing/orchestrator.ts';
-import { readXbzrle } from './xbzrle.ts';
+import { readXbzrle, sentShare } from './xbzrle.ts';
 
 interface Call {
   readonly params: readonly TypedParam[];
@@ -57,4 +57,45 @@ test('what it saved is read from the statistics of a job that had it, and of no 
     overflow: 1,
   });
   assert.equal(readXbzrle(job({ data_total: 1 })), undefined);
+});
+
+test('how much is sent of pages: by what went since the last look, whole where they were not in the cache', () => {
+  const at = (pages: number, bytes: number, cacheMisses: number) =>
+    ({ cacheBytes: 1 << 26, overflow: 0, pages, bytes, cacheMisses }) as const;
+  assert.equal(sentShare(undefined, undefined, 4_096), undefined);
+  assert.equal(sentShare(at(0, 0, 0), undefined, 4_096), undefined, 'the first pass');
+  assert.equal(sentShare(at(0, 0, 500), at(0, 0, 0), 4_096), 1, 'the second fills the cache');
+  assert.equal(sentShare(at(900, 100 * 4_096, 600), at(0, 0, 500), 4_096), 0.2);
+  assert.equal(sentShare(at(900, 100 * 4_096, 600), at(900, 100 * 4_096, 600), 4_096), undefined, 'nothing went');
+});
+
+test('progress has it, and keeps it where nothing went between two looks; without xbzrle there is none', async () => {
+  const steps: readonly (readonly [pages: number, bytes: number, cacheMisses: number])[] = [
+    [0, 0, 0],
+    [0, 0, 100],
+    [100, 40_960, 100],
+    [100, 40_960, 100],
+  ];
+  const countsAt = (step: number): Record<string, number> => {
+    const [pages, bytes, misses] = steps[step] ?? assert.fail('no such step');
+    const counted = { compression_pages: pages, compression_bytes: bytes, compression_cache_misses: misses };
+    return { compression_cache: 1 << 26, compression_overflow: 0, ...counted };
+  };
+  for (const [on, expected] of [
+    [true, [undefined, 1, 0.1, 0.1]],
+    [false, [undefined, undefined, undefined, undefined]],
+  ] as const) {
+    const world = new Orchestrator(on ? { xbzrleCacheMib: 64 } : {});
+    const seen: (number | undefined)[] = [];
+    const through = Promise.withResolvers<void>();
+    if (on) world.a.moreCounts = countsAt(0);
+    world.a.onPerform = ({ finish }) => void through.promise.then(finish);
+    world.onProgress = ({ sentShareOfPages }) => {
+      seen.push(sentShareOfPages);
+      if (seen.length === steps.length) through.resolve();
+      else if (on) world.a.moreCounts = countsAt(seen.length);
+    };
+    await world.forward(await world.driver());
+    assert.deepEqual(seen.slice(0, steps.length), expected);
+  }
 });

@@ -22,3 +22,17 @@ export function readXbzrle(params: readonly TypedParam[]): XbzrleStats | undefin
     ...{ cacheMisses: count('cache_misses'), overflow: count('overflow') },
   };
 }
+
+/** How much was sent of the pages that went between two looks, 0 to 1; `undefined` where none did, or it is off. */
+export function sentShare(
+  now: XbzrleStats | undefined,
+  before: XbzrleStats | undefined,
+  pageBytes: number,
+): number | undefined {
+  if (now === undefined) return undefined;
+  const since = (count: 'pages' | 'bytes' | 'cacheMisses'): number => now[count] - (before?.[count] ?? 0);
+  const misses = since('cacheMisses');
+  const pages = since('pages') + misses;
+  if (pages <= 0) return undefined;
+  return Math.min(1, (since('bytes') / pageBytes + misses) / pages);
+}
