@@ -34,7 +34,7 @@ const CLEAR_INTERVAL_MS = 300;
 /**
  * Destroys the copy that stands still at the source and, if asked for, removes its definition. Idempotent.
  * @returns what the daemon had against the latter, in words, or `null`: nothing runs there, so that is no failure any more
- * @throws PluginError OUTCOME_UNKNOWN when the source runs too; CONNECTION_LOST or UNREACHABLE when it cannot be asked:
+ * @throws PluginError OUTCOME_UNKNOWN when the source runs too, or what is paused there is not what the migration has left; CONNECTION_LOST or UNREACHABLE when it cannot be asked:
  * the guest there stands still, and this may be called again
  */
 export async function clearSource(
@@ -68,7 +68,7 @@ export async function clearSource(
   }
 }
 
-/** Only while the destination is seen to hold the guest. */
+/** Only what a migration has left standing, and only while the destination is seen to hold the guest. */
 async function destroyPaused(
   ends: Ends,
   source: Sighting,
@@ -86,6 +86,8 @@ async function destroyPaused(
       remedy: 'Nothing was destroyed. If the VM ran at the destination, destroy the paused one at the source by hand.',
     });
   }
+  // Peer to peer libvirt may have let both run: a copy that somebody, or an error, has stopped since may hold the data that counts.
+  if (!source.pausedByMigration) throw pausedByOthers();
   await context.assertCurrent();
   const client = await ends.source.query({ signal });
   try {
@@ -94,6 +96,17 @@ async function destroyPaused(
     // Gone meanwhile, or busy: the next look tells.
     if (!isFault(error)) throw toPluginError(error, 'destroying the paused copy at the source');
   }
+}
+
+function pausedByOthers(): PluginError {
+  return new PluginError(
+    'OUTCOME_UNKNOWN',
+    'The source holds a paused copy of the VM that no migration has left there.',
+    {
+      remedy:
+        'Nothing was destroyed. It may have run since the migration: find out which copy holds the data that counts (virsh domstate --reason), then destroy the other one by hand.',
+    },
+  );
 }
 
 function stillNeeded(): PluginError {

@@ -8,7 +8,7 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { hasArrived, type Prepared, pluginErrorCode } from '@lmas/plugin-api';
-import { ERROR, OPERATION, SHUTOFF, STATE } from '../rpc/constants.ts';
+import { ERROR, OPERATION, PAUSED, SHUTOFF, STATE } from '../rpc/constants.ts';
 import type { ProcedureName } from '../rpc/procedures.ts';
 import { Refusal } from '../testing/fake-libvirt/index.ts';
 import { Orchestrator, UUID } from '../testing/orchestrator.ts';
@@ -762,6 +762,26 @@ describe('peer to peer', () => {
     const calls = [...world.a.calls, ...world.b.calls];
     for (const name of ['domainDestroy', 'domainResume', 'domainAbortJob', 'domainUndefineFlags'] as const) {
       assert.ok(!calls.includes(name), name);
+    }
+  });
+
+  test('two copies ran, and one was paused by a person or an error: it is destroyed by nobody', async () => {
+    for (const reason of [PAUSED.user, PAUSED.ioError, PAUSED.unknown]) {
+      const world = new Orchestrator({ mode: 'peer-to-peer' });
+      world.a.losesFinishReply = true;
+      await assert.rejects(async () => world.forward(await world.driver()), { code: 'STREAM_FAILED' });
+      assert.deepEqual(world.world.running(UUID), ['a', 'b'], 'the fault was there');
+      world.a.set(world.a.guest(UUID), STATE.paused, reason);
+      const { prepared, signal } = world;
+      assert.ok(prepared !== undefined);
+      const driver = await world.driver();
+      assert.equal((await driver.locate({ signal })).where, 'destination', 'as if it were a leftover');
+      await assert.rejects(driver.confirm(prepared, { signal }), {
+        code: 'OUTCOME_UNKNOWN',
+        message: /no migration has left/,
+      });
+      assert.deepEqual([world.a.guest(UUID).state, world.a.guest(UUID).persistent], [STATE.paused, true]);
+      assert.ok(!world.a.calls.includes('domainDestroy') && !world.a.calls.includes('domainUndefineFlags'));
     }
   });
 
