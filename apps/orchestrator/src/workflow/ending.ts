@@ -95,12 +95,13 @@ export function arrivedUntidied(run: Run): Ending {
     report: {
       ...{ downtimeMs: null, bytesTransferred: null, iterations: null, sourceDefinition },
       keptAtSource: [{ kind: 'old copy', id: vm.name }, ...keptAtSource],
-      warnings: [`${source.endpoint} could not be tidied: it did not answer in time.`],
+      warnings: [`${source.endpoint} could not be tidied in time.`],
     },
     byHand:
       `VM ${vm.name} runs at the destination. When ${source.endpoint} is back, never start or resume it there: once it answers, the ` +
-      'old copy is taken away by itself, or by hand: destroy the paused one, if there is one, and remove its definition ' +
-      '(libvirt: virsh destroy, virsh undefine --keep-nvram; its disks stay). If it is started with its host there, do that ' +
+      'old copy is taken away by itself, or by hand: destroy the paused one, if the migration has left one, and remove its definition ' +
+      '(libvirt: virsh domstate --reason says "migrating"; virsh destroy, virsh undefine --keep-nvram; its disks stay). One that somebody, or ' +
+      'an error, has paused may hold what counts: look first. If it is started with its host there, do that ' +
       'before the host is back on its networks.',
     isOpen: true,
   };

@@ -77,18 +77,20 @@ const ENDINGS = {
   untidied: arrivedUntidied,
 };
 
-/** One late attempt: what `locate` sees, what `abort` answers, and what came of it. */
+/** Late attempts: what `locate` sees, look by look, what `abort` answers, and what came of them. */
 async function attempt(
-  found: VmPlacement,
+  looks: VmPlacement | readonly VmPlacement[],
   {
     ending = 'unknown',
-    aborted = found,
+    attempts = 1,
+    aborted = [looks].flat()[0] as VmPlacement,
     confirm = async () => REPORT,
     said,
     handedOver = true,
     failure = 'CONNECTION_LOST',
   }: {
     ending?: keyof typeof ENDINGS;
+    attempts?: number;
     aborted?: VmPlacement;
     confirm?: () => Promise<typeof REPORT>;
     said?: 'done' | 'given-up';
@@ -117,8 +119,10 @@ async function attempt(
   record.notes.prepared = { flows: [], sourceAddresses: [], state: '' };
   if (ending !== 'untidied') record.notes.failure = { ...toMigrationError(run, new Error('no')), code: failure };
   const calls: string[] = [];
+  const seenInTurn = [looks].flat();
   const driver = {
-    locate: async () => found,
+    // The last one goes for whoever looks after it.
+    locate: async () => (seenInTurn.length > 1 ? seenInTurn.shift() : seenInTurn[0]),
     abort: async ({ signal: _, ...options }: { signal: AbortSignal }) => {
       assert.deepEqual(options, { performed: true, pastNoReturn: false, late: true });
       calls.push('abort');
@@ -132,8 +136,10 @@ async function attempt(
   const tools = {
     giveUps: { get: async () => (said === 'given-up' ? { at: '', by: '', reason: '' } : null) },
     words: { get: async () => (said === 'done' ? { at: '', by: '', note: '' } : null) },
+    settings: { settleRetryMs: 1 },
   } as unknown as Tools;
-  await settleLate(run, tools, { driver: async () => driver } as unknown as Hypervisors);
+  const hypervisors = { driver: async () => driver } as unknown as Hypervisors;
+  for (let time = 0; time < attempts; time += 1) await settleLate(run, tools, hypervisors);
   const { migration, notes } = record;
   return { calls, told, migration, notes, first: { where, byHand, outcome } };
 }
@@ -197,7 +203,6 @@ describe('nothing is touched', () => {
     ['two copies were seen: a person is at work', paused, { ending: 'both' }],
     ['the guest was let go at the destination before', paused, { ending: 'untidied' }],
     ['an end does not answer', seen('paused', 'unreachable'), {}],
-    ['two copies run', seen('running', 'running'), {}],
     ['something moves, which may still arrive', seen('running', 'absent', { moving: true }), {}],
     ['part of the memory is still at the source', seen('paused', 'running', { postCopy: 'broken' }), {}],
   ] as const) {
@@ -207,6 +212,57 @@ describe('nothing is touched', () => {
       assert.equal(notes.isOpen, true);
     });
   }
+
+  const both = seen('running', 'running');
+
+  test('where two copies run, and the record says so', async () => {
+    for (const ending of ['unknown', 'standing', 'untidied'] as const) {
+      const { calls, told, migration, notes } = await attempt(both, { ending, attempts: 2 });
+      assert.deepEqual([calls, migration.where, notes.isOpen], [[], 'both', true]);
+      assert.match(migration.byHand ?? '', /runs on both .* power the other one off/);
+      assert.deepEqual(
+        told,
+        ['the VM runs at both ends: nothing more is touched, a person has to decide'],
+        'told once',
+      );
+    }
+  });
+
+  test('where two copies ran, and a person has paused one to have a look: only what is left at the end is believed', async () => {
+    for (const [left, end] of [
+      [seen('absent', 'running'), 'destination'],
+      [seen('running', 'absent'), 'source'],
+    ] as const) {
+      for (const ending of ['unknown', 'untidied'] as const) {
+        const looks = [
+          both,
+          both,
+          seen('paused', 'running'),
+          seen('running', 'paused'),
+          seen('paused', 'running'),
+          left,
+        ];
+        const lookedAt = await attempt(looks, { ending, attempts: 4 });
+        assert.deepEqual([lookedAt.calls, lookedAt.migration.where], [[], 'both'], 'nothing is taken for a leftover');
+        const { calls, migration, notes } = await attempt(looks, { ending, attempts: 5 });
+        assert.deepEqual([calls, migration.where, migration.byHand, notes.isOpen], [[], end, null, false]);
+      }
+    }
+  });
+
+  test('where two copies were seen but once: it may have been handed over in between, and the next attempt goes on', async () => {
+    const looks = [both, seen('paused', 'running')];
+    const { calls, migration, first } = await attempt(looks);
+    assert.deepEqual([calls, migration.where, migration.byHand], [[], first.where, first.byHand]);
+    assert.deepEqual((await attempt(looks, { attempts: 2 })).calls, ['confirm']);
+  });
+
+  test('where the source has come to life while it was being tidied: two run, and that is what is told', async () => {
+    const runsToo = new PluginError('OUTCOME_UNKNOWN', 'it runs at the source, too', { arrived: true });
+    const looks = [seen('paused', 'running'), both];
+    const { calls, migration, notes } = await attempt(looks, { confirm: () => Promise.reject(runsToo), attempts: 2 });
+    assert.deepEqual([calls, migration.where, notes.arrived, notes.isOpen], [['confirm'], 'both', false, true]);
+  });
 
   test('but what moves although it was cancelled is left to the plugin, which stops what is surely ours', async () => {
     const moving = seen('running', 'absent', { moving: true });

@@ -6,6 +6,7 @@
  *   it runs at the destination ───→ confirm: the source is tidied
  *   nothing is clear ─────────────→ abort: what a migration has left standing goes on at the source, or stays as it is
  *   it is seen at one end alone ──→ the record says so
+ *   it runs at both ends ─────────→ the record says so, for good: a person is needed, and whatever they pause is theirs
  *
  * The outcome stays what it was; an event tells what was done late. People have been told of the VM meanwhile, and may have acted. So: only
  * what this migration has handed over is touched, and only until somebody has said that they look after it (`lmas done`, `lmas give-up`)
@@ -14,10 +15,11 @@
  * To be believed, the VM has to run at one end, the other one has to say that it neither runs nor holds it, and nothing may move; or
  * it is powered off, and its hypervisor leaves no doubt where (`atRest`).
  */
+import { setTimeout as sleep } from 'node:timers/promises';
 import { hasArrived, type MigrationDriver, type VmPlacement } from '@lmas/plugin-api';
 import { isSuperseded } from '../errors.ts';
 import { type End, isUndecided, type Migration } from '../migrations/record.ts';
-import { arrivedUntidied } from './ending.ts';
+import { arrivedUntidied, byHand } from './ending.ts';
 import type { Hypervisors } from './hypervisors.ts';
 import type { Run } from './run.ts';
 import { STOPPED } from './settle.ts';
@@ -28,22 +30,29 @@ import { raceSignal } from './waiting.ts';
 const LOOK_MS = 30_000;
 const ATTEMPT_MS = 120_000;
 
+type LateTools = Pick<Tools, 'giveUps' | 'words'> & { readonly settings: Pick<Tools['settings'], 'settleRetryMs'> };
+/** An attempt that is under way. */
+interface Attempt {
+  readonly run: Run;
+  readonly tools: LateTools;
+  readonly driver: MigrationDriver;
+  readonly signal: AbortSignal;
+}
+
 /** One attempt. Never fails for what it could not find out or do: there will be another one. */
-export async function settleLate(
-  run: Run,
-  tools: Pick<Tools, 'giveUps' | 'words'>,
-  hypervisors: Pick<Hypervisors, 'driver'>,
-): Promise<void> {
+export async function settleLate(run: Run, tools: LateTools, hypervisors: Pick<Hypervisors, 'driver'>): Promise<void> {
   if (run.migration.vm.id === null || !(run.notes.isOpen || isUndecided(run.migration))) return;
   const looking = AbortSignal.any([run.lost, AbortSignal.timeout(LOOK_MS)]);
   const signal = AbortSignal.any([run.lost, AbortSignal.timeout(ATTEMPT_MS)]);
   try {
     const driver = await hypervisors.driver({ signal: looking });
+    const attempt: Attempt = { run, tools, driver, signal };
     let found = await raceSignal(driver.locate({ signal: looking }), looking);
     run.log.info({ placement: found }, 'looked for the VM once more');
     const isOurs = await mayGoOn(run, tools);
-    if (isOurs && isUnclear(run, found)) found = await bringBack(run, driver, { signal });
-    if (isOurs && isAtDestination(found)) return await tidySource(run, driver, { signal });
+    if (isOurs && isUnclear(run, found)) found = await bringBack(attempt);
+    if (found.where === 'both') return await heedBoth(attempt);
+    if (isOurs && isAtDestination(found)) return await tidySource(attempt);
     await noteFound(run, found);
   } catch (error) {
     if (run.lost.aborted || isSuperseded(error)) throw error;
@@ -51,7 +60,7 @@ export async function settleLate(
   }
 }
 
-async function mayGoOn({ id, journal, migration }: Run, { giveUps, words }: Pick<Tools, 'giveUps' | 'words'>) {
+async function mayGoOn({ id, journal, migration }: Run, { giveUps, words }: LateTools) {
   if (!journal.has('hand-over') || migration.where === 'both') return false;
   return (await giveUps.get(id)) === null && (await words.get(id)) === null;
 }
@@ -64,7 +73,7 @@ function isUnclear({ notes }: Run, found: VmPlacement): boolean {
   return !moving || STOPPED.has(notes.failure?.code ?? '');
 }
 
-async function bringBack(run: Run, driver: MigrationDriver, { signal }: { signal: AbortSignal }): Promise<VmPlacement> {
+async function bringBack({ run, driver, signal }: Attempt): Promise<VmPlacement> {
   const performed = run.notes.prepared !== null;
   const pastNoReturn = run.migration.pointOfNoReturnAt !== null;
   await run.assertCurrent();
@@ -76,14 +85,44 @@ async function bringBack(run: Run, driver: MigrationDriver, { signal }: { signal
 const isAtDestination = ({ destination, where, moving, postCopy }: VmPlacement): boolean =>
   destination === 'running' && where === 'destination' && !moving && postCopy === undefined;
 
-async function tidySource(run: Run, driver: MigrationDriver, { signal }: { signal: AbortSignal }): Promise<void> {
+/**
+ * The two ends are not asked at the same instant: a hand-over in between looks like two copies, once. Even then nothing is done this time:
+ * what stands still a moment later may be what somebody has just paused.
+ */
+async function heedBoth({ run, tools, driver }: Attempt): Promise<void> {
+  if (run.migration.where === 'both') return;
+  await sleep(tools.settings.settleRetryMs, undefined, { signal: run.lost });
+  if ((await lookAgain(run, driver)).where !== 'both') return;
+  await run.update(
+    ({ migration }) => {
+      migration.where = 'both';
+      migration.byHand = byHand(migration, 'both');
+    },
+    { type: 'log', message: 'the VM runs at both ends: nothing more is touched, a person has to decide' },
+  );
+}
+
+async function lookAgain(run: Run, driver: MigrationDriver): Promise<VmPlacement> {
+  const signal = AbortSignal.any([run.lost, AbortSignal.timeout(LOOK_MS)]);
+  return await raceSignal(driver.locate({ signal }), signal);
+}
+
+async function tidySource(attempt: Attempt): Promise<void> {
+  const { run, driver, signal } = attempt;
   try {
     const report = await confirm(run, driver, { signal });
     await close(run, 'destination', 'the VM runs at the destination, and the source has been tidied', { report });
   } catch (error) {
-    if (hasArrived(error) && !run.notes.arrived) await noteArrival(run);
+    if (hasArrived(error)) await noteWhyUntidied(attempt);
     throw error;
   }
+}
+
+/** It was let go at the destination. Whether it is there alone is another question: the source may run since. */
+async function noteWhyUntidied(attempt: Attempt): Promise<void> {
+  const { run, driver } = attempt;
+  if ((await lookAgain(run, driver)).where === 'both') return await heedBoth(attempt);
+  if (!run.notes.arrived) await noteArrival(run);
 }
 
 /** The destination's word is kept from now on, whatever the source says. */
@@ -101,8 +140,9 @@ async function noteArrival(run: Run): Promise<void> {
 
 async function noteFound(run: Run, found: VmPlacement): Promise<void> {
   const end = seenAt(found);
-  // The destination's word, once given, is not taken back by what is seen at the source.
-  if (end === undefined || (run.notes.arrived && end === 'source')) return;
+  // The destination's word, once given, is not taken back by what is seen at the source; but of two that ran a person may have kept that one.
+  const isKept = run.notes.arrived && run.migration.where !== 'both';
+  if (end === undefined || (isKept && end === 'source')) return;
   const how = found[end] === 'running' ? 'runs' : 'is powered off';
   const message = `the VM was found: it ${how} at the ${end}, and what was left alone is taken down`;
   await close(run, end, message, { how });
