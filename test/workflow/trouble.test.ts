@@ -6,6 +6,7 @@ import assert from 'node:assert/strict';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { Orchestrator } from '../../apps/orchestrator/src/main.ts';
 import type { Migration } from '../../apps/orchestrator/src/migrations/record.ts';
 import { OrchestratorProcess } from './child.ts';
@@ -131,6 +132,34 @@ describe('ends that fall silent', { concurrency: 4 }, () => {
     assert.equal((await api.ended(next.id)).error?.code, 'CHECK_FAILED', 'its copies are still there');
     assert.deepEqual(stage.world.running(stage.vmId), []);
   });
+
+  for (const [said, body, isHeard] of [
+    [
+      'done-by-hand',
+      { note: 'it runs at a third place' },
+      (each: Migration) => !each.leftovers.join().includes('byHand'),
+    ],
+    ['give-up-teardown', { reason: 'it runs at a third place' }, (each: Migration) => each.teardown === 'given-up'],
+  ] as const) {
+    test(`somebody says so while an attempt is about to resume it (${said}): it does nothing more`, async () => {
+      await using stage = await setting();
+      const hold = stage.world.faults.arm('source.perform', 'hold-after');
+      const { id } = await stage.submit({ transport: 'direct', options: { durationMs: 20, createVolume: true } });
+      await hold.reached;
+      stage.server.goAway('destination');
+      hold.release();
+      await api.ended(id);
+      const aborting = stage.world.faults.arm('destination.finish', 'hold-after');
+      stage.server.comeBack();
+      await aborting.reached;
+      await api.must('POST', `/v1/migrations/${id}/${said}`, body);
+      aborting.release();
+      await api.until(id, isHeard);
+      await sleep(500); // time for the first to do whatever it still dares
+      assert.deepEqual(stage.world.running(stage.vmId), [], 'it may run at a third place');
+      assert.equal((await api.migration(id)).where, 'unknown');
+    });
+  }
 
   test('the destination is gone for good while memory moves: it failed, and the guest goes on at the source', async () => {
     await using stage = await setting();

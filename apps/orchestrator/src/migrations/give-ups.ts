@@ -8,28 +8,31 @@ import { keys } from '../redis/keys.ts';
 import { keptScript } from '../redis/script.ts';
 import { readStored } from '../redis/stored-json.ts';
 import { givenUpSchema } from '../schemas/migration.ts';
+import { SUPERSEDE_LUA } from './supersede.ts';
 
 export type GivenUp = z.infer<typeof givenUpSchema>;
 
 export interface GiveUps {
-  /** False when nothing of it is left to be taken down. What was said first stays. */
+  /** False when nothing of it is left to be taken down. Whoever is at it leaves. What was said first stays. */
   note(id: string, givenUp: GivenUp): Promise<boolean>;
   get(id: string): Promise<GivenUp | null>;
 }
 
 const FIELD = 'givenUp';
 
-/** KEYS: migration, incomplete. ARGV: id, what was said */
+/** KEYS: migration, incomplete, lease. ARGV: id, what was said */
 const NOTE = keptScript(`
+  ${SUPERSEDE_LUA}
   if redis.call('SISMEMBER', KEYS[2], ARGV[1]) == 0 then return 0 end
-  redis.call('HSETNX', KEYS[1], '${FIELD}', ARGV[2])
+  if redis.call('HSETNX', KEYS[1], '${FIELD}', ARGV[2]) == 1 then supersede(KEYS[3]) end
   return 1
 `);
 
 export function createGiveUps(redis: Redis): GiveUps {
   return {
     async note(id, givenUp) {
-      return (await NOTE(redis, [keys.migration(id), keys.incomplete], [id, JSON.stringify(givenUp)])) === 1;
+      const names = [keys.migration(id), keys.incomplete, keys.lease(id)];
+      return (await NOTE(redis, names, [id, JSON.stringify(givenUp)])) === 1;
     },
     async get(id) {
       const json = await redis.hget(keys.migration(id), FIELD);

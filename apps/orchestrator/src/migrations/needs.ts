@@ -10,6 +10,7 @@ import { keptScript } from '../redis/script.ts';
 import { readStored } from '../redis/stored-json.ts';
 import { doneByHandSchema } from '../schemas/migration.ts';
 import type { Migration } from './record.ts';
+import { SUPERSEDE_LUA } from './supersede.ts';
 
 export type DoneByHand = z.infer<typeof doneByHandSchema>;
 
@@ -36,14 +37,15 @@ export const NEED_LUA = `
 `;
 
 export interface WordsOfPeople {
-  /** Of a migration that has ended. What was said first stays. */
+  /** Of a migration that has ended: whoever is at its teardown leaves. What was said first stays. */
   note(id: string, done: DoneByHand): Promise<void>;
   get(id: string): Promise<DoneByHand | null>;
 }
 
-/** KEYS: migration, incomplete. ARGV: id, what was said */
+/** KEYS: migration, incomplete, lease. ARGV: id, what was said */
 const NOTE = keptScript(`
-  redis.call('HSETNX', KEYS[1], '${DONE_FIELD}', ARGV[2])
+  ${SUPERSEDE_LUA}
+  if redis.call('HSETNX', KEYS[1], '${DONE_FIELD}', ARGV[2]) == 1 then supersede(KEYS[3]) end
   if redis.call('SISMEMBER', KEYS[2], ARGV[1]) == 0 then redis.call('ZREM', '${keys.needsPerson}', ARGV[1]) end
   return 'OK'
 `);
@@ -51,7 +53,7 @@ const NOTE = keptScript(`
 export function createWordsOfPeople(redis: Redis): WordsOfPeople {
   return {
     async note(id, done) {
-      await NOTE(redis, [keys.migration(id), keys.incomplete], [id, JSON.stringify(done)]);
+      await NOTE(redis, [keys.migration(id), keys.incomplete, keys.lease(id)], [id, JSON.stringify(done)]);
     },
     async get(id) {
       const json = await redis.hget(keys.migration(id), DONE_FIELD);
