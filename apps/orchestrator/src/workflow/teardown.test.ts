@@ -24,11 +24,12 @@ const journalled = (resource: PluginResource, notes: { withdrawn?: true } = {}) 
 function parts(where: 'source' | 'unknown', refuses: Map<string, PluginErrorCode>) {
   const told: string[] = [];
   const journal = new Journal([], async () => undefined);
+  const migration: { where: 'source' | 'unknown'; byHand: null } = { where, byHand: null };
   const run = {
     ...{
       id: 'm_1',
       journal,
-      migration: { where, byHand: null },
+      migration,
       notes: { isOpen: false },
       lost: new AbortController().signal,
     },
@@ -46,7 +47,7 @@ function parts(where: 'source' | 'unknown', refuses: Map<string, PluginErrorCode
   };
   const hypervisors = { releaser: async () => ({ release }) } as unknown as Hypervisors;
   const tools = { settings: { teardownMs: 10_000 }, holders } as unknown as Tools;
-  return { told, journal, takeDown: () => tearDown(run, tools, hypervisors) };
+  return { told, journal, migration, takeDown: () => tearDown(run, tools, hypervisors) };
 }
 
 test('what leads to a barrier stays as long as something stands behind it', async () => {
@@ -74,4 +75,18 @@ test('an intent that was withdrawn by a run that died is struck out by the next 
     assert.deepEqual(await takeDown(), { failed: [], left: [], told: [] });
     assert.deepEqual([told, journal.unreleased()], [['withdraw route:r'], []]);
   }
+});
+
+test('what was left while nobody knew where the VM runs goes once it is found at the source, but for what was made for it at the destination', async () => {
+  const autostart: PluginResource = { kind: 'autostart', id: 'web', end: 'source', data: {} };
+  const volume: PluginResource = { kind: 'volume', id: 'v', end: 'destination', data: {} };
+  const { told, journal, migration, takeDown } = parts('unknown', new Map());
+  for (const resource of [autostart, volume]) await journal.intend(journalled(resource));
+  assert.equal((await takeDown()).left.length, 2);
+  assert.deepEqual(told, []);
+  migration.where = 'source';
+  const { failed, left } = await takeDown();
+  assert.deepEqual([failed, left.length], [[], 1]);
+  assert.match(left[0] ?? '', /^volume v at the destination: left alone, the VM may have run with it/);
+  assert.deepEqual([told, journal.unreleased().length], [['release autostart'], 1]);
 });

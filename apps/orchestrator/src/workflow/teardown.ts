@@ -77,17 +77,19 @@ async function takeDown(
 }
 
 /**
- * What was made for the VM or its move belongs to nobody while nobody knows where the VM is. Once it is found at the source, what serves
- * the move alone goes; but the VM may have run at the destination meanwhile, and what was made for it there hold the only copy of something.
+ * What was made for the VM or its move belongs to nobody while nobody knows where the VM is. Once it is found at the source, it goes, all but
+ * what was made for the VM at the destination: there it may have run meanwhile, and that may hold the only copy of something.
  */
 function whyLeft({ migration: { where }, journal }: Run, resource: JournalledResource): string | null {
   if (resource.kind !== 'plugin' && resource.kind !== 'barrier') return null;
   if (isWithdrawn(resource)) return null;
   if (where === 'unknown' || where === 'both') return 'a person has to find out first where the VM runs';
-  const isOfVm = resource.kind === 'plugin' && resource.resource.lifetime !== 'migration';
-  if (where === 'destination' || !isOfVm || !journal.wasLeft(resource)) return null;
+  if (where === 'destination' || !isOfVmThere(resource) || !journal.wasLeft(resource)) return null;
   return 'the VM may have run with it while nobody knew where; look at it, remove it by hand, and say so (lmas give-up)';
 }
+
+const isOfVmThere = (resource: JournalledResource): boolean =>
+  resource.kind === 'plugin' && resource.resource.lifetime !== 'migration' && resource.resource.end === 'destination';
 
 function leftInWords(run: Run, resource: JournalledResource): string {
   const byHand = resource.kind === 'plugin' ? resource.resource.byHand : undefined;
