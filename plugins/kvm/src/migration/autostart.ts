@@ -3,7 +3,7 @@
  * started anew in the middle must not bring up a second copy. The intent is journalled; the setting is put back where the VM stays,
  * and made at the destination where it arrives (arrival.ts).
  */
-import type { MigrationContext, PluginResource } from '@lmas/plugin-api';
+import { type MigrationContext, PluginError, type PluginResource } from '@lmas/plugin-api';
 import { toPluginError } from '../errors.ts';
 import type { Domain } from '../rpc/procedures.ts';
 import type { KvmSession } from '../session.ts';
@@ -43,9 +43,9 @@ export async function setAutostart(
 }
 
 /**
- * Puts it back at the source, where the VM has stayed. A definition that is gone needs nothing; and a VM that is at the destination by
+ * Puts it back at the source, where the VM has stayed. A definition that is gone needs nothing; and a VM that runs at the destination by
  * the time this can be done, by whatever way, must not start at the source as well.
- * @throws LibvirtFault, PluginError
+ * @throws LibvirtFault, PluginError, BUSY while the destination holds a copy that does not run: it may still come to run there, or go
  */
 export async function resumeAutostart(
   ends: Ends,
@@ -58,7 +58,12 @@ export async function resumeAutostart(
   if (domain === null || !(await client.isPersistent(domain, { signal }))) return;
   const there = await look(ends.destination, uuid, 'destination', { signal });
   if (there.presence === 'unreachable') throw toPluginError(there.error, 'looking at the destination');
-  if (there.presence !== 'absent' && there.presence !== 'stopped') return;
+  if (there.presence === 'running') return;
+  if (there.presence === 'incoming' || there.presence === 'paused') {
+    throw new PluginError('BUSY', `The destination holds a copy of the VM (${there.presence}).`, {
+      remedy: 'It is tried again once that copy has ended, or runs.',
+    });
+  }
   await context.assertCurrent();
   await setAutostart(ends.source, domain, true, { signal });
 }

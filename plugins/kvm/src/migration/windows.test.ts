@@ -71,6 +71,22 @@ describe('a VM that starts with its host', () => {
     }
   });
 
+  test('a copy that does not run at the destination keeps it from being put back: it is tried again', async () => {
+    for (const reason of [PAUSED.migration, PAUSED.user]) {
+      const world = new Orchestrator();
+      const driver = await world.driver();
+      await driver.prepare({ signal: world.signal });
+      await driver.abort({ signal: world.signal });
+      world.b.addGuest('web', UUID);
+      world.b.set(world.b.guest(UUID), STATE.paused, reason);
+      await assert.rejects(world.release(driver), { code: 'BUSY' });
+      assert.equal(world.autostart.a, false);
+      world.b.guests.delete(UUID);
+      await world.release(driver);
+      assert.equal(world.autostart.a, true);
+    }
+  });
+
   test('a destination that does not answer keeps it from being put back: it is tried again', async () => {
     const world = new Orchestrator();
     const driver = await world.driver();
