@@ -197,8 +197,13 @@ export interface Prepared {
   readonly sourceAddresses: readonly string[];
   /** The plugin's own notes for `perform`, `confirm` and a recovery. Stored in the record: no secrets. */
   readonly state: JsonValue;
-  /** What the report is to say of the source where the VM arrives and the source never answers again. */
-  readonly atSource?: Pick<ConfirmReport, 'keptAtSource' | 'sourceDefinition'> | undefined;
+  /**
+   * What the report is to say where the VM arrives and the source never answers again. `warnings`: what `confirm` does at the destination only
+   * once the source is tidied, in words.
+   */
+  readonly atSource?:
+    | (Pick<ConfirmReport, 'keptAtSource' | 'sourceDefinition'> & { readonly warnings?: readonly string[] | undefined })
+    | undefined;
 }
 
 /** Where the source has to connect for each flow: the flow's own address, or a gateway's. Keyed by `Flow.id`. */

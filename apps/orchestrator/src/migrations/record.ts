@@ -50,6 +50,7 @@ export const preparedSchema = z.object({
     .object({
       keptAtSource: z.array(z.object({ kind: z.string(), id: z.string() })),
       sourceDefinition: z.string().nullable(),
+      warnings: z.array(z.string()).optional(),
     })
     .optional(),
 });

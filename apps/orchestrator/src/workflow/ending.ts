@@ -87,7 +87,7 @@ export function undecided(
 /** The guest runs at the destination; what is left of it at the source could not be taken away, and is left to a person. */
 export function arrivedUntidied(run: Run): Ending {
   const { vm, source } = run.migration;
-  const { keptAtSource = [], sourceDefinition = null } = run.notes.prepared?.atSource ?? {};
+  const { keptAtSource = [], sourceDefinition = null, warnings = [] } = run.notes.prepared?.atSource ?? {};
   return {
     outcome: 'succeeded',
     where: 'destination',
@@ -95,7 +95,7 @@ export function arrivedUntidied(run: Run): Ending {
     report: {
       ...{ downtimeMs: null, bytesTransferred: null, iterations: null, sourceDefinition },
       keptAtSource: [{ kind: 'old copy', id: vm.name }, ...keptAtSource],
-      warnings: [`${source.endpoint} could not be tidied in time.`],
+      warnings: [`${source.endpoint} could not be tidied in time.`, ...warnings],
     },
     byHand:
       `VM ${vm.name} runs at the destination. When ${source.endpoint} is back, never start or resume it there: once it answers, the ` +

@@ -4,7 +4,7 @@ import { describe, test } from 'node:test';
 import { PluginError, type Presence, type VmPlacement, whereIs } from '@lmas/plugin-api';
 import { LmasError } from '../errors.ts';
 import { createLog } from '../log.ts';
-import { newMigrationId, newRecord } from '../migrations/record.ts';
+import { newMigrationId, newRecord, preparedSchema } from '../migrations/record.ts';
 import { migrationInputSchema } from '../schemas/migration.ts';
 import { arrivedUntidied, pausedAtSource, toMigrationError, undecided } from './ending.ts';
 import type { Hypervisors } from './hypervisors.ts';
@@ -64,6 +64,15 @@ test('what is left on purpose is journalled as such, once, and is still to be re
   assert.deepEqual(journal.unreleased(), [resource]);
   await journal.markReleased(resource);
   assert.deepEqual(journal.unreleased(), []);
+});
+
+test('a source that could not be tidied: the report says what the plugin knows to be undone at the destination', () => {
+  const request = migrationInputSchema.parse({ vm: 'web', source: 'a', destination: 'b' });
+  const record = newRecord(newMigrationId(), request, { source: 'x', destination: 'y' }, []);
+  const atSource = { keptAtSource: [], sourceDefinition: null, warnings: ['Look whether it starts there.'] };
+  record.notes.prepared = preparedSchema.parse({ flows: [], sourceAddresses: [], state: null, atSource });
+  const { report } = arrivedUntidied(record as unknown as Run);
+  assert.deepEqual(report?.warnings, ['a could not be tidied in time.', 'Look whether it starts there.']);
 });
 
 const REPORT = {

@@ -175,6 +175,43 @@ export async function report(
   return { ...stats, keptAtSource: kept, sourceDefinition, warnings };
 }
 
+/**
+ * The source cannot be tidied, perhaps never again. That the VM starts with its host where it is now does not wait for it; all else does,
+ * as a definition is the proof of an arrival. Never fails: who tidies the source does it again.
+ */
+export async function startWithHostThere(
+  { destination }: Ends,
+  { vm, options }: MigrationRequest<KvmOptions>,
+  state: RunState,
+  context: MigrationContext,
+  { signal }: Options,
+): Promise<void> {
+  if (!state.autostart || !options.persistAtDestination) return;
+  try {
+    const { presence, domain } = await look(destination, vm.id, 'destination', { signal });
+    if (presence !== 'running' || domain === undefined) return;
+    await context.assertCurrent();
+    const refusal = await settleDefinitionThere(destination, domain, options, state, { signal });
+    if (refusal !== null) context.log.warn({ refusal }, 'the destination could not be settled');
+  } catch (error) {
+    context.log.warn({ err: error }, 'the destination could not be settled');
+  }
+}
+
+/** What of the destination is settled last, or only as far as it went: for a person, where the source never answers again. */
+export function leftToTheEnd(
+  { domainName, autostart }: RunState,
+  { persistAtDestination }: Pick<KvmOptions, 'persistAtDestination'>,
+): string[] {
+  if (!persistAtDestination) {
+    return [
+      `At the destination VM ${domainName} keeps a definition, which was not wanted, until the source has been tidied. If that is gone for good, remove it (virsh undefine --keep-nvram ${domainName}).`,
+    ];
+  }
+  if (!autostart) return [];
+  return [`Look whether VM ${domainName} starts with its host at the destination (virsh autostart ${domainName}).`];
+}
+
 /** Whether the VM outlives its next shutdown, and the next start of its host. @returns what is not as it was asked for */
 async function settleDefinitionThere(
   session: KvmSession,

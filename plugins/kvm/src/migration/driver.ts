@@ -30,7 +30,7 @@ import type { KvmOptions } from '../config.ts';
 import { afterArrival, isFault, toPluginError } from '../errors.ts';
 import type { Domain, EventBody } from '../rpc/procedures.ts';
 import { releaseVolume } from '../volumes.ts';
-import { type Arrival, clearSource, report } from './arrival.ts';
+import { type Arrival, clearSource, report, startWithHostThere } from './arrival.ts';
 import { AUTOSTART, resumeAutostart } from './autostart.ts';
 import { DEFAULT_MAX_DOWNTIME_MS } from './convergence.ts';
 import { DirectRun } from './direct.ts';
@@ -175,7 +175,12 @@ export class KvmMigration implements MigrationDriver {
       return await report(this.#ends, this.#request, state, { ...arrival, stats: this.#completed }, { signal });
     } catch (error) {
       const translated = toPluginError(error, 'confirming the migration');
-      throw this.#arrived ? afterArrival(translated) : translated;
+      if (!this.#arrived) throw translated;
+      // Where it is not clear that the destination's is the copy that counts, nothing of it is changed.
+      if (translated.code !== 'OUTCOME_UNKNOWN') {
+        await startWithHostThere(this.#ends, this.#request, state, this.#context, { signal });
+      }
+      throw afterArrival(translated);
     } finally {
       run?.close();
     }

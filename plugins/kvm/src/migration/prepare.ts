@@ -7,7 +7,7 @@ import type { KvmOptions } from '../config.ts';
 import { toPluginError } from '../errors.ts';
 import type { Domain } from '../rpc/procedures.ts';
 import { createMissingVolumes } from '../volumes.ts';
-import { leftAtSource } from './arrival.ts';
+import { leftAtSource, leftToTheEnd } from './arrival.ts';
 import { suspendAutostart } from './autostart.ts';
 import { type ConvergenceSettings, convergenceSettings } from './convergence.ts';
 import { DirectRun, type RunSettings } from './direct.ts';
@@ -55,7 +55,7 @@ export async function prepareRun(
     createdVolumes,
   };
   const sourceAddresses = [ends.source.config.migrationAddress];
-  const atSource = leftAtSource(state, request.options);
+  const atSource = { ...leftAtSource(state, request.options), warnings: leftToTheEnd(state, request.options) };
   return { run, prepared: { flows, sourceAddresses, state: { ...state }, atSource }, plan };
 }
 

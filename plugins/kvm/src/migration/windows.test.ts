@@ -447,6 +447,40 @@ describe('an end that cannot be asked', () => {
     world.expectOne('b');
   });
 
+  test('the source dies for good right after Finish: the VM starts with its host where it is now, and the record says what else is to be done', async () => {
+    for (const persistAtDestination of [true, false]) {
+      const world = new Orchestrator({ persistAtDestination });
+      world.b.on('domainMigrateFinish3Params', { do: 'after', run: () => world.a.setDown(true) });
+      await assert.rejects(async () => world.forward(await world.driver()), hasArrived);
+      const guest = world.b.guest(UUID);
+      assert.deepEqual(
+        [guest.persistent, guest.autostart],
+        [true, persistAtDestination],
+        'its definition stays until the source is tidied',
+      );
+      const [told = '', ...more] = world.prepared?.atSource?.warnings ?? [];
+      assert.match(told, persistAtDestination ? /virsh autostart web/ : /virsh undefine --keep-nvram web/);
+      assert.deepEqual(more, []);
+      world.a.setDown(false);
+      await world.recover(await world.driver());
+      assert.equal(world.b.guest(UUID).persistent, persistAtDestination);
+      world.expectOne('b');
+    }
+  });
+
+  test('where two run, or somebody has paused the one at the source, nothing of the destination is changed', async () => {
+    for (const state of [STATE.running, STATE.paused]) {
+      const world = new Orchestrator();
+      const others = (): void => {
+        world.a.set(world.a.guest(UUID), state, PAUSED.user);
+        throw new Refusal(ERROR.OPERATION_FAILED, 'somebody was faster');
+      };
+      world.a.on('domainMigrateConfirm3Params', { do: 'hold', before: others });
+      await assert.rejects(async () => world.forward(await world.driver()), { code: 'OUTCOME_UNKNOWN', arrived: true });
+      assert.equal(world.autostart.b, false);
+    }
+  });
+
   test('a source that nobody can connect to: the destination alone says what it knows, and nothing is done', async () => {
     const world = new Orchestrator();
     world.b.on('domainMigrateFinish3Params', { do: 'after', run: () => world.a.setDown(true) });
