@@ -60,6 +60,8 @@ const notesSchema = z.object({
   prepared: preparedSchema.nullable(),
   /** The plugin has said that the guest was let go at the destination: nothing is undone any more. */
   arrived: z.boolean().default(false),
+  /** When both ends could last be asked where the VM is, past the point of no return (workflow/silence.ts). */
+  bothAnsweredAt: z.iso.datetime().nullable().default(null),
   /** Why the way forward ended, from before anything was undone: an interruption later is not the reason. */
   failure: migrationSchema.shape.error.default(null),
   /** Decided before the teardown, never changed by it. */
@@ -151,6 +153,7 @@ export function newRecord(
     notes: {
       prepared: null,
       arrived: false,
+      bothAnsweredAt: null,
       failure: null,
       outcome: null,
       isOpen: false,

@@ -60,12 +60,17 @@ export function pausedAtSource(
   return { ...ending, error: error === null ? null : { ...error, remedy }, where, byHand, isOpen: true };
 }
 
-/** Nobody can say, or two run: nothing was destroyed, nothing resumed. `first` is what went wrong before all this. */
+/**
+ * Nobody can say, or two run: nothing was destroyed, nothing resumed.
+ * @param first what went wrong before all this
+ * @param words what a person has to do
+ */
 export function undecided(
   run: Run,
   where: 'both' | 'unknown',
   reason: unknown,
   first: MigrationError | null = null,
+  words = byHand(run.migration, where),
 ): Ending {
   const said = toMigrationError(run, reason);
   return {
@@ -79,7 +84,7 @@ export function undecided(
       cause: first === null ? null : { code: first.code, message: first.message },
     },
     report: null,
-    byHand: byHand(run.migration, where),
+    byHand: words,
     isOpen: true,
   };
 }
@@ -132,7 +137,20 @@ export function byHand({ vm, source, destination }: Migration, where: 'both' | '
     'the destination neither runs nor holds it, resume it at the source. Never resume or start it at one end before you have ' +
     'seen that the other does not run it, at its hosts themselves: a record that says "stopped" may be wrong after a late failure. ' +
     'Once both can be asked again, it is brought to an end by itself. So before you start it at any third place, see that neither ' +
-    'of them can run it any more, and say that you look after it (lmas done).'
+    `of them can run it any more; and before that, or before you move it on from ${destination.endpoint} or remove it there, say that ` +
+    'you look after it (lmas done): what stands still at the source could be resumed else.'
+  );
+}
+
+/** Nothing is resumed any more: the VM may have run, and ended, at the destination while nobody could be asked (silence.ts). */
+export function askedAfterSilence({ vm, source, destination }: Migration, there: VmPlacement['destination']): string {
+  return (
+    `VM ${vm.name} is paused at the source, ${source.endpoint}, and ${destination.endpoint} says "${there}". For more than an hour both ` +
+    'could not be asked, and the guest may have been let go at the destination before: it may have run there, and been moved on, or shut ' +
+    'down and removed. So it is not resumed by itself. Find that out at the hosts and from the people there (libvirt: ' +
+    `/var/log/libvirt/qemu/${vm.name}.log at the destination). If it never ran there, and neither runs nor is held there, resume it at ` +
+    'the source (virsh resume, xl resume). If it did, the copy at the source is older than its disks: never resume it, end it (virsh ' +
+    'destroy, xl destroy), and say that you look after it (lmas done).'
   );
 }
 

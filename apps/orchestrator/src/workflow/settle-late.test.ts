@@ -96,6 +96,8 @@ async function attempt(
     confirm = async () => REPORT,
     said,
     handedOver = true,
+    pointOfNoReturnAt = null,
+    bothAnsweredAt = null,
     failure = 'CONNECTION_LOST',
   }: {
     ending?: keyof typeof ENDINGS;
@@ -104,6 +106,8 @@ async function attempt(
     confirm?: () => Promise<typeof REPORT>;
     said?: 'done' | 'given-up';
     handedOver?: boolean;
+    pointOfNoReturnAt?: string | null;
+    bothAnsweredAt?: string | null;
     failure?: string;
   } = {},
 ) {
@@ -124,7 +128,8 @@ async function attempt(
   const { outcome, where, error, report, byHand } = ENDINGS[ending](run);
   Object.assign(record.migration, { where, error, report, byHand, phase: outcome });
   record.migration.vm.id = 'id';
-  Object.assign(record.notes, { outcome, isOpen: true, arrived: ending === 'untidied' });
+  record.migration.pointOfNoReturnAt = pointOfNoReturnAt;
+  Object.assign(record.notes, { outcome, isOpen: true, arrived: ending === 'untidied', bothAnsweredAt });
   record.notes.prepared = { flows: [], sourceAddresses: [], state: '' };
   if (ending !== 'untidied') record.notes.failure = { ...toMigrationError(run, new Error('no')), code: failure };
   const calls: string[] = [];
@@ -133,7 +138,7 @@ async function attempt(
     // The last one goes for whoever looks after it.
     locate: async () => (seenInTurn.length > 1 ? seenInTurn.shift() : seenInTurn[0]),
     abort: async ({ signal: _, ...options }: { signal: AbortSignal }) => {
-      assert.deepEqual(options, { performed: true, pastNoReturn: false, late: true });
+      assert.deepEqual(options, { performed: true, pastNoReturn: pointOfNoReturnAt !== null, late: true });
       calls.push('abort');
       return aborted;
     },
@@ -200,6 +205,48 @@ describe('once both ends can be asked again', () => {
       assert.deepEqual(calls, ['abort'], 'the plugin finds out');
       assert.deepEqual([migration.where, migration.byHand, notes.isOpen], [first.where, first.byHand, true]);
     }
+  });
+});
+
+describe('past the point of no return, the VM stands still at the source', () => {
+  const paused = seen('paused', 'absent');
+  const ago = (minutes: number) => new Date(Date.now() - minutes * 60_000).toISOString();
+
+  for (const ending of ['unknown', 'standing'] as const) {
+    test(`and for too long nobody could ask both ends: it may have run, and ended, there, so a person is asked (${ending})`, async () => {
+      for (const there of ['absent', 'incoming'] as const) {
+        const options = { ending, pointOfNoReturnAt: ago(61), attempts: 2 };
+        const { calls, told, migration, notes } = await attempt(seen('paused', there), options);
+        assert.deepEqual([calls, migration.where, notes.isOpen], [[], 'unknown', true], 'now, and at the next look');
+        assert.match(migration.byHand ?? '', new RegExp(`says "${there}".* So it is not resumed by itself`));
+        assert.equal(told.length, 1, 'told once');
+      }
+    });
+  }
+
+  test('a person who has resumed it there ends that', async () => {
+    const looks = [paused, seen('running', 'absent')];
+    const { calls, migration } = await attempt(looks, { pointOfNoReturnAt: ago(61), attempts: 2 });
+    assert.deepEqual([calls, migration.where, migration.byHand], [[], 'source', null]);
+  });
+
+  test('both were asked not so long ago: it is resumed', async () => {
+    const goesOn = { aborted: seen('running', 'absent') };
+    for (const times of [{ pointOfNoReturnAt: ago(59) }, { pointOfNoReturnAt: ago(300), bothAnsweredAt: ago(59) }]) {
+      const { calls, migration, notes } = await attempt(paused, { ...goesOn, ...times });
+      assert.deepEqual([calls, migration.where], [['abort'], 'source']);
+      assert.ok(Date.parse(notes.bothAnsweredAt ?? '') > Date.now() - 10_000, 'and that they were asked is kept');
+    }
+  });
+
+  test('nobody was asked to let the guest go: it is resumed however late', async () => {
+    const { calls, migration } = await attempt(paused, { aborted: seen('running', 'absent') });
+    assert.deepEqual([calls, migration.where], [['abort'], 'source']);
+  });
+
+  test('an end that is silent is no answer of both', async () => {
+    const { notes } = await attempt(seen('paused', 'unreachable'), { pointOfNoReturnAt: ago(30) });
+    assert.equal(notes.bothAnsweredAt, null);
   });
 });
 

@@ -5,6 +5,7 @@
  *
  *   it runs at the destination ───→ confirm: the source is tidied
  *   nothing is clear ─────────────→ abort: what a migration has left standing goes on at the source, or stays as it is
+ *     after too long a silence ───→ what stands still at the source is not resumed: a person is asked (silence.ts)
  *   it is seen at one end alone ──→ the record says so
  *   it runs at both ends ─────────→ the record says so, for good: a person is needed, and whatever they pause is theirs
  *
@@ -19,10 +20,11 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { hasArrived, type MigrationDriver, type VmPlacement } from '@lmas/plugin-api';
 import { isSuperseded } from '../errors.ts';
 import { type End, isUndecided, type Migration } from '../migrations/record.ts';
-import { arrivedUntidied, byHand } from './ending.ts';
+import { arrivedUntidied, askedAfterSilence, byHand } from './ending.ts';
 import type { Hypervisors } from './hypervisors.ts';
 import type { Run } from './run.ts';
 import { STOPPED } from './settle.ts';
+import { mustBeAsked, noteAnswers } from './silence.ts';
 import { confirm } from './steps/confirm.ts';
 import type { Tools } from './tools.ts';
 import { raceSignal } from './waiting.ts';
@@ -49,8 +51,12 @@ export async function settleLate(run: Run, tools: LateTools, hypervisors: Pick<H
     const attempt: Attempt = { run, tools, driver, signal };
     let found = await raceSignal(driver.locate({ signal: looking }), looking);
     run.log.info({ placement: found }, 'looked for the VM once more');
+    await noteAnswers(run, found);
     const isOurs = await mayGoOn(run, tools);
-    if (isOurs && isUnclear(run, found)) found = await bringBack(attempt);
+    if (isOurs && isUnclear(run, found)) {
+      if (mustBeAsked(run, found)) return await ask(run, found);
+      found = await bringBack(attempt);
+    }
     if (found.where === 'both') return await heedBoth(attempt);
     if (isOurs && isAtDestination(found)) return await tidySource(attempt);
     await noteFound(run, found);
@@ -71,6 +77,21 @@ function isUnclear({ notes }: Run, found: VmPlacement): boolean {
   if (where === 'both' || where === 'destination' || notes.arrived || seenAt(found) !== undefined) return false;
   // What was not to be stopped may still arrive by itself.
   return !moving || STOPPED.has(notes.failure?.code ?? '');
+}
+
+async function ask(run: Run, { destination: there }: VmPlacement): Promise<void> {
+  const words = askedAfterSilence(run.migration, there);
+  if (run.migration.byHand === words) return;
+  await run.update(
+    ({ migration }) => {
+      migration.where = 'unknown';
+      migration.byHand = words;
+    },
+    {
+      type: 'log',
+      message: 'the VM is paused at the source, after too long a silence to resume it: a person has to decide',
+    },
+  );
 }
 
 async function bringBack({ run, driver, signal }: Attempt): Promise<VmPlacement> {

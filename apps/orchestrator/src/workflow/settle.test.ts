@@ -102,6 +102,14 @@ test('a VM that stood still before anything moved stands still for somebody else
   assert.deepEqual([ending.where, ending.byHand, tries], ['source', null, 1]);
 });
 
+test('after too long a silence past the point of no return it is not resumed: a person is asked at once', async () => {
+  const pointOfNoReturnAt = new Date(Date.now() - 61 * 60_000).toISOString();
+  const { ending, tries } = await settleWith([seen('paused', 'absent')], { pointOfNoReturnAt });
+  assert.deepEqual([ending.outcome, ending.where, ending.isOpen, tries], ['failed', 'unknown', true, 0]);
+  assert.match(ending.byHand ?? '', /b says "absent".* So it is not resumed by itself/);
+  assert.equal(ending.error?.cause?.code, 'CONNECTION_LOST');
+});
+
 test('a move that does not heed its cancel is waited for, and ends the migration once it is over', async () => {
   const { ending, tries, told } = await settleWith([moving, moving, seen('running', 'absent')], { settleMs: 10_000 });
   assert.deepEqual([ending.outcome, ending.where, ending.byHand, tries], ['failed', 'source', null, 3]);

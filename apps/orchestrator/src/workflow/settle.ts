@@ -6,6 +6,7 @@
  *           ├─ destination ──────────→ confirm ─→ succeeded
  *           ├─ still moving by itself ─→ follow ─→ locate again
  *           ├─ both ─────────────────→ nothing is touched, a person decides
+ *           ├─ paused, after too long a silence (silence.ts) ─→ nothing is resumed, a person decides
  *           ├─ an end is silent ──────→ wait, ask again … until the time is up: unknown
  *           │    (only the destination, and no return was passed: as below, by what the source alone proves)
  *           └─ source, or paused ─────→ abort ─┬─ it runs there ─→ source: failed or cancelled
@@ -23,6 +24,7 @@ import type { MigrationError } from '../migrations/record.ts';
 import { inSpan } from '../tracing/spans.ts';
 import {
   arrivedUntidied,
+  askedAfterSilence,
   byHand,
   type Ending,
   notMigrated,
@@ -36,6 +38,7 @@ import { completePostCopy } from './post-copy.ts';
 import { ProgressReporter } from './progress.ts';
 import type { Run } from './run.ts';
 import { keepShare } from './share.ts';
+import { mustBeAsked, noteAnswers } from './silence.ts';
 import { totalDeadline, untilNoReturn } from './stages.ts';
 import { confirm } from './steps/confirm.ts';
 import type { Tools } from './tools.ts';
@@ -148,6 +151,7 @@ async function attempt(
   const driver = await hypervisors.driverOfWhoAnswers({ signal });
   const found = await raceSignal(driver.locate({ signal }), run.lost);
   run.log.info({ placement: found }, 'located');
+  await noteAnswers(run, found);
   if (found.where === 'both') return 'both';
   if (found.postCopy !== undefined && !isSilent(found)) {
     return await completePostCopy(trouble, driver, found.postCopy, () => deadline.touch());
@@ -158,6 +162,10 @@ async function attempt(
   const performed = run.notes.prepared !== null;
   if (performed && found.moving && !STOPPED.has(failure.code) && (await hypervisors.survivesController({ signal }))) {
     if (await follow(trouble, driver, deadline)) return 'again';
+  }
+  if (mustBeAsked(run, found)) {
+    const words = askedAfterSilence(run.migration, found.destination);
+    return undecided(run, 'unknown', new LmasError('OUTCOME_UNKNOWN', unknownMessage(failure)), failure, words);
   }
   await run.assertCurrent();
   const pastNoReturn = run.migration.pointOfNoReturnAt !== null;
