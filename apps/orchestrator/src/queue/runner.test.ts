@@ -8,6 +8,7 @@ import { createAdmission } from '../admission/admission.ts';
 import { laneOf } from '../admission/groups.ts';
 import { LmasError } from '../errors.ts';
 import { createLog } from '../log.ts';
+import type { Outcome, Phase } from '../migrations/phases.ts';
 import { newMigrationId, newRecord } from '../migrations/record.ts';
 import { createMigrationStore, type MigrationStore } from '../migrations/store.ts';
 import { connect } from '../redis/connect.ts';
@@ -15,7 +16,7 @@ import { keys } from '../redis/keys.ts';
 import { startPrivateRedis } from '../redis/private-server.ts';
 import { migrationInputSchema } from '../schemas/migration.ts';
 import type { Tools } from '../workflow/tools.ts';
-import { createRunner } from './runner.ts';
+import { createRunner, isDecided } from './runner.ts';
 
 const log = createLog('silent');
 const job = { queue: 'admitted', id: 'j', sentIn: null };
@@ -97,4 +98,29 @@ test('one that is just being claimed when the process lets go is let go as well,
   assert.equal((await store.get(id))?.runs, 0, 'nothing was begun');
   const next = await store.claim(id, 'next', 60_000);
   assert.notEqual(typeof next, 'string', 'its lease was given back');
+});
+
+test('one that comes when the process has let go is not claimed at all: the next run is the first', async () => {
+  const { runner, store, id, claims, kept } = await setUp();
+  await using _ = kept;
+  await runner.abandonAll({ decidedMs: 60_000 });
+  await runner.run(id, job);
+  assert.deepEqual([claims, runner.activeCount()], [[], 0]);
+  const next = await store.claim(id, 'next', 60_000);
+  assert.ok(typeof next !== 'string');
+  assert.equal(next.claim.token, 1);
+});
+
+test('who is waited for: guests that may stand still between their hosts, and not what goes on by itself', () => {
+  const request = migrationInputSchema.parse({ vm: 'v', source: 'a', destination: 'b' });
+  const of = (isPastNoReturn: boolean, phase: Phase, stage: 'memory' | 'post-copy', outcome: Outcome | null = null) => {
+    const { migration, notes } = newRecord(newMigrationId(), request, { source: 'x', destination: 'y' }, []);
+    const progress = { stage } as typeof migration.progress;
+    return isDecided({ isPastNoReturn, migration: { ...migration, phase, progress }, notes: { ...notes, outcome } });
+  };
+  assert.equal(of(false, 'performing', 'memory'), false);
+  assert.equal(of(true, 'performing', 'memory'), true);
+  assert.equal(of(true, 'performing', 'post-copy'), false);
+  assert.equal(of(true, 'confirming', 'post-copy'), true, 'all memory is over');
+  assert.equal(of(true, 'tearing-down', 'memory', 'succeeded'), false);
 });

@@ -27,9 +27,18 @@ export interface Runner {
   abandonAll(options: { readonly decidedMs: number }): Promise<void>;
 }
 
-/** The hypervisor has handed the guest over, or is at it, and nobody has said yet where it runs from now on. */
-const isDecided = ({ migration, notes }: Run): boolean =>
-  migration.pointOfNoReturnAt !== null && notes.outcome === null;
+/**
+ * The hypervisor has handed the guest over, or is at it, and nobody has said yet where it runs from now on. A guest in post-copy runs, and
+ * the hypervisor goes on for as long as that takes: the next run follows it.
+ */
+export function isDecided({
+  isPastNoReturn,
+  migration,
+  notes,
+}: Pick<Run, 'isPastNoReturn' | 'migration' | 'notes'>): boolean {
+  const isInPostCopy = migration.phase === 'performing' && migration.progress?.stage === 'post-copy';
+  return isPastNoReturn && !isInPostCopy && notes.outcome === null;
+}
 
 export async function createRunner(
   subscriber: Redis,
@@ -60,6 +69,8 @@ export async function createRunner(
 
   return {
     async run(migrationId, job) {
+      // A claim would count as one more run, which the next one has to recover from.
+      if (goingDown !== undefined) return log.debug({ migration: migrationId }, 'going down: left to the next worker');
       inHand += 1;
       let own: { run: Run; done: Promise<void> } | undefined;
       try {

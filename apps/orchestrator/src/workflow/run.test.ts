@@ -74,6 +74,27 @@ test('a record write under way does not forget the point of no return, and no de
   assert.notEqual((await store.get(run.id))?.pointOfNoReturnAt, null);
 });
 
+test('a run is past the point of no return from the moment in which it asks for that, unless a cancel came first', async (t) => {
+  const held = Promise.withResolvers<void>();
+  const { run } = await runWithHeldWrite(t, {
+    async passPointOfNoReturn(...args) {
+      await held.promise;
+      await store.passPointOfNoReturn(...args);
+    },
+  });
+  assert.equal(run.isPastNoReturn, false);
+  const passing = run.passPointOfNoReturn();
+  assert.equal(run.isPastNoReturn, true, 'the guest may stand still meanwhile');
+  held.resolve();
+  await passing;
+  assert.equal(run.isPastNoReturn, true);
+  const { run: other } = await runWithHeldWrite(t);
+  await store.requestCancel(other.id);
+  const refused = other.passPointOfNoReturn();
+  await assert.rejects(refused, { code: 'CANCELLED' });
+  assert.equal(other.isPastNoReturn, false);
+});
+
 test('a record write under way does not forget a cancel', async (t) => {
   const { run, reached, release } = await runWithHeldWrite(t);
   const progress = run.update(({ migration }) => migration.leftovers.push('mark'));

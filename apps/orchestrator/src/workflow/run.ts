@@ -49,6 +49,7 @@ export class Run {
   readonly #beside: Beside;
   #writes: Promise<void> = Promise.resolve();
   #writing = 0;
+  #isPassing = false;
   /** The newest progress that no write has taken along yet. */
   #progress: { readonly change: Change; readonly event: Event } | undefined;
 
@@ -93,6 +94,10 @@ export class Run {
   }
   get token(): number {
     return this.#claim.token;
+  }
+  /** The point of no return was passed, or is being passed: whoever has asked for that goes on at the answer. */
+  get isPastNoReturn(): boolean {
+    return this.#isPassing || this.migration.pointOfNoReturnAt !== null;
   }
   /** An earlier run had this migration, and did not hand it back in order. */
   get isRecovery(): boolean {
@@ -302,8 +307,13 @@ export class Run {
     this.#lost.signal.throwIfAborted();
     if (this.migration.pointOfNoReturnAt !== null) return;
     const at = now();
-    await this.#heeding(() => this.#store.passPointOfNoReturn(this.#claim, at));
-    this.#layOver({ pointOfNoReturnAt: at });
+    this.#isPassing = true;
+    try {
+      await this.#heeding(() => this.#store.passPointOfNoReturn(this.#claim, at));
+      this.#layOver({ pointOfNoReturnAt: at });
+    } finally {
+      this.#isPassing = false;
+    }
     this.log.info({}, 'point of no return');
   }
 
