@@ -186,13 +186,13 @@ export const PROCEDURES = {
     }),
     struct({ result: int }),
   ),
-  /** libvirt 6.0. Resolves when the job has begun; the job ends by an abort. */
   /** libvirt 5.6. */
   domainListAllCheckpoints: procedure(
     413,
     struct({ domain, needResults: int, flags: uint }),
     struct({ checkpoints: array(checkpoint, 16_384), count: int }),
   ),
+  /** libvirt 6.0. Resolves when the job has begun; the job ends by an abort. */
   domainBackupBegin: procedure(
     421,
     struct({ domain, backupXml: text, checkpointXml: optional(text), flags: uint }),
