@@ -41,7 +41,7 @@ import { policyOf, prepareRun, resumeSettings, setMaxDowntime } from './prepare.
 import { pause, watchJob } from './progress.ts';
 import { type Ends, lookAtBoth, placementOf, postCopyOf, type SettleOptions, settle } from './settle.ts';
 import { type CompletedStats, endedByFailure, look, readCompleted, type Sighting } from './sighting.ts';
-import { parseState } from './state.ts';
+import { parsePrepared } from './state.ts';
 import { undefine } from './undefine.ts';
 import { readXbzrle } from './xbzrle.ts';
 
@@ -166,7 +166,7 @@ export class KvmMigration implements MigrationDriver {
   }
 
   async confirm(prepared: Prepared, { signal }: Options): Promise<ConfirmReport> {
-    const state = parseState(prepared.state);
+    const state = parsePrepared(prepared);
     const run = this.#run;
     try {
       const live = run instanceof DirectRun && run.phase === 'performed' ? run : undefined;

@@ -15,7 +15,7 @@ import { commonParams, migrationFlags, RESUME_FLAGS } from './parameters.ts';
 import { PeerToPeerRun } from './peer-to-peer.ts';
 import { makePlan, mappedDefinitions, type Plan } from './plan.ts';
 import { type Ends, lookAtBoth } from './settle.ts';
-import type { RunState } from './state.ts';
+import type { RunState, StoredState } from './state.ts';
 
 interface Options {
   readonly signal: AbortSignal;
@@ -46,17 +46,17 @@ export async function prepareRun(
   const settings = await runSettings(ends, request, context, plan, { signal });
   if (plan.autostart) await suspendAutostart(ends.source, plan.domain, context, { signal });
   const { run, flows } = await startRun(settings, request, plan, { signal });
-  const state: RunState = {
+  const stored: StoredState = {
     domainName: plan.domain.name,
-    sourceDefinition: plan.sourceXml,
     nvram: plan.definition.nvram ?? null,
     autostart: plan.autostart,
     keptDisks: plan.copied.map(({ from }) => from),
     createdVolumes,
   };
+  const state: RunState = { ...stored, sourceDefinition: plan.sourceXml };
   const sourceAddresses = [ends.source.config.migrationAddress];
   const atSource = { ...leftAtSource(state, request.options), warnings: leftToTheEnd(state, request.options) };
-  return { run, prepared: { flows, sourceAddresses, state: { ...state }, atSource }, plan };
+  return { run, prepared: { flows, sourceAddresses, state: stored, atSource }, plan };
 }
 
 async function startRun(

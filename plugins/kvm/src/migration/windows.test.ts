@@ -122,6 +122,7 @@ test('undisturbed: arrives, is defined there, is gone here', async () => {
   assert.equal(world.b.guests.get(UUID)?.persistent, true);
   assert.equal(world.a.guests.has(UUID), false);
   assert.match(report.sourceDefinition ?? '', /<name>web</);
+  assert.equal(JSON.stringify(world.prepared).split('<name>web<').length, 2, 'what may be large is stored once');
   const order = world.a.calls.concat(world.b.calls).filter((name) => name.startsWith('domainMigrate'));
   assert.deepEqual([...order].sort(), CALLS.map(({ name }) => name).sort());
 });
@@ -639,7 +640,6 @@ describe('an end that cannot be asked', () => {
 const recordedState = {
   ...{
     domainName: 'web',
-    sourceDefinition: '<domain/>',
     nvram: null,
     autostart: false,
     keptDisks: [],
