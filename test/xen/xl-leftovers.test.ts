@@ -176,6 +176,21 @@ describe('what is left of a migration with xl', { skip: xlMissing(), timeout: 24
     play.assertTidyAt('source');
   });
 
+  test('a destination that is silent: nobody is killed in the middle of a handshake that it may still answer', async () => {
+    await using play = await Play.make(sshd);
+    const { destination } = play.world;
+    destination.host.arm('permitted', 'hang');
+    const { performing } = await play.begin();
+    await play.stands('destination', 'permitted');
+    const driver = await play.driverWithoutDestination({ receiverEndsMs: 100, settleMs: 2_000 });
+    const { where, moving } = await driver.abort({ signal: play.signal, pastNoReturn: false });
+    assert.deepEqual([where, moving], ['unknown', true]);
+    destination.host.disarm('permitted');
+    assert.equal(await performing, 'done');
+    assert.equal(await play.recover(), 'destination');
+    play.assertTidyAt('destination');
+  });
+
   for (const [end, point, name, expected] of [
     ['destination', 'received', 'receive', 'source'],
     ['destination', 'permitted', 'receive', 'destination'],

@@ -16,6 +16,8 @@ import {
 } from '@lmas/plugin-api';
 import type { z } from 'zod';
 import { type Relay, startRelay, type TestSshd } from '../../packages/ssh/src/testing/sshd.ts';
+import { type DriverTimes, XlMigration } from '../../plugins/xen/src/xl/driver.ts';
+import { XlSession } from '../../plugins/xen/src/xl/session.ts';
 import type { Ends } from '../../plugins/xen/src/xl/steps.ts';
 import { type Addresses, plugin, VM, type XlHost, XlWorld } from '../compliance/xl-world.ts';
 import type { HostSettings, Point } from '../lab/xl/host.ts';
@@ -60,7 +62,16 @@ export class Play implements AsyncDisposable {
     return this.#driverOf(await this.sessions(), migrationId, vm);
   }
 
-  #driverOf(ends: Ends, migrationId = 'm_1', vm: VmRef = VM): MigrationDriver {
+  /** One to which the destination is silent, and which does not wait for long. */
+  async driverWithoutDestination(times: DriverTimes): Promise<MigrationDriver> {
+    const { source, destination } = await this.sessions();
+    await destination.close();
+    const silent = plugin.unreachable?.(destination.config, new PluginError('UNREACHABLE', 'No route to host.'));
+    assert.ok(silent instanceof XlSession);
+    return this.#driverOf({ source, destination: silent }, 'm_1', VM, times);
+  }
+
+  #driverOf(ends: Ends, migrationId = 'm_1', vm: VmRef = VM, times: DriverTimes = {}): MigrationDriver {
     const context: MigrationContext = {
       log,
       recordIntent: async (resource) => void this.journal.push(resource),
@@ -70,7 +81,7 @@ export class Play implements AsyncDisposable {
       ...{ migrationId, vm, options: plugin.optionsSchema.parse({}), networkMap: {}, diskMap: {} },
       ...{ convergence: 'balanced' as const, maxDowntimeMs: null, bandwidthBytesPerSec: null, tunnelled: true },
     };
-    return plugin.migration(ends, request, context);
+    return new XlMigration(ends, request, context, times);
   }
 
   async sessions(): Promise<Ends> {

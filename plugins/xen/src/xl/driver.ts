@@ -159,7 +159,8 @@ export class XlMigration implements MigrationDriver {
       const passedMs = performance.now() - started;
       if (!performed || passedMs > this.#settleMs || signal.aborted) return placementOf(seen);
       try {
-        const force = passedMs > this.#receiverEndsMs;
+        // A handshake that we cannot see may be a slow one: without its answer the guest would stand still.
+        const force = passedMs > this.#receiverEndsMs && seen.destination.presence !== 'unreachable';
         if (!(await this.#bringToAnEnd(seen, { signal, force }))) return placementOf(seen);
       } catch (error) {
         const fault = toPluginError(error, 'bringing the migration to an end');
