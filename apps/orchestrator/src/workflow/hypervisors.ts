@@ -19,6 +19,7 @@ import {
 import { failureOfEnds, type Connected as Opened } from '../endpoints/connector.ts';
 import { isSuperseded, LmasError } from '../errors.ts';
 import { policyOf } from '../migrations/changes.ts';
+import { ENDS, type End } from '../migrations/record.ts';
 import { tunnelFacts } from '../migrations/tunnel-facts.ts';
 import { tracedCalls } from '../tracing/spans.ts';
 import { intendResource, joinHolders, withdrawIntent } from './plugin-resources.ts';
@@ -32,9 +33,15 @@ interface Connected {
   readonly plugin: HypervisorPlugin;
   readonly source: EndpointSession;
   readonly destination: EndpointSession;
+  /** Ends that a stand-in speaks for, because nobody answered there. */
+  readonly silent: readonly End[];
   driver: MigrationDriver | undefined;
   drill: DrillDriver | undefined;
 }
+
+/** What answered at first does not any more. */
+const isLost = (connected: Connected): boolean =>
+  ENDS.some((end) => connected[end].closed.aborted && !connected.silent.includes(end));
 
 /** What takes away what a plugin has made. */
 export type Releaser = Pick<MigrationDriver, 'release'>;
@@ -44,6 +51,8 @@ export class Hypervisors implements AsyncDisposable {
   readonly #tools: Pick<Tools, 'connector' | 'changes' | 'sites' | 'holders'>;
   #policy: ConvergencePolicy | undefined;
   #connected: Connected | undefined;
+  /** Made to take things away, with a silent end in it: that one is not asked again for each of them. */
+  #releasing: Connected | undefined;
   #closed = false;
 
   constructor(run: Run, tools: Pick<Tools, 'connector' | 'changes' | 'sites' | 'holders'>) {
@@ -97,7 +106,7 @@ export class Hypervisors implements AsyncDisposable {
   async releaser({ end, lifetime }: PluginResource, { signal }: Waiting): Promise<Releaser> {
     const isMove = this.#run.migration.purpose === 'move';
     if (isMove && lifetime !== 'migration') return await this.driver({ signal });
-    const connected = await this.#connect(signal, { oneIsEnough: true });
+    const connected = await this.#connectToRelease(signal);
     connected[end].closed.throwIfAborted();
     return isMove ? await this.#bind(connected, await this.policy()) : this.#bindDrill(connected);
   }
@@ -163,6 +172,13 @@ export class Hypervisors implements AsyncDisposable {
     return { 'lmas.plugin': name, 'lmas.migration.id': this.#run.id };
   }
 
+  async #connectToRelease(signal: AbortSignal): Promise<Connected> {
+    const before = this.#releasing;
+    const isUsable = before !== undefined && before === this.#connected && !isLost(before);
+    this.#releasing = isUsable ? before : await this.#connect(signal, { oneIsEnough: true });
+    return this.#releasing;
+  }
+
   async #connect(signal: AbortSignal, { oneIsEnough = false } = {}): Promise<Connected> {
     const before = this.#connected;
     if (before !== undefined && !before.source.closed.aborted && !before.destination.closed.aborted) return before;
@@ -180,7 +196,8 @@ export class Hypervisors implements AsyncDisposable {
     if (a?.status === 'fulfilled' && b?.status === 'fulfilled' && !this.#closed) {
       const { plugin } = a.value;
       const ends = { source: a.value.session, destination: b.value.session };
-      this.#connected = { plugin, ...ends, driver: undefined, drill: undefined };
+      const silent = ENDS.filter((_, index) => opened[index]?.status === 'rejected');
+      this.#connected = { plugin, ...ends, silent, driver: undefined, drill: undefined };
       return this.#connected;
     }
     const sessions = opened.flatMap((result) => (result.status === 'fulfilled' ? [result.value.session] : []));
