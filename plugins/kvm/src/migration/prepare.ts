@@ -2,13 +2,20 @@
  * From a request to a destination that waits: looks once more, makes the missing volumes, and prepares a run of either
  * mode. On failure the run is undone; what was made or set at the hosts is in the journal.
  */
-import { type Flow, type MigrationContext, type MigrationRequest, PluginError, type Prepared } from '@lmas/plugin-api';
+import {
+  type Flow,
+  type MigrationContext,
+  type MigrationRequest,
+  PluginError,
+  type PluginErrorCode,
+  type Prepared,
+} from '@lmas/plugin-api';
 import type { KvmOptions } from '../config.ts';
 import { toPluginError } from '../errors.ts';
 import type { Domain } from '../rpc/procedures.ts';
 import { createMissingVolumes } from '../volumes.ts';
 import { leftAtSource, leftToTheEnd } from './arrival.ts';
-import { suspendAutostart } from './autostart.ts';
+import { setAutostart, suspendAutostart } from './autostart.ts';
 import { type ConvergenceSettings, convergenceSettings } from './convergence.ts';
 import { DirectRun, type RunSettings } from './direct.ts';
 import { commonParams, migrationFlags, RESUME_FLAGS } from './parameters.ts';
@@ -45,7 +52,9 @@ export async function prepareRun(
   if (maxDowntimeMs !== null) await setMaxDowntime(ends, plan, maxDowntimeMs, context, { signal });
   const settings = await runSettings(ends, request, context, plan, { signal });
   if (plan.autostart) await suspendAutostart(ends.source, plan.domain, context, { signal });
-  const { run, flows } = await startRun(settings, request, plan, { signal });
+  const { run, flows } = await startRun(settings, request, plan, { signal }).catch((error: unknown) =>
+    refused(error, ends, plan, context, { signal }),
+  );
   const stored: StoredState = {
     domainName: plan.domain.name,
     nvram: plan.definition.nvram ?? null,
@@ -71,6 +80,30 @@ async function startRun(
   const flows: Flow[] = [{ id: 'memory', ...memory, maxStreams: streams.memory, priority: 'bulk' }];
   if (disks !== undefined) flows.push({ id: 'disks', ...disks, maxStreams: streams.disks, priority: 'bulk' });
   return { run, flows };
+}
+
+/** With these the contract promises that nothing of the VM was touched. */
+const NOT_TO_BE_HAD: ReadonlySet<PluginErrorCode> = new Set(['BUSY', 'NOT_MIGRATABLE'] as const);
+
+/** Puts back what was set before, so that whoever tries again reads the VM as it was. @throws PluginError, always */
+async function refused(
+  error: unknown,
+  { source }: Ends,
+  { autostart, domain }: Plan,
+  context: MigrationContext,
+  { signal }: Options,
+): Promise<never> {
+  const refusal = toPluginError(error, 'preparing the migration');
+  if (!autostart || !NOT_TO_BE_HAD.has(refusal.code)) throw refusal;
+  try {
+    await context.assertCurrent();
+    await setAutostart(source, domain, true, { signal });
+  } catch (cause) {
+    context.log.warn({ err: cause }, 'the VM could not be set to start with its host again');
+    // The VM is not as it was: who called has to settle and to release.
+    throw new PluginError('HYPERVISOR_FAULT', refusal.message, { cause: refusal });
+  }
+  throw refusal;
 }
 
 async function runSettings(

@@ -44,6 +44,28 @@ describe('a VM that starts with its host', () => {
     assert.deepEqual(world.autostart, { a: true, b: undefined });
   });
 
+  test('where libvirt says that the VM is not to be had, it is as it was: whoever tries again takes the setting along', async () => {
+    const world = new Orchestrator();
+    world.a.on('domainMigrateBegin3Params', { do: 'refuse', number: ERROR.OPERATION_TIMEOUT });
+    await assert.rejects(async () => (await world.driver()).prepare({ signal: world.signal }), { code: 'BUSY' });
+    assert.equal(world.autostart.a, true);
+    await world.forward(await world.driver());
+    assert.equal(world.autostart.b, true);
+    world.expectOne('b');
+  });
+
+  test('where that cannot be put back, nobody says that the VM was not touched', async () => {
+    const world = new Orchestrator();
+    world.a.on('domainMigrateBegin3Params', { do: 'refuse', number: ERROR.OPERATION_TIMEOUT });
+    world.a.on('domainSetAutostart', { do: 'after', run: () => undefined });
+    world.a.on('domainSetAutostart', { do: 'refuse', number: ERROR.OPERATION_TIMEOUT });
+    const driver = await world.driver();
+    await assert.rejects(driver.prepare({ signal: world.signal }), { code: 'HYPERVISOR_FAULT' });
+    await world.recover(driver);
+    assert.equal(world.autostart.a, true);
+    world.expectOne('a');
+  });
+
   test('one that does not is not touched', async () => {
     const world = new Orchestrator();
     world.a.guest(UUID).autostart = false;
