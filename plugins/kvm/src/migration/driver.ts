@@ -1,6 +1,6 @@
 /**
  * The verbs of one migration. What they mean to the guest is decided here, once for both modes; how the bytes get moved
- * is in direct.ts and peer-to-peer.ts, and what to do with a migration that nobody drives in settle.ts.
+ * is in direct.ts and peer-to-peer.ts, the last step in hand-over.ts, and what to do with a migration that nobody drives in settle.ts.
  *
  * Invariants: we destroy the guest at the source only after the destination was seen to run it, or has said that it
  * started it, and never while it holds memory that post-copy has not pulled over; we resume it only after the destination
@@ -30,28 +30,25 @@ import type { KvmOptions } from '../config.ts';
 import { afterArrival, isFault, toPluginError } from '../errors.ts';
 import type { Domain, EventBody } from '../rpc/procedures.ts';
 import { releaseVolume } from '../volumes.ts';
-import { type Arrival, clearSource, report, startWithHostThere } from './arrival.ts';
+import { report, startWithHostThere } from './arrival.ts';
 import { AUTOSTART, resumeAutostart } from './autostart.ts';
 import { DEFAULT_MAX_DOWNTIME_MS } from './convergence.ts';
 import { DirectRun } from './direct.ts';
+import { HandOver } from './hand-over.ts';
 import { mibPerSec } from './parameters.ts';
 import { type PeerToPeerRoutes, PeerToPeerRun } from './peer-to-peer.ts';
-import { bringThrough, brokenPostCopy, RECOVERY_LIMITS, type RecoveryLimits } from './post-copy.ts';
+import { bringThrough, RECOVERY_LIMITS, type RecoveryLimits } from './post-copy.ts';
 import { policyOf, prepareRun, resumeSettings, setMaxDowntime } from './prepare.ts';
 import { pause, watchJob } from './progress.ts';
 import { type Ends, lookAtBoth, placementOf, postCopyOf, type SettleOptions, settle } from './settle.ts';
-import { type CompletedStats, endedByFailure, look, readCompleted, type Sighting } from './sighting.ts';
+import { type CompletedStats, look, readCompleted } from './sighting.ts';
 import { parsePrepared } from './state.ts';
-import { undefine } from './undefine.ts';
 import { readXbzrle } from './xbzrle.ts';
 
 interface Options {
   readonly signal: AbortSignal;
 }
 
-/** After a Finish without an answer: longer than libvirt needs to give up on our connection and clean up. */
-const FINISH_SETTLE_MS = 40_000;
-const POST_COPY_LOOK_MS = 500;
 const BROKEN_LOOK_MS = 2_000;
 /** VIR_DOMAIN_MIGRATE_MAX_SPEED_POSTCOPY. */
 const MAX_SPEED_POSTCOPY = 1;
@@ -74,8 +71,7 @@ export class KvmMigration implements MigrationDriver {
   #memoryBytes = 0;
   #completed: CompletedStats | undefined;
   #performing: Promise<unknown> = Promise.resolve();
-  /** The destination said that it let the guest go, or was seen running it: nothing is undone any more. */
-  #arrived = false;
+  readonly #handOver: HandOver;
   readonly #stop = new AbortController();
 
   constructor(ends: Ends, request: MigrationRequest<KvmOptions>, context: MigrationContext, times: DriverTimes = {}) {
@@ -83,6 +79,7 @@ export class KvmMigration implements MigrationDriver {
     this.#request = request;
     this.#context = context;
     this.#times = times;
+    this.#handOver = new HandOver(ends, request, context, times);
   }
 
   async check({ signal }: Options): Promise<CheckReport> {
@@ -170,12 +167,13 @@ export class KvmMigration implements MigrationDriver {
     const run = this.#run;
     try {
       const live = run instanceof DirectRun && run.phase === 'performed' ? run : undefined;
-      const arrival = live === undefined ? await this.#seeArrival(signal) : await this.#letGo(live, signal);
+      const handOver = this.#handOver;
+      const arrival = await (live === undefined ? handOver.seeArrival({ signal }) : handOver.letGo(live, { signal }));
       await this.#context.assertCurrent();
       return await report(this.#ends, this.#request, state, { ...arrival, stats: this.#completed }, { signal });
     } catch (error) {
       const translated = toPluginError(error, 'confirming the migration');
-      if (!this.#arrived) throw translated;
+      if (!this.#handOver.arrived) throw translated;
       // Where it is not clear that the destination's is the copy that counts, nothing of it is changed.
       if (translated.code !== 'OUTCOME_UNKNOWN') {
         await startWithHostThere(this.#ends, this.#request, state, this.#context, { signal });
@@ -312,64 +310,6 @@ export class KvmMigration implements MigrationDriver {
     }
   }
 
-  /** Finish, and Confirm according to what the destination says. */
-  async #letGo(run: DirectRun, signal: AbortSignal): Promise<Arrival> {
-    const outcome = await run.finish({ signal });
-    if (outcome.kind === 'started') return this.#clear(run, { startedBy: 'answer' }, signal);
-    // The daemon refused, or nobody knows: the destination itself has to say what became of the guest.
-    run.releaseDestination();
-    const there = await this.#destinationAfterFinish(signal);
-    if (there.presence === 'running') return this.#clear(run, { startedBy: 'sight' }, signal);
-    const neverRan = outcome.kind === 'refused' && (await this.#takeBack(there, signal));
-    if (there.presence === 'absent' || neverRan) {
-      await run.confirm(true, { signal }).catch(() => {
-        // Its connection is gone: the source stands still, and `abort` resumes it by the same rule.
-      });
-      throw outcome.error;
-    }
-    throw unknownOutcome(`the destination says "${there.presence}" after a Finish that failed`, outcome.error);
-  }
-
-  /**
-   * A Finish that fails after it has defined the VM (`cont` cannot lock a disk, say) ends QEMU before the daemon answers, and leaves
-   * the definition (qemuMigrationDstFinishActive). The daemon's own answer and that reason together are certain; a later run has
-   * the reason alone, which a failed start by hand leaves too. The definition goes first: then nobody can start it, and should
-   * this run die here, the next one resumes the source because the destination does not know the VM.
-   * @returns whether it was so, and nothing runs there
-   */
-  async #takeBack(there: Sighting, signal: AbortSignal): Promise<boolean> {
-    if (!endedByFailure(there) || there.domain === undefined) return false;
-    await this.#context.assertCurrent();
-    await undefine(this.#ends.destination, there.domain, { signal }).catch((error: unknown) => {
-      this.#context.log.warn({ err: error }, 'the definition of the VM that did not start could not be removed');
-    });
-    const after = await look(this.#ends.destination, this.#request.vm.id, 'destination', { signal });
-    return after.presence === 'absent' || endedByFailure(after);
-  }
-
-  async #destinationAfterFinish(signal: AbortSignal): Promise<Sighting> {
-    const started = performance.now();
-    const limit = this.#times.finishSettleMs ?? FINISH_SETTLE_MS;
-    for (;;) {
-      const there = await look(this.#ends.destination, this.#request.vm.id, 'destination', { signal });
-      const silent = there.presence === 'unreachable' && !this.#ends.destination.closed.aborted;
-      const final = there.presence !== 'incoming' && !silent;
-      if (final || performance.now() - started > limit || signal.aborted) return there;
-      await pause(200, signal);
-    }
-  }
-
-  async #clear(run: DirectRun, arrival: Arrival, signal: AbortSignal): Promise<Arrival> {
-    this.#arrived = true;
-    try {
-      await run.confirm(false, { signal });
-    } catch (error) {
-      this.#context.log.warn({ err: error }, 'Confirm failed; the source is cleared by what is seen there');
-    }
-    const notRemoved = await clearSource(this.#ends, this.#request, this.#context, { signal });
-    return { ...arrival, notRemoved };
-  }
-
   /** A post-copy that breaks is taken up again at once: the guest stands still, and its routes are still there. */
   async #performByPeers(
     run: PeerToPeerRun,
@@ -404,28 +344,6 @@ export class KvmMigration implements MigrationDriver {
     }
   }
 
-  /** Waits while memory is still pulled over from the source. */
-  async #afterPostCopy(signal: AbortSignal): Promise<VmPlacement> {
-    for (;;) {
-      const seen = placementOf(await lookAtBoth(this.#ends, this.#request.vm.id, { signal }));
-      if (seen.postCopy === undefined) return seen;
-      if (seen.postCopy === 'broken') throw brokenPostCopy();
-      if (signal.aborted) throw unknownOutcome('post-copy is still under way');
-      await pause(POST_COPY_LOOK_MS, signal);
-    }
-  }
-
-  /** Without the memory of perform: only what is seen counts. */
-  async #seeArrival(signal: AbortSignal): Promise<Arrival> {
-    const seen = await this.#afterPostCopy(signal);
-    if (seen.where !== 'destination') {
-      throw unknownOutcome(`the source says "${seen.source}", the destination "${seen.destination}"`);
-    }
-    this.#arrived = true;
-    const notRemoved = await clearSource(this.#ends, this.#request, this.#context, { signal });
-    return { startedBy: 'sight', notRemoved };
-  }
-
   /** Cancels what this very process began; the rest is settled by looking. */
   async #cancel(run: DirectRun, signal: AbortSignal): Promise<void> {
     await Promise.race([this.#performing, aborted(signal)]);
@@ -450,11 +368,3 @@ const aborted = (signal: AbortSignal): Promise<void> =>
     if (signal.aborted) resolve();
     else signal.addEventListener('abort', () => resolve(), { once: true });
   });
-
-function unknownOutcome(why: string, cause?: unknown): PluginError {
-  return new PluginError('OUTCOME_UNKNOWN', `It is not known where the VM runs: ${why}.`, {
-    cause,
-    remedy:
-      'Nothing was destroyed or resumed. Look at both hosts (virsh domstate --reason). If the destination runs the VM, destroy the paused one at the source; if the destination does not know it, resume the one at the source (virsh resume). Never resume both.',
-  });
-}
