@@ -1,5 +1,5 @@
 /**
- * The orchestrator as people start it, with a Redis that is not there, comes late, falls silent, or is killed for good:
+ * The orchestrator as people start it, with a Redis that is not there, comes late, falls silent, takes no writes, or is killed for good:
  * what is wrong is said in words at once, no call hangs, and SIGTERM always ends it.
  */
 import assert from 'node:assert/strict';
@@ -252,4 +252,51 @@ test('a call that breaks off between its steps leaves nothing half-done: what it
     items.map((delivery) => delivery.status),
     ['delivered', 'delivered'],
   );
+});
+
+/** An orchestrator over a Redis of its own that can be told anything. */
+async function overRedis(directory: string, servers: RedisServers) {
+  const redisPort = await servers.start();
+  const port = String(await freePort());
+  const settings = { REDIS_URL: `redis://127.0.0.1:${redisPort}`, LMAS_DATA_DIR: directory, LMAS_PORT: port };
+  const orchestrator = new Orchestrator(settings);
+  await orchestrator.says(/"ready"/);
+  const url = `http://127.0.0.1:${port}`;
+  const key = (await readFile(join(directory, 'api-key'), 'utf8')).trim();
+  const tell = (...command: string[]) => servers.command(redisPort, command);
+  const ready = async () => {
+    const { status: code, body } = await status(`${url}/readyz`);
+    return { code, body };
+  };
+  return { orchestrator, api: new Api(url, key), tell, ready };
+}
+
+const SITE = { id: 'a', description: 'one' };
+
+test('a Redis whose memory is full is not ready', async () => {
+  await using directory = await temporaryDirectory();
+  await using servers = new RedisServers(directory.path);
+  const { orchestrator, api, tell, ready } = await overRedis(join(directory.path, 'o'), servers);
+  await using _orchestrator = orchestrator;
+  assert.equal((await ready()).code, 200);
+  await tell('CONFIG', 'SET', 'maxmemory', '1mb');
+  await orchestrator.until(async () => (await ready()).code === 503, 5_000);
+  assert.match((await ready()).body, /"ready":false.*its memory is full \(OOM\)\. Raise its `maxmemory`/);
+  await tell('CONFIG', 'SET', 'maxmemory', '0');
+  await orchestrator.until(async () => (await ready()).code === 200, 5_000);
+  assert.equal((await api.call('POST', '/v1/sites', SITE)).status, 201);
+  assert.equal((await orchestrator.terminate()).code, 0);
+});
+
+test('a master that has become a replica is not ready', async () => {
+  await using directory = await temporaryDirectory();
+  await using servers = new RedisServers(directory.path);
+  const { orchestrator, api, tell, ready } = await overRedis(join(directory.path, 'o'), servers);
+  await using _orchestrator = orchestrator;
+  await tell('REPLICAOF', '127.0.0.1', String(await freePort()));
+  await orchestrator.until(async () => /it is a replica \(READONLY\)/.test((await ready()).body), 5_000);
+  assert.equal((await ready()).code, 503);
+  await tell('REPLICAOF', 'NO', 'ONE');
+  await orchestrator.until(async () => (await ready()).code === 200, 5_000);
+  assert.equal((await orchestrator.terminate()).code, 0);
 });

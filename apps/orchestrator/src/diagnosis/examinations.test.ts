@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { Role } from '../access/principal.ts';
+import { writeRefusal } from '../redis/away.ts';
 import type { Check } from './check.ts';
 import { createDiagnosis } from './diagnosis.ts';
 import { examinationsOf, type Subjects } from './examinations.ts';
@@ -56,6 +57,7 @@ test('where nobody knows where a VM runs, and what is left over', async () => {
   };
   const subjects = {
     readState: async () => state,
+    writeRefusal: async () => undefined,
     store: { incomplete: async () => ['m_1', 'm_2', 'm_3', 'm_4', 'm_5', 'm_6'] },
   };
   const whereabouts = await one('migrations', subjects);
@@ -65,7 +67,14 @@ test('where nobody knows where a VM runs, and what is left over', async () => {
   );
   assert.equal((await one('redis', subjects)).status, 'warning');
   assert.match((await one('teardowns', subjects)).found, /m_5 and 1 more$/);
-  assert.equal((await one('redis', { readState: async () => undefined })).status, 'failed');
+  const silent = async () => {
+    throw new Error('no answer');
+  };
+  const away = { readState: async () => undefined, writeRefusal: silent };
+  assert.deepEqual((await one('redis', away)).found, 'does not answer');
+  const full = await one('redis', { ...subjects, writeRefusal: async () => writeRefusal('OOM command not allowed') });
+  assert.deepEqual([full.status, full.found], ['failed', 'answers, but takes no writes: its memory is full (OOM)']);
+  assert.match(full.remedy ?? '', /maxmemory/);
 });
 
 test('links: measured long ago, and those that no tunnel can use left out', async () => {

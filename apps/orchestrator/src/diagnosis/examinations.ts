@@ -12,6 +12,7 @@ import type { MigrationStore } from '../migrations/store.ts';
 import type { ReadState } from '../observability/state.ts';
 import type { RedisAddress } from '../redis/address.ts';
 import { examineDurability } from '../redis/durability.ts';
+import type { WriteProbe } from '../redis/write-probe.ts';
 import type { SiteStore } from '../sites/sites.ts';
 import type { WebhookService } from '../webhooks/service.ts';
 import type { Webhooks } from '../webhooks/webhooks.ts';
@@ -32,6 +33,7 @@ export interface Subjects {
   readonly redis: Redis;
   readonly redisKind: RedisAddress['kind'];
   readonly readState: ReadState;
+  readonly writeRefusal: WriteProbe;
   /** How many processes of each kind there are, as far as Redis knows. */
   readonly processes: () => Promise<{ workers: number; schedulers: number }>;
   readonly store: Pick<MigrationStore, 'incomplete'>;
@@ -82,8 +84,10 @@ async function redisSettings({ redis, redisKind }: Subjects): Promise<Check> {
   return ok(name, 'keeps everything on disk at once, and evicts nothing');
 }
 
-async function redisAnswers({ readState }: Subjects): Promise<Check> {
+async function redisAnswers({ readState, writeRefusal }: Subjects): Promise<Check> {
   const name = 'redis';
+  const refusal = await writeRefusal().catch(() => undefined); // that it does not answer is said below
+  if (refusal !== undefined) return failed(name, `answers, but takes no writes: ${refusal.why}`, refusal.remedy);
   const state = await readState();
   if (state === undefined) return failed(name, 'does not answer', 'See that the server runs and can be reached.');
   const found = `answers after ${state.redisLatencyMs.toFixed(1)} ms`;

@@ -32,6 +32,7 @@
  *   {lmas}:webhooks-feed    hash    how many notices of the feed were read for webhooks, how many they missed, and when last
  *   {lmas}:webhooks-pending zset    ids of deliveries that are not done, by when their next attempt is due
  *   {lmas}:sites …          hash    name → JSON
+ *   {lmas}:write-probe      string  nothing: whether it can be written is what is asked; expires
  *   {lmas}:store            hash    version of the records, and who can read them (see upgrades/store-version.ts)
  *   {lmas}:<kind>:<id>      hash    of schedules, plans and their runs: record (JSON), version, writeId, token, seat
  *   {lmas}:<kind>s          zset    their ids by creation time
@@ -119,6 +120,7 @@ export const keys = {
   firstKey: `${PREFIX}:first-key`,
   projects: `${PREFIX}:projects`,
   rotationLock: `${PREFIX}:master-key-rotation`,
+  writeProbe: `${PREFIX}:write-probe`,
   /** Streams: what callers did who are bound to no project (earlier versions: all callers), those of one project, and strangers. */
   audit: `${PREFIX}:audit`,
   auditOf: (project: string) => `${PREFIX}:audit:${project}`,

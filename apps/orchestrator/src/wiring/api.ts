@@ -101,7 +101,7 @@ export function createServices(
 function diagnosisOf(
   { config }: Base,
   tls: Tls | undefined,
-  { calls, address }: Connections,
+  { calls, address, writeRefusal }: Connections,
   { store, links, inventory }: Records,
   parts: Pick<Behind, 'access' | 'readState' | 'webhooks' | 'deliveries'> & {
     service: QueueService;
@@ -112,7 +112,7 @@ function diagnosisOf(
   const { apiKeys, rotation } = access;
   return createDiagnosis(
     examinationsOf({
-      ...{ redis: calls, redisKind: address.kind, readState, store, links, apiKeys, rotation },
+      ...{ redis: calls, redisKind: address.kind, readState, writeRefusal, store, links, apiKeys, rotation },
       ...{ queue: service, sites: inventory.sites, webhooks: webhooks.webhooks },
       missedNotices: () => webhooks.missed(),
       processes: async () => ({ workers: await queue.workers(), schedulers: await deliveries.workers() }),

@@ -14,6 +14,7 @@ import { checkDurability } from '../redis/durability.ts';
 import { PREFIX } from '../redis/keys.ts';
 import { startPrivateRedis } from '../redis/private-server.ts';
 import { waitForReplicas } from '../redis/replicas.ts';
+import { createWriteProbe, type WriteProbe } from '../redis/write-probe.ts';
 import type { Base } from './base.ts';
 import type { Tls } from './tls.ts';
 
@@ -30,9 +31,11 @@ export interface Connections {
   open(name: string): Redis;
   /** Why Redis cannot be used now, in words. */
   outage(): string | undefined;
-  /** Whether Redis can be used now. */
+  /** Whether Redis answers now. */
   answers(): Promise<boolean>;
-  /** That, and whether the process goes on. */
+  /** Why it takes no writes although it answers. */
+  readonly writeRefusal: WriteProbe;
+  /** Whether it answers and takes writes, and whether the process goes on. */
   readiness(): Promise<ReadinessCheck[]>;
   /** Whatever waits for an answer is told that there will be none. */
   disconnectAll(): void;
@@ -62,7 +65,8 @@ export async function openConnections(
   const calls = open('Redis connection of the API', 'brief');
   const availability = new Availability(calls, { name: describeAddress(address), log });
   const outage = () => availability.outage();
-  const ask = () => readinessOf(calls, outage);
+  const writeRefusal = createWriteProbe(calls);
+  const ask = () => readinessOf(writeRefusal, outage);
   const readiness = async () => [await ask(), ...(stopping.aborted ? [goingDown(stopping.reason)] : [])];
   if (!(await availability.answersSoon({ signal }))) {
     const refusal = () => outage() ?? 'It has just begun to start.';
@@ -75,8 +79,8 @@ export async function openConnections(
     await checkDurability(work, { kind: address.kind, log, allowUnsafe: config.allowUnsafeRedis });
   }
   return {
-    ...{ address, calls, work, outage, readiness },
-    answers: async () => (await ask()).ok,
+    ...{ address, calls, work, outage, readiness, writeRefusal },
+    answers: async () => outage() === undefined && (await inTime(calls.exists(PREFIX))) !== LATE,
     subscriber: keep(SUBSCRIBER, connectSubscriber(address, work, log, { silenceMs, name: SUBSCRIBER })),
     open: (name) => open(name, 'patient'),
     disconnectAll: () => {
@@ -102,15 +106,23 @@ async function redisAddress({ config, log, closers }: Base): Promise<RedisAddres
 
 const goingDown = ({ message }: Error): ReadinessCheck => ({ name: 'process', ok: false, detail: message });
 
+/** No answer, or none in time. */
+const LATE: unique symbol = Symbol('late');
+
+const inTime = async <T>(answer: Promise<T>): Promise<T | typeof LATE> =>
+  await Promise.race([answer.catch((): typeof LATE => LATE), sleep<typeof LATE>(READY_LIMIT_MS, LATE, { ref: false })]);
+
 /** Asks the server that holds our keys. */
-async function readinessOf(calls: Redis, outage: () => string | undefined): Promise<ReadinessCheck> {
+async function readinessOf(probe: WriteProbe, outage: () => string | undefined): Promise<ReadinessCheck> {
   const name = 'redis';
   const known = outage();
   if (known !== undefined) return { name, ok: false, detail: known };
-  const answered = calls.exists(PREFIX).then(
-    () => true,
-    () => false,
-  );
-  const ok = await Promise.race([answered, sleep(READY_LIMIT_MS, false, { ref: false })]);
-  return { name, ok, detail: ok ? 'answers' : (outage() ?? 'Redis has not answered for a second.') };
+  const refusal = await inTime(probe());
+  if (refusal === LATE) {
+    return { name, ok: false, detail: outage() ?? 'Redis has not answered for a second.' };
+  }
+  if (refusal !== undefined) {
+    return { name, ok: false, detail: `Redis answers, but takes no writes: ${refusal.why}. ${refusal.remedy}` };
+  }
+  return { name, ok: true, detail: 'answers' };
 }
