@@ -254,7 +254,7 @@ test('a call that breaks off between its steps leaves nothing half-done: what it
   );
 });
 
-/** An orchestrator over a Redis of its own that can be told anything. */
+/** An orchestrator over a Redis of its own that can be told anything; `refusals` are calls that change nothing, with their answers. */
 async function overRedis(directory: string, servers: RedisServers) {
   const redisPort = await servers.start();
   const port = String(await freePort());
@@ -271,15 +271,43 @@ async function overRedis(directory: string, servers: RedisServers) {
   return { orchestrator, api: new Api(url, key), tell, ready };
 }
 
+const REFUSALS = [
+  { method: 'POST', path: '/v1/sites', body: { nonsense: true }, expected: 400 },
+  { method: 'DELETE', path: '/v1/sites/not-there', expected: 404 },
+  { method: 'DELETE', path: '/v1/sites/not-there', login: 'nobody', expected: 401 },
+  { method: 'GET', path: '/v1/sites', login: '', expected: 401 },
+];
 const SITE = { id: 'a', description: 'one' };
 
-test('a Redis whose memory is full is not ready', async () => {
+/** Every answer is a problem with its own status, and has nothing of what Redis said. */
+async function assertProblems(api: Api): Promise<void> {
+  for (const { method, path, body, login, expected } of REFUSALS) {
+    const headers = login === undefined ? {} : { authorization: `Bearer ${login}` };
+    const answer = await api.call(method, path, body, headers);
+    assertProblem(answer, expected);
+  }
+}
+
+function assertProblem(answer: Awaited<ReturnType<Api['call']>>, expected: number): void {
+  const said = JSON.stringify(answer.body);
+  assert.equal(answer.headers.get('content-type'), 'application/problem+json', said);
+  assert.deepEqual([answer.status, answer.body.status], [expected, expected], said);
+  assert.doesNotMatch(said, /command not allowed|maxmemory|script:|Stream isn|WRONGTYPE|READONLY/);
+}
+
+test('a Redis whose memory is full is not ready, and every answer stays a problem in our words', async () => {
   await using directory = await temporaryDirectory();
   await using servers = new RedisServers(directory.path);
   const { orchestrator, api, tell, ready } = await overRedis(join(directory.path, 'o'), servers);
   await using _orchestrator = orchestrator;
   assert.equal((await ready()).code, 200);
   await tell('CONFIG', 'SET', 'maxmemory', '1mb');
+  await assertProblems(api);
+  const refused = await api.call('POST', '/v1/sites', SITE);
+  assertProblem(refused, 503);
+  assert.match(String(refused.body.detail), /Redis takes no writes now/);
+  await orchestrator.says(/"audit":\{.*"status":503.*this entry is not in the audit log/);
+
   await orchestrator.until(async () => (await ready()).code === 503, 5_000);
   assert.match((await ready()).body, /"ready":false.*its memory is full \(OOM\)\. Raise its `maxmemory`/);
   await tell('CONFIG', 'SET', 'maxmemory', '0');
@@ -288,15 +316,60 @@ test('a Redis whose memory is full is not ready', async () => {
   assert.equal((await orchestrator.terminate()).code, 0);
 });
 
-test('a master that has become a replica is not ready', async () => {
+test('a master that has become a replica is not ready, and every answer stays a problem in our words', async () => {
   await using directory = await temporaryDirectory();
   await using servers = new RedisServers(directory.path);
   const { orchestrator, api, tell, ready } = await overRedis(join(directory.path, 'o'), servers);
   await using _orchestrator = orchestrator;
   await tell('REPLICAOF', '127.0.0.1', String(await freePort()));
+  for (let i = 0; i < 20; i++) {
+    const answer = await api.call('POST', '/v1/sites', SITE);
+    assertProblem(answer, 503);
+  }
   await orchestrator.until(async () => /it is a replica \(READONLY\)/.test((await ready()).body), 5_000);
   assert.equal((await ready()).code, 503);
   await tell('REPLICAOF', 'NO', 'ONE');
   await orchestrator.until(async () => (await ready()).code === 200, 5_000);
+  assert.equal((await orchestrator.terminate()).code, 0);
+});
+
+test('where only the audit entry fails, the caller has the true answer, and the entry is kept in the log and counted', async () => {
+  await using directory = await temporaryDirectory();
+  await using servers = new RedisServers(directory.path);
+  const { orchestrator, api, tell } = await overRedis(join(directory.path, 'o'), servers);
+  await using _orchestrator = orchestrator;
+  for (const key of [keys.audit, keys.auditStrangers]) {
+    await tell('DEL', key);
+    await tell('SET', key, 'no stream');
+  }
+  const made = await api.call('POST', '/v1/sites', SITE);
+  assert.deepEqual([made.status, made.body.id], [201, 'a'], JSON.stringify(made.body));
+  await assertProblems(api);
+  const lines = orchestrator.lines.filter((line) => /this entry is not in the audit log/.test(line));
+  const entries = lines.map(
+    (line) => JSON.parse(line) as { level: unknown; audit: { operation: string; status: number } },
+  );
+  assert.deepEqual(
+    entries.map(({ audit }) => [audit.operation, audit.status]),
+    [
+      ['createSite', 201],
+      ['createSite', 400],
+      ['deleteSite', 404],
+      ['deleteSite', 401],
+      ['listSites', 401],
+    ],
+  );
+  assert.ok(
+    lines.every((line) => /"level":(50|"error")/.test(line)),
+    String(lines[0]),
+  );
+  const metrics = await fetch(`${api.url}/metrics`, { headers: { authorization: `Bearer ${api.key}` } });
+  assert.match(await metrics.text(), /^lmas_audit_entries_lost_total 5$/m);
+  const { checks } = await api.must<{ checks: { name: string; status: string; found: string }[] }>(
+    'GET',
+    '/v1/diagnosis',
+  );
+  const check = checks.find(({ name }) => name === 'audit log');
+  assert.deepEqual([check?.status, check?.found.slice(0, 10)], ['failed', '5 entries ']);
   assert.equal((await orchestrator.terminate()).code, 0);
 });

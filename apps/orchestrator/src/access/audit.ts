@@ -2,7 +2,7 @@
  * The audit log: Redis streams that are only ever added to, and that forget their oldest entries when there are too many. The callers of
  * each project have one of their own, and strangers another: whoever knocks a million times must not push out what others did. Ids are
  * given out in one place, so that an entry has one of its own and its place among all others. Every entry is logged as well, for those who
- * keep them for ever elsewhere.
+ * keep them for ever elsewhere; what could not be put into Redis is logged once more, at error, and counted.
  */
 import type { Redis } from 'ioredis';
 import type { z } from 'zod';
@@ -16,8 +16,16 @@ export type AuditEntry = z.infer<typeof auditEntrySchema>;
 export type AuditQuery = Omit<z.output<typeof auditQuerySchema>, 'strangers'>;
 type AuditList = z.infer<typeof auditListSchema>;
 
+/** Entries that this process could not put into Redis, since its start. */
+export interface AuditLosses {
+  readonly count: number;
+  readonly lastAt: string | null;
+}
+
 export interface AuditLog {
+  /** Never rejects: whoever is to be answered did what they did, recorded or not. */
   record(entry: Omit<AuditEntry, 'id'>): Promise<void>;
+  losses(): AuditLosses;
   /** What callers did whom somebody bound to `project` sees. */
   list(query: AuditQuery, project: string | null): Promise<AuditList>;
   listStrangers(query: AuditQuery): Promise<AuditList>;
@@ -42,7 +50,15 @@ const ADD = script(`
   return added
 `);
 
-export function createAuditLog(redis: Redis, { maxEntries, log }: { maxEntries: number; log: Logger }): AuditLog {
+export interface AuditSettings {
+  readonly maxEntries: number;
+  readonly log: Logger;
+  /** An entry could not be put into Redis. */
+  readonly onLost?: () => void;
+}
+
+export function createAuditLog(redis: Redis, { maxEntries, log, onLost }: AuditSettings): AuditLog {
+  let losses: AuditLosses = { count: 0, lastAt: null };
   const read = async (streams: readonly string[], query: AuditQuery, shows: (entry: AuditEntry) => boolean) => {
     const items: AuditEntry[] = [];
     const oldest = query.since === undefined ? '-' : placeAt(query.since);
@@ -67,8 +83,15 @@ export function createAuditLog(redis: Redis, { maxEntries, log }: { maxEntries: 
     async record(entry) {
       log.info({ audit: entry }, 'audit');
       const stream = entry.caller === null ? keys.auditStrangers : streamOf(entry.caller.project);
-      await ADD(redis, [stream, keys.auditIds], [maxEntries, JSON.stringify(entry)]);
+      try {
+        await ADD(redis, [stream, keys.auditIds], [maxEntries, JSON.stringify(entry)]);
+      } catch (error) {
+        losses = { count: losses.count + 1, lastAt: entry.at };
+        onLost?.();
+        log.error({ err: error, audit: entry }, 'this entry is not in the audit log: Redis did not take it');
+      }
     },
+    losses: () => losses,
     async list(query, project) {
       // Removed projects stay on record, and so what their callers did.
       const own = project === null ? (await redis.hkeys(keys.projects)).map(streamOf) : [streamOf(project)];

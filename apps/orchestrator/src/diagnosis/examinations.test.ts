@@ -143,3 +143,11 @@ test('only administrators look at keys; and what breaks off or hangs is a findin
   assert.match(checks[0]?.found ?? '', /no answer in time/);
   assert.ok(!JSON.stringify(checks).includes('MARKER'));
 });
+
+test('entries that the audit log lacks are told until the process ends', async () => {
+  const check = (count: number) => one('audit log', { auditLosses: () => ({ count, lastAt: '2026-01-01T00:00:00Z' }) });
+  assert.equal((await check(0)).status, 'ok');
+  const { status, found, remedy } = await check(3);
+  assert.deepEqual([status, found.slice(0, 10)], ['failed', '3 entries ']);
+  assert.match(remedy ?? '', /log, at error/);
+});

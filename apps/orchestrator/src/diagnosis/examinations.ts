@@ -5,6 +5,7 @@
 import type { Redis } from 'ioredis';
 import type { ApiKeys } from '../access/api-keys.ts';
 import { isUsable } from '../access/api-keys.ts';
+import type { AuditLog } from '../access/audit.ts';
 import type { Rotation } from '../access/rotation.ts';
 import type { QueueService } from '../admission/service.ts';
 import type { LinkService } from '../links/links.ts';
@@ -41,6 +42,7 @@ export interface Subjects {
   readonly sites: Pick<SiteStore, 'list'>;
   readonly links: Pick<LinkService, 'list'>;
   readonly webhooks: Pick<Webhooks, 'list'>;
+  readonly auditLosses: AuditLog['losses'];
   readonly missedNotices: WebhookService['missed'];
   readonly apiKeys: Pick<ApiKeys, 'list'>;
   readonly rotation: Pick<Rotation, 'state'>;
@@ -62,6 +64,7 @@ export function examinationsOf(subjects: Subjects): Examination[] {
     { name: 'teardowns', examine: () => teardowns(subjects) },
     { name: 'links', examine: () => links(subjects) },
     { name: 'webhooks', examine: () => webhooks(subjects) },
+    { name: 'audit log', examine: async () => auditLog(subjects) },
     { name: 'API keys', forAdmins: true, examine: () => apiKeys(subjects) },
     { name: 'master key', forAdmins: true, examine: () => masterKey(subjects) },
   ];
@@ -196,6 +199,14 @@ async function webhooks({ webhooks: registry, missedNotices }: Subjects): Promis
     bad.push(warning('notices for webhooks', found, remedy));
   }
   return bad.length > 0 ? bad : [ok('webhooks', all.length === 0 ? 'none' : `${all.length}, all get through`)];
+}
+
+function auditLog({ auditLosses }: Subjects): Check {
+  const name = 'audit log';
+  const { count, lastAt } = auditLosses();
+  if (count === 0) return ok(name, 'this process has put every entry into it since its start');
+  const found = `${count} entries of this process are not in it, the last of ${lastAt}: Redis did not take them`;
+  return failed(name, found, 'They stand whole in its log, at error (`this entry is not in the audit log`), with why.');
 }
 
 async function apiKeys({ apiKeys: keys }: Subjects): Promise<Check> {

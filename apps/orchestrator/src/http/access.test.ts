@@ -60,10 +60,7 @@ test('a change under which Redis goes away is answered 503 and put on record whe
   let outage: string | undefined;
   const recorded: Omit<AuditEntry, 'id'>[] = [];
   const audit = {
-    record: async (entry: Omit<AuditEntry, 'id'>) => {
-      recorded.push(entry);
-      if (outage !== undefined) throw new Error("Stream isn't writeable and enableOfflineQueue options is false");
-    },
+    record: async (entry: Omit<AuditEntry, 'id'>) => void recorded.push(entry),
   } as never;
   const app = Fastify();
   installProblems(app);

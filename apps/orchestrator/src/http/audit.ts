@@ -1,7 +1,8 @@
 /**
  * Writes the audit log: every call that would change something, and every refusal of a login or a right. The entry is
- * written before the answer leaves, so that nobody has an answer to a change that is not in the log. What a call carried
- * is never in it, only the path.
+ * written before the answer leaves. Where it cannot be written, the answer is what it was: the change was made, or was not,
+ * and whoever asked has to know; the entry is then in the log of this process, at error. What a call carried is never in it, only
+ * the path.
  */
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { z } from 'zod';
@@ -24,11 +25,8 @@ export function auditCalls(api: Hookable, { audit, outage }: { audit: AuditLog; 
     const { statusCode } = reply;
     const isRefusal = statusCode === 401 || statusCode === 403;
     if (statusCode === TOO_MANY || (READS.has(request.method) && !isRefusal)) return payload;
-    const isAway = outage() !== undefined;
-    if (isAway && findCaller(request) === undefined) return payload; // refused at the door
-    const recorded = audit.record(entryOf(request, reply, payload));
-    // What Redis went away under may have been done: then the log of this process is where it is found.
-    await (isAway ? recorded.catch(() => undefined) : recorded);
+    if (outage() !== undefined && findCaller(request) === undefined) return payload; // refused at the door
+    await audit.record(entryOf(request, reply, payload));
     return payload;
   });
 }

@@ -7,7 +7,7 @@ import type { ConnectionError, FastifyError, FastifyInstance, FastifyReply, Fast
 import { hasZodFastifySchemaValidationErrors } from 'fastify-type-provider-zod';
 import { z } from 'zod';
 import { describeError, LmasError, type OrchestratorErrorCode } from '../errors.ts';
-import { isRedisAway } from '../redis/away.ts';
+import { isRedisAway, writeRefusal } from '../redis/away.ts';
 import type { problemSchema } from '../schemas/problem.ts';
 
 /** For people who write requests: what is not there was not "received as undefined". */
@@ -22,6 +22,8 @@ export const RETRY_LATER =
   'Try again in a moment. If it lasts: does the server run, and can the orchestrator reach it? GET /readyz says when it is back.';
 const WENT_AWAY =
   'Redis went away in the middle of this call; if it was to change something, that may have been done or not.';
+const TAKES_NO_WRITES =
+  'Redis takes no writes now; if this call was to change something, that was not done, or only in part. GET /readyz says why.';
 const LOOK_FIRST =
   'Try again in a moment, but look first what was done; with the same Idempotency-Key it is safe anyway.';
 const RETRY_AFTER_S = 5;
@@ -59,7 +61,10 @@ export function toProblem(error: unknown): Problem {
 
 /** Framework errors in our own words, and those of the connection to Redis; ours and the plugins' as they are. */
 function translate(error: unknown): unknown {
-  if (isRedisAway(error)) return new LmasError('UNAVAILABLE', WENT_AWAY, { cause: error, remedy: LOOK_FIRST });
+  if (isRedisAway(error)) {
+    const message = writeRefusal(error.message) === undefined ? WENT_AWAY : TAKES_NO_WRITES;
+    return new LmasError('UNAVAILABLE', message, { cause: error, remedy: LOOK_FIRST });
+  }
   if (validationIssues(error) !== undefined) return new LmasError('INVALID_REQUEST', undefined, { cause: error });
   if (isFileRefusal(error))
     return new LmasError(FILE_CODES[error.statusCode] ?? 'NOT_FOUND', undefined, { cause: error });
@@ -96,6 +101,34 @@ export function sendProblem(reply: FastifyReply, error: unknown): FastifyReply {
   return reply.code(problem.status).type(PROBLEM_MEDIA_TYPE).serializer(JSON.stringify).send(problem);
 }
 
+const failedOnce = new WeakSet<object>();
+
+/**
+ * For every scope: whatever failed in it, also in a hook on the way out, when there was an answer already. An answer that fails once
+ * more goes onto the wire past all hooks: else Fastify's own fallback would send what it is that failed, as it is.
+ */
+function answerFailure(error: unknown, request: FastifyRequest, reply: FastifyReply): void {
+  const { code } = toProblem(error);
+  if (code === 'INTERNAL') request.log.error({ err: error }, 'request failed');
+  else request.log.debug({ code }, 'request refused');
+  const send = failedOnce.has(request) ? sendPastHooks : sendProblem;
+  failedOnce.add(request); // before it is sent: that may fail at once
+  send(reply, error);
+}
+
+function sendPastHooks(reply: FastifyReply, error: unknown): void {
+  const { raw } = reply.hijack();
+  if (raw.headersSent) {
+    raw.destroy();
+    return;
+  }
+  const problem = toProblem(error);
+  const body = JSON.stringify(problem);
+  for (const [name, value] of Object.entries(reply.getHeaders())) if (value !== undefined) raw.setHeader(name, value);
+  const own = { 'content-type': PROBLEM_MEDIA_TYPE, 'content-length': Buffer.byteLength(body) };
+  raw.writeHead(problem.status, own).end(body);
+}
+
 /** A request that Fastify refuses before it has a route: an address that cannot be decoded, a path too long. */
 export function answerFrameworkError(error: FastifyError, _request: unknown, reply: unknown): void {
   sendProblem(reply as FastifyReply, error);
@@ -129,12 +162,9 @@ export function installProblems(app: FastifyInstance): void {
     const pattern = new RegExp(`^${url.replaceAll(/:[A-Za-z]+/g, '[^/]+')}/?$`);
     for (const name of [method].flat()) routes.push({ pattern, method: name });
   });
-  app.setErrorHandler((error: unknown, request, reply) => {
-    const { code } = toProblem(error);
-    if (code === 'INTERNAL') request.log.error({ err: error }, 'request failed');
-    else request.log.debug({ code }, 'request refused');
-    return sendProblem(reply, error);
-  });
+  app.setErrorHandler(answerFailure);
+  // Of a scope's own handler, the one of the scope around it is the next: with one alone, Fastify's fallback is.
+  app.addHook('onRegister', (scope) => void scope.setErrorHandler(answerFailure));
   app.setNotFoundHandler((request: FastifyRequest, reply) => {
     const path = request.url.split('?')[0] ?? '/';
     const allowed = routes.filter(({ pattern }) => pattern.test(path)).map(({ method }) => method);

@@ -38,6 +38,7 @@ export interface Metrics {
   /** A run has written a record. */
   migrationChanged(before: Migration, after: Migration, run: { readonly isRecovery: boolean }): void;
   callAnswered(call: Call): void;
+  auditEntryLost(): void;
   /** Something went into the history of a schedule. */
   scheduleActed(event: string): void;
   planRunEnded(mode: string, outcome: string): void;
@@ -77,6 +78,11 @@ export function createMetrics({ role, readState, operations, plugins }: MetricsP
     name: 'lmas_http_request_duration_seconds',
     help: 'How long answers took, event streams aside.',
     labelNames: ['operation'],
+    registers,
+  });
+  const auditLost = new Counter({
+    name: 'lmas_audit_entries_lost_total',
+    help: 'Entries of the audit log that Redis did not take; they are in the log of the process.',
     registers,
   });
   const attempts = new Counter({
@@ -121,6 +127,7 @@ export function createMetrics({ role, readState, operations, plugins }: MetricsP
       calls.inc({ operation, status });
       if (durationMs !== null) callSeconds.observe({ operation }, durationMs / 1_000);
     },
+    auditEntryLost: () => auditLost.inc(),
     scheduleActed: (event) => scheduled.inc({ event }),
     planRunEnded: (mode, outcome) => planRuns.inc({ mode, outcome }),
     balancingPassTaken: ({ mode }) => passes.inc({ mode }),

@@ -1,7 +1,7 @@
 /** What answers outside: the API with the services behind it, or, in a process that has none, a door that says so. */
 import type { Server as TlsServer } from 'node:tls';
 import { scanHostKeys } from '@lmas/ssh';
-import { createAuditLog } from '../access/audit.ts';
+import { type AuditLog, createAuditLog } from '../access/audit.ts';
 import { createQueueService, type QueueService } from '../admission/service.ts';
 import { createPolicyEvents } from '../balancing/events.ts';
 import { showSettings } from '../config.ts';
@@ -75,6 +75,8 @@ export function createServices(
   const balancing = createBalancingOver(base, calls, records, { migrations, checker, connector, metrics });
   const automation = createAutomation(base, calls, records, { seenBy, wakes, balancing });
   const { plans, planRuns, schedules, timetables } = automation;
+  const onLost = metrics.auditEntryLost;
+  const audit = createAuditLog(calls, { maxEntries: config.auditMaxEntries, log, onLost });
   const service = createQueueService(admission, traffic, inventory);
   return {
     ...{ authenticator, apiKeys, projects, rotation, plugins, webhooks, links, metrics, outage, readiness, stopping },
@@ -85,9 +87,9 @@ export function createServices(
     balancing: balancing.policies,
     balancingRuns: balancing.runs,
     hostKeyPins: createHostKeyPins(calls, plugins),
-    audit: createAuditLog(calls, { maxEntries: config.auditMaxEntries, log }),
+    audit,
     queue: service,
-    diagnosis: diagnosisOf(base, tls, redis, records, { ...behind, service, queue }),
+    diagnosis: diagnosisOf(base, tls, redis, records, { ...behind, service, queue, audit }),
     settings: () => showSettings(config),
     processLog: () => log.recent.lines(),
     testGatewayMachine: (site, options) => testGatewayMachine(gateways, site, options),
@@ -106,14 +108,16 @@ function diagnosisOf(
   parts: Pick<Behind, 'access' | 'readState' | 'webhooks' | 'deliveries'> & {
     service: QueueService;
     queue: MigrationQueue;
+    audit: AuditLog;
   },
 ): Diagnosis {
-  const { access, readState, webhooks, deliveries, service, queue } = parts;
+  const { access, readState, webhooks, deliveries, service, queue, audit } = parts;
   const { apiKeys, rotation } = access;
   return createDiagnosis(
     examinationsOf({
       ...{ redis: calls, redisKind: address.kind, readState, writeRefusal, store, links, apiKeys, rotation },
       ...{ queue: service, sites: inventory.sites, webhooks: webhooks.webhooks },
+      auditLosses: () => audit.losses(),
       missedNotices: () => webhooks.missed(),
       processes: async () => ({ workers: await queue.workers(), schedulers: await deliveries.workers() }),
       isLoopback: isLoopback(config.host),
