@@ -1,7 +1,7 @@
 /** The master key is rotated while everything runs, and while it is killed: every secret opens, before and after. */
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
-import { readFile, writeFile } from 'node:fs/promises';
+import { readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -96,6 +96,42 @@ test('with a key from a command, the source is changed first; then everything fo
   assertAllCurrent(after, 1);
   assert.notEqual(after.current, before.current);
   await orchestrator.stop();
+});
+
+test('where the key of what is sealed is gone, no new one is made, until somebody makes one knowingly', async () => {
+  await using directory = await temporaryDirectory();
+  const file = join(directory.path, 'master-key');
+  const first = await startInProcess(directory.path);
+  await (await Api.of(first)).must('POST', '/v1/credentials', {
+    ...{ id: 'c', kind: 'password', username: 'u', password: 'p' },
+  });
+  await first.stop();
+  const key = await readFile(file, 'utf8');
+  await rm(file);
+  await assert.rejects(startInProcess(directory.path), (error: Error & { code?: string; remedy?: string }) => {
+    assert.equal(error.code, 'MASTER_KEY_INVALID');
+    assert.match(
+      error.message,
+      /no master key in .*master-key, but the records hold 1 secrets .* sealed under [0-9a-f]{8}/,
+    );
+    assert.match(error.remedy ?? '', /Put that key there.*Lost for good\? .*openssl rand -base64 32/);
+    return true;
+  });
+  await assert.rejects(readFile(file), 'none was made');
+
+  await writeFile(file, key, { mode: 0o600 });
+  const second = await startInProcess(directory.path);
+  assertAllCurrent(await stateOf(await Api.of(second)), 1);
+  await second.stop();
+
+  await writeFile(file, randomBytes(32).toString('base64'), { mode: 0o600 });
+  const third = await startInProcess(directory.path);
+  const { keys } = await stateOf(await Api.of(third));
+  assert.deepEqual(keys.map(({ values, known }) => [values, known]).sort(), [
+    [0, true],
+    [1, false],
+  ]);
+  await third.stop();
 });
 
 test('a master key that is missing is said, and is not in the way of the rest', async () => {

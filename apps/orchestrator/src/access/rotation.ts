@@ -72,26 +72,45 @@ export interface Rotation {
   resealAll(): Promise<Resealed>;
 }
 
-export function createRotation(redis: Redis, ring: KeyRing, vault: Vault, log: Logger): Rotation {
-  const count = async (): Promise<Counted> => {
-    const counts = new Map<string, number>();
-    let unreadable = 0;
-    for (const { hash, map } of SEALED_HASHES) {
-      for (const json of await redis.hvals(hash)) {
-        const read = map(parseJson(json), async (sealed) => {
-          const id = keyIdOf(sealed) ?? '';
-          counts.set(id, (counts.get(id) ?? 0) + 1);
-          return sealed;
-        });
-        await read.catch(() => {
-          unreadable += 1;
-        });
-      }
+async function countSealed(redis: Redis): Promise<Counted> {
+  const counts = new Map<string, number>();
+  let unreadable = 0;
+  for (const { hash, map } of SEALED_HASHES) {
+    for (const json of await redis.hvals(hash)) {
+      const read = map(parseJson(json), async (sealed) => {
+        const id = keyIdOf(sealed) ?? '';
+        counts.set(id, (counts.get(id) ?? 0) + 1);
+        return sealed;
+      });
+      await read.catch(() => {
+        unreadable += 1;
+      });
     }
-    return { counts, unreadable };
-  };
+  }
+  return { counts, unreadable };
+}
+
+/**
+ * Before the first key is made: records that are there already were sealed under one that is missing, and a new one opens none of them.
+ * @throws LmasError MASTER_KEY_INVALID
+ */
+export async function refuseToStartAnew(redis: Redis, path: string): Promise<void> {
+  const { counts } = await countSealed(redis);
+  if (counts.size === 0) return;
+  const values = [...counts.values()].reduce((sum, each) => sum + each, 0);
+  const ids = [...counts.keys()].map((id) => id || '(unreadable)').join(', ');
+  throw new LmasError(
+    'MASTER_KEY_INVALID',
+    `There is no master key in ${path}, but the records hold ${values} secrets that are sealed under ${ids}: a new key would open none of them.`,
+    {
+      remedy: `Put that key there, readable by its owner only, or name its source (LMAS_MASTER_KEY_FILE, LMAS_MASTER_KEY_COMMAND). Lost for good? Make a new one with (umask 077; openssl rand -base64 32 > ${path}), start again, and register anew what \`lmas doctor\` and \`lmas master-key show\` say is lost.`,
+    },
+  );
+}
+
+export function createRotation(redis: Redis, ring: KeyRing, vault: Vault, log: Logger): Rotation {
   const state = async (): Promise<MasterKeyState> => {
-    const { counts } = await count();
+    const { counts } = await countSealed(redis);
     const known = ring.all().map(({ id }) => id);
     const ids = [...new Set([...known, ...counts.keys()])];
     return {
@@ -135,7 +154,7 @@ export function createRotation(redis: Redis, ring: KeyRing, vault: Vault, log: L
     state,
     resealAll,
     async rotate() {
-      if (ring.kind === 'file') await renewKey(redis, ring, await count());
+      if (ring.kind === 'file') await renewKey(redis, ring, await countSealed(redis));
       else await ring.reload();
       const done = await resealAll();
       return { ...(await state()), ...done };

@@ -1,4 +1,5 @@
 /** Secrets, and who may call: made from the settings and Redis, and complete before anybody can ask. */
+import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { type ApiKeys, createApiKeys } from '../access/api-keys.ts';
 import { type Authenticator, createAuthenticator } from '../access/authenticator.ts';
@@ -7,7 +8,7 @@ import { type KeyRing, type MasterKeySource, openKeyRing } from '../access/maste
 import { createTokenVerifier } from '../access/oidc.ts';
 import { type OidcConfig, readOidcConfig } from '../access/oidc-config.ts';
 import { createProjects, type Projects } from '../access/projects.ts';
-import { createRotation, type Rotation } from '../access/rotation.ts';
+import { createRotation, type Rotation, refuseToStartAnew } from '../access/rotation.ts';
 import { createVault, type Vault } from '../access/vault.ts';
 import type { Config } from '../config.ts';
 import { LmasError } from '../errors.ts';
@@ -19,9 +20,24 @@ export interface Secrets {
   readonly vault: Vault;
 }
 
-/** @throws LmasError MASTER_KEY_INVALID, INVALID_CONFIG */
-export async function openSecrets(config: Config): Promise<Secrets> {
-  const keyRing = await openKeyRing(masterKeySource(config));
+/** `undefined`: the key has to be made first (`makeSecrets`). @throws LmasError MASTER_KEY_INVALID, INVALID_CONFIG */
+export async function openSecrets(config: Config): Promise<Secrets | undefined> {
+  const source = masterKeySource(config);
+  return isToBeMade(source) ? undefined : await secretsFrom(source);
+}
+
+/** Makes the key, unless one is missing that is needed. @throws LmasError MASTER_KEY_INVALID, INVALID_CONFIG */
+export async function makeSecrets(config: Config, { work }: Pick<Connections, 'work'>): Promise<Secrets> {
+  const source = masterKeySource(config);
+  if (source.kind === 'file') await refuseToStartAnew(work, source.path);
+  return await secretsFrom(source);
+}
+
+const isToBeMade = (source: MasterKeySource): boolean =>
+  source.kind === 'file' && source.create && !existsSync(source.path);
+
+async function secretsFrom(source: MasterKeySource): Promise<Secrets> {
+  const keyRing = await openKeyRing(source);
   return { keyRing, vault: createVault(keyRing) };
 }
 
