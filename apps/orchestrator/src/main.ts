@@ -6,7 +6,7 @@ import { claimDataDir, makeDataDir } from './access/data-dir.ts';
 import { createProjects } from './access/projects.ts';
 import { backUp, restore } from './backup/backup.ts';
 import { type Config, describeSettings, readConfig, unknownSettings } from './config.ts';
-import { createConnector } from './endpoints/connector.ts';
+import { createConnector, verdictOfPlugin } from './endpoints/connector.ts';
 import { LoginGuard } from './endpoints/login-guard.ts';
 import { describeError, LmasError } from './errors.ts';
 import type { GatewayProvisioner } from './gateways/gateway.ts';
@@ -117,7 +117,7 @@ async function assemble(
   const { inventory } = records;
   // Whoever holds the data directory is the only one who can reach its private Redis.
   if (config.redisUrl === undefined) await records.store.dropLeases();
-  const guard = new LoginGuard(config.loginRetryMs);
+  const guard = new LoginGuard(config.loginRetryMs, verdictOfPlugin);
   const connectorOver = ({ endpoints, credentials }: Inventory) =>
     createConnector(endpoints, credentials, plugins, { log, guard });
   const overSsh = () => sshGateways(base, redis.work, inventory);

@@ -14,7 +14,7 @@ import type { Logger } from '../log.ts';
 import type { PluginRegistry } from '../plugins/registry.ts';
 import type { CredentialStore, EndpointStore } from '../sites/sites.ts';
 import { inSpan, SpanKind, tracedCalls } from '../tracing/spans.ts';
-import type { LoginGuard } from './login-guard.ts';
+import type { LoginGuard, Verdict } from './login-guard.ts';
 
 export interface Connected {
   readonly plugin: HypervisorPlugin;
@@ -54,14 +54,14 @@ export function createConnector(
       const plugin = plugins.get(endpoint.plugin);
       const credential = await credentials.reveal(endpoint.credential);
       const context = { log: log.child({ endpoint: endpointId }), credential, run, endpoint: endpointId };
-      const attempt = { door: endpointId, presented: [endpoint.config, credential], attended };
+      const attempt = { door: endpointId, presented: [endpoint.config, credential], attended, signal };
       const attributes = { 'lmas.plugin': plugin.name, 'lmas.endpoint': endpointId };
       const login = () =>
         inSpan('plugin connect', { kind: SpanKind.CLIENT, attributes }, () =>
           plugin.connect(endpoint.config, context, { signal }),
         );
       try {
-        return { plugin, session: await guard.pass(attempt, isLoginRefused, login) };
+        return { plugin, session: await guard.pass(attempt, login) };
       } catch (error) {
         const again = isLoginRefused(error) ? { remedy: whenAgain(error, guard.retryAt(endpointId)) } : {};
         throw restated(error, { words: (message) => `${endpointId}: ${message}`, ...again });
@@ -77,6 +77,15 @@ export function createConnector(
 }
 
 const isLoginRefused = (error: unknown): boolean => pluginErrorCode(error) === 'LOGIN_REFUSED';
+
+/** Of the endpoint, whoever asks it. A TIMEOUT may be the caller's own, and SUPERSEDED is of one run. */
+const NOBODY_GETS_IN: ReadonlySet<unknown> = new Set(['UNREACHABLE', 'HOST_KEY_MISMATCH']);
+
+/** For the guard of the logins to endpoints. */
+export function verdictOfPlugin(error: unknown): Verdict {
+  if (isLoginRefused(error)) return 'refused';
+  return NOBODY_GETS_IN.has(pluginErrorCode(error)) ? 'unreachable' : 'none';
+}
 
 /** What to do about a refused login, other than to try it again. */
 function whenAgain(error: unknown, retryAt: Date | undefined): string {

@@ -1,14 +1,18 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { LoginGuard } from './login-guard.ts';
+import { setTimeout as delay, setImmediate as turn } from 'node:timers/promises';
+import { LoginGuard, type Verdict } from './login-guard.ts';
 
 const refusal = new Error('refused');
-const isRefusal = (error: unknown): boolean => error === refusal;
+const away = new Error('no route');
+const judge = (error: unknown): Verdict => (error === refusal ? 'refused' : error === away ? 'unreachable' : 'none');
+const guarding = (pauseMs: number): LoginGuard => new LoginGuard(pauseMs, judge);
+const attempt = { door: 'host', presented: 'key', attended: false, signal: new AbortController().signal };
 
 function door(guard: LoginGuard) {
   const world = { logins: 0, opens: false };
   const knock = (options: { presented?: string; attended?: boolean } = {}) =>
-    guard.pass({ door: 'host', presented: 'key', attended: false, ...options }, isRefusal, async () => {
+    guard.pass({ ...attempt, ...options }, async () => {
       world.logins += 1;
       if (!world.opens) throw refusal;
       return 'in';
@@ -17,7 +21,7 @@ function door(guard: LoginGuard) {
 }
 
 test('a refused login is not tried again before the pause is over, and everybody is told the same', async () => {
-  const { world, knock } = door(new LoginGuard(100));
+  const { world, knock } = door(guarding(100));
   for (let time = 0; time < 5; time++) await assert.rejects(knock(), refusal);
   assert.equal(world.logins, 1);
   await new Promise((resolve) => setTimeout(resolve, 120));
@@ -27,7 +31,7 @@ test('a refused login is not tried again before the pause is over, and everybody
 });
 
 test('another credential is tried at once, and so is what a person asks for', async () => {
-  const { world, knock } = door(new LoginGuard(60_000));
+  const { world, knock } = door(guarding(60_000));
   await assert.rejects(knock(), refusal);
   await assert.rejects(knock({ presented: 'new key' }), refusal);
   await assert.rejects(knock({ attended: true }), refusal);
@@ -35,13 +39,99 @@ test('another credential is tried at once, and so is what a person asks for', as
 });
 
 test('other failures are nobody’s refusal: tried at every turn', async () => {
-  const guard = new LoginGuard(60_000);
+  const guard = guarding(60_000);
   let tries = 0;
-  const attempt = () =>
-    guard.pass({ door: 'host', presented: 'key', attended: false }, isRefusal, async () => {
+  const knock = () =>
+    guard.pass(attempt, async () => {
       tries += 1;
-      throw new Error('no route');
+      throw away;
     });
-  for (let time = 0; time < 3; time++) await assert.rejects(attempt(), /no route/);
+  for (let time = 0; time < 3; time++) await assert.rejects(knock(), away);
   assert.equal(tries, 3);
+});
+
+/** Logins that wait for the test, and how many there were. */
+function heldDoor(guard: LoginGuard) {
+  const held: PromiseWithResolvers<string>[] = [];
+  const knock = (options: Partial<typeof attempt> = {}): Promise<string> =>
+    guard.pass({ ...attempt, ...options }, () => {
+      const login = Promise.withResolvers<string>();
+      held.push(login);
+      return login.promise;
+    });
+  return { held, knock };
+}
+
+test('of many that come at once with what nobody has accepted yet, one asks: a refusal is everybody’s', async () => {
+  const { held, knock } = heldDoor(guarding(60_000));
+  const all = Promise.allSettled([knock(), knock(), knock({ attended: true }), knock()]);
+  await turn();
+  assert.equal(held.length, 1);
+  held[0]?.reject(refusal);
+  for (const result of await all) assert.equal(result.status === 'rejected' && result.reason, refusal);
+  assert.equal(held.length, 1);
+});
+
+test('once it is accepted the others log in as well, side by side, and later ones wait for nobody', async () => {
+  const { held, knock } = heldDoor(guarding(60_000));
+  const all = Promise.all([knock(), knock(), knock()]);
+  await turn();
+  held[0]?.resolve('first');
+  await turn();
+  assert.equal(held.length, 3);
+  const later = knock();
+  await turn();
+  assert.equal(held.length, 4);
+  for (const login of held) login.resolve('in');
+  assert.deepEqual(await all, ['first', 'in', 'in']);
+  assert.equal(await later, 'in');
+});
+
+test('what was accepted long ago is asked by one again', async () => {
+  const { held, knock } = heldDoor(guarding(50));
+  const before = knock();
+  held[0]?.resolve('in');
+  await before;
+  await delay(60);
+  const all = Promise.allSettled([knock(), knock()]);
+  await turn();
+  assert.equal(held.length, 2);
+  held[1]?.reject(refusal);
+  await all;
+  assert.equal(held.length, 2);
+});
+
+test('where nobody answers, those who wait are told so; where one gave up, the next one asks', async () => {
+  const { held, knock } = heldDoor(guarding(60_000));
+  const both = Promise.allSettled([knock(), knock()]);
+  await turn();
+  held[0]?.reject(away);
+  for (const result of await both) assert.equal(result.status === 'rejected' && result.reason, away);
+  assert.equal(held.length, 1);
+  const given = knock();
+  const next = knock();
+  const last = knock();
+  await turn();
+  held[1]?.reject(new Error('given up'));
+  await assert.rejects(given, /given up/);
+  await turn();
+  assert.equal(held.length, 3, 'one of the two');
+  held[2]?.resolve('in');
+  assert.equal(await next, 'in');
+  await turn();
+  held[3]?.resolve('in, too');
+  assert.equal(await last, 'in, too');
+});
+
+test('who waits can give up, and another credential or another door waits for none', async () => {
+  const { held, knock } = heldDoor(guarding(60_000));
+  const first = knock();
+  const mind = new AbortController();
+  const waiting = knock({ signal: mind.signal });
+  mind.abort(new Error('enough'));
+  await assert.rejects(waiting, /enough/);
+  const others = Promise.all([knock({ presented: 'another' }), knock({ door: 'elsewhere' })]);
+  assert.equal(held.length, 3);
+  for (const login of held) login.resolve('in');
+  assert.deepEqual([await first, ...(await others)], ['in', 'in', 'in']);
 });

@@ -4,7 +4,7 @@
  * It owns every connection; a broken one, or one whose site was registered anew, is replaced on the next use.
  */
 import { connectSsh, type SshConnection, type SshTarget, sshErrorCode } from '@lmas/ssh';
-import { LoginGuard } from '../endpoints/login-guard.ts';
+import { LoginGuard, type Verdict } from '../endpoints/login-guard.ts';
 import { LmasError } from '../errors.ts';
 import type { Logger } from '../log.ts';
 import type { CredentialStore, Site, SiteStore } from '../sites/sites.ts';
@@ -35,7 +35,7 @@ export class SshPool {
     credentials: CredentialStore,
     { log, loginRetryMs }: { log: Logger; loginRetryMs: number },
   ) {
-    this.#guard = new LoginGuard(loginRetryMs);
+    this.#guard = new LoginGuard(loginRetryMs, verdictOfSsh);
     this.#sites = sites;
     this.#credentials = credentials;
     this.#log = log;
@@ -88,8 +88,13 @@ export class SshPool {
   async #connect({ host, port, hostKeys, credential }: Machine): Promise<SshConnection> {
     const secret = await this.#credentials.reveal(credential);
     const machine = { host, port, hostKeys, credential: secret, log: this.#log };
-    const attempt = { door: `${host}:${port}`, presented: [hostKeys, secret], attended: false };
-    return await this.#guard.pass(attempt, isLoginRefused, () => this.#login(machine));
+    const attempt = {
+      door: `${host}:${port}`,
+      presented: [hostKeys, secret],
+      attended: false,
+      signal: this.#closing.signal,
+    };
+    return await this.#guard.pass(attempt, () => this.#login(machine));
   }
 
   /** Takes as long as an SSH login may take, whoever still waits for it. */
@@ -116,7 +121,14 @@ export class SshPool {
   }
 }
 
-const isLoginRefused = (error: unknown): boolean => sshErrorCode(error) === 'LOGIN_REFUSED';
+/** Sites may share a machine, and a login goes on whoever waits: what it met, each of them would meet. */
+const NOBODY_GETS_IN: ReadonlySet<unknown> = new Set(['UNREACHABLE', 'HOST_KEY_MISMATCH', 'TIMEOUT']);
+
+function verdictOfSsh(error: unknown): Verdict {
+  const code = sshErrorCode(error);
+  if (code === 'LOGIN_REFUSED') return 'refused';
+  return NOBODY_GETS_IN.has(code) ? 'unreachable' : 'none';
+}
 
 /** SSH's own codes in the orchestrator's words; the reason of an abort as it is. */
 function translate(site: string, error: unknown, signal: AbortSignal): unknown {
