@@ -5,7 +5,8 @@ import { createServer, type RequestListener } from 'node:http';
 import { type AddressInfo, connect } from 'node:net';
 import { test } from 'node:test';
 import { setImmediate as turn } from 'node:timers/promises';
-import { followCalls } from './calls-under-way.ts';
+import Fastify from 'fastify';
+import { followCalls, WorkOfCalls } from './calls-under-way.ts';
 
 async function serve(listener: RequestListener, { limitMs = 60_000 } = {}) {
   const stopping = new AbortController();
@@ -86,4 +87,37 @@ test('a reader of a stream who takes nothing is let go at once', async () => {
   server.stop();
   await server.calls.answered();
   reader.destroy();
+});
+
+test('what is done for a call whose caller was cut off is waited for, and what is written down of it then', async () => {
+  const work = new WorkOfCalls();
+  const [reached, cleared, written] = [1, 2, 3].map(() => Promise.withResolvers<void>());
+  const app = Fastify({ forceCloseConnections: true });
+  work.followRoutes(app);
+  app.addHook('onSend', async (_request, _reply, payload) => {
+    await work.follow(written?.promise ?? assert.fail());
+    return payload;
+  });
+  app.get('/', async () => {
+    reached?.resolve();
+    await cleared?.promise;
+    return 'nobody waits for that';
+  });
+  const call = fetch(await app.listen({ host: '127.0.0.1', port: 0 })).then(
+    () => 'answered',
+    () => 'cut off',
+  );
+  await reached?.promise;
+  await app.close();
+  assert.equal(await call, 'cut off');
+  let isOver = false;
+  const ended = work.ended().then(() => {
+    isOver = true;
+  });
+  for (const { resolve } of [cleared, written].filter((each) => each !== undefined)) {
+    for (let time = 0; time < 10; time++) await turn();
+    assert.equal(isOver, false);
+    resolve();
+  }
+  await ended;
 });

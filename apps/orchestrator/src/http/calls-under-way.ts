@@ -1,10 +1,12 @@
 /**
  * How a server parts with its callers when it is about to end: what it has begun to answer it answers, within a time, and each answer from
  * then on is the last on its connection, so that the next call goes where somebody is. What comes new is refused by the routes, and
- * streams of events end by themselves (server.ts, routes/events.ts). It owns its list of calls, not the server.
+ * streams of events end by themselves (server.ts, routes/events.ts). Whose caller was cut off may still have something to take away at a far
+ * end, and to write down: that is waited for as well (WorkOfCalls). It owns its lists of calls, not the server.
  */
 import type { Server, ServerResponse } from 'node:http';
-import { setTimeout as sleep } from 'node:timers/promises';
+import { setTimeout as sleep, setImmediate as turn } from 'node:timers/promises';
+import type { FastifyInstance } from 'fastify';
 
 /** Longer than a caller waits for anything but a far end; shorter than whoever ends the process waits before it kills it. */
 const ANSWERED_WITHIN_MS = 5_000;
@@ -52,4 +54,39 @@ function bidFarewell(response: ServerResponse): void {
   if (!response.headersSent) response.setHeader('connection', 'close');
   // A reader who takes nothing never comes to the end of a stream.
   else if (response.getHeader('content-type') === 'text/event-stream' && response.writableNeedDrain) response.destroy();
+}
+
+/** What is done for calls, which goes on when nobody waits for an answer any more: a session that is closed, an entry of the audit log. */
+export class WorkOfCalls {
+  readonly #open = new Set<Promise<unknown>>();
+
+  follow<T>(work: Promise<T>): Promise<T> {
+    const over = work.then(
+      () => void this.#open.delete(over),
+      () => void this.#open.delete(over), // who asked for it is told
+    );
+    this.#open.add(over);
+    return work;
+  }
+
+  /** From now on what the routes of `app` do is followed. */
+  followRoutes(app: { addHook: FastifyInstance['addHook'] }): void {
+    const follow = (work: Promise<unknown>) => void this.follow(work);
+    app.addHook('onRoute', (route) => {
+      const { handler } = route;
+      route.handler = function (request, reply) {
+        const work: unknown = handler.call(this, request, reply);
+        if (work instanceof Promise) follow(work);
+        return work;
+      };
+    });
+  }
+
+  /** Resolves when nothing is under way. Nothing new may come. */
+  async ended(): Promise<void> {
+    do {
+      await Promise.all(this.#open);
+      await turn(); // from its handler an answer goes on to the audit log
+    } while (this.#open.size > 0);
+  }
 }

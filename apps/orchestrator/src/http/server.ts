@@ -13,6 +13,7 @@ import { guardRoutes } from './access.ts';
 import { auditCalls } from './audit.ts';
 import { type CallObserver, observeCalls } from './call-observer.ts';
 import { traceCalls } from './call-spans.ts';
+import type { WorkOfCalls } from './calls-under-way.ts';
 import { type DashboardSettings, installDashboard } from './dashboard.ts';
 import { installDocument } from './document.ts';
 import { createLimits, type LimitSettings } from './limits.ts';
@@ -56,6 +57,8 @@ export interface ServerSettings {
   readonly trustedProxies?: readonly string[];
   readonly limits?: LimitSettings;
   readonly onCall?: CallObserver;
+  /** Follows what is done for the calls. */
+  readonly work?: WorkOfCalls;
   /** Without it there is no web page. */
   readonly dashboard?: DashboardSettings;
 }
@@ -67,7 +70,7 @@ const NO_LIMITS: LimitSettings = { requestsPerMinute: null, failedLoginsPerMinut
 
 export function buildServer(
   services: Services,
-  { log, tls, trustedProxies = [], limits = NO_LIMITS, onCall, dashboard }: ServerSettings,
+  { log, tls, trustedProxies = [], limits = NO_LIMITS, onCall, work, dashboard }: ServerSettings,
 ) {
   const options = {
     loggerInstance: log,
@@ -87,6 +90,7 @@ export function buildServer(
   ).withTypeProvider<ZodTypeProvider>();
   app.setValidatorCompiler(validatorCompiler);
   app.setSerializerCompiler(serializerCompiler);
+  work?.followRoutes(app as unknown as FastifyInstance);
   installProblems(app as unknown as FastifyInstance);
   takeEmptyBodies(app as unknown as FastifyInstance);
   app.addHook('onRequest', async (request, reply) => {

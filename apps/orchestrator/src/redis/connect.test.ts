@@ -156,6 +156,44 @@ test('who subscribes while a connection is being made is subscribed, and the con
   }
 });
 
+test('a subscriber that is closed while it subscribes anew, as it does by itself, leaves no rejection behind', async () => {
+  let connections = 0;
+  const again = Promise.withResolvers<void>();
+  const fake = createServer((socket) => {
+    connections += 1;
+    const isFirst = connections === 1;
+    socket.on('data', (chunk) => {
+      for (const [, name = ''] of chunk
+        .toString()
+        .toLowerCase()
+        .matchAll(/\*\d+\r\n\$\d+\r\n(\w+)/g)) {
+        if (name !== 'subscribe') socket.write(name === 'info' ? '$9\r\nloading:0\r\n' : '+OK\r\n');
+        else if (isFirst) socket.write('*3\r\n$9\r\nsubscribe\r\n$4\r\nnews\r\n:1\r\n', () => socket.destroy());
+        else again.resolve(); // and no answer
+      }
+    });
+    socket.on('error', () => undefined);
+  }).listen(0, '127.0.0.1');
+  await once(fake, 'listening');
+  const { port } = fake.address() as AddressInfo;
+  const address = { kind: 'server', nodes: [{ host: '127.0.0.1', port }], db: 0, tls: false } as const;
+  const unowned: unknown[] = [];
+  const onUnowned = (reason: unknown) => unowned.push(reason);
+  process.on('unhandledRejection', onUnowned);
+  try {
+    const redis = connectSubscriber(address, direct, log, { silenceMs: 60_000 });
+    await redis.subscribe('news');
+    await again.promise;
+    redis.disconnect();
+    await event(redis, 'end');
+    await sleep(10);
+    assert.deepEqual(unowned, []);
+  } finally {
+    process.off('unhandledRejection', onUnowned);
+    fake.close();
+  }
+});
+
 test('one that waits for a job is not taken for silent, nor is a Redis while this process itself stands still', async () => {
   await using proxy = await startSilentProxy(server.socketPath);
   using connection = await through(proxy, 'patient');

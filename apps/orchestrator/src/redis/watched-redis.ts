@@ -5,6 +5,8 @@
  * ioredis 5 sends SUBSCRIBE as soon as there is a socket, and then asks INFO whether the server is ready: a subscriber may not,
  * so it gives the connection up, with everything that waits for it, and has forgotten the subscription when it is back
  * (github.com/redis/ioredis/issues/2037). So subscriptions wait until it is ready, or gone: then ioredis keeps them itself.
+ * On a connection that was made anew it sends them, and SELECT, by itself and looks at no answer (readyHandler of event_handler.js): one
+ * that is closed before they are answered would leave a rejection that is nobody's, which ends the process.
  */
 import { Redis, type RedisOptions } from 'ioredis';
 import { keepHeartbeat } from './heartbeat.ts';
@@ -15,6 +17,7 @@ import { keepHeartbeat } from './heartbeat.ts';
  */
 export const LONGEST_WAIT_MS = 10_000;
 
+const SENT_BY_ITSELF: ReadonlySet<string> = new Set(['subscribe', 'psubscribe', 'ssubscribe', 'select']);
 const SUBSCRIPTIONS: ReadonlySet<string> = new Set(['subscribe', 'psubscribe', 'unsubscribe', 'punsubscribe']);
 
 type Sending = Parameters<Redis['sendCommand']>;
@@ -36,6 +39,7 @@ export class WatchedRedis extends Redis {
 
   override sendCommand(...sending: Sending): unknown {
     const [command] = sending;
+    if (SENT_BY_ITSELF.has(command.name)) command.promise.catch(() => undefined); // who did send it is told all the same
     if (this.status !== 'connect' || !SUBSCRIPTIONS.has(command.name)) return super.sendCommand(...sending);
     this.#waiting.push(sending);
     return command.promise;

@@ -11,7 +11,7 @@ import type { EndpointConnector } from '../endpoints/connector.ts';
 import type { GatewayProvisioner } from '../gateways/gateway.ts';
 import type { LiveGateways } from '../gateways/live-gateways.ts';
 import { testGatewayMachine } from '../gateways/machine-test.ts';
-import { followCalls } from '../http/calls-under-way.ts';
+import { followCalls, WorkOfCalls } from '../http/calls-under-way.ts';
 import { buildServer } from '../http/server.ts';
 import { openServiceDoor } from '../http/service-door.ts';
 import type { Services } from '../http/services.ts';
@@ -136,11 +136,15 @@ export async function serveApi(
   const { trustedProxies } = config;
   const onCall = metrics.callAnswered;
   const dashboard = dashboardSettings(config, access.oidc);
-  const app = buildServer(services, { log, tls: tls?.pair, trustedProxies, limits: config, onCall, dashboard });
+  const work = new WorkOfCalls();
+  const audit: AuditLog = { ...services.audit, record: (entry) => work.follow(services.audit.record(entry)) };
+  const settings = { log, tls: tls?.pair, trustedProxies, limits: config, onCall, work, dashboard };
+  const app = buildServer({ ...services, audit }, settings);
   const underWay = followCalls(app.server, stopping);
   closers.add('http', async () => {
     await underWay.answered();
     await app.close();
+    await work.ended();
   });
   if (tls !== undefined) {
     const server = app.server as unknown as TlsServer; // Fastify made it from `tls`
