@@ -3,7 +3,9 @@
  * first. The relays in front of sshd are the network that can be taken away.
  */
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
 import { existsSync, mkdtempSync, rmSync } from 'node:fs';
+import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
 import type { ConnectContext, RunIdentity } from '@lmas/plugin-api';
@@ -38,8 +40,26 @@ export function xlMissing(): string | false {
   return sshdMissing();
 }
 
-/** Both hosts are this machine: their ports must not meet. */
-let nextPort = 41_000 + (process.pid % 200) * 20;
+/**
+ * All hosts of all tests are this machine, and their ports must not meet. The first one of a block is held by its process for as long as it
+ * lives; all are below those that the kernel gives to connections.
+ */
+const PORTS = 4;
+const BLOCK_PORTS = 1_000;
+const BLOCKS = { from: 20_000, below: 32_000 };
+let block: Promise<{ next: number }> | undefined;
+
+async function claimBlock(): Promise<{ next: number }> {
+  for (let first = BLOCKS.from; first < BLOCKS.below; first += BLOCK_PORTS) {
+    const holder = createServer().unref().listen(first, '127.0.0.1');
+    const isOurs = await once(holder, 'listening').then(
+      () => true,
+      () => false,
+    );
+    if (isOurs) return { next: first + 1 };
+  }
+  throw new Error('all ports are taken by other tests');
+}
 
 /** In the migration network. */
 export interface Addresses {
@@ -63,10 +83,13 @@ async function makeHost(
 ): Promise<XlHost> {
   const host = ScriptedHost.make(join(directory, name), { name, truth: join(directory, 'truth'), ...settings }, CACHE);
   const network = await startRelay(sshd.port);
-  nextPort += 4;
+  block ??= claimBlock();
+  const ports = await block;
+  const from = ports.next;
+  ports.next += PORTS;
   const config = plugin.configSchema.parse({
     ...{ host: sshd.host, port: network.port, hostKeys: [sshd.hostKeys.ed25519], migrationAddress },
-    ...{ receivePorts: { from: nextPort, to: nextPort + 3 }, sharedPaths: [SHARED], xlPath: host.program },
+    ...{ receivePorts: { from, to: from + PORTS - 1 }, sharedPaths: [SHARED], xlPath: host.program },
     lockPath: host.lockPath,
     runDirectory: join(IN_MEMORY, basename(directory), name),
   });

@@ -20,6 +20,8 @@ import { type Assignment, connectEnd, requestOf, silent } from './take-over-part
 const VM = { id: '4dea22b3-1d52-d8f3-2516-782e98ab3fa0', name: 'web' };
 const FINISH = 'domainMigrateFinish3Params';
 const missing = sshdMissing();
+/** Runs are marked by their ids in the machine's table of processes, where other runs of this file may have theirs. */
+const idOf = (name: string): string => `m_${process.pid}_${name}`;
 
 const processState = (pid: number): string | undefined =>
   readFileSync(`/proc/${pid}/stat`, 'latin1').split(') ').at(-1)?.split(' ')[0];
@@ -69,7 +71,7 @@ describe('a run that was stopped between its last look and its next call', { ski
   });
 
   test('taken over, its Finish never reaches libvirt, and the VM runs on at the source', async () => {
-    const migrationId = 'm_finish';
+    const migrationId = idOf('finish');
     await using stopped = await stoppedRun({ migrationId, token: 1 });
     const { world, b, assignment } = stopped;
     const signal = AbortSignal.timeout(30_000);
@@ -93,11 +95,12 @@ describe('a run that was stopped between its last look and its next call', { ski
 });
 
 describe('who is ended, and who is not', { skip: missing }, () => {
-  const signal = AbortSignal.timeout(60_000);
+  let signal: AbortSignal;
   const stack = new AsyncDisposableStack();
   let sshd: TestSshd;
   before(async () => {
     sshd = stack.use(await startSshd());
+    signal = AbortSignal.timeout(60_000); // not from the file's beginning: what is described before takes its own time
   });
   after(() => stack.disposeAsync());
 
@@ -123,10 +126,10 @@ describe('who is ended, and who is not', { skip: missing }, () => {
   }
 
   test('earlier runs of this migration only: not its own other end, not another migration, not a check', async () => {
-    const earlier = await connectAs('m_1', 1);
-    const bystanders = [await connectAs('m_2', 1), await connectAs('m_11', 1), await connect()];
-    const mine = await connectAs('m_1', 12);
-    const myOther = await connectAs('m_1', 12);
+    const earlier = await connectAs(idOf('1'), 1);
+    const bystanders = [await connectAs(idOf('2'), 1), await connectAs(idOf('11'), 1), await connect()];
+    const mine = await connectAs(idOf('1'), 12);
+    const myOther = await connectAs(idOf('1'), 12);
     await gone(earlier);
     for (const ssh of [mine, myOther, ...bystanders]) {
       assert.equal((await ssh.exec(['echo', 'here'], { signal })).stdout.toString(), 'here\n');
@@ -134,31 +137,31 @@ describe('who is ended, and who is not', { skip: missing }, () => {
   });
 
   test('an earlier run that comes late is told so, and ends nobody', async () => {
-    const later = await connectAs('m_late', 10);
-    await assert.rejects(connectAs('m_late', 9), (error) => pluginErrorCode(error) === 'SUPERSEDED');
+    const later = await connectAs(idOf('late'), 10);
+    await assert.rejects(connectAs(idOf('late'), 9), (error) => pluginErrorCode(error) === 'SUPERSEDED');
     assert.equal((await later.exec(['true'], { signal })).exitCode, 0);
   });
 
   test('an sshd that does not heed SIGTERM is killed', async () => {
-    const earlier = await connectAs('m_stuck', 1);
+    const earlier = await connectAs(idOf('stuck'), 1);
     process.kill(await serverOf(earlier), 'SIGSTOP');
-    await connectAs('m_stuck', 2);
+    await connectAs(idOf('stuck'), 2);
     await gone(earlier);
   });
 
   test('a connection whose mark ended is closed, and a closed connection leaves no mark', async () => {
     const looking = await connect();
     const marks = async (): Promise<number[]> => {
-      const find = ['sh', '-c', 'grep -lszx "lmas-run/m_mark/[0-9]*" /proc/[0-9]*/cmdline'];
+      const find = ['sh', '-c', `grep -lszx "lmas-run/${idOf('mark')}/[0-9]*" /proc/[0-9]*/cmdline`];
       const { stdout } = await looking.exec(find, { signal });
       return [...stdout.toString().matchAll(/\d+/g)].map(Number);
     };
-    const first = await connectAs('m_mark', 1);
+    const first = await connectAs(idOf('mark'), 1);
     const [mark] = await marks();
     assert.ok(mark !== undefined);
     process.kill(mark, 'SIGKILL');
     await gone(first);
-    const second = await connectAs('m_mark', 1);
+    const second = await connectAs(idOf('mark'), 1);
     assert.equal((await marks()).length, 1);
     await second.close();
     while ((await marks()).length > 0) await sleep(20, undefined, { signal });
@@ -171,7 +174,7 @@ describe('who is ended, and who is not', { skip: missing }, () => {
     const wait = async (token: number): Promise<number> => {
       const ssh = await connect(restricted);
       const started = performance.now();
-      await takeOver(ssh, { migrationId: 'm_shell', token }, { signal, log, unmarkedWaitMs: 5_000 });
+      await takeOver(ssh, { migrationId: idOf('shell'), token }, { signal, log, unmarkedWaitMs: 5_000 });
       return performance.now() - started;
     };
     assert.ok((await wait(1)) < 4_500);

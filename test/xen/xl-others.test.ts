@@ -2,6 +2,7 @@
  * Who else may come while xl moves a guest: a cancel, strangers at the listener, somebody who tries again, a later run.
  */
 import assert from 'node:assert/strict';
+import { randomUUID } from 'node:crypto';
 import { connect as openSocket } from 'node:net';
 import { text } from 'node:stream/consumers';
 import { after, before, describe, test } from 'node:test';
@@ -77,13 +78,15 @@ describe('others, while xl moves a guest', { skip: xlMissing(), timeout: 300_000
 
   test('a later run ends what an earlier one has open at the hosts', async () => {
     await using world = await XlWorld.make(sshd);
-    const earlier = await world.connect({ migrationId: 'm_1', token: 1 });
-    const later = await world.connect({ migrationId: 'm_1', token: 2 });
+    // Runs are marked by the id in the machine's table of processes, which other tests have marks in.
+    const migrationId = `m_${randomUUID()}`;
+    const earlier = await world.connect({ migrationId, token: 1 });
+    const later = await world.connect({ migrationId, token: 2 });
     for (const { closed } of [earlier.source, earlier.destination]) {
       while (!closed.aborted) await delay(10);
     }
     await later.source.inventory({ signal: AbortSignal.timeout(10_000) });
-    await assert.rejects(world.connect({ migrationId: 'm_1', token: 1 }), { code: 'SUPERSEDED' });
+    await assert.rejects(world.connect({ migrationId, token: 1 }), { code: 'SUPERSEDED' });
     for (const session of [later.source, later.destination]) await session.close();
   });
 });
