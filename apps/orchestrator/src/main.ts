@@ -66,7 +66,7 @@ export interface Orchestrator {
   /**
    * Ends everything in order: nothing new is begun; who looks after the installation stops; running migrations are left to the next
    * start after `shutdownGraceMs`, those past the point of no return within a minute more; calls under way are answered, within
-   * seconds, or cut off, and what was begun for these comes to its end; Redis comes last.
+   * seconds, or cut off, and what was begun for these has a moment to come to its end; Redis comes last.
    */
   stop(): Promise<void>;
 }

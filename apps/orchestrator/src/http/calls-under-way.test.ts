@@ -121,3 +121,9 @@ test('what is done for a call whose caller was cut off is waited for, and what i
   }
   await ended;
 });
+
+test('what never ends is waited for no longer than it has', async () => {
+  const work = new WorkOfCalls();
+  void work.follow(new Promise(() => undefined));
+  await work.ended({ limitMs: 20 });
+});

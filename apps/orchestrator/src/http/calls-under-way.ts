@@ -11,6 +11,9 @@ import type { FastifyInstance } from 'fastify';
 /** Longer than a caller waits for anything but a far end; shorter than whoever ends the process waits before it kills it. */
 const ANSWERED_WITHIN_MS = 5_000;
 
+/** For what is still to be done for those that were cut off: a little longer than a session takes to end at a far end that is silent. */
+const CLEARED_WITHIN_MS = 5_500;
+
 export interface CallsUnderWay {
   /** Resolves when all are answered, or when their time is up, which begins with `stopping`. */
   answered(): Promise<void>;
@@ -82,11 +85,15 @@ export class WorkOfCalls {
     });
   }
 
-  /** Resolves when nothing is under way. Nothing new may come. */
-  async ended(): Promise<void> {
+  /** Resolves when nothing is under way, or when its time is up. Nothing new may come. */
+  async ended({ limitMs = CLEARED_WITHIN_MS } = {}): Promise<void> {
+    let late = false;
+    const limit = sleep(limitMs, undefined, { ref: false }).then(() => {
+      late = true;
+    });
     do {
-      await Promise.all(this.#open);
+      await Promise.race([Promise.all(this.#open), limit]);
       await turn(); // from its handler an answer goes on to the audit log
-    } while (this.#open.size > 0);
+    } while (this.#open.size > 0 && !late);
   }
 }
