@@ -4,7 +4,7 @@
  */
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
-import { cp, mkdir, stat, writeFile } from 'node:fs/promises';
+import { cp, mkdir, readFile, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
@@ -49,7 +49,11 @@ test('what was on record is on record again, and what was under way ends truthfu
   const { code, said } = await keep(['backup', backup], lost);
   assert.deepEqual([code, (await stat(backup)).mode & 0o777], [0, 0o600], said);
   assert.match(said, /master key is not in it/);
-  assert.equal((await keep(['backup', backup], lost)).code, 1, 'never over another one');
+  const over = await keep(['backup', backup], lost);
+  assert.deepEqual([over.code, over.said.split('\n')[0]], [1, `BACKUP_FAILED: ${backup} exists already.`]);
+  const nowhere = join(directory.path, 'none');
+  const astray = await keep(['backup', join(nowhere, 'b.rdb')], lost);
+  assert.deepEqual([astray.code, astray.said.split('\n')[0]], [1, `BACKUP_FAILED: There is no directory ${nowhere}.`]);
 
   // The machine is lost; what it did after the backup, nobody remembers.
   hold.release();
@@ -80,6 +84,22 @@ test('nothing is restored over records, and nothing that is no backup', { timeou
   await mkdir(empty);
   const { code, said } = await keep(['restore', broken], empty);
   assert.equal(code, 1);
-  assert.match(said, /REDIS_START_FAILED/);
+  assert.match(said, /BACKUP_FAILED: .*broken\.rdb is no backup[\s\S]*Take another backup/);
+  const whole = await readFile(backup);
+  const damaged = Buffer.from(whole);
+  damaged[damaged.length - 1] = (damaged.at(-1) ?? 0) ^ 1; // of its checksum
+  for (const bytes of [whole.subarray(0, whole.length - 100), damaged, whole.subarray(0, 9)]) {
+    await writeFile(broken, bytes);
+    const refusal = await keep(['restore', broken], empty);
+    assert.equal(refusal.code, 1);
+    assert.match(
+      refusal.said,
+      /BACKUP_FAILED: .*broken\.rdb is damaged, cut short.*redis-server cannot load it \(.+\)/,
+    );
+  }
+  assert.match(
+    (await keep(['restore', join(directory.path, 'nothing')], empty)).said,
+    /BACKUP_FAILED: .*cannot be read/,
+  );
   assert.equal((await keep(['restore', backup], empty)).code, 0, 'a failure leaves an empty directory');
 });

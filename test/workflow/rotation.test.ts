@@ -108,7 +108,8 @@ test('where the key of what is sealed is gone, no new one is made, until somebod
   await first.stop();
   const key = await readFile(file, 'utf8');
   await rm(file);
-  await assert.rejects(startInProcess(directory.path), (error: Error & { code?: string; remedy?: string }) => {
+  const startAndStop = async () => await (await startInProcess(directory.path)).stop();
+  await assert.rejects(startAndStop(), (error: Error & { code?: string; remedy?: string }) => {
     assert.equal(error.code, 'MASTER_KEY_INVALID');
     assert.match(
       error.message,

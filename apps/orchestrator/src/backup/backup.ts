@@ -6,13 +6,13 @@
  * A Redis at REDIS_URL is backed up by whoever runs it; docs/upgrade-and-backup.md says how.
  */
 import { constants } from 'node:fs';
-import { chmod, copyFile, mkdir, readdir, rename, rm, stat } from 'node:fs/promises';
-import { join } from 'node:path';
+import { chmod, copyFile, mkdir, open, readdir, readFile, rename, rm, stat } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Redis } from 'ioredis';
 import { claimDataDir } from '../access/data-dir.ts';
 import type { Config } from '../config.ts';
-import { LmasError } from '../errors.ts';
+import { errorCode, LmasError } from '../errors.ts';
 import type { Logger } from '../log.ts';
 import { adoptSnapshot, SNAPSHOT } from '../redis/private-server.ts';
 
@@ -46,13 +46,28 @@ export async function backUp(settings: Settings, file: string): Promise<void> {
     await redis.bgsave('SCHEDULE');
     await written(redis, snapshot);
     await copyFile(snapshot, file, constants.COPYFILE_EXCL).catch((cause: unknown) => {
-      throw new LmasError('BACKUP_FAILED', `${file} could not be written: ${(cause as Error).message}`, { cause });
+      throw notWritten(file, cause);
     });
     await chmod(file, 0o600);
   } finally {
     await rm(snapshot, { force: true });
     redis.disconnect();
   }
+}
+
+function notWritten(file: string, cause: unknown): LmasError {
+  const { code, message } = cause as NodeJS.ErrnoException;
+  if (code === 'EEXIST') {
+    const remedy = 'Name another file, or move that one away: a backup is never written over another one.';
+    return new LmasError('BACKUP_FAILED', `${file} exists already.`, { cause, remedy });
+  }
+  if (code === 'ENOENT') {
+    return new LmasError('BACKUP_FAILED', `There is no directory ${dirname(file)}.`, {
+      cause,
+      remedy: 'Make it first.',
+    });
+  }
+  return new LmasError('BACKUP_FAILED', `${file} could not be written: ${message}`, { cause });
 }
 
 /** Redis puts the file in its place when it is whole. */
@@ -67,6 +82,37 @@ async function written(redis: Redis, snapshot: string): Promise<void> {
     await sleep(POLL_MS);
   }
   throw new LmasError('BACKUP_FAILED', 'Redis could not write its snapshot; see redis/redis.log.');
+}
+
+/** `REDIS` and a version in four digits (src/rdb.c of Redis, rdbLoadRio). */
+const BEGINNING = /^REDIS\d{4}$/;
+/** What redis-server writes of a file that it cannot load (src/rdb.c, src/server.c). */
+const NOT_LOADED =
+  /short read|wrong signature|crc|rdb format version|internal error in rdb|error loading the db|unexpected eof|corrupt/i;
+/** Before it: its process, its role, the time. */
+const LOG_HEAD = /^\d+:\w \d+ \w+ \d+ [\d:.]+ \S /;
+const NO_BACKUP = { remedy: 'Take another backup: what `lmas-orchestrator backup` has written, whole.' };
+
+/** @throws LmasError BACKUP_FAILED for what is no snapshot at all */
+async function checkBegins(file: string): Promise<void> {
+  const cannotBeRead = (cause: unknown) => {
+    throw new LmasError('BACKUP_FAILED', `${file} cannot be read: ${(cause as Error).message}`, { cause });
+  };
+  await using handle = await open(file).catch(cannotBeRead);
+  const { buffer, bytesRead } = await handle.read(Buffer.alloc(9), 0, 9, 0).catch(cannotBeRead);
+  if (BEGINNING.test(buffer.toString('latin1', 0, bytesRead))) return;
+  throw new LmasError('BACKUP_FAILED', `${file} is no backup: it does not begin as snapshots of Redis do.`, NO_BACKUP);
+}
+
+/** Of a server that did not come up, whether it was the file's fault: only its own log says. */
+async function explain(error: unknown, file: string, log: { logFile: string; from: number }): Promise<unknown> {
+  if (errorCode(error) !== 'REDIS_START_FAILED') return error;
+  const bytes = await readFile(log.logFile).catch(() => Buffer.alloc(0));
+  const lines = bytes.subarray(log.from).toString('utf8').split('\n');
+  const words = lines.find((line) => NOT_LOADED.test(line))?.replace(LOG_HEAD, '');
+  if (words === undefined) return error;
+  const message = `${file} is damaged, cut short, or of a later Redis: redis-server cannot load it (${words.trim()}).`;
+  return new LmasError('BACKUP_FAILED', message, { cause: error, ...NO_BACKUP });
 }
 
 /** Into a data directory that has no records yet. @throws LmasError BACKUP_FAILED, DATA_DIR_IN_USE */
@@ -84,13 +130,18 @@ export async function restore(settings: Settings, file: string, log: Logger): Pr
       });
     }
     const unfinished = join(directory, 'restoring.rdb');
+    await checkBegins(file);
     await copyFile(file, unfinished).catch((cause: unknown) => {
       throw new LmasError('BACKUP_FAILED', `${file} cannot be read: ${(cause as Error).message}`, { cause });
     });
     await chmod(unfinished, 0o600);
     await rename(unfinished, join(directory, SNAPSHOT));
+    const logFile = join(directory, 'redis.log');
+    const logged = (await stat(logFile).catch(() => undefined))?.size ?? 0;
     try {
       await adoptSnapshot(redisServer, dataDir, log);
+    } catch (error) {
+      throw await explain(error, file, { logFile, from: logged });
     } finally {
       await rm(join(directory, SNAPSHOT), { force: true });
     }
