@@ -22,6 +22,6 @@ export interface VmLoad {
   readonly memoryBytes: number | null;
   /** Sent and received, all its interfaces together. */
   readonly networkBytesPerSec: number | null;
-  /** How fast it writes to its memory, where the hypervisor can tell without a side effect. */
+  /** How fast it writes to its memory, where the hypervisor can tell and the guest does not notice. */
   readonly dirtyRateBytesPerSec: number | null;
 }

@@ -134,8 +134,10 @@ export interface CheckReport {
   /** What will have to cross the link at least, for predictions. */
   readonly memoryBytes: number;
   readonly diskBytes: number;
-  /** How fast the guest writes to its memory now, where the hypervisor can tell without a side effect; else null. */
+  /** How fast the guest writes to its memory now, where the hypervisor can tell and the guest does not notice; else null. */
   readonly dirtyRateBytesPerSec?: number | null;
+  /** Standard error of that, where it is known. */
+  readonly dirtyRateErrorBytesPerSec?: number;
   /**
    * Where endpoints have many hosts (`capabilities.manyHosts`): the two between which it would go, unique among all endpoints.
    * Where these are the same, a migration through gateways waits for every other one, and every other one for it. For a plugin whose

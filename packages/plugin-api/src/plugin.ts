@@ -118,8 +118,9 @@ export interface EndpointSession {
   /**
    * What the endpoint and its running VMs use now, without a side effect. Over about `intervalMs`, or over what the
    * hypervisor averages by itself; the answer says which. Without this verb the endpoint cannot be balanced.
+   * `dirtyRates`: where dirty rates are known only when something is begun for them, that is begun. Default: false.
    */
-  load?(options: { signal: AbortSignal; intervalMs: number }): Promise<Load>;
+  load?(options: { signal: AbortSignal; intervalMs: number; dirtyRates?: boolean }): Promise<Load>;
   /** Idempotent; never throws. */
   close(): Promise<void>;
 }

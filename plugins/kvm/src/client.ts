@@ -33,6 +33,7 @@ export interface JobStats {
 export const VERSION_3_3 = 3_003_000;
 export const VERSION_5_6 = 5_006_000;
 export const VERSION_6_0 = 6_000_000;
+export const VERSION_7_2 = 7_002_000;
 export const VERSION_8_0 = 8_000_000;
 export const VERSION_8_5 = 8_005_000;
 export const VERSION_8_9 = 8_009_000;

@@ -1,19 +1,25 @@
 /**
- * How busy a libvirt host and its guests are: counters read twice, some time apart. Nothing is switched on for it, so it
- * has no side effect; the dirty rate, which libvirt measures only when told to, therefore stays unknown.
+ * How busy a libvirt host and its guests are: counters read twice, some time apart. The dirty rate libvirt measures only when
+ * told to: cheap, and unnoticed by the guest (dirty-rate.ts), but done at the host for each guest, so only when it is asked for.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Load, VmLoad } from '@lmas/plugin-api';
 import { type LibvirtClient, uuidText } from './client.ts';
+import { beginDirtyRate, dirtyRateIn, whyNoDirtyRates } from './dirty-rate.ts';
 import { isFault } from './errors.ts';
 import { DOMAIN_STATS, STATS_OF } from './rpc/constants.ts';
+import type { Domain } from './rpc/procedures.ts';
 import { numberOf, type TypedParam } from './rpc/typed-params.ts';
 
 interface Sample {
   readonly atMs: number;
   /** Since the host was started, all its processors together; null: it does not count. */
   readonly hostCpuNs: number | null;
-  readonly guests: ReadonlyMap<string, readonly TypedParam[]>;
+  readonly guests: ReadonlyMap<string, { readonly domain: Domain; readonly params: readonly TypedParam[] }>;
+}
+
+interface Options {
+  readonly signal: AbortSignal;
 }
 
 const ALL_CPUS = -1;
@@ -21,16 +27,19 @@ const NS_PER_MS = 1e6;
 
 export async function measureLoad(
   client: LibvirtClient,
-  { intervalMs, signal }: { intervalMs: number; signal: AbortSignal },
+  { intervalMs, dirtyRates = false, signal }: Options & { intervalMs: number; dirtyRates?: boolean },
 ): Promise<Load> {
   const before = await takeSample(client, { signal });
-  await sleep(intervalMs, undefined, { signal });
+  const [measured] = await Promise.all([
+    dirtyRates ? beginDirtyRates(client, before, intervalMs, { signal }) : new Set<string>(),
+    sleep(intervalMs, undefined, { signal }),
+  ]);
   const after = await takeSample(client, { signal });
   const passedMs = after.atMs - before.atMs;
   const cores = (earlier: number | null | undefined, later: number | null | undefined): number | null =>
     known(earlier) && known(later) ? Math.max(0, later - earlier) / NS_PER_MS / passedMs : null;
-  const vms = [...after.guests].map(([id, now]): VmLoad => {
-    const then = before.guests.get(id) ?? [];
+  const vms = [...after.guests].map(([id, { params: now }]): VmLoad => {
+    const then = before.guests.get(id)?.params ?? [];
     const [sentThen, sentNow] = [traffic(then), traffic(now)];
     const balloonKib = numberOf(now, 'balloon.current');
     return {
@@ -39,27 +48,63 @@ export async function measureLoad(
       memoryBytes: balloonKib === undefined ? null : balloonKib * 1024,
       networkBytesPerSec:
         sentThen === null || sentNow === null ? null : Math.max(0, ((sentNow - sentThen) / passedMs) * 1_000),
-      dirtyRateBytesPerSec: null,
+      // What somebody else measured before is not how it is now.
+      dirtyRateBytesPerSec: measured.has(id) ? dirtyRateIn(now) : null,
     };
   });
   return { intervalMs: Math.round(passedMs), host: { cpuCores: cores(before.hostCpuNs, after.hostCpuNs) }, vms };
 }
 
+/** So many at once leave room at the daemon, which takes five calls of one connection. */
+const BEGINNING_AT_ONCE = 3;
+/** Of the interval: so that even the measurement that begins last is over when it ends. */
+const BEGIN_WITHIN_MS = 1_000;
+/** What libvirt takes. */
+const LONGEST_PERIOD_S = 60;
+
+/** @returns those that are being measured; none when the interval is too short for it */
+async function beginDirtyRates(
+  client: LibvirtClient,
+  { guests }: Sample,
+  intervalMs: number,
+  { signal }: Options,
+): Promise<ReadonlySet<string>> {
+  const begun = new Set<string>();
+  const seconds = Math.min(LONGEST_PERIOD_S, Math.floor((intervalMs - BEGIN_WITHIN_MS) / 1_000));
+  if (seconds < 1) return begun;
+  const late = AbortSignal.timeout(BEGIN_WITHIN_MS);
+  const options = { signal: AbortSignal.any([signal, late]) };
+  const waiting = [...guests];
+  const beginSome = async (): Promise<void> => {
+    for (let next = waiting.shift(); next !== undefined && !late.aborted; next = waiting.shift()) {
+      const [id, { domain }] = next;
+      if ((await beginDirtyRate(client, domain, seconds, options)) === null) begun.add(id);
+    }
+  };
+  try {
+    if ((await whyNoDirtyRates(client, options)) !== null) return begun;
+    await Promise.all(Array.from({ length: BEGINNING_AT_ONCE }, beginSome));
+  } catch (error) {
+    if (!late.aborted || signal.aborted || client.closed.aborted) throw error;
+  }
+  return begun;
+}
+
 const known = (value: number | null | undefined): value is number => value !== null && value !== undefined;
 
-async function takeSample(client: LibvirtClient, options: { signal: AbortSignal }): Promise<Sample> {
-  const stats = DOMAIN_STATS.cpuTotal | DOMAIN_STATS.balloon | DOMAIN_STATS.interface;
+async function takeSample(client: LibvirtClient, options: Options): Promise<Sample> {
+  const stats = DOMAIN_STATS.cpuTotal | DOMAIN_STATS.balloon | DOMAIN_STATS.interface | DOMAIN_STATS.dirtyRate;
   const flags = STATS_OF.running | STATS_OF.noWait;
   const [hostCpuNs, { records }] = await Promise.all([
     hostCpu(client, options),
     client.call('connectGetAllDomainStats', { domains: [], stats, flags }, options),
   ]);
-  const guests = new Map(records.map(({ domain, params }) => [uuidText(domain.uuid), params] as const));
+  const guests = new Map(records.map((record) => [uuidText(record.domain.uuid), record] as const));
   return { atMs: performance.now(), hostCpuNs, guests };
 }
 
 /** Everything but idling and waiting for disks. */
-async function hostCpu(client: LibvirtClient, options: { signal: AbortSignal }): Promise<number | null> {
+async function hostCpu(client: LibvirtClient, options: Options): Promise<number | null> {
   const ask = (nparams: number) => client.call('nodeGetCpuStats', { cpu: ALL_CPUS, nparams, flags: 0 }, options);
   try {
     const { nparams } = await ask(0);

@@ -123,7 +123,7 @@ export class KvmSession implements EndpointSession {
     }
   }
 
-  async load(options: Options & { intervalMs: number }): Promise<Load> {
+  async load(options: Options & { intervalMs: number; dirtyRates?: boolean }): Promise<Load> {
     try {
       return await measureLoad(await this.query(options), options);
     } catch (error) {

@@ -36,7 +36,7 @@ export function createObserver({ connector, endpoints, links, migrations }: Obse
       if (session.load === undefined) {
         throw new LmasError('INVALID_BALANCING_POLICY', `The plugin ${plugin} does not tell how busy its hosts are.`);
       }
-      const load = await session.load({ ...options, intervalMs: policy.measureMs });
+      const load = await session.load({ ...options, ...measureFor(policy) });
       return hostOf({ id, plugin }, await session.inventory(options), load, policy);
     });
   };
@@ -82,6 +82,12 @@ export function createObserver({ connector, endpoints, links, migrations }: Obse
     },
   };
 }
+
+/** Where the time that a move takes counts for nothing, nobody needs to know how fast its VM writes. */
+const measureFor = ({ measureMs, costWeight }: BalancingPolicy) => ({
+  intervalMs: measureMs,
+  dirtyRates: costWeight > 0,
+});
 
 /** A migration of this policy, without what tells whose it is. */
 export const requestOf = (

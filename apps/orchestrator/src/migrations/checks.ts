@@ -61,7 +61,8 @@ export function createMigrationChecker({
         const isMove = input.drill === null;
         const driver = isMove ? plugin.migration(ends, request, context) : plugin.drill?.(ends, request, context);
         if (driver === undefined) throw new LmasError('DRILL_NOT_SUPPORTED'); // `validate` has said so
-        const { findings, memoryBytes, diskBytes, dirtyRateBytesPerSec = null } = await driver.check({ signal });
+        const report = await driver.check({ signal });
+        const { findings, memoryBytes, diskBytes, dirtyRateBytesPerSec = null } = report;
         const rateBytesPerSec = await expectedRate(input, { endpoints, links });
         return {
           ok: findings.every(({ severity }) => severity !== 'blocker'),
@@ -72,6 +73,7 @@ export function createMigrationChecker({
             ...{ memoryBytes, diskBytes, rateBytesPerSec },
             // The disks of a copy are those of one point in time: what the guest writes meanwhile is not sent.
             dirtyRateBytesPerSec: isMove ? dirtyRateBytesPerSec : 0,
+            dirtyRateErrorBytesPerSec: isMove ? report.dirtyRateErrorBytesPerSec : 0,
             ...guestTreatment(input),
           }),
         };

@@ -8,7 +8,8 @@
  *
  * What the model leaves out: guests write in bursts and mostly to the same pages, zero pages cost nothing, the link is
  * shared, and starting the guest takes time of its own. So every answer is a range, from a link 10 % faster and a guest
- * 30 % calmer than measured to a link 20 % slower and a guest 30 % busier, and what is not known stays `unknown`.
+ * 30 % calmer than measured to a link 20 % slower and a guest 30 % busier, or by as much as the measurement may be wrong where
+ * that is more; and what is not known stays `unknown`.
  */
 import type { z } from 'zod';
 import type { predictionSchema } from '../schemas/migration-check.ts';
@@ -21,6 +22,8 @@ export interface PredictionFacts {
   /** What the link will carry for this migration; null: nobody has measured or set it. */
   readonly rateBytesPerSec: number | null;
   readonly dirtyRateBytesPerSec: number | null;
+  /** Its standard error; default: 0. */
+  readonly dirtyRateErrorBytesPerSec?: number | undefined;
   readonly maxDowntimeMs: number;
   /** How little of its dirty rate a guest may be left with, 0 to 1; 1: it is not slowed down. */
   readonly leastSpeed: number;
@@ -29,8 +32,8 @@ export interface PredictionFacts {
 const MAX_PASSES = 50;
 /** From handing the guest over to its first instruction, whatever is left to be sent. */
 const SWITCHOVER_MS = { low: 10, high: 250 };
-const GOOD = { rate: 1.1, dirty: 0.7 };
-const BAD = { rate: 0.8, dirty: 1.3 };
+const GOOD = { rate: 1.1, dirty: -0.3 };
+const BAD = { rate: 0.8, dirty: 0.3 };
 
 interface Outcome {
   readonly durationMs: number;
@@ -50,8 +53,9 @@ export function predict(facts: PredictionFacts): Prediction {
     const durationMs = { low: Math.round(atLeastMs), high: null };
     return { ...known, convergence: 'unknown', passes: null, durationMs, downtimeMs: null };
   }
-  const scaled = ({ rate, dirty }: typeof GOOD) => preCopy(facts, rateBytesPerSec * rate, dirtyRateBytesPerSec * dirty);
-  const [good, likely, bad] = [scaled(GOOD), scaled({ rate: 1, dirty: 1 }), scaled(BAD)];
+  const scaled = ({ rate, dirty }: typeof GOOD) =>
+    preCopy(facts, rateBytesPerSec * rate, shifted(dirtyRateBytesPerSec, dirty, facts.dirtyRateErrorBytesPerSec));
+  const [good, likely, bad] = [scaled(GOOD), scaled({ rate: 1, dirty: 0 }), scaled(BAD)];
   return {
     ...known,
     convergence: likely === undefined ? 'no' : likely.throttled ? 'only-slowed-down' : 'yes',
@@ -63,6 +67,10 @@ export function predict(facts: PredictionFacts): Prediction {
         : range(good.downtimeMs + SWITCHOVER_MS.low, bad && bad.downtimeMs + SWITCHOVER_MS.high),
   };
 }
+
+/** By a share of it, or by its error where that is more. */
+const shifted = (value: number, share: number, error = 0): number =>
+  Math.max(0, value + Math.sign(share) * Math.max(Math.abs(share) * value, error));
 
 const range = (low: number, high: number | undefined) => ({
   low: Math.round(low),

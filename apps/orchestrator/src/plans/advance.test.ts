@@ -6,7 +6,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import { planBodySchema } from '../schemas/plan.ts';
-import { advance, type MigrationFacts } from './advance.ts';
+import { advance, type MigrationFacts, VACATED_WITHIN_MS } from './advance.ts';
 import { hasRunEnded, newRun, type PlanItem, type PlanRun, summaryOf } from './record.ts';
 import { restarted } from './retry.ts';
 
@@ -19,7 +19,13 @@ interface WaveSketch {
   readonly afterwards?: { readonly pauseMs?: number; readonly approval?: boolean };
 }
 
-const UNKNOWN: Omit<MigrationFacts, 'outcome'> = { error: null, vacated: null, leftAt: null, rehearsal: null };
+const UNKNOWN: Omit<MigrationFacts, 'outcome'> = {
+  error: null,
+  vacated: null,
+  endedAtMs: null,
+  leftAt: null,
+  rehearsal: null,
+};
 const item = (wave: number, index: number): PlanItem => ({
   key: `${wave}/vm${index}`,
   wave,
@@ -159,6 +165,35 @@ test('a VM that its source still runs after it has moved is a failure, whatever 
     const run = arrived(ordered, vacated, 0);
     assert.deepEqual([run.phase, run.items[0]?.sourceAfter], ['succeeded', vacated]);
   }
+});
+
+test('a source that does not answer is asked again for a while; then the VM has moved, and it is said that nobody has seen it stopped there', () => {
+  const waves = [{ vms: 1, concurrency: 1, onFailure: 'roll-back' as const }];
+  const ordered = advance(running(waves), { nowMs: 0, migrations: MIGRATIONS }).run;
+  const look = (run: PlanRun, nowMs: number, vacated: MigrationFacts['vacated'] = 'unreachable') => {
+    const ended = { ...UNKNOWN, outcome: 'succeeded' as const, vacated, endedAtMs: 1_000 };
+    return advance(run, { nowMs, migrations: new Map([[run.items[0]?.migrations.at(-1) ?? '', ended]]) });
+  };
+  const last = 1_000 + VACATED_WITHIN_MS;
+  assert.deepEqual([look(ordered, last - 1).run.items[0]?.state, look(ordered, last - 1).entries], ['moving', []]);
+  const answered = look(ordered, last - 1, 'absent').run;
+  assert.deepEqual([answered.items[0]?.findings, answered.message], [[], 'Every VM has moved.']);
+  const { run, entries } = look(ordered, last);
+  const [moved] = run.items;
+  assert.deepEqual([run.phase, moved?.state, moved?.sourceAfter], ['succeeded', 'moved', 'unreachable']);
+  assert.match(run.message, /^Every VM has moved\. That the source has stopped was not verified.*: vm0-0\.$/);
+  const [finding] = moved?.findings ?? [];
+  assert.deepEqual([finding?.severity, finding?.code], ['warning', 'SOURCE_NOT_VERIFIED']);
+  assert.match(finding?.message ?? '', /^a, which vm0-0 has left, does not answer/);
+  assert.ok(
+    entries.some(({ vm, code }) => vm === 'vm0-0' && code === 'SOURCE_NOT_VERIFIED'),
+    'it is in the timeline',
+  );
+  const cancelled = look({ ...ordered, cancelRequestedAt: CREATED }, last - 1).run;
+  assert.deepEqual([cancelled.phase, cancelled.items[0]?.state], ['cancelled', 'moved'], 'a cancel waits for nobody');
+  const wayBack = [{ ...item(0, 0), state: 'moving-back' as const, migrations: ['m'] }];
+  const back = look({ ...ordered, items: wayBack }, last).run.items[0];
+  assert.match(back?.findings[0]?.message ?? '', /^b, which vm0-0 has left/, 'on the way back it is the other end');
 });
 
 test('where a migration left a VM that it did not move is noted, as seen from the way there', () => {

@@ -28,6 +28,8 @@ export interface MigrationFacts {
   readonly error: PlanItem['error'];
   /** What the end that it left answered about it; null until it was asked. */
   readonly vacated: PlanItem['sourceAfter'];
+  /** When it ended; null while it goes on. */
+  readonly endedAtMs: number | null;
   /** Where it is, when it did not succeed; null: nobody had looked for it. */
   readonly leftAt: PlanItem['leftAt'];
   /** Of a drill whose copy has come up. */
@@ -45,6 +47,11 @@ export interface Advance {
   /** Migrations that have to stop. */
   readonly cancel: readonly string[];
 }
+
+/** From the end of its migration: for so long an end that does not answer is asked again whether the VM is gone from there. */
+export const VACATED_WITHIN_MS = 60_000;
+
+const SOURCE_NOT_VERIFIED = 'SOURCE_NOT_VERIFIED';
 
 const LIVE: readonly PlanItem['state'][] = ['moving', 'moving-back', 'copying'];
 const LOST: readonly PlanItem['state'][] = ['failed', 'cancelled', 'refused', 'stuck'];
@@ -115,6 +122,7 @@ export class Step {
       this.end(item, back ? 'stuck' : outcome, lossInWords(item, outcome, back), facts.error);
       return;
     }
+    if (vacated === 'unreachable' && this.#mayAnswerYet(facts)) return;
     if (!back) item.sourceAfter = vacated;
     if (vacated === 'running') {
       const message = 'It runs at the destination, and the source says that it runs there as well.';
@@ -124,7 +132,23 @@ export class Step {
         message,
         remedy: 'Stop one of the two by hand, now.',
       });
-    } else this.end(item, back ? 'moved-back' : 'moved', back ? 'It has moved back.' : 'It has moved.');
+      return;
+    }
+    this.end(item, back ? 'moved-back' : 'moved', back ? 'It has moved back.' : 'It has moved.');
+    if (vacated === 'unreachable') this.#tellUnverified(item, back ? item.destination.endpoint : item.source.endpoint);
+  }
+
+  #mayAnswerYet({ endedAtMs }: MigrationFacts): boolean {
+    if (endedAtMs === null || this.run.cancelRequestedAt !== null) return false;
+    return this.facts.nowMs - endedAtMs < VACATED_WITHIN_MS;
+  }
+
+  /** It counts as moved, for its migration saw it run where it went. Whether it stands still where it was is for a person to see. */
+  #tellUnverified(item: PlanItem, endpoint: string): void {
+    const message = `${endpoint}, which ${item.vm.name} has left, does not answer: that it does not run there any more was not verified.`;
+    const remedy = `Before ${endpoint} comes back, make sure that it cannot start ${item.vm.name}; once it answers, look there.`;
+    item.findings.push({ severity: 'warning', code: SOURCE_NOT_VERIFIED, message, remedy });
+    this.note(message, { vm: item.vm.name, code: SOURCE_NOT_VERIFIED });
   }
 
   /** Lets nothing begin any more; the end has come when nothing moves. */
@@ -252,11 +276,12 @@ export class Step {
   protected complete(): boolean {
     const lost = this.run.items.filter(isLost);
     const failedChecks = this.run.waves.flatMap(({ checks }) => checks.filter(({ passed }) => !passed));
-    if (lost.length === 0 && failedChecks.length === 0) this.finish('succeeded', 'Every VM has moved.');
+    if (lost.length === 0 && failedChecks.length === 0)
+      this.finish('succeeded', `Every VM has moved.${unverifiedIn(this.run)}`);
     else
       this.finish(
         'failed',
-        `${lost.length} of ${this.run.items.length} VMs did not move; ${failedChecks.length} checks failed.`,
+        `${lost.length} of ${this.run.items.length} VMs did not move; ${failedChecks.length} checks failed.${unverifiedIn(this.run)}`,
       );
     return true;
   }
@@ -272,6 +297,16 @@ export class Step {
     const number = this.run.waves.indexOf(wave) + 1;
     return wave.name === '' ? String(number) : `${number} (${wave.name})`;
   }
+}
+
+/** Of which nobody has seen that they are gone from where they were; said behind how it ended. */
+function unverifiedIn({ items }: PlanRun): string {
+  const names = items
+    .filter(({ state, sourceAfter }) => state === 'moved' && sourceAfter === 'unreachable')
+    .map(({ vm }) => vm.name);
+  return names.length === 0
+    ? ''
+    : ` That the source has stopped was not verified, since it does not answer: ${names.join(', ')}.`;
 }
 
 /** The source of the way back is the destination of the way there. */

@@ -11,7 +11,7 @@ async function learnt(migration: Pick<Migration, 'where' | 'byHand'>) {
   const item = { state: 'moving', migrations: [ID], source: { endpoint: 'a' }, vm: { id: 'vm' } };
   const error = { code: 'CONNECTION_LOST', message: 'It was lost.', remedy: 'Submit it again.' };
   const scope = {
-    migrations: { get: async () => ({ phase: 'failed', error, ...migration }) },
+    migrations: { get: async () => ({ phase: 'failed', endedAt: null, error, ...migration }) },
     connector: { connect: () => assert.fail('it has not moved') },
   };
   const run = { items: [item] } as unknown as PlanRun;

@@ -59,13 +59,14 @@ export async function factsOf(
     if (migration === undefined) return;
     const { phase } = migration;
     const outcome = isOutcome(phase) ? phase : null;
+    const endedAtMs = migration.endedAt === null ? null : Date.parse(migration.endedAt);
     if (migration.purpose === 'drill') {
-      facts.set(id, { outcome, vacated: null, ...lossOf(migration), rehearsal: rehearsalOf(migration) });
+      facts.set(id, { outcome, endedAtMs, vacated: null, ...lossOf(migration), rehearsal: rehearsalOf(migration) });
       return;
     }
     const left = item.state === 'moving-back' ? item.destination : item.source;
     const vacated = outcome === 'succeeded' ? await lookBack(connector, left.endpoint, item.vm.id, signal) : null;
-    facts.set(id, { outcome, vacated, ...lossOf(migration), rehearsal: null });
+    facts.set(id, { outcome, endedAtMs, vacated, ...lossOf(migration), rehearsal: null });
   });
   return facts;
 }

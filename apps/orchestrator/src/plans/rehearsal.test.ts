@@ -43,7 +43,14 @@ function running(waves: readonly Sketch[]): PlanRun {
   return { ...newRun(definition, of, CREATED), phase: 'running', items };
 }
 
-const UNDER_WAY: MigrationFacts = { outcome: null, error: null, vacated: null, leftAt: null, rehearsal: null };
+const UNDER_WAY: MigrationFacts = {
+  outcome: null,
+  error: null,
+  vacated: null,
+  endedAtMs: null,
+  leftAt: null,
+  rehearsal: null,
+};
 const failure = { code: 'DRILL_COPY_ENDED', message: 'It stopped.', remedy: null };
 
 /** The drills of single VMs, as they go. */

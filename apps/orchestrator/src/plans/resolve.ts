@@ -121,7 +121,7 @@ function itemFor(context: Context, wave: number, selector: VmSelector, { endpoin
   const isOff = vm.presence !== 'running';
   if (isOff && definition.poweredOff === 'refuse') {
     complain(
-      `${vm.name} is ${vm.presence} at ${endpoint}: plugin ${source.plugin} moves running VMs only (or say \`poweredOff: leave\`)`,
+      `${vm.name} is ${vm.presence} at ${endpoint}: plugin ${source.plugin} moves running VMs only. Start it, leave it out, or say \`poweredOff: leave\``,
     );
     return undefined;
   }

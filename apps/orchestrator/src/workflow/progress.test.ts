@@ -22,7 +22,7 @@ test('the outlook is judged by the policy and the share that hold now, not by th
     },
   } as unknown as Run;
   const changes = { get: async () => ({ maxDowntimeMs: 3_000 }) };
-  using reporter = new ProgressReporter(run, undefined, 1, () => undefined, changes);
+  using reporter = new ProgressReporter(run, undefined, 1, () => undefined, { changes });
   const progress = { stage: 'memory', percent: 50, bytesTotal: 9e6, bytesTransferred: 6e6, bytesRemaining: 2e6 };
   const rates = { iteration: 2, dirtyRateBytesPerSec: 500_000, rateBytesPerSec: 1e9 };
   reporter.report({ ...progress, ...rates } as MigrationProgress);
@@ -49,6 +49,38 @@ test('that pages go as differences is heeded by the outlook, and no number of th
   await told.promise;
   assert.equal(migration.progress?.outlook?.verdict, 'converges');
   assert.ok(!('sentShareOfPages' in (migration.progress ?? {})));
+});
+
+test('the outlook is there from the first pass on where the checks have measured how fast the guest writes', async () => {
+  const verdicts: (string | undefined)[] = [];
+  for (const facts of [{}, { dirtyRateBytesPerSec: 2e6 }]) {
+    const request = migrationInputSchema.parse({ vm: 'v', source: 'a', destination: 'b' });
+    const { migration } = newRecord(newMigrationId(), request, { source: 'x', destination: 'y' }, []);
+    const told = Promise.withResolvers<void>();
+    const run = {
+      ...{ id: migration.id, migration, lost: new AbortController().signal },
+      report: (change: (draft: { migration: typeof migration }) => void) => {
+        change({ migration });
+        told.resolve();
+      },
+    } as unknown as Run;
+    using reporter = new ProgressReporter(run, undefined, 1, () => undefined, facts);
+    const progress = { stage: 'memory', percent: 1, bytesTotal: 9e6, bytesTransferred: 1e5, bytesRemaining: 8.9e6 };
+    reporter.report({
+      ...progress,
+      iteration: 1,
+      dirtyRateBytesPerSec: null,
+      rateBytesPerSec: 1e6,
+    } as MigrationProgress);
+    await told.promise;
+    assert.equal(
+      migration.progress?.dirtyRateBytesPerSec,
+      null,
+      'what the hypervisor has not measured is not told as its own',
+    );
+    verdicts.push(migration.progress?.outlook?.verdict);
+  }
+  assert.deepEqual(verdicts, ['unknown', 'diverges']);
 });
 
 test('what the tunnel delivers is progress, whatever the hypervisor counts; what keeps connections alive is none', async () => {
@@ -90,7 +122,7 @@ test('a Redis that does not say what was asked for ends no process, neither whil
     answers.push(answer);
     return answer.promise;
   };
-  const reporter = new ProgressReporter(run, undefined, 1, () => undefined, { get });
+  const reporter = new ProgressReporter(run, undefined, 1, () => undefined, { changes: { get } });
   reporter.report({ stage: 'memory', percent: 50, bytesTotal: 9, bytesTransferred: 6 } as MigrationProgress);
   await asked[0]?.promise;
   answers[0]?.reject(new Error('Connection is closed.'));

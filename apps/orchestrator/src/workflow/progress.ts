@@ -13,10 +13,17 @@ import type { Run } from './run.ts';
 /** A move that is under way sends more than this between two looks that are `noProgressMs` apart; connections that are only kept alive do not. */
 const ADVANCE_BYTES = 1 << 20;
 
+export interface ReporterFacts {
+  /** What was asked for since the request, where that is heeded. */
+  readonly changes?: Pick<Changes, 'get'>;
+  /** As measured before it began: until the hypervisor measures it anew. */
+  readonly dirtyRateBytesPerSec?: number | null;
+}
+
 export class ProgressReporter implements Disposable {
   readonly #run: Run;
   readonly #tunnel: Tunnel | undefined;
-  readonly #changes: Pick<Changes, 'get'> | undefined;
+  readonly #facts: ReporterFacts;
   readonly #onAdvance: () => void;
   readonly #closing = new AbortController();
   #progress: MigrationProgress | undefined;
@@ -26,19 +33,18 @@ export class ProgressReporter implements Disposable {
 
   /**
    * `onAdvance` is called whenever something has really moved, by what the hypervisor says or by what the tunnel delivered: a percent of a large
-   * disk takes long. `changes`: what was asked for since the request, where that
-   * is heeded.
+   * disk takes long.
    */
   constructor(
     run: Run,
     tunnel: Tunnel | undefined,
     intervalMs: number,
     onAdvance: () => void,
-    changes?: Pick<Changes, 'get'>,
+    facts: ReporterFacts = {},
   ) {
     this.#run = run;
     this.#tunnel = tunnel;
-    this.#changes = changes;
+    this.#facts = facts;
     this.#onAdvance = onAdvance;
     void this.#report(intervalMs);
   }
@@ -103,12 +109,12 @@ export class ProgressReporter implements Disposable {
   /** Judged by what holds now: policy and limit may have been changed since the request. */
   async #extended({ sentShareOfPages, ...progress }: MigrationProgress, tunnel: TunnelStats | null) {
     const { id, migration } = this.#run;
-    const { maxDowntimeMs } = policyOf(migration.request, (await this.#changes?.get(id)) ?? {});
+    const { maxDowntimeMs } = policyOf(migration.request, (await this.#facts.changes?.get(id)) ?? {});
     const { bandwidthShareBytesPerSec: bandwidthBytesPerSec } = migration;
     const linkBitsPerSec = tunnel?.now?.linkBitsPerSec ?? null;
     const outlook = predictOutlook({
       bytesRemaining: progress.bytesRemaining,
-      dirtyRateBytesPerSec: progress.dirtyRateBytesPerSec,
+      dirtyRateBytesPerSec: progress.dirtyRateBytesPerSec ?? this.#facts.dirtyRateBytesPerSec ?? null,
       // The link's own measurement is steadier than what the hypervisor sees of it, and there before it.
       goodputBytesPerSec: limited(
         linkBitsPerSec === null ? progress.rateBytesPerSec : linkBitsPerSec / 8,

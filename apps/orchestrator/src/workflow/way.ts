@@ -56,6 +56,8 @@ export interface OpenWay {
   readonly prepared: Prepared;
   readonly routes: Routes;
   readonly tunnel: Tunnel | undefined;
+  /** Of the guest, as the checks have measured it; null: not known. */
+  readonly dirtyRateBytesPerSec: number | null;
   /** For what comes next: it is stopped with the tunnel as well. */
   readonly stage: Pick<Stage, 'stop' | 'dropConnections'>;
 }
@@ -70,10 +72,11 @@ export async function openWay(
   const dropConnections = () => hypervisors.disconnect();
   let stage = { stop: total, dropConnections };
   const checking = { ...stage, phase: 'checking', limitMs: timeouts.checkingMs } as const;
-  await runStage(run, checking, async (signal) => {
+  const { dirtyRateBytesPerSec = null } = await runStage(run, checking, async (signal) => {
     const report = await beginning.check({ signal });
     await takeHosts(run, hypervisors, report, { signal });
     await takeAddresses(run, tools, report, { signal });
+    return report;
   });
   if (transport === 'tunnel') {
     const limitMs = timeouts.provisioningMs;
@@ -93,7 +96,7 @@ export async function openWay(
       connectThroughTunnel(run, tunnel, prepared, { signal }),
     );
   }
-  return { prepared, routes, tunnel, stage };
+  return { prepared, routes, tunnel, dirtyRateBytesPerSec, stage };
 }
 
 export interface Attempts {

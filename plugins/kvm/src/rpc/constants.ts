@@ -28,7 +28,10 @@ export const MIGRATE = {
 } as const;
 
 /** VIR_DOMAIN_STATS_*: what is told of each domain. */
-export const DOMAIN_STATS = { cpuTotal: 2, balloon: 4, interface: 16 } as const;
+export const DOMAIN_STATS = { cpuTotal: 2, balloon: 4, interface: 16, dirtyRate: 512 } as const;
+
+/** VIR_DOMAIN_DIRTYRATE_*: how far a measurement has got. */
+export const DIRTY_RATE = { unstarted: 0, measuring: 1, measured: 2 } as const;
 
 /** VIR_CONNECT_GET_ALL_DOMAINS_STATS_*: of which, and without waiting for one that is stuck (libvirt 4.5). */
 export const STATS_OF = { running: 16, noWait: 536_870_912 } as const;

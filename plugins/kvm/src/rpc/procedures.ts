@@ -200,6 +200,8 @@ export const PROCEDURES = {
   ),
   /** libvirt 6.0. */
   domainBackupGetXmlDesc: procedure(422, struct({ domain, flags: uint }), struct({ xml: text })),
+  /** libvirt 7.2. 1 to 60 seconds; flags 0 samples pages. Resolves when it has begun. */
+  domainStartDirtyRateCalc: procedure(427, struct({ domain, seconds: int, flags: uint }), nothing),
   /** libvirt 8.5. */
   domainAbortJobFlags: procedure(442, struct({ domain, flags: uint }), nothing),
 } as const;

@@ -72,6 +72,15 @@ const GOLDEN: [name: string, codec: Codec<unknown>, value: unknown, wire: string
       `00000001 00000010 64657374 696e6174 696f6e5f 6e616d65 00000007 00000002 67310000
        00000002 61620000 00000009 00000001`.replaceAll(/\s+/g, ' '),
     ],
+    [
+      'arguments of START_DIRTY_RATE_CALC',
+      PROCEDURES.domainStartDirtyRateCalc.args,
+      {
+        domain: { name: 'vm', uuid: Buffer.from('00112233445566778899aabbccddeeff', 'hex'), id: 3 },
+        ...{ seconds: 1, flags: 0 },
+      },
+      '00000002 766d0000 00112233 44556677 8899aabb ccddeeff 00000003 00000001 00000000',
+    ],
   ] as [string, Codec<never>, unknown, string][]
 ).map(([name, codec, value, wire]) => [name, codec as unknown as Codec<unknown>, value, wire]);
 

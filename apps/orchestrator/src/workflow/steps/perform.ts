@@ -2,8 +2,6 @@
  * The guest's memory and disks move while it runs. Progress goes into the record; a migration that stands still for too
  * long is stopped, unless it is past the point of no return.
  */
-import type { Prepared, Routes } from '@lmas/plugin-api';
-import type { Tunnel } from '../../gateways/tunnel.ts';
 import type { Hypervisors } from '../hypervisors.ts';
 import { ProgressReporter } from '../progress.ts';
 import type { Run } from '../run.ts';
@@ -11,12 +9,13 @@ import { keepShare } from '../share.ts';
 import { Steering } from '../steering.ts';
 import type { Tools } from '../tools.ts';
 import { Deadline, raceSignal } from '../waiting.ts';
+import type { OpenWay } from '../way.ts';
 
 export async function perform(
   run: Run,
   tools: Tools,
   hypervisors: Hypervisors,
-  move: { readonly prepared: Prepared; readonly routes: Routes; readonly tunnel: Tunnel | undefined },
+  move: Omit<OpenWay, 'stage'>,
   { signal }: { signal: AbortSignal },
 ): Promise<void> {
   const { noProgressMs } = run.migration.request.timeouts;
@@ -28,7 +27,9 @@ export async function perform(
   const onAdvance = () => {
     if (run.migration.pointOfNoReturnAt === null) stalled.touch();
   };
-  using reporter = new ProgressReporter(run, move.tunnel, settings.progressIntervalMs, onAdvance, changes);
+  const { tunnel, dirtyRateBytesPerSec } = move;
+  const facts = { changes, dirtyRateBytesPerSec };
+  using reporter = new ProgressReporter(run, tunnel, settings.progressIntervalMs, onAdvance, facts);
   const driver = await hypervisors.driver({ signal: stop });
   await run.assertCurrent();
   using _steering = new Steering(run, changes, driver, await hypervisors.policy());

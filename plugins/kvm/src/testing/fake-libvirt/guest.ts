@@ -25,6 +25,8 @@ export interface Guest {
   backup: Backup | null;
   /** As it was made here; a guest that was only added is described by what the tests need. */
   xml: string | null;
+  /** What the measurement of its dirty rate, begun by somebody, has come to; null: nobody has begun one. */
+  dirtyRate: { mibPerSec: number; isOver: boolean } | null;
   /** A part of its memory is at the other end, or of the other one's here. */
   postCopy: boolean;
   /** Which moment of the guest's life this copy holds: a resumption of an older one than has run is a violation. */

@@ -56,6 +56,8 @@ export class FakeHost {
   moreCounts: Readonly<Record<string, number>> = {};
   libvirtVersion = 9_000_000n;
   freeMemoryBytes = 8n * 1024n ** 3n;
+  /** What a measurement finds that begins now, and is over when somebody looks for the second time. */
+  dirtyMibPerSec = 7;
   /** As `net-dumpxml` shows them. */
   readonly networks = new Map([
     ['default', "<network><name>default</name><forward mode='nat'/><bridge name='virbr0'/></network>"],
@@ -110,7 +112,7 @@ export class FakeHost {
     this.guests.set(uuid, {
       ...{ name, uuid, id, state: STATE.running, reason: RUNNING.booted },
       ...{ persistent: true, autostart: false, job: null, foreignJob: null, postCopy: false, life: 0 },
-      ...{ checkpoints: 0, backup: null, xml: null },
+      ...{ checkpoints: 0, backup: null, xml: null, dirtyRate: null },
     });
     this.world.witness(uuid);
   }

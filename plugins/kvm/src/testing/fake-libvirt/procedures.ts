@@ -1,12 +1,23 @@
 /** What each procedure does at a scripted daemon; what it does not know it refuses. */
 import { uuidText } from '../../client.ts';
 import { readDefinition } from '../../definition/definition.ts';
-import { ABORT_JOB, ERROR, JOB, MIGRATE, OPERATION, RUNNING, SHUTOFF, STATE, UNDEFINE } from '../../rpc/constants.ts';
+import {
+  ABORT_JOB,
+  DIRTY_RATE,
+  ERROR,
+  JOB,
+  MIGRATE,
+  OPERATION,
+  RUNNING,
+  SHUTOFF,
+  STATE,
+  UNDEFINE,
+} from '../../rpc/constants.ts';
 import type { ArgsOf, ProcedureName } from '../../rpc/procedures.ts';
 import { numberOf, stringOf, type TypedParam } from '../../rpc/typed-params.ts';
 import { beginBackup, endBackup } from './backups.ts';
 import type { FakeConnection } from './connection.ts';
-import { domainOf, guestXml } from './guest.ts';
+import { domainOf, type Guest, guestXml } from './guest.ts';
 import type { FakeHost } from './host.ts';
 import { Refusal } from './refusal.ts';
 
@@ -56,7 +67,9 @@ const aboutTheHost = (host: FakeHost): Procedures => ({
       { field: 'net.0.tx.bytes', type: 'ullong', value: 7n },
     ];
     const running = [...host.guests.values()].filter(({ state }) => state === STATE.running);
-    return { records: running.map((guest) => ({ domain: domainOf(guest), params })) };
+    return {
+      records: running.map((guest) => ({ domain: domainOf(guest), params: [...params, ...dirtyRateOf(guest)] })),
+    };
   },
   nodeGetFreeMemory: () => ({ bytes: host.freeMemoryBytes }),
   nodeGetInfo: () => ({
@@ -64,6 +77,17 @@ const aboutTheHost = (host: FakeHost): Procedures => ({
     ...{ mhz: 2000, nodes: 1, sockets: 1, cores: 4, threads: 1 },
   }),
 });
+
+/** A measurement goes on for one look. */
+function dirtyRateOf({ dirtyRate }: Guest): TypedParam[] {
+  const status =
+    dirtyRate === null ? DIRTY_RATE.unstarted : dirtyRate.isOver ? DIRTY_RATE.measured : DIRTY_RATE.measuring;
+  const params: TypedParam[] = [{ field: 'dirtyrate.calc_status', type: 'int', value: status }];
+  if (dirtyRate === null) return params;
+  const mibPerSec = dirtyRate.isOver ? BigInt(dirtyRate.mibPerSec) : -1n;
+  dirtyRate.isOver = true;
+  return [...params, { field: 'dirtyrate.megabytes_per_second', type: 'llong', value: mibPerSec }];
+}
 
 const aboutGuests = (host: FakeHost): Procedures => ({
   domainLookupByUuid: ({ uuid }) => ({ domain: domainOf(host.guest(uuidText(uuid))) }),
@@ -109,6 +133,14 @@ const aboutGuests = (host: FakeHost): Procedures => ({
     guest.autostart = autostart !== 0;
   },
   connectDomainEventCallbackRegisterAny: () => ({ callbackId: 1 }),
+  domainStartDirtyRateCalc: ({ domain }) => {
+    if (host.libvirtVersion < 7_002_000n) throw new Refusal(ERROR.RPC, 'unknown procedure: 427');
+    const guest = host.guestOf(domain);
+    if (guest.state !== STATE.running) throw new Refusal(ERROR.OPERATION_INVALID, 'domain is not running');
+    if (guest.job !== null || guest.foreignJob !== null || guest.backup !== null)
+      throw new Refusal(ERROR.OPERATION_TIMEOUT, 'cannot acquire state change lock');
+    guest.dirtyRate = { mibPerSec: host.dirtyMibPerSec, isOver: false };
+  },
   domainMigrateSetMaxDowntime: () => undefined,
   domainMigrateSetMaxSpeed: () => undefined,
   domainDestroy: ({ domain }) => host.stop(host.guestOf(domain), SHUTOFF.destroyed),
