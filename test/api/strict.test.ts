@@ -3,6 +3,8 @@
  * top of its body, and in whatever its body holds. On a real server and a real Redis.
  */
 import assert from 'node:assert/strict';
+import { request } from 'node:http';
+import { text } from 'node:stream/consumers';
 import { after, before, test } from 'node:test';
 import type { Orchestrator } from '../../apps/orchestrator/src/main.ts';
 import { openApiDocument } from '../../apps/orchestrator/src/openapi-document.ts';
@@ -95,6 +97,24 @@ for (const operation of operations) {
     if (examples.length === 0 && operation.method !== 'GET') await refused(operation, address, { [SURPLUS]: true });
   });
 }
+
+test('a GET that brings a body is refused, as whatever it wishes would be ignored', async () => {
+  const get = (body: string) =>
+    new Promise<{ status: number; said: string }>((resolve, reject) => {
+      const headers = {
+        ...{ authorization: `Bearer ${api.key}`, 'content-type': 'application/json' },
+        'content-length': Buffer.byteLength(body),
+      };
+      const sent = request(`${api.url}/v1/sites`, { method: 'GET', headers }, async (response) => {
+        resolve({ status: response.statusCode ?? 0, said: await text(response) });
+      });
+      sent.on('error', reject).end(body);
+    });
+  const { status, said } = await get('{"limit":1}');
+  assert.equal(status, 400, said);
+  assert.match(said, /INVALID_REQUEST.*this call takes no body/);
+  assert.equal((await get('')).status, 200);
+});
 
 test('what says nothing is no surplus: an empty body where none is wanted, the parameters of a scrape', async () => {
   const { status } = await api.call('POST', `/v1/migrations/m_${UUID}/cancel`, {});

@@ -77,7 +77,9 @@ describe('refusals', () => {
     };
     assertProblem(await raw('{"id":'), 400, 'INVALID_REQUEST');
     assertProblem(await raw(''), 400, 'INVALID_REQUEST');
-    assertProblem(await raw('id=a', 'application/x-www-form-urlencoded'), 415, 'UNSUPPORTED_MEDIA_TYPE');
+    for (const type of ['application/x-www-form-urlencoded', 'text/plain', 'text/plain; charset=utf-8']) {
+      assertProblem(await raw('{"id":"a"}', type), 415, 'UNSUPPORTED_MEDIA_TYPE');
+    }
     assertProblem(await raw(JSON.stringify({ id: 'x'.repeat(300_000) })), 413, 'BODY_TOO_LARGE');
     assertProblem(await raw('{"__proto__": {"id": "a"}}'), 400, 'INVALID_REQUEST');
     const unknown = await raw('{"id": "a", "colour": "red", "gateway": {"ssh": 1}}');
@@ -90,6 +92,12 @@ describe('refusals', () => {
     for (const host of ['x y;$(id)', '../..', '-oProxyCommand=x', '😀', '']) {
       assertProblem(await api.call('POST', '/v1/host-key-scans', { host }), 400, 'INVALID_REQUEST');
     }
+  });
+
+  test('what is longer than any id is not said back', async () => {
+    const answer = await api.call('GET', `/v1/sites/${'x'.repeat(3_000)}`);
+    assertProblem(answer, 400, 'INVALID_REQUEST');
+    assert.ok(JSON.stringify(answer.body).length < 500, JSON.stringify(answer.body));
   });
 
   test('parameters of the wrong shape', async () => {

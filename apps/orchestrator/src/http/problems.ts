@@ -26,6 +26,8 @@ const TAKES_NO_WRITES =
   'Redis takes no writes now; if this call was to change something, that was not done, or only in part. GET /readyz says why.';
 const LOOK_FIRST =
   'Try again in a moment, but look first what was done; with the same Idempotency-Key it is safe anyway.';
+/** In the place of Fastify's own words, which hold all of it. */
+const TOO_LONG = 'A part of this path is longer than any name or id there is.';
 const RETRY_AFTER_S = 5;
 
 export const PROBLEM_MEDIA_TYPE = 'application/problem+json';
@@ -71,6 +73,7 @@ function translate(error: unknown): unknown {
   if (!isFrameworkError(error)) return error;
   const code = FRAMEWORK_CODES[error.code];
   if (code !== undefined) return new LmasError(code, undefined, { cause: error });
+  if (error.code === 'FST_ERR_MAX_PARAM_LENGTH') return new LmasError('INVALID_REQUEST', TOO_LONG, { cause: error });
   const isClientFault = (error.statusCode ?? 500) < 500;
   return isClientFault ? new LmasError('INVALID_REQUEST', error.message, { cause: error }) : error;
 }

@@ -148,6 +148,7 @@ export function buildServer(
 /** Many clients say that they send JSON also where they send nothing. What needs a body says so by its schema. */
 function takeEmptyBodies(app: FastifyInstance): void {
   const parse = app.getDefaultJsonParser('error', 'error');
+  app.removeContentTypeParser('text/plain'); // Fastify's own; there is JSON, and nothing else
   app.addContentTypeParser<string>('application/json', { parseAs: 'string' }, (request, body, done) => {
     if (body === '') done(null, undefined);
     else parse(request, body, done);

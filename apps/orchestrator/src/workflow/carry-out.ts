@@ -52,7 +52,7 @@ function waitedTooLong(run: Run): LmasError | undefined {
   const { phase, createdAt, request } = run.migration;
   const { queueMs } = request.timeouts;
   if (phase !== 'queued' || run.cancelled.aborted || Date.now() - Date.parse(createdAt) <= queueMs) return undefined;
-  return new LmasError('STAGE_TIMEOUT', `It waited for a worker for longer than ${queueMs} ms.`);
+  return new LmasError('STAGE_TIMEOUT', `It waited in the queue for longer than ${queueMs} ms.`);
 }
 
 /** Writes the outcome down. Nothing that happens later changes it. */
