@@ -342,6 +342,14 @@ describe('events', () => {
       replayed.map((entry) => entry.id),
       events.slice(4).map((entry) => entry.id),
     );
+    const began = performance.now();
+    const again = await readEvents(id, events.at(-1)?.id);
+    assert.deepEqual(
+      [again.map((entry) => entry.id), again[0]?.event.type],
+      [[events.at(-1)?.id], 'end'],
+      'the same, once more',
+    );
+    assert.ok(performance.now() - began < 5_000, 'and at once');
     const late = await readEvents(id, '999999999999999-0');
     assert.deepEqual(
       late.map(({ event }) => event.type),

@@ -149,6 +149,10 @@ function eventsOf(project: string | null, { events, migrations }: Unscoped): Eve
       await visibleMigration(project, migrations, id);
       yield* events.follow(id, afterId, options);
     },
+    async lastSeen(id, afterId) {
+      await visibleMigration(project, migrations, id);
+      return await events.lastSeen(id, afterId);
+    },
     position: () => events.position(),
     async *followAll(afterId, options) {
       let quietSince = performance.now();

@@ -34,6 +34,8 @@ export interface EventReader {
    * send a sign of life. Ends when the reader stops or the signal aborts.
    */
   follow(migrationId: string, afterId: string, options: { signal: AbortSignal }): AsyncGenerator<Told>;
+  /** The newest that is kept of it, where that is not after `afterId`: whoever was there has nothing more to wait for. */
+  lastSeen(migrationId: string, afterId: string): Promise<StoredEvent | undefined>;
   /**
    * The same with the notices of everything; `undefined` begins with what comes next. Begins with what was missed where some of what
    * came after `afterId` may not be kept any more.
@@ -131,6 +133,12 @@ export async function createEventHub(
     follow: (id, afterId, options) => {
       const read = streamAt(keys.events(id), () => withRecord(records, id));
       return followSource({ channel: keys.eventChannel(id), read }, afterId, options);
+    },
+    async lastSeen(id, afterId) {
+      const [newest] = await redis.xrevrange(keys.events(id), '+', '-', 'COUNT', 1);
+      if (newest === undefined || isBefore(afterId, newest[0])) return undefined;
+      const complete = await withRecord(records, id);
+      return { id: newest[0], json: complete(newest[1][1] ?? '{}') };
     },
     async *followAll(afterId, options) {
       const [newest] = afterId === undefined ? await redis.xrevrange(keys.feed, '+', '-', 'COUNT', 1) : [];

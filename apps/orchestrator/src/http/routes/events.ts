@@ -186,6 +186,8 @@ async function* toText(
   signal: AbortSignal,
 ): AsyncGenerator<string> {
   yield ': connected\n\n';
+  const seen = hasEnded(migration) ? await events.lastSeen(migration.id, after) : undefined;
+  if (seen !== undefined && isEnd(seen)) return yield frame(seen); // once more, rather than a silence that nothing ends
   let sawEnd = hasEnded(migration);
   for await (const event of events.follow(migration.id, after, { signal })) {
     if (event !== undefined) {
