@@ -80,6 +80,10 @@ describe('API keys', () => {
     const revoked = await makeKey(admin, { role: 'viewer' });
     await admin.must('DELETE', `/v1/api-keys/${revoked.id}`);
     await admin.must('DELETE', `/v1/api-keys/${revoked.id}`);
+    const past = { name: 'n', role: 'viewer', expiresAt: new Date(Date.now() - 1_000).toISOString() };
+    const refusal = await admin.call('POST', '/v1/api-keys', past);
+    assert.deepEqual([refusal.status, refusal.body.code], [400, 'INVALID_REQUEST']);
+    assert.match(JSON.stringify(refusal.body.errors), /expiresAt.*has passed/);
     const expired = await makeKey(admin, { role: 'viewer', expiresAt: new Date(Date.now() + 300).toISOString() });
     await holderOf(expired).must('GET', '/v1/caller');
     await sleep(350);

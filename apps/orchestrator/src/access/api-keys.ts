@@ -34,6 +34,7 @@ type StoredKey = z.infer<typeof storedKeySchema>;
 export interface ApiKeys {
   /** Whose key this is; undefined when it is unknown, revoked or expired. */
   verify(key: string): Promise<Principal | undefined>;
+  /** @throws LmasError INVALID_REQUEST for one that has expired already */
   create(input: ApiKeyInput, createdBy: string): Promise<NewApiKey>;
   /**
    * Puts a key that somebody made beforehand on record. False when its id is known already, revoked or not.
@@ -112,6 +113,10 @@ export function createApiKeys(redis: Redis): ApiKeys {
       return { kind: 'api-key', id: key.id, name, role, project, operations };
     },
     async create(input, createdBy) {
+      if (input.expiresAt !== null && Date.parse(input.expiresAt) <= Date.now()) {
+        const issues = [{ path: 'expiresAt', message: 'has passed: such a key would open nothing' }];
+        throw new LmasError('INVALID_REQUEST', undefined, { issues });
+      }
       const key = generateApiKey();
       const stored = await add(key, input, createdBy);
       if (stored === undefined) throw new LmasError('INTERNAL', 'An id that was drawn at random is taken.');
