@@ -275,6 +275,7 @@ test('validate: every check, predicted times against the objective; disaster say
 
 test('what cannot be carried out is refused when it is stored, with every reason', async () => {
   await using set = await withVms('a', 'b');
+  set.stage.world.addVm('source', { id: randomUUID(), name: 'two-networks', networks: ['default', 'dmz'] });
   await store('first', [{ vms: vms(set.stage, 'a') }]);
   await store('second', [{ vms: vms(set.stage, 'b') }], { after: ['first'] });
   const answer = await api().call(
@@ -300,7 +301,7 @@ test('what cannot be carried out is refused when it is stored, with every reason
             ],
           },
         },
-        { vms: vms(set.stage, 'b') },
+        { vms: vms(set.stage, 'b', 'two-networks') },
       ],
       mappings: [{ source: set.stage.source, destination: set.stage.destination, networks: { other: 'elsewhere' } }],
       after: ['second', 'third'],
@@ -319,6 +320,7 @@ test('what cannot be carried out is refused when it is stored, with every reason
     /after.1: there is no plan third/,
     /waves.1.afterwards.checks.0: .*10.0.0.1 is not a public address.*LMAS_PLAN_CHECK_ALLOW/,
     /waves.1.afterwards.checks.1: .*none/,
+    /waves.2.vms.1: the mapping from \S+ to \S+ misses dmz of two-networks$/m,
   ]) {
     assert.match(reasons, expected);
   }

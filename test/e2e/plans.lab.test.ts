@@ -10,6 +10,8 @@ import { siteId } from '../support/two-sites.ts';
 import { type WatchedVm, World } from '../support/world.ts';
 
 const ENDS_WITHIN_MS = 90_000;
+/** Not even a guest that does nothing else writes more of it in a second than that. */
+const WORKING_SET_MIB = 8;
 const NAMES = ['plan-db', 'plan-web1', 'plan-web2'] as const;
 
 let world: World;
@@ -53,7 +55,7 @@ const states = ({ items }: PlanRun) => Object.fromEntries(items.map(({ vm, state
 describe('Plans and schedules, from site A to site B and back', { concurrency: 1 }, () => {
   before(async () => {
     world = await World.up({ name: 'e2eplans', rateMbit: 1_000, rttMs: 20 });
-    const options = { memoryMib: 96, fillMib: 64, workingSetMib: 8, dirtyPagesPerSec: 200 };
+    const options = { memoryMib: 96, fillMib: 64, workingSetMib: WORKING_SET_MIB, dirtyPagesPerSec: 200 };
     vms = [];
     for (const name of NAMES) vms.push(await world.startVm({ name, ...options }));
     for (const name of ['plan-web1', 'plan-web2']) await label(name, 'web');
@@ -63,14 +65,25 @@ describe('Plans and schedules, from site A to site B and back', { concurrency: 1
     await world?.down();
   });
 
-  test('every check passes, and the times are predicted from a measured link', async () => {
+  test('every check passes, and from the measured link and what each guest was measured to write follows that the plan fits', async () => {
     await world.client.testLink({ source: siteId('a'), destination: siteId('b'), durationMs: 1_000 });
     await world.client.putPlan('evacuation', PLAN);
     const run = await ended((await world.client.startPlanRun('evacuation', 'validate')).id);
     assert.equal(run.phase, 'succeeded', JSON.stringify(run));
-    assert.ok((run.prediction?.durationMs?.low ?? 0) > 500, JSON.stringify(run.prediction));
-    // KVM does not say how fast a guest writes: so nobody promises that it fits.
-    assert.equal(run.prediction?.fitsRto, 'unknown');
+    const told = JSON.stringify(run);
+    for (const { vm, prediction } of run.items) {
+      const dirtyRate = prediction?.dirtyRateBytesPerSec ?? assert.fail(`nobody measured how fast ${vm.name} writes`);
+      assert.ok(dirtyRate >= 0 && dirtyRate <= WORKING_SET_MIB << 20, `${vm.name} writes ${dirtyRate} bytes a second`);
+      assert.equal(prediction?.convergence, 'yes', told);
+    }
+    const { low, high } = run.prediction?.durationMs ?? assert.fail(told);
+    assert.ok(low > 500 && high !== null && high > low && high < 60_000, told);
+    assert.equal(run.prediction?.fitsRto, 'yes', told);
+    // Of the same guests over the same link: what takes seconds does not fit into one.
+    await world.client.putPlan('hurried', { ...PLAN, rtoMs: 1_000 });
+    const hurried = await ended((await world.client.startPlanRun('hurried', 'validate')).id);
+    assert.deepEqual([hurried.phase, hurried.prediction?.fitsRto], ['failed', 'no'], JSON.stringify(hurried));
+    await world.client.deletePlan('hurried');
     for (const watched of vms) await watched.assertLivesAt('a');
   });
 

@@ -73,14 +73,14 @@ export class SimulatedSession implements EndpointSession {
   }
 }
 
-const summary = ({ id, name, presence, memoryBytes, vcpus, labels }: SimulatedVm): VmSummary => ({
+const summary = ({ id, name, presence, memoryBytes, vcpus, labels, networks }: SimulatedVm): VmSummary => ({
   id,
   name,
   presence,
   memoryBytes,
   vcpus,
   disks: [],
-  networks: ['default'],
+  networks: networks ?? ['default'],
   managedBy: null,
   labels: labels ?? [],
 });

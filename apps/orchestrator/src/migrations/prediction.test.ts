@@ -55,3 +55,21 @@ test('it agrees with the simulated pre-copy, pass by pass, where that does just 
     );
   }
 });
+
+test('a range is as wide as what was measured may be wrong, and a sample that found nothing promises nothing on a thin link', () => {
+  const idle = { memoryBytes: GIB / 4, dirtyRateBytesPerSec: 0, dirtyRateErrorBytesPerSec: 2 * 1024 ** 2 };
+  const [sure, sampled] = [
+    predict({ ...facts, ...idle, dirtyRateErrorBytesPerSec: 0 }),
+    predict({ ...facts, ...idle }),
+  ];
+  assert.equal(sampled.durationMs?.low, sure.durationMs?.low, 'nobody writes less than nothing');
+  assert.ok((sampled.durationMs?.high ?? 0) > (sure.durationMs?.high ?? 0));
+  const thin = predict({ ...facts, ...idle, rateBytesPerSec: 1.25e6 });
+  assert.deepEqual([thin.convergence, thin.durationMs?.high], ['yes', null]);
+  const busy = { ...facts, dirtyRateBytesPerSec: 20e6 };
+  assert.deepEqual(
+    predict({ ...busy, dirtyRateErrorBytesPerSec: 5e6 }).durationMs,
+    predict(busy).durationMs,
+    'less than the model leaves open anyway',
+  );
+});

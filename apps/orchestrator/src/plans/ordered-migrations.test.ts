@@ -1,6 +1,7 @@
 /** What a run learns of migrations that did not succeed. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { PluginError, type PluginErrorCode } from '@lmas/plugin-api';
 import type { Migration } from '../migrations/record.ts';
 import { factsOf } from './ordered-migrations.ts';
 import type { PlanRun } from './record.ts';
@@ -25,4 +26,22 @@ test('where it is, and what only a person can do about it', async () => {
   assert.deepEqual(await learnt({ where: 'unknown', byHand: null }), [null, 'Submit it again.'], 'nobody had looked');
   for (const where of ['unknown', 'both'] as const)
     assert.deepEqual(await learnt({ where, byHand: 'Look at both hosts.' }), [where, 'Look at both hosts.']);
+});
+
+test('an end that does not answer after the move is told apart from one that knows no such VM, with when the move ended', async () => {
+  const ended = '2026-06-01T12:00:00.000Z';
+  const asked = async (code: PluginErrorCode) => {
+    const item = { state: 'moving', migrations: [ID], source: { endpoint: 'a' }, vm: { id: 'vm' } };
+    const migration = { phase: 'succeeded', endedAt: ended, where: 'destination', byHand: null, error: null };
+    const connect = async (endpoint: string) => {
+      throw new PluginError(code, `asked ${endpoint}`);
+    };
+    const scope = { migrations: { get: async () => migration }, connector: { connect } };
+    const run = { items: [item] } as unknown as PlanRun;
+    const facts = await factsOf(run, scope as never, { signal: new AbortController().signal });
+    const { vacated, endedAtMs } = facts.get(ID) ?? assert.fail();
+    return [vacated, endedAtMs];
+  };
+  assert.deepEqual(await asked('UNREACHABLE'), ['unreachable', Date.parse(ended)]);
+  assert.deepEqual(await asked('VM_NOT_FOUND'), ['absent', Date.parse(ended)]);
 });

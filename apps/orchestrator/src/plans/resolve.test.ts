@@ -141,7 +141,13 @@ test('by label, wherever they run at a site', () => {
     chosen('dr', ['db']).items.map(({ vm }) => vm.name),
     ['web'],
   );
-  assert.match(chosen('none').issues[0]?.message ?? '', /no VM bears the label none/);
+  assert.equal(chosen('none').issues[0]?.message, 'no VM bears the label none');
+  const unlabelled = { a1: { site: 'a', has: inventory([vm('web')]) }, b1: { site: 'b', has: inventory([]) } };
+  const selector = { kind: 'label', label: 'dr', source: { site: 'a' }, destination: { site: 'b' } };
+  assert.match(
+    reasons(plan([selector]), surveyOf(unlabelled)).join(),
+    /bears the label dr: the VMs of that hypervisor have none/,
+  );
 });
 
 test('a plan back: from where each VM is to where it was, in the same order', () => {

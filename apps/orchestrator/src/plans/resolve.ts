@@ -70,7 +70,7 @@ function select(selector: VmSelector, survey: Survey, complain: Complain): Found
     const bearing = found.filter(({ vm: { labels = [] } }) => labels.includes(selector.label));
     const isSilent = endpoints.some((endpoint) => !hasAnswered(survey.inventories.get(endpoint)));
     if (bearing.length === 0 && endpoints.length > 0)
-      complain(`no VM bears the label ${selector.label}`, '.label', isSilent);
+      complain(`no VM bears the label ${selector.label}${whyNone(found)}`, '.label', isSilent);
     found.splice(0, found.length, ...bearing);
   }
   if (selector.kind !== 'vm') {
@@ -94,6 +94,12 @@ function select(selector: VmSelector, survey: Survey, complain: Complain): Found
     complain(`there are several VMs ${selector.vm} at ${where}: name the endpoint, or the id`, '.vm');
   return others.length > 0 ? [] : [only];
 }
+
+/** Where VMs have no such thing, waiting for one that bears it is in vain. */
+const whyNone = (found: readonly Found[]): string =>
+  found.length > 0 && found.every(({ vm }) => vm.labels === undefined)
+    ? ': the VMs of that hypervisor have none; choose them by name, host or site'
+    : '';
 
 const isCalled = ({ id, name }: VmSummary, text: string): boolean => id === text || name === text;
 

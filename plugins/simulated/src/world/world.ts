@@ -21,6 +21,8 @@ export interface Guest {
   /** How fast it writes to its memory. */
   readonly dirtyRateBytesPerSec: number;
   readonly labels?: readonly string[];
+  /** That it is connected to; `default` without it. */
+  readonly networks?: readonly string[];
   /** What it uses, until a script says otherwise (`setUse`). */
   cpuCores: number;
   networkBytesPerSec: number;
