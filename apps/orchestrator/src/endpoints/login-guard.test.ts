@@ -6,7 +6,7 @@ import { LoginGuard, type Verdict } from './login-guard.ts';
 const refusal = new Error('refused');
 const away = new Error('no route');
 const judge = (error: unknown): Verdict => (error === refusal ? 'refused' : error === away ? 'unreachable' : 'none');
-const guarding = (pauseMs: number): LoginGuard => new LoginGuard(pauseMs, judge);
+const guarding = (pauseMs: number, options = {}): LoginGuard => new LoginGuard(pauseMs, judge, options);
 const attempt = { door: 'host', presented: 'key', attended: false, signal: new AbortController().signal };
 
 function door(guard: LoginGuard) {
@@ -123,15 +123,27 @@ test('where nobody answers, those who wait are told so; where one gave up, the n
   assert.equal(await last, 'in, too');
 });
 
-test('who waits can give up, and another credential or another door waits for none', async () => {
+test('where the one that asks hangs, the others ask by themselves after a while; they make no line', async () => {
+  const { held, knock } = heldDoor(guarding(60_000, { patienceMs: 30 }));
+  const all = Promise.all([knock(), knock(), knock()]);
+  await delay(60);
+  assert.equal(held.length, 3);
+  for (const login of held) login.resolve('in');
+  assert.deepEqual(await all, ['in', 'in', 'in']);
+});
+
+test('who gives up while it waits is told so by its own login, and another credential or another door waits for none', async () => {
   const { held, knock } = heldDoor(guarding(60_000));
   const first = knock();
   const mind = new AbortController();
   const waiting = knock({ signal: mind.signal });
-  mind.abort(new Error('enough'));
-  await assert.rejects(waiting, /enough/);
+  mind.abort();
+  await turn();
+  held[1]?.reject(new Error('given up'));
+  await assert.rejects(waiting, /given up/);
   const others = Promise.all([knock({ presented: 'another' }), knock({ door: 'elsewhere' })]);
-  assert.equal(held.length, 3);
+  await turn();
+  assert.equal(held.length, 4);
   for (const login of held) login.resolve('in');
   assert.deepEqual([await first, ...(await others)], ['in', 'in', 'in']);
 });

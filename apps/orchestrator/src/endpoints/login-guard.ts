@@ -2,7 +2,8 @@
  * Keeps unattended work from locking accounts: a login that was refused is not tried again before a long pause has passed,
  * unless what is presented has changed meanwhile. Most systems lock after three to ten refusals within fifteen to thirty
  * minutes (pam_faillock: 3 in 15). So many may also come at the same time: of those that present what was not accepted lately,
- * one asks, and the others wait for what becomes of it. In memory: a process that starts anew may ask once more.
+ * one asks, and the others wait for what becomes of it; not for long, so that an end that hangs delays nobody's look at the other one.
+ * In memory: a process that starts anew may ask once more.
  */
 import { createHash } from 'node:crypto';
 import { raceSignal } from '../workflow/waiting.ts';
@@ -24,12 +25,16 @@ export interface Attempt {
   readonly presented: unknown;
   /** A person asks for it: tried also where it was refused before. */
   readonly attended: boolean;
-  /** Ends a wait for somebody else's login; `login` has to heed it by itself. */
+  /** Ends a wait for somebody else's login; `login` is called then, and heeds it. */
   readonly signal: AbortSignal;
 }
 
+/** Longer than a refusal takes, with the pause that systems make before it (pam_faildelay: 2 s). */
+const PATIENCE_MS = 5_000;
+
 export class LoginGuard {
   readonly #pauseMs: number;
+  readonly #patienceMs: number;
   readonly #judge: (error: unknown) => Verdict;
   readonly #refusals = new Map<string, Refusal>();
   /** By door: what was accepted there last, and until when that is taken to be so still. */
@@ -38,8 +43,9 @@ export class LoginGuard {
   readonly #firsts = new Map<string, Promise<{ readonly error: unknown } | undefined>>();
 
   /** @param judge `unreachable` only where the failure is not of that one login's own making, such as that it was given up */
-  constructor(pauseMs: number, judge: (error: unknown) => Verdict) {
+  constructor(pauseMs: number, judge: (error: unknown) => Verdict, { patienceMs = PATIENCE_MS } = {}) {
     this.#pauseMs = pauseMs;
+    this.#patienceMs = patienceMs;
     this.#judge = judge;
   }
 
@@ -50,10 +56,12 @@ export class LoginGuard {
     const isSame = former?.presented === digest;
     if (isSame && !attended && performance.now() < former.notBefore) throw former.error;
     const key = `${door} ${digest}`;
-    while (!this.#isAccepted(door, digest)) {
+    const patience = AbortSignal.any([signal, AbortSignal.timeout(this.#patienceMs)]);
+    while (!this.#isAccepted(door, digest) && !patience.aborted) {
       const first = this.#firsts.get(key);
       if (first === undefined) return await this.#beFirst(key, () => this.#logIn(door, digest, login));
-      const failure = await raceSignal(first, signal);
+      // Out of patience, or given up: `login` knows how to say the latter.
+      const failure = await raceSignal(first, patience).catch(() => undefined);
       if (failure !== undefined) throw failure.error;
     }
     return await this.#logIn(door, digest, login);
