@@ -200,6 +200,11 @@ export interface Prepared {
   /** The plugin's own notes for `perform`, `confirm` and a recovery. Stored in the record: no secrets. */
   readonly state: JsonValue;
   /**
+   * True: nothing but our own `confirm` lets the guest go at the destination, so that it cannot have run there before
+   * `onPointOfNoReturn`. Default: the hypervisor may take that step by itself at any time once `perform` has begun, with nobody there to hear of it.
+   */
+  readonly onlyConfirmLetsGo?: boolean | undefined;
+  /**
    * What the report is to say where the VM arrives and the source never answers again. `warnings`: what `confirm` does at the destination only
    * once the source is tidied, in words.
    */

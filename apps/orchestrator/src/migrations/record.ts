@@ -46,6 +46,7 @@ export const preparedSchema = z.object({
     .optional(),
   sourceAddresses: z.array(z.string()),
   state: jsonSchema,
+  onlyConfirmLetsGo: z.boolean().optional(),
   atSource: z
     .object({
       keptAtSource: z.array(z.object({ kind: z.string(), id: z.string() })),
@@ -60,7 +61,7 @@ const notesSchema = z.object({
   prepared: preparedSchema.nullable(),
   /** The plugin has said that the guest was let go at the destination: nothing is undone any more. */
   arrived: z.boolean().default(false),
-  /** When both ends could last be asked where the VM is, past the point of no return (workflow/silence.ts). */
+  /** When both ends could last be asked where the VM is, or it was last seen to move, once it may have been let go (workflow/silence.ts). */
   bothAnsweredAt: z.iso.datetime().nullable().default(null),
   /** Why the way forward ended, from before anything was undone: an interruption later is not the reason. */
   failure: migrationSchema.shape.error.default(null),

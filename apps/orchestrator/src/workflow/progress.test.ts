@@ -1,5 +1,6 @@
 /** What is told of a migration under way, with run and clock played. */
 import assert from 'node:assert/strict';
+import { EventEmitter, once } from 'node:events';
 import { test } from 'node:test';
 import { setImmediate as turn } from 'node:timers/promises';
 import type { MigrationProgress } from '@lmas/plugin-api';
@@ -131,4 +132,43 @@ test('a Redis that does not say what was asked for ends no process, neither whil
   answers[1]?.reject(new Error('Connection is closed.'));
   await turn(); // unhandled rejections are told before it
   assert.deepEqual([unhandled, warned.length], [[], 1]);
+});
+
+test('a long move is no silence: what moves before our eyes is noted, and what was found at first is not', async () => {
+  const ago = (minutes: number) => new Date(Date.now() - minutes * 60_000).toISOString();
+  const isNew = (at: string | null) => Date.parse(at ?? '') > Date.now() - 10_000;
+  for (const [answeredAt, onlyConfirmLetsGo, noted] of [
+    [ago(59), false, true],
+    [ago(61), false, false],
+    [ago(59), true, false],
+  ] as const) {
+    for (const by of ['hypervisor', 'tunnel'] as const) {
+      const request = migrationInputSchema.parse({ vm: 'v', source: 'a', destination: 'b' });
+      const record = newRecord(newMigrationId(), request, { source: 'x', destination: 'y' }, []);
+      record.migration.timeline.push({ phase: 'performing', startedAt: ago(300) });
+      record.notes.bothAnsweredAt = answeredAt;
+      record.notes.prepared = { flows: [], sourceAddresses: [], state: '', onlyConfirmLetsGo };
+      const reports = new EventEmitter();
+      const run = {
+        ...{ id: record.migration.id, migration: record.migration, lost: new AbortController().signal },
+        report: (change: (draft: typeof record) => void) => {
+          change(record);
+          reports.emit('report');
+        },
+      } as unknown as Run;
+      let bytesDelivered = 5 << 20;
+      const tunnel = by === 'tunnel' ? ({ stats: async () => ({ bytesDelivered }) } as unknown as Tunnel) : undefined;
+      using reporter = new ProgressReporter(run, tunnel, 1, () => undefined);
+      const progress = { stage: 'memory', bytesTotal: 9e6, bytesTransferred: 6e6, bytesRemaining: 2e6, iteration: 1 };
+      const move = (percent: number) => reporter.report({ ...progress, percent } as MigrationProgress);
+      if (by === 'hypervisor') move(50);
+      await once(reports, 'report');
+      assert.equal(record.notes.bothAnsweredAt, answeredAt, 'what had moved before');
+      const next = once(reports, 'report');
+      if (by === 'hypervisor') move(51);
+      else bytesDelivered += 2 << 20;
+      await next;
+      assert.equal(isNew(record.notes.bothAnsweredAt), noted, `${by}, ${answeredAt}, ${onlyConfirmLetsGo}`);
+    }
+  }
 });

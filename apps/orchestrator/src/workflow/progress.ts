@@ -9,6 +9,7 @@ import { type Changes, policyOf } from '../migrations/changes.ts';
 import { now } from '../migrations/record.ts';
 import { predictOutlook } from './outlook.ts';
 import type { Run } from './run.ts';
+import { noteMoving } from './silence.ts';
 
 /** A move that is under way sends more than this between two looks that are `noProgressMs` apart; connections that are only kept alive do not. */
 const ADVANCE_BYTES = 1 << 20;
@@ -28,7 +29,9 @@ export class ProgressReporter implements Disposable {
   readonly #closing = new AbortController();
   #progress: MigrationProgress | undefined;
   #advanced = '';
-  #deliveredBytes = 0;
+  #deliveredBytes: number | undefined;
+  /** When something last moved before our eyes. What the first look finds may have moved long before. */
+  #movedAt: string | undefined;
   #written = '';
 
   /**
@@ -54,6 +57,7 @@ export class ProgressReporter implements Disposable {
     const { stage, percent, bytesTransferred, bytesRemaining, iteration } = progress;
     const position = JSON.stringify([stage, percent, bytesTransferred, bytesRemaining, iteration]);
     if (position === this.#advanced) return;
+    if (this.#advanced !== '') this.#movedAt = now();
     this.#advanced = position;
     this.#onAdvance();
   }
@@ -81,15 +85,18 @@ export class ProgressReporter implements Disposable {
 
   async #write(): Promise<void> {
     const tunnel = await this.#stats();
-    this.#heed(tunnel?.bytesDelivered ?? 0);
+    if (tunnel !== null) this.#heed(tunnel.bytesDelivered);
     const progress = this.#progress === undefined ? null : await this.#extended(this.#progress, tunnel);
     const state = JSON.stringify([progress, tunnel]);
     if (this.#closing.signal.aborted) return;
     if (state === this.#written || (progress === null && tunnel === null)) return;
     this.#written = state;
     const at = now();
+    const movedAt = this.#movedAt;
     this.#run.report(
-      ({ migration }) => {
+      (draft) => {
+        const { migration } = draft;
+        if (movedAt !== undefined) noteMoving(draft, movedAt);
         if (progress !== null) migration.progress = { ...progress, at };
         if (tunnel !== null) migration.tunnel = tunnel;
       },
@@ -101,7 +108,10 @@ export class ProgressReporter implements Disposable {
   }
 
   #heed(deliveredBytes: number): void {
+    const before = this.#deliveredBytes;
+    this.#deliveredBytes ??= 0;
     if (deliveredBytes - this.#deliveredBytes < ADVANCE_BYTES) return;
+    if (before !== undefined) this.#movedAt = now();
     this.#deliveredBytes = deliveredBytes;
     this.#onAdvance();
   }

@@ -98,6 +98,8 @@ async function attempt(
     handedOver = true,
     pointOfNoReturnAt = null,
     bothAnsweredAt = null,
+    performingSince,
+    onlyConfirmLetsGo,
     failure = 'CONNECTION_LOST',
   }: {
     ending?: keyof typeof ENDINGS;
@@ -108,6 +110,8 @@ async function attempt(
     handedOver?: boolean;
     pointOfNoReturnAt?: string | null;
     bothAnsweredAt?: string | null;
+    performingSince?: string;
+    onlyConfirmLetsGo?: boolean;
     failure?: string;
   } = {},
 ) {
@@ -130,7 +134,9 @@ async function attempt(
   record.migration.vm.id = 'id';
   record.migration.pointOfNoReturnAt = pointOfNoReturnAt;
   Object.assign(record.notes, { outcome, isOpen: true, arrived: ending === 'untidied', bothAnsweredAt });
-  record.notes.prepared = { flows: [], sourceAddresses: [], state: '' };
+  record.notes.prepared = { flows: [], sourceAddresses: [], state: '', onlyConfirmLetsGo };
+  if (performingSince !== undefined)
+    record.migration.timeline.push({ phase: 'performing', startedAt: performingSince });
   if (ending !== 'untidied') record.notes.failure = { ...toMigrationError(run, new Error('no')), code: failure };
   const calls: string[] = [];
   const seenInTurn = [looks].flat();
@@ -208,18 +214,21 @@ describe('once both ends can be asked again', () => {
   });
 });
 
-describe('past the point of no return, the VM stands still at the source', () => {
+describe('the guest may have been let go, and the VM stands still at the source', () => {
   const paused = seen('paused', 'absent');
   const ago = (minutes: number) => new Date(Date.now() - minutes * 60_000).toISOString();
 
   for (const ending of ['unknown', 'standing'] as const) {
     test(`and for too long nobody could ask both ends: it may have run, and ended, there, so a person is asked (${ending})`, async () => {
       for (const there of ['absent', 'incoming'] as const) {
-        const options = { ending, pointOfNoReturnAt: ago(61), attempts: 2 };
-        const { calls, told, migration, notes } = await attempt(seen('paused', there), options);
-        assert.deepEqual([calls, migration.where, notes.isOpen], [[], 'unknown', true], 'now, and at the next look');
-        assert.match(migration.byHand ?? '', new RegExp(`says "${there}".* So it is not resumed by itself`));
-        assert.equal(told.length, 1, 'told once');
+        // By us, past the point of no return; or by the hypervisor itself, and nobody was there to hear of that.
+        for (const times of [{ pointOfNoReturnAt: ago(61), onlyConfirmLetsGo: true }, { performingSince: ago(61) }]) {
+          const options = { ending, ...times, attempts: 2 };
+          const { calls, told, migration, notes } = await attempt(seen('paused', there), options);
+          assert.deepEqual([calls, migration.where, notes.isOpen], [[], 'unknown', true], 'now, and at the next look');
+          assert.match(migration.byHand ?? '', new RegExp(`says "${there}".* So it is not resumed by itself`));
+          assert.equal(told.length, 1, 'told once');
+        }
       }
     });
   }
@@ -232,15 +241,22 @@ describe('past the point of no return, the VM stands still at the source', () =>
 
   test('both were asked not so long ago: it is resumed', async () => {
     const goesOn = { aborted: seen('running', 'absent') };
-    for (const times of [{ pointOfNoReturnAt: ago(59) }, { pointOfNoReturnAt: ago(300), bothAnsweredAt: ago(59) }]) {
+    for (const times of [
+      { pointOfNoReturnAt: ago(59) },
+      { pointOfNoReturnAt: ago(300), bothAnsweredAt: ago(59) },
+      { performingSince: ago(59) },
+      { performingSince: ago(300), bothAnsweredAt: ago(59) },
+      { performingSince: ago(300), pointOfNoReturnAt: ago(59) },
+    ]) {
       const { calls, migration, notes } = await attempt(paused, { ...goesOn, ...times });
       assert.deepEqual([calls, migration.where], [['abort'], 'source']);
       assert.ok(Date.parse(notes.bothAnsweredAt ?? '') > Date.now() - 10_000, 'and that they were asked is kept');
     }
   });
 
-  test('nobody was asked to let the guest go: it is resumed however late', async () => {
-    const { calls, migration } = await attempt(paused, { aborted: seen('running', 'absent') });
+  test('nobody but us can have let it go, and we have not: it is resumed however late', async () => {
+    const options = { performingSince: ago(300), onlyConfirmLetsGo: true, aborted: seen('running', 'absent') };
+    const { calls, migration } = await attempt(paused, options);
     assert.deepEqual([calls, migration.where], [['abort'], 'source']);
   });
 

@@ -24,10 +24,16 @@ async function settleWith(
     follow,
     because = cause,
     pointOfNoReturnAt = null,
+    performingSince,
+    onlyConfirmLetsGo,
+    bothAnsweredAt = null,
     sighted = answers,
   }: {
     performed?: boolean;
     pointOfNoReturnAt?: string | null;
+    performingSince?: string;
+    onlyConfirmLetsGo?: boolean;
+    bothAnsweredAt?: string | null;
     /** What `locate` sees at first, and once what moved by itself is over. */
     sighted?: readonly VmPlacement[];
     settleMs?: number;
@@ -42,7 +48,10 @@ async function settleWith(
   record.migration.where = 'source';
   record.migration.startedAt = startedAt;
   record.migration.pointOfNoReturnAt = pointOfNoReturnAt;
-  if (performed) record.notes.prepared = { flows: [], sourceAddresses: [], state: '' };
+  if (performingSince !== undefined)
+    record.migration.timeline.push({ phase: 'performing', startedAt: performingSince });
+  record.notes.bothAnsweredAt = bothAnsweredAt;
+  if (performed) record.notes.prepared = { flows: [], sourceAddresses: [], state: '', onlyConfirmLetsGo };
   const told: string[] = [];
   let tries = 0;
   let isOver = false;
@@ -102,13 +111,36 @@ test('a VM that stood still before anything moved stands still for somebody else
   assert.deepEqual([ending.where, ending.byHand, tries], ['source', null, 1]);
 });
 
+const ago = (minutes: number): string => new Date(Date.now() - minutes * 60_000).toISOString();
+
 test('after too long a silence past the point of no return it is not resumed: a person is asked at once', async () => {
-  const pointOfNoReturnAt = new Date(Date.now() - 61 * 60_000).toISOString();
+  const pointOfNoReturnAt = ago(61);
   const { ending, tries } = await settleWith([seen('paused', 'absent')], { pointOfNoReturnAt });
   assert.deepEqual([ending.outcome, ending.where, ending.isOpen, tries], ['failed', 'unknown', true, 0]);
   assert.match(ending.byHand ?? '', /b says "absent".* So it is not resumed by itself/);
   assert.equal(ending.error?.cause?.code, 'CONNECTION_LOST');
 });
+
+test('where the hypervisor lets the guest go by itself, the silence counts from the beginning of the move: nobody was there to hear of the rest', async () => {
+  const { ending, tries } = await settleWith([seen('paused', 'absent')], { performingSince: ago(61) });
+  assert.deepEqual([ending.outcome, ending.where, ending.isOpen, tries], ['failed', 'unknown', true, 0]);
+  assert.match(ending.byHand ?? '', /b says "absent".* So it is not resumed by itself/);
+});
+
+for (const [why, options] of [
+  ['nothing but we can have let it go, and we have not', { performingSince: ago(300), onlyConfirmLetsGo: true }],
+  ['the move began less than an hour ago', { performingSince: ago(59) }],
+  ['it was seen to move since', { performingSince: ago(300), bothAnsweredAt: ago(59) }],
+  ['nothing was ever set in motion', {}],
+] as const) {
+  test(`before the point of no return it is resumed where ${why}`, async () => {
+    const { ending } = await settleWith([seen('paused', 'absent'), seen('running', 'absent')], {
+      ...{ settleMs: 10_000, sighted: [seen('paused', 'absent')] },
+      ...options,
+    });
+    assert.deepEqual([ending.where, ending.byHand], ['source', null]);
+  });
+}
 
 test('a move that does not heed its cancel is waited for, and ends the migration once it is over', async () => {
   const { ending, tries, told } = await settleWith([moving, moving, seen('running', 'absent')], { settleMs: 10_000 });
@@ -207,6 +239,10 @@ describe('only the destination is silent', () => {
   for (const [why, options] of [
     ['the guest may have been let go', { pointOfNoReturnAt: '2020-01-01T00:00:00.000Z' }],
     ['the source is silent as well', { sighted: [seen('unreachable', 'unreachable')] }],
+    [
+      'it stands still, and may have been let go too long ago',
+      { performingSince: ago(61), sighted: [{ ...alone, source: 'paused' as const }] },
+    ],
     ['part of the memory is still at the source', { sighted: [{ ...alone, postCopy: 'under-way' as const }] }],
   ] as const) {
     test(`nothing is asked of the source when ${why}`, async () => {

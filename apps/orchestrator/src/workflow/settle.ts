@@ -38,7 +38,7 @@ import { completePostCopy } from './post-copy.ts';
 import { ProgressReporter } from './progress.ts';
 import type { Run } from './run.ts';
 import { keepShare } from './share.ts';
-import { mustBeAsked, noteAnswers } from './silence.ts';
+import { mustBeAsked, noteAnswers, standsForTooLong } from './silence.ts';
 import { totalDeadline, untilNoReturn } from './stages.ts';
 import { confirm } from './steps/confirm.ts';
 import type { Tools } from './tools.ts';
@@ -234,8 +234,11 @@ const isSilent = ({ source, destination }: VmPlacement): boolean =>
   source === 'unreachable' || destination === 'unreachable';
 
 /** Nobody was asked to let the guest go: the source can be told to stop, or be followed, and the plugin says what that proves. */
-const mayDoWithoutDestination = ({ migration, notes }: Run, { source, postCopy }: VmPlacement): boolean =>
-  source !== 'unreachable' && postCopy === undefined && migration.pointOfNoReturnAt === null && !notes.arrived;
+function mayDoWithoutDestination(run: Run, found: VmPlacement): boolean {
+  if (run.migration.pointOfNoReturnAt !== null || run.notes.arrived || found.postCopy !== undefined) return false;
+  // The destination may be back before the plugin is done, and be believed.
+  return found.source !== 'unreachable' && !standsForTooLong(run, found);
+}
 
 /** A cancel that came while we were asking is what the person remembers. */
 const reasonOf = (run: Run, failure: MigrationError): MigrationError =>

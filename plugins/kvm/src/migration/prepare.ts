@@ -65,7 +65,9 @@ export async function prepareRun(
   const state: RunState = { ...stored, sourceDefinition: plan.sourceXml };
   const sourceAddresses = [ends.source.config.migrationAddress];
   const atSource = { ...leftAtSource(state, request.options), warnings: leftToTheEnd(state, request.options) };
-  return { run, prepared: { flows, sourceAddresses, state: stored, atSource }, plan };
+  // Peer to peer, libvirt lets the guest go by itself, and we hear of it once `perform` is over.
+  const onlyConfirmLetsGo = request.options.mode === 'direct';
+  return { run, prepared: { flows, sourceAddresses, state: stored, onlyConfirmLetsGo, atSource }, plan };
 }
 
 async function startRun(

@@ -857,6 +857,22 @@ describe('peer to peer', () => {
     }
   });
 
+  test('the guest is let go before anybody can say that there is no return: that is told with what was prepared', async () => {
+    for (const [mode, running] of [
+      ['direct', []],
+      ['peer-to-peer', ['b']],
+    ] as const) {
+      const world = new Orchestrator({ mode });
+      let atNoReturn: readonly string[] | undefined;
+      world.onPointOfNoReturn = async () => {
+        atNoReturn = world.world.running(UUID);
+      };
+      await world.forward(await world.driver());
+      assert.deepEqual(atNoReturn, running, mode);
+      assert.equal(world.prepared?.onlyConfirmLetsGo, mode === 'direct');
+    }
+  });
+
   test('a gateway at another port is refused with what to do', async () => {
     const world = new Orchestrator({ mode: 'peer-to-peer' });
     const driver = await world.driver();
