@@ -16,7 +16,7 @@ import { keys } from '../redis/keys.ts';
 import { startPrivateRedis } from '../redis/private-server.ts';
 import { migrationInputSchema } from '../schemas/migration.ts';
 import type { Tools } from '../workflow/tools.ts';
-import { createRunner, isDecided } from './runner.ts';
+import { createRunner, isBetweenHosts } from './runner.ts';
 
 const log = createLog('silent');
 const job = { queue: 'admitted', id: 'j', sentIn: null };
@@ -73,7 +73,7 @@ test('a second job of a migration that runs here does not make the process forge
   assert.deepEqual(claims, ['claimed', 'busy']);
   assert.equal(runner.activeCount(), 1);
   let isLeft = false;
-  const left = runner.abandonAll({ decidedMs: 60_000 }).then(() => {
+  const left = runner.abandonAll({ handOverMs: 60_000 }).then(() => {
     isLeft = true;
   });
   await new Promise((resolve) => setImmediate(resolve));
@@ -91,7 +91,7 @@ test('one that is just being claimed when the process lets go is let go as well,
   release(); // a write would fail, and not wait
   const run = runner.run(id, job);
   await claimed;
-  await runner.abandonAll({ decidedMs: 60_000 });
+  await runner.abandonAll({ handOverMs: 60_000 });
   answered.resolve();
   await run;
   assert.equal(runner.activeCount(), 0);
@@ -103,7 +103,7 @@ test('one that is just being claimed when the process lets go is let go as well,
 test('one that comes when the process has let go is not claimed at all: the next run is the first', async () => {
   const { runner, store, id, claims, kept } = await setUp();
   await using _ = kept;
-  await runner.abandonAll({ decidedMs: 60_000 });
+  await runner.abandonAll({ handOverMs: 60_000 });
   await runner.run(id, job);
   assert.deepEqual([claims, runner.activeCount()], [[], 0]);
   const next = await store.claim(id, 'next', 60_000);
@@ -116,7 +116,11 @@ test('who is waited for: guests that may stand still between their hosts, and no
   const of = (isPastNoReturn: boolean, phase: Phase, stage: 'memory' | 'post-copy', outcome: Outcome | null = null) => {
     const { migration, notes } = newRecord(newMigrationId(), request, { source: 'x', destination: 'y' }, []);
     const progress = { stage } as typeof migration.progress;
-    return isDecided({ isPastNoReturn, migration: { ...migration, phase, progress }, notes: { ...notes, outcome } });
+    return isBetweenHosts({
+      isPastNoReturn,
+      migration: { ...migration, phase, progress },
+      notes: { ...notes, outcome },
+    });
   };
   assert.equal(of(false, 'performing', 'memory'), false);
   assert.equal(of(true, 'performing', 'memory'), true);

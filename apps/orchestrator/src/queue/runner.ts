@@ -22,16 +22,16 @@ export interface Runner {
   activeCount(): number;
   /**
    * Lets go of everything under way, and of whatever is handed to it from then on, touching nothing more; the next worker recovers it.
-   * Those past the point of no return first have `decidedMs` to come to their end: their guests may stand still until then.
+   * Those past the point of no return first have `handOverMs` to come to their end: their guests may stand still until then.
    */
-  abandonAll(options: { readonly decidedMs: number }): Promise<void>;
+  abandonAll(options: { readonly handOverMs: number }): Promise<void>;
 }
 
 /**
  * The hypervisor has handed the guest over, or is at it, and nobody has said yet where it runs from now on. A guest in post-copy runs, and
  * the hypervisor goes on for as long as that takes: the next run follows it.
  */
-export function isDecided({
+export function isBetweenHosts({
   isPastNoReturn,
   migration,
   notes,
@@ -94,14 +94,14 @@ export async function createRunner(
       }
     },
     activeCount: () => inHand,
-    async abandonAll({ decidedMs }) {
+    async abandonAll({ handOverMs }) {
       goingDown = new LmasError('INTERRUPTED', 'The orchestrator is going down.');
       const all = [...active.values()];
-      const decided = all.filter(({ run }) => isDecided(run));
-      for (const { run } of all) if (!isDecided(run)) run.abandon(goingDown);
-      const ended = Promise.all(decided.map(({ done }) => done));
-      await Promise.race([ended, sleep(decidedMs, undefined, { ref: false })]);
-      for (const { run } of decided) run.abandon(goingDown);
+      const betweenHosts = all.filter(({ run }) => isBetweenHosts(run));
+      for (const { run } of all) if (!isBetweenHosts(run)) run.abandon(goingDown);
+      const ended = Promise.all(betweenHosts.map(({ done }) => done));
+      await Promise.race([ended, sleep(handOverMs, undefined, { ref: false })]);
+      for (const { run } of betweenHosts) run.abandon(goingDown);
       await Promise.all(all.map(({ done }) => done));
     },
   };

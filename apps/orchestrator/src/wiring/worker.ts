@@ -13,7 +13,7 @@ import type { Connections } from './connections.ts';
 import type { Records } from './records.ts';
 
 /** Between the point of no return and the outcome a guest may stand still: that is seconds, when both ends answer. */
-const DECIDED_MS = 60_000;
+const HAND_OVER_MS = 60_000;
 
 export interface Work {
   readonly queue: MigrationQueue;
@@ -50,10 +50,10 @@ export async function startWorker(
     async () => {
       const drained = queue.drain();
       await Promise.race([drained, sleep(shutdownGraceMs, undefined, { ref: false })]);
-      await runner.abandonAll({ decidedMs: DECIDED_MS });
+      await runner.abandonAll({ handOverMs: HAND_OVER_MS });
       await drained;
     },
-    { graceMs: shutdownGraceMs + DECIDED_MS },
+    { graceMs: shutdownGraceMs + HAND_OVER_MS },
   );
   // What waits then is for others, or for the next start: in its order, and not behind a job that nobody takes.
   const room = () => (stopping.aborted ? 0 : concurrency - runner.activeCount());
