@@ -7,6 +7,7 @@ import type { Outcome } from '../migrations/phases.ts';
 import type { Migration, MigrationError } from '../migrations/record.ts';
 import { whyNoOtherAttempt } from './retry.ts';
 import type { Run } from './run.ts';
+import { mayHaveBeenLetGo } from './silence.ts';
 import { phaseOf } from './stages.ts';
 
 export interface Ending {
@@ -70,7 +71,7 @@ export function undecided(
   where: 'both' | 'unknown',
   reason: unknown,
   first: MigrationError | null = null,
-  words = byHand(run.migration, where),
+  words = byHand(run, where),
 ): Ending {
   const said = toMigrationError(run, reason);
   return {
@@ -123,7 +124,8 @@ export function openInWords({ where, vm, source }: Migration): string {
   return `${what[where]}; see \`byHand\``;
 }
 
-export function byHand({ vm, source, destination }: Migration, where: 'both' | 'unknown'): string {
+export function byHand(known: Pick<Run, 'migration' | 'notes'>, where: 'both' | 'unknown'): string {
+  const { vm, source, destination } = known.migration;
   const ends = `${source.endpoint} (source) and ${destination.endpoint} (destination)`;
   if (where === 'both') {
     return (
@@ -131,12 +133,15 @@ export function byHand({ vm, source, destination }: Migration, where: 'both' | '
       'power the other one off on its own host and remove its definition there. Do not start it again.'
     );
   }
+  const untilWhen = mayHaveBeenLetGo(known)
+    ? ' (within an hour: after a longer silence what is paused at the source is not resumed, and a person is asked)'
+    : '';
   return (
     `It could not be made sure where VM ${vm.name} runs; nothing was destroyed and nothing resumed. Look at ${ends}. ` +
     'If one of them runs it, leave it so and remove what is left of it at the other. If it is paused at the source and ' +
     'the destination neither runs nor holds it, resume it at the source. Never resume or start it at one end before you have ' +
     'seen that the other does not run it, at its hosts themselves: a record that says "stopped" may be wrong after a late failure. ' +
-    'Once both can be asked again, it is brought to an end by itself. So before you start it at any third place, see that neither ' +
+    `Once both can be asked again, it is brought to an end by itself${untilWhen}. So before you start it at any third place, see that neither ` +
     `of them can run it any more; and before that, or before you move it on from ${destination.endpoint} or remove it there, say that ` +
     'you look after it (lmas done): what stands still at the source could be resumed else.'
   );

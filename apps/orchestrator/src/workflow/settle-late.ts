@@ -115,9 +115,9 @@ async function heedBoth({ run, tools, driver }: Attempt): Promise<void> {
   await sleep(tools.settings.settleRetryMs, undefined, { signal: run.lost });
   if ((await lookAgain(run, driver)).where !== 'both') return;
   await run.update(
-    ({ migration }) => {
-      migration.where = 'both';
-      migration.byHand = byHand(migration, 'both');
+    (draft) => {
+      draft.migration.where = 'both';
+      draft.migration.byHand = byHand(draft, 'both');
     },
     { type: 'log', message: 'the VM runs at both ends: nothing more is touched, a person has to decide' },
   );

@@ -142,6 +142,21 @@ for (const [why, options] of [
   });
 }
 
+test('who is told that it is brought to an end by itself is told until when, where the guest may have been let go', async () => {
+  const silent: VmPlacement = { ...seen('unreachable', 'unreachable'), where: 'unknown' };
+  for (const [options, isLimited] of [
+    [{ pointOfNoReturnAt: ago(1), onlyConfirmLetsGo: true }, true],
+    [{ performingSince: ago(1) }, true],
+    [{ performingSince: ago(1), onlyConfirmLetsGo: true }, false],
+  ] as const) {
+    const { ending, told } = await settleWith([silent], options);
+    for (const words of [told[0], ending.byHand]) {
+      const limit = /to an end by itself \(within an hour: .* and a person is asked\)\. So before/.test(words ?? '');
+      assert.equal(limit, isLimited, words ?? '');
+    }
+  }
+});
+
 test('a move that does not heed its cancel is waited for, and ends the migration once it is over', async () => {
   const { ending, tries, told } = await settleWith([moving, moving, seen('running', 'absent')], { settleMs: 10_000 });
   assert.deepEqual([ending.outcome, ending.where, ending.byHand, tries], ['failed', 'source', null, 3]);

@@ -258,9 +258,9 @@ const DOUBTS: Readonly<Record<Doubt, string>> = {
 async function showDoubt(run: Run, doubt: Doubt): Promise<void> {
   if (run.migration.where === 'unknown' || run.notes.arrived) return;
   await run.update(
-    ({ migration }) => {
-      migration.where = 'unknown';
-      migration.byHand = byHand(migration, 'unknown');
+    (draft) => {
+      draft.migration.where = 'unknown';
+      draft.migration.byHand = byHand(draft, 'unknown');
     },
     { type: 'log', message: DOUBTS[doubt] },
   );

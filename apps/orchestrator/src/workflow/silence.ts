@@ -30,7 +30,7 @@ const isSilent = ({ source, destination }: VmPlacement): boolean =>
   source === 'unreachable' || destination === 'unreachable';
 
 /** At the destination, as far as anybody can tell. */
-function mayHaveBeenLetGo({ migration, notes }: Known): boolean {
+export function mayHaveBeenLetGo({ migration, notes }: Known): boolean {
   if (migration.pointOfNoReturnAt !== null) return true;
   return notes.prepared !== null && notes.prepared.onlyConfirmLetsGo !== true && performingSince(migration) !== null;
 }
