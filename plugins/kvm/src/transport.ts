@@ -21,6 +21,8 @@ export interface CommandOptions {
   readonly stdin?: Buffer;
   /** Standard output as it comes. */
   readonly onStdout?: (chunk: Buffer) => void;
+  /** Default: 1 MiB; one that says more fails. */
+  readonly maxOutputBytes?: number;
 }
 
 export interface HostTransport {
@@ -80,8 +82,7 @@ class SshTransport implements HostTransport {
 
   async exec(command: readonly string[], options: CommandOptions): Promise<CommandResult> {
     try {
-      const { signal, stdin, onStdout } = options;
-      return await this.#ssh.exec(command, { signal, ...(stdin && { stdin }), ...(onStdout && { onStdout }) });
+      return await this.#ssh.exec(command, options);
     } catch (error) {
       throw toPluginError(error, `running ${command[0]}`);
     }

@@ -230,7 +230,7 @@ describe('checks', () => {
   });
 
   test('a disk that cannot be looked at is a blocker, and takes nothing along of what was found before it', async () => {
-    b.failingCommands.add('sh');
+    b.failingCommands.set('sh', 126);
     assert.deepEqual(await codes(await driver({}, { diskMap: { vdz: '/x', vda: join(root, 'b', 'vda.img') } })), [
       'blocker DISK_UNKNOWN',
       'blocker DISK_NOT_CHECKED',
@@ -241,7 +241,7 @@ describe('checks', () => {
 
   test('free space that cannot be read takes nothing along either', async () => {
     writeFileSync(join(root, 'b', 'vda.img'), Buffer.alloc(SIZE, 7));
-    b.failingCommands.add('stat');
+    b.failingCommands.set('stat', 126);
     assert.deepEqual(await codes(await driver()), ['blocker DESTINATION_DISK_EXISTS', 'warning CHECK_NOT_POSSIBLE']);
   });
 
@@ -263,7 +263,7 @@ describe('checks', () => {
     writeFileSync(join(agents, 'VirtualDomain-web-emu.state'), 'qemu-system-x86_64\n');
     assert.deepEqual(await codes(await driver()), ['blocker MANAGED_BY_OTHER']);
     assert.deepEqual(await codes(await driver({ allowManaged: true })), ['warning MANAGED_BY_OTHER']);
-    a.failingCommands.add('sh');
+    a.failingCommands.set('sh', 126);
     assert.ok((await codes(await driver())).includes('warning CHECK_NOT_POSSIBLE'));
   });
 

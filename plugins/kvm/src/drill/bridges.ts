@@ -18,7 +18,7 @@ interface Options {
 export interface Bridge {
   /** Of the host, beyond the link: by them it takes part, and may route. */
   readonly addresses: readonly string[];
-  /** Ports behind which there is anything but a VM: `eth0 (a network card)`. */
+  /** Ports behind which there is anything but a VM, and what stands on the bridge: `eth0 (a network card)`. */
   readonly waysOut: readonly string[];
   /** Ports into a VLAN or a tunnel, which may be one for drills: only a person can tell. */
   readonly overlays: readonly string[];
@@ -30,6 +30,8 @@ export interface Bridge {
 const interfacesSchema = z.array(
   z.object({
     ifname: z.string().optional(),
+    master: z.string().optional(),
+    link: z.string().optional(),
     linkinfo: z.object({ info_kind: z.string().optional() }).optional(),
     addr_info: z.array(z.object({ local: z.string().optional(), scope: z.string().optional() })).optional(),
   }),
@@ -39,25 +41,29 @@ interface Interface {
   readonly name: string;
   /** As the kernel calls it; `undefined` for a card. */
   readonly kind: string | undefined;
+  /** The bridge that it is a port of. */
+  readonly master: string | undefined;
+  /** What it stands on, as a VLAN does. */
+  readonly link: string | undefined;
   readonly addresses: readonly string[];
 }
 
-async function interfaces(
-  session: KvmSession,
-  which: readonly string[],
-  options: Options,
-): Promise<readonly Interface[]> {
-  const command = ['ip', '-json', '-details', 'address', 'show', ...which];
-  const { exitCode, stdout, stderr } = await session.transport.exec(command, options);
-  if (exitCode === 1) return [];
+/** One takes some 1.5 kB. */
+const maxOutputBytes = 16 * 2 ** 20;
+
+/**
+ * All of the host, in one answer. `ip` asked for one bridge ends with the same code when there is none and when the kernel did not
+ * answer, and a bridge that goes between two questions would look empty: empty is what lets a copy come up in it.
+ */
+async function interfaces(session: KvmSession, options: Options): Promise<readonly Interface[]> {
+  const command = ['ip', '-json', '-details', 'address', 'show'];
+  const { exitCode, stdout, stderr } = await session.transport.exec(command, { ...options, maxOutputBytes });
   if (exitCode !== 0) throw failed('ip address show', stderr);
-  // An empty answer is no JSON.
-  const text = stdout.toString('utf8').trim();
-  return interfacesSchema
-    .parse(JSON.parse(text === '' ? '[]' : text))
-    .flatMap(({ ifname, linkinfo, addr_info = [] }) =>
-      ifname === undefined ? [] : [{ name: ifname, kind: linkinfo?.info_kind, addresses: addr_info.flatMap(routable) }],
-    );
+  return interfacesSchema.parse(JSON.parse(stdout.toString('utf8'))).flatMap((found) => {
+    const { ifname: name, master, link, linkinfo, addr_info = [] } = found;
+    if (name === undefined) return [];
+    return [{ name, kind: linkinfo?.info_kind, master, link, addresses: addr_info.flatMap(routable) }];
+  });
 }
 
 /** Every interface that is up has an address of its link alone. */
@@ -72,10 +78,11 @@ const isPlaceholder = ({ name, kind }: Interface, bridge: string): boolean =>
 
 /** `null` when there is no bridge of that name. @throws PluginError when nobody can tell */
 export async function readBridge(session: KvmSession, name: string, options: Options): Promise<Bridge | null> {
-  const isName = /^[^\s/-][^\s/]{0,14}$/.test(name);
-  const [found] = isName ? await interfaces(session, ['dev', name], options) : [];
-  if (found?.kind !== 'bridge') return null;
-  const ports = (await interfaces(session, ['master', name], options)).filter((port) => !isPlaceholder(port, name));
+  const all = await interfaces(session, options);
+  const found = all.find((each) => each.name === name && each.kind === 'bridge');
+  if (found === undefined) return null;
+  const ports = all.filter((each) => each.master === name && !isPlaceholder(each, name));
+  const onTop = all.filter(({ link }) => link === name);
   const taps = ports.filter(({ kind }) => kind === 'tun');
   const owners = taps.length === 0 ? new Map<string, TapOwner>() : await tapOwners(session, options);
   const orphans = await stillThere(
@@ -88,7 +95,11 @@ export async function readBridge(session: KvmSession, name: string, options: Opt
   const vms = taps.flatMap((tap) => owners.get(tap.name) ?? []).filter(({ isCopy }) => !isCopy);
   return {
     addresses: found.addresses,
-    waysOut: [...others.map(inWords), ...orphans.map((tap) => `${tap.name} (a tap of no VM that libvirt runs)`)],
+    waysOut: [
+      ...others.map(inWords),
+      ...onTop.map((each) => `${each.name} (${each.kind}, on top of it)`),
+      ...orphans.map((tap) => `${tap.name} (a tap of no VM that libvirt runs)`),
+    ],
     overlays: ports.filter(({ kind }) => OVERLAYS.includes(kind)).map(inWords),
     vms: [...new Set(vms.map((vm) => vm.name))],
   };
@@ -134,6 +145,6 @@ async function stillThere(
   options: Options,
 ): Promise<readonly Interface[]> {
   if (taps.length === 0) return [];
-  const now = await interfaces(session, ['master', bridge], options);
-  return taps.filter(({ name }) => now.some((port) => port.name === name));
+  const now = await interfaces(session, options);
+  return taps.filter(({ name }) => now.some((port) => port.name === name && port.master === bridge));
 }

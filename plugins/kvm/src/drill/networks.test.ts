@@ -13,7 +13,11 @@ const signal = AbortSignal.timeout(60_000);
 class Networks implements AsyncDisposable {
   readonly world = new FakeDrillWorld();
   readonly isolated = this.world.destination.bridges.get('virbr7') ?? assert.fail();
-  readonly foreign = { addresses: [] as string[], ports: new Map<string, string | undefined>() };
+  readonly foreign = {
+    addresses: [] as string[],
+    ports: new Map<string, string | undefined>(),
+    onTop: new Map<string, string>(),
+  };
 
   constructor() {
     const { bridges, networks } = this.world.destination;
@@ -148,4 +152,34 @@ test('a tap whose VM has ended while it was asked for is in nobody’s way', asy
   ports.set('vnet6', 'tun');
   networks.world.destination.on('connectListAllDomains', { do: 'hold', before: () => ports.clear() });
   assert.equal(await networks.accepted('br-drill'), '');
+});
+
+test('a VLAN or a macvtap on top of a bridge is no port of it, and leads out of it', async () => {
+  await using networks = new Networks();
+  networks.foreign.onTop.set('br-drill.100', 'vlan').set('macvtap0', 'macvtap');
+  for (const to of ['br-drill', 'bridged']) {
+    const why = await networks.refused(to);
+    assert.match(why, /leads out by br-drill\.100 \(vlan, on top of it\), macvtap0 \(macvtap, on top of it\)\./);
+  }
+  assert.equal(await networks.accepted('quiet'), '', 'they are on another bridge');
+});
+
+test('a kernel that does not answer is no empty bridge', async () => {
+  await using networks = new Networks();
+  const { destination } = networks.world;
+  networks.foreign.ports.set('eth0', undefined);
+  // What `ip` ends with when netlink does not answer, and when it knows no such interface.
+  destination.failingCommands.set('ip', 1);
+  await assert.rejects(networks.codes('br-drill'), { code: 'HYPERVISOR_FAULT' });
+  destination.failingCommands.clear();
+  destination.bridges.delete('br-drill');
+  assert.deepEqual(await networks.codes('br-drill'), ['blocker NETWORK_MISSING'], 'nor is one that is gone');
+});
+
+test('nor is one that does not answer any more when its taps are looked for again', async () => {
+  await using networks = new Networks();
+  const { destination } = networks.world;
+  networks.foreign.ports.set('vnet6', 'tun');
+  destination.on('connectListAllDomains', { do: 'hold', before: () => destination.failingCommands.set('ip', 1) });
+  await assert.rejects(networks.codes('br-drill'), { code: 'HYPERVISOR_FAULT' });
 });

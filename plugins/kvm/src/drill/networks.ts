@@ -143,7 +143,7 @@ async function lookAtIsolated(session: KvmSession, mode: Mode, target: NicTarget
   const ways = [...bridge.waysOut, ...bridge.overlays];
   if (ways.length > 0) {
     const message = `The network ${target.name} of the destination has no <forward>, but its bridge ${name} leads out of it by ${ways.join(', ')}: the copy would meet the VM's peers.`;
-    const remedy = `Take that out of ${name} (ip link set dev … nomaster), or name another network.`;
+    const remedy = `Take that out of ${name} (ip link set dev … nomaster; what stands on it: ip link del dev …), or name another network.`;
     return refuse('DRILL_NETWORK_NOT_ISOLATED', message, remedy);
   }
   if (bridge.vms.length === 0) return { target, findings: [] };

@@ -5,10 +5,16 @@ export interface FakeBridge {
   readonly addresses: string[];
   /** Name of a port → its kind, `undefined` for a card. */
   readonly ports: Map<string, string | undefined>;
+  /** Name of what stands on it, `br0.100` → its kind. */
+  readonly onTop?: Map<string, string>;
 }
 
-const interfaceOf = (name: string, kind: string | undefined, addresses: readonly string[]) => ({
-  ...{ ifname: name, flags: ['BROADCAST', 'MULTICAST', 'UP'], mtu: 1500, link_type: 'ether' },
+const interfaceOf = (
+  name: string,
+  kind: string | undefined,
+  { addresses = [], ...place }: { addresses?: readonly string[]; master?: string; link?: string },
+) => ({
+  ...{ ifname: name, flags: ['BROADCAST', 'MULTICAST', 'UP'], mtu: 1500, link_type: 'ether', ...place },
   ...(kind === undefined ? { parentbus: 'pci' } : { linkinfo: { info_kind: kind } }),
   addr_info: [
     ...addresses.map((local) => ({ family: 'inet', local, prefixlen: 24, scope: 'global', label: name })),
@@ -16,11 +22,12 @@ const interfaceOf = (name: string, kind: string | undefined, addresses: readonly
   ],
 });
 
-/** @param command `ip … show dev NAME` or `ip … show master NAME`. @returns `null` where real `ip` exits with 1 */
-export function answerIp(bridges: ReadonlyMap<string, FakeBridge>, command: readonly string[]): string | null {
-  const [which, name = ''] = command.slice(-2);
-  const bridge = bridges.get(name);
-  if (bridge === undefined) return null;
-  if (which === 'dev') return JSON.stringify([interfaceOf(name, 'bridge', bridge.addresses)]);
-  return JSON.stringify([...bridge.ports].map(([port, kind]) => interfaceOf(port, kind, [])));
+/** `ip -json -details address show` */
+export function answerIp(bridges: ReadonlyMap<string, FakeBridge>): string {
+  const interfaces = [...bridges].flatMap(([bridge, { addresses, ports, onTop = new Map<string, string>() }]) => [
+    interfaceOf(bridge, 'bridge', { addresses }),
+    ...[...ports].map(([port, kind]) => interfaceOf(port, kind, { master: bridge })),
+    ...[...onTop].map(([name, kind]) => interfaceOf(name, kind, { link: bridge })),
+  ]);
+  return JSON.stringify([interfaceOf('eth9', undefined, { addresses: ['192.0.2.9'] }), ...interfaces]);
 }

@@ -70,8 +70,8 @@ export class FakeHost {
   runDirectory: string | undefined;
   /** As which release of QEMU its programs answer; they are this machine's unless told. */
   qemuVersion: string | undefined;
-  /** Programs that a login here may not run. */
-  readonly failingCommands = new Set<string>();
+  /** Programs that fail here, with what exit code: 126 of one that the login may not run. */
+  readonly failingCommands = new Map<string, number>();
   /** Called before each command that is run here. */
   beforeCommand: (command: readonly string[]) => void = () => undefined;
 
@@ -182,17 +182,15 @@ export class FakeHost {
     const answer = (exitCode: number, text: string): Promise<CommandResult> =>
       Promise.resolve({ exitCode, stdout: Buffer.from(exitCode === 0 ? text : ''), stderr: Buffer.from(text) });
     this.beforeCommand(command);
-    if (this.failingCommands.has(command[0] ?? '')) return answer(126, 'permission denied');
+    const failure = this.failingCommands.get(command[0] ?? '');
+    if (failure !== undefined) return answer(failure, 'failed by script');
     if (this.qemuVersion !== undefined) {
       if (command[1] === '--version') return answer(0, `${command[0]} version ${this.qemuVersion} (Debian)\n`);
       if (command.includes('--target-is-zero') && Number.parseFloat(this.qemuVersion) < 5) {
         return answer(1, "qemu-img: unrecognized option '--target-is-zero'");
       }
     }
-    if (command[0] === 'ip') {
-      const text = answerIp(this.bridges, command);
-      return text === null ? answer(1, 'Device does not exist.') : answer(0, text);
-    }
+    if (command[0] === 'ip') return answer(0, answerIp(this.bridges));
     if (command[1] === '/proc/sys/vm/unprivileged_userfaultfd') return answer(0, `${this.userfaultfd}\n`);
     // The directory of a guest's own, which real hosts have below /var/lib/libvirt.
     if (command[2]?.includes('/libvirt/qemu/domain-')) return answer(0, this.files);
