@@ -4,6 +4,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, test } from 'node:test';
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { Load } from '@lmas/plugin-api';
 import { optionsSchema } from './config.ts';
 import { KvmMigration } from './migration/driver.ts';
@@ -118,5 +119,31 @@ test('the load has dirty rates when they are asked for, over its own interval, a
   a.libvirtVersion = 7_001_000n;
   const older = await session.load({ signal, intervalMs: 2_000, dirtyRates: true });
   assert.deepEqual([...rates(older).values(), begun()], [null, null, 1]);
+  await session.close();
+});
+
+test('a guest whose QEMU cannot tell fails neither the load of its host nor the rates of the others', async () => {
+  a.addGuest('old', BUSY_UUID);
+  a.withoutDirtyRates.add(BUSY_UUID);
+  const session = await a.session(signal);
+  const plain = await session.load({ signal, intervalMs: 50 });
+  assert.deepEqual(
+    plain.vms.map(({ memoryBytes, dirtyRateBytesPerSec }) => [memoryBytes, dirtyRateBytesPerSec]),
+    [
+      [64 * MIB, null],
+      [64 * MIB, null],
+    ],
+  );
+  const measured = session.load({ signal, intervalMs: 2_000, dirtyRates: true });
+  while (a.guest(UUID).dirtyRate === null) await nextTurn();
+  Object.assign(a.guest(UUID).dirtyRate ?? assert.fail(), { isOver: true });
+  const { vms } = await measured;
+  assert.deepEqual(
+    vms.map(({ id, dirtyRateBytesPerSec }) => [id, dirtyRateBytesPerSec]),
+    [
+      [UUID, 7 * MIB],
+      [BUSY_UUID, null],
+    ],
+  );
   await session.close();
 });

@@ -31,10 +31,13 @@ export async function measureLoad(
 ): Promise<Load> {
   const before = await takeSample(client, { signal });
   const [measured] = await Promise.all([
-    dirtyRates ? beginDirtyRates(client, before, intervalMs, { signal }) : new Set<string>(),
+    dirtyRates ? beginDirtyRates(client, before, intervalMs, { signal }) : [],
     sleep(intervalMs, undefined, { signal }),
   ]);
-  const after = await takeSample(client, { signal });
+  const [after, dirtyRateOf] = await Promise.all([
+    takeSample(client, { signal }),
+    readDirtyRates(client, measured, { signal }),
+  ]);
   const passedMs = after.atMs - before.atMs;
   const cores = (earlier: number | null | undefined, later: number | null | undefined): number | null =>
     known(earlier) && known(later) ? Math.max(0, later - earlier) / NS_PER_MS / passedMs : null;
@@ -48,8 +51,7 @@ export async function measureLoad(
       memoryBytes: balloonKib === undefined ? null : balloonKib * 1024,
       networkBytesPerSec:
         sentThen === null || sentNow === null ? null : Math.max(0, ((sentNow - sentThen) / passedMs) * 1_000),
-      // What somebody else measured before is not how it is now.
-      dirtyRateBytesPerSec: measured.has(id) ? dirtyRateIn(now) : null,
+      dirtyRateBytesPerSec: dirtyRateOf.get(id) ?? null,
     };
   });
   return { intervalMs: Math.round(passedMs), host: { cpuCores: cores(before.hostCpuNs, after.hostCpuNs) }, vms };
@@ -68,17 +70,16 @@ async function beginDirtyRates(
   { guests }: Sample,
   intervalMs: number,
   { signal }: Options,
-): Promise<ReadonlySet<string>> {
-  const begun = new Set<string>();
+): Promise<readonly Domain[]> {
+  const begun: Domain[] = [];
   const seconds = Math.min(LONGEST_PERIOD_S, Math.floor((intervalMs - BEGIN_WITHIN_MS) / 1_000));
   if (seconds < 1) return begun;
   const late = AbortSignal.timeout(BEGIN_WITHIN_MS);
   const options = { signal: AbortSignal.any([signal, late]) };
-  const waiting = [...guests];
+  const waiting = [...guests.values()].map(({ domain }) => domain);
   const beginSome = async (): Promise<void> => {
     for (let next = waiting.shift(); next !== undefined && !late.aborted; next = waiting.shift()) {
-      const [id, { domain }] = next;
-      if ((await beginDirtyRate(client, domain, seconds, options)) === null) begun.add(id);
+      if ((await beginDirtyRate(client, next, seconds, options)) === null) begun.push(next);
     }
   };
   try {
@@ -90,10 +91,25 @@ async function beginDirtyRates(
   return begun;
 }
 
+/**
+ * Of those whose measurement was begun here: what somebody else measured before is not how it is now, and a guest whose QEMU cannot
+ * tell (before 5.2) may fail the answer for all. By the guest's id.
+ */
+async function readDirtyRates(
+  client: LibvirtClient,
+  domains: readonly Domain[],
+  options: Options,
+): Promise<ReadonlyMap<string, number | null>> {
+  if (domains.length === 0) return new Map();
+  const wanted = { domains: [...domains], stats: DOMAIN_STATS.dirtyRate, flags: STATS_OF.noWait };
+  const { records } = await client.call('connectGetAllDomainStats', wanted, options);
+  return new Map(records.map(({ domain, params }) => [uuidText(domain.uuid), dirtyRateIn(params)] as const));
+}
+
 const known = (value: number | null | undefined): value is number => value !== null && value !== undefined;
 
 async function takeSample(client: LibvirtClient, options: Options): Promise<Sample> {
-  const stats = DOMAIN_STATS.cpuTotal | DOMAIN_STATS.balloon | DOMAIN_STATS.interface | DOMAIN_STATS.dirtyRate;
+  const stats = DOMAIN_STATS.cpuTotal | DOMAIN_STATS.balloon | DOMAIN_STATS.interface;
   const flags = STATS_OF.running | STATS_OF.noWait;
   const [hostCpuNs, { records }] = await Promise.all([
     hostCpu(client, options),

@@ -70,6 +70,8 @@ export class FakeHost {
   runDirectory: string | undefined;
   /** As which release of QEMU its programs answer; they are this machine's unless told. */
   qemuVersion: string | undefined;
+  /** Guests, by uuid, that an earlier QEMU runs. */
+  readonly withoutDirtyRates = new Set<string>();
   /** Programs that fail here, with what exit code: 126 of one that the login may not run. */
   readonly failingCommands = new Map<string, number>();
   /** Called before each command that is run here. */

@@ -4,6 +4,7 @@ import { readDefinition } from '../../definition/definition.ts';
 import {
   ABORT_JOB,
   DIRTY_RATE,
+  DOMAIN_STATS,
   ERROR,
   JOB,
   MIGRATE,
@@ -57,7 +58,7 @@ const aboutTheHost = (host: FakeHost): Procedures => ({
     if (nparams !== 0 && nparams !== stats.length) throw new Refusal(ERROR.INVALID_ARG, 'another number of values');
     return { stats: nparams === 0 ? [] : stats, nparams: stats.length };
   },
-  connectGetAllDomainStats: () => {
+  connectGetAllDomainStats: ({ domains, stats }) => {
     const cpuNs = BigInt(Math.round(performance.now() * 5e5)); // half a core
     const params: TypedParam[] = [
       { field: 'cpu.time', type: 'ullong', value: cpuNs },
@@ -66,9 +67,19 @@ const aboutTheHost = (host: FakeHost): Procedures => ({
       { field: 'net.0.rx.bytes', type: 'ullong', value: cpuNs },
       { field: 'net.0.tx.bytes', type: 'ullong', value: 7n },
     ];
-    const running = [...host.guests.values()].filter(({ state }) => state === STATE.running);
+    const asked = domains.map(({ uuid }) => uuidText(uuid));
+    const running = [...host.guests.values()].filter(
+      ({ uuid, state }) => state === STATE.running && (asked.length === 0 || asked.includes(uuid)),
+    );
+    const wantsRates = (stats & DOMAIN_STATS.dirtyRate) !== 0;
+    if (wantsRates && running.some(({ uuid }) => host.withoutDirtyRates.has(uuid))) {
+      throw new Refusal(ERROR.INTERNAL_ERROR, "unable to execute QEMU command 'query-dirty-rate'");
+    }
     return {
-      records: running.map((guest) => ({ domain: domainOf(guest), params: [...params, ...dirtyRateOf(guest)] })),
+      records: running.map((guest) => ({
+        domain: domainOf(guest),
+        params: wantsRates ? [...params, ...dirtyRateOf(guest)] : params,
+      })),
     };
   },
   nodeGetFreeMemory: () => ({ bytes: host.freeMemoryBytes }),
@@ -137,6 +148,7 @@ const aboutGuests = (host: FakeHost): Procedures => ({
     if (host.libvirtVersion < 7_002_000n) throw new Refusal(ERROR.RPC, 'unknown procedure: 427');
     const guest = host.guestOf(domain);
     if (guest.state !== STATE.running) throw new Refusal(ERROR.OPERATION_INVALID, 'domain is not running');
+    if (host.withoutDirtyRates.has(guest.uuid)) throw new Refusal(ERROR.CONFIG_UNSUPPORTED, 'QEMU does not support it');
     if (guest.job !== null || guest.foreignJob !== null || guest.backup !== null)
       throw new Refusal(ERROR.OPERATION_TIMEOUT, 'cannot acquire state change lock');
     guest.dirtyRate = { mibPerSec: host.dirtyMibPerSec, isOver: false };
