@@ -231,6 +231,11 @@ export interface MigrationProgress {
    * carries bytes do pages get across. Left out where pages go whole.
    */
   readonly sentShareOfPages?: number | undefined;
+  /**
+   * The option that would make the hypervisor send differences, where it could for this VM and does not; for people, who are told of it when
+   * the guest writes faster than the link carries. Left out where they are sent already, also while no share is known yet.
+   */
+  readonly differencesOption?: string | undefined;
   /** Pre-copy pass, from 1. */
   readonly iteration: number | null;
 }

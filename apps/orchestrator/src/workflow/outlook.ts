@@ -20,6 +20,8 @@ export interface Situation {
   readonly goodputBytesPerSec: number | null;
   /** Of a page that goes again, as the hypervisor says; undefined: pages go whole. */
   readonly sentShareOfPages?: number | undefined;
+  /** What would make the hypervisor send differences, where it could and does not. */
+  readonly differencesOption?: string | undefined;
   readonly maxDowntimeMs: number | null;
   /** The limit that somebody set. */
   readonly bandwidthBytesPerSec: number | null;
@@ -65,9 +67,10 @@ function divergenceAdvice(situation: Situation, goodput: number): string {
   return `${remedies(situation)} A pause of about ${seconds(pauseMs)} would be needed to move what remains now.`;
 }
 
-function remedies({ bandwidthBytesPerSec, sentShareOfPages }: Situation): string {
+function remedies({ bandwidthBytesPerSec, differencesOption }: Situation): string {
   const limit = bandwidthBytesPerSec === null ? '' : `Raise the bandwidth limit of ${rate(bandwidthBytesPerSec)}. `;
-  const differences = sentShareOfPages === undefined ? ' send differences (KVM: xbzrleCacheMib),' : '';
+  const differences =
+    differencesOption === undefined ? '' : ` send differences (${differencesOption}, from the next attempt on),`;
   return `${limit}Set convergence to must-finish, allow post-copy,${differences} allow a longer downtime (maxDowntimeMs), or migrate when the guest writes less.`;
 }
 

@@ -52,6 +52,26 @@ test('that pages go as differences is heeded by the outlook, and no number of th
   assert.ok(!('sentShareOfPages' in (migration.progress ?? {})));
 });
 
+test('what would make the hypervisor send differences is said with the outlook, and is no field of the record', async () => {
+  const request = migrationInputSchema.parse({ vm: 'v', source: 'a', destination: 'b', maxDowntimeMs: 100 });
+  const { migration } = newRecord(newMigrationId(), request, { source: 'x', destination: 'y' }, []);
+  const told = Promise.withResolvers<void>();
+  const run = {
+    ...{ id: migration.id, migration, lost: new AbortController().signal },
+    report: (change: (draft: { migration: typeof migration }) => void) => {
+      change({ migration });
+      told.resolve();
+    },
+  } as unknown as Run;
+  using reporter = new ProgressReporter(run, undefined, 1, () => undefined);
+  const progress = { stage: 'memory', percent: 50, bytesTotal: 9e6, bytesTransferred: 6e6, bytesRemaining: 2e6 };
+  const rates = { iteration: 3, dirtyRateBytesPerSec: 3e6, rateBytesPerSec: 1e6, differencesOption: 'someOption' };
+  reporter.report({ ...progress, ...rates } as MigrationProgress);
+  await told.promise;
+  assert.match(migration.progress?.outlook?.advice ?? '', /send differences \(someOption/);
+  assert.ok(!('differencesOption' in (migration.progress ?? {})));
+});
+
 test('the outlook is there from the first pass on where the checks have measured how fast the guest writes', async () => {
   const verdicts: (string | undefined)[] = [];
   for (const facts of [{}, { dirtyRateBytesPerSec: 2e6 }]) {

@@ -117,7 +117,7 @@ export class ProgressReporter implements Disposable {
   }
 
   /** Judged by what holds now: policy and limit may have been changed since the request. */
-  async #extended({ sentShareOfPages, ...progress }: MigrationProgress, tunnel: TunnelStats | null) {
+  async #extended({ sentShareOfPages, differencesOption, ...progress }: MigrationProgress, tunnel: TunnelStats | null) {
     const { id, migration } = this.#run;
     const { maxDowntimeMs } = policyOf(migration.request, (await this.#facts.changes?.get(id)) ?? {});
     const { bandwidthShareBytesPerSec: bandwidthBytesPerSec } = migration;
@@ -131,6 +131,7 @@ export class ProgressReporter implements Disposable {
         bandwidthBytesPerSec,
       ),
       sentShareOfPages,
+      differencesOption,
       maxDowntimeMs,
       bandwidthBytesPerSec,
     });

@@ -43,7 +43,7 @@ import { pause, watchJob } from './progress.ts';
 import { type Ends, lookAtBoth, placementOf, postCopyOf, type SettleOptions, settle } from './settle.ts';
 import { type CompletedStats, look, readCompleted } from './sighting.ts';
 import { parsePrepared } from './state.ts';
-import { readXbzrle } from './xbzrle.ts';
+import { readXbzrle, xbzrleHint } from './xbzrle.ts';
 
 interface Options {
   readonly signal: AbortSignal;
@@ -122,7 +122,7 @@ export class KvmMigration implements MigrationDriver {
     if (memory === undefined) throw noMemoryRoute();
     const watching = new AbortController();
     const progress = watchJob(this.#ends.source, run.domain, this.#memoryBytes, options.onProgress, {
-      signal: watching.signal,
+      ...{ signal: watching.signal, hints: xbzrleHint(this.#request.options) },
     });
     const signal = AbortSignal.any([options.signal, this.#stop.signal]);
     const performing =
@@ -230,7 +230,8 @@ export class KvmMigration implements MigrationDriver {
     const watching = this.#untilBroken(AbortSignal.any([signal, over.signal])).then(() => broken.abort());
     try {
       const either = AbortSignal.any([signal, broken.signal]);
-      await watchJob(this.#ends.source, seen.domain, 0, onProgress, { signal: either, untilIdle: true });
+      const hints = xbzrleHint(this.#request.options);
+      await watchJob(this.#ends.source, seen.domain, 0, onProgress, { signal: either, untilIdle: true, hints });
     } catch (error) {
       // The domain may have left while we asked; its connection may not.
       const after = await look(this.#ends.source, this.#request.vm.id, 'source', { signal });

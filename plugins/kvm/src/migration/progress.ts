@@ -78,7 +78,11 @@ export async function watchJob(
   domain: Domain,
   memoryBytes: number,
   onProgress: (progress: MigrationProgress) => void,
-  { signal, untilIdle = false }: { signal: AbortSignal; untilIdle?: boolean },
+  {
+    signal,
+    untilIdle = false,
+    hints = {},
+  }: { signal: AbortSignal; untilIdle?: boolean; hints?: Pick<MigrationProgress, 'differencesOption'> },
 ): Promise<void> {
   let percent = 0;
   let xbzrle: XbzrleStats | undefined;
@@ -97,7 +101,7 @@ export async function watchJob(
         sentShareOfPages = sentShare(xbzrle, before, pageBytesOf(job.params)) ?? sentShareOfPages;
         if (progress !== undefined && !signal.aborted) {
           percent = progress.percent;
-          onProgress(sentShareOfPages === undefined ? progress : { ...progress, sentShareOfPages });
+          onProgress({ ...progress, ...hints, ...(sentShareOfPages !== undefined && { sentShareOfPages }) });
         }
       }
     } catch (error) {

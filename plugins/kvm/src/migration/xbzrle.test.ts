@@ -6,7 +6,7 @@ import { MIGRATE } from '../rpc/constants.ts';
 import type { ProcedureName } from '../rpc/procedures.ts';
 import type { TypedParam } from '../rpc/typed-params.ts';
 import { Orchestrator } from '../testing/orchestrator.ts';
-import { readXbzrle, sentShare } from './xbzrle.ts';
+import { readXbzrle, sentShare, xbzrleHint } from './xbzrle.ts';
 
 interface Call {
   readonly params: readonly TypedParam[];
@@ -85,17 +85,24 @@ test('progress has it, and keeps it where nothing went between two looks; withou
     [true, [undefined, 1, 0.1, 0.1]],
     [false, [undefined, undefined, undefined, undefined]],
   ] as const) {
+    const hints = new Set<string | undefined>();
     const world = new Orchestrator(on ? { xbzrleCacheMib: 64 } : {});
     const seen: (number | undefined)[] = [];
     const through = Promise.withResolvers<void>();
     if (on) world.a.moreCounts = countsAt(0);
     world.a.onPerform = ({ finish }) => void through.promise.then(finish);
-    world.onProgress = ({ sentShareOfPages }) => {
+    world.onProgress = ({ sentShareOfPages, differencesOption }) => {
+      hints.add(differencesOption);
       seen.push(sentShareOfPages);
       if (seen.length === steps.length) through.resolve();
       else if (on) world.a.moreCounts = countsAt(seen.length);
     };
     await world.forward(await world.driver());
     assert.deepEqual(seen.slice(0, steps.length), expected);
+    assert.deepEqual([...hints], [on ? undefined : 'xbzrleCacheMib'], 'also while no share is known yet');
   }
+});
+
+test('over parallel streams nobody is told to switch it on', () => {
+  assert.deepEqual(xbzrleHint({ xbzrleCacheMib: 0, parallelConnections: 4 }), {});
 });

@@ -1,4 +1,6 @@
 /** What QEMU's xbzrle has done, in a job's statistics (as QEMU counts since 5.1). Pure. */
+import type { MigrationProgress } from '@lmas/plugin-api';
+import type { KvmOptions } from '../config.ts';
 import { numberOf, type TypedParam } from '../rpc/typed-params.ts';
 
 export interface XbzrleStats {
@@ -22,6 +24,13 @@ export function readXbzrle(params: readonly TypedParam[]): XbzrleStats | undefin
     ...{ cacheMisses: count('cache_misses'), overflow: count('overflow') },
   };
 }
+
+/** What to say to people where it is off and could be on: over parallel streams QEMU sends whole pages only. */
+export const xbzrleHint = ({
+  xbzrleCacheMib,
+  parallelConnections,
+}: Pick<KvmOptions, 'xbzrleCacheMib' | 'parallelConnections'>): Pick<MigrationProgress, 'differencesOption'> =>
+  xbzrleCacheMib === 0 && parallelConnections === 0 ? { differencesOption: 'xbzrleCacheMib' } : {};
 
 /** How much was sent of the pages that went between two looks, 0 to 1; `undefined` where none did, or it is off. */
 export function sentShare(
