@@ -196,6 +196,25 @@ test('a source that does not answer is asked again for a while; then the VM has 
   assert.match(back?.findings[0]?.message ?? '', /^b, which vm0-0 has left/, 'on the way back it is the other end');
 });
 
+test('while a source that does not answer is asked again, the next VM has its place; the wave waits for the answer', () => {
+  const waves = [{ vms: 2, concurrency: 1, onFailure: 'stop' as const }];
+  const look = (run: PlanRun, nowMs: number) => {
+    const ended = { ...UNKNOWN, outcome: 'succeeded' as const, vacated: 'unreachable' as const, endedAtMs: 1_000 };
+    return advance(run, { nowMs, migrations: new Map([[run.items[0]?.migrations.at(-1) ?? '', ended]]) }).run;
+  };
+  const states = ({ items, waves: [wave] }: PlanRun) => [...items.map(({ state }) => state), wave?.state];
+  const ordered = advance(running(waves), { nowMs: 0, migrations: MIGRATIONS }).run;
+  assert.deepEqual(states(ordered), ['moving', 'waiting', 'moving']);
+  const meanwhile = look(ordered, 2_000);
+  assert.deepEqual(states(meanwhile), ['moving', 'moving', 'moving']);
+  assert.deepEqual(states(look(meanwhile, 1_000 + VACATED_WITHIN_MS)), ['moved', 'moving', 'moving']);
+  const back = structuredClone(ordered);
+  Object.assign(back.waves[0] ?? {}, { state: 'rolling-back' });
+  Object.assign(back.items[0] ?? {}, { state: 'moving-back' });
+  Object.assign(back.items[1] ?? {}, { state: 'moved' });
+  assert.deepEqual(states(look(back, 2_000)), ['moving-back', 'moving-back', 'rolling-back'], 'also on the way back');
+});
+
 test('where a migration left a VM that it did not move is noted, as seen from the way there', () => {
   const waves = [{ vms: 2, concurrency: 2, onFailure: 'roll-back' as const }];
   const ordered = advance(running(waves), { nowMs: 0, migrations: MIGRATIONS }).run;

@@ -73,6 +73,8 @@ export class Step {
   readonly cancel: string[] = [];
   protected readonly facts: Facts;
   protected readonly now: string;
+  /** They have moved, and the end that they left is asked again whether they are gone: they hold up no others. */
+  readonly #askedAgain = new Set<PlanItem>();
 
   constructor(run: PlanRun, facts: Facts) {
     this.run = structuredClone(run);
@@ -122,7 +124,10 @@ export class Step {
       this.end(item, back ? 'stuck' : outcome, lossInWords(item, outcome, back), facts.error);
       return;
     }
-    if (vacated === 'unreachable' && this.#mayAnswerYet(facts)) return;
+    if (vacated === 'unreachable' && this.#mayAnswerYet(facts)) {
+      this.#askedAgain.add(item);
+      return;
+    }
     if (!back) item.sourceAfter = vacated;
     if (vacated === 'running') {
       const message = 'It runs at the destination, and the source says that it runs there as well.';
@@ -197,7 +202,7 @@ export class Step {
     }
     const waiting = items.filter(({ state }) => state === 'waiting');
     if (this.run.pausedAt === null) {
-      for (const item of waiting.splice(0, plan.concurrency - moving.length)) {
+      for (const item of waiting.splice(0, this.#placesFree(plan, moving))) {
         this.order(item, false);
         moving.push(item);
       }
@@ -207,6 +212,10 @@ export class Step {
     wave.pauseUntil = new Date(this.facts.nowMs + plan.afterwards.pauseMs).toISOString();
     if (plan.afterwards.approval && wave.approvedAt === null) this.#ask(wave);
     return true;
+  }
+
+  #placesFree({ concurrency }: PlanWave, live: readonly PlanItem[]): number {
+    return concurrency - live.filter((item) => !this.#askedAgain.has(item)).length;
   }
 
   /** Whoever reads it anywhere learns since when it waits, and for whom. */
@@ -257,7 +266,7 @@ export class Step {
           message: reverse.reason,
           remedy: 'Move it back by hand.',
         });
-      } else if (moving.length < plan.concurrency && this.run.pausedAt === null) {
+      } else if (this.#placesFree(plan, moving) > 0 && this.run.pausedAt === null) {
         this.order(item, true);
         moving.push(item);
       }
