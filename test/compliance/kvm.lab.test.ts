@@ -19,6 +19,7 @@ import { kvmPlugin } from '@lmas/plugin-kvm';
 import { type Lab, labDown, labUp, type VmDisk, type VmOptions } from '../lab/src/index.ts';
 
 const NAME = 'kvmplugin';
+const MIB = 1024 ** 2;
 const isRoot = process.getuid?.() === 0;
 const skip = isRoot ? false : 'the lab needs root: run this as root to migrate real guests';
 const quiet = { debug: () => undefined, info: () => undefined, warn: () => undefined, error: () => undefined };
@@ -96,7 +97,7 @@ describe('real migrations', { skip }, () => {
       this.#sampler = lab.startSampler(uuid);
     }
 
-    async #session(site: 'a' | 'b'): Promise<EndpointSession> {
+    async session(site: 'a' | 'b'): Promise<EndpointSession> {
       const { ssh, dataAddress } = lab.sites[site].host;
       const config = kvmPlugin.configSchema.parse({
         ...{ host: ssh.host, port: ssh.port, hostKeys: [ssh.hostKeySha256], migrationAddress: dataAddress },
@@ -113,7 +114,7 @@ describe('real migrations', { skip }, () => {
     async driver(): Promise<MigrationDriver> {
       this.#run += 1;
       const run = this.#run;
-      const ends = { source: await this.#session('a'), destination: await this.#session('b') };
+      const ends = { source: await this.session('a'), destination: await this.session('b') };
       return kvmPlugin.migration(
         ends,
         {
@@ -307,6 +308,27 @@ describe('real migrations', { skip }, () => {
       await move.end();
     }
   });
+
+  test(
+    'how fast the guest writes: measured by a check and by the load, as much as it does, and next to nothing when it rests',
+    withGuest({}, 'shared', 'raw', async (move) => {
+      const { signal } = move;
+      const [driver, session] = [await move.driver(), await move.session('a')];
+      // A page that is sampled stands for 2 MiB, so of what is between these limits some dozens are seen.
+      await lab.vm.setDirtyRate('a', move.name, 15_000);
+      const { dirtyRateBytesPerSec, dirtyRateErrorBytesPerSec = 0 } = await driver.check({ signal });
+      assert.ok((dirtyRateBytesPerSec ?? 0) > 10 * MIB, `a check: ${dirtyRateBytesPerSec}`);
+      assert.ok((dirtyRateBytesPerSec ?? 0) < 110 * MIB, `a check: ${dirtyRateBytesPerSec}`);
+      assert.ok(dirtyRateErrorBytesPerSec > 4 * MIB && dirtyRateErrorBytesPerSec < 16 * MIB);
+      const load = await session.load?.({ signal, intervalMs: 2_500, dirtyRates: true });
+      const inLoad = load?.vms.find(({ id }) => id === move.uuid)?.dirtyRateBytesPerSec ?? 0;
+      assert.ok(inLoad > 10 * MIB && inLoad < 110 * MIB, `the load: ${inLoad}`);
+      await lab.vm.setDirtyRate('a', move.name, 0);
+      const resting = await driver.check({ signal });
+      assert.ok((resting.dirtyRateBytesPerSec ?? Infinity) < 10 * MIB, `at rest: ${resting.dirtyRateBytesPerSec}`);
+      await move.verifyAt('a');
+    }),
+  );
 
   test('two guests at once, one of them held back until its limit is lifted', async () => {
     const moves = [new Move({}), new Move({ parallelConnections: 2 })];
