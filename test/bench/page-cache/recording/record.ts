@@ -79,7 +79,8 @@ export async function record(directory: string, guest: GuestOptions, options: Re
 function start(guest: GuestOptions, monitor: string): ChildProcess {
   const args = [
     ...['-nodefaults', '-no-user-config', '-no-reboot', '-display', 'none', '-machine', 'pc'],
-    ...['-accel', 'kvm', '-accel', 'tcg', '-cpu', 'max', '-m', `${guest.memoryMib}`],
+    // Not KVM: recordings of different machines are to be compared, and a KVM inside a VM may not run every guest.
+    ...['-accel', 'tcg', '-cpu', 'max', '-m', `${guest.memoryMib}`],
     ...['-kernel', guest.kernel, '-append', guest.commandLine],
     ...(guest.initrd === undefined ? [] : ['-initrd', guest.initrd]),
     ...['-serial', 'stdio', '-qmp', `unix:${monitor},server=on,wait=off`],
