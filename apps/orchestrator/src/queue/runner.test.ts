@@ -4,10 +4,14 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Redis } from 'ioredis';
 import { createAdmission } from '../admission/admission.ts';
 import { laneOf } from '../admission/groups.ts';
-import { LmasError } from '../errors.ts';
+import { isSuperseded, LmasError } from '../errors.ts';
 import { createLog } from '../log.ts';
+import { createGiveUps } from '../migrations/give-ups.ts';
+import { createWordsOfPeople } from '../migrations/needs.ts';
 import type { Outcome, Phase } from '../migrations/phases.ts';
 import { newMigrationId, newRecord } from '../migrations/record.ts';
 import { createMigrationStore, type MigrationStore } from '../migrations/store.ts';
@@ -22,7 +26,7 @@ const log = createLog('silent');
 const job = { queue: 'admitted', id: 'j', sentIn: null };
 
 /** A migration that is admitted, and a runner whose first write of the record stands still. */
-async function setUp() {
+async function setUp({ leaseMs = 60_000 } = {}) {
   await using stack = new AsyncDisposableStack();
   const directory = await mkdtemp(join(tmpdir(), 'lmas-runner-'));
   stack.defer(() => rm(directory, { recursive: true, force: true }));
@@ -41,6 +45,7 @@ async function setUp() {
   const held = Promise.withResolvers<void>();
   const claims: unknown[] = [];
   const claimed = Promise.withResolvers<void>();
+  const superseded = Promise.withResolvers<void>();
   const told = { claimed: Promise.resolve() };
   const standing: MigrationStore = {
     ...store,
@@ -51,17 +56,22 @@ async function setUp() {
       await told.claimed;
       return answer;
     },
+    renew: async (...args) =>
+      await store.renew(...args).catch((error: unknown) => {
+        if (isSuperseded(error)) superseded.resolve();
+        throw error;
+      }),
     write: async () => {
       reached.resolve();
       await held.promise;
       throw new LmasError('SUPERSEDED');
     },
   };
-  const runner = await createRunner(subscriber, standing, {} as Tools, { leaseMs: 60_000, log, tap: log.tap });
+  const runner = await createRunner(subscriber, standing, {} as Tools, { leaseMs, log, tap: log.tap });
   const kept = stack.move();
   const { id } = record.migration;
   const steps = { claimed: claimed.promise, reached: reached.promise, release: held.resolve, told };
-  return { runner, store, id, ...steps, claims, kept };
+  return { runner, redis, store, id, ...steps, superseded: superseded.promise, claims, kept };
 }
 
 test('a second job of a migration that runs here does not make the process forget it', async () => {
@@ -82,6 +92,26 @@ test('a second job of a migration that runs here does not make the process forge
   await Promise.all([left, run]);
   assert.equal(runner.activeCount(), 0);
 });
+
+for (const [word, say] of [
+  ['they look after it', (redis, id) => createWordsOfPeople(redis).note(id, { at: '', by: '', note: '' })],
+  ['it is given up', (redis, id) => createGiveUps(redis).note(id, { at: '', by: '', reason: '' })],
+] as readonly [string, (redis: Redis, id: string) => Promise<unknown>][]) {
+  test(`a person’s word that ${word} is heard at once by the run that is at the teardown`, async () => {
+    // It would look by itself only after minutes.
+    const { runner, redis, id, reached, superseded, release, kept } = await setUp({ leaseMs: 600_000 });
+    await using _ = kept;
+    const run = runner.run(id, job);
+    await reached;
+    await redis.hset(keys.migration(id), 'phase', 'failed');
+    await redis.sadd(keys.incomplete, id);
+    await say(redis, id);
+    const heard = await Promise.race([superseded.then(() => true), sleep(5_000, false, { ref: false })]);
+    release();
+    await run;
+    assert.ok(heard);
+  });
+}
 
 test('one that is just being claimed when the process lets go is let go as well, untouched, and can be claimed at once', async () => {
   const { runner, store, id, claimed, told, release, kept } = await setUp();

@@ -1,6 +1,6 @@
 /**
- * Runs migrations in this process: claims each, hands it to the workflow, and brings it the news of a cancel. It owns the
- * runs under way.
+ * Runs migrations in this process: claims each, hands it to the workflow, and brings it the news of a cancel, or of a person
+ * who looks after it instead. It owns the runs under way.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Redis } from 'ioredis';

@@ -149,7 +149,7 @@ export const keys = {
   balancingLease: (policy: string) => `${PREFIX}:balancing:lease:${policy}`,
   idempotency: (keyHash: string) => `${PREFIX}:idempotency:${keyHash}`,
   linkTest: (id: string) => `${PREFIX}:link-test:${id}`,
-  /** Channels: a migration has a new event; a migration shall stop. */
+  /** Channels: a migration has a new event; a migration, or the run that is at it, shall stop. */
   eventChannel: (id: string) => `${PREFIX}:event:${id}`,
   feedChannel: `${PREFIX}:event:feed`,
   eventPattern: `${PREFIX}:event:*`,
