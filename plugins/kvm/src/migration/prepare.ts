@@ -87,7 +87,7 @@ async function startRun(
 /** With these the contract promises that nothing of the VM was touched. */
 const NOT_TO_BE_HAD: ReadonlySet<PluginErrorCode> = new Set(['BUSY', 'NOT_MIGRATABLE'] as const);
 
-/** Puts back what was set before, so that whoever tries again reads the VM as it was. @throws PluginError, always */
+/** Puts back what was set before, so that whoever tries again reads the VM as it was. @throws always; SUPERSEDED as it is */
 async function refused(
   error: unknown,
   { source }: Ends,
@@ -97,8 +97,9 @@ async function refused(
 ): Promise<never> {
   const refusal = toPluginError(error, 'preparing the migration');
   if (!autostart || !NOT_TO_BE_HAD.has(refusal.code)) throw refusal;
+  // Outside: a run that was taken over is told that, and nothing of the hypervisor.
+  await context.assertCurrent();
   try {
-    await context.assertCurrent();
     await setAutostart(source, domain, true, { signal });
   } catch (cause) {
     context.log.warn({ err: cause }, 'the VM could not be set to start with its host again');

@@ -66,6 +66,19 @@ describe('a VM that starts with its host', () => {
     world.expectOne('a');
   });
 
+  test('a run that was taken over meanwhile puts nothing back, and says so', async () => {
+    const world = new Orchestrator();
+    const refuse = async (): Promise<void> => {
+      await world.driver(); // the next run
+      throw Object.assign(new Error('somebody else has the VM'), { number: ERROR.OPERATION_TIMEOUT });
+    };
+    world.a.on('domainMigrateBegin3Params', { do: 'hold', before: refuse });
+    const driver = await world.driver();
+    await assert.rejects(driver.prepare({ signal: world.signal }), { code: 'SUPERSEDED' });
+    assert.equal(world.autostart.a, false);
+    assert.deepEqual(world.warnings, []);
+  });
+
   test('one that does not is not touched', async () => {
     const world = new Orchestrator();
     world.a.guest(UUID).autostart = false;
