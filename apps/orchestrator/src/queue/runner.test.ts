@@ -134,7 +134,7 @@ test('one that comes when the process has let go is not claimed at all: the next
   const { runner, store, id, claims, kept } = await setUp();
   await using _ = kept;
   await runner.abandonAll({ handOverMs: 60_000 });
-  await runner.run(id, job);
+  assert.equal(await runner.run(id, job), false, 'and its job is for others');
   assert.deepEqual([claims, runner.activeCount()], [[], 0]);
   const next = await store.claim(id, 'next', 60_000);
   assert.ok(typeof next !== 'string');

@@ -16,8 +16,11 @@ import { Run, type RunOptions } from '../workflow/run.ts';
 import type { Tools } from '../workflow/tools.ts';
 
 export interface Runner {
-  /** Takes a migration as far as it goes. Never rejects; harmless when another worker has it, or when it is over. */
-  run(migrationId: string, job: Job): Promise<void>;
+  /**
+   * Takes a migration as far as it goes. Never rejects; harmless when another worker has it, or when it is over. False: it was not even
+   * looked at, because this process is going down, and its job is for another one.
+   */
+  run(migrationId: string, job: Job): Promise<boolean>;
   /** Migrations that this process has in its hands. */
   activeCount(): number;
   /**
@@ -70,16 +73,23 @@ export async function createRunner(
   return {
     async run(migrationId, job) {
       // A claim would count as one more run, which the next one has to recover from.
-      if (goingDown !== undefined) return log.debug({ migration: migrationId }, 'going down: left to the next worker');
+      if (goingDown !== undefined) {
+        log.debug({ migration: migrationId }, 'going down: left to the next worker');
+        return false;
+      }
       inHand += 1;
       let own: { run: Run; done: Promise<void> } | undefined;
       try {
         const run = await Run.claim(store, migrationId, options);
-        if (typeof run === 'string') return log.debug({ migration: migrationId, answer: run }, 'nothing to run');
+        if (typeof run === 'string') {
+          log.debug({ migration: migrationId, answer: run }, 'nothing to run');
+          return true;
+        }
         if (goingDown !== undefined) {
           // It was being claimed when the others were let go.
           run.abandon(goingDown);
-          return await run.close();
+          await run.close();
+          return true;
         }
         await using _log = keepLog(options.tap, store, run);
         own = { run, done: inRunSpan(run, job, () => takeOn(run)) };
@@ -92,6 +102,7 @@ export async function createRunner(
         // A second job of the same migration, which found it taken, leaves the first one's entry alone.
         if (own !== undefined && active.get(migrationId) === own) active.delete(migrationId);
       }
+      return true;
     },
     activeCount: () => inHand,
     async abandonAll({ handOverMs }) {

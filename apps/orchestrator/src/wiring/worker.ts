@@ -59,7 +59,9 @@ export async function startWorker(
   const room = () => (stopping.aborted ? 0 : concurrency - runner.activeCount());
   const dispatcher = await startDispatcher(subscriber, admission, queue, { room, log });
   queue.work(concurrency, async (id, job) => {
-    await runner.run(id, job);
+    const isTaken = await runner.run(id, job);
+    if (!isTaken)
+      await queue.hurry(id, 'left').catch((err: unknown) => log.warn({ err }, 'a job could not be left to others'));
     void dispatcher.look(); // there is room now
   });
   return dispatcher;
