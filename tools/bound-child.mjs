@@ -25,11 +25,12 @@ const LOOK_MS = 500;
 
 /**
  * Sends this process SIGTERM once npm, which started it, is gone: npm 11 ends its shell on SIGTERM, and the program below hears nothing.
- * What this process starts does not end that way by itself.
- * @param {'exec' | 'run-script' | 'test'} command how it was started: by npx, or by a script of package.json
+ * What this process starts does not end that way by itself, nor by asking here: it may be meant to outlive this one.
+ * @param {('exec' | 'run-script' | 'test')[]} commands how it may have been started: by npx, by `npm run`, by `npm test`
  */
-export function endWithNpm(command) {
-  if (process.env.npm_command !== command) return;
+export function endWithNpm(...commands) {
+  if (!commands.includes(process.env.npm_command)) return;
+  delete process.env.npm_command;
   const parent = process.ppid;
   const timer = setInterval(() => {
     if (process.ppid === parent) return;

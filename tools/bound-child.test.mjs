@@ -9,7 +9,7 @@ const MODULE = JSON.stringify(new URL('bound-child.mjs', import.meta.url).href);
 const PROGRAM = `
   process.on('SIGTERM', () => { console.log('told to end'); process.exit(); });
   console.log('parent fd', process.env.LMAS_PARENT_FD);
-  setInterval(() => undefined, 1_000);
+  setTimeout(() => console.log('ended by itself'), 20_000);
 `;
 
 /** A process that does nothing but run `program` as its child. */
@@ -36,16 +36,32 @@ test('a child that has done its work ends by itself', { timeout: 60_000 }, async
   assert.deepEqual([code, out], [0, 'done\n']);
 });
 
-test('what npm has started ends with it, whatever npm tells it', { timeout: 60_000 }, async () => {
-  const program = `import { endWithNpm } from ${MODULE}; endWithNpm('exec'); ${PROGRAM}`;
-  const script = `
+for (const command of ['test', 'run-script']) {
+  test(`what npm has started ends with it, whatever npm tells it: ${command}`, { timeout: 60_000 }, async () => {
+    const program = `import { endWithNpm } from ${MODULE}; endWithNpm('test', 'run-script'); ${PROGRAM}`;
+    const script = `
+      import { spawn } from 'node:child_process';
+      spawn(process.execPath, ['--input-type=module', '-e', ${JSON.stringify(program)}], { stdio: 'inherit' });
+    `;
+    const npm = spawn(process.execPath, ['--input-type=module', '-e', script], {
+      ...{ stdio: ['ignore', 'pipe', 'inherit'], env: { ...process.env, npm_command: command } },
+    });
+    await once(npm.stdout, 'data');
+    npm.kill('SIGKILL');
+    assert.equal(await text(npm.stdout), 'told to end\n');
+  });
+}
+
+test('what such a program starts does not take itself for started by npm', { timeout: 60_000 }, async () => {
+  const look = `process.stdout.write(String(process.env.npm_command))`;
+  const program = `
     import { spawn } from 'node:child_process';
-    spawn(process.execPath, ['--input-type=module', '-e', ${JSON.stringify(program)}], { stdio: 'inherit' });
+    import { endWithNpm } from ${MODULE};
+    endWithNpm('exec');
+    spawn(process.execPath, ['-e', ${JSON.stringify(look)}], { stdio: 'inherit' });
   `;
-  const npm = spawn(process.execPath, ['--input-type=module', '-e', script], {
+  const child = spawn(process.execPath, ['--input-type=module', '-e', program], {
     ...{ stdio: ['ignore', 'pipe', 'inherit'], env: { ...process.env, npm_command: 'exec' } },
   });
-  await once(npm.stdout, 'data');
-  npm.kill('SIGKILL');
-  assert.equal(await text(npm.stdout), 'told to end\n');
+  assert.equal(await text(child.stdout), 'undefined');
 });

@@ -39,8 +39,6 @@ const SIDE_BY_SIDE = 3;
 const LABS_SIDE_BY_SIDE = 2;
 /** Of the lab's tests: those that measure (also what guests use of the processors), cut at a certain moment, or keep a guest's disk busy. */
 const ALONE = /(lab\/lab|demo\.lab|kvm\.lab|post-copy\.lab|plans\.lab|balancing\.lab)\.test\.ts$/;
-/** Every test file, and most of what it starts, is a process that loads the same modules: compiled once, for the time of the run. */
-process.env.NODE_COMPILE_CACHE = scratch('lmas-compiled-');
 const STOPS = ['SIGINT', 'SIGTERM', 'SIGHUP'];
 const STAGES = ['lint', 'types', 'unit', 'lab'];
 const stages = values.only ?? STAGES;
@@ -55,8 +53,10 @@ const inCi = process.env.CI === 'true';
 const totals = { passed: 0, failed: 0, skipped: 0 };
 const problems = [];
 
-endWithNpm('test');
+endWithNpm('test', 'run-script');
 await setUp({ yes: values.yes || inCi });
+// Every test file, and most of what it starts, is a process that loads the same modules: compiled once, for the time of the run.
+process.env.NODE_COMPILE_CACHE = scratch('lmas-compiled-');
 
 const files = ['apps', 'packages', 'plugins', 'test', 'tools']
   .flatMap((directory) => readdirSync(join(root, directory), { recursive: true }).map((path) => join(directory, path)))
