@@ -1,6 +1,9 @@
 import assert from 'node:assert/strict';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { test } from 'node:test';
-import { allGood, type DemoResult, type DemoRun, renderJson, renderTable } from './demo-report.ts';
+import { allGood, type DemoResult, type DemoRun, renderJson, renderTable, writeFailure } from './demo-report.ts';
 
 const run: DemoRun = {
   succeeded: true,
@@ -54,4 +57,21 @@ test('the columns line up', () => {
     .split('\n')
     .filter((line) => /^ {2}(total|bytes|share)/.test(line));
   assert.equal(new Set(rows.map((row) => row.length)).size, 1);
+});
+
+test('what went wrong is written as JSON; where that cannot be, both are told', () => {
+  const directory = mkdtempSync(join(tmpdir(), 'lmas-demo-report-'));
+  try {
+    const lines: string[] = [];
+    const file = join(directory, 'result.json');
+    writeFailure(file, new Error('the lab did not come up'), (line) => lines.push(line));
+    assert.deepEqual(JSON.parse(readFileSync(file, 'utf8')), { error: 'the lab did not come up' });
+    assert.equal(lines.length, 0);
+    writeFailure(join(directory, 'gone', 'result.json'), new Error('the lab did not come up'), (line) =>
+      lines.push(line),
+    );
+    assert.match(lines.join(), /^--json .*result\.json could not be written: ENOENT/);
+  } finally {
+    rmSync(directory, { recursive: true });
+  }
 });

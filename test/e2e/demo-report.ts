@@ -1,6 +1,7 @@
 /**
- * What the demonstration measured, as a table for people and as JSON for scripts. Pure.
+ * What the demonstration measured, as a table for people and as JSON for scripts, and what stopped it.
  */
+import { writeFileSync } from 'node:fs';
 import type { MeasuredMigration } from '../support/measured-migration.ts';
 
 export type DemoRun = Omit<MeasuredMigration, 'migration'>;
@@ -72,4 +73,17 @@ export function renderTable({ direct, lmas, link, ratio, leftovers }: DemoResult
     `  Left over on the machines: ${leftovers.length === 0 ? 'nothing.' : ''}`,
     ...leftovers.map((leftover) => `    ${leftover}`),
   ].join('\n');
+}
+
+const inWords = (error: unknown): string => (error instanceof Error ? error.message : String(error));
+
+/**
+ * A script never takes an earlier result for this one. `reason` is what the run ends with: that it could not be written is only told.
+ */
+export function writeFailure(file: string, reason: unknown, say: (line: string) => void): void {
+  try {
+    writeFileSync(file, `${JSON.stringify({ error: inWords(reason) }, null, 2)}\n`);
+  } catch (error) {
+    say(`--json ${file} could not be written: ${inWords(error)}`);
+  }
 }

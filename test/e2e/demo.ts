@@ -15,7 +15,7 @@ import { OrchestratorProcess } from '../support/orchestrator.ts';
 import { ProgressLine } from '../support/progress-line.ts';
 import { leftoversSince, takeTraces } from '../support/traces.ts';
 import { endpointId, registerLab, siteId } from '../support/two-sites.ts';
-import { allGood, type DemoResult, renderJson, renderTable } from './demo-report.ts';
+import { allGood, type DemoResult, renderJson, renderTable, writeFailure } from './demo-report.ts';
 import {
   claimStand,
   DemoRunsError,
@@ -273,7 +273,8 @@ async function demoUntilInterrupted(options: DemoOptions): Promise<number> {
     good = await demo(options, interrupted.signal);
     finished = true;
   } catch (error) {
-    if (options.jsonFile !== undefined) writeFileSync(options.jsonFile, renderFailure(interrupted.signal, error));
+    const reason = interrupted.signal.aborted ? interrupted.signal.reason : error;
+    if (options.jsonFile !== undefined) writeFailure(options.jsonFile, reason, console.error);
     if (!interrupted.signal.aborted) throw error;
   } finally {
     if (options.keep && finished) await sayHowToPlay();
@@ -281,12 +282,6 @@ async function demoUntilInterrupted(options: DemoOptions): Promise<number> {
   }
   if (interrupted.signal.aborted) return 130;
   return good ? 0 : 1;
-}
-
-/** A script never takes an earlier result for this one. */
-function renderFailure(interrupted: AbortSignal, error: unknown): string {
-  const reason = interrupted.aborted ? interrupted.reason : error;
-  return `${JSON.stringify({ error: reason instanceof Error ? reason.message : String(reason) }, null, 2)}\n`;
 }
 
 function sayDown(leftovers: readonly string[]): number {
