@@ -86,6 +86,12 @@ test('nothing is restored over records, and nothing that is no backup', { timeou
   assert.equal(code, 1);
   assert.match(said, /BACKUP_FAILED: .*broken\.rdb is no backup[\s\S]*Take another backup/);
   const whole = await readFile(backup);
+  const ofValkey9 = Buffer.from(whole);
+  ofValkey9.write('VALKEY080', 'latin1');
+  await writeFile(broken, ofValkey9);
+  const later = await keep(['restore', broken], empty);
+  assert.equal(later.code, 1);
+  assert.match(later.said, /of a later Redis/, 'a snapshot, which this server says that it cannot load');
   const damaged = Buffer.from(whole);
   damaged[damaged.length - 1] = (damaged.at(-1) ?? 0) ^ 1; // of its checksum
   for (const bytes of [whole.subarray(0, whole.length - 100), damaged, whole.subarray(0, 9)]) {

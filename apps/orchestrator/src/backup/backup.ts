@@ -84,8 +84,8 @@ async function written(redis: Redis, snapshot: string): Promise<void> {
   throw new LmasError('BACKUP_FAILED', 'Redis could not write its snapshot; see redis/redis.log.');
 }
 
-/** `REDIS` and a version in four digits (src/rdb.c of Redis, rdbLoadRio). */
-const BEGINNING = /^REDIS\d{4}$/;
+/** `REDIS` and a version in four digits, since Valkey 9 there `VALKEY` and three (src/rdb.c of both, rdbSaveRio). */
+const BEGINNING = /^(REDIS\d{4}|VALKEY\d{3})$/;
 /** What redis-server writes of a file that it cannot load (src/rdb.c, src/server.c). */
 const NOT_LOADED =
   /short read|wrong signature|crc|rdb format version|internal error in rdb|error loading the db|unexpected eof|corrupt/i;
