@@ -253,7 +253,10 @@ export interface ConfirmReport {
 }
 
 export interface MigrationDriver {
-  /** Every blocker and warning at once; no side effects. */
+  /**
+   * Every blocker and warning at once, and nothing is changed: no guest, no definition, nothing that would have to be taken away again. What
+   * measures for a moment and is gone by itself is allowed, where the guest does not notice (the dirty rate of KVM).
+   */
   check(options: { signal: AbortSignal }): Promise<CheckReport>;
   /**
    * Makes the destination ready to receive. On failure it has undone what it did, or journalled it.

@@ -116,9 +116,9 @@ export interface EndpointSession {
    */
   verify?(options: { signal: AbortSignal }): AsyncIterable<VerificationStep>;
   /**
-   * What the endpoint and its running VMs use now, without a side effect. Over about `intervalMs`, or over what the
+   * What the endpoint and its running VMs use now; nothing is changed, as by `check`. Over about `intervalMs`, or over what the
    * hypervisor averages by itself; the answer says which. Without this verb the endpoint cannot be balanced.
-   * `dirtyRates`: where dirty rates are known only when something is begun for them, that is begun. Default: false.
+   * `dirtyRates`: where dirty rates are known only when a measurement of each VM is begun, it is begun. Default: false.
    */
   load?(options: { signal: AbortSignal; intervalMs: number; dirtyRates?: boolean }): Promise<Load>;
   /** Idempotent; never throws. */

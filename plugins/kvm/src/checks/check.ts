@@ -1,5 +1,5 @@
 /**
- * Everything that speaks against a migration, in one sweep and without side effects. Each check is a function of what was
+ * Everything that speaks against a migration, in one sweep; nothing is changed by it. Each check is a function of what was
  * gathered; a check that cannot be made is a warning, of a disk a blocker, never silence.
  */
 import type { CheckReport, Finding, MigrationRequest } from '@lmas/plugin-api';
