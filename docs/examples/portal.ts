@@ -5,6 +5,7 @@
  *   LMAS_URL=http://127.0.0.1:7070 LMAS_API_KEY_FILE=/var/lib/lmas/api-key \
  *     node_modules/.bin/node docs/examples/portal.ts web-1 web-2 host-a host-b
  *
+ * For sites without gateways, such as those of the simulated hypervisor, with `--direct` behind it.
  * The receiver listens on loopback here, so the orchestrator needs LMAS_WEBHOOK_ALLOW=127.0.0.1.
  */
 import { randomUUID } from 'node:crypto';
@@ -22,6 +23,8 @@ export interface Order {
   readonly vm: string;
   readonly source: string;
   readonly destination: string;
+  /** `direct` where the sites have no gateways: straight over the network between the hosts. */
+  readonly transport?: 'tunnel' | 'direct';
 }
 
 /** Safe to call again with the same task, also after a crash in between: it is one migration. */
@@ -99,7 +102,7 @@ export async function receive(say: (line: string) => void) {
 export async function main(
   client: LmasClient,
   vms: readonly [moved: string, kept: string],
-  ends: { readonly source: string; readonly destination: string },
+  ends: Omit<Order, 'task' | 'vm'>,
   say: (line: string) => void,
 ) {
   const receiver = await receive(say);
@@ -128,15 +131,23 @@ export async function main(
 }
 
 if (import.meta.main) {
-  const [moved, kept, source, destination] = process.argv.slice(2);
+  const isDirect = process.argv.includes('--direct');
+  const [moved, kept, source, destination] = process.argv.slice(2).filter((argument) => argument !== '--direct');
   const keyFile = process.env.LMAS_API_KEY_FILE ?? '/var/lib/lmas/api-key';
   if (moved === undefined || kept === undefined || source === undefined || destination === undefined) {
-    console.error('Usage: node docs/examples/portal.ts VM-TO-MOVE VM-TO-CANCEL SOURCE DESTINATION');
+    console.error('Usage: node docs/examples/portal.ts VM-TO-MOVE VM-TO-CANCEL SOURCE DESTINATION [--direct]');
     process.exit(2);
   }
   const client = createLmasClient({
     baseUrl: process.env.LMAS_URL ?? 'http://127.0.0.1:7070',
     apiKey: (await readFile(keyFile, 'utf8')).trim(),
   });
-  await main(client, [moved, kept], { source, destination }, (line) => console.log(line));
+  const transport = isDirect ? 'direct' : 'tunnel';
+  try {
+    await main(client, [moved, kept], { source, destination, transport }, (line) => console.log(line));
+  } catch (error) {
+    if (!(error instanceof LmasApiError)) throw error;
+    console.error(`${error.code}: ${error.title} ${error.detail ?? ''}`);
+    process.exitCode = 1;
+  }
 }
