@@ -1,10 +1,13 @@
 // What the lab, the tests and the orchestrator's private Redis need from Debian, and how to see that it is there: by the file itself, so
 // that a program which came some other way (or another distribution) counts too. `*` in a path stands for one directory.
-// What has `onlyFor` is asked for by the scripts whose paths begin so, and by nothing else; set-up by hand is for the tests. What has
+// What has `onlyFor` is asked for by what is run with a path, or a path and arguments, that begin so, and by nothing else; set-up by hand is for the tests. What has
 // `forNode` is needed by Node 26 itself: nothing runs without it, not even a help.
 
 /** Who asks for the most of a gigabyte that the demonstration does not need. */
 const TESTS = ['tools/test.mjs', 'test/e2e/main.ts'];
+
+/** The one benchmark that has contenders. */
+const BENCH_TUNNEL = ['test/bench/main.ts tunnel'];
 
 export const DEBIAN_PACKAGES = [
   {
@@ -84,14 +87,14 @@ export const DEBIAN_PACKAGES = [
     name: 'libssl-dev',
     file: '/usr/include/openssl/evp.h',
     why: 'the reference of the benchmark',
-    onlyFor: ['test/bench/'],
+    onlyFor: BENCH_TUNNEL,
   },
   {
     name: 'sqlite3',
     file: '/usr/bin/sqlite3',
     why: 'work for the guests whose memory the benchmark looks at',
-    onlyFor: ['test/bench/'],
+    onlyFor: ['test/bench/main.ts page-cache'],
   },
-  { name: 'stunnel4', file: '/usr/bin/stunnel4', why: 'what the tunnel is compared with', onlyFor: ['test/bench/'] },
-  { name: 'haproxy', file: '/usr/sbin/haproxy', why: 'what the tunnel is compared with', onlyFor: ['test/bench/'] },
+  { name: 'stunnel4', file: '/usr/bin/stunnel4', why: 'what the tunnel is compared with', onlyFor: BENCH_TUNNEL },
+  { name: 'haproxy', file: '/usr/sbin/haproxy', why: 'what the tunnel is compared with', onlyFor: BENCH_TUNNEL },
 ];

@@ -24,7 +24,7 @@ if (wantsHelp && !isReady()) {
   );
   process.exit(0);
 }
-const code = wantsHelp ? 0 : await install({ script, yes: args.includes('--yes') });
+const code = wantsHelp ? 0 : await install({ script: [script, ...args].join(' '), yes: args.includes('--yes') });
 if (code !== 0) process.exit(code);
 
 endWithNpm('run-script');

@@ -63,7 +63,7 @@ function fileExists(path) {
 /** Set-up by hand installs for the tests, as `npm test` does. */
 const TESTS = 'tools/test.mjs';
 
-/** The Debian packages that are missing, of those that everything needs and those that only `script` does. */
+/** The Debian packages that are missing, of those that everything needs and those that only `script` does: a path, and its arguments where there are any. */
 export function missingPackages(pretend = [], script = TESTS) {
   return DEBIAN_PACKAGES.filter(
     ({ name, file, orElse = [], onlyFor }) =>

@@ -48,7 +48,7 @@ test('a dry run names what is missing, why it is needed, and installs nothing', 
 });
 
 test('what only some scripts need is asked for by those alone, and by a set-up by hand for the tests', () => {
-  const pretend = ['chromium-headless-shell', 'stunnel4', 'gcc'];
+  const pretend = ['chromium-headless-shell', 'stunnel4', 'sqlite3', 'gcc'];
   const missing = (script?: string) => {
     const names = missingPackages(pretend, script).map(({ name }) => name);
     return pretend.filter((name) => names.includes(name));
@@ -57,7 +57,9 @@ test('what only some scripts need is asked for by those alone, and by a set-up b
   assert.deepEqual(missing('tools/test.mjs'), ['chromium-headless-shell', 'gcc']);
   assert.deepEqual(missing('test/e2e/main.ts'), ['chromium-headless-shell', 'gcc']);
   assert.deepEqual(missing('test/e2e/demo.ts'), ['gcc']);
-  assert.deepEqual(missing('test/bench/tunnel.ts'), ['stunnel4', 'gcc']);
+  assert.deepEqual(missing('test/bench/main.ts tunnel --quick'), ['stunnel4', 'gcc']);
+  assert.deepEqual(missing('test/bench/main.ts page-cache'), ['sqlite3', 'gcc']);
+  assert.deepEqual(missing('test/bench/main.ts orchestrator --yes'), ['gcc']);
 });
 
 test('a checkout where nothing is installed prints its help at once; npm does not warn of its own Node', async () => {
