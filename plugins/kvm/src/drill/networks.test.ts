@@ -180,6 +180,6 @@ test('nor is one that does not answer any more when its taps are looked for agai
   await using networks = new Networks();
   const { destination } = networks.world;
   networks.foreign.ports.set('vnet6', 'tun');
-  destination.on('connectListAllDomains', { do: 'hold', before: () => destination.failingCommands.set('ip', 1) });
+  destination.on('connectListAllDomains', { do: 'hold', before: () => void destination.failingCommands.set('ip', 1) });
   await assert.rejects(networks.codes('br-drill'), { code: 'HYPERVISOR_FAULT' });
 });
