@@ -34,10 +34,9 @@ export async function measureLoad(
     dirtyRates ? beginDirtyRates(client, before, intervalMs, { signal }) : [],
     sleep(intervalMs, undefined, { signal }),
   ]);
-  const [after, dirtyRateOf] = await Promise.all([
-    takeSample(client, { signal }),
-    readDirtyRates(client, measured, { signal }),
-  ]);
+  // One after the other: neither waits for a guest that is just being asked something, and each would be without what the other one asks.
+  const after = await takeSample(client, { signal });
+  const dirtyRateOf = await readDirtyRates(client, measured, { signal });
   const passedMs = after.atMs - before.atMs;
   const cores = (earlier: number | null | undefined, later: number | null | undefined): number | null =>
     known(earlier) && known(later) ? Math.max(0, later - earlier) / NS_PER_MS / passedMs : null;
