@@ -17,14 +17,20 @@ export async function pokePage(gdbSocket: string, address: number, data: Buffer)
   }
 }
 
-/** Sends a packet and waits for the stub's OK; stop reports in between are acknowledged and passed over. */
+/**
+ * Sends a packet and waits for the stub's OK; stop reports in between are acknowledged and passed over. Each packet once, and nothing else:
+ * a guest that runs on is stopped by whatever the stub hears without having asked (QEMU's gdbstub.c, gdb_read_byte).
+ */
 async function ask(socket: Socket, packet: string): Promise<void> {
   const sum = [...Buffer.from(packet)].reduce((total, byte) => (total + byte) & 0xff, 0);
   socket.write(`$${packet}#${sum.toString(16).padStart(2, '0')}`);
   const signal = AbortSignal.timeout(5_000);
+  let acknowledged = 0;
   for (let text = ''; !/\$OK#../.test(text); ) {
     text += String((await once(socket, 'data', { signal }))[0]);
     if (/\$E[^#]*#../.test(text)) throw new Error(`the gdb stub refused ${packet}: ${text}`);
-    socket.write('+');
+    const packets = text.match(/\$[^#]*#../g)?.length ?? 0;
+    if (packets > acknowledged) socket.write('+'.repeat(packets - acknowledged));
+    acknowledged = packets;
   }
 }
