@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { test } from 'node:test';
+import { type TestContext, test } from 'node:test';
 import { createLog } from '../log.ts';
 import { keys } from '../redis/keys.ts';
 import { startTestRedis } from '../testing/test-redis.ts';
@@ -13,14 +13,20 @@ import { createVault } from './vault.ts';
 
 const LOOKS_SEALED = 'sealed:2:deadbeef:AAAA';
 
-test('only secrets are sealed anew, whatever looks like one; what does not open is named and stops nothing', async (t) => {
-  await using server = await startTestRedis();
-  const { redis } = server;
+/** A master key in a file of its own. */
+async function makeKey(t: TestContext) {
   const directory = await mkdtemp(join(tmpdir(), 'lmas-rotation-'));
   t.after(() => rm(directory, { recursive: true }));
   const path = join(directory, 'master-key');
   const ring = await openKeyRing({ kind: 'file', path, create: true });
   const vault = createVault(ring);
+  return { path, ring, vault };
+}
+
+test('only secrets are sealed anew, whatever looks like one; what does not open is named and stops nothing', async (t) => {
+  await using server = await startTestRedis();
+  const { redis } = server;
+  const { path, ring, vault } = await makeKey(t);
   const put = (hash: string, id: string, record: object) => redis.hset(hash, id, JSON.stringify({ id, ...record }));
   const webhook = (id: string) => ({
     sealedSecret: vault.seal(`webhook:${id}`, 'now'),
@@ -62,11 +68,7 @@ test('only secrets are sealed anew, whatever looks like one; what does not open 
 test('a record that cannot be read is named, stops nothing, and costs no key that it may need', async (t) => {
   await using server = await startTestRedis();
   const { redis } = server;
-  const directory = await mkdtemp(join(tmpdir(), 'lmas-rotation-'));
-  t.after(() => rm(directory, { recursive: true }));
-  const path = join(directory, 'master-key');
-  const ring = await openKeyRing({ kind: 'file', path, create: true });
-  const vault = createVault(ring);
+  const { path, ring, vault } = await makeKey(t);
   await redis.hset(keys.credentials, 'good', JSON.stringify({ sealed: vault.seal('credential:good', 'secret') }));
   await redis.hset(keys.credentials, 'odd', JSON.stringify({ secret: vault.seal('credential:odd', 'secret') }));
   await redis.hset(keys.webhooks, 'torn', '{"sealedSecret":');

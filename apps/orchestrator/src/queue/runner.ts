@@ -109,7 +109,7 @@ export async function createRunner(
       goingDown = new LmasError('INTERRUPTED', 'The orchestrator is going down.');
       const all = [...active.values()];
       const betweenHosts = all.filter(({ run }) => isBetweenHosts(run));
-      for (const { run } of all) if (!isBetweenHosts(run)) run.abandon(goingDown);
+      for (const each of all) if (!betweenHosts.includes(each)) each.run.abandon(goingDown);
       const ended = Promise.all(betweenHosts.map(({ done }) => done));
       await Promise.race([ended, sleep(handOverMs, undefined, { ref: false })]);
       for (const { run } of betweenHosts) run.abandon(goingDown);

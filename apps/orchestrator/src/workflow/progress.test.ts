@@ -10,10 +10,16 @@ import { migrationInputSchema } from '../schemas/migration.ts';
 import { ProgressReporter } from './progress.ts';
 import type { Run } from './run.ts';
 
-test('the outlook is judged by the policy and the share that hold now, not by the request', async () => {
+type Options = ConstructorParameters<typeof ProgressReporter>[4];
+
+/** The record of a migration whose allowed downtime is 100 ms, once what its hypervisor has said is in it. */
+async function recordedOf(
+  progress: Partial<MigrationProgress>,
+  { shareBytesPerSec, options }: { shareBytesPerSec?: number; options?: Options } = {},
+) {
   const request = migrationInputSchema.parse({ vm: 'v', source: 'a', destination: 'b', maxDowntimeMs: 100 });
   const { migration } = newRecord(newMigrationId(), request, { source: 'x', destination: 'y' }, []);
-  migration.bandwidthShareBytesPerSec = 1_000_000;
+  if (shareBytesPerSec !== undefined) migration.bandwidthShareBytesPerSec = shareBytesPerSec;
   const told = Promise.withResolvers<void>();
   const run = {
     ...{ id: migration.id, migration, lost: new AbortController().signal },
@@ -22,84 +28,43 @@ test('the outlook is judged by the policy and the share that hold now, not by th
       told.resolve();
     },
   } as unknown as Run;
-  const changes = { get: async () => ({ maxDowntimeMs: 3_000 }) };
-  using reporter = new ProgressReporter(run, undefined, 1, () => undefined, { changes });
-  const progress = { stage: 'memory', percent: 50, bytesTotal: 9e6, bytesTransferred: 6e6, bytesRemaining: 2e6 };
-  const rates = { iteration: 2, dirtyRateBytesPerSec: 500_000, rateBytesPerSec: 1e9 };
-  reporter.report({ ...progress, ...rates } as MigrationProgress);
+  using reporter = new ProgressReporter(run, undefined, 1, () => undefined, options);
+  const moving = { stage: 'memory', percent: 50, bytesTotal: 9e6, bytesTransferred: 6e6, bytesRemaining: 2e6 };
+  reporter.report({ ...moving, ...progress } as MigrationProgress);
   await told.promise;
-  assert.match(migration.progress?.outlook?.message ?? '', /fits into the allowed downtime/);
-  assert.equal(migration.progress?.outlook?.verdict, 'converges');
+  return migration.progress;
+}
+
+test('the outlook is judged by the policy and the share that hold now, not by the request', async () => {
+  const rates = { iteration: 2, dirtyRateBytesPerSec: 500_000, rateBytesPerSec: 1e9 };
+  const options = { changes: { get: async () => ({ maxDowntimeMs: 3_000 }) } };
+  const progress = await recordedOf(rates, { shareBytesPerSec: 1_000_000, options });
+  assert.match(progress?.outlook?.message ?? '', /fits into the allowed downtime/);
+  assert.equal(progress?.outlook?.verdict, 'converges');
 });
 
 test('that pages go as differences is heeded by the outlook, and no number of the record', async () => {
-  const request = migrationInputSchema.parse({ vm: 'v', source: 'a', destination: 'b', maxDowntimeMs: 100 });
-  const { migration } = newRecord(newMigrationId(), request, { source: 'x', destination: 'y' }, []);
-  const told = Promise.withResolvers<void>();
-  const run = {
-    ...{ id: migration.id, migration, lost: new AbortController().signal },
-    report: (change: (draft: { migration: typeof migration }) => void) => {
-      change({ migration });
-      told.resolve();
-    },
-  } as unknown as Run;
-  using reporter = new ProgressReporter(run, undefined, 1, () => undefined);
-  const progress = { stage: 'memory', percent: 50, bytesTotal: 9e6, bytesTransferred: 6e6, bytesRemaining: 2e6 };
   const rates = { iteration: 3, dirtyRateBytesPerSec: 3e6, rateBytesPerSec: 1e6, sentShareOfPages: 0.1 };
-  reporter.report({ ...progress, ...rates } as MigrationProgress);
-  await told.promise;
-  assert.equal(migration.progress?.outlook?.verdict, 'converges');
-  assert.ok(!('sentShareOfPages' in (migration.progress ?? {})));
+  const progress = await recordedOf(rates);
+  assert.equal(progress?.outlook?.verdict, 'converges');
+  assert.ok(!('sentShareOfPages' in (progress ?? {})));
 });
 
 test('what would make the hypervisor send differences is said with the outlook, and is no field of the record', async () => {
-  const request = migrationInputSchema.parse({ vm: 'v', source: 'a', destination: 'b', maxDowntimeMs: 100 });
-  const { migration } = newRecord(newMigrationId(), request, { source: 'x', destination: 'y' }, []);
-  const told = Promise.withResolvers<void>();
-  const run = {
-    ...{ id: migration.id, migration, lost: new AbortController().signal },
-    report: (change: (draft: { migration: typeof migration }) => void) => {
-      change({ migration });
-      told.resolve();
-    },
-  } as unknown as Run;
-  using reporter = new ProgressReporter(run, undefined, 1, () => undefined);
-  const progress = { stage: 'memory', percent: 50, bytesTotal: 9e6, bytesTransferred: 6e6, bytesRemaining: 2e6 };
   const rates = { iteration: 3, dirtyRateBytesPerSec: 3e6, rateBytesPerSec: 1e6, differencesOption: 'someOption' };
-  reporter.report({ ...progress, ...rates } as MigrationProgress);
-  await told.promise;
-  assert.match(migration.progress?.outlook?.advice ?? '', /send differences \(someOption/);
-  assert.ok(!('differencesOption' in (migration.progress ?? {})));
+  const progress = await recordedOf(rates);
+  assert.match(progress?.outlook?.advice ?? '', /send differences \(someOption/);
+  assert.ok(!('differencesOption' in (progress ?? {})));
 });
 
 test('the outlook is there from the first pass on where the checks have measured how fast the guest writes', async () => {
+  const first = { percent: 1, bytesTransferred: 1e5, bytesRemaining: 8.9e6, iteration: 1 };
+  const rates = { dirtyRateBytesPerSec: null, rateBytesPerSec: 1e6 };
   const verdicts: (string | undefined)[] = [];
-  for (const facts of [{}, { dirtyRateBytesPerSec: 2e6 }]) {
-    const request = migrationInputSchema.parse({ vm: 'v', source: 'a', destination: 'b' });
-    const { migration } = newRecord(newMigrationId(), request, { source: 'x', destination: 'y' }, []);
-    const told = Promise.withResolvers<void>();
-    const run = {
-      ...{ id: migration.id, migration, lost: new AbortController().signal },
-      report: (change: (draft: { migration: typeof migration }) => void) => {
-        change({ migration });
-        told.resolve();
-      },
-    } as unknown as Run;
-    using reporter = new ProgressReporter(run, undefined, 1, () => undefined, facts);
-    const progress = { stage: 'memory', percent: 1, bytesTotal: 9e6, bytesTransferred: 1e5, bytesRemaining: 8.9e6 };
-    reporter.report({
-      ...progress,
-      iteration: 1,
-      dirtyRateBytesPerSec: null,
-      rateBytesPerSec: 1e6,
-    } as MigrationProgress);
-    await told.promise;
-    assert.equal(
-      migration.progress?.dirtyRateBytesPerSec,
-      null,
-      'what the hypervisor has not measured is not told as its own',
-    );
-    verdicts.push(migration.progress?.outlook?.verdict);
+  for (const options of [{}, { dirtyRateBytesPerSec: 2e6 }]) {
+    const progress = await recordedOf({ ...first, ...rates }, { options });
+    assert.equal(progress?.dirtyRateBytesPerSec, null, 'what the hypervisor has not measured is not told as its own');
+    verdicts.push(progress?.outlook?.verdict);
   }
   assert.deepEqual(verdicts, ['unknown', 'diverges']);
 });
