@@ -5,7 +5,6 @@
 import { writeFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Worker } from 'node:worker_threads';
-import type { LmasClient } from '@lmas/client';
 import { type Benchmark, numberOption, readOptions } from '../benchmark.ts';
 import { median, percentile } from '../statistics.ts';
 import type { CallerInput, CallerResult } from './caller.ts';
@@ -20,6 +19,7 @@ queue, submissions, cancels. Then kills the orchestrator (SIGKILL), starts it ag
   --quick          1000 queued, 50 at once, within two minutes; without it 10000 queued and 200 at once
   --queued N       how many wait
   --concurrent N   how many run at once
+  --roles          API, worker and scheduler in processes of their own, with one Redis; without it all in one
   --seconds N      how long the API is called
   --calls N        calls per second (default 50)
   --json FILE      write {p50Ms, p99Ms, queued, concurrent, rssBytes, restartPickupMs, …} as JSON
@@ -27,6 +27,7 @@ queue, submissions, cancels. Then kills the orchestrator (SIGKILL), starts it ag
 
 const OPTIONS = {
   quick: { type: 'boolean', default: false },
+  roles: { type: 'boolean', default: false },
   queued: { type: 'string' },
   concurrent: { type: 'string' },
   seconds: { type: 'string' },
@@ -63,7 +64,7 @@ export interface OrchestratorResult {
   readonly coresWithoutCalls: number;
   readonly coresWithCalls: number;
   readonly cpuSecondsPer1000Calls: number;
-  /** Share of the measured time in which its main thread was ready and had no processor: a busy machine, not its doing. */
+  /** Share of the measured time in which the main thread that answers the API was ready and had no processor: a busy machine, not its doing. */
   readonly waitedForProcessorShare: number;
 }
 
@@ -88,7 +89,7 @@ export const orchestratorBenchmark: Benchmark = {
       seconds: numberOption('--seconds', options.seconds ?? String(seconds), 1, 3_600),
       callsPerSec: numberOption('--calls', options.calls, 1, 10_000),
     };
-    await using stand = await Stand.up(plan.concurrent);
+    await using stand = await Stand.up(plan.concurrent, { roles: options.roles });
     const result = await measure(stand, plan, signal);
     show(result);
     if (options.json !== undefined) writeFileSync(options.json, `${JSON.stringify(result, null, 2)}\n`);
@@ -97,7 +98,7 @@ export const orchestratorBenchmark: Benchmark = {
 };
 
 async function measure(stand: Stand, plan: Plan, signal: AbortSignal): Promise<OrchestratorResult> {
-  const { client, world } = stand;
+  const { world } = stand;
   console.log(`submitting ${plan.queued + plan.concurrent} migrations`);
   const submitStart = performance.now();
   const ids = await stand.submit(plan.queued + plan.concurrent, MOVE_MS, { signal });
@@ -106,7 +107,7 @@ async function measure(stand: Stand, plan: Plan, signal: AbortSignal): Promise<O
   const missing = plan.queued - (await stand.waiting());
   if (missing > 0) ids.push(...(await stand.submit(missing, MOVE_MS, { signal })));
   await sleep(SETTLE_MS, undefined, { signal });
-  const before = watchProcessor(stand.pid);
+  const before = watchProcessor(stand.pids);
   await sleep(WITHOUT_CALLS_MS, undefined, { signal });
   const withoutCalls = before();
   const queued = await stand.waiting();
@@ -115,7 +116,7 @@ async function measure(stand: Stand, plan: Plan, signal: AbortSignal): Promise<O
   const moving: number[] = [];
   const sampler = setInterval(() => moving.push(world.moving), SAMPLE_MS);
   const endedBefore = ids.length - queued;
-  const meanwhile = watchProcessor(stand.pid);
+  const meanwhile = watchProcessor(stand.pids);
   const { latenciesMs, failures } = await callApi(stand, plan, ids, signal).finally(() => clearInterval(sampler));
   const withCalls = meanwhile();
   const waitingAfter = await stand.waiting();
@@ -123,7 +124,7 @@ async function measure(stand: Stand, plan: Plan, signal: AbortSignal): Promise<O
 
   const rssBytes = stand.peakBytes();
   const all = Object.values(latenciesMs).flat();
-  const restart = await killAndRestart(stand, client, signal);
+  const restart = await killAndRestart(stand, signal);
   return {
     p50Ms: percentile(all, 0.5),
     p99Ms: percentile(all, 0.99),
@@ -149,7 +150,7 @@ async function measure(stand: Stand, plan: Plan, signal: AbortSignal): Promise<O
 
 async function callApi(stand: Stand, plan: Plan, ids: readonly string[], signal: AbortSignal): Promise<CallerResult> {
   const input: CallerInput = {
-    baseUrl: stand.orchestrator.baseUrl,
+    baseUrl: stand.baseUrl,
     apiKey: stand.apiKey,
     ids,
     submission: stand.submission(0, MOVE_MS),
@@ -172,16 +173,16 @@ async function callApi(stand: Stand, plan: Plan, ids: readonly string[], signal:
 
 /** Those that a run had taken up are taken up by another one: their records count one more run. */
 async function killAndRestart(
-  { orchestrator }: Stand,
-  client: LmasClient,
+  stand: Stand,
   signal: AbortSignal,
 ): Promise<Pick<OrchestratorResult, 'restartPickupMs' | 'restartAllMs'>> {
+  const { client } = stand;
   const { items } = await client.listMigrations({ phase: 'performing', limit: 200 }, { signal });
   const left = new Map(items.map(({ id, runs }) => [id, runs]));
   console.log(`killing the orchestrator while ${left.size} move`);
-  await orchestrator.kill();
+  await stand.kill();
   const startedAt = performance.now();
-  await orchestrator.restart();
+  await stand.restart();
   let restartPickupMs: number | undefined;
   while (left.size > 0) {
     for (const [id, runs] of left) {

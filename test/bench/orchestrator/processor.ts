@@ -1,5 +1,5 @@
 /**
- * What a process takes of the machine's processors, and how long its main thread was ready and had none: on a busy machine
+ * What processes take of the machine's processors, and how long the main thread of one was ready and had none: on a busy machine
  * the second says how much of a latency is the neighbours'. From proc(5): fields 14 to 17 of stat; the first two numbers of
  * schedstat, nanoseconds on a processor and in the run queue.
  */
@@ -13,9 +13,14 @@ export interface ProcessorUse {
   readonly waitedShare: number;
 }
 
-/** @returns what was used from now to the call of the result */
-export function watchProcessor(pid: number): () => ProcessorUse {
-  const look = () => ({ atMs: performance.now(), cpuTicks: ticksOf(`/proc/${pid}/stat`), waitedNs: waitedNsOf(pid) });
+/**
+ * @param pids the one whose main thread is looked at first
+ * @returns what was used from now to the call of the result
+ */
+export function watchProcessor(pids: readonly number[]): () => ProcessorUse {
+  const [first = 0] = pids;
+  const ticks = () => pids.reduce((sum, pid) => sum + ticksOf(`/proc/${pid}/stat`), 0);
+  const look = () => ({ atMs: performance.now(), cpuTicks: ticks(), waitedNs: waitedNsOf(first) });
   const start = look();
   return () => {
     const end = look();

@@ -1,14 +1,16 @@
 /**
  * What the orchestrator benchmark stands on: a world of simulated hosts in this process, an orchestrator with its own Redis
- * in another, two sites, and as many VMs as shall be moved. Whoever makes it disposes of it; nothing of it is left.
+ * in another, or its roles in processes of their own, two sites, and as many VMs as shall be moved. Whoever makes it disposes of
+ * it; nothing of it is left.
  */
-import { randomUUID } from 'node:crypto';
+import { randomBytes, randomUUID } from 'node:crypto';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { LmasClient } from '@lmas/client';
 import { serveWorld, World, type WorldServer } from '@lmas/plugin-simulated/world';
 import { OrchestratorProcess } from '../../support/orchestrator.ts';
+import { RedisServers } from '../../workflow/redis-servers.ts';
 
 const HOSTS_PER_SITE = 10;
 const SUBMITTERS = 32;
@@ -16,42 +18,82 @@ const CREDENTIAL = 'any';
 
 export class Stand implements AsyncDisposable {
   readonly world: World;
-  readonly orchestrator: OrchestratorProcess;
   readonly client: LmasClient;
+  /** The first one answers the API. */
+  readonly #processes: readonly OrchestratorProcess[];
   readonly #server: WorldServer;
-  readonly #directory: string;
+  readonly #parts: AsyncDisposableStack;
   #vms = 0;
 
-  private constructor(orchestrator: OrchestratorProcess, server: WorldServer, world: World, directory: string) {
+  private constructor(
+    processes: readonly [OrchestratorProcess, ...OrchestratorProcess[]],
+    server: WorldServer,
+    world: World,
+    parts: AsyncDisposableStack,
+  ) {
     this.world = world;
-    this.orchestrator = orchestrator;
-    this.client = orchestrator.client();
+    this.client = processes[0].client();
+    this.#processes = processes;
     this.#server = server;
-    this.#directory = directory;
+    this.#parts = parts;
   }
 
-  static async up(concurrent: number): Promise<Stand> {
+  /** @param roles in processes of their own, with a Redis that they share, as the Helm chart has them */
+  static async up(concurrent: number, { roles }: { roles: boolean }): Promise<Stand> {
+    await using parts = new AsyncDisposableStack();
     const directory = mkdtempSync(join(tmpdir(), 'lmas-bench-'));
+    parts.defer(() => rmSync(directory, { recursive: true, force: true }));
     const world = new World();
-    const server = await serveWorld(world, join(directory, 'world.sock'));
+    const server = parts.use(await serveWorld(world, join(directory, 'world.sock')));
+    const common = {
+      LMAS_PLUGINS: '@lmas/plugin-simulated',
+      LMAS_CONCURRENCY: String(concurrent),
+      LMAS_REQUESTS_PER_MINUTE: 'null',
+      LMAS_LOG_LEVEL: 'warn',
+    };
+    const start = async (role: string, shared: Readonly<Record<string, string>> = {}): Promise<OrchestratorProcess> => {
+      const env = { ...common, ...shared, LMAS_ROLE: role };
+      const orchestrator = await OrchestratorProcess.start({ dataDir: join(directory, role), env });
+      parts.defer(() => orchestrator.stop());
+      return orchestrator;
+    };
+    const startRoles = async () => {
+      const servers = parts.use(new RedisServers(directory));
+      const port = await servers.start({ 'maxmemory-policy': 'noeviction' });
+      const shared = {
+        REDIS_URL: `redis://127.0.0.1:${port}`,
+        LMAS_MASTER_KEY: randomBytes(32).toString('base64'),
+      };
+      return [await start('api', shared), await start('worker', shared), await start('scheduler', shared)] as const;
+    };
+    const processes = roles ? await startRoles() : ([await start('all')] as const);
+    const stand = new Stand([...processes], server, world, parts.move());
     try {
-      const orchestrator = await OrchestratorProcess.start({
-        dataDir: join(directory, 'data'),
-        env: {
-          LMAS_PLUGINS: '@lmas/plugin-simulated',
-          LMAS_CONCURRENCY: String(concurrent),
-          LMAS_REQUESTS_PER_MINUTE: 'null',
-          LMAS_LOG_LEVEL: 'warn',
-        },
-      });
-      const stand = new Stand(orchestrator, server, world, directory);
       await stand.#register();
       return stand;
     } catch (error) {
-      await server[Symbol.asyncDispose]();
-      rmSync(directory, { recursive: true, force: true });
+      await stand[Symbol.asyncDispose]();
       throw error;
     }
+  }
+
+  get baseUrl(): string {
+    return this.#api.baseUrl;
+  }
+
+  get #api(): OrchestratorProcess {
+    const [api] = this.#processes;
+    if (api === undefined) throw new Error('There is no orchestrator.');
+    return api;
+  }
+
+  /** SIGKILL to all of it. */
+  async kill(): Promise<void> {
+    await Promise.all(this.#processes.map((one) => one.kill()));
+  }
+
+  async restart(): Promise<void> {
+    await Promise.all(this.#processes.map((one) => one.restart()));
   }
 
   /** Starts so many VMs and submits a migration of each. @returns their ids */
@@ -78,34 +120,33 @@ export class Stand implements AsyncDisposable {
     return { vm, source, destination, transport: 'direct' as const, options: { durationMs } };
   }
 
-  /** The orchestrator's process. */
-  get pid(): number {
-    const { pid } = this.orchestrator;
-    if (pid === undefined) throw new Error('The orchestrator does not run.');
-    return pid;
+  /** Its processes, the one that answers the API first. */
+  get pids(): readonly number[] {
+    return this.#processes.flatMap(({ pid }) => (pid === undefined ? [] : [pid]));
   }
 
   get apiKey(): string {
-    return readFileSync(this.orchestrator.apiKeyFile, 'utf8').trim();
+    return readFileSync(this.#api.apiKeyFile, 'utf8').trim();
   }
 
   /** How many wait in the queue. */
   async waiting(): Promise<number> {
     const headers = { authorization: `Bearer ${this.apiKey}` };
-    const response = await fetch(`${this.orchestrator.baseUrl}/v1/queue`, { headers });
+    const response = await fetch(`${this.baseUrl}/v1/queue`, { headers });
     return ((await response.json()) as { waiting: number }).waiting;
   }
 
-  /** The most memory that the orchestrator's process ever had resident. */
+  /** The most memory that its processes ever had resident, together. */
   peakBytes(): number {
-    const status = readFileSync(`/proc/${this.pid}/status`, 'utf8');
-    return Number(/^VmHWM:\s+(\d+) kB/m.exec(status)?.[1] ?? 0) * 1_024;
+    const peaks = this.pids.map((pid) => {
+      const status = readFileSync(`/proc/${pid}/status`, 'utf8');
+      return Number(/^VmHWM:\s+(\d+) kB/m.exec(status)?.[1] ?? 0) * 1_024;
+    });
+    return peaks.reduce((sum, peak) => sum + peak, 0);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    await this.orchestrator.stop();
-    await this.#server[Symbol.asyncDispose]();
-    rmSync(this.#directory, { recursive: true, force: true });
+    await this.#parts.disposeAsync();
   }
 
   async #register(): Promise<void> {

@@ -8,7 +8,7 @@ import { keys } from '../redis/keys.ts';
 import { replaceFields } from '../redis/replace-field.ts';
 import { replicated } from '../redis/replicas.ts';
 import { excludedBy, type GroupKind, groupsOf, laneEntry, type Need, orderOf, parseGroup } from './groups.ts';
-import { ADMIT, placesKeys, REPAIR, RESTORE, waitingKeys } from './scripts.ts';
+import { ADMIT, placesKeys, RANKS, REPAIR, RESTORE, type RestoreArgs, waitingKeys } from './scripts.ts';
 
 export interface Waiting {
   /** From 1. */
@@ -98,11 +98,14 @@ export function createAdmission(redis: Redis): Admission {
     async explain(ids) {
       const explained = new Map<string, Waiting>();
       if (ids.length === 0) return explained;
-      const [takenNow, limitsNow, pausedAt, kept, entries, ...ranks] = (await all(redis, (batch) => {
-        batch.hgetall(keys.placesTaken).hgetall(keys.placeLimits).get(keys.pausedAt).hkeys(keys.keptPairs);
-        batch.hmget(keys.waitingEntries, ...ids);
-        for (const id of ids) batch.zrank(keys.waiting, id);
-      })) as [Hash, Hash, string | null, string[], (string | null)[], ...(number | null)[]];
+      const asked = [
+        all(redis, (batch) => {
+          batch.hgetall(keys.placesTaken).hgetall(keys.placeLimits).get(keys.pausedAt).hkeys(keys.keptPairs);
+          batch.hmget(keys.waitingEntries, ...ids);
+        }) as Promise<[Hash, Hash, string | null, string[], (string | null)[]]>,
+        RANKS(redis, [keys.waiting], ids) as Promise<(number | null)[]>,
+      ] as const;
+      const [[takenNow, limitsNow, pausedAt, kept, entries], ranks] = await Promise.all(asked);
       const [taken, limits] = [numbers(takenNow), numbers(limitsNow)];
       const isTaken = (group: string): boolean =>
         excludedBy(group).some((other) => (taken.get(other) ?? 0) > 0 || kept.includes(other.split(':')[1] ?? ''));
@@ -157,14 +160,12 @@ export function createAdmission(redis: Redis): Admission {
     },
     async rebuild(live) {
       for await (const batch of live) {
-        await Promise.all(
-          batch.map(({ migration, need, lane }) => {
-            const { id } = migration;
-            const order = orderOf(migration);
-            const names = [...books, keys.live, keys.running, keys.migration(id)];
-            return RESTORE(redis, names, [id, lane, order, laneEntry(lane, order, id), need ?? '']);
-          }),
-        );
+        const names = batch.map(({ migration }) => keys.migration(migration.id));
+        const facts = batch.map(({ migration, need, lane }): RestoreArgs => {
+          const order = orderOf(migration);
+          return [migration.id, lane, order, laneEntry(lane, order, migration.id), need ?? ''];
+        });
+        await RESTORE(redis, [...books, keys.live, keys.running, ...names], facts.flat());
       }
       await REPAIR(redis, [...books, keys.live, keys.keptPairs, keys.incomplete], []);
       await announce();

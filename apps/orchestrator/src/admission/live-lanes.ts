@@ -8,8 +8,8 @@ import { isRedisAway } from '../redis/away.ts';
 import type { Restored } from './admission.ts';
 import type { LaneFinder } from './lanes.ts';
 
-/** Looked at together. */
-const BATCH = 200;
+/** Looked at together: of thousands, a few at a time, with a turn for everybody else in between. */
+const BATCH = 50;
 
 export async function* liveLanes(
   store: Pick<MigrationStore, 'live' | 'getMany' | 'needs'>,

@@ -186,21 +186,37 @@ export const ADMIT = script(`
   return started
 `);
 
+/** The place of each in the order, from 0; none for what does not wait. In one command: see READ_RECORDS. KEYS: waiting. ARGV: ids */
+export const RANKS = script(`
+  local ranks = {}
+  for i, id in ipairs(ARGV) do ranks[i] = redis.call('ZRANK', KEYS[1], id) end
+  return ranks
+`);
+
+/** What RESTORE is told of one migration: its id, its lane, its order, its lane entry, its need ('' for none). */
+export type RestoreArgs = readonly [id: string, lane: string, order: number, entry: string, need: string];
+
 /**
- * Puts one live migration where its record says that it belongs: it waits, or, while a run has it, holds places. Whose need
+ * Puts live migrations where their records say that they belong: they wait, or, while a run has them, hold places. Whose need
  * has changed since its lane was made out is where it belongs: that change put it there. A drill whose copy runs belongs nowhere.
- * KEYS: waitingKeys, placesKeys, live, running, migration. ARGV: id, lane, order, lane entry, need ('' for none)
+ * KEYS: waitingKeys, placesKeys, live, running, and each migration. ARGV: of each in turn its RestoreArgs
  */
 export const RESTORE = script(`
   ${waitingLua(1)} ${placesLua(4)}
-  if redis.call('SISMEMBER', KEYS[6], ARGV[1]) == 0 then return 0 end
-  if (redis.call('HGET', KEYS[8], 'need') or '') ~= ARGV[5] then return 0 end
-  if redis.call('HGET', KEYS[8], 'phase') == 'kept' then return 0 end
-  if redis.call('SISMEMBER', KEYS[7], ARGV[1]) == 1 then
-    dequeue(ARGV[1])
-    changePlaces(ARGV[1], ARGV[2])
-  elseif redis.call('HEXISTS', KEYS[4], ARGV[1]) == 0 then
-    enqueue(ARGV[1], ARGV[3], ARGV[4])
+  local function restore(migration, id, lane, order, entry, need)
+    if redis.call('SISMEMBER', KEYS[6], id) == 0 then return end
+    if (redis.call('HGET', migration, 'need') or '') ~= need then return end
+    if redis.call('HGET', migration, 'phase') == 'kept' then return end
+    if redis.call('SISMEMBER', KEYS[7], id) == 1 then
+      dequeue(id)
+      changePlaces(id, lane)
+    elseif redis.call('HEXISTS', KEYS[4], id) == 0 then
+      enqueue(id, order, entry)
+    end
+  end
+  for i = 8, #KEYS do
+    local first = 5 * (i - 8) + 1
+    restore(KEYS[i], unpack(ARGV, first, first + 4))
   end
   return 1
 `);

@@ -59,7 +59,7 @@ test('records are read a few at a time, all of them and in their order', async (
     answer.map(({ id }) => id),
     ids,
   );
-  assert.ok(most <= 200, `${most} at once`);
+  assert.ok(most <= 50, `${most} at once`);
 });
 
 test('who uses an endpoint or a site is looked up, and no record is read for it', async () => {

@@ -10,6 +10,7 @@ import { type JournalEntry, journalEntrySchema } from './journal-entry.ts';
 import { DONE_FIELD } from './needs.ts';
 import { type Migration, storedMigrationSchema } from './record.ts';
 import { createRecordCache } from './record-cache.ts';
+import { READ_RECORDS } from './scripts.ts';
 import { overlay } from './store-answers.ts';
 
 export interface RecordReads {
@@ -85,20 +86,17 @@ export function createRecordReads(redis: Redis): RecordReads {
   };
 }
 
-/** So many are parsed in one turn: some ten milliseconds, in which nobody else is answered. */
-const BATCH = 200;
+/** So many are parsed in one turn: a page of a list, and some ten milliseconds at most in which nobody else is answered. */
+const BATCH = 50;
 
 /** Whole records, each as of one moment; a round trip for every batch. */
 function recordLoader(redis: Redis) {
   const records = createRecordCache();
   const names = ['record', 'cancelRequestedAt', 'pointOfNoReturnAt', DONE_FIELD] as const;
   const loadBatch = async (ids: readonly string[]): Promise<Migration[]> => {
-    const pipeline = redis.pipeline();
-    for (const id of ids) pipeline.hmget(keys.migration(id), ...names);
+    const answers = (await READ_RECORDS(redis, ids.map(keys.migration), names)) as (string | null)[][];
     const found: Migration[] = [];
-    ((await pipeline.exec()) ?? []).forEach(([error, fields], index) => {
-      if (error) throw error;
-      const [record, ...beside] = fields as (string | null)[];
+    answers.forEach(([record, ...beside], index) => {
       if (record) found.push(overlay(records.parse(ids[index] ?? '', record), beside[0], beside[1], beside[2]));
     });
     return found;

@@ -287,3 +287,27 @@ test('a Redis that is there and cannot serve now is told from one that refuses',
     await once(odd, 'exit');
   }
 });
+
+test('what is asked in one turn goes out in one write, and is answered in its order', async () => {
+  const redis = connect(server, log);
+  await event(redis, 'ready');
+  const socket = redis.stream;
+  let writes = 0;
+  for (const name of ['_write', '_writev'] as const) {
+    const write = socket[name]?.bind(socket) as (...args: unknown[]) => void;
+    Object.assign(socket, {
+      [name]: (...args: unknown[]) => {
+        writes += 1;
+        write(...args);
+      },
+    });
+  }
+  const order: number[] = [];
+  const ask = (n: number) => redis.echo(String(n)).then((answer) => order.push(Number(answer)));
+  await Promise.all([1, 2, 3, 4].map(ask));
+  assert.equal(writes, 1);
+  await ask(5);
+  assert.equal(writes, 2);
+  assert.deepEqual(order, [1, 2, 3, 4, 5]);
+  redis.disconnect();
+});

@@ -25,6 +25,8 @@ type Sending = Parameters<Redis['sendCommand']>;
 export class WatchedRedis extends Redis {
   readonly #silenceMs: number;
   #waiting: Sending[] = [];
+  /** The stream that keeps what is asked until the end of this turn. */
+  #gathering: Redis['stream'] | undefined;
 
   constructor(options: RedisOptions, silenceMs: number, waitsMs = 0) {
     super(options);
@@ -40,9 +42,24 @@ export class WatchedRedis extends Redis {
   override sendCommand(...sending: Sending): unknown {
     const [command] = sending;
     if (SENT_BY_ITSELF.has(command.name)) command.promise.catch(() => undefined); // who did send it is told all the same
-    if (this.status !== 'connect' || !SUBSCRIPTIONS.has(command.name)) return super.sendCommand(...sending);
-    this.#waiting.push(sending);
-    return command.promise;
+    if (this.status === 'connect' && SUBSCRIPTIONS.has(command.name)) {
+      this.#waiting.push(sending);
+      return command.promise;
+    }
+    this.#gather();
+    return super.sendCommand(...sending);
+  }
+
+  /** What is asked in one turn goes out in one write: each of its own would wake Redis, and cost more than the command. */
+  #gather(): void {
+    const { stream } = this;
+    if (stream === undefined || this.#gathering === stream) return;
+    this.#gathering = stream;
+    stream.cork();
+    process.nextTick(() => {
+      this.#gathering = undefined;
+      stream.uncork();
+    });
   }
 
   #sendWaiting(): void {

@@ -15,6 +15,7 @@ import { type EventType, type Migration, now, type StoredMigration } from '../mi
 import type { Claim, ClaimedMigration, ClaimRefusal, MigrationStore } from '../migrations/store.ts';
 import { Journal } from './journal.ts';
 import { LeaseClock } from './lease-clock.ts';
+import { turns } from './turns.ts';
 
 export type Notes = StoredMigration['notes'];
 type Beside = Pick<Migration, 'cancelRequestedAt' | 'pointOfNoReturnAt'>;
@@ -187,6 +188,7 @@ export class Run {
   }
 
   async #write(change: Change, event: Event | undefined): Promise<void> {
+    await turns.next();
     this.#lost.signal.throwIfAborted();
     const draft = structuredClone(this.#stored);
     this.#progress?.change(draft); // what waits goes along
