@@ -38,12 +38,12 @@ export const latency: Part = {
     addedP99Ms: { title: 'p99 − alone, ms', text: milliseconds },
     linkShare: { title: 'share of the stream', text: percent },
   },
-  async *measure(lab, { quick, signal }) {
+  async *measure(lab, { quick, cells, contenders, signal }) {
     const seconds = quick ? 6 : 20;
-    const contenders = quick ? [lmas] : [lmas, haproxy, ssh];
-    for (const cell of quick ? CELLS.slice(0, QUICK_CELLS) : CELLS) {
+    const asked = contenders ?? (quick ? [lmas] : [lmas, haproxy, ssh]);
+    for (const cell of cells ?? (quick ? CELLS.slice(0, QUICK_CELLS) : CELLS)) {
       await lab.setLink(cell);
-      for (const contender of contenders) {
+      for (const contender of asked) {
         signal.throwIfAborted();
         yield await measureOne(lab, cell, contender, seconds);
       }

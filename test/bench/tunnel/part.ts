@@ -1,6 +1,8 @@
 /** A part of the tunnel benchmark beside the throughput: a question of its own, with a method and columns of its own. */
 import type { Lab } from '../../lab/src/index.ts';
+import type { Contender } from '../contenders/contender.ts';
 import type { Column, Sample } from '../report/sample.ts';
+import type { Cell } from './throughput/measurement.ts';
 
 export interface Part {
   readonly name: string;
@@ -15,6 +17,9 @@ export interface Part {
 
 export interface PartOptions {
   readonly quick: boolean;
+  /** Only these, where the part has cells and contenders to choose from. */
+  readonly cells?: readonly Cell[] | undefined;
+  readonly contenders?: readonly Contender[] | undefined;
   readonly signal: AbortSignal;
 }
 

@@ -15,7 +15,7 @@ import { fairness } from './fairness.ts';
 import { latency } from './latency.ts';
 import { lifecycle } from './lifecycle.ts';
 import { memory } from './memory.ts';
-import type { Part } from './part.ts';
+import type { Part, PartOptions } from './part.ts';
 import { type Results, readResults, writeResults } from './results.ts';
 import { measure } from './throughput/measure.ts';
 import { rowsOf } from './throughput/measurement.ts';
@@ -49,7 +49,8 @@ processor seconds per GB of both ends together, and memory.
   --lab NAME         name of the lab that is built (default bench)
   --help             show this
 
-Cells, contenders and seconds are those of the throughput; naming cells or contenders leaves the other parts out.
+Cells, contenders and seconds are those of the throughput, and naming cells or contenders leaves the other parts out;
+those of the latency can be chosen too, by --parts latency.
 
 Parts:
 ${list([{ name: THROUGHPUT, text: 'Every contender in every cell' }, ...PARTS.map(({ name, title }) => ({ name, text: title }))])}
@@ -92,7 +93,8 @@ export const tunnelBenchmark: Benchmark = {
 
 async function measureAll(options: Options, results: Results, signal: AbortSignal): Promise<void> {
   keepPriority(process.pid); // of what it starts within its own session
-  const plan = planOf(options);
+  const chosen = chosenOf(options);
+  const plan = planOf(options, chosen);
   const parts = partsOf(options);
   // After each measurement: an interrupted run has not been in vain.
   const save = (): void => {
@@ -103,7 +105,8 @@ async function measureAll(options: Options, results: Results, signal: AbortSigna
     for (let i = 0; i < plan.repeats; i++) {
       if (parts.includes(THROUGHPUT)) await measureThroughput(lab, plan, results, save, signal);
       for (const part of PARTS) {
-        if (parts.includes(part.name)) await measurePart(lab, part, options.quick, results, save, signal);
+        if (parts.includes(part.name))
+          await measurePart(lab, part, { quick: options.quick, ...chosen, signal }, results, save);
       }
     }
   } finally {
@@ -117,10 +120,21 @@ function writePlots(directory: string, { measurements }: Results): void {
   for (const [name, svg] of throughputPlots(rowsOf(measurements))) writeFileSync(join(directory, name), svg);
 }
 
-function planOf({ quick, cells, contenders, seconds, repeats }: Options): Plan {
-  return narrow(quick ? QUICK : FULL, {
+type Chosen = Pick<PartOptions, 'cells' | 'contenders'>;
+
+/** @throws UsageError */
+function chosenOf({ cells, contenders }: Options): Chosen {
+  return {
     cells: cells === undefined ? undefined : parseCells(cells),
-    contenders: contenders === undefined ? undefined : parseNames('contender', contenders, CONTENDERS),
+    contenders:
+      contenders === undefined ? undefined : parseNames('contender', contenders, CONTENDERS).map(contenderNamed),
+  };
+}
+
+function planOf({ quick, seconds, repeats }: Options, { cells, contenders }: Chosen): Plan {
+  return narrow(quick ? QUICK : FULL, {
+    cells,
+    contenders: contenders?.map(({ name }) => name),
     seconds: seconds === undefined ? undefined : numberOption('--seconds', seconds, 1, 600),
     repeats: repeats === undefined ? undefined : numberOption('--repeats', repeats, 1, 100),
   });
@@ -173,13 +187,12 @@ function contenderNamed(name: string): Contender {
 async function measurePart(
   lab: Lab,
   part: Part,
-  quick: boolean,
+  options: PartOptions,
   { parts }: Results,
   save: () => void,
-  signal: AbortSignal,
 ): Promise<void> {
   console.log(`\n${part.title} …`);
-  for await (const sample of part.measure(lab, { quick, signal })) {
+  for await (const sample of part.measure(lab, options)) {
     parts[part.name] = [...(parts[part.name] ?? []), sample];
     save();
     console.log(sampleLine(sample, part.columns));
