@@ -168,6 +168,60 @@ for (const protocol of DOORS) {
       );
     }
 
+    test(
+      'a cancel whose call is lost is asked again, and comes',
+      rehearse(async (rehearsal) => {
+        const { gates, faults } = rehearsal.world.source.endpoint;
+        faults.add({ method: 'CancelTask', times: 1, effect: { kind: 'drop', done: false } });
+        const mind = new AbortController();
+        const driver = await rehearsal.driver();
+        const prepared = await driver.prepare({ signal: rehearsal.signal });
+        const there = gates.hold('half').then(() => mind.abort());
+        await assert.rejects(rehearsal.perform(driver, prepared, mind.signal), { code: 'ABORTED' });
+        await there;
+        assert.deepEqual([rehearsal.count('CancelTask'), rehearsal.world.running()], [2, ['esx-a1']]);
+      }),
+    );
+
+    test(
+      'a cancel that is refused is told, and the move goes on',
+      rehearse(async (rehearsal) => {
+        const { endpoint } = rehearsal.world.source;
+        const fields = { object: endpoint.objects.byName('VirtualMachine', VM.name), privilegeId: 'Global.CancelTask' };
+        endpoint.faults.add({
+          method: 'CancelTask',
+          effect: { kind: 'fault', fault: { name: 'NoPermission', fields } },
+        });
+        endpoint.onCall = (method) => {
+          if (method === 'CancelTask') setImmediate(() => endpoint.gates.release('half'));
+        };
+        const mind = new AbortController();
+        const driver = await rehearsal.driver();
+        const prepared = await driver.prepare({ signal: rehearsal.signal });
+        const there = endpoint.gates.hold('half').then(() => mind.abort());
+        await rehearsal.perform(driver, prepared, mind.signal);
+        await there;
+        assert.match(rehearsal.log.join(), /does not let the move be cancelled/);
+        assert.deepEqual([rehearsal.count('CancelTask'), rehearsal.world.running()], [1, ['esx-b1']]);
+      }),
+    );
+
+    test(
+      'a vCenter that answers with a fault how the task is says nothing of the task',
+      rehearse(async (rehearsal) => {
+        const { gates, faults } = rehearsal.world.source.endpoint;
+        const there = gates.hold('half').then(() => {
+          const effect = { kind: 'fault', fault: { name: 'SystemError', fields: { reason: 'vpxd' } } } as const;
+          faults.add({ method: 'RetrievePropertiesEx', times: 1, effect });
+          gates.release('half');
+        });
+        await rehearsal.move(await rehearsal.driver());
+        await there;
+        assert.ok(!/reports a failure/.test(rehearsal.log.join()), rehearsal.log.join());
+        assert.deepEqual([rehearsal.world.running(), rehearsal.count(MOVE)], [['esx-b1'], 1]);
+      }),
+    );
+
     for (const lateCancel of ['ignored', 'NotSupported'] as const) {
       test(
         `a cancel after the point of no return is too late, and the VM arrives (it is answered: ${lateCancel})`,
@@ -330,6 +384,24 @@ for (const protocol of DOORS) {
         assert.deepEqual([where, moving, rehearsal.world.running()], ['source', false, ['esx-a1']]);
       }),
     );
+
+    for (const lost of [false, true]) {
+      test(
+        `it is cancelled, and arrives a moment after that: it is waited for (the answer is lost: ${lost})`,
+        rehearse(async (rehearsal) => {
+          const { endpoint } = rehearsal.world.source;
+          await killedHalfWay(rehearsal);
+          endpoint.tasks.lateSuccess = true;
+          endpoint.onCall = (method) => {
+            if (method === 'CancelTask') setImmediate(() => endpoint.gates.release('half'));
+          };
+          if (lost) endpoint.faults.add({ method: 'CancelTask', times: 1, effect: { kind: 'drop', done: true } });
+          const next = patient.migration(await rehearsal.world.connect(), rehearsal.request(), rehearsal.context());
+          const { where } = await next.abort({ signal: rehearsal.signal });
+          assert.deepEqual([where, rehearsal.world.running()], ['destination', ['esx-b1']]);
+        }),
+      );
+    }
 
     test(
       'a move of before this migration had begun is somebody else’s, and left alone',

@@ -24,11 +24,12 @@ import {
 } from '@lmas/plugin-api';
 import { checkMigration } from '../checks/check.ts';
 import type { VmwareOptions } from '../config.ts';
-import { isFault, toPluginError } from '../errors.ts';
+import { isFault, toPluginError, VimSilence } from '../errors.ts';
 import { ROUTE, removeRoute } from '../routes/static-routes.ts';
 import { setTemporaryRoutes } from '../routes/temporary.ts';
 import { flowsOf, pairsOf } from '../routes/ways.ts';
-import { arrivalWarnings } from './arrival.ts';
+import type { Ref } from '../wire/data-objects.ts';
+import { arrivalWarnings, endWarnings, entryWarnings, identityWarnings } from './arrival.ts';
 import type { Lasting } from './arrived-as.ts';
 import { UNANSWERED_MS } from './asked.ts';
 import { endedThere } from './at-rest.ts';
@@ -141,7 +142,7 @@ export class VmwareMigration implements MigrationDriver {
         remedy: 'Abort the migration, which is safe, and start it again.',
       });
     }
-    const move = new Move(this.#ends, plan, this.#settleMs);
+    const move = new Move(this.#ends, plan, { settleMs: this.#settleMs, log: this.#context.log });
     try {
       await setTemporaryRoutes(this.#ends, plan, this.#context, { signal });
       await disableEncryption(this.#ends, plan, this.#context, { signal });
@@ -150,7 +151,7 @@ export class VmwareMigration implements MigrationDriver {
       await move.run({ signal, onProgress: progressReporter(...sizesOf(plan), options.onProgress) });
       await this.#assertArrived();
     } catch (error) {
-      if (!(await this.#hasArrived(error))) throw stoppedBy(signal, error) ?? toPluginError(error, 'migrating');
+      if (!(await this.#hasArrived(error, move))) throw stoppedBy(signal, error) ?? toPluginError(error, 'migrating');
       this.#context.log.warn({ err: error }, 'the task reports a failure, but the VM runs at the destination');
     }
     await options.onPointOfNoReturn();
@@ -180,19 +181,26 @@ export class VmwareMigration implements MigrationDriver {
     performed = true,
     late = false,
   }: Parameters<MigrationDriver['abort']>[0]): Promise<VmPlacement> {
+    const { client } = this.#ends.source;
     const started = performance.now();
-    const asked = new Set<string>();
+    /** Tasks that are asked to end, and whether vSphere has answered that. */
+    const asked = new Map<string, boolean>();
+    let overSince: number | undefined;
     for (;;) {
       const seen = await this.#look({ signal });
+      const placement = placementOf(seen);
       const task = moveUnderWay(seen);
-      const { client } = this.#ends.source;
+      overSince = task === undefined ? (overSince ?? performance.now()) : undefined;
       // A task bears no mark of a migration, only the login, which people may have as well.
       const ours = performed && !late && task !== undefined && isOurs(task, client);
-      if (!ours || performance.now() - started > this.#settleMs || signal.aborted) return placementOf(seen);
-      if (!asked.has(task.task.value)) {
+      const isAwaited = ours
+        ? performance.now() - started <= this.#settleMs
+        : asked.size > 0 && placement.where !== 'destination' && this.#mayStillArrive(overSince);
+      if (!isAwaited || signal.aborted) return placement;
+      if (ours && asked.get(task.task.value) !== true) {
         await this.#context.assertCurrent();
-        await cancelTask(client, task.task, { signal });
-        asked.add(task.task.value);
+        asked.set(task.task.value, false);
+        if (await this.#isCancelAnswered(task.task, signal)) asked.set(task.task.value, true);
       }
       await sleep(LOOK_MS, undefined, { signal }).catch(() => undefined);
     }
@@ -244,6 +252,22 @@ export class VmwareMigration implements MigrationDriver {
     return lookAtBoth(this.#ends, this.#request.vm.id, this.#request.options, { ...options, lasting: this.#lasting });
   }
 
+  /** @throws PluginError where vSphere refuses; without an answer it is asked again */
+  async #isCancelAnswered(task: Ref, signal: AbortSignal): Promise<boolean> {
+    try {
+      await cancelTask(this.#ends.source.client, task, { signal });
+      return true;
+    } catch (error) {
+      if (error instanceof VimSilence || signal.aborted) return false;
+      throw toPluginError(error, 'cancelling the migration');
+    }
+  }
+
+  /** @param overSince when a cancelled task was first seen to be over; `undefined`: somebody else's goes on */
+  #mayStillArrive(overSince: number | undefined): boolean {
+    return overSince !== undefined && performance.now() - overSince < this.#lateMs;
+  }
+
   /** Long enough for the records to have caught up. */
   #isLongSince(momentMs: number): boolean {
     return performance.now() - momentMs > this.#settleMs / 2;
@@ -260,14 +284,15 @@ export class VmwareMigration implements MigrationDriver {
   }
 
   /** After any bad end but one before the call: the VM may have made it although somebody reports otherwise. */
-  async #hasArrived(error: unknown): Promise<boolean> {
-    if (['SUPERSEDED', 'BUSY', 'OUTCOME_UNKNOWN'].includes(pluginErrorCode(error) ?? '')) return false;
-    const started = performance.now();
+  async #hasArrived(error: unknown, { isCalled }: Move): Promise<boolean> {
+    const code = pluginErrorCode(error) ?? '';
+    if (['SUPERSEDED', 'OUTCOME_UNKNOWN'].includes(code) || (code === 'BUSY' && !isCalled)) return false;
+    const isCancelled = isFault(error, 'RequestCanceled') || code === 'BUSY'; // it began elsewhere, and was cancelled
+    const overSince = performance.now();
     for (;;) {
       const seen = await this.#look({ signal: AbortSignal.timeout(this.#settleMs) });
       if (arrived(seen)) return true;
-      const mayStillArrive = isFault(error, 'RequestCanceled') && performance.now() - started < this.#lateMs;
-      if (!mayStillArrive) return false;
+      if (!isCancelled || !this.#mayStillArrive(overSince)) return false;
       await sleep(LOOK_MS);
     }
   }

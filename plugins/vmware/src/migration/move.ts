@@ -3,7 +3,7 @@
  * looked for instead of calling again.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
-import { PluginError } from '@lmas/plugin-api';
+import { type Logger, PluginError } from '@lmas/plugin-api';
 import { isFault, VimSilence } from '../errors.ts';
 import { readObject } from '../properties.ts';
 import { refSchema, type TaskInfo, vmSchema } from '../records.ts';
@@ -15,6 +15,9 @@ import { movedSince } from './to-be-had.ts';
 
 /** After a cancel: the task ends when vSphere gets to it. */
 const CANCEL_LIMIT_MS = 120_000;
+/** vSphere takes a cancel at once, or says that it does not. */
+const CANCEL_TIMEOUT_MS = 10_000;
+const CANCEL_AGAIN_MS = 1_000;
 const LOOK_MS = 250;
 const recentSchema = vmSchema.pick({ recentTask: true });
 const placeSchema = vmSchema.pick({ 'runtime.host': true });
@@ -27,11 +30,19 @@ export class Move {
   readonly #ends: Ends;
   readonly #plan: Plan;
   readonly #settleMs: number;
+  readonly #log: Logger;
+  #isCalled = false;
 
-  constructor(ends: Ends, plan: Plan, settleMs: number) {
+  constructor(ends: Ends, plan: Plan, { settleMs, log }: { readonly settleMs: number; readonly log: Logger }) {
     this.#ends = ends;
     this.#plan = plan;
     this.#settleMs = settleMs;
+    this.#log = log;
+  }
+
+  /** From then on the VM may move. */
+  get isCalled(): boolean {
+    return this.#isCalled;
   }
 
   /**
@@ -42,8 +53,10 @@ export class Move {
     signal.throwIfAborted();
     const { client } = this.#ends.source;
     const task = await this.#start();
+    const over = new AbortController();
+    let cancelling: Promise<void> | undefined;
     const cancel = (): void => {
-      cancelTask(client, task, { signal: AbortSignal.timeout(CANCEL_LIMIT_MS) }).catch(() => undefined);
+      cancelling ??= this.#cancel(task, { signal: over.signal });
     };
     signal.addEventListener('abort', cancel, { once: true });
     if (signal.aborted) cancel();
@@ -57,6 +70,24 @@ export class Move {
       });
     } finally {
       signal.removeEventListener('abort', cancel);
+      over.abort();
+      await cancelling;
+    }
+  }
+
+  /** Asks until vSphere has answered, or until nobody waits for the end any more. Never throws. */
+  async #cancel(task: Ref, { signal }: Options): Promise<void> {
+    const { client } = this.#ends.source;
+    while (!signal.aborted) {
+      try {
+        return await cancelTask(client, task, { signal, timeoutMs: CANCEL_TIMEOUT_MS });
+      } catch (error) {
+        if (signal.aborted || client.closed.aborted) return;
+        if (!(error instanceof VimSilence)) {
+          return this.#log.warn({ err: error }, 'the vCenter does not let the move be cancelled');
+        }
+        await sleep(CANCEL_AGAIN_MS, undefined, { signal }).catch(() => undefined);
+      }
     }
   }
 
@@ -85,6 +116,7 @@ export class Move {
     const options = { signal: client.closed };
     const before = new Set((await this.#moves(options)).map(({ task }) => refKey(task)));
     const params = { spec: relocateSpec(this.#ends, this.#plan), priority: request.options.priority };
+    this.#isCalled = true;
     try {
       return await client.call(vm.ref, 'RelocateVM_Task', params, refSchema, options);
     } catch (error) {

@@ -1,11 +1,12 @@
 /**
  * vSphere's tasks: those that move a VM or set it are found, followed to their end, and cancelled. A task goes on whether we listen or not;
- * changes only tell when it is worth looking. A vCenter that falls silent for a while (a restart, a lost session) is waited for.
+ * changes only tell when it is worth looking. A vCenter that falls silent for a while (a restart, a lost session), or answers with a
+ * fault when it is asked how the task is, is waited for: of the task itself that says nothing.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { PluginError } from '@lmas/plugin-api';
 import { z } from 'zod';
-import type { VimClient } from '../client.ts';
+import type { Options as CallOptions, VimClient } from '../client.ts';
 import { isFault, toPluginError, VimFault, VimSilence } from '../errors.ts';
 import { type Row, readObject, readObjects, Watch } from '../properties.ts';
 import { nothingSchema, type TaskInfo, taskInfoSchema, taskManagerSchema, type VmRecord } from '../records.ts';
@@ -58,7 +59,8 @@ export const isOurs = ({ reason }: TaskInfo, client: VimClient): boolean =>
 
 /**
  * Waits for the end of `task`, and answers its result.
- * @throws VimFault with what it ended with; PluginError CONNECTION_LOST when nobody who knows can be asked, ABORTED by `signal`
+ * @throws VimFault with what the task ended with, and with nothing else; PluginError CONNECTION_LOST when nobody who knows can be
+ * asked, ABORTED by `signal`
  */
 export async function followTask(
   client: VimClient,
@@ -70,23 +72,27 @@ export async function followTask(
   try {
     for (;;) {
       if (signal.aborted) throw new PluginError('ABORTED', 'Stopped following the task.', { cause: signal.reason });
+      let ended: TaskInfo | undefined;
       try {
         const info = await readTask(client, task, { signal });
         silentSince = undefined;
         if (info.progress !== undefined) onProgress(info.progress);
-        if (isOver(info)) return resultOf(info, client);
-        if (watch?.isStale !== false) watch = await Watch.object(client, task, ['info'], { signal });
-        await watch.next(WAIT_S, { signal });
+        if (isOver(info)) ended = info;
+        else {
+          if (watch?.isStale !== false) watch = await Watch.object(client, task, ['info'], { signal });
+          await watch.next(WAIT_S, { signal });
+        }
       } catch (error) {
         if (signal.aborted) continue;
         if (error instanceof VimFault && isGoneWatch(error, task)) watch = undefined;
-        else if (!(error instanceof VimSilence)) throw error;
+        else if (!(error instanceof VimSilence || error instanceof VimFault)) throw error;
         else {
           silentSince ??= performance.now();
           if (performance.now() - silentSince > SILENCE_LIMIT_MS) throw lost(error);
           await sleep(LOOK_AGAIN_MS, undefined, { signal }).catch(() => undefined);
         }
       }
+      if (ended !== undefined) return resultOf(ended, client);
     }
   } finally {
     await watch?.close();
@@ -115,7 +121,7 @@ function resultOf({ state, error, result }: TaskInfo, client: VimClient): unknow
 }
 
 /** Asks for its end; a task that cannot be cancelled any more goes on, and says so by its outcome. */
-export async function cancelTask(client: VimClient, task: Ref, options: Options): Promise<void> {
+export async function cancelTask(client: VimClient, task: Ref, options: CallOptions): Promise<void> {
   try {
     await client.call(task, 'CancelTask', {}, nothingSchema, options);
   } catch (error) {
