@@ -1,6 +1,7 @@
 /** What may go wrong around the one call that moves a VM, by either of a vCenter's doors. The lab's vCenters do it on command. */
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
+import type { MigrationProgress } from '@lmas/plugin-api';
 import { createVmwarePlugin } from '@lmas/plugin-vmware';
 import { EXPECTED_CODES } from '../../plugins/vmware/src/testing/fault-codes.ts';
 import { plugin, VM } from '../compliance/vmware-world.ts';
@@ -368,9 +369,15 @@ for (const protocol of DOORS) {
         const driver = await killedHalfWay(rehearsal);
         const { where, moving } = await driver.locate({ signal });
         assert.deepEqual([where, moving], ['source', true]);
-        const following = driver.follow({ signal, onProgress: (progress) => rehearsal.progress.push(progress) });
-        world.source.endpoint.gates.release('half');
-        await following;
+        const progress: MigrationProgress[] = [];
+        await driver.follow({
+          signal,
+          onProgress: (each) => {
+            progress.push(each);
+            world.source.endpoint.gates.release('half');
+          },
+        });
+        assert.deepEqual(new Set(progress.map(({ bytesTotal }) => bytesTotal)), new Set([VM.memoryBytes]));
         assert.deepEqual((await driver.locate({ signal })).where, 'destination');
         assert.deepEqual([world.running(), rehearsal.count(MOVE)], [['esx-b1'], 1]);
       }),

@@ -142,6 +142,7 @@ export const sightingSchema = vmSchema.pick({
   name: true,
   'config.uuid': true,
   'config.instanceUuid': true,
+  'config.hardware.memoryMB': true,
   'runtime.host': true,
   'runtime.powerState': true,
   'runtime.connectionState': true,

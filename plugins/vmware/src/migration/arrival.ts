@@ -1,4 +1,5 @@
 /** What is looked at once the VM runs at the destination: whether it is as it was meant to be. A difference is told, no more. */
+import type { MigrationRequest, Presence } from '@lmas/plugin-api';
 import type { Options } from '../client.ts';
 import { isDisk, labelOf } from '../inventory/summary.ts';
 import { vmSchema } from '../records.ts';
@@ -30,3 +31,19 @@ export async function arrivalWarnings(
   }
   return warnings;
 }
+
+export const endWarnings = (name: string): string[] => [
+  `${name} is powered off at the destination: its guest has ended since it came there. Nothing has started it again.`,
+];
+
+export const entryWarnings = (source: Presence, name: string): string[] =>
+  source === 'absent'
+    ? []
+    : [
+        `The source vCenter still has an entry of ${name} (${source}). It must not be started there; remove it by hand.`,
+      ];
+
+export const identityWarnings = (uuid: string, { id, name }: MigrationRequest['vm']): string[] =>
+  uuid === id
+    ? []
+    : [`The destination vCenter has given ${name} a new instance UUID: it is ${uuid} there, and no longer ${id}.`];

@@ -17,7 +17,6 @@ import {
   PluginError,
   type PluginResource,
   type Prepared,
-  type Presence,
   pluginErrorCode,
   type Routes,
   type VmPlacement,
@@ -38,7 +37,7 @@ import { lookOnceMore } from './last-look.ts';
 import { Move } from './move.ts';
 import { lookAtBoth, moveUnderWay, placementOf, type Sightings } from './placement.ts';
 import { type Ends, makePlan, type Plan } from './plan.ts';
-import { progressReporter } from './progress.ts';
+import { memoryBytesOf, progressReporter, sizesOf } from './progress.ts';
 import { lastingOf, parseState, stateOf } from './state.ts';
 import { cancelTask, followTask, isOurs } from './task.ts';
 import { assertSameHosts, assertToBeHad, pinned } from './to-be-had.ts';
@@ -217,10 +216,12 @@ export class VmwareMigration implements MigrationDriver {
     signal: AbortSignal;
     onProgress: (progress: MigrationProgress) => void;
   }): Promise<void> {
-    const task = moveUnderWay(await this.#look({ signal }));
+    const seen = await this.#look({ signal });
+    const task = moveUnderWay(seen);
     if (task === undefined) return;
     try {
-      const report = progressReporter(100, 0, onProgress);
+      // Which of the disks are copied only the run knew that has begun it.
+      const report = progressReporter(memoryBytesOf(seen.source.record), 0, onProgress);
       await followTask(this.#ends.source.client, task.task, { signal, onProgress: report });
     } catch (error) {
       // How it ended is asked of the vCenters; only not to have seen its end is an error.
@@ -328,22 +329,6 @@ export class VmwareMigration implements MigrationDriver {
   }
 }
 
-const endWarnings = (name: string): string[] => [
-  `${name} is powered off at the destination: its guest has ended since it came there. Nothing has started it again.`,
-];
-
-const entryWarnings = (source: Presence, name: string): string[] =>
-  source === 'absent'
-    ? []
-    : [
-        `The source vCenter still has an entry of ${name} (${source}). It must not be started there; remove it by hand.`,
-      ];
-
-const identityWarnings = (uuid: string, { id, name }: MigrationRequest['vm']): string[] =>
-  uuid === id
-    ? []
-    : [`The destination vCenter has given ${name} a new instance UUID: it is ${uuid} there, and no longer ${id}.`];
-
 /** What was given up because of `signal` may have ended in any error; vSphere's own answer counts for more. */
 const stoppedBy = (signal: AbortSignal, error: unknown): PluginError | undefined =>
   signal.aborted && !isFault(error) && pluginErrorCode(error) === undefined
@@ -354,8 +339,3 @@ const arrived = (seen: Sightings): boolean => {
   const { where, destination, moving } = placementOf(seen);
   return where === 'destination' && destination === 'running' && !moving;
 };
-
-function sizesOf({ vm, disks }: Plan): [memoryBytes: number, diskBytes: number] {
-  const copied = disks.filter((disk) => disk.copied).reduce((sum, { sizeBytes }) => sum + sizeBytes, 0);
-  return [(vm.record['config.hardware.memoryMB'] ?? 0) * 1024 ** 2, copied];
-}

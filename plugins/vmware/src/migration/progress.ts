@@ -1,5 +1,7 @@
 /** A task's one percentage of the whole, made into what the contract asks for. */
 import type { MigrationProgress } from '@lmas/plugin-api';
+import type { SightingRecord } from '../records.ts';
+import type { Plan } from './plan.ts';
 
 /** vSphere counts no bytes; what is made of its percentage are estimates, the gateways count what really crossed. */
 export function progressReporter(
@@ -25,3 +27,11 @@ export function progressReporter(
     });
   };
 }
+
+export function sizesOf({ vm, disks }: Plan): [memoryBytes: number, diskBytes: number] {
+  const copied = disks.filter((disk) => disk.copied).reduce((sum, { sizeBytes }) => sum + sizeBytes, 0);
+  return [memoryBytesOf(vm.record), copied];
+}
+
+export const memoryBytesOf = (record: Pick<SightingRecord, 'config.hardware.memoryMB'> | undefined): number =>
+  (record?.['config.hardware.memoryMB'] ?? 0) * 1024 ** 2;
