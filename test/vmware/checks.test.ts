@@ -329,6 +329,42 @@ describe('the checks of a vSphere migration', { concurrency: 4 }, () => {
   });
 });
 
+describe('a name of several places', { concurrency: 4 }, () => {
+  /** Where the host is: a folder of that name beside the one for VMs, and a cluster that has a pool of that name as well. */
+  const crowded = (folders: readonly string[]): WorldShape => ({
+    destination: routed({ ...beta(), folders, clusters: [{ name: 'other' }] }),
+  });
+  const codesOf = (report: CheckReport) => report.findings.map(({ code }) => code);
+
+  test('means the one that can be meant: of the datacenter’s folders for VMs, of the pools of the host’s own cluster', async () => {
+    await using rehearsal = await Rehearsal.make(crowded(['far/arrived']));
+    const { endpoint } = rehearsal.world.destination;
+    const parent = endpoint.objects.byName('Folder', 'host');
+    assert.ok(parent !== undefined);
+    const { objects } = endpoint;
+    objects.add(objects.newRef('Folder', 'group-h'), { name: 'arrived', parent, childType: [], childEntity: [] });
+    const driver = await rehearsal.driver({ folder: 'arrived', resourcePool: 'Resources' });
+    assert.deepEqual(codesOf(await driver.check({ signal: rehearsal.signal })), []);
+    await rehearsal.move(driver);
+    const { spec } = rehearsal.world.source.endpoint.lastParameters('RelocateVM_Task') as unknown as {
+      spec: { readonly folder: MoRef; readonly pool: MoRef };
+    };
+    assert.equal(objects.get(objects.get(spec.folder, 'parent') as MoRef, 'name'), 'far');
+    assert.equal((objects.get(spec.pool, 'owner') as MoRef).type, 'ComputeResource');
+  });
+
+  test('is a finding beside all others when it could be either, and is told by the id', async () => {
+    const shape = crowded(['far/arrived', 'near/arrived']);
+    const report = await check(shape, { folder: 'arrived', datastore: 'nowhere' });
+    assert.deepEqual(codesOf(report), ['NO_SUCH_FOLDER', 'STORAGE_NOT_MAPPED']);
+    assert.match(report.findings[0]?.message ?? '', /several called arrived: group-v\d+, group-v\d+/);
+  });
+
+  test('is none when it is one of another kind or place only', async () => {
+    assert.deepEqual(codesOf(await check(crowded([]), { folder: 'datastore' })), ['NO_SUCH_FOLDER']);
+  });
+});
+
 describe('what the move is told', { concurrency: 4 }, () => {
   interface Spec {
     readonly folder?: { readonly value: string };

@@ -114,6 +114,7 @@ export const vmSchema = z.object({
   'config.uuid': text.optional(),
   'config.instanceUuid': text.optional(),
   'config.template': truth.optional(),
+  'config.files.vmPathName': text.optional(),
   'config.hardware.memoryMB': int.optional(),
   'config.hardware.numCPU': int.optional(),
   'config.hardware.device': deviceListSchema,

@@ -4,7 +4,8 @@
  */
 import { blocker, type CheckReport, type Finding, type MigrationRequest } from '@lmas/plugin-api';
 import type { VmwareOptions } from '../config.ts';
-import { type Ends, type Gap, makePlan, type Plan } from '../migration/plan.ts';
+import type { Gap } from '../migration/gap.ts';
+import { type Ends, makePlan, type Plan } from '../migration/plan.ts';
 import { checkGuest } from './guest.ts';
 import { checkHosts } from './hosts.ts';
 import { checkNative } from './native.ts';

@@ -25,7 +25,7 @@ import { type Ref, refKey, sameRef } from '../wire/data-objects.ts';
 export type Host = Row<HostRecord>;
 export type Datastore = Row<z.output<typeof datastoreSchema>>;
 export type Datacenter = Row<z.output<typeof datacenterSchema>>;
-type Named = Row<z.output<typeof namedSchema>>;
+export type Named = Row<z.output<typeof namedSchema>>;
 
 /** A network as a network card is told of it. */
 export interface Network extends Named {
@@ -82,16 +82,31 @@ async function readNetworks(client: VimClient, options: Options): Promise<Networ
   });
 }
 
+/** All that bear the name; the one of that managed object id. */
+export function allNamed<T extends Named>(rows: readonly T[], nameOrId: string): readonly T[] {
+  const byId = rows.find(({ ref }) => ref.value === nameOrId);
+  return byId === undefined ? rows.filter(({ record }) => decodeName(record.name) === nameOrId) : [byId];
+}
+
 /** By name, or by managed object id. @throws PluginError INVALID_CONFIG when several bear the name */
 export function findByNameOrId<T extends Named>(rows: readonly T[], nameOrId: string, kind: string): T | undefined {
-  const byId = rows.find(({ ref }) => ref.value === nameOrId);
-  if (byId !== undefined) return byId;
-  const [first, ...others] = rows.filter(({ record }) => decodeName(record.name) === nameOrId);
+  const [first, ...others] = allNamed(rows, nameOrId);
   if (others.length === 0) return first;
   const ids = [first, ...others].map((row) => row?.ref.value).join(', ');
   throw new PluginError('INVALID_CONFIG', `There are several ${kind} called ${nameOrId}: ${ids}.`, {
     remedy: 'Name it by its id.',
   });
+}
+
+/** A datacenter's folders of VMs, at any depth, and the one that they are all in. */
+export function vmFoldersOf({ folders }: Places, { record }: Datacenter): readonly Named[] {
+  const within = new Set([refKey(record.vmFolder)]);
+  for (let before = 0; before < within.size; ) {
+    before = within.size;
+    for (const { ref, record: folder } of folders)
+      if (folder.parent !== undefined && within.has(refKey(folder.parent))) within.add(refKey(ref));
+  }
+  return folders.filter(({ ref }) => within.has(refKey(ref)));
 }
 
 /** vSphere writes `/`, `\` and `%` in names as `%2f`, `%5c` and `%25`. */

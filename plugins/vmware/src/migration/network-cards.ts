@@ -1,9 +1,10 @@
 /** Which network each card of a VM is plugged into at the destination. Pure. */
-import { decodeName, findByNameOrId, type Host, type Network } from '../inventory/places.ts';
+import { decodeName, type Host, type Network } from '../inventory/places.ts';
 import { isCard, labelOf } from '../inventory/summary.ts';
 import type { Device } from '../records.ts';
 import { data, type RawObject, sameRef } from '../wire/data-objects.ts';
-import type { Gap, Parts } from './plan.ts';
+import { findOrGap, type Gap } from './gap.ts';
+import type { Parts } from './plan.ts';
 
 export interface PlannedCard {
   readonly device: Device;
@@ -29,14 +30,12 @@ export function mapCards(
     const networkName = decodeName(now?.record.name ?? device.backing?.deviceName ?? 'an unknown network');
     const mapped = request.networkMap[label] ?? request.networkMap[networkName];
     const stays = mapped === undefined && sameVCenter ? seen.find(({ ref }) => sameRef(ref, now?.ref)) : undefined;
-    const network = stays ?? findByNameOrId(seen, mapped ?? networkName, 'networks');
-    if (network === undefined && host !== undefined) {
-      gaps.push({
-        kind: 'network',
-        message: `${label} is in ${networkName}, and ${host.record.name} has no network ${mapped ?? networkName}.`,
-        remedy: `Map it in networkMap to one of: ${seen.map(({ record }) => decodeName(record.name)).join(', ') || 'none'}.`,
-      });
-    }
+    const gap: Gap = {
+      kind: 'network',
+      message: `${label} is in ${networkName}, and ${host?.record.name} has no network ${mapped ?? networkName}.`,
+      remedy: `Map it in networkMap to one of: ${seen.map(({ record }) => decodeName(record.name)).join(', ') || 'none'}.`,
+    };
+    const network = stays ?? (host === undefined ? undefined : findOrGap(seen, mapped ?? networkName, gap, gaps));
     return { device, label, networkName, network, changes: !(sameVCenter && sameRef(now?.ref, network?.ref)) };
   });
   return { cards, gaps };

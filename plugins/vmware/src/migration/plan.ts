@@ -15,6 +15,7 @@ import {
   memoryFreeBytes,
   type Places,
   readPlaces,
+  vmFoldersOf,
 } from '../inventory/places.ts';
 import type { Row } from '../properties.ts';
 import { type VmRecord, vmSchema } from '../records.ts';
@@ -23,18 +24,13 @@ import type { KernelNetworks } from '../routes/ways.ts';
 import type { VmwareSession } from '../session.ts';
 import { type Ref, sameRef } from '../wire/data-objects.ts';
 import { copiesAt } from './arrived-as.ts';
+import { findOrGap, type Gap } from './gap.ts';
 import { mapCards, type PlannedCard } from './network-cards.ts';
 import { type PlannedDisk, placeDisks } from './storage.ts';
 
 export interface Ends {
   readonly source: VmwareSession;
   readonly destination: VmwareSession;
-}
-
-export interface Gap {
-  readonly kind: 'site' | 'host' | 'pool' | 'folder' | 'storage' | 'network';
-  readonly message: string;
-  readonly remedy: string;
 }
 
 /** What the parts of a plan are made from. */
@@ -65,7 +61,7 @@ export interface Plan extends Parts {
   readonly gaps: readonly Gap[];
 }
 
-/** @throws PluginError VM_NOT_FOUND, INVALID_CONFIG for an ambiguous name, and whatever the connections suffer */
+/** @throws PluginError VM_NOT_FOUND, and whatever the connections suffer */
 export async function makePlan(
   ends: Ends,
   request: MigrationRequest<VmwareOptions>,
@@ -139,14 +135,13 @@ function chooseHost(parts: Parts, destination: VmwareSession, gaps: Gap[]): Host
   const { destinationHost } = request.options;
   const members = membersOf(destinationPlaces.hosts, destination.config.hosts);
   if (destinationHost !== undefined) {
-    const wanted = findByNameOrId(members, destinationHost, 'hosts');
-    if (wanted === undefined || !isLive(wanted)) {
-      gaps.push({
-        kind: 'host',
-        message: `The destination host ${destinationHost} ${wanted === undefined ? 'is not there' : 'is not connected, or in maintenance'}.`,
-        remedy: 'Choose another destinationHost, or bring it back.',
-      });
-    }
+    const gap = (what: string): Gap => ({
+      kind: 'host',
+      message: `The destination host ${destinationHost} ${what}.`,
+      remedy: 'Choose another destinationHost, or bring it back.',
+    });
+    const wanted = findOrGap(members, destinationHost, gap('is not there'), gaps);
+    if (wanted !== undefined && !isLive(wanted)) gaps.push(gap('is not connected, or in maintenance'));
     return wanted;
   }
   if (sameVCenter && destination.config.hosts.length === 0) {
@@ -183,33 +178,27 @@ function placeAt(parts: Parts, sourceHost: Host | undefined, host: Host, gaps: G
   const datacenter = datacenterOf(destinationPlaces, host);
   const before = sourceHost === undefined ? undefined : datacenterOf(sourcePlaces, sourceHost);
   const staysInDatacenter = sameVCenter && sameRef(before?.ref, datacenter?.ref);
+  // A name means one of the places that this host has: every cluster's root pool is called Resources.
+  const pools = destinationPlaces.pools.filter(({ record }) => sameRef(record.owner, host.record.parent));
+  const folders = datacenter === undefined ? destinationPlaces.folders : vmFoldersOf(destinationPlaces, datacenter);
   return {
     pool:
-      named(destinationPlaces.pools, resourcePool, 'pool', gaps) ??
+      named(pools, resourcePool, missing('pool', resourcePool, host), gaps) ??
       (staysInCompute ? undefined : compute?.record.resourcePool),
     folder:
-      named(destinationPlaces.folders, folder, 'folder', gaps) ??
+      named(folders, folder, missing('folder', folder, host), gaps) ??
       (staysInDatacenter ? undefined : datacenter?.record.vmFolder),
   };
 }
 
-function named(
-  rows: Places['folders'],
-  wanted: string | undefined,
-  kind: 'pool' | 'folder',
-  gaps: Gap[],
-): Ref | undefined {
-  if (wanted === undefined) return undefined;
-  const found = findByNameOrId(rows, wanted, `${kind}s`);
-  if (found === undefined) {
-    gaps.push({
-      kind,
-      message: `The destination has no ${kind} ${wanted}.`,
-      remedy: 'Choose one that it has, by name or id.',
-    });
-  }
-  return found?.ref;
-}
+const named = (rows: Places['folders'], wanted: string | undefined, gap: Gap, gaps: Gap[]): Ref | undefined =>
+  wanted === undefined ? undefined : findOrGap(rows, wanted, gap, gaps)?.ref;
+
+const missing = (kind: 'pool' | 'folder', wanted: string | undefined, { record }: Host): Gap => ({
+  kind,
+  message: `${record.name} has no ${kind} ${wanted} in its ${kind === 'pool' ? 'cluster' : 'datacenter'}.`,
+  remedy: 'Choose one that is there, by name or id.',
+});
 
 /** In one vCenter: whether it runs at a host of the destination before anything was done. */
 export function isThereAlready({ destination }: Ends, plan: Plan): boolean {

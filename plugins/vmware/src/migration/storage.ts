@@ -1,10 +1,10 @@
-/** Where each disk of a VM goes. Pure. */
-import type { Datastore, Host } from '../inventory/places.ts';
-import { findByNameOrId } from '../inventory/places.ts';
+/** Where each disk of a VM goes, and its own files. Pure. */
+import { type Datastore, decodeName, type Host } from '../inventory/places.ts';
 import { bytesOf, isDisk, labelOf } from '../inventory/summary.ts';
 import type { Device } from '../records.ts';
 import { type Ref, sameRef } from '../wire/data-objects.ts';
-import type { Gap, Parts } from './plan.ts';
+import { findOrGap, type Gap } from './gap.ts';
+import type { Parts } from './plan.ts';
 
 export interface PlannedDisk {
   readonly device: Device;
@@ -30,8 +30,10 @@ export function placeDisks(parts: Parts, host: Host | undefined): PlannedStorage
   const disks = vm.record['config.hardware.device'].filter(isDisk).map((device): PlannedDisk => {
     const label = labelOf(device);
     const wanted = request.diskMap[label] ?? request.options.datastore;
-    const datastore = host === undefined ? undefined : choose(parts, host, device.backing?.datastore, wanted);
-    if (datastore === undefined && host !== undefined) gaps.push(gapOf(label, host, wanted));
+    const datastore =
+      host === undefined
+        ? undefined
+        : choose(parts, host, device.backing?.datastore, wanted, gapOf(label, host, wanted), gaps);
     const copied = !isSame(parts, device.backing?.datastore, datastore);
     return { device, label, sizeBytes: bytesOf(device), datastore, copied };
   });
@@ -43,29 +45,58 @@ export function placeDisks(parts: Parts, host: Host | undefined): PlannedStorage
       remedy: `It has ${disks.map(({ label }) => label).join(', ')}.`,
     });
   }
-  const [firstDatastore] = vm.record.datastore;
-  const home =
-    disks[0]?.datastore ??
-    (host === undefined ? undefined : choose(parts, host, firstDatastore, request.options.datastore));
-  const stays =
-    parts.sameVCenter &&
-    disks.every(({ copied }) => !copied) &&
-    isSame(parts, disks[0]?.device.backing?.datastore ?? firstDatastore, home);
+  const homeNow = homeOf(parts);
+  const home = host === undefined ? undefined : placeHome(parts, host, homeNow, disks, gaps);
+  const stays = parts.sameVCenter && disks.every(({ copied }) => !copied) && isSame(parts, homeNow, home);
   return { disks, datastore: stays ? undefined : home?.ref, gaps };
+}
+
+/** Of the VM's own files: the .vmx is at `[datastore] directory/name.vmx`. */
+function homeOf({ vm, sourcePlaces }: Parts): Ref | undefined {
+  const name = /^\[(.+?)\] /.exec(vm.record['config.files.vmPathName'] ?? '')?.[1];
+  const used = sourcePlaces.datastores.filter(({ ref }) => vm.record.datastore.some((each) => sameRef(each, ref)));
+  return used.find(({ record }) => decodeName(record.name) === name)?.ref ?? vm.record.datastore[0];
+}
+
+/** Where the option says, else where they are; beside the first disk where the host does not see that. */
+function placeHome(
+  parts: Parts,
+  host: Host,
+  now: Ref | undefined,
+  disks: readonly PlannedDisk[],
+  gaps: Gap[],
+): Datastore | undefined {
+  const wanted = parts.request.options.datastore;
+  const [first] = disks;
+  const stays = seenBy(parts, host).find((datastore) => isSame(parts, now, datastore));
+  if (wanted === undefined && first !== undefined) return stays ?? first.datastore;
+  // What has no place for the same reason as a disk is told once.
+  const isTold = disks.some(({ datastore }) => datastore === undefined);
+  return choose(parts, host, now, wanted, gapOf('The VM', host, wanted), isTold ? [] : gaps);
 }
 
 const isUsable = ({ record }: Datastore): boolean =>
   record['summary.accessible'] && (record['summary.maintenanceMode'] ?? 'normal') === 'normal';
 
-function choose(parts: Parts, host: Host, now: Ref | undefined, wanted: string | undefined): Datastore | undefined {
-  const seen = parts.destinationPlaces.datastores.filter(
+const seenBy = ({ destinationPlaces }: Parts, host: Host): readonly Datastore[] =>
+  destinationPlaces.datastores.filter(
     (datastore) => isUsable(datastore) && host.record.datastore.some((ref) => sameRef(ref, datastore.ref)),
   );
-  if (wanted !== undefined) return findByNameOrId(seen, wanted, 'datastores');
+
+function choose(
+  parts: Parts,
+  host: Host,
+  now: Ref | undefined,
+  wanted: string | undefined,
+  gap: Gap,
+  gaps: Gap[],
+): Datastore | undefined {
+  const seen = seenBy(parts, host);
+  if (wanted !== undefined) return findOrGap(seen, wanted, gap, gaps);
   const shared = seen.find((datastore) => isSame(parts, now, datastore));
-  return (
-    shared ?? seen.toSorted((one, other) => other.record['summary.freeSpace'] - one.record['summary.freeSpace'])[0]
-  );
+  const [best] = seen.toSorted((one, other) => other.record['summary.freeSpace'] - one.record['summary.freeSpace']);
+  if (best === undefined) gaps.push(gap);
+  return shared ?? best;
 }
 
 /** Across vCenters one and the same datastore has two objects; its URL tells (a VMFS UUID, an NFS server and path). */
