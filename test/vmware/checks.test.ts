@@ -369,7 +369,12 @@ describe('what the move is told', { concurrency: 4 }, () => {
   interface Spec {
     readonly folder?: { readonly value: string };
     readonly datastore?: { readonly value: string };
-    readonly disk?: readonly { readonly diskId: number; readonly datastore: { readonly value: string } }[];
+    readonly disk?: readonly {
+      readonly diskId: number;
+      readonly datastore: { readonly value: string };
+      readonly diskMoveType?: string;
+      readonly profile?: readonly { readonly profileId: string }[];
+    }[];
     readonly deviceChange?: readonly {
       readonly device: {
         readonly key: number;
@@ -458,6 +463,42 @@ describe('what the move is told', { concurrency: 4 }, () => {
       again === 'VM_NOT_FOUND' ||
         (typeof again === 'object' && again.findings.some(({ code }) => code === 'VM_THERE_ALREADY')),
     );
+  });
+
+  test('inside one vCenter a policy is for all disks, also where they stay', async () => {
+    const disks = [1, 2].map((size) => ({ sizeBytes: size * MIB, datastore: 'shared' }));
+    const options = {
+      storagePolicy: 'aa6d5a82-1c88-45da-85d3-3d74b91a5bad',
+      diskMoveType: 'moveChildMostDiskBacking',
+    } as const;
+    await using told = await moved({ oneVCenter: true, ...withVm({ disks }) }, options, {});
+    const { spec, id } = told;
+    assert.equal(spec.datastore, undefined);
+    assert.deepEqual(
+      spec.disk?.map(({ diskId, datastore, diskMoveType, profile }) => [
+        ...[diskId, datastore.value, diskMoveType, profile?.[0]?.profileId],
+      ]),
+      [2000, 2001].map((key) => [key, id('Datastore', 'shared'), options.diskMoveType, options.storagePolicy]),
+    );
+  });
+
+  test('a VM’s own files stay where they are when only a disk beside them is sent elsewhere', async () => {
+    const disks = ['shared', 'shared'].map((datastore) => ({ sizeBytes: MIB, datastore }));
+    const source = withHosts(alpha([vmSpec('shop', { disks })]), (host) => host);
+    const datastores = [{ name: 'local-1', hosts: ['esx-a1'] }, { name: 'shared' }, { name: 'homes' }, { name: 'big' }];
+    await using rehearsal = await Rehearsal.make({ oneVCenter: true, source: { ...source, datastores } });
+    const { world } = rehearsal;
+    const vm = refOf(world.source, 'VirtualMachine', 'shop');
+    const [shared, homes, big] = ['shared', 'homes', 'big'].map((name) => refOf(world.source, 'Datastore', name));
+    world.source.endpoint.objects.set(vm, { datastore: [shared, homes] as readonly MoRef[] });
+    saysOfVm('config', { files: { _typeName: 'VirtualMachineFileInfo', vmPathName: '[homes] shop/shop.vmx' } })(world);
+    await rehearsal.move(await rehearsal.driver({}, { diskMap: { 'Hard disk 2': 'big' } }));
+    const { spec } = world.source.endpoint.lastParameters('RelocateVM_Task') as unknown as { spec: Spec };
+    assert.deepEqual(
+      [spec.datastore?.value, ...(spec.disk ?? []).map(({ datastore }) => datastore.value)],
+      [homes?.value, shared?.value, big?.value],
+    );
+    assert.deepEqual(world.violations(), []);
   });
 
   test('inside one vCenter a destination is all of its hosts, also when one of them was asked for', async () => {

@@ -15,15 +15,17 @@ export function relocateSpec(ends: Ends, plan: Plan): DataObject<'VirtualMachine
   const { storagePolicy, diskMoveType } = plan.request.options;
   const profile =
     storagePolicy === undefined ? undefined : [data('VirtualMachineDefinedProfileSpec', { profileId: storagePolicy })];
+  // A policy is for all disks, also where all of them stay.
+  const namesDisks = plan.datastore !== undefined || profile !== undefined;
   const changed = plan.cards.filter(({ changes }) => changes);
   return data('VirtualMachineRelocateSpec', {
     service: plan.sameVCenter ? undefined : serviceLocator(ends),
     folder: plan.folder,
     datastore: plan.datastore,
-    diskMoveType: plan.datastore === undefined ? undefined : diskMoveType,
+    diskMoveType: namesDisks ? diskMoveType : undefined,
     pool: plan.pool,
     host: plan.host?.ref,
-    disk: plan.datastore === undefined ? undefined : diskLocators(plan, diskMoveType, profile),
+    disk: namesDisks ? diskLocators(plan, diskMoveType, profile) : undefined,
     deviceChange: changed.flatMap((card) =>
       card.network === undefined
         ? []
