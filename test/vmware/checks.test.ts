@@ -619,3 +619,31 @@ test('an operator sees, step by step and read-only, what only that vCenter can s
   const changing = ['RelocateVM_Task', 'ReconfigVM_Task', 'UpdateNetworkConfig', 'CheckRelocate_Task'];
   assert.ok(!rehearsal.world.source.endpoint.calls.some((call) => changing.includes(call)));
 });
+
+test('a login may do what it needs where that is done: nothing on the root folder, and on one object of each kind', async () => {
+  const rightsWithout = async (...withheldPrivileges: { privilege: string; object?: string }[]) => {
+    await using rehearsal = await Rehearsal.make({
+      source: { ...routed(alpha([vmSpec('shop')])), withheldPrivileges },
+    });
+    const session = await rehearsal.world.session('source');
+    const steps = await Array.fromAsync(session.verify?.({ signal: rehearsal.signal }) ?? []);
+    assert.deepEqual(rehearsal.world.violations(), []);
+    const { outcome, seen } = steps.find(({ name }) => name === 'rights') ?? {};
+    return { outcome, seen: seen ?? '' };
+  };
+  const privileges = ['Resource.HotMigrate', 'Resource.AssignVMToPool', 'Datastore.AllocateSpace', 'Network.Assign'];
+  const onRoot = [...privileges, 'VirtualMachine.Inventory.Create'].map((privilege) => ({
+    ...{ privilege, object: 'Datacenters' },
+  }));
+  const readme = await rightsWithout(...onRoot);
+  assert.deepEqual(readme, {
+    outcome: 'ok',
+    seen: 'All that a migration needs, looked at on 1 VMs, 1 resource pools, 3 datastores, 2 networks, 1 folders of VMs.',
+  });
+  const some = await rightsWithout({ privilege: 'Datastore.AllocateSpace', object: 'local-1' });
+  assert.equal(some.outcome, 'ok');
+  assert.match(some.seen, /; without Datastore\.AllocateSpace on local-1 \(datastores\)\.$/);
+  const none = await rightsWithout({ privilege: 'Datastore.AllocateSpace' });
+  assert.equal(none.outcome, 'failed');
+  assert.match(none.seen, /lacks Datastore\.AllocateSpace on local-1, shared, local-2 \(datastores\)\.$/);
+});

@@ -63,21 +63,15 @@ export async function missingPrivileges(
   needs: readonly Need[],
   options: Options,
 ): Promise<Finding[]> {
-  const unique = mergedByEntity(needs).filter(({ privileges }) => privileges.length > 0);
-  if (unique.length === 0) return [];
   try {
-    const granted = await grantedOn(session, unique, options);
-    return unique.flatMap(({ entity, name, privileges }) => {
-      const missing = privileges.filter((privilege) => granted.get(refKey(entity))?.get(privilege) === false);
-      if (missing.length === 0) return [];
-      return [
-        blocker(
-          'PRIVILEGES_MISSING',
-          `${session.client.login.username} lacks ${missing.join(', ')} on ${name} at ${session.config.host}.`,
-          'Give its role these privileges there, or on a folder above (plugins/vmware/README.md).',
-        ),
-      ];
-    });
+    const lacking = await lackingPrivileges(session, needs, options);
+    return lacking.map(({ name, privileges }) =>
+      blocker(
+        'PRIVILEGES_MISSING',
+        `${session.client.login.username} lacks ${privileges.join(', ')} on ${name} at ${session.config.host}.`,
+        'Give its role these privileges there, or on a folder above (plugins/vmware/README.md).',
+      ),
+    );
   } catch (error) {
     if (!isFault(error)) throw error;
     return [
@@ -88,6 +82,29 @@ export async function missingPrivileges(
       ),
     ];
   }
+}
+
+/** Entities of one question: of large vCenters thousands are asked about. */
+const ENTITIES_AT_A_TIME = 100;
+
+/** Those of `needs` of which something is missing, with what that is. @throws VimFault where the vCenter does not tell */
+export async function lackingPrivileges(
+  session: VmwareSession,
+  needs: readonly Need[],
+  options: Options,
+): Promise<Need[]> {
+  const unique = mergedByEntity(needs).filter(({ privileges }) => privileges.length > 0);
+  const lacking: Need[] = [];
+  for (let at = 0; at < unique.length; at += ENTITIES_AT_A_TIME) {
+    const some = unique.slice(at, at + ENTITIES_AT_A_TIME);
+    const granted = await grantedOn(session, some, options);
+    for (const need of some) {
+      const isMissing = (privilege: string): boolean => granted.get(refKey(need.entity))?.get(privilege) === false;
+      const privileges = need.privileges.filter(isMissing);
+      if (privileges.length > 0) lacking.push({ ...need, privileges });
+    }
+  }
+  return lacking;
 }
 
 function mergedByEntity(needs: readonly Need[]): Need[] {

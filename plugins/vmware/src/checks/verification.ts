@@ -4,25 +4,15 @@
  */
 import { PluginError, type VerificationQuestion } from '@lmas/plugin-api';
 import { type Host, isLive } from '../inventory/places.ts';
-import { readAll, Watch } from '../properties.ts';
-import { vmSchema } from '../records.ts';
+import { Watch } from '../properties.ts';
 import { type KernelNetwork, readKernelNetworks, stackOf } from '../routes/host-network.ts';
 import { type KernelAddress, routesOf } from '../routes/reckoning.ts';
 import type { VmwareSession } from '../session.ts';
-import { missingPrivileges, PRIVILEGES } from './privileges.ts';
+import { failed, listed } from './outcome.ts';
+import { rights } from './rights.ts';
 
 interface Options {
   readonly signal: AbortSignal;
-}
-
-/** All are looked at; so many are told of by name. */
-const HOSTS_TOLD = 32;
-
-/** The first of them, and how many more there are. */
-function listed(words: readonly string[], separator: string): string {
-  const more = words.length - HOSTS_TOLD;
-  const told = words.slice(0, HOSTS_TOLD).join(separator);
-  return more > 0 ? `${told}${separator}and ${more} more` : told;
 }
 
 export function verification(session: VmwareSession): readonly VerificationQuestion[] {
@@ -154,22 +144,3 @@ function nativeCheck({ client }: VmwareSession) {
     remedy: null,
   } as const;
 }
-
-async function rights(session: VmwareSession, options: Options) {
-  const vms = await readAll(session.client, 'VirtualMachine', vmSchema.pick({ name: true }), options);
-  const hosts = session.config.routes === 'temporary' ? await session.members(options) : [];
-  const needs = [
-    ...vms.slice(0, 1).map(({ ref, record }) => ({ entity: ref, name: record.name, privileges: PRIVILEGES.vm })),
-    ...hosts.map(({ ref, record }) => ({ entity: ref, name: record.name, privileges: PRIVILEGES.host })),
-    {
-      entity: session.client.content.rootFolder,
-      name: 'the root folder',
-      privileges: [...PRIVILEGES.pool, ...PRIVILEGES.datastore, ...PRIVILEGES.network, ...PRIVILEGES.folder],
-    },
-  ];
-  const findings = await missingPrivileges(session, needs, options);
-  if (findings.length === 0) return 'All that a migration needs, on the root folder, the first VM and the hosts.';
-  return failed(findings.map(({ message }) => message).join(' '), findings[0]?.remedy ?? '');
-}
-
-const failed = (seen: string, remedy: string) => ({ outcome: 'failed', seen, remedy }) as const;
