@@ -78,6 +78,13 @@ const FINDINGS: readonly {
   },
   { code: 'PCI_DEVICE', severity: 'blocker', shape: withDevices({ _typeName: 'VirtualPCIPassthrough', key: 13_000 }) },
   {
+    code: 'VIRTUAL_GPU',
+    severity: 'warning',
+    shape: withDevices(
+      backed('VirtualPCIPassthrough', 'VirtualPCIPassthroughVmiopBackingInfo', { vgpu: 'grid_a100-4c' }),
+    ),
+  },
+  {
     code: 'USB_DEVICE',
     severity: 'blocker',
     shape: withDevices({ _typeName: 'VirtualUSB', key: 13_000, connected: true }),

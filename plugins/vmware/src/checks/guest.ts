@@ -90,6 +90,8 @@ const BOUND: Readonly<Record<string, readonly [code: string, what: string]>> = {
   VirtualUSB: ['USB_DEVICE', 'a USB device of its host'],
   VirtualSCSIPassthrough: ['SCSI_DEVICE', 'a SCSI device of its host'],
 };
+/** A share of a GPU, which vMotion takes along to a host that has such a one; the class of device is that of a whole one. */
+const VIRTUAL_GPU = 'VirtualPCIPassthroughVmiopBackingInfo';
 /** Backings of drives that are in the host, or in the client's machine. */
 const IN_A_MACHINE =
   /^Virtual(Cdrom|Floppy)(Atapi|Passthrough|RemotePassthrough|RemoteAtapi|Device|RemoteDevice)BackingInfo$/;
@@ -101,6 +103,15 @@ const PORTS: ReadonlySet<string> = new Set([
 function checkDevices({ plan }: CheckContext): Finding[] {
   const { record } = plan.vm;
   return record['config.hardware.device'].flatMap((device) => {
+    if (device.backing?._typeName === VIRTUAL_GPU) {
+      return [
+        warning(
+          'VIRTUAL_GPU',
+          `${record.name} has a virtual GPU (${labelOf(device)}); the guest stands still while the GPU’s memory is copied.`,
+          'vSphere’s own check says whether the destination has one of the same kind free.',
+        ),
+      ];
+    }
     const bound = BOUND[device._typeName];
     const what = bound?.[1] ?? whatIsInserted(device);
     if (what !== undefined) {
