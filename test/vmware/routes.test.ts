@@ -46,12 +46,20 @@ async function overIpv6(protocol?: 'soap' | 'json'): Promise<Rehearsal> {
   });
 }
 
-/** Straight at the host, as another program does it; the vCenter shows it. */
-async function changeRoutes({ endpoint }: LocalVcenter, host: string, routes: readonly Route[]): Promise<void> {
-  const [agent, ref] = [endpoint.agents.get(host), endpoint.objects.byName('HostSystem', host)];
+/** Straight at the host, as esxcli does it: the vCenter does not show it yet. */
+async function changeUnseen({ endpoint }: LocalVcenter, host: string, routes: readonly Route[]): Promise<void> {
+  const agent = endpoint.agents.get(host);
   const stack = (await agent?.state())?.stacks.find(({ key }) => key === 'vmotion');
-  assert.ok(agent !== undefined && ref !== undefined && stack !== undefined);
+  assert.ok(agent !== undefined && stack !== undefined);
   await agent.setStack({ ...stack, routes });
+}
+
+/** The same, and the vCenter shows it. */
+async function changeRoutes(vcenter: LocalVcenter, host: string, routes: readonly Route[]): Promise<void> {
+  const { endpoint } = vcenter;
+  await changeUnseen(vcenter, host, routes);
+  const [agent, ref] = [endpoint.agents.get(host), endpoint.objects.byName('HostSystem', host)];
+  assert.ok(agent !== undefined && ref !== undefined);
   setHostNetwork(endpoint.objects, ref, endpoint.hostSpec(ref), (await agent.state()).stacks, endpoint.spec);
 }
 
@@ -422,6 +430,30 @@ describe('permanent routes', { concurrency: true }, () => {
     await assert.rejects(rehearsal.move(driver), { code: 'INCOMPATIBLE' });
     assert.ok(!rehearsal.world.source.endpoint.calls.includes('UpdateNetworkConfig'));
   });
+
+  for (const protocol of ['soap', 'json'] as const) {
+    test(`that were set at the hosts themselves are seen where the login may have them looked at anew (${protocol})`, async () => {
+      await using rehearsal = await withoutRoutes(protocol);
+      const { world, signal } = rehearsal;
+      const route = (network: string, gateway: string) => [{ network, prefixLength: 32, gateway }];
+      await changeUnseen(world.source, 'esx-a1', route(DESTINATION, GATEWAYS.source));
+      await changeUnseen(world.destination, 'esx-b1', route(SOURCE, GATEWAYS.destination));
+      const fields = { object: world.destination.endpoint.objects.byName('HostSystem', 'esx-b1') };
+      const refused = { name: 'NoPermission', fields: { ...fields, privilegeId: 'Host.Config.Network' } };
+      world.destination.endpoint.faults.set([
+        { method: 'RefreshNetworkSystem', effect: { kind: 'fault', fault: refused } },
+      ]);
+      const driver = await rehearsal.driver({}, TUNNELLED);
+      const missing = (await driver.check({ signal })).findings.filter(({ code }) => code === 'ROUTE_MISSING');
+      assert.equal(missing.length, 1);
+      assert.match(missing[0]?.message ?? '', /^At esx-b1 /);
+      assert.match(missing[0]?.remedy ?? '', /then refresh the host in the vSphere Client/);
+      world.destination.endpoint.faults.set([]);
+      await rehearsal.move(driver);
+      assert.deepEqual([both(rehearsal), world.running()], [OURS, ['esx-b1']]);
+      assert.deepEqual(world.violations(), []);
+    });
+  }
 
   test('by the stack’s own gateway are enough; a gateway of the endpoint counts for more than the site’s', async () => {
     await using rehearsal = await Rehearsal.make();

@@ -107,6 +107,7 @@ const PRIVILEGES: Readonly<Record<string, string>> = {
   MigrateVM_Task: 'Resource.HotMigrate',
   ReconfigVM_Task: 'VirtualMachine.Config.Settings',
   UpdateNetworkConfig: 'Host.Config.Network',
+  RefreshNetworkSystem: 'Host.Config.Network',
 };
 
 export class VsphereEndpoint {

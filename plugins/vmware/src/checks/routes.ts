@@ -55,7 +55,7 @@ function checkWay({ ends, plan }: CheckContext, way: Way): Finding[] {
     blocker(
       'ROUTE_MISSING',
       `At ${where} the route to ${peer} ${seen} and not to the gateway ${gateway}.`,
-      `On that host: ${command(way, gateway)} — or set routes=temporary of the endpoint.`,
+      `On that host: ${command(way, gateway)} — then refresh the host in the vSphere Client; or set routes=temporary of the endpoint.`,
     ),
   ];
 }

@@ -1,12 +1,12 @@
 /**
  * The last look before the move is triggered, minutes after the checks perhaps: whether the VM is still at the host that was checked, and
- * whether what the two hosts are going to send still passes the gateways, between the very addresses that these intercept. Touches nothing.
+ * whether what the two hosts are going to send still passes the gateways, between the very addresses that these intercept. Changes nothing.
  */
 import { isDeepStrictEqual } from 'node:util';
 import { PluginError } from '@lmas/plugin-api';
 import type { Options } from '../client.ts';
 import { vmSchema } from '../records.ts';
-import { readKernelNetwork } from '../routes/host-network.ts';
+import { readKernelNetwork, refreshNetwork } from '../routes/host-network.ts';
 import { missingWays, waysOfPlan } from '../routes/temporary.ts';
 import { flowsOf } from '../routes/ways.ts';
 import { sameRef } from '../wire/data-objects.ts';
@@ -21,6 +21,10 @@ export async function lookOnceMore(ends: Ends, plan: Plan, options: Options): Pr
   const now = (await ends.source.vm(plan.request.vm.id, placeSchema, options))?.record['runtime.host'];
   if (sourceHost !== undefined && !sameRef(now, sourceHost.ref)) throw movedSince(sourceHost, now?.value);
   if (!plan.request.tunnelled || networks === undefined || sourceHost === undefined || host === undefined) return;
+  await Promise.all([
+    refreshNetwork(ends.source.client, sourceHost, options),
+    refreshNetwork(ends.destination.client, host, options),
+  ]);
   const [source, destination] = await Promise.all([
     readKernelNetwork(ends.source.client, sourceHost, options),
     readKernelNetwork(ends.destination.client, host, options),

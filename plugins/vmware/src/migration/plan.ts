@@ -19,7 +19,7 @@ import {
 } from '../inventory/places.ts';
 import type { Row } from '../properties.ts';
 import { type VmRecord, vmSchema } from '../records.ts';
-import { readKernelNetwork } from '../routes/host-network.ts';
+import { type KernelNetwork, readKernelNetwork, refreshNetwork } from '../routes/host-network.ts';
 import type { KernelNetworks } from '../routes/ways.ts';
 import type { VmwareSession } from '../session.ts';
 import { type Ref, sameRef } from '../wire/data-objects.ts';
@@ -88,7 +88,7 @@ export async function makePlan(
     ...parts,
     ...place,
     ...{ sourceHost, host, cards: cards.cards, disks: storage.disks, datastore: storage.datastore },
-    networks: await readNetworks(ends, sourceHost, host, options),
+    networks: await readNetworks(ends, sourceHost, host, request, options),
     hasTwin: twin !== null,
     copies,
     gaps: [...gaps, ...storage.gaps, ...cards.gaps],
@@ -106,13 +106,15 @@ async function readNetworks(
   { source, destination }: Ends,
   sourceHost: Host | undefined,
   host: Host | undefined,
+  { tunnelled }: MigrationRequest,
   options: { signal: AbortSignal },
 ): Promise<KernelNetworks | undefined> {
   if (sourceHost === undefined || host === undefined) return undefined;
-  const [from, to] = await Promise.all([
-    readKernelNetwork(source.client, sourceHost, options),
-    readKernelNetwork(destination.client, host, options),
-  ]);
+  const read = async ({ client }: VmwareSession, at: Host): Promise<KernelNetwork> => {
+    if (tunnelled) await refreshNetwork(client, at, options); // else nothing goes by its routes
+    return await readKernelNetwork(client, at, options);
+  };
+  const [from, to] = await Promise.all([read(source, sourceHost), read(destination, host)]);
   return { source: from, destination: to };
 }
 

@@ -1,12 +1,12 @@
 /**
  * A host's VMkernel network as far as a migration needs it: which adapters carry vMotion and provisioning (NFC), on which TCP/IP
- * stack, with which addresses and routes. Touches nothing.
+ * stack, with which addresses and routes. Changes nothing.
  */
 import { PluginError } from '@lmas/plugin-api';
 import type { Options, VimClient } from '../client.ts';
-import type { Host } from '../inventory/places.ts';
+import { type Host, isLive } from '../inventory/places.ts';
 import { readObject, readObjects } from '../properties.ts';
-import { type HostNetwork, hostNetworkSchema, type NetStack } from '../records.ts';
+import { type HostNetwork, hostNetworkSchema, type NetStack, nothingSchema } from '../records.ts';
 import { type Ref, sameRef } from '../wire/data-objects.ts';
 import { addressesOf, type KernelAddress } from './reckoning.ts';
 
@@ -30,6 +30,27 @@ export async function readKernelNetwork(client: VimClient, host: Host, options: 
   const record = await readObject(client, host.ref, hostNetworkSchema, options);
   if (record === null) throw new PluginError('INCOMPATIBLE', `The host ${host.record.name} is gone.`);
   return kernelNetworkOf(host, record);
+}
+
+const networkSystemSchema = hostNetworkSchema.pick({ 'configManager.networkSystem': true });
+/** A host that does not answer keeps nobody waiting for long. */
+const REFRESH_TIMEOUT_MS = 20_000;
+
+/**
+ * What was set at the host itself (esxcli) its vCenter need not show yet: the host is asked anew. That takes Host.Config.Network, which a
+ * login needs for temporary routes only; so whatever becomes of it, what the vCenter shows afterwards is what there is to know.
+ */
+export async function refreshNetwork(client: VimClient, host: Host, { signal }: Options): Promise<void> {
+  if (!isLive(host)) return;
+  try {
+    const record = await readObject(client, host.ref, networkSystemSchema, { signal });
+    const networkSystem = record?.['configManager.networkSystem'];
+    if (networkSystem === undefined) return;
+    const options = { signal, timeoutMs: REFRESH_TIMEOUT_MS };
+    await client.call(networkSystem, 'RefreshNetworkSystem', {}, nothingSchema, options);
+  } catch {
+    signal.throwIfAborted();
+  }
 }
 
 /** Of one host about 50 kB are read. */

@@ -107,6 +107,7 @@ export const METHODS = {
   RelocateVM_Task: { spec: 'VirtualMachineRelocateSpec', priority: 'string?' },
   ReconfigVM_Task: { spec: 'VirtualMachineConfigSpec' },
   CancelTask: {},
+  RefreshNetworkSystem: {},
   UpdateNetworkConfig: { config: 'HostNetworkConfig', changeMode: 'string' },
 } as const;
 

@@ -37,6 +37,15 @@ async function updateNetworkConfig(call: Call): Promise<DataObject> {
   return {};
 }
 
+/** What was changed at the host itself shows. */
+async function refreshNetworkSystem(call: Call): Promise<undefined> {
+  const { endpoint } = call;
+  const ref = hostOf(call, 'networkSystem');
+  const { stacks } = await endpoint.agentOf(ref).state();
+  setHostNetwork(endpoint.objects, ref, endpoint.hostSpec(ref), stacks, endpoint.spec);
+  return undefined;
+}
+
 function changedStack(host: HostSpec, stacks: readonly StackRoutes[], spec: DataObject): StackRoutes {
   const instance = spec.netStackInstance as DataObject;
   if (spec.operation !== undefined && spec.operation !== 'edit') throw invalidArgument('config.netStackSpec.operation');
@@ -115,6 +124,7 @@ function queryNetConfig(call: Call): Value {
 }
 
 export const HOST_METHODS: Methods = {
+  'HostNetworkSystem.RefreshNetworkSystem': refreshNetworkSystem,
   'HostNetworkSystem.UpdateNetworkConfig': updateNetworkConfig,
   'HostVirtualNicManager.QueryNetConfig': queryNetConfig,
 };
