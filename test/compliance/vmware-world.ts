@@ -46,7 +46,13 @@ export class VmwareWorld implements ComplianceWorld {
   readonly source: LocalVcenter;
   readonly destination: LocalVcenter;
   readonly shape: WorldShape;
+  /** What the sessions warn of. */
+  readonly log: string[] = [];
   readonly #alive = new Set<EndpointSession>();
+  readonly #log = {
+    ...log,
+    warn: (fields: object, message: string) => this.log.push(`${message} ${JSON.stringify(fields)}`),
+  };
 
   private constructor(source: LocalVcenter, destination: LocalVcenter, shape: WorldShape) {
     this.source = source;
@@ -73,10 +79,11 @@ export class VmwareWorld implements ComplianceWorld {
     end: End,
     settings: Settings = {},
     password: string = VCENTER_LOGIN.password,
+    by: typeof plugin = plugin,
   ): Promise<EndpointSession> {
     const credential = { kind: 'password', username: VCENTER_LOGIN.username, password } as const;
     const options = { signal: AbortSignal.timeout(20_000) };
-    const session = await plugin.connect(this.#config(end, settings), { log, credential }, options);
+    const session = await by.connect(this.#config(end, settings), { log: this.#log, credential }, options);
     this.#alive.add(session);
     return session;
   }

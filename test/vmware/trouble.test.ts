@@ -67,6 +67,26 @@ for (const protocol of DOORS) {
     );
 
     test(
+      'one that nobody uses is kept alive, and does not run out',
+      rehearse(async ({ world, signal }) => {
+        const { endpoint } = world.source;
+        endpoint.sessions.idleLimitMs = 1_000;
+        const lively = createVmwarePlugin({ keepAliveMs: 100 });
+        const session = await world.session('source', {}, VCENTER_LOGIN.password, lively);
+        // So many that it would have run out between the first and the last.
+        let questions = 0;
+        await new Promise<void>((resolve) => {
+          endpoint.onCall = (method) => {
+            if (method === 'CurrentTime') questions += 1;
+            if (questions === 15) resolve();
+          };
+        });
+        await session.inventory({ signal });
+        assert.equal(endpoint.calls.filter((call) => call === 'Login').length, 1);
+      }),
+    );
+
+    test(
       'it speaks what it was told, and ends with the session',
       rehearse(async ({ world }) => {
         const session = await world.session('source');

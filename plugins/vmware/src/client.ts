@@ -9,7 +9,7 @@
  * sent, or when it only asks and its connection ended (a server closes idle ones, in the moment of a call as well). A login that was refused is never tried again. Owns its connections and its session; `close` ends both.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
-import { PluginError } from '@lmas/plugin-api';
+import { type Logger, PluginError } from '@lmas/plugin-api';
 import type { z } from 'zod';
 import type { VmwareConfig } from './config.ts';
 import { isFault, toPluginError, VimSilence, withoutSecrets } from './errors.ts';
@@ -43,6 +43,12 @@ export interface Options {
   readonly timeoutMs?: number | undefined;
 }
 
+export interface ClientSettings {
+  readonly log?: Pick<Logger, 'warn'>;
+  /** How long a session goes without a call. */
+  readonly keepAliveMs?: number;
+}
+
 export interface Login {
   readonly username: string;
   readonly password: string;
@@ -58,6 +64,9 @@ export class VimClient {
   readonly #channel: HttpsChannel;
   readonly #config: VmwareConfig;
   readonly #login: Login;
+  readonly #log: ClientSettings['log'];
+  readonly #keepAliveMs: number;
+  readonly #unreadable = new Set<string>();
   readonly #closed = new AbortController();
   readonly #secrets = new Set<string>();
   #protocol: Protocol;
@@ -66,18 +75,24 @@ export class VimClient {
   #userName: string | undefined;
   #renewing: Promise<void> | undefined;
 
-  private constructor(config: VmwareConfig, login: Login) {
+  private constructor(config: VmwareConfig, login: Login, { log, keepAliveMs = KEEP_ALIVE_MS }: ClientSettings = {}) {
     const trust = { fingerprints: config.tlsFingerprints, ca: config.caCertificate };
     this.#channel = new HttpsChannel(config.host, config.port, trust);
     this.#config = config;
     this.#login = login;
+    this.#log = log;
+    this.#keepAliveMs = keepAliveMs;
     this.keepSecret(login.password);
     this.#protocol = soapProtocol(this.#channel, OLDEST);
   }
 
   /** @throws PluginError UNREACHABLE, LOGIN_REFUSED, HOST_KEY_MISMATCH, INVALID_CONFIG */
-  static async open(config: VmwareConfig, login: Login, { signal }: Options): Promise<VimClient> {
-    const client = new VimClient(config, login);
+  static async open(
+    config: VmwareConfig,
+    login: Login,
+    { signal, ...settings }: Options & ClientSettings,
+  ): Promise<VimClient> {
+    const client = new VimClient(config, login, settings);
     try {
       await client.#meet(signal);
       await client.#renew(signal);
@@ -259,7 +274,7 @@ export class VimClient {
   async #keepAlive(): Promise<void> {
     const { signal } = this.#closed;
     const pause = { signal, ref: false };
-    while (await sleep(KEEP_ALIVE_MS, true, pause).catch(() => false)) {
+    while (await sleep(this.#keepAliveMs, true, pause).catch(() => false)) {
       // It renews the session if it must; a vCenter that is silent is found out by whoever needs it.
       await this.call(SERVICE_INSTANCE, 'CurrentTime', {}, nothingSchema, { signal }).catch(() => undefined);
     }

@@ -7,8 +7,13 @@ import { configSchema, optionsSchema, type VmwareConfig, type VmwareOptions } fr
 import { type DriverTimes, VmwareMigration } from './migration/driver.ts';
 import { VmwareSession } from './session.ts';
 
-/** @param times that tests shorten */
-export const createVmwarePlugin = (times: DriverTimes = {}): HypervisorPlugin<VmwareConfig, VmwareOptions> => ({
+/** Times that tests shorten. */
+export type PluginTimes = DriverTimes & { readonly keepAliveMs?: number };
+
+export const createVmwarePlugin = ({
+  keepAliveMs,
+  ...times
+}: PluginTimes = {}): HypervisorPlugin<VmwareConfig, VmwareOptions> => ({
   name: 'vmware',
   apiVersion: PLUGIN_API_VERSION,
   capabilities: {
@@ -21,13 +26,14 @@ export const createVmwarePlugin = (times: DriverTimes = {}): HypervisorPlugin<Vm
   },
   configSchema,
   optionsSchema,
-  async connect(config, { credential }, { signal }) {
+  async connect(config, { credential, log }, { signal }) {
     if (credential.kind !== 'password') {
       throw new PluginError('INVALID_CONFIG', 'A vCenter is logged in to with a user name and a password.', {
         remedy: 'Register a credential of kind "password" and give it to this endpoint.',
       });
     }
-    return new VmwareSession(config, await VimClient.open(config, credential, { signal }));
+    const settings = { signal, log, ...(keepAliveMs === undefined ? {} : { keepAliveMs }) };
+    return new VmwareSession(config, await VimClient.open(config, credential, settings));
   },
   unreachable: (config, reason) => VmwareSession.unreachable(config, reason),
   migration({ source, destination }, request, context) {

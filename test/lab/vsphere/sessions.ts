@@ -21,6 +21,9 @@ export const notAuthenticated = (target: MoRef): VimFault =>
 export class Sessions {
   readonly #objects: Objects;
   readonly #byId = new Map<string, Session>();
+  readonly #lastCalls = new WeakMap<Session, number>();
+  /** One that is idle for longer ends; a real vCenter's is half an hour. */
+  idleLimitMs = Number.POSITIVE_INFINITY;
 
   constructor(objects: Objects) {
     this.#objects = objects;
@@ -46,8 +49,15 @@ export class Sessions {
     return session;
   }
 
+  /** For a call that has come: it is not idle then. */
   find(id: string | undefined): Session | undefined {
-    return id === undefined ? undefined : this.#byId.get(id);
+    const session = id === undefined ? undefined : this.#byId.get(id);
+    if (session === undefined) return undefined;
+    const idleMs = performance.now() - (this.#lastCalls.get(session) ?? performance.now());
+    this.#lastCalls.set(session, performance.now());
+    if (idleMs <= this.idleLimitMs) return session;
+    this.end(session);
+    return undefined;
   }
 
   byKey(key: string): Session | undefined {
