@@ -96,6 +96,23 @@ for (const protocol of ['soap', 'json'] as const) {
       );
     });
 
+    test('one object that cannot be read is left out, and told in the log; asked for by itself it is an error', async () => {
+      const source = { hosts: alpha(['shop', 'hidden'].map((name) => vmSpec(name))).hosts };
+      await using rehearsal = await Rehearsal.make({ protocol, source });
+      const { world, signal } = rehearsal;
+      const hidden = vmOf(world.source, 'hidden');
+      const session = await world.session('source');
+      world.source.endpoint.objects.set(hidden, { name: undefined });
+      for (let look = 0; look < 2; look += 1) assert.deepEqual(names(await session.inventory({ signal })), ['shop']);
+      assert.equal((await session.load?.({ signal, intervalMs: 20_000 }))?.vms?.length, 2, 'its name is not asked for');
+      assert.equal((await session.findVm('shop', { signal })).name, 'shop');
+      await assert.rejects(session.findVm(vmSpec('hidden').instanceUuid, { signal }), { code: 'HYPERVISOR_FAULT' });
+      const told = world.log.filter((line) => line.includes(hidden.value));
+      assert.equal(told.length, 1, world.log.join('\n'));
+      await rehearsal.move(await rehearsal.driver());
+      assert.deepEqual(world.running(), ['esx-b1']);
+    });
+
     test('a session that ends between two pages: everything is fetched once more, and nothing is missing', async () => {
       await many(async ({ world, signal }, session) => {
         world.source.endpoint.faults.add({

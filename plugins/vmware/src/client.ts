@@ -14,7 +14,7 @@ import type { z } from 'zod';
 import type { VmwareConfig } from './config.ts';
 import { isFault, toPluginError, VimSilence, withoutSecrets } from './errors.ts';
 import { nothingSchema, type ServiceContent, serviceContentSchema, userSessionSchema } from './records.ts';
-import type { MethodName, Parameters, Ref } from './wire/data-objects.ts';
+import { type MethodName, type Parameters, type Ref, refKey } from './wire/data-objects.ts';
 import { HttpsChannel, type SeenCertificate } from './wire/https.ts';
 import {
   jsonProtocol,
@@ -154,6 +154,17 @@ export class VimClient {
   /** A fault as it may be told. */
   discreet(error: unknown): unknown {
     return withoutSecrets(error, this.#secrets);
+  }
+
+  /** An object that was left out of an answer, because it cannot be understood: said once. */
+  noteUnreadable(object: Ref, reason: string): void {
+    const { host } = this;
+    if (this.#unreadable.has(refKey(object))) return;
+    this.#unreadable.add(refKey(object));
+    this.#log?.warn(
+      { vCenter: host, object: object.value, reason },
+      'an object of the vCenter cannot be read and is left out',
+    );
   }
 
   /** Ours, as tasks name who began them. */

@@ -1,6 +1,7 @@
 /**
  * Reading through vSphere's PropertyCollector: a few objects, all objects of a kind (in pages), or the changes of one. A shape's
- * keys are the property paths. What a login may not see is missing from an answer; the shapes say what has to be there.
+ * keys are the property paths. What a login may not see is missing from an answer; the shapes say what has to be there. Of many objects one
+ * that has not is left out, with a line in the log, unless the question is `complete`: where what is left out would change the answer.
  */
 import { PluginError } from '@lmas/plugin-api';
 import { z } from 'zod';
@@ -29,6 +30,11 @@ export interface Row<T> {
   readonly record: T;
 }
 
+export interface Reading extends Options {
+  /** An object that cannot be understood is an error. */
+  readonly complete?: boolean;
+}
+
 const pathsOf = (shape: PropertyShape): readonly string[] => Object.keys(shape.shape);
 
 const propertiesOf = (type: string, shape: PropertyShape): DataObject<'PropertySpec'> =>
@@ -39,12 +45,12 @@ export async function readAll<S extends PropertyShape>(
   client: VimClient,
   type: string,
   shape: S,
-  options: Options,
+  options: Reading,
   container: Ref = client.content.rootFolder,
 ): Promise<Row<z.output<S>>[]> {
   return await withView(client, container, type, options, async (view) => {
     const spec = data('PropertyFilterSpec', { propSet: [propertiesOf(type, shape)], objectSet: [throughView(view)] });
-    return parseRows(await retrieve(client, spec, options), shape);
+    return parseRows(client, await retrieve(client, spec, options), shape, options);
   });
 }
 
@@ -53,7 +59,7 @@ export async function readObjects<S extends PropertyShape>(
   client: VimClient,
   refs: readonly Ref[],
   shape: S,
-  options: Options,
+  options: Reading,
 ): Promise<Row<z.output<S>>[]> {
   const [first] = refs;
   if (first === undefined) return [];
@@ -62,7 +68,7 @@ export async function readObjects<S extends PropertyShape>(
     objectSet: refs.map((obj) => data('ObjectSpec', { obj })),
     reportMissingObjectsInResults: true,
   });
-  return parseRows(await retrieve(client, spec, options), shape);
+  return parseRows(client, await retrieve(client, spec, options), shape, options);
 }
 
 /** `null` when it is gone. */
@@ -73,7 +79,8 @@ export async function readObject<S extends PropertyShape>(
   options: Options,
 ): Promise<z.output<S> | null> {
   try {
-    return (await readObjects(client, [ref], shape, options)).find((row) => sameRef(row.ref, ref))?.record ?? null;
+    const rows = await readObjects(client, [ref], shape, { ...options, complete: true });
+    return rows.find((row) => sameRef(row.ref, ref))?.record ?? null;
   } catch (error) {
     if (isFault(error, 'ManagedObjectNotFound') && sameRef(refSchema.safeParse(error.detail.obj).data, ref))
       return null;
@@ -126,19 +133,25 @@ async function retrieve(
   return found;
 }
 
-function parseRows<S extends PropertyShape>(contents: readonly Content[], shape: S): Row<z.output<S>>[] {
-  return contents.map(({ obj, propSet }) => {
+function parseRows<S extends PropertyShape>(
+  client: VimClient,
+  contents: readonly Content[],
+  shape: S,
+  { complete = false }: Reading,
+): Row<z.output<S>>[] {
+  return contents.flatMap(({ obj, propSet }) => {
     const parsed = shape.safeParse(Object.fromEntries(propSet.map(({ name, val }) => [name, val])));
-    if (parsed.success) return { ref: obj, record: parsed.data };
-    throw new PluginError(
-      'HYPERVISOR_FAULT',
-      `${obj.type} ${obj.value} has an unknown shape: ${parsed.error.message}`,
-      {
-        remedy: 'See that the login may read it: System.View and System.Read on everything that a migration touches.',
-      },
-    );
+    if (parsed.success) return [{ ref: obj, record: parsed.data }];
+    if (complete) throw unreadable(obj, parsed.error.message);
+    client.noteUnreadable(obj, parsed.error.message);
+    return [];
   });
 }
+
+const unreadable = ({ type, value }: Ref, reason: string): PluginError =>
+  new PluginError('HYPERVISOR_FAULT', `${type} ${value} has an unknown shape: ${reason}`, {
+    remedy: 'See that the login may read it: System.View and System.Read on everything that a migration touches.',
+  });
 
 const updatesSchema = z.preprocess(
   (value) => value ?? null,

@@ -2,7 +2,6 @@
  * What the inventory shows, kept as the vCenter tells the changes: the first look fetches everything in pages, every later one of
  * the same session only what changed since. One look at a time.
  */
-import { PluginError } from '@lmas/plugin-api';
 import type { z } from 'zod';
 import type { Options, VimClient } from '../client.ts';
 import { isFault } from '../errors.ts';
@@ -84,12 +83,14 @@ export class Mirror {
     this.#objects.set(key, held);
   }
 
+  /** Without those that cannot be understood: what a login may not see, or what is just being made. */
   rows<S extends z.ZodObject>(type: string, shape: S): Row<z.output<S>>[] {
     return [...this.#objects.values()].flatMap(({ ref, properties }) => {
       if ((KIND_OF[ref.type] ?? ref.type) !== type) return [];
       const parsed = shape.safeParse(properties);
       if (parsed.success) return [{ ref, record: parsed.data }];
-      throw new PluginError('HYPERVISOR_FAULT', `${ref.value} has an unknown shape: ${parsed.error.message}`);
+      this.#client.noteUnreadable(ref, parsed.error.message);
+      return [];
     });
   }
 }

@@ -36,7 +36,7 @@ export async function findByLasting(
   options: Options,
 ): Promise<Row<SightingRecord> | null> {
   const refs = (await copiesAt(destination, biosUuid, options)).filter(({ value }) => !copies.includes(value));
-  const rows = await readObjects(destination.client, refs, sightingSchema, options);
+  const rows = await readObjects(destination.client, refs, sightingSchema, { ...options, complete: true });
   const [only, ...others] = rows.filter(({ record }) => record['runtime.host']?.value === hostId);
   return others.length > 0 ? null : (only ?? null);
 }

@@ -43,7 +43,7 @@ async function splitByHost(
 ): Promise<Sightings> {
   const absent: Sighting = { presence: 'absent', moves: [] };
   try {
-    const hosts = await readAll(destination.client, 'HostSystem', hostSchema, options);
+    const hosts = await readAll(destination.client, 'HostSystem', hostSchema, { ...options, complete: true });
     const members = hostsOfDestination(hosts, destination, migration);
     return isOn(members, seen)
       ? { source: { ...absent, moves: seen.moves }, destination: seen }
@@ -64,7 +64,7 @@ async function ifSurelyAt(
 ): Promise<Sighting> {
   if (seen.record === undefined) return seen;
   try {
-    const hosts = await readAll(ends[end].client, 'HostSystem', hostSchema, options);
+    const hosts = await readAll(ends[end].client, 'HostSystem', hostSchema, { ...options, complete: true });
     const own = namedHosts(end, hosts, ends, migration);
     const others = namedHosts(end === 'source' ? 'destination' : 'source', hosts, ends, migration) ?? [];
     if ((own === undefined || isOn(own, seen)) && !isOn(others, seen)) return seen;

@@ -22,7 +22,8 @@ interface Options {
   readonly signal: AbortSignal;
 }
 
-const taskSchema = z.object({ info: taskInfoSchema });
+/** What a login may not see of others' tasks is missing. */
+const taskSchema = z.object({ info: taskInfoSchema.optional() });
 
 export const isOver = ({ state }: TaskInfo): boolean => state === 'success' || state === 'error';
 
@@ -47,9 +48,9 @@ export const reconfigurationsOf = (client: VimClient, vm: VmWithTasks, options: 
 async function tasksOf(client: VimClient, vm: VmWithTasks, kind: RegExp, options: Options): Promise<TaskInfo[]> {
   const manager = await readObject(client, client.content.taskManager, taskManagerSchema, options);
   const recent = new Map([...vm.record.recentTask, ...(manager?.recentTask ?? [])].map((ref) => [refKey(ref), ref]));
-  const rows = await readObjects(client, [...recent.values()], taskSchema, options);
+  const rows = await readObjects(client, [...recent.values()], taskSchema, { ...options, complete: true });
   return rows
-    .map(({ record }) => record.info)
+    .flatMap(({ record }) => record.info ?? [])
     .filter(({ descriptionId, entity }) => kind.test(descriptionId) && sameRef(entity, vm.ref));
 }
 
@@ -101,7 +102,7 @@ export async function followTask(
 
 async function readTask(client: VimClient, task: Ref, options: Options): Promise<TaskInfo> {
   const record = await readObject(client, task, taskSchema, options);
-  if (record !== null) return record.info;
+  if (record?.info !== undefined) return record.info;
   throw new PluginError('CONNECTION_LOST', 'The vCenter has forgotten the task.');
 }
 
