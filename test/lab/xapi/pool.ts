@@ -26,6 +26,8 @@ export interface PoolFaults extends SendFaults {
     | undefined;
   /** The call is made, and the connection closed instead of an answer, once. */
   loseReplyOf?: string | undefined;
+  /** Calls of this name are not made: the connection is closed, or a proxy says that nobody is behind it; `times` times. */
+  turnAway?: { readonly method: string; readonly by: 'hanging-up' | 503; readonly times?: number } | undefined;
   /** Called when a call has come, before it is served. */
   onCall?: ((method: string) => void) | undefined;
   /** Data sources beside those that there are, or in their place; `null`: not recorded, NaN: no value yet. */
@@ -33,6 +35,8 @@ export interface PoolFaults extends SendFaults {
   /** What the published documents leave open, and what is therefore tried both ways. */
   dialect?: Dialect;
 }
+
+const UNAVAILABLE = { status: 503, type: 'text/html', body: '<html><body>Service unavailable</body></html>' };
 
 interface Guest {
   readonly uuid: string;
@@ -215,6 +219,12 @@ export class XapiPool {
     this.callers.add(wire.socket.remoteAddress ?? '');
     this.#params.set(method, params.slice(1));
     this.faults.onCall?.(method);
+    const turned = this.#turnedAway(method);
+    if (turned === 503) return UNAVAILABLE;
+    if (turned !== undefined) {
+      wire.socket.destroy();
+      return 'taken' as const;
+    }
     const answer = await answerTo(call, this.faults.dialect ?? {}, () => this.#call(method, params, member));
     if (this.faults.loseReplyOf === method) {
       this.faults.loseReplyOf = undefined;
@@ -222,6 +232,14 @@ export class XapiPool {
       return 'taken' as const;
     }
     return answer;
+  }
+
+  #turnedAway(method: string): 'hanging-up' | 503 | undefined {
+    const { turnAway } = this.faults;
+    if (turnAway?.method !== method) return undefined;
+    const left = (turnAway.times ?? 1) - 1;
+    this.faults.turnAway = left > 0 ? { ...turnAway, times: left } : undefined;
+    return turnAway.by;
   }
 
   async #call(method: string, params: readonly unknown[], member: number): Promise<unknown> {

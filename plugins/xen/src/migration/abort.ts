@@ -11,7 +11,7 @@ import {
   type VmPlacement,
 } from '@lmas/plugin-api';
 import type { XenOptions } from '../config.ts';
-import { isFault } from '../errors.ts';
+import { isFault, XapiSilence } from '../errors.ts';
 import { clearMark, markTask } from './marker.ts';
 import type { Move } from './move.ts';
 import type { Ends } from './plan.ts';
@@ -56,13 +56,23 @@ export async function stopIt(the: Case, { settleMs, quietMs }: AbortTimes, { sig
     await the.context.assertCurrent();
     if (fate.kind === 'moving') {
       await adopt(the, fate.task, { signal });
-      await cancelTask(the.ends.source.client, fate.task, { signal });
+      await cancel(the, fate.task, { signal });
     }
     if (fate.kind === 'lost' && passed() > quietMs) return await cutOff(the, standing, { signal });
     return standing;
   };
   const { placement } = await until(tryOnce, ({ fate }) => isNotOurs(fate), settleMs, { signal });
   return placement;
+}
+
+/** A call that was lost is made again with the next look, as long as the task goes on. */
+async function cancel({ ends, context }: Case, task: string, options: Options): Promise<void> {
+  try {
+    await cancelTask(ends.source.client, task, options);
+  } catch (error) {
+    if (!(error instanceof XapiSilence)) throw error;
+    context.log.warn({ err: error }, 'the call to cancel the migration was lost');
+  }
 }
 
 /** A task whose reply was lost bears no mark yet; without one nobody could say later that it has ended. */

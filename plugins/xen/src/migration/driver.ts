@@ -136,10 +136,10 @@ export class XenMigration implements MigrationDriver {
         remedy: 'Abort the migration, which is safe, and start it again.',
       });
     }
-    const move = new Move(this.#ends, this.#request, plan, state, options.onProgress);
+    const move = new Move(this.#ends, this.#request, this.#context, plan, state, options.onProgress);
     this.#move = move;
     try {
-      await move.open(routes, this.#context, { signal });
+      await move.open(routes, { signal });
       await this.#announce(plan, move, { signal });
       await move.run({ signal });
     } catch (error) {

@@ -23,7 +23,7 @@ import { redirect } from './receive-map.ts';
 import { sessionResource, uuidOfSession } from './receive-session.ts';
 import type { XenState } from './state.ts';
 import { assertNoDetour } from './storage.ts';
-import { cancelTask, followTask } from './task.ts';
+import { followTask, keepCancelling } from './task.ts';
 
 /** After a cancel: the task ends when XAPI gets to it. */
 const CANCEL_LIMIT_MS = 120_000;
@@ -36,6 +36,7 @@ interface Options {
 export class Move {
   readonly #ends: Ends;
   readonly #request: MigrationRequest<XenOptions>;
+  readonly #context: MigrationContext;
   readonly #plan: Plan;
   readonly #state: XenState;
   readonly #onProgress: (fraction: number) => void;
@@ -48,12 +49,14 @@ export class Move {
   constructor(
     ends: Ends,
     request: MigrationRequest<XenOptions>,
+    context: MigrationContext,
     plan: Plan,
     state: XenState,
     onProgress: (progress: MigrationProgress) => void,
   ) {
     this.#ends = ends;
     this.#request = request;
+    this.#context = context;
     this.#plan = plan;
     this.#state = state;
     const diskBytes = plan.disks
@@ -66,7 +69,7 @@ export class Move {
    * Asks the destination, and proves the route: the dry run uses the same connections as the migration.
    * The session that the destination makes has no name before; it is journalled as soon as it has one.
    */
-  async open(routes: Routes, context: MigrationContext, options: Options): Promise<void> {
+  async open(routes: Routes, options: Options): Promise<void> {
     const { source, destination } = this.#ends;
     const { host } = this.#plan;
     if (host === undefined) throw new PluginError('INCOMPATIBLE', 'No host was chosen.');
@@ -80,7 +83,7 @@ export class Move {
     if (received.session_id !== undefined) {
       this.#sessionUuid = await uuidOfSession(destination, received.session_id, options);
     }
-    if (this.#sessionUuid !== null) await context.recordIntent(sessionResource(this.#sessionUuid));
+    if (this.#sessionUuid !== null) await this.#context.recordIntent(sessionResource(this.#sessionUuid));
     // Storage may have been unplugged, or the coordinator changed, since the plan was made.
     assertNoDetour(await readPool(destination.client, options), host.ref, this.#plan, this.#request);
     this.#map = isRedirected(this.#request) ? redirect(received, this.#state, routes) : received;
@@ -102,8 +105,9 @@ export class Move {
     signal.throwIfAborted();
     const task = await this.#start(source.client);
     this.#task = task;
+    const ended = new AbortController();
     const cancel = (): void => {
-      cancelTask(source.client, task, { signal: AbortSignal.timeout(CANCEL_LIMIT_MS) }).catch(() => undefined);
+      void keepCancelling(source.client, task, { signal: ended.signal, log: this.#context.log });
     };
     signal.addEventListener('abort', cancel, { once: true });
     if (signal.aborted) cancel();
@@ -117,6 +121,7 @@ export class Move {
       this.#moving = !isFault(error);
       throw error;
     } finally {
+      ended.abort();
       signal.removeEventListener('abort', cancel);
     }
   }

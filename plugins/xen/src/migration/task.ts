@@ -3,7 +3,7 @@
  * worth looking. A pool that falls silent for a while (a restart of its tool stack, another coordinator) is waited for.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
-import { PluginError } from '@lmas/plugin-api';
+import { type Logger, PluginError } from '@lmas/plugin-api';
 import type { XapiClient } from '../client.ts';
 import { isFault, toPluginError, XapiFault, XapiSilence } from '../errors.ts';
 import { eventBatchSchema, nothingSchema, type TaskRecord, taskSchema } from '../records.ts';
@@ -12,6 +12,9 @@ import { eventBatchSchema, nothingSchema, type TaskRecord, taskSchema } from '..
 const EVENT_WAIT_S = 15;
 const EVENT_CALL_TIMEOUT_MS = 30_000;
 const LOOK_AGAIN_MS = 1_000;
+const CANCEL_AGAIN_MS = 1_000;
+/** XAPI answers it at once. */
+const CANCEL_CALL_TIMEOUT_MS = 10_000;
 /** Longer than a tool stack needs to restart or a pool to change its coordinator. */
 const SILENCE_LIMIT_MS = 120_000;
 
@@ -88,5 +91,30 @@ export async function cancelTask(client: XapiClient, task: string, options: Opti
     await client.call('task.cancel', [task], nothingSchema, options);
   } catch (error) {
     if (!isFault(error)) throw error;
+  }
+}
+
+/**
+ * Asks for its end until the pool has answered: a call that was lost has stopped nothing, and nobody would know. Ends with `signal`, and
+ * never throws. A refusal is an answer; how the task ends decides.
+ */
+export async function keepCancelling(
+  client: XapiClient,
+  task: string,
+  { signal, log }: Options & { readonly log: Logger },
+): Promise<void> {
+  while (!signal.aborted) {
+    try {
+      const options = { signal, timeoutMs: CANCEL_CALL_TIMEOUT_MS };
+      return await client.call('task.cancel', [task], nothingSchema, options);
+    } catch (error) {
+      if (signal.aborted) return;
+      if (!isPassing(error)) {
+        log.warn({ err: error }, 'the pool refuses to cancel the migration');
+        return;
+      }
+      log.warn({ err: error }, 'the call to cancel the migration was lost, and is made again');
+    }
+    await sleep(CANCEL_AGAIN_MS, undefined, { signal }).catch(() => undefined);
   }
 }
