@@ -81,27 +81,41 @@ export class XenWorld implements ComplianceWorld {
   /**
    * @param pinned the member whose certificate alone is trusted; default: every member of that pool
    * @param hosts members that the endpoint stands for; none: all
+   * @param more settings
    */
   async session(
     pool: XapiPool,
     password = PASSWORD,
     pinned?: string,
     hosts: readonly string[] = [],
+    more: object = {},
   ): Promise<EndpointSession> {
-    const config = plugin.configSchema.parse({
-      host: pool.spec.members[0]?.management,
-      tlsFingerprints: (pinned === undefined ? pool.spec.members.map(({ name }) => name) : [pinned]).map(
-        (name) => certificateOf(this.#directory, name).fingerprint,
-      ),
-      migrationNetwork: 'migration',
-      hosts,
-    });
+    const config = this.#config(pool, pinned, hosts, more);
     const silent = () => undefined;
     const log = { debug: silent, info: silent, warn: silent, error: silent };
     const credential = { kind: 'password', username: 'root', password } as const;
     const session = await plugin.connect(config, { log, credential }, { signal: AbortSignal.timeout(20_000) });
     this.#alive.add(session);
     return session;
+  }
+
+  /** What stands for a pool that could not be connected to. */
+  standIn(pool: XapiPool, reason: Error, hosts: readonly string[] = []): EndpointSession {
+    const session = plugin.unreachable?.(this.#config(pool, undefined, hosts), reason);
+    if (session === undefined) throw new Error('the plugin has no stand-in');
+    return session;
+  }
+
+  #config(pool: XapiPool, pinned?: string, hosts: readonly string[] = [], more: object = {}) {
+    return plugin.configSchema.parse({
+      host: pool.spec.members[0]?.management,
+      tlsFingerprints: (pinned === undefined ? pool.spec.members.map(({ name }) => name) : [pinned]).map(
+        (name) => certificateOf(this.#directory, name).fingerprint,
+      ),
+      migrationNetwork: 'migration',
+      hosts,
+      ...more,
+    });
   }
 
   runningCopies() {

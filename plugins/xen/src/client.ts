@@ -6,7 +6,8 @@
  * of the pool, and repeats calls by itself, which a migration must never be.
  *
  * Invariant: a call is sent again only when XAPI has answered that it did not take it (session unknown, not the coordinator),
- * or when it was never sent. Owns its connections and its session; `close` ends both.
+ * or when it was never sent. After any other silence the next call looks for the coordinator anew, the silent member last: one that has
+ * died tells nobody. Owns its connections and its sessions; `close` ends both.
  */
 import { PluginError } from '@lmas/plugin-api';
 import type { z } from 'zod';
@@ -25,6 +26,8 @@ const KNOCK_TIMEOUT_MS = 5_000;
 /** A coordinator names the next one; more hops than this are a circle. */
 const MAX_REDIRECTS = 3;
 const RENEWALS = 2;
+/** Sessions that were left and may live on, at a pool that is slow: more than these it drops by itself. */
+const MAX_LEFT = 16;
 
 interface Options {
   readonly signal: AbortSignal;
@@ -48,6 +51,8 @@ export class XapiClient {
   /** Where a coordinator has been or may come up, most likely first. */
   readonly #members: string[];
   readonly #closed = new AbortController();
+  /** Sessions that were given up for a silence, and are ended in the end. */
+  readonly #left: string[] = [];
   #session: { readonly ref: string; readonly address: Address } | undefined;
   #renewing: Promise<void> | undefined;
 
@@ -55,7 +60,7 @@ export class XapiClient {
     this.#agent = new PinningAgent({ fingerprints: config.tlsFingerprints, ca: config.caCertificate });
     this.#login = login;
     this.#port = config.port;
-    this.#members = [config.host];
+    this.#members = [...new Set([config.host, ...config.otherMembers])];
   }
 
   /** @throws PluginError UNREACHABLE, LOGIN_REFUSED, HOST_KEY_MISMATCH, INVALID_CONFIG */
@@ -114,6 +119,7 @@ export class XapiClient {
         const { signal, timeoutMs = CALL_TIMEOUT_MS } = options;
         return await callJsonRpc(this.#agent, session.address, method, [session.ref, ...params], { signal, timeoutMs });
       } catch (error) {
+        if (error instanceof XapiSilence) this.#leave(session);
         if (renewals >= RENEWALS || !wasNotTaken(error)) throw error;
         if (isFault(error) && options.passesOn === true) {
           if (await this.#standsStill(session, options)) throw error;
@@ -123,6 +129,17 @@ export class XapiClient {
         if (this.#session === session) this.#session = undefined;
       }
     }
+  }
+
+  /** That member may be dead, or be coordinator no more: the others are asked first. */
+  #leave(session: { readonly ref: string; readonly address: Address }): void {
+    if (this.#session !== session) return;
+    this.#session = undefined;
+    this.#left.push(session.ref);
+    if (this.#left.length > MAX_LEFT) this.#left.shift();
+    const { host } = session.address;
+    const others = this.#members.filter((member) => member !== host);
+    this.#members.splice(0, this.#members.length, ...others, host);
   }
 
   /** Asks a question of this pool alone. When the session serves for it as before, no fault was about it. */
@@ -136,6 +153,7 @@ export class XapiClient {
    * @throws XapiSilence
    */
   async knock(host: string, { signal }: Options): Promise<void> {
+    this.#closed.signal.throwIfAborted();
     const options = { signal, timeoutMs: KNOCK_TIMEOUT_MS };
     await callJsonRpc(this.#agent, { host, port: this.#port }, 'pool.get_all', [NULL_REF], options).catch((error) => {
       if (!isFault(error)) throw error;
@@ -155,22 +173,27 @@ export class XapiClient {
     let silence: unknown;
     const asked = new Set<string>();
     for (let host = this.#members[0]; host !== undefined; host = this.#members.find((member) => !asked.has(member))) {
-      asked.add(host);
       try {
-        this.#session = await this.#logInAt(host, options);
+        this.#session = await this.#logInAt(host, asked, options);
         this.#preferMember(this.#session.address.host);
         return;
       } catch (error) {
-        if (!(error instanceof XapiSilence)) throw this.#lost(error);
+        if (!isNobodyThere(error)) throw this.#lost(error);
         silence ??= error;
       }
     }
     throw silence;
   }
 
-  async #logInAt(host: string, { signal }: Options): Promise<{ ref: string; address: Address }> {
+  /** @param asked also those that were named as coordinator: one that is silent is waited for once */
+  async #logInAt(
+    host: string,
+    asked: Set<string>,
+    { signal }: Options,
+  ): Promise<{ ref: string; address: Address }> {
     let address: Address = { host, port: this.#port };
     for (let redirects = 0; ; redirects += 1) {
+      asked.add(address.host);
       try {
         const { username, password } = this.#login;
         const params = [username, password, API_VERSION, ORIGINATOR];
@@ -180,6 +203,9 @@ export class XapiClient {
       } catch (error) {
         const coordinator = isFault(error, 'HOST_IS_SLAVE') ? error.params[0] : undefined;
         if (coordinator === undefined || redirects >= MAX_REDIRECTS) throw error;
+        if (asked.has(coordinator)) {
+          throw new XapiSilence('unreachable', `${host} calls ${coordinator} the coordinator, which was asked before`);
+        }
         address = { host: coordinator, port: this.#port };
       }
     }
@@ -208,6 +234,9 @@ export class XapiClient {
    * reached drops it by itself, after a day without use. Never throws; answers whether the pool said that it has ended.
    */
   async logOut(sessionRef = this.#session?.ref): Promise<boolean> {
+    if (this.#session === undefined && sessionRef !== undefined && !this.#closed.signal.aborted) {
+      await this.#renew({ signal: AbortSignal.timeout(LOGIN_TIMEOUT_MS) }).catch(() => undefined);
+    }
     const address = this.#session?.address;
     if (address === undefined || sessionRef === undefined) return false;
     const options = { signal: AbortSignal.timeout(LOGOUT_TIMEOUT_MS), timeoutMs: LOGOUT_TIMEOUT_MS };
@@ -220,7 +249,7 @@ export class XapiClient {
   /** Idempotent; never throws. */
   async close(): Promise<void> {
     this.#closed.abort(new PluginError('CONNECTION_LOST', 'The session was closed.'));
-    await this.logOut();
+    await Promise.all([this.logOut(), ...this.#left.map((ref) => this.logOut(ref))]);
     this.#session = undefined;
     this.#agent.destroy();
   }
@@ -241,3 +270,7 @@ async function unlessAborted(work: Promise<void>, signal: AbortSignal): Promise<
 /** XAPI itself has said that it did not take the call, or the call never left. */
 const wasNotTaken = (error: unknown): boolean =>
   isFault(error, 'SESSION_INVALID', 'HOST_IS_SLAVE') || (error instanceof XapiSilence && error.kind === 'unreachable');
+
+/** Nothing was decided there: another member may know. One that still starts is coordinator no more, or not yet. */
+const isNobodyThere = (error: unknown): boolean =>
+  error instanceof XapiSilence || isFault(error, 'HOST_STILL_BOOTING');

@@ -16,6 +16,12 @@ export const configSchema = z.strictObject({
     .string()
     .min(1)
     .describe('Name or address of a member of the pool; a member that is not the coordinator says who is'),
+  otherMembers: z
+    .array(z.string().min(1))
+    .default([])
+    .describe(
+      'Addresses of other members, any of which may be coordinator when `host` is dead; while connected, all members are known anyhow',
+    ),
   port: z.int().min(1).max(65_535).default(443),
   // A pool's members show one self-signed certificate each, so pinning is the rule and a CA the exception.
   tlsFingerprints: z

@@ -5,7 +5,7 @@
  * Not there: everything that no migration asks for. Nothing here trusts its client or itself: parameters and answers are checked
  * against the published shapes, and bytes against their checksums.
  */
-import type { Server } from 'node:net';
+import { createServer, type Server, type Socket } from 'node:net';
 import { type CallContext, METHODS, SERVED } from './calls.ts';
 import { CLASS_NAMES, type ClassName, Database, NULL_REF, type XapiRecord } from './database.ts';
 import { Fault } from './fault.ts';
@@ -66,7 +66,11 @@ export class XapiPool {
   /** What really runs, by uuid, and on which host: records may lag behind, or be wrong. */
   readonly #domains = new Map<string, string>();
   readonly sessions = new Sessions();
-  readonly #servers: Server[] = [];
+  /** By member. */
+  readonly #servers: Server[][] = [];
+  /** Members that have died: what was connected stays so, and nobody answers. */
+  readonly #dead = new Set<number>();
+  readonly #unheard = new Set<Socket>();
   readonly #wires = new Set<Wire>();
   #coordinator = 0;
   #deaf = false;
@@ -85,15 +89,36 @@ export class XapiPool {
       const addresses = new Set([member.management, member.migration]);
       for (const address of addresses) {
         const handler = (request: Request) => this.#handle(request, index);
-        this.#servers.push(...(await listen(address, certificateOf(member.name), handler)));
+        const servers = await listen(address, certificateOf(member.name), handler);
+        this.#servers[index] = [...(this.#servers[index] ?? []), ...servers];
       }
     }
   }
 
   async stop(): Promise<void> {
     for (const wire of this.#wires) wire.socket.destroy();
+    for (const socket of this.#unheard) socket.destroy();
     for (const task of this.tasks.values()) endWork(task);
-    await Promise.all(this.#servers.map((server) => new Promise((resolve) => server.close(resolve))));
+    await Promise.all(this.#servers.flat().map((server) => new Promise((resolve) => server.close(resolve))));
+  }
+
+  /** A member's API dies without a word: no reset, no end. Who connects is let in by nobody, and waits. */
+  async silence(member: number): Promise<void> {
+    this.#dead.add(member);
+    const heard = this.#servers[member] ?? [];
+    const { management = '' } = this.spec.members[member] ?? {};
+    const port = 443;
+    // Connections that there are live on; a listener that is closed only takes no more.
+    for (const server of heard) server.close();
+    const mute = createServer((socket) => {
+      this.#unheard.add(socket);
+      socket.on('error', () => undefined);
+    });
+    await new Promise<void>((resolve, reject) => {
+      mute.once('error', reject);
+      mute.listen({ host: management, port }, resolve);
+    });
+    this.#servers[member] = [mute];
   }
 
   /** As a firewall that drops the API's port: what is connected breaks, what comes is not answered. Streams go on. */
@@ -202,6 +227,10 @@ export class XapiPool {
       this.#wires.add(request.wire);
       request.wire.socket.once('close', () => this.#wires.delete(request.wire));
     }
+    if (this.#dead.has(member)) {
+      this.#unheard.add(request.wire.socket);
+      return 'taken' as const;
+    }
     if (this.#deaf && pathname === '/jsonrpc') {
       request.wire.socket.destroy();
       return 'taken' as const;
@@ -226,6 +255,7 @@ export class XapiPool {
       return 'taken' as const;
     }
     const answer = await answerTo(call, this.faults.dialect ?? {}, () => this.#call(method, params, member));
+    if (this.#dead.has(member)) return 'taken' as const;
     if (this.faults.loseReplyOf === method) {
       this.faults.loseReplyOf = undefined;
       wire.socket.destroy();

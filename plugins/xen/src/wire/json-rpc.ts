@@ -46,9 +46,10 @@ export async function callJsonRpc(
   const answer = await post(agent, { host, port }, body, AbortSignal.any([signal, deadline])).catch(
     (error: unknown) => {
       signal.throwIfAborted();
-      throw deadline.aborted
-        ? new XapiSilence('timeout', `${host} did not answer ${method} in ${timeoutMs} ms`)
-        : error;
+      if (!deadline.aborted || !(error instanceof XapiSilence)) throw error;
+      // What waited for a connection all the time was never sent.
+      const kind = error.kind === 'unreachable' ? 'unreachable' : 'timeout';
+      throw new XapiSilence(kind, `${host} did not answer ${method} in ${timeoutMs} ms`, { cause: error });
     },
   );
   return readAnswer(method, host, answer);

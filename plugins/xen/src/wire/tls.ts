@@ -14,6 +14,9 @@ export interface Trust {
   readonly ca?: string | undefined;
 }
 
+/** A host that is dead says nothing: no request waits for it longer than a healthy one needs over any link. */
+const CONNECT_TIMEOUT_MS = 10_000;
+
 /** Keeps connections alive: a login is one connection, not one for each call. */
 export class PinningAgent extends https.Agent {
   readonly #trust: Trust;
@@ -35,9 +38,14 @@ export class PinningAgent extends https.Agent {
       rejectUnauthorized: !pinned,
       ...(ca === undefined ? {} : { ca }),
     });
+    const limit = setTimeout(() => {
+      socket.destroy(new Error(`no TLS connection in ${CONNECT_TIMEOUT_MS} ms`));
+    }, CONNECT_TIMEOUT_MS);
     const fail = (error: Error): void => callback?.(error, socket);
     socket.once('error', fail);
+    socket.once('close', () => clearTimeout(limit));
     socket.once('secureConnect', () => {
+      clearTimeout(limit);
       socket.off('error', fail);
       const seen = socket.getPeerX509Certificate()?.fingerprint256;
       if (pinned && (seen === undefined || !fingerprints.includes(seen))) {
