@@ -33,21 +33,21 @@ export const journalling = (journal: PluginResource[]): MigrationContext => ({
 
 type Changes = Partial<Omit<MigrationRequest, 'options'>> & { readonly options?: object };
 
-/** A driver as a new process would make it. */
-export async function driverOf(
-  world: XenWorld,
-  { options = {}, ...changes }: Changes = {},
-  told = context,
-  { migration } = plugin,
-): Promise<MigrationDriver> {
-  const request = {
+export const requestOf = (world: XenWorld, { options = {}, ...changes }: Changes = {}) =>
+  ({
     ...{ migrationId: 'm_1', vm: world.vm, networkMap: {}, diskMap: {}, convergence: 'balanced' },
     ...{ maxDowntimeMs: null, bandwidthBytesPerSec: null, tunnelled: false },
     ...changes,
     options: plugin.optionsSchema.parse(options),
-  } as Parameters<typeof plugin.migration>[1];
-  return migration(await world.connect(), request, told);
-}
+  }) as Parameters<typeof plugin.migration>[1];
+
+/** A driver as a new process would make it. */
+export const driverOf = async (
+  world: XenWorld,
+  changes: Changes = {},
+  told = context,
+  { migration } = plugin,
+): Promise<MigrationDriver> => migration(await world.connect(), requestOf(world, changes), told);
 
 export const perform = (
   driver: MigrationDriver,

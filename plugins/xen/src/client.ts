@@ -75,6 +75,13 @@ export class XapiClient {
     }
   }
 
+  /** Stands for a pool that could not be logged in to: every question to it ends with `reason`. Connects to nobody. */
+  static unreachable(config: XenConfig, reason: Error): XapiClient {
+    const client = new XapiClient(config, { username: '', password: '' });
+    client.#closed.abort(reason);
+    return client;
+  }
+
   /** Aborts when the login is lost for good, with the PluginError as its reason, or when it was closed. */
   get closed(): AbortSignal {
     return this.#closed.signal;

@@ -29,6 +29,7 @@ export const createXenPlugin = (times: DriverTimes = {}): HypervisorPlugin<XenCo
     }
     return new XenSession(config, await XapiClient.open(config, credential, { signal }));
   },
+  unreachable: (config, reason) => XenSession.unreachable(config, reason),
   migration({ source, destination }, request, context) {
     if (!(source instanceof XenSession) || !(destination instanceof XenSession)) {
       throw new PluginError('INVALID_CONFIG', 'Both ends of a migration have to be sessions of the xen plugin.');

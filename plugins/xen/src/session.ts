@@ -10,7 +10,7 @@ import {
   type VerificationStep,
   type VmSummary,
 } from '@lmas/plugin-api';
-import type { XapiClient } from './client.ts';
+import { XapiClient } from './client.ts';
 import type { XenConfig } from './config.ts';
 import { isFault, toPluginError } from './errors.ts';
 import { measureLoad } from './load.ts';
@@ -33,6 +33,11 @@ export class XenSession implements EndpointSession {
     this.config = config;
     this.client = client;
     this.#mirror = new Mirror(client);
+  }
+
+  /** Stands for a pool that could not be connected to: whoever asks it anything is told `reason`. */
+  static unreachable(config: XenConfig, reason: Error): XenSession {
+    return new XenSession(config, XapiClient.unreachable(config, reason));
   }
 
   get closed(): AbortSignal {

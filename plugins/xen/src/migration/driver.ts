@@ -28,7 +28,7 @@ import { type AbortTimes, followToItsEnd, stopIt } from './abort.ts';
 import { isRedirected } from './call.ts';
 import { relayedCoordinator, trafficOf } from './flows.ts';
 import { copyResource, releaseCopy } from './incoming-copy.ts';
-import { clearMark, markResource, setMark } from './marker.ts';
+import { clearMark, markResource, releaseMark, setMark } from './marker.ts';
 import { Move } from './move.ts';
 import { runsAt } from './placement.ts';
 import { type Ends, makePlan, type Plan } from './plan.ts';
@@ -218,10 +218,7 @@ export class XenMigration implements MigrationDriver {
       await this.#context.assertCurrent();
       switch (resource.kind) {
         case 'mark':
-          for (const session of [this.#ends.destination, this.#ends.source]) {
-            await clearMark(session, resource.id, migrationId, { signal });
-          }
-          return;
+          return await releaseMark(this.#ends, resource.id, migrationId, { signal });
         case 'session':
           return await endSession(end, resource.id, { signal });
         case 'copy':

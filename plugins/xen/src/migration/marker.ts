@@ -99,6 +99,22 @@ export async function clearMark(
   }
 }
 
+/** Wherever the guest is. An end that is silent is needed only where the guest does not run at the other. */
+export async function releaseMark(
+  ends: { readonly source: XenSession; readonly destination: XenSession },
+  vmUuid: string,
+  migrationId: string,
+  options: Options,
+): Promise<void> {
+  const [there, here] = await Promise.allSettled(
+    [ends.destination, ends.source].map((session) => clearMark(session, vmUuid, migrationId, options)),
+  );
+  if (here?.status === 'rejected') throw here.reason;
+  if (there?.status !== 'rejected') return;
+  const vm = await ends.source.vm(vmUuid, options);
+  if (vm?.record.power_state !== 'Running') throw there.reason;
+}
+
 /** Some releases let only pool operators write there; then the time of its beginning has to do. Never throws. */
 export async function markTask(
   { client }: XenSession,

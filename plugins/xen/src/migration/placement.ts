@@ -1,12 +1,10 @@
 /**
- * What each pool answers about the guest. XAPI starts the guest at the destination and removes it at the source by itself;
+ * What a pool answers about the guest; at which end that is, ends.ts says. XAPI starts the guest at the destination and removes it at the source by itself;
  * while it does, the destination has a record of it that means nothing yet.
  */
 import type { Presence } from '@lmas/plugin-api';
-import { membersOf, readPool } from '../pool.ts';
 import { NULL_REF, type VmRecord } from '../records.ts';
 import { presenceOf, type XenSession } from '../session.ts';
-import type { Ends } from './plan.ts';
 
 /** What XAPI calls a migration in `current_operations`; with it the guest is on its way. */
 const MIGRATIONS: readonly string[] = ['migrate_send', 'pool_migrate'];
@@ -31,41 +29,6 @@ export async function look(session: XenSession, uuid: string, { signal }: { sign
   } catch (error) {
     // An answer that refuses is still no answer to where the guest is.
     return { presence: 'unreachable', error };
-  }
-}
-
-export interface Sightings {
-  readonly source: Sighting;
-  readonly destination: Sighting;
-  /** One pool has one record: that there is none at the other end says nothing. */
-  readonly samePool: boolean;
-}
-
-export async function lookAtBoth(ends: Ends, uuid: string, options: { signal: AbortSignal }): Promise<Sightings> {
-  const [source, destination] = await Promise.all([
-    look(ends.source, uuid, options),
-    look(ends.destination, uuid, options),
-  ]);
-  if (source.record === undefined || source.ref !== destination.ref) return { source, destination, samePool: false };
-  return splitByHost(ends, source, source.record, options);
-}
-
-/** One pool that spans both sites has one record: the host it runs on says at which end it is. */
-async function splitByHost(
-  { destination }: Ends,
-  seen: Sighting,
-  record: VmRecord,
-  options: { signal: AbortSignal },
-): Promise<Sightings> {
-  const absent: Sighting = { presence: 'absent' };
-  try {
-    const members = membersOf(await readPool(destination.client, options), destination.config.hosts);
-    const arrived = record.resident_on !== NULL_REF && members.has(record.resident_on);
-    const [source, destinationSeen] = arrived ? [absent, seen] : [seen, absent];
-    return { source, destination: destinationSeen, samePool: true };
-  } catch (error) {
-    const silent: Sighting = { presence: 'unreachable', error };
-    return { source: silent, destination: silent, samePool: true };
   }
 }
 
