@@ -9,6 +9,8 @@ import type { Pool } from './pool.ts';
 const VGPU_MAP_API = '2.8';
 /** "26.14.0-next": what came after that one. */
 const VDI_FORMAT_MAP_XAPI = '26.15.0';
+/** From here on the source takes TLS for storage and memory, whatever scheme the receive map's URLs have. */
+const TLS_XAPI = '22.30';
 
 export interface Release {
   /** `vgpu_map` of `VM.migrate_send` and `VM.assert_can_migrate`. */
@@ -17,6 +19,8 @@ export interface Release {
   readonly hasVdiFormatMap: boolean;
   /** The option `compress`, which came with the pool's own setting of it (22.33). */
   readonly hasCompression: boolean;
+  /** Whether a source sends its storage calls in the clear, with the receive map's session in them. */
+  readonly sendsPlain: boolean;
   /** For people. */
   readonly name: string;
 }
@@ -32,6 +36,7 @@ export function releaseOf({ pool, hosts }: Pool): Release {
     hasVgpuMap: compareVersions(api, VGPU_MAP_API) >= 0,
     hasVdiFormatMap: compareVersions(build, VDI_FORMAT_MAP_XAPI) >= 0,
     hasCompression: pool.migration_compression !== undefined,
+    sendsPlain: compareVersions(build, TLS_XAPI) < 0,
     name: `${brand} ${software.product_version ?? software.platform_version ?? ''}`.trim(),
   };
 }

@@ -169,7 +169,7 @@ function chooseHost(
   disks: readonly LooseDisk[],
   before: string | undefined,
 ): Row<HostRecord> | undefined {
-  const { request, destinationPool: pool, vm, samePool, gaps } = parts;
+  const { request, sourcePool, destinationPool: pool, vm, samePool, gaps } = parts;
   const members = membersOf(pool, destination.config.hosts);
   if (samePool && destination.config.hosts.length === 0) {
     // Where the guest is could not be told either: one pool has one record of it, whose host says at which site it runs.
@@ -197,7 +197,7 @@ function chooseHost(
     .sort(([, a], [, b]) => Number(b.uuid === before) - Number(a.uuid === before));
   // Storage decides before memory does: best where it leads the source nowhere else, then where it is plugged in at all.
   const detours = new Map(
-    candidates.map(([ref]) => [ref, detoursOf(pool, ref, { disks: placeDisks(parts, disks, ref).disks, samePool })]),
+    candidates.map(([ref]) => [ref, detoursOf(pool, ref, { disks: placeDisks(parts, disks, ref).disks, samePool, sourcePool })]),
   );
   const chosen =
     candidates.find(([ref]) => detours.get(ref)?.length === 0) ??

@@ -6,8 +6,9 @@
 import { PluginError } from '@lmas/plugin-api';
 import { findByNameOrUuid, isAttached, type Pool } from '../pool.ts';
 import { NULL_REF } from '../records.ts';
+import { releaseOf } from '../release.ts';
 import { isRedirected } from './call.ts';
-import type { Gap, LooseDisk, Parts, PlannedDisk } from './plan.ts';
+import type { Gap, LooseDisk, Parts, Plan, PlannedDisk } from './plan.ts';
 
 export interface Placement {
   readonly disks: readonly PlannedDisk[];
@@ -64,16 +65,21 @@ function chooseStorage(
 export interface Detour {
   /** `redirected`: shared storage, and the receiving host is not the coordinator; the disk's bytes stay on the route. */
   readonly kind: 'not-attached' | 'redirected';
+  /** The source would send the receive map's session there in the clear. */
+  readonly isPlain: boolean;
   readonly message: string;
   readonly remedy: string;
 }
+
+type Disks = Pick<Plan, 'disks' | 'samePool' | 'sourcePool'>;
 
 /** @param pool the destination's, as it is now */
 export function detoursOf(
   pool: Pool,
   hostRef: string,
-  { disks, samePool }: { readonly disks: readonly PlannedDisk[]; readonly samePool: boolean },
+  { disks, samePool, sourcePool }: Disks,
 ): Detour[] {
+  const { sendsPlain: isPlain, name: release } = releaseOf(sourcePool);
   const host = pool.hosts.get(hostRef)?.name_label ?? hostRef;
   return disks.flatMap(({ name, copied, destinationSr }): Detour[] => {
     const sr = destinationSr === undefined ? undefined : pool.srs.get(destinationSr);
@@ -81,29 +87,32 @@ export function detoursOf(
     if (!isAttached(pool, sr, hostRef)) {
       const message = `${host} does not see storage "${sr.name_label}", where disk ${name} shall go.`;
       const remedy = 'Plug it in at that host, or choose another storage or destinationHost.';
-      return [{ kind: 'not-attached', message, remedy }];
+      return [{ kind: 'not-attached', isPlain, message, remedy }];
     }
     // Inside one pool the source is a member itself: its way to its own coordinator is no way to another site.
     if (samePool || !copied || !sr.shared || hostRef === pool.pool.master) return [];
     const coordinator = pool.hosts.get(pool.pool.master)?.name_label ?? 'the coordinator';
-    const message = `Disk ${name} goes to shared storage "${sr.name_label}", whose calls ${coordinator} alone serves: ${host} sends the source there, past the gateway. The disk’s bytes are not sent there.`;
+    const clear = isPlain ? ` ${release} would send it a session of the destination’s pool in the clear.` : '';
+    const message = `Disk ${name} goes to shared storage "${sr.name_label}", whose calls ${coordinator} alone serves: ${host} sends the source there, past the gateway. The disk’s bytes are not sent there.${clear}`;
     const remedy = `Choose ${coordinator} as destinationHost, or storage of ${host} alone.`;
-    return [{ kind: 'redirected', message, remedy }];
+    return [{ kind: 'redirected', isPlain, message, remedy }];
   });
 }
 
 /**
- * Whether a detour forbids the migration. The coordinator’s API is reached straight as well, unless it is to be relayed: only then
- * does the other one break a promise.
+ * Whether a detour forbids the migration. The coordinator’s API is reached straight as well, with TLS, unless it is to be relayed: so the
+ * other one breaks a promise only then, or where it would show a session to whoever listens on the link.
  */
-export const forbids = ({ kind }: Detour, request: Parts['request']): boolean =>
-  kind === 'not-attached' || (isRedirected(request) && request.options.relayCoordinator);
+export const forbids = ({ kind, isPlain }: Detour, request: Parts['request']): boolean =>
+  kind === 'not-attached' ||
+  (request.tunnelled && isPlain) ||
+  (isRedirected(request) && request.options.relayCoordinator);
 
 /** @throws PluginError INCOMPATIBLE */
 export function assertNoDetour(
   pool: Pool,
   hostRef: string,
-  plan: { readonly disks: readonly PlannedDisk[]; readonly samePool: boolean },
+  plan: Disks,
   request: Parts['request'],
 ): void {
   const detour = detoursOf(pool, hostRef, plan).find((one) => forbids(one, request));
