@@ -25,6 +25,7 @@ import { checkMigration } from '../checks/check.ts';
 import type { XenOptions } from '../config.ts';
 import { toPluginError } from '../errors.ts';
 import { type AbortTimes, followToItsEnd, stopIt } from './abort.ts';
+import { compareArrival, intendedDisks } from './arrival.ts';
 import { isRedirected } from './call.ts';
 import { relayedCoordinator, trafficOf } from './flows.ts';
 import { copyResource, releaseCopy } from './incoming-copy.ts';
@@ -33,7 +34,7 @@ import { Move } from './move.ts';
 import { runsAt } from './placement.ts';
 import { type Ends, makePlan, type Plan } from './plan.ts';
 import { endSession } from './receive-session.ts';
-import { standingOf } from './standing.ts';
+import { type Standing, standingOf } from './standing.ts';
 import { parseState, type XenState } from './state.ts';
 import { assertNoDetour } from './storage.ts';
 import { assertToBeHad, lookFirst } from './to-be-had.ts';
@@ -111,6 +112,7 @@ export class XenMigration implements MigrationDriver {
       }
       const state: XenState = {
         ...{ hostUuid: host.record.uuid, hostName: host.record.name_label, network, address, coordinator },
+        disks: intendedDisks(plan),
         definition: JSON.stringify(vm.record),
       };
       return { ...trafficOf(plan, { address, coordinator }, this.#request), state };
@@ -170,7 +172,9 @@ export class XenMigration implements MigrationDriver {
   async confirm(prepared: Prepared, { signal }: Options): Promise<ConfirmReport> {
     const { id } = this.#request.vm;
     try {
-      const warnings = await this.#seeArrival(signal);
+      const { standing, warnings } = await this.#seeArrival(signal);
+      const state = parseState(prepared.state);
+      warnings.push(...(await compareArrival(this.#ends.destination, standing.destination, state, { signal })));
       await this.#closeMove();
       await this.#context.assertCurrent();
       await clearMark(this.#ends.destination, id, this.#request.migrationId, { signal });
@@ -179,7 +183,7 @@ export class XenMigration implements MigrationDriver {
         bytesTransferred: null,
         iterations: null,
         keptAtSource: [], // XAPI removes the disks it has moved
-        sourceDefinition: parseState(prepared.state)?.definition ?? null,
+        sourceDefinition: state?.definition ?? null,
         warnings,
       };
     } catch (error) {
@@ -257,9 +261,9 @@ export class XenMigration implements MigrationDriver {
   }
 
   /** Both pools have to say so. The source may lag behind its own task for a moment. */
-  async #seeArrival(signal: AbortSignal): Promise<string[]> {
+  async #seeArrival(signal: AbortSignal): Promise<{ standing: Standing; warnings: string[] }> {
     const { id, name } = this.#request.vm;
-    const isThere = ({ destination, placement: { where, moving } }: Awaited<ReturnType<typeof standingOf>>) =>
+    const isThere = ({ destination, placement: { where, moving } }: Standing) =>
       !moving && where === 'destination' && runsAt(destination);
     const standing = await until(() => this.#stand({ signal }), isThere, this.#times.settleMs, { signal });
     const { source, destination, where } = standing.placement;
@@ -272,13 +276,12 @@ export class XenMigration implements MigrationDriver {
         ...(this.#fault === undefined ? {} : { native: this.#fault }),
       });
     }
-    if (source === 'absent') return [];
+    if (source === 'absent') return { standing, warnings: [] };
     const protectedBy = standing.source.record?.ha_restart_priority ?? '';
     const danger =
       protectedBy === '' ? '' : ' The source pool’s high availability may start it: take the protection off at once.';
-    return [
-      `The source pool still has a record of ${name} (${source}). It must not be started there. Remove the record alone, in the source pool (xe vm-destroy uuid=${id}; vm-uninstall would take disks along), once xl list shows the guest at the destination.${danger}`,
-    ];
+    const warning = `The source pool still has a record of ${name} (${source}). It must not be started there. Remove the record alone, in the source pool (xe vm-destroy uuid=${id}; vm-uninstall would take disks along), once xl list shows the guest at the destination.${danger}`;
+    return { standing, warnings: [warning] };
   }
 
   /**

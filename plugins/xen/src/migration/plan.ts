@@ -37,6 +37,8 @@ export interface PlannedDisk extends Row<VdiRecord> {
   readonly device: string;
   /** The same for people; of a snapshot's disk the snapshot's name, too. */
   readonly name: string;
+  /** `userdevice` in the guest, which moves along; of a snapshot's disk `undefined`. */
+  readonly place: string | undefined;
   /** Where it goes; `undefined` when nobody could say. */
   readonly destinationSr: string | undefined;
   /** Whether its bytes have to cross the link. */
@@ -136,7 +138,7 @@ export interface Parts {
   readonly gaps: Gap[];
 }
 
-export type LooseDisk = Pick<PlannedDisk, 'ref' | 'record' | 'device' | 'name'>;
+export type LooseDisk = Pick<PlannedDisk, 'ref' | 'record' | 'device' | 'name' | 'place'>;
 
 const readGpuGroups = (client: XapiClient, options: { signal: AbortSignal }): Promise<GpuGroups> =>
   client.call('GPU_group.get_all_records', [], recordsOf(gpuGroupSchema), options);
@@ -157,7 +159,8 @@ function movingParts(vm: Row<VmRecord>, guests: Guests) {
       if (vbd.type === 'CD' && !vbd.empty && holder === vm.record) discs.push(device);
       if (vbd.type === 'CD' || vdi === undefined || disks.has(vbd.VDI)) continue;
       const name = holder === vm.record ? device : `${device} of snapshot "${holder.name_label}"`;
-      disks.set(vbd.VDI, { ref: vbd.VDI, record: vdi, device, name });
+      const place = holder === vm.record ? vbd.userdevice : undefined;
+      disks.set(vbd.VDI, { ref: vbd.VDI, record: vdi, device, name, place });
     }
   }
   return { disks: [...disks.values()], discs, vifs, vgpus };

@@ -9,6 +9,10 @@ const stateSchema = z.object({
   address: z.string(),
   /** The coordinator's, where the source's calls to it are relayed: for it the routes were opened. */
   coordinator: z.string().nullable().default(null),
+  /** Of the guest itself: where each shall be, by its place in the guest (`userdevice`). */
+  disks: z
+    .array(z.object({ place: z.string(), name: z.string(), storageUuid: z.string(), storageName: z.string() }))
+    .default([]),
   /** The guest's record as it was, for people. */
   definition: z.string(),
 });
