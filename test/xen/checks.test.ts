@@ -95,6 +95,13 @@ function insertDisc(): void {
   database.update('VBD', vbd, { type: 'CD', empty: false });
 }
 
+/** Another one at the destination, as the first or the one of that name is. */
+function addTwin(kind: ClassName, fields: XapiRecord, like?: string): void {
+  const { database } = world.destination;
+  const ref = like === undefined ? first(world.destination, kind) : database.byName(kind, like);
+  database.add(kind, { ...database.need(kind, ref), uuid: `twin-${kind}`, ...fields });
+}
+
 const addThere = (fields: XapiRecord): string =>
   world.destination.database.add(
     'VM',
@@ -164,6 +171,20 @@ const cases: readonly (readonly [what: string, change: () => void, expected: str
     },
     'NOT_ENOUGH_MEMORY warning',
   ],
+  ['more processors than there are', () => setVm({ VCPUs_max: 9 }), 'NOT_ENOUGH_CPUS blocker'],
+  [
+    'a licence of the receiving host that moves no disks',
+    () => {
+      for (const ref of world.destination.database.table('host').keys())
+        set(world.destination, 'host', { license_params: { restrict_storage_xen_motion: 'true' } }, ref);
+    },
+    'LICENCE blocker',
+  ],
+  [
+    'a licence of the sending host that moves no disks',
+    () => set(world.source, 'host', { license_params: { restrict_storage_xen_motion: 'true' } }),
+    'LICENCE blocker',
+  ],
   [
     'full storage',
     () => set(world.destination, 'SR', { physical_size: MIB, physical_utilisation: 0 }),
@@ -182,6 +203,31 @@ const cases: readonly (readonly [what: string, change: () => void, expected: str
     'no default storage',
     () => set(world.destination, 'pool', { default_SR: 'OpaqueRef:NULL' }),
     'STORAGE_NOT_MAPPED blocker',
+  ],
+  [
+    'storage of which there are two of that name',
+    () => addTwin('SR', { name_label: 'storage of beta' }),
+    'STORAGE_NOT_MAPPED blocker',
+    { diskMap: { xvda: 'storage of beta', xvdb: 'storage of beta' } },
+  ],
+  [
+    'a network of which there are two of that name',
+    () => addTwin('network', { name_label: 'lan' }, 'lan'),
+    'NETWORK_NOT_MAPPED blocker',
+  ],
+  [
+    'a host of which there are two of that name',
+    () => {
+      for (const ref of world.destination.database.table('host').keys())
+        set(world.destination, 'host', { name_label: 'beta' }, ref);
+    },
+    'NO_DESTINATION_HOST blocker',
+    { options: { destinationHost: 'beta' } },
+  ],
+  [
+    'a migration network of which there are two of that name',
+    () => addTwin('network', { name_label: 'migration' }, 'migration'),
+    'NO_MIGRATION_ADDRESS blocker',
   ],
   ['a disk that the VM does not have', silent, 'DISK_UNKNOWN blocker', { diskMap: { xvdz: 'storage of beta' } }],
   ['a network that is not there', silent, 'NETWORK_NOT_MAPPED blocker', { networkMap: { lan: 'nowhere' } }],
@@ -240,7 +286,12 @@ describe('checks of the Xen plugin', () => {
 
   test('XAPI’s own refusal is a finding under its own name', async () => {
     world.source.faults.refuse = { method: 'VM.assert_can_migrate', code: 'LICENCE_RESTRICTION' };
-    assert.deepEqual(await found({ tunnelled: false }), ['LICENCE_RESTRICTION blocker']);
+    const { findings } = await driver({ tunnelled: false }).check({ signal });
+    assert.deepEqual(
+      findings.map(({ code, severity }) => `${code} ${severity}`),
+      ['LICENCE_RESTRICTION blocker'],
+    );
+    assert.match(findings[0]?.remedy ?? '', /^License both hosts/, 'and what to do about it is said');
     assert.equal(world.destination.sessions.count, 1, 'the session of the dry run was ended');
   });
 

@@ -117,6 +117,33 @@ const BY_CODE: Readonly<Record<string, PluginErrorCode>> = {
   UUID_INVALID: 'INVALID_CONFIG',
 };
 
+/** What a person does about XAPI's commonest refusals. */
+const REMEDIES: Readonly<Record<string, string>> = {
+  RBAC_PERMISSION_DENIED: 'Give the login the role VM power admin or higher.',
+  LICENCE_RESTRICTION: 'License both hosts for moving disks, or keep the disks on storage that both see.',
+  HOST_NOT_ENOUGH_FREE_MEMORY: 'Make room at the receiving host, or choose another destinationHost.',
+  HOST_NOT_ENOUGH_PCPUS: 'Choose a destinationHost with as many processors as the VM may have (VCPUs-max).',
+  HOST_DISABLED: 'Enable the receiving host (xe host-enable), or choose another destinationHost.',
+  VM_INCOMPATIBLE_WITH_THIS_HOST:
+    'The receiving host’s processor lacks features that the VM has seen: choose another destinationHost, or restart the VM at a pool level that both have.',
+  VM_HOST_INCOMPATIBLE_VERSION_MIGRATE: 'Choose a receiving host that is not older, or update it.',
+  VM_MISSING_PV_DRIVERS: 'Install the guest tools in the VM, and start it anew.',
+  VM_LACKS_FEATURE: 'See that the guest tools run in the VM, or install newer ones.',
+  VM_LACKS_FEATURE_SUSPEND: 'See that the guest tools run in the VM, or install newer ones.',
+  VM_REQUIRES_SR: 'Plug the storage in at the receiving host (xe pbd-plug), or choose another destinationHost.',
+  SR_FULL: 'Make room on the destination’s storage, or map disks to other storage.',
+  SR_DOES_NOT_SUPPORT_MIGRATION: 'Map the disk to storage of another type, or move the VM while it is shut down.',
+  VM_REQUIRES_VGPU: 'Choose a destinationHost with a GPU of that type; name its GPU group by the option gpuGroup.',
+  VDI_CBT_ENABLED: 'Turn changed-block tracking off for the move (xe vdi-disable-cbt); backups start afresh afterwards.',
+  OTHER_OPERATION_IN_PROGRESS: 'Wait for the end of what the pool is at, and submit the migration again.',
+  TOO_MANY_STORAGE_MIGRATES: 'Wait for the end of other moves of disks at that host.',
+  VM_HAS_PCI_ATTACHED: 'Take the PCI device away from the VM.',
+  DUPLICATE_VM: 'See which of the two pools runs it (xl list -v), and remove the record in the other one alone.',
+};
+
+/** `undefined` where the code alone has to do. */
+export const remedyOf = ({ code }: XapiFault): string | undefined => REMEDIES[code];
+
 /**
  * Turns whatever was thrown into a PluginError.
  * @param doing what failed, for people: `asking the pool for its hosts`
@@ -124,9 +151,11 @@ const BY_CODE: Readonly<Record<string, PluginErrorCode>> = {
 export function toPluginError(error: unknown, doing: string): PluginError {
   if (pluginErrorCode(error) !== undefined) return error as PluginError;
   if (error instanceof XapiFault) {
+    const remedy = remedyOf(error);
     return new PluginError(BY_CODE[error.code] ?? 'HYPERVISOR_FAULT', `${doing}: ${error.message}`, {
       cause: error,
       native: { name: error.code, message: error.params.join(', ') },
+      ...(remedy === undefined ? {} : { remedy }),
     });
   }
   if (error instanceof XapiSilence)

@@ -82,24 +82,31 @@ export const readGuests = (client: XapiClient, options: Options): Promise<Guests
 /** What people call a virtual machine: no template, no snapshot, not the control domain of a host. */
 export const isGuest = (vm: VmRecord): boolean => !vm.is_a_template && !vm.is_a_snapshot && !vm.is_control_domain;
 
-/** By UUID, else by name. `undefined` when there is none; a name that several bear is refused by `ambiguous`. */
+/** By UUID, else all of that name. */
+export function rowsNamed<T extends { readonly uuid: string; readonly name_label: string }>(
+  table: ReadonlyMap<string, T>,
+  nameOrUuid: string,
+): readonly Row<T>[] {
+  const rows = [...table];
+  const byUuid = rows.find(([, { uuid }]) => uuid === nameOrUuid);
+  return byUuid === undefined ? rows.filter(([, { name_label: name }]) => name === nameOrUuid) : [byUuid];
+}
+
+/** For people: of several which nobody can choose for them. */
+export const ambiguity = (what: string, name: string, rows: readonly Row<{ readonly uuid: string }>[]): string =>
+  `Several ${what} are called "${name}": ${rows.map(([, { uuid }]) => uuid).join(', ')}.`;
+
+/** `undefined` when there is none. @throws PluginError INVALID_CONFIG when several bear that name */
 export function findByNameOrUuid<T extends { readonly uuid: string; readonly name_label: string }>(
   table: ReadonlyMap<string, T>,
   nameOrUuid: string,
   what: string,
 ): Row<T> | undefined {
-  const rows = [...table];
-  const byUuid = rows.find(([, { uuid }]) => uuid === nameOrUuid);
-  if (byUuid !== undefined) return byUuid;
-  const byName = rows.filter(([, { name_label: name }]) => name === nameOrUuid);
-  if (byName.length > 1) {
-    const uuids = byName.map(([, { uuid }]) => uuid).join(', ');
-    throw new PluginError(
-      'INVALID_CONFIG',
-      `Several ${what} are called "${nameOrUuid}": ${uuids}. Name one by its UUID.`,
-    );
+  const rows = rowsNamed(table, nameOrUuid);
+  if (rows.length > 1) {
+    throw new PluginError('INVALID_CONFIG', `${ambiguity(what, nameOrUuid, rows)} Name one by its UUID.`);
   }
-  return byName[0];
+  return rows[0];
 }
 
 /** The members of the pool that an endpoint stands for: all, or those that its configuration names. */
@@ -110,6 +117,10 @@ export function membersOf({ hosts }: Pool, named: readonly string[]): ReadonlyMa
 
 export const isLive = (pool: Pool, host: HostRecord): boolean =>
   host.enabled && (pool.hostMetrics.get(host.metrics)?.live ?? false);
+
+/** By its licence. */
+export const forbidsMovingDisks = ({ license_params: licence }: HostRecord): boolean =>
+  licence.restrict_storage_xen_motion === 'true';
 
 /** Whether the storage is plugged in at that host: only then does it serve it without sending the source elsewhere. */
 export const isAttached = (pool: Pool, sr: SrRecord, hostRef: string): boolean =>

@@ -8,6 +8,7 @@ import { type VerificationQuestion, type VerificationStep, verifyInOrder } from 
 import { isFault } from './errors.ts';
 import {
   findByNameOrUuid,
+  forbidsMovingDisks,
   type Guests,
   isAttached,
   isLive,
@@ -200,7 +201,7 @@ function seeStorage(pool: Pool, members: readonly HostRecord[]) {
 }
 
 function seeLicence(members: readonly HostRecord[]) {
-  const without = members.filter(({ license_params: licence }) => licence.restrict_storage_xen_motion === 'true');
+  const without = members.filter(forbidsMovingDisks);
   if (without.length === 0) return 'No licence forbids moving disks.';
   const names = without.map(({ name_label: name }) => name).join(', ');
   return failed(

@@ -2,14 +2,20 @@
 import { blocker, type Finding, note, warning } from '@lmas/plugin-api';
 import { isThereAlready, twinOf } from '../migration/plan.ts';
 import { lookFirst } from '../migration/to-be-had.ts';
-import { isGuest, isLive, memoryFree } from '../pool.ts';
+import { forbidsMovingDisks, isGuest, isLive, memoryFree } from '../pool.ts';
 import { compareVersions, releaseOf } from '../release.ts';
 import type { CheckContext } from './types.ts';
 
 const mib = (bytes: number): string => `${Math.round(bytes / 1024 ** 2)} MiB`;
 
 export function checkDestination(context: CheckContext): Finding[] {
-  return [...checkHost(context), ...checkTwins(context), ...checkSites(context), ...checkLimits(context)];
+  return [
+    ...checkHost(context),
+    ...checkLicence(context),
+    ...checkTwins(context),
+    ...checkSites(context),
+    ...checkLimits(context),
+  ];
 }
 
 function checkHost({ plan }: CheckContext): Finding[] {
@@ -35,6 +41,16 @@ function checkHost({ plan }: CheckContext): Finding[] {
       ),
     );
   }
+  const cpus = Number(host.record.cpu_info.cpu_count ?? 0);
+  if (cpus > 0 && vm.record.VCPUs_max > cpus) {
+    findings.push(
+      blocker(
+        'NOT_ENOUGH_CPUS',
+        `${name} has ${cpus} processors, the VM may have ${vm.record.VCPUs_max}; XAPI refuses that.`,
+        'Choose another destinationHost, or lower VCPUs-max of the VM while it is shut down.',
+      ),
+    );
+  }
   const before = sourcePool.hosts.get(vm.record.resident_on)?.software_version.platform_version;
   const after = host.record.software_version.platform_version;
   if (before !== undefined && after !== undefined && compareVersions(after, before) < 0) {
@@ -47,6 +63,21 @@ function checkHost({ plan }: CheckContext): Finding[] {
     );
   }
   return findings;
+}
+
+/** Without it XAPI copies no disk; whichever of the two lacks it says so only when the tunnel is up. */
+function checkLicence({ plan: { host, disks, sourcePool, vm } }: CheckContext): Finding[] {
+  if (!disks.some(({ copied }) => copied)) return [];
+  const both = [sourcePool.hosts.get(vm.record.resident_on), host?.record].filter((each) => each !== undefined);
+  const without = both.filter(forbidsMovingDisks).map(({ name_label: name }) => name);
+  if (without.length === 0) return [];
+  return [
+    blocker(
+      'LICENCE',
+      `The licence of ${without.join(' and ')} forbids moving disks (Storage XenMotion).`,
+      'License it, or keep the disks on storage that both hosts see.',
+    ),
+  ];
 }
 
 function checkTwins({ plan }: CheckContext): Finding[] {

@@ -4,7 +4,7 @@
  * there is `VM.assert_can_boot_here`, which needs no connection.
  */
 import { blocker, type Finding, note, warning } from '@lmas/plugin-api';
-import { isFault, toPluginError, type XapiFault } from '../errors.ts';
+import { isFault, remedyOf, toPluginError, type XapiFault } from '../errors.ts';
 import { dryRunParams, usesPoolMigrate } from '../migration/call.ts';
 import { askCanSend, assertCanRunThere } from '../migration/dry-run.ts';
 import { receiveMapSchema } from '../records.ts';
@@ -57,6 +57,6 @@ function verdict(error: XapiFault): Finding {
   return blocker(
     error.code,
     `XAPI refuses: ${error.message}.`,
-    'See the meaning of this code in the documentation of XenServer or XCP-ng.',
+    remedyOf(error) ?? 'See the meaning of this code in the documentation of XenServer or XCP-ng.',
   );
 }

@@ -2,9 +2,10 @@
  * What a migration says to XAPI that only newer releases take: which GPU group a virtual GPU gets, and the image format of a copied
  * disk. What was asked for and cannot be said is a gap: nothing that somebody asked for is left out in silence. Pure.
  */
-import { findByNameOrUuid, type Pool } from '../pool.ts';
+import type { Pool } from '../pool.ts';
 import type { GpuGroupRecord } from '../records.ts';
 import { releaseOf } from '../release.ts';
+import { oneNamed } from './one-named.ts';
 import type { Gap, Parts, PlannedDisk } from './plan.ts';
 
 export type GpuGroups = ReadonlyMap<string, GpuGroupRecord>;
@@ -26,12 +27,13 @@ export function mapGpus(
   if (samePool) return refuse('Inside one pool a virtual GPU stays in its GPU group.', LEAVE_OUT);
   const release = releaseOf(sourcePool);
   if (!release.hasVgpuMap) return refuse(`${release.name} cannot be told a GPU group.`, LEAVE_OUT);
-  const group = findByNameOrUuid(groups, wanted, 'GPU groups');
-  if (group === undefined) {
-    const known = [...groups.values()].map(({ name_label: label }) => label).join(', ');
-    return refuse(`The destination has no GPU group "${wanted}".`, `Name one of: ${known || 'there is none'}.`);
-  }
-  return Object.fromEntries(vgpus.map((ref) => [ref, group[0]]));
+  const known = [...groups.values()].map(({ name_label: label }) => label).join(', ');
+  const group = oneNamed(groups, wanted, 'GPU groups', gaps, {
+    kind: 'gpu',
+    message: `The destination has no GPU group "${wanted}".`,
+    remedy: `Name one of: ${known || 'there is none'}.`,
+  });
+  return group === undefined ? {} : Object.fromEntries(vgpus.map((ref) => [ref, group[0]]));
 }
 
 const LEAVE_OUT = 'Leave the option gpuGroup out.';

@@ -7,7 +7,6 @@ import { type MigrationRequest, PluginError } from '@lmas/plugin-api';
 import type { XapiClient } from '../client.ts';
 import type { XenOptions } from '../config.ts';
 import {
-  findByNameOrUuid,
   type Guests,
   isLive,
   membersOf,
@@ -19,6 +18,7 @@ import {
 import { gpuGroupSchema, type HostRecord, recordsOf, type VdiRecord, type VmRecord } from '../records.ts';
 import type { XenSession } from '../session.ts';
 import { type GpuGroups, mapFormats, mapGpus } from './newer-maps.ts';
+import { oneNamed } from './one-named.ts';
 import { detoursOf, forbids, placeDisks } from './storage.ts';
 
 export interface Ends {
@@ -76,7 +76,7 @@ export interface Plan {
 
 /**
  * @param before UUID of the member that an earlier plan has chosen: as long as it is no worse than others, it stays
- * @throws PluginError VM_NOT_FOUND, INVALID_CONFIG for an ambiguous name, and whatever the connections suffer
+ * @throws PluginError VM_NOT_FOUND, and whatever the connections suffer
  */
 export async function makePlan(
   { source, destination }: Ends,
@@ -185,14 +185,12 @@ function chooseHost(
   }
   const wanted = request.options.destinationHost;
   if (wanted !== undefined) {
-    const row = findByNameOrUuid(members, wanted, 'hosts');
-    if (row !== undefined) return { ref: row[0], record: row[1] };
-    gaps.push({
+    const row = oneNamed(members, wanted, 'hosts', gaps, {
       kind: 'host',
       message: `The destination has no member "${wanted}" at this site.`,
       remedy: `Name one of: ${[...members.values()].map(({ name_label: name }) => name).join(', ')}.`,
     });
-    return undefined;
+    return row === undefined ? undefined : { ref: row[0], record: row[1] };
   }
   const candidates = [...members]
     .filter(([ref, host]) => isLive(pool, host) && !(samePool && ref === vm.record.resident_on))
@@ -223,36 +221,37 @@ function chooseNetwork(
   if (host === undefined) return { network: undefined, address: undefined };
   const pifs = host.record.PIFs.flatMap((ref) => pool.pifs.get(ref) ?? []);
   const named = destination.config.migrationNetwork;
-  const wanted = named === undefined ? undefined : findByNameOrUuid(pool.networks, named, 'networks')?.[0];
-  const pif = pifs.find((candidate) => (named === undefined ? candidate.management : candidate.network === wanted));
-  if (pif !== undefined && pif.IP !== '') return { network: pif.network, address: pif.IP };
-  const name = named === undefined ? 'the management network' : `network "${named}"`;
-  gaps.push({
+  const without: Gap = {
     kind: 'address',
-    message: `${host.record.name_label} has no address in ${name}.`,
+    message: `${host.record.name_label} has no address in ${named === undefined ? 'the management network' : `network "${named}"`}.`,
     remedy:
       'Give that interface an address, or set `migrationNetwork` of the endpoint to a network in which it has one.',
-  });
+  };
+  const wanted = named === undefined ? undefined : oneNamed(pool.networks, named, 'networks', gaps, without)?.[0];
+  if (named !== undefined && wanted === undefined) return { network: undefined, address: undefined };
+  const pif = pifs.find((candidate) => (named === undefined ? candidate.management : candidate.network === wanted));
+  if (pif !== undefined && pif.IP !== '') return { network: pif.network, address: pif.IP };
+  gaps.push(without);
   return { network: pif?.network, address: undefined };
 }
 
 function mapInterfaces({ request, sourcePool, destinationPool, guests, gaps }: Parts, vifs: readonly string[]) {
   const map: Record<string, string> = {};
-  const missing = new Set<string>();
+  const found = new Map<string, string | undefined>();
   for (const ref of vifs) {
-    const network = sourcePool.networks.get(guests.vifs.get(ref)?.network ?? '');
-    if (network === undefined) continue;
-    const name = request.networkMap[network.name_label] ?? network.name_label;
-    const row = findByNameOrUuid(destinationPool.networks, name, 'networks');
-    if (row === undefined) missing.add(name);
-    else map[ref] = row[0];
-  }
-  for (const name of missing) {
-    gaps.push({
-      kind: 'network',
-      message: `The destination has no network "${name}".`,
-      remedy: 'Map it in networkMap to a network of the destination pool.',
-    });
+    const own = sourcePool.networks.get(guests.vifs.get(ref)?.network ?? '')?.name_label;
+    if (own === undefined) continue;
+    const name = request.networkMap[own] ?? own;
+    if (!found.has(name)) {
+      const row = oneNamed(destinationPool.networks, name, 'networks', gaps, {
+        kind: 'network',
+        message: `The destination has no network "${name}".`,
+        remedy: 'Map it in networkMap to a network of the destination pool.',
+      });
+      found.set(name, row?.[0]);
+    }
+    const network = found.get(name);
+    if (network !== undefined) map[ref] = network;
   }
   return map;
 }

@@ -4,10 +4,11 @@
  * source connects there itself (storage_smapiv1.ml `redirect`, storage_utils.ml `redirectable_rpc`; verified in their source). Pure.
  */
 import { PluginError } from '@lmas/plugin-api';
-import { findByNameOrUuid, isAttached, type Pool } from '../pool.ts';
+import { isAttached, type Pool } from '../pool.ts';
 import { NULL_REF } from '../records.ts';
 import { releaseOf } from '../release.ts';
 import { isRedirected } from './call.ts';
+import { oneNamed } from './one-named.ts';
 import type { Gap, LooseDisk, Parts, Plan, PlannedDisk } from './plan.ts';
 
 export interface Placement {
@@ -43,14 +44,11 @@ function chooseStorage(
   if (named === undefined && same !== undefined) return same[0];
   const wanted = named ?? request.options.defaultStorage;
   if (wanted !== undefined) {
-    const row = findByNameOrUuid(pool.srs, wanted, 'storage repositories');
-    if (row !== undefined) return row[0];
-    gaps.push({
+    return oneNamed(pool.srs, wanted, 'storage repositories', gaps, {
       kind: 'storage',
       message: `The destination has no storage "${wanted}" for disk ${disk.name}.`,
       remedy: `Name one of: ${[...pool.srs.values()].map(({ name_label: name }) => name).join(', ')}.`,
-    });
-    return undefined;
+    })?.[0];
   }
   if (pool.pool.default_SR !== NULL_REF && pool.srs.has(pool.pool.default_SR)) return pool.pool.default_SR;
   gaps.push({
