@@ -10,6 +10,7 @@ import { parse } from 'yaml';
 import type { z } from 'zod';
 import { staticConfigSchema } from '../../apps/gateway/src/static-config.ts';
 import { oidcConfigSchema } from '../../apps/orchestrator/src/access/oidc-config.ts';
+import { migrationInputSchema } from '../../apps/orchestrator/src/schemas/migration.ts';
 import { planBodySchema } from '../../apps/orchestrator/src/schemas/plan.ts';
 import { scheduleInputSchema } from '../../apps/orchestrator/src/schemas/schedule.ts';
 import { type CodeBlock, codeBlocksOf, pages, root } from './markdown.ts';
@@ -21,6 +22,7 @@ const of = (...languages: string[]) => blocks.filter(({ language }) => languages
 /** Info string → what the document has to be. */
 const DOCUMENTS: Readonly<Record<string, z.ZodType>> = {
   'lmas-gateway': staticConfigSchema,
+  migration: migrationInputSchema,
   oidc: oidcConfigSchema,
   plan: planBodySchema.safeExtend({ id: scheduleInputSchema.shape.id }),
   schedule: scheduleInputSchema.omit({ id: true }),

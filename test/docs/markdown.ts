@@ -43,6 +43,35 @@ export function codeBlocksOf(page: string): CodeBlock[] {
   return blocks;
 }
 
+/** Blocks that only their indent makes code: four spaces, more in a list. Their language is empty. */
+export function indentedBlocksOf(page: string): CodeBlock[] {
+  const blocks: CodeBlock[] = [];
+  let block: { line: number; code: string[] } | undefined;
+  let isFenced = false;
+  let isAfterBlank = true;
+  const close = () => {
+    if (block !== undefined) {
+      const lines = block.code.join('\n').trimEnd().split('\n');
+      const indent = Math.min(...lines.filter((line) => line !== '').map((line) => line.search(/\S/)));
+      const code = lines.map((line) => line.slice(indent)).join('\n');
+      blocks.push({ page, line: block.line, language: '', info: '', code });
+    }
+    block = undefined;
+  };
+  for (const [index, line] of textOf(page).split('\n').entries()) {
+    if (/^\s*```/.test(line)) isFenced = !isFenced;
+    const isBlank = line.trim() === '';
+    if (block !== undefined && (isBlank || /^ {4}/.test(line))) block.code.push(isBlank ? '' : line);
+    else {
+      close();
+      if (!isFenced && isAfterBlank && /^ {4}/.test(line)) block = { line: index + 1, code: [line] };
+    }
+    isAfterBlank = isBlank;
+  }
+  close();
+  return blocks;
+}
+
 /** As GitHub makes them: lower case, no punctuation, hyphens for spaces, numbered where they repeat. */
 export function anchorsOf(page: string): Set<string> {
   const anchors = new Set<string>();
