@@ -109,13 +109,18 @@ export class XenWorld implements ComplianceWorld {
   #config(pool: XapiPool, pinned?: string, hosts: readonly string[] = [], more: object = {}) {
     return plugin.configSchema.parse({
       host: pool.spec.members[0]?.management,
-      tlsFingerprints: (pinned === undefined ? pool.spec.members.map(({ name }) => name) : [pinned]).map(
-        (name) => certificateOf(this.#directory, name).fingerprint,
+      tlsFingerprints: (pinned === undefined ? pool.spec.members.map(({ name }) => name) : [pinned]).map((name) =>
+        this.fingerprintOf(name),
       ),
       migrationNetwork: 'migration',
       hosts,
       ...more,
     });
+  }
+
+  /** What an operator pins of a member. */
+  fingerprintOf(member: string): string {
+    return certificateOf(this.#directory, member).fingerprint;
   }
 
   runningCopies() {

@@ -16,6 +16,8 @@ const TYPED_BY: Readonly<Record<string, readonly string[]>> = {
   'docs/kvm-host.md': ['test/docs/kvm-host.lab.test.ts'],
   'docs/install.md': ['test/e2e/install.lab.test.ts'],
   'docs/upgrade-and-backup.md': ['test/e2e/install.lab.test.ts'],
+  'plugins/vmware/README.md': ['test/docs/step-by-step.test.ts'],
+  'plugins/xen/README.md': ['test/docs/step-by-step.test.ts'],
 };
 /** Help that the script prints → what is behind `--`. */
 const HELPS = { bench: 'bench/main', e2e: 'e2e/main', faults: 'faults/main', lab: 'lab/cli', demo: 'e2e/demo' };
