@@ -8,6 +8,7 @@ import { ENVIRONMENT_FILE, environmentFile } from '../../deploy/debian/environme
 import { allManualPages } from '../../deploy/debian/manual.ts';
 import { helpFiles } from './generated/help.ts';
 import { PAGES } from './generated/pages.ts';
+import { pluginsPage } from './generated/plugins.ts';
 
 test('docs/cli.md is what the command line says', () => {
   const page = readFileSync(new URL('../../docs/cli.md', import.meta.url), 'utf8');
@@ -20,6 +21,15 @@ for (const { file, render } of PAGES) {
     assert.ok(readFileSync(file, 'utf8') === render(), 'Run: npm run generate');
   });
 }
+
+test('every setting and option of the plugins that come along says what it means', () => {
+  const rows = pluginsPage().match(/^\| `.*/gm) ?? [];
+  assert.ok(rows.length > 60, String(rows.length));
+  assert.deepEqual(
+    rows.filter((row) => row.endsWith('|  |')),
+    [],
+  );
+});
 
 test('deploy/orchestrator.env explains every setting', () => {
   assert.ok(readFileSync(ENVIRONMENT_FILE, 'utf8') === environmentFile(), 'Run: npm run generate');

@@ -11,7 +11,7 @@ const absolutePath = z.string().regex(/^\/(?!.*(?:^|\/)\.\.(?:\/|$))/, 'an absol
 
 export const configSchema = z.strictObject({
   host: z.string().min(1).describe('Name or address of the libvirt host, for SSH'),
-  port: port.default(22),
+  port: port.default(22).describe('Port of its SSH server'),
   hostKeys: z.array(fingerprint).min(1).describe('Fingerprints of the host keys that are trusted (ssh-keygen -lf)'),
   socketPath: absolutePath
     .optional()
@@ -21,7 +21,7 @@ export const configSchema = z.strictObject({
     .describe('Address of this host in the migration network: it listens there and connects from there'),
   // Beside libvirt's own 49152-49215: what is leased here is never taken by a migration that somebody starts by hand.
   portRange: z
-    .strictObject({ from: port, to: port })
+    .strictObject({ from: port.describe('The first one'), to: port.describe('The last one') })
     .refine(({ from, to }) => to - from >= 1, 'at least two ports')
     .default({ from: 49_216, to: 49_343 })
     .describe('Ports at which this host receives memory and disks; a firewall has to let the gateway in'),
@@ -31,7 +31,7 @@ export const configSchema = z.strictObject({
     .describe('Directories that both ends see as the same storage; disks below are not copied'),
   peerToPeer: z
     .strictObject({
-      uriScheme: z.enum(['qemu+tcp', 'qemu+tls', 'qemu+ssh']),
+      uriScheme: z.enum(['qemu+tcp', 'qemu+tls', 'qemu+ssh']).describe('How it connects'),
       port: port.optional().describe('Default: 16509 for tcp, 16514 for tls, 22 for ssh'),
       username: z
         .string()

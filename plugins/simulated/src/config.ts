@@ -36,13 +36,14 @@ const verb = z.enum(VERBS);
 const errorCodes = Object.keys(PLUGIN_ERRORS) as [PluginErrorCode, ...PluginErrorCode[]];
 
 const vmSchema = z.strictObject({
-  name: z.string().min(1),
+  name: z.string().min(1).describe('Its name.'),
   id: z.string().min(1).optional().describe('Unset: made from the names of world, host and VM.'),
   memoryBytes: z
     .int()
     .min(1)
-    .default(1 << 30),
-  vcpus: z.int().min(1).default(2),
+    .default(1 << 30)
+    .describe('Its memory.'),
+  vcpus: z.int().min(1).default(2).describe('Its processors.'),
   dirtyRateBytesPerSec: z.int().min(0).default(10_000_000).describe('How fast it writes to its memory.'),
   labels: z.array(z.string().min(1)).default([]).describe('For plans that choose by them.'),
   cpuCores: z.number().min(0).default(0).describe('What it uses of its processors.'),
@@ -50,7 +51,7 @@ const vmSchema = z.strictObject({
 });
 
 const faultSchema = z.strictObject({
-  call: verb,
+  call: verb.describe('The call that meets it.'),
   kind: z
     .enum(SCRIPTED_FAULTS)
     .describe(
@@ -62,7 +63,10 @@ const faultSchema = z.strictObject({
 });
 
 export const configSchema = z.strictObject({
-  host: z.string().regex(/^[a-z0-9][a-z0-9-]*$/, 'lower-case letters, digits and hyphens'),
+  host: z
+    .string()
+    .regex(/^[a-z0-9][a-z0-9-]*$/, 'lower-case letters, digits and hyphens')
+    .describe('The name of this host in its world.'),
   world: z.string().min(1).default('default').describe('Hosts of one world can migrate to each other.'),
   socketPath: z
     .string()
@@ -70,11 +74,12 @@ export const configSchema = z.strictObject({
     .optional()
     .describe('A world that another process serves there. What follows is then for that process to say, and ignored.'),
   vms: z.array(vmSchema).default([]).describe('Run here from the start.'),
-  cpus: z.int().min(1).default(64),
+  cpus: z.int().min(1).default(64).describe('Processors of this host.'),
   memoryBytes: z
     .int()
     .min(1)
-    .default(2 ** 40),
+    .default(2 ** 40)
+    .describe('Memory of this host.'),
   rateBytesPerSec: z
     .int()
     .min(1_024)

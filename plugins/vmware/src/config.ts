@@ -16,7 +16,7 @@ const address = z.string().refine((text) => isIP(text) !== 0, 'an IPv4 or IPv6 a
 
 export const configSchema = z.strictObject({
   host: z.string().min(1).describe('Name or address of the vCenter'),
-  port: z.int().min(1).max(65_535).default(443),
+  port: z.int().min(1).max(65_535).default(443).describe('Its port for HTTPS'),
   tlsFingerprints: z
     .array(fingerprint)
     .default([])
@@ -89,7 +89,10 @@ export const optionsSchema = z.strictObject({
     ])
     .optional()
     .describe('What becomes of linked disks; default: as vSphere does it (moveAllDiskBackingsAndDisallowSharing)'),
-  priority: z.enum(['lowPriority', 'highPriority', 'defaultPriority']).default('defaultPriority'),
+  priority: z
+    .enum(['lowPriority', 'highPriority', 'defaultPriority'])
+    .default('defaultPriority')
+    .describe('vSphere’s own priority of the move (VirtualMachineMovePriority)'),
   encryption: z
     .enum(['leave', 'disable'])
     .default('leave')

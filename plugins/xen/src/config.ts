@@ -22,7 +22,7 @@ export const configSchema = z.strictObject({
     .describe(
       'Addresses of other members, any of which may be coordinator when `host` is dead; while connected, all members are known anyhow',
     ),
-  port: z.int().min(1).max(65_535).default(443),
+  port: z.int().min(1).max(65_535).default(443).describe('Its port for HTTPS'),
   // A pool's members show one self-signed certificate each, so pinning is the rule and a CA the exception.
   tlsFingerprints: z
     .array(fingerprint)

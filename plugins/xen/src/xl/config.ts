@@ -11,14 +11,14 @@ const absolutePath = z.string().regex(/^\/(?!.*(?:^|\/)\.\.(?:\/|$))/, 'an absol
 
 export const configSchema = z.strictObject({
   host: z.string().min(1).describe('Name or address of the control domain, for SSH'),
-  port: port.default(22),
+  port: port.default(22).describe('Port of its SSH server'),
   hostKeys: z.array(fingerprint).min(1).describe('Fingerprints of the host keys that are trusted (ssh-keygen -lf)'),
   migrationAddress: z
     .union([z.ipv4(), z.ipv6()], { error: ({ input }) => (input === undefined ? 'required' : 'an IP address') })
     .describe('Address of this host in the migration network: it receives there and connects from there'),
   // Away from what libvirt and our KVM plugin use, for hosts that have been both.
   receivePorts: z
-    .strictObject({ from: port, to: port })
+    .strictObject({ from: port.describe('The first one'), to: port.describe('The last one') })
     .refine(({ from, to }) => from <= to, 'from the lower to the higher one')
     .default({ from: 49_344, to: 49_375 })
     .describe('Ports at which this host receives, one for each migration; a firewall has to let the gateway in'),
