@@ -54,6 +54,13 @@ export const DEBIAN_PACKAGES = [
     onlyFor: TESTS,
   },
   { name: 'lintian', file: '/usr/bin/lintian', why: 'what Debian thinks of the Debian package', onlyFor: TESTS },
+  { name: 'shellcheck', file: '/usr/bin/shellcheck', why: 'what is wrong with our shell scripts', onlyFor: TESTS },
+  {
+    name: 'docker-compose',
+    file: '/usr/bin/docker-compose',
+    why: 'reading the Compose file as Compose does; it needs no engine for that',
+    onlyFor: TESTS,
+  },
   { name: 'groff-base', file: '/usr/bin/groff', why: 'reading the manual pages as people do', onlyFor: TESTS },
   { name: 'zsh', file: '/usr/bin/zsh', why: 'completion of the command line', onlyFor: TESTS },
   { name: 'fish', file: '/usr/bin/fish', why: 'completion of the command line', onlyFor: TESTS },

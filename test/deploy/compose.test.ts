@@ -5,7 +5,7 @@
  * compose-spec.json is schema/compose-spec.json of https://github.com/compose-spec/compose-spec at 170098ba07d9, Apache-2.0.
  */
 import assert from 'node:assert/strict';
-import { spawn } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -84,4 +84,16 @@ test('a Redis that is started so loses nothing', { timeout: 30_000 }, async () =
     await ended;
     rmSync(directory, { recursive: true });
   }
+});
+
+const withoutCompose =
+  spawnSync('docker-compose', ['--version']).status === 0 ? false : 'There is no docker-compose here.';
+
+test('Compose itself reads it, and notices a slip', { skip: withoutCompose }, () => {
+  const config = (file: string) =>
+    spawnSync('docker-compose', ['--file', '-', 'config', '--quiet'], { input: file, encoding: 'utf8' });
+  const file = read('../../deploy/container/compose.yaml');
+  const { status, stderr } = config(file);
+  assert.deepEqual([status, stderr], [0, '']);
+  assert.notEqual(config(file.replace('data:/var', 'date:/var')).status, 0);
 });

@@ -1,4 +1,5 @@
 #!/bin/busybox sh
+# shellcheck shell=dash disable=SC2013
 # First program of the benchmark's Linux guest. `load=NAME` on the kernel's command line says what it does once its data is there.
 # It says AT WORK on the serial line when that has begun.
 /bin/busybox --install -s /bin
