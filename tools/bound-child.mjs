@@ -1,6 +1,6 @@
 /**
  * A child that does the work of this process and ends with it, also when this process is killed in a way that it cannot answer
- * (SIGKILL): a pipe that only this process holds tells the child, see with-parent.mjs. Plain JavaScript that Node 20 can read.
+ * (SIGKILL): a pipe that only this process holds tells the child, see with-parent.mjs. Plain JavaScript that Node 18 can read.
  */
 import { spawn } from 'node:child_process';
 import process from 'node:process';

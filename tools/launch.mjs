@@ -1,5 +1,5 @@
 /**
- * Starts one of the commands of LMAS. Plain JavaScript that Node 20 can read: a Node that runs TypeScript as it is (24 or
+ * Starts one of the commands of LMAS. Plain JavaScript that Node 18 can read: a Node that runs TypeScript as it is (24 or
  * later) loads the program; an older one hands over to the Node that npm installed with LMAS, once: each ends as the other ends.
  */
 import { existsSync } from 'node:fs';

@@ -1,5 +1,5 @@
 // node tools/run.mjs SCRIPT.ts [args…]: set-up if something is missing, then SCRIPT under Node 26 with the same terminal, and its exit code.
-// Read by the machine's own Node (20 or later). `--help` and `--yes` among the arguments are looked at, and passed on. Nothing is
+// Read by the machine's own Node (18 or later). `--help` and `--yes` among the arguments are looked at, and passed on. Nothing is
 // installed to print a help: where SCRIPT cannot run yet, it is read from the text file beside it (see test/docs/generated/help.ts).
 
 import { existsSync, readFileSync } from 'node:fs';

@@ -1,4 +1,4 @@
-// Set-up: says what it will install, installs only what is missing. Plain JavaScript that Node 20 reads, because Node 26 is among the things it
+// Set-up: says what it will install, installs only what is missing. Plain JavaScript that Node 18 reads, because Node 26 is among the things it
 // installs. Run by hand (`node tools/setup.mjs --help`) or by run.mjs before every script; with nothing missing it takes milliseconds.
 //
 // npm packages are compared with the lock file by npm's own record of what it installed; Debian packages are looked for by their files. No daemon is started

@@ -1,6 +1,6 @@
 // `npm test`: set-up, lint, types, unit tests, then the lab tests with real hosts, as many side by side as bear it.
 //
-// Plain JavaScript that Node 20 can read: the set-up may be what brings Node 26. Lab tests (`*.lab.test.ts`) need root
+// Plain JavaScript that Node 18 can read: the set-up may be what brings Node 26. Lab tests (`*.lab.test.ts`) need root
 // and Debian packages; without them they are skipped, loudly, and in CI that is a failure. Ends with one line that
 // sums up every test, `N passed, N failed, N skipped`.
 import { spawn } from 'node:child_process';

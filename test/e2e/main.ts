@@ -22,7 +22,7 @@ const TAKES_ALONG: Readonly<Record<string, readonly string[]>> = { plans: ['bala
 
 const HELP = `Usage: npm run e2e -- NAME [options]
 
-Runs one end-to-end proof on the lab. There is: ${proofs.join(', ')}.
+Runs one end-to-end proof on the lab. Proofs: ${proofs.join(', ')}.
 ${Object.entries(TAKES_ALONG)
   .map(([name, others]) => `${name} takes ${others.join(' and ')} along.`)
   .join('\n')}

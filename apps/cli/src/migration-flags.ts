@@ -42,7 +42,7 @@ export function addMigrationFlags(command: Command): Command {
     .argument('<vm>', 'id or name of the VM at the source')
     .optionsGroup('Where and how:')
     .requiredOption('--from <endpoint>', 'endpoint where the VM runs (required)')
-    .requiredOption('--to <endpoint>', 'endpoint where it shall run (required)')
+    .requiredOption('--to <endpoint>', 'endpoint where it is to run (required)')
     .option(
       '--network-map <source=destination>',
       'connect this source network to that destination network (repeatable)',

@@ -70,7 +70,7 @@ export const optionsSchema = z.strictObject({
   destinationHost: nameOrId
     .optional()
     .describe(
-      'ESXi host that shall run the VM; default: the one with the most free memory that sees the networks and datastores',
+      'ESXi host that is to run the VM; default: the one with the most free memory that sees the networks and datastores',
     ),
   resourcePool: nameOrId.optional().describe('Default: the root pool of the host’s cluster'),
   folder: nameOrId.optional().describe('VM folder; default: the same inside one datacenter, else the datacenter’s own'),

@@ -49,7 +49,7 @@ export type XenConfig = z.infer<typeof configSchema>;
 export const optionsSchema = z.strictObject({
   destinationHost: nameOrUuid
     .optional()
-    .describe('Member that shall run the VM; default: the one with the most free memory that sees the storage'),
+    .describe('Member that is to run the VM; default: the one with the most free memory that sees the storage'),
   defaultStorage: nameOrUuid
     .optional()
     .describe(

@@ -70,7 +70,7 @@ export function withScheduleOptions(
     )
     .addOption(new Option('--vm <vm>', 'migrate this VM'))
     .option('--from <endpoint>', 'endpoint where it runs')
-    .option('--to <endpoint>', 'endpoint where it shall run')
+    .option('--to <endpoint>', 'endpoint where it is to run')
     .option('--description <text>', 'what it is for, for people')
     .addOption(new Option('--file <file>', file).conflicts(SETTINGS));
 }

@@ -100,7 +100,7 @@ export const migrationInputSchema = z
   .strictObject({
     vm: vmNameSchema.describe(vmWhy),
     source: slugSchema.describe('Endpoint where it runs.'),
-    destination: slugSchema.describe('Endpoint where it shall run.'),
+    destination: slugSchema.describe('Endpoint where it is to run.'),
     transport: z
       .enum(['tunnel', 'direct'])
       .default('tunnel')

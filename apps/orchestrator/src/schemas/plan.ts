@@ -29,7 +29,7 @@ export const placeSchema = z
   .meta({ id: 'Place' });
 
 const destination = placeSchema.describe(
-  'Where it shall run; a site: the endpoint there with most memory free for it.',
+  'Where it is to run; a site: the endpoint there with most memory free for it.',
 );
 
 /** What is the plan’s: what it moves, and where. */

@@ -1,5 +1,5 @@
 /**
- * What is to move, and to where: the VM with its disks and network cards, the host that shall run it, and where each part goes. Made
+ * What is to move, and to where: the VM with its disks and network cards, the host that is to run it, and where each part goes. Made
  * of snapshots of both vCenters; touches nothing. What cannot be decided is left out and named in `gaps`, so that the checks
  * tell all of them at once.
  */

@@ -1,5 +1,5 @@
 /**
- * What is to move, and to where: the guest with its disks and networks, the member that shall run it, the address that takes
+ * What is to move, and to where: the guest with its disks and networks, the member that is to run it, the address that takes
  * the traffic, and the maps that XAPI wants. Made of snapshots of both pools; touches nothing. What cannot be decided is
  * left out of the maps and named in `gaps`, so that the checks tell all of them at once.
  */
