@@ -8,7 +8,7 @@
  * Within the first and the fourth, what is not said is taken from the fourth and from this machine; --api-key-file goes with a
  * context, too.
  */
-import { createReadStream } from 'node:fs';
+import { createReadStream, existsSync } from 'node:fs';
 import { homedir } from 'node:os';
 import { join } from 'node:path';
 import process from 'node:process';
@@ -97,11 +97,15 @@ async function readApiKey(flags: ConnectionFlags, env: Environment): Promise<str
     if (error instanceof CliError) throw error;
     const reason = codeOf(error) === 'ENOENT' ? 'does not exist' : `cannot be read (${codeOf(error)})`;
     throw new CliError('NO_API_KEY', `No API key: none was named, and ${fallback} ${reason}.`, {
-      remedy:
-        'Name a file that holds it with --api-key-file FILE or LMAS_API_KEY_FILE, or set LMAS_API_KEY. With no orchestrator yet, start one on this machine: npx lmas-orchestrator makes a first key there.',
+      remedy: `Name a file that holds it with --api-key-file FILE or LMAS_API_KEY_FILE, or set LMAS_API_KEY. With no orchestrator yet, start one on this machine: ${howToStart()} makes a first key there.`,
       cause: error,
     });
   }
+}
+
+/** With the Debian package the orchestrator is a unit of systemd. */
+export function howToStart(isInstalled = existsSync('/usr/lib/lmas')): string {
+  return isInstalled ? 'systemctl enable --now lmas-orchestrator' : 'npx lmas-orchestrator';
 }
 
 async function keyOf({ apiKeyFile, apiKeyVariable }: Context, env: Environment): Promise<string> {

@@ -3,7 +3,7 @@ import { chmod, mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, test } from 'node:test';
-import { openClient, whereIs } from './connection.ts';
+import { howToStart, openClient, whereIs } from './connection.ts';
 import { run } from './program.ts';
 
 const PROD = 'https://prod.example.org';
@@ -81,6 +81,12 @@ test('no orchestrator is shown the key of another', async () => {
   await assert.rejects(sentTo({ url: LAB }), { code: 'NO_API_KEY' });
   await assert.rejects(sentTo({ url: LAB, context: 'prod' }), { code: 'INVALID_VALUE' });
   await assert.rejects(sentTo({ context: 'lab' }), { code: 'NO_API_KEY', message: /LAB_KEY/ });
+});
+
+test('with no key anywhere it says how an orchestrator is started here, from the package or from its sources', async () => {
+  await assert.rejects(sentTo(), ({ code, remedy }) => code === 'NO_API_KEY' && remedy.includes(howToStart()));
+  assert.equal(howToStart(true), 'systemctl enable --now lmas-orchestrator');
+  assert.equal(howToStart(false), 'npx lmas-orchestrator');
 });
 
 test('a file that others can change is not followed', async () => {
