@@ -47,6 +47,11 @@ export interface MigrationRequest<Options = unknown> {
   readonly networkMap: Readonly<Record<string, string>>;
   /** Source disk name → location at the destination; what is not named keeps its location. */
   readonly diskMap: Readonly<Record<string, string>>;
+  /**
+   * Disks at the destination that this migration may copy over: an earlier move of this very VM has left them there (`ConfirmReport.keptAtSource`),
+   * and now it goes back. Each as that report calls it. They are named, not trusted: what another VM there uses is refused all the same. Default: none.
+   */
+  readonly mayReplace?: readonly string[] | undefined;
   /** Longest pause of the guest at switchover that is asked for; `null` leaves the hypervisor's default. */
   readonly maxDowntimeMs: number | null;
   readonly convergence: Convergence;
@@ -245,7 +250,10 @@ export interface ConfirmReport {
   readonly downtimeMs: number | null;
   readonly bytesTransferred: number | null;
   readonly iterations: number | null;
-  /** What was left at the source on purpose, for the operator to remove: disks, the old definition. */
+  /**
+   * What was left at the source on purpose, for the operator to remove: disks, the old definition. Of kind `disk`: what a later move to where it lies
+   * is told that it may replace (`mayReplace`), under the id that is given here.
+   */
   readonly keptAtSource: readonly { readonly kind: string; readonly id: string }[];
   /** The VM's definition as it was at the source, so that it can be put back by hand. */
   readonly sourceDefinition: string | null;

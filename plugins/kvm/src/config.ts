@@ -63,7 +63,7 @@ const options = z.strictObject({
   overwriteDisks: z
     .boolean()
     .default(false)
-    .describe('Copy over disks that exist at the destination already, with the same size'),
+    .describe('Copy over disks that exist at the destination already, with the same size, unless a VM there uses them'),
   // A mirror in the background ends only at an instant without a write under way: over a long link a guest that writes
   // all the time never gives it one.
   synchronousWrites: z

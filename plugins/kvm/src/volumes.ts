@@ -9,6 +9,7 @@
  */
 import { basename, dirname } from 'node:path';
 import { type MigrationContext, type MigrationRequest, PluginError, type PluginResource } from '@lmas/plugin-api';
+import { uuidText } from './client.ts';
 import type { KvmOptions } from './config.ts';
 import { imagesOf } from './definition/definition.ts';
 import { escapeXml } from './definition/xml.ts';
@@ -55,11 +56,11 @@ async function createInPool(session: KvmSession, pool: Pool, disk: NewVolume, ca
  * Makes a volume for each disk that has none at its place. What is there is looked at again, since it may have come after
  * the checks: it is used only if it may be overwritten, and never if it is the disk itself.
  * @returns the paths that were made
- * @throws PluginError NOT_MIGRATABLE when something is in the way
+ * @throws PluginError NOT_MIGRATABLE when something is in the way, BUSY when a VM there uses what may be overwritten
  */
 export async function createMissingVolumes(
   { source, destination }: { readonly source: KvmSession; readonly destination: KvmSession },
-  { migrationId, options }: MigrationRequest<KvmOptions>,
+  request: MigrationRequest<KvmOptions>,
   disks: readonly CopiedDisk[],
   context: MigrationContext,
   { signal }: Options,
@@ -68,14 +69,16 @@ export async function createMissingVolumes(
   for (const disk of disks) {
     const there = await statFile(destination.transport, disk.to, { signal });
     if (there !== null) {
-      assertMayOverwrite(disk, await statFile(source.transport, disk.from, { signal }), there, options.overwriteDisks);
+      const here = await statFile(source.transport, disk.from, { signal });
+      assertMayOverwrite(disk, here, there, mayOverwrite(request, disk.to));
+      await assertUnused(destination, disk.to, request.vm.id, 'overwritten', { signal });
       continue;
     }
     const { capacityBytes } = disk;
     if (capacityBytes === null) {
       throw new PluginError('NOT_MIGRATABLE', `The size of ${disk.name} is unknown, so no volume can be made for it.`);
     }
-    await createVolume(destination, migrationId, { ...disk, capacityBytes }, context, { signal });
+    await createVolume(destination, request.migrationId, { ...disk, capacityBytes }, context, { signal });
     created.push(disk.to);
   }
   return created;
@@ -105,6 +108,10 @@ export async function createVolume(
   else await createInPool(destination, pool, disk, capacityBytes, signal);
   await context.recordIntent(resource(true));
 }
+
+/** Whatever may be overwritten, or what an earlier move of this VM has left there; that nobody uses it is looked at besides. */
+export const mayOverwrite = ({ options, mayReplace = [] }: MigrationRequest<KvmOptions>, path: string): boolean =>
+  options.overwriteDisks || mayReplace.includes(path);
 
 function assertMayOverwrite(disk: CopiedDisk, here: FileFacts | null, there: FileFacts, overwrite: boolean): void {
   if (here !== null && isSameFile(here, there)) {
@@ -137,7 +144,7 @@ export async function releaseVolume(
     const facts = await imageInfo(session.transport, path, String(format), { signal });
     if (facts.capacityBytes !== capacityBytes || facts.allocationBytes > EMPTY_BYTES) return;
   }
-  await assertUnused(session, path, uuid, { signal });
+  await assertUnused(session, path, uuid, 'deleted', { signal });
   await context.assertCurrent();
   if (data.via !== 'pool') return removeFile(session.transport, path, { signal });
   const client = await session.query({ signal });
@@ -149,14 +156,36 @@ export async function releaseVolume(
   }
 }
 
-/** Whatever runs, waits or is defined at the host counts, under any name of the file. */
-async function assertUnused(session: KvmSession, path: string, uuid: string, { signal }: Options): Promise<void> {
+/** @throws PluginError BUSY when the host knows this VM, or another one uses the volume */
+async function assertUnused(
+  session: KvmSession,
+  path: string,
+  uuid: string,
+  what: 'deleted' | 'overwritten',
+  { signal }: Options,
+): Promise<void> {
   const client = await session.query({ signal });
   if ((await client.lookup(uuid, { signal })) !== null) {
-    throw inUse(path, `${session.transport.peer} knows the VM that it was made for`);
+    throw inUse(path, what, `${session.transport.peer} knows the VM that it was made for`);
   }
+  const user = await userOf(session, path, uuid, { signal });
+  if (user !== null) throw inUse(path, what, `the VM ${user} of ${session.transport.peer} uses it`);
+}
+
+/**
+ * Which VM of this host, but for the one of this id, uses the file. Whatever runs, waits or is only defined counts, under any name of the file.
+ * @throws PluginError when nobody can tell
+ */
+export async function userOf(
+  session: KvmSession,
+  path: string,
+  except: string,
+  { signal }: Options,
+): Promise<string | null> {
+  const client = await session.query({ signal });
   const { domains } = await client.call('connectListAllDomains', { needResults: 1, flags: 0 }, { signal });
   for (const domain of domains) {
+    if (uuidText(domain.uuid) === except) continue;
     const sources = new Set<string>();
     try {
       for (const flags of [0, XML.inactive]) {
@@ -168,14 +197,15 @@ async function assertUnused(session: KvmSession, path: string, uuid: string, { s
     }
     // A name alone may be another pool's; then the volume is kept for nothing.
     const named = sources.has(path) || sources.has(basename(path));
-    if (named || (await isAmong(session.transport, path, [...sources], { signal }))) {
-      throw inUse(path, `the VM ${domain.name} of ${session.transport.peer} uses it`);
-    }
+    if (named || (await isAmong(session.transport, path, [...sources], { signal }))) return domain.name;
   }
+  return null;
 }
 
-const inUse = (path: string, why: string): PluginError =>
-  new PluginError('BUSY', `${path} is not deleted: ${why}.`, {
+const inUse = (path: string, what: 'deleted' | 'overwritten', why: string): PluginError =>
+  new PluginError('BUSY', `${path} is not ${what}: ${why}.`, {
     remedy:
-      'If a VM needs it, keep it: nothing is left to do. Otherwise remove that definition, and delete it by hand.',
+      what === 'deleted'
+        ? 'If a VM needs it, keep it: nothing is left to do. Otherwise remove that definition, and delete it by hand.'
+        : 'Map the disk elsewhere, or take it from that VM if it needs it no more.',
   });

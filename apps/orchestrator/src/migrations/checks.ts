@@ -52,6 +52,7 @@ export function createMigrationChecker({
           options: plugin.optionsSchema.parse(input.options),
           networkMap: input.networkMap,
           diskMap: input.diskMap,
+          mayReplace: input.mayReplace,
           maxDowntimeMs: input.maxDowntimeMs,
           convergence: input.convergence,
           bandwidthBytesPerSec: input.bandwidthBytesPerSec,

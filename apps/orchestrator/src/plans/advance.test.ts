@@ -7,6 +7,7 @@ import { test } from 'node:test';
 import fc from 'fast-check';
 import { planBodySchema } from '../schemas/plan.ts';
 import { advance, type MigrationFacts, VACATED_WITHIN_MS } from './advance.ts';
+import { requestFor } from './ordered-migrations.ts';
 import { hasRunEnded, newRun, type PlanItem, type PlanRun, summaryOf } from './record.ts';
 import { restarted } from './retry.ts';
 
@@ -22,6 +23,7 @@ interface WaveSketch {
 const UNKNOWN: Omit<MigrationFacts, 'outcome'> = {
   error: null,
   vacated: null,
+  keptDisks: [],
   endedAtMs: null,
   leftAt: null,
   rehearsal: null,
@@ -33,7 +35,7 @@ const item = (wave: number, index: number): PlanItem => ({
   source: { endpoint: 'a', site: 'x' },
   destination: { endpoint: 'b', site: 'y' },
   plugin: 'simulated',
-  ...{ networkMap: {}, diskMap: {}, disks: [], memoryBytes: 1, findings: [], migrations: [] },
+  ...{ networkMap: {}, diskMap: {}, keptDisks: [], disks: [], memoryBytes: 1, findings: [], migrations: [] },
   state: 'waiting',
   ...{
     checkedAt: null,
@@ -220,7 +222,7 @@ test('where a migration left a VM that it did not move is noted, as seen from th
   const ordered = advance(running(waves), { nowMs: 0, migrations: MIGRATIONS }).run;
   const [one, two] = ordered.items.map(({ migrations }) => migrations[0] ?? '');
   const migrations = new Map<string, MigrationFacts>([
-    [one ?? '', { ...UNKNOWN, outcome: 'succeeded', vacated: 'absent' }],
+    [one ?? '', { ...UNKNOWN, outcome: 'succeeded', vacated: 'absent', keptDisks: ['/a'] }],
     [two ?? '', { ...UNKNOWN, outcome: 'failed', leftAt: 'unknown' }],
   ]);
   const { run: back, entries } = advance(ordered, { nowMs: 0, migrations });
@@ -232,6 +234,12 @@ test('where a migration left a VM that it did not move is noted, as seen from th
     ],
   );
   assert.ok(entries.some(({ message }) => message === 'Nobody knows where it runs.'));
+  const wayBack = back.items[0] ?? assert.fail();
+  assert.deepEqual(
+    requestFor(back, wayBack).mayReplace,
+    ['/a'],
+    'the way back may copy over what the way there has left',
+  );
   const ending = (facts: Partial<MigrationFacts>) => {
     const ended = { ...UNKNOWN, outcome: 'failed' as const, ...facts };
     return advance(back, { nowMs: 0, migrations: new Map([[back.items[0]?.migrations.at(-1) ?? '', ended]]) }).run;
@@ -239,6 +247,10 @@ test('where a migration left a VM that it did not move is noted, as seen from th
   const stuck = ending({ leftAt: 'source' });
   assert.deepEqual([stuck.items[0]?.state, stuck.items[0]?.leftAt], ['stuck', 'destination']);
   assert.equal(restarted(stuck).items[0]?.state, 'moved');
+  assert.deepEqual(stuck.items[0]?.keptDisks, ['/a'], 'what was left where it was counts until it has gone back');
+  const returned = ending({ outcome: 'succeeded', vacated: 'absent', keptDisks: ['/b'] });
+  assert.deepEqual([returned.items[0]?.state, returned.items[0]?.keptDisks], ['moved-back', ['/b']]);
+  assert.deepEqual(restarted(returned).items[0]?.keptDisks, ['/b'], 'tried again, it finds there what it has left');
   for (const twice of [ending({ leftAt: 'both' }), ending({ outcome: 'succeeded', vacated: 'running' })]) {
     assert.deepEqual([twice.items[0]?.state, twice.items[0]?.leftAt], ['stuck', 'both']);
     assert.throws(() => restarted(twice), { code: 'RUN_STATE', message: /^Where vm0-0 runs is not clear/ });

@@ -28,6 +28,8 @@ export interface MigrationFacts {
   readonly error: PlanItem['error'];
   /** What the end that it left answered about it; null until it was asked. */
   readonly vacated: PlanItem['sourceAfter'];
+  /** Disks that it left at the end from which the VM went. */
+  readonly keptDisks: PlanItem['keptDisks'];
   /** When it ended; null while it goes on. */
   readonly endedAtMs: number | null;
   /** Where it is, when it did not succeed; null: nobody had looked for it. */
@@ -117,7 +119,7 @@ export class Step {
       item.state = back ? 'moved' : 'waiting';
       return;
     }
-    const { outcome, vacated } = facts;
+    const { outcome, vacated, keptDisks } = facts;
     if (outcome === null || (outcome === 'succeeded' && vacated === null)) return;
     if (outcome !== 'succeeded') {
       item.leftAt = back ? seenFromThere(facts.leftAt) : facts.leftAt;
@@ -129,6 +131,7 @@ export class Step {
       return;
     }
     if (!back) item.sourceAfter = vacated;
+    item.keptDisks = [...keptDisks];
     if (vacated === 'running') {
       const message = 'It runs at the destination, and the source says that it runs there as well.';
       item.leftAt = 'both';

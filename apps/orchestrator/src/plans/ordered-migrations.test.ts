@@ -32,14 +32,20 @@ test('an end that does not answer after the move is told apart from one that kno
   const ended = '2026-06-01T12:00:00.000Z';
   const asked = async (code: PluginErrorCode) => {
     const item = { state: 'moving', migrations: [ID], source: { endpoint: 'a' }, vm: { id: 'vm' } };
-    const migration = { phase: 'succeeded', endedAt: ended, where: 'destination', byHand: null, error: null };
+    const keptAtSource = [
+      { kind: 'disk', id: '/vda' },
+      { kind: 'nvram', id: '/nvram' },
+    ];
+    const report = { keptAtSource };
+    const migration = { phase: 'succeeded', endedAt: ended, where: 'destination', byHand: null, error: null, report };
     const connect = async (endpoint: string) => {
       throw new PluginError(code, `asked ${endpoint}`);
     };
     const scope = { migrations: { get: async () => migration }, connector: { connect } };
     const run = { items: [item] } as unknown as PlanRun;
     const facts = await factsOf(run, scope as never, { signal: new AbortController().signal });
-    const { vacated, endedAtMs } = facts.get(ID) ?? assert.fail();
+    const { vacated, endedAtMs, keptDisks } = facts.get(ID) ?? assert.fail();
+    assert.deepEqual(keptDisks, ['/vda']);
     return [vacated, endedAtMs];
   };
   assert.deepEqual(await asked('UNREACHABLE'), ['unreachable', Date.parse(ended)]);

@@ -27,7 +27,7 @@ export function requestFor(
     return {
       ...common,
       ...{ vm: item.vm.id, source: item.source.endpoint, destination: item.destination.endpoint },
-      ...{ networkMap: definition.drill.networks, diskMap: item.diskMap },
+      ...{ networkMap: definition.drill.networks, diskMap: item.diskMap, mayReplace: [] },
       // The run ends it; should nobody look after the run any more, it ends by itself.
       drill: { keepMs: MAX_KEEP_MS },
     };
@@ -41,7 +41,7 @@ export function requestFor(
     ...common,
     drill: null,
     ...{ vm: item.vm.id, source: source.endpoint, destination: destination.endpoint },
-    ...{ networkMap: reverse.networkMap, diskMap: reverse.diskMap },
+    ...{ networkMap: reverse.networkMap, diskMap: reverse.diskMap, mayReplace: item.keptDisks },
   };
 }
 
@@ -61,15 +61,20 @@ export async function factsOf(
     const outcome = isOutcome(phase) ? phase : null;
     const endedAtMs = migration.endedAt === null ? null : Date.parse(migration.endedAt);
     if (migration.purpose === 'drill') {
-      facts.set(id, { outcome, endedAtMs, vacated: null, ...lossOf(migration), rehearsal: rehearsalOf(migration) });
+      const rehearsal = rehearsalOf(migration);
+      facts.set(id, { outcome, endedAtMs, vacated: null, keptDisks: [], ...lossOf(migration), rehearsal });
       return;
     }
     const left = item.state === 'moving-back' ? item.destination : item.source;
     const vacated = outcome === 'succeeded' ? await lookBack(connector, left.endpoint, item.vm.id, signal) : null;
-    facts.set(id, { outcome, endedAtMs, vacated, ...lossOf(migration), rehearsal: null });
+    facts.set(id, { outcome, endedAtMs, vacated, keptDisks: keptIn(migration), ...lossOf(migration), rehearsal: null });
   });
   return facts;
 }
+
+/** The disks that it left where the VM was. */
+const keptIn = ({ report }: Migration): string[] =>
+  (report?.keptAtSource ?? []).flatMap(({ kind, id }) => (kind === 'disk' ? [id] : []));
 
 function rehearsalOf({ drill, leftovers }: Migration): PlanItem['rehearsal'] {
   if (drill === null) return null;

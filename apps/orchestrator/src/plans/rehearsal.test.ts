@@ -24,7 +24,16 @@ interface Sketch {
 const item = (wave: number, index: number): PlanItem => ({
   ...{ key: `${wave}/vm${index}`, wave, vm: { id: `vm${wave}-${index}`, name: `vm${wave}-${index}` } },
   ...{ source: { endpoint: 'a', site: 'x' }, destination: { endpoint: 'b', site: 'y' }, plugin: 'simulated' },
-  ...{ networkMap: {}, diskMap: {}, disks: [], memoryBytes: 1, findings: [], migrations: [], state: 'waiting' },
+  ...{
+    networkMap: {},
+    diskMap: {},
+    keptDisks: [],
+    disks: [],
+    memoryBytes: 1,
+    findings: [],
+    migrations: [],
+    state: 'waiting',
+  },
   ...{ checkedAt: null, prediction: null, sourceAfter: null, leftAt: null, rehearsal: null, error: null },
   ...{ startedAt: null, endedAt: null },
 });
@@ -47,6 +56,7 @@ const UNDER_WAY: MigrationFacts = {
   outcome: null,
   error: null,
   vacated: null,
+  keptDisks: [],
   endedAtMs: null,
   leftAt: null,
   rehearsal: null,

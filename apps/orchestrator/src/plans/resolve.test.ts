@@ -5,6 +5,7 @@ import type { Inventory, VmSummary } from '@lmas/plugin-api';
 import { planBodySchema } from '../schemas/plan.ts';
 import type { Endpoint } from '../sites/sites.ts';
 import { forecast } from './forecast.ts';
+import { requestFor } from './ordered-migrations.ts';
 import { newRun, type PlanBody, type PlanItem } from './record.ts';
 import { resolve } from './resolve.ts';
 import { reverseOf, reversePlan } from './reverse.ts';
@@ -162,7 +163,10 @@ test('a plan back: from where each VM is to where it was, in the same order', ()
     '2026-01-01T00:00:00.000Z',
   );
   const items = resolve(definition, survey).items.map(
-    (item): PlanItem => ({ ...item, state: item.vm.name === 'db' ? 'moved' : 'failed' }),
+    (item): PlanItem =>
+      item.vm.name === 'db'
+        ? { ...item, state: 'moved', keptDisks: ['/var/vms/db.qcow2'] }
+        : { ...item, state: 'failed' },
   );
   const back = reversePlan({ ...run, items });
   assert.deepEqual(back.waves[0]?.vms, [
@@ -173,9 +177,17 @@ test('a plan back: from where each VM is to where it was, in the same order', ()
       destination: { endpoint: 'a1' },
       networkMap: {},
       diskMap: {},
+      mayReplace: ['/var/vms/db.qcow2'],
     },
   ]);
   assert.deepEqual(planBodySchema.parse(back), back);
+  const returned = surveyOf({
+    a1: { site: 'a', has: inventory([]) },
+    b1: { site: 'b', has: inventory([vm('db')]) },
+  });
+  const [there] = resolve(back, returned).items;
+  assert.ok(there !== undefined);
+  assert.deepEqual(requestFor({ ...run, definition: back }, there).mayReplace, ['/var/vms/db.qcow2']);
   assert.throws(() => reversePlan({ ...run, items: items.map((item) => ({ ...item, state: 'failed' as const })) }), {
     code: 'INVALID_PLAN',
   });

@@ -146,6 +146,7 @@ function itemFor(context: Context, wave: number, selector: VmSelector, { endpoin
     plugin: source.plugin,
     networkMap: isOff ? {} : networksOf(context, selector, vm, { ...sites, endpoint: destination.id }),
     diskMap: isOff ? {} : disksOf(definition, selector, disks, sites),
+    keptDisks: selector.kind === 'vm' ? selector.mayReplace : [],
     disks,
     memoryBytes: vm.memoryBytes,
     state: isOff ? 'left' : 'waiting',

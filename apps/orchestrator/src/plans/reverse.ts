@@ -44,7 +44,7 @@ export function reversePlan({ definition, items }: PlanRun): PlanBody {
     const vms = reverses.flatMap(({ item, reverse }) => {
       if (item.wave !== wave || 'reason' in reverse) return [];
       const [source, destination] = [{ endpoint: item.destination.endpoint }, { endpoint: item.source.endpoint }];
-      return [{ kind: 'vm' as const, vm: item.vm.id, source, destination, ...reverse }];
+      return [{ kind: 'vm' as const, vm: item.vm.id, source, destination, ...reverse, mayReplace: item.keptDisks }];
     });
     const afterwards = { pauseMs: 0, approval: false, checks: [] };
     return vms.length === 0 ? [] : [{ name, vms, concurrency, onFailure, afterwards }];

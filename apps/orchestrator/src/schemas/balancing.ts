@@ -45,6 +45,7 @@ const UNSAID = {
   source: true,
   destination: true,
   diskMap: true,
+  mayReplace: true,
   drill: true,
   labels: true,
   correlationId: true,

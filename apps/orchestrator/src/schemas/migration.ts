@@ -65,10 +65,14 @@ export const migrationChangesSchema = z
 
 export const MAX_MAPPED = 64;
 export const vmNameSchema = shortTextSchema(255);
+/** Where disks are, as a plugin names it. */
+export const locationsSchema = z.array(shortTextSchema(1_024)).max(MAX_MAPPED);
 
 const vmWhy = 'Id or name of the VM at the source.';
 const networkMapWhy = 'Source network → destination network.';
 const diskMapWhy = 'Disk name → location at the destination.';
+const mayReplaceWhy =
+  'Disks at the destination that may be copied over, because an earlier move of this very VM has left them there (`keptAtSource` of its report, kind `disk`). The way back of a plan’s run fills it in. It allows less than the plugin’s own `overwriteDisks`, which whoever may submit a migration may set as well: what a VM there uses is copied over by neither. For plugins that leave disks at the source (KVM).';
 
 const DAY_MS = 24 * 3_600_000;
 /** Of one stage; and of the queue, and the whole: less than what one timer can hold, 2^31 ms. */
@@ -126,6 +130,7 @@ export const migrationInputSchema = z
     drill: drillInputSchema,
     networkMap: nameMapSchema(MAX_MAPPED).default({}).describe(networkMapWhy),
     diskMap: nameMapSchema(MAX_MAPPED).default({}).describe(diskMapWhy),
+    mayReplace: locationsSchema.default([]).describe(mayReplaceWhy),
     maxDowntimeMs: maxDowntimeSchema.default(null),
     convergence: convergenceSchema.default('balanced'),
     bandwidthBytesPerSec: bandwidthSchema.default(null),
@@ -179,6 +184,7 @@ export const recordedRequestSchema = migrationInputSchema
     vm: z.string().describe(vmWhy),
     networkMap: z.record(z.string(), z.string()).default({}).describe(networkMapWhy),
     diskMap: z.record(z.string(), z.string()).default({}).describe(diskMapWhy),
+    mayReplace: z.array(z.string()).default([]).describe(mayReplaceWhy),
   })
   .meta({ id: 'RecordedMigrationRequest' });
 

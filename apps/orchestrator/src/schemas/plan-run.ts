@@ -92,6 +92,12 @@ export const planItemSchema = z
     plugin: z.string(),
     networkMap: z.record(z.string(), z.string()),
     diskMap: z.record(z.string(), z.string()),
+    keptDisks: z
+      .array(z.string())
+      .default([])
+      .describe(
+        'Disks that its newest move has left where it came from: where it goes next, back or there once more, it may copy over them.',
+      ),
     disks: z.array(z.object({ name: z.string(), location: z.string().nullable() })).describe('At the source.'),
     memoryBytes: z.int(),
     state: z.enum(ITEM_STATES),

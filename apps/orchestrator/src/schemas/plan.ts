@@ -12,7 +12,7 @@ import {
   timestampSchema,
 } from './common.ts';
 import { keepMsSchema } from './drill.ts';
-import { MAX_MAPPED, migrationInputSchema, recordedRequestSchema, vmNameSchema } from './migration.ts';
+import { locationsSchema, MAX_MAPPED, migrationInputSchema, recordedRequestSchema, vmNameSchema } from './migration.ts';
 import { hostKeysSchema } from './site.ts';
 
 const MAX_WAVES = 50;
@@ -40,6 +40,7 @@ const OF_THE_PLAN = {
   drill: true,
   networkMap: true,
   diskMap: true,
+  mayReplace: true,
 } as const;
 const requestedMigration = migrationInputSchema.omit(OF_THE_PLAN);
 const recordedMigration = recordedRequestSchema.omit(OF_THE_PLAN);
@@ -52,6 +53,7 @@ interface Texts {
   readonly label: z.ZodString;
   readonly vmMap: z.ZodRecord<z.ZodString, z.ZodString>;
   readonly siteMap: z.ZodRecord<z.ZodString, z.ZodString>;
+  readonly locations: z.ZodArray<z.ZodString>;
   readonly migration: typeof requestedMigration | typeof recordedMigration;
 }
 const REQUESTED: Texts = {
@@ -60,12 +62,14 @@ const REQUESTED: Texts = {
   label: shortTextSchema(256),
   vmMap: nameMapSchema(MAX_MAPPED),
   siteMap: nameMapSchema(MAX_SITE_MAPPED),
+  locations: locationsSchema,
   migration: requestedMigration,
 };
 const anyMap = z.record(z.string(), z.string());
 /** Some records are older than the limits, others are made from what a hypervisor said: they are read all the same. */
 const RECORDED: Texts = {
   ...{ prefix: 'Recorded', vm: z.string(), label: z.string(), vmMap: anyMap, siteMap: anyMap },
+  locations: z.array(z.string()),
   migration: recordedMigration,
 };
 
@@ -83,6 +87,9 @@ const selectorOver = (texts: Texts) => {
         destination,
         networkMap: texts.vmMap.default({}).describe('Counts for more than the mappings of the plan.'),
         diskMap: texts.vmMap.default({}).describe('Disk name → location at the destination.'),
+        mayReplace: texts.locations
+          .default([])
+          .describe('Disks that an earlier move of it has left at the destination; as in a migration request.'),
       }),
       z.strictObject({
         kind: z.literal('label'),

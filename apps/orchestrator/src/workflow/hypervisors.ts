@@ -233,6 +233,7 @@ export class Hypervisors implements AsyncDisposable {
       options: plugin.optionsSchema.parse(request.options),
       networkMap: request.networkMap,
       diskMap: request.diskMap,
+      mayReplace: request.mayReplace,
       // Through a tunnel the gateways hold the limit (see share.ts).
       bandwidthBytesPerSec: request.transport === 'tunnel' ? null : request.bandwidthBytesPerSec,
       tunnelled: request.transport === 'tunnel',

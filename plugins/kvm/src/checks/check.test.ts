@@ -23,6 +23,7 @@ import { ERROR, OPERATION } from '../rpc/constants.ts';
 import { type FakeHost, FakeWorld } from '../testing/fake-libvirt/index.ts';
 
 const UUID = '4dea22b3-1d52-d8f3-2516-782e98ab3fa0';
+const OTHER = '11111111-2222-3333-4444-555555555555';
 const SIZE = 1_048_576;
 const log = { debug: () => undefined, info: () => undefined, warn: () => undefined, error: () => undefined };
 const signal = AbortSignal.timeout(60_000);
@@ -203,6 +204,35 @@ describe('checks', () => {
     assert.deepEqual(await codes(await driver({ overwriteDisks: true })), []);
   });
 
+  test('what an earlier move of the VM has left there may be copied over, and nothing else', async () => {
+    const target = join(root, 'b', 'vda.img');
+    writeFileSync(target, Buffer.alloc(SIZE, 7));
+    assert.deepEqual(await codes(await driver({}, { mayReplace: [join(root, 'b', 'vdb.img')] })), [
+      'blocker DESTINATION_DISK_EXISTS',
+    ]);
+    assert.deepEqual(await codes(await driver({}, { mayReplace: [target] })), []);
+  });
+
+  test('what another VM there uses is not copied over, also when that is off, and whatever may be overwritten', async () => {
+    const target = join(root, 'b', 'vda.img');
+    writeFileSync(target, Buffer.alloc(SIZE, 7));
+    b.addGuest('other', OTHER);
+    for (const isOff of [false, true]) {
+      if (isOff) b.endGuest(OTHER);
+      for (const migration of [await driver({ overwriteDisks: true }), await driver({}, { mayReplace: [target] })]) {
+        assert.deepEqual(await codes(migration), ['blocker DESTINATION_DISK_IN_USE']);
+        const { findings } = await migration.check({ signal });
+        assert.match(
+          findings.find(({ code }) => code === 'DESTINATION_DISK_IN_USE')?.message ?? '',
+          /the VM other there/,
+        );
+        await assert.rejects(migration.prepare({ signal }), { code: 'BUSY', message: /overwritten: the VM other of/ });
+      }
+    }
+    assert.deepEqual(readFileSync(target), Buffer.alloc(SIZE, 7));
+    assert.ok(!b.calls.includes('domainMigratePrepare3Params'));
+  });
+
   test('a copy onto itself is refused, whatever the options say', async () => {
     linkSync(join(root, 'a', 'vda.img'), join(root, 'b', 'vda.img'));
     assert.deepEqual(await codes(await driver({ overwriteDisks: true, disks: 'copy' })), ['blocker DISK_IS_SHARED']);
@@ -357,6 +387,15 @@ describe('volumes', () => {
   test('what was there is used, and never taken away', async () => {
     writeFileSync(target(), Buffer.alloc(SIZE, 7));
     const migration = await driver({ overwriteDisks: true });
+    await migration.prepare({ signal });
+    assert.deepEqual(journal, []);
+    await migration.abort({ signal });
+    assert.equal(statSync(target()).size, SIZE);
+  });
+
+  test('what an earlier move of the VM has left is used as well', async () => {
+    writeFileSync(target(), Buffer.alloc(SIZE, 7));
+    const migration = await driver({}, { mayReplace: [target()] });
     await migration.prepare({ signal });
     assert.deepEqual(journal, []);
     await migration.abort({ signal });

@@ -5,7 +5,7 @@ import { VERSION_8_0 } from '../client.ts';
 import type { DiskDefinition } from '../definition/definition.ts';
 import { type FileFacts, freeBytes, imageInfo, isSameFile, statFile } from '../files.ts';
 import type { CopiedDisk } from '../migration/plan.ts';
-import { poolOf } from '../volumes.ts';
+import { mayOverwrite, poolOf, userOf } from '../volumes.ts';
 import { attempt, blocker, type CheckContext, warning } from './types.ts';
 
 const SAFE_CACHES: readonly (string | undefined)[] = ['none', 'directsync'];
@@ -149,12 +149,24 @@ async function checkCopy(copy: CopiedDisk, disk: DiskDefinition, context: CheckC
     );
     return findings;
   }
-  if (!request.options.overwriteDisks) {
+  if (!mayOverwrite(request, copy.to)) {
     findings.push(
       blocker(
         'DESTINATION_DISK_EXISTS',
         `The destination has something at ${copy.to} already.`,
         'If it is the same storage, list it in sharedPaths; if it may be overwritten, set overwriteDisks; else map the disk elsewhere.',
+      ),
+    );
+    return findings;
+  }
+  const user = await userOf(ends.destination, copy.to, request.vm.id, context);
+  if (user !== null) {
+    const message = `${copy.to} at the destination belongs to the VM ${user} there: ${copy.name} would be copied over its data.`;
+    findings.push(
+      blocker(
+        'DESTINATION_DISK_IN_USE',
+        message,
+        'Map the disk elsewhere, or take it from that VM if it needs it no more.',
       ),
     );
     return findings;
