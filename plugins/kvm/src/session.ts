@@ -17,6 +17,7 @@ import { LibvirtClient, uuidText } from './client.ts';
 import type { KvmConfig } from './config.ts';
 import { type Definition, type DiskDefinition, readDefinition } from './definition/definition.ts';
 import { isFault, toPluginError } from './errors.ts';
+import { freeMemoryBytes } from './free-memory.ts';
 import { measureLoad } from './load.ts';
 import { presenceOf } from './presence.ts';
 import { ERROR, XML } from './rpc/constants.ts';
@@ -84,7 +85,7 @@ export class KvmSession implements EndpointSession {
       const client = await this.query(options);
       const [node, free, hostname, version, networks, list] = await Promise.all([
         client.call('nodeGetInfo', undefined, options),
-        client.call('nodeGetFreeMemory', undefined, options),
+        freeMemoryBytes(this, options),
         client.call('connectGetHostname', undefined, options),
         client.call('connectGetVersion', undefined, options),
         this.networks(options),
@@ -101,7 +102,7 @@ export class KvmSession implements EndpointSession {
           version: `QEMU ${versionText(Number(version.version))}`,
           cpus: node.cpus,
           memoryBytes: Number(node.memoryKib) * 1024,
-          memoryFreeBytes: Number(free.bytes),
+          memoryFreeBytes: free,
         },
         networks,
         vms,

@@ -159,6 +159,9 @@ describe('xbzrle', () => {
     assert.deepEqual(await findingsOf({ xbzrleCacheMib: 128 }), ['warning XBZRLE_CACHE_MEMORY_SHORT']);
     a.freeMemoryBytes = 128n * 1024n ** 2n;
     assert.deepEqual(await findingsOf({ xbzrleCacheMib: 128 }), []);
+    a.freeMemoryBytes = 1n;
+    a.availableMemoryBytes = 128n * 1024n ** 2n;
+    assert.deepEqual(await findingsOf({ xbzrleCacheMib: 128 }), []);
   });
 
   test('before post-copy it is of use from the third pass on', async () => {
@@ -309,6 +312,13 @@ describe('checks', () => {
     assert.ok(guest !== undefined);
     guest.foreignJob = OPERATION.backup;
     assert.deepEqual(await codes(await driver()), ['blocker VM_BUSY']);
+  });
+
+  test('a destination whose caches could make room for the guest is not short of memory', async () => {
+    b.freeMemoryBytes = 1n;
+    assert.deepEqual(await codes(await driver()), ['warning MEMORY_SHORT']);
+    b.availableMemoryBytes = 1024n ** 3n;
+    assert.deepEqual(await codes(await driver()), []);
   });
 
   test('a host check that cannot be made takes no other one along', async () => {

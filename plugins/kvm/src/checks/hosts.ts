@@ -3,6 +3,7 @@ import type { Finding } from '@lmas/plugin-api';
 import { VERSION_3_3 } from '../client.ts';
 import { descend, parseXml, textOf } from '../definition/xml.ts';
 import { isFault } from '../errors.ts';
+import { freeMemoryBytes } from '../free-memory.ts';
 import { CPU_COMPARE } from '../rpc/constants.ts';
 import { versionText } from '../session.ts';
 import { attempt, blocker, type CheckContext, type HostContext, warning } from './types.ts';
@@ -121,15 +122,14 @@ export async function checkMachine(context: HostContext): Promise<Finding[]> {
 }
 
 export async function checkMemory(context: HostContext): Promise<Finding[]> {
-  const client = await context.ends.destination.query(context);
-  const { bytes } = await client.call('nodeGetFreeMemory', undefined, context);
+  const freeBytes = await freeMemoryBytes(context.ends.destination, context);
   const { memoryBytes } = context.plan.definition;
-  if (Number(bytes) >= memoryBytes) return [];
+  if (freeBytes >= memoryBytes) return [];
   const mib = (count: number): number => Math.round(count / 1024 ** 2);
   return [
     warning(
       'MEMORY_SHORT',
-      `The guest has ${mib(memoryBytes)} MiB of memory, the destination ${mib(Number(bytes))} MiB free (caches not counted).`,
+      `The guest has ${mib(memoryBytes)} MiB of memory, the destination ${mib(freeBytes)} MiB available.`,
       'Free memory at the destination, or it may kill processes when the guest arrives.',
     ),
   ];

@@ -1,5 +1,6 @@
 /** What a cache for xbzrle costs the source host, and whether it can be of use. */
 import type { Finding } from '@lmas/plugin-api';
+import { freeMemoryBytes } from '../free-memory.ts';
 import { blocker, type CheckContext, warning } from './types.ts';
 
 const MIB = 1024 ** 2;
@@ -29,14 +30,12 @@ function checkGuestMemory({ plan }: CheckContext, cacheMib: number): Finding[] {
 }
 
 async function checkSourceMemory(context: CheckContext, cacheMib: number): Promise<Finding[]> {
-  const client = await context.ends.source.query(context);
-  const { bytes } = await client.call('nodeGetFreeMemory', undefined, context);
-  const freeMib = Math.floor(Number(bytes) / MIB);
+  const freeMib = Math.floor((await freeMemoryBytes(context.ends.source, context)) / MIB);
   if (freeMib >= cacheMib) return [];
   return [
     warning(
       'XBZRLE_CACHE_MEMORY_SHORT',
-      `The xbzrle cache may take ${cacheMib} MiB at the source, which has ${freeMib} MiB free (caches not counted).`,
+      `The xbzrle cache may take ${cacheMib} MiB at the source, which has ${freeMib} MiB available.`,
       'Set a smaller xbzrleCacheMib, or free memory there: a host that runs out of it may end the VM.',
     ),
   ];

@@ -55,7 +55,10 @@ export class FakeHost {
   /** What else the statistics of a job count. */
   moreCounts: Readonly<Record<string, number>> = {};
   libvirtVersion = 9_000_000n;
+  /** Unused altogether, as libvirt counts. */
   freeMemoryBytes = 8n * 1024n ** 3n;
+  /** What the kernel could make free, caches and all; without it, an old kernel's file that does not say. */
+  availableMemoryBytes: bigint | undefined;
   /** What a measurement finds that begins now, and is over when somebody looks for the second time. */
   dirtyMibPerSec = 7;
   /** As `net-dumpxml` shows them. */
@@ -193,6 +196,7 @@ export class FakeHost {
       }
     }
     if (command[0] === 'ip') return answer(0, answerIp(this.bridges));
+    if (command[1] === '/proc/meminfo') return answer(0, meminfoOf(this));
     if (command[1] === '/proc/sys/vm/unprivileged_userfaultfd') return answer(0, `${this.userfaultfd}\n`);
     // The directory of a guest's own, which real hosts have below /var/lib/libvirt.
     if (command[2]?.includes('/libvirt/qemu/domain-')) return answer(0, this.files);
@@ -256,6 +260,13 @@ export class FakeHost {
   guestOf(domain: Domain): Guest {
     return this.guest(uuidText(domain.uuid));
   }
+}
+
+function meminfoOf({ freeMemoryBytes, availableMemoryBytes }: FakeHost): string {
+  const line = (name: string, bytes: bigint): string =>
+    `${`${name}:`.padEnd(15)}${String(bytes / 1024n).padStart(9)} kB\n`;
+  const available = availableMemoryBytes === undefined ? '' : line('MemAvailable', availableMemoryBytes);
+  return line('MemTotal', 64n * 1024n ** 3n) + line('MemFree', freeMemoryBytes) + available;
 }
 
 function runHere(command: readonly string[], { signal, stdin, onStdout }: CommandOptions): Promise<CommandResult> {
