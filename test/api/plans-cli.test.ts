@@ -105,7 +105,8 @@ test('a host is emptied, and filled again; a site as well', async () => {
   assert.deepEqual(stage.world.running(vmId), ['destination']);
   await must('plan', 'fail-back', RUN.exec(out)?.[0] ?? '', '--watch');
   assert.deepEqual(stage.world.running(vmId), ['source']);
-  await must('evacuate', '--site', source, '--to-site', destination, '--watch');
+  const all = ['--site', source, '--to-site', destination, '--first', vmId, '--order', 'largest'];
+  await must('evacuate', ...all, '--refuse-silent', '--overcommit', '--watch');
   await must('evacuate', '--site', destination, '--to-site', source, '--watch');
   assert.deepEqual(stage.world.running(vmId), ['source']);
 });

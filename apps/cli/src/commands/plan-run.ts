@@ -181,6 +181,10 @@ interface EvacuateFlags {
   readonly to?: string;
   readonly toSite?: string;
   readonly except?: readonly string[];
+  readonly first?: readonly string[];
+  readonly order?: 'name' | 'smallest' | 'largest';
+  readonly refuseSilent?: boolean;
+  readonly overcommit?: boolean;
   readonly concurrency?: string;
   readonly bandwidth?: string;
   readonly direct?: boolean;
@@ -200,6 +204,16 @@ export function addEvacuate(registry: Registry): void {
     .addOption(new Option('--to <endpoint>', 'where everything goes').conflicts('toSite'))
     .option('--to-site <site>', 'where everything goes: the endpoints there with most memory free')
     .option('--except <vm>', 'a VM that stays (repeatable)', collect)
+    .option('--first <vm>', 'a VM that begins before all others; repeated, in this order', collect)
+    .addOption(
+      new Option('--order <order>', 'in which order the others begin (default: name)').choices([
+        'name',
+        'smallest',
+        'largest',
+      ]),
+    )
+    .option('--refuse-silent', 'move nothing when a host of the site does not answer; without it what it has is left')
+    .option('--overcommit', 'only warn of VMs that do not fit into the free memory of where they go, all together')
     .option('--concurrency <n>', 'how many move at once, 1 to 100 (default: 2)')
     .option('--bandwidth <rate>', `most that each may use; ${BANDWIDTH_HELP}`)
     .option('--direct', 'straight from host to host: no gateways, no tunnel')
@@ -221,7 +235,7 @@ export function addEvacuate(registry: Registry): void {
 }
 
 function evacuationFrom({ args: [host], flags }: Invocation<EvacuateFlags>): EvacuationInput {
-  const { site, to, toSite, except, concurrency, bandwidth, direct, stop } = flags;
+  const { site, to, toSite, except, first, order, concurrency, bandwidth, direct, stop } = flags;
   const source = host === undefined ? (site === undefined ? undefined : { site }) : { endpoint: host };
   const destination = to === undefined ? (toSite === undefined ? undefined : { site: toSite }) : { endpoint: to };
   if (source === undefined || destination === undefined || (host !== undefined && site !== undefined)) {
@@ -233,6 +247,10 @@ function evacuationFrom({ args: [host], flags }: Invocation<EvacuateFlags>): Eva
     source,
     destination,
     ...(except === undefined ? {} : { except: [...except] }),
+    ...(first === undefined ? {} : { first: [...first] }),
+    ...(order === undefined ? {} : { order }),
+    ...(flags.refuseSilent === true ? { silent: 'refuse' as const } : {}),
+    ...(flags.overcommit === true ? { memory: 'overcommit' as const } : {}),
     ...(concurrency === undefined ? {} : { concurrency: parseInteger(concurrency, { min: 1, max: 100 }) }),
     ...(stop === true ? { onFailure: 'stop' as const } : {}),
     migration: {

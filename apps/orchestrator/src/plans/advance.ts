@@ -12,6 +12,7 @@
 import { migrationIdFor } from '../migrations/record.ts';
 import {
   isWaveOver,
+  leftSilent,
   type PlanItem,
   type PlanRun,
   type PlanWave,
@@ -288,12 +289,16 @@ export class Step {
   protected complete(): boolean {
     const lost = this.run.items.filter(isLost);
     const failedChecks = this.run.waves.flatMap(({ checks }) => checks.filter(({ passed }) => !passed));
+    const left = leftSilent(this.run);
     if (lost.length === 0 && failedChecks.length === 0)
-      this.finish('succeeded', `Every VM has moved.${unverifiedIn(this.run)}`);
+      this.finish(
+        left === '' ? 'succeeded' : 'failed',
+        `Every VM ${left === '' ? '' : 'that was found '}has moved.${left}${unverifiedIn(this.run)}`,
+      );
     else
       this.finish(
         'failed',
-        `${lost.length} of ${this.run.items.length} VMs did not move; ${failedChecks.length} checks failed.${unverifiedIn(this.run)}`,
+        `${lost.length} of ${this.run.items.length} VMs did not move; ${failedChecks.length} checks failed.${left}${unverifiedIn(this.run)}`,
       );
     return true;
   }

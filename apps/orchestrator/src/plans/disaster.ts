@@ -9,10 +9,11 @@ import { hasAnswered, type Survey } from './survey.ts';
 type Statement = PlanRun['reasons'][number];
 
 export function assess(run: PlanRun, survey: Survey, former: PlanRun | undefined, nowMs: number): PlanRun {
+  const { silent } = run.definition;
   const statements = run.definition.waves.flatMap(({ vms }, wave) =>
     vms.flatMap((selector, index) =>
       statementsAbout(
-        selector,
+        { selector, silent },
         `waves.${wave}.vms.${index}`,
         survey,
         former?.items.filter((item) => item.wave === wave) ?? [],
@@ -25,7 +26,7 @@ export function assess(run: PlanRun, survey: Survey, former: PlanRun | undefined
 }
 
 function statementsAbout(
-  selector: VmSelector,
+  { selector, silent: whenSilent }: { selector: VmSelector; silent: PlanRun['definition']['silent'] },
   path: string,
   survey: Survey,
   remembered: readonly PlanItem[],
@@ -33,9 +34,13 @@ function statementsAbout(
   const sources = sourcesOf(selector, survey);
   const answering = sources.filter((id) => hasAnswered(survey.inventories.get(id)));
   const silent = sources.filter((id) => !answering.includes(id));
+  // What is named outright is moved from whoever answers; of a whole site a silent endpoint holds up all of it.
+  const isHeldUp = whenSilent === 'refuse' && selector.kind !== 'vm' && silent.length > 0;
   const say = (message: string): Statement => ({ path, message });
   const statements = answering.map((id) =>
-    say(`${id} answers: what it has can be moved live. Use \`failover\` for it.`),
+    say(
+      `${id} answers: what it has can be moved live. Use \`failover\` for it${isHeldUp ? ', with `silent: leave` in the plan: it is refused otherwise' : ''}.`,
+    ),
   );
   for (const id of silent) {
     const inventory = survey.inventories.get(id);

@@ -66,10 +66,10 @@ test('a site’s endpoints are filled by what memory they have left; what fits n
     items.map(({ vm, destination }) => [vm.name, destination.endpoint]),
     [
       ['one', 'b1'],
-      ['two', 'b2'],
+      ['three', 'b2'],
     ],
   );
-  assert.match(issues[0]?.message ?? '', /no endpoint of site b has 3072 MiB free for three/);
+  assert.match(issues[0]?.message ?? '', /no endpoint of site b has 3072 MiB free for two/);
 });
 
 test('networks and disks are mapped by the longest beginning; a mapping that misses one is refused', () => {
@@ -121,6 +121,75 @@ test('names: unknown, ambiguous, twice, at a host that does not answer; powered 
   assert.deepEqual([left?.state, left?.findings[0]?.code], ['left', 'POWERED_OFF']);
 });
 
+test('a host of a site that is silent: what runs elsewhere moves; the rest is refused, or left if the plan says so', () => {
+  const survey = surveyOf({
+    a1: { site: 'a', has: inventory([vm('web', { labels: ['dr'] }), vm('off', { presence: 'stopped' })]) },
+    a2: { site: 'a', has: 'no route to it' },
+    b1: { site: 'b', has: inventory([]) },
+  });
+  const named = (name: string) => resolve(plan([one(name, { source: { site: 'a' } })]), survey);
+  assert.deepEqual([named('web').issues, named('web').items.length], [[], 1]);
+  assert.match(JSON.stringify(named('off').issues), /a2 cannot be asked/, 'it may run where nobody answers');
+  for (const which of [
+    { kind: 'site', source: 'a' },
+    { kind: 'label', label: 'dr', source: { site: 'a' } },
+  ]) {
+    const selector = { ...which, destination: { site: 'b' }, except: ['off'] };
+    const refused = resolve(plan([selector]), survey);
+    assert.match(JSON.stringify(refused.issues), /a2 cannot be asked: no route to it/);
+    const { issues, items, silent } = resolve(plan([selector], { silent: 'leave' }), survey);
+    assert.deepEqual([issues, items.map(({ vm }) => vm.name)], [[], ['web']], which.kind);
+    assert.deepEqual(silent, [
+      {
+        ...{ path: 'waves.0.vms.0.source', code: 'ENDPOINT_SILENT', endpoint: 'a2' },
+        message: 'a2 cannot be asked: no route to it. What it has is left.',
+      },
+    ]);
+  }
+  const host = plan([{ kind: 'host', source: 'a2', destination: { site: 'b' } }], { silent: 'leave' });
+  assert.match(reasons(host, survey).join(), /a2 cannot be asked/, 'nothing would be left of it');
+});
+
+test('the order of many: those that come first, then by name, or by memory', () => {
+  const survey = surveyOf({
+    a1: { site: 'a', has: inventory([vm('web-10', { memoryBytes: 1 }), vm('db'), vm('web-2', { memoryBytes: 2 })]) },
+    a2: { site: 'a', has: inventory([vm('app', { memoryBytes: 3 })]) },
+    b1: { site: 'b', has: inventory([]) },
+  });
+  const chosen = (more: object) =>
+    resolve(plan([{ kind: 'site', source: 'a', destination: { site: 'b' }, ...more }]), survey);
+  const names = (more: object) => chosen(more).items.map(({ vm }) => vm.name);
+  assert.deepEqual(names({}), ['app', 'db', 'web-2', 'web-10']);
+  assert.deepEqual(names({ order: 'smallest' }), ['web-10', 'web-2', 'app', 'db']);
+  assert.deepEqual(names({ order: 'largest', first: ['web-10', 'id-app'] }), ['web-10', 'app', 'db', 'web-2']);
+  const [unknown, ...others] = chosen({ first: ['dc', 'db'] }).issues;
+  assert.deepEqual(
+    [unknown?.path, unknown?.message, others],
+    ['waves.0.vms.0.first', 'there is no dc to come first', []],
+  );
+  assert.match(
+    JSON.stringify(chosen({ first: ['db'], except: ['db'] }).issues),
+    /db cannot come first: it is excepted/,
+  );
+});
+
+test('a VM that several hosts define is the one that runs', () => {
+  const clustered = (a1: VmSummary['presence'], a2: VmSummary['presence']) =>
+    surveyOf({
+      a1: { site: 'a', has: inventory([vm('web', { presence: a1, labels: a1 === 'running' ? ['dr'] : [] })]) },
+      a2: { site: 'a', has: inventory([vm('web', { presence: a2, labels: a2 === 'running' ? ['dr'] : [] })]) },
+      b1: { site: 'b', has: inventory([]) },
+    });
+  const site = { kind: 'site', source: 'a', destination: { site: 'b' } };
+  for (const selector of [site, { kind: 'label', label: 'dr', source: { site: 'a' }, destination: { site: 'b' } }]) {
+    const { items, issues } = resolve(plan([selector]), clustered('stopped', 'running'));
+    assert.deepEqual([issues, items.map(({ source }) => source.endpoint)], [[], ['a2']], selector.kind);
+  }
+  const off = resolve(plan([site], { poweredOff: 'leave' }), clustered('stopped', 'stopped'));
+  assert.deepEqual([off.issues, off.items.map(({ source }) => source.endpoint)], [[], ['a1']]);
+  assert.match(reasons(plan([site]), clustered('running', 'running')).join(), /web runs at a2 as well/);
+});
+
 test('by label, wherever they run at a site', () => {
   const survey = surveyOf({
     a1: { site: 'a', has: inventory([vm('web', { labels: ['tier=web', 'dr'] }), vm('test')]) },
@@ -134,8 +203,8 @@ test('by label, wherever they run at a site', () => {
   assert.deepEqual(
     chosen('dr').items.map(({ vm, source }) => [vm.name, source.endpoint]),
     [
-      ['web', 'a1'],
       ['db', 'a2'],
+      ['web', 'a1'],
     ],
   );
   assert.deepEqual(
@@ -148,6 +217,40 @@ test('by label, wherever they run at a site', () => {
   assert.match(
     reasons(plan([selector]), surveyOf(unlabelled)).join(),
     /bears the label dr: the VMs of that hypervisor have none/,
+  );
+});
+
+test('what fits one by one and not together is told: a warning, or a refusal where memory is checked or cannot be overcommitted', () => {
+  const many = ['one', 'two', 'three'].map((name) => vm(name, { memoryBytes: 32 * GIB }));
+  const survey = (plugin: string, freeGib = 64) =>
+    surveyOf({
+      a1: { site: 'a', plugin, has: inventory([...many, vm('small', { memoryBytes: GIB })], ['lan'], 0) },
+      b1: { site: 'b', plugin, has: inventory([vm('back', { memoryBytes: 64 * GIB })], ['lan'], freeGib) },
+    });
+  const there = { source: { endpoint: 'a1' }, destination: { endpoint: 'b1' } };
+  const all = ['one', 'two', 'three', 'small'].map((name) => one(name, there));
+  const told = (definition: PlanBody, plugin: string, freeGib?: number) =>
+    resolve(definition, survey(plugin, freeGib)).items.flatMap(({ vm, findings }) =>
+      findings.map(({ severity, code, message }) => `${severity} ${code} ${vm.name}: ${message}`),
+    );
+  const text = (sum: number) => `this plan sends VMs of ${sum} MiB to b1, where 65536 MiB are free.`;
+  assert.deepEqual(told(plan(all), 'kvm'), [
+    `warning MEMORY_SHORT_TOGETHER three: With three ${text(98_304)}`,
+    `warning MEMORY_SHORT_TOGETHER small: With small ${text(99_328)}`,
+  ]);
+  const refused = [
+    `blocker MEMORY_SHORT_TOGETHER three: With three ${text(98_304)}`,
+    `blocker MEMORY_SHORT_TOGETHER small: With small ${text(66_560)}`,
+  ];
+  assert.deepEqual(told(plan(all), 'xl'), refused);
+  assert.deepEqual(told(plan(all, { memory: 'check' }), 'kvm'), refused);
+  assert.deepEqual(told(plan(all), 'xen', 97), []);
+  const back = one('back', { source: { endpoint: 'b1' }, destination: { endpoint: 'a1' } });
+  const freed = planBodySchema.parse({ waves: [{ vms: [back] }, { vms: all }] });
+  assert.deepEqual(
+    told(freed, 'kvm').map((finding) => finding.slice(0, 34)),
+    ['warning MEMORY_SHORT_TOGETHER back'],
+    'what leaves makes room for the next wave',
   );
 });
 

@@ -4,8 +4,10 @@
  */
 import type { VmSummary } from '@lmas/plugin-api';
 import type { Issue } from '../errors.ts';
+import { withMemoryFindings } from './memory.ts';
 import { Placement } from './placement.ts';
-import { type PlanBody, type PlanItem, sourceOf, type VmSelector } from './record.ts';
+import { ENDPOINT_SILENT, type PlanBody, type PlanItem, type PlanRun, type VmSelector } from './record.ts';
+import { type Complain, type Found, select } from './select.ts';
 import { hasAnswered, type Survey } from './survey.ts';
 
 /** More would make a record that nobody can read, and that is written again with each step. */
@@ -19,15 +21,13 @@ export interface PlanIssue extends Issue {
 export interface Resolution {
   readonly items: readonly PlanItem[];
   readonly issues: readonly PlanIssue[];
-}
-
-interface Found {
-  readonly endpoint: string;
-  readonly vm: VmSummary;
+  /** Endpoints that do not answer, which the plan leaves with what they have. */
+  readonly silent: PlanRun['reasons'];
 }
 
 export function resolve(definition: PlanBody, survey: Survey): Resolution {
   const issues: PlanIssue[] = [];
+  const silent: PlanRun['reasons'] = [];
   const items: PlanItem[] = [];
   const placement = new Placement(survey);
   const taken = new Map<string, string>();
@@ -36,11 +36,17 @@ export function resolve(definition: PlanBody, survey: Survey): Resolution {
       const path = `waves.${wave}.vms.${index}`;
       const complain = (message: string, at = '', passes = false) =>
         void issues.push({ path: `${path}${at}`, message, ...(passes ? { passes } : {}) });
-      for (const found of select(selector, survey, complain)) {
+      const leave = (endpoint: string, why: string) =>
+        void silent.push({
+          ...{ path: `${path}.source`, code: ENDPOINT_SILENT, endpoint },
+          message: `${endpoint} cannot be asked: ${why}. What it has is left.`,
+        });
+      for (const found of select(selector, { silent: definition.silent, survey, complain, leave })) {
         const { id, name } = found.vm;
         const former = taken.get(id);
         if (former !== undefined) {
-          complain(`${name} is in ${former} already; each VM moves once`);
+          if (former === path) complain(`${name} runs at ${found.endpoint} as well; each VM moves once`, '', true);
+          else complain(`${name} is in ${former} already; each VM moves once`);
           continue;
         }
         taken.set(id, path);
@@ -51,66 +57,7 @@ export function resolve(definition: PlanBody, survey: Survey): Resolution {
   }
   if (items.length > MAX_VMS)
     issues.push({ path: 'waves', message: `name ${items.length} VMs; at most ${MAX_VMS} fit into one plan` });
-  return { items, issues };
-}
-
-type Complain = (message: string, at?: string, passes?: boolean) => void;
-
-/** The VMs that a selector means. */
-function select(selector: VmSelector, survey: Survey, complain: Complain): Found[] {
-  const place = sourceOf(selector);
-  const endpoints = endpointsOf(place, survey, complain);
-  const found: Found[] = [];
-  for (const endpoint of endpoints) {
-    const inventory = survey.inventories.get(endpoint);
-    if (hasAnswered(inventory)) found.push(...inventory.vms.map((vm) => ({ endpoint, vm })));
-    else complain(`${endpoint} cannot be asked: ${inventory?.unanswered ?? 'it was not'}`, '.source', true);
-  }
-  if (selector.kind === 'label') {
-    const bearing = found.filter(({ vm: { labels = [] } }) => labels.includes(selector.label));
-    const isSilent = endpoints.some((endpoint) => !hasAnswered(survey.inventories.get(endpoint)));
-    if (bearing.length === 0 && endpoints.length > 0)
-      complain(`no VM bears the label ${selector.label}${whyNone(found)}`, '.label', isSilent);
-    found.splice(0, found.length, ...bearing);
-  }
-  if (selector.kind !== 'vm') {
-    const stays = new Set(selector.except);
-    for (const name of selector.except) {
-      if (found.every(({ vm }) => !isCalled(vm, name))) complain(`there is no ${name} to except`, '.except', true);
-    }
-    return found.filter(({ vm: { id, name } }) => !stays.has(id) && !stays.has(name));
-  }
-  const called = found.filter(({ vm }) => isCalled(vm, selector.vm));
-  // One that is defined at several hosts of a cluster runs at one of them.
-  const running = called.filter(({ vm }) => vm.presence === 'running');
-  const [only, ...others] = running.length > 0 ? running : called;
-  const where = endpoints.join(', ');
-  if (only === undefined) {
-    const allAnswered = endpoints.every((endpoint) => hasAnswered(survey.inventories.get(endpoint)));
-    if (endpoints.length > 0) complain(`there is no VM ${selector.vm} at ${where}`, '.vm', !allAnswered);
-    return [];
-  }
-  if (others.length > 0)
-    complain(`there are several VMs ${selector.vm} at ${where}: name the endpoint, or the id`, '.vm');
-  return others.length > 0 ? [] : [only];
-}
-
-/** Where VMs have no such thing, waiting for one that bears it is in vain. */
-const whyNone = (found: readonly Found[]): string =>
-  found.length > 0 && found.every(({ vm }) => vm.labels === undefined)
-    ? ': the VMs of that hypervisor have none; choose them by name, host or site'
-    : '';
-
-const isCalled = ({ id, name }: VmSummary, text: string): boolean => id === text || name === text;
-
-function endpointsOf(place: { endpoint: string } | { site: string }, survey: Survey, complain: Complain): string[] {
-  if ('endpoint' in place) {
-    if (survey.endpoints.has(place.endpoint)) return [place.endpoint];
-    complain(`there is no endpoint ${place.endpoint}`, '.source');
-    return [];
-  }
-  if (!survey.sites.has(place.site)) complain(`there is no site ${place.site}`, '.source');
-  return [...survey.endpoints.values()].filter(({ site }) => site === place.site).map(({ id }) => id);
+  return { items: withMemoryFindings(items, definition, survey), issues, silent };
 }
 
 interface Context {

@@ -3,7 +3,7 @@
  */
 import { LmasError } from '../errors.ts';
 import { isLost } from './advance.ts';
-import { hasMoved, hasRunEnded, moves, newWave, type PlanItem, type PlanRun } from './record.ts';
+import { ENDPOINT_SILENT, hasMoved, hasRunEnded, moves, newWave, type PlanItem, type PlanRun } from './record.ts';
 
 /** @throws LmasError RUN_STATE when there is nothing to be tried again */
 export function restarted(run: PlanRun): PlanRun {
@@ -19,12 +19,22 @@ export function restarted(run: PlanRun): PlanRun {
   }
   const again = {
     ...run,
-    ...{ attempt: run.attempt + 1, endedAt: null, cancelRequestedAt: null, pausedAt: null, reasons: [] },
+    ...{ attempt: run.attempt + 1, endedAt: null, cancelRequestedAt: null, pausedAt: null },
+    // Of what silent endpoints have nobody knew, and nobody looks for it now: that is for a new run.
+    reasons: run.reasons.filter(({ code }) => code === ENDPOINT_SILENT),
   };
   if (!moves(run) || !hasMoved(run)) {
     // Nothing was touched: whatever it names may be another by now.
     const waves = run.definition.waves.map(newWave);
-    return { ...again, phase: 'resolving', waves, items: [], prediction: null, message: 'Its VMs are looked for.' };
+    return {
+      ...again,
+      phase: 'resolving',
+      waves,
+      items: [],
+      reasons: [],
+      prediction: null,
+      message: 'Its VMs are looked for.',
+    };
   }
   const items = run.items.map(waitingAgain);
   const waves = run.waves.map((wave, index) => {

@@ -8,6 +8,7 @@ import type { Versioned } from '../redis/versioned-table.ts';
 import { advance } from './advance.ts';
 import { type CheckTools, runCheck } from './checks.ts';
 import { assess } from './disaster.ts';
+import { withMemoryFindings } from './memory.ts';
 import { factsOf, orderMissing } from './ordered-migrations.ts';
 import type { PlanItem, PlanRun, RunEntry } from './record.ts';
 import { advanceRehearsal } from './rehearsal.ts';
@@ -53,6 +54,17 @@ export async function nextStage(
     return said(resolved(run, resolve(run.definition, found), endedAt));
   }
   if (run.phase !== 'validating') return undefined;
+  if (run.attempt > 1 && !run.items.some(isCheckedAnew)) {
+    // What moved before has taken its room; what is to move is counted against what is left.
+    const left = withMemoryFindings(run.items, run.definition, await survey(run.definition, tools.scope, options));
+    return await validated({ ...run, items: left }, tools, options);
+  }
+  return await validated(run, tools, options);
+}
+
+const isCheckedAnew = ({ state, checkedAt }: PlanItem): boolean => state === 'waiting' && checkedAt !== null;
+
+async function validated(run: PlanRun, tools: StageTools, options: Options): Promise<Change> {
   const checked = await validateSome(run, tools.scope.checker, { ...options, nowMs: tools.nowMs });
   if (checked !== undefined) return { run: checked, entries: [] };
   const judged = said(judge(run, tools.nowMs));
@@ -61,9 +73,10 @@ export async function nextStage(
 
 const isUnderWay = ({ phase }: PlanRun): boolean => phase === 'running' || phase === 'keeping' || phase === 'undoing';
 
-function resolved(run: PlanRun, { items, issues }: Resolution, endedAt: string): PlanRun {
-  if (issues.length === 0) return { ...run, items: [...items], phase: 'validating', message: 'Its VMs are checked.' };
-  const reasons = issues.map(({ path, message }) => ({ path, message }));
+function resolved(run: PlanRun, { items, issues, silent }: Resolution, endedAt: string): PlanRun {
+  if (issues.length === 0)
+    return { ...run, items: [...items], reasons: [...silent], phase: 'validating', message: 'Its VMs are checked.' };
+  const reasons = [...issues.map(({ path, message }) => ({ path, message })), ...silent];
   const what = issues.length === 1 ? issues[0]?.message : `there are ${issues.length} reasons`;
   return {
     ...run,

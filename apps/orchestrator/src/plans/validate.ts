@@ -7,7 +7,7 @@ import type { MigrationChecker } from '../migrations/checks.ts';
 import { forecast } from './forecast.ts';
 import { inTurns } from './in-turns.ts';
 import { requestFor } from './ordered-migrations.ts';
-import { hasMoved, moves, type PlanItem, type PlanRun, type RunEntry, underWay } from './record.ts';
+import { hasMoved, leftSilent, moves, type PlanItem, type PlanRun, type RunEntry, underWay } from './record.ts';
 
 const BATCH = 16;
 const AT_ONCE = 4;
@@ -26,7 +26,12 @@ export async function validateSome(
   const checked = new Map<string, PlanItem>();
   await inTurns(batch, AT_ONCE, async (item) => {
     const outcome = await check(run, item, checker, signal);
-    checked.set(item.key, { ...item, ...outcome, checkedAt: new Date(nowMs).toISOString() });
+    checked.set(item.key, {
+      ...item,
+      ...outcome,
+      findings: [...item.findings, ...outcome.findings],
+      checkedAt: new Date(nowMs).toISOString(),
+    });
   });
   return { ...run, items: run.items.map((item) => checked.get(item.key) ?? item) };
 }
@@ -91,7 +96,8 @@ export function judge(run: PlanRun, nowMs: number): PlanRun {
     if (blocked.length > 0) return end('failed', `The checks say no for ${names}.`);
     if (prediction.fitsRto === 'no')
       return end('failed', 'Every check passed, but it takes longer than its recovery-time objective.');
-    return end('succeeded', 'Every check passed.');
+    const left = leftSilent(run);
+    return end(left === '' ? 'succeeded' : 'failed', `Every check passed.${left}`);
   }
   const stops = blocked.filter(({ wave }) => run.definition.waves[wave]?.onFailure !== 'go-on');
   if (stops.length > 0)

@@ -177,7 +177,16 @@ export const planRunSchema = z
       .default(null)
       .describe('Of a drill: when its copies are undone at the latest.'),
     message: z.string().describe('In a sentence, how it is or how it ended.'),
-    reasons: z.array(z.object({ path: z.string(), message: z.string() })).describe('Why it was refused: all of it.'),
+    reasons: z
+      .array(
+        z.object({
+          path: z.string(),
+          message: z.string(),
+          code: z.string().optional().describe('`ENDPOINT_SILENT`: it was left with what it has, as the plan says.'),
+          endpoint: z.string().optional().describe('Which one is silent.'),
+        }),
+      )
+      .describe('Why it was refused, all of it; and the endpoints that were left because they do not answer.'),
     prediction: z
       .object({
         durationMs: z.object({ low: z.int(), high: z.int().nullable() }).nullable(),

@@ -76,8 +76,20 @@ const RECORDED: Texts = {
 const exceptOver = ({ vm }: Texts) =>
   z.array(vm).max(MAX_SELECTORS).default([]).describe('Ids or names of VMs that stay.');
 
+const orderOver = ({ vm }: Texts) => ({
+  first: z
+    .array(vm)
+    .max(MAX_SELECTORS)
+    .default([])
+    .describe('Ids or names of VMs that begin before all others, in this order.'),
+  order: z
+    .enum(['name', 'smallest', 'largest'])
+    .default('name')
+    .describe('In which order the others begin: by name, or by how much memory they have.'),
+});
+
 const selectorOver = (texts: Texts) => {
-  const except = exceptOver(texts);
+  const many = { except: exceptOver(texts), ...orderOver(texts) };
   return z
     .discriminatedUnion('kind', [
       z.strictObject({
@@ -96,10 +108,10 @@ const selectorOver = (texts: Texts) => {
         label: texts.label.describe('As its hypervisor has it: a tag of XAPI, a label in the metadata of libvirt.'),
         source: placeSchema,
         destination,
-        except,
+        ...many,
       }),
-      z.strictObject({ kind: z.literal('host'), source: slugSchema.describe('An endpoint.'), destination, except }),
-      z.strictObject({ kind: z.literal('site'), source: slugSchema.describe('A site.'), destination, except }),
+      z.strictObject({ kind: z.literal('host'), source: slugSchema.describe('An endpoint.'), destination, ...many }),
+      z.strictObject({ kind: z.literal('site'), source: slugSchema.describe('A site.'), destination, ...many }),
     ])
     .meta({ id: `${texts.prefix}VmSelector` });
 };
@@ -211,6 +223,18 @@ const bodyOver = (texts: Texts) => ({
     .describe(
       'What a VM that is powered off, which no plugin can move, means: the run is refused, or it is left where it is.',
     ),
+  silent: z
+    .enum(['refuse', 'leave'])
+    .default('refuse')
+    .describe(
+      'What an endpoint of a site that does not answer means, where all or a label of that site is chosen: the run is refused, or goes on without what that endpoint has, and ends as failed.',
+    ),
+  memory: z
+    .enum(['check', 'overcommit'])
+    .default('overcommit')
+    .describe(
+      'What it means that an endpoint has less memory free than all the VMs need that are sent there together: those that do not fit are refused, or only warned of. Xen, which cannot overcommit, refuses them in any case.',
+    ),
   migration: migrationSettings(texts.migration),
   drill: drillOver(texts),
 });
@@ -272,10 +296,13 @@ export const evacuationInputSchema = z
     source: placeSchema.describe('The endpoint, or the site, that shall be empty of running VMs.'),
     destination,
     except: exceptOver(REQUESTED),
+    ...orderOver(REQUESTED),
     concurrency,
     onFailure: z.enum(['stop', 'go-on']).default('go-on'),
     mappings: body.mappings,
     poweredOff: body.poweredOff.default('leave'),
+    silent: body.silent.default('leave'),
+    memory: body.memory.default('check'),
     migration: migrationSettings(requestedMigration),
   })
   .meta({ id: 'EvacuationRequest', examples: [{ source: { endpoint: 'host-a' }, destination: { site: 'porto' } }] });

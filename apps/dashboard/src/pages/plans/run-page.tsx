@@ -53,7 +53,7 @@ function Run({ run, moving, onChanged }: Course & { onChanged: () => void }) {
       <p>{run.message}</p>
       {run.reasons.length === 0 ? null : (
         <div class="problem" role="alert">
-          <strong>{run.mode === 'disaster' ? 'What is known' : 'It was refused'}</strong>
+          <strong>{reasonsHeading(run)}</strong>
           <ul>
             {run.reasons.map(({ path, message }) => (
               <li key={`${path} ${message}`}>
@@ -126,6 +126,11 @@ const WAVE_TONES: Readonly<Record<WaveRun['state'], Tone>> = {
 };
 
 /** In these nothing moves: no wave has its turn. */
+function reasonsHeading({ mode, reasons }: PlanRun): string {
+  if (mode === 'disaster') return 'What is known';
+  return reasons.every(({ code }) => code === 'ENDPOINT_SILENT') ? 'What is left' : 'It was refused';
+}
+
 const LOOKS: ReadonlySet<PlanRun['mode']> = new Set(['validate', 'disaster']);
 
 function Wave({ run, moving, wave, at }: Course & { wave: WaveRun; at: number }) {
