@@ -130,6 +130,25 @@ test('what makes no sense is refused with every reason, also what it would move'
   assert.equal(preview, undefined, 'more than 100 are not shown at once');
 });
 
+test('a VM that nobody has is refused; one that is at the destination now, or at a silent host, is not', async () => {
+  await using world = await setStage(api, directory.path);
+  const of = (migration: object) => ({
+    ...{ id: world.vmName, trigger: yearly },
+    action: { kind: 'migration', migration: { ...action(world).migration, ...migration } },
+  });
+  const typo = await api().call('POST', '/v1/schedules', of({ vm: 'typo' }));
+  assert.deepEqual([typo.status, typo.body.code], [422, 'INVALID_SCHEDULE']);
+  const [reason, ...others] = typo.body.errors as { path: string; message: string }[];
+  assert.deepEqual([reason?.path, others], ['action.migration.vm', []]);
+  assert.match(reason?.message ?? '', /there is no VM typo at .* \(VM_NOT_FOUND\)/);
+  await api().must('POST', '/v1/schedules', of({ source: world.destination, destination: world.source }));
+  await api().must('DELETE', `/v1/schedules/${world.vmName}`);
+  world.server.goAway();
+  await api().must('POST', '/v1/schedules', of({ vm: 'typo' }));
+  world.server.comeBack();
+  await api().must('DELETE', `/v1/schedules/${world.vmName}`);
+});
+
 test('changes need the version that was seen; projects see their own only', async () => {
   await api().must('POST', '/v1/schedules', { id: 'edited', action: action(stage), trigger: yearly });
   const seen = await api().call('GET', '/v1/schedules/edited');

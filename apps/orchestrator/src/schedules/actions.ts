@@ -7,9 +7,10 @@
 import type { ScopedMigrations } from '../access/scope.ts';
 import type { BalancingRuns } from '../balancing/runs.ts';
 import type { BalancingService } from '../balancing/service.ts';
+import { type EndpointConnector, withSession } from '../endpoints/connector.ts';
 import { describeError, errorCode, type Issue, LmasError } from '../errors.ts';
 import { isOutcome } from '../migrations/phases.ts';
-import { migrationIdFor } from '../migrations/record.ts';
+import { type MigrationInput, migrationIdFor } from '../migrations/record.ts';
 import { hasRunEnded } from '../plans/record.ts';
 import type { PlanRunService } from '../plans/runs.ts';
 import type { PlanService } from '../plans/service.ts';
@@ -44,14 +45,18 @@ export type Actions = { readonly [K in ScheduleAction['kind']]: ActionKind<Extra
 
 /** @param seenBy as somebody of that project would act, so that a schedule may no more than whoever made it */
 export function migrationAction(
-  seenBy: (caller: { project: string | null }) => { readonly migrations: ScopedMigrations },
+  seenBy: (caller: { project: string | null }) => {
+    readonly migrations: ScopedMigrations;
+    readonly connector: EndpointConnector;
+  },
 ): ActionKind<Extract<ScheduleAction, { kind: 'migration' }>> {
   const everything = () => seenBy({ project: null }).migrations;
   return {
     async complaints({ migration }, project) {
+      const { migrations, connector } = seenBy({ project });
       try {
-        await seenBy({ project }).migrations.validate(migration);
-        return [];
+        await migrations.validate(migration);
+        return await complaintsAboutVm(migration, connector);
       } catch (error) {
         const { code, message } = describeError(error);
         if (!(error instanceof LmasError) || code === 'INTERNAL') throw error;
@@ -87,6 +92,29 @@ export function migrationAction(
       }
     },
   };
+}
+
+/** So long the ends are waited for: who says nothing until then may know the VM. */
+const FIND_VM_MS = 20_000;
+
+/** That nobody who could have it does: one that is at the destination now may be back when the time comes, by another schedule. */
+async function complaintsAboutVm(
+  { vm, source, destination, drill }: MigrationInput,
+  connector: EndpointConnector,
+): Promise<Issue[]> {
+  const signal = AbortSignal.timeout(FIND_VM_MS);
+  const isUnknownAt = async (endpoint: string): Promise<boolean> => {
+    try {
+      await withSession(connector, endpoint, { signal }, (session) => session.findVm(vm, { signal }));
+      return false;
+    } catch (error) {
+      return describeError(error).code === 'VM_NOT_FOUND';
+    }
+  };
+  const ends = drill === null ? [source, destination] : [source];
+  const unknown = await Promise.all(ends.map(isUnknownAt));
+  if (unknown.includes(false)) return [];
+  return [{ path: 'action.migration.vm', message: `there is no VM ${vm} at ${ends.join(' or ')} (VM_NOT_FOUND)` }];
 }
 
 /** A plan's run; the plan is looked up when its time comes, so that it runs as it is then. */
