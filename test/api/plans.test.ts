@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 import { once } from 'node:events';
 import { createServer, type Server } from 'node:net';
+import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { PlanReport, PlanRun } from '../../apps/orchestrator/src/plans/record.ts';
@@ -355,6 +356,79 @@ test('a host, and a site, is emptied in one request; what is powered off is left
   assertTrue(set, { a: 'source', b: 'destination' });
 });
 
+test('a silent host of a site: refused, or left and the run ends as failed, and says so; disaster knows which', async () => {
+  await using set = await withVms('a', 'b');
+  const { source, destination, world } = set.stage;
+  const silent = `${source}-silent`;
+  const config = { socketPath: join(directory.path, 'nobody.sock'), host: 'other' };
+  const credential = source.replace(/-source$/, '');
+  await api().must('POST', '/v1/endpoints', { id: silent, site: source, plugin: 'simulated', credential, config });
+  const site = { kind: 'site', source, destination: { endpoint: destination }, first: ['b'] };
+  await store('half', [{ vms: [site], concurrency: 1 }]);
+  const refused = await ended((await start('half')).id);
+  assert.match(refused.message, new RegExp(`It cannot be carried out: ${silent} cannot be asked.*Nothing was moved`));
+  const told = await ended((await start('half', 'disaster')).id);
+  assert.match(JSON.stringify(told.reasons), /with `silent: leave` in the plan/);
+
+  await api().must(
+    'PUT',
+    '/v1/plans/half',
+    { waves: [{ vms: [site], concurrency: 1 }], migration: QUICK, silent: 'leave' },
+    {
+      'if-match': '*',
+    },
+  );
+  const left = ` ${silent} did not answer: what it has was left.`;
+  const looked = await ended((await start('half', 'validate')).id);
+  assert.deepEqual([looked.phase, looked.message], ['failed', `Every check passed.${left}`]);
+  const run = await ended((await start('half')).id);
+  assert.deepEqual([run.phase, run.message], ['failed', `Every VM that was found has moved.${left}`]);
+  assert.deepEqual(
+    run.reasons.map(({ code, endpoint }) => [code, endpoint]),
+    [['ENDPOINT_SILENT', silent]],
+  );
+  assert.deepEqual(states(run), { a: 'moved', b: 'moved', [set.stage.vmName]: 'moved' });
+  const [one, two] = [...run.items].sort((x, y) => Date.parse(x.startedAt ?? '') - Date.parse(y.startedAt ?? ''));
+  assert.deepEqual([one?.vm.name, two?.vm.name], ['b', 'a'], 'what comes first comes first');
+  await api().must('POST', `/v1/plan-runs/${run.id}/retry`);
+  const again = await until(run.id, ({ attempt, endedAt }) => attempt === 2 && endedAt !== null);
+  assert.deepEqual([again.phase, again.message], [run.phase, run.message], 'nobody has looked there since');
+  assert.deepEqual(world.violations, []);
+
+  // An evacuation takes what it finds, and named VMs are found wherever somebody answers.
+  const back = { source: { site: destination }, destination: { endpoint: source }, migration: QUICK };
+  const home = await ended((await api().must<PlanRun>('POST', '/v1/evacuations', back)).id);
+  assert.equal(home.phase, 'succeeded', home.message);
+  const place = { source: { site: source }, destination: { site: destination }, migration: QUICK };
+  assert.match(
+    (await ended((await api().must<PlanRun>('POST', '/v1/evacuations', place)).id)).message,
+    new RegExp(left),
+  );
+  await ended((await api().must<PlanRun>('POST', '/v1/evacuations', back)).id);
+  await store('named', [
+    { vms: [{ kind: 'vm', vm: 'a', source: { site: source }, destination: { endpoint: destination } }] },
+  ]);
+  assert.equal((await ended((await start('named')).id)).phase, 'succeeded');
+  assert.equal((await api().call('DELETE', `/v1/endpoints/${silent}`)).status, 204);
+});
+
+test('an evacuation into too little memory moves what fits, and refuses the rest', async () => {
+  await using set = await withVms('a');
+  set.stage.world.shapes.set('destination', { cpus: 64, memoryBytes: 80 * 2 ** 30 });
+  for (const name of ['big-1', 'big-2', 'big-3'])
+    set.stage.world.addVm('source', { id: randomUUID(), name, memoryBytes: 30 * 2 ** 30 });
+  const place = { source: { endpoint: set.stage.source }, destination: { endpoint: set.stage.destination } };
+  const run = await ended((await api().must<PlanRun>('POST', '/v1/evacuations', { ...place, migration: QUICK })).id);
+  assert.deepEqual(states(run), {
+    ...{ a: 'moved', [set.stage.vmName]: 'moved' },
+    ...{ 'big-1': 'moved', 'big-2': 'moved', 'big-3': 'refused' },
+  });
+  assert.equal(run.items.find(({ vm }) => vm.name === 'big-3')?.error?.code, 'MEMORY_SHORT_TOGETHER');
+  await api().must('POST', `/v1/plan-runs/${run.id}/retry`);
+  const again = await until(run.id, ({ attempt, endedAt }) => attempt === 2 && endedAt !== null);
+  assert.equal(again.items.find(({ vm }) => vm.name === 'big-3')?.error?.code, 'MEMORY_SHORT_TOGETHER');
+});
+
 test('a plan runs by a schedule', async () => {
   await using set = await withVms('a');
   await store('nightly', [{ vms: vms(set.stage, 'a') }]);
@@ -362,7 +436,21 @@ test('a plan runs by a schedule', async () => {
   await api().must('POST', '/v1/schedules', { id: 'night', action: { kind: 'plan', plan: 'nightly' }, trigger });
   for (const deadline = performance.now() + 20_000; performance.now() < deadline; await sleep(50)) {
     const { items } = await api().must<{ items: HistoryEntry[] }>('GET', '/v1/schedules/night/history');
-    if (items.some(({ event }) => event === 'succeeded')) return assertTrue(set, { a: 'destination' });
+    if (items.some(({ event }) => event === 'succeeded')) {
+      assertTrue(set, { a: 'destination' });
+      const yearly = {
+        id: 'yearly',
+        action: { kind: 'plan', plan: 'nightly' },
+        trigger: { kind: 'cron', expression: '0 0 1 1 *' },
+      };
+      await api().must('POST', '/v1/schedules', yearly);
+      const { status, body } = await api().call('DELETE', '/v1/plans/nightly');
+      assert.deepEqual([status, body.code], [409, 'IN_USE']);
+      assert.match(String(body.detail), /is run by schedule yearly/, 'the one that is over counts no more');
+      await api().must('DELETE', '/v1/schedules/yearly');
+      assert.equal((await api().call('DELETE', '/v1/plans/nightly')).status, 204);
+      return;
+    }
   }
   assert.fail('it never ran');
 });

@@ -56,6 +56,11 @@ test('a pass begins at its time, moves the right VM, and the history tells how i
   assert.deepEqual([pass?.run, more], [run?.id, []]);
   const { phase, policy } = await api().must<BalancingRun>('GET', `/v1/balancing-runs/${run?.id}`);
   assert.deepEqual([phase, policy], ['succeeded', 'evening']);
+  const refused = await api().call('DELETE', '/v1/balancing-policies/evening');
+  assert.deepEqual([refused.status, refused.body.code], [409, 'IN_USE']);
+  assert.match(String(refused.body.detail), /ordered by schedule evening/);
+  await api().must('DELETE', '/v1/schedules/evening');
+  assert.equal((await api().call('DELETE', '/v1/balancing-policies/evening')).status, 204);
 });
 
 test('killed between its pass and the migration: one pass, one migration', async () => {

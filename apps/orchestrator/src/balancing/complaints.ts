@@ -1,25 +1,70 @@
 /**
  * Everything that is wrong with a policy, all at once, before it is stored. Pure; what exists is told by the caller.
  */
+import type { VmSummary } from '@lmas/plugin-api';
 import type { Issue } from '../errors.ts';
-import { isPattern } from './rules.ts';
-import type { BalancingSettings } from './types.ts';
+import { openingComplaints, periodComplaints } from '../time/period-complaints.ts';
+import { isPattern, namedIn } from './rules.ts';
+import type { BalancingPolicy, BalancingSettings } from './types.ts';
 import { RESOURCES } from './types.ts';
 
 export interface Known {
   /** Endpoint → its plugin, of those that are registered. */
   readonly plugins: ReadonlyMap<string, string>;
+  /** The other policies. */
+  readonly others: readonly Pick<BalancingPolicy, 'id' | 'mode' | 'endpoints'>[];
+  /** All VMs of its endpoints; undefined: one of these does not answer. */
+  readonly vms: readonly Pick<VmSummary, 'id' | 'name'>[] | undefined;
+  /** What it was before: names in its rules were right when they were written. */
+  readonly before?: Pick<BalancingSettings, 'rules'> | undefined;
+  readonly nowMs: number;
 }
 
 const complaint = (path: string, message: string): Issue => ({ path, message });
 
-export function complaintsAbout(settings: BalancingSettings, { plugins }: Known): Issue[] {
+export function complaintsAbout(settings: BalancingSettings, known: Known): Issue[] {
   return [
-    ...aboutEndpoints(settings, plugins),
+    ...aboutEndpoints(settings, known.plugins),
+    ...aboutOthers(settings, known),
     ...aboutResources(settings),
     ...aboutLimits(settings),
     ...aboutRules(settings),
+    ...aboutNames(settings, known),
+    ...aboutWindows(settings, known.nowMs),
   ];
+}
+
+/** Names in its rules that mean one VM each, and were not there before. */
+export function newNamesIn({ rules }: BalancingSettings, before: Known['before']): { path: string; pattern: string }[] {
+  const former = new Set(before === undefined ? [] : namedIn(before.rules).map(({ pattern }) => pattern));
+  return namedIn(rules).filter(({ pattern }) => !isPattern(pattern) && !former.has(pattern));
+}
+
+function aboutNames(settings: BalancingSettings, { vms, before }: Known): Issue[] {
+  if (vms === undefined) return [];
+  const has = (name: string): boolean => vms.some((vm) => vm.id === name || vm.name === name);
+  return newNamesIn(settings, before)
+    .filter(({ pattern }) => !has(pattern))
+    .map(({ path, pattern }) => complaint(path, `None of the endpoints has a VM ${pattern}.`));
+}
+
+/** Two that move VMs between the same hosts would undo what the other one does. */
+function aboutOthers({ mode, endpoints }: BalancingSettings, { others }: Known): Issue[] {
+  if (mode === 'explain') return [];
+  const moving = others.filter((other) => other.mode !== 'explain');
+  return [...new Set(endpoints)].flatMap((endpoint) => {
+    const other = moving.find((each) => each.endpoints.includes(endpoint));
+    return other === undefined ? [] : [complaint('endpoints', `${endpoint} is balanced by ${other.id} already.`)];
+  });
+}
+
+function aboutWindows(settings: BalancingSettings, nowMs: number): Issue[] {
+  const { passes, windows, blackouts } = settings;
+  if (passes === 'asked' && windows.length + blackouts.length > 0)
+    return [
+      complaint('windows', 'Its passes are made when somebody asks: give the windows to the schedule that does.'),
+    ];
+  return [...periodComplaints(settings), ...openingComplaints(settings, nowMs)];
 }
 
 function aboutEndpoints({ endpoints }: BalancingSettings, plugins: ReadonlyMap<string, string>): Issue[] {

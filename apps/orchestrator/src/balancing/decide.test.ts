@@ -197,6 +197,40 @@ describe('rules', () => {
   });
 });
 
+describe('what others have moved', () => {
+  const byOthers = (changes: Partial<PastMove>, policy = settings()) =>
+    passOver([], { policy, observation: observed(busyHosts(), { moved: [moved(changes)] }), nowMs: NOW_MS });
+
+  test('a VM that a plan, a person or another policy moved lately stays, and does not go back', () => {
+    const answer = byOthers(
+      { source: 'outside', destination: 'a' },
+      settings({ rules: { pinned: ['middle', 'small'] } }),
+    );
+    assert.match(textOf(answer, 'VM_COOLS_DOWN'), /^large stays for another 41 min.*moved lately/);
+    const long = settings({ vmCoolDownMs: 0, rules: { pinned: ['middle', 'small'] } });
+    const back = byOthers({ source: 'c', destination: 'a' }, long);
+    assert.deepEqual(movesOf(back), ['large: a→b'], 'and not to c, from where it came');
+  });
+
+  test('the policy’s own limits and the rests of its hosts are not about that', () => {
+    const policy = settings({ maxMovesPerHour: 1, hostCoolDownMs: 60 * MINUTE_MS });
+    assert.deepEqual(movesOf(byOthers({ vm: 'id-another' }, policy)), ['large: a→c']);
+    assert.deepEqual(movesOf(byOthers({ vm: 'id-another', endedAtMs: null }, policy)), ['large: a→c']);
+  });
+});
+
+test('an entry of a rule that no VM answers to is told of, unless a host is silent', () => {
+  const rules = { pinned: ['larg', 'small', 'web-*'], antiAffinity: [{ vms: ['middle', 'label:db'] }] };
+  const answer = passOver(busyHosts(), { policy: settings({ rules }) });
+  const texts = answer.decisions.filter(({ code }) => code === 'RULE_NAMES_NOBODY').map(({ text }) => text);
+  assert.deepEqual(
+    texts.map((text) => text.split(',')[0]),
+    ['rules.pinned names larg', 'rules.pinned names web-*', 'rules.antiAffinity.0 names label:db'],
+  );
+  const silent = observed(busyHosts(), { silent: [{ endpoint: 'd', reason: 'd is left out.' }] });
+  assert.ok(!codesOf(passOver([], { policy: settings({ rules }), observation: silent })).includes('RULE_NAMES_NOBODY'));
+});
+
 describe('what stands against it', () => {
   test('no way, another hypervisor, a silent host', () => {
     const shut = observed(busyHosts(), {

@@ -12,6 +12,7 @@
  */
 import { Plan } from './plan.ts';
 import { counted, Projection, spreadOf } from './projection.ts';
+import { matches, namedIn } from './rules.ts';
 import type {
   BalancingPass,
   BalancingSettings,
@@ -53,6 +54,8 @@ export function decide(question: Question): Answer {
   const now = new Map(hosts.map(({ endpoint, uses }) => [endpoint, uses]));
   const plan = new Plan({ policy, observation, projection, past, setBacks, hot, nowMs });
   for (const { endpoint, reason } of observation.silent) plan.say('HOST_SILENT', reason, { endpoint });
+  if (observation.silent.length === 0)
+    for (const text of namesOfNobody(policy.rules, observation)) plan.say('RULE_NAMES_NOBODY', text, {});
   plan.repair();
   const byNeed = [...projection.endpoints].sort((a, b) => need(projection, b, policy) - need(projection, a, policy));
   for (const endpoint of byNeed) {
@@ -60,6 +63,17 @@ export function decide(question: Question): Answer {
     else plan.sayRest(endpoint, { uses: now.get(endpoint), over: memory.hosts[endpoint]?.over ?? 0 });
   }
   return { moves: plan.moves, decisions: plan.decisions, hosts, spread, memory };
+}
+
+/** A sentence for each entry of a rule that no VM answers to: it may be mistyped, and then it keeps nobody anywhere. */
+function namesOfNobody(rules: BalancingSettings['rules'], { hosts }: Observation): string[] {
+  const vms = hosts.flatMap((host) => host.vms);
+  return namedIn(rules)
+    .filter(({ pattern }) => !vms.some((vm) => matches(pattern, vm)))
+    .map(
+      ({ path, pattern }) =>
+        `${path} names ${pattern}, and no VM that runs at these endpoints is called or labelled so.`,
+    );
 }
 
 /** How far it is above `high` where it is furthest. */

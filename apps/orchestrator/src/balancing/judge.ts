@@ -10,9 +10,10 @@ import { nameOf, percent, points, time, unitInWords, usesInWords } from './words
 
 export interface Circumstances {
   readonly policy: BalancingSettings;
-  readonly observation: Pick<Observation, 'way'>;
+  readonly observation: Pick<Observation, 'way' | 'moved'>;
   /** As things are, with what is decided already. */
   readonly projection: Projection;
+  /** Moves of the policy itself: its limits, and the rests of hosts, count no others. */
   readonly past: readonly PastMove[];
   readonly setBacks: readonly SetBack[];
   /** Hosts that count as too busy. */
@@ -68,7 +69,10 @@ export function restOf(endpoint: string, { policy, past, nowMs }: Circumstances)
 }
 
 /** Why a VM stays wherever it is; `undefined`: it could go. */
-export function holdOf(vm: ObservedVm, { policy, past, setBacks, nowMs }: Circumstances): Refusal | undefined {
+export function holdOf(
+  vm: ObservedVm,
+  { policy, past, observation, setBacks, nowMs }: Circumstances,
+): Refusal | undefined {
   if (isIgnored(policy.rules, vm)) return no('VM_IGNORED', `${vm.name} is ignored by the policy.`);
   if (matchesAny(policy.rules.pinned, vm)) return no('VM_PINNED', `${vm.name} is pinned where it is.`);
   if (vm.held !== null) return no('VM_HELD', `${vm.name} ${vm.held}.`);
@@ -81,7 +85,8 @@ export function holdOf(vm: ObservedVm, { policy, past, setBacks, nowMs }: Circum
     const leftMs = setBack.atMs + policy.vmCoolDownMs - nowMs;
     return no('VM_SET_BACK', `${vm.name} is not tried again for ${time(leftMs)}: ${setBack.why}`);
   }
-  const last = Math.max(...past.filter((move) => move.vm === vm.id).map((move) => move.endedAtMs ?? nowMs), 0);
+  const its = [...past, ...observation.moved].filter((move) => move.vm === vm.id);
+  const last = Math.max(...its.map((move) => move.endedAtMs ?? nowMs), 0);
   const leftMs = last + policy.vmCoolDownMs - nowMs;
   if (last === 0 || leftMs <= 0) return undefined;
   return no('VM_COOLS_DOWN', `${vm.name} stays for another ${time(leftMs)}, because it was moved lately.`);
@@ -121,9 +126,14 @@ export function judge(
   return weigh(unit, [source, destination], { ...circumstances, after, way, isRepair });
 }
 
-function returning(unit: readonly ObservedVm[], destination: string, { past, policy, nowMs }: Circumstances) {
+function returning(
+  unit: readonly ObservedVm[],
+  destination: string,
+  { past, observation, policy, nowMs }: Circumstances,
+) {
+  const all = [...past, ...observation.moved];
   for (const { id, name } of unit) {
-    const left = Math.max(...past.filter((m) => m.vm === id && m.source === destination).map((m) => m.startedAtMs), 0);
+    const left = Math.max(...all.filter((m) => m.vm === id && m.source === destination).map((m) => m.startedAtMs), 0);
     if (left === 0 || nowMs - left >= policy.noReturnMs) continue;
     return no(
       'NO_RETURN',

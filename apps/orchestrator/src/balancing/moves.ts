@@ -17,7 +17,7 @@ import type { MigrationService } from '../migrations/service.ts';
 import { costOf } from './cost.ts';
 import { limitOf } from './judge.ts';
 import { judgeAgain } from './judge-again.ts';
-import { type Observer, requestOf } from './observe.ts';
+import { isFarAhead, type Observer, requestOf } from './observe.ts';
 import { Projection } from './projection.ts';
 import type { BalancingStore } from './store.ts';
 import type { BalancingMove, BalancingPolicy, Observation, PastMove } from './types.ts';
@@ -27,7 +27,7 @@ export const POLICY_LABEL = 'lmas/balancing-policy';
 
 export interface MoveParts {
   readonly store: BalancingStore;
-  readonly observer: Observer;
+  readonly observer: Pick<Observer, 'observe'>;
   readonly migrations: Pick<MigrationService, 'create' | 'get'>;
   readonly checker: MigrationChecker;
   readonly log: Logger;
@@ -89,9 +89,10 @@ export function createMoves({ store, observer, migrations, checker, log }: MoveP
         .map(async ({ vm, source, destination, startedAt, endedAt, migration, state }) => {
           const found = state === 'submitted' ? await find(migration) : undefined;
           const over = endedAt ?? found?.endedAt ?? null;
+          const nowMs = Date.now();
           return {
-            ...{ vm: vm.id, source, destination, startedAtMs: Date.parse(startedAt ?? '') },
-            endedAtMs: over === null ? null : Date.parse(over),
+            ...{ vm: vm.id, source, destination, startedAtMs: Math.min(Date.parse(startedAt ?? ''), nowMs) },
+            endedAtMs: over === null ? null : Math.min(Date.parse(over), nowMs),
           };
         }),
     );
@@ -152,7 +153,8 @@ export function createMoves({ store, observer, migrations, checker, log }: MoveP
           const migration = await find(move.migration);
           if (migration !== undefined && !isOutcome(migration.phase)) return [];
           // Measured across its arrival, the VM uses an unknown part of either host: the next pass has looked at the whole.
-          if (migration !== undefined && Date.parse(migration.endedAt ?? '') > observation.beganAtMs) return [];
+          const endedMs = Date.parse(migration?.endedAt ?? '');
+          if (endedMs > observation.beganAtMs && !isFarAhead(endedMs, Date.now())) return [];
           const actual = { source: usesOf(move.source), destination: usesOf(move.destination) };
           const endedAt = migration?.endedAt ?? now();
           return [{ ...move, state: 'ended', actual, endedAt, outcome: outcomeInWords(move, actual, migration) }];

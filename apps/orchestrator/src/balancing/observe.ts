@@ -10,18 +10,20 @@ import { expectedRate } from '../migrations/expectations.ts';
 import type { MigrationService } from '../migrations/service.ts';
 import { recordedRequestSchema } from '../schemas/migration.ts';
 import type { Endpoint, EndpointStore } from '../sites/sites.ts';
-import type { Amounts, BalancingPolicy, Observation, ObservedHost, ObservedVm, Way } from './types.ts';
+import type { Amounts, BalancingPolicy, Observation, ObservedHost, ObservedVm, PastMove, Way } from './types.ts';
 
 export interface ObserverParts {
   readonly connector: EndpointConnector;
   readonly endpoints: Pick<EndpointStore, 'get'>;
   readonly links: Pick<LinkService, 'get'>;
-  readonly migrations: Pick<MigrationService, 'validate' | 'liveAt'>;
+  readonly migrations: Pick<MigrationService, 'validate' | 'liveAt' | 'list'>;
 }
 
 export interface Observer {
   /** @param only these of the policy's endpoints; default: all */
   observe(policy: BalancingPolicy, options: { signal: AbortSignal; only?: readonly string[] }): Promise<Observation>;
+  /** All VMs of these endpoints, running or not; undefined when one of them does not answer. */
+  vmsAt(endpoints: readonly string[], options: { signal: AbortSignal }): Promise<readonly VmSummary[] | undefined>;
 }
 
 /** For one endpoint, beyond the time that is measured over. */
@@ -50,11 +52,21 @@ export function createObserver({ connector, endpoints, links, migrations }: Obse
     }
   };
   return {
+    async vmsAt(ids, { signal }) {
+      const options = { signal: AbortSignal.any([signal, AbortSignal.timeout(PATIENCE_MS)]) };
+      const looks = await Promise.allSettled(
+        ids.map((id) => withSession(connector, id, options, (session) => session.inventory(options))),
+      );
+      signal.throwIfAborted();
+      if (looks.some(({ status }) => status === 'rejected')) return undefined;
+      return looks.flatMap((look) => (look.status === 'fulfilled' ? look.value.vms : []));
+    },
     async observe(policy, { signal, only = policy.endpoints }) {
       const beganAtMs = Date.now();
-      const [looks, live] = await Promise.all([
+      const [looks, live, moved] = await Promise.all([
         Promise.allSettled(only.map((id) => lookAt(id, policy, signal))),
         migrations.liveAt(only),
+        movedLately(policy, only, migrations, beganAtMs),
       ]);
       signal.throwIfAborted();
       const hosts = looks.flatMap((look) => (look.status === 'fulfilled' ? [look.value] : []));
@@ -70,7 +82,7 @@ export function createObserver({ connector, endpoints, links, migrations }: Obse
       );
       const unknown: Way = { usable: false, reason: 'it was not looked at.' };
       return {
-        ...{ beganAtMs, hosts, silent },
+        ...{ beganAtMs, hosts, silent, moved },
         // A drill moves nothing; its copy counts where it runs.
         inFlight: live
           .filter(({ purpose }) => purpose === 'move')
@@ -81,6 +93,42 @@ export function createObserver({ connector, endpoints, links, migrations }: Obse
       };
     },
   };
+}
+
+/** Clocks of several processes may be apart a little; what is dated further ahead was written by one that was wrong. */
+const CLOCKS_APART_MS = 60_000;
+export const isFarAhead = (atMs: number, nowMs: number): boolean => atMs > nowMs + CLOCKS_APART_MS;
+
+/** Migrations of one endpoint that are looked through, the newest first. */
+const PAGE = 200;
+/** Longer none takes between being asked for and having arrived, but one that waits in the queue for days. */
+const LONGEST_MS = 24 * 3_600_000;
+
+/** What has arrived from or at these endpoints, as far back as the policy lets nobody move again or return. */
+async function movedLately(
+  { vmCoolDownMs, noReturnMs }: BalancingPolicy,
+  endpoints: readonly string[],
+  migrations: Pick<MigrationService, 'list'>,
+  nowMs: number,
+): Promise<PastMove[]> {
+  const sinceMs = nowMs - Math.max(vmCoolDownMs, noReturnMs);
+  const createdAfter = new Date(sinceMs - LONGEST_MS).toISOString();
+  const found = new Map<string, PastMove>();
+  for (const endpoint of endpoints) {
+    const query = { endpoint, phase: 'succeeded' as const, createdAfter, limit: PAGE, project: null };
+    for (let cursor: string | undefined; ; ) {
+      const { items, nextCursor } = await migrations.list({ ...query, cursor });
+      for (const { id, purpose, vm, source, destination, createdAt, startedAt, endedAt } of items) {
+        const endedAtMs = Date.parse(endedAt ?? createdAt);
+        if (purpose !== 'move' || vm.id === null || endedAtMs < sinceMs || isFarAhead(endedAtMs, nowMs)) continue;
+        const ends = { source: source.endpoint, destination: destination.endpoint };
+        found.set(id, { vm: vm.id, ...ends, startedAtMs: Date.parse(startedAt ?? createdAt), endedAtMs });
+      }
+      if (nextCursor === null) break;
+      cursor = nextCursor;
+    }
+  }
+  return [...found.values()];
 }
 
 /** Where the time that a move takes counts for nothing, nobody needs to know how fast its VM writes. */

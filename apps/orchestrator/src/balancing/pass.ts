@@ -12,7 +12,7 @@ import type { BalancingMove, BalancingPass, BalancingPolicy, SetBack } from './t
 
 export interface PassParts {
   readonly store: BalancingStore;
-  readonly observer: Observer;
+  readonly observer: Pick<Observer, 'observe'>;
   readonly moves: Moves;
   readonly onPass: (pass: BalancingPass) => void;
 }
@@ -36,9 +36,10 @@ export async function takePass(
   const observation = await observer.observe(policy, { signal });
   const [before, memory] = [await store.moves(policy.id), await store.memory(policy.id)];
   const concluded = await moves.conclude(before, observation);
-  const known = before.map((move) => concluded.find(({ id }) => id === move.id) ?? move);
-  const past = await moves.past(known);
   const nowMs = Date.now();
+  const known = before.map((move) => notAhead(concluded.find(({ id }) => id === move.id) ?? move, nowMs));
+  const changed = known.filter((move) => !before.includes(move));
+  const past = await moves.past(known);
   const answer = decide({ policy, observation, memory, past, setBacks: setBacksOf(known), nowMs });
   const at = new Date(nowMs).toISOString();
   const number = memory.passes + 1;
@@ -51,11 +52,20 @@ export async function takePass(
   };
   const remembered = { passes: number, lastPassAt: at, hosts: answer.memory.hosts };
   signal.throwIfAborted();
-  if (!(await store.commit(lease, pass, remembered, [...concluded, ...stale, ...wanted], order?.fence))) {
+  if (!(await store.commit(lease, pass, remembered, [...changed, ...stale, ...wanted], order?.fence))) {
     throw new LmasError('BALANCING_BUSY', 'Somebody else has taken this policy over.');
   }
   onPass(pass);
   return { pass, decided: wanted.filter(({ state }) => state === 'decided') };
+}
+
+/** Times that lie ahead were written by a clock that was wrong: rests count from now, not from then. */
+function notAhead(move: BalancingMove, nowMs: number): BalancingMove {
+  const isAhead = (time: string | null): boolean => time !== null && Date.parse(time) > nowMs;
+  const { startedAt, endedAt } = move;
+  if (!isAhead(startedAt) && !isAhead(endedAt)) return move;
+  const at = new Date(nowMs).toISOString();
+  return { ...move, startedAt: isAhead(startedAt) ? at : startedAt, endedAt: isAhead(endedAt) ? at : endedAt };
 }
 
 /** The records of what was decided, and the proposals that it leaves without a reason. */

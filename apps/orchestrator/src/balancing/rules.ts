@@ -36,6 +36,17 @@ function isLike(pattern: string, text: string): boolean {
   return true;
 }
 
+/** Every entry, with where it stands. */
+export function namedIn({ pinned, ignored, affinity, antiAffinity }: Rules): { path: string; pattern: string }[] {
+  const lists: [string, readonly string[]][] = [
+    ['rules.pinned', pinned],
+    ['rules.ignored', ignored],
+    ...affinity.map(({ vms }, index): [string, readonly string[]] => [`rules.affinity.${index}`, vms]),
+    ...antiAffinity.map(({ vms }, index): [string, readonly string[]] => [`rules.antiAffinity.${index}`, vms]),
+  ];
+  return lists.flatMap(([path, patterns]) => [...new Set(patterns)].map((pattern) => ({ path, pattern })));
+}
+
 export const matchesAny = (patterns: readonly string[], vm: Named): boolean =>
   patterns.some((pattern) => matches(pattern, vm));
 

@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { after, before, beforeEach, test } from 'node:test';
 import type { Redis } from 'ioredis';
 import { createLog } from '../log.ts';
+import { WEEKDAYS } from '../schemas/period.ts';
 import { startTestRedis, type TestRedis } from '../testing/test-redis.ts';
 import { type BalancingParts, type BalancingService, createBalancingService } from './service.ts';
 import { type BalancingStore, createBalancingStore } from './store.ts';
@@ -11,6 +12,7 @@ import type { BalancingMove, BalancingPolicy } from './types.ts';
 
 const log = createLog('silent');
 const { signal } = new AbortController();
+const HOUR_MS = 3_600_000;
 const POLICY: BalancingPolicy = { id: 'p', ...settings({ mode: 'automatic' }), pausedAt: null, createdAt: AT };
 const ORDER = { run: 'b_00000000-0000-4000-8000-000000000000', since: AT, fence: { key: 'the-run', token: 0 } };
 const OVERLOADED = [
@@ -30,6 +32,8 @@ let carriedOut: [vm: string, high: number][];
 /** What happens while hosts are looked at, and when a move is carried out. */
 let whileLooking: () => Promise<unknown>;
 let afterMove: () => Promise<unknown>;
+/** Those that name the policy. */
+let schedules: string[];
 
 before(async () => {
   server = await startTestRedis();
@@ -42,6 +46,7 @@ beforeEach(async () => {
   await redis.hset(ORDER.fence.key, 'token', ORDER.fence.token);
   await store.policies.add(POLICY, []);
   carriedOut = [];
+  schedules = [];
   whileLooking = afterMove = async () => undefined;
   service = createBalancingService(played());
 });
@@ -62,14 +67,15 @@ function played(): BalancingParts {
       await whileLooking();
       return observed(OVERLOADED);
     },
+    vmsAt: async () => OVERLOADED.flatMap(({ vms }) => vms) as never,
   };
   const endpoints = { list: async () => ['a', 'b', 'c'].map((id) => ({ id, plugin: 'simulated' }) as never) };
-  const told = { onPass: () => undefined, onMove: () => undefined };
+  const told = { onPass: () => undefined, onMove: () => undefined, schedulesNaming: async () => schedules };
   return { store, endpoints, observer, moves, leaseMs: 60_000, log, ...told };
 }
 
 /** A pass that was written and of which nothing was begun, as a crash leaves it. */
-async function leftBehind(changes: { run?: string } = {}): Promise<BalancingMove[]> {
+async function leftBehind(changes: { run?: string; at?: string } = {}): Promise<BalancingMove[]> {
   const left = ['one', 'two'].map((name, index) =>
     moveOf('p', { id: `bm_${String(index).repeat(32)}`, vm: { id: `id-${name}`, name } }),
   );
@@ -134,4 +140,76 @@ test('neither the number of a pass nor the id of a move comes to mean another on
   assert.deepEqual([first.number, second.number], [1, 2]);
   assert.equal(second.moves.length, 1);
   assert.notDeepEqual(second.moves, first.moves);
+});
+
+/** Two hours from now, on the clock of UTC, for two hours. */
+function laterToday() {
+  const clock = (ms: number): string => new Date(Date.now() + ms).toISOString().slice(11, 16);
+  return { kind: 'weekly' as const, from: clock(2 * HOUR_MS), to: clock(4 * HOUR_MS), days: [...WEEKDAYS] };
+}
+const { id: _, pausedAt: __, createdAt: ___, ...SETTINGS } = POLICY;
+const change = (changes: Partial<BalancingPolicy>) =>
+  service.replace('p', { ...SETTINGS, ...changes }, () => undefined);
+
+test('outside of its windows a policy makes no pass by itself; who asks for one gets it', async () => {
+  const shut = await change({ windows: [laterToday()] });
+  await service.tend(shut, { signal });
+  assert.deepEqual([await store.passes('p', 10), carriedOut], [[], []]);
+  await service.run('p', { signal });
+  await service.stop();
+  assert.equal(carriedOut.length, 1);
+});
+
+test('inside of them it does; in a blackout it does not', async () => {
+  const from = new Date(Date.now() - HOUR_MS).toISOString();
+  const to = new Date(Date.now() + HOUR_MS).toISOString();
+  await service.tend(await change({ blackouts: [{ kind: 'dates', from, to }] }), { signal });
+  assert.deepEqual(await store.passes('p', 10), []);
+  await service.tend(await change({ windows: [{ kind: 'dates', from, to }] }), { signal });
+  assert.equal((await store.passes('p', 10)).length, 1);
+  await service.stop();
+});
+
+test('what was decided when the window closed is withdrawn', async () => {
+  const [first, second] = await leftBehind();
+  afterMove = () => change({ windows: [laterToday()] });
+  await service.tend(POLICY, { signal });
+  assert.deepEqual(carriedOut, [['one', POLICY.cpu.high]]);
+  assert.deepEqual(
+    [await stateOf(first as BalancingMove), await stateOf(second as BalancingMove)],
+    ['decided', 'withdrawn'],
+  );
+  assert.match((await store.move('p', second?.id ?? '')).outcome ?? '', /window of the policy has closed/);
+});
+
+test('windows that never open, and another policy that moves VMs of the same hosts, are refused', async () => {
+  const past = { kind: 'dates' as const, from: '2020-01-01T00:00:00Z', to: '2020-02-01T00:00:00Z' };
+  await assert.rejects(change({ windows: [past] }), { code: 'INVALID_BALANCING_POLICY' });
+  await assert.rejects(service.create({ id: 'q', ...SETTINGS }), { code: 'INVALID_BALANCING_POLICY' });
+  await assert.rejects(change({ rules: { ...SETTINGS.rules, pinned: ['lagre'] } }), {
+    code: 'INVALID_BALANCING_POLICY',
+  });
+  await change({ rules: { ...SETTINGS.rules, pinned: ['large'] } });
+});
+
+test('a clock that was ahead and is put right stops neither the passes nor, for ever, what rests', async () => {
+  const nextYear = new Date(Date.now() + 365 * 24 * HOUR_MS).toISOString();
+  const moved = moveOf('p', { state: 'ended', startedAt: nextYear, endedAt: nextYear });
+  const lease = await store.lease('p', 60_000);
+  assert.ok(lease !== undefined);
+  const pass = passOf('p', [moved], { at: nextYear });
+  assert.ok(await store.commit(lease, pass, { passes: 1, lastPassAt: nextYear, hosts: {} }, [moved]));
+  await lease.release();
+  await service.tend(POLICY, { signal });
+  await service.stop();
+  assert.equal((await store.passes('p', 10)).length, 2);
+  const { startedAt, endedAt } = await store.move('p', moved.id);
+  for (const time of [startedAt, endedAt]) assert.ok(Date.parse(time ?? '') <= Date.now(), time ?? 'none');
+});
+
+test('a policy of which schedules order passes is not removed', async () => {
+  schedules = ['schedule level'];
+  await assert.rejects(service.remove('p'), { code: 'IN_USE', message: /ordered by schedule level/ });
+  schedules = [];
+  await service.remove('p');
 });

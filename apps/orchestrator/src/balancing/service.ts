@@ -5,10 +5,12 @@
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { describeError, LmasError } from '../errors.ts';
+import { inShort } from '../in-short.ts';
 import type { Logger } from '../log.ts';
 import { now } from '../migrations/record.ts';
 import type { EndpointStore, Expectation } from '../sites/sites.ts';
-import { complaintsAbout } from './complaints.ts';
+import { isOpen } from '../time/periods.ts';
+import { complaintsAbout, newNamesIn } from './complaints.ts';
 import type { Moves } from './moves.ts';
 import type { Observer } from './observe.ts';
 import { type PassParts, takePass } from './pass.ts';
@@ -31,7 +33,7 @@ export interface BalancingService {
   get(id: string): Promise<BalancingPolicy>;
   /** All settings anew. @throws LmasError INVALID_BALANCING_POLICY with every complaint, and what `expect` throws */
   replace(id: string, settings: BalancingSettings, expect: Expectation<BalancingPolicy>): Promise<BalancingPolicy>;
-  /** What runs goes on, and is not followed any more. */
+  /** What runs goes on, and is not followed any more. @throws LmasError IN_USE when schedules order its passes */
   remove(id: string): Promise<void>;
   /** What was not begun is withdrawn; what runs goes on. Idempotent. */
   pause(id: string): Promise<BalancingPolicy>;
@@ -59,6 +61,8 @@ export interface BalancingParts {
   readonly endpoints: Pick<EndpointStore, 'list'>;
   readonly observer: Observer;
   readonly moves: Moves;
+  /** In words, each. */
+  readonly schedulesNaming: (policy: string) => Promise<string[]>;
   readonly leaseMs: number;
   readonly onPass: PassParts['onPass'];
   readonly onMove: (state: BalancingMove['state']) => void;
@@ -71,7 +75,7 @@ const LOOK_MS = 100;
 const RENEWALS = 4;
 
 export function createBalancingService(parts: BalancingParts): BalancingService {
-  const { store, endpoints, moves, leaseMs, log } = parts;
+  const { store, endpoints, observer, moves, leaseMs, log } = parts;
   const stopping = new AbortController();
   const underWay = new Set<Promise<unknown>>();
 
@@ -115,9 +119,14 @@ export function createBalancingService(parts: BalancingParts): BalancingService 
     if (policy.pausedAt !== null) throw new LmasError('BALANCING_PAUSED', `The policy ${id} is paused.`);
     return policy;
   };
-  const requireSense = async (settings: BalancingSettings): Promise<void> => {
-    const known = (await endpoints.list()).map(({ id, plugin }) => [id, plugin] as const);
-    const issues = complaintsAbout(settings, { plugins: new Map(known) });
+  const requireSense = async (id: string, settings: BalancingSettings, before?: BalancingPolicy): Promise<void> => {
+    const plugins = new Map((await endpoints.list()).map((endpoint) => [endpoint.id, endpoint.plugin]));
+    const others = (await store.policies.list()).filter((other) => other.id !== id);
+    const isAsked = newNamesIn(settings, before).length > 0 && settings.endpoints.every((each) => plugins.has(each));
+    const vms = isAsked
+      ? await observer.vmsAt([...new Set(settings.endpoints)], { signal: stopping.signal })
+      : undefined;
+    const issues = complaintsAbout(settings, { plugins, others, vms, before, nowMs: Date.now() });
     if (issues.length > 0) throw new LmasError('INVALID_BALANCING_POLICY', undefined, { issues });
   };
   const withdraw = async ({ policy, id, state }: BalancingMove, outcome: string): Promise<void> => {
@@ -126,13 +135,20 @@ export function createBalancingService(parts: BalancingParts): BalancingService 
     );
   };
   /** By the policy as it is when the turn of each has come: somebody may have paused or changed it since. */
-  const carryOut = async (id: string, decided: readonly BalancingMove[], signal: AbortSignal) => {
+  const carryOut = async (
+    id: string,
+    decided: readonly BalancingMove[],
+    signal: AbortSignal,
+    { isAsked = false }: { isAsked?: boolean } = {},
+  ) => {
     for (const move of decided) {
       signal.throwIfAborted();
       const policy = await store.policies.get(id);
       if (policy.pausedAt !== null) return; // whoever paused it withdraws them
-      if (policy.mode === 'automatic') parts.onMove((await moves.carryOut(policy, move, { signal })).state);
-      else await withdraw(move, 'The policy is not automatic any more.');
+      if (policy.mode !== 'automatic') await withdraw(move, 'The policy is not automatic any more.');
+      // Who asks for a pass, a person or a schedule, has said that now is the time.
+      else if (!isAsked && !mayBegin(policy)) await withdraw(move, 'The window of the policy has closed.');
+      else parts.onMove((await moves.carryOut(policy, move, { signal })).state);
     }
   };
   /** What was decided and not begun, or begun and not known to be submitted. */
@@ -154,7 +170,7 @@ export function createBalancingService(parts: BalancingParts): BalancingService 
   /** The pass is handed over as soon as it is written; what it decided is carried out after that. */
   const pass = async (
     id: string,
-    { order, ...options }: { signal: AbortSignal; patienceMs?: number; order?: PassOrder },
+    { order, isAsked, ...options }: { signal: AbortSignal; patienceMs?: number; order?: PassOrder; isAsked: boolean },
   ): Promise<BalancingPass> => {
     const { promise: written, resolve, reject } = Promise.withResolvers<BalancingPass>();
     const whole = holding(id, options, async (lease, { signal, lasting }) => {
@@ -164,7 +180,7 @@ export function createBalancingService(parts: BalancingParts): BalancingService 
       const taken = await takePass(await workable(id), lease, parts, { signal, order });
       resolve(taken.pass);
       // Whoever asked for the pass may be gone by now: what was decided is carried out all the same.
-      await carryOut(id, taken.decided, lasting);
+      await carryOut(id, taken.decided, lasting, { isAsked });
     });
     whole.catch((error: unknown) => {
       reject(error);
@@ -195,7 +211,7 @@ export function createBalancingService(parts: BalancingParts): BalancingService 
     },
     get: (id) => store.policies.get(id),
     async create({ id, ...settings }) {
-      await requireSense(settings);
+      await requireSense(id, settings);
       const policy = { id, ...settings, pausedAt: null, createdAt: now() };
       await store.policies.add(policy, []);
       return policy;
@@ -203,12 +219,14 @@ export function createBalancingService(parts: BalancingParts): BalancingService 
     replace: (id, settings, expect) =>
       store.policies.change(id, async (policy) => {
         expect(policy);
-        await requireSense(settings);
+        await requireSense(id, settings, policy);
         const { pausedAt, createdAt } = policy;
         return { id, ...settings, pausedAt, createdAt };
       }),
     async remove(id) {
       await store.policies.get(id);
+      const users = await parts.schedulesNaming(id);
+      if (users.length > 0) throw new LmasError('IN_USE', `Passes of ${id} are ordered by ${inShort(users)}.`);
       await store.remove(id);
     },
     async pause(id) {
@@ -217,7 +235,7 @@ export function createBalancingService(parts: BalancingParts): BalancingService 
       return policy;
     },
     resume: (id) => setPaused(id, null),
-    run: (id, options) => pass(id, options),
+    run: (id, options) => pass(id, { ...options, isAsked: true }),
     async passes(id, limit) {
       await store.policies.get(id);
       return await store.passes(id, limit);
@@ -249,11 +267,10 @@ export function createBalancingService(parts: BalancingParts): BalancingService 
       }),
     async tend(policy, { signal }) {
       const { lastPassAt } = await store.memory(policy.id);
-      const isDue =
-        policy.passes === 'interval' &&
-        (lastPassAt === null || Date.now() - Date.parse(lastPassAt) >= policy.intervalMs);
+      const isDue = isIntervalOver(policy, lastPassAt) && mayBegin(policy);
       try {
-        if (policy.pausedAt === null && isDue) return void (await pass(policy.id, { signal, patienceMs: 0 }));
+        if (policy.pausedAt === null && isDue)
+          return void (await pass(policy.id, { signal, patienceMs: 0, isAsked: false }));
         const open = (await store.moves(policy.id)).filter(
           ({ state }) => state === 'decided' || state === 'submitting',
         );
@@ -269,4 +286,13 @@ export function createBalancingService(parts: BalancingParts): BalancingService 
       await Promise.allSettled(underWay);
     },
   };
+}
+
+/** Whether what it does by itself may begin now. */
+const mayBegin = (policy: BalancingPolicy): boolean => policy.passes === 'asked' || isOpen(policy, Date.now());
+
+/** A pass that lies further ahead than the next one should was dated by a clock that was wrong, and is not waited for. */
+function isIntervalOver({ passes, intervalMs }: BalancingPolicy, lastPassAt: string | null): boolean {
+  if (passes !== 'interval') return false;
+  return lastPassAt === null || Math.abs(Date.now() - Date.parse(lastPassAt)) >= intervalMs;
 }

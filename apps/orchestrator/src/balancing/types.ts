@@ -64,10 +64,12 @@ export interface Observation {
   readonly silent: readonly { readonly endpoint: string; readonly reason: string }[];
   /** VMs on their way, by whomever: they count where they go. */
   readonly inFlight: readonly { readonly vm: string; readonly source: string; readonly destination: string }[];
+  /** VMs that have arrived from or at these endpoints lately, by whomever: another policy, a plan, a person. */
+  readonly moved: readonly PastMove[];
   way(source: string, destination: string): Way;
 }
 
-/** A move of this policy that was begun. */
+/** A move that was begun. */
 export interface PastMove {
   readonly vm: string;
   readonly source: string;

@@ -5,6 +5,7 @@
 import { fullName, ownName } from '../access/owned-names.ts';
 import { projectSees } from '../access/principal.ts';
 import { LmasError } from '../errors.ts';
+import { inShort } from '../in-short.ts';
 import { pageOf, type VersionedTable } from '../redis/versioned-table.ts';
 import { type ComplaintTools, complaintsAbout } from './complaints.ts';
 import type { Plan, PlanBody } from './record.ts';
@@ -30,19 +31,21 @@ export interface PlanService {
   list(query: Page, project: string | null): Promise<{ items: Plan[]; nextCursor: string | null }>;
   /** @throws LmasError PLAN_NOT_FOUND */
   get(id: string, project: string | null): Promise<Plan>;
-  /** Its runs stay. @throws LmasError PLAN_NOT_FOUND, IN_USE when others run after it */
+  /** Its runs stay. @throws LmasError PLAN_NOT_FOUND, IN_USE when others run after it, or schedules run it */
   remove(id: string, project: string | null): Promise<void>;
 }
 
 interface Parts {
   readonly table: VersionedTable<Plan>;
   readonly complaintTools: (project: string | null) => Omit<ComplaintTools, 'findPlan'>;
+  /** In words, each; of a plan by its full name. */
+  readonly schedulesNaming: (plan: string, project: string | null) => Promise<string[]>;
   readonly now: () => number;
 }
 
 const ALL = 100_000;
 
-export function createPlanService({ table, complaintTools, now }: Parts): PlanService {
+export function createPlanService({ table, complaintTools, schedulesNaming, now }: Parts): PlanService {
   const shown = (plan: Plan, project: string | null): Plan => ({ ...plan, id: ownName(project, plan.id) });
   const missing = (id: string) => new LmasError('PLAN_NOT_FOUND', `There is no plan ${id}.`);
   const find = async (id: string, project: string | null): Promise<Plan | undefined> => {
@@ -89,6 +92,8 @@ export function createPlanService({ table, complaintTools, now }: Parts): PlanSe
         .filter((plan) => plan.project === owner && plan.after.includes(name))
         .map((plan) => `plan ${ownName(project, plan.id)}`);
       if (users.length > 0) throw new LmasError('IN_USE', `After ${id} run ${users.join(', ')}.`);
+      const schedules = await schedulesNaming(fullName(project, id), project);
+      if (schedules.length > 0) throw new LmasError('IN_USE', `${id} is run by ${inShort(schedules)}.`);
       await table.remove(fullName(project, id));
     },
   };

@@ -3,7 +3,8 @@
  */
 import type { Issue } from '../errors.ts';
 import { cronComplaints } from '../time/cron.ts';
-import { isOpen, nextOpening } from '../time/periods.ts';
+import { openingComplaints, periodComplaints } from '../time/period-complaints.ts';
+import { isOpen } from '../time/periods.ts';
 import { DAY_MS } from '../time/zone.ts';
 import type { ScheduleInput } from './record.ts';
 import { instantOf, occurrencesAfter } from './trigger.ts';
@@ -19,8 +20,9 @@ type Timed = Pick<ScheduleInput, 'trigger' | 'timeZone' | 'windows' | 'blackouts
 /** @param isRetimed false: its time stays what it was, and may be over */
 export function complaintsAbout(schedule: Timed, nowMs: number, { isRetimed = true } = {}): Issue[] {
   const issues = [...periodComplaints(schedule), ...(isRetimed ? triggerComplaints(schedule, nowMs) : [])];
-  if (nextOpening(schedule, nowMs) === undefined) {
-    issues.push({ path: 'windows', message: 'never opens again, with these windows and blackouts' });
+  const shut = openingComplaints(schedule, nowMs);
+  if (shut.length > 0) {
+    issues.push(...shut);
   } else if (issues.length === 0 && schedule.missed !== 'next-window' && !meetsWindow(schedule, nowMs)) {
     const message = 'none of the next runs falls into an open window, and `missed` lets none wait for one';
     issues.push({ path: 'trigger', message });
@@ -45,15 +47,6 @@ function triggerComplaints({ trigger, timeZone }: Timed, nowMs: number): Issue[]
   }
   const { atMs } = instantOf(trigger.at, timeZone);
   return atMs > nowMs ? [] : [{ path: 'trigger.at', message: `is over: it was ${new Date(atMs).toISOString()}` }];
-}
-
-function periodComplaints({ windows, blackouts }: Timed): Issue[] {
-  return Object.entries({ windows, blackouts }).flatMap(([field, periods]) =>
-    periods.flatMap((period, index) => {
-      const isEmpty = period.kind === 'dates' && Date.parse(period.from) >= Date.parse(period.to);
-      return isEmpty ? [{ path: `${field}.${index}.to`, message: 'is not after `from`' }] : [];
-    }),
-  );
 }
 
 /** False only when it is sure. */

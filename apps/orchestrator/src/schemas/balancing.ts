@@ -4,12 +4,14 @@
 import { z } from 'zod';
 import { slugSchema, timestampSchema } from './common.ts';
 import { migrationIdSchema, migrationInputSchema, recordedRequestSchema } from './migration.ts';
+import { periodSchema, timeZoneSchema } from './period.ts';
 
 export const RESOURCES = ['cpu', 'memory', 'network'] as const;
 export type Resource = (typeof RESOURCES)[number];
 export const BALANCING_MODES = ['explain', 'propose', 'automatic'] as const;
 
 const MAX_ENDPOINTS = 64;
+const MAX_PERIODS = 50;
 const fraction = z.number().gt(0).max(1);
 const weight = z.number().min(0).max(100);
 const period = (least: number, usual: number) => z.int().min(least).max(2_592_000_000).default(usual);
@@ -109,6 +111,17 @@ const settings = {
   noReturnMs: period(0, 21_600_000).describe('So long a VM does not go back to the host that it was moved away from.'),
   maxMovesPerHour: z.int().min(1).max(1_000).default(6),
   maxConcurrent: z.int().min(1).max(100).default(1).describe('Moves under way at once.'),
+  timeZone: timeZoneSchema.default('UTC').describe('On whose clock its windows and blackouts are.'),
+  windows: z
+    .array(periodSchema)
+    .max(MAX_PERIODS)
+    .default([])
+    .describe('Passes by interval are made, and what they decide is begun, inside one of these; without any, always.'),
+  blackouts: z
+    .array(periodSchema)
+    .max(MAX_PERIODS)
+    .default([])
+    .describe('Nothing of that inside one of these, whatever the windows say.'),
   proposalMs: period(1_000, 1_800_000).describe('How long a proposal waits for an answer.'),
   rules: z
     .strictObject({

@@ -20,6 +20,7 @@ import { createWakeQueue, type WakeQueue } from '../queue/wake-queue.ts';
 import { keys } from '../redis/keys.ts';
 import { balancingAction, migrationAction, planAction } from '../schedules/actions.ts';
 import { announcer, createScheduleKeeper } from '../schedules/keeper.ts';
+import { schedulesNaming } from '../schedules/naming.ts';
 import { createScheduleTable } from '../schedules/record.ts';
 import { createScheduleService } from '../schedules/service.ts';
 import { createAddressGuard } from '../webhooks/address-guard.ts';
@@ -63,14 +64,18 @@ export function createAutomation(
 ) {
   const guard = createAddressGuard(config.planCheckAllow, undefined, CHECK_REFUSAL);
   const complaintTools = (project: string | null) => ({ scope: seenBy({ project }), guard });
-  const plans = createPlanService({ table: createPlanTable(redis), complaintTools, now: Date.now });
+  const scheduleTable = createScheduleTable(redis);
+  const plans = createPlanService({
+    ...{ table: createPlanTable(redis), complaintTools, now: Date.now },
+    schedulesNaming: (plan, project) => schedulesNaming(scheduleTable, { plan }, project, Date.now()),
+  });
   const planRunTable = createRunTable(redis);
   const planRuns = createPlanRunService({
     ...{ table: planRunTable, plans, complaintTools, now: Date.now },
     announce: async () => void (await redis.publish(keys.feedChannel, '')),
   });
   const scheduleParts = {
-    table: createScheduleTable(redis),
+    table: scheduleTable,
     actions: {
       migration: migrationAction(seenBy),
       plan: planAction(plans, planRuns),

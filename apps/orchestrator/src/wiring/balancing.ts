@@ -11,6 +11,8 @@ import type { MigrationChecker } from '../migrations/checks.ts';
 import type { MigrationService } from '../migrations/service.ts';
 import type { Metrics } from '../observability/metrics.ts';
 import { keys } from '../redis/keys.ts';
+import { schedulesNaming } from '../schedules/naming.ts';
+import { createScheduleTable } from '../schedules/record.ts';
 import type { Base } from './base.ts';
 import type { Records } from './records.ts';
 
@@ -38,6 +40,7 @@ export function createBalancingOver(
   const policies = createBalancingService({
     ...{ store, endpoints, observer, log, leaseMs: config.runLeaseMs },
     moves: createMoves({ store, observer, migrations, checker, log }),
+    schedulesNaming: (policy) => schedulesNaming(createScheduleTable(redis), { policy }, null, Date.now()),
     onPass: metrics.balancingPassTaken,
     onMove: metrics.balancingMoveAnswered,
   });

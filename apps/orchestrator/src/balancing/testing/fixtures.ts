@@ -66,7 +66,7 @@ export function host(endpoint: string, vms: readonly VmSpec[]): ObservedHost {
 }
 
 export const observed = (hosts: readonly ObservedHost[], changes: Partial<Observation> = {}): Observation => ({
-  ...{ beganAtMs: Date.parse(AT), hosts, silent: [], inFlight: [], way: () => OPEN },
+  ...{ beganAtMs: Date.parse(AT), hosts, silent: [], inFlight: [], moved: [], way: () => OPEN },
   ...changes,
 });
 

@@ -232,6 +232,7 @@ function look(vms: readonly SimulatedVm[], hosts: number, moves: readonly PastMo
     hosts: observedHosts,
     silent: [],
     inFlight,
+    moved: [],
     way: () => ({ usable: true, rateBytesPerSec: RATE_BYTES_PER_SEC }),
   };
 }

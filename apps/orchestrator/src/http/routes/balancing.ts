@@ -125,7 +125,7 @@ const policyRoutes: FastifyPluginAsyncZod<Services> = async (api, { balancing })
         summary: 'Remove a balancing policy',
         description: 'Its passes and moves go with it. Migrations that run go on.',
         params: slugParams,
-        response: { 204: removed, ...failures('BALANCING_POLICY_NOT_FOUND') },
+        response: { 204: removed, ...failures('BALANCING_POLICY_NOT_FOUND', 'IN_USE') },
       },
     },
     async (request, reply) => {
