@@ -9,6 +9,7 @@ import type { Redis } from 'ioredis';
 import { keys, MAX_NOTICES } from '../redis/keys.ts';
 import { script } from '../redis/script.ts';
 import { type Extent, Place, readStreamPart } from '../redis/stream-part.ts';
+import { readCourse } from './course.ts';
 import type { MigrationStore } from './store.ts';
 import { unpackEvent } from './stored-event.ts';
 
@@ -30,7 +31,7 @@ export const isEvent = (told: Told): told is StoredEvent => told !== undefined &
 /** Migrations, as whoever asks may see them. */
 export interface EventReader {
   /**
-   * Everything after `afterId`, then what comes. Yields `undefined` when nothing came for a while, so that the reader can
+   * Everything after `afterId` (thinned out where it is long ago: course.ts), then what comes. Yields `undefined` when nothing came for a while, so that the reader can
    * send a sign of life. Ends when the reader stops or the signal aborts.
    */
   follow(migrationId: string, afterId: string, options: { signal: AbortSignal }): AsyncGenerator<Told>;
@@ -122,16 +123,18 @@ export async function createEventHub(
       }
     }
   }
-  const streamAt = (key: string, whole: () => Promise<(json: string) => string>) => async (afterId: string) => {
-    const { entries, extent } = await readStreamPart(redis, key, afterId, BATCH);
-    const complete = entries.length === 0 ? asItIs : await whole();
-    return { events: entries.map(([id, fields]) => ({ id, json: complete(fields[1] ?? '{}') })), extent };
-  };
+  const streamAt =
+    (key: string, whole: () => Promise<(json: string) => string>, readPart = readStreamPart) =>
+    async (afterId: string) => {
+      const { entries, extent } = await readPart(redis, key, afterId, BATCH);
+      const complete = entries.length === 0 ? asItIs : await whole();
+      return { events: entries.map(([id, fields]) => ({ id, json: complete(fields[1] ?? '{}') })), extent };
+    };
 
   return {
     followSource,
     follow: (id, afterId, options) => {
-      const read = streamAt(keys.events(id), () => withRecord(records, id));
+      const read = streamAt(keys.events(id), () => withRecord(records, id), readCourse);
       return followSource({ channel: keys.eventChannel(id), read }, afterId, options);
     },
     async lastSeen(id, afterId) {

@@ -14,6 +14,7 @@
 import { pairsLua, placesLua, waitingLua } from '../admission/scripts.ts';
 import { keys, MAX_NOTICES } from '../redis/keys.ts';
 import { keptScript, script } from '../redis/script.ts';
+import { COURSE_LUA } from './course.ts';
 import { DONE_FIELD, NEED_LUA } from './needs.ts';
 
 /**
@@ -21,8 +22,10 @@ import { DONE_FIELD, NEED_LUA } from './needs.ts';
  * The feed and the indexes have fixed names in the slot of all the others.
  */
 const TELL = `
-  local function tell(events, channel, maxEvents, event, notice)
-    redis.call('XADD', events, 'MAXLEN', '~', maxEvents, '*', 'event', event)
+  ${COURSE_LUA}
+  local function tell(events, channel, maxEvents, event, notice, courseGapMs)
+    local id = redis.call('XADD', events, 'MAXLEN', '~', maxEvents, '*', 'event', event)
+    keepForCourse(events, id, event, courseGapMs)
     redis.call('PUBLISH', channel, '')
     if notice ~= '' then
       redis.call('XADD', '${keys.feed}', 'MAXLEN', '~', ${MAX_NOTICES}, '*', 'event', notice)
@@ -92,7 +95,7 @@ export const CREATE = keptScript(`
   redis.call('SADD', KEYS[4], ARGV[1])
   enqueue(ARGV[1], ARGV[10], ARGV[11])
   index(ARGV[1], ARGV[4], nil, 'queued', ARGV[9])
-  tell(KEYS[2], ARGV[7], ARGV[6], ARGV[5], ARGV[8])
+  tell(KEYS[2], ARGV[7], ARGV[6], ARGV[5], ARGV[8], 0)
   redis.call('PUBLISH', ARGV[12], '')
   return {'OK'}
 `);
@@ -143,7 +146,7 @@ export const LET_GO = script(`
 /**
  * KEYS: migration, events
  * ARGV: token, writes, writeId, version, record, phase, event ('' for none), maxEvents, channel, notice ('' for none),
- * indexes ('' for no change), id, createdAtMs, what a person is needed for ('' for nothing)
+ * indexes ('' for no change), id, createdAtMs, what a person is needed for ('' for nothing), gap of the course (ms)
  */
 export const WRITE = keptScript(`
   ${TELL}
@@ -158,7 +161,7 @@ export const WRITE = keptScript(`
   redis.call('HSET', KEYS[1], 'record', ARGV[5], 'version', tonumber(ARGV[4]) + 1, 'writeId', ARGV[3], 'phase', ARGV[6])
   if ARGV[11] ~= '' then index(ARGV[12], ARGV[13], before, ARGV[6], ARGV[11]) end
   need(ARGV[12], ARGV[13], ARGV[14])
-  if ARGV[7] ~= '' then tell(KEYS[2], ARGV[9], ARGV[8], ARGV[7], ARGV[10]) end
+  if ARGV[7] ~= '' then tell(KEYS[2], ARGV[9], ARGV[8], ARGV[7], ARGV[10], ARGV[15]) end
   return {'OK', redis.call('HINCRBY', KEYS[1], 'writes', 1)}
 `);
 
@@ -170,7 +173,7 @@ export const WRITE = keptScript(`
  * ARGV: token, writes, id, phase, keepMs, complete (1 or 0), admission channel
  */
 export const END = keptScript(`
-  ${placesLua(8)} ${pairsLua}
+  ${placesLua(8)} ${pairsLua} ${COURSE_LUA}
   ${FENCE}
   if redis.call('HGET', KEYS[1], 'phase') ~= ARGV[4] then return {'FORGOTTEN'} end
   local pair, shared = pairIn(redis.call('HGET', KEYS[8], ARGV[3]) or '')
@@ -185,6 +188,7 @@ export const END = keptScript(`
   redis.call('PUBLISH', ARGV[7], '')
   redis.call('DEL', KEYS[4])
   redis.call('PEXPIRE', KEYS[5], ARGV[5])
+  expireCourse(KEYS[5], ARGV[5])
   if ARGV[6] == '1' then
     redis.call('SREM', KEYS[7], ARGV[3])
     redis.call('PEXPIRE', KEYS[6], ARGV[5])
@@ -274,7 +278,7 @@ export const CANCEL = keptScript(`
   if isDecided(h[3]) then return {'ENDED'} end
   redis.call('HSET', KEYS[1], 'cancelRequestedAt', ARGV[2])
   redis.call('ZADD', KEYS[4], 'XX', ARGV[8], ARGV[1])
-  tell(KEYS[3], ARGV[5], ARGV[4], ARGV[3], ARGV[7])
+  tell(KEYS[3], ARGV[5], ARGV[4], ARGV[3], ARGV[7], 0)
   redis.call('PUBLISH', ARGV[6], ARGV[1])
   return {'ACCEPTED'}
 `);

@@ -9,7 +9,7 @@ import { noticeOf } from './notice.ts';
 import type { EventType, Migration } from './record.ts';
 import { newEvent, packEvent } from './stored-event.ts';
 
-/** Of events; some 0.5 MB at most, for as long as it is kept; the record itself is kept for ever. */
+/** Of events; some 0.5 MB at most, for as long as it is kept; the record itself is kept for ever. What is pushed out: course.ts. */
 export const MAX_EVENTS = 400;
 
 const answerSchema = z.array(z.union([z.string(), z.number()]).transform(String)).min(1);

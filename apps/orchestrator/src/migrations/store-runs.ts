@@ -9,6 +9,7 @@ import { placesKeys, waitingKeys } from '../admission/scripts.ts';
 import { LmasError } from '../errors.ts';
 import { keys } from '../redis/keys.ts';
 import { readWhole, type UnknownFields, writeWhole } from '../redis/stored-json.ts';
+import { gapBefore } from './course.ts';
 import { indexesOf } from './index-search.ts';
 import type { JournalEntry } from './journal-entry.ts';
 import { needOf } from './needs.ts';
@@ -183,6 +184,7 @@ export function createRunWrites(redis: Redis, reads: Pick<RecordReads, 'get' | '
             id,
             Date.parse(createdAt),
             needOf(stored.migration),
+            event === undefined ? 0 : gapBefore(event.type, stored.migration, Date.now()),
           ],
         ),
       );

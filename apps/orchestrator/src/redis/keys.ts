@@ -7,6 +7,7 @@
  *                                   run, in order)
  *   {lmas}:journal:<id>     hash    resource key → JSON; `release` leaves the entry, marked
  *   {lmas}:events:<id>      stream  one entry per event (what changes, see stored-event.ts), trimmed; expires some time after the end
+ *   {lmas}:events:<id>:course stream the whole course of one migration, thinned out (see migrations/course.ts); expires with its events
  *   {lmas}:log:<id>         stream  what its runs logged (see observability/log-entry.ts), trimmed; stays with the record
  *   {lmas}:lease:<id>       string  run id of the worker that has the migration; expires when it dies
  *   {lmas}:vm:<…>           string  id of the one live migration of a VM

@@ -17,22 +17,28 @@ export interface Extent {
 
 export interface StreamPart {
   readonly entries: readonly (readonly [id: string, fields: readonly string[]])[];
-  /** `undefined`: there is no such stream, or its server does not count (Redis before 7). */
+  /** `undefined`: there is no such stream, its server does not count (Redis before 7), or these entries are not in it any more. */
   readonly extent?: Extent | undefined;
 }
 
 /** KEYS: stream. ARGV: place (not included), at most so many */
-const READ_ON = script(`
+export const READ_ON_LUA = `
   local entries = redis.call('XRANGE', KEYS[1], '(' .. ARGV[1], '+', 'COUNT', ARGV[2])
   if redis.call('EXISTS', KEYS[1]) == 0 then return {entries, {}} end
   return {entries, redis.call('XINFO', 'STREAM', KEYS[1])}
-`);
+`;
+const READ_ON = script(READ_ON_LUA);
 
 const partSchema = z.tuple([z.array(z.tuple([z.string(), z.array(z.string())])), z.array(z.unknown())]);
 
 /** What comes after a place, at most `count` entries. */
 export async function readStreamPart(redis: Redis, key: string, afterId: string, count: number): Promise<StreamPart> {
-  const [entries, info] = partSchema.parse(await READ_ON(redis, [key], [afterId, count]));
+  return partOf(await READ_ON(redis, [key], [afterId, count]));
+}
+
+/** @param answer of a script: entries, and the stream's XINFO (empty: no extent) */
+export function partOf(answer: unknown): StreamPart {
+  const [entries, info] = partSchema.parse(answer);
   return { entries, extent: extentOf(info) };
 }
 
@@ -56,7 +62,10 @@ export class Place {
    * @returns how many entries were cut off since the look before, `null` when that is not known
    */
   moveOn(ids: readonly string[], extent: Extent | undefined): number | null {
-    if (extent === undefined) return 0;
+    if (extent === undefined) {
+      if (this.#read !== undefined) this.#read += ids.length; // kept elsewhere
+      return 0;
+    }
     const { added, kept, firstId, lastId } = extent;
     const gone = added - kept;
     const isFromTheEdge = ids.length > 0 && ids[0] === firstId;
