@@ -6,6 +6,7 @@ const MIB = 2 ** 20;
 const situation: Situation = {
   bytesRemaining: 1_000 * MIB,
   dirtyRateBytesPerSec: 10 * MIB,
+  countsPasses: true,
   goodputBytesPerSec: 110 * MIB,
   maxDowntimeMs: 1_000,
   bandwidthBytesPerSec: null,
@@ -66,8 +67,21 @@ test('what fits into the downtime is over, whatever the guest writes', () => {
   assert.deepEqual([verdict, etaMs], ['converges', 0]);
 });
 
-test('nothing is said before both rates are known', () => {
-  for (const changes of [{ dirtyRateBytesPerSec: null }, { goodputBytesPerSec: null }, { goodputBytesPerSec: 0 }]) {
-    assert.equal(predict(changes).verdict, 'unknown');
+test('before the rate of the link is known, that is said, whatever is known of the guest', () => {
+  for (const goodputBytesPerSec of [null, 0]) {
+    for (const dirtyRateBytesPerSec of [null, 10 * MIB]) {
+      const { verdict, message } = predict({ goodputBytesPerSec, dirtyRateBytesPerSec });
+      assert.deepEqual([verdict, message], ['unknown', 'The link’s rate is not known yet.']);
+    }
+  }
+});
+
+test('of a guest whose writes nobody told, no measurement is promised that does not come', () => {
+  for (const [countsPasses, said] of [
+    [true, 'The hypervisor has not said how fast the guest writes yet: that is measured after the first pass.'],
+    [false, 'The hypervisor has not said how fast the guest writes.'],
+  ] as const) {
+    const { verdict, message } = predict({ dirtyRateBytesPerSec: null, countsPasses });
+    assert.deepEqual([verdict, message], ['unknown', said]);
   }
 });

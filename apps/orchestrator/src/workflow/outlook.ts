@@ -14,8 +14,10 @@ const LEAST_SENT_SHARE = 0.01;
 
 export interface Situation {
   readonly bytesRemaining: number;
-  /** What the guest writes; null until the hypervisor has measured it, after the first pass. */
+  /** What the guest writes; null where the hypervisor has not said. */
   readonly dirtyRateBytesPerSec: number | null;
+  /** The hypervisor counts its passes, and measures what the guest writes from one to the next; others never say. */
+  readonly countsPasses: boolean;
   /** What the link carries of this migration, as measured. */
   readonly goodputBytesPerSec: number | null;
   /** Of a page that goes again, as the hypervisor says; undefined: pages go whole. */
@@ -39,9 +41,10 @@ export interface Outlook {
 export function predictOutlook(situation: Situation): Outlook {
   const { bytesRemaining, dirtyRateBytesPerSec: dirty, maxDowntimeMs } = situation;
   const goodput = situation.goodputBytesPerSec;
-  if (dirty === null || goodput === null || goodput <= 0) {
-    const message = 'Not known yet: the guest’s dirty rate is measured after the first pass.';
-    return { verdict: 'unknown', message, advice: null, etaMs: null };
+  if (goodput === null || goodput <= 0) return unknown('The link’s rate is not known yet.');
+  if (dirty === null) {
+    const when = situation.countsPasses ? ' yet: that is measured after the first pass' : '';
+    return unknown(`The hypervisor has not said how fast the guest writes${when}.`);
   }
   const pagesPerSec = goodput / Math.max(LEAST_SENT_SHARE, situation.sentShareOfPages ?? 1);
   const differences = pagesPerSec > goodput ? `, ${rate(pagesPerSec)} of it as differences` : '';
@@ -61,6 +64,8 @@ export function predictOutlook(situation: Situation): Outlook {
   const advice = `Let it run while that is acceptable. ${remedies(situation)}`;
   return { verdict: 'narrow', message: `${rates}: it converges, but slowly.`, advice, etaMs };
 }
+
+const unknown = (message: string): Outlook => ({ verdict: 'unknown', message, advice: null, etaMs: null });
 
 function divergenceAdvice(situation: Situation, goodput: number): string {
   const pauseMs = Math.ceil((situation.bytesRemaining / goodput) * 1_000);

@@ -15,7 +15,7 @@ type Options = ConstructorParameters<typeof ProgressReporter>[4];
 /** The record of a migration whose allowed downtime is 100 ms, once what its hypervisor has said is in it. */
 async function recordedOf(
   progress: Partial<MigrationProgress>,
-  { shareBytesPerSec, options }: { shareBytesPerSec?: number; options?: Options } = {},
+  { shareBytesPerSec, options, tunnel }: { shareBytesPerSec?: number; options?: Options; tunnel?: object } = {},
 ) {
   const request = migrationInputSchema.parse({ vm: 'v', source: 'a', destination: 'b', maxDowntimeMs: 100 });
   const { migration } = newRecord(newMigrationId(), request, { source: 'x', destination: 'y' }, []);
@@ -28,7 +28,8 @@ async function recordedOf(
       told.resolve();
     },
   } as unknown as Run;
-  using reporter = new ProgressReporter(run, undefined, 1, () => undefined, options);
+  const pair = tunnel === undefined ? undefined : ({ stats: async () => tunnel } as unknown as Tunnel);
+  using reporter = new ProgressReporter(run, pair, 1, () => undefined, options);
   const moving = { stage: 'memory', percent: 50, bytesTotal: 9e6, bytesTransferred: 6e6, bytesRemaining: 2e6 };
   reporter.report({ ...moving, ...progress } as MigrationProgress);
   await told.promise;
@@ -67,6 +68,21 @@ test('the outlook is there from the first pass on where the checks have measured
     verdicts.push(progress?.outlook?.verdict);
   }
   assert.deepEqual(verdicts, ['unknown', 'diverges']);
+});
+
+test('where the hypervisor tells no rate, it is what goes through the tunnel, and so is the time that is left', async () => {
+  const now = { sendBitsPerSec: 16e6, compressionRatio: 2, linkBitsPerSec: 1e9 };
+  const silent = { iteration: null, dirtyRateBytesPerSec: null, rateBytesPerSec: null };
+  const rates = async (told: Partial<MigrationProgress>, tunnel?: object) => {
+    const progress = await recordedOf(told, tunnel === undefined ? {} : { tunnel });
+    return [progress?.rateBytesPerSec, progress?.etaMs];
+  };
+  assert.deepEqual(await rates(silent, { bytesDelivered: 1, now }), [2e6, 1_000]);
+  assert.deepEqual(await rates(silent, { bytesDelivered: 1, now: { ...now, sendBitsPerSec: 0 } }), [0, null]);
+  assert.deepEqual(await rates(silent, { bytesDelivered: 1, now: null }), [null, null]);
+  assert.deepEqual(await rates(silent), [null, null]);
+  const told = { ...silent, rateBytesPerSec: 1e6 };
+  assert.deepEqual(await rates(told, { bytesDelivered: 1, now }), [1e6, 2_000], 'what it tells counts');
 });
 
 test('what the tunnel delivers is progress, whatever the hypervisor counts; what keeps connections alive is none', async () => {

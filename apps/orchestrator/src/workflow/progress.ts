@@ -125,6 +125,7 @@ export class ProgressReporter implements Disposable {
     const outlook = predictOutlook({
       bytesRemaining: progress.bytesRemaining,
       dirtyRateBytesPerSec: progress.dirtyRateBytesPerSec ?? this.#facts.dirtyRateBytesPerSec ?? null,
+      countsPasses: progress.iteration !== null,
       // The link's own measurement is steadier than what the hypervisor sees of it, and there before it.
       goodputBytesPerSec: limited(
         linkBitsPerSec === null ? progress.rateBytesPerSec : linkBitsPerSec / 8,
@@ -135,7 +136,8 @@ export class ProgressReporter implements Disposable {
       maxDowntimeMs,
       bandwidthBytesPerSec,
     });
-    return { ...progress, etaMs: eta(progress), outlook: progress.stage === 'memory' ? outlook : null };
+    const moving = { ...progress, rateBytesPerSec: progress.rateBytesPerSec ?? throughTunnel(tunnel) };
+    return { ...moving, etaMs: eta(moving), outlook: progress.stage === 'memory' ? outlook : null };
   }
 
   async #stats(): Promise<TunnelStats | null> {
@@ -168,6 +170,12 @@ export async function recordTunnel(run: Run, tunnel: Tunnel): Promise<void> {
 
 const limited = (bytesPerSec: number | null, limit: number | null): number | null =>
   bytesPerSec === null || limit === null ? bytesPerSec : Math.min(bytesPerSec, limit);
+
+/** For hypervisors that tell no rate: what of their bytes, before any compression, arrives at the far gateway. */
+function throughTunnel(tunnel: TunnelStats | null): number | null {
+  const now = tunnel?.now ?? null;
+  return now === null ? null : Math.round(now.sendBitsPerSec / 8);
+}
 
 function eta({ bytesRemaining, rateBytesPerSec }: MigrationProgress): number | null {
   if (rateBytesPerSec === null || rateBytesPerSec <= 0) return null;
