@@ -60,8 +60,11 @@ export function createSimulatedProvisioner(sites: SiteStore): GatewayProvisioner
       removeRoute: async (id) => void (await call('route', { route: id })),
       renewLease: async () => void (await call('lease')),
       async status() {
-        const { configured } = await call<{ configured: boolean }>('status');
-        return { ...STATUS, session: { ...SESSION, state: configured ? 'established' : 'connecting' } };
+        const { configured, deliveredBytes = 0 } = await call<{ configured: boolean; deliveredBytes?: number }>(
+          'status',
+        );
+        const state = configured ? 'established' : 'connecting';
+        return { ...STATUS, session: { ...SESSION, state, bytesReceived: deliveredBytes } };
       },
       async setLimits({ bandwidthBytesPerSec }) {
         if (bandwidthBytesPerSec !== undefined) await call('limits', { bandwidthBytesPerSec });

@@ -22,6 +22,8 @@ export class PairWorld extends World {
   readonly gateways = new Map<string, SimulatedGateway>();
   /** Names of those that stand. They outlive the gateways that raise them. */
   readonly barriers = new Set<string>();
+  /** What each tunnel says that it has delivered. */
+  deliveredBytes = 0;
 
   constructor() {
     super();
@@ -93,7 +95,7 @@ export class PairWorld extends World {
         if (typeof args.barrier === 'string') this.barriers.add(args.barrier);
         return null;
       case 'status':
-        return { configured: gateway.configured };
+        return { configured: gateway.configured, deliveredBytes: this.deliveredBytes };
       case 'lease':
         return null;
       default:

@@ -43,3 +43,24 @@ for (const transport of ['tunnel', 'direct'] as const) {
     stage.assertClean(ended);
   });
 }
+
+/** The simulated hypervisor has flows that are intercepted with this option. */
+const INTERCEPTED = { options: { changeSetting: true, durationMs: 20 } };
+
+test('an intercepted migration that went past the tunnel succeeds, and its report says so and where to look', async () => {
+  for (const [input, deliveredBytes, isWarned] of [
+    [INTERCEPTED, 0, true],
+    [INTERCEPTED, 2 ** 40, false],
+    [{ options: { durationMs: 20 } }, 0, false],
+  ] as const) {
+    await using stage = await setStage(() => api, directory.path);
+    stage.world.deliveredBytes = deliveredBytes;
+    const { id } = await stage.submit(input);
+    const ended = await api.ended(id);
+    assert.equal(ended.phase, 'succeeded', JSON.stringify(ended.error));
+    const warnings = ended.report?.warnings ?? assert.fail('no report');
+    assert.equal(warnings.length, isWarned ? 1 : 0, warnings.join());
+    if (isWarned) assert.match(warnings[0] ?? '', new RegExp(`^NOT_THROUGH_TUNNEL: .*${stage.source}.*next hop`));
+    stage.assertClean(ended);
+  }
+});

@@ -59,6 +59,8 @@ export const preparedSchema = z.object({
 const notesSchema = z.object({
   /** The source's answer to what the plugin needs, kept for `confirm` after a crash. */
   prepared: preparedSchema.nullable(),
+  /** Of the guest, as its check told; null: by a version that did not note it. */
+  memoryBytes: z.number().nullable().default(null),
   /** The plugin has said that the guest was let go at the destination: nothing is undone any more. */
   arrived: z.boolean().default(false),
   /** When both ends could last be asked where the VM is, or it was last seen to move, once it may have been let go (workflow/silence.ts). */
@@ -153,6 +155,7 @@ export function newRecord(
     },
     notes: {
       prepared: null,
+      memoryBytes: null,
       arrived: false,
       bothAnsweredAt: null,
       failure: null,

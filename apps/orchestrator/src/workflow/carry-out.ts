@@ -7,6 +7,7 @@
 import { isSuperseded, LmasError } from '../errors.ts';
 import { isOutcome } from '../migrations/phases.ts';
 import { type Migration, now } from '../migrations/record.ts';
+import { warnedOfBypass } from './bypass.ts';
 import { drillVm } from './drill.ts';
 import { type Ending, notMigrated, toMigrationError } from './ending.ts';
 import { Hypervisors } from './hypervisors.ts';
@@ -37,7 +38,8 @@ export async function carryOut(run: Run, tools: Tools): Promise<void> {
     });
     if (late) await decide(run, notMigrated(run, toMigrationError(run, late)));
     if (run.notes.outcome === null) {
-      await decide(run, await WAYS[run.migration.purpose]({ run, tools, hypervisors, scope }));
+      const ending = await WAYS[run.migration.purpose]({ run, tools, hypervisors, scope });
+      await decide(run, await warnedOfBypass(run, scope.tunnel, ending));
     }
     await scope.leave(run);
     await end(run, tools, hypervisors);

@@ -66,7 +66,7 @@ async function goForward(errand: Errand): Promise<Ending> {
   try {
     const { stage, ...move } = await openWay(errand, total.signal, {
       check: ({ signal }) => check(run, hypervisors, () => hypervisors.driver({ signal }), { signal }),
-      prepare: ({ signal }) => prepare(run, hypervisors, { signal }),
+      prepare: (options) => prepare(run, hypervisors, options),
     });
     await runStage(run, { ...stage, phase: 'performing' }, (signal) =>
       perform(run, tools, hypervisors, move, { signal }),

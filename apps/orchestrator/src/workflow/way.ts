@@ -49,7 +49,7 @@ export class Scope implements AsyncDisposable {
 /** The steps that are each purpose's own. */
 export interface Beginning {
   check(options: { signal: AbortSignal }): Promise<CheckReport>;
-  prepare(options: { signal: AbortSignal }): Promise<Prepared>;
+  prepare(options: { signal: AbortSignal; checked: CheckReport }): Promise<Prepared>;
 }
 
 export interface OpenWay {
@@ -72,7 +72,7 @@ export async function openWay(
   const dropConnections = () => hypervisors.disconnect();
   let stage = { stop: total, dropConnections };
   const checking = { ...stage, phase: 'checking', limitMs: timeouts.checkingMs } as const;
-  const { dirtyRateBytesPerSec = null } = await runStage(run, checking, async (signal) => {
+  const checked = await runStage(run, checking, async (signal) => {
     const report = await beginning.check({ signal });
     await takeHosts(run, hypervisors, report, { signal });
     await takeAddresses(run, tools, report, { signal });
@@ -88,7 +88,7 @@ export async function openWay(
   const { tunnel } = scope;
   if (tunnel !== undefined) stage = { stop: untilNoReturn(run, [total, tunnel.ended]), dropConnections };
   const prepared = await runStage(run, { ...stage, phase: 'preparing', limitMs: timeouts.preparingMs }, (signal) =>
-    beginning.prepare({ signal }),
+    beginning.prepare({ signal, checked }),
   );
   let routes = straightRoutes(prepared);
   if (tunnel !== undefined) {
@@ -96,6 +96,7 @@ export async function openWay(
       connectThroughTunnel(run, tunnel, prepared, { signal }),
     );
   }
+  const { dirtyRateBytesPerSec = null } = checked;
   return { prepared, routes, tunnel, dirtyRateBytesPerSec, stage };
 }
 

@@ -3,7 +3,7 @@
  * asking both ends; what undoes it is `settle`, through the plugin's `abort`. Where the plugin says that the VM was not to
  * be had, nothing was handed over, and what is under way at the ends is somebody else's: the intent is taken back.
  */
-import { type PluginErrorCode, type Prepared, pluginErrorCode } from '@lmas/plugin-api';
+import { type CheckReport, type PluginErrorCode, type Prepared, pluginErrorCode } from '@lmas/plugin-api';
 import { preparedSchema } from '../../migrations/record.ts';
 import type { Hypervisors } from '../hypervisors.ts';
 import type { Run } from '../run.ts';
@@ -15,7 +15,7 @@ const NOT_TO_BE_HAD: ReadonlySet<PluginErrorCode | undefined> = new Set(['BUSY',
 export async function prepare(
   run: Run,
   hypervisors: Hypervisors,
-  { signal }: { signal: AbortSignal },
+  { signal, checked }: { signal: AbortSignal; checked: CheckReport },
 ): Promise<Prepared> {
   const driver = await hypervisors.driver({ signal });
   const handOver = { kind: 'hand-over' } as const;
@@ -28,6 +28,7 @@ export async function prepare(
   const prepared = preparedSchema.parse(answer);
   await run.update(({ notes }) => {
     notes.prepared = prepared;
+    notes.memoryBytes = checked.memoryBytes;
   });
   return prepared;
 }
