@@ -148,7 +148,9 @@ test('a source that sends in the clear is led to no coordinator past the tunnel:
   assert.equal(finding?.severity, 'blocker');
   assert.match(finding?.message ?? '', /in the clear/);
   assert.match(finding?.remedy ?? '', /Choose beta-1 as destinationHost/);
-  await assert.rejects((await driverOf(world, { tunnelled: true, options })).prepare({ signal }), { code: 'INCOMPATIBLE' });
+  await assert.rejects((await driverOf(world, { tunnelled: true, options })).prepare({ signal }), {
+    code: 'INCOMPATIBLE',
+  });
   assert.deepEqual(await found(false), [], 'straight, all of it goes as it is');
   await migrate(await driverOf(world, { tunnelled: true }));
   assert.equal(world.destination.storageRedirects, 0, 'the coordinator receives');

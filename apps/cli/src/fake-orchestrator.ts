@@ -113,6 +113,7 @@ export function sampleMigration(changes: Partial<Migration> = {}): Migration {
       tunnel: { suite: 'aes-256-gcm', subflows: 'auto', compression: 'never' },
       drill: null,
       networkMap: {},
+      mayReplace: [],
       diskMap: {},
       maxDowntimeMs: null,
       convergence: 'balanced',

@@ -2246,7 +2246,7 @@ export interface components {
             vm: string;
             /** @description Endpoint where it runs. */
             source: components["schemas"]["SlugInput"];
-            /** @description Endpoint where it shall run. */
+            /** @description Endpoint where it is to run. */
             destination: components["schemas"]["SlugInput"];
             /**
              * @description `tunnel`: through a gateway pair. `direct`: straight from host to host, as without LMAS.
@@ -2301,6 +2301,11 @@ export interface components {
             diskMap?: {
                 [key: string]: string;
             };
+            /**
+             * @description Disks at the destination that may be copied over, because an earlier move of this very VM has left them there (`keptAtSource` of its report, kind `disk`). The way back of a plan’s run fills it in. It allows less than the plugin’s own `overwriteDisks`, which whoever may submit a migration may set as well: what a VM there uses is copied over by neither. For plugins that leave disks at the source (KVM).
+             * @default []
+             */
+            mayReplace?: string[];
             /**
              * @description The longest pause of the guest at the switchover; counts for more than `convergence`. null: as that says.
              * @default null
@@ -2389,7 +2394,7 @@ export interface components {
             vm: string;
             /** @description Endpoint where it runs. */
             source: components["schemas"]["SlugInput"];
-            /** @description Endpoint where it shall run. */
+            /** @description Endpoint where it is to run. */
             destination: components["schemas"]["SlugInput"];
             /**
              * @description `tunnel`: through a gateway pair. `direct`: straight from host to host, as without LMAS.
@@ -2444,6 +2449,11 @@ export interface components {
             diskMap?: {
                 [key: string]: string;
             };
+            /**
+             * @description Disks at the destination that may be copied over, because an earlier move of this very VM has left them there (`keptAtSource` of its report, kind `disk`). The way back of a plan’s run fills it in. It allows less than the plugin’s own `overwriteDisks`, which whoever may submit a migration may set as well: what a VM there uses is copied over by neither. For plugins that leave disks at the source (KVM).
+             * @default []
+             */
+            mayReplace?: string[];
             /**
              * @description The longest pause of the guest at the switchover; counts for more than `convergence`. null: as that says.
              * @default null
@@ -2811,6 +2821,34 @@ export interface components {
                 warnings: string[];
             } | null;
         };
+        PeriodInput: {
+            /** @constant */
+            kind: "weekly";
+            /**
+             * @description The days on which it begins.
+             * @default [
+             *       "mon",
+             *       "tue",
+             *       "wed",
+             *       "thu",
+             *       "fri",
+             *       "sat",
+             *       "sun"
+             *     ]
+             */
+            days?: ("mon" | "tue" | "wed" | "thu" | "fri" | "sat" | "sun")[];
+            /** @description On the clock of the time zone. */
+            from: string;
+            /** @description Not after `from`: on the next day. */
+            to: string;
+        } | {
+            /** @constant */
+            kind: "dates";
+            /** Format: date-time */
+            from: string;
+            /** Format: date-time */
+            to: string;
+        };
         /**
          * @example {
          *       "endpoints": [
@@ -2977,6 +3015,21 @@ export interface components {
              * @default 1
              */
             maxConcurrent?: number;
+            /**
+             * @description On whose clock its windows and blackouts are.
+             * @default UTC
+             */
+            timeZone?: string;
+            /**
+             * @description Passes by interval are made, and what they decide is begun, inside one of these; without any, always.
+             * @default []
+             */
+            windows?: components["schemas"]["PeriodInput"][];
+            /**
+             * @description Nothing of that inside one of these, whatever the windows say.
+             * @default []
+             */
+            blackouts?: components["schemas"]["PeriodInput"][];
             /**
              * @description How long a proposal waits for an answer.
              * @default 1800000
@@ -3290,6 +3343,21 @@ export interface components {
              */
             maxConcurrent?: number;
             /**
+             * @description On whose clock its windows and blackouts are.
+             * @default UTC
+             */
+            timeZone?: string;
+            /**
+             * @description Passes by interval are made, and what they decide is begun, inside one of these; without any, always.
+             * @default []
+             */
+            windows?: components["schemas"]["PeriodInput"][];
+            /**
+             * @description Nothing of that inside one of these, whatever the windows say.
+             * @default []
+             */
+            blackouts?: components["schemas"]["PeriodInput"][];
+            /**
              * @description How long a proposal waits for an answer.
              * @default 1800000
              */
@@ -3575,6 +3643,21 @@ export interface components {
              * @default 1
              */
             maxConcurrent?: number;
+            /**
+             * @description On whose clock its windows and blackouts are.
+             * @default UTC
+             */
+            timeZone?: string;
+            /**
+             * @description Passes by interval are made, and what they decide is begun, inside one of these; without any, always.
+             * @default []
+             */
+            windows?: components["schemas"]["PeriodInput"][];
+            /**
+             * @description Nothing of that inside one of these, whatever the windows say.
+             * @default []
+             */
+            blackouts?: components["schemas"]["PeriodInput"][];
             /**
              * @description How long a proposal waits for an answer.
              * @default 1800000
@@ -4492,7 +4575,7 @@ export interface components {
             vm: string;
             /** @description Where it runs; a site: whichever of its endpoints has it. */
             source: components["schemas"]["PlaceInput"];
-            /** @description Where it shall run; a site: the endpoint there with most memory free for it. */
+            /** @description Where it is to run; a site: the endpoint there with most memory free for it. */
             destination: components["schemas"]["PlaceInput"];
             /**
              * @description Counts for more than the mappings of the plan.
@@ -4508,43 +4591,81 @@ export interface components {
             diskMap?: {
                 [key: string]: string;
             };
+            /**
+             * @description Disks that an earlier move of it has left at the destination; as in a migration request.
+             * @default []
+             */
+            mayReplace?: string[];
         } | {
             /** @constant */
             kind: "label";
             /** @description As its hypervisor has it: a tag of XAPI, a label in the metadata of libvirt. */
             label: string;
             source: components["schemas"]["PlaceInput"];
-            /** @description Where it shall run; a site: the endpoint there with most memory free for it. */
+            /** @description Where it is to run; a site: the endpoint there with most memory free for it. */
             destination: components["schemas"]["PlaceInput"];
             /**
              * @description Ids or names of VMs that stay.
              * @default []
              */
             except?: string[];
+            /**
+             * @description Ids or names of VMs that begin before all others, in this order.
+             * @default []
+             */
+            first?: string[];
+            /**
+             * @description In which order the others begin: by name, or by how much memory they have.
+             * @default name
+             * @enum {string}
+             */
+            order?: "name" | "smallest" | "largest";
         } | {
             /** @constant */
             kind: "host";
             /** @description An endpoint. */
             source: components["schemas"]["SlugInput"];
-            /** @description Where it shall run; a site: the endpoint there with most memory free for it. */
+            /** @description Where it is to run; a site: the endpoint there with most memory free for it. */
             destination: components["schemas"]["PlaceInput"];
             /**
              * @description Ids or names of VMs that stay.
              * @default []
              */
             except?: string[];
+            /**
+             * @description Ids or names of VMs that begin before all others, in this order.
+             * @default []
+             */
+            first?: string[];
+            /**
+             * @description In which order the others begin: by name, or by how much memory they have.
+             * @default name
+             * @enum {string}
+             */
+            order?: "name" | "smallest" | "largest";
         } | {
             /** @constant */
             kind: "site";
             /** @description A site. */
             source: components["schemas"]["SlugInput"];
-            /** @description Where it shall run; a site: the endpoint there with most memory free for it. */
+            /** @description Where it is to run; a site: the endpoint there with most memory free for it. */
             destination: components["schemas"]["PlaceInput"];
             /**
              * @description Ids or names of VMs that stay.
              * @default []
              */
             except?: string[];
+            /**
+             * @description Ids or names of VMs that begin before all others, in this order.
+             * @default []
+             */
+            first?: string[];
+            /**
+             * @description In which order the others begin: by name, or by how much memory they have.
+             * @default name
+             * @enum {string}
+             */
+            order?: "name" | "smallest" | "largest";
         };
         WaveInput: {
             /** @default  */
@@ -4605,7 +4726,7 @@ export interface components {
             vm: string;
             /** @description Where it runs; a site: whichever of its endpoints has it. */
             source: components["schemas"]["PlaceInput"];
-            /** @description Where it shall run; a site: the endpoint there with most memory free for it. */
+            /** @description Where it is to run; a site: the endpoint there with most memory free for it. */
             destination: components["schemas"]["PlaceInput"];
             /**
              * @description Counts for more than the mappings of the plan.
@@ -4621,43 +4742,81 @@ export interface components {
             diskMap?: {
                 [key: string]: string;
             };
+            /**
+             * @description Disks that an earlier move of it has left at the destination; as in a migration request.
+             * @default []
+             */
+            mayReplace?: string[];
         } | {
             /** @constant */
             kind: "label";
             /** @description As its hypervisor has it: a tag of XAPI, a label in the metadata of libvirt. */
             label: string;
             source: components["schemas"]["PlaceInput"];
-            /** @description Where it shall run; a site: the endpoint there with most memory free for it. */
+            /** @description Where it is to run; a site: the endpoint there with most memory free for it. */
             destination: components["schemas"]["PlaceInput"];
             /**
              * @description Ids or names of VMs that stay.
              * @default []
              */
             except?: string[];
+            /**
+             * @description Ids or names of VMs that begin before all others, in this order.
+             * @default []
+             */
+            first?: string[];
+            /**
+             * @description In which order the others begin: by name, or by how much memory they have.
+             * @default name
+             * @enum {string}
+             */
+            order?: "name" | "smallest" | "largest";
         } | {
             /** @constant */
             kind: "host";
             /** @description An endpoint. */
             source: components["schemas"]["SlugInput"];
-            /** @description Where it shall run; a site: the endpoint there with most memory free for it. */
+            /** @description Where it is to run; a site: the endpoint there with most memory free for it. */
             destination: components["schemas"]["PlaceInput"];
             /**
              * @description Ids or names of VMs that stay.
              * @default []
              */
             except?: string[];
+            /**
+             * @description Ids or names of VMs that begin before all others, in this order.
+             * @default []
+             */
+            first?: string[];
+            /**
+             * @description In which order the others begin: by name, or by how much memory they have.
+             * @default name
+             * @enum {string}
+             */
+            order?: "name" | "smallest" | "largest";
         } | {
             /** @constant */
             kind: "site";
             /** @description A site. */
             source: components["schemas"]["SlugInput"];
-            /** @description Where it shall run; a site: the endpoint there with most memory free for it. */
+            /** @description Where it is to run; a site: the endpoint there with most memory free for it. */
             destination: components["schemas"]["PlaceInput"];
             /**
              * @description Ids or names of VMs that stay.
              * @default []
              */
             except?: string[];
+            /**
+             * @description Ids or names of VMs that begin before all others, in this order.
+             * @default []
+             */
+            first?: string[];
+            /**
+             * @description In which order the others begin: by name, or by how much memory they have.
+             * @default name
+             * @enum {string}
+             */
+            order?: "name" | "smallest" | "largest";
         };
         RecordedWaveInput: {
             /** @default  */
@@ -4792,6 +4951,18 @@ export interface components {
              * @enum {string}
              */
             poweredOff?: "refuse" | "leave";
+            /**
+             * @description What an endpoint of a site that does not answer means, where all or a label of that site is chosen: the run is refused, or goes on without what that endpoint has, and ends as failed.
+             * @default refuse
+             * @enum {string}
+             */
+            silent?: "refuse" | "leave";
+            /**
+             * @description What it means that an endpoint has less memory free than all the VMs need that are sent there together: those that do not fit are refused, or only warned of. Xen, which cannot overcommit, refuses them in any case.
+             * @default overcommit
+             * @enum {string}
+             */
+            memory?: "check" | "overcommit";
             /**
              * @description As in a migration request.
              * @default {}
@@ -4949,6 +5120,18 @@ export interface components {
              * @enum {string}
              */
             poweredOff?: "refuse" | "leave";
+            /**
+             * @description What an endpoint of a site that does not answer means, where all or a label of that site is chosen: the run is refused, or goes on without what that endpoint has, and ends as failed.
+             * @default refuse
+             * @enum {string}
+             */
+            silent?: "refuse" | "leave";
+            /**
+             * @description What it means that an endpoint has less memory free than all the VMs need that are sent there together: those that do not fit are refused, or only warned of. Xen, which cannot overcommit, refuses them in any case.
+             * @default overcommit
+             * @enum {string}
+             */
+            memory?: "check" | "overcommit";
             /**
              * @description As in a migration request.
              * @default {}
@@ -5108,6 +5291,18 @@ export interface components {
              */
             poweredOff?: "refuse" | "leave";
             /**
+             * @description What an endpoint of a site that does not answer means, where all or a label of that site is chosen: the run is refused, or goes on without what that endpoint has, and ends as failed.
+             * @default refuse
+             * @enum {string}
+             */
+            silent?: "refuse" | "leave";
+            /**
+             * @description What it means that an endpoint has less memory free than all the VMs need that are sent there together: those that do not fit are refused, or only warned of. Xen, which cannot overcommit, refuses them in any case.
+             * @default overcommit
+             * @enum {string}
+             */
+            memory?: "check" | "overcommit";
+            /**
              * @description As in a migration request.
              * @default {}
              */
@@ -5266,13 +5461,24 @@ export interface components {
         EvacuationRequestInput: {
             /** @description The endpoint, or the site, that shall be empty of running VMs. */
             source: components["schemas"]["PlaceInput"];
-            /** @description Where it shall run; a site: the endpoint there with most memory free for it. */
+            /** @description Where it is to run; a site: the endpoint there with most memory free for it. */
             destination: components["schemas"]["PlaceInput"];
             /**
              * @description Ids or names of VMs that stay.
              * @default []
              */
             except?: string[];
+            /**
+             * @description Ids or names of VMs that begin before all others, in this order.
+             * @default []
+             */
+            first?: string[];
+            /**
+             * @description In which order the others begin: by name, or by how much memory they have.
+             * @default name
+             * @enum {string}
+             */
+            order?: "name" | "smallest" | "largest";
             /**
              * @description So many move at once; the limits of the queue count as well.
              * @default 2
@@ -5291,6 +5497,18 @@ export interface components {
              * @enum {string}
              */
             poweredOff?: "refuse" | "leave";
+            /**
+             * @description What an endpoint of a site that does not answer means, where all or a label of that site is chosen: the run is refused, or goes on without what that endpoint has, and ends as failed.
+             * @default leave
+             * @enum {string}
+             */
+            silent?: "refuse" | "leave";
+            /**
+             * @description What it means that an endpoint has less memory free than all the VMs need that are sent there together: those that do not fit are refused, or only warned of. Xen, which cannot overcommit, refuses them in any case.
+             * @default check
+             * @enum {string}
+             */
+            memory?: "check" | "overcommit";
             /**
              * @description As in a migration request.
              * @default {}
@@ -5448,6 +5666,11 @@ export interface components {
             diskMap: {
                 [key: string]: string;
             };
+            /**
+             * @description Disks that its newest move has left where it came from: where it goes next, back or there once more, it may copy over them.
+             * @default []
+             */
+            keptDisks?: string[];
             /** @description At the source. */
             disks: {
                 name: string;
@@ -5551,10 +5774,14 @@ export interface components {
             keptUntil?: string | null;
             /** @description In a sentence, how it is or how it ended. */
             message: string;
-            /** @description Why it was refused: all of it. */
+            /** @description Why it was refused, all of it; and the endpoints that were left because they do not answer. */
             reasons: {
                 path: string;
                 message: string;
+                /** @description `ENDPOINT_SILENT`: it was left with what it has, as the plan says. */
+                code?: string;
+                /** @description Which one is silent. */
+                endpoint?: string;
             }[];
             prediction: {
                 durationMs: {
@@ -5675,34 +5902,6 @@ export interface components {
             };
             /** @description Oldest first; the last 1,000 entries. */
             timeline: components["schemas"]["PlanRunEntryInput"][];
-        };
-        PeriodInput: {
-            /** @constant */
-            kind: "weekly";
-            /**
-             * @description The days on which it begins.
-             * @default [
-             *       "mon",
-             *       "tue",
-             *       "wed",
-             *       "thu",
-             *       "fri",
-             *       "sat",
-             *       "sun"
-             *     ]
-             */
-            days?: ("mon" | "tue" | "wed" | "thu" | "fri" | "sat" | "sun")[];
-            /** @description On the clock of the time zone. */
-            from: string;
-            /** @description Not after `from`: on the next day. */
-            to: string;
-        } | {
-            /** @constant */
-            kind: "dates";
-            /** Format: date-time */
-            from: string;
-            /** Format: date-time */
-            to: string;
         };
         ScheduleActionInput: {
             /** @constant */
@@ -6792,7 +6991,7 @@ export interface components {
             vm: string;
             /** @description Endpoint where it runs. */
             source: components["schemas"]["Slug"];
-            /** @description Endpoint where it shall run. */
+            /** @description Endpoint where it is to run. */
             destination: components["schemas"]["Slug"];
             /**
              * @description `tunnel`: through a gateway pair. `direct`: straight from host to host, as without LMAS.
@@ -6846,6 +7045,11 @@ export interface components {
             diskMap: {
                 [key: string]: string;
             };
+            /**
+             * @description Disks at the destination that may be copied over, because an earlier move of this very VM has left them there (`keptAtSource` of its report, kind `disk`). The way back of a plan’s run fills it in. It allows less than the plugin’s own `overwriteDisks`, which whoever may submit a migration may set as well: what a VM there uses is copied over by neither. For plugins that leave disks at the source (KVM).
+             * @default []
+             */
+            mayReplace: string[];
             /**
              * @description The longest pause of the guest at the switchover; counts for more than `convergence`. null: as that says.
              * @default null
@@ -6928,7 +7132,7 @@ export interface components {
             vm: string;
             /** @description Endpoint where it runs. */
             source: components["schemas"]["Slug"];
-            /** @description Endpoint where it shall run. */
+            /** @description Endpoint where it is to run. */
             destination: components["schemas"]["Slug"];
             /**
              * @description `tunnel`: through a gateway pair. `direct`: straight from host to host, as without LMAS.
@@ -6982,6 +7186,11 @@ export interface components {
             diskMap: {
                 [key: string]: string;
             };
+            /**
+             * @description Disks at the destination that may be copied over, because an earlier move of this very VM has left them there (`keptAtSource` of its report, kind `disk`). The way back of a plan’s run fills it in. It allows less than the plugin’s own `overwriteDisks`, which whoever may submit a migration may set as well: what a VM there uses is copied over by neither. For plugins that leave disks at the source (KVM).
+             * @default []
+             */
+            mayReplace: string[];
             /**
              * @description The longest pause of the guest at the switchover; counts for more than `convergence`. null: as that says.
              * @default null
@@ -7343,6 +7552,34 @@ export interface components {
                 warnings: string[];
             } | null;
         };
+        Period: {
+            /** @constant */
+            kind: "weekly";
+            /**
+             * @description The days on which it begins.
+             * @default [
+             *       "mon",
+             *       "tue",
+             *       "wed",
+             *       "thu",
+             *       "fri",
+             *       "sat",
+             *       "sun"
+             *     ]
+             */
+            days: ("mon" | "tue" | "wed" | "thu" | "fri" | "sat" | "sun")[];
+            /** @description On the clock of the time zone. */
+            from: string;
+            /** @description Not after `from`: on the next day. */
+            to: string;
+        } | {
+            /** @constant */
+            kind: "dates";
+            /** Format: date-time */
+            from: string;
+            /** Format: date-time */
+            to: string;
+        };
         /**
          * @example {
          *       "endpoints": [
@@ -7506,6 +7743,21 @@ export interface components {
              * @default 1
              */
             maxConcurrent: number;
+            /**
+             * @description On whose clock its windows and blackouts are.
+             * @default UTC
+             */
+            timeZone: string;
+            /**
+             * @description Passes by interval are made, and what they decide is begun, inside one of these; without any, always.
+             * @default []
+             */
+            windows: components["schemas"]["Period"][];
+            /**
+             * @description Nothing of that inside one of these, whatever the windows say.
+             * @default []
+             */
+            blackouts: components["schemas"]["Period"][];
             /**
              * @description How long a proposal waits for an answer.
              * @default 1800000
@@ -7805,6 +8057,21 @@ export interface components {
              */
             maxConcurrent: number;
             /**
+             * @description On whose clock its windows and blackouts are.
+             * @default UTC
+             */
+            timeZone: string;
+            /**
+             * @description Passes by interval are made, and what they decide is begun, inside one of these; without any, always.
+             * @default []
+             */
+            windows: components["schemas"]["Period"][];
+            /**
+             * @description Nothing of that inside one of these, whatever the windows say.
+             * @default []
+             */
+            blackouts: components["schemas"]["Period"][];
+            /**
              * @description How long a proposal waits for an answer.
              * @default 1800000
              */
@@ -8076,6 +8343,21 @@ export interface components {
              * @default 1
              */
             maxConcurrent: number;
+            /**
+             * @description On whose clock its windows and blackouts are.
+             * @default UTC
+             */
+            timeZone: string;
+            /**
+             * @description Passes by interval are made, and what they decide is begun, inside one of these; without any, always.
+             * @default []
+             */
+            windows: components["schemas"]["Period"][];
+            /**
+             * @description Nothing of that inside one of these, whatever the windows say.
+             * @default []
+             */
+            blackouts: components["schemas"]["Period"][];
             /**
              * @description How long a proposal waits for an answer.
              * @default 1800000
@@ -8982,7 +9264,7 @@ export interface components {
             vm: string;
             /** @description Where it runs; a site: whichever of its endpoints has it. */
             source: components["schemas"]["Place"];
-            /** @description Where it shall run; a site: the endpoint there with most memory free for it. */
+            /** @description Where it is to run; a site: the endpoint there with most memory free for it. */
             destination: components["schemas"]["Place"];
             /**
              * @description Counts for more than the mappings of the plan.
@@ -8998,43 +9280,81 @@ export interface components {
             diskMap: {
                 [key: string]: string;
             };
+            /**
+             * @description Disks that an earlier move of it has left at the destination; as in a migration request.
+             * @default []
+             */
+            mayReplace: string[];
         } | {
             /** @constant */
             kind: "label";
             /** @description As its hypervisor has it: a tag of XAPI, a label in the metadata of libvirt. */
             label: string;
             source: components["schemas"]["Place"];
-            /** @description Where it shall run; a site: the endpoint there with most memory free for it. */
+            /** @description Where it is to run; a site: the endpoint there with most memory free for it. */
             destination: components["schemas"]["Place"];
             /**
              * @description Ids or names of VMs that stay.
              * @default []
              */
             except: string[];
+            /**
+             * @description Ids or names of VMs that begin before all others, in this order.
+             * @default []
+             */
+            first: string[];
+            /**
+             * @description In which order the others begin: by name, or by how much memory they have.
+             * @default name
+             * @enum {string}
+             */
+            order: "name" | "smallest" | "largest";
         } | {
             /** @constant */
             kind: "host";
             /** @description An endpoint. */
             source: components["schemas"]["Slug"];
-            /** @description Where it shall run; a site: the endpoint there with most memory free for it. */
+            /** @description Where it is to run; a site: the endpoint there with most memory free for it. */
             destination: components["schemas"]["Place"];
             /**
              * @description Ids or names of VMs that stay.
              * @default []
              */
             except: string[];
+            /**
+             * @description Ids or names of VMs that begin before all others, in this order.
+             * @default []
+             */
+            first: string[];
+            /**
+             * @description In which order the others begin: by name, or by how much memory they have.
+             * @default name
+             * @enum {string}
+             */
+            order: "name" | "smallest" | "largest";
         } | {
             /** @constant */
             kind: "site";
             /** @description A site. */
             source: components["schemas"]["Slug"];
-            /** @description Where it shall run; a site: the endpoint there with most memory free for it. */
+            /** @description Where it is to run; a site: the endpoint there with most memory free for it. */
             destination: components["schemas"]["Place"];
             /**
              * @description Ids or names of VMs that stay.
              * @default []
              */
             except: string[];
+            /**
+             * @description Ids or names of VMs that begin before all others, in this order.
+             * @default []
+             */
+            first: string[];
+            /**
+             * @description In which order the others begin: by name, or by how much memory they have.
+             * @default name
+             * @enum {string}
+             */
+            order: "name" | "smallest" | "largest";
         };
         Wave: {
             /** @default  */
@@ -9092,7 +9412,7 @@ export interface components {
             vm: string;
             /** @description Where it runs; a site: whichever of its endpoints has it. */
             source: components["schemas"]["Place"];
-            /** @description Where it shall run; a site: the endpoint there with most memory free for it. */
+            /** @description Where it is to run; a site: the endpoint there with most memory free for it. */
             destination: components["schemas"]["Place"];
             /**
              * @description Counts for more than the mappings of the plan.
@@ -9108,43 +9428,81 @@ export interface components {
             diskMap: {
                 [key: string]: string;
             };
+            /**
+             * @description Disks that an earlier move of it has left at the destination; as in a migration request.
+             * @default []
+             */
+            mayReplace: string[];
         } | {
             /** @constant */
             kind: "label";
             /** @description As its hypervisor has it: a tag of XAPI, a label in the metadata of libvirt. */
             label: string;
             source: components["schemas"]["Place"];
-            /** @description Where it shall run; a site: the endpoint there with most memory free for it. */
+            /** @description Where it is to run; a site: the endpoint there with most memory free for it. */
             destination: components["schemas"]["Place"];
             /**
              * @description Ids or names of VMs that stay.
              * @default []
              */
             except: string[];
+            /**
+             * @description Ids or names of VMs that begin before all others, in this order.
+             * @default []
+             */
+            first: string[];
+            /**
+             * @description In which order the others begin: by name, or by how much memory they have.
+             * @default name
+             * @enum {string}
+             */
+            order: "name" | "smallest" | "largest";
         } | {
             /** @constant */
             kind: "host";
             /** @description An endpoint. */
             source: components["schemas"]["Slug"];
-            /** @description Where it shall run; a site: the endpoint there with most memory free for it. */
+            /** @description Where it is to run; a site: the endpoint there with most memory free for it. */
             destination: components["schemas"]["Place"];
             /**
              * @description Ids or names of VMs that stay.
              * @default []
              */
             except: string[];
+            /**
+             * @description Ids or names of VMs that begin before all others, in this order.
+             * @default []
+             */
+            first: string[];
+            /**
+             * @description In which order the others begin: by name, or by how much memory they have.
+             * @default name
+             * @enum {string}
+             */
+            order: "name" | "smallest" | "largest";
         } | {
             /** @constant */
             kind: "site";
             /** @description A site. */
             source: components["schemas"]["Slug"];
-            /** @description Where it shall run; a site: the endpoint there with most memory free for it. */
+            /** @description Where it is to run; a site: the endpoint there with most memory free for it. */
             destination: components["schemas"]["Place"];
             /**
              * @description Ids or names of VMs that stay.
              * @default []
              */
             except: string[];
+            /**
+             * @description Ids or names of VMs that begin before all others, in this order.
+             * @default []
+             */
+            first: string[];
+            /**
+             * @description In which order the others begin: by name, or by how much memory they have.
+             * @default name
+             * @enum {string}
+             */
+            order: "name" | "smallest" | "largest";
         };
         RecordedWave: {
             /** @default  */
@@ -9276,6 +9634,18 @@ export interface components {
              * @enum {string}
              */
             poweredOff: "refuse" | "leave";
+            /**
+             * @description What an endpoint of a site that does not answer means, where all or a label of that site is chosen: the run is refused, or goes on without what that endpoint has, and ends as failed.
+             * @default refuse
+             * @enum {string}
+             */
+            silent: "refuse" | "leave";
+            /**
+             * @description What it means that an endpoint has less memory free than all the VMs need that are sent there together: those that do not fit are refused, or only warned of. Xen, which cannot overcommit, refuses them in any case.
+             * @default overcommit
+             * @enum {string}
+             */
+            memory: "check" | "overcommit";
             /** @description As in a migration request. */
             migration: {
                 /**
@@ -9420,6 +9790,18 @@ export interface components {
              * @enum {string}
              */
             poweredOff: "refuse" | "leave";
+            /**
+             * @description What an endpoint of a site that does not answer means, where all or a label of that site is chosen: the run is refused, or goes on without what that endpoint has, and ends as failed.
+             * @default refuse
+             * @enum {string}
+             */
+            silent: "refuse" | "leave";
+            /**
+             * @description What it means that an endpoint has less memory free than all the VMs need that are sent there together: those that do not fit are refused, or only warned of. Xen, which cannot overcommit, refuses them in any case.
+             * @default overcommit
+             * @enum {string}
+             */
+            memory: "check" | "overcommit";
             /** @description As in a migration request. */
             migration: {
                 /**
@@ -9565,6 +9947,18 @@ export interface components {
              * @enum {string}
              */
             poweredOff: "refuse" | "leave";
+            /**
+             * @description What an endpoint of a site that does not answer means, where all or a label of that site is chosen: the run is refused, or goes on without what that endpoint has, and ends as failed.
+             * @default refuse
+             * @enum {string}
+             */
+            silent: "refuse" | "leave";
+            /**
+             * @description What it means that an endpoint has less memory free than all the VMs need that are sent there together: those that do not fit are refused, or only warned of. Xen, which cannot overcommit, refuses them in any case.
+             * @default overcommit
+             * @enum {string}
+             */
+            memory: "check" | "overcommit";
             /** @description As in a migration request. */
             migration: {
                 /**
@@ -9711,13 +10105,24 @@ export interface components {
         EvacuationRequest: {
             /** @description The endpoint, or the site, that shall be empty of running VMs. */
             source: components["schemas"]["Place"];
-            /** @description Where it shall run; a site: the endpoint there with most memory free for it. */
+            /** @description Where it is to run; a site: the endpoint there with most memory free for it. */
             destination: components["schemas"]["Place"];
             /**
              * @description Ids or names of VMs that stay.
              * @default []
              */
             except: string[];
+            /**
+             * @description Ids or names of VMs that begin before all others, in this order.
+             * @default []
+             */
+            first: string[];
+            /**
+             * @description In which order the others begin: by name, or by how much memory they have.
+             * @default name
+             * @enum {string}
+             */
+            order: "name" | "smallest" | "largest";
             /**
              * @description So many move at once; the limits of the queue count as well.
              * @default 2
@@ -9736,6 +10141,18 @@ export interface components {
              * @enum {string}
              */
             poweredOff: "refuse" | "leave";
+            /**
+             * @description What an endpoint of a site that does not answer means, where all or a label of that site is chosen: the run is refused, or goes on without what that endpoint has, and ends as failed.
+             * @default leave
+             * @enum {string}
+             */
+            silent: "refuse" | "leave";
+            /**
+             * @description What it means that an endpoint has less memory free than all the VMs need that are sent there together: those that do not fit are refused, or only warned of. Xen, which cannot overcommit, refuses them in any case.
+             * @default check
+             * @enum {string}
+             */
+            memory: "check" | "overcommit";
             /** @description As in a migration request. */
             migration: {
                 /**
@@ -9883,6 +10300,11 @@ export interface components {
             diskMap: {
                 [key: string]: string;
             };
+            /**
+             * @description Disks that its newest move has left where it came from: where it goes next, back or there once more, it may copy over them.
+             * @default []
+             */
+            keptDisks: string[];
             /** @description At the source. */
             disks: {
                 name: string;
@@ -9986,10 +10408,14 @@ export interface components {
             keptUntil: string | null;
             /** @description In a sentence, how it is or how it ended. */
             message: string;
-            /** @description Why it was refused: all of it. */
+            /** @description Why it was refused, all of it; and the endpoints that were left because they do not answer. */
             reasons: {
                 path: string;
                 message: string;
+                /** @description `ENDPOINT_SILENT`: it was left with what it has, as the plan says. */
+                code?: string;
+                /** @description Which one is silent. */
+                endpoint?: string;
             }[];
             prediction: {
                 durationMs: {
@@ -10110,34 +10536,6 @@ export interface components {
             };
             /** @description Oldest first; the last 1,000 entries. */
             timeline: components["schemas"]["PlanRunEntry"][];
-        };
-        Period: {
-            /** @constant */
-            kind: "weekly";
-            /**
-             * @description The days on which it begins.
-             * @default [
-             *       "mon",
-             *       "tue",
-             *       "wed",
-             *       "thu",
-             *       "fri",
-             *       "sat",
-             *       "sun"
-             *     ]
-             */
-            days: ("mon" | "tue" | "wed" | "thu" | "fri" | "sat" | "sun")[];
-            /** @description On the clock of the time zone. */
-            from: string;
-            /** @description Not after `from`: on the next day. */
-            to: string;
-        } | {
-            /** @constant */
-            kind: "dates";
-            /** Format: date-time */
-            from: string;
-            /** Format: date-time */
-            to: string;
         };
         ScheduleAction: {
             /** @constant */
@@ -20470,6 +20868,15 @@ export interface operations {
             };
             /** @description `BALANCING_POLICY_NOT_FOUND`: No such balancing policy. */
             404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `IN_USE`: Others still need it. */
+            409: {
                 headers: {
                     [name: string]: unknown;
                 };

@@ -193,11 +193,7 @@ export class XapiClient {
   }
 
   /** @param asked also those that were named as coordinator: one that is silent is waited for once */
-  async #logInAt(
-    host: string,
-    asked: Set<string>,
-    { signal }: Options,
-  ): Promise<{ ref: string; address: Address }> {
+  async #logInAt(host: string, asked: Set<string>, { signal }: Options): Promise<{ ref: string; address: Address }> {
     let address: Address = { host, port: this.#port };
     for (let redirects = 0; ; redirects += 1) {
       asked.add(address.host);
@@ -279,5 +275,4 @@ const wasNotTaken = (error: unknown): boolean =>
   isFault(error, 'SESSION_INVALID', 'HOST_IS_SLAVE') || (error instanceof XapiSilence && error.kind === 'unreachable');
 
 /** Nothing was decided there: another member may know. One that still starts is coordinator no more, or not yet. */
-const isNobodyThere = (error: unknown): boolean =>
-  error instanceof XapiSilence || isFault(error, 'HOST_STILL_BOOTING');
+const isNobodyThere = (error: unknown): boolean => error instanceof XapiSilence || isFault(error, 'HOST_STILL_BOOTING');

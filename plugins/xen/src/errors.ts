@@ -134,7 +134,8 @@ const REMEDIES: Readonly<Record<string, string>> = {
   SR_FULL: 'Make room on the destination’s storage, or map disks to other storage.',
   SR_DOES_NOT_SUPPORT_MIGRATION: 'Map the disk to storage of another type, or move the VM while it is shut down.',
   VM_REQUIRES_VGPU: 'Choose a destinationHost with a GPU of that type; name its GPU group by the option gpuGroup.',
-  VDI_CBT_ENABLED: 'Turn changed-block tracking off for the move (xe vdi-disable-cbt); backups start afresh afterwards.',
+  VDI_CBT_ENABLED:
+    'Turn changed-block tracking off for the move (xe vdi-disable-cbt); backups start afresh afterwards.',
   OTHER_OPERATION_IN_PROGRESS: 'Wait for the end of what the pool is at, and submit the migration again.',
   TOO_MANY_STORAGE_MIGRATES: 'Wait for the end of other moves of disks at that host.',
   VM_HAS_PCI_ATTACHED: 'Take the PCI device away from the VM.',

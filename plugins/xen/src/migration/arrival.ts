@@ -39,11 +39,18 @@ export async function compareArrival(
   } catch (error) {
     options.signal.throwIfAborted();
     const { message } = toPluginError(error, 'comparing host and disks with what was meant');
-    return [`The VM runs at the destination; nobody has seen whether on the host and storage that were meant: ${message}`];
+    return [
+      `The VM runs at the destination; nobody has seen whether on the host and storage that were meant: ${message}`,
+    ];
   }
 }
 
-async function compareHost(session: XenSession, record: VmRecord, meant: XenState, options: Options): Promise<string[]> {
+async function compareHost(
+  session: XenSession,
+  record: VmRecord,
+  meant: XenState,
+  options: Options,
+): Promise<string[]> {
   const host = await readRecord(session, 'host', record.resident_on, hostSchema, options);
   if (host.uuid === meant.hostUuid) return [];
   return [`The VM runs on ${host.name_label}, and was to run on ${meant.hostName}.`];

@@ -15,7 +15,11 @@ export function oneNamed<T extends Named>(
   const rows = rowsNamed(table, name);
   const [row] = rows;
   if (row !== undefined && rows.length === 1) return row;
-  const several: Gap = { kind: none.kind, message: ambiguity(what, name, rows), remedy: 'Name one of them by its UUID.' };
+  const several: Gap = {
+    kind: none.kind,
+    message: ambiguity(what, name, rows),
+    remedy: 'Name one of them by its UUID.',
+  };
   gaps.push(rows.length === 0 ? none : several);
   return undefined;
 }

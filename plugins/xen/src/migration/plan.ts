@@ -6,15 +6,7 @@
 import { type MigrationRequest, PluginError } from '@lmas/plugin-api';
 import type { XapiClient } from '../client.ts';
 import type { XenOptions } from '../config.ts';
-import {
-  type Guests,
-  isLive,
-  membersOf,
-  memoryFree,
-  type Pool,
-  readGuests,
-  readPool,
-} from '../pool.ts';
+import { type Guests, isLive, membersOf, memoryFree, type Pool, readGuests, readPool } from '../pool.ts';
 import { gpuGroupSchema, type HostRecord, recordsOf, type VdiRecord, type VmRecord } from '../records.ts';
 import type { XenSession } from '../session.ts';
 import { type GpuGroups, mapFormats, mapGpus } from './newer-maps.ts';
@@ -198,7 +190,10 @@ function chooseHost(
     .sort(([, a], [, b]) => Number(b.uuid === before) - Number(a.uuid === before));
   // Storage decides before memory does: best where it leads the source nowhere else, then where it is plugged in at all.
   const detours = new Map(
-    candidates.map(([ref]) => [ref, detoursOf(pool, ref, { disks: placeDisks(parts, disks, ref).disks, samePool, sourcePool })]),
+    candidates.map(([ref]) => [
+      ref,
+      detoursOf(pool, ref, { disks: placeDisks(parts, disks, ref).disks, samePool, sourcePool }),
+    ]),
   );
   const chosen =
     candidates.find(([ref]) => detours.get(ref)?.length === 0) ??

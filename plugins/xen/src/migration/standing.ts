@@ -6,8 +6,8 @@
 import { type VmPlacement, whereIs } from '@lmas/plugin-api';
 import { recordsOf, taskSchema, type VmRecord } from '../records.ts';
 import type { XenSession } from '../session.ts';
-import { bearsMark, isOurs, isTaskOf, type Mark, markOf } from './marker.ts';
 import { lookAtBoth, type Sightings } from './ends.ts';
+import { bearsMark, isOurs, isTaskOf, type Mark, markOf } from './marker.ts';
 import { migrationTaskOf } from './placement.ts';
 import type { Ends } from './plan.ts';
 import { isOver } from './task.ts';

@@ -72,11 +72,7 @@ export interface Detour {
 type Disks = Pick<Plan, 'disks' | 'samePool' | 'sourcePool'>;
 
 /** @param pool the destination's, as it is now */
-export function detoursOf(
-  pool: Pool,
-  hostRef: string,
-  { disks, samePool, sourcePool }: Disks,
-): Detour[] {
+export function detoursOf(pool: Pool, hostRef: string, { disks, samePool, sourcePool }: Disks): Detour[] {
   const { sendsPlain: isPlain, name: release } = releaseOf(sourcePool);
   const host = pool.hosts.get(hostRef)?.name_label ?? hostRef;
   return disks.flatMap(({ name, copied, destinationSr }): Detour[] => {
@@ -107,12 +103,7 @@ export const forbids = ({ kind, isPlain }: Detour, request: Parts['request']): b
   (isRedirected(request) && request.options.relayCoordinator);
 
 /** @throws PluginError INCOMPATIBLE */
-export function assertNoDetour(
-  pool: Pool,
-  hostRef: string,
-  plan: Disks,
-  request: Parts['request'],
-): void {
+export function assertNoDetour(pool: Pool, hostRef: string, plan: Disks, request: Parts['request']): void {
   const detour = detoursOf(pool, hostRef, plan).find((one) => forbids(one, request));
   if (detour === undefined) return;
   throw new PluginError('INCOMPATIBLE', detour.message, { remedy: detour.remedy });
