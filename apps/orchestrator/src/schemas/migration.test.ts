@@ -68,11 +68,20 @@ test('records from before these limits are still read', () => {
     progress: { seenUntil: at, starting: null, waiting: null, current: null },
   };
   assert.deepEqual(storedScheduleSchema.parse(stored).action, stored.action);
-  const { vm: _, source: __, destination: ___, drill: ____, networkMap, diskMap, ...ofPlan } = request;
+  const {
+    vm: _,
+    source: __,
+    destination: ___,
+    drill: ____,
+    mayReplace: _____,
+    networkMap,
+    diskMap,
+    ...ofPlan
+  } = request;
   const plan = { id: 'p', waves: [{ vms: [{ kind: 'host', source: 'a', destination: { site: 'b' } }] }] };
   const kept = { ...plan, project: null, createdAt: at, changedAt: at, migration: ofPlan };
   assert.deepEqual(planSchema.parse(kept).migration, ofPlan);
-  const { labels: _____, correlationId: ______, ...rest } = ofPlan;
+  const { labels: ______, correlationId: _______, ...rest } = ofPlan;
   const ofPolicy = { ...rest, networkMap };
   const policy = { id: 'h', endpoints: ['a', 'b'], migration: ofPolicy, pausedAt: null, createdAt: at };
   const { migration } = balancingPolicySchema.parse(policy);
