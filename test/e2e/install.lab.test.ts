@@ -1,7 +1,7 @@
 /**
  * The Debian package on a machine that has nothing but Debian: installed, started by its own units under a real systemd with all
  * that hardens them, a VM moved by the installed command line, two gateways by hand, upgraded with everything kept, removed,
- * purged; then nothing is left.
+ * purged; then nothing is left. Before that it is taken apart into its roles, see installed-roles.ts.
  */
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
@@ -13,8 +13,8 @@ import { after, before, describe, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { readConfig } from '../../apps/orchestrator/src/config.ts';
 import { buildDeb } from '../../deploy/debian/build.ts';
-import { codeBlocksOf } from '../docs/markdown.ts';
 import { DebianMachine } from './debian-machine.ts';
+import { dropRedis, InstalledRoles, ROLE_UNITS, typeBlock } from './installed-roles.ts';
 
 const UNITS = ['lmas-orchestrator.service', 'lmas-orchestrator@.service', 'lmas-gateway@.service'];
 /** Of systemd-analyze security, in tenths: 0 is shut, 100 wide open. Above 50 it calls a unit medium. */
@@ -76,6 +76,19 @@ describe('the Debian package', { skip }, () => {
   const pid = (unit: string) => machine.must(['systemctl', 'show', '--property=MainPID', '--value', unit]);
   const isReady = async () => (await machine.exec(['lmas', 'version'])).stdout.includes(': ready');
 
+  /** Two hosts of a world that is the orchestrator's own. */
+  async function setTheStage(command: (...args: string[]) => Promise<string>): Promise<void> {
+    writeFileSync(machine.path('/root/secret'), 'x');
+    await command('credential', 'add', 'any', '--username', 'any', '--password-file', '/root/secret');
+    rmSync(machine.path('/root/secret'));
+    for (const site of ['a', 'b']) await command('site', 'add', site);
+    const vms = ['web-1', 'web-2'].map((name) => ({ name, memoryBytes: 1_048_576 }));
+    const endpoint = (id: string, ...config: string[]) =>
+      command('endpoint', 'add', `host-${id}`, '--site', id, '--plugin', 'simulated', '--credential', 'any', ...config);
+    await endpoint('a', '--config', 'host=a', '--config', `vms=${JSON.stringify(vms)}`);
+    await endpoint('b', '--config', 'host=b');
+  }
+
   before(
     async () => {
       // Packed in a hurry: they are thrown away.
@@ -87,9 +100,12 @@ describe('the Debian package', { skip }, () => {
   );
   before(
     async () => {
-      making = DebianMachine.make(['systemd', 'redis-tools']);
+      making = DebianMachine.make(['systemd', 'redis-server']);
       machine = await making;
       await machine.boot();
+      // For the orchestrator its program is enough.
+      await machine.must(['systemctl', 'disable', '--now', 'redis-server']);
+      await dropRedis(machine);
       untouched = await files(machine);
       for (const file of [first, second]) cpSync(file, machine.path(`/tmp/${path.basename(file)}`));
     },
@@ -152,14 +168,7 @@ describe('the Debian package', { skip }, () => {
     await until('the orchestrator is ready', isReady);
     assert.match(await lmas('plugin', 'list'), /^foreign /m);
 
-    await machine.must(['lmas', 'credential', 'add', 'any', '--username', 'any', '--password-file', '-'], {
-      input: 'x',
-    });
-    for (const site of ['a', 'b']) await lmas('site', 'add', site);
-    const endpoint = (id: string, ...config: string[]) =>
-      lmas('endpoint', 'add', `host-${id}`, '--site', id, '--plugin', 'simulated', '--credential', 'any', ...config);
-    await endpoint('a', '--config', 'host=a', '--config', 'vms=[{"name":"web-1","memoryBytes":1048576}]');
-    await endpoint('b', '--config', 'host=b');
+    await setTheStage(lmas);
     const flags = ['--from', 'host-a', '--to', 'host-b', '--direct', '--option', 'durationMs=200', '--watch'];
     assert.match(await lmas('migrate', 'web-1', ...flags), /web-1 runs at host-b now/);
   });
@@ -197,11 +206,7 @@ describe('the Debian package', { skip }, () => {
   });
 
   test('is backed up and restored by what the page has people type', { timeout: 60_000 }, async () => {
-    const typed = async (what: string) => {
-      const blocks = codeBlocksOf('docs/upgrade-and-backup.md').filter(({ info }) => info === what);
-      assert.equal(blocks.length, 1, what);
-      for (const { code } of blocks) await machine.must(['/bin/bash', '--norc', '-euc', `cd /root\n${code}`]);
-    };
+    const typed = (what: string) => typeBlock(machine, 'docs/upgrade-and-backup.md', what);
     const migrations = JSON.parse(await lmas('list', '--json'));
     assert.ok(migrations.items.length > 0);
     await typed('backup');
@@ -232,15 +237,79 @@ describe('the Debian package', { skip }, () => {
     assert.match(await lmas('credential', 'list'), /any/);
   });
 
+  describe('several processes, as the pages have people type it', () => {
+    const roles = () => new InstalledRoles(machine, until);
+    const move = (vm: string, durationMs: number) => [
+      ...['migrate', vm, '--from', 'host-a', '--to', 'host-b', '--direct', '--option', `durationMs=${durationMs}`],
+    ];
+
+    test('on a shared Redis: roles, the first key, a move, a worker that is killed in one', {
+      timeout: 120_000,
+    }, async () => {
+      await machine.must(['systemctl', 'enable', '--now', 'redis-server']);
+      await typeBlock(machine, 'docs/install.md', 'redis');
+      await typeBlock(machine, 'docs/install.md', 'roles');
+      const installation = roles();
+      await installation.ready();
+      assert.match(await typeBlock(machine, 'docs/install.md', 'roles-key'), /: ready/);
+      const key = (await machine.must(['/bin/sh', '-c', 'ls /var/lib/lmas/role-*/api-key'])).trim();
+      assert.deepEqual(JSON.parse(await installation.lmas(key, 'list', '--json')).items, []);
+
+      await setTheStage((...args) => installation.lmas(key, ...args));
+      assert.match(await installation.lmas(key, ...move('web-1', 200), '--watch'), /web-1 runs at host-b now/);
+      const { id } = JSON.parse(await installation.lmas(key, ...move('web-2', 60_000), '--json'));
+      const record = async () => JSON.parse(await installation.lmas(key, 'get', id, '--json'));
+      await until('the VM moves', async () => (await record()).phase === 'performing');
+      await machine.must(['/bin/sh', '-c', `kill -9 ${(await pid('lmas-orchestrator@worker')).trim()}`]);
+      await until('the migration has ended', async () => (await record()).endedAt !== null);
+      const { phase, where, teardown } = await record();
+      assert.deepEqual([phase, where, teardown], ['failed', 'source', 'complete']);
+    });
+
+    test('the records of the private Redis come into the shared one', { timeout: 90_000 }, async () => {
+      await roles().remove();
+      await machine.must(['systemctl', 'start', 'lmas-orchestrator']);
+      await until('the single process is ready again', isReady);
+      const before = JSON.parse(await lmas('list', '--json'));
+      assert.ok(before.items.length > 0);
+      for (const block of ['leave', 'move', 'arrive']) await typeBlock(machine, 'docs/upgrade-and-backup.md', block);
+      await roles().ready();
+      await until('the API is ready', isReady); // with the key as before
+      await lmas('queue', 'resume');
+      assert.deepEqual(JSON.parse(await lmas('list', '--json')), before);
+      await lmas('endpoint', 'test', 'host-a'); // with a credential that the old master key opens
+      await machine.must(['systemctl', 'restart', 'redis-server']); // from its append-only file
+      await until('the API is ready again', isReady);
+      assert.deepEqual(JSON.parse(await lmas('list', '--json')), before);
+    });
+
+    test('an upgrade takes all of them along', { timeout: 90_000 }, async () => {
+      const key = '/var/lib/lmas/api-key';
+      for (const [file, version] of [
+        [first, '+1'],
+        [second, '+2'],
+      ] as const) {
+        await dpkg('--install', installed(file));
+        await until(`all run ${version}`, async () =>
+          (await roles().versions(key)).every((each) => each?.endsWith(version) === true),
+        );
+      }
+    });
+  });
+
   test('removal keeps the data, and a purge says what it takes', { timeout: 60_000 }, async () => {
     await dpkg('--remove', 'lmas');
-    for (const unit of ['lmas-orchestrator', 'lmas-gateway@near']) assert.notEqual(await state(unit), 'active');
+    for (const unit of ['lmas-orchestrator', ...ROLE_UNITS, 'lmas-gateway@near']) {
+      assert.notEqual(await state(unit), 'active', unit);
+    }
     assert.ok(existsSync(machine.path('/var/lib/lmas/master-key')));
     assert.ok(existsSync(machine.path('/etc/lmas/gateways/near/key.pem')));
     await dpkg('--install', installed(second));
     await machine.must(['systemctl', 'start', 'lmas-orchestrator']);
     await until('the orchestrator is ready again', isReady);
     assert.match(await lmas('list'), /web-1/);
+    await machine.must(['systemctl', 'disable', '--now', 'redis-server']);
+    await dropRedis(machine);
 
     const said = await dpkg('--purge', 'lmas');
     assert.match(said, /removing \/var\/lib\/lmas .*master key/);
