@@ -55,7 +55,7 @@ test('rejected, the VM stays; the next pass says why, and proposes another one',
   await page.getByRole('button', { name: `Reject ${stage.other}` }).click();
   await page.getByRole('button', { name: 'Reject', exact: true }).click();
   await page.getByRole('row', { name: stage.other }).getByText('rejected').waitFor();
-  await page.getByRole('button', { name: 'Look now' }).click();
+  await page.getByRole('button', { name: 'Run a pass' }).click();
   await page.getByRole('button', { name: `Approve ${stage.vmName}` }).waitFor();
   await page.getByText(/^Pass 2,/).waitFor();
   assert.deepEqual(stage.world.running(stage.other), ['source']);

@@ -31,13 +31,13 @@ test('a link is found among the sites, and its limits are set by who may, and no
   await page.getByText('400 Mbit/s').waitFor();
   await page.getByRole('button', { name: 'Change …' }).click();
   const dialog = page.getByRole('dialog');
-  await dialog.getByLabel('At most so many migrations at once').fill('3');
+  await dialog.getByLabel('Concurrent migrations, at most').fill('3');
   await dialog.getByRole('button', { name: 'Set', exact: true }).click();
   await page.getByText('0 of at most 3').waitFor();
 
   await page.getByRole('button', { name: 'Change …' }).click();
   await api.call('PATCH', path, { limits: { maxMigrations: 7 } }, { 'if-match': '*' });
-  await dialog.getByLabel('At most so many migrations at once').fill('4');
+  await dialog.getByLabel('Concurrent migrations, at most').fill('4');
   await dialog.getByRole('button', { name: 'Set', exact: true }).click();
   await dialog.getByRole('alert').getByText('PRECONDITION_FAILED').waitFor();
   assert.partialDeepStrictEqual(await api.must('GET', path), { limits: { maxMigrations: 7 } });

@@ -72,7 +72,7 @@ export function addSite(registry: Registry): void {
 function addAdd(registry: Registry, command: Registry['program']): void {
   command
     .description(
-      'Registers a site. Without --gateway only straight migrations are possible there. The gateway machine needs SSH and nothing else; look at its host key with lmas host-key scan and compare it with what the machine itself says.',
+      'Registers a site. Without --gateway only direct migrations (without a tunnel) are possible there. The gateway machine needs SSH and nothing else; look at its host key with lmas host-key scan and compare it with what the machine itself says.',
     )
     .argument('<id>', 'its name: lower-case letters, digits, hyphens');
   withSiteOptions(command, { file: 'the whole site as JSON instead, as the API takes it; "-" is standard input' });
@@ -135,7 +135,7 @@ function show(invocation: Invocation<object>, site: Site): void {
     ['Description', site.description],
     ['Created', formatTime(site.createdAt)],
   ];
-  if (gateway === null) fields.push(['Gateway', 'none: only straight migrations']);
+  if (gateway === null) fields.push(['Gateway', 'none: only direct migrations']);
   else {
     fields.push(
       ['Gateway', `${sshAddress(gateway)}, credential ${gateway.ssh.credential}`],

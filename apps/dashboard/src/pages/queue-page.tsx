@@ -96,7 +96,7 @@ function Controls({ queue, onChanged }: { queue: Queue; onChanged: () => void })
       <Problem error={pause.error} />
       {mayForAll('operator') ? (
         <button type="button" disabled={pause.busy} onClick={() => void pause.run()}>
-          {pausedAt === null ? 'Pause the queue' : 'Go on'}
+          {pausedAt === null ? 'Pause the queue' : 'Resume'}
         </button>
       ) : null}
       {mayForAll('operator') ? <Limits queue={queue} onChanged={onChanged} /> : null}
@@ -117,7 +117,7 @@ function Limits({ queue, onChanged }: { queue: Queue; onChanged: () => void }) {
   };
   return (
     <form class="row" onSubmit={submit}>
-      <CountField label="At most so many at once" value={maxMigrations} onChange={setMax} />
+      <CountField label="Concurrent migrations, at most" value={maxMigrations} onChange={setMax} />
       <BandwidthField label="All together at most" value={bandwidthBytesPerSec} onChange={setBandwidth} />
       <button type="submit" disabled={save.busy}>
         Set

@@ -15,7 +15,7 @@ interface MigrationTableProps {
   readonly course?: string;
 }
 
-export function MigrationTable({ migrations, caption, course = 'Course' }: MigrationTableProps) {
+export function MigrationTable({ migrations, caption, course = 'Progress' }: MigrationTableProps) {
   return <Table caption={caption} rows={migrations} keyOf={({ id }) => id} columns={columnsFor(course)} />;
 }
 

@@ -201,7 +201,7 @@ function Limits({ draft, onChange }: PartProps) {
         label="Transport"
         choices={[
           ['tunnel', 'tunnel: encrypted, many connections in parallel'],
-          ['direct', 'direct: straight from host to host'],
+          ['direct', 'direct (without a tunnel): from host to host'],
         ]}
         value={draft.transport}
         onChange={(transport) => onChange({ transport })}

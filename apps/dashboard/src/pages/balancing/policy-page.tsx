@@ -139,7 +139,7 @@ function Actions({ policy: { id, pausedAt }, onChanged }: { policy: BalancingPol
       {pausedAt === null ? (
         <>
           <button type="button" class="primary" disabled={run.busy} onClick={() => void run.run()}>
-            {run.busy ? 'Looking at the hosts …' : 'Look now'}
+            {run.busy ? 'Looking at the hosts …' : 'Run a pass'}
           </button>
           <button type="button" onClick={() => askToPause(true)}>
             Pause …
@@ -147,7 +147,7 @@ function Actions({ policy: { id, pausedAt }, onChanged }: { policy: BalancingPol
         </>
       ) : (
         <button type="button" class="primary" disabled={resume.busy} onClick={() => void resume.run()}>
-          Go on
+          Resume
         </button>
       )}
       {mayForAll('admin') ? (

@@ -24,7 +24,7 @@ export function LinkLimits({ link, onClose }: { link: Link; onClose: () => void 
         value={rateBytesPerSec}
         onChange={setRate}
       />
-      <CountField label="At most so many migrations at once" value={maxMigrations} onChange={setMax} />
+      <CountField label="Concurrent migrations, at most" value={maxMigrations} onChange={setMax} />
       <BandwidthField label="All of them together at most" value={bandwidthBytesPerSec} onChange={setBandwidth} />
     </Confirmation>
   );

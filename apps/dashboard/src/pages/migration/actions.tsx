@@ -107,9 +107,9 @@ function Change({ migration, onClose }: QuestionProps) {
       <BandwidthField label="Bandwidth at most" value={bandwidthBytesPerSec} onChange={setBandwidth} />
       <ConvergenceField value={convergence} onChange={setConvergence} />
       <CountField
-        label="Longest pause in ms"
+        label="Max downtime in ms"
         min={1}
-        empty="as the policy says"
+        empty="as the convergence setting says"
         value={maxDowntimeMs}
         onChange={setDowntime}
       />

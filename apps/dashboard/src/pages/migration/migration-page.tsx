@@ -139,7 +139,7 @@ function drillWords({ upAfterMs, copy }: NonNullable<Migration['drill']>, { tear
 function reportWords(report: Migration['report']): string {
   if (report === null) return '';
   const words = [
-    report.downtimeMs === null ? '' : `It stood still for ${formatDuration(report.downtimeMs)}`,
+    report.downtimeMs === null ? '' : `Downtime ${formatDuration(report.downtimeMs)}`,
     report.bytesTransferred === null ? '' : `${formatBytes(report.bytesTransferred)} were moved`,
     report.iterations === null ? '' : `in ${plural(report.iterations, 'pass')}`,
   ].filter((word) => word !== '');
@@ -147,7 +147,7 @@ function reportWords(report: Migration['report']): string {
 }
 
 function transportOf({ transport, tunnel }: Migration['request']): string {
-  if (transport === 'direct') return 'straight, without a tunnel';
+  if (transport === 'direct') return 'direct (without a tunnel)';
   return `tunnel, ${tunnel.suite}${tunnel.compression === 'auto' ? ', compressed where it pays' : ''}`;
 }
 

@@ -30,12 +30,9 @@ export function ProgressPanel({ migration }: { migration: Migration }) {
       <Fields
         of={[
           ['Moved', `${formatBytes(progress.bytesTransferred)}, ${formatBytes(progress.bytesRemaining)} to go`],
-          [
-            'Guest writes',
-            progress.dirtyRateBytesPerSec === null ? null : formatByteRate(progress.dirtyRateBytesPerSec),
-          ],
+          ['Dirty rate', progress.dirtyRateBytesPerSec === null ? null : formatByteRate(progress.dirtyRateBytesPerSec)],
           ['Pass', progress.iteration === null ? null : String(progress.iteration)],
-          ['May use', share === null ? null : formatByteRate(share)],
+          ['Bandwidth share', share === null ? null : formatByteRate(share)],
         ]}
       />
       {outlook === null ? null : (

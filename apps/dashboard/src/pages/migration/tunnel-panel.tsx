@@ -28,7 +28,7 @@ export function TunnelPanel({ tunnel }: { tunnel: TunnelStats }) {
             `${tunnel.subflows}${tunnel.subflowsReplaced === 0 ? '' : `, ${tunnel.subflowsReplaced} replaced`}`,
           ],
           ['Congestion control', tunnel.congestionControl],
-          ['Sent again', tunnel.retransmits === null ? null : `${tunnel.retransmits} packets`],
+          ['Retransmits', tunnel.retransmits === null ? null : `${tunnel.retransmits} packets`],
           ['On its way', formatBytes(tunnel.inFlightBytes)],
           ['Waits at the destination', tunnel.now === null ? null : formatBytes(tunnel.now.bufferedBytes)],
           ['Compression', tunnel.now === null ? null : `${tunnel.now.compressionRatio.toFixed(2)} : 1`],
@@ -75,7 +75,7 @@ function Subflows({ subflows }: Pick<Now, 'subflows'>) {
           { title: 'Congestion window', cell: (one) => bytesOf(one.congestionWindowBytes), isNumber: true },
           { title: 'Queue', cell: ({ queueBytes }) => bytesOf(queueBytes), isNumber: true },
           {
-            title: 'Sent again',
+            title: 'Retransmits',
             cell: ({ retransmits }) => retransmits ?? '–',
             sortBy: ({ retransmits }) => retransmits,
             isNumber: true,

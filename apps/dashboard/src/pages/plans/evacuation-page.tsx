@@ -113,7 +113,7 @@ function Form({ sites, endpoints }: { sites: readonly Site[]; endpoints: readonl
           label="Transport"
           choices={[
             ['tunnel', 'tunnel: encrypted, many connections in parallel'],
-            ['direct', 'direct: straight from host to host'],
+            ['direct', 'direct (without a tunnel): from host to host'],
           ]}
           value={transport}
           onChange={setTransport}

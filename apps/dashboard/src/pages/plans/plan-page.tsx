@@ -74,7 +74,7 @@ export function PlanPage({ id }: { id: string }) {
 }
 
 const factsOf = ({ rtoMs, after, poweredOff, mappings, project, changedAt }: Plan): readonly Field[] => [
-  ['To be done in', rtoMs === null ? null : formatPeriod(rtoMs)],
+  ['RTO', rtoMs === null ? null : formatPeriod(rtoMs)],
   ['After', after.length === 0 ? null : after.join(', ')],
   ['VMs that are powered off', poweredOff === 'refuse' ? 'make the run be refused' : 'stay where they are'],
   ['Mapped', mappings.map(({ source, destination }) => `${source} → ${destination}`).join(', ') || null],

@@ -17,7 +17,7 @@ interface Offer {
 
 const OFFERS: Readonly<Record<PlanRunOrder, Offer>> = {
   pause: { order: 'pause', verb: 'Pause', words: 'Nothing more begins; what moves goes on.' },
-  resume: { order: 'resume', verb: 'Go on', words: 'The next VMs begin as their turn comes.' },
+  resume: { order: 'resume', verb: 'Resume', words: 'The next VMs begin as their turn comes.' },
   approve: { order: 'approve', verb: 'Approve', words: 'The next wave begins.' },
   cancel: {
     order: 'cancel',

@@ -109,8 +109,8 @@ function factsOf({
         ? null
         : `${formatDuration(span.low)}${span.high === null ? ' at least' : ` to ${formatDuration(span.high)}`}`,
     ],
-    ['To be done in', definition.rtoMs === null ? null : formatPeriod(definition.rtoMs)],
-    ['Fits into that', prediction?.fitsRto == null ? null : FITS[prediction.fitsRto]],
+    ['RTO', definition.rtoMs === null ? null : formatPeriod(definition.rtoMs)],
+    ['Meets the RTO', prediction?.fitsRto == null ? null : FITS[prediction.fitsRto]],
     ['Notes', prediction === null || prediction.notes.length === 0 ? null : prediction.notes.join(' ')],
   ];
 }

@@ -113,7 +113,7 @@ function Actions({ schedule: { id, state }, onChanged }: { schedule: Schedule; o
     <div class="actions">
       {state === 'finished' ? null : (
         <button type="button" disabled={toggle.busy} onClick={() => void toggle.run()}>
-          {state === 'paused' ? 'Go on' : 'Pause'}
+          {state === 'paused' ? 'Resume' : 'Pause'}
         </button>
       )}
       <button type="button" disabled={run.busy} onClick={() => void run.run()}>

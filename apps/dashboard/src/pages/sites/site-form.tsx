@@ -54,7 +54,7 @@ function Form({ credentials, site }: { credentials: readonly Credential[]; site:
         />
         <CheckField
           label="It has a machine where gateways can run"
-          hint="Without one, only straight migrations are possible."
+          hint="Without one, only direct migrations (without a tunnel) are possible."
           value={draft.hasGateway}
           onChange={(hasGateway) => change({ hasGateway })}
         />

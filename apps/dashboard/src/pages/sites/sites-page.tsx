@@ -87,7 +87,7 @@ function SiteCard({ site, endpoints, onChanged }: SiteCardProps) {
       <h2>{site.id}</h2>
       {site.description === '' ? null : <p class="muted">{site.description}</p>}
       {gateway === null ? (
-        <p>No gateway machine: only straight migrations.</p>
+        <p>No gateway machine: only direct migrations (without a tunnel).</p>
       ) : (
         <Fields
           of={[
