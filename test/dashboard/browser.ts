@@ -72,13 +72,16 @@ export class Reader implements AsyncDisposable {
     await this.page.getByText('Loading …').first().waitFor({ state: 'detached' });
   }
 
-  /** What keeps people with a screen reader, a keyboard or weak eyes from reading it, as axe finds it. */
-  async barriers(): Promise<string[]> {
+  /**
+   * What keeps people with a screen reader, a keyboard or weak eyes from reading it, as axe finds it.
+   * @param within a selector of the part to look at; default: all of it
+   */
+  async barriers(within = ':root'): Promise<string[]> {
     // Through the debugger: the page's own policy lets no foreign script in, and that is to stay so.
     const debug = await this.#context.newCDPSession(this.page);
     await debug.send('Runtime.evaluate', { expression: axe });
     const { result } = await debug.send('Runtime.evaluate', {
-      expression: `axe.run().then(({ violations }) => violations.map(({ id, nodes }) => id + ': ' + nodes.map(({ html }) => html).join(' ')))`,
+      expression: `axe.run(${JSON.stringify(within)}).then(({ violations }) => violations.map(({ id, nodes }) => id + ': ' + nodes.map(({ html }) => html).join(' ')))`,
       awaitPromise: true,
       returnByValue: true,
     });

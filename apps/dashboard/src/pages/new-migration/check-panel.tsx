@@ -18,7 +18,13 @@ const CONVERGENCE: Readonly<Record<Prediction['convergence'], readonly [Tone, st
   unknown: ['plain', 'Whether it gets across is not known: too little is known of the guest or the link.'],
 };
 
-export function CheckPanel({ check, complete }: { check: Trial<MigrationCheck>; complete: boolean }) {
+interface CheckPanelProps {
+  readonly check: Trial<MigrationCheck>;
+  readonly complete: boolean;
+  readonly isDrill: boolean;
+}
+
+export function CheckPanel({ check, complete, isDrill }: CheckPanelProps) {
   return (
     <section class="card" aria-labelledby="check" aria-live="polite" aria-busy={check.busy}>
       <h2 id="check">Checks</h2>
@@ -27,18 +33,19 @@ export function CheckPanel({ check, complete }: { check: Trial<MigrationCheck>; 
       )}
       {check.busy ? <p class="muted">Both ends are being looked at …</p> : null}
       <Problem error={check.error} inWords={inWords} />
-      {check.result === undefined ? null : <Result result={check.result} />}
+      {check.result === undefined ? null : <Result result={check.result} isDrill={isDrill} />}
     </section>
   );
 }
 
-function Result({ result }: { result: MigrationCheck }) {
+function Result({ result, isDrill }: { result: MigrationCheck; isDrill: boolean }) {
   const { ok, findings, prediction, memoryBytes, diskBytes } = result;
   const [tone, words] = CONVERGENCE[prediction.convergence];
+  const what = isDrill ? 'rehearsed' : 'moved';
   return (
     <>
       <p>
-        <Badge tone={ok ? 'good' : 'bad'}>{ok ? 'it can be moved' : 'it cannot be moved'}</Badge>
+        <Badge tone={ok ? 'good' : 'bad'}>{ok ? `it can be ${what}` : `it cannot be ${what}`}</Badge>
       </p>
       {findings.length === 0 ? null : <Findings findings={findings} />}
       <Fields
@@ -46,20 +53,27 @@ function Result({ result }: { result: MigrationCheck }) {
           ['Memory', formatBytes(memoryBytes)],
           ['Disks to copy', diskBytes === 0 ? 'none' : formatBytes(diskBytes)],
           ['Time', spanWords(prediction.durationMs)],
-          ['Pause of the guest', spanWords(prediction.downtimeMs)],
+          // Of a drill nothing is switched over, and what the guest writes meanwhile is not sent.
+          ['Downtime', isDrill ? null : spanWords(prediction.downtimeMs)],
           [
             'Link',
             prediction.rateBytesPerSec === null ? 'not measured yet' : formatByteRate(prediction.rateBytesPerSec),
           ],
           [
-            'Guest writes',
-            prediction.dirtyRateBytesPerSec === null ? 'not known' : formatByteRate(prediction.dirtyRateBytesPerSec),
+            'Dirty rate',
+            isDrill
+              ? null
+              : prediction.dirtyRateBytesPerSec === null
+                ? 'not known'
+                : formatByteRate(prediction.dirtyRateBytesPerSec),
           ],
         ]}
       />
-      <p>
-        <Badge tone={tone}>{prediction.convergence}</Badge> {words}
-      </p>
+      {isDrill ? null : (
+        <p>
+          <Badge tone={tone}>{prediction.convergence}</Badge> {words}
+        </p>
+      )}
     </>
   );
 }

@@ -13,6 +13,13 @@ test('an incomplete draft makes no request', () => {
   assert.equal(requestOf({ ...complete, priority: Number.NaN }), null);
 });
 
+test('a drill says how long its copy runs; a move says that it is none', () => {
+  const draft = { ...complete, drill: { keepMs: 60_000 }, networkMap: [['lan', 'isolated']] as const };
+  assert.partialDeepStrictEqual(requestOf(draft), { drill: { keepMs: 60_000 }, networkMap: { lan: 'isolated' } });
+  assert.equal(requestOf({ ...draft, drill: { keepMs: Number.NaN } }), null);
+  assert.equal(requestOf(complete)?.drill, null);
+});
+
 test('unfinished pairs are left out of the maps', () => {
   const request = requestOf({
     ...complete,
@@ -28,7 +35,7 @@ test('unfinished pairs are left out of the maps', () => {
 
 test('complaints of the API speak of the fields of the form, in their units', () => {
   const message = 'Too small: expected number to be >=1';
-  assert.deepEqual(inWords({ path: 'maxDowntimeMs', message }), { path: 'Longest pause in ms', message });
+  assert.deepEqual(inWords({ path: 'maxDowntimeMs', message }), { path: 'Max downtime in ms', message });
   assert.deepEqual(inWords({ path: 'networkMap.br.lan', message }), { path: 'Networks: br.lan', message });
   assert.match(inWords({ path: 'bandwidthBytesPerSec', message }).message, /0\.01 Mbit\/s/);
   assert.deepEqual(inWords({ path: 'timeouts.queueMs', message }), {

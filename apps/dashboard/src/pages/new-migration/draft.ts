@@ -7,6 +7,8 @@ export interface Draft {
   readonly source: string;
   readonly vm: string;
   readonly destination: string;
+  /** A copy is started and undone instead; null: the VM moves. */
+  readonly drill: { readonly keepMs: number } | null;
   readonly transport: 'tunnel' | 'direct';
   readonly convergence: Convergence;
   readonly bandwidthBytesPerSec: number | null;
@@ -35,6 +37,7 @@ export const emptyDraft: Draft = {
   source: '',
   vm: '',
   destination: '',
+  drill: null,
   transport: 'tunnel',
   convergence: 'balanced',
   bandwidthBytesPerSec: null,
@@ -50,15 +53,19 @@ export const emptyDraft: Draft = {
   options: {},
 };
 
+/** How long the copy of a drill runs where nobody says otherwise: as the orchestrator has it. */
+export const KEEP_MS = 300_000;
+
 /** What the fields of the request are called on the form. */
 export const LABELS: Readonly<Record<keyof Draft, string>> = {
   source: 'From',
   vm: 'VM',
   destination: 'To',
+  drill: 'Drill',
   transport: 'Transport',
   convergence: 'If the guest writes faster than the link carries',
   bandwidthBytesPerSec: 'Bandwidth at most',
-  maxDowntimeMs: 'Longest pause in ms',
+  maxDowntimeMs: 'Max downtime in ms',
   priority: 'Priority',
   networkMap: 'Networks',
   diskMap: 'Disks',
@@ -109,6 +116,7 @@ const isStage = (name: string): name is keyof Timeouts => Object.hasOwn(STAGES, 
 export function requestOf(draft: Draft, fields: readonly SchemaField[] = []): MigrationInput | null {
   const { networkMap, diskMap, labels, correlationId, tunnel, subflows, options, ...rest } = draft;
   if (rest.source === '' || rest.vm === '' || rest.destination === '' || !Number.isInteger(rest.priority)) return null;
+  if (rest.drill !== null && !Number.isInteger(rest.drill.keepMs)) return null;
   return {
     ...rest,
     networkMap: toRecord(networkMap),

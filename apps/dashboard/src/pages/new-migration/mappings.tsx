@@ -22,7 +22,11 @@ export function Mappings({ draft, onChange }: MappingsProps) {
     <>
       <NameMap
         legend={LABELS.networkMap}
-        hint="A network that is not named keeps its name."
+        hint={
+          draft.drill === null
+            ? 'A network that is not named keeps its name.'
+            : 'Isolated networks of the destination. What is not named is not connected.'
+        }
         from="Network at the source"
         to="at the destination"
         suggestions={{ from: vm?.networks ?? here?.networks ?? [], to: there?.networks ?? [] }}

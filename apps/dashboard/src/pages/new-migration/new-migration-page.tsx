@@ -1,5 +1,5 @@
 /**
- * Moves a VM: picked from what really runs there, checked while the form is filled with the checks of the real run, so
+ * Moves a VM, or rehearses that: picked from what really runs there, checked while the form is filled with the checks of the real run, so
  * that every finding and the predicted time are known before anybody commits.
  */
 import type { Endpoint, Plugin } from '@lmas/client';
@@ -8,6 +8,7 @@ import { useResource } from '../../live/resource.ts';
 import { useTrial } from '../../live/use-trial.ts';
 import { go, href, place } from '../../navigation.ts';
 import { ConvergenceField } from '../../parts/convergence-field.tsx';
+import { destinationsFrom, withSource } from '../../parts/destinations.ts';
 import { Empty } from '../../parts/empty.tsx';
 import { BandwidthField, CountField } from '../../parts/limit-fields.tsx';
 import { Loaded } from '../../parts/loaded.tsx';
@@ -20,6 +21,7 @@ import { client } from '../../session/session.ts';
 import { CheckPanel } from './check-panel.tsx';
 import { Details } from './details.tsx';
 import { type Draft, emptyDraft, inWords, LABELS, requestOf } from './draft.ts';
+import { DrillFields } from './drill-fields.tsx';
 import { Mappings } from './mappings.tsx';
 
 export function NewMigrationPage() {
@@ -70,7 +72,8 @@ function Form({ endpoints, plugins }: FormProps) {
     renewKey(crypto.randomUUID());
   };
   const source = endpoints.find(({ id }) => id === draft.source);
-  const fields = fieldsOf(plugins.find(({ name }) => name === source?.plugin)?.optionsSchema ?? {});
+  const plugin = plugins.find(({ name }) => name === source?.plugin);
+  const fields = fieldsOf(plugin?.optionsSchema ?? {});
   const { request, complaint } = attempt(draft, fields);
   const check = useTrial(request === null ? null : JSON.stringify(request), async (options) => {
     if (request === null) throw new Error('an incomplete form is not checked');
@@ -81,9 +84,6 @@ function Form({ endpoints, plugins }: FormProps) {
     const migration = await client().createMigration(request, { idempotencyKey });
     go(`/migrations/${migration.id}`);
   });
-  const others = endpoints.filter(
-    ({ id, plugin }) => id !== draft.source && (source === undefined || plugin === source.plugin),
-  );
   const blocked = check.result?.ok === false;
   return (
     <form
@@ -101,7 +101,7 @@ function Form({ endpoints, plugins }: FormProps) {
             <select
               required
               value={draft.source}
-              onChange={({ currentTarget }) => change({ source: currentTarget.value, vm: '' })}
+              onChange={({ currentTarget }) => change(withSource(currentTarget.value, draft, endpoints))}
             >
               <option value="">choose an endpoint</option>
               {endpoints.map(({ id, site }) => (
@@ -122,13 +122,16 @@ function Form({ endpoints, plugins }: FormProps) {
               onChange={({ currentTarget }) => change({ destination: currentTarget.value })}
             >
               <option value="">choose an endpoint</option>
-              {others.map(({ id, site }) => (
+              {destinationsFrom(draft.source, endpoints).map(({ id, site }) => (
                 <option key={id} value={id}>
                   {id} (site {site})
                 </option>
               ))}
             </select>
           </label>
+          {plugin?.capabilities.drills === true || draft.drill !== null ? (
+            <DrillFields value={draft.drill} onChange={(drill) => change({ drill })} />
+          ) : null}
         </fieldset>
         <fieldset>
           <legend>How</legend>
@@ -139,22 +142,26 @@ function Form({ endpoints, plugins }: FormProps) {
               onChange={({ currentTarget }) => change({ transport: currentTarget.value as Draft['transport'] })}
             >
               <option value="tunnel">tunnel: encrypted, many connections in parallel</option>
-              <option value="direct">direct: straight from host to host, as without LMAS</option>
+              <option value="direct">direct (without a tunnel): from host to host, as without LMAS</option>
             </select>
           </label>
-          <ConvergenceField value={draft.convergence} onChange={(convergence) => change({ convergence })} />
+          {draft.drill === null ? (
+            <ConvergenceField value={draft.convergence} onChange={(convergence) => change({ convergence })} />
+          ) : null}
           <BandwidthField
             label={LABELS.bandwidthBytesPerSec}
             value={draft.bandwidthBytesPerSec}
             onChange={(bandwidthBytesPerSec) => change({ bandwidthBytesPerSec })}
           />
-          <CountField
-            label={LABELS.maxDowntimeMs}
-            min={1}
-            empty="as the policy says"
-            value={draft.maxDowntimeMs}
-            onChange={(maxDowntimeMs) => change({ maxDowntimeMs })}
-          />
+          {draft.drill === null ? (
+            <CountField
+              label={LABELS.maxDowntimeMs}
+              min={1}
+              empty="as the convergence setting says"
+              value={draft.maxDowntimeMs}
+              onChange={(maxDowntimeMs) => change({ maxDowntimeMs })}
+            />
+          ) : null}
           <label>
             {LABELS.priority}, 0 to 100
             <input
@@ -171,10 +178,16 @@ function Form({ endpoints, plugins }: FormProps) {
         <Details draft={draft} fields={fields} onChange={change} />
       </div>
       <div class="beside">
-        <CheckPanel check={check} complete={request !== null} />
+        <CheckPanel check={check} complete={request !== null} isDrill={draft.drill !== null} />
         <Problem error={complaint ?? submit.error} inWords={inWords} />
         <button type="submit" class="primary" disabled={request === null || submit.busy || check.busy || blocked}>
-          {check.busy ? 'The checks are made first' : blocked ? 'Blocked: see the findings' : 'Move it'}
+          {check.busy
+            ? 'The checks are made first'
+            : blocked
+              ? 'Blocked: see the findings'
+              : draft.drill === null
+                ? 'Move it'
+                : 'Start the drill'}
         </button>
       </div>
     </form>

@@ -1,10 +1,12 @@
 /** Makes a schedule, or changes one. The runs that would come of it are shown while the form is filled. */
+
 import { type BalancingPolicy, type Endpoint, type Plan, type Schedule, versionOf } from '@lmas/client';
 import { useState } from 'preact/hooks';
 import { useResource } from '../../live/resource.ts';
 import { useTrial } from '../../live/use-trial.ts';
 import { go } from '../../navigation.ts';
 import { CLOCK, DaysField } from '../../parts/days-field.tsx';
+import { destinationsFrom, withSource } from '../../parts/destinations.ts';
 import { ChoiceField, NAME, TextField, ZONES } from '../../parts/form-fields.tsx';
 import { FormPage } from '../../parts/form-page.tsx';
 import { Loaded } from '../../parts/loaded.tsx';
@@ -167,8 +169,6 @@ function PlanFields({ draft, plans, onChange }: PartProps & Pick<FormProps, 'pla
 }
 
 function VmFields({ draft, endpoints, onChange }: PartProps & Pick<FormProps, 'endpoints'>) {
-  const source = endpoints.find(({ id }) => id === draft.source);
-  const others = endpoints.filter(({ id, plugin }) => id !== draft.source && plugin === (source?.plugin ?? plugin));
   const places = (all: readonly Endpoint[]) => all.map(({ id, site }) => [id, `${id} (site ${site})`] as const);
   return (
     <>
@@ -177,7 +177,7 @@ function VmFields({ draft, endpoints, onChange }: PartProps & Pick<FormProps, 'e
         none="choose an endpoint"
         choices={places(endpoints)}
         value={draft.source}
-        onChange={(id) => onChange({ source: id, vm: '' })}
+        onChange={(id) => onChange(withSource(id, draft, endpoints))}
       />
       {draft.source === '' ? null : (
         <VmField key={draft.source} endpoint={draft.source} value={draft.vm} onChange={(vm) => onChange({ vm })} />
@@ -185,7 +185,7 @@ function VmFields({ draft, endpoints, onChange }: PartProps & Pick<FormProps, 'e
       <ChoiceField
         label="To"
         none="choose an endpoint"
-        choices={places(others)}
+        choices={places(destinationsFrom(draft.source, endpoints))}
         value={draft.destination}
         onChange={(destination) => onChange({ destination })}
       />

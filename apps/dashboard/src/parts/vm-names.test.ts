@@ -1,0 +1,19 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { calledBy } from './vm-names.ts';
+
+test('a VM is called by its name, and two of one name are told apart', () => {
+  const vms = [
+    { id: '1', name: 'web' },
+    { id: '2', name: 'db' },
+    { id: '3', name: 'web' },
+  ];
+  assert.deepEqual(
+    [...calledBy(vms)],
+    [
+      ['web (1)', vms[0]],
+      ['db', vms[1]],
+      ['web (3)', vms[2]],
+    ],
+  );
+});
