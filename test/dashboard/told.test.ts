@@ -83,3 +83,78 @@ test('a proxy that answers in place of the orchestrator is told as that', async 
   await reader.visit('/new/endpoint');
   await page.getByRole('alert').getByText('A proxy answered in place of the orchestrator: 502').waitFor();
 });
+
+test('how long a step takes is told by the orchestrator’s clock, however wrong that of the browser is', async () => {
+  const { api, directory, loggedIn } = setting();
+  await using stage = await setStage(() => api, directory);
+  stage.world.rates.set('source', 300 << 20);
+  stage.world.addVm('source', { id: 'large', name: 'large', memoryBytes: 2 ** 40 });
+  const { id } = await stage.submit({ vm: 'large' });
+  await api.until(id, ({ phase }) => phase === 'performing');
+  for (const offMs of [3_600_000, -3_600_000]) {
+    await using reader = await loggedIn();
+    const { page } = reader;
+    await page.addInitScript(`
+      const Right = Date;
+      globalThis.Date = class extends Right {
+        constructor(...given) {
+          if (given.length === 0) super(Right.now() + ${offMs});
+          else super(...given);
+        }
+        static now() {
+          return Right.now() + ${offMs};
+        }
+      };
+    `);
+    await page.reload();
+    await reader.visit(`/migrations/${id}`);
+    const took = page.locator('[aria-current=step] .took').first();
+    await took.getByText(/\d/).waitFor();
+    assert.match(await took.innerText(), /^0:[0-5]\d$/, `${offMs} ms off`);
+  }
+  await api.must('POST', `/v1/migrations/${id}/cancel`);
+  await api.ended(id);
+});
+
+test('the audit log is searched by who, what, of what and when, and the address keeps it', async () => {
+  const { api, directory, loggedIn } = setting();
+  await using stage = await setStage(() => api, directory);
+  const portal = await api.must<{ id: string; key: string }>('POST', '/v1/api-keys', {
+    ...{ name: 'portal', role: 'operator' },
+  });
+  const refused = await fetch(`${api.url}/v1/sites/${stage.source}`, {
+    ...{ method: 'DELETE', headers: { authorization: `Bearer ${portal.key}` } },
+  });
+  assert.ok(refused.status >= 400);
+  await using reader = await loggedIn();
+  const { page } = reader;
+  await reader.visit('/audit');
+  const rows = page.locator('tbody tr');
+  const search = async (label: string, text: string) => {
+    await page.getByLabel(label, { exact: true }).fill(text);
+    await page.keyboard.press('Tab');
+  };
+  await search('What', 'createEndpoint');
+  await page.waitForURL(/operation=createEndpoint/);
+  const others = rows.filter({ hasNotText: 'createEndpoint' });
+  await others.first().waitFor({ state: 'detached' });
+  await rows.first().waitFor();
+  assert.equal(await others.count(), 0);
+  await search('What', '');
+  await page.getByRole('link', { name: 'portal', exact: true }).first().click();
+  await page.waitForURL(new RegExp(`caller=${portal.id}`));
+  await page.reload();
+  await reader.settled();
+  assert.equal(await page.getByLabel('Who', { exact: true }).inputValue(), portal.id);
+  await rows.first().waitFor();
+  assert.equal(await rows.count(), 1, 'all that it did');
+  await search('Of what', '/v1/sites/');
+  await page.waitForURL(/target=/);
+  await rows.getByText(`/v1/sites/${stage.source}`).waitFor();
+  await search('Since', '2098-01-01T00:00');
+  await page.getByText('Nothing.').waitFor();
+  await search('Since', '2020-01-01T00:00');
+  await rows.first().waitFor();
+  await search('Until', '2020-01-02T00:00');
+  await page.getByText('Nothing.').waitFor();
+});

@@ -1,64 +1,35 @@
-/** Who changed what, or tried to, and from where. */
-import type { AuditEntry, AuditQuery } from '@lmas/client';
-import { place, refine } from '../navigation.ts';
+/** Who changed what, or tried to, and from where. What is looked for is part of the address. */
+import type { AuditEntry } from '@lmas/client';
+import { href, place, refine } from '../navigation.ts';
 import { Badge, type Tone } from '../parts/badge.tsx';
 import { PageHeading } from '../parts/page-heading.tsx';
 import { Paged, usePages } from '../parts/paged.tsx';
 import { Table } from '../parts/table.tsx';
 import { Time } from '../parts/time.tsx';
 import { client } from '../session/session.ts';
+import { type AuditFilter, auditQueryOf, filterOf } from './audit-filter.ts';
 
 const TONES: Readonly<Record<AuditEntry['outcome'], Tone>> = { done: 'good', refused: 'warning', failed: 'bad' };
 const PAGE = 100;
-const isOutcome = (name: string): name is AuditEntry['outcome'] => name in TONES;
 
 export function AuditPage() {
-  const { query } = place.value;
-  const strangers = query.get('strangers') === 'true';
-  const outcome = query.get('outcome') ?? '';
+  const filter = filterOf(place.value.query);
   const log = usePages(
-    (page, options) => {
-      const wanted: AuditQuery = { ...page, limit: PAGE, strangers: String(strangers) };
-      if (isOutcome(outcome)) wanted.outcome = outcome;
-      return client().listAudit(wanted, options);
-    },
-    [strangers, outcome],
+    (page, options) => client().listAudit({ ...auditQueryOf(filter), ...page, limit: PAGE }, options),
+    [filter],
   );
   return (
     <>
       <PageHeading title="Audit log" />
-      <search class="filters">
-        <label>
-          Outcome
-          <select
-            value={outcome}
-            onChange={({ currentTarget }) =>
-              refine({ outcome: currentTarget.value, strangers: strangers ? 'true' : '' })
-            }
-          >
-            <option value="">all</option>
-            {Object.keys(TONES).map((name) => (
-              <option key={name}>{name}</option>
-            ))}
-          </select>
-        </label>
-        <label class="check">
-          <input
-            type="checkbox"
-            checked={strangers}
-            onChange={({ currentTarget }) => refine({ outcome, strangers: currentTarget.checked ? 'true' : '' })}
-          />
-          Attempts without a valid login
-        </label>
-      </search>
+      <Filters filter={filter} />
       <Paged pages={log}>
         {({ items, kept }) => (
           <>
             <p class="muted">
               {kept.entries} entries are kept, at most {kept.maxEntries}
-              {strangers ? '' : ' of each project'}.
+              {filter.strangers === 'true' ? '' : ' of each project'}.
             </p>
-            <Entries entries={items} />
+            <Entries entries={items} filter={filter} />
           </>
         )}
       </Paged>
@@ -66,7 +37,48 @@ export function AuditPage() {
   );
 }
 
-function Entries({ entries }: { entries: readonly AuditEntry[] }) {
+function Filters({ filter }: { filter: AuditFilter }) {
+  const set = (name: keyof AuditFilter, value: string) => refine({ ...filter, [name]: value.trim() });
+  const field = (name: keyof AuditFilter, label: string, placeholder: string, type = 'search') => (
+    <label>
+      {label}
+      <input
+        type={type as 'search'}
+        value={filter[name] ?? ''}
+        placeholder={placeholder}
+        onChange={({ currentTarget }) => set(name, currentTarget.value)}
+      />
+    </label>
+  );
+  return (
+    <search class="filters">
+      <label>
+        Outcome
+        <select value={filter.outcome ?? ''} onChange={({ currentTarget }) => set('outcome', currentTarget.value)}>
+          <option value="">all</option>
+          {Object.keys(TONES).map((name) => (
+            <option key={name}>{name}</option>
+          ))}
+        </select>
+      </label>
+      {field('caller', 'Who', 'id of a key or user')}
+      {field('operation', 'What', 'createMigration')}
+      {field('target', 'Of what', '/v1/migrations/…')}
+      {field('since', 'Since', '', 'datetime-local')}
+      {field('until', 'Until', '', 'datetime-local')}
+      <label class="check">
+        <input
+          type="checkbox"
+          checked={filter.strangers === 'true'}
+          onChange={({ currentTarget }) => set('strangers', currentTarget.checked ? 'true' : '')}
+        />
+        Attempts without a valid login
+      </label>
+    </search>
+  );
+}
+
+function Entries({ entries, filter }: { entries: readonly AuditEntry[]; filter: AuditFilter }) {
   if (entries.length === 0) return <p class="muted">Nothing.</p>;
   return (
     <Table
@@ -77,7 +89,14 @@ function Entries({ entries }: { entries: readonly AuditEntry[] }) {
         { title: 'When', cell: ({ at }) => <Time at={at} />, sortBy: ({ at }) => at },
         {
           title: 'Who',
-          cell: ({ caller }) => <span title={caller?.id}>{caller?.name ?? 'a stranger'}</span>,
+          cell: ({ caller }) =>
+            caller === null ? (
+              'a stranger'
+            ) : (
+              <a href={href('/audit', { ...filter, caller: caller.id })} title={`All that ${caller.id} did`}>
+                {caller.name}
+              </a>
+            ),
           sortBy: ({ caller }) => caller?.name ?? null,
         },
         { title: 'What', cell: ({ operation }) => operation, sortBy: ({ operation }) => operation },

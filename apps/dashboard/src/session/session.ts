@@ -4,6 +4,7 @@
  */
 import { type Caller, createLmasClient, type LmasClient, type Role } from '@lmas/client';
 import { computed, signal } from '@preact/signals';
+import { setClock } from '../live/clock.ts';
 import { finishOidcLogin } from './oidc.ts';
 import { orchestratorUrl } from './orchestrator-url.ts';
 
@@ -22,6 +23,7 @@ export const farewell = signal<string | null>(null);
 function clientWith(login: string): LmasClient {
   const watched: typeof fetch = async (input, init) => {
     const response = await fetch(input, init);
+    setClock(response.headers);
     if (response.status === 401 && session.value) logOut('Your login is no longer accepted. Log in again.');
     return response;
   };

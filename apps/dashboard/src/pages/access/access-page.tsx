@@ -1,6 +1,7 @@
 /** Who may do what: API keys and projects. */
 import type { ApiKey, NewApiKey } from '@lmas/client';
 import { useState } from 'preact/hooks';
+import { nowMs } from '../../live/clock.ts';
 import { useResource } from '../../live/resource.ts';
 import { Badge } from '../../parts/badge.tsx';
 import { Confirmation } from '../../parts/dialog.tsx';
@@ -108,7 +109,7 @@ function Keys({ keys, onChanged, onMade }: KeysProps) {
 
 function KeyState({ apiKey: { revokedAt, expiresAt, id } }: { apiKey: ApiKey }) {
   if (revokedAt !== null) return <Badge tone="bad">revoked</Badge>;
-  if (expiresAt !== null && Date.parse(expiresAt) < Date.now()) return <Badge tone="warning">expired</Badge>;
+  if (expiresAt !== null && Date.parse(expiresAt) < nowMs()) return <Badge tone="warning">expired</Badge>;
   return session.value?.caller.id === id ? <Badge tone="busy">yours</Badge> : <Badge tone="good">valid</Badge>;
 }
 

@@ -1,6 +1,7 @@
 /** Makes an API key. */
 import type { NewApiKey, Project, Role } from '@lmas/client';
 import { useState } from 'preact/hooks';
+import { nowMs } from '../../live/clock.ts';
 import { Confirmation } from '../../parts/dialog.tsx';
 import { useAction } from '../../parts/use-action.ts';
 import { client, mayForAll } from '../../session/session.ts';
@@ -23,7 +24,7 @@ export function NewKeyDialog({ projects, onMade, onClose }: NewKeyDialogProps) {
   const [project, setProject] = useState('');
   const [days, setDays] = useState('');
   const action = useAction(async () => {
-    const expiresAt = days === '' ? null : new Date(Date.now() + Number(days) * 24 * 3_600_000).toISOString();
+    const expiresAt = days === '' ? null : new Date(nowMs() + Number(days) * 24 * 3_600_000).toISOString();
     const bound = mayForAll('admin') ? { project: project === '' ? null : project } : {};
     onMade(await client().createApiKey({ name: name.trim(), role, expiresAt, ...bound }));
   });
