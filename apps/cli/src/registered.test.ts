@@ -140,3 +140,13 @@ test('a link says what was measured, what it is said to carry, and its limits', 
   assert.equal((await lmas(fake, 'link', 'rate', 'a', 'b', '1Gbit')).code, 0);
   assert.deepEqual(fake.calls.at(-1)?.body, { rateBitsPerSec: 1e9 });
 });
+
+test('a key is added as everything else is, and by the word of before', async () => {
+  await using fake = await fakeOrchestrator();
+  fake.on('POST /v1/api-keys', problem(409, 'CONFLICT', 'as it was asked for'));
+  for (const verb of ['add', 'create']) await lmas(fake, 'api-key', verb, 'portal', '--role', 'viewer');
+  assert.deepEqual(
+    fake.calls.map(({ body }) => (body as { name: string }).name),
+    ['portal', 'portal'],
+  );
+});

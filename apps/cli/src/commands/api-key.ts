@@ -43,7 +43,7 @@ export function addApiKey(registry: Registry): void {
     .command('api-key')
     .summary('keys for people and portals')
     .description('Keys for people and portals. A key is shown once, when it is made; only its hash is kept.');
-  addCreate(registry, apiKey.command('create'));
+  addCreate(registry, apiKey.command('create').alias('add'));
   leaf(registry, apiKey.command('list').description('Lists the keys, without their secrets.'), {
     examples: ['lmas api-key list'],
     action: async (invocation) => {
