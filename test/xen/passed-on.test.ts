@@ -136,23 +136,3 @@ test('shared storage leads the source to the coordinator: warned of, and refused
   assert.ok(destination.storageRedirects > 0, 'as the finding says');
   assertOneAt(world, 'destination');
 });
-
-test('a source that sends in the clear is led to no coordinator past the tunnel: its session would cross the link as it is', async () => {
-  await using world = await XenWorld.make({ oldRelease: true, httpsOnly: false });
-  const options = { destinationHost: 'beta-2' };
-  const found = async (tunnelled: boolean) =>
-    (await (await driverOf(world, { tunnelled, options })).check({ signal })).findings.filter(
-      ({ code }) => code === 'STORAGE_REDIRECTED',
-    );
-  const [finding] = await found(true);
-  assert.equal(finding?.severity, 'blocker');
-  assert.match(finding?.message ?? '', /in the clear/);
-  assert.match(finding?.remedy ?? '', /Choose beta-1 as destinationHost/);
-  await assert.rejects((await driverOf(world, { tunnelled: true, options })).prepare({ signal }), {
-    code: 'INCOMPATIBLE',
-  });
-  assert.deepEqual(await found(false), [], 'straight, all of it goes as it is');
-  await migrate(await driverOf(world, { tunnelled: true }));
-  assert.equal(world.destination.storageRedirects, 0, 'the coordinator receives');
-  assertOneAt(world, 'destination');
-});
