@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import type { PluginResource } from '@lmas/plugin-api';
+import { createVmwarePlugin } from '@lmas/plugin-vmware';
 import type { Route } from '../lab/vsphere/esxi/agent.ts';
 import { setHostNetwork } from '../lab/vsphere/inventory/seed.ts';
 import type { VcenterSpec } from '../lab/vsphere/inventory/spec.ts';
@@ -396,6 +397,37 @@ describe('temporary routes', { concurrency: true }, () => {
     await assert.rejects(moving, { code: 'BUSY', message: /gone from esx-a1 to host-/ });
     assert.deepEqual([rehearsal.count('RelocateVM_Task'), rehearsal.count('CancelTask')], [1, 1]);
     assert.deepEqual(rehearsal.world.running(), ['esx-a1']);
+  });
+
+  test('one that was stopped so and moves all the same, a moment later, has arrived', async () => {
+    await using rehearsal = await withoutRoutes();
+    const { world } = rehearsal;
+    const { endpoint } = world.source;
+    const [vm, own, other] = [
+      endpoint.objects.byName('VirtualMachine', 'shop'),
+      endpoint.objects.byName('HostSystem', 'esx-a1'),
+      endpoint.objects.byName('HostSystem', 'esx-a2'),
+    ];
+    assert.ok(vm !== undefined && own !== undefined && other !== undefined);
+    endpoint.tasks.lateSuccess = true;
+    void endpoint.gates.hold('queued');
+    let isElsewhere = false;
+    endpoint.onCall = (method) => {
+      if (method === 'RelocateVM_Task') isElsewhere = true;
+      if (isElsewhere && method === 'RetrievePropertiesEx') endpoint.objects.merge(vm, 'runtime', { host: other });
+      if (method !== 'CancelTask') return;
+      isElsewhere = false;
+      endpoint.objects.merge(vm, 'runtime', { host: own });
+      setImmediate(() => endpoint.gates.release('queued'));
+    };
+    const ends = {
+      source: await world.session('source', TEMPORARY),
+      destination: await world.session('destination', TEMPORARY),
+    };
+    const patient = createVmwarePlugin({ settleMs: 4_000, lateMs: 30_000 });
+    await rehearsal.move(patient.migration(ends, rehearsal.request({}, TUNNELLED), rehearsal.context()));
+    assert.equal(rehearsal.count('CancelTask'), 1);
+    assert.deepEqual(world.running(), ['esx-b1']);
   });
 
   test('a host that refuses one: the migration ends, and what was set is given back', async () => {
