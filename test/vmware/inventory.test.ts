@@ -97,7 +97,8 @@ for (const protocol of ['soap', 'json'] as const) {
     });
 
     test('one object that cannot be read is left out, and told in the log; asked for by itself it is an error', async () => {
-      const source = { hosts: alpha(['shop', 'hidden'].map((name) => vmSpec(name))).hosts };
+      const { hosts } = alpha(['shop', 'hidden'].map((name) => vmSpec(name)));
+      const source = { hosts: hosts.map((host) => ({ ...host, gateways: { vmotion: '127.1.1.1' } })) };
       await using rehearsal = await Rehearsal.make({ protocol, source });
       const { world, signal } = rehearsal;
       const hidden = vmOf(world.source, 'hidden');
