@@ -335,6 +335,10 @@ test('a host, and a site, is emptied in one request; what is powered off is left
   assert.ok(off !== undefined);
   off.presence = 'stopped';
   const place = { source: { endpoint: set.stage.source }, destination: { site: set.stage.destination } };
+  const stays = `left at ${set.stage.source}: off.`;
+  await store('looked', [{ vms: vms(set.stage, 'a', 'off') }], { poweredOff: 'leave' });
+  const looked = await ended((await start('looked', 'validate')).id);
+  assert.equal(looked.message, `Every check passed. 1 that is powered off would be ${stays}`);
   const odd = await api().call('POST', '/v1/evacuations', { ...place, migration: { options: { nonsense: 1 } } });
   const { code, errors = [] } = odd.body as { code?: string; errors?: { message: string }[] };
   assert.equal(code, 'INVALID_PLAN');
@@ -343,6 +347,7 @@ test('a host, and a site, is emptied in one request; what is powered off is left
   const run = await api().must<PlanRun>('POST', '/v1/evacuations', { ...place, migration: QUICK });
   const done = await ended(run.id);
   assert.equal(done.phase, 'succeeded', JSON.stringify(done));
+  assert.equal(done.message, `Every running VM has moved. 1 that is powered off was ${stays}`);
   const left = done.items.find(({ vm }) => vm.name === 'off');
   assert.deepEqual([left?.state, left?.findings[0]?.code], ['left', 'POWERED_OFF']);
   assert.match(left?.findings[0]?.message ?? '', /not supported by plugin simulated/);

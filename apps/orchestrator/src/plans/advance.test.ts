@@ -10,6 +10,7 @@ import { advance, type MigrationFacts, VACATED_WITHIN_MS } from './advance.ts';
 import { requestFor } from './ordered-migrations.ts';
 import { hasRunEnded, newRun, type PlanItem, type PlanRun, summaryOf } from './record.ts';
 import { restarted } from './retry.ts';
+import { judge } from './validate.ts';
 
 const CREATED = '2026-06-01T12:00:00.000Z';
 type Policy = 'stop' | 'go-on' | 'roll-back';
@@ -24,6 +25,7 @@ const UNKNOWN: Omit<MigrationFacts, 'outcome'> = {
   error: null,
   vacated: null,
   keptDisks: [],
+  byHand: null,
   endedAtMs: null,
   leftAt: null,
   rehearsal: null,
@@ -196,6 +198,59 @@ test('a source that does not answer is asked again for a while; then the VM has 
   const wayBack = [{ ...item(0, 0), state: 'moving-back' as const, migrations: ['m'] }];
   const back = look({ ...ordered, items: wayBack }, last).run.items[0];
   assert.match(back?.findings[0]?.message ?? '', /^b, which vm0-0 has left/, 'on the way back it is the other end');
+});
+
+test('a copy that stands paused at the source is not gone: it is asked after again, and then told of with what to do by hand', () => {
+  const waves = [{ vms: 1, concurrency: 1, onFailure: 'stop' as const }];
+  const ordered = advance(running(waves), { nowMs: 0, migrations: MIGRATIONS }).run;
+  const look = (nowMs: number, facts: Partial<MigrationFacts>) => {
+    const ended = { ...UNKNOWN, outcome: 'succeeded' as const, endedAtMs: 1_000, ...facts };
+    return advance(ordered, { nowMs, migrations: new Map([[ordered.items[0]?.migrations.at(-1) ?? '', ended]]) }).run;
+  };
+  const last = 1_000 + VACATED_WITHIN_MS;
+  assert.equal(look(last - 1, { vacated: 'paused' }).items[0]?.state, 'moving', 'its source may still be tidied');
+  assert.deepEqual(look(last - 1, { vacated: 'absent' }).items[0]?.findings, []);
+  const { items, message } = look(last, { vacated: 'paused', byHand: 'Destroy the old copy.' });
+  assert.deepEqual([items[0]?.state, items[0]?.sourceAfter], ['moved', 'paused']);
+  const [finding] = items[0]?.findings ?? [];
+  assert.deepEqual([finding?.code, finding?.remedy], ['SOURCE_NOT_VERIFIED', 'Destroy the old copy.']);
+  assert.match(finding?.message ?? '', /^A copy of vm0-0 stands paused at a,/);
+  assert.match(message, /A paused copy still stands at the source, and must not be resumed: vm0-0\.$/);
+});
+
+test('a host that some were left at is not called empty', () => {
+  const one = { vms: 3, concurrency: 1, onFailure: 'go-on' as const };
+  const begun = running([one]);
+  const items = begun.items.map((each, at) => (at === 0 ? each : { ...each, state: 'left' as const }));
+  const ordered = advance({ ...begun, items }, { nowMs: 0, migrations: MIGRATIONS }).run;
+  const left = '2 that are powered off were left at a: vm0-1, vm0-2.';
+  assert.equal(arrived(ordered, 'absent', 0).message, `Every running VM has moved. ${left}`);
+  const failed = { ...UNKNOWN, outcome: 'failed' as const };
+  const { run } = advance(ordered, {
+    nowMs: 0,
+    migrations: new Map([[ordered.items[0]?.migrations[0] ?? '', failed]]),
+  });
+  assert.equal(run.message, `1 of 3 VMs did not move; 0 checks failed. ${left}`);
+  const judged = judge({ ...begun, mode: 'validate', phase: 'validating', items }, 0);
+  assert.equal(judged.message, 'Every check passed. 2 that are powered off would be left at a: vm0-1, vm0-2.');
+});
+
+test('a clock that was ahead and comes back holds up nothing for longer than it was to wait', () => {
+  const one = { vms: 1, concurrency: 1, onFailure: 'stop' as const };
+  const startMs = Date.parse(CREATED);
+  const aheadMs = startMs + 365 * 24 * 3_600_000;
+  const ordered = advance(running([{ ...one, afterwards: { pauseMs: 60_000 } }, one]), {
+    ...{ nowMs: startMs, migrations: MIGRATIONS },
+  }).run;
+  const ahead = arrived(ordered, 'absent', aheadMs);
+  assert.equal(ahead.waves[0]?.pauseUntil, new Date(aheadMs + 60_000).toISOString());
+  const at = (run: PlanRun, ms: number) => advance(run, { nowMs: startMs + ms, migrations: MIGRATIONS }).run;
+  const back = at(ahead, 0);
+  assert.equal(back.waves[0]?.pauseUntil, new Date(startMs + 60_000).toISOString(), 'the pause begins anew');
+  assert.deepEqual([at(back, 59_999).waves[1]?.state, at(back, 60_000).waves[1]?.state], ['waiting', 'moving']);
+  const silent = { ...UNKNOWN, outcome: 'succeeded' as const, vacated: 'unreachable' as const, endedAtMs: aheadMs };
+  const migrations = new Map([[ordered.items[0]?.migrations.at(-1) ?? '', silent]]);
+  assert.equal(advance(ordered, { nowMs: startMs, migrations }).run.items[0]?.state, 'moved');
 });
 
 test('while a source that does not answer is asked again, the next VM has its place; the wave waits for the answer', () => {

@@ -10,9 +10,10 @@
  *                       └─ failed, cancelled            └─ stuck
  */
 import { migrationIdFor } from '../migrations/record.ts';
+import { allMoved, leftBehind, leftSilent, lossInWords, unverifiedIn } from './in-words.ts';
 import {
+  isLost,
   isWaveOver,
-  leftSilent,
   type PlanItem,
   type PlanRun,
   type PlanWave,
@@ -29,6 +30,8 @@ export interface MigrationFacts {
   readonly error: PlanItem['error'];
   /** What the end that it left answered about it; null until it was asked. */
   readonly vacated: PlanItem['sourceAfter'];
+  /** What only a person can do about it. */
+  readonly byHand: string | null;
   /** Disks that it left at the end from which the VM went. */
   readonly keptDisks: PlanItem['keptDisks'];
   /** When it ended; null while it goes on. */
@@ -51,15 +54,13 @@ export interface Advance {
   readonly cancel: readonly string[];
 }
 
-/** From the end of its migration: for so long an end that does not answer is asked again whether the VM is gone from there. */
+/** From the end of its migration: for so long an end that does not answer, or still holds a copy, is asked again whether the VM is gone from there. */
 export const VACATED_WITHIN_MS = 60_000;
 
 const SOURCE_NOT_VERIFIED = 'SOURCE_NOT_VERIFIED';
 
 const LIVE: readonly PlanItem['state'][] = ['moving', 'moving-back', 'copying'];
-const LOST: readonly PlanItem['state'][] = ['failed', 'cancelled', 'refused', 'stuck'];
 export const isLive = ({ state }: PlanItem): boolean => LIVE.includes(state);
-export const isLost = ({ state }: Pick<PlanItem, 'state'>): boolean => LOST.includes(state);
 
 export function advance(run: PlanRun, facts: Facts): Advance {
   const step = new Step(run, facts);
@@ -127,7 +128,8 @@ export class Step {
       this.end(item, back ? 'stuck' : outcome, lossInWords(item, outcome, back), facts.error);
       return;
     }
-    if (vacated === 'unreachable' && this.#mayAnswerYet(facts)) {
+    const isVerified = vacated !== 'unreachable' && vacated !== 'paused';
+    if (!isVerified && this.#mayAnswerYet(facts)) {
       this.#askedAgain.add(item);
       return;
     }
@@ -144,20 +146,27 @@ export class Step {
       return;
     }
     this.end(item, back ? 'moved-back' : 'moved', back ? 'It has moved back.' : 'It has moved.');
-    if (vacated === 'unreachable') this.#tellUnverified(item, back ? item.destination.endpoint : item.source.endpoint);
+    if (!isVerified) this.#tellUnverified(item, back ? item.destination.endpoint : item.source.endpoint, facts);
   }
 
   #mayAnswerYet({ endedAtMs }: MigrationFacts): boolean {
     if (endedAtMs === null || this.run.cancelRequestedAt !== null) return false;
-    return this.facts.nowMs - endedAtMs < VACATED_WITHIN_MS;
+    // A clock that was ahead when it ended and has come back makes it end in the future: that is waited for no longer than the rest.
+    return Math.abs(this.facts.nowMs - endedAtMs) < VACATED_WITHIN_MS;
   }
 
   /** It counts as moved, for its migration saw it run where it went. Whether it stands still where it was is for a person to see. */
-  #tellUnverified(item: PlanItem, endpoint: string): void {
-    const message = `${endpoint}, which ${item.vm.name} has left, does not answer: that it does not run there any more was not verified.`;
-    const remedy = `Before ${endpoint} comes back, make sure that it cannot start ${item.vm.name}; once it answers, look there.`;
-    item.findings.push({ severity: 'warning', code: SOURCE_NOT_VERIFIED, message, remedy });
-    this.note(message, { vm: item.vm.name, code: SOURCE_NOT_VERIFIED });
+  #tellUnverified(item: PlanItem, endpoint: string, { vacated, byHand }: MigrationFacts): void {
+    const { name } = item.vm;
+    const isPaused = vacated === 'paused';
+    const message = isPaused
+      ? `A copy of ${name} stands paused at ${endpoint}, which it has left: whoever resumes that makes two of it.`
+      : `${endpoint}, which ${name} has left, does not answer: that it does not run there any more was not verified.`;
+    const look = isPaused
+      ? `Do not resume ${name} at ${endpoint}. Make sure that it runs where it went, then destroy the paused copy.`
+      : `Before ${endpoint} comes back, make sure that it cannot start ${name}; once it answers, look there.`;
+    item.findings.push({ severity: 'warning', code: SOURCE_NOT_VERIFIED, message, remedy: byHand ?? look });
+    this.note(message, { vm: name, code: SOURCE_NOT_VERIFIED });
   }
 
   /** Lets nothing begin any more; the end has come when nothing moves. */
@@ -233,6 +242,7 @@ export class Step {
 
   #pass(wave: WaveRun, plan: PlanWave, _items: PlanItem[]): boolean {
     const { approval, checks } = plan.afterwards;
+    wave.pauseUntil = this.within(wave.pauseUntil, plan.afterwards.pauseMs);
     if (Date.parse(wave.pauseUntil ?? '') > this.facts.nowMs) return false;
     if (approval && wave.approvedAt === null) return false;
     if (wave.checks.length < checks.length) return false; // somebody makes them
@@ -244,6 +254,12 @@ export class Step {
     this.run.message = underWay(this.run);
     this.note(`Wave ${this.nameOf(wave)} is done.`);
     return true;
+  }
+
+  /** A time that was to be so far off at most. A clock that was ahead when it was set, and has come back, makes it farther: then it begins anew. */
+  protected within(time: string | null, ms: number): string | null {
+    const isFar = time !== null && Date.parse(time) - this.facts.nowMs > ms;
+    return isFar ? new Date(this.facts.nowMs + ms).toISOString() : time;
   }
 
   /** Whether its wave has failed with it. */
@@ -289,16 +305,15 @@ export class Step {
   protected complete(): boolean {
     const lost = this.run.items.filter(isLost);
     const failedChecks = this.run.waves.flatMap(({ checks }) => checks.filter(({ passed }) => !passed));
-    const left = leftSilent(this.run);
     if (lost.length === 0 && failedChecks.length === 0)
       this.finish(
-        left === '' ? 'succeeded' : 'failed',
-        `Every VM ${left === '' ? '' : 'that was found '}has moved.${left}${unverifiedIn(this.run)}`,
+        leftSilent(this.run) === '' ? 'succeeded' : 'failed',
+        `${allMoved(this.run)}${unverifiedIn(this.run)}`,
       );
     else
       this.finish(
         'failed',
-        `${lost.length} of ${this.run.items.length} VMs did not move; ${failedChecks.length} checks failed.${left}${unverifiedIn(this.run)}`,
+        `${lost.length} of ${this.run.items.length} VMs did not move; ${failedChecks.length} checks failed.${leftBehind(this.run, 'were')}${unverifiedIn(this.run)}`,
       );
     return true;
   }
@@ -316,25 +331,8 @@ export class Step {
   }
 }
 
-/** Of which nobody has seen that they are gone from where they were; said behind how it ended. */
-function unverifiedIn({ items }: PlanRun): string {
-  const names = items
-    .filter(({ state, sourceAfter }) => state === 'moved' && sourceAfter === 'unreachable')
-    .map(({ vm }) => vm.name);
-  return names.length === 0
-    ? ''
-    : ` That the source has stopped was not verified, since it does not answer: ${names.join(', ')}.`;
-}
-
 /** The source of the way back is the destination of the way there. */
 function seenFromThere(leftAt: PlanItem['leftAt']): PlanItem['leftAt'] {
   if (leftAt === 'source') return 'destination';
   return leftAt === 'destination' ? 'source' : leftAt;
-}
-
-function lossInWords({ leftAt }: PlanItem, outcome: 'failed' | 'cancelled', back: boolean): string {
-  if (leftAt === 'both') return 'It runs at both ends.';
-  if (leftAt === 'unknown') return 'Nobody knows where it runs.';
-  if (back) return 'It could not be moved back.';
-  return outcome === 'failed' ? 'It could not be moved.' : 'Its migration was cancelled.';
 }

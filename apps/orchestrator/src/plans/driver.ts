@@ -46,6 +46,9 @@ export function lookAtMs(run: PlanRun): number | null {
   return waitsForApproval(run) ? null : Date.parse(wave.pauseUntil ?? run.createdAt);
 }
 
+/** A time that was written by a clock that was ahead is far off once it has come back: so often all are looked at that have one (advance.ts sets it anew). */
+const ALL_EVERY_MS = 60_000;
+
 /** What goes with every write of a run. */
 export function besideOf(run: PlanRun, before: PlanRun | null, entries: readonly RunEntry[]): Beside {
   const leavesSeat = hasRunEnded(run);
@@ -90,6 +93,7 @@ export function createPlanDriver({
 }: DriverParts): PlanDriver {
   const stopping = new AbortController();
   const underWay = new Map<string, Promise<void>>();
+  let allLookedAtMs = Number.NEGATIVE_INFINITY;
 
   /** @returns whether there may be more to do at once */
   const step = async (id: string, signal: AbortSignal): Promise<boolean> => {
@@ -127,7 +131,9 @@ export function createPlanDriver({
     look,
     async lookAtDue() {
       try {
-        for (const id of await table.dueBy(now())) void look(id);
+        const isAll = performance.now() - allLookedAtMs >= ALL_EVERY_MS;
+        for (const id of await table.dueBy(isAll ? Number.MAX_SAFE_INTEGER : now())) void look(id);
+        if (isAll) allLookedAtMs = performance.now();
       } catch (error) {
         log.warn({ err: error }, 'runs of plans could not be looked at; tried again');
       }

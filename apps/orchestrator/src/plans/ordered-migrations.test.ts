@@ -1,7 +1,7 @@
 /** What a run learns of migrations that did not succeed. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { PluginError, type PluginErrorCode } from '@lmas/plugin-api';
+import { PluginError, type PluginErrorCode, type Presence } from '@lmas/plugin-api';
 import type { Migration } from '../migrations/record.ts';
 import { factsOf } from './ordered-migrations.ts';
 import type { PlanRun } from './record.ts';
@@ -50,4 +50,20 @@ test('an end that does not answer after the move is told apart from one that kno
   };
   assert.deepEqual(await asked('UNREACHABLE'), ['unreachable', Date.parse(ended)]);
   assert.deepEqual(await asked('VM_NOT_FOUND'), ['absent', Date.parse(ended)]);
+});
+
+test('a copy that could be resumed where the VM was is told apart from one that is off', async () => {
+  const asked = async (presence: Presence) => {
+    const item = { state: 'moving', migrations: [ID], source: { endpoint: 'a' }, vm: { id: 'vm' } };
+    const byHand = 'Destroy the old copy.';
+    const migration = { phase: 'succeeded', endedAt: null, where: 'destination', byHand, error: null, report: null };
+    const session = { findVm: async () => ({ presence }), close: async () => undefined };
+    const scope = { migrations: { get: async () => migration }, connector: { connect: async () => ({ session }) } };
+    const run = { items: [item] } as unknown as PlanRun;
+    const facts = await factsOf(run, scope as never, { signal: new AbortController().signal });
+    return [facts.get(ID)?.vacated, facts.get(ID)?.byHand];
+  };
+  for (const presence of ['paused', 'incoming'] as const)
+    assert.deepEqual(await asked(presence), ['paused', 'Destroy the old copy.']);
+  for (const presence of ['running', 'stopped'] as const) assert.equal((await asked(presence))[0], presence);
 });

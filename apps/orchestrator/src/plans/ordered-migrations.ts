@@ -11,7 +11,7 @@ import type { Fence } from '../redis/versioned-table.ts';
 import { MAX_KEEP_MS } from '../schemas/drill.ts';
 import { isLive, type MigrationFacts } from './advance.ts';
 import { inTurns } from './in-turns.ts';
-import type { PlanItem, PlanRun } from './record.ts';
+import { isLost, type PlanItem, type PlanRun } from './record.ts';
 import { reverseOf } from './reverse.ts';
 
 const AT_ONCE = 8;
@@ -73,7 +73,7 @@ export async function factsOf(
 }
 
 /** The disks that it left where the VM was. */
-const keptIn = ({ report }: Migration): string[] =>
+export const keptIn = ({ report }: Migration): string[] =>
   (report?.keptAtSource ?? []).flatMap(({ kind, id }) => (kind === 'disk' ? [id] : []));
 
 function rehearsalOf({ drill, leftovers }: Migration): PlanItem['rehearsal'] {
@@ -83,14 +83,28 @@ function rehearsalOf({ drill, leftovers }: Migration): PlanItem['rehearsal'] {
 }
 
 /** What a migration that did not succeed left behind. Where two may run, what to do by hand is the remedy. */
-function lossOf({ where, byHand, error }: Migration): Pick<MigrationFacts, 'leftAt' | 'error'> {
+function lossOf({ where, byHand, error }: Migration): Pick<MigrationFacts, 'leftAt' | 'error' | 'byHand'> {
   const isClear = !isUndecided({ where, byHand });
   const leftAt = isClear && where === 'unknown' ? null : where;
   const remedy = isClear ? (error?.remedy ?? null) : byHand;
-  return { leftAt, error: error && { code: error.code, message: error.message, remedy } };
+  return { leftAt, byHand, error: error && { code: error.code, message: error.message, remedy } };
 }
 
-async function find(migrations: Scope['migrations'], id: string): Promise<Migration | undefined> {
+/** Of each VM that did not move, or not back: its newest migration, by id. */
+export async function newestOfLost(
+  { items }: Pick<PlanRun, 'items'>,
+  migrations: Pick<Scope['migrations'], 'get'>,
+): Promise<Map<string, Migration>> {
+  const newest = new Map<string, Migration>();
+  await inTurns(items.filter(isLost), AT_ONCE, async ({ migrations: [...ids] }) => {
+    const id = ids.at(-1);
+    const migration = id === undefined ? undefined : await find(migrations, id);
+    if (migration !== undefined) newest.set(migration.id, migration);
+  });
+  return newest;
+}
+
+async function find(migrations: Pick<Scope['migrations'], 'get'>, id: string): Promise<Migration | undefined> {
   try {
     return await migrations.get(id);
   } catch (error) {
@@ -106,7 +120,9 @@ async function lookBack(connector: Scope['connector'], endpoint: string, vm: str
     const { session } = await connector.connect(endpoint, { signal: limited });
     try {
       const { presence } = await session.findVm(vm, { signal: limited });
-      return presence === 'running' ? ('running' as const) : ('stopped' as const);
+      if (presence === 'running' || presence === 'unreachable') return presence;
+      // It executes nothing now, and somebody can let it go on.
+      return presence === 'paused' || presence === 'incoming' ? ('paused' as const) : presence;
     } finally {
       await session.close();
     }

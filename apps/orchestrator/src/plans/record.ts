@@ -4,7 +4,6 @@
 import { createHash, randomUUID } from 'node:crypto';
 import type { Redis } from 'ioredis';
 import type { z } from 'zod';
-import { inShort } from '../in-short.ts';
 import { type VersionedTable, versionedTable } from '../redis/versioned-table.ts';
 import { type planBodySchema, type planCheckSchema, planSchema } from '../schemas/plan.ts';
 import {
@@ -69,19 +68,18 @@ export const moves = ({ mode }: Pick<PlanRun, 'mode'>): boolean =>
 /** What it finds out is about the moment; a drill is evidence, and stays. */
 export const onlyLooks = ({ mode }: Pick<PlanRun, 'mode'>): boolean => mode === 'validate' || mode === 'disaster';
 
+const LOST: readonly ItemState[] = ['failed', 'cancelled', 'refused', 'stuck'];
+/** It is not where it was to go. */
+export const isLost = ({ state }: Pick<PlanItem, 'state'>): boolean => LOST.includes(state);
+/** Nobody knows where it runs, or it runs twice: nothing may be ordered for it. */
+export const isUnclear = (item: Pick<PlanItem, 'state' | 'leftAt'>): boolean =>
+  isLost(item) && (item.leftAt === 'both' || item.leftAt === 'unknown');
+
 /** Whether something of it was ordered. */
 export const hasMoved = ({ items }: Pick<PlanRun, 'items'>): boolean =>
   items.some(({ migrations }) => migrations.length > 0);
 
 export const ENDPOINT_SILENT = 'ENDPOINT_SILENT';
-
-/** What was left because it did not answer, behind how the run ended; empty: nothing was. */
-export function leftSilent({ reasons }: Pick<PlanRun, 'reasons'>): string {
-  const silent = reasons.flatMap(({ code, endpoint }) => (code === ENDPOINT_SILENT && endpoint ? [endpoint] : []));
-  const names = [...new Set(silent)];
-  if (names.length === 0) return '';
-  return ` ${inShort(names)} did not answer: what ${names.length === 1 ? 'it has' : 'they have'} was left.`;
-}
 
 export function summaryOf(run: PlanRun): PlanRunSummary {
   const { id, plan, project, mode, phase, pausedAt, cancelRequestedAt, attempt, createdAt, endedAt, message } = run;

@@ -57,6 +57,7 @@ const UNDER_WAY: MigrationFacts = {
   error: null,
   vacated: null,
   keptDisks: [],
+  byHand: null,
   endedAtMs: null,
   leftAt: null,
   rehearsal: null,
@@ -177,6 +178,22 @@ test('a cancel while the copies are kept ends it sooner, and does not make it a 
   const ended = drills.toTheEnd({ ...run, cancelRequestedAt: CREATED });
   assert.equal(ended.phase, 'succeeded');
   assert.ok(drills.nowMs - before < KEEP_MS);
+});
+
+test('copies that were begun to be kept by a clock that was ahead are kept for as long as the plan says, not until that time', () => {
+  const drills = new Drills();
+  let run = running([one]);
+  const nowMs = drills.nowMs;
+  drills.nowMs += 365 * 24 * 3_600_000;
+  while (run.phase === 'running') {
+    run = drills.turn(run).run;
+    drills.play('up', 0);
+  }
+  drills.nowMs = nowMs;
+  run = drills.turn(run).run;
+  assert.deepEqual([run.phase, lookAtMs(run)], ['keeping', drills.nowMs + KEEP_MS]);
+  drills.nowMs += KEEP_MS;
+  assert.equal(drills.turn(run).run.phase, 'undoing');
 });
 
 const sketch = fc.record({

@@ -10,8 +10,8 @@
  * only makes the end come sooner. A VM that cannot be rehearsed is told of and holds up no others.
  */
 import { migrationIdFor } from '../migrations/record.ts';
-import { type Advance, type Facts, isLost, Step } from './advance.ts';
-import type { PlanItem, PlanRun, PlanWave, WaveRun } from './record.ts';
+import { type Advance, type Facts, Step } from './advance.ts';
+import { isLost, type PlanItem, type PlanRun, type PlanWave, type WaveRun } from './record.ts';
 
 export function advanceRehearsal(run: PlanRun, facts: Facts): Advance {
   const step = new RehearsalStep(run, facts);
@@ -28,7 +28,10 @@ class RehearsalStep extends Step {
       if (this.run.cancelRequestedAt !== null) this.#undo();
       else for (let isNew = true; isNew; ) isNew = this.turnWave();
     }
-    if (this.run.phase === 'keeping' && this.#isOver()) this.#undo();
+    if (this.run.phase === 'keeping') {
+      this.run.keptUntil = this.within(this.run.keptUntil, this.run.definition.drill.keepMs);
+      if (this.#isOver()) this.#undo();
+    }
     if (this.run.phase === 'undoing') this.#undo();
   }
 

@@ -1,8 +1,7 @@
 /**
  * The report of a run: what, when, how long, what failed and why, what was left. Pure.
  */
-import { isLost } from './advance.ts';
-import type { ItemState, PlanItem, PlanReport, PlanRun, RunEntry } from './record.ts';
+import { type ItemState, isLost, type PlanItem, type PlanReport, type PlanRun, type RunEntry } from './record.ts';
 
 const WHY: Readonly<Partial<Record<ItemState, string>>> = {
   waiting: 'Its turn has not come.',

@@ -2,17 +2,24 @@
  * A run that ended and begins once more: what moved stays moved, only the rest is tried again. Pure.
  */
 import { LmasError } from '../errors.ts';
-import { isLost } from './advance.ts';
-import { ENDPOINT_SILENT, hasMoved, hasRunEnded, moves, newWave, type PlanItem, type PlanRun } from './record.ts';
+import {
+  ENDPOINT_SILENT,
+  hasMoved,
+  hasRunEnded,
+  isLost,
+  isUnclear,
+  moves,
+  newWave,
+  type PlanItem,
+  type PlanRun,
+} from './record.ts';
 
 /** @throws LmasError RUN_STATE when there is nothing to be tried again */
 export function restarted(run: PlanRun): PlanRun {
   if (!hasRunEnded(run)) throw new LmasError('RUN_STATE', 'The run has not ended yet.');
   if (run.phase === 'succeeded') throw new LmasError('RUN_STATE', 'The run has succeeded.');
   if (run.mode === 'drill' || run.mode === 'disaster') throw new LmasError('RUN_STATE', `A ${run.mode} is begun anew.`);
-  const unclear = run.items.filter(
-    ({ state, leftAt }) => state === 'stuck' && (leftAt === 'both' || leftAt === 'unknown'),
-  );
+  const unclear = run.items.filter(isUnclear);
   if (unclear.length > 0) {
     const names = unclear.map(({ vm }) => vm.name).join(', ');
     throw new LmasError('RUN_STATE', `Where ${names} runs is not clear: settle that by hand, and begin a new run.`);

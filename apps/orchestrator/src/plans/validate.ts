@@ -6,8 +6,9 @@ import { describeError } from '../errors.ts';
 import type { MigrationChecker } from '../migrations/checks.ts';
 import { forecast } from './forecast.ts';
 import { inTurns } from './in-turns.ts';
+import { leftBehind, leftSilent, wayAround } from './in-words.ts';
 import { requestFor } from './ordered-migrations.ts';
-import { hasMoved, leftSilent, moves, type PlanItem, type PlanRun, type RunEntry, underWay } from './record.ts';
+import { hasMoved, moves, type PlanItem, type PlanRun, type RunEntry, underWay } from './record.ts';
 
 const BATCH = 16;
 const AT_ONCE = 4;
@@ -93,14 +94,17 @@ export function judge(run: PlanRun, nowMs: number): PlanRun {
     return { ...judged, phase: 'running', message: underWay(run) };
   }
   if (!moves(run)) {
+    const left = leftBehind(run, 'would be');
     if (blocked.length > 0) return end('failed', `The checks say no for ${names}.`);
     if (prediction.fitsRto === 'no')
-      return end('failed', 'Every check passed, but it takes longer than its recovery-time objective.');
-    const left = leftSilent(run);
-    return end(left === '' ? 'succeeded' : 'failed', `Every check passed.${left}`);
+      return end('failed', `Every check passed, but it takes longer than its recovery-time objective.${left}`);
+    return end(leftSilent(run) === '' ? 'succeeded' : 'failed', `Every check passed.${left}`);
   }
   const stops = blocked.filter(({ wave }) => run.definition.waves[wave]?.onFailure !== 'go-on');
   if (stops.length > 0)
-    return end('failed', `The checks say no for ${names}. Nothing ${hasMoved(run) ? 'more ' : ''}was moved.`);
+    return end(
+      'failed',
+      `The checks say no for ${names}. Nothing ${hasMoved(run) ? 'more ' : ''}was moved.${wayAround(run)}`,
+    );
   return { ...judged, phase: 'running', message: underWay(run) };
 }

@@ -4,7 +4,7 @@
 import { z } from 'zod';
 import { ownedNameSchema, slugSchema, timestampSchema } from './common.ts';
 import { findingSchema } from './finding.ts';
-import { migrationIdSchema, whereSchema } from './migration.ts';
+import { migrationIdSchema, vmNameSchema, whereSchema } from './migration.ts';
 import { predictionSchema } from './migration-check.ts';
 import { planCheckSchema, recordedBodySchema } from './plan.ts';
 
@@ -25,6 +25,22 @@ export const runModeSchema = z
 export const planRunInputSchema = z
   .strictObject({ mode: runModeSchema })
   .meta({ id: 'PlanRunRequest', examples: [{ mode: 'validate' }, { mode: 'failover' }] });
+
+export const failBackInputSchema = z
+  .strictObject({
+    except: z
+      .array(vmNameSchema)
+      .max(500)
+      .default([])
+      .describe(
+        'Ids or names of VMs that stay where they are: one that is off, or gone, stands in the way of all others.',
+      ),
+    poweredOff: z
+      .enum(['refuse', 'leave'])
+      .optional()
+      .describe('What a VM that is powered off by now means; by default what the plan of the run says.'),
+  })
+  .meta({ id: 'FailBackRequest', examples: [{}, { except: ['db-1'] }, { poweredOff: 'leave' }] });
 
 export const RUN_PHASES = [
   /** The plan is made into VMs: who runs where, what each is mapped to. */
@@ -106,9 +122,11 @@ export const planItemSchema = z
     checkedAt: timestampSchema.nullable(),
     prediction: predictionSchema.nullable(),
     sourceAfter: z
-      .enum(['absent', 'stopped', 'running', 'unreachable'])
+      .enum(['absent', 'stopped', 'paused', 'running', 'unreachable'])
       .nullable()
-      .describe('What the source answered about it after it had moved.'),
+      .describe(
+        'What the source answered about it after it had moved. `paused`: a copy stands there that somebody could resume.',
+      ),
     leftAt: whereSchema
       .nullable()
       .default(null)

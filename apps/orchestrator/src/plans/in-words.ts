@@ -1,0 +1,69 @@
+/**
+ * What a run says of VMs that did not simply move, in words: for its message, which may be all that anybody reads before a host is switched
+ * off. Pure.
+ */
+import { inShort } from '../in-short.ts';
+import { ENDPOINT_SILENT, type PlanItem, type PlanRun } from './record.ts';
+
+type Items = Pick<PlanRun, 'items'>;
+type Left = Pick<PlanRun, 'items' | 'reasons'>;
+
+/** How it ended where nothing was lost: a host that some of its VMs were left at is not empty. */
+export function allMoved(run: Left): string {
+  const [off, silent] = [leftOff(run, 'were'), leftSilent(run)];
+  return `Every ${off === '' ? '' : 'running '}VM ${silent === '' ? '' : 'that was found '}has moved.${off}${silent}`;
+}
+
+/** What stays where it is though it was meant; said behind how it ended. */
+export const leftBehind = (run: Left, were: 'were' | 'would be'): string => leftOff(run, were) + leftSilent(run);
+
+/** Of those that no plugin can move, host by host. */
+function leftOff({ items }: Items, were: 'were' | 'would be'): string {
+  const byHost = new Map<string, string[]>();
+  for (const { state, source, vm } of items) {
+    if (state === 'left') byHost.set(source.endpoint, [...(byHost.get(source.endpoint) ?? []), vm.name]);
+  }
+  return [...byHost]
+    .map(([host, names]) => {
+      const them = names.length === 1 ? '1 that is' : `${names.length} that are`;
+      const left = were === 'were' && names.length === 1 ? 'was' : were;
+      return ` ${them} powered off ${left} left at ${host}: ${inShort(names)}.`;
+    })
+    .join('');
+}
+
+/** What was left because it did not answer, behind how the run ended; empty: nothing was. */
+export function leftSilent({ reasons }: Pick<PlanRun, 'reasons'>): string {
+  const silent = reasons.flatMap(({ code, endpoint }) => (code === ENDPOINT_SILENT && endpoint ? [endpoint] : []));
+  const names = [...new Set(silent)];
+  if (names.length === 0) return '';
+  return ` ${inShort(names)} did not answer: what ${names.length === 1 ? 'it has' : 'they have'} was left.`;
+}
+
+/** Of which nobody has seen that they are gone from where they were; said behind how it ended. */
+export function unverifiedIn({ items }: Items): string {
+  const moved = (sourceAfter: PlanItem['sourceAfter']) =>
+    items.filter((item) => item.state === 'moved' && item.sourceAfter === sourceAfter).map(({ vm }) => vm.name);
+  const [silent, paused] = [moved('unreachable'), moved('paused')];
+  return [
+    silent.length === 0
+      ? ''
+      : ` That the source has stopped was not verified, since it does not answer: ${inShort(silent)}.`,
+    paused.length === 0
+      ? ''
+      : ` A paused copy still stands at the source, and must not be resumed: ${inShort(paused)}.`,
+  ].join('');
+}
+
+export function lossInWords({ leftAt }: PlanItem, outcome: 'failed' | 'cancelled', back: boolean): string {
+  if (leftAt === 'both') return 'It runs at both ends.';
+  if (leftAt === 'unknown') return 'Nobody knows where it runs.';
+  if (back) return 'It could not be moved back.';
+  return outcome === 'failed' ? 'It could not be moved.' : 'Its migration was cancelled.';
+}
+
+/** A fail-back has no plan that anybody could edit: what to do about the VM that stands in the way of all others. Said behind why it failed. */
+export const wayAround = ({ mode, reverseOf }: Pick<PlanRun, 'mode' | 'reverseOf'>): string =>
+  mode !== 'failback' || reverseOf === null
+    ? ''
+    : ` To bring back the others: lmas plan fail-back ${reverseOf} --except VM (for each), or --leave-powered-off.`;
