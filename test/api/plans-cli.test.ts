@@ -1,10 +1,12 @@
 /** `lmas schedule`, `lmas plan` and `lmas evacuate`, against a real orchestrator. */
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
+import { randomUUID } from 'node:crypto';
 import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
+import type { PlanRun } from '@lmas/client';
 import type { Orchestrator } from '../../apps/orchestrator/src/main.ts';
 import { Api, type Stage, setStage, startInProcess, temporaryDirectory } from '../workflow/harness.ts';
 
@@ -109,6 +111,28 @@ test('a host is emptied, and filled again; a site as well', async () => {
   await must('evacuate', ...all, '--refuse-silent', '--overcommit', '--watch');
   await must('evacuate', '--site', destination, '--to-site', source, '--watch');
   assert.deepEqual(stage.world.running(vmId), ['source']);
+});
+
+test('a VM that is off by now holds up no fail-back for good: what is to be left is named', async () => {
+  const { source, destination, vmId, vmName, world } = stage;
+  const idle = { id: randomUUID(), name: 'idle' };
+  world.addVm('source', idle);
+  const run = RUN.exec(await must('evacuate', source, '--to', destination, '--watch'))?.[0] ?? '';
+  const there = world.vm('destination', idle.id) ?? assert.fail();
+  there.presence = 'stopped';
+  await must('plan', 'fail-back', run, '--leave-powered-off', '--watch');
+  assert.deepEqual([world.running(vmId), world.running(idle.id)], [['source'], []]);
+  there.presence = 'running';
+  const refused = await lmas('plan', 'fail-back', run, '--watch');
+  assert.equal(refused.code, 1);
+  assert.match(refused.out + refused.err, new RegExp(`lmas plan fail-back ${run} --except VM`));
+  const mistyped = await lmas('plan', 'fail-back', run, '--except', 'nobody');
+  assert.deepEqual([mistyped.code, /has no nobody to except/.test(mistyped.err)], [4, true], mistyped.err);
+  const back = RUN.exec(await must('plan', 'fail-back', run, '--except', vmName, '--watch'))?.[0] ?? '';
+  assert.deepEqual([world.running(vmId), world.running(idle.id)], [['source'], ['source']]);
+  const { definition } = JSON.parse(await must('plan', 'status', back, '--json')) as PlanRun;
+  assert.equal(definition.description, `Back, without ${vmName}: Evacuation of ${source}`);
+  assert.deepEqual(world.violations, []);
 });
 
 test('a schedule from flags: previewed, made, paused, run, its history; refused with every reason', async () => {

@@ -5,6 +5,7 @@ import { answer, type CallOptions, done, type Http, type Needs, settled } from '
 import { apiErrorOf } from './errors.ts';
 import type {
   EvacuationInput,
+  FailBackInput,
   Plan,
   PlanInput,
   PlanList,
@@ -54,8 +55,8 @@ export interface PlanClient {
   evacuate(input: EvacuationInput, options?: CallOptions): Promise<PlanRun>;
   listPlanRuns(query?: PageOptions & Needs & { plan?: string }, options?: CallOptions): Promise<PlanRunList>;
   getPlanRun(id: string, options?: CallOptions): Promise<PlanRun>;
-  /** Answers with the run; `fail-back` with the new one. */
-  orderPlanRun(id: string, order: PlanRunOrder, options?: CallOptions): Promise<PlanRun>;
+  /** Answers with the run; `fail-back`, which may leave VMs out, with the new one. */
+  orderPlanRun(id: string, order: PlanRunOrder, options?: CallOptions & FailBackInput): Promise<PlanRun>;
   getPlanReport(id: string, options?: CallOptions): Promise<PlanReport>;
   /** The report as one HTML page. */
   getPlanReportPage(id: string, options?: CallOptions): Promise<string>;
@@ -81,8 +82,11 @@ export function planMethods(http: Http, base: string): PlanClient {
     listPlanRuns: (query = {}, { signal } = {}) =>
       answer(base, signal, http.GET('/v1/plan-runs', { params: { query }, ...heed(signal) })),
     getPlanRun: (id, { signal } = {}) => answer(base, signal, http.GET('/v1/plan-runs/{id}', at(id, signal))),
-    orderPlanRun: (id, order, { signal } = {}) =>
-      answer(base, signal, http.POST(`/v1/plan-runs/{id}/${order}`, at(id, signal))),
+    orderPlanRun: (id, order, { signal, except, poweredOff } = {}) => {
+      if (order !== 'fail-back') return answer(base, signal, http.POST(`/v1/plan-runs/{id}/${order}`, at(id, signal)));
+      const body = { ...(except === undefined ? {} : { except }), ...(poweredOff === undefined ? {} : { poweredOff }) };
+      return answer(base, signal, http.POST('/v1/plan-runs/{id}/fail-back', { body, ...at(id, signal) }));
+    },
     getPlanReport: (id, { signal } = {}) => answer(base, signal, http.GET('/v1/plan-runs/{id}/report', at(id, signal))),
     async getPlanReportPage(id, { signal } = {}) {
       const call = http.GET('/v1/plan-runs/{id}/report.html', { ...at(id, signal), parseAs: 'text' });

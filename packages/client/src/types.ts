@@ -65,6 +65,8 @@ export type PlanRun = Answer<paths['/v1/plan-runs/{id}']['get'], 200>;
 export type PlanRunList = Answer<paths['/v1/plan-runs']['get'], 200>;
 export type PlanReport = Answer<paths['/v1/plan-runs/{id}/report']['get'], 200>;
 export type EvacuationInput = Body<paths['/v1/evacuations']['post']>;
+/** What a fail-back leaves as it is. */
+export type FailBackInput = Body<paths['/v1/plan-runs/{id}/fail-back']['post']>;
 export type Convergence = Migration['request']['convergence'];
 export type Phase = Migration['phase'];
 export type Where = Migration['where'];

@@ -40,7 +40,11 @@ const ORDERS: readonly { order: PlanRunOrder; description: string }[] = [
       'Begins nothing more, and cancels what moves. What has moved stays; fail-back brings it back. Of a drill: every copy is undone.',
   },
   { order: 'retry', description: 'Tries again only what did not move.' },
-  { order: 'fail-back', description: 'Begins a run that brings back everything that this one moved.' },
+  {
+    order: 'fail-back',
+    description:
+      'Begins a run that brings back everything that this one moved. One VM that is off by now, or gone, stands in the way of all others until it is left out.',
+  },
 ];
 
 const runList = (look: () => Promise<PlanRunList['items']>): WatchedList<PlanRunList['items'][number]> => ({
@@ -113,22 +117,40 @@ export function addPlanRuns(registry: Registry, plan: Registry['program']): void
   addReport(registry, plan);
 }
 
+interface OrderFlags {
+  readonly watch?: boolean;
+  readonly except?: readonly string[];
+  readonly leavePoweredOff?: boolean;
+}
+
 function addOrder(registry: Registry, plan: Registry['program'], order: PlanRunOrder, description: string): void {
   const command = plan
     .command(order)
     .description(description)
     .argument('<run>', 'id of the run, r_…')
     .option('--watch', 'follow it to its end');
-  leaf<{ watch?: boolean }>(registry, command, {
-    examples: [`lmas plan ${order} r_0198c9d4-5a1f-7c55-b1d2-5d3c7c1f9a10`],
+  const isBack = order === 'fail-back';
+  if (isBack) {
+    command
+      .option('--except <vm>', 'id or name of a VM that stays where it is (repeatable)', collect)
+      .option('--leave-powered-off', 'leave VMs that are powered off where they are');
+  }
+  const example = `lmas plan ${order} r_0198c9d4-5a1f-7c55-b1d2-5d3c7c1f9a10`;
+  leaf<OrderFlags>(registry, command, {
+    examples: isBack ? [example, `${example} --except db-1 --leave-powered-off --watch`] : [example],
     action: async (invocation) => {
-      const run = await (await invocation.client()).orderPlanRun(invocation.args[0] ?? '', order, invocation);
+      const { except, leavePoweredOff } = invocation.flags;
+      const run = await (await invocation.client()).orderPlanRun(invocation.args[0] ?? '', order, {
+        signal: invocation.signal,
+        ...(except === undefined ? {} : { except: [...except] }),
+        ...(leavePoweredOff === true ? { poweredOff: 'leave' as const } : {}),
+      });
       if (invocation.flags.watch === true)
         return await followRun(invocation, run, order === 'cancel' ? 'cancelled' : 'succeeded');
       if (invocation.flags.json === true) invocation.printJson(run);
       else
         invocation.print(
-          order === 'fail-back'
+          isBack
             ? `${run.id}: begun. Follow it:  lmas plan status ${run.id} --watch`
             : `${run.id}: ${order} was asked for.`,
         );

@@ -2,11 +2,14 @@
 import assert from 'node:assert/strict';
 import { after, before, beforeEach, test } from 'node:test';
 import type { Redis } from 'ioredis';
+import { LmasError } from '../errors.ts';
+import type { Migration } from '../migrations/record.ts';
 import { planBodySchema } from '../schemas/plan.ts';
 import { startTestRedis, type TestRedis } from '../testing/test-redis.ts';
 import { besideOf } from './driver.ts';
 import { createRunTable, newRun, newRunId, type PlanItem, type PlanRun } from './record.ts';
 import { createPlanRunService, type PlanRunService } from './runs.ts';
+import { judge } from './validate.ts';
 
 const AT = '2026-06-01T12:00:00.000Z';
 const definition = planBodySchema.parse({
@@ -16,6 +19,7 @@ const plan = { id: 'p', ...definition, project: null, createdAt: AT, changedAt: 
 let server: TestRedis;
 let redis: Redis;
 let runs: PlanRunService;
+let migrations: Map<string, Migration>;
 
 before(async () => {
   server = await startTestRedis();
@@ -24,9 +28,13 @@ before(async () => {
 after(() => server[Symbol.asyncDispose]());
 beforeEach(async () => {
   await redis.flushall();
+  migrations = new Map();
   runs = createPlanRunService({
     ...{ table: createRunTable(redis), plans: { get: async () => plan }, announce: async () => undefined },
     complaintTools: () => assert.fail('nobody asks'),
+    migrationsOf: () => ({
+      get: async (id) => migrations.get(id) ?? Promise.reject(new LmasError('MIGRATION_NOT_FOUND')),
+    }),
     now: () => Date.parse(AT),
   });
 });
@@ -165,4 +173,101 @@ test('of runs that only looked the last few stay, those of the last hour, and th
   assert.deepEqual(left.sort(), [id, going, moved, survey, ...kept.slice(-10)].sort());
   assert.equal(items.length - left.length, drills.length + 1, 'drills are evidence');
   await assert.rejects(runs.get(older, null), { code: 'PLAN_RUN_NOT_FOUND' });
+});
+
+/** Of VM `two` of a run, as it is by now. */
+const laterOn = (where: Migration['where'], byHand: string | null = null, changes: object = {}): void => {
+  const of = { source: { endpoint: 'a' }, destination: { endpoint: 'b' }, report: null };
+  const migration = { id: LOST_ID, phase: 'failed', where, byHand, ...of, ...changes };
+  migrations.set(LOST_ID, migration as unknown as Migration);
+};
+const LOST_ID = 'm_11111111-0000-4000-8000-000000000000';
+/** Of the second one nobody knew where it was when the run ended. */
+const withLost = (leftAt: PlanItem['leftAt'], state: PlanItem['state'] = 'failed') =>
+  half({ items: [item('one', 'moved'), { ...item('two', state), migrations: [LOST_ID], leftAt }] });
+const vmsOf = ({ definition: { waves } }: PlanRun) =>
+  waves.flatMap(({ vms }) => vms.map((selector) => (selector.kind === 'vm' ? selector.vm : selector.kind)));
+
+test('a VM that was found at the destination later has moved: it is not tried again, and goes back with the others', async () => {
+  const keptAtSource = [{ kind: 'disk', id: '/two' }];
+  for (const leftAt of ['unknown', 'both'] as const) {
+    laterOn('destination', null, { report: { keptAtSource } });
+    const id = await withLost(leftAt);
+    const again = await runs.retry(id, null);
+    assert.deepEqual(
+      again.items.map(({ state, keptDisks }) => [state, keptDisks]),
+      [
+        ['moved', []],
+        ['moved', ['/two']],
+      ],
+    );
+    const { timeline } = await runs.report(id, null);
+    assert.ok(timeline.some(({ vm, message }) => vm === 'two' && message === 'It was found at b later.'));
+    await end(id);
+    const back = await runs.failBack(await withLost(leftAt), null);
+    assert.deepEqual(vmsOf(back), ['one', 'two']);
+    await runs.cancel(back.id, null);
+    await end(back.id);
+  }
+});
+
+test('while nobody knows where a VM runs nothing is tried again, and nothing taken back unless it is left out', async () => {
+  for (const where of ['unknown', 'both'] as const) {
+    laterOn(where, 'Look at both hosts.');
+    const id = await withLost(where);
+    await assert.rejects(runs.retry(id, null), { code: 'RUN_STATE', message: /^Where two runs is not clear/ });
+    await assert.rejects(runs.failBack(id, null), { code: 'INVALID_PLAN', message: /where two runs is not clear/ });
+    const back = await runs.failBack(id, null, { except: ['two'] });
+    assert.deepEqual(vmsOf(back), ['one']);
+    await end(back.id);
+  }
+});
+
+test('a VM that was found at the source later is tried again from there; one that went back after all has moved back', async () => {
+  laterOn('source');
+  const again = await runs.retry(await withLost('unknown'), null);
+  assert.deepEqual(
+    again.items.map(({ state, leftAt }) => [state, leftAt]),
+    [
+      ['moved', null],
+      ['waiting', null],
+    ],
+  );
+  await end(again.id);
+  laterOn('destination', null, { source: { endpoint: 'b' }, destination: { endpoint: 'a' } });
+  const id = await withLost('unknown', 'stuck');
+  const back = await runs.failBack(id, null);
+  assert.deepEqual(vmsOf(back), ['one']);
+  assert.equal((await runs.get(id, null)).items[1]?.state, 'moved-back');
+});
+
+test('two copies that were seen after a migration that succeeded stay a person’s matter', async () => {
+  laterOn('destination', null, { phase: 'succeeded' });
+  await assert.rejects(runs.retry(await withLost('both'), null), { code: 'RUN_STATE' });
+});
+
+test('a fail-back leaves what it is told to, says so in its description, and knows no name that the run does not', async () => {
+  const id = await half({ items: [item('one', 'moved'), item('two', 'moved')] });
+  await assert.rejects(runs.failBack(id, null, { except: ['tow'] }), {
+    ...{ code: 'INVALID_PLAN', message: 'the run has no tow to except' },
+  });
+  await assert.rejects(runs.failBack(id, null, { except: ['one', 'two'] }), {
+    ...{ code: 'INVALID_PLAN', message: 'nothing else of it runs at its destination' },
+  });
+  const back = await runs.failBack(id, null, { except: ['one'], poweredOff: 'leave' });
+  assert.deepEqual([vmsOf(back), back.definition.poweredOff], [['two'], 'leave']);
+  assert.equal(back.definition.description, 'Back, without one, what is powered off is left: ');
+  await end(back.id);
+  assert.equal((await runs.failBack(id, null)).definition.poweredOff, 'refuse', 'as the plan of the run says');
+});
+
+test('what stands in the way of a fail-back is told with the way around it', async () => {
+  const id = await half();
+  const back = await runs.failBack(id, null);
+  const findings = [{ severity: 'blocker' as const, code: 'X', message: 'It cannot.', remedy: 'Leave it.' }];
+  const judged = judge(
+    { ...back, items: [{ ...item('one', 'waiting'), findings }], phase: 'validating' },
+    Date.parse(AT),
+  );
+  assert.match(judged.message, new RegExp(`^The checks say no for one\\. .*lmas plan fail-back ${id} --except VM`));
 });

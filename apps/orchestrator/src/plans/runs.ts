@@ -7,6 +7,7 @@
 import type { z } from 'zod';
 import { fullName, ownName } from '../access/owned-names.ts';
 import { projectSees } from '../access/principal.ts';
+import type { Scope } from '../access/scope.ts';
 import { LmasError } from '../errors.ts';
 import {
   type Fence,
@@ -21,6 +22,8 @@ import { planRunEntrySchema, type planRunInputSchema } from '../schemas/plan-run
 import { type ComplaintTools, complaintsAbout } from './complaints.ts';
 import { besideOf } from './driver.ts';
 import { evacuationPlan } from './evacuation.ts';
+import { foundLater } from './found-later.ts';
+import { newestOfLost } from './ordered-migrations.ts';
 import {
   hasMoved,
   hasRunEnded,
@@ -38,7 +41,7 @@ import {
 } from './record.ts';
 import { reportOn } from './report.ts';
 import { restarted } from './retry.ts';
-import { reversePlan } from './reverse.ts';
+import { type LeftOut, reversePlan } from './reverse.ts';
 import { type PlanService, refuse } from './service.ts';
 
 type RunMode = z.output<typeof planRunInputSchema>['mode'];
@@ -68,7 +71,7 @@ export interface PlanRunService {
     options: { signal: AbortSignal },
   ): Promise<PlanRun>;
   /** Takes back what a run has moved. @throws LmasError PLAN_RUN_NOT_FOUND, RUN_STATE, INVALID_PLAN, PLAN_BUSY */
-  failBack(id: string, project: string | null): Promise<PlanRun>;
+  failBack(id: string, project: string | null, leftOut?: LeftOut): Promise<PlanRun>;
   /** @throws LmasError PLAN_RUN_NOT_FOUND, as all below */
   get(id: string, project: string | null): Promise<PlanRun>;
   list(query: RunQuery, project: string | null): Promise<{ items: PlanRunSummary[]; nextCursor: string | null }>;
@@ -89,6 +92,8 @@ export interface RunServiceParts {
   readonly table: VersionedTable<PlanRun>;
   readonly plans: Pick<PlanService, 'get'>;
   readonly complaintTools: (project: string | null) => Omit<ComplaintTools, 'findPlan'>;
+  /** As somebody of the project sees them. */
+  readonly migrationsOf: (project: string | null) => Pick<Scope['migrations'], 'get'>;
   /** Lets the drivers know that there is something to look at. */
   readonly announce: () => Promise<void>;
   readonly now: () => number;
@@ -109,7 +114,14 @@ const seatOf = (name: string): Seat => ({
   taken: (holder) => new LmasError('PLAN_BUSY', `Run ${holder}, which moves the same VMs, is under way.`),
 });
 
-export function createPlanRunService({ table, plans, complaintTools, announce, now }: RunServiceParts): PlanRunService {
+export function createPlanRunService({
+  table,
+  plans,
+  complaintTools,
+  migrationsOf,
+  announce,
+  now,
+}: RunServiceParts): PlanRunService {
   const at = (): string => new Date(now()).toISOString();
   const shown = <Run extends Pick<PlanRun, 'plan'>>(run: Run, project: string | null): Run => ({
     ...run,
@@ -181,6 +193,24 @@ export function createPlanRunService({ table, plans, complaintTools, announce, n
     await announce();
     return shown(changed ?? (await load(id, project)), project);
   };
+  /** A run that has ended, with what is known of its VMs by now. */
+  const asFoundLater = async (run: PlanRun): Promise<PlanRun> => {
+    if (!hasRunEnded(run) || !moves(run)) return run;
+    const newest = await newestOfLost(run, migrationsOf(run.project));
+    const changed = await table.change(run.id, (before) => {
+      const { run: value, entries } = foundLater(before, newest);
+      if (!hasRunEnded(before) || entries.length === 0) return undefined;
+      return {
+        value,
+        beside: besideOf(
+          value,
+          before,
+          entries.map((entry) => ({ at: at(), ...entry })),
+        ),
+      };
+    });
+    return changed ?? run;
+  };
   const live = (run: PlanRun): PlanRun => {
     if (hasRunEnded(run)) throw new LmasError('RUN_STATE', `The run has ${run.phase}.`);
     return run;
@@ -225,15 +255,15 @@ export function createPlanRunService({ table, plans, complaintTools, announce, n
       refuse(await complaintsAbout(null, definition, tools, { signal }));
       return await begin(definition, { plan: null, project, mode: 'evacuation', reverseOf: null }, { id: newRunId() });
     },
-    async failBack(id, project) {
-      const run = await load(id, project);
+    async failBack(id, project, leftOut) {
+      const run = await asFoundLater(await load(id, project));
       if (!hasRunEnded(run) || !moves(run)) {
         throw new LmasError('RUN_STATE', moves(run) ? 'The run has not ended yet.' : 'The run moved nothing.');
       }
       const busy = await newest(['reverse', id], (other) => !hasRunEnded(other));
       if (busy !== undefined) throw new LmasError('PLAN_BUSY', `Run ${busy.id} takes it back already.`);
       return await begin(
-        reversePlan(run),
+        reversePlan(run, leftOut),
         { plan: null, project: run.project, mode: 'failback', reverseOf: id },
         { id: newRunId(), seat: await seatNameOf(run) },
       );
@@ -274,7 +304,7 @@ export function createPlanRunService({ table, plans, complaintTools, announce, n
         live(run).cancelRequestedAt === null ? { ...run, cancelRequestedAt: at(), pausedAt: null } : undefined,
       ),
     async retry(id, project) {
-      const run = await load(id, project);
+      const run = await asFoundLater(await load(id, project));
       await requireRetry(run);
       const seat = moves(run) ? seatOf(await seatNameOf(run)) : undefined;
       return await order(id, project, 'What did not move is tried again.', restarted, seat);

@@ -8,6 +8,7 @@ import type { Versioned } from '../redis/versioned-table.ts';
 import { advance } from './advance.ts';
 import { type CheckTools, runCheck } from './checks.ts';
 import { assess } from './disaster.ts';
+import { wayAround } from './in-words.ts';
 import { withMemoryFindings } from './memory.ts';
 import { factsOf, orderMissing } from './ordered-migrations.ts';
 import type { PlanItem, PlanRun, RunEntry } from './record.ts';
@@ -80,7 +81,12 @@ function resolved(run: PlanRun, { items, issues, silent }: Resolution, endedAt: 
   const what = issues.length === 1 ? issues[0]?.message : `there are ${issues.length} reasons`;
   return {
     ...run,
-    ...{ reasons, phase: 'failed', endedAt, message: `It cannot be carried out: ${what}. Nothing was moved.` },
+    ...{
+      reasons,
+      phase: 'failed',
+      endedAt,
+      message: `It cannot be carried out: ${what}. Nothing was moved.${wayAround(run)}`,
+    },
     items: items.map((item) => (item.state === 'waiting' ? { ...item, state: 'skipped' } : item)),
   };
 }

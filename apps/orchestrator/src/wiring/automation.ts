@@ -72,6 +72,7 @@ export function createAutomation(
   const planRunTable = createRunTable(redis);
   const planRuns = createPlanRunService({
     ...{ table: planRunTable, plans, complaintTools, now: Date.now },
+    migrationsOf: (project) => seenBy({ project }).migrations,
     announce: async () => void (await redis.publish(keys.feedChannel, '')),
   });
   const scheduleParts = {

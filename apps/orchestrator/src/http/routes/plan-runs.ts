@@ -7,6 +7,7 @@ import type { OrchestratorErrorCode } from '../../errors.ts';
 import { REPORT_STYLE_HASH, reportPage } from '../../plans/report-page.ts';
 import type { PlanRunService } from '../../plans/runs.ts';
 import {
+  failBackInputSchema,
   planReportSchema,
   planRunIdSchema,
   planRunListQuerySchema,
@@ -97,7 +98,7 @@ const readRoutes: FastifyPluginAsyncZod<Services> = async (api, { planRuns }) =>
 };
 
 interface Order {
-  readonly name: 'pause' | 'resume' | 'approve' | 'cancel' | 'retry' | 'failBack';
+  readonly name: 'pause' | 'resume' | 'approve' | 'cancel' | 'retry';
   readonly path: string;
   readonly summary: string;
   readonly description: string;
@@ -132,12 +133,6 @@ const ORDERS: readonly Order[] = [
       'Of a run that failed or was cancelled. What moved stays; the rest is checked again, and moves wave after wave. Refused once a fail-back has taken back what it moved.',
     refusals: ['PLAN_BUSY'],
   },
-  {
-    ...{ name: 'failBack', path: 'fail-back', summary: 'Take a run back' },
-    description:
-      'A new run, by a plan that is made from this one: everything that it moved goes back to where it was, networks and disks mapped backwards, in the same order.',
-    refusals: ['INVALID_PLAN', 'PLAN_BUSY'],
-  },
 ];
 
 const orderRoutes: FastifyPluginAsyncZod<Services> = async (api, { planRuns }) => {
@@ -157,4 +152,23 @@ const orderRoutes: FastifyPluginAsyncZod<Services> = async (api, { planRuns }) =
       },
     );
   }
+  api.post(
+    '/v1/plan-runs/:id/fail-back',
+    {
+      schema: {
+        ...{ operationId: 'failBackPlanRun', tags, summary: 'Take a run back', params },
+        description:
+          'A new run, by a plan that is made from this one: everything that it moved goes back to where it was, networks and disks mapped backwards, in the same order. What the body names stays where it is. Disks that the run’s moves have left behind are copied over. Refused while it is not clear where one of its VMs runs, unless that is excepted.',
+        body: failBackInputSchema.optional(),
+        response: {
+          202: planRunSchema,
+          ...failures('PLAN_RUN_NOT_FOUND', 'RUN_STATE', 'INVALID_PLAN', 'PLAN_BUSY'),
+        },
+      },
+    },
+    async (request, reply) => {
+      const run = await planRuns.failBack(request.params.id, projectOf(request), request.body);
+      return reply.code(202).header('location', `/v1/plan-runs/${run.id}`).send(run);
+    },
+  );
 };
