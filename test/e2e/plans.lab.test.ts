@@ -1,6 +1,7 @@
 /**
  * The proof of plans and schedules: three guests leave a real libvirt host in two waves, by a schedule, through the tunnel;
- * one fails and is tried again; a fail-back brings all of them home. Each guest checks all of its memory at every stop.
+ * one fails and is tried again; a fail-back brings all of them home, one with a disk of its own; a wave that fails is rolled back. Each guest
+ * checks all of its memory, and what it has written to its disk, at every stop.
  */
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
@@ -13,6 +14,13 @@ const ENDS_WITHIN_MS = 90_000;
 /** Not even a guest that does nothing else writes more of it in a second than that. */
 const WORKING_SET_MIB = 8;
 const NAMES = ['plan-db', 'plan-web1', 'plan-web2'] as const;
+
+const GUEST = { memoryMib: 96, fillMib: 64, workingSetMib: WORKING_SET_MIB, dirtyPagesPerSec: 200 };
+/** Copied on the way there, and kept where it was: the way back finds it. */
+const OWN_DISK = {
+  disks: [{ kind: 'local' as const, format: 'qcow2' as const, sizeMib: 32 }],
+  ...{ diskUseMib: 8, diskSectorsPerSec: 20 },
+};
 
 let world: World;
 let vms: WatchedVm[];
@@ -55,9 +63,9 @@ const states = ({ items }: PlanRun) => Object.fromEntries(items.map(({ vm, state
 describe('Plans and schedules, from site A to site B and back', { concurrency: 1 }, () => {
   before(async () => {
     world = await World.up({ name: 'e2eplans', rateMbit: 1_000, rttMs: 20 });
-    const options = { memoryMib: 96, fillMib: 64, workingSetMib: WORKING_SET_MIB, dirtyPagesPerSec: 200 };
     vms = [];
-    for (const name of NAMES) vms.push(await world.startVm({ name, ...options }));
+    for (const name of NAMES)
+      vms.push(await world.startVm({ name, ...GUEST, ...(name === 'plan-db' ? OWN_DISK : {}) }));
     for (const name of ['plan-web1', 'plan-web2']) await label(name, 'web');
   });
   after(async () => {
@@ -130,6 +138,23 @@ describe('Plans and schedules, from site A to site B and back', { concurrency: 1
     const back = await ended((await world.client.orderPlanRun(run.id, 'fail-back')).id);
     assert.equal(back.phase, 'succeeded', JSON.stringify(back));
     for (const watched of vms) await watched.assertLivesAt('a');
+    assert.deepEqual(await world.leftovers(vms), []);
+  });
+
+  test('a wave that fails is rolled back, also what has a disk of its own', async () => {
+    const [moves, fails] = [
+      await world.startVm({ name: 'plan-files', ...GUEST, ...OWN_DISK }),
+      vms[2] ?? assert.fail(),
+    ];
+    vms.push(moves);
+    const wave = { vms: [vm(moves.name), vm(fails.name)], concurrency: 1, onFailure: 'roll-back' as const };
+    await world.client.putPlan('together', { waves: [wave], migration: { retries: { max: 0 } } });
+    const { id } = await world.client.startPlanRun('together', 'failover');
+    await killGatewaysOf(id, fails.name);
+    const run = await ended(id);
+    const expected = { [moves.name]: 'moved-back', [fails.name]: 'failed' };
+    assert.deepEqual([run.phase, states(run)], ['failed', expected], JSON.stringify(run));
+    for (const watched of [moves, fails]) await watched.assertLivesAt('a');
     assert.deepEqual(await world.leftovers(vms), []);
   });
 });
