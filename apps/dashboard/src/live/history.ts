@@ -1,7 +1,7 @@
 /**
  * One migration as it goes: its newest record, and what was measured along the way, for the plot. The event stream is
- * read from its beginning, so a page that is opened late shows the whole course. It stops with the end; the teardown may go
- * on after it, and people have their say: until nothing is left the record is asked for again and again.
+ * read from its beginning, so a page that is opened late shows the whole course, thinned out where it is long ago, for as long as that
+ * is kept. It stops with the end; the teardown may go on after it, and people have their say: until nothing is left the record is asked for again and again.
  */
 import { asksForHand, delay, isPassing, type LmasClient, type Migration, type MigrationEvent } from '@lmas/client';
 import { useEffect, useState } from 'preact/hooks';
@@ -18,6 +18,8 @@ export interface History {
   readonly samples: readonly Sample[];
   /** Newest last. */
   readonly events: readonly MigrationEvent[];
+  /** Some of it is not kept any more, and was not heard. */
+  readonly isIncomplete: boolean;
   readonly connected: boolean;
   readonly error: unknown;
 }
@@ -87,6 +89,7 @@ export function useHistory(client: LmasClient, id: string): History {
         giveUpAfterMs: null,
         onConnectionLost: () => change({ connected: false }),
         onConnected: () => change({ connected: true }),
+        onMissed: () => change({ isIncomplete: true }),
       });
       for await (const { event } of events) {
         const sample = sampleOf(event);
@@ -106,4 +109,7 @@ export function useHistory(client: LmasClient, id: string): History {
   return history;
 }
 
-const EMPTY: History = { migration: undefined, samples: [], events: [], connected: true, error: undefined };
+const EMPTY: History = {
+  ...{ migration: undefined, samples: [], events: [], isIncomplete: false },
+  ...{ connected: true, error: undefined },
+};

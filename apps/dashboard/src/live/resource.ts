@@ -15,7 +15,7 @@ export interface Resource<Data> {
 
 interface ResourceOptions {
   /** Load again so often. */
-  readonly everyMs?: number;
+  readonly everyMs?: number | undefined;
   /** Load again when a notice tells that something happened: to a migration, a schedule, a run. */
   readonly withNotices?: boolean;
 }
@@ -31,6 +31,8 @@ export function useResource<Data>(
   latest.current = load;
   const restart = useRef(() => {});
 
+  // Of something else; that it is looked at more or less often is no reason to take it away.
+  useEffect(() => setState({}), [...key]);
   useEffect(() => {
     const look = ({ signal }: { signal: AbortSignal }) =>
       latest.current({ signal }).then(
@@ -43,7 +45,6 @@ export function useResource<Data>(
     });
     document.addEventListener('visibilitychange', refresher.lookNow);
     restart.current = refresher.lookNow;
-    setState({});
     refresher.lookNow();
     let isFirst = true; // a signal tells its present value first, which is no news
     const unsubscribe = changes.subscribe(() => {

@@ -20,6 +20,8 @@ interface LineChartProps {
   readonly format: (value: number) => string;
   /** The axis goes at least as far, however little there is to show. */
   readonly least: number;
+  /** When it began, where that is before the first point that is known. */
+  readonly fromMs?: number | undefined;
 }
 
 /** Until it is known how wide the page lets it be. */
@@ -29,13 +31,14 @@ const LEFT = 84;
 const BOTTOM = 24;
 const TOP = 8;
 
-export function LineChart({ title, series, format, least }: LineChartProps) {
+export function LineChart({ title, series, format, least, fromMs }: LineChartProps) {
   const [figure, setFigure] = useState<HTMLElement | null>(null);
   const width = useWidth(figure);
   const points = series.flatMap((one) => one.points);
   const known = points.flatMap(({ value }) => (value === null ? [] : [value]));
   if (known.length < 2) return <p class="muted">Nothing measured yet.</p>;
-  const [from, to] = [Math.min(...points.map(({ atMs }) => atMs)), Math.max(...points.map(({ atMs }) => atMs))];
+  const times = points.map(({ atMs }) => atMs);
+  const [from, to] = [Math.min(fromMs ?? Number.POSITIVE_INFINITY, ...times), Math.max(...times)];
   const top = niceCeiling(Math.max(least, ...known));
   const x = (atMs: number) => LEFT + ((atMs - from) / Math.max(1, to - from)) * (width - LEFT - 8);
   const y = (value: number) => TOP + (1 - value / top) * (HEIGHT - TOP - BOTTOM);

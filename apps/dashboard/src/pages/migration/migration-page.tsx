@@ -21,7 +21,7 @@ import { ProgressPanel } from './progress-panel.tsx';
 import { TunnelPanel } from './tunnel-panel.tsx';
 
 export function MigrationPage({ id }: { id: string }) {
-  const { migration, samples, events, connected, error } = useHistory(client(), id);
+  const { migration, samples, events, isIncomplete, connected, error } = useHistory(client(), id);
   if (migration === undefined) {
     return (
       <>
@@ -58,6 +58,7 @@ export function MigrationPage({ id }: { id: string }) {
             title="Throughput and dirty rate over time"
             format={formatBitRate}
             least={1_000_000}
+            fromMs={movingSince(migration)}
             series={[
               {
                 name: migration.tunnel === null ? 'moved by the hypervisor' : 'through the tunnel',
@@ -81,10 +82,19 @@ export function MigrationPage({ id }: { id: string }) {
         </section>
       )}
       <Facts migration={migration} />
-      <EventLog key={phase} id={id} events={events} />
+      <EventLog id={id} events={events} isIncomplete={isIncomplete} isOver={isOver(migration)} />
     </>
   );
 }
+
+/** When memory began to move, the first time. */
+function movingSince({ timeline }: Migration): number | undefined {
+  const begun = timeline.find(({ phase }) => phase === 'performing')?.startedAt;
+  return begun === undefined ? undefined : Date.parse(begun);
+}
+
+/** Nobody is at it any more. */
+const isOver = (migration: Migration): boolean => hasEnded(migration) && migration.teardown !== 'incomplete';
 
 /** So that one sees among many tabs how far it is. */
 function tabOf({ vm, phase, progress }: Migration): string {
