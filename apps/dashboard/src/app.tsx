@@ -3,6 +3,7 @@ import type { ComponentChildren } from 'preact';
 import { useEffect, useState } from 'preact/hooks';
 import { connected, followNotices } from './live/feed.ts';
 import { href, place } from './navigation.ts';
+import { Boundary } from './parts/boundary.tsx';
 import { pageAt } from './routes.tsx';
 import { LoginPage } from './session/login-page.tsx';
 import { logOut, may, mayForAll, type Session, session } from './session/session.ts';
@@ -98,7 +99,7 @@ function Frame({ session, children }: { session: Session; children: ComponentChi
         </div>
       </header>
       <main id="content" tabIndex={-1}>
-        {children}
+        <Boundary key={path}>{children}</Boundary>
       </main>
     </div>
   );

@@ -1,6 +1,9 @@
 /** A secret that the orchestrator tells this once: shown until the page is left, and never stored. */
 import { useAction } from './use-action.ts';
 
+/** Browsers give it to pages that came over HTTPS, or from this device. */
+const HAS_CLIPBOARD = 'clipboard' in navigator;
+
 export function SecretShownOnce({ what, secret }: { what: string; secret: string }) {
   const copy = useAction(async () => await navigator.clipboard.writeText(secret));
   return (
@@ -8,9 +11,11 @@ export function SecretShownOnce({ what, secret }: { what: string; secret: string
       <strong>{what}: shown now and never again.</strong>
       <p>
         <code class="secret">{secret}</code>{' '}
-        <button type="button" disabled={copy.busy} onClick={() => void copy.run()}>
-          Copy
-        </button>
+        {HAS_CLIPBOARD ? (
+          <button type="button" disabled={copy.busy} onClick={() => void copy.run()}>
+            Copy
+          </button>
+        ) : null}
       </p>
     </div>
   );

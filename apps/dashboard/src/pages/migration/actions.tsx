@@ -5,6 +5,7 @@ import { go } from '../../navigation.ts';
 import { ConvergenceField } from '../../parts/convergence-field.tsx';
 import { Confirmation } from '../../parts/dialog.tsx';
 import { BandwidthField, CountField } from '../../parts/limit-fields.tsx';
+import { uniqueId } from '../../parts/unique-id.ts';
 import { useAction } from '../../parts/use-action.ts';
 import { client, may } from '../../session/session.ts';
 
@@ -15,7 +16,7 @@ export function Actions({ migration }: { migration: Migration }) {
   if (!may('operator')) return null;
   const ended = hasEnded(migration);
   const close = () => ask(null);
-  const tooLate = migration.pointOfNoReturnAt !== null;
+  const whyNot = whyNoCancel(migration);
   return (
     <div class="actions">
       {ended ? null : (
@@ -23,12 +24,17 @@ export function Actions({ migration }: { migration: Migration }) {
           <button
             type="button"
             class="danger"
-            disabled={tooLate || migration.cancelRequestedAt !== null}
-            title={tooLate ? 'The VM is being handed over: it is too late to cancel.' : undefined}
+            disabled={whyNot !== null}
+            aria-describedby={whyNot === null ? undefined : 'why-no-cancel'}
             onClick={() => ask('cancel')}
           >
             Cancel …
           </button>
+          {whyNot === null ? null : (
+            <span class="hint" id="why-no-cancel">
+              {whyNot}
+            </span>
+          )}
           <button type="button" onClick={() => ask('change')}>
             Change …
           </button>
@@ -44,6 +50,11 @@ export function Actions({ migration }: { migration: Migration }) {
       {question === 'retry' ? <Retry migration={migration} onClose={close} /> : null}
     </div>
   );
+}
+
+function whyNoCancel({ cancelRequestedAt, pointOfNoReturnAt }: Migration): string | null {
+  if (cancelRequestedAt !== null) return 'The cancel is under way';
+  return pointOfNoReturnAt === null ? null : 'Too late to cancel: the VM is being handed over';
 }
 
 interface QuestionProps {
@@ -69,7 +80,7 @@ function Cancel({ migration, onClose }: QuestionProps) {
 }
 
 function Retry({ migration, onClose }: QuestionProps) {
-  const [idempotencyKey] = useState(() => crypto.randomUUID());
+  const [idempotencyKey] = useState(uniqueId);
   const action = useAction(async () => {
     const again = await client().retryMigration(migration.id, { idempotencyKey });
     go(`/migrations/${again.id}`);

@@ -15,6 +15,7 @@ import { Loaded } from '../../parts/loaded.tsx';
 import { PageHeading } from '../../parts/page-heading.tsx';
 import { Problem } from '../../parts/problem.tsx';
 import { fieldsOf, type SchemaField } from '../../parts/schema-values.ts';
+import { uniqueId } from '../../parts/unique-id.ts';
 import { useAction } from '../../parts/use-action.ts';
 import { VmField } from '../../parts/vm-field.tsx';
 import { client } from '../../session/session.ts';
@@ -66,10 +67,10 @@ function Form({ endpoints, plugins }: FormProps) {
     vm: query.get('vm') ?? '',
     destination: query.get('destination') ?? '',
   });
-  const [idempotencyKey, renewKey] = useState(() => crypto.randomUUID());
+  const [idempotencyKey, renewKey] = useState(uniqueId);
   const change = (changed: Partial<Draft>) => {
     setDraft((before) => ({ ...before, ...changed }));
-    renewKey(crypto.randomUUID());
+    renewKey(uniqueId());
   };
   const source = endpoints.find(({ id }) => id === draft.source);
   const plugin = plugins.find(({ name }) => name === source?.plugin);

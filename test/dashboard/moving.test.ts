@@ -1,0 +1,111 @@
+/** The page of a migration while it moves: its whole course however late it is opened, its log, what can be done and why not. */
+import assert from 'node:assert/strict';
+import { join } from 'node:path';
+import { after, before, test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { Redis } from 'ioredis';
+import { keys } from '../../apps/orchestrator/src/redis/keys.ts';
+import { setStage } from '../workflow/harness.ts';
+import type { Page } from './browser.ts';
+import { useSetting } from './setting.ts';
+
+const setting = useSetting(undefined, { LMAS_PROGRESS_INTERVAL_MS: '20' });
+const PHONE = { viewport: { width: 390, height: 800 }, hasTouch: true };
+
+let redis: Redis;
+before(() => {
+  redis = new Redis({ path: join(setting().directory, 'redis', 'redis.sock') });
+});
+after(() => redis.disconnect());
+
+/** A guest that moves for as long as the test lets it. */
+async function bigStage() {
+  const { api, directory } = setting();
+  const stage = await setStage(() => api, directory);
+  stage.world.rates.set('source', 300 << 20);
+  stage.world.addVm('source', { id: 'big', name: 'big', memoryBytes: 2 ** 40 });
+  return stage;
+}
+
+test('a page that is opened long after the start tells the whole course', async () => {
+  const { api, loggedIn } = setting();
+  await using stage = await bigStage();
+  const { id } = await stage.submit({ vm: 'big' });
+  const oldest = async () => (await redis.xrange(keys.events(id), '-', '+', 'COUNT', 1))[0]?.[1][1] ?? '';
+  for (const deadline = performance.now() + 60_000; !(await oldest()).includes('"progress"'); await sleep(100)) {
+    assert.ok(performance.now() < deadline, 'progress has not pushed anything out');
+  }
+  await using reader = await loggedIn();
+  const { page } = reader;
+  await reader.visit(`/migrations/${id}`);
+  await page.getByRole('progressbar').waitFor();
+  const told = page.locator('ol.events').first();
+  await told.getByText('performing').waitFor();
+  assert.match(await told.innerText(), /queued.*checking.*provisioning.*preparing.*performing/s);
+  assert.equal(await page.getByText('Some of it is not kept any more.').count(), 0);
+  const line = page.locator('figure.chart path.line-1');
+  await line.waitFor();
+  const begins = Number(/^M([\d.]+)/.exec((await line.getAttribute('d')) ?? '')?.[1]);
+  const width = (await page.locator('figure.chart').boundingBox())?.width ?? 0;
+  assert.ok(begins < 84 + width / 4, `the line begins at ${begins} of ${width}`);
+  await api.must('POST', `/v1/migrations/${id}/cancel`);
+  await api.ended(id);
+});
+
+test('a log that was opened stays open, and goes on', async () => {
+  const { api, loggedIn } = setting();
+  await using stage = await bigStage();
+  const hold = stage.world.faults.arm('destination.prepare', 'hold-after');
+  const { id } = await stage.submit({ vm: 'big' });
+  await hold.reached;
+  await using reader = await loggedIn();
+  const { page } = reader;
+  await reader.visit(`/migrations/${id}`);
+  const log = page.locator('details', { has: page.locator('summary', { hasText: /^Log$/ }) });
+  await log.locator('summary').click();
+  await log.locator('li').first().waitFor();
+  const before = await log.locator('li').count();
+  hold.release();
+  await page.getByRole('progressbar').waitFor();
+  await log.locator('li').nth(before).waitFor();
+  assert.notEqual(await log.getAttribute('open'), null);
+  await api.must('POST', `/v1/migrations/${id}/cancel`);
+  await api.ended(id);
+});
+
+/** What the button that cannot be pressed says of itself. */
+async function described(page: Page): Promise<string> {
+  const cancel = page.getByRole('button', { name: 'Cancel …' });
+  assert.ok(await cancel.isDisabled());
+  const hint = page.locator(`[id="${await cancel.getAttribute('aria-describedby')}"]`);
+  assert.ok(await hint.isVisible());
+  return await hint.innerText();
+}
+
+test('why a migration cannot be cancelled is said beside the button, on a phone as well', async () => {
+  const { api, loggedIn } = setting();
+  await using stage = await setStage(() => api, setting().directory);
+  const late = stage.world.faults.arm('destination.finish', 'hold-before');
+  const { id } = await stage.submit({ options: { durationMs: 20 } });
+  await late.reached;
+  await using reader = await loggedIn(PHONE);
+  const { page } = reader;
+  await reader.visit(`/migrations/${id}`);
+  await page.getByText('Too late to cancel').waitFor();
+  assert.equal(await described(page), 'Too late to cancel: the VM is being handed over');
+  assert.deepEqual(await reader.barriers(), []);
+  late.release();
+  await api.ended(id);
+
+  const held = stage.world.faults.arm('gateway.start', 'hold-after');
+  stage.world.addVm('source', { id: 'next', name: 'next' });
+  const next = await stage.submit({ vm: 'next' });
+  await held.reached;
+  await reader.visit(`/migrations/${next.id}`);
+  await page.getByRole('button', { name: 'Cancel …' }).tap();
+  await page.getByRole('button', { name: 'Cancel the migration' }).tap();
+  await page.getByText('The cancel is under way').waitFor();
+  assert.equal(await described(page), 'The cancel is under way');
+  held.release();
+  await api.ended(next.id);
+});
