@@ -1,8 +1,10 @@
 /** What waits, in its order and with the reason; the pause, and the limits of the whole installation. */
-import type { Migration, Queue } from '@lmas/client';
+import { type Migration, type Queue, versionOf } from '@lmas/client';
+import { formatByteRate } from '@lmas/format';
 import { useState } from 'preact/hooks';
 import { useResource } from '../live/resource.ts';
 import { href } from '../navigation.ts';
+import { Fields } from '../parts/fields.tsx';
 import { BandwidthField, CountField } from '../parts/limit-fields.tsx';
 import { Loaded } from '../parts/loaded.tsx';
 import { PageHeading } from '../parts/page-heading.tsx';
@@ -99,16 +101,33 @@ function Controls({ queue, onChanged }: { queue: Queue; onChanged: () => void })
           {pausedAt === null ? 'Pause the queue' : 'Resume'}
         </button>
       ) : null}
-      {mayForAll('operator') ? <Limits queue={queue} onChanged={onChanged} /> : null}
+      {mayForAll('operator') ? (
+        <LimitsForm key={versionOf(queue)} queue={queue} onChanged={onChanged} />
+      ) : (
+        <Limits of={queue.limits} />
+      )}
     </div>
   );
 }
 
-function Limits({ queue, onChanged }: { queue: Queue; onChanged: () => void }) {
+function Limits({ of: { maxMigrations, bandwidthBytesPerSec: bandwidth } }: { of: Queue['limits'] }) {
+  return (
+    <Fields
+      of={[
+        ['At most so many at once', maxMigrations ?? 'unlimited'],
+        ['All together at most', bandwidth === null ? 'unlimited' : formatByteRate(bandwidth)],
+      ]}
+    />
+  );
+}
+
+/** Of one version of the limits: what somebody else has set meanwhile is not overwritten unseen. */
+function LimitsForm({ queue, onChanged }: { queue: Queue; onChanged: () => void }) {
   const [maxMigrations, setMax] = useState(queue.limits.maxMigrations);
   const [bandwidthBytesPerSec, setBandwidth] = useState(queue.limits.bandwidthBytesPerSec);
   const save = useAction(async () => {
-    await client().updateQueue({ limits: { maxMigrations, bandwidthBytesPerSec } });
+    const ifMatch = versionOf(queue) ?? '*';
+    await client().updateQueue({ limits: { maxMigrations, bandwidthBytesPerSec } }, { ifMatch });
     onChanged();
   });
   const submit = (event: Event) => {

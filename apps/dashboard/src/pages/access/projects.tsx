@@ -1,5 +1,5 @@
 /** Tenants: who is bound to one sees what is its own, and the endpoints that it was given. */
-import type { Project } from '@lmas/client';
+import { type Project, versionOf } from '@lmas/client';
 import { useState } from 'preact/hooks';
 import { useResource } from '../../live/resource.ts';
 import { Confirmation } from '../../parts/dialog.tsx';
@@ -80,8 +80,16 @@ const actionsFor = (edit: (project: Project) => void, onRemoved: () => void): Co
   ),
 });
 
-/** @param project undefined: a new one */
+/** As it is now, and not as the list has it: the list bears no version. @param project undefined: a new one */
 function Edit({ project, onClose }: { project: Project | undefined; onClose: () => void }) {
+  const found = useResource(
+    async (options) => ({ now: project === undefined ? undefined : await client().getProject(project.id, options) }),
+    [],
+  );
+  return <Loaded of={found}>{({ now }) => <EditForm project={now} onClose={onClose} />}</Loaded>;
+}
+
+function EditForm({ project, onClose }: { project: Project | undefined; onClose: () => void }) {
   const known = useResource((options) => client().listEndpoints(options), []);
   const [id, setId] = useState(project?.id ?? '');
   const [description, setDescription] = useState(project?.description ?? '');
@@ -89,7 +97,7 @@ function Edit({ project, onClose }: { project: Project | undefined; onClose: () 
   const action = useAction(async () => {
     const settings = { description, endpoints: endpoints === null ? null : [...endpoints] };
     if (project === undefined) await client().createProject({ id, ...settings });
-    else await client().updateProject(project.id, settings);
+    else await client().updateProject(project.id, settings, { ifMatch: versionOf(project) ?? '*' });
   });
   return (
     <Confirmation

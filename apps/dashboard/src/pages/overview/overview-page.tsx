@@ -11,7 +11,8 @@ import { SiteMap } from './site-map.tsx';
 
 const PROGRESS_EVERY_MS = 2_000;
 const DAY_MS = 24 * 3_600_000;
-const SHOWN_FAILURES = 20;
+/** Lists are sorted by when a migration was created; it may have failed long after that. */
+const LOOKED_THROUGH = 200;
 const SHOWN_WAITING = 20;
 
 export function OverviewPage() {
@@ -78,6 +79,9 @@ export function OverviewPage() {
             )
           }
         </Loaded>
+        <p>
+          <a href={href('/migrations', { phase: 'failed' })}>All that failed</a>
+        </p>
       </section>
       <SiteMap />
     </>
@@ -85,8 +89,10 @@ export function OverviewPage() {
 }
 
 async function listFailures(options: { signal: AbortSignal }) {
-  const createdAfter = new Date(Date.now() - DAY_MS).toISOString();
-  return (await client().listMigrations({ phase: 'failed', createdAfter, limit: SHOWN_FAILURES }, options)).items;
+  const { items } = await client().listMigrations({ phase: 'failed', limit: LOOKED_THROUGH }, options);
+  return items
+    .filter(({ endedAt }) => endedAt !== null && Date.parse(endedAt) >= Date.now() - DAY_MS)
+    .sort((a, b) => Date.parse(b.endedAt ?? '') - Date.parse(a.endedAt ?? ''));
 }
 
 /** The queue in one line. */

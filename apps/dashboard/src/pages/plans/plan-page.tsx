@@ -7,6 +7,7 @@ import { Empty } from '../../parts/empty.tsx';
 import { type Field, Fields } from '../../parts/fields.tsx';
 import { Loaded } from '../../parts/loaded.tsx';
 import { PageHeading } from '../../parts/page-heading.tsx';
+import { Paged, usePages } from '../../parts/paged.tsx';
 import { Removal } from '../../parts/removal.tsx';
 import { Time } from '../../parts/time.tsx';
 import { client, may } from '../../session/session.ts';
@@ -19,7 +20,7 @@ type Wave = Plan['waves'][number];
 
 export function PlanPage({ id }: { id: string }) {
   const plan = useResource((options) => client().getPlan(id, options), [id]);
-  const runs = useResource((options) => client().listPlanRuns({ plan: id, limit: 50 }, options), [id], {
+  const runs = usePages((page, options) => client().listPlanRuns({ plan: id, ...page, limit: 50 }, options), [id], {
     everyMs: 3_000,
     withNotices: true,
   });
@@ -58,7 +59,7 @@ export function PlanPage({ id }: { id: string }) {
         )}
       </Loaded>
       <h2>Runs</h2>
-      <Loaded of={runs}>
+      <Paged pages={runs}>
         {({ items }) =>
           items.length === 0 ? (
             <Empty>
@@ -68,7 +69,7 @@ export function PlanPage({ id }: { id: string }) {
             <Runs runs={items} />
           )
         }
-      </Loaded>
+      </Paged>
     </>
   );
 }

@@ -6,6 +6,7 @@ import { href } from '../../navigation.ts';
 import { Empty } from '../../parts/empty.tsx';
 import { Loaded } from '../../parts/loaded.tsx';
 import { PageHeading } from '../../parts/page-heading.tsx';
+import { Paged, usePages } from '../../parts/paged.tsx';
 import { Time } from '../../parts/time.tsx';
 import { client, may } from '../../session/session.ts';
 import { wavesOfPlan } from './drawn-waves.ts';
@@ -16,7 +17,7 @@ const RUNS_EVERY_MS = 3_000;
 
 export function PlansPage() {
   const plans = useResource((options) => client().listPlans({ limit: 200 }, options), []);
-  const runs = useResource((options) => client().listPlanRuns({ limit: 50 }, options), [], {
+  const runs = usePages((page, options) => client().listPlanRuns({ ...page, limit: 50 }, options), [], {
     everyMs: RUNS_EVERY_MS,
     withNotices: true,
   });
@@ -38,9 +39,9 @@ export function PlansPage() {
         {({ items }) => (items.length === 0 ? <FirstPlan /> : items.map((plan) => <Card key={plan.id} plan={plan} />))}
       </Loaded>
       <h2>Runs</h2>
-      <Loaded of={runs}>
+      <Paged pages={runs}>
         {({ items }) => (items.length === 0 ? <p class="muted">None yet.</p> : <Runs runs={items} />)}
-      </Loaded>
+      </Paged>
     </>
   );
 }

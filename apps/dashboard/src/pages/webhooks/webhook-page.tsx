@@ -9,6 +9,7 @@ import { Confirmation } from '../../parts/dialog.tsx';
 import { Fields } from '../../parts/fields.tsx';
 import { Loaded } from '../../parts/loaded.tsx';
 import { PageHeading } from '../../parts/page-heading.tsx';
+import { Paged, usePages } from '../../parts/paged.tsx';
 import { Problem } from '../../parts/problem.tsx';
 import { Removal } from '../../parts/removal.tsx';
 import { SecretShownOnce } from '../../parts/secret-shown-once.tsx';
@@ -20,13 +21,15 @@ import { WebhookState } from './webhooks-page.tsx';
 
 export function WebhookPage({ id }: { id: string }) {
   const webhook = useResource((options) => client().getWebhook(id, options), [id]);
-  const deliveries = useResource((options) => client().listWebhookDeliveries(id, { limit: 50 }, options), [id], {
-    everyMs: 5_000,
-  });
+  const deliveries = usePages(
+    (page, options) => client().listWebhookDeliveries(id, { ...page, limit: 50 }, options),
+    [id],
+    { everyMs: 5_000 },
+  );
   const [secret, setSecret] = useState<NewWebhook | null>(null);
   const reload = () => {
     webhook.reload();
-    deliveries.reload();
+    deliveries.of.reload();
   };
   return (
     <>
@@ -50,15 +53,15 @@ export function WebhookPage({ id }: { id: string }) {
         )}
       </Loaded>
       <h2>Sent in the last seven days</h2>
-      <Loaded of={deliveries}>
+      <Paged pages={deliveries}>
         {({ items }) =>
           items.length === 0 ? (
             <p class="muted">Nothing.</p>
           ) : (
-            <Deliveries id={id} deliveries={items} onChanged={deliveries.reload} />
+            <Deliveries id={id} deliveries={items} onChanged={deliveries.of.reload} />
           )
         }
-      </Loaded>
+      </Paged>
     </>
   );
 }
