@@ -1526,7 +1526,7 @@ export interface paths {
         put?: never;
         /**
          * Take a run back
-         * @description A new run, by a plan that is made from this one: everything that it moved goes back to where it was, networks and disks mapped backwards, in the same order.
+         * @description A new run, by a plan that is made from this one: everything that it moved goes back to where it was, networks and disks mapped backwards, in the same order. What the body names stays where it is. Disks that the run’s moves have left behind are copied over. Refused while it is not clear where one of its VMs runs, unless that is excepted.
          */
         post: operations["failBackPlanRun"];
         delete?: never;
@@ -5643,6 +5643,29 @@ export interface components {
         PlanRunRequestInput: {
             mode: components["schemas"]["PlanRunModeInput"];
         };
+        /**
+         * @example {}
+         * @example {
+         *       "except": [
+         *         "db-1"
+         *       ]
+         *     }
+         * @example {
+         *       "poweredOff": "leave"
+         *     }
+         */
+        FailBackRequestInput: {
+            /**
+             * @description Ids or names of VMs that stay where they are: one that is off, or gone, stands in the way of all others.
+             * @default []
+             */
+            except?: string[];
+            /**
+             * @description What a VM that is powered off by now means; by default what the plan of the run says.
+             * @enum {string}
+             */
+            poweredOff?: "refuse" | "leave";
+        };
         PlanItemInput: {
             /** @description Names it within the run. */
             key: string;
@@ -5684,8 +5707,8 @@ export interface components {
             findings: components["schemas"]["FindingInput"][];
             checkedAt: string | null;
             prediction: components["schemas"]["PredictionInput"] | null;
-            /** @description What the source answered about it after it had moved. */
-            sourceAfter: ("absent" | "stopped" | "running" | "unreachable") | null;
+            /** @description What the source answered about it after it had moved. `paused`: a copy stands there that somebody could resume. */
+            sourceAfter: ("absent" | "stopped" | "paused" | "running" | "unreachable") | null;
             /**
              * @description Where it is, when its newest migration did not succeed and had looked for it, or when two copies run.
              * @default null
@@ -10277,6 +10300,29 @@ export interface components {
         PlanRunRequest: {
             mode: components["schemas"]["PlanRunMode"];
         };
+        /**
+         * @example {}
+         * @example {
+         *       "except": [
+         *         "db-1"
+         *       ]
+         *     }
+         * @example {
+         *       "poweredOff": "leave"
+         *     }
+         */
+        FailBackRequest: {
+            /**
+             * @description Ids or names of VMs that stay where they are: one that is off, or gone, stands in the way of all others.
+             * @default []
+             */
+            except: string[];
+            /**
+             * @description What a VM that is powered off by now means; by default what the plan of the run says.
+             * @enum {string}
+             */
+            poweredOff?: "refuse" | "leave";
+        };
         PlanItem: {
             /** @description Names it within the run. */
             key: string;
@@ -10318,8 +10364,8 @@ export interface components {
             findings: components["schemas"]["Finding"][];
             checkedAt: string | null;
             prediction: components["schemas"]["Prediction"] | null;
-            /** @description What the source answered about it after it had moved. */
-            sourceAfter: ("absent" | "stopped" | "running" | "unreachable") | null;
+            /** @description What the source answered about it after it had moved. `paused`: a copy stands there that somebody could resume. */
+            sourceAfter: ("absent" | "stopped" | "paused" | "running" | "unreachable") | null;
             /**
              * @description Where it is, when its newest migration did not succeed and had looked for it, or when two copies run.
              * @default null
@@ -20344,7 +20390,11 @@ export interface operations {
             };
             cookie?: never;
         };
-        requestBody?: never;
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["FailBackRequestInput"];
+            };
+        };
         responses: {
             /** @description Default Response */
             202: {
