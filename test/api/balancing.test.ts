@@ -166,6 +166,36 @@ describe('policies', () => {
     stage.server.comeBack();
   });
 
+  test('a VM that a person has moved lately stays; a rule that names nobody is refused, and a host of another policy', async () => {
+    await using stage = await setting();
+    const { source, destination } = stage;
+    for (const [from, to] of [
+      [source, destination],
+      [destination, source],
+    ]) {
+      const { id } = await stage.submit({
+        vm: stage.other,
+        source: from,
+        destination: to,
+        options: { durationMs: 20 },
+      });
+      assert.equal((await api.ended(id)).phase, 'succeeded');
+    }
+    const rules = { pinned: [stage.vmName, 'web-*'] };
+    const refused = await api.call('POST', '/v1/balancing-policies', policyFor(stage, { rules: { pinned: ['typo'] } }));
+    assert.match(JSON.stringify(refused.body), /None of the endpoints has a VM typo/);
+    await api.must('POST', '/v1/balancing-policies', policyFor(stage, { rules }));
+    const { decisions, moves } = await api.must<BalancingPass>('POST', at(stage, '/run'));
+    assert.deepEqual(moves, []);
+    const of = (code: string) =>
+      decisions.find((decision) => decision.code === code)?.text ?? JSON.stringify(decisions);
+    assert.match(of('VM_COOLS_DOWN'), /-b stays for another .* it was moved lately/);
+    assert.match(of('RULE_NAMES_NOBODY'), /rules.pinned names web-\*/);
+    const second = await api.call('POST', '/v1/balancing-policies', policyFor(stage, { id: `${source}-2` }));
+    assert.match(JSON.stringify(second.body), new RegExp(`${source} is balanced by ${source} already`));
+    await api.must('POST', '/v1/balancing-policies', policyFor(stage, { id: `${source}-2`, mode: 'explain' }));
+  });
+
   test('what makes no sense is refused at once, with every complaint', async () => {
     await using stage = await setting();
     const refused = async (policy: object) => {
