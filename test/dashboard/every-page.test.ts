@@ -1,11 +1,12 @@
 /**
- * Every page, with something to show on each: nothing bars the way of anybody, in light and in dark, and from the narrowest
- * phone to a wide desk nothing hides beyond an edge. `LMAS_SCREENSHOTS=DIR` keeps a picture of each.
+ * Every page, with something to show on each, and every question that it asks: nothing bars the way of anybody, in light and in
+ * dark, and from the narrowest phone to a wide desk nothing hides beyond an edge. `LMAS_SCREENSHOTS=DIR` keeps a picture of each.
  */
 import assert from 'node:assert/strict';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import type { BrowserContextOptions } from 'playwright-core';
+import { match, PATTERNS } from '../../apps/dashboard/src/patterns.ts';
 import type { Reader } from './browser.ts';
 import { useSetting } from './setting.ts';
 import { type Showcase, setUpShowcase } from './showcase.ts';
@@ -52,22 +53,61 @@ async function onEachPage(
   }
 }
 
+/** Opens, one after the other, what the buttons of a page open that end in ` …`: of several that say the same, the first. */
+async function onEachDialog({ page }: Reader, look: (verb: string) => Promise<void>): Promise<number> {
+  const buttons = page.locator('main button:enabled', { hasText: / …$/ });
+  const verbs = (await buttons.allTextContents()).map((text) => text.replace(/ .*/, ''));
+  const first = new Map(verbs.map((verb, i) => [verb, i] as const).reverse());
+  for (const [verb, i] of first) {
+    await buttons.nth(i).click();
+    await page.getByRole('dialog').waitFor();
+    await look(verb);
+    await page.keyboard.press('Escape');
+    await page.getByRole('dialog').waitFor({ state: 'detached' });
+  }
+  return first.size;
+}
+
+test('no page is left out', () => {
+  const shown = new Set(
+    showcase.pages.map(([, path]) => PATTERNS.find((pattern) => match(pattern, path.replace(/\?.*/, '')) !== null)),
+  );
+  assert.deepEqual(
+    PATTERNS.filter((pattern) => !shown.has(pattern)),
+    [],
+  );
+});
+
 for (const colorScheme of ['light', 'dark'] as const) {
-  test(`nothing bars the way of anybody on any page, ${colorScheme}`, async () => {
+  test(`nothing bars the way of anybody on any page or in any dialog, ${colorScheme}`, async () => {
+    const barriers: string[] = [];
+    let dialogs = 0;
     await onEachPage(colorScheme, { ...WIDE, colorScheme }, async (reader, name) => {
-      assert.deepEqual(await reader.barriers(), [], name);
+      barriers.push(...(await reader.barriers()).map((barrier) => `${name}: ${barrier}`));
+      dialogs += await onEachDialog(reader, async (verb) => {
+        await picture(reader, `${name}-${verb}.${colorScheme}`);
+        barriers.push(...(await reader.barriers('dialog')).map((barrier) => `${name}, ${verb} …: ${barrier}`));
+      });
     });
+    assert.deepEqual(barriers, []);
+    assert.ok(dialogs > 30, `${dialogs} dialogs`);
   });
 }
 
 test('nothing hides beyond an edge, however narrow or wide the window is', async () => {
   const hidden: string[] = [];
-  await onEachPage('phone', PHONE, async ({ page }, name) => {
+  await onEachPage('phone', PHONE, async (reader, name) => {
+    const { page } = reader;
     for (const width of WIDTHS) {
       await page.setViewportSize({ ...PHONE.viewport, width });
       const found = (await page.evaluate(BEYOND_THE_EDGE)) as string[];
       hidden.push(...found.map((html) => `${name} at ${width} px: ${html}`));
     }
+    await page.setViewportSize({ ...PHONE.viewport, width: WIDTHS[0] ?? 0 });
+    await onEachDialog(reader, async (verb) => {
+      const found = (await page.evaluate(BEYOND_THE_EDGE)) as string[];
+      hidden.push(...found.map((html) => `${name}, ${verb} …: ${html}`));
+    });
     await page.setViewportSize(PHONE.viewport);
   });
   assert.deepEqual(hidden, []);

@@ -5,7 +5,7 @@
  */
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { serveWorld } from '@lmas/plugin-simulated/world';
+import { ISOLATED_NETWORK, serveWorld } from '@lmas/plugin-simulated/world';
 import type { BalancingMove } from '../../apps/orchestrator/src/balancing/types.ts';
 import type { Migration } from '../../apps/orchestrator/src/migrations/record.ts';
 import type { PlanRun } from '../../apps/orchestrator/src/plans/record.ts';
@@ -26,7 +26,7 @@ const HOSTS = [
 const LONG_NAME = 'reporting-database-of-the-quarterly-closing-second-replica_not_to_be_switched_off';
 
 export interface Showcase extends AsyncDisposable {
-  /** A name for each page, and where it is. */
+  /** A name for each page, and where it is: all patterns of the page, and an address that is none. */
   readonly pages: readonly (readonly [name: string, path: string])[];
 }
 
@@ -48,6 +48,7 @@ export async function setUpShowcase(api: Api, directory: string): Promise<Showca
   await hold.reached;
   faroServer.goAway();
   hold.release();
+  const rehearsal = await rehearse(api);
   const ids = await migrate(api, world);
   await api.until(leftOver.id, ({ teardown }) => teardown === 'incomplete');
   const run = await automate(api);
@@ -58,30 +59,42 @@ export async function setUpShowcase(api: Api, directory: string): Promise<Showca
       ['migration-moving', `/migrations/${ids.moving}`],
       ['migration-failed', `/migrations/${ids.failed}`],
       ['migration-succeeded', `/migrations/${ids.succeeded}`],
+      ['migration-cancelled', `/migrations/${ids.cancelled}`],
       ['migration-left-over', `/migrations/${leftOver.id}`],
+      ['drill', `/migrations/${rehearsal.items[0]?.migrations[0]}`],
       ['move', '/migrations/new?source=kvm-lis-2&vm=mail-1&destination=kvm-mad-1'],
       ['queue', '/queue'],
+      ['queue-timetable', '/queue/timetable'],
       ['plans', '/plans'],
       ['plan', '/plans/payments'],
+      ['plan-new', '/new/plan'],
       ['plan-editor', '/plans/payments/change'],
       ['evacuate', '/evacuate'],
       ['plan-run', `/plan-runs/${run}`],
+      ['drill-run', `/plan-runs/${rehearsal.id}`],
       ['schedules', '/schedules'],
       ['schedule', '/schedules/weekend'],
+      ['schedule-new', '/new/schedule'],
       ['schedule-form', '/schedules/weekend/change'],
       ['balancing', '/balancing'],
       ['policy', '/balancing/hall-1'],
+      ['policy-new', '/new/policy'],
       ['policy-form', '/balancing/hall-1/change'],
       ['sites', '/sites'],
+      ['site-new', '/new/site'],
       ['site-form', '/sites/lisbon/change'],
-      ['endpoint-form', '/new/endpoint'],
-      ['credentials', '/credentials'],
+      ['link', '/links/lisbon~porto'],
+      ['link-timetable', '/links/lisbon~porto/timetable'],
       ['endpoint', '/endpoints/kvm-lis-2'],
+      ['endpoint-new', '/new/endpoint'],
+      ['endpoint-form', '/endpoints/kvm-lis-2/change'],
+      ['credentials', '/credentials'],
       ['webhooks', '/webhooks'],
       ['webhook', '/webhooks/portal'],
       ['access', '/access'],
       ['audit', '/audit'],
       ['system', '/system'],
+      ['no-such-page', '/nowhere'],
     ],
     async [Symbol.asyncDispose]() {
       await faroServer[Symbol.asyncDispose]();
@@ -141,7 +154,7 @@ async function register(api: Api, socketPath: string, faroSocketPath: string): P
   await api.must('POST', '/v1/webhooks', { id: 'chat', url: 'https://chat.example.org/hooks/4711' });
 }
 
-/** Some that came to an end, two that move, and a queue that is full. */
+/** Some that came to an end, two that move beside the drill that is kept, and a queue that is full. */
 async function migrate(api: Api, world: PairWorld) {
   const submit = (vm: string, source: string, destination: string, more: object = {}) =>
     api.must<Migration>('POST', '/v1/migrations', { vm, source, destination, retries: { max: 0 }, ...more });
@@ -154,7 +167,7 @@ async function migrate(api: Api, world: PairWorld) {
   await api.until(cancelled.id, ({ phase }) => phase === 'performing');
   await api.must('POST', `/v1/migrations/${cancelled.id}/cancel`);
   await api.ended(cancelled.id);
-  await api.call('PATCH', '/v1/queue', { limits: { maxMigrations: 2 } }, { 'if-match': '*' });
+  await api.call('PATCH', '/v1/queue', { limits: { maxMigrations: 3 } }, { 'if-match': '*' });
   const moving = await submit('warehouse', 'kvm-lis-1', 'kvm-prt-1', { labels: { team: 'logistics' } });
   const slower = await submit('analytics', 'kvm-lis-2', 'kvm-mad-1', { convergence: 'must-finish' });
   for (const { id } of [moving, slower]) await api.until(id, ({ progress }) => progress !== null);
@@ -162,13 +175,29 @@ async function migrate(api: Api, world: PairWorld) {
   await submit(LONG_NAME, 'kvm-lis-2', HOSTS[5][0], {
     labels: { 'owner/department': 'finance-reporting-and-closing' },
   });
-  return { succeeded: succeeded.id, failed: failed.id, moving: moving.id };
+  return { succeeded: succeeded.id, failed: failed.id, cancelled: cancelled.id, moving: moving.id };
+}
+
+const between = (vm: string, source: string, destination: string) => ({
+  ...{ kind: 'vm', vm, source: { endpoint: source }, destination: { endpoint: destination } },
+});
+
+/** A drill whose copy is up, and kept. */
+async function rehearse(api: Api): Promise<PlanRun> {
+  await api.must('PUT', '/v1/plans/office', {
+    description: 'The office, rehearsed each quarter',
+    rtoMs: 600_000,
+    waves: [{ name: 'mail', vms: [between('mail-1', 'kvm-lis-2', 'kvm-mad-1')] }],
+    migration: { options: { durationMs: 20 } },
+    drill: { networks: { default: ISOLATED_NETWORK }, keepMs: 3_600_000 },
+  });
+  const { id } = await api.must<PlanRun>('POST', '/v1/plans/office/runs', { mode: 'drill' });
+  const get = () => api.must<PlanRun>('GET', `/v1/plan-runs/${id}`);
+  await until(async () => (await get()).phase === 'keeping');
+  return await get();
 }
 
 async function automate(api: Api): Promise<string> {
-  const between = (vm: string, source: string, destination: string) => ({
-    ...{ kind: 'vm', vm, source: { endpoint: source }, destination: { endpoint: destination } },
-  });
   await api.must('PUT', '/v1/plans/payments', {
     description: 'Payments, from Lisbon to Porto',
     rtoMs: 3_600_000,

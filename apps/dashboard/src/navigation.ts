@@ -35,26 +35,3 @@ export function refine(query: Readonly<Record<string, string | undefined>>): voi
   window.history.replaceState(null, '', target);
   current.value = target.slice(1);
 }
-
-/** The values of `:names` in `pattern` if `path` fits it, else null. Values are decoded. */
-export function match(pattern: string, path: string): Readonly<Record<string, string>> | null {
-  const wanted = pattern.split('/');
-  const given = path.split('/');
-  if (wanted.length !== given.length) return null;
-  const values: Record<string, string> = {};
-  for (const [i, part] of wanted.entries()) {
-    const value = given[i] ?? '';
-    if (part.startsWith(':')) values[part.slice(1)] = decoded(value);
-    else if (part !== value) return null;
-  }
-  return values;
-}
-
-/** What somebody typed into the address bar may be no percent-encoding at all. */
-function decoded(text: string): string {
-  try {
-    return decodeURIComponent(text);
-  } catch {
-    return text;
-  }
-}

@@ -1,6 +1,6 @@
-/** Which page belongs to which address. What is made anew is below `/new`, where no name of anybody's can be in its way. */
+/** Which page stands at which address. */
 import type { JSX } from 'preact';
-import { href, match } from './navigation.ts';
+import { href } from './navigation.ts';
 import { AccessPage } from './pages/access/access-page.tsx';
 import { AuditPage } from './pages/audit-page.tsx';
 import { BalancingPage } from './pages/balancing/balancing-page.tsx';
@@ -30,54 +30,54 @@ import { SystemPage } from './pages/system-page.tsx';
 import { WebhookPage } from './pages/webhooks/webhook-page.tsx';
 import { WebhooksPage } from './pages/webhooks/webhooks-page.tsx';
 import { PageHeading } from './parts/page-heading.tsx';
+import { match, PATTERNS, type Pattern } from './patterns.ts';
 
 type Page = (values: Readonly<Record<string, string>>) => JSX.Element;
 
-const PAGES: readonly (readonly [pattern: string, page: Page])[] = [
-  ['/', () => <OverviewPage />],
-  ['/migrations', () => <MigrationsPage />],
-  ['/migrations/new', () => <NewMigrationPage />],
-  ['/migrations/:id', ({ id = '' }) => <MigrationPage key={id} id={id} />],
-  ['/queue', () => <QueuePage />],
-  ['/queue/timetable', () => <TimetableForm key="queue" link={null} of="Queue" back="/queue" />],
-  ['/plans', () => <PlansPage />],
-  ['/new/plan', () => <PlanEditor />],
-  ['/evacuate', () => <EvacuationPage />],
-  ['/plans/:id', ({ id = '' }) => <PlanPage key={id} id={id} />],
-  ['/plans/:id/change', ({ id = '' }) => <PlanEditor key={id} id={id} />],
-  ['/plan-runs/:id', ({ id = '' }) => <PlanRunPage key={id} id={id} />],
-  ['/schedules', () => <SchedulesPage />],
-  ['/new/schedule', () => <ScheduleForm />],
-  ['/schedules/:id', ({ id = '' }) => <SchedulePage key={id} id={id} />],
-  ['/schedules/:id/change', ({ id = '' }) => <ScheduleForm key={id} id={id} />],
-  ['/balancing', () => <BalancingPage />],
-  ['/new/policy', () => <PolicyForm />],
-  ['/balancing/:id', ({ id = '' }) => <PolicyPage key={id} id={id} />],
-  ['/balancing/:id/change', ({ id = '' }) => <PolicyForm key={id} id={id} />],
-  ['/sites', () => <SitesPage />],
-  ['/new/site', () => <SiteForm />],
-  ['/sites/:id/change', ({ id = '' }) => <SiteForm key={id} id={id} />],
-  ['/links/:id', ({ id = '' }) => <LinkPage key={id} id={id} />],
-  [
-    '/links/:id/timetable',
-    ({ id = '' }) => <TimetableForm key={id} link={id} of={id.replace('~', ' – ')} back={`/links/${id}`} />,
-  ],
-  ['/new/endpoint', () => <EndpointForm />],
-  ['/endpoints/:id', ({ id = '' }) => <EndpointPage key={id} id={id} />],
-  ['/endpoints/:id/change', ({ id = '' }) => <EndpointForm key={id} id={id} />],
-  ['/credentials', () => <CredentialsPage />],
-  ['/webhooks', () => <WebhooksPage />],
-  ['/webhooks/:id', ({ id = '' }) => <WebhookPage key={id} id={id} />],
-  ['/access', () => <AccessPage />],
-  ['/audit', () => <AuditPage />],
-  ['/system', () => <SystemPage />],
-];
+const PAGES: Readonly<Record<Pattern, Page>> = {
+  '/': () => <OverviewPage />,
+  '/migrations': () => <MigrationsPage />,
+  '/migrations/new': () => <NewMigrationPage />,
+  '/migrations/:id': ({ id = '' }) => <MigrationPage key={id} id={id} />,
+  '/queue': () => <QueuePage />,
+  '/queue/timetable': () => <TimetableForm key="queue" link={null} of="Queue" back="/queue" />,
+  '/plans': () => <PlansPage />,
+  '/new/plan': () => <PlanEditor />,
+  '/evacuate': () => <EvacuationPage />,
+  '/plans/:id': ({ id = '' }) => <PlanPage key={id} id={id} />,
+  '/plans/:id/change': ({ id = '' }) => <PlanEditor key={id} id={id} />,
+  '/plan-runs/:id': ({ id = '' }) => <PlanRunPage key={id} id={id} />,
+  '/schedules': () => <SchedulesPage />,
+  '/new/schedule': () => <ScheduleForm />,
+  '/schedules/:id': ({ id = '' }) => <SchedulePage key={id} id={id} />,
+  '/schedules/:id/change': ({ id = '' }) => <ScheduleForm key={id} id={id} />,
+  '/balancing': () => <BalancingPage />,
+  '/new/policy': () => <PolicyForm />,
+  '/balancing/:id': ({ id = '' }) => <PolicyPage key={id} id={id} />,
+  '/balancing/:id/change': ({ id = '' }) => <PolicyForm key={id} id={id} />,
+  '/sites': () => <SitesPage />,
+  '/new/site': () => <SiteForm />,
+  '/sites/:id/change': ({ id = '' }) => <SiteForm key={id} id={id} />,
+  '/links/:id': ({ id = '' }) => <LinkPage key={id} id={id} />,
+  '/links/:id/timetable': ({ id = '' }) => (
+    <TimetableForm key={id} link={id} of={id.replace('~', ' – ')} back={`/links/${id}`} />
+  ),
+  '/new/endpoint': () => <EndpointForm />,
+  '/endpoints/:id': ({ id = '' }) => <EndpointPage key={id} id={id} />,
+  '/endpoints/:id/change': ({ id = '' }) => <EndpointForm key={id} id={id} />,
+  '/credentials': () => <CredentialsPage />,
+  '/webhooks': () => <WebhooksPage />,
+  '/webhooks/:id': ({ id = '' }) => <WebhookPage key={id} id={id} />,
+  '/access': () => <AccessPage />,
+  '/audit': () => <AuditPage />,
+  '/system': () => <SystemPage />,
+};
 
 /** What stands at a path. */
 export function pageAt(path: string): JSX.Element {
-  for (const [pattern, page] of PAGES) {
+  for (const pattern of PATTERNS) {
     const values = match(pattern, path);
-    if (values !== null) return page(values);
+    if (values !== null) return PAGES[pattern](values);
   }
   return (
     <>
