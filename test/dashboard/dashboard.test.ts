@@ -78,7 +78,7 @@ test('a VM is picked, checked before anybody commits, moved, and followed to its
   assert.ok(await page.getByRole('button', { name: 'The checks are made first' }).isDisabled());
   answered.resolve();
   await page.getByText('it can be moved').waitFor();
-  await page.getByText('Downtime').waitFor();
+  await page.getByText('Downtime', { exact: true }).waitFor();
   await page.getByRole('button', { name: 'Move it' }).click();
   await page.getByRole('progressbar').waitFor();
   await page.getByText(`It runs at ${stage.destination}.`).waitFor();
