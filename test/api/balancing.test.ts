@@ -169,16 +169,12 @@ describe('policies', () => {
   test('a VM that a person has moved lately stays; a rule that names nobody is refused, and a host of another policy', async () => {
     await using stage = await setting();
     const { source, destination } = stage;
-    for (const [from, to] of [
-      [source, destination],
-      [destination, source],
-    ]) {
-      const { id } = await stage.submit({
-        vm: stage.other,
-        source: from,
-        destination: to,
-        options: { durationMs: 20 },
-      });
+    const thereAndBack = [
+      { source, destination },
+      { source: destination, destination: source },
+    ];
+    for (const ends of thereAndBack) {
+      const { id } = await stage.submit({ vm: stage.other, ...ends, options: { durationMs: 20 } });
       assert.equal((await api.ended(id)).phase, 'succeeded');
     }
     const rules = { pinned: [stage.vmName, 'web-*'] };
