@@ -115,6 +115,7 @@ export function sampleMigration(changes: Partial<Migration> = {}): Migration {
       networkMap: {},
       mayReplace: [],
       diskMap: {},
+      mayReplace: [],
       maxDowntimeMs: null,
       convergence: 'balanced',
       bandwidthBytesPerSec: null,

@@ -265,9 +265,9 @@ test('what stands in the way of a fail-back is told with the way around it', asy
   const id = await half();
   const back = await runs.failBack(id, null);
   const findings = [{ severity: 'blocker' as const, code: 'X', message: 'It cannot.', remedy: 'Leave it.' }];
-  const judged = judge(
-    { ...back, items: [{ ...item('one', 'waiting'), findings }], phase: 'validating' },
-    Date.parse(AT),
-  );
+  const [wave] = back.definition.waves;
+  const stopping = { ...back.definition, waves: [{ ...(wave ?? assert.fail()), onFailure: 'stop' as const }] };
+  const items = [{ ...item('one', 'waiting'), findings }];
+  const judged = judge({ ...back, definition: stopping, items, phase: 'validating' }, Date.parse(AT));
   assert.match(judged.message, new RegExp(`^The checks say no for one\\. .*lmas plan fail-back ${id} --except VM`));
 });

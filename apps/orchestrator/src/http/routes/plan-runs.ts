@@ -159,7 +159,8 @@ const orderRoutes: FastifyPluginAsyncZod<Services> = async (api, { planRuns }) =
         ...{ operationId: 'failBackPlanRun', tags, summary: 'Take a run back', params },
         description:
           'A new run, by a plan that is made from this one: everything that it moved goes back to where it was, networks and disks mapped backwards, in the same order. What the body names stays where it is. Disks that the run’s moves have left behind are copied over. Refused while it is not clear where one of its VMs runs, unless that is excepted.',
-        body: failBackInputSchema.optional(),
+        // null: there is none.
+        body: failBackInputSchema.nullish(),
         response: {
           202: planRunSchema,
           ...failures('PLAN_RUN_NOT_FOUND', 'RUN_STATE', 'INVALID_PLAN', 'PLAN_BUSY'),
@@ -167,7 +168,7 @@ const orderRoutes: FastifyPluginAsyncZod<Services> = async (api, { planRuns }) =
       },
     },
     async (request, reply) => {
-      const run = await planRuns.failBack(request.params.id, projectOf(request), request.body);
+      const run = await planRuns.failBack(request.params.id, projectOf(request), request.body ?? undefined);
       return reply.code(202).header('location', `/v1/plan-runs/${run.id}`).send(run);
     },
   );
