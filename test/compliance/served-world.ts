@@ -7,6 +7,7 @@ import { join } from 'node:path';
 import type { EndpointSession, HypervisorPlugin } from '@lmas/plugin-api';
 import { ISOLATED_NETWORK, serveWorld, World, type WorldServer } from '@lmas/plugin-simulated/world';
 import type { DrillWorld } from './drill-suite.ts';
+import type { RelocationWorld } from './relocation-suite.ts';
 import type { ComplianceWorld } from './suite.ts';
 
 const log = { debug: () => undefined, info: () => undefined, warn: () => undefined, error: () => undefined };
@@ -77,6 +78,35 @@ export async function servedDrillWorld<Config, Options>(
       world.isLinkCut = true; // it crosses until somebody stops it
       void world.until(() => world.drills.isAnyCopying).then(action);
     },
+    [Symbol.asyncDispose]: () => server[Symbol.asyncDispose](),
+  };
+}
+
+/** The same, for VMs that are off. */
+export async function servedRelocationWorld<Config, Options>(
+  plugin: HypervisorPlugin<Config, Options>,
+): Promise<RelocationWorld> {
+  const { world, server, vm, connect } = await serve(plugin);
+  world.powerOff('a', vm.id);
+  const definition = (host: string) => {
+    const there = world.vm(host, vm.id);
+    if (there === undefined) return 'absent';
+    return there.heldBy === undefined ? 'startable' : 'held';
+  };
+  return {
+    vm,
+    connect,
+    definitions: async () => ({ source: definition('a'), destination: definition('b') }),
+    fingerprint: async () => JSON.stringify([world.vm('a', vm.id), [...world.relocations.keptOff]]),
+    startsWithHost: async () => !world.relocations.keptOff.has(vm.id),
+    leftovers: async () => {
+      const isUsed = world.vm('b', vm.id) !== undefined;
+      return [...(isUsed ? [] : world.relocations.disks.keys()), ...world.violations.map(({ what }) => what)];
+    },
+    startAtSource: () => world.start('a', vm.id),
+    defineAtDestination: () => world.define('b', vm, undefined),
+    killOrchestrator: () => server.breakConnections(),
+    setDestinationReachable: (reachable) => (reachable ? server.comeBack() : server.goAway('b')),
     [Symbol.asyncDispose]: () => server[Symbol.asyncDispose](),
   };
 }

@@ -1,7 +1,8 @@
 /** The simulated plugin against the suite. */
 import { simulatedPlugin } from '@lmas/plugin-simulated';
 import { describeDrills } from './drill-suite.ts';
-import { servedDrillWorld, servedWorld } from './served-world.ts';
+import { describeRelocations } from './relocation-suite.ts';
+import { servedDrillWorld, servedRelocationWorld, servedWorld } from './served-world.ts';
 import { describePlugin } from './suite.ts';
 
 for (const peerToPeer of [false, true]) {
@@ -11,3 +12,4 @@ for (const peerToPeer of [false, true]) {
 }
 
 describeDrills('simulated', { plugin: simulatedPlugin, makeWorld: () => servedDrillWorld(simulatedPlugin) });
+describeRelocations('simulated', { plugin: simulatedPlugin, makeWorld: () => servedRelocationWorld(simulatedPlugin) });

@@ -12,4 +12,5 @@ export * from './load.ts';
 export * from './migration.ts';
 export * from './placement.ts';
 export * from './plugin.ts';
+export * from './relocation.ts';
 export * from './verification.ts';

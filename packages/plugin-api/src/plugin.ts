@@ -7,6 +7,7 @@ import type { DrillDriver, DrillRequest } from './drill.ts';
 import type { Load } from './load.ts';
 import type { MigrationContext, MigrationDriver, MigrationRequest } from './migration.ts';
 import type { Presence } from './placement.ts';
+import type { RelocationDriver, RelocationRequest } from './relocation.ts';
 import type { VerificationStep } from './verification.ts';
 
 export const PLUGIN_API_VERSION = 1;
@@ -25,6 +26,8 @@ export interface PluginCapabilities {
   readonly survivesController: boolean;
   /** There is a `drill`: a copy of a running VM can be started at the destination, and undone. Default: no. */
   readonly drills?: boolean;
+  /** There is a `relocation`: a VM that is powered off can be moved as it is. Default: no. */
+  readonly movesPoweredOff?: boolean;
 }
 
 /** Secrets of an endpoint, decrypted only for `connect`. */
@@ -99,6 +102,15 @@ export interface HypervisorPlugin<Config = unknown, Options = unknown> {
     request: DrillRequest<Options>,
     context: MigrationContext,
   ): DrillDriver;
+  /**
+   * Binds the verbs of one relocation to its two ends, as `drill` does. One end may be `unreachable`; then the other can be asked, and
+   * what was made there be released all the same. Only with `capabilities.movesPoweredOff`.
+   */
+  relocation?(
+    ends: { readonly source: EndpointSession; readonly destination: EndpointSession },
+    request: RelocationRequest<Options>,
+    context: MigrationContext,
+  ): RelocationDriver;
 }
 
 /** A live control connection to one endpoint. */

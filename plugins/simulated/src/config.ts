@@ -5,7 +5,7 @@ import { PLUGIN_ERRORS, type PluginErrorCode } from '@lmas/plugin-api';
 import { z } from 'zod';
 import { SCRIPTED_FAULTS } from './world/faults.ts';
 
-/** The calls that an endpoint answers, in the order in which a migration, and then a drill, makes them. */
+/** The calls that an endpoint answers, in the order in which a migration, then a drill, and then a relocation makes them. */
 export const VERBS = [
   'login',
   'inventory',
@@ -31,6 +31,17 @@ export const VERBS = [
   'start-copy',
   'remove-copy',
   'delete-copied-volume',
+  'look',
+  'keep-off',
+  'receive-disk',
+  'send-disk',
+  'abort-send',
+  'hold',
+  'forget',
+  'let-go',
+  'drop-held',
+  'delete-disk',
+  'let-be',
 ] as const;
 const verb = z.enum(VERBS);
 const errorCodes = Object.keys(PLUGIN_ERRORS) as [PluginErrorCode, ...PluginErrorCode[]];
@@ -48,6 +59,7 @@ const vmSchema = z.strictObject({
   labels: z.array(z.string().min(1)).default([]).describe('For plans that choose by them.'),
   cpuCores: z.number().min(0).default(0).describe('What it uses of its processors.'),
   networkBytesPerSec: z.number().min(0).default(0).describe('What it sends and receives.'),
+  poweredOff: z.boolean().default(false),
 });
 
 const faultSchema = z.strictObject({
@@ -98,7 +110,7 @@ export const optionsSchema = z.strictObject({
     .nullable()
     .default(null)
     .describe(
-      'How long the memory (in a drill: the disks) takes to move, whatever the VM and the link are like; null: as they are.',
+      'How long the memory (in a drill, or of a VM that is off: the disks) takes to move, whatever the VM and the link are like; null: as they are.',
     ),
   autoConverge: z.boolean().default(true).describe('Slow the guest down when it writes faster than the link carries.'),
   peerToPeer: z.boolean().default(false).describe('The migration goes on without the orchestrator.'),

@@ -3,6 +3,7 @@
  * the far end on command. The connections are the sessions'.
  */
 import {
+  blocker,
   type ConfirmReport,
   type ConvergencePolicy,
   type MigrationContext,
@@ -59,7 +60,7 @@ export class SimulatedMigration implements MigrationDriver {
   }
 
   async check() {
-    const { memoryBytes, dirtyRateBytesPerSec } = await this.#ends.source.call<SimulatedVm>('find', {
+    const { memoryBytes, dirtyRateBytesPerSec, presence } = await this.#ends.source.call<SimulatedVm>('find', {
       idOrName: this.#vmId,
     });
     const there = await this.#look(this.#ends.destination);
@@ -70,7 +71,13 @@ export class SimulatedMigration implements MigrationDriver {
       remedy:
         there.presence === 'incoming' ? 'A migration is bringing it there: wait for its end.' : 'Remove it there.',
     };
-    return { findings: there.presence === 'absent' ? [] : [taken], memoryBytes, diskBytes: 0, dirtyRateBytesPerSec };
+    const off = blocker(
+      'NOT_RUNNING',
+      `${this.#request.vm.name} is powered off.`,
+      'Start it first, or ask for it to be moved as it is: powerState `off`.',
+    );
+    const findings = [...(presence === 'stopped' ? [off] : []), ...(there.presence === 'absent' ? [] : [taken])];
+    return { findings, memoryBytes, diskBytes: 0, dirtyRateBytesPerSec };
   }
 
   async prepare(): Promise<Prepared> {

@@ -6,6 +6,7 @@ import { type EndpointSession, type HypervisorPlugin, PLUGIN_API_VERSION, Plugin
 import { configSchema, optionsSchema, type SimulatedConfig, type SimulatedOptions } from './config.ts';
 import { SimulatedDrill } from './drill.ts';
 import { SimulatedMigration } from './migration.ts';
+import { SimulatedRelocation } from './relocation.ts';
 import { SimulatedSession } from './session.ts';
 
 export { WorldConnection } from './client.ts';
@@ -20,6 +21,7 @@ export const simulatedPlugin: HypervisorPlugin<SimulatedConfig, SimulatedOptions
     postCopy: false,
     survivesController: true,
     drills: true,
+    movesPoweredOff: true,
   },
   configSchema,
   optionsSchema,
@@ -27,6 +29,7 @@ export const simulatedPlugin: HypervisorPlugin<SimulatedConfig, SimulatedOptions
   unreachable: (config, reason) => SimulatedSession.unreachable(config, reason),
   migration: (ends, request, context) => new SimulatedMigration(connectionsOf(ends), request, context),
   drill: (ends, request, context) => new SimulatedDrill(connectionsOf(ends), request, context),
+  relocation: (ends, request, context) => new SimulatedRelocation(connectionsOf(ends), request, context),
 };
 
 /** @throws PluginError INVALID_CONFIG when they are no two hosts of one world */

@@ -37,7 +37,8 @@ export class SimulatedSession implements EndpointSession {
   async inventory(): Promise<Inventory> {
     const answer = await this.connection.call<Shape & { vms: SimulatedVm[] }>('inventory', {});
     const { vms, cpus, memoryBytes: size } = answer;
-    const used = vms.reduce((sum, { memoryBytes }) => sum + memoryBytes, 0);
+    const taken = vms.filter(({ presence }) => presence !== 'stopped');
+    const used = taken.reduce((sum, { memoryBytes }) => sum + memoryBytes, 0);
     return {
       host: {
         name: this.connection.host,

@@ -52,6 +52,18 @@ test('a drill is there exactly when the capabilities say so', () => {
   }
 });
 
+test('what moves VMs that are off is there exactly when the capabilities say so', () => {
+  const can = { ...plugin, capabilities: { ...plugin.capabilities, movesPoweredOff: true } };
+  const relocation = () => assert.fail();
+  assert.equal(validatePlugin('pkg', { ...can, relocation }).relocation, relocation);
+  for (const half of [can, { ...plugin, relocation }]) {
+    assert.throws(
+      () => validatePlugin('pkg', half),
+      (error) => invalid(error) && error instanceof LmasError && error.message.includes('relocation'),
+    );
+  }
+});
+
 test('two of one name, and packages that are not there, are refused', async () => {
   const value = validatePlugin('here', plugin);
   assert.throws(() => createRegistry([value, value]), invalid);

@@ -35,19 +35,26 @@ const pluginShape = z.object({
     postCopy: z.boolean(),
     survivesController: z.boolean(),
     drills: z.boolean().optional(),
+    movesPoweredOff: z.boolean().optional(),
   }),
   configSchema: z.custom<z.ZodType>(isSchema, 'must be a zod schema'),
   optionsSchema: z.custom<z.ZodType>(isSchema, 'must be a zod schema'),
   connect: z.custom(isFunction, 'must be a function'),
   migration: z.custom(isFunction, 'must be a function'),
   drill: z.custom((value) => value === undefined || isFunction(value), 'must be a function').optional(),
+  relocation: z.custom((value) => value === undefined || isFunction(value), 'must be a function').optional(),
 });
 
 /** What it says that it can do is there, and nothing is there that it does not say. */
-const wholePluginShape = pluginShape.refine(
-  ({ capabilities: { drills = false }, drill }) => drills === isFunction(drill),
-  { path: ['drill'], message: 'is there exactly when capabilities.drills says so' },
-);
+const wholePluginShape = pluginShape
+  .refine(({ capabilities: { drills = false }, drill }) => drills === isFunction(drill), {
+    path: ['drill'],
+    message: 'is there exactly when capabilities.drills says so',
+  })
+  .refine(({ capabilities: { movesPoweredOff = false }, relocation }) => movesPoweredOff === isFunction(relocation), {
+    path: ['relocation'],
+    message: 'is there exactly when capabilities.movesPoweredOff says so',
+  });
 
 /** @throws LmasError PLUGIN_INVALID that names everything wrong with it */
 export function validatePlugin(origin: string, value: unknown): HypervisorPlugin {

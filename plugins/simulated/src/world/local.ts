@@ -40,11 +40,12 @@ function setUp(
   world.addHost(host);
   world.shapes.set(host, { cpus, memoryBytes });
   if (rateBytesPerSec !== null) world.rates.set(host, rateBytesPerSec);
-  for (const { id, ...vm } of vms) {
+  for (const { id, poweredOff, ...vm } of vms) {
     const vmId = id ?? uuidOf(`${worldName}/${host}/${vm.name}`);
     // A VM that has been moved is not started a second time.
-    if (world.performs.has(vmId) || world.running(vmId).length > 0) continue;
+    if (world.performs.has(vmId) || world.hosts.some((each) => world.vm(each, vmId) !== undefined)) continue;
     world.addVm(host, { id: vmId, ...vm });
+    if (poweredOff) world.powerOff(host, vmId);
   }
   for (const [verb, ms] of Object.entries(delaysMs)) world.delaysMs.set(`${host}.${verb}`, ms);
   for (const { call, kind, times, vm, code } of faults) {

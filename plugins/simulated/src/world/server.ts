@@ -10,6 +10,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { z } from 'zod';
 import { carryOutDrill } from './drill-calls.ts';
 import { WorldError } from './errors.ts';
+import { carryOutRelocation } from './relocation-calls.ts';
 import { Runs } from './runs.ts';
 import type { World } from './world.ts';
 
@@ -218,7 +219,8 @@ async function carryOut(world: World, call: Call, gone: AbortSignal, onProgress:
     case 'delete-volume':
       return world.deleteVolume(id.parse(args.volume), migrationId());
   }
-  const drilled = await carryOutDrill(world, call, gone, onProgress);
-  if (drilled === undefined) throw new WorldError('HYPERVISOR_FAULT', `Unknown verb ${verb}.`);
-  return drilled;
+  const done =
+    (await carryOutDrill(world, call, gone, onProgress)) ?? (await carryOutRelocation(world, call, gone, onProgress));
+  if (done === undefined) throw new WorldError('HYPERVISOR_FAULT', `Unknown verb ${verb}.`);
+  return done;
 }

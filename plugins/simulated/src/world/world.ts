@@ -12,6 +12,7 @@ import { WorldError } from './errors.ts';
 import { Faults } from './faults.ts';
 import { pause } from './pause.ts';
 import { PreCopy, type PreCopyState } from './pre-copy.ts';
+import { Relocations } from './relocations.ts';
 
 export interface Guest {
   readonly id: string;
@@ -37,6 +38,8 @@ export interface SimulatedVm extends Guest {
   presence: Presence;
   /** The whole memory has arrived: it could run. */
   complete: boolean;
+  /** The relocation that has put its definition here, and for which nobody can start it yet. */
+  heldBy?: string | undefined;
 }
 
 export interface MoveOptions {
@@ -86,6 +89,8 @@ export class World {
   readonly faults = new Faults();
   /** What drills have made, and the copies that run for them. */
   readonly drills = new Drills(this);
+  /** What relocations of VMs that are off have made. */
+  readonly relocations = new Relocations(this);
   /** Call (`<host>.<verb>`) → how long it takes. */
   readonly delaysMs = new Map<string, number>();
   readonly violations: Violation[] = [];
@@ -108,6 +113,23 @@ export class World {
   /** Starts a VM on a host; the host is made if need be. */
   addVm(host: string, vm: Pick<Guest, 'id' | 'name'> & Partial<Guest>): void {
     this.#set(host, { ...DEFAULT_GUEST, complete: true, ...vm }, 'running');
+  }
+
+  /** A definition alone; one that is held has to be let go before it can be started. */
+  define(host: string, vm: Pick<Guest, 'id' | 'name'> & Partial<Guest>, heldBy: string | undefined): void {
+    this.#set(host, { ...DEFAULT_GUEST, complete: true, ...vm, heldBy }, 'stopped');
+  }
+
+  /** As somebody at its host does it. */
+  powerOff(host: string, vmId: string): void {
+    this.#set(host, this.#at(host, vmId), 'stopped');
+  }
+
+  /** Likewise. @throws WorldError while it is held */
+  start(host: string, vmId: string): void {
+    const vm = this.#at(host, vmId);
+    if (vm.heldBy !== undefined) throw new WorldError('NOT_MIGRATABLE', `${vm.name} is held.`);
+    this.#set(host, vm, 'running');
   }
 
   /** Whoever it was: it is gone. */
