@@ -5,6 +5,7 @@ import { type HypervisorPlugin, PLUGIN_API_VERSION, PluginError } from '@lmas/pl
 import { configSchema, type KvmConfig, type KvmOptions, optionsSchema } from './config.ts';
 import { KvmDrill } from './drill/driver.ts';
 import { KvmMigration } from './migration/driver.ts';
+import { KvmRelocation } from './relocation/driver.ts';
 import { KvmSession } from './session.ts';
 import { connectTransport } from './transport.ts';
 
@@ -18,6 +19,7 @@ export const kvmPlugin: HypervisorPlugin<KvmConfig, KvmOptions> = {
     postCopy: true,
     survivesController: true,
     drills: true,
+    movesPoweredOff: true,
   },
   configSchema,
   optionsSchema,
@@ -36,6 +38,12 @@ export const kvmPlugin: HypervisorPlugin<KvmConfig, KvmOptions> = {
       throw new PluginError('INVALID_CONFIG', 'Both ends of a drill have to be sessions of the kvm plugin.');
     }
     return new KvmDrill({ source, destination }, request, context);
+  },
+  relocation({ source, destination }, request, context) {
+    if (!(source instanceof KvmSession) || !(destination instanceof KvmSession)) {
+      throw new PluginError('INVALID_CONFIG', 'Both ends of a relocation have to be sessions of the kvm plugin.');
+    }
+    return new KvmRelocation({ source, destination }, request, context);
   },
 };
 

@@ -32,7 +32,7 @@ export async function checkDisks(context: CheckContext): Promise<Finding[]> {
 }
 
 /** Nobody knows what would be written over. */
-const diskNotChecked = (name: string, reason: string): Finding =>
+export const diskNotChecked = (name: string, reason: string): Finding =>
   blocker(
     'DISK_NOT_CHECKED',
     `${name} could not be checked: ${reason}`,
@@ -52,7 +52,7 @@ async function checkWrites({ ends, request, signal }: CheckContext): Promise<Fin
   return [];
 }
 
-function checkDevice(disk: DiskDefinition, { request }: CheckContext): Finding[] {
+export function checkDevice(disk: DiskDefinition, { request }: CheckContext): Finding[] {
   const findings: Finding[] = [];
   if (disk.transient) {
     findings.push(blocker('DISK_TRANSIENT', `${disk.name} is transient.`, 'Detach it before the migration.'));
@@ -69,7 +69,7 @@ function checkDevice(disk: DiskDefinition, { request }: CheckContext): Finding[]
 }
 
 /** A disk that both ends are said to see. */
-async function checkShared(disk: DiskDefinition, context: CheckContext): Promise<Finding[]> {
+export async function checkShared(disk: DiskDefinition, context: CheckContext): Promise<Finding[]> {
   const { request, ends } = context;
   if (disk.location === undefined || disk.sourceType === 'network' || disk.sourceType === 'volume') return [];
   const findings: Finding[] = [];
@@ -102,7 +102,7 @@ async function checkShared(disk: DiskDefinition, context: CheckContext): Promise
   return findings;
 }
 
-async function checkCopy(copy: CopiedDisk, disk: DiskDefinition, context: CheckContext): Promise<Finding[]> {
+export async function checkCopy(copy: CopiedDisk, disk: DiskDefinition, context: CheckContext): Promise<Finding[]> {
   const { ends, request } = context;
   const findings: Finding[] = [];
   if (disk.shareable) {
@@ -190,7 +190,7 @@ async function checkSize(copy: CopiedDisk, format: string, context: CheckContext
   return [blocker('DESTINATION_DISK_SIZE', message, 'Make it exactly as large as the disk, or remove it.')];
 }
 
-async function checkSpace(context: CheckContext): Promise<Finding[]> {
+export async function checkSpace(context: CheckContext): Promise<Finding[]> {
   const byDirectory = new Map<string, { used: number; promised: number; path: string }>();
   for (const copy of context.plan.copied) {
     if (copy.to.startsWith('/dev/') || (await statDestination(copy, context)) === 'no-directory') continue;

@@ -21,7 +21,7 @@ async function hostUuid(context: CheckContext, end: 'source' | 'destination'): P
   return textOf(descend(parseXml(xml, 'capabilities').root, 'host', 'uuid'));
 }
 
-async function checkIdentity(context: CheckContext): Promise<Finding[]> {
+export async function checkIdentity(context: CheckContext): Promise<Finding[]> {
   const [source, destination] = await Promise.all([hostUuid(context, 'source'), hostUuid(context, 'destination')]);
   if (source === undefined || source !== destination) return [];
   return [
@@ -135,7 +135,7 @@ export async function checkMemory(context: HostContext): Promise<Finding[]> {
   ];
 }
 
-async function checkNetworks(context: CheckContext): Promise<Finding[]> {
+export async function checkNetworks(context: CheckContext): Promise<Finding[]> {
   const { plan, request, ends } = context;
   const networks = new Set(await ends.destination.networks(context));
   const wanted = new Set<string>();

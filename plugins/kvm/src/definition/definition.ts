@@ -138,6 +138,8 @@ function hostDevicesOf(devices: Element): string[] {
 const MANAGERS: readonly [RegExp, string][] = [
   // Its drill undoes it, and nobody else: moved away it would stay for ever (drill/definition.ts).
   [/urn:lmas:drill:1/, 'a drill of LMAS'],
+  // It lets it go, or takes it away (relocation/definition.ts).
+  [/urn:lmas:relocation:1/, 'a relocation of LMAS'],
   [/openstack\.org\/xmlns\/libvirt\/nova/, 'nova'],
   [/ovirt\.org\/vm/, 'ovirt'],
   [/proxmox/i, 'proxmox'],

@@ -49,7 +49,15 @@ after(async () => {
 
 function startCopying(): ChildProcess {
   const disk: StateDisk = {
-    ...{ name: 'vda', via: 'file', from: files.from, fromFormat: 'raw', to: files.to, format: 'raw' },
+    ...{
+      name: 'vda',
+      via: 'file',
+      from: files.from,
+      fromFormat: 'raw',
+      to: files.to,
+      format: 'raw',
+      isOverwritten: false,
+    },
     ...{ capacityBytes: BYTES, bytes: BYTES },
   };
   const route = { host: '127.0.0.1', port };

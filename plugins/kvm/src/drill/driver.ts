@@ -196,7 +196,7 @@ export class KvmDrill implements DrillDriver {
       await createVolume(this.#ends.destination, this.#request.migrationId, volume, this.#context, { signal });
     }
     return disks.map(({ name, via, from, fromFormat, to, format, capacityBytes, heldBytes }) => {
-      return { name, via, from, fromFormat, to, format, capacityBytes, bytes: heldBytes };
+      return { name, via, from, fromFormat, to, format, capacityBytes, bytes: heldBytes, isOverwritten: false };
     });
   }
 

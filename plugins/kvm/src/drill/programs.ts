@@ -1,5 +1,5 @@
 /**
- * The programs that a drill runs on the hosts, and what those of an older QEMU lack. They are packaged apart from the QEMU that runs
+ * The programs that copy disks between the hosts, for a drill or of a VM that is off, and what those of an older QEMU lack. They are packaged apart from the QEMU that runs
  * the VMs, so they are asked themselves.
  *
  *   4.1   qemu-nbd --pid-file
@@ -8,9 +8,13 @@
  *   5.2   qemu-img convert -r
  */
 import { type Finding, PluginError } from '@lmas/plugin-api';
-import { attempt, blocker } from '../checks/types.ts';
+import { attempt, blocker, type CheckContext } from '../checks/types.ts';
 import type { HostTransport } from '../transport.ts';
-import type { DrillCheckContext } from './check.ts';
+
+/** What copies disks. */
+type CopyContext = Pick<CheckContext, 'ends' | 'signal'> & {
+  readonly request: Pick<CheckContext['request'], 'bandwidthBytesPerSec'>;
+};
 
 interface Options {
   readonly signal: AbortSignal;
@@ -46,7 +50,7 @@ const NEEDED = [
 ] as const;
 const HAVE = 'for p; do command -v -- "$p" > /dev/null || echo "$p"; done';
 
-export async function checkPrograms(context: DrillCheckContext): Promise<Finding[]> {
+export async function checkPrograms(context: CopyContext): Promise<Finding[]> {
   const { ends, signal } = context;
   const findings: Finding[] = [];
   for (const { end, programs } of NEEDED) {
@@ -64,7 +68,7 @@ export async function checkPrograms(context: DrillCheckContext): Promise<Finding
 
 async function checkVersions(
   end: 'source' | 'destination',
-  { ends, request, signal }: DrillCheckContext,
+  { ends, request, signal }: CopyContext,
 ): Promise<Finding[]> {
   const program = end === 'source' ? 'qemu-img' : 'qemu-nbd';
   const version = await versionOf(ends[end].transport, program, { signal });
@@ -75,9 +79,7 @@ async function checkVersions(
       `${program} at the ${end} is of QEMU ${text(version)}; ${needs} ${text(least)}.`,
       `Update it there (qemu-utils or qemu-img)${otherwise}.`,
     );
-  if (version < LEAST) return [tooOld('a drill needs', LEAST)];
+  if (version < LEAST) return [tooOld('copying disks needs', LEAST)];
   if (end === 'destination' || request.bandwidthBytesPerSec === null || version >= KNOWS_RATES) return [];
-  return [
-    tooOld('it keeps no bandwidth limit before', KNOWS_RATES, ', send the drill through gateways, or set no limit'),
-  ];
+  return [tooOld('it keeps no bandwidth limit before', KNOWS_RATES, ', go through gateways, or set no limit')];
 }

@@ -50,11 +50,13 @@ export function receiverResource({ keyDirectory }: DrillNames): PluginResource {
   };
 }
 
+type ReceivedDisk = Pick<PlannedDisk, 'name' | 'to' | 'format'>;
+
 /** Journalled first. On failure what was started is left to `release`. @throws PluginError */
 export async function startReceivers(
   destination: KvmSession,
   names: DrillNames,
-  disks: readonly PlannedDisk[],
+  disks: readonly ReceivedDisk[],
   key: Buffer,
   context: MigrationContext,
   { signal }: Options,
@@ -73,7 +75,7 @@ export async function startReceivers(
 async function startOne(
   destination: KvmSession,
   { keyDirectory }: DrillNames,
-  disk: PlannedDisk,
+  disk: ReceivedDisk,
   context: MigrationContext,
   { signal }: Options,
 ): Promise<{ host: string; port: number }> {

@@ -2,7 +2,7 @@
 import { type JsonValue, PluginError } from '@lmas/plugin-api';
 import { z } from 'zod';
 
-const disk = z.object({
+export const stateDiskSchema = z.object({
   name: z.string(),
   via: z.enum(['backup', 'file']),
   from: z.string(),
@@ -12,12 +12,14 @@ const disk = z.object({
   capacityBytes: z.number(),
   /** In use at the source: what has to cross, about. */
   bytes: z.number(),
+  /** It was there before, and does not read as zeros where nothing is written. */
+  isOverwritten: z.boolean().default(false),
 });
 
 const stateSchema = z.object({
   /** Of the copy. */
   definition: z.string(),
-  disks: z.array(disk),
+  disks: z.array(stateDiskSchema),
   /** At which QEMU serves the disks as they were; `null` when all are read as they lie there. */
   socket: z.string().nullable(),
   /** At the source. */
@@ -26,7 +28,7 @@ const stateSchema = z.object({
   networks: z.array(z.string()),
 });
 
-export type StateDisk = z.infer<typeof disk>;
+export type StateDisk = z.infer<typeof stateDiskSchema>;
 export type DrillState = z.infer<typeof stateSchema>;
 
 /** @throws PluginError INVALID_CONFIG for a record that this version cannot read */

@@ -11,6 +11,7 @@ const disk: StateDisk = {
   ...{ name: 'vda', from: '/images/a.qcow2', fromFormat: 'qcow2', to: '/b/a.qcow2', capacityBytes: 1024, bytes: 1024 },
   via: 'backup',
   format: 'qcow2',
+  isOverwritten: false,
 };
 const state = { socket: '/run/a,b.sock', keyDirectory: '/tmp/key' };
 const route = { host: '192.0.2.7', port: 4711 };
@@ -26,6 +27,12 @@ test('a backup is read at its socket and written to the route, with the key, and
   assert.ok(!command.includes('-r'));
   const limited = copyCommand(disk, state, route, { ...now, bandwidthBytesPerSec: 1_500_000.7 });
   assert.ok(limited.join(' ').includes('-r 1500000 '));
+});
+
+test('what was there before is not taken for zeros', () => {
+  const flag = '--target-is-zero';
+  assert.ok(copyCommand(disk, state, route, now).includes(flag));
+  assert.ok(!copyCommand({ ...disk, isOverwritten: true }, state, route, now).includes(flag));
 });
 
 test('what nobody writes to is read as it lies there, in its own format', () => {

@@ -36,7 +36,7 @@ interface CopySettings {
 }
 
 /**
- * `--target-is-zero`: the file was made for this, so what is not written reads as zeros. A qemu-img that cannot be told so asks, two
+ * `--target-is-zero`: a file that was made for this reads as zeros where nothing is written. A qemu-img that cannot be told so asks, two
  * GiB at a time. `-W`: each block goes when it is read.
  */
 export function copyCommand(
@@ -46,7 +46,7 @@ export function copyCommand(
   { bandwidthBytesPerSec, toZero }: CopySettings,
 ): string[] {
   const limit = bandwidthBytesPerSec === null ? [] : ['-r', String(Math.max(1, Math.floor(bandwidthBytesPerSec)))];
-  const zero = toZero ? ['--target-is-zero'] : [];
+  const zero = toZero && !disk.isOverwritten ? ['--target-is-zero'] : [];
   const server = `server.type=inet,server.host=${optionValue(route.host)},server.port=${route.port}`;
   return [
     ...['qemu-img', 'convert', '-p', '-n', ...zero, '-W', '-m', String(REQUESTS), '-t', 'writeback', ...limit],
@@ -62,6 +62,8 @@ export function readPercent(output: string): number | undefined {
   return last === undefined ? undefined : Math.min(100, Number(last));
 }
 
+type Sent = Pick<DrillState, 'disks' | 'keyDirectory' | 'socket'>;
+
 interface TransferOptions extends Options {
   readonly onProgress: (progress: MigrationProgress) => void;
   readonly onWork?: () => void;
@@ -70,7 +72,7 @@ interface TransferOptions extends Options {
 /** @throws PluginError ABORTED, STREAM_FAILED, CONNECTION_LOST */
 export async function transfer(
   source: KvmSession,
-  state: DrillState,
+  state: Sent,
   routes: Routes,
   bandwidthBytesPerSec: number | null,
   { signal, onProgress, onWork = () => undefined }: TransferOptions,
@@ -90,7 +92,7 @@ export async function transfer(
 
 async function transferAll(
   source: KvmSession,
-  state: DrillState,
+  state: Sent,
   routes: Routes,
   { settings, meter, signal }: Options & { readonly settings: CopySettings; readonly meter: Meter },
 ): Promise<void> {

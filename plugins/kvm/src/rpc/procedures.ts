@@ -67,6 +67,7 @@ export const PROCEDURES = {
   ),
   connectGetCapabilities: procedure(7, nothing, struct({ xml: text })),
   domainCreateXml: procedure(10, struct({ xml: text, flags: uint }), struct(ofDomain)),
+  domainDefineXml: procedure(11, struct({ xml: text }), struct(ofDomain)),
   domainDestroy: procedure(12, struct(ofDomain), nothing),
   domainGetXmlDesc: procedure(14, struct({ domain, flags: uint }), struct({ xml: text })),
   domainGetAutostart: procedure(15, struct(ofDomain), struct({ autostart: int })),
@@ -95,6 +96,7 @@ export const PROCEDURES = {
   connectGetLibVersion: procedure(157, nothing, struct({ version: uhyper })),
   domainAbortJob: procedure(164, struct(ofDomain), nothing),
   domainMigrateSetMaxDowntime: procedure(166, struct({ domain, downtimeMs: uhyper, flags: uint }), nothing),
+  domainHasManagedSaveImage: procedure(183, struct({ domain, flags: uint }), struct({ result: int })),
   domainGetBlockInfo: procedure(
     194,
     struct({ domain, path: text, flags: uint }),

@@ -6,6 +6,7 @@ import { FakeWorld } from './fake-libvirt/index.ts';
 
 export { drillOptions, FakeDrillWorld } from './drill-world.ts';
 export { FakeHost, FakeWorld, type Script } from './fake-libvirt/index.ts';
+export { CopiedRelocationWorld, FakeRelocationWorld } from './relocation-world.ts';
 
 /** Two scripted hosts with one running VM, as the compliance suite wants them. */
 export async function fakeComplianceWorld() {

@@ -21,6 +21,8 @@ export interface Guest {
   foreignJob: number | null;
   /** libvirt's checkpoints, without which an undefine is refused. */
   checkpoints: number;
+  /** Its memory was saved when it was ended. */
+  hasManagedSave: boolean;
   /** A backup in pull mode. */
   backup: Backup | null;
   /** As it was made here; a guest that was only added is described by what the tests need. */

@@ -71,6 +71,8 @@ export class FakeHost {
   userfaultfd = '1';
   /** Where files below `/run` are looked for; without it, on this machine. */
   runDirectory: string | undefined;
+  /** Of every guest here. */
+  snapshots = 0;
   /** As which release of QEMU its programs answer; they are this machine's unless told. */
   qemuVersion: string | undefined;
   /** Guests, by uuid, that an earlier QEMU runs. */
@@ -113,13 +115,31 @@ export class FakeHost {
   }
 
   addGuest(name: string, uuid: string): void {
-    const id = this.nextId();
-    this.guests.set(uuid, {
-      ...{ name, uuid, id, state: STATE.running, reason: RUNNING.booted },
+    this.#add({ name, uuid, id: this.nextId(), state: STATE.running, reason: RUNNING.booted, xml: null });
+  }
+
+  #add(guest: Pick<Guest, 'name' | 'uuid' | 'id' | 'state' | 'reason' | 'xml'>): void {
+    this.guests.set(guest.uuid, {
+      ...guest,
       ...{ persistent: true, autostart: false, job: null, foreignJob: null, postCopy: false, life: 0 },
-      ...{ checkpoints: 0, backup: null, xml: null, dirtyRate: null },
+      ...{ checkpoints: 0, backup: null, dirtyRate: null, hasManagedSave: false },
     });
-    this.world.witness(uuid);
+    this.world.witness(guest.uuid);
+  }
+
+  /** Defines a guest that is off, or another definition of one that is there. */
+  define(name: string, uuid: string, xml: string): void {
+    const known = this.guests.get(uuid);
+    if (known !== undefined) Object.assign(known, { name, xml, persistent: true });
+    else this.#add({ name, uuid, id: -1, state: STATE.shutOff, reason: SHUTOFF.unknown, xml });
+  }
+
+  /** Somebody starts it. @throws Refusal */
+  start(uuid: string): void {
+    const guest = this.guest(uuid);
+    if (/held-by-lmas/.test(guest.xml ?? '')) throw new Refusal(ERROR.INTERNAL_ERROR, 'could not open kernel file');
+    guest.id = this.nextId();
+    this.set(guest, STATE.running, RUNNING.booted);
   }
 
   /** The guest shuts itself down. */

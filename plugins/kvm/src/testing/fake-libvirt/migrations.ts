@@ -37,6 +37,7 @@ export class FakeMigrations {
       ...{ name, uuid, id: this.#host.nextId(), state: STATE.paused, reason: PAUSED.migration },
       ...{ persistent: false, autostart: false, job: { kind: 'in', owner, phase: 'begun' } as const },
       ...{ foreignJob: null, checkpoints: 0, backup: null, xml: null, dirtyRate: null, postCopy: false, life: -1 },
+      ...{ hasManagedSave: false },
     };
     this.#host.guests.set(uuid, guest);
     if (!owner.open) this.#host.destroyLater(guest);

@@ -114,7 +114,7 @@ const aboutGuests = (host: FakeHost): Procedures => ({
   domainIsPersistent: ({ domain }) => ({ persistent: host.guestOf(domain).persistent ? 1 : 0 }),
   domainGetXmlDesc: ({ domain }) => ({ xml: guestXml(host.guestOf(domain), host.files) }),
   domainGetBlockInfo: () => ({ allocation: 65_536n, capacity: 1_048_576n, physical: 65_536n }),
-  domainListAllSnapshots: () => ({ snapshots: [], count: 0 }),
+  domainListAllSnapshots: () => ({ snapshots: [], count: host.snapshots }),
   domainListAllCheckpoints: ({ domain }) => ({ checkpoints: [], count: host.guestOf(domain).checkpoints }),
   domainGetJobStats: ({ domain }) => {
     const { job, foreignJob, backup } = host.guestOf(domain);
@@ -170,7 +170,10 @@ const aboutGuests = (host: FakeHost): Procedures => ({
     if (guest.checkpoints > 0 && guest.state === STATE.shutOff && (flags & UNDEFINE.checkpointsMetadata) === 0) {
       throw new Refusal(ERROR.OPERATION_INVALID, `cannot delete inactive domain with ${guest.checkpoints} checkpoints`);
     }
+    if (guest.hasManagedSave && (flags & UNDEFINE.managedSave) === 0)
+      throw new Refusal(ERROR.OPERATION_INVALID, 'Refusing to undefine while domain managed save image exists');
     guest.persistent = false;
+    guest.autostart = false;
     if (guest.state === STATE.shutOff) host.guests.delete(guest.uuid);
   },
 });
@@ -272,6 +275,14 @@ const aboutDrills = (host: FakeHost): Procedures => ({
     Object.assign(guest, { xml, persistent: false });
     return { domain: domainOf(guest) };
   },
+  domainDefineXml: ({ xml }) => {
+    const { name, uuid } = readDefinition(xml);
+    const twin = [...host.guests.values()].find((guest) => guest.name === name && guest.uuid !== uuid);
+    if (twin !== undefined) throw new Refusal(ERROR.OPERATION_FAILED, `domain '${name}' already exists`);
+    host.define(name, uuid, xml);
+    return { domain: domainOf(host.guest(uuid)) };
+  },
+  domainHasManagedSaveImage: ({ domain }) => ({ result: host.guestOf(domain).hasManagedSave ? 1 : 0 }),
   storagePoolLookupByName: () => {
     throw new Refusal(ERROR.NO_STORAGE_POOL, 'no pool');
   },

@@ -1,0 +1,154 @@
+/** What is its own of KVM when a VM that is off moves: what stands against it, and what happens at the very moment of the change. */
+import assert from 'node:assert/strict';
+import { readFileSync, utimesSync } from 'node:fs';
+import { test } from 'node:test';
+import type { PluginResource } from '@lmas/plugin-api';
+import { ERROR } from '../rpc/constants.ts';
+import { CopiedRelocationWorld, FakeRelocationWorld } from '../testing/relocation-world.ts';
+import { KvmRelocation } from './driver.ts';
+
+const signal = AbortSignal.timeout(60_000);
+const ID = 'm_00000000-0000-4000-8000-00000000c01d';
+const quiet = { debug: () => undefined, info: () => undefined, warn: () => undefined, error: () => undefined };
+
+async function relocationIn(world: FakeRelocationWorld, options: object = {}) {
+  const journal: PluginResource[] = [];
+  const driver = new KvmRelocation(
+    await world.connect(),
+    {
+      ...{ migrationId: ID, vm: world.vm, networkMap: {}, diskMap: {}, bandwidthBytesPerSec: null, tunnelled: false },
+      options: { ...FakeRelocationWorld.options, ...options },
+    },
+    { log: quiet, recordIntent: async (resource) => void journal.push(resource), assertCurrent: async () => undefined },
+  );
+  const codes = async () =>
+    (await driver.check({ signal })).findings.map(({ severity, code }) => `${severity} ${code}`);
+  return { driver, journal, codes };
+}
+
+const DISK = "<disk type='file' device='disk'><source file='/images/vda.img'/><target dev='vda'/></disk>";
+const xmlWith = ({ vm }: FakeRelocationWorld, devices: string, os = '') =>
+  `<domain type='kvm'><name>${vm.name}</name><uuid>${vm.id}</uuid><os><type>hvm</type>${os}</os><devices>${devices}</devices></domain>`;
+
+test('what a VM without a process has, and libvirt does not move, is told before', async () => {
+  await using world = new FakeRelocationWorld();
+  const { codes } = await relocationIn(world);
+  assert.deepEqual(await codes(), []);
+  const guest = world.source.guest(world.vm.id);
+  guest.hasManagedSave = true;
+  world.source.snapshots = 2;
+  guest.xml = xmlWith(world, "<tpm model='tpm-crb'><backend type='emulator' version='2.0'/></tpm>");
+  assert.deepEqual((await codes()).sort(), ['blocker MANAGED_SAVE', 'blocker SNAPSHOTS', 'blocker TPM_STATE_STAYS']);
+});
+
+test('a disk that is no image file is named, and nothing is begun', async () => {
+  await using world = new FakeRelocationWorld();
+  const disk = "<disk type='block' device='disk'><source dev='/dev/null'/><target dev='vda'/></disk>";
+  world.source.guest(world.vm.id).xml = xmlWith(world, disk);
+  const { driver, codes, journal } = await relocationIn(world, { disks: 'auto' });
+  assert.ok((await codes()).includes('blocker DISK_NOT_COPYABLE'));
+  await assert.rejects(driver.prepare({ signal }), { code: 'NOT_MIGRATABLE' });
+  assert.deepEqual(
+    journal.filter(({ kind }) => kind !== 'autostart'),
+    [],
+  );
+});
+
+async function copying(world: CopiedRelocationWorld) {
+  const journal: PluginResource[] = [];
+  const driver = new KvmRelocation(
+    await world.connect(),
+    {
+      ...{ migrationId: ID, vm: world.vm, networkMap: {}, diskMap: world.diskMap, tunnelled: false },
+      ...{ options: CopiedRelocationWorld.options, bandwidthBytesPerSec: null },
+    },
+    { log: quiet, recordIntent: async (resource) => void journal.push(resource), assertCurrent: async () => undefined },
+  );
+  const { findings, diskBytes } = await driver.check({ signal });
+  assert.deepEqual([findings, diskBytes > 0], [[], true]);
+  const prepared = await driver.prepare({ signal });
+  const routes = Object.fromEntries(prepared.flows.map(({ id, host, port }) => [id, { host, port }]));
+  await driver.copy(prepared, routes, { signal, onProgress: () => undefined });
+  return { driver, journal, prepared };
+}
+
+test('a disk that only the source sees is copied to the byte, and stays there', async () => {
+  await using world = new CopiedRelocationWorld();
+  const { driver, prepared } = await copying(world);
+  const { keptAtSource } = await driver.place(prepared, { signal });
+  assert.deepEqual(keptAtSource, [{ kind: 'disk', id: world.disk('a') }]);
+  for (const site of ['a', 'b'] as const) assert.ok(readFileSync(world.disk(site)).equals(world.content), site);
+  assert.match(world.destination.guest(world.vm.id).xml ?? '', new RegExp(world.disk('b')));
+  assert.deepEqual(await world.leftovers(), []);
+});
+
+test('what the VM wrote after it was copied is not left behind: it stays, and the copy goes', async () => {
+  await using world = new CopiedRelocationWorld();
+  const { driver, prepared, journal } = await copying(world);
+  utimesSync(world.disk('a'), new Date(), new Date(Date.now() + 5_000));
+  await assert.rejects(driver.place(prepared, { signal }), { code: 'NOT_MIGRATABLE' });
+  for (const resource of journal.toReversed()) await driver.release(resource, { signal });
+  assert.deepEqual(await world.definitions(), { source: 'startable', destination: 'absent' });
+  assert.deepEqual(await world.leftovers(), []);
+});
+
+test('what the destination lacks to start it, and who else has its name or its UEFI variables there, is told', async () => {
+  await using world = new FakeRelocationWorld();
+  const os = "<loader readonly='yes' type='pflash'>/nowhere/code.fd</loader><nvram>/tmp/web_VARS.fd</nvram>";
+  const nic = "<interface type='network'><source network='blue'/></interface>";
+  world.source.guest(world.vm.id).xml = xmlWith(world, nic, os);
+  const other = xmlWith(world, '', os).replace(world.vm.id, '11111111-2222-3333-4444-555555555555');
+  world.destination.define(world.vm.name, '11111111-2222-3333-4444-555555555555', other);
+  const { codes } = await relocationIn(world, { undefineAtSource: false });
+  assert.deepEqual((await codes()).sort(), [
+    'blocker BOOT_FILE_MISSING',
+    'blocker FIRMWARE_PLACE_TAKEN',
+    'blocker NAME_TAKEN_AT_DESTINATION',
+    'blocker NETWORK_MISSING',
+    'warning DEFINITION_MOVES',
+  ]);
+});
+
+test('one that is started in the moment of the change runs on at the source, defined there as before', async () => {
+  await using world = new FakeRelocationWorld();
+  const { driver, journal } = await relocationIn(world);
+  const prepared = await driver.prepare({ signal });
+  world.source.on('domainUndefineFlags', { do: 'hold', before: () => world.source.start(world.vm.id) });
+  await assert.rejects(driver.place(prepared, { signal }), { code: 'NOT_MIGRATABLE' });
+  const guest = world.source.guest(world.vm.id);
+  assert.deepEqual([guest.persistent, (await driver.locate({ signal })).where], [true, 'source']);
+  for (const resource of journal.toReversed()) await driver.release(resource, { signal });
+  assert.deepEqual(await world.definitions(), { source: 'startable', destination: 'absent' });
+  assert.equal(guest.autostart, true);
+});
+
+test('a definition that the destination refuses leaves the VM as it was', async () => {
+  await using world = new FakeRelocationWorld();
+  const before = await world.fingerprint();
+  const { driver, journal } = await relocationIn(world);
+  const prepared = await driver.prepare({ signal });
+  world.destination.on('domainDefineXml', { do: 'refuse', number: ERROR.CONFIG_UNSUPPORTED });
+  await assert.rejects(driver.place(prepared, { signal }), { code: 'INCOMPATIBLE' });
+  for (const resource of journal.toReversed()) await driver.release(resource, { signal });
+  assert.equal(await world.fingerprint(), before);
+  assert.deepEqual(await world.definitions(), { source: 'startable', destination: 'absent' });
+});
+
+test('networks and disks are mapped as a live move has them', async () => {
+  await using world = new FakeRelocationWorld();
+  const nic = "<interface type='network'><source network='lan'/></interface>";
+  world.source.guest(world.vm.id).xml = xmlWith(world, DISK + nic);
+  const driver = new KvmRelocation(
+    await world.connect(),
+    {
+      ...{ migrationId: ID, vm: world.vm, networkMap: { lan: 'default' }, diskMap: { vda: '/srv/shared/web.img' } },
+      ...{ options: FakeRelocationWorld.options, bandwidthBytesPerSec: null, tunnelled: false },
+    },
+    { log: quiet, recordIntent: async () => undefined, assertCurrent: async () => undefined },
+  );
+  await driver.place(await driver.prepare({ signal }), { signal });
+  const { xml } = world.destination.guest(world.vm.id);
+  assert.match(xml ?? '', /network="default"/);
+  assert.match(xml ?? '', /file="\/srv\/shared\/web.img"/);
+  assert.doesNotMatch(xml ?? '', /held-by-lmas|relocation/);
+});
