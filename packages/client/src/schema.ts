@@ -20392,7 +20392,7 @@ export interface operations {
         };
         requestBody: {
             content: {
-                "application/json": components["schemas"]["FailBackRequestInput"];
+                "application/json": components["schemas"]["FailBackRequestInput"] | null;
             };
         };
         responses: {
