@@ -219,8 +219,8 @@ async function carryOut(world: World, call: Call, gone: AbortSignal, onProgress:
     case 'delete-volume':
       return world.deleteVolume(id.parse(args.volume), migrationId());
   }
-  const done =
-    (await carryOutDrill(world, call, gone, onProgress)) ?? (await carryOutRelocation(world, call, gone, onProgress));
+  const drilled = await carryOutDrill(world, call, gone, onProgress);
+  const done = drilled === undefined ? await carryOutRelocation(world, call, gone, onProgress) : drilled;
   if (done === undefined) throw new WorldError('HYPERVISOR_FAULT', `Unknown verb ${verb}.`);
   return done;
 }
