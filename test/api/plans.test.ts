@@ -329,12 +329,13 @@ test('what cannot be carried out is refused when it is stored, with every reason
   assert.equal((await api().call('DELETE', '/v1/plans/first')).body.code, 'IN_USE');
 });
 
-test('a host, and a site, is emptied in one request; what is powered off is left, and said so', async () => {
+test('a host, and a site, is emptied in one request; what is powered off is left if that is asked for, and said so', async () => {
   await using set = await withVms('a', 'b', 'off');
   const off = set.stage.world.vm('source', set.ids.off ?? '');
   assert.ok(off !== undefined);
   off.presence = 'stopped';
-  const place = { source: { endpoint: set.stage.source }, destination: { site: set.stage.destination } };
+  const ends = { source: { endpoint: set.stage.source }, destination: { site: set.stage.destination } };
+  const place = { ...ends, poweredOff: 'leave' };
   const stays = `left at ${set.stage.source}: off.`;
   await store('looked', [{ vms: vms(set.stage, 'a', 'off') }], { poweredOff: 'leave' });
   const looked = await ended((await start('looked', 'validate')).id);
@@ -350,7 +351,7 @@ test('a host, and a site, is emptied in one request; what is powered off is left
   assert.equal(done.message, `Every running VM has moved. 1 that is powered off was ${stays}`);
   const left = done.items.find(({ vm }) => vm.name === 'off');
   assert.deepEqual([left?.state, left?.findings[0]?.code], ['left', 'POWERED_OFF']);
-  assert.match(left?.findings[0]?.message ?? '', /not supported by plugin simulated/);
+  assert.match(left?.findings[0]?.message ?? '', /off is powered off, and is left where it is/);
   assertTrue(set, { a: 'destination', b: 'destination' });
   const refused = await api().call('POST', '/v1/evacuations', { ...place, poweredOff: 'refuse' });
   assert.equal(refused.body.code, 'INVALID_PLAN');

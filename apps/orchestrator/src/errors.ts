@@ -105,6 +105,11 @@ export const ORCHESTRATOR_ERRORS = {
     httpStatus: 422,
   },
   DRILL_COPY_ENDED: { message: 'The copy came up, and stopped by itself before it was undone.', retryable: false },
+  RELOCATION_NOT_SUPPORTED: {
+    message: 'The plugin moves running VMs only.',
+    retryable: false,
+    httpStatus: 422,
+  },
   VM_ALREADY_MIGRATING: { message: 'Another migration of this VM is under way.', retryable: true, httpStatus: 409 },
   ALREADY_ENDED: { message: 'The migration is over.', retryable: false, httpStatus: 409 },
   NOTHING_TO_RETRY: {

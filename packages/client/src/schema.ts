@@ -2288,6 +2288,12 @@ export interface components {
                 keepMs?: number;
             } | null;
             /**
+             * @description `running`: the VM runs and moves live. `off`: it is powered off, and moves as it is: its definition and what the destination lacks of its disks. It stays off.
+             * @default running
+             * @enum {string}
+             */
+            powerState?: "running" | "off";
+            /**
              * @description Source network → destination network.
              * @default {}
              */
@@ -2435,6 +2441,12 @@ export interface components {
                  */
                 keepMs?: number;
             } | null;
+            /**
+             * @description `running`: the VM runs and moves live. `off`: it is powered off, and moves as it is: its definition and what the destination lacks of its disks. It stays off.
+             * @default running
+             * @enum {string}
+             */
+            powerState?: "running" | "off";
             /**
              * @description Source network → destination network.
              * @default {}
@@ -2686,11 +2698,11 @@ export interface components {
              */
             plugin?: string | null;
             /**
-             * @description `drill`: a copy is started and undone again; the VM stays where it is.
+             * @description `drill`: a copy is started and undone again; the VM stays where it is. `relocation`: the VM is powered off, and moves as it is.
              * @default move
              * @enum {string}
              */
-            purpose?: "move" | "drill";
+            purpose?: "move" | "drill" | "relocation";
             vm: {
                 id: string | null;
                 name: string;
@@ -4250,11 +4262,11 @@ export interface components {
              */
             project?: components["schemas"]["SlugInput"] | null;
             /**
-             * @description `drill`: a copy is started and undone again; the VM stays where it is.
+             * @description `drill`: a copy is started and undone again; the VM stays where it is. `relocation`: the VM is powered off, and moves as it is.
              * @default move
              * @enum {string}
              */
-            purpose?: "move" | "drill";
+            purpose?: "move" | "drill" | "relocation";
             vm: {
                 id: string | null;
                 name: string;
@@ -4946,11 +4958,11 @@ export interface components {
              */
             rtoMs?: number | null;
             /**
-             * @description What a VM that is powered off, which no plugin can move, means: the run is refused, or it is left where it is.
+             * @description What becomes of a VM that is powered off. `refuse`: the run is refused. `leave`: it is left where it is, and said so. `move`: it is moved as it is, and stays off, where its plugin can do that; else it is left. One that is paused or arriving is not powered off: it is refused or left.
              * @default refuse
              * @enum {string}
              */
-            poweredOff?: "refuse" | "leave";
+            poweredOff?: "refuse" | "leave" | "move";
             /**
              * @description What an endpoint of a site that does not answer means, where all or a label of that site is chosen: the run is refused, or goes on without what that endpoint has, and ends as failed.
              * @default refuse
@@ -5115,11 +5127,11 @@ export interface components {
              */
             rtoMs?: number | null;
             /**
-             * @description What a VM that is powered off, which no plugin can move, means: the run is refused, or it is left where it is.
+             * @description What becomes of a VM that is powered off. `refuse`: the run is refused. `leave`: it is left where it is, and said so. `move`: it is moved as it is, and stays off, where its plugin can do that; else it is left. One that is paused or arriving is not powered off: it is refused or left.
              * @default refuse
              * @enum {string}
              */
-            poweredOff?: "refuse" | "leave";
+            poweredOff?: "refuse" | "leave" | "move";
             /**
              * @description What an endpoint of a site that does not answer means, where all or a label of that site is chosen: the run is refused, or goes on without what that endpoint has, and ends as failed.
              * @default refuse
@@ -5285,11 +5297,11 @@ export interface components {
              */
             rtoMs?: number | null;
             /**
-             * @description What a VM that is powered off, which no plugin can move, means: the run is refused, or it is left where it is.
+             * @description What becomes of a VM that is powered off. `refuse`: the run is refused. `leave`: it is left where it is, and said so. `move`: it is moved as it is, and stays off, where its plugin can do that; else it is left. One that is paused or arriving is not powered off: it is refused or left.
              * @default refuse
              * @enum {string}
              */
-            poweredOff?: "refuse" | "leave";
+            poweredOff?: "refuse" | "leave" | "move";
             /**
              * @description What an endpoint of a site that does not answer means, where all or a label of that site is chosen: the run is refused, or goes on without what that endpoint has, and ends as failed.
              * @default refuse
@@ -5459,7 +5471,7 @@ export interface components {
          *     }
          */
         EvacuationRequestInput: {
-            /** @description The endpoint, or the site, that shall be empty of running VMs. */
+            /** @description The endpoint, or the site, that shall be empty. */
             source: components["schemas"]["PlaceInput"];
             /** @description Where it is to run; a site: the endpoint there with most memory free for it. */
             destination: components["schemas"]["PlaceInput"];
@@ -5492,11 +5504,11 @@ export interface components {
             /** @default [] */
             mappings?: components["schemas"]["SiteMappingInput"][];
             /**
-             * @description What a VM that is powered off, which no plugin can move, means: the run is refused, or it is left where it is.
-             * @default leave
+             * @description What becomes of a VM that is powered off. `refuse`: the run is refused. `leave`: it is left where it is, and said so. `move`: it is moved as it is, and stays off, where its plugin can do that; else it is left. One that is paused or arriving is not powered off: it is refused or left.
+             * @default move
              * @enum {string}
              */
-            poweredOff?: "refuse" | "leave";
+            poweredOff?: "refuse" | "leave" | "move";
             /**
              * @description What an endpoint of a site that does not answer means, where all or a label of that site is chosen: the run is refused, or goes on without what that endpoint has, and ends as failed.
              * @default leave
@@ -5700,6 +5712,12 @@ export interface components {
                 location: string | null;
             }[];
             memoryBytes: number;
+            /**
+             * @description `off`: it is powered off, and moves as it is.
+             * @default running
+             * @enum {string}
+             */
+            powerState?: "running" | "off";
             /** @enum {string} */
             state: "waiting" | "moving" | "moved" | "failed" | "cancelled" | "checked" | "refused" | "skipped" | "left" | "moving-back" | "moved-back" | "stuck" | "copying" | "copied" | "rehearsed";
             /** @description One for each attempt, there and back. */
@@ -5897,6 +5915,11 @@ export interface components {
             durationMs: number | null;
             summary: {
                 moved: string[];
+                /**
+                 * @description Of those that moved: which were off, and are.
+                 * @default []
+                 */
+                poweredOff?: string[];
                 failed: {
                     vm: string;
                     code: string;
@@ -7055,6 +7078,12 @@ export interface components {
                 keepMs: number;
             } | null;
             /**
+             * @description `running`: the VM runs and moves live. `off`: it is powered off, and moves as it is: its definition and what the destination lacks of its disks. It stays off.
+             * @default running
+             * @enum {string}
+             */
+            powerState: "running" | "off";
+            /**
              * @description Source network → destination network.
              * @default {}
              */
@@ -7195,6 +7224,12 @@ export interface components {
                  */
                 keepMs: number;
             } | null;
+            /**
+             * @description `running`: the VM runs and moves live. `off`: it is powered off, and moves as it is: its definition and what the destination lacks of its disks. It stays off.
+             * @default running
+             * @enum {string}
+             */
+            powerState: "running" | "off";
             /**
              * @description Source network → destination network.
              * @default {}
@@ -7440,11 +7475,11 @@ export interface components {
              */
             plugin: string | null;
             /**
-             * @description `drill`: a copy is started and undone again; the VM stays where it is.
+             * @description `drill`: a copy is started and undone again; the VM stays where it is. `relocation`: the VM is powered off, and moves as it is.
              * @default move
              * @enum {string}
              */
-            purpose: "move" | "drill";
+            purpose: "move" | "drill" | "relocation";
             vm: {
                 id: string | null;
                 name: string;
@@ -8962,11 +8997,11 @@ export interface components {
              */
             project: components["schemas"]["Slug"] | null;
             /**
-             * @description `drill`: a copy is started and undone again; the VM stays where it is.
+             * @description `drill`: a copy is started and undone again; the VM stays where it is. `relocation`: the VM is powered off, and moves as it is.
              * @default move
              * @enum {string}
              */
-            purpose: "move" | "drill";
+            purpose: "move" | "drill" | "relocation";
             vm: {
                 id: string | null;
                 name: string;
@@ -9652,11 +9687,11 @@ export interface components {
              */
             rtoMs: number | null;
             /**
-             * @description What a VM that is powered off, which no plugin can move, means: the run is refused, or it is left where it is.
+             * @description What becomes of a VM that is powered off. `refuse`: the run is refused. `leave`: it is left where it is, and said so. `move`: it is moved as it is, and stays off, where its plugin can do that; else it is left. One that is paused or arriving is not powered off: it is refused or left.
              * @default refuse
              * @enum {string}
              */
-            poweredOff: "refuse" | "leave";
+            poweredOff: "refuse" | "leave" | "move";
             /**
              * @description What an endpoint of a site that does not answer means, where all or a label of that site is chosen: the run is refused, or goes on without what that endpoint has, and ends as failed.
              * @default refuse
@@ -9808,11 +9843,11 @@ export interface components {
              */
             rtoMs: number | null;
             /**
-             * @description What a VM that is powered off, which no plugin can move, means: the run is refused, or it is left where it is.
+             * @description What becomes of a VM that is powered off. `refuse`: the run is refused. `leave`: it is left where it is, and said so. `move`: it is moved as it is, and stays off, where its plugin can do that; else it is left. One that is paused or arriving is not powered off: it is refused or left.
              * @default refuse
              * @enum {string}
              */
-            poweredOff: "refuse" | "leave";
+            poweredOff: "refuse" | "leave" | "move";
             /**
              * @description What an endpoint of a site that does not answer means, where all or a label of that site is chosen: the run is refused, or goes on without what that endpoint has, and ends as failed.
              * @default refuse
@@ -9965,11 +10000,11 @@ export interface components {
              */
             rtoMs: number | null;
             /**
-             * @description What a VM that is powered off, which no plugin can move, means: the run is refused, or it is left where it is.
+             * @description What becomes of a VM that is powered off. `refuse`: the run is refused. `leave`: it is left where it is, and said so. `move`: it is moved as it is, and stays off, where its plugin can do that; else it is left. One that is paused or arriving is not powered off: it is refused or left.
              * @default refuse
              * @enum {string}
              */
-            poweredOff: "refuse" | "leave";
+            poweredOff: "refuse" | "leave" | "move";
             /**
              * @description What an endpoint of a site that does not answer means, where all or a label of that site is chosen: the run is refused, or goes on without what that endpoint has, and ends as failed.
              * @default refuse
@@ -10126,7 +10161,7 @@ export interface components {
          *     }
          */
         EvacuationRequest: {
-            /** @description The endpoint, or the site, that shall be empty of running VMs. */
+            /** @description The endpoint, or the site, that shall be empty. */
             source: components["schemas"]["Place"];
             /** @description Where it is to run; a site: the endpoint there with most memory free for it. */
             destination: components["schemas"]["Place"];
@@ -10159,11 +10194,11 @@ export interface components {
             /** @default [] */
             mappings: components["schemas"]["SiteMapping"][];
             /**
-             * @description What a VM that is powered off, which no plugin can move, means: the run is refused, or it is left where it is.
-             * @default leave
+             * @description What becomes of a VM that is powered off. `refuse`: the run is refused. `leave`: it is left where it is, and said so. `move`: it is moved as it is, and stays off, where its plugin can do that; else it is left. One that is paused or arriving is not powered off: it is refused or left.
+             * @default move
              * @enum {string}
              */
-            poweredOff: "refuse" | "leave";
+            poweredOff: "refuse" | "leave" | "move";
             /**
              * @description What an endpoint of a site that does not answer means, where all or a label of that site is chosen: the run is refused, or goes on without what that endpoint has, and ends as failed.
              * @default leave
@@ -10357,6 +10392,12 @@ export interface components {
                 location: string | null;
             }[];
             memoryBytes: number;
+            /**
+             * @description `off`: it is powered off, and moves as it is.
+             * @default running
+             * @enum {string}
+             */
+            powerState: "running" | "off";
             /** @enum {string} */
             state: "waiting" | "moving" | "moved" | "failed" | "cancelled" | "checked" | "refused" | "skipped" | "left" | "moving-back" | "moved-back" | "stuck" | "copying" | "copied" | "rehearsed";
             /** @description One for each attempt, there and back. */
@@ -10554,6 +10595,11 @@ export interface components {
             durationMs: number | null;
             summary: {
                 moved: string[];
+                /**
+                 * @description Of those that moved: which were off, and are.
+                 * @default []
+                 */
+                poweredOff: string[];
                 failed: {
                     vm: string;
                     code: string;

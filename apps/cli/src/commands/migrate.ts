@@ -11,6 +11,7 @@ import { predictionLines } from '../output/prediction-text.ts';
 
 export interface MigrateFlags extends MigrationFlags {
   readonly check?: boolean;
+  readonly poweredOff?: boolean;
   readonly watch?: boolean;
   readonly idempotencyKey?: string;
 }
@@ -18,12 +19,13 @@ export interface MigrateFlags extends MigrationFlags {
 export function addMigrate(registry: Registry): void {
   const command = registry.program
     .command('migrate')
-    .summary('move a running VM')
+    .summary('move a VM')
     .description(
-      'Moves a running VM from one endpoint to another. Answers as soon as the orchestrator has accepted the request; with --watch it stays until the end, and Ctrl-C then stops only the watching.',
+      'Moves a running VM from one endpoint to another, live; or with --powered-off one that is off, as it is. Answers as soon as the orchestrator has accepted the request; with --watch it stays until the end, and Ctrl-C then stops only the watching.',
     );
   addMigrationFlags(command)
     .optionsGroup('This run:')
+    .option('--powered-off', 'the VM is powered off: its definition and disks are moved, and it stays off')
     .option('--check', 'only check, as lmas check does: nothing is touched')
     .option('--watch', 'follow it to its end; the exit code is that of the migration')
     .option('--idempotency-key <key>', 'repeat a request safely: the same key never starts a second migration');
@@ -33,8 +35,13 @@ export function addMigrate(registry: Registry): void {
       'lmas migrate web-1 --from host-a --to host-b --bandwidth 500Mbit --max-downtime 300',
       'lmas migrate db-1 --from host-a --to host-b --network-map lan=lan-b --disk-map vda=/srv/vm/db-1.qcow2',
       'lmas migrate web-1 --from host-a --to host-b --direct --watch --json > events.jsonl',
+      'lmas migrate archive-1 --from host-a --to host-b --powered-off --watch',
     ],
-    action: (invocation) => (invocation.flags.check === true ? checkMigration(invocation) : runMigrate(invocation)),
+    action: (invocation) => {
+      const { check, poweredOff } = invocation.flags;
+      const more = poweredOff === true ? ({ powerState: 'off' } as const) : {};
+      return check === true ? checkMigration(invocation, more) : runMigrate(invocation, more);
+    },
   });
 }
 

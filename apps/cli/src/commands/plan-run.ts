@@ -211,15 +211,18 @@ interface EvacuateFlags {
   readonly bandwidth?: string;
   readonly direct?: boolean;
   readonly stop?: boolean;
+  readonly poweredOff?: (typeof POWERED_OFF)[number];
   readonly watch?: boolean;
 }
+
+const POWERED_OFF = ['move', 'leave', 'refuse'] as const;
 
 export function addEvacuate(registry: Registry): void {
   const command = registry.program
     .command('evacuate')
     .summary('empty a host or a site')
     .description(
-      'Moves everything that runs on a host, or at a whole site, somewhere else: to an endpoint, or to the endpoints of a site that have most memory free. VMs that are powered off are left and named. Also the way to fill a new site. What went is brought back with lmas plan fail-back.',
+      'Moves everything on a host, or at a whole site, somewhere else: to an endpoint, or to the endpoints of a site that have most memory free. What runs moves live; what is powered off is moved as it is where its hypervisor lets us (KVM), and else left and named. Also the way to fill a new site. What went is brought back with lmas plan fail-back.',
     )
     .argument('[host]', 'endpoint to empty')
     .option('--site <site>', 'empty this whole site instead')
@@ -239,6 +242,11 @@ export function addEvacuate(registry: Registry): void {
     .option('--concurrency <n>', 'how many move at once, 1 to 100 (default: 2)')
     .option('--bandwidth <rate>', `most that each may use; ${BANDWIDTH_HELP}`)
     .option('--direct', 'straight from host to host: no gateways, no tunnel')
+    .addOption(
+      new Option('--powered-off <what>', 'what becomes of VMs that are powered off (default: move)').choices(
+        POWERED_OFF,
+      ),
+    )
     .option('--stop', 'stop when one fails; without it the others go on')
     .option('--watch', 'follow it to its end; the exit code is that of the run');
   leaf<EvacuateFlags>(registry, command, {
@@ -257,7 +265,7 @@ export function addEvacuate(registry: Registry): void {
 }
 
 function evacuationFrom({ args: [host], flags }: Invocation<EvacuateFlags>): EvacuationInput {
-  const { site, to, toSite, except, first, order, concurrency, bandwidth, direct, stop } = flags;
+  const { site, to, toSite, except, first, order, concurrency, bandwidth, direct, stop, poweredOff } = flags;
   const source = host === undefined ? (site === undefined ? undefined : { site }) : { endpoint: host };
   const destination = to === undefined ? (toSite === undefined ? undefined : { site: toSite }) : { endpoint: to };
   if (source === undefined || destination === undefined || (host !== undefined && site !== undefined)) {
@@ -275,6 +283,7 @@ function evacuationFrom({ args: [host], flags }: Invocation<EvacuateFlags>): Eva
     ...(flags.overcommit === true ? { memory: 'overcommit' as const } : {}),
     ...(concurrency === undefined ? {} : { concurrency: parseInteger(concurrency, { min: 1, max: 100 }) }),
     ...(stop === true ? { onFailure: 'stop' as const } : {}),
+    ...(poweredOff === undefined ? {} : { poweredOff }),
     migration: {
       ...(bandwidth === undefined ? {} : { bandwidthBytesPerSec: parseBandwidth(bandwidth) }),
       ...(direct === true ? { transport: 'direct' as const } : {}),

@@ -8,8 +8,10 @@ export function placeInShort(migration: Migration): string {
 }
 
 export function describePhase(migration: Migration): string {
-  return migration.purpose === 'drill' ? `drill, ${phaseInWords(migration)}` : phaseInWords(migration);
+  return `${KINDS[migration.purpose]}${phaseInWords(migration)}`;
 }
+
+const KINDS: Readonly<Record<Migration['purpose'], string>> = { move: '', drill: 'drill, ', relocation: 'off, ' };
 
 function phaseInWords(migration: Migration): string {
   const { phase, progress, cancelRequestedAt } = migration;

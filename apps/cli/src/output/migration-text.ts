@@ -48,11 +48,13 @@ export function findingLines(findings: readonly Finding[]): string[] {
   ]);
 }
 
+const powerOf = ({ purpose }: Migration): string => (purpose === 'relocation' ? ', powered off' : '');
+
 export function describeMigration(migration: Migration, nowMs: number, width: number): string {
   const { request, source, destination, error, timeline, progress, givenUp, waiting, doneByHand } = migration;
   const fields: (readonly [string, string])[] = [
     [migration.purpose === 'drill' ? 'Drill' : 'Migration', migration.id],
-    ['VM', `${vmName(migration)}${migration.vm.id === null ? '' : ` (${migration.vm.id})`}`],
+    ['VM', `${vmName(migration)}${migration.vm.id === null ? '' : ` (${migration.vm.id})`}${powerOf(migration)}`],
     ['From', `${source.endpoint} (site ${source.site})`],
     ['To', `${destination.endpoint} (site ${destination.site})`],
     [
@@ -101,7 +103,9 @@ export function describeOutcome(migration: Migration, nowMs: number): string {
     lines.push(`A copy of ${vmName(migration)} came up at ${migration.destination.endpoint}${undone(migration)}.`);
     lines.push(...prefixed('  ', [describeCopy(migration)]));
   } else if (phase === 'succeeded') {
-    lines.push(`${vmName(migration)} runs at ${migration.destination.endpoint} now. It took ${took}.`);
+    const how = migration.purpose === 'relocation' ? 'is' : 'runs';
+    const off = migration.purpose === 'relocation' ? ', powered off' : '';
+    lines.push(`${vmName(migration)} ${how} at ${migration.destination.endpoint} now${off}. It took ${took}.`);
   } else {
     const verb = phase === 'cancelled' ? 'was cancelled' : 'failed';
     const what = migration.purpose === 'drill' ? 'drill' : 'migration';

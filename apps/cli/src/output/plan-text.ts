@@ -111,10 +111,12 @@ function outcomeLines({ run, summary, durationMs }: PlanReport): string[] {
     ({ vm, at, why }) => `  ${printable(vm)}${at === null ? '' : ` is at ${at}`}: ${printable(why)}`,
   );
   const total = plural(run.items.length, 'VM');
+  const off = summary.poweredOff.map((name) => printable(name)).join(', ');
   return [
     run.mode === 'drill'
       ? `${summary.rehearsed.length} of ${total} rehearsed.${took}`
       : `${summary.moved.length} of ${total} moved.${took}`,
+    ...(off === '' ? [] : [`Powered off, as they were: ${off}.`]),
     ...rehearsedLines(summary.rehearsed),
     ...(left.length === 0 ? [] : ['Left:', ...left]),
   ];

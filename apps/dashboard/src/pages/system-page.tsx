@@ -93,6 +93,7 @@ const CAPABILITIES: Readonly<Record<string, string>> = {
   postCopy: 'can switch to post-copy',
   survivesController: 'can go on without the orchestrator',
   drills: 'can rehearse: a copy of a VM comes up and is undone',
+  movesPoweredOff: 'moves VMs that are powered off',
 };
 
 /** What `lmas doctor` asks the orchestrator; nothing at a far end is asked. */

@@ -45,7 +45,7 @@ function Name({ migration: { id, vm, purpose } }: { migration: Migration }) {
   return (
     <a class="cut" href={href(`/migrations/${id}`)} title={vm.name}>
       {vm.name}
-      {purpose === 'drill' ? ' (drill)' : null}
+      {purpose === 'drill' ? ' (drill)' : purpose === 'relocation' ? ' (powered off)' : null}
     </a>
   );
 }

@@ -11,7 +11,7 @@ import type { migrationCheckSchema } from '../schemas/migration-check.ts';
 import type { EndpointStore, SiteStore } from '../sites/sites.ts';
 import { expectedRate, guestTreatment } from './expectations.ts';
 import { predict } from './prediction.ts';
-import { type MigrationInput, newMigrationId } from './record.ts';
+import { type MigrationInput, newMigrationId, purposeOf } from './record.ts';
 import type { MigrationService } from './service.ts';
 import { tunnelFacts } from './tunnel-facts.ts';
 
@@ -59,9 +59,16 @@ export function createMigrationChecker({
           tunnelled: input.transport === 'tunnel',
           tunnel: await tunnelFacts(sites, input, { source: from.site, destination: to.site }),
         };
-        const isMove = input.drill === null;
-        const driver = isMove ? plugin.migration(ends, request, context) : plugin.drill?.(ends, request, context);
-        if (driver === undefined) throw new LmasError('DRILL_NOT_SUPPORTED'); // `validate` has said so
+        const purpose = purposeOf(input);
+        const isMove = purpose === 'move';
+        const driver = {
+          move: () => plugin.migration(ends, request, context),
+          drill: () => plugin.drill?.(ends, request, context),
+          relocation: () => plugin.relocation?.(ends, request, context),
+        }[purpose]();
+        // `validate` has said so
+        if (driver === undefined)
+          throw new LmasError(purpose === 'drill' ? 'DRILL_NOT_SUPPORTED' : 'RELOCATION_NOT_SUPPORTED');
         const report = await driver.check({ signal });
         const { findings, memoryBytes, diskBytes, dirtyRateBytesPerSec = null } = report;
         const rateBytesPerSec = await expectedRate(input, { endpoints, links });

@@ -5,7 +5,8 @@
  *      └────────┴────────────┴─────────────┴────────────┴────────────┴────────────┴──────────→ │
  *                                                                    succeeded | failed | cancelled
  *
- * A drill goes the same way, and waits in `kept` between `confirming` and `tearing-down`.
+ * A drill goes the same way, and waits in `kept` between `confirming` and `tearing-down`. A VM that is powered off goes it as well, without
+ * `provisioning` and `connecting` where both ends see its disks.
  * A migration that goes straight over the link skips `provisioning` and `connecting`. Every way out leads through
  * `tearing-down`: nothing ends before everything was tried to be taken down. The outcome is decided before the teardown
  * and never changed by it.
@@ -22,15 +23,15 @@ export const PHASES = [
   'preparing',
   /** The gateways learn the destination's addresses and offer theirs to the source. */
   'connecting',
-  /** The guest's memory and disks move while it runs; of a drill, its disks are copied. */
+  /** The guest's memory and disks move while it runs; of a drill, and of a VM that is off, its disks are copied. */
   'performing',
-  /** Hand-over: the guest is started at the destination and verified there, the source is tidied. Of a drill: its copy is started. */
+  /** Hand-over: the guest is started at the destination and verified there, the source is tidied. Of a drill: its copy is started. Of a VM that is off: its definition changes sides. */
   'confirming',
   /** Of a drill: its copy runs on isolated networks, until its time is over or somebody ends it. No run has it meanwhile. */
   'kept',
   /** Everything made for this migration is taken away, newest first. */
   'tearing-down',
-  /** The VM runs at the destination, seen there; of a drill, its copy ran there. */
+  /** The VM runs at the destination, seen there; of a drill, its copy ran there; one that was off is there, off. */
   'succeeded',
   /** It did not work; `where` says where the VM is, `error` why. */
   'failed',

@@ -4,7 +4,7 @@
  */
 import { createHash, randomUUID } from 'node:crypto';
 import { z } from 'zod';
-import { DRILLS_SINCE } from '../redis/record-versions.ts';
+import { readableFromOf } from '../redis/record-versions.ts';
 import { migrationIdSchema, type migrationInputSchema, migrationSchema } from '../schemas/migration.ts';
 import type { migrationEventSchema } from '../schemas/migration-event.ts';
 import { OUTCOMES } from './phases.ts';
@@ -81,8 +81,15 @@ export const storedMigrationSchema = z.object({ migration: migrationSchema, note
 export type StoredMigration = z.infer<typeof storedMigrationSchema>;
 
 /** The oldest version that may read it, where that is not every one. */
-export const readableFrom = ({ migration }: StoredMigration): number | undefined =>
-  migration.purpose === 'drill' ? DRILLS_SINCE : undefined;
+export const readableFrom = ({ migration }: StoredMigration): number | undefined => readableFromOf(migration.request);
+
+export const purposeOf = ({
+  drill,
+  powerState,
+}: Pick<MigrationInput, 'drill' | 'powerState'>): Migration['purpose'] => {
+  if (drill !== null) return 'drill';
+  return powerState === 'off' ? 'relocation' : 'move';
+};
 
 export const newMigrationId = (): string => `m_${randomUUID()}`;
 /** The same for the same purpose, however often it is asked for: whatever is ordered twice is one migration. */
@@ -121,7 +128,7 @@ export function newRecord(
       id,
       project,
       plugin,
-      purpose: request.drill === null ? 'move' : 'drill',
+      purpose: purposeOf(request),
       vm: { id: null, name: request.vm },
       source: { endpoint: request.source, site: sites.source },
       destination: { endpoint: request.destination, site: sites.destination },

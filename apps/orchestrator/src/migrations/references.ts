@@ -18,7 +18,7 @@ const SAME_ENDPOINT_REMEDY =
   'A move inside one site needs no tunnel: let the hypervisor do it (virsh migrate, Migrate of vCenter, xe vm-migrate). Where one pool or ' +
   'vCenter has hosts at both sites, register it once for each site, with the hosts of that site in `hosts`, and move between these two.';
 
-/** @throws LmasError UNKNOWN_REFERENCE, SAME_ENDPOINT, DIFFERENT_PLUGINS, INVALID_OPTIONS, DRILL_NOT_SUPPORTED, NO_GATEWAY, NO_LISTENER */
+/** @throws LmasError UNKNOWN_REFERENCE, SAME_ENDPOINT, DIFFERENT_PLUGINS, INVALID_OPTIONS, DRILL_NOT_SUPPORTED, RELOCATION_NOT_SUPPORTED, NO_GATEWAY, NO_LISTENER */
 export async function checkReferences(
   input: MigrationInput,
   { endpoints, sites }: Inventory,
@@ -38,6 +38,7 @@ export async function checkReferences(
   }
   checkOptions(input, source, plugins);
   if (input.drill !== null) requireDrills(source.plugin, plugins);
+  if (input.powerState === 'off') requireRelocations(input, source.plugin, plugins);
   if (input.transport === 'tunnel') await checkGateways(source.site, destination.site, sites);
   return { source: source.site, destination: destination.site, plugin: source.plugin };
 }
@@ -47,6 +48,15 @@ function requireDrills(name: string, plugins: PluginRegistry): void {
   if (plugins.get(name).drill !== undefined) return;
   throw new LmasError('DRILL_NOT_SUPPORTED', `Plugin ${name} cannot start a copy of a VM and undo it.`, {
     remedy: 'Its checks (lmas check, or a plan in mode validate) touch nothing and predict the times.',
+  });
+}
+
+/** @throws LmasError RELOCATION_NOT_SUPPORTED, DRILL_NOT_SUPPORTED */
+function requireRelocations({ drill }: MigrationInput, name: string, plugins: PluginRegistry): void {
+  if (drill !== null) throw new LmasError('DRILL_NOT_SUPPORTED', 'A drill copies a VM that runs.');
+  if (plugins.get(name).relocation !== undefined) return;
+  throw new LmasError('RELOCATION_NOT_SUPPORTED', `Plugin ${name} moves running VMs only.`, {
+    remedy: "Start the VM, or move it by the hypervisor's own means.",
   });
 }
 

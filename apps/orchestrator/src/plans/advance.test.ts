@@ -37,7 +37,16 @@ const item = (wave: number, index: number): PlanItem => ({
   source: { endpoint: 'a', site: 'x' },
   destination: { endpoint: 'b', site: 'y' },
   plugin: 'simulated',
-  ...{ networkMap: {}, diskMap: {}, keptDisks: [], disks: [], memoryBytes: 1, findings: [], migrations: [] },
+  ...{
+    networkMap: {},
+    diskMap: {},
+    keptDisks: [],
+    disks: [],
+    memoryBytes: 1,
+    powerState: 'running',
+    findings: [],
+    migrations: [],
+  },
   state: 'waiting',
   ...{
     checkedAt: null,

@@ -145,7 +145,8 @@ export class Step {
       });
       return;
     }
-    this.end(item, back ? 'moved-back' : 'moved', back ? 'It has moved back.' : 'It has moved.');
+    const asItWas = item.powerState === 'off' ? ', powered off as it was' : '';
+    this.end(item, back ? 'moved-back' : 'moved', `It has moved${back ? ' back' : ''}${asItWas}.`);
     if (!isVerified) this.#tellUnverified(item, back ? item.destination.endpoint : item.source.endpoint, facts);
   }
 

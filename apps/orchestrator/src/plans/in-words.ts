@@ -55,9 +55,10 @@ export function unverifiedIn({ items }: Items): string {
   ].join('');
 }
 
-export function lossInWords({ leftAt }: PlanItem, outcome: 'failed' | 'cancelled', back: boolean): string {
-  if (leftAt === 'both') return 'It runs at both ends.';
-  if (leftAt === 'unknown') return 'Nobody knows where it runs.';
+export function lossInWords({ leftAt, powerState }: PlanItem, outcome: 'failed' | 'cancelled', back: boolean): string {
+  const isOff = powerState === 'off';
+  if (leftAt === 'both') return isOff ? 'Both ends have it.' : 'It runs at both ends.';
+  if (leftAt === 'unknown') return isOff ? 'Nobody knows which end has it.' : 'Nobody knows where it runs.';
   if (back) return 'It could not be moved back.';
   return outcome === 'failed' ? 'It could not be moved.' : 'Its migration was cancelled.';
 }

@@ -32,7 +32,8 @@ export function withMemoryFindings(
       const { endpoint } = item.destination;
       const room = free.get(endpoint);
       const findings = item.findings.filter(({ code }) => code !== SHORT_TOGETHER);
-      if (item.state !== 'waiting' || room === undefined) {
+      // One that moves powered off takes none there, and leaves none behind.
+      if (item.state !== 'waiting' || item.powerState === 'off' || room === undefined) {
         told.push(item);
         continue;
       }

@@ -30,6 +30,7 @@ export function requestFor(
       ...{ networkMap: definition.drill.networks, diskMap: item.diskMap, mayReplace: [] },
       // The run ends it; should nobody look after the run any more, it ends by itself.
       drill: { keepMs: MAX_KEEP_MS },
+      powerState: 'running',
     };
   }
   const back = item.state === 'moving-back';
@@ -40,6 +41,7 @@ export function requestFor(
   return {
     ...common,
     drill: null,
+    powerState: item.powerState,
     ...{ vm: item.vm.id, source: source.endpoint, destination: destination.endpoint },
     ...{ networkMap: reverse.networkMap, diskMap: reverse.diskMap, mayReplace: item.keptDisks },
   };

@@ -4,6 +4,7 @@
 import { createHash, randomUUID } from 'node:crypto';
 import type { Redis } from 'ioredis';
 import type { z } from 'zod';
+import { RELOCATIONS_SINCE } from '../redis/record-versions.ts';
 import { type VersionedTable, versionedTable } from '../redis/versioned-table.ts';
 import { type planBodySchema, type planCheckSchema, planSchema } from '../schemas/plan.ts';
 import {
@@ -33,10 +34,11 @@ export type PlanReport = z.infer<typeof planReportSchema>;
 const MAX_TIMELINE = 1_000;
 
 export const createPlanTable = (redis: Redis): VersionedTable<Plan> =>
-  versionedTable(redis, { name: 'plan', schema: planSchema, maxLog: 1 });
+  versionedTable(redis, { ...{ name: 'plan', schema: planSchema, maxLog: 1 }, readableFrom: movesOffSince });
 export const createRunTable = (redis: Redis): VersionedTable<PlanRun> =>
   versionedTable(redis, {
     ...{ name: 'plan-run', schema: planRunSchema, maxLog: MAX_TIMELINE },
+    readableFrom: ({ definition }) => movesOffSince(definition),
     indexesOf: ({ plan, project, reverseOf }) => [
       ...(plan === null ? [] : [['plan', plan] as const]),
       ...(project === null ? [] : [['project', project] as const]),
@@ -44,6 +46,10 @@ export const createRunTable = (redis: Redis): VersionedTable<PlanRun> =>
     ],
     needsPerson: waitsForApproval,
   });
+
+/** Earlier versions know no plan that moves what is off. */
+const movesOffSince = ({ poweredOff }: Pick<PlanBody, 'poweredOff'>): number | undefined =>
+  poweredOff === 'move' ? RELOCATIONS_SINCE : undefined;
 
 export const newRunId = (): string => `r_${randomUUID()}`;
 /** The same for the same purpose, however often it is ordered. */

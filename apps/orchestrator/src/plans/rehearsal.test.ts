@@ -30,6 +30,7 @@ const item = (wave: number, index: number): PlanItem => ({
     keptDisks: [],
     disks: [],
     memoryBytes: 1,
+    powerState: 'running',
     findings: [],
     migrations: [],
     state: 'waiting',

@@ -42,6 +42,7 @@ export function reportPage({ run, summary, timeline, durationMs, generatedAt }: 
     run.mode === 'drill'
       ? ['Rehearsed', `${summary.rehearsed.length} of ${run.items.length} VMs`]
       : ['Moved', `${summary.moved.length} of ${run.items.length} VMs`],
+    ['Of these powered off', summary.poweredOff.join(', ')],
   ];
   const sections = [
     table(facts.filter(([, value]) => value !== '').map(([name, value]) => [header(name), cell(value)])),
@@ -101,7 +102,7 @@ function waveSection(wave: WaveRun, index: number, items: readonly PlanItem[]): 
     cell(item.vm.name),
     cell(item.source.endpoint),
     cell(item.destination.endpoint),
-    `<td class="${escaped(item.state)}">${escaped(item.state)}</td>`,
+    `<td class="${escaped(item.state)}">${escaped(item.state)}${item.powerState === 'off' ? ', powered off' : ''}</td>`,
     cell(item.startedAt ?? ''),
     cell(
       item.startedAt === null || item.endedAt === null

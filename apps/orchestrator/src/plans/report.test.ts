@@ -19,7 +19,16 @@ function reportOf(...changes: readonly Partial<PlanItem>[]) {
     return {
       ...{ key: `0/${id}`, wave: 0, vm: { id, name: id }, plugin: 'simulated', state: 'failed' },
       ...{ source: { endpoint: 'a', site: 'x' }, destination: { endpoint: 'b', site: 'y' } },
-      ...{ networkMap: {}, diskMap: {}, keptDisks: [], disks: [], memoryBytes: 1, findings: [], migrations: [] },
+      ...{
+        networkMap: {},
+        diskMap: {},
+        keptDisks: [],
+        disks: [],
+        memoryBytes: 1,
+        powerState: 'running',
+        findings: [],
+        migrations: [],
+      },
       ...{ checkedAt: null, prediction: null, sourceAfter: null, leftAt: null, rehearsal: null, error: null },
       ...{ startedAt: null, endedAt: null },
       ...change,

@@ -29,6 +29,9 @@ export function reportOn(run: PlanRun, timeline: readonly RunEntry[], generatedA
     durationMs: startedAt === null ? null : Date.parse(keptSince ?? endedAt ?? generatedAt) - Date.parse(startedAt),
     summary: {
       moved: items.filter(({ state }) => state === 'moved').map(({ vm }) => vm.name),
+      poweredOff: items
+        .filter(({ state, powerState }) => state === 'moved' && powerState === 'off')
+        .map(({ vm }) => vm.name),
       ...{ failed, remaining, rehearsed: rehearsedOf(run) },
     },
     timeline: [...timeline],
@@ -52,8 +55,12 @@ function placeOf({ state, leftAt, source, destination }: PlanItem): string | nul
   return state === 'stuck' || state === 'moving-back' ? destination.endpoint : source.endpoint;
 }
 
-function whyOf({ state, leftAt, error, findings }: PlanItem): string {
+function whyOf({ state, leftAt, error, findings, powerState }: PlanItem): string {
+  const isOff = powerState === 'off';
   const why = error?.message ?? WHY[state] ?? findings[0]?.message ?? state;
-  if (leftAt === 'both') return `It runs at both ends: ${why} ${error?.remedy ?? ''}`.trimEnd();
-  return leftAt === 'unknown' ? `Nobody knows where it runs: ${why} ${error?.remedy ?? ''}`.trimEnd() : why;
+  if (leftAt === 'both')
+    return `${isOff ? 'Both ends have it' : 'It runs at both ends'}: ${why} ${error?.remedy ?? ''}`.trimEnd();
+  return leftAt === 'unknown'
+    ? `Nobody knows ${isOff ? 'which end has it' : 'where it runs'}: ${why} ${error?.remedy ?? ''}`.trimEnd()
+    : why;
 }

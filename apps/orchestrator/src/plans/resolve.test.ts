@@ -190,6 +190,74 @@ test('a VM that several hosts define is the one that runs', () => {
   assert.match(reasons(plan([site]), clustered('running', 'running')).join(), /web runs at a2 as well/);
 });
 
+test('one that is powered off is moved where its plugin can and the plan says so; its memory is asked of nobody', () => {
+  const off = { presence: 'stopped', memoryBytes: 99 * GIB } as const;
+  const survey: Survey = {
+    ...surveyOf({
+      a1: { site: 'a', has: inventory([vm('off', off)]) },
+      b1: { site: 'b', has: inventory([]) },
+      x1: { site: 'a', plugin: 'xen', has: inventory([vm('xen', off)]) },
+      x2: { site: 'b', plugin: 'xen', has: inventory([]) },
+    }),
+    movesPoweredOff: new Set(['a1', 'b1']),
+  };
+  const both = [one('off'), one('xen', { source: { endpoint: 'x1' } })];
+  const { items, issues } = resolve(plan(both, { poweredOff: 'move' }), survey);
+  assert.deepEqual(issues, []);
+  assert.deepEqual(
+    items.map(({ state, powerState, findings, destination }) => [
+      ...[state, powerState, findings[0]?.severity, destination.endpoint],
+    ]),
+    [
+      ['waiting', 'off', 'note', 'b1'],
+      ['left', 'running', 'warning', 'x1'],
+    ],
+  );
+  assert.match(reasons(plan([one('off')]), survey).join(), /say `poweredOff: move` or `leave`/);
+  const [left] = resolve(plan([one('off')], { poweredOff: 'leave' }), survey).items;
+  assert.deepEqual([left?.state, left?.powerState], ['left', 'running']);
+  assert.doesNotMatch(left?.findings[0]?.message ?? '', /not supported/);
+});
+
+test('one that is powered off is not moved while a host of its site is silent: it may run there', () => {
+  const survey: Survey = {
+    ...surveyOf({
+      a1: { site: 'a', has: inventory([vm('off', { presence: 'stopped' })]) },
+      a2: { site: 'a', has: 'no route to it' },
+      b1: { site: 'b', has: inventory([]) },
+    }),
+    movesPoweredOff: new Set(['a1', 'b1']),
+  };
+  const site = { kind: 'site', source: 'a', destination: { site: 'b' } };
+  const [item] = resolve(plan([site], { poweredOff: 'move', silent: 'leave' }), survey).items;
+  assert.deepEqual([item?.state, item?.findings[0]?.severity], ['left', 'warning']);
+  assert.match(item?.findings[0]?.message ?? '', /may run at a2, which does not answer/);
+});
+
+test('one that is paused, or arrives, is not powered off: it is refused or left, and it is said what it is', () => {
+  const survey: Survey = {
+    ...surveyOf({
+      a1: { site: 'a', has: inventory([vm('p', { presence: 'paused' }), vm('i', { presence: 'incoming' })]) },
+      b1: { site: 'b', has: inventory([]) },
+    }),
+    movesPoweredOff: new Set(['a1', 'b1']),
+  };
+  const both = [one('p'), one('i')];
+  for (const poweredOff of ['move', 'leave']) {
+    const { items } = resolve(plan(both, { poweredOff }), survey);
+    assert.deepEqual(
+      items.map(({ state, findings }) => [state, findings[0]?.code]),
+      [
+        ['left', 'NOT_RUNNING'],
+        ['left', 'NOT_RUNNING'],
+      ],
+    );
+    assert.match(items[0]?.findings[0]?.message ?? '', /is paused: its guest stands still/);
+    assert.match(items[1]?.findings[0]?.message ?? '', /is arriving/);
+  }
+  assert.equal(reasons(plan(both), survey).length, 2);
+});
+
 test('by label, wherever they run at a site', () => {
   const survey = surveyOf({
     a1: { site: 'a', has: inventory([vm('web', { labels: ['tier=web', 'dr'] }), vm('test')]) },

@@ -6,6 +6,7 @@ import type { VmSummary } from '@lmas/plugin-api';
 import type { Issue } from '../errors.ts';
 import { withMemoryFindings } from './memory.ts';
 import { Placement } from './placement.ts';
+import { restOf } from './powered-off.ts';
 import { ENDPOINT_SILENT, type PlanBody, type PlanItem, type PlanRun, type VmSelector } from './record.ts';
 import { type Complain, type Found, select } from './select.ts';
 import { hasAnswered, type Survey } from './survey.ts';
@@ -71,14 +72,15 @@ function itemFor(context: Context, wave: number, selector: VmSelector, { endpoin
   const { definition, survey, placement, complain } = context;
   const source = survey.endpoints.get(endpoint);
   if (source === undefined) return undefined;
-  const isOff = vm.presence !== 'running';
-  if (isOff && definition.poweredOff === 'refuse') {
-    complain(
-      `${vm.name} is ${vm.presence} at ${endpoint}: plugin ${source.plugin} moves running VMs only. Start it, leave it out, or say \`poweredOff: leave\``,
-    );
+  const rest = restOf(vm, source, definition, survey);
+  if (rest?.refusal !== undefined) {
+    complain(rest.refusal);
     return undefined;
   }
-  const placed = isOff ? { endpoint, issue: undefined } : placement.place(vm, source, selector.destination);
+  const stays = rest?.moves === false;
+  // One that is off takes no memory there.
+  const needs = rest === undefined ? vm : { ...vm, memoryBytes: 0 };
+  const placed = stays ? { endpoint, issue: undefined } : placement.place(needs, source, selector.destination);
   if (placed.issue !== undefined) complain(placed.issue.message, '.destination', placed.issue.passes);
   const destination = placed.endpoint === undefined ? undefined : survey.endpoints.get(placed.endpoint);
   if (destination === undefined) return undefined;
@@ -91,14 +93,15 @@ function itemFor(context: Context, wave: number, selector: VmSelector, { endpoin
     source: { endpoint, site: source.site },
     destination: { endpoint: destination.id, site: destination.site },
     plugin: source.plugin,
-    networkMap: isOff ? {} : networksOf(context, selector, vm, { ...sites, endpoint: destination.id }),
-    diskMap: isOff ? {} : disksOf(definition, selector, disks, sites),
+    networkMap: stays ? {} : networksOf(context, selector, vm, { ...sites, endpoint: destination.id }),
+    diskMap: stays ? {} : disksOf(definition, selector, disks, sites),
     keptDisks: selector.kind === 'vm' ? selector.mayReplace : [],
     disks,
     memoryBytes: vm.memoryBytes,
-    state: isOff ? 'left' : 'waiting',
+    powerState: rest?.moves === true ? 'off' : 'running',
+    state: stays ? 'left' : 'waiting',
     migrations: [],
-    findings: isOff ? [poweredOff(vm, source.plugin)] : [],
+    findings: rest === undefined ? [] : [rest.finding],
     ...{
       checkedAt: null,
       prediction: null,
@@ -111,13 +114,6 @@ function itemFor(context: Context, wave: number, selector: VmSelector, { endpoin
     },
   };
 }
-
-const poweredOff = ({ name, presence }: VmSummary, plugin: string): PlanItem['findings'][number] => ({
-  severity: 'warning',
-  code: 'POWERED_OFF',
-  message: `${name} is ${presence}: not supported by plugin ${plugin}, which moves running VMs only. It is left where it is.`,
-  remedy: 'Start it before the run, or move its definition and its disks by hand.',
-});
 
 interface Way {
   readonly source: string;

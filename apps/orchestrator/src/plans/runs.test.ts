@@ -42,7 +42,7 @@ beforeEach(async () => {
 const item = (name: string, state: PlanItem['state']): PlanItem => ({
   ...{ key: `0/${name}`, wave: 0, vm: { id: name, name }, plugin: 'simulated', state },
   ...{ source: { endpoint: 'a', site: 'x' }, destination: { endpoint: 'b', site: 'y' } },
-  ...{ networkMap: {}, diskMap: {}, keptDisks: [], disks: [], memoryBytes: 1, findings: [] },
+  ...{ networkMap: {}, diskMap: {}, keptDisks: [], disks: [], memoryBytes: 1, powerState: 'running', findings: [] },
   migrations: ['m_00000000-0000-4000-8000-000000000000'],
   ...{
     checkedAt: null,

@@ -11,6 +11,7 @@ import { assess } from './disaster.ts';
 import { wayAround } from './in-words.ts';
 import { withMemoryFindings } from './memory.ts';
 import { factsOf, orderMissing } from './ordered-migrations.ts';
+import { asTaken } from './powered-off.ts';
 import type { PlanItem, PlanRun, RunEntry } from './record.ts';
 import { advanceRehearsal } from './rehearsal.ts';
 import { type Resolution, resolve } from './resolve.ts';
@@ -52,7 +53,7 @@ export async function nextStage(
   if (run.phase === 'resolving') {
     const found = await survey(run.definition, tools.scope, options);
     if (run.mode === 'disaster') return said(assess(run, found, await tools.formerRun(run), tools.nowMs));
-    return said(resolved(run, resolve(run.definition, found), endedAt));
+    return said(resolved(run, resolve(asTaken(run), found), endedAt));
   }
   if (run.phase !== 'validating') return undefined;
   if (run.attempt > 1 && !run.items.some(isCheckedAnew)) {

@@ -2,7 +2,7 @@
  * What the endpoints that a plan names have now: each is asked once, several at a time, and one that does not answer is
  * an answer, too.
  */
-import type { Inventory } from '@lmas/plugin-api';
+import type { HypervisorPlugin, Inventory } from '@lmas/plugin-api';
 import type { EndpointConnector } from '../endpoints/connector.ts';
 import { describeError } from '../errors.ts';
 import type { Endpoint, EndpointStore, Site, SiteStore } from '../sites/sites.ts';
@@ -14,6 +14,8 @@ export interface Survey {
   readonly sites: ReadonlySet<string>;
   /** By endpoint, for those that were asked. */
   readonly inventories: ReadonlyMap<string, Inventory | Unanswered>;
+  /** Endpoints of those that have answered whose plugin moves VMs that are off; without it, none does. */
+  readonly movesPoweredOff?: ReadonlySet<string>;
 }
 export interface Unanswered {
   readonly unanswered: string;
@@ -40,11 +42,16 @@ export async function survey(
   const known = new Map(allEndpoints.map((endpoint) => [endpoint.id, endpoint]));
   const asked = namedEndpoints(definition, allEndpoints).filter((id) => known.has(id));
   const inventories = new Map<string, Inventory | Unanswered>();
+  const movesPoweredOff = new Set<string>();
   await inTurns(asked, AT_ONCE, async (id) => {
-    inventories.set(id, await ask(connector, id, AbortSignal.any([signal, AbortSignal.timeout(EACH_MS)])));
+    const limited = AbortSignal.any([signal, AbortSignal.timeout(EACH_MS)]);
+    const onPlugin = ({ capabilities }: HypervisorPlugin) => {
+      if (capabilities.movesPoweredOff === true) movesPoweredOff.add(id);
+    };
+    inventories.set(id, await ask(connector, id, limited, onPlugin));
   });
   signal.throwIfAborted();
-  return { endpoints: known, sites: new Set(allSites.map(({ id }: Site) => id)), inventories };
+  return { endpoints: known, sites: new Set(allSites.map(({ id }: Site) => id)), inventories, movesPoweredOff };
 }
 
 /** Never throws: that nobody answers is worth knowing. */
@@ -52,9 +59,11 @@ export async function ask(
   connector: EndpointConnector,
   id: string,
   signal: AbortSignal,
+  onPlugin: (plugin: HypervisorPlugin) => void = () => undefined,
 ): Promise<Inventory | Unanswered> {
   try {
-    const { session } = await connector.connect(id, { signal });
+    const { session, plugin } = await connector.connect(id, { signal });
+    onPlugin(plugin);
     try {
       return await session.inventory({ signal });
     } finally {

@@ -8,6 +8,7 @@ import { forecast } from './forecast.ts';
 import { inTurns } from './in-turns.ts';
 import { leftBehind, leftSilent, wayAround } from './in-words.ts';
 import { requestFor } from './ordered-migrations.ts';
+import { movesOff } from './powered-off.ts';
 import { hasMoved, moves, type PlanItem, type PlanRun, type RunEntry, underWay } from './record.ts';
 
 const BATCH = 16;
@@ -46,7 +47,7 @@ async function check(
   try {
     const limited = AbortSignal.any([signal, AbortSignal.timeout(EACH_MS)]);
     const { findings, prediction } = await checker.check(requestFor(run, item), { signal: limited });
-    return { findings, prediction };
+    return { findings: item.powerState === 'off' ? [movesOff(item.vm.name), ...findings] : findings, prediction };
   } catch (error) {
     signal.throwIfAborted();
     const { code, message, remedy } = describeError(error);

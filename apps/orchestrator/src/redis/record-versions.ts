@@ -9,9 +9,17 @@ import { keys } from './keys.ts';
 import { keptScript } from './script.ts';
 
 /** What this program reads and writes. */
-export const STORE_VERSION = 3;
+export const STORE_VERSION = 4;
 /** The first version that has drills: an earlier one does not know the field that makes one, and would move the VM. */
 export const DRILLS_SINCE = 3;
+/** The first version that moves VMs which are powered off: an earlier one would look for them running, and claim more than it knows. */
+export const RELOCATIONS_SINCE = 4;
+
+/** The oldest version that understands such a request, where that is not every one. */
+export function readableFromOf({ drill, powerState }: { drill: unknown; powerState: string }): number | undefined {
+  if (powerState === 'off') return RELOCATIONS_SINCE;
+  return drill === null ? undefined : DRILLS_SINCE;
+}
 
 /** Never lowered. KEYS: store. ARGV: the oldest version that can read it now */
 const RAISE = keptScript(`

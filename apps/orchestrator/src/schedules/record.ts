@@ -4,7 +4,7 @@
  */
 import type { Redis } from 'ioredis';
 import { z } from 'zod';
-import { DRILLS_SINCE } from '../redis/record-versions.ts';
+import { readableFromOf } from '../redis/record-versions.ts';
 import { type VersionedTable, versionedTable } from '../redis/versioned-table.ts';
 import { ownedNameSchema, slugSchema, timestampSchema } from '../schemas/common.ts';
 import {
@@ -49,8 +49,7 @@ const MAX_HISTORY = 200;
 export const createScheduleTable = (redis: Redis): VersionedTable<StoredSchedule> =>
   versionedTable(redis, {
     ...{ name: 'schedule', schema: storedScheduleSchema, maxLog: MAX_HISTORY },
-    readableFrom: ({ action }) =>
-      action.kind === 'migration' && action.migration.drill !== null ? DRILLS_SINCE : undefined,
+    readableFrom: ({ action }) => (action.kind === 'migration' ? readableFromOf(action.migration) : undefined),
   });
 
 export const nextDueMs = (schedule: StoredSchedule): number | undefined =>

@@ -49,6 +49,7 @@ const UNSAID = {
   diskMap: true,
   mayReplace: true,
   drill: true,
+  powerState: true,
   labels: true,
   correlationId: true,
 } as const;

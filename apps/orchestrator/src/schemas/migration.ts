@@ -63,6 +63,8 @@ export const migrationChangesSchema = z
     examples: [{ convergence: 'must-finish' }, { bandwidthBytesPerSec: 50_000_000, maxDowntimeMs: 1_000 }],
   });
 
+export const powerStateSchema = z.enum(['running', 'off']);
+
 export const MAX_MAPPED = 64;
 export const vmNameSchema = shortTextSchema(255);
 /** Where disks are, as a plugin names it. */
@@ -128,6 +130,11 @@ export const migrationInputSchema = z
       })
       .prefault({}),
     drill: drillInputSchema,
+    powerState: powerStateSchema
+      .default('running')
+      .describe(
+        '`running`: the VM runs and moves live. `off`: it is powered off, and moves as it is: its definition and what the destination lacks of its disks. It stays off.',
+      ),
     networkMap: nameMapSchema(MAX_MAPPED).default({}).describe(networkMapWhy),
     diskMap: nameMapSchema(MAX_MAPPED).default({}).describe(diskMapWhy),
     mayReplace: locationsSchema.default([]).describe(mayReplaceWhy),
@@ -324,9 +331,11 @@ export const migrationSchema = z
     project: slugSchema.nullable().default(null).describe('Whose it is; null: the installation’s.'),
     plugin: z.string().nullable().default(null).describe('The hypervisor plugin of both endpoints.'),
     purpose: z
-      .enum(['move', 'drill'])
+      .enum(['move', 'drill', 'relocation'])
       .default('move')
-      .describe('`drill`: a copy is started and undone again; the VM stays where it is.'),
+      .describe(
+        '`drill`: a copy is started and undone again; the VM stays where it is. `relocation`: the VM is powered off, and moves as it is.',
+      ),
     vm: z.object({ id: z.string().nullable(), name: z.string() }),
     source: z.object({ endpoint: slugSchema, site: slugSchema }),
     destination: z.object({ endpoint: slugSchema, site: slugSchema }),

@@ -4,7 +4,7 @@
 import { z } from 'zod';
 import { ownedNameSchema, slugSchema, timestampSchema } from './common.ts';
 import { findingSchema } from './finding.ts';
-import { migrationIdSchema, vmNameSchema, whereSchema } from './migration.ts';
+import { migrationIdSchema, powerStateSchema, vmNameSchema, whereSchema } from './migration.ts';
 import { predictionSchema } from './migration-check.ts';
 import { planCheckSchema, recordedBodySchema } from './plan.ts';
 
@@ -61,7 +61,7 @@ export const ITEM_STATES = [
   'waiting',
   /** Its migration was ordered, or runs. */
   'moving',
-  /** It runs at the destination, and was not seen to run at the source. */
+  /** It is at the destination, running unless it was off, and was not seen to run at the source. */
   'moved',
   'failed',
   'cancelled',
@@ -116,6 +116,7 @@ export const planItemSchema = z
       ),
     disks: z.array(z.object({ name: z.string(), location: z.string().nullable() })).describe('At the source.'),
     memoryBytes: z.int(),
+    powerState: powerStateSchema.default('running').describe('`off`: it is powered off, and moves as it is.'),
     state: z.enum(ITEM_STATES),
     migrations: z.array(migrationIdSchema).describe('One for each attempt, there and back.'),
     findings: z.array(findingSchema),
@@ -277,6 +278,7 @@ export const planReportSchema = z
     durationMs: z.int().nullable().describe('From the first order to the end; of a drill, until its waves were over.'),
     summary: z.object({
       moved: z.array(z.string()),
+      poweredOff: z.array(z.string()).default([]).describe('Of those that moved: which were off, and are.'),
       failed: z.array(z.object({ vm: z.string(), code: z.string(), message: z.string() })),
       remaining: z
         .array(

@@ -38,6 +38,7 @@ const OF_THE_PLAN = {
   source: true,
   destination: true,
   drill: true,
+  powerState: true,
   networkMap: true,
   diskMap: true,
   mayReplace: true,
@@ -218,10 +219,10 @@ const bodyOver = (texts: Texts) => ({
     .describe('Plans whose newest run of the same mode has to have succeeded before this one may run.'),
   rtoMs: z.int().min(1_000).nullable().default(null).describe('Recovery-time objective: how long the whole may take.'),
   poweredOff: z
-    .enum(['refuse', 'leave'])
+    .enum(['refuse', 'leave', 'move'])
     .default('refuse')
     .describe(
-      'What a VM that is powered off, which no plugin can move, means: the run is refused, or it is left where it is.',
+      'What becomes of a VM that is powered off. `refuse`: the run is refused. `leave`: it is left where it is, and said so. `move`: it is moved as it is, and stays off, where its plugin can do that; else it is left. One that is paused or arriving is not powered off: it is refused or left.',
     ),
   silent: z
     .enum(['refuse', 'leave'])
@@ -293,14 +294,14 @@ export const planListSchema = z
 
 export const evacuationInputSchema = z
   .strictObject({
-    source: placeSchema.describe('The endpoint, or the site, that shall be empty of running VMs.'),
+    source: placeSchema.describe('The endpoint, or the site, that shall be empty.'),
     destination,
     except: exceptOver(REQUESTED),
     ...orderOver(REQUESTED),
     concurrency,
     onFailure: z.enum(['stop', 'go-on']).default('go-on'),
     mappings: body.mappings,
-    poweredOff: body.poweredOff.default('leave'),
+    poweredOff: body.poweredOff.default('move'),
     silent: body.silent.default('leave'),
     memory: body.memory.default('check'),
     migration: migrationSettings(requestedMigration),

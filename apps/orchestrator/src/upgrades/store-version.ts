@@ -50,6 +50,12 @@ const STEPS: readonly Step[] = [
     what: 'there may be drills',
     take: async () => 0,
   },
+  {
+    // Likewise, until the first VM that is off is to be moved.
+    ...{ to: 4, readableFrom: 2 },
+    what: 'VMs that are powered off may be moved',
+    take: async () => 0,
+  },
 ];
 
 const READABLE_FROM = STEPS.at(-1)?.readableFrom ?? 1;

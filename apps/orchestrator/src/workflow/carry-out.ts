@@ -1,7 +1,7 @@
 /**
  * A run from its claim to its end, whatever it is for: what is left of an earlier run, the outcome, the teardown, the books.
  *
- *   the way of its purpose: migrate-vm.ts, drill.ts      comes to an ending, or leaves the record to a later run
+ *   the way of its purpose: migrate-vm.ts, drill.ts, relocation.ts      comes to an ending, or leaves the record to a later run
  *   teardown, always                                     newest first, whatever happened
  */
 import { isSuperseded, LmasError } from '../errors.ts';
@@ -12,6 +12,7 @@ import { drillVm } from './drill.ts';
 import { type Ending, notMigrated, toMigrationError } from './ending.ts';
 import { Hypervisors } from './hypervisors.ts';
 import { migrateVm } from './migrate-vm.ts';
+import { relocateVm, settleRelocationLate } from './relocation.ts';
 import type { Run } from './run.ts';
 import { settleLate } from './settle-late.ts';
 import { endWaits } from './steps/wait-in-queue.ts';
@@ -22,6 +23,7 @@ import { type Errand, Scope } from './way.ts';
 const WAYS: Readonly<Record<Migration['purpose'], (errand: Errand) => Promise<Ending>>> = {
   move: migrateVm,
   drill: drillVm,
+  relocation: relocateVm,
 };
 
 /** Takes a claimed migration to its end. Resolves early, having touched nothing more, when the run is lost. */
@@ -84,7 +86,8 @@ async function end(run: Run, tools: Tools, hypervisors: Hypervisors): Promise<vo
 /** The outcome is written: either only the books are to be closed, or something was left to be settled or taken down. */
 async function finishTeardown(run: Run, tools: Tools, hypervisors: Hypervisors): Promise<void> {
   if (run.migration.teardown === 'incomplete') {
-    await settleLate(run, tools, hypervisors);
+    const isRelocation = run.migration.purpose === 'relocation';
+    await (isRelocation ? settleRelocationLate : settleLate)(run, tools, hypervisors);
     const leftovers = await tearDown(run, tools, hypervisors);
     const givenUp = await tools.giveUps.get(run.id);
     await run.update(({ migration }) => noteTeardown(migration, leftovers, givenUp));

@@ -114,7 +114,9 @@ export function arrivedUntidied(run: Run): Ending {
 }
 
 /** What an ending leaves that is open, in words. */
-export function openInWords({ where, vm, source }: Migration): string {
+export function openInWords({ where, vm, source, purpose }: Migration): string {
+  if (purpose === 'relocation')
+    return `VM ${vm.name}, which was powered off: it is not clear where it is; see \`byHand\``;
   const what = {
     source: `VM ${vm.name}: it stands still at ${source.endpoint}`,
     destination: `the old copy of VM ${vm.name} at ${source.endpoint}: left alone, it did not answer`,

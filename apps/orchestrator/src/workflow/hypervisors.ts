@@ -14,6 +14,7 @@ import {
   PluginError,
   type PluginResource,
   pluginErrorCode,
+  type RelocationDriver,
   type VmSummary,
 } from '@lmas/plugin-api';
 import { failureOfEnds, type Connected as Opened } from '../endpoints/connector.ts';
@@ -37,6 +38,7 @@ interface Connected {
   readonly silent: readonly End[];
   driver: MigrationDriver | undefined;
   drill: DrillDriver | undefined;
+  relocation: RelocationDriver | undefined;
 }
 
 /** What answered at first does not any more. */
@@ -98,17 +100,24 @@ export class Hypervisors implements AsyncDisposable {
     return this.#bindDrill(await this.#connect(signal, { oneIsEnough }));
   }
 
+  /** The driver of a relocation, as `drill` is that of a drill. @throws LmasError RELOCATION_NOT_SUPPORTED */
+  async relocation({ signal, oneIsEnough = false }: Waiting & { oneIsEnough?: boolean }): Promise<RelocationDriver> {
+    return this.#bindRelocation(await this.#connect(signal, { oneIsEnough }));
+  }
+
   /**
    * What takes that away. The other end may be silent, if the plugin can do with that: where the VM is was decided before, and what served
    * the move alone is of no use without the gateways, which go as well. But what was made for a VM that stayed may hold what is left of it,
    * should its end be lost: that waits for both.
    */
   async releaser({ end, lifetime }: PluginResource, { signal }: Waiting): Promise<Releaser> {
-    const isMove = this.#run.migration.purpose === 'move';
+    const { purpose } = this.#run.migration;
+    const isMove = purpose === 'move';
     if (isMove && lifetime !== 'migration') return await this.driver({ signal });
     const connected = await this.#connectToRelease(signal);
     connected[end].closed.throwIfAborted();
-    return isMove ? await this.#bind(connected, await this.policy()) : this.#bindDrill(connected);
+    if (isMove) return await this.#bind(connected, await this.policy());
+    return purpose === 'drill' ? this.#bindDrill(connected) : this.#bindRelocation(connected);
   }
 
   /** Whether a migration of this plugin may go on without us. */
@@ -158,6 +167,14 @@ export class Hypervisors implements AsyncDisposable {
     return connected.drill;
   }
 
+  #bindRelocation(connected: Connected): RelocationDriver {
+    const { plugin } = connected;
+    const made = connected.relocation ?? plugin.relocation?.(connected, this.#request(plugin), this.#context());
+    if (made === undefined) throw new LmasError('RELOCATION_NOT_SUPPORTED');
+    connected.relocation ??= tracedCalls(made, 'plugin', this.#spanAttributes(plugin));
+    return connected.relocation;
+  }
+
   #context(): MigrationContext {
     return {
       log: this.#run.log,
@@ -197,7 +214,7 @@ export class Hypervisors implements AsyncDisposable {
       const { plugin } = a.value;
       const ends = { source: a.value.session, destination: b.value.session };
       const silent = ENDS.filter((_, index) => opened[index]?.status === 'rejected');
-      this.#connected = { plugin, ...ends, silent, driver: undefined, drill: undefined };
+      this.#connected = { plugin, ...ends, silent, driver: undefined, drill: undefined, relocation: undefined };
       return this.#connected;
     }
     const sessions = opened.flatMap((result) => (result.status === 'fulfilled' ? [result.value.session] : []));

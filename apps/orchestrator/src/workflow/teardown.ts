@@ -80,11 +80,13 @@ async function takeDown(
  * What was made for the VM or its move belongs to nobody while nobody knows where the VM is. Once it is found at the source, it goes, all but
  * what was made for the VM at the destination: there it may have run meanwhile, and that may hold the only copy of something.
  */
-function whyLeft({ migration: { where }, journal }: Run, resource: JournalledResource): string | null {
+function whyLeft({ migration: { where, purpose }, journal }: Run, resource: JournalledResource): string | null {
   if (resource.kind !== 'plugin' && resource.kind !== 'barrier') return null;
   if (isWithdrawn(resource)) return null;
   if (where === 'unknown' || where === 'both') return 'a person has to find out first where the VM runs';
-  if (where === 'destination' || !isOfVmThere(resource) || !journal.wasLeft(resource)) return null;
+  // A relocation holds what it puts there: it cannot have run.
+  if (purpose === 'relocation' || where === 'destination') return null;
+  if (!isOfVmThere(resource) || !journal.wasLeft(resource)) return null;
   return 'the VM may have run with it while nobody knew where; look at it, remove it by hand, and say so (lmas give-up)';
 }
 

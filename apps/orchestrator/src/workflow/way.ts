@@ -1,5 +1,5 @@
 /**
- * The way that moves and drills have in common, and the attempts at it.
+ * The way that moves, drills and relocations have in common, and the attempts at it.
  *
  *   check → provision → prepare → connect            open: what is prepared, and the routes to it
  *     └─ others have its hosts or addresses: steps/wait-in-queue.ts   back into the queue; the next run checks anew
@@ -50,6 +50,8 @@ export class Scope implements AsyncDisposable {
 export interface Beginning {
   check(options: { signal: AbortSignal }): Promise<CheckReport>;
   prepare(options: { signal: AbortSignal; checked: CheckReport }): Promise<Prepared>;
+  /** Whether anything will cross that the tunnel is for; it always does without this. */
+  needsTunnel?(report: CheckReport): boolean;
 }
 
 export interface OpenWay {
@@ -78,7 +80,7 @@ export async function openWay(
     await takeAddresses(run, tools, report, { signal });
     return report;
   });
-  if (transport === 'tunnel') {
+  if (transport === 'tunnel' && beginning.needsTunnel?.(checked) !== false) {
     const limitMs = timeouts.provisioningMs;
     await runStage(run, { ...stage, phase: 'provisioning', limitMs }, async (signal) => {
       // Into the scope at once: a tunnel that comes too late has to be closed as well.

@@ -35,7 +35,7 @@ export function MigrationPage({ id }: { id: string }) {
     <>
       <PageHeading
         title={vm.name}
-        about={`${migration.purpose === 'drill' ? 'drill, ' : ''}${source.endpoint} → ${destination.endpoint}`}
+        about={`${KINDS[migration.purpose]}${source.endpoint} → ${destination.endpoint}`}
         tab={tabOf(migration)}
         within={['Migrations', '/migrations']}
       >
@@ -105,7 +105,7 @@ function tabOf({ vm, phase, progress }: Migration): string {
 
 /** What a person has to know first: why it failed, what to do, what only a person can do. */
 function Verdict({ migration }: { migration: Migration }) {
-  const { error, byHand, phase, report, drill, destination } = migration;
+  const { error, byHand, phase, report, drill } = migration;
   return (
     <>
       <ByHand migration={migration} />
@@ -132,13 +132,25 @@ function Verdict({ migration }: { migration: Migration }) {
       )}
       {phase === 'succeeded' && byHand === null ? (
         <div class="note good" role="status">
-          <strong>{drill === null ? `It runs at ${destination.endpoint}.` : 'Its copy came up.'}</strong>{' '}
-          {drill === null ? reportWords(report) : drillWords(drill, migration)}
+          <strong>{outcomeOf(migration)}</strong> {drill === null ? reportWords(report) : drillWords(drill, migration)}
         </div>
       ) : null}
       <Leftovers migration={migration} />
     </>
   );
+}
+
+const KINDS: Readonly<Record<Migration['purpose'], string>> = {
+  move: '',
+  drill: 'drill, ',
+  relocation: 'powered off, ',
+};
+
+function outcomeOf({ purpose, destination }: Migration): string {
+  if (purpose === 'drill') return 'Its copy came up.';
+  return purpose === 'relocation'
+    ? `It is at ${destination.endpoint}, powered off.`
+    : `It runs at ${destination.endpoint}.`;
 }
 
 function drillWords({ upAfterMs, copy }: NonNullable<Migration['drill']>, { teardown }: Migration): string {

@@ -42,7 +42,7 @@ function Form({ sites, endpoints }: { sites: readonly Site[]; endpoints: readonl
   const [except, setExcept] = useState('');
   const [concurrency, setConcurrency] = useState(2);
   const [onFailure, setOnFailure] = useState<'go-on' | 'stop'>('go-on');
-  const [poweredOff, setPoweredOff] = useState<'leave' | 'refuse'>('leave');
+  const [poweredOff, setPoweredOff] = useState<'move' | 'leave' | 'refuse'>('move');
   const [transport, setTransport] = useState<'tunnel' | 'direct'>('tunnel');
   const choices = [
     ...sites.map(({ id }) => [`site:${id}`, `site ${id}`] as const),
@@ -103,6 +103,7 @@ function Form({ sites, endpoints }: { sites: readonly Site[]; endpoints: readonl
         <ChoiceField
           label="VMs that are powered off"
           choices={[
+            ['move', 'are moved as they are'],
             ['leave', 'stay where they are'],
             ['refuse', 'make the run be refused'],
           ]}

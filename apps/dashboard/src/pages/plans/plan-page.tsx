@@ -74,10 +74,16 @@ export function PlanPage({ id }: { id: string }) {
   );
 }
 
+const POWERED_OFF: Readonly<Record<Plan['poweredOff'], string>> = {
+  refuse: 'make the run be refused',
+  leave: 'stay where they are',
+  move: 'are moved as they are',
+};
+
 const factsOf = ({ rtoMs, after, poweredOff, mappings, project, changedAt }: Plan): readonly Field[] => [
   ['RTO', rtoMs === null ? null : formatPeriod(rtoMs)],
   ['After', after.length === 0 ? null : after.join(', ')],
-  ['VMs that are powered off', poweredOff === 'refuse' ? 'make the run be refused' : 'stay where they are'],
+  ['VMs that are powered off', POWERED_OFF[poweredOff]],
   ['Mapped', mappings.map(({ source, destination }) => `${source} → ${destination}`).join(', ') || null],
   ['Project', project],
   ['Changed', <Time key="changed" at={changedAt} />],

@@ -1,5 +1,5 @@
 /**
- * The disks of a drill's copy cross the link while the VM runs on. Progress goes into the record; copying that stands still for too long is
+ * The disks of a drill's copy cross the link while the VM runs on, or those of a VM that is off. Progress goes into the record; copying that stands still for too long is
  * stopped. The gateways hold the bandwidth limit; without them the plugin was told it once and for all.
  */
 import type { DrillDriver, MigrationProgress } from '@lmas/plugin-api';
@@ -13,7 +13,7 @@ import type { OpenWay } from '../way.ts';
 export async function copyDisks(
   run: Run,
   tools: Tools,
-  driver: DrillDriver,
+  driver: Pick<DrillDriver, 'copy'>,
   { prepared, routes, tunnel }: Pick<OpenWay, 'prepared' | 'routes' | 'tunnel'>,
   { signal }: { signal: AbortSignal },
 ): Promise<void> {

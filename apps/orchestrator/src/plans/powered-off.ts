@@ -1,0 +1,95 @@
+/**
+ * What a plan does with a VM that does not run: it is moved as it is, left, or refused; and the words for that. Pure.
+ *
+ * Only one that is off can be moved as it is. One that is paused has a guest with its memory, one that is arriving belongs to a
+ * migration: these stay, and are told of. And while a host of its site does not answer, one that is off here may run there.
+ */
+import type { VmSummary } from '@lmas/plugin-api';
+import type { PlanBody, PlanItem, PlanRun } from './record.ts';
+import { hasAnswered, type Survey } from './survey.ts';
+
+type Finding = PlanItem['findings'][number];
+
+export interface Rest {
+  /** It is moved as it is. */
+  readonly moves: boolean;
+  /** Why the run is refused, where it is. */
+  readonly refusal: string | undefined;
+  readonly finding: Finding;
+}
+
+/** `undefined`: it runs. */
+export function restOf(
+  vm: VmSummary,
+  { id: endpoint, plugin, site }: { readonly id: string; readonly plugin: string; readonly site: string },
+  { poweredOff }: Pick<PlanBody, 'poweredOff'>,
+  survey: Survey,
+): Rest | undefined {
+  const { name, presence } = vm;
+  if (presence === 'running') return undefined;
+  const refuses = poweredOff === 'refuse';
+  if (presence !== 'stopped') {
+    const finding = notMoved('NOT_RUNNING', `${name} ${HOW[presence] ?? `is ${presence}`}.`, 'Then begin a new run.');
+    return {
+      moves: false,
+      refusal: refuses ? `${finding.message} At ${endpoint} it is neither running nor off: leave it out` : undefined,
+      finding,
+    };
+  }
+  const can = survey.movesPoweredOff?.has(endpoint) === true;
+  const silent = silentAt(site, survey);
+  if (can && poweredOff === 'move' && silent !== undefined)
+    return { moves: false, refusal: undefined, finding: mayRun(name, silent) };
+  if (can && poweredOff === 'move') return { moves: true, refusal: undefined, finding: movesOff(name) };
+  const others = can
+    ? 'Start it, leave it out, or say `poweredOff: move` or `leave`'
+    : `plugin ${plugin} moves running VMs only. Start it, leave it out, or say \`poweredOff: leave\``;
+  return {
+    moves: false,
+    refusal: refuses ? `${name} is stopped at ${endpoint}: ${others}` : undefined,
+    finding: can
+      ? notMoved(
+          'POWERED_OFF',
+          `${name} is powered off, and is left where it is.`,
+          'With `poweredOff: move` a fail-over moves it as it is; to move live, or to be rehearsed, it has to run.',
+        )
+      : notMoved(
+          'POWERED_OFF',
+          `${name} is stopped: not supported by plugin ${plugin}, which moves running VMs only. It is left where it is.`,
+          'Start it before the run, or move its definition and its disks by hand.',
+        ),
+  };
+}
+
+const HOW: Readonly<Partial<Record<VmSummary['presence'], string>>> = {
+  paused:
+    'is paused: its guest stands still with its memory, so it is neither moved live nor as one that is off. Resume it, or shut it down',
+  incoming: 'is arriving: a migration brings it there. Wait for its end',
+};
+
+/** An endpoint of the site that was asked, and has not answered. */
+const silentAt = (site: string, { endpoints, inventories }: Survey): string | undefined =>
+  [...inventories].find(([id, inventory]) => endpoints.get(id)?.site === site && !hasAnswered(inventory))?.[0];
+
+const mayRun = (name: string, silent: string): Finding =>
+  notMoved(
+    'POWERED_OFF',
+    `${name} is powered off here, and may run at ${silent}, which does not answer. It is left where it is.`,
+    'Begin a new run once all hosts of the site answer.',
+  );
+
+const notMoved = (code: string, message: string, remedy: string): Finding => ({
+  ...{ severity: 'warning', code, message, remedy },
+});
+
+/** Goes with what its checks find. */
+export const movesOff = (name: string): Finding => ({
+  severity: 'note',
+  code: 'POWERED_OFF',
+  message: `${name} is powered off: it is moved as it is, and stays off.`,
+  remedy: 'Nothing is to be done.',
+});
+
+/** As a run of this mode takes it: a drill copies VMs that run. */
+export const asTaken = ({ definition, mode }: Pick<PlanRun, 'definition' | 'mode'>): PlanBody =>
+  mode === 'drill' && definition.poweredOff === 'move' ? { ...definition, poweredOff: 'leave' } : definition;
