@@ -32,7 +32,8 @@ function wrongWith(words: string): string | undefined {
 }
 
 test('a command that there is not is found, and an option that it does not take', () => {
-  assert.equal(wrongWith('api-key add'), 'add');
+  assert.equal(wrongWith('api-key make'), 'make');
+  assert.equal(wrongWith('api-key add me --role viewer'), undefined);
   assert.equal(wrongWith('api-key create me --role viewer'), undefined);
   assert.equal(wrongWith('api-key create me --rule=viewer'), '--rule=viewer');
 });

@@ -59,7 +59,7 @@ const vmSchema = z.strictObject({
   labels: z.array(z.string().min(1)).default([]).describe('For plans that choose by them.'),
   cpuCores: z.number().min(0).default(0).describe('What it uses of its processors.'),
   networkBytesPerSec: z.number().min(0).default(0).describe('What it sends and receives.'),
-  poweredOff: z.boolean().default(false),
+  poweredOff: z.boolean().default(false).describe('Whether it is powered off.'),
 });
 
 const faultSchema = z.strictObject({
