@@ -17,7 +17,7 @@ test('two people who set the limits of the queue do not undo each other; who may
   await using reader = await loggedIn();
   const { page } = reader;
   await reader.visit('/queue');
-  const many = page.getByLabel('At most so many at once');
+  const many = page.getByLabel('Concurrent migrations, at most');
   await many.fill('7');
   await api.must('PATCH', '/v1/queue', { limits: { maxMigrations: 3 } }, { 'if-match': '*' });
   await page.getByRole('button', { name: 'Set', exact: true }).click();
@@ -34,7 +34,7 @@ test('two people who set the limits of the queue do not undo each other; who may
   const { key } = await api.must<{ key: string }>('POST', '/v1/api-keys', { name: 'eyes', role: 'viewer' });
   await using viewer = await loggedIn({}, key);
   await viewer.visit('/queue');
-  await viewer.page.locator('dl.fields', { hasText: 'At most so many at once' }).getByText('7').waitFor();
+  await viewer.page.locator('dl.fields', { hasText: 'Concurrent migrations, at most' }).getByText('7').waitFor();
   await api.must('PATCH', '/v1/queue', { limits: { maxMigrations: null } }, { 'if-match': '*' });
 });
 

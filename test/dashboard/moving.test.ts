@@ -1,7 +1,7 @@
 /** The page of a migration while it moves: its whole course however late it is opened, its log, what can be done and why not. */
 import assert from 'node:assert/strict';
 import { join } from 'node:path';
-import { after, before, test } from 'node:test';
+import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Redis } from 'ioredis';
 import { keys } from '../../apps/orchestrator/src/redis/keys.ts';
@@ -9,14 +9,13 @@ import { setStage } from '../workflow/harness.ts';
 import type { Page } from './browser.ts';
 import { useSetting } from './setting.ts';
 
-const setting = useSetting();
-const PHONE = { viewport: { width: 390, height: 800 }, hasTouch: true };
-
 let redis: Redis | undefined;
-before(() => {
-  redis = new Redis({ path: join(setting().directory, 'redis', 'redis.sock') });
+const setting = useSetting(async ({ directory }) => {
+  const opened = new Redis({ path: join(directory, 'redis', 'redis.sock') });
+  redis = opened;
+  return { [Symbol.asyncDispose]: async () => opened.disconnect() };
 });
-after(() => redis?.disconnect());
+const PHONE = { viewport: { width: 390, height: 800 }, hasTouch: true };
 
 /** A command at the event stream of a migration. */
 const events = async (command: string, id: string, ...more: (string | number)[]): Promise<number> =>
@@ -48,7 +47,7 @@ test('a page that is opened long after the start tells the whole course', async 
   assert.match(await told.innerText(), /queued.*checking.*provisioning.*preparing.*performing/s);
   assert.equal(await page.getByText('Some of it is not kept any more.').count(), 0);
   const line = page.locator('figure.chart path.line-1');
-  await line.waitFor();
+  await line.waitFor({ state: 'attached' }); // one that is level has no height, and passes for hidden
   const begins = Number(/^M([\d.]+)/.exec((await line.getAttribute('d')) ?? '')?.[1]);
   const width = (await page.locator('figure.chart').boundingBox())?.width ?? 0;
   assert.ok(begins < 84 + width / 4, `the line begins at ${begins} of ${width}`);

@@ -114,7 +114,7 @@ function Limits({ of: { maxMigrations, bandwidthBytesPerSec: bandwidth } }: { of
   return (
     <Fields
       of={[
-        ['At most so many at once', maxMigrations ?? 'unlimited'],
+        ['Concurrent migrations, at most', maxMigrations ?? 'unlimited'],
         ['All together at most', bandwidth === null ? 'unlimited' : formatByteRate(bandwidth)],
       ]}
     />
