@@ -132,7 +132,11 @@ describe('Xen, from pool to pool through the tunnel', { concurrency: 1 }, () => 
     await fresh();
     const second = await addAddress(lab.sites.a.gatewayHost);
     traces = await takeTraces(lab);
-    orchestrator = await OrchestratorProcess.start({ dataDir: join(lab.stateDir, 'orchestrator') });
+    orchestrator = await OrchestratorProcess.start({
+      dataDir: join(lab.stateDir, 'orchestrator'),
+      // A source whose other gateway is gone waits for as long as the streams do.
+      env: { LMAS_TUNNEL_GRACE_MS: '10000' },
+    });
     client = orchestrator.client();
     await registerLab(client, lab, { a: [second] });
     await registerPools();
