@@ -1,7 +1,7 @@
 /**
  * UEFI variables of a VM that is off: libvirt moves none. What the source's file holds comes to the destination under a name of this
- * relocation's own, and takes the VM's name there once the source has let the VM go. What stood there before, of a VM that nobody
- * has any more, is kept beside it.
+ * relocation's own, and takes the VM's name there once the source has let the VM go. A file of that name that no VM there uses is kept
+ * beside it.
  */
 import { createHash } from 'node:crypto';
 import { type MigrationContext, PluginError, type PluginResource } from '@lmas/plugin-api';
