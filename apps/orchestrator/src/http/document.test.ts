@@ -4,12 +4,17 @@ import { test } from 'node:test';
 import { describeCode, type OrchestratorErrorCode } from '../errors.ts';
 import { openApiDocument } from '../openapi-document.ts';
 
+interface BodySchema {
+  $ref?: string;
+  examples?: unknown[];
+  anyOf?: BodySchema[];
+}
 interface Operation {
   operationId?: string;
   summary?: string;
   description?: string;
   tags?: string[];
-  requestBody?: { content: Record<string, { schema: { $ref?: string; examples?: unknown[] } }> };
+  requestBody?: { content: Record<string, { schema: BodySchema }> };
   responses: Record<string, { content?: Record<string, { examples?: Record<string, unknown> }> }>;
 }
 interface Document {
@@ -67,7 +72,9 @@ for (const { name, summary, description, tags, responses, requestBody } of opera
     for (const { status, code } of documented) {
       assert.equal(String(describeCode(code as OrchestratorErrorCode).httpStatus), status, code);
     }
-    const schema = requestBody?.content['application/json']?.schema;
+    const body = requestBody?.content['application/json']?.schema;
+    // A body that may be left out: its schema, or null.
+    const schema = body?.anyOf?.find(({ $ref }) => $ref !== undefined) ?? body;
     if (schema === undefined) return;
     const resolved =
       schema.$ref === undefined ? schema : document.components.schemas[schema.$ref.split('/').at(-1) ?? ''];

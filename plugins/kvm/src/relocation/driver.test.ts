@@ -8,7 +8,7 @@ import { CopiedRelocationWorld, FakeRelocationWorld } from '../testing/relocatio
 import { KvmRelocation } from './driver.ts';
 
 const signal = AbortSignal.timeout(60_000);
-const ID = 'm_00000000-0000-4000-8000-00000000c01d';
+const ID = 'm_6d4b1f0a-0000-4000-8000-00000000c01d';
 const quiet = { debug: () => undefined, info: () => undefined, warn: () => undefined, error: () => undefined };
 
 async function relocationIn(world: FakeRelocationWorld, options: object = {}) {

@@ -74,7 +74,11 @@ export class FakeDrillWorld implements AsyncDisposable {
 
   async leftovers(): Promise<string[]> {
     const files = ['a', 'b'].flatMap((site) => readdirSync(join(this.#directory, site)));
-    return [...files.filter((file) => file !== 'vda.img'), ...keyDirectories(), ...processes(this.#directory)];
+    return [
+      ...files.filter((file) => file !== 'vda.img'),
+      ...keyDirectories(this.source, this.destination),
+      ...processes(this.#directory),
+    ];
   }
 
   killOrchestrator(): void {
@@ -112,7 +116,11 @@ function networksOf({ xml }: Guest): string[] {
     .flatMap((nic) => networkNameOf(nic) ?? []);
 }
 
-const keyDirectories = (): string[] => readdirSync('/tmp').filter((name) => /^lmas-drill-[0-9a-f]{32}-/.test(name));
+/** Of those that these hosts' commands named, which are there: other tests of this machine have keys too. */
+export function keyDirectories(...hosts: readonly FakeHost[]): string[] {
+  const words = new Set(hosts.flatMap(({ commands }) => commands.flat()));
+  return readdirSync('/tmp').filter((name) => /^lmas-drill-[0-9a-f]{32}-/.test(name) && words.has(`/tmp/${name}`));
+}
 
 /** Only what works below this world's directory: other tests drill too. */
 function processes(directory: string): string[] {

@@ -7,8 +7,8 @@ import { mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type KvmOptions, optionsSchema } from '../config.ts';
-import { drillNames } from '../drill/names.ts';
 import { heldFor } from '../relocation/definition.ts';
+import { keyDirectories } from './drill-world.ts';
 import { guestXml } from './fake-libvirt/guest.ts';
 import { type FakeHost, FakeWorld } from './fake-libvirt/index.ts';
 
@@ -121,12 +121,8 @@ export class CopiedRelocationWorld extends FakeRelocationWorld {
   override async leftovers(): Promise<string[]> {
     const isThere = this.destination.guests.has(this.vm.id);
     const files = readdirSync(join(this.files, 'b')).filter((file) => !isThere || file !== 'vda.img');
-    const keys = readdirSync('/tmp').filter((name) => name.startsWith('lmas-drill-') && keyOfOurs(name));
+    const keys = keyDirectories(this.source, this.destination);
     const lines = execFileSync('ps', ['-eo', 'args=', '-ww']).toString('utf8').split('\n');
     return [...files, ...keys, ...lines.filter((line) => /^qemu-(nbd|img)/.test(line) && line.includes(this.files))];
   }
 }
-
-/** Of the record that the compliance suite and the tests beside the driver use. */
-const keyOfOurs = (name: string): boolean =>
-  name.includes(drillNames('m_00000000-0000-4000-8000-00000000c01d', 'web').tag);

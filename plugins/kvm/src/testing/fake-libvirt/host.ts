@@ -79,6 +79,8 @@ export class FakeHost {
   readonly withoutDirtyRates = new Set<string>();
   /** Programs that fail here, with what exit code: 126 of one that the login may not run. */
   readonly failingCommands = new Map<string, number>();
+  /** Every command that was run here, oldest first. */
+  readonly commands: (readonly string[])[] = [];
   /** Called before each command that is run here. */
   beforeCommand: (command: readonly string[]) => void = () => undefined;
 
@@ -206,6 +208,7 @@ export class FakeHost {
   #exec(command: readonly string[], options: CommandOptions): Promise<CommandResult> {
     const answer = (exitCode: number, text: string): Promise<CommandResult> =>
       Promise.resolve({ exitCode, stdout: Buffer.from(exitCode === 0 ? text : ''), stderr: Buffer.from(text) });
+    this.commands.push(command);
     this.beforeCommand(command);
     const failure = this.failingCommands.get(command[0] ?? '');
     if (failure !== undefined) return answer(failure, 'failed by script');
