@@ -101,11 +101,7 @@ function Controls({ queue, onChanged }: { queue: Queue; onChanged: () => void })
           {pausedAt === null ? 'Pause the queue' : 'Resume'}
         </button>
       ) : null}
-      {mayForAll('operator') ? (
-        <LimitsForm key={versionOf(queue)} queue={queue} onChanged={onChanged} />
-      ) : (
-        <Limits of={queue.limits} />
-      )}
+      {mayForAll('operator') ? <LimitsForm queue={queue} onChanged={onChanged} /> : <Limits of={queue.limits} />}
     </div>
   );
 }
@@ -121,14 +117,28 @@ function Limits({ of: { maxMigrations, bandwidthBytesPerSec: bandwidth } }: { of
   );
 }
 
-/** Of one version of the limits: what somebody else has set meanwhile is not overwritten unseen. */
+/** What is being typed belongs to the limits as they were when it was begun: what somebody else has set meanwhile is not overwritten unseen. */
 function LimitsForm({ queue, onChanged }: { queue: Queue; onChanged: () => void }) {
-  const [maxMigrations, setMax] = useState(queue.limits.maxMigrations);
-  const [bandwidthBytesPerSec, setBandwidth] = useState(queue.limits.bandwidthBytesPerSec);
+  const [begun, setBegun] = useState<Queue | null>(null);
+  const [typed, setTyped] = useState<Partial<Queue['limits']>>({});
+  const base = begun ?? queue;
+  const limits = { ...base.limits, ...typed };
+  const type = (part: Partial<Queue['limits']>) => {
+    setBegun(base);
+    setTyped({ ...typed, ...part });
+  };
+  const discard = () => {
+    setBegun(null);
+    setTyped({});
+    save.clear();
+  };
   const save = useAction(async () => {
-    const ifMatch = versionOf(queue) ?? '*';
-    await client().updateQueue({ limits: { maxMigrations, bandwidthBytesPerSec } }, { ifMatch });
-    onChanged();
+    try {
+      await client().updateQueue({ limits }, { ifMatch: versionOf(base) ?? '*' });
+      discard();
+    } finally {
+      onChanged();
+    }
   });
   const submit = (event: Event) => {
     event.preventDefault();
@@ -136,11 +146,24 @@ function LimitsForm({ queue, onChanged }: { queue: Queue; onChanged: () => void 
   };
   return (
     <form class="row" onSubmit={submit}>
-      <CountField label="Concurrent migrations, at most" value={maxMigrations} onChange={setMax} />
-      <BandwidthField label="All together at most" value={bandwidthBytesPerSec} onChange={setBandwidth} />
+      <CountField
+        label="Concurrent migrations, at most"
+        value={limits.maxMigrations}
+        onChange={(maxMigrations) => type({ maxMigrations })}
+      />
+      <BandwidthField
+        label="All together at most"
+        value={limits.bandwidthBytesPerSec}
+        onChange={(bandwidthBytesPerSec) => type({ bandwidthBytesPerSec })}
+      />
       <button type="submit" disabled={save.busy}>
         Set
       </button>
+      {versionOf(base) === versionOf(queue) ? null : (
+        <button type="button" onClick={discard}>
+          Show what is set now
+        </button>
+      )}
       <Problem error={save.error} />
     </form>
   );
