@@ -42,6 +42,10 @@ export const VERBS = [
   'drop-held',
   'delete-disk',
   'let-be',
+  'look-image',
+  'receive-image',
+  'keep-image',
+  'delete-image',
 ] as const;
 const verb = z.enum(VERBS);
 const errorCodes = Object.keys(PLUGIN_ERRORS) as [PluginErrorCode, ...PluginErrorCode[]];
@@ -121,5 +125,11 @@ export const optionsSchema = z.strictObject({
       'A setting of the VM is changed for the move, which is in the clear then, and put back; behind a barrier.',
     ),
   createVolume: z.boolean().default(false).describe('The destination lacks the disk: it is made, and rolled back.'),
+  copyDisk: z
+    .boolean()
+    .default(false)
+    .describe(
+      'The VM has a disk of its own, which is copied, and kept at the source; what is in its place there is refused.',
+    ),
 });
 export type SimulatedOptions = z.output<typeof optionsSchema>;

@@ -6,6 +6,7 @@ import {
   blocker,
   type ConfirmReport,
   type ConvergencePolicy,
+  type Finding,
   type MigrationContext,
   type MigrationDriver,
   type MigrationProgress,
@@ -21,6 +22,7 @@ import {
 import type { WorldConnection } from './client.ts';
 import type { SimulatedOptions } from './config.ts';
 import { steeringOf } from './convergence.ts';
+import type { Image } from './world/images.ts';
 import type { MoveState, SimulatedVm } from './world/world.ts';
 
 const FOLLOW_MS = 20;
@@ -76,7 +78,11 @@ export class SimulatedMigration implements MigrationDriver {
       `${this.#request.vm.name} is powered off.`,
       'Start it first, or ask for it to be moved as it is: powerState `off`.',
     );
-    const findings = [...(presence === 'stopped' ? [off] : []), ...(there.presence === 'absent' ? [] : [taken])];
+    const findings = [
+      ...(presence === 'stopped' ? [off] : []),
+      ...(there.presence === 'absent' ? [] : [taken]),
+      ...(await this.#checkImage()),
+    ];
     return { findings, memoryBytes, diskBytes: 0, dirtyRateBytesPerSec };
   }
 
@@ -88,6 +94,7 @@ export class SimulatedMigration implements MigrationDriver {
     }
     const guest = await this.#ends.source.call<SimulatedVm>('find', { idOrName: this.#vmId });
     await this.#context.assertCurrent();
+    await this.#receiveImage();
     await this.#ends.destination.call('prepare', { guest, migrationId, volume });
     const { destination: host, port } = ADDRESSES;
     return {
@@ -157,11 +164,14 @@ export class SimulatedMigration implements MigrationDriver {
       const code = pluginErrorCode(cause) ?? 'HYPERVISOR_FAULT';
       throw new PluginError(code, 'The source could not be tidied.', { cause, arrived: true });
     });
+    const image = this.#image;
+    if (image !== null) await source.call('keep-image', { path: image });
     return {
       downtimeMs: this.#performed === undefined ? null : 1,
       bytesTransferred: this.#performed?.bytesTransferred ?? null,
       iterations: this.#performed?.iteration ?? null,
       ...LEFT_AT_SOURCE,
+      keptAtSource: image === null ? [] : [{ kind: 'disk', id: image }],
       warnings: [],
     };
   }
@@ -226,9 +236,39 @@ export class SimulatedMigration implements MigrationDriver {
     await this.#ends.source.call('change-setting', { vmId: id });
   }
 
+  /** Where its disk is, at either end; null: it has none of its own. */
+  get #image(): string | null {
+    return this.#request.options.copyDisk ? `/images/${this.#vmId}.img` : null;
+  }
+
+  async #checkImage(): Promise<Finding[]> {
+    const path = this.#image;
+    if (path === null) return [];
+    const there = await this.#ends.destination.call<Image | null>('look-image', { path });
+    if (there === null) return [];
+    if (!(this.#request.mayReplace ?? []).includes(path)) {
+      const message = `The destination has something at ${path} already.`;
+      return [blocker('DESTINATION_DISK_EXISTS', message, 'Remove it there, or name it in mayReplace.')];
+    }
+    if (there.usedBy === null || there.usedBy === this.#vmId) return [];
+    return [blocker('DESTINATION_DISK_IN_USE', `${path} is the disk of another VM.`, 'Take it from that VM.')];
+  }
+
+  /** A rollback takes away what was not there before. */
+  async #receiveImage(): Promise<void> {
+    const path = this.#image;
+    if (path === null) return;
+    const { destination } = this.#ends;
+    const former = await destination.call<Image | null>('look-image', { path });
+    if (former === null) await this.#context.recordIntent({ kind: 'image', id: path, end: 'destination', data: {} });
+    await this.#context.assertCurrent();
+    await destination.call('receive-image', { path, vmId: this.#vmId });
+  }
+
   async release({ kind, id }: { readonly kind: string; readonly id: string }): Promise<void> {
     await this.#context.assertCurrent();
     if (kind === SETTING.kind) return void (await this.#ends.source.call('restore-setting', { vmId: id }));
+    if (kind === 'image') return void (await this.#ends.destination.call('delete-image', { path: id }));
     await this.#ends.destination.call('delete-volume', { volume: id, migrationId: this.#request.migrationId });
   }
 

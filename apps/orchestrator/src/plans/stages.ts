@@ -9,6 +9,7 @@ import { advance } from './advance.ts';
 import { type CheckTools, runCheck } from './checks.ts';
 import { assess } from './disaster.ts';
 import { wayAround } from './in-words.ts';
+import { withLeftThere } from './left-there.ts';
 import { withMemoryFindings } from './memory.ts';
 import { factsOf, orderMissing } from './ordered-migrations.ts';
 import { asTaken } from './powered-off.ts';
@@ -53,7 +54,9 @@ export async function nextStage(
   if (run.phase === 'resolving') {
     const found = await survey(run.definition, tools.scope, options);
     if (run.mode === 'disaster') return said(assess(run, found, await tools.formerRun(run), tools.nowMs));
-    return said(resolved(run, resolve(asTaken(run), found), endedAt));
+    const resolution = resolve(asTaken(run), found);
+    const items = await withLeftThere(resolution.items, tools.scope.migrations);
+    return said(resolved(run, { ...resolution, items }, endedAt));
   }
   if (run.phase !== 'validating') return undefined;
   if (run.attempt > 1 && !run.items.some(isCheckedAnew)) {

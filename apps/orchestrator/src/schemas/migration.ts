@@ -74,7 +74,7 @@ const vmWhy = 'Id or name of the VM at the source.';
 const networkMapWhy = 'Source network → destination network.';
 const diskMapWhy = 'Disk name → location at the destination.';
 const mayReplaceWhy =
-  'Disks at the destination that may be copied over, because an earlier move of this very VM has left them there (`keptAtSource` of its report, kind `disk`). The way back of a plan’s run fills it in. It allows less than the plugin’s own `overwriteDisks`, which whoever may submit a migration may set as well: what a VM there uses is copied over by neither. For plugins that leave disks at the source (KVM).';
+  'Disks at the destination that may be copied over, because an earlier move of this very VM has left them there (`keptAtSource` of its report, kind `disk`). Runs of plans fill it in. It allows less than the plugin’s own `overwriteDisks`, which whoever may submit a migration may set as well: what a VM there uses is copied over by neither. For plugins that leave disks at the source (KVM).';
 
 const DAY_MS = 24 * 3_600_000;
 /** Of one stage; and of the queue, and the whole: less than what one timer can hold, 2^31 ms. */

@@ -112,7 +112,7 @@ export const planItemSchema = z
       .array(z.string())
       .default([])
       .describe(
-        'Disks that its newest move has left where it came from: where it goes next, back or there once more, it may copy over them.',
+        'Disks that a move of it has left where it goes next, which it may copy over: before it moves, those that an earlier run has left at the destination; once it has moved, those at the source.',
       ),
     disks: z.array(z.object({ name: z.string(), location: z.string().nullable() })).describe('At the source.'),
     memoryBytes: z.int(),

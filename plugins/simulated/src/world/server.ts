@@ -10,6 +10,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { z } from 'zod';
 import { carryOutDrill } from './drill-calls.ts';
 import { WorldError } from './errors.ts';
+import { carryOutImage } from './images.ts';
 import { carryOutRelocation } from './relocation-calls.ts';
 import { Runs } from './runs.ts';
 import type { World } from './world.ts';
@@ -219,6 +220,8 @@ async function carryOut(world: World, call: Call, gone: AbortSignal, onProgress:
     case 'delete-volume':
       return world.deleteVolume(id.parse(args.volume), migrationId());
   }
+  const image = carryOutImage(world, call);
+  if (image !== undefined) return image;
   const drilled = await carryOutDrill(world, call, gone, onProgress);
   const done = drilled === undefined ? await carryOutRelocation(world, call, gone, onProgress) : drilled;
   if (done === undefined) throw new WorldError('HYPERVISOR_FAULT', `Unknown verb ${verb}.`);

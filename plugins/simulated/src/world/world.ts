@@ -10,6 +10,7 @@ import type { Presence } from '@lmas/plugin-api';
 import { Drills } from './drills.ts';
 import { WorldError } from './errors.ts';
 import { Faults } from './faults.ts';
+import { Images } from './images.ts';
 import { pause } from './pause.ts';
 import { PreCopy, type PreCopyState } from './pre-copy.ts';
 import { Relocations } from './relocations.ts';
@@ -91,6 +92,8 @@ export class World {
   readonly drills = new Drills(this);
   /** What relocations of VMs that are off have made. */
   readonly relocations = new Relocations(this);
+  /** Disks that are copied. */
+  readonly images = new Images();
   /** Call (`<host>.<verb>`) → how long it takes. */
   readonly delaysMs = new Map<string, number>();
   readonly violations: Violation[] = [];
