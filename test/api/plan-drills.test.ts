@@ -3,10 +3,12 @@ import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 import { once } from 'node:events';
 import { createServer } from 'node:net';
+import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { ISOLATED_NETWORK } from '@lmas/plugin-simulated/world';
 import type { PlanReport, PlanRun } from '../../apps/orchestrator/src/plans/record.ts';
+import { type Ended, lmas } from '../support/lmas.ts';
 import { OrchestratorProcess } from '../workflow/child.ts';
 import { type Stage, setStage, temporaryDirectory } from '../workflow/harness.ts';
 
@@ -54,6 +56,11 @@ async function until(id: string, condition: (run: PlanRun) => boolean): Promise<
 }
 const ended = (id: string) => until(id, ({ endedAt }) => endedAt !== null);
 const kept = (id: string) => until(id, ({ phase }) => phase === 'keeping');
+/** What a person reads, whatever the lines are broken at. */
+async function command(...args: string[]): Promise<Ended> {
+  const ended = await lmas(args, { LMAS_URL: api().url, LMAS_DATA_DIR: directory.path });
+  return { ...ended, out: ended.out.replace(/\s+/g, ' ') };
+}
 const cancel = (id: string) => api().must('POST', `/v1/plan-runs/${id}/cancel`);
 const states = ({ items }: PlanRun) => Object.fromEntries(items.map(({ vm, state }) => [vm.name, state]));
 
@@ -135,6 +142,36 @@ test('whose checks say no is told and the others are rehearsed; what fails stops
   assert.ok(summary.remaining.every(({ why, at }) => why !== '' && at === stage.source));
 });
 
+test('what a silent host has, and what is off, was not rehearsed: the run ends as failed, and its report and `lmas plan run` say so', async () => {
+  await using setting = await withVms('seen', 'resting');
+  const { stage, ids } = setting;
+  stage.world.powerOff('source', ids.resting ?? '');
+  const silent = `${stage.source}-silent`;
+  const config = { socketPath: join(directory.path, 'nobody.sock'), host: 'other' };
+  const credential = stage.source.replace(/-source$/, '');
+  await api().must('POST', '/v1/endpoints', {
+    ...{ id: silent, site: stage.source, plugin: 'simulated', credential, config },
+  });
+  const site = { kind: 'site', source: stage.source, destination: { endpoint: stage.destination } };
+  const drill = { networks: { default: ISOLATED_NETWORK }, keepMs: 0 };
+  const half = { waves: [{ vms: [site] }], migration: { options: { durationMs: 20 } }, drill };
+  await api().must('PUT', '/v1/plans/half', { ...half, silent: 'leave', poweredOff: 'leave' });
+  const shown = await command('plan', 'run', 'half', '--mode', 'drill', '--watch');
+  const said = `Not rehearsed, since only what runs can be: resting. ${silent} did not answer: what it has was not rehearsed.`;
+  assert.equal(shown.code, 1, shown.err);
+  assert.ok(shown.out.includes(said), shown.out);
+  const id = /r_[0-9a-f-]{36}/.exec(shown.out)?.[0] ?? assert.fail(shown.out);
+  const run = await ended(id);
+  assert.deepEqual([run.phase, run.message], ['failed', `Every copy came up, and was undone. ${said}`]);
+  assert.deepEqual(
+    run.reasons.map(({ code, endpoint }) => [code, endpoint]),
+    [['ENDPOINT_SILENT', silent]],
+  );
+  const { out: report } = await command('plan', 'report', id);
+  assert.ok(report.includes(said), report);
+  await api().must('DELETE', `/v1/endpoints/${silent}`);
+});
+
 test('a cancel in a wave undoes what came up and what is being made', async () => {
   await using setting = await withVms('first', 'second');
   const hold = setting.stage.world.faults.arm('source.copy-disks', 'hold-before', { vm: setting.ids.second ?? '' });
@@ -143,6 +180,7 @@ test('a cancel in a wave undoes what came up and what is being made', async () =
   await hold.reached;
   assert.equal(setting.stage.world.drills.copies.size, 1);
   await cancel(id);
+  await until(id, ({ phase }) => phase === 'undoing'); // its copies are told by then
   hold.release();
   const run = await ended(id);
   assert.deepEqual([run.phase, states(run)], ['cancelled', { first: 'rehearsed', second: 'cancelled' }]);

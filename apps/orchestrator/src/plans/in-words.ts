@@ -32,12 +32,19 @@ function leftOff({ items }: Items, were: 'were' | 'would be'): string {
     .join('');
 }
 
+/** Of a drill: what it says nothing about, behind how it ended; empty: it was about all that was meant. */
+export function notRehearsed(run: Left): string {
+  const off = run.items.filter(({ state }) => state === 'left').map(({ vm }) => vm.name);
+  const resting = off.length === 0 ? '' : ` Not rehearsed, since only what runs can be: ${inShort(off)}.`;
+  return resting + leftSilent(run, 'was not rehearsed');
+}
+
 /** What was left because it did not answer, behind how the run ended; empty: nothing was. */
-export function leftSilent({ reasons }: Pick<PlanRun, 'reasons'>): string {
+export function leftSilent({ reasons }: Pick<PlanRun, 'reasons'>, what = 'was left'): string {
   const silent = reasons.flatMap(({ code, endpoint }) => (code === ENDPOINT_SILENT && endpoint ? [endpoint] : []));
   const names = [...new Set(silent)];
   if (names.length === 0) return '';
-  return ` ${inShort(names)} did not answer: what ${names.length === 1 ? 'it has' : 'they have'} was left.`;
+  return ` ${inShort(names)} did not answer: what ${names.length === 1 ? 'it has' : 'they have'} ${what}.`;
 }
 
 /** Of which nobody has seen that they are gone from where they were; said behind how it ended. */

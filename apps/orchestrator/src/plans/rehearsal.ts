@@ -11,6 +11,7 @@
  */
 import { migrationIdFor } from '../migrations/record.ts';
 import { type Advance, type Facts, Step } from './advance.ts';
+import { leftSilent, notRehearsed } from './in-words.ts';
 import { isLost, type PlanItem, type PlanRun, type PlanWave, type WaveRun } from './record.ts';
 
 export function advanceRehearsal(run: PlanRun, facts: Facts): Advance {
@@ -119,14 +120,17 @@ class RehearsalStep extends Step {
     const { items, waves, keptSince } = this.run;
     const unfinished = items.filter(({ rehearsal }) => (rehearsal?.leftovers ?? []).length > 0);
     const names = unfinished.map(({ vm }) => vm.name).join(', ');
-    const left = unfinished.length === 0 ? '' : ` Not everything of ${names} could be taken away yet.`;
+    const unfinishedInWords = unfinished.length === 0 ? '' : ` Not everything of ${names} could be taken away yet.`;
+    const left = notRehearsed(this.run) + unfinishedInWords;
     const lost = items.filter(({ state }) => state !== 'rehearsed' && state !== 'left');
+    const resting = items.filter(({ state }) => state === 'left').length;
     const failed = waves.flatMap(({ checks }) => checks.filter(({ passed }) => !passed));
     if (keptSince === null) this.finish('cancelled', `It was cancelled; what was made is undone.${left}`);
     else if (lost.length === 0 && failed.length === 0)
-      this.finish('succeeded', `Every copy came up, and was undone.${left}`);
+      // What nobody saw was not shown to come up.
+      this.finish(leftSilent(this.run) === '' ? 'succeeded' : 'failed', `Every copy came up, and was undone.${left}`);
     else {
-      const facts = `${lost.length} of ${items.length} VMs were not rehearsed; ${failed.length} checks failed.`;
+      const facts = `${lost.length} of ${items.length - resting} VMs were not rehearsed; ${failed.length} checks failed.`;
       this.finish('failed', `${facts} What came up is undone.${left}`);
     }
   }

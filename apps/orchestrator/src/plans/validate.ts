@@ -6,7 +6,7 @@ import { describeError } from '../errors.ts';
 import type { MigrationChecker } from '../migrations/checks.ts';
 import { forecast } from './forecast.ts';
 import { inTurns } from './in-turns.ts';
-import { leftBehind, leftSilent, wayAround } from './in-words.ts';
+import { leftBehind, leftSilent, notRehearsed, wayAround } from './in-words.ts';
 import { requestFor } from './ordered-migrations.ts';
 import { movesOff } from './powered-off.ts';
 import { hasMoved, moves, type PlanItem, type PlanRun, type RunEntry, underWay } from './record.ts';
@@ -90,8 +90,11 @@ export function judge(run: PlanRun, nowMs: number): PlanRun {
   });
   const names = blocked.map(({ vm }) => vm.name).join(', ');
   if (run.mode === 'drill') {
-    if (items.every(({ state }) => state !== 'waiting'))
-      return end('failed', `None of its VMs can be rehearsed: ${names}.`);
+    if (items.every(({ state }) => state !== 'waiting')) {
+      const none =
+        names === '' ? 'It has found no VM that can be rehearsed.' : `None of its VMs can be rehearsed: ${names}.`;
+      return end('failed', `${none}${notRehearsed(run)}`);
+    }
     return { ...judged, phase: 'running', message: underWay(run) };
   }
   if (!moves(run)) {
