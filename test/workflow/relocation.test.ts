@@ -147,6 +147,14 @@ describe('a VM that is powered off', { concurrency: 8 }, () => {
     assert.deepEqual([[...stage.world.relocations.disks], [...stage.world.relocations.keptOff]], [[], []]);
   });
 
+  test('whose source does not answer in the change is placed all the same: what it was asked may still be done', async () => {
+    await using stage = await setting();
+    stage.world.faults.arm('source.forget', 'before', { code: 'CONNECTION_LOST', times: 2 });
+    const ended = await whole((await stage.submit(OFF)).id);
+    assert.deepEqual([ended.phase, ended.error], ['succeeded', null]);
+    assertAtRest(stage, ended);
+  });
+
   test('whose source falls silent in the change is settled once it answers', async () => {
     await using stage = await setting();
     const hold = stage.world.faults.arm('source.forget', 'hold-after');

@@ -4,6 +4,7 @@
  *   check → provision → prepare → connect → copy      the way forward (way.ts, then here); no tunnel where nothing crosses
  *   place                                             from its journalled intent on, no cancel
  *   any error past that intent                        which end has it? finish it there, or leave it at the source, undone
+ *     nobody has answered, or the run was killed      what was asked for may still be done: place it again, until it is placed or refused
  *
  * The definition at the source counts while it is there: until the source says that it has none, everything may be undone. What the
  * destination has before that is held, so that nobody can start it. A run that finds what an earlier one has made undoes it and begins
@@ -11,7 +12,7 @@
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { ConfirmReport, Prepared, RelocationDriver, RelocationPlacement } from '@lmas/plugin-api';
-import { errorCode, isSuperseded, LmasError } from '../errors.ts';
+import { describeError, errorCode, isSuperseded, LmasError } from '../errors.ts';
 import { isUndecided, type Migration, type MigrationError, preparedSchema } from '../migrations/record.ts';
 import { type Ending, notMigrated, succeeded, toMigrationError, undecided } from './ending.ts';
 import type { Hypervisors } from './hypervisors.ts';
@@ -28,6 +29,12 @@ const LOOK_MS = 30_000;
 const ATTEMPT_MS = 120_000;
 /** The two ends are not asked at the same instant. */
 const SIGHTINGS_OF_BOTH = 3;
+
+/** With these the plugin was answered: nothing of what it had asked for is still to come. After anything else it may. */
+const REFUSALS: ReadonlySet<string> = new Set([
+  ...['NOT_MIGRATABLE', 'BUSY', 'INCOMPATIBLE', 'INVALID_CONFIG', 'VM_NOT_FOUND', 'HYPERVISOR_FAULT'],
+]);
+const isRefusal = (cause: unknown): boolean => REFUSALS.has(describeError(cause).code);
 
 const HAND_OVER = { kind: 'hand-over' } as const;
 
@@ -133,7 +140,7 @@ async function settle(errand: Errand, cause: unknown): Promise<Ending> {
   const { run, tools } = errand;
   run.log.warn({ err: cause }, 'finding out which end has the VM');
   let failure = run.notes.failure ?? toMigrationError(run, cause);
-  let goesOn = errorCode(cause) === 'INTERRUPTED';
+  let goesOn = !isRefusal(cause);
   await noteFailure(run, failure);
   using deadline = new Deadline(tools.settings.settleMs, 'OUTCOME_UNKNOWN', unknownMessage(failure));
   for (let sightingsOfBoth = 0; ; ) {
@@ -143,8 +150,13 @@ async function settle(errand: Errand, cause: unknown): Promise<Ending> {
       if (sightingsOfBoth >= SIGHTINGS_OF_BOTH) return openEnding(run, 'both', failure);
       if (found.where === 'source' && !(goesOn && found.source === 'stopped')) return notMigrated(run, failure);
       if (found.where === 'source' || found.where === 'destination') {
-        goesOn = false; // once: what is refused now is undone
-        return await finish(errand, preparedOf(run));
+        const cancel = await passOrHear(run);
+        if (cancel !== undefined && found.where === 'source') return notMigrated(run, toMigrationError(run, cancel));
+        return await finish(errand, preparedOf(run)).catch((error: unknown) => {
+          goesOn = !isRefusal(error);
+          if (!goesOn) failure = toMigrationError(run, error);
+          throw error;
+        });
       }
     } catch (error) {
       if (run.lost.aborted || isSuperseded(error)) throw error;
@@ -155,6 +167,17 @@ async function settle(errand: Errand, cause: unknown): Promise<Ending> {
     await sleep(tools.settings.settleRetryMs, undefined, {
       signal: AbortSignal.any([run.lost, deadline.signal]),
     }).catch(() => run.lost.throwIfAborted()); // past the deadline there is one last attempt
+  }
+}
+
+/** The cancel that came first: the run that was to pass it was killed before. One of a VM that is placed already can only be told so. */
+async function passOrHear(run: Run): Promise<unknown> {
+  try {
+    await run.passPointOfNoReturn();
+    return undefined;
+  } catch (error) {
+    if (errorCode(error) !== 'CANCELLED') throw error;
+    return error;
   }
 }
 

@@ -1,0 +1,123 @@
+/** Which end has a VM that is off, once it was begun to be placed: what the plugin answers is scripted, Redis is not asked at all. */
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { PluginError, type PluginErrorCode, type RelocatedPresence, whereRelocated } from '@lmas/plugin-api';
+import { LmasError } from '../errors.ts';
+import { createLog } from '../log.ts';
+import type { JournalledResource } from '../migrations/journal-entry.ts';
+import { newMigrationId, newRecord, preparedSchema, type StoredMigration } from '../migrations/record.ts';
+import { migrationInputSchema } from '../schemas/migration.ts';
+import type { Hypervisors } from './hypervisors.ts';
+import { Journal } from './journal.ts';
+import { relocateVm } from './relocation.ts';
+import type { Run } from './run.ts';
+import type { Tools } from './tools.ts';
+import { type Errand, Scope } from './way.ts';
+
+type Look = readonly [source: RelocatedPresence, destination: RelocatedPresence];
+const AT_SOURCE: Look = ['stopped', 'held'];
+
+const REPORT = {
+  ...{ downtimeMs: null, bytesTransferred: null, iterations: null },
+  ...{ keptAtSource: [], sourceDefinition: '<web/>', warnings: [] },
+};
+
+interface Script {
+  /** What `locate` sees, look by look, and the last one for ever. */
+  readonly looks?: readonly Look[];
+  /** What each `place` is answered with, and the last one for ever; `null`: it is placed. */
+  readonly answers?: readonly (PluginErrorCode | null)[];
+  readonly pointOfNoReturnAt?: string | null;
+  readonly isCancelled?: boolean;
+  readonly settleMs?: number;
+}
+
+/** A run on a hypervisor that answers as it is told. */
+async function stage({
+  looks = [AT_SOURCE],
+  answers = [null],
+  pointOfNoReturnAt = new Date().toISOString(),
+  isCancelled = false,
+  settleMs = 10_000,
+}: Script) {
+  const request = migrationInputSchema.parse({ vm: 'web', source: 'a', destination: 'b', powerState: 'off' });
+  const record: StoredMigration = newRecord(newMigrationId(), request, { source: 'x', destination: 'y' }, []);
+  record.migration.vm.id = 'id';
+  record.migration.where = 'source';
+  record.migration.phase = 'performing';
+  record.migration.pointOfNoReturnAt = pointOfNoReturnAt;
+  record.notes.prepared = preparedSchema.parse({ flows: [], sourceAddresses: [], state: null });
+  const journal = new Journal([], async () => undefined);
+  let [looked, placed] = [0, 0];
+  const driver = {
+    locate: async () => {
+      const [source, destination] = looks[Math.min(looked, looks.length - 1)] as Look;
+      looked += 1;
+      return { source, destination, where: whereRelocated(source, destination) };
+    },
+    place: async () => {
+      const code = answers[Math.min(placed, answers.length - 1)] ?? null;
+      placed += 1;
+      if (code !== null) throw new PluginError(code, `place ${placed}`);
+      return REPORT;
+    },
+  };
+  const cancelled = isCancelled ? AbortSignal.abort(new LmasError('CANCELLED')) : new AbortController().signal;
+  const run = {
+    ...record,
+    ...{ id: record.migration.id, journal, cancelled, log: createLog('silent'), lost: new AbortController().signal },
+    ...{ isRecovery: true, assertCurrent: async () => undefined },
+    update: async (change: (draft: StoredMigration) => void) => change(record),
+    enter: async (phase: typeof record.migration.phase) => {
+      record.migration.phase = phase;
+    },
+    passPointOfNoReturn: async () => {
+      if (record.migration.pointOfNoReturnAt !== null) return;
+      if (isCancelled) throw new LmasError('CANCELLED');
+      record.migration.pointOfNoReturnAt = new Date().toISOString();
+    },
+  } as unknown as Run;
+  const hypervisors = { relocation: async () => driver } as unknown as Hypervisors;
+  const tools = { settings: { settleMs, settleRetryMs: 2 } } as unknown as Tools;
+  const errand: Errand = { run, tools, hypervisors, scope: new Scope() };
+  return { errand, record, journal, placed: () => placed };
+}
+
+/** Of a run that finds that an earlier one had begun to place the VM. */
+async function recover(script: Script, resources: readonly JournalledResource[] = [{ kind: 'hand-over' }]) {
+  const { errand, record, journal, placed } = await stage(script);
+  for (const resource of resources) await journal.intend(resource);
+  const ending = await relocateVm(errand);
+  return { ending, record, placed: placed() };
+}
+
+test('what nobody has answered may still be done: it is placed again until it is, or is refused', async () => {
+  for (const code of ['CONNECTION_LOST', 'TIMEOUT', 'ABORTED', 'UNREACHABLE'] as const) {
+    const { ending, placed } = await recover({ answers: [code, code, null] });
+    assert.deepEqual([ending.outcome, ending.where, placed], ['succeeded', 'destination', 3], code);
+  }
+  for (const code of ['NOT_MIGRATABLE', 'BUSY', 'INCOMPATIBLE'] as const) {
+    const { ending, placed } = await recover({ answers: ['TIMEOUT', code] });
+    assert.deepEqual([ending.outcome, ending.where, ending.error?.code, placed], ['failed', 'source', code, 2]);
+  }
+});
+
+test('what nobody answers in time is not undone: nobody knows which end will have the VM', async () => {
+  const { ending, placed } = await recover({ answers: ['TIMEOUT'], settleMs: 100 });
+  assert.deepEqual([ending.outcome, ending.where, ending.error?.code], ['failed', 'unknown', 'OUTCOME_UNKNOWN']);
+  assert.ok(ending.isOpen && placed > 1, `${placed} times`);
+});
+
+test('a VM that runs at the source by then stays there', async () => {
+  const { ending, placed } = await recover({ looks: [['running', 'held']] });
+  assert.deepEqual([ending.outcome, ending.where, placed], ['failed', 'source', 0]);
+});
+
+test('a cancel that came before the point of no return is heeded by the run that recovers; of one that is placed it is too late', async () => {
+  const early = await recover({ pointOfNoReturnAt: null, isCancelled: true });
+  assert.deepEqual([early.ending.outcome, early.ending.where, early.placed], ['cancelled', 'source', 0]);
+  const late = await recover({ pointOfNoReturnAt: null, isCancelled: true, looks: [['absent', 'held']] });
+  assert.deepEqual([late.ending.outcome, late.placed], ['succeeded', 1]);
+  const none = await recover({ pointOfNoReturnAt: null });
+  assert.deepEqual([none.ending.outcome, none.record.migration.pointOfNoReturnAt !== null], ['succeeded', true]);
+});
