@@ -5,6 +5,7 @@ import { PluginError, type PluginErrorCode, type RelocatedPresence, whereRelocat
 import { LmasError } from '../errors.ts';
 import { createLog } from '../log.ts';
 import type { JournalledResource } from '../migrations/journal-entry.ts';
+import { mayFollow, type Phase } from '../migrations/phases.ts';
 import { newMigrationId, newRecord, preparedSchema, type StoredMigration } from '../migrations/record.ts';
 import { migrationInputSchema } from '../schemas/migration.ts';
 import type { Hypervisors } from './hypervisors.ts';
@@ -30,6 +31,9 @@ interface Script {
   readonly pointOfNoReturnAt?: string | null;
   readonly isCancelled?: boolean;
   readonly settleMs?: number;
+  /** What the earlier run had come to. */
+  readonly phase?: Phase;
+  readonly isPrepared?: boolean;
 }
 
 /** A run on a hypervisor that answers as it is told. */
@@ -39,14 +43,16 @@ async function stage({
   pointOfNoReturnAt = new Date().toISOString(),
   isCancelled = false,
   settleMs = 10_000,
+  phase = 'performing',
+  isPrepared = true,
 }: Script) {
   const request = migrationInputSchema.parse({ vm: 'web', source: 'a', destination: 'b', powerState: 'off' });
   const record: StoredMigration = newRecord(newMigrationId(), request, { source: 'x', destination: 'y' }, []);
   record.migration.vm.id = 'id';
   record.migration.where = 'source';
-  record.migration.phase = 'performing';
+  record.migration.phase = phase;
   record.migration.pointOfNoReturnAt = pointOfNoReturnAt;
-  record.notes.prepared = preparedSchema.parse({ flows: [], sourceAddresses: [], state: null });
+  if (isPrepared) record.notes.prepared = preparedSchema.parse({ flows: [], sourceAddresses: [], state: null });
   const journal = new Journal([], async () => undefined);
   let [looked, placed] = [0, 0];
   const driver = {
@@ -68,8 +74,9 @@ async function stage({
     ...{ id: record.migration.id, journal, cancelled, log: createLog('silent'), lost: new AbortController().signal },
     ...{ isRecovery: true, assertCurrent: async () => undefined },
     update: async (change: (draft: StoredMigration) => void) => change(record),
-    enter: async (phase: typeof record.migration.phase) => {
-      record.migration.phase = phase;
+    enter: async (next: Phase) => {
+      assert.ok(mayFollow(record.migration.phase, next), `from ${record.migration.phase} to ${next}`);
+      record.migration.phase = next;
     },
     passPointOfNoReturn: async () => {
       if (record.migration.pointOfNoReturnAt !== null) return;
@@ -120,4 +127,20 @@ test('a cancel that came before the point of no return is heeded by the run that
   assert.deepEqual([late.ending.outcome, late.placed], ['succeeded', 1]);
   const none = await recover({ pointOfNoReturnAt: null });
   assert.deepEqual([none.ending.outcome, none.record.migration.pointOfNoReturnAt !== null], ['succeeded', true]);
+});
+
+test('a run that was killed before anything was prepared does not go on with what somebody else has moved: it says so at once', async () => {
+  const nothing = { phase: 'checking', isPrepared: false, pointOfNoReturnAt: null } as const;
+  const moved = await recover({ ...nothing, looks: [['absent', 'stopped']] }, []);
+  assert.deepEqual([moved.ending.outcome, moved.ending.where], ['failed', 'destination']);
+  assert.deepEqual([moved.ending.error?.code, moved.placed, moved.ending.isOpen ?? false], ['VM_NOT_FOUND', 0, false]);
+  const forgotten = await recover({ ...nothing, looks: [['absent', 'held']] }, []);
+  assert.deepEqual([forgotten.ending.where, forgotten.ending.isOpen, forgotten.placed], ['unknown', true, 0]);
+  assert.match(forgotten.ending.byHand ?? '', /may it be let go by hand/);
+});
+
+test('a definition that somebody else has at the destination is told by the checks, not taken for one of ours', async () => {
+  const looks: readonly Look[] = [['stopped', 'stopped']]; // the checks themselves are not scripted here
+  const { ending } = await recover({ looks, phase: 'checking', isPrepared: false, pointOfNoReturnAt: null }, []);
+  assert.deepEqual([ending.where, ending.isOpen ?? false], ['source', false]);
 });

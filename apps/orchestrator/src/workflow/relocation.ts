@@ -11,7 +11,13 @@
  * anew; one that finds it placed half-way goes on.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { ConfirmReport, Prepared, RelocationDriver, RelocationPlacement } from '@lmas/plugin-api';
+import {
+  type ConfirmReport,
+  PluginError,
+  type Prepared,
+  type RelocationDriver,
+  type RelocationPlacement,
+} from '@lmas/plugin-api';
 import { describeError, errorCode, isSuperseded, LmasError } from '../errors.ts';
 import { isUndecided, type Migration, type MigrationError, preparedSchema } from '../migrations/record.ts';
 import { type Ending, notMigrated, succeeded, toMigrationError, undecided } from './ending.ts';
@@ -41,7 +47,10 @@ const HAND_OVER = { kind: 'hand-over' } as const;
 /** Takes a relocation to its ending: in the record, or as an error that says that this run is lost. */
 export async function relocateVm(errand: Errand): Promise<Ending> {
   const { run } = errand;
-  if (run.journal.has('hand-over') || (await isPlacedAlready(errand))) return await settle(errand, interruptionOf(run));
+  if (run.journal.has('hand-over')) return await settle(errand, interruptionOf(run));
+  const already = await placedAlready(errand);
+  if (already !== undefined && run.notes.prepared === null) return movedOtherwise(run, already);
+  if (already !== undefined) return await settle(errand, interruptionOf(run));
   let interrupted = run.journal.unreleased().some(({ kind }) => kind === 'plugin');
   const goForward = async (): Promise<Ending> => {
     const isLeft = interrupted;
@@ -57,17 +66,29 @@ const interruptionOf = (run: Run): unknown =>
     ? run.cancelled.reason
     : new LmasError('INTERRUPTED', `The orchestrator was interrupted while ${run.migration.phase}.`);
 
-/** A Redis that failed over may have forgotten that an earlier run had begun to place it. */
-async function isPlacedAlready({ run, hypervisors }: Errand): Promise<boolean> {
-  if (!run.isRecovery || run.migration.vm.id === null) return false;
+/**
+ * A Redis that failed over may have forgotten that an earlier run had begun to place it. What the source has still, and the destination
+ * without being held, is nothing that a run has done: the checks say so.
+ */
+async function placedAlready({ run, hypervisors }: Errand): Promise<RelocationPlacement | undefined> {
+  if (!run.isRecovery || run.migration.vm.id === null) return undefined;
   try {
-    const { where } = await look(hypervisors, AbortSignal.any([run.lost, AbortSignal.timeout(LOOK_MS)]));
-    return where === 'destination' || where === 'both';
+    const found = await look(hypervisors, AbortSignal.any([run.lost, AbortSignal.timeout(LOOK_MS)]));
+    return found.where === 'destination' ? found : undefined;
   } catch (error) {
     run.lost.throwIfAborted();
     run.log.warn({ err: error }, 'the ends could not be asked; the checks will say why');
-    return false;
+    return undefined;
   }
+}
+
+/** Nothing was prepared, as far as the record knows: whoever has moved it, there is nothing to be gone on with. */
+function movedOtherwise(run: Run, { destination }: RelocationPlacement): Ending {
+  if (destination === 'held') return openEnding(run, 'unknown', toMigrationError(run, interruptionOf(run)));
+  const { vm, source, destination: there } = run.migration;
+  const message = `${source.endpoint} does not know VM ${vm.name} any more, and ${there.endpoint} has it: it was moved by somebody else.`;
+  const error = toMigrationError(run, new PluginError('VM_NOT_FOUND', message));
+  return { outcome: 'failed', where: 'destination', error, report: null, byHand: null };
 }
 
 async function look(hypervisors: Hypervisors, signal: AbortSignal): Promise<RelocationPlacement> {
