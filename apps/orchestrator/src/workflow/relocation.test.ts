@@ -10,7 +10,7 @@ import { newMigrationId, newRecord, preparedSchema, type StoredMigration } from 
 import { migrationInputSchema } from '../schemas/migration.ts';
 import type { Hypervisors } from './hypervisors.ts';
 import { Journal } from './journal.ts';
-import { relocateVm } from './relocation.ts';
+import { relocateVm, settleRelocationLate } from './relocation.ts';
 import type { Run } from './run.ts';
 import type { Tools } from './tools.ts';
 import { type Errand, Scope } from './way.ts';
@@ -143,4 +143,33 @@ test('a definition that somebody else has at the destination is told by the chec
   const looks: readonly Look[] = [['stopped', 'stopped']]; // the checks themselves are not scripted here
   const { ending } = await recover({ looks, phase: 'checking', isPrepared: false, pointOfNoReturnAt: null }, []);
   assert.deepEqual([ending.where, ending.isOpen ?? false], ['source', false]);
+});
+
+/** One late attempt at a relocation that has ended with nobody knowing which end has the VM. */
+async function attemptLate(script: Script, { isTheirs = false } = {}) {
+  const { errand, record, journal, placed } = await stage({ ...script, phase: 'failed' });
+  Object.assign(record.migration, { where: 'unknown', byHand: 'Look.' });
+  record.notes.isOpen = true;
+  await journal.intend({ kind: 'hand-over' });
+  const words = { get: async () => (isTheirs ? { at: '', by: '' } : null) };
+  const tools = { giveUps: { get: async () => null }, words } as unknown as Tools;
+  await settleRelocationLate(errand.run, tools, errand.hypervisors);
+  const { where, report } = record.migration;
+  return { where, definition: report?.sourceDefinition, placed: placed(), isOpen: record.notes.isOpen };
+}
+
+test('late as well the rest is done of a VM that was let go: how it starts, and what the report says', async () => {
+  for (const there of ['held', 'stopped'] as const) {
+    const found = await attemptLate({ looks: [['absent', there]] });
+    assert.deepEqual(found, { where: 'destination', definition: '<web/>', placed: 1, isOpen: false }, there);
+  }
+  const refused = await attemptLate({ looks: [['absent', 'stopped']], answers: ['UNREACHABLE'] });
+  assert.deepEqual([refused.where, refused.isOpen], ['unknown', true], 'it is tried again');
+});
+
+test('what somebody looks after is placed no more; where it is, is still told', async () => {
+  const held = await attemptLate({ looks: [['absent', 'held']] }, { isTheirs: true });
+  assert.deepEqual([held.where, held.placed, held.isOpen], ['unknown', 0, true]);
+  const theirs = await attemptLate({ looks: [['absent', 'stopped']] }, { isTheirs: true });
+  assert.deepEqual([theirs.where, theirs.placed, theirs.isOpen], ['destination', 0, false]);
 });

@@ -262,11 +262,14 @@ export async function settleRelocationLate(
     const found = await ask({ run, hypervisors });
     if (found.where !== 'source' && found.where !== 'destination') return;
     let { report } = run.migration;
-    if (found.where === 'destination' && found.destination === 'held') {
+    if (found.where === 'destination') {
+      const { prepared } = run.notes;
       const isTheirs = (await giveUps.get(run.id)) !== null || (await words.get(run.id)) !== null;
-      if (isTheirs || !run.journal.has('hand-over')) return;
-      const signal = AbortSignal.any([run.lost, AbortSignal.timeout(ATTEMPT_MS)]);
-      report = await place(run, await hypervisors.relocation({ signal }), preparedOf(run), signal);
+      if (run.journal.has('hand-over') && prepared !== null && !isTheirs) {
+        // Also of one that is let go already: what comes after that may be missing, and the report is.
+        const signal = AbortSignal.any([run.lost, AbortSignal.timeout(ATTEMPT_MS)]);
+        report = await place(run, await hypervisors.relocation({ signal }), prepared, signal);
+      } else if (found.destination === 'held') return;
     }
     await close(run, found.where, report);
   } catch (error) {
