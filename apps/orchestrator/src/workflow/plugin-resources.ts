@@ -87,6 +87,10 @@ async function letGo(run: Run, holders: Holders, name: string, signal: AbortSign
   return await holders.letGo(name, run.id, { signal: AbortSignal.any([signal, limit.signal]) });
 }
 
+/** Made at the destination for the VM, not for the move: whatever has run with it there may have left the only copy of something in it. */
+export const isOfVmThere = (resource: JournalledResource): boolean =>
+  resource.kind === 'plugin' && resource.resource.lifetime !== 'migration' && resource.resource.end === 'destination';
+
 /** What was made for the VM belongs to it once it runs at the destination; what serves the move alone never does. */
 export const isToBeReleased = (where: Run['migration']['where'], { lifetime }: PluginResource): boolean =>
   where === 'source' || (where === 'destination' && lifetime === 'migration');

@@ -4,7 +4,7 @@ import { test } from 'node:test';
 import { PluginError, type PluginErrorCode, type RelocatedPresence, whereRelocated } from '@lmas/plugin-api';
 import { LmasError } from '../errors.ts';
 import { createLog } from '../log.ts';
-import type { JournalledResource } from '../migrations/journal-entry.ts';
+import { type JournalledResource, resourceSchema } from '../migrations/journal-entry.ts';
 import { mayFollow, type Phase } from '../migrations/phases.ts';
 import { newMigrationId, newRecord, preparedSchema, type StoredMigration } from '../migrations/record.ts';
 import { migrationInputSchema } from '../schemas/migration.ts';
@@ -95,7 +95,7 @@ async function recover(script: Script, resources: readonly JournalledResource[] 
   const { errand, record, journal, placed } = await stage(script);
   for (const resource of resources) await journal.intend(resource);
   const ending = await relocateVm(errand);
-  return { ending, record, placed: placed() };
+  return { ending, record, journal, placed: placed() };
 }
 
 test('what nobody has answered may still be done: it is placed again until it is, or is refused', async () => {
@@ -172,4 +172,21 @@ test('what somebody looks after is placed no more; where it is, is still told', 
   assert.deepEqual([held.where, held.placed, held.isOpen], ['unknown', 0, true]);
   const theirs = await attemptLate({ looks: [['absent', 'stopped']] }, { isTheirs: true });
   assert.deepEqual([theirs.where, theirs.placed, theirs.isOpen], ['destination', 0, false]);
+});
+
+test('what was made there for the VM is left to a person once a definition was seen beside the source’s that can be started', async () => {
+  const of = (kind: string, end: 'source' | 'destination') =>
+    resourceSchema.parse({ kind: 'plugin', resource: { kind, id: kind, end, data: {} } });
+  const volume = of('volume', 'destination');
+  const autostart = of('autostart', 'source');
+  for (const [looks, isLeft] of [
+    [[['stopped', 'stopped']], true],
+    [[['unreachable', 'running'], ...Array<Look>(99).fill(['unreachable', 'absent'])], true],
+    [[['unreachable', 'held']], false],
+    [[['running', 'held']], false],
+  ] as const) {
+    const script = { looks: looks as readonly Look[], settleMs: 50 };
+    const { journal } = await recover(script, [{ kind: 'hand-over' }, volume, autostart]);
+    assert.deepEqual([journal.wasLeft(volume), journal.wasLeft(autostart)], [isLeft, false], String(looks[0]));
+  }
 });

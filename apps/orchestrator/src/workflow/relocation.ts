@@ -22,6 +22,7 @@ import { describeError, errorCode, isSuperseded, LmasError } from '../errors.ts'
 import { isUndecided, type Migration, type MigrationError, preparedSchema } from '../migrations/record.ts';
 import { type Ending, notMigrated, succeeded, toMigrationError, undecided } from './ending.ts';
 import type { Hypervisors } from './hypervisors.ts';
+import { isOfVmThere } from './plugin-resources.ts';
 import type { Run } from './run.ts';
 import { runStage, totalDeadline } from './stages.ts';
 import { check } from './steps/check.ts';
@@ -206,7 +207,17 @@ async function ask({ run, hypervisors }: Pick<Errand, 'run' | 'hypervisors'>): P
   await run.assertCurrent();
   const found = await look(hypervisors, AbortSignal.any([run.lost, AbortSignal.timeout(LOOK_MS)]));
   run.log.info({ placement: found }, 'located');
+  await keepWhatMayHaveRun(run, found);
   return found;
+}
+
+/**
+ * One that is not held can be started, whoever has put it there, with the disks that this relocation has made. They are left for a person to
+ * look at, also once that definition is gone.
+ */
+async function keepWhatMayHaveRun({ journal }: Run, { source, destination }: RelocationPlacement): Promise<void> {
+  if (source === 'absent' || ['absent', 'held', 'unreachable'].includes(destination)) return;
+  for (const resource of journal.unreleased().filter(isOfVmThere)) await journal.markLeft(resource);
 }
 
 /** A run that is killed while it settles must not make the next one forget why. */

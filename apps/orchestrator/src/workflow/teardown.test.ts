@@ -24,7 +24,9 @@ const journalled = (resource: PluginResource, notes: { withdrawn?: true } = {}) 
 function parts(where: 'source' | 'unknown', refuses: Map<string, PluginErrorCode>) {
   const told: string[] = [];
   const journal = new Journal([], async () => undefined);
-  const migration: { where: 'source' | 'unknown'; byHand: null } = { where, byHand: null };
+  const migration: { where: 'source' | 'unknown' | 'both'; byHand: null; purpose: string } = {
+    ...{ where, byHand: null, purpose: 'move' },
+  };
   const run = {
     ...{
       id: 'm_1',
@@ -89,4 +91,17 @@ test('what was left while nobody knew where the VM runs goes once it is found at
   assert.deepEqual([failed, left.length], [[], 1]);
   assert.match(left[0] ?? '', /^volume v at the destination: left alone, the VM may have run with it/);
   assert.deepEqual([told, journal.unreleased().length], [['release autostart'], 1]);
+});
+
+test('what a relocation has made at the destination is held: it goes once the VM is found at the source, unless it was seen at both', async () => {
+  for (const where of ['unknown', 'both'] as const) {
+    const volume: PluginResource = { kind: 'volume', id: 'v', end: 'destination', data: {} };
+    const { told, journal, migration, takeDown } = parts('unknown', new Map());
+    Object.assign(migration, { where, purpose: 'relocation' });
+    await journal.intend(journalled(volume));
+    assert.equal((await takeDown()).left.length, 1);
+    migration.where = 'source';
+    assert.equal((await takeDown()).left.length, where === 'both' ? 1 : 0);
+    assert.deepEqual(told, where === 'both' ? [] : ['release volume']);
+  }
 });

@@ -11,7 +11,7 @@ import { inStageSpan } from '../tracing/migration-spans.ts';
 import { openInWords } from './ending.ts';
 import type { Hypervisors } from './hypervisors.ts';
 import { isOutOfReach } from './out-of-reach.ts';
-import { forgetIntent, isToBeReleased, releaseResource } from './plugin-resources.ts';
+import { forgetIntent, isOfVmThere, isToBeReleased, releaseResource } from './plugin-resources.ts';
 import type { Run } from './run.ts';
 import { releaseBarrier, releaseGateway } from './steps/gateways.ts';
 import type { Tools } from './tools.ts';
@@ -54,7 +54,10 @@ async function takeDown(
   // Whoever goes on with what is open must find that it was handed over.
   const all = run.journal.unreleased().filter((each) => isMeant(each) && !(isOpen && each.kind === 'hand-over'));
   const toBeLeft = all.filter((resource) => whyLeft(run, resource) !== null);
-  for (const resource of toBeLeft) await run.journal.markLeft(resource);
+  const { where, purpose } = run.migration;
+  // What a relocation puts there is held: nothing has run with it, unless somebody else's definition was seen there (relocation.ts).
+  const mayHaveRun = purpose !== 'relocation' || where === 'both';
+  if (mayHaveRun) for (const resource of toBeLeft) await run.journal.markLeft(resource);
   const failed: Failure[] = [];
   for (const batch of batches(all.filter((resource) => !toBeLeft.includes(resource)))) {
     const results = await Promise.allSettled(
@@ -80,18 +83,13 @@ async function takeDown(
  * What was made for the VM or its move belongs to nobody while nobody knows where the VM is. Once it is found at the source, it goes, all but
  * what was made for the VM at the destination: there it may have run meanwhile, and that may hold the only copy of something.
  */
-function whyLeft({ migration: { where, purpose }, journal }: Run, resource: JournalledResource): string | null {
+function whyLeft({ migration: { where }, journal }: Run, resource: JournalledResource): string | null {
   if (resource.kind !== 'plugin' && resource.kind !== 'barrier') return null;
   if (isWithdrawn(resource)) return null;
   if (where === 'unknown' || where === 'both') return 'a person has to find out first where the VM runs';
-  // A relocation holds what it puts there: it cannot have run.
-  if (purpose === 'relocation' || where === 'destination') return null;
-  if (!isOfVmThere(resource) || !journal.wasLeft(resource)) return null;
+  if (where === 'destination' || !isOfVmThere(resource) || !journal.wasLeft(resource)) return null;
   return 'the VM may have run with it while nobody knew where; look at it, remove it by hand, and say so (lmas give-up)';
 }
-
-const isOfVmThere = (resource: JournalledResource): boolean =>
-  resource.kind === 'plugin' && resource.resource.lifetime !== 'migration' && resource.resource.end === 'destination';
 
 function leftInWords(run: Run, resource: JournalledResource): string {
   const byHand = resource.kind === 'plugin' ? resource.resource.byHand : undefined;
