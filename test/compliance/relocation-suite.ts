@@ -16,6 +16,7 @@ import {
   PluginError,
   type PluginResource,
   type Prepared,
+  pluginErrorCode,
   type RelocationDriver,
   type RelocationRequest,
   type Routes,
@@ -345,6 +346,35 @@ export function describeRelocations<Config, Options>(name: string, subject: Relo
     );
     test('before any of its side effects is gone on with', interrupted('effects', true));
     test('at any entry of its journal leaves nothing that the journal does not name', interrupted('intents', false));
+
+    test(
+      'once the source has let go is finished: whatever is released by then, what the destination holds stays',
+      run(async (errand) => {
+        const { signal } = errand;
+        const driver = await errand.driver();
+        const prepared = await errand.prepare(driver);
+        await errand.copy(driver, prepared);
+        const isHeldAlone = async () => {
+          const { source, destination } = await errand.world.definitions();
+          return source === 'absent' && destination === 'held';
+        };
+        for (let effects = 0; !(await isHeldAlone()); effects += 1) {
+          errand.effects = effects;
+          await assert.rejects(driver.place(prepared, { signal }), { code: 'SUPERSEDED' });
+        }
+        errand.world.killOrchestrator();
+        errand.renew();
+        const later = await errand.driver();
+        const refusals: unknown[] = [];
+        for (const resource of errand.journal.toReversed())
+          await later.release(resource, { signal }).catch((error: unknown) => refusals.push(pluginErrorCode(error)));
+        assert.ok(refusals.includes('BUSY'), String(refusals));
+        assert.ok(await isHeldAlone());
+        const report = await (await errand.driver()).place(prepared, { signal });
+        assert.equal(report.sourceDefinition, prepared.atSource?.sourceDefinition ?? null, 'as it was before');
+        await errand.assertArrived();
+      }),
+    );
 
     test(
       'by a cancel rejects with ABORTED while something is copied, and is undone',

@@ -10,7 +10,8 @@
  * before the source has lost its own is `held`: nobody can start it. So there is one that can be started, or none for the moment of
  * the change, never two; and there is always one at all.
  *
- * After a crash a new driver is made from the same request: `locate`, `place` and `release` need no memory of before.
+ * After a crash a new driver is made from the same request: `locate` and `release` need no memory of before, and `place` none but what
+ * `prepare` has answered.
  */
 import type { CheckReport, ConfirmReport, MigrationProgress, PluginResource, Prepared, Routes } from './migration.ts';
 import type { Presence, Where } from './placement.ts';
@@ -71,7 +72,9 @@ export interface RelocationDriver {
   locate(options: { signal: AbortSignal }): Promise<RelocationPlacement>;
   /**
    * Takes one journalled resource away, at its end alone. Idempotent; "not there" is done; never takes what it did not make, nor a
-   * definition that is not held any more.
+   * definition that is not held any more. One that is held goes only while the source is seen to have its own: what was asked to take that
+   * away may have been given up, and still be done.
+   * @throws PluginError BUSY for a held definition that is the only one
    */
   release(resource: PluginResource, options: { signal: AbortSignal }): Promise<void>;
 }

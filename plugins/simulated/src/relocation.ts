@@ -156,12 +156,20 @@ export class SimulatedRelocation implements RelocationDriver {
       case 'kept-off':
         return void (await source.call('let-be', { vmId: id, migrationId }));
       case 'disk':
-        return void (await destination.call('delete-disk', { volume: id, migrationId }));
+        return void (await destination.call('delete-disk', { ...this.#ids, volume: id }));
       case 'definition':
-        return void (await destination.call('drop-held', { vmId: id, migrationId }));
+        return await this.#dropHeld();
       default:
         throw new PluginError('HYPERVISOR_FAULT', `No relocation makes a ${kind}.`);
     }
+  }
+
+  async #dropHeld(): Promise<void> {
+    const { source, destination } = this.#ends;
+    const { isHeld } = await destination.call<Seen>('look', this.#ids);
+    if (isHeld && (await source.call<Seen>('look', this.#ids)).presence === 'absent')
+      throw new PluginError('BUSY', 'The source has no definition of the VM: the one that is held is the only one.');
+    await destination.call('drop-held', this.#ids);
   }
 }
 

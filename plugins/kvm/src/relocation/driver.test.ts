@@ -152,3 +152,40 @@ test('networks and disks are mapped as a live move has them', async () => {
   assert.match(xml ?? '', /file="\/srv\/shared\/web.img"/);
   assert.doesNotMatch(xml ?? '', /held-by-lmas|relocation/);
 });
+
+test('what was asked of the source and takes its effect late does not take the only definition: the held one is put back', async () => {
+  await using world = new FakeRelocationWorld();
+  const { driver, journal } = await relocationIn(world);
+  const prepared = await driver.prepare({ signal });
+  // The daemon waits for another job of the VM before it heeds this.
+  world.source.on('domainUndefineFlags', { do: 'cut-before' });
+  await assert.rejects(driver.place(prepared, { signal }), { code: 'CONNECTION_LOST' });
+  const heeded = () => void world.source.guests.delete(world.vm.id);
+  world.destination.on('domainUndefineFlags', { do: 'after', run: heeded });
+  const held = journal.find(({ kind }) => kind === 'definition');
+  assert.ok(held !== undefined);
+  for (const why of ['it is gone while the held one is removed', 'it is gone before']) {
+    await assert.rejects(driver.release(held, { signal }), { code: 'BUSY' }, why);
+    assert.deepEqual(await world.definitions(), { source: 'absent', destination: 'held' }, why);
+  }
+  const { sourceDefinition } = await driver.place(prepared, { signal });
+  assert.match(sourceDefinition ?? '', /<name>web<\/name>/, 'also by whoever goes on where the source has none');
+  assert.deepEqual(await world.definitions(), { source: 'absent', destination: 'startable' });
+});
+
+test('one that was started in the moment of the change, and not given its definition back then, is given it before the held one goes', async () => {
+  await using world = new FakeRelocationWorld();
+  const { driver, journal } = await relocationIn(world);
+  const prepared = await driver.prepare({ signal });
+  world.source.on('domainUndefineFlags', { do: 'hold', before: () => world.source.start(world.vm.id) });
+  for (let time = 0; time < 2; time += 1) world.source.on('domainDefineXml', { do: 'cut-before' });
+  await assert.rejects(driver.place(prepared, { signal }), { code: 'CONNECTION_LOST' });
+  const guest = world.source.guest(world.vm.id);
+  const held = journal.find(({ kind }) => kind === 'definition');
+  assert.ok(held !== undefined);
+  await assert.rejects(driver.release(held, { signal }), { code: 'CONNECTION_LOST' });
+  assert.deepEqual([guest.persistent, (await world.definitions()).destination], [false, 'held']);
+  for (const resource of journal.toReversed()) await driver.release(resource, { signal });
+  assert.deepEqual([guest.persistent, guest.autostart], [true, true]);
+  assert.deepEqual(await world.definitions(), { source: 'startable', destination: 'absent' });
+});

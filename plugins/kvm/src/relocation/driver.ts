@@ -88,7 +88,8 @@ export class KvmRelocation implements RelocationDriver {
       const state: RelocationState = {
         ...{ domainName: plan.domain.name, autostart: plan.autostart, nvram: plan.nvram ?? null, disks },
       };
-      return { flows, sourceAddresses: [source.config.migrationAddress], state };
+      const atSource = { keptAtSource: keptOf(state), sourceDefinition: plan.sourceXml };
+      return { flows, sourceAddresses: [source.config.migrationAddress], state, atSource };
     } catch (error) {
       throw toPluginError(error, 'preparing the relocation');
     }
@@ -111,7 +112,8 @@ export class KvmRelocation implements RelocationDriver {
 
   async place(prepared: Prepared, { signal }: Options): Promise<ConfirmReport> {
     const state = parseRelocationState(prepared.state);
-    let sourceDefinition: string | null = null;
+    // Whoever goes on once the source has let go cannot read it there any more.
+    let sourceDefinition = prepared.atSource?.sourceDefinition ?? null;
     try {
       const here = await lookOrThrow(this.#ends, this.#request.vm.id, 'source', { signal });
       if (here.presence !== 'absent') {
@@ -128,19 +130,13 @@ export class KvmRelocation implements RelocationDriver {
     }
   }
 
-  async #report(
-    { nvram, disks }: RelocationState,
-    sourceDefinition: string | null,
-    signal: AbortSignal,
-  ): Promise<ConfirmReport> {
+  async #report(state: RelocationState, sourceDefinition: string | null, signal: AbortSignal): Promise<ConfirmReport> {
+    const { nvram } = state;
     const former = nvram === null ? null : formerPath(nvram, this.#request.migrationId);
     const isKept = former !== null && (await statFile(this.#ends.destination.transport, former, { signal })) !== null;
     return {
       ...{ downtimeMs: null, bytesTransferred: null, iterations: null, sourceDefinition },
-      keptAtSource: [
-        ...disks.map(({ from }) => ({ kind: 'disk', id: from })),
-        ...(nvram === null ? [] : [{ kind: 'nvram', id: nvram }]),
-      ],
+      keptAtSource: keptOf(state),
       warnings: isKept
         ? [`The destination had UEFI variables at ${nvram} that no VM there uses: they are kept as ${former}.`]
         : [],
@@ -200,6 +196,11 @@ export class KvmRelocation implements RelocationDriver {
     await setAutostart(this.#ends.source, domain, true, { signal });
   }
 }
+
+const keptOf = ({ disks, nvram }: RelocationState): ConfirmReport['keptAtSource'] => [
+  ...disks.map(({ from }) => ({ kind: 'disk', id: from })),
+  ...(nvram === null ? [] : [{ kind: 'nvram', id: nvram }]),
+];
 
 function assertOwn(isOwn: boolean, { kind, id }: PluginResource): void {
   if (!isOwn) throw new PluginError('INVALID_CONFIG', `${id} is no ${kind} of this relocation.`);

@@ -96,7 +96,10 @@ export async function leaveSource(placing: Placing, state: RelocationState, { si
   throw new PluginError('BUSY', 'The source still has a definition of the VM.');
 }
 
-/** Somebody has started it between the look and the removal: it runs on, and would be gone with its end. */
+/**
+ * Somebody has started it between the look and the removal: it runs on, and would be gone with its end. One that has its definition needs
+ * nothing.
+ */
 async function giveBack(
   source: KvmSession,
   domain: Domain,
@@ -135,12 +138,13 @@ export async function letGoThere(
   await setAutostart(ends.destination, there.domain, true, { signal });
 }
 
-/** "Not there" is done. @throws PluginError BUSY for one that is not held for this relocation: it may be the VM */
-export async function dropHeld(
-  { ends, request, context }: Placing,
-  { id }: PluginResource,
-  { signal }: Options,
-): Promise<void> {
+/**
+ * "Not there" is done. It goes only while the source has a definition that outlives the VM's process: what had asked for that to be removed
+ * may have been given up, and take its effect as late as between our looks. Then this one is put back.
+ * @throws PluginError BUSY for one that is not held for this relocation: it may be the VM; and for one that is the only one
+ */
+export async function dropHeld(placing: Placing, { id }: PluginResource, { signal }: Options): Promise<void> {
+  const { ends, request, context } = placing;
   if (id !== request.vm.id) throw new PluginError('INVALID_CONFIG', `${id} is not the VM of this relocation.`);
   const there = await lookOrThrow(ends, id, 'destination', { signal });
   if (there.domain === undefined) return;
@@ -149,8 +153,29 @@ export async function dropHeld(
       remedy: 'Find out which definition of it counts, and remove the other one by hand.',
     });
   }
-  await context.assertCurrent();
   const client = await ends.destination.query({ signal });
+  const xml = await client.xml(there.domain, XML.secure | XML.inactive, { signal });
+  await assertSourceKeeps(placing, { signal });
+  await context.assertCurrent();
   const flags = UNDEFINE.keepNvram;
   await client.call('domainUndefineFlags', { domain: there.domain, flags }, { signal });
+  try {
+    await assertSourceKeeps(placing, { signal });
+  } catch (error) {
+    await context.assertCurrent();
+    await client.call('domainDefineXml', { xml }, { signal });
+    throw error;
+  }
+}
+
+/** @throws PluginError BUSY when the source has no definition of the VM, and whatever stands between us and the answer */
+async function assertSourceKeeps({ ends, request, context }: Placing, { signal }: Options): Promise<void> {
+  const { id, name } = request.vm;
+  const { domain } = await lookOrThrow(ends, id, 'source', { signal });
+  if (domain !== undefined) return await giveBack(ends.source, domain, context, { signal });
+  throw new PluginError(
+    'BUSY',
+    `The source has no definition of ${name} any more: the one that is held at the destination is the only one. Define it at the source ` +
+      "again, or let that one go (the plugin's README says how).",
+  );
 }

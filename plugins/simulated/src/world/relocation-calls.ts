@@ -42,8 +42,8 @@ export async function carryOutRelocation(
       return relocations.receive(host, volume, migrationId) ?? null;
     }
     case 'delete-disk': {
-      const { volume, migrationId } = ofDisk.parse(args);
-      return relocations.deleteDisk(host, volume, migrationId) ?? null;
+      const { vmId, volume, migrationId } = ofDisk.extend({ vmId: id }).parse(args);
+      return relocations.deleteDisk(host, vmId, volume, migrationId) ?? null;
     }
     case 'send-disk': {
       const { vmId, migrationId: relocation, ...rest } = sendArgs.parse(args);

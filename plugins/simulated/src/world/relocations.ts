@@ -92,8 +92,9 @@ export class Relocations {
     this.#world.changed();
   }
 
-  deleteDisk(host: string, volume: string, relocation: string): void {
+  deleteDisk(host: string, vmId: string, volume: string, relocation: string): void {
     const name = `${host}/${volume}`;
+    if (this.#world.vm(host, vmId) !== undefined) throw new WorldError('BUSY', `${host} has the VM of ${volume}.`);
     if (this.disks.get(name)?.relocation === relocation) this.disks.delete(name);
     this.#world.changed();
   }
