@@ -2,7 +2,9 @@
  * What a plan does with a VM that does not run: it is moved as it is, left, or refused; and the words for that. Pure.
  *
  * Only one that is off can be moved as it is. One that is paused has a guest with its memory, one that is arriving belongs to a
- * migration: these stay, and are told of. And while a host of its site does not answer, one that is off here may run there.
+ * migration: these stay, and are told of. What is off here and known at another host of its site as well may be no more than a
+ * definition that was left over, with disks that another one writes: it stays, too, and so it does while a host of its site does not
+ * answer, for it may run there.
  */
 import type { VmSummary } from '@lmas/plugin-api';
 import type { PlanBody, PlanItem, PlanRun } from './record.ts';
@@ -37,10 +39,10 @@ export function restOf(
     };
   }
   const can = survey.movesPoweredOff?.has(endpoint) === true;
-  const silent = silentAt(site, survey);
-  if (can && poweredOff === 'move' && silent !== undefined)
-    return { moves: false, refusal: undefined, finding: mayRun(name, silent) };
-  if (can && poweredOff === 'move') return { moves: true, refusal: undefined, finding: movesOff(name) };
+  if (can && poweredOff === 'move') {
+    const doubt = isElsewhere(vm, { endpoint, site }, survey) ?? mayRun(name, silentAt(site, survey));
+    return { moves: doubt === undefined, refusal: undefined, finding: doubt ?? movesOff(name) };
+  }
   const others = can
     ? 'Start it, leave it out, or say `poweredOff: move` or `leave`'
     : `plugin ${plugin} moves running VMs only. Start it, leave it out, or say \`poweredOff: leave\``;
@@ -71,12 +73,43 @@ const HOW: Readonly<Partial<Record<VmSummary['presence'], string>>> = {
 const silentAt = (site: string, { endpoints, inventories }: Survey): string | undefined =>
   [...inventories].find(([id, inventory]) => endpoints.get(id)?.site === site && !hasAnswered(inventory))?.[0];
 
-const mayRun = (name: string, silent: string): Finding =>
-  notMoved(
+const mayRun = (name: string, silent: string | undefined): Finding | undefined =>
+  silent === undefined
+    ? undefined
+    : notMoved(
+        'POWERED_OFF',
+        `${name} is powered off here, and may run at ${silent}, which does not answer. It is left where it is.`,
+        'Begin a new run once all hosts of the site answer.',
+      );
+
+/** Another endpoint knows it: of its site in whatever state, of another one as what is not off (its checks see the rest). */
+function isElsewhere(
+  { id, name }: VmSummary,
+  here: { readonly endpoint: string; readonly site: string },
+  { endpoints, inventories }: Survey,
+): Finding | undefined {
+  const others = [...inventories].flatMap(([endpoint, inventory]) => {
+    const vm = hasAnswered(inventory) && endpoint !== here.endpoint && inventory.vms.find((one) => one.id === id);
+    return vm ? [{ endpoint, presence: vm.presence }] : [];
+  });
+  const alive = others.find(({ presence }) => presence !== 'stopped');
+  if (alive !== undefined) {
+    const does = { running: 'runs', incoming: 'is arriving' }[String(alive.presence)] ?? `is ${alive.presence}`;
+    return notMoved(
+      'POWERED_OFF',
+      `${name} is powered off at ${here.endpoint}, and ${does} at ${alive.endpoint}: what is here was left over. It is left where it is.`,
+      `Remove the definition at ${here.endpoint} by hand, not its disks; move the VM from ${alive.endpoint}.`,
+    );
+  }
+  const off = others.filter(({ endpoint }) => endpoints.get(endpoint)?.site === here.site);
+  if (off.length === 0) return undefined;
+  const where = off.map(({ endpoint }) => endpoint).join(', ');
+  return notMoved(
     'POWERED_OFF',
-    `${name} is powered off here, and may run at ${silent}, which does not answer. It is left where it is.`,
-    'Begin a new run once all hosts of the site answer.',
+    `${name} is powered off at ${here.endpoint}, and ${where} can start it as well: which of them counts is not known. It is left where it is.`,
+    'Remove by hand what was left over of it, not the disks of the one that counts; then begin a new run.',
   );
+}
 
 const notMoved = (code: string, message: string, remedy: string): Finding => ({
   ...{ severity: 'warning', code, message, remedy },

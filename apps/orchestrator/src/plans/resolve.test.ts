@@ -234,6 +234,42 @@ test('one that is powered off is not moved while a host of its site is silent: i
   assert.match(item?.findings[0]?.message ?? '', /may run at a2, which does not answer/);
 });
 
+test('one that another host of its site knows as well is not moved: it runs there, or nobody knows which counts', () => {
+  const known = (a2: VmSummary['presence'], more: Parameters<typeof surveyOf>[0] = {}): Survey => ({
+    ...surveyOf({
+      a1: { site: 'a', has: inventory([vm('web', { presence: 'stopped' })]) },
+      a2: { site: 'a', has: inventory([vm('web', { presence: a2 })]) },
+      b1: { site: 'b', has: inventory([]) },
+      ...more,
+    }),
+    movesPoweredOff: new Set(['a1', 'a2', 'b1']),
+  });
+  const host = { kind: 'host', source: 'a1', destination: { site: 'b' } };
+  const site = { kind: 'site', source: 'a', destination: { site: 'b' } };
+  const ways: [object, Survey, RegExp][] = [
+    [host, known('running'), /runs at a2: what is here was left over/],
+    [one('web'), known('running'), /runs at a2/],
+    [one('web'), known('paused'), /is paused at a2/],
+    [host, known('stopped'), /a2 can start it as well/],
+    [site, known('stopped'), /a2 can start it as well/],
+    [
+      host,
+      known('running', {
+        a2: { site: 'a', has: inventory([]) },
+        c1: { site: 'c', has: inventory([vm('web')]) },
+      }),
+      /runs at c1/,
+    ],
+  ];
+  for (const [selector, survey, says] of ways) {
+    const { items, issues } = resolve(plan([selector], { poweredOff: 'move' }), survey);
+    assert.deepEqual([issues, items.map(({ state }) => state)], [[], ['left']]);
+    assert.match(items[0]?.findings[0]?.message ?? '', says);
+  }
+  const [moved] = resolve(plan([site], { poweredOff: 'move' }), known('running')).items;
+  assert.deepEqual([moved?.source.endpoint, moved?.state], ['a2', 'waiting'], 'the one that runs moves live');
+});
+
 test('one that is paused, or arrives, is not powered off: it is refused or left, and it is said what it is', () => {
   const survey: Survey = {
     ...surveyOf({

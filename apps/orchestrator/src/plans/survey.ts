@@ -1,6 +1,7 @@
 /**
  * What the endpoints that a plan names have now: each is asked once, several at a time, and one that does not answer is
- * an answer, too.
+ * an answer, too. Where VMs that are off are moved, their neighbours are asked as well: what is off at one host may be what was
+ * left over of a VM that runs at another.
  */
 import type { HypervisorPlugin, Inventory } from '@lmas/plugin-api';
 import type { EndpointConnector } from '../endpoints/connector.ts';
@@ -34,7 +35,7 @@ const AT_ONCE = 8;
 const EACH_MS = 20_000;
 
 export async function survey(
-  definition: Pick<PlanBody, 'waves'>,
+  definition: Pick<PlanBody, 'waves' | 'poweredOff'>,
   { endpoints, sites, connector }: SurveyScope,
   { signal }: { signal: AbortSignal },
 ): Promise<Survey> {
@@ -74,12 +75,19 @@ export async function ask(
   }
 }
 
-function namedEndpoints({ waves }: Pick<PlanBody, 'waves'>, endpoints: readonly Endpoint[]): string[] {
+function namedEndpoints(
+  { waves, poweredOff }: Pick<PlanBody, 'waves' | 'poweredOff'>,
+  endpoints: readonly Endpoint[],
+): string[] {
   const ofSite = (site: string) => endpoints.filter((endpoint) => endpoint.site === site).map(({ id }) => id);
+  const at = (place: { endpoint: string } | { site: string }) =>
+    'endpoint' in place ? [place.endpoint] : ofSite(place.site);
+  const neighbours = (id: string) => endpoints.filter((one) => one.id === id).flatMap(({ site }) => ofSite(site));
   const named = waves.flatMap(({ vms }) =>
     vms.flatMap((selector) => {
-      const places = [sourceOf(selector), selector.destination];
-      return places.flatMap((place) => ('endpoint' in place ? [place.endpoint] : ofSite(place.site)));
+      const sources = at(sourceOf(selector));
+      const beside = poweredOff === 'move' ? sources.flatMap(neighbours) : [];
+      return [...sources, ...at(selector.destination), ...beside];
     }),
   );
   return [...new Set(named)];
