@@ -8,8 +8,17 @@ const said = (deliveredBytes: number | null, memoryBytes: number | null, movedBy
 
 test('a tunnel that carried less than a tenth of the memory was passed by, and it is said where to look', () => {
   assert.match(said(0, GIB) ?? '', /^NOT_THROUGH_TUNNEL: .* 0\.0 MiB of a VM with 1024\.0 MiB .*esx-1 and esx-2/);
-  assert.notEqual(said(GIB / 10 - 1, GIB), null);
-  assert.equal(said(GIB / 10 + 1, GIB), null);
+  for (const movedBytes of [GIB, 2 * GIB]) {
+    assert.notEqual(said(GIB / 10 - 1, GIB, movedBytes), null);
+    assert.equal(said(GIB / 10 + 1, GIB, movedBytes), null);
+  }
+});
+
+test('where the hypervisor counts nothing, no more is asked for than any guest has that has come up', () => {
+  assert.equal(said(200 << 20, 64 * GIB), null, 'a large guest that has just started');
+  assert.notEqual(said((64 << 20) - 1, 64 * GIB), null);
+  assert.notEqual(said(2 << 20, 128 << 20), null);
+  assert.equal(said(13 << 20, 128 << 20), null, 'a tenth of a small one');
 });
 
 test('where the hypervisor counts what it moved, a guest that hardly uses its memory is no reason to worry', () => {
