@@ -165,6 +165,29 @@ test('a wave that waits for an approval says since when and who may give it, unt
   assert.deepEqual([later.run.waves[0]?.waitsSince, later.entries], [since, []], 'said once');
 });
 
+test('one that went powered off, and runs where it was: it must not be started where it went, and nobody is told to stop it', () => {
+  for (const [powerState, back] of [
+    ['off', false],
+    ['off', true],
+    ['running', false],
+  ] as const) {
+    const ordered = advance(running([{ vms: 1, concurrency: 1, onFailure: 'stop' }]), {
+      nowMs: 0,
+      migrations: MIGRATIONS,
+    }).run;
+    ordered.items = ordered.items.map((one) => ({ ...one, powerState, state: back ? 'moving-back' : 'moving' }));
+    const [found] = arrived(ordered, 'running', 0).items;
+    assert.deepEqual([found?.state, found?.leftAt], [back ? 'stuck' : 'failed', 'both']);
+    const { message = '', remedy = '' } = found?.error ?? {};
+    if (powerState === 'running') assert.match(`${message} ${remedy}`, /as well\. Stop one of the two by hand, now/);
+    else {
+      assert.match(message, back ? /to a, and b, .*says that it runs there/ : /to b, and a, .*says that it runs there/);
+      assert.match(remedy ?? '', back ? /^Never start it at a .*remove the definition/ : /^Never start it at b /);
+      assert.doesNotMatch(remedy ?? '', /Stop one/);
+    }
+  }
+});
+
 test('a VM that its source still runs after it has moved is a failure, whatever its migration says', () => {
   const waves = [{ vms: 1, concurrency: 1, onFailure: 'stop' as const }];
   const ordered = advance(running(waves), { nowMs: 0, migrations: MIGRATIONS }).run;

@@ -10,7 +10,7 @@
  *                       └─ failed, cancelled            └─ stuck
  */
 import { migrationIdFor } from '../migrations/record.ts';
-import { allMoved, leftBehind, leftSilent, lossInWords, unverifiedIn } from './in-words.ts';
+import { allMoved, leftBehind, leftSilent, lossInWords, runsTwice, unverifiedIn } from './in-words.ts';
 import {
   isLost,
   isWaveOver,
@@ -136,13 +136,9 @@ export class Step {
     if (!back) item.sourceAfter = vacated;
     item.keptDisks = [...keptDisks];
     if (vacated === 'running') {
-      const message = 'It runs at the destination, and the source says that it runs there as well.';
+      const error = runsTwice(item, back);
       item.leftAt = 'both';
-      this.end(item, back ? 'stuck' : 'failed', message, {
-        code: 'BOTH_RUNNING',
-        message,
-        remedy: 'Stop one of the two by hand, now.',
-      });
+      this.end(item, back ? 'stuck' : 'failed', error.message, error);
       return;
     }
     const asItWas = item.powerState === 'off' ? ', powered off as it was' : '';

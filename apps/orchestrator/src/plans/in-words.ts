@@ -70,6 +70,23 @@ export function lossInWords({ leftAt, powerState }: PlanItem, outcome: 'failed' 
   return outcome === 'failed' ? 'It could not be moved.' : 'Its migration was cancelled.';
 }
 
+/** It has arrived, and the end that it left says that it runs there. */
+export function runsTwice(
+  { powerState, source, destination }: PlanItem,
+  back: boolean,
+): NonNullable<PlanItem['error']> {
+  if (powerState !== 'off') {
+    const message = 'It runs at the destination, and the source says that it runs there as well.';
+    return { code: 'BOTH_RUNNING', message, remedy: 'Stop one of the two by hand, now.' };
+  }
+  const [left, here] = back ? [destination, source] : [source, destination];
+  return {
+    code: 'OUTCOME_UNKNOWN',
+    message: `It was moved powered off to ${here.endpoint}, and ${left.endpoint}, which it has left, says that it runs there.`,
+    remedy: `Never start it at ${here.endpoint} while it runs at ${left.endpoint}: both may write the same disks. Find out which of the two counts, and remove the definition of the other one by hand; keep its disks.`,
+  };
+}
+
 /** A fail-back has no plan that anybody could edit: what to do about the VM that stands in the way of all others. Said behind why it failed. */
 export const wayAround = ({ mode, reverseOf }: Pick<PlanRun, 'mode' | 'reverseOf'>): string =>
   mode !== 'failback' || reverseOf === null
