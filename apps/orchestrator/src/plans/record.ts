@@ -47,7 +47,7 @@ export const createRunTable = (redis: Redis): VersionedTable<PlanRun> =>
     needsPerson: waitsForApproval,
   });
 
-/** Earlier versions know no plan that moves what is off. */
+/** Earlier versions cannot read the word, whether a VM is off or not: without this they would fail each list in which it stands. */
 const movesOffSince = ({ poweredOff }: Pick<PlanBody, 'poweredOff'>): number | undefined =>
   poweredOff === 'move' ? RELOCATIONS_SINCE : undefined;
 
