@@ -1,7 +1,8 @@
 /**
  * What the orchestrator says to a gateway is taken by those of every release: an orchestrator that takes a migration over keeps
  * the gateways that it was begun with, and they refuse what they do not know. The requests are what the orchestrator's own control client
- * writes to a socket, in all kinds of migrations; the schemas were written down at each release (make-requests.ts).
+ * writes to a socket, in all kinds of migrations; the schemas are written down at each release (make-requests.ts). Of the first one, 0.1.0,
+ * they are those of the builds before it: until there is a second release this shows no more than that a build takes what it says itself.
  */
 import assert from 'node:assert/strict';
 import { globSync, readFileSync } from 'node:fs';
