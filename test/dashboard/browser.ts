@@ -94,3 +94,20 @@ export class Reader implements AsyncDisposable {
     assert.deepEqual(this.#complaints, [], 'the page complained');
   }
 }
+
+/** From now on that browser's clock is wrong by so much; the page is loaded again. */
+export async function setClockOff(page: Page, offMs: number): Promise<void> {
+  await page.addInitScript(`
+    const Right = Date;
+    globalThis.Date = class extends Right {
+      constructor(...given) {
+        if (given.length === 0) super(Right.now() + ${offMs});
+        else super(...given);
+      }
+      static now() {
+        return Right.now() + ${offMs};
+      }
+    };
+  `);
+  await page.reload();
+}

@@ -6,7 +6,7 @@ import { Redis } from 'ioredis';
 import { keys } from '../../apps/orchestrator/src/redis/keys.ts';
 import { receiveWebhooks } from '../support/webhook-receiver.ts';
 import { setStage } from '../workflow/harness.ts';
-import type { Page } from './browser.ts';
+import { type Page, setClockOff } from './browser.ts';
 import { useSetting } from './setting.ts';
 
 const setting = useSetting(undefined, { LMAS_WEBHOOK_ALLOW: '127.0.0.0/8' });
@@ -48,6 +48,7 @@ test('two people who change the same project do not undo each other', async () =
   const dialog = page.getByRole('dialog');
   await dialog.getByLabel('Description').fill('mine');
   await api.must('PATCH', '/v1/projects/blue', { description: 'theirs' }, { 'if-match': '*' });
+  await comeBack(page, '/v1/projects/blue');
   await dialog.getByRole('button', { name: 'Change', exact: true }).click();
   await dialog.getByRole('alert').getByText('PRECONDITION_FAILED').waitFor();
   assert.partialDeepStrictEqual(await api.must('GET', '/v1/projects/blue'), { description: 'theirs' });
@@ -59,6 +60,15 @@ test('two people who change the same project do not undo each other', async () =
   await dialog.waitFor({ state: 'detached' });
   assert.partialDeepStrictEqual(await api.must('GET', '/v1/projects/blue'), { description: 'both' });
 });
+
+/** Whoever comes back to a page sees what is there now: it is looked at again. */
+async function comeBack(page: Page, path: string): Promise<void> {
+  const answer = page.waitForResponse((response) => response.url().endsWith(path));
+  await page.evaluate('document.dispatchEvent(new Event("visibilitychange"))');
+  await (await answer).finished();
+  // It is drawn after the answer has come.
+  await page.evaluate('new Promise((resolve) => requestAnimationFrame(() => requestAnimationFrame(resolve)))');
+}
 
 test('what failed today is on the overview, however long ago it was asked for, and there is a way to all that failed', async () => {
   const { api, directory, loggedIn } = setting();
@@ -89,6 +99,12 @@ test('what failed today is on the overview, however long ago it was asked for, a
   const failed = page.getByRole('region', { name: 'Failed in the last 24 hours' });
   await failed.getByRole('link', { name: 'waited-long' }).waitFor();
   assert.equal(await failed.getByRole('link', { name: 'failed-long-ago' }).count(), 0);
+  // Of today by the orchestrator's clock: that of this browser is two days late.
+  await using late = await loggedIn();
+  await setClockOff(late.page, -2 * DAY_MS);
+  await late.visit('/');
+  await late.page.getByRole('region', { name: 'Failed in the last 24 hours' }).getByRole('link').first().waitFor();
+  assert.equal(await late.page.getByRole('link', { name: 'failed-long-ago' }).count(), 0);
   await failed.getByRole('link', { name: 'All that failed' }).click();
   for (const name of ['waited-long', 'failed-long-ago']) await page.getByRole('link', { name }).waitFor();
 });

@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { setStage } from '../workflow/harness.ts';
+import { setClockOff } from './browser.ts';
 import { useSetting } from './setting.ts';
 
 const setting = useSetting(undefined, { LMAS_SETTLE_MS: '1000' });
@@ -94,19 +95,7 @@ test('how long a step takes is told by the orchestrator’s clock, however wrong
   for (const offMs of [3_600_000, -3_600_000]) {
     await using reader = await loggedIn();
     const { page } = reader;
-    await page.addInitScript(`
-      const Right = Date;
-      globalThis.Date = class extends Right {
-        constructor(...given) {
-          if (given.length === 0) super(Right.now() + ${offMs});
-          else super(...given);
-        }
-        static now() {
-          return Right.now() + ${offMs};
-        }
-      };
-    `);
-    await page.reload();
+    await setClockOff(page, offMs);
     await reader.visit(`/migrations/${id}`);
     const took = page.locator('[aria-current=step] .took').first();
     await took.getByText(/\d/).waitFor();

@@ -89,7 +89,9 @@ function Edit({ project, onClose }: { project: Project | undefined; onClose: () 
   return <Loaded of={found}>{({ now }) => <EditForm project={now} onClose={onClose} />}</Loaded>;
 }
 
-function EditForm({ project, onClose }: { project: Project | undefined; onClose: () => void }) {
+/** It is looked at again whenever its reader comes back to the page; what is being typed belongs to the version that it began with. */
+function EditForm({ project: found, onClose }: { project: Project | undefined; onClose: () => void }) {
+  const [project] = useState(found);
   const known = useResource((options) => client().listEndpoints(options), []);
   const [id, setId] = useState(project?.id ?? '');
   const [description, setDescription] = useState(project?.description ?? '');

@@ -1,4 +1,5 @@
 /** The first page: what needs a person, what moves, what waits, what went wrong lately, and how busy sites and links are. */
+import { nowMs } from '../../live/clock.ts';
 import { listMoving } from '../../live/moving.ts';
 import { useResource } from '../../live/resource.ts';
 import { href } from '../../navigation.ts';
@@ -91,7 +92,7 @@ export function OverviewPage() {
 async function listFailures(options: { signal: AbortSignal }) {
   const { items } = await client().listMigrations({ phase: 'failed', limit: LOOKED_THROUGH }, options);
   return items
-    .filter(({ endedAt }) => endedAt !== null && Date.parse(endedAt) >= Date.now() - DAY_MS)
+    .filter(({ endedAt }) => endedAt !== null && Date.parse(endedAt) >= nowMs() - DAY_MS)
     .sort((a, b) => Date.parse(b.endedAt ?? '') - Date.parse(a.endedAt ?? ''));
 }
 
