@@ -1,7 +1,7 @@
 /** A question in front of the page. The browser keeps the focus inside it and closes it on Escape. */
 import type { ComponentChildren } from 'preact';
 import { useEffect, useId, useRef } from 'preact/hooks';
-import { Problem } from './problem.tsx';
+import { type Complaint, Problem } from './problem.tsx';
 import type { Action } from './use-action.ts';
 
 interface DialogProps {
@@ -27,10 +27,12 @@ interface ConfirmationProps extends DialogProps {
   readonly verb: string;
   readonly action: Action;
   readonly dangerous?: boolean;
+  readonly inWords?: (complaint: Complaint) => Complaint;
 }
 
 /** Does it only when asked twice; stays open with the reason when it was refused. */
-export function Confirmation({ title, verb, action, dangerous = false, onClose, children }: ConfirmationProps) {
+export function Confirmation(props: ConfirmationProps) {
+  const { title, verb, action, dangerous = false, inWords, onClose, children } = props;
   const submit = async (event: Event) => {
     event.preventDefault();
     if (await action.run()) onClose();
@@ -39,7 +41,7 @@ export function Confirmation({ title, verb, action, dangerous = false, onClose, 
     <Dialog title={title} onClose={onClose}>
       <form onSubmit={(event) => void submit(event)}>
         {children}
-        <Problem error={action.error} />
+        <Problem error={action.error} {...(inWords === undefined ? {} : { inWords })} />
         <div class="actions">
           <button type="button" onClick={onClose}>
             Close

@@ -5,6 +5,8 @@ import { useId } from 'preact/hooks';
 interface FieldProps<Value> {
   readonly label: string;
   readonly hint?: string;
+  /** What the orchestrator says against what is in it. */
+  readonly error?: string | undefined;
   readonly value: Value;
   readonly onChange: (value: Value) => void;
 }
@@ -28,38 +30,49 @@ export const ZONES = Intl.supportedValuesOf('timeZone');
 interface Ids {
   readonly id: string;
   readonly 'aria-describedby': string | undefined;
+  readonly 'aria-invalid': true | undefined;
 }
 
-/** The hint is read out after the field, and is no part of its name. */
-function Field({
-  label,
-  hint,
-  children,
-}: {
-  label: string;
-  hint: string | undefined;
-  children: (ids: Ids) => ComponentChildren;
-}) {
+interface FrameProps {
+  readonly label: string;
+  readonly hint: string | undefined;
+  readonly error: string | undefined;
+  readonly children: (ids: Ids) => ComponentChildren;
+}
+
+/** Hint and error are read out after the field, and are no part of its name. */
+function Field({ label, hint, error, children }: FrameProps) {
   const id = useId();
-  const hintId = `${id}-hint`;
+  const notesId = `${id}-notes`;
+  const hasNotes = hint !== undefined || error !== undefined;
   return (
     <div class="field">
       <label for={id}>{label}</label>
-      {children({ id, 'aria-describedby': hint === undefined ? undefined : hintId })}
-      {hint === undefined ? null : (
-        <span class="hint" id={hintId}>
+      {children({
+        id,
+        'aria-describedby': hasNotes ? notesId : undefined,
+        'aria-invalid': error === undefined ? undefined : true,
+      })}
+      {hasNotes ? (
+        <span class="hint" id={notesId}>
           {hint}
+          <FieldError of={error} />
         </span>
-      )}
+      ) : null}
     </div>
   );
 }
 
+function FieldError({ of }: { of: string | undefined }) {
+  return of === undefined ? null : <span class="field-error">{of}</span>;
+}
+
 export function TextField(props: TextFieldProps) {
-  const { label, hint, value, onChange, placeholder, isOptional = false, pattern, type = 'text', suggestions } = props;
+  const { label, hint, error, value, onChange, placeholder, isOptional = false, pattern, type = 'text' } = props;
+  const { suggestions } = props;
   const list = useId();
   return (
-    <Field {...{ label, hint }}>
+    <Field {...{ label, hint, error }}>
       {(ids) => (
         <>
           <input
@@ -94,9 +107,10 @@ interface TextAreaProps extends FieldProps<string> {
   readonly placeholder?: string;
 }
 
-export function TextArea({ label, hint, value, onChange, rows = 4, isOptional = false, placeholder }: TextAreaProps) {
+export function TextArea(props: TextAreaProps) {
+  const { label, hint, error, value, onChange, rows = 4, isOptional = false, placeholder } = props;
   return (
-    <Field {...{ label, hint }}>
+    <Field {...{ label, hint, error }}>
       {(ids) => (
         <textarea
           {...ids}
@@ -120,9 +134,9 @@ interface ChoiceFieldProps<Value extends string> extends FieldProps<Value> {
 }
 
 export function ChoiceField<Value extends string>(props: ChoiceFieldProps<Value>) {
-  const { label, hint, value, onChange, choices, none, isOptional = false } = props;
+  const { label, hint, error, value, onChange, choices, none, isOptional = false } = props;
   return (
-    <Field {...{ label, hint }}>
+    <Field {...{ label, hint, error }}>
       {(ids) => (
         <select
           {...ids}
@@ -150,9 +164,9 @@ interface NumberFieldProps extends FieldProps<number> {
 }
 
 /** A number that has to be there; while nothing is, it is not a number. */
-export function NumberField({ label, hint, value, onChange, min, max, step = 1, unit }: NumberFieldProps) {
+export function NumberField({ label, hint, error, value, onChange, min, max, step = 1, unit }: NumberFieldProps) {
   return (
-    <Field {...{ label, hint }}>
+    <Field {...{ label, hint, error }}>
       {(ids) => (
         <span class="with-unit">
           <input
@@ -170,7 +184,7 @@ export function NumberField({ label, hint, value, onChange, min, max, step = 1, 
   );
 }
 
-export function CheckField({ label, hint, value, onChange }: FieldProps<boolean>) {
+export function CheckField({ label, hint, value, onChange }: Omit<FieldProps<boolean>, 'error'>) {
   return (
     <>
       <label class="check">
@@ -185,21 +199,28 @@ export function CheckField({ label, hint, value, onChange }: FieldProps<boolean>
 interface ManyFieldProps {
   readonly legend: string;
   readonly hint?: string;
+  readonly error?: string | undefined;
   readonly choices: readonly (readonly [value: string, words: string])[];
   readonly value: readonly string[];
   readonly onChange: (value: readonly string[]) => void;
 }
 
 /** Any number of them, in the order in which they are offered. */
-export function ManyField({ legend, hint, choices, value, onChange }: ManyFieldProps) {
+export function ManyField({ legend, hint, error, choices, value, onChange }: ManyFieldProps) {
+  const errorId = useId();
   const toggle = (one: string, isChosen: boolean) =>
     onChange(
       choices.map(([choice]) => choice).filter((choice) => (choice === one ? isChosen : value.includes(choice))),
     );
   return (
-    <fieldset>
+    <fieldset aria-describedby={error === undefined ? undefined : errorId}>
       <legend>{legend}</legend>
       <Hint of={hint} />
+      {error === undefined ? null : (
+        <div id={errorId}>
+          <FieldError of={error} />
+        </div>
+      )}
       <div class="choices">
         {choices.map(([choice, words]) => (
           <label key={choice} class="check">

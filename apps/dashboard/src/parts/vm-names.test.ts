@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { calledBy } from './vm-names.ts';
+import { calledBy, namesIn } from './vm-names.ts';
 
 test('a VM is called by its name, and two of one name are told apart', () => {
   const vms = [
@@ -16,4 +16,9 @@ test('a VM is called by its name, and two of one name are told apart', () => {
       ['web (3)', vms[2]],
     ],
   );
+});
+
+test('names are typed with commas', () => {
+  assert.deepEqual(namesIn(' db-1,web 2 ,, '), ['db-1', 'web 2']);
+  assert.deepEqual(namesIn(''), []);
 });

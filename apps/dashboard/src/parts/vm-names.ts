@@ -1,4 +1,4 @@
-/** VMs by what people type: each is called by its name, and by its id as well where several bear the name. Pure. */
+/** VMs by what people type: each is called by its name, and by its id as well where several bear the name; several with commas. Pure. */
 
 interface Vm {
   readonly id: string;
@@ -11,3 +11,10 @@ export function calledBy<One extends Vm>(vms: readonly One[]): ReadonlyMap<strin
   for (const { name } of vms) times.set(name, (times.get(name) ?? 0) + 1);
   return new Map(vms.map((vm) => [times.get(vm.name) === 1 ? vm.name : `${vm.name} (${vm.id})`, vm]));
 }
+
+/** Names or ids, as they are typed with commas. */
+export const namesIn = (text: string): string[] =>
+  text
+    .split(',')
+    .map((name) => name.trim())
+    .filter((name) => name !== '');

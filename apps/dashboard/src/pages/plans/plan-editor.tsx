@@ -8,6 +8,7 @@ import { useResource } from '../../live/resource.ts';
 import { useTrial } from '../../live/use-trial.ts';
 import { go } from '../../navigation.ts';
 import { Badge } from '../../parts/badge.tsx';
+import { complaintAt } from '../../parts/complaints.ts';
 import { NAME, TextArea, TextField } from '../../parts/form-fields.tsx';
 import { FormPage } from '../../parts/form-page.tsx';
 import { Loaded } from '../../parts/loaded.tsx';
@@ -16,6 +17,7 @@ import { Problem } from '../../parts/problem.tsx';
 import { useAction } from '../../parts/use-action.ts';
 import { client } from '../../session/session.ts';
 import { wavesOfPlan } from './drawn-waves.ts';
+import { PlanSettings, type SettingsLibrary } from './plan-settings-fields.tsx';
 import { WaveTrack } from './wave-track.tsx';
 
 const EXAMPLE = `description: Payments, from Lisbon to Porto
@@ -54,6 +56,7 @@ export function PlanEditor({ id }: { id?: string }) {
 
 /** The library for YAML comes when a plan is written, and not before. */
 const yaml = () => import('yaml');
+const settingsLibrary = (): Promise<SettingsLibrary> => import('./plan-settings.ts');
 
 async function textOf({ id: _, project: __, createdAt: ___, changedAt: ____, ...body }: Plan): Promise<string> {
   return (await yaml()).stringify(body, { lineWidth: 110 });
@@ -61,11 +64,20 @@ async function textOf({ id: _, project: __, createdAt: ___, changedAt: ____, ...
 
 function Written({ plan }: { plan: Plan | null }) {
   const [before] = useState(plan);
-  const text = useResource(async () => ({ text: before === null ? EXAMPLE : await textOf(before) }), []);
-  return <Loaded of={text}>{(loaded) => <Editor before={before} text={loaded.text} />}</Loaded>;
+  const loaded = useResource(
+    async () => ({ text: before === null ? EXAMPLE : await textOf(before), library: await settingsLibrary() }),
+    [],
+  );
+  return <Loaded of={loaded}>{(parts) => <Editor before={before} {...parts} />}</Loaded>;
 }
 
-function Editor({ before, text }: { before: Plan | null; text: string }) {
+interface EditorProps {
+  readonly before: Plan | null;
+  readonly text: string;
+  readonly library: SettingsLibrary;
+}
+
+function Editor({ before, text, library }: EditorProps) {
   const [id, setId] = useState(before?.id ?? '');
   const [written, setWritten] = useState(text);
   const trial = useTrial(id === '' ? null : `${id}\n${written}`, async (options) =>
@@ -88,9 +100,15 @@ function Editor({ before, text }: { before: Plan | null; text: string }) {
       ) : null}
       <TextArea
         label="Plan"
-        hint="YAML or JSON. What each field means is in the documentation of plans."
+        hint="YAML or JSON. What each field means is in the documentation of plans; the fields below write into it."
         rows={22}
         value={written}
+        onChange={setWritten}
+      />
+      <PlanSettings
+        library={library}
+        text={written}
+        errorAt={(path) => complaintAt(trial.error, (at) => at === path || at.startsWith(`${path}.`))}
         onChange={setWritten}
       />
       <section aria-live="polite" aria-busy={trial.busy} aria-label="What the orchestrator says of it">

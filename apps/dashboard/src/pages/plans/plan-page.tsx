@@ -12,6 +12,7 @@ import { Removal } from '../../parts/removal.tsx';
 import { Time } from '../../parts/time.tsx';
 import { client, may } from '../../session/session.ts';
 import { gateWords, wavesOfPlan } from './drawn-waves.ts';
+import { LABELS, MEMORY, ORDER, POWERED_OFF, SILENT } from './plan-words.ts';
 import { Runs } from './runs.tsx';
 import { StartRun } from './start-run.tsx';
 import { WaveTrack } from './wave-track.tsx';
@@ -74,16 +75,12 @@ export function PlanPage({ id }: { id: string }) {
   );
 }
 
-const POWERED_OFF: Readonly<Record<Plan['poweredOff'], string>> = {
-  refuse: 'make the run be refused',
-  leave: 'stay where they are',
-  move: 'are moved as they are',
-};
-
-const factsOf = ({ rtoMs, after, poweredOff, mappings, project, changedAt }: Plan): readonly Field[] => [
+const factsOf = ({ rtoMs, after, mappings, project, changedAt, ...plan }: Plan): readonly Field[] => [
   ['RTO', rtoMs === null ? null : formatPeriod(rtoMs)],
   ['After', after.length === 0 ? null : after.join(', ')],
-  ['VMs that are powered off', POWERED_OFF[poweredOff]],
+  [LABELS.poweredOff, POWERED_OFF[plan.poweredOff]],
+  [LABELS.silent, SILENT[plan.silent]],
+  [LABELS.memory, MEMORY[plan.memory]],
   ['Mapped', mappings.map(({ source, destination }) => `${source} → ${destination}`).join(', ') || null],
   ['Project', project],
   ['Changed', <Time key="changed" at={changedAt} />],
@@ -121,8 +118,13 @@ const placeWords = (place: Place): string => ('endpoint' in place ? place.endpoi
 function selectorWords(selector: Wave['vms'][number]): string {
   const to = placeWords(selector.destination as Place);
   if (selector.kind === 'vm') return `${selector.vm}: ${placeWords(selector.source as Place)} → ${to}`;
-  const except = (selector.except ?? []).length === 0 ? '' : `, except ${(selector.except ?? []).join(', ')}`;
+  const { except = [], first = [], order = 'name' } = selector;
+  const more = [
+    except.length === 0 ? '' : `, except ${except.join(', ')}`,
+    first.length === 0 ? '' : `, first ${first.join(', ')}`,
+    order === 'name' ? '' : `, ${ORDER[order]}`,
+  ].join('');
   if (selector.kind === 'label')
-    return `all with the label ${selector.label}: ${placeWords(selector.source as Place)} → ${to}${except}`;
-  return `everything of ${selector.kind} ${selector.source} → ${to}${except}`;
+    return `all with the label ${selector.label}: ${placeWords(selector.source as Place)} → ${to}${more}`;
+  return `everything of ${selector.kind} ${selector.source} → ${to}${more}`;
 }

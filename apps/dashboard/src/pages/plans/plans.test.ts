@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { PlanRun } from '@lmas/client';
 import { gateWords, wavesOfPlan, wavesOfRun } from './drawn-waves.ts';
-import { offersOf } from './run-offers.ts';
+import { canStay, isUnclear, leftOut, offersOf } from './run-offers.ts';
 
 const afterwards = { pauseMs: 5_000, approval: true, checks: [] };
 const none = { pauseMs: 0, approval: false, checks: [] };
@@ -70,4 +70,18 @@ test('a run is offered what it can be told now, and nothing else', () => {
   assert.deepEqual(offersOf(runWith({ phase: 'failed' })), ['retry', 'fail-back']);
   assert.deepEqual(offersOf(runWith({ phase: 'failed', items: [{ state: 'stuck' }] })), ['retry', 'fail-back']);
   assert.deepEqual(offersOf(runWith({ phase: 'succeeded', mode: 'validate' })), []);
+});
+
+test('a fail-back can leave out what it would move, and what nobody knows the place of', () => {
+  const items = [
+    { state: 'moved', leftAt: null },
+    { state: 'stuck', leftAt: 'unknown' },
+    { state: 'failed', leftAt: 'both' },
+    { state: 'failed', leftAt: 'source' },
+    { state: 'skipped', leftAt: null },
+  ] as never as PlanRun['items'];
+  assert.deepEqual(items.map(canStay), [true, true, true, false, false]);
+  assert.deepEqual(items.map(isUnclear), [false, true, true, false, false]);
+  assert.deepEqual(leftOut({ except: ['a'], poweredOff: 'as-the-plan-says' }), { except: ['a'] });
+  assert.deepEqual(leftOut({ except: [], poweredOff: 'leave' }), { except: [], poweredOff: 'leave' });
 });

@@ -1,11 +1,11 @@
 /** What can be done with a run now: pause, approve, cancel while it goes; retry, fail back, report when it has ended. */
 import type { PlanRun, PlanRunOrder } from '@lmas/client';
 import { useState } from 'preact/hooks';
-import { go } from '../../navigation.ts';
 import { Confirmation } from '../../parts/dialog.tsx';
 import { Problem } from '../../parts/problem.tsx';
 import { useAction } from '../../parts/use-action.ts';
 import { client, may } from '../../session/session.ts';
+import { FailBack } from './fail-back.tsx';
 import { offersOf } from './run-offers.ts';
 
 interface Offer {
@@ -26,11 +26,8 @@ const OFFERS: Readonly<Record<PlanRunOrder, Offer>> = {
     dangerous: true,
   },
   retry: { order: 'retry', verb: 'Try again', words: 'Only what failed, was refused or was never begun.' },
-  'fail-back': {
-    order: 'fail-back',
-    verb: 'Fail back',
-    words: 'What moved is moved back, wave by wave in the same order.',
-  },
+  // Asked with more, in a dialog of its own.
+  'fail-back': { order: 'fail-back', verb: 'Fail back', words: '' },
 };
 
 const OF_DRILLS: Readonly<Partial<Record<PlanRunOrder, Partial<Offer>>>> = {
@@ -41,8 +38,7 @@ export function RunActions({ run, onChanged }: { run: PlanRun; onChanged: () => 
   const [asked, ask] = useState<PlanRunOrder | null>(null);
   const action = useAction(async () => {
     if (asked === null) return;
-    const answer = await client().orderPlanRun(run.id, asked);
-    if (answer.id !== run.id) go(`/plan-runs/${answer.id}`);
+    await client().orderPlanRun(run.id, asked);
     onChanged();
   });
   const report = useAction(async () => await openReport(run.id));
@@ -59,7 +55,8 @@ export function RunActions({ run, onChanged }: { run: PlanRun; onChanged: () => 
         Report
       </button>
       <Problem error={report.error} />
-      {offer === undefined ? null : (
+      {asked === 'fail-back' ? <FailBack run={run} onClose={() => ask(null)} /> : null}
+      {offer === undefined || asked === 'fail-back' ? null : (
         <Confirmation
           title={`${offer.verb}?`}
           verb={offer.verb}

@@ -1,5 +1,5 @@
 /** What can be ordered of a run as it is now. Pure. */
-import type { PlanRun, PlanRunOrder } from '@lmas/client';
+import type { FailBackInput, PlanRun, PlanRunOrder } from '@lmas/client';
 
 const ENDS: ReadonlySet<PlanRun['phase']> = new Set<PlanRun['phase']>(['succeeded', 'failed', 'cancelled']);
 
@@ -23,3 +23,25 @@ export function offersOf(
     ...(run.items.some(({ state }) => state === 'moved' || state === 'stuck') ? (['fail-back'] as const) : []),
   ];
 }
+
+type Item = PlanRun['items'][number];
+/** It is not where it was to go. */
+const LOST: ReadonlySet<Item['state']> = new Set<Item['state']>(['failed', 'cancelled', 'refused']);
+
+/** What a fail-back would move, and what stands in its way because nobody knows where it runs: either can be left out. */
+export const canStay = (item: Item): boolean => item.state === 'moved' || item.state === 'stuck' || isUnclear(item);
+
+/** Nobody knows where it runs, or it runs twice. */
+export const isUnclear = ({ state, leftAt }: Item): boolean =>
+  (state === 'stuck' || LOST.has(state)) && (leftAt === 'both' || leftAt === 'unknown');
+
+export interface LeftOut {
+  /** Ids of VMs. */
+  readonly except: readonly string[];
+  readonly poweredOff: 'as-the-plan-says' | 'refuse' | 'leave';
+}
+
+export const leftOut = ({ except, poweredOff }: LeftOut): NonNullable<FailBackInput> => ({
+  except: [...except],
+  ...(poweredOff === 'as-the-plan-says' ? {} : { poweredOff }),
+});

@@ -1,0 +1,45 @@
+/** What plans and evacuations are asked, in the words of forms and pages. Pure. */
+import type { Plan } from '@lmas/client';
+
+type Order = 'name' | 'smallest' | 'largest';
+
+export const LABELS = {
+  except: 'Except',
+  first: 'Begin first',
+  order: 'Order of the others',
+  poweredOff: 'VMs that are powered off',
+  silent: 'Hosts of the site that do not answer',
+  memory: 'VMs that do not fit into the memory free there',
+} as const;
+
+export const HINTS = {
+  except: 'VMs that stay: names or ids, with commas.',
+  first: 'VMs that begin before all others, in this order: names or ids, with commas.',
+  silent: 'Where all of a site, or a label there, is chosen. A run that leaves them ends as failed, and says which.',
+  memory: 'All that are sent to the same host are added up. Xen cannot overcommit: there they are refused in any case.',
+} as const;
+
+export const POWERED_OFF: Readonly<Record<Plan['poweredOff'], string>> = {
+  refuse: 'make the run be refused',
+  leave: 'stay where they are',
+  move: 'are moved as they are, where the hypervisor allows it',
+};
+export const SILENT: Readonly<Record<Plan['silent'], string>> = {
+  refuse: 'make the run be refused',
+  leave: 'are left, with what they have',
+};
+export const MEMORY: Readonly<Record<Plan['memory'], string>> = {
+  check: 'are refused',
+  overcommit: 'are moved with a warning: memory is overcommitted',
+};
+export const ORDER: Readonly<Record<Order, string>> = {
+  name: 'by name',
+  smallest: 'smallest memory first',
+  largest: 'largest memory first',
+};
+
+/** As a choice has them. @param values in the order in which they are offered; the first one is what counts by itself */
+export const choicesOf = <Value extends string>(
+  words: Readonly<Record<Value, string>>,
+  values: readonly Value[],
+): readonly (readonly [Value, string])[] => values.map((value) => [value, words[value]]);
