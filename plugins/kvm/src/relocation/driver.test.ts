@@ -4,6 +4,7 @@ import { readFileSync, utimesSync } from 'node:fs';
 import { test } from 'node:test';
 import type { PluginResource } from '@lmas/plugin-api';
 import { ERROR } from '../rpc/constants.ts';
+import { guestXml } from '../testing/fake-libvirt/guest.ts';
 import { CopiedRelocationWorld, FakeRelocationWorld } from '../testing/relocation-world.ts';
 import { KvmRelocation } from './driver.ts';
 
@@ -188,4 +189,25 @@ test('one that was started in the moment of the change, and not given its defini
   for (const resource of journal.toReversed()) await driver.release(resource, { signal });
   assert.deepEqual([guest.persistent, guest.autostart], [true, true]);
   assert.deepEqual(await world.definitions(), { source: 'startable', destination: 'absent' });
+});
+
+test('a VM that has got another disk since it was copied stays: an overlay, or one more', async () => {
+  await using world = new CopiedRelocationWorld();
+  const { driver, prepared, journal } = await copying(world);
+  const guest = world.source.guest(world.vm.id);
+  const before = guestXml(guest, world.source.files);
+  const overlay = before.replace('/vda.img', '/vda.snap1').replace("type='raw'", "type='qcow2'");
+  const more = DISK.replaceAll('vda', 'vdb');
+  for (const xml of [
+    overlay,
+    before.replace('<devices>', `<devices>${more}`),
+    before.replace(/<disk.*<\/disk>/s, ''),
+  ]) {
+    assert.notEqual(xml, before);
+    guest.xml = xml;
+    await assert.rejects(driver.place(prepared, { signal }), { code: 'NOT_MIGRATABLE' });
+    assert.deepEqual(await world.definitions(), { source: 'startable', destination: 'absent' });
+  }
+  for (const resource of journal.toReversed()) await driver.release(resource, { signal });
+  assert.deepEqual(await world.leftovers(), []);
 });

@@ -36,6 +36,7 @@ import { checkRelocation } from './check.ts';
 import { awaitDisks, copyDisks, KEY, keyDirectories } from './disks.ts';
 import { formerPath, removeArriving } from './firmware.ts';
 import {
+  assertAsPrepared,
   assertRests,
   DEFINITION,
   dropHeld,
@@ -119,6 +120,7 @@ export class KvmRelocation implements RelocationDriver {
       if (here.presence !== 'absent') {
         assertRests(here);
         const plan = await makeRelocationPlan(this.#ends, this.#request, { signal });
+        assertAsPrepared(plan, state);
         sourceDefinition = plan.sourceXml;
         await holdThere(this.#placing, plan, { signal });
         await leaveSource(this.#placing, state, { signal });

@@ -52,6 +52,18 @@ export async function holderOf(
   return heldFor(await client.xml(domain, XML.inactive, { signal }));
 }
 
+/** What is placed is what was copied. @throws PluginError NOT_MIGRATABLE when the VM has got another disk or another file of variables since */
+export function assertAsPrepared({ copied, nvram }: RelocationPlan, state: RelocationState): void {
+  const keyOf = ({ name, from, to }: { name: string; from: string; to: string }, format: string): string =>
+    JSON.stringify([name, from, to, format]);
+  const now = copied.map((disk) => keyOf(disk, disk.format)).sort();
+  const then = state.disks.map((disk) => keyOf(disk, disk.format)).sort();
+  if (now.join() === then.join() && (nvram ?? null) === state.nvram) return;
+  throw new PluginError('NOT_MIGRATABLE', 'The disks of the VM are not those that were copied: it was changed since.', {
+    remedy: 'Move it again, as it is now.',
+  });
+}
+
 /** Held again, it is held as the VM is defined now. @throws PluginError NOT_MIGRATABLE when somebody else has it there */
 export async function holdThere(
   { ends, request, context }: Placing,
