@@ -125,12 +125,12 @@ const WAVE_TONES: Readonly<Record<WaveRun['state'], Tone>> = {
   skipped: 'plain',
 };
 
-/** In these nothing moves: no wave has its turn. */
 function reasonsHeading({ mode, reasons }: PlanRun): string {
   if (mode === 'disaster') return 'What is known';
   return reasons.every(({ code }) => code === 'ENDPOINT_SILENT') ? 'What is left' : 'It was refused';
 }
 
+/** In these nothing moves: no wave has its turn. */
 const LOOKS: ReadonlySet<PlanRun['mode']> = new Set(['validate', 'disaster']);
 
 function Wave({ run, moving, wave, at }: Course & { wave: WaveRun; at: number }) {
