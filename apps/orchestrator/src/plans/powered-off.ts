@@ -17,7 +17,8 @@ export interface Rest {
   readonly moves: boolean;
   /** Why the run is refused, where it is. */
   readonly refusal: string | undefined;
-  readonly finding: Finding;
+  /** Why it stays. What is said of one that moves goes with its checks (validate.ts), which a retry makes anew. */
+  readonly finding: Finding | undefined;
 }
 
 /** `undefined`: it runs. */
@@ -41,7 +42,7 @@ export function restOf(
   const can = survey.movesPoweredOff?.has(endpoint) === true;
   if (can && poweredOff === 'move') {
     const doubt = isElsewhere(vm, { endpoint, site }, survey) ?? mayRun(name, silentAt(site, survey));
-    return { moves: doubt === undefined, refusal: undefined, finding: doubt ?? movesOff(name) };
+    return { moves: doubt === undefined, refusal: undefined, finding: doubt };
   }
   const others = can
     ? 'Start it, leave it out, or say `poweredOff: move` or `leave`'

@@ -209,7 +209,7 @@ test('one that is powered off is moved where its plugin can and the plan says so
       ...[state, powerState, findings[0]?.severity, destination.endpoint],
     ]),
     [
-      ['waiting', 'off', 'note', 'b1'],
+      ['waiting', 'off', undefined, 'b1'], // its checks say it
       ['left', 'running', 'warning', 'x1'],
     ],
   );

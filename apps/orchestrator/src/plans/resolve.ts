@@ -101,7 +101,7 @@ function itemFor(context: Context, wave: number, selector: VmSelector, { endpoin
     powerState: rest?.moves === true ? 'off' : 'running',
     state: stays ? 'left' : 'waiting',
     migrations: [],
-    findings: rest === undefined ? [] : [rest.finding],
+    findings: rest?.finding === undefined ? [] : [rest.finding],
     ...{
       checkedAt: null,
       prediction: null,
