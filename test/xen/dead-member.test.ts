@@ -4,10 +4,17 @@
  */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { XenWorld } from '../compliance/xen-world.ts';
-import { assertOneAt, driverOf, perform } from './driving.ts';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { plugin, XenWorld } from '../compliance/xen-world.ts';
+import { assertOneAt, context, driverOf, perform, requestOf } from './driving.ts';
+import { nameOf } from './loopback-names.ts';
 
 const signal = AbortSignal.timeout(170_000);
+async function settled(holds: () => boolean, what = 'settled'): Promise<void> {
+  for (const started = performance.now(); !holds(); await sleep(10)) {
+    assert.ok(performance.now() - started < 5_000, what);
+  }
+}
 const count = (calls: readonly string[], method: string): number => calls.filter((call) => call === method).length;
 
 test('the coordinator dies while memory moves, and the other member takes over: it is asked, and the guest is at the source', async () => {
@@ -57,6 +64,67 @@ test('a call that was lost is not repeated; the next one is made with a new logi
   assert.deepEqual([count(source.calls, 'event.from'), source.sessions.count], [1, 1]);
   await session.findVm(world.vm.id, { signal });
   assert.equal(count(source.calls, 'session.login_with_password'), logins + 1);
+  await settled(() => source.sessions.count === 1, 'the session that was given up is ended with the next login');
   await session.close();
-  assert.equal(source.sessions.count, 0, 'the one that was given up is ended, too');
+  assert.equal(source.sessions.count, 0);
+});
+
+test('sessions that were given up are ended with the last one of them, too, though nobody is logged in then', async () => {
+  await using world = await XenWorld.make();
+  const { source } = world;
+  const session = await world.session(source);
+  source.faults.loseReplyOf = 'event.from';
+  await assert.rejects(session.findVm(world.vm.id, { signal }), { code: 'CONNECTION_LOST' });
+  await session.close();
+  assert.equal(source.sessions.count, 0);
+});
+
+for (const [how, faults] of [
+  ['lost', { loseReplyOf: 'event.from' }],
+  ['answered by a proxy', { turnAway: { method: 'event.from', by: 503 } }],
+] as const) {
+  test(`the coordinator alone is pinned, and an answer is ${how}: the other member is passed over, and the pool is found`, async () => {
+    await using world = await XenWorld.make();
+    const { source } = world;
+    const session = await world.session(source, undefined, 'alpha-1');
+    await session.findVm(world.vm.id, { signal }); // from here on the other member is known
+    await settled(() => source.sessions.count === 1);
+    Object.assign(source.faults, faults);
+    await assert.rejects(session.findVm(world.vm.id, { signal }));
+    assert.equal((await session.findVm(world.vm.id, { signal })).presence, 'running');
+    assert.equal(source.redirects, 0, 'the one that is not trusted was asked for nothing');
+    source.setCoordinator(1);
+    await assert.rejects(session.findVm(world.vm.id, { signal }), { code: 'HOST_KEY_MISMATCH' });
+    source.setCoordinator(0);
+    assert.equal((await session.findVm(world.vm.id, { signal })).presence, 'running');
+  });
+}
+
+test('the coordinator alone is pinned, and an answer is lost while the guest moves: the move is followed to its end', async () => {
+  await using world = await XenWorld.make();
+  const { source, destination } = world;
+  const ends = {
+    source: await world.session(source, undefined, 'alpha-1'),
+    destination: await world.session(destination, undefined, 'beta-1'),
+  };
+  const driver = plugin.migration(ends as never, requestOf(world), context);
+  const prepared = await driver.prepare({ signal });
+  world.whilePerforming(() => Object.assign(source.faults, { loseReplyOf: 'event.from' }));
+  await perform(driver, prepared);
+  assert.equal(source.faults.loseReplyOf, undefined, 'one was lost');
+  await driver.confirm(prepared, { signal });
+  assert.equal(count(source.calls, 'Async.VM.migrate_send'), 1);
+  assertOneAt(world, 'destination');
+});
+
+test('a member that the settings name is known by its address as well: dead, it is waited for once', async () => {
+  await using world = await XenWorld.make();
+  const { source } = world;
+  const [dead = '', other] = source.members.map(({ management }) => management);
+  await source.silence(0);
+  const started = performance.now();
+  const session = world.session(source, undefined, undefined, [], { host: nameOf(dead), otherMembers: [other] });
+  await assert.rejects(session, { code: 'UNREACHABLE' });
+  const waitedMs = performance.now() - started;
+  assert.ok(waitedMs < 15_000, `what the other one calls coordinator was asked already: ${waitedMs} ms`);
 });

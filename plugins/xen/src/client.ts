@@ -7,12 +7,15 @@
  *
  * Invariant: a call is sent again only when XAPI has answered that it did not take it (session unknown, not the coordinator),
  * or when it was never sent. After any other silence the next call looks for the coordinator anew, the silent member last: one that has
- * died tells nobody. Owns its connections and its sessions; `close` ends both.
+ * died tells nobody. A member that is not trusted gets no password, and stands in nobody's way. Owns its connections and its sessions; `close`
+ * ends both.
  */
-import { PluginError } from '@lmas/plugin-api';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { PluginError, pluginErrorCode } from '@lmas/plugin-api';
 import type { z } from 'zod';
 import type { XenConfig } from './config.ts';
 import { isFault, toPluginError, XapiSilence } from './errors.ts';
+import { Members } from './members.ts';
 import { NULL_REF } from './records.ts';
 import { type Address, callJsonRpc } from './wire/json-rpc.ts';
 import { PinningAgent } from './wire/tls.ts';
@@ -26,6 +29,8 @@ const KNOCK_TIMEOUT_MS = 5_000;
 /** A coordinator names the next one; more hops than this are a circle. */
 const MAX_REDIRECTS = 3;
 const RENEWALS = 2;
+/** A name that is not looked up in this time stays a name. */
+const LOOK_UP_MS = 2_000;
 /** Sessions that were left and may live on, at a pool that is slow: more than these it drops by itself. */
 const MAX_LEFT = 16;
 
@@ -44,23 +49,29 @@ export interface Login {
   readonly password: string;
 }
 
+interface Session {
+  readonly ref: string;
+  readonly address: Address;
+}
+
 export class XapiClient {
   readonly #agent: PinningAgent;
   readonly #login: Login;
   readonly #port: number;
-  /** Where a coordinator has been or may come up, most likely first. */
-  readonly #members: string[];
+  /** Where a coordinator has been or may come up. */
+  readonly #members: Members;
   readonly #closed = new AbortController();
-  /** Sessions that were given up for a silence, and are ended in the end. */
-  readonly #left: string[] = [];
-  #session: { readonly ref: string; readonly address: Address } | undefined;
+  /** Sessions that were given up for a silence, and are ended with the next login, or in the end. */
+  readonly #left: Session[] = [];
+  #session: Session | undefined;
+  #ending: Promise<void> | undefined;
   #renewing: Promise<void> | undefined;
 
   private constructor(config: XenConfig, login: Login) {
     this.#agent = new PinningAgent({ fingerprints: config.tlsFingerprints, ca: config.caCertificate });
     this.#login = login;
     this.#port = config.port;
-    this.#members = [...new Set([config.host, ...config.otherMembers])];
+    this.#members = new Members([config.host, ...config.otherMembers]);
   }
 
   /** @throws PluginError UNREACHABLE, LOGIN_REFUSED, HOST_KEY_MISMATCH, INVALID_CONFIG */
@@ -89,7 +100,7 @@ export class XapiClient {
 
   /** The coordinator's address, as it was reached last. */
   get coordinator(): string {
-    return this.#session?.address.host ?? this.#members[0] ?? '';
+    return this.#session?.address.host ?? this.#members.first;
   }
 
   /** Another object after each login: what an answer was built on is forgotten with it. */
@@ -99,8 +110,7 @@ export class XapiClient {
 
   /** Addresses of members that may become coordinator, so that they can be found when this one dies. */
   rememberMembers(addresses: readonly string[]): void {
-    for (const address of addresses)
-      if (address !== '' && !this.#members.includes(address)) this.#members.push(address);
+    for (const address of addresses) this.#members.add(address);
   }
 
   /**
@@ -132,21 +142,31 @@ export class XapiClient {
           if (await this.#standsStill(session, options)) throw error;
           continue;
         }
-        if (isFault(error, 'HOST_IS_SLAVE')) this.#preferMember(error.params[0]);
+        if (isFault(error, 'HOST_IS_SLAVE')) this.#members.prefer(error.params[0] ?? '');
         if (this.#session === session) this.#session = undefined;
       }
     }
   }
 
   /** That member may be dead, or be coordinator no more: the others are asked first. */
-  #leave(session: { readonly ref: string; readonly address: Address }): void {
+  #leave(session: Session): void {
     if (this.#session !== session) return;
     this.#session = undefined;
-    this.#left.push(session.ref);
+    this.#left.push(session);
     if (this.#left.length > MAX_LEFT) this.#left.shift();
-    const { host } = session.address;
-    const others = this.#members.filter((member) => member !== host);
-    this.#members.splice(0, this.#members.length, ...others, host);
+    this.#members.putLast(session.address.host);
+  }
+
+  /** A pool that has forgotten them, or hears nothing, drops them by itself. Never throws. */
+  async #endLeft(): Promise<void> {
+    const options = { signal: AbortSignal.timeout(LOGOUT_TIMEOUT_MS), timeoutMs: LOGOUT_TIMEOUT_MS };
+    await Promise.all(
+      this.#left.splice(0).map((session) =>
+        callJsonRpc(this.#agent, session.address, 'session.logout', [session.ref], options).catch((error: unknown) => {
+          if (!isFault(error)) this.#left.push(session);
+        }),
+      ),
+    );
   }
 
   /** Asks a question of this pool alone. When the session serves for it as before, no fault was about it. */
@@ -156,13 +176,15 @@ export class XapiClient {
   }
 
   /**
-   * Whether that member answers, and is trusted. It is asked with a session that nobody has: no password goes there.
+   * Whether that member answers, and is trusted, under the name that the settings give it, if they do. It is asked with a session that
+   * nobody has: no password goes there.
    * @throws XapiSilence
    */
   async knock(host: string, { signal }: Options): Promise<void> {
     this.#closed.signal.throwIfAborted();
     const options = { signal, timeoutMs: KNOCK_TIMEOUT_MS };
-    await callJsonRpc(this.#agent, { host, port: this.#port }, 'pool.get_all', [NULL_REF], options).catch((error) => {
+    const address = { host: this.#members.nameOf(host), port: this.#port };
+    await callJsonRpc(this.#agent, address, 'pool.get_all', [NULL_REF], options).catch((error) => {
       if (!isFault(error)) throw error;
     });
   }
@@ -178,25 +200,35 @@ export class XapiClient {
   /** Asks each member that is known; a wrong password is wrong everywhere and is tried once. */
   async #logIn(options: Options): Promise<void> {
     let silence: unknown;
-    const asked = new Set<string>();
-    for (let host = this.#members[0]; host !== undefined; host = this.#members.find((member) => !asked.has(member))) {
+    let stranger: unknown;
+    const asked = new Map<string, unknown>();
+    const lookedUp = Promise.race([this.#members.lookUp(), sleep(LOOK_UP_MS, undefined, { ref: false })]);
+    for (let host = this.#members.next(asked); host !== undefined; host = this.#members.next(asked)) {
       try {
-        this.#session = await this.#logInAt(host, asked, options);
-        this.#preferMember(this.#session.address.host);
+        this.#session = await this.#logInAt(host, asked, lookedUp, options);
+        this.#members.prefer(this.#session.address.host);
+        this.#ending = this.#endLeft();
         return;
       } catch (error) {
-        if (!isNobodyThere(error)) throw this.#lost(error);
-        silence ??= error;
+        if (isStranger(error)) stranger ??= error;
+        else if (isNobodyThere(error)) silence ??= error;
+        else throw this.#lost(error);
       }
+      await lookedUp;
     }
-    throw silence;
+    throw silence === undefined ? stranger : withBoth(silence, stranger);
   }
 
-  /** @param asked also those that were named as coordinator: one that is silent is waited for once */
-  async #logInAt(host: string, asked: Set<string>, { signal }: Options): Promise<{ ref: string; address: Address }> {
+  /** @param asked also those that were named as coordinator, with what came of it: one that is silent is waited for once */
+  async #logInAt(
+    host: string,
+    asked: Map<string, unknown>,
+    lookedUp: Promise<void>,
+    { signal }: Options,
+  ): Promise<Session> {
     let address: Address = { host, port: this.#port };
     for (let redirects = 0; ; redirects += 1) {
-      asked.add(address.host);
+      asked.set(address.host, undefined);
       try {
         const { username, password } = this.#login;
         const params = [username, password, API_VERSION, ORIGINATOR];
@@ -204,9 +236,14 @@ export class XapiClient {
         const ref = await callJsonRpc(this.#agent, address, 'session.login_with_password', params, options);
         return { ref: String(ref), address };
       } catch (error) {
-        const coordinator = isFault(error, 'HOST_IS_SLAVE') ? error.params[0] : undefined;
-        if (coordinator === undefined || redirects >= MAX_REDIRECTS) throw error;
+        asked.set(address.host, error);
+        const named = isFault(error, 'HOST_IS_SLAVE') ? error.params[0] : undefined;
+        if (named === undefined || redirects >= MAX_REDIRECTS) throw error;
+        await lookedUp;
+        const coordinator = this.#members.nameOf(named);
         if (asked.has(coordinator)) {
+          const before = asked.get(coordinator);
+          if (isStranger(before)) throw before;
           throw new XapiSilence('unreachable', `${host} calls ${coordinator} the coordinator, which was asked before`);
         }
         address = { host: coordinator, port: this.#port };
@@ -224,12 +261,6 @@ export class XapiClient {
       );
     }
     return error;
-  }
-
-  #preferMember(host: string | undefined): void {
-    if (host === undefined || host === '') return;
-    const others = this.#members.filter((member) => member !== host);
-    this.#members.splice(0, this.#members.length, host, ...others);
   }
 
   /**
@@ -252,7 +283,7 @@ export class XapiClient {
   /** Idempotent; never throws. */
   async close(): Promise<void> {
     this.#closed.abort(new PluginError('CONNECTION_LOST', 'The session was closed.'));
-    await Promise.all([this.logOut(), ...this.#left.map((ref) => this.logOut(ref))]);
+    await Promise.all([this.logOut(), this.#ending, this.#endLeft()]);
     this.#session = undefined;
     this.#agent.destroy();
   }
@@ -276,3 +307,12 @@ const wasNotTaken = (error: unknown): boolean =>
 
 /** Nothing was decided there: another member may know. One that still starts is coordinator no more, or not yet. */
 const isNobodyThere = (error: unknown): boolean => error instanceof XapiSilence || isFault(error, 'HOST_STILL_BOOTING');
+
+/** The one that is silent may be coordinator, and answer again: who waits for it goes on waiting, and learns who else was there. */
+const withBoth = (silence: unknown, stranger: unknown): unknown =>
+  silence instanceof XapiSilence && stranger instanceof PluginError
+    ? new XapiSilence(silence.kind, `${silence.message}; ${stranger.message}`, { cause: stranger })
+    : silence;
+
+/** Whoever answers there has seen no password, and what it is says nothing of the others. */
+const isStranger = (error: unknown): boolean => pluginErrorCode(error) === 'HOST_KEY_MISMATCH';
