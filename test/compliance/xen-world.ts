@@ -7,9 +7,10 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { EndpointSession } from '@lmas/plugin-api';
 import { createXenPlugin } from '@lmas/plugin-xen';
-import { certificateOf } from '../lab/xapi/certificates.ts';
-import { type PoolSpec, uuidOf } from '../lab/xapi/model.ts';
+import { CertificateAuthority, certificateOf } from '../lab/xapi/certificates.ts';
+import { type MemberSpec, type PoolSpec, uuidOf } from '../lab/xapi/model.ts';
 import { XapiPool } from '../lab/xapi/pool.ts';
+import type { Certificate } from '../lab/xapi/wire.ts';
 import type { ComplianceWorld } from './suite.ts';
 
 const MIB = 1024 ** 2;
@@ -44,6 +45,7 @@ export class XenWorld implements ComplianceWorld {
   readonly destination: XapiPool;
   readonly #directory = mkdtempSync(join(tmpdir(), 'lmas-xen-'));
   readonly #alive = new Set<EndpointSession>();
+  #ca: CertificateAuthority | undefined;
   #most = 1;
   #reachable = true;
 
@@ -57,8 +59,14 @@ export class XenWorld implements ComplianceWorld {
     }
   }
 
-  /** @param changes of the pools, e.g. `httpsOnly` */
-  static async make(changes: Partial<PoolSpec> = {}): Promise<XenWorld> {
+  /**
+   * @param changes of the pools, e.g. `httpsOnly`
+   * @param signed members show certificates that the world's CA has signed for these names, and not their own
+   */
+  static async make(
+    changes: Partial<PoolSpec> = {},
+    signed?: (member: MemberSpec) => readonly string[],
+  ): Promise<XenWorld> {
     worlds = (worlds + 1) % 100;
     const disks = [{ sizeBytes: 8 * MIB }, { sizeBytes: 4 * MIB }];
     const source = new XapiPool({
@@ -68,9 +76,27 @@ export class XenWorld implements ComplianceWorld {
     const destination = new XapiPool({ ...specOf('beta', `${OWN_OCTET + 1}.${worlds}`, []), ...changes });
     await using made = new AsyncDisposableStack();
     const world = made.use(new XenWorld(source, destination));
-    for (const pool of [source, destination]) await pool.start((member) => certificateOf(world.#directory, member));
+    const certificateFor = signed === undefined ? undefined : world.#signer(signed);
+    for (const pool of [source, destination]) {
+      await pool.start(certificateFor ?? ((member) => certificateOf(world.#directory, member)));
+    }
     made.move();
     return world;
+  }
+
+  #signer(namesOf: (member: MemberSpec) => readonly string[]): (member: string) => Certificate {
+    this.#ca = new CertificateAuthority(this.#directory);
+    const members = [this.source, this.destination].flatMap((pool) => pool.members);
+    const shown = new Map<string, Certificate>(
+      members.map((member) => [member.name, this.ca.certificateFor(member.name, namesOf(member))]),
+    );
+    return (name) => shown.get(name) ?? certificateOf(this.#directory, name);
+  }
+
+  /** Of a world whose members show certificates that it has signed. */
+  get ca(): CertificateAuthority {
+    if (this.#ca === undefined) throw new Error('no CA has signed anything in this world');
+    return this.#ca;
   }
 
   async connect(): Promise<{ source: EndpointSession; destination: EndpointSession }> {

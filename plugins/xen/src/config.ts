@@ -20,7 +20,7 @@ export const configSchema = z.strictObject({
     .array(z.string().min(1))
     .default([])
     .describe(
-      'Addresses of other members, any of which may be coordinator when `host` is dead; while connected, all members are known anyhow',
+      'Names or addresses of other members, any of which may be coordinator when `host` is dead; while connected, all members are known anyhow',
     ),
   port: z.int().min(1).max(65_535).default(443).describe('Its port for HTTPS'),
   // A pool's members show one self-signed certificate each, so pinning is the rule and a CA the exception.
@@ -28,7 +28,7 @@ export const configSchema = z.strictObject({
     .array(fingerprint)
     .default([])
     .describe(
-      'SHA-256 fingerprints of the certificates that are trusted, one for each member that may become coordinator; none: the certificate has to be valid for its name',
+      'SHA-256 fingerprints of the certificates that are trusted, one for each member that may become coordinator; none: a CA has to have signed it, for the member’s address or its name in the settings',
     ),
   caCertificate: z
     .string()

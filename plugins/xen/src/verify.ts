@@ -157,7 +157,7 @@ async function seeMembers({ client }: XenSession, { hosts, pool }: Pool, options
     return `All ${hosts.size} members answer and are trusted; the coordinator is ${coordinator}.`;
   return failed(
     `Cannot be talked to: ${silent.join('; ')}. The coordinator is ${coordinator}.`,
-    'Should such a member become coordinator, the pool is lost to us: open the way, and pin its certificate in tlsFingerprints.',
+    'Should such a member become coordinator, the pool is lost to us: open the way, and pin its certificate in tlsFingerprints, or see that a CA vouches for it under the address that XAPI tells, or the name in otherMembers.',
   );
 }
 

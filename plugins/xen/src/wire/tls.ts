@@ -3,8 +3,9 @@
  * by a certificate that a trusted CA signed for that name. There is no way to switch this off.
  */
 import https from 'node:https';
+import { isIP } from 'node:net';
 import type { Duplex } from 'node:stream';
-import { type ConnectionOptions, connect, type TLSSocket } from 'node:tls';
+import { type ConnectionOptions, connect, type PeerCertificate, type TLSSocket } from 'node:tls';
 import { PluginError } from '@lmas/plugin-api';
 
 export interface Trust {
@@ -41,7 +42,9 @@ export class PinningAgent extends https.Agent {
     const limit = setTimeout(() => {
       socket.destroy(new Error(`no TLS connection in ${CONNECT_TIMEOUT_MS} ms`));
     }, CONNECT_TIMEOUT_MS);
-    const fail = (error: Error): void => callback?.(error, socket);
+    const host = options.host ?? '';
+    const fail = (error: Error): void =>
+      callback?.(socket.authorizationError ? notVouchedFor(host, error) : error, socket);
     socket.once('error', fail);
     socket.once('close', () => clearTimeout(limit));
     socket.once('secureConnect', () => {
@@ -49,14 +52,7 @@ export class PinningAgent extends https.Agent {
       socket.off('error', fail);
       const seen = socket.getPeerX509Certificate()?.fingerprint256;
       if (pinned && (seen === undefined || !fingerprints.includes(seen))) {
-        const error = new PluginError(
-          'HOST_KEY_MISMATCH',
-          `${options.host} shows a certificate that is not pinned: ${seen}`,
-          {
-            remedy:
-              'Compare it with `openssl x509 -noout -fingerprint -sha256 -in /etc/xensource/xapi-ssl.pem` on that host. If it is right, add it to tlsFingerprints of the endpoint; if not, somebody is in between.',
-          },
-        );
+        const error = notTrusted(`${host} shows a certificate that is not pinned: ${seen}`, COMPARE);
         socket.destroy();
         callback?.(error, socket);
         return;
@@ -65,4 +61,26 @@ export class PinningAgent extends https.Agent {
     });
     return undefined;
   }
+}
+
+const COMPARE =
+  'Compare it with `openssl x509 -noout -fingerprint -sha256 -in /etc/xensource/xapi-ssl.pem` on that host. If it is right, add it to tlsFingerprints of the endpoint; if not, somebody is in between.';
+
+const notTrusted = (message: string, remedy: string): PluginError =>
+  new PluginError('HOST_KEY_MISMATCH', message, { remedy });
+
+/** Where nothing is pinned. @param error why Node does not believe the certificate */
+function notVouchedFor(host: string, error: Error & { readonly code?: string; readonly cert?: PeerCertificate }) {
+  if (error.code !== 'ERR_TLS_CERT_ALTNAME_INVALID') {
+    const message = `${host} shows a certificate that no trusted CA vouches for (${error.message})`;
+    return notTrusted(message, `Give the CA that signed it as caCertificate. If none did: ${COMPARE}`);
+  }
+  const names = error.cert?.subjectaltname ?? 'no name at all';
+  const message = `${host} shows a certificate that is not for ${host}, but for ${names}`;
+  if (isIP(host) === 0) return notTrusted(message, 'Name the member as its certificate does, or pin the certificate.');
+  // XAPI tells who is coordinator by an address alone.
+  return notTrusted(
+    message,
+    'XAPI tells members by their addresses. Have this one in the certificate (subjectAltName=IP), or name the member by its name in host or otherMembers of the endpoint, or pin its certificate in tlsFingerprints.',
+  );
 }
