@@ -1,4 +1,7 @@
-/** A source older than XAPI 22.30, which sends its storage calls, and the session in them, without TLS. */
+/**
+ * A source older than XAPI 22.30, which sends its storage calls, and the session in them, without TLS; and a newer one, which does so when its
+ * `migration-https-only` is off. No call tells that.
+ */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { XenWorld } from '../compliance/xen-world.ts';
@@ -24,4 +27,21 @@ test('a source that sends in the clear is led to no coordinator past the tunnel:
   await migrate(await driverOf(world, { tunnelled: true }));
   assert.equal(world.destination.storageRedirects, 0, 'the coordinator receives');
   assertOneAt(world, 'destination');
+});
+
+test('whether a newer source was told to send in the clear cannot be seen: the finding says so, unless the port for that is closed', async () => {
+  await using world = await XenWorld.make({ httpsOnly: false });
+  const { destination } = world;
+  const options = { destinationHost: 'beta-2' };
+  const found = async () => {
+    const { findings } = await (await driverOf(world, { tunnelled: true, options })).check({ signal });
+    return findings.find(({ code }) => code === 'STORAGE_REDIRECTED');
+  };
+  const unseen = await found();
+  assert.equal(unseen?.severity, 'warning');
+  assert.match(unseen?.message ?? '', /unless migration-https-only is off/);
+  destination.database.update('host', destination.database.byName('host', 'beta-1'), { https_only: true });
+  const closed = await found();
+  assert.equal(closed?.severity, 'warning');
+  assert.doesNotMatch(closed?.message ?? '', /migration-https-only/);
 });

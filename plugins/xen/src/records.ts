@@ -63,6 +63,8 @@ export const hostSchema = z.object({
   software_version: textMap,
   cpu_info: textMap.default({}),
   license_params: textMap.default({}),
+  /** Port 80 is closed there. Releases that cannot close it do not have it. */
+  https_only: z.boolean().optional(),
   API_version_major: integer.default(0),
   API_version_minor: integer.default(0),
   PIFs: refs,

@@ -9,7 +9,10 @@ import type { Pool } from './pool.ts';
 const VGPU_MAP_API = '2.8';
 /** "26.14.0-next": what came after that one. */
 const VDI_FORMAT_MAP_XAPI = '26.15.0';
-/** From here on the source takes TLS for storage and memory, whatever scheme the receive map's URLs have. */
+/**
+ * From here on the source takes TLS for storage and memory, whatever scheme the receive map's URLs have, unless `migration-https-only` is off in
+ * its xapi.conf, which no call tells (xapi_globs.ml; storage_utils.ml asks it anew for each redirect).
+ */
 const TLS_XAPI = '22.30';
 
 export interface Release {
@@ -19,7 +22,7 @@ export interface Release {
   readonly hasVdiFormatMap: boolean;
   /** The option `compress`, which came with the pool's own setting of it (22.33). */
   readonly hasCompression: boolean;
-  /** Whether a source sends its storage calls in the clear, with the receive map's session in them. */
+  /** Whether a source sends its storage calls in the clear, with the receive map's session in them; else it may, if it was told to. */
   readonly sendsPlain: boolean;
   /** For people. */
   readonly name: string;

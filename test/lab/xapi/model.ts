@@ -42,7 +42,7 @@ export interface PoolSpec {
     readonly sizeBytes?: number;
   }[];
   readonly vms: readonly VmSpec[];
-  /** What the pool does with `http` URLs of a receive map: https to port 443, or as they stand. */
+  /** `migration-https-only` in xapi.conf: what the pool does with `http` URLs of a receive map, https to port 443, or as they stand. No call tells it. */
   readonly httpsOnly?: boolean;
   /** XenServer 7.2: no maps of GPUs and formats, and no compression. */
   readonly oldRelease?: boolean;
@@ -145,7 +145,7 @@ function seedHost(
     },
     ...versionsOf(spec, platformVersion),
     cpu_info: { cpu_count: '8', socket_count: '1', vendor: 'GenuineIntel', features_hvm: 'ffff' },
-    ...{ PIFs: [], PBDs: [], resident_VMs: [], other_config: {}, https_only: spec.httpsOnly ?? true },
+    ...{ PIFs: [], PBDs: [], resident_VMs: [], other_config: {}, https_only: false },
   });
   const pifs: readonly [network: string, address: string, management: boolean][] = [
     ['management', member.management, true],

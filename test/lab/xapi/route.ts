@@ -27,7 +27,7 @@ export class Route {
     this.#map = map;
     const host = pool.database.need('host', from);
     this.#member = pool.members.find(({ name }) => name === host.name_label);
-    this.#httpsOnly = host.https_only === true;
+    this.#httpsOnly = pool.spec.httpsOnly ?? true;
   }
 
   /** XAPI takes the host of `master` and port 443, whatever else the URL says. */

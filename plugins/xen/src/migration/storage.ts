@@ -85,8 +85,13 @@ export function detoursOf(pool: Pool, hostRef: string, { disks, samePool, source
     }
     // Inside one pool the source is a member itself: its way to its own coordinator is no way to another site.
     if (samePool || !copied || !sr.shared || hostRef === pool.pool.master) return [];
-    const coordinator = pool.hosts.get(pool.pool.master)?.name_label ?? 'the coordinator';
-    const clear = isPlain ? ` ${release} would send it a session of the destination’s pool in the clear.` : '';
+    const { name_label: coordinator = 'the coordinator', https_only: isClosed = false } =
+      pool.hosts.get(pool.pool.master) ?? {};
+    const session = 'a session of the destination’s pool in the clear';
+    const unseen = isClosed
+      ? ''
+      : ` The source takes TLS for that, unless migration-https-only is off in its xapi.conf, which XAPI does not tell: then it would send ${session}.`;
+    const clear = isPlain ? ` ${release} would send ${session}.` : unseen;
     const message = `Disk ${name} goes to shared storage "${sr.name_label}", whose calls ${coordinator} alone serves: ${host} sends the source there, past the gateway. The disk’s bytes are not sent there.${clear}`;
     const remedy = `Choose ${coordinator} as destinationHost, or storage of ${host} alone.`;
     return [{ kind: 'redirected', isPlain, message, remedy }];
