@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { inspect } from 'node:util';
+import { createXenPlugin } from '@lmas/plugin-xen';
 import { XenWorld } from '../compliance/xen-world.ts';
 import { assertOneAt, context, driverOf, perform } from './driving.ts';
 
@@ -45,19 +46,25 @@ test('XAPI refuses the cancel: that is an answer, and is logged', async () => {
   assertOneAt(world, 'destination');
 });
 
-test('a recovery whose cancel is lost makes it again', async () => {
-  await using world = await XenWorld.make();
-  const { faults } = world.source;
-  faults.holdAt = 'memory';
-  const begun = Promise.withResolvers<void>();
-  world.whilePerforming(() => begun.resolve());
-  const first = await driverOf(world);
-  const performing = perform(first, await first.prepare({ signal })).catch(silent);
-  await begun.promise;
-  world.killOrchestrator();
-  await performing;
-  faults.turnAway = { method: 'task.cancel', by: 'hanging-up' };
-  const { where, moving } = await (await driverOf(world)).abort({ signal });
-  assert.deepEqual({ where, moving }, { where: 'source', moving: false });
-  assertOneAt(world, 'source');
-});
+const SECONDS_20 = createXenPlugin({ settleMs: 20_000 });
+
+for (const [how, by] of [
+  ['its connection is closed', 'hanging-up'],
+  ['its packets are dropped', 'saying-nothing'],
+] as const)
+  test(`a recovery whose cancel is lost makes it again, as long as it has time (${how})`, async () => {
+    await using world = await XenWorld.make();
+    const { faults } = world.source;
+    faults.holdAt = 'memory';
+    const begun = Promise.withResolvers<void>();
+    world.whilePerforming(() => begun.resolve());
+    const first = await driverOf(world);
+    const performing = perform(first, await first.prepare({ signal })).catch(silent);
+    await begun.promise;
+    world.killOrchestrator();
+    await performing;
+    faults.turnAway = { method: 'task.cancel', by };
+    const { where, moving } = await (await driverOf(world, {}, context, SECONDS_20)).abort({ signal });
+    assert.deepEqual({ where, moving }, { where: 'source', moving: false });
+    assertOneAt(world, 'source');
+  });

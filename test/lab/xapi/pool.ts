@@ -26,8 +26,10 @@ export interface PoolFaults extends SendFaults {
     | undefined;
   /** The call is made, and the connection closed instead of an answer, once. */
   loseReplyOf?: string | undefined;
-  /** Calls of this name are not made: the connection is closed, or a proxy says that nobody is behind it; `times` times. */
-  turnAway?: { readonly method: string; readonly by: 'hanging-up' | 503; readonly times?: number } | undefined;
+  /** Calls of this name are not made: the connection is closed, a proxy says that nobody is behind it, or nobody says anything; `times` times. */
+  turnAway?:
+    | { readonly method: string; readonly by: 'hanging-up' | 'saying-nothing' | 503; readonly times?: number }
+    | undefined;
   /** Called when a call has come, before it is served. */
   onCall?: ((method: string) => void) | undefined;
   /** Data sources beside those that there are, or in their place; `null`: not recorded, NaN: no value yet. */
@@ -250,6 +252,10 @@ export class XapiPool {
     this.faults.onCall?.(method);
     const turned = this.#turnedAway(method);
     if (turned === 503) return UNAVAILABLE;
+    if (turned === 'saying-nothing') {
+      this.#unheard.add(wire.socket);
+      return 'taken' as const;
+    }
     if (turned !== undefined) {
       wire.socket.destroy();
       return 'taken' as const;
@@ -264,7 +270,7 @@ export class XapiPool {
     return answer;
   }
 
-  #turnedAway(method: string): 'hanging-up' | 503 | undefined {
+  #turnedAway(method: string): 'hanging-up' | 'saying-nothing' | 503 | undefined {
     const { turnAway } = this.faults;
     if (turnAway?.method !== method) return undefined;
     const left = (turnAway.times ?? 1) - 1;

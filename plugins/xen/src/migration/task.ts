@@ -88,7 +88,8 @@ async function nextEvent(client: XapiClient, task: string, token: string, signal
 /** Asks for its end; a task that cannot be cancelled any more goes on, and says so by succeeding. */
 export async function cancelTask(client: XapiClient, task: string, options: Options): Promise<void> {
   try {
-    await client.call('task.cancel', [task], nothingSchema, options);
+    const call = { ...options, timeoutMs: CANCEL_CALL_TIMEOUT_MS };
+    await client.call('task.cancel', [task], nothingSchema, call);
   } catch (error) {
     if (!isFault(error)) throw error;
   }
