@@ -99,7 +99,10 @@ export async function clearMark(
   }
 }
 
-/** Wherever the guest is. An end that is silent is needed only where the guest does not run at the other. */
+/**
+ * Wherever the guest is. A destination that is silent is waited for only while the guest does not run at the source. A source that is
+ * silent always is: that the guest runs at the destination does not say that the source's record, with the mark on, is gone.
+ */
 export async function releaseMark(
   ends: { readonly source: XenSession; readonly destination: XenSession },
   vmUuid: string,
