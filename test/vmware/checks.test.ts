@@ -284,6 +284,21 @@ describe('the checks of a vSphere migration', { concurrency: 4 }, () => {
     });
   }
 
+  test('a source host that the login cannot read is told of, and `prepare` gives it as its reason', async () => {
+    await using rehearsal = await Rehearsal.make();
+    const { source } = rehearsal.world;
+    source.endpoint.objects.set(refOf(source, 'HostSystem', 'esx-a1'), { name: undefined });
+    const { findings } = await (await rehearsal.driver()).check({ signal: rehearsal.signal });
+    assert.deepEqual(
+      findings.filter(({ severity }) => severity === 'blocker').map(({ code }) => code),
+      ['SOURCE_HOST_NOT_SEEN'],
+    );
+    await assert.rejects((await rehearsal.driver()).prepare({ signal: rehearsal.signal }), {
+      code: 'INCOMPATIBLE',
+      message: 'The host that runs shop cannot be seen by this login.',
+    });
+  });
+
   test('what speaks against it is told at once, from both ends', async () => {
     const shape = {
       ...withVm({ poweredOn: false, devices: [{ _typeName: 'VirtualPCIPassthrough', key: 13_000 }] }),

@@ -15,6 +15,7 @@ import { checkStorage } from './storage.ts';
 
 const GAP_CODES: Readonly<Record<Gap['kind'], string>> = {
   site: 'SITE_NOT_CLEAR',
+  'source-host': 'SOURCE_HOST_NOT_SEEN',
   host: 'NO_DESTINATION_HOST',
   pool: 'NO_SUCH_POOL',
   folder: 'NO_SUCH_FOLDER',

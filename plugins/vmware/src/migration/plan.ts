@@ -78,7 +78,7 @@ export async function makePlan(
   if (vm === null) throw new PluginError('VM_NOT_FOUND', `The source vCenter has no VM ${request.vm.id}.`);
   const parts: Parts = { request, sourcePlaces, destinationPlaces: otherPlaces ?? sourcePlaces, vm, sameVCenter };
   const sourceHost = sourcePlaces.hosts.find(({ ref }) => sameRef(ref, vm.record['runtime.host']));
-  const gaps: Gap[] = [];
+  const gaps: Gap[] = sourceHost === undefined ? [sourceNotSeen(vm)] : [];
   const copies = sameVCenter ? [] : await copiesAt(destination, vm.record['config.uuid'], options);
   const host = chooseHost(parts, destination, gaps);
   const storage = placeDisks(parts, host);
@@ -94,6 +94,14 @@ export async function makePlan(
     gaps: [...gaps, ...storage.gaps, ...cards.gaps],
   };
 }
+
+/** Left out of what the vCenter tells, for the login may not read it, or not all of it. */
+const sourceNotSeen = ({ record }: Row<VmRecord>): Gap => ({
+  kind: 'source-host',
+  message: `The host that runs ${record.name} cannot be seen by this login.`,
+  remedy:
+    'Give the login System.View and System.Read on that host, or on a folder above; what of it could not be read is in the log.',
+});
 
 const NOWHERE = { pool: undefined, folder: undefined };
 
