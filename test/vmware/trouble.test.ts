@@ -14,6 +14,13 @@ import { Rehearsal } from './rehearsal.ts';
 const MOVE = 'RelocateVM_Task';
 /** Waits for what may still come as long as a busy machine needs to let it come. */
 const patient = createVmwarePlugin({ settleMs: 4_000, lateMs: 30_000 });
+/** As long as a recovery has; the rest of these tests are for what it decides when that is over. */
+const steady = createVmwarePlugin({ settleMs: 30_000 });
+/** What a cancel may come to without being one: no answer at all, and a fault of a vCenter that fails at something else. */
+const NOTHING_CAME: Readonly<Record<string, FaultEffect>> = {
+  'its packets are dropped': { kind: 'hang', done: false },
+  'the vCenter fails at it': { kind: 'fault', fault: { name: 'HostCommunication' } },
+};
 const DOORS = ['soap', 'json'] as const;
 
 /** DRS moves what storage lets it move. */
@@ -201,6 +208,23 @@ for (const protocol of DOORS) {
         await assert.rejects(rehearsal.perform(driver, prepared, mind.signal), { code: 'ABORTED' });
         await there;
         assert.deepEqual([rehearsal.count('CancelTask'), rehearsal.world.running()], [2, ['esx-a1']]);
+      }),
+    );
+
+    test(
+      'a cancel at which the vCenter fails is told, and asked again, and comes',
+      rehearse(async (rehearsal) => {
+        const { gates, faults } = rehearsal.world.source.endpoint;
+        const effect = { kind: 'fault', fault: { name: 'SystemError', fields: { reason: 'vpxd' } } } as const;
+        faults.add({ method: 'CancelTask', times: 2, effect });
+        const mind = new AbortController();
+        const driver = await rehearsal.driver();
+        const prepared = await driver.prepare({ signal: rehearsal.signal });
+        const there = gates.hold('half').then(() => mind.abort());
+        await assert.rejects(rehearsal.perform(driver, prepared, mind.signal), { code: 'ABORTED' });
+        await there;
+        assert.equal(rehearsal.log.filter((line) => /nothing came of the cancel/.test(line)).length, 1);
+        assert.deepEqual([rehearsal.count('CancelTask'), rehearsal.world.running()], [3, ['esx-a1']]);
       }),
     );
 
@@ -411,6 +435,20 @@ for (const protocol of DOORS) {
         assert.deepEqual([where, moving, rehearsal.world.running()], ['source', false, ['esx-a1']]);
       }),
     );
+
+    for (const [how, effect] of Object.entries(NOTHING_CAME)) {
+      test(
+        `it is cancelled if that was wanted, also when nothing came of the first call (${how})`,
+        rehearse(async (rehearsal) => {
+          await killedHalfWay(rehearsal);
+          rehearsal.world.source.endpoint.faults.add({ method: 'CancelTask', times: 1, effect });
+          const next = steady.migration(await rehearsal.world.connect(), rehearsal.request(), rehearsal.context());
+          const { where, moving } = await next.abort({ signal: rehearsal.signal });
+          assert.deepEqual([where, moving, rehearsal.world.running()], ['source', false, ['esx-a1']]);
+          assert.match(rehearsal.log.join(), /nothing came of the cancel/);
+        }),
+      );
+    }
 
     for (const lost of [false, true]) {
       test(

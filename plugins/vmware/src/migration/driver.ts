@@ -23,7 +23,7 @@ import {
 } from '@lmas/plugin-api';
 import { checkMigration } from '../checks/check.ts';
 import type { VmwareOptions } from '../config.ts';
-import { isFault, toPluginError, VimSilence } from '../errors.ts';
+import { isFault, toPluginError } from '../errors.ts';
 import { ROUTE, removeRoute } from '../routes/static-routes.ts';
 import { setTemporaryRoutes } from '../routes/temporary.ts';
 import { flowsOf, pairsOf } from '../routes/ways.ts';
@@ -39,7 +39,7 @@ import { lookAtBoth, moveUnderWay, placementOf, type Sightings } from './placeme
 import { type Ends, makePlan, type Plan } from './plan.ts';
 import { memoryBytesOf, progressReporter, sizesOf } from './progress.ts';
 import { lastingOf, parseState, stateOf } from './state.ts';
-import { cancelTask, followTask, isOurs } from './task.ts';
+import { cancelTask, followTask, isOurs, mayCancelAgain } from './task.ts';
 import { assertSameHosts, assertToBeHad, pinned } from './to-be-had.ts';
 
 interface Options {
@@ -198,8 +198,9 @@ export class VmwareMigration implements MigrationDriver {
       if (!isAwaited || signal.aborted) return placement;
       if (ours && asked.get(task.task.value) !== true) {
         await this.#context.assertCurrent();
+        const isTold = asked.has(task.task.value);
         asked.set(task.task.value, false);
-        if (await this.#isCancelAnswered(task.task, signal)) asked.set(task.task.value, true);
+        if (await this.#isCancelAnswered(task.task, { signal, isTold })) asked.set(task.task.value, true);
       }
       await sleep(LOOK_MS, undefined, { signal }).catch(() => undefined);
     }
@@ -253,14 +254,16 @@ export class VmwareMigration implements MigrationDriver {
     return lookAtBoth(this.#ends, this.#request.vm.id, this.#request.options, { ...options, lasting: this.#lasting });
   }
 
-  /** @throws PluginError where vSphere refuses; without an answer it is asked again */
-  async #isCancelAnswered(task: Ref, signal: AbortSignal): Promise<boolean> {
+  /** @throws PluginError where vSphere refuses; without an answer, or after another fault, it is asked again */
+  async #isCancelAnswered(task: Ref, { signal, isTold }: Options & { readonly isTold: boolean }): Promise<boolean> {
     try {
       await cancelTask(this.#ends.source.client, task, { signal });
       return true;
     } catch (error) {
-      if (error instanceof VimSilence || signal.aborted) return false;
-      throw toPluginError(error, 'cancelling the migration');
+      if (!signal.aborted && !mayCancelAgain(error)) throw toPluginError(error, 'cancelling the migration');
+      if (!isTold)
+        this.#context.log.warn({ err: error }, 'nothing came of the cancel of the move, which is asked for again');
+      return false;
     }
   }
 

@@ -10,13 +10,11 @@ import { refSchema, type TaskInfo, vmSchema } from '../records.ts';
 import { type Ref, refKey, sameRef } from '../wire/data-objects.ts';
 import type { Ends, Plan } from './plan.ts';
 import { relocateSpec } from './relocate-spec.ts';
-import { cancelTask, followTask, isOurs, movesOf } from './task.ts';
+import { cancelTask, followTask, isOurs, mayCancelAgain, movesOf } from './task.ts';
 import { movedSince } from './to-be-had.ts';
 
 /** After a cancel: the task ends when vSphere gets to it. */
 const CANCEL_LIMIT_MS = 120_000;
-/** vSphere takes a cancel at once, or says that it does not. */
-const CANCEL_TIMEOUT_MS = 10_000;
 const CANCEL_AGAIN_MS = 1_000;
 const LOOK_MS = 250;
 const recentSchema = vmSchema.pick({ recentTask: true });
@@ -78,14 +76,17 @@ export class Move {
   /** Asks until vSphere has answered, or until nobody waits for the end any more. Never throws. */
   async #cancel(task: Ref, { signal }: Options): Promise<void> {
     const { client } = this.#ends.source;
+    let isTold = false;
     while (!signal.aborted) {
       try {
-        return await cancelTask(client, task, { signal, timeoutMs: CANCEL_TIMEOUT_MS });
+        return await cancelTask(client, task, { signal });
       } catch (error) {
         if (signal.aborted || client.closed.aborted) return;
-        if (!(error instanceof VimSilence)) {
+        if (!mayCancelAgain(error)) {
           return this.#log.warn({ err: error }, 'the vCenter does not let the move be cancelled');
         }
+        if (!isTold) this.#log.warn({ err: error }, 'nothing came of the cancel of the move, which is asked for again');
+        isTold = true;
         await sleep(CANCEL_AGAIN_MS, undefined, { signal }).catch(() => undefined);
       }
     }

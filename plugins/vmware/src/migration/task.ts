@@ -6,7 +6,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { PluginError } from '@lmas/plugin-api';
 import { z } from 'zod';
-import type { Options as CallOptions, VimClient } from '../client.ts';
+import type { VimClient } from '../client.ts';
 import { isFault, toPluginError, VimFault, VimSilence } from '../errors.ts';
 import { type Row, readObject, readObjects, Watch } from '../properties.ts';
 import { nothingSchema, type TaskInfo, taskInfoSchema, taskManagerSchema, type VmRecord } from '../records.ts';
@@ -17,6 +17,8 @@ const WAIT_S = 15;
 const LOOK_AGAIN_MS = 500;
 /** Longer than a failover of a vCenter's services; a longer one is left to who settles the migration. */
 const SILENCE_LIMIT_MS = 120_000;
+/** vSphere takes a cancel at once, or says that it does not. */
+const CANCEL_TIMEOUT_MS = 10_000;
 
 interface Options {
   readonly signal: AbortSignal;
@@ -60,13 +62,18 @@ export const isOurs = ({ reason }: TaskInfo, client: VimClient): boolean =>
 
 /**
  * Waits for the end of `task`, and answers its result.
+ * @param silenceLimitMs how long nobody may be able to say how the task is
  * @throws VimFault with what the task ended with, and with nothing else; PluginError CONNECTION_LOST when nobody who knows can be
  * asked, ABORTED by `signal`
  */
 export async function followTask(
   client: VimClient,
   task: Ref,
-  { signal, onProgress = () => undefined }: Options & { onProgress?: (percent: number) => void },
+  {
+    signal,
+    onProgress = () => undefined,
+    silenceLimitMs = SILENCE_LIMIT_MS,
+  }: Options & { readonly onProgress?: (percent: number) => void; readonly silenceLimitMs?: number },
 ): Promise<unknown> {
   let silentSince: number | undefined;
   let watch: Watch | undefined;
@@ -89,7 +96,7 @@ export async function followTask(
         else if (!(error instanceof VimSilence || error instanceof VimFault)) throw error;
         else {
           silentSince ??= performance.now();
-          if (performance.now() - silentSince > SILENCE_LIMIT_MS) throw lost(error);
+          if (performance.now() - silentSince > silenceLimitMs) throw lost(error);
           await sleep(LOOK_AGAIN_MS, undefined, { signal }).catch(() => undefined);
         }
       }
@@ -121,11 +128,21 @@ function resultOf({ state, error, result }: TaskInfo, client: VimClient): unknow
   throw client.discreet(new VimFault(name, error.localizedMessage ?? name, error.fault));
 }
 
-/** Asks for its end; a task that cannot be cancelled any more goes on, and says so by its outcome. */
-export async function cancelTask(client: VimClient, task: Ref, options: CallOptions): Promise<void> {
+/** Its answers to a cancel that it does not take: it is over, is cancelled already, cannot be any more, or is not there. */
+const TOO_LATE = ['InvalidState', 'RequestCanceled', 'NotSupported', 'ManagedObjectNotFound'] as const;
+
+/**
+ * Asks for its end; a task that cannot be cancelled any more goes on, and says so by its outcome.
+ * @throws also VimFault: a vCenter that fails at it has stopped nothing (`mayCancelAgain`)
+ */
+export async function cancelTask(client: VimClient, task: Ref, { signal }: Options): Promise<void> {
   try {
-    await client.call(task, 'CancelTask', {}, nothingSchema, options);
+    await client.call(task, 'CancelTask', {}, nothingSchema, { signal, timeoutMs: CANCEL_TIMEOUT_MS });
   } catch (error) {
-    if (!isFault(error) || isFault(error, 'NoPermission')) throw error;
+    if (!isFault(error, ...TOO_LATE)) throw error;
   }
 }
+
+/** Nothing came of that cancel, and something may come of the next one. */
+export const mayCancelAgain = (error: unknown): boolean =>
+  error instanceof VimSilence || (isFault(error) && !isFault(error, 'NoPermission'));
