@@ -299,6 +299,21 @@ describe('the checks of a vSphere migration', { concurrency: 4 }, () => {
     });
   });
 
+  test('a vCenter that does not tell how its own check ended is a finding, and all others are told', async () => {
+    await using rehearsal = await Rehearsal.make(
+      withDevices({ _typeName: 'VirtualUSB', key: 13_000, connected: true }),
+    );
+    const { endpoint } = rehearsal.world.source;
+    endpoint.onCall = (method) => {
+      if (method !== 'CheckRelocate_Task') return;
+      const effect = { kind: 'fault', fault: { name: 'SystemError', fields: { reason: 'vpxd' } } } as const;
+      endpoint.faults.add({ method: 'RetrievePropertiesEx', effect });
+    };
+    const { findings } = await (await rehearsal.driver()).check({ signal: AbortSignal.timeout(40_000) });
+    const codes = findings.map(({ code, severity }) => `${code} ${severity}`);
+    assert.deepEqual(codes, ['USB_DEVICE blocker', 'NATIVE_CHECK_NOT_TOLD warning']);
+  });
+
   test('what speaks against it is told at once, from both ends', async () => {
     const shape = {
       ...withVm({ poweredOn: false, devices: [{ _typeName: 'VirtualPCIPassthrough', key: 13_000 }] }),
