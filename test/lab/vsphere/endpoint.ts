@@ -14,7 +14,8 @@ import type { HostSpec, VcenterSpec } from './inventory/spec.ts';
 import { METHODS } from './methods/methods.ts';
 import { seedService } from './methods/service.ts';
 import { Arrivals } from './relocation/arrivals.ts';
-import { checkField } from './schema/check.ts';
+import { type Check, checkField } from './schema/check.ts';
+import { isAtLeast } from './schema/release.ts';
 import type { Schema } from './schema/schema.ts';
 import { type DataObject, type MoRef, textOf, type Value } from './schema/value.ts';
 import { notAuthenticated, type Session, Sessions } from './sessions.ts';
@@ -297,11 +298,16 @@ export class VsphereEndpoint {
     return found[1];
   }
 
+  /** What is published of its release. */
+  #knows(violations: string[]): Check {
+    return { schema: this.schema, violations, release: this.apiVersion };
+  }
+
   #checkedParameters(method: string, raw: Readonly<Record<string, Value>>, json: boolean): Record<string, Value> {
     const published = this.schema.method(method);
     if (published === undefined) throw new VimFault('MethodNotFound', { receiver: raw, method });
     const problems: string[] = [];
-    const check = { schema: this.schema, violations: problems, typeNamesRequired: json };
+    const check = { ...this.#knows(problems), typeNamesRequired: json };
     const checked: Record<string, Value> = {};
     for (const field of published.parameters) {
       const value = checkField(check, field, raw[field.name], `${method}.${field.name}`);
@@ -322,13 +328,13 @@ export class VsphereEndpoint {
   #checkedResult(method: string, result: Value | undefined): Value | undefined {
     const field = this.schema.method(method)?.result;
     if (field === undefined) return undefined;
-    const check = { schema: this.schema, violations: this.violations };
+    const check = this.#knows(this.violations);
     return checkField(check, field, result, `${method} answers`);
   }
 
   /** A fault on its way out, with everything that its type has. */
   checkedFault({ faultName, fields }: VimFault): DataObject {
-    const check = { schema: this.schema, violations: this.violations };
+    const check = this.#knows(this.violations);
     const field = { name: 'fault', type: 'MethodFault', array: false, optional: false };
     return checkField(check, field, { _typeName: faultName, ...fields }, 'fault') as DataObject;
   }
@@ -350,10 +356,4 @@ export class VsphereEndpoint {
   #nameOf(ref: MoRef): string | undefined {
     return textOf(this.objects.find(ref)?.properties.get('name'));
   }
-}
-
-export function isAtLeast(version: string, least: string): boolean {
-  const [mine, theirs] = [version, least].map((text) => text.split('.').map(Number)) as [number[], number[]];
-  const index = theirs.findIndex((part, i) => part !== (mine[i] ?? 0));
-  return index < 0 || (mine[index] ?? 0) > (theirs[index] ?? 0);
 }

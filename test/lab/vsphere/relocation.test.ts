@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { VsphereEndpoint } from './endpoint.ts';
+import type { VcenterSpec } from './inventory/spec.ts';
 import { type AnsweredFault, dig, RawViJson } from './raw-client.ts';
 import { type DataObject, type MoRef, moRef } from './schema/value.ts';
 import { alpha, beta, VCENTER_LOGIN, vmSpec } from './two-vcenters.ts';
@@ -183,8 +184,8 @@ test('two tasks do not move one VM, and a task can be made to fail with any publ
 });
 
 /** Two vCenters, a route at both hosts, and what `alpha` needs to know of `beta`. */
-async function twoVcenters() {
-  const source = await LocalVcenter.start(alpha([VM]));
+async function twoVcenters(changes: Partial<VcenterSpec> = {}) {
+  const source = await LocalVcenter.start({ ...alpha([VM]), ...changes });
   const destination = await LocalVcenter.start(beta());
   const [client, other] = await Promise.all([RawViJson.logIn(source), RawViJson.logIn(destination)]);
   await changeRoute(client, 'add', { network: '127.1.2.0', prefixLength: 24, gateway: '127.1.1.1' });
@@ -254,7 +255,7 @@ test('across vCenters: the VM leaves one inventory and is in the other, with the
 });
 
 test('the other vCenter’s certificate, password, identity and objects are looked at before anything moves', async () => {
-  await using world = await twoVcenters();
+  await using world = await twoVcenters({ apiVersion: '9.0.0.0' });
   const { source, destination, client, service, spec } = world;
   const endWith = async (changes: object, members: object = {}): Promise<DataObject> =>
     client.ended(await relocate(client, source, { ...spec, ...members, service: { ...service, ...changes } }));
@@ -272,12 +273,24 @@ test('the other vCenter’s certificate, password, identity and objects are look
   source.endpoint.dialect.thumbprintCase = 'upper';
   assert.equal(endOf(await endWith({ sslThumbprint: small })), 'SSLVerifyFault');
   destination.endpoint.dialect.newInstanceUuid = true;
-  const byCertificate = { sslThumbprint: undefined, sslCertificate: destination.certificate?.cert };
+  const sslCertificate = destination.certificate?.cert;
+  assert.equal(endOf(await endWith({ sslThumbprint: 'AA:BB', sslCertificate })), 'InvalidArgument');
+  const byCertificate = { sslThumbprint: undefined, sslCertificate };
   assert.equal(endOf(await endWith(byCertificate)), 'success');
   const vm = ref(destination, 'VirtualMachine', 'shop');
   assert.equal(destination.endpoint.objects.at(vm, 'config.uuid'), VM.uuid);
   assert.notEqual(destination.endpoint.objects.at(vm, 'config.instanceUuid'), VM.instanceUuid);
   assertFits(source, destination);
+});
+
+test('a release knows nothing of what is younger: the other vCenter’s certificate is no member before 9.0', async () => {
+  await using world = await twoVcenters();
+  const { source, destination, client, service, spec } = world;
+  const certified = { ...spec, service: { ...service, sslCertificate: destination.certificate?.cert } };
+  await assert.rejects(relocate(client, source, certified), { name: 'InvalidRequest' });
+  assert.deepEqual(source.endpoint.violations, [
+    'RelocateVM_Task.spec.service: ServiceLocator has no member sslCertificate',
+  ]);
 });
 
 test('routes of a stack: added, shown, refused twice, removed; without one the other site is not reached', async () => {

@@ -87,6 +87,10 @@ export class Peer {
 
 async function assertIsPeer(url: URL, thumbprint: string | undefined, certificate: string | undefined): Promise<void> {
   const seen = await certificateOf(url);
+  const own = certificate === undefined ? undefined : new X509Certificate(certificate).fingerprint;
+  if (own !== undefined && thumbprint !== undefined && own !== thumbprint.toUpperCase()) {
+    throw new VimFault('InvalidArgument', { invalidProperty: 'sslThumbprint' }, 'It is of another certificate.');
+  }
   const accepted =
     certificate !== undefined
       ? new X509Certificate(certificate).fingerprint256 === seen.fingerprint256

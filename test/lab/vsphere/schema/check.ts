@@ -2,6 +2,7 @@
  * Compares a value with its published type, and writes down every difference as a sentence. The result has the members in the
  * published order and every type named: what both wires can write without looking anything up.
  */
+import { isAtLeast } from './release.ts';
 import type { Field, Schema } from './schema.ts';
 import { type DataObject, isObject, type Value } from './value.ts';
 
@@ -9,6 +10,8 @@ export interface Check {
   readonly schema: Schema;
   /** Where the sentences go. */
   readonly violations: string[];
+  /** What is younger is not there; default: all that is published. */
+  readonly release?: string;
   /** Objects that come over JSON must say their type themselves. */
   readonly typeNamesRequired?: boolean;
 }
@@ -68,12 +71,13 @@ function checkObject(check: Check, declared: string, value: DataObject, path: st
   }
   if (!schema.derives(name, declared)) violations.push(`${path}: ${name} may not stand for ${declared}`);
   if (name === 'ManagedObjectReference') return checkReference(check, value, path);
-  const known = new Set(type.fields.map((field) => field.name));
+  const fields = type.fields.filter(({ since }) => since === undefined || isAtLeast(check.release ?? since, since));
+  const known = new Set(fields.map((field) => field.name));
   for (const member of Object.keys(value))
     if (member !== '_typeName' && value[member] !== undefined && !known.has(member))
       violations.push(`${path}: ${name} has no member ${member}`);
   const members: [string, Value][] = [['_typeName', name]];
-  for (const field of type.fields) {
+  for (const field of fields) {
     const checked = checkField(check, field, value[field.name], `${path}.${field.name}`);
     if (checked !== undefined) members.push([field.name, checked]);
   }

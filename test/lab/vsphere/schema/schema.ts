@@ -16,6 +16,8 @@ export interface Field {
   readonly type: string;
   readonly array: boolean;
   readonly optional: boolean;
+  /** The release that brought it, where an earlier one is tried as well. */
+  readonly since?: string;
 }
 
 export interface DataType {

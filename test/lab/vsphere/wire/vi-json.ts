@@ -3,8 +3,9 @@
  * Every object says its type in `_typeName`; where anything may stand, primitives and arrays are boxed with `_value`. The session is in the
  * header `vmware-api-session-id`.
  */
-import { isAtLeast, NoAnswer, type VsphereEndpoint } from '../endpoint.ts';
+import { NoAnswer, type VsphereEndpoint } from '../endpoint.ts';
 import { VimFault } from '../fault.ts';
+import { isAtLeast } from '../schema/release.ts';
 import { isObject, type MoRef, moRef, type Value } from '../schema/value.ts';
 import { notAuthenticated } from '../sessions.ts';
 import type { Request, Response } from './server.ts';
