@@ -675,8 +675,11 @@ test('a login may do what it needs where that is done: nothing on the root folde
   const readme = await rightsWithout(...onRoot);
   assert.deepEqual(readme, {
     outcome: 'ok',
-    seen: 'All that a migration needs, looked at on 1 VMs, 1 resource pools, 3 datastores, 2 networks, 1 folders of VMs.',
+    seen: 'All that a migration needs, looked at on 1 VMs, 1 resource pools, 3 datastores, 2 networks, 3 folders of VMs.',
   });
+  const inner = await rightsWithout({ privilege: 'VirtualMachine.Inventory.Create', object: 'vm' });
+  assert.equal(inner.outcome, 'ok', 'a role on a folder below is enough, for the option `folder` may name it');
+  assert.match(inner.seen, /; without VirtualMachine\.Inventory\.Create on Alpha\/vm \(folders of VMs\)\.$/);
   const some = await rightsWithout({ privilege: 'Datastore.AllocateSpace', object: 'local-1' });
   assert.equal(some.outcome, 'ok');
   assert.match(some.seen, /; without Datastore\.AllocateSpace on local-1 \(datastores\)\.$/);

@@ -5,7 +5,7 @@
  */
 import type { Options } from '../client.ts';
 import { isFault } from '../errors.ts';
-import { datacenterOf, type Host, type Places, readPlaces } from '../inventory/places.ts';
+import { datacenterOf, type Host, type Places, readPlaces, vmFoldersOf } from '../inventory/places.ts';
 import { type Row, readAll } from '../properties.ts';
 import { vmSchema } from '../records.ts';
 import type { VmwareSession } from '../session.ts';
@@ -102,14 +102,16 @@ const kind = (what: string, rows: readonly Row<{ readonly name: string }>[], pri
   needs: rows.map(({ ref, record }) => ({ entity: ref, name: record.name, privileges })),
 });
 
-/** Those of the datacenters; of all of them where the login may not see in which one its hosts are. */
+/** Those of the datacenters, at any depth; of all of them where the login may not see in which one its hosts are. */
 function foldersOf(places: Places, hosts: readonly Host[]): Need[] {
   const own = hosts.map((host) => datacenterOf(places, host)?.ref);
   const isOwn = ({ ref }: { readonly ref: Ref }): boolean =>
     own.some((each) => each === undefined || sameRef(each, ref));
-  return places.datacenters.filter(isOwn).map(({ record }) => ({
-    entity: record.vmFolder,
-    name: `${record.name}/vm`,
-    privileges: PRIVILEGES.folder,
-  }));
+  return places.datacenters.filter(isOwn).flatMap((datacenter) => {
+    const inner = vmFoldersOf(places, datacenter).filter(({ ref }) => !sameRef(ref, datacenter.record.vmFolder));
+    const named = (entity: Ref, name: string): Need => ({
+      ...{ entity, name: `${datacenter.record.name}/${name}`, privileges: PRIVILEGES.folder },
+    });
+    return [named(datacenter.record.vmFolder, 'vm'), ...inner.map(({ ref, record }) => named(ref, record.name))];
+  });
 }
