@@ -299,6 +299,16 @@ describe('the checks of a vSphere migration', { concurrency: 4 }, () => {
     });
   });
 
+  test('inside one vCenter a destinationHost that could be several is a finding beside all others', async () => {
+    const shape = { ...withVm({ poweredOn: false }), oneVCenter: true, hostless: true };
+    const alike = ({ source }: VmwareWorld): void =>
+      source.endpoint.objects.set(refOf(source, 'HostSystem', 'esx-a1'), { name: 'esx-a2' });
+    const { findings } = await check(shape, { destinationHost: 'esx-a2' }, {}, alike);
+    const of = (code: string) => findings.find((finding) => finding.code === code)?.message ?? '';
+    assert.match(of('NO_DESTINATION_HOST'), /several called esx-a2: host-\d+, host-\d+/);
+    assert.match(of('VM_NOT_RUNNING'), /poweredOff/);
+  });
+
   test('a vCenter that does not tell how its own check ended is a finding, and all others are told', async () => {
     await using rehearsal = await Rehearsal.make(
       withDevices({ _typeName: 'VirtualUSB', key: 13_000, connected: true }),

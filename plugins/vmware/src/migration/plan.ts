@@ -213,7 +213,9 @@ const missing = (kind: 'pool' | 'folder', wanted: string | undefined, { record }
 /** In one vCenter: whether it runs at a host of the destination before anything was done. */
 export function isThereAlready({ destination }: Ends, plan: Plan): boolean {
   if (!plan.sameVCenter) return false;
-  const members = hostsOfDestination(plan.destinationPlaces.hosts, destination, plan.request.options);
+  const { hosts } = destination.config;
+  const one = plan.host === undefined ? [] : [plan.host];
+  const members = hosts.length > 0 ? membersOf(plan.destinationPlaces.hosts, hosts) : one;
   return members.some(({ ref }) => sameRef(ref, plan.sourceHost?.ref));
 }
 
