@@ -250,6 +250,20 @@ describe('VMware, from vCenter to vCenter through the tunnel', { concurrency: 1 
     await assertEverythingRestored();
   });
 
+  test('both vCenters end all sessions in the middle: new logins follow the same move to its end, and take the routes away', async () => {
+    await fresh();
+    const id = await halfWay();
+    for (const vcenter of [source, destination]) await vcenter.endSessions();
+    await source.release('half');
+    const migration = await ended(id);
+    assert.deepEqual([migration.phase, migration.where], ['succeeded', 'destination'], JSON.stringify(migration.error));
+    const { calls } = await source.truth();
+    assert.equal(calls.filter((call) => call === 'RelocateVM_Task').length, 1, 'never triggered twice');
+    assert.ok(calls.filter((call) => call === 'Login').length > 1);
+    await assertOneAt('destination');
+    await assertEverythingRestored();
+  });
+
   test('the source vCenter is killed in the middle and comes back: the record tells where the VM is', async () => {
     await fresh();
     const id = await halfWay();
