@@ -92,12 +92,15 @@ export async function assertAsCopied(
   { signal }: Options,
 ): Promise<void> {
   for (const { name, from, seen } of disks) {
-    const now = await statFile(ends.source.transport, from, { signal });
-    const isSame =
-      now?.inode === seen.inode && now.sizeBytes === seen.sizeBytes && now.modifiedSec === seen.modifiedSec;
-    if (isSame) continue;
+    if (isUnchanged(seen, await statFile(ends.source.transport, from, { signal }))) continue;
     throw new PluginError('NOT_MIGRATABLE', `${name} was written to since it began to be copied: the VM has run.`, {
       remedy: 'Move it as it runs, or shut it down and move it again.',
     });
   }
 }
+
+type Seen = RelocationState['disks'][number]['seen'];
+
+/** Whether nobody has written to a file since, or put another one in its place. `null`: there is none. */
+export const isUnchanged = (seen: Seen | null, now: Seen | null): boolean =>
+  now?.inode === seen?.inode && now?.sizeBytes === seen?.sizeBytes && now?.modifiedSec === seen?.modifiedSec;

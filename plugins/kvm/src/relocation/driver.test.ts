@@ -1,6 +1,8 @@
 /** What is its own of KVM when a VM that is off moves: what stands against it, and what happens at the very moment of the change. */
 import assert from 'node:assert/strict';
-import { readFileSync, utimesSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, utimesSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { test } from 'node:test';
 import type { PluginResource } from '@lmas/plugin-api';
 import { ERROR } from '../rpc/constants.ts';
@@ -210,4 +212,64 @@ test('a VM that has got another disk since it was copied stays: an overlay, or o
   }
   for (const resource of journal.toReversed()) await driver.release(resource, { signal });
   assert.deepEqual(await world.leftovers(), []);
+});
+
+/** A VM with UEFI variables that each host looks for on storage of its own. */
+async function withVariables(world: FakeRelocationWorld) {
+  const variables = '/run/nvram/web_VARS.fd';
+  const root = mkdtempSync(join(tmpdir(), 'lmas-kvm-nvram-'));
+  const placeOf = (site: 'a' | 'b') => join(root, site, 'nvram', 'web_VARS.fd');
+  for (const [site, host] of [['a', world.source] as const, ['b', world.destination] as const]) {
+    mkdirSync(join(root, site, 'nvram'), { recursive: true });
+    host.runDirectory = join(root, site);
+  }
+  world.source.guest(world.vm.id).xml = xmlWith(world, DISK, `<nvram>${variables}</nvram>`);
+  const relocation = await relocationIn(world);
+  const filesThere = () => readdirSync(join(root, 'b', 'nvram')).map((name) => name.replace(/-[0-9a-f]{16}$/, ''));
+  return { ...relocation, placeOf, filesThere, [Symbol.dispose]: () => rmSync(root, { recursive: true, force: true }) };
+}
+
+test('UEFI variables of a VM that nobody has any more are not taken for those of one that has none yet', async () => {
+  await using world = new FakeRelocationWorld();
+  using uefi = await withVariables(world);
+  writeFileSync(uefi.placeOf('b'), 'of a VM that is gone');
+  const prepared = await uefi.driver.prepare({ signal });
+  world.destination.on('domainDefineXml', { do: 'hold', before: () => undefined });
+  world.destination.on('domainDefineXml', { do: 'cut-before' });
+  await assert.rejects(uefi.driver.place(prepared, { signal }), { code: 'CONNECTION_LOST' });
+  const { warnings } = await uefi.driver.place(prepared, { signal });
+  assert.match(warnings.join(), /are kept as/);
+  assert.deepEqual(uefi.filesThere(), ['web_VARS.fd.before']);
+});
+
+test('UEFI variables that came along stay in their place, also when what follows has to be done again', async () => {
+  await using world = new FakeRelocationWorld();
+  using uefi = await withVariables(world);
+  writeFileSync(uefi.placeOf('a'), 'of this VM');
+  const prepared = await uefi.driver.prepare({ signal });
+  world.destination.on('domainDefineXml', { do: 'hold', before: () => undefined });
+  world.destination.on('domainDefineXml', { do: 'cut-before' });
+  await assert.rejects(uefi.driver.place(prepared, { signal }), { code: 'CONNECTION_LOST' });
+  await uefi.driver.place(prepared, { signal });
+  assert.deepEqual(uefi.filesThere(), ['web_VARS.fd']);
+  assert.equal(readFileSync(uefi.placeOf('b'), 'utf8'), 'of this VM');
+});
+
+test('a VM that was started and ended while its UEFI variables were brought stays: they may be older than its disks', async () => {
+  for (const before of ['of this VM', null]) {
+    await using world = new FakeRelocationWorld();
+    using uefi = await withVariables(world);
+    const file = uefi.placeOf('a');
+    if (before !== null) writeFileSync(file, before);
+    const prepared = await uefi.driver.prepare({ signal });
+    const run = () => {
+      writeFileSync(file, 'of this VM');
+      utimesSync(file, new Date(), new Date(Date.now() + 5_000));
+    };
+    world.destination.on('domainDefineXml', { do: 'after', run });
+    await assert.rejects(uefi.driver.place(prepared, { signal }), { code: 'NOT_MIGRATABLE' });
+    for (const resource of uefi.journal.toReversed()) await uefi.driver.release(resource, { signal });
+    assert.deepEqual(await world.definitions(), { source: 'startable', destination: 'absent' });
+    assert.deepEqual(uefi.filesThere(), []);
+  }
 });

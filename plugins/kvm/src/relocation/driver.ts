@@ -122,8 +122,8 @@ export class KvmRelocation implements RelocationDriver {
         const plan = await makeRelocationPlan(this.#ends, this.#request, { signal });
         assertAsPrepared(plan, state);
         sourceDefinition = plan.sourceXml;
-        await holdThere(this.#placing, plan, { signal });
-        await leaveSource(this.#placing, state, { signal });
+        const variables = await holdThere(this.#placing, plan, { signal });
+        await leaveSource(this.#placing, state, variables, { signal });
       }
       await letGoThere(this.#placing, state, { signal });
       return await this.#report(state, sourceDefinition, signal);

@@ -8,6 +8,7 @@
  */
 import { type MigrationContext, PluginError, type PluginResource } from '@lmas/plugin-api';
 import { toPluginError } from '../errors.ts';
+import { type FileFacts, statFile } from '../files.ts';
 import { setAutostart } from '../migration/autostart.ts';
 import type { Ends } from '../migration/settle.ts';
 import { look, type Sighting } from '../migration/sighting.ts';
@@ -16,7 +17,7 @@ import { UNDEFINE, XML } from '../rpc/constants.ts';
 import type { Domain } from '../rpc/procedures.ts';
 import type { KvmSession } from '../session.ts';
 import { held, heldFor, letGo } from './definition.ts';
-import { assertAsCopied } from './disks.ts';
+import { assertAsCopied, isUnchanged } from './disks.ts';
 import { bringNvram, settleNvram } from './firmware.ts';
 import { definitionThere, type Placing, type RelocationPlan, type RelocationState } from './plan.ts';
 
@@ -64,12 +65,16 @@ export function assertAsPrepared({ copied, nvram }: RelocationPlan, state: Reloc
   });
 }
 
-/** Held again, it is held as the VM is defined now. @throws PluginError NOT_MIGRATABLE when somebody else has it there */
+/**
+ * Held again, it is held as the VM is defined now.
+ * @returns the UEFI variables that it was held with, as they are at the source
+ * @throws PluginError NOT_MIGRATABLE when somebody else has it there
+ */
 export async function holdThere(
   { ends, request, context }: Placing,
   plan: RelocationPlan,
   { signal }: Options,
-): Promise<void> {
+): Promise<FileFacts | null> {
   const { migrationId, vm } = request;
   const there = await lookOrThrow(ends, vm.id, 'destination', { signal });
   if (there.presence !== 'absent' && (await holderOf(ends.destination, there, { signal })) !== migrationId) {
@@ -77,7 +82,8 @@ export async function holdThere(
       remedy: 'If that definition is a leftover, undefine it there (virsh undefine --keep-nvram).',
     });
   }
-  if (plan.nvram !== undefined) await bringNvram(ends, plan.nvram, migrationId, context, { signal });
+  const { nvram } = plan;
+  const variables = nvram === undefined ? null : await bringNvram(ends, nvram, migrationId, context, { signal });
   const xml = held(await definitionThere(ends.source, plan, { signal }), migrationId);
   const client = await ends.destination.query({ signal });
   await context.recordIntent({
@@ -86,10 +92,19 @@ export async function holdThere(
   } satisfies PluginResource);
   await context.assertCurrent();
   await client.call('domainDefineXml', { xml }, { signal });
+  return variables;
 }
 
-/** @throws PluginError NOT_MIGRATABLE, BUSY when it does not rest: then it stays there, defined as it was */
-export async function leaveSource(placing: Placing, state: RelocationState, { signal }: Options): Promise<void> {
+/**
+ * @param variables as `holdThere` has brought them
+ * @throws PluginError NOT_MIGRATABLE, BUSY when it does not rest: then it stays there, defined as it was
+ */
+export async function leaveSource(
+  placing: Placing,
+  state: RelocationState,
+  variables: FileFacts | null,
+  { signal }: Options,
+): Promise<void> {
   const { ends, request, context } = placing;
   const { id } = request.vm;
   const there = await lookOrThrow(ends, id, 'destination', { signal });
@@ -99,6 +114,8 @@ export async function leaveSource(placing: Placing, state: RelocationState, { si
   assertRests(here);
   if (here.domain === undefined) return;
   await assertAsCopied(placing, state, { signal });
+  if (state.nvram !== null && !isUnchanged(variables, await statFile(ends.source.transport, state.nvram, { signal })))
+    throw new PluginError('NOT_MIGRATABLE', 'The UEFI variables were written to meanwhile: the VM has run.');
   await context.assertCurrent();
   await undefine(ends.source, here.domain, { signal });
   const after = await lookOrThrow(ends, id, 'source', { signal });
