@@ -50,6 +50,9 @@ export async function isAnyThere(host: HostTransport, paths: readonly string[], 
   return exitCode === 3;
 }
 
+/** QEMU knows whole sectors only: a raw image of any other size is taken for one that ends with its last one. */
+export const wholeSectors = (bytes: number): number => Math.ceil(bytes / 512) * 512;
+
 /** Room for an unprivileged writer in the file system of `directory`. */
 export async function freeBytes(host: HostTransport, directory: string, options: Options): Promise<number> {
   const { exitCode, stdout, stderr } = await host.exec(['stat', '-f', '-c', '%a %S', '--', directory], options);

@@ -3,7 +3,7 @@ import { dirname } from 'node:path';
 import { type Finding, pluginErrorCode } from '@lmas/plugin-api';
 import { VERSION_8_0 } from '../client.ts';
 import type { DiskDefinition } from '../definition/definition.ts';
-import { type FileFacts, freeBytes, imageInfo, isSameFile, statFile } from '../files.ts';
+import { type FileFacts, freeBytes, imageInfo, isSameFile, statFile, wholeSectors } from '../files.ts';
 import type { CopiedDisk } from '../migration/plan.ts';
 import { mayOverwrite, poolOf, userOf } from '../volumes.ts';
 import { attempt, blocker, type CheckContext, warning } from './types.ts';
@@ -185,7 +185,7 @@ async function statDestination(copy: CopiedDisk, context: CheckContext): Promise
 
 async function checkSize(copy: CopiedDisk, format: string, context: CheckContext): Promise<Finding[]> {
   const { capacityBytes } = await imageInfo(context.ends.destination.transport, copy.to, format, context);
-  if (copy.capacityBytes === null || capacityBytes === copy.capacityBytes) return [];
+  if (copy.capacityBytes === null || capacityBytes === wholeSectors(copy.capacityBytes)) return [];
   const message = `${copy.to} holds ${capacityBytes} bytes, ${copy.name} has ${copy.capacityBytes}.`;
   return [blocker('DESTINATION_DISK_SIZE', message, 'Make it exactly as large as the disk, or remove it.')];
 }

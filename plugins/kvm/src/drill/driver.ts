@@ -24,7 +24,7 @@ import {
 } from '@lmas/plugin-api';
 import type { KvmOptions } from '../config.ts';
 import { toPluginError } from '../errors.ts';
-import { imageInfo } from '../files.ts';
+import { imageInfo, wholeSectors } from '../files.ts';
 import { look } from '../migration/sighting.ts';
 import { createVolume, releaseVolume } from '../volumes.ts';
 import { beginBackup, endBackup } from './backup.ts';
@@ -43,9 +43,6 @@ import { transfer } from './transfer.ts';
 interface Options {
   readonly signal: AbortSignal;
 }
-
-/** An image's size is in sectors. */
-const SECTOR_BYTES = 512;
 
 export class KvmDrill implements DrillDriver {
   readonly #ends: Ends;
@@ -213,6 +210,6 @@ function assertOwn(isOwn: boolean, { kind, id }: PluginResource): void {
 }
 
 function sizeOf({ name, capacityBytes }: PlannedDisk): number {
-  if (capacityBytes !== null) return Math.ceil(capacityBytes / SECTOR_BYTES) * SECTOR_BYTES;
+  if (capacityBytes !== null) return wholeSectors(capacityBytes);
   throw new PluginError('NOT_MIGRATABLE', `The size of ${name} is unknown, so no volume can be made for it.`);
 }

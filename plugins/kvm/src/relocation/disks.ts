@@ -10,7 +10,7 @@ import { dropKey, makeKey, putKey } from '../drill/key.ts';
 import { drillNames } from '../drill/names.ts';
 import { startReceivers, stopReceivers } from '../drill/receiver.ts';
 import { transfer } from '../drill/transfer.ts';
-import { imageInfo, statFile } from '../files.ts';
+import { imageInfo, statFile, wholeSectors } from '../files.ts';
 import type { CopiedDisk } from '../migration/plan.ts';
 import { createMissingVolumes } from '../volumes.ts';
 import { asMigration, type Placing, type RelocationPlan, type RelocationState } from './plan.ts';
@@ -30,10 +30,13 @@ export const keyDirectories = ({ migrationId, vm }: { migrationId: string; vm: {
 /** Places at the destination, somebody who listens for each, and the key at the source. Journalled first. @throws PluginError */
 export async function awaitDisks(
   { ends, request, context }: Placing,
-  { copied }: RelocationPlan,
+  plan: RelocationPlan,
   { signal }: Options,
 ): Promise<{ flows: readonly Flow[]; disks: RelocationState['disks'] }> {
-  if (copied.length === 0) return { flows: [], disks: [] };
+  if (plan.copied.length === 0) return { flows: [], disks: [] };
+  const copied = plan.copied.map((disk) => {
+    return { ...disk, capacityBytes: disk.capacityBytes === null ? null : wholeSectors(disk.capacityBytes) };
+  });
   const disks: RelocationState['disks'] = [];
   const seen = await Promise.all(copied.map(({ from }) => statFile(ends.source.transport, from, { signal })));
   const created = await createMissingVolumes(ends, asMigration(request), copied, context, { signal });

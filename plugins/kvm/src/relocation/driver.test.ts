@@ -273,3 +273,15 @@ test('a VM that was started and ended while its UEFI variables were brought stay
     assert.deepEqual(uefi.filesThere(), []);
   }
 });
+
+test('a raw image that ends within a sector is copied, with zeros up to its end', async () => {
+  await using world = new CopiedRelocationWorld();
+  const odd = world.content.subarray(0, world.content.length - 100);
+  writeFileSync(world.disk('a'), odd);
+  world.source.capacityBytes = BigInt(odd.length);
+  const { driver, prepared } = await copying(world);
+  await driver.place(prepared, { signal });
+  const there = readFileSync(world.disk('b'));
+  assert.equal(there.length, world.content.length);
+  assert.ok(there.subarray(0, odd.length).equals(odd));
+});

@@ -73,6 +73,8 @@ export class FakeHost {
   runDirectory: string | undefined;
   /** Of every guest here. */
   snapshots = 0;
+  /** Of every disk here. */
+  capacityBytes = 1_048_576n;
   /** As which release of QEMU its programs answer; they are this machine's unless told. */
   qemuVersion: string | undefined;
   /** Guests, by uuid, that an earlier QEMU runs. */

@@ -113,7 +113,7 @@ const aboutGuests = (host: FakeHost): Procedures => ({
   },
   domainIsPersistent: ({ domain }) => ({ persistent: host.guestOf(domain).persistent ? 1 : 0 }),
   domainGetXmlDesc: ({ domain }) => ({ xml: guestXml(host.guestOf(domain), host.files) }),
-  domainGetBlockInfo: () => ({ allocation: 65_536n, capacity: 1_048_576n, physical: 65_536n }),
+  domainGetBlockInfo: () => ({ allocation: 65_536n, capacity: host.capacityBytes, physical: 65_536n }),
   domainListAllSnapshots: () => ({ snapshots: [], count: host.snapshots }),
   domainListAllCheckpoints: ({ domain }) => ({ checkpoints: [], count: host.guestOf(domain).checkpoints }),
   domainGetJobStats: ({ domain }) => {
