@@ -207,6 +207,18 @@ describe('checks', () => {
     assert.deepEqual(await codes(await driver({ overwriteDisks: true })), []);
   });
 
+  test('what a copy is written over has its room already', async () => {
+    const target = join(root, 'b', 'vda.img');
+    b.freeDiskBytes = 4_096;
+    assert.deepEqual(await codes(await driver()), ['blocker SPACE_SHORT']);
+    writeFileSync(target, Buffer.alloc(SIZE, 1));
+    assert.deepEqual(await codes(await driver({}, { mayReplace: [target] })), []);
+    assert.ok(
+      (await codes(await driver())).includes('blocker SPACE_SHORT'),
+      'of what is not to be overwritten nothing is taken',
+    );
+  });
+
   test('what an earlier move of the VM has left there may be copied over, and nothing else', async () => {
     const target = join(root, 'b', 'vda.img');
     writeFileSync(target, Buffer.alloc(SIZE, 7));

@@ -195,8 +195,9 @@ export async function checkSpace(context: CheckContext): Promise<Finding[]> {
   for (const copy of context.plan.copied) {
     if (copy.to.startsWith('/dev/') || (await statDestination(copy, context)) === 'no-directory') continue;
     const sum = byDirectory.get(dirname(copy.to)) ?? { used: 0, promised: 0, path: copy.to };
-    sum.used += copy.allocationBytes ?? copy.capacityBytes ?? 0;
-    sum.promised += copy.capacityBytes ?? 0;
+    const takenBytes = await takenAlready(copy, context);
+    sum.used += Math.max(0, (copy.allocationBytes ?? copy.capacityBytes ?? 0) - takenBytes);
+    sum.promised += Math.max(0, (copy.capacityBytes ?? 0) - takenBytes);
     byDirectory.set(dirname(copy.to), sum);
   }
   const findings: Finding[] = [];
@@ -211,6 +212,16 @@ export async function checkSpace(context: CheckContext): Promise<Finding[]> {
     }
   }
   return findings;
+}
+
+/** What the copy is written over has its room already. */
+async function takenAlready(copy: CopiedDisk, context: CheckContext): Promise<number> {
+  const there = await statDestination(copy, context);
+  if (there === null || there === 'no-directory' || there.kind !== 'file') return 0;
+  if (!mayOverwrite(context.request, copy.to)) return 0;
+  // One that cannot be read so is a finding of its own.
+  const facts = await imageInfo(context.ends.destination.transport, copy.to, copy.format, context).catch(() => null);
+  return facts?.allocationBytes ?? 0;
 }
 
 async function room(context: CheckContext, directory: string, path: string): Promise<number> {

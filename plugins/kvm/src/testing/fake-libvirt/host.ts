@@ -75,6 +75,8 @@ export class FakeHost {
   snapshots = 0;
   /** Of every disk here. */
   capacityBytes = 1_048_576n;
+  /** In every file system here; this machine's own unless told. */
+  freeDiskBytes: number | undefined;
   /** As which release of QEMU its programs answer; they are this machine's unless told. */
   qemuVersion: string | undefined;
   /** Guests, by uuid, that an earlier QEMU runs. */
@@ -220,6 +222,8 @@ export class FakeHost {
         return answer(1, "qemu-img: unrecognized option '--target-is-zero'");
       }
     }
+    if (this.freeDiskBytes !== undefined && command[0] === 'stat' && command[1] === '-f')
+      return answer(0, `${this.freeDiskBytes} 1`);
     if (command[0] === 'ip') return answer(0, answerIp(this.bridges));
     if (command[1] === '/proc/meminfo') return answer(0, meminfoOf(this));
     if (command[1] === '/proc/sys/vm/unprivileged_userfaultfd') return answer(0, `${this.userfaultfd}\n`);
