@@ -28,7 +28,8 @@ export async function checkDrillDisks(context: DrillCheckContext): Promise<Findi
   return findings;
 }
 
-function encryptedDisks(xml: string): Set<string> {
+/** By QEMU, which reads and writes them with a secret. */
+export function encryptedDisks(xml: string): Set<string> {
   const devices = descend(parseXml(xml, 'domain').root, 'devices');
   const disks = devices === undefined ? [] : childElements(devices, 'disk');
   return new Set(

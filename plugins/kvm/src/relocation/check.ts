@@ -11,15 +11,18 @@ import { checkCluster, checkOwner } from '../checks/owners.ts';
 import { checkKnownThere } from '../checks/places.ts';
 import { checkFreePorts } from '../checks/ports.ts';
 import { attempt, blocker, type CheckContext, warning } from '../checks/types.ts';
+import { uuidBytes } from '../client.ts';
 import type { KvmOptions } from '../config.ts';
 import type { DiskDefinition } from '../definition/definition.ts';
+import { attribute, parseXml } from '../definition/xml.ts';
 import { filesNeeded, nvramOf } from '../drill/definition.ts';
+import { encryptedDisks } from '../drill/disks.ts';
 import { checkPrograms } from '../drill/programs.ts';
 import { isFault } from '../errors.ts';
 import { statFile } from '../files.ts';
 import type { CopiedDisk } from '../migration/plan.ts';
 import { type Ends, lookAtBoth } from '../migration/settle.ts';
-import { XML } from '../rpc/constants.ts';
+import { ERROR, XML } from '../rpc/constants.ts';
 import { isCopyable } from './disks.ts';
 import { asMigration, makeRelocationPlan, type RelocationPlan } from './plan.ts';
 
@@ -38,6 +41,7 @@ const CHECKS: readonly Check[] = [
   checkDisks,
   checkFirmware,
   checkBootFiles,
+  checkSecrets,
   checkOwner,
   checkCluster,
   checkOptions,
@@ -130,6 +134,10 @@ async function checkCopied(copy: CopiedDisk, disk: DiskDefinition, context: Cont
     const message = `${copy.name} is no image file (${disk.sourceType}): of a VM that is powered off only these are copied.`;
     return [blocker('DISK_NOT_COPYABLE', message, remedy)];
   }
+  if (copy.format === 'qcow2' && encryptedDisks(context.plan.sourceXml).has(copy.name)) {
+    const message = `${copy.name} is encrypted by QEMU: qemu-img, which copies it, does not have its secret.`;
+    return [blocker('DISK_ENCRYPTED', message, remedy)];
+  }
   if (!isCopyable(copy)) {
     const message = `${copy.name} has format ${copy.format}: of a VM that is powered off raw and qcow2 are copied.`;
     return [blocker('DISK_NOT_COPYABLE', message, remedy)];
@@ -170,6 +178,27 @@ async function checkBootFiles({ ends, plan, signal }: Context): Promise<Finding[
     if (there !== null) continue;
     const message = `The destination does not have ${path}, from which the VM starts.`;
     findings.push(blocker('BOOT_FILE_MISSING', message, 'Put it there, or change the VM to what both hosts have.'));
+  }
+  return findings;
+}
+
+/** Of its disks above all: libvirt defines a VM whose secrets it does not have, and cannot start it. */
+async function checkSecrets({ ends, plan, signal }: Context): Promise<Finding[]> {
+  const client = await ends.destination.query({ signal });
+  const { root } = parseXml(plan.sourceXml, 'domain');
+  const uuids = new Set(
+    Array.from(root.getElementsByTagName('secret')).flatMap((each) => attribute(each, 'uuid') ?? []),
+  );
+  const findings: Finding[] = [];
+  for (const uuid of uuids) {
+    try {
+      await client.call('secretLookupByUuid', { uuid: uuidBytes(uuid) }, { signal });
+    } catch (error) {
+      if (!isFault(error, ERROR.NO_SECRET)) throw error;
+      const message = `libvirt at the destination does not have the secret ${uuid}, without which the VM cannot be started.`;
+      const remedy = 'Define it there, with its value (virsh secret-define, secret-set-value).';
+      findings.push(blocker('SECRET_MISSING', message, remedy));
+    }
   }
   return findings;
 }

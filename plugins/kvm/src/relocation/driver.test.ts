@@ -285,3 +285,20 @@ test('a raw image that ends within a sector is copied, with zeros up to its end'
   assert.equal(there.length, world.content.length);
   assert.ok(there.subarray(0, odd.length).equals(odd));
 });
+
+test('secrets that the destination lacks are told, and that an encrypted qcow2 image cannot be copied', async () => {
+  await using world = new FakeRelocationWorld();
+  const secret = '11111111-2222-3333-4444-555555555555';
+  const encryption = `<encryption format='luks'><secret type='passphrase' uuid='${secret}'/></encryption>`;
+  const file = `${world.source.files}/vda.img`;
+  const encrypted = DISK.replace("'/images/vda.img'/>", `'${file}'>${encryption}</source>`);
+  const guest = world.source.guest(world.vm.id);
+  guest.xml = xmlWith(world, encrypted);
+  const { codes } = await relocationIn(world);
+  assert.deepEqual(await codes(), ['blocker SECRET_MISSING']);
+  world.destination.secrets.add(secret);
+  assert.deepEqual(await codes(), []);
+  guest.xml = xmlWith(world, encrypted.replace('<source', "<driver name='qemu' type='qcow2'/><source"));
+  const copied = await relocationIn(world, { disks: 'copy' });
+  assert.ok((await copied.codes()).includes('blocker DISK_ENCRYPTED'));
+});

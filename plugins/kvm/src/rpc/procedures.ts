@@ -31,6 +31,7 @@ export type Domain = { readonly name: string; readonly uuid: Buffer; readonly id
 export const pool = struct({ name: text, uuid });
 export const volume = struct({ pool: text, name: text, key: text });
 const network = struct({ name: text, uuid });
+const secret = struct({ uuid, usageType: int, usageId: text });
 const snapshot = struct({ name: text, domain });
 const checkpoint = struct({ name: text, domain });
 
@@ -92,6 +93,7 @@ export const PROCEDURES = {
   storageVolLookupByPath: procedure(97, struct({ path: text }), struct({ volume })),
   storageVolGetInfo: procedure(98, struct({ volume }), struct({ type: int, capacity: uhyper, allocation: uhyper })),
   nodeGetFreeMemory: procedure(102, nothing, struct({ bytes: uhyper })),
+  secretLookupByUuid: procedure(141, struct({ uuid }), struct({ secret })),
   domainIsPersistent: procedure(151, struct(ofDomain), struct({ persistent: int })),
   connectGetLibVersion: procedure(157, nothing, struct({ version: uhyper })),
   domainAbortJob: procedure(164, struct(ofDomain), nothing),

@@ -73,6 +73,8 @@ export class FakeHost {
   runDirectory: string | undefined;
   /** Of every guest here. */
   snapshots = 0;
+  /** By uuid. */
+  readonly secrets = new Set<string>();
   /** Of every disk here. */
   capacityBytes = 1_048_576n;
   /** In every file system here; this machine's own unless told. */

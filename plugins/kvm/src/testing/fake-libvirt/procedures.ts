@@ -282,6 +282,10 @@ const aboutDrills = (host: FakeHost): Procedures => ({
     host.define(name, uuid, xml);
     return { domain: domainOf(host.guest(uuid)) };
   },
+  secretLookupByUuid: ({ uuid }) => {
+    if (!host.secrets.has(uuidText(uuid))) throw new Refusal(ERROR.NO_SECRET, 'no secret with matching uuid');
+    return { secret: { uuid, usageType: 1, usageId: '/images/vda.img' } };
+  },
   domainHasManagedSaveImage: ({ domain }) => ({ result: host.guestOf(domain).hasManagedSave ? 1 : 0 }),
   storagePoolLookupByName: () => {
     throw new Refusal(ERROR.NO_STORAGE_POOL, 'no pool');
