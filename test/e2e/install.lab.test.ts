@@ -251,6 +251,7 @@ describe('the Debian package', { skip }, () => {
       await typeBlock(machine, 'docs/install.md', 'roles');
       const installation = roles();
       await installation.ready();
+      await installation.redisIsShut();
       assert.match(await typeBlock(machine, 'docs/install.md', 'roles-key'), /: ready/);
       const key = (await machine.must(['/bin/sh', '-c', 'ls /var/lib/lmas/role-*/api-key'])).trim();
       assert.deepEqual(JSON.parse(await installation.lmas(key, 'list', '--json')).items, []);
@@ -274,6 +275,7 @@ describe('the Debian package', { skip }, () => {
       assert.ok(before.items.length > 0);
       for (const block of ['leave', 'move', 'arrive']) await typeBlock(machine, 'docs/upgrade-and-backup.md', block);
       await roles().ready();
+      await roles().redisIsShut();
       await until('the API is ready', isReady); // with the key as before
       await lmas('queue', 'resume');
       assert.deepEqual(JSON.parse(await lmas('list', '--json')), before);

@@ -25,7 +25,8 @@ export async function dropRedis(machine: DebianMachine): Promise<void> {
   for (const file of ['appendonlydir', 'dump.rdb']) {
     rmSync(machine.path(`/var/lib/redis/${file}`), { recursive: true, force: true });
   }
-  await machine.must(['sed', '-i', 's/^appendonly .*/appendonly no/', '/etc/redis/redis.conf']);
+  const undone = 's/^appendonly .*/appendonly no/;/^requirepass /d;/^user default /d';
+  await machine.must(['sed', '-i', undone, '/etc/redis/redis.conf']);
 }
 
 export class InstalledRoles {
@@ -59,13 +60,23 @@ export class InstalledRoles {
     );
   }
 
+  /** An account of the machine that was told nothing gets nothing out of their Redis, and its password stands in no file that it can read. */
+  async redisIsShut(): Promise<void> {
+    const anybody = ['runuser', '-u', 'nobody', '--'];
+    const { stdout } = await this.#machine.exec([...anybody, 'redis-cli', 'keys', '*']);
+    assert.match(stdout, /NOAUTH/);
+    for (const file of ['/etc/lmas/redis-password', '/etc/lmas/orchestrator.env', '/etc/redis/redis.conf']) {
+      assert.notEqual((await this.#machine.exec([...anybody, 'cat', file])).code, 0, file);
+    }
+  }
+
   /** Back to where one process can be the whole: settings, key and Redis of the roles are gone. */
   async remove(): Promise<void> {
     await this.#machine.must(['systemctl', 'disable', '--now', ...ROLE_UNITS]);
     await this.#machine.must(['systemctl', 'stop', 'redis-server']);
     await dropRedis(this.#machine);
     await this.#machine.must(['systemctl', 'start', 'redis-server']);
-    const made = '/etc/lmas/master-key /etc/lmas/orchestrator-*.env /var/lib/lmas/role-*';
+    const made = '/etc/lmas/master-key /etc/lmas/redis-password /etc/lmas/orchestrator-*.env /var/lib/lmas/role-*';
     await this.#machine.must(['/bin/sh', '-ec', `rm -r ${made}`]);
     await this.#machine.must(['sed', '-i', '/^REDIS_URL=/d;/^LMAS_MASTER_KEY_FILE=/d', '/etc/lmas/orchestrator.env']);
   }
