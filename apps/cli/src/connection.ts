@@ -97,7 +97,7 @@ async function readApiKey(flags: ConnectionFlags, env: Environment): Promise<str
     if (error instanceof CliError) throw error;
     const reason = codeOf(error) === 'ENOENT' ? 'does not exist' : `cannot be read (${codeOf(error)})`;
     throw new CliError('NO_API_KEY', `No API key: none was named, and ${fallback} ${reason}.`, {
-      remedy: `Name a file that holds it with --api-key-file FILE or LMAS_API_KEY_FILE, or set LMAS_API_KEY. With no orchestrator yet, start one on this machine: ${howToStart()} makes a first key there.`,
+      remedy: `Name a file that holds it with --api-key-file FILE or LMAS_API_KEY_FILE, or set LMAS_API_KEY. With no orchestrator yet, start one on this machine: ${howToStart()} makes a first key there.${whereFirstKeyIs()}`,
       cause: error,
     });
   }
@@ -106,6 +106,11 @@ async function readApiKey(flags: ConnectionFlags, env: Environment): Promise<str
 /** With the Debian package the orchestrator is a unit of systemd. */
 export function howToStart(isInstalled = existsSync('/usr/lib/lmas')): string {
   return isInstalled ? 'systemctl enable --now lmas-orchestrator' : 'npx lmas-orchestrator';
+}
+
+/** Not where this user's own orchestrator would have it; root looks there by itself. */
+export function whereFirstKeyIs(isInstalled = existsSync('/usr/lib/lmas'), isRoot = process.getuid?.() === 0): string {
+  return isInstalled && !isRoot ? ' That of the package is /var/lib/lmas/api-key, which root can read.' : '';
 }
 
 async function keyOf({ apiKeyFile, apiKeyVariable }: Context, env: Environment): Promise<string> {

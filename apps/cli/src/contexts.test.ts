@@ -3,7 +3,7 @@ import { chmod, mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, test } from 'node:test';
-import { howToStart, openClient, whereIs } from './connection.ts';
+import { howToStart, openClient, whereFirstKeyIs, whereIs } from './connection.ts';
 import { run } from './program.ts';
 
 const PROD = 'https://prod.example.org';
@@ -87,6 +87,8 @@ test('with no key anywhere it says how an orchestrator is started here, from the
   await assert.rejects(sentTo(), ({ code, remedy }) => code === 'NO_API_KEY' && remedy.includes(howToStart()));
   assert.equal(howToStart(true), 'systemctl enable --now lmas-orchestrator');
   assert.equal(howToStart(false), 'npx lmas-orchestrator');
+  assert.match(whereFirstKeyIs(true, false), /\/var\/lib\/lmas\/api-key, which root can read/);
+  assert.deepEqual([whereFirstKeyIs(true, true), whereFirstKeyIs(false, false)], ['', ''], 'it was looked for there');
 });
 
 test('a file that others can change is not followed', async () => {
