@@ -4,6 +4,7 @@ import { formatTime } from '@lmas/format';
 import { type Invocation, leaf, type Registry } from '../command.ts';
 import { EXIT, type ExitCode } from '../exit-codes.ts';
 import { type Column, renderFields } from '../output/table.ts';
+import { printable } from '../output/text.ts';
 import { widthOf } from '../terminal.ts';
 import { parseInteger } from '../units.ts';
 import { type ScheduleFlags, scheduleChange, scheduleInput, withScheduleOptions } from './schedule-settings.ts';
@@ -42,7 +43,9 @@ function triggerInWords({ trigger, timeZone }: Pick<Schedule, 'trigger' | 'timeZ
 
 function nowInWords({ current, waiting }: Schedule): string {
   if (current !== null) return `runs: ${current.run.id}`;
-  return waiting === null ? '' : `waits for ${waiting.for === 'window' ? 'a window' : 'the former run'}`;
+  if (waiting === null) return '';
+  if (waiting.for === 'other-run') return `is tried again: ${printable(waiting.message ?? '')}`;
+  return `waits for ${waiting.for === 'window' ? 'a window' : 'the former run'}`;
 }
 
 export function addSchedule(registry: Registry): void {

@@ -4,7 +4,8 @@
  * done afterwards, so that a crash in between changes nothing.
  *
  *   its time comes ─┬─ on time, a window is open ──┬─ nothing of it is under way ──▶ starting ─▶ current ─▶ ended
- *                   │                              └─ overlap: skip │ queue, replace ─▶ waiting (former-run) ─┘
+ *                   │                              ├─ overlap: skip │ queue, replace ─▶ waiting (former-run) ─┘
+ *                   │                              └─ a run of somebody else is in its way: skip │ queue, replace ─▶ waiting (other-run)
  *                   ├─ outside of every window ──── missed: next-window ─▶ waiting (window) ─ it opens ───────┘
  *                   └─ noticed too late ─────────── missed: skip │ run-now │ next-window ─────────────────────┘
  *
@@ -19,6 +20,8 @@ import { occurrencesAfter } from './trigger.ts';
 /** What is noticed later than this was missed. */
 export const GRACE_MS = 60_000;
 const MOST_COUNTED = 1_000;
+/** How soon it is tried again what somebody else's run was in the way of. */
+export const TRY_AGAIN_MS = 30_000;
 
 /** What has become of a run: null while it goes on. */
 export interface RunEnd {
@@ -76,14 +79,25 @@ class Draft {
   wait(dueAt: string, what: 'window' | 'former-run', message: string): void {
     const { waiting } = this.progress;
     if (waiting !== null) this.note(waiting.dueAt, 'skipped', `The run of ${dueAt} takes its place.`);
-    this.progress.waiting = { dueAt, for: what };
+    this.progress.waiting = { dueAt, for: what, ...NOTHING_IN_ITS_WAY };
     this.note(dueAt, 'waits', message);
+  }
+
+  /** Of those that wait for runs of somebody else, too, there is one at most. */
+  makeWayFor(dueAt: string): void {
+    const { waiting } = this.progress;
+    if (waiting?.for !== 'other-run' || waiting.dueAt === dueAt) return;
+    const message = `The run of ${dueAt} takes its place. What had been in its way: ${waiting.message}`;
+    this.note(waiting.dueAt, 'skipped', message, null, waiting.code);
+    this.progress.waiting = null;
   }
 
   decision(cancel: RunRef | null): Decision {
     return { progress: this.progress, entries: this.#entries, cancel };
   }
 }
+
+const NOTHING_IN_ITS_WAY = { message: null, code: null, tryAt: null } as const;
 
 const iso = (atMs: number): string => new Date(atMs).toISOString();
 
@@ -121,8 +135,10 @@ function takeDue(schedule: StoredSchedule, draft: Draft, nowMs: number): void {
 
 /** Lets it begin, unless the former run is under way. */
 function begin({ overlap }: StoredSchedule, draft: Draft, dueAt: string, why: string): void {
-  if (draft.progress.current === null) draft.progress.starting = { dueAt, why };
-  else if (overlap === 'skip') draft.note(dueAt, 'skipped', 'The former run is still under way.');
+  if (draft.progress.current === null) {
+    draft.makeWayFor(dueAt);
+    draft.progress.starting = { dueAt, why };
+  } else if (overlap === 'skip') draft.note(dueAt, 'skipped', 'The former run is still under way.');
   else
     draft.wait(
       dueAt,
@@ -136,6 +152,7 @@ function takeWaiting(schedule: StoredSchedule, draft: Draft, nowMs: number): Run
   const { waiting, current, starting } = draft.progress;
   if (waiting === null || starting !== null) return null;
   if (current !== null && waiting.for === 'former-run') return schedule.overlap === 'replace' ? current.run : null;
+  if (waiting.for === 'other-run') return takeHeldUp(schedule, draft, waiting, nowMs);
   const { dueAt } = waiting;
   if (isOpen(schedule, nowMs)) {
     draft.progress.waiting = null;
@@ -146,4 +163,60 @@ function takeWaiting(schedule: StoredSchedule, draft: Draft, nowMs: number): Run
     else draft.note(dueAt, 'skipped', 'The window had closed when the former run ended.');
   }
   return null;
+}
+
+/** What somebody else's run was in the way of is tried again for as long as it may begin. */
+function takeHeldUp(
+  schedule: StoredSchedule,
+  draft: Draft,
+  { dueAt, tryAt, message, code }: NonNullable<Progress['waiting']>,
+  nowMs: number,
+): null {
+  if (!isOpen(schedule, nowMs)) {
+    draft.progress.waiting = null;
+    const why = `What was in its way until its window closed: ${message}`;
+    if (schedule.missed === 'next-window') draft.wait(dueAt, 'window', `It waits for a window to open. ${why}`);
+    else draft.note(dueAt, 'skipped', why, null, code);
+    return null;
+  }
+  const inMs = Date.parse(tryAt ?? '') - nowMs;
+  // A clock that was ahead and has come back makes nobody wait for longer.
+  if (inMs > 0 && inMs <= TRY_AGAIN_MS) return null;
+  if (draft.progress.current === null) draft.progress.starting = { dueAt, why: 'once nothing was in its way any more' };
+  else {
+    draft.progress.waiting = null;
+    begin(schedule, draft, dueAt, '');
+  }
+  return null;
+}
+
+/** Refusals that are over once a run that somebody else has begun is. */
+const HELD_UP: readonly string[] = ['PLAN_BUSY', 'VM_ALREADY_MIGRATING'];
+export const isHeldUp = ({ code }: { readonly code: string }): boolean => HELD_UP.includes(code);
+
+/**
+ * What was to begin meets a run that somebody else has begun. That one is nobody's to cancel, so `replace` waits for it as `queue` does.
+ * @param why as it was refused
+ */
+export function heldUp(
+  schedule: StoredSchedule,
+  { dueAt }: NonNullable<Progress['starting']>,
+  { message, code }: { readonly message: string; readonly code: string },
+  nowMs: number,
+): Pick<Decision, 'progress' | 'entries'> {
+  const { waiting } = schedule.progress;
+  const draft = new Draft({ ...schedule.progress, starting: null });
+  const isItself = waiting?.for === 'other-run' && waiting.dueAt === dueAt;
+  if (schedule.overlap === 'skip' || !isOpen(schedule, nowMs)) {
+    if (isItself) draft.progress.waiting = null;
+    draft.note(dueAt, 'skipped', message, null, code);
+  } else {
+    if (!isItself && waiting !== null) draft.note(waiting.dueAt, 'skipped', `The run of ${dueAt} takes its place.`);
+    draft.progress.waiting = { dueAt, for: 'other-run', message, code, tryAt: iso(nowMs + TRY_AGAIN_MS) };
+    // Once for each reason, however often it is tried.
+    if (!isItself || waiting.message !== message)
+      draft.note(dueAt, 'waits', `It is tried again: ${message}`, null, code);
+  }
+  const { progress, entries } = draft.decision(null);
+  return { progress, entries };
 }

@@ -33,6 +33,8 @@ class PlayedRuns {
   readonly ends = new Map<string, RunEnd>();
   readonly cancelled: string[] = [];
   failNext: Error | undefined;
+  /** What stands in the way of every start, until it is taken away. */
+  inTheWay: Error | undefined;
   loseReplies = 0;
   beforeStart = async (): Promise<void> => undefined;
 
@@ -41,7 +43,7 @@ class PlayedRuns {
     start: async (_, { purpose, fence }: Order) => {
       await this.beforeStart();
       if ((await redis.hget(fence.key, 'token')) !== String(fence.token)) throw new LmasError('WITHDRAWN');
-      const failure = this.failNext;
+      const failure = this.inTheWay ?? this.failNext;
       this.failNext = undefined;
       if (failure !== undefined) throw failure;
       const id = this.started.get(purpose) ?? `m${this.started.size + 1}`;
@@ -166,7 +168,9 @@ describe('missed', () => {
     await make({ ...cron('0 18 * * *'), timeZone, windows, missed: 'next-window' });
     await at('2026-06-01T16:00:05Z');
     assert.deepEqual(await events(), ['waits']);
-    assert.deepEqual((await service.get('s', null)).waiting, { dueAt: '2026-06-01T16:00:00.000Z', for: 'window' });
+    const nothing = { message: null, code: null };
+    const { waiting } = await service.get('s', null);
+    assert.deepEqual(waiting, { dueAt: '2026-06-01T16:00:00.000Z', for: 'window', ...nothing });
     await at('2026-06-01T19:59:59Z');
     assert.equal(played.started.size, 0);
     await at('2026-06-01T20:00:00Z');
@@ -219,6 +223,109 @@ describe('overlap', () => {
     played.end('m1', 'cancelled');
     await at(nowMs + 1_000);
     assert.equal(played.started.size, 2);
+  });
+});
+
+describe('a run that somebody else has begun is in its way', () => {
+  const busy = (by = 'r_1') => new LmasError('PLAN_BUSY', `Run ${by}, which moves VMs of payments, is under way.`);
+  const last = async () => (await service.history('s', null))[0];
+
+  test('skip: it is left out, and the history says why', async () => {
+    await make(cron('0 * * * *'));
+    played.inTheWay = busy();
+    await at('2026-06-01T13:00:00Z');
+    const { event, code, message } = (await last()) ?? assert.fail();
+    assert.deepEqual([event, code, message], ['skipped', 'PLAN_BUSY', busy().message]);
+    played.inTheWay = undefined;
+    await at('2026-06-01T13:30:00Z');
+    assert.equal(played.started.size, 0);
+    await at('2026-06-01T14:00:00Z');
+    assert.deepEqual(await events(), ['skipped', 'started']);
+  });
+
+  for (const overlap of ['queue', 'replace']) {
+    test(`${overlap}: it is tried again until it begins, and cancels nothing of somebody else`, async () => {
+      await make({ ...cron('0 * * * *'), overlap });
+      played.inTheWay = new LmasError('VM_ALREADY_MIGRATING', 'Migration m_1 of web is under way.');
+      await at('2026-06-01T13:00:00Z');
+      const { waiting } = await service.get('s', null);
+      assert.deepEqual(waiting, {
+        ...{ dueAt: '2026-06-01T13:00:00.000Z', for: 'other-run', code: 'VM_ALREADY_MIGRATING' },
+        message: 'Migration m_1 of web is under way.',
+      });
+      await at(nowMs + 30_000);
+      played.inTheWay = new LmasError('VM_ALREADY_MIGRATING', 'Migration m_2 of web is under way.');
+      await at(nowMs + 30_000);
+      assert.deepEqual(await events(), ['waits', 'waits'], 'once for each reason');
+      played.inTheWay = undefined;
+      await at(nowMs + 10_000);
+      assert.equal(played.started.size, 0, 'not before it is tried again');
+      await at(nowMs + 20_000);
+      assert.deepEqual(await events(), ['waits', 'waits', 'started']);
+      assert.deepEqual([(await service.get('s', null)).waiting, played.cancelled], [null, []]);
+    });
+  }
+
+  test('queue: until the window closes; then it is left out with the reason, or waits for the next one', async () => {
+    const windows = [{ kind: 'weekly', from: '13:00', to: '15:00' }];
+    for (const [missed, expected] of [
+      ['skip', 'skipped'],
+      ['next-window', 'waits'],
+    ] as const) {
+      await redis.flushall();
+      await make({ ...cron('0 13 * * *'), windows, overlap: 'queue', missed });
+      for (const time of ['13:00:00', '13:00:40', '14:59:50']) {
+        played.inTheWay = busy();
+        await at(`2026-06-01T${time}Z`);
+      }
+      played.inTheWay = undefined;
+      await at('2026-06-01T15:00:20Z');
+      assert.deepEqual(await events(), ['waits', expected], missed);
+      if (missed === 'skip') {
+        assert.match((await last())?.message ?? '', /until its window closed: Run r_1/);
+        assert.equal((await last())?.code, 'PLAN_BUSY');
+      }
+      assert.equal(played.started.size, 0);
+      nowMs = Date.parse('2026-06-01T12:00:00Z');
+    }
+  });
+
+  test('queue: the next time takes its place; a pause ends the waiting; what is begun by hand goes first', async () => {
+    await make({ ...cron('0 * * * *'), overlap: 'queue' });
+    played.inTheWay = busy();
+    await at('2026-06-01T13:00:00Z');
+    played.inTheWay = busy('r_2');
+    await at('2026-06-01T14:00:00Z');
+    assert.deepEqual(await events(), ['waits', 'skipped', 'waits']);
+    assert.equal((await service.get('s', null)).waiting?.dueAt, '2026-06-01T14:00:00.000Z');
+    await service.pause('s', null);
+    await at(nowMs + 60_000);
+    assert.equal(played.started.size, 0);
+    await service.resume('s', null);
+    played.inTheWay = undefined;
+    await at(nowMs + 60_000);
+    assert.equal(played.started.size, 0, 'a pause misses nothing');
+    played.inTheWay = busy();
+    await at('2026-06-01T15:00:00Z');
+    played.inTheWay = undefined;
+    nowMs += 1_000;
+    await service.run('s', null);
+    await at(nowMs + 1_000);
+    assert.equal(played.started.size, 1);
+    await at(nowMs + 40_000);
+    assert.equal((await service.get('s', null)).waiting?.for, 'former-run');
+    played.end('m1');
+    await at(nowMs + 60_000);
+    assert.equal(played.started.size, 2, 'what waited came after it');
+  });
+
+  test('a clock that was ahead and has come back makes it wait no longer', async () => {
+    await make({ ...cron('0 * * * *'), overlap: 'queue' });
+    played.inTheWay = busy();
+    await at('2026-06-01T13:00:50Z');
+    played.inTheWay = undefined;
+    await at('2026-06-01T13:00:10Z');
+    assert.equal(played.started.size, 1);
   });
 });
 

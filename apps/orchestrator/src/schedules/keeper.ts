@@ -12,7 +12,7 @@ import type { Logger } from '../log.ts';
 import { keys } from '../redis/keys.ts';
 import type { Versioned, VersionedTable } from '../redis/versioned-table.ts';
 import type { ActionKind, Actions } from './actions.ts';
-import { decide, type RunEnd } from './decide.ts';
+import { decide, heldUp, isHeldUp, type RunEnd } from './decide.ts';
 import { noticesOf } from './notice.ts';
 import {
   type HistoryEntry,
@@ -61,11 +61,14 @@ export function createScheduleKeeper({ table, actions, wakes, now, onEvent, log 
     return isWritten;
   };
   /** Does what the record says is to be done, and writes what came of it. */
-  const start = async (stored: Versioned<StoredSchedule>, { dueAt, why }: NonNullable<Progress['starting']>) => {
+  const start = async (stored: Versioned<StoredSchedule>, starting: NonNullable<Progress['starting']>) => {
+    const { dueAt, why } = starting;
     const { value, fence } = stored;
     const kind: ActionKind<ScheduleAction> = actions[value.action.kind];
     const purpose = purposeOf(value, dueAt);
-    const progress = { ...value.progress, starting: null };
+    const { waiting } = value.progress;
+    // It waits no more, whatever comes of it.
+    const progress = { ...value.progress, starting: null, waiting: waiting?.dueAt === dueAt ? null : waiting };
     const entry = { dueAt, run: null, code: null };
     try {
       const isPaused = value.pausedAt !== null;
@@ -82,6 +85,10 @@ export function createScheduleKeeper({ table, actions, wakes, now, onEvent, log 
       if (errorCode(error) === 'WITHDRAWN') return false; // the record has changed: look at it again
       if (!isRefusal(error)) throw error;
       const { code, message } = describeError(error);
+      if (isHeldUp({ code })) {
+        const next = heldUp(value, starting, { code, message }, now());
+        return await write(stored, next.progress, next.entries);
+      }
       return await write(stored, progress, [{ ...entry, event: 'refused', message, code }]);
     }
   };

@@ -14,6 +14,7 @@ import {
   type scheduleHistoryEntrySchema,
   scheduleInputSchema,
   type scheduleSchema,
+  waitingSchema,
 } from '../schemas/schedule.ts';
 import { nextOpening } from '../time/periods.ts';
 import { occurrencesAfter } from './trigger.ts';
@@ -29,7 +30,9 @@ export const progressSchema = z.object({
   seenUntil: timestampSchema,
   /** Decided, and perhaps done: whoever finds this does it (again), which is the same run. */
   starting: z.object({ dueAt: timestampSchema, why: z.string() }).nullable(),
-  waiting: z.object({ dueAt: timestampSchema, for: z.enum(['window', 'former-run']) }).nullable(),
+  waiting: waitingSchema
+    .extend({ /** When it is tried again. */ tryAt: timestampSchema.nullable().default(null) })
+    .nullable(),
   current: z.object({ dueAt: timestampSchema, run: runRefSchema }).nullable(),
 });
 export type Progress = z.infer<typeof progressSchema>;
@@ -61,7 +64,8 @@ export function lookAtMs(schedule: StoredSchedule, nowMs: number): number | null
   if (starting !== null || current !== null) return 0;
   if (schedule.pausedAt !== null) return null;
   const opensMs = waiting === null ? undefined : nextOpening(schedule, nowMs);
-  const times = [nextDueMs(schedule), opensMs].filter((atMs) => atMs !== undefined);
+  const tryMs = waiting?.for === 'other-run' ? Date.parse(waiting.tryAt ?? '') || nowMs : opensMs;
+  const times = [nextDueMs(schedule), tryMs].filter((atMs) => atMs !== undefined);
   return times.length === 0 ? null : Math.min(...times);
 }
 
@@ -76,7 +80,7 @@ export function shown(schedule: StoredSchedule): Schedule {
     ...rest,
     state: isOver ? 'finished' : schedule.pausedAt === null ? 'active' : 'paused',
     nextAt: dueMs === undefined ? null : new Date(dueMs).toISOString(),
-    waiting,
+    waiting: waiting && waitingSchema.parse(waiting),
     current,
   };
 }

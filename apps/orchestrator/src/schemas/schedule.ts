@@ -53,7 +53,7 @@ const missed = z
 const overlap = z
   .enum(['skip', 'queue', 'replace'])
   .describe(
-    'What becomes of a run whose time comes while the former one is under way. `skip`: nothing. `queue`: it begins after it; one waits at most. `replace`: the former one is cancelled first.',
+    'What becomes of a run whose time comes while the former one is under way. `skip`: nothing. `queue`: it begins after it; one waits at most. `replace`: the former one is cancelled first. Where a run that somebody else has begun is in its way (PLAN_BUSY, VM_ALREADY_MIGRATING), `skip` leaves it out, and the two others try again until a window closes.',
   );
 const description = z.string().max(500);
 
@@ -120,6 +120,17 @@ export const runRefSchema = z
   })
   .meta({ id: 'ScheduledRun' });
 
+export const waitingSchema = z.object({
+  dueAt: timestampSchema,
+  for: z
+    .enum(['window', 'former-run', 'other-run'])
+    .describe(
+      '`former-run`: of this schedule. `other-run`: somebody else has begun a run of the plan, or a migration of the VM; it is tried again for as long as it may begin.',
+    ),
+  message: z.string().nullable().default(null).describe('What is in its way, for `other-run`.'),
+  code: z.string().nullable().default(null).describe('Of what is in its way.'),
+});
+
 export const scheduleSchema = z
   .object({
     ...scheduleInputSchema.shape,
@@ -132,10 +143,7 @@ export const scheduleSchema = z
       .enum(['active', 'paused', 'finished'])
       .describe('`finished`: its one time is over, and nothing of it waits or is under way.'),
     nextAt: timestampSchema.nullable().describe('The next time of its trigger; null: none, or paused.'),
-    waiting: z
-      .object({ dueAt: timestampSchema, for: z.enum(['window', 'former-run']) })
-      .nullable()
-      .describe('A run whose time has come and that waits.'),
+    waiting: waitingSchema.nullable().describe('A run whose time has come and that waits.'),
     current: z.object({ dueAt: timestampSchema, run: runRefSchema }).nullable().describe('What is under way.'),
   })
   .meta({ id: 'Schedule' });
@@ -143,7 +151,7 @@ export const scheduleSchema = z
 export const SCHEDULE_EVENTS = [
   /** A run was started. */
   'started',
-  /** A run's time has come, and it waits for a window or for the former run. */
+  /** A run's time has come, and it waits for a window, for the former run, or for what somebody else has begun. */
   'waits',
   /** A run was left out, as its policies say. */
   'skipped',

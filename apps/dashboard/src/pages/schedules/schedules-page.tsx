@@ -89,4 +89,5 @@ function Schedules({ schedules }: { schedules: readonly Schedule[] }) {
 const WAITS: Readonly<Record<NonNullable<Schedule['waiting']>['for'], string>> = {
   window: 'a window',
   'former-run': 'the former one',
+  'other-run': 'what somebody else has begun',
 };
