@@ -117,10 +117,15 @@ function toMoves(
       (move): BalancingMove =>
         isFresh(move)
           ? { ...move, state: 'withdrawn', outcome: 'A later pass does not propose it any more.', endedAt: now() }
-          : { ...move, state: 'expired', outcome: `Nobody answered until ${move.expiresAt}.`, endedAt: now() },
+          : expired(move),
     );
   return { wanted, stale };
 }
+
+/** Nobody has answered. */
+export const expired = (move: BalancingMove): BalancingMove => ({
+  ...{ ...move, state: 'expired', outcome: `Nobody answered until ${move.expiresAt}.`, endedAt: now() },
+});
 
 const setBacksOf = (moves: readonly BalancingMove[]): SetBack[] =>
   moves.flatMap(({ state, vm, endedAt, outcome }) =>

@@ -1,6 +1,7 @@
 /** What a person orders while a pass is being made, or carried out, counts from the moment in which it is stored. On a real Redis. */
 import assert from 'node:assert/strict';
 import { after, before, beforeEach, test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { Redis } from 'ioredis';
 import { createLog } from '../log.ts';
 import { WEEKDAYS } from '../schemas/period.ts';
@@ -180,6 +181,20 @@ test('what was decided when the window closed is withdrawn', async () => {
     ['decided', 'withdrawn'],
   );
   assert.match((await store.move('p', second?.id ?? '')).outcome ?? '', /window of the policy has closed/);
+});
+
+test('a proposal that nobody answers expires also where no pass comes after it', async () => {
+  const asked = await change({ mode: 'propose', passes: 'asked', proposalMs: 1_000 });
+  const { moves } = await service.run('p', { signal });
+  const proposed = async () => (await store.move('p', moves[0] ?? '')).state;
+  await service.tend(asked, { signal });
+  assert.deepEqual([await proposed(), (await service.unanswered()).length], ['proposed', 1]);
+  await sleep(1_001); // by the clock on the wall, which says when it expires
+  assert.deepEqual(await service.unanswered(), [], 'nobody is asked any more');
+  await service.tend(asked, { signal });
+  assert.equal(await proposed(), 'expired');
+  assert.match((await store.move('p', moves[0] ?? '')).outcome ?? '', /^Nobody answered until /);
+  assert.equal((await store.passes('p', 10)).length, 1);
 });
 
 test('windows that never open, and another policy that moves VMs of the same hosts, are refused', async () => {

@@ -13,7 +13,7 @@ import { isOpen } from '../time/periods.ts';
 import { complaintsAbout, newNamesIn } from './complaints.ts';
 import type { Moves } from './moves.ts';
 import type { Observer } from './observe.ts';
-import { type PassParts, takePass } from './pass.ts';
+import { expired, type PassParts, takePass } from './pass.ts';
 import type { BalancingStore, Lease, PassOrder } from './store.ts';
 import type {
   BalancingMove,
@@ -167,6 +167,19 @@ export function createBalancingService(parts: BalancingParts): BalancingService 
       if (move.state === 'proposed' || move.state === 'decided') await withdraw(move, outcome);
     }
   };
+  /** A policy whose passes are asked for, or whose window is closed, may have none for long: nobody is left to wait for an answer that counts no more. */
+  const expireUnanswered = async (policy: string, signal: AbortSignal): Promise<void> => {
+    if (!(await store.moves(policy)).some(isExpired)) return;
+    // Not while somebody answers.
+    await holding(policy, { signal, patienceMs: 0 }, async () => {
+      for (const { id } of (await store.moves(policy)).filter(isExpired)) {
+        const { isChanged, move } = await store.changeMove(policy, id, (current) =>
+          isExpired(current) ? expired(current) : undefined,
+        );
+        if (isChanged) parts.onMove(move.state);
+      }
+    });
+  };
   /** The pass is handed over as soon as it is written; what it decided is carried out after that. */
   const pass = async (
     id: string,
@@ -204,7 +217,8 @@ export function createBalancingService(parts: BalancingParts): BalancingService 
   return {
     list: () => store.policies.list(),
     async unanswered() {
-      const asks = async ({ id }: BalancingPolicy) => (await store.moves(id)).some(({ state }) => state === 'proposed');
+      const asks = async ({ id }: BalancingPolicy) =>
+        (await store.moves(id)).some((move) => move.state === 'proposed' && !isExpired(move));
       const policies = await store.policies.list();
       const asking = await Promise.all(policies.map(asks));
       return policies.filter((_, at) => asking[at]);
@@ -271,6 +285,7 @@ export function createBalancingService(parts: BalancingParts): BalancingService 
       try {
         if (policy.pausedAt === null && isDue)
           return void (await pass(policy.id, { signal, patienceMs: 0, isAsked: false }));
+        await expireUnanswered(policy.id, signal);
         const open = (await store.moves(policy.id)).filter(
           ({ state }) => state === 'decided' || state === 'submitting',
         );
@@ -287,6 +302,9 @@ export function createBalancingService(parts: BalancingParts): BalancingService 
     },
   };
 }
+
+const isExpired = ({ state, expiresAt }: BalancingMove): boolean =>
+  state === 'proposed' && expiresAt !== null && Date.parse(expiresAt) <= Date.now();
 
 /** Whether what it does by itself may begin now. */
 const mayBegin = (policy: BalancingPolicy): boolean => policy.passes === 'asked' || isOpen(policy, Date.now());

@@ -7,6 +7,7 @@ import { test } from 'node:test';
 import fc from 'fast-check';
 import { planBodySchema } from '../schemas/plan.ts';
 import { advance, type MigrationFacts, VACATED_WITHIN_MS } from './advance.ts';
+import { lookAtMs } from './driver.ts';
 import { requestFor } from './ordered-migrations.ts';
 import { hasRunEnded, newRun, type PlanItem, type PlanRun, summaryOf } from './record.ts';
 import { restarted } from './retry.ts';
@@ -444,3 +445,47 @@ function assertSane({ items, waves, definition, phase }: PlanRun): void {
     if (begun && state === 'moving') assert.ok(former, 'after those before it');
   }
 }
+
+test('an approval that nobody gives ends the run when its time is over, and nothing more begins; a retry asks again', () => {
+  const approveWithinMs = 60_000;
+  const sketch = [{ vms: 1, concurrency: 1, onFailure: 'roll-back' as const }];
+  const begun = running([...sketch, ...sketch]);
+  const [first, second] = begun.definition.waves;
+  const asking = { pauseMs: 0, approval: true, approveWithinMs, checks: [] };
+  begun.definition.waves = [{ ...(first ?? assert.fail()), afterwards: asking }, second ?? assert.fail()];
+  const ordered = advance(begun, { nowMs: 0, migrations: new Map() }).run;
+  const arrived = { ...UNKNOWN, outcome: 'succeeded' as const, vacated: 'absent' as const };
+  const migrations = new Map([[ordered.items[0]?.migrations[0] ?? '', arrived]]);
+  const waits = advance(ordered, { nowMs: 1_000, migrations }).run;
+  assert.match(waits.message, /may give it until 1970-01-01T00:01:01.000Z/);
+  assert.equal(lookAtMs(waits), 61_000, 'somebody looks then');
+  assert.equal(advance(waits, { nowMs: 60_999, migrations }).run.phase, 'running');
+  const paused = { ...waits, pausedAt: CREATED };
+  assert.equal(
+    advance(paused, { nowMs: 100_000, migrations }).run.phase,
+    'running',
+    'nobody is late while it is paused',
+  );
+  const approved = {
+    ...waits,
+    waves: waits.waves.map((wave, index) => (index === 0 ? { ...wave, approvedAt: CREATED } : wave)),
+  };
+  assert.equal(advance(approved, { nowMs: 100_000, migrations }).run.items[1]?.state, 'moving', 'it was given');
+
+  const { run: ended, entries } = advance(waits, { nowMs: 61_000, migrations });
+  assert.deepEqual(
+    [ended.phase, ended.waves.map(({ state }) => state), ended.items.map(({ state }) => state)],
+    ['failed', ['failed', 'skipped'], ['moved', 'skipped']],
+  );
+  assert.match(
+    ended.message,
+    /^Nobody approved what follows wave 1 until 1970-01-01T00:01:01.000Z: nothing more was begun\./,
+  );
+  assert.deepEqual(
+    ended.reasons.map(({ path, code }) => [path, code]),
+    [['waves.0', 'APPROVAL_EXPIRED']],
+  );
+  assert.ok(entries.some(({ code }) => code === 'APPROVAL_EXPIRED'));
+  const again = advance({ ...restarted(ended), phase: 'running' }, { nowMs: 200_000, migrations }).run;
+  assert.deepEqual([again.waves[0]?.state, again.reasons, lookAtMs(again)], ['between', [], 260_000]);
+});

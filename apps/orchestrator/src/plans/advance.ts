@@ -12,6 +12,8 @@
 import { migrationIdFor } from '../migrations/record.ts';
 import { allMoved, leftBehind, leftSilent, lossInWords, runsTwice, unverifiedIn } from './in-words.ts';
 import {
+  APPROVAL_EXPIRED,
+  approvalEndsMs,
   isLost,
   isWaveOver,
   type PlanItem,
@@ -233,15 +235,38 @@ export class Step {
     const { project } = this.run;
     wave.waitsSince = this.now;
     const seen = project === null ? '' : `, of project ${project} or of none`;
-    this.run.message = `Wave ${this.nameOf(wave)} waits since ${this.now} for an approval: an operator or admin${seen} may give it.`;
+    const endsMs = approvalEndsMs(this.run);
+    const until = endsMs === null ? '' : ` until ${new Date(endsMs).toISOString()}`;
+    this.run.message = `Wave ${this.nameOf(wave)} waits since ${this.now} for an approval: an operator or admin${seen} may give it${until}.`;
     this.note(this.run.message);
+  }
+
+  /**
+   * What has moved stays: whoever did not answer has not said that it should go back. Nobody is late while the run is paused.
+   * @returns whether its time is over
+   */
+  #expireUnanswered(wave: WaveRun): boolean {
+    const endsMs = approvalEndsMs(this.run);
+    if (endsMs === null || endsMs > this.facts.nowMs || this.run.pausedAt !== null) return false;
+    const until = new Date(endsMs).toISOString();
+    const message = `Nobody approved what follows wave ${this.nameOf(wave)} until ${until}: nothing more was begun.`;
+    this.run.reasons.push({ path: `waves.${this.run.waves.indexOf(wave)}`, message, code: APPROVAL_EXPIRED });
+    this.note(message, { code: APPROVAL_EXPIRED });
+    wave.state = 'failed';
+    wave.endedAt = this.now;
+    this.expired(message);
+    return true;
+  }
+
+  protected expired(message: string): void {
+    this.finish('failed', `${message}${leftBehind(this.run, 'were')}${unverifiedIn(this.run)}`);
   }
 
   #pass(wave: WaveRun, plan: PlanWave, _items: PlanItem[]): boolean {
     const { approval, checks } = plan.afterwards;
     wave.pauseUntil = this.within(wave.pauseUntil, plan.afterwards.pauseMs);
     if (Date.parse(wave.pauseUntil ?? '') > this.facts.nowMs) return false;
-    if (approval && wave.approvedAt === null) return false;
+    if (approval && wave.approvedAt === null) return this.#expireUnanswered(wave);
     if (wave.checks.length < checks.length) return false; // somebody makes them
     const failed = wave.checks.filter(({ passed }) => !passed);
     for (const { message } of failed) this.note(`A check failed: ${message}`, { code: 'CHECK_FAILED' });

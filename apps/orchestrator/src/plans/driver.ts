@@ -11,7 +11,14 @@ import { isLive } from './advance.ts';
 import type { CheckTools } from './checks.ts';
 import type { Hold } from './hold.ts';
 import { noticesOf } from './notice.ts';
-import { hasRunEnded, type PlanRun, type RunEntry, type RunOutcome, waitsForApproval } from './record.ts';
+import {
+  approvalEndsMs,
+  hasRunEnded,
+  type PlanRun,
+  type RunEntry,
+  type RunOutcome,
+  waitsForApproval,
+} from './record.ts';
 import { nextStage, type StageTools } from './stages.ts';
 
 export interface DriverParts extends Pick<StageTools, 'formerRun'> {
@@ -43,7 +50,7 @@ export function lookAtMs(run: PlanRun): number | null {
   if (run.pausedAt !== null) return null;
   const wave = run.waves.find(({ state }) => state === 'between');
   if (wave === undefined) return 0;
-  return waitsForApproval(run) ? null : Date.parse(wave.pauseUntil ?? run.createdAt);
+  return waitsForApproval(run) ? approvalEndsMs(run) : Date.parse(wave.pauseUntil ?? run.createdAt);
 }
 
 /** A time that was written by a clock that was ahead is far off once it has come back: so often all are looked at that have one (advance.ts sets it anew). */

@@ -13,7 +13,7 @@ export function evacuationPlan(input: z.output<typeof evacuationInputSchema>): P
     'endpoint' in source
       ? { kind: 'host', source: source.endpoint, ...which }
       : { kind: 'site', source: source.site, ...which };
-  const afterwards = { pauseMs: 0, approval: false, checks: [] };
+  const afterwards = { pauseMs: 0, approval: false, approveWithinMs: null, checks: [] };
   return {
     description: `Evacuation of ${'endpoint' in source ? source.endpoint : `site ${source.site}`}`,
     waves: [{ name: '', vms: [selector], concurrency, onFailure, afterwards }],

@@ -110,6 +110,15 @@ function waveThatAsks({ waves, definition }: Waves): WaveRun | undefined {
   return isAsked && waves[index]?.approvedAt === null ? waves[index] : undefined;
 }
 
+export const APPROVAL_EXPIRED = 'APPROVAL_EXPIRED';
+
+/** Until when somebody may say so; null: it does not wait, or for ever. */
+export function approvalEndsMs(run: Waves): number | null {
+  const wave = waveThatAsks(run);
+  const withinMs = wave && run.definition.waves[run.waves.indexOf(wave)]?.afterwards.approveWithinMs;
+  return wave?.waitsSince == null || withinMs == null ? null : Date.parse(wave.waitsSince) + withinMs;
+}
+
 /** Whether it goes on only when a person says so. */
 export const waitsForApproval = (run: Waves): boolean => waveThatAsks(run) !== undefined;
 

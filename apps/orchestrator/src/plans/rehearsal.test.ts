@@ -248,3 +248,25 @@ function assertSane(run: PlanRun, drills: Drills): void {
   assert.equal(drills.copies, 0, 'a copy outlives its run');
   assert.ok(!states(run).some((state) => state === 'copying' || state === 'copied' || state === 'waiting'));
 }
+
+test('an approval that nobody gives ends the waves of a drill: what came up is kept and undone, and it has not succeeded', () => {
+  const begun = running([
+    { vms: 1, concurrency: 1, onFailure: 'stop' },
+    { vms: 1, concurrency: 1, onFailure: 'stop' },
+  ]);
+  for (const wave of begun.definition.waves)
+    wave.afterwards = { pauseMs: 0, approval: true, approveWithinMs: 60_000, checks: [] };
+  const ordered = advanceRehearsal(begun, { nowMs: 0, migrations: new Map() }).run;
+  const id = ordered.items[0]?.migrations[0] ?? '';
+  const rehearsal = { copy: 'x', networks: [], upAt: CREATED, upAfterMs: 1, leftovers: [] };
+  const up = new Map([[id, { ...UNDER_WAY, rehearsal }]]);
+  const waits = advanceRehearsal(ordered, { nowMs: 0, migrations: up }).run;
+  const kept = advanceRehearsal(waits, { nowMs: 60_000, migrations: up }).run;
+  assert.deepEqual([kept.phase, kept.waves.map(({ state }) => state)], ['keeping', ['failed', 'waiting']]);
+  const undoing = advanceRehearsal(kept, { nowMs: 60_000 + KEEP_MS, migrations: up });
+  assert.ok(undoing.cancel.includes(id));
+  const undone = new Map([[id, { ...UNDER_WAY, outcome: 'succeeded' as const, rehearsal }]]);
+  const ended = advanceRehearsal(undoing.run, { nowMs: 60_001 + KEEP_MS, migrations: undone }).run;
+  assert.equal(ended.phase, 'failed');
+  assert.match(ended.message, /^Nobody approved what follows wave 1 .* What came up is undone\.$/);
+});

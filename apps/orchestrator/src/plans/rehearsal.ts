@@ -12,7 +12,7 @@
 import { migrationIdFor } from '../migrations/record.ts';
 import { type Advance, type Facts, Step } from './advance.ts';
 import { leftSilent, notRehearsed } from './in-words.ts';
-import { isLost, type PlanItem, type PlanRun, type PlanWave, type WaveRun } from './record.ts';
+import { APPROVAL_EXPIRED, isLost, type PlanItem, type PlanRun, type PlanWave, type WaveRun } from './record.ts';
 
 export function advanceRehearsal(run: PlanRun, facts: Facts): Advance {
   const step = new RehearsalStep(run, facts);
@@ -88,6 +88,10 @@ class RehearsalStep extends Step {
     return this.complete();
   }
 
+  protected override expired(): void {
+    this.complete();
+  }
+
   protected override complete(): boolean {
     const { definition, items } = this.run;
     this.run.keptSince = this.now;
@@ -117,15 +121,17 @@ class RehearsalStep extends Step {
   }
 
   #finish(): void {
-    const { items, waves, keptSince } = this.run;
+    const { items, waves, keptSince, reasons } = this.run;
     const unfinished = items.filter(({ rehearsal }) => (rehearsal?.leftovers ?? []).length > 0);
     const names = unfinished.map(({ vm }) => vm.name).join(', ');
     const unfinishedInWords = unfinished.length === 0 ? '' : ` Not everything of ${names} could be taken away yet.`;
     const left = notRehearsed(this.run) + unfinishedInWords;
     const lost = items.filter(({ state }) => state !== 'rehearsed' && state !== 'left');
     const resting = items.filter(({ state }) => state === 'left').length;
+    const unanswered = reasons.find(({ code }) => code === APPROVAL_EXPIRED);
     const failed = waves.flatMap(({ checks }) => checks.filter(({ passed }) => !passed));
     if (keptSince === null) this.finish('cancelled', `It was cancelled; what was made is undone.${left}`);
+    else if (unanswered !== undefined) this.finish('failed', `${unanswered.message} What came up is undone.${left}`);
     else if (lost.length === 0 && failed.length === 0)
       // What nobody saw was not shown to come up.
       this.finish(leftSilent(this.run) === '' ? 'succeeded' : 'failed', `Every copy came up, and was undone.${left}`);

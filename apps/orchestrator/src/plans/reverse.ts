@@ -67,7 +67,7 @@ export function reversePlan(run: PlanRun, { except, poweredOff }: LeftOut = { ex
       const [source, destination] = [{ endpoint: item.destination.endpoint }, { endpoint: item.source.endpoint }];
       return [{ kind: 'vm' as const, vm: item.vm.id, source, destination, ...reverse, mayReplace: item.keptDisks }];
     });
-    const afterwards = { pauseMs: 0, approval: false, checks: [] };
+    const afterwards = { pauseMs: 0, approval: false, approveWithinMs: null, checks: [] };
     return vms.length === 0 ? [] : [{ name, vms, concurrency, onFailure, afterwards }];
   });
   const without = [

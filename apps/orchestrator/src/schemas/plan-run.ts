@@ -201,11 +201,18 @@ export const planRunSchema = z
         z.object({
           path: z.string(),
           message: z.string(),
-          code: z.string().optional().describe('`ENDPOINT_SILENT`: it was left with what it has, as the plan says.'),
+          code: z
+            .string()
+            .optional()
+            .describe(
+              '`ENDPOINT_SILENT`: it was left with what it has, as the plan says. `APPROVAL_EXPIRED`: nobody approved in time.',
+            ),
           endpoint: z.string().optional().describe('Which one is silent.'),
         }),
       )
-      .describe('Why it was refused, all of it; and the endpoints that were left because they do not answer.'),
+      .describe(
+        'Why it was refused, all of it; the endpoints that were left because they do not answer; and the approval that nobody gave.',
+      ),
     prediction: z
       .object({
         durationMs: z.object({ low: z.int(), high: z.int().nullable() }).nullable(),

@@ -170,6 +170,11 @@ const waveOver = (texts: Texts) =>
         .strictObject({
           pauseMs: durationMs(7 * 24 * 3_600_000).default(0),
           approval: z.boolean().default(false).describe('It waits until somebody approves.'),
+          approveWithinMs: durationMs(30 * 24 * 3_600_000)
+            .min(1_000)
+            .nullable()
+            .default(null)
+            .describe('For so long; then the run ends as failed, and nothing more begins. null: for ever.'),
           checks: z.array(planCheckSchema).max(MAX_CHECKS).default([]),
         })
         .prefault({})
