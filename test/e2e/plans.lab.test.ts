@@ -1,16 +1,22 @@
 /**
  * The proof of plans and schedules: three guests leave a real libvirt host in two waves, by a schedule, through the tunnel;
- * one fails and is tried again; a fail-back brings all of them home, one with a disk of its own; a wave that fails is rolled back. Each guest
+ * one fails and is tried again; a fail-back brings all of them home, one with a disk of its own; a wave that fails is rolled back; and with
+ * disks of their own VMs go there and back twice, one of them powered off. Each guest
  * checks all of its memory, and what it has written to its disk, at every stop.
  */
 import assert from 'node:assert/strict';
+import { randomBytes } from 'node:crypto';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { after, before, describe, test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { PlanInput, PlanRun } from '@lmas/client';
+import { diskPath } from '../lab/src/domain.ts';
+import type { SiteName } from '../lab/src/index.ts';
 import { siteId } from '../support/two-sites.ts';
 import { type WatchedVm, World } from '../support/world.ts';
 
 const ENDS_WITHIN_MS = 90_000;
+const OFF_DISK_MIB = 16;
 /** Not even a guest that does nothing else writes more of it in a second than that. */
 const WORKING_SET_MIB = 8;
 const NAMES = ['plan-db', 'plan-web1', 'plan-web2'] as const;
@@ -155,6 +161,43 @@ describe('Plans and schedules, from site A to site B and back', { concurrency: 1
     const expected = { [moves.name]: 'moved-back', [fails.name]: 'failed' };
     assert.deepEqual([run.phase, states(run)], ['failed', expected], JSON.stringify(run));
     for (const watched of [moves, fails]) await watched.assertLivesAt('a');
+    assert.deepEqual(await world.leftovers(vms), []);
+  });
+
+  test('there and back, and there and back again, with disks of their own: one runs, and one is powered off', async () => {
+    const runs =
+      vms.find(({ name }) => name === 'plan-files') ?? assert.fail('the wave that was rolled back has left it');
+    const disk = { kind: 'local' as const, format: 'raw' as const, sizeMib: OFF_DISK_MIB };
+    await world.lab.vm.define({ name: 'plan-off', memoryMib: 64, disks: [disk] });
+    const image = (site: SiteName) => world.lab.sites[site].host.path(diskPath('plan-off', disk, 0));
+    const waves = [{ vms: [vm(runs.name), vm('plan-off')], concurrency: 1 }];
+    await world.client.putPlan('chain', { waves, poweredOff: 'move', migration: { retries: { max: 0 } } });
+    /** What it has on its disk is new each time: what lay there of the time before is not taken for it. */
+    const moved = async (from: SiteName, to: SiteName, begin: () => Promise<PlanRun>): Promise<PlanRun> => {
+      const written = randomBytes(OFF_DISK_MIB << 20);
+      writeFileSync(image(from), written);
+      const run = await ended((await begin()).id);
+      assert.equal(run.phase, 'succeeded', JSON.stringify(run));
+      assert.deepEqual(states(run), { [runs.name]: 'moved', 'plan-off': 'moved' });
+      await runs.assertLivesAt(to);
+      assert.ok(readFileSync(image(to)).equals(written), 'the disk is there, to the byte');
+      const stands = [await world.lab.vm.state(from, 'plan-off'), await world.lab.vm.state(to, 'plan-off')];
+      assert.deepEqual(stands, ['absent', 'shut off']);
+      const [off] = run.items.filter(({ vm }) => vm.name === 'plan-off');
+      const { purpose, tunnel, report, teardown } = await world.client.getMigration(off?.migrations.at(-1) ?? '');
+      assert.deepEqual([purpose, teardown], ['relocation', 'complete']);
+      assert.ok((tunnel?.bytesDelivered ?? 0) >= written.length, `through the tunnel went ${JSON.stringify(tunnel)}`);
+      assert.deepEqual(report?.keptAtSource, [{ kind: 'disk', id: diskPath('plan-off', disk, 0) }]);
+      return run;
+    };
+    try {
+      for (const _ of ['first', 'second']) {
+        const there = await moved('a', 'b', () => world.client.startPlanRun('chain', 'failover'));
+        await moved('b', 'a', () => world.client.orderPlanRun(there.id, 'fail-back'));
+      }
+    } finally {
+      await world.lab.vm.remove('plan-off');
+    }
     assert.deepEqual(await world.leftovers(vms), []);
   });
 });
