@@ -116,6 +116,7 @@ export function sampleMigration(changes: Partial<Migration> = {}): Migration {
       networkMap: {},
       diskMap: {},
       mayReplace: [],
+      allowCordoned: false,
       maxDowntimeMs: null,
       convergence: 'balanced',
       bandwidthBytesPerSec: null,

@@ -16,6 +16,7 @@ export interface MigrationFlags {
   readonly from: string;
   readonly to: string;
   readonly direct?: boolean;
+  readonly allowCordoned?: boolean;
   readonly option?: readonly string[];
   readonly networkMap?: readonly string[];
   readonly diskMap?: readonly string[];
@@ -69,6 +70,7 @@ export function addMigrationFlags(command: Command): Command {
       `give up when a stage takes longer: ${Object.keys(TIMEOUTS).join(', ')}; ${DURATION_HELP} (repeatable)`,
       collect,
     )
+    .option('--allow-cordoned', 'also to an endpoint that takes no VMs, see lmas endpoint cordon')
     .optionsGroup('Tunnel:')
     .option('--direct', 'straight from host to host, as without LMAS: no gateways, no tunnel')
     .addOption(
@@ -106,6 +108,7 @@ export async function migrationInput(
     source: flags.from,
     destination: flags.to,
     ...(flags.direct === true ? { transport: 'direct' as const } : {}),
+    ...(flags.allowCordoned === true ? { allowCordoned: true } : {}),
     ...(Object.keys(tunnel).length === 0 ? {} : { tunnel }),
     ...(flags.networkMap === undefined ? {} : { networkMap: parseTextMap(flags.networkMap, '--network-map') }),
     ...(flags.diskMap === undefined ? {} : { diskMap: parseTextMap(flags.diskMap, '--disk-map') }),

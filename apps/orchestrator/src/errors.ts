@@ -56,6 +56,7 @@ export const ORCHESTRATOR_ERRORS = {
     httpStatus: 409,
   },
   SAME_ENDPOINT: { message: 'Source and destination are the same endpoint.', retryable: false, httpStatus: 422 },
+  ENDPOINT_CORDONED: { message: 'The destination takes no VMs: it is cordoned.', retryable: true, httpStatus: 409 },
   DIFFERENT_PLUGINS: {
     message: 'Source and destination are hypervisors of different kinds.',
     retryable: false,

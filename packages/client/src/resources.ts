@@ -4,6 +4,7 @@
 import { answer, asking, type CallOptions, done, type Http, type Needs } from './calls.ts';
 import type {
   Diagnosis,
+  Endpoint,
   EndpointTest,
   Gateway,
   GatewayTest,
@@ -35,6 +36,8 @@ interface PageOptions {
 
 export interface ResourceClient {
   testEndpoint(id: string, options?: CallOptions): Promise<EndpointTest>;
+  /** Whether it takes VMs from now on. */
+  setCordon(id: string, isCordoned: boolean, options?: CallOptions): Promise<Endpoint>;
   listLinks(options?: CallOptions): Promise<Link[]>;
   /** The two sites with a tilde between, in either order. */
   getLink(id: string, options?: CallOptions): Promise<Link>;
@@ -75,6 +78,14 @@ export function resourceMethods(http: Http, base: string): ResourceClient {
   const at = (id: string, signal: AbortSignal | undefined) => ({ params: { path: { id } }, ...heed(signal) });
   const change = ({ ifMatch = '*' }: ChangeOptions) => ({ headers: { 'if-match': ifMatch } });
   return {
+    setCordon: (id, isCordoned, { signal } = {}) =>
+      answer(
+        base,
+        signal,
+        isCordoned
+          ? http.POST('/v1/endpoints/{id}/cordon', at(id, signal))
+          : http.POST('/v1/endpoints/{id}/uncordon', at(id, signal)),
+      ),
     testEndpoint: (id, { signal } = {}) => answer(base, signal, http.POST('/v1/endpoints/{id}/test', at(id, signal))),
     listLinks: async ({ signal } = {}) => (await answer(base, signal, http.GET('/v1/links', heed(signal)))).items,
     getLink: (id, { signal } = {}) => answer(base, signal, http.GET('/v1/links/{id}', at(id, signal))),

@@ -17,6 +17,7 @@ const COLUMNS: readonly Column<Endpoint>[] = [
   { title: 'SITE', value: ({ site }) => site },
   { title: 'PLUGIN', value: ({ plugin }) => plugin },
   { title: 'CREDENTIAL', value: ({ credential }) => credential, dropOrder: 2 },
+  { title: 'TAKES VMS', value: ({ cordonedAt }) => (cordonedAt === null ? 'yes' : 'no, cordoned') },
   { title: 'CREATED', value: ({ createdAt }) => formatTime(createdAt), dropOrder: 1 },
 ];
 
@@ -71,6 +72,7 @@ export function addEndpoint(registry: Registry): void {
   });
   addSet(registry, endpoint.command('set'));
   addPlaceLimit(registry, endpoint.command('limit'), 'endpoint');
+  addCordons(registry, endpoint);
   const remove = endpoint
     .command('remove')
     .description('Removes an endpoint that no migration uses.')
@@ -85,6 +87,31 @@ export function addEndpoint(registry: Registry): void {
       return EXIT.ok;
     },
   });
+}
+
+function addCordons(registry: Registry, endpoint: Registry['program']): void {
+  const cordons = [
+    {
+      verb: 'cordon',
+      isCordoned: true,
+      description:
+        'Lets it take no VMs, as before maintenance: balancing, evacuations and plans send it none, and a migration to it is refused unless it says --allow-cordoned. What it has stays, and may leave.',
+    },
+    { verb: 'uncordon', isCordoned: false, description: 'Lets it take VMs again.' },
+  ];
+  for (const { verb, isCordoned, description } of cordons) {
+    const command = endpoint.command(verb).description(description).argument('<id>', 'name of the endpoint');
+    leaf(registry, command, {
+      examples: [`lmas endpoint ${verb} host-a`],
+      action: async (invocation) => {
+        const id = invocation.args[0] ?? '';
+        const changed = await (await invocation.client()).setCordon(id, isCordoned, { signal: invocation.signal });
+        if (invocation.flags.json === true) invocation.printJson(changed);
+        else invocation.print(`Endpoint ${id} takes ${isCordoned ? 'no VMs any more.' : 'VMs.'}`);
+        return EXIT.ok;
+      },
+    });
+  }
 }
 
 function addAdd(registry: Registry, command: Registry['program']): void {
@@ -191,6 +218,7 @@ function show(invocation: Invocation<object>, endpoint: Endpoint): void {
     ['Plugin', endpoint.plugin],
     ['Credential', endpoint.credential],
     ['Created', formatTime(endpoint.createdAt)],
+    ['Cordoned', endpoint.cordonedAt === null ? '' : `takes no VMs since ${formatTime(endpoint.cordonedAt)}`],
     ['Config', JSON.stringify(endpoint.config, null, 2)],
   ] as const;
   invocation.print(renderFields(fields, widthOf(terminal.stdout, terminal.env)));

@@ -206,6 +206,7 @@ interface EvacuateFlags {
   readonly first?: readonly string[];
   readonly order?: 'name' | 'smallest' | 'largest';
   readonly refuseSilent?: boolean;
+  readonly cordon?: boolean;
   readonly overcommit?: boolean;
   readonly concurrency?: string;
   readonly bandwidth?: string;
@@ -248,10 +249,12 @@ export function addEvacuate(registry: Registry): void {
       ),
     )
     .option('--stop', 'stop when one fails; without it the others go on')
+    .option('--cordon', 'let what is emptied take no VMs from now on, until lmas endpoint uncordon')
     .option('--watch', 'follow it to its end; the exit code is that of the run');
   leaf<EvacuateFlags>(registry, command, {
     examples: [
       'lmas evacuate host-a --to host-b --watch',
+      'lmas evacuate host-a --to-site lisbon --cordon --watch',
       'lmas evacuate --site lisbon --to-site porto --concurrency 4',
     ],
     action: async (invocation) => {
@@ -283,6 +286,7 @@ function evacuationFrom({ args: [host], flags }: Invocation<EvacuateFlags>): Eva
     ...(flags.overcommit === true ? { memory: 'overcommit' as const } : {}),
     ...(concurrency === undefined ? {} : { concurrency: parseInteger(concurrency, { min: 1, max: 100 }) }),
     ...(stop === true ? { onFailure: 'stop' as const } : {}),
+    ...(flags.cordon === true ? { cordon: true } : {}),
     ...(poweredOff === undefined ? {} : { poweredOff }),
     migration: {
       ...(bandwidth === undefined ? {} : { bandwidthBytesPerSec: parseBandwidth(bandwidth) }),

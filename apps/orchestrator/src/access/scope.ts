@@ -199,6 +199,7 @@ function endpointsOf(project: string | null, { inventory, projects }: Unscoped):
       return await store.get(id);
     },
     change: (id, change, expect) => requireInstallation(project, () => store.change(id, change, expect)),
+    setCordon: (id, isCordoned) => requireInstallation(project, () => store.setCordon(id, isCordoned)),
     remove: (id) =>
       requireInstallation(project, async () => {
         const users = (await projects.list(null)).filter(({ endpoints }) => endpoints?.includes(id));

@@ -58,6 +58,8 @@ export const ROUTE_ACCESS: Readonly<Record<string, RouteAccess | 'open'>> = {
   listEndpoints: least('viewer'),
   getEndpoint: least('viewer'),
   updateEndpoint: leastForAll('admin'),
+  cordonEndpoint: leastForAll('operator'),
+  uncordonEndpoint: leastForAll('operator'),
   testEndpoint: least('operator'),
   deleteEndpoint: leastForAll('admin'),
   pinEndpointHostKeys: leastForAll('admin'),

@@ -18,7 +18,7 @@ const SAME_ENDPOINT_REMEDY =
   'A move inside one site needs no tunnel: let the hypervisor do it (virsh migrate, Migrate of vCenter, xe vm-migrate). Where one pool or ' +
   'vCenter has hosts at both sites, register it once for each site, with the hosts of that site in `hosts`, and move between these two.';
 
-/** @throws LmasError UNKNOWN_REFERENCE, SAME_ENDPOINT, DIFFERENT_PLUGINS, INVALID_OPTIONS, DRILL_NOT_SUPPORTED, RELOCATION_NOT_SUPPORTED, NO_GATEWAY, NO_LISTENER */
+/** @throws LmasError UNKNOWN_REFERENCE, SAME_ENDPOINT, ENDPOINT_CORDONED, DIFFERENT_PLUGINS, INVALID_OPTIONS, DRILL_NOT_SUPPORTED, RELOCATION_NOT_SUPPORTED, NO_GATEWAY, NO_LISTENER */
 export async function checkReferences(
   input: MigrationInput,
   { endpoints, sites }: Inventory,
@@ -30,6 +30,7 @@ export async function checkReferences(
   refuseUnknown(found);
   const [source, destination] = found.map((each) => (each.status === 'fulfilled' ? each.value : undefined));
   if (source === undefined || destination === undefined) throw new LmasError('UNKNOWN_REFERENCE');
+  if (!input.allowCordoned) requireOpen(destination);
   if (source.plugin !== destination.plugin) {
     throw new LmasError(
       'DIFFERENT_PLUGINS',
@@ -41,6 +42,14 @@ export async function checkReferences(
   if (input.powerState === 'off') requireRelocations(input, source.plugin, plugins);
   if (input.transport === 'tunnel') await checkGateways(source.site, destination.site, sites);
   return { source: source.site, destination: destination.site, plugin: source.plugin };
+}
+
+/** @throws LmasError ENDPOINT_CORDONED */
+function requireOpen({ id, cordonedAt }: Endpoint): void {
+  if (cordonedAt === null) return;
+  throw new LmasError('ENDPOINT_CORDONED', `${id} takes no VMs: it is cordoned since ${cordonedAt}.`, {
+    remedy: `Let it take some again (lmas endpoint uncordon ${id}), or say allowCordoned in the request.`,
+  });
 }
 
 /** @throws LmasError DRILL_NOT_SUPPORTED */

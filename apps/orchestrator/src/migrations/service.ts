@@ -43,7 +43,7 @@ export interface MigrationService {
   /**
    * Accepts a migration. With an idempotency key, the same request is accepted once and answered with the same migration
    * for as long as the key is remembered, whatever has become of what it names. The key of a request that was refused is free.
-   * @throws LmasError UNKNOWN_REFERENCE, SAME_ENDPOINT, DIFFERENT_PLUGINS, INVALID_OPTIONS, NO_GATEWAY, NO_LISTENER,
+   * @throws LmasError UNKNOWN_REFERENCE, SAME_ENDPOINT, ENDPOINT_CORDONED, DIFFERENT_PLUGINS, INVALID_OPTIONS, NO_GATEWAY, NO_LISTENER,
    * VM_ALREADY_MIGRATING, IDEMPOTENCY_KEY_REUSED, WITHDRAWN
    */
   create(input: MigrationInput, options: CreateOptions & { project: string | null }): Promise<Migration>;

@@ -40,6 +40,8 @@ export function requestFor(
   const [source, destination] = back ? [item.destination, item.source] : [item.source, item.destination];
   return {
     ...common,
+    // A wave that is rolled back leaves things as they were.
+    allowCordoned: back || common.allowCordoned,
     drill: null,
     powerState: item.powerState,
     ...{ vm: item.vm.id, source: source.endpoint, destination: destination.endpoint },

@@ -16,8 +16,12 @@ export class Placement {
   /** By endpoint: what is left of its memory. */
   readonly #freeBytes = new Map<string, number>();
 
-  constructor(survey: Survey) {
+  readonly #allowCordoned: boolean;
+
+  /** @param allowCordoned endpoints that are named count though they take no VMs; of a site, those are never chosen */
+  constructor(survey: Survey, { allowCordoned }: { allowCordoned: boolean }) {
     this.#survey = survey;
+    this.#allowCordoned = allowCordoned;
     for (const [id, inventory] of survey.inventories) {
       if (hasAnswered(inventory)) this.#freeBytes.set(id, inventory.host.memoryFreeBytes);
     }
@@ -40,6 +44,10 @@ export class Placement {
     if (id === source.id) return refused(`${id} is where it runs`);
     if (endpoint.plugin !== source.plugin)
       return refused(`${source.id} is ${source.plugin}, ${id} is ${endpoint.plugin}`);
+    if (endpoint.cordonedAt !== null && !this.#allowCordoned) {
+      const message = `${id} takes no VMs: it is cordoned (lmas endpoint uncordon ${id}, or allowCordoned in the plan's migration)`;
+      return { issue: { message, passes: true } };
+    }
     const inventory = this.#survey.inventories.get(id);
     if (!hasAnswered(inventory))
       return { issue: { message: `${id} cannot be asked: ${inventory?.unanswered ?? 'it was not'}`, passes: true } };
@@ -48,17 +56,22 @@ export class Placement {
 
   #within({ name, memoryBytes }: VmSummary, source: Endpoint, site: string): Placed {
     if (!this.#survey.sites.has(site)) return refused(`there is no site ${site}`);
-    const candidates = [...this.#survey.endpoints.values()].filter(
+    const others = [...this.#survey.endpoints.values()].filter(
       (endpoint) => endpoint.site === site && endpoint.plugin === source.plugin && endpoint.id !== source.id,
     );
-    if (candidates.length === 0) return refused(`site ${site} has no other endpoint of plugin ${source.plugin}`);
+    if (others.length === 0) return refused(`site ${site} has no other endpoint of plugin ${source.plugin}`);
+    const candidates = others.filter(({ cordonedAt }) => cordonedAt === null);
+    const cordoned = others.filter((endpoint) => !candidates.includes(endpoint)).map(({ id }) => id);
     const [best] = candidates
       .map(({ id }) => ({ id, freeBytes: this.#freeBytes.get(id) ?? -1 }))
       .filter(({ freeBytes }) => freeBytes >= memoryBytes)
       .sort((a, b) => b.freeBytes - a.freeBytes);
     if (best !== undefined) return { endpoint: best.id };
     const silent = candidates.filter(({ id }) => !this.#freeBytes.has(id)).map(({ id }) => id);
-    const aside = silent.length === 0 ? '' : `; ${silent.join(', ')} cannot be asked`;
+    const aside = [
+      silent.length === 0 ? '' : `; ${silent.join(', ')} cannot be asked`,
+      cordoned.length === 0 ? '' : `; ${cordoned.join(', ')} ${cordoned.length === 1 ? 'is' : 'are'} cordoned`,
+    ].join('');
     const message = `no endpoint of site ${site} has ${Math.ceil(memoryBytes / 2 ** 20)} MiB free for ${name}${aside}`;
     return { issue: { message, passes: true } };
   }

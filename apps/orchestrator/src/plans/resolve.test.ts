@@ -27,7 +27,15 @@ function surveyOf(hosts: Record<string, { site: string; plugin?: string; has: In
   const endpoints = new Map(
     Object.entries(hosts).map(([id, { site, plugin = 'kvm' }]) => [
       id,
-      { id, site, plugin, credential: 'c', config: {}, createdAt: '2026-01-01T00:00:00.000Z' } satisfies Endpoint,
+      {
+        id,
+        site,
+        plugin,
+        credential: 'c',
+        config: {},
+        cordonedAt: null,
+        createdAt: '2026-01-01T00:00:00.000Z',
+      } satisfies Endpoint,
     ]),
   );
   const inventories = new Map(

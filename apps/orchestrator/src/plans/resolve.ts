@@ -30,7 +30,7 @@ export function resolve(definition: PlanBody, survey: Survey): Resolution {
   const issues: PlanIssue[] = [];
   const silent: PlanRun['reasons'] = [];
   const items: PlanItem[] = [];
-  const placement = new Placement(survey);
+  const placement = new Placement(survey, definition.migration);
   const taken = new Map<string, string>();
   for (const [wave, { vms }] of definition.waves.entries()) {
     for (const [index, selector] of vms.entries()) {

@@ -32,6 +32,7 @@ beforeEach(async () => {
   runs = createPlanRunService({
     ...{ table: createRunTable(redis), plans: { get: async () => plan }, announce: async () => undefined },
     complaintTools: () => assert.fail('nobody asks'),
+    cordon: async () => undefined,
     migrationsOf: () => ({
       get: async (id) => migrations.get(id) ?? Promise.reject(new LmasError('MIGRATION_NOT_FOUND')),
     }),

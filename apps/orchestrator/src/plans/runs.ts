@@ -64,7 +64,7 @@ export interface PlanRunService {
   ): Promise<PlanRun>;
   /** What was started for a purpose, if anything was. */
   findFor(purpose: string): Promise<PlanRun | undefined>;
-  /** @throws LmasError INVALID_PLAN with every reason */
+  /** @throws LmasError INVALID_PLAN with every reason; FORBIDDEN: a cordon for somebody who is bound to a project */
   evacuate(
     input: z.output<typeof evacuationInputSchema>,
     project: string | null,
@@ -94,6 +94,8 @@ export interface RunServiceParts {
   readonly complaintTools: (project: string | null) => Omit<ComplaintTools, 'findPlan'>;
   /** As somebody of the project sees them. */
   readonly migrationsOf: (project: string | null) => Pick<Scope['migrations'], 'get'>;
+  /** Lets an endpoint take no VMs any more. */
+  readonly cordon: (endpoint: string) => Promise<unknown>;
   /** Lets the drivers know that there is something to look at. */
   readonly announce: () => Promise<void>;
   readonly now: () => number;
@@ -119,6 +121,7 @@ export function createPlanRunService({
   plans,
   complaintTools,
   migrationsOf,
+  cordon,
   announce,
   now,
 }: RunServiceParts): PlanRunService {
@@ -250,9 +253,16 @@ export function createPlanRunService({
     },
     findFor: async (purpose) => (await table.find(runIdFor(purpose)))?.value,
     async evacuate(input, project, { signal }) {
+      if (input.cordon && project !== null)
+        throw new LmasError(
+          'FORBIDDEN',
+          'A cordon touches what all projects share; your login is bound to one project.',
+        );
       const definition = evacuationPlan(input);
       const tools = { ...complaintTools(project), findPlan: async () => undefined };
       refuse(await complaintsAbout(null, definition, tools, { signal }));
+      // First: what is on its way out must not be replaced meanwhile.
+      if (input.cordon) for (const id of await endpointsOf(input.source, tools.scope)) await cordon(id);
       return await begin(definition, { plan: null, project, mode: 'evacuation', reverseOf: null }, { id: newRunId() });
     },
     async failBack(id, project, leftOut) {
@@ -319,6 +329,14 @@ export function createPlanRunService({
         ? undefined
         : await newest(['plan', run.plan], (other) => other.id !== run.id && other.items.length > 0),
   };
+}
+
+async function endpointsOf(
+  place: { endpoint: string } | { site: string },
+  { endpoints }: Pick<Scope, 'endpoints'>,
+): Promise<string[]> {
+  if ('endpoint' in place) return [place.endpoint];
+  return (await endpoints.list()).filter(({ site }) => site === place.site).map(({ id }) => id);
 }
 
 function narrowest(query: Pick<RunQuery, 'needs' | 'plan'> & { project: string | null }): Index | undefined {

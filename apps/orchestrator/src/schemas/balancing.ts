@@ -48,6 +48,7 @@ const UNSAID = {
   destination: true,
   diskMap: true,
   mayReplace: true,
+  allowCordoned: true,
   drill: true,
   powerState: true,
   labels: true,

@@ -25,7 +25,17 @@ export const endpointInputSchema = z
       },
     ],
   });
-export const endpointSchema = endpointInputSchema.extend({ createdAt: timestampSchema }).meta({ id: 'Endpoint' });
+export const endpointSchema = endpointInputSchema
+  .extend({
+    createdAt: timestampSchema,
+    cordonedAt: timestampSchema
+      .nullable()
+      .default(null)
+      .describe(
+        'Since when it takes no VMs, as before maintenance (cordon); those that it has stay, and may leave. null: it takes them.',
+      ),
+  })
+  .meta({ id: 'Endpoint' });
 
 export const vmSchema = z
   .object({

@@ -82,7 +82,7 @@ test('records from before these limits are still read', () => {
   const plan = { id: 'p', waves: [{ vms: [{ kind: 'host', source: 'a', destination: { site: 'b' } }] }] };
   const kept = { ...plan, project: null, createdAt: at, changedAt: at, migration: ofPlan };
   assert.deepEqual(planSchema.parse(kept).migration, ofPlan);
-  const { labels: _______, correlationId: ________, ...rest } = ofPlan;
+  const { labels: _______, correlationId: ________, allowCordoned: _________, ...rest } = ofPlan;
   const ofPolicy = { ...rest, networkMap };
   const policy = { id: 'h', endpoints: ['a', 'b'], migration: ofPolicy, pausedAt: null, createdAt: at };
   const { migration } = balancingPolicySchema.parse(policy);

@@ -138,6 +138,10 @@ export const migrationInputSchema = z
     networkMap: nameMapSchema(MAX_MAPPED).default({}).describe(networkMapWhy),
     diskMap: nameMapSchema(MAX_MAPPED).default({}).describe(diskMapWhy),
     mayReplace: locationsSchema.default([]).describe(mayReplaceWhy),
+    allowCordoned: z
+      .boolean()
+      .default(false)
+      .describe('It may go to an endpoint that takes no VMs (`cordonedAt`); refused with ENDPOINT_CORDONED otherwise.'),
     maxDowntimeMs: maxDowntimeSchema.default(null),
     convergence: convergenceSchema.default('balanced'),
     bandwidthBytesPerSec: bandwidthSchema.default(null),

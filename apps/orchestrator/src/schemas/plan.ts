@@ -305,6 +305,12 @@ export const evacuationInputSchema = z
     ...orderOver(REQUESTED),
     concurrency,
     onFailure: z.enum(['stop', 'go-on']).default('go-on'),
+    cordon: z
+      .boolean()
+      .default(false)
+      .describe(
+        'The source takes no VMs from now on, until somebody uncordons it; for callers who are bound to no project.',
+      ),
     mappings: body.mappings,
     poweredOff: body.poweredOff.default('move'),
     silent: body.silent.default('leave'),

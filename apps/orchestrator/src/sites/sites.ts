@@ -45,6 +45,8 @@ export interface SiteStore extends Table<Site, z.output<typeof siteInputSchema>>
 export interface EndpointStore extends Table<Endpoint, z.output<typeof endpointInputSchema>> {
   /** What is not named stays. @throws LmasError ENDPOINT_NOT_FOUND, UNKNOWN_REFERENCE, INVALID_ENDPOINT_CONFIG, IN_USE when migrations need the host as it is */
   change(id: string, change: z.output<typeof endpointChangeSchema>, expect: Expectation<Endpoint>): Promise<Endpoint>;
+  /** Whether it takes VMs from now on; what was accepted before goes on. Idempotent. @throws LmasError ENDPOINT_NOT_FOUND */
+  setCordon(id: string, isCordoned: boolean): Promise<Endpoint>;
 }
 export interface CredentialStore extends Table<CredentialInfo, CredentialInput & { readonly project: string | null }> {
   /** The secret itself, for a connection that is about to be made. */
@@ -166,7 +168,8 @@ function endpointStore(tables: Tables, migrations: MigrationReads, plugins: Plug
     async add(input) {
       const plugin = plugins.find(input.plugin);
       if (plugin === undefined) throw new LmasError('UNKNOWN_REFERENCE', `No plugin ${input.plugin} is loaded.`);
-      const endpoint = { ...input, config: parseConfig(plugin, input.config), createdAt: now() };
+      const config = parseConfig(plugin, input.config);
+      const endpoint = { ...input, config, createdAt: now(), cordonedAt: null };
       await endpoints.add(endpoint, [
         { key: keys.sites, kind: 'site', id: input.site },
         credentialReference(input.credential),
@@ -183,6 +186,11 @@ function endpointStore(tables: Tables, migrations: MigrationReads, plugins: Plug
         if (!isDeepStrictEqual(parsed, endpoint.config)) refuseUsed('endpoint', id, await usersOf(id));
         return { ...changed, config: parsed };
       }),
+    setCordon: (id, isCordoned) =>
+      endpoints.change(id, async (endpoint) => ({
+        ...endpoint,
+        cordonedAt: isCordoned ? (endpoint.cordonedAt ?? now()) : null,
+      })),
     list: () => endpoints.list(),
     get: (id) => endpoints.get(id),
     async remove(id) {

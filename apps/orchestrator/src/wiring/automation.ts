@@ -59,7 +59,7 @@ export function createScopes(
 export function createAutomation(
   { config, log }: Base,
   redis: Redis,
-  { traffic }: Records,
+  { traffic, inventory }: Records,
   { seenBy, wakes, balancing }: { seenBy: SeenBy; wakes: WakeQueue; balancing: Balancing },
 ) {
   const guard = createAddressGuard(config.planCheckAllow, undefined, CHECK_REFUSAL);
@@ -73,6 +73,7 @@ export function createAutomation(
   const planRuns = createPlanRunService({
     ...{ table: planRunTable, plans, complaintTools, now: Date.now },
     migrationsOf: (project) => seenBy({ project }).migrations,
+    cordon: (id) => inventory.endpoints.setCordon(id, true),
     announce: async () => void (await redis.publish(keys.feedChannel, '')),
   });
   const scheduleParts = {

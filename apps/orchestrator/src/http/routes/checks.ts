@@ -24,6 +24,7 @@ export const checkRoutes: FastifyPluginAsyncZod<Services> = async (api, { seenBy
           200: migrationCheckSchema,
           ...failures(
             'SAME_ENDPOINT',
+            'ENDPOINT_CORDONED',
             'UNKNOWN_REFERENCE',
             'DIFFERENT_PLUGINS',
             'INVALID_OPTIONS',

@@ -102,6 +102,33 @@ export const endpointRoutes: FastifyPluginAsyncZod<Services> = async (api, servi
       return reply.header('etag', etagOf(endpoint)).send(endpoint);
     },
   );
+  const cordons = [
+    {
+      ...{ verb: 'cordon', operationId: 'cordonEndpoint', isCordoned: true, summary: 'Let an endpoint take no VMs' },
+      description:
+        'As before maintenance: balancing, evacuations and plans send it none, and a migration to it is refused (ENDPOINT_CORDONED) unless it says `allowCordoned`. What it has stays, and may leave; what was accepted before goes on. Idempotent.',
+    },
+    {
+      ...{ verb: 'uncordon', operationId: 'uncordonEndpoint', isCordoned: false, summary: 'Let it take VMs again' },
+      description: 'Ends a cordon. Idempotent.',
+    },
+  ];
+  for (const { verb, isCordoned, ...about } of cordons)
+    api.post(
+      `/v1/endpoints/:id/${verb}`,
+      {
+        schema: {
+          ...about,
+          tags: ['endpoints'],
+          params: slugParams,
+          response: { 200: endpointSchema, ...failures('ENDPOINT_NOT_FOUND') },
+        },
+      },
+      async (request, reply) => {
+        const endpoint = await endpointsOf(request).setCordon(request.params.id, isCordoned);
+        return reply.header('etag', etagOf(endpoint)).send(endpoint);
+      },
+    );
   api.post(
     '/v1/endpoints/:id/test',
     {

@@ -45,6 +45,7 @@ export const migrationRoutes: FastifyPluginAsyncZod<Services> = async (api, { se
           202: migrationSchema,
           ...failures(
             'SAME_ENDPOINT',
+            'ENDPOINT_CORDONED',
             'UNKNOWN_REFERENCE',
             'DIFFERENT_PLUGINS',
             'INVALID_OPTIONS',
