@@ -6,8 +6,6 @@ import { claimDataDir, makeDataDir } from './access/data-dir.ts';
 import { createProjects } from './access/projects.ts';
 import { backUp, restore } from './backup/backup.ts';
 import { type Config, describeSettings, readConfig, unknownSettings } from './config.ts';
-import { createConnector, verdictOfPlugin } from './endpoints/connector.ts';
-import { LoginGuard } from './endpoints/login-guard.ts';
 import { describeError, LmasError } from './errors.ts';
 import type { GatewayProvisioner } from './gateways/gateway.ts';
 import { createLiveGateways } from './gateways/live-gateways.ts';
@@ -17,7 +15,7 @@ import { createEventHub } from './migrations/events.ts';
 import { createMetrics } from './observability/metrics.ts';
 import { createStateReader } from './observability/state.ts';
 import { loadPlugins, type PluginRegistry } from './plugins/registry.ts';
-import type { Inventory, SiteStore } from './sites/sites.ts';
+import type { SiteStore } from './sites/sites.ts';
 import { heedStopSignals } from './stop-signals.ts';
 import { wantsTraces } from './tracing/settings.ts';
 import { startTracing } from './tracing/start.ts';
@@ -30,6 +28,7 @@ import { createBalancingOver } from './wiring/balancing.ts';
 import { type Base, hasRole } from './wiring/base.ts';
 import { Closers } from './wiring/closers.ts';
 import { type Connections, openConnections } from './wiring/connections.ts';
+import { createReach } from './wiring/endpoints.ts';
 import { sshGateways } from './wiring/gateways.ts';
 import { createMigrationsOver } from './wiring/migrations.ts';
 import { createRecords } from './wiring/records.ts';
@@ -117,26 +116,24 @@ async function assemble(
   const { inventory } = records;
   // Whoever holds the data directory is the only one who can reach its private Redis.
   if (config.redisUrl === undefined) await records.store.dropLeases();
-  const guard = new LoginGuard(config.loginRetryMs, verdictOfPlugin);
-  const connectorOver = ({ endpoints, credentials }: Inventory) =>
-    createConnector(endpoints, credentials, plugins, { log, guard });
+  const reach = createReach(base, plugins, asked.inventory);
   const overSsh = () => sshGateways(base, redis.work, inventory);
   const gateways = await (parts.gateways?.(inventory.sites, overSsh) ?? overSsh());
   const liveGateways = createLiveGateways(asked.store);
   const { store, admission } = asked;
   const readState = createStateReader({ redis: redis.calls, store, admission, gateways: liveGateways });
   const metrics = createMetrics({
-    ...{ role: config.role, readState },
+    ...{ role: config.role, readState, sessionsOf: () => reach.openByPlugin() },
     operations: hasRole(config, 'api') ? OPERATIONS : [],
     plugins: hasRole(config, 'worker') ? plugins.all().map(({ name }) => name) : [],
   });
-  const work = await createWork(base, redis, records, { connector: connectorOver(inventory), gateways, metrics });
+  const work = await createWork(base, redis, records, { connector: reach.connectorOver(inventory), gateways, metrics });
   // Over the connection for work: a stream of events waits for a Redis that is away, and goes on where it was.
   const events = await createEventHub(redis.work, redis.subscriber, records.store);
 
   const serve = async (): Promise<string> => {
     const { webhooks, deliveries } = createWebhooksOver(base, redis.calls, redis.calls, { vault, metrics });
-    const connector = connectorOver(asked.inventory);
+    const questions = reach.questionsOver(asked.inventory);
     const behind = {
       access,
       plugins,
@@ -147,9 +144,10 @@ async function assemble(
       events,
       webhooks,
       deliveries,
-      connector,
+      questions,
     };
-    return await serveApi(base, tls, createServices(base, tls, redis, asked, behind), behind);
+    const inventory = { ...asked.inventory, endpoints: reach.noticing(asked.inventory.endpoints) };
+    return await serveApi(base, tls, createServices(base, tls, redis, { ...asked, inventory }, behind), behind);
   };
   const url = hasRole(config, 'api') ? await serve() : await openDoor(base, tls, redis, access, metrics);
   const dispatcher = hasRole(config, 'worker')
@@ -159,12 +157,12 @@ async function assemble(
     const queueConnection = redis.open('webhook queue connection');
     const { webhooks } = createWebhooksOver(base, redis.work, queueConnection, { vault, metrics });
     const { queue } = work;
-    const connector = connectorOver(inventory);
-    const asking = createMigrationsOver(base, redis.work, records, { queue, plugins, connector });
-    const balancing = createBalancingOver(base, redis.work, records, { ...asking, connector, metrics });
+    const questions = reach.questionsOver(inventory);
+    const asking = createMigrationsOver(base, redis.work, records, { queue, plugins, questions });
+    const balancing = createBalancingOver(base, redis.work, records, { ...asking, questions, metrics });
     await startScheduler(base, redis, records, { queue, dispatcher, gateways, webhooks, balancing });
     await startAutomation(base, redis, records, {
-      ...{ queue, plugins, connector, events, metrics, balancing },
+      ...{ queue, plugins, questions, events, metrics, balancing },
       projects: createProjects(redis.work),
     });
   }

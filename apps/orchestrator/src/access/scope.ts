@@ -6,7 +6,7 @@
  * - Sites and endpoints belong to the installation. A project sees the endpoints it was given, and their sites.
  */
 
-import type { EndpointConnector } from '../endpoints/connector.ts';
+import type { Questions } from '../endpoints/questions.ts';
 import { LmasError } from '../errors.ts';
 import type { MigrationChecker } from '../migrations/checks.ts';
 import { type EventHub, type EventReader, isEvent, QUIET_MS } from '../migrations/events.ts';
@@ -47,7 +47,7 @@ export interface Scope {
   readonly credentials: ScopedCredentials;
   readonly sites: SiteStore;
   readonly endpoints: EndpointStore;
-  readonly connector: EndpointConnector;
+  readonly questions: Questions;
 }
 
 export interface Unscoped {
@@ -55,7 +55,7 @@ export interface Unscoped {
   readonly events: EventHub;
   readonly checker: MigrationChecker;
   readonly inventory: Inventory;
-  readonly connector: EndpointConnector;
+  readonly questions: Questions;
   readonly projects: Projects;
 }
 
@@ -79,10 +79,10 @@ export function scopeOf({ project }: Pick<Principal, 'project'>, all: Unscoped):
     },
     credentials: credentialsOf(project, all.inventory.credentials),
     sites: sitesOf(project, endpoints, all.inventory.sites),
-    connector: {
-      async connect(endpointId, options) {
+    questions: {
+      async lend(endpointId, options) {
         await endpoints.get(endpointId);
-        return await all.connector.connect(endpointId, options);
+        return await all.questions.lend(endpointId, options);
       },
     },
   };

@@ -1,9 +1,9 @@
 /**
- * Looks at the endpoints of a policy: what is there, how busy it is, which ways are open between them. It opens its own
- * sessions and closes them; an endpoint that does not answer is told as silent, and never guessed.
+ * Looks at the endpoints of a policy: what is there, how busy it is, which ways are open between them. An endpoint
+ * that does not answer is told as silent, and never guessed.
  */
 import type { Inventory, Load, VmSummary } from '@lmas/plugin-api';
-import { type EndpointConnector, withSession } from '../endpoints/connector.ts';
+import { type Questions, withSession } from '../endpoints/questions.ts';
 import { describeError, LmasError } from '../errors.ts';
 import type { LinkService } from '../links/links.ts';
 import { expectedRate } from '../migrations/expectations.ts';
@@ -13,7 +13,7 @@ import type { Endpoint, EndpointStore } from '../sites/sites.ts';
 import type { Amounts, BalancingPolicy, Observation, ObservedHost, ObservedVm, PastMove, Way } from './types.ts';
 
 export interface ObserverParts {
-  readonly connector: EndpointConnector;
+  readonly questions: Questions;
   readonly endpoints: Pick<EndpointStore, 'get'>;
   readonly links: Pick<LinkService, 'get'>;
   readonly migrations: Pick<MigrationService, 'validate' | 'liveAt' | 'list'>;
@@ -29,12 +29,12 @@ export interface Observer {
 /** For one endpoint, beyond the time that is measured over. */
 const PATIENCE_MS = 20_000;
 
-export function createObserver({ connector, endpoints, links, migrations }: ObserverParts): Observer {
+export function createObserver({ questions, endpoints, links, migrations }: ObserverParts): Observer {
   const lookAt = async (id: string, policy: BalancingPolicy, signal: AbortSignal): Promise<ObservedHost> => {
     const { plugin } = await endpoints.get(id);
     const patience = AbortSignal.any([signal, AbortSignal.timeout(policy.measureMs + PATIENCE_MS)]);
     const options = { signal: patience };
-    return await withSession(connector, id, options, async (session) => {
+    return await withSession(questions, id, options, async (session) => {
       if (session.load === undefined) {
         throw new LmasError('INVALID_BALANCING_POLICY', `The plugin ${plugin} does not tell how busy its hosts are.`);
       }
@@ -55,7 +55,7 @@ export function createObserver({ connector, endpoints, links, migrations }: Obse
     async vmsAt(ids, { signal }) {
       const options = { signal: AbortSignal.any([signal, AbortSignal.timeout(PATIENCE_MS)]) };
       const looks = await Promise.allSettled(
-        ids.map((id) => withSession(connector, id, options, (session) => session.inventory(options))),
+        ids.map((id) => withSession(questions, id, options, (session) => session.inventory(options))),
       );
       signal.throwIfAborted();
       if (looks.some(({ status }) => status === 'rejected')) return undefined;

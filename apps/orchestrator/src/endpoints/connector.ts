@@ -2,7 +2,9 @@
  * Opens control connections to endpoints: settings, secret and plugin are brought together here and nowhere else.
  * The caller owns, and closes, the session it gets.
  */
+import { createHash } from 'node:crypto';
 import {
+  type Credential,
   type EndpointSession,
   type HypervisorPlugin,
   PluginError,
@@ -12,8 +14,8 @@ import {
 import { describeError, isSuperseded } from '../errors.ts';
 import type { Logger } from '../log.ts';
 import type { PluginRegistry } from '../plugins/registry.ts';
-import type { CredentialStore, EndpointStore } from '../sites/sites.ts';
-import { inSpan, SpanKind, tracedCalls } from '../tracing/spans.ts';
+import type { CredentialStore, Endpoint, EndpointStore } from '../sites/sites.ts';
+import { inSpan, SpanKind } from '../tracing/spans.ts';
 import type { LoginGuard, Verdict } from './login-guard.ts';
 
 export interface Connected {
@@ -21,52 +23,82 @@ export interface Connected {
   readonly session: EndpointSession;
 }
 
-export interface EndpointConnector {
-  /**
-   * `log`: where the plugin's lines about this session go.
-   * `attended`: a person wants this login tried now, also where it was refused a while ago (LoginGuard). Whatever is asked again by
-   * itself, such as by a page that is open, is not.
-   * `run`: the run that will act over the session; what earlier ones have open there is gone afterwards.
-   * @throws PluginError UNREACHABLE, LOGIN_REFUSED, … that names the endpoint; LmasError ENDPOINT_NOT_FOUND
-   */
-  connect(
-    endpointId: string,
-    options: { signal: AbortSignal; attended?: boolean; run?: RunIdentity; log?: Logger },
-  ): Promise<Connected>;
+/** What it takes to log in to an endpoint, as it is registered now. Holds the secret: it is read for a login and dropped. */
+export interface Registration {
+  readonly endpoint: Pick<Endpoint, 'id' | 'config'>;
+  readonly plugin: HypervisorPlugin;
+  readonly credential: Credential;
+  /** Another one once anything of it has changed. */
+  readonly digest: string;
 }
 
-/** For runs, which have to do with one end where the other one is silent. */
-export interface RunConnector extends EndpointConnector {
+/** @throws LmasError ENDPOINT_NOT_FOUND */
+export type ReadRegistration = (endpointId: string) => Promise<Registration>;
+
+export interface LoginOptions {
+  readonly signal: AbortSignal;
+  /**
+   * A person wants this login tried now, also where it was refused a while ago (LoginGuard). Whatever is asked again by
+   * itself, such as by a page that is open, is not.
+   */
+  readonly attended?: boolean;
+  /** The run that will act over the session; what earlier ones have open there is gone afterwards. */
+  readonly run?: RunIdentity;
+  /** Where the plugin's lines about this session go. */
+  readonly log?: Logger;
+}
+
+/** @throws PluginError UNREACHABLE, LOGIN_REFUSED, … that names the endpoint */
+export type LogIn = (registration: Registration, options: LoginOptions) => Promise<Connected>;
+
+/** For runs: each has sessions of its own. */
+export interface RunConnector {
+  /** @throws as `ReadRegistration` and `LogIn` do */
+  connect(endpointId: string, options: { signal: AbortSignal; run: RunIdentity; log: Logger }): Promise<Connected>;
   /** What stands for an endpoint that could not be connected to; `undefined` when its plugin has nothing for that. */
   unreachable(endpointId: string, reason: Error): Promise<Connected | undefined>;
 }
 
+export function registrationReader(
+  endpoints: Pick<EndpointStore, 'get'>,
+  credentials: Pick<CredentialStore, 'reveal'>,
+  plugins: Pick<PluginRegistry, 'get'>,
+): ReadRegistration {
+  return async (endpointId) => {
+    const endpoint = await endpoints.get(endpointId);
+    const plugin = plugins.get(endpoint.plugin);
+    const credential = await credentials.reveal(endpoint.credential);
+    const everything = JSON.stringify([plugin.name, endpoint.config, credential]);
+    return { endpoint, plugin, credential, digest: createHash('sha256').update(everything).digest('hex') };
+  };
+}
+
+/** @param guard of all logins of this process, as they are to the same accounts */
+export function createLogIn({ log: ownLog, guard }: { log: Logger; guard: LoginGuard }): LogIn {
+  return async ({ endpoint, plugin, credential }, { signal, attended = false, run, log = ownLog }) => {
+    const context = { log: log.child({ endpoint: endpoint.id }), credential, run, endpoint: endpoint.id };
+    const attempt = { door: endpoint.id, presented: [endpoint.config, credential], attended, signal };
+    const attributes = { 'lmas.plugin': plugin.name, 'lmas.endpoint': endpoint.id };
+    const login = () =>
+      inSpan('plugin connect', { kind: SpanKind.CLIENT, attributes }, () =>
+        plugin.connect(endpoint.config, context, { signal }),
+      );
+    try {
+      return { plugin, session: await guard.pass(attempt, login) };
+    } catch (error) {
+      const again = isLoginRefused(error) ? { remedy: whenAgain(error, guard.retryAt(attempt.door)) } : {};
+      throw restated(error, { words: (message) => `${endpoint.id}: ${message}`, ...again });
+    }
+  };
+}
+
 export function createConnector(
-  endpoints: EndpointStore,
-  credentials: CredentialStore,
-  plugins: PluginRegistry,
-  /** `guard`: of all connectors of this process, as they log in to the same accounts. */
-  { log: ownLog, guard }: { log: Logger; guard: LoginGuard },
+  endpoints: Pick<EndpointStore, 'get'>,
+  plugins: Pick<PluginRegistry, 'get'>,
+  { readRegistration, logIn }: { readRegistration: ReadRegistration; logIn: LogIn },
 ): RunConnector {
   return {
-    async connect(endpointId, { signal, attended = false, run, log = ownLog }) {
-      const endpoint = await endpoints.get(endpointId);
-      const plugin = plugins.get(endpoint.plugin);
-      const credential = await credentials.reveal(endpoint.credential);
-      const context = { log: log.child({ endpoint: endpointId }), credential, run, endpoint: endpointId };
-      const attempt = { door: endpointId, presented: [endpoint.config, credential], attended, signal };
-      const attributes = { 'lmas.plugin': plugin.name, 'lmas.endpoint': endpointId };
-      const login = () =>
-        inSpan('plugin connect', { kind: SpanKind.CLIENT, attributes }, () =>
-          plugin.connect(endpoint.config, context, { signal }),
-        );
-      try {
-        return { plugin, session: await guard.pass(attempt, login) };
-      } catch (error) {
-        const again = isLoginRefused(error) ? { remedy: whenAgain(error, guard.retryAt(endpointId)) } : {};
-        throw restated(error, { words: (message) => `${endpointId}: ${message}`, ...again });
-      }
-    },
+    connect: async (endpointId, options) => await logIn(await readRegistration(endpointId), options),
     async unreachable(endpointId, reason) {
       const endpoint = await endpoints.get(endpointId);
       const plugin = plugins.get(endpoint.plugin);
@@ -117,40 +149,4 @@ export function failureOfEnds(reasons: readonly unknown[]): unknown {
   const worst = reasons.find(isSuperseded) ?? reasons.find((reason) => !describeError(reason).retryable) ?? reasons[0];
   if (reasons.some((reason) => pluginErrorCode(reason) === undefined)) return worst;
   return restated(worst, { words: () => reasons.map((reason) => describeError(reason).message).join(' ') });
-}
-
-/** Opens both ends, or none. @throws what `connect` throws; of both ends, when both fail */
-export async function connectBoth(
-  connector: EndpointConnector,
-  ends: Readonly<Record<'source' | 'destination', string>>,
-  { signal }: { signal: AbortSignal },
-): Promise<Record<'source' | 'destination', Connected>> {
-  const [source, destination] = await Promise.allSettled([
-    connector.connect(ends.source, { signal }),
-    connector.connect(ends.destination, { signal }),
-  ]);
-  if (source.status === 'fulfilled' && destination.status === 'fulfilled') {
-    return { source: source.value, destination: destination.value };
-  }
-  const reasons: unknown[] = [];
-  for (const end of [source, destination]) {
-    if (end.status === 'rejected') reasons.push(end.reason);
-    else await end.value.session.close();
-  }
-  throw failureOfEnds(reasons);
-}
-
-/** Uses a session for one thing and closes it. */
-export async function withSession<T>(
-  connector: EndpointConnector,
-  endpointId: string,
-  { signal, attended = false }: { signal: AbortSignal; attended?: boolean },
-  use: (session: EndpointSession) => Promise<T>,
-): Promise<T> {
-  const { plugin, session } = await connector.connect(endpointId, { signal, attended });
-  try {
-    return await use(tracedCalls(session, 'plugin', { 'lmas.plugin': plugin.name, 'lmas.endpoint': endpointId }));
-  } finally {
-    await session.close();
-  }
 }

@@ -1,26 +1,30 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { type EndpointSession, type HypervisorPlugin, PluginError, verifyInOrder } from '@lmas/plugin-api';
-import type { EndpointConnector } from './connector.ts';
 import { testEndpoint } from './endpoint-test.ts';
+import type { Questions } from './questions.ts';
 
 const HOST = { name: 'pool', version: '1', cpus: 4, memoryBytes: 2 ** 34, memoryFreeBytes: 2 ** 33 };
 
-function endpoint(changes: Partial<EndpointSession>): EndpointConnector & { readonly closed: number } {
-  const seen = { closed: 0 };
+function endpoint(changes: Partial<EndpointSession>): Questions & { readonly givenBack: number } {
+  const seen = { givenBack: 0 };
   const session: EndpointSession = {
     closed: new AbortController().signal,
     inventory: async () => ({ host: HOST, networks: [], vms: [] }),
     findVm: async () => assert.fail('not asked for'),
-    close: async () => {
-      seen.closed += 1;
-    },
+    close: async () => assert.fail('not ours'),
     ...changes,
   };
   return {
-    connect: async () => ({ plugin: {} as HypervisorPlugin, session }),
-    get closed() {
-      return seen.closed;
+    async lend(_, { attended }) {
+      assert.equal(attended, true, 'a person waits for it');
+      const giveBack = async () => {
+        seen.givenBack += 1;
+      };
+      return { plugin: {} as HypervisorPlugin, session, isKept: false, giveBack, discard: () => undefined };
+    },
+    get givenBack() {
+      return seen.givenBack;
     },
   };
 }
@@ -30,7 +34,7 @@ const inShort = ({ steps }: { steps: readonly { name: string; outcome: string }[
   steps.map(({ name, outcome }) => `${name} ${outcome}`);
 
 test('the steps of the plugin follow ours, and one that failed makes the endpoint unfit', async () => {
-  const connector = endpoint({
+  const questions = endpoint({
     verify: (options) =>
       verifyInOrder(
         [
@@ -40,9 +44,9 @@ test('the steps of the plugin follow ours, and one that failed makes the endpoin
         options,
       ),
   });
-  const answer = await testEndpoint(connector, 'pool', { signal });
+  const answer = await testEndpoint(questions, 'pool', { signal });
   assert.deepEqual(inShort(answer), ['connection ok', 'inventory ok', 'network ok', 'rights failed']);
-  assert.deepEqual([answer.ok, answer.error, answer.host, connector.closed], [false, null, HOST, 1]);
+  assert.deepEqual([answer.ok, answer.error, answer.host, questions.givenBack], [false, null, HOST, 1]);
   assert.equal((await testEndpoint(endpoint({}), 'pool', { signal })).ok, true, 'a plugin need not have any');
 });
 
@@ -50,8 +54,8 @@ test('an inventory that cannot be taken is a failed step, and the plugin is not 
   const inventory = async () => {
     throw new PluginError('LOGIN_REFUSED', 'may not look.', { remedy: 'Let it.' });
   };
-  const connector = endpoint({ inventory, verify: () => assert.fail('asked') });
-  const answer = await testEndpoint(connector, 'pool', { signal });
+  const questions = endpoint({ inventory, verify: () => assert.fail('asked') });
+  const answer = await testEndpoint(questions, 'pool', { signal });
   assert.deepEqual(inShort(answer), ['connection ok', 'inventory failed']);
   assert.deepEqual(answer.error, { code: 'LOGIN_REFUSED', message: 'may not look.', remedy: 'Let it.' });
 });

@@ -6,12 +6,12 @@ import type { Inventory, VerificationStep } from '@lmas/plugin-api';
 import type { z } from 'zod';
 import { describeError } from '../errors.ts';
 import { type endpointTestSchema, inventorySchema, verificationStepSchema } from '../schemas/endpoint.ts';
-import { type EndpointConnector, withSession } from './connector.ts';
+import { type Questions, withSession } from './questions.ts';
 
 type EndpointTest = z.infer<typeof endpointTestSchema>;
 
 export async function testEndpoint(
-  connector: EndpointConnector,
+  questions: Questions,
   endpoint: string,
   { signal }: { signal: AbortSignal },
 ): Promise<EndpointTest> {
@@ -22,7 +22,7 @@ export async function testEndpoint(
   /** The step that we are at; `null` while the plugin is, which names its own. */
   let at: 'connection' | 'inventory' | null = 'connection';
   try {
-    await withSession(connector, endpoint, { signal, attended: true }, async (session) => {
+    await withSession(questions, endpoint, { signal, attended: true }, async (session) => {
       steps.push(well('connection', 'The endpoint is the one that was registered, and took the login.'));
       at = 'inventory';
       const inventory = await session.inventory({ signal });

@@ -3,7 +3,7 @@
  */
 import { PluginError } from '@lmas/plugin-api';
 import type { z } from 'zod';
-import { connectBoth, type EndpointConnector } from '../endpoints/connector.ts';
+import { type Questions, withSessions } from '../endpoints/questions.ts';
 import { LmasError } from '../errors.ts';
 import type { LinkService } from '../links/links.ts';
 import type { Logger } from '../log.ts';
@@ -21,7 +21,7 @@ export interface MigrationChecker {
 
 export interface CheckerParts {
   readonly service: Pick<MigrationService, 'validate'>;
-  readonly connector: EndpointConnector;
+  readonly questions: Questions;
   readonly endpoints: Pick<EndpointStore, 'get'>;
   readonly sites: Pick<SiteStore, 'get'>;
   readonly links: Pick<LinkService, 'get'>;
@@ -30,7 +30,7 @@ export interface CheckerParts {
 
 export function createMigrationChecker({
   service,
-  connector,
+  questions,
   endpoints,
   sites,
   links,
@@ -39,8 +39,7 @@ export function createMigrationChecker({
   return {
     async check(input, { signal }) {
       await service.validate(input);
-      const { source, destination } = await connectBoth(connector, input, { signal });
-      try {
+      return await withSessions(questions, input, { signal }, async ({ source, destination }) => {
         const [from, to] = await Promise.all([endpoints.get(input.source), endpoints.get(input.destination)]);
         const { plugin } = source;
         const vm = await source.session.findVm(input.vm, { signal });
@@ -85,9 +84,7 @@ export function createMigrationChecker({
             ...guestTreatment(input),
           }),
         };
-      } finally {
-        await Promise.allSettled([source.session.close(), destination.session.close()]);
-      }
+      });
     },
   };
 }

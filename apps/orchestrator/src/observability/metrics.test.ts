@@ -29,7 +29,7 @@ async function lines(metrics: Metrics): Promise<string[]> {
 }
 
 const FIRST_RUN = { isRecovery: false };
-const OF_NOBODY = { role: 'all', operations: [], plugins: [] };
+const OF_NOBODY = { role: 'all', operations: [], plugins: [], sessionsOf: () => new Map<string, number>() };
 const metricsOf = () => createMetrics({ ...OF_NOBODY, readState: async () => QUIET });
 
 test('the way to the end is counted once, with the time of each phase', async () => {
@@ -196,6 +196,14 @@ test('what may go wrong is there with 0 before it does, for each operation and p
   const after = await lines(metrics);
   assert.ok(after.includes('lmas_http_requests_total{operation="none",status="500"} 1'));
   assert.equal(after.length, before.length, 'the same series');
+});
+
+test('sessions for questions are those that are open now', async () => {
+  const open = new Map([['kvm', 2]]);
+  const metrics = createMetrics({ ...OF_NOBODY, readState: async () => QUIET, sessionsOf: () => open });
+  assert.ok((await lines(metrics)).includes('lmas_question_sessions{plugin="kvm"} 2'));
+  open.set('kvm', 0);
+  assert.ok((await lines(metrics)).includes('lmas_question_sessions{plugin="kvm"} 0'));
 });
 
 test('scrapes that come together ask once', async () => {

@@ -53,19 +53,30 @@ export interface MetricsParts {
   readonly role: string;
   /** Asked once for each scrape. */
   readonly readState: ReadState;
+  /** Sessions to endpoints that are open for questions, by plugin. */
+  readonly sessionsOf: () => ReadonlyMap<string, number>;
   /** What this process answers, and the plugins whose migrations it runs. Their series are there with 0 from the start. */
   readonly operations: readonly string[];
   readonly plugins: readonly string[];
 }
 
 /** A series that begins with its first event shows no increase by it: what alerts and the dashboard take an increase of begins at 0. */
-export function createMetrics({ role, readState, operations, plugins }: MetricsParts): Metrics {
+export function createMetrics({ role, readState, sessionsOf, operations, plugins }: MetricsParts): Metrics {
   const registry = new Registry();
   const registers = [registry];
   collectDefaultMetrics({ register: registry });
   const build = new Gauge({ name: 'lmas_build_info', help: 'Always 1.', labelNames: ['version', 'role'], registers });
   build.set({ version: VERSION, role }, 1);
   const refreshState = createStateGauges(registry, readState);
+  new Gauge({
+    name: 'lmas_question_sessions',
+    help: 'Sessions of this process to endpoints that are kept open for questions of people and policies, by plugin.',
+    labelNames: ['plugin'],
+    registers,
+    collect() {
+      for (const [plugin, open] of sessionsOf()) this.set({ plugin }, open);
+    },
+  });
   const migrationChanged = countMigrations(registry, plugins);
   const calls = new Counter({
     name: 'lmas_http_requests_total',

@@ -13,7 +13,7 @@ async function learnt(migration: Pick<Migration, 'where' | 'byHand'>) {
   const error = { code: 'CONNECTION_LOST', message: 'It was lost.', remedy: 'Submit it again.' };
   const scope = {
     migrations: { get: async () => ({ phase: 'failed', endedAt: null, error, ...migration }) },
-    connector: { connect: () => assert.fail('it has not moved') },
+    questions: { lend: () => assert.fail('it has not moved') },
   };
   const run = { items: [item] } as unknown as PlanRun;
   const facts = await factsOf(run, scope as never, { signal: new AbortController().signal });
@@ -38,10 +38,10 @@ test('an end that does not answer after the move is told apart from one that kno
     ];
     const report = { keptAtSource };
     const migration = { phase: 'succeeded', endedAt: ended, where: 'destination', byHand: null, error: null, report };
-    const connect = async (endpoint: string) => {
+    const lend = async (endpoint: string) => {
       throw new PluginError(code, `asked ${endpoint}`);
     };
-    const scope = { migrations: { get: async () => migration }, connector: { connect } };
+    const scope = { migrations: { get: async () => migration }, questions: { lend } };
     const run = { items: [item] } as unknown as PlanRun;
     const facts = await factsOf(run, scope as never, { signal: new AbortController().signal });
     const { vacated, endedAtMs, keptDisks } = facts.get(ID) ?? assert.fail();
@@ -57,8 +57,9 @@ test('a copy that could be resumed where the VM was is told apart from one that 
     const item = { state: 'moving', migrations: [ID], source: { endpoint: 'a' }, vm: { id: 'vm' } };
     const byHand = 'Destroy the old copy.';
     const migration = { phase: 'succeeded', endedAt: null, where: 'destination', byHand, error: null, report: null };
-    const session = { findVm: async () => ({ presence }), close: async () => undefined };
-    const scope = { migrations: { get: async () => migration }, connector: { connect: async () => ({ session }) } };
+    const session = { findVm: async () => ({ presence }) };
+    const lend = async () => ({ session, plugin: {}, giveBack: async () => undefined });
+    const scope = { migrations: { get: async () => migration }, questions: { lend } };
     const run = { items: [item] } as unknown as PlanRun;
     const facts = await factsOf(run, scope as never, { signal: new AbortController().signal });
     return [facts.get(ID)?.vacated, facts.get(ID)?.byHand];

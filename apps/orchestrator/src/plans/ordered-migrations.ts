@@ -4,6 +4,7 @@
  */
 import { pluginErrorCode } from '@lmas/plugin-api';
 import type { Scope } from '../access/scope.ts';
+import { withSession } from '../endpoints/questions.ts';
 import { describeError, errorCode, LmasError } from '../errors.ts';
 import { isOutcome } from '../migrations/phases.ts';
 import { isUndecided, type Migration, type MigrationInput } from '../migrations/record.ts';
@@ -52,7 +53,7 @@ export function requestFor(
 /** What is known of the newest migration of each VM that moves; those that are missing have none yet. */
 export async function factsOf(
   run: PlanRun,
-  { migrations, connector }: Pick<Scope, 'migrations' | 'connector'>,
+  { migrations, questions }: Pick<Scope, 'migrations' | 'questions'>,
   { signal }: { signal: AbortSignal },
 ): Promise<Map<string, MigrationFacts>> {
   const facts = new Map<string, MigrationFacts>();
@@ -70,7 +71,7 @@ export async function factsOf(
       return;
     }
     const left = item.state === 'moving-back' ? item.destination : item.source;
-    const vacated = outcome === 'succeeded' ? await lookBack(connector, left.endpoint, item.vm.id, signal) : null;
+    const vacated = outcome === 'succeeded' ? await lookBack(questions, left.endpoint, item.vm.id, signal) : null;
     facts.set(id, { outcome, endedAtMs, vacated, keptDisks: keptIn(migration), ...lossOf(migration), rehearsal: null });
   });
   return facts;
@@ -118,18 +119,15 @@ async function find(migrations: Pick<Scope['migrations'], 'get'>, id: string): P
 }
 
 /** Whether what has moved still stands where it was. Silence is an answer of its own: nobody there could be asked. */
-async function lookBack(connector: Scope['connector'], endpoint: string, vm: string, signal: AbortSignal) {
+async function lookBack(questions: Scope['questions'], endpoint: string, vm: string, signal: AbortSignal) {
   const limited = AbortSignal.any([signal, AbortSignal.timeout(ASK_MS)]);
   try {
-    const { session } = await connector.connect(endpoint, { signal: limited });
-    try {
-      const { presence } = await session.findVm(vm, { signal: limited });
-      if (presence === 'running' || presence === 'unreachable') return presence;
-      // It executes nothing now, and somebody can let it go on.
-      return presence === 'paused' || presence === 'incoming' ? ('paused' as const) : presence;
-    } finally {
-      await session.close();
-    }
+    const options = { signal: limited };
+    const find = async () => await withSession(questions, endpoint, options, (session) => session.findVm(vm, options));
+    const { presence } = await find();
+    if (presence === 'running' || presence === 'unreachable') return presence;
+    // It executes nothing now, and somebody can let it go on.
+    return presence === 'paused' || presence === 'incoming' ? ('paused' as const) : presence;
   } catch (error) {
     signal.throwIfAborted();
     return pluginErrorCode(error) === 'VM_NOT_FOUND' ? ('absent' as const) : ('unreachable' as const);

@@ -4,7 +4,7 @@
  * left over of a VM that runs at another.
  */
 import type { HypervisorPlugin, Inventory } from '@lmas/plugin-api';
-import type { EndpointConnector } from '../endpoints/connector.ts';
+import { type Questions, withSession } from '../endpoints/questions.ts';
 import { describeError } from '../errors.ts';
 import type { Endpoint, EndpointStore, Site, SiteStore } from '../sites/sites.ts';
 import { inTurns } from './in-turns.ts';
@@ -28,7 +28,7 @@ export const hasAnswered = (inventory: Inventory | Unanswered | undefined): inve
 export interface SurveyScope {
   readonly endpoints: Pick<EndpointStore, 'list'>;
   readonly sites: Pick<SiteStore, 'list'>;
-  readonly connector: EndpointConnector;
+  readonly questions: Questions;
 }
 
 const AT_ONCE = 8;
@@ -36,7 +36,7 @@ const EACH_MS = 20_000;
 
 export async function survey(
   definition: Pick<PlanBody, 'waves' | 'poweredOff'>,
-  { endpoints, sites, connector }: SurveyScope,
+  { endpoints, sites, questions }: SurveyScope,
   { signal }: { signal: AbortSignal },
 ): Promise<Survey> {
   const [allEndpoints, allSites] = await Promise.all([endpoints.list(), sites.list()]);
@@ -49,7 +49,7 @@ export async function survey(
     const onPlugin = ({ capabilities }: HypervisorPlugin) => {
       if (capabilities.movesPoweredOff === true) movesPoweredOff.add(id);
     };
-    inventories.set(id, await ask(connector, id, limited, onPlugin));
+    inventories.set(id, await ask(questions, id, limited, onPlugin));
   });
   signal.throwIfAborted();
   return { endpoints: known, sites: new Set(allSites.map(({ id }: Site) => id)), inventories, movesPoweredOff };
@@ -57,19 +57,16 @@ export async function survey(
 
 /** Never throws: that nobody answers is worth knowing. */
 export async function ask(
-  connector: EndpointConnector,
+  questions: Questions,
   id: string,
   signal: AbortSignal,
   onPlugin: (plugin: HypervisorPlugin) => void = () => undefined,
 ): Promise<Inventory | Unanswered> {
   try {
-    const { session, plugin } = await connector.connect(id, { signal });
-    onPlugin(plugin);
-    try {
+    return await withSession(questions, id, { signal }, async (session, plugin) => {
+      onPlugin(plugin);
       return await session.inventory({ signal });
-    } finally {
-      await session.close();
-    }
+    });
   } catch (error) {
     return { unanswered: signal.aborted ? 'it does not answer in time' : describeError(error).message };
   }

@@ -7,7 +7,7 @@
 import type { ScopedMigrations } from '../access/scope.ts';
 import type { BalancingRuns } from '../balancing/runs.ts';
 import type { BalancingService } from '../balancing/service.ts';
-import { type EndpointConnector, withSession } from '../endpoints/connector.ts';
+import { type Questions, withSession } from '../endpoints/questions.ts';
 import { describeError, errorCode, type Issue, LmasError } from '../errors.ts';
 import { isOutcome } from '../migrations/phases.ts';
 import { type MigrationInput, migrationIdFor } from '../migrations/record.ts';
@@ -47,16 +47,16 @@ export type Actions = { readonly [K in ScheduleAction['kind']]: ActionKind<Extra
 export function migrationAction(
   seenBy: (caller: { project: string | null }) => {
     readonly migrations: ScopedMigrations;
-    readonly connector: EndpointConnector;
+    readonly questions: Questions;
   },
 ): ActionKind<Extract<ScheduleAction, { kind: 'migration' }>> {
   const everything = () => seenBy({ project: null }).migrations;
   return {
     async complaints({ migration }, project) {
-      const { migrations, connector } = seenBy({ project });
+      const { migrations, questions } = seenBy({ project });
       try {
         await migrations.validate(migration);
-        return await complaintsAboutVm(migration, connector);
+        return await complaintsAboutVm(migration, questions);
       } catch (error) {
         const { code, message } = describeError(error);
         if (!(error instanceof LmasError) || code === 'INTERNAL') throw error;
@@ -100,12 +100,12 @@ const FIND_VM_MS = 20_000;
 /** That nobody who could have it does: one that is at the destination now may be back when the time comes, by another schedule. */
 async function complaintsAboutVm(
   { vm, source, destination, drill }: MigrationInput,
-  connector: EndpointConnector,
+  questions: Questions,
 ): Promise<Issue[]> {
   const signal = AbortSignal.timeout(FIND_VM_MS);
   const isUnknownAt = async (endpoint: string): Promise<boolean> => {
     try {
-      await withSession(connector, endpoint, { signal }, (session) => session.findVm(vm, { signal }));
+      await withSession(questions, endpoint, { signal }, (session) => session.findVm(vm, { signal }));
       return false;
     } catch (error) {
       return describeError(error).code === 'VM_NOT_FOUND';

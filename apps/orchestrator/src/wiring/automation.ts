@@ -3,7 +3,7 @@ import type { Redis } from 'ioredis';
 import { fullName } from '../access/owned-names.ts';
 import type { Projects } from '../access/projects.ts';
 import { type Scope, scopeOf } from '../access/scope.ts';
-import type { EndpointConnector } from '../endpoints/connector.ts';
+import type { Questions } from '../endpoints/questions.ts';
 import { createTimetables } from '../links/timetables.ts';
 import type { EventHub } from '../migrations/events.ts';
 import type { Metrics } from '../observability/metrics.ts';
@@ -38,7 +38,7 @@ export type SeenBy = (caller: { project: string | null }) => Scope;
 export interface ScopeParts {
   readonly queue: MigrationQueue;
   readonly plugins: PluginRegistry;
-  readonly connector: EndpointConnector;
+  readonly questions: Questions;
   readonly events: EventHub;
   readonly projects: Projects;
 }
@@ -48,11 +48,11 @@ export function createScopes(
   base: Base,
   redis: Redis,
   records: Records,
-  { queue, plugins, connector, events, projects }: ScopeParts,
+  { queue, plugins, questions, events, projects }: ScopeParts,
 ): SeenBy {
   const { inventory } = records;
-  const { migrations, checker } = createMigrationsOver(base, redis, records, { queue, plugins, connector });
-  return (caller) => scopeOf(caller, { migrations, events, checker, inventory, connector, projects });
+  const { migrations, checker } = createMigrationsOver(base, redis, records, { queue, plugins, questions });
+  return (caller) => scopeOf(caller, { migrations, events, checker, inventory, questions, projects });
 }
 
 /** @param wakes over a connection of the same kind */

@@ -6,7 +6,7 @@ import { createBalancingRunTable } from '../balancing/run-record.ts';
 import { type BalancingRuns, createBalancingRuns } from '../balancing/runs.ts';
 import { type BalancingService, createBalancingService } from '../balancing/service.ts';
 import { createBalancingStore } from '../balancing/store.ts';
-import type { EndpointConnector } from '../endpoints/connector.ts';
+import type { Questions } from '../endpoints/questions.ts';
 import type { MigrationChecker } from '../migrations/checks.ts';
 import type { MigrationService } from '../migrations/service.ts';
 import type { Metrics } from '../observability/metrics.ts';
@@ -29,14 +29,14 @@ export function createBalancingOver(
   parts: {
     migrations: MigrationService;
     checker: MigrationChecker;
-    connector: EndpointConnector;
+    questions: Questions;
     metrics: Metrics;
   },
 ): Balancing {
-  const { migrations, checker, connector, metrics } = parts;
+  const { migrations, checker, questions, metrics } = parts;
   const { endpoints } = inventory;
   const store = createBalancingStore(redis);
-  const observer = createObserver({ connector, endpoints, links, migrations });
+  const observer = createObserver({ questions, endpoints, links, migrations });
   const policies = createBalancingService({
     ...{ store, endpoints, observer, log, leaseMs: config.runLeaseMs },
     moves: createMoves({ store, observer, migrations, checker, log }),

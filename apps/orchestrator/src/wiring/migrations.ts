@@ -1,6 +1,6 @@
 /** Migrations as they are asked for, over one connection or another, and the check that asks first. */
 import type { Redis } from 'ioredis';
-import type { EndpointConnector } from '../endpoints/connector.ts';
+import type { Questions } from '../endpoints/questions.ts';
 import { createMigrationChecker, type MigrationChecker } from '../migrations/checks.ts';
 import { createMigrationService, type MigrationService } from '../migrations/service.ts';
 import type { PluginRegistry } from '../plugins/registry.ts';
@@ -12,7 +12,7 @@ export function createMigrationsOver(
   { config, log }: Base,
   redis: Redis,
   records: Records,
-  { queue, plugins, connector }: { queue: MigrationQueue; plugins: PluginRegistry; connector: EndpointConnector },
+  { queue, plugins, questions }: { queue: MigrationQueue; plugins: PluginRegistry; questions: Questions },
 ): { migrations: MigrationService; checker: MigrationChecker } {
   const { store, inventory, admission, laneOf, changes, giveUps, words, links } = records;
   const migrations = createMigrationService(redis, store, queue, {
@@ -20,6 +20,6 @@ export function createMigrationsOver(
     idempotencyMs: config.idempotencyMs,
   });
   const { endpoints, sites } = inventory;
-  const checker = createMigrationChecker({ service: migrations, connector, endpoints, sites, links, log });
+  const checker = createMigrationChecker({ service: migrations, questions, endpoints, sites, links, log });
   return { migrations, checker };
 }

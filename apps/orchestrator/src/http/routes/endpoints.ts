@@ -3,8 +3,8 @@
  */
 import type { FastifyPluginAsyncZod } from 'fastify-type-provider-zod';
 import { z } from 'zod';
-import { withSession } from '../../endpoints/connector.ts';
 import { testEndpoint } from '../../endpoints/endpoint-test.ts';
+import { withSession } from '../../endpoints/questions.ts';
 import {
   endpointChangeSchema,
   endpointInputSchema,
@@ -143,9 +143,9 @@ export const endpointRoutes: FastifyPluginAsyncZod<Services> = async (api, servi
       },
     },
     async (request, reply) => {
-      const { connector, endpoints } = services.seenBy(callerOf(request));
+      const { questions, endpoints } = services.seenBy(callerOf(request));
       await endpoints.get(request.params.id);
-      return await testEndpoint(connector, request.params.id, { signal: callSignal(reply, FAR_CALL_MS) });
+      return await testEndpoint(questions, request.params.id, { signal: callSignal(reply, FAR_CALL_MS) });
     },
   );
   api.delete(
@@ -180,8 +180,8 @@ export const endpointRoutes: FastifyPluginAsyncZod<Services> = async (api, servi
     },
     async (request, reply) => {
       const signal = callSignal(reply, FAR_CALL_MS);
-      const { connector } = services.seenBy(callerOf(request));
-      return await withSession(connector, request.params.id, { signal }, async (session) =>
+      const { questions } = services.seenBy(callerOf(request));
+      return await withSession(questions, request.params.id, { signal }, async (session) =>
         inventorySchema.parse(await session.inventory({ signal })),
       );
     },
