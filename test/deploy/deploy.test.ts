@@ -65,7 +65,8 @@ async function realSeries(): Promise<{ fresh: Series[]; all: Series[] }> {
     ...{ redisLatencyMs: 1, migrations: new Map(), waiting: 0, admitted: 0, isPaused: false, incomplete: 0 },
     ...{ undecided: 0, gateways: [], tunnels: 0, goodputBitsPerSec: 0, webhookNoticesMissed: 0 },
   };
-  const parts = { role: 'all', operations: OPERATIONS, plugins: ['kvm'] };
+  const sessionsOf = () => new Map([['kvm', 1]]);
+  const parts = { role: 'all', operations: OPERATIONS, plugins: ['kvm'], sessionsOf };
   const metrics = createMetrics({ ...parts, readState: async () => state });
   const fresh = await shown(metrics);
   const request = migrationInputSchema.parse({ vm: 'v', source: 'a', destination: 'b' });

@@ -495,6 +495,46 @@ export interface paths {
         patch: operations["updateEndpoint"];
         trace?: never;
     };
+    "/v1/endpoints/{id}/cordon": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Let an endpoint take no VMs
+         * @description As before maintenance: balancing, evacuations and plans send it none, and a migration to it is refused (ENDPOINT_CORDONED) unless it says `allowCordoned`. What it has stays, and may leave; what was accepted before goes on. Idempotent.
+         */
+        post: operations["cordonEndpoint"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/endpoints/{id}/uncordon": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Let it take VMs again
+         * @description Ends a cordon. Idempotent.
+         */
+        post: operations["uncordonEndpoint"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/endpoints/{id}/test": {
         parameters: {
             query?: never;
@@ -2308,10 +2348,15 @@ export interface components {
                 [key: string]: string;
             };
             /**
-             * @description Disks at the destination that may be copied over, because an earlier move of this very VM has left them there (`keptAtSource` of its report, kind `disk`). The way back of a plan’s run fills it in. It allows less than the plugin’s own `overwriteDisks`, which whoever may submit a migration may set as well: what a VM there uses is copied over by neither. For plugins that leave disks at the source (KVM).
+             * @description Disks at the destination that may be copied over, because an earlier move of this very VM has left them there (`keptAtSource` of its report, kind `disk`). Runs of plans fill it in. It allows less than the plugin’s own `overwriteDisks`, which whoever may submit a migration may set as well: what a VM there uses is copied over by neither. For plugins that leave disks at the source (KVM).
              * @default []
              */
             mayReplace?: string[];
+            /**
+             * @description It may go to an endpoint that takes no VMs (`cordonedAt`); refused with ENDPOINT_CORDONED otherwise.
+             * @default false
+             */
+            allowCordoned?: boolean;
             /**
              * @description The longest pause of the guest at the switchover; counts for more than `convergence`. null: as that says.
              * @default null
@@ -2462,10 +2507,15 @@ export interface components {
                 [key: string]: string;
             };
             /**
-             * @description Disks at the destination that may be copied over, because an earlier move of this very VM has left them there (`keptAtSource` of its report, kind `disk`). The way back of a plan’s run fills it in. It allows less than the plugin’s own `overwriteDisks`, which whoever may submit a migration may set as well: what a VM there uses is copied over by neither. For plugins that leave disks at the source (KVM).
+             * @description Disks at the destination that may be copied over, because an earlier move of this very VM has left them there (`keptAtSource` of its report, kind `disk`). Runs of plans fill it in. It allows less than the plugin’s own `overwriteDisks`, which whoever may submit a migration may set as well: what a VM there uses is copied over by neither. For plugins that leave disks at the source (KVM).
              * @default []
              */
             mayReplace?: string[];
+            /**
+             * @description It may go to an endpoint that takes no VMs (`cordonedAt`); refused with ENDPOINT_CORDONED otherwise.
+             * @default false
+             */
+            allowCordoned?: boolean;
             /**
              * @description The longest pause of the guest at the switchover; counts for more than `convergence`. null: as that says.
              * @default null
@@ -4160,6 +4210,11 @@ export interface components {
             };
             /** Format: date-time */
             createdAt: string;
+            /**
+             * @description Since when it takes no VMs, as before maintenance (cordon); those that it has stay, and may leave. null: it takes them.
+             * @default null
+             */
+            cordonedAt?: string | null;
         };
         VmInput: {
             id: string;
@@ -4707,6 +4762,11 @@ export interface components {
                  * @default false
                  */
                 approval?: boolean;
+                /**
+                 * @description For so long; then the run ends as failed, and nothing more begins. null: for ever.
+                 * @default null
+                 */
+                approveWithinMs?: number | null;
                 /** @default [] */
                 checks?: components["schemas"]["PlanCheckInput"][];
             };
@@ -4858,6 +4918,11 @@ export interface components {
                  * @default false
                  */
                 approval?: boolean;
+                /**
+                 * @description For so long; then the run ends as failed, and nothing more begins. null: for ever.
+                 * @default null
+                 */
+                approveWithinMs?: number | null;
                 /** @default [] */
                 checks?: components["schemas"]["PlanCheckInput"][];
             };
@@ -5008,6 +5073,11 @@ export interface components {
                      */
                     compression?: "auto" | "never";
                 };
+                /**
+                 * @description It may go to an endpoint that takes no VMs (`cordonedAt`); refused with ENDPOINT_CORDONED otherwise.
+                 * @default false
+                 */
+                allowCordoned?: boolean;
                 /**
                  * @description The longest pause of the guest at the switchover; counts for more than `convergence`. null: as that says.
                  * @default null
@@ -5177,6 +5247,11 @@ export interface components {
                      */
                     compression?: "auto" | "never";
                 };
+                /**
+                 * @description It may go to an endpoint that takes no VMs (`cordonedAt`); refused with ENDPOINT_CORDONED otherwise.
+                 * @default false
+                 */
+                allowCordoned?: boolean;
                 /**
                  * @description The longest pause of the guest at the switchover; counts for more than `convergence`. null: as that says.
                  * @default null
@@ -5348,6 +5423,11 @@ export interface components {
                     compression?: "auto" | "never";
                 };
                 /**
+                 * @description It may go to an endpoint that takes no VMs (`cordonedAt`); refused with ENDPOINT_CORDONED otherwise.
+                 * @default false
+                 */
+                allowCordoned?: boolean;
+                /**
                  * @description The longest pause of the guest at the switchover; counts for more than `convergence`. null: as that says.
                  * @default null
                  */
@@ -5501,6 +5581,11 @@ export interface components {
              * @enum {string}
              */
             onFailure?: "stop" | "go-on";
+            /**
+             * @description The source takes no VMs from now on, until somebody uncordons it; for callers who are bound to no project.
+             * @default false
+             */
+            cordon?: boolean;
             /** @default [] */
             mappings?: components["schemas"]["SiteMappingInput"][];
             /**
@@ -5554,6 +5639,11 @@ export interface components {
                      */
                     compression?: "auto" | "never";
                 };
+                /**
+                 * @description It may go to an endpoint that takes no VMs (`cordonedAt`); refused with ENDPOINT_CORDONED otherwise.
+                 * @default false
+                 */
+                allowCordoned?: boolean;
                 /**
                  * @description The longest pause of the guest at the switchover; counts for more than `convergence`. null: as that says.
                  * @default null
@@ -5702,7 +5792,7 @@ export interface components {
                 [key: string]: string;
             };
             /**
-             * @description Disks that its newest move has left where it came from: where it goes next, back or there once more, it may copy over them.
+             * @description Disks that a move of it has left where it goes next, which it may copy over: before it moves, those that an earlier run has left at the destination; once it has moved, those at the source.
              * @default []
              */
             keptDisks?: string[];
@@ -5815,11 +5905,11 @@ export interface components {
             keptUntil?: string | null;
             /** @description In a sentence, how it is or how it ended. */
             message: string;
-            /** @description Why it was refused, all of it; and the endpoints that were left because they do not answer. */
+            /** @description Why it was refused, all of it; the endpoints that were left because they do not answer; and the approval that nobody gave. */
             reasons: {
                 path: string;
                 message: string;
-                /** @description `ENDPOINT_SILENT`: it was left with what it has, as the plan says. */
+                /** @description `ENDPOINT_SILENT`: it was left with what it has, as the plan says. `APPROVAL_EXPIRED`: nobody approved in time. */
                 code?: string;
                 /** @description Which one is silent. */
                 endpoint?: string;
@@ -6073,7 +6163,7 @@ export interface components {
              */
             missed?: "skip" | "run-now" | "next-window";
             /**
-             * @description What becomes of a run whose time comes while the former one is under way. `skip`: nothing. `queue`: it begins after it; one waits at most. `replace`: the former one is cancelled first.
+             * @description What becomes of a run whose time comes while the former one is under way. `skip`: nothing. `queue`: it begins after it; one waits at most. `replace`: the former one is cancelled first. Where a run that somebody else has begun is in its way (PLAN_BUSY, VM_ALREADY_MIGRATING), `skip` leaves it out, and the two others try again until a window closes.
              * @default skip
              * @enum {string}
              */
@@ -6106,7 +6196,7 @@ export interface components {
              */
             missed?: "skip" | "run-now" | "next-window";
             /**
-             * @description What becomes of a run whose time comes while the former one is under way. `skip`: nothing. `queue`: it begins after it; one waits at most. `replace`: the former one is cancelled first.
+             * @description What becomes of a run whose time comes while the former one is under way. `skip`: nothing. `queue`: it begins after it; one waits at most. `replace`: the former one is cancelled first. Where a run that somebody else has begun is in its way (PLAN_BUSY, VM_ALREADY_MIGRATING), `skip` leaves it out, and the two others try again until a window closes.
              * @enum {string}
              */
             overlap?: "skip" | "queue" | "replace";
@@ -6147,7 +6237,7 @@ export interface components {
              */
             missed?: "skip" | "run-now" | "next-window";
             /**
-             * @description What becomes of a run whose time comes while the former one is under way. `skip`: nothing. `queue`: it begins after it; one waits at most. `replace`: the former one is cancelled first.
+             * @description What becomes of a run whose time comes while the former one is under way. `skip`: nothing. `queue`: it begins after it; one waits at most. `replace`: the former one is cancelled first. Where a run that somebody else has begun is in its way (PLAN_BUSY, VM_ALREADY_MIGRATING), `skip` leaves it out, and the two others try again until a window closes.
              * @default skip
              * @enum {string}
              */
@@ -6169,8 +6259,21 @@ export interface components {
             waiting: {
                 /** Format: date-time */
                 dueAt: string;
-                /** @enum {string} */
-                for: "window" | "former-run";
+                /**
+                 * @description `former-run`: of this schedule. `other-run`: somebody else has begun a run of the plan, or a migration of the VM; it is tried again for as long as it may begin.
+                 * @enum {string}
+                 */
+                for: "window" | "former-run" | "other-run";
+                /**
+                 * @description What is in its way, for `other-run`.
+                 * @default null
+                 */
+                message?: string | null;
+                /**
+                 * @description Of what is in its way.
+                 * @default null
+                 */
+                code?: string | null;
             } | null;
             /** @description What is under way. */
             current: {
@@ -7098,10 +7201,15 @@ export interface components {
                 [key: string]: string;
             };
             /**
-             * @description Disks at the destination that may be copied over, because an earlier move of this very VM has left them there (`keptAtSource` of its report, kind `disk`). The way back of a plan’s run fills it in. It allows less than the plugin’s own `overwriteDisks`, which whoever may submit a migration may set as well: what a VM there uses is copied over by neither. For plugins that leave disks at the source (KVM).
+             * @description Disks at the destination that may be copied over, because an earlier move of this very VM has left them there (`keptAtSource` of its report, kind `disk`). Runs of plans fill it in. It allows less than the plugin’s own `overwriteDisks`, which whoever may submit a migration may set as well: what a VM there uses is copied over by neither. For plugins that leave disks at the source (KVM).
              * @default []
              */
             mayReplace: string[];
+            /**
+             * @description It may go to an endpoint that takes no VMs (`cordonedAt`); refused with ENDPOINT_CORDONED otherwise.
+             * @default false
+             */
+            allowCordoned: boolean;
             /**
              * @description The longest pause of the guest at the switchover; counts for more than `convergence`. null: as that says.
              * @default null
@@ -7245,10 +7353,15 @@ export interface components {
                 [key: string]: string;
             };
             /**
-             * @description Disks at the destination that may be copied over, because an earlier move of this very VM has left them there (`keptAtSource` of its report, kind `disk`). The way back of a plan’s run fills it in. It allows less than the plugin’s own `overwriteDisks`, which whoever may submit a migration may set as well: what a VM there uses is copied over by neither. For plugins that leave disks at the source (KVM).
+             * @description Disks at the destination that may be copied over, because an earlier move of this very VM has left them there (`keptAtSource` of its report, kind `disk`). Runs of plans fill it in. It allows less than the plugin’s own `overwriteDisks`, which whoever may submit a migration may set as well: what a VM there uses is copied over by neither. For plugins that leave disks at the source (KVM).
              * @default []
              */
             mayReplace: string[];
+            /**
+             * @description It may go to an endpoint that takes no VMs (`cordonedAt`); refused with ENDPOINT_CORDONED otherwise.
+             * @default false
+             */
+            allowCordoned: boolean;
             /**
              * @description The longest pause of the guest at the switchover; counts for more than `convergence`. null: as that says.
              * @default null
@@ -8895,6 +9008,11 @@ export interface components {
             };
             /** Format: date-time */
             createdAt: string;
+            /**
+             * @description Since when it takes no VMs, as before maintenance (cordon); those that it has stay, and may leave. null: it takes them.
+             * @default null
+             */
+            cordonedAt: string | null;
         };
         Vm: {
             id: string;
@@ -9439,6 +9557,11 @@ export interface components {
                  * @default false
                  */
                 approval: boolean;
+                /**
+                 * @description For so long; then the run ends as failed, and nothing more begins. null: for ever.
+                 * @default null
+                 */
+                approveWithinMs: number | null;
                 /** @default [] */
                 checks: components["schemas"]["PlanCheck"][];
             };
@@ -9587,6 +9710,11 @@ export interface components {
                  * @default false
                  */
                 approval: boolean;
+                /**
+                 * @description For so long; then the run ends as failed, and nothing more begins. null: for ever.
+                 * @default null
+                 */
+                approveWithinMs: number | null;
                 /** @default [] */
                 checks: components["schemas"]["PlanCheck"][];
             };
@@ -9733,6 +9861,11 @@ export interface components {
                      */
                     compression: "auto" | "never";
                 };
+                /**
+                 * @description It may go to an endpoint that takes no VMs (`cordonedAt`); refused with ENDPOINT_CORDONED otherwise.
+                 * @default false
+                 */
+                allowCordoned: boolean;
                 /**
                  * @description The longest pause of the guest at the switchover; counts for more than `convergence`. null: as that says.
                  * @default null
@@ -9889,6 +10022,11 @@ export interface components {
                      */
                     compression: "auto" | "never";
                 };
+                /**
+                 * @description It may go to an endpoint that takes no VMs (`cordonedAt`); refused with ENDPOINT_CORDONED otherwise.
+                 * @default false
+                 */
+                allowCordoned: boolean;
                 /**
                  * @description The longest pause of the guest at the switchover; counts for more than `convergence`. null: as that says.
                  * @default null
@@ -10047,6 +10185,11 @@ export interface components {
                     compression: "auto" | "never";
                 };
                 /**
+                 * @description It may go to an endpoint that takes no VMs (`cordonedAt`); refused with ENDPOINT_CORDONED otherwise.
+                 * @default false
+                 */
+                allowCordoned: boolean;
+                /**
                  * @description The longest pause of the guest at the switchover; counts for more than `convergence`. null: as that says.
                  * @default null
                  */
@@ -10191,6 +10334,11 @@ export interface components {
              * @enum {string}
              */
             onFailure: "stop" | "go-on";
+            /**
+             * @description The source takes no VMs from now on, until somebody uncordons it; for callers who are bound to no project.
+             * @default false
+             */
+            cordon: boolean;
             /** @default [] */
             mappings: components["schemas"]["SiteMapping"][];
             /**
@@ -10240,6 +10388,11 @@ export interface components {
                      */
                     compression: "auto" | "never";
                 };
+                /**
+                 * @description It may go to an endpoint that takes no VMs (`cordonedAt`); refused with ENDPOINT_CORDONED otherwise.
+                 * @default false
+                 */
+                allowCordoned: boolean;
                 /**
                  * @description The longest pause of the guest at the switchover; counts for more than `convergence`. null: as that says.
                  * @default null
@@ -10382,7 +10535,7 @@ export interface components {
                 [key: string]: string;
             };
             /**
-             * @description Disks that its newest move has left where it came from: where it goes next, back or there once more, it may copy over them.
+             * @description Disks that a move of it has left where it goes next, which it may copy over: before it moves, those that an earlier run has left at the destination; once it has moved, those at the source.
              * @default []
              */
             keptDisks: string[];
@@ -10495,11 +10648,11 @@ export interface components {
             keptUntil: string | null;
             /** @description In a sentence, how it is or how it ended. */
             message: string;
-            /** @description Why it was refused, all of it; and the endpoints that were left because they do not answer. */
+            /** @description Why it was refused, all of it; the endpoints that were left because they do not answer; and the approval that nobody gave. */
             reasons: {
                 path: string;
                 message: string;
-                /** @description `ENDPOINT_SILENT`: it was left with what it has, as the plan says. */
+                /** @description `ENDPOINT_SILENT`: it was left with what it has, as the plan says. `APPROVAL_EXPIRED`: nobody approved in time. */
                 code?: string;
                 /** @description Which one is silent. */
                 endpoint?: string;
@@ -10753,7 +10906,7 @@ export interface components {
              */
             missed: "skip" | "run-now" | "next-window";
             /**
-             * @description What becomes of a run whose time comes while the former one is under way. `skip`: nothing. `queue`: it begins after it; one waits at most. `replace`: the former one is cancelled first.
+             * @description What becomes of a run whose time comes while the former one is under way. `skip`: nothing. `queue`: it begins after it; one waits at most. `replace`: the former one is cancelled first. Where a run that somebody else has begun is in its way (PLAN_BUSY, VM_ALREADY_MIGRATING), `skip` leaves it out, and the two others try again until a window closes.
              * @default skip
              * @enum {string}
              */
@@ -10786,7 +10939,7 @@ export interface components {
              */
             missed?: "skip" | "run-now" | "next-window";
             /**
-             * @description What becomes of a run whose time comes while the former one is under way. `skip`: nothing. `queue`: it begins after it; one waits at most. `replace`: the former one is cancelled first.
+             * @description What becomes of a run whose time comes while the former one is under way. `skip`: nothing. `queue`: it begins after it; one waits at most. `replace`: the former one is cancelled first. Where a run that somebody else has begun is in its way (PLAN_BUSY, VM_ALREADY_MIGRATING), `skip` leaves it out, and the two others try again until a window closes.
              * @enum {string}
              */
             overlap?: "skip" | "queue" | "replace";
@@ -10827,7 +10980,7 @@ export interface components {
              */
             missed: "skip" | "run-now" | "next-window";
             /**
-             * @description What becomes of a run whose time comes while the former one is under way. `skip`: nothing. `queue`: it begins after it; one waits at most. `replace`: the former one is cancelled first.
+             * @description What becomes of a run whose time comes while the former one is under way. `skip`: nothing. `queue`: it begins after it; one waits at most. `replace`: the former one is cancelled first. Where a run that somebody else has begun is in its way (PLAN_BUSY, VM_ALREADY_MIGRATING), `skip` leaves it out, and the two others try again until a window closes.
              * @default skip
              * @enum {string}
              */
@@ -10849,8 +11002,21 @@ export interface components {
             waiting: {
                 /** Format: date-time */
                 dueAt: string;
-                /** @enum {string} */
-                for: "window" | "former-run";
+                /**
+                 * @description `former-run`: of this schedule. `other-run`: somebody else has begun a run of the plan, or a migration of the VM; it is tried again for as long as it may begin.
+                 * @enum {string}
+                 */
+                for: "window" | "former-run" | "other-run";
+                /**
+                 * @description What is in its way, for `other-run`.
+                 * @default null
+                 */
+                message: string | null;
+                /**
+                 * @description Of what is in its way.
+                 * @default null
+                 */
+                code: string | null;
             } | null;
             /** @description What is under way. */
             current: {
@@ -14505,6 +14671,176 @@ export interface operations {
             };
         };
     };
+    cordonEndpoint: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: components["schemas"]["SlugInput"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Default Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Endpoint"];
+                };
+            };
+            /** @description `INVALID_REQUEST`: The request does not have the documented shape. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `UNAUTHENTICATED`: A login is needed, and this is none. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `FORBIDDEN`: This login may not do that. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `ENDPOINT_NOT_FOUND`: No such endpoint. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `INTERNAL`: A defect in the orchestrator; its log says more. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `UNAVAILABLE`: The orchestrator cannot answer now. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any error, as problem details (RFC 9457). */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    uncordonEndpoint: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: components["schemas"]["SlugInput"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Default Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Endpoint"];
+                };
+            };
+            /** @description `INVALID_REQUEST`: The request does not have the documented shape. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `UNAUTHENTICATED`: A login is needed, and this is none. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `FORBIDDEN`: This login may not do that. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `ENDPOINT_NOT_FOUND`: No such endpoint. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `INTERNAL`: A defect in the orchestrator; its log says more. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `UNAVAILABLE`: The orchestrator cannot answer now. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any error, as problem details (RFC 9457). */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     testEndpoint: {
         parameters: {
             query?: never;
@@ -15122,7 +15458,11 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description `VM_ALREADY_MIGRATING`: Another migration of this VM is under way. */
+            /**
+             * @description `ENDPOINT_CORDONED`: The destination takes no VMs: it is cordoned.
+             *
+             *     `VM_ALREADY_MIGRATING`: Another migration of this VM is under way.
+             */
             409: {
                 headers: {
                     [name: string]: unknown;
@@ -16288,6 +16628,15 @@ export interface operations {
             };
             /** @description `FORBIDDEN`: This login may not do that. */
             403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `ENDPOINT_CORDONED`: The destination takes no VMs: it is cordoned. */
+            409: {
                 headers: {
                     [name: string]: unknown;
                 };

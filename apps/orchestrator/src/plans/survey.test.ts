@@ -4,7 +4,7 @@ import { test } from 'node:test';
 import { planBodySchema } from '../schemas/plan.ts';
 import { survey } from './survey.ts';
 
-const at = { plugin: 'kvm', credential: 'c', config: {}, createdAt: '2026-01-01T00:00:00.000Z' };
+const at = { plugin: 'kvm', credential: 'c', config: {}, createdAt: '2026-01-01T00:00:00.000Z', cordonedAt: null };
 const ENDPOINTS = ['a1', 'a2', 'b1', 'b2', 'c1'].map((id) => ({ ...at, id, site: id.slice(0, 1) }));
 
 async function askedFor(vms: object[], more: object): Promise<string[]> {
@@ -14,8 +14,8 @@ async function askedFor(vms: object[], more: object): Promise<string[]> {
     {
       endpoints: { list: async () => ENDPOINTS },
       sites: { list: async () => [] },
-      connector: {
-        async connect(id) {
+      questions: {
+        async lend(id) {
           asked.push(id);
           throw new Error('nobody is there');
         },
