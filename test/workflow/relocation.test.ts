@@ -155,6 +155,23 @@ describe('a VM that is powered off', { concurrency: 8 }, () => {
     assertAtRest(stage, ended);
   });
 
+  test('is not tried again before all of the attempt that failed is taken down: how it starts would be lost', async () => {
+    await using stage = await setting();
+    stage.world.faults.arm('source.send-disk', 'before', { code: 'CONNECTION_LOST' });
+    stage.world.faults.arm('source.let-be', 'before');
+    const hold = stage.world.faults.arm('source.let-be', 'hold-before');
+    const { id } = await stage.submit(OFF);
+    await hold.reached;
+    assert.equal(stage.server.calls('source.keep-off'), 1);
+    hold.release();
+    const ended = await whole(id);
+    assert.deepEqual(
+      [ended.phase, ended.failedAttempts.map(({ code }) => code)],
+      [...['succeeded', ['CONNECTION_LOST', 'INTERRUPTED']]],
+    );
+    assertAtRest(stage, ended);
+  });
+
   test('whose source falls silent in the change is settled once it answers', async () => {
     await using stage = await setting();
     const hold = stage.world.faults.arm('source.forget', 'hold-after');

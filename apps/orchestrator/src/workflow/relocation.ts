@@ -52,20 +52,24 @@ export async function relocateVm(errand: Errand): Promise<Ending> {
   const already = await placedAlready(errand);
   if (already !== undefined && run.notes.prepared === null) return movedOtherwise(run, already);
   if (already !== undefined) return await settle(errand, interruptionOf(run));
-  let interrupted = run.journal.unreleased().some(({ kind }) => kind === 'plugin');
+  let isFirst = true;
   const goForward = async (): Promise<Ending> => {
-    const isLeft = interrupted;
-    interrupted = false;
-    if (isLeft) throw interruptionOf(run);
+    const isLeft = run.journal.unreleased().some(({ kind }) => kind === 'plugin');
+    const cause = interruptionOf(run, isFirst ? undefined : NOT_TAKEN_DOWN);
+    isFirst = false;
+    // It would be read as the VM's own: how it starts, and what it has at the destination.
+    if (isLeft) throw cause;
     return await relocate(errand);
   };
   return await againAndAgain(errand, goForward, { alsoPassing: ['INTERRUPTED'] });
 }
 
-const interruptionOf = (run: Run): unknown =>
+const NOT_TAKEN_DOWN = 'What an earlier attempt had made could not be taken down yet.';
+
+const interruptionOf = (run: Run, words = `The orchestrator was interrupted while ${run.migration.phase}.`): unknown =>
   run.cancelled.aborted && run.migration.pointOfNoReturnAt === null
     ? run.cancelled.reason
-    : new LmasError('INTERRUPTED', `The orchestrator was interrupted while ${run.migration.phase}.`);
+    : new LmasError('INTERRUPTED', words);
 
 /**
  * A Redis that failed over may have forgotten that an earlier run had begun to place it. What the source has still, and the destination
