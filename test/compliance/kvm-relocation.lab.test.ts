@@ -351,6 +351,24 @@ describe('real VMs that are off', { skip }, () => {
     await lab.vm.virsh('b', ['undefine', '--nvram', errand.name]);
   });
 
+  test('a secret that only the source could have is told, until the destination has it', async () => {
+    await using errand = new Errand();
+    const uuid = '5ec4e700-0000-4000-8000-00000000c01d';
+    const encryption = `<encryption format='luks'><secret type='passphrase' uuid='${uuid}'/></encryption>`;
+    await errand.define((xml) => xml.replace(/<target dev='hda'/, `${encryption}$&`));
+    const { signal } = errand;
+    const codes = async () => (await (await errand.driver()).check({ signal })).findings.map(({ code }) => code);
+    assert.deepEqual(await codes(), ['SECRET_MISSING']);
+    const file = `${SHARED}/secret.xml`;
+    writeFileSync(
+      lab.sites.b.host.path(file),
+      `<secret ephemeral='yes'><uuid>${uuid}</uuid><description>of ${errand.name}</description></secret>`,
+    );
+    await lab.vm.virsh('b', ['secret-define', file]);
+    assert.deepEqual(await codes(), []);
+    await lab.vm.virsh('b', ['secret-undefine', uuid]);
+  });
+
   test('one that runs, or whose memory was saved, is not one that is off', async () => {
     await using errand = new Errand();
     await errand.define();
