@@ -20,12 +20,15 @@ export interface MigrationFlags {
   readonly option?: readonly string[];
   readonly networkMap?: readonly string[];
   readonly diskMap?: readonly string[];
+  readonly mayReplace?: readonly string[];
   readonly maxDowntime?: string;
   readonly bandwidth?: string;
   readonly subflows?: string;
   readonly compression?: NonNullable<NonNullable<MigrationInput['tunnel']>['compression']>;
   readonly suite?: NonNullable<NonNullable<MigrationInput['tunnel']>['suite']>;
   readonly timeout?: readonly string[];
+  readonly retries?: string;
+  readonly retryPause?: string;
 }
 
 type Timeouts = NonNullable<MigrationInput['timeouts']>;
@@ -54,6 +57,11 @@ export function addMigrationFlags(command: Command): Command {
       'put this disk there at the destination, e.g. vda=/srv/vm/web-1.qcow2 (repeatable)',
       collect,
     )
+    .option(
+      '--may-replace <location>',
+      'a disk at the destination that may be written over: what an earlier move of this VM has left there (repeatable)',
+      collect,
+    )
     .option('--max-downtime <ms>', 'longest pause at the switch-over, in milliseconds (or with a unit: 300ms, 1.5s)')
     .addOption(
       new Option('--convergence <policy>', 'what matters most if it does not converge (default: balanced)').choices(
@@ -71,6 +79,11 @@ export function addMigrationFlags(command: Command): Command {
       collect,
     )
     .option('--allow-cordoned', 'also to an endpoint that takes no VMs, see lmas endpoint cordon')
+    .option('--retries <n>', 'how often it is tried again after faults that pass, 0 to 20 (default: 2)')
+    .option(
+      '--retry-pause <time>',
+      `the first pause before that, each next one twice as long; ${DURATION_HELP} (default: 10s)`,
+    )
     .optionsGroup('Tunnel:')
     .option('--direct', 'straight from host to host, as without LMAS: no gateways, no tunnel')
     .addOption(
@@ -103,6 +116,10 @@ export async function migrationInput(
     ...(flags.subflows === undefined ? {} : { subflows: parseSubflows(flags.subflows) }),
     ...(flags.compression === undefined ? {} : { compression: flags.compression }),
   };
+  const retries = {
+    ...(flags.retries === undefined ? {} : { max: parseInteger(flags.retries, { min: 0, max: 20 }) }),
+    ...(flags.retryPause === undefined ? {} : { backOffMs: parseDuration(flags.retryPause) }),
+  };
   const input: MigrationInput = {
     vm,
     source: flags.from,
@@ -112,6 +129,7 @@ export async function migrationInput(
     ...(Object.keys(tunnel).length === 0 ? {} : { tunnel }),
     ...(flags.networkMap === undefined ? {} : { networkMap: parseTextMap(flags.networkMap, '--network-map') }),
     ...(flags.diskMap === undefined ? {} : { diskMap: parseTextMap(flags.diskMap, '--disk-map') }),
+    ...(flags.mayReplace === undefined ? {} : { mayReplace: [...flags.mayReplace] }),
     ...(flags.maxDowntime === undefined ? {} : { maxDowntimeMs: parseDuration(flags.maxDowntime, 'ms') }),
     ...(flags.bandwidth === undefined ? {} : { bandwidthBytesPerSec: parseBandwidth(flags.bandwidth) }),
     ...(flags.convergence === undefined ? {} : { convergence: flags.convergence }),
@@ -119,6 +137,7 @@ export async function migrationInput(
     ...(flags.correlationId === undefined ? {} : { correlationId: flags.correlationId }),
     ...(flags.priority === undefined ? {} : { priority: parseInteger(flags.priority, { min: 0, max: 100 }) }),
     ...(flags.timeout === undefined ? {} : { timeouts: parseTimeouts(flags.timeout) }),
+    ...(Object.keys(retries).length === 0 ? {} : { retries }),
   };
   if (flags.option === undefined) return input;
   // Checked for its form before anything is asked for over the network.

@@ -11,10 +11,15 @@ import { predictionLines } from '../output/prediction-text.ts';
 
 export interface MigrateFlags extends MigrationFlags {
   readonly check?: boolean;
-  readonly poweredOff?: boolean;
   readonly watch?: boolean;
   readonly idempotencyKey?: string;
 }
+
+interface PoweredOffFlag {
+  readonly poweredOff?: boolean;
+}
+const asPoweredOff = ({ poweredOff }: PoweredOffFlag): Partial<MigrationInput> =>
+  poweredOff === true ? { powerState: 'off' } : {};
 
 export function addMigrate(registry: Registry): void {
   const command = registry.program
@@ -29,7 +34,7 @@ export function addMigrate(registry: Registry): void {
     .option('--check', 'only check, as lmas check does: nothing is touched')
     .option('--watch', 'follow it to its end; the exit code is that of the migration')
     .option('--idempotency-key <key>', 'repeat a request safely: the same key never starts a second migration');
-  leaf<MigrateFlags>(registry, command, {
+  leaf<MigrateFlags & PoweredOffFlag>(registry, command, {
     examples: [
       'lmas migrate web-1 --from host-a --to host-b --watch',
       'lmas migrate web-1 --from host-a --to host-b --bandwidth 500Mbit --max-downtime 300',
@@ -38,9 +43,8 @@ export function addMigrate(registry: Registry): void {
       'lmas migrate archive-1 --from host-a --to host-b --powered-off --watch',
     ],
     action: (invocation) => {
-      const { check, poweredOff } = invocation.flags;
-      const more = poweredOff === true ? ({ powerState: 'off' } as const) : {};
-      return check === true ? checkMigration(invocation, more) : runMigrate(invocation, more);
+      const more = asPoweredOff(invocation.flags);
+      return invocation.flags.check === true ? checkMigration(invocation, more) : runMigrate(invocation, more);
     },
   });
 }
@@ -53,12 +57,16 @@ export function addCheck(registry: Registry): void {
     .description(
       'Makes the checks of a real migration and shows all findings at once. Nothing is changed at either end. Exit code 1 when something would stop the migration.',
     );
-  leaf<MigrationFlags>(registry, addMigrationFlags(command), {
+  addMigrationFlags(command)
+    .optionsGroup('This run:')
+    .option('--powered-off', 'the VM is powered off, and would be moved as it is');
+  leaf<MigrationFlags & PoweredOffFlag>(registry, command, {
     examples: [
       'lmas check web-1 --from host-a --to host-b',
+      'lmas check archive-1 --from host-a --to host-b --powered-off',
       "lmas check web-1 --from host-a --to host-b --json | jq '.findings[]'",
     ],
-    action: (invocation) => checkMigration(invocation),
+    action: (invocation) => checkMigration(invocation, asPoweredOff(invocation.flags)),
   });
 }
 

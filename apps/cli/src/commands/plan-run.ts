@@ -1,6 +1,6 @@
-/** `lmas plan …` for runs, and `lmas evacuate`. */
+/** `lmas plan …` for runs. */
 import { writeFile } from 'node:fs/promises';
-import type { EvacuationInput, PlanRun, PlanRunList, PlanRunOrder } from '@lmas/client';
+import type { PlanRun, PlanRunList, PlanRunOrder } from '@lmas/client';
 import { formatTime } from '@lmas/format';
 import { Option } from 'commander';
 import { collect, type Invocation, leaf, type Registry } from '../command.ts';
@@ -10,7 +10,7 @@ import { followRun, hasEnded, runExitCode } from '../follow-run.ts';
 import { describeReport, describeRun } from '../output/plan-text.ts';
 import { type Column, renderTable } from '../output/table.ts';
 import { widthOf } from '../terminal.ts';
-import { BANDWIDTH_HELP, parseBandwidth, parseInteger } from '../units.ts';
+import { parseInteger } from '../units.ts';
 import { type WatchedList, watchList } from '../watch-list.ts';
 
 const RUNS: readonly Column<PlanRunList['items'][number]>[] = [
@@ -100,7 +100,7 @@ export function addPlanRuns(registry: Registry, plan: Registry['program']): void
   const status = plan
     .command('status')
     .description(
-      'Shows a run: each wave and each VM. With --watch it stays until the end. Exit code 1 when it ended as failed or cancelled.',
+      'Shows a run: each wave and each VM. With --watch it stays until the end. Exit code 1 when it ended as failed or cancelled, 5 when nobody knows where one of its VMs runs, or it runs at both ends.',
     )
     .argument('<run>', 'id of the run, r_…')
     .option('--watch', 'follow it to its end');
@@ -121,6 +121,7 @@ interface OrderFlags {
   readonly watch?: boolean;
   readonly except?: readonly string[];
   readonly leavePoweredOff?: boolean;
+  readonly refusePoweredOff?: boolean;
 }
 
 function addOrder(registry: Registry, plan: Registry['program'], order: PlanRunOrder, description: string): void {
@@ -133,17 +134,23 @@ function addOrder(registry: Registry, plan: Registry['program'], order: PlanRunO
   if (isBack) {
     command
       .option('--except <vm>', 'id or name of a VM that stays where it is (repeatable)', collect)
-      .option('--leave-powered-off', 'leave VMs that are powered off where they are');
+      .addOption(
+        new Option('--leave-powered-off', 'leave VMs that are powered off where they are').conflicts(
+          'refusePoweredOff',
+        ),
+      )
+      .option('--refuse-powered-off', 'bring back nothing when one is powered off; without either, what its plan says');
   }
   const example = `lmas plan ${order} r_0198c9d4-5a1f-7c55-b1d2-5d3c7c1f9a10`;
   leaf<OrderFlags>(registry, command, {
     examples: isBack ? [example, `${example} --except db-1 --leave-powered-off --watch`] : [example],
     action: async (invocation) => {
-      const { except, leavePoweredOff } = invocation.flags;
+      const { except, leavePoweredOff, refusePoweredOff } = invocation.flags;
       const run = await (await invocation.client()).orderPlanRun(invocation.args[0] ?? '', order, {
         signal: invocation.signal,
         ...(except === undefined ? {} : { except: [...except] }),
         ...(leavePoweredOff === true ? { poweredOff: 'leave' as const } : {}),
+        ...(refusePoweredOff === true ? { poweredOff: 'refuse' as const } : {}),
       });
       if (invocation.flags.watch === true)
         return await followRun(invocation, run, order === 'cancel' ? 'cancelled' : 'succeeded');
@@ -196,103 +203,6 @@ async function writePage(invocation: Invocation<object>, file: string, page: str
     invocation.note(`Written to ${file}.`);
   }
   return EXIT.ok;
-}
-
-interface EvacuateFlags {
-  readonly site?: string;
-  readonly to?: string;
-  readonly toSite?: string;
-  readonly except?: readonly string[];
-  readonly first?: readonly string[];
-  readonly order?: 'name' | 'smallest' | 'largest';
-  readonly refuseSilent?: boolean;
-  readonly cordon?: boolean;
-  readonly overcommit?: boolean;
-  readonly concurrency?: string;
-  readonly bandwidth?: string;
-  readonly direct?: boolean;
-  readonly stop?: boolean;
-  readonly poweredOff?: (typeof POWERED_OFF)[number];
-  readonly watch?: boolean;
-}
-
-const POWERED_OFF = ['move', 'leave', 'refuse'] as const;
-
-export function addEvacuate(registry: Registry): void {
-  const command = registry.program
-    .command('evacuate')
-    .summary('empty a host or a site')
-    .description(
-      'Moves everything on a host, or at a whole site, somewhere else: to an endpoint, or to the endpoints of a site that have most memory free. What runs moves live; what is powered off is moved as it is where its hypervisor lets us (KVM), and else left and named. Also the way to fill a new site. What went is brought back with lmas plan fail-back.',
-    )
-    .argument('[host]', 'endpoint to empty')
-    .option('--site <site>', 'empty this whole site instead')
-    .addOption(new Option('--to <endpoint>', 'where everything goes').conflicts('toSite'))
-    .option('--to-site <site>', 'where everything goes: the endpoints there with most memory free')
-    .option('--except <vm>', 'a VM that stays (repeatable)', collect)
-    .option('--first <vm>', 'a VM that begins before all others; repeated, in this order', collect)
-    .addOption(
-      new Option('--order <order>', 'in which order the others begin (default: name)').choices([
-        'name',
-        'smallest',
-        'largest',
-      ]),
-    )
-    .option('--refuse-silent', 'move nothing when a host of the site does not answer; without it what it has is left')
-    .option('--overcommit', 'only warn of VMs that do not fit into the free memory of where they go, all together')
-    .option('--concurrency <n>', 'how many move at once, 1 to 100 (default: 2)')
-    .option('--bandwidth <rate>', `most that each may use; ${BANDWIDTH_HELP}`)
-    .option('--direct', 'straight from host to host: no gateways, no tunnel')
-    .addOption(
-      new Option('--powered-off <what>', 'what becomes of VMs that are powered off (default: move)').choices(
-        POWERED_OFF,
-      ),
-    )
-    .option('--stop', 'stop when one fails; without it the others go on')
-    .option('--cordon', 'let what is emptied take no VMs from now on, until lmas endpoint uncordon')
-    .option('--watch', 'follow it to its end; the exit code is that of the run');
-  leaf<EvacuateFlags>(registry, command, {
-    examples: [
-      'lmas evacuate host-a --to host-b --watch',
-      'lmas evacuate host-a --to-site lisbon --cordon --watch',
-      'lmas evacuate --site lisbon --to-site porto --concurrency 4',
-    ],
-    action: async (invocation) => {
-      const run = await (await invocation.client()).evacuate(evacuationFrom(invocation), invocation);
-      if (invocation.flags.watch === true) return await followRun(invocation, run);
-      if (invocation.flags.json === true) invocation.printJson(run);
-      else invocation.print(`${run.id}: begun. Follow it:  lmas plan status ${run.id} --watch`);
-      return EXIT.ok;
-    },
-  });
-}
-
-function evacuationFrom({ args: [host], flags }: Invocation<EvacuateFlags>): EvacuationInput {
-  const { site, to, toSite, except, first, order, concurrency, bandwidth, direct, stop, poweredOff } = flags;
-  const source = host === undefined ? (site === undefined ? undefined : { site }) : { endpoint: host };
-  const destination = to === undefined ? (toSite === undefined ? undefined : { site: toSite }) : { endpoint: to };
-  if (source === undefined || destination === undefined || (host !== undefined && site !== undefined)) {
-    throw new CliError('INVALID_VALUE', 'It is not said what shall be emptied, and where to.', {
-      remedy: 'Name a host or --site SITE, and --to ENDPOINT or --to-site SITE.',
-    });
-  }
-  return {
-    source,
-    destination,
-    ...(except === undefined ? {} : { except: [...except] }),
-    ...(first === undefined ? {} : { first: [...first] }),
-    ...(order === undefined ? {} : { order }),
-    ...(flags.refuseSilent === true ? { silent: 'refuse' as const } : {}),
-    ...(flags.overcommit === true ? { memory: 'overcommit' as const } : {}),
-    ...(concurrency === undefined ? {} : { concurrency: parseInteger(concurrency, { min: 1, max: 100 }) }),
-    ...(stop === true ? { onFailure: 'stop' as const } : {}),
-    ...(flags.cordon === true ? { cordon: true } : {}),
-    ...(poweredOff === undefined ? {} : { poweredOff }),
-    migration: {
-      ...(bandwidth === undefined ? {} : { bandwidthBytesPerSec: parseBandwidth(bandwidth) }),
-      ...(direct === true ? { transport: 'direct' as const } : {}),
-    },
-  };
 }
 
 function show(invocation: Invocation<object>, run: PlanRun): void {

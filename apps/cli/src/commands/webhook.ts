@@ -1,7 +1,9 @@
 /** `lmas webhook`: who is told of what, and what was sent. A secret is printed once, when it is made. */
 import type { NewWebhook, Webhook, WebhookDelivery, WebhookInput } from '@lmas/client';
 import { formatTime } from '@lmas/format';
+import { Option } from 'commander';
 import { collect, type Invocation, leaf, type Registry } from '../command.ts';
+import { CliError } from '../errors.ts';
 import { EXIT, type ExitCode } from '../exit-codes.ts';
 import { type Column, renderFields } from '../output/table.ts';
 import { widthOf } from '../terminal.ts';
@@ -34,6 +36,45 @@ function lastOf(attempt: WebhookDelivery['attempts'][number] | undefined): strin
   return attempt.fault === null ? `answered with ${attempt.status}` : `${attempt.fault}: ${attempt.message ?? ''}`;
 }
 
+interface SetFlags {
+  readonly to?: string;
+  readonly event?: readonly string[];
+  readonly allEvents?: boolean;
+  readonly description?: string;
+}
+
+function addSet(registry: Registry, command: Registry['program']): void {
+  command
+    .description('Changes a webhook; what is not named stays, its secret among it.')
+    .argument('<id>', 'name of the webhook')
+    .option('--to <url>', 'https:// URL that takes the messages')
+    .option('--event <event>', 'only this event from now on (repeatable)', collect)
+    .addOption(new Option('--all-events', 'every event from now on').conflicts('event'))
+    .option('--description <text>', 'what it is for, for people');
+  leaf<SetFlags>(registry, command, {
+    examples: ['lmas webhook set portal --to https://portal-2.example.org/hooks/lmas --all-events'],
+    action: async (invocation) => {
+      const { to, event, allEvents, description } = invocation.flags;
+      const change = {
+        ...(to === undefined ? {} : { url: to }),
+        ...(event === undefined ? {} : { events: [...event] as Events }),
+        ...(allEvents === true ? { events: null } : {}),
+        ...(description === undefined ? {} : { description }),
+      };
+      if (Object.keys(change).length === 0) {
+        throw new CliError('INVALID_VALUE', 'There is nothing to change.', {
+          remedy: 'Name what shall change: --to, --event, --all-events or --description.',
+        });
+      }
+      const id = invocation.args[0] ?? '';
+      const changed = await (await invocation.client()).updateWebhook(id, change, invocation);
+      if (invocation.flags.json === true) invocation.printJson(changed);
+      else invocation.print(`Webhook ${id} changed.`);
+      return EXIT.ok;
+    },
+  });
+}
+
 export function addWebhook(registry: Registry): void {
   const webhook = registry.program
     .command('webhook')
@@ -44,16 +85,19 @@ export function addWebhook(registry: Registry): void {
     .description('Registers a webhook and prints its secret, this once.')
     .argument('<id>', 'its name')
     .argument('<url>', 'https:// URL that takes the messages')
-    .option('--event <event>', 'only this event, e.g. migration.succeeded (repeatable; default: all)', collect);
-  leaf<{ event?: readonly string[] }>(registry, add, {
+    .option('--event <event>', 'only this event, e.g. migration.succeeded (repeatable; default: all)', collect)
+    .option('--description <text>', 'what it is for, for people');
+  leaf<{ event?: readonly string[]; description?: string }>(registry, add, {
     examples: ['lmas webhook add portal https://portal.example.org/hooks/lmas --event migration.succeeded'],
     action: async (invocation) => {
       const [id = '', url = ''] = invocation.args;
-      const { event } = invocation.flags;
-      const input = { id, url, events: event === undefined ? null : ([...event] as Events) };
+      const { event, description } = invocation.flags;
+      const events = event === undefined ? null : ([...event] as Events);
+      const input = { id, url, events, ...(description === undefined ? {} : { description }) };
       return showSecret(invocation, await (await invocation.client()).createWebhook(input, invocation));
     },
   });
+  addSet(registry, webhook.command('set'));
   const list = webhook
     .command('list')
     .description('Lists the webhooks and how each is doing.')
