@@ -15,8 +15,14 @@ type Outcome = 'succeeded' | 'cancelled';
 export const hasEnded = ({ phase }: Pick<PlanRun, 'phase'>): boolean =>
   phase === 'succeeded' || phase === 'failed' || phase === 'cancelled';
 
-export const runExitCode = ({ phase }: Pick<PlanRun, 'phase'>, wanted: Outcome = 'succeeded'): ExitCode =>
-  phase === wanted ? EXIT.ok : EXIT.failed;
+/** Of a run that has ended. One VM that may be running twice, or nowhere, is worse than however it ended. */
+export function runExitCode(
+  { phase, items }: Pick<PlanRun, 'phase' | 'items'>,
+  wanted: Outcome = 'succeeded',
+): ExitCode {
+  if (items.some(({ leftAt }) => leftAt === 'both' || leftAt === 'unknown')) return EXIT.locationUnknown;
+  return phase === wanted ? EXIT.ok : EXIT.failed;
+}
 
 export async function followRun(
   invocation: Invocation<object>,

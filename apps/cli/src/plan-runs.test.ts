@@ -1,0 +1,53 @@
+/** Runs of plans at the command line: what the exit code says of one, and what is sent. */
+import assert from 'node:assert/strict';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import type { PlanRun } from '@lmas/client';
+import { evacuationInputSchema } from '../../orchestrator/src/schemas/plan.ts';
+import { fakeOrchestrator } from './fake-orchestrator.ts';
+import { runExitCode } from './follow-run.ts';
+import { run } from './program.ts';
+
+const ended = (phase: PlanRun['phase'], ...places: PlanRun['items'][number]['leftAt'][]) =>
+  ({ phase, items: places.map((leftAt) => ({ leftAt })) }) as PlanRun;
+
+test('a run of which nobody knows where one VM runs has exit code 5, however it ended', () => {
+  assert.equal(runExitCode(ended('succeeded', null)), 0);
+  assert.equal(runExitCode(ended('failed', null, 'source')), 1);
+  assert.equal(runExitCode(ended('cancelled', 'source'), 'cancelled'), 0);
+  for (const place of ['both', 'unknown'] as const) {
+    assert.equal(runExitCode(ended('failed', 'source', place)), 5);
+    assert.equal(runExitCode(ended('cancelled', place), 'cancelled'), 5);
+  }
+});
+
+test('an evacuation by a file is passed on as it stands; beside it nothing else is said', async () => {
+  await using fake = await fakeOrchestrator();
+  const directory = mkdtempSync(join(tmpdir(), 'lmas-evacuate-'));
+  try {
+    const file = join(directory, 'lisbon.yaml');
+    const mappings = [{ source: 'lisbon', destination: 'porto', networks: { lan: 'lan-b' } }];
+    const written = {
+      ...{ source: { site: 'lisbon' }, destination: { site: 'porto' }, mappings },
+      migration: { convergence: 'must-finish', retries: { max: 5 } },
+    };
+    writeFileSync(file, JSON.stringify(written));
+    const silent = { write: () => undefined };
+    const evacuate = (...args: string[]) =>
+      run(['evacuate', ...args, '--file', file], {
+        ...{ stdout: silent, stderr: silent, stdin: process.stdin },
+        interrupted: new AbortController().signal,
+        env: { LMAS_URL: fake.url, LMAS_API_KEY: 'key' },
+      });
+    await evacuate();
+    assert.deepEqual(fake.calls.at(-1)?.body, written);
+    assert.equal(evacuationInputSchema.safeParse(fake.calls.at(-1)?.body).success, true);
+    for (const args of [['host-a'], ['--to', 'host-b'], ['--stop']])
+      assert.equal(await evacuate(...args), 2, args.join());
+    assert.equal(fake.calls.length, 1);
+  } finally {
+    rmSync(directory, { recursive: true });
+  }
+});
