@@ -31,7 +31,7 @@ export async function takePass(
   policy: BalancingPolicy,
   lease: Lease,
   { store, observer, moves, onPass }: PassParts,
-  { signal, order }: { signal: AbortSignal; order?: PassOrder | undefined },
+  { signal, order, isAsked }: { signal: AbortSignal; order?: PassOrder | undefined; isAsked: boolean },
 ): Promise<TakenPass> {
   const observation = await observer.observe(policy, { signal });
   const [before, memory] = [await store.moves(policy.id), await store.memory(policy.id)];
@@ -49,6 +49,7 @@ export async function takePass(
     moves: wanted.map(({ id }) => id),
     decisions: [...answer.decisions],
     run: order?.run ?? null,
+    asked: isAsked,
   };
   const remembered = { passes: number, lastPassAt: at, hosts: answer.memory.hosts };
   signal.throwIfAborted();

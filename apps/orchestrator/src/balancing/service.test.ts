@@ -76,7 +76,7 @@ function played(): BalancingParts {
 }
 
 /** A pass that was written and of which nothing was begun, as a crash leaves it. */
-async function leftBehind(changes: { run?: string; at?: string } = {}): Promise<BalancingMove[]> {
+async function leftBehind(changes: { run?: string; at?: string; asked?: boolean } = {}): Promise<BalancingMove[]> {
   const left = ['one', 'two'].map((name, index) =>
     moveOf('p', { id: `bm_${String(index).repeat(32)}`, vm: { id: `id-${name}`, name } }),
   );
@@ -195,6 +195,28 @@ test('a proposal that nobody answers expires also where no pass comes after it',
   assert.equal(await proposed(), 'expired');
   assert.match((await store.move('p', moves[0] ?? '')).outcome ?? '', /^Nobody answered until /);
   assert.equal((await store.passes('p', 10)).length, 1);
+});
+
+test('what a pass that was asked for has decided is taken up after a crash, also outside of the windows', async () => {
+  const shut = await change({ windows: [laterToday()] });
+  await leftBehind({ asked: true });
+  await service.tend(shut, { signal });
+  assert.deepEqual(
+    carriedOut.map(([name]) => name),
+    ['one', 'two'],
+  );
+});
+
+test('a pass remembers whether somebody asked for it', async () => {
+  await service.tend(POLICY, { signal });
+  await service.stop();
+  service = createBalancingService(played());
+  await service.run('p', { signal });
+  await service.stop();
+  assert.deepEqual(
+    (await store.passes('p', 10)).map(({ asked }) => asked),
+    [true, false],
+  );
 });
 
 test('windows that never open, and another policy that moves VMs of the same hosts, are refused', async () => {

@@ -73,6 +73,8 @@ export interface BalancingParts {
 const PATIENCE_MS = 10_000;
 const LOOK_MS = 100;
 const RENEWALS = 4;
+/** What was decided and not begun is of the newest pass: each begins with taking up what is left. */
+const PASSES_TO_TAKE_UP = 10;
 
 export function createBalancingService(parts: BalancingParts): BalancingService {
   const { store, endpoints, observer, moves, leaseMs, log } = parts;
@@ -139,7 +141,7 @@ export function createBalancingService(parts: BalancingParts): BalancingService 
     id: string,
     decided: readonly BalancingMove[],
     signal: AbortSignal,
-    { isAsked = false }: { isAsked?: boolean } = {},
+    isAsked: (move: BalancingMove) => boolean,
   ) => {
     for (const move of decided) {
       signal.throwIfAborted();
@@ -147,7 +149,7 @@ export function createBalancingService(parts: BalancingParts): BalancingService 
       if (policy.pausedAt !== null) return; // whoever paused it withdraws them
       if (policy.mode !== 'automatic') await withdraw(move, 'The policy is not automatic any more.');
       // Who asks for a pass, a person or a schedule, has said that now is the time.
-      else if (!isAsked && !mayBegin(policy)) await withdraw(move, 'The window of the policy has closed.');
+      else if (!isAsked(move) && !mayBegin(policy)) await withdraw(move, 'The window of the policy has closed.');
       else parts.onMove((await moves.carryOut(policy, move, { signal })).state);
     }
   };
@@ -156,11 +158,11 @@ export function createBalancingService(parts: BalancingParts): BalancingService 
     const all = await store.moves(policy);
     for (const move of all.filter(({ state }) => state === 'submitting'))
       parts.onMove((await moves.resume(move)).state);
-    await carryOut(
-      policy,
-      all.filter(({ state }) => state === 'decided'),
-      signal,
-    );
+    const decided = all.filter(({ state }) => state === 'decided');
+    if (decided.length === 0) return;
+    const passes = await store.passes(policy, PASSES_TO_TAKE_UP);
+    const asked = new Set(passes.filter((pass) => pass.asked).map(({ number }) => number));
+    await carryOut(policy, decided, signal, ({ pass }) => asked.has(pass));
   };
   const withdrawOpen = async (policy: string, outcome: string): Promise<void> => {
     for (const move of await store.moves(policy)) {
@@ -190,10 +192,10 @@ export function createBalancingService(parts: BalancingParts): BalancingService 
       await takeUp(id, signal);
       const made = order && (await store.passFor(id, order));
       if (made !== undefined) return resolve(made);
-      const taken = await takePass(await workable(id), lease, parts, { signal, order });
+      const taken = await takePass(await workable(id), lease, parts, { signal, order, isAsked });
       resolve(taken.pass);
       // Whoever asked for the pass may be gone by now: what was decided is carried out all the same.
-      await carryOut(id, taken.decided, lasting, { isAsked });
+      await carryOut(id, taken.decided, lasting, () => isAsked);
     });
     whole.catch((error: unknown) => {
       reject(error);

@@ -201,6 +201,12 @@ export const balancingPassSchema = z
     moves: z.array(z.string()).describe('Ids of the moves that were proposed or decided; none when it only explains.'),
     decisions: z.array(balancingDecisionSchema),
     run: balancingRunIdSchema.nullable().default(null).describe('Of a schedule that ordered it; null: nobody did.'),
+    asked: z
+      .boolean()
+      .default(false)
+      .describe(
+        'Somebody asked for it, a person or a schedule: what it decided is begun whatever the windows of the policy say.',
+      ),
   })
   .meta({ id: 'BalancingPass' });
 

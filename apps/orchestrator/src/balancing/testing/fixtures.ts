@@ -86,7 +86,7 @@ export const passOf = (
   moves: readonly BalancingMove[],
   changes: Partial<BalancingPass> = {},
 ): BalancingPass => ({
-  ...{ policy, number: 1, mode: 'automatic', at: AT, hosts: [], spread: 0, decisions: [], run: null },
+  ...{ policy, number: 1, mode: 'automatic', at: AT, hosts: [], spread: 0, decisions: [], run: null, asked: false },
   moves: moves.map(({ id }) => id),
   ...changes,
 });
