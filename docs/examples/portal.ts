@@ -23,7 +23,7 @@ export interface Order {
   readonly vm: string;
   readonly source: string;
   readonly destination: string;
-  /** `direct` where the sites have no gateways: straight over the network between the hosts. */
+  /** `direct` where the sites have no gateways: from host to host, as without LMAS. */
   readonly transport?: 'tunnel' | 'direct';
 }
 

@@ -176,7 +176,7 @@ describe('real post-copy', { skip }, () => {
   };
 
   for (const kind of ['shared', 'local'] as const) {
-    test(`a guest that writes faster than the link carries gets across, ${kind} disk`, async () => {
+    test(`a guest whose dirty rate exceeds what the link carries gets across, ${kind} disk`, async () => {
       await using move = new Move();
       await move.start(kind);
       const driver = await move.driver();

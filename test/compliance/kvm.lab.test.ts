@@ -310,7 +310,7 @@ describe('real migrations', { skip }, () => {
   });
 
   test(
-    'how fast the guest writes: measured by a check and by the load, as much as it does, and next to nothing when it rests',
+    'the dirty rate: measured by a check and by the load, as much as it does, and next to nothing when it rests',
     withGuest({}, 'shared', 'raw', async (move) => {
       const { signal } = move;
       const [driver, session] = [await move.driver(), await move.session('a')];

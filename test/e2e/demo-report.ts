@@ -53,7 +53,7 @@ export function renderJson(result: DemoResult): string {
 /** The table at the end, ready to print. */
 export function renderTable({ direct, lmas, link, ratio, leftovers }: DemoResult): string {
   const rows = [
-    ['', 'straight', 'LMAS'],
+    ['', 'without LMAS', 'with LMAS'],
     ['how', 'one TCP stream, cubic', 'parallel, encrypted'],
     ...ROWS.map(([label, value]) => [label, value(direct), value(lmas)]),
   ];

@@ -44,7 +44,7 @@ test('the same VM twice: verified, faster through LMAS, nothing left over', asyn
   }
 });
 
-for (const words of ['Orchestrator, with', 'Moving it straight']) {
+for (const words of ['Orchestrator, with', 'Moving it without LMAS']) {
   test(`Ctrl-C after "${words}" takes everything down`, async () => {
     const { child, said } = startDemo();
     const exited = once(child, 'exit');

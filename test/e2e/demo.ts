@@ -1,6 +1,6 @@
 /**
  * `npm run demo`: the main job, from nothing to a table. A lab with two sites, a real orchestrator, a VM that writes to
- * its memory all the time, and the same migration twice: straight over the link, and through LMAS.
+ * its memory all the time, and the same migration twice: without LMAS, from host to host, and through it.
  *
  * Everything it starts is taken down again on every way out, unless `--keep` was given; then `--down` does it.
  */
@@ -33,7 +33,7 @@ const USUAL_SHARE = 0.85;
 
 const HELP = `Usage: npm run demo -- [options]
 
-Moves a running VM from site A to site B, twice: straight over the link, and through LMAS; then compares.
+Moves a running VM from site A to site B, twice: without LMAS, from host to host, and through LMAS; then compares.
 Two sites with real libvirt hosts are built in network namespaces of this machine. Needs root and Debian.
 
   --rate MBIT      rate of the link between the sites (default 1000)
@@ -193,7 +193,7 @@ async function moveOnce(
   });
   await lab.vm.start('a', VM_NAME, { signal });
   signal.throwIfAborted();
-  step(transport === 'direct' ? 'Moving it straight over the link …' : 'Moving it through LMAS …');
+  step(transport === 'direct' ? 'Moving it without LMAS …' : 'Moving it through LMAS …');
   const line = new ProgressLine(process.stdout, { linkBitsPerSec: options.rateMbit * 1e6 });
   try {
     const vm = { name: VM_NAME, uuid };

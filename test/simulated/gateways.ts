@@ -60,11 +60,10 @@ export function createSimulatedProvisioner(sites: SiteStore): GatewayProvisioner
       removeRoute: async (id) => void (await call('route', { route: id })),
       renewLease: async () => void (await call('lease')),
       async status() {
-        const { configured, deliveredBytes = 0 } = await call<{ configured: boolean; deliveredBytes?: number }>(
-          'status',
-        );
+        const { configured, ...carried } = await call<SaidStatus>('status');
+        const { deliveredBytes: bytesReceived = 0, receivingMs = 0 } = carried;
         const state = configured ? 'established' : 'connecting';
-        return { ...STATUS, session: { ...SESSION, state, bytesReceived: deliveredBytes } };
+        return { ...STATUS, session: { ...SESSION, state, bytesReceived, receivingMs } };
       },
       async setLimits({ bandwidthBytesPerSec }) {
         if (bandwidthBytesPerSec !== undefined) await call('limits', { bandwidthBytesPerSec });
@@ -134,6 +133,12 @@ export function createSimulatedProvisioner(sites: SiteStore): GatewayProvisioner
       return removed;
     },
   };
+}
+
+interface SaidStatus {
+  readonly configured: boolean;
+  readonly deliveredBytes?: number;
+  readonly receivingMs?: number;
 }
 
 const IDENTITY = {

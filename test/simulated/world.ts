@@ -12,6 +12,7 @@ export interface SimulatedGateway {
   configured: boolean;
   routes: Set<string>;
   bandwidthBytesPerSec: number | null;
+  configuredAtMs?: number;
 }
 
 /** So fast that a gibibyte takes some 50 ms. */
@@ -22,8 +23,10 @@ export class PairWorld extends World {
   readonly gateways = new Map<string, SimulatedGateway>();
   /** Names of those that stand. They outlive the gateways that raise them. */
   readonly barriers = new Set<string>();
-  /** What each tunnel says that it has delivered. */
+  /** What each tunnel says that it has delivered; a site that carries more says more. */
   deliveredBytes = 0;
+  /** What the gateways of a site say to receive, in bytes per second since they were configured. */
+  readonly carries = new Map<string, number>();
 
   constructor() {
     super();
@@ -80,11 +83,18 @@ export class PairWorld extends World {
     return this.#atGateway(gateway, verb, args);
   };
 
+  #deliveredBy({ configuredAtMs }: SimulatedGateway, name: string): { deliveredBytes: number; receivingMs: number } {
+    const bytesPerSec = this.carries.get(name.replace(/\/.*/, '')) ?? 0;
+    const receivingMs = bytesPerSec === 0 || configuredAtMs === undefined ? 0 : Date.now() - configuredAtMs;
+    return { deliveredBytes: this.deliveredBytes + Math.round((bytesPerSec * receivingMs) / 1_000), receivingMs };
+  }
+
   #atGateway(gateway: SimulatedGateway, verb: string, args: Call['args']): unknown {
     const limit = typeof args.bandwidthBytesPerSec === 'number' ? args.bandwidthBytesPerSec : null;
     switch (verb) {
       case 'configure':
         gateway.configured = true;
+        gateway.configuredAtMs = Date.now();
         gateway.bandwidthBytesPerSec = limit;
         return null;
       case 'limits':
@@ -95,7 +105,7 @@ export class PairWorld extends World {
         if (typeof args.barrier === 'string') this.barriers.add(args.barrier);
         return null;
       case 'status':
-        return { configured: gateway.configured, deliveredBytes: this.deliveredBytes };
+        return { configured: gateway.configured, ...this.#deliveredBy(gateway, String(args.name)) };
       case 'lease':
         return null;
       default:

@@ -118,7 +118,7 @@ describe('one address', { concurrency: 1 }, () => {
     ]);
   });
 
-  test('the way back uses the other machine’s address, and what goes straight uses none', async () => {
+  test('the way back uses the other machine’s address, and a direct one uses none', async () => {
     await using stage = await setStage(() => api, directory.path);
     addressesOf.set(stage.vmId, 1);
     const first = await held(stage);

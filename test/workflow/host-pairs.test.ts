@@ -199,7 +199,7 @@ describe('the same two hosts', { concurrency: 1 }, () => {
     assert.equal((await api.ended(id)).phase, 'cancelled');
   });
 
-  test('those that go straight go beside each other, and not beside one that is intercepted', async () => {
+  test('direct ones go beside each other, and not beside one that is intercepted', async () => {
     await using one = await stageBetween(between('a', 'b'));
     await using two = await stageBetween(between('a', 'b'));
     await using tunnelled = await stageBetween(between('a', 'b'));

@@ -340,8 +340,8 @@ describe('checks of the Xen plugin', () => {
     };
     const intercepted = { ...options, route: 'transparent' };
     assert.deepEqual(await report({ options: intercepted }), { hosts, gatewayAddresses: undefined });
-    const straight = await driver({ options, tunnelled: false }).check({ signal });
-    assert.deepEqual([straight.hosts, straight.gatewayAddresses], [hosts, undefined]);
+    const direct = await driver({ options, tunnelled: false }).check({ signal });
+    assert.deepEqual([direct.hosts, direct.gatewayAddresses], [hosts, undefined]);
   });
 
   test('the host of the check is the host of the migration, unless it can receive no more', async () => {

@@ -1,6 +1,6 @@
 /**
  * One pool that spans both sites: it has one record of the guest, and only the host in it says where the guest is. Through
- * the tunnel `VM.migrate_send` moves it, for the addresses of `VM.pool_migrate` cannot be changed; straight that one does.
+ * the tunnel `VM.migrate_send` moves it, for the addresses of `VM.pool_migrate` cannot be changed; a direct migration uses that one.
  */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
@@ -55,7 +55,7 @@ for (const [tunnelled, method] of [
   [true, 'Async.VM.migrate_send'],
   [false, 'Async.VM.pool_migrate'],
 ] as const) {
-  test(`${tunnelled ? 'through the tunnel' : 'straight'}: ${method}`, async () => {
+  test(`${tunnelled ? 'through the tunnel' : 'direct'}: ${method}`, async () => {
     await using world = await XenWorld.make();
     const driver = await driverOf(world, tunnelled);
     assert.equal((await driver.locate({ signal })).where, 'source');

@@ -23,7 +23,7 @@ test('a source that sends in the clear is led to no coordinator past the tunnel:
   await assert.rejects((await driverOf(world, { tunnelled: true, options })).prepare({ signal }), {
     code: 'INCOMPATIBLE',
   });
-  assert.deepEqual(await found(false), [], 'straight, all of it goes as it is');
+  assert.deepEqual(await found(false), [], 'direct: all of it goes as it is');
   await migrate(await driverOf(world, { tunnelled: true }));
   assert.equal(world.destination.storageRedirects, 0, 'the coordinator receives');
   assertOneAt(world, 'destination');

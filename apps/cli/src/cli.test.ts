@@ -286,6 +286,18 @@ test('wrong usage sends nothing', LIMITS, async () => {
   assert.deepEqual(fake.calls, []);
 });
 
+test('wrong usage is told before a missing key, and each command says how its own help is had', LIMITS, async () => {
+  await using fake = await fakeOrchestrator();
+  const [evacuate, migrate, add] = await Promise.all([
+    lmas(fake, ['evacuate', 'host-a', '--api-key-file', '/nonexistent/key']),
+    lmas(fake, [...MIGRATE, '--bandwith', '5Mbit']),
+    lmas(fake, ['site', 'add']),
+  ]);
+  assert.match(evacuate.err, /where to/);
+  assert.match(migrate.err, /Did you mean --bandwidth\?\)\nlmas migrate --help says what it takes\.\n$/);
+  assert.match(add.err, /\nlmas site add --help says what it takes\.\n$/);
+});
+
 test('a lost reply to migrate names the key that makes a repetition safe', LIMITS, async () => {
   await using fake = await fakeOrchestrator();
   fake.on('POST /v1/migrations', (_, response) => void response.destroy());

@@ -64,9 +64,10 @@ export function addMigrationFlags(command: Command): Command {
     )
     .option('--max-downtime <ms>', 'longest pause at the switch-over, in milliseconds (or with a unit: 300ms, 1.5s)')
     .addOption(
-      new Option('--convergence <policy>', 'what matters most if it does not converge (default: balanced)').choices(
-        CONVERGENCES,
-      ),
+      new Option(
+        '--convergence <policy>',
+        'what matters most if the dirty rate exceeds what the link carries (default: balanced)',
+      ).choices(CONVERGENCES),
     )
     .option('--label <name=value>', 'a label of yours, for lists and webhooks (repeatable)', collect)
     .option('--correlation-id <id>', 'your own name for the task')
@@ -85,7 +86,7 @@ export function addMigrationFlags(command: Command): Command {
       `the first pause before that, each next one twice as long; ${DURATION_HELP} (default: 10s)`,
     )
     .optionsGroup('Tunnel:')
-    .option('--direct', 'straight from host to host, as without LMAS: no gateways, no tunnel')
+    .option('--direct', 'from host to host, as without LMAS: no gateways, no tunnel')
     .addOption(
       new Option(
         '--subflows <n>',

@@ -53,12 +53,12 @@ export const FIRST_STEPS_AND_ENVIRONMENT = `First steps:
   lmas migrate web-1 --from host-a --to host-b --watch
 
 Environment:
-  LMAS_URL           where the orchestrator is
-  LMAS_API_KEY_FILE  file that holds the API key
-  LMAS_API_KEY       the API key itself
-  LMAS_CONTEXT       name of a context: see lmas context --help
-  LMAS_CONTEXTS_FILE where contexts are kept (default: ~/.config/lmas/contexts.json)
-  LMAS_TIMEOUT       how long one request may take, e.g. 10s (default: 40s, more where a far end is waited for)
+  LMAS_URL            where the orchestrator is
+  LMAS_API_KEY_FILE   file that holds the API key
+  LMAS_API_KEY        the API key itself
+  LMAS_CONTEXT        name of a context: see lmas context --help
+  LMAS_CONTEXTS_FILE  where contexts are kept (default: ~/.config/lmas/contexts.json)
+  LMAS_TIMEOUT        how long one request may take, e.g. 10s (default: 40s, more where a far end is waited for)
 
 ${EXIT_CODE_HELP}`;
 
@@ -70,7 +70,6 @@ export function buildProgram(terminal: Terminal, outcome: Outcome, { json = fals
     .helpOption('-h, --help', 'print help')
     .exitOverride()
     .showSuggestionAfterError()
-    .showHelpAfterError(json ? false : 'Run it with --help to see what it takes.')
     .configureHelp({
       showGlobalOptions: false,
       sortSubcommands: false,
@@ -114,7 +113,15 @@ export function buildProgram(terminal: Terminal, outcome: Outcome, { json = fals
   program.commandsGroup('Other:');
   for (const add of [addContext, addDoctor, addSupportBundle, addCompletion, addVersion]) add(registry);
   addHelp(program);
+  if (!json) nameHelp(program);
   return program;
+}
+
+/** After wrong usage each command says how its own help is had. */
+function nameHelp(command: Command, parents: readonly string[] = []): void {
+  const names = [...parents, command.name()];
+  command.showHelpAfterError(`${names.join(' ')} --help says what it takes.`);
+  for (const one of command.commands) nameHelp(one, names);
 }
 
 const firstSentence = (text: string): string => text.split(/(?<=\.) /)[0] ?? '';

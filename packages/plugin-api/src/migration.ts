@@ -16,7 +16,7 @@ import type { Logger, VmRef } from './plugin.ts';
 export type JsonValue = string | number | boolean | null | readonly JsonValue[] | { readonly [key: string]: JsonValue };
 
 /**
- * What matters most when a guest writes faster than the link carries. Each plugin says what that is for its hypervisor;
+ * What matters most when a guest’s dirty rate exceeds what the link carries. Each plugin says what that is for its hypervisor;
  * none of them implies post-copy.
  */
 export const CONVERGENCES = [
@@ -59,7 +59,7 @@ export interface MigrationRequest<Options = unknown> {
   readonly bandwidthBytesPerSec: number | null;
   /** Whether the traffic goes through a gateway pair (then it is encrypted on the way). */
   readonly tunnelled: boolean;
-  /** What there is to know of that gateway pair beforehand; absent when the traffic goes straight. */
+  /** What there is to know of that gateway pair beforehand; absent for a direct migration. */
   readonly tunnel?: TunnelFacts | undefined;
 }
 
@@ -139,7 +139,7 @@ export interface CheckReport {
   /** What will have to cross the link at least, for predictions. */
   readonly memoryBytes: number;
   readonly diskBytes: number;
-  /** How fast the guest writes to its memory now, where the hypervisor can tell and the guest does not notice; else null. */
+  /** The dirty rate now, where the hypervisor can tell and the guest does not notice; else null. */
   readonly dirtyRateBytesPerSec?: number | null;
   /** Standard error of that, where it is known. */
   readonly dirtyRateErrorBytesPerSec?: number;
@@ -238,7 +238,7 @@ export interface MigrationProgress {
   readonly sentShareOfPages?: number | undefined;
   /**
    * The option that would make the hypervisor send differences, where it could for this VM and does not; for people, who are told of it when
-   * the guest writes faster than the link carries. Left out where they are sent already, also while no share is known yet.
+   * the dirty rate exceeds what the link carries. Left out where they are sent already, also while no share is known yet.
    */
   readonly differencesOption?: string | undefined;
   /** Pre-copy pass, from 1. */

@@ -102,7 +102,10 @@ const options = z.strictObject({
     .describe(
       'How many times the memory is sent over before the switch to post-copy; a guest that gets across sooner never switches',
     ),
-  autoConverge: z.boolean().default(false).describe('Slow the guest down when it writes faster than the link carries'),
+  autoConverge: z
+    .boolean()
+    .default(false)
+    .describe('Slow the guest down when its dirty rate exceeds what the link carries'),
   abortOnError: z.boolean().default(true).describe('Stop when a disk of the source fails meanwhile'),
   persistAtDestination: z.boolean().default(true).describe('Define the VM at the destination'),
   undefineAtSource: z.boolean().default(true).describe('Remove the definition at the source when the VM has arrived'),

@@ -116,7 +116,10 @@ export const optionsSchema = z.strictObject({
     .describe(
       'How long the memory (in a drill, or of a VM that is off: the disks) takes to move, whatever the VM and the link are like; null: as they are.',
     ),
-  autoConverge: z.boolean().default(true).describe('Slow the guest down when it writes faster than the link carries.'),
+  autoConverge: z
+    .boolean()
+    .default(true)
+    .describe('Slow the guest down when its dirty rate exceeds what the link carries.'),
   peerToPeer: z.boolean().default(false).describe('The migration goes on without the orchestrator.'),
   changeSetting: z
     .boolean()

@@ -66,7 +66,7 @@ export function addEvacuate(registry: Registry): void {
         'what matters most for one that does not converge (default: balanced)',
       ).choices(CONVERGENCES),
     )
-    .option('--direct', 'straight from host to host: no gateways, no tunnel')
+    .option('--direct', 'from host to host, as without LMAS: no gateways, no tunnel')
     .addOption(
       new Option('--powered-off <what>', 'what becomes of VMs that are powered off (default: move)').choices(
         POWERED_OFF,
@@ -89,7 +89,9 @@ export function addEvacuate(registry: Registry): void {
       'lmas evacuate --file lisbon.yaml --watch',
     ],
     action: async (invocation) => {
-      const run = await (await invocation.client()).evacuate(await evacuationFrom(invocation), invocation);
+      // Wrong usage is told before a missing key.
+      const wanted = await evacuationFrom(invocation);
+      const run = await (await invocation.client()).evacuate(wanted, invocation);
       if (invocation.flags.watch === true) return await followRun(invocation, run);
       if (invocation.flags.json === true) invocation.printJson(run);
       else invocation.print(`${run.id}: begun. Follow it:  lmas plan status ${run.id} --watch`);
@@ -99,10 +101,10 @@ export function addEvacuate(registry: Registry): void {
 }
 
 async function evacuationFrom({ args: [host], flags, terminal }: Invocation<EvacuateFlags>): Promise<EvacuationInput> {
-  if (flags.file !== undefined && host === undefined)
+  if (flags.file !== undefined) {
+    if (host !== undefined) throw new CliError('INVALID_VALUE', 'The file says what shall be emptied: leave out the host.');
     return (await readDocument(flags.file, terminal)) as unknown as EvacuationInput;
-  if (flags.file !== undefined)
-    throw new CliError('INVALID_VALUE', 'The file says what shall be emptied: leave out the host.');
+  }
   const { site, to, toSite, except, first, order, concurrency, bandwidth, direct, stop, poweredOff, convergence } =
     flags;
   const source = host === undefined ? (site === undefined ? undefined : { site }) : { endpoint: host };

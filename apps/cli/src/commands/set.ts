@@ -24,7 +24,11 @@ export function addSet(registry: Registry): void {
     )
     .argument('<id>', 'id of the migration, m_…')
     .option('--bandwidth <rate>', `most that may be used; ${BANDWIDTH_HELP}`)
-    .addOption(new Option('--convergence <policy>', 'what matters most if it does not converge').choices(CONVERGENCES))
+    .addOption(
+      new Option('--convergence <policy>', 'what matters most if the dirty rate exceeds what the link carries').choices(
+        CONVERGENCES,
+      ),
+    )
     .option('--max-downtime <ms>', 'longest pause at the switch-over, or "default"');
   leaf<SetFlags>(registry, command, {
     examples: [

@@ -171,7 +171,7 @@ function describeProgress(progress: NonNullable<Migration['progress']>, isOver: 
     `${progress.stage} ${Math.floor(progress.percent)} %`,
     `${formatBytes(progress.bytesTransferred)} moved, ${formatBytes(progress.bytesRemaining)} to go`,
     progress.rateBytesPerSec === null ? '' : formatByteRate(progress.rateBytesPerSec),
-    progress.dirtyRateBytesPerSec === null ? '' : `guest writes ${formatByteRate(progress.dirtyRateBytesPerSec)}`,
+    progress.dirtyRateBytesPerSec === null ? '' : `dirty rate ${formatByteRate(progress.dirtyRateBytesPerSec)}`,
     progress.iteration === null ? '' : `pass ${progress.iteration}`,
     progress.etaMs === null || isOver ? '' : `ETA ${formatClock(progress.etaMs)}`,
   ]

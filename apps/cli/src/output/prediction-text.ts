@@ -8,7 +8,7 @@ type Span = NonNullable<Prediction['durationMs']>;
 const CONVERGENCE: Readonly<Record<Prediction['convergence'], string>> = {
   yes: 'It should get across by itself',
   'only-slowed-down': 'It should get across only with the guest slowed down',
-  no: 'It should not get across: the guest writes faster than the link carries. See --convergence and post-copy',
+  no: 'It should not get across: the dirty rate exceeds what the link carries. See --convergence and post-copy',
   unknown: 'Whether it gets across is not known',
 };
 
@@ -20,8 +20,8 @@ export function predictionLines(prediction: Prediction): string[] {
       : `the link carries ${formatByteRate(rateBytesPerSec)}`;
   const guest =
     dirtyRateBytesPerSec === null
-      ? 'its hypervisor does not say how fast it writes'
-      : `it writes ${formatByteRate(dirtyRateBytesPerSec)}`;
+      ? 'its hypervisor does not tell the dirty rate'
+      : `its dirty rate is ${formatByteRate(dirtyRateBytesPerSec)}`;
   const lines = [`${CONVERGENCE[convergence]}: ${rate}; ${guest}.`];
   if (durationMs !== null) lines.push(`Predicted: ${inWords(durationMs)}${pause(downtimeMs)}.`);
   return lines;

@@ -1,4 +1,4 @@
-/** What matters most when the guest writes faster than the link carries. */
+/** What matters most when the dirty rate exceeds what the link carries. */
 import type { Convergence } from '@lmas/client';
 
 /** As in docs/api.md. */
@@ -17,7 +17,7 @@ interface ConvergenceFieldProps {
 export function ConvergenceField({ value, onChange }: ConvergenceFieldProps) {
   return (
     <label>
-      If the guest writes faster than the link carries
+      If the dirty rate exceeds what the link carries
       <select value={value} onChange={({ currentTarget }) => onChange(currentTarget.value as Convergence)}>
         {Object.entries(POLICIES).map(([name, words]) => (
           <option key={name} value={name}>

@@ -126,11 +126,11 @@ describe('limits', () => {
     assert.deepEqual(await admission.admit(10), [idOf(back)]);
   });
 
-  test('those that go straight between hosts that can be intercepted are many, but none beside one that is', async () => {
-    const straight = { transparent: true, direct: true };
-    const [one, two] = [await submit(straight), await submit({ from: 'b.1', to: 'a.1', ...straight })];
+  test('direct ones between hosts that can be intercepted are many, but none beside one that is', async () => {
+    const direct = { transparent: true, direct: true };
+    const [one, two] = [await submit(direct), await submit({ from: 'b.1', to: 'a.1', ...direct })];
     const intercepted = await submit({ transparent: true });
-    const late = await submit(straight);
+    const late = await submit(direct);
     assert.deepEqual(await admission.admit(10), [one, two].map(idOf));
     assert.match((await reason(intercepted)) ?? '', /a-1~b-1 allows 1/);
     await finish(one);

@@ -23,7 +23,7 @@ export type GroupKind = 'total' | 'site' | 'link' | 'endpoint' | 'host-pair' | '
 
 /**
  * A pair of hosts whose traffic can be intercepted. Through gateways a migration has it for itself, because two could not be told apart;
- * those that go straight share it with each other, and wait for one that is intercepted as it does for them.
+ * direct ones share it with each other, and wait for one that is intercepted as it does for them.
  */
 const PAIR_ALONE = 'host-pair';
 const PAIR_SHARED = 'host-pair-direct';

@@ -271,7 +271,7 @@ describe('what stands against it', () => {
     ];
     assert.match(
       textOf(passOver([host('a', wild), host('b', []), host('c', [])], { policy: pinned }), 'NEVER_ACROSS'),
-      /^wild writes faster than the way to b carries\.$/,
+      /^the dirty rate of wild exceeds what the way to b carries\.$/,
     );
   });
 

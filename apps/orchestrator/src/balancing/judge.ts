@@ -177,7 +177,7 @@ function weigh(
   const costs = unit.map((vm) => ({ vm, ...costOf(vm, way, policy) }));
   const stuck = costs.find(({ estimatedMs }) => estimatedMs === null);
   if (stuck !== undefined) {
-    return no('NEVER_ACROSS', `${stuck.vm.name} writes faster than the way to ${destination} carries.`);
+    return no('NEVER_ACROSS', `the dirty rate of ${stuck.vm.name} exceeds what the way to ${destination} carries.`);
   }
   const gain = gainOf(projection, after, [source, destination], policy);
   const cost = costs.reduce((sum, each) => sum + each.cost, 0);

@@ -115,7 +115,7 @@ export function createMoves({ store, observer, migrations, checker, log }: MoveP
     const rateBytesPerSec = check.prediction.rateBytesPerSec;
     const facts = { ...check, dirtyRateBytesPerSec: check.prediction.dirtyRateBytesPerSec };
     const { cost, estimatedMs } = costOf(facts, { usable: true, rateBytesPerSec }, policy);
-    if (estimatedMs === null) return 'it writes faster than the link carries.';
+    if (estimatedMs === null) return 'its dirty rate exceeds what the link carries.';
     const net = move.gain - cost;
     if (isRepair || net >= policy.minGain) return undefined;
     return `with its disks it would cost ${points(cost)} and gain ${points(move.gain)}.`;

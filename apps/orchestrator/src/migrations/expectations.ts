@@ -31,7 +31,7 @@ export const guestTreatment = ({
   leastSpeed: LEAST_SPEED[convergence],
 });
 
-/** Through the tunnel: what was measured or set, and no more than the limits. A straight stream was never measured. */
+/** Through the tunnel: what was measured or set, and no more than the limits. A direct one was never measured. */
 export async function expectedRate(
   input: Pick<MigrationInput, 'source' | 'destination' | 'transport' | 'bandwidthBytesPerSec'>,
   { endpoints, links }: { endpoints: Pick<EndpointStore, 'get'>; links: Pick<LinkService, 'get'> },

@@ -7,7 +7,7 @@
  *
  * A drill goes the same way, and waits in `kept` between `confirming` and `tearing-down`. A VM that is powered off goes it as well, without
  * `provisioning` and `connecting` where both ends see its disks.
- * A migration that goes straight over the link skips `provisioning` and `connecting`. Every way out leads through
+ * A direct migration, which goes from host to host, skips `provisioning` and `connecting`. Every way out leads through
  * `tearing-down`: nothing ends before everything was tried to be taken down. The outcome is decided before the teardown
  * and never changed by it.
  */

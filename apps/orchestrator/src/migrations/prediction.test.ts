@@ -27,7 +27,7 @@ test('a guest that writes nothing takes its memory over the rate, within the err
   assert.deepEqual([convergence, passes], ['yes', 1]);
 });
 
-test('a guest that writes faster than the link carries: no, unless it may be slowed down', () => {
+test('a guest whose dirty rate exceeds what the link carries: no, unless it may be slowed down', () => {
   const fast = { ...facts, dirtyRateBytesPerSec: 150e6 };
   const never = predict(fast);
   assert.deepEqual([never.convergence, never.passes], ['no', null]);

@@ -137,7 +137,7 @@ test('priority and age decide who has it next; nobody who comes later gets it me
   assert.deepEqual(order, [urgent, older, newer, late.id]);
 });
 
-test('those that go straight share a pair, and wait for one that goes through gateways as it does for them', async () => {
+test('direct ones share a pair, and wait for one that goes through gateways as it does for them', async () => {
   const [one, two] = [await running({ transport: 'direct' }), await running({ transport: 'direct' })];
   assert.deepEqual([await one.take(), await two.take()], [undefined, undefined]);
   const tunnelled = await running();

@@ -4,7 +4,7 @@ import { errorCode } from '../errors.ts';
 import type { SiteStore } from '../sites/sites.ts';
 import type { MigrationInput } from './record.ts';
 
-/** `undefined` for a straight migration, and where a site has no gateway machine: then the tunnel itself will say so. */
+/** `undefined` for a direct migration, and where a site has no gateway machine: then the tunnel itself will say so. */
 export async function tunnelFacts(
   sites: Pick<SiteStore, 'get'>,
   { transport, tunnel }: Pick<MigrationInput, 'transport' | 'tunnel'>,

@@ -14,10 +14,7 @@ const span = z
 export const predictionSchema = z
   .object({
     rateBytesPerSec: z.number().nullable().describe('What the link is taken to carry for it; null: not known.'),
-    dirtyRateBytesPerSec: z
-      .number()
-      .nullable()
-      .describe('How fast the guest writes; null: its hypervisor does not say.'),
+    dirtyRateBytesPerSec: z.number().nullable().describe('Its dirty rate; null: its hypervisor does not say.'),
     convergence: z
       .enum(['yes', 'only-slowed-down', 'no', 'unknown'])
       .describe('Whether it gets across by pre-copy: by itself, only with the guest slowed down, or not.'),

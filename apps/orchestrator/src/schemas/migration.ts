@@ -46,7 +46,7 @@ const maxDowntimeSchema = z
 export const convergenceSchema = z
   .enum(CONVERGENCES)
   .describe(
-    'What matters most when the guest writes faster than the link carries. `balanced`: as the hypervisor does it. `fast-switchover`: a pause that is hardly noticed, the guest may be slowed down for it. `never-pause`: the shortest pause, full speed; it may never get across. `must-finish`: slowed down hard, with seconds of pause if need be. None of them implies post-copy.',
+    'What matters most when the dirty rate exceeds what the link carries. `balanced`: as the hypervisor does it. `fast-switchover`: a pause that is hardly noticed, the guest may be slowed down for it. `never-pause`: the shortest pause, full speed; it may never get across. `must-finish`: slowed down hard, with seconds of pause if need be. None of them implies post-copy.',
   )
   .meta({ id: 'Convergence' });
 
@@ -110,7 +110,7 @@ export const migrationInputSchema = z
     transport: z
       .enum(['tunnel', 'direct'])
       .default('tunnel')
-      .describe('`tunnel`: through a gateway pair. `direct`: straight from host to host, as without LMAS.'),
+      .describe('`tunnel`: through a gateway pair. `direct`: from host to host without a tunnel, as without LMAS.'),
     tunnel: z
       .strictObject({
         suite: z.enum(['aes-256-gcm', 'chacha20-poly1305', 'none']).default('aes-256-gcm'),

@@ -72,7 +72,9 @@ export const siteInputSchema = z
       })
       .nullable()
       .default(null)
-      .describe('The machine where a gateway can run; without one, only straight migrations are possible.'),
+      .describe(
+        'The machine where a gateway can run; without one, only direct migrations (without a tunnel) are possible.',
+      ),
   })
   .meta({
     id: 'SiteRequest',

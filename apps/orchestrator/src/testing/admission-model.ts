@@ -25,7 +25,7 @@ export class AdmissionModel {
     const waitsInVain = wanted.some((one) => wanted.length > (this.limits.get(one) ?? wanted.length));
     return waitsInVain || wanted.every((one) => this.room(one) >= wanted.length);
   }
-  /** Two between the same hosts go together only when both go straight. */
+  /** Two between the same hosts go together only when both are direct. */
   agree(one: string, other: string): boolean {
     const [a, b] = [one, other].map((lane) => /host-pair(-direct)?:(\S+)/.exec(lane));
     return a?.[2] === undefined || a[2] !== b?.[2] || (a[1] !== undefined && b[1] !== undefined);

@@ -174,7 +174,7 @@ const REMEDIES: Readonly<Record<string, string>> = {
   HYPERVISOR_FAULT: 'See `native` for what the hypervisor said, and its own log; then submit the migration again.',
   STAGE_TIMEOUT: 'Submit it again with a longer limit in `timeouts`, after a look at which phase took so long.',
   NO_PROGRESS:
-    'Check the link (lmas link test). Where the VM writes faster than the link carries, `progress.outlook` says what can be done; then submit the migration again.',
+    'Check the link (lmas link test). Where the VM’s dirty rate exceeds what the link carries, `progress.outlook` says what can be done; then submit the migration again.',
   INTERRUPTED: 'Submit the migration again.',
   GATEWAY_UNREACHABLE: 'Check that SSH to the gateway machine works, then submit the migration again.',
   GATEWAY_START_FAILED: 'Look for free memory and disk on the gateway machine, then submit the migration again.',

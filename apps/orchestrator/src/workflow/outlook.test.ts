@@ -23,10 +23,10 @@ test('a quiet guest converges, in the time of all its passes together', () => {
   assert.ok(Math.abs(sum * 1_000 - 8_900) < 1_500, `${sum}`);
 });
 
-test('a guest that writes faster than the link carries never does, and there is something to do about it', () => {
+test('a guest whose dirty rate exceeds what the link carries never does, and there is something to do about it', () => {
   const { verdict, message, advice, etaMs } = predict({ dirtyRateBytesPerSec: 120 * MIB });
   assert.deepEqual([verdict, etaMs], ['diverges', null]);
-  assert.match(message, /120\.0 MiB\/s of memory anew, the link carries 110\.0 MiB\/s/);
+  assert.match(message, /dirty rate is 120\.0 MiB\/s, the link carries 110\.0 MiB\/s/);
   assert.match(advice ?? '', /must-finish, allow post-copy.*A pause of about 9\.1 s/);
   assert.doesNotMatch(advice ?? '', /bandwidth limit/);
   const limited = predict({ dirtyRateBytesPerSec: 120 * MIB, bandwidthBytesPerSec: 110 * MIB });
@@ -46,7 +46,7 @@ test('pages that go as their differences get across faster than bytes do', () =>
   assert.deepEqual([verdict, etaMs, advice], ['converges', 908, null]);
   assert.match(
     message,
-    /120\.0 MiB\/s of memory anew, the link carries 110\.0 MiB\/s, 1100\.0 MiB\/s of it as differences/,
+    /dirty rate is 120\.0 MiB\/s, the link carries 110\.0 MiB\/s, 1100\.0 MiB\/s of memory as differences/,
   );
   const whole = predict({ ...busy, sentShareOfPages: 1 });
   assert.equal(whole.verdict, 'diverges');
@@ -62,7 +62,7 @@ test('pages that go as their differences get across faster than bytes do', () =>
   assert.equal(predict({ ...busy, sentShareOfPages: 0 }).verdict, 'converges');
 });
 
-test('what fits into the downtime is over, whatever the guest writes', () => {
+test('what fits into the downtime is over, whatever the dirty rate is', () => {
   const { verdict, etaMs } = predict({ bytesRemaining: 100 * MIB, dirtyRateBytesPerSec: 500 * MIB });
   assert.deepEqual([verdict, etaMs], ['converges', 0]);
 });
@@ -78,8 +78,8 @@ test('before the rate of the link is known, that is said, whatever is known of t
 
 test('of a guest whose writes nobody told, no measurement is promised that does not come', () => {
   for (const [countsPasses, said] of [
-    [true, 'The hypervisor has not said how fast the guest writes yet: that is measured after the first pass.'],
-    [false, 'The hypervisor has not said how fast the guest writes.'],
+    [true, 'The hypervisor has not told the dirty rate yet: that is measured after the first pass.'],
+    [false, 'The hypervisor has not told the dirty rate.'],
   ] as const) {
     const { verdict, message } = predict({ dirtyRateBytesPerSec: null, countsPasses });
     assert.deepEqual([verdict, message], ['unknown', said]);

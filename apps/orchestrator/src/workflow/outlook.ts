@@ -14,7 +14,7 @@ const LEAST_SENT_SHARE = 0.01;
 
 export interface Situation {
   readonly bytesRemaining: number;
-  /** What the guest writes; null where the hypervisor has not said. */
+  /** The dirty rate; null where the hypervisor has not said. */
   readonly dirtyRateBytesPerSec: number | null;
   /** The hypervisor counts its passes, and measures what the guest writes from one to the next; others never say. */
   readonly countsPasses: boolean;
@@ -44,11 +44,11 @@ export function predictOutlook(situation: Situation): Outlook {
   if (goodput === null || goodput <= 0) return unknown('The link’s rate is not known yet.');
   if (dirty === null) {
     const when = situation.countsPasses ? ' yet: that is measured after the first pass' : '';
-    return unknown(`The hypervisor has not said how fast the guest writes${when}.`);
+    return unknown(`The hypervisor has not told the dirty rate${when}.`);
   }
   const pagesPerSec = goodput / Math.max(LEAST_SENT_SHARE, situation.sentShareOfPages ?? 1);
-  const differences = pagesPerSec > goodput ? `, ${rate(pagesPerSec)} of it as differences` : '';
-  const rates = `The guest writes ${rate(dirty)} of memory anew, the link carries ${rate(goodput)}${differences}`;
+  const differences = pagesPerSec > goodput ? `, ${rate(pagesPerSec)} of memory as differences` : '';
+  const rates = `The dirty rate is ${rate(dirty)}, the link carries ${rate(goodput)}${differences}`;
   const switchableBytes = (goodput * (maxDowntimeMs ?? DEFAULT_DOWNTIME_MS)) / 1_000;
   if (bytesRemaining <= switchableBytes) {
     return { verdict: 'converges', message: 'What remains fits into the allowed downtime.', advice: null, etaMs: 0 };
@@ -76,7 +76,7 @@ function remedies({ bandwidthBytesPerSec, differencesOption }: Situation): strin
   const limit = bandwidthBytesPerSec === null ? '' : `Raise the bandwidth limit of ${rate(bandwidthBytesPerSec)}. `;
   const differences =
     differencesOption === undefined ? '' : ` send differences (${differencesOption}, from the next attempt on),`;
-  return `${limit}Set convergence to must-finish, allow post-copy,${differences} allow a longer downtime (maxDowntimeMs), or migrate when the guest writes less.`;
+  return `${limit}Set convergence to must-finish, allow post-copy,${differences} allow a longer downtime (maxDowntimeMs), or migrate when the dirty rate is lower.`;
 }
 
 const rate = (bytesPerSec: number): string => `${(bytesPerSec / 2 ** 20).toFixed(1)} MiB/s`;

@@ -58,7 +58,7 @@ test('what would make the hypervisor send differences is said with the outlook, 
   assert.ok(!('differencesOption' in (progress ?? {})));
 });
 
-test('the outlook is there from the first pass on where the checks have measured how fast the guest writes', async () => {
+test('the outlook is there from the first pass on where the checks have measured the dirty rate', async () => {
   const first = { percent: 1, bytesTransferred: 1e5, bytesRemaining: 8.9e6, iteration: 1 };
   const rates = { dirtyRateBytesPerSec: null, rateBytesPerSec: 1e6 };
   const verdicts: (string | undefined)[] = [];

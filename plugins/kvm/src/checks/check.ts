@@ -70,6 +70,6 @@ const ratesOf = (rate: DirtyRate | null): Pick<CheckReport, 'dirtyRateBytesPerSe
 const rateUnknown = (reason: string): Finding =>
   note(
     'DIRTY_RATE_UNKNOWN',
-    `How fast the guest writes to its memory could not be measured: ${reason}`,
+    `The dirty rate could not be measured: ${reason}`,
     'libvirt 7.2 with QEMU 5.2 or later measures it; only then can be predicted how long the migration takes at most.',
   );

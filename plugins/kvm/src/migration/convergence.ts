@@ -24,7 +24,7 @@ const FIRM: Throttling = { initialPct: 50, incrementPct: 20 };
 /**
  * - `balanced`: as QEMU does it by itself.
  * - `fast-switchover`: a pause that users hardly notice, bought with some speed on the way.
- * - `never-pause`: the shortest pause and full speed; a guest that writes faster than the link carries does not get across.
+ * - `never-pause`: the shortest pause and full speed; a guest whose dirty rate exceeds what the link carries does not get across.
  * - `must-finish`: slowed down hard, and a long pause in the end, until it gets across.
  */
 const POLICIES: Readonly<Record<Convergence, ConvergenceSettings>> = {

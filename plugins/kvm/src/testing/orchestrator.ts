@@ -91,7 +91,7 @@ export class Orchestrator {
     this.b.killClients();
   }
 
-  /** Every flow straight to the destination. */
+  /** Every flow directly to the destination. */
   get routes(): Routes {
     return Object.fromEntries((this.prepared?.flows ?? []).map(({ id, host, port }) => [id, { host, port }]));
   }

@@ -24,7 +24,7 @@ test('a busy guest takes passes that get shorter: memory / (1 - dirty rate / rat
   assert.ok(copy.state.iteration >= 6);
 });
 
-test('one that writes faster than the link carries never ends, and its progress never falls', () => {
+test('one whose dirty rate exceeds what the link carries never ends, and its progress never falls', () => {
   const copy = new PreCopy({ ...guest, dirtyRateBytesPerSec: 150 * MB });
   let last = 0;
   for (let i = 0; i < 1_000; i++) {

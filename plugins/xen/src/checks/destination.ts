@@ -143,7 +143,7 @@ function checkLimits({ request, plan }: CheckContext): Finding[] {
     findings.push(
       warning(
         'BANDWIDTH_NOT_LIMITED',
-        'XAPI cannot limit the bandwidth of a migration, and this one goes straight.',
+        'XAPI cannot limit the bandwidth of a migration, and this one is direct (without a tunnel).',
         'Use the tunnel, whose gateways can.',
       ),
     );

@@ -1,6 +1,6 @@
 /**
  * XAPI's own judgement. `VM.assert_can_migrate` connects from the source host to the destination, so before there is a tunnel
- * it can be had only where the hosts reach each other straight; `perform` has it again over the route. For a move by `VM.pool_migrate`
+ * it can be had only where the hosts reach each other without a gateway; `perform` has it again over the route. For a move by `VM.pool_migrate`
  * there is `VM.assert_can_boot_here`, which needs no connection.
  */
 import { blocker, type Finding, note, warning } from '@lmas/plugin-api';
@@ -19,7 +19,7 @@ export async function checkDryRun(context: CheckContext): Promise<Finding[]> {
     note(
       'DRY_RUN_LATER',
       'XAPI’s own dry run is made once the tunnel is up, before anything moves.',
-      'Check a straight migration to have it now, if the hosts reach each other.',
+      'Check a direct migration (transport: direct) to have it now, if the hosts reach each other.',
     ),
   ];
 }

@@ -99,7 +99,7 @@ export function detoursOf(pool: Pool, hostRef: string, { disks, samePool, source
 }
 
 /**
- * Whether a detour forbids the migration. The coordinator’s API is reached straight as well, with TLS, unless it is to be relayed: so the
+ * Whether a detour forbids the migration. The coordinator’s API is reached directly as well, with TLS, unless it is to be relayed: so the
  * other one breaks a promise only then, or where it would show a session to whoever listens on the link.
  */
 export const forbids = ({ kind, isPlain }: Detour, request: Parts['request']): boolean =>

@@ -286,7 +286,7 @@ function checkWishes({ request }: CheckContext): Finding[] {
     findings.push(
       warning(
         'BANDWIDTH_NOT_LIMITED',
-        'xl cannot limit the bandwidth of a migration, and this one goes straight.',
+        'xl cannot limit the bandwidth of a migration, and this one is direct (without a tunnel).',
         'Use the tunnel, whose gateways can.',
       ),
     );

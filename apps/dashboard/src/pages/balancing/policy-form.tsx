@@ -200,8 +200,8 @@ function Limits({ draft, onChange }: PartProps) {
       <ChoiceField
         label="Transport"
         choices={[
-          ['tunnel', 'tunnel: encrypted, many connections in parallel'],
-          ['direct', 'direct (without a tunnel): from host to host'],
+          ['tunnel', 'tunnel: encrypted, parallel'],
+          ['direct', 'direct: without a tunnel'],
         ]}
         value={draft.transport}
         onChange={(transport) => onChange({ transport })}

@@ -66,7 +66,7 @@ export function MigrationPage({ id }: { id: string }) {
                 points: samples.map(({ atMs, throughputBitsPerSec: value }) => ({ atMs, value })),
               },
               {
-                name: 'written by the guest',
+                name: 'dirty rate',
                 line: 'line-2',
                 points: samples.map(({ atMs, dirtyRateBitsPerSec: value }) => ({ atMs, value })),
               },

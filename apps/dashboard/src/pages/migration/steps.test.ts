@@ -45,7 +45,7 @@ succeeded ahead -`,
   );
 });
 
-test('one that failed early says what it never reached; a straight one has no tunnel to wait for', () => {
+test('one that failed early says what it never reached; a direct one has no tunnel to wait for', () => {
   const failed = migration(
     [
       ['queued', 0],

@@ -14,7 +14,7 @@ type Span = Prediction['durationMs'];
 const CONVERGENCE: Readonly<Record<Prediction['convergence'], readonly [Tone, string]>> = {
   yes: ['good', 'It gets across by itself.'],
   'only-slowed-down': ['warning', 'It gets across only if the guest is slowed down.'],
-  no: ['bad', 'It does not get across: the guest writes faster than the link carries.'],
+  no: ['bad', 'It does not get across: the dirty rate exceeds what the link carries.'],
   unknown: ['plain', 'Whether it gets across is not known: too little is known of the guest or the link.'],
 };
 

@@ -63,7 +63,7 @@ export const LABELS: Readonly<Record<keyof Draft, string>> = {
   destination: 'To',
   drill: 'Drill',
   transport: 'Transport',
-  convergence: 'If the guest writes faster than the link carries',
+  convergence: 'If the dirty rate exceeds what the link carries',
   bandwidthBytesPerSec: 'Bandwidth at most',
   maxDowntimeMs: 'Max downtime in ms',
   priority: 'Priority',

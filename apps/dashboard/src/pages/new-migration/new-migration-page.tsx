@@ -142,8 +142,8 @@ function Form({ endpoints, plugins }: FormProps) {
               value={draft.transport}
               onChange={({ currentTarget }) => change({ transport: currentTarget.value as Draft['transport'] })}
             >
-              <option value="tunnel">tunnel: encrypted, many connections in parallel</option>
-              <option value="direct">direct (without a tunnel): from host to host, as without LMAS</option>
+              <option value="tunnel">tunnel: encrypted, parallel</option>
+              <option value="direct">direct: without a tunnel</option>
             </select>
           </label>
           {draft.drill === null ? (

@@ -113,6 +113,7 @@ function WhatFields({ draft, sites, endpoints, onChange, errorAt }: PartProps) {
       ) : null}
       <ChoiceField
         label={LABELS.poweredOff}
+        hint={HINTS.poweredOff}
         error={errorAt('poweredOff')}
         choices={choicesOf(POWERED_OFF, ['move', 'leave', 'refuse'])}
         value={draft.poweredOff}
@@ -172,8 +173,8 @@ function HowFields({ draft, onChange, errorAt }: PartProps) {
       <ChoiceField
         label={LABELS.transport}
         choices={[
-          ['tunnel', 'tunnel: encrypted, many connections in parallel'],
-          ['direct', 'direct (without a tunnel): from host to host'],
+          ['tunnel', 'tunnel: encrypted, parallel'],
+          ['direct', 'direct: without a tunnel'],
         ]}
         value={draft.transport}
         onChange={(transport) => onChange({ transport })}

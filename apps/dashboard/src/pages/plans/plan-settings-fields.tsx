@@ -26,6 +26,7 @@ export function PlanSettings({ library, text, errorAt, onChange }: PlanSettingsP
         <legend>What becomes of</legend>
         <ChoiceField
           label={LABELS.poweredOff}
+          hint={HINTS.poweredOff}
           error={errorAt('poweredOff')}
           choices={choicesOf(POWERED_OFF, ['refuse', 'leave', 'move'])}
           value={settings.poweredOff as Plan['poweredOff']}

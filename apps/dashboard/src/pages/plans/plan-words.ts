@@ -15,14 +15,16 @@ export const LABELS = {
 export const HINTS = {
   except: 'VMs that stay: names or ids, with commas.',
   first: 'VMs that begin before all others, in this order: names or ids, with commas.',
+  poweredOff: 'Those that their hypervisor cannot move while they are off stay, and are named. Of ours KVM can.',
   silent: 'Where all of a site, or a label there, is chosen. A run that leaves them ends as failed, and says which.',
-  memory: 'All that are sent to the same host are added up. Xen cannot overcommit: there they are refused in any case.',
+  memory:
+    'All that are sent to the same host are added up. Moved all the same, they overcommit it; Xen cannot, and refuses them in any case.',
 } as const;
 
 export const POWERED_OFF: Readonly<Record<Plan['poweredOff'], string>> = {
   refuse: 'make the run be refused',
   leave: 'stay where they are',
-  move: 'are moved as they are, where the hypervisor allows it',
+  move: 'are moved as they are',
 };
 export const SILENT: Readonly<Record<Plan['silent'], string>> = {
   refuse: 'make the run be refused',
@@ -30,7 +32,7 @@ export const SILENT: Readonly<Record<Plan['silent'], string>> = {
 };
 export const MEMORY: Readonly<Record<Plan['memory'], string>> = {
   check: 'are refused',
-  overcommit: 'are moved with a warning: memory is overcommitted',
+  overcommit: 'are moved, with a warning',
 };
 export const ORDER: Readonly<Record<Order, string>> = {
   name: 'by name',

@@ -88,7 +88,7 @@ test('more than there are is no reason to wait', async () => {
   assert.deepEqual(asked, []);
 });
 
-test('what needs none, or goes straight, takes none', async () => {
+test('what needs none, or is direct, takes none', async () => {
   for (const [found, transport] of [
     [undefined, 'tunnel'],
     [0, 'tunnel'],

@@ -1,5 +1,5 @@
 /**
- * The source learns where to send: to the gateway beside it, or straight to the destination. The routes live and die
+ * The source learns where to send: to the gateway beside it, or directly to the destination. The routes live and die
  * with the gateways, so there is nothing of their own to release; barriers do not, and are journalled.
  */
 import type { Prepared, Routes } from '@lmas/plugin-api';

@@ -1,5 +1,5 @@
 /**
- * Two migrations whose traffic is intercepted cannot be told apart between the same two hosts, nor can one that goes straight be kept
+ * Two migrations whose traffic is intercepted cannot be told apart between the same two hosts, nor can a direct one be kept
  * out of the other's gateways. Where an endpoint is one host, admission sees to it; where it has many, the check has just said
  * which two it will be. One that finds them taken waits for them in the queue.
  */
