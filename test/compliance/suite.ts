@@ -12,6 +12,7 @@ import {
   type ConfirmReport,
   type EndpointSession,
   type HypervisorPlugin,
+  type Inventory,
   type MigrationContext,
   type MigrationDriver,
   type MigrationProgress,
@@ -51,6 +52,25 @@ export interface ComplianceSubject<Config, Options> {
 }
 
 const TIMEOUT_MS = 120_000;
+
+/** What whoever shows and chooses places relies on. */
+function assertPlaces({ hosts = [], storage = [], vms }: Inventory): void {
+  for (const places of [hosts, storage]) {
+    const called = places.map(({ name, id }) => id ?? name);
+    assert.equal(new Set(called).size, called.length, `each can be told from the others: ${called.join(', ')}`);
+  }
+  const isQuantity = (value: number | null) => value === null || (Number.isSafeInteger(value) && value >= 0);
+  for (const { name, cpus, memoryBytes, memoryFreeBytes } of hosts) {
+    assert.ok([cpus, memoryBytes, memoryFreeBytes].every(isQuantity) && memoryFreeBytes <= memoryBytes, name);
+  }
+  for (const { name, capacityBytes, freeBytes } of storage) {
+    assert.ok(isQuantity(capacityBytes) && isQuantity(freeBytes), name);
+    assert.ok(capacityBytes === null || freeBytes === null || freeBytes <= capacityBytes, name);
+  }
+  const names = new Set(hosts.map(({ name }) => name));
+  for (const { host, name } of [...storage, ...vms]) assert.ok(host === undefined || names.has(host), name);
+}
+
 const log = { debug: () => undefined, info: () => undefined, warn: () => undefined, error: () => undefined };
 
 /** An orchestrator in forty lines: what the suite does with a plugin is what the real one does. */
@@ -183,6 +203,27 @@ export function describePlugin<Config, Options>(name: string, subject: Complianc
         await destination.close();
       }),
     );
+  });
+
+  describe(`${name} complies: the places of an endpoint`, () => {
+    test(
+      'hosts and storage, where it tells them, have names or ids of their own, numbers that can be, and hosts that are there',
+      rehearse(async ({ world, signal }) => {
+        const { source, destination } = await world.connect();
+        for (const session of [source, destination]) assertPlaces(await session.inventory({ signal }));
+        const { hosts = [] } = await source.inventory({ signal });
+        const { host } = await source.findVm(world.vm.id, { signal });
+        if (hosts.length > 1) assert.ok(host !== undefined, 'of several hosts it says which one runs a VM');
+        await source.close();
+        await destination.close();
+      }),
+    );
+
+    test('an option that names a place says of which kind', () => {
+      const { properties = {} } = z.toJSONSchema(plugin.optionsSchema, { io: 'input', unrepresentable: 'any' });
+      const kinds = Object.values(properties).flatMap((option) => (Object(option) as { names?: unknown }).names ?? []);
+      assert.ok(kinds.every((kind) => kind === 'host' || kind === 'storage'));
+    });
   });
 
   describe(`${name} complies: how busy an endpoint is`, () => {

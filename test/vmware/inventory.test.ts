@@ -11,6 +11,9 @@ const MANY = 430;
 const NAMES = ['shop', ...Array.from({ length: MANY - 1 }, (_, i) => `vm-${String(i).padStart(3, '0')}`)];
 const manyVms = { hosts: alpha(NAMES.map((name) => vmSpec(name))).hosts };
 
+/** What changes is told; only of quickStats it is not, so the hosts' use of memory is read. */
+const ONE_LOOK = ['WaitForUpdatesEx', 'RetrievePropertiesEx'];
+
 const names = ({ vms }: Inventory): string[] => vms.map(({ name }) => name).sort();
 const vmOf = ({ endpoint }: LocalVcenter, name: string) => {
   const ref = endpoint.objects.byName('VirtualMachine', name);
@@ -89,11 +92,8 @@ for (const protocol of ['soap', 'json'] as const) {
       const came = await askedFor(world.destination, async () => {
         assert.deepEqual(names(await there.inventory({ signal })), ['shop']);
       });
-      assert.deepEqual(
-        [...new Set([...changed, ...left, ...came])],
-        ['WaitForUpdatesEx'],
-        'no view, filter or retrieval',
-      );
+      const looks = [...changed, ...left, ...came];
+      assert.deepEqual(looks, Array(5).fill(ONE_LOOK).flat(), 'no view or filter, and nothing else is read');
     });
 
     test('one object that cannot be read is left out, and told in the log; asked for by itself it is an error', async () => {
@@ -123,7 +123,7 @@ for (const protocol of ['soap', 'json'] as const) {
         assert.deepEqual(names(await session.inventory({ signal })), [...NAMES].sort());
         assert.equal(world.source.endpoint.calls.filter((call) => call === 'Login').length, 2);
         const later = await askedFor(world.source, () => session.inventory({ signal }));
-        assert.deepEqual([...new Set(later)], ['WaitForUpdatesEx'], 'the new session is followed as the old one was');
+        assert.deepEqual(later, ONE_LOOK, 'the new session is followed as the old one was');
       });
     });
 

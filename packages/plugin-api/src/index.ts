@@ -11,6 +11,7 @@ export * from './findings.ts';
 export * from './load.ts';
 export * from './migration.ts';
 export * from './placement.ts';
+export * from './places.ts';
 export * from './plugin.ts';
 export * from './relocation.ts';
 export * from './verification.ts';

@@ -7,6 +7,7 @@ import type { DrillDriver, DrillRequest } from './drill.ts';
 import type { Load } from './load.ts';
 import type { MigrationContext, MigrationDriver, MigrationRequest } from './migration.ts';
 import type { Presence } from './placement.ts';
+import type { HostSummary, StorageSummary } from './places.ts';
 import type { RelocationDriver, RelocationRequest } from './relocation.ts';
 import type { VerificationStep } from './verification.ts';
 
@@ -70,7 +71,10 @@ export interface HypervisorPlugin<Config = unknown, Options = unknown> {
   readonly capabilities: PluginCapabilities;
   /** Settings of an endpoint; never secrets. Its JSON schema is shown in the API. */
   readonly configSchema: z.ZodType<Config>;
-  /** This hypervisor's own options of a migration, each with its default. */
+  /**
+   * This hypervisor's own options of a migration, each with its default. One that is the name of a place says which kind,
+   * `.meta({ names: 'host' })`, and is offered those of the destination's inventory.
+   */
   readonly optionsSchema: z.ZodType<Options>;
   /**
    * Opens a session to one endpoint, after checking who is there (host key, certificate). With `context.run`, what an
@@ -153,6 +157,8 @@ export interface VmSummary extends VmRef {
   readonly labels?: readonly string[];
   /** The manager that owns it, if another one does: `nova`, `ovirt`, `proxmox`, `pacemaker` … */
   readonly managedBy: string | null;
+  /** Name of the one of `Inventory.hosts` that runs it; absent where none does, or where the endpoint is one host. */
+  readonly host?: string;
 }
 
 export interface VmDisk {
@@ -165,6 +171,7 @@ export interface VmDisk {
 }
 
 export interface Inventory {
+  /** The endpoint as a whole; of many hosts, what those that are connected have together. */
   readonly host: {
     readonly name: string;
     readonly version: string;
@@ -172,6 +179,10 @@ export interface Inventory {
     readonly memoryBytes: number;
     readonly memoryFreeBytes: number;
   };
+  /** Each of the hosts that the endpoint stands for, however many. */
+  readonly hosts?: readonly HostSummary[];
+  /** What these hosts see. */
+  readonly storage?: readonly StorageSummary[];
   readonly networks: readonly string[];
   readonly vms: readonly VmSummary[];
 }

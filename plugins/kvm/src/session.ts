@@ -22,6 +22,7 @@ import { measureLoad } from './load.ts';
 import { presenceOf } from './presence.ts';
 import { ERROR, XML } from './rpc/constants.ts';
 import type { Domain } from './rpc/procedures.ts';
+import { storageOf } from './storage.ts';
 import { brokenTransport, type HostTransport } from './transport.ts';
 
 interface Options {
@@ -83,12 +84,13 @@ export class KvmSession implements EndpointSession {
   async inventory(options: Options): Promise<Inventory> {
     try {
       const client = await this.query(options);
-      const [node, free, hostname, version, networks, list] = await Promise.all([
+      const [node, free, hostname, version, networks, storage, list] = await Promise.all([
         client.call('nodeGetInfo', undefined, options),
         freeMemoryBytes(this, options),
         client.call('connectGetHostname', undefined, options),
         client.call('connectGetVersion', undefined, options),
         this.networks(options),
+        storageOf(client, options),
         client.call('connectListAllDomains', { needResults: 1, flags: 0 }, options),
       ]);
       const vms: VmSummary[] = [];
@@ -96,14 +98,12 @@ export class KvmSession implements EndpointSession {
         const summary = await this.#summary(client, domain, options);
         if (summary !== null) vms.push(summary);
       }
+      const name = hostname.hostname;
+      const numbers = { cpus: node.cpus, memoryBytes: Number(node.memoryKib) * 1024, memoryFreeBytes: free };
       return {
-        host: {
-          name: hostname.hostname,
-          version: `QEMU ${versionText(Number(version.version))}`,
-          cpus: node.cpus,
-          memoryBytes: Number(node.memoryKib) * 1024,
-          memoryFreeBytes: free,
-        },
+        host: { name, version: `QEMU ${versionText(Number(version.version))}`, ...numbers },
+        hosts: [{ name, cluster: null, state: 'connected', ...numbers }],
+        storage,
         networks,
         vms,
       };

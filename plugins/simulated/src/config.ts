@@ -66,6 +66,21 @@ const vmSchema = z.strictObject({
   poweredOff: z.boolean().default(false).describe('Whether it is powered off.'),
 });
 
+const storageSchema = z.strictObject({
+  name: z.string().min(1).describe('Its name.'),
+  capacityBytes: z
+    .int()
+    .min(0)
+    .default(2 ** 40)
+    .describe('Its size.'),
+  freeBytes: z
+    .int()
+    .min(0)
+    .default(2 ** 39)
+    .describe('What of it is free.'),
+  shared: z.boolean().default(false).describe('Whether other hosts see it, too.'),
+});
+
 const faultSchema = z.strictObject({
   call: verb.describe('The call that meets it.'),
   kind: z
@@ -96,6 +111,7 @@ export const configSchema = z.strictObject({
     .min(1)
     .default(2 ** 40)
     .describe('Memory of this host.'),
+  storage: z.array(storageSchema).default([]).describe('Shown as this host’s; nothing that moves takes room there.'),
   rateBytesPerSec: z
     .int()
     .min(1_024)

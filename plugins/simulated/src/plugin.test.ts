@@ -90,6 +90,17 @@ test('delays and faults by configuration: of one call, of one VM, so often', asy
   assert.ok(performance.now() - before > 100);
 });
 
+test('the inventory has the host, and the storage that the configuration names', async () => {
+  const storage = [{ name: 'shelf', capacityBytes: 100, freeBytes: 40 }];
+  const session = await connect({ world: 'with-storage', host: 'a', vms, cpus: 4, memoryBytes: 50_000_000, storage });
+  const inventory = await session.inventory({ signal });
+  const numbers = { cpus: 4, memoryBytes: 50_000_000, memoryFreeBytes: 40_000_000 };
+  assert.deepEqual(inventory.hosts, [{ name: 'a', cluster: null, state: 'connected', ...numbers }]);
+  assert.deepEqual(inventory.storage, [
+    { name: 'shelf', usable: true, capacityBytes: 100, freeBytes: 40, shared: false },
+  ]);
+});
+
 test('two worlds have no way between them', async () => {
   await assert.rejects(migration('here', { vms }, { world: 'there' }), { code: 'INVALID_CONFIG' });
 });

@@ -36,17 +36,15 @@ export class SimulatedSession implements EndpointSession {
 
   async inventory(): Promise<Inventory> {
     const answer = await this.connection.call<Shape & { vms: SimulatedVm[] }>('inventory', {});
-    const { vms, cpus, memoryBytes: size } = answer;
+    const { vms, cpus, memoryBytes: size, storage = [] } = answer;
     const taken = vms.filter(({ presence }) => presence !== 'stopped');
     const used = taken.reduce((sum, { memoryBytes }) => sum + memoryBytes, 0);
+    const name = this.connection.host;
+    const numbers = { cpus, memoryBytes: size, memoryFreeBytes: Math.max(0, size - used) };
     return {
-      host: {
-        name: this.connection.host,
-        version: 'simulated',
-        cpus,
-        memoryBytes: size,
-        memoryFreeBytes: Math.max(0, size - used),
-      },
+      host: { name, version: 'simulated', ...numbers },
+      hosts: [{ name, cluster: null, state: 'connected', ...numbers }],
+      storage,
       networks: ['default', ISOLATED_NETWORK],
       vms: vms.map(summary),
     };

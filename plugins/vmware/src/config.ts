@@ -71,14 +71,16 @@ export const optionsSchema = z.strictObject({
     .optional()
     .describe(
       'ESXi host that is to run the VM; default: the one with the most free memory that sees the networks and datastores',
-    ),
+    )
+    .meta({ names: 'host' }),
   resourcePool: nameOrId.optional().describe('Default: the root pool of the host’s cluster'),
   folder: nameOrId.optional().describe('VM folder; default: the same inside one datacenter, else the datacenter’s own'),
   datastore: nameOrId
     .optional()
     .describe(
       'For the VM’s files and each disk that `diskMap` does not name; default: the same one if the host sees it, else the one with the most free space',
-    ),
+    )
+    .meta({ names: 'storage' }),
   storagePolicy: z.string().min(1).optional().describe('Id of a storage policy at the destination, for all disks'),
   diskMoveType: z
     .enum([

@@ -188,6 +188,7 @@ export const hostSchema = z.object({
   'runtime.inMaintenanceMode': truth,
   'summary.hardware.memorySize': int.optional(),
   'summary.hardware.numCpuThreads': int.optional(),
+  // Of the moment at which it was read: vSphere tells no changes of quickStats.
   'summary.quickStats.overallMemoryUsage': int.optional(),
   'config.product.version': text.optional(),
   datastore: list(refSchema),
@@ -195,7 +196,8 @@ export const hostSchema = z.object({
 });
 export type HostRecord = z.infer<typeof hostSchema>;
 
-/** What changes all the time: read anew for each question, because vSphere tells no changes of quickStats. */
+/** These two are read anew for each question, because vSphere tells no changes of quickStats. */
+export const hostMemorySchema = hostSchema.pick({ 'summary.quickStats.overallMemoryUsage': true });
 export const hostLoadSchema = hostSchema.extend({
   'summary.hardware.cpuMhz': int.optional(),
   'summary.hardware.numCpuCores': int.optional(),
@@ -257,6 +259,7 @@ export const datastoreSchema = z.object({
   name: text,
   parent: refSchema.optional(),
   'summary.accessible': truth,
+  'summary.multipleHostAccess': truth.optional(),
   'summary.maintenanceMode': text.optional(),
   'summary.freeSpace': int,
   'summary.capacity': int,

@@ -10,7 +10,7 @@ import {
   type VmSummary,
   verifyInOrder,
 } from '@lmas/plugin-api';
-import { z } from 'zod';
+import type { z } from 'zod';
 import { verification } from './checks/verification.ts';
 import { type Options, VimClient } from './client.ts';
 import type { VmwareConfig } from './config.ts';
@@ -19,9 +19,19 @@ import { loadOf, runningVms } from './inventory/load.ts';
 import { Mirror, type ShownVm, shownVmSchema } from './inventory/mirror.ts';
 import { NetworkUse } from './inventory/network-use.ts';
 import { decodeName, type Host, membersOf } from './inventory/places.ts';
-import { hostSummary, summaryOf } from './inventory/summary.ts';
+import { hostSummary, hostsOf, namesOf, storageOf, summaryOf } from './inventory/summary.ts';
 import { type Row, readAll, readObject, readObjects } from './properties.ts';
-import { hostLoadSchema, hostSchema, networkSchema, optionalRefSchema, vmLoadSchema, vmSchema } from './records.ts';
+import {
+  datastoreSchema,
+  hostLoadSchema,
+  hostMemorySchema,
+  hostSchema,
+  namedSchema,
+  networkSchema,
+  optionalRefSchema,
+  vmLoadSchema,
+  vmSchema,
+} from './records.ts';
 import { type Ref, refKey, sameRef } from './wire/data-objects.ts';
 
 const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
@@ -53,18 +63,28 @@ export class VmwareSession implements EndpointSession {
   async inventory(options: Options): Promise<Inventory> {
     try {
       await this.#mirror.look(options);
-      const hosts = membersOf(this.#mirror.rows('HostSystem', hostSchema), this.config.hosts);
+      const members = membersOf(this.#mirror.rows('HostSystem', hostSchema), this.config.hosts);
+      const hosts = await this.#withMemoryOfNow(members, options);
       const networks = this.#mirror.rows('Network', networkSchema);
-      const names = new Map(networks.map(({ ref, record }) => [refKey(ref), record.name]));
+      const names = { networks: namesOf(networks), hosts: namesOf(hosts) };
       const vms = this.#mirror.rows('VirtualMachine', shownVmSchema).filter((vm) => isGuest(vm) && isAt(vm, hosts));
       return {
         host: hostSummary(hosts, this.config.host, this.client.content.about.fullName),
+        hosts: hostsOf(hosts, this.#mirror.rows('ClusterComputeResource', namedSchema)),
+        storage: storageOf(this.#mirror.rows('Datastore', datastoreSchema), hosts),
         networks: [...new Set(networks.map(({ record }) => decodeName(record.name)))],
         vms: vms.map((vm) => summaryOf(vm, names)),
       };
     } catch (error) {
       throw toPluginError(error, `taking the inventory of ${this.config.host}`);
     }
+  }
+
+  async #withMemoryOfNow(hosts: readonly Host[], options: Options): Promise<readonly Host[]> {
+    const refs = hosts.map(({ ref }) => ref);
+    const rows = await readObjects(this.client, refs, hostMemorySchema, options);
+    const now = new Map(rows.map(({ ref, record }) => [refKey(ref), record]));
+    return hosts.map(({ ref, record }) => ({ ref, record: { ...record, ...now.get(refKey(ref)) } }));
   }
 
   /** Of the hosts at this site together, over the time that vSphere averages by itself. */
@@ -86,8 +106,13 @@ export class VmwareSession implements EndpointSession {
       const ref = (await this.#byUuid(idOrName, options)) ?? (await this.#byName(idOrName, options));
       const record = ref === null ? null : await readObject(this.client, ref, shownVmSchema, options);
       if (ref !== null && record !== null && (await this.#isHere({ ref, record }, options))) {
-        const networks = await readObjects(this.client, record.network, z.object({ name: z.string() }), options);
-        return summaryOf({ ref, record }, new Map(networks.map((row) => [refKey(row.ref), row.record.name])));
+        const host = record['runtime.host'];
+        const [networks, hosts] = await Promise.all(
+          [record.network, host === undefined ? [] : [host]].map((refs) =>
+            readObjects(this.client, refs, namedSchema, options),
+          ),
+        );
+        return summaryOf({ ref, record }, { networks: namesOf(networks ?? []), hosts: namesOf(hosts ?? []) });
       }
     } catch (error) {
       throw toPluginError(error, `looking for ${idOrName}`);

@@ -49,12 +49,14 @@ export type XenConfig = z.infer<typeof configSchema>;
 export const optionsSchema = z.strictObject({
   destinationHost: nameOrUuid
     .optional()
-    .describe('Member that is to run the VM; default: the one with the most free memory that sees the storage'),
+    .describe('Member that is to run the VM; default: the one with the most free memory that sees the storage')
+    .meta({ names: 'host' }),
   defaultStorage: nameOrUuid
     .optional()
     .describe(
       'Storage repository for disks that `diskMap` does not name; default: the same one if both pools see it, else the pool’s default',
-    ),
+    )
+    .meta({ names: 'storage' }),
   route: z
     .enum(['redirected', 'transparent'])
     .default('redirected')

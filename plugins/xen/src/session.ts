@@ -15,6 +15,7 @@ import type { XenConfig } from './config.ts';
 import { isFault, toPluginError } from './errors.ts';
 import { measureLoad } from './load.ts';
 import { Mirror } from './mirror.ts';
+import { hostsOf, storageOf } from './places.ts';
 import { findByNameOrUuid, type Guests, isGuest, isLive, membersOf, type Pool } from './pool.ts';
 import { NULL_REF, refSchema, type VmRecord, vmSchema } from './records.ts';
 import { verifyPool } from './verify.ts';
@@ -61,6 +62,8 @@ export class XenSession implements EndpointSession {
           memoryBytes: sum(metrics.map(({ memory_total: total }) => total)),
           memoryFreeBytes: sum(metrics.map(({ memory_free: free }) => free)),
         },
+        hosts: hostsOf(pool, members),
+        storage: storageOf(pool, members),
         networks: [...pool.networks.values()].map(({ name_label: name }) => name),
         vms: vms.map(([, vm]) => summaryOf(vm, pool, guests)),
       };
@@ -148,6 +151,7 @@ function summaryOf(vm: VmRecord, pool: Pool, guests: Guests): VmSummary {
       },
     ];
   });
+  const host = pool.hosts.get(vm.resident_on)?.name_label;
   return {
     id: vm.uuid,
     name: vm.name_label,
@@ -158,6 +162,7 @@ function summaryOf(vm: VmRecord, pool: Pool, guests: Guests): VmSummary {
     networks: [...new Set(networks)],
     managedBy: managerOf(vm),
     labels: vm.tags,
+    ...(host !== undefined && { host }),
   };
 }
 

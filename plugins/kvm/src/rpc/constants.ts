@@ -36,6 +36,15 @@ export const DIRTY_RATE = { unstarted: 0, measuring: 1, measured: 2 } as const;
 /** VIR_CONNECT_GET_ALL_DOMAINS_STATS_*: of which, and without waiting for one that is stuck (libvirt 4.5). */
 export const STATS_OF = { running: 16, noWait: 536_870_912 } as const;
 
+/**
+ * VIR_CONNECT_LIST_STORAGE_POOLS_*: which. `networked` is NETFS, ISCSI, RBD, SHEEPDOG, GLUSTER and VSTORAGE; without ISCSI_DIRECT, which
+ * libvirt refuses before 5.6.
+ */
+export const LIST_POOLS = { active: 2, networked: 256 | 2_048 | 16_384 | 32_768 | 65_536 | 262_144 } as const;
+
+/** VIR_STORAGE_POOL_*. */
+export const POOL_STATE = { inactive: 0, building: 1, running: 2, degraded: 3, inaccessible: 4 } as const;
+
 /** VIR_DOMAIN_*. */
 export const STATE = {
   noState: 0,

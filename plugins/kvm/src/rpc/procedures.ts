@@ -123,6 +123,11 @@ export const PROCEDURES = {
     struct({ domain, needResults: int, flags: uint }),
     struct({ snapshots: array(snapshot, 16_384), count: int }),
   ),
+  connectListAllStoragePools: procedure(
+    281,
+    struct({ needResults: int, flags: uint }),
+    struct({ pools: array(pool, 16_384), count: uint }),
+  ),
   connectListAllNetworks: procedure(
     283,
     struct({ needResults: int, flags: uint }),

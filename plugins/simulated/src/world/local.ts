@@ -35,10 +35,10 @@ export function connectLocally(config: SimulatedConfig): Duplex {
 
 function setUp(
   world: World,
-  { world: worldName, host, vms, cpus, memoryBytes, rateBytesPerSec, delaysMs, faults }: SimulatedConfig,
+  { world: worldName, host, vms, cpus, memoryBytes, storage, rateBytesPerSec, delaysMs, faults }: SimulatedConfig,
 ): void {
   world.addHost(host);
-  world.shapes.set(host, { cpus, memoryBytes });
+  world.shapes.set(host, { cpus, memoryBytes, storage: storage.map((one) => ({ ...one, usable: true })) });
   if (rateBytesPerSec !== null) world.rates.set(host, rateBytesPerSec);
   for (const { id, poweredOff, ...vm } of vms) {
     const vmId = id ?? uuidOf(`${worldName}/${host}/${vm.name}`);

@@ -6,7 +6,7 @@
  * change, and remembers every instant at which there were two.
  */
 import { EventEmitter } from 'node:events';
-import type { Presence } from '@lmas/plugin-api';
+import type { Presence, StorageSummary } from '@lmas/plugin-api';
 import { Drills } from './drills.ts';
 import { WorldError } from './errors.ts';
 import { Faults } from './faults.ts';
@@ -33,6 +33,8 @@ export interface Guest {
 export interface Shape {
   readonly cpus: number;
   readonly memoryBytes: number;
+  /** Shown, and that is all: nothing that moves takes room there. */
+  readonly storage?: readonly StorageSummary[];
 }
 
 export interface SimulatedVm extends Guest {

@@ -6,7 +6,7 @@ import type { z } from 'zod';
 import type { Options, VimClient } from '../client.ts';
 import { isFault } from '../errors.ts';
 import { type Row, type Update, Watch } from '../properties.ts';
-import { hostSchema, networkSchema, vmSchema } from '../records.ts';
+import { datastoreSchema, hostSchema, namedSchema, networkSchema, vmSchema } from '../records.ts';
 import { type Ref, refKey } from '../wire/data-objects.ts';
 
 export const shownVmSchema = vmSchema.pick({
@@ -19,6 +19,8 @@ export type ShownVm = z.infer<typeof shownVmSchema>;
 const KINDS = [
   { type: 'VirtualMachine', shape: shownVmSchema },
   { type: 'HostSystem', shape: hostSchema },
+  { type: 'ClusterComputeResource', shape: namedSchema },
+  { type: 'Datastore', shape: datastoreSchema },
   { type: 'Network', shape: networkSchema },
 ];
 /** Of networks only the distributed port groups are of another type than the one asked for. */

@@ -116,6 +116,9 @@ export const decodeName = (name: string): string =>
 export const isLive = ({ record }: Host): boolean =>
   record['runtime.connectionState'] === 'connected' && !record['runtime.inMaintenanceMode'];
 
+export const isUsable = ({ record }: Datastore): boolean =>
+  record['summary.accessible'] && (record['summary.maintenanceMode'] ?? 'normal') === 'normal';
+
 /** The hosts at this site. */
 export function membersOf<H extends Host>(hosts: readonly H[], wanted: readonly string[]): readonly H[] {
   if (wanted.length === 0) return hosts;

@@ -1,10 +1,10 @@
 /** What the inventory shows of a vCenter and its VMs. Pure. */
-import type { Inventory, Presence, VmSummary } from '@lmas/plugin-api';
+import type { HostState, HostSummary, Inventory, Presence, StorageSummary, VmSummary } from '@lmas/plugin-api';
 import type { Row } from '../properties.ts';
 import type { Device, SightingRecord } from '../records.ts';
-import { refKey } from '../wire/data-objects.ts';
+import { type Ref, refKey } from '../wire/data-objects.ts';
 import type { ShownVm } from './mirror.ts';
-import { decodeName, type Host, isLive, memoryFreeBytes } from './places.ts';
+import { type Datastore, decodeName, type Host, isLive, isUsable, memoryFreeBytes, type Named } from './places.ts';
 
 export const isDisk = ({ _typeName: type }: Device): boolean => type === 'VirtualDisk';
 
@@ -31,8 +31,23 @@ export function presenceOf(record: Pick<SightingRecord, 'runtime.connectionState
   return POWER[record['runtime.powerState']] ?? 'unreachable';
 }
 
-export function summaryOf({ record, ref }: Row<ShownVm>, networkNames: ReadonlyMap<string, string>): VmSummary {
+/** By key of the reference. */
+export type Names = ReadonlyMap<string, string>;
+
+export const namesOf = (rows: readonly Row<{ readonly name: string }>[]): Names =>
+  new Map(rows.map(({ ref, record }) => [refKey(ref), decodeName(record.name)]));
+
+const nameOf = (names: Names, ref: Ref | undefined): string | undefined =>
+  ref === undefined ? undefined : names.get(refKey(ref));
+
+/** @param names `hosts`: of those at this site */
+export function summaryOf(
+  { record, ref }: Row<ShownVm>,
+  names: { readonly networks: Names; readonly hosts: Names },
+): VmSummary {
   const devices = record['config.hardware.device'];
+  // vSphere names the host where it was registered last also of a VM that is off.
+  const host = record['runtime.powerState'] === 'poweredOn' ? nameOf(names.hosts, record['runtime.host']) : undefined;
   return {
     id: record['config.instanceUuid'] ?? ref.value,
     name: decodeName(record.name),
@@ -45,8 +60,9 @@ export function summaryOf({ record, ref }: Row<ShownVm>, networkNames: ReadonlyM
       sizeBytes: bytesOf(disk),
       readOnly: disk.backing?.diskMode === 'independent_nonpersistent',
     })),
-    networks: record.network.map((each) => decodeName(networkNames.get(refKey(each)) ?? each.value)),
+    networks: record.network.map((each) => nameOf(names.networks, each) ?? each.value),
     managedBy: record['config.managedBy']?.extensionKey ?? null,
+    ...(host !== undefined && { host }),
   };
 }
 
@@ -61,4 +77,39 @@ export function hostSummary(hosts: readonly Host[], name: string, version: strin
     memoryBytes: sum(({ record }) => record['summary.hardware.memorySize'] ?? 0),
     memoryFreeBytes: sum(memoryFreeBytes),
   };
+}
+
+function stateOf(host: Host): HostState {
+  if (isLive(host)) return 'connected';
+  return host.record['runtime.connectionState'] === 'connected' ? 'maintenance' : 'disconnected';
+}
+
+export const hostsOf = (hosts: readonly Host[], clusters: readonly Named[]): HostSummary[] => {
+  const names = namesOf(clusters);
+  return hosts.map((host) => ({
+    ...{ name: decodeName(host.record.name), id: host.ref.value, state: stateOf(host) },
+    cluster: nameOf(names, host.record.parent) ?? null,
+    cpus: host.record['summary.hardware.numCpuThreads'] ?? 0,
+    memoryBytes: host.record['summary.hardware.memorySize'] ?? 0,
+    memoryFreeBytes: memoryFreeBytes(host),
+  }));
+};
+
+/** Those that a host of the site sees. */
+export function storageOf(datastores: readonly Datastore[], hosts: readonly Host[]): StorageSummary[] {
+  const seenBy = Map.groupBy(
+    hosts.flatMap(({ record }) => record.datastore.map((ref) => ({ key: refKey(ref), host: decodeName(record.name) }))),
+    ({ key }) => key,
+  );
+  return datastores.flatMap((datastore) => {
+    const { ref, record } = datastore;
+    const [first, ...others] = seenBy.get(refKey(ref)) ?? [];
+    if (first === undefined) return [];
+    return {
+      ...{ name: decodeName(record.name), id: ref.value, usable: isUsable(datastore) },
+      ...{ capacityBytes: record['summary.capacity'], freeBytes: record['summary.freeSpace'] },
+      shared: record['summary.multipleHostAccess'] ?? null,
+      ...(others.length === 0 && { host: first.host }),
+    };
+  });
 }

@@ -1,5 +1,5 @@
 /** Where each disk of a VM goes, and its own files. Pure. */
-import { type Datastore, decodeName, type Host } from '../inventory/places.ts';
+import { type Datastore, decodeName, type Host, isUsable } from '../inventory/places.ts';
 import { bytesOf, isDisk, labelOf } from '../inventory/summary.ts';
 import type { Device } from '../records.ts';
 import { type Ref, sameRef } from '../wire/data-objects.ts';
@@ -74,9 +74,6 @@ function placeHome(
   const isTold = disks.some(({ datastore }) => datastore === undefined);
   return choose(parts, host, now, wanted, gapOf('The VM', host, wanted), isTold ? [] : gaps);
 }
-
-const isUsable = ({ record }: Datastore): boolean =>
-  record['summary.accessible'] && (record['summary.maintenanceMode'] ?? 'normal') === 'normal';
 
 const seenBy = ({ destinationPlaces }: Parts, host: Host): readonly Datastore[] =>
   destinationPlaces.datastores.filter(

@@ -59,11 +59,10 @@ export class XlSession implements EndpointSession {
     try {
       const { description, guests } = await this.describe({ signal });
       const { name, version, cpus, memoryMib, freeMib } = readInfo(description.info);
+      const numbers = { cpus, memoryBytes: memoryMib * 1024 ** 2, memoryFreeBytes: freeMib * 1024 ** 2 };
       return {
-        host: {
-          ...{ name, version: `Xen ${version}`, cpus },
-          ...{ memoryBytes: memoryMib * 1024 ** 2, memoryFreeBytes: freeMib * 1024 ** 2 },
-        },
+        host: { name, version: `Xen ${version}`, ...numbers },
+        hosts: [{ name, cluster: null, state: 'connected', ...numbers }],
         networks: [...new Set(guests.flatMap(bridgesOf))],
         vms: guests.filter(({ domain }) => !domain.name.endsWith(INCOMING)).map(summaryOf),
       };

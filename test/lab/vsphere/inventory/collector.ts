@@ -3,7 +3,7 @@
  *
  *   acknowledged ──compute difference──▶ delivered ──(the client's next call names that version)──▶ acknowledged
  *
- * A client that lost an answer asks again with the version before, and gets the difference again.
+ * A client that lost an answer asks again with the version before, and gets the difference again. Of quickStats no changes are told.
  */
 import { VimFault } from '../fault.ts';
 import { box } from '../schema/check.ts';
@@ -143,6 +143,9 @@ export class Collector {
   }
 }
 
+/** HostListSummaryQuickStats and VirtualMachineQuickStats in the API reference: "does not support notification, for scalability reasons". */
+const isUnnoticed = (path: string): boolean => path.startsWith('summary.quickStats');
+
 interface Update {
   readonly object: string;
   readonly update: DataObject;
@@ -185,7 +188,7 @@ function changesOf(
   const changes: DataObject[] = [];
   for (const [path, value] of values) {
     const before = old.get(path);
-    if (before === JSON.stringify(value)) continue;
+    if (before === JSON.stringify(value) || (before !== undefined && isUnnoticed(path))) continue;
     const inner =
       partial && before !== undefined ? membersChanged(schema, path, JSON.parse(before) as Value, value) : undefined;
     changes.push(...(inner ?? [{ name: path, op: 'assign', val: value }]));

@@ -20,6 +20,15 @@ import { proceduresOf } from './procedures.ts';
 import { Refusal } from './refusal.ts';
 import type { FakeWorld } from './world.ts';
 
+/** As libvirt tells of it. */
+export interface FakePool {
+  readonly state: number;
+  readonly isNetworked: boolean;
+  readonly capacity: bigint;
+  readonly allocation: bigint;
+  readonly available: bigint;
+}
+
 export class FakeHost {
   readonly world: FakeWorld;
   readonly name: string;
@@ -65,6 +74,7 @@ export class FakeHost {
   readonly networks = new Map([
     ['default', "<network><name>default</name><forward mode='nat'/><bridge name='virbr0'/></network>"],
   ]);
+  readonly pools = new Map<string, FakePool>();
   /** Of the kernel, whoever made them. */
   readonly bridges = new Map<string, FakeBridge>();
   /** What the host's sysctl says. */

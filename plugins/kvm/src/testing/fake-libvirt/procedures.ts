@@ -7,8 +7,10 @@ import {
   DOMAIN_STATS,
   ERROR,
   JOB,
+  LIST_POOLS,
   MIGRATE,
   OPERATION,
+  POOL_STATE,
   RUNNING,
   SHUTOFF,
   STATE,
@@ -19,7 +21,7 @@ import { numberOf, stringOf, type TypedParam } from '../../rpc/typed-params.ts';
 import { beginBackup, endBackup } from './backups.ts';
 import type { FakeConnection } from './connection.ts';
 import { domainOf, type Guest, guestXml } from './guest.ts';
-import type { FakeHost } from './host.ts';
+import type { FakeHost, FakePool } from './host.ts';
 import { Refusal } from './refusal.ts';
 
 export type Procedures = {
@@ -45,6 +47,17 @@ const aboutTheHost = (host: FakeHost): Procedures => ({
   connectListAllNetworks: () => {
     const networks = [...host.networks.keys()].map((name) => ({ name, uuid: Buffer.alloc(16) }));
     return { networks, count: networks.length };
+  },
+  connectListAllStoragePools: ({ flags }) => {
+    const isListed = ({ state, isNetworked }: FakePool) =>
+      state !== POOL_STATE.inactive && ((flags & LIST_POOLS.networked) === 0 || isNetworked);
+    const pools = [...host.pools].filter(([, pool]) => isListed(pool));
+    return { pools: pools.map(([name]) => ({ name, uuid: Buffer.alloc(16) })), count: pools.length };
+  },
+  storagePoolGetInfo: ({ pool: { name } }) => {
+    const pool = host.pools.get(name);
+    if (pool === undefined) throw new Refusal(ERROR.NO_STORAGE_POOL, 'no pool');
+    return pool;
   },
   networkGetXmlDesc: ({ network }) => ({ xml: host.networks.get(network.name) ?? '' }),
   connectListAllDomains: () => {
