@@ -21,6 +21,7 @@ import { addList } from './commands/list.ts';
 import { addLog } from './commands/log.ts';
 import { addMasterKey } from './commands/master-key.ts';
 import { addCheck, addMigrate } from './commands/migrate.ts';
+import { addHost, addStorage } from './commands/places.ts';
 import { addPlan } from './commands/plan.ts';
 import { addPlugin } from './commands/plugin.ts';
 import { addPolicy } from './commands/policy.ts';
@@ -101,6 +102,8 @@ export function buildProgram(terminal: Terminal, outcome: Outcome, { json = fals
     addCredential,
     addHostKey,
     addVm,
+    addHost,
+    addStorage,
     addLink,
     addGateway,
     addPlugin,

@@ -9,12 +9,13 @@ import { printable } from '../output/text.ts';
 const COLUMNS: readonly Column<Vm>[] = [
   { title: 'VM', value: ({ name }) => name, minWidth: 12 },
   { title: 'STATE', value: ({ presence }) => presence },
-  { title: 'VCPUS', value: ({ vcpus }) => String(vcpus), align: 'right', dropOrder: 3 },
+  { title: 'HOST', value: ({ host }) => host ?? '', minWidth: 8, dropOrder: 3 },
+  { title: 'VCPUS', value: ({ vcpus }) => String(vcpus), align: 'right', dropOrder: 4 },
   { title: 'MEMORY', value: ({ memoryBytes }) => formatBytes(memoryBytes), align: 'right' },
   { title: 'DISKS', value: describeDisks, align: 'right', dropOrder: 1 },
-  { title: 'NETWORKS', value: ({ networks }) => networks.join(', '), minWidth: 8, dropOrder: 4 },
+  { title: 'NETWORKS', value: ({ networks }) => networks.join(', '), minWidth: 8, dropOrder: 5 },
   { title: 'MANAGED BY', value: ({ managedBy }) => managedBy ?? '', dropOrder: 2 },
-  { title: 'ID', value: ({ id }) => id, dropOrder: 5 },
+  { title: 'ID', value: ({ id }) => id, dropOrder: 6 },
 ];
 
 export function addVm(registry: Registry): void {
@@ -35,11 +36,12 @@ export function addVm(registry: Registry): void {
         invocation.printJson(inventory);
         return EXIT.ok;
       }
-      const { host, vms } = inventory;
+      const { host, hosts, vms } = inventory;
       invocation.note(
         `${printable(host.name)} (${printable(host.version)}): ${plural(host.cpus, 'CPU')}, ${formatBytes(host.memoryFreeBytes)} of ${formatBytes(host.memoryBytes)} memory free`,
       );
-      invocation.printTable(COLUMNS, vms, 'No VMs there.');
+      const columns = hosts.length > 1 ? COLUMNS : COLUMNS.filter(({ title }) => title !== 'HOST');
+      invocation.printTable(columns, vms, 'No VMs there.');
       return EXIT.ok;
     },
   });

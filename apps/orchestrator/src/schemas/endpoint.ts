@@ -1,7 +1,7 @@
 /**
  * Endpoints, and what they answer when they are asked for their host and VMs.
  */
-import { VERIFICATION_OUTCOMES } from '@lmas/plugin-api';
+import { HOST_STATES, VERIFICATION_OUTCOMES } from '@lmas/plugin-api';
 import { z } from 'zod';
 import { ownedNameSchema, slugSchema, timestampSchema } from './common.ts';
 
@@ -54,21 +54,62 @@ export const vmSchema = z
     ),
     networks: z.array(z.string()),
     managedBy: z.string().nullable(),
+    host: z
+      .string()
+      .optional()
+      .describe('Name of the one of `hosts` that runs it; absent where none does, or where the endpoint is one host.'),
     labels: z
       .array(z.string())
       .default([])
       .describe('What people wrote at it, at its hypervisor; plans can choose by them.'),
   })
   .meta({ id: 'Vm' });
+const placeId = z.string().optional().describe('Stable; where a plugin’s option takes the name, it takes this too.');
+export const hostSchema = z
+  .object({
+    name: z.string(),
+    id: placeId,
+    cluster: z.string().nullable().describe('Within the endpoint.'),
+    state: z
+      .enum(HOST_STATES)
+      .describe(
+        '`maintenance`: it takes no VMs; `disconnected`: its control point has lost it, and its numbers are of before that.',
+      ),
+    cpus: z.int(),
+    memoryBytes: z.int(),
+    memoryFreeBytes: z.int(),
+  })
+  .meta({ id: 'Host' });
+export const storageSchema = z
+  .object({
+    name: z.string(),
+    id: placeId,
+    usable: z.boolean().describe('It can be written to now: accessible, and not in maintenance.'),
+    capacityBytes: z.int().nullable(),
+    freeBytes: z.int().nullable(),
+    shared: z.boolean().nullable().describe('More than one host is set up to see it; null: not known.'),
+    host: z
+      .string()
+      .optional()
+      .describe('The one of `hosts` that sees it; absent where several do, or where the endpoint is one host.'),
+  })
+  .meta({ id: 'Storage' });
 export const inventorySchema = z
   .object({
-    host: z.object({
-      name: z.string(),
-      version: z.string(),
-      cpus: z.int(),
-      memoryBytes: z.int(),
-      memoryFreeBytes: z.int(),
-    }),
+    host: z
+      .object({
+        name: z.string(),
+        version: z.string(),
+        cpus: z.int(),
+        memoryBytes: z.int(),
+        memoryFreeBytes: z.int(),
+      })
+      .describe('The endpoint as a whole; of many hosts, what those that are connected have together.'),
+    hosts: z.array(hostSchema).default([]).describe('Each host that the endpoint stands for.'),
+    storage: z
+      .array(storageSchema)
+      .default([])
+      .describe('Where disks can be: the datastores, storage repositories or storage pools that these hosts see.'),
     networks: z.array(z.string()),
     vms: z.array(vmSchema),
   })

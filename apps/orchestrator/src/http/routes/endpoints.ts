@@ -173,7 +173,7 @@ export const endpointRoutes: FastifyPluginAsyncZod<Services> = async (api, servi
         tags: ['endpoints'],
         summary: 'Look at an endpoint',
         description:
-          'The host and its VMs, asked now. A login that was refused a while ago is not tried again, so that a page that is open locks no account: `POST …/test` tries at once.',
+          'Its hosts, storage, networks and VMs, asked now. A login that was refused a while ago is not tried again, so that a page that is open locks no account: `POST …/test` tries at once.',
         params: slugParams,
         response: { 200: inventorySchema, ...failures('ENDPOINT_NOT_FOUND', 'FAR_END_TIMEOUT') },
       },
