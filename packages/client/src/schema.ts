@@ -564,7 +564,7 @@ export interface paths {
         };
         /**
          * Look at an endpoint
-         * @description The host and its VMs, asked now. A login that was refused a while ago is not tried again, so that a page that is open locks no account: `POST …/test` tries at once.
+         * @description Its hosts, storage, networks and VMs, asked now. A login that was refused a while ago is not tried again, so that a page that is open locks no account: `POST …/test` tries at once.
          */
         get: operations["getEndpointInventory"];
         put?: never;
@@ -2243,7 +2243,7 @@ export interface components {
         WhereInput: "source" | "destination" | "both" | "unknown";
         MigrationIdInput: string;
         /**
-         * @description What matters most when the guest writes faster than the link carries. `balanced`: as the hypervisor does it. `fast-switchover`: a pause that is hardly noticed, the guest may be slowed down for it. `never-pause`: the shortest pause, full speed; it may never get across. `must-finish`: slowed down hard, with seconds of pause if need be. None of them implies post-copy.
+         * @description What matters most when the dirty rate exceeds what the link carries. `balanced`: as the hypervisor does it. `fast-switchover`: a pause that is hardly noticed, the guest may be slowed down for it. `never-pause`: the shortest pause, full speed; it may never get across. `must-finish`: slowed down hard, with seconds of pause if need be. None of them implies post-copy.
          * @enum {string}
          */
         ConvergenceInput: "balanced" | "fast-switchover" | "never-pause" | "must-finish";
@@ -2289,7 +2289,7 @@ export interface components {
             /** @description Endpoint where it is to run. */
             destination: components["schemas"]["SlugInput"];
             /**
-             * @description `tunnel`: through a gateway pair. `direct`: straight from host to host, as without LMAS.
+             * @description `tunnel`: through a gateway pair. `direct`: from host to host without a tunnel, as without LMAS.
              * @default tunnel
              * @enum {string}
              */
@@ -2448,7 +2448,7 @@ export interface components {
             /** @description Endpoint where it is to run. */
             destination: components["schemas"]["SlugInput"];
             /**
-             * @description `tunnel`: through a gateway pair. `direct`: straight from host to host, as without LMAS.
+             * @description `tunnel`: through a gateway pair. `direct`: from host to host without a tunnel, as without LMAS.
              * @default tunnel
              * @enum {string}
              */
@@ -3130,7 +3130,7 @@ export interface components {
              */
             migration?: {
                 /**
-                 * @description `tunnel`: through a gateway pair. `direct`: straight from host to host, as without LMAS.
+                 * @description `tunnel`: through a gateway pair. `direct`: from host to host without a tunnel, as without LMAS.
                  * @default tunnel
                  * @enum {string}
                  */
@@ -3457,7 +3457,7 @@ export interface components {
              */
             migration?: {
                 /**
-                 * @description `tunnel`: through a gateway pair. `direct`: straight from host to host, as without LMAS.
+                 * @description `tunnel`: through a gateway pair. `direct`: from host to host without a tunnel, as without LMAS.
                  * @default tunnel
                  * @enum {string}
                  */
@@ -3758,7 +3758,7 @@ export interface components {
              */
             migration?: {
                 /**
-                 * @description `tunnel`: through a gateway pair. `direct`: straight from host to host, as without LMAS.
+                 * @description `tunnel`: through a gateway pair. `direct`: from host to host without a tunnel, as without LMAS.
                  * @default tunnel
                  * @enum {string}
                  */
@@ -3910,6 +3910,11 @@ export interface components {
              * @default null
              */
             run?: components["schemas"]["BalancingRunIdInput"] | null;
+            /**
+             * @description Somebody asked for it, a person or a schedule: what it decided is begun whatever the windows of the policy say.
+             * @default false
+             */
+            asked?: boolean;
         };
         BalancingMoveInput: {
             id: string;
@@ -4045,7 +4050,7 @@ export interface components {
         PredictionInput: {
             /** @description What the link is taken to carry for it; null: not known. */
             rateBytesPerSec: number | null;
-            /** @description How fast the guest writes; null: its hypervisor does not say. */
+            /** @description Its dirty rate; null: its hypervisor does not say. */
             dirtyRateBytesPerSec: number | null;
             /**
              * @description Whether it gets across by pre-copy: by itself, only with the guest slowed down, or not.
@@ -4231,13 +4236,44 @@ export interface components {
             }[];
             networks: string[];
             managedBy: string | null;
+            /** @description Name of the one of `hosts` that runs it; absent where none does, or where the endpoint is one host. */
+            host?: string;
             /**
              * @description What people wrote at it, at its hypervisor; plans can choose by them.
              * @default []
              */
             labels?: string[];
         };
+        HostInput: {
+            name: string;
+            /** @description Stable; where a plugin’s option takes the name, it takes this too. */
+            id?: string;
+            /** @description Within the endpoint. */
+            cluster: string | null;
+            /**
+             * @description `maintenance`: it takes no VMs; `disconnected`: its control point has lost it, and its numbers are of before that.
+             * @enum {string}
+             */
+            state: "connected" | "maintenance" | "disconnected";
+            cpus: number;
+            memoryBytes: number;
+            memoryFreeBytes: number;
+        };
+        StorageInput: {
+            name: string;
+            /** @description Stable; where a plugin’s option takes the name, it takes this too. */
+            id?: string;
+            /** @description It can be written to now: accessible, and not in maintenance. */
+            usable: boolean;
+            capacityBytes: number | null;
+            freeBytes: number | null;
+            /** @description More than one host is set up to see it; null: not known. */
+            shared: boolean | null;
+            /** @description The one of `hosts` that sees it; absent where several do, or where the endpoint is one host. */
+            host?: string;
+        };
         InventoryInput: {
+            /** @description The endpoint as a whole; of many hosts, what those that are connected have together. */
             host: {
                 name: string;
                 version: string;
@@ -4245,6 +4281,16 @@ export interface components {
                 memoryBytes: number;
                 memoryFreeBytes: number;
             };
+            /**
+             * @description Each host that the endpoint stands for.
+             * @default []
+             */
+            hosts?: components["schemas"]["HostInput"][];
+            /**
+             * @description Where disks can be: the datastores, storage repositories or storage pools that these hosts see.
+             * @default []
+             */
+            storage?: components["schemas"]["StorageInput"][];
             networks: string[];
             vms: components["schemas"]["VmInput"][];
         };
@@ -4304,7 +4350,7 @@ export interface components {
             configSchema: {
                 [key: string]: unknown;
             };
-            /** @description JSON schema of a migration’s `options`. */
+            /** @description JSON schema of a migration’s `options`. An option with `names` (`host` or `storage`) is the name or the `id` of such a place in the destination’s inventory. */
             optionsSchema: {
                 [key: string]: unknown;
             };
@@ -4439,7 +4485,7 @@ export interface components {
             /** @default  */
             description?: string;
             /**
-             * @description The machine where a gateway can run; without one, only straight migrations are possible.
+             * @description The machine where a gateway can run; without one, only direct migrations (without a tunnel) are possible.
              * @default null
              */
             gateway?: {
@@ -4485,7 +4531,7 @@ export interface components {
             /** @default  */
             description?: string;
             /**
-             * @description The machine where a gateway can run; without one, only straight migrations are possible.
+             * @description The machine where a gateway can run; without one, only direct migrations (without a tunnel) are possible.
              * @default null
              */
             gateway?: {
@@ -5046,7 +5092,7 @@ export interface components {
              */
             migration?: {
                 /**
-                 * @description `tunnel`: through a gateway pair. `direct`: straight from host to host, as without LMAS.
+                 * @description `tunnel`: through a gateway pair. `direct`: from host to host without a tunnel, as without LMAS.
                  * @default tunnel
                  * @enum {string}
                  */
@@ -5220,7 +5266,7 @@ export interface components {
              */
             migration?: {
                 /**
-                 * @description `tunnel`: through a gateway pair. `direct`: straight from host to host, as without LMAS.
+                 * @description `tunnel`: through a gateway pair. `direct`: from host to host without a tunnel, as without LMAS.
                  * @default tunnel
                  * @enum {string}
                  */
@@ -5395,7 +5441,7 @@ export interface components {
              */
             migration?: {
                 /**
-                 * @description `tunnel`: through a gateway pair. `direct`: straight from host to host, as without LMAS.
+                 * @description `tunnel`: through a gateway pair. `direct`: from host to host without a tunnel, as without LMAS.
                  * @default tunnel
                  * @enum {string}
                  */
@@ -5612,7 +5658,7 @@ export interface components {
              */
             migration?: {
                 /**
-                 * @description `tunnel`: through a gateway pair. `direct`: straight from host to host, as without LMAS.
+                 * @description `tunnel`: through a gateway pair. `direct`: from host to host without a tunnel, as without LMAS.
                  * @default tunnel
                  * @enum {string}
                  */
@@ -7097,7 +7143,7 @@ export interface components {
         Where: "source" | "destination" | "both" | "unknown";
         MigrationId: string;
         /**
-         * @description What matters most when the guest writes faster than the link carries. `balanced`: as the hypervisor does it. `fast-switchover`: a pause that is hardly noticed, the guest may be slowed down for it. `never-pause`: the shortest pause, full speed; it may never get across. `must-finish`: slowed down hard, with seconds of pause if need be. None of them implies post-copy.
+         * @description What matters most when the dirty rate exceeds what the link carries. `balanced`: as the hypervisor does it. `fast-switchover`: a pause that is hardly noticed, the guest may be slowed down for it. `never-pause`: the shortest pause, full speed; it may never get across. `must-finish`: slowed down hard, with seconds of pause if need be. None of them implies post-copy.
          * @enum {string}
          */
         Convergence: "balanced" | "fast-switchover" | "never-pause" | "must-finish";
@@ -7143,7 +7189,7 @@ export interface components {
             /** @description Endpoint where it is to run. */
             destination: components["schemas"]["Slug"];
             /**
-             * @description `tunnel`: through a gateway pair. `direct`: straight from host to host, as without LMAS.
+             * @description `tunnel`: through a gateway pair. `direct`: from host to host without a tunnel, as without LMAS.
              * @default tunnel
              * @enum {string}
              */
@@ -7295,7 +7341,7 @@ export interface components {
             /** @description Endpoint where it is to run. */
             destination: components["schemas"]["Slug"];
             /**
-             * @description `tunnel`: through a gateway pair. `direct`: straight from host to host, as without LMAS.
+             * @description `tunnel`: through a gateway pair. `direct`: from host to host without a tunnel, as without LMAS.
              * @default tunnel
              * @enum {string}
              */
@@ -7963,7 +8009,7 @@ export interface components {
             /** @description How its migrations are made; as in a migration. */
             migration: {
                 /**
-                 * @description `tunnel`: through a gateway pair. `direct`: straight from host to host, as without LMAS.
+                 * @description `tunnel`: through a gateway pair. `direct`: from host to host without a tunnel, as without LMAS.
                  * @default tunnel
                  * @enum {string}
                  */
@@ -8276,7 +8322,7 @@ export interface components {
             /** @description How its migrations are made; as in a migration. */
             migration: {
                 /**
-                 * @description `tunnel`: through a gateway pair. `direct`: straight from host to host, as without LMAS.
+                 * @description `tunnel`: through a gateway pair. `direct`: from host to host without a tunnel, as without LMAS.
                  * @default tunnel
                  * @enum {string}
                  */
@@ -8563,7 +8609,7 @@ export interface components {
             /** @description How its migrations are made; as in a migration. */
             migration: {
                 /**
-                 * @description `tunnel`: through a gateway pair. `direct`: straight from host to host, as without LMAS.
+                 * @description `tunnel`: through a gateway pair. `direct`: from host to host without a tunnel, as without LMAS.
                  * @default tunnel
                  * @enum {string}
                  */
@@ -8708,6 +8754,11 @@ export interface components {
              * @default null
              */
             run: components["schemas"]["BalancingRunId"] | null;
+            /**
+             * @description Somebody asked for it, a person or a schedule: what it decided is begun whatever the windows of the policy say.
+             * @default false
+             */
+            asked: boolean;
         };
         BalancingMove: {
             id: string;
@@ -8843,7 +8894,7 @@ export interface components {
         Prediction: {
             /** @description What the link is taken to carry for it; null: not known. */
             rateBytesPerSec: number | null;
-            /** @description How fast the guest writes; null: its hypervisor does not say. */
+            /** @description Its dirty rate; null: its hypervisor does not say. */
             dirtyRateBytesPerSec: number | null;
             /**
              * @description Whether it gets across by pre-copy: by itself, only with the guest slowed down, or not.
@@ -9029,13 +9080,44 @@ export interface components {
             }[];
             networks: string[];
             managedBy: string | null;
+            /** @description Name of the one of `hosts` that runs it; absent where none does, or where the endpoint is one host. */
+            host?: string;
             /**
              * @description What people wrote at it, at its hypervisor; plans can choose by them.
              * @default []
              */
             labels: string[];
         };
+        Host: {
+            name: string;
+            /** @description Stable; where a plugin’s option takes the name, it takes this too. */
+            id?: string;
+            /** @description Within the endpoint. */
+            cluster: string | null;
+            /**
+             * @description `maintenance`: it takes no VMs; `disconnected`: its control point has lost it, and its numbers are of before that.
+             * @enum {string}
+             */
+            state: "connected" | "maintenance" | "disconnected";
+            cpus: number;
+            memoryBytes: number;
+            memoryFreeBytes: number;
+        };
+        Storage: {
+            name: string;
+            /** @description Stable; where a plugin’s option takes the name, it takes this too. */
+            id?: string;
+            /** @description It can be written to now: accessible, and not in maintenance. */
+            usable: boolean;
+            capacityBytes: number | null;
+            freeBytes: number | null;
+            /** @description More than one host is set up to see it; null: not known. */
+            shared: boolean | null;
+            /** @description The one of `hosts` that sees it; absent where several do, or where the endpoint is one host. */
+            host?: string;
+        };
         Inventory: {
+            /** @description The endpoint as a whole; of many hosts, what those that are connected have together. */
             host: {
                 name: string;
                 version: string;
@@ -9043,6 +9125,16 @@ export interface components {
                 memoryBytes: number;
                 memoryFreeBytes: number;
             };
+            /**
+             * @description Each host that the endpoint stands for.
+             * @default []
+             */
+            hosts: components["schemas"]["Host"][];
+            /**
+             * @description Where disks can be: the datastores, storage repositories or storage pools that these hosts see.
+             * @default []
+             */
+            storage: components["schemas"]["Storage"][];
             networks: string[];
             vms: components["schemas"]["Vm"][];
         };
@@ -9102,7 +9194,7 @@ export interface components {
             configSchema: {
                 [key: string]: unknown;
             };
-            /** @description JSON schema of a migration’s `options`. */
+            /** @description JSON schema of a migration’s `options`. An option with `names` (`host` or `storage`) is the name or the `id` of such a place in the destination’s inventory. */
             optionsSchema: {
                 [key: string]: unknown;
             };
@@ -9237,7 +9329,7 @@ export interface components {
             /** @default  */
             description: string;
             /**
-             * @description The machine where a gateway can run; without one, only straight migrations are possible.
+             * @description The machine where a gateway can run; without one, only direct migrations (without a tunnel) are possible.
              * @default null
              */
             gateway: {
@@ -9283,7 +9375,7 @@ export interface components {
             /** @default  */
             description: string;
             /**
-             * @description The machine where a gateway can run; without one, only straight migrations are possible.
+             * @description The machine where a gateway can run; without one, only direct migrations (without a tunnel) are possible.
              * @default null
              */
             gateway: {
@@ -9835,7 +9927,7 @@ export interface components {
             /** @description As in a migration request. */
             migration: {
                 /**
-                 * @description `tunnel`: through a gateway pair. `direct`: straight from host to host, as without LMAS.
+                 * @description `tunnel`: through a gateway pair. `direct`: from host to host without a tunnel, as without LMAS.
                  * @default tunnel
                  * @enum {string}
                  */
@@ -9996,7 +10088,7 @@ export interface components {
             /** @description As in a migration request. */
             migration: {
                 /**
-                 * @description `tunnel`: through a gateway pair. `direct`: straight from host to host, as without LMAS.
+                 * @description `tunnel`: through a gateway pair. `direct`: from host to host without a tunnel, as without LMAS.
                  * @default tunnel
                  * @enum {string}
                  */
@@ -10158,7 +10250,7 @@ export interface components {
             /** @description As in a migration request. */
             migration: {
                 /**
-                 * @description `tunnel`: through a gateway pair. `direct`: straight from host to host, as without LMAS.
+                 * @description `tunnel`: through a gateway pair. `direct`: from host to host without a tunnel, as without LMAS.
                  * @default tunnel
                  * @enum {string}
                  */
@@ -10362,7 +10454,7 @@ export interface components {
             /** @description As in a migration request. */
             migration: {
                 /**
-                 * @description `tunnel`: through a gateway pair. `direct`: straight from host to host, as without LMAS.
+                 * @description `tunnel`: through a gateway pair. `direct`: from host to host without a tunnel, as without LMAS.
                  * @default tunnel
                  * @enum {string}
                  */

@@ -102,7 +102,8 @@ export function addEvacuate(registry: Registry): void {
 
 async function evacuationFrom({ args: [host], flags, terminal }: Invocation<EvacuateFlags>): Promise<EvacuationInput> {
   if (flags.file !== undefined) {
-    if (host !== undefined) throw new CliError('INVALID_VALUE', 'The file says what shall be emptied: leave out the host.');
+    if (host !== undefined)
+      throw new CliError('INVALID_VALUE', 'The file says what shall be emptied: leave out the host.');
     return (await readDocument(flags.file, terminal)) as unknown as EvacuationInput;
   }
   const { site, to, toSite, except, first, order, concurrency, bandwidth, direct, stop, poweredOff, convergence } =
