@@ -151,6 +151,15 @@ describe('against a real sshd', { skip: sshdMissing() }, () => {
     await connection.close();
   });
 
+  test('exec: more at the same time than the server takes of one connection wait for each other', async () => {
+    const connection = await connectSsh(target(), { signal });
+    const commands = Array.from({ length: 24 }, (_, index) => ['sh', '-c', `sleep 0.3; echo ${index}`]);
+    const results = await Promise.allSettled(commands.map((command) => connection.run(command, { signal })));
+    await connection.close();
+    const said = results.map((result) => (result.status === 'fulfilled' ? Number(result.value.stdout) : result.reason));
+    assert.deepEqual(said, [...commands.keys()]);
+  });
+
   test('upload: whole or not at all, mode and progress', async () => {
     const connection = await connectSsh(target(), { signal });
     const path = join(sshd.directory, 'uploaded');

@@ -4,12 +4,17 @@
  * the connection.
  */
 import type { Duplex } from 'node:stream';
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { Client, ClientChannel } from 'ssh2';
 import type { SshLogger } from './connect.ts';
 import { SshError } from './errors.ts';
 import { type ExecOptions, type ExecResult, runOnChannel } from './exec.ts';
 import { quoteCommand } from './quote.ts';
 import { type UploadOptions, type UploadSource, uploadFile } from './upload.ts';
+
+/** Of a command for which the server has no room: others of ours may end meanwhile. */
+const ROOM_PATIENCE_MS = 10_000;
+const ROOM_LOOK_MS = 50;
 
 export class SshConnection {
   /** Aborts when the connection is gone, with the SshError as its reason. */
@@ -18,6 +23,8 @@ export class SshConnection {
   readonly peer: string;
   readonly #client: Client;
   readonly #closed = new AbortController();
+  /** Commands that are under way, or asked for just now. */
+  #commands = 0;
 
   /** @param client logged in; this object owns it from here on */
   constructor(client: Client, peer: string, log?: SshLogger) {
@@ -44,7 +51,7 @@ export class SshConnection {
    */
   async exec(command: readonly string[], options: ExecOptions): Promise<ExecResult> {
     const line = quoteCommand(command);
-    const channel = await this.#open('COMMAND_FAILED', options.signal, (done) => this.#client.exec(line, done));
+    const channel = await this.#openCommand(line, options.signal);
     return runOnChannel(channel, command[0] ?? '', options, this.closed);
   }
 
@@ -55,7 +62,7 @@ export class SshConnection {
    */
   async start(command: readonly string[], { signal }: { signal: AbortSignal }): Promise<Duplex> {
     const line = quoteCommand(command);
-    const channel = await this.#open('COMMAND_FAILED', signal, (done) => this.#client.exec(line, done));
+    const channel = await this.#openCommand(line, signal);
     channel.stderr.resume();
     return channel;
   }
@@ -103,6 +110,25 @@ export class SshConnection {
     clearTimeout(timer);
   }
 
+  /** A server takes so many commands of one connection at a time (sshd: MaxSessions, 10): one more waits for another one's end. */
+  async #openCommand(line: string, signal: AbortSignal): Promise<ClientChannel> {
+    const patience = AbortSignal.any([signal, this.closed, AbortSignal.timeout(ROOM_PATIENCE_MS)]);
+    for (;;) {
+      this.#commands += 1;
+      const end = (): void => {
+        this.#commands -= 1;
+      };
+      try {
+        const channel = await this.#open('COMMAND_FAILED', signal, (done) => this.#client.exec(line, done));
+        return channel.once('close', end);
+      } catch (error) {
+        end();
+        if (!isNoRoom(error) || this.#commands === 0 || patience.aborted) throw error;
+      }
+      await sleep(ROOM_LOOK_MS, undefined, { signal: patience }).catch(() => undefined);
+    }
+  }
+
   /** Opens a channel, honouring `signal` and the loss of the connection; a channel that comes too late is closed. */
   #open(
     failure: 'COMMAND_FAILED' | 'FORWARD_REFUSED',
@@ -133,3 +159,7 @@ export class SshConnection {
     return promise;
   }
 }
+
+/** The channel was refused, not the command: ssh2 tells the reason of RFC 4254, 5.1 then. */
+const isNoRoom = (error: unknown): boolean =>
+  error instanceof SshError && error.cause instanceof Error && typeof Reflect.get(error.cause, 'reason') === 'number';
