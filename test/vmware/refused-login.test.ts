@@ -42,6 +42,17 @@ test('a wrong password that many ask with at once is tried once; the right one s
     Array(5).fill('LOGIN_REFUSED'),
   );
   assert.equal(logins(), 1);
+  // Another part of the same vCenter: it is the same account.
+  const part = { ...config, hosts: ['esx-a1'] };
+  await api.must('POST', '/v1/endpoints', {
+    id: 'vc-part',
+    site: 'a',
+    plugin: 'vmware',
+    credential: 'old',
+    config: part,
+  });
+  assert.equal((await api.call('GET', '/v1/endpoints/vc-part/inventory')).body.code, 'LOGIN_REFUSED');
+  assert.equal(logins(), 1);
 
   for (const { status } of await askAtOnce('vc-a')) assert.equal(status, 200);
   assert.equal(logins(), 3, 'the test has one of its own, the others share one');

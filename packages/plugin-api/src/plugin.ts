@@ -77,6 +77,11 @@ export interface HypervisorPlugin<Config = unknown, Options = unknown> {
    */
   readonly optionsSchema: z.ZodType<Options>;
   /**
+   * What such an endpoint is logged in to, as text. Endpoints that have it in common, such as two parts of one vCenter, share their accounts: a
+   * login that one of them was refused is not tried by the others either, so that nobody gets locked out. Default: each endpoint its own.
+   */
+  loginTarget?(config: Config): string;
+  /**
    * Opens a session to one endpoint, after checking who is there (host key, certificate). With `context.run`, what an
    * earlier run of this migration still has open there must not be able to act any more when it resolves, as far as the
    * hypervisor allows: `assertCurrent` cannot help a process that is stopped between that and its next call.
@@ -117,7 +122,10 @@ export interface HypervisorPlugin<Config = unknown, Options = unknown> {
   ): RelocationDriver;
 }
 
-/** A live control connection to one endpoint. */
+/**
+ * A live control connection to one endpoint. Without a run it serves the questions of many at the same time, each with a `signal` of its own
+ * that stops no other one, and is kept for minutes while nobody asks.
+ */
 export interface EndpointSession {
   /** Aborts when the connection is lost, with the PluginError as its reason. */
   readonly closed: AbortSignal;

@@ -23,6 +23,7 @@ export const kvmPlugin: HypervisorPlugin<KvmConfig, KvmOptions> = {
   },
   configSchema,
   optionsSchema,
+  loginTarget: ({ host, port }) => `${host.toLowerCase()}:${port}`,
   async connect(config, context, { signal }) {
     return KvmSession.open(config, await connectTransport(config, context, { signal }), { signal });
   },

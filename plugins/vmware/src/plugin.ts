@@ -26,6 +26,7 @@ export const createVmwarePlugin = ({
   },
   configSchema,
   optionsSchema,
+  loginTarget: ({ host, port }) => `${host.toLowerCase()}:${port}`,
   async connect(config, { credential, log }, { signal }) {
     if (credential.kind !== 'password') {
       throw new PluginError('INVALID_CONFIG', 'A vCenter is logged in to with a user name and a password.', {

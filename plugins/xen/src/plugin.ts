@@ -21,6 +21,7 @@ export const createXenPlugin = (times: DriverTimes = {}): HypervisorPlugin<XenCo
   },
   configSchema,
   optionsSchema,
+  loginTarget: ({ host, port }) => `${host.toLowerCase()}:${port}`,
   async connect(config, { credential }, { signal }) {
     if (credential.kind !== 'password') {
       throw new PluginError('INVALID_CONFIG', 'A pool is logged in to with a user name and a password.', {

@@ -77,7 +77,12 @@ export function registrationReader(
 export function createLogIn({ log: ownLog, guard }: { log: Logger; guard: LoginGuard }): LogIn {
   return async ({ endpoint, plugin, credential }, { signal, attended = false, run, log = ownLog }) => {
     const context = { log: log.child({ endpoint: endpoint.id }), credential, run, endpoint: endpoint.id };
-    const attempt = { door: endpoint.id, presented: [endpoint.config, credential], attended, signal };
+    const target = plugin.loginTarget?.(endpoint.config);
+    const account =
+      target === undefined
+        ? { door: endpoint.id, presented: [endpoint.config, credential] }
+        : { door: `${plugin.name} ${target}`, presented: credential };
+    const attempt = { ...account, way: endpoint.id, attended, signal };
     const attributes = { 'lmas.plugin': plugin.name, 'lmas.endpoint': endpoint.id };
     const login = () =>
       inSpan('plugin connect', { kind: SpanKind.CLIENT, attributes }, () =>
@@ -86,7 +91,7 @@ export function createLogIn({ log: ownLog, guard }: { log: Logger; guard: LoginG
     try {
       return { plugin, session: await guard.pass(attempt, login) };
     } catch (error) {
-      const again = isLoginRefused(error) ? { remedy: whenAgain(error, guard.retryAt(attempt.door)) } : {};
+      const again = isLoginRefused(error) ? { remedy: whenAgain(error, guard.retryAt(attempt)) } : {};
       throw restated(error, { words: (message) => `${endpoint.id}: ${message}`, ...again });
     }
   };

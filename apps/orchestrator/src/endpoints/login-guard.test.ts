@@ -7,7 +7,7 @@ const refusal = new Error('refused');
 const away = new Error('no route');
 const judge = (error: unknown): Verdict => (error === refusal ? 'refused' : error === away ? 'unreachable' : 'none');
 const guarding = (pauseMs: number, options = {}): LoginGuard => new LoginGuard(pauseMs, judge, options);
-const attempt = { door: 'host', presented: 'key', attended: false, signal: new AbortController().signal };
+const attempt = { door: 'host', presented: 'key', way: 'host', attended: false, signal: new AbortController().signal };
 
 function door(guard: LoginGuard) {
   const world = { logins: 0, opens: false };
@@ -146,4 +146,29 @@ test('who gives up while it waits is told so by its own login, and another crede
   assert.equal(held.length, 4);
   for (const login of held) login.resolve('in');
   assert.deepEqual([await first, ...(await others)], ['in', 'in', 'in']);
+});
+
+test('of two who come to one account by ways of their own, one is told of the other’s refusal, and of no failure on the way', async () => {
+  const { held, knock } = heldDoor(guarding(60_000));
+  const [a, b] = [knock({ way: 'a' }), knock({ way: 'b' })];
+  await turn();
+  held[0]?.reject(away);
+  await assert.rejects(a, away);
+  await turn();
+  held[1]?.reject(refusal);
+  await assert.rejects(b, refusal);
+  await assert.rejects(knock({ way: 'a' }), refusal);
+  assert.equal(held.length, 2);
+});
+
+test('what was accepted there with another password makes no refusal forgotten', async () => {
+  const { held, knock } = heldDoor(guarding(60_000));
+  const wrong = knock({ presented: 'wrong' });
+  held[0]?.reject(refusal);
+  await assert.rejects(wrong, refusal);
+  const right = knock({ presented: 'right' });
+  held[1]?.resolve('in');
+  assert.equal(await right, 'in');
+  await assert.rejects(knock({ presented: 'wrong' }), refusal);
+  assert.equal(held.length, 2);
 });

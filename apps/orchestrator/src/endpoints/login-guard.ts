@@ -9,20 +9,27 @@ import { createHash } from 'node:crypto';
 import { raceSignal } from '../workflow/waiting.ts';
 
 interface Refusal {
-  readonly presented: string;
   readonly error: unknown;
   readonly notBefore: number;
   readonly retryAt: Date;
+}
+
+interface Failure {
+  readonly error: unknown;
+  readonly verdict: Verdict;
+  readonly way: string;
 }
 
 /** What a login that failed says of those that wait for it: no door would open to them either, or nothing. */
 export type Verdict = 'refused' | 'unreachable' | 'none';
 
 export interface Attempt {
-  /** What is logged in to; one account, one name. */
+  /** What is logged in to; whoever comes to it with the same is the same account. */
   readonly door: string;
-  /** Everything the answer depends on; only its digest is kept. */
+  /** Everything by which it is decided there who may come in; only its digest is kept. */
   readonly presented: unknown;
+  /** How it is got to: a failure on the way is that of those who take the same one. */
+  readonly way: string;
   /** A person asks for it: tried also where it was refused before. */
   readonly attended: boolean;
   /** Ends a wait for somebody else's login; `login` is called then, and heeds it. */
@@ -36,11 +43,12 @@ export class LoginGuard {
   readonly #pauseMs: number;
   readonly #patienceMs: number;
   readonly #judge: (error: unknown) => Verdict;
+  // By door and what is presented there:
   readonly #refusals = new Map<string, Refusal>();
-  /** By door: what was accepted there last, and until when that is taken to be so still. */
-  readonly #accepted = new Map<string, { readonly presented: string; readonly until: number }>();
-  /** By door and what is presented: resolves with the failure that holds for everybody who waits, if it is one. */
-  readonly #firsts = new Map<string, Promise<{ readonly error: unknown } | undefined>>();
+  /** Until when it is taken to be accepted still. */
+  readonly #accepted = new Map<string, number>();
+  /** Resolves with the failure that holds for those who wait, if it is one. */
+  readonly #firsts = new Map<string, Promise<Failure | undefined>>();
 
   /** @param judge `unreachable` only where the failure is not of that one login's own making, such as that it was given up */
   constructor(pauseMs: number, judge: (error: unknown) => Verdict, { patienceMs = PATIENCE_MS } = {}) {
@@ -50,62 +58,74 @@ export class LoginGuard {
   }
 
   /** Logs in by `login`, or throws the refusal of before, or of who asked at the same time, without asking anybody. */
-  async pass<T>({ door, presented, attended, signal }: Attempt, login: () => Promise<T>): Promise<T> {
-    const digest = createHash('sha256').update(JSON.stringify(presented)).digest('hex');
-    const former = this.#refusals.get(door);
-    const isSame = former?.presented === digest;
-    if (isSame && !attended && performance.now() < former.notBefore) throw former.error;
-    const key = `${door} ${digest}`;
+  async pass<T>(attempt: Attempt, login: () => Promise<T>): Promise<T> {
+    const { attended, way, signal } = attempt;
+    const key = keyOf(attempt);
+    const former = this.#refusals.get(key);
+    if (former !== undefined && !attended && performance.now() < former.notBefore) throw former.error;
     const patience = AbortSignal.any([signal, AbortSignal.timeout(this.#patienceMs)]);
-    while (!this.#isAccepted(door, digest) && !patience.aborted) {
+    while (!this.#isAccepted(key) && !patience.aborted) {
       const first = this.#firsts.get(key);
-      if (first === undefined) return await this.#beFirst(key, () => this.#logIn(door, digest, login));
+      if (first === undefined) return await this.#beFirst(key, way, () => this.#logIn(key, login));
       // Out of patience, or given up: `login` knows how to say the latter.
       const failure = await raceSignal(first, patience).catch(() => undefined);
-      if (failure !== undefined) throw failure.error;
+      if (failure !== undefined && (failure.verdict === 'refused' || failure.way === way)) throw failure.error;
     }
-    return await this.#logIn(door, digest, login);
+    return await this.#logIn(key, login);
   }
 
   /** From when on a login that was refused is tried again without a person who asks for it. */
-  retryAt(door: string): Date | undefined {
-    return this.#refusals.get(door)?.retryAt;
+  retryAt(attempt: Pick<Attempt, 'door' | 'presented'>): Date | undefined {
+    return this.#refusals.get(keyOf(attempt))?.retryAt;
   }
 
-  #isAccepted(door: string, digest: string): boolean {
-    const accepted = this.#accepted.get(door);
-    return accepted?.presented === digest && performance.now() < accepted.until;
+  #isAccepted(key: string): boolean {
+    return performance.now() < (this.#accepted.get(key) ?? 0);
   }
 
-  async #beFirst<T>(key: string, login: () => Promise<T>): Promise<T> {
-    const known = Promise.withResolvers<{ readonly error: unknown } | undefined>();
+  async #beFirst<T>(key: string, way: string, login: () => Promise<T>): Promise<T> {
+    const known = Promise.withResolvers<Failure | undefined>();
     this.#firsts.set(key, known.promise);
     try {
       const result = await login();
       known.resolve(undefined);
       return result;
     } catch (error) {
-      known.resolve(this.#judge(error) === 'none' ? undefined : { error });
+      const verdict = this.#judge(error);
+      known.resolve(verdict === 'none' ? undefined : { error, verdict, way });
       throw error;
     } finally {
       this.#firsts.delete(key);
     }
   }
 
-  async #logIn<T>(door: string, digest: string, login: () => Promise<T>): Promise<T> {
+  async #logIn<T>(key: string, login: () => Promise<T>): Promise<T> {
     try {
       const result = await login();
-      this.#refusals.delete(door);
-      this.#accepted.set(door, { presented: digest, until: performance.now() + this.#pauseMs });
+      this.#forgetOld();
+      this.#refusals.delete(key);
+      this.#accepted.set(key, performance.now() + this.#pauseMs);
       return result;
     } catch (error) {
       if (this.#judge(error) === 'refused') {
         const notBefore = performance.now() + this.#pauseMs;
         const retryAt = new Date(Date.now() + this.#pauseMs);
-        this.#refusals.set(door, { presented: digest, error, notBefore, retryAt });
-        this.#accepted.delete(door);
+        this.#forgetOld();
+        this.#refusals.set(key, { error, notBefore, retryAt });
+        this.#accepted.delete(key);
       }
       throw error;
     }
   }
+
+  /** What has run out means nothing any more; credentials that are gone are not kept for ever. */
+  #forgetOld(): void {
+    const now = performance.now();
+    for (const [key, { notBefore }] of this.#refusals) if (notBefore < now) this.#refusals.delete(key);
+    for (const [key, until] of this.#accepted) if (until < now) this.#accepted.delete(key);
+  }
+}
+
+function keyOf({ door, presented }: Pick<Attempt, 'door' | 'presented'>): string {
+  return `${door} ${createHash('sha256').update(JSON.stringify(presented)).digest('hex')}`;
 }

@@ -88,12 +88,9 @@ export class SshPool {
   async #connect({ host, port, hostKeys, credential }: Machine): Promise<SshConnection> {
     const secret = await this.#credentials.reveal(credential);
     const machine = { host, port, hostKeys, credential: secret, log: this.#log };
-    const attempt = {
-      door: `${host}:${port}`,
-      presented: [hostKeys, secret],
-      attended: false,
-      signal: this.#closing.signal,
-    };
+    const door = `${host}:${port}`;
+    const { signal } = this.#closing;
+    const attempt = { door, presented: [hostKeys, secret], way: door, attended: false, signal };
     return await this.#guard.pass(attempt, () => this.#login(machine));
   }
 

@@ -21,6 +21,7 @@ export const createXlPlugin = (times: DriverTimes = {}): HypervisorPlugin<XlConf
   },
   configSchema,
   optionsSchema,
+  loginTarget: ({ host, port }) => `${host.toLowerCase()}:${port}`,
   async connect(config, context, { signal }) {
     return new XlSession(config, await Dom0.connect(config, context, { signal }));
   },
