@@ -65,9 +65,8 @@ async function realSeries(): Promise<{ fresh: Series[]; all: Series[] }> {
     ...{ redisLatencyMs: 1, migrations: new Map(), waiting: 0, admitted: 0, isPaused: false, incomplete: 0 },
     ...{ undecided: 0, gateways: [], tunnels: 0, goodputBitsPerSec: 0, webhookNoticesMissed: 0 },
   };
-  const sessionsOf = () => new Map([['kvm', 1]]);
-  const parts = { role: 'all', operations: OPERATIONS, plugins: ['kvm'], sessionsOf };
-  const metrics = createMetrics({ ...parts, readState: async () => state });
+  const parts = { role: 'all', operations: OPERATIONS, plugins: ['kvm'] };
+  const metrics = createMetrics({ ...parts, readState: async () => state, sessionsOf: () => new Map([['kvm', 1]]) });
   const fresh = await shown(metrics);
   const request = migrationInputSchema.parse({ vm: 'v', source: 'a', destination: 'b' });
   const { migration } = newRecord(newMigrationId(), request, { source: 'x', destination: 'y' }, [], { plugin: 'kvm' });

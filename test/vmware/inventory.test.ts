@@ -38,16 +38,60 @@ for (const protocol of ['soap', 'json'] as const) {
 
     test(`has all of ${MANY} VMs, page by page, and finds one on the last`, async () => {
       await many(async ({ world, signal }, session) => {
-        const pages = await askedFor(world.source, async () => {
-          assert.deepEqual(names(await session.inventory({ signal })), [...NAMES].sort());
-        });
-        assert.ok(pages.filter((call) => call === 'WaitForUpdatesEx').length >= 3, pages.join());
         const search = await askedFor(world.source, async () => {
           const last = NAMES.at(-1) ?? '';
           assert.equal((await session.findVm(last, { signal })).name, last);
         });
         assert.equal(search.filter((call) => call === 'ContinueRetrievePropertiesEx').length, 2, search.join());
+        const pages = await askedFor(world.source, async () => {
+          assert.deepEqual(names(await session.inventory({ signal })), [...NAMES].sort());
+        });
+        assert.ok(pages.filter((call) => call === 'WaitForUpdatesEx').length >= 3, pages.join());
+        const followed = await askedFor(world.source, async () => {
+          const { id, name } = await session.findVm(NAMES.at(-1) ?? '', { signal });
+          assert.deepEqual([id, name], [vmSpec(name).instanceUuid, NAMES.at(-1)]);
+          assert.equal((await session.findVm(id, { signal })).name, name);
+        });
+        assert.deepEqual([...new Set(followed)], ['WaitForUpdatesEx'], 'once the inventory is there, it is searched');
+        await assert.rejects(session.findVm('nobody', { signal }), { code: 'VM_NOT_FOUND' });
       });
+    });
+
+    test('what vSphere tells no changes of is read for each look', async () => {
+      await using rehearsal = await Rehearsal.make({ protocol });
+      const { world, signal } = rehearsal;
+      const { objects } = world.source.endpoint;
+      const session = await world.session('source');
+      const before = (await session.inventory({ signal })).host.memoryFreeBytes;
+      const [host] = objects.all('HostSystem');
+      assert.ok(host !== undefined);
+      const { quickStats } = objects.get(host.ref, 'summary') as { quickStats: { overallMemoryUsage: number } };
+      const busier = { ...quickStats, overallMemoryUsage: quickStats.overallMemoryUsage + 100 };
+      objects.merge(host.ref, 'summary', { quickStats: busier });
+      assert.equal((await session.inventory({ signal })).host.memoryFreeBytes, before - 100 * 1024 ** 2);
+    });
+
+    test('who gives up a look leaves nothing behind at the vCenter, and takes nothing from the next', async () => {
+      await using rehearsal = await Rehearsal.make({ protocol });
+      const { world, signal } = rehearsal;
+      const { endpoint } = world.source;
+      const session = await world.session('source');
+      const left = () =>
+        endpoint.objects.all('ContainerView').length + endpoint.objects.all('PropertyCollector').length;
+      const before = left();
+      for (const method of ['CreateContainerView', 'CreatePropertyCollector', 'CreateFilter']) {
+        const mind = new AbortController();
+        endpoint.onCall = (called) => {
+          if (called === method) mind.abort(new Error('enough'));
+        };
+        const skip = method === 'CreateContainerView' ? 1 : 0;
+        endpoint.faults.add({ method, skip, times: 1, effect: { kind: 'delay', ms: 50 } });
+        await assert.rejects(session.inventory({ signal: mind.signal }));
+        endpoint.onCall = () => undefined;
+      }
+      assert.deepEqual(names(await session.inventory({ signal })), ['shop']);
+      // Three views and a collector are followed; and of what was just being made when its answer was not waited for nobody can know.
+      assert.ok(left() - before <= 4 + 2, `${left() - before}`);
     });
 
     test('how busy it is: what VMs send and receive is asked for in parts, and unknown of those that it does not tell', async () => {

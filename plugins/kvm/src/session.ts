@@ -74,11 +74,18 @@ export class KvmSession implements EndpointSession {
 
   /** The connection for questions, shared; opened again if the daemon went away in between. */
   async query(options: Options): Promise<LibvirtClient> {
-    const current = await this.#query?.catch(() => undefined);
-    if (current !== undefined && !current.closed.aborted) return current;
-    const opening = this.openClient(options);
-    this.#query = opening;
-    return opening;
+    for (;;) {
+      const asked = this.#query;
+      const current = await unlessAborted(
+        asked?.catch(() => undefined),
+        options,
+      );
+      if (current !== undefined && !current.closed.aborted) return current;
+      if (this.#query !== asked) continue; // somebody else opens it just now
+      const opening = this.openClient(options);
+      this.#query = opening;
+      return await opening;
+    }
   }
 
   async inventory(options: Options): Promise<Inventory> {
@@ -185,6 +192,19 @@ export class KvmSession implements EndpointSession {
       disks.push({ name: disk.name, location: disk.location ?? null, sizeBytes, readOnly: disk.readOnly });
     }
     return disks;
+  }
+}
+
+/** Waits for what others wait for as well. @throws the signal's reason */
+async function unlessAborted<T>(work: Promise<T> | undefined, { signal }: Options): Promise<T | undefined> {
+  const stopped = Promise.withResolvers<never>();
+  const stop = (): void => stopped.reject(signal.reason);
+  signal.throwIfAborted();
+  signal.addEventListener('abort', stop, { once: true });
+  try {
+    return await Promise.race([work, stopped.promise]);
+  } finally {
+    signal.removeEventListener('abort', stop);
   }
 }
 

@@ -185,14 +185,16 @@ const WAIT_SLACK_MS = 20_000;
 export class Watch {
   readonly #client: VimClient;
   readonly #collector: Ref;
+  readonly #views: readonly Ref[];
   readonly #mark: object | undefined;
   #version: string | undefined;
   /** Pages that have come, of an answer whose rest was lost: the vCenter tells them no more. */
   #pages: Update[] = [];
 
-  private constructor(client: VimClient, collector: Ref) {
+  private constructor(client: VimClient, collector: Ref, views: readonly Ref[]) {
     this.#client = client;
     this.#collector = collector;
+    this.#views = views;
     this.#mark = client.sessionMark;
   }
 
@@ -201,37 +203,52 @@ export class Watch {
     return await Watch.#open(
       client,
       [data('PropertyFilterSpec', { propSet, objectSet: [data('ObjectSpec', { obj: ref })] })],
+      [],
       options,
     );
   }
 
-  /** Several kinds at once, each all there is. The views live as long as the session. */
+  /** Several kinds at once, each all there is. */
   static async kinds(
     client: VimClient,
     kinds: readonly { readonly type: string; readonly shape: PropertyShape }[],
     options: Options,
   ): Promise<Watch> {
     const specs: DataObject<'PropertyFilterSpec'>[] = [];
-    for (const { type, shape } of kinds) {
-      const params = { container: client.content.rootFolder, type: [type], recursive: true };
-      const view = await client.call(client.content.viewManager, 'CreateContainerView', params, refSchema, options);
-      specs.push(data('PropertyFilterSpec', { propSet: [propertiesOf(type, shape)], objectSet: [throughView(view)] }));
+    const views: Ref[] = [];
+    try {
+      for (const { type, shape } of kinds) {
+        const params = { container: client.content.rootFolder, type: [type], recursive: true };
+        const view = await client.call(client.content.viewManager, 'CreateContainerView', params, refSchema, options);
+        views.push(view);
+        const propSet = [propertiesOf(type, shape)];
+        specs.push(data('PropertyFilterSpec', { propSet, objectSet: [throughView(view)] }));
+      }
+      return await Watch.#open(client, specs, views, options);
+    } catch (error) {
+      await drop(client, { views }); // a session may live for long, and whoever gave up may come again and again
+      throw error;
     }
-    return await Watch.#open(client, specs, options);
   }
 
   static async #open(
     client: VimClient,
     specs: readonly DataObject<'PropertyFilterSpec'>[],
+    views: readonly Ref[],
     options: Options,
   ): Promise<Watch> {
     const { propertyCollector } = client.content;
     const collector = await client.call(propertyCollector, 'CreatePropertyCollector', {}, refSchema, options);
-    const watch = new Watch(client, collector);
-    for (const spec of specs) {
-      await client.call(collector, 'CreateFilter', { spec, partialUpdates: false }, refSchema, options);
+    try {
+      const watch = new Watch(client, collector, views);
+      for (const spec of specs) {
+        await client.call(collector, 'CreateFilter', { spec, partialUpdates: false }, refSchema, options);
+      }
+      return watch;
+    } catch (error) {
+      await drop(client, { collector, views: [] });
+      throw error;
     }
-    return watch;
   }
 
   get isStale(): boolean {
@@ -257,10 +274,23 @@ export class Watch {
 
   /** Never throws: with the session it is gone, too. */
   async close(): Promise<void> {
-    if (this.isStale || this.#client.closed.aborted) return;
-    const options = { signal: AbortSignal.timeout(5_000), timeoutMs: 5_000 };
-    await this.#client
-      .call(this.#collector, 'DestroyPropertyCollector', {}, nothingSchema, options)
-      .catch(() => undefined);
+    if (!this.isStale) await drop(this.#client, { collector: this.#collector, views: this.#views });
   }
+}
+
+const DROP_MS = 5_000;
+
+/** Never throws. */
+async function drop(
+  client: VimClient,
+  { collector, views }: { readonly collector?: Ref; readonly views: readonly Ref[] },
+): Promise<void> {
+  if (client.closed.aborted) return;
+  const options = { signal: AbortSignal.timeout(DROP_MS), timeoutMs: DROP_MS };
+  await Promise.allSettled([
+    ...(collector === undefined
+      ? []
+      : [client.call(collector, 'DestroyPropertyCollector', {}, nothingSchema, options)]),
+    ...views.map((view) => client.call(view, 'DestroyView', {}, nothingSchema, options)),
+  ]);
 }

@@ -196,7 +196,9 @@ export const hostSchema = z.object({
 });
 export type HostRecord = z.infer<typeof hostSchema>;
 
-/** These two are read anew for each question, because vSphere tells no changes of quickStats. */
+/** What of a host is told when it changes; of quickStats vSphere tells no changes. */
+export const followedHostSchema = hostSchema.omit({ 'summary.quickStats.overallMemoryUsage': true });
+/** What changes all the time: read anew for each question. */
 export const hostMemorySchema = hostSchema.pick({ 'summary.quickStats.overallMemoryUsage': true });
 export const hostLoadSchema = hostSchema.extend({
   'summary.hardware.cpuMhz': int.optional(),

@@ -16,13 +16,14 @@ import { type Options, VimClient } from './client.ts';
 import type { VmwareConfig } from './config.ts';
 import { toPluginError } from './errors.ts';
 import { loadOf, runningVms } from './inventory/load.ts';
-import { Mirror, type ShownVm, shownVmSchema } from './inventory/mirror.ts';
+import { Mirror, type Seen, type ShownVm, shownVmSchema } from './inventory/mirror.ts';
 import { NetworkUse } from './inventory/network-use.ts';
 import { decodeName, type Host, membersOf } from './inventory/places.ts';
 import { hostSummary, hostsOf, namesOf, storageOf, summaryOf } from './inventory/summary.ts';
 import { type Row, readAll, readObject, readObjects } from './properties.ts';
 import {
   datastoreSchema,
+  followedHostSchema,
   hostLoadSchema,
   hostMemorySchema,
   hostSchema,
@@ -35,7 +36,7 @@ import {
 import { type Ref, refKey, sameRef } from './wire/data-objects.ts';
 
 const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
-const namesSchema = vmSchema.pick({ name: true, 'config.template': true });
+const namesSchema = vmSchema.pick({ name: true, 'config.template': true, 'config.instanceUuid': true });
 
 export class VmwareSession implements EndpointSession {
   readonly config: VmwareConfig;
@@ -62,29 +63,21 @@ export class VmwareSession implements EndpointSession {
   /** The vCenter as a whole, with the sums over the hosts at this site. */
   async inventory(options: Options): Promise<Inventory> {
     try {
-      await this.#mirror.look(options);
-      const members = membersOf(this.#mirror.rows('HostSystem', hostSchema), this.config.hosts);
-      const hosts = await this.#withMemoryOfNow(members, options);
-      const networks = this.#mirror.rows('Network', networkSchema);
+      const seen = await this.#mirror.look(options);
+      const hosts = await this.#withMemory(this.#membersIn(seen), options);
+      const networks = seen.rows('Network', networkSchema);
       const names = { networks: namesOf(networks), hosts: namesOf(hosts) };
-      const vms = this.#mirror.rows('VirtualMachine', shownVmSchema).filter((vm) => isGuest(vm) && isAt(vm, hosts));
+      const vms = seen.rows('VirtualMachine', shownVmSchema).filter((vm) => isGuest(vm) && isAt(vm, hosts));
       return {
         host: hostSummary(hosts, this.config.host, this.client.content.about.fullName),
-        hosts: hostsOf(hosts, this.#mirror.rows('ClusterComputeResource', namedSchema)),
-        storage: storageOf(this.#mirror.rows('Datastore', datastoreSchema), hosts),
+        hosts: hostsOf(hosts, seen.rows('ClusterComputeResource', namedSchema)),
+        storage: storageOf(seen.rows('Datastore', datastoreSchema), hosts),
         networks: [...new Set(networks.map(({ record }) => decodeName(record.name)))],
         vms: vms.map((vm) => summaryOf(vm, names)),
       };
     } catch (error) {
       throw toPluginError(error, `taking the inventory of ${this.config.host}`);
     }
-  }
-
-  async #withMemoryOfNow(hosts: readonly Host[], options: Options): Promise<readonly Host[]> {
-    const refs = hosts.map(({ ref }) => ref);
-    const rows = await readObjects(this.client, refs, hostMemorySchema, options);
-    const now = new Map(rows.map(({ ref, record }) => [refKey(ref), record]));
-    return hosts.map(({ ref, record }) => ({ ref, record: { ...record, ...now.get(refKey(ref)) } }));
   }
 
   /** Of the hosts at this site together, over the time that vSphere averages by itself. */
@@ -103,6 +96,8 @@ export class VmwareSession implements EndpointSession {
 
   async findVm(idOrName: string, options: Options): Promise<VmSummary> {
     try {
+      const followed = await this.#findFollowed(idOrName, options);
+      if (followed !== undefined) return followed;
       const ref = (await this.#byUuid(idOrName, options)) ?? (await this.#byName(idOrName, options));
       const record = ref === null ? null : await readObject(this.client, ref, shownVmSchema, options);
       if (ref !== null && record !== null && (await this.#isHere({ ref, record }, options))) {
@@ -120,6 +115,31 @@ export class VmwareSession implements EndpointSession {
     throw new PluginError('VM_NOT_FOUND', `The vCenter ${this.config.host} has no VM ${idOrName}.`);
   }
 
+  /** Among what is followed anyway; what is not there is asked for by itself, as it may be one that cannot be read. */
+  async #findFollowed(idOrName: string, options: Options): Promise<VmSummary | undefined> {
+    if (!this.#mirror.follows) return undefined;
+    const seen = await this.#mirror.look(options);
+    const all = seen.rows('VirtualMachine', namesSchema).filter(isGuest);
+    const byUuid = all.find(({ record }) => record['config.instanceUuid'] === idOrName);
+    const found = byUuid ?? theOnly(all, idOrName);
+    const vm = found === undefined ? undefined : seen.row(found.ref, shownVmSchema);
+    const hosts = this.#membersIn(seen);
+    if (vm === undefined || !isAt(vm, hosts)) return undefined;
+    return summaryOf(vm, { networks: namesOf(seen.rows('Network', networkSchema)), hosts: namesOf(hosts) });
+  }
+
+  #membersIn(seen: Seen): readonly Followed[] {
+    return membersOf(seen.rows('HostSystem', followedHostSchema), this.config.hosts);
+  }
+
+  /** With how much of their memory is used now. */
+  async #withMemory(hosts: readonly Followed[], options: Options): Promise<readonly Host[]> {
+    const refs = hosts.map(({ ref }) => ref);
+    const rows = await readObjects(this.client, refs, hostMemorySchema, options);
+    const used = new Map(rows.map(({ ref, record }) => [refKey(ref), record]));
+    return hosts.map(({ ref, record }) => ({ ref, record: { ...record, ...used.get(refKey(ref)) } }));
+  }
+
   /** `null` when the vCenter has answered that it does not know it. */
   async #byUuid(uuid: string, options: Options): Promise<Ref | null> {
     if (!UUID.test(uuid)) return null;
@@ -128,12 +148,7 @@ export class VmwareSession implements EndpointSession {
   }
 
   async #byName(name: string, options: Options): Promise<Ref | null> {
-    const rows = await readAll(this.client, 'VirtualMachine', namesSchema, options);
-    const [first, ...others] = rows.filter((row) => isGuest(row) && decodeName(row.record.name) === name);
-    if (others.length === 0) return first?.ref ?? null;
-    throw new PluginError('INVALID_CONFIG', `There are several VMs called ${name}.`, {
-      remedy: 'Name it by its instance UUID (lmas vm list shows them).',
-    });
+    return theOnly(await readAll(this.client, 'VirtualMachine', namesSchema, options), name)?.ref ?? null;
   }
 
   async #isHere(vm: Row<ShownVm>, options: Options): Promise<boolean> {
@@ -163,9 +178,20 @@ export class VmwareSession implements EndpointSession {
   }
 }
 
+type Followed = Row<z.output<typeof followedHostSchema>>;
+
+/** @throws PluginError INVALID_CONFIG when several bear the name */
+function theOnly(rows: readonly Row<z.output<typeof namesSchema>>[], name: string) {
+  const [first, ...others] = rows.filter((row) => isGuest(row) && decodeName(row.record.name) === name);
+  if (others.length === 0) return first;
+  throw new PluginError('INVALID_CONFIG', `There are several VMs called ${name}.`, {
+    remedy: 'Name it by its instance UUID (lmas vm list shows them).',
+  });
+}
+
 const isGuest = ({ record }: { readonly record: Pick<ShownVm, 'config.template'> }): boolean =>
   record['config.template'] !== true;
 
 /** A VM without a host belongs to every endpoint of its vCenter. */
-const isAt = ({ record }: Row<ShownVm>, hosts: readonly Host[]): boolean =>
+const isAt = ({ record }: Row<ShownVm>, hosts: readonly Pick<Host, 'ref'>[]): boolean =>
   record['runtime.host'] === undefined || hosts.some(({ ref }) => sameRef(ref, record['runtime.host']));

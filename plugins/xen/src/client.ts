@@ -289,13 +289,14 @@ export class XapiClient {
   }
 }
 
-async function unlessAborted(work: Promise<void>, signal: AbortSignal): Promise<void> {
+/** Waits for what others wait for as well; who gives up stops nothing. */
+export async function unlessAborted<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
   const stopped = Promise.withResolvers<never>();
   const stop = (): void => stopped.reject(signal.reason);
   if (signal.aborted) stop();
   signal.addEventListener('abort', stop, { once: true });
   try {
-    await Promise.race([work, stopped.promise]);
+    return await Promise.race([work, stopped.promise]);
   } finally {
     signal.removeEventListener('abort', stop);
   }

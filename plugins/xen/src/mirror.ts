@@ -3,11 +3,12 @@
  * look is always current and mostly small. Events can be lost, to a tool stack that was restarted or by XAPI itself, which tells how many objects of
  * each class there are: when that does not agree, everything is fetched anew.
  *
- * Invariant: a token is used only with the login that it was given to; after any other nobody knows what it stands for. One look at a time.
+ * Invariant: a token is used only with the login that it was given to; after any other nobody knows what it stands for. One look
+ * at a time; who gives up while another one looks waits no longer.
  */
 import { PluginError } from '@lmas/plugin-api';
 import type { z } from 'zod';
-import type { XapiClient } from './client.ts';
+import { unlessAborted, type XapiClient } from './client.ts';
 import { isFault } from './errors.ts';
 import { GUESTS_SHAPES, type Guests, POOL_SHAPES, type Pool, poolOf, type Tables } from './pool.ts';
 import { changesSchema } from './records.ts';
@@ -31,7 +32,7 @@ export class Mirror {
   readonly #rows = new Map<string, Map<string, unknown>>();
   #token = '';
   #login: object | undefined;
-  #looking: Promise<void> = Promise.resolve();
+  #looking: Promise<unknown> = Promise.resolve();
 
   constructor(client: XapiClient) {
     this.#client = client;
@@ -39,11 +40,14 @@ export class Mirror {
 
   /** Catches up with the pool. */
   async look(options: Options): Promise<{ pool: Pool; guests: Guests }> {
-    const looking = this.#looking.then(() => this.#look(options));
+    const looking = this.#looking.then(async () => {
+      await this.#look(options);
+      // Before the next look begins, which may have to forget all of it.
+      const pool = poolOf(this.#client, this.#tables(POOL_SHAPES));
+      return { pool, guests: this.#tables(GUESTS_SHAPES) };
+    });
     this.#looking = looking.catch(() => undefined);
-    await looking;
-    const pool = poolOf(this.#client, this.#tables(POOL_SHAPES));
-    return { pool, guests: this.#tables(GUESTS_SHAPES) };
+    return await unlessAborted(looking, options.signal);
   }
 
   async #look(options: Options): Promise<void> {
@@ -57,15 +61,24 @@ export class Mirror {
   /** False when the pool does not know any more what has changed, or has told not all of it. */
   async #catchUp(options: Options): Promise<boolean> {
     const before = this.#token === '' ? undefined : this.#login;
+    const changes = await this.#ask(options);
+    if (changes === undefined || (before !== undefined && this.#client.login !== before)) return false;
+    this.#login = this.#client.login;
     try {
-      const params = [[...SHAPES.keys()], this.#token, NO_WAIT_S];
-      const changes = await this.#client.call('event.from', params, changesSchema, options);
-      if (before !== undefined && this.#client.login !== before) return false;
-      this.#login = this.#client.login;
       return this.#apply(changes);
     } catch (error) {
-      if (isFault(error, 'EVENTS_LOST', 'EVENT_FROM_TOKEN_PARSE_FAILURE')) return false;
       this.#forget(); // what was applied in part is worth nothing
+      throw error;
+    }
+  }
+
+  /** `undefined` when the token stands for nothing any more. After any other failure it stands for what it did before. */
+  async #ask(options: Options): Promise<Changes | undefined> {
+    try {
+      const params = [[...SHAPES.keys()], this.#token, NO_WAIT_S];
+      return await this.#client.call('event.from', params, changesSchema, options);
+    } catch (error) {
+      if (isFault(error, 'EVENTS_LOST', 'EVENT_FROM_TOKEN_PARSE_FAILURE')) return undefined;
       throw error;
     }
   }
