@@ -12,12 +12,16 @@ import { readJson } from '../secrets.ts';
 import { widthOf } from '../terminal.ts';
 import { addPlaceLimit } from './place-limit.ts';
 
+/** An orchestrator of an earlier version says nothing of it. */
+const isCordoned = (endpoint: Endpoint): endpoint is Endpoint & { cordonedAt: string } =>
+  typeof endpoint.cordonedAt === 'string';
+
 const COLUMNS: readonly Column<Endpoint>[] = [
   { title: 'ENDPOINT', value: ({ id }) => id },
   { title: 'SITE', value: ({ site }) => site },
   { title: 'PLUGIN', value: ({ plugin }) => plugin },
   { title: 'CREDENTIAL', value: ({ credential }) => credential, dropOrder: 2 },
-  { title: 'TAKES VMS', value: ({ cordonedAt }) => (cordonedAt === null ? 'yes' : 'no, cordoned') },
+  { title: 'TAKES VMS', value: (endpoint) => (isCordoned(endpoint) ? 'no, cordoned' : 'yes') },
   { title: 'CREATED', value: ({ createdAt }) => formatTime(createdAt), dropOrder: 1 },
 ];
 
@@ -93,21 +97,21 @@ function addCordons(registry: Registry, endpoint: Registry['program']): void {
   const cordons = [
     {
       verb: 'cordon',
-      isCordoned: true,
+      takesNone: true,
       description:
         'Lets it take no VMs, as before maintenance: balancing, evacuations and plans send it none, and a migration to it is refused unless it says --allow-cordoned. What it has stays, and may leave.',
     },
-    { verb: 'uncordon', isCordoned: false, description: 'Lets it take VMs again.' },
+    { verb: 'uncordon', takesNone: false, description: 'Lets it take VMs again.' },
   ];
-  for (const { verb, isCordoned, description } of cordons) {
+  for (const { verb, takesNone, description } of cordons) {
     const command = endpoint.command(verb).description(description).argument('<id>', 'name of the endpoint');
     leaf(registry, command, {
       examples: [`lmas endpoint ${verb} host-a`],
       action: async (invocation) => {
         const id = invocation.args[0] ?? '';
-        const changed = await (await invocation.client()).setCordon(id, isCordoned, { signal: invocation.signal });
+        const changed = await (await invocation.client()).setCordon(id, takesNone, { signal: invocation.signal });
         if (invocation.flags.json === true) invocation.printJson(changed);
-        else invocation.print(`Endpoint ${id} takes ${isCordoned ? 'no VMs any more.' : 'VMs.'}`);
+        else invocation.print(`Endpoint ${id} takes ${takesNone ? 'no VMs any more.' : 'VMs.'}`);
         return EXIT.ok;
       },
     });
@@ -218,7 +222,7 @@ function show(invocation: Invocation<object>, endpoint: Endpoint): void {
     ['Plugin', endpoint.plugin],
     ['Credential', endpoint.credential],
     ['Created', formatTime(endpoint.createdAt)],
-    ['Cordoned', endpoint.cordonedAt === null ? '' : `takes no VMs since ${formatTime(endpoint.cordonedAt)}`],
+    ['Cordoned', isCordoned(endpoint) ? `takes no VMs since ${formatTime(endpoint.cordonedAt)}` : ''],
     ['Config', JSON.stringify(endpoint.config, null, 2)],
   ] as const;
   invocation.print(renderFields(fields, widthOf(terminal.stdout, terminal.env)));
