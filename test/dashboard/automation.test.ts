@@ -92,6 +92,27 @@ test('a policy is made, changed and paused; what the form does not show stays as
   await page.getByRole('heading', { level: 1, name: `${stage.source}-2` }).waitFor();
 });
 
+test('a policy that is outside its windows does not just say that it works, and shows them', async () => {
+  const office = { kind: 'weekly', days: ['mon'], from: '08:00', to: '18:00' };
+  const century = { kind: 'dates', from: '2020-01-01T00:00:00Z', to: '2120-01-01T00:00:00Z' };
+  await using stage = await busyStage({ timeZone: 'Europe/Lisbon' });
+  const { api, loggedIn } = setting();
+  await using reader = await loggedIn();
+  const { page } = reader;
+  const path = `/v1/balancing-policies/${stage.source}`;
+  const { endpoints } = await api.must<{ endpoints: string[] }>('GET', path);
+  const set = (hours: object) =>
+    api.call('PUT', path, { endpoints, timeZone: 'Europe/Lisbon', ...hours }, { 'if-match': '*' });
+  assert.equal((await set({ windows: [{ ...century, from: '2100-01-01T00:00:00Z' }], blackouts: [] })).status, 200);
+  await reader.visit(`/balancing/${stage.source}`);
+  await page.getByText('outside its windows', { exact: true }).waitFor();
+  await page.getByText('2100-01-01 00:00 – 2120-01-01 00:00 UTC', { exact: true }).waitFor();
+  await page.getByText('Europe/Lisbon', { exact: true }).waitFor();
+  assert.equal((await set({ windows: [century, office] })).status, 200);
+  await page.getByText('works', { exact: true }).waitFor();
+  await page.getByText(/; mon 08:00–18:00$/).waitFor();
+});
+
 test('two people who change the same policy do not undo each other', async () => {
   await using stage = await busyStage();
   const { api, loggedIn } = setting();

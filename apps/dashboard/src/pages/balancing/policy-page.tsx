@@ -13,6 +13,7 @@ import { Problem } from '../../parts/problem.tsx';
 import { Removal } from '../../parts/removal.tsx';
 import { useAction } from '../../parts/use-action.ts';
 import { client, mayForAll } from '../../session/session.ts';
+import { periodWords } from '../schedules/schedule-words.ts';
 import { HostLoads } from './host-loads.tsx';
 import { Moves } from './moves.tsx';
 import { Passes } from './passes.tsx';
@@ -106,6 +107,7 @@ function settingsOf(policy: BalancingPolicy): readonly Field[] {
       return [name, weight === 0 ? 'does not count' : `${percent(low)} to ${percent(high)}, weight ${weight}`];
     }),
     ['Looks', policy.passes === 'asked' ? 'only when it is asked to' : `every ${formatPeriod(policy.intervalMs)}`],
+    ...hoursOf(policy),
     ['Believes it after', plural(policy.confirmPasses, 'pass')],
     ['A move has to gain', `${(policy.minGain * 100).toFixed(0)} points more than it costs`],
     ['At most', `${policy.maxMovesPerHour} moves an hour, ${policy.maxConcurrent} at once`],
@@ -116,6 +118,17 @@ function settingsOf(policy: BalancingPolicy): readonly Field[] {
     ['Together', groups(rules.affinity)],
     ['Apart', groups(rules.antiAffinity)],
     ['Its migrations', `${migration.transport ?? 'tunnel'}, ${migration.convergence ?? 'balanced'}`],
+  ];
+}
+
+/** When it makes passes by itself; nothing where that is always. */
+function hoursOf({ windows, blackouts, timeZone }: BalancingPolicy): readonly Field[] {
+  const words = (periods: BalancingPolicy['windows']) =>
+    periods.length === 0 ? null : periods.map(periodWords).join('; ');
+  return [
+    ['By itself only', words(windows)],
+    ['Never by itself', words(blackouts)],
+    ['On the clock of', windows.length + blackouts.length === 0 ? null : timeZone],
   ];
 }
 

@@ -1,6 +1,8 @@
 /** What policies and their moves are called, and numbers as balancing tells them. */
 import type { BalancingMoveState, BalancingPass, BalancingPolicy } from '@lmas/client';
+import { nowMs } from '../../live/clock.ts';
 import { Badge, type Tone } from '../../parts/badge.tsx';
+import { isOpen } from './policy-hours.ts';
 
 export type Resource = 'cpu' | 'memory' | 'network';
 export type Uses = BalancingPass['hosts'][number]['uses'];
@@ -34,6 +36,11 @@ export const percent = (share: number | null): string => (share === null ? 'unkn
 /** Differences of shares: from 90 % to 61 % is 29 points. */
 export const points = (share: number): string => `${(share * 100).toFixed(1)} points`;
 
-export function PolicyState({ policy: { pausedAt } }: { policy: Pick<BalancingPolicy, 'pausedAt'> }) {
-  return pausedAt === null ? <Badge tone="good">works</Badge> : <Badge tone="warning">paused</Badge>;
+type State = Pick<BalancingPolicy, 'pausedAt' | 'passes' | 'timeZone' | 'windows' | 'blackouts'>;
+
+/** Outside of its windows it makes no pass by itself; one that is asked for is made all the same. */
+export function PolicyState({ policy }: { policy: State }) {
+  if (policy.pausedAt !== null) return <Badge tone="warning">paused</Badge>;
+  const isShut = policy.passes === 'interval' && isOpen(policy, nowMs()) === false;
+  return isShut ? <Badge tone="plain">outside its windows</Badge> : <Badge tone="good">works</Badge>;
 }
