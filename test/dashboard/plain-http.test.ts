@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { setStage } from '../workflow/harness.ts';
-import type { Reader } from './browser.ts';
+import { Reader } from './browser.ts';
 import { useSetting } from './setting.ts';
 
 const setting = useSetting();
@@ -44,6 +44,24 @@ test('a secret is shown, and nothing is offered that would not work', async () =
     await page.getByRole('dialog').getByRole('button', { name: 'Make it' }).click();
     await page.locator('code.secret').waitFor();
     assert.equal(await page.getByRole('button', { name: 'Copy' }).count(), copies);
+  }
+});
+
+test('the login at a provider is offered only where the browser can do it, and else it is said why', async () => {
+  const { browser, orchestrator } = setting();
+  const oidc = { issuer: 'https://id.example.org/lmas', clientId: 'page', scope: 'openid' };
+  for (const isSecure of [true, false]) {
+    await using reader = await Reader.open(browser, orchestrator.url);
+    const { page } = reader;
+    await page.route('**/ui/login.json', (route) => route.fulfill({ json: { oidc } }));
+    if (!isSecure) await page.addInitScript(`Object.defineProperty(window, 'isSecureContext', { value: false })`);
+    await page.reload();
+    await page
+      .getByText(isSecure ? 'Log in with id.example.org' : 'The login at id.example.org needs https://')
+      .waitFor();
+    const offered = await page.getByRole('button', { name: /id\.example\.org/ }).count();
+    assert.equal(offered, isSecure ? 1 : 0);
+    assert.deepEqual(await reader.barriers(), []);
   }
 });
 

@@ -58,12 +58,26 @@ export function LoginPage() {
         <button type="submit" class="primary" disabled={login.busy}>
           Log in
         </button>
-        {offer === null ? null : (
-          <button type="button" disabled={redirect.busy} onClick={() => void redirect.run()}>
-            Log in with {new URL(offer.issuer).host}
-          </button>
-        )}
+        {offer === null ? null : <AtProvider issuer={offer.issuer} action={redirect} />}
       </form>
     </main>
+  );
+}
+
+/** Outside of a secure context the browser has no `crypto.subtle`, and without that there is no PKCE. */
+function AtProvider({ issuer, action }: { issuer: string; action: { busy: boolean; run: () => Promise<unknown> } }) {
+  const { host } = new URL(issuer);
+  if (!window.isSecureContext) {
+    return (
+      <p class="hint">
+        The login at {host} needs https://: over plain HTTP from another machine the browser has no cryptography for it.
+        An API key works.
+      </p>
+    );
+  }
+  return (
+    <button type="button" disabled={action.busy} onClick={() => void action.run()}>
+      Log in with {host}
+    </button>
   );
 }
