@@ -17,8 +17,8 @@ interface TextFieldProps extends FieldProps<string> {
   /** A regular expression that the whole has to fit, and the same in words. */
   readonly pattern?: readonly [expression: string, words: string];
   readonly type?: 'text' | 'url' | 'password' | 'datetime-local';
-  /** What is likely to be meant. */
-  readonly suggestions?: readonly string[];
+  /** What is likely to be meant, and what is to be known of it. */
+  readonly suggestions?: readonly (string | { readonly value: string; readonly words: string })[];
 }
 
 /** What sites, endpoints, plans and the like may be called. */
@@ -90,9 +90,11 @@ export function TextField(props: TextFieldProps) {
           />
           {suggestions === undefined ? null : (
             <datalist id={list}>
-              {suggestions.map((suggestion) => (
-                <option key={suggestion} value={suggestion} />
-              ))}
+              {suggestions
+                .map((one) => (typeof one === 'string' ? { value: one, words: undefined } : one))
+                .map(({ value, words }) => (
+                  <option key={value} value={value} label={words} />
+                ))}
             </datalist>
           )}
         </>

@@ -1,20 +1,24 @@
 /** Fields for what a plugin asks for, made of its JSON schema. */
 import { ChoiceField, TextArea, TextField } from './form-fields.tsx';
+import type { Suggestion, Suggestions } from './places.ts';
 import type { SchemaField } from './schema-values.ts';
 
 interface SchemaFieldsProps {
   readonly fields: readonly SchemaField[];
+  /** For what names a place. */
+  readonly places?: Suggestions | undefined;
   readonly typed: Readonly<Record<string, string>>;
   readonly onChange: (name: string, text: string) => void;
 }
 
-export function SchemaFields({ fields, typed, onChange }: SchemaFieldsProps) {
+export function SchemaFields({ fields, places, typed, onChange }: SchemaFieldsProps) {
   return (
     <>
       {fields.map((field) => (
         <One
           key={field.name}
           field={field}
+          suggestions={field.names === undefined ? undefined : places?.[field.names]}
           value={typed[field.name] ?? ''}
           onChange={(text) => onChange(field.name, text)}
         />
@@ -25,11 +29,12 @@ export function SchemaFields({ fields, typed, onChange }: SchemaFieldsProps) {
 
 interface OneProps {
   readonly field: SchemaField;
+  readonly suggestions: readonly Suggestion[] | undefined;
   readonly value: string;
   readonly onChange: (text: string) => void;
 }
 
-function One({ field, value, onChange }: OneProps) {
+function One({ field, suggestions, value, onChange }: OneProps) {
   const { name, kind, isRequired, description, usual, choices } = field;
   const shared = { label: name, value, onChange, isOptional: !isRequired };
   const hint = [description, kind === 'lines' ? 'One a line.' : '', kind === 'json' ? 'As JSON.' : '']
@@ -49,5 +54,6 @@ function One({ field, value, onChange }: OneProps) {
     );
   }
   if (kind === 'lines' || kind === 'json') return <TextArea {...shared} {...said} rows={2} placeholder={usual} />;
-  return <TextField {...shared} {...said} placeholder={usual} />;
+  const offered = suggestions === undefined ? {} : { suggestions };
+  return <TextField {...shared} {...said} {...offered} placeholder={usual} />;
 }

@@ -9,6 +9,8 @@ const SCHEMA = {
     host: { type: 'string', description: 'Name or address' },
     migrationAddress: { anyOf: [{ type: 'string' }, { type: 'string' }] },
     hostKeys: { type: 'array', items: { type: 'string' } },
+    shelf: { type: 'string', names: 'storage' },
+    folder: { type: 'string', names: 'something newer' },
     protocol: { type: 'string', enum: ['auto', 'soap'], default: 'auto' },
     autoConverge: { type: 'boolean', default: false },
     rate: { anyOf: [{ type: 'integer' }, { type: 'null' }], default: null },
@@ -27,6 +29,8 @@ test('what is needed comes first, and each thing has the field that fits it', ()
       ['hostKeys', 'lines', true],
       ['port', 'number', false],
       ['migrationAddress', 'text', false],
+      ['shelf', 'text', false],
+      ['folder', 'text', false],
       ['protocol', 'choice', false],
       ['autoConverge', 'flag', false],
       ['rate', 'number', false],
@@ -35,6 +39,13 @@ test('what is needed comes first, and each thing has the field that fits it', ()
     ],
   );
   assert.equal(fields.find(({ name }) => name === 'portRange')?.usual, '{"from":1,"to":2}');
+});
+
+test('what names a place says of which kind', () => {
+  assert.deepEqual(
+    fields.filter(({ names }) => names !== undefined).map(({ name, names }) => [name, names]),
+    [['shelf', 'storage']],
+  );
 });
 
 test('what was typed becomes what the plugin wants; empty fields are left to their defaults', () => {

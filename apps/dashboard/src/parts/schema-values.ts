@@ -10,7 +10,12 @@ interface Schema {
   readonly default?: unknown;
   readonly items?: Schema;
   readonly anyOf?: readonly Schema[];
+  readonly names?: unknown;
 }
+
+/** Of an endpoint: what the value of an option can be the name of. */
+const PLACE_KINDS = ['host', 'storage'] as const;
+export type PlaceKind = (typeof PLACE_KINDS)[number];
 
 export type FieldKind = 'text' | 'number' | 'flag' | 'choice' | 'lines' | 'json';
 
@@ -22,6 +27,8 @@ export interface SchemaField {
   /** What counts while the field is empty; '' when nothing does. */
   readonly usual: string;
   readonly choices: readonly string[];
+  /** It is the name of such a place at the destination. */
+  readonly names: PlaceKind | undefined;
 }
 
 /** The fields of an object; those that are needed first. */
@@ -37,6 +44,7 @@ export function fieldsOf(schema: Readonly<Record<string, unknown>>): readonly Sc
       usual:
         property.default === undefined || property.default === null ? '' : textOf(property.default, kindOf(property)),
       choices: (property.enum ?? []).map(String),
+      names: PLACE_KINDS.find((kind) => kind === property.names),
     }))
     .toSorted((one, other) => Number(other.isRequired) - Number(one.isRequired));
 }

@@ -1,6 +1,8 @@
 /** What most migrations leave as it is: names of one's own, the tunnel, and the options that only this hypervisor has. */
+import type { Inventory } from '@lmas/client';
 import { ChoiceField, TextField } from '../../parts/form-fields.tsx';
 import { CountField } from '../../parts/limit-fields.tsx';
+import { suggestionsOf } from '../../parts/places.ts';
 import { SchemaFields } from '../../parts/schema-fields.tsx';
 import type { SchemaField } from '../../parts/schema-values.ts';
 import { type Compression, type Draft, LABELS, STAGES, type Suite, type Timeouts } from './draft.ts';
@@ -19,10 +21,12 @@ const COMPRESSION: readonly (readonly [Compression, string])[] = [
 interface DetailsProps {
   readonly draft: Draft;
   readonly fields: readonly SchemaField[];
+  /** What the destination has, once it has answered. */
+  readonly there: Inventory | undefined;
   readonly onChange: (changed: Partial<Draft>) => void;
 }
 
-export function Details({ draft, fields, onChange }: DetailsProps) {
+export function Details({ draft, fields, there, onChange }: DetailsProps) {
   const { tunnel, subflows, options } = draft;
   return (
     <details class="more">
@@ -81,6 +85,7 @@ export function Details({ draft, fields, onChange }: DetailsProps) {
           <legend>{LABELS.options}</legend>
           <SchemaFields
             fields={fields}
+            places={there === undefined ? undefined : suggestionsOf(there)}
             typed={options}
             onChange={(name, text) => onChange({ options: { ...options, [name]: text } })}
           />

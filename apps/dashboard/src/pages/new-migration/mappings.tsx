@@ -1,21 +1,20 @@
 /** What networks and disks are called at the destination, with the names that both ends really have to choose from. */
-import { useResource } from '../../live/resource.ts';
-import { client } from '../../session/session.ts';
+import type { Inventory } from '@lmas/client';
+import { useInventory } from '../../live/inventory.ts';
 import { type Draft, LABELS } from './draft.ts';
 import { NameMap } from './name-map.tsx';
 
 interface MappingsProps {
   readonly draft: Draft;
+  /** What the destination has, once it has answered. */
+  readonly there: Inventory | undefined;
   readonly onChange: (changed: Partial<Draft>) => void;
 }
 
-export function Mappings({ draft, onChange }: MappingsProps) {
-  const { source, destination, vm: id } = draft;
+export function Mappings({ draft, there, onChange }: MappingsProps) {
+  const { source, vm: id } = draft;
   // Suggestions only: an end that does not answer is told by the checks.
-  const inventory = (endpoint: string, options: { signal: AbortSignal }) =>
-    endpoint === '' ? undefined : client().getInventory(endpoint, options);
-  const here = useResource(async (options) => inventory(source, options), [source]).data;
-  const there = useResource(async (options) => inventory(destination, options), [destination]).data;
+  const here = useInventory(source);
   const vm = here?.vms.find((one) => one.id === id);
   const disks = vm?.disks ?? [];
   return (

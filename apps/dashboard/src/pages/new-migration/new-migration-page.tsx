@@ -4,6 +4,7 @@
  */
 import type { Endpoint, Plugin } from '@lmas/client';
 import { useState } from 'preact/hooks';
+import { useInventory } from '../../live/inventory.ts';
 import { useResource } from '../../live/resource.ts';
 import { useTrial } from '../../live/use-trial.ts';
 import { go, href, place } from '../../navigation.ts';
@@ -75,6 +76,7 @@ function Form({ endpoints, plugins }: FormProps) {
   const source = endpoints.find(({ id }) => id === draft.source);
   const plugin = plugins.find(({ name }) => name === source?.plugin);
   const fields = fieldsOf(plugin?.optionsSchema ?? {});
+  const there = useInventory(draft.destination);
   const { request, complaint } = attempt(draft, fields);
   const check = useTrial(request === null ? null : JSON.stringify(request), async (options) => {
     if (request === null) throw new Error('an incomplete form is not checked');
@@ -175,8 +177,8 @@ function Form({ endpoints, plugins }: FormProps) {
             />
           </label>
         </fieldset>
-        <Mappings draft={draft} onChange={change} />
-        <Details draft={draft} fields={fields} onChange={change} />
+        <Mappings draft={draft} there={there} onChange={change} />
+        <Details draft={draft} fields={fields} there={there} onChange={change} />
       </div>
       <div class="beside">
         <CheckPanel check={check} complete={request !== null} isDrill={draft.drill !== null} />

@@ -14,6 +14,7 @@ import { Removal } from '../../parts/removal.tsx';
 import { Table } from '../../parts/table.tsx';
 import { useAction } from '../../parts/use-action.ts';
 import { client, may, mayForAll } from '../../session/session.ts';
+import { Hosts, isOfHosts, StoragePlaces } from './places.tsx';
 
 export function EndpointPage({ id }: { id: string }) {
   const endpoint = useResource((options) => client().getEndpoint(id, options), [id]);
@@ -90,7 +91,7 @@ function Test({ id, onWorks }: { id: string; onWorks: () => void }) {
 }
 
 function Host({ id, inventory }: { id: string; inventory: Inventory }) {
-  const { host, vms, networks } = inventory;
+  const { host, hosts, storage, vms, networks } = inventory;
   const used = host.memoryBytes - host.memoryFreeBytes;
   return (
     <>
@@ -103,12 +104,15 @@ function Host({ id, inventory }: { id: string; inventory: Inventory }) {
           ['Networks', networks.length === 0 ? 'none' : networks.join(', ')],
         ]}
       />
-      {vms.length === 0 ? <p class="muted">No VM is there.</p> : <Vms id={id} vms={vms} />}
+      {isOfHosts(inventory) ? <Hosts id={id} hosts={hosts} /> : null}
+      {storage.length === 0 ? null : <StoragePlaces id={id} storage={storage} />}
+      <h3>VMs</h3>
+      {vms.length === 0 ? <p class="muted">No VM is there.</p> : <Vms id={id} vms={vms} hasHosts={hosts.length > 1} />}
     </>
   );
 }
 
-function Vms({ id, vms }: { id: string; vms: readonly Vm[] }) {
+function Vms({ id, vms, hasHosts }: { id: string; vms: readonly Vm[]; hasHosts: boolean }) {
   return (
     <Table
       caption={`VMs at ${id}`}
@@ -134,6 +138,9 @@ function Vms({ id, vms }: { id: string; vms: readonly Vm[] }) {
           ),
           sortBy: ({ presence }) => presence,
         },
+        ...(hasHosts
+          ? [{ title: 'Host', cell: ({ host = '' }: Vm) => host, sortBy: ({ host }: Vm) => host ?? null }]
+          : []),
         {
           title: 'Memory',
           cell: ({ memoryBytes }) => formatBytes(memoryBytes),
