@@ -41,7 +41,7 @@ export async function setUpShowcase(api: Api, directory: string): Promise<Showca
   for (const [vm, host, more] of VMS) world.addVm(host, { id: vm, name: vm, ...more });
   world.rates.set('kvm-lis-1', 110_000_000);
   world.rates.set('kvm-lis-2', 40_000_000);
-  world.carries.set('porto', 110_000_000).set('madrid', 20_000_000);
+  for (const site of SITES) world.carries.set(site, 20_000_000);
   const hold = faro.faults.arm('gateway.start', 'hold-after');
   const leftOver = await api.must<Migration>('POST', '/v1/migrations', {
     ...{ vm: 'wiki', source: 'kvm-mad-1', destination: 'kvm-far-1', retries: { max: 0 } },

@@ -63,7 +63,9 @@ export function createSimulatedProvisioner(sites: SiteStore): GatewayProvisioner
         const { configured, ...carried } = await call<SaidStatus>('status');
         const { deliveredBytes: bytesReceived = 0, receivingMs = 0 } = carried;
         const state = configured ? 'established' : 'connecting';
-        return { ...STATUS, session: { ...SESSION, state, bytesReceived, receivingMs } };
+        const bitsPerSec = receivingMs === 0 ? 0 : (bytesReceived * 8_000) / receivingMs;
+        const rates = { sendBitsPerSec: bitsPerSec, receiveBitsPerSec: bitsPerSec };
+        return { ...STATUS, session: { ...SESSION, state, bytesReceived, receivingMs, ...rates } };
       },
       async setLimits({ bandwidthBytesPerSec }) {
         if (bandwidthBytesPerSec !== undefined) await call('limits', { bandwidthBytesPerSec });
