@@ -3,14 +3,17 @@ import assert from 'node:assert/strict';
 import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, utimesSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { test } from 'node:test';
+import { beforeEach, test } from 'node:test';
 import type { PluginResource } from '@lmas/plugin-api';
 import { ERROR } from '../rpc/constants.ts';
 import { guestXml } from '../testing/fake-libvirt/guest.ts';
 import { CopiedRelocationWorld, FakeRelocationWorld } from '../testing/relocation-world.ts';
 import { KvmRelocation } from './driver.ts';
 
-const signal = AbortSignal.timeout(60_000);
+let signal: AbortSignal;
+beforeEach(() => {
+  signal = AbortSignal.timeout(60_000);
+});
 const ID = 'm_6d4b1f0a-0000-4000-8000-00000000c01d';
 const quiet = { debug: () => undefined, info: () => undefined, warn: () => undefined, error: () => undefined };
 
