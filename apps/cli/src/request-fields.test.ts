@@ -49,7 +49,7 @@ const move = (command: string, ...more: string[]) => [
   ...more,
 ];
 const MOVES = (command: string) => [
-  move(command, '--powered-off', '--direct'),
+  move(command, '--powered-off', '--direct', '--allow-cordoned'),
   move(command, '--suite', 'none', '--subflows', '4-16', '--compression', 'auto', '--option', 'a=b'),
 ];
 const site = [
