@@ -61,6 +61,7 @@ async function reachedBy(): Promise<Map<string, Set<string>>> {
   const argumentLists = [
     ['x', 'x', {}],
     [null, {}, {}],
+    ['x', false, {}],
     ['x', () => ({}), {}],
     ...orders.map((order) => ['x', order, {}]),
   ];

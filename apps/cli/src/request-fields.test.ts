@@ -13,6 +13,7 @@ import { run } from './program.ts';
 interface Schema {
   readonly $ref?: string;
   readonly properties?: Record<string, Schema>;
+  readonly items?: Schema;
   readonly additionalProperties?: unknown;
   readonly anyOf?: Schema[];
   readonly oneOf?: Schema[];
@@ -187,9 +188,9 @@ function isOf(operation: string, { method, url }: { method: string; url: string 
 
 /** Paths of all that it may hold; what is yours to name ends one. */
 function fieldsOf(schema: Schema, path: readonly string[] = []): string[] {
-  const { $ref, properties = {}, anyOf = [], oneOf = [], allOf = [] } = schema;
+  const { $ref, properties = {}, items, anyOf = [], oneOf = [], allOf = [] } = schema;
   const named = $ref === undefined ? undefined : API.components.schemas[$ref.split('/').at(-1) ?? ''];
-  const alternatives = [...anyOf, ...oneOf, ...allOf, ...(named === undefined ? [] : [named])];
+  const alternatives = [...anyOf, ...oneOf, ...allOf, ...[named, items].filter((one) => one !== undefined)];
   const own = Object.entries(properties).flatMap(([name, one]) => {
     const at = [...path, name];
     return [at.join('.'), ...fieldsOf(one, at)];
@@ -197,11 +198,10 @@ function fieldsOf(schema: Schema, path: readonly string[] = []): string[] {
   return [...new Set([...own, ...alternatives.flatMap((one) => fieldsOf(one, path))])];
 }
 
+/** Of a list: whether one of its members has it. */
 function has(body: unknown, field: string): boolean {
-  let at = body;
-  for (const name of field.split('.')) {
-    if (typeof at !== 'object' || at === null || !(name in at)) return false;
-    at = (at as Record<string, unknown>)[name];
-  }
-  return true;
+  if (Array.isArray(body)) return body.some((one) => has(one, field));
+  if (typeof body !== 'object' || body === null) return false;
+  const [name = '', ...inner] = field.split('.');
+  return name in body && (inner.length === 0 || has((body as Record<string, unknown>)[name], inner.join('.')));
 }

@@ -23,7 +23,8 @@ export const kvmPlugin: HypervisorPlugin<KvmConfig, KvmOptions> = {
   },
   configSchema,
   optionsSchema,
-  loginTarget: ({ host, port }) => `${host.toLowerCase()}:${port}`,
+  // libvirt's own socket may refuse the login as well.
+  loginTarget: ({ host, port, socketPath }) => `${host.toLowerCase()}:${port} ${socketPath}`,
   async connect(config, context, { signal }) {
     return KvmSession.open(config, await connectTransport(config, context, { signal }), { signal });
   },

@@ -22,7 +22,7 @@ import { measureLoad } from './load.ts';
 import { presenceOf } from './presence.ts';
 import { ERROR, XML } from './rpc/constants.ts';
 import type { Domain } from './rpc/procedures.ts';
-import { storageOf } from './storage.ts';
+import { StoragePools } from './storage.ts';
 import { brokenTransport, type HostTransport } from './transport.ts';
 
 interface Options {
@@ -36,6 +36,7 @@ export class KvmSession implements EndpointSession {
   readonly transport: HostTransport;
   readonly closed: AbortSignal;
   readonly #clients = new Set<LibvirtClient>();
+  readonly #storage: StoragePools;
   #query: Promise<LibvirtClient> | undefined;
   #ended = false;
 
@@ -43,6 +44,7 @@ export class KvmSession implements EndpointSession {
     this.config = config;
     this.transport = transport;
     this.closed = transport.closed;
+    this.#storage = new StoragePools(this.closed);
   }
 
   /** Takes the transport over, and proves that libvirt answers. @throws PluginError */
@@ -97,7 +99,7 @@ export class KvmSession implements EndpointSession {
         client.call('connectGetHostname', undefined, options),
         client.call('connectGetVersion', undefined, options),
         this.networks(options),
-        storageOf(client, options),
+        this.#storage.look(client, options),
         client.call('connectListAllDomains', { needResults: 1, flags: 0 }, options),
       ]);
       const vms: VmSummary[] = [];
@@ -110,7 +112,7 @@ export class KvmSession implements EndpointSession {
       return {
         host: { name, version: `QEMU ${versionText(Number(version.version))}`, ...numbers },
         hosts: [{ name, cluster: null, state: 'connected', ...numbers }],
-        storage,
+        ...(storage !== undefined && { storage }),
         networks,
         vms,
       };

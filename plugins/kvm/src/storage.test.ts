@@ -29,6 +29,22 @@ test('active pools with their sizes; what comes over a network is shared, of the
   await session.close();
 });
 
+test('a pool that hangs holds up the inventory for a moment only, and is asked again once it has answered', async () => {
+  const host = new FakeWorld().addHost('a', tmpdir());
+  const session = await host.session(signal);
+  const refreshed = Promise.withResolvers<void>();
+  host.on('connectListAllStoragePools', { do: 'hold', before: () => refreshed.promise });
+  const hosts = async () => {
+    const inventory = await session.inventory({ signal });
+    return [inventory.hosts?.length, inventory.storage];
+  };
+  // More often than the connection has places for calls.
+  assert.deepEqual(await Promise.all(Array.from({ length: 6 }, hosts)), Array(6).fill([1, undefined]));
+  refreshed.resolve();
+  assert.deepEqual(await hosts(), [1, []]);
+  await session.close();
+});
+
 test('a host is the one host of its endpoint, with its own numbers', async () => {
   const host = new FakeWorld().addHost('a', tmpdir());
   const session = await host.session(signal);

@@ -63,7 +63,7 @@ export function addEvacuate(registry: Registry): void {
     .addOption(
       new Option(
         '--convergence <policy>',
-        'what matters most for one that does not converge (default: balanced)',
+        'what matters most if the dirty rate exceeds what the link carries (default: balanced)',
       ).choices(CONVERGENCES),
     )
     .option('--direct', 'from host to host, as without LMAS: no gateways, no tunnel')

@@ -55,7 +55,8 @@ export function addStorage(registry: Registry): void {
 
 interface PlaceList<Place> {
   readonly columns: readonly Column<Place>[];
-  readonly of: (inventory: Inventory) => readonly Place[];
+  /** An orchestrator of an earlier version tells none. */
+  readonly of: (inventory: Partial<Inventory>) => readonly Place[] | undefined;
   readonly none: string;
   readonly says: string;
   readonly example: string;
@@ -72,7 +73,7 @@ function addList<Place extends { readonly name: string }>(
     action: async (invocation) => {
       const { args, flags, signal } = invocation;
       const inventory = await (await invocation.client()).getInventory(args[0] ?? '', { signal });
-      const items = of(inventory).toSorted((one, other) => one.name.localeCompare(other.name));
+      const items = (of(inventory) ?? []).toSorted((one, other) => one.name.localeCompare(other.name));
       if (flags.json === true) invocation.printJson({ items });
       else invocation.printTable(columns, items, none);
       return EXIT.ok;

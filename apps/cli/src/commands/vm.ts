@@ -36,7 +36,7 @@ export function addVm(registry: Registry): void {
         invocation.printJson(inventory);
         return EXIT.ok;
       }
-      const { host, hosts, vms } = inventory;
+      const { host, hosts = [], vms } = inventory; // an orchestrator of an earlier version tells no hosts
       invocation.note(
         `${printable(host.name)} (${printable(host.version)}): ${plural(host.cpus, 'CPU')}, ${formatBytes(host.memoryFreeBytes)} of ${formatBytes(host.memoryBytes)} memory free`,
       );

@@ -71,6 +71,9 @@ export async function withSessions<T>(
   return await ask(lend, options, ([a, b]) => use({ source: a, destination: b }));
 }
 
+/** Such a login is tried again by nobody but a person: the account may be locked after a few. */
+const isLoginRefused = (error: unknown): boolean => pluginErrorCode(error) === 'LOGIN_REFUSED';
+
 /** An endpoint that answers nothing for so long may be gone without a word. */
 const SILENCE_MS = 10_000;
 
@@ -89,7 +92,8 @@ async function ask<L extends readonly Lent[], T>(
       const isLost = code === 'CONNECTION_LOST' || lent.some(({ session }) => session.closed.aborted);
       const isGivenUp = code === 'TIMEOUT' || signal.aborted;
       if (isLost || (isGivenUp && performance.now() - askedAt > SILENCE_MS)) for (const each of lent) each.discard();
-      if (!isLost || !isFirst || signal.aborted || !lent.some(({ isKept }) => isKept)) throw error;
+      const isRefused = [error, ...lent.map(({ session }) => session.closed.reason)].some(isLoginRefused);
+      if (!isLost || isRefused || !isFirst || signal.aborted || !lent.some(({ isKept }) => isKept)) throw error;
     } finally {
       for (const each of lent) await each.giveBack();
     }

@@ -26,7 +26,7 @@ let bandwidth: BandwidthLimits;
 let service: MigrationService;
 const find = async (id: string) => {
   if (!endpoints.has(id)) throw new LmasError('ENDPOINT_NOT_FOUND');
-  return { id, plugin: 'p', site: `site-${id}` };
+  return { id, plugin: 'p', site: `site-${id}`, cordonedAt: null };
 };
 const optionsSchema = { safeParse: () => ({ success: true }) };
 const createService = (store: MigrationStore, plugin: object = { optionsSchema }): MigrationService =>

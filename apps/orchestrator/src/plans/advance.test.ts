@@ -9,7 +9,7 @@ import { planBodySchema } from '../schemas/plan.ts';
 import { advance, type MigrationFacts, VACATED_WITHIN_MS } from './advance.ts';
 import { lookAtMs } from './driver.ts';
 import { requestFor } from './ordered-migrations.ts';
-import { hasRunEnded, newRun, type PlanItem, type PlanRun, summaryOf } from './record.ts';
+import { askedAnew, hasRunEnded, newRun, type PlanItem, type PlanRun, summaryOf } from './record.ts';
 import { restarted } from './retry.ts';
 import { judge } from './validate.ts';
 
@@ -466,6 +466,11 @@ test('an approval that nobody gives ends the run when its time is over, and noth
     'running',
     'nobody is late while it is paused',
   );
+  const resumed = { ...waits, waves: waits.waves.map(askedAnew) };
+  assert.equal(lookAtMs(resumed), 0, 'somebody looks at once');
+  const asked = advance(resumed, { nowMs: 100_000, migrations }).run;
+  assert.deepEqual([asked.phase, lookAtMs(asked)], ['running', 160_000], 'it has all of its time after a pause');
+  assert.match(asked.message, /until 1970-01-01T00:02:40.000Z/);
   const approved = {
     ...waits,
     waves: waits.waves.map((wave, index) => (index === 0 ? { ...wave, approvedAt: CREATED } : wave)),

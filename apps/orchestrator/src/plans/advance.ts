@@ -266,7 +266,10 @@ export class Step {
     const { approval, checks } = plan.afterwards;
     wave.pauseUntil = this.within(wave.pauseUntil, plan.afterwards.pauseMs);
     if (Date.parse(wave.pauseUntil ?? '') > this.facts.nowMs) return false;
-    if (approval && wave.approvedAt === null) return this.#expireUnanswered(wave);
+    if (approval && wave.approvedAt === null) {
+      if (wave.waitsSince === null) this.#ask(wave);
+      return this.#expireUnanswered(wave);
+    }
     if (wave.checks.length < checks.length) return false; // somebody makes them
     const failed = wave.checks.filter(({ passed }) => !passed);
     for (const { message } of failed) this.note(`A check failed: ${message}`, { code: 'CHECK_FAILED' });

@@ -50,7 +50,8 @@ export function lookAtMs(run: PlanRun): number | null {
   if (run.pausedAt !== null) return null;
   const wave = run.waves.find(({ state }) => state === 'between');
   if (wave === undefined) return 0;
-  return waitsForApproval(run) ? approvalEndsMs(run) : Date.parse(wave.pauseUntil ?? run.createdAt);
+  if (!waitsForApproval(run)) return Date.parse(wave.pauseUntil ?? run.createdAt);
+  return wave.waitsSince === null ? 0 : approvalEndsMs(run);
 }
 
 /** A time that was written by a clock that was ahead is far off once it has come back: so often all are looked at that have one (advance.ts sets it anew). */

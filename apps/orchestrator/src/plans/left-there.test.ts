@@ -22,6 +22,7 @@ test('the newest move that came or went decides', () => {
   assert.deepEqual(left({ ...away, phase: 'failed' }), ['/b.img'], 'it has arrived after all');
   assert.deepEqual(left(move('a', 'b', FAILED), away), ['/b.img'], 'what did not move has changed nothing');
   assert.deepEqual(left(move('a', 'b', { purpose: 'drill' }), away), ['/b.img'], 'nor does a drill');
+  assert.deepEqual(left(move('b', 'a', FAILED), away), [], 'it was back, by other hands');
   assert.deepEqual(left(), []);
   assert.deepEqual(left(move('a', 'b'), away), [], 'it was there since, and who took it from there is not known');
   assert.deepEqual(left(move('a', 'b', { phase: 'performing', where: 'source' }), away), [], 'it is on its way');

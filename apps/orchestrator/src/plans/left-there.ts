@@ -40,7 +40,10 @@ export function leftAt(endpoint: string, vm: string, newest: readonly Migration[
     const { purpose, phase, where, source } = migration;
     if (purpose === 'drill' || migration.vm.id !== vm) continue;
     if (!isOutcome(phase)) return [];
-    if (where === 'source' || migration.startedAt === null) continue; // it has moved nothing
+    if (migration.startedAt === null) continue;
+    // It has moved nothing. One that was to leave here has found the VM here, which whoever brought it back may have run since.
+    if (where === 'source' && source.endpoint === endpoint) return [];
+    if (where === 'source') continue;
     return where === 'destination' && source.endpoint === endpoint ? keptIn(migration) : [];
   }
   return [];

@@ -112,12 +112,17 @@ function waveThatAsks({ waves, definition }: Waves): WaveRun | undefined {
 
 export const APPROVAL_EXPIRED = 'APPROVAL_EXPIRED';
 
-/** Until when somebody may say so; null: it does not wait, or for ever. */
+/** Until when somebody may say so, counted from the end of the wave's pause; null: it does not wait, or for ever. */
 export function approvalEndsMs(run: Waves): number | null {
   const wave = waveThatAsks(run);
   const withinMs = wave && run.definition.waves[run.waves.indexOf(wave)]?.afterwards.approveWithinMs;
-  return wave?.waitsSince == null || withinMs == null ? null : Date.parse(wave.waitsSince) + withinMs;
+  if (wave?.waitsSince == null || withinMs == null) return null;
+  return Math.max(Date.parse(wave.waitsSince), Date.parse(wave.pauseUntil ?? wave.waitsSince)) + withinMs;
 }
+
+/** A wave of a run that goes on after a pause: whoever may approve it has all of the time again. */
+export const askedAnew = (wave: WaveRun): WaveRun =>
+  wave.state === 'between' && wave.approvedAt === null ? { ...wave, waitsSince: null } : wave;
 
 /** Whether it goes on only when a person says so. */
 export const waitsForApproval = (run: Waves): boolean => waveThatAsks(run) !== undefined;

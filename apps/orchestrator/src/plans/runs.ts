@@ -25,6 +25,7 @@ import { evacuationPlan } from './evacuation.ts';
 import { foundLater } from './found-later.ts';
 import { newestOfLost } from './ordered-migrations.ts';
 import {
+  askedAnew,
   hasMoved,
   hasRunEnded,
   moves,
@@ -294,7 +295,7 @@ export function createPlanRunService({
       ),
     resume: (id, project) =>
       order(id, project, 'It was resumed.', (run) =>
-        live(run).pausedAt === null ? undefined : { ...run, pausedAt: null },
+        live(run).pausedAt === null ? undefined : { ...run, pausedAt: null, waves: run.waves.map(askedAnew) },
       ),
     approve: (id, project) =>
       order(id, project, 'The next wave was approved.', (run) => {

@@ -52,7 +52,7 @@ export async function nextStage(
     return said({ ...run, phase: 'cancelled', endedAt, message: 'It was cancelled before anything moved.' });
   }
   if (run.phase === 'resolving') {
-    const found = await survey(run.definition, tools.scope, options);
+    const found = await survey(asTaken(run), tools.scope, options);
     if (run.mode === 'disaster') return said(assess(run, found, await tools.formerRun(run), tools.nowMs));
     const resolution = resolve(asTaken(run), found);
     const items = await withLeftThere(resolution.items, tools.scope.migrations);

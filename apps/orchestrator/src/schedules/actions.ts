@@ -55,7 +55,8 @@ export function migrationAction(
     async complaints({ migration }, project) {
       const { migrations, questions } = seenBy({ project });
       try {
-        await migrations.validate(migration);
+        // A cordon is of today: it is heeded when the time has come.
+        await migrations.validate({ ...migration, allowCordoned: true });
         return await complaintsAboutVm(migration, questions);
       } catch (error) {
         const { code, message } = describeError(error);

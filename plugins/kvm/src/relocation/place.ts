@@ -167,6 +167,8 @@ export async function letGoThere(
   await setAutostart(ends.destination, there.domain, true, { signal });
 }
 
+const PUT_BACK_MS = 10_000;
+
 /**
  * "Not there" is done. It goes only while the source has a definition that outlives the VM's process: what had asked for that to be removed
  * may have been given up, and take its effect as late as between our looks. Then this one is put back.
@@ -192,7 +194,8 @@ export async function dropHeld(placing: Placing, { id }: PluginResource, { signa
     await assertSourceKeeps(placing, { signal });
   } catch (error) {
     await context.assertCurrent();
-    await client.call('domainDefineXml', { xml }, { signal });
+    // Whatever ended the look, a deadline as well: until this is done there may be no definition at all.
+    await client.call('domainDefineXml', { xml }, { signal: AbortSignal.timeout(PUT_BACK_MS) });
     throw error;
   }
 }

@@ -260,7 +260,8 @@ export class VmwareMigration implements MigrationDriver {
       await cancelTask(this.#ends.source.client, task, { signal });
       return true;
     } catch (error) {
-      if (!signal.aborted && !mayCancelAgain(error)) throw toPluginError(error, 'cancelling the migration');
+      if (signal.aborted) return false;
+      if (!mayCancelAgain(error)) throw toPluginError(error, 'cancelling the migration');
       if (!isTold)
         this.#context.log.warn({ err: error }, 'nothing came of the cancel of the move, which is asked for again');
       return false;

@@ -13,10 +13,10 @@ export interface DrawnWave {
   readonly afterwards: Plan['waves'][number]['afterwards'];
 }
 
-export function gateWords({ pauseMs, approval, checks }: DrawnWave['afterwards']): readonly string[] {
+export function gateWords({ pauseMs, approval, approveWithinMs, checks }: DrawnWave['afterwards']): readonly string[] {
   return [
     pauseMs > 0 ? `pause ${formatPeriod(pauseMs)}` : '',
-    approval ? 'approval' : '',
+    approval ? (approveWithinMs == null ? 'approval' : `approval within ${formatPeriod(approveWithinMs)}`) : '',
     ...checks.map((check) =>
       check.kind === 'http' ? `check ${check.url}` : `check ${check.kind} ${check.host}:${check.port}`,
     ),

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { emptyEvacuation, inWords, requestOf } from './evacuation-draft.ts';
 
-test('an evacuation that is filled in asks for all that the orchestrator knows', () => {
+test('an evacuation that is filled in asks for what its fields say', () => {
   const draft = {
     ...emptyEvacuation,
     source: 'site:lisbon',
@@ -10,7 +10,14 @@ test('an evacuation that is filled in asks for all that the orchestrator knows',
     transport: 'direct',
   } as const;
   assert.deepEqual(
-    requestOf({ ...draft, except: 'db-1, db-2,', first: ' dc-1 ', order: 'largest', memory: 'overcommit' }),
+    requestOf({
+      ...draft,
+      except: 'db-1, db-2,',
+      first: ' dc-1 ',
+      order: 'largest',
+      memory: 'overcommit',
+      cordon: true,
+    }),
     {
       ...{ source: { site: 'lisbon' }, destination: { endpoint: 'host-b' }, except: ['db-1', 'db-2'], first: ['dc-1'] },
       ...{
@@ -20,6 +27,7 @@ test('an evacuation that is filled in asks for all that the orchestrator knows',
         poweredOff: 'move',
         silent: 'leave',
         memory: 'overcommit',
+        cordon: true,
       },
       migration: { transport: 'direct' },
     },

@@ -4,7 +4,7 @@ import type { Complaint } from '../../parts/problem.tsx';
 import { namesIn } from '../../parts/vm-names.ts';
 import { LABELS as OF_PLANS } from './plan-words.ts';
 
-type Chosen = 'concurrency' | 'order' | 'onFailure' | 'poweredOff' | 'silent' | 'memory';
+type Chosen = 'concurrency' | 'order' | 'onFailure' | 'poweredOff' | 'silent' | 'memory' | 'cordon';
 
 export interface EvacuationDraft extends Required<Pick<EvacuationInput, Chosen>> {
   /** `endpoint:host-a` or `site:lisbon`, as the choices name it. */
@@ -20,6 +20,7 @@ export interface EvacuationDraft extends Required<Pick<EvacuationInput, Chosen>>
 export const emptyEvacuation: EvacuationDraft = {
   ...{ source: '', destination: '', except: '', first: '', order: 'name' },
   ...{ concurrency: 2, onFailure: 'go-on', poweredOff: 'move', silent: 'leave', memory: 'check', transport: 'tunnel' },
+  cordon: false,
 };
 
 export const LABELS: Readonly<Record<keyof EvacuationDraft, string>> = {

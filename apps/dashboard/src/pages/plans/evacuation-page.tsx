@@ -4,12 +4,12 @@ import { useState } from 'preact/hooks';
 import { useResource } from '../../live/resource.ts';
 import { go } from '../../navigation.ts';
 import { complaintAt } from '../../parts/complaints.ts';
-import { ChoiceField, NumberField, TextField } from '../../parts/form-fields.tsx';
+import { CheckField, ChoiceField, NumberField, TextField } from '../../parts/form-fields.tsx';
 import { FormPage } from '../../parts/form-page.tsx';
 import { Loaded } from '../../parts/loaded.tsx';
 import { PageHeading } from '../../parts/page-heading.tsx';
 import { useAction } from '../../parts/use-action.ts';
-import { client } from '../../session/session.ts';
+import { client, mayForAll } from '../../session/session.ts';
 import {
   type EvacuationDraft,
   emptyEvacuation,
@@ -119,6 +119,14 @@ function WhatFields({ draft, sites, endpoints, onChange, errorAt }: PartProps) {
         value={draft.poweredOff}
         onChange={(poweredOff) => onChange({ poweredOff })}
       />
+      {mayForAll('operator') ? (
+        <CheckField
+          label={LABELS.cordon}
+          hint={HINTS.cordon}
+          value={draft.cordon}
+          onChange={(cordon) => onChange({ cordon })}
+        />
+      ) : null}
     </fieldset>
   );
 }

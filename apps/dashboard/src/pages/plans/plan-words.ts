@@ -1,7 +1,15 @@
-/** What plans and evacuations are asked, in the words of forms and pages. Pure. */
-import type { Plan } from '@lmas/client';
+/** What plans and evacuations are asked, and what runs say, in the words of forms and pages. Pure. */
+import type { Plan, PlanRun } from '@lmas/client';
 
 type Order = 'name' | 'smallest' | 'largest';
+
+/** Of the reasons of a run: not all that ended badly was refused, some of it had begun. */
+export function reasonsHeading({ mode, reasons }: Pick<PlanRun, 'mode' | 'reasons'>): string {
+  const all = (...codes: readonly string[]) => reasons.every(({ code = '' }) => codes.includes(code));
+  if (mode === 'disaster') return 'What is known';
+  if (all('ENDPOINT_SILENT')) return 'What is left';
+  return all('ENDPOINT_SILENT', 'APPROVAL_EXPIRED') ? 'Why it ended' : 'It was refused';
+}
 
 export const LABELS = {
   except: 'Except',
@@ -10,6 +18,7 @@ export const LABELS = {
   poweredOff: 'VMs that are powered off',
   silent: 'Hosts of the site that do not answer',
   memory: 'VMs that do not fit into the memory free there',
+  cordon: 'Let what is emptied take no VMs from now on',
 } as const;
 
 export const HINTS = {
@@ -19,6 +28,7 @@ export const HINTS = {
   silent: 'Where all of a site, or a label there, is chosen. A run that leaves them ends as failed, and says which.',
   memory:
     'All that are sent to the same host are added up. Moved all the same, they overcommit it; Xen cannot, and refuses them in any case.',
+  cordon: 'Nothing is sent there until it is uncordoned, on its page.',
 } as const;
 
 export const POWERED_OFF: Readonly<Record<Plan['poweredOff'], string>> = {

@@ -13,6 +13,7 @@ import { Time } from '../../parts/time.tsx';
 import { Words } from '../../parts/words.tsx';
 import { client } from '../../session/session.ts';
 import { gateWords, ITEM_TONES, wavesOfRun } from './drawn-waves.ts';
+import { reasonsHeading } from './plan-words.ts';
 import { RunActions } from './run-actions.tsx';
 import { RunPhase } from './run-phase.tsx';
 import { WaveTrack } from './wave-track.tsx';
@@ -124,11 +125,6 @@ const WAVE_TONES: Readonly<Record<WaveRun['state'], Tone>> = {
   failed: 'bad',
   skipped: 'plain',
 };
-
-function reasonsHeading({ mode, reasons }: PlanRun): string {
-  if (mode === 'disaster') return 'What is known';
-  return reasons.every(({ code }) => code === 'ENDPOINT_SILENT') ? 'What is left' : 'It was refused';
-}
 
 /** In these nothing moves: no wave has its turn. */
 const LOOKS: ReadonlySet<PlanRun['mode']> = new Set(['validate', 'disaster']);

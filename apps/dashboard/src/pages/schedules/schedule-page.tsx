@@ -14,7 +14,7 @@ import { useAction } from '../../parts/use-action.ts';
 import { client, may } from '../../session/session.ts';
 import { NextRuns } from './next-runs.tsx';
 import { actionWords, MISSED, OVERLAP, periodWords, triggerWords } from './schedule-words.ts';
-import { ScheduleState } from './schedules-page.tsx';
+import { ScheduleState, waitWords } from './schedules-page.tsx';
 
 const PREVIEWED = 10;
 
@@ -52,6 +52,7 @@ export function SchedulePage({ id }: { id: string }) {
                 ['While the former one is under way', OVERLAP[data.overlap]],
                 ['Windows', data.windows.length === 0 ? 'always' : data.windows.map(periodWords).join('; ')],
                 ['Never inside', data.blackouts.length === 0 ? null : data.blackouts.map(periodWords).join('; ')],
+                ['Waits', data.waiting === null ? null : waitWords(data.waiting)],
                 ['Under way', data.current === null ? null : <RunLink key="current" run={data.current.run} />],
               ]}
             />

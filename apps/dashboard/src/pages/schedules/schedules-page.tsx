@@ -76,7 +76,7 @@ function Schedules({ schedules }: { schedules: readonly Schedule[] }) {
           cell: (schedule) => (
             <div>
               <ScheduleState schedule={schedule} />
-              {schedule.waiting === null ? null : <p class="hint">a run waits for {WAITS[schedule.waiting.for]}</p>}
+              {schedule.waiting === null ? null : <p class="hint">{waitWords(schedule.waiting)}</p>}
             </div>
           ),
           sortBy: ({ state }) => state,
@@ -85,6 +85,10 @@ function Schedules({ schedules }: { schedules: readonly Schedule[] }) {
     />
   );
 }
+
+/** With what is in the way, where that is known by name. */
+export const waitWords = (waiting: NonNullable<Schedule['waiting']>): string =>
+  `a run waits for ${WAITS[waiting.for]}${waiting.message ? `: ${waiting.message}` : ''}`;
 
 const WAITS: Readonly<Record<NonNullable<Schedule['waiting']>['for'], string>> = {
   window: 'a window',

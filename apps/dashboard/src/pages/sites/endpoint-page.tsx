@@ -12,6 +12,7 @@ import { PageHeading } from '../../parts/page-heading.tsx';
 import { Problem } from '../../parts/problem.tsx';
 import { Removal } from '../../parts/removal.tsx';
 import { Table } from '../../parts/table.tsx';
+import { Time } from '../../parts/time.tsx';
 import { useAction } from '../../parts/use-action.ts';
 import { client, may, mayForAll } from '../../session/session.ts';
 import { Hosts, isOfHosts, StoragePlaces } from './places.tsx';
@@ -23,13 +24,14 @@ export function EndpointPage({ id }: { id: string }) {
     <>
       <PageHeading title={id} within={['Sites', '/sites']} />
       <Loaded of={endpoint}>
-        {({ site, plugin, credential, config }) => (
+        {({ site, plugin, credential, config, cordonedAt }) => (
           <div class="card">
             <Fields
               of={[
                 ['Site', site],
                 ['Plugin', plugin],
                 ['Credential', credential],
+                ['Takes no VMs', cordonedAt === null ? null : <Time key="cordoned" at={cordonedAt} />],
               ]}
             />
             <details>
@@ -38,6 +40,9 @@ export function EndpointPage({ id }: { id: string }) {
             </details>
             <div class="actions">
               {may('operator') ? <Test id={id} onWorks={inventory.reload} /> : null}
+              {mayForAll('operator') ? (
+                <Cordon id={id} isCordoned={cordonedAt !== null} onChanged={endpoint.reload} />
+              ) : null}
               {mayForAll('admin') ? (
                 <>
                   <a class="button" href={href(`/endpoints/${id}/change`)}>
@@ -57,6 +62,22 @@ export function EndpointPage({ id }: { id: string }) {
       </Loaded>
       <h2>What is there</h2>
       <Loaded of={inventory}>{(data) => <Host id={id} inventory={data} />}</Loaded>
+    </>
+  );
+}
+
+/** What is cordoned is sent no VMs: not by balancing, evacuations and plans, nor by a person who does not insist. */
+function Cordon({ id, isCordoned, onChanged }: { id: string; isCordoned: boolean; onChanged: () => void }) {
+  const change = useAction(async () => {
+    await client().setCordon(id, !isCordoned);
+    onChanged();
+  });
+  return (
+    <>
+      <button type="button" disabled={change.busy} onClick={() => void change.run()}>
+        {isCordoned ? 'Uncordon' : 'Cordon'}
+      </button>
+      <Problem error={change.error} />
     </>
   );
 }

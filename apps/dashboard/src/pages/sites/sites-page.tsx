@@ -2,6 +2,7 @@
 import type { Endpoint, Site } from '@lmas/client';
 import { useResource } from '../../live/resource.ts';
 import { href } from '../../navigation.ts';
+import { Badge } from '../../parts/badge.tsx';
 import { Empty } from '../../parts/empty.tsx';
 import { Fields } from '../../parts/fields.tsx';
 import { Loaded } from '../../parts/loaded.tsx';
@@ -106,9 +107,10 @@ function SiteCard({ site, endpoints, onChanged }: SiteCardProps) {
         <p class="muted">None.</p>
       ) : (
         <ul>
-          {endpoints.map(({ id, plugin }) => (
+          {endpoints.map(({ id, plugin, cordonedAt }) => (
             <li key={id}>
-              <a href={href(`/endpoints/${id}`)}>{id}</a> <span class="muted">{plugin}</span>
+              <a href={href(`/endpoints/${id}`)}>{id}</a> <span class="muted">{plugin}</span>{' '}
+              {cordonedAt === null ? null : <Badge tone="warning">takes no VMs</Badge>}
             </li>
           ))}
         </ul>
