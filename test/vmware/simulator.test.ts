@@ -73,7 +73,8 @@ describe('against govmomi’s simulator', { concurrency: 1 }, () => {
 
   test('the inventory: hosts, networks and VMs with their disks', async () => {
     const there = await session();
-    const { host, networks, vms } = await there.inventory({ signal });
+    const { storage, ...seen } = await there.inventory({ signal });
+    const { host, hosts, networks, vms } = seen;
     assert.ok(host.cpus > 0 && host.memoryBytes > 0);
     assert.ok(networks.includes('VM Network'));
     assert.equal(vms.length, 4);
@@ -83,10 +84,12 @@ describe('against govmomi’s simulator', { concurrency: 1 }, () => {
     assert.ok(first !== undefined);
     assert.deepEqual(await there.findVm(first.name, { signal }), await there.findVm(first.id, { signal }));
     assert.deepEqual(
-      await there.inventory({ signal }),
-      { host, networks, vms },
-      'the second look is the first one, brought up to date',
+      hosts?.map(({ name, cluster }) => [name, cluster]),
+      [['DC0_H0', null], ...[0, 1, 2].map((n) => [`DC0_C0_H${n}`, 'DC0_C0'])],
     );
+    assert.ok(storage?.[0]?.name === 'LocalDS_0' && storage[0].usable && (storage[0].capacityBytes ?? 0) > 0);
+    const { storage: _, ...again } = await there.inventory({ signal });
+    assert.deepEqual(again, seen, 'the second look is the first one, brought up to date');
     await there.close();
   });
 
