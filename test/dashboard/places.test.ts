@@ -111,3 +111,18 @@ test('the form that moves a VM offers the places of the destination to the optio
   await page.locator('datalist option[value="esx-b1"]').waitFor({ state: 'attached' });
   assert.deepEqual(await offered('destinationHost'), ['esx-b1: 64.0 GiB of 64.0 GiB memory free']);
 });
+
+test('an endpoint is cordoned at its page, the sites tell, and it is let take VMs again', async () => {
+  await using reader = await reading();
+  const { page } = reader;
+  await reader.visit('/endpoints/vc-a');
+  await page.getByRole('button', { name: 'Cordon', exact: true }).click();
+  await page.locator('dl.fields', { hasText: 'Takes no VMs' }).waitFor();
+  await reader.visit('/sites');
+  await page.getByText('takes no VMs').waitFor();
+  assert.equal(await page.getByText('takes no VMs').count(), 1);
+  await reader.visit('/endpoints/vc-a');
+  await page.getByRole('button', { name: 'Uncordon' }).click();
+  await page.getByRole('button', { name: 'Cordon', exact: true }).waitFor();
+  assert.equal((await api.must<{ cordonedAt: null }>('GET', '/v1/endpoints/vc-a')).cordonedAt, null);
+});

@@ -194,6 +194,19 @@ describe('the end', () => {
     }
   });
 
+  test('but never after a refused login: the account may be locked after a few', async () => {
+    await using it = stand();
+    await it.look();
+    const [kept] = it.opened;
+    assert.ok(kept !== undefined);
+    kept.answer = async () => {
+      kept.cut();
+      throw new PluginError('LOGIN_REFUSED', 'no');
+    };
+    await assert.rejects(it.look(), { code: 'LOGIN_REFUSED' });
+    assert.equal(it.world.logins, 1);
+  });
+
   test('but once, never over a new connection, and not for what the endpoint itself refuses', async () => {
     await using it = stand();
     let asked = 0;

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { PlanRun } from '@lmas/client';
 import { gateWords, wavesOfPlan, wavesOfRun } from './drawn-waves.ts';
+import { reasonsHeading } from './plan-words.ts';
 import { canStay, isUnclear, leftOut, offersOf } from './run-offers.ts';
 
 const afterwards = { pauseMs: 5_000, approval: true, checks: [] };
@@ -84,4 +85,13 @@ test('a fail-back can leave out what it would move, and what nobody knows the pl
   assert.deepEqual(items.map(isUnclear), [false, true, true, false, false]);
   assert.deepEqual(leftOut({ except: ['a'], poweredOff: 'as-the-plan-says' }), { except: ['a'] });
   assert.deepEqual(leftOut({ except: [], poweredOff: 'leave' }), { except: [], poweredOff: 'leave' });
+});
+
+test('only what was refused is headed so: a run that moved VMs has ended, or left something', () => {
+  const heading = (mode: PlanRun['mode'], ...codes: readonly (string | undefined)[]) =>
+    reasonsHeading({ mode, reasons: codes.map((code) => ({ path: '', message: '', ...(code && { code }) })) });
+  assert.equal(heading('failover', 'ENDPOINT_SILENT'), 'What is left');
+  assert.equal(heading('failover', 'ENDPOINT_SILENT', 'APPROVAL_EXPIRED'), 'Why it ended');
+  assert.equal(heading('failover', 'ENDPOINT_SILENT', undefined), 'It was refused');
+  assert.equal(heading('disaster', undefined), 'What is known');
 });
