@@ -25,7 +25,9 @@ function serviceWith(phase: Phase) {
     store,
     { hurry: async () => undefined },
     {
-      inventory: { endpoints: { get: async (id: string) => ({ id, plugin: 'p', site: `site-${id}` }) } } as never,
+      inventory: {
+        endpoints: { get: async (id: string) => ({ id, plugin: 'p', site: `site-${id}`, cordonedAt: null }) },
+      } as never,
       plugins: { get: () => ({ optionsSchema: { safeParse: () => ({ success: true }) } }) } as never,
       admission: { explain: async () => new Map() } as never,
       laneOf: async () => 'lane',
