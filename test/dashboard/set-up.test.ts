@@ -144,7 +144,11 @@ test('an operator moves and tests, and is offered nothing that only an admin may
     const texts = await page.locator('main button:not(.sort), main a.button').allTextContents();
     return [...new Set(texts)].sort();
   };
-  assert.deepEqual(await offered(`/endpoints/${stage.source}`), [`Move ${stage.vmName} …`, 'Test the connection']);
+  assert.deepEqual(await offered(`/endpoints/${stage.source}`), [
+    'Cordon',
+    `Move ${stage.vmName} …`,
+    'Test the connection',
+  ]);
   assert.deepEqual(await offered('/balancing'), []);
   for (const path of ['/sites', `/endpoints/${stage.source}`]) {
     const words = (await offered(path)).join(' ');
