@@ -430,6 +430,46 @@ describe('temporary routes', { concurrency: true }, () => {
     assert.deepEqual(world.running(), ['esx-b1']);
   });
 
+  test('one at a host whose stacks cannot be read, or that is in the inventory no more, is not “not there”', async () => {
+    await using rehearsal = await withoutRoutes();
+    const { objects } = rehearsal.world.source.endpoint;
+    const driver = await rehearsal.driver({}, TUNNELLED, TEMPORARY);
+    await rehearsal.move(driver);
+    const ours = rehearsal.journal.find(({ end }) => end === 'source') as PluginResource;
+    const host = objects.byName('HostSystem', 'esx-a1');
+    const config = host === undefined ? undefined : objects.get(host, 'config');
+    assert.ok(host !== undefined && config !== undefined);
+    objects.set(host, { config: undefined });
+    const { signal } = rehearsal;
+    const unreadable = { code: 'HYPERVISOR_FAULT', message: /The TCP\/IP stacks of esx-a1 cannot be read/ };
+    await assert.rejects(driver.release(ours, { signal }), unreadable);
+    objects.set(host, { config });
+    // A host has other stacks, too: one that is seen not to be there has no routes.
+    const another = { ...ours, data: { ...ours.data, stack: 'taken-away' } };
+    await driver.release(another, { signal });
+    assert.deepEqual(both(rehearsal), OURS);
+    await rehearsal.release(driver);
+    assert.deepEqual(both(rehearsal), [[], []]);
+    const theirs = rehearsal.journal.find(({ end }) => end === 'destination') as PluginResource;
+    const removed = { ...theirs, data: { ...theirs.data, host: 'host-99' } };
+    await assert.rejects(driver.release(removed, { signal }), {
+      code: 'UNREACHABLE',
+      message: /esx-b1 is not in the inventory .* still runs somewhere: esxcli network ip route ipv4 remove /,
+    });
+  });
+
+  test('a host whose stacks cannot be read any more gets none', async () => {
+    await using rehearsal = await withoutRoutes();
+    const { objects } = rehearsal.world.source.endpoint;
+    const driver = await rehearsal.driver({}, TUNNELLED, TEMPORARY);
+    const prepared = await driver.prepare({ signal: rehearsal.signal });
+    const host = objects.byName('HostSystem', 'esx-a1');
+    assert.ok(host !== undefined);
+    objects.set(host, { config: undefined });
+    await assert.rejects(rehearsal.perform(driver, prepared), { code: 'HYPERVISOR_FAULT', message: /cannot be read/ });
+    assert.deepEqual([rehearsal.journal, rehearsal.count('UpdateNetworkConfig')], [[], 0]);
+  });
+
   test('a host that refuses one: the migration ends, and what was set is given back', async () => {
     await using rehearsal = await withoutRoutes();
     const refused = { kind: 'fault', fault: { name: 'HostConfigFault' } } as const;
@@ -553,6 +593,19 @@ describe('encrypted vMotion', { concurrency: true }, () => {
     assert.equal(setting(rehearsal.world.destination), 'required');
   });
 
+  /** Whoever reads properties is not told the VM's configuration; it can be found all the same. */
+  const withholdConfig = ({ endpoint }: LocalVcenter) => {
+    const { objects } = endpoint;
+    const vm = objects.byName('VirtualMachine', 'shop');
+    assert.ok(vm !== undefined);
+    endpoint.onCall = (method) => {
+      if (method !== 'RetrievePropertiesEx') return;
+      const config = objects.get(vm, 'config');
+      objects.set(vm, { config: undefined });
+      setImmediate(() => objects.set(vm, { config }));
+    };
+  };
+
   /** It was disabled for a move that failed, and waits to be put back. */
   const disabledInVain = async (rehearsal: Rehearsal) => {
     rehearsal.world.source.endpoint.faults.add({
@@ -597,6 +650,24 @@ describe('encrypted vMotion', { concurrency: true }, () => {
     assert.equal(source.endpoint.moves[0]?.migrateEncryption, 'disabled');
     await rehearsal.release(driver);
     assert.equal(setting(destination), 'required');
+  });
+
+  test('a configuration that the vCenter does not tell is no setting: nothing is changed by it, and nothing counts as put back', async () => {
+    await using rehearsal = await Rehearsal.make();
+    const { source } = rehearsal.world;
+    const untold = { code: 'HYPERVISOR_FAULT', message: /does not tell the VM’s configuration/ };
+    const first = await rehearsal.driver({ encryption: 'disable' }, TUNNEL_HERE);
+    const prepared = await first.prepare({ signal: rehearsal.signal });
+    withholdConfig(source);
+    await assert.rejects(rehearsal.perform(first, prepared), untold);
+    assert.deepEqual([rehearsal.journal, rehearsal.count('ReconfigVM_Task')], [[], 0]);
+    source.endpoint.onCall = () => undefined;
+    const driver = await disabledInVain(rehearsal);
+    withholdConfig(source);
+    await assert.rejects(rehearsal.release(driver), untold);
+    source.endpoint.onCall = () => undefined;
+    await rehearsal.release(driver);
+    assert.equal(setting(source), 'opportunistic');
   });
 
   test('what is sent while it is disabled stands behind a barrier, which is to be taken away after it; else nothing does', async () => {

@@ -18,7 +18,8 @@ import { followTask, isOurs, isOver, reconfigurationsOf } from './task.ts';
 
 export const ENCRYPTION = 'encryption';
 const DISABLED = 'disabled';
-const settingSchema = vmSchema.pick({ 'config.migrateEncryption': true });
+/** Every VM has an instance UUID: without one its configuration could not be read, and nobody knows the setting. */
+const settingSchema = vmSchema.pick({ 'config.migrateEncryption': true, 'config.instanceUuid': true });
 const tasksSchema = vmSchema.pick({ recentTask: true });
 const dataSchema = z.object({ was: z.string(), lasting: lastingSchema.nullable().default(null) });
 
@@ -41,7 +42,9 @@ export async function disableEncryption(
   const { request, vm } = plan;
   if (request.options.encryption !== 'disable') return;
   // As it is now: what somebody has chosen since the plan was made is what has to come back.
-  const was = (await settingAt(source, vm.ref, options))?.value ?? encryptionOf(plan);
+  const now = await settingAt(source, vm.ref, options);
+  if (now === undefined) throw new PluginError('VM_NOT_FOUND', `${request.vm.name} has gone since it was checked.`);
+  const was = now.value;
   if (was === DISABLED) return;
   const reason = whyNotDisable(plan);
   if (reason !== undefined) throw new PluginError('NOT_MIGRATABLE', reason);
@@ -109,7 +112,10 @@ async function knownAt(
   return (await findByLasting(session, lasting, options))?.ref ?? null;
 }
 
-/** As it is when none of our own tasks changes it any more; `undefined`: the VM is gone meanwhile. */
+/**
+ * As it is when none of our own tasks changes it any more; `undefined`: the VM is gone meanwhile.
+ * @throws PluginError where the vCenter has it and does not tell how it is set
+ */
 async function settingAt(
   session: VmwareSession,
   vm: Ref,
@@ -118,8 +124,20 @@ async function settingAt(
   const tasks = await readObject(session.client, vm, tasksSchema, options);
   if (tasks !== null) await untilReconfigured(session, { ref: vm, record: tasks }, options);
   const record = await readObject(session.client, vm, settingSchema, options);
-  return record === null ? undefined : { vm, value: record['config.migrateEncryption'] ?? BY_DEFAULT };
+  if (record === null) return undefined;
+  if (record['config.instanceUuid'] === undefined) throw unreadable(session);
+  return { vm, value: record['config.migrateEncryption'] ?? BY_DEFAULT };
 }
+
+const unreadable = ({ config }: VmwareSession): PluginError =>
+  new PluginError(
+    'HYPERVISOR_FAULT',
+    `${config.host} does not tell the VM’s configuration, so nobody knows how its encrypted vMotion is set.`,
+    {
+      remedy:
+        'See that the login has System.View and System.Read on the VM, and that the vCenter is connected to its host.',
+    },
+  );
 
 const knownNowhere = ({ source, destination }: Ends, uuid: string, was: string): PluginError =>
   new PluginError(

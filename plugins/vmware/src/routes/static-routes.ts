@@ -127,7 +127,7 @@ async function isAdded(
   }
 }
 
-/** "Not there" is done, once it can come no more; one that is not ours any more is left. */
+/** "Not there" is done, once it can come no more, and "cannot be seen" is not; one that is not ours any more is left. */
 export async function removeRoute(
   client: VimClient,
   resource: PluginResource,
@@ -143,20 +143,37 @@ export async function removeRoute(
   await takeBack(resource, look, options);
 }
 
+/** @throws PluginError where the stacks cannot be read: what nobody could see may be there all the same */
 async function findRoute(client: VimClient, route: HostRoute, options: Options): Promise<StaticRoute | undefined> {
   const record = await readObject(client, route.host, routeTableSchema, options);
-  const stack = record?.['config.network.netStackInstance'].find(({ key }) => key === route.stack);
+  if (record === null) throw notInInventory(route);
+  const stacks = record['config.network.netStackInstance'];
+  if (stacks.length === 0) throw unreadable(route); // every host has some
+  const stack = stacks.find(({ key }) => key === route.stack); // one that was taken away took its routes along
   return routesOf(stack).find((each) => each.prefixLength === route.prefixLength && contains(each, route.network));
 }
+
+/** To the code of a machine that does not answer: it may be gone for good, and whoever knows can give it up. */
+const notInInventory = (route: HostRoute): PluginError =>
+  new PluginError(
+    'UNREACHABLE',
+    `The host ${route.hostName} is not in the inventory of its vCenter any more; nobody can say what routes it has. If it still runs somewhere: ${removeCommand(route)}`,
+    { remedy: 'Take the route away there by hand, and say so (lmas give-up).' },
+  );
+
+const unreadable = ({ hostName }: HostRoute): PluginError =>
+  new PluginError('HYPERVISOR_FAULT', `The TCP/IP stacks of ${hostName} cannot be read, so nobody knows its routes.`, {
+    remedy: 'See that the login has System.View and System.Read on the host, and that its vCenter is connected to it.',
+  });
 
 /** Never given up half-way: a route that a host sets after we have looked away is in nobody's journal any more. */
 async function changeRoute(client: VimClient, route: HostRoute, changeOperation: 'add' | 'remove'): Promise<void> {
   const { network, prefixLength, gateway, stack } = route;
   const options = { signal: client.closed };
   const record = await readObject(client, route.host, routeTableSchema, options);
-  const networkSystem = record?.['configManager.networkSystem'];
+  if (record === null) throw notInInventory(route);
+  const networkSystem = record['configManager.networkSystem'];
   if (networkSystem === undefined) {
-    if (changeOperation === 'remove') return; // the host is gone, and its routes with it
     throw new PluginError('INCOMPATIBLE', `The network of ${route.hostName} cannot be configured.`);
   }
   const entry = data('HostIpRouteOp', {
