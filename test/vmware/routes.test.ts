@@ -470,6 +470,27 @@ describe('temporary routes', { concurrency: true }, () => {
     assert.deepEqual([rehearsal.journal, rehearsal.count('UpdateNetworkConfig')], [[], 0]);
   });
 
+  for (const { fault, journalled } of [
+    { fault: 'HostConfigFault', journalled: 0 },
+    // What its host has done, that vCenter does not know itself.
+    { fault: 'HostCommunication', journalled: 1 },
+  ]) {
+    test(`of a call that ends in ${fault}, ${journalled === 0 ? 'nothing is ours: one that is there then is somebody else’s, and stays' : 'one that is there then may be ours'}`, async () => {
+      await using rehearsal = await withoutRoutes();
+      const { source } = rehearsal.world;
+      source.endpoint.faults.add({ method: 'UpdateNetworkConfig', effect: { kind: 'fault', fault: { name: fault } } });
+      const driver = await rehearsal.driver({}, TUNNELLED, TEMPORARY);
+      await assert.rejects(rehearsal.move(driver));
+      assert.equal(rehearsal.journal.length, journalled);
+      for (const { pending, data } of rehearsal.journal)
+        assert.deepEqual([pending, data.askedAtMs], [undefined, undefined]);
+      source.endpoint.faults.set([]);
+      await changeRoutes(source, 'esx-a1', [{ network: DESTINATION, prefixLength: 32, gateway: GATEWAYS.source }]);
+      await rehearsal.release(driver);
+      assert.deepEqual(both(rehearsal), [journalled === 0 ? OURS[0] : [], []]);
+    });
+  }
+
   test('a host that refuses one: the migration ends, and what was set is given back', async () => {
     await using rehearsal = await withoutRoutes();
     const refused = { kind: 'fault', fault: { name: 'HostConfigFault' } } as const;

@@ -42,6 +42,19 @@ test('a refusal is an answer, and so is a call that never left; silence is none'
   }
 });
 
+test('a refusal that is sure to have made nothing is left to whoever asked: the intent is withdrawn', async () => {
+  const { written, context } = journal();
+  const refusal = new VimFault('AlreadyExists', '', undefined);
+  const asking = ask(
+    route,
+    context,
+    () => Promise.reject(refusal),
+    (error) => error === refusal,
+  );
+  await assert.rejects(asking, refusal);
+  assert.equal(written.length, 1);
+});
+
 async function looksFor(resource: PluginResource, unansweredMs: number, comesAtLook = Number.POSITIVE_INFINITY) {
   let looks = 0;
   const look = async () => {

@@ -18,13 +18,14 @@ const LOOK_AGAIN_MS = 250;
 const askedSchema = z.object({ askedAtMs: z.int().optional() });
 
 /**
- * Journals the intent, makes the change, and journals that it was answered, well or badly. Where the answer is that it is there already,
- * nothing is journalled: whoever asked withdraws it.
+ * Journals the intent, makes the change, and journals that it was answered, well or badly.
+ * @param isNothingMade of an answer that is sure to have changed nothing: then nothing is journalled, and whoever asked withdraws the intent
  */
 export async function ask(
   resource: PluginResource,
   context: MigrationContext,
   change: () => Promise<void>,
+  isNothingMade: (error: unknown) => boolean = () => false,
 ): Promise<void> {
   const asked = { ...resource, data: { ...resource.data, askedAtMs: Date.now() } };
   await context.recordIntent(resource.shared === true ? { ...asked, pending: true } : asked);
@@ -32,7 +33,7 @@ export async function ask(
   try {
     await change();
   } catch (error) {
-    if (wasAnswered(error) && !isFault(error, 'AlreadyExists')) await context.recordIntent(resource);
+    if (wasAnswered(error) && !isNothingMade(error)) await context.recordIntent(resource);
     throw error;
   }
   await context.recordIntent(resource);

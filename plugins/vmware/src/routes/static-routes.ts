@@ -110,6 +110,12 @@ async function leadsThere(client: VimClient, resource: PluginResource, options: 
   return there !== undefined && sameAddress(there.gateway, route.gateway);
 }
 
+/** Of these the vCenter does not know itself what its host has done. */
+const HOST_IS_SILENT = ['HostCommunication', 'HostNotConnected', 'HostNotReachable', 'Timedout'] as const;
+
+/** A call for one route that is refused has made none; one that is there then is somebody else's. */
+const isRefusal = (error: unknown): boolean => isFault(error) && !isFault(error, ...HOST_IS_SILENT);
+
 /** @returns false when there is one already, whose ever it is */
 async function isAdded(
   client: VimClient,
@@ -118,11 +124,11 @@ async function isAdded(
   context: MigrationContext,
 ): Promise<boolean> {
   try {
-    await ask(resource, context, () => changeRoute(client, route, 'add'));
+    await ask(resource, context, () => changeRoute(client, route, 'add'), isRefusal);
     return true;
   } catch (error) {
+    if (isRefusal(error)) await context.withdrawIntent?.(resource);
     if (!isFault(error, 'AlreadyExists')) throw error;
-    await context.withdrawIntent?.(resource);
     return false;
   }
 }
