@@ -103,6 +103,57 @@ describe('what stands for a vCenter that could not be connected to', { concurren
     assert.deepEqual(routesAt(world.destination, 'esx-b1'), []);
   });
 
+  for (const { vm, away } of [
+    { vm: 'has gone', away: 'source' },
+    { vm: 'has stayed', away: 'destination' },
+  ] as const) {
+    test(`is the ${away}, and the VM ${vm}: the other one puts its encryption back`, async () => {
+      await using rehearsal = await Rehearsal.make();
+      const { signal, world } = rehearsal;
+      const tunnel = { encrypts: true, nextHops: { source: '127.1.1.1', destination: '127.1.2.1' } };
+      const moving = rehearsal.move(await rehearsal.driver({ encryption: 'disable' }, { ...TUNNELLED, tunnel }));
+      if (vm === 'has gone') await moving;
+      else {
+        const refused = { kind: 'task-fault', fault: { name: 'MigrationDisabled' } } as const;
+        world.source.endpoint.faults.add({ method: 'RelocateVM_Task', effect: refused });
+        await assert.rejects(moving, { code: 'NOT_MIGRATABLE' });
+      }
+      const there = vm === 'has gone' ? world.destination : world.source;
+      const ref = there.endpoint.objects.byName('VirtualMachine', VM.name);
+      assert.ok(ref !== undefined);
+      const set = () => there.endpoint.objects.at(ref, 'config.migrateEncryption');
+      const [setting] = rehearsal.journal;
+      assert.ok(setting?.atEitherEnd === true);
+      assert.equal(set(), 'disabled');
+      // The one that does not know the VM cannot do it alone: nothing is claimed.
+      const wrong = await driverWithout(away === 'source' ? 'destination' : 'source', rehearsal);
+      await assert.rejects(wrong.release(setting, { signal }), isReason);
+      const driver = await driverWithout(away, rehearsal);
+      await driver.release(setting, { signal });
+      await driver.release(setting, { signal });
+      assert.equal(set(), 'opportunistic');
+    });
+  }
+
+  test('an entry that does not run proves nothing while the other one is silent: the VM may have left it behind', async () => {
+    await using rehearsal = await Rehearsal.make();
+    const { signal, world } = rehearsal;
+    const tunnel = { encrypts: true, nextHops: { source: '127.1.1.1', destination: '127.1.2.1' } };
+    const refused = { kind: 'task-fault', fault: { name: 'MigrationDisabled' } } as const;
+    world.source.endpoint.faults.add({ method: 'RelocateVM_Task', effect: refused });
+    const first = await rehearsal.driver({ encryption: 'disable' }, { ...TUNNELLED, tunnel });
+    await assert.rejects(rehearsal.move(first), { code: 'NOT_MIGRATABLE' });
+    world.source.host('esx-a1').shutDown(VM.instanceUuid);
+    const { objects } = world.source.endpoint;
+    const ref = objects.byName('VirtualMachine', VM.name);
+    assert.ok(ref !== undefined);
+    objects.merge(ref, 'runtime', { powerState: 'poweredOff' });
+    const [setting] = rehearsal.journal;
+    assert.ok(setting !== undefined);
+    const driver = await driverWithout('destination', rehearsal);
+    await assert.rejects(driver.release(setting, { signal }), isReason);
+  });
+
   for (const { how, hostless, options } of [
     { how: 'both name their hosts', hostless: false, options: {} },
     { how: 'the migration names its host', hostless: true, options: { destinationHost: 'esx-a2' } },

@@ -97,6 +97,11 @@ export interface PluginResource {
   readonly behindBarrier?: boolean | undefined;
   /** It leads the migration's traffic to where the barrier stands: it is not taken away before all that stands `behindBarrier`. */
   readonly leadsToBarrier?: boolean | undefined;
+  /**
+   * Of one that serves the migration alone: it goes with the VM, so `release` is called also while the end of `end` is `unreachable`, and
+   * says by its error whether that end is needed. Without it `release` waits for that end.
+   */
+  readonly atEitherEnd?: boolean | undefined;
   /** One sentence for a person who has to take it away, where nobody else may: what to do, and where. */
   readonly byHand?: string | undefined;
 }

@@ -27,6 +27,7 @@ export const resourceSchema = z.discriminatedUnion('kind', [
       pending: z.boolean().optional(),
       behindBarrier: z.boolean().optional(),
       leadsToBarrier: z.boolean().optional(),
+      atEitherEnd: z.boolean().optional(),
       byHand: z.string().optional(),
     }),
   }),

@@ -63,6 +63,15 @@ describe('what served the move alone is taken away while one end is silent', () 
     assert.deepEqual(asked, ['a', 'b']);
   });
 
+  test('what goes with the VM is taken away whichever end is silent, but not while both are', async () => {
+    for (const silent of ['a', 'b']) {
+      const { hypervisors } = scripted(new Set([silent]));
+      await hypervisors.releaser({ ...ofTheMove('source', '1'), atEitherEnd: true }, { signal });
+    }
+    const { hypervisors } = scripted(new Set(['a', 'b']));
+    await assert.rejects(hypervisors.releaser({ ...ofTheMove('source', '1'), atEitherEnd: true }, { signal }));
+  });
+
   test('both are asked again once the other one is lost as well, or somebody else has asked since', async () => {
     const silent = new Set(['b']);
     const { hypervisors, asked, cut } = scripted(silent);

@@ -108,14 +108,14 @@ export class Hypervisors implements AsyncDisposable {
   /**
    * What takes that away. The other end may be silent, if the plugin can do with that: where the VM is was decided before, and what served
    * the move alone is of no use without the gateways, which go as well. But what was made for a VM that stayed may hold what is left of it,
-   * should its end be lost: that waits for both.
+   * should its end be lost: that waits for both. Of what goes with the VM either end may be the silent one.
    */
-  async releaser({ end, lifetime }: PluginResource, { signal }: Waiting): Promise<Releaser> {
+  async releaser({ end, lifetime, atEitherEnd }: PluginResource, { signal }: Waiting): Promise<Releaser> {
     const { purpose } = this.#run.migration;
     const isMove = purpose === 'move';
     if (isMove && lifetime !== 'migration') return await this.driver({ signal });
     const connected = await this.#connectToRelease(signal);
-    connected[end].closed.throwIfAborted();
+    if (atEitherEnd !== true) connected[end].closed.throwIfAborted();
     if (isMove) return await this.#bind(connected, await this.policy());
     return purpose === 'drill' ? this.#bindDrill(connected) : this.#bindRelocation(connected);
   }

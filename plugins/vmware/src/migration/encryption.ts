@@ -19,7 +19,10 @@ import { followTask, isOurs, isOver, reconfigurationsOf } from './task.ts';
 export const ENCRYPTION = 'encryption';
 const DISABLED = 'disabled';
 /** Every VM has an instance UUID: without one its configuration could not be read, and nobody knows the setting. */
-const settingSchema = vmSchema.pick({ 'config.migrateEncryption': true, 'config.instanceUuid': true });
+const settingSchema = vmSchema.pick({
+  ...{ 'config.migrateEncryption': true, 'config.instanceUuid': true },
+  ...{ 'runtime.powerState': true, 'runtime.connectionState': true },
+});
 const tasksSchema = vmSchema.pick({ recentTask: true });
 const dataSchema = z.object({ was: z.string(), lasting: lastingSchema.nullable().default(null) });
 
@@ -55,6 +58,7 @@ export async function disableEncryption(
     data: { was, lasting: lastingOf(plan) },
     lifetime: 'migration',
     behindBarrier: true,
+    atEitherEnd: true,
     byHand:
       `At the vCenter that has ${request.vm.name}, set its Encrypted vMotion to "${was}" (vSphere Client: Edit Settings → VM Options → ` +
       'Encryption), unless somebody has chosen something else since.',
@@ -73,7 +77,8 @@ export function whyNotDisable(plan: Plan): string | undefined {
 
 /**
  * Puts it back, wherever the VM is known. What an earlier run has begun is waited for: it would come after us. What is not `disabled`
- * any more is somebody else's choice, and stays.
+ * any more is somebody else's choice, and stays. One vCenter may be silent where the other one runs the VM; an entry that does not run
+ * proves nothing, since the VM may have left it behind.
  * @throws PluginError VM_NOT_FOUND when it is known nowhere: nobody can say then how it is set
  */
 export async function restoreEncryption(
@@ -83,16 +88,22 @@ export async function restoreEncryption(
 ): Promise<void> {
   const { was, lasting } = dataSchema.parse(resource.data);
   const look = async (): Promise<boolean> => {
-    const seen: string[] = [];
+    const seen: Setting[] = [];
+    const errors: unknown[] = [];
     for (const session of [ends.destination, ends.source]) {
-      const known = await knownAt(session, resource.id, session === ends.destination ? lasting : null, options);
-      const setting = known === null ? undefined : await settingAt(session, known, options);
-      if (setting === undefined) continue;
-      if (setting.value === DISABLED) await setEncryption(session, setting.vm, was);
-      seen.push(setting.value);
+      try {
+        const known = await knownAt(session, resource.id, session === ends.destination ? lasting : null, options);
+        const setting = known === null ? undefined : await settingAt(session, known, options);
+        if (setting === undefined) continue;
+        if (setting.value === DISABLED) await setEncryption(session, setting.vm, was);
+        seen.push(setting);
+      } catch (error) {
+        errors.push(error);
+      }
     }
+    if (errors.length > 0 && !seen.some(({ runs }) => runs)) throw errors[0];
     if (seen.length === 0) throw knownNowhere(ends, resource.id, was);
-    const isPutBack = seen.includes(DISABLED);
+    const isPutBack = seen.some(({ value }) => value === DISABLED);
     if (!isPutBack)
       log.info({ vm: resource.id, seen, was }, 'encrypted vMotion is not disabled; it is left as it is set');
     return isPutBack;
@@ -112,21 +123,24 @@ async function knownAt(
   return (await findByLasting(session, lasting, options))?.ref ?? null;
 }
 
+interface Setting {
+  readonly vm: Ref;
+  readonly value: string;
+  readonly runs: boolean;
+}
+
 /**
  * As it is when none of our own tasks changes it any more; `undefined`: the VM is gone meanwhile.
  * @throws PluginError where the vCenter has it and does not tell how it is set
  */
-async function settingAt(
-  session: VmwareSession,
-  vm: Ref,
-  options: Options,
-): Promise<{ readonly vm: Ref; readonly value: string } | undefined> {
+async function settingAt(session: VmwareSession, vm: Ref, options: Options): Promise<Setting | undefined> {
   const tasks = await readObject(session.client, vm, tasksSchema, options);
   if (tasks !== null) await untilReconfigured(session, { ref: vm, record: tasks }, options);
   const record = await readObject(session.client, vm, settingSchema, options);
   if (record === null) return undefined;
   if (record['config.instanceUuid'] === undefined) throw unreadable(session);
-  return { vm, value: record['config.migrateEncryption'] ?? BY_DEFAULT };
+  const runs = record['runtime.powerState'] === 'poweredOn' && record['runtime.connectionState'] === 'connected';
+  return { vm, value: record['config.migrateEncryption'] ?? BY_DEFAULT, runs };
 }
 
 const unreadable = ({ config }: VmwareSession): PluginError =>
