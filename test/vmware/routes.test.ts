@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import type { PluginResource } from '@lmas/plugin-api';
 import { createVmwarePlugin } from '@lmas/plugin-vmware';
+import { plugin } from '../compliance/vmware-world.ts';
 import type { Route } from '../lab/vsphere/esxi/agent.ts';
 import { setHostNetwork } from '../lab/vsphere/inventory/seed.ts';
 import type { VcenterSpec } from '../lab/vsphere/inventory/spec.ts';
@@ -44,6 +45,21 @@ async function overIpv6(protocol?: 'soap' | 'json'): Promise<Rehearsal> {
     destination: onIpv4(beta([], addresses(2, [11]))),
     hosts: { standIn: (address) => address.replace(/^fd00:(\d)::(\d+)$/, '127.1.$1.$2') },
     ...(protocol === undefined ? {} : { protocol }),
+  });
+}
+
+/** Each host has a second vMotion adapter, of IPv6. */
+async function overBothFamilies(): Promise<Rehearsal> {
+  const withIpv6 = (spec: VcenterSpec, site: 1 | 2): Partial<VcenterSpec> => ({
+    hosts: spec.hosts.map((host, i) => {
+      const vmk3 = { device: 'vmk3', address: `fd00:${site}::${11 + i}`, prefixLength: 64 };
+      return { ...host, vmkernels: [...host.vmkernels, { ...vmk3, stack: 'vmotion', services: [] }] };
+    }),
+  });
+  return await Rehearsal.make({
+    source: withIpv6(alpha([vmSpec('shop')]), 1),
+    destination: withIpv6(beta(), 2),
+    hosts: { standIn: (address) => address.replace(/^fd00:(\d)::(\d+)$/, '127.1.$1.$2') },
   });
 }
 
@@ -245,6 +261,28 @@ describe('temporary routes', { concurrency: true }, () => {
       assert.deepEqual(rehearsal.world.violations(), []);
     });
   }
+
+  test('of both families: each is led by the gateway’s address of its own, the endpoint’s or the site’s', async () => {
+    await using rehearsal = await overBothFamilies();
+    const { world, signal } = rehearsal;
+    const ends = {
+      source: await world.session('source', { ...TEMPORARY, vmotionGateway: 'fd00:1::5' }),
+      destination: await world.session('destination', { ...TEMPORARY, vmotionGateway: 'fd00:2::5' }),
+    };
+    const driver = plugin.migration(ends, rehearsal.request({}, TUNNELLED), rehearsal.context());
+    const { findings } = await driver.check({ signal });
+    assert.deepEqual(
+      findings.filter(({ severity }) => severity === 'blocker'),
+      [],
+    );
+    await rehearsal.move(driver);
+    assert.deepEqual(both(rehearsal), [
+      [`${DESTINATION}/32 via ${GATEWAYS.source}`, 'fd00:2::11/128 via fd00:1::5'],
+      [`${SOURCE}/32 via ${GATEWAYS.destination}`, 'fd00:1::11/128 via fd00:2::5'],
+    ]);
+    await rehearsal.release(driver);
+    assert.deepEqual([both(rehearsal), world.running()], [[[], []], ['esx-b1']]);
+  });
 
   test('of IPv6: one that is there already in other letters is the same, and one that leads elsewhere refuses the move', async () => {
     await using rehearsal = await overIpv6();
@@ -562,7 +600,42 @@ describe('permanent routes', { concurrency: true }, () => {
       { vmotionGateway: '127.1.1.66' },
     );
     const { findings } = await other.check({ signal: rehearsal.signal });
-    assert.equal(findings.filter(({ code }) => code === 'ROUTE_MISSING').length, 2);
+    assert.deepEqual(
+      findings.filter(({ severity }) => severity === 'blocker').map(({ code }) => code),
+      // At the destination it is in another network.
+      ['ROUTE_MISSING', 'GATEWAY_NOT_IN_NETWORK'],
+    );
+  });
+
+  test('a gateway that is in no network of the stack is told beforehand, with the setting that names another', async () => {
+    const provisioned = (site: 1 | 2, hosts: readonly number[]) => ({
+      management: hosts.map((host) => `127.0.${site}.${host}`),
+      vmotion: hosts.map((host) => `127.1.${site}.${host}`),
+      provisioning: hosts.map((host) => `127.3.${site}.${host}`),
+      prefixLength: 24,
+    });
+    await using rehearsal = await Rehearsal.make({
+      source: bare(alpha([vmSpec('shop')], provisioned(1, [11, 12]))),
+      destination: bare(beta([], provisioned(2, [11]))),
+    });
+    const { world, signal } = rehearsal;
+    const blockersWith = async (gateways: readonly [object, object]) => {
+      const ends = {
+        source: await world.session('source', { ...TEMPORARY, ...gateways[0] }),
+        destination: await world.session('destination', { ...TEMPORARY, ...gateways[1] }),
+      };
+      const driver = plugin.migration(ends, rehearsal.request({}, TUNNELLED), rehearsal.context());
+      return (await driver.check({ signal })).findings.filter(({ severity }) => severity === 'blocker');
+    };
+    const found = await blockersWith([{}, {}]);
+    assert.deepEqual(
+      found.map(({ code }) => code),
+      ['GATEWAY_NOT_IN_NETWORK', 'GATEWAY_NOT_IN_NETWORK'],
+    );
+    assert.match(found[0]?.message ?? '', /127\.1\.1\.5 is in no network of esx-a1 \(provisioning, vmk2/);
+    assert.match(found[0]?.remedy ?? '', /^Set provisioningGateway /);
+    const named = [{ provisioningGateway: '127.3.1.5' }, { provisioningGateway: '127.3.2.5' }] as const;
+    assert.deepEqual(await blockersWith(named), []);
   });
 
   test('a gateway that is known by a name only cannot be a next hop', async () => {

@@ -3,7 +3,7 @@ import { blocker, type Finding, note, warning } from '@lmas/plugin-api';
 import { SERVICES } from '../routes/host-network.ts';
 import { familyOf, hostPrefix } from '../routes/reckoning.ts';
 import { waysOfPlan } from '../routes/temporary.ts';
-import { leadsToGateway, routeFor, type Way } from '../routes/ways.ts';
+import { canReachGateway, leadsToGateway, routeFor, type Way } from '../routes/ways.ts';
 import type { CheckContext } from './types.ts';
 
 export function checkRoutes(context: CheckContext): Finding[] {
@@ -32,11 +32,21 @@ function checkWay({ ends, plan }: CheckContext, way: Way): Finding[] {
       blocker(
         'NO_GATEWAY_ADDRESS',
         `Nobody has said at which address of ${peer}'s family the gateway is in the ${service} network of ${host}.`,
-        `Set ${service}Gateway of the endpoint, or hypervisorAddress of the site.`,
+        `Set ${service}Gateway of the endpoint, or hypervisorAddress of the site; where there are adapters of both families, one to each.`,
       ),
     ];
   }
   if (leadsToGateway(way)) return [];
+  const network = plan.networks?.[end];
+  if (network !== undefined && !canReachGateway(way, network)) {
+    return [
+      blocker(
+        'GATEWAY_NOT_IN_NETWORK',
+        `The gateway ${gateway} is in no network of ${where}, so no route there can lead to it.`,
+        `Set ${service}Gateway of the endpoint to the gateway machine’s address in that network; if it has none there, give it one.`,
+      ),
+    ];
+  }
   const route = routeFor(way, ends[end].config);
   if (ends[end].config.routes === 'temporary') {
     if (now.kind === 'route' && route !== undefined && now.route.prefixLength >= route.prefixLength) {

@@ -80,6 +80,9 @@ function writeAddress(number: bigint, family: Family): string {
   return new URL(`http://[${text}]/`).hostname.slice(1, -1);
 }
 
+/** Of IPv6: every adapter has one of these. */
+export const isLinkLocal = (address: string): boolean => isIP(address) === 6 && /^fe[89ab]/i.test(address);
+
 /** What an adapter is reached by, link-local addresses left out. */
 export function addressesOf({ device, spec }: Vnic): KernelAddress[] {
   const own = spec.ipRouteSpec?.ipRouteConfig;
@@ -91,7 +94,7 @@ export function addressesOf({ device, spec }: Vnic): KernelAddress[] {
   const { ipAddress = '', subnetMask = '', ipV6Config } = spec.ip ?? {};
   const v4 = isIP(ipAddress) === 4 ? [{ ...common, address: ipAddress, prefixLength: prefixOfMask(subnetMask) }] : [];
   const v6 = (ipV6Config?.ipV6Address ?? [])
-    .filter(({ ipAddress: address }) => isIP(address) === 6 && !/^fe[89ab]/i.test(address))
+    .filter(({ ipAddress: address }) => isIP(address) === 6 && !isLinkLocal(address))
     .map(({ ipAddress: address, prefixLength }) => ({ ...common, address, prefixLength }));
   return [...v4, ...v6];
 }

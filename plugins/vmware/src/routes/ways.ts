@@ -7,8 +7,11 @@ import type { MigrationRequest, TransparentFlow } from '@lmas/plugin-api';
 import type { VmwareConfig } from '../config.ts';
 import { type KernelNetwork, SERVICE_NAMES, SERVICES, type Service, stackOf } from './host-network.ts';
 import {
+  addressesOf,
+  contains,
   familyOf,
   hostPrefix,
+  isLinkLocal,
   type KernelAddress,
   type NextHop,
   networkOf,
@@ -51,11 +54,9 @@ function way(
   { address: peer, prefixLength: peerPrefixLength }: KernelAddress,
   gateways: GatewayAddresses,
 ): Way {
-  const gateway = gateways[end][service];
-  const fits = gateway !== undefined && familyOf(gateway) === familyOf(peer);
   return {
     ...{ service, end, from, peer, peerPrefixLength },
-    gateway: fits ? gateway : undefined,
+    gateway: gateways[end][service].find((each) => familyOf(each) === familyOf(peer)),
     now: nextHop(from, stackOf(network, from.stack), peer),
   };
 }
@@ -84,9 +85,10 @@ export function flowsOf(networks: KernelNetworks, { barrier = false } = {}): Tra
   });
 }
 
-export type GatewayAddresses = Readonly<Record<End, Readonly<Record<Service, string | undefined>>>>;
+/** The first one of a family counts. */
+export type GatewayAddresses = Readonly<Record<End, Readonly<Record<Service, readonly string[]>>>>;
 
-/** The endpoint's own word, else the site's. */
+/** The endpoint's own word, then the site's: a gateway between adapters of both families has one address of each. */
 export function gatewayAddresses(
   configs: Readonly<Record<End, VmwareConfig>>,
   tunnel: MigrationRequest['tunnel'],
@@ -95,14 +97,26 @@ export function gatewayAddresses(
     const { vmotionGateway, provisioningGateway } = configs[end];
     // A site may know its gateway machine by a name; a route needs an address.
     const known = tunnel?.nextHops[end] ?? '';
-    const nextHop = isIP(known) === 0 ? undefined : known;
-    return { vmotion: vmotionGateway ?? nextHop, provisioning: provisioningGateway ?? nextHop };
+    const nextHop = isIP(known) === 0 ? [] : [known];
+    const first = (own: string | undefined) => (own === undefined ? nextHop : [own, ...nextHop]);
+    return { vmotion: first(vmotionGateway), provisioning: first(provisioningGateway) };
   };
   return { source: of('source'), destination: of('destination') };
 }
 
 export const leadsToGateway = ({ gateway, now }: Way): boolean =>
   gateway !== undefined && 'gateway' in now && sameAddress(now.gateway, gateway);
+
+/** Whether an adapter of this way's stack has the gateway in its network: else no host takes a route by way of it. */
+export const canReachGateway = ({ from, gateway }: Way, { record }: KernelNetwork): boolean =>
+  gateway !== undefined &&
+  (isLinkLocal(gateway) ||
+    record['config.network.vnic']
+      .flatMap(addressesOf)
+      .some(
+        ({ stack, address, prefixLength }) =>
+          stack === from.stack && contains({ network: address, prefixLength }, gateway),
+      ));
 
 /** The static route that would lead this way over the gateway: as wide as the endpoint says, and never wider than the peer's own network. */
 export function routeFor({ from, peer, peerPrefixLength, gateway }: Way, config: VmwareConfig) {
