@@ -324,6 +324,27 @@ describe('the checks of a vSphere migration', { concurrency: 4 }, () => {
     assert.deepEqual(codes, ['USB_DEVICE blocker', 'NATIVE_CHECK_NOT_TOLD warning']);
   });
 
+  test('a device that is bound to its host is to be taken away, also where it is not connected', async () => {
+    const remedyOf = async (code: string, device: Parameters<typeof withDevices>[0]) =>
+      (await check(withDevices(device))).findings.find((finding) => finding.code === code)?.remedy;
+    const usb = { _typeName: 'VirtualUSB', key: 13_000, connected: false };
+    assert.equal(await remedyOf('USB_DEVICE', usb), 'Take it away from the VM.');
+    const drive = backed('VirtualCdrom', 'VirtualCdromAtapiBackingInfo', { deviceName: 'cd0' });
+    assert.match((await remedyOf('DEVICE_OF_A_MACHINE', drive)) ?? '', /^Disconnect it, or /);
+  });
+
+  test('a VM that is at the destination already: its disks alone are left to the vCenter, which is said where they were meant', async () => {
+    await using rehearsal = await Rehearsal.make({ oneVCenter: true });
+    const remedyFor = async (options: Parameters<Rehearsal['driver']>[0], changes: Partial<Request> = {}) => {
+      const driver = await rehearsal.driver(options, changes, { hosts: ['esx-a1'] });
+      const { findings } = await driver.check({ signal: rehearsal.signal });
+      return findings.find(({ code }) => code === 'VM_THERE_ALREADY')?.remedy ?? '';
+    };
+    assert.equal(await remedyFor({}), 'There is nothing to do.');
+    assert.match(await remedyFor({ datastore: 'shared' }), /Change storage only/);
+    assert.match(await remedyFor({}, { diskMap: { 'Hard disk 1': 'shared' } }), /Change storage only/);
+  });
+
   test('what speaks against it is told at once, from both ends', async () => {
     const shape = {
       ...withVm({ poweredOn: false, devices: [{ _typeName: 'VirtualPCIPassthrough', key: 13_000 }] }),

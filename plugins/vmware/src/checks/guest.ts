@@ -2,7 +2,7 @@
 import { blocker, type Finding, note, warning } from '@lmas/plugin-api';
 import { labelOf } from '../inventory/summary.ts';
 import { encryptionOf, isEncryptedVm, whyNotDisable } from '../migration/encryption.ts';
-import { isThereAlready } from '../migration/plan.ts';
+import { isThereAlready, type Plan } from '../migration/plan.ts';
 import type { Device } from '../records.ts';
 import type { CheckContext } from './types.ts';
 
@@ -57,7 +57,9 @@ function checkState({ ends, plan }: CheckContext): Finding[] {
       blocker(
         'VM_THERE_ALREADY',
         `${record.name} runs on a host of the destination already.`,
-        'There is nothing to do.',
+        asksForStorage(plan)
+          ? 'For its disks alone let the vCenter migrate it (vSphere Client: Migrate → Change storage only): nothing of that crosses the link.'
+          : 'There is nothing to do.',
       ),
     );
   }
@@ -82,6 +84,9 @@ function checkState({ ends, plan }: CheckContext): Finding[] {
   }
   return findings;
 }
+
+const asksForStorage = ({ request: { options, diskMap } }: Plan): boolean =>
+  options.datastore !== undefined || options.storagePolicy !== undefined || Object.keys(diskMap).length > 0;
 
 /** vim.vm.device.* that are bound to their host. */
 const BOUND: Readonly<Record<string, readonly [code: string, what: string]>> = {
@@ -119,7 +124,8 @@ function checkDevices({ plan }: CheckContext): Finding[] {
         blocker(
           bound?.[0] ?? 'DEVICE_OF_A_MACHINE',
           `${record.name} holds ${what} (${labelOf(device)}), which cannot move.`,
-          'Disconnect the device, or take it away from the VM.',
+          // One that is bound to its host is so also where it is not connected.
+          bound === undefined ? 'Disconnect it, or take it away from the VM.' : 'Take it away from the VM.',
         ),
       ];
     }
