@@ -8,8 +8,8 @@ import { plugin, VM } from '../compliance/vmware-world.ts';
 import { alpha, beta } from '../lab/vsphere/two-vcenters.ts';
 import { LocalVcenter } from '../lab/vsphere/vcenter.ts';
 import { temporaryDirectory } from '../workflow/harness.ts';
-import { orchestrate } from './orchestrated.ts';
-import { GATEWAYS, Rehearsal, TUNNELLED } from './rehearsal.ts';
+import { orchestrate, untilHeld } from './orchestrated.ts';
+import { GATEWAYS, Rehearsal, reached, TUNNELLED } from './rehearsal.ts';
 import { routesAt } from './seen-routes.ts';
 
 type End = 'source' | 'destination';
@@ -63,7 +63,7 @@ describe('what stands for a vCenter that could not be connected to', { concurren
       const { gates } = world.source.endpoint;
       const there = gates.hold('half');
       const moving = assert.rejects(rehearsal.move(await rehearsal.driver()));
-      await there;
+      await reached(there, moving);
       world.killOrchestrator();
       await moving;
       const driver = await driverWithout('destination', rehearsal);
@@ -186,7 +186,7 @@ test('a vCenter that is lost before all is taken down keeps back nothing but its
   const half = source.endpoint.gates.hold('half');
   const request = { vm: VM.name, source: 'vc-a', destination: 'vc-b' };
   const { id } = await api.must<Migration>('POST', '/v1/migrations', request);
-  await half;
+  await untilHeld(api, id, half, LIMIT_MS);
   for (const { endpoint } of [source, destination]) {
     endpoint.faults.set([
       { method: 'UpdateNetworkConfig', effect: { kind: 'fault', fault: { name: 'HostConfigFault' } } },
@@ -221,7 +221,7 @@ test('the destination’s vCenter is lost in the middle, and the guest is shut d
   const half = source.endpoint.gates.hold('half');
   const request = { vm: VM.name, source: 'vc-a', destination: 'vc-b' };
   const { id } = await api.must<Migration>('POST', '/v1/migrations', request);
-  await half;
+  await untilHeld(api, id, half, LIMIT_MS);
   await destination.kill();
   source.endpoint.gates.release('half');
   const host = destination.host('esx-b1');

@@ -2,6 +2,7 @@
  * A real orchestrator with its Redis, between two vCenters of the lab that it sets routes at. The gateways exist in a simulated world only; the
  * hosts reach each other on loopback once their routes let them.
  */
+import assert from 'node:assert/strict';
 import { join } from 'node:path';
 import type { HypervisorPlugin } from '@lmas/plugin-api';
 import { serveWorld } from '@lmas/plugin-simulated/world';
@@ -38,6 +39,19 @@ export async function orchestrate(
   const all = stack.move();
   return { api, [Symbol.asyncDispose]: () => all.disposeAsync() };
 }
+
+/** Waits until a migration has come to `gate`, and no longer than until it has ended: nothing would ever come then. */
+export async function untilHeld(api: Api, id: string, gate: Promise<unknown>, limitMs: number): Promise<void> {
+  let isHeld = false;
+  const held = gate.then(() => {
+    isHeld = true;
+  });
+  const seen = await api.until(id, (migration) => isHeld || ENDED.has(migration.phase), limitMs);
+  assert.ok(isHeld, `it has ended before it came to the gate: ${JSON.stringify(seen)}`);
+  await held;
+}
+
+const ENDED: ReadonlySet<string> = new Set(['succeeded', 'failed', 'cancelled']);
 
 async function register(api: Api, socketPath: string, vcenters: Vcenters, settings: Record<string, unknown>) {
   await api.must('POST', '/v1/credentials', { id: 'vc', kind: 'password', ...VCENTER_LOGIN });

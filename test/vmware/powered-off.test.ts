@@ -5,7 +5,7 @@ import { VM } from '../compliance/vmware-world.ts';
 import { uuidOf } from '../lab/vsphere/inventory/seed.ts';
 import type { VcenterSpec } from '../lab/vsphere/inventory/spec.ts';
 import { beta, vmSpec } from '../lab/vsphere/two-vcenters.ts';
-import { Rehearsal } from './rehearsal.ts';
+import { Rehearsal, reached } from './rehearsal.ts';
 
 describe('a guest that is shut down', { concurrency: 4 }, () => {
   for (const oneVCenter of [false, true]) {
@@ -41,7 +41,7 @@ describe('a guest that is shut down', { concurrency: 4 }, () => {
     const half = gates.hold('half');
     const driver = await rehearsal.driver();
     const moving = rehearsal.move(driver);
-    await half;
+    await reached(half, moving);
     world.source.shutDown(VM.instanceUuid);
     const meanwhile = await driver.locate({ signal });
     assert.deepEqual([meanwhile.source, meanwhile.moving, meanwhile.atRest], ['stopped', true, undefined]);

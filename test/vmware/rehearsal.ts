@@ -120,5 +120,14 @@ export class Rehearsal implements AsyncDisposable {
   }
 }
 
+/** Waits until what runs has come to `gate`. Where it ends before, that is an error: nothing would ever come. */
+export async function reached(gate: Promise<unknown>, run: Promise<unknown>): Promise<void> {
+  const ended = run.then(
+    (outcome) => Promise.reject(new Error('It ended before it came to the gate.', { cause: outcome })),
+    (reason) => Promise.reject(new Error('It failed before it came to the gate.', { cause: reason })),
+  );
+  await Promise.race([gate, ended]);
+}
+
 const isSame = (one: PluginResource, other: PluginResource): boolean =>
   one.kind === other.kind && one.id === other.id && one.end === other.end;

@@ -9,7 +9,7 @@ import { setHostNetwork } from '../lab/vsphere/inventory/seed.ts';
 import type { VcenterSpec } from '../lab/vsphere/inventory/spec.ts';
 import { alpha, beta, vmSpec } from '../lab/vsphere/two-vcenters.ts';
 import type { LocalVcenter } from '../lab/vsphere/vcenter.ts';
-import { GATEWAYS, Rehearsal, TUNNELLED } from './rehearsal.ts';
+import { GATEWAYS, Rehearsal, reached, TUNNELLED } from './rehearsal.ts';
 import { routesAt } from './seen-routes.ts';
 
 const SOURCE = '127.1.1.11';
@@ -368,7 +368,7 @@ describe('temporary routes', { concurrency: true }, () => {
       endpoint.faults.add({ method: 'UpdateNetworkConfig', times: 1, effect: { kind: 'hold', name: 'asked' } });
       const driver = await rehearsal.driver({}, TUNNELLED, TEMPORARY);
       const moving = rehearsal.move(driver);
-      await asAsked;
+      await reached(asAsked, moving);
       await changeRoutes(rehearsal.world.source, 'esx-a1', [{ network: DESTINATION, prefixLength: 32, gateway }]);
       if (held) rehearsal.held.add(await idOfSourceRoute(rehearsal));
       endpoint.gates.release('asked');
@@ -387,7 +387,7 @@ describe('temporary routes', { concurrency: true }, () => {
     const asSet = source.endpoint.gates.hold('queued'); // the task that disables encrypted vMotion
     const driver = await rehearsal.driver({ encryption: 'disable' }, TUNNELLED, TEMPORARY);
     const moving = rehearsal.move(driver);
-    await asSet;
+    await reached(asSet, moving);
     await changeRoutes(source, 'esx-a1', [{ network: DESTINATION, prefixLength: 32, gateway: '127.1.1.77' }]);
     source.endpoint.gates.release('queued');
     await assert.rejects(moving, { code: 'INCOMPATIBLE', message: /esx-a1 to 127\.1\.2\.11 do not pass the gateway/ });
@@ -402,7 +402,7 @@ describe('temporary routes', { concurrency: true }, () => {
     const asked = endpoint.gates.hold('asked');
     endpoint.faults.add({ method: 'UpdateNetworkConfig', effect: { kind: 'hold', name: 'asked' } });
     const moving = rehearsal.move(await rehearsal.driver({}, TUNNELLED, TEMPORARY));
-    await asked;
+    await reached(asked, moving);
     const [vm, host] = [
       endpoint.objects.byName('VirtualMachine', 'shop'),
       endpoint.objects.byName('HostSystem', 'esx-a2'),
@@ -846,7 +846,7 @@ describe('encrypted vMotion', { concurrency: true }, () => {
     const { source } = rehearsal.world;
     const there = source.endpoint.gates.hold('queued');
     const moving = assert.rejects(rehearsal.move(await rehearsal.driver({ encryption: 'disable' }, TUNNEL_HERE)));
-    await there;
+    await reached(there, moving);
     rehearsal.world.killOrchestrator();
     await moving;
     const next = await rehearsal.driver({ encryption: 'disable' }, TUNNEL_HERE);

@@ -9,7 +9,7 @@ import type { Migration } from '../../apps/orchestrator/src/migrations/record.ts
 import { alpha, beta, vmSpec } from '../lab/vsphere/two-vcenters.ts';
 import { LocalVcenter } from '../lab/vsphere/vcenter.ts';
 import { type Api, temporaryDirectory } from '../workflow/harness.ts';
-import { orchestrate } from './orchestrated.ts';
+import { orchestrate, untilHeld } from './orchestrated.ts';
 import { GATEWAYS } from './rehearsal.ts';
 import { routesAt } from './seen-routes.ts';
 
@@ -58,7 +58,7 @@ for (const { how, isNarrow } of [
 
     const half = source.endpoint.gates.hold('half');
     const first = await submit('shop');
-    await half;
+    await untilHeld(api, first.id, half, 30_000);
     const second = await submit('stock', otherEnds);
     const deadline = performance.now() + 30_000;
     while (source.endpoint.moves.length < 2) {

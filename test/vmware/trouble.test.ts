@@ -9,7 +9,7 @@ import type { FaultEffect } from '../lab/vsphere/faults.ts';
 import { uuidOf } from '../lab/vsphere/inventory/seed.ts';
 import type { VcenterSpec, VmSpec } from '../lab/vsphere/inventory/spec.ts';
 import { alpha, beta, VCENTER_LOGIN, vmSpec } from '../lab/vsphere/two-vcenters.ts';
-import { Rehearsal } from './rehearsal.ts';
+import { Rehearsal, reached } from './rehearsal.ts';
 
 const MOVE = 'RelocateVM_Task';
 /** Waits for what may still come as long as a busy machine needs to let it come. */
@@ -400,7 +400,7 @@ for (const protocol of DOORS) {
       const there = world.source.endpoint.gates.hold('half');
       const old = await rehearsal.driver();
       const moving = assert.rejects(rehearsal.move(old));
-      await there;
+      await reached(there, moving);
       world.killOrchestrator();
       await moving;
       return await rehearsal.driver();
@@ -489,7 +489,7 @@ for (const protocol of DOORS) {
         const driver = await rehearsal.driver();
         const prepared = await driver.prepare({ signal });
         const moving = rehearsal.perform(driver, prepared).catch((error: unknown) => error);
-        await there;
+        await reached(there, moving);
         await world.source.kill();
         await world.source.restart();
         await moving;

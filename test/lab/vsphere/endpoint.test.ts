@@ -1,5 +1,7 @@
 /** The endpoint on the wire, in both forms: sessions, the inventory and how it is followed, what is refused, and what goes wrong on command. */
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { connect } from 'node:net';
 import { describe, test } from 'node:test';
 import { setImmediate as turn } from 'node:timers/promises';
 import { ClientGone } from './endpoint.ts';
@@ -528,6 +530,18 @@ describe('faults on command', () => {
     world.vcenter.endpoint.gates.release('clock');
     assert.match(String(await time), /^\d{4}-/);
   });
+});
+
+test('a vCenter that goes waits for nobody, not for one that has not finished its handshake either', async () => {
+  await using vcenter = await LocalVcenter.start(alpha());
+  const socket = connect(vcenter.port, vcenter.address);
+  socket.on('error', () => undefined);
+  const closed = once(socket, 'close');
+  await once(socket, 'connect');
+  // Its connection is let in before this one's is.
+  await sendSoap(vcenter, currentTime);
+  await vcenter.kill();
+  await closed;
 });
 
 describe('a client that hangs up is no violation of the published types', () => {

@@ -4,7 +4,7 @@
  */
 import { createServer as createPlainServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import { createServer as createTlsServer } from 'node:https';
-import type { AddressInfo } from 'node:net';
+import type { AddressInfo, Socket } from 'node:net';
 import { text } from 'node:stream/consumers';
 import { ClientGone, NoAnswer, type VsphereEndpoint } from '../endpoint.ts';
 import { VimFault } from '../fault.ts';
@@ -46,6 +46,12 @@ export async function serve(
       ? createPlainServer(handle)
       : createTlsServer({ key: certificate.key, cert: certificate.cert, minVersion: 'TLSv1.2' }, handle);
   server.keepAliveTimeout = 30_000;
+  // Also those that have not finished their handshake: `closeAllConnections` knows nothing of them, and `close` waits for them.
+  const sockets = new Set<Socket>();
+  server.on('connection', (socket: Socket) => {
+    sockets.add(socket);
+    socket.once('close', () => sockets.delete(socket));
+  });
   await new Promise<void>((resolve, reject) => {
     server.once('error', reject);
     server.listen({ host, port }, resolve);
@@ -55,7 +61,7 @@ export async function serve(
     close: () =>
       new Promise((resolve) => {
         server.close(() => resolve());
-        server.closeAllConnections();
+        for (const socket of sockets) socket.destroy();
       }),
   };
 }
