@@ -376,6 +376,27 @@ describe('the checks of a vSphere migration', { concurrency: 4 }, () => {
     assert.deepEqual(endpoint.lastParameters('RelocateVM_Task').spec, asked);
   });
 
+  test('also where another datastore has more free space by then', async () => {
+    const spec = beta();
+    await using rehearsal = await Rehearsal.make({
+      destination: { ...spec, datastores: [...spec.datastores, { name: 'beta-other' }] },
+    });
+    const { source, destination } = rehearsal.world;
+    const { objects } = destination.endpoint;
+    const setFree = (name: string, freeSpace: number) => {
+      objects.merge(refOf(destination, 'Datastore', name), 'summary', { freeSpace });
+    };
+    setFree('beta-other', 1024 * MIB);
+    setFree('beta-store', 2048 * MIB);
+    const driver = await rehearsal.driver();
+    await driver.check({ signal: rehearsal.signal });
+    const asked = source.endpoint.lastParameters('CheckRelocate_Task').spec as DataObject;
+    assert.deepEqual(asked.datastore, refOf(destination, 'Datastore', 'beta-store'));
+    setFree('beta-other', 4096 * MIB);
+    await rehearsal.move(driver);
+    assert.deepEqual(source.endpoint.lastParameters('RelocateVM_Task').spec, asked);
+  });
+
   test('a vCenter without that check, and one that refuses to make it', async () => {
     const codes = async (name: string) => {
       await using rehearsal = await Rehearsal.make();

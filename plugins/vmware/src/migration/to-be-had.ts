@@ -29,11 +29,15 @@ export function assertToBeHad(ends: Ends, plan: Plan): void {
   }
 }
 
-/** The host that was checked is the one that is used, also when another one has more free memory by now. */
+/** The host and the datastores that were checked are those that are used, also when others have more free memory or space by now. */
 export function pinned(request: Request, checked: Plan | undefined): Request {
   const destinationHost = checked?.host?.ref.value;
-  if (destinationHost === undefined) return request;
-  return { ...request, options: { ...request.options, destinationHost } };
+  if (checked === undefined || destinationHost === undefined) return request;
+  const places = checked.disks.flatMap(({ label, datastore }) =>
+    datastore === undefined ? [] : [[label, datastore.ref.value] as const],
+  );
+  const diskMap = { ...request.diskMap, ...Object.fromEntries(places) };
+  return { ...request, diskMap, options: { ...request.options, destinationHost } };
 }
 
 /**
