@@ -1,6 +1,7 @@
 /** What may go wrong around the one call that moves a VM, by either of a vCenter's doors. The lab's vCenters do it on command. */
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
+import { setTimeout as delay } from 'node:timers/promises';
 import type { MigrationProgress } from '@lmas/plugin-api';
 import { createVmwarePlugin } from '@lmas/plugin-vmware';
 import { EXPECTED_CODES } from '../../plugins/vmware/src/testing/fault-codes.ts';
@@ -14,6 +15,14 @@ import { Rehearsal, reached } from './rehearsal.ts';
 const MOVE = 'RelocateVM_Task';
 /** Waits for what may still come as long as a busy machine needs to let it come. */
 const patient = createVmwarePlugin({ settleMs: 4_000, lateMs: 30_000 });
+/** Does not wait long for a task that will not begin. */
+const hasty = async (rehearsal: Rehearsal) =>
+  createVmwarePlugin({ settleMs: 4_000, lateMs: 1_500, unansweredMs: 4_000 }).migration(
+    await rehearsal.world.connect(),
+    rehearsal.request(),
+    rehearsal.context(),
+  );
+const LONGER_THAN_IT_SETTLES_MS = 6_000;
 /** As long as a recovery has; the rest of these tests are for what it decides when that is over. */
 const steady = createVmwarePlugin({ settleMs: 30_000 });
 /** What a cancel may come to without being one: no answer at all, and a fault of a vCenter that fails at something else. */
@@ -140,10 +149,25 @@ for (const protocol of DOORS) {
       'its answer is lost, and it had not begun: nothing moves, and the call is not made again',
       rehearse(async (rehearsal) => {
         rehearsal.world.source.endpoint.faults.add({ method: MOVE, effect: { kind: 'drop', done: false } });
-        const driver = await rehearsal.driver();
+        const driver = await hasty(rehearsal);
         await assert.rejects(rehearsal.move(driver), { code: 'CONNECTION_LOST' });
         assert.deepEqual([rehearsal.world.running(), rehearsal.count(MOVE)], [['esx-a1'], 1]);
         assert.equal((await driver.abort({ signal: rehearsal.signal })).where, 'source');
+      }),
+    );
+
+    test(
+      'its answer is lost, and it begins long after: the task is found, and followed',
+      rehearse(async (rehearsal) => {
+        const { faults, gates } = rehearsal.world.source.endpoint;
+        const late = gates.hold('late move');
+        faults.add({ method: MOVE, effect: { kind: 'late', name: 'late move' } });
+        const moving = rehearsal.move(await rehearsal.driver());
+        await reached(late, moving);
+        await delay(LONGER_THAN_IT_SETTLES_MS);
+        gates.release('late move');
+        await moving;
+        assert.deepEqual([rehearsal.world.running(), rehearsal.count(MOVE)], [['esx-b1'], 1]);
       }),
     );
 
@@ -152,7 +176,7 @@ for (const protocol of DOORS) {
       rehearse(async (rehearsal) => {
         const { faults } = rehearsal.world.source.endpoint;
         const away = { kind: 'http', status: 503, body: '503 Service Unavailable' } as const;
-        const driver = await rehearsal.driver();
+        const driver = await hasty(rehearsal);
         faults.set([
           { method: 'FindByUuid', times: 1, effect: away },
           { method: MOVE, effect: away },
@@ -264,6 +288,41 @@ for (const protocol of DOORS) {
         await there;
         assert.ok(!/reports a failure/.test(rehearsal.log.join()), rehearsal.log.join());
         assert.deepEqual([rehearsal.world.running(), rehearsal.count(MOVE)], [['esx-b1'], 1]);
+      }),
+    );
+
+    test(
+      'a cancel that cannot be taken yet is asked for again, and comes',
+      rehearse(async (rehearsal) => {
+        const { gates, faults } = rehearsal.world.source.endpoint;
+        faults.add({ method: 'CancelTask', times: 2, effect: { kind: 'fault', fault: { name: 'NotSupported' } } });
+        const mind = new AbortController();
+        const driver = await rehearsal.driver();
+        const prepared = await driver.prepare({ signal: rehearsal.signal });
+        const there = gates.hold('queued').then(() => mind.abort());
+        await assert.rejects(rehearsal.perform(driver, prepared, mind.signal), { code: 'ABORTED' });
+        await there;
+        assert.deepEqual([rehearsal.count('CancelTask'), rehearsal.world.running()], [3, ['esx-a1']]);
+      }),
+    );
+
+    test(
+      'where every watch of the task is gone at once, the task is looked at all the same, and not without a pause',
+      rehearse(async (rehearsal) => {
+        const { gates, faults } = rehearsal.world.source.endpoint;
+        const obj = { type: 'PropertyCollector', value: 'gone' };
+        const fault = { name: 'ManagedObjectNotFound', fields: { obj } };
+        faults.add({ method: 'WaitForUpdatesEx', effect: { kind: 'fault', fault } });
+        const there = gates.hold('half');
+        const moving = rehearsal.move(await rehearsal.driver());
+        await reached(there, moving);
+        const before = rehearsal.count('WaitForUpdatesEx');
+        await delay(2_000);
+        const more = rehearsal.count('WaitForUpdatesEx') - before;
+        gates.release('half');
+        await moving;
+        assert.ok(more <= 5, `${more} in two seconds`);
+        assert.deepEqual(rehearsal.world.running(), ['esx-b1']);
       }),
     );
 

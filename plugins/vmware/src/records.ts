@@ -68,7 +68,6 @@ export const taskInfoSchema = z.object({
   entity: refSchema.optional(),
   descriptionId: text,
   state: z.enum(['queued', 'running', 'success', 'error']),
-  cancelable: truth,
   progress: int.optional(),
   error: faultSchema.optional(),
   reason: object({ _typeName: text.optional(), userName: text.optional() }).optional(),

@@ -141,7 +141,7 @@ export class VmwareMigration implements MigrationDriver {
         remedy: 'Abort the migration, which is safe, and start it again.',
       });
     }
-    const move = new Move(this.#ends, plan, { settleMs: this.#settleMs, log: this.#context.log });
+    const move = new Move(this.#ends, plan, { unansweredMs: this.#unansweredMs, log: this.#context.log });
     try {
       await setTemporaryRoutes(this.#ends, plan, this.#context, { signal });
       await disableEncryption(this.#ends, plan, this.#context, { signal });

@@ -27,14 +27,14 @@ interface Options {
 export class Move {
   readonly #ends: Ends;
   readonly #plan: Plan;
-  readonly #settleMs: number;
+  readonly #unansweredMs: number;
   readonly #log: Logger;
   #isCalled = false;
 
-  constructor(ends: Ends, plan: Plan, { settleMs, log }: { readonly settleMs: number; readonly log: Logger }) {
+  constructor(ends: Ends, plan: Plan, { unansweredMs, log }: { readonly unansweredMs: number; readonly log: Logger }) {
     this.#ends = ends;
     this.#plan = plan;
-    this.#settleMs = settleMs;
+    this.#unansweredMs = unansweredMs;
     this.#log = log;
   }
 
@@ -126,11 +126,11 @@ export class Move {
     }
   }
 
-  /** A task of ours that was not there before the call is the call's. */
+  /** A task of ours that was not there before the call is the call's. It is looked for until it can begin no more: nobody would follow it. */
   async #findStarted(before: ReadonlySet<string>, silence: VimSilence): Promise<Ref> {
     const { client } = this.#ends.source;
     const started = performance.now();
-    while (performance.now() - started < this.#settleMs) {
+    while (performance.now() - started < this.#unansweredMs) {
       const found = await this.#ourMoves(before).catch((error: unknown) => {
         if (error instanceof VimSilence) return [];
         throw error;

@@ -92,8 +92,11 @@ export async function followTask(
         }
       } catch (error) {
         if (signal.aborted) continue;
-        if (error instanceof VimFault && isGoneWatch(error, task)) watch = undefined;
-        else if (!(error instanceof VimSilence || error instanceof VimFault)) throw error;
+        if (error instanceof VimFault && isGoneWatch(error, task)) {
+          watch = undefined;
+          // A new one may be gone as soon; the next look at the task itself does not depend on it.
+          await sleep(LOOK_AGAIN_MS, undefined, { signal }).catch(() => undefined);
+        } else if (!(error instanceof VimSilence || error instanceof VimFault)) throw error;
         else {
           silentSince ??= performance.now();
           if (performance.now() - silentSince > silenceLimitMs) throw lost(error);
@@ -128,12 +131,13 @@ function resultOf({ state, error, result }: TaskInfo, client: VimClient): unknow
   throw client.discreet(new VimFault(name, error.localizedMessage ?? name, error.fault));
 }
 
-/** Its answers to a cancel that it does not take: it is over, is cancelled already, cannot be any more, or is not there. */
-const TOO_LATE = ['InvalidState', 'RequestCanceled', 'NotSupported', 'ManagedObjectNotFound'] as const;
+/** Its answers to a cancel that it will never take: it is over, is cancelled already, or is not there. */
+const TOO_LATE = ['InvalidState', 'RequestCanceled', 'ManagedObjectNotFound'] as const;
 
 /**
- * Asks for its end; a task that cannot be cancelled any more goes on, and says so by its outcome.
- * @throws also VimFault: a vCenter that fails at it has stopped nothing (`mayCancelAgain`)
+ * Asks for its end.
+ * @throws also VimFault: a vCenter that fails at it has stopped nothing (`mayCancelAgain`). So has one that answers NotSupported: the task
+ * cannot be cancelled now, whether not yet or not any more, and goes on
  */
 export async function cancelTask(client: VimClient, task: Ref, { signal }: Options): Promise<void> {
   try {
