@@ -250,6 +250,20 @@ describe('VMware, from vCenter to vCenter through the tunnel', { concurrency: 1 
     await assertEverythingRestored();
   });
 
+  test('the destination’s gateway is killed in the middle of a move with its own encryption: it fails, the VM stays, and all is put back', async () => {
+    await fresh();
+    const id = await halfWay();
+    await lab.sites.b.gatewayHost.exec(['pkill', '-KILL', '-f', 'lmas-gateway'], { allowFailure: true });
+    await source.release('half');
+    const migration = await ended(id);
+    assert.deepEqual([migration.phase, migration.where], ['failed', 'source'], JSON.stringify(migration.error));
+    assert.equal(migration.error?.code, 'GATEWAY_ENDED');
+    const { calls } = await source.truth();
+    assert.ok(!calls.includes('ReconfigVM_Task'), 'its encryption is as it was');
+    await assertOneAt('source');
+    await assertEverythingRestored();
+  });
+
   test('both vCenters end all sessions in the middle: new logins follow the same move to its end, and take the routes away', async () => {
     await fresh();
     const id = await halfWay();

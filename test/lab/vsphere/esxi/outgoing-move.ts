@@ -35,6 +35,10 @@ export class OutgoingMove {
   constructor(order: MoveOrder, host: MoveHost) {
     this.#order = order;
     this.#host = host;
+    // What waits for a peer that takes nothing more, and never hangs up, would wait for ever.
+    this.#abort.signal.addEventListener('abort', () => {
+      for (const wire of this.#wires) wire.socket.destroy();
+    });
   }
 
   /** @param localAddress the connection comes from there */
@@ -87,7 +91,8 @@ export class OutgoingMove {
       await this.#switchOver(control);
     } catch (error) {
       if (this.#state === 'sending') this.#state = 'failed';
-      this.#error ??= (error as Error).message;
+      const { aborted, reason } = this.#abort.signal; // the first of them; what else failed did so because of it
+      this.#error ??= ((aborted ? reason : error) as Error).message;
     } finally {
       for (const wire of this.#wires) if (this.#state !== 'done') wire.socket.destroy();
     }
