@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { createServer, type RequestListener } from 'node:http';
+import { createServer as createTlsServer } from 'node:https';
 import { type AddressInfo, connect } from 'node:net';
 import { test } from 'node:test';
 import { setImmediate as turn } from 'node:timers/promises';
@@ -126,4 +127,22 @@ test('what never ends is waited for no longer than it has', async () => {
   const work = new WorkOfCalls();
   void work.follow(new Promise(() => undefined));
   await work.ended({ limitMs: 20 });
+});
+
+test('who has connected and never begins with TLS, or connects while it closes, does not hold the end up', async () => {
+  const server = createTlsServer();
+  const calls = followCalls(server, AbortSignal.abort());
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const { port } = server.address() as AddressInfo;
+  const silent = () => connect(port, '127.0.0.1').on('error', () => undefined); // a reset is an end, too
+  const arrived = once(server, 'connection');
+  const early = silent();
+  await arrived;
+  await calls.answered();
+  calls.hangUp();
+  const late = silent();
+  await Promise.all([early, late].map((socket) => once(socket, 'close')));
+  server.close();
+  await once(server, 'close');
 });

@@ -2,9 +2,11 @@
  * How a server parts with its callers when it is about to end: what it has begun to answer it answers, within a time, and each answer from
  * then on is the last on its connection, so that the next call goes where somebody is. What comes new is refused by the routes, and
  * streams of events end by themselves (server.ts, routes/events.ts). Whose caller was cut off may still have something to take away at a far
- * end, and to write down: that is waited for as well (WorkOfCalls). It owns its lists of calls, not the server.
+ * end, and to write down: that is waited for as well (WorkOfCalls). It owns its lists of calls and connections, not the
+ * server.
  */
 import type { Server, ServerResponse } from 'node:http';
+import type { Socket } from 'node:net';
 import { setTimeout as sleep, setImmediate as turn } from 'node:timers/promises';
 import type { FastifyInstance } from 'fastify';
 
@@ -17,6 +19,11 @@ const CLEARED_WITHIN_MS = 5_500;
 export interface CallsUnderWay {
   /** Resolves when all are answered, or when their time is up, which begins with `stopping`. */
   answered(): Promise<void>;
+  /**
+   * Ends every connection, and those that still come. Also where a TLS handshake is not finished: `closeAllConnections` knows nothing of
+   * those, and a server is not closed before they are.
+   */
+  hangUp(): void;
 }
 
 /** @param stopping aborts when the process begins to end */
@@ -26,7 +33,14 @@ export function followCalls(
   { limitMs = ANSWERED_WITHIN_MS } = {},
 ): CallsUnderWay {
   const open = new Map<ServerResponse, Promise<void>>();
+  const connections = new Set<Socket>();
   let stoppedAt = 0;
+  let hungUp = false;
+  server.prependListener('connection', (socket: Socket) => {
+    if (hungUp) socket.destroy();
+    connections.add(socket);
+    socket.once('close', () => connections.delete(socket));
+  });
   server.prependListener('request', (_request, response: ServerResponse) => {
     const closed = new Promise<void>((resolve) => response.once('close', resolve));
     open.set(
@@ -49,6 +63,10 @@ export function followCalls(
       });
       // Whoever asks meanwhile is answered as well, if only that nothing new is begun.
       while (open.size > 0 && !late) await Promise.race([Promise.all(open.values()), limit]);
+    },
+    hangUp() {
+      hungUp = true;
+      for (const socket of connections) socket.destroy();
     },
   };
 }

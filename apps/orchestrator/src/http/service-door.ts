@@ -87,7 +87,7 @@ export async function openServiceDoor(options: ServiceDoorOptions): Promise<Serv
     url: `${tls === undefined ? 'http' : 'https'}://${name}:${actual}`,
     async [Symbol.asyncDispose]() {
       if (stopping.aborted) await calls.answered();
-      server.closeAllConnections();
+      calls.hangUp();
       server.close();
       await once(server, 'close');
     },

@@ -143,6 +143,7 @@ export async function serveApi(
   const underWay = followCalls(app.server, stopping);
   closers.add('http', async () => {
     await underWay.answered();
+    underWay.hangUp();
     await app.close();
     await work.ended();
   });
