@@ -28,8 +28,11 @@ async function driverOf(
   { source = ['alpha-1'], destination = ['alpha-2'] }: Sites = {},
   options: object = {},
   { migration } = plugin,
+  settings: object = {},
 ): Promise<MigrationDriver> {
-  const [from, to] = [source, destination].map((hosts) => world.session(world.source, undefined, undefined, hosts));
+  const [from, to] = [source, destination].map((hosts) =>
+    world.session(world.source, undefined, undefined, hosts, settings),
+  );
   const ends = { source: await from, destination: await to } as Parameters<typeof plugin.migration>[0];
   const request = {
     ...{ migrationId: 'm_1', vm: world.vm, networkMap: {}, diskMap: {}, convergence: 'balanced' as const },
@@ -134,6 +137,28 @@ test('through intercepting gateways one pool is moved by its own call, and nobod
   assert.ok(!world.source.calls.includes('Async.VM.migrate_send'));
   assert.equal(world.maxRunningCopies(), 1);
 });
+
+for (const [migrationNetwork, method, tunnelled] of [
+  ['migration', 'Async.VM.migrate_send', true],
+  ['migration', 'Async.VM.migrate_send', false],
+  ['management', 'Async.VM.pool_migrate', true],
+] as const) {
+  const way = tunnelled ? 'through intercepting gateways' : 'direct';
+  test(`a release whose pool_migrate knows no network, ${way}, to the address in "${migrationNetwork}": ${method}`, async () => {
+    await using world = await XenWorld.make({ oldRelease: true });
+    const settings = { migrationNetwork };
+    const driver = await driverOf(world, tunnelled, {}, { route: 'transparent' }, plugin, settings);
+    const prepared = await driver.prepare({ signal });
+    await perform(driver, prepared);
+    await driver.confirm(prepared, { signal });
+    assert.ok(world.source.calls.includes(method));
+    const address = world.source.spec.members[1]?.[migrationNetwork];
+    assert.equal(world.source.streams.length, 2);
+    assert.ok(world.source.streams.every(({ destination }) => destination === address));
+    assert.equal(hostOf(world), 'alpha-2');
+    assert.equal(world.maxRunningCopies(), 1);
+  });
+}
 
 test('before pool_migrate XAPI says whether the guest can run there: in the check and before the call', async () => {
   await using world = await XenWorld.make();

@@ -14,6 +14,8 @@ const VDI_FORMAT_MAP_XAPI = '26.15.0';
  * its xapi.conf, which no call tells (xapi_globs.ml; storage_utils.ml asks it anew for each redirect).
  */
 const TLS_XAPI = '22.30';
+/** Earlier ones build the address of `VM.pool_migrate` from the host's record alone (xapi_vm_migrate.ml, `pool_migrate`); so, for all we know, does one that does not tell its build. */
+const MIGRATE_NETWORK_XAPI = '1.297';
 
 export interface Release {
   /** `vgpu_map` of `VM.migrate_send` and `VM.assert_can_migrate`. */
@@ -22,23 +24,26 @@ export interface Release {
   readonly hasVdiFormatMap: boolean;
   /** The option `compress`, which came with the pool's own setting of it (22.33). */
   readonly hasCompression: boolean;
+  /** The option `network` of `VM.pool_migrate`. */
+  readonly hasMigrateNetwork: boolean;
   /** Whether a source sends its storage calls in the clear, with the receive map's session in them; else it may, if it was told to. */
   readonly sendsPlain: boolean;
   /** For people. */
   readonly name: string;
 }
 
-/** Of the coordinator, which takes the call. */
-export function releaseOf({ pool, hosts }: Pool): Release {
-  const coordinator = hosts.get(pool.master);
-  const software = coordinator?.software_version ?? {};
-  const api = `${coordinator?.API_version_major ?? 0}.${coordinator?.API_version_minor ?? 0}`;
+/** @param hostRef the coordinator, which takes the call, or a member that has to carry it out: while a pool is updated, members are older */
+export function releaseOf({ pool, hosts }: Pool, hostRef = pool.master): Release {
+  const host = hosts.get(hostRef);
+  const software = host?.software_version ?? {};
+  const api = `${host?.API_version_major ?? 0}.${host?.API_version_minor ?? 0}`;
   const build = /\d+(?:\.\d+)*/.exec(software.xapi_build ?? '')?.[0] ?? '0';
   const brand = software.product_brand ?? 'XAPI';
   return {
     hasVgpuMap: compareVersions(api, VGPU_MAP_API) >= 0,
     hasVdiFormatMap: compareVersions(build, VDI_FORMAT_MAP_XAPI) >= 0,
     hasCompression: pool.migration_compression !== undefined,
+    hasMigrateNetwork: compareVersions(build, MIGRATE_NETWORK_XAPI) >= 0,
     sendsPlain: compareVersions(build, TLS_XAPI) < 0,
     name: `${brand} ${software.product_version ?? software.platform_version ?? ''}`.trim(),
   };

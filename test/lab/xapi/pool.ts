@@ -294,7 +294,7 @@ export class XapiPool {
     }
     const asynchronous = method.startsWith('Async.');
     const plain = asynchronous ? method.slice('Async.'.length) : method;
-    assertFits(plain, rest, this.#release());
+    assertFits(plain, rest, this.releaseOf(this.database.byName('host', this.coordinator.name)));
     const result = asynchronous
       ? this.#start(method, (task) => this.#serve(plain, rest, { session, task }))
       : await this.#serve(plain, rest, { session });
@@ -302,10 +302,9 @@ export class XapiPool {
     return result;
   }
 
-  /** As the coordinator's record says it. */
-  #release(): Release {
-    const { name } = this.coordinator;
-    const [, record = {}] = this.database.find('host', ({ name_label: label }) => label === name) ?? [];
+  /** As that host's record says it. */
+  releaseOf(host: string): Release {
+    const record = this.need('host', host);
     const { API_version_major: major = 0, API_version_minor: minor = 0, software_version: software = {} } = record;
     const [first = 0, second = 0] = ((software as Record<string, string>).xapi_build ?? '').split('.').map(Number);
     return { api: Number(major) * 1_000 + Number(minor), xapi: first * 1_000 + second };

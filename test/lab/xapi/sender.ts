@@ -127,9 +127,12 @@ async function sendGuest(pool: XapiPool, move: Move, task: Running): Promise<str
   }
 }
 
+/** From this xapi on `VM.pool_migrate` looks at the option `network`. */
+const MIGRATE_NETWORK_XAPI = 1_297;
+
 /**
- * Inside one pool, with storage that both hosts see: the source builds the address itself, from `network` of the options or from the
- * host's record, and sends the memory alone.
+ * Inside one pool, with storage that both hosts see: the source builds the address itself, from `network` of the options, if it knows that, or
+ * from the host's record, and sends the memory alone.
  */
 export async function poolMigrate(
   pool: XapiPool,
@@ -143,7 +146,9 @@ export async function poolMigrate(
   const { address } = pool.need('host', host);
   if (record.power_state !== 'Running')
     throw new Fault('VM_BAD_POWER_STATE', vm, 'running', String(record.power_state).toLowerCase());
-  const at = options.network === undefined ? String(address) : pool.addressIn(host, options.network);
+  const { xapi } = pool.releaseOf(String(record.resident_on));
+  const network = xapi >= MIGRATE_NETWORK_XAPI ? options.network : undefined;
+  const at = network === undefined ? String(address) : pool.addressIn(host, network);
   const xenops = `http://${at}/services/xenops?session_id=${pool.sessions.open()}`;
   return await asOperation(pool, { vm, record, map: { xenops } }, 'pool_migrate', task, async () => {
     const memory = Number(record.memory_dynamic_max);

@@ -10,9 +10,15 @@ type Request = Pick<MigrationRequest<XenOptions>, 'tunnelled' | 'options'>;
 /** Whether the source is told another address than the destination's own. */
 export const isRedirected = ({ tunnelled, options }: Request): boolean => tunnelled && options.route === 'redirected';
 
-/** `VM.pool_migrate` builds its address itself, so it cannot be led anywhere; and it leaves the disks where they are. */
-export const usesPoolMigrate = ({ samePool, disks }: Plan, request: Request): boolean =>
-  samePool && !isRedirected(request) && disks.every(({ copied }) => !copied);
+/**
+ * `VM.pool_migrate` builds its address itself, so it cannot be led anywhere; and it leaves the disks where they are. A sending host that does not
+ * know the option `network` goes to the receiving host's management address: past the gateways, if they wait for another.
+ */
+export const usesPoolMigrate = (plan: Plan, request: Request): boolean =>
+  plan.samePool && !isRedirected(request) && plan.disks.every(({ copied }) => !copied) && goesToItsAddress(plan);
+
+const goesToItsAddress = ({ sourcePool, vm, host, address }: Plan): boolean =>
+  address === host?.record.address || releaseOf(sourcePool, vm.record.resident_on).hasMigrateNetwork;
 
 export const poolMigrateParams = (plan: Plan, network: string, request: Request): readonly unknown[] => [
   plan.vm.ref,
