@@ -200,6 +200,30 @@ test('the map’s session lives as long as the migration, and no longer', async 
   assert.ok(!world.destination.sessions.has(session));
 });
 
+test('the guest runs at the destination, and nobody hears of the task: the session stays until the source has told all', async () => {
+  await using world = await XenWorld.make();
+  const { source, destination } = world;
+  const { database, faults } = source;
+  database.update('VM', database.byUuid('VM', world.vm.id) ?? '', { ha_always_run: true });
+  faults.holdAt = 'arrived';
+  faults.onStage = (stage) => {
+    if (stage !== 'arrived') return;
+    faults.refuse = { method: 'task.get_record', code: 'HANDLE_INVALID' };
+    for (const task of database.table('task').keys()) database.update('task', task, { progress: 0.99 });
+  };
+  const driver = await driverOf(world);
+  const prepared = await driver.prepare({ signal });
+  await perform(driver, prepared);
+  const { session_id: session } = source.lastParams('Async.VM.migrate_send')[1] as { session_id: string };
+  assert.ok(destination.sessions.has(session));
+  faults.holdAt = undefined;
+  const { warnings } = await driver.confirm(prepared, { signal });
+  assert.deepEqual(warnings, []);
+  assert.equal(destination.guest(world.vm.id).ha_always_run, true);
+  assert.ok(!destination.sessions.has(session));
+  assertOneAt(world, 'destination');
+});
+
 test('a cancel in the very moment of the call: XAPI is told, and the guest stays', async () => {
   await using world = await XenWorld.make();
   const mind = new AbortController();

@@ -48,6 +48,11 @@ export const SERVED: Readonly<Record<string, Served>> = {
     removeVm(pool.database, String(vm));
     return '';
   },
+  'VM.set_ha_always_run': (pool, [vm, value]) => {
+    pool.need('VM', vm);
+    pool.database.update('VM', String(vm), { ha_always_run: value === true });
+    return '';
+  },
   'VM.pool_migrate_complete': (pool, [vm, host]) => {
     pool.need('VM', vm);
     pool.need('host', host);

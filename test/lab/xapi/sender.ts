@@ -116,6 +116,10 @@ async function sendGuest(pool: XapiPool, move: Move, task: Running): Promise<str
     await reach(pool, 'given', task);
     await route.api('VM.pool_migrate_complete', [arrived, move.map.host ?? '']);
     await reach(pool, 'arrived', task);
+    // What belongs to the guest beside its record (its statistics and messages, too) follows it under the same session.
+    if (!move.samePool && move.record.ha_always_run === true) {
+      await route.api('VM.set_ha_always_run', [arrived, true]);
+    }
     if (!move.samePool) removeVm(pool.database, move.vm);
     return arrived;
   } catch (error) {

@@ -65,6 +65,7 @@ export const CLASS_SHAPES: Readonly<Record<string, Shape>> = {
     ...{ memory_static_max: 'int', memory_dynamic_min: 'int', memory_dynamic_max: 'int', domid: 'int' },
     ...{ VCPUs_max: 'int', VCPUs_at_startup: 'int', guest_metrics: 'ref', snapshots: refs, tags: { setOf: 'string' } },
     ...{ VBDs: refs, VIFs: refs, VGPUs: refs, VUSBs: refs, attached_PCIs: refs, ha_restart_priority: 'string' },
+    ha_always_run: 'bool',
     ...{ other_config: 'string-map', platform: 'string-map' },
     ...{ current_operations: { mapOf: OPERATIONS }, allowed_operations: { setOf: OPERATIONS } },
   },

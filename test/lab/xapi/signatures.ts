@@ -46,6 +46,7 @@ export const SIGNATURES: Readonly<Record<string, Signature>> = {
   'VM.migrate_send': { types: SEND_TYPES, later: ['api-2.8', 'xapi-26.15'], result: 'ref' },
   'VM.destroy': { types: ['ref'], result: 'void' },
   'VM.pool_migrate_complete': { types: ['ref', 'ref'], result: 'void' },
+  'VM.set_ha_always_run': { types: ['ref', 'bool'], result: 'void' },
   'VM.pool_migrate': { types: ['ref', 'ref', 'string-map'], result: 'void' },
   'VM.get_data_sources': { types: ['ref'], result: DATA_SOURCES },
   'VM.query_data_source': { types: ['ref', 'string'], result: 'float' },

@@ -154,7 +154,8 @@ export class XenMigration implements MigrationDriver {
       }
       this.#context.log.warn({ err: error }, 'the source reports a failure, but the guest runs at the destination');
     }
-    await this.#closeMove();
+    // The source tells the destination more under the map's session, after the guest runs there; `confirm` sees the end of that.
+    if (!move.isUnderWay) await this.#closeMove();
     await options.onPointOfNoReturn();
   }
 
