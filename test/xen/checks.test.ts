@@ -108,6 +108,9 @@ const addThere = (fields: XapiRecord): string =>
     emptyVm({ memory_static_max: 1, memory_dynamic_min: 1, memory_dynamic_max: 1, ...fields }),
   );
 
+const setLicence = (pool: XapiPool, host: string): void =>
+  set(pool, 'host', { license_params: { restrict_storage_xen_motion: 'true' } }, pool.database.byName('host', host));
+
 const MIB = 1024 ** 2;
 const cases: readonly (readonly [what: string, change: () => void, expected: string, changes?: Changes])[] = [
   [
@@ -173,16 +176,17 @@ const cases: readonly (readonly [what: string, change: () => void, expected: str
   ],
   ['more processors than there are', () => setVm({ VCPUs_max: 9 }), 'NOT_ENOUGH_CPUS blocker'],
   [
-    'a licence of the receiving host that moves no disks',
-    () => {
-      for (const ref of world.destination.database.table('host').keys())
-        set(world.destination, 'host', { license_params: { restrict_storage_xen_motion: 'true' } }, ref);
-    },
+    'a licence without Storage XenMotion, of another host than the receiving one',
+    () => setLicence(world.destination, 'beta-2'),
     'LICENCE blocker',
+    { options: { destinationHost: 'beta-1' } },
   ],
   [
-    'a licence of the sending host that moves no disks',
-    () => set(world.source, 'host', { license_params: { restrict_storage_xen_motion: 'true' } }),
+    'a licence of the sending host without it, and no disk to copy',
+    () => {
+      setLicence(world.source, 'alpha-1');
+      setVm({ VBDs: [] });
+    },
     'LICENCE blocker',
   ],
   [
@@ -291,7 +295,7 @@ describe('checks of the Xen plugin', () => {
       findings.map(({ code, severity }) => `${code} ${severity}`),
       ['LICENCE_RESTRICTION blocker'],
     );
-    assert.match(findings[0]?.remedy ?? '', /^License both hosts/, 'and what to do about it is said');
+    assert.match(findings[0]?.remedy ?? '', /^License every host of both pools/, 'and what to do about it is said');
     assert.equal(world.destination.sessions.count, 1, 'the session of the dry run was ended');
   });
 

@@ -160,6 +160,28 @@ for (const [migrationNetwork, method, tunnelled] of [
   });
 }
 
+test('without Storage XenMotion a pool is moved by pool_migrate alone', async () => {
+  await using world = await XenWorld.make();
+  const host = world.source.database.byName('host', 'alpha-1');
+  world.source.database.update('host', host, { license_params: { restrict_storage_xen_motion: 'true' } });
+  const redirected = await driverOf(world, true);
+  const { findings } = await redirected.check({ signal });
+  const [licence, ...more] = findings.filter(({ severity }) => severity === 'blocker');
+  assert.deepEqual([licence?.code, more], ['LICENCE', []]);
+  assert.match(licence?.remedy ?? '', /transparent route/);
+  const prepared = await redirected.prepare({ signal });
+  await assert.rejects(perform(redirected, prepared), {
+    native: { name: 'LICENCE_RESTRICTION', message: 'Storage_motion' },
+  });
+  assert.equal(hostOf(world), 'alpha-1');
+  const transparent = await driverOf(world, true, {}, { route: 'transparent' });
+  assert.ok((await transparent.check({ signal })).findings.every(({ severity }) => severity !== 'blocker'));
+  const again = await transparent.prepare({ signal });
+  await perform(transparent, again);
+  await transparent.confirm(again, { signal });
+  assert.equal(hostOf(world), 'alpha-2');
+});
+
 test('before pool_migrate XAPI says whether the guest can run there: in the check and before the call', async () => {
   await using world = await XenWorld.make();
   const { source } = world;

@@ -120,7 +120,8 @@ const BY_CODE: Readonly<Record<string, PluginErrorCode>> = {
 /** What a person does about XAPI's commonest refusals. */
 const REMEDIES: Readonly<Record<string, string>> = {
   RBAC_PERMISSION_DENIED: 'Give the login the role VM power admin or higher.',
-  LICENCE_RESTRICTION: 'License both hosts for moving disks, or keep the disks on storage that both see.',
+  LICENCE_RESTRICTION:
+    'License every host of both pools for Storage XenMotion. Only inside one pool, with all disks on storage that both hosts see, the VM moves without: over the transparent route, or directly.',
   HOST_NOT_ENOUGH_FREE_MEMORY: 'Make room at the receiving host, or choose another destinationHost.',
   HOST_NOT_ENOUGH_PCPUS: 'Choose a destinationHost with as many processors as the VM may have (VCPUs-max).',
   HOST_DISABLED: 'Enable the receiving host (xe host-enable), or choose another destinationHost.',

@@ -118,9 +118,14 @@ export function membersOf({ hosts }: Pool, named: readonly string[]): ReadonlyMa
 export const isLive = (pool: Pool, host: HostRecord): boolean =>
   host.enabled && (pool.hostMetrics.get(host.metrics)?.live ?? false);
 
-/** By its licence. */
-export const forbidsMovingDisks = ({ license_params: licence }: HostRecord): boolean =>
-  licence.restrict_storage_xen_motion === 'true';
+/**
+ * Names of the members whose licence lacks Storage XenMotion. One is enough: what a pool may do is what all its hosts may
+ * (pool_features_helpers.ml), and its coordinator refuses `host.migrate_receive` and `VM.assert_can_migrate`, with disks to copy or without.
+ */
+export const withoutStorageMotion = ({ hosts }: Pool): readonly string[] =>
+  [...hosts.values()]
+    .filter(({ license_params: licence }) => licence.restrict_storage_xen_motion === 'true')
+    .map(({ name_label: name }) => name);
 
 /** Whether the storage is plugged in at that host: only then does it serve it without sending the source elsewhere. */
 export const isAttached = (pool: Pool, sr: SrRecord, hostRef: string): boolean =>

@@ -8,7 +8,6 @@ import { type VerificationQuestion, type VerificationStep, verifyInOrder } from 
 import { isFault } from './errors.ts';
 import {
   findByNameOrUuid,
-  forbidsMovingDisks,
   type Guests,
   isAttached,
   isLive,
@@ -16,6 +15,7 @@ import {
   type Pool,
   readGuests,
   readPool,
+  withoutStorageMotion,
 } from './pool.ts';
 import { eventBatchSchema, type HostRecord, NULL_REF, nothingSchema } from './records.ts';
 import { compareVersions } from './release.ts';
@@ -65,7 +65,7 @@ function questions(session: XenSession, read: () => Promise<Pool>): readonly Ver
     { name: 'members', needs, ask: async ({ signal }) => seeMembers(session, await read(), { signal }) },
     { name: 'migration-network', needs, ask: ofMembers((pool, hosts) => seeAddresses(pool, session, hosts)) },
     { name: 'storage', needs, ask: ofMembers(seeStorage) },
-    { name: 'storage-motion', needs, ask: ofMembers((_, hosts) => seeLicence(hosts)) },
+    { name: 'storage-motion', needs, ask: ofMembers(seeLicence) },
   ];
 }
 
@@ -200,12 +200,11 @@ function seeStorage(pool: Pool, members: readonly HostRecord[]) {
   return seen.join(' ');
 }
 
-function seeLicence(members: readonly HostRecord[]) {
-  const without = members.filter(forbidsMovingDisks);
-  if (without.length === 0) return 'No licence forbids moving disks.';
-  const names = without.map(({ name_label: name }) => name).join(', ');
+function seeLicence(pool: Pool) {
+  const without = withoutStorageMotion(pool);
+  if (without.length === 0) return 'No licence forbids moving VMs with Storage XenMotion.';
   return failed(
-    `The licence of ${names} forbids moving disks between pools.`,
-    'License it, or move VMs on shared storage only.',
+    `The licence of ${without.join(', ')} lacks Storage XenMotion: no VM moves between pools, even where no disk is copied.`,
+    'License it. Without, a VM moves only inside the pool, on storage that both hosts see: over the transparent route, or directly.',
   );
 }

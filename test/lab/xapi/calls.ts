@@ -160,6 +160,7 @@ function dataSource(values: Values, name: unknown): number | 'NaN' {
 }
 
 function migrateReceive(pool: XapiPool, host: string, network: string): Record<string, string> {
+  pool.assertStorageMotion();
   const address = pool.addressIn(host, network);
   const [record] = pool.database.table('pool').values();
   const coordinator = pool.need('host', record?.master);

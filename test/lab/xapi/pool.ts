@@ -180,6 +180,14 @@ export class XapiPool {
     return this.database.need('VM', this.database.byUuid('VM', uuid) ?? NULL_REF);
   }
 
+  /** What one of its hosts is not licensed for the pool may not do. @throws Fault */
+  assertStorageMotion(): void {
+    for (const { license_params: licence = {} } of this.database.table('host').values()) {
+      if ((licence as Record<string, string>).restrict_storage_xen_motion === 'true')
+        throw new Fault('LICENCE_RESTRICTION', 'Storage_motion');
+    }
+  }
+
   /** The address of that host in a network. @throws Fault */
   addressIn(host: string, network: string): string {
     const { PIFs } = this.need('host', host);
@@ -294,7 +302,7 @@ export class XapiPool {
     }
     const asynchronous = method.startsWith('Async.');
     const plain = asynchronous ? method.slice('Async.'.length) : method;
-    assertFits(plain, rest, this.releaseOf(this.database.byName('host', this.coordinator.name)));
+    assertFits(plain, rest, this.releaseOf(this.#coordinatorRef));
     const result = asynchronous
       ? this.#start(method, (task) => this.#serve(plain, rest, { session, task }))
       : await this.#serve(plain, rest, { session });
@@ -302,9 +310,14 @@ export class XapiPool {
     return result;
   }
 
+  get #coordinatorRef(): string {
+    const [pool] = this.database.table('pool').values();
+    return String(pool?.master ?? NULL_REF);
+  }
+
   /** As that host's record says it. */
   releaseOf(host: string): Release {
-    const record = this.need('host', host);
+    const record = this.database.get('host', host) ?? {};
     const { API_version_major: major = 0, API_version_minor: minor = 0, software_version: software = {} } = record;
     const [first = 0, second = 0] = ((software as Record<string, string>).xapi_build ?? '').split('.').map(Number);
     return { api: Number(major) * 1_000 + Number(minor), xapi: first * 1_000 + second };

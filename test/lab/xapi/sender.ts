@@ -45,6 +45,7 @@ export async function assertCanSend(pool: XapiPool, params: readonly unknown[]):
     throw new Fault('VM_BAD_POWER_STATE', move.vm, 'running', String(move.record.power_state).toLowerCase());
   }
   assertIdle(move);
+  pool.assertStorageMotion();
   const route = routeOf(pool, move);
   await route.api('host.get_record', [move.map.host ?? '']);
   for (const { sr } of disksOf(pool, move)) await route.api('SR.get_record', [sr]);

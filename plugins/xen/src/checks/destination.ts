@@ -1,8 +1,9 @@
 /** The host that shall receive: alive, not older, large enough, and without a VM of that name in the way. */
 import { blocker, type Finding, note, warning } from '@lmas/plugin-api';
+import { usesPoolMigrate } from '../migration/call.ts';
 import { isThereAlready, twinOf } from '../migration/plan.ts';
 import { lookFirst } from '../migration/to-be-had.ts';
-import { forbidsMovingDisks, isGuest, isLive, memoryFree } from '../pool.ts';
+import { isGuest, isLive, memoryFree, withoutStorageMotion } from '../pool.ts';
 import { compareVersions, releaseOf } from '../release.ts';
 import type { CheckContext } from './types.ts';
 
@@ -65,17 +66,19 @@ function checkHost({ plan }: CheckContext): Finding[] {
   return findings;
 }
 
-/** Without it XAPI copies no disk; whichever of the two lacks it says so only when the tunnel is up. */
-function checkLicence({ plan: { host, disks, sourcePool, vm } }: CheckContext): Finding[] {
-  if (!disks.some(({ copied }) => copied)) return [];
-  const both = [sourcePool.hosts.get(vm.record.resident_on), host?.record].filter((each) => each !== undefined);
-  const without = both.filter(forbidsMovingDisks).map(({ name_label: name }) => name);
-  if (without.length === 0) return [];
+/** Of `VM.migrate_send`, whether it copies disks or not; whichever of the two pools lacks it says so only when the tunnel is up. */
+function checkLicence({ plan, request }: CheckContext): Finding[] {
+  if (usesPoolMigrate(plan, request)) return [];
+  const without = new Set([plan.sourcePool, plan.destinationPool].flatMap(withoutStorageMotion));
+  if (without.size === 0) return [];
+  const otherwise = plan.samePool
+    ? ', or keep all disks on storage that both hosts see and move the VM over the transparent route, or directly (transport: direct).'
+    : '.';
   return [
     blocker(
       'LICENCE',
-      `The licence of ${without.join(' and ')} forbids moving disks (Storage XenMotion).`,
-      'License it, or keep the disks on storage that both hosts see.',
+      `The licence of ${[...without].join(' and ')} lacks Storage XenMotion, which this move needs of every host of the pool, even where no disk is copied.`,
+      `License it${otherwise}`,
     ),
   ];
 }
