@@ -20,6 +20,28 @@ test('a member that is not the coordinator says who is', async () => {
   assertOneAt(world, 'destination');
 });
 
+test('the dry run goes out from the coordinator, and where that is not let through the remedy says so', async () => {
+  await using world = await XenWorld.make();
+  const { source, destination } = world;
+  source.setCoordinator(1);
+  const [sender, coordinator] = source.spec.members;
+  source.faults.refuse = { method: 'Async.VM.migrate_send', code: 'OPERATION_NOT_ALLOWED' };
+  const driver = await driverOf(world);
+  const prepared = await driver.prepare({ signal });
+  await assert.rejects(perform(driver, prepared), { native: { name: 'OPERATION_NOT_ALLOWED', message: '' } });
+  const came = (member = sender) =>
+    [member?.management, member?.migration].some((at) => destination.callers.has(at ?? ''));
+  assert.deepEqual([came(coordinator), came(sender)], [true, false]);
+  const redirected = await driverOf(world, { tunnelled: true });
+  const { flows, ...more } = await redirected.prepare({ signal });
+  const nobody = flows.map((flow) => ({ ...flow, host: flow.host.replace(/\d+$/, '99') }));
+  await assert.rejects(perform(redirected, { flows: nobody, ...more }), {
+    code: 'STREAM_FAILED',
+    remedy: /^alpha-2, the source pool’s coordinator, .* cannot reach the destination/,
+  });
+  assertOneAt(world, 'source');
+});
+
 test('a session that has run out is renewed, in the middle of anything', async () => {
   await using world = await XenWorld.make();
   const driver = await driverOf(world);

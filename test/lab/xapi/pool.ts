@@ -302,7 +302,7 @@ export class XapiPool {
     }
     const asynchronous = method.startsWith('Async.');
     const plain = asynchronous ? method.slice('Async.'.length) : method;
-    assertFits(plain, rest, this.releaseOf(this.#coordinatorRef));
+    assertFits(plain, rest, this.releaseOf(this.coordinatorRef));
     const result = asynchronous
       ? this.#start(method, (task) => this.#serve(plain, rest, { session, task }))
       : await this.#serve(plain, rest, { session });
@@ -310,7 +310,7 @@ export class XapiPool {
     return result;
   }
 
-  get #coordinatorRef(): string {
+  get coordinatorRef(): string {
     const [pool] = this.database.table('pool').values();
     return String(pool?.master ?? NULL_REF);
   }

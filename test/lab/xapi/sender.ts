@@ -38,7 +38,7 @@ interface Move {
   readonly samePool: boolean;
 }
 
-/** What `VM.assert_can_migrate` looks at, a dry run of the description's import included. */
+/** What `VM.assert_can_migrate` looks at, a dry run of the description's import included: the coordinator does, whichever host has the guest. */
 export async function assertCanSend(pool: XapiPool, params: readonly unknown[]): Promise<void> {
   const move = readMove(pool, params);
   if (move.record.power_state !== 'Running') {
@@ -46,7 +46,7 @@ export async function assertCanSend(pool: XapiPool, params: readonly unknown[]):
   }
   assertIdle(move);
   pool.assertStorageMotion();
-  const route = routeOf(pool, move);
+  const route = new Route(pool, pool.coordinatorRef, move.map);
   await route.api('host.get_record', [move.map.host ?? '']);
   for (const { sr } of disksOf(pool, move)) await route.api('SR.get_record', [sr]);
   for (const network of Object.values(move.vifMap)) await route.api('network.get_record', [network]);

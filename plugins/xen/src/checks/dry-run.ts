@@ -1,6 +1,6 @@
 /**
- * XAPI's own judgement. `VM.assert_can_migrate` connects from the source host to the destination, so before there is a tunnel
- * it can be had only where the hosts reach each other without a gateway; `perform` has it again over the route. For a move by `VM.pool_migrate`
+ * XAPI's own judgement. `VM.assert_can_migrate` connects from the source's coordinator to the destination, so before there is a tunnel
+ * it can be had only where that one reaches it without a gateway; `perform` has it again over the route. For a move by `VM.pool_migrate`
  * there is `VM.assert_can_boot_here`, which needs no connection.
  */
 import { blocker, type Finding, note, warning } from '@lmas/plugin-api';

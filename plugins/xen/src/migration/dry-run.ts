@@ -1,6 +1,9 @@
 /**
- * XAPI's own judgements before the call that moves. `VM.assert_can_migrate` connects from the source to the destination, over the very
- * connections of the migration; `VM.assert_can_boot_here` is what its data model names for `VM.pool_migrate`, and connects nowhere.
+ * XAPI's own judgements before the call that moves. `VM.assert_can_migrate` is made by the source's coordinator (message_forwarding.ml), wherever the
+ * guest runs, and connects from there at port 443 as the migration will: to the API of the destination's coordinator and, between two pools, to
+ * the receiving host, where it has the guest's description imported. It proves these two ways. It proves nothing of storage and memory, of port
+ * 80, and of the sending host, where that is another member: that one asks the API once if the guest has a virtual GPU, else nobody. The move
+ * shows the rest. `VM.assert_can_boot_here` is what the data model names for `VM.pool_migrate`, and connects nowhere.
  */
 import { type MigrationRequest, PluginError } from '@lmas/plugin-api';
 import type { XapiClient } from '../client.ts';
@@ -30,22 +33,25 @@ export async function askCanSend(
   }
 }
 
-/** @throws XapiFault, or PluginError STREAM_FAILED when the way there is the trouble */
+/**
+ * @param coordinator of the source's pool, by name: the host that connects
+ * @throws XapiFault, or PluginError STREAM_FAILED when the way there is the trouble
+ */
 export async function assertCanSend(
   client: XapiClient,
   params: readonly unknown[],
   secret: string | undefined,
-  options: Options,
+  { coordinator, ...options }: Options & { readonly coordinator: string },
 ): Promise<void> {
   try {
     await askCanSend(client, params, secret, options);
   } catch (error) {
-    if (isFault(error)) throw inContext(error);
+    if (isFault(error)) throw inContext(error, coordinator);
     throw error;
   }
 }
 
-function inContext(error: XapiFault): Error {
+function inContext(error: XapiFault, coordinator: string): Error {
   const said = toPluginError(error, 'the dry run over the route');
   const { native } = said;
   const extra = { cause: error, ...(native === undefined ? {} : { native }) };
@@ -62,8 +68,7 @@ function inContext(error: XapiFault): Error {
   if (said.code !== 'STREAM_FAILED') return error;
   return new PluginError('STREAM_FAILED', said.message, {
     ...extra,
-    remedy:
-      'The source host cannot reach the destination this way. See that it may connect to the gateway’s ports 443 and 80, and the far gateway to the destination host’s.',
+    remedy: `${coordinator}, the source pool’s coordinator, which makes the dry run, cannot reach the destination this way. See that it may connect to port 443 of the gateway, and of the destination’s coordinator where that is not led through the tunnel, and the far gateway to port 443 of the destination host.`,
   });
 }
 

@@ -1,6 +1,6 @@
 /**
  * One run of the call that moves the guest: the destination is asked to receive, its answer is led to the gateways, XAPI tries
- * the whole of it dry over the very connections that it will use, and then moves. Owns the session inside the receive map.
+ * it dry as far as it can, and then moves. Owns the session inside the receive map.
  */
 import {
   type MigrationContext,
@@ -66,7 +66,7 @@ export class Move {
   }
 
   /**
-   * Asks the destination, and proves the route: the dry run uses the same connections as the migration.
+   * Asks the destination, and has XAPI try it dry, which proves a part of the route (dry-run.ts).
    * The session that the destination makes has no name before; it is journalled as soon as it has one.
    */
   async open(routes: Routes, options: Options): Promise<void> {
@@ -88,7 +88,9 @@ export class Move {
     assertNoDetour(await readPool(destination.client, options), host.ref, this.#plan, this.#request);
     this.#map = isRedirected(this.#request) ? redirect(received, this.#state, routes) : received;
     const dryRun = dryRunParams(this.#plan, this.#map, this.#request);
-    await assertCanSend(source.client, dryRun, received.session_id, options);
+    const { hosts, pool } = this.#plan.sourcePool;
+    const coordinator = hosts.get(pool.master)?.name_label ?? source.client.coordinator;
+    await assertCanSend(source.client, dryRun, received.session_id, { ...options, coordinator });
   }
 
   /** Moves the guest. @throws XapiFault, PluginError ABORTED when it was cancelled by `signal` */
