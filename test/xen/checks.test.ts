@@ -174,6 +174,27 @@ const cases: readonly (readonly [what: string, change: () => void, expected: str
     },
     'NOT_ENOUGH_MEMORY warning',
   ],
+  [
+    'memory that other guests there have to give',
+    () => {
+      const { database } = world.destination;
+      const grown = { power_state: 'Running', memory_dynamic_max: 64 * MIB };
+      for (const [ref, { metrics }] of database.table('host')) {
+        addThere({ uuid: `balloon-${ref}`, name_label: 'balloon', ...grown, resident_on: ref });
+        set(world.destination, 'host_metrics', { memory_free: MIB }, String(metrics));
+      }
+    },
+    'NOT_ENOUGH_MEMORY warning',
+  ],
+  [
+    'memory of which XAPI does not say whether it is enough',
+    () => {
+      for (const ref of world.destination.database.table('host_metrics').keys())
+        set(world.destination, 'host_metrics', { memory_free: MIB }, ref);
+      world.destination.faults.refuse = { method: 'host.compute_free_memory', code: 'HOST_OFFLINE' };
+    },
+    'NOT_ENOUGH_MEMORY warning',
+  ],
   ['more processors than there are', () => setVm({ VCPUs_max: 9 }), 'NOT_ENOUGH_CPUS blocker'],
   [
     'a licence without Storage XenMotion, of another host than the receiving one',

@@ -17,6 +17,7 @@ const integer = z.union([
     .regex(/^-?\d+$/)
     .transform(Number),
 ]);
+export const bytesSchema = integer;
 const textMap = z.record(z.string(), z.string());
 
 /** ISO 8601, with or without separators (`20261129T16:22:00Z`), in milliseconds since 1970. */

@@ -69,7 +69,7 @@ export const SERVED: Readonly<Record<string, Served>> = {
   'host.query_data_source': (pool, [host, name]) => dataSource(hostValues(pool, host), name),
   'VM.get_data_sources': (pool, [vm]) => dataSources(guestValues(pool, vm)),
   'VM.query_data_source': (pool, [vm, name]) => dataSource(guestValues(pool, vm), name),
-  'host.compute_free_memory': (pool, [host]) => pool.need('host_metrics', pool.need('host', host).metrics).memory_free,
+  'host.compute_free_memory': (pool, [host]) => freeMemory(pool, String(host)),
   'task.cancel': (pool, [ref]) => {
     const running = pool.tasks.get(String(ref));
     pool.need('task', ref);
@@ -109,10 +109,20 @@ function addToOtherConfig(pool: XapiPool, kind: 'VM' | 'task', ref: unknown, key
   return '';
 }
 
+/** With every guest there squeezed to its least. */
+function freeMemory(pool: XapiPool, host: string): number {
+  const { memory_free: free } = pool.need('host_metrics', pool.need('host', host).metrics);
+  const guests = [...pool.database.table('VM').values()].filter(({ resident_on: at }) => at === host);
+  return guests.reduce(
+    (sum, { memory_dynamic_max: most, memory_dynamic_min: least }) => sum + Number(most) - Number(least),
+    Number(free),
+  );
+}
+
 /** What is to be had at that host for this VM, and what not, in the order in which XAPI looks. */
 function assertCanBootHere(pool: XapiPool, vm: string, host: string): string {
   const { VBDs, memory_dynamic_min: memory } = pool.need('VM', vm);
-  const { enabled, metrics } = pool.need('host', host);
+  const { enabled } = pool.need('host', host);
   if (enabled !== true) throw new Fault('HOST_DISABLED', host);
   for (const vbd of VBDs as string[]) {
     const { VDI: vdi, empty } = pool.need('VBD', vbd);
@@ -122,8 +132,8 @@ function assertCanBootHere(pool: XapiPool, vm: string, host: string): string {
     const sees = pbds.some((pbd) => pbd.host === host && pbd.currently_attached === true);
     if (!sees) throw new Fault('VM_REQUIRES_SR', vm, String(sr));
   }
-  const { memory_free: free } = pool.need('host_metrics', metrics);
-  if (Number(free) < Number(memory)) throw new Fault('HOST_NOT_ENOUGH_FREE_MEMORY', String(memory), String(free));
+  const free = freeMemory(pool, host);
+  if (free < Number(memory)) throw new Fault('HOST_NOT_ENOUGH_FREE_MEMORY', String(memory), String(free));
   return '';
 }
 

@@ -31,7 +31,7 @@ export async function checkMigration(
   const plan = await makePlan(ends, request, { signal });
   const context = { ends, request, plan, signal };
   const findings: Finding[] = plan.gaps.map(({ kind, message, remedy }) => blocker(GAP_CODES[kind], message, remedy));
-  findings.push(...(await checkGuest(context)), ...checkDestination(context), ...checkStorage(context));
+  findings.push(...(await checkGuest(context)), ...(await checkDestination(context)), ...checkStorage(context));
   const stopped = findings.some(({ severity }) => severity === 'blocker');
   if (!stopped) findings.push(...(await checkDryRun(context)));
   const copied = plan.disks.filter((disk) => disk.copied);

@@ -1,17 +1,21 @@
 /** The host that shall receive: alive, not older, large enough, and without a VM of that name in the way. */
 import { blocker, type Finding, note, warning } from '@lmas/plugin-api';
+import { isFault } from '../errors.ts';
 import { usesPoolMigrate } from '../migration/call.ts';
 import { isThereAlready, twinOf } from '../migration/plan.ts';
 import { lookFirst } from '../migration/to-be-had.ts';
 import { isGuest, isLive, memoryFree, withoutStorageMotion } from '../pool.ts';
+import { bytesSchema } from '../records.ts';
 import { compareVersions, releaseOf } from '../release.ts';
 import type { CheckContext } from './types.ts';
 
+type ChosenHost = NonNullable<CheckContext['plan']['host']>;
+
 const mib = (bytes: number): string => `${Math.round(bytes / 1024 ** 2)} MiB`;
 
-export function checkDestination(context: CheckContext): Finding[] {
+export async function checkDestination(context: CheckContext): Promise<Finding[]> {
   return [
-    ...checkHost(context),
+    ...(await checkHost(context)),
     ...checkLicence(context),
     ...checkTwins(context),
     ...checkSites(context),
@@ -19,8 +23,8 @@ export function checkDestination(context: CheckContext): Finding[] {
   ];
 }
 
-function checkHost({ plan }: CheckContext): Finding[] {
-  const { host, destinationPool: pool, sourcePool, vm } = plan;
+async function checkHost(context: CheckContext): Promise<Finding[]> {
+  const { host, destinationPool: pool, sourcePool, vm } = context.plan;
   if (host === undefined) return [];
   const findings: Finding[] = [];
   const name = host.record.name_label;
@@ -29,19 +33,7 @@ function checkHost({ plan }: CheckContext): Finding[] {
       blocker('HOST_NOT_READY', `${name} is disabled or not alive.`, 'Enable it, or choose another destinationHost.'),
     );
   }
-  const free = memoryFree(pool, host.record);
-  const { memory_dynamic_min: least, memory_static_max: most } = vm.record;
-  if (free < most) {
-    // XAPI may squeeze guests, this one and others there, down to their least; by how much only its dry run knows.
-    const finding = free < least ? blocker : warning;
-    findings.push(
-      finding(
-        'NOT_ENOUGH_MEMORY',
-        `${name} has ${mib(free)} free, the VM needs ${mib(least)} and may need ${mib(most)}.`,
-        'Choose another destinationHost, or make room.',
-      ),
-    );
-  }
+  findings.push(...(await checkMemory(context, host)));
   const cpus = Number(host.record.cpu_info.cpu_count ?? 0);
   if (cpus > 0 && vm.record.VCPUs_max > cpus) {
     findings.push(
@@ -64,6 +56,31 @@ function checkHost({ plan }: CheckContext): Finding[] {
     );
   }
   return findings;
+}
+
+/**
+ * XAPI squeezes guests, this one and others there, down to their least, and decides by what is free then. Where it does not say how much that
+ * is, nothing is refused for it here.
+ */
+async function checkMemory({ ends, plan, signal }: CheckContext, { ref, record }: ChosenHost): Promise<Finding[]> {
+  const free = memoryFree(plan.destinationPool, record);
+  const { memory_dynamic_min: least, memory_static_max: most } = plan.vm.record;
+  if (free >= most) return [];
+  let squeezed: number | undefined;
+  try {
+    squeezed = await ends.destination.client.call('host.compute_free_memory', [ref], bytesSchema, { signal });
+  } catch (error) {
+    if (!isFault(error)) throw error;
+  }
+  const finding = squeezed !== undefined && squeezed < least ? blocker : warning;
+  const other = squeezed === undefined ? '' : `, ${mib(squeezed)} with its VMs squeezed to their least`;
+  return [
+    finding(
+      'NOT_ENOUGH_MEMORY',
+      `${record.name_label} has ${mib(free)} free${other}; the VM needs ${mib(least)} and may need ${mib(most)}.`,
+      'Choose another destinationHost, or make room.',
+    ),
+  ];
 }
 
 /** Of `VM.migrate_send`, whether it copies disks or not; whichever of the two pools lacks it says so only when the tunnel is up. */
