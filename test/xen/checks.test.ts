@@ -120,7 +120,7 @@ const cases: readonly (readonly [what: string, change: () => void, expected: str
   ],
   ['a disk that is reset at boot', () => set(world.source, 'VDI', { on_boot: 'reset' }), 'DISK_RESETS blocker'],
   ['an encrypted disk', () => set(world.source, 'VDI', { sm_config: { key_hash: 'x' } }), 'DISK_ENCRYPTED blocker'],
-  ['a disc in a drive', insertDisc, 'DISC_INSERTED blocker'],
+  ['a disc in a drive', insertDisc, 'DISC_INSERTED warning'],
   ['a PCI device', () => setVm({ attached_PCIs: ['OpaqueRef:pci'] }), 'PCI_DEVICE blocker'],
   ['a USB device', () => setVm({ VUSBs: ['OpaqueRef:usb'] }), 'USB_DEVICE blocker'],
   ['a virtual GPU', () => setVm({ VGPUs: ['OpaqueRef:gpu'] }), 'VIRTUAL_GPU warning'],
@@ -318,6 +318,20 @@ describe('checks of the Xen plugin', () => {
     );
     assert.match(findings[0]?.remedy ?? '', /^License every host of both pools/, 'and what to do about it is said');
     assert.equal(world.destination.sessions.count, 1, 'the session of the dry run was ended');
+  });
+
+  test('a disc in a drive hinders nothing: XAPI ejects it', async () => {
+    insertDisc();
+    const move = driver({ tunnelled: false });
+    assert.deepEqual(await found({ tunnelled: false }), ['DISC_INSERTED warning']);
+    const prepared = await move.prepare({ signal });
+    world.source.faults.failAt = 'memory';
+    await assert.rejects(
+      move.perform(prepared, {}, { signal, onProgress: silent, onPointOfNoReturn: async () => undefined }),
+      { code: 'STREAM_FAILED' },
+    );
+    const [, drive] = world.source.database.find('VBD', ({ type }) => type === 'CD') ?? [];
+    assert.equal(drive?.empty, true);
   });
 
   test('disks and interfaces of snapshots are mapped, and a snapshot’s disk goes where the guest’s goes', async () => {

@@ -5,7 +5,7 @@
  * Invariant: the guest stops here before the destination is told to start it.
  */
 import type { Sending } from './checked-stream.ts';
-import type { Field, XapiRecord } from './database.ts';
+import { type Field, NULL_REF, type XapiRecord } from './database.ts';
 import { Fault } from './fault.ts';
 import { removeVm } from './model.ts';
 import type { XapiPool } from './pool.ts';
@@ -108,6 +108,7 @@ async function sendGuest(pool: XapiPool, move: Move, task: Running): Promise<str
   const sending = sendingOf(pool, task, memory + disks.reduce((sum, { bytes }) => sum + bytes, 0));
   await route.api('host.get_record', [move.map.host ?? '']);
   let arrived = move.samePool ? move.vm : undefined;
+  ejectDiscs(pool, move);
   try {
     await reach(pool, 'disks', task);
     for (const disk of disks) await route.sendDisk(disk, move.vm, sending);
@@ -129,6 +130,13 @@ async function sendGuest(pool: XapiPool, move: Move, task: Running): Promise<str
       await route.api('VM.destroy', [arrived]).catch(() => undefined);
     }
     throw error;
+  }
+}
+
+/** Discs are in no map, and do not move. */
+function ejectDiscs({ database }: XapiPool, { record }: Move): void {
+  for (const ref of record.VBDs as string[]) {
+    if (database.need('VBD', ref).type === 'CD') database.update('VBD', ref, { VDI: NULL_REF, empty: true });
   }
 }
 

@@ -2,6 +2,7 @@
 import { blocker, type Finding, warning } from '@lmas/plugin-api';
 import type { z } from 'zod';
 import { isFault } from '../errors.ts';
+import { usesPoolMigrate } from '../migration/call.ts';
 import { migrationTaskOf } from '../migration/placement.ts';
 import { lookFirst, unsettledMark } from '../migration/to-be-had.ts';
 import { guestMetricsSchema, NULL_REF } from '../records.ts';
@@ -62,7 +63,7 @@ function checkState({ plan: { vm, samePool }, request }: CheckContext): Finding[
   return findings;
 }
 
-function checkDevices({ plan }: CheckContext): Finding[] {
+function checkDevices({ plan, request }: CheckContext): Finding[] {
   const { record } = plan.vm;
   const devices: readonly [present: boolean, code: string, what: string][] = [
     [record.attached_PCIs.length > 0, 'PCI_DEVICE', 'a PCI device of its host'],
@@ -82,12 +83,13 @@ function checkDevices({ plan }: CheckContext): Finding[] {
       ),
     );
   }
-  if (!plan.samePool && plan.discs.length > 0) {
+  // By xapi_vm_migrate.ml, `find_cds_to_eject`; the dry run knows of it (import.ml). `VM.pool_migrate` leaves discs in.
+  if (!usesPoolMigrate(plan, request) && plan.discs.length > 0) {
     findings.push(
-      blocker(
+      warning(
         'DISC_INSERTED',
-        `There is a disc in drive ${plan.discs.join(', ')}; discs do not move between pools.`,
-        'Eject it: xe vm-cd-eject.',
+        `There is a disc in drive ${plan.discs.join(', ')}. XAPI ejects it when the move begins, and puts it back neither there nor, if the move fails, here.`,
+        'See that the guest does not need it, nor keeps the drive locked, or the move fails at once: xe vm-cd-eject ejects it before.',
       ),
     );
   }
