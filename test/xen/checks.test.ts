@@ -119,6 +119,15 @@ const cases: readonly (readonly [what: string, change: () => void, expected: str
     'CHANGED_BLOCK_TRACKING blocker',
   ],
   ['a disk that is reset at boot', () => set(world.source, 'VDI', { on_boot: 'reset' }), 'DISK_RESETS blocker'],
+  [
+    'a disk with changed-block tracking that stays on storage which both pools see',
+    () => {
+      set(world.source, 'VDI', { cbt_enabled: true });
+      const { uuid = '' } = world.source.database.need('SR', first(world.source, 'SR'));
+      set(world.destination, 'SR', { uuid });
+    },
+    'CHANGED_BLOCK_TRACKING blocker',
+  ],
   ['an encrypted disk', () => set(world.source, 'VDI', { sm_config: { key_hash: 'x' } }), 'DISK_ENCRYPTED blocker'],
   ['a disc in a drive', insertDisc, 'DISC_INSERTED warning'],
   ['a PCI device', () => setVm({ attached_PCIs: ['OpaqueRef:pci'] }), 'PCI_DEVICE blocker'],

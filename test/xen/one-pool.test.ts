@@ -160,6 +160,21 @@ for (const [migrationNetwork, method, tunnelled] of [
   });
 }
 
+test('a disk that is reset at boot stays where it is under pool_migrate; one with a cache at its host XAPI does not move', async () => {
+  await using world = await XenWorld.make();
+  const { database } = world.source;
+  const [vdi = ''] = database.table('VDI').keys();
+  const blockersOf = async (route: string) => {
+    const { findings } = await (await driverOf(world, true, {}, { route })).check({ signal });
+    return findings.flatMap(({ severity, code }) => (severity === 'blocker' ? [code] : []));
+  };
+  database.update('VDI', vdi, { on_boot: 'reset' });
+  assert.deepEqual(await blockersOf('transparent'), []);
+  assert.deepEqual(await blockersOf('redirected'), ['DISK_RESETS']);
+  database.update('VDI', vdi, { sm_config: { on_boot: 'reset', caching: 'true' } });
+  assert.deepEqual(await blockersOf('transparent'), ['DISK_RESETS']);
+});
+
 test('without Storage XenMotion a pool is moved by pool_migrate alone', async () => {
   await using world = await XenWorld.make();
   const host = world.source.database.byName('host', 'alpha-1');

@@ -1,5 +1,6 @@
 /** Where the disks go: seen by that host, with room, and in a state in which XAPI moves them. */
 import { blocker, type Finding, warning } from '@lmas/plugin-api';
+import { usesPoolMigrate } from '../migration/call.ts';
 import type { PlannedDisk } from '../migration/plan.ts';
 import { detoursOf, forbids } from '../migration/storage.ts';
 import type { CheckContext } from './types.ts';
@@ -9,7 +10,11 @@ const MANY_SNAPSHOTS = 1;
 
 export function checkStorage(context: CheckContext): Finding[] {
   const { plan } = context;
-  const findings = [...checkNames(context), ...plan.disks.flatMap(checkDisk), ...checkDetours(context)];
+  const findings = [
+    ...checkNames(context),
+    ...plan.disks.flatMap((disk) => checkDisk(disk, context)),
+    ...checkDetours(context),
+  ];
   findings.push(...checkRoom(context));
   if (plan.vm.record.snapshots.length > MANY_SNAPSHOTS) {
     findings.push(
@@ -33,9 +38,11 @@ function checkNames({ plan, request }: CheckContext): Finding[] {
   );
 }
 
-function checkDisk({ name, record, copied }: PlannedDisk): Finding[] {
+function checkDisk({ name, record, place, copied }: PlannedDisk, { plan, request }: CheckContext): Finding[] {
   const findings: Finding[] = [];
-  if (record.on_boot === 'reset') {
+  // Of the guest's own disks. `VM.pool_migrate` minds only one with a cache at its host beside (xapi_vm_lifecycle.ml).
+  const resets = place !== undefined && record.on_boot === 'reset';
+  if (resets && (record.sm_config.caching === 'true' || !usesPoolMigrate(plan, request))) {
     findings.push(
       blocker(
         'DISK_RESETS',
@@ -44,7 +51,9 @@ function checkDisk({ name, record, copied }: PlannedDisk): Finding[] {
       ),
     );
   }
-  if (copied && record.cbt_enabled) {
+  // It goes by references, so that between pools no storage is the same.
+  const isElsewhere = copied || !plan.samePool;
+  if (isElsewhere && record.cbt_enabled) {
     findings.push(
       blocker(
         'CHANGED_BLOCK_TRACKING',
@@ -53,12 +62,12 @@ function checkDisk({ name, record, copied }: PlannedDisk): Finding[] {
       ),
     );
   }
-  if (copied && 'key_hash' in record.sm_config) {
+  if (isElsewhere && 'key_hash' in record.sm_config) {
     findings.push(
       blocker(
         'DISK_ENCRYPTED',
         `Disk ${name} is encrypted by its storage; XAPI does not move it.`,
-        'Decrypt it, or keep it on storage that both pools see.',
+        'Decrypt it. Only inside one pool may it stay as it is, on storage that both hosts see.',
       ),
     );
   }
