@@ -329,6 +329,27 @@ describe('checks of the Xen plugin', () => {
     assert.equal(world.destination.sessions.count, 1, 'the session of the dry run was ended');
   });
 
+  test('XAPI is asked beside what we have found, and adds what it alone knows', async () => {
+    setVm({ VUSBs: ['OpaqueRef:usb'] });
+    const refuse = (code: string) => {
+      world.source.faults.refuse = { method: 'VM.assert_can_migrate', code };
+    };
+    refuse('VM_INCOMPATIBLE_WITH_THIS_HOST');
+    const both = ['USB_DEVICE blocker', 'VM_INCOMPATIBLE_WITH_THIS_HOST blocker'];
+    assert.deepEqual(await found({ tunnelled: false }), both);
+    refuse('VM_HAS_VUSBS');
+    assert.deepEqual(
+      await found({ tunnelled: false }),
+      ['USB_DEVICE blocker'],
+      'what is said already is not said again',
+    );
+    const asked = () => world.source.calls.filter((method) => method === 'VM.assert_can_migrate').length;
+    const before = asked();
+    setVm({ current_operations: { 'OpaqueRef:task': 'migrate_send' } });
+    await found({ tunnelled: false });
+    assert.equal(asked(), before, 'a dry run would get in the way of what moves it');
+  });
+
   test('a disc in a drive hinders nothing: XAPI ejects it', async () => {
     insertDisc();
     const move = driver({ tunnelled: false });

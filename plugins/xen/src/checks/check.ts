@@ -32,8 +32,7 @@ export async function checkMigration(
   const context = { ends, request, plan, signal };
   const findings: Finding[] = plan.gaps.map(({ kind, message, remedy }) => blocker(GAP_CODES[kind], message, remedy));
   findings.push(...(await checkGuest(context)), ...(await checkDestination(context)), ...checkStorage(context));
-  const stopped = findings.some(({ severity }) => severity === 'blocker');
-  if (!stopped) findings.push(...(await checkDryRun(context)));
+  findings.push(...(await checkDryRun(context, findings)));
   const copied = plan.disks.filter((disk) => disk.copied);
   const diskBytes = copied.reduce((sum, { record }) => sum + record.physical_utilisation, 0);
   const report = { findings, memoryBytes: plan.vm.record.memory_dynamic_max, diskBytes, ...contended(plan, request) };
