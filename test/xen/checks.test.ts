@@ -313,6 +313,19 @@ describe('checks of the Xen plugin', () => {
     });
   }
 
+  test('a host whose interface goes by IPv6 receives there, at the first address that leads beyond its link', async () => {
+    const { database } = world.destination;
+    for (const ref of database.table('PIF').keys()) {
+      const IPv6 = ['fe80::1/64', 'FD00:0:0::21/64', 'fd00::22/64'];
+      database.update('PIF', ref, { IP: '', IPv6, primary_address_type: 'IPv6' });
+    }
+    assert.deepEqual(await found(), []);
+    const { flows } = await driver().prepare({ signal });
+    assert.deepEqual(new Set(flows.map(({ host }) => host)), new Set(['fd00::21']));
+    for (const ref of database.table('PIF').keys()) database.update('PIF', ref, { IPv6: ['fe80::1/64'] });
+    assert.deepEqual(await found(), ['NO_MIGRATION_ADDRESS blocker']);
+  });
+
   test('a bandwidth limit is the tunnel’s', async () => {
     assert.ok((await found({ tunnelled: false, bandwidthBytesPerSec: 1e6 })).includes('BANDWIDTH_NOT_LIMITED warning'));
     assert.deepEqual(await found({ bandwidthBytesPerSec: 1e6 }), []);

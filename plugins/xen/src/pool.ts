@@ -4,6 +4,7 @@
  */
 import { PluginError } from '@lmas/plugin-api';
 import type { z } from 'zod';
+import { addressesOfPif, canonical } from './addresses.ts';
 import type { XapiClient } from './client.ts';
 import {
   type HostRecord,
@@ -139,6 +140,6 @@ export const memoryFree = (pool: Pool, host: HostRecord): number =>
 
 /** Every address that a host may send from. */
 export function addressesOf(pool: Pool, host: HostRecord): readonly string[] {
-  const addresses = host.PIFs.flatMap((ref) => pool.pifs.get(ref)?.IP ?? []).filter((address) => address !== '');
-  return [...new Set([host.address, ...addresses])].filter((address) => address !== '');
+  const addresses = host.PIFs.flatMap((ref) => pool.pifs.get(ref) ?? []).flatMap(addressesOfPif);
+  return [...new Set([canonical(host.address), ...addresses])].filter((address) => address !== '');
 }

@@ -86,11 +86,14 @@ export const poolSchema = z.object({
 export const networkSchema = z.object({ uuid: z.string(), name_label: z.string(), PIFs: refs });
 export const pifSchema = z.object({
   IP: z.string(),
+  IPv6: z.array(z.string()).default([]),
+  primary_address_type: z.string().default('IPv4'),
   management: z.boolean(),
   currently_attached: z.boolean(),
   network: refSchema,
   host: refSchema,
 });
+export type PifRecord = z.infer<typeof pifSchema>;
 export const srSchema = z.object({
   uuid: z.string(),
   name_label: z.string(),

@@ -5,6 +5,7 @@
  * Rights are shown by a question about no VM at all: XAPI looks at the role first, and only then finds that there is none.
  */
 import { type VerificationQuestion, type VerificationStep, verifyInOrder } from '@lmas/plugin-api';
+import { addressOf } from './addresses.ts';
 import { isFault } from './errors.ts';
 import {
   findByNameOrUuid,
@@ -167,15 +168,16 @@ function seeAddresses(pool: Pool, { config }: XenSession, members: readonly Host
   if (named !== undefined && network === undefined) {
     return failed(`The pool has no network "${named}".`, 'Correct migrationNetwork of this endpoint.');
   }
-  const addressOf = (host: HostRecord): string | undefined =>
-    host.PIFs.flatMap((ref) => pool.pifs.get(ref) ?? []).find((pif) =>
-      named === undefined ? pif.management : pif.network === network,
-    )?.IP;
-  const without = members.filter((host) => (addressOf(host) ?? '') === '').map(({ name_label: name }) => name);
+  const placeOf = (host: HostRecord): string | undefined => {
+    const pifs = host.PIFs.flatMap((ref) => pool.pifs.get(ref) ?? []);
+    const pif = pifs.find((each) => (named === undefined ? each.management : each.network === network));
+    return pif === undefined ? undefined : addressOf(pif);
+  };
+  const without = members.filter((host) => placeOf(host) === undefined).map(({ name_label: name }) => name);
   if (without.length > 0) {
     return failed(`No address there has ${without.join(', ')}.`, 'Give it one, or leave it out by `hosts`.');
   }
-  const seen = members.map((host) => `${host.name_label} at ${addressOf(host)}`);
+  const seen = members.map((host) => `${host.name_label} at ${placeOf(host)}`);
   return `${named ?? 'The management network'}: ${seen.join(', ')}.`;
 }
 

@@ -164,7 +164,8 @@ function seedHost(
       },
       ...{
         ip_configuration_mode: 'Static',
-        IPv6: [],
+        IPv6: ['fe80::1/64'],
+        primary_address_type: 'IPv4',
         management,
         currently_attached: true,
         MTU: 1500,

@@ -188,14 +188,16 @@ export class XapiPool {
     }
   }
 
-  /** The address of that host in a network. @throws Fault */
+  /** The address of that host in a network, as URLs have it. @throws Fault */
   addressIn(host: string, network: string): string {
     const { PIFs } = this.need('host', host);
     const pifs = (PIFs as string[]).map((ref) => this.need('PIF', ref));
     const pif = pifs.find((candidate) => candidate.network === network);
     if (pif === undefined) throw new Fault('HOST_CANNOT_ATTACH_NETWORK', host, network);
-    if (pif.IP === '') throw new Fault('INTERFACE_HAS_NO_IP', network);
-    return String(pif.IP);
+    const [six = ''] = (pif.IPv6 as string[]).filter((address) => !address.startsWith('fe80:'));
+    const address = pif.primary_address_type === 'IPv6' ? six.replace(/\/.*/, '') : String(pif.IP);
+    if (address === '') throw new Fault('INTERFACE_HAS_NO_IP', network);
+    return address.includes(':') ? `[${address}]` : address;
   }
 
   startDomain(ref: string, host: string): void {

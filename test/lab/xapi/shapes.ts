@@ -48,6 +48,7 @@ export const CLASS_SHAPES: Readonly<Record<string, Shape>> = {
   PIF: {
     ...{ uuid: 'string', device: 'string', network: 'ref', host: 'ref', IP: 'string', netmask: 'string' },
     ...{ ip_configuration_mode: { oneOf: ['None', 'DHCP', 'Static'] }, IPv6: { setOf: 'string' } },
+    primary_address_type: { oneOf: ['IPv4', 'IPv6'] },
     ...{ management: 'bool', currently_attached: 'bool', MTU: 'int', other_config: 'string-map' },
   },
   SR: {

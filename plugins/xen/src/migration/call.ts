@@ -1,5 +1,6 @@
 /** Which call moves the guest, and with what. Pure. */
 import type { MigrationRequest } from '@lmas/plugin-api';
+import { canonical } from '../addresses.ts';
 import type { XenOptions } from '../config.ts';
 import type { ReceiveMap } from '../records.ts';
 import { releaseOf } from '../release.ts';
@@ -18,7 +19,7 @@ export const usesPoolMigrate = (plan: Plan, request: Request): boolean =>
   plan.samePool && !isRedirected(request) && plan.disks.every(({ copied }) => !copied) && goesToItsAddress(plan);
 
 const goesToItsAddress = ({ sourcePool, vm, host, address }: Plan): boolean =>
-  address === host?.record.address || releaseOf(sourcePool, vm.record.resident_on).hasMigrateNetwork;
+  address === canonical(host?.record.address ?? '') || releaseOf(sourcePool, vm.record.resident_on).hasMigrateNetwork;
 
 export const poolMigrateParams = (plan: Plan, network: string, request: Request): readonly unknown[] => [
   plan.vm.ref,

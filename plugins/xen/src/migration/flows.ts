@@ -1,5 +1,6 @@
 /** What the source will send, from where and to where. Pure. */
 import type { Flow, MigrationRequest, Prepared, TransparentFlow } from '@lmas/plugin-api';
+import { canonical } from '../addresses.ts';
 import type { XenOptions } from '../config.ts';
 import { addressesOf } from '../pool.ts';
 import type { Plan } from './plan.ts';
@@ -27,9 +28,9 @@ export function relayedCoordinator(
   address: string,
   { options }: Pick<MigrationRequest<XenOptions>, 'options'>,
 ): string | null {
-  const coordinator = hosts.get(pool.master)?.address;
+  const coordinator = canonical(hosts.get(pool.master)?.address ?? '');
   const isRelayed = options.route === 'redirected' && options.relayCoordinator;
-  return isRelayed && coordinator !== undefined && coordinator !== address ? coordinator : null;
+  return isRelayed && coordinator !== '' && coordinator !== address ? coordinator : null;
 }
 
 function redirected(address: string, coordinator: string | null): readonly Flow[] {

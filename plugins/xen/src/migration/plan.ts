@@ -4,6 +4,7 @@
  * left out of the maps and named in `gaps`, so that the checks tell all of them at once.
  */
 import { type MigrationRequest, PluginError } from '@lmas/plugin-api';
+import { addressOf } from '../addresses.ts';
 import type { XapiClient } from '../client.ts';
 import type { XenOptions } from '../config.ts';
 import { type Guests, isLive, membersOf, memoryFree, type Pool, readGuests, readPool } from '../pool.ts';
@@ -225,9 +226,9 @@ function chooseNetwork(
   const wanted = named === undefined ? undefined : oneNamed(pool.networks, named, 'networks', gaps, without)?.[0];
   if (named !== undefined && wanted === undefined) return { network: undefined, address: undefined };
   const pif = pifs.find((candidate) => (named === undefined ? candidate.management : candidate.network === wanted));
-  if (pif !== undefined && pif.IP !== '') return { network: pif.network, address: pif.IP };
-  gaps.push(without);
-  return { network: pif?.network, address: undefined };
+  const address = pif === undefined ? undefined : addressOf(pif);
+  if (address === undefined) gaps.push(without);
+  return { network: pif?.network, address };
 }
 
 function mapInterfaces({ request, sourcePool, destinationPool, guests, gaps }: Parts, vifs: readonly string[]) {

@@ -53,7 +53,7 @@ test('a coordinator that changed since the routes were opened is not led to the 
 test('IPv6 addresses and ports survive', () => {
   const six = {
     ...map,
-    SM: 'https://[fd00::2]:8443/services/SM?x=1',
+    SM: 'https://[FD00:0:0:0::2]:8443/services/SM?x=1',
     xenops: 'http://[fd00::2]/x',
     master: 'http://[fd00::3]',
   };

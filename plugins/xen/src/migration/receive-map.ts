@@ -6,6 +6,7 @@
  * The map holds a session of the destination's pool: a secret. It is never logged and never stored. Pure.
  */
 import { PluginError, type Routes } from '@lmas/plugin-api';
+import { canonical } from '../addresses.ts';
 import type { ReceiveMap } from '../records.ts';
 
 export const HTTPS_PORT = 443;
@@ -26,7 +27,10 @@ const HOST_URLS = ['SM', 'xenops'] as const;
 
 const URL_PARTS = /^(https?:\/\/)(\[[^\]]+\]|[^/:?#]+)(.*)$/s;
 
-export const hostOfUrl = (url: string): string | undefined => URL_PARTS.exec(url)?.[2]?.replace(/^\[|\]$/g, '');
+export function hostOfUrl(url: string): string | undefined {
+  const host = URL_PARTS.exec(url)?.[2]?.replace(/^\[|\]$/g, '');
+  return host === undefined ? undefined : canonical(host);
+}
 
 function withHost(url: string, host: string): string {
   const written = host.includes(':') ? `[${host}]` : host;
