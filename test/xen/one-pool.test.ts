@@ -4,6 +4,7 @@
  */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { isDeepStrictEqual } from 'node:util';
 import type { MigrationContext, MigrationDriver, Prepared } from '@lmas/plugin-api';
 import { plugin, XenWorld } from '../compliance/xen-world.ts';
@@ -223,6 +224,48 @@ test('before pool_migrate XAPI says whether the guest can run there: in the chec
   await perform(forced, again);
   await forced.confirm(again, { signal });
   assert.equal(hostOf(world), 'alpha-2');
+});
+
+test('the reply to pool_migrate is lost: the session that it uses is ended with the move, and not before', async () => {
+  await using world = await XenWorld.make();
+  const { source } = world;
+  const { faults, sessions } = source;
+  faults.holdAt = 'memory';
+  faults.loseReplyOf = 'Async.VM.pool_migrate';
+  const driver = await driverOf(world, false);
+  const before = sessions.count;
+  const prepared = await driver.prepare({ signal });
+  await assert.rejects(perform(driver, prepared), { code: 'CONNECTION_LOST' });
+  assert.equal((await driver.locate({ signal })).moving, true);
+  faults.holdAt = undefined;
+  await driver.follow({ signal, onProgress: silent });
+  await driver.confirm(prepared, { signal });
+  assert.equal(hostOf(world), 'alpha-2');
+  assert.equal(world.maxRunningCopies(), 1);
+  for (let left = 200; sessions.count !== before; left -= 1) {
+    assert.ok(left > 0, `${sessions.count} sessions, and not ${before}`);
+    await sleep(20);
+  }
+});
+
+test('who ends while pool_migrate moves the guest leaves the session to it', async () => {
+  await using world = await XenWorld.make();
+  const { source } = world;
+  source.faults.holdAt = 'memory';
+  const moving = Promise.withResolvers<void>();
+  world.whilePerforming(() => moving.resolve());
+  const driver = await driverOf(world, false);
+  const prepared = await driver.prepare({ signal });
+  const performing = assert.rejects(perform(driver, prepared));
+  await moving.promise;
+  world.killOrchestrator();
+  await performing;
+  source.faults.holdAt = undefined;
+  const next = await driverOf(world, false);
+  await next.follow({ signal, onProgress: silent });
+  await next.confirm(prepared, { signal });
+  assert.equal(hostOf(world), 'alpha-2');
+  assert.equal(world.maxRunningCopies(), 1);
 });
 
 test('pool_migrate that the coordinator has forgotten: nobody can cut it off, so it is not called undone', async () => {

@@ -63,6 +63,8 @@ export class XapiClient {
   readonly #closed = new AbortController();
   /** Sessions that were given up for a silence, and are ended with the next login, or in the end. */
   readonly #left: Session[] = [];
+  /** How many moves use a session of ours; as long as any does, none is ended. */
+  #keepers = 0;
   #session: Session | undefined;
   #ending: Promise<void> | undefined;
   #renewing: Promise<void> | undefined;
@@ -157,8 +159,27 @@ export class XapiClient {
     this.#members.putLast(session.address.host);
   }
 
+  /**
+   * Until `release` no session of ours is ended: `VM.pool_migrate` of a guest at the coordinator passes the caller's own on to the receiving host
+   * (xapi_vm_migrate.ml; for other members XAPI makes one). One that is closed meanwhile leaves it to the pool, which drops it a day after its
+   * last use.
+   */
+  keepSessions(): { readonly release: () => void } {
+    this.#keepers += 1;
+    let released = false;
+    return {
+      release: () => {
+        if (released) return;
+        released = true;
+        this.#keepers -= 1;
+        if (this.#keepers === 0 && !this.#closed.signal.aborted) this.#ending = this.#endLeft();
+      },
+    };
+  }
+
   /** A pool that has forgotten them, or hears nothing, drops them by itself. Never throws. */
   async #endLeft(): Promise<void> {
+    if (this.#keepers > 0) return;
     const options = { signal: AbortSignal.timeout(LOGOUT_TIMEOUT_MS), timeoutMs: LOGOUT_TIMEOUT_MS };
     await Promise.all(
       this.#left.splice(0).map((session) =>
@@ -283,7 +304,7 @@ export class XapiClient {
   /** Idempotent; never throws. */
   async close(): Promise<void> {
     this.#closed.abort(new PluginError('CONNECTION_LOST', 'The session was closed.'));
-    await Promise.all([this.logOut(), this.#ending, this.#endLeft()]);
+    await Promise.all([this.#keepers > 0 ? undefined : this.logOut(), this.#ending, this.#endLeft()]);
     this.#session = undefined;
     this.#agent.destroy();
   }

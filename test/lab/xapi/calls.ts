@@ -59,7 +59,7 @@ export const SERVED: Readonly<Record<string, Served>> = {
     pool.settle(String(vm));
     return '';
   },
-  'VM.pool_migrate': (pool, params, { task }) => poolMigrate(pool, params, task),
+  'VM.pool_migrate': poolMigrate,
   'host.migrate_receive': (pool, [host, network]) => migrateReceive(pool, String(host), String(network)),
   'host.get_servertime': (pool, [host]) => {
     pool.need('host', host);

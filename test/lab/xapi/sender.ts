@@ -4,6 +4,7 @@
  *
  * Invariant: the guest stops here before the destination is told to start it.
  */
+import type { CallContext } from './calls.ts';
 import type { Sending } from './checked-stream.ts';
 import { type Field, NULL_REF, type XapiRecord } from './database.ts';
 import { Fault } from './fault.ts';
@@ -150,7 +151,7 @@ const MIGRATE_NETWORK_XAPI = 1_297;
 export async function poolMigrate(
   pool: XapiPool,
   params: readonly unknown[],
-  task: Running | undefined,
+  { task, session }: CallContext,
 ): Promise<string> {
   if (task === undefined)
     throw new Fault('INTERNAL_ERROR', 'the endpoint of the lab serves pool_migrate as a task only');
@@ -162,7 +163,10 @@ export async function poolMigrate(
   const { xapi } = pool.releaseOf(String(record.resident_on));
   const network = xapi >= MIGRATE_NETWORK_XAPI ? options.network : undefined;
   const at = network === undefined ? String(address) : pool.addressIn(host, network);
-  const xenops = `http://${at}/services/xenops?session_id=${pool.sessions.open()}`;
+  // The coordinator goes on under the caller's session, and forwards to another member under one of its own.
+  const isForwarded = record.resident_on !== pool.coordinatorRef;
+  const used = isForwarded ? pool.sessions.open() : session;
+  const xenops = `http://${at}/services/xenops?session_id=${used}`;
   return await asOperation(pool, { vm, record, map: { xenops } }, 'pool_migrate', task, async () => {
     const memory = Number(record.memory_dynamic_max);
     const route = new Route(pool, String(record.resident_on), { xenops });
@@ -172,6 +176,8 @@ export async function poolMigrate(
     pool.settle(vm);
     await reach(pool, 'arrived', task);
     return '';
+  }).finally(() => {
+    if (isForwarded) pool.sessions.end(used);
   });
 }
 

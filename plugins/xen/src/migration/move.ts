@@ -1,6 +1,7 @@
 /**
  * One run of the call that moves the guest: the destination is asked to receive, its answer is led to the gateways, XAPI tries
- * it dry as far as it can, and then moves. Owns the session inside the receive map.
+ * it dry as far as it can, and then moves. Owns the session inside the receive map, and
+ * keeps our own as long as the move goes on under it.
  */
 import {
   type MigrationContext,
@@ -45,6 +46,8 @@ export class Move {
   #task: string | undefined;
   /** From before the call until its end was seen: the source uses the map's session meanwhile, with us or without. */
   #moving = false;
+  /** While `VM.pool_migrate` moves it. */
+  #kept: ReturnType<XapiClient['keepSessions']> | undefined;
 
   constructor(
     ends: Ends,
@@ -118,9 +121,9 @@ export class Move {
       const patient = untilAfter(signal, CANCEL_LIMIT_MS);
       await markTask(source, task, this.#request.migrationId, { signal: patient });
       await followTask(source.client, task, { signal: patient, onProgress: this.#onProgress });
-      this.#moving = false;
+      this.#endSeen();
     } catch (error) {
-      this.#moving = !isFault(error);
+      if (isFault(error)) this.#endSeen();
       throw error;
     } finally {
       ended.abort();
@@ -130,16 +133,23 @@ export class Move {
 
   /** Never given up half-way: a call that XAPI takes after we have looked away would move a guest that nobody watches. */
   async #start(client: XapiClient): Promise<string> {
-    const [method, params] = usesPoolMigrate(this.#plan, this.#request)
+    const isPoolMigrate = usesPoolMigrate(this.#plan, this.#request);
+    const [method, params] = isPoolMigrate
       ? (['VM.pool_migrate', poolMigrateParams(this.#plan, this.#state.network, this.#request)] as const)
       : (['VM.migrate_send', sendParams(this.#plan, this.#map ?? {}, this.#request)] as const);
     this.#moving = true;
+    if (isPoolMigrate) this.#kept = client.keepSessions();
     try {
       return await client.call(`Async.${method}`, params, refSchema, { signal: client.closed });
     } catch (error) {
-      this.#moving = !isFault(error);
+      if (isFault(error)) this.#endSeen();
       throw error;
     }
+  }
+
+  #endSeen(): void {
+    this.#moving = false;
+    this.#kept?.release();
   }
 
   /** Whether XAPI may still be at it: the call was made, and its end was not seen. */
@@ -165,7 +175,7 @@ export class Move {
   async close(): Promise<void> {
     await this.cutOff();
     this.#map = undefined;
-    this.#moving = false;
+    this.#endSeen();
     const task = this.#task;
     this.#task = undefined;
     if (task === undefined) return;
