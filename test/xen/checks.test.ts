@@ -313,68 +313,9 @@ describe('checks of the Xen plugin', () => {
     });
   }
 
-  test('a host whose interface goes by IPv6 receives there, at the first address that leads beyond its link', async () => {
-    const { database } = world.destination;
-    for (const ref of database.table('PIF').keys()) {
-      const IPv6 = ['fe80::1/64', 'FD00:0:0::21/64', 'fd00::22/64'];
-      database.update('PIF', ref, { IP: '', IPv6, primary_address_type: 'IPv6' });
-    }
-    assert.deepEqual(await found(), []);
-    const { flows } = await driver().prepare({ signal });
-    assert.deepEqual(new Set(flows.map(({ host }) => host)), new Set(['fd00::21']));
-    for (const ref of database.table('PIF').keys()) database.update('PIF', ref, { IPv6: ['fe80::1/64'] });
-    assert.deepEqual(await found(), ['NO_MIGRATION_ADDRESS blocker']);
-  });
-
   test('a bandwidth limit is the tunnel’s', async () => {
     assert.ok((await found({ tunnelled: false, bandwidthBytesPerSec: 1e6 })).includes('BANDWIDTH_NOT_LIMITED warning'));
     assert.deepEqual(await found({ bandwidthBytesPerSec: 1e6 }), []);
-  });
-
-  test('XAPI’s own refusal is a finding under its own name', async () => {
-    world.source.faults.refuse = { method: 'VM.assert_can_migrate', code: 'LICENCE_RESTRICTION' };
-    const { findings } = await driver({ tunnelled: false }).check({ signal });
-    assert.deepEqual(
-      findings.map(({ code, severity }) => `${code} ${severity}`),
-      ['LICENCE_RESTRICTION blocker'],
-    );
-    assert.match(findings[0]?.remedy ?? '', /^License every host of both pools/, 'and what to do about it is said');
-    assert.equal(world.destination.sessions.count, 1, 'the session of the dry run was ended');
-  });
-
-  test('XAPI is asked beside what we have found, and adds what it alone knows', async () => {
-    setVm({ VUSBs: ['OpaqueRef:usb'] });
-    const refuse = (code: string) => {
-      world.source.faults.refuse = { method: 'VM.assert_can_migrate', code };
-    };
-    refuse('VM_INCOMPATIBLE_WITH_THIS_HOST');
-    const both = ['USB_DEVICE blocker', 'VM_INCOMPATIBLE_WITH_THIS_HOST blocker'];
-    assert.deepEqual(await found({ tunnelled: false }), both);
-    refuse('VM_HAS_VUSBS');
-    assert.deepEqual(
-      await found({ tunnelled: false }),
-      ['USB_DEVICE blocker'],
-      'what is said already is not said again',
-    );
-    const asked = () => world.source.calls.filter((method) => method === 'VM.assert_can_migrate').length;
-    const before = asked();
-    setVm({ current_operations: { 'OpaqueRef:task': 'migrate_send' } });
-    await found({ tunnelled: false });
-    assert.equal(asked(), before, 'a dry run would get in the way of what moves it');
-  });
-
-  test('a disc in a drive hinders nothing: XAPI ejects it', async () => {
-    insertDisc();
-    const move = driver({ tunnelled: false });
-    assert.deepEqual(await found({ tunnelled: false }), ['DISC_INSERTED warning']);
-    const prepared = await move.prepare({ signal });
-    world.source.faults.failAt = 'memory';
-    await assert.rejects(
-      move.perform(prepared, {}, { signal, onProgress: silent, onPointOfNoReturn: async () => undefined }),
-      { code: 'STREAM_FAILED' },
-    );
-    const [, drive] = world.source.database.find('VBD', ({ type }) => type === 'CD') ?? [];
-    assert.equal(drive?.empty, true);
   });
 
   test('disks and interfaces of snapshots are mapped, and a snapshot’s disk goes where the guest’s goes', async () => {
