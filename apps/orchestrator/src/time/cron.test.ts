@@ -40,6 +40,9 @@ test('expressions without sense are refused in words', () => {
     ['0 0 31 4,6 *', /never comes/],
     ['60 * * * *', /cannot be read.*60/],
     ['H * * * *', /cannot be read: H/],
+    ['h 0 * * *', /cannot be read: h/],
+    ['0 0 * * thuh', /cannot be read: thuh/],
+    ['0 H(1-5) * * thu', /cannot be read: H/],
     ['0 0 ? * 1', /cannot be read: \?/],
     ['*/0 * * * *', /cannot be read/],
   ] as const) {
@@ -48,6 +51,27 @@ test('expressions without sense are refused in words', () => {
   for (const expression of ['0 22 * * fri', '*/5 * * * *', '0 0 29 2 *', '0 4 1-7 * *', '0 0 L * *', '0 0 * * 1#2']) {
     assert.deepEqual(cronComplaints(expression), [], expression);
   }
+});
+
+test('every day and month has its name, in small and in capitals', () => {
+  const days = ['sun', 'mon', 'tue', 'wed', 'thu', 'fri', 'sat'];
+  const months = ['jan', 'feb', 'mar', 'apr', 'may', 'jun', 'jul', 'aug', 'sep', 'oct', 'nov', 'dec'];
+  const same = (named: string, numbered: string) => {
+    for (const expression of [named, named.toUpperCase()]) {
+      assert.deepEqual(cronComplaints(expression), [], expression);
+      assert.deepEqual(
+        instants(take(expression, 'UTC', '2026-01-01T00:00Z', 5)),
+        instants(take(numbered, 'UTC', '2026-01-01T00:00Z', 5)),
+        expression,
+      );
+    }
+  };
+  for (const [index, day] of days.entries()) same(`0 22 * * ${day}`, `0 22 * * ${index}`);
+  for (const [index, month] of months.entries()) same(`0 22 1 ${month} *`, `0 22 1 ${index + 1} *`);
+  same('0 22 * * mon-thu', '0 22 * * 1-4');
+  same('0 22 * * mon,thu', '0 22 * * 1,4');
+  same('0 22 * * thu#2', '0 22 * * 4#2');
+  same('0 22 * jan-mar tue-thu', '0 22 * 1-3 2-4');
 });
 
 const zones = fc.constantFrom(

@@ -20,8 +20,12 @@ export interface Occurrence {
 }
 
 const FIELDS = 5;
-/** What cron-parser also takes is left out where it would mean another thing each time (H), or two things (?). */
-const FIELD = /^[0-9*,/\-#LA-GI-Za-gi-z]+$/;
+const FIELD = /^[0-9*,/\-#a-z]+$/i;
+/**
+ * Whether it is written with what we take. Two things that cron-parser also takes are left out: H, which would mean another time each
+ * time, and ?, which would mean two things. Of the names only Thursday's has an h.
+ */
+const isOurs = (field: string): boolean => FIELD.test(field) && !/h/i.test(field.replaceAll(/thu/gi, ''));
 const HOURS = 24;
 
 const open = (expression: string, fromWallMs: number) =>
@@ -36,7 +40,7 @@ export function cronComplaints(expression: string): string[] {
       `has ${fields.length} fields; write five: minute, hour, day of the month, month, day of the week.${seconds}`,
     ];
   }
-  const odd = fields.filter((field) => !FIELD.test(field));
+  const odd = fields.filter((field) => !isOurs(field));
   if (odd.length > 0) return [`cannot be read: ${odd.join(' ')}`];
   try {
     open(expression, 0).next();
