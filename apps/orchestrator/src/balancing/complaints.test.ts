@@ -19,10 +19,10 @@ test('an endpoint is moved from and to by one policy; those that only explain ar
 });
 
 test('a rule that names a VM which nobody has is refused, but for patterns, silence, and what it said before', () => {
-  const rules = { pinned: ['db1', 'id-db', 'web-*', 'label:db'], affinity: [{ vms: ['db-1', 'cache'] }] };
+  const rules = { pinned: ['db1', 'id-db', 'web-*', 'label:db'], antiAffinity: [{ vms: ['db-1', 'cache'] }] };
   assert.deepEqual(told({ rules }), [
     'rules.pinned: None of the endpoints has a VM db1.',
-    'rules.affinity.0: None of the endpoints has a VM cache.',
+    'rules.antiAffinity.0: None of the endpoints has a VM cache.',
   ]);
   assert.deepEqual(told({ rules }, { vms: undefined }), [], 'one of them does not answer');
   assert.deepEqual(told({ rules }, { before: settings({ rules }) }), [], 'a VM may be gone since');
@@ -38,4 +38,14 @@ test('windows have to open, and mean something', () => {
   const nights = [{ kind: 'weekly', from: '22:00', to: '04:00' }];
   assert.deepEqual(told({ windows: nights, timeZone: 'Europe/Lisbon' }), []);
   assert.match(told({ windows: nights, passes: 'asked' }).join(), /^windows: .*give the windows to the schedule/);
+});
+
+test('a group that could never move together is refused; what a pattern means is not known yet', () => {
+  const known = { vms: undefined };
+  const rules = { affinity: [{ vms: ['label:x', 'web-*'] }, { vms: ['p1', 'p2'] }, { vms: ['p2', 'p3', 'db-*'] }] };
+  assert.deepEqual(told({ rules, maxMovesPerHour: 2 }, known), [
+    'rules.affinity.1: 3 VMs that move together need maxConcurrent of as many (1).',
+    'rules.affinity.1: 3 VMs that move together need maxMovesPerHour of as many (2).',
+  ]);
+  assert.deepEqual(told({ rules, maxConcurrent: 3 }, known), []);
 });

@@ -29,6 +29,7 @@ export function complaintsAbout(settings: BalancingSettings, known: Known): Issu
     ...aboutResources(settings),
     ...aboutLimits(settings),
     ...aboutRules(settings),
+    ...aboutCrowds(settings),
     ...aboutNames(settings, known),
     ...aboutWindows(settings, known.nowMs),
   ];
@@ -144,8 +145,22 @@ function aboutRules({ rules, endpoints }: BalancingSettings): Issue[] {
   return [...found, ...contradictions(rules)];
 }
 
-/** Who belongs together, directly or through others, and apart as well. */
-function contradictions({ affinity, antiAffinity }: BalancingSettings['rules']): Issue[] {
+/** Who moves together has to fit into the limits, or none of them would ever move. */
+function aboutCrowds({ rules: { affinity }, maxConcurrent, maxMovesPerHour }: BalancingSettings): Issue[] {
+  const leaderOf = leadersIn(affinity);
+  const named = new Set(affinity.flatMap(({ vms }) => vms.filter((vm) => !isPattern(vm))));
+  return Object.values(Object.groupBy(named, leaderOf)).flatMap((crowd = []) => {
+    const path = `rules.affinity.${affinity.findIndex(({ vms }) => crowd.some((vm) => vms.includes(vm)))}`;
+    const told = (limit: string) => complaint(path, `${crowd.length} VMs that move together need ${limit}.`);
+    return [
+      ...(crowd.length > maxConcurrent ? [told(`maxConcurrent of as many (${maxConcurrent})`)] : []),
+      ...(crowd.length > maxMovesPerHour ? [told(`maxMovesPerHour of as many (${maxMovesPerHour})`)] : []),
+    ];
+  });
+}
+
+/** One of each who belong together, directly or through others, to know them by. */
+function leadersIn(affinity: BalancingSettings['rules']['affinity']): (vm: string) => string {
   const leaders = new Map<string, string>();
   const leaderOf = (vm: string): string => {
     let leader = vm;
@@ -160,6 +175,12 @@ function contradictions({ affinity, antiAffinity }: BalancingSettings['rules']):
       if (a !== b) leaders.set(b, a);
     }
   }
+  return leaderOf;
+}
+
+/** Who belongs together and apart as well. */
+function contradictions({ affinity, antiAffinity }: BalancingSettings['rules']): Issue[] {
+  const leaderOf = leadersIn(affinity);
   return antiAffinity.flatMap(({ vms }, index) => {
     const together = Object.values(Object.groupBy(new Set(vms), leaderOf));
     return together.flatMap((group = []) => {

@@ -163,9 +163,30 @@ describe('rules', () => {
   test('who belongs together moves together, or not at all', () => {
     const answer = withRules({ affinity: [{ vms: ['middle', 'small'] }], pinned: ['large'] });
     assert.deepEqual(movesOf(answer), ['middle: a→c', 'small: a→c']);
+    assert.match(textOf(answer, 'MOVE'), /^middle and small go from a to c/);
     const held = withRules({ affinity: [{ vms: ['middle', 'small', 'large'] }], pinned: ['small'] });
     assert.deepEqual(movesOf(held), []);
     assert.match(textOf(held, 'COMPANION_HELD'), /stays with small is pinned|stays with/);
+  });
+
+  test('a group that no limit lets go keeps nobody else from going', () => {
+    const rules = { affinity: [{ vms: ['middle', 'small'] }], pinned: ['rest'] };
+    const group = [
+      { name: 'middle', cores: 2.5 },
+      { name: 'small', cores: 2 },
+      { name: 'alone', cores: 2 },
+      { name: 'rest', cores: 2.5 },
+    ];
+    const hosts = () => [host('a', group), host('b', []), host('c', [])];
+    assert.deepEqual(movesOf(withRules(rules, hosts())), ['middle: a→b', 'small: a→b'], 'it would be the best');
+    for (const limits of [{ maxConcurrent: 1 }, { maxConcurrent: 2, maxMovesPerHour: 1 }]) {
+      assert.deepEqual(movesOf(passOver(hosts(), { policy: settings({ rules, ...limits }) })), ['alone: a→b']);
+    }
+    const pinned = { ...rules, pinned: ['alone', 'rest'] };
+    const why = (limits: object) =>
+      textOf(passOver(hosts(), { policy: settings({ rules: pinned, ...limits }) }), 'GROUP_TOO_LARGE');
+    assert.equal(why({}), 'middle and small stay: they go together, and the policy allows 1 at once.');
+    assert.match(why({ maxConcurrent: 2, maxMovesPerHour: 1 }), /allows 1 in an hour\.$/);
   });
 
   test('who belongs apart is not brought together, and is taken apart', () => {

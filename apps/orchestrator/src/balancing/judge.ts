@@ -6,7 +6,7 @@ import { costOf } from './cost.ts';
 import { counted, gainOf, levelOf, type Projection } from './projection.ts';
 import { isIgnored, matchesAny, unitOf, violations } from './rules.ts';
 import type { BalancingSettings, Observation, ObservedVm, PastMove, PlannedMove, SetBack } from './types.ts';
-import { nameOf, percent, points, time, unitInWords, usesInWords } from './words.ts';
+import { nameOf, percent, points, theyOrIt, time, unitInWords, usesInWords } from './words.ts';
 
 export interface Circumstances {
   readonly policy: BalancingSettings;
@@ -56,6 +56,13 @@ export function limitOf(
   return { code: 'LIMIT_PER_HOUR', text: `the policy allows ${maxMovesPerHour} in an hour and ${lately} are taken.` };
 }
 
+/** Why so many that belong together can never go, whatever else moves; `undefined`: they can. */
+function tooMany(unit: readonly ObservedVm[], { maxConcurrent, maxMovesPerHour }: BalancingSettings) {
+  if (unit.length <= Math.min(maxConcurrent, maxMovesPerHour)) return undefined;
+  const limit = unit.length > maxConcurrent ? `${maxConcurrent} at once` : `${maxMovesPerHour} in an hour`;
+  return no('GROUP_TOO_LARGE', `${unitInWords(unit)} stay: they go together, and the policy allows ${limit}.`);
+}
+
 /** Why a host takes part in nothing now; `undefined`: it does. */
 export function restOf(endpoint: string, { policy, past, nowMs }: Circumstances): Refusal | undefined {
   const its = past.filter(({ source, destination }) => source === endpoint || destination === endpoint);
@@ -102,26 +109,29 @@ export function judge(
   const { policy, projection, observation } = circumstances;
   const unit = unitOf(vm, projection.vms(source), policy.rules);
   const who = unitInWords(unit);
+  const doNotGo = theyOrIt(unit, 'do not go', 'does not go');
   for (const member of unit) {
     const hold = holdOf(member, circumstances);
     if (hold === undefined) continue;
     return member.id === vm.id ? { ok: false, ...hold } : no('COMPANION_HELD', `${vm.name} stays with ${hold.text}`);
   }
+  const crowd = tooMany(unit, policy);
+  if (crowd !== undefined) return crowd;
   const way = observation.way(source, destination);
   if (!way.usable) return no('NO_WAY', `${who} cannot go to ${destination}: ${way.reason}`);
   const rest = restOf(destination, circumstances);
-  if (rest !== undefined) return no(rest.code, `${who} does not go to ${destination}: ${rest.text}`);
+  if (rest !== undefined) return no(rest.code, `${who} ${doNotGo} to ${destination}: ${rest.text}`);
   if (circumstances.hot.has(destination)) {
-    return no('DESTINATION_TOO_BUSY', `${who} does not go to ${destination}, which is too busy itself.`);
+    return no('DESTINATION_TOO_BUSY', `${who} ${doNotGo} to ${destination}, which is too busy itself.`);
   }
   const back = returning(unit, destination, circumstances);
   if (back !== undefined) return back;
   const after = projection.copy();
   after.move(unit, source, destination);
-  const full = overfull(who, destination, after, policy);
+  const full = overfull(unit, destination, after, policy);
   if (full !== undefined) return full;
   const broken = violations(after, policy.rules) - violations(projection, policy.rules);
-  if (broken > 0) return no('RULE_BROKEN', `${who} does not go to ${destination}, where it would break a rule.`);
+  if (broken > 0) return no('RULE_BROKEN', `${who} ${doNotGo} to ${destination}, where it would break a rule.`);
   if (isRepair && broken === 0) return no('RULE_NOT_KEPT', `${who} would break the rule at ${destination} as well.`);
   return weigh(unit, [source, destination], { ...circumstances, after, way, isRepair });
 }
@@ -144,7 +154,13 @@ function returning(
 }
 
 /** No host is given more than the lower threshold, so that whoever receives does not have to send it on. */
-function overfull(who: string, destination: string, after: Projection, policy: BalancingSettings) {
+function overfull(
+  unit: readonly ObservedVm[],
+  destination: string,
+  after: Projection,
+  policy: BalancingSettings,
+): Judgement | undefined {
+  const who = unitInWords(unit);
   const uses = after.uses(destination);
   for (const resource of counted(policy)) {
     const share = uses[resource];
@@ -155,11 +171,11 @@ function overfull(who: string, destination: string, after: Projection, policy: B
     if (share <= low) continue;
     return no(
       'DESTINATION_OVERFULL',
-      `${who} does not go to ${destination}, whose ${nameOf(resource)} would rise to ${percent(share)} (at most ${percent(low)}).`,
+      `${who} ${theyOrIt(unit, 'do not go', 'does not go')} to ${destination}, whose ${nameOf(resource)} would rise to ${percent(share)} (at most ${percent(low)}).`,
     );
   }
   if ((after.host(destination)?.memoryFreeBytes ?? 0) >= 0) return undefined;
-  return no('NO_MEMORY', `${who} does not fit into the memory of ${destination}.`);
+  return no('NO_MEMORY', `${who} ${theyOrIt(unit, 'do', 'does')} not fit into the memory of ${destination}.`);
 }
 
 interface Weighing extends Circumstances {
@@ -186,7 +202,7 @@ function weigh(
   if (!isRepair && net < policy.minGain) {
     return no(
       'GAIN_TOO_SMALL',
-      `${who} stays: going to ${destination} would gain ${points(gain)} and cost ${points(cost)}, and ${points(policy.minGain)} are asked for.`,
+      `${who} ${theyOrIt(unit, 'stay', 'stays')}: going to ${destination} would gain ${points(gain)} and cost ${points(cost)}, and ${points(policy.minGain)} are asked for.`,
     );
   }
   const resources = counted(policy);
@@ -194,7 +210,7 @@ function weigh(
     `${endpoint} from ${usesInWords(projection.uses(endpoint), resources)} to ${usesInWords(after.uses(endpoint), resources)}`;
   const why = isRepair ? 'keeps a rule' : `gains ${points(gain)} and costs ${points(cost)}`;
   const assumed = costs[0]?.isRateAssumed ? ' over a link whose rate is assumed' : '';
-  const text = `${who} goes from ${source} to ${destination}, which ${why} (some ${time(estimatedMs)}${assumed}) and brings ${change(source)} and ${change(destination)}.`;
+  const text = `${who} ${theyOrIt(unit, 'go', 'goes')} from ${source} to ${destination}, which ${why} (some ${time(estimatedMs)}${assumed}) and brings ${change(source)} and ${change(destination)}.`;
   const expected = { source: after.uses(source), destination: after.uses(destination) };
   const moves = costs.map(({ vm: { id, name }, ...each }) => ({
     ...{ vm: { id, name }, source, destination, text, gain, isRepair, expected },

@@ -34,6 +34,9 @@ export function unitInWords([first, ...others]: readonly Pick<ObservedVm, 'name'
     : `${first.name} and ${others.length} others with it`;
 }
 
+/** The verb that goes with `unitInWords`. */
+export const theyOrIt = (unit: readonly unknown[], many: string, one: string): string => (unit.length > 1 ? many : one);
+
 const movesInWords = (count: number): string => (count === 1 ? '1 move' : `${count} moves`);
 
 /** What a pass came to, in one sentence. */
