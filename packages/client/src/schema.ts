@@ -1758,7 +1758,7 @@ export interface paths {
         put?: never;
         /**
          * Approve a proposal
-         * @description Both hosts are looked at once more; what is no longer right is refused and not moved.
+         * @description Both hosts are looked at once more; what is no longer right is refused and not moved. VMs that a rule keeps together are approved together: the others are submitted with it.
          */
         post: operations["approveBalancingMove"];
         delete?: never;
@@ -1778,7 +1778,7 @@ export interface paths {
         put?: never;
         /**
          * Reject a proposal
-         * @description The VM is not proposed again while it cools down.
+         * @description The VM is not proposed again while it cools down. VMs that a rule keeps together are rejected together.
          */
         post: operations["rejectBalancingMove"];
         delete?: never;

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { after, before, test } from 'node:test';
+import { after, before, describe, test } from 'node:test';
 import type { Redis } from 'ioredis';
 import { LmasError } from '../errors.ts';
 import { createLog } from '../log.ts';
@@ -11,9 +11,9 @@ import type { Migration } from '../migrations/record.ts';
 import { connect } from '../redis/connect.ts';
 import { type PrivateRedis, startPrivateRedis } from '../redis/private-server.ts';
 import { createMoves, type MoveParts } from './moves.ts';
-import { type BalancingStore, createBalancingStore } from './store.ts';
+import { type BalancingStore, createBalancingStore, moveIdOf } from './store.ts';
 import { AT, host, moveOf, observed, passOf, settings } from './testing/fixtures.ts';
-import type { BalancingMove, BalancingPolicy } from './types.ts';
+import type { BalancingMove, BalancingPolicy, Observation } from './types.ts';
 
 const log = createLog('silent');
 const { signal } = new AbortController();
@@ -33,9 +33,13 @@ after(async () => {
 });
 
 let policies = 0;
+const HOT = { passes: 1, lastPassAt: AT, hosts: { a: { over: 1, hot: true } } };
 
-async function aPolicy(): Promise<BalancingPolicy> {
-  const policy = { id: `p-${++policies}`, ...settings({ mode: 'automatic' }), pausedAt: null, createdAt: AT };
+async function aPolicy(changes: object = {}): Promise<BalancingPolicy> {
+  const policy = {
+    ...{ id: `p-${++policies}`, ...settings({ mode: 'automatic', ...changes }) },
+    ...{ pausedAt: null, createdAt: AT },
+  };
   await store.policies.add(policy, []);
   return policy;
 }
@@ -45,13 +49,38 @@ async function decided(): Promise<{ policy: BalancingPolicy; move: BalancingMove
   const move = moveOf(policy.id);
   const lease = await store.lease(policy.id, 10_000);
   assert.ok(lease !== undefined);
-  const memory = { passes: 1, lastPassAt: AT, hosts: { a: { over: 1, hot: true } } };
+  const memory = HOT;
   assert.ok(await store.commit(lease, passOf(policy.id, [move]), memory, [move]));
   assert.ok(await store.commit(lease, passOf(policy.id, [move]), memory, [move]), 'and sent again');
   assert.equal((await store.passes(policy.id, 10)).length, 1, 'it is the same pass');
   await lease.release();
   return { policy, move };
 }
+
+/** Two that belong together, decided as one. */
+async function decidedPair(limits: object = {}) {
+  const rules = { affinity: [{ vms: ['p1', 'p2'] }] };
+  const policy = await aPolicy({ rules, maxConcurrent: 2, ...limits });
+  const moveOfVm = (name: string) =>
+    moveOf(policy.id, {
+      ...{ id: moveIdOf(policy.id, 1, `id-${name}`, 'c', AT), vm: { id: `id-${name}`, name } },
+      text: 'p1 and p2 go from a to c.',
+    });
+  const [first, second] = [moveOfVm('p1'), moveOfVm('p2')];
+  const lease = await store.lease(policy.id, 10_000);
+  assert.ok(lease !== undefined);
+  assert.ok(await store.commit(lease, passOf(policy.id, [first, second]), HOT, [first, second]));
+  await lease.release();
+  return { policy, first, second };
+}
+const pairs = () => [
+  host(
+    'a',
+    ['p1', 'p2', 'rest'].map((name) => ({ name, cores: 3 })),
+  ),
+  host('b', []),
+  host('c', []),
+];
 
 const hosts = () => [
   host('a', [
@@ -62,22 +91,31 @@ const hosts = () => [
   host('c', []),
 ];
 
+const observedHosts = () => observed(hosts());
+
 /** A migration service that keeps each key's migration, as the real one does, and a check that finds nothing. */
 function played({
   create = async () => undefined,
   migration = {},
+  observed: hosts = observedHosts,
+  blocked = () => [],
 }: {
   create?: () => Promise<void>;
   migration?: Partial<Migration>;
+  /** What is seen, once these VMs are under way. */
+  observed?: (underWay: readonly string[]) => Observation;
+  /** The findings against moving a VM. */
+  blocked?: (vm: string) => { code: string; severity: 'blocker'; message: string; remedy: string }[];
 } = {}) {
+  const created: string[] = [];
   const migrations = new Map<string, string>();
   const requests = new Map<string, string>();
   const parts: MoveParts = {
     ...{ store, log },
-    observer: { observe: async () => observed(hosts()) },
+    observer: { observe: async () => hosts(created) },
     checker: {
-      check: async () => ({
-        ...{ ok: true, findings: [], memoryBytes: 2 ** 31, diskBytes: 0 },
+      check: async ({ vm }) => ({
+        ...{ ok: true, findings: blocked(vm), memoryBytes: 2 ** 31, diskBytes: 0 },
         prediction: {
           ...{ rateBytesPerSec: 1e9, dirtyRateBytesPerSec: 0, convergence: 'yes', passes: 1 },
           ...{ durationMs: null, downtimeMs: null },
@@ -91,6 +129,7 @@ function played({
         if (asked !== JSON.stringify(input)) throw new LmasError('IDEMPOTENCY_KEY_REUSED');
         const id = migrations.get(idempotencyKey) ?? `m_00000000-0000-4000-8000-00000000000${migrations.size}`;
         migrations.set(idempotencyKey, id);
+        created.push(input.vm);
         await create();
         return { id } as Migration;
       },
@@ -150,6 +189,52 @@ test('what the service refuses is told, and stays refused', async () => {
     [after.state, after.outcome],
     ['refused', 'It was not accepted: Another migration of large is under way.'],
   );
+});
+
+describe('who belongs together', () => {
+  const inFlight = (vms: readonly string[]) => vms.map((vm) => ({ vm, source: 'a', destination: 'c' }));
+  const carriedOut = async (parts: Parameters<typeof played>[0] = {}, limits: object = {}) => {
+    const { policy, first, second } = await decidedPair(limits);
+    const { moves } = played({ observed: (vms) => observed(pairs(), { inFlight: inFlight(vms) }), ...parts });
+    return [await moves.carryOut(policy, first, { signal }), await moves.carryOut(policy, second, { signal })].map(
+      ({ state, outcome }) => `${state}: ${outcome}`,
+    );
+  };
+  const blocked = (who: string) => (vm: string) =>
+    vm === who ? [{ code: 'DISK', severity: 'blocker' as const, message: 'its disk is not there.', remedy: '' }] : [];
+
+  test('the second one follows the first, though by then its host is not too busy any more', async () => {
+    assert.deepEqual(await carriedOut(), ['submitted: null', 'submitted: null']);
+  });
+
+  test('where the first one is refused, the second one stays', async () => {
+    assert.deepEqual(await carriedOut({ blocked: blocked('id-p1') }), [
+      'refused: Looked at once more: its disk is not there.',
+      'refused: Looked at once more: p1, with which it was to go, stays: Looked at once more: its disk is not there.',
+    ]);
+  });
+
+  test('where the second one cannot go, the first one does not begin', async () => {
+    const [first, second] = await carriedOut({ blocked: blocked('id-p2') });
+    assert.equal(first, 'refused: Looked at once more: p2, with which it was to go, cannot: its disk is not there.');
+    assert.match(second ?? '', /^refused: /);
+  });
+
+  test('where a limit leaves room for the first one only, neither begins', async () => {
+    const [first, second] = await carriedOut({}, { maxConcurrent: 1 });
+    assert.equal(first, 'refused: Looked at once more: the policy allows 1 at once and 0 are taken.');
+    assert.match(second ?? '', /^refused: /);
+  });
+
+  for (const state of ['rejected', 'withdrawn', 'expired'] as const) {
+    test(`of one whose companion is ${state}: it stays`, async () => {
+      const { policy, first, second } = await decidedPair();
+      await store.changeMove(policy.id, first.id, (move) => ({ ...move, state, outcome: 'ada said no.' }));
+      const { moves } = played({ observed: () => observed(pairs()) });
+      const after = await moves.carryOut(policy, second, { signal, by: 'ada' });
+      assert.equal(after.outcome, 'Looked at once more: p1, with which it was to go, stays: ada said no.');
+    });
+  }
 });
 
 test('whoever lost the lease writes nothing, and nobody writes to a policy that is gone', async () => {

@@ -20,6 +20,7 @@ import { judgeAgain } from './judge-again.ts';
 import { isFarAhead, type Observer, requestOf } from './observe.ts';
 import { Projection } from './projection.ts';
 import type { BalancingStore } from './store.ts';
+import { companionsOf, isBegun, isLost, isToCome } from './together.ts';
 import type { BalancingMove, BalancingPolicy, Observation, PastMove } from './types.ts';
 import { outcomeInWords, points } from './words.ts';
 
@@ -99,19 +100,33 @@ export function createMoves({ store, observer, migrations, checker, log }: MoveP
 
   /** Why it is no longer right; `undefined`: it is. */
   const objection = async (policy: BalancingPolicy, move: BalancingMove, signal: AbortSignal) => {
-    const { vm, source, destination, isRepair } = move;
+    const all = await store.moves(policy.id);
+    const companions = companionsOf(move, all);
+    const lost = companions.find(isLost);
+    if (lost !== undefined) return `${lost.vm.name}, with which it was to go, stays: ${lost.outcome ?? lost.state}`;
+    // Once one of a group has left, the others follow it: what it keeps is the rule, and the gain was that of all together.
+    const isRepair = move.isRepair || companions.some(isBegun);
+    // The first one begins only what all of them can do.
+    const together = companions.some(isBegun) ? [move] : [move, ...companions.filter(isToCome)];
     const observation = await observer.observe(policy, { signal });
-    const [memory, all] = await Promise.all([store.memory(policy.id), store.moves(policy.id)]);
+    const memory = await store.memory(policy.id);
     // Those of the same pass are part of the same decision: they neither forbid each other nor take each other's place.
     const begun = await past(all);
-    const limit = limitOf({ policy, past: begun, nowMs: Date.now() }, { planned: 0, more: 1 });
+    const limit = limitOf({ policy, past: begun, nowMs: Date.now() }, { planned: 0, more: together.length });
     if (limit !== undefined) return limit.text;
     const others = await past(all.filter(({ pass }) => pass !== move.pass));
-    const verdict = judgeAgain({ policy, observation, memory, past: others, setBacks: [], nowMs: Date.now() }, move);
+    const question = { policy, observation, memory, past: others, setBacks: [], nowMs: Date.now() };
+    const verdict = judgeAgain(question, { ...move, isRepair });
     if (verdict !== undefined) return verdict;
-    const check = await checker.check(requestOf(policy, { vm: vm.id, source, destination }), { signal });
-    const blocker = check.findings.find(({ severity }) => severity === 'blocker');
-    if (blocker !== undefined) return blocker.message;
+    const checkOf = ({ vm, source, destination }: BalancingMove) =>
+      checker.check(requestOf(policy, { vm: vm.id, source, destination }), { signal });
+    const check = await checkOf(move);
+    const blocker = blockerOf(check);
+    if (blocker !== undefined) return blocker;
+    for (const companion of together.slice(1)) {
+      const its = blockerOf(await checkOf(companion));
+      if (its !== undefined) return `${companion.vm.name}, with which it was to go, cannot: ${its}`;
+    }
     const rateBytesPerSec = check.prediction.rateBytesPerSec;
     const facts = { ...check, dirtyRateBytesPerSec: check.prediction.dirtyRateBytesPerSec };
     const { cost, estimatedMs } = costOf(facts, { usable: true, rateBytesPerSec }, policy);
@@ -164,3 +179,6 @@ export function createMoves({ store, observer, migrations, checker, log }: MoveP
     },
   };
 }
+
+const blockerOf = ({ findings }: Awaited<ReturnType<MigrationChecker['check']>>): string | undefined =>
+  findings.find(({ severity }) => severity === 'blocker')?.message;

@@ -57,10 +57,11 @@ function played(): BalancingParts {
     past: async () => [],
     conclude: async () => [],
     resume: async (move) => move,
-    async carryOut(policy, move) {
+    async carryOut(policy, move, { by }) {
       carriedOut.push([move.vm.name, policy.cpu.high]);
       await afterMove();
-      return move;
+      if (by === undefined) return move;
+      return (await store.changeMove('p', move.id, (each) => ({ ...each, state: 'submitted' }))).move;
     },
   };
   const observer: BalancingParts['observer'] = {
@@ -195,6 +196,39 @@ test('a proposal that nobody answers expires also where no pass comes after it',
   assert.equal(await proposed(), 'expired');
   assert.match((await store.move('p', moves[0] ?? '')).outcome ?? '', /^Nobody answered until /);
   assert.equal((await store.passes('p', 10)).length, 1);
+});
+
+/** Two that were decided as one, and one that was not. */
+async function proposals(): Promise<readonly [BalancingMove, BalancingMove, BalancingMove]> {
+  const proposal = (name: string, index: number, text: string) =>
+    moveOf('p', { id: `bm_${String(index).repeat(32)}`, vm: { id: `id-${name}`, name }, state: 'proposed', text });
+  const together = 'one and two go from a to c.';
+  const all = [
+    proposal('one', 0, together),
+    proposal('two', 1, together),
+    proposal('three', 2, 'three goes.'),
+  ] as const;
+  const lease = await store.lease('p', 60_000);
+  assert.ok(lease !== undefined);
+  assert.ok(await store.commit(lease, passOf('p', all), { passes: 1, lastPassAt: AT, hosts: {} }, [...all]));
+  await lease.release();
+  return all;
+}
+
+test('who belongs together is approved together, and rejected together', async () => {
+  const all = await proposals();
+  const [one, two] = all;
+  assert.equal((await service.approve('p', two.id, { by: 'ada', signal })).state, 'submitted');
+  assert.deepEqual(await Promise.all(all.map(stateOf)), ['submitted', 'submitted', 'proposed']);
+  await assert.rejects(service.approve('p', one.id, { by: 'ada', signal }), { code: 'MOVE_ANSWERED' });
+});
+
+test('what is rejected takes with it who was to go with it', async () => {
+  const all = await proposals();
+  await service.reject('p', all[0].id, { by: 'ada', signal });
+  assert.deepEqual(await Promise.all(all.map(stateOf)), ['rejected', 'rejected', 'proposed']);
+  const { outcome } = await store.move('p', all[1].id);
+  assert.equal(outcome, 'ada said no to one, with which it was to go.');
 });
 
 test('what a pass that was asked for has decided is taken up after a crash, also outside of the windows', async () => {

@@ -15,6 +15,7 @@ import type { Moves } from './moves.ts';
 import type { Observer } from './observe.ts';
 import { expired, type PassParts, takePass } from './pass.ts';
 import type { BalancingStore, Lease, PassOrder } from './store.ts';
+import { companionsOf, isBegun, isToCome } from './together.ts';
 import type {
   BalancingMove,
   BalancingPass,
@@ -47,9 +48,9 @@ export interface BalancingService {
   passes(id: string, limit: number): Promise<BalancingPass[]>;
   /** Newest first. */
   moves(id: string): Promise<BalancingMove[]>;
-  /** Looks once more and submits it. @throws LmasError MOVE_ANSWERED, MOVE_OUTDATED, BALANCING_PAUSED, BALANCING_BUSY */
+  /** Looks once more and submits it, and those that a rule lets go only with it. @throws LmasError MOVE_ANSWERED, MOVE_OUTDATED, BALANCING_PAUSED, BALANCING_BUSY */
   approve(id: string, move: string, options: { by: string; signal: AbortSignal }): Promise<BalancingMove>;
-  /** @throws LmasError MOVE_ANSWERED, BALANCING_BUSY */
+  /** It, and those that a rule lets go only with it. @throws LmasError MOVE_ANSWERED, BALANCING_BUSY */
   reject(id: string, move: string, options: { by: string; signal: AbortSignal }): Promise<BalancingMove>;
   /** What is due for a policy, if nobody else is at it: a pass, or what a crash left. */
   tend(policy: BalancingPolicy, options: { signal: AbortSignal }): Promise<void>;
@@ -211,6 +212,15 @@ export function createBalancingService(parts: BalancingParts): BalancingService 
     if (move.expiresAt === null || Date.parse(move.expiresAt) > Date.now()) return move;
     throw new LmasError('MOVE_ANSWERED', `The proposal ${moveId} has expired at ${move.expiresAt}.`);
   };
+  const rejectCompanions = async (rejected: BalancingMove, by: string): Promise<void> => {
+    const outcome = `${by} said no to ${rejected.vm.name}, with which it was to go.`;
+    for (const { id } of companionsOf(rejected, await store.moves(rejected.policy))) {
+      const { isChanged, move } = await store.changeMove(rejected.policy, id, (before) =>
+        isToCome(before) ? { ...before, state: 'rejected', outcome, answeredBy: by, endedAt: now() } : undefined,
+      );
+      if (isChanged) parts.onMove(move.state);
+    }
+  };
   const setPaused = (id: string, pausedAt: string | null) =>
     store.policies.change(id, async (policy) =>
       (policy.pausedAt === null) === (pausedAt === null) ? policy : { ...policy, pausedAt },
@@ -261,11 +271,17 @@ export function createBalancingService(parts: BalancingParts): BalancingService 
       return await store.moves(id);
     },
     approve: (id, moveId, { by, signal }) =>
-      holding(id, { signal }, async (_, { signal: held }) => {
+      holding(id, { signal }, async (_, { signal: held, lasting }) => {
         const policy = await workable(id);
-        const after = await moves.carryOut(policy, await waiting(id, moveId), { signal: held, by });
+        const move = await waiting(id, moveId);
+        const after = await moves.carryOut(policy, move, { signal: held, by });
         parts.onMove(after.state);
-        if (after.state === 'submitted' || after.state === 'submitting') return after;
+        if (isBegun(after)) {
+          // Whoever approved it may be gone by now: what belongs together goes together all the same.
+          for (const companion of companionsOf(after, await store.moves(id)).filter(isToCome))
+            parts.onMove((await moves.carryOut(policy, companion, { signal: lasting, by })).state);
+          return after;
+        }
         throw new LmasError('MOVE_OUTDATED', after.outcome ?? undefined, {
           remedy: 'It is not proposed again while the VM cools down.',
         });
@@ -279,6 +295,7 @@ export function createBalancingService(parts: BalancingParts): BalancingService 
             : undefined,
         );
         parts.onMove(move.state);
+        if (move.state === 'rejected') await rejectCompanions(move, by);
         return move;
       }),
     async tend(policy, { signal }) {

@@ -242,7 +242,8 @@ const moveRoutes: FastifyPluginAsyncZod<Services> = async (api, { balancing }) =
         operationId: 'approveBalancingMove',
         tags,
         summary: 'Approve a proposal',
-        description: 'Both hosts are looked at once more; what is no longer right is refused and not moved.',
+        description:
+          'Both hosts are looked at once more; what is no longer right is refused and not moved. VMs that a rule keeps together are approved together: the others are submitted with it.',
         params: moveParams,
         response: {
           200: balancingMoveSchema,
@@ -271,7 +272,8 @@ const moveRoutes: FastifyPluginAsyncZod<Services> = async (api, { balancing }) =
         operationId: 'rejectBalancingMove',
         tags,
         summary: 'Reject a proposal',
-        description: 'The VM is not proposed again while it cools down.',
+        description:
+          'The VM is not proposed again while it cools down. VMs that a rule keeps together are rejected together.',
         params: moveParams,
         response: {
           200: balancingMoveSchema,
