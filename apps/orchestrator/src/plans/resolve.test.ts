@@ -96,14 +96,35 @@ test('networks and disks are mapped by the longest beginning; a mapping that mis
   ]);
   const whole = { ...mapping, networks: { lan: 'lan-b', dmz: 'dmz-b' } };
   const [item] = resolve(plan([one('web')], { mappings: [whole] }), survey).items;
-  assert.deepEqual([item?.networkMap, item?.diskMap], [{ lan: 'lan-b', dmz: 'dmz-b' }, { vda: '/srv/web.qcow2' }]);
+  assert.deepEqual(
+    [item?.networkMap, item?.diskMap],
+    [{ lan: 'lan-b', dmz: 'dmz-b', shared: 'shared' }, { vda: '/srv/web.qcow2' }],
+  );
   assert.ok(item !== undefined);
   assert.deepEqual(reverseOf(item), {
-    networkMap: { 'lan-b': 'lan', 'dmz-b': 'dmz' },
+    networkMap: { 'lan-b': 'lan', 'dmz-b': 'dmz', shared: 'shared' },
     diskMap: { vda: '/var/vms/web.qcow2' },
   });
   const folded = { ...item, networkMap: { lan: 'one', dmz: 'one' } };
   assert.match(JSON.stringify(reverseOf(folded)), /which is which on the way back, nobody can tell/);
+});
+
+test('a network that keeps its name and one that is mapped to it became one: there is no way back', () => {
+  const survey = surveyOf({
+    a1: {
+      site: 'a',
+      has: inventory([vm('web', { networks: ['lan', 'dmz'] }), vm('db', { networks: ['lan', 'own'] })]),
+    },
+    b1: { site: 'b', has: inventory([], ['dmz', 'own']) },
+  });
+  const mappings = [{ source: 'a', destination: 'b', networks: { lan: 'dmz' } }];
+  const [web, db] = resolve(plan([one('web'), one('db')], { mappings }), survey).items;
+  assert.ok(web !== undefined && db !== undefined);
+  assert.deepEqual(web.networkMap, { lan: 'dmz', dmz: 'dmz' });
+  assert.match(JSON.stringify(reverseOf(web)), /web: several of its networks became dmz/);
+  assert.deepEqual(reverseOf(db), { networkMap: { dmz: 'lan', own: 'own' }, diskMap: {} });
+  const [unmapped] = resolve(plan([one('web')]), survey).items;
+  assert.deepEqual(unmapped?.networkMap, {}, 'nothing is mapped: the checks say what is missing');
 });
 
 test('names: unknown, ambiguous, twice, at a host that does not answer; powered off', () => {

@@ -120,7 +120,10 @@ interface Way {
   readonly destination: string;
 }
 
-/** A plan that maps networks between two sites has to map all of them, or keep those that the destination has by that name. */
+/**
+ * A plan that maps networks between two sites has to map all of them, or keep those that the destination has by that name. Those
+ * that are kept stand in the map as well: the way back has to know them from those that became one with them.
+ */
 function networksOf(
   { definition, survey, complain }: Context,
   selector: VmSelector,
@@ -143,7 +146,8 @@ function networksOf(
       !hasAnswered(there),
     );
   }
-  return Object.fromEntries(vm.networks.flatMap((name) => (names[name] === undefined ? [] : [[name, names[name]]])));
+  const changes = vm.networks.some((name) => names[name] !== undefined);
+  return changes ? Object.fromEntries(vm.networks.map((name) => [name, names[name] ?? name])) : {};
 }
 
 function disksOf(

@@ -133,6 +133,11 @@ describe('mapping', () => {
     assert.equal(mapped.match(/<backingStore\s*\/>/g)?.length, 2);
   });
 
+  test('a network that is mapped to its own name stays as it is, its port group included', () => {
+    const same: Mapping = { ...none, networks: { lan: 'lan', br0: 'br0' } };
+    assert.equal(mapDefinition(XML, same), mapDefinition(XML, none));
+  });
+
   test('without anything to map nothing is changed', () => {
     assert.equal(changesDefinition(none), false);
     assert.deepEqual(readDefinition(mapDefinition(XML, none)), readDefinition(XML));

@@ -37,7 +37,7 @@ function moveInterface(element: Element, networks: Mapping['networks']): void {
   for (const name of ['network', 'bridge', 'dev']) {
     const from = attribute(source, name);
     const to = from === undefined ? undefined : networks[from];
-    if (to === undefined) continue;
+    if (to === undefined || to === from) continue;
     source.setAttribute(name, to);
     // What libvirt noted about the old network's port and bridge is not true there.
     source.removeAttribute('portid');

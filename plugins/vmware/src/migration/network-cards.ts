@@ -29,7 +29,8 @@ export function mapCards(
     const now = networkNow(sourcePlaces.networks, device);
     const networkName = decodeName(now?.record.name ?? device.backing?.deviceName ?? 'an unknown network');
     const mapped = request.networkMap[label] ?? request.networkMap[networkName];
-    const stays = mapped === undefined && sameVCenter ? seen.find(({ ref }) => sameRef(ref, now?.ref)) : undefined;
+    const keepsName = mapped === undefined || mapped === networkName;
+    const stays = keepsName && sameVCenter ? seen.find(({ ref }) => sameRef(ref, now?.ref)) : undefined;
     const gap: Gap = {
       kind: 'network',
       message: `${label} is in ${networkName}, and ${host?.record.name} has no network ${mapped ?? networkName}.`,
