@@ -83,12 +83,12 @@ class Draft {
     this.note(dueAt, 'waits', message);
   }
 
-  /** Of those that wait for runs of somebody else, too, there is one at most. */
+  /** An older run that waits, whatever for, would follow the newer one, or replace it. */
   makeWayFor(dueAt: string): void {
     const { waiting } = this.progress;
-    if (waiting?.for !== 'other-run' || waiting.dueAt === dueAt) return;
-    const message = `The run of ${dueAt} takes its place. What had been in its way: ${waiting.message}`;
-    this.note(waiting.dueAt, 'skipped', message, null, waiting.code);
+    if (waiting === null || waiting.dueAt >= dueAt) return;
+    const inItsWay = waiting.message === null ? '' : ` What had been in its way: ${waiting.message}`;
+    this.note(waiting.dueAt, 'skipped', `The run of ${dueAt} takes its place.${inItsWay}`, null, waiting.code);
     this.progress.waiting = null;
   }
 

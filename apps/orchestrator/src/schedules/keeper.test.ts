@@ -177,6 +177,24 @@ describe('missed', () => {
     assert.deepEqual(await events(), ['waits', 'started']);
   });
 
+  for (const overlap of ['queue', 'replace'] as const) {
+    test(`${overlap}: what waited for the window makes way for the run whose time comes as it opens`, async () => {
+      const windows = [{ kind: 'weekly', from: '22:00', to: '04:00' }];
+      await make({ ...cron('0 20,22 * * *'), windows, missed: 'next-window', overlap });
+      await at('2026-06-01T20:00:00Z');
+      assert.equal((await service.get('s', null)).waiting?.for, 'window');
+      await at('2026-06-01T22:00:00Z');
+      await at(nowMs + 1_000);
+      const { current, waiting } = await service.get('s', null);
+      assert.deepEqual([current?.dueAt, waiting, played.cancelled], ['2026-06-01T22:00:00.000Z', null, []]);
+      assert.deepEqual(await events(), ['waits', 'skipped', 'started']);
+      assert.equal(
+        (await service.history('s', null))[1]?.message,
+        'The run of 2026-06-01T22:00:00.000Z takes its place.',
+      );
+    });
+  }
+
   test('a blackout counts for more than a window', async () => {
     const blackouts = [{ kind: 'dates', from: '2026-06-01T12:30:00Z', to: '2026-06-01T13:30:00Z' }];
     await make({ ...cron('0 * * * *'), blackouts });
