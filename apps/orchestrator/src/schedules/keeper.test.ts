@@ -7,6 +7,7 @@ import { after, before, beforeEach, describe, test } from 'node:test';
 import type { Redis } from 'ioredis';
 import { LmasError } from '../errors.ts';
 import { createLog } from '../log.ts';
+import { keys } from '../redis/keys.ts';
 import type { VersionedTable } from '../redis/versioned-table.ts';
 import { scheduleChangeSchema, scheduleInputSchema } from '../schemas/schedule.ts';
 import { startTestRedis, type TestRedis } from '../testing/test-redis.ts';
@@ -450,6 +451,29 @@ describe('orders', () => {
     assert.equal(played.started.size, 1);
   });
 });
+
+for (const [why, by] of [
+  ['It was paused while it waited.', () => service.pause('s', null)],
+  [
+    'Its times were changed while it waited.',
+    () => service.change('s', scheduleChangeSchema.parse(cron('30 * * * *')), null, () => undefined),
+  ],
+] as const) {
+  test(`a run that waited is told of where a person ends the waiting: ${why}`, async () => {
+    const windows = [{ kind: 'weekly', from: '22:00', to: '23:00' }];
+    await make({ ...cron('0 13 * * *'), windows, missed: 'next-window' });
+    await at('2026-06-01T13:00:05Z');
+    await by();
+    await by(); // again: nothing waits any more
+    const [last, ...others] = await service.history('s', null);
+    assert.deepEqual(
+      [last?.event, last?.dueAt, last?.message, others.length],
+      ['skipped', '2026-06-01T13:00:00.000Z', why, 1],
+    );
+    const notices = await redis.xrange(keys.feed, '-', '+');
+    assert.ok(JSON.stringify(notices).includes(why), 'whoever follows everything hears of it');
+  });
+}
 
 test('of one whose time is over, and whose run waits, the windows can still be changed', async () => {
   const trigger = { kind: 'once', at: '2026-06-01T13:00:00Z' };

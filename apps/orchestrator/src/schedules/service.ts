@@ -10,6 +10,7 @@ import { pageOf, type VersionedTable } from '../redis/versioned-table.ts';
 import { scheduleHistoryEntrySchema } from '../schemas/schedule.ts';
 import type { ActionKind, Actions } from './actions.ts';
 import { complaintsAbout, inOrder } from './complaints.ts';
+import { noticesOf } from './notice.ts';
 import { type Preview, previewOf } from './preview.ts';
 import {
   type HistoryEntry,
@@ -87,16 +88,33 @@ export function createScheduleService({ table, actions, announce, now }: Parts):
     ...shownInFull(schedule),
     id: ownName(project, schedule.id),
   });
-  /** Applies an order of a person; `undefined` leaves it as it is. */
+  /** Applies an order of a person; `undefined` leaves it as it is. A run that waited and does not any more is told of. */
   const order = async (
     id: string,
     project: string | null,
     apply: (schedule: StoredSchedule) => StoredSchedule | undefined,
+    whyWaitsNoMore = '',
   ): Promise<Schedule> => {
     const fullId = (await load(id, project)).id;
     const changed = await table.change(fullId, (schedule) => {
       const value = apply(schedule);
-      return value && { value, beside: { withdraw: true, lookAtMs: lookAtMs(value, now()) } };
+      if (value === undefined) return undefined;
+      const { waiting } = schedule.progress;
+      const log: HistoryEntry[] =
+        waiting === null || value.progress.waiting !== null
+          ? []
+          : [
+              {
+                at: at(),
+                dueAt: waiting.dueAt,
+                event: 'skipped',
+                message: whyWaitsNoMore,
+                run: null,
+                code: waiting.code,
+              },
+            ];
+      const beside = { lookAtMs: lookAtMs(value, now()), log, notices: noticesOf(value, log) };
+      return { value, beside: { withdraw: true, ...beside } };
     });
     if (changed === undefined) throw missing(id);
     await announce(fullId, lookAtMs(changed, now()));
@@ -130,23 +148,26 @@ export function createScheduleService({ table, actions, announce, now }: Parts):
       const changed: StoredSchedule = { ...before, ...named };
       const isRetimed = 'trigger' in named || 'timeZone' in named;
       await requireSense(changed, before.project, { isRetimed });
-      return await order(id, project, (schedule) => {
+      const apply = (schedule: StoredSchedule): StoredSchedule => {
         expect(shown(schedule, project));
         // What comes now is for the new times to say; what was missed by the old ones is over.
         const progress = isRetimed ? { ...schedule.progress, seenUntil: at(), waiting: null } : schedule.progress;
         return { ...schedule, ...named, progress };
-      });
+      };
+      return await order(id, project, apply, 'Its times were changed while it waited.');
     },
     async remove(id, project) {
       const fullId = (await load(id, project)).id;
       await table.remove(fullId);
       await announce(fullId, null);
     },
-    pause: (id, project) =>
-      order(id, project, (schedule) => {
+    pause: (id, project) => {
+      const apply = (schedule: StoredSchedule) => {
         if (schedule.pausedAt !== null) return undefined;
         return { ...schedule, pausedAt: at(), progress: { ...schedule.progress, waiting: null } };
-      }),
+      };
+      return order(id, project, apply, 'It was paused while it waited.');
+    },
     resume: (id, project) =>
       order(id, project, (schedule) => {
         if (schedule.pausedAt === null) return undefined;
