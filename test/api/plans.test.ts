@@ -233,7 +233,9 @@ test('a check that fails stops; somebody approves; a pause holds back what has n
   assert.deepEqual(await needing('&plan=strict'), []);
   assert.equal((await api().call('POST', '/v1/plans/asking/runs', { mode: 'failover' })).body.code, 'PLAN_BUSY');
   await api().must('POST', `/v1/plan-runs/${id}/pause`);
-  const { message } = await api().must<PlanRun>('POST', `/v1/plan-runs/${id}/approve`);
+  const late = await api().call('POST', `/v1/plan-runs/${id}/approve`, { wave: 2 });
+  assert.deepEqual([late.status, late.body.code], [409, 'RUN_STATE']);
+  const { message } = await api().must<PlanRun>('POST', `/v1/plan-runs/${id}/approve`, { wave: 1 });
   assert.equal(message, 'Its VMs move.');
   assert.deepEqual(await needing(), []);
   assert.equal((await api().must<PlanRun>('GET', `/v1/plan-runs/${id}`)).waves[1]?.state, 'waiting');

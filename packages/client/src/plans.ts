@@ -55,8 +55,15 @@ export interface PlanClient {
   evacuate(input: EvacuationInput, options?: CallOptions): Promise<PlanRun>;
   listPlanRuns(query?: PageOptions & Needs & { plan?: string }, options?: CallOptions): Promise<PlanRunList>;
   getPlanRun(id: string, options?: CallOptions): Promise<PlanRun>;
-  /** Answers with the run; `fail-back`, which may leave VMs out, with the new one. */
-  orderPlanRun(id: string, order: PlanRunOrder, options?: CallOptions & FailBackInput): Promise<PlanRun>;
+  /**
+   * Answers with the run; `fail-back`, which may leave VMs out, with the new one. `approve` with a `wave`, from 1, approves that one
+   * or is refused.
+   */
+  orderPlanRun(
+    id: string,
+    order: PlanRunOrder,
+    options?: CallOptions & FailBackInput & { wave?: number },
+  ): Promise<PlanRun>;
   getPlanReport(id: string, options?: CallOptions): Promise<PlanReport>;
   /** The report as one HTML page. */
   getPlanReportPage(id: string, options?: CallOptions): Promise<string>;
@@ -82,7 +89,11 @@ export function planMethods(http: Http, base: string): PlanClient {
     listPlanRuns: (query = {}, { signal } = {}) =>
       answer(base, signal, http.GET('/v1/plan-runs', { params: { query }, ...heed(signal) })),
     getPlanRun: (id, { signal } = {}) => answer(base, signal, http.GET('/v1/plan-runs/{id}', at(id, signal))),
-    orderPlanRun: (id, order, { signal, except, poweredOff } = {}) => {
+    orderPlanRun: (id, order, { signal, except, poweredOff, wave } = {}) => {
+      if (order === 'approve') {
+        const body = wave === undefined ? {} : { wave };
+        return answer(base, signal, http.POST('/v1/plan-runs/{id}/approve', { body, ...at(id, signal) }));
+      }
       if (order !== 'fail-back') return answer(base, signal, http.POST(`/v1/plan-runs/{id}/${order}`, at(id, signal)));
       const body = { ...(except === undefined ? {} : { except }), ...(poweredOff === undefined ? {} : { poweredOff }) };
       return answer(base, signal, http.POST('/v1/plan-runs/{id}/fail-back', { body, ...at(id, signal) }));

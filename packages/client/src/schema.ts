@@ -1495,26 +1495,6 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
-    "/v1/plan-runs/{id}/approve": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        get?: never;
-        put?: never;
-        /**
-         * Approve the next wave
-         * @description Where the plan asks for somebody’s word between two waves. The checks come after it. Safe to repeat.
-         */
-        post: operations["approvePlanRun"];
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
     "/v1/plan-runs/{id}/cancel": {
         parameters: {
             query?: never;
@@ -1549,6 +1529,26 @@ export interface paths {
          * @description Of a run that failed or was cancelled. What moved stays; the rest is checked again, and moves wave after wave. Refused once a fail-back has taken back what it moved.
          */
         post: operations["retryPlanRun"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/plan-runs/{id}/approve": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Approve the next wave
+         * @description Where the plan asks for somebody’s word between two waves. The checks come after it. Safe to repeat, and safe to come late, when the body names the wave that waits; without that, a call that is repeated or comes late approves whichever waits by then.
+         */
+        post: operations["approvePlanRun"];
         delete?: never;
         options?: never;
         head?: never;
@@ -5813,6 +5813,15 @@ export interface components {
              * @enum {string}
              */
             poweredOff?: "refuse" | "leave";
+        };
+        /**
+         * @example {
+         *       "wave": 1
+         *     }
+         */
+        PlanApprovalInput: {
+            /** @description The number, from 1, of the wave that waits, as whoever approves has seen it: when another one waits by now, the answer is `RUN_STATE`. Without it, whichever waits is approved. */
+            wave?: number;
         };
         PlanItemInput: {
             /** @description Names it within the run. */
@@ -10602,6 +10611,15 @@ export interface components {
              * @enum {string}
              */
             poweredOff?: "refuse" | "leave";
+        };
+        /**
+         * @example {
+         *       "wave": 1
+         *     }
+         */
+        PlanApproval: {
+            /** @description The number, from 1, of the wave that waits, as whoever approves has seen it: when another one waits by now, the answer is `RUN_STATE`. Without it, whichever waits is approved. */
+            wave?: number;
         };
         PlanItem: {
             /** @description Names it within the run. */
@@ -20582,100 +20600,6 @@ export interface operations {
             };
         };
     };
-    approvePlanRun: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path: {
-                id: components["schemas"]["PlanRunIdInput"];
-            };
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description Default Response */
-            202: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["PlanRun"];
-                };
-            };
-            /** @description `INVALID_REQUEST`: The request does not have the documented shape. */
-            400: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `UNAUTHENTICATED`: A login is needed, and this is none. */
-            401: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `FORBIDDEN`: This login may not do that. */
-            403: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `PLAN_RUN_NOT_FOUND`: No such run of a plan. */
-            404: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `RUN_STATE`: The run is not in a state in which that can be done. */
-            409: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `INTERNAL`: A defect in the orchestrator; its log says more. */
-            500: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `UNAVAILABLE`: The orchestrator cannot answer now. */
-            503: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description Any error, as problem details (RFC 9457). */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-        };
-    };
     cancelPlanRun: {
         parameters: {
             query?: never;
@@ -20831,6 +20755,104 @@ export interface operations {
              *
              *     `PLAN_BUSY`: A run of this plan is under way.
              */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `INTERNAL`: A defect in the orchestrator; its log says more. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `UNAVAILABLE`: The orchestrator cannot answer now. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any error, as problem details (RFC 9457). */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    approvePlanRun: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: components["schemas"]["PlanRunIdInput"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["PlanApprovalInput"] | null;
+            };
+        };
+        responses: {
+            /** @description Default Response */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PlanRun"];
+                };
+            };
+            /** @description `INVALID_REQUEST`: The request does not have the documented shape. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `UNAUTHENTICATED`: A login is needed, and this is none. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `FORBIDDEN`: This login may not do that. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `PLAN_RUN_NOT_FOUND`: No such run of a plan. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `RUN_STATE`: The run is not in a state in which that can be done. */
             409: {
                 headers: {
                     [name: string]: unknown;

@@ -33,7 +33,11 @@ const RUNS: readonly Column<PlanRunList['items'][number]>[] = [
 const ORDERS: readonly { order: PlanRunOrder; description: string }[] = [
   { order: 'pause', description: 'Begins nothing more; what moves goes on.' },
   { order: 'resume', description: 'Goes on where it was paused.' },
-  { order: 'approve', description: 'Lets the next wave begin, where the plan asks for somebody’s word.' },
+  {
+    order: 'approve',
+    description:
+      'Lets the next wave begin, where the plan asks for somebody’s word. With --wave it is refused when another one waits by now.',
+  },
   {
     order: 'cancel',
     description:
@@ -117,11 +121,14 @@ export function addPlanRuns(registry: Registry, plan: Registry['program']): void
   addReport(registry, plan);
 }
 
+const MAX_WAVES = 500;
+
 interface OrderFlags {
   readonly watch?: boolean;
   readonly except?: readonly string[];
   readonly leavePoweredOff?: boolean;
   readonly refusePoweredOff?: boolean;
+  readonly wave?: string;
 }
 
 function addOrder(registry: Registry, plan: Registry['program'], order: PlanRunOrder, description: string): void {
@@ -141,13 +148,22 @@ function addOrder(registry: Registry, plan: Registry['program'], order: PlanRunO
       )
       .option('--refuse-powered-off', 'bring back nothing when one is powered off; without either, what its plan says');
   }
+  if (order === 'approve')
+    command.option('--wave <n>', 'the wave that waits, from 1; without it, the one that waits now');
   const example = `lmas plan ${order} r_0198c9d4-5a1f-7c55-b1d2-5d3c7c1f9a10`;
   leaf<OrderFlags>(registry, command, {
-    examples: isBack ? [example, `${example} --except db-1 --leave-powered-off --watch`] : [example],
+    examples: [
+      example,
+      ...(isBack ? [`${example} --except db-1 --leave-powered-off --watch`] : []),
+      ...(order === 'approve' ? [`${example} --wave 1`] : []),
+    ],
     action: async (invocation) => {
       const { except, leavePoweredOff, refusePoweredOff } = invocation.flags;
-      const run = await (await invocation.client()).orderPlanRun(invocation.args[0] ?? '', order, {
+      const [id = ''] = invocation.args;
+      const wave = order === 'approve' ? await waveToApprove(invocation, id) : undefined;
+      const run = await (await invocation.client()).orderPlanRun(id, order, {
         signal: invocation.signal,
+        ...(wave === undefined ? {} : { wave }),
         ...(except === undefined ? {} : { except: [...except] }),
         ...(leavePoweredOff === true ? { poweredOff: 'leave' as const } : {}),
         ...(refusePoweredOff === true ? { poweredOff: 'refuse' as const } : {}),
@@ -164,6 +180,15 @@ function addOrder(registry: Registry, plan: Registry['program'], order: PlanRunO
       return EXIT.ok;
     },
   });
+}
+
+/** The one that waits now is named as well: a call that is sent twice approves no later one. */
+async function waveToApprove(invocation: Invocation<OrderFlags>, id: string): Promise<number | undefined> {
+  const { wave } = invocation.flags;
+  if (wave !== undefined) return parseInteger(wave, { min: 1, max: MAX_WAVES });
+  const { waves } = await (await invocation.client()).getPlanRun(id, invocation);
+  const index = waves.findIndex(({ state }) => state === 'between');
+  return index === -1 ? undefined : index + 1;
 }
 
 function addReport(registry: Registry, plan: Registry['program']): void {

@@ -7,7 +7,7 @@ import type { Migration } from '../migrations/record.ts';
 import { planBodySchema } from '../schemas/plan.ts';
 import { startTestRedis, type TestRedis } from '../testing/test-redis.ts';
 import { besideOf } from './driver.ts';
-import { createRunTable, newRun, newRunId, type PlanItem, type PlanRun } from './record.ts';
+import { createRunTable, newRun, newRunId, newWave, type PlanItem, type PlanRun } from './record.ts';
 import { createPlanRunService, type PlanRunService } from './runs.ts';
 import { judge } from './validate.ts';
 
@@ -271,4 +271,19 @@ test('what stands in the way of a fail-back is told with the way around it', asy
   const items = [{ ...item('one', 'waiting'), findings }];
   const judged = judge({ ...back, definition: stopping, items, phase: 'validating' }, Date.parse(AT));
   assert.match(judged.message, new RegExp(`^The checks say no for one\\. .*lmas plan fail-back ${id} --except VM`));
+});
+
+test('an approval that names its wave approves no later one, however late it comes and however often', async () => {
+  const asks = { approval: true };
+  const waves = [asks, asks, {}].map((afterwards) => ({ ...definition.waves[0], afterwards }));
+  const asking = planBodySchema.parse({ waves });
+  const state = (...states: PlanRun['waves'][number]['state'][]) =>
+    states.map((each) => ({ ...newWave({ name: '' }), state: each }));
+  const id = await onRecord({ definition: asking, phase: 'running', waves: state('between', 'waiting', 'waiting') });
+  await assert.rejects(runs.approve(id, null, 2), { code: 'RUN_STATE', message: /wave 2; wave 1 waits/ });
+  for (let times = 0; times < 2; times++) assert.equal((await runs.approve(id, null, 1)).waves[0]?.approvedAt, AT);
+  const later = await onRecord({ definition: asking, phase: 'running', waves: state('done', 'between', 'waiting') });
+  await assert.rejects(runs.approve(later, null, 1), { code: 'RUN_STATE', message: /wave 1; wave 2 waits/ });
+  assert.equal((await runs.get(later, null)).waves[1]?.approvedAt, null);
+  assert.equal((await runs.approve(later, null)).waves[1]?.approvedAt, AT, 'unnamed: whichever waits');
 });

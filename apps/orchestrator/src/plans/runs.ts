@@ -79,8 +79,11 @@ export interface PlanRunService {
   /** Begins nothing more; what moves goes on. @throws LmasError RUN_STATE, as all below */
   pause(id: string, project: string | null): Promise<PlanRun>;
   resume(id: string, project: string | null): Promise<PlanRun>;
-  /** Lets the next wave begin, where the plan asks for somebody's word. */
-  approve(id: string, project: string | null): Promise<PlanRun>;
+  /**
+   * Lets the next wave begin, where the plan asks for somebody’s word.
+   * @param wave the number of the one that waits, from 1, as whoever approves has seen it; undefined: whichever does
+   */
+  approve(id: string, project: string | null, wave?: number): Promise<PlanRun>;
   cancel(id: string, project: string | null): Promise<PlanRun>;
   /** Tries again only what did not move. @throws LmasError PLAN_BUSY */
   retry(id: string, project: string | null): Promise<PlanRun>;
@@ -297,11 +300,13 @@ export function createPlanRunService({
       order(id, project, 'It was resumed.', (run) =>
         live(run).pausedAt === null ? undefined : { ...run, pausedAt: null, waves: run.waves.map(askedAnew) },
       ),
-    approve: (id, project) =>
+    approve: (id, project, wave) =>
       order(id, project, 'The next wave was approved.', (run) => {
         const index = live(run).waves.findIndex(({ state }) => state === 'between');
         const isAsked = run.definition.waves[index]?.afterwards.approval === true;
         if (!isAsked) throw new LmasError('RUN_STATE', 'Nothing of it waits for an approval.');
+        if (wave !== undefined && wave !== index + 1)
+          throw new LmasError('RUN_STATE', `What was approved is wave ${wave}; wave ${index + 1} waits.`);
         return {
           ...run,
           message: underWay(run),

@@ -42,6 +42,18 @@ export const failBackInputSchema = z
   })
   .meta({ id: 'FailBackRequest', examples: [{}, { except: ['db-1'] }, { poweredOff: 'leave' }] });
 
+export const approvalInputSchema = z
+  .strictObject({
+    wave: z
+      .int()
+      .min(1)
+      .optional()
+      .describe(
+        'The number, from 1, of the wave that waits, as whoever approves has seen it: when another one waits by now, the answer is `RUN_STATE`. Without it, whichever waits is approved.',
+      ),
+  })
+  .meta({ id: 'PlanApproval', examples: [{ wave: 1 }] });
+
 export const RUN_PHASES = [
   /** The plan is made into VMs: who runs where, what each is mapped to. */
   'resolving',

@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import type { PlanRun } from '@lmas/client';
 import { gateWords, wavesOfPlan, wavesOfRun } from './drawn-waves.ts';
 import { reasonsHeading } from './plan-words.ts';
-import { canStay, isUnclear, leftOut, offersOf } from './run-offers.ts';
+import { canStay, isUnclear, leftOut, offersOf, waveThatAsks } from './run-offers.ts';
 
 const afterwards = { pauseMs: 5_000, approval: true, checks: [] };
 const none = { pauseMs: 0, approval: false, checks: [] };
@@ -65,6 +65,8 @@ test('a run is offered what it can be told now, and nothing else', () => {
   // As a run is between two waves: until when it pauses is always known, and past after a while.
   const between = { state: 'between', approvedAt: null, pauseUntil: '2020-01-01' };
   assert.deepEqual(offersOf(runWith({ waves: [between], pausedAt: '2030-01-01' })), ['approve', 'resume', 'cancel']);
+  assert.equal(waveThatAsks(runWith({ waves: [between] })), 1);
+  assert.equal(waveThatAsks(runWith({})), undefined);
   assert.deepEqual(offersOf(runWith({ waves: [{ ...between, approvedAt: '2020-01-02' }] })), ['pause', 'cancel']);
   const unasked = [{ state: 'done', approvedAt: null, pauseUntil: '2020-01-01' }, between];
   assert.deepEqual(offersOf(runWith({ waves: unasked })), ['pause', 'cancel'], 'the plan asks for nobody’s word');

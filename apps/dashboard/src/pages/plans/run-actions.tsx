@@ -6,7 +6,7 @@ import { Problem } from '../../parts/problem.tsx';
 import { useAction } from '../../parts/use-action.ts';
 import { client, may } from '../../session/session.ts';
 import { FailBack } from './fail-back.tsx';
-import { offersOf } from './run-offers.ts';
+import { offersOf, waveThatAsks } from './run-offers.ts';
 
 interface Offer {
   readonly order: PlanRunOrder;
@@ -35,10 +35,16 @@ const OF_DRILLS: Readonly<Partial<Record<PlanRunOrder, Partial<Offer>>>> = {
 };
 
 export function RunActions({ run, onChanged }: { run: PlanRun; onChanged: () => void }) {
-  const [asked, ask] = useState<PlanRunOrder | null>(null);
+  const [asked, setAsked] = useState<PlanRunOrder | null>(null);
+  /** The wave that waited when the button was pressed: by the time of the answer it may be another one. */
+  const [wave, setWave] = useState<number | undefined>();
+  const ask = (order: PlanRunOrder | null) => {
+    setWave(waveThatAsks(run));
+    setAsked(order);
+  };
   const action = useAction(async () => {
     if (asked === null) return;
-    await client().orderPlanRun(run.id, asked);
+    await client().orderPlanRun(run.id, asked, asked === 'approve' && wave !== undefined ? { wave } : {});
     onChanged();
   });
   const report = useAction(async () => await openReport(run.id));

@@ -11,10 +11,7 @@ export function offersOf(
 ): PlanRunOrder[] {
   const moves = run.mode === 'failover' || run.mode === 'failback' || run.mode === 'evacuation';
   if (!hasRunEnded(run)) {
-    const waits = run.waves.some(
-      ({ state, approvedAt }, wave) =>
-        state === 'between' && approvedAt === null && run.definition.waves[wave]?.afterwards.approval === true,
-    );
+    const waits = waveThatAsks(run) !== undefined;
     return [...(waits ? (['approve'] as const) : []), run.pausedAt === null ? 'pause' : 'resume', 'cancel'];
   }
   if (!moves) return [];
@@ -22,6 +19,15 @@ export function offersOf(
     ...(run.phase === 'succeeded' ? [] : (['retry'] as const)),
     ...(run.items.some(({ state }) => state === 'moved' || state === 'stuck') ? (['fail-back'] as const) : []),
   ];
+}
+
+/** The number, from 1, of the wave after which a person is asked; undefined: nobody is. */
+export function waveThatAsks({ waves, definition }: Pick<PlanRun, 'waves' | 'definition'>): number | undefined {
+  const index = waves.findIndex(
+    ({ state, approvedAt }, wave) =>
+      state === 'between' && approvedAt === null && definition.waves[wave]?.afterwards.approval === true,
+  );
+  return index === -1 ? undefined : index + 1;
 }
 
 type Item = PlanRun['items'][number];

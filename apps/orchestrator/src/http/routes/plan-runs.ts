@@ -7,6 +7,7 @@ import type { OrchestratorErrorCode } from '../../errors.ts';
 import { REPORT_STYLE_HASH, reportPage } from '../../plans/report-page.ts';
 import type { PlanRunService } from '../../plans/runs.ts';
 import {
+  approvalInputSchema,
   failBackInputSchema,
   planReportSchema,
   planRunIdSchema,
@@ -98,7 +99,7 @@ const readRoutes: FastifyPluginAsyncZod<Services> = async (api, { planRuns }) =>
 };
 
 interface Order {
-  readonly name: 'pause' | 'resume' | 'approve' | 'cancel' | 'retry';
+  readonly name: 'pause' | 'resume' | 'cancel' | 'retry';
   readonly path: string;
   readonly summary: string;
   readonly description: string;
@@ -117,10 +118,6 @@ const ORDERS: readonly Order[] = [
     path: 'resume',
     summary: 'Resume a run',
     description: 'It goes on where it was paused. Safe to repeat.',
-  },
-  {
-    ...{ name: 'approve', path: 'approve', summary: 'Approve the next wave' },
-    description: 'Where the plan asks for somebody’s word between two waves. The checks come after it. Safe to repeat.',
   },
   {
     ...{ name: 'cancel', path: 'cancel', summary: 'Cancel a run' },
@@ -152,6 +149,23 @@ const orderRoutes: FastifyPluginAsyncZod<Services> = async (api, { planRuns }) =
       },
     );
   }
+  api.post(
+    '/v1/plan-runs/:id/approve',
+    {
+      schema: {
+        ...{ operationId: 'approvePlanRun', tags, summary: 'Approve the next wave', params },
+        description:
+          'Where the plan asks for somebody’s word between two waves. The checks come after it. Safe to repeat, and safe to come late, when the body names the wave that waits; without that, a call that is repeated or comes late approves whichever waits by then.',
+        // null: there is none.
+        body: approvalInputSchema.nullish(),
+        response: { 202: planRunSchema, ...failures('PLAN_RUN_NOT_FOUND', 'RUN_STATE') },
+      },
+    },
+    async (request, reply) => {
+      const run = await planRuns.approve(request.params.id, projectOf(request), request.body?.wave);
+      return reply.code(202).header('location', `/v1/plan-runs/${run.id}`).send(run);
+    },
+  );
   api.post(
     '/v1/plan-runs/:id/fail-back',
     {
