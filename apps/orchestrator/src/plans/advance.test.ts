@@ -268,6 +268,27 @@ test('a host that some were left at is not called empty', () => {
   assert.equal(judged.message, 'Every check passed. 2 that are powered off would be left at a: vm0-1, vm0-2.');
 });
 
+test('a VM that is paused or arriving is not called powered off, and an evacuation that leaves one has not emptied its host', () => {
+  const notRunning = { severity: 'warning' as const, code: 'NOT_RUNNING', message: 'It is paused.', remedy: '' };
+  const ended = (mode: PlanRun['mode'], findings: readonly PlanItem['findings'][]) => {
+    const begun = running([{ vms: 1 + findings.length, concurrency: 1, onFailure: 'go-on' }]);
+    const items = begun.items.map(
+      (each, at): PlanItem => (at === 0 ? each : { ...each, state: 'left', findings: findings[at - 1] ?? [] }),
+    );
+    const ordered = advance({ ...begun, mode, items }, { nowMs: 0, migrations: MIGRATIONS }).run;
+    const { phase, message } = arrived(ordered, 'absent', 0);
+    return [phase, message];
+  };
+  const paused = 'Every running VM has moved. 1 that is neither running nor off was left at a: vm0-1.';
+  assert.deepEqual(ended('evacuation', [[notRunning]]), ['failed', paused]);
+  assert.deepEqual(ended('failover', [[notRunning]]), ['succeeded', paused], 'as its plan says');
+  assert.deepEqual(ended('evacuation', [[], [notRunning]]), [
+    'failed',
+    'Every running VM has moved. 1 that is powered off was left at a: vm0-1. 1 that is neither running nor off was left at a: vm0-2.',
+  ]);
+  assert.equal(ended('evacuation', [[]])[0], 'succeeded');
+});
+
 test('a clock that was ahead and comes back holds up nothing for longer than it was to wait', () => {
   const one = { vms: 1, concurrency: 1, onFailure: 'stop' as const };
   const startMs = Date.parse(CREATED);

@@ -3,6 +3,7 @@
  * off. Pure.
  */
 import { inShort } from '../in-short.ts';
+import { NOT_RUNNING } from './powered-off.ts';
 import { ENDPOINT_SILENT, type PlanItem, type PlanRun } from './record.ts';
 
 type Items = Pick<PlanRun, 'items'>;
@@ -17,19 +18,30 @@ export function allMoved(run: Left): string {
 /** What stays where it is though it was meant; said behind how it ended. */
 export const leftBehind = (run: Left, were: 'were' | 'would be'): string => leftOff(run, were) + leftSilent(run);
 
+/** It stays as nothing that anybody could move: paused, or arriving by a migration. */
+const isInBetween = ({ findings }: PlanItem): boolean => findings.some(({ code }) => code === NOT_RUNNING);
+
+/** Whether a VM was left that is neither running nor off: whoever switches its host off ends its guest. */
+export const leavesInBetween = ({ items }: Items): boolean =>
+  items.some((item) => item.state === 'left' && isInBetween(item));
+
 /** Of those that no plugin can move, host by host. */
 function leftOff({ items }: Items, were: 'were' | 'would be'): string {
-  const byHost = new Map<string, string[]>();
-  for (const { state, source, vm } of items) {
-    if (state === 'left') byHost.set(source.endpoint, [...(byHost.get(source.endpoint) ?? []), vm.name]);
-  }
-  return [...byHost]
-    .map(([host, names]) => {
+  const left = items.filter(({ state }) => state === 'left');
+  const told = (those: readonly PlanItem[], how: string): string[] =>
+    Object.entries(Object.groupBy(those, ({ source }) => source.endpoint)).map(([host, there = []]) => {
+      const names = there.map(({ vm }) => vm.name);
       const them = names.length === 1 ? '1 that is' : `${names.length} that are`;
-      const left = were === 'were' && names.length === 1 ? 'was' : were;
-      return ` ${them} powered off ${left} left at ${host}: ${inShort(names)}.`;
-    })
-    .join('');
+      const was = were === 'were' && names.length === 1 ? 'was' : were;
+      return ` ${them} ${how} ${was} left at ${host}: ${inShort(names)}.`;
+    });
+  return [
+    ...told(
+      left.filter((item) => !isInBetween(item)),
+      'powered off',
+    ),
+    ...told(left.filter(isInBetween), 'neither running nor off'),
+  ].join('');
 }
 
 /** Of a drill: what it says nothing about, behind how it ended; empty: it was about all that was meant. */

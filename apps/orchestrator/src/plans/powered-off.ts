@@ -21,6 +21,9 @@ export interface Rest {
   readonly finding: Finding | undefined;
 }
 
+/** Of a VM that is neither running nor off. */
+export const NOT_RUNNING = 'NOT_RUNNING';
+
 /** `undefined`: it runs. */
 export function restOf(
   vm: VmSummary,
@@ -32,7 +35,7 @@ export function restOf(
   if (presence === 'running') return undefined;
   const refuses = poweredOff === 'refuse';
   if (presence !== 'stopped') {
-    const finding = notMoved('NOT_RUNNING', `${name} ${HOW[presence] ?? `is ${presence}`}.`, 'Then begin a new run.');
+    const finding = notMoved(NOT_RUNNING, `${name} ${HOW[presence] ?? `is ${presence}`}.`, 'Then begin a new run.');
     return {
       moves: false,
       refusal: refuses ? `${finding.message} At ${endpoint} it is neither running nor off: leave it out` : undefined,
