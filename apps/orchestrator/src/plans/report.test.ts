@@ -3,13 +3,15 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { planBodySchema } from '../schemas/plan.ts';
 import { planReportSchema } from '../schemas/plan-run.ts';
-import { newRun, newRunId, type PlanItem } from './record.ts';
+import { newRun, newRunId, type PlanItem, type PlanRun } from './record.ts';
 import { reportOn } from './report.ts';
 import { reportPage } from './report-page.ts';
 
 const AT = '2026-06-01T12:00:00.000Z';
 
-function reportOf(...changes: readonly Partial<PlanItem>[]) {
+const reportOf = (...changes: readonly Partial<PlanItem>[]) => reportOfRun({}, ...changes);
+
+function reportOfRun(run: Partial<PlanRun>, ...changes: readonly Partial<PlanItem>[]) {
   const definition = planBodySchema.parse({
     waves: [{ vms: [{ kind: 'host', source: 'a', destination: { endpoint: 'b' } }] }],
   });
@@ -34,7 +36,7 @@ function reportOf(...changes: readonly Partial<PlanItem>[]) {
       ...change,
     };
   });
-  return planReportSchema.parse(reportOn({ ...newRun(definition, of, AT), items }, [], AT));
+  return planReportSchema.parse(reportOn({ ...newRun(definition, of, AT), items, ...run }, [], run.endedAt ?? AT));
 }
 
 test('every VM that has not moved is named with the place where it is, or that nobody knows it', () => {
@@ -63,4 +65,35 @@ test('every VM that has not moved is named with the place where it is, or that n
     ],
   );
   assert.ok(reportPage(report).includes('<td>vm-2</td><td>not clear</td><td>Nobody knows where it runs'));
+});
+
+test('an objective is met by what has succeeded in time, and by nothing else', () => {
+  const definition = planBodySchema.parse({
+    waves: [{ vms: [{ kind: 'host', source: 'a', destination: { endpoint: 'b' } }] }],
+    rtoMs: 60_000,
+  });
+  const upAt = (seconds: number) => ({
+    state: 'rehearsed' as const,
+    rehearsal: { copy: 'c', networks: [], upAt: later(seconds), upAfterMs: 1, leftovers: [] },
+  });
+  const later = (seconds: number) => new Date(Date.parse(AT) + seconds * 1_000).toISOString();
+  const objective = (
+    phase: PlanRun['phase'],
+    seconds: number | null,
+    more: Partial<PlanRun> = {},
+    ...items: Partial<PlanItem>[]
+  ) => {
+    const startedAt = seconds === null ? null : AT;
+    const report = reportOfRun({ definition, phase, startedAt, endedAt: later(seconds ?? 0), ...more }, ...items);
+    return /objective<\/th><td>([^<]*)</.exec(reportPage(report))?.[1]?.split(': ').slice(1).join(': ');
+  };
+  assert.equal(objective('succeeded', 30), 'met');
+  assert.equal(objective('succeeded', 61), 'missed');
+  assert.equal(objective('failed', 30), 'not reached: the run failed');
+  assert.equal(objective('cancelled', 30), 'not reached: the run was cancelled');
+  assert.equal(objective('failed', 61), 'missed');
+  assert.equal(objective('running', 30), 'not missed so far');
+  assert.equal(objective('failed', null), 'nothing was moved');
+  assert.equal(objective('succeeded', 90, { mode: 'drill' }, upAt(20), upAt(59)), 'met');
+  assert.equal(objective('succeeded', 90, { mode: 'drill' }, upAt(20), upAt(61)), 'missed');
 });
