@@ -8,7 +8,7 @@ import type { PlanRun } from './record.ts';
 
 const ID = 'm_00000000-0000-4000-8000-000000000000';
 
-async function learnt(migration: Pick<Migration, 'where' | 'byHand'>) {
+async function learnt(migration: Pick<Migration, 'where' | 'byHand'> & Partial<Pick<Migration, 'phase' | 'error'>>) {
   const item = { state: 'moving', migrations: [ID], source: { endpoint: 'a' }, vm: { id: 'vm' } };
   const error = { code: 'CONNECTION_LOST', message: 'It was lost.', remedy: 'Submit it again.' };
   const scope = {
@@ -26,6 +26,14 @@ test('where it is, and what only a person can do about it', async () => {
   assert.deepEqual(await learnt({ where: 'unknown', byHand: null }), [null, 'Submit it again.'], 'nobody had looked');
   for (const where of ['unknown', 'both'] as const)
     assert.deepEqual(await learnt({ where, byHand: 'Look at both hosts.' }), [where, 'Look at both hosts.']);
+});
+
+test('a VM that stands paused at its source, or has left a definition behind, is for a person, also after a cancel', async () => {
+  const byHand = 'Resume it there.';
+  assert.deepEqual(await learnt({ where: 'source', byHand }), ['source', byHand]);
+  assert.deepEqual(await learnt({ where: 'source', byHand, phase: 'cancelled', error: null }), ['source', byHand]);
+  const nothing = { where: 'source' as const, byHand: null, phase: 'cancelled' as const, error: null };
+  assert.deepEqual(await learnt(nothing), ['source', undefined], 'a cancel that has left nothing is no error');
 });
 
 test('an end that does not answer after the move is told apart from one that knows no such VM, with when the move ended', async () => {

@@ -87,13 +87,22 @@ function rehearsalOf({ drill, leftovers }: Migration): PlanItem['rehearsal'] {
   return { copy: copy.vm.name, networks: copy.networks, upAt: copy.startedAt, upAfterMs, leftovers };
 }
 
-/** What a migration that did not succeed left behind. Where two may run, what to do by hand is the remedy. */
-function lossOf({ where, byHand, error }: Migration): Pick<MigrationFacts, 'leftAt' | 'error' | 'byHand'> {
+/**
+ * What a migration that did not succeed left behind. What only a person can do is the remedy, also where it is clear where the VM is: it may
+ * stand paused there, or have left a definition at the other end. One that was cancelled has no error of its own to say that with.
+ */
+function lossOf({ where, byHand, error, phase }: Migration): Pick<MigrationFacts, 'leftAt' | 'error' | 'byHand'> {
   const isClear = !isUndecided({ where, byHand });
   const leftAt = isClear && where === 'unknown' ? null : where;
-  const remedy = isClear ? (error?.remedy ?? null) : byHand;
-  return { leftAt, byHand, error: error && { code: error.code, message: error.message, remedy } };
+  const cause = error ?? (byHand !== null && phase === 'cancelled' ? LEFT_BY_CANCEL : null);
+  const remedy = byHand ?? error?.remedy ?? null;
+  return { leftAt, byHand, error: cause && { code: cause.code, message: cause.message, remedy } };
 }
+
+const LEFT_BY_CANCEL = {
+  code: 'CANCELLED',
+  message: 'Its migration was cancelled, and left something to be done by hand.',
+};
 
 /** Of each VM that did not move, or not back: its newest migration, by id. */
 export async function newestOfLost(

@@ -55,10 +55,10 @@ test('every VM that has not moved is named with the place where it is, or that n
   assert.deepEqual(
     report.summary.remaining.map(({ vm, at, why }) => [vm, at, why]),
     [
-      ['vm-1', 'a', 'The connection was lost.'],
+      ['vm-1', 'a', 'The connection was lost. Look at both hosts.'],
       ['vm-2', null, 'Nobody knows where it runs: The connection was lost. Look at both hosts.'],
       ['vm-3', null, 'It runs at both ends: The connection was lost. Look at both hosts.'],
-      ['vm-4', 'b', 'The connection was lost.'],
+      ['vm-4', 'b', 'The connection was lost. Look at both hosts.'],
       ['vm-5', 'b', 'It could not be moved back.'],
       ['vm-6', 'b', 'It is moved back.'],
       ['vm-7', 'a', 'Its turn never came.'],

@@ -55,12 +55,11 @@ function placeOf({ state, leftAt, source, destination }: PlanItem): string | nul
   return state === 'stuck' || state === 'moving-back' ? destination.endpoint : source.endpoint;
 }
 
+/** With what is to be done about it: a VM that stands paused where it is looks like one that nothing has happened to. */
 function whyOf({ state, leftAt, error, findings, powerState }: PlanItem): string {
   const isOff = powerState === 'off';
-  const why = error?.message ?? WHY[state] ?? findings[0]?.message ?? state;
-  if (leftAt === 'both')
-    return `${isOff ? 'Both ends have it' : 'It runs at both ends'}: ${why} ${error?.remedy ?? ''}`.trimEnd();
-  return leftAt === 'unknown'
-    ? `Nobody knows ${isOff ? 'which end has it' : 'where it runs'}: ${why} ${error?.remedy ?? ''}`.trimEnd()
-    : why;
+  const cause = error?.message ?? WHY[state] ?? findings[0]?.message ?? state;
+  const why = `${cause} ${error?.remedy ?? ''}`.trimEnd();
+  if (leftAt === 'both') return `${isOff ? 'Both ends have it' : 'It runs at both ends'}: ${why}`;
+  return leftAt === 'unknown' ? `Nobody knows ${isOff ? 'which end has it' : 'where it runs'}: ${why}` : why;
 }
