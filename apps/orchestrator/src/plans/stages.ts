@@ -13,7 +13,7 @@ import { withLeftThere } from './left-there.ts';
 import { withMemoryFindings } from './memory.ts';
 import { factsOf, orderMissing } from './ordered-migrations.ts';
 import { asTaken } from './powered-off.ts';
-import type { PlanItem, PlanRun, RunEntry } from './record.ts';
+import { hasMoved, isWaveOver, type PlanItem, type PlanRun, type RunEntry, type WaveRun } from './record.ts';
 import { advanceRehearsal } from './rehearsal.ts';
 import { type Resolution, resolve } from './resolve.ts';
 import { survey } from './survey.ts';
@@ -49,7 +49,7 @@ export async function nextStage(
   if (isUnderWay(run)) return await turn(stored, tools, options);
   const endedAt = new Date(tools.nowMs).toISOString();
   if (run.cancelRequestedAt !== null) {
-    return said({ ...run, phase: 'cancelled', endedAt, message: 'It was cancelled before anything moved.' });
+    return said(cancelledBefore(run, endedAt));
   }
   if (run.phase === 'resolving') {
     const found = await survey(asTaken(run), tools.scope, options);
@@ -65,6 +65,14 @@ export async function nextStage(
     return await validated({ ...run, items: left }, tools, options);
   }
   return await validated(run, tools, options);
+}
+
+/** It was cancelled while nothing moved: of a retry, while what is left was checked again. */
+function cancelledBefore(run: PlanRun, endedAt: string): PlanRun {
+  const message = `It was cancelled before anything ${hasMoved(run) ? 'more ' : ''}moved.`;
+  const items = run.items.map((item): PlanItem => (item.state === 'waiting' ? { ...item, state: 'skipped' } : item));
+  const waves = run.waves.map((wave): WaveRun => (isWaveOver(wave.state) ? wave : { ...wave, state: 'skipped' }));
+  return { ...run, items, waves, phase: 'cancelled', endedAt, pausedAt: null, message };
 }
 
 const isCheckedAnew = ({ state, checkedAt }: PlanItem): boolean => state === 'waiting' && checkedAt !== null;
