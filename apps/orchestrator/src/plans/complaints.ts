@@ -3,6 +3,7 @@
  * answers at the moment is left to its runs.
  */
 import { isIP } from 'node:net';
+import { ownName } from '../access/owned-names.ts';
 import type { Scope } from '../access/scope.ts';
 import { describeError, errorCode, type Issue, LmasError } from '../errors.ts';
 import type { AddressGuard } from '../webhooks/address-guard.ts';
@@ -78,10 +79,12 @@ function mappingComplaints({ mappings }: PlanBody, sites: ReadonlySet<string>): 
   });
 }
 
+const CIRCLE = 'goes in a circle';
+
 /** Plans that wait for each other would never run. */
 async function orderComplaints(
   id: string | null,
-  { after }: PlanBody,
+  { after }: Pick<PlanBody, 'after'>,
   findPlan: ComplaintTools['findPlan'],
 ): Promise<Issue[]> {
   const issues: Issue[] = [];
@@ -91,7 +94,7 @@ async function orderComplaints(
     const seen = new Set<string>();
     const visit = async (name: string, way: readonly string[]): Promise<void> => {
       if (name === id || way.includes(name)) {
-        issues.push({ path, message: `goes in a circle: ${[...way, name].join(' after ')}` });
+        issues.push({ path, message: `${CIRCLE}: ${[...way, name].join(' after ')}` });
         return;
       }
       if (seen.has(name)) return;
@@ -106,6 +109,28 @@ async function orderComplaints(
     await visit(first, id === null ? [] : [id]);
   }
   return issues;
+}
+
+/**
+ * The circle that a stored plan is in by way of one that it runs after; undefined: in none. Two people who store each half of it at the same
+ * moment see nothing of the other one's, so whoever would wait for ever is told when the plan is to begin.
+ * @param getPlan by its name in the project of the plan. @throws what it throws but for PLAN_NOT_FOUND
+ */
+export async function circleThrough(
+  { id, project }: Pick<Plan, 'id' | 'project'>,
+  former: string,
+  getPlan: (name: string) => Promise<Plan>,
+): Promise<string | undefined> {
+  const findPlan = async (name: string) => {
+    try {
+      return await getPlan(name);
+    } catch (error) {
+      if (errorCode(error) === 'PLAN_NOT_FOUND') return undefined;
+      throw error;
+    }
+  };
+  const issues = await orderComplaints(ownName(project, id), { after: [former] }, findPlan);
+  return issues.find(({ message }) => message.startsWith(CIRCLE))?.message;
 }
 
 async function checkComplaints({ waves }: PlanBody, guard: AddressGuard, { credentials }: Scope): Promise<Issue[]> {

@@ -1,6 +1,6 @@
 /** Orders that two runs would carry out against each other are refused; what was looked at is not kept for ever. On a real Redis. */
 import assert from 'node:assert/strict';
-import { after, before, beforeEach, test } from 'node:test';
+import { after as afterAll, before, beforeEach, test } from 'node:test';
 import type { Redis } from 'ioredis';
 import { LmasError } from '../errors.ts';
 import type { Migration } from '../migrations/record.ts';
@@ -19,18 +19,25 @@ const plan = { id: 'p', ...definition, project: null, createdAt: AT, changedAt: 
 let server: TestRedis;
 let redis: Redis;
 let runs: PlanRunService;
+/** What each plan runs after. */
+let after: Record<string, string[]>;
 let migrations: Map<string, Migration>;
 
 before(async () => {
   server = await startTestRedis();
   redis = server.redis;
 });
-after(() => server[Symbol.asyncDispose]());
+afterAll(() => server[Symbol.asyncDispose]());
 beforeEach(async () => {
   await redis.flushall();
   migrations = new Map();
+  after = {};
   runs = createPlanRunService({
-    ...{ table: createRunTable(redis), plans: { get: async () => plan }, announce: async () => undefined },
+    ...{
+      table: createRunTable(redis),
+      plans: { get: async (id) => ({ ...plan, id, after: after[id] ?? [] }) },
+      announce: async () => undefined,
+    },
     complaintTools: () => assert.fail('nobody asks'),
     cordon: async () => undefined,
     migrationsOf: () => ({
@@ -286,4 +293,17 @@ test('an approval that names its wave approves no later one, however late it com
   await assert.rejects(runs.approve(later, null, 1), { code: 'RUN_STATE', message: /wave 1; wave 2 waits/ });
   assert.equal((await runs.get(later, null)).waves[1]?.approvedAt, null);
   assert.equal((await runs.approve(later, null)).waves[1]?.approvedAt, AT, 'unnamed: whichever waits');
+});
+
+test('plans that wait for each other, since two people stored them at the same moment, are told of it when one is to begin', async () => {
+  after = { p: ['q'], q: ['p'] };
+  await assert.rejects(runs.start('p', 'failover', null), {
+    code: 'PLAN_NOT_READY',
+    message:
+      'p runs after q, whose last failover was never. It never can: the order goes in a circle: p after q after p.',
+  });
+  after = { p: ['q'] };
+  await assert.rejects(runs.start('p', 'failover', null), {
+    message: 'p runs after q, whose last failover was never.',
+  });
 });

@@ -19,7 +19,7 @@ import {
 } from '../redis/versioned-table.ts';
 import type { evacuationInputSchema } from '../schemas/plan.ts';
 import { planRunEntrySchema, type planRunInputSchema } from '../schemas/plan-run.ts';
-import { type ComplaintTools, complaintsAbout } from './complaints.ts';
+import { type ComplaintTools, circleThrough, complaintsAbout } from './complaints.ts';
 import { besideOf } from './driver.ts';
 import { evacuationPlan } from './evacuation.ts';
 import { foundLater } from './found-later.ts';
@@ -244,9 +244,11 @@ export function createPlanRunService({
         for (const former of plan.after) {
           const last = await newest(['plan', fullName(owner, former)], (run) => run.mode === mode);
           if (last?.phase === 'succeeded') continue;
+          const circle = await circleThrough(plan, former, (name) => plans.get(name, owner));
+          const never = circle === undefined ? '' : ` It never can: the order ${circle}.`;
           throw new LmasError(
             'PLAN_NOT_READY',
-            `${planId} runs after ${former}, whose last ${mode} ${last === undefined ? 'was never' : `has not succeeded: ${last.phase}`}.`,
+            `${planId} runs after ${former}, whose last ${mode} ${last === undefined ? 'was never' : `has not succeeded: ${last.phase}`}.${never}`,
           );
         }
       }
