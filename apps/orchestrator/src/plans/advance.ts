@@ -6,11 +6,11 @@
  *   wave   waiting → moving → between → done             between: pause, approval, checks
  *                       │        │
  *                       └────────┴──▶ rolling-back ──▶ failed
- *   VM     waiting → moving → moved → moving-back → moved-back
- *                       └─ failed, cancelled            └─ stuck
+ *
+ * What becomes of each VM is in item-step.ts.
  */
-import { migrationIdFor } from '../migrations/record.ts';
-import { allMoved, leavesInBetween, leftBehind, leftSilent, lossInWords, runsTwice, unverifiedIn } from './in-words.ts';
+import { allMoved, leavesInBetween, leftBehind, leftSilent, unverifiedIn } from './in-words.ts';
+import { type Advance, type Facts, ItemStep, isLive } from './item-step.ts';
 import {
   APPROVAL_EXPIRED,
   approvalEndsMs,
@@ -19,50 +19,10 @@ import {
   type PlanItem,
   type PlanRun,
   type PlanWave,
-  type RunEntry,
   underWay,
   type WaveRun,
 } from './record.ts';
 import { reverseOf } from './reverse.ts';
-
-/** What is known of a migration; `undefined` when there is none of that id. */
-export interface MigrationFacts {
-  /** null while it goes on. */
-  readonly outcome: 'succeeded' | 'failed' | 'cancelled' | null;
-  readonly error: PlanItem['error'];
-  /** What the end that it left answered about it; null until it was asked. */
-  readonly vacated: PlanItem['sourceAfter'];
-  /** What only a person can do about it. */
-  readonly byHand: string | null;
-  /** Disks that it left at the end from which the VM went. */
-  readonly keptDisks: PlanItem['keptDisks'];
-  /** When it ended; null while it goes on. */
-  readonly endedAtMs: number | null;
-  /** Where it is, when it did not succeed; null: nobody had looked for it. */
-  readonly leftAt: PlanItem['leftAt'];
-  /** Of a drill whose copy has come up. */
-  readonly rehearsal: PlanItem['rehearsal'];
-}
-
-export interface Facts {
-  readonly nowMs: number;
-  readonly migrations: ReadonlyMap<string, MigrationFacts>;
-}
-
-export interface Advance {
-  readonly run: PlanRun;
-  readonly entries: readonly Omit<RunEntry, 'at'>[];
-  /** Migrations that have to stop. */
-  readonly cancel: readonly string[];
-}
-
-/** From the end of its migration: for so long an end that does not answer, or still holds a copy, is asked again whether the VM is gone from there. */
-export const VACATED_WITHIN_MS = 60_000;
-
-const SOURCE_NOT_VERIFIED = 'SOURCE_NOT_VERIFIED';
-
-const LIVE: readonly PlanItem['state'][] = ['moving', 'moving-back', 'copying'];
-export const isLive = ({ state }: PlanItem): boolean => LIVE.includes(state);
 
 export function advance(run: PlanRun, facts: Facts): Advance {
   const step = new Step(run, facts);
@@ -73,101 +33,7 @@ export function advance(run: PlanRun, facts: Facts): Advance {
 }
 
 /** One look at a run. What a drill does otherwise is in rehearsal.ts. */
-export class Step {
-  readonly run: PlanRun;
-  readonly entries: Omit<RunEntry, 'at'>[] = [];
-  readonly cancel: string[] = [];
-  protected readonly facts: Facts;
-  protected readonly now: string;
-  /** They have moved, and the end that they left is asked again whether they are gone: they hold up no others. */
-  readonly #askedAgain = new Set<PlanItem>();
-
-  constructor(run: PlanRun, facts: Facts) {
-    this.run = structuredClone(run);
-    this.facts = facts;
-    this.now = new Date(facts.nowMs).toISOString();
-  }
-
-  protected note(message: string, { vm = null, code = null }: Partial<Pick<RunEntry, 'vm' | 'code'>> = {}): void {
-    this.entries.push({ message, vm, code });
-  }
-
-  protected order(item: PlanItem, back: boolean): void {
-    const { id, attempt } = this.run;
-    item.state = back ? 'moving-back' : 'moving';
-    item.migrations.push(migrationIdFor(`plan run ${id}, attempt ${attempt}, ${item.key}${back ? ', back' : ''}`));
-    item.startedAt ??= this.now;
-    item.endedAt = null;
-    item.leftAt = null;
-    item.error = null;
-    this.run.startedAt ??= this.now;
-    this.note(back ? 'It is moved back.' : 'It is ordered to move.', { vm: item.vm.name });
-  }
-
-  protected end(item: PlanItem, state: PlanItem['state'], message: string, error: PlanItem['error'] = null): void {
-    item.state = state;
-    item.endedAt = this.now;
-    item.error = error;
-    this.note(message, { vm: item.vm.name, code: error?.code ?? null });
-  }
-
-  /** What has become of its migration becomes the VM's own state. */
-  settle(item: PlanItem): void {
-    const back = item.state === 'moving-back';
-    const facts = this.facts.migrations.get(item.migrations.at(-1) ?? '');
-    if (facts === undefined) {
-      // Ordered and not there: nobody can make it any more once the order was withdrawn.
-      const isWithdrawn = this.run.pausedAt !== null || this.run.cancelRequestedAt !== null;
-      if (!isWithdrawn) return;
-      item.migrations.pop();
-      item.state = back ? 'moved' : 'waiting';
-      return;
-    }
-    const { outcome, vacated, keptDisks } = facts;
-    if (outcome === null || (outcome === 'succeeded' && vacated === null)) return;
-    if (outcome !== 'succeeded') {
-      item.leftAt = back ? seenFromThere(facts.leftAt) : facts.leftAt;
-      this.end(item, back ? 'stuck' : outcome, lossInWords(item, outcome, back), facts.error);
-      return;
-    }
-    const isVerified = vacated !== 'unreachable' && vacated !== 'paused';
-    if (!isVerified && this.#mayAnswerYet(facts)) {
-      this.#askedAgain.add(item);
-      return;
-    }
-    if (!back) item.sourceAfter = vacated;
-    item.keptDisks = [...keptDisks];
-    if (vacated === 'running') {
-      const error = runsTwice(item, back);
-      item.leftAt = 'both';
-      this.end(item, back ? 'stuck' : 'failed', error.message, error);
-      return;
-    }
-    const asItWas = item.powerState === 'off' ? ', powered off as it was' : '';
-    this.end(item, back ? 'moved-back' : 'moved', `It has moved${back ? ' back' : ''}${asItWas}.`);
-    if (!isVerified) this.#tellUnverified(item, back ? item.destination.endpoint : item.source.endpoint, facts);
-  }
-
-  #mayAnswerYet({ endedAtMs }: MigrationFacts): boolean {
-    if (endedAtMs === null || this.run.cancelRequestedAt !== null) return false;
-    // A clock that was ahead when it ended and has come back makes it end in the future: that is waited for no longer than the rest.
-    return Math.abs(this.facts.nowMs - endedAtMs) < VACATED_WITHIN_MS;
-  }
-
-  /** It counts as moved, for its migration saw it run where it went. Whether it stands still where it was is for a person to see. */
-  #tellUnverified(item: PlanItem, endpoint: string, { vacated, byHand }: MigrationFacts): void {
-    const { name } = item.vm;
-    const isPaused = vacated === 'paused';
-    const message = isPaused
-      ? `A copy of ${name} stands paused at ${endpoint}, which it has left: whoever resumes that makes two of it.`
-      : `${endpoint}, which ${name} has left, does not answer: that it does not run there any more was not verified.`;
-    const look = isPaused
-      ? `Do not resume ${name} at ${endpoint}. Make sure that it runs where it went, then destroy the paused copy.`
-      : `Before ${endpoint} comes back, make sure that it cannot start ${name}; once it answers, look there.`;
-    item.findings.push({ severity: 'warning', code: SOURCE_NOT_VERIFIED, message, remedy: byHand ?? look });
-    this.note(message, { vm: name, code: SOURCE_NOT_VERIFIED });
-  }
-
+export class Step extends ItemStep {
   /** Lets nothing begin any more; the end has come when nothing moves. */
   cancelAll(): void {
     const { items } = this.run;
@@ -227,7 +93,7 @@ export class Step {
   }
 
   #placesFree({ concurrency }: PlanWave, live: readonly PlanItem[]): number {
-    return concurrency - live.filter((item) => !this.#askedAgain.has(item)).length;
+    return concurrency - live.filter((item) => !this.isAskedAgain(item)).length;
   }
 
   /** Whoever reads it anywhere learns since when it waits, and for whom. */
@@ -353,10 +219,4 @@ export class Step {
     const number = this.run.waves.indexOf(wave) + 1;
     return wave.name === '' ? String(number) : `${number} (${wave.name})`;
   }
-}
-
-/** The source of the way back is the destination of the way there. */
-function seenFromThere(leftAt: PlanItem['leftAt']): PlanItem['leftAt'] {
-  if (leftAt === 'source') return 'destination';
-  return leftAt === 'destination' ? 'source' : leftAt;
 }

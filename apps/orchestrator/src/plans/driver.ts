@@ -7,9 +7,9 @@ import type { Scope } from '../access/scope.ts';
 import { errorCode, LmasError } from '../errors.ts';
 import type { Logger } from '../log.ts';
 import type { Beside, VersionedTable } from '../redis/versioned-table.ts';
-import { isLive } from './advance.ts';
 import type { CheckTools } from './checks.ts';
 import type { Hold } from './hold.ts';
+import { isLive } from './item-step.ts';
 import { noticesOf } from './notice.ts';
 import {
   approvalEndsMs,

@@ -10,8 +10,8 @@ import { isOutcome } from '../migrations/phases.ts';
 import { isUndecided, type Migration, type MigrationInput } from '../migrations/record.ts';
 import type { Fence } from '../redis/versioned-table.ts';
 import { MAX_KEEP_MS } from '../schemas/drill.ts';
-import { isLive, type MigrationFacts } from './advance.ts';
 import { inTurns } from './in-turns.ts';
+import { isLive, type MigrationFacts } from './item-step.ts';
 import { isLost, type PlanItem, type PlanRun } from './record.ts';
 import { reverseOf } from './reverse.ts';
 

@@ -10,8 +10,9 @@
  * only makes the end come sooner. A VM that cannot be rehearsed is told of and holds up no others.
  */
 import { migrationIdFor } from '../migrations/record.ts';
-import { type Advance, type Facts, Step } from './advance.ts';
+import { Step } from './advance.ts';
 import { leftSilent, notRehearsed } from './in-words.ts';
+import type { Advance, Facts } from './item-step.ts';
 import { APPROVAL_EXPIRED, isLost, type PlanItem, type PlanRun, type PlanWave, type WaveRun } from './record.ts';
 
 export function advanceRehearsal(run: PlanRun, facts: Facts): Advance {
