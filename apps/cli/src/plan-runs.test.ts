@@ -51,3 +51,23 @@ test('an evacuation by a file is passed on as it stands; beside it nothing else 
     rmSync(directory, { recursive: true });
   }
 });
+
+test('an approval names the wave that waits, or the one that was looked at', async () => {
+  await using fake = await fakeOrchestrator();
+  const path = '/v1/plan-runs/r_0198c9d4-5a1f-7c55-b1d2-5d3c7c1f9a10';
+  const waiting = { waves: [{ state: 'done' }, { state: 'between' }, { state: 'waiting' }] };
+  fake.on(`GET ${path}`, (_, response) => {
+    response.writeHead(200, { 'content-type': 'application/json' }).end(JSON.stringify(waiting));
+  });
+  const silent = { write: () => undefined };
+  const approved = async (...args: string[]) => {
+    await run(['plan', 'approve', 'r_0198c9d4-5a1f-7c55-b1d2-5d3c7c1f9a10', ...args], {
+      ...{ stdout: silent, stderr: silent, stdin: process.stdin },
+      interrupted: new AbortController().signal,
+      env: { LMAS_URL: fake.url, LMAS_API_KEY: 'key' },
+    });
+    return fake.calls.at(-1)?.body;
+  };
+  assert.deepEqual(await approved(), { wave: 2 });
+  assert.deepEqual(await approved('--wave', '1'), { wave: 1 });
+});

@@ -117,6 +117,7 @@ const COMMANDS: Record<string, string[][]> = {
   'PUT /v1/plans/{id}': [['plan', 'apply', WHOLE]],
   'POST /v1/plans/{id}/runs': [['plan', 'run', 'x', '--mode', 'failover']],
   'POST /v1/evacuations': [['evacuate', '--file', WHOLE]],
+  'POST /v1/plan-runs/{id}/approve': [['plan', 'approve', R, '--wave', '1']],
   'POST /v1/plan-runs/{id}/fail-back': [
     ['plan', 'fail-back', R, '--except', 'db-1', '--leave-powered-off'],
     ['plan', 'fail-back', R, '--refuse-powered-off'],
