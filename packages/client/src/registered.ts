@@ -13,6 +13,8 @@ import type {
   EndpointChange,
   PlaceLimits,
   Project,
+  Schedule,
+  ScheduleChange,
   Site,
   SiteChange,
   WebhookDelivery,
@@ -27,6 +29,8 @@ export interface RegisteredClient {
   /** `apply` is told what is there now, and may be asked again. What its change does not name stays. */
   changeSite(id: string, apply: (site: Site) => SiteChange, options?: CallOptions): Promise<Site>;
   changeEndpoint(id: string, apply: (endpoint: Endpoint) => EndpointChange, options?: CallOptions): Promise<Endpoint>;
+  /** As `changeSite`; but an action is whole: what it does not name gets its default. */
+  changeSchedule(id: string, apply: (schedule: Schedule) => ScheduleChange, options?: CallOptions): Promise<Schedule>;
   /** Here the settings are whole: what they do not name gets its default. */
   changeBalancingPolicy(
     id: string,
@@ -86,6 +90,12 @@ export function registeredMethods(http: Http, base: string): RegisteredClient {
         signal,
         () => http.GET('/v1/endpoints/{id}', at(id, signal)),
         (endpoint, headers) => http.PATCH('/v1/endpoints/{id}', { body: apply(endpoint), headers, ...at(id, signal) }),
+      ),
+    changeSchedule: (id, apply, { signal } = {}) =>
+      change<Schedule>(
+        signal,
+        () => http.GET('/v1/schedules/{id}', at(id, signal)),
+        (schedule, headers) => http.PATCH('/v1/schedules/{id}', { body: apply(schedule), headers, ...at(id, signal) }),
       ),
     changeBalancingPolicy: (id, apply, { signal } = {}) =>
       change<BalancingPolicy>(

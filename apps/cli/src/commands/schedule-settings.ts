@@ -1,5 +1,5 @@
 /** What `lmas schedule add` and `lmas schedule set` are told of a schedule, and what becomes of it. */
-import type { ScheduleChange, ScheduleInput } from '@lmas/client';
+import type { Schedule, ScheduleChange, ScheduleInput } from '@lmas/client';
 import { type Command, Option } from 'commander';
 import { collect, type Invocation } from '../command.ts';
 import { readDocument } from '../documents.ts';
@@ -61,12 +61,16 @@ export function withScheduleOptions(
       ).choices(['skip', 'queue', 'replace']),
     )
     .optionsGroup('What:')
-    .addOption(new Option('--plan <plan>', 'run this plan').conflicts('vm'))
+    .addOption(new Option('--plan <plan>', 'run this plan').conflicts(['vm', 'from', 'to']))
     .addOption(
-      new Option('--mode <mode>', `how${unless('failover')}`).choices(['validate', 'failover', 'drill', 'disaster']),
+      new Option('--mode <mode>', `how the plan is run${unless('failover')}`)
+        .choices(['validate', 'failover', 'drill', 'disaster'])
+        .conflicts(['vm', 'from', 'to']),
     )
     .addOption(
-      new Option('--policy <policy>', 'make a pass of this balancing policy').conflicts(['vm', 'plan', 'mode']),
+      new Option('--policy <policy>', 'make a pass of this balancing policy').conflicts([
+        ...['vm', 'from', 'to', 'plan', 'mode'],
+      ]),
     )
     .addOption(new Option('--vm <vm>', 'migrate this VM'))
     .option('--from <endpoint>', 'endpoint where it runs')
@@ -84,18 +88,24 @@ export async function scheduleInput(
   return { id, action: actionFrom(flags), trigger: triggerFrom(flags), ...theRestFrom(flags) };
 }
 
-/** What is named, and nothing else. @throws CliError INVALID_VALUE, INPUT_UNREADABLE */
+/**
+ * What is named, and nothing else. An action goes to the orchestrator whole: where one of its parts is named, the rest is
+ * taken from what is stored. @throws CliError INVALID_VALUE, INPUT_UNREADABLE
+ */
 export async function scheduleChange({
   flags,
   terminal,
-}: Pick<Invocation<ScheduleFlags>, 'flags' | 'terminal'>): Promise<ScheduleChange> {
+}: Pick<Invocation<ScheduleFlags>, 'flags' | 'terminal'>): Promise<
+  ScheduleChange | ((stored: Schedule) => ScheduleChange)
+> {
   if (flags.file !== undefined) return (await readDocument(flags.file, terminal)) as ScheduleChange;
   const { plan, mode, policy, vm, from, to, cron, once } = flags;
+  const namesAction = [plan, mode, policy, vm, from, to].some((flag) => flag !== undefined);
   const change = {
-    ...([plan, mode, policy, vm, from, to].every((flag) => flag === undefined) ? {} : { action: actionFrom(flags) }),
     ...(cron === undefined && once === undefined ? {} : { trigger: triggerFrom(flags) }),
     ...theRestFrom(flags),
   };
+  if (namesAction) return (stored) => ({ ...change, action: actionOver(stored, flags) });
   if (Object.keys(change).length > 0) return change;
   throw new CliError('INVALID_VALUE', 'There is nothing to change.', {
     remedy: 'Name what shall change, such as --cron or --window, or --file FILE.',
@@ -122,6 +132,26 @@ function actionFrom({ plan, mode, policy, vm, from, to }: ScheduleFlags): Schedu
   throw new CliError('INVALID_VALUE', 'It is not said what shall be started.', {
     remedy: 'Name --plan PLAN, or --policy POLICY, or --vm VM --from ENDPOINT --to ENDPOINT, or --file FILE.',
   });
+}
+
+/** Of the same kind as what is stored, that with what is named changed; of another kind, a new one. */
+function actionOver({ id, action }: Schedule, flags: ScheduleFlags): ScheduleInput['action'] {
+  const { plan, mode, policy, vm, from, to } = flags;
+  if (policy !== undefined) return { kind: 'balancing', policy };
+  if (plan !== undefined || mode !== undefined) {
+    if (action.kind === 'plan') return { kind: 'plan', plan: plan ?? action.plan, mode: mode ?? action.mode };
+    if (plan !== undefined) return actionFrom(flags);
+    throw new CliError('INVALID_VALUE', `Schedule ${id} runs no plan, so there is no --mode of it.`, {
+      remedy: 'Add --plan PLAN to make it one that does.',
+    });
+  }
+  if (action.kind !== 'migration') return actionFrom(flags);
+  const named = {
+    ...(vm === undefined ? {} : { vm }),
+    ...(from === undefined ? {} : { source: from }),
+    ...(to === undefined ? {} : { destination: to }),
+  };
+  return { kind: 'migration', migration: { ...action.migration, ...named } };
 }
 
 function triggerFrom({ cron, once }: ScheduleFlags): ScheduleInput['trigger'] {

@@ -167,11 +167,17 @@ function addSet(registry: Registry, command: Registry['program']): void {
     examples: [
       'lmas schedule set nightly --cron "0 3 * * *" --missed run-now',
       'lmas schedule set nightly --window "sat,sun 00:00-00:00"',
+      'lmas schedule set weekend --mode drill',
     ],
     action: async (invocation) => {
+      const [id = ''] = invocation.args;
       const change = await scheduleChange(invocation);
       const client = await invocation.client();
-      return show(invocation, await client.updateSchedule(invocation.args[0] ?? '', change, invocation));
+      const changed =
+        typeof change === 'function'
+          ? await client.changeSchedule(id, change, invocation)
+          : await client.updateSchedule(id, change, invocation);
+      return show(invocation, changed);
     },
   });
 }
