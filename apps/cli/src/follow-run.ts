@@ -27,7 +27,7 @@ export function runExitCode(
 export async function followRun(
   invocation: Invocation<object>,
   { id }: Pick<PlanRun, 'id'>,
-  wanted: Outcome = 'succeeded',
+  { isCancelled = false } = {},
 ): Promise<ExitCode> {
   const { flags, signal, terminal } = invocation;
   const client = await invocation.client();
@@ -66,5 +66,9 @@ export async function followRun(
   const run = await client.getPlanRun(id, { signal });
   if (flags.json === true) terminal.stdout.write(`${JSON.stringify(run)}\n`);
   else invocation.print(describeRun(run, widthOf(terminal.stdout, terminal.env)));
-  return runExitCode(run, wanted);
+  return runExitCode(run, isCancelled ? outcomeOfCancel(run) : 'succeeded');
 }
+
+/** A drill whose waves are over is ended that way: its copies are undone, and it counts for what it has shown. */
+const outcomeOfCancel = ({ keptSince }: Pick<PlanRun, 'keptSince'>): Outcome =>
+  keptSince === null ? 'cancelled' : 'succeeded';

@@ -34,13 +34,7 @@ test('an evacuation by a file is passed on as it stands; beside it nothing else 
       migration: { convergence: 'must-finish', retries: { max: 5 } },
     };
     writeFileSync(file, JSON.stringify(written));
-    const silent = { write: () => undefined };
-    const evacuate = (...args: string[]) =>
-      run(['evacuate', ...args, '--file', file], {
-        ...{ stdout: silent, stderr: silent, stdin: process.stdin },
-        interrupted: new AbortController().signal,
-        env: { LMAS_URL: fake.url, LMAS_API_KEY: 'key' },
-      });
+    const evacuate = (...args: string[]) => lmas(fake.url, 'evacuate', ...args, '--file', file);
     await evacuate();
     assert.deepEqual(fake.calls.at(-1)?.body, written);
     assert.equal(evacuationInputSchema.safeParse(fake.calls.at(-1)?.body).success, true);
@@ -59,15 +53,43 @@ test('an approval names the wave that waits, or the one that was looked at', asy
   fake.on(`GET ${path}`, (_, response) => {
     response.writeHead(200, { 'content-type': 'application/json' }).end(JSON.stringify(waiting));
   });
-  const silent = { write: () => undefined };
   const approved = async (...args: string[]) => {
-    await run(['plan', 'approve', 'r_0198c9d4-5a1f-7c55-b1d2-5d3c7c1f9a10', ...args], {
-      ...{ stdout: silent, stderr: silent, stdin: process.stdin },
-      interrupted: new AbortController().signal,
-      env: { LMAS_URL: fake.url, LMAS_API_KEY: 'key' },
-    });
+    await lmas(fake.url, 'plan', 'approve', 'r_0198c9d4-5a1f-7c55-b1d2-5d3c7c1f9a10', ...args);
     return fake.calls.at(-1)?.body;
   };
   assert.deepEqual(await approved(), { wave: 2 });
   assert.deepEqual(await approved('--wave', '1'), { wave: 1 });
 });
+
+test('a cancel that is followed ends as wanted: a run is cancelled, a drill that was kept has shown what it has', async () => {
+  const R = 'r_0198c9d4-5a1f-7c55-b1d2-5d3c7c1f9a10';
+  for (const { phase, keptSince, expected } of [
+    { phase: 'cancelled', keptSince: null, expected: 0 },
+    { phase: 'succeeded', keptSince: null, expected: 1 },
+    { phase: 'succeeded', keptSince: '2026-01-01T00:00:00.000Z', expected: 0 },
+    { phase: 'failed', keptSince: '2026-01-01T00:00:00.000Z', expected: 1 },
+  ] as const) {
+    await using fake = await fakeOrchestrator();
+    const run = { id: R, phase, keptSince, items: [] };
+    const body = JSON.stringify(run);
+    for (const route of [`POST /v1/plan-runs/${R}/cancel`, `GET /v1/plan-runs/${R}`]) {
+      fake.on(route, (_, response) => {
+        response.writeHead(200, { 'content-type': 'application/json' }).end(body);
+      });
+    }
+    fake.on(`GET /v1/plan-runs/${R}/events`, (_, response) => {
+      response.writeHead(200, { 'content-type': 'text/event-stream' });
+      response.end(`id: 1\ndata: ${JSON.stringify({ type: 'end', run })}\n\n`);
+    });
+    assert.equal(await lmas(fake.url, 'plan', 'cancel', R, '--watch', '--json'), expected, `${phase} ${keptSince}`);
+  }
+});
+
+function lmas(url: string, ...args: string[]): Promise<number> {
+  const silent = { write: () => undefined };
+  return run(args, {
+    ...{ stdout: silent, stderr: silent, stdin: process.stdin },
+    interrupted: new AbortController().signal,
+    env: { LMAS_URL: url, LMAS_API_KEY: 'key' },
+  });
+}

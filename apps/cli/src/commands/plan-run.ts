@@ -41,7 +41,7 @@ const ORDERS: readonly { order: PlanRunOrder; description: string }[] = [
   {
     order: 'cancel',
     description:
-      'Begins nothing more, and cancels what moves. What has moved stays; fail-back brings it back. Of a drill: every copy is undone.',
+      'Begins nothing more, and cancels what moves. What has moved stays; fail-back brings it back. Of a drill: every copy is undone; with --watch, one whose waves were over ends as what it has shown.',
   },
   { order: 'retry', description: 'Tries again only what did not move.' },
   {
@@ -168,8 +168,7 @@ function addOrder(registry: Registry, plan: Registry['program'], order: PlanRunO
         ...(leavePoweredOff === true ? { poweredOff: 'leave' as const } : {}),
         ...(refusePoweredOff === true ? { poweredOff: 'refuse' as const } : {}),
       });
-      if (invocation.flags.watch === true)
-        return await followRun(invocation, run, order === 'cancel' ? 'cancelled' : 'succeeded');
+      if (invocation.flags.watch === true) return await followRun(invocation, run, { isCancelled: order === 'cancel' });
       if (invocation.flags.json === true) invocation.printJson(run);
       else
         invocation.print(
