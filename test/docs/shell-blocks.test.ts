@@ -86,7 +86,7 @@ test('every word of lmas-gateway and lmas-orchestrator is in their help', () => 
     ['lmas-orchestrator', `${orchestrator} --help`],
   ] as const) {
     const words = blocks.flatMap(({ page, code }) =>
-      [...code.matchAll(new RegExp(`(?:^|[ /])${program} ([^#|\n]*)`, 'gm'))].flatMap(([, rest = '']) =>
+      [...code.matchAll(new RegExp(`(?:^|[ /])${program} ([^#|;\n]*)`, 'gm'))].flatMap(([, rest = '']) =>
         rest
           .split(/\s+/)
           .flatMap((word, index) =>
@@ -107,7 +107,7 @@ test('every unit of LMAS is one that the package brings', () => {
     file.replace(/.*\//, '').replace('.service', ''),
   );
   const roles = describeSettings();
-  const said = saidAbout(/systemctl ([^`|\n#]*)/g).flatMap(({ page, word }) =>
+  const said = saidAbout(/(?:systemctl|journalctl) ([^`|\n#;>]*)/g).flatMap(({ page, word }) =>
     word.split(/\s+/).flatMap((each) => (each.startsWith('lmas') ? [{ page, word: each }] : [])),
   );
   assertAll(said, (word) => {

@@ -44,7 +44,7 @@ Works as far as it can when the orchestrator is away; then the bundle holds what
     examples: [
       'lmas support-bundle',
       'lmas support-bundle --migration m_0198c9d4-5a1f-7c55-b1d2-5d3c7c1f9a10 --log /var/log/lmas.log',
-      'journalctl -u lmas -o cat > lmas.log; lmas support-bundle --log lmas.log',
+      'journalctl -u lmas-orchestrator -o cat > lmas.log; lmas support-bundle --log lmas.log',
     ],
     action: async (invocation) => {
       const at = new Date();
