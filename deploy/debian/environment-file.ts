@@ -9,8 +9,8 @@ import { explainSettings } from '../../apps/orchestrator/src/config.ts';
 export const ENVIRONMENT_FILE = path.join(import.meta.dirname, '../orchestrator.env');
 const WIDTH = 110;
 
-const HEADER = `Settings of the orchestrator, read at its start by lmas-orchestrator.service, by each lmas-orchestrator@ROLE.service and
-by Compose. Take the # from a line to change what it says; after a change: systemctl restart lmas-orchestrator.
+const HEADER = `Settings of the orchestrator, read at its start by lmas-orchestrator.service and by each lmas-orchestrator@ROLE.service.
+Take the # from a line to change what it says; after a change: systemctl restart lmas-orchestrator.
 One process of many may have a file of its own beside this one: orchestrator-ROLE.env. Keep them readable by root alone if
 they hold secrets.`;
 
