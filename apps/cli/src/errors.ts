@@ -14,6 +14,10 @@ export const CLI_ERRORS = {
   },
   OUTPUT_EXISTS: { exitCode: EXIT.usage, meaning: 'The file that was to be written is there already.' },
   OUTPUT_NOT_WRITTEN: { exitCode: EXIT.usage, meaning: 'A file could not be written.' },
+  SECRET_PRINTED: {
+    exitCode: EXIT.failed,
+    meaning: 'A secret was made, and its file could not be written: it is on standard output instead.',
+  },
   NO_API_KEY: { exitCode: EXIT.usage, meaning: 'No API key was found.' },
   CONTEXT_UNKNOWN: { exitCode: EXIT.usage, meaning: 'There is no context of that name.' },
   CONTEXT_INVALID: { exitCode: EXIT.usage, meaning: 'The file of contexts cannot be used.' },

@@ -70,7 +70,7 @@ const COMMANDS: Record<string, string[][]> = {
   'POST /v1/api-keys': [
     [
       ...['api-key', 'create', 'x', '--role', 'viewer', '--project', 'red', '--operation', 'getQueue'],
-      ...['--expires-in', '1h', '--output', join(directory, 'key')],
+      ...['--expires-in', '1h', '--output', join(directory, 'made-key')],
     ],
   ],
   'POST /v1/api-keys/{id}/rotate': [

@@ -2,9 +2,8 @@
  * A bundle in the making: files that were redacted on their way in, within a size that can be sent by mail, and a manifest
  * of what is in it, what is not, and why. Written once, for its owner only, never over another file.
  */
-import { open } from 'node:fs/promises';
 import { createTarGzip } from 'nanotar';
-import { CliError } from '../errors.ts';
+import { createPrivateFile } from '../private-file.ts';
 import { Redactor } from './redact.ts';
 
 const MAX_FILE_BYTES = 4 << 20;
@@ -71,19 +70,8 @@ export class Archive {
       contents.map(({ name, data }) => ({ name: `${root}/${name}`, data })),
       { attrs: { mode: '600', uid: 0, gid: 0 } },
     );
-    try {
-      // `wx`: a link or a file that is there already is left alone.
-      await using handle = await open(file, 'wx', 0o600);
-      await handle.writeFile(archive);
-    } catch (error) {
-      const native = error instanceof Error && 'code' in error ? String(error.code) : String(error);
-      if (native === 'EEXIST') {
-        throw new CliError('OUTPUT_EXISTS', `${file} is there already.`, {
-          remedy: 'Name another with --output FILE.',
-        });
-      }
-      throw new CliError('OUTPUT_NOT_WRITTEN', `${file} could not be written (${native}).`, { cause: error });
-    }
+    await using target = await createPrivateFile(file);
+    await target.write(archive);
     return archive.byteLength;
   }
 }

@@ -1,5 +1,4 @@
 /** `lmas api-key`: keys for people and portals. A new key is printed once, or goes into a private file. */
-import { writeFile } from 'node:fs/promises';
 import type { ApiKey, NewApiKey, Role } from '@lmas/client';
 import { formatTime } from '@lmas/format';
 import { Option } from 'commander';
@@ -7,6 +6,7 @@ import { collect, type Invocation, leaf, type Registry } from '../command.ts';
 import { CliError } from '../errors.ts';
 import { EXIT } from '../exit-codes.ts';
 import { type Column, renderFields } from '../output/table.ts';
+import { createPrivateFile } from '../private-file.ts';
 import { widthOf } from '../terminal.ts';
 import { parseDuration } from '../units.ts';
 
@@ -76,7 +76,8 @@ export function addApiKey(registry: Registry): void {
     action: async (invocation) => {
       const { args, flags, signal } = invocation;
       const graceMs = flags.grace === undefined ? undefined : parseDuration(flags.grace, 's');
-      return await hand(invocation, await (await invocation.client()).rotateApiKey(args[0] ?? '', { graceMs, signal }));
+      const client = await invocation.client();
+      return await hand(invocation, () => client.rotateApiKey(args[0] ?? '', { graceMs, signal }));
     },
   });
   const revoke = apiKey
@@ -113,17 +114,14 @@ function addCreate(registry: Registry, command: Registry['program']): void {
       const { args, flags, signal } = invocation;
       const expiresInMs = flags.expiresIn === undefined ? undefined : parseDuration(flags.expiresIn, 's');
       const client = await invocation.client();
-      const created = await client.createApiKey(
-        {
-          name: args[0] ?? '',
-          role: flags.role,
-          ...(flags.project === undefined ? {} : { project: flags.project }),
-          operations: flags.operation === undefined ? null : [...flags.operation],
-          expiresAt: expiresInMs === undefined ? null : new Date(Date.now() + expiresInMs).toISOString(),
-        },
-        { signal },
-      );
-      return await hand(invocation, created);
+      const input = {
+        name: args[0] ?? '',
+        role: flags.role,
+        ...(flags.project === undefined ? {} : { project: flags.project }),
+        operations: flags.operation === undefined ? null : [...flags.operation],
+        expiresAt: expiresInMs === undefined ? null : new Date(Date.now() + expiresInMs).toISOString(),
+      };
+      return await hand(invocation, () => client.createApiKey(input, { signal }));
     },
   });
 }
@@ -147,21 +145,26 @@ function show({ flags, terminal, print, printJson }: Invocation<object>, key: Ap
   print(renderFields(fields, widthOf(terminal.stdout, terminal.env)));
 }
 
-/** Into the file, or onto standard output alone, so that it can be piped. */
-async function hand(invocation: Invocation<OutputFlags>, { key, ...shown }: NewApiKey) {
+/** Into the file, which is made before the key is, or onto standard output alone, so that it can be piped. */
+async function hand(invocation: Invocation<OutputFlags>, make: () => Promise<NewApiKey>) {
   const { output, json } = invocation.flags;
-  if (output !== undefined) {
-    try {
-      await writeFile(output, `${key}\n`, { mode: 0o600, flag: 'wx' });
-    } catch (cause) {
-      invocation.print(key); // it is shown this once: better here than nowhere
-      throw new CliError('INPUT_UNREADABLE', `${output} cannot be written: the key is printed instead.`, { cause });
-    }
-  }
-  if (json === true) invocation.printJson(output === undefined ? { ...shown, key } : shown);
+  await using file = output === undefined ? null : await createPrivateFile(output);
+  const { key, ...shown } = await make();
+  // It is shown this once: better there than nowhere.
+  const print = () => (json === true ? invocation.printJson({ ...shown, key }) : invocation.print(key));
+  if (file === null) print();
   else {
-    if (output === undefined) invocation.print(key);
-    invocation.note(`API key ${shown.id} (${shown.name}), role ${shown.role}. Keep it: it is not shown again.`);
+    try {
+      await file.write(`${key}\n`);
+    } catch (cause) {
+      print();
+      throw new CliError('SECRET_PRINTED', `${output} could not be written: the key is printed instead.`, {
+        remedy: `It is valid: keep it, or revoke it with lmas api-key revoke ${shown.id}.`,
+        cause,
+      });
+    }
+    if (json === true) invocation.printJson(shown);
   }
+  invocation.note(`API key ${shown.id} (${shown.name}), role ${shown.role}. Keep it: it is not shown again.`);
   return EXIT.ok;
 }
