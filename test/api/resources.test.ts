@@ -68,6 +68,8 @@ describe('changes by two people', () => {
         [200, ...Array(7).fill(428)],
         `the first of ${path}`,
       );
+      const late = await api.call('PUT', path, timetable(100));
+      assert.match(String(late.body.detail), /There is a timetable already/);
     }
     const cases: [method: string, path: string, change: (i: number) => object][] = [
       ['PATCH', site, (i) => ({ description: `by ${i}` })],

@@ -55,6 +55,13 @@ test('bandwidth by the time of day is set, changed, and removed', async () => {
   const first = page.getByRole('group', { name: 'Time 1' });
   await first.getByLabel('fri').uncheck();
   await first.getByLabel('All together at most').fill('200');
+  const monday = { days: ['mon'], from: '08:00', to: '12:00', bandwidthBytesPerSec: 7_000_000 };
+  const others = { timeZone: 'UTC', periods: [monday], otherwise: null };
+  await api.must('PUT', path, others);
+  await page.getByRole('button', { name: 'Set it' }).click();
+  await page.getByRole('alert').getByText('Somebody else has set times here').waitFor();
+  assert.partialDeepStrictEqual(await api.must('GET', path), others);
+  await api.must('DELETE', path);
   await page.getByLabel('Time zone').fill('Nowhere/Else');
   await page.getByRole('button', { name: 'Set it' }).click();
   await page.getByRole('alert').getByText('Time zone').waitFor();

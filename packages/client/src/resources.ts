@@ -48,7 +48,12 @@ export interface ResourceClient {
   listQueuedMigrations(query?: PageOptions, options?: CallOptions): Promise<MigrationList>;
   /** Bandwidth by the time of day, of a link or (null) of the whole. */
   getTimetable(link: string | null, options?: CallOptions): Promise<Timetable>;
-  setTimetable(link: string | null, timetable: TimetableInput, options?: ChangeOptions): Promise<Timetable>;
+  /** `ifMatch: null`: there is to be none yet; where there is one by now, that is refused with PRECONDITION_REQUIRED. */
+  setTimetable(
+    link: string | null,
+    timetable: TimetableInput,
+    options?: CallOptions & { ifMatch?: string | null },
+  ): Promise<Timetable>;
   deleteTimetable(link: string | null, options?: CallOptions): Promise<void>;
   listGateways(options?: CallOptions): Promise<Gateway[]>;
   /** What the orchestrator says of itself; asks no far end. */
@@ -152,7 +157,7 @@ function timetableMethods(
     getTimetable: (link, { signal } = {}) =>
       answer(base, signal, link === null ? http.GET(ofAll, heed(signal)) : http.GET(ofLink, at(link, signal))),
     setTimetable: (link, body, { ifMatch = '*', signal } = {}) => {
-      const change = { body, headers: { 'if-match': ifMatch } };
+      const change = { body, headers: ifMatch === null ? {} : { 'if-match': ifMatch } };
       const isSet =
         link === null
           ? http.PUT(ofAll, { ...change, ...heed(signal) })

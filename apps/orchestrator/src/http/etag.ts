@@ -20,10 +20,13 @@ export function etagOf(content: unknown): string {
   return `"${createHash('sha256').update(canonicalJson(content)).digest('base64url').slice(0, 22)}"`;
 }
 
-/** @throws LmasError PRECONDITION_REQUIRED without a header, PRECONDITION_FAILED when it names another version */
-export function expectMatch(ifMatch: string | undefined, current: unknown): void {
+/**
+ * @param whatIsThere said to whoever named no version, where that makes a new thing if there is none
+ * @throws LmasError PRECONDITION_REQUIRED without a header, PRECONDITION_FAILED when it names another version
+ */
+export function expectMatch(ifMatch: string | undefined, current: unknown, whatIsThere?: string): void {
   if (ifMatch === undefined) {
-    throw new LmasError('PRECONDITION_REQUIRED', undefined, {
+    throw new LmasError('PRECONDITION_REQUIRED', whatIsThere, {
       remedy:
         'Get it, change what you got, and send its `etag` as `if-match`; or `if-match: *` to overwrite whatever is there.',
     });

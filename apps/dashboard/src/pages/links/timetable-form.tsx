@@ -1,5 +1,5 @@
 /** Sets bandwidth by the time of day, of a link or of the whole installation. */
-import { type Timetable, versionOf } from '@lmas/client';
+import { LmasApiError, type Timetable, versionOf } from '@lmas/client';
 import { useState } from 'preact/hooks';
 import { useResource } from '../../live/resource.ts';
 import { go } from '../../navigation.ts';
@@ -43,8 +43,8 @@ function Form({ before: found, link, back }: FormProps) {
   const request = requestOf(draft);
   const save = useAction(async () => {
     if (request === null) return;
-    const ifMatch = (before === null ? undefined : versionOf(before)) ?? '*';
-    await client().setTimetable(link, request, { ifMatch });
+    const ifMatch = before === null ? null : (versionOf(before) ?? '*');
+    await client().setTimetable(link, request, { ifMatch }).catch(inOtherWords);
     go(back);
   });
   const setPeriods = (periods: readonly PeriodDraft[]) => setDraft({ ...draft, periods });
@@ -82,6 +82,14 @@ function Form({ before: found, link, back }: FormProps) {
         The limit changes at each of these times, also of what runs. One that is set by hand holds until then.
       </p>
     </FormPage>
+  );
+}
+
+/** Whoever sets the first ones at a page has no version to name. */
+function inOtherWords(error: unknown): never {
+  if (!(error instanceof LmasApiError && error.code === 'PRECONDITION_REQUIRED')) throw error;
+  throw new Error(
+    'Somebody else has set times here since you opened this page. Go back to see them, and change those.',
   );
 }
 

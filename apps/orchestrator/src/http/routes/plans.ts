@@ -49,7 +49,12 @@ export const planRoutes: FastifyPluginAsyncZod<Services> = async (api, { plans, 
       },
     },
     async (request, reply) => {
-      const expect = (current: Plan) => expectMatch(request.headers['if-match'], current);
+      const expect = (current: Plan) =>
+        expectMatch(
+          request.headers['if-match'],
+          current,
+          `There is a plan ${current.id} already: a change of it has to say of which version.`,
+        );
       const signal = callSignal(reply, FAR_CALL_MS);
       const { plan, isNew } = await plans.put(request.params.id, request.body, projectOf(request), expect, {
         signal,

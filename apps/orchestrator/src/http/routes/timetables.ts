@@ -69,7 +69,12 @@ export const timetableRoutes: FastifyPluginAsyncZod<Services> = async (api, { li
         const ifMatch = request.headers['if-match'];
         const timetable = await timetables.set(group, request.body, (current) => {
           // Whoever names a version does not mean a new one: the one that was looked at is gone.
-          if (current !== undefined || ifMatch !== undefined) expectMatch(ifMatch, current ?? null);
+          if (current === undefined && ifMatch === undefined) return;
+          expectMatch(
+            ifMatch,
+            current ?? null,
+            'There is a timetable already: a change of it has to say of which version.',
+          );
         });
         return reply.header('etag', etagOf(settingsOf(timetable))).send(timetable);
       },
