@@ -21,6 +21,9 @@ const read = (file: string): string => readFileSync(path.join(CHART, file), 'utf
 const EVERYTHING = {
   settings: { LMAS_LOG_LEVEL: 'debug', LMAS_CONCURRENCY: 4 },
   tls: { existingSecret: 'lmas-tls' },
+  oidc: { existingConfigMap: 'lmas-oidc', key: 'provider.json' },
+  extraVolumes: [{ name: 'ca', configMap: { name: 'ca' } }],
+  extraVolumeMounts: [{ name: 'ca', mountPath: '/run/ca', readOnly: true }],
   imagePullSecrets: [{ name: 'registry' }],
   ingress: { enabled: true, className: 'nginx', host: 'lmas.example.org', tlsSecret: 'web', annotations: { a: 'b' } },
   networkPolicy: { apiFrom: [{ namespaceSelector: { matchLabels: { team: 'portal' } } }], egressCidrs: ['10.0.0.0/8'] },
@@ -129,6 +132,20 @@ test('its processes have the settings of their roles, and no others', { skip }, 
       const config = readConfig({ ...settings, LMAS_ROLE: args[1] ?? '' });
       assert.deepEqual([config.role, config.host], [deployment.metadata.name.replace('prod-lmas-', ''), '0.0.0.0']);
     }
+  }
+});
+
+test('whose tokens are accepted is read from the ConfigMap that is named', { skip }, () => {
+  const of = (values: object) => ofKind(renderChart(values).manifests, 'Deployment').map(podOf);
+  const fileOf = ({ containers: [{ env }] }: z.infer<typeof podSchema>) =>
+    env.find(({ name }) => name === 'LMAS_OIDC_FILE')?.value;
+  assert.deepEqual(of({}).map(fileOf), [undefined, undefined, undefined]);
+  for (const pod of of(EVERYTHING)) {
+    assert.equal(fileOf(pod), '/run/oidc/provider.json');
+    assert.partialDeepStrictEqual(pod, {
+      containers: [{ volumeMounts: [{ name: 'oidc', mountPath: '/run/oidc', readOnly: true }, { name: 'ca' }] }],
+      volumes: [{ name: 'oidc', configMap: { name: 'lmas-oidc' } }, { name: 'ca' }],
+    });
   }
 });
 
