@@ -12,6 +12,7 @@ import { addDone } from './commands/done.ts';
 import { addDrill } from './commands/drill.ts';
 import { addEndpoint } from './commands/endpoint.ts';
 import { addEvacuate } from './commands/evacuate.ts';
+import { addEvents } from './commands/events.ts';
 import { addGet } from './commands/get.ts';
 import { addGiveUp } from './commands/give-up.ts';
 import { addHelp } from './commands/help.ts';
@@ -90,7 +91,7 @@ export function buildProgram(terminal: Terminal, outcome: Outcome, { json = fals
   program.commandsGroup('Migrations:');
   for (const add of [
     ...[addMigrate, addCheck, addDrill, addGet, addLog, addList],
-    ...[addSet, addCancel, addRetry, addGiveUp, addDone, addQueue],
+    ...[addSet, addCancel, addRetry, addGiveUp, addDone, addQueue, addEvents],
   ])
     add(registry);
   program.commandsGroup('Many at once, and at their time:');

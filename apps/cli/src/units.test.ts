@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { CliError } from './errors.ts';
-import { parseBandwidth, parseDuration, parseHostPort, parseRange } from './units.ts';
+import { parseBandwidth, parseDuration, parseHostPort, parseMoment, parseRange } from './units.ts';
 
 const refused = (text: RegExp, remedy?: RegExp) => (error: unknown) => {
   assert.ok(error instanceof CliError, String(error));
@@ -71,4 +71,12 @@ test('hosts with and without ports', () => {
   assert.deepEqual(parseHostPort('[2001:db8::1]:22'), { host: '2001:db8::1', port: 22 });
   for (const text of ['', ':22', 'a b', 'host:']) assert.throws(() => parseHostPort(text), refused(/not HOST/), text);
   assert.throws(() => parseHostPort('host:70000'), refused(/not a port/));
+});
+
+test('a point in time is so long ago, or has an offset', () => {
+  const nowMs = Date.parse('2027-03-27T12:00:00Z');
+  assert.equal(parseMoment('24h', nowMs), '2027-03-26T12:00:00.000Z');
+  assert.equal(parseMoment('2027-03-27T23:30:00+01:00'), '2027-03-27T22:30:00.000Z');
+  for (const text of ['2027-03-27', '2027-03-27T23:30:00', '2027-13-27T23:30:00Z', 'yesterday'])
+    assert.throws(() => parseMoment(text, nowMs), { code: 'INVALID_VALUE' }, text);
 });

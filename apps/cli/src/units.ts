@@ -77,6 +77,20 @@ export function parseDuration(text: string, bareUnit?: 'ms' | 's'): number {
   return ms;
 }
 
+export const MOMENT_HELP = 'so long ago: 24h; or a time: 2027-03-27T23:30:00Z';
+
+/** A point in time, as the API writes it. A time without an offset is refused: whose clock would it be? */
+export function parseMoment(text: string, nowMs = Date.now()): string {
+  if (/^\d{4}-\d\d-\d\dT\d\d:\d\d(:\d\d(\.\d+)?)?(Z|[+-]\d\d:\d\d)$/.test(text) && !Number.isNaN(Date.parse(text)))
+    return new Date(text).toISOString();
+  if (/^\d{4}-/.test(text))
+    throw invalid(
+      `"${text}" is not a time with an offset`,
+      'Write for example 2027-03-27T23:30:00Z, or 24h for a day ago.',
+    );
+  return new Date(nowMs - parseDuration(text, 's')).toISOString();
+}
+
 /** `4-16`, or `8` for exactly eight. */
 export function parseRange(text: string, bounds: { min: number; max: number }): { min: number; max: number } {
   const match = /^(\d{1,6})(?:-(\d{1,6}))?$/.exec(text.trim());

@@ -14,6 +14,7 @@ export {
   type Sentences,
 } from './errors.ts';
 export { EventStreamDecoder, type StreamEvent } from './event-stream.ts';
+export { everyPage, type Page } from './pages.ts';
 export type { PlanClient, PlanRunOrder } from './plans.ts';
 export type { components, paths } from './schema.ts';
 export * from './types.ts';

@@ -5,7 +5,7 @@ import { Option } from 'commander';
 import { leaf, type Registry } from '../command.ts';
 import { EXIT } from '../exit-codes.ts';
 import type { Column } from '../output/table.ts';
-import { parseDuration, parseInteger } from '../units.ts';
+import { MOMENT_HELP, parseInteger, parseMoment } from '../units.ts';
 
 const OUTCOMES = ['done', 'refused', 'failed'] as const;
 
@@ -28,6 +28,7 @@ interface AuditFlags {
   readonly outcome?: (typeof OUTCOMES)[number];
   readonly target?: string;
   readonly since?: string;
+  readonly until?: string;
   readonly limit?: string;
   readonly cursor?: string;
   readonly strangers?: boolean;
@@ -42,12 +43,18 @@ export function addAudit(registry: Registry): void {
     .option('--operation <operationId>', 'only this operation')
     .addOption(new Option('--outcome <outcome>', 'only with this outcome').choices(OUTCOMES))
     .option('--target <path>', 'only where the path begins like this: /v1/sites/a')
-    .option('--since <duration>', 'only so far back: 24h')
+    .option('--since <time>', `only from then on; ${MOMENT_HELP}`)
+    .option('--until <time>', 'only until then')
     .option('--limit <n>', 'at most so many, 1 to 200 (default: 50)')
     .option('--cursor <cursor>', 'go on after the page before')
     .option('--strangers', 'attempts without a valid login instead');
   leaf<AuditFlags>(registry, command, {
-    examples: ['lmas audit --since 24h', 'lmas audit --outcome refused', 'lmas audit --strangers --json'],
+    examples: [
+      'lmas audit --since 24h',
+      'lmas audit --since 2027-03-01T00:00:00Z --until 2027-04-01T00:00:00Z',
+      'lmas audit --outcome refused',
+      'lmas audit --strangers --json',
+    ],
     action: async (invocation) => {
       const { flags, signal } = invocation;
       const { caller, operation, outcome, target, cursor } = flags;
@@ -55,10 +62,8 @@ export function addAudit(registry: Registry): void {
         Object.entries({
           ...{ caller, operation, outcome, target, cursor },
           strangers: flags.strangers === true ? 'true' : undefined,
-          since:
-            flags.since === undefined
-              ? undefined
-              : new Date(Date.now() - parseDuration(flags.since, 's')).toISOString(),
+          since: flags.since === undefined ? undefined : parseMoment(flags.since),
+          until: flags.until === undefined ? undefined : parseMoment(flags.until),
           limit: flags.limit === undefined ? undefined : parseInteger(flags.limit, { min: 1, max: 200 }),
         }).filter(([, value]) => value !== undefined),
       );

@@ -9,8 +9,9 @@ import { describePhase, placeInShort } from '../output/migration-row.ts';
 import { elapsedMs } from '../output/migration-text.ts';
 import { describeNeeds } from '../output/needs-text.ts';
 import type { Column } from '../output/table.ts';
+import { type PageFlags, readPages, withPageOptions } from '../pages.ts';
 import { widthOf } from '../terminal.ts';
-import { parseInteger } from '../units.ts';
+import { MOMENT_HELP, parseMoment } from '../units.ts';
 
 const PHASES = [
   'queued',
@@ -43,7 +44,7 @@ const COLUMNS: readonly Column<Migration>[] = [
   },
 ];
 
-interface ListFlags {
+interface ListFlags extends PageFlags {
   readonly phase?: Phase;
   readonly needsPerson?: boolean;
   readonly vm?: string;
@@ -51,8 +52,8 @@ interface ListFlags {
   readonly site?: string;
   readonly label?: readonly string[];
   readonly correlationId?: string;
-  readonly limit?: string;
-  readonly all?: boolean;
+  readonly createdAfter?: string;
+  readonly createdBefore?: string;
   readonly watch?: boolean;
 }
 
@@ -70,13 +71,13 @@ export function addList(registry: Registry): void {
     .option('--site <site>', 'only those from or to this site')
     .option('--label <name=value>', 'only those with this label (repeatable: with all of them)', collect)
     .option('--correlation-id <id>', 'only those of this task')
-    .addOption(new Option('--limit <n>', 'at most so many, 1 to 200 (default: 50)').conflicts('all'))
-    .option('--all', 'all of them')
-    .option('--watch', 'follow those that are under way, with their progress, to their end');
+    .option('--created-after <time>', `only younger ones; ${MOMENT_HELP}`)
+    .option('--created-before <time>', 'only older ones');
+  withPageOptions(command).option('--watch', 'follow those that are under way, with their progress, to their end');
   leaf<ListFlags>(registry, command, {
     examples: [
       'lmas list',
-      'lmas list --phase failed --all',
+      'lmas list --phase failed --created-after 24h --all',
       'lmas list --needs-person',
       'lmas list --label team=payments --watch',
       "lmas list --json | jq -r '.items[].id'",
@@ -91,16 +92,11 @@ export function addList(registry: Registry): void {
         ...(flags.site === undefined ? {} : { site: flags.site }),
         ...(flags.label === undefined ? {} : { label: [...flags.label] }),
         ...(flags.correlationId === undefined ? {} : { correlationId: flags.correlationId }),
-        ...(flags.limit === undefined ? {} : { limit: parseInteger(flags.limit, { min: 1, max: 200 }) }),
+        ...(flags.createdAfter === undefined ? {} : { createdAfter: parseMoment(flags.createdAfter) }),
+        ...(flags.createdBefore === undefined ? {} : { createdBefore: parseMoment(flags.createdBefore) }),
       };
       const client = await invocation.client();
-      const look = async () =>
-        flags.all === true
-          ? {
-              items: await Array.fromAsync(client.eachMigration({ ...query, limit: 200 }, { signal })),
-              nextCursor: null,
-            }
-          : await client.listMigrations(query, { signal });
+      const look = () => readPages(flags, (page) => client.listMigrations({ ...query, ...page }, { signal }));
       if (flags.watch === true) return await followMany(invocation, client, async () => (await look()).items);
       const { items, nextCursor } = await look();
       if (flags.json === true) invocation.printJson({ items, nextCursor });

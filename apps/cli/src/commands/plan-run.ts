@@ -9,8 +9,8 @@ import { EXIT, type ExitCode } from '../exit-codes.ts';
 import { followRun, hasEnded, runExitCode } from '../follow-run.ts';
 import { describeReport, describeRun } from '../output/plan-text.ts';
 import { type Column, renderTable } from '../output/table.ts';
+import { type PageFlags, readPages, withPageOptions } from '../pages.ts';
 import { widthOf } from '../terminal.ts';
-import { parseInteger } from '../units.ts';
 import { type WatchedList, watchList } from '../watch-list.ts';
 
 const RUNS: readonly Column<PlanRunList['items'][number]>[] = [
@@ -51,7 +51,9 @@ const ORDERS: readonly { order: PlanRunOrder; description: string }[] = [
   },
 ];
 
-const runList = (look: () => Promise<PlanRunList['items']>): WatchedList<PlanRunList['items'][number]> => ({
+const runList = (
+  look: () => Promise<readonly PlanRunList['items'][number][]>,
+): WatchedList<PlanRunList['items'][number]> => ({
   look,
   id: ({ id }) => id,
   line: (run) =>
@@ -63,14 +65,14 @@ const runList = (look: () => Promise<PlanRunList['items']>): WatchedList<PlanRun
 });
 
 export function addPlanRuns(registry: Registry, plan: Registry['program']): void {
-  const runs = plan
-    .command('runs')
-    .description('Lists runs, of plans, evacuations and fail-backs, newest first.')
-    .argument('[plan]', 'only those of this plan')
-    .option('--needs-person', 'only those that wait for an approval: lmas plan approve')
-    .option('--limit <n>', 'how many, 1 to 200', '50')
-    .option('--watch', 'look again and again, until none of them is under way');
-  leaf<{ limit: string; needsPerson?: boolean; watch?: boolean }>(registry, runs, {
+  const runs = withPageOptions(
+    plan
+      .command('runs')
+      .description('Lists runs, of plans, evacuations and fail-backs, newest first.')
+      .argument('[plan]', 'only those of this plan')
+      .option('--needs-person', 'only those that wait for an approval: lmas plan approve'),
+  ).option('--watch', 'look again and again, until none of them is under way');
+  leaf<PageFlags & { needsPerson?: boolean; watch?: boolean }>(registry, runs, {
     examples: [
       'lmas plan runs',
       'lmas plan runs payments --limit 5',
@@ -79,14 +81,13 @@ export function addPlanRuns(registry: Registry, plan: Registry['program']): void
     ],
     action: async (invocation) => {
       const [only] = invocation.args;
-      const limit = parseInteger(invocation.flags.limit, { min: 1, max: 200 });
       const client = await invocation.client();
       const query = {
-        limit,
         ...(only === undefined ? {} : { plan: only }),
         ...(invocation.flags.needsPerson === true ? { needs: 'person' as const } : {}),
       };
-      const look = () => client.listPlanRuns(query, { signal: invocation.signal });
+      const { flags, signal } = invocation;
+      const look = () => readPages(flags, (page) => client.listPlanRuns({ ...query, ...page }, { signal }));
       if (invocation.flags.watch === true)
         return await watchList(
           invocation,
@@ -97,6 +98,7 @@ export function addPlanRuns(registry: Registry, plan: Registry['program']): void
       else {
         const none = invocation.flags.needsPerson === true ? 'No run needs a person.' : 'Nothing was run yet.';
         invocation.printTable(RUNS, page.items, none);
+        if (page.nextCursor !== null) invocation.note('There are more: lmas plan runs --all');
       }
       return EXIT.ok;
     },

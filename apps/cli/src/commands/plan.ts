@@ -1,6 +1,6 @@
 /** `lmas plan`: plans as YAML files; their runs. */
 import type { Plan, PlanInput } from '@lmas/client';
-import { LmasApiError } from '@lmas/client';
+import { everyPage, LmasApiError } from '@lmas/client';
 import { formatTime } from '@lmas/format';
 import { Option } from 'commander';
 import { type Invocation, leaf, type Registry } from '../command.ts';
@@ -32,9 +32,10 @@ export function addPlan(registry: Registry): void {
   leaf(registry, plan.command('list').description('Lists the plans, newest first.'), {
     examples: ['lmas plan list'],
     action: async (invocation) => {
-      const page = await (await invocation.client()).listPlans({ limit: 200 }, invocation);
-      if (invocation.flags.json === true) invocation.printJson(page);
-      else invocation.printTable(COLUMNS, page.items, 'No plans. Store one with lmas plan apply FILE.');
+      const client = await invocation.client();
+      const items = await everyPage((query) => client.listPlans(query, invocation));
+      if (invocation.flags.json === true) invocation.printJson({ items, nextCursor: null });
+      else invocation.printTable(COLUMNS, items, 'No plans. Store one with lmas plan apply FILE.');
       return EXIT.ok;
     },
   });

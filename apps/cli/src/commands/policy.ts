@@ -16,6 +16,7 @@ import { type Column, renderFields } from '../output/table.ts';
 import { printable } from '../output/text.ts';
 import { widthOf } from '../terminal.ts';
 import { parseInteger } from '../units.ts';
+import { addPolicyStatus } from './policy-status.ts';
 
 const MODES = ['explain', 'propose', 'automatic'] as const;
 
@@ -55,6 +56,7 @@ export function addPolicy(registry: Registry): void {
     .description('Load-balancing policies: which VMs leave hosts that are too busy.');
   addRegistry(registry, policy);
   addWork(registry, policy);
+  addPolicyStatus(registry, policy);
   addAnswers(registry, policy);
 }
 
@@ -204,6 +206,7 @@ async function watch(invocation: Invocation<object>, id: string): Promise<ExitCo
     }
   } catch (error) {
     if (!signal.aborted) throw error;
+    return EXIT.interrupted;
   }
   return EXIT.ok;
 }

@@ -1,5 +1,13 @@
 /** `lmas queue`: what waits, in which order and for what; pause and resume. `lmas gateway list`: the tunnels that stand. */
-import type { Gateway, Migration, Queue, QueueChange } from '@lmas/client';
+import {
+  everyPage,
+  type Gateway,
+  LmasApiError,
+  type LmasClient,
+  type Migration,
+  type Queue,
+  type QueueChange,
+} from '@lmas/client';
 import { formatBitRate, formatByteRate, formatTime } from '@lmas/format';
 import { type Invocation, leaf, type Registry } from '../command.ts';
 import { EXIT, type ExitCode } from '../exit-codes.ts';
@@ -103,28 +111,46 @@ function addLooks(registry: Registry, queue: Registry['program']): void {
     action: async (invocation) => {
       const { flags, signal } = invocation;
       const client = await invocation.client();
-      const look = () => client.listQueuedMigrations({ limit: 200 }, { signal });
-      if (flags.watch === true)
-        return await watchList(
-          invocation,
-          waitingList(async () => (await look()).items),
-        );
-      const page = await look();
-      if (flags.json === true) invocation.printJson(page);
-      else invocation.printTable(WAITING, page.items, 'Nothing waits.');
+      if (flags.watch === true) return await watchList(invocation, waitingList(client, signal));
+      const items = await everyPage((query) => client.listQueuedMigrations(query, { signal }));
+      if (flags.json === true) invocation.printJson({ items, nextCursor: null });
+      else invocation.printTable(WAITING, items, 'Nothing waits.');
       return EXIT.ok;
     },
   });
 }
 
-const waitingList = (look: () => Promise<readonly Migration[]>): WatchedList<Migration> => ({
-  look,
+const waitingList = (client: LmasClient, signal: AbortSignal): WatchedList<Migration> => ({
+  look: lookAtWaiting(client, signal),
   id: ({ id }) => id,
   line: ({ id, vm, waiting }) => `${id}  ${vm.name}  place ${waiting?.place ?? '?'}: ${waiting?.reason ?? ''}`,
   gone: (id) => `${id}  waits no more`,
   screen: (rows, width) => (rows.length === 0 ? 'Nothing waits.\n' : renderTable(WAITING, rows, width)),
   outcome: (rows) => (rows.length === 0 ? EXIT.ok : undefined),
 });
+
+/**
+ * All that waits. Pages of an order in which places are left may miss one, or have it twice: of one that waited a look ago and is
+ * not listed, it is asked whether it waits.
+ */
+function lookAtWaiting(client: LmasClient, signal: AbortSignal): () => Promise<readonly Migration[]> {
+  let before: readonly string[] = [];
+  return async () => {
+    const listed = await everyPage((query) => client.listQueuedMigrations(query, { signal }));
+    const waiting = new Map(listed.map((one) => [one.id, one]));
+    for (const id of before.filter((id) => !waiting.has(id))) {
+      const one = await client.getMigration(id, { signal }).catch(absent);
+      if (one?.phase === 'queued') waiting.set(id, one);
+    }
+    before = [...waiting.keys()];
+    return [...waiting.values()].sort((a, b) => (a.waiting?.place ?? 0) - (b.waiting?.place ?? 0));
+  };
+}
+
+function absent(error: unknown): undefined {
+  if (error instanceof LmasApiError && error.status === 404) return undefined;
+  throw error;
+}
 
 export interface LimitFlags {
   readonly migrations?: string;

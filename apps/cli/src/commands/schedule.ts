@@ -1,5 +1,5 @@
 /** `lmas schedule`: what is started when; what it will do and what it did. */
-import type { Schedule, ScheduleHistoryEntry, SchedulePreview } from '@lmas/client';
+import { everyPage, type Schedule, type ScheduleHistoryEntry, type SchedulePreview } from '@lmas/client';
 import { formatTime } from '@lmas/format';
 import { type Invocation, leaf, type Registry } from '../command.ts';
 import { EXIT, type ExitCode } from '../exit-codes.ts';
@@ -60,9 +60,10 @@ export function addSchedule(registry: Registry): void {
   leaf(registry, schedule.command('list').description('Lists the schedules, newest first.'), {
     examples: ['lmas schedule list'],
     action: async (invocation) => {
-      const page = await (await invocation.client()).listSchedules({ limit: 200 }, invocation);
-      if (invocation.flags.json === true) invocation.printJson(page);
-      else invocation.printTable(COLUMNS, page.items, 'No schedules.');
+      const client = await invocation.client();
+      const items = await everyPage((query) => client.listSchedules(query, invocation));
+      if (invocation.flags.json === true) invocation.printJson({ items, nextCursor: null });
+      else invocation.printTable(COLUMNS, items, 'No schedules.');
       return EXIT.ok;
     },
   });

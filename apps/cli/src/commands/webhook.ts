@@ -6,6 +6,7 @@ import { collect, type Invocation, leaf, type Registry } from '../command.ts';
 import { CliError } from '../errors.ts';
 import { EXIT, type ExitCode } from '../exit-codes.ts';
 import { type Column, renderFields } from '../output/table.ts';
+import { type PageFlags, readPages, withPageOptions } from '../pages.ts';
 import { widthOf } from '../terminal.ts';
 
 type Events = NonNullable<WebhookInput['events']>;
@@ -162,14 +163,7 @@ export function addWebhook(registry: Registry): void {
     run: async (invocation, id) =>
       showDelivery(invocation, await (await invocation.client()).testWebhook(id, invocation)),
   });
-  addOne(registry, webhook, 'deliveries', 'Lists what was sent and what came of it, newest first.', {
-    run: async (invocation, id) => {
-      const page = await (await invocation.client()).listWebhookDeliveries(id, {}, invocation);
-      if (invocation.flags.json === true) invocation.printJson(page);
-      else invocation.printTable(DELIVERIES, page.items, 'Nothing was sent yet.');
-      return EXIT.ok;
-    },
-  });
+  addDeliveries(registry, webhook.command('deliveries'));
   const delivery = webhook
     .command('delivery')
     .description('Shows one delivery: what was sent, each attempt, and what came of it.')
@@ -199,6 +193,26 @@ export function addWebhook(registry: Registry): void {
     action: async (invocation) => {
       const [id = '', delivery = ''] = invocation.args;
       return showDelivery(invocation, await (await invocation.client()).redeliverWebhook(id, delivery, invocation));
+    },
+  });
+}
+
+function addDeliveries(registry: Registry, command: Registry['program']): void {
+  command
+    .description('Lists what was sent and what came of it, newest first: the last 50, or as many as asked for.')
+    .argument('<id>', 'name of the webhook');
+  leaf<PageFlags>(registry, withPageOptions(command), {
+    examples: ['lmas webhook deliveries portal', 'lmas webhook deliveries portal --all --json'],
+    action: async (invocation) => {
+      const [id = ''] = invocation.args;
+      const client = await invocation.client();
+      const page = await readPages(invocation.flags, (query) => client.listWebhookDeliveries(id, query, invocation));
+      if (invocation.flags.json === true) invocation.printJson(page);
+      else {
+        invocation.printTable(DELIVERIES, page.items, 'Nothing was sent yet.');
+        if (page.nextCursor !== null) invocation.note(`There are more: lmas webhook deliveries ${id} --all`);
+      }
+      return EXIT.ok;
     },
   });
 }

@@ -1,5 +1,5 @@
 /** Plans, and the runs of all of them: what was rehearsed, what moves, what waits for somebody. */
-import type { Plan } from '@lmas/client';
+import { everyPage, type Plan } from '@lmas/client';
 import { formatPeriod } from '@lmas/format';
 import { useResource } from '../../live/resource.ts';
 import { href } from '../../navigation.ts';
@@ -16,7 +16,7 @@ import { WaveTrack } from './wave-track.tsx';
 const RUNS_EVERY_MS = 3_000;
 
 export function PlansPage() {
-  const plans = useResource((options) => client().listPlans({ limit: 200 }, options), []);
+  const plans = useResource((options) => everyPage((page) => client().listPlans(page, options)), []);
   const runs = usePages((page, options) => client().listPlanRuns({ ...page, limit: 50 }, options), [], {
     everyMs: RUNS_EVERY_MS,
     withNotices: true,
@@ -36,7 +36,7 @@ export function PlansPage() {
         ) : null}
       </PageHeading>
       <Loaded of={plans}>
-        {({ items }) => (items.length === 0 ? <FirstPlan /> : items.map((plan) => <Card key={plan.id} plan={plan} />))}
+        {(all) => (all.length === 0 ? <FirstPlan /> : all.map((plan) => <Card key={plan.id} plan={plan} />))}
       </Loaded>
       <h2>Runs</h2>
       <Paged pages={runs}>

@@ -1,6 +1,6 @@
 /** Makes a schedule, or changes one. The runs that would come of it are shown while the form is filled. */
 
-import { type BalancingPolicy, type Endpoint, type Plan, type Schedule, versionOf } from '@lmas/client';
+import { type BalancingPolicy, type Endpoint, everyPage, type Plan, type Schedule, versionOf } from '@lmas/client';
 import { useState } from 'preact/hooks';
 import { useResource } from '../../live/resource.ts';
 import { useTrial } from '../../live/use-trial.ts';
@@ -17,7 +17,7 @@ import { VmField } from '../../parts/vm-field.tsx';
 import { client, mayForAll } from '../../session/session.ts';
 import { NextRuns } from './next-runs.tsx';
 import { draftOf, emptySchedule, requestOf, type ScheduleDraft } from './schedule-draft.ts';
-import { MISSED, OVERLAP } from './schedule-words.ts';
+import { MISSED, MODES, OVERLAP } from './schedule-words.ts';
 
 const PREVIEWED = 5;
 
@@ -26,7 +26,7 @@ export function ScheduleForm({ id }: { id?: string }) {
   const loaded = useResource(
     async (options) => ({
       endpoints: await client().listEndpoints(options),
-      plans: (await client().listPlans({ limit: 200 }, options)).items,
+      plans: await everyPage((page) => client().listPlans(page, options)),
       // They belong to the installation.
       policies: mayForAll('viewer') ? await client().listBalancingPolicies(options) : [],
       schedule: id === undefined ? undefined : await client().getSchedule(id, options),
@@ -156,11 +156,7 @@ function PlanFields({ draft, plans, onChange }: PartProps & Pick<FormProps, 'pla
       />
       <ChoiceField
         label="Mode"
-        choices={[
-          ['failover', 'failover: the VMs move'],
-          ['validate', 'validate: only checks'],
-          ['drill', 'drill: a rehearsal'],
-        ]}
+        choices={Object.entries(MODES) as [ScheduleDraft['mode'], string][]}
         value={draft.mode}
         onChange={(mode) => onChange({ mode })}
       />

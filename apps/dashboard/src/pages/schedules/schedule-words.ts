@@ -30,6 +30,14 @@ export function periodWords(period: Period): string {
 /** In UTC: a stretch between two dates is one for everybody. */
 const dateWords = (iso: string): string => new Date(iso).toISOString().slice(0, 16).replace('T', ' ');
 
+/** Of a plan. */
+export const MODES: Readonly<Record<Extract<Schedule['action'], { kind: 'plan' }>['mode'], string>> = {
+  failover: 'failover: the VMs move',
+  validate: 'validate: only checks',
+  drill: 'drill: a rehearsal',
+  disaster: 'disaster: says what is known, and starts nothing',
+};
+
 export const MISSED: Readonly<Record<Schedule['missed'], string>> = {
   skip: 'is left out',
   'run-now': 'is made up for at once',

@@ -1,5 +1,5 @@
 /** What starts by itself, and when next. */
-import type { Schedule } from '@lmas/client';
+import { everyPage, type Schedule } from '@lmas/client';
 import { useResource } from '../../live/resource.ts';
 import { href } from '../../navigation.ts';
 import { Badge, type Tone } from '../../parts/badge.tsx';
@@ -12,7 +12,7 @@ import { client, may } from '../../session/session.ts';
 import { actionWords, triggerWords } from './schedule-words.ts';
 
 export function SchedulesPage() {
-  const schedules = useResource((options) => client().listSchedules({ limit: 200 }, options), [], {
+  const schedules = useResource((options) => everyPage((page) => client().listSchedules(page, options)), [], {
     everyMs: 10_000,
     withNotices: true,
   });
@@ -28,8 +28,8 @@ export function SchedulesPage() {
         ) : null}
       </PageHeading>
       <Loaded of={schedules}>
-        {({ items }) =>
-          items.length === 0 ? (
+        {(all) =>
+          all.length === 0 ? (
             <Empty>
               <p>
                 Nothing starts by itself yet. A schedule starts a migration, a plan or a balancing pass, once or again
@@ -37,7 +37,7 @@ export function SchedulesPage() {
               </p>
             </Empty>
           ) : (
-            <Schedules schedules={items} />
+            <Schedules schedules={all} />
           )
         }
       </Loaded>
