@@ -256,6 +256,11 @@ test('who is known to the identity provider logs in there, and comes back to the
     await reader.page.getByRole('heading', { level: 1, name: 'Overview' }).waitFor();
     assert.equal(await reader.page.locator('.caller').getByText('ada').count(), 1);
     assert.doesNotMatch(reader.page.url(), /code=|state=/, 'what the provider sent is not left in the address');
+    await reader.page.getByRole('button', { name: 'Log out' }).click();
+    await reader.page.goto(`${trusting.url}/ui/#/migrations?phase=failed`);
+    await reader.page.getByRole('button', { name: /Log in with/ }).click();
+    await reader.page.getByRole('heading', { level: 1, name: 'Migrations' }).waitFor();
+    assert.equal(reader.page.url(), `${trusting.url}/ui/#/migrations?phase=failed`, 'the link leads where it led');
     assert.deepEqual(issuer.refusedExchanges, []);
   } finally {
     await trusting.stop();

@@ -29,6 +29,15 @@ export function go(path: string, query?: Readonly<Record<string, string | undefi
   window.location.hash = href(path, query);
 }
 
+/** What is behind `#` in this address. */
+export const fragment = (): string => window.location.hash;
+
+/** Stands at that address of this page, without a new entry in the browser's history. */
+export function standAt(address: string, fragment: string): void {
+  window.history.replaceState(null, '', `${address}${fragment}`);
+  current.value = read();
+}
+
 /** Changes the query of this place without a new entry in the browser's history: for filters. */
 export function refine(query: Readonly<Record<string, string | undefined>>): void {
   const target = href(place.value.path, query);

@@ -3,6 +3,7 @@
  * public client. The token that comes of it is sent as an API key would be; the orchestrator verifies it at every call.
  */
 import * as oauth from 'oauth4webapi';
+import { fragment, standAt } from '../navigation.ts';
 import { orchestratorUrl } from './orchestrator-url.ts';
 
 export interface OidcOffer {
@@ -16,6 +17,8 @@ const PENDING_KEY = 'lmas.oidc';
 interface Pending extends OidcOffer {
   readonly verifier: string;
   readonly state: string;
+  /** Where in the page somebody wanted to be. */
+  readonly fragment: string;
 }
 
 /** What the orchestrator says about logging in; null when it trusts no provider, or the page is not registered there. */
@@ -54,7 +57,8 @@ export async function beginOidcLogin(offer: OidcOffer): Promise<void> {
     state,
   };
   for (const [name, value] of Object.entries(parameters)) target.searchParams.set(name, value);
-  sessionStorage.setItem(PENDING_KEY, JSON.stringify({ ...offer, verifier, state } satisfies Pending));
+  const pending: Pending = { ...offer, verifier, state, fragment: fragment() };
+  sessionStorage.setItem(PENDING_KEY, JSON.stringify(pending));
   window.location.assign(target);
 }
 
@@ -64,9 +68,9 @@ export async function finishOidcLogin(): Promise<string | null> {
   const current = new URL(window.location.href);
   if (pending === null || !(current.searchParams.has('code') || current.searchParams.has('error'))) return null;
   sessionStorage.removeItem(PENDING_KEY);
+  const { issuer, clientId, verifier, state, fragment } = JSON.parse(pending) as Pending;
   // The code must not stay in the address, nor be sent again by a reload.
-  window.history.replaceState(null, '', redirectUri());
-  const { issuer, clientId, verifier, state } = JSON.parse(pending) as Pending;
+  standAt(redirectUri(), fragment);
   const server = await discover(issuer);
   const own: oauth.Client = { client_id: clientId };
   const parameters = oauth.validateAuthResponse(server, own, current, state);
