@@ -225,6 +225,42 @@ test('a key that is revoked ends the session with the reason', async () => {
   assert.equal(await reader.page.evaluate('sessionStorage.length'), 0);
 });
 
+test('what is being typed stays when the login is accepted no more', async () => {
+  const input = { name: 'typist', role: 'admin' };
+  const { key, id } = await api.must<{ key: string; id: string }>('POST', '/v1/api-keys', input);
+  await using reader = await loggedIn({}, key);
+  const { page } = reader;
+  await reader.visit('/new/site');
+  await page.getByLabel('Name').fill('half-written');
+  const renewed = await api.must<{ key: string }>('POST', `/v1/api-keys/${id}/rotate`, { graceMs: 0 });
+  await page.evaluate("document.dispatchEvent(new Event('visibilitychange'))");
+  const dialog = page.getByRole('dialog', { name: 'Log in again' });
+  await dialog.getByText('no longer accepted').waitFor();
+  await page.keyboard.press('Escape');
+  await page.keyboard.press('Escape');
+  assert.deepEqual(await reader.barriers('dialog'), []);
+  await dialog.getByLabel('API key').fill('lmas_000000000000_wrong');
+  await dialog.getByRole('button', { name: 'Log in', exact: true }).click();
+  await dialog.getByRole('alert').getByText('UNAUTHENTICATED').waitFor();
+  await dialog.getByLabel('API key').fill(renewed.key);
+  await dialog.getByRole('button', { name: 'Log in', exact: true }).click();
+  await dialog.waitFor({ state: 'detached' });
+  assert.equal(await page.getByLabel('Name').inputValue(), 'half-written');
+  await page.getByRole('link', { name: 'System' }).click();
+  await page.getByRole('heading', { level: 1, name: 'System' }).waitFor();
+
+  // Of somebody else nothing stays.
+  await reader.visit('/new/site');
+  await page.getByLabel('Name').fill('half-written');
+  await api.must('DELETE', `/v1/api-keys/${id}`);
+  await page.evaluate("document.dispatchEvent(new Event('visibilitychange'))");
+  await dialog.getByLabel('API key').fill(api.key);
+  await dialog.getByRole('button', { name: 'Log in', exact: true }).click();
+  await dialog.waitFor({ state: 'detached' });
+  await reader.settled();
+  assert.equal(await page.getByLabel('Name').inputValue(), '');
+});
+
 test('what happened while the connection was lost is caught up', async () => {
   await using stage = await slowStage();
   const { id } = await stage.submit();

@@ -5,8 +5,8 @@ import { connected, followNotices } from './live/feed.ts';
 import { href, place } from './navigation.ts';
 import { Boundary } from './parts/boundary.tsx';
 import { pageAt } from './routes.tsx';
-import { LoginPage } from './session/login-page.tsx';
-import { logOut, may, mayForAll, type Session, session } from './session/session.ts';
+import { LoginAgain, LoginPage } from './session/login-page.tsx';
+import { isRefused, logOut, may, mayForAll, type Session, session } from './session/session.ts';
 
 type Entry = readonly [path: string, label: string];
 
@@ -47,8 +47,18 @@ const menu = (): readonly { readonly group: string; readonly entries: readonly E
 export function App() {
   if (session.value === undefined) return <p class="waiting-for-session">Connecting …</p>;
   if (session.value === null) return <LoginPage />;
-  return <Frame session={session.value}>{pageAt(place.value.path)}</Frame>;
+  return (
+    <>
+      {/* Of somebody else nothing stays. */}
+      <Frame key={whoIs(session.value)} session={session.value}>
+        {pageAt(place.value.path)}
+      </Frame>
+      {isRefused.value ? <LoginAgain /> : null}
+    </>
+  );
 }
+
+const whoIs = ({ caller: { kind, id, project } }: Session): string => JSON.stringify([kind, id, project]);
 
 function Frame({ session, children }: { session: Session; children: ComponentChildren }) {
   const { client, caller } = session;

@@ -3,6 +3,7 @@
  * when its time is up, and never while nobody looks. Old data stays on the page while new data is on its way.
  */
 import { useCallback, useEffect, useRef, useState } from 'preact/hooks';
+import { isRefused, session } from '../session/session.ts';
 import { changes } from './feed.ts';
 import { createRefresher } from './refresher.ts';
 
@@ -41,18 +42,25 @@ export function useResource<Data>(
       );
     const refresher = createRefresher(async (options) => void (await look(options)), {
       everyMs,
-      isAway: () => document.hidden,
+      isAway: () => document.hidden || isRefused.value,
     });
     document.addEventListener('visibilitychange', refresher.lookNow);
     restart.current = refresher.lookNow;
     refresher.lookNow();
+    let seenBy = session.value;
     let isFirst = true; // a signal tells its present value first, which is no news
     const unsubscribe = changes.subscribe(() => {
       if (!isFirst && withNotices) refresher.news();
       isFirst = false;
     });
+    const unfollow = session.subscribe((now) => {
+      // Whoever has logged in again looks anew.
+      if (now && now !== seenBy) refresher.lookNow();
+      seenBy = now;
+    });
     return () => {
       unsubscribe();
+      unfollow();
       document.removeEventListener('visibilitychange', refresher.lookNow);
       refresher.stop();
     };

@@ -1,9 +1,10 @@
 /**
  * Who is logged in: the client with its login, and what the orchestrator says of the caller. The login is kept in the
- * tab's own storage, or on this device if that was asked for, and is thrown away as soon as it is refused.
+ * tab's own storage, or on this device if that was asked for, and is thrown away as soon as it is refused. Whoever was logged in
+ * by then stays in front of what was being done, which goes on when they have logged in again.
  */
 import { type Caller, createLmasClient, type LmasClient, type Role } from '@lmas/client';
-import { computed, signal } from '@preact/signals';
+import { batch, computed, signal } from '@preact/signals';
 import { setClock } from '../live/clock.ts';
 import { finishOidcLogin } from './oidc.ts';
 import { orchestratorUrl } from './orchestrator-url.ts';
@@ -17,17 +18,28 @@ export interface Session {
 
 /** undefined while it is not known yet, null when nobody is logged in. */
 export const session = signal<Session | null | undefined>(undefined);
-/** Why the last session ended, for the login page. */
+/** Whether the orchestrator takes the login of this session no more: nothing can be asked until somebody logs in again. */
+export const isRefused = signal(false);
+/** Why the last session ended, or is refused, for the login page. */
 export const farewell = signal<string | null>(null);
 
 function clientWith(login: string): LmasClient {
+  // What an earlier login is refused says nothing of this one.
+  const isCurrent = () => session.value?.client === client;
   const watched: typeof fetch = async (input, init) => {
     const response = await fetch(input, init);
     setClock(response.headers);
-    if (response.status === 401 && session.value) logOut('Your login is no longer accepted. Log in again.');
+    if (response.status === 401 && isCurrent()) refuse();
     return response;
   };
-  return createLmasClient({ baseUrl: orchestratorUrl, apiKey: login, fetch: watched });
+  const client = createLmasClient({ baseUrl: orchestratorUrl, apiKey: login, fetch: watched });
+  return client;
+}
+
+function refuse(): void {
+  forget();
+  farewell.value = 'Your login is no longer accepted. Log in again.';
+  isRefused.value = true;
 }
 
 /** @param login an API key, or a token of the identity provider. @throws LmasApiError, LmasConnectionError */
@@ -35,8 +47,15 @@ export async function logIn(login: string, { remember }: { remember: boolean }):
   const client = clientWith(login);
   const caller = await client.getCaller();
   (remember ? localStorage : sessionStorage).setItem(STORAGE_KEY, login);
-  farewell.value = null;
-  session.value = { client, caller };
+  begin({ client, caller });
+}
+
+function begin(next: Session): void {
+  batch(() => {
+    farewell.value = null;
+    isRefused.value = false;
+    session.value = next;
+  });
 }
 
 /**
@@ -53,7 +72,7 @@ export async function resumeSession(): Promise<void> {
       return;
     }
     const client = clientWith(login);
-    session.value = { client, caller: await client.getCaller() };
+    begin({ client, caller: await client.getCaller() });
   } catch (error) {
     if (isRefusal(error)) forget();
     farewell.value = error instanceof Error ? error.message : String(error);
@@ -63,8 +82,11 @@ export async function resumeSession(): Promise<void> {
 
 export function logOut(reason: string | null = null): void {
   forget();
-  farewell.value = reason;
-  session.value = null;
+  batch(() => {
+    farewell.value = reason;
+    isRefused.value = false;
+    session.value = null;
+  });
 }
 
 function forget(): void {
