@@ -8,6 +8,7 @@ import { BandwidthField, CountField } from '../../parts/limit-fields.tsx';
 import { uniqueId } from '../../parts/unique-id.ts';
 import { useAction } from '../../parts/use-action.ts';
 import { client, may } from '../../session/session.ts';
+import { cancelWords, nounOf, retryTitle } from './action-words.ts';
 
 type Question = 'cancel' | 'change' | 'retry';
 
@@ -66,15 +67,12 @@ function Cancel({ migration, onClose }: QuestionProps) {
   const action = useAction(async () => await client().cancelMigration(migration.id));
   return (
     <Confirmation
-      title={`Cancel the migration of ${migration.vm.name}?`}
-      verb="Cancel the migration"
+      title={`Cancel the ${nounOf(migration)} of ${migration.vm.name}?`}
+      verb={`Cancel the ${nounOf(migration)}`}
       dangerous
       {...{ action, onClose }}
     >
-      <p>
-        The VM stays at {migration.source.endpoint}, running. Everything that was made for the{' '}
-        {migration.purpose === 'drill' ? 'drill, its copy as well,' : 'migration'} is taken down.
-      </p>
+      <p>{cancelWords(migration)}</p>
     </Confirmation>
   );
 }
@@ -86,9 +84,9 @@ function Retry({ migration, onClose }: QuestionProps) {
     go(`/migrations/${again.id}`);
   });
   return (
-    <Confirmation title={`Move ${migration.vm.name} again?`} verb="Try again" {...{ action, onClose }}>
+    <Confirmation title={retryTitle(migration)} verb="Try again" {...{ action, onClose }}>
       <p>
-        A new migration with the same request: {migration.source.endpoint} → {migration.destination.endpoint}.
+        A new {nounOf(migration)} with the same request: {migration.source.endpoint} → {migration.destination.endpoint}.
       </p>
     </Confirmation>
   );
@@ -114,7 +112,11 @@ function Change({ migration, onClose }: QuestionProps) {
     if (Object.keys(change).length > 0) await client().updateMigration(migration.id, change);
   });
   return (
-    <Confirmation title={`Change the migration of ${migration.vm.name}`} verb="Change" {...{ action, onClose }}>
+    <Confirmation
+      title={`Change the ${nounOf(migration)} of ${migration.vm.name}`}
+      verb="Change"
+      {...{ action, onClose }}
+    >
       <BandwidthField label="Bandwidth at most" value={bandwidthBytesPerSec} onChange={setBandwidth} />
       <ConvergenceField value={convergence} onChange={setConvergence} />
       <CountField

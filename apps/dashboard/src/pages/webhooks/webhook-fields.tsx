@@ -1,29 +1,9 @@
 /** Where a webhook's messages go, and what it is told of. */
 import type { Webhook, WebhookInput } from '@lmas/client';
 import { CheckField, TextField } from '../../parts/form-fields.tsx';
+import { type Event, GROUPS, ungrouped } from './webhook-events.ts';
 
 export type WebhookDraft = Required<Pick<WebhookInput, 'url' | 'description' | 'events'>>;
-type Event = NonNullable<Webhook['events']>[number];
-
-/** What people mostly want to hear; everything else is everything. */
-const GROUPS: readonly (readonly [words: string, events: readonly Event[]])[] = [
-  ['Migrations that end', ['migration.succeeded', 'migration.failed', 'migration.cancelled']],
-  ['Migrations that are queued, and asked to be cancelled', ['migration.queued', 'migration.cancel-requested']],
-  [
-    'Schedules',
-    [
-      ...(['schedule.started', 'schedule.waits', 'schedule.skipped', 'schedule.refused'] as const),
-      ...(['schedule.succeeded', 'schedule.failed', 'schedule.cancelled'] as const),
-    ],
-  ],
-  [
-    'Runs of plans',
-    [
-      ...(['plan-run.started', 'plan-run.waits', 'plan-run.paused', 'plan-run.resumed', 'plan-run.wave-done'] as const),
-      ...(['plan-run.succeeded', 'plan-run.failed', 'plan-run.cancelled'] as const),
-    ],
-  ],
-];
 
 export const eventWords = (events: Webhook['events']): string => (events === null ? 'everything' : events.join(', '));
 
@@ -35,6 +15,7 @@ interface WebhookFieldsProps {
 export function WebhookFields({ draft, onChange }: WebhookFieldsProps) {
   const { url, description, events } = draft;
   const all = events === null;
+  const others = ungrouped(events ?? []);
   const toggle = (group: readonly Event[], isOn: boolean) => {
     const others = (events ?? []).filter((event) => !group.includes(event));
     onChange({ ...draft, events: isOn ? [...others, ...group] : others });
@@ -71,6 +52,9 @@ export function WebhookFields({ draft, onChange }: WebhookFieldsProps) {
                 onChange={(isOn) => toggle(group, isOn)}
               />
             ))}
+        {others.length === 0 ? null : (
+          <CheckField label={`Also ${others.join(', ')}`} value={true} onChange={() => toggle(others, false)} />
+        )}
       </fieldset>
     </>
   );
