@@ -110,3 +110,12 @@ test('forgetting the one in use leaves none in use; unknown names are told with 
   assert.equal((await lmas('context', 'add', 'x', '--url', 'ftp://x', '--api-key-variable', 'X')).code, 2);
   assert.equal((await lmas('context', 'add', 'x', '--url', LAB)).code, 2);
 });
+
+test('with --json each of them says what it has done', async () => {
+  await addBoth();
+  const said = async (...args: string[]) => JSON.parse((await lmas('context', ...args, '--json')).out);
+  const ci = { name: 'ci', isCurrent: false, url: LAB, apiKeyVariable: 'CI_KEY' };
+  assert.deepEqual(await said('add', 'ci', '--url', LAB, '--api-key-variable', 'CI_KEY'), ci);
+  assert.deepEqual(await said('use', 'ci'), { ...ci, isCurrent: true });
+  assert.deepEqual(await said('remove', 'ci'), { removed: 'ci' });
+});

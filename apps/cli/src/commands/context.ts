@@ -48,11 +48,12 @@ export function addContext(registry: Registry): void {
     .argument('<context>', 'its name');
   leaf(registry, use, {
     examples: ['lmas context use prod'],
-    action: async ({ args: [name = ''], note }) => {
+    action: async ({ args: [name = ''], flags, note, printJson }) => {
       const contexts = await readContexts(terminal.env);
-      const { url } = contextNamed(name, contexts);
+      const used = contextNamed(name, contexts);
       await writeContexts({ ...contexts, current: name }, terminal.env);
-      note(`${name} is in use: ${url}`);
+      if (flags.json === true) printJson({ name, isCurrent: true, ...used });
+      note(`${name} is in use: ${used.url}`);
       return EXIT.ok;
     },
   });
@@ -62,11 +63,12 @@ export function addContext(registry: Registry): void {
     .argument('<context>', 'its name');
   leaf(registry, remove, {
     examples: ['lmas context remove prod'],
-    action: async ({ args: [name = ''], note }) => {
+    action: async ({ args: [name = ''], flags, note, printJson }) => {
       const { current, contexts } = await readContexts(terminal.env);
       contextNamed(name, { current, contexts });
       const { [name]: _, ...others } = contexts;
       await writeContexts({ current: current === name ? null : current, contexts: others }, terminal.env);
+      if (flags.json === true) printJson({ removed: name });
       note(`Forgotten: ${name}`);
       return EXIT.ok;
     },
@@ -87,7 +89,7 @@ function addAdd(registry: Registry, context: Registry['program']): void {
       'lmas context add prod --url https://lmas.example.org --api-key-file ~/.config/lmas/prod.key',
       'lmas context add ci --url https://lmas.example.org --api-key-variable LMAS_CI_KEY',
     ],
-    action: async ({ args: [name = ''], flags, note }) => {
+    action: async ({ args: [name = ''], flags, note, printJson }) => {
       if (!/^[A-Za-z0-9][A-Za-z0-9.-]{0,62}$/.test(name)) {
         throw new CliError('INVALID_VALUE', `${name} is no name for a context: letters, digits, hyphens, dots.`);
       }
@@ -106,6 +108,7 @@ function addAdd(registry: Registry, context: Registry['program']): void {
       };
       const next = { current: current ?? name, contexts: { ...contexts, [name]: added } };
       await writeContexts(next, env);
+      if (flags.json === true) printJson({ name, isCurrent: next.current === name, ...added });
       note(next.current === name ? `${name} is in use: ${url}` : `Added ${name}. To use it: lmas context use ${name}`);
       return EXIT.ok;
     },

@@ -19,6 +19,10 @@ export type Kind =
   | 'project'
   | 'plugin'
   | 'api-key'
+  | 'plan'
+  | 'plan-run'
+  | 'schedule'
+  | 'policy'
   | 'context';
 
 export interface Completion {
@@ -40,6 +44,8 @@ const KIND_OF_FLAG: Readonly<Record<string, Kind>> = {
   '--plugin': 'plugin',
   '--project': 'project',
   '--migration': 'migration',
+  '--plan': 'plan',
+  '--policy': 'policy',
   '--context': 'context',
 };
 
@@ -50,6 +56,8 @@ const KIND_OF_ARGUMENT: Readonly<Record<string, Kind>> = {
   other: 'site',
   source: 'site',
   destination: 'site',
+  host: 'endpoint',
+  plan: 'plan',
   context: 'context',
 };
 
@@ -62,8 +70,13 @@ const KIND_OF_GROUP: Readonly<Record<string, Kind>> = {
   project: 'project',
   plugin: 'plugin',
   'api-key': 'api-key',
+  schedule: 'schedule',
+  policy: 'policy',
   lmas: 'migration',
 };
+
+/** A `run` likewise; those of policies are in no list. */
+const RUN_OF_GROUP: Readonly<Record<string, Kind>> = { plan: 'plan-run' };
 
 /** @param words those after `lmas`; the last one is still being written, and perhaps empty */
 export function complete(program: Command, words: readonly string[]): Completion {
@@ -142,7 +155,9 @@ function argumentOf(command: Command, standing: number, typed: string): Completi
   const argument = command.registeredArguments[standing] ?? (last?.variadic ? last : undefined);
   if (argument === undefined) return NOTHING;
   // What is made by the command has no name yet that could be shown.
-  const group = command.name() === 'add' ? undefined : KIND_OF_GROUP[command.parent?.name() ?? ''];
-  const kind = KIND_OF_ARGUMENT[argument.name()] ?? (['id', 'name'].includes(argument.name()) ? group : undefined);
+  const parent = command.parent?.name() ?? '';
+  const group = command.name() === 'add' ? undefined : KIND_OF_GROUP[parent];
+  const ofGroup: Readonly<Record<string, Kind | undefined>> = { id: group, name: group, run: RUN_OF_GROUP[parent] };
+  const kind = KIND_OF_ARGUMENT[argument.name()] ?? ofGroup[argument.name()];
   return { candidates: matching(choices(argument.argChoices), typed), kind };
 }

@@ -45,6 +45,18 @@ test('what only the orchestrator knows is said by its kind', () => {
   assert.equal(completion('site', 'get', '').kind, 'site');
   assert.equal(completion('link', 'test', 'a', '').kind, 'site');
   assert.equal(completion('context', 'use', '').kind, 'context');
+  for (const [kind, words] of Object.entries({
+    plan: 'plan get',
+    'plan-run': 'plan cancel',
+    schedule: 'schedule set',
+    policy: 'policy run',
+    endpoint: 'evacuate',
+    migration: 'log',
+  })) {
+    assert.equal(completion(...words.split(' '), '').kind, kind, words);
+  }
+  assert.equal(completion('schedule', 'set', 'x', '--plan', '').kind, 'plan');
+  assert.equal(completion('policy', 'status', '').kind, undefined, 'no list has the runs of policies');
   assert.equal(completion('site', 'add', '').kind, undefined, 'a new name');
   assert.equal(completion('site', 'get', 'a', '').kind, undefined, 'there is no second one');
 });
@@ -62,7 +74,7 @@ const ASK: Readonly<Record<Shell, (line: string) => string[]>> = {
   // zsh completes in its line editor only: what the function hands to _describe is looked at.
   zsh: (line) => [
     '-fc',
-    `compdef() { : }; _describe() { print -rl -- "\${(@)candidates%%:*}" }; _files() { : }; source "$LMAS_SCRIPT"; words=(\${(s: :)\${:-${quoted(line)}}}); [[ ${quoted(line)} == *' ' ]] && words+=(''); CURRENT=$#words; _lmas`,
+    `compdef() { : }; meaning=theirs; _describe() { print -rl -- "\${(@)candidates%%:*}" }; _files() { : }; source "$LMAS_SCRIPT"; words=(\${(s: :)\${:-${quoted(line)}}}); [[ ${quoted(line)} == *' ' ]] && words+=(''); CURRENT=$#words; _lmas; [[ $meaning == theirs ]] || print leaked`,
   ],
   fish: (line) => [
     '--no-config',

@@ -8,6 +8,8 @@ import type { Candidate, Kind } from './candidates.ts';
 /** A person waits for each of them with a finger on the key. */
 const LIMIT_MS = 1_500;
 const NEWEST = 50;
+/** One page: more than that nobody chooses from. */
+const MOST = 200;
 
 type Client = LmasClient;
 type Options = { signal: AbortSignal };
@@ -31,10 +33,21 @@ const READERS: Readonly<Record<Exclude<Kind, 'context'>, (client: Client, option
       (await client.listPlugins(options)).map(({ name }) => ({ value: name, meaning: '' })),
     'api-key': async (client, options) =>
       (await client.listApiKeys(options)).map(({ id, name }) => ({ value: id, meaning: name })),
+    plan: async (client, options) => described((await client.listPlans({ limit: MOST }, options)).items),
+    'plan-run': async (client, options) =>
+      (await client.listPlanRuns({ limit: NEWEST }, options)).items.map(({ id, plan, mode, phase }) => ({
+        ...{ value: id, meaning: [plan, mode, phase].filter((word) => word !== null).join(', ') },
+      })),
+    schedule: async (client, options) => described((await client.listSchedules({ limit: MOST }, options)).items),
+    policy: async (client, options) =>
+      (await client.listBalancingPolicies(options)).map(({ id, mode }) => ({ value: id, meaning: mode })),
   };
 
 const named = (things: readonly { readonly id: string }[]): Candidate[] =>
   things.map(({ id }) => ({ value: id, meaning: '' }));
+
+const described = (things: readonly { readonly id: string; readonly description: string }[]): Candidate[] =>
+  things.map(({ id, description }) => ({ value: id, meaning: description }));
 
 export interface NameFlags {
   readonly url?: string;

@@ -28,7 +28,7 @@ complete -o default -F _lmas lmas
 const ZSH = `#compdef lmas
 # zsh completion for lmas. Load it with: source <(lmas completion zsh), or put it into a directory of $fpath as _lmas.
 _lmas() {
-  local line
+  local line meaning
   local -a candidates
   while IFS=$'\\t' read -r line meaning; do
     candidates+=("\${line//:/\\\\:}\${meaning:+:$meaning}")
