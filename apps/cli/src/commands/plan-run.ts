@@ -11,6 +11,7 @@ import { describeReport, describeRun } from '../output/plan-text.ts';
 import { type Column, renderTable } from '../output/table.ts';
 import { type PageFlags, readPages, withPageOptions } from '../pages.ts';
 import { widthOf } from '../terminal.ts';
+import { parseInteger } from '../units.ts';
 import { type WatchedList, watchList } from '../watch-list.ts';
 
 const RUNS: readonly Column<PlanRunList['items'][number]>[] = [
