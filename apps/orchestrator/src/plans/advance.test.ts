@@ -377,6 +377,21 @@ test('where a migration left a VM that it did not move is noted, as seen from th
   }
 });
 
+test('a VM that its source does not know any more is told of by its name, with what to do', () => {
+  const ordered = advance(running([{ vms: 1, concurrency: 1, onFailure: 'stop' }]), {
+    ...{ nowMs: 0, migrations: MIGRATIONS },
+  }).run;
+  const error = { code: 'VM_NOT_FOUND', message: 'There is no VM vm0-0-id.', remedy: null };
+  const told = (facts: Partial<MigrationFacts>) => {
+    const ended = { ...UNKNOWN, outcome: 'failed' as const, error, ...facts };
+    const migrations = new Map([[ordered.items[0]?.migrations[0] ?? '', ended]]);
+    return advance(ordered, { nowMs: 0, migrations }).run.items[0]?.error;
+  };
+  assert.deepEqual([told({})?.code, told({})?.message], ['VM_NOT_FOUND', 'vm0-0 was not found at a.']);
+  assert.match(told({})?.remedy ?? '', /look where it runs, and begin a new run/);
+  assert.deepEqual(told({ leftAt: 'destination' }), error, 'somebody has looked, and knows more');
+});
+
 test('whatever happens: within the concurrency, wave after wave, each VM from where it is, and to an end', () => {
   fc.assert(
     fc.property(

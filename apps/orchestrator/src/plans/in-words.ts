@@ -82,6 +82,13 @@ export function lossInWords({ leftAt, powerState }: PlanItem, outcome: 'failed' 
   return outcome === 'failed' ? 'It could not be moved.' : 'Its migration was cancelled.';
 }
 
+/** The end at which it was found does not know it any more. */
+export const notFound = (name: string, endpoint: string) => ({
+  code: 'VM_NOT_FOUND',
+  message: `${name} was not found at ${endpoint}.`,
+  remedy: 'It was moved or removed by somebody else: look where it runs, and begin a new run.',
+});
+
 /** It has arrived, and the end that it left says that it runs there. */
 export function runsTwice(
   { powerState, source, destination }: PlanItem,

@@ -6,7 +6,7 @@
  *                       └─ failed, cancelled            └─ stuck
  */
 import { migrationIdFor } from '../migrations/record.ts';
-import { lossInWords, runsTwice } from './in-words.ts';
+import { lossInWords, notFound, runsTwice } from './in-words.ts';
 import type { PlanItem, PlanRun, RunEntry } from './record.ts';
 
 /** What is known of a migration; `undefined` when there is none of that id. */
@@ -103,7 +103,7 @@ export class ItemStep {
     if (outcome === null || (outcome === 'succeeded' && vacated === null)) return;
     if (outcome !== 'succeeded') {
       item.leftAt = back ? seenFromThere(facts.leftAt) : facts.leftAt;
-      this.end(item, back ? 'stuck' : outcome, lossInWords(item, outcome, back), facts.error);
+      this.end(item, back ? 'stuck' : outcome, lossInWords(item, outcome, back), errorOf(item, facts, back));
       return;
     }
     const isVerified = vacated !== 'unreachable' && vacated !== 'paused';
@@ -148,6 +148,12 @@ export class ItemStep {
   protected isAskedAgain(item: PlanItem): boolean {
     return this.#askedAgain.has(item);
   }
+}
+
+/** Of a VM that the end from which it was to go does not know the hypervisor has but an id to say. */
+function errorOf(item: PlanItem, { error, leftAt, byHand }: MigrationFacts, back: boolean): PlanItem['error'] {
+  if (error?.code !== 'VM_NOT_FOUND' || leftAt !== null || byHand !== null) return error;
+  return notFound(item.vm.name, (back ? item.destination : item.source).endpoint);
 }
 
 /** The source of the way back is the destination of the way there. */

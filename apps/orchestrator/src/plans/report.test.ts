@@ -3,11 +3,14 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { planBodySchema } from '../schemas/plan.ts';
 import { planReportSchema } from '../schemas/plan-run.ts';
+import { notFound } from './in-words.ts';
+import { limboFinding } from './limbo.ts';
 import { newRun, newRunId, type PlanItem, type PlanRun } from './record.ts';
 import { reportOn } from './report.ts';
 import { reportPage } from './report-page.ts';
 
 const AT = '2026-06-01T12:00:00.000Z';
+const MIGRATION = 'm_00000000-0000-4000-8000-000000000000';
 
 const reportOf = (...changes: readonly Partial<PlanItem>[]) => reportOfRun({}, ...changes);
 
@@ -60,11 +63,49 @@ test('every VM that has not moved is named with the place where it is, or that n
       ['vm-3', null, 'It runs at both ends: The connection was lost. Look at both hosts.'],
       ['vm-4', 'b', 'The connection was lost. Look at both hosts.'],
       ['vm-5', 'b', 'It could not be moved back.'],
-      ['vm-6', 'b', 'It is moved back.'],
+      ['vm-6', null, 'It is on its way back from b to a.'],
       ['vm-7', 'a', 'Its turn never came.'],
     ],
   );
   assert.ok(reportPage(report).includes('<td>vm-2</td><td>not clear</td><td>Nobody knows where it runs'));
+});
+
+test('no place is named for one that is on its way, and what its migration asks of a person is said', () => {
+  const [item] = reportOf({ state: 'moving', migrations: [MIGRATION] }).run.items;
+  const findings = [limboFinding(item ?? assert.fail(), { leftAt: 'unknown', byHand: 'Look at both hosts.' })];
+  const { remaining } = reportOf({ state: 'moving' }, { state: 'moving', findings }, { state: 'copying' }).summary;
+  assert.deepEqual(
+    remaining.map(({ at, why }) => [at, why]),
+    [
+      [null, 'It is on its way from a to b.'],
+      [
+        null,
+        `It is on its way from a to b. vm-0: nobody knows where it runs; see lmas get ${MIGRATION}. Look at both hosts.`,
+      ],
+      ['a', 'A copy of it is being made.'],
+    ],
+  );
+});
+
+test('no place is named for one that its source does not know any more, or that somebody else moves', () => {
+  const gone = notFound('vm-0', 'a');
+  const other = { code: 'VM_ALREADY_MIGRATING', message: 'Migration m_1 of this VM is under way.', remedy: 'Wait.' };
+  const { remaining } = reportOf(
+    { error: gone },
+    { error: other },
+    { error: gone, state: 'refused' },
+    { state: 'skipped', findings: [{ severity: 'blocker', ...gone }] },
+    { error: { ...gone, code: 'ENDPOINT_CORDONED' } },
+    { error: gone, leftAt: 'destination' },
+  ).summary;
+  assert.deepEqual(
+    remaining.map(({ at }) => at),
+    [null, null, null, null, 'a', 'b'],
+  );
+  assert.equal(
+    remaining[0]?.why,
+    'vm-0 was not found at a. It was moved or removed by somebody else: look where it runs, and begin a new run.',
+  );
 });
 
 test('an objective is met by what has succeeded in time, and by nothing else', () => {

@@ -6,7 +6,7 @@ import { describeError } from '../errors.ts';
 import type { MigrationChecker } from '../migrations/checks.ts';
 import { forecast } from './forecast.ts';
 import { inTurns } from './in-turns.ts';
-import { leftBehind, leftSilent, notRehearsed, wayAround } from './in-words.ts';
+import { leftBehind, leftSilent, notFound, notRehearsed, wayAround } from './in-words.ts';
 import { requestFor } from './ordered-migrations.ts';
 import { movesOff } from './powered-off.ts';
 import { hasMoved, moves, type PlanItem, type PlanRun, type RunEntry, underWay } from './record.ts';
@@ -50,15 +50,14 @@ async function check(
     return { findings: item.powerState === 'off' ? [movesOff(item.vm.name), ...findings] : findings, prediction };
   } catch (error) {
     signal.throwIfAborted();
-    const { code, message, remedy } = describeError(error);
-    const finding: Finding = {
-      severity: 'blocker',
-      code,
-      message,
-      remedy: remedy ?? 'See the log of the orchestrator.',
-    };
-    return { findings: [finding], prediction: null };
+    return { findings: [asFinding(item, error)], prediction: null };
   }
+}
+
+function asFinding({ vm, source }: PlanItem, error: unknown): Finding {
+  const { code, message, remedy } = describeError(error);
+  if (code === 'VM_NOT_FOUND') return { severity: 'blocker', ...notFound(vm.name, source.endpoint) };
+  return { severity: 'blocker', code, message, remedy: remedy ?? 'See the log of the orchestrator.' };
 }
 
 const isBlocked = ({ findings }: PlanItem): boolean => findings.some(({ severity }) => severity === 'blocker');
