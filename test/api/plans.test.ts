@@ -232,11 +232,12 @@ test('a check that fails stops; somebody approves; a pause holds back what has n
   assert.deepEqual(await needing('&plan=asking'), [id]);
   assert.deepEqual(await needing('&plan=strict'), []);
   assert.equal((await api().call('POST', '/v1/plans/asking/runs', { mode: 'failover' })).body.code, 'PLAN_BUSY');
-  await api().must('POST', `/v1/plan-runs/${id}/pause`);
+  const paused = await api().must<PlanRun>('POST', `/v1/plan-runs/${id}/pause`);
+  assert.match(paused.message, /^It is paused; wave 1 waits for an approval: an operator or admin may give it\.$/);
   const late = await api().call('POST', `/v1/plan-runs/${id}/approve`, { wave: 2 });
   assert.deepEqual([late.status, late.body.code], [409, 'RUN_STATE']);
   const { message } = await api().must<PlanRun>('POST', `/v1/plan-runs/${id}/approve`, { wave: 1 });
-  assert.equal(message, 'Its VMs move.');
+  assert.equal(message, 'It is paused; wave 2 is approved and begins with resume.');
   assert.deepEqual(await needing(), []);
   assert.equal((await api().must<PlanRun>('GET', `/v1/plan-runs/${id}`)).waves[1]?.state, 'waiting');
   await api().must('POST', `/v1/plan-runs/${id}/cancel`);

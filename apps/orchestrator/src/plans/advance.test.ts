@@ -392,6 +392,40 @@ test('a VM that its source does not know any more is told of by its name, with w
   assert.deepEqual(told({ leftAt: 'destination' }), error, 'somebody has looked, and knows more');
 });
 
+test('while nobody knows where a VM runs its run says so, with what to do, and no longer', () => {
+  const ordered = advance(running([{ vms: 2, concurrency: 2, onFailure: 'stop' }]), {
+    ...{ nowMs: 0, migrations: MIGRATIONS },
+  }).run;
+  const [one, two] = ordered.items.map(({ migrations }) => migrations[0] ?? '');
+  const look = (run: PlanRun, ...facts: Partial<MigrationFacts>[]) => {
+    const known = facts.map((each, at) => [[one, two][at] ?? '', { ...UNKNOWN, outcome: null, ...each }] as const);
+    return advance(run, { nowMs: 0, migrations: new Map<string, MigrationFacts>(known) });
+  };
+  const silent = { byHand: 'Look at both hosts.', leftAt: 'unknown' as const };
+  const { run, entries } = look(ordered, silent, {});
+  const where = `obody knows where it runs; see lmas get ${one}`;
+  assert.equal(run.message, `vm0-0: n${where}`);
+  const finding = { severity: 'warning', code: 'OUTCOME_UNKNOWN', message: `N${where}`, remedy: silent.byHand };
+  assert.deepEqual(
+    run.items.map(({ findings }) => findings),
+    [[finding], []],
+  );
+  assert.deepEqual(entries, [{ message: `N${where}`, vm: 'vm0-0', code: 'OUTCOME_UNKNOWN' }]);
+  const again = look(run, silent, {});
+  assert.deepEqual([again.run, again.entries], [run, []], 'said once');
+  const cancelled = look({ ...run, cancelRequestedAt: CREATED }, silent, {}).run;
+  assert.match(cancelled.message, /^vm0-0: nobody knows .*\. A cancel was asked for/);
+  assert.match(look(run, silent, silent).run.message, /^vm0-0, vm0-1: .*; see lmas list --needs-person$/);
+  assert.match(look(run, { ...silent, leftAt: 'both' }, {}).run.message, /^vm0-0: it runs at both ends; /);
+  assert.match(look(run, { ...silent, leftAt: 'source' }, {}).run.message, /^vm0-0: it waits for a person at a; /);
+  const back = { ...run, items: run.items.map((each) => ({ ...each, state: 'moving-back' as const })) };
+  assert.match(look(back, { ...silent, leftAt: 'source' }, {}).run.message, /^vm0-0: it waits for a person at b; /);
+  for (const over of [{}, { outcome: 'failed' as const, ...silent }]) {
+    const { items, message } = look(run, over, {}).run;
+    assert.deepEqual([items[0]?.findings, message], [[], 'Its VMs move.']);
+  }
+});
+
 test('whatever happens: within the concurrency, wave after wave, each VM from where it is, and to an end', () => {
   fc.assert(
     fc.property(

@@ -11,6 +11,7 @@
  */
 import { allMoved, leavesInBetween, leftBehind, leftSilent, unverifiedIn } from './in-words.ts';
 import { type Advance, type Facts, ItemStep, isLive } from './item-step.ts';
+import { approvalInWords, becauseOf, rolledBackIn, told, waveInWords } from './progress.ts';
 import {
   APPROVAL_EXPIRED,
   approvalEndsMs,
@@ -19,7 +20,6 @@ import {
   type PlanItem,
   type PlanRun,
   type PlanWave,
-  underWay,
   type WaveRun,
 } from './record.ts';
 import { reverseOf } from './reverse.ts';
@@ -29,7 +29,7 @@ export function advance(run: PlanRun, facts: Facts): Advance {
   for (const item of step.run.items) if (isLive(item)) step.settle(item);
   if (run.cancelRequestedAt !== null) step.cancelAll();
   else for (let isNew = true; isNew; ) isNew = step.turnWave();
-  return { run: step.run, entries: step.entries, cancel: step.cancel };
+  return { run: told(step.run), entries: step.entries, cancel: step.cancel };
 }
 
 /** One look at a run. What a drill does otherwise is in rehearsal.ts. */
@@ -96,15 +96,9 @@ export class Step extends ItemStep {
     return concurrency - live.filter((item) => !this.isAskedAgain(item)).length;
   }
 
-  /** Whoever reads it anywhere learns since when it waits, and for whom. */
   #ask(wave: WaveRun): void {
-    const { project } = this.run;
     wave.waitsSince = this.now;
-    const seen = project === null ? '' : `, of project ${project} or of none`;
-    const endsMs = approvalEndsMs(this.run);
-    const until = endsMs === null ? '' : ` until ${new Date(endsMs).toISOString()}`;
-    this.run.message = `Wave ${this.nameOf(wave)} waits since ${this.now} for an approval: an operator or admin${seen} may give it${until}.`;
-    this.note(this.run.message);
+    this.note(approvalInWords(this.run, wave));
   }
 
   /**
@@ -142,8 +136,8 @@ export class Step extends ItemStep {
     if (failed.length > 0 && plan.onFailure !== 'go-on') return this.fail(wave, plan);
     wave.state = 'done';
     wave.endedAt = this.now;
-    this.run.message = underWay(this.run);
-    this.note(`Wave ${this.nameOf(wave)} is done.`);
+    const because = becauseOf(this.run, wave);
+    this.note(`Wave ${this.nameOf(wave)} ${because === '' ? 'is done' : `is over${because}`}.`);
     return true;
   }
 
@@ -161,7 +155,7 @@ export class Step extends ItemStep {
   protected fail(wave: WaveRun, plan: PlanWave): boolean {
     if (plan.onFailure === 'roll-back') {
       wave.state = 'rolling-back';
-      this.note(`Wave ${this.nameOf(wave)} is rolled back.`);
+      this.note(`Wave ${this.nameOf(wave)} is rolled back${becauseOf(this.run, wave)}.`);
       return true;
     }
     return this.stop(wave);
@@ -187,9 +181,10 @@ export class Step extends ItemStep {
   }
 
   protected stop(wave: WaveRun): boolean {
+    const rolledBack = wave.state === 'rolling-back' ? rolledBackIn(this.run, wave) : '';
     wave.state = 'failed';
     wave.endedAt = this.now;
-    this.finish('failed', `Wave ${this.nameOf(wave)} failed.`);
+    this.finish('failed', `Wave ${this.nameOf(wave)} failed${becauseOf(this.run, wave)}.${rolledBack}`);
     return true;
   }
 
@@ -216,7 +211,6 @@ export class Step extends ItemStep {
   }
 
   protected nameOf(wave: WaveRun): string {
-    const number = this.run.waves.indexOf(wave) + 1;
-    return wave.name === '' ? String(number) : `${number} (${wave.name})`;
+    return waveInWords(this.run, wave);
   }
 }

@@ -7,6 +7,7 @@
  */
 import { migrationIdFor } from '../migrations/record.ts';
 import { lossInWords, notFound, runsTwice } from './in-words.ts';
+import { limboFinding, limboOf, withoutLimbo } from './limbo.ts';
 import type { PlanItem, PlanRun, RunEntry } from './record.ts';
 
 /** What is known of a migration; `undefined` when there is none of that id. */
@@ -100,6 +101,7 @@ export class ItemStep {
       return;
     }
     const { outcome, vacated, keptDisks } = facts;
+    this.#tellLimbo(item, facts);
     if (outcome === null || (outcome === 'succeeded' && vacated === null)) return;
     if (outcome !== 'succeeded') {
       item.leftAt = back ? seenFromThere(facts.leftAt) : facts.leftAt;
@@ -122,6 +124,16 @@ export class ItemStep {
     const asItWas = item.powerState === 'off' ? ', powered off as it was' : '';
     this.end(item, back ? 'moved-back' : 'moved', `It has moved${back ? ' back' : ''}${asItWas}.`);
     if (!isVerified) this.#tellUnverified(item, back ? item.destination.endpoint : item.source.endpoint, facts);
+  }
+
+  /** Its migration goes on, and asks for a person by now: its run says so for as long as that lasts, and no longer. */
+  #tellLimbo(item: PlanItem, facts: MigrationFacts): void {
+    const before = limboOf(item);
+    item.findings = withoutLimbo(item);
+    if (facts.outcome !== null || facts.byHand === null) return;
+    const finding = limboFinding(item, facts);
+    item.findings.push(finding);
+    if (before?.message !== finding.message) this.note(finding.message, { vm: item.vm.name, code: finding.code });
   }
 
   #mayAnswerYet({ endedAtMs }: MigrationFacts): boolean {

@@ -2,6 +2,7 @@
  * A VM of which nobody knows where it runs while its migration goes on asking: its item bears a finding as long as that lasts, so that
  * whoever looks at the run learns of it before the migration gives up. Pure.
  */
+import { inShort } from '../in-short.ts';
 import type { MigrationFacts } from './item-step.ts';
 import type { PlanItem } from './record.ts';
 
@@ -22,20 +23,29 @@ export const limboFinding = (
 ): Finding => ({
   severity: 'warning',
   code: IN_LIMBO,
-  message: `${item.vm.name}: ${standing(item, leftAt)}; see lmas get ${item.migrations.at(-1) ?? ''}`,
+  message: `${standing(item, leftAt)}; see lmas get ${item.migrations.at(-1) ?? ''}`,
   remedy: byHand ?? '',
 });
 
 /** @param leftAt as its newest migration sees it: the source of the way back is the destination of the way there */
 function standing({ powerState, state, source, destination }: PlanItem, leftAt: PlanItem['leftAt']): string {
   const isOff = powerState === 'off';
-  if (leftAt === 'both') return isOff ? 'both ends have it' : 'it runs at both ends';
+  if (leftAt === 'both') return isOff ? 'Both ends have it' : 'It runs at both ends';
   if (leftAt !== 'source' && leftAt !== 'destination')
-    return isOff ? 'nobody knows which end has it' : 'nobody knows where it runs';
+    return isOff ? 'Nobody knows which end has it' : 'Nobody knows where it runs';
   const isThere = (leftAt === 'destination') !== (state === 'moving-back');
-  return `it waits for a person at ${(isThere ? destination : source).endpoint}`;
+  return `It waits for a person at ${(isThere ? destination : source).endpoint}`;
 }
 
-/** Of all VMs that are in it, one after the other; empty: none is. */
-export const limboInWords = (items: readonly Found[]): string =>
-  items.flatMap((item) => limboOf(item)?.message ?? []).join('. ');
+/** In a sentence of the run, without its full stop; empty: none is in it. */
+export function limboInWords(items: readonly Pick<PlanItem, 'vm' | 'findings'>[]): string {
+  const found = items.flatMap((item) => {
+    const finding = limboOf(item);
+    return finding === undefined ? [] : [{ name: item.vm.name, message: finding.message }];
+  });
+  const [first] = found;
+  if (first === undefined) return '';
+  if (found.length > 1)
+    return `${inShort(found.map(({ name }) => name))}: where each runs is for a person to see; see lmas list --needs-person`;
+  return `${first.name}: ${first.message.charAt(0).toLowerCase()}${first.message.slice(1)}`;
+}

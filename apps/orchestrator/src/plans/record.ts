@@ -58,7 +58,7 @@ export function runIdFor(purpose: string): string {
   return `r_${hex.slice(0, 8)}-${hex.slice(8, 12)}-${hex.slice(12, 16)}-${hex.slice(16, 20)}-${hex.slice(20, 32)}`;
 }
 
-/** While it goes on by itself. */
+/** While it goes on by itself, and nothing else is to be said of it (progress.ts). */
 export const underWay = ({ mode }: Pick<PlanRun, 'mode'>): string =>
   mode === 'drill' ? 'Copies of its VMs are made.' : 'Its VMs move.';
 
@@ -104,7 +104,7 @@ export const isWaveOver = (state: WaveRun['state']): boolean =>
 type Waves = Pick<PlanRun, 'waves' | 'definition'>;
 
 /** The wave after which it goes on only when a person says so. */
-function waveThatAsks({ waves, definition }: Waves): WaveRun | undefined {
+export function waveThatAsks({ waves, definition }: Waves): WaveRun | undefined {
   const index = waves.findIndex(({ state }) => state === 'between');
   const isAsked = definition.waves[index]?.afterwards.approval === true;
   return isAsked && waves[index]?.approvedAt === null ? waves[index] : undefined;

@@ -13,12 +13,13 @@ import { migrationIdFor } from '../migrations/record.ts';
 import { Step } from './advance.ts';
 import { leftSilent, notRehearsed } from './in-words.ts';
 import type { Advance, Facts } from './item-step.ts';
+import { becauseOf, told } from './progress.ts';
 import { APPROVAL_EXPIRED, isLost, type PlanItem, type PlanRun, type PlanWave, type WaveRun } from './record.ts';
 
 export function advanceRehearsal(run: PlanRun, facts: Facts): Advance {
   const step = new RehearsalStep(run, facts);
   step.look();
-  return { run: step.run, entries: step.entries, cancel: step.cancel };
+  return { run: told(step.run), entries: step.entries, cancel: step.cancel };
 }
 
 const hasCopy = ({ state }: PlanItem): boolean => state === 'copying' || state === 'copied';
@@ -85,7 +86,7 @@ class RehearsalStep extends Step {
   protected override fail(wave: WaveRun, _plan: PlanWave): boolean {
     wave.state = 'failed';
     wave.endedAt = this.now;
-    this.note(`Wave ${this.nameOf(wave)} failed.`);
+    this.note(`Wave ${this.nameOf(wave)} failed${becauseOf(this.run, wave)}.`);
     return this.complete();
   }
 

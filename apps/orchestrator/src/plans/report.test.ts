@@ -80,7 +80,7 @@ test('no place is named for one that is on its way, and what its migration asks 
       [null, 'It is on its way from a to b.'],
       [
         null,
-        `It is on its way from a to b. vm-0: nobody knows where it runs; see lmas get ${MIGRATION}. Look at both hosts.`,
+        `It is on its way from a to b. Nobody knows where it runs; see lmas get ${MIGRATION}. Look at both hosts.`,
       ],
       ['a', 'A copy of it is being made.'],
     ],

@@ -24,6 +24,7 @@ import { besideOf } from './driver.ts';
 import { evacuationPlan } from './evacuation.ts';
 import { foundLater } from './found-later.ts';
 import { newestOfLost } from './ordered-migrations.ts';
+import { told } from './progress.ts';
 import {
   askedAnew,
   hasMoved,
@@ -38,7 +39,6 @@ import {
   type PlanRunSummary,
   runIdFor,
   summaryOf,
-  underWay,
 } from './record.ts';
 import { reportOn } from './report.ts';
 import { restarted } from './retry.ts';
@@ -193,7 +193,8 @@ export function createPlanRunService({
   ): Promise<PlanRun> => {
     await load(id, project);
     const changed = await table.change(id, (run) => {
-      const value = apply(run);
+      const ordered = apply(run);
+      const value = ordered && told(ordered);
       const beside = value && besideOf(value, run, [{ at: at(), message, vm: null, code: null }]);
       return value && beside && { value, beside: { ...beside, withdraw: true, seat } };
     });
@@ -219,7 +220,8 @@ export function createPlanRunService({
     return changed ?? run;
   };
   const live = (run: PlanRun): PlanRun => {
-    if (hasRunEnded(run)) throw new LmasError('RUN_STATE', `The run has ${run.phase}.`);
+    if (hasRunEnded(run))
+      throw new LmasError('RUN_STATE', `The run ${run.phase === 'cancelled' ? 'was' : 'has'} ${run.phase}.`);
     return run;
   };
 
@@ -311,7 +313,6 @@ export function createPlanRunService({
           throw new LmasError('RUN_STATE', `What was approved is wave ${wave}; wave ${index + 1} waits.`);
         return {
           ...run,
-          message: underWay(run),
           waves: run.waves.map((wave, at_) =>
             at_ === index ? { ...wave, approvedAt: wave.approvedAt ?? at() } : wave,
           ),

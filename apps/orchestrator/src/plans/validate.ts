@@ -9,7 +9,8 @@ import { inTurns } from './in-turns.ts';
 import { leftBehind, leftSilent, notFound, notRehearsed, wayAround } from './in-words.ts';
 import { requestFor } from './ordered-migrations.ts';
 import { movesOff } from './powered-off.ts';
-import { hasMoved, moves, type PlanItem, type PlanRun, type RunEntry, underWay } from './record.ts';
+import { told } from './progress.ts';
+import { hasMoved, moves, type PlanItem, type PlanRun, type RunEntry } from './record.ts';
 
 const BATCH = 16;
 const AT_ONCE = 4;
@@ -94,7 +95,7 @@ export function judge(run: PlanRun, nowMs: number): PlanRun {
         names === '' ? 'It has found no VM that can be rehearsed.' : `None of its VMs can be rehearsed: ${names}.`;
       return end('failed', `${none}${notRehearsed(run)}`);
     }
-    return { ...judged, phase: 'running', message: underWay(run) };
+    return told({ ...judged, phase: 'running' });
   }
   if (!moves(run)) {
     const left = leftBehind(run, 'would be');
@@ -109,5 +110,5 @@ export function judge(run: PlanRun, nowMs: number): PlanRun {
       'failed',
       `The checks say no for ${names}. Nothing ${hasMoved(run) ? 'more ' : ''}was moved.${wayAround(run)}`,
     );
-  return { ...judged, phase: 'running', message: underWay(run) };
+  return told({ ...judged, phase: 'running' });
 }
