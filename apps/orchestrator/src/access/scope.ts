@@ -27,7 +27,11 @@ import { type Principal, projectSees } from './principal.ts';
 import type { Projects } from './projects.ts';
 import { noticeSeenBy } from './seen-notices.ts';
 
-export type ScopedMigrations = Omit<MigrationService, 'create' | 'list' | 'live' | 'liveAt' | 'waiting'> & {
+export type ScopedMigrations = Omit<
+  MigrationService,
+  'create' | 'list' | 'live' | 'liveAt' | 'waiting' | 'requireFree'
+> & {
+  requireFree(vm: Parameters<MigrationService['requireFree']>[0], source: string): Promise<void>;
   waiting(query: Parameters<MigrationService['waiting']>[0]): ReturnType<MigrationService['waiting']>;
   live(): ReturnType<MigrationService['live']>;
   create(input: MigrationInput, options: CreateOptions): ReturnType<MigrationService['create']>;
@@ -113,6 +117,7 @@ function migrationsOf(
       await requireEndpoints(input);
       await service.validate(input);
     },
+    requireFree: (vm, source) => service.requireFree(vm, source, project),
     async log(id) {
       await get(id);
       return await service.log(id);

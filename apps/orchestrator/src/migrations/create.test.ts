@@ -101,6 +101,22 @@ test('a refused migration leaves no bandwidth limit behind', async () => {
   await bandwidth.set(id, null);
 });
 
+test('whether a VM is free is told without asking for it, by whichever of its names another migration was', async () => {
+  const { id } = await service.create(asking('db'), { project: null });
+  await bandwidth.set(id, null);
+  const free = (vm: string, name: string, project: string | null = null, source = 'a') =>
+    service.requireFree({ id: vm, name }, source, project);
+  const taken = { code: 'VM_ALREADY_MIGRATING', message: `Migration ${id} of this VM is under way.` };
+  await assert.rejects(free('db', 'x'), taken);
+  await assert.rejects(free('x', 'db'), taken);
+  await assert.rejects(free('x', 'db', 'red'), { code: taken.code, message: /^Somebody else/ });
+  await free('x', 'y');
+  await free('x', 'db', null, 'b');
+  await redis.set(keys.vmById('x'), id);
+  await assert.rejects(free('x', 'y', null, 'b'), taken);
+  await redis.del(keys.vmById('x'));
+});
+
 test('the key of a request that was refused is free again, whatever comes at the same moment', async () => {
   const { id } = await service.create(asking('busy'), { project: null });
   await bandwidth.set(id, null);

@@ -22,6 +22,7 @@ import { isOutcome } from './phases.ts';
 import { type Migration, type MigrationInput, newMigrationId, newRecord, now } from './record.ts';
 import { checkReferences } from './references.ts';
 import type { MigrationStore } from './store.ts';
+import { vmLocked } from './store-requests.ts';
 
 /** What the service needs of the queue. */
 export interface Hurrier {
@@ -49,6 +50,15 @@ export interface MigrationService {
   create(input: MigrationInput, options: CreateOptions & { project: string | null }): Promise<Migration>;
   /** Everything `create` refuses, without creating. */
   validate(input: MigrationInput): Promise<void>;
+  /**
+   * Whether a migration of a VM could be accepted that is known by its id and its name, whatever others are asked for it by.
+   * @throws LmasError VM_ALREADY_MIGRATING naming the other one
+   */
+  requireFree(
+    vm: { readonly id: string; readonly name: string },
+    source: string,
+    project: string | null,
+  ): Promise<void>;
   /** @throws LmasError MIGRATION_NOT_FOUND */
   get(id: string): Promise<Migration>;
   /** What its runs logged, the oldest first. @throws LmasError MIGRATION_NOT_FOUND */
@@ -163,6 +173,16 @@ export function createMigrationService(
     get,
     async validate(input) {
       await validate(input);
+    },
+    async requireFree({ id, name }, source, project) {
+      const locks = [keys.vmById(id), keys.vmByName(source, id), keys.vmByName(source, name)];
+      const [holders, incomplete] = await Promise.all([store.lockedBy(locks), store.incomplete()]);
+      for (const holder of holders) {
+        const migration = await store.get(holder);
+        // One that has just ended gives its VM back with its next write.
+        const isOver = migration !== undefined && isOutcome(migration.phase) && !incomplete.includes(holder);
+        if (!isOver) throw await vmLocked(store, holder, project);
+      }
     },
     async log(id) {
       await get(id);

@@ -24,6 +24,8 @@ export interface RecordReads {
   /** Those of them that some run has taken up, and has not handed back since. */
   running(): Promise<string[]>;
   isLive(id: string): Promise<boolean>;
+  /** Ids of those that have one of these locks (`keys.vmById`, `keys.vmByName`). */
+  lockedBy(locks: readonly string[]): Promise<string[]>;
   /** Ended, but not everything of theirs could be taken down. @param index only those in it */
   incomplete(index?: string): Promise<string[]>;
   /** Live migrations that some run has taken up and none holds now, with the token of the last one. */
@@ -58,6 +60,7 @@ export function createRecordReads(redis: Redis): RecordReads {
     },
     running: () => redis.smembers(keys.running),
     isLive: async (id) => (await redis.sismember(keys.live, id)) === 1,
+    lockedBy: async (locks) => [...new Set((await redis.mget([...locks])).filter((id) => id !== null))],
     incomplete: (index) => inBoth(keys.incomplete, index),
     async orphans() {
       const ids = await redis.smembers(keys.running);

@@ -78,7 +78,7 @@ function cancelledBefore(run: PlanRun, endedAt: string): PlanRun {
 const isCheckedAnew = ({ state, checkedAt }: PlanItem): boolean => state === 'waiting' && checkedAt !== null;
 
 async function validated(run: PlanRun, tools: StageTools, options: Options): Promise<Change> {
-  const checked = await validateSome(run, tools.scope.checker, { ...options, nowMs: tools.nowMs });
+  const checked = await validateSome(run, tools.scope, { ...options, nowMs: tools.nowMs });
   if (checked !== undefined) return { run: checked, entries: [] };
   const judged = said(judge(run, tools.nowMs));
   return { ...judged, entries: [...refusalsIn(run), ...judged.entries] };

@@ -2,8 +2,8 @@
  * The checks of a run: those of every migration that it would order, and what follows from them. A few VMs at a time, so
  * that a run that is broken off goes on where it was.
  */
+import type { Scope } from '../access/scope.ts';
 import { describeError } from '../errors.ts';
-import type { MigrationChecker } from '../migrations/checks.ts';
 import { forecast } from './forecast.ts';
 import { inTurns } from './in-turns.ts';
 import { leftBehind, leftSilent, notFound, notRehearsed, wayAround } from './in-words.ts';
@@ -18,17 +18,22 @@ const EACH_MS = 60_000;
 
 type Finding = PlanItem['findings'][number];
 
+interface Checking {
+  readonly checker: Scope['checker'];
+  readonly migrations: Pick<Scope['migrations'], 'requireFree'>;
+}
+
 /** Checks some of those that were not; `undefined` when all were. */
 export async function validateSome(
   run: PlanRun,
-  checker: MigrationChecker,
+  scope: Checking,
   { signal, nowMs }: { signal: AbortSignal; nowMs: number },
 ): Promise<PlanRun | undefined> {
   const batch = run.items.filter(({ state, checkedAt }) => state === 'waiting' && checkedAt === null).slice(0, BATCH);
   if (batch.length === 0) return undefined;
   const checked = new Map<string, PlanItem>();
   await inTurns(batch, AT_ONCE, async (item) => {
-    const outcome = await check(run, item, checker, signal);
+    const outcome = await check(run, item, scope, signal);
     checked.set(item.key, {
       ...item,
       ...outcome,
@@ -42,10 +47,12 @@ export async function validateSome(
 async function check(
   run: PlanRun,
   item: PlanItem,
-  checker: MigrationChecker,
+  { checker, migrations }: Checking,
   signal: AbortSignal,
 ): Promise<Pick<PlanItem, 'findings' | 'prediction'>> {
   try {
+    // Somebody else moves it: where it goes is theirs to say, and ours would be refused only when its turn has come.
+    await migrations.requireFree(item.vm, item.source.endpoint);
     const limited = AbortSignal.any([signal, AbortSignal.timeout(EACH_MS)]);
     const { findings, prediction } = await checker.check(requestFor(run, item), { signal: limited });
     return { findings: item.powerState === 'off' ? [movesOff(item.vm.name), ...findings] : findings, prediction };
