@@ -5,9 +5,11 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import type { PlanRun } from '@lmas/client';
+import { formatTime } from '@lmas/format';
 import { evacuationInputSchema } from '../../orchestrator/src/schemas/plan.ts';
 import { fakeOrchestrator } from './fake-orchestrator.ts';
 import { runExitCode } from './follow-run.ts';
+import { describeRun } from './output/plan-text.ts';
 import { run } from './program.ts';
 
 const ended = (phase: PlanRun['phase'], ...places: PlanRun['items'][number]['leftAt'][]) =>
@@ -83,6 +85,37 @@ test('a cancel that is followed ends as wanted: a run is cancelled, a drill that
     });
     assert.equal(await lmas(fake.url, 'plan', 'cancel', R, '--watch', '--json'), expected, `${phase} ${keptSince}`);
   }
+});
+
+test('a run in the place of a plan is told from one, with where to look', async () => {
+  await using fake = await fakeOrchestrator();
+  const R = 'r_0198c9d4-5a1f-7c55-b1d2-5d3c7c1f9a10';
+  const said: string[] = [];
+  const stderr = { write: (text: string) => void said.push(text) };
+  const code = await run(['plan', 'get', R], {
+    ...{ stdout: { write: () => undefined }, stderr, stdin: process.stdin },
+    interrupted: new AbortController().signal,
+    env: { LMAS_URL: fake.url, LMAS_API_KEY: 'key' },
+  });
+  assert.deepEqual([code, fake.calls.length], [2, 0]);
+  assert.match(said.join(''), new RegExp(`${R} is a run of a plan.*lmas plan status ${R}`, 's'));
+});
+
+test('a run is told with its times as people here read them, and of a VM that moves what is in doubt', () => {
+  const at = '2026-01-02T10:00:00.000Z';
+  const finding = { severity: 'warning', code: 'OUTCOME_UNKNOWN', message: 'Nobody knows where it runs', remedy: '' };
+  const item = { wave: 0, vm: { name: 'db-1' }, source: { endpoint: 'a' }, destination: { endpoint: 'b' } };
+  const of = { id: 'r', mode: 'failover', phase: 'running', pausedAt: null, cancelRequestedAt: null, createdAt: at };
+  const shown = describeRun(
+    {
+      ...{ ...of, endedAt: null, prediction: null, definition: { waves: [] }, reasons: [], waves: [] },
+      message: `Wave 1 waits since ${at} for an approval.`,
+      items: [{ ...item, state: 'moving', error: null, findings: [finding], startedAt: at, endedAt: null }],
+    } as unknown as PlanRun,
+    200,
+  );
+  assert.ok(shown.includes(`Wave 1 waits since ${formatTime(at)} for an approval.`), shown);
+  assert.match(shown, /db-1 +a +b +moving +Nobody knows where it runs \(OUTCOME_UNKNOWN\)/);
 });
 
 function lmas(url: string, ...args: string[]): Promise<number> {

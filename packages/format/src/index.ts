@@ -73,6 +73,10 @@ export function formatTime(iso: string, now: Date = new Date()): string {
   return `${at.getFullYear()}-${two(at.getMonth() + 1)}-${two(at.getDate())} ${time}`;
 }
 
+/** A sentence of the orchestrator, which knows no time zone but its own, with its times as people here read them. */
+export const withLocalTimes = (sentence: string, now: Date = new Date()): string =>
+  sentence.replace(/\b\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z/g, (iso) => formatTime(iso, now));
+
 export function plural(count: number, noun: string): string {
   return `${count} ${noun}${count === 1 ? '' : noun.endsWith('s') ? 'es' : 's'}`;
 }

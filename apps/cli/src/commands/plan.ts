@@ -48,7 +48,12 @@ export function addPlan(registry: Registry): void {
     {
       examples: ['lmas plan get payments > payments.yaml'],
       action: async (invocation) => {
-        const stored = await (await invocation.client()).getPlan(invocation.args[0] ?? '', invocation);
+        const id = invocation.args[0] ?? '';
+        if (id.startsWith('r_'))
+          throw new CliError('INVALID_VALUE', `${id} is a run of a plan, not a plan.`, {
+            remedy: `lmas plan status ${id}`,
+          });
+        const stored = await (await invocation.client()).getPlan(id, invocation);
         if (invocation.flags.json === true) invocation.printJson(stored);
         else invocation.print(writeDocument(asFile(stored)));
         return EXIT.ok;

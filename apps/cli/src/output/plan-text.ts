@@ -1,6 +1,6 @@
 /** A run of a plan for people: how it is, each VM, what failed and why. */
 import type { PlanReport, PlanRun, PlanRunEvent } from '@lmas/client';
-import { formatDuration, formatTime, plural } from '@lmas/format';
+import { formatDuration, formatTime, plural, withLocalTimes } from '@lmas/format';
 import { findingLines } from './migration-text.ts';
 import { type Column, renderFields, renderTable } from './table.ts';
 import { printable } from './text.ts';
@@ -12,8 +12,15 @@ const VMS: readonly Column<PlanRun['items'][number]>[] = [
   { title: 'TO', value: ({ destination }) => destination.endpoint, minWidth: 6, dropOrder: 1 },
   { title: 'STATE', value: ({ state }) => state },
   { title: 'TOOK', value: tookOf, align: 'right', dropOrder: 3 },
-  { title: 'WHY', value: ({ error }) => (error === null ? '' : `${error.message} (${error.code})`), minWidth: 10 },
+  { title: 'WHY', value: whyOf, minWidth: 10 },
 ];
+
+/** Of one that moves: what its migration asks of a person by now. */
+function whyOf({ state, error, findings }: PlanRun['items'][number]): string {
+  const isMoving = state === 'moving' || state === 'moving-back';
+  const told = error ?? (isMoving ? findings.find(({ code }) => code === 'OUTCOME_UNKNOWN') : undefined);
+  return told === undefined ? '' : `${told.message} (${told.code})`;
+}
 
 function tookOf({ startedAt, endedAt }: PlanRun['items'][number]): string {
   return startedAt === null || endedAt === null ? '' : formatDuration(Date.parse(endedAt) - Date.parse(startedAt));
@@ -26,7 +33,7 @@ export function describeRun(run: PlanRun, width: number): string {
       ['Plan', run.plan ?? run.definition.description ?? ''],
       ['Mode', run.mode],
       ['State', stateOf(run)],
-      ['Message', printable(run.message)],
+      ['Message', printable(withLocalTimes(run.message))],
       ['Created', formatTime(run.createdAt)],
       ['Ended', run.endedAt === null ? '' : formatTime(run.endedAt)],
       ['Predicted', predictionInWords(run)],
@@ -62,7 +69,8 @@ function findingsOf({ items }: PlanRun): string {
 
 /** One line for somebody who watches: what happened. */
 export function entryLine({ message, vm, code }: Pick<PlanRunEvent, 'message' | 'vm' | 'code'>): string {
-  const what = code === null ? message : `${message} (${code})`;
+  const told = withLocalTimes(message);
+  const what = code === null ? told : `${told} (${code})`;
   return printable(vm === null ? what : `${vm}: ${what}`);
 }
 

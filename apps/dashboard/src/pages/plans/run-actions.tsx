@@ -18,7 +18,7 @@ interface Offer {
 const OFFERS: Readonly<Record<PlanRunOrder, Offer>> = {
   pause: { order: 'pause', verb: 'Pause', words: 'Nothing more begins; what moves goes on.' },
   resume: { order: 'resume', verb: 'Resume', words: 'The next VMs begin as their turn comes.' },
-  approve: { order: 'approve', verb: 'Approve', words: 'The next wave begins.' },
+  approve: { order: 'approve', verb: 'Approve', words: 'What comes after this wave goes on.' },
   cancel: {
     order: 'cancel',
     verb: 'Cancel the run',
@@ -33,6 +33,13 @@ const OFFERS: Readonly<Record<PlanRunOrder, Offer>> = {
 const OF_DRILLS: Readonly<Partial<Record<PlanRunOrder, Partial<Offer>>>> = {
   cancel: { words: 'Nothing more begins, and every copy is undone at once.' },
 };
+
+const APPROVED_AND_PAUSED = 'It is approved now, and begins when the run is resumed.';
+
+function inThisRun(order: PlanRunOrder, { mode, pausedAt }: PlanRun): Partial<Offer> {
+  const ofDrills = mode === 'drill' ? OF_DRILLS[order] : {};
+  return { ...ofDrills, ...(order === 'approve' && pausedAt !== null ? { words: APPROVED_AND_PAUSED } : {}) };
+}
 
 export function RunActions({ run, onChanged }: { run: PlanRun; onChanged: () => void }) {
   const [asked, setAsked] = useState<PlanRunOrder | null>(null);
@@ -49,7 +56,7 @@ export function RunActions({ run, onChanged }: { run: PlanRun; onChanged: () => 
   });
   const report = useAction(async () => await openReport(run.id));
   const offers = may('operator') ? offersOf(run) : [];
-  const offer = asked === null ? undefined : { ...OFFERS[asked], ...(run.mode === 'drill' ? OF_DRILLS[asked] : {}) };
+  const offer = asked === null ? undefined : { ...OFFERS[asked], ...inThisRun(asked, run) };
   return (
     <div class="actions">
       {offers.map((order) => (

@@ -1,6 +1,6 @@
 /** One run of a plan: its waves drawn one after the other, each VM in its place, and what a person can do about it. */
 import type { Migration, PlanRun } from '@lmas/client';
-import { formatBytes, formatDuration, formatPeriod } from '@lmas/format';
+import { formatBytes, formatDuration, formatPeriod, withLocalTimes } from '@lmas/format';
 import { useResource } from '../../live/resource.ts';
 import { href } from '../../navigation.ts';
 import { Badge, type Tone } from '../../parts/badge.tsx';
@@ -51,7 +51,7 @@ function Run({ run, moving, onChanged }: Course & { onChanged: () => void }) {
         {run.pausedAt === null ? null : <Badge tone="warning">paused</Badge>}
       </PageHeading>
       <RunActions run={run} onChanged={onChanged} />
-      <p>{run.message}</p>
+      <p>{withLocalTimes(run.message)}</p>
       {run.reasons.length === 0 ? null : (
         <div class="problem" role="alert">
           <strong>{reasonsHeading(run)}</strong>

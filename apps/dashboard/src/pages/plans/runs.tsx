@@ -1,6 +1,6 @@
 /** Runs of plans in a table, newest first. */
 import type { PlanRunList } from '@lmas/client';
-import { formatDuration } from '@lmas/format';
+import { formatDuration, withLocalTimes } from '@lmas/format';
 import { href } from '../../navigation.ts';
 import { Badge } from '../../parts/badge.tsx';
 import { Table } from '../../parts/table.tsx';
@@ -25,7 +25,7 @@ export function Runs({ runs }: { runs: PlanRunList['items'] }) {
           cell: (run) => (
             <div>
               <RunPhase run={run} /> {run.pausedAt === null ? null : <Badge tone="warning">paused</Badge>}
-              <p class="hint">{run.message}</p>
+              <p class="hint">{withLocalTimes(run.message)}</p>
             </div>
           ),
           sortBy: ({ phase }) => phase,
