@@ -259,6 +259,9 @@ test('a host that some were left at is not called empty', () => {
   const ordered = advance({ ...begun, items }, { nowMs: 0, migrations: MIGRATIONS }).run;
   const left = '2 that are powered off were left at a: vm0-1, vm0-2.';
   assert.equal(arrived(ordered, 'absent', 0).message, `Every running VM has moved. ${left}`);
+  const none = (each: PlanItem[]) => advance({ ...begun, items: each }, { nowMs: 0, migrations: MIGRATIONS }).run;
+  assert.deepEqual([none([]).phase, none([]).message], ['succeeded', 'There was nothing to move.']);
+  assert.equal(none(items.slice(1)).message, `There was nothing to move. ${left}`);
   const failed = { ...UNKNOWN, outcome: 'failed' as const };
   const { run } = advance(ordered, {
     nowMs: 0,

@@ -41,5 +41,11 @@ function lookedUp(item: PlanItem, migration: Migration): PlanItem | undefined {
     return { ...item, ...arrived, state: back ? 'moved-back' : 'moved' };
   }
   if (!isUnclear(item) || where !== 'source' || isUndecided(migration)) return undefined;
-  return { ...item, leftAt: back ? 'destination' : 'source' };
+  return { ...item, leftAt: back ? 'destination' : 'source', error: stayed(item, migration) };
+}
+
+/** What stood there said that nobody knows where it is. */
+function stayed({ error, vm }: PlanItem, { source, byHand }: Migration): PlanItem['error'] {
+  const message = `${vm.name} did not move: it was found at ${source.endpoint} later.`;
+  return error && { code: error.code, message, remedy: byHand };
 }

@@ -12,6 +12,7 @@ type Left = Pick<PlanRun, 'items' | 'reasons'>;
 /** How it ended where nothing was lost: a host that some of its VMs were left at is not empty. */
 export function allMoved(run: Left): string {
   const [off, silent] = [leftOff(run, 'were'), leftSilent(run)];
+  if (run.items.every(({ state }) => state === 'left')) return `There was nothing to move.${off}${silent}`;
   return `Every ${off === '' ? '' : 'running '}VM ${silent === '' ? '' : 'that was found '}has moved.${off}${silent}`;
 }
 

@@ -101,6 +101,10 @@ export function summaryOf(run: PlanRun): PlanRunSummary {
 export const isWaveOver = (state: WaveRun['state']): boolean =>
   state === 'done' || state === 'failed' || state === 'skipped';
 
+/** Of a run that has ended: what has not begun by then never will. */
+export const skipped = (waves: readonly WaveRun[]): WaveRun[] =>
+  waves.map((wave) => (isWaveOver(wave.state) ? wave : { ...wave, state: 'skipped' }));
+
 type Waves = Pick<PlanRun, 'waves' | 'definition'>;
 
 /** The wave after which it goes on only when a person says so. */

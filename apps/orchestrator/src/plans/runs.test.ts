@@ -249,6 +249,16 @@ test('a VM that was found at the source later is tried again from there; one tha
   assert.equal((await runs.get(id, null)).items[1]?.state, 'moved-back');
 });
 
+test('what was said of a VM that nobody knew the place of is said no more once it was found at its source', async () => {
+  laterOn('source');
+  const error = { code: 'OUTCOME_UNKNOWN', message: 'Nobody could be asked.', remedy: 'Do what `byHand` says.' };
+  const lost: PlanItem = { ...item('two', 'failed'), migrations: [LOST_ID], leftAt: 'unknown', error };
+  const id = await half({ items: [item('one', 'moved'), lost] });
+  await runs.failBack(id, null);
+  const { remaining } = (await runs.report(id, null)).summary;
+  assert.deepEqual(remaining, [{ vm: 'two', at: 'a', why: 'two did not move: it was found at a later.' }]);
+});
+
 test('two copies that were seen after a migration that succeeded stay a person’s matter', async () => {
   laterOn('destination', null, { phase: 'succeeded' });
   await assert.rejects(runs.retry(await withLost('both'), null), { code: 'RUN_STATE' });

@@ -13,7 +13,7 @@ import { withLeftThere } from './left-there.ts';
 import { withMemoryFindings } from './memory.ts';
 import { factsOf, orderMissing } from './ordered-migrations.ts';
 import { asTaken } from './powered-off.ts';
-import { hasMoved, isWaveOver, type PlanItem, type PlanRun, type RunEntry, type WaveRun } from './record.ts';
+import { hasMoved, type PlanItem, type PlanRun, type RunEntry, skipped } from './record.ts';
 import { advanceRehearsal } from './rehearsal.ts';
 import { type Resolution, resolve } from './resolve.ts';
 import { survey } from './survey.ts';
@@ -71,8 +71,7 @@ export async function nextStage(
 function cancelledBefore(run: PlanRun, endedAt: string): PlanRun {
   const message = `It was cancelled before anything ${hasMoved(run) ? 'more ' : ''}moved.`;
   const items = run.items.map((item): PlanItem => (item.state === 'waiting' ? { ...item, state: 'skipped' } : item));
-  const waves = run.waves.map((wave): WaveRun => (isWaveOver(wave.state) ? wave : { ...wave, state: 'skipped' }));
-  return { ...run, items, waves, phase: 'cancelled', endedAt, pausedAt: null, message };
+  return { ...run, items, waves: skipped(run.waves), phase: 'cancelled', endedAt, pausedAt: null, message };
 }
 
 const isCheckedAnew = ({ state, checkedAt }: PlanItem): boolean => state === 'waiting' && checkedAt !== null;
@@ -100,6 +99,7 @@ function resolved(run: PlanRun, { items, issues, silent }: Resolution, endedAt: 
       message: `It cannot be carried out: ${what}. Nothing was moved.${wayAround(run)}`,
     },
     items: items.map((item) => (item.state === 'waiting' ? { ...item, state: 'skipped' } : item)),
+    waves: skipped(run.waves),
   };
 }
 

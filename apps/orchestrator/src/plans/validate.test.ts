@@ -44,7 +44,11 @@ async function judged(inTheWay: Record<string, Error>, moving: readonly string[]
 }
 
 test('a VM that another migration moves refuses the run before anything of it moves', async () => {
-  const { phase, items, message } = await judged({}, ['web']);
+  const { phase, items, message, waves } = await judged({}, ['web']);
+  assert.deepEqual(
+    waves.map(({ state }) => state),
+    ['skipped', 'skipped'],
+  );
   assert.deepEqual([phase, items.map(({ state }) => state)], ['failed', ['skipped', 'refused']]);
   assert.equal(message, 'The checks say no for web. Nothing was moved.');
   const [finding] = items[1]?.findings ?? [];

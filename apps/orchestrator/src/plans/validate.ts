@@ -10,7 +10,7 @@ import { leftBehind, leftSilent, notFound, notRehearsed, wayAround } from './in-
 import { requestFor } from './ordered-migrations.ts';
 import { movesOff } from './powered-off.ts';
 import { told } from './progress.ts';
-import { hasMoved, moves, type PlanItem, type PlanRun, type RunEntry } from './record.ts';
+import { hasMoved, moves, type PlanItem, type PlanRun, type RunEntry, skipped } from './record.ts';
 
 const BATCH = 16;
 const AT_ONCE = 4;
@@ -94,6 +94,7 @@ export function judge(run: PlanRun, nowMs: number): PlanRun {
     items: items.map((item) =>
       item.state === 'waiting' ? { ...item, state: moves(run) ? 'skipped' : 'checked' } : item,
     ),
+    waves: skipped(run.waves),
   });
   const names = blocked.map(({ vm }) => vm.name).join(', ');
   if (run.mode === 'drill') {
