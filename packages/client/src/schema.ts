@@ -6073,7 +6073,7 @@ export interface components {
                 /** @description What was left, and where; also what arrived and could not be moved back. */
                 remaining: {
                     vm: string;
-                    /** @description null: nobody knows, or it runs at both ends; `why` says more. */
+                    /** @description null: it is on its way, nobody knows, or it runs at both ends; `why` says more. */
                     at: components["schemas"]["SlugInput"] | null;
                     why: string;
                 }[];
@@ -10871,7 +10871,7 @@ export interface components {
                 /** @description What was left, and where; also what arrived and could not be moved back. */
                 remaining: {
                     vm: string;
-                    /** @description null: nobody knows, or it runs at both ends; `why` says more. */
+                    /** @description null: it is on its way, nobody knows, or it runs at both ends; `why` says more. */
                     at: components["schemas"]["Slug"] | null;
                     why: string;
                 }[];

@@ -303,7 +303,9 @@ export const planReportSchema = z
         .array(
           z.object({
             vm: z.string(),
-            at: slugSchema.nullable().describe('null: nobody knows, or it runs at both ends; `why` says more.'),
+            at: slugSchema
+              .nullable()
+              .describe('null: it is on its way, nobody knows, or it runs at both ends; `why` says more.'),
             why: z.string(),
           }),
         )
