@@ -77,7 +77,7 @@ test('who waits for an approval while it is paused is told no time, and what was
 
 test('what stands between two waves, and why a wave failed, is said', () => {
   const between = look(begun({ afterwards: { pauseMs: 5_000, checks: [tcp] } }), BOTH).run;
-  assert.equal(between.message, 'Wave 1 (w0) is over; a pause and its checks before what comes next.');
+  assert.equal(between.message, 'Wave 1 (w0) is over; what comes next waits for a pause and its checks.');
   const message = 'TCP to 10.0.0.1 port 5432: refused.';
   const check = {
     ...{ check: { ...tcp, timeoutMs: 1, withinMs: 0 }, passed: false, attempts: 1 },

@@ -75,7 +75,7 @@ function courseOf(run: PlanRun): string {
   const follows = [...(pauseMs > 0 ? ['a pause'] : []), ...(checks.length > 0 ? ['its checks'] : [])];
   return follows.length === 0
     ? underWay(run)
-    : `Wave ${waveInWords(run, wave)} is over; ${follows.join(' and ')} before what comes next.`;
+    : `Wave ${waveInWords(run, wave)} is over; what comes next waits for ${follows.join(' and ')}.`;
 }
 
 /** Whoever reads it anywhere learns since when it waits, and for whom. Nobody is late while the run is paused: then it names no time. */
