@@ -1,7 +1,7 @@
 /** `lmas plan …` for runs. */
 import { writeFile } from 'node:fs/promises';
 import type { PlanRun, PlanRunList, PlanRunOrder } from '@lmas/client';
-import { formatTime } from '@lmas/format';
+import { formatTime, withLocalTimes } from '@lmas/format';
 import { Option } from 'commander';
 import { collect, type Invocation, leaf, type Registry } from '../command.ts';
 import { CliError } from '../errors.ts';
@@ -28,7 +28,7 @@ const RUNS: readonly Column<PlanRunList['items'][number]>[] = [
     minWidth: 8,
   },
   { title: 'CREATED', value: ({ createdAt }) => formatTime(createdAt), dropOrder: 1 },
-  { title: 'MESSAGE', value: ({ message }) => message, minWidth: 12, dropOrder: 2 },
+  { title: 'MESSAGE', value: ({ message }) => withLocalTimes(message), minWidth: 12, dropOrder: 2 },
 ];
 
 const ORDERS: readonly { order: PlanRunOrder; description: string }[] = [
