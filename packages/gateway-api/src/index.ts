@@ -318,6 +318,7 @@ export const probeRequestSchema = z.strictObject({
 export const probeResultSchema = z.object({
   rttMinMs: z.number(),
   rttMedianMs: z.number(),
+  /** Null: not measured. Gateways before this was said answer 0 for it: take that as null, too. */
   goodputBitsPerSec: z.number().nullable(),
   /** Segments sent again, those included that the probe itself drove out of a full queue. */
   retransmits: z.int().nullable(),

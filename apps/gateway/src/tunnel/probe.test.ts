@@ -9,8 +9,20 @@ import { Probe } from './probe.ts';
 const rttMs = 20;
 const askedMs = 60;
 
-/** @param foundAfterMs until the rate of the link is found; null: it never is */
-async function pad(foundAfterMs: number | null): Promise<{ lastedMs: number; found: boolean }> {
+interface Padded {
+  lastedMs: number;
+  found: boolean;
+  goodputBitsPerSec: number | null;
+}
+
+/**
+ * @param foundAfterMs until the rate of the link is found; null: it never is
+ * @param reports what the far end counts after so long; null: it does not answer
+ */
+async function pad(
+  foundAfterMs: number | null,
+  reports: (elapsedMs: number) => { bytes: number; atMs: number } | null = (atMs) => ({ bytes: atMs * 1_000, atMs }),
+): Promise<Padded> {
   const linkRate: Pick<LinkRate, 'state'> = { state: 'startup' };
   let startedAtMs = 0;
   let end = { lastedMs: 0, found: false };
@@ -40,16 +52,18 @@ async function pad(foundAfterMs: number | null): Promise<{ lastedMs: number; fou
       setTimeout(() => probe.message({ type: ControlType.PONG, body: probe.pong(body) }), rttMs);
     } else if (type === ControlType.PROBE_QUERY) {
       const elapsedMs = performance.now() - startedAtMs;
-      probe.message({ type: ControlType.PROBE_REPORT, body: writeTimes(elapsedMs * 1_000, elapsedMs) });
+      const report = reports(elapsedMs);
+      if (report === null) return;
+      probe.message({ type: ControlType.PROBE_REPORT, body: writeTimes(report.bytes, report.atMs) });
     }
   });
   const { goodputBitsPerSec } = await probe.run(askedMs);
-  assert.ok(Math.abs((goodputBitsPerSec ?? 0) / 8_000_000 - 1) < 0.05, `${goodputBitsPerSec}`);
-  return end;
+  return { ...end, goodputBitsPerSec };
 }
 
 test('it lasts as long as was asked for where the rate of the link is known by then', async () => {
-  const { lastedMs, found } = await pad(0);
+  const { lastedMs, found, goodputBitsPerSec } = await pad(0);
+  assert.ok(Math.abs((goodputBitsPerSec ?? 0) / 8_000_000 - 1) < 0.05, `${goodputBitsPerSec}`);
   assert.ok(found && lastedMs >= askedMs - 1, `${lastedMs} ms`);
 });
 
@@ -61,4 +75,10 @@ test('it goes on until the rate is found', async () => {
 test('it gives up after some round trips more', async () => {
   const { lastedMs, found } = await pad(null);
   assert.ok(!found && lastedMs >= askedMs + 15 * rttMs, `${lastedMs} ms`);
+});
+
+test('where the far end reports nothing, only once, or that nothing arrived, the rate is not known: never 0', async () => {
+  for (const reports of [() => null, () => ({ bytes: 1_000, atMs: 5 }), (atMs: number) => ({ bytes: 0, atMs })]) {
+    assert.equal((await pad(0, reports)).goodputBitsPerSec, null);
+  }
 });

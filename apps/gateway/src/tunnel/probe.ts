@@ -116,7 +116,7 @@ export class Probe {
    * are to the padding what acknowledgements are to frames, and keep it within the window. Goes on past `durationMs` while the rate of the
    * link is still searched for: whoever comes next would have to go on searching.
    */
-  async #goodput(durationMs: number, rttMs: number): Promise<number> {
+  async #goodput(durationMs: number, rttMs: number): Promise<number | null> {
     const reports: Report[] = [];
     const { sender } = this.#data;
     this.#onReport = (report) => {
@@ -182,9 +182,11 @@ export class Probe {
   }
 }
 
-function bitsPerSecOfLaterHalf(reports: readonly Report[]): number {
+/** Null where too few reports came to say: on a busy machine all of them may come at once, or none. */
+function bitsPerSecOfLaterHalf(reports: readonly Report[]): number | null {
   const last = reports[reports.length - 1];
   const middle = reports.find(({ atMs }) => atMs >= (last?.atMs ?? 0) / 2);
-  if (last === undefined || middle === undefined || last.atMs <= middle.atMs) return 0;
-  return ((last.bytes - middle.bytes) * 8000) / (last.atMs - middle.atMs);
+  if (last === undefined || middle === undefined || last.atMs <= middle.atMs) return null;
+  const rate = ((last.bytes - middle.bytes) * 8000) / (last.atMs - middle.atMs);
+  return rate > 0 ? rate : null;
 }

@@ -13,7 +13,7 @@ import { keys } from '../redis/keys.ts';
 import type { linkTestInputSchema, linkTestSchema } from '../schemas/link.ts';
 import { type EquippedSite, requireGateways, type SiteStore } from '../sites/sites.ts';
 import type { LinkService } from './links.ts';
-import { lossPctOf, measurementOf } from './measurement.ts';
+import { lossPctOf, measuredRate, measurementOf } from './measurement.ts';
 
 type LinkTestInput = z.output<typeof linkTestInputSchema>;
 type LinkTestResult = z.infer<typeof linkTestSchema>;
@@ -99,6 +99,7 @@ async function measure(
     listener: destination.gateway.listens ? destination.id : source.id,
     port,
     ...probe,
+    goodputBitsPerSec: measuredRate(probe),
     lossPct,
     findings: findings(probe.clockOffsetMs, lossPct),
   };

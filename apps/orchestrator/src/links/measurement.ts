@@ -14,9 +14,14 @@ export function lossPctOf({ lossShare }: Pick<ProbeResult, 'lossShare'>): number
 
 type Measured = Omit<LinkMeasurement, 'measuredAt' | 'measuredBy'>;
 
+/** What a probe says of the rate: gateways of an earlier version say 0 where they could not measure it. */
+export const measuredRate = ({ goodputBitsPerSec: rate }: Pick<ProbeResult, 'goodputBitsPerSec'>): number | null =>
+  rate !== null && rate > 0 ? rate : null;
+
 export function measurementOf(
-  { source, destination, rttMinMs, rttMedianMs, goodputBitsPerSec, lossPct, mtuBytes }: Measured,
+  { source, destination, rttMinMs, rttMedianMs, lossPct, mtuBytes, ...probe }: Measured,
   measuredBy: LinkMeasurement['measuredBy'],
 ): Omit<LinkMeasurement, 'measuredAt'> {
+  const goodputBitsPerSec = measuredRate(probe);
   return { source, destination, rttMinMs, rttMedianMs, goodputBitsPerSec, lossPct, mtuBytes, measuredBy };
 }

@@ -4,6 +4,7 @@
  */
 import type { Convergence } from '@lmas/plugin-api';
 import type { LinkService } from '../links/links.ts';
+import { measuredRate } from '../links/measurement.ts';
 import type { EndpointStore } from '../sites/sites.ts';
 import type { PredictionFacts } from './prediction.ts';
 import type { MigrationInput } from './record.ts';
@@ -39,7 +40,8 @@ export async function expectedRate(
   const [source, destination] = await Promise.all([endpoints.get(input.source), endpoints.get(input.destination)]);
   if (input.transport === 'direct' || source.site === destination.site) return null;
   const { measurements, rateBitsPerSec, limits } = await links.get(`${source.site}~${destination.site}`);
-  const measured = measurements.find((each) => each.source === source.site)?.goodputBitsPerSec ?? rateBitsPerSec;
+  const measurement = measurements.find((each) => each.source === source.site);
+  const measured = (measurement && measuredRate(measurement)) ?? rateBitsPerSec;
   if (measured === null) return null;
   const caps = [limits.bandwidthBytesPerSec, input.bandwidthBytesPerSec].filter((cap) => cap !== null);
   return Math.min(measured / 8, ...caps);

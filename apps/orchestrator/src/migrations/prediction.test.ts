@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { PreCopy } from '@lmas/plugin-simulated/world';
+import { predictionSchema } from '../schemas/migration-check.ts';
 import { type PredictionFacts, predict } from './prediction.ts';
 
 const GIB = 1 << 30;
@@ -12,6 +13,19 @@ const facts: PredictionFacts = {
 test('nobody knows the link: nothing is predicted', () => {
   const prediction = predict({ ...facts, rateBytesPerSec: null });
   assert.deepEqual([prediction.convergence, prediction.durationMs, prediction.downtimeMs], ['unknown', null, null]);
+});
+
+test('a rate of nothing is one that nobody knows; next to nothing makes numbers that can be stored', () => {
+  for (const rateBytesPerSec of [0, -1, Number.NaN]) {
+    const prediction = predictionSchema.parse(predict({ ...facts, rateBytesPerSec, dirtyRateBytesPerSec: null }));
+    assert.deepEqual(
+      [prediction.rateBytesPerSec, prediction.convergence, prediction.durationMs],
+      [null, 'unknown', null],
+    );
+  }
+  for (const dirtyRateBytesPerSec of [null, 0, 1e-9, 20e6]) {
+    predictionSchema.parse(predict({ ...facts, rateBytesPerSec: 1e-9, dirtyRateBytesPerSec }));
+  }
 });
 
 test('nobody knows the guest: the least time is told, and that the rest is unknown', () => {

@@ -30,6 +30,8 @@ export interface PredictionFacts {
 }
 
 const MAX_PASSES = 50;
+/** A century. What is longer is no number that anybody needs, and could become one that no record may hold. */
+const LONGEST_MS = 100 * 365 * 24 * 3_600_000;
 /** From handing the guest over to its first instruction, whatever is left to be sent. */
 const SWITCHOVER_MS = { low: 10, high: 250 };
 const GOOD = { rate: 1.1, dirty: -0.3 };
@@ -43,14 +45,16 @@ interface Outcome {
 }
 
 export function predict(facts: PredictionFacts): Prediction {
-  const { rateBytesPerSec, dirtyRateBytesPerSec, memoryBytes, diskBytes } = facts;
+  const { dirtyRateBytesPerSec, memoryBytes, diskBytes } = facts;
+  // A link that carries nothing is one of which nothing is known: no time can be told for it.
+  const rateBytesPerSec = facts.rateBytesPerSec !== null && facts.rateBytesPerSec > 0 ? facts.rateBytesPerSec : null;
   const known = { rateBytesPerSec, dirtyRateBytesPerSec };
   if (rateBytesPerSec === null) {
     return { ...known, convergence: 'unknown', passes: null, durationMs: null, downtimeMs: null };
   }
   const atLeastMs = ((memoryBytes + diskBytes) / (rateBytesPerSec * GOOD.rate)) * 1_000;
   if (dirtyRateBytesPerSec === null) {
-    const durationMs = { low: Math.round(atLeastMs), high: null };
+    const durationMs = range(atLeastMs, undefined);
     return { ...known, convergence: 'unknown', passes: null, durationMs, downtimeMs: null };
   }
   const scaled = ({ rate, dirty }: typeof GOOD) =>
@@ -72,9 +76,10 @@ export function predict(facts: PredictionFacts): Prediction {
 const shifted = (value: number, share: number, error = 0): number =>
   Math.max(0, value + Math.sign(share) * Math.max(Math.abs(share) * value, error));
 
+const wholeMs = (ms: number): number => Math.round(Math.min(ms, LONGEST_MS));
 const range = (low: number, high: number | undefined) => ({
-  low: Math.round(low),
-  high: high === undefined ? null : Math.round(high),
+  low: wholeMs(low),
+  high: high === undefined ? null : wholeMs(high),
 });
 
 /** `undefined`: it does not converge. */
