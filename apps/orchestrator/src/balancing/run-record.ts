@@ -4,6 +4,7 @@
 import { createHash } from 'node:crypto';
 import type { Redis } from 'ioredis';
 import type { z } from 'zod';
+import type { Logger } from '../log.ts';
 import { isOutcome } from '../migrations/phases.ts';
 import type { Migration } from '../migrations/record.ts';
 import { type VersionedTable, versionedTable } from '../redis/versioned-table.ts';
@@ -12,8 +13,8 @@ import type { BalancingMove } from './types.ts';
 
 export type BalancingRun = z.infer<typeof balancingRunSchema>;
 
-export const createBalancingRunTable = (redis: Redis): VersionedTable<BalancingRun> =>
-  versionedTable(redis, { name: 'balancing-run', schema: balancingRunSchema, maxLog: 1 });
+export const createBalancingRunTable = (redis: Redis, log?: Logger): VersionedTable<BalancingRun> =>
+  versionedTable(redis, { name: 'balancing-run', schema: balancingRunSchema, maxLog: 1, log });
 
 /** The same for the same purpose, however often it is ordered. */
 export function runIdFor(purpose: string): string {

@@ -3,7 +3,8 @@
  */
 import { createHash, randomUUID } from 'node:crypto';
 import type { Redis } from 'ioredis';
-import type { z } from 'zod';
+import { z } from 'zod';
+import type { Logger } from '../log.ts';
 import { RELOCATIONS_SINCE } from '../redis/record-versions.ts';
 import { type VersionedTable, versionedTable } from '../redis/versioned-table.ts';
 import { type planBodySchema, type planCheckSchema, planSchema } from '../schemas/plan.ts';
@@ -33,11 +34,11 @@ export type PlanReport = z.infer<typeof planReportSchema>;
 
 const MAX_TIMELINE = 1_000;
 
-export const createPlanTable = (redis: Redis): VersionedTable<Plan> =>
-  versionedTable(redis, { ...{ name: 'plan', schema: planSchema, maxLog: 1 }, readableFrom: movesOffSince });
-export const createRunTable = (redis: Redis): VersionedTable<PlanRun> =>
+export const createPlanTable = (redis: Redis, log?: Logger): VersionedTable<Plan> =>
+  versionedTable(redis, { ...{ name: 'plan', schema: planSchema, maxLog: 1, log }, readableFrom: movesOffSince });
+export const createRunTable = (redis: Redis, log?: Logger): VersionedTable<PlanRun> =>
   versionedTable(redis, {
-    ...{ name: 'plan-run', schema: planRunSchema, maxLog: MAX_TIMELINE },
+    ...{ name: 'plan-run', schema: z.preprocess(withoutEndless, planRunSchema), maxLog: MAX_TIMELINE, log },
     readableFrom: ({ definition }) => movesOffSince(definition),
     indexesOf: ({ plan, project, reverseOf }) => [
       ...(plan === null ? [] : [['plan', plan] as const]),
@@ -46,6 +47,18 @@ export const createRunTable = (redis: Redis): VersionedTable<PlanRun> =>
     ],
     needsPerson: waitsForApproval,
   });
+
+const spanSchema = z.looseObject({ prediction: z.looseObject({ durationMs: z.looseObject({ low: z.null() }) }) });
+/** Earlier versions have divided by a rate of 0; JSON has no word for what came of it, and no schema one for that. */
+const withoutEndlessSpan = <Of>(of: Of): Of => {
+  const { data } = spanSchema.safeParse(of);
+  return data === undefined ? of : { ...of, prediction: { ...data.prediction, durationMs: null } };
+};
+const itemsSchema = z.looseObject({ items: z.array(z.unknown()) });
+function withoutEndless(run: unknown): unknown {
+  const { data } = itemsSchema.safeParse(run);
+  return data === undefined ? run : { ...withoutEndlessSpan(data), items: data.items.map(withoutEndlessSpan) };
+}
 
 /** Earlier versions cannot read the word, whether a VM is off or not: without this they would fail each list in which it stands. */
 const movesOffSince = ({ poweredOff }: Pick<PlanBody, 'poweredOff'>): number | undefined =>

@@ -317,3 +317,20 @@ test('plans that wait for each other, since two people stored them at the same m
     message: 'p runs after q, whose last failover was never.',
   });
 });
+
+test('a run on record with a time without end, as a rate of 0 made it, is read, told and cancelled like any other', async () => {
+  const span = { low: Number.POSITIVE_INFINITY, high: null };
+  const facts = { rateBytesPerSec: 0, dirtyRateBytesPerSec: null, convergence: 'unknown', passes: null } as const;
+  const prediction = { ...facts, durationMs: span, downtimeMs: null };
+  const id = await onRecord({
+    phase: 'validating',
+    prediction: { durationMs: span, fitsRto: null, notes: [] },
+    items: [{ ...item('one', 'waiting'), prediction }],
+  });
+  const { prediction: whole, items } = await runs.get(id, null);
+  assert.deepEqual([whole?.durationMs, items[0]?.prediction?.durationMs], [null, null]);
+  assert.equal((await runs.list({ limit: 10 }, null)).items[0]?.id, id);
+  assert.notEqual((await runs.cancel(id, null)).cancelRequestedAt, null);
+  const { value } = await createRunTable(redis).readLogOn(id, '0-0', 10);
+  assert.equal(value?.id, id);
+});

@@ -12,7 +12,8 @@
 import { randomUUID } from 'node:crypto';
 import type { Redis } from 'ioredis';
 import { z } from 'zod';
-import { LmasError } from '../errors.ts';
+import { errorCode, LmasError } from '../errors.ts';
+import type { Logger } from '../log.ts';
 import { keys, MAX_NOTICES } from './keys.ts';
 import { leaveEarlierVersionsOut } from './record-versions.ts';
 import { keptScript } from './script.ts';
@@ -41,6 +42,10 @@ export interface Seat {
   /** What is thrown when another record has it. */
   readonly taken: (holder: string) => LmasError;
 }
+
+/** In the place of a record that is none, by its schema. */
+export const UNREADABLE = Symbol('unreadable');
+export type Unreadable = typeof UNREADABLE;
 
 /** What goes with a write. */
 export interface Beside {
@@ -79,7 +84,10 @@ export interface VersionedTable<T> {
    */
   add(value: T, beside: Beside & { fence?: Fence | undefined }): Promise<boolean>;
   find(id: string): Promise<Versioned<T> | undefined>;
+  /** Without what is not there, and what cannot be read: that is logged, and in nobody else's way. */
   getMany(ids: readonly string[]): Promise<T[]>;
+  /** As `getMany`, but what cannot be read has its place. */
+  getEach(ids: readonly string[]): Promise<(T | Unreadable)[]>;
   /** False when somebody was quicker. Safe to send twice. */
   write(before: Versioned<T>, value: T, beside: Beside): Promise<boolean>;
   /** Reads and writes until it was the quickest; `undefined` of `apply` leaves it as it is. */
@@ -169,6 +177,7 @@ export function versionedTable<T extends { readonly id: string; readonly created
     indexesOf = () => [],
     needsPerson,
     readableFrom = () => undefined,
+    log,
   }: {
     name: string;
     schema: z.ZodType<T>;
@@ -178,11 +187,31 @@ export function versionedTable<T extends { readonly id: string; readonly created
     needsPerson?: (value: T) => boolean;
     /** The oldest version that may read it, where that is not every one. */
     readableFrom?: (value: T) => number | undefined;
+    /** Hears of records that cannot be read. */
+    log?: Pick<Logger, 'error'> | undefined;
   },
 ): VersionedTable<T> {
   const names = keys.versioned(name);
   const keysOf = (id: string): string[] => [names.record(id), names.all, names.attention, names.log(id)];
   const parse = (json: string): T => readStored(schema, json);
+  /** @throws LmasError STORE_TOO_NEW: that is no broken record, and it is this process that has to go */
+  const parseOrLog = (json: string, id: string): T | Unreadable => {
+    try {
+      return parse(json);
+    } catch (error) {
+      if (errorCode(error) === 'STORE_TOO_NEW') throw error;
+      log?.error({ err: error, [name]: id }, 'this record cannot be read; lists leave it out');
+      return UNREADABLE;
+    }
+  };
+  const getEach = async (ids: readonly string[]): Promise<(T | Unreadable)[]> => {
+    const pipeline = redis.pipeline();
+    for (const id of ids) pipeline.hget(names.record(id), 'record');
+    return ((await pipeline.exec()) ?? []).flatMap(([error, record], index) => {
+      if (error) throw error;
+      return typeof record === 'string' ? [parseOrLog(record, ids[index] ?? '')] : [];
+    });
+  };
 
   const save = async (
     value: T,
@@ -234,14 +263,8 @@ export function versionedTable<T extends { readonly id: string; readonly created
     find,
     write,
     add: (value, { fence, ...beside }) => save(value, 0, beside, { fence }),
-    async getMany(ids) {
-      const pipeline = redis.pipeline();
-      for (const id of ids) pipeline.hget(names.record(id), 'record');
-      return ((await pipeline.exec()) ?? []).flatMap(([error, record]) => {
-        if (error) throw error;
-        return typeof record === 'string' ? [parse(record)] : [];
-      });
-    },
+    getEach,
+    getMany: async (ids) => (await getEach(ids)).filter((each) => each !== UNREADABLE),
     async change(id, apply) {
       for (;;) {
         const before = await find(id);
@@ -306,7 +329,7 @@ const BATCH = 50;
 
 /** Pages of a table, newest first, of what `shows` lets through. @throws LmasError INVALID_CURSOR */
 export async function pageOf<T>(
-  table: Pick<VersionedTable<T>, 'ids' | 'getMany'>,
+  table: Pick<VersionedTable<T>, 'ids' | 'getEach'>,
   {
     limit,
     cursor,
@@ -319,8 +342,8 @@ export async function pageOf<T>(
   const items: T[] = [];
   for (let place = Number(parsed.data); ; ) {
     const ids = await table.ids(place, BATCH, index);
-    for (const value of await table.getMany(ids)) {
-      if (!shows(value)) place += 1;
+    for (const value of await table.getEach(ids)) {
+      if (value === UNREADABLE || !shows(value)) place += 1;
       else if (items.length < limit) [place] = [place + 1, items.push(value)];
       else return { items, nextCursor: Buffer.from(String(place)).toString('base64url') };
     }

@@ -4,6 +4,7 @@
  */
 import type { Redis } from 'ioredis';
 import { z } from 'zod';
+import type { Logger } from '../log.ts';
 import { readableFromOf } from '../redis/record-versions.ts';
 import { type VersionedTable, versionedTable } from '../redis/versioned-table.ts';
 import { ownedNameSchema, slugSchema, timestampSchema } from '../schemas/common.ts';
@@ -49,9 +50,9 @@ export type StoredSchedule = z.output<typeof storedScheduleSchema>;
 
 const MAX_HISTORY = 200;
 
-export const createScheduleTable = (redis: Redis): VersionedTable<StoredSchedule> =>
+export const createScheduleTable = (redis: Redis, log?: Logger): VersionedTable<StoredSchedule> =>
   versionedTable(redis, {
-    ...{ name: 'schedule', schema: storedScheduleSchema, maxLog: MAX_HISTORY },
+    ...{ name: 'schedule', schema: storedScheduleSchema, maxLog: MAX_HISTORY, log },
     readableFrom: ({ action }) => (action.kind === 'migration' ? readableFromOf(action.migration) : undefined),
   });
 

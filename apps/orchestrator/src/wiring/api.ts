@@ -82,7 +82,7 @@ export function createServices(
     ...{ authenticator, apiKeys, projects, rotation, plugins, webhooks, links, metrics, outage, readiness, stopping },
     ...{ seenBy, plans, planRuns, schedules, timetables },
     // Over the connection for work: a stream waits for a Redis that is away, and goes on where it was.
-    planRunEvents: createRunEvents(events, createRunTable(redis.work)),
+    planRunEvents: createRunEvents(events, createRunTable(redis.work, log)),
     balancingEvents: createPolicyEvents(events, redis.work),
     balancing: balancing.policies,
     balancingRuns: balancing.runs,

@@ -64,12 +64,12 @@ export function createAutomation(
 ) {
   const guard = createAddressGuard(config.planCheckAllow, undefined, CHECK_REFUSAL);
   const complaintTools = (project: string | null) => ({ scope: seenBy({ project }), guard });
-  const scheduleTable = createScheduleTable(redis);
+  const scheduleTable = createScheduleTable(redis, log);
   const plans = createPlanService({
-    ...{ table: createPlanTable(redis), complaintTools, now: Date.now },
+    ...{ table: createPlanTable(redis, log), complaintTools, now: Date.now },
     schedulesNaming: (plan, project) => schedulesNaming(scheduleTable, { plan }, project, Date.now()),
   });
-  const planRunTable = createRunTable(redis);
+  const planRunTable = createRunTable(redis, log);
   const planRuns = createPlanRunService({
     ...{ table: planRunTable, plans, complaintTools, now: Date.now },
     migrationsOf: (project) => seenBy({ project }).migrations,

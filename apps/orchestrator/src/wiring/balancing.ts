@@ -40,13 +40,13 @@ export function createBalancingOver(
   const policies = createBalancingService({
     ...{ store, endpoints, observer, log, leaseMs: config.runLeaseMs },
     moves: createMoves({ store, observer, migrations, checker, log }),
-    schedulesNaming: (policy) => schedulesNaming(createScheduleTable(redis), { policy }, null, Date.now()),
+    schedulesNaming: (policy) => schedulesNaming(createScheduleTable(redis, log), { policy }, null, Date.now()),
     onPass: metrics.balancingPassTaken,
     onMove: metrics.balancingMoveAnswered,
   });
   closers.add('balancing', () => policies.stop());
   const runs = createBalancingRuns({
-    ...{ table: createBalancingRunTable(redis), service: policies, store, migrations, log },
+    ...{ table: createBalancingRunTable(redis, log), service: policies, store, migrations, log },
     announce: async () => void (await redis.publish(keys.feedChannel, '')),
     now: Date.now,
   });
