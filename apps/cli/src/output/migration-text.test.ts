@@ -18,3 +18,11 @@ test('whether a VM will get across is said while it moves, with what to do; not 
   const over = sampleMigration({ phase: 'failed', startedAt, progress });
   assert.doesNotMatch(describeMigration(over, nowMs, 100), /Outlook/);
 });
+
+test('what its report warns of is told also when somebody looks later', () => {
+  const warnings = ['The source pool still has a record of xdb (stopped). It must not be started there.', 'And more.'];
+  const facts = { downtimeMs: 12, bytesTransferred: null, iterations: null, sourceDefinition: null, keptAtSource: [] };
+  const moved = sampleMigration({ phase: 'succeeded', startedAt, report: { ...facts, warnings } });
+  assert.match(describeMigration(moved, nowMs, 120), /Warnings +The source pool .* there\.\n +And more\./);
+  assert.doesNotMatch(describeMigration(sampleMigration({ startedAt }), nowMs, 120), /Warnings/);
+});

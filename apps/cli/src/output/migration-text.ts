@@ -75,6 +75,7 @@ export function describeMigration(migration: Migration, nowMs: number, width: nu
     ['Tunnel', describeTunnel(migration)],
     ['Copy', describeCopy(migration)],
     ['Result', describeReport(migration)],
+    ['Warnings', (migration.report?.warnings ?? []).map((text) => printable(text)).join('\n')],
     ['Kept', keptLines(migration).join('\n')],
     ['Findings', findingLines(migration.findings).join('\n')],
     ['Taken up', migration.runs > 1 ? `${migration.runs} times: a run was interrupted, or its hosts were taken` : ''],
