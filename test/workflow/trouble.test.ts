@@ -116,6 +116,20 @@ describe('ends that fall silent', { concurrency: 4 }, () => {
     stage.assertClean(settled);
   });
 
+  test('a cancel that was granted, of what had arrived by itself unheard: the report says that it came too late', async () => {
+    await using stage = await setting();
+    const hold = stage.world.faults.arm('source.perform', 'hold-after');
+    const { id } = await stage.submit({ options: { durationMs: 20, peerToPeer: true } });
+    await hold.reached;
+    const { cancelRequestedAt } = await api.must<Migration>('POST', `/v1/migrations/${id}/cancel`);
+    hold.release();
+    const ended = await api.ended(id);
+    assert.deepEqual([ended.phase, ended.where], ['succeeded', 'destination']);
+    const warning = `A cancel was asked for at ${cancelRequestedAt}; the VM had arrived before it could be stopped.`;
+    assert.deepEqual(ended.report?.warnings, [warning]);
+    stage.assertClean(ended);
+  });
+
   test('somebody looks after the VM: nothing is resumed once the ends are back, and its name is free', async () => {
     await using stage = await setting();
     const hold = stage.world.faults.arm('source.perform', 'hold-after');

@@ -9,7 +9,7 @@ import { isOutcome } from '../migrations/phases.ts';
 import { type Migration, now } from '../migrations/record.ts';
 import { warnedOfBypass } from './bypass.ts';
 import { drillVm } from './drill.ts';
-import { type Ending, notMigrated, toMigrationError } from './ending.ts';
+import { type Ending, notMigrated, toldOfLateCancel, toMigrationError } from './ending.ts';
 import { Hypervisors } from './hypervisors.ts';
 import { migrateVm } from './migrate-vm.ts';
 import { relocateVm, settleRelocationLate } from './relocation.ts';
@@ -79,7 +79,10 @@ async function end(run: Run, tools: Tools, hypervisors: Hypervisors): Promise<vo
   const leftovers = await tearDown(run, tools, hypervisors);
   const { outcome } = run.notes;
   if (outcome === null) throw new LmasError('INTERNAL', 'A teardown without an outcome.');
-  await run.enter(outcome, ({ migration }) => noteTeardown(migration, leftovers));
+  await run.enter(outcome, ({ migration }) => {
+    noteTeardown(migration, leftovers);
+    migration.report = toldOfLateCancel(migration, outcome);
+  });
   await run.end();
 }
 

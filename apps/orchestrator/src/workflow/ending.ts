@@ -25,6 +25,19 @@ export function succeeded(report: Migration['report']): Ending {
 }
 
 /**
+ * The report of what has ended with `outcome`. A cancel is granted while the VM may still be kept back; whoever asked for it is told why it
+ * was not. The copy of a drill is undone by it as by its time: that is no broken promise.
+ */
+export function toldOfLateCancel(
+  { report, cancelRequestedAt, purpose }: Pick<Migration, 'report' | 'cancelRequestedAt' | 'purpose'>,
+  outcome: Migration['phase'],
+): Migration['report'] {
+  if (cancelRequestedAt === null || outcome !== 'succeeded' || purpose === 'drill' || report === null) return report;
+  const warning = `A cancel was asked for at ${cancelRequestedAt}; the VM had arrived before it could be stopped.`;
+  return { ...report, warnings: [...report.warnings, warning] };
+}
+
+/**
  * The VM is at the source, as far as that was seen, and stays where it is; `error` says why.
  * @param there what the destination said at last, of a VM that it was told of
  */

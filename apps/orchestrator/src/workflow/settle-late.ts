@@ -20,7 +20,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { hasArrived, type MigrationDriver, type VmPlacement } from '@lmas/plugin-api';
 import { isSuperseded } from '../errors.ts';
 import { type End, isUndecided, type Migration } from '../migrations/record.ts';
-import { arrivedUntidied, askedAfterSilence, byHand } from './ending.ts';
+import { arrivedUntidied, askedAfterSilence, byHand, toldOfLateCancel } from './ending.ts';
 import type { Hypervisors } from './hypervisors.ts';
 import type { Run } from './run.ts';
 import { STOPPED } from './settle.ts';
@@ -180,7 +180,7 @@ async function close(
       notes.isOpen = false;
       migration.where = end;
       migration.byHand = null;
-      migration.report = report ?? migration.report;
+      if (report !== null) migration.report = toldOfLateCancel({ ...migration, report }, migration.phase);
       if (migration.error !== null) migration.error.remedy = `The VM was found since: it ${how} at the ${end}.`;
     },
     { type: 'log', message },
