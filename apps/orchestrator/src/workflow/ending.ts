@@ -139,7 +139,12 @@ export function openInWords({ where, vm, source, purpose }: Migration): string {
   return `${what[where]}; see \`byHand\``;
 }
 
-export function byHand(known: Pick<Run, 'migration' | 'notes'>, where: 'both' | 'unknown'): string {
+/** @param unheard why an end does not answer, in words that name it: what a person may mend first */
+export function byHand(
+  known: Pick<Run, 'migration' | 'notes'>,
+  where: 'both' | 'unknown',
+  unheard: string | null = null,
+): string {
   const { vm, source, destination } = known.migration;
   const ends = `${source.endpoint} (source) and ${destination.endpoint} (destination)`;
   if (where === 'both') {
@@ -152,7 +157,7 @@ export function byHand(known: Pick<Run, 'migration' | 'notes'>, where: 'both' | 
     ? ' (within an hour: after a longer silence what is paused at the source is not resumed, and a person is asked)'
     : '';
   return (
-    `It could not be made sure where VM ${vm.name} runs; nothing was destroyed and nothing resumed. Look at ${ends}. ` +
+    `${unheard === null ? '' : `${unheard} `}It could not be made sure where VM ${vm.name} runs; nothing was destroyed and nothing resumed. Look at ${ends}. ` +
     'If one of them runs it, leave it so and remove what is left of it at the other. If it is paused at the source and ' +
     'the destination neither runs nor holds it, resume it at the source. Never resume or start it at one end before you have ' +
     'seen that the other does not run it, at its hosts themselves: a record that says "stopped" may be wrong after a late failure. ' +

@@ -85,3 +85,14 @@ describe('what served the move alone is taken away while one end is silent', () 
     assert.deepEqual(asked.slice(4), ['a', 'b'], 'it has come back');
   });
 });
+
+test('why an end is silent is known for as long as a stand-in speaks for it', async () => {
+  const silent = new Set(['b']);
+  const { hypervisors, cut } = scripted(silent);
+  await hypervisors.driverOfWhoAnswers({ signal });
+  assert.deepEqual([hypervisors.whySilent('source'), hypervisors.whySilent('destination')], [undefined, away]);
+  silent.clear();
+  cut('a');
+  await hypervisors.driverOfWhoAnswers({ signal });
+  assert.equal(hypervisors.whySilent('destination'), undefined);
+});

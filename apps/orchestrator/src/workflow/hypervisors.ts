@@ -34,8 +34,8 @@ interface Connected {
   readonly plugin: HypervisorPlugin;
   readonly source: EndpointSession;
   readonly destination: EndpointSession;
-  /** Ends that a stand-in speaks for, because nobody answered there. */
-  readonly silent: readonly End[];
+  /** Ends that a stand-in speaks for, because nobody answered there, and why. */
+  readonly silent: ReadonlyMap<End, unknown>;
   driver: MigrationDriver | undefined;
   drill: DrillDriver | undefined;
   relocation: RelocationDriver | undefined;
@@ -43,7 +43,7 @@ interface Connected {
 
 /** What answered at first does not any more. */
 const isLost = (connected: Connected): boolean =>
-  ENDS.some((end) => connected[end].closed.aborted && !connected.silent.includes(end));
+  ENDS.some((end) => connected[end].closed.aborted && !connected.silent.has(end));
 
 /** What takes away what a plugin has made. */
 export type Releaser = Pick<MigrationDriver, 'release'>;
@@ -118,6 +118,11 @@ export class Hypervisors implements AsyncDisposable {
     if (atEitherEnd !== true) connected[end].closed.throwIfAborted();
     if (isMove) return await this.#bind(connected, await this.policy());
     return purpose === 'drill' ? this.#bindDrill(connected) : this.#bindRelocation(connected);
+  }
+
+  /** Why an end could not be connected to that a stand-in speaks for now; `undefined`: it could, or nobody has tried. */
+  whySilent(end: End): unknown {
+    return this.#connected?.silent.get(end);
   }
 
   /** Whether a migration of this plugin may go on without us. */
@@ -213,7 +218,12 @@ export class Hypervisors implements AsyncDisposable {
     if (a?.status === 'fulfilled' && b?.status === 'fulfilled' && !this.#closed) {
       const { plugin } = a.value;
       const ends = { source: a.value.session, destination: b.value.session };
-      const silent = ENDS.filter((_, index) => opened[index]?.status === 'rejected');
+      const silent = new Map(
+        ENDS.flatMap((end, index) => {
+          const result = opened[index];
+          return result?.status === 'rejected' ? [[end, result.reason as unknown] as const] : [];
+        }),
+      );
       this.#connected = { plugin, ...ends, silent, driver: undefined, drill: undefined, relocation: undefined };
       return this.#connected;
     }

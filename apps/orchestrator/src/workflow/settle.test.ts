@@ -28,7 +28,10 @@ async function settleWith(
     onlyConfirmLetsGo,
     bothAnsweredAt = null,
     sighted = answers,
+    whySilent,
   }: {
+    /** Of an end that a stand-in speaks for. */
+    whySilent?: () => Error | undefined;
     performed?: boolean;
     pointOfNoReturnAt?: string | null;
     performingSince?: string;
@@ -53,6 +56,7 @@ async function settleWith(
   record.notes.bothAnsweredAt = bothAnsweredAt;
   if (performed) record.notes.prepared = { flows: [], sourceAddresses: [], state: '', onlyConfirmLetsGo };
   const told: string[] = [];
+  const events: string[] = [];
   let tries = 0;
   let isOver = false;
   const driver = {
@@ -73,16 +77,21 @@ async function settleWith(
     ...{ log: createLog('silent'), lost: new AbortController().signal, cancelled: new AbortController().signal },
     assertCurrent: async () => undefined,
     journal: { entries: () => [], has: () => performed, unreleased: () => [] },
-    update: async (change: (draft: typeof record) => void, event?: object) => {
+    update: async (change: (draft: typeof record) => void, event?: { message: string }) => {
       change(record);
-      if (event !== undefined) told.push(record.migration.byHand ?? '');
+      if (event === undefined) return;
+      told.push(record.migration.byHand ?? '');
+      events.push(event.message);
     },
   };
-  const hypervisors = { driverOfWhoAnswers: async () => driver, survivesController: async () => follow !== undefined };
+  const hypervisors = {
+    ...{ driverOfWhoAnswers: async () => driver, survivesController: async () => follow !== undefined },
+    whySilent: (end: string) => (end === 'source' ? whySilent?.() : undefined),
+  };
   const bandwidth = { keep: () => ({ [Symbol.dispose]: () => undefined }) };
   const tools = { settings: { settleMs, settleRetryMs: 5, progressIntervalMs: 1_000 }, bandwidth };
   const trouble = { run, tools, hypervisors, tunnel: undefined, cause: because } as unknown as Trouble;
-  return { ending: await settle(trouble), tries, told };
+  return { ending: await settle(trouble), tries, told, events };
 }
 
 for (const [why, placement, where] of [
@@ -265,4 +274,20 @@ describe('only the destination is silent', () => {
       assert.deepEqual([ending.where, ending.error?.code, tries], ['unknown', 'OUTCOME_UNKNOWN', 0]);
     });
   }
+});
+
+test('an end that does not answer is named, with its last error: an event for each, and the beginning of what is to be done by hand', async () => {
+  const gone: VmPlacement = { ...seen('unreachable', 'stopped'), where: 'unknown' };
+  let looks = 0;
+  const whySilent = () => {
+    looks += 1;
+    if (looks === 1) return undefined;
+    return new PluginError('LOGIN_REFUSED', 'a: The login was refused.');
+  };
+  const { ending, events } = await settleWith([gone], { whySilent });
+  assert.deepEqual(events, [
+    'an end does not answer; asking again: a: It does not answer.',
+    'an end does not answer; asking again: a: The login was refused.',
+  ]);
+  assert.match(ending.byHand ?? '', /^a: The login was refused\. It could not be made sure where VM web runs/);
 });

@@ -18,9 +18,9 @@
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { hasArrived, type MigrationDriver, pluginErrorCode, type VmPlacement } from '@lmas/plugin-api';
-import { errorCode, isSuperseded, LmasError } from '../errors.ts';
+import { describeError, errorCode, isSuperseded, LmasError } from '../errors.ts';
 import type { Tunnel } from '../gateways/tunnel.ts';
-import type { MigrationError } from '../migrations/record.ts';
+import { ENDS, type MigrationError } from '../migrations/record.ts';
 import { inSpan } from '../tracing/spans.ts';
 import {
   arrivedUntidied,
@@ -62,9 +62,10 @@ export interface Trouble {
   readonly cause: unknown;
 }
 
-/** With the reason that the record will name: that of the run in which it began to go wrong. */
 interface Settling extends Trouble {
+  /** The reason that the record will name: that of the run in which it began to go wrong. */
   readonly failure: MigrationError;
+  readonly onSeen: (found: VmPlacement) => void;
 }
 
 export async function settle(trouble: Trouble): Promise<Ending> {
@@ -81,9 +82,14 @@ async function untilSettled(trouble: Trouble): Promise<Ending> {
   let undecidedSince: number | undefined;
   let standing: Ending | undefined;
   let doubt: Doubt = 'again';
+  /** What keeps an end from answering, as it was said last. */
+  let unheard: string | null = null;
+  const onSeen = (found: VmPlacement) => {
+    unheard = silenceInWords(trouble, found);
+  };
   for (;;) {
     try {
-      const verdict = await attempt({ ...trouble, failure }, deadline);
+      const verdict = await attempt({ ...trouble, failure, onSeen }, deadline);
       if (typeof verdict !== 'string' && !('unlessResumed' in verdict)) return verdict;
       standing = typeof verdict === 'string' ? undefined : verdict.unlessResumed;
       doubt = verdict === 'moving' ? 'moving' : 'again';
@@ -98,11 +104,14 @@ async function untilSettled(trouble: Trouble): Promise<Ending> {
       if (run.lost.aborted || isSuperseded(error)) throw error;
       run.log.warn({ err: error }, 'where the VM is could not be found out; asking again');
       await noteArrival(run, error);
+      doubt = 'again';
+      unheard = lastWord(error);
     }
     if (deadline.signal.aborted) {
-      return run.notes.arrived ? arrivedUntidied(run) : undecided(run, 'unknown', deadline.signal.reason, failure);
+      if (run.notes.arrived) return arrivedUntidied(run);
+      return undecided(run, 'unknown', deadline.signal.reason, failure, byHand(run, 'unknown', unheard));
     }
-    await (standing === undefined ? showDoubt(run, doubt) : showStanding(run, standing));
+    await (standing === undefined ? showDoubt(run, doubt, unheard) : showStanding(run, standing));
     await sleep(tools.settings.settleRetryMs, undefined, {
       signal: AbortSignal.any([run.lost, deadline.signal]),
     }).catch(() => run.lost.throwIfAborted()); // past the deadline there is one last attempt
@@ -144,13 +153,14 @@ async function attempt(
   trouble: Settling,
   deadline: Deadline,
 ): Promise<Ending | Standing | 'both' | Doubt | 'undecided'> {
-  const { run, hypervisors, failure } = trouble;
+  const { run, hypervisors, failure, onSeen } = trouble;
   const signal = AbortSignal.any([run.lost, AbortSignal.timeout(ATTEMPT_MS)]);
   await run.assertCurrent();
   await noteFailure(run, failure);
   const driver = await hypervisors.driverOfWhoAnswers({ signal });
   const found = await raceSignal(driver.locate({ signal }), run.lost);
   run.log.info({ placement: found }, 'located');
+  onSeen(found);
   await noteAnswers(run, found);
   if (found.where === 'both') return 'both';
   if (found.postCopy !== undefined && !isSilent(found)) {
@@ -171,6 +181,7 @@ async function attempt(
   const pastNoReturn = run.migration.pointOfNoReturnAt !== null;
   const after = await raceSignal(driver.abort({ signal, performed, pastNoReturn }), run.lost);
   run.log.info({ placement: after }, 'aborted');
+  onSeen(after);
   if (after.where === 'both') return 'both';
   // What does not heed its cancel may still arrive. What was never set in motion is somebody else's move.
   if (performed && after.moving) return isSilent(after) ? 'again' : 'moving';
@@ -255,14 +266,33 @@ const DOUBTS: Readonly<Record<Doubt, string>> = {
   moving: 'the migration goes on although it was cancelled; asking again',
 };
 
-async function showDoubt(run: Run, doubt: Doubt): Promise<void> {
-  if (run.migration.where === 'unknown' || run.notes.arrived) return;
+/** The ends that do not answer, each with its last error where that is known; null: both do. */
+function silenceInWords({ run, hypervisors }: Pick<Trouble, 'run' | 'hypervisors'>, found: VmPlacement): string | null {
+  const words = ENDS.filter((end) => found[end] === 'unreachable').map(
+    (end) => lastWord(hypervisors.whySilent(end)) ?? `${run.migration[end].endpoint}: It does not answer.`,
+  );
+  return words.length === 0 ? null : words.join(' ');
+}
+
+/** Connecting to an endpoint fails with a message that names it. */
+function lastWord(error: unknown): string | null {
+  if (error === undefined) return null;
+  const { code, message } = describeError(error);
+  return code === 'INTERNAL' ? null : message;
+}
+
+async function showDoubt(run: Run, doubt: Doubt, unheard: string | null): Promise<void> {
+  if (run.notes.arrived) return;
+  const words = byHand(run, 'unknown', unheard);
+  // Once for each reason: a login that is refused is no silence that passes by itself.
+  if (run.migration.where === 'unknown' && (unheard === null || run.migration.byHand === words)) return;
+  const why = unheard === null || doubt === 'moving' ? '' : `: ${unheard}`;
   await run.update(
-    (draft) => {
-      draft.migration.where = 'unknown';
-      draft.migration.byHand = byHand(draft, 'unknown');
+    ({ migration }) => {
+      migration.where = 'unknown';
+      migration.byHand = words;
     },
-    { type: 'log', message: DOUBTS[doubt] },
+    { type: 'log', message: `${DOUBTS[doubt]}${why}` },
   );
 }
 
