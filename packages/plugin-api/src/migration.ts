@@ -215,6 +215,11 @@ export interface Prepared {
    */
   readonly onlyConfirmLetsGo?: boolean | undefined;
   /**
+   * True: the hypervisor alone starts and stops the guest, at both ends, so that none is left paused for somebody to resume; nobody is told to
+   * do that by hand then. Default: one may be.
+   */
+  readonly neverLeftPaused?: boolean | undefined;
+  /**
    * What the report is to say where the VM arrives and the source never answers again. `warnings`: what `confirm` does at the destination only
    * once the source is tidied, in words.
    */

@@ -47,6 +47,7 @@ export const preparedSchema = z.object({
   sourceAddresses: z.array(z.string()),
   state: jsonSchema,
   onlyConfirmLetsGo: z.boolean().optional(),
+  neverLeftPaused: z.boolean().optional(),
   atSource: z
     .object({
       keptAtSource: z.array(z.object({ kind: z.string(), id: z.string() })),

@@ -153,17 +153,24 @@ export function byHand(
       'power the other one off on its own host and remove its definition there. Do not start it again.'
     );
   }
-  const untilWhen = mayHaveBeenLetGo(known)
-    ? ' (within an hour: after a longer silence what is paused at the source is not resumed, and a person is asked)'
+  const mayStandPaused = known.notes.prepared?.neverLeftPaused !== true;
+  const untilWhen =
+    mayStandPaused && mayHaveBeenLetGo(known)
+      ? ' (within an hour: after a longer silence what is paused at the source is not resumed, and a person is asked)'
+      : '';
+  const resume = mayStandPaused
+    ? 'If it is paused at the source and the destination neither runs nor holds it, resume it at the source. '
     : '';
+  const orResume = mayStandPaused ? 'resume or ' : '';
+  const whySay = mayStandPaused ? ': what stands still at the source could be resumed else' : '';
   return (
-    `${unheard === null ? '' : `${unheard} `}It could not be made sure where VM ${vm.name} runs; nothing was destroyed and nothing resumed. Look at ${ends}. ` +
-    'If one of them runs it, leave it so and remove what is left of it at the other. If it is paused at the source and ' +
-    'the destination neither runs nor holds it, resume it at the source. Never resume or start it at one end before you have ' +
-    'seen that the other does not run it, at its hosts themselves: a record that says "stopped" may be wrong after a late failure. ' +
+    `${unheard === null ? '' : `${unheard} `}It could not be made sure where VM ${vm.name} runs; nothing was destroyed and nothing resumed. ` +
+    `Look at ${ends}. If one of them runs it, leave it so and remove what is left of it at the other. ${resume}` +
+    `Never ${orResume}start it at one end before you have seen that the other does not run it, at its hosts themselves: a record that says ` +
+    '"stopped" may be wrong after a late failure. ' +
     `Once both can be asked again, it is brought to an end by itself${untilWhen}. So before you start it at any third place, see that neither ` +
     `of them can run it any more; and before that, or before you move it on from ${destination.endpoint} or remove it there, say that ` +
-    'you look after it (lmas done): what stands still at the source could be resumed else.'
+    `you look after it (lmas done)${whySay}.`
   );
 }
 

@@ -29,7 +29,9 @@ async function settleWith(
     bothAnsweredAt = null,
     sighted = answers,
     whySilent,
+    neverLeftPaused,
   }: {
+    neverLeftPaused?: boolean;
     /** Of an end that a stand-in speaks for. */
     whySilent?: () => Error | undefined;
     performed?: boolean;
@@ -54,7 +56,8 @@ async function settleWith(
   if (performingSince !== undefined)
     record.migration.timeline.push({ phase: 'performing', startedAt: performingSince });
   record.notes.bothAnsweredAt = bothAnsweredAt;
-  if (performed) record.notes.prepared = { flows: [], sourceAddresses: [], state: '', onlyConfirmLetsGo };
+  if (performed)
+    record.notes.prepared = { flows: [], sourceAddresses: [], state: '', onlyConfirmLetsGo, neverLeftPaused };
   const told: string[] = [];
   const events: string[] = [];
   let tries = 0;
@@ -290,4 +293,17 @@ test('an end that does not answer is named, with its last error: an event for ea
     'an end does not answer; asking again: a: The login was refused.',
   ]);
   assert.match(ending.byHand ?? '', /^a: The login was refused\. It could not be made sure where VM web runs/);
+});
+
+test('where the hypervisor alone starts and stops guests nobody is told to resume one', async () => {
+  const gone: VmPlacement = { ...seen('unreachable', 'stopped'), where: 'unknown' };
+  const wordsFor = async (neverLeftPaused: boolean) =>
+    (await settleWith([gone], { neverLeftPaused, performingSince: ago(1) })).ending.byHand ?? '';
+  assert.match(
+    await wordsFor(false),
+    /If it is paused at the source .* resume it at the source\. Never resume or start/,
+  );
+  const words = await wordsFor(true);
+  assert.doesNotMatch(words, /paused|resume /);
+  assert.match(words, /remove what is left of it at the other\. Never start it at one end before.*\(lmas done\)\.$/);
 });

@@ -118,6 +118,7 @@ export class VmwareMigration implements MigrationDriver {
         flows: [],
         transparentFlows: flowsOf(networks, { barrier: this.#request.options.encryption === 'disable' }),
         sourceAddresses: [...new Set(sources)],
+        neverLeftPaused: true,
         state: stateOf(plan),
       };
     } catch (error) {
