@@ -22,6 +22,8 @@ const PASSING: ReadonlySet<string> = new Set([
   'NO_FREE_PORT',
   'TUNNEL_NOT_ESTABLISHED',
 ]);
+/** What never passes before something was handed over, and looks as if it did: whoever has granted other attempts expects one. */
+const PASSING_LOOK: ReadonlySet<string> = new Set(['INTERRUPTED', 'STREAM_FAILED']);
 const HANDED_OVER =
   'It is not tried again by itself: the destination had been told of the VM already, and from there on a person decides.';
 const LONGEST_PAUSE_MS = 300_000;
@@ -40,7 +42,7 @@ export function mayTryAgain(
 
 /** Where somebody may wonder why there is no other attempt, although some were granted: why; `null` where nobody will. */
 export function whyNoOtherAttempt({ migration, journal }: Run, code: string): string | null {
-  const isPassing = PASSING.has(code) || code === 'INTERRUPTED';
+  const isPassing = PASSING.has(code) || PASSING_LOOK.has(code);
   const someAreLeft = migration.failedAttempts.length < migration.request.retries.max;
   return isPassing && someAreLeft && journal.has('hand-over') ? HANDED_OVER : null;
 }
