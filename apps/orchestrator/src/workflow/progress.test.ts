@@ -173,3 +173,14 @@ test('a long move is no silence: what moves before our eyes is noted, and what w
     }
   }
 });
+
+test('when next to nothing moves, no time is told that is left', async () => {
+  for (const [rateBytesPerSec, etaMs] of [
+    [1, null],
+    [0, null],
+    [20_000, 100_000],
+  ] as const) {
+    const progress = await recordedOf({ iteration: null, dirtyRateBytesPerSec: null, rateBytesPerSec });
+    assert.deepEqual([progress?.rateBytesPerSec, progress?.etaMs], [rateBytesPerSec, etaMs]);
+  }
+});

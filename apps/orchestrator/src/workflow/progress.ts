@@ -177,7 +177,10 @@ function throughTunnel(tunnel: TunnelStats | null): number | null {
   return now === null ? null : Math.round(now.sendBitsPerSec / 8);
 }
 
+/** Slower than this nothing moves to speak of: the time that is left by it is none that anybody would have to wait. */
+const LEAST_RATE_BYTES_PER_SEC = 10_000;
+
 function eta({ bytesRemaining, rateBytesPerSec }: MigrationProgress): number | null {
-  if (rateBytesPerSec === null || rateBytesPerSec <= 0) return null;
+  if (rateBytesPerSec === null || rateBytesPerSec < LEAST_RATE_BYTES_PER_SEC) return null;
   return Math.round((bytesRemaining / rateBytesPerSec) * 1_000);
 }
