@@ -6,10 +6,10 @@ import { hasEnded, type Migration, type MigrationEvent } from '@lmas/client';
 import { formatTime } from '@lmas/format';
 import type { Invocation } from './command.ts';
 import { EXIT, type ExitCode } from './exit-codes.ts';
+import { eventLines } from './output/event-lines.ts';
 import { LiveLine } from './output/live-line.ts';
 import { describeOutcome, isUndecided } from './output/migration-text.ts';
 import { renderProgressLine } from './output/progress-line.ts';
-import { printable } from './output/text.ts';
 import { hasUnicode, isLive, widthOf } from './terminal.ts';
 
 /** Between two plain lines of progress: often enough to see that it moves, seldom enough for a log. */
@@ -69,11 +69,6 @@ export function hintsFor(id: string): string {
   return `The migration goes on without this command.\n  Follow it:  lmas get ${id} --watch\n  Cancel it:  lmas cancel ${id}`;
 }
 
-function logLine({ at, type, message }: MigrationEvent): string {
-  const label = type === 'error' ? 'error: ' : '';
-  return `${formatTime(at)}  ${label}${printable(message)}`;
-}
-
 function jsonView({ stdout, stderr }: Invocation<object>['terminal']): View {
   return {
     event: (event, id) => stdout.write(`${JSON.stringify({ id, ...event })}\n`),
@@ -97,7 +92,7 @@ function plainView({ stdout, stderr, env }: Invocation<object>['terminal']): Vie
           nowMs: Date.parse(event.at),
         });
         stdout.write(`${formatTime(event.at)}  ${line}\n`);
-      } else if (event.type !== 'end') stdout.write(`${logLine(event)}\n`);
+      } else if (event.type !== 'end') stdout.write(`${eventLines(event)}\n`);
     },
     connectionLost: (reason) => {
       if (!lost) stderr.write(`lmas: no connection to the orchestrator, trying again: ${reason}\n`);
@@ -130,7 +125,7 @@ function liveView({ stdout, env }: Invocation<object>['terminal'], first: Migrat
   return {
     event: (event) => {
       current = event.migration;
-      if (event.type !== 'progress' && event.type !== 'end') line.log(logLine(event));
+      if (event.type !== 'progress' && event.type !== 'end') line.log(eventLines(event));
       draw();
     },
     connectionLost: (reason) => {
