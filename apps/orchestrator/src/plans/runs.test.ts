@@ -2,9 +2,10 @@
 import assert from 'node:assert/strict';
 import { after as afterAll, before, beforeEach, test } from 'node:test';
 import type { Redis } from 'ioredis';
+import type { Scope } from '../access/scope.ts';
 import { LmasError } from '../errors.ts';
 import type { Migration } from '../migrations/record.ts';
-import { planBodySchema } from '../schemas/plan.ts';
+import { evacuationInputSchema, planBodySchema } from '../schemas/plan.ts';
 import { startTestRedis, type TestRedis } from '../testing/test-redis.ts';
 import { besideOf } from './driver.ts';
 import { createRunTable, newRun, newRunId, newWave, type PlanItem, type PlanRun } from './record.ts';
@@ -38,7 +39,7 @@ beforeEach(async () => {
       plans: { get: async (id) => ({ ...plan, id, after: after[id] ?? [] }) },
       announce: async () => undefined,
     },
-    complaintTools: () => assert.fail('nobody asks'),
+    complaintTools: () => ({ scope, guard: undefined as never }),
     cordon: async () => undefined,
     migrationsOf: () => ({
       get: async (id) => migrations.get(id) ?? Promise.reject(new LmasError('MIGRATION_NOT_FOUND')),
@@ -46,6 +47,16 @@ beforeEach(async () => {
     now: () => Date.parse(AT),
   });
 });
+
+const endpoint = (id: string) => ({
+  ...{ id, site: id.slice(0, 1), plugin: 'simulated', credential: 'c', config: {}, createdAt: AT, cordonedAt: null },
+});
+/** Two sites, whose hosts nobody can ask. */
+const scope = {
+  endpoints: { list: async () => ['a', 'a2', 'b'].map(endpoint) },
+  sites: { list: async () => [{ id: 'a' }, { id: 'b' }] },
+  questions: { lend: () => Promise.reject(new Error('nobody is there')) },
+} as unknown as Scope;
 
 const item = (name: string, state: PlanItem['state']): PlanItem => ({
   ...{ key: `0/${name}`, wave: 0, vm: { id: name, name }, plugin: 'simulated', state },
@@ -316,4 +327,22 @@ test('plans that wait for each other, since two people stored them at the same m
   await assert.rejects(runs.start('p', 'failover', null), {
     message: 'p runs after q, whose last failover was never.',
   });
+});
+
+test('a host is emptied by one run at a time, and so are its site and the hosts of a site; there, back and once more', async () => {
+  const { signal } = new AbortController();
+  const evacuate = (source: object) =>
+    runs.evacuate(evacuationInputSchema.parse({ source, destination: { site: 'b' } }), null, { signal });
+  const [host, other, site] = [{ endpoint: 'a' }, { endpoint: 'a2' }, { site: 'a' }];
+  const first = await atOnce([evacuate(host), evacuate(host), evacuate(host)]);
+  const busy = { code: 'PLAN_BUSY', message: new RegExp(first.id) };
+  await assert.rejects(evacuate(site), busy, 'the host is a part of it');
+  await end((await evacuate(other)).id);
+  await end(first.id);
+  const back = await runs.failBack(first.id, null);
+  await assert.rejects(evacuate(host), { code: 'PLAN_BUSY', message: new RegExp(back.id) });
+  await end(back.id);
+  const whole = await evacuate(site);
+  for (const part of [host, other])
+    await assert.rejects(evacuate(part), { code: 'PLAN_BUSY', message: new RegExp(whole.id) });
 });

@@ -21,7 +21,7 @@ import type { evacuationInputSchema } from '../schemas/plan.ts';
 import { planRunEntrySchema, type planRunInputSchema } from '../schemas/plan-run.ts';
 import { type ComplaintTools, circleThrough, complaintsAbout } from './complaints.ts';
 import { besideOf } from './driver.ts';
-import { evacuationPlan } from './evacuation.ts';
+import { endpointsAt, evacuationPlan, seatOfPlace, seatsAround } from './evacuation.ts';
 import { foundLater } from './found-later.ts';
 import { newestOfLost } from './ordered-migrations.ts';
 import { told } from './progress.ts';
@@ -65,7 +65,7 @@ export interface PlanRunService {
   ): Promise<PlanRun>;
   /** What was started for a purpose, if anything was. */
   findFor(purpose: string): Promise<PlanRun | undefined>;
-  /** @throws LmasError INVALID_PLAN with every reason; FORBIDDEN: a cordon for somebody who is bound to a project */
+  /** @throws LmasError INVALID_PLAN with every reason; PLAN_BUSY; FORBIDDEN: a cordon for somebody who is bound to a project */
   evacuate(
     input: z.output<typeof evacuationInputSchema>,
     project: string | null,
@@ -114,7 +114,7 @@ const ALL = 100_000;
 const copiesDisks = ({ mode, items }: PlanRun): boolean =>
   mode === 'drill' && items.some(({ state }) => state === 'copying');
 
-/** @param name of the plan whose VMs are moved, or of the first run that moved them */
+/** @param name of the plan whose VMs are moved, of the place that is emptied (evacuation.ts), or of the first run that moved them */
 const seatOf = (name: string): Seat => ({
   name,
   taken: (holder) => new LmasError('PLAN_BUSY', `Run ${holder}, which moves the same VMs, is under way.`),
@@ -269,9 +269,16 @@ export function createPlanRunService({
       const definition = evacuationPlan(input);
       const tools = { ...complaintTools(project), findPlan: async () => undefined };
       refuse(await complaintsAbout(null, definition, tools, { signal }));
+      const endpoints = await tools.scope.endpoints.list();
+      const seat = seatOfPlace(input.source);
+      for (const name of [seat, ...seatsAround(input.source, endpoints)]) {
+        const holder = await table.holderOf(name);
+        if (holder !== undefined) throw seatOf(name).taken(holder);
+      }
       // First: what is on its way out must not be replaced meanwhile.
-      if (input.cordon) for (const id of await endpointsOf(input.source, tools.scope)) await cordon(id);
-      return await begin(definition, { plan: null, project, mode: 'evacuation', reverseOf: null }, { id: newRunId() });
+      if (input.cordon) for (const id of endpointsAt(input.source, endpoints)) await cordon(id);
+      const of = { plan: null, project, mode: 'evacuation' as const, reverseOf: null };
+      return await begin(definition, of, { id: newRunId(), seat });
     },
     async failBack(id, project, leftOut) {
       const run = await asFoundLater(await load(id, project));
@@ -338,14 +345,6 @@ export function createPlanRunService({
         ? undefined
         : await newest(['plan', run.plan], (other) => other.id !== run.id && other.items.length > 0),
   };
-}
-
-async function endpointsOf(
-  place: { endpoint: string } | { site: string },
-  { endpoints }: Pick<Scope, 'endpoints'>,
-): Promise<string[]> {
-  if ('endpoint' in place) return [place.endpoint];
-  return (await endpoints.list()).filter(({ site }) => site === place.site).map(({ id }) => id);
 }
 
 function narrowest(query: Pick<RunQuery, 'needs' | 'plan'> & { project: string | null }): Index | undefined {

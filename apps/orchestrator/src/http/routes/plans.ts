@@ -142,9 +142,9 @@ export const planRoutes: FastifyPluginAsyncZod<Services> = async (api, { plans, 
         tags,
         summary: 'Empty a host or a site',
         description:
-          'Everything that runs there moves, most at once as `concurrency` says, to an endpoint, or to the endpoints of a site that have most memory free. Also the way to fill a new site. A run like that of a plan; its fail-back brings all back.',
+          'Everything that runs there moves, most at once as `concurrency` says, to an endpoint, or to the endpoints of a site that have most memory free. Also the way to fill a new site. A run like that of a plan; its fail-back brings all back. Refused while another run empties the same host or site, a host of that site, or the site of that host.',
         body: evacuationInputSchema,
-        response: { 202: planRunSchema, ...failures('INVALID_PLAN', 'FAR_END_TIMEOUT') },
+        response: { 202: planRunSchema, ...failures('INVALID_PLAN', 'PLAN_BUSY', 'FAR_END_TIMEOUT') },
       },
     },
     async (request, reply) => {
