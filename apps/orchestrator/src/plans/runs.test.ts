@@ -346,3 +346,23 @@ test('a host is emptied by one run at a time, and so are its site and the hosts 
   for (const part of [host, other])
     await assert.rejects(evacuate(part), { code: 'PLAN_BUSY', message: new RegExp(whole.id) });
 });
+
+test('a plan does not run after one that was taken back, or is being taken back, unless that was taken back in turn', async () => {
+  after = { c2: ['p'] };
+  const over = { phase: 'succeeded', endedAt: AT, items: [item('one', 'moved')] } as const;
+  const back = (reverseOf: string, more: Partial<PlanRun> = {}) =>
+    onRecord({ plan: null, mode: 'failback', reverseOf, ...over, ...more });
+  const start = () => runs.start('c2', 'failover', null);
+  const first = await onRecord(over);
+  await back(first, { phase: 'failed', items: [item('one', 'failed')] });
+  const ready = await start();
+  await end(ready.id);
+  const id = await back(first);
+  const told = (message: string) => ({ code: 'PLAN_NOT_READY', message });
+  const about = 'c2 runs after p, whose last failover';
+  await assert.rejects(start(), told(`${about} was taken back by run ${id}.`));
+  const once = await back(id, { phase: 'running', endedAt: null });
+  await assert.rejects(start(), told(`${about} is not settled: run ${once} is under way.`));
+  await end(once);
+  assert.equal((await start()).plan, 'c2');
+});

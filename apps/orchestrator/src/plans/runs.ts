@@ -148,6 +148,14 @@ export function createPlanRunService({
     const there = await newest(['plan', plan], (run) => run.id !== except && moves(run) && !hasRunEnded(run));
     return there ?? (last && (await newest(['reverse', last.id], (run) => !hasRunEnded(run))));
   };
+  /** The run that takes back, or has, what a run has moved, be it a part; one that was itself taken back has not. */
+  const takenBackBy = async (id: string): Promise<PlanRun | undefined> => {
+    const hasTaken = (run: PlanRun) => !hasRunEnded(run) || run.items.some(({ state }) => state === 'moved');
+    const back = await newest(['reverse', id], hasTaken);
+    if (back === undefined || !hasRunEnded(back)) return back;
+    const again = await takenBackBy(back.id);
+    return again !== undefined && hasRunEnded(again) ? undefined : (again ?? back);
+  };
   /** @throws LmasError RUN_STATE, PLAN_BUSY when what did not move may not be tried again now */
   const requireRetry = async ({ id, plan, ...run }: PlanRun): Promise<void> => {
     if (!moves(run)) return;
@@ -245,12 +253,13 @@ export function createPlanRunService({
         }
         for (const former of plan.after) {
           const last = await newest(['plan', fullName(owner, former)], (run) => run.mode === mode);
-          if (last?.phase === 'succeeded') continue;
+          const back = last?.phase === 'succeeded' ? await takenBackBy(last.id) : undefined;
+          if (last?.phase === 'succeeded' && back === undefined) continue;
           const circle = await circleThrough(plan, former, (name) => plans.get(name, owner));
           const never = circle === undefined ? '' : ` It never can: the order ${circle}.`;
           throw new LmasError(
             'PLAN_NOT_READY',
-            `${planId} runs after ${former}, whose last ${mode} ${last === undefined ? 'was never' : `has not succeeded: ${last.phase}`}.${never}`,
+            `${planId} runs after ${former}, whose last ${mode} ${whyNotReady(last, back)}.${never}`,
           );
         }
       }
@@ -345,6 +354,13 @@ export function createPlanRunService({
         ? undefined
         : await newest(['plan', run.plan], (other) => other.id !== run.id && other.items.length > 0),
   };
+}
+
+/** Of a plan that another one runs after. */
+function whyNotReady(last: PlanRun | undefined, back: PlanRun | undefined): string {
+  if (last === undefined) return 'was never';
+  if (back === undefined) return `has not succeeded: ${last.phase}`;
+  return hasRunEnded(back) ? `was taken back by run ${back.id}` : `is not settled: run ${back.id} is under way`;
 }
 
 function narrowest(query: Pick<RunQuery, 'needs' | 'plan'> & { project: string | null }): Index | undefined {
