@@ -42,6 +42,10 @@ export function resolve(definition: PlanBody, survey: Survey): Resolution {
           ...{ path: `${path}.source`, code: ENDPOINT_SILENT, endpoint },
           message: `${endpoint} cannot be asked: ${why}. What it has is left.`,
         });
+      if (leadsBack(selector, survey)) {
+        complain(`site ${selector.source} cannot be emptied into itself`, '.destination');
+        continue;
+      }
       for (const found of select(selector, { silent: definition.silent, survey, complain, leave })) {
         const { id, name } = found.vm;
         const former = taken.get(id);
@@ -59,6 +63,13 @@ export function resolve(definition: PlanBody, survey: Survey): Resolution {
   if (items.length > MAX_VMS)
     issues.push({ path: 'waves', message: `name ${items.length} VMs; at most ${MAX_VMS} fit into one plan` });
   return { items: withMemoryFindings(items, definition, survey), issues, silent };
+}
+
+/** All of a site, sent to the site that they are at: they would only change places. */
+function leadsBack(selector: VmSelector, { endpoints }: Survey): selector is Extract<VmSelector, { kind: 'site' }> {
+  if (selector.kind !== 'site') return false;
+  const { destination, source } = selector;
+  return ('site' in destination ? destination.site : endpoints.get(destination.endpoint)?.site) === source;
 }
 
 interface Context {
