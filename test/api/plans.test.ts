@@ -106,6 +106,11 @@ test('two waves with a check between them, there and back, with reports and webh
   const back = await ended((await api().must<PlanRun>('POST', `/v1/plan-runs/${run.id}/fail-back`)).id);
   assert.deepEqual([back.phase, back.mode, back.reverseOf], ['succeeded', 'failback', run.id], JSON.stringify(back));
   assertTrue(set, { db: 'source', 'web-1': 'source', 'web-2': 'source' });
+  const { items } = await api().must<{ items: { id: string }[] }>('GET', '/v1/plan-runs?plan=payments');
+  assert.deepEqual(
+    items.map(({ id }) => id),
+    [back.id, run.id],
+  );
   await api().must('DELETE', '/v1/webhooks/plans');
 });
 

@@ -16,7 +16,7 @@ import { type WatchedList, watchList } from '../watch-list.ts';
 
 const RUNS: readonly Column<PlanRunList['items'][number]>[] = [
   { title: 'ID', value: ({ id }) => id },
-  { title: 'PLAN', value: ({ plan }) => plan ?? '' },
+  { title: 'PLAN', value: ({ plan, reverseOfPlan }) => plan ?? reverseOfPlan ?? '' },
   { title: 'MODE', value: ({ mode }) => mode },
   { title: 'STATE', value: ({ phase, pausedAt }) => (pausedAt === null ? phase : 'paused') },
   {
@@ -70,7 +70,7 @@ export function addPlanRuns(registry: Registry, plan: Registry['program']): void
     plan
       .command('runs')
       .description('Lists runs, of plans, evacuations and fail-backs, newest first.')
-      .argument('[plan]', 'only those of this plan')
+      .argument('[plan]', 'only those of this plan, and what takes them back')
       .option('--needs-person', 'only those that wait for an approval: lmas plan approve'),
   ).option('--watch', 'look again and again, until none of them is under way');
   leaf<PageFlags & { needsPerson?: boolean; watch?: boolean }>(registry, runs, {

@@ -39,13 +39,19 @@ export const createRunTable = (redis: Redis): VersionedTable<PlanRun> =>
   versionedTable(redis, {
     ...{ name: 'plan-run', schema: planRunSchema, maxLog: MAX_TIMELINE },
     readableFrom: ({ definition }) => movesOffSince(definition),
-    indexesOf: ({ plan, project, reverseOf }) => [
-      ...(plan === null ? [] : [['plan', plan] as const]),
+    indexesOf: ({ project, reverseOf, ...run }) => [
+      ...plansOf(run).map((plan) => ['plan', plan] as const),
       ...(project === null ? [] : [['project', project] as const]),
       ...(reverseOf === null ? [] : [['reverse', reverseOf] as const]),
     ],
     needsPerson: waitsForApproval,
   });
+
+/** The plans under which it is listed: its own, and that of what it takes back. */
+const plansOf = ({ plan, reverseOfPlan }: Pick<PlanRun, 'plan' | 'reverseOfPlan'>): string[] =>
+  [plan, reverseOfPlan].filter((name) => name !== null);
+export const isListedUnder = (plan: string, run: Pick<PlanRun, 'plan' | 'reverseOfPlan'>): boolean =>
+  plansOf(run).includes(plan);
 
 /** Earlier versions cannot read the word, whether a VM is off or not: without this they would fail each list in which it stands. */
 const movesOffSince = ({ poweredOff }: Pick<PlanBody, 'poweredOff'>): number | undefined =>
@@ -89,11 +95,13 @@ export const ENDPOINT_SILENT = 'ENDPOINT_SILENT';
 
 export function summaryOf(run: PlanRun): PlanRunSummary {
   const { id, plan, project, mode, phase, pausedAt, cancelRequestedAt, attempt, createdAt, endedAt, message } = run;
+  const { reverseOf, reverseOfPlan } = run;
   const vms: PlanRunSummary['vms'] = {};
   for (const { state } of run.items) vms[state] = (vms[state] ?? 0) + 1;
   const wave = phase === 'running' ? run.waves.findIndex(({ state }) => !isWaveOver(state)) + 1 : 0;
   return {
     ...{ id, plan, project, mode, phase, pausedAt, cancelRequestedAt, attempt, createdAt, endedAt, message, vms },
+    ...{ reverseOf, reverseOfPlan },
     ...{ wave: wave === 0 ? null : wave, waves: run.waves.length, ...asked(run) },
   };
 }
@@ -138,10 +146,11 @@ function asked(run: Waves): Pick<PlanRunSummary, 'waitsForApproval' | 'waitsSinc
 
 export function newRun(
   definition: PlanBody,
-  of: Pick<PlanRun, 'id' | 'plan' | 'project' | 'mode' | 'reverseOf'>,
+  of: Pick<PlanRun, 'id' | 'plan' | 'project' | 'mode' | 'reverseOf'> & Partial<Pick<PlanRun, 'reverseOfPlan'>>,
   createdAt: string,
 ): PlanRun {
   return {
+    reverseOfPlan: null,
     ...of,
     definition,
     phase: 'resolving',

@@ -105,6 +105,27 @@ test('what was taken back, or is being taken back, is not tried again: VMs would
   await assert.rejects(runs.retry(other, null), { code: 'RUN_STATE', message: /has taken back what it moved/ });
 });
 
+test('a fail-back is found under the plan whose VMs it takes back, by the name that its reader has for it, and is no run of it', async () => {
+  const named = { plan: 'tenant.p', project: 'tenant' };
+  const back = await runs.failBack(await half(named), 'tenant');
+  assert.deepEqual([back.plan, back.reverseOfPlan], [null, 'p']);
+  await end(back.id);
+  const again = await runs.failBack(back.id, null);
+  const listed = async (plan: string, project: string | null) => {
+    const { items } = await runs.list({ plan, limit: 10 }, project);
+    const backs = items.filter(({ mode }) => mode === 'failback');
+    return new Map(backs.map((run) => [run.id, [run.reverseOf, run.reverseOfPlan]]));
+  };
+  const own = new Map([
+    [back.id, [back.reverseOf, 'p']],
+    [again.id, [back.id, 'p']],
+  ]);
+  assert.deepEqual(await listed('p', 'tenant'), own);
+  assert.deepEqual((await listed('tenant.p', null)).get(again.id), [back.id, 'tenant.p']);
+  assert.equal((await listed('p', null)).size, 0);
+  assert.equal((await runs.formerRun({ ...back, plan: 'tenant.p' }))?.mode, 'failover');
+});
+
 test('a fail-back that moved nothing stands in the way of nothing', async () => {
   const id = await half();
   await onRecord({ plan: null, mode: 'failback', reverseOf: id, phase: 'cancelled', endedAt: AT });
@@ -349,7 +370,7 @@ test('a host is emptied by one run at a time, and so are its site and the hosts 
 
 test('a plan does not run after one that was taken back, or is being taken back, unless that was taken back in turn', async () => {
   after = { c2: ['p'] };
-  const over = { phase: 'succeeded', endedAt: AT, items: [item('one', 'moved')] } as const;
+  const over: Partial<PlanRun> = { phase: 'succeeded', endedAt: AT, items: [item('one', 'moved')] };
   const back = (reverseOf: string, more: Partial<PlanRun> = {}) =>
     onRecord({ plan: null, mode: 'failback', reverseOf, ...over, ...more });
   const start = () => runs.start('c2', 'failover', null);

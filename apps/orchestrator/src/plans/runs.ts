@@ -5,7 +5,7 @@
  */
 
 import type { z } from 'zod';
-import { fullName, ownName } from '../access/owned-names.ts';
+import { fullName, withOwnPlans } from '../access/owned-names.ts';
 import { projectSees } from '../access/principal.ts';
 import type { Scope } from '../access/scope.ts';
 import { LmasError } from '../errors.ts';
@@ -29,6 +29,7 @@ import {
   askedAnew,
   hasMoved,
   hasRunEnded,
+  isListedUnder,
   moves,
   newRun,
   newRunId,
@@ -130,22 +131,21 @@ export function createPlanRunService({
   now,
 }: RunServiceParts): PlanRunService {
   const at = (): string => new Date(now()).toISOString();
-  const shown = <Run extends Pick<PlanRun, 'plan'>>(run: Run, project: string | null): Run => ({
-    ...run,
-    plan: run.plan && ownName(project, run.plan),
-  });
   const load = async (id: string, project: string | null): Promise<PlanRun> => {
     const run = (await table.find(id))?.value;
     if (run !== undefined && projectSees(project, run.project)) return run;
     throw new LmasError('PLAN_RUN_NOT_FOUND', `There is no run ${id}.`);
   };
-  const get = async (id: string, project: string | null) => shown(await load(id, project), project);
+  const get = async (id: string, project: string | null) => withOwnPlans(project, await load(id, project));
   const newest = async (index: Index, shows: (run: PlanRun) => boolean): Promise<PlanRun | undefined> =>
     (await pageOf(table, { limit: 1, index }, shows)).items[0];
+  /** Of those that were begun of the plan itself. */
+  const newestOf = async (plan: string, shows: (run: PlanRun) => boolean) =>
+    await newest(['plan', plan], (run) => run.plan === plan && shows(run));
   /** A run that moves VMs of a plan now, there or back. */
   const movingNow = async (plan: string, except?: string): Promise<PlanRun | undefined> => {
-    const last = await newest(['plan', plan], moves);
-    const there = await newest(['plan', plan], (run) => run.id !== except && moves(run) && !hasRunEnded(run));
+    const last = await newestOf(plan, moves);
+    const there = await newestOf(plan, (run) => run.id !== except && moves(run) && !hasRunEnded(run));
     return there ?? (last && (await newest(['reverse', last.id], (run) => !hasRunEnded(run))));
   };
   /** The run that takes back, or has, what a run has moved, be it a part; one that was itself taken back has not. */
@@ -180,7 +180,7 @@ export function createPlanRunService({
   };
   const begin = async (
     definition: PlanBody,
-    of: Pick<PlanRun, 'plan' | 'project' | 'mode' | 'reverseOf'>,
+    of: Omit<Parameters<typeof newRun>[1], 'id'>,
     { id, fence, seat = of.plan ?? id }: { id: string; fence?: Fence; seat?: string },
   ): Promise<PlanRun> => {
     const run = newRun(definition, { id, ...of }, at());
@@ -207,7 +207,7 @@ export function createPlanRunService({
       return value && beside && { value, beside: { ...beside, withdraw: true, seat } };
     });
     await announce();
-    return shown(changed ?? (await load(id, project)), project);
+    return withOwnPlans(project, changed ?? (await load(id, project)));
   };
   /** A run that has ended, with what is known of its VMs by now. */
   const asFoundLater = async (run: PlanRun): Promise<PlanRun> => {
@@ -245,14 +245,14 @@ export function createPlanRunService({
         const busy = await movingNow(fullId);
         if (busy !== undefined)
           throw new LmasError('PLAN_BUSY', `Run ${busy.id}, which moves VMs of ${planId}, is under way.`);
-        const drill = await newest(['plan', fullId], copiesDisks);
+        const drill = await newestOf(fullId, copiesDisks);
         if (drill !== undefined) {
           throw new LmasError('PLAN_BUSY', `Drill ${drill.id} copies the disks of VMs of ${planId} now.`, {
             remedy: `Begin once they have crossed, or end it first: lmas plan cancel ${drill.id}`,
           });
         }
         for (const former of plan.after) {
-          const last = await newest(['plan', fullName(owner, former)], (run) => run.mode === mode);
+          const last = await newestOf(fullName(owner, former), (run) => run.mode === mode);
           const back = last?.phase === 'succeeded' ? await takenBackBy(last.id) : undefined;
           if (last?.phase === 'succeeded' && back === undefined) continue;
           const circle = await circleThrough(plan, former, (name) => plans.get(name, owner));
@@ -266,7 +266,7 @@ export function createPlanRunService({
       const { id: _, project: __, createdAt: ___, changedAt: ____, ...definition } = plan;
       const of = { plan: fullId, project: owner, mode, reverseOf: null };
       const order = { id, ...(ordered === undefined ? {} : { fence: ordered.fence }) };
-      return shown(await begin(definition, of, order), project);
+      return withOwnPlans(project, await begin(definition, of, order));
     },
     findFor: async (purpose) => (await table.find(runIdFor(purpose)))?.value,
     async evacuate(input, project, { signal }) {
@@ -296,11 +296,13 @@ export function createPlanRunService({
       }
       const busy = await newest(['reverse', id], (other) => !hasRunEnded(other));
       if (busy !== undefined) throw new LmasError('PLAN_BUSY', `Run ${busy.id} takes it back already.`);
-      return await begin(
+      const reverseOfPlan = run.plan ?? run.reverseOfPlan;
+      const back = await begin(
         reversePlan(run, leftOut),
-        { plan: null, project: run.project, mode: 'failback', reverseOf: id },
+        { plan: null, project: run.project, mode: 'failback', reverseOf: id, reverseOfPlan },
         { id: newRunId(), seat: await seatNameOf(run) },
       );
+      return withOwnPlans(project, back);
     },
     async list({ plan, needs, ...page }, project) {
       const fullPlan = plan === undefined ? undefined : fullName(project, plan);
@@ -308,9 +310,9 @@ export function createPlanRunService({
       const { items, nextCursor } = await pageOf(
         table,
         { ...page, index },
-        (run) => projectSees(project, run.project) && (fullPlan === undefined || run.plan === fullPlan),
+        (run) => projectSees(project, run.project) && (fullPlan === undefined || isListedUnder(fullPlan, run)),
       );
-      return { items: items.map((run) => shown(summaryOf(run), project)), nextCursor };
+      return { items: items.map((run) => withOwnPlans(project, summaryOf(run))), nextCursor };
     },
     pause: (id, project) =>
       order(id, project, 'It was paused.', (run) =>
@@ -352,7 +354,7 @@ export function createPlanRunService({
     formerRun: async (run) =>
       run.plan === null
         ? undefined
-        : await newest(['plan', run.plan], (other) => other.id !== run.id && other.items.length > 0),
+        : await newestOf(run.plan, (other) => other.id !== run.id && other.items.length > 0),
   };
 }
 
