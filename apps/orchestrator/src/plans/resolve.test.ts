@@ -484,11 +484,22 @@ test('a forecast: one link carries one after the other, two links side by side; 
     predicted(0, 'c', 5_000, 6_000),
     predicted(1, 'b', 1_000, 2_000),
   ];
-  assert.deepEqual(forecast({ waves, rtoMs: 30_000 }, items).durationMs, { low: 22_000, high: 43_000 });
-  assert.equal(forecast({ waves, rtoMs: 30_000 }, items).fitsRto, 'perhaps');
-  assert.equal(forecast({ waves, rtoMs: 43_000 }, items).fitsRto, 'yes');
-  assert.equal(forecast({ waves, rtoMs: 10_000 }, items).fitsRto, 'no');
-  const open = forecast({ waves, rtoMs: 60_000 }, [...items, predicted(1, 'b', 1_000, null)]);
+  const over = (rtoMs: number, transport: 'tunnel' | 'direct' = 'tunnel') => ({
+    waves,
+    rtoMs,
+    migration: { transport },
+  });
+  assert.deepEqual(forecast(over(30_000), items).durationMs, { low: 22_000, high: 43_000 });
+  assert.equal(forecast(over(30_000), items).fitsRto, 'perhaps');
+  assert.equal(forecast(over(43_000), items).fitsRto, 'yes');
+  assert.equal(forecast(over(10_000), items).fitsRto, 'no');
+  const open = forecast(over(60_000), [...items, predicted(1, 'b', 1_000, null)]);
   assert.deepEqual([open.durationMs, open.fitsRto], [{ low: 23_000, high: null }, 'unknown']);
   assert.match(open.notes.join(), /no upper bound for b/);
+  const unknown = [{ ...predicted(0, 'b', 1, 1), prediction: null }];
+  assert.match(forecast(over(1_000), unknown).notes.join(), /its link was never measured or set\.$/);
+  assert.match(
+    forecast(over(1_000, 'direct'), unknown).notes.join(),
+    /from host to host, and .* nobody has measured\.$/,
+  );
 });
