@@ -105,7 +105,10 @@ export const ORCHESTRATOR_ERRORS = {
     retryable: false,
     httpStatus: 422,
   },
-  DRILL_COPY_ENDED: { message: 'The copy came up, and stopped by itself before it was undone.', retryable: false },
+  DRILL_COPY_ENDED: {
+    message: 'The copy came up, and was not there any more when it was to be undone.',
+    retryable: false,
+  },
   RELOCATION_NOT_SUPPORTED: {
     message: 'The plugin moves running VMs only.',
     retryable: false,

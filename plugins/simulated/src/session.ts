@@ -71,7 +71,7 @@ export class SimulatedSession implements EndpointSession {
   }
 }
 
-const summary = ({ id, name, presence, memoryBytes, vcpus, labels, networks }: SimulatedVm): VmSummary => ({
+const summary = ({ id, name, presence, memoryBytes, vcpus, labels, networks, managedBy }: SimulatedVm): VmSummary => ({
   id,
   name,
   presence,
@@ -79,6 +79,6 @@ const summary = ({ id, name, presence, memoryBytes, vcpus, labels, networks }: S
   vcpus,
   disks: [],
   networks: networks ?? ['default'],
-  managedBy: null,
+  managedBy: managedBy ?? null,
   labels: labels ?? [],
 });

@@ -25,6 +25,8 @@ export interface Guest {
   readonly labels?: readonly string[];
   /** That it is connected to; `default` without it. */
   readonly networks?: readonly string[];
+  /** Who else looks after it; nobody without it. */
+  readonly managedBy?: string;
   /** What it uses, until a script says otherwise (`setUse`). */
   cpuCores: number;
   networkBytesPerSec: number;
