@@ -102,7 +102,8 @@ export class SimulatedMigration implements MigrationDriver {
     const guest = await this.#ends.source.call<SimulatedVm>('find', { idOrName: this.#vmId });
     await this.#context.assertCurrent();
     await this.#receiveImage();
-    await this.#ends.destination.call('prepare', { guest, migrationId, volume });
+    const { peerToPeer } = this.#request.options;
+    await this.#ends.destination.call('prepare', { guest, migrationId, volume, peerToPeer });
     const { destination: host, port } = ADDRESSES;
     return {
       flows: [{ id: 'memory', host, port, maxStreams: 8, priority: 'bulk' }],
