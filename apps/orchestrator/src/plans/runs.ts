@@ -19,15 +19,15 @@ import {
 } from '../redis/versioned-table.ts';
 import type { evacuationInputSchema } from '../schemas/plan.ts';
 import { planRunEntrySchema, type planRunInputSchema } from '../schemas/plan-run.ts';
-import { type ComplaintTools, circleThrough, complaintsAbout } from './complaints.ts';
+import { type ComplaintTools, complaintsAbout } from './complaints.ts';
 import { besideOf } from './driver.ts';
+import { createEarlierRuns } from './earlier-runs.ts';
 import { endpointsAt, evacuationPlan, seatOfPlace, seatsAround } from './evacuation.ts';
 import { foundLater } from './found-later.ts';
 import { newestOfLost } from './ordered-migrations.ts';
 import { told } from './progress.ts';
 import {
   askedAnew,
-  hasMoved,
   hasRunEnded,
   isListedUnder,
   moves,
@@ -106,15 +106,6 @@ export interface RunServiceParts {
   readonly now: () => number;
 }
 
-/** So many of the runs that only look are kept, of each plan and mode; and those that somebody may still be reading. */
-const KEPT_LOOKS = 10;
-const READ_FOR_MS = 3_600_000;
-const ALL = 100_000;
-
-/** A VM whose disks a drill copies cannot be moved for so long. */
-const copiesDisks = ({ mode, items }: PlanRun): boolean =>
-  mode === 'drill' && items.some(({ state }) => state === 'copying');
-
 /** @param name of the plan whose VMs are moved, of the place that is emptied (evacuation.ts), or of the first run that moved them */
 const seatOf = (name: string): Seat => ({
   name,
@@ -131,53 +122,15 @@ export function createPlanRunService({
   now,
 }: RunServiceParts): PlanRunService {
   const at = (): string => new Date(now()).toISOString();
+  const earlier = createEarlierRuns({ table, plans, now });
   const load = async (id: string, project: string | null): Promise<PlanRun> => {
     const run = (await table.find(id))?.value;
     if (run !== undefined && projectSees(project, run.project)) return run;
     throw new LmasError('PLAN_RUN_NOT_FOUND', `There is no run ${id}.`);
   };
   const get = async (id: string, project: string | null) => withOwnPlans(project, await load(id, project));
-  const newest = async (index: Index, shows: (run: PlanRun) => boolean): Promise<PlanRun | undefined> =>
-    (await pageOf(table, { limit: 1, index }, shows)).items[0];
-  /** Of those that were begun of the plan itself. */
-  const newestOf = async (plan: string, shows: (run: PlanRun) => boolean) =>
-    await newest(['plan', plan], (run) => run.plan === plan && shows(run));
-  /** A run that moves VMs of a plan now, there or back. */
-  const movingNow = async (plan: string, except?: string): Promise<PlanRun | undefined> => {
-    const last = await newestOf(plan, moves);
-    const there = await newestOf(plan, (run) => run.id !== except && moves(run) && !hasRunEnded(run));
-    return there ?? (last && (await newest(['reverse', last.id], (run) => !hasRunEnded(run))));
-  };
-  /** The run that takes back, or has, what a run has moved, be it a part; one that was itself taken back has not. */
-  const takenBackBy = async (id: string): Promise<PlanRun | undefined> => {
-    const hasTaken = (run: PlanRun) => !hasRunEnded(run) || run.items.some(({ state }) => state === 'moved');
-    const back = await newest(['reverse', id], hasTaken);
-    if (back === undefined || !hasRunEnded(back)) return back;
-    const again = await takenBackBy(back.id);
-    return again !== undefined && hasRunEnded(again) ? undefined : (again ?? back);
-  };
-  /** @throws LmasError RUN_STATE, PLAN_BUSY when what did not move may not be tried again now */
-  const requireRetry = async ({ id, plan, ...run }: PlanRun): Promise<void> => {
-    if (!moves(run)) return;
-    const back = await newest(['reverse', id], (other) => !hasRunEnded(other) || hasMoved(other));
-    if (back !== undefined) {
-      const why = hasRunEnded(back) ? 'has taken back what it moved: begin a new one' : 'takes back what it moved';
-      throw new LmasError('RUN_STATE', `Run ${back.id} ${why}.`);
-    }
-    const busy = plan === null ? undefined : await movingNow(plan, id);
-    if (busy !== undefined)
-      throw new LmasError('PLAN_BUSY', `Run ${busy.id}, which moves VMs of the same plan, is under way.`);
-  };
   /** Where a run that moves VMs has its place, there and back. */
   const seatNameOf = async ({ id, plan }: PlanRun): Promise<string> => (await table.find(id))?.seat ?? plan ?? id;
-  const forgetOldLooks = async (plan: string, mode: PlanRun['mode']): Promise<void> => {
-    const isOver = (run: PlanRun): boolean => run.mode === mode && hasRunEnded(run);
-    const { items } = await pageOf(table, { limit: ALL, index: ['plan', plan] }, isOver);
-    // What is known of the VMs of a source that is gone, its newest survey knows (disaster.ts).
-    const survey = items.find(({ items }) => items.length > 0)?.id;
-    const isOld = ({ id, endedAt }: PlanRun) => id !== survey && Date.parse(endedAt ?? '') < now() - READ_FOR_MS;
-    for (const { id } of items.slice(KEPT_LOOKS).filter(isOld)) await table.remove(id);
-  };
   const begin = async (
     definition: PlanBody,
     of: Omit<Parameters<typeof newRun>[1], 'id'>,
@@ -185,7 +138,7 @@ export function createPlanRunService({
   ): Promise<PlanRun> => {
     const run = newRun(definition, { id, ...of }, at());
     const entry = { at: run.createdAt, message: `The run begins: ${of.mode}.`, vm: null, code: null };
-    if (of.plan !== null && onlyLooks(of)) await forgetOldLooks(of.plan, of.mode);
+    if (of.plan !== null && onlyLooks(of)) await earlier.forgetLooks(of.plan, of.mode);
     // False: it was begun for the same purpose before.
     const beside = { ...besideOf(run, null, [entry]), seat: moves(of) ? seatOf(seat) : undefined };
     await table.add(run, { ...beside, fence });
@@ -240,31 +193,9 @@ export function createPlanRunService({
       const id = ordered === undefined ? newRunId() : runIdFor(ordered.purpose);
       if (ordered !== undefined && (await table.find(id)) !== undefined) return await get(id, project);
       const fullId = fullName(project, planId);
-      const { project: owner } = plan;
-      if (moves({ mode })) {
-        const busy = await movingNow(fullId);
-        if (busy !== undefined)
-          throw new LmasError('PLAN_BUSY', `Run ${busy.id}, which moves VMs of ${planId}, is under way.`);
-        const drill = await newestOf(fullId, copiesDisks);
-        if (drill !== undefined) {
-          throw new LmasError('PLAN_BUSY', `Drill ${drill.id} copies the disks of VMs of ${planId} now.`, {
-            remedy: `Begin once they have crossed, or end it first: lmas plan cancel ${drill.id}`,
-          });
-        }
-        for (const former of plan.after) {
-          const last = await newestOf(fullName(owner, former), (run) => run.mode === mode);
-          const back = last?.phase === 'succeeded' ? await takenBackBy(last.id) : undefined;
-          if (last?.phase === 'succeeded' && back === undefined) continue;
-          const circle = await circleThrough(plan, former, (name) => plans.get(name, owner));
-          const never = circle === undefined ? '' : ` It never can: the order ${circle}.`;
-          throw new LmasError(
-            'PLAN_NOT_READY',
-            `${planId} runs after ${former}, whose last ${mode} ${whyNotReady(last, back)}.${never}`,
-          );
-        }
-      }
+      if (moves({ mode })) await earlier.requireTurn(plan, { planId, fullId, mode });
       const { id: _, project: __, createdAt: ___, changedAt: ____, ...definition } = plan;
-      const of = { plan: fullId, project: owner, mode, reverseOf: null };
+      const of = { plan: fullId, project: plan.project, mode, reverseOf: null };
       const order = { id, ...(ordered === undefined ? {} : { fence: ordered.fence }) };
       return withOwnPlans(project, await begin(definition, of, order));
     },
@@ -294,7 +225,7 @@ export function createPlanRunService({
       if (!hasRunEnded(run) || !moves(run)) {
         throw new LmasError('RUN_STATE', moves(run) ? 'The run has not ended yet.' : 'The run moved nothing.');
       }
-      const busy = await newest(['reverse', id], (other) => !hasRunEnded(other));
+      const busy = await earlier.newest(['reverse', id], (other) => !hasRunEnded(other));
       if (busy !== undefined) throw new LmasError('PLAN_BUSY', `Run ${busy.id} takes it back already.`);
       const reverseOfPlan = run.plan ?? run.reverseOfPlan;
       const back = await begin(
@@ -342,7 +273,7 @@ export function createPlanRunService({
       ),
     async retry(id, project) {
       const run = await asFoundLater(await load(id, project));
-      await requireRetry(run);
+      await earlier.requireRetry(run);
       const seat = moves(run) ? seatOf(await seatNameOf(run)) : undefined;
       return await order(id, project, 'What did not move is tried again.', restarted, seat);
     },
@@ -354,15 +285,8 @@ export function createPlanRunService({
     formerRun: async (run) =>
       run.plan === null
         ? undefined
-        : await newestOf(run.plan, (other) => other.id !== run.id && other.items.length > 0),
+        : await earlier.newestOf(run.plan, (other) => other.id !== run.id && other.items.length > 0),
   };
-}
-
-/** Of a plan that another one runs after. */
-function whyNotReady(last: PlanRun | undefined, back: PlanRun | undefined): string {
-  if (last === undefined) return 'was never';
-  if (back === undefined) return `has not succeeded: ${last.phase}`;
-  return hasRunEnded(back) ? `was taken back by run ${back.id}` : `is not settled: run ${back.id} is under way`;
 }
 
 function narrowest(query: Pick<RunQuery, 'needs' | 'plan'> & { project: string | null }): Index | undefined {
