@@ -6,6 +6,8 @@ interface ProblemProps {
   readonly error: unknown;
   /** What a complaint of the API is called where the request was filled in: in the words of that form. */
   readonly inWords?: (complaint: Complaint) => Complaint;
+  /** Whether the page itself asks again where nobody answered (`againInMs`). */
+  readonly asksAgain?: boolean;
 }
 
 export interface Complaint {
@@ -13,7 +15,7 @@ export interface Complaint {
   readonly message: string;
 }
 
-export function Problem({ error, inWords = (complaint) => complaint }: ProblemProps) {
+export function Problem({ error, inWords = (complaint) => complaint, asksAgain = false }: ProblemProps) {
   if (error === undefined || error === null) return null;
   if (error instanceof LmasApiError) {
     const { what, more } = inSentences(error);
@@ -44,7 +46,10 @@ export function Problem({ error, inWords = (complaint) => complaint }: ProblemPr
     <div class="problem" role="alert">
       <strong>{error instanceof Error ? error.message : String(error)}</strong>
       {error instanceof LmasConnectionError && error.code === 'UNREACHABLE' ? (
-        <p>Does the orchestrator run, and is this device in its network? The page is loaded again once it answers.</p>
+        <p>
+          Does the orchestrator run, and is this device in its network?
+          {asksAgain ? ' It is asked again until it answers.' : ' Try again once it answers.'}
+        </p>
       ) : null}
     </div>
   );

@@ -34,7 +34,7 @@ export function CheckPanel({ check, complete, ...how }: CheckPanelProps) {
         <p class="muted">Choose a VM and where it shall go: both ends are looked at then. Nothing is touched.</p>
       )}
       {check.busy ? <p class="muted">Both ends are being looked at …</p> : null}
-      <Problem error={check.error} inWords={inWords} />
+      <Problem error={check.error} inWords={inWords} asksAgain />
       {check.result === undefined ? null : <Result result={check.result} {...how} />}
     </section>
   );

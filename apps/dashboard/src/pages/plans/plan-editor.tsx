@@ -113,7 +113,7 @@ function Editor({ before, text, library }: EditorProps) {
       />
       <section aria-live="polite" aria-busy={trial.busy} aria-label="What the orchestrator says of it">
         {trial.busy ? <p class="muted">It is being looked at …</p> : null}
-        <Problem error={trial.error} />
+        <Problem error={trial.error} asksAgain />
         {trial.result === undefined ? null : (
           <>
             <p>
