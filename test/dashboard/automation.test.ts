@@ -193,7 +193,7 @@ test('a new plan takes the place of no other', async () => {
   await page.getByLabel('Plan', { exact: true }).fill(JSON.stringify({ description: 'the second', waves: [{ vms }] }));
   await page.getByText('it can be stored').waitFor();
   await page.getByRole('button', { name: 'Store the plan' }).click();
-  await page.getByRole('alert').getByText('PRECONDITION_FAILED').waitFor();
+  await page.getByRole('alert').getByText('There is a plan of this name already.').waitFor();
   assert.partialDeepStrictEqual(await api.must('GET', `/v1/plans/${stage.source}`), { description: 'the first' });
 });
 

@@ -1301,7 +1301,7 @@ export interface paths {
         get: operations["getPlan"];
         /**
          * Store a plan
-         * @description Makes it, or takes the place of the one of that name, which `if-match` has to name then. Refused at once, with every reason: VMs that are not there, one VM twice, mappings that miss a network, plans that wait for each other, checks of addresses that nobody allowed. What depends on who answers at the moment is left to `validate`. Runs under way go on with the plan as it was. Whoever sees all projects changes a project’s plan by `project.name`; only the project itself makes one.
+         * @description Makes it, or takes the place of the one of that name, which `if-match` has to name then; whoever names one that was removed makes none. Refused at once, with every reason: VMs that are not there, one VM twice, mappings that miss a network, plans that wait for each other, checks of addresses that nobody allowed. What depends on who answers at the moment is left to `validate`. Runs under way go on with the plan as it was. Whoever sees all projects changes a project’s plan by `project.name`; only the project itself makes one.
          */
         put: operations["putPlan"];
         post?: never;
