@@ -1,5 +1,6 @@
 /** What went wrong, in the orchestrator's own words: its title, its reason, every field, and its code to look up. */
 import { inSentences, LmasApiError, LmasConnectionError } from '@lmas/client';
+import { beginAnew } from '../navigation.ts';
 import { Words } from './words.tsx';
 
 interface ProblemProps {
@@ -15,8 +16,26 @@ export interface Complaint {
   readonly message: string;
 }
 
+/** What the API says of it is for programs: people have seen no version, and send none. */
+function ChangedMeanwhile({ code }: { code: string }) {
+  return (
+    <div class="problem" role="alert">
+      <strong>Somebody else has changed it since you opened this page.</strong>
+      <p>
+        Nothing of yours was stored. To change it as it is now, begin again; what you have filled in here is dropped.
+      </p>
+      <button type="button" onClick={beginAnew}>
+        Show what it is now
+      </button>
+      <p class="code">{code}</p>
+    </div>
+  );
+}
+
 export function Problem({ error, inWords = (complaint) => complaint, asksAgain = false }: ProblemProps) {
   if (error === undefined || error === null) return null;
+  if (error instanceof LmasApiError && error.code === 'PRECONDITION_FAILED')
+    return <ChangedMeanwhile code={error.code} />;
   if (error instanceof LmasApiError) {
     const { what, more } = inSentences(error);
     return (
