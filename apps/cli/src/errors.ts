@@ -18,6 +18,7 @@ export const CLI_ERRORS = {
     exitCode: EXIT.failed,
     meaning: 'A secret was made, and its file could not be written: it is on standard output instead.',
   },
+  OUTPUT_LOST: { exitCode: EXIT.failed, meaning: 'What was to be printed could not be written to standard output.' },
   NO_API_KEY: { exitCode: EXIT.usage, meaning: 'No API key was found.' },
   CONTEXT_UNKNOWN: { exitCode: EXIT.usage, meaning: 'There is no context of that name.' },
   CONTEXT_INVALID: { exitCode: EXIT.usage, meaning: 'The file of contexts cannot be used.' },
