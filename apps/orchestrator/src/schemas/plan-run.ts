@@ -10,7 +10,7 @@ import { planCheckSchema, recordedBodySchema } from './plan.ts';
 
 export const planRunIdSchema = z
   .string()
-  .regex(/^r_[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/, 'an id as POST /v1/plans/:id/runs answers it')
+  .regex(/^r_[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/, 'r_ and a UUID, as lists of runs show it')
   .meta({ id: 'PlanRunId' });
 
 /** What can be asked for of a stored plan. */
