@@ -89,7 +89,7 @@ function apiExitCode({ code, status }: LmasApiError): ExitCode {
   return status >= 500 ? EXIT.failed : EXIT.refused;
 }
 
-function apiRemedy({ status, retryAfterMs }: LmasApiError, detail: string | undefined): string | undefined {
+function apiRemedy({ code, status, retryAfterMs }: LmasApiError, detail: string | undefined): string | undefined {
   if (status === 401) {
     const fix =
       'Name the right key with --api-key-file FILE, LMAS_API_KEY_FILE or LMAS_API_KEY; the orchestrator keeps its first one in api-key in its data directory.';
@@ -98,6 +98,8 @@ function apiRemedy({ status, retryAfterMs }: LmasApiError, detail: string | unde
   if (detail === undefined && (status === 429 || status === 503)) {
     return retryAfterMs === undefined ? 'Try again in a moment.' : `Try again in ${Math.ceil(retryAfterMs / 1_000)} s.`;
   }
+  // What the API calls by the name of its field is a flag here.
+  if (code === 'NO_GATEWAY') return detail?.replace('ask for transport `direct`', 'go without a tunnel: --direct');
   return detail;
 }
 
