@@ -92,7 +92,7 @@ function apiExitCode({ code, status }: LmasApiError): ExitCode {
 function apiRemedy({ code, status, retryAfterMs }: LmasApiError, detail: string | undefined): string | undefined {
   if (status === 401) {
     const fix =
-      'Name the right key with --api-key-file FILE, LMAS_API_KEY_FILE or LMAS_API_KEY; the orchestrator keeps its first one in api-key in its data directory.';
+      'Name the right key with --api-key-file FILE, LMAS_API_KEY_FILE or LMAS_API_KEY; the orchestrator keeps its first one in api-key in its data directory, and where no admin can get in any more (keys revoked or expired, no identity provider) its next start makes a new one there.';
     return detail === undefined ? fix : `${detail} ${fix}`;
   }
   if (detail === undefined && (status === 429 || status === 503)) {
