@@ -136,6 +136,8 @@ test('a plan is written and tried while it is typed, stored, run, and its waves 
   const plan = (vm: string) =>
     `waves:\n  - name: first\n    vms: [{ kind: vm, vm: ${vm}, source: { endpoint: ${stage.source} }, destination: { endpoint: ${stage.destination} } }]\n`;
   await reader.visit('/new/plan');
+  await page.getByLabel('Plan', { exact: true }).fill('waves: [');
+  await page.getByRole('alert').getByText('This is not YAML').waitFor();
   await page.getByLabel('Name').fill(stage.source);
   const written = page.getByLabel('Plan', { exact: true });
   await written.fill('waves: [');

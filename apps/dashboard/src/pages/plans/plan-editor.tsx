@@ -78,9 +78,11 @@ interface EditorProps {
 function Editor({ before, text, library }: EditorProps) {
   const [id, setId] = useState(before?.id ?? '');
   const [written, setWritten] = useState(text);
-  const trial = useTrial(id === '' ? null : `${id}\n${written}`, async (options) =>
-    client().putPlan(id, await bodyOf(written), { dryRun: true, ...options }),
-  );
+  const trial = useTrial(`${id}\n${written}`, async (options) => {
+    const body = await bodyOf(written);
+    // Without a name there is nothing to ask about it, but what is no YAML is told all the same.
+    return id === '' ? undefined : await client().putPlan(id, body, { dryRun: true, ...options });
+  });
   const ifMatch = before === null ? null : (versionOf(before) ?? '*');
   const save = useAction(async () => {
     const stored = await client()
