@@ -172,6 +172,27 @@ test('what a silent host has, and what is off, was not rehearsed: the run ends a
   await api().must('DELETE', `/v1/endpoints/${silent}`);
 });
 
+test('a copy is its drill’s: an evacuation of the host where it runs leaves it there', async () => {
+  await using setting = await withVms('db');
+  const { source, destination } = setting.stage;
+  const run = await rehearse('kept-here', [{ vms: vms(setting.stage, 'db') }], HOUR_MS);
+  await kept(run.id);
+  const { items } = await ended(
+    (
+      await api().must<PlanRun>('POST', '/v1/evacuations', {
+        ...{ source: { endpoint: destination }, destination: { endpoint: source } },
+      })
+    ).id,
+  );
+  assert.deepEqual(
+    items.map(({ state, findings }) => [state, findings.map(({ code }) => code)]),
+    [['refused', ['MANAGED_BY_OTHER']]],
+  );
+  await cancel(run.id);
+  await ended(run.id);
+  assertUntouched(setting);
+});
+
 test('a cancel in a wave undoes what came up and what is being made', async () => {
   await using setting = await withVms('first', 'second');
   const hold = setting.stage.world.faults.arm('source.copy-disks', 'hold-before', { vm: setting.ids.second ?? '' });

@@ -171,7 +171,9 @@ test('a schedule from flags: previewed, made, paused, run, its history; refused 
 
 test('bandwidth by the time of day, of a link and of the whole', async () => {
   const { source, destination } = stage;
-  assert.equal((await lmas('link', 'timetable', source, destination)).code, 4, 'none was set');
+  const none = await lmas('link', 'timetable', source, destination);
+  assert.deepEqual([none.code, none.out], [0, ''], none.err);
+  assert.match(none.err, /No bandwidth by the time of day is set/);
   const at = ['--at', '00:00-00:00=80Mbit', '--time-zone', 'Europe/Lisbon'];
   assert.match(await must('link', 'timetable', source, destination, ...at), /Now +80.0 Mbit\/s/);
   assert.match(await must('link', 'list'), /80.0 Mbit\/s/, 'the limit is set at once');

@@ -106,6 +106,11 @@ test('two waves with a check between them, there and back, with reports and webh
   const back = await ended((await api().must<PlanRun>('POST', `/v1/plan-runs/${run.id}/fail-back`)).id);
   assert.deepEqual([back.phase, back.mode, back.reverseOf], ['succeeded', 'failback', run.id], JSON.stringify(back));
   assertTrue(set, { db: 'source', 'web-1': 'source', 'web-2': 'source' });
+  const { items } = await api().must<{ items: { id: string }[] }>('GET', '/v1/plan-runs?plan=payments');
+  assert.deepEqual(
+    items.map(({ id }) => id),
+    [back.id, run.id],
+  );
   await api().must('DELETE', '/v1/webhooks/plans');
 });
 
@@ -330,6 +335,20 @@ test('what cannot be carried out is refused when it is stored, with every reason
   }
   assert.equal((await api().call('POST', '/v1/plans/second/runs', { mode: 'failover' })).body.code, 'PLAN_NOT_READY');
   assert.equal((await api().call('DELETE', '/v1/plans/first')).body.code, 'IN_USE');
+});
+
+test('a plan that was removed meanwhile is not made anew by whoever changes it', async () => {
+  await using set = await withVms('a');
+  const plan = { waves: [{ vms: vms(set.stage, 'a') }] };
+  const put = (headers: Record<string, string>) => api().call('PUT', '/v1/plans/removed', plan, headers);
+  const tag = (await put({})).headers.get('etag') ?? assert.fail('it has no version');
+  assert.equal((await put({})).body.code, 'PRECONDITION_REQUIRED', 'who makes one takes the place of none');
+  await api().must('DELETE', '/v1/plans/removed');
+  const late = await put({ 'if-match': tag });
+  assert.deepEqual([late.status, late.body.code], [412, 'PRECONDITION_FAILED']);
+  assert.match(String(late.body.detail), /It has been removed/);
+  assert.equal((await api().call('GET', '/v1/plans/removed')).status, 404);
+  assert.equal((await put({ 'if-match': '*' })).status, 201);
 });
 
 test('a host, and a site, is emptied in one request; what is powered off is left if that is asked for, and said so', async () => {

@@ -34,9 +34,10 @@ test('a guest that is never to be paused goes on for ever, until it must finish'
   await using stage = await restless();
   const { id } = await stage.submit({ vm: stage.busy, convergence: 'never-pause' });
   await api.until(id, inPass(4));
-  const changed = await change(id, { convergence: 'must-finish' });
+  const asked = { convergence: 'must-finish', bandwidthBytesPerSec: 90 << 20 };
+  const changed = await change(id, asked);
   assert.equal(changed.status, 200);
-  assert.deepEqual(changed.body.changes, { convergence: 'must-finish' });
+  assert.deepEqual(changed.body.changes, asked);
   const ended = await api.ended(id);
   assert.equal(ended.phase, 'succeeded');
   assert.equal(ended.request.convergence, 'never-pause', 'the request stays as it was sent');
@@ -47,6 +48,7 @@ test('a guest that is never to be paused goes on for ever, until it must finish'
     .match(/^data: .*$/gm)
     ?.map((line) => JSON.parse(line.slice(6)) as MigrationEvent);
   assert.ok(events?.some(({ type, message }) => type === 'log' && message.includes('changed to must-finish')));
+  assert.ok(events?.some(({ type, message }) => type === 'log' && message.includes('at most 755 Mbit/s of bandwidth')));
 });
 
 test('a longer pause is enough, and counts for more than the policy', async () => {

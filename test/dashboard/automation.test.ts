@@ -136,6 +136,8 @@ test('a plan is written and tried while it is typed, stored, run, and its waves 
   const plan = (vm: string) =>
     `waves:\n  - name: first\n    vms: [{ kind: vm, vm: ${vm}, source: { endpoint: ${stage.source} }, destination: { endpoint: ${stage.destination} } }]\n`;
   await reader.visit('/new/plan');
+  await page.getByLabel('Plan', { exact: true }).fill('waves: [');
+  await page.getByRole('alert').getByText('This is not YAML').waitFor();
   await page.getByLabel('Name').fill(stage.source);
   const written = page.getByLabel('Plan', { exact: true });
   await written.fill('waves: [');
@@ -193,7 +195,7 @@ test('a new plan takes the place of no other', async () => {
   await page.getByLabel('Plan', { exact: true }).fill(JSON.stringify({ description: 'the second', waves: [{ vms }] }));
   await page.getByText('it can be stored').waitFor();
   await page.getByRole('button', { name: 'Store the plan' }).click();
-  await page.getByRole('alert').getByText('PRECONDITION_FAILED').waitFor();
+  await page.getByRole('alert').getByText('There is a plan of this name already.').waitFor();
   assert.partialDeepStrictEqual(await api.must('GET', `/v1/plans/${stage.source}`), { description: 'the first' });
 });
 

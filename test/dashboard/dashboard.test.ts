@@ -213,6 +213,26 @@ test('who may only look is shown nothing to press', async () => {
   }
 });
 
+test('keys of the same name are told apart, and who may make none is offered none', async () => {
+  const make = (more: object) =>
+    api.must<{ id: string; key: string }>('POST', '/v1/api-keys', { name: 'twin', role: 'viewer', ...more });
+  const [free, limited] = [await make({}), await make({ operations: ['listMigrations'] })];
+  await using reader = await loggedIn();
+  const { page } = reader;
+  await reader.visit('/access');
+  const row = (id: string) => page.getByRole('row').filter({ hasText: id });
+  await row(limited.id).getByText('only: listMigrations').waitFor();
+  assert.equal(await row(free.id).getByText('only:').count(), 0);
+  await row(free.id)
+    .getByRole('button', { name: /^Revoke/ })
+    .click();
+  await page.getByRole('dialog').getByText(`Revoke the key of twin (${free.id})?`).waitFor();
+  await using viewer = await loggedIn({}, free.key);
+  await viewer.visit('/access');
+  await viewer.page.getByRole('alert').getByText('FORBIDDEN').waitFor();
+  assert.equal(await viewer.page.getByRole('button', { name: 'Make a key …' }).count(), 0);
+});
+
 test('a key that is revoked ends the session with the reason', async () => {
   const { key, id } = await api.must<{ key: string; id: string }>('POST', '/v1/api-keys', {
     name: 'short',

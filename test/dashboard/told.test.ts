@@ -76,6 +76,37 @@ test('what several parts of a page cannot load is told once; what is not there, 
   assert.doesNotMatch(told, /Failed to fetch|status \d/);
 });
 
+test('what could not be asked is asked again until the orchestrator answers, also where no news is waited for', async () => {
+  const { loggedIn } = setting();
+  await using reader = await loggedIn();
+  const { page } = reader;
+  const away = page.getByRole('alert').getByText('It is asked again until it answers.');
+  const goAway = () => page.route('**/v1/**', (route) => route.abort());
+  const comeBack = () => page.unroute('**/v1/**');
+  await goAway();
+  for (const [path, shown] of [
+    ['/plans', 'There is no plan'],
+    ['/sites', 'There is no site yet'],
+    ['/audit', 'entries are kept'],
+  ] as const) {
+    await reader.visit(path);
+    await away.waitFor();
+    await comeBack();
+    await page.locator('main').getByText(shown).first().waitFor();
+    assert.equal(await away.count(), 0, path);
+    await goAway();
+  }
+  await comeBack();
+  await reader.visit('/new/plan');
+  const name = page.getByLabel('Name', { exact: true });
+  await name.waitFor();
+  await goAway();
+  await name.fill('payments');
+  await away.waitFor();
+  await comeBack();
+  await page.getByRole('alert').getByText('INVALID_PLAN').waitFor();
+});
+
 test('a proxy that answers in place of the orchestrator is told as that', async () => {
   const { loggedIn } = setting();
   await using reader = await loggedIn();

@@ -126,7 +126,7 @@ describe('a drill', { concurrency: 8 }, () => {
     assertUndone(stage, ended);
   });
 
-  test('whose copy stopped by itself has failed', async () => {
+  test('whose copy is gone by itself, or by somebody’s hand, has failed', async () => {
     await using stage = await setting();
     const { id } = await stage.submit(KEPT);
     const { drill } = await kept(id);
@@ -134,6 +134,7 @@ describe('a drill', { concurrency: 8 }, () => {
     await api.must('POST', `/v1/migrations/${id}/cancel`);
     const ended = await whole(id);
     assert.deepEqual([ended.phase, ended.error?.code], ['failed', 'DRILL_COPY_ENDED']);
+    assert.match(ended.error?.message ?? '', new RegExp(`does not run at ${stage.destination} any more`));
     assertUndone(stage, ended);
   });
 

@@ -101,6 +101,19 @@ describe('ends that fall silent', { concurrency: 4 }, () => {
     assert.equal((await api.ended((await stage.submit()).id)).phase, 'succeeded', 'and its name is free');
   });
 
+  test('the destination falls silent while a direct move goes on: what had arrived there is gone, and the VM can be moved again', async () => {
+    await using stage = await setting();
+    const { id } = await stage.submit({ transport: 'direct', options: { durationMs: 4_000 } });
+    await stage.world.until(() => stage.world.moving === 1);
+    stage.server.goAway('destination');
+    await api.must('POST', `/v1/migrations/${id}/cancel`);
+    const ended = await api.ended(id);
+    assert.deepEqual([ended.phase, ended.where, ended.teardown], ['cancelled', 'source', 'complete']);
+    stage.server.comeBack();
+    assert.equal(stage.world.presence('destination', stage.vmId).presence, 'absent');
+    assert.equal((await api.ended((await stage.submit()).id)).phase, 'succeeded');
+  });
+
   test('it went on by itself and arrived meanwhile: the record says so, and nobody moves it again', async () => {
     await using stage = await setting();
     const { id } = await stage.submit({ options: { durationMs: 4_000, peerToPeer: true } });

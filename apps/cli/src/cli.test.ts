@@ -126,6 +126,30 @@ test('--watch follows over broken connections to the end', LIMITS, async () => {
   for (const line of lines) migrationEventSchema.parse(line);
 });
 
+test('get --watch begins where it is: what was said is told, how far it had come is not', LIMITS, async () => {
+  await using fake = await fakeOrchestrator();
+  const at = (time: string, percent: number) => ({
+    phase: 'performing' as const,
+    progress: {
+      ...{ stage: 'memory' as const, percent, bytesTotal: 100, bytesTransferred: percent },
+      ...{ bytesRemaining: 100 - percent, rateBytesPerSec: 1e8, dirtyRateBytesPerSec: null, iteration: 1 },
+      ...{ etaMs: 9_000, outlook: null, at: time },
+    },
+  });
+  const [old, now] = ['2026-01-01T00:00:01.000Z', '2026-01-01T00:10:00.000Z'];
+  const events = [
+    { ...eventOf('log', 'an early word'), at: old },
+    { ...eventOf('progress', 'memory 3 %', at(old, 3)), at: old },
+    { ...eventOf('progress', 'memory 77 %', at(now, 77)), at: now },
+    { ...eventOf('end', 'succeeded', succeeded), at: now },
+  ];
+  fake.on(`GET ${MIGRATION}`, answer(200, migrationSchema, sampleMigration(at(now, 77))));
+  fake.on(`GET ${MIGRATION}/events`, eventStream(migrationEventSchema, events));
+  const { out } = await lmas(fake, ['get', MIGRATION_ID, '--watch']);
+  assert.match(out, /an early word[\s\S]* 77 ?%/);
+  assert.doesNotMatch(out, / 3 ?%/);
+});
+
 const failure = {
   code: 'STREAM_FAILED',
   message: 'The stream broke.',

@@ -102,7 +102,8 @@ test('a file that others can change is not followed', async () => {
 
 test('forgetting the one in use leaves none in use; unknown names are told with those there are', async () => {
   await addBoth();
-  assert.equal((await lmas('context', 'remove', 'prod')).code, 0);
+  const removed = await lmas('context', 'remove', 'prod');
+  assert.deepEqual([removed.code, removed.err.includes('From now on http://127.0.0.1:7070 is used')], [0, true]);
   assert.equal(await whereIs({}, env), 'http://127.0.0.1:7070');
   const { code, err } = await lmas('version', '--context', 'prod');
   assert.equal(code, 2);
@@ -118,4 +119,21 @@ test('with --json each of them says what it has done', async () => {
   assert.deepEqual(await said('add', 'ci', '--url', LAB, '--api-key-variable', 'CI_KEY'), ci);
   assert.deepEqual(await said('use', 'ci'), { ...ci, isCurrent: true });
   assert.deepEqual(await said('remove', 'ci'), { removed: 'ci' });
+});
+
+test('what cannot be made is told, also where the system says of its own directory that it is not there', async () => {
+  env.LMAS_CONTEXTS_FILE = '/proc/nowhere/deeper/contexts.json';
+  const added = await lmas('context', 'add', 'prod', '--url', PROD, '--api-key-variable', 'KEY');
+  assert.equal(added.code, 2);
+  assert.match(added.err, /contexts\.json cannot be written.*\(OUTPUT_NOT_WRITTEN\)/);
+  env.LMAS_CONTEXTS_FILE = join(directory, 'one/after/the/other.json');
+  assert.equal((await lmas('context', 'add', 'prod', '--url', PROD, '--api-key-variable', 'KEY')).code, 0);
+  assert.equal((await stat(join(directory, 'one/after'))).mode & 0o777, 0o700);
+});
+
+test('of two places of a key neither is ignored', async () => {
+  const both = ['--api-key-file', join(directory, 'prod.key'), '--api-key-variable', 'KEY'];
+  const { code, err } = await lmas('context', 'add', 'prod', '--url', PROD, ...both);
+  assert.equal(code, 2);
+  assert.match(err, /Both --api-key-file and --api-key-variable/);
 });

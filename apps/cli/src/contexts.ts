@@ -59,11 +59,26 @@ export async function writeContexts(contexts: Contexts, env: Environment): Promi
   const file = contextsFile(env);
   const unfinished = `${file}.${process.pid}`;
   try {
-    await mkdir(dirname(file), { recursive: true, mode: 0o700 });
+    await makeDirectory(dirname(file));
     await writeFile(unfinished, `${JSON.stringify(contexts, null, 2)}\n`, { mode: 0o600 });
     await rename(unfinished, file);
   } catch (cause) {
     throw new CliError('OUTPUT_NOT_WRITTEN', `${file} cannot be written: ${(cause as Error).message}`, { cause });
+  }
+}
+
+/** With what it is in. Not `recursive`: that never ends where a directory cannot be made and says that it is not there (/proc). */
+async function makeDirectory(path: string): Promise<void> {
+  const make = () =>
+    mkdir(path, { mode: 0o700 }).catch((error: NodeJS.ErrnoException) => {
+      if (error.code !== 'EEXIST') throw error;
+    });
+  try {
+    await make();
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ENOENT' || dirname(path) === path) throw error;
+    await makeDirectory(dirname(path));
+    await make();
   }
 }
 

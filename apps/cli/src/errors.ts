@@ -18,6 +18,7 @@ export const CLI_ERRORS = {
     exitCode: EXIT.failed,
     meaning: 'A secret was made, and its file could not be written: it is on standard output instead.',
   },
+  OUTPUT_LOST: { exitCode: EXIT.failed, meaning: 'What was to be printed could not be written to standard output.' },
   NO_API_KEY: { exitCode: EXIT.usage, meaning: 'No API key was found.' },
   CONTEXT_UNKNOWN: { exitCode: EXIT.usage, meaning: 'There is no context of that name.' },
   CONTEXT_INVALID: { exitCode: EXIT.usage, meaning: 'The file of contexts cannot be used.' },
@@ -88,15 +89,17 @@ function apiExitCode({ code, status }: LmasApiError): ExitCode {
   return status >= 500 ? EXIT.failed : EXIT.refused;
 }
 
-function apiRemedy({ status, retryAfterMs }: LmasApiError, detail: string | undefined): string | undefined {
+function apiRemedy({ code, status, retryAfterMs }: LmasApiError, detail: string | undefined): string | undefined {
   if (status === 401) {
     const fix =
-      'Name the right key with --api-key-file FILE, LMAS_API_KEY_FILE or LMAS_API_KEY; the orchestrator keeps its first one in api-key in its data directory.';
+      'Name the right key with --api-key-file FILE, LMAS_API_KEY_FILE or LMAS_API_KEY; the orchestrator keeps its first one in api-key in its data directory, and where no admin can get in any more (keys revoked or expired, no identity provider) its next start makes a new one there.';
     return detail === undefined ? fix : `${detail} ${fix}`;
   }
   if (detail === undefined && (status === 429 || status === 503)) {
     return retryAfterMs === undefined ? 'Try again in a moment.' : `Try again in ${Math.ceil(retryAfterMs / 1_000)} s.`;
   }
+  // What the API calls by the name of its field is a flag here.
+  if (code === 'NO_GATEWAY') return detail?.replace('ask for transport `direct`', 'go without a tunnel: --direct');
   return detail;
 }
 

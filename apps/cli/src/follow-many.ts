@@ -41,6 +41,7 @@ export function followMany(
       return [...followed.values()].sort((a, b) => (a.createdAt < b.createdAt ? 1 : -1));
     },
     id: ({ id }) => id,
+    empty: 'Nothing to follow.',
     line: (migration) => `${migration.id}  ${hasEnded(migration) ? describeEnd(migration) : inSteps(migration)}`,
     screen: (rows, width) => `${renderTable(columns, rows, width)}\n${summaryOf(rows)}\n`,
     outcome: (rows) => (rows.every(hasEnded) ? worstOf(rows) : undefined),

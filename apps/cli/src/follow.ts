@@ -46,6 +46,7 @@ export async function follow(
     });
     for await (const { id, event } of events) {
       last = event.migration;
+      if (flags.json !== true && event.type === 'progress' && isBefore(event, first)) continue;
       view.event(event, id);
     }
   } catch (error) {
@@ -57,6 +58,10 @@ export async function follow(
   if (flags.json !== true) invocation.print(describeOutcome(last, Date.now()));
   return outcomeCode(last, wanted);
 }
+
+/** Of the course that the record, as it was when it began to be followed, is beyond: what was said is told, how far it had come is not. */
+const isBefore = ({ at }: MigrationEvent, { progress }: Migration): boolean =>
+  progress !== null && Date.parse(at) < Date.parse(progress.at);
 
 /** What a script is told about how it ended. */
 export function outcomeCode(migration: Migration, wanted: 'succeeded' | 'cancelled'): ExitCode {
@@ -124,7 +129,7 @@ function liveView({ stdout, env }: Invocation<object>['terminal'], first: Migrat
   draw();
   return {
     event: (event) => {
-      current = event.migration;
+      if (!isBefore(event, first)) current = event.migration;
       if (event.type !== 'progress' && event.type !== 'end') line.log(eventLines(event));
       draw();
     },

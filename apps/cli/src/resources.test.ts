@@ -10,7 +10,7 @@ import { migrationSchema } from '../../orchestrator/src/schemas/migration.ts';
 import { migrationListSchema } from '../../orchestrator/src/schemas/migration-list.ts';
 import { queueSchema } from '../../orchestrator/src/schemas/queue.ts';
 import { newWebhookSchema } from '../../orchestrator/src/schemas/webhook.ts';
-import { answer, fakeOrchestrator, MIGRATION_ID, sampleMigration } from './fake-orchestrator.ts';
+import { answer, fakeOrchestrator, MIGRATION_ID, problem, sampleMigration } from './fake-orchestrator.ts';
 
 const BINARY = fileURLToPath(new URL('../bin/lmas.mjs', import.meta.url));
 const MIGRATION = `/v1/migrations/${MIGRATION_ID}`;
@@ -150,4 +150,24 @@ test('an orchestrator that accepts and says nothing does not hang the command', 
     for (const socket of sockets) socket.destroy();
     server.close();
   }
+});
+
+test('a timetable that nobody has set is an answer, and no failure', LIMITS, async () => {
+  await using fake = await fakeOrchestrator();
+  fake.on('GET /v1/links/a~b/bandwidth-timetable', problem(404, 'TIMETABLE_NOT_FOUND', 'There is no timetable.'));
+  const none = await lmas(fake, ['link', 'timetable', 'a', 'b']);
+  assert.deepEqual(none, { code: 0, out: '', err: 'No bandwidth by the time of day is set.\n' });
+  assert.deepEqual(await lmas(fake, ['link', 'timetable', 'a', 'b', '--json']), { code: 0, out: 'null\n', err: '' });
+});
+
+test('where there is no gateway the flag is named that goes without', LIMITS, async () => {
+  await using fake = await fakeOrchestrator();
+  const detail = 'Register one for each site, or ask for transport `direct`.';
+  const body = { type: 'about:blank', title: 'No tunnel.', status: 422, code: 'NO_GATEWAY', detail };
+  fake.on('POST /v1/migrations', (_, response) => {
+    response.writeHead(422, { 'content-type': 'application/problem+json' }).end(JSON.stringify(body));
+  });
+  const { code, err } = await lmas(fake, ['migrate', 'web-1', '--from', 'host-a', '--to', 'host-b']);
+  assert.equal(code, 4);
+  assert.match(err, /go without a tunnel: --direct/);
 });

@@ -40,7 +40,7 @@ export function canAsk({ stdin, stderr }: Terminal): boolean {
   return stdin.isTTY === true && stderr.isTTY === true;
 }
 
-/** Asks at the terminal; what is typed is not shown. Throws CliError NO_TERMINAL or INTERRUPTED. */
+/** Asks at the terminal; what is typed is not shown. Throws CliError NO_TERMINAL, INTERRUPTED, or INVALID_VALUE where none was. */
 export function askSecret(question: string, terminal: Terminal): Promise<string> {
   if (!canAsk(terminal)) {
     throw new CliError('NO_TERMINAL', `${question}: there is no terminal to ask at.`, {
@@ -60,7 +60,8 @@ export function askSecret(question: string, terminal: Terminal): Promise<string>
     };
     const onData = (chunk: Buffer | string) => {
       for (const key of String(chunk)) {
-        if (key === '\r' || key === '\n' || key === '\u0004') return finish(() => resolve(typed));
+        if (key === '\u0004' || (isEnter(key) && typed === '')) return finish(() => reject(nothingTyped(question)));
+        if (isEnter(key)) return finish(() => resolve(typed));
         if (key === '\u0003') return finish(() => reject(new CliError('INTERRUPTED', 'Interrupted.')));
         if (key === '\u007f' || key === '\b') typed = Array.from(typed).slice(0, -1).join('');
         else if (key === '\u0015') typed = '';
@@ -74,3 +75,8 @@ export function askSecret(question: string, terminal: Terminal): Promise<string>
     stdin.resume();
   });
 }
+
+const isEnter = (key: string): boolean => key === '\r' || key === '\n';
+
+/** Also where it was ended with Ctrl-D: half a secret is none. */
+const nothingTyped = (question: string): CliError => new CliError('INVALID_VALUE', `${question}: none was given.`);

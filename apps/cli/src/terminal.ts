@@ -15,6 +15,8 @@ export interface Terminal {
   readonly stdout: OutputStream;
   readonly stderr: OutputStream;
   readonly stdin: NodeJS.ReadStream;
+  /** What is printed next is told this once: what to do where it does not get out. */
+  readonly tellsOnce?: (ifLost: string) => void;
   readonly env: Environment;
   /** Aborted by the first Ctrl-C; a second one ends the process. */
   readonly interrupted: AbortSignal;

@@ -59,6 +59,15 @@ function looks(fake: FakeOrchestrator, ...pages: (readonly Migration[])[]): void
 
 // Each look is a second after the last one: the tests wait side by side.
 describe('--watch for many', { concurrency: true }, () => {
+  test('where there is nothing to follow that is said', LIMITS, async () => {
+    await using fake = await fakeOrchestrator();
+    looks(fake, []);
+    assert.deepEqual(await lmas(fake, ['list', '--watch']), { code: 0, out: '', err: 'Nothing to follow.\n' });
+    assert.deepEqual(await lmas(fake, ['list', '--watch', '--json']), { code: 0, out: '', err: '' });
+    fake.on('GET /v1/queue/migrations', answer(200, migrationListSchema, { items: [], nextCursor: null }));
+    assert.equal((await lmas(fake, ['queue', 'list', '--watch'])).err, 'Nothing waits.\n');
+  });
+
   test('a log has a line for each change, and the exit code is that of the worst', LIMITS, async () => {
     await using fake = await fakeOrchestrator();
     const over = one(A, 'old', ended('failed'));

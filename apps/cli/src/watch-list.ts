@@ -22,6 +22,8 @@ export interface WatchedList<Row> {
   line(row: Row): string;
   /** For a terminal: the whole list, as wide as that. */
   screen(rows: readonly Row[], width: number): string;
+  /** Said where there is nothing to be seen at first. */
+  readonly empty?: string;
   /** Says of one that is in the list no more why it is not told of again; without it, nothing is said. */
   gone?(id: string): string;
   /** Asked after each look: what the exit code is, once there is nothing more to wait for. */
@@ -84,6 +86,7 @@ function lineView<Row extends object>(
   list: WatchedList<Row>,
 ): View<Row> {
   const told = new Map<string, string>();
+  let isFirst = true;
   let isLost = false;
   const say = (document: object, line: string): void => {
     stdout.write(
@@ -92,6 +95,10 @@ function lineView<Row extends object>(
   };
   return {
     show(rows) {
+      if (isFirst && rows.length === 0 && list.empty !== undefined && flags.json !== true) {
+        stderr.write(`${list.empty}\n`);
+      }
+      isFirst = false;
       const seen = new Set(rows.map((row) => list.id(row)));
       for (const row of rows) {
         const line = printable(list.line(row));

@@ -2,7 +2,7 @@
 import type { ComponentChildren } from 'preact';
 import { useEffect, useState } from 'preact/hooks';
 import { connected, followNotices } from './live/feed.ts';
-import { href, place } from './navigation.ts';
+import { begun, href, place } from './navigation.ts';
 import { Boundary } from './parts/boundary.tsx';
 import { pageAt } from './routes.tsx';
 import { LoginAgain, LoginPage } from './session/login-page.tsx';
@@ -109,7 +109,7 @@ function Frame({ session, children }: { session: Session; children: ComponentChi
         </div>
       </header>
       <main id="content" tabIndex={-1}>
-        <Boundary key={path}>{children}</Boundary>
+        <Boundary key={`${path} ${begun.value}`}>{children}</Boundary>
       </main>
     </div>
   );

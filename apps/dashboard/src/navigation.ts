@@ -29,6 +29,12 @@ export function go(path: string, query?: Readonly<Record<string, string | undefi
   window.location.hash = href(path, query);
 }
 
+/** How often this place was begun anew: what it shows is then loaded again, and what is filled in dropped. */
+export const begun = signal(0);
+export const beginAnew = (): void => {
+  begun.value += 1;
+};
+
 /** What is behind `#` in this address. */
 export const fragment = (): string => window.location.hash;
 

@@ -82,7 +82,7 @@ export const ORCHESTRATOR_ERRORS = {
   PLAN_RUN_NOT_FOUND: { message: 'No such run of a plan.', retryable: false, httpStatus: 404 },
   INVALID_PLAN: { message: 'The plan cannot be carried out as it is.', retryable: false, httpStatus: 422 },
   PLAN_NOT_READY: { message: 'What has to come before this plan has not been done.', retryable: true, httpStatus: 409 },
-  PLAN_BUSY: { message: 'A run of this plan is under way.', retryable: true, httpStatus: 409 },
+  PLAN_BUSY: { message: 'A run that moves the same VMs is under way.', retryable: true, httpStatus: 409 },
   RUN_STATE: { message: 'The run is not in a state in which that can be done.', retryable: false, httpStatus: 409 },
   CHECK_ADDRESS_REFUSED: { message: 'Checks of plans do not connect to this address.', retryable: false },
   CHECK_NAME_NOT_RESOLVED: { message: 'The name in a check of a plan has no address.', retryable: true },
@@ -105,7 +105,10 @@ export const ORCHESTRATOR_ERRORS = {
     retryable: false,
     httpStatus: 422,
   },
-  DRILL_COPY_ENDED: { message: 'The copy came up, and stopped by itself before it was undone.', retryable: false },
+  DRILL_COPY_ENDED: {
+    message: 'The copy came up, and was not there any more when it was to be undone.',
+    retryable: false,
+  },
   RELOCATION_NOT_SUPPORTED: {
     message: 'The plugin moves running VMs only.',
     retryable: false,

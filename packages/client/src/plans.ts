@@ -49,7 +49,12 @@ export interface PlanClient {
   listPlans(query?: PageOptions, options?: CallOptions): Promise<PlanList>;
   getPlan(id: string, options?: CallOptions): Promise<Plan>;
   /** Makes it, or takes the place of the one of that name. `dryRun`: all but storing it. */
-  putPlan(id: string, plan: PlanInput, options?: ChangeOptions & { dryRun?: boolean }): Promise<Plan>;
+  /** `ifMatch: null`: to make one, and not to take the place of another. */
+  putPlan(
+    id: string,
+    plan: PlanInput,
+    options?: CallOptions & { ifMatch?: string | null; dryRun?: boolean },
+  ): Promise<Plan>;
   deletePlan(id: string, options?: CallOptions): Promise<void>;
   startPlanRun(plan: string, mode: PlanRunMode, options?: CallOptions): Promise<PlanRun>;
   evacuate(input: EvacuationInput, options?: CallOptions): Promise<PlanRun>;
@@ -79,8 +84,9 @@ export function planMethods(http: Http, base: string): PlanClient {
       answer(base, signal, http.GET('/v1/plans', { params: { query }, ...heed(signal) })),
     getPlan: (id, { signal } = {}) => answer(base, signal, http.GET('/v1/plans/{id}', at(id, signal))),
     putPlan: (id, body, { ifMatch = '*', dryRun = false, signal } = {}) => {
-      const params = { path: { id }, query: dryRun ? { dryRun: 'true' } : {}, header: { 'if-match': ifMatch } };
-      return answer(base, signal, http.PUT('/v1/plans/{id}', { body, params, ...heed(signal) }));
+      const params = { path: { id }, query: dryRun ? { dryRun: 'true' } : {} };
+      const headers = ifMatch === null ? {} : { 'if-match': ifMatch };
+      return answer(base, signal, http.PUT('/v1/plans/{id}', { body, params, headers, ...heed(signal) }));
     },
     deletePlan: (id, { signal } = {}) => done(base, signal, http.DELETE('/v1/plans/{id}', at(id, signal))),
     startPlanRun: (id, mode, { signal } = {}) =>

@@ -1301,7 +1301,7 @@ export interface paths {
         get: operations["getPlan"];
         /**
          * Store a plan
-         * @description Makes it, or takes the place of the one of that name, which `if-match` has to name then. Refused at once, with every reason: VMs that are not there, one VM twice, mappings that miss a network, plans that wait for each other, checks of addresses that nobody allowed. What depends on who answers at the moment is left to `validate`. Runs under way go on with the plan as it was. Whoever sees all projects changes a project’s plan by `project.name`; only the project itself makes one.
+         * @description Makes it, or takes the place of the one of that name, which `if-match` has to name then; whoever names one that was removed makes none. Refused at once, with every reason: VMs that are not there, one VM twice, mappings that miss a network, plans that wait for each other, checks of addresses that nobody allowed. What depends on who answers at the moment is left to `validate`. Runs under way go on with the plan as it was. Whoever sees all projects changes a project’s plan by `project.name`; only the project itself makes one.
          */
         put: operations["putPlan"];
         post?: never;
@@ -1366,7 +1366,7 @@ export interface paths {
         put?: never;
         /**
          * Empty a host or a site
-         * @description Everything that runs there moves, most at once as `concurrency` says, to an endpoint, or to the endpoints of a site that have most memory free. Also the way to fill a new site. A run like that of a plan; its fail-back brings all back.
+         * @description Everything that runs there moves, most at once as `concurrency` says, to an endpoint, or to the endpoints of a site that have most memory free. Also the way to fill a new site. A run like that of a plan; its fail-back brings all back. Refused while another run empties the same host or site, a host of that site, or the site of that host.
          */
         post: operations["evacuate"];
         delete?: never;
@@ -5059,7 +5059,7 @@ export interface components {
             /** @default [] */
             mappings?: components["schemas"]["SiteMappingInput"][];
             /**
-             * @description Plans whose newest run of the same mode has to have succeeded before this one may run.
+             * @description Plans whose newest run of the same mode has to have succeeded, and not to have been taken back, before this one may run.
              * @default []
              */
             after?: components["schemas"]["SlugInput"][];
@@ -5233,7 +5233,7 @@ export interface components {
             /** @default [] */
             mappings?: components["schemas"]["RecordedSiteMappingInput"][];
             /**
-             * @description Plans whose newest run of the same mode has to have succeeded before this one may run.
+             * @description Plans whose newest run of the same mode has to have succeeded, and not to have been taken back, before this one may run.
              * @default []
              */
             after?: components["schemas"]["SlugInput"][];
@@ -5408,7 +5408,7 @@ export interface components {
             /** @default [] */
             mappings?: components["schemas"]["RecordedSiteMappingInput"][];
             /**
-             * @description Plans whose newest run of the same mode has to have succeeded before this one may run.
+             * @description Plans whose newest run of the same mode has to have succeeded, and not to have been taken back, before this one may run.
              * @default []
              */
             after?: components["schemas"]["SlugInput"][];
@@ -5934,6 +5934,11 @@ export interface components {
             mode: "validate" | "failover" | "drill" | "disaster" | "failback" | "evacuation";
             /** @description Of a fail-back: the run that it takes back. */
             reverseOf: components["schemas"]["PlanRunIdInput"] | null;
+            /**
+             * @description Of a fail-back: the plan whose VMs it takes back; null: there is none, or a version wrote it that did not say so.
+             * @default null
+             */
+            reverseOfPlan?: components["schemas"]["OwnedNameInput"] | null;
             /** @description The plan as it was when the run began: a change of it changes no run. */
             definition: components["schemas"]["RecordedPlanInput"];
             /** @enum {string} */
@@ -5988,6 +5993,11 @@ export interface components {
             project: components["schemas"]["SlugInput"] | null;
             /** @enum {string} */
             mode: "validate" | "failover" | "drill" | "disaster" | "failback" | "evacuation";
+            /**
+             * @description Of a fail-back: the plan whose VMs it takes back; null: there is none, or a version wrote it that did not say so.
+             * @default null
+             */
+            reverseOfPlan?: components["schemas"]["OwnedNameInput"] | null;
             /** @enum {string} */
             phase: "resolving" | "validating" | "running" | "keeping" | "undoing" | "succeeded" | "failed" | "cancelled";
             /** @description Since when nothing more begins. */
@@ -6001,6 +6011,11 @@ export interface components {
             vms: {
                 [key: string]: number;
             };
+            /**
+             * @description Of a fail-back: the run that it takes back.
+             * @default null
+             */
+            reverseOf?: components["schemas"]["PlanRunIdInput"] | null;
             /** @default null */
             cancelRequestedAt?: string | null;
             /** @default 1 */
@@ -6418,6 +6433,11 @@ export interface components {
                 project: components["schemas"]["SlugInput"] | null;
                 /** @enum {string} */
                 mode: "validate" | "failover" | "drill" | "disaster" | "failback" | "evacuation";
+                /**
+                 * @description Of a fail-back: the plan whose VMs it takes back; null: there is none, or a version wrote it that did not say so.
+                 * @default null
+                 */
+                reverseOfPlan?: components["schemas"]["OwnedNameInput"] | null;
                 /** @enum {string} */
                 phase: "resolving" | "validating" | "running" | "keeping" | "undoing" | "succeeded" | "failed" | "cancelled";
                 /** @description Since when nothing more begins. */
@@ -6431,6 +6451,11 @@ export interface components {
                 vms: {
                     [key: string]: number;
                 };
+                /**
+                 * @description Of a fail-back: the run that it takes back.
+                 * @default null
+                 */
+                reverseOf?: components["schemas"]["PlanRunIdInput"] | null;
                 /** @default null */
                 cancelRequestedAt?: string | null;
                 /** @default 1 */
@@ -9906,7 +9931,7 @@ export interface components {
             /** @default [] */
             mappings: components["schemas"]["SiteMapping"][];
             /**
-             * @description Plans whose newest run of the same mode has to have succeeded before this one may run.
+             * @description Plans whose newest run of the same mode has to have succeeded, and not to have been taken back, before this one may run.
              * @default []
              */
             after: components["schemas"]["Slug"][];
@@ -10067,7 +10092,7 @@ export interface components {
             /** @default [] */
             mappings: components["schemas"]["RecordedSiteMapping"][];
             /**
-             * @description Plans whose newest run of the same mode has to have succeeded before this one may run.
+             * @description Plans whose newest run of the same mode has to have succeeded, and not to have been taken back, before this one may run.
              * @default []
              */
             after: components["schemas"]["Slug"][];
@@ -10229,7 +10254,7 @@ export interface components {
             /** @default [] */
             mappings: components["schemas"]["RecordedSiteMapping"][];
             /**
-             * @description Plans whose newest run of the same mode has to have succeeded before this one may run.
+             * @description Plans whose newest run of the same mode has to have succeeded, and not to have been taken back, before this one may run.
              * @default []
              */
             after: components["schemas"]["Slug"][];
@@ -10732,6 +10757,11 @@ export interface components {
             mode: "validate" | "failover" | "drill" | "disaster" | "failback" | "evacuation";
             /** @description Of a fail-back: the run that it takes back. */
             reverseOf: components["schemas"]["PlanRunId"] | null;
+            /**
+             * @description Of a fail-back: the plan whose VMs it takes back; null: there is none, or a version wrote it that did not say so.
+             * @default null
+             */
+            reverseOfPlan: components["schemas"]["OwnedName"] | null;
             /** @description The plan as it was when the run began: a change of it changes no run. */
             definition: components["schemas"]["RecordedPlan"];
             /** @enum {string} */
@@ -10786,6 +10816,11 @@ export interface components {
             project: components["schemas"]["Slug"] | null;
             /** @enum {string} */
             mode: "validate" | "failover" | "drill" | "disaster" | "failback" | "evacuation";
+            /**
+             * @description Of a fail-back: the plan whose VMs it takes back; null: there is none, or a version wrote it that did not say so.
+             * @default null
+             */
+            reverseOfPlan: components["schemas"]["OwnedName"] | null;
             /** @enum {string} */
             phase: "resolving" | "validating" | "running" | "keeping" | "undoing" | "succeeded" | "failed" | "cancelled";
             /** @description Since when nothing more begins. */
@@ -10799,6 +10834,11 @@ export interface components {
             vms: {
                 [key: string]: number;
             };
+            /**
+             * @description Of a fail-back: the run that it takes back.
+             * @default null
+             */
+            reverseOf: components["schemas"]["PlanRunId"] | null;
             /** @default null */
             cancelRequestedAt: string | null;
             /** @default 1 */
@@ -11216,6 +11256,11 @@ export interface components {
                 project: components["schemas"]["Slug"] | null;
                 /** @enum {string} */
                 mode: "validate" | "failover" | "drill" | "disaster" | "failback" | "evacuation";
+                /**
+                 * @description Of a fail-back: the plan whose VMs it takes back; null: there is none, or a version wrote it that did not say so.
+                 * @default null
+                 */
+                reverseOfPlan: components["schemas"]["OwnedName"] | null;
                 /** @enum {string} */
                 phase: "resolving" | "validating" | "running" | "keeping" | "undoing" | "succeeded" | "failed" | "cancelled";
                 /** @description Since when nothing more begins. */
@@ -11229,6 +11274,11 @@ export interface components {
                 vms: {
                     [key: string]: number;
                 };
+                /**
+                 * @description Of a fail-back: the run that it takes back.
+                 * @default null
+                 */
+                reverseOf: components["schemas"]["PlanRunId"] | null;
                 /** @default null */
                 cancelRequestedAt: string | null;
                 /** @default 1 */
@@ -19935,7 +19985,7 @@ export interface operations {
                 };
             };
             /**
-             * @description `PLAN_BUSY`: A run of this plan is under way.
+             * @description `PLAN_BUSY`: A run that moves the same VMs is under way.
              *
              *     `PLAN_NOT_READY`: What has to come before this plan has not been done.
              */
@@ -20018,6 +20068,15 @@ export interface operations {
             };
             /** @description `FORBIDDEN`: This login may not do that. */
             403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `PLAN_BUSY`: A run that moves the same VMs is under way. */
+            409: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -20753,7 +20812,7 @@ export interface operations {
             /**
              * @description `RUN_STATE`: The run is not in a state in which that can be done.
              *
-             *     `PLAN_BUSY`: A run of this plan is under way.
+             *     `PLAN_BUSY`: A run that moves the same VMs is under way.
              */
             409: {
                 headers: {
@@ -20953,7 +21012,7 @@ export interface operations {
             /**
              * @description `RUN_STATE`: The run is not in a state in which that can be done.
              *
-             *     `PLAN_BUSY`: A run of this plan is under way.
+             *     `PLAN_BUSY`: A run that moves the same VMs is under way.
              */
             409: {
                 headers: {

@@ -85,15 +85,31 @@ export class WorldConnection {
     return this.#closed.signal;
   }
 
-  /** The caller says what shape it expects; this is a simulation. */
-  async call<T = unknown>(verb: string, args: object, onProgress: (progress: never) => void = () => {}): Promise<T> {
+  /** The caller says what shape it expects; this is a simulation. @throws the signal's reason, and forgets the answer then */
+  async call<T = unknown>(
+    verb: string,
+    args: object,
+    onProgress: (progress: never) => void = () => {},
+    signal?: AbortSignal,
+  ): Promise<T> {
     this.closed.throwIfAborted();
+    signal?.throwIfAborted();
     this.#lastId += 1;
     const id = this.#lastId;
     const { promise, resolve, reject } = Promise.withResolvers<unknown>();
     this.#pending.set(id, { resolve, reject, onProgress: onProgress as Pending['onProgress'] });
     this.#stream.write(`${JSON.stringify({ id, host: this.host, verb, args })}\n`);
-    return (await promise) as T;
+    const giveUp = () => {
+      this.#pending.delete(id);
+      reject(signal?.reason);
+    };
+    signal?.addEventListener('abort', giveUp, { once: true });
+    return (await promise.finally(() => signal?.removeEventListener('abort', giveUp))) as T;
+  }
+
+  /** What changes nothing is waited for no longer than the signal says. */
+  ask<T>(verb: string, args: object, { signal }: { signal: AbortSignal }): Promise<T> {
+    return this.call<T>(verb, args, undefined, signal);
   }
 
   async close(): Promise<void> {

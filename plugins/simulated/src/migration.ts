@@ -43,6 +43,13 @@ interface Ends {
   readonly destination: WorldConnection;
 }
 
+const ownedBy = (owner: string, name: string): Finding =>
+  blocker(
+    'MANAGED_BY_OTHER',
+    `${name} belongs to ${owner}, which would not know where it went.`,
+    `Leave it to ${owner}.`,
+  );
+
 export class SimulatedMigration implements MigrationDriver {
   readonly #ends: Ends;
   readonly #request: MigrationRequest<SimulatedOptions>;
@@ -62,9 +69,8 @@ export class SimulatedMigration implements MigrationDriver {
   }
 
   async check() {
-    const { memoryBytes, dirtyRateBytesPerSec, presence } = await this.#ends.source.call<SimulatedVm>('find', {
-      idOrName: this.#vmId,
-    });
+    const vm = await this.#ends.source.call<SimulatedVm>('find', { idOrName: this.#vmId });
+    const { memoryBytes, dirtyRateBytesPerSec, presence, managedBy } = vm;
     const there = await this.#look(this.#ends.destination);
     const taken = {
       severity: 'blocker' as const,
@@ -81,6 +87,7 @@ export class SimulatedMigration implements MigrationDriver {
     const findings = [
       ...(presence === 'stopped' ? [off] : []),
       ...(there.presence === 'absent' ? [] : [taken]),
+      ...(managedBy === undefined ? [] : [ownedBy(managedBy, this.#request.vm.name)]),
       ...(await this.#checkImage()),
     ];
     return { findings, memoryBytes, diskBytes: 0, dirtyRateBytesPerSec };
@@ -95,7 +102,8 @@ export class SimulatedMigration implements MigrationDriver {
     const guest = await this.#ends.source.call<SimulatedVm>('find', { idOrName: this.#vmId });
     await this.#context.assertCurrent();
     await this.#receiveImage();
-    await this.#ends.destination.call('prepare', { guest, migrationId, volume });
+    const { peerToPeer } = this.#request.options;
+    await this.#ends.destination.call('prepare', { guest, migrationId, volume, peerToPeer });
     const { destination: host, port } = ADDRESSES;
     return {
       flows: [{ id: 'memory', host, port, maxStreams: 8, priority: 'bulk' }],

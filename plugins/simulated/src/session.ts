@@ -34,8 +34,8 @@ export class SimulatedSession implements EndpointSession {
     return this.connection.closed;
   }
 
-  async inventory(): Promise<Inventory> {
-    const answer = await this.connection.call<Shape & { vms: SimulatedVm[] }>('inventory', {});
+  async inventory({ signal }: { signal: AbortSignal }): Promise<Inventory> {
+    const answer = await this.connection.ask<Shape & { vms: SimulatedVm[] }>('inventory', {}, { signal });
     const { vms, cpus, memoryBytes: size, storage = [] } = answer;
     const taken = vms.filter(({ presence }) => presence !== 'stopped');
     const used = taken.reduce((sum, { memoryBytes }) => sum + memoryBytes, 0);
@@ -52,8 +52,7 @@ export class SimulatedSession implements EndpointSession {
 
   /** A script knows what is used now; it is all the same however long one looks. */
   async load({ intervalMs, signal }: { intervalMs: number; signal: AbortSignal }): Promise<Load> {
-    signal.throwIfAborted();
-    const { vms } = await this.connection.call<{ vms: SimulatedVm[] }>('load', {});
+    const { vms } = await this.connection.ask<{ vms: SimulatedVm[] }>('load', {}, { signal });
     return {
       intervalMs,
       host: { cpuCores: vms.reduce((sum, { cpuCores }) => sum + cpuCores, 0) },
@@ -63,6 +62,7 @@ export class SimulatedSession implements EndpointSession {
     };
   }
 
+  /** To its end, whoever gives up meanwhile: runs are tested with a host that cannot be hurried. */
   async findVm(idOrName: string): Promise<VmSummary> {
     return summary(await this.connection.call<SimulatedVm>('find', { idOrName }));
   }
@@ -72,7 +72,7 @@ export class SimulatedSession implements EndpointSession {
   }
 }
 
-const summary = ({ id, name, presence, memoryBytes, vcpus, labels, networks }: SimulatedVm): VmSummary => ({
+const summary = ({ id, name, presence, memoryBytes, vcpus, labels, networks, managedBy }: SimulatedVm): VmSummary => ({
   id,
   name,
   presence,
@@ -80,6 +80,6 @@ const summary = ({ id, name, presence, memoryBytes, vcpus, labels, networks }: S
   vcpus,
   disks: [],
   networks: networks ?? ['default'],
-  managedBy: null,
+  managedBy: managedBy ?? null,
   labels: labels ?? [],
 });

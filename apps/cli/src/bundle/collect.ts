@@ -2,7 +2,6 @@
  * Fetches what a report needs, piece by piece, over the API. A piece that cannot be had (no right to it, no such thing, no
  * answer) is named in the manifest with the reason, and the rest goes on.
  */
-import { open } from 'node:fs/promises';
 import os from 'node:os';
 import process from 'node:process';
 import { hasEnded, type LmasClient, type Migration } from '@lmas/client';
@@ -13,11 +12,11 @@ import type { Archive } from './archive.ts';
 
 /** The stream of a migration that goes on has no end: what has come by then is taken. */
 const EVENTS_OF_LIVE_MS = 2_000;
-const LOG_TAIL_BYTES = 2 << 20;
 
 export interface Wanted {
   /** These, or else the newest so many. */
   readonly migrations: readonly string[] | number;
+  /** The end of it. */
   readonly logFile: string | undefined;
 }
 
@@ -62,10 +61,7 @@ export async function collect(
   );
   await json('process-log.json', 'newest lines of the orchestrator’s log', () => client.getProcessLog(at));
   if (wanted.logFile !== undefined) {
-    const { logFile } = wanted;
-    await piece(`log file ${logFile}`, async () =>
-      archive.addText('log-file.txt', 'end of the log file', await tail(logFile)),
-    );
+    archive.addText('log-file.txt', 'end of the log file', wanted.logFile);
   }
   await piece('migrations', async () => {
     for (const id of await idsOf(client, wanted, signal)) {
@@ -109,14 +105,4 @@ async function eventsOf(client: LmasClient, record: Migration, signal: AbortSign
     if (!enough.aborted) throw error;
   }
   return events;
-}
-
-/** The last part of a file, from the beginning of a line. */
-async function tail(file: string): Promise<string> {
-  await using handle = await open(file, 'r');
-  const { size } = await handle.stat();
-  const from = Math.max(0, size - LOG_TAIL_BYTES);
-  const { buffer, bytesRead } = await handle.read(Buffer.alloc(size - from), 0, size - from, from);
-  const text = buffer.toString('utf8', 0, bytesRead);
-  return from === 0 ? text : text.slice(text.indexOf('\n') + 1);
 }

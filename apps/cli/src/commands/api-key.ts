@@ -16,6 +16,11 @@ const COLUMNS: readonly Column<ApiKey>[] = [
   { title: 'ID', value: ({ id }) => id },
   { title: 'NAME', value: ({ name }) => name, minWidth: 8 },
   { title: 'ROLE', value: ({ role }) => role },
+  {
+    title: 'OPERATIONS',
+    value: ({ operations }) => (operations === null ? '' : `only: ${operations.join(', ')}`),
+    minWidth: 20,
+  },
   { title: 'PROJECT', value: ({ project }) => project ?? 'all', dropOrder: 3 },
   { title: 'STATE', value: stateOf },
   { title: 'LAST USED', value: ({ lastUsedAt }) => (lastUsedAt === null ? '' : formatTime(lastUsedAt)), dropOrder: 1 },
@@ -151,7 +156,12 @@ async function hand(invocation: Invocation<OutputFlags>, make: () => Promise<New
   await using file = output === undefined ? null : await createPrivateFile(output);
   const { key, ...shown } = await make();
   // It is shown this once: better there than nowhere.
-  const print = () => (json === true ? invocation.printJson({ ...shown, key }) : invocation.print(key));
+  const print = () => {
+    invocation.terminal.tellsOnce?.(
+      `The key is valid, and nobody has it: lmas api-key revoke ${shown.id}, or lmas api-key rotate ${shown.id} makes it anew.`,
+    );
+    return json === true ? invocation.printJson({ ...shown, key }) : invocation.print(key);
+  };
   if (file === null) print();
   else {
     try {

@@ -1,8 +1,8 @@
 /** `lmas context`: several orchestrators, by name. */
 import { resolve } from 'node:path';
 import { createLmasClient } from '@lmas/client';
-import { Option } from 'commander';
 import { leaf, type Registry } from '../command.ts';
+import { whereIs } from '../connection.ts';
 import { type Context, contextNamed, readContexts, writeContexts } from '../contexts.ts';
 import { CliError } from '../errors.ts';
 import { EXIT } from '../exit-codes.ts';
@@ -70,6 +70,9 @@ export function addContext(registry: Registry): void {
       await writeContexts({ current: current === name ? null : current, contexts: others }, terminal.env);
       if (flags.json === true) printJson({ removed: name });
       note(`Forgotten: ${name}`);
+      if (current === name) {
+        note(`From now on ${await whereIs({}, terminal.env)} is used, until lmas context use NAME says otherwise.`);
+      }
       return EXIT.ok;
     },
   });
@@ -81,9 +84,7 @@ function addAdd(registry: Registry, context: Registry['program']): void {
     .command('add')
     .description('Adds a context, or says it anew. The first one is in use at once. Takes --url and --api-key-file.')
     .argument('<name>', 'its name: letters, digits, hyphens, dots')
-    .addOption(
-      new Option('--api-key-variable <name>', 'environment variable that holds the key').conflicts('apiKeyFile'),
-    );
+    .option('--api-key-variable <name>', 'environment variable that holds the key');
   leaf<AddFlags>(registry, add, {
     examples: [
       'lmas context add prod --url https://lmas.example.org --api-key-file ~/.config/lmas/prod.key',
@@ -94,6 +95,11 @@ function addAdd(registry: Registry, context: Registry['program']): void {
         throw new CliError('INVALID_VALUE', `${name} is no name for a context: letters, digits, hyphens, dots.`);
       }
       const { apiKeyFile, apiKeyVariable } = flags;
+      if (apiKeyFile !== undefined && apiKeyVariable !== undefined) {
+        throw new CliError('INVALID_VALUE', 'Both --api-key-file and --api-key-variable say where the key is.', {
+          remedy: 'Give one of them.',
+        });
+      }
       if (flags.url === undefined || (apiKeyFile === undefined && apiKeyVariable === undefined)) {
         throw new CliError('INVALID_VALUE', 'A context needs an address and a place where its key is.', {
           remedy: 'Give --url, and --api-key-file or --api-key-variable.',

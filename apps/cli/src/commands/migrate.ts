@@ -120,7 +120,7 @@ export async function checkMigration(
     const size = `${formatBytes(check.memoryBytes)} of memory${check.diskBytes > 0 ? ` and ${formatBytes(check.diskBytes)} of disks` : ''}`;
     const verb = more.drill === undefined ? 'move' : 'be rehearsed';
     invocation.print(check.ok ? `${args[0]} can ${verb}: ${size}.` : `${args[0]} cannot ${verb} like this.`);
-    for (const line of predictionLines(check.prediction)) invocation.print(line);
+    for (const line of predictionLines(check.prediction, input.transport)) invocation.print(line);
   }
   return check.ok ? EXIT.ok : EXIT.failed;
 }

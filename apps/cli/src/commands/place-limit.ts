@@ -8,7 +8,7 @@ const MOST = { min: 0, max: 100_000 };
 export function addPlaceLimit(registry: Registry, command: Registry['program'], kind: 'site' | 'endpoint'): void {
   command
     .description(
-      `Limits how many migrations may run at once from or to a ${kind}; without flags it shows what is set. What runs is never stopped for it.`,
+      `Limits how many migrations may run at once from or to ${kind === 'site' ? 'a site' : 'an endpoint'}; without flags it shows what is set. What runs is never stopped for it.`,
     )
     .argument('<id>', `name of the ${kind}`)
     .option('--migrations <n>', 'how many, or "unlimited"; 0 lets none begin');

@@ -16,7 +16,7 @@ import { type WatchedList, watchList } from '../watch-list.ts';
 
 const RUNS: readonly Column<PlanRunList['items'][number]>[] = [
   { title: 'ID', value: ({ id }) => id },
-  { title: 'PLAN', value: ({ plan }) => plan ?? '' },
+  { title: 'PLAN', value: ({ plan, reverseOfPlan }) => plan ?? reverseOfPlan ?? '' },
   { title: 'MODE', value: ({ mode }) => mode },
   { title: 'STATE', value: ({ phase, pausedAt }) => (pausedAt === null ? phase : 'paused') },
   {
@@ -70,7 +70,7 @@ export function addPlanRuns(registry: Registry, plan: Registry['program']): void
     plan
       .command('runs')
       .description('Lists runs, of plans, evacuations and fail-backs, newest first.')
-      .argument('[plan]', 'only those of this plan')
+      .argument('[plan]', 'only those of this plan, and what takes them back')
       .option('--needs-person', 'only those that wait for an approval: lmas plan approve'),
   ).option('--watch', 'look again and again, until none of them is under way');
   leaf<PageFlags & { needsPerson?: boolean; watch?: boolean }>(registry, runs, {
@@ -200,7 +200,11 @@ function addReport(registry: Registry, plan: Registry['program']): void {
       'The report of a run: what, when, how long, what failed and why, what was left. As text, as JSON (--json), or as one HTML page that prints well and needs nothing else (--html).',
     )
     .argument('<run>', 'id of the run, r_…')
-    .addOption(new Option('--html <file>', 'write the page there; "-" is standard output').conflicts('json'));
+    .addOption(
+      new Option('--html <file>', 'write the page there; nothing is overwritten; "-" is standard output').conflicts(
+        'json',
+      ),
+    );
   leaf<{ html?: string }>(registry, command, {
     examples: [
       'lmas plan report r_0198c9d4-5a1f-7c55-b1d2-5d3c7c1f9a10',
@@ -223,8 +227,11 @@ async function writePage(invocation: Invocation<object>, file: string, page: str
   if (file === '-') invocation.print(page);
   else {
     try {
-      await writeFile(file, page);
+      await writeFile(file, page, { flag: 'wx' });
     } catch (cause) {
+      if ((cause as NodeJS.ErrnoException).code === 'EEXIST') {
+        throw new CliError('OUTPUT_EXISTS', `${file} is there already.`, { remedy: 'Name another with --html FILE.' });
+      }
       throw new CliError('INVALID_VALUE', `${file} cannot be written.`, { cause });
     }
     invocation.note(`Written to ${file}.`);

@@ -2,7 +2,8 @@
 
 import { formatBytes, plural } from '@lmas/format';
 import { Archive } from '../bundle/archive.ts';
-import { collect as collectPieces } from '../bundle/collect.ts';
+import { collect as collectPieces, type Wanted } from '../bundle/collect.ts';
+import { tail } from '../bundle/tail.ts';
 import { collect, type Invocation, leaf, type Registry } from '../command.ts';
 import { knownSecrets, whereIs } from '../connection.ts';
 import { examineInstallation } from '../doctor/examine.ts';
@@ -19,6 +20,8 @@ const NEVER_IN = [
   { what: 'credentials, API keys, projects', why: 'never in a bundle' },
   { what: 'audit log', why: 'never in a bundle: it names who did what' },
 ];
+
+const MIGRATION_ID = /^m_[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
 
 interface BundleFlags {
   readonly output?: string;
@@ -49,9 +52,11 @@ Works as far as it can when the orchestrator is away; then the bundle holds what
     action: async (invocation) => {
       const at = new Date();
       const file = invocation.flags.output ?? `lmas-support-${at.toISOString().replaceAll(/[-:]|\.\d+/g, '')}.tar.gz`;
+      const { log } = invocation.flags;
       const migrations = wantedMigrations(invocation.flags);
+      const logFile = log === undefined ? undefined : await tail(log);
       const archive = new Archive(await knownSecrets(invocation.flags, invocation.terminal.env));
-      await fill(archive, invocation, migrations);
+      await fill(archive, invocation, { migrations, logFile });
       for (const { what, why } of NEVER_IN) archive.leaveOut(what, why);
       const bytes = await archive.write(file, { createdAt: at.toISOString(), cli: CLI_VERSION });
       show(invocation, archive, { file, bytes });
@@ -61,16 +66,18 @@ Works as far as it can when the orchestrator is away; then the bundle holds what
 }
 
 function wantedMigrations({ migration, migrations }: BundleFlags): readonly string[] | number {
+  const mistyped = migration?.find((id) => !MIGRATION_ID.test(id));
+  if (mistyped !== undefined) {
+    throw new CliError('INVALID_VALUE', `--migration: "${mistyped}" is not the id of a migration.`, {
+      remedy: 'It is m_ and what follows, as lmas list shows it.',
+    });
+  }
   if (migration !== undefined) return migration;
   if (/^\d{1,3}$/.test(migrations)) return Number(migrations);
   throw new CliError('INVALID_VALUE', `--migrations: "${migrations}" is not a number from 0 to 999.`);
 }
 
-async function fill(
-  archive: Archive,
-  invocation: Invocation<BundleFlags>,
-  migrations: readonly string[] | number,
-): Promise<void> {
+async function fill(archive: Archive, invocation: Invocation<BundleFlags>, wanted: Wanted): Promise<void> {
   const { flags, terminal, signal } = invocation;
   const live = flags.json !== true && isLive(terminal.stderr, terminal.env) ? new LiveLine(terminal.stderr) : undefined;
   const onPiece = (what: string): void => live?.show(`${printable(what)} …`);
@@ -86,7 +93,7 @@ async function fill(
     });
     archive.addJson('doctor.json', 'what lmas doctor finds', { ...report, summary: countOf(report.checks) });
     const isThere = exitCode === EXIT.ok || exitCode === EXIT.failed;
-    if (isThere) await collectPieces(archive, await client(), { migrations, logFile: flags.log }, { signal, onPiece });
+    if (isThere) await collectPieces(archive, await client(), wanted, { signal, onPiece });
     else archive.leaveOut('everything else', 'the orchestrator could not be asked; doctor.json says why');
   } finally {
     live?.clear();

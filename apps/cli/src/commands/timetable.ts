@@ -1,5 +1,5 @@
 /** `lmas link timetable` and `lmas queue timetable`: bandwidth by the time of day. */
-import type { Timetable, TimetableInput } from '@lmas/client';
+import { LmasApiError, type Timetable, type TimetableInput } from '@lmas/client';
 import { formatByteRate, formatTime } from '@lmas/format';
 import { collect, type Invocation, leaf, type Registry } from '../command.ts';
 import { CliError } from '../errors.ts';
@@ -47,12 +47,11 @@ export function addTimetable(
         return EXIT.ok;
       }
       const input = timetableFrom(flags);
-      return show(
-        invocation,
+      const timetable =
         input === undefined
-          ? await client.getTimetable(link, invocation)
-          : await client.setTimetable(link, input, invocation),
-      );
+          ? await client.getTimetable(link, invocation).catch(noneSet)
+          : await client.setTimetable(link, input, invocation);
+      return show(invocation, timetable);
     },
   });
 }
@@ -83,9 +82,19 @@ function parseLimit(text: string): TimetableInput['periods'][number] {
   return { ...weekly, bandwidthBytesPerSec: parseBandwidth(rate) };
 }
 
-function show(invocation: Invocation<object>, timetable: Timetable): ExitCode {
+/** To have none is as good an answer as any. */
+function noneSet(error: unknown): null {
+  if (error instanceof LmasApiError && error.code === 'TIMETABLE_NOT_FOUND') return null;
+  throw error;
+}
+
+function show(invocation: Invocation<object>, timetable: Timetable | null): ExitCode {
   if (invocation.flags.json === true) {
     invocation.printJson(timetable);
+    return EXIT.ok;
+  }
+  if (timetable === null) {
+    invocation.note('No bandwidth by the time of day is set.');
     return EXIT.ok;
   }
   const rate = (bytesPerSec: number | null): string =>

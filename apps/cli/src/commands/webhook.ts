@@ -241,6 +241,9 @@ function showFields(
 }
 
 function showSecret(invocation: Invocation<object>, webhook: NewWebhook): ExitCode {
+  invocation.terminal.tellsOnce?.(
+    `Nobody has its secret: lmas webhook rotate-secret ${webhook.id} makes a new one, or remove it with lmas webhook remove ${webhook.id}.`,
+  );
   if (invocation.flags.json === true) invocation.printJson(webhook);
   else {
     invocation.print(webhook.secret);

@@ -31,6 +31,7 @@ export function describeRun(run: PlanRun, width: number): string {
     [
       ['Run', `${run.id}${run.attempt > 1 ? `, attempt ${run.attempt}` : ''}`],
       ['Plan', run.plan ?? run.definition.description ?? ''],
+      ['Takes back', takenBackIn(run)],
       ['Mode', run.mode],
       ['State', stateOf(run)],
       ['Message', printable(withLocalTimes(run.message))],
@@ -43,6 +44,11 @@ export function describeRun(run: PlanRun, width: number): string {
     width,
   );
   return run.items.length === 0 ? fields : `${fields}\n${renderTable(VMS, run.items, width)}${findingsOf(run)}`;
+}
+
+function takenBackIn({ reverseOf, reverseOfPlan = null }: PlanRun): string {
+  if (reverseOf === null) return '';
+  return reverseOfPlan === null ? reverseOf : `${reverseOf}, of plan ${reverseOfPlan}`;
 }
 
 function stateOf({ waves, definition, ...run }: PlanRun): string {

@@ -12,12 +12,16 @@ const CONVERGENCE: Readonly<Record<Prediction['convergence'], string>> = {
   unknown: 'Whether it gets across is not known',
 };
 
-export function predictionLines(prediction: Prediction): string[] {
+/** Sites are measured through the tunnel. */
+const NOT_MEASURED = {
+  tunnel: 'nobody has measured the link yet (lmas link test)',
+  direct: 'it goes from host to host, and how fast that is nobody has measured',
+};
+
+export function predictionLines(prediction: Prediction, transport: 'tunnel' | 'direct' = 'tunnel'): string[] {
   const { convergence, rateBytesPerSec, dirtyRateBytesPerSec, durationMs, downtimeMs } = prediction;
   const rate =
-    rateBytesPerSec === null
-      ? 'nobody has measured the link yet (lmas link test)'
-      : `the link carries ${formatByteRate(rateBytesPerSec)}`;
+    rateBytesPerSec === null ? NOT_MEASURED[transport] : `the link carries ${formatByteRate(rateBytesPerSec)}`;
   const guest =
     dirtyRateBytesPerSec === null
       ? 'its hypervisor does not tell the dirty rate'

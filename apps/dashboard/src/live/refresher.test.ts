@@ -4,12 +4,12 @@ import { createRefresher, SETTLE_MS } from './refresher.ts';
 
 /** A far end that answers when the test says so. */
 class FarEnd {
-  readonly asked: { signal: AbortSignal; answer: () => Promise<void> }[] = [];
+  readonly asked: { signal: AbortSignal; answer: (againInMs?: number) => Promise<void> }[] = [];
 
-  readonly look = ({ signal }: { signal: AbortSignal }): Promise<void> => {
-    const { promise, resolve } = Promise.withResolvers<void>();
-    const answer = async () => {
-      resolve();
+  readonly look = ({ signal }: { signal: AbortSignal }): Promise<number | undefined> => {
+    const { promise, resolve } = Promise.withResolvers<number | undefined>();
+    const answer = async (againInMs?: number) => {
+      resolve(againInMs);
       await promise;
       await Promise.resolve(); // what follows the answer has been done
       await Promise.resolve();
@@ -76,4 +76,29 @@ test('while nobody looks nothing is asked', (context) => {
   isAway = false;
   refresher.lookNow();
   assert.equal(farEnd.asked.length, 1);
+});
+
+test('what nobody answered is asked again until somebody does, also where no news is wanted', async (context) => {
+  withClock(context);
+  const refresher = createRefresher(farEnd.look, present);
+  refresher.lookNow();
+  await farEnd.asked[0]?.answer(4_000);
+  context.mock.timers.tick(4_000);
+  assert.equal(farEnd.asked.length, 2);
+  await farEnd.asked[1]?.answer(4_000);
+  context.mock.timers.tick(4_000);
+  assert.equal(farEnd.asked.length, 3);
+  await farEnd.asked[2]?.answer();
+  context.mock.timers.tick(60_000);
+  assert.equal(farEnd.asked.length, 3, 'it was answered');
+});
+
+test('what nobody answered waits for no later look', async (context) => {
+  withClock(context);
+  const refresher = createRefresher(farEnd.look, { ...present, everyMs: 60_000 });
+  refresher.lookNow();
+  await farEnd.asked[0]?.answer(4_000);
+  context.mock.timers.tick(4_000);
+  assert.equal(farEnd.asked.length, 2);
+  refresher.stop();
 });

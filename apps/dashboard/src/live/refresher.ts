@@ -1,6 +1,6 @@
 /**
- * When a page looks again: when its time is up, a moment after news, at once when its reader did something. One look at a
- * time, and never a starving one: news that keeps coming puts no look off, and breaks none off.
+ * When a page looks again: when its time is up, a moment after news, at once when its reader did something, and until
+ * somebody answers. One look at a time, and never a starving one: news that keeps coming puts no look off, and breaks none off.
  */
 
 export interface Refresher {
@@ -21,9 +21,12 @@ interface RefresherOptions {
 /** Several changes in a row are answered by one more look. */
 export const SETTLE_MS = 300;
 
-/** @param look resolves when its answer is there, whatever that is; its signal aborts when it is no longer wanted */
+/**
+ * @param look resolves when its answer is there, to how soon it is to be asked again although nobody wants news: it never
+ * came (`againInMs`), and undefined where it did; its signal aborts when it is no longer wanted
+ */
 export function createRefresher(
-  look: (options: { signal: AbortSignal }) => Promise<void>,
+  look: (options: { signal: AbortSignal }) => Promise<number | undefined>,
   { everyMs, isAway }: RefresherOptions,
 ): Refresher {
   let underWay: AbortController | undefined;
@@ -49,11 +52,12 @@ export function createRefresher(
     const mine = new AbortController();
     underWay = mine;
     hasNews = false;
-    void look({ signal: mine.signal }).finally(() => {
+    void look({ signal: mine.signal }).then((againInMs) => {
       if (underWay !== mine) return;
       underWay = undefined;
       if (hasNews) within(SETTLE_MS);
-      else if (everyMs !== undefined) within(everyMs);
+      if (everyMs !== undefined) within(everyMs);
+      if (againInMs !== undefined) within(againInMs);
     });
   };
   return {

@@ -1,9 +1,10 @@
 /**
  * What a page shows of the orchestrator: loaded when the page opens, again when something happened that concerns it or
- * when its time is up, and never while nobody looks. Old data stays on the page while new data is on its way.
+ * when its time is up, until it is answered, and never while nobody looks. Old data stays on the page while new data is on its way.
  */
 import { useCallback, useEffect, useRef, useState } from 'preact/hooks';
 import { isRefused, session } from '../session/session.ts';
+import { againInMs } from './again.ts';
 import { changes } from './feed.ts';
 import { createRefresher } from './refresher.ts';
 
@@ -37,13 +38,16 @@ export function useResource<Data>(
   useEffect(() => {
     const look = ({ signal }: { signal: AbortSignal }) =>
       latest.current({ signal }).then(
-        (data) => signal.aborted || setState({ data }),
-        (error: unknown) => signal.aborted || setState(({ data }) => ({ data, error })),
+        (data) => {
+          if (!signal.aborted) setState({ data });
+          return undefined;
+        },
+        (error: unknown) => {
+          if (!signal.aborted) setState(({ data }) => ({ data, error }));
+          return againInMs(error);
+        },
       );
-    const refresher = createRefresher(async (options) => void (await look(options)), {
-      everyMs,
-      isAway: () => document.hidden || isRefused.value,
-    });
+    const refresher = createRefresher(look, { everyMs, isAway: () => document.hidden || isRefused.value });
     document.addEventListener('visibilitychange', refresher.lookNow);
     restart.current = refresher.lookNow;
     refresher.lookNow();

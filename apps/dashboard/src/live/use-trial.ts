@@ -1,5 +1,6 @@
-/** What the orchestrator says of something that is being filled in: asked a moment after it last changed, nothing is stored. */
+/** What the orchestrator says of something that is being filled in: asked a moment after it last changed, and until somebody answers; nothing is stored. */
 import { useEffect, useRef, useState } from 'preact/hooks';
+import { againInMs } from './again.ts';
 
 export interface Trial<Result> {
   readonly busy: boolean;
@@ -27,12 +28,21 @@ export function useTrial<Result>(
     const ending = new AbortController();
     const { signal } = ending;
     setTrial({ ...NOTHING, busy: true });
-    const timer = setTimeout(() => {
-      latest.current({ signal }).then(
-        (result) => signal.aborted || setTrial({ ...NOTHING, result }),
-        (error: unknown) => signal.aborted || setTrial({ ...NOTHING, error }),
-      );
-    }, PAUSE_MS);
+    let timer: ReturnType<typeof setTimeout>;
+    const askIn = (ms: number) => {
+      timer = setTimeout(() => {
+        latest.current({ signal }).then(
+          (result) => signal.aborted || setTrial({ ...NOTHING, result }),
+          (error: unknown) => {
+            if (signal.aborted) return;
+            setTrial({ ...NOTHING, error });
+            const later = againInMs(error);
+            if (later !== undefined) askIn(later);
+          },
+        );
+      }, ms);
+    };
+    askIn(PAUSE_MS);
     return () => {
       clearTimeout(timer);
       ending.abort();

@@ -13,7 +13,7 @@ export function Loaded<Data>({ of: { data, error }, children }: LoadedProps<Data
   const tells = useToldOnce(error === undefined || error === null ? null : String(error));
   return (
     <>
-      {tells ? <Problem error={error} /> : null}
+      {tells ? <Problem error={error} asksAgain /> : null}
       {data === undefined ? error === undefined ? <p class="muted">Loading …</p> : null : children(data)}
     </>
   );

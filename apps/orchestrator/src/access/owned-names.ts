@@ -11,3 +11,15 @@ export const fullName = (project: string | null, name: string): string =>
 /** As whoever is bound to `project` reads and writes it. */
 export const ownName = (project: string | null, name: string): string =>
   project !== null && name.startsWith(`${project}.`) ? name.slice(project.length + 1) : name;
+
+interface NamesPlans {
+  readonly plan: string | null;
+  readonly reverseOfPlan: string | null;
+}
+
+/** A run, with the plans that it names as whoever is bound to `project` reads them. */
+export const withOwnPlans = <Run extends NamesPlans>(project: string | null, run: Run): Run => ({
+  ...run,
+  plan: run.plan && ownName(project, run.plan),
+  reverseOfPlan: run.reverseOfPlan && ownName(project, run.reverseOfPlan),
+});

@@ -3,7 +3,7 @@
  * Pure.
  */
 import { type Notice, projectOf } from '../schemas/notice.ts';
-import { ownName } from './owned-names.ts';
+import { ownName, withOwnPlans } from './owned-names.ts';
 import { projectSees } from './principal.ts';
 
 /** `undefined`: it is somebody else's. */
@@ -15,10 +15,8 @@ export function noticeSeenBy(project: string | null, notice: Notice): Notice | u
       const { schedule } = notice;
       return { ...notice, schedule: { ...schedule, id: ownName(project, schedule.id) } };
     }
-    case 'plan-run': {
-      const { planRun } = notice;
-      return { ...notice, planRun: { ...planRun, plan: planRun.plan && ownName(project, planRun.plan) } };
-    }
+    case 'plan-run':
+      return { ...notice, planRun: withOwnPlans(project, notice.planRun) };
     default:
       return notice;
   }

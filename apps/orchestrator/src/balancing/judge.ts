@@ -113,7 +113,9 @@ export function judge(
   for (const member of unit) {
     const hold = holdOf(member, circumstances);
     if (hold === undefined) continue;
-    return member.id === vm.id ? { ok: false, ...hold } : no('COMPANION_HELD', `${vm.name} stays with ${hold.text}`);
+    return member.id === vm.id
+      ? { ok: false, ...hold }
+      : no('COMPANION_HELD', `${vm.name} stays with ${member.name}: ${hold.text}`);
   }
   const crowd = tooMany(unit, policy);
   if (crowd !== undefined) return crowd;

@@ -134,7 +134,8 @@ export class Plan {
   #sayWhyNot(endpoint: string): void {
     const { projection, policy } = this.#circumstances;
     const words = usesInWords(projection.uses(endpoint), counted(policy));
-    this.say('HOST_STAYS_TOO_BUSY', `${endpoint} (${words}) is too busy, and none of its VMs can be moved.`, {
+    const left = this.moves.some(({ source }) => source === endpoint) ? 'none of the others' : 'none of its VMs';
+    this.say('HOST_STAYS_TOO_BUSY', `${endpoint} (${words}) is too busy, and ${left} can be moved.`, {
       endpoint,
     });
     for (const vm of projection.vms(endpoint)) {

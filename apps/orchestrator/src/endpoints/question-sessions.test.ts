@@ -207,6 +207,29 @@ describe('the end', () => {
     assert.equal(it.world.logins, 1);
   });
 
+  test('a host that takes a question and never answers holds nobody longer than their signal, and is asked anew by the next', async (t) => {
+    await using it = stand();
+    await it.look();
+    const [kept] = it.opened;
+    assert.ok(kept !== undefined);
+    kept.answer = () => new Promise(() => undefined);
+    for (const silentMs of [1_000, 11_000]) {
+      const began = performance.now();
+      const mind = new AbortController();
+      const waiting = it.look({ signal: mind.signal });
+      await turn();
+      const clock = t.mock.method(performance, 'now', () => began + silentMs);
+      mind.abort(new Error('enough'));
+      await assert.rejects(waiting, /enough/);
+      clock.mock.restore();
+      assert.equal(kept.closes, silentMs > 10_000 ? 1 : 0, 'who is impatient takes it from nobody');
+    }
+    assert.deepEqual(await it.look(), EMPTY);
+    const never = it.look({ attended: true, signal: AbortSignal.abort(new Error('enough')) });
+    await assert.rejects(never, /enough/);
+    await until(() => it.opened.at(-1)?.closes === 1);
+  });
+
   test('but once, never over a new connection, and not for what the endpoint itself refuses', async () => {
     await using it = stand();
     let asked = 0;

@@ -62,7 +62,7 @@ export class QuestionSessions implements AsyncDisposable {
    */
   async lend(registration: Registration, { signal, attended = false }: LendOptions): Promise<Lent> {
     this.#ended.signal.throwIfAborted();
-    if (attended) return alone(await this.#parts.logIn(registration, { signal, attended }));
+    if (attended) return await alone(this.#parts.logIn(registration, { signal, attended }), signal);
     const before = this.#usable(registration);
     const shared = before ?? this.#begin(registration);
     shared.lent += 1;
@@ -196,6 +196,12 @@ export class QuestionSessions implements AsyncDisposable {
   }
 }
 
-function alone(connected: Connected): Lent {
-  return { ...connected, isKept: false, giveBack: () => connected.session.close(), discard: () => undefined };
+async function alone(opening: Promise<Connected>, signal: AbortSignal): Promise<Lent> {
+  try {
+    const connected = await raceSignal(opening, signal);
+    return { ...connected, isKept: false, giveBack: () => connected.session.close(), discard: () => undefined };
+  } catch (error) {
+    opening.then(({ session }) => session.close()).catch(() => undefined); // it comes too late, if it comes
+    throw error;
+  }
 }

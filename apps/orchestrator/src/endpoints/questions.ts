@@ -1,10 +1,12 @@
 /**
  * Asks endpoints what belongs to no run: inventories, where a VM is, loads, the checks of what is only thought of. Nothing that is asked here
  * changes anything, so a question that meets a connection which was cut while it was idle is asked once more, over a new one, and
- * whoever asked does not notice. Who asks gives back what was lent, and closes nothing.
+ * whoever asked does not notice. Who asks gives back what was lent, and closes nothing. Nobody waits longer than their signal lets
+ * them, whatever the plugin makes of it: a host may take a question and never answer.
  */
 import { type EndpointSession, pluginErrorCode } from '@lmas/plugin-api';
 import { tracedCalls } from '../tracing/spans.ts';
+import { raceSignal } from '../workflow/waiting.ts';
 import { type Connected, failureOfEnds, type ReadRegistration } from './connector.ts';
 import type { QuestionSessions } from './question-sessions.ts';
 
@@ -86,7 +88,7 @@ async function ask<L extends readonly Lent[], T>(
     const lent = await lend();
     const askedAt = performance.now();
     try {
-      return await use(lent);
+      return await raceSignal(use(lent), signal);
     } catch (error) {
       const code = pluginErrorCode(error);
       const isLost = code === 'CONNECTION_LOST' || lent.some(({ session }) => session.closed.aborted);

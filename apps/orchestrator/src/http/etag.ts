@@ -21,7 +21,7 @@ export function etagOf(content: unknown): string {
 }
 
 /**
- * @param whatIsThere said to whoever named no version, where that makes a new thing if there is none
+ * @param current null: it is not there @param whatIsThere said to whoever named no version, where that makes a new thing if there is none
  * @throws LmasError PRECONDITION_REQUIRED without a header, PRECONDITION_FAILED when it names another version
  */
 export function expectMatch(ifMatch: string | undefined, current: unknown, whatIsThere?: string): void {
@@ -33,6 +33,11 @@ export function expectMatch(ifMatch: string | undefined, current: unknown, whatI
   }
   const accepted = ifMatch.split(',').map((tag) => tag.trim());
   if (accepted.includes('*') || accepted.includes(etagOf(current))) return;
+  if (current === null) {
+    throw new LmasError('PRECONDITION_FAILED', 'It has been removed.', {
+      remedy: 'To make it anew, send it without `if-match`.',
+    });
+  }
   throw new LmasError('PRECONDITION_FAILED', undefined, {
     remedy: 'Get it again, look at what the other one changed, and send your change with the new `etag`.',
   });

@@ -9,12 +9,14 @@ import type { PlanBody, PlanItem, PlanRun } from './record.ts';
 
 export type Forecast = NonNullable<PlanRun['prediction']>;
 
-export function forecast(definition: Pick<PlanBody, 'waves' | 'rtoMs'>, items: readonly PlanItem[]): Forecast {
+type Definition = Pick<PlanBody, 'waves' | 'rtoMs'> & { readonly migration: Pick<PlanBody['migration'], 'transport'> };
+
+export function forecast(definition: Definition, items: readonly PlanItem[]): Forecast {
   const moving = items.filter(({ state }) => state === 'waiting');
   const unknown = moving.filter(({ prediction }) => prediction?.durationMs === null || prediction === null);
   const unbounded = moving.filter(({ prediction }) => prediction?.durationMs?.high === null);
   const notes = [
-    ...unknown.map(({ vm }) => `Nobody can tell for ${vm.name}: its link was never measured or set.`),
+    ...unknown.map((item) => `Nobody can tell for ${item.vm.name}: ${whyUnknown(item, definition)}.`),
     ...unbounded.map(
       ({ vm }) => `There is no upper bound for ${vm.name}: how fast it writes is not known, or too fast.`,
     ),
@@ -29,8 +31,16 @@ export function forecast(definition: Pick<PlanBody, 'waves' | 'rtoMs'>, items: r
   return { durationMs, fitsRto: fits(definition.rtoMs, durationMs, isBounded), notes };
 }
 
+/** What is measured and set is the way through the tunnel, between two sites. */
+function whyUnknown({ source, destination }: PlanItem, { migration }: Definition): string {
+  const isTunnelled = migration.transport === 'tunnel' && source.site !== destination.site;
+  return isTunnelled
+    ? 'its link was never measured or set'
+    : 'it goes from host to host, and how fast that is nobody has measured';
+}
+
 function sum(
-  { waves }: Pick<PlanBody, 'waves'>,
+  { waves }: Pick<Definition, 'waves'>,
   items: readonly PlanItem[],
   durationOf: (item: PlanItem) => number,
 ): number {

@@ -9,7 +9,14 @@ import { hasAnswered, type Survey } from './survey.ts';
 
 export type Placed =
   | { readonly endpoint: string; readonly issue?: undefined }
-  | { readonly endpoint?: undefined; readonly issue: { readonly message: string; readonly passes: boolean } };
+  | { readonly endpoint?: undefined; readonly issue: PlacementIssue };
+
+export interface PlacementIssue {
+  readonly message: string;
+  readonly passes: boolean;
+  /** It is about the endpoint, and the same for each VM that goes there. */
+  readonly ofEndpoint?: boolean;
+}
 
 export class Placement {
   readonly #survey: Survey;
@@ -46,7 +53,7 @@ export class Placement {
       return refused(`${source.id} is ${source.plugin}, ${id} is ${endpoint.plugin}`);
     if (endpoint.cordonedAt !== null && !this.#allowCordoned) {
       const message = `${id} takes no VMs: it is cordoned (lmas endpoint uncordon ${id}, or allowCordoned in the plan's migration)`;
-      return { issue: { message, passes: true } };
+      return { issue: { message, passes: true, ofEndpoint: true } };
     }
     const inventory = this.#survey.inventories.get(id);
     if (!hasAnswered(inventory))

@@ -40,8 +40,8 @@ export const createRunTable = (redis: Redis, log?: Logger): VersionedTable<PlanR
   versionedTable(redis, {
     ...{ name: 'plan-run', schema: z.preprocess(withoutEndless, planRunSchema), maxLog: MAX_TIMELINE, log },
     readableFrom: ({ definition }) => movesOffSince(definition),
-    indexesOf: ({ plan, project, reverseOf }) => [
-      ...(plan === null ? [] : [['plan', plan] as const]),
+    indexesOf: ({ project, reverseOf, ...run }) => [
+      ...plansOf(run).map((plan) => ['plan', plan] as const),
       ...(project === null ? [] : [['project', project] as const]),
       ...(reverseOf === null ? [] : [['reverse', reverseOf] as const]),
     ],
@@ -59,6 +59,12 @@ function withoutEndless(run: unknown): unknown {
   const { data } = itemsSchema.safeParse(run);
   return data === undefined ? run : { ...withoutEndlessSpan(data), items: data.items.map(withoutEndlessSpan) };
 }
+
+/** The plans under which it is listed: its own, and that of what it takes back. */
+const plansOf = ({ plan, reverseOfPlan }: Pick<PlanRun, 'plan' | 'reverseOfPlan'>): string[] =>
+  [plan, reverseOfPlan].filter((name) => name !== null);
+export const isListedUnder = (plan: string, run: Pick<PlanRun, 'plan' | 'reverseOfPlan'>): boolean =>
+  plansOf(run).includes(plan);
 
 /** Earlier versions cannot read the word, whether a VM is off or not: without this they would fail each list in which it stands. */
 const movesOffSince = ({ poweredOff }: Pick<PlanBody, 'poweredOff'>): number | undefined =>
@@ -102,11 +108,13 @@ export const ENDPOINT_SILENT = 'ENDPOINT_SILENT';
 
 export function summaryOf(run: PlanRun): PlanRunSummary {
   const { id, plan, project, mode, phase, pausedAt, cancelRequestedAt, attempt, createdAt, endedAt, message } = run;
+  const { reverseOf, reverseOfPlan } = run;
   const vms: PlanRunSummary['vms'] = {};
   for (const { state } of run.items) vms[state] = (vms[state] ?? 0) + 1;
   const wave = phase === 'running' ? run.waves.findIndex(({ state }) => !isWaveOver(state)) + 1 : 0;
   return {
     ...{ id, plan, project, mode, phase, pausedAt, cancelRequestedAt, attempt, createdAt, endedAt, message, vms },
+    ...{ reverseOf, reverseOfPlan },
     ...{ wave: wave === 0 ? null : wave, waves: run.waves.length, ...asked(run) },
   };
 }
@@ -151,10 +159,11 @@ function asked(run: Waves): Pick<PlanRunSummary, 'waitsForApproval' | 'waitsSinc
 
 export function newRun(
   definition: PlanBody,
-  of: Pick<PlanRun, 'id' | 'plan' | 'project' | 'mode' | 'reverseOf'>,
+  of: Pick<PlanRun, 'id' | 'plan' | 'project' | 'mode' | 'reverseOf'> & Partial<Pick<PlanRun, 'reverseOfPlan'>>,
   createdAt: string,
 ): PlanRun {
   return {
+    reverseOfPlan: null,
     ...of,
     definition,
     phase: 'resolving',

@@ -4,7 +4,7 @@
  *
  *   run    running → keeping → undoing → succeeded | failed | cancelled
  *   VM     waiting → copying → copied → rehearsed
- *                       └─ failed, cancelled   └─ failed: its copy stopped by itself
+ *                       └─ failed, cancelled   └─ failed: its copy was gone before it was undone
  *
  * Invariant: however the waves end, every copy is undone before the run ends. A cancel undoes at once; once the waves are over it
  * only makes the end come sooner. A VM that cannot be rehearsed is told of and holds up no others.

@@ -159,13 +159,19 @@ test('a host of a site that is silent: what runs elsewhere moves; the rest is re
   const named = (name: string) => resolve(plan([one(name, { source: { site: 'a' } })]), survey);
   assert.deepEqual([named('web').issues, named('web').items.length], [[], 1]);
   assert.match(JSON.stringify(named('off').issues), /a2 cannot be asked/, 'it may run where nobody answers');
+  const messages = (name: string) => named(name).issues.map(({ message }) => message);
+  const silence = 'a2 cannot be asked: no route to it';
+  assert.deepEqual(messages('nobody'), [silence, 'nobody was not found at those that answer: a1']);
   for (const which of [
     { kind: 'site', source: 'a' },
     { kind: 'label', label: 'dr', source: { site: 'a' } },
   ]) {
     const selector = { ...which, destination: { site: 'b' }, except: ['off'] };
     const refused = resolve(plan([selector]), survey);
-    assert.match(JSON.stringify(refused.issues), /a2 cannot be asked: no route to it/);
+    assert.deepEqual(
+      refused.issues.map(({ message }) => message),
+      [`${silence} (\`silent: leave\` goes on without what it has)`],
+    );
     const { issues, items, silent } = resolve(plan([selector], { silent: 'leave' }), survey);
     assert.deepEqual([issues, items.map(({ vm }) => vm.name)], [[], ['web']], which.kind);
     assert.deepEqual(silent, [
@@ -176,7 +182,30 @@ test('a host of a site that is silent: what runs elsewhere moves; the rest is re
     ]);
   }
   const host = plan([{ kind: 'host', source: 'a2', destination: { site: 'b' } }], { silent: 'leave' });
-  assert.match(reasons(host, survey).join(), /a2 cannot be asked/, 'nothing would be left of it');
+  assert.deepEqual(reasons(host, survey), [silence], 'nothing would be left of it');
+  assert.deepEqual(reasons(plan([one('web', { source: { endpoint: 'a2' } })]), survey), [silence]);
+  const mistyped = [{ kind: 'site', source: 'a', destination: { site: 'b' }, except: ['off', 'of'], first: ['wep'] }];
+  assert.deepEqual(reasons(plan(mistyped, { silent: 'leave' }), survey), [], 'it may be there');
+});
+
+test('all of a site is sent nowhere else in it; a name that nobody has is refused for good once all have answered', () => {
+  const survey = surveyOf({
+    a1: { site: 'a', has: inventory([vm('web')]) },
+    a2: { site: 'a', has: inventory([]) },
+    b1: { site: 'b', has: inventory([]) },
+  });
+  for (const destination of [{ site: 'a' }, { endpoint: 'a2' }]) {
+    const { issues, items } = resolve(plan([{ kind: 'site', source: 'a', destination }]), survey);
+    assert.deepEqual(issues, [{ path: 'waves.0.vms.0.destination', message: 'site a cannot be emptied into itself' }]);
+    assert.deepEqual(items, []);
+    const host = plan([{ kind: 'host', source: 'a1', destination }]);
+    assert.deepEqual(resolve(host, survey).items[0]?.destination.endpoint, 'a2', 'a host may be');
+  }
+  const mistyped = [{ kind: 'host', source: 'a1', destination: { site: 'b' }, except: ['wep'], first: ['wepp'] }];
+  assert.deepEqual(resolve(plan(mistyped), survey).issues, [
+    { path: 'waves.0.vms.0.except', message: 'there is no wep to except' },
+    { path: 'waves.0.vms.0.first', message: 'there is no wepp to come first' },
+  ]);
 });
 
 test('the order of many: those that come first, then by name, or by memory', () => {
@@ -455,11 +484,22 @@ test('a forecast: one link carries one after the other, two links side by side; 
     predicted(0, 'c', 5_000, 6_000),
     predicted(1, 'b', 1_000, 2_000),
   ];
-  assert.deepEqual(forecast({ waves, rtoMs: 30_000 }, items).durationMs, { low: 22_000, high: 43_000 });
-  assert.equal(forecast({ waves, rtoMs: 30_000 }, items).fitsRto, 'perhaps');
-  assert.equal(forecast({ waves, rtoMs: 43_000 }, items).fitsRto, 'yes');
-  assert.equal(forecast({ waves, rtoMs: 10_000 }, items).fitsRto, 'no');
-  const open = forecast({ waves, rtoMs: 60_000 }, [...items, predicted(1, 'b', 1_000, null)]);
+  const over = (rtoMs: number, transport: 'tunnel' | 'direct' = 'tunnel') => ({
+    waves,
+    rtoMs,
+    migration: { transport },
+  });
+  assert.deepEqual(forecast(over(30_000), items).durationMs, { low: 22_000, high: 43_000 });
+  assert.equal(forecast(over(30_000), items).fitsRto, 'perhaps');
+  assert.equal(forecast(over(43_000), items).fitsRto, 'yes');
+  assert.equal(forecast(over(10_000), items).fitsRto, 'no');
+  const open = forecast(over(60_000), [...items, predicted(1, 'b', 1_000, null)]);
   assert.deepEqual([open.durationMs, open.fitsRto], [{ low: 23_000, high: null }, 'unknown']);
   assert.match(open.notes.join(), /no upper bound for b/);
+  const unknown = [{ ...predicted(0, 'b', 1, 1), prediction: null }];
+  assert.match(forecast(over(1_000), unknown).notes.join(), /its link was never measured or set\.$/);
+  assert.match(
+    forecast(over(1_000, 'direct'), unknown).notes.join(),
+    /from host to host, and .* nobody has measured\.$/,
+  );
 });

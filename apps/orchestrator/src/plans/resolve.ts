@@ -5,7 +5,7 @@
 import type { VmSummary } from '@lmas/plugin-api';
 import type { Issue } from '../errors.ts';
 import { withMemoryFindings } from './memory.ts';
-import { Placement } from './placement.ts';
+import { Placement, type PlacementIssue } from './placement.ts';
 import { restOf } from './powered-off.ts';
 import { ENDPOINT_SILENT, type PlanBody, type PlanItem, type PlanRun, type VmSelector } from './record.ts';
 import { type Complain, type Found, select } from './select.ts';
@@ -17,6 +17,8 @@ export const MAX_VMS = 500;
 export interface PlanIssue extends Issue {
   /** Nobody could be asked: another time it may be no reason any more. */
   readonly passes?: boolean;
+  /** It is about an endpoint, told once, and no VM that is left out changes it. */
+  readonly ofEndpoint?: boolean;
 }
 
 export interface Resolution {
@@ -37,11 +39,20 @@ export function resolve(definition: PlanBody, survey: Survey): Resolution {
       const path = `waves.${wave}.vms.${index}`;
       const complain = (message: string, at = '', passes = false) =>
         void issues.push({ path: `${path}${at}`, message, ...(passes ? { passes } : {}) });
+      const refusePlace = ({ message, passes, ofEndpoint = false }: PlacementIssue): void => {
+        if (!ofEndpoint) complain(message, '.destination', passes);
+        else if (issues.every((issue) => issue.message !== message))
+          issues.push({ path: `${path}.destination`, message, passes, ofEndpoint });
+      };
       const leave = (endpoint: string, why: string) =>
         void silent.push({
           ...{ path: `${path}.source`, code: ENDPOINT_SILENT, endpoint },
           message: `${endpoint} cannot be asked: ${why}. What it has is left.`,
         });
+      if (leadsBack(selector, survey)) {
+        complain(`site ${selector.source} cannot be emptied into itself`, '.destination');
+        continue;
+      }
       for (const found of select(selector, { silent: definition.silent, survey, complain, leave })) {
         const { id, name } = found.vm;
         const former = taken.get(id);
@@ -51,7 +62,7 @@ export function resolve(definition: PlanBody, survey: Survey): Resolution {
           continue;
         }
         taken.set(id, path);
-        const item = itemFor({ definition, survey, placement, complain }, wave, selector, found);
+        const item = itemFor({ definition, survey, placement, complain, refusePlace }, wave, selector, found);
         if (item !== undefined) items.push(item);
       }
     }
@@ -61,15 +72,23 @@ export function resolve(definition: PlanBody, survey: Survey): Resolution {
   return { items: withMemoryFindings(items, definition, survey), issues, silent };
 }
 
+/** All of a site, sent to the site that they are at: they would only change places. */
+function leadsBack(selector: VmSelector, { endpoints }: Survey): selector is Extract<VmSelector, { kind: 'site' }> {
+  if (selector.kind !== 'site') return false;
+  const { destination, source } = selector;
+  return ('site' in destination ? destination.site : endpoints.get(destination.endpoint)?.site) === source;
+}
+
 interface Context {
   readonly definition: PlanBody;
   readonly survey: Survey;
   readonly placement: Placement;
   readonly complain: Complain;
+  readonly refusePlace: (issue: PlacementIssue) => void;
 }
 
 function itemFor(context: Context, wave: number, selector: VmSelector, { endpoint, vm }: Found): PlanItem | undefined {
-  const { definition, survey, placement, complain } = context;
+  const { definition, survey, placement, complain, refusePlace } = context;
   const source = survey.endpoints.get(endpoint);
   if (source === undefined) return undefined;
   const rest = restOf(vm, source, definition, survey);
@@ -81,7 +100,7 @@ function itemFor(context: Context, wave: number, selector: VmSelector, { endpoin
   // One that is off takes no memory there.
   const needs = rest === undefined ? vm : { ...vm, memoryBytes: 0 };
   const placed = stays ? { endpoint, issue: undefined } : placement.place(needs, source, selector.destination);
-  if (placed.issue !== undefined) complain(placed.issue.message, '.destination', placed.issue.passes);
+  if (placed.issue !== undefined) refusePlace(placed.issue);
   const destination = placed.endpoint === undefined ? undefined : survey.endpoints.get(placed.endpoint);
   if (destination === undefined) return undefined;
   const sites = { source: source.site, destination: destination.site };

@@ -3,7 +3,7 @@
  * step as the record, so that none is missed. It owns nothing.
  */
 import type { z } from 'zod';
-import { ownName } from '../access/owned-names.ts';
+import { withOwnPlans } from '../access/owned-names.ts';
 import { type EventHub, type EventPart, isEvent, type Told } from '../migrations/events.ts';
 import { keys } from '../redis/keys.ts';
 import type { LogPart, VersionedTable } from '../redis/versioned-table.ts';
@@ -44,8 +44,7 @@ export function createRunEvents(hub: Pick<EventHub, 'followSource'>, table: Vers
 
 function eventsOf({ value: run, entries, newestId }: LogPart<PlanRun>, project: string | null) {
   if (run === undefined) return [];
-  const summary = summaryOf(run);
-  const seen = { ...summary, plan: summary.plan && ownName(project, summary.plan) };
+  const seen = withOwnPlans(project, summaryOf(run));
   const event = (id: string, entry: RunEntry, type: PlanRunEvent['type']) => ({
     id,
     event: { ...entry, type, run: seen },

@@ -2,9 +2,10 @@
 import assert from 'node:assert/strict';
 import { after as afterAll, before, beforeEach, test } from 'node:test';
 import type { Redis } from 'ioredis';
+import type { Scope } from '../access/scope.ts';
 import { LmasError } from '../errors.ts';
 import type { Migration } from '../migrations/record.ts';
-import { planBodySchema } from '../schemas/plan.ts';
+import { evacuationInputSchema, planBodySchema } from '../schemas/plan.ts';
 import { startTestRedis, type TestRedis } from '../testing/test-redis.ts';
 import { besideOf } from './driver.ts';
 import { createRunTable, newRun, newRunId, newWave, type PlanItem, type PlanRun } from './record.ts';
@@ -38,7 +39,7 @@ beforeEach(async () => {
       plans: { get: async (id) => ({ ...plan, id, after: after[id] ?? [] }) },
       announce: async () => undefined,
     },
-    complaintTools: () => assert.fail('nobody asks'),
+    complaintTools: () => ({ scope, guard: undefined as never }),
     cordon: async () => undefined,
     migrationsOf: () => ({
       get: async (id) => migrations.get(id) ?? Promise.reject(new LmasError('MIGRATION_NOT_FOUND')),
@@ -46,6 +47,16 @@ beforeEach(async () => {
     now: () => Date.parse(AT),
   });
 });
+
+const endpoint = (id: string) => ({
+  ...{ id, site: id.slice(0, 1), plugin: 'simulated', credential: 'c', config: {}, createdAt: AT, cordonedAt: null },
+});
+/** Two sites, whose hosts nobody can ask. */
+const scope = {
+  endpoints: { list: async () => ['a', 'a2', 'b'].map(endpoint) },
+  sites: { list: async () => [{ id: 'a' }, { id: 'b' }] },
+  questions: { lend: () => Promise.reject(new Error('nobody is there')) },
+} as unknown as Scope;
 
 const item = (name: string, state: PlanItem['state']): PlanItem => ({
   ...{ key: `0/${name}`, wave: 0, vm: { id: name, name }, plugin: 'simulated', state },
@@ -92,6 +103,27 @@ test('what was taken back, or is being taken back, is not tried again: VMs would
     items: [item('one', 'moved')],
   });
   await assert.rejects(runs.retry(other, null), { code: 'RUN_STATE', message: /has taken back what it moved/ });
+});
+
+test('a fail-back is found under the plan whose VMs it takes back, by the name that its reader has for it, and is no run of it', async () => {
+  const named = { plan: 'tenant.p', project: 'tenant' };
+  const back = await runs.failBack(await half(named), 'tenant');
+  assert.deepEqual([back.plan, back.reverseOfPlan], [null, 'p']);
+  await end(back.id);
+  const again = await runs.failBack(back.id, null);
+  const listed = async (plan: string, project: string | null) => {
+    const { items } = await runs.list({ plan, limit: 10 }, project);
+    const backs = items.filter(({ mode }) => mode === 'failback');
+    return new Map(backs.map((run) => [run.id, [run.reverseOf, run.reverseOfPlan]]));
+  };
+  const own = new Map([
+    [back.id, [back.reverseOf, 'p']],
+    [again.id, [back.id, 'p']],
+  ]);
+  assert.deepEqual(await listed('p', 'tenant'), own);
+  assert.deepEqual((await listed('tenant.p', null)).get(again.id), [back.id, 'tenant.p']);
+  assert.equal((await listed('p', null)).size, 0);
+  assert.equal((await runs.formerRun({ ...back, plan: 'tenant.p' }))?.mode, 'failover');
 });
 
 test('a fail-back that moved nothing stands in the way of nothing', async () => {
@@ -333,4 +365,42 @@ test('a run on record with a time without end, as a rate of 0 made it, is read, 
   assert.notEqual((await runs.cancel(id, null)).cancelRequestedAt, null);
   const { value } = await createRunTable(redis).readLogOn(id, '0-0', 10);
   assert.equal(value?.id, id);
+});
+
+test('a host is emptied by one run at a time, and so are its site and the hosts of a site; there, back and once more', async () => {
+  const { signal } = new AbortController();
+  const evacuate = (source: object) =>
+    runs.evacuate(evacuationInputSchema.parse({ source, destination: { site: 'b' } }), null, { signal });
+  const [host, other, site] = [{ endpoint: 'a' }, { endpoint: 'a2' }, { site: 'a' }];
+  const first = await atOnce([evacuate(host), evacuate(host), evacuate(host)]);
+  const busy = { code: 'PLAN_BUSY', message: new RegExp(first.id) };
+  await assert.rejects(evacuate(site), busy, 'the host is a part of it');
+  await end((await evacuate(other)).id);
+  await end(first.id);
+  const back = await runs.failBack(first.id, null);
+  await assert.rejects(evacuate(host), { code: 'PLAN_BUSY', message: new RegExp(back.id) });
+  await end(back.id);
+  const whole = await evacuate(site);
+  for (const part of [host, other])
+    await assert.rejects(evacuate(part), { code: 'PLAN_BUSY', message: new RegExp(whole.id) });
+});
+
+test('a plan does not run after one that was taken back, or is being taken back, unless that was taken back in turn', async () => {
+  after = { c2: ['p'] };
+  const over: Partial<PlanRun> = { phase: 'succeeded', endedAt: AT, items: [item('one', 'moved')] };
+  const back = (reverseOf: string, more: Partial<PlanRun> = {}) =>
+    onRecord({ plan: null, mode: 'failback', reverseOf, ...over, ...more });
+  const start = () => runs.start('c2', 'failover', null);
+  const first = await onRecord(over);
+  await back(first, { phase: 'failed', items: [item('one', 'failed')] });
+  const ready = await start();
+  await end(ready.id);
+  const id = await back(first);
+  const told = (message: string) => ({ code: 'PLAN_NOT_READY', message });
+  const about = 'c2 runs after p, whose last failover';
+  await assert.rejects(start(), told(`${about} was taken back by run ${id}.`));
+  const once = await back(id, { phase: 'running', endedAt: null });
+  await assert.rejects(start(), told(`${about} is not settled: run ${once} is under way.`));
+  await end(once);
+  assert.equal((await start()).plan, 'c2');
 });

@@ -5,7 +5,7 @@
  */
 
 import type { z } from 'zod';
-import { fullName, ownName } from '../access/owned-names.ts';
+import { fullName, withOwnPlans } from '../access/owned-names.ts';
 import { projectSees } from '../access/principal.ts';
 import type { Scope } from '../access/scope.ts';
 import { LmasError } from '../errors.ts';
@@ -19,16 +19,17 @@ import {
 } from '../redis/versioned-table.ts';
 import type { evacuationInputSchema } from '../schemas/plan.ts';
 import { planRunEntrySchema, type planRunInputSchema } from '../schemas/plan-run.ts';
-import { type ComplaintTools, circleThrough, complaintsAbout } from './complaints.ts';
+import { type ComplaintTools, complaintsAbout } from './complaints.ts';
 import { besideOf } from './driver.ts';
-import { evacuationPlan } from './evacuation.ts';
+import { createEarlierRuns } from './earlier-runs.ts';
+import { endpointsAt, evacuationPlan, seatOfPlace, seatsAround } from './evacuation.ts';
 import { foundLater } from './found-later.ts';
 import { newestOfLost } from './ordered-migrations.ts';
 import { told } from './progress.ts';
 import {
   askedAnew,
-  hasMoved,
   hasRunEnded,
+  isListedUnder,
   moves,
   newRun,
   newRunId,
@@ -65,7 +66,7 @@ export interface PlanRunService {
   ): Promise<PlanRun>;
   /** What was started for a purpose, if anything was. */
   findFor(purpose: string): Promise<PlanRun | undefined>;
-  /** @throws LmasError INVALID_PLAN with every reason; FORBIDDEN: a cordon for somebody who is bound to a project */
+  /** @throws LmasError INVALID_PLAN with every reason; PLAN_BUSY; FORBIDDEN: a cordon for somebody who is bound to a project */
   evacuate(
     input: z.output<typeof evacuationInputSchema>,
     project: string | null,
@@ -105,16 +106,7 @@ export interface RunServiceParts {
   readonly now: () => number;
 }
 
-/** So many of the runs that only look are kept, of each plan and mode; and those that somebody may still be reading. */
-const KEPT_LOOKS = 10;
-const READ_FOR_MS = 3_600_000;
-const ALL = 100_000;
-
-/** A VM whose disks a drill copies cannot be moved for so long. */
-const copiesDisks = ({ mode, items }: PlanRun): boolean =>
-  mode === 'drill' && items.some(({ state }) => state === 'copying');
-
-/** @param name of the plan whose VMs are moved, or of the first run that moved them */
+/** @param name of the plan whose VMs are moved, of the place that is emptied (evacuation.ts), or of the first run that moved them */
 const seatOf = (name: string): Seat => ({
   name,
   taken: (holder) => new LmasError('PLAN_BUSY', `Run ${holder}, which moves the same VMs, is under way.`),
@@ -130,54 +122,23 @@ export function createPlanRunService({
   now,
 }: RunServiceParts): PlanRunService {
   const at = (): string => new Date(now()).toISOString();
-  const shown = <Run extends Pick<PlanRun, 'plan'>>(run: Run, project: string | null): Run => ({
-    ...run,
-    plan: run.plan && ownName(project, run.plan),
-  });
+  const earlier = createEarlierRuns({ table, plans, now });
   const load = async (id: string, project: string | null): Promise<PlanRun> => {
     const run = (await table.find(id))?.value;
     if (run !== undefined && projectSees(project, run.project)) return run;
     throw new LmasError('PLAN_RUN_NOT_FOUND', `There is no run ${id}.`);
   };
-  const get = async (id: string, project: string | null) => shown(await load(id, project), project);
-  const newest = async (index: Index, shows: (run: PlanRun) => boolean): Promise<PlanRun | undefined> =>
-    (await pageOf(table, { limit: 1, index }, shows)).items[0];
-  /** A run that moves VMs of a plan now, there or back. */
-  const movingNow = async (plan: string, except?: string): Promise<PlanRun | undefined> => {
-    const last = await newest(['plan', plan], moves);
-    const there = await newest(['plan', plan], (run) => run.id !== except && moves(run) && !hasRunEnded(run));
-    return there ?? (last && (await newest(['reverse', last.id], (run) => !hasRunEnded(run))));
-  };
-  /** @throws LmasError RUN_STATE, PLAN_BUSY when what did not move may not be tried again now */
-  const requireRetry = async ({ id, plan, ...run }: PlanRun): Promise<void> => {
-    if (!moves(run)) return;
-    const back = await newest(['reverse', id], (other) => !hasRunEnded(other) || hasMoved(other));
-    if (back !== undefined) {
-      const why = hasRunEnded(back) ? 'has taken back what it moved: begin a new one' : 'takes back what it moved';
-      throw new LmasError('RUN_STATE', `Run ${back.id} ${why}.`);
-    }
-    const busy = plan === null ? undefined : await movingNow(plan, id);
-    if (busy !== undefined)
-      throw new LmasError('PLAN_BUSY', `Run ${busy.id}, which moves VMs of the same plan, is under way.`);
-  };
+  const get = async (id: string, project: string | null) => withOwnPlans(project, await load(id, project));
   /** Where a run that moves VMs has its place, there and back. */
   const seatNameOf = async ({ id, plan }: PlanRun): Promise<string> => (await table.find(id))?.seat ?? plan ?? id;
-  const forgetOldLooks = async (plan: string, mode: PlanRun['mode']): Promise<void> => {
-    const isOver = (run: PlanRun): boolean => run.mode === mode && hasRunEnded(run);
-    const { items } = await pageOf(table, { limit: ALL, index: ['plan', plan] }, isOver);
-    // What is known of the VMs of a source that is gone, its newest survey knows (disaster.ts).
-    const survey = items.find(({ items }) => items.length > 0)?.id;
-    const isOld = ({ id, endedAt }: PlanRun) => id !== survey && Date.parse(endedAt ?? '') < now() - READ_FOR_MS;
-    for (const { id } of items.slice(KEPT_LOOKS).filter(isOld)) await table.remove(id);
-  };
   const begin = async (
     definition: PlanBody,
-    of: Pick<PlanRun, 'plan' | 'project' | 'mode' | 'reverseOf'>,
+    of: Omit<Parameters<typeof newRun>[1], 'id'>,
     { id, fence, seat = of.plan ?? id }: { id: string; fence?: Fence; seat?: string },
   ): Promise<PlanRun> => {
     const run = newRun(definition, { id, ...of }, at());
     const entry = { at: run.createdAt, message: `The run begins: ${of.mode}.`, vm: null, code: null };
-    if (of.plan !== null && onlyLooks(of)) await forgetOldLooks(of.plan, of.mode);
+    if (of.plan !== null && onlyLooks(of)) await earlier.forgetLooks(of.plan, of.mode);
     // False: it was begun for the same purpose before.
     const beside = { ...besideOf(run, null, [entry]), seat: moves(of) ? seatOf(seat) : undefined };
     await table.add(run, { ...beside, fence });
@@ -199,7 +160,7 @@ export function createPlanRunService({
       return value && beside && { value, beside: { ...beside, withdraw: true, seat } };
     });
     await announce();
-    return shown(changed ?? (await load(id, project)), project);
+    return withOwnPlans(project, changed ?? (await load(id, project)));
   };
   /** A run that has ended, with what is known of its VMs by now. */
   const asFoundLater = async (run: PlanRun): Promise<PlanRun> => {
@@ -232,32 +193,11 @@ export function createPlanRunService({
       const id = ordered === undefined ? newRunId() : runIdFor(ordered.purpose);
       if (ordered !== undefined && (await table.find(id)) !== undefined) return await get(id, project);
       const fullId = fullName(project, planId);
-      const { project: owner } = plan;
-      if (moves({ mode })) {
-        const busy = await movingNow(fullId);
-        if (busy !== undefined)
-          throw new LmasError('PLAN_BUSY', `Run ${busy.id}, which moves VMs of ${planId}, is under way.`);
-        const drill = await newest(['plan', fullId], copiesDisks);
-        if (drill !== undefined) {
-          throw new LmasError('PLAN_BUSY', `Drill ${drill.id} copies the disks of VMs of ${planId} now.`, {
-            remedy: `Begin once they have crossed, or end it first: lmas plan cancel ${drill.id}`,
-          });
-        }
-        for (const former of plan.after) {
-          const last = await newest(['plan', fullName(owner, former)], (run) => run.mode === mode);
-          if (last?.phase === 'succeeded') continue;
-          const circle = await circleThrough(plan, former, (name) => plans.get(name, owner));
-          const never = circle === undefined ? '' : ` It never can: the order ${circle}.`;
-          throw new LmasError(
-            'PLAN_NOT_READY',
-            `${planId} runs after ${former}, whose last ${mode} ${last === undefined ? 'was never' : `has not succeeded: ${last.phase}`}.${never}`,
-          );
-        }
-      }
+      if (moves({ mode })) await earlier.requireTurn(plan, { planId, fullId, mode });
       const { id: _, project: __, createdAt: ___, changedAt: ____, ...definition } = plan;
-      const of = { plan: fullId, project: owner, mode, reverseOf: null };
+      const of = { plan: fullId, project: plan.project, mode, reverseOf: null };
       const order = { id, ...(ordered === undefined ? {} : { fence: ordered.fence }) };
-      return shown(await begin(definition, of, order), project);
+      return withOwnPlans(project, await begin(definition, of, order));
     },
     findFor: async (purpose) => (await table.find(runIdFor(purpose)))?.value,
     async evacuate(input, project, { signal }) {
@@ -269,22 +209,31 @@ export function createPlanRunService({
       const definition = evacuationPlan(input);
       const tools = { ...complaintTools(project), findPlan: async () => undefined };
       refuse(await complaintsAbout(null, definition, tools, { signal }));
+      const endpoints = await tools.scope.endpoints.list();
+      const seat = seatOfPlace(input.source);
+      for (const name of [seat, ...seatsAround(input.source, endpoints)]) {
+        const holder = await table.holderOf(name);
+        if (holder !== undefined) throw seatOf(name).taken(holder);
+      }
       // First: what is on its way out must not be replaced meanwhile.
-      if (input.cordon) for (const id of await endpointsOf(input.source, tools.scope)) await cordon(id);
-      return await begin(definition, { plan: null, project, mode: 'evacuation', reverseOf: null }, { id: newRunId() });
+      if (input.cordon) for (const id of endpointsAt(input.source, endpoints)) await cordon(id);
+      const of = { plan: null, project, mode: 'evacuation' as const, reverseOf: null };
+      return await begin(definition, of, { id: newRunId(), seat });
     },
     async failBack(id, project, leftOut) {
       const run = await asFoundLater(await load(id, project));
       if (!hasRunEnded(run) || !moves(run)) {
         throw new LmasError('RUN_STATE', moves(run) ? 'The run has not ended yet.' : 'The run moved nothing.');
       }
-      const busy = await newest(['reverse', id], (other) => !hasRunEnded(other));
+      const busy = await earlier.newest(['reverse', id], (other) => !hasRunEnded(other));
       if (busy !== undefined) throw new LmasError('PLAN_BUSY', `Run ${busy.id} takes it back already.`);
-      return await begin(
+      const reverseOfPlan = run.plan ?? run.reverseOfPlan;
+      const back = await begin(
         reversePlan(run, leftOut),
-        { plan: null, project: run.project, mode: 'failback', reverseOf: id },
+        { plan: null, project: run.project, mode: 'failback', reverseOf: id, reverseOfPlan },
         { id: newRunId(), seat: await seatNameOf(run) },
       );
+      return withOwnPlans(project, back);
     },
     async list({ plan, needs, ...page }, project) {
       const fullPlan = plan === undefined ? undefined : fullName(project, plan);
@@ -292,9 +241,9 @@ export function createPlanRunService({
       const { items, nextCursor } = await pageOf(
         table,
         { ...page, index },
-        (run) => projectSees(project, run.project) && (fullPlan === undefined || run.plan === fullPlan),
+        (run) => projectSees(project, run.project) && (fullPlan === undefined || isListedUnder(fullPlan, run)),
       );
-      return { items: items.map((run) => shown(summaryOf(run), project)), nextCursor };
+      return { items: items.map((run) => withOwnPlans(project, summaryOf(run))), nextCursor };
     },
     pause: (id, project) =>
       order(id, project, 'It was paused.', (run) =>
@@ -324,7 +273,7 @@ export function createPlanRunService({
       ),
     async retry(id, project) {
       const run = await asFoundLater(await load(id, project));
-      await requireRetry(run);
+      await earlier.requireRetry(run);
       const seat = moves(run) ? seatOf(await seatNameOf(run)) : undefined;
       return await order(id, project, 'What did not move is tried again.', restarted, seat);
     },
@@ -336,16 +285,8 @@ export function createPlanRunService({
     formerRun: async (run) =>
       run.plan === null
         ? undefined
-        : await newest(['plan', run.plan], (other) => other.id !== run.id && other.items.length > 0),
+        : await earlier.newestOf(run.plan, (other) => other.id !== run.id && other.items.length > 0),
   };
-}
-
-async function endpointsOf(
-  place: { endpoint: string } | { site: string },
-  { endpoints }: Pick<Scope, 'endpoints'>,
-): Promise<string[]> {
-  if ('endpoint' in place) return [place.endpoint];
-  return (await endpoints.list()).filter(({ site }) => site === place.site).map(({ id }) => id);
 }
 
 function narrowest(query: Pick<RunQuery, 'needs' | 'plan'> & { project: string | null }): Index | undefined {

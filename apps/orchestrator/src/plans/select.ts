@@ -32,21 +32,23 @@ export function select(selector: VmSelector, context: Context): Found[] {
     if (hasAnswered(inventory)) found.push(...inventory.vms.map((vm) => ({ endpoint, vm })));
     else silent.push({ endpoint, why: inventory?.unanswered ?? 'it was not' });
   }
+  const canLeave = selector.kind !== 'vm' && 'site' in sourceOf(selector);
+  const way = canLeave ? ' (`silent: leave` goes on without what it has)' : '';
   const complainOfSilent = (): void => {
-    for (const { endpoint, why } of silent) complain(`${endpoint} cannot be asked: ${why}`, '.source', true);
+    for (const { endpoint, why } of silent) complain(`${endpoint} cannot be asked: ${why}${way}`, '.source', true);
   };
   if (selector.kind === 'vm') return selectOne(selector.vm, { found, endpoints, silent, complainOfSilent, complain });
-  const isLeft = context.silent === 'leave' && 'site' in sourceOf(selector);
+  const isLeft = context.silent === 'leave' && canLeave;
   if (isLeft) for (const { endpoint, why } of silent) context.leave(endpoint, why);
   else complainOfSilent();
-  const hosts = { isAny: endpoints.length > 0, isSilent: silent.length > 0, isLeft };
+  const hosts = { isAny: endpoints.length > 0, isSilent: silent.length > 0 };
   return selectMany(selector, onePerVm(found), hosts, complain);
 }
 
 interface Places {
   readonly found: readonly Found[];
   readonly endpoints: readonly string[];
-  readonly silent: readonly unknown[];
+  readonly silent: readonly { readonly endpoint: string }[];
   readonly complainOfSilent: () => void;
   readonly complain: Complain;
 }
@@ -58,31 +60,44 @@ function selectOne(name: string, { found, endpoints, silent, complainOfSilent, c
   // Who sees it run knows what the silent ones could have told.
   if (running.length === 0) complainOfSilent();
   const [only, ...others] = running.length > 0 ? running : called;
-  const where = endpoints.join(', ');
   if (only === undefined) {
-    if (endpoints.length > 0) complain(`there is no VM ${name} at ${where}`, '.vm', silent.length > 0);
+    complainOfNone(name, { endpoints, silent, complain });
     return [];
   }
+  const where = endpoints.join(', ');
   if (others.length > 0) complain(`there are several VMs ${name} at ${where}: name the endpoint, or the id`, '.vm');
   return others.length > 0 ? [] : [only];
+}
+
+/** Where some are silent, nobody can say that there is none; where all are, there is no more to say than that. */
+function complainOfNone(
+  name: string,
+  { endpoints, silent, complain }: Pick<Places, 'endpoints' | 'silent' | 'complain'>,
+): void {
+  const heard = endpoints.filter((id) => silent.every(({ endpoint }) => endpoint !== id));
+  if (heard.length === 0) return;
+  const where = heard.join(', ');
+  const message =
+    silent.length === 0 ? `there is no VM ${name} at ${where}` : `${name} was not found at those that answer: ${where}`;
+  complain(message, '.vm', silent.length > 0);
 }
 
 function selectMany(
   selector: ManySelector,
   all: readonly Found[],
-  { isAny, isSilent, isLeft }: { isAny: boolean; isSilent: boolean; isLeft: boolean },
+  { isAny, isSilent }: { isAny: boolean; isSilent: boolean },
   complain: Complain,
 ): Found[] {
   const found =
     selector.kind === 'label' ? all.filter(({ vm: { labels = [] } }) => labels.includes(selector.label)) : all;
   if (selector.kind === 'label' && found.length === 0 && isAny)
     complain(`no VM bears the label ${selector.label}${whyNone(all)}`, '.label', isSilent);
-  // What is not found may be at a host that does not answer, and is left with it.
-  const isThere = (name: string): boolean => (isSilent && isLeft) || found.some(({ vm }) => isCalled(vm, name));
-  for (const name of selector.except) if (!isThere(name)) complain(`there is no ${name} to except`, '.except', true);
+  // What is not found may be at a host that does not answer.
+  const mayBeThere = (name: string): boolean => isSilent || !isAny || found.some(({ vm }) => isCalled(vm, name));
+  for (const name of selector.except) if (!mayBeThere(name)) complain(`there is no ${name} to except`, '.except');
   for (const name of selector.first) {
     if (selector.except.includes(name)) complain(`${name} cannot come first: it is excepted`, '.first');
-    else if (!isThere(name)) complain(`there is no ${name} to come first`, '.first', true);
+    else if (!mayBeThere(name)) complain(`there is no ${name} to come first`, '.first');
   }
   const stays = new Set(selector.except);
   return inOrder(

@@ -17,15 +17,15 @@ interface Page {
 
 export interface PlanService {
   /**
-   * Stores a plan, in the place of the one of that name. `expect` is called with that one, and throws when the caller has
-   * not seen it. `dryRun`: everything but storing it. @throws LmasError INVALID_PLAN with every reason; PLAN_NOT_FOUND for
+   * Stores a plan, in the place of the one of that name. `expect` is called with that one, or undefined, and throws when that is not
+   * what the caller has seen. `dryRun`: everything but storing it. @throws LmasError INVALID_PLAN with every reason; PLAN_NOT_FOUND for
    * a name of a project, which only the project itself gives away
    */
   put(
     id: string,
     body: PlanBody,
     project: string | null,
-    expect: (current: Plan) => void,
+    expect: (current: Plan | undefined) => void,
     options: { signal: AbortSignal; dryRun: boolean },
   ): Promise<{ plan: Plan; isNew: boolean }>;
   list(query: Page, project: string | null): Promise<{ items: Plan[]; nextCursor: string | null }>;
@@ -64,7 +64,7 @@ export function createPlanService({ table, complaintTools, schedulesNaming, now 
     async put(id, body, project, expect, { signal, dryRun }) {
       const before = await table.find(fullName(project, id));
       if (before === undefined && id.includes('.')) throw missing(id);
-      if (before !== undefined && !dryRun) expect(shown(before.value, project));
+      if (!dryRun) expect(before === undefined ? undefined : shown(before.value, project));
       const owner = before === undefined ? project : before.value.project;
       const tools = { ...complaintTools(owner), findPlan: (name: string) => find(name, owner) };
       refuse(await complaintsAbout(ownName(owner, id), body, tools, { signal }));

@@ -89,6 +89,8 @@ function resolved(run: PlanRun, { items, issues, silent }: Resolution, endedAt: 
   if (issues.length === 0)
     return { ...run, items: [...items], reasons: [...silent], phase: 'validating', message: 'Its VMs are checked.' };
   const reasons = [...issues.map(({ path, message }) => ({ path, message })), ...silent];
+  // Whichever VM were left out, they would stand in the way of the others.
+  const isOfEndpoints = issues.every(({ ofEndpoint }) => ofEndpoint === true);
   const what = issues.length === 1 ? issues[0]?.message : `there are ${issues.length} reasons`;
   return {
     ...run,
@@ -96,7 +98,7 @@ function resolved(run: PlanRun, { items, issues, silent }: Resolution, endedAt: 
       reasons,
       phase: 'failed',
       endedAt,
-      message: `It cannot be carried out: ${what}. Nothing was moved.${wayAround(run)}`,
+      message: `It cannot be carried out: ${what}. Nothing was moved.${isOfEndpoints ? '' : wayAround(run)}`,
     },
     items: items.map((item) => (item.state === 'waiting' ? { ...item, state: 'skipped' } : item)),
     waves: skipped(run.waves),

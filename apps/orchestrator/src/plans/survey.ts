@@ -68,9 +68,14 @@ export async function ask(
       return await session.inventory({ signal });
     });
   } catch (error) {
-    return { unanswered: signal.aborted ? 'it does not answer in time' : describeError(error).message };
+    if (signal.aborted) return { unanswered: 'it does not answer in time' };
+    return { unanswered: withoutName(describeError(error).message, id) };
   }
 }
+
+/** Of an error that names its endpoint in front: whoever tells of it has named it, and goes on behind it. */
+const withoutName = (message: string, id: string): string =>
+  (message.startsWith(`${id}: `) ? message.slice(id.length + 2) : message).replace(/\.$/, '');
 
 function namedEndpoints(
   { waves, poweredOff }: Pick<PlanBody, 'waves' | 'poweredOff'>,

@@ -93,6 +93,8 @@ export interface VersionedTable<T> {
   /** Reads and writes until it was the quickest; `undefined` of `apply` leaves it as it is. */
   change(id: string, apply: (value: T) => { value: T; beside: Beside } | undefined): Promise<T | undefined>;
   remove(id: string): Promise<void>;
+  /** The id of the record that has a seat now. */
+  holderOf(seat: string): Promise<string | undefined>;
   /** Whether nothing was withdrawn since the record was read. */
   isMet(fence: Fence): Promise<boolean>;
   /** Newest first, the next ones after `skip`; with an index, only those in it. */
@@ -280,6 +282,7 @@ export function versionedTable<T extends { readonly id: string; readonly created
       if (needsPerson !== undefined) indexes.push(NEEDS_PERSON);
       await REMOVE(redis, keysOf(id), [id, names.seat(''), ...indexes.map((index) => names.index(...index))]);
     },
+    holderOf: async (seat) => (await redis.get(names.seat(seat))) ?? undefined,
     isMet: async ({ key, token }) => (await redis.hget(key, 'token')) === String(token),
     ids: (skip, count, index) =>
       redis.zrevrange(index === undefined ? names.all : names.index(...index), skip, skip + count - 1),

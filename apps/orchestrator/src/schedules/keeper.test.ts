@@ -14,6 +14,7 @@ import { startTestRedis, type TestRedis } from '../testing/test-redis.ts';
 import type { ActionKind, Actions, Order } from './actions.ts';
 import type { RunEnd } from './decide.ts';
 import { createScheduleKeeper, type ScheduleKeeper } from './keeper.ts';
+import { previewOf } from './preview.ts';
 import { createScheduleTable, type ScheduleAction, type StoredSchedule } from './record.ts';
 import { createScheduleService, type ScheduleService } from './service.ts';
 
@@ -534,4 +535,18 @@ test('a preview tells when each run would begin, and what clocks do to it', asyn
   );
   assert.match(items[0]?.notes[0] ?? '', /2027-03-28 02:30 does not exist/);
   assert.match(items[0]?.notes[1] ?? '', /waits until 2027-03-29 00:00/);
+});
+
+test('of times that wait for the same window a preview lets the newest begin, as it will be', () => {
+  const nightly = { kind: 'weekly' as const, days: ['wed' as const], from: '06:00', to: '08:00' };
+  const schedule = { timeZone: 'UTC', windows: [nightly], blackouts: [], missed: 'next-window' as const };
+  const trigger = { kind: 'cron' as const, expression: '0 */2 * * *' };
+  const starts = (count: number) =>
+    previewOf({ ...schedule, trigger }, { afterMs: Date.parse('2026-06-03T01:00Z'), count }).items.map(
+      ({ startsAt, notes }) => [startsAt?.slice(11, 16) ?? null, notes.at(-1) ?? ''],
+    );
+  const replaced = (by: string) => [null, `The run of 2026-06-03 ${by} UTC takes its place.`];
+  const three = [replaced('04:00'), replaced('06:00'), ['06:00', '']];
+  assert.deepEqual(starts(3), three);
+  assert.deepEqual(starts(2), three.slice(0, 2), 'also by one that is not shown any more');
 });

@@ -24,6 +24,12 @@ export function previewOf(
     return opening;
   };
   for (const { atMs, note } of occurrencesAfter(schedule, afterMs)) {
+    const former = items.at(-1);
+    // One waits at most, the newest.
+    if (former?.startsAt != null && Date.parse(former.startsAt) >= atMs) {
+      former.startsAt = null;
+      former.notes.push(`The run of ${local(atMs)} takes its place.`);
+    }
     if (items.length === count) break;
     const open = isOpen(schedule, atMs);
     const opensMs = open ? atMs : missed === 'next-window' ? openingFrom(atMs) : undefined;

@@ -12,7 +12,7 @@ export const roleSchema = z.enum(ROLES).meta({
 
 export const apiKeyIdSchema = z
   .string()
-  .regex(/^[a-z0-9]{12}$/, 'an id as POST /v1/api-keys answers it')
+  .regex(/^[a-z0-9]{12}$/, '12 letters and digits, as the list of keys shows it')
   .meta({ id: 'ApiKeyId', description: 'The part of the key between its first two underscores: lmas_<id>_….' });
 
 const operations = z

@@ -20,7 +20,7 @@ export const whereSchema = z.enum(['source', 'destination', 'both', 'unknown']).
 
 export const migrationIdSchema = z
   .string()
-  .regex(/^m_[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/, 'an id as POST /v1/migrations answers it')
+  .regex(/^m_[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/, 'm_ and a UUID, as lists of migrations show it')
   .meta({ id: 'MigrationId' });
 
 /** Names and values that portals choose; a name can be none that every JavaScript object has. */

@@ -10,7 +10,7 @@ import { planCheckSchema, recordedBodySchema } from './plan.ts';
 
 export const planRunIdSchema = z
   .string()
-  .regex(/^r_[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/, 'an id as POST /v1/plans/:id/runs answers it')
+  .regex(/^r_[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/, 'r_ and a UUID, as lists of runs show it')
   .meta({ id: 'PlanRunId' });
 
 /** What can be asked for of a stored plan. */
@@ -194,6 +194,12 @@ export const planRunSchema = z
     project: slugSchema.nullable(),
     mode: z.enum([...RUN_MODES, 'failback', 'evacuation']),
     reverseOf: planRunIdSchema.nullable().describe('Of a fail-back: the run that it takes back.'),
+    reverseOfPlan: ownedNameSchema
+      .nullable()
+      .default(null)
+      .describe(
+        'Of a fail-back: the plan whose VMs it takes back; null: there is none, or a version wrote it that did not say so.',
+      ),
     definition: recordedBodySchema.describe('The plan as it was when the run began: a change of it changes no run.'),
     phase: z.enum(RUN_PHASES),
     pausedAt: timestampSchema.nullable().describe('Since when nothing more begins.'),
@@ -243,6 +249,7 @@ export const planRunSummarySchema = planRunSchema
     plan: true,
     project: true,
     mode: true,
+    reverseOfPlan: true,
     phase: true,
     pausedAt: true,
     createdAt: true,
@@ -251,6 +258,7 @@ export const planRunSummarySchema = planRunSchema
   })
   .extend({
     vms: z.partialRecord(z.enum(ITEM_STATES), z.int()).describe('How many are in which state.'),
+    reverseOf: planRunSchema.shape.reverseOf.default(null),
     cancelRequestedAt: timestampSchema.nullable().default(null),
     attempt: z.int().default(1),
     wave: z.int().nullable().default(null).describe('The one that it is at, from 1; null: none.'),
@@ -264,7 +272,7 @@ export const planRunSummarySchema = planRunSchema
   .meta({ id: 'PlanRunSummary' });
 
 export const planRunListQuerySchema = z.strictObject({
-  plan: ownedNameSchema.optional(),
+  plan: ownedNameSchema.optional().describe('Only runs of this plan, and what takes them back.'),
   needs: z.enum(['person']).optional().describe('`person`: only those that wait for an approval.'),
   limit: z.coerce.number().int().min(1).max(200).default(50),
   cursor: z.string().max(512).optional().describe('`nextCursor` of the page before.'),

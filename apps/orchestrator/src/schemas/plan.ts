@@ -221,7 +221,9 @@ const bodyOver = (texts: Texts) => ({
     .array(slugSchema)
     .max(50)
     .default([])
-    .describe('Plans whose newest run of the same mode has to have succeeded before this one may run.'),
+    .describe(
+      'Plans whose newest run of the same mode has to have succeeded, and not to have been taken back, before this one may run.',
+    ),
   rtoMs: z.int().min(1_000).nullable().default(null).describe('Recovery-time objective: how long the whole may take.'),
   poweredOff: z
     .enum(['refuse', 'leave', 'move'])

@@ -17,6 +17,13 @@ test('a time that does not exist runs as much later as clocks were moved, and sa
   assert.deepEqual(instants(found), ['2026-03-28T01:30', '2026-03-29T01:30', '2026-03-30T00:30']);
   assert.match(found[1]?.note ?? '', /2026-03-29 02:30 does not exist in Europe\/Berlin.*runs at 2026-03-29 03:30/);
   assert.deepEqual([found[0]?.note, found[2]?.note], [null, null]);
+  const own = take('*/30 * 14 3 *', 'America/New_York', '2027-03-14T06:00Z', 3);
+  assert.deepEqual(instants(own), ['2027-03-14T06:30', '2027-03-14T07:00', '2027-03-14T07:30']);
+  assert.deepEqual(
+    own.map(({ note }) => note),
+    [null, null, null],
+    'what runs at its own time runs for nothing else',
+  );
   const half = take('15 2 * * *', 'Australia/Lord_Howe', '2026-10-03T00:00Z', 2);
   assert.deepEqual(instants(half), ['2026-10-03T15:45', '2026-10-04T15:15'], 'clocks that are moved by half an hour');
 });
@@ -45,10 +52,20 @@ test('expressions without sense are refused in words', () => {
     ['0 H(1-5) * * thu', /cannot be read: H/],
     ['0 0 ? * 1', /cannot be read: \?/],
     ['*/0 * * * *', /cannot be read/],
+    ['*/90 * * * *', /60 minutes: it would not come every 90/],
+    ['0 10/36 * * *', /24 hours: it would not come every 36/],
   ] as const) {
     assert.match(cronComplaints(expression).join(), reason, expression);
   }
-  for (const expression of ['0 22 * * fri', '*/5 * * * *', '0 0 29 2 *', '0 4 1-7 * *', '0 0 L * *', '0 0 * * 1#2']) {
+  for (const expression of [
+    '0 22 * * fri',
+    '*/5 * * * *',
+    '0 0 29 2 *',
+    '0 4 1-7 * *',
+    '0 0 L * *',
+    '0 0 * * 1#2',
+    '*/60 * * * *',
+  ]) {
     assert.deepEqual(cronComplaints(expression), [], expression);
   }
 });

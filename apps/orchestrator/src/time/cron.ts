@@ -28,6 +28,24 @@ const FIELD = /^[0-9*,/\-#a-z]+$/i;
 const isOurs = (field: string): boolean => FIELD.test(field) && !/h/i.test(field.replaceAll(/thu/gi, ''));
 const HOURS = 24;
 
+/** What each field counts, and how many of them there are. */
+const UNITS = [
+  ['minutes', 60],
+  ['hours', 24],
+  ['days of the month', 31],
+  ['months', 12],
+  ['days of the week', 7],
+] as const;
+
+/** A step that leads out of its field begins anew with each hour, day, month or year: every 90 minutes would be every hour. */
+const wideSteps = (field: string, [units, count]: (typeof UNITS)[number]): string[] =>
+  [...field.matchAll(/\/(\d+)/g)]
+    .filter(([, step]) => Number(step) > count)
+    .map(
+      ([, step]) =>
+        `${field}: a step begins anew with its field, which has ${count} ${units}: it would not come every ${step}`,
+    );
+
 const open = (expression: string, fromWallMs: number) =>
   CronExpressionParser.parse(expression, { tz: 'UTC', currentDate: new Date(fromWallMs) });
 
@@ -42,6 +60,8 @@ export function cronComplaints(expression: string): string[] {
   }
   const odd = fields.filter((field) => !isOurs(field));
   if (odd.length > 0) return [`cannot be read: ${odd.join(' ')}`];
+  const wide = fields.flatMap((field, at) => wideSteps(field, UNITS[at] ?? UNITS[0]));
+  if (wide.length > 0) return wide;
   try {
     open(expression, 0).next();
     return [];
@@ -65,7 +85,8 @@ export function* occurrences(expression: string, zone: string, afterMs: number):
     const found = instantsOf(zone, wallMs);
     waiting.push({ atMs: found.atMs, note: noteOn(found.kind, { wallMs, zone, atMs: found.atMs, isHourly }) });
     if (found.kind === 'twice' && isHourly) waiting.push({ atMs: found.againMs, note: null });
-    waiting.sort((a, b) => a.atMs - b.atMs);
+    // Of two at one instant the one that is its own time counts, and nothing has to be said about it.
+    waiting.sort((a, b) => a.atMs - b.atMs || Number(a.note !== null) - Number(b.note !== null));
     const sureMs = found.atMs - slackMs(zone, found.atMs);
     const ready = waiting.filter(({ atMs }) => atMs <= sureMs);
     waiting = waiting.filter(({ atMs }) => atMs > sureMs);

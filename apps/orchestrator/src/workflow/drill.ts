@@ -136,7 +136,7 @@ async function leave(run: Run, keepUntil: string): Promise<never> {
   throw new LmasError('INTERNAL', 'A run that is over goes on.');
 }
 
-/** Its time is over, or somebody has ended it: its copy came up, so it has succeeded, unless the copy has stopped by itself since. */
+/** Its time is over, or somebody has ended it: its copy came up, so it has succeeded, unless the copy is gone since. */
 async function afterKeeping(errand: Errand): Promise<Ending> {
   const { run } = errand;
   const keepUntil = run.migration.drill?.keepUntil ?? now();
@@ -145,9 +145,16 @@ async function afterKeeping(errand: Errand): Promise<Ending> {
   await run.update(({ migration }) => {
     if (migration.drill !== null) migration.drill.ranToTheEnd = runs;
   });
-  if (runs === false) return notMigrated(run, toMigrationError(run, new LmasError('DRILL_COPY_ENDED')));
+  if (runs === false) return notMigrated(run, toMigrationError(run, copyEnded(run)));
   return { outcome: 'succeeded', where: run.migration.where, error: null, report: null, byHand: null };
 }
+
+/** Who or what ended it, nobody has seen. */
+const copyEnded = ({ migration: { destination, drill } }: Run): LmasError =>
+  new LmasError(
+    'DRILL_COPY_ENDED',
+    `The copy came up, and does not run at ${destination.endpoint} any more${drill === null ? '' : `: ${drill.copy.vm.name}`}.`,
+  );
 
 /** Whether it runs; `null` where nobody can be asked. */
 async function lookAtCopy({ run, hypervisors }: Errand): Promise<boolean | null> {

@@ -8,6 +8,7 @@ const situation: Situation = {
   dirtyRateBytesPerSec: 10 * MIB,
   countsPasses: true,
   goodputBytesPerSec: 110 * MIB,
+  convergence: 'balanced',
   maxDowntimeMs: 1_000,
   bandwidthBytesPerSec: null,
 };
@@ -26,11 +27,23 @@ test('a quiet guest converges, in the time of all its passes together', () => {
 test('a guest whose dirty rate exceeds what the link carries never does, and there is something to do about it', () => {
   const { verdict, message, advice, etaMs } = predict({ dirtyRateBytesPerSec: 120 * MIB });
   assert.deepEqual([verdict, etaMs], ['diverges', null]);
-  assert.match(message, /dirty rate is 120\.0 MiB\/s, the link carries 110\.0 MiB\/s/);
-  assert.match(advice ?? '', /must-finish, allow post-copy.*A pause of about 9\.1 s/);
+  assert.match(message, /dirty rate is 1\.01 Gbit\/s, the link carries 923 Mbit\/s/);
+  assert.match(advice ?? '', /^Set convergence to must-finish, allow post-copy.*A pause of about 9 s would/);
   assert.doesNotMatch(advice ?? '', /bandwidth limit/);
   const limited = predict({ dirtyRateBytesPerSec: 120 * MIB, bandwidthBytesPerSec: 110 * MIB });
-  assert.match(limited.advice ?? '', /Raise the bandwidth limit of 110\.0 MiB\/s/);
+  assert.match(limited.advice ?? '', /^Raise the bandwidth limit of 923 Mbit\/s\. Set convergence/);
+});
+
+test('what is set already is no advice, a long pause is told in hours, and no field of the API is named', () => {
+  const { advice } = predict({
+    ...{ convergence: 'must-finish', dirtyRateBytesPerSec: 20 * MIB },
+    ...{ goodputBytesPerSec: MIB, bytesRemaining: 13_993 * MIB },
+  });
+  assert.match(
+    advice ?? '',
+    /^Allow post-copy, allow a longer downtime, or migrate .* A pause of about 3 h 53 min would/,
+  );
+  assert.doesNotMatch(advice ?? '', /must-finish|maxDowntimeMs/);
 });
 
 test('in between it is said that it is narrow', () => {
@@ -46,7 +59,7 @@ test('pages that go as their differences get across faster than bytes do', () =>
   assert.deepEqual([verdict, etaMs, advice], ['converges', 908, null]);
   assert.match(
     message,
-    /dirty rate is 120\.0 MiB\/s, the link carries 110\.0 MiB\/s, 1100\.0 MiB\/s of memory as differences/,
+    /dirty rate is 1\.01 Gbit\/s, the link carries 923 Mbit\/s, 9\.23 Gbit\/s of memory as differences/,
   );
   const whole = predict({ ...busy, sentShareOfPages: 1 });
   assert.equal(whole.verdict, 'diverges');
@@ -58,7 +71,7 @@ test('pages that go as their differences get across faster than bytes do', () =>
     'the plugin knows of none, or not yet how much they are',
   );
   const could = predict({ ...busy, differencesOption: 'someOption' });
-  assert.match(could.advice ?? '', / send differences \(someOption, from the next attempt on\),/);
+  assert.match(could.advice ?? '', / send differences \(option someOption, from the next attempt on\),/);
   assert.equal(predict({ ...busy, sentShareOfPages: 0 }).verdict, 'converges');
 });
 

@@ -5,6 +5,9 @@
  * G ÷ s of them. An estimate: guests change their minds.
  */
 
+import { formatByteRate, formatPeriod } from '@lmas/format';
+import type { Convergence } from '@lmas/plugin-api';
+
 /** QEMU's own default (`downtime-limit`). */
 const DEFAULT_DOWNTIME_MS = 300;
 /** From here on passes shrink so slowly that a small change of the guest's mood decides. */
@@ -24,6 +27,8 @@ export interface Situation {
   readonly sentShareOfPages?: number | undefined;
   /** What would make the hypervisor send differences, where it could and does not. */
   readonly differencesOption?: string | undefined;
+  /** What holds now: what is set already is no advice. */
+  readonly convergence: Convergence;
   readonly maxDowntimeMs: number | null;
   /** The limit that somebody set. */
   readonly bandwidthBytesPerSec: number | null;
@@ -69,15 +74,20 @@ const unknown = (message: string): Outlook => ({ verdict: 'unknown', message, ad
 
 function divergenceAdvice(situation: Situation, goodput: number): string {
   const pauseMs = Math.ceil((situation.bytesRemaining / goodput) * 1_000);
-  return `${remedies(situation)} A pause of about ${seconds(pauseMs)} would be needed to move what remains now.`;
+  return `${remedies(situation)} A pause of about ${formatPeriod(pauseMs)} would be needed to move what remains now.`;
 }
 
-function remedies({ bandwidthBytesPerSec, differencesOption }: Situation): string {
+function remedies({ bandwidthBytesPerSec, differencesOption, convergence }: Situation): string {
   const limit = bandwidthBytesPerSec === null ? '' : `Raise the bandwidth limit of ${rate(bandwidthBytesPerSec)}. `;
-  const differences =
-    differencesOption === undefined ? '' : ` send differences (${differencesOption}, from the next attempt on),`;
-  return `${limit}Set convergence to must-finish, allow post-copy,${differences} allow a longer downtime (maxDowntimeMs), or migrate when the dirty rate is lower.`;
+  const others = [
+    ...(convergence === 'must-finish' ? [] : ['set convergence to must-finish']),
+    'allow post-copy',
+    ...(differencesOption === undefined
+      ? []
+      : [`send differences (option ${differencesOption}, from the next attempt on)`]),
+    'allow a longer downtime',
+  ].join(', ');
+  return `${limit}${others.charAt(0).toUpperCase()}${others.slice(1)}, or migrate when the dirty rate is lower.`;
 }
 
-const rate = (bytesPerSec: number): string => `${(bytesPerSec / 2 ** 20).toFixed(1)} MiB/s`;
-const seconds = (ms: number): string => `${(ms / 1_000).toFixed(1)} s`;
+const rate = formatByteRate;

@@ -54,7 +54,7 @@ test('that pages go as differences is heeded by the outlook, and no number of th
 test('what would make the hypervisor send differences is said with the outlook, and is no field of the record', async () => {
   const rates = { iteration: 3, dirtyRateBytesPerSec: 3e6, rateBytesPerSec: 1e6, differencesOption: 'someOption' };
   const progress = await recordedOf(rates);
-  assert.match(progress?.outlook?.advice ?? '', /send differences \(someOption/);
+  assert.match(progress?.outlook?.advice ?? '', /send differences \(option someOption/);
   assert.ok(!('differencesOption' in (progress ?? {})));
 });
 

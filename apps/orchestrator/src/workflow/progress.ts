@@ -119,7 +119,7 @@ export class ProgressReporter implements Disposable {
   /** Judged by what holds now: policy and limit may have been changed since the request. */
   async #extended({ sentShareOfPages, differencesOption, ...progress }: MigrationProgress, tunnel: TunnelStats | null) {
     const { id, migration } = this.#run;
-    const { maxDowntimeMs } = policyOf(migration.request, (await this.#facts.changes?.get(id)) ?? {});
+    const { convergence, maxDowntimeMs } = policyOf(migration.request, (await this.#facts.changes?.get(id)) ?? {});
     const { bandwidthShareBytesPerSec: bandwidthBytesPerSec } = migration;
     const linkBitsPerSec = tunnel?.now?.linkBitsPerSec ?? null;
     const outlook = predictOutlook({
@@ -133,6 +133,7 @@ export class ProgressReporter implements Disposable {
       ),
       sentShareOfPages,
       differencesOption,
+      convergence,
       maxDowntimeMs,
       bandwidthBytesPerSec,
     });

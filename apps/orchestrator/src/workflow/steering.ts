@@ -4,6 +4,7 @@
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { isDeepStrictEqual } from 'node:util';
+import { formatByteRate } from '@lmas/format';
 import type { ConvergencePolicy, MigrationDriver } from '@lmas/plugin-api';
 import { type Changes, policyOf } from '../migrations/changes.ts';
 import type { Run } from './run.ts';
@@ -16,6 +17,8 @@ export class Steering implements Disposable {
   readonly #driver: MigrationDriver;
   readonly #closing = new AbortController();
   #applied: ConvergencePolicy;
+  /** What was asked for of the bandwidth when it was last looked at. It is set by others (share.ts), and told here; `null`: not looked yet. */
+  #limit: { readonly bytesPerSec: number | null | undefined } | null = null;
 
   /** `prepared`: the policy with which the migration was prepared. */
   constructor(run: Run, changes: Pick<Changes, 'get'>, driver: MigrationDriver, prepared: ConvergencePolicy) {
@@ -43,8 +46,22 @@ export class Steering implements Disposable {
   }
 
   async #look(): Promise<void> {
-    const wanted = policyOf(this.#run.migration.request, await this.#changes.get(this.#run.id));
-    if (this.#closing.signal.aborted || isDeepStrictEqual(wanted, this.#applied)) return;
+    const changes = await this.#changes.get(this.#run.id);
+    const wanted = policyOf(this.#run.migration.request, changes);
+    if (this.#closing.signal.aborted) return;
+    const parts: string[] = [];
+    if (!isDeepStrictEqual(wanted, this.#applied)) parts.push(await this.#apply(wanted));
+    const { bandwidthBytesPerSec: bytesPerSec } = changes;
+    if (this.#limit !== null && this.#limit.bytesPerSec !== bytesPerSec && bytesPerSec !== undefined) {
+      parts.push(bandwidthInWords(bytesPerSec));
+    }
+    this.#limit = { bytesPerSec };
+    if (parts.length === 0) return;
+    await this.#run.update(() => undefined, { type: 'log', message: parts.join('. ') });
+  }
+
+  /** @returns what has become of it, in words */
+  async #apply(wanted: ConvergencePolicy): Promise<string> {
     const signal = AbortSignal.any([this.#closing.signal, this.#run.lost]);
     const kept =
       this.#driver.setConvergence === undefined
@@ -52,7 +69,11 @@ export class Steering implements Disposable {
         : await this.#driver.setConvergence(wanted, { signal });
     this.#applied = wanted;
     const downtime = wanted.maxDowntimeMs === null ? '' : `, pause of at most ${wanted.maxDowntimeMs} ms`;
-    const message = [`changed to ${wanted.convergence}${downtime}`, ...kept].join('. ');
-    await this.#run.update(() => undefined, { type: 'log', message });
+    return [`changed to ${wanted.convergence}${downtime}`, ...kept].join('. ');
   }
 }
+
+const bandwidthInWords = (bytesPerSec: number | null): string =>
+  bytesPerSec === null
+    ? 'the bandwidth is limited for it no more'
+    : `at most ${formatByteRate(bytesPerSec)} of bandwidth from now on`;

@@ -11,12 +11,15 @@ import { pause } from './pause.ts';
 
 /** Nobody is on it but copies. */
 export const ISOLATED_NETWORK = 'isolated';
+/** Who looks after a copy: moved away, it would stay for ever. */
+const OWNER = 'a drill of LMAS';
 
 interface Vm {
   readonly id: string;
   readonly name: string;
   readonly memoryBytes?: number;
   readonly vcpus?: number;
+  readonly managedBy?: string;
 }
 
 /** What drills need of the world that they are in. */
@@ -25,7 +28,7 @@ export interface Hosts {
   readonly isLinkCut: boolean;
   readonly violations: { readonly vmId: string; readonly what: string }[];
   vms(host: string): readonly Vm[];
-  vm(host: string, vmId: string): (Required<Vm> & { readonly presence: Presence }) | undefined;
+  vm(host: string, vmId: string): (Required<Omit<Vm, 'managedBy'>> & { readonly presence: Presence }) | undefined;
   presence(host: string, vmId: string): { readonly moving: boolean };
   rateBetween(...hosts: readonly string[]): number;
   addVm(host: string, vm: Vm): void;
@@ -179,7 +182,7 @@ export class Drills {
     this.#heed(copy, { drill, of, networks });
     this.copies.set(copy.id, { drill, host, of, networks });
     this.started += 1;
-    this.#world.addVm(host, copy);
+    this.#world.addVm(host, { ...copy, managedBy: OWNER });
   }
 
   removeCopy(host: string, copyId: string, drill: string): void {

@@ -200,7 +200,9 @@ async function carryOut(world: World, call: Call, gone: AbortSignal, onProgress:
     case 'presence':
       return world.presence(host, vmId());
     case 'prepare':
-      return world.prepare(host, guest.parse(args.guest), migrationId(), z.string().nullable().parse(args.volume));
+      return world.prepare(host, guest.parse(args.guest), migrationId(), z.string().nullable().parse(args.volume), {
+        ...(z.boolean().default(false).parse(args.peerToPeer) ? {} : { controller: gone }),
+      });
     case 'perform':
       return await world.perform(host, vmId(), { ...moveArgs.parse(args), onProgress, controller: gone });
     case 'set-bandwidth':

@@ -25,6 +25,8 @@ export interface Guest {
   readonly labels?: readonly string[];
   /** That it is connected to; `default` without it. */
   readonly networks?: readonly string[];
+  /** Who else looks after it; nobody without it. */
+  readonly managedBy?: string;
   /** What it uses, until a script says otherwise (`setUse`). */
   cpuCores: number;
   networkBytesPerSec: number;
@@ -182,17 +184,28 @@ export class World {
     return this.#moves.size;
   }
 
-  /** The host waits for a guest. */
+  /**
+   * The host waits for a guest. `controller` aborts when the one who directs the migration is gone: then nobody else could let the guest go,
+   * and until it has arrived the host throws away what it has of it.
+   */
   prepare(
     host: string,
     guest: Pick<Guest, 'id' | 'name'> & Partial<Guest>,
     migrationId: string,
     volume: string | null,
+    { controller }: { readonly controller?: AbortSignal } = {},
   ): void {
     if (this.#moves.has(guest.id)) throw new WorldError('BUSY', `${guest.name} is being migrated.`);
     if (this.#vms(host).has(guest.id)) throw new WorldError('BUSY', `${host} knows ${guest.name} already.`);
     if (volume !== null) this.volumes.set(volume, migrationId);
     this.#set(host, { ...DEFAULT_GUEST, ...guest, complete: false }, 'incoming');
+    const incoming = this.#at(host, guest.id);
+    const drop = () => {
+      const isSame = this.vm(host, guest.id) === incoming;
+      if (isSame && incoming.presence === 'incoming' && !incoming.complete) this.#remove(host, guest.id);
+    };
+    if (controller?.aborted === true) drop();
+    else controller?.addEventListener('abort', drop, { once: true });
   }
 
   /** Moves the memory. Direct: the source stands still at the end. Peer to peer: it goes through to the end. */

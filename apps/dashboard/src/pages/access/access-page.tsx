@@ -11,7 +11,7 @@ import { SecretShownOnce } from '../../parts/secret-shown-once.tsx';
 import { Table } from '../../parts/table.tsx';
 import { Time } from '../../parts/time.tsx';
 import { useAction } from '../../parts/use-action.ts';
-import { client, session } from '../../session/session.ts';
+import { client, may, session } from '../../session/session.ts';
 import { NewKeyDialog } from './new-key-dialog.tsx';
 import { Projects } from './projects.tsx';
 
@@ -24,9 +24,11 @@ export function AccessPage() {
     <>
       <PageHeading title="API keys">
         <span class="aside">
-          <button type="button" class="primary" onClick={() => add(true)}>
-            Make a key …
-          </button>
+          {may('admin') ? (
+            <button type="button" class="primary" onClick={() => add(true)}>
+              Make a key …
+            </button>
+          ) : null}
         </span>
       </PageHeading>
       {made === null ? null : <SecretShownOnce what={`API key of ${made.name}`} secret={made.key} />}
@@ -63,7 +65,8 @@ function Keys({ keys, onChanged, onMade }: KeysProps) {
         keyOf={({ id }) => id}
         columns={[
           { title: 'Name', cell: ({ name }) => name, sortBy: ({ name }) => name },
-          { title: 'Role', cell: ({ role }) => role, sortBy: ({ role }) => role },
+          { title: 'Id', cell: ({ id }) => <code>{id}</code>, sortBy: ({ id }) => id },
+          { title: 'Role', cell: (key) => <KeyRole apiKey={key} />, sortBy: ({ role }) => role },
           { title: 'Project', cell: ({ project }) => project ?? 'all', sortBy: ({ project }) => project },
           {
             title: 'Last used',
@@ -107,6 +110,16 @@ function Keys({ keys, onChanged, onMade }: KeysProps) {
   );
 }
 
+function KeyRole({ apiKey: { role, operations } }: { apiKey: ApiKey }) {
+  if (operations === null) return <>{role}</>;
+  return (
+    <>
+      {role}
+      <span class="hint">only: {operations.join(', ')}</span>
+    </>
+  );
+}
+
 function KeyState({ apiKey: { revokedAt, expiresAt, id } }: { apiKey: ApiKey }) {
   if (revokedAt !== null) return <Badge tone="bad">revoked</Badge>;
   if (expiresAt !== null && Date.parse(expiresAt) < nowMs()) return <Badge tone="warning">expired</Badge>;
@@ -124,7 +137,7 @@ function Rotate({
 }) {
   const action = useAction(async () => onMade(await client().rotateApiKey(apiKey.id)));
   return (
-    <Confirmation title={`A new key for ${apiKey.name}?`} verb="Make a new key" {...{ action, onClose }}>
+    <Confirmation title={`A new key for ${apiKey.name} (${apiKey.id})?`} verb="Make a new key" {...{ action, onClose }}>
       <p>The old one is accepted for a day more.</p>
     </Confirmation>
   );
@@ -133,7 +146,12 @@ function Rotate({
 function Revoke({ apiKey, onClose }: { apiKey: ApiKey; onClose: () => void }) {
   const action = useAction(async () => await client().revokeApiKey(apiKey.id));
   return (
-    <Confirmation title={`Revoke the key of ${apiKey.name}?`} verb="Revoke" dangerous {...{ action, onClose }}>
+    <Confirmation
+      title={`Revoke the key of ${apiKey.name} (${apiKey.id})?`}
+      verb="Revoke"
+      dangerous
+      {...{ action, onClose }}
+    >
       <p>Whoever uses it is refused from now on, open streams included.</p>
     </Confirmation>
   );

@@ -22,9 +22,11 @@ interface CheckPanelProps {
   readonly check: Trial<MigrationCheck>;
   readonly complete: boolean;
   readonly isDrill: boolean;
+  /** From host to host: what was measured of the link says nothing about it. */
+  readonly isDirect: boolean;
 }
 
-export function CheckPanel({ check, complete, isDrill }: CheckPanelProps) {
+export function CheckPanel({ check, complete, ...how }: CheckPanelProps) {
   return (
     <section class="card" aria-labelledby="check" aria-live="polite" aria-busy={check.busy}>
       <h2 id="check">Checks</h2>
@@ -32,13 +34,15 @@ export function CheckPanel({ check, complete, isDrill }: CheckPanelProps) {
         <p class="muted">Choose a VM and where it shall go: both ends are looked at then. Nothing is touched.</p>
       )}
       {check.busy ? <p class="muted">Both ends are being looked at …</p> : null}
-      <Problem error={check.error} inWords={inWords} />
-      {check.result === undefined ? null : <Result result={check.result} isDrill={isDrill} />}
+      <Problem error={check.error} inWords={inWords} asksAgain />
+      {check.result === undefined ? null : <Result result={check.result} {...how} />}
     </section>
   );
 }
 
-function Result({ result, isDrill }: { result: MigrationCheck; isDrill: boolean }) {
+type ResultProps = Omit<CheckPanelProps, 'check' | 'complete'> & { readonly result: MigrationCheck };
+
+function Result({ result, isDrill, isDirect }: ResultProps) {
   const { ok, findings, prediction, memoryBytes, diskBytes } = result;
   const [tone, words] = CONVERGENCE[prediction.convergence];
   const what = isDrill ? 'rehearsed' : 'moved';
@@ -57,7 +61,11 @@ function Result({ result, isDrill }: { result: MigrationCheck; isDrill: boolean 
           ['Downtime', isDrill ? null : spanWords(prediction.downtimeMs)],
           [
             'Link',
-            prediction.rateBytesPerSec === null ? 'not measured yet' : formatByteRate(prediction.rateBytesPerSec),
+            prediction.rateBytesPerSec !== null
+              ? formatByteRate(prediction.rateBytesPerSec)
+              : isDirect
+                ? 'never measured from host to host'
+                : 'not measured yet',
           ],
           [
             'Dirty rate',

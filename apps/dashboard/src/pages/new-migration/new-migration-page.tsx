@@ -181,7 +181,12 @@ function Form({ endpoints, plugins }: FormProps) {
         <Details draft={draft} fields={fields} there={there} onChange={change} />
       </div>
       <div class="beside">
-        <CheckPanel check={check} complete={request !== null} isDrill={draft.drill !== null} />
+        <CheckPanel
+          check={check}
+          complete={request !== null}
+          isDrill={draft.drill !== null}
+          isDirect={draft.transport === 'direct'}
+        />
         <Problem error={complaint ?? submit.error} inWords={inWords} />
         <button type="submit" class="primary" disabled={request === null || submit.busy || check.busy || blocked}>
           {check.busy

@@ -23,7 +23,8 @@ export function LinkTable({ links }: { links: readonly LoadedLink[] }) {
           sortBy: ({ link }) => link.running,
         },
         {
-          title: 'Carries now',
+          // What moves directly is measured by nobody.
+          title: 'Carries now in tunnels',
           cell: (link) => <Load link={link} />,
           sortBy: ({ carriesBitsPerSec }) => carriesBitsPerSec,
         },

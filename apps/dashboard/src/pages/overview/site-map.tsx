@@ -135,5 +135,5 @@ function captionOf({ link: { running }, carriesBitsPerSec, capacityBitsPerSec }:
   const capacity = capacityBitsPerSec === null ? '' : formatBitRate(capacityBitsPerSec);
   if (running === 0) return capacity;
   const now = formatBitRate(carriesBitsPerSec);
-  return `${running} moving, ${now}${capacity === '' ? '' : ` of ${capacity}`}`;
+  return `${running} moving, ${now}${capacity === '' ? '' : ` of ${capacity}`} in tunnels`;
 }

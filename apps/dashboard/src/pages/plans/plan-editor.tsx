@@ -2,7 +2,7 @@
  * A plan as it is written, in YAML: tried against the orchestrator while it is typed, so that everything that would be refused
  * is told before anybody stores it.
  */
-import { type Plan, type PlanInput, versionOf } from '@lmas/client';
+import { LmasApiError, type Plan, type PlanInput, versionOf } from '@lmas/client';
 import { useState } from 'preact/hooks';
 import { useResource } from '../../live/resource.ts';
 import { useTrial } from '../../live/use-trial.ts';
@@ -34,8 +34,6 @@ waves:
     vms:
       - { kind: host, source: host-a, destination: { endpoint: host-b }, except: [db-1] }
 `;
-/** A version that there never is: whoever makes a plan means to take the place of none. */
-const NO_VERSION = '"none"';
 
 /** @param id of the one to be changed; undefined: a new one */
 export function PlanEditor({ id }: { id?: string }) {
@@ -80,12 +78,16 @@ interface EditorProps {
 function Editor({ before, text, library }: EditorProps) {
   const [id, setId] = useState(before?.id ?? '');
   const [written, setWritten] = useState(text);
-  const trial = useTrial(id === '' ? null : `${id}\n${written}`, async (options) =>
-    client().putPlan(id, await bodyOf(written), { dryRun: true, ...options }),
-  );
-  const ifMatch = before === null ? NO_VERSION : (versionOf(before) ?? '*');
+  const trial = useTrial(`${id}\n${written}`, async (options) => {
+    const body = await bodyOf(written);
+    // Without a name there is nothing to ask about it, but what is no YAML is told all the same.
+    return id === '' ? undefined : await client().putPlan(id, body, { dryRun: true, ...options });
+  });
+  const ifMatch = before === null ? null : (versionOf(before) ?? '*');
   const save = useAction(async () => {
-    const stored = await client().putPlan(id, await bodyOf(written), { ifMatch });
+    const stored = await client()
+      .putPlan(id, await bodyOf(written), { ifMatch })
+      .catch(inOtherWords);
     go(`/plans/${stored.id}`);
   });
   return (
@@ -113,7 +115,7 @@ function Editor({ before, text, library }: EditorProps) {
       />
       <section aria-live="polite" aria-busy={trial.busy} aria-label="What the orchestrator says of it">
         {trial.busy ? <p class="muted">It is being looked at …</p> : null}
-        <Problem error={trial.error} />
+        <Problem error={trial.error} asksAgain />
         {trial.result === undefined ? null : (
           <>
             <p>
@@ -125,6 +127,12 @@ function Editor({ before, text, library }: EditorProps) {
       </section>
     </FormPage>
   );
+}
+
+/** Whoever makes a plan has no version to name. */
+function inOtherWords(error: unknown): never {
+  if (!(error instanceof LmasApiError && error.code === 'PRECONDITION_REQUIRED')) throw error;
+  throw new Error('There is a plan of this name already. Give yours another name, or go back and change that one.');
 }
 
 /** @throws what is wrong with the YAML, with its line */

@@ -46,7 +46,7 @@ async function courseOf(id: string, options: { signal: AbortSignal }): Promise<C
 function Run({ run, moving, onChanged }: Course & { onChanged: () => void }) {
   return (
     <>
-      <PageHeading title={run.plan ?? run.mode} about={run.mode} within={['Plans', '/plans']}>
+      <PageHeading title={run.plan ?? run.reverseOfPlan ?? run.mode} about={run.mode} within={['Plans', '/plans']}>
         <RunPhase run={run} />
         {run.pausedAt === null ? null : <Badge tone="warning">paused</Badge>}
       </PageHeading>
@@ -87,8 +87,10 @@ function factsOf({
   endedAt,
   keptUntil,
   attempt,
-  plan,
+  reverseOf,
+  ...run
 }: PlanRun): readonly Field[] {
+  const plan = run.plan ?? run.reverseOfPlan ?? null;
   const span = prediction?.durationMs ?? null;
   return [
     [
@@ -96,6 +98,14 @@ function factsOf({
       plan === null ? null : (
         <a key="plan" href={href(`/plans/${plan}`)}>
           {plan}
+        </a>
+      ),
+    ],
+    [
+      'Takes back',
+      reverseOf === null ? null : (
+        <a key="back" href={href(`/plan-runs/${reverseOf}`)}>
+          {reverseOf}
         </a>
       ),
     ],

@@ -7,6 +7,10 @@ import { Table } from '../../parts/table.tsx';
 import { Time } from '../../parts/time.tsx';
 import { RunPhase } from './run-phase.tsx';
 
+/** A fail-back is found under the plan whose VMs it takes back. */
+const nameOf = ({ plan, reverseOfPlan = null, mode }: PlanRunList['items'][number]): string =>
+  plan ?? reverseOfPlan ?? mode;
+
 export function Runs({ runs }: { runs: PlanRunList['items'] }) {
   return (
     <Table
@@ -16,8 +20,8 @@ export function Runs({ runs }: { runs: PlanRunList['items'] }) {
       columns={[
         {
           title: 'Run',
-          cell: ({ id, plan, mode }) => <a href={href(`/plan-runs/${id}`)}>{plan ?? mode}</a>,
-          sortBy: ({ plan, mode }) => plan ?? mode,
+          cell: (run) => <a href={href(`/plan-runs/${run.id}`)}>{nameOf(run)}</a>,
+          sortBy: nameOf,
         },
         { title: 'Mode', cell: ({ mode }) => mode, sortBy: ({ mode }) => mode },
         {

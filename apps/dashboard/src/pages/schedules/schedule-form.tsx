@@ -98,7 +98,7 @@ function Form({ endpoints, plans, policies, schedule }: FormProps) {
         <h2 id="preview">The next runs would be</h2>
         {request === null ? <p class="muted">Say what it starts, and when.</p> : null}
         {preview.busy ? <p class="muted">They are being worked out …</p> : null}
-        <Problem error={preview.error} />
+        <Problem error={preview.error} asksAgain />
         {preview.result === undefined ? null : <NextRuns runs={preview.result} />}
       </section>
     </FormPage>

@@ -30,7 +30,7 @@ export const planRoutes: FastifyPluginAsyncZod<Services> = async (api, { plans, 
         tags,
         summary: 'Store a plan',
         description:
-          'Makes it, or takes the place of the one of that name, which `if-match` has to name then. Refused at once, with every reason: VMs that are not there, one VM twice, mappings that miss a network, plans that wait for each other, checks of addresses that nobody allowed. What depends on who answers at the moment is left to `validate`. Runs under way go on with the plan as it was. Whoever sees all projects changes a project’s plan by `project.name`; only the project itself makes one.',
+          'Makes it, or takes the place of the one of that name, which `if-match` has to name then; whoever names one that was removed makes none. Refused at once, with every reason: VMs that are not there, one VM twice, mappings that miss a network, plans that wait for each other, checks of addresses that nobody allowed. What depends on who answers at the moment is left to `validate`. Runs under way go on with the plan as it was. Whoever sees all projects changes a project’s plan by `project.name`; only the project itself makes one.',
         params: ownedNameParams,
         querystring: planPutQuerySchema,
         headers: ifMatchHeaders,
@@ -49,12 +49,16 @@ export const planRoutes: FastifyPluginAsyncZod<Services> = async (api, { plans, 
       },
     },
     async (request, reply) => {
-      const expect = (current: Plan) =>
+      const ifMatch = request.headers['if-match'];
+      const expect = (current: Plan | undefined) => {
+        // Whoever names a version does not mean a new one: the one that was looked at is gone.
+        if (current === undefined && (ifMatch === undefined || ifMatch === '*')) return;
         expectMatch(
-          request.headers['if-match'],
-          current,
-          `There is a plan ${current.id} already: a change of it has to say of which version.`,
+          ifMatch,
+          current ?? null,
+          `There is a plan ${current?.id} already: a change of it has to say of which version.`,
         );
+      };
       const signal = callSignal(reply, FAR_CALL_MS);
       const { plan, isNew } = await plans.put(request.params.id, request.body, projectOf(request), expect, {
         signal,
@@ -142,9 +146,9 @@ export const planRoutes: FastifyPluginAsyncZod<Services> = async (api, { plans, 
         tags,
         summary: 'Empty a host or a site',
         description:
-          'Everything that runs there moves, most at once as `concurrency` says, to an endpoint, or to the endpoints of a site that have most memory free. Also the way to fill a new site. A run like that of a plan; its fail-back brings all back.',
+          'Everything that runs there moves, most at once as `concurrency` says, to an endpoint, or to the endpoints of a site that have most memory free. Also the way to fill a new site. A run like that of a plan; its fail-back brings all back. Refused while another run empties the same host or site, a host of that site, or the site of that host.',
         body: evacuationInputSchema,
-        response: { 202: planRunSchema, ...failures('INVALID_PLAN', 'FAR_END_TIMEOUT') },
+        response: { 202: planRunSchema, ...failures('INVALID_PLAN', 'PLAN_BUSY', 'FAR_END_TIMEOUT') },
       },
     },
     async (request, reply) => {
