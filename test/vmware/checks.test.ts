@@ -128,6 +128,7 @@ const FINDINGS: readonly {
   { code: 'STORAGE_NOT_MAPPED', severity: 'blocker', options: { datastore: 'nowhere' } },
   { code: 'STORAGE_NOT_MAPPED', severity: 'blocker', changes: { diskMap: { 'Hard disk 9': 'beta-store' } } },
   { code: 'NETWORK_NOT_MAPPED', severity: 'blocker', changes: { networkMap: { 'VM Network': 'nowhere' } } },
+  { code: 'NETWORK_UNKNOWN', severity: 'blocker', changes: { networkMap: { 'VM network': 'dv-beta' } } },
   {
     code: 'NO_SPACE',
     severity: 'blocker',

@@ -265,6 +265,7 @@ const cases: readonly (readonly [what: string, change: () => void, expected: str
   ],
   ['a disk that the VM does not have', silent, 'DISK_UNKNOWN blocker', { diskMap: { xvdz: 'storage of beta' } }],
   ['a network that is not there', silent, 'NETWORK_NOT_MAPPED blocker', { networkMap: { lan: 'nowhere' } }],
+  ['a network that the VM is not in', silent, 'NETWORK_UNKNOWN blocker', { networkMap: { Lan: 'migration' } }],
   ['a host that is not there', silent, 'NO_DESTINATION_HOST blocker', { options: { destinationHost: 'gamma-1' } }],
   [
     'no address in the migration network',

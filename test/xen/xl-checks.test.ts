@@ -88,6 +88,7 @@ const cases: readonly Case[] = [
     'NETWORK_MISSING blocker',
   ],
   ['a network to be changed', silent, 'NETWORKS_STAY blocker', { networkMap: { lo: 'xenbr1' } }],
+  ['a network that it is not in', silent, 'NETWORK_UNKNOWN blocker', { networkMap: { Lo: 'xenbr1' } }],
   ['a downtime that is asked for', silent, 'DOWNTIME_NOT_SET note', { maxDowntimeMs: 100 }],
   [
     'a bandwidth without the tunnel',

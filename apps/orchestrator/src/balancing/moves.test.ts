@@ -191,6 +191,21 @@ test('what the service refuses is told, and stays refused', async () => {
   );
 });
 
+test('a policy maps the networks of all its VMs: a migration is told of those that its own VM has', async () => {
+  const { policy, move } = await decided();
+  const mapped = { ...policy, migration: { ...policy.migration, networkMap: { lan: 'lan-c', dmz: 'dmz-c' } } };
+  const seen = [
+    host('a', [
+      { name: 'large', cores: 4, networks: ['lan', 'backup'] },
+      { name: 'rest', cores: 5 },
+    ]),
+    ...hosts().slice(1),
+  ];
+  const after = await played({ observed: () => observed(seen) }).moves.carryOut(mapped, move, { signal });
+  assert.equal(after.state, 'submitted');
+  assert.deepEqual(after.request?.networkMap, { lan: 'lan-c' });
+});
+
 describe('who belongs together', () => {
   const inFlight = (vms: readonly string[]) => vms.map((vm) => ({ vm, source: 'a', destination: 'c' }));
   const carriedOut = async (parts: Parameters<typeof played>[0] = {}, limits: object = {}) => {

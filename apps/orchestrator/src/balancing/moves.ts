@@ -52,6 +52,12 @@ export interface Moves {
   conclude(moves: readonly BalancingMove[], observation: Observation): Promise<BalancingMove[]>;
 }
 
+function requestFor(policy: BalancingPolicy, move: BalancingMove, { hosts }: Observation) {
+  const { vm, source, destination } = move;
+  const observed = hosts.find(({ endpoint }) => endpoint === source)?.vms.find(({ id }) => id === vm.id);
+  return requestOf(policy, { vm: vm.id, source, destination }, observed?.networks ?? []);
+}
+
 export function createMoves({ store, observer, migrations, checker, log }: MoveParts): Moves {
   const find = async (id: string | null): Promise<Migration | undefined> => {
     if (id === null) return undefined;
@@ -98,17 +104,31 @@ export function createMoves({ store, observer, migrations, checker, log }: MoveP
         }),
     );
 
-  /** Why it is no longer right; `undefined`: it is. */
-  const objection = async (policy: BalancingPolicy, move: BalancingMove, signal: AbortSignal) => {
+  /** The migration that carries it out, or why it is no longer right. */
+  const lookAgain = async (
+    policy: BalancingPolicy,
+    move: BalancingMove,
+    signal: AbortSignal,
+  ): Promise<{ readonly why: string } | { readonly request: ReturnType<typeof requestOf> }> => {
     const all = await store.moves(policy.id);
+    const lost = companionsOf(move, all).find(isLost);
+    if (lost !== undefined)
+      return { why: `${lost.vm.name}, with which it was to go, stays: ${lost.outcome ?? lost.state}` };
+    const observation = await observer.observe(policy, { signal });
+    const why = await objection(policy, move, { all, observation, signal });
+    return why === undefined ? { request: requestFor(policy, move, observation) } : { why };
+  };
+
+  const objection = async (
+    policy: BalancingPolicy,
+    move: BalancingMove,
+    { all, observation, signal }: { all: readonly BalancingMove[]; observation: Observation; signal: AbortSignal },
+  ): Promise<string | undefined> => {
     const companions = companionsOf(move, all);
-    const lost = companions.find(isLost);
-    if (lost !== undefined) return `${lost.vm.name}, with which it was to go, stays: ${lost.outcome ?? lost.state}`;
     // Once one of a group has left, the others follow it: what it keeps is the rule, and the gain was that of all together.
     const isRepair = move.isRepair || companions.some(isBegun);
     // The first one begins only what all of them can do.
     const together = companions.some(isBegun) ? [move] : [move, ...companions.filter(isToCome)];
-    const observation = await observer.observe(policy, { signal });
     const memory = await store.memory(policy.id);
     // Those of the same pass are part of the same decision: they neither forbid each other nor take each other's place.
     const begun = await past(all);
@@ -118,8 +138,7 @@ export function createMoves({ store, observer, migrations, checker, log }: MoveP
     const question = { policy, observation, memory, past: others, setBacks: [], nowMs: Date.now() };
     const verdict = judgeAgain(question, { ...move, isRepair });
     if (verdict !== undefined) return verdict;
-    const checkOf = ({ vm, source, destination }: BalancingMove) =>
-      checker.check(requestOf(policy, { vm: vm.id, source, destination }), { signal });
+    const checkOf = (each: BalancingMove) => checker.check(requestFor(policy, each, observation), { signal });
     const check = await checkOf(move);
     const blocker = blockerOf(check);
     if (blocker !== undefined) return blocker;
@@ -139,13 +158,13 @@ export function createMoves({ store, observer, migrations, checker, log }: MoveP
   return {
     past,
     async carryOut(policy, move, { signal, by }) {
-      const why = await objection(policy, move, signal).catch((error: unknown) => {
+      const seen = await lookAgain(policy, move, signal).catch((error: unknown) => {
         signal.throwIfAborted();
-        return describeError(error).message;
+        return { why: describeError(error).message };
       });
-      if (why !== undefined) return await close(move, 'refused', `Looked at once more: ${why}`);
+      if ('why' in seen) return await close(move, 'refused', `Looked at once more: ${seen.why}`);
       const request = {
-        ...requestOf(policy, { vm: move.vm.id, source: move.source, destination: move.destination }),
+        ...seen.request,
         labels: { [POLICY_LABEL]: move.policy },
         correlationId: move.id,
       };

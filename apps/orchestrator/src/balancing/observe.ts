@@ -44,7 +44,7 @@ export function createObserver({ questions, endpoints, links, migrations }: Obse
   };
   const wayBetween = async (policy: BalancingPolicy, source: string, destination: string): Promise<Way> => {
     try {
-      const input = requestOf(policy, { vm: 'any', source, destination });
+      const input = requestOf(policy, { vm: 'any', source, destination }, []);
       await migrations.validate(input);
       return { usable: true, rateBytesPerSec: await expectedRate(input, { endpoints, links }) };
     } catch (error) {
@@ -137,11 +137,21 @@ const measureFor = ({ measureMs, costWeight }: BalancingPolicy) => ({
   dirtyRates: costWeight > 0,
 });
 
-/** A migration of this policy, without what tells whose it is. */
+/**
+ * A migration of this policy, without what tells whose it is. The policy maps the networks of all its VMs, and a migration only those
+ * of its own: what it did not have would be taken for a mistake.
+ * @param networks of the VM
+ */
 export const requestOf = (
   { migration }: Pick<BalancingPolicy, 'migration'>,
   ends: { readonly vm: string; readonly source: string; readonly destination: string },
-) => recordedRequestSchema.parse({ ...migration, ...ends });
+  networks: readonly string[],
+) => {
+  const networkMap = Object.fromEntries(
+    Object.entries(migration.networkMap).filter(([name]) => networks.includes(name)),
+  );
+  return recordedRequestSchema.parse({ ...migration, ...ends, networkMap });
+};
 
 function hostOf(
   { id, plugin }: Pick<Endpoint, 'id' | 'plugin'>,
@@ -169,10 +179,10 @@ function hostOf(
   };
 }
 
-function vmOf({ id, name, labels = [], memoryBytes, managedBy }: VmSummary, { vms }: Load): ObservedVm {
+function vmOf({ id, name, labels = [], networks, memoryBytes, managedBy }: VmSummary, { vms }: Load): ObservedVm {
   const load = vms.find((vm) => vm.id === id);
   return {
-    ...{ id, name, labels, memoryBytes },
+    ...{ id, name, labels, networks, memoryBytes },
     use: {
       cpu: load?.cpuCores ?? null,
       memory: load?.memoryBytes ?? memoryBytes,

@@ -31,6 +31,7 @@ export interface ObservedVm {
   readonly id: string;
   readonly name: string;
   readonly labels: readonly string[];
+  readonly networks: readonly string[];
   readonly use: Amounts;
   /** All that has to cross the link. */
   readonly memoryBytes: number;

@@ -263,10 +263,11 @@ describe('checks', () => {
     b.addGuest('web', UUID);
     const migration = await driver(
       { mode: 'peer-to-peer' },
-      { networkMap: { default: 'nowhere' }, diskMap: { vdz: '/x', vda: '/dev/lmas-no-such-device' } },
+      { networkMap: { default: 'nowhere', Default: 'lan' }, diskMap: { vdz: '/x', vda: '/dev/lmas-no-such-device' } },
     );
     assert.deepEqual(await codes(migration), [
       'blocker VM_KNOWN_AT_DESTINATION',
+      'blocker NETWORK_UNKNOWN',
       'blocker NETWORK_MISSING',
       'blocker DISK_UNKNOWN',
       'blocker DESTINATION_DEVICE_MISSING',

@@ -146,7 +146,8 @@ export async function checkNetworks(context: CheckContext): Promise<Finding[]> {
     if (type === 'network') wanted.add(name);
     if (type === 'bridge' || type === 'direct') bridges.add(name);
   }
-  const findings = [...wanted]
+  const findings = checkNetworkNames(context);
+  const missing = [...wanted]
     .filter((name) => !networks.has(name))
     .map((name) =>
       blocker(
@@ -155,6 +156,7 @@ export async function checkNetworks(context: CheckContext): Promise<Finding[]> {
         'Define it there, or map it to another one.',
       ),
     );
+  findings.push(...missing);
   const devices = bridges.size === 0 ? new Set<string>() : await networkDevices(context);
   for (const name of bridges) {
     if (devices.has(name)) continue;
@@ -162,6 +164,21 @@ export async function checkNetworks(context: CheckContext): Promise<Finding[]> {
     findings.push(blocker('BRIDGE_MISSING', message, 'Make it there, or map it to another one.'));
   }
   return findings;
+}
+
+/** A slip of the pen would leave an interface to the network that has the same name at the destination. */
+function checkNetworkNames({ plan, request }: CheckContext): Finding[] {
+  const known = new Set(plan.definition.interfaces.flatMap(({ source }) => source ?? []));
+  const has = [...known].join(', ') || 'none';
+  return Object.keys(request.networkMap)
+    .filter((name) => !known.has(name))
+    .map((name) =>
+      blocker(
+        'NETWORK_UNKNOWN',
+        `The network map names ${name}, which the VM does not have.`,
+        `Correct the network map: its networks are ${has}.`,
+      ),
+    );
 }
 
 async function networkDevices({ ends, signal }: CheckContext): Promise<Set<string>> {

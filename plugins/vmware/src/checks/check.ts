@@ -21,6 +21,7 @@ const GAP_CODES: Readonly<Record<Gap['kind'], string>> = {
   folder: 'NO_SUCH_FOLDER',
   storage: 'STORAGE_NOT_MAPPED',
   network: 'NETWORK_NOT_MAPPED',
+  'network-unknown': 'NETWORK_UNKNOWN',
 };
 
 /** @throws PluginError VM_NOT_FOUND, and whatever the connections suffer */

@@ -2,7 +2,7 @@
 import { allNamed, type Named } from '../inventory/places.ts';
 
 export interface Gap {
-  readonly kind: 'site' | 'source-host' | 'host' | 'pool' | 'folder' | 'storage' | 'network';
+  readonly kind: 'site' | 'source-host' | 'host' | 'pool' | 'folder' | 'storage' | 'network' | 'network-unknown';
   readonly message: string;
   readonly remedy: string;
 }

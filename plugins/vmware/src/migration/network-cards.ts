@@ -11,12 +11,14 @@ export interface PlannedCard {
   /** As the vSphere Client shows it: `Network adapter 1`. */
   readonly label: string;
   readonly networkName: string;
+  /** Its id, where the vCenter shows it. */
+  readonly networkId: string | undefined;
   /** Where it is plugged in; `undefined` when nobody could say. */
   readonly network: Network | undefined;
   readonly changes: boolean;
 }
 
-/** `networkMap` names a network, or one card by its label, which counts for more. */
+/** `networkMap` names a network by name or id, or one card by its label, which counts for more. */
 export function mapCards(
   parts: Parts,
   host: Host | undefined,
@@ -28,7 +30,9 @@ export function mapCards(
     const label = labelOf(device);
     const now = networkNow(sourcePlaces.networks, device);
     const networkName = decodeName(now?.record.name ?? device.backing?.deviceName ?? 'an unknown network');
-    const mapped = request.networkMap[label] ?? request.networkMap[networkName];
+    const networkId = now?.ref.value;
+    const mapped =
+      request.networkMap[label] ?? request.networkMap[networkName] ?? request.networkMap[networkId ?? networkName];
     const keepsName = mapped === undefined || mapped === networkName;
     const stays = keepsName && sameVCenter ? seen.find(({ ref }) => sameRef(ref, now?.ref)) : undefined;
     const gap: Gap = {
@@ -37,9 +41,30 @@ export function mapCards(
       remedy: `Map it in networkMap to one of: ${seen.map(({ record }) => decodeName(record.name)).join(', ') || 'none'}.`,
     };
     const network = stays ?? (host === undefined ? undefined : findOrGap(seen, mapped ?? networkName, gap, gaps));
-    return { device, label, networkName, network, changes: !(sameVCenter && sameRef(now?.ref, network?.ref)) };
+    const changes = !(sameVCenter && sameRef(now?.ref, network?.ref));
+    return { device, label, networkName, networkId, network, changes };
   });
-  return { cards, gaps };
+  return { cards, gaps: [...gaps, ...strangersOf(parts, cards)] };
+}
+
+/** A slip of the pen would leave a card to the network that has the same name at the destination. */
+function strangersOf({ request, sourcePlaces, vm }: Parts, cards: readonly PlannedCard[]): Gap[] {
+  // vSphere counts networks of a VM, and so does the inventory, that no card of it is in now (of its snapshots).
+  const others = sourcePlaces.networks.filter(({ ref }) => vm.record.network.some((each) => sameRef(each, ref)));
+  const known = new Set([
+    ...cards.flatMap(({ label, networkName, networkId }) => [label, networkName, networkId]),
+    ...others.flatMap(({ ref, record }) => [ref.value, decodeName(record.name)]),
+  ]);
+  const has = cards.map(({ label, networkName }) => `${networkName} (${label})`).join(', ') || 'none';
+  return Object.keys(request.networkMap).flatMap((name) =>
+    known.has(name)
+      ? []
+      : {
+          kind: 'network-unknown',
+          message: `The network map names ${name}, which the VM does not have.`,
+          remedy: `Correct the network map: its networks are ${has}.`,
+        },
+  );
 }
 
 function networkNow(networks: readonly Network[], { backing }: Device): Network | undefined {

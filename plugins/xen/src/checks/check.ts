@@ -18,6 +18,7 @@ const GAP_CODES: Readonly<Record<Gap['kind'], string>> = {
   address: 'NO_MIGRATION_ADDRESS',
   storage: 'STORAGE_NOT_MAPPED',
   network: 'NETWORK_NOT_MAPPED',
+  'network-unknown': 'NETWORK_UNKNOWN',
   gpu: 'GPU_GROUP_NOT_POSSIBLE',
   format: 'DISK_FORMAT_NOT_POSSIBLE',
 };

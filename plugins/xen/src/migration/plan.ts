@@ -39,7 +39,7 @@ export interface PlannedDisk extends Row<VdiRecord> {
 }
 
 export interface Gap {
-  readonly kind: 'site' | 'host' | 'address' | 'storage' | 'network' | 'gpu' | 'format';
+  readonly kind: 'site' | 'host' | 'address' | 'storage' | 'network' | 'network-unknown' | 'gpu' | 'format';
   readonly message: string;
   readonly remedy: string;
 }
@@ -93,7 +93,7 @@ export async function makePlan(
   const host = chooseHost(parts, destination, moving.disks, before);
   const network = chooseNetwork(parts, destination, host);
   const { disks, gaps: homeless } = placeDisks(parts, moving.disks, host?.ref);
-  gaps.push(...homeless);
+  gaps.push(...homeless, ...strangersOf(parts, moving.vifs));
   return {
     sourcePool,
     destinationPool,
@@ -231,13 +231,33 @@ function chooseNetwork(
   return { network: pif?.network, address };
 }
 
-function mapInterfaces({ request, sourcePool, destinationPool, guests, gaps }: Parts, vifs: readonly string[]) {
+const networkOf = ({ sourcePool, guests }: Parts, vif: string) =>
+  sourcePool.networks.get(guests.vifs.get(vif)?.network ?? '');
+
+/** A slip of the pen would leave an interface to the network that has the same name at the destination. */
+function strangersOf(parts: Parts, vifs: readonly string[]): Gap[] {
+  const own = vifs.flatMap((ref) => networkOf(parts, ref) ?? []);
+  const known = new Set(own.flatMap(({ uuid, name_label: name }) => [uuid, name]));
+  const has = [...new Set(own.map(({ name_label: name }) => name))].join(', ') || 'none';
+  return Object.keys(parts.request.networkMap).flatMap((name) =>
+    known.has(name)
+      ? []
+      : {
+          kind: 'network-unknown',
+          message: `The network map names ${name}, which the VM does not have.`,
+          remedy: `Correct the network map: its networks are ${has}.`,
+        },
+  );
+}
+
+function mapInterfaces(parts: Parts, vifs: readonly string[]) {
+  const { request, destinationPool, gaps } = parts;
   const map: Record<string, string> = {};
   const found = new Map<string, string | undefined>();
   for (const ref of vifs) {
-    const own = sourcePool.networks.get(guests.vifs.get(ref)?.network ?? '')?.name_label;
+    const own = networkOf(parts, ref);
     if (own === undefined) continue;
-    const name = request.networkMap[own] ?? own;
+    const name = request.networkMap[own.uuid] ?? request.networkMap[own.name_label] ?? own.name_label;
     if (!found.has(name)) {
       const row = oneNamed(destinationPool.networks, name, 'networks', gaps, {
         kind: 'network',

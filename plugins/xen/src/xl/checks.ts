@@ -258,6 +258,15 @@ function checkNetworks({ guest, destination, request }: CheckContext): Finding[]
     .map((bridge) =>
       blocker('NETWORK_MISSING', `The destination has no bridge ${bridge}.`, 'Make one of that name there.'),
     );
+  for (const name of Object.keys(request.networkMap).filter((each) => !bridges.includes(each))) {
+    findings.push(
+      blocker(
+        'NETWORK_UNKNOWN',
+        `The network map names ${name}, which the VM does not have.`,
+        `Correct the network map: its bridges are ${bridges.join(', ') || 'none'}.`,
+      ),
+    );
+  }
   const moved = bridges.filter((bridge) => (request.networkMap[bridge] ?? bridge) !== bridge);
   if (moved.length > 0) {
     findings.push(

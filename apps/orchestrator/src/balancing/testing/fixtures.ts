@@ -35,6 +35,7 @@ export interface VmSpec {
   readonly dirtyRateBytesPerSec?: number | null;
   readonly held?: string;
   readonly labels?: readonly string[];
+  readonly networks?: readonly string[];
 }
 
 export const vm = ({
@@ -45,8 +46,9 @@ export const vm = ({
   dirtyRateBytesPerSec = 0,
   held,
   labels = [],
+  networks = [],
 }: VmSpec): ObservedVm => ({
-  ...{ id: `id-${name}`, name, labels, memoryBytes: gib * GIB, dirtyRateBytesPerSec },
+  ...{ id: `id-${name}`, name, labels, networks, memoryBytes: gib * GIB, dirtyRateBytesPerSec },
   use: { cpu: cores, memory: gib * GIB, network: netBytesPerSec },
   held: held ?? null,
 });
