@@ -710,6 +710,42 @@ test('an operator sees, step by step and read-only, what only that vCenter can s
   assert.ok(!rehearsal.world.source.endpoint.calls.some((call) => changing.includes(call)));
 });
 
+test('a gateway that no migration could use fails the verification, in the words of the check', async () => {
+  const [spec] = [alpha([vmSpec('shop')])];
+  const withIpv6 = (host: HostSpec, i: number): HostSpec => {
+    const vmk3 = { device: 'vmk3', address: `fd00:1::${11 + i}`, prefixLength: 64 };
+    return { ...host, vmkernels: [...host.vmkernels, { ...vmk3, stack: 'vmotion', services: [] }] };
+  };
+  await using routedOnes = await Rehearsal.make({ source: routed(spec) });
+  await using without = await Rehearsal.make({ source: spec });
+  await using both = await Rehearsal.make({ source: routed({ ...spec, hosts: spec.hosts.map(withIpv6) }) });
+  const stepOf = async ({ world, signal }: Rehearsal, settings: Record<string, unknown>) => {
+    const session = await world.session('source', settings);
+    const steps = await Array.fromAsync(session.verify?.({ signal }) ?? []);
+    const { outcome, seen, remedy } = steps.find(({ name }) => name === 'gateway') ?? {};
+    return `${outcome} ${seen} ${remedy}`;
+  };
+  assert.match(await stepOf(routedOnes, {}), /^ok .*default 127\.1\.1\.1/);
+  assert.match(await stepOf(routedOnes, { vmotionGateway: '127.1.1.1' }), /^ok /);
+  for (const routes of ['permanent', 'temporary']) {
+    const wrong = await stepOf(routedOnes, { vmotionGateway: '9.9.9.9', routes });
+    assert.match(wrong, /^failed The gateway 9\.9\.9\.9 is in no network of esx-a1 \(vmotion, vmk1, stack vmotion\)/);
+  }
+  assert.match(
+    await stepOf(routedOnes, { vmotionGateway: '127.1.1.5' }),
+    /^failed At esx-a1 .* every route leads to 127\.1\.1\.1, not to the gateway 127\.1\.1\.5\..*esxcli network ip route ipv4 add/,
+  );
+  assert.match(
+    await stepOf(without, {}),
+    /^failed At esx-a1 .* is missing: IPv4 has neither .*esxcli network ip route ipv4/,
+  );
+  assert.match(await stepOf(without, { routes: 'temporary' }), /^ok /);
+  assert.match(
+    await stepOf(both, { vmotionGateway: '127.1.1.1' }),
+    /^failed At esx-a1 \(vmotion, vmk3.*IPv6 has neither .* Nobody has said at which address of IPv6 .*hypervisorAddress/,
+  );
+});
+
 test('a login may do what it needs where that is done: nothing on the root folder, and on one object of each kind', async () => {
   const rightsWithout = async (...withheldPrivileges: { privilege: string; object?: string }[]) => {
     await using rehearsal = await Rehearsal.make({

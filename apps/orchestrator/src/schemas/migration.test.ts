@@ -87,5 +87,5 @@ test('records from before these limits are still read', () => {
   const policy = { id: 'h', endpoints: ['a', 'b'], migration: ofPolicy, pausedAt: null, createdAt: at };
   const { migration } = balancingPolicySchema.parse(policy);
   assert.deepEqual(migration, ofPolicy);
-  assert.deepEqual(requestOf({ migration }, wanted).timeouts, timeouts);
+  assert.deepEqual(requestOf({ migration }, wanted, []).timeouts, timeouts);
 });

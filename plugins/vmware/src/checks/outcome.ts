@@ -10,4 +10,9 @@ export function listed(words: readonly string[], separator: string): string {
   return more > 0 ? `${told}${separator}and ${more} more` : told;
 }
 
+/** @param networks each of one host */
+export const namesOf = (
+  networks: readonly { readonly host: { readonly record: { readonly name: string } } }[],
+): string[] => networks.map(({ host }) => host.record.name);
+
 export const failed = (seen: string, remedy: string) => ({ outcome: 'failed', seen, remedy }) as const;

@@ -1,7 +1,7 @@
 /** Whether what the hosts send to each other passes the gateways, in both directions; and if not, the command that makes it. */
 import { blocker, type Finding, note, warning } from '@lmas/plugin-api';
-import { SERVICES } from '../routes/host-network.ts';
-import { familyOf, hostPrefix } from '../routes/reckoning.ts';
+import { SERVICES, type Service } from '../routes/host-network.ts';
+import { familyOf, hostPrefix, type KernelAddress } from '../routes/reckoning.ts';
 import { waysOfPlan } from '../routes/temporary.ts';
 import { canReachGateway, leadsToGateway, routeFor, type Way } from '../routes/ways.ts';
 import type { CheckContext } from './types.ts';
@@ -17,7 +17,7 @@ export function checkRoutes(context: CheckContext): Finding[] {
 function checkWay({ ends, plan }: CheckContext, way: Way): Finding[] {
   const { end, service, from, peer, gateway, now } = way;
   const host = plan.networks?.[end].host.record.name ?? end;
-  const where = `${host} (${service}, ${from.device}, stack ${from.stack})`;
+  const where = adapterInWords(host, service, from);
   if (now.kind === 'link') {
     return [
       blocker(
@@ -39,13 +39,7 @@ function checkWay({ ends, plan }: CheckContext, way: Way): Finding[] {
   if (leadsToGateway(way)) return [];
   const network = plan.networks?.[end];
   if (network !== undefined && !canReachGateway(way, network)) {
-    return [
-      blocker(
-        'GATEWAY_NOT_IN_NETWORK',
-        `The gateway ${gateway} is in no network of ${where}, so no route there can lead to it.`,
-        `Set ${service}Gateway of the endpoint to the gateway machine’s address in that network; if it has none there, give it one.`,
-      ),
-    ];
+    return [blocker('GATEWAY_NOT_IN_NETWORK', ...gatewayNotInNetwork(gateway, where, service))];
   }
   const route = routeFor(way, ends[end].config);
   if (ends[end].config.routes === 'temporary') {
@@ -60,15 +54,25 @@ function checkWay({ ends, plan }: CheckContext, way: Way): Finding[] {
       ),
     ];
   }
-  const seen = 'gateway' in now ? `leads to ${now.gateway}` : 'is missing';
+  const seen = 'gateway' in now ? `leads to ${now.gateway}, not to the gateway ${gateway}` : 'is missing';
   return [
     blocker(
       'ROUTE_MISSING',
-      `At ${where} the route to ${peer} ${seen} and not to the gateway ${gateway}.`,
+      `At ${where} the route to ${peer} ${seen}.`,
       `On that host: ${command(way, gateway)} — then refresh the host in the vSphere Client; or set routes=temporary of the endpoint.`,
     ),
   ];
 }
+
+export const adapterInWords = (host: string, service: Service, { device, stack }: KernelAddress): string =>
+  `${host} (${service}, ${device}, stack ${stack})`;
+
+/** What is seen, and what to do. */
+export const gatewayNotInNetwork = (gateway: string, where: string, service: Service) =>
+  [
+    `The gateway ${gateway} is in no network of ${where}, so no route there can lead to it.`,
+    `Set ${service}Gateway of the endpoint to the gateway machine’s address in that network; if it has none there, give it one.`,
+  ] as const;
 
 const elsewhere = (where: string, { peer, gateway }: Way, now: string): Finding =>
   blocker(
@@ -93,10 +97,11 @@ function checkProvisioning({ plan }: CheckContext): Finding[] {
   );
   if (lacking.length === 0) return [];
   const names = lacking.map(({ host }) => host.record.name).join(' and ');
+  const verb = lacking.length > 1 ? 'have' : 'has';
   return [
     (plan.vm.record.snapshot === undefined ? note : warning)(
       'NO_PROVISIONING_NETWORK',
-      `${names} has no adapter for provisioning, so cold data (TCP ${SERVICES.provisioning.port}) goes over management, past the gateways.`,
+      `${names} ${verb} no adapter for provisioning, so cold data (TCP ${SERVICES.provisioning.port}) goes over management, past the gateways.`,
       'Give it one on the provisioning TCP/IP stack, and a route to the other site’s by way of the gateway.',
     ),
   ];

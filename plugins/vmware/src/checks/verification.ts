@@ -5,11 +5,12 @@
 import { PluginError, type VerificationQuestion } from '@lmas/plugin-api';
 import { type Host, isLive } from '../inventory/places.ts';
 import { Watch } from '../properties.ts';
-import { type KernelNetwork, readKernelNetworks, stackOf } from '../routes/host-network.ts';
-import { type KernelAddress, routesOf } from '../routes/reckoning.ts';
+import { type KernelNetwork, readKernelNetworks } from '../routes/host-network.ts';
+import type { KernelAddress } from '../routes/reckoning.ts';
 import type { VmwareSession } from '../session.ts';
-import { failed, listed } from './outcome.ts';
+import { failed, listed, namesOf } from './outcome.ts';
 import { rights } from './rights.ts';
+import { gateway } from './verified-gateway.ts';
 
 interface Options {
   readonly signal: AbortSignal;
@@ -26,7 +27,7 @@ export function verification(session: VmwareSession): readonly VerificationQuest
     { name: 'certificate', ask: () => certificate(session) },
     { name: 'hosts', ask: async (options) => hostsInWords(session, await session.members(options)) },
     { name: 'vmotion', needs: ['hosts'], ask: async (options) => vmotion(await networks(options)) },
-    { name: 'gateway', needs: ['vmotion'], ask: async (options) => gateway(session, await networks(options)) },
+    { name: 'gateway', needs: ['vmotion'], ask: async (options) => gateway(session.config, await networks(options)) },
     { name: 'provisioning', needs: ['hosts'], ask: async (options) => provisioning(await networks(options)) },
     { name: 'updates', ask: (options) => updates(session, options) },
     { name: 'check', ask: async () => nativeCheck(session) },
@@ -84,34 +85,6 @@ function vmotion(networks: readonly KernelNetwork[]) {
     'Enable vMotion on a VMkernel adapter of each host, best on the vMotion TCP/IP stack.',
   );
 }
-
-/** Which gateway is the right one a migration's check knows; here the routes are told as they are. */
-function gateway({ config }: VmwareSession, networks: readonly KernelNetwork[]) {
-  const told = networks.map((network) => {
-    const stacks = [...new Set(network.addresses.vmotion.map(({ stack }) => stack))];
-    const ways = stacks.map((key) => {
-      const stack = stackOf(network, key);
-      const routes = routesOf(stack).map(
-        ({ network: to, prefixLength, gateway: via }) => `${to}/${prefixLength} via ${via}`,
-      );
-      return `${key}: ${[...routes, `default ${stack?.ipRouteConfig?.defaultGateway ?? 'none'}`].join(', ')}`;
-    });
-    return `${network.host.record.name} ${ways.join('; ')}`;
-  });
-  const unreadable = networks.filter(
-    ({ record, networkSystem }) =>
-      record['config.network.netStackInstance'].length === 0 || networkSystem === undefined,
-  );
-  if (unreadable.length > 0) {
-    return failed(
-      `The TCP/IP stacks of ${listed(namesOf(unreadable), ', ')} cannot be read.`,
-      'Let the login read the hosts’ configuration.',
-    );
-  }
-  return `${listed(told, '. ')}. Routes are ${config.routes}.`;
-}
-
-const namesOf = (networks: readonly KernelNetwork[]): string[] => networks.map(({ host }) => host.record.name);
 
 function provisioning(networks: readonly KernelNetwork[]) {
   const without = networks.filter(({ addresses }) => addresses.provisioning.length === 0);

@@ -128,8 +128,12 @@ export function nextHop(from: KernelAddress, stack: NetStack | undefined, peer: 
     .filter((each) => contains(each, peer))
     .toSorted((one, other) => other.prefixLength - one.prefixLength);
   if (route !== undefined) return { kind: 'route', gateway: route.gateway, route };
-  const family = familyOf(peer);
+  const gateway = defaultGateway(from, stack, familyOf(peer));
+  return gateway === undefined ? { kind: 'none' } : { kind: 'default', gateway };
+}
+
+export function defaultGateway(from: KernelAddress, stack: NetStack | undefined, family: Family): string | undefined {
   const config = stack?.ipRouteConfig;
   const gateway = from.gateway[family] ?? (family === 'ipv6' ? config?.ipV6DefaultGateway : config?.defaultGateway);
-  return gateway !== undefined && isSet(gateway) ? { kind: 'default', gateway } : { kind: 'none' };
+  return isSet(gateway) ? gateway : undefined;
 }

@@ -108,7 +108,7 @@ export const leadsToGateway = ({ gateway, now }: Way): boolean =>
   gateway !== undefined && 'gateway' in now && sameAddress(now.gateway, gateway);
 
 /** Whether an adapter of this way's stack has the gateway in its network: else no host takes a route by way of it. */
-export const canReachGateway = ({ from, gateway }: Way, { record }: KernelNetwork): boolean =>
+export const canReachGateway = ({ from, gateway }: Pick<Way, 'from' | 'gateway'>, { record }: KernelNetwork): boolean =>
   gateway !== undefined &&
   (isLinkLocal(gateway) ||
     record['config.network.vnic']

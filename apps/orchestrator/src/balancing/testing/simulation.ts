@@ -221,7 +221,7 @@ function look(vms: readonly SimulatedVm[], hosts: number, moves: readonly PastMo
       capacity: { cpu: HOST.cores, memory: HOST.memoryBytes, network: null },
       used: { cpu: here.reduce((sum, { cores }) => sum + cores, 0), memory, network: 0 },
       vms: here.map(({ id, memoryBytes, cores, dirtyRateBytesPerSec }) => ({
-        ...{ id, name: id, labels: [], memoryBytes, dirtyRateBytesPerSec, held: null },
+        ...{ id, name: id, labels: [], networks: [], memoryBytes, dirtyRateBytesPerSec, held: null },
         use: { cpu: cores, memory: memoryBytes, network: 0 },
       })),
     };
