@@ -314,6 +314,25 @@ describe('checks of the Xen plugin', () => {
     });
   }
 
+  test('a transparent route is told by the commands that make it, with the addresses that there are', async () => {
+    const options = { destinationHost: 'beta-2', route: 'transparent' };
+    const tunnel = { encrypts: true, nextHops: { source: '127.0.9.5', destination: '127.0.9.6' } };
+    const one = driver({ options, tunnel });
+    const { transparentFlows = [] } = await one.prepare({ signal });
+    const pairs = transparentFlows.flatMap((flow) => flow.pairs);
+    const remedyOf = async (each: MigrationDriver) =>
+      (await each.check({ signal })).findings.find(({ code }) => code === 'HOST_ROUTES_NEEDED')?.remedy ?? '';
+    const remedy = await remedyOf(one);
+    assert.ok(pairs.length > 0);
+    for (const { source, destination } of pairs) {
+      assert.ok(remedy.includes(`ip route add ${destination}/32 via 127.0.9.5`), remedy);
+      assert.ok(remedy.includes(`ip route add ${source}/32 via 127.0.9.6`), remedy);
+    }
+    assert.match(await remedyOf(driver({ options })), /via GATEWAY/);
+    assert.equal(await remedyOf(driver()), '');
+    assert.equal(await remedyOf(driver({ options, tunnelled: false })), '');
+  });
+
   test('a bandwidth limit is the tunnel’s', async () => {
     assert.ok((await found({ tunnelled: false, bandwidthBytesPerSec: 1e6 })).includes('BANDWIDTH_NOT_LIMITED warning'));
     assert.deepEqual(await found({ bandwidthBytesPerSec: 1e6 }), []);

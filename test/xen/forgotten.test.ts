@@ -50,7 +50,9 @@ test('restarted while memory moves: it is not called undone, nothing is taken fr
   await using world = await XenWorld.make();
   const { driver, prepared, performing } = await begunUntil(world, 'memory', context, impatient);
   world.source.restartToolStack('go-on');
-  assert.equal(codeOf(await performing), 'CONNECTION_LOST');
+  const error = await performing;
+  assert.equal(codeOf(error), 'CONNECTION_LOST');
+  assert.match((error as Error).message, /^The pool has forgotten the task .* its tool stack was restarted\.$/);
   const { where, moving, destination } = await driver.locate({ signal });
   assert.deepEqual({ where, moving, destination }, { where: 'source', moving: true, destination: 'incoming' });
   assert.equal((await driver.abort({ signal })).moving, true, 'what may arrive is not stopped half-way');

@@ -107,7 +107,10 @@ test('a failure before the hand-over leaves the guest at the source, and nothing
     world.source.faults.failAt = failAt;
     const driver = await driverOf(world);
     const prepared = await driver.prepare({ signal });
-    await assert.rejects(perform(driver, prepared), { code: 'STREAM_FAILED' });
+    const percents: number[] = [];
+    const performing = perform(driver, prepared, signal, ({ percent }) => percents.push(percent ?? 0));
+    await assert.rejects(performing, { code: 'STREAM_FAILED' });
+    assert.ok(!percents.includes(100), `${failAt}: all is said to have gone`);
     assert.equal((await driver.abort({ signal })).where, 'source');
     assertOneAt(world, 'source');
     assert.equal(world.destination.database.table('VM').size, 0);

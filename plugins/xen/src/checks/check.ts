@@ -10,6 +10,7 @@ import { type Ends, type Gap, makePlan, type Plan } from '../migration/plan.ts';
 import { checkDestination } from './destination.ts';
 import { checkDryRun } from './dry-run.ts';
 import { checkGuest } from './guest.ts';
+import { checkRoutes } from './routes.ts';
 import { checkStorage } from './storage.ts';
 
 const GAP_CODES: Readonly<Record<Gap['kind'], string>> = {
@@ -32,7 +33,12 @@ export async function checkMigration(
   const plan = await makePlan(ends, request, { signal });
   const context = { ends, request, plan, signal };
   const findings: Finding[] = plan.gaps.map(({ kind, message, remedy }) => blocker(GAP_CODES[kind], message, remedy));
-  findings.push(...(await checkGuest(context)), ...(await checkDestination(context)), ...checkStorage(context));
+  findings.push(
+    ...(await checkGuest(context)),
+    ...(await checkDestination(context)),
+    ...checkStorage(context),
+    ...checkRoutes(context),
+  );
   findings.push(...(await checkDryRun(context, findings)));
   const copied = plan.disks.filter((disk) => disk.copied);
   const diskBytes = copied.reduce((sum, { record }) => sum + record.physical_utilisation, 0);

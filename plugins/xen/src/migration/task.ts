@@ -39,7 +39,8 @@ export async function followTask(
     try {
       record = await client.call('task.get_record', [task], taskSchema, { signal });
       silentSince = undefined;
-      onProgress(record.progress);
+      // XAPI calls every task complete that is over, also one that has failed or was cancelled.
+      if (!isOver(record) || record.status === 'success') onProgress(record.progress);
       if (!isOver(record)) token = await nextEvent(client, task, token, signal);
     } catch (error) {
       if (!isPassing(error) || signal.aborted) throw lost(error);
@@ -61,6 +62,18 @@ const isPassing = (error: unknown): boolean => error instanceof XapiSilence || i
  */
 function lost(error: unknown): unknown {
   if (error instanceof PluginError) return error;
+  if (isFault(error, 'HANDLE_INVALID')) {
+    return new PluginError(
+      'CONNECTION_LOST',
+      'The pool has forgotten the task of the migration: it has another coordinator, or its tool stack was restarted.',
+      {
+        cause: error,
+        native: { name: error.code, message: error.params.join(', ') },
+        remedy:
+          'See that the pool has a coordinator and answers (xe host-list at a member); where the VM runs is looked for.',
+      },
+    );
+  }
   const doing = 'following the migration';
   return new PluginError('CONNECTION_LOST', toPluginError(error, doing).message, { cause: error });
 }
