@@ -111,6 +111,7 @@ const FINDINGS: readonly {
   },
   { code: 'SNAPSHOTS', severity: 'warning', shape: withVm({ snapshots: ['before'] }) },
   { code: 'ENCRYPTED_VMOTION', severity: 'note', changes: TUNNELLED },
+  { code: 'ENCRYPTION_IS_DISABLED', severity: 'note', options: { encryption: 'disable' }, changes: TUNNELLED },
   { code: 'ENCRYPTION_NEEDED', severity: 'blocker', options: { encryption: 'disable' } },
   {
     code: 'HOST_NOT_CONNECTED',
@@ -344,6 +345,25 @@ describe('the checks of a vSphere migration', { concurrency: 4 }, () => {
     assert.equal(await remedyFor({}), 'There is nothing to do.');
     assert.match(await remedyFor({ datastore: 'shared' }), /Change storage only/);
     assert.match(await remedyFor({}, { diskMap: { 'Hard disk 1': 'shared' } }), /Change storage only/);
+  });
+
+  test('a destinationHost that is not there hides nothing that the destination has nowhere, and the hosts are named', async () => {
+    const options = { destinationHost: 'esx-b7', datastore: 'nowhere', folder: 'no-folder', resourcePool: 'no-pool' };
+    const changes = { networkMap: { 'VM Network': 'no-net' }, diskMap: { 'Hard disk 1': 'no-store' } };
+    const { findings } = await check({}, options, changes);
+    const blockers = findings.filter(({ severity }) => severity === 'blocker');
+    assert.deepEqual(
+      blockers.map(({ code, message }) => `${code}: ${message}`),
+      [
+        'NO_DESTINATION_HOST: The destination host esx-b7 is not there.',
+        'NO_SUCH_POOL: The destination has no pool no-pool.',
+        'NO_SUCH_FOLDER: The destination has no folder no-folder.',
+        'STORAGE_NOT_MAPPED: The destination has no datastore no-store.',
+        'STORAGE_NOT_MAPPED: The destination has no datastore nowhere.',
+        'NETWORK_NOT_MAPPED: Network adapter 1 is in VM Network, and the destination has no network no-net.',
+      ],
+    );
+    assert.equal(blockers[0]?.remedy, 'Name one of: esx-b1.');
   });
 
   test('what speaks against it is told at once, from both ends', async () => {

@@ -177,7 +177,7 @@ function checkEncryption({ plan }: CheckContext): Finding[] {
   const { encryption } = plan.request.options;
   if (encryption === 'disable') {
     const reason = whyNotDisable(plan);
-    if (reason === undefined) return [];
+    if (reason === undefined) return [isDisabled(plan, setting)];
     return [blocker('ENCRYPTION_NEEDED', reason, 'Leave the option `encryption` at "leave".')];
   }
   if (!plan.request.tunnelled) return [];
@@ -197,3 +197,12 @@ function checkEncryption({ plan }: CheckContext): Finding[] {
     note('ENCRYPTED_VMOTION', `vMotion of this VM is encrypted (${setting}), so the gateways cannot compress it.`, may),
   ];
 }
+
+const isDisabled = ({ vm }: Plan, setting: string): Finding =>
+  note(
+    'ENCRYPTION_IS_DISABLED',
+    setting === 'disabled'
+      ? `Encrypted vMotion of ${vm.record.name} is "disabled" as it is, and stays so; the tunnel encrypts in its place.`
+      : `Encrypted vMotion of ${vm.record.name} ("${setting}") is set to "disabled" for the move, and put back afterwards; the tunnel encrypts in its place.`,
+    'Start no other vMotion between those two hosts meanwhile: what goes past the tunnel is refused there.',
+  );

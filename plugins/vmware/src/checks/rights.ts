@@ -5,12 +5,13 @@
  */
 import type { Options } from '../client.ts';
 import { isFault } from '../errors.ts';
+import { listed } from '../in-words.ts';
 import { datacenterOf, type Host, type Places, readPlaces, vmFoldersOf } from '../inventory/places.ts';
 import { type Row, readAll } from '../properties.ts';
 import { vmSchema } from '../records.ts';
 import type { VmwareSession } from '../session.ts';
 import { type Ref, refKey, sameRef } from '../wire/data-objects.ts';
-import { failed, listed } from './outcome.ts';
+import { failed } from './outcome.ts';
 import { lackingPrivileges, type Need, PRIVILEGES } from './privileges.ts';
 
 /** Of a site's VMs so many are asked about; a role is given to folders of them. */

@@ -3,12 +3,13 @@
  * only this vCenter can show. Read-only.
  */
 import { PluginError, type VerificationQuestion } from '@lmas/plugin-api';
+import { listed } from '../in-words.ts';
 import { type Host, isLive } from '../inventory/places.ts';
 import { Watch } from '../properties.ts';
 import { type KernelNetwork, readKernelNetworks } from '../routes/host-network.ts';
 import type { KernelAddress } from '../routes/reckoning.ts';
 import type { VmwareSession } from '../session.ts';
-import { failed, listed, namesOf } from './outcome.ts';
+import { failed, namesOf } from './outcome.ts';
 import { rights } from './rights.ts';
 import { gateway } from './verified-gateway.ts';
 

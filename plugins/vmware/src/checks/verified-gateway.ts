@@ -3,10 +3,11 @@
  * told in the words of a migration's check; which of several routes is the right one only that check knows. Pure.
  */
 import type { VmwareConfig } from '../config.ts';
+import { listed } from '../in-words.ts';
 import { type KernelNetwork, stackOf } from '../routes/host-network.ts';
 import { defaultGateway, familyOf, type KernelAddress, routesOf, sameAddress } from '../routes/reckoning.ts';
 import { canReachGateway } from '../routes/ways.ts';
-import { failed, listed, namesOf } from './outcome.ts';
+import { failed, namesOf } from './outcome.ts';
 import { adapterInWords, gatewayNotInNetwork } from './routes.ts';
 
 export function gateway(config: VmwareConfig, networks: readonly KernelNetwork[]) {

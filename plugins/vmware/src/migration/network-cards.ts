@@ -1,5 +1,5 @@
 /** Which network each card of a VM is plugged into at the destination. Pure. */
-import { decodeName, type Host, type Network } from '../inventory/places.ts';
+import { allNamed, decodeName, type Host, type Network } from '../inventory/places.ts';
 import { isCard, labelOf } from '../inventory/summary.ts';
 import type { Device } from '../records.ts';
 import { data, type RawObject, sameRef } from '../wire/data-objects.ts';
@@ -25,7 +25,10 @@ export function mapCards(
 ): { readonly cards: readonly PlannedCard[]; readonly gaps: readonly Gap[] } {
   const { request, sourcePlaces, destinationPlaces, sameVCenter } = parts;
   const gaps: Gap[] = [];
-  const seen = destinationPlaces.networks.filter(({ ref }) => host?.record.network.some((each) => sameRef(each, ref)));
+  // Whether a host would see it nobody can say without one; but one that the destination has nowhere is none.
+  const seen = destinationPlaces.networks.filter(
+    ({ ref }) => host === undefined || host.record.network.some((each) => sameRef(each, ref)),
+  );
   const cards = parts.vm.record['config.hardware.device'].filter(isCard).map((device): PlannedCard => {
     const label = labelOf(device);
     const now = networkNow(sourcePlaces.networks, device);
@@ -37,10 +40,11 @@ export function mapCards(
     const stays = keepsName && sameVCenter ? seen.find(({ ref }) => sameRef(ref, now?.ref)) : undefined;
     const gap: Gap = {
       kind: 'network',
-      message: `${label} is in ${networkName}, and ${host?.record.name} has no network ${mapped ?? networkName}.`,
+      message: `${label} is in ${networkName}, and ${host?.record.name ?? 'the destination'} has no network ${mapped ?? networkName}.`,
       remedy: `Map it in networkMap to one of: ${seen.map(({ record }) => decodeName(record.name)).join(', ') || 'none'}.`,
     };
-    const network = stays ?? (host === undefined ? undefined : findOrGap(seen, mapped ?? networkName, gap, gaps));
+    if (host === undefined && allNamed(seen, mapped ?? networkName).length === 0) gaps.push(gap);
+    const network = host === undefined ? undefined : (stays ?? findOrGap(seen, mapped ?? networkName, gap, gaps));
     const changes = !(sameVCenter && sameRef(now?.ref, network?.ref));
     return { device, label, networkName, networkId, network, changes };
   });

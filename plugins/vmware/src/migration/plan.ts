@@ -5,7 +5,9 @@
  */
 import { type MigrationRequest, PluginError } from '@lmas/plugin-api';
 import type { VmwareOptions } from '../config.ts';
+import { listed } from '../in-words.ts';
 import {
+  allNamed,
   datacenterOf,
   decodeName,
   findByNameOrId,
@@ -83,7 +85,7 @@ export async function makePlan(
   const host = chooseHost(parts, destination, gaps);
   const storage = placeDisks(parts, host);
   const cards = mapCards(parts, host);
-  const place = host === undefined ? NOWHERE : placeAt(parts, sourceHost, host, gaps);
+  const place = host === undefined ? nowhere(parts, gaps) : placeAt(parts, sourceHost, host, gaps);
   return {
     ...parts,
     ...place,
@@ -103,7 +105,22 @@ const sourceNotSeen = ({ record }: Row<VmRecord>): Gap => ({
     'Give the login System.View and System.Read on that host, or on a folder above; what of it could not be read is in the log.',
 });
 
-const NOWHERE = { pool: undefined, folder: undefined };
+/** Without a host nothing has a place; but what the destination has nowhere is told all the same. */
+function nowhere({ request, destinationPlaces }: Parts, gaps: Gap[]) {
+  const { pools, folders } = destinationPlaces;
+  for (const [kind, rows, wanted] of [
+    ['pool', pools, request.options.resourcePool],
+    ['folder', folders, request.options.folder],
+  ] as const) {
+    if (wanted === undefined || allNamed(rows, wanted).length > 0) continue;
+    gaps.push({
+      kind,
+      message: `The destination has no ${kind} ${wanted}.`,
+      remedy: 'Choose one that is there, by name or id.',
+    });
+  }
+  return { pool: undefined, folder: undefined };
+}
 
 export const isSameVCenter = ({ source, destination }: Ends): boolean => {
   const [one, other] = [source, destination].map(({ client }) => client.content.about.instanceUuid);
@@ -145,10 +162,11 @@ function chooseHost(parts: Parts, destination: VmwareSession, gaps: Gap[]): Host
   const { destinationHost } = request.options;
   const members = membersOf(destinationPlaces.hosts, destination.config.hosts);
   if (destinationHost !== undefined) {
+    const there = members.filter(isLive).map(({ record }) => record.name);
     const gap = (what: string): Gap => ({
       kind: 'host',
       message: `The destination host ${destinationHost} ${what}.`,
-      remedy: 'Choose another destinationHost, or bring it back.',
+      remedy: `Name one of: ${listed(there, ', ') || 'none is connected and out of maintenance'}.`,
     });
     const wanted = findOrGap(members, destinationHost, gap('is not there'), gaps);
     if (wanted !== undefined && !isLive(wanted)) gaps.push(gap('is not connected, or in maintenance'));

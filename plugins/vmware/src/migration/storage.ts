@@ -1,5 +1,5 @@
 /** Where each disk of a VM goes, and its own files. Pure. */
-import { type Datastore, decodeName, type Host, isUsable } from '../inventory/places.ts';
+import { allNamed, type Datastore, decodeName, type Host, isUsable } from '../inventory/places.ts';
 import { bytesOf, isDisk, labelOf } from '../inventory/summary.ts';
 import type { Device } from '../records.ts';
 import { type Ref, sameRef } from '../wire/data-objects.ts';
@@ -30,6 +30,7 @@ export function placeDisks(parts: Parts, host: Host | undefined): PlannedStorage
   const disks = vm.record['config.hardware.device'].filter(isDisk).map((device): PlannedDisk => {
     const label = labelOf(device);
     const wanted = request.diskMap[label] ?? request.options.datastore;
+    if (host === undefined) gaps.push(...nowhere(parts, request.diskMap[label]));
     const datastore =
       host === undefined
         ? undefined
@@ -45,10 +46,23 @@ export function placeDisks(parts: Parts, host: Host | undefined): PlannedStorage
       remedy: `It has ${disks.map(({ label }) => label).join(', ')}.`,
     });
   }
+  if (host === undefined) gaps.push(...nowhere(parts, request.options.datastore));
   const homeNow = homeOf(parts);
   const home = host === undefined ? undefined : placeHome(parts, host, homeNow, disks, gaps);
   const stays = parts.sameVCenter && disks.every(({ copied }) => !copied) && isSame(parts, homeNow, home);
   return { disks, datastore: stays ? undefined : home?.ref, gaps };
+}
+
+/** Whether a host would see it nobody can say without one; but one that the destination has nowhere is none. */
+function nowhere({ destinationPlaces }: Parts, wanted: string | undefined): Gap[] {
+  if (wanted === undefined || allNamed(destinationPlaces.datastores, wanted).length > 0) return [];
+  return [
+    {
+      kind: 'storage',
+      message: `The destination has no datastore ${wanted}.`,
+      remedy: 'Name one that is there, in diskMap or in the option datastore.',
+    },
+  ];
 }
 
 /** Of the VM's own files: the .vmx is at `[datastore] directory/name.vmx`. */
