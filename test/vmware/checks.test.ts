@@ -111,6 +111,8 @@ const FINDINGS: readonly {
   },
   { code: 'SNAPSHOTS', severity: 'warning', shape: withVm({ snapshots: ['before'] }) },
   { code: 'ENCRYPTED_VMOTION', severity: 'note', changes: TUNNELLED },
+  { code: 'DOWNTIME_NOT_SET', severity: 'note', changes: { maxDowntimeMs: 100 } },
+  { code: 'CONVERGENCE_NOT_SET', severity: 'note', changes: { convergence: 'must-finish' } },
   { code: 'ENCRYPTION_IS_DISABLED', severity: 'note', options: { encryption: 'disable' }, changes: TUNNELLED },
   { code: 'ENCRYPTION_NEEDED', severity: 'blocker', options: { encryption: 'disable' } },
   {
@@ -343,6 +345,9 @@ describe('the checks of a vSphere migration', { concurrency: 4 }, () => {
       return findings.find(({ code }) => code === 'VM_THERE_ALREADY')?.remedy ?? '';
     };
     assert.equal(await remedyFor({}), 'There is nothing to do.');
+    const there = await rehearsal.driver({}, TUNNELLED, { hosts: ['esx-a1'] });
+    const codes = (await there.check({ signal: rehearsal.signal })).findings.map(({ code }) => code);
+    assert.ok(!codes.includes('SAME_NETWORK'), 'it goes nowhere');
     assert.match(await remedyFor({ datastore: 'shared' }), /Change storage only/);
     assert.match(await remedyFor({}, { diskMap: { 'Hard disk 1': 'shared' } }), /Change storage only/);
   });

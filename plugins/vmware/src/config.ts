@@ -14,8 +14,14 @@ const fingerprint = z
 const nameOrId = z.string().min(1).max(255);
 const address = z.string().refine((text) => isIP(text) !== 0, 'an IPv4 or IPv6 address');
 
+/** What is pasted from a browser is not looked up as a name. */
+const hostName = z
+  .string()
+  .min(1)
+  .refine((text) => !/[/\s]/.test(text), 'a name or address alone, without https:// and path');
+
 export const configSchema = z.strictObject({
-  host: z.string().min(1).describe('Name or address of the vCenter'),
+  host: hostName.describe('Name or address of the vCenter'),
   port: z.int().min(1).max(65_535).default(443).describe('Its port for HTTPS'),
   tlsFingerprints: z
     .array(fingerprint)

@@ -21,6 +21,16 @@ test('a fault that nobody named is a fault of the hypervisor, unless its cause h
   assert.deepEqual([error.code, error.native?.name], ['STREAM_FAILED', 'GenericVmConfigFault']);
 });
 
+test('a fault without words is told by its fields', () => {
+  const of = (detail: object) => toPluginError(new VimFault('InvalidArgument', '', detail), 'it').message;
+  const fields = { _typeName: 'InvalidArgument', invalidProperty: 'spec.disk', obj: { type: 'Task', value: 'task-7' } };
+  assert.equal(
+    of({ ...fields, faultCause: { fault: {} } }),
+    'it: InvalidArgument (invalidProperty=spec.disk, obj=task-7)',
+  );
+  assert.equal(of({}), 'it: InvalidArgument');
+});
+
 test('what is gone is the VM only if it was one', () => {
   const gone = (type: string) =>
     toPluginError(new VimFault('ManagedObjectNotFound', '', { obj: { type, value: 'x-1' } }), 'it').code;

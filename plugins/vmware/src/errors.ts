@@ -191,7 +191,22 @@ export function toPluginError(error: unknown, doing: string): PluginError {
   return new PluginError('HYPERVISOR_FAULT', `${doing}: ${message}`, { cause: error });
 }
 
-const textOf = ({ fault, message }: VimFault): string => (message === fault ? fault : `${fault}: ${message}`);
+/** Without words of vSphere's own its fields have to do: `InvalidState (state=…)`. */
+function textOf({ fault, message, detail }: VimFault): string {
+  if (message !== fault) return `${fault}: ${message}`;
+  const fields = Object.entries(detail).flatMap(([name, value]) => {
+    const told = isRef(value) ? value.value : value;
+    const isPlain = ['string', 'number', 'boolean'].includes(typeof told);
+    return name === '_typeName' || !isPlain ? [] : [`${name}=${String(told)}`];
+  });
+  return fields.length === 0 ? fault : `${fault} (${fields.join(', ').slice(0, MAX_FIELDS)})`;
+}
+
+/** Characters. */
+const MAX_FIELDS = 300;
+
+const isRef = (value: unknown): value is { readonly value: unknown } =>
+  typeof value === 'object' && value !== null && 'value' in value;
 
 /** A general fault may have its reason underneath: a migration that timed out comes as GenericVmConfigFault with a text. */
 function codeOf(error: VimFault): PluginErrorCode {

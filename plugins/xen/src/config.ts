@@ -11,13 +11,16 @@ const fingerprint = z
   .toUpperCase();
 const nameOrUuid = z.string().min(1).max(255);
 
+/** What is pasted from a browser is not looked up as a name. */
+const hostName = z
+  .string()
+  .min(1)
+  .refine((text) => !/[/\s]/.test(text), 'a name or address alone, without https:// and path');
+
 export const configSchema = z.strictObject({
-  host: z
-    .string()
-    .min(1)
-    .describe('Name or address of a member of the pool; a member that is not the coordinator says who is'),
+  host: hostName.describe('Name or address of a member of the pool; a member that is not the coordinator says who is'),
   otherMembers: z
-    .array(z.string().min(1))
+    .array(hostName)
     .default([])
     .describe(
       'Names or addresses of other members, any of which may be coordinator when `host` is dead; while connected, all members are known anyhow',

@@ -50,10 +50,7 @@ function questions(session: XenSession, read: () => Promise<Pool>): readonly Ver
       const hosts = await members();
       return hosts.length > 0
         ? see(await read(), hosts)
-        : failed(
-            'None of the pool’s members is at this site.',
-            'Correct `hosts` of this endpoint, or the login’s rights.',
-          );
+        : ({ outcome: 'skipped', seen: 'It rests on hosts.', remedy: null } as const);
     };
   const needs = ['records'];
   return [
@@ -134,6 +131,11 @@ function seeHosts(pool: Pool, named: readonly string[], members: readonly HostRe
   const unknown = named.filter((name) => !known.includes(name));
   if (unknown.length > 0)
     return failed(`The pool has no host ${unknown.join(', ')}.`, 'Correct `hosts` of this endpoint.');
+  if (members.length === 0)
+    return failed(
+      'None of the pool’s members is at this site.',
+      'Correct `hosts` of this endpoint, or the login’s rights.',
+    );
   const live = members.filter((host) => isLive(pool, host));
   const seen = `${live.length} of ${members.length} members at this site are enabled and alive.`;
   return live.length > 0 ? seen : failed(seen, 'Enable a host.');

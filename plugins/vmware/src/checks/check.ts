@@ -12,6 +12,7 @@ import { checkNative } from './native.ts';
 import { checkPrivileges } from './privileges.ts';
 import { checkRoutes } from './routes.ts';
 import { checkStorage } from './storage.ts';
+import { checkWishes } from './wishes.ts';
 
 const GAP_CODES: Readonly<Record<Gap['kind'], string>> = {
   site: 'SITE_NOT_CLEAR',
@@ -38,6 +39,7 @@ export async function checkMigration(
     ...checkHosts(context),
     ...checkRoutes(context),
     ...checkStorage(context),
+    ...checkWishes(context),
     ...(await checkPrivileges(context)),
     // Even with blockers of ours, as long as there is something to ask it about.
     ...(await checkNative(context)),

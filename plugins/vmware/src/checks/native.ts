@@ -61,5 +61,5 @@ function verdict(client: VimClient, finding: typeof blocker, { fault, localizedM
   const { _typeName: name } = fault;
   const said = client.discreet(new VimFault(name, localizedMessage ?? '', fault));
   const { message, remedy } = toPluginError(said, 'vSphere says');
-  return finding(name, message, remedy ?? 'See the meaning of this fault in the vSphere Web Services API.');
+  return finding(name, message, remedy ?? `Look up ${name} in the vSphere Web Services API.`);
 }

@@ -1,5 +1,6 @@
 /** Whether what the hosts send to each other passes the gateways, in both directions; and if not, the command that makes it. */
 import { blocker, type Finding, note, warning } from '@lmas/plugin-api';
+import { isThereAlready } from '../migration/plan.ts';
 import { SERVICES, type Service } from '../routes/host-network.ts';
 import { familyOf, hostPrefix, type KernelAddress } from '../routes/reckoning.ts';
 import { waysOfPlan } from '../routes/temporary.ts';
@@ -8,7 +9,8 @@ import type { CheckContext } from './types.ts';
 
 export function checkRoutes(context: CheckContext): Finding[] {
   const { plan } = context;
-  if (plan.networks === undefined) return [];
+  // One that is there already goes nowhere.
+  if (plan.networks === undefined || isThereAlready(context.ends, plan)) return [];
   const findings = waysOfPlan(context.ends, plan).flatMap((way) => checkWay(context, way));
   if (plan.request.tunnelled) findings.push(...checkProvisioning(context));
   return findings;
