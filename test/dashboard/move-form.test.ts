@@ -38,7 +38,7 @@ test('a VM is rehearsed: the form says what is connected, the copy is kept, undo
   );
   assert.equal(stage.world.drills.copies.size, 1);
   await page.getByRole('button', { name: 'Cancel …' }).click();
-  await page.getByRole('button', { name: 'Cancel the migration' }).click();
+  await page.getByRole('button', { name: 'Cancel the drill' }).click();
   await page.locator('.badge', { hasText: /^succeeded$/ }).waitFor();
   assert.deepEqual([stage.world.drills.leftovers, stage.world.violations], [[], []]);
   assert.deepEqual(stage.world.running(stage.vmId), ['source']);
