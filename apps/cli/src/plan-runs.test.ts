@@ -108,7 +108,16 @@ test('a run is told with its times as people here read them, and of a VM that mo
   const of = { id: 'r', mode: 'failover', phase: 'running', pausedAt: null, cancelRequestedAt: null, createdAt: at };
   const shown = describeRun(
     {
-      ...{ ...of, endedAt: null, prediction: null, definition: { waves: [] }, reasons: [], waves: [] },
+      ...{
+        ...of,
+        endedAt: null,
+        reverseOf: null,
+        reverseOfPlan: null,
+        prediction: null,
+        definition: { waves: [] },
+        reasons: [],
+        waves: [],
+      },
       message: `Wave 1 waits since ${at} for an approval.`,
       items: [{ ...item, state: 'moving', error: null, findings: [finding], startedAt: at, endedAt: null }],
     } as unknown as PlanRun,
