@@ -12,9 +12,7 @@ const ROOT = path.join(import.meta.dirname, '../..');
 
 /** Why no command is needed for these. */
 const WITHOUT_A_COMMAND: Readonly<Record<string, string>> = {
-  getBalancingRun: '`lmas schedule history` says what became of a scheduled pass, `lmas policy history` shows the pass',
   getHealth: 'for load balancers, which want a status and no words; `lmas version` asks for readiness',
-  watchMigrations: 'for portals; `lmas list --watch` also shows progress, which notices do not carry',
 };
 
 interface Operation {
