@@ -77,7 +77,8 @@ test('what several parts of a page cannot load is told once; what is not there, 
 });
 
 test('what could not be asked is asked again until the orchestrator answers, also where no news is waited for', async () => {
-  const { loggedIn } = setting();
+  const { api, loggedIn } = setting();
+  await api.must('POST', '/v1/sites', { id: 'asked-again' });
   await using reader = await loggedIn();
   const { page } = reader;
   const away = page.getByRole('alert').getByText('It is asked again until it answers.');
@@ -86,7 +87,7 @@ test('what could not be asked is asked again until the orchestrator answers, als
   await goAway();
   for (const [path, shown] of [
     ['/plans', 'There is no plan'],
-    ['/sites', 'There is no site yet'],
+    ['/sites', 'asked-again'],
     ['/audit', 'entries are kept'],
   ] as const) {
     await reader.visit(path);
