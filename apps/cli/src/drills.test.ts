@@ -2,23 +2,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { migrationInputSchema, migrationSchema } from '../../orchestrator/src/schemas/migration.ts';
-import { answer, type FakeOrchestrator, fakeOrchestrator, MIGRATION_ID, sampleMigration } from './fake-orchestrator.ts';
-import { run } from './program.ts';
-
-async function lmas(fake: FakeOrchestrator, ...args: string[]) {
-  const streams = { out: '', err: '' };
-  const stream = (name: 'out' | 'err') => ({
-    write: (text: string) => {
-      streams[name] += text;
-    },
-  });
-  const code = await run(args, {
-    ...{ stdout: stream('out'), stderr: stream('err'), stdin: process.stdin },
-    interrupted: new AbortController().signal,
-    env: { LMAS_URL: fake.url, LMAS_API_KEY: 'key' },
-  });
-  return { code, ...streams };
-}
+import { answer, fakeOrchestrator, MIGRATION_ID, sampleMigration } from './fake-orchestrator.ts';
+import { lmas } from './fake-terminal.ts';
 
 const drill = {
   copy: {

@@ -6,26 +6,11 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { newApiKeySchema } from '../../orchestrator/src/schemas/api-key.ts';
-import { answer, type FakeOrchestrator, fakeOrchestrator, problem } from './fake-orchestrator.ts';
-import { run } from './program.ts';
+import { answer, fakeOrchestrator, problem } from './fake-orchestrator.ts';
+import { lmas } from './fake-terminal.ts';
 
 const directory = mkdtempSync(join(tmpdir(), 'lmas-key-file-'));
 after(() => rmSync(directory, { recursive: true }));
-
-async function lmas(fake: FakeOrchestrator, ...args: string[]) {
-  const streams = { out: '', err: '' };
-  const stream = (name: 'out' | 'err') => ({
-    write: (text: string) => {
-      streams[name] += text;
-    },
-  });
-  const code = await run(args, {
-    ...{ stdout: stream('out'), stderr: stream('err'), stdin: process.stdin },
-    interrupted: new AbortController().signal,
-    env: { LMAS_URL: fake.url, LMAS_API_KEY: 'key' },
-  });
-  return { code, ...streams };
-}
 
 const made = {
   ...{ id: 'k3v9x2m1q8ab', name: 'portal', role: 'viewer', project: null, operations: null, key: 'lmas_shown-once' },

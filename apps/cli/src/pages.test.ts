@@ -2,22 +2,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { type FakeOrchestrator, fakeOrchestrator, problem, sampleMigration } from './fake-orchestrator.ts';
-import { run } from './program.ts';
-
-async function lmas(fake: FakeOrchestrator, args: readonly string[]) {
-  const streams = { out: '', err: '' };
-  const stream = (name: 'out' | 'err') => ({
-    write: (text: string) => {
-      streams[name] += text;
-    },
-  });
-  const code = await run(args, {
-    ...{ stdout: stream('out'), stderr: stream('err'), stdin: process.stdin },
-    interrupted: new AbortController().signal,
-    env: { LMAS_URL: fake.url, LMAS_API_KEY: 'key' },
-  });
-  return { code, ...streams };
-}
+import { lmas } from './fake-terminal.ts';
 
 /** Three pages of one thing each. */
 function threePages(fake: FakeOrchestrator, path: string, item: (n: number) => object): void {
@@ -70,10 +55,10 @@ test('what is listed whole is followed from page to page', async () => {
   ]) {
     await using fake = await fakeOrchestrator();
     threePages(fake, path, item);
-    const text = await lmas(fake, args);
+    const text = await lmas(fake, ...args);
     assert.equal(text.code, 0, text.err);
     assert.equal(text.out.trim().split('\n').length, 4, text.out);
-    const { items, nextCursor } = JSON.parse((await lmas(fake, [...args, '--json'])).out);
+    const { items, nextCursor } = JSON.parse((await lmas(fake, ...args, '--json')).out);
     assert.deepEqual([items.length, nextCursor], [3, null], path);
   }
 });
@@ -86,9 +71,9 @@ test('where only the newest are shown it is said that there are more', async () 
   ]) {
     await using fake = await fakeOrchestrator();
     threePages(fake, path, item);
-    assert.match((await lmas(fake, args)).err, new RegExp(`There are more: lmas ${args.join(' ')} --all`));
-    assert.equal((await lmas(fake, [...args, '--limit', '1', '--all'])).code, 2);
-    await lmas(fake, [...args, '--limit', '7']);
+    assert.match((await lmas(fake, ...args)).err, new RegExp(`There are more: lmas ${args.join(' ')} --all`));
+    assert.equal((await lmas(fake, ...args, '--limit', '1', '--all')).code, 2);
+    await lmas(fake, ...args, '--limit', '7');
     assert.match(fake.calls.at(-1)?.url ?? '', /limit=7/);
   }
 });
@@ -114,7 +99,7 @@ describe('a queue that is looked at', () => {
       response.end(JSON.stringify(sampleMigration({ id: `${ID}1`, phase, waiting: waiting(1).waiting })));
     });
     fake.on(`GET /v1/migrations/${ID}2`, problem(404, 'MIGRATION_NOT_FOUND', 'no such migration'));
-    const { code, out, err } = await lmas(fake, ['queue', 'list', '--watch']);
+    const { code, out, err } = await lmas(fake, 'queue', 'list', '--watch');
     assert.equal(code, 0, err);
     const ended = out.split('\n').flatMap((line) => line.match(/(\d) {2}waits no more/)?.[1] ?? []);
     assert.deepEqual(ended, ['2', '0', '1']);

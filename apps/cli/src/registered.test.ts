@@ -8,26 +8,11 @@ import { linkSchema } from '../../orchestrator/src/schemas/link.ts';
 import { pluginSchema } from '../../orchestrator/src/schemas/plugin.ts';
 import { scheduleSchema } from '../../orchestrator/src/schemas/schedule.ts';
 import { siteChangeSchema, siteSchema } from '../../orchestrator/src/schemas/site.ts';
-import { answer, type FakeOrchestrator, fakeOrchestrator, problem } from './fake-orchestrator.ts';
-import { run } from './program.ts';
+import { answer, fakeOrchestrator, problem } from './fake-orchestrator.ts';
+import { lmas } from './fake-terminal.ts';
 
 const createdAt = '2026-01-01T00:00:00.000Z';
 const hostKey = `SHA256:${'A'.repeat(43)}`;
-
-async function lmas(fake: FakeOrchestrator, ...args: string[]) {
-  const streams = { out: '', err: '' };
-  const stream = (name: 'out' | 'err') => ({
-    write: (text: string) => {
-      streams[name] += text;
-    },
-  });
-  const code = await run(args, {
-    ...{ stdout: stream('out'), stderr: stream('err'), stdin: process.stdin },
-    interrupted: new AbortController().signal,
-    env: { LMAS_URL: fake.url, LMAS_API_KEY: 'key' },
-  });
-  return { code, ...streams };
-}
 
 const site = siteSchema.parse({
   ...{ id: 'a', description: 'Rack 7', createdAt },

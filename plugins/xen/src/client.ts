@@ -63,7 +63,7 @@ export class XapiClient {
   readonly #closed = new AbortController();
   /** Sessions that were given up for a silence, and are ended with the next login, or in the end. */
   readonly #left: Session[] = [];
-  /** How many moves use a session of ours; as long as any does, none is ended. */
+  /** Moves under way: XAPI may go on under the caller's own session, so while there is one no session is ended. */
   #keepers = 0;
   #session: Session | undefined;
   #ending: Promise<void> | undefined;

@@ -82,7 +82,7 @@ function parseLimit(text: string): TimetableInput['periods'][number] {
   return { ...weekly, bandwidthBytesPerSec: parseBandwidth(rate) };
 }
 
-/** To have none is as good an answer as any. */
+/** None is the answer to what is set, and no failure: scripts ask for it. */
 function noneSet(error: unknown): null {
   if (error instanceof LmasApiError && error.code === 'TIMETABLE_NOT_FOUND') return null;
   throw error;
