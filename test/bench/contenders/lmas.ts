@@ -32,6 +32,13 @@ export const lmasLimited = (bandwidthBytesPerSec: number): Contender => ({
   open: (lab) => openGatewayPair(lab, { session: { bandwidthBytesPerSec } }),
 });
 
+export const lmasCompressing: Contender = {
+  name: 'lmas-compressing',
+  what: 'the same, compressing where that pays',
+  between: true,
+  open: (lab) => openGatewayPair(lab, { session: { compression: 'auto' } }),
+};
+
 /** Where a kernel has no BBR, or an administrator forbids it: the route locks CUBIC, and no program can take another. */
 export const lmasCubic: Contender = {
   name: 'lmas-cubic',

@@ -11,6 +11,7 @@ import { CONTENDERS } from '../contenders/index.ts';
 import { keepPriority } from '../machine/priority.ts';
 import { sampleLine, sampleTable, summarize } from '../report/sample.ts';
 import { markdownTable, type Table, textTable } from '../report/table.ts';
+import { compression } from './compression.ts';
 import { fairness } from './fairness.ts';
 import { latency } from './latency.ts';
 import { lifecycle } from './lifecycle.ts';
@@ -24,7 +25,7 @@ import { throughputPlots } from './throughput/plots.ts';
 import { describeCell, measurementLine, renderThroughput } from './throughput/report.ts';
 
 const THROUGHPUT = 'throughput';
-const PARTS: readonly Part[] = [latency, fairness, memory, lifecycle];
+const PARTS: readonly Part[] = [latency, compression, fairness, memory, lifecycle];
 /** In five minutes there is time for the corner cells and for this. */
 const QUICK_PARTS = [THROUGHPUT, latency.name];
 

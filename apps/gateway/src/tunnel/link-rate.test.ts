@@ -92,6 +92,14 @@ test('a link that becomes much slower is searched anew', () => {
   assert.ok(Math.abs(link.rate.bytesPerSec / 20_000_000 - 1) < 0.05, `${link.rate.bytesPerSec}`);
 });
 
+test('a rate that was believed far too early is looked for anew, not felt for step by step', () => {
+  const link = new Bottleneck({ rttMs: 200, bytesPerSec: 2_000_000 });
+  link.run(4_000);
+  assert.equal(link.rate.state, 'paced');
+  link.run(8_000, { bytesPerSec: 117_000_000 });
+  assert.ok(link.rate.bytesPerSec > 110_000_000, `${link.rate.bytesPerSec}`);
+});
+
 test('more subflows than before: a search finds what they carry within a few round trips', () => {
   const link = new Bottleneck({ rttMs: 100, bytesPerSec: 100_000_000, subflows: 40_000_000 });
   link.run(8_000);

@@ -5,7 +5,7 @@
  *
  *   startup ──a queue shows, or the rate stopped growing──▶ paced ──a queue that does not obey──▶ contended
  *      ▲                                                      │  ▲                                   │
- *      └──────────────────the rate fell by half───────────────┘  └──────────────after a while────────┘
+ *      └──────the rate fell by half, or is not known at all───┘  └──────────────after a while────────┘
  *
  * In startup and while contended (somebody else fills the queue, and waiting for it to drain would be giving way for ever) there is no pace:
  * the subflows' own congestion control does.
@@ -35,6 +35,8 @@ const probeRounds = 8;
 const probe = 0.04;
 const largestProbe = 0.25;
 const probeGrowth = 1.008;
+/** So many of the largest probes that brought more, one after the other, show that the rate is not known at all: it is looked for anew. */
+const unknownAfterProbes = 3;
 /** How much the measured rate may be corrected, and by how much each round. */
 const largestBias = 0.04;
 const biasStep = 0.002;
@@ -68,6 +70,7 @@ export class LinkRate {
   #sinceProbe = 0;
   #searchRounds = 0;
   #beforeProbe = 0;
+  #largeFinds = 0;
   #queuedRounds = 0;
   #contendedAtMs = 0;
 
@@ -140,6 +143,10 @@ export class LinkRate {
     }
     this.#learnBias();
     this.#chooseProbe();
+    if (this.#largeFinds >= unknownAfterProbes) {
+      this.#leavePacing('startup');
+      return;
+    }
     this.#queuedRounds = this.queueMs > contendedQueueMs ? this.#queuedRounds + 1 : 0;
     if (this.#queuedRounds < contendedAfterRounds) return;
     this.#contendedAtMs = nowMs;
@@ -156,7 +163,10 @@ export class LinkRate {
     }
     const found = this.#sinceProbe <= 2 && this.bytesPerSec > this.#beforeProbe * probeGrowth;
     const due = this.#sinceProbe >= probeRounds && this.queueMs <= 2 * toleratedQueueMs;
-    if (found && this.queueMs <= toleratedQueueMs) this.#step = Math.min(largestProbe, 2 * this.#step);
+    const isFree = found && this.queueMs <= toleratedQueueMs;
+    if (isFree && this.#step === largestProbe) this.#largeFinds += 1;
+    else if (this.#sinceProbe > 2) this.#largeFinds = 0;
+    if (isFree) this.#step = Math.min(largestProbe, 2 * this.#step);
     else if (due) this.#step = probe;
     else {
       this.#probe = 0;
@@ -199,6 +209,7 @@ export class LinkRate {
     this.state = state;
     this.#climbed = 0;
     this.#plateau = 0;
+    this.#largeFinds = 0;
     this.paceBytesPerSec = null;
   }
 }

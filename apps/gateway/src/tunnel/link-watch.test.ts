@@ -22,8 +22,8 @@ test('totals are those of all subflows, and only grow when one is replaced', () 
 test('the round trip is the shortest of the subflows on which something arrived', () => {
   const watch = new LinkWatch();
   const [one, two] = [
-    { ...fresh, deliveredSegments: 10, rttMs: 70 },
-    { ...fresh, deliveredSegments: 10, rttMs: 60, minRttMs: 41 },
+    { ...fresh, deliveredSegments: 100, rttMs: 70 },
+    { ...fresh, deliveredSegments: 100, rttMs: 60, minRttMs: 41 },
   ];
   const both = [subflow(one), subflow(two)];
   assert.equal(watch.look(both, 0, 0).rttMs, 60);
@@ -32,6 +32,28 @@ test('the round trip is the shortest of the subflows on which something arrived'
   assert.equal(sample.rttMs, 70, 'what the silent one said is old');
   assert.equal(sample.minRttMs, 40);
   assert.equal(watch.look(both, 0, 40).rttMs, null);
+});
+
+test('a handshake of which a packet was lost is no queue', () => {
+  const watch = new LinkWatch();
+  const late = { ...fresh, deliveredSegments: 1, rttMs: 1_200, minRttMs: 200 };
+  const subflows = [subflow(late)];
+  assert.equal(watch.look(subflows, 0, 0).rttMs, null);
+  Object.assign(late, { deliveredSegments: 20, rttMs: 400 });
+  const sample = watch.look(subflows, 0, 20);
+  assert.deepEqual([sample.rttMs, sample.deliveredBytes], [null, 20_000], 'what arrives counts all the same');
+  Object.assign(late, { deliveredSegments: 30, rttMs: 215 });
+  assert.equal(watch.look(subflows, 0, 40).rttMs, 215);
+  Object.assign(late, { deliveredSegments: 40, rttMs: 300 });
+  assert.equal(watch.look(subflows, 0, 60).rttMs, 300, 'from then on it is');
+});
+
+test('round trips that never come close to the shortest are believed after a while', () => {
+  const watch = new LinkWatch();
+  const info = { ...fresh, deliveredSegments: 63, rttMs: 20, minRttMs: 1 };
+  assert.equal(watch.look([subflow(info)], 0, 0).rttMs, null);
+  info.deliveredSegments = 64;
+  assert.equal(watch.look([subflow(info)], 0, 20).rttMs, 20);
 });
 
 test('where no kernel can be asked, acknowledgements and pings do', () => {

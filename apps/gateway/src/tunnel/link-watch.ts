@@ -16,7 +16,7 @@ export interface LinkSample {
   deliveredBytes: number;
   sentBytes: number;
   retransmittedBytes: number;
-  /** The shortest of the subflows' smoothed round trips; null when nothing arrived since the last look. */
+  /** The shortest of the smoothed round trips of subflows on which something arrived since the last look; null when none is to be believed. */
   rttMs: number | null;
   /** The shortest round trip of the last minutes; null when none is known. */
   minRttMs: number | null;
@@ -27,6 +27,19 @@ interface Totals {
   sent: number;
   retransmitted: number;
 }
+
+interface Seen extends Totals {
+  /** Its smoothed round trip is one of packets. */
+  isSettled: boolean;
+}
+
+/**
+ * A handshake of which a packet was lost counts as one round trip, of a second and more, and is smoothed away by those that follow: until this is
+ * close to the shortest one, or is the mean of so many that the first one is forgotten, it would look like a queue.
+ */
+const settledExcessMs = 8;
+const settledExcessShare = 0.1;
+const settledSegments = 64;
 
 /** Of pings: a busy processor makes single ones look longer than they were; the path may change. */
 const recentPings = 3;
@@ -39,7 +52,7 @@ export class LinkWatch {
   asksKernel = false;
   #pings: number[] = [];
   #shortestPing = { rttMs: Number.POSITIVE_INFINITY, atMs: 0 };
-  readonly #seen = new WeakMap<Watched, Totals>();
+  readonly #seen = new WeakMap<Watched, Seen>();
   readonly #total: Totals = { delivered: 0, sent: 0, retransmitted: 0 };
 
   /** A round trip between the two processes. */
@@ -76,8 +89,8 @@ export class LinkWatch {
       const info = subflow.info();
       if (info === null) continue;
       asked += 1;
-      const progressed = this.#count(subflow, info);
-      if (progressed && (rttMs === null || info.rttMs < rttMs)) rttMs = info.rttMs;
+      const isTelling = this.#count(subflow, info);
+      if (isTelling && (rttMs === null || info.rttMs < rttMs)) rttMs = info.rttMs;
       if (info.deliveredSegments > 0 && (minRttMs === null || info.minRttMs < minRttMs)) minRttMs = info.minRttMs;
     }
     if (asked === 0) return null;
@@ -85,13 +98,14 @@ export class LinkWatch {
     return { nowMs, deliveredBytes: delivered, sentBytes: sent, retransmittedBytes: retransmitted, rttMs, minRttMs };
   }
 
-  /** Whether something has arrived since the last look. */
+  /** Whether something has arrived since the last look, and how long that took is to be believed. */
   #count(subflow: Watched, info: TcpInfo): boolean {
-    const before = this.#seen.get(subflow) ?? { delivered: 0, sent: 0, retransmitted: 0 };
+    const before = this.#seen.get(subflow) ?? { delivered: 0, sent: 0, retransmitted: 0, isSettled: false };
     const now = {
       delivered: info.deliveredSegments * info.mssBytes,
       sent: info.bytesSent,
       retransmitted: info.bytesRetransmitted,
+      isSettled: before.isSettled || hasSettled(info),
     };
     this.#seen.set(subflow, now);
     // The segment size may shrink with the path's MTU.
@@ -99,6 +113,11 @@ export class LinkWatch {
     this.#total.delivered += arrived;
     this.#total.sent += now.sent - before.sent;
     this.#total.retransmitted += now.retransmitted - before.retransmitted;
-    return arrived > 0;
+    return arrived > 0 && now.isSettled;
   }
+}
+
+function hasSettled({ rttMs, minRttMs, deliveredSegments }: TcpInfo): boolean {
+  const excessMs = Math.max(settledExcessMs, minRttMs * settledExcessShare);
+  return deliveredSegments >= settledSegments || rttMs <= minRttMs + excessMs;
 }
