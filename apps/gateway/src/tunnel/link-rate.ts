@@ -38,7 +38,7 @@ const probeGrowth = 1.008;
 /** So many of the largest probes that brought more, one after the other, show that the rate is not known at all: it is looked for anew. */
 const unknownAfterProbes = 3;
 /** How much the measured rate may be corrected, and by how much each round. */
-const largestBias = 0.04;
+const largestBias = 0.025;
 const biasStep = 0.002;
 /** What is new needs round trips to be at speed: so many rounds are faster, unless a queue shows. */
 const searchRounds = 12;

@@ -29,6 +29,7 @@ class SimulatedPath {
   readonly count = new SubflowCount(range);
   readonly history: number[] = [];
   nowMs = 0;
+  searches = 0;
   #delivered = 0;
   #atSpeed = initial;
   #searchUntilMs = 0;
@@ -47,7 +48,10 @@ class SimulatedPath {
         deliveredBytes: this.#delivered,
         heldBy: heldBy ?? (searching ? 'unclear' : full ? 'subflows' : 'other'),
       };
-      if (this.count.sample(sample)) this.#searchUntilMs = this.nowMs + 5 * path.rttMs;
+      if (this.count.sample(sample)) {
+        this.searches += 1;
+        this.#searchUntilMs = this.nowMs + 5 * path.rttMs;
+      }
       this.history.push(this.count.wanted);
     }
   }
@@ -114,6 +118,7 @@ test('fewer that cost goodput are taken back, and tried again ever more rarely',
   assert.ok(mean > 0.98 * gigabit, `${mean / gigabit}`);
   const tried = simulated.history.filter((count, at) => count < (simulated.history[at - 1] ?? count)).length;
   assert.ok(tried >= 2 && tried <= 6, `${tried} trials in five minutes`);
+  assert.equal(simulated.searches, 0, 'what there was before is known');
 });
 
 test('a path that becomes lossy gets more, one that becomes clean again gets fewer', () => {

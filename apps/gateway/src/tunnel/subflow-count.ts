@@ -47,9 +47,9 @@ const growth = 2;
 const shrinkage = 0.8;
 /** With work missing at more looks than this, a round tells nothing. */
 const idle = 0.3;
-/** More have to bring so much, and fewer may cost so little. */
+/** More have to bring so much, and fewer may cost so little. The pace alone makes one round differ from the next by some percent. */
 const leastGain = 1.05;
-const mostLoss = 0.97;
+const mostLoss = 0.94;
 /** Fewer are tried only after so long without need. */
 const calmMs = 10_000;
 const firstPauseMs = 15_000;
@@ -96,7 +96,7 @@ export class SubflowCount {
     this.wanted = Math.min(range.max, Math.max(range.min, initial));
   }
 
-  /** Returns whether more are wanted now, which makes it worth while to search for the rate of the link anew. */
+  /** Returns whether more are tried from now on, which makes it worth while to search for the rate of the link anew. */
   sample({ nowMs, rttMs, deliveredBytes, heldBy }: CountSample): boolean {
     if (heldBy === 'nothing' || deliveredBytes > this.#arrival.bytes) this.#arrival = { nowMs, bytes: deliveredBytes };
     const isSilent = nowMs - this.#arrival.nowMs > Math.max(silenceMs, silentRoundTrips * rttMs);
@@ -118,7 +118,7 @@ export class SubflowCount {
     const before = this.wanted;
     const bytesPerSec = ((deliveredBytes - round.startBytes) * 1_000) / elapsedMs;
     this.#judge(bytesPerSec, round.fullLooks / round.looks, nowMs);
-    return this.wanted > before;
+    return this.#trial !== null && this.wanted > before; // not where fewer were too few: then it is known
   }
 
   /** What is being tried can't be judged. */

@@ -20,20 +20,13 @@ import {
 } from '../platform/sockets.ts';
 import { emptyHeader, type FrameHeader, FrameType, HEADER_BYTES, TAG_BYTES } from '../protocol/frame.ts';
 import type { FrameOpener, FrameSealer } from '../security/sealing.ts';
+import { Ahead, mostAheadBytes } from './ahead.ts';
 import { FrameReader } from './frame-reader.ts';
 import { RateMeter } from './rate-meter.ts';
 import type { Wire } from './wire.ts';
 
 /** Largest payload that we put into one frame: large enough to make per-frame costs vanish, small enough to interleave. */
 export const SEND_PAYLOAD_BYTES = 256 << 10;
-
-/**
- * What is in a socket waits for it, and all that was sent on others after it waits at the far end. So a subflow takes ahead what it sends in so
- * long at its present rate: one that starts, or lost much, gets little. Between these limits, the upper one being what costs no speed.
- */
-const aheadMs = 25;
-const leastAheadBytes = 32 << 10;
-const mostAheadBytes = 512 << 10;
 
 export const subflowTuning = {
   congestionControl: ['bbr'],
@@ -103,7 +96,7 @@ export class Subflow {
   #writing = false;
   #closed = false;
   #lowWater = 1;
-  #aheadBytes = mostAheadBytes;
+  readonly #ahead = new Ahead();
 
   constructor(
     identity: { id: number; generation: number },
@@ -166,7 +159,7 @@ export class Subflow {
 
   /** The same for bytes of streams, as far as it is worth while to take them ahead. */
   get dataRoom(): number {
-    return Math.min(this.room, this.#aheadBytes - this.#used);
+    return Math.min(this.room, this.#ahead.room(this.#used));
   }
 
   /** Seals one frame into the batch. The caller has checked `room`. */
@@ -182,6 +175,7 @@ export class Subflow {
     }
     this.#sealed(sealer.seal(header, from, fromOffset, batch, this.#used));
     this.bytesSent += header.payloadLength;
+    this.#ahead.took(header.payloadLength);
   }
 
   /** Sends what the session has for it; does nothing while the last batch is under way. */
@@ -216,15 +210,9 @@ export class Subflow {
   /** Once in a while: how fast it is. */
   adapt(): void {
     const info = this.info();
-    if (info === null || info.rttMs <= 0) return;
-    const bytesPerMs = (info.congestionWindowSegments * info.mssBytes) / info.rttMs;
-    const wanted = Math.round(Math.min(mostAheadBytes, Math.max(leastAheadBytes, bytesPerMs * aheadMs)));
-    // The option need not follow every segment.
-    const ratio = wanted / this.#aheadBytes;
-    if (ratio > 0.8 && ratio < 1.25 && wanted !== mostAheadBytes) return;
-    if (wanted === this.#aheadBytes || this.wire.descriptor === null) return;
-    this.#aheadBytes = wanted;
-    setNotSentLowWater(this.wire.descriptor, wanted);
+    const lowWaterBytes = info === null ? null : this.#ahead.sample(info, performance.now());
+    if (lowWaterBytes !== null && this.wire.descriptor !== null)
+      setNotSentLowWater(this.wire.descriptor, lowWaterBytes);
   }
   /** What the kernel holds in memory for it; null where it does not say. */
   get kernelBytes(): number | null {
