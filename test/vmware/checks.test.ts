@@ -337,7 +337,7 @@ describe('the checks of a vSphere migration', { concurrency: 4 }, () => {
     assert.match((await remedyOf('DEVICE_OF_A_MACHINE', drive)) ?? '', /^Disconnect it, or /);
   });
 
-  test('a VM that is at the destination already: its disks alone are left to the vCenter, which is said where they were meant', async () => {
+  test('a VM that is at the destination already: how its disks move alone is said where they may be meant', async () => {
     await using rehearsal = await Rehearsal.make({ oneVCenter: true });
     const remedyFor = async (options: Parameters<Rehearsal['driver']>[0], changes: Partial<Request> = {}) => {
       const driver = await rehearsal.driver(options, changes, { hosts: ['esx-a1'] });
@@ -348,8 +348,11 @@ describe('the checks of a vSphere migration', { concurrency: 4 }, () => {
     const there = await rehearsal.driver({}, TUNNELLED, { hosts: ['esx-a1'] });
     const codes = (await there.check({ signal: rehearsal.signal })).findings.map(({ code }) => code);
     assert.ok(!codes.includes('SAME_NETWORK'), 'it goes nowhere');
-    assert.match(await remedyFor({ datastore: 'shared' }), /Change storage only/);
-    assert.match(await remedyFor({}, { diskMap: { 'Hard disk 1': 'shared' } }), /Change storage only/);
+    assert.match(await remedyFor({ datastore: 'shared' }), /name its own endpoint as the destination, too/);
+    assert.match(
+      await remedyFor({}, { diskMap: { 'Hard disk 1': 'shared' } }),
+      /name its own endpoint as the destination, too/,
+    );
   });
 
   test('a destinationHost that is not there hides nothing that the destination has nowhere, and the hosts are named', async () => {

@@ -2286,7 +2286,7 @@ export interface components {
             vm: string;
             /** @description Endpoint where it runs. */
             source: components["schemas"]["SlugInput"];
-            /** @description Endpoint where it is to run. */
+            /** @description Endpoint where it is to run; the source itself where its disks alone are to move. */
             destination: components["schemas"]["SlugInput"];
             /**
              * @description `tunnel`: through a gateway pair. `direct`: from host to host without a tunnel, as without LMAS.
@@ -2445,7 +2445,7 @@ export interface components {
             vm: string;
             /** @description Endpoint where it runs. */
             source: components["schemas"]["SlugInput"];
-            /** @description Endpoint where it is to run. */
+            /** @description Endpoint where it is to run; the source itself where its disks alone are to move. */
             destination: components["schemas"]["SlugInput"];
             /**
              * @description `tunnel`: through a gateway pair. `direct`: from host to host without a tunnel, as without LMAS.
@@ -7220,7 +7220,7 @@ export interface components {
             vm: string;
             /** @description Endpoint where it runs. */
             source: components["schemas"]["Slug"];
-            /** @description Endpoint where it is to run. */
+            /** @description Endpoint where it is to run; the source itself where its disks alone are to move. */
             destination: components["schemas"]["Slug"];
             /**
              * @description `tunnel`: through a gateway pair. `direct`: from host to host without a tunnel, as without LMAS.
@@ -7372,7 +7372,7 @@ export interface components {
             vm: string;
             /** @description Endpoint where it runs. */
             source: components["schemas"]["Slug"];
-            /** @description Endpoint where it is to run. */
+            /** @description Endpoint where it is to run; the source itself where its disks alone are to move. */
             destination: components["schemas"]["Slug"];
             /**
              * @description `tunnel`: through a gateway pair. `direct`: from host to host without a tunnel, as without LMAS.

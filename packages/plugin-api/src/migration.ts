@@ -48,6 +48,11 @@ export interface MigrationRequest<Options = unknown> {
   /** Source disk name → location at the destination; what is not named keeps its location. */
   readonly diskMap: Readonly<Record<string, string>>;
   /**
+   * Source and destination are one endpoint: the VM stays on its host, and its disks go where the map and the options say. It is at the
+   * "destination" once they are all there, and at the "source" until then. Never through a tunnel. Only with `capabilities.movesDisksAlone`.
+   */
+  readonly disksAlone?: boolean | undefined;
+  /**
    * Disks at the destination that this migration may copy over: an earlier move of this very VM has left them there (`ConfirmReport.keptAtSource`),
    * and now it goes back. Each as that report calls it. They are named, not trusted: what another VM there uses is refused all the same. Default: none.
    */

@@ -29,6 +29,8 @@ export interface PluginCapabilities {
   readonly drills?: boolean;
   /** There is a `relocation`: a VM that is powered off can be moved as it is. Default: no. */
   readonly movesPoweredOff?: boolean;
+  /** Disks of a running VM can be moved alone, while it stays on its host (`MigrationRequest.disksAlone`). Default: no. */
+  readonly movesDisksAlone?: boolean;
 }
 
 /** Secrets of an endpoint, decrypted only for `connect`. */

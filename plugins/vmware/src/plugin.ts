@@ -23,6 +23,7 @@ export const createVmwarePlugin = ({
     copiesDisks: true,
     postCopy: false,
     survivesController: true,
+    movesDisksAlone: true,
   },
   configSchema,
   optionsSchema,

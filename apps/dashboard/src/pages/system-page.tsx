@@ -94,6 +94,7 @@ const CAPABILITIES: Readonly<Record<string, string>> = {
   survivesController: 'can go on without the orchestrator',
   drills: 'can rehearse: a copy of a VM comes up and is undone',
   movesPoweredOff: 'moves VMs that are powered off',
+  movesDisksAlone: 'moves the disks of a VM alone',
 };
 
 /** What `lmas doctor` asks the orchestrator; nothing at a far end is asked. */

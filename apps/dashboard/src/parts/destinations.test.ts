@@ -7,6 +7,7 @@ const endpoints = ['kvm-a', 'kvm-b', 'xen-a'].map((id) => ({ id, plugin: id.slic
 test('a VM goes to other endpoints of its hypervisor', () => {
   assert.deepEqual(destinationsFrom('kvm-a', endpoints), [endpoints[1]]);
   assert.deepEqual(destinationsFrom('', endpoints), endpoints);
+  assert.deepEqual(destinationsFrom('kvm-a', endpoints, { withItself: true }), endpoints.slice(0, 2));
 });
 
 test('a destination that is offered no more is not kept behind an empty field', () => {

@@ -51,6 +51,7 @@ export function createMigrationChecker({
           options: plugin.optionsSchema.parse(input.options),
           networkMap: input.networkMap,
           diskMap: input.diskMap,
+          disksAlone: input.source === input.destination,
           mayReplace: input.mayReplace,
           maxDowntimeMs: input.maxDowntimeMs,
           convergence: input.convergence,

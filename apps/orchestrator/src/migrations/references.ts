@@ -24,13 +24,12 @@ export async function checkReferences(
   { endpoints, sites }: Inventory,
   plugins: PluginRegistry,
 ): Promise<Referred> {
-  if (input.source === input.destination)
-    throw new LmasError('SAME_ENDPOINT', undefined, { remedy: SAME_ENDPOINT_REMEDY });
   const found = await Promise.allSettled([input.source, input.destination].map((id) => endpoints.get(id)));
   refuseUnknown(found);
   const [source, destination] = found.map((each) => (each.status === 'fulfilled' ? each.value : undefined));
   if (source === undefined || destination === undefined) throw new LmasError('UNKNOWN_REFERENCE');
-  if (!input.allowCordoned) requireOpen(destination);
+  if (source.id === destination.id) requireDisksAlone(input, source.plugin, plugins);
+  else if (!input.allowCordoned) requireOpen(destination);
   if (source.plugin !== destination.plugin) {
     throw new LmasError(
       'DIFFERENT_PLUGINS',
@@ -42,6 +41,16 @@ export async function checkReferences(
   if (input.powerState === 'off') requireRelocations(input, source.plugin, plugins);
   if (input.transport === 'tunnel') await checkGateways(source.site, destination.site, sites);
   return { source: source.site, destination: destination.site, plugin: source.plugin };
+}
+
+/** Nothing leaves the endpoint but disks, and these cross no link. @throws LmasError SAME_ENDPOINT */
+function requireDisksAlone({ transport }: MigrationInput, name: string, plugins: PluginRegistry): void {
+  if (plugins.get(name).capabilities.movesDisksAlone !== true)
+    throw new LmasError('SAME_ENDPOINT', undefined, { remedy: SAME_ENDPOINT_REMEDY });
+  if (transport === 'direct') return;
+  throw new LmasError('SAME_ENDPOINT', 'Between source and destination, which are one endpoint, there is no tunnel.', {
+    remedy: `To move the VM's disks alone, ask for transport \`direct\`. ${SAME_ENDPOINT_REMEDY}`,
+  });
 }
 
 /** @throws LmasError ENDPOINT_CORDONED */

@@ -36,6 +36,7 @@ const pluginShape = z.object({
     survivesController: z.boolean(),
     drills: z.boolean().optional(),
     movesPoweredOff: z.boolean().optional(),
+    movesDisksAlone: z.boolean().optional(),
   }),
   configSchema: z.custom<z.ZodType>(isSchema, 'must be a zod schema'),
   optionsSchema: z.custom<z.ZodType>(isSchema, 'must be a zod schema'),

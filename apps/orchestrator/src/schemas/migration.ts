@@ -106,7 +106,9 @@ export const migrationInputSchema = z
   .strictObject({
     vm: vmNameSchema.describe(vmWhy),
     source: slugSchema.describe('Endpoint where it runs.'),
-    destination: slugSchema.describe('Endpoint where it is to run.'),
+    destination: slugSchema.describe(
+      'Endpoint where it is to run; the source itself where its disks alone are to move.',
+    ),
     transport: z
       .enum(['tunnel', 'direct'])
       .default('tunnel')

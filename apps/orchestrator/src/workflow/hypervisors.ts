@@ -260,6 +260,7 @@ export class Hypervisors implements AsyncDisposable {
       options: plugin.optionsSchema.parse(request.options),
       networkMap: request.networkMap,
       diskMap: request.diskMap,
+      disksAlone: request.source === request.destination,
       mayReplace: request.mayReplace,
       // Through a tunnel the gateways hold the limit (see share.ts).
       bandwidthBytesPerSec: request.transport === 'tunnel' ? null : request.bandwidthBytesPerSec,

@@ -6,6 +6,7 @@ import { blocker, type CheckReport, type Finding, type MigrationRequest } from '
 import type { VmwareOptions } from '../config.ts';
 import type { Gap } from '../migration/gap.ts';
 import { type Ends, makePlan, type Plan } from '../migration/plan.ts';
+import { sizesOf } from '../migration/progress.ts';
 import { checkGuest } from './guest.ts';
 import { checkHosts } from './hosts.ts';
 import { checkNative } from './native.ts';
@@ -46,7 +47,7 @@ export async function checkMigration(
   ];
   const copied = plan.disks.filter((disk) => disk.copied).reduce((sum, { sizeBytes }) => sum + sizeBytes, 0);
   const diskBytes = Math.min(copied, plan.vm.record['summary.storage.committed'] ?? copied);
-  const memoryBytes = (plan.vm.record['config.hardware.memoryMB'] ?? 0) * 1024 ** 2;
+  const [memoryBytes] = sizesOf(plan);
   return { report: { findings, memoryBytes, diskBytes, hosts: hostsOf(ends, plan) }, plan };
 }
 

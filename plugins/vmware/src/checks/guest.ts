@@ -1,8 +1,9 @@
 /** The VM itself: its state, its devices, who else holds it. */
 import { blocker, type Finding, note, warning } from '@lmas/plugin-api';
 import { labelOf } from '../inventory/summary.ts';
+import { namesStorage } from '../migration/disks-alone.ts';
 import { encryptionOf, isEncryptedVm, whyNotDisable } from '../migration/encryption.ts';
-import { isThereAlready, type Plan } from '../migration/plan.ts';
+import { isThereAlready, type Plan, thereAlready } from '../migration/plan.ts';
 import type { Device } from '../records.ts';
 import type { CheckContext } from './types.ts';
 
@@ -53,12 +54,14 @@ function checkState({ ends, plan }: CheckContext): Finding[] {
     );
   }
   if (isThereAlready(ends, plan)) {
+    const { request } = plan;
+    const asksForStorage = namesStorage(request) || request.options.storagePolicy !== undefined;
     findings.push(
       blocker(
         'VM_THERE_ALREADY',
-        `${record.name} runs on a host of the destination already.`,
-        asksForStorage(plan)
-          ? 'For its disks alone let the vCenter migrate it (vSphere Client: Migrate → Change storage only): nothing of that crosses the link.'
+        `${record.name} ${thereAlready(plan)}.`,
+        request.disksAlone !== true && asksForStorage
+          ? 'To move its disks alone, name its own endpoint as the destination, too, and transport `direct`.'
           : 'There is nothing to do.',
       ),
     );
@@ -85,9 +88,6 @@ function checkState({ ends, plan }: CheckContext): Finding[] {
   return findings;
 }
 
-const asksForStorage = ({ request: { options, diskMap } }: Plan): boolean =>
-  options.datastore !== undefined || options.storagePolicy !== undefined || Object.keys(diskMap).length > 0;
-
 /** vim.vm.device.* that are bound to their host. */
 const BOUND: Readonly<Record<string, readonly [code: string, what: string]>> = {
   VirtualPCIPassthrough: ['PCI_DEVICE', 'a PCI device of its host'],
@@ -107,6 +107,7 @@ const PORTS: ReadonlySet<string> = new Set([
 
 function checkDevices({ plan }: CheckContext): Finding[] {
   const { record } = plan.vm;
+  if (plan.request.disksAlone === true) return []; // what is bound to the host stays with it
   return record['config.hardware.device'].flatMap((device) => {
     if (device.backing?._typeName === VIRTUAL_GPU) {
       return [
@@ -163,6 +164,7 @@ function checkDrive({ connectable, backing, ...device }: Device, sameVCenter: bo
 function checkSnapshots({ plan }: CheckContext): Finding[] {
   const { snapshot, name } = plan.vm.record;
   if (snapshot === undefined || snapshot === null || !plan.disks.some(({ copied }) => copied)) return [];
+  if (plan.request.disksAlone === true) return []; // nor do they cross a network
   return [
     warning(
       'SNAPSHOTS',

@@ -104,23 +104,15 @@ export class VmwareMigration implements MigrationDriver {
       const plan = await makePlan(this.#ends, pinned(this.#request, this.#plan), { signal });
       assertToBeHad(this.#ends, plan);
       assertSameHosts(this.#plan, plan);
-      const { networks } = plan;
       const [gap] = plan.gaps;
-      if (gap !== undefined || networks === undefined) {
+      if (gap !== undefined || plan.host === undefined) {
         throw new PluginError('INCOMPATIBLE', gap?.message ?? 'The destination cannot receive this VM.', {
           remedy: gap?.remedy ?? 'Check the migration to see why.',
         });
       }
       this.#plan = plan;
       this.#lasting = lastingOf(plan);
-      const sources = pairsOf(networks, 'vmotion').map(({ source }) => source.address);
-      return {
-        flows: [],
-        transparentFlows: flowsOf(networks, { barrier: this.#request.options.encryption === 'disable' }),
-        sourceAddresses: [...new Set(sources)],
-        neverLeftPaused: true,
-        state: stateOf(plan),
-      };
+      return { flows: [], ...this.#trafficOf(plan), neverLeftPaused: true, state: stateOf(plan) };
     } catch (error) {
       throw toPluginError(error, 'preparing the migration');
     }
@@ -223,7 +215,8 @@ export class VmwareMigration implements MigrationDriver {
     if (task === undefined) return;
     try {
       // Which of the disks are copied only the run knew that has begun it.
-      const report = progressReporter(memoryBytesOf(seen.source.record), 0, onProgress);
+      const memoryBytes = this.#request.disksAlone === true ? 0 : memoryBytesOf(seen.source.record);
+      const report = progressReporter(memoryBytes, 0, onProgress);
       await followTask(this.#ends.source.client, task.task, { signal, onProgress: report });
     } catch (error) {
       // How it ended is asked of the vCenters; only not to have seen its end is an error.
@@ -251,8 +244,16 @@ export class VmwareMigration implements MigrationDriver {
     });
   }
 
+  /** Of disks alone nothing goes from host to host. */
+  #trafficOf({ networks }: Plan): Pick<Prepared, 'transparentFlows' | 'sourceAddresses'> {
+    if (networks === undefined) return { sourceAddresses: [] };
+    const sources = pairsOf(networks, 'vmotion').map(({ source }) => source.address);
+    const barrier = this.#request.options.encryption === 'disable';
+    return { transparentFlows: flowsOf(networks, { barrier }), sourceAddresses: [...new Set(sources)] };
+  }
+
   #look(options: Options): Promise<Sightings> {
-    return lookAtBoth(this.#ends, this.#request.vm.id, this.#request.options, { ...options, lasting: this.#lasting });
+    return lookAtBoth(this.#ends, this.#request, { ...options, lasting: this.#lasting });
   }
 
   /** @throws PluginError where vSphere refuses; without an answer, or after another fault, it is asked again */

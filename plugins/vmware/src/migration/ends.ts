@@ -1,15 +1,16 @@
 /**
  * At which end a VM is that a vCenter knows. Two vCenters: at the end of the one that knows it. One that spans both sites has one
- * entry, and the host that the VM is on says which end that is. Where one end could not be asked, nobody may know whether they
+ * entry, and the host that the VM is on says which end that is, or where its disks are if they move alone. Where one end could not be asked, nobody may know whether they
  * are one or two: then an end has the VM only if that holds either way, and else nothing is claimed.
  */
-import { PluginError } from '@lmas/plugin-api';
+import { type MigrationRequest, PluginError } from '@lmas/plugin-api';
 import type { VmwareOptions } from '../config.ts';
 import { type Host, membersOf } from '../inventory/places.ts';
 import { readAll } from '../properties.ts';
 import { hostSchema } from '../records.ts';
 import type { End } from '../routes/ways.ts';
 import { sameRef } from '../wire/data-objects.ts';
+import { areDisksThere } from './disks-alone.ts';
 import type { Sighting, Sightings } from './placement.ts';
 import { type Ends, hostsOfDestination, isSameVCenter } from './plan.ts';
 
@@ -20,9 +21,11 @@ interface Options {
 export async function splitByEnd(
   ends: Ends,
   { source, destination }: Sightings,
-  migration: VmwareOptions,
+  request: MigrationRequest<VmwareOptions>,
   options: Options,
 ): Promise<Sightings> {
+  if (request.disksAlone === true) return await splitByDisks(ends, { source, destination }, request, options);
+  const migration = request.options;
   const areMet = ends.source.client.isMet && ends.destination.client.isMet;
   if (areMet && !isSameVCenter(ends)) return { source, destination };
   if (source.error === undefined && destination.error === undefined) {
@@ -35,22 +38,42 @@ export async function splitByEnd(
   };
 }
 
+const ABSENT: Sighting = { presence: 'absent', moves: [] };
+
+/** Both ends are one vCenter, and either session can tell. */
+async function splitByDisks(
+  ends: Ends,
+  { source, destination }: Sightings,
+  request: MigrationRequest<VmwareOptions>,
+  options: Options,
+): Promise<Sightings> {
+  const [seen, session] =
+    source.error === undefined ? [source, ends.source] : ([destination, ends.destination] as const);
+  if (seen.record === undefined) return { source: seen, destination: seen };
+  try {
+    return (await areDisksThere(session, request, options))
+      ? { source: { ...ABSENT, moves: seen.moves }, destination: seen }
+      : { source: seen, destination: ABSENT };
+  } catch (error) {
+    return { source: silent(seen, error), destination: silent(seen, error) };
+  }
+}
+
 async function splitByHost(
   { destination }: Ends,
   seen: Sighting,
   migration: VmwareOptions,
   options: Options,
 ): Promise<Sightings> {
-  const absent: Sighting = { presence: 'absent', moves: [] };
   try {
     const hosts = await readAll(destination.client, 'HostSystem', hostSchema, { ...options, complete: true });
     const members = hostsOfDestination(hosts, destination, migration);
     return isOn(members, seen)
-      ? { source: { ...absent, moves: seen.moves }, destination: seen }
-      : { source: seen, destination: absent };
+      ? { source: { ...ABSENT, moves: seen.moves }, destination: seen }
+      : { source: seen, destination: ABSENT };
   } catch (error) {
-    const silent: Sighting = { presence: 'unreachable', moves: [], error };
-    return { source: silent, destination: silent };
+    const unseen: Sighting = { presence: 'unreachable', moves: [], error };
+    return { source: unseen, destination: unseen };
   }
 }
 

@@ -2,7 +2,7 @@
  * Where the VM is, as both vCenters answer. vSphere starts it at the destination and removes it at the source by itself, in one step;
  * until then a destination vCenter may have an entry for it that means nothing yet.
  */
-import { type Presence, type VmPlacement, whereIs } from '@lmas/plugin-api';
+import { type MigrationRequest, type Presence, type VmPlacement, whereIs } from '@lmas/plugin-api';
 import type { VmwareOptions } from '../config.ts';
 import { presenceOf } from '../inventory/summary.ts';
 import { type SightingRecord, sightingSchema, type TaskInfo } from '../records.ts';
@@ -62,17 +62,17 @@ const LOOKS = 5;
  */
 export async function lookAtBoth(
   ends: Ends,
-  uuid: string,
-  migration: VmwareOptions,
+  request: MigrationRequest<VmwareOptions>,
   options: Options & { readonly lasting: Lasting | null },
 ): Promise<Sightings> {
   const { lasting } = options;
+  const uuid = request.vm.id;
   let before = await look(ends.source, uuid, options);
   for (let looks = 0; looks < LOOKS; looks += 1) {
     const destination = await look(ends.destination, uuid, options, lasting);
     const source = await look(ends.source, uuid, options);
     if (statesOf(source) === statesOf(before)) {
-      const seen = await splitByEnd(ends, { source, destination }, migration, options);
+      const seen = await splitByEnd(ends, { source, destination }, request, options);
       return { ...seen, atRest: moveUnderWay(seen) === undefined && (await isAtRest(ends, seen, options)) };
     }
     before = source;

@@ -26,6 +26,7 @@ import type { KernelNetworks } from '../routes/ways.ts';
 import type { VmwareSession } from '../session.ts';
 import { type Ref, sameRef } from '../wire/data-objects.ts';
 import { copiesAt } from './arrived-as.ts';
+import { gapsOfDisksAlone } from './disks-alone.ts';
 import { findOrGap, type Gap } from './gap.ts';
 import { mapCards, type PlannedCard } from './network-cards.ts';
 import { type PlannedDisk, placeDisks } from './storage.ts';
@@ -82,8 +83,9 @@ export async function makePlan(
   const sourceHost = sourcePlaces.hosts.find(({ ref }) => sameRef(ref, vm.record['runtime.host']));
   const gaps: Gap[] = sourceHost === undefined ? [sourceNotSeen(vm)] : [];
   const copies = sameVCenter ? [] : await copiesAt(destination, vm.record['config.uuid'], options);
-  const host = chooseHost(parts, destination, gaps);
+  const host = chooseHost(parts, sourceHost, destination, gaps);
   const storage = placeDisks(parts, host);
+  gaps.push(...gapsOfDisksAlone(request, sourceHost, host));
   const cards = mapCards(parts, host);
   const place = host === undefined ? nowhere(parts, gaps) : placeAt(parts, sourceHost, host, gaps);
   return {
@@ -131,10 +133,10 @@ async function readNetworks(
   { source, destination }: Ends,
   sourceHost: Host | undefined,
   host: Host | undefined,
-  { tunnelled }: MigrationRequest,
+  { tunnelled, disksAlone }: MigrationRequest,
   options: { signal: AbortSignal },
 ): Promise<KernelNetworks | undefined> {
-  if (sourceHost === undefined || host === undefined) return undefined;
+  if (sourceHost === undefined || host === undefined || disksAlone === true) return undefined;
   const read = async ({ client }: VmwareSession, at: Host): Promise<KernelNetwork> => {
     if (tunnelled) await refreshNetwork(client, at, options); // else nothing goes by its routes
     return await readKernelNetwork(client, at, options);
@@ -157,9 +159,15 @@ export function hostsOfDestination(
   return only === undefined ? [] : [only];
 }
 
-function chooseHost(parts: Parts, destination: VmwareSession, gaps: Gap[]): Host | undefined {
+function chooseHost(
+  parts: Parts,
+  sourceHost: Host | undefined,
+  destination: VmwareSession,
+  gaps: Gap[],
+): Host | undefined {
   const { request, destinationPlaces, sameVCenter } = parts;
   const { destinationHost } = request.options;
+  if (request.disksAlone === true && destinationHost === undefined) return sourceHost;
   const members = membersOf(destinationPlaces.hosts, destination.config.hosts);
   if (destinationHost !== undefined) {
     const there = members.filter(isLive).map(({ record }) => record.name);
@@ -228,14 +236,19 @@ const missing = (kind: 'pool' | 'folder', wanted: string | undefined, { record }
   remedy: 'Choose one that is there, by name or id.',
 });
 
-/** In one vCenter: whether it runs at a host of the destination before anything was done. */
+/** In one vCenter: whether it runs at a host of the destination before anything was done, or its disks alone are where they are to go. */
 export function isThereAlready({ destination }: Ends, plan: Plan): boolean {
   if (!plan.sameVCenter) return false;
+  if (plan.request.disksAlone === true) return plan.gaps.length === 0 && plan.datastore === undefined;
   const { hosts } = destination.config;
   const one = plan.host === undefined ? [] : [plan.host];
   const members = hosts.length > 0 ? membersOf(plan.destinationPlaces.hosts, hosts) : one;
   return members.some(({ ref }) => sameRef(ref, plan.sourceHost?.ref));
 }
+
+/** In words, after the VM's name. */
+export const thereAlready = ({ request }: Plan): string =>
+  request.disksAlone === true ? 'has its disks where they are to go' : 'runs on a host of the destination already';
 
 export const nameOf = (rows: readonly Row<{ readonly name: string }>[], ref: Ref | undefined): string =>
   decodeName(rows.find((row) => sameRef(row.ref, ref))?.record.name ?? ref?.value ?? 'nothing');

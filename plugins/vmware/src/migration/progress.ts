@@ -16,7 +16,7 @@ export function progressReporter(
     const bytesTransferred = Math.round((best / 100) * bytesTotal);
     onProgress({
       // Disks are copied first, while the guest's writes to them are sent along; the memory comes last.
-      stage: bytesTransferred < diskBytes ? 'disks' : 'memory',
+      stage: bytesTransferred < diskBytes || memoryBytes === 0 ? 'disks' : 'memory',
       percent: best,
       bytesTotal,
       bytesTransferred,
@@ -28,9 +28,9 @@ export function progressReporter(
   };
 }
 
-export function sizesOf({ vm, disks }: Plan): [memoryBytes: number, diskBytes: number] {
+export function sizesOf({ vm, disks, request }: Plan): [memoryBytes: number, diskBytes: number] {
   const copied = disks.filter((disk) => disk.copied).reduce((sum, { sizeBytes }) => sum + sizeBytes, 0);
-  return [memoryBytesOf(vm.record), copied];
+  return [request.disksAlone === true ? 0 : memoryBytesOf(vm.record), copied];
 }
 
 export const memoryBytesOf = (record: Pick<SightingRecord, 'config.hardware.memoryMB'> | undefined): number =>

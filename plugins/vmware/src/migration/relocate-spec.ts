@@ -24,7 +24,8 @@ export function relocateSpec(ends: Ends, plan: Plan): DataObject<'VirtualMachine
     datastore: plan.datastore,
     diskMoveType: namesDisks ? diskMoveType : undefined,
     pool: plan.pool,
-    host: plan.host?.ref,
+    // Without one it stays on the host that it has then.
+    host: plan.request.disksAlone === true ? undefined : plan.host?.ref,
     disk: namesDisks ? diskLocators(plan, diskMoveType, profile) : undefined,
     deviceChange: changed.flatMap((card) =>
       card.network === undefined

@@ -1,8 +1,9 @@
 /** Where each disk of a VM goes, and its own files. Pure. */
-import { allNamed, type Datastore, decodeName, type Host, isUsable } from '../inventory/places.ts';
+import { allNamed, type Datastore, type Host, isUsable } from '../inventory/places.ts';
 import { bytesOf, isDisk, labelOf } from '../inventory/summary.ts';
 import type { Device } from '../records.ts';
 import { type Ref, sameRef } from '../wire/data-objects.ts';
+import { homeOf } from './disks-alone.ts';
 import { findOrGap, type Gap } from './gap.ts';
 import type { Parts } from './plan.ts';
 
@@ -47,9 +48,9 @@ export function placeDisks(parts: Parts, host: Host | undefined): PlannedStorage
     });
   }
   if (host === undefined) gaps.push(...nowhere(parts, request.options.datastore));
-  const homeNow = homeOf(parts);
-  const home = host === undefined ? undefined : placeHome(parts, host, homeNow, disks, gaps);
-  const stays = parts.sameVCenter && disks.every(({ copied }) => !copied) && isSame(parts, homeNow, home);
+  const now = homeNow(parts);
+  const home = host === undefined ? undefined : placeHome(parts, host, now, disks, gaps);
+  const stays = parts.sameVCenter && disks.every(({ copied }) => !copied) && isSame(parts, now, home);
   return { disks, datastore: stays ? undefined : home?.ref, gaps };
 }
 
@@ -65,11 +66,9 @@ function nowhere({ destinationPlaces }: Parts, wanted: string | undefined): Gap[
   ];
 }
 
-/** Of the VM's own files: the .vmx is at `[datastore] directory/name.vmx`. */
-function homeOf({ vm, sourcePlaces }: Parts): Ref | undefined {
-  const name = /^\[(.+?)\] /.exec(vm.record['config.files.vmPathName'] ?? '')?.[1];
+function homeNow({ vm, sourcePlaces }: Parts): Ref | undefined {
   const used = sourcePlaces.datastores.filter(({ ref }) => vm.record.datastore.some((each) => sameRef(each, ref)));
-  return used.find(({ record }) => decodeName(record.name) === name)?.ref ?? vm.record.datastore[0];
+  return homeOf(vm.record['config.files.vmPathName'], used)?.ref ?? vm.record.datastore[0];
 }
 
 /** Where the option says, else where they are; beside the first disk where the host does not see that. */

@@ -2,7 +2,7 @@
 import { type MigrationRequest, PluginError } from '@lmas/plugin-api';
 import type { VmwareOptions } from '../config.ts';
 import type { Host } from '../inventory/places.ts';
-import { type Ends, isThereAlready, type Plan } from './plan.ts';
+import { type Ends, isThereAlready, type Plan, thereAlready } from './plan.ts';
 
 type Request = MigrationRequest<VmwareOptions>;
 
@@ -22,7 +22,7 @@ export function assertToBeHad(ends: Ends, plan: Plan): void {
     );
   }
   if (isThereAlready(ends, plan)) {
-    refuse('NOT_MIGRATABLE', `${record.name} runs on a host of the destination already.`);
+    refuse('NOT_MIGRATABLE', `${record.name} ${thereAlready(plan)}.`);
   }
   if (plan.hasTwin) {
     refuse('NOT_MIGRATABLE', `The destination vCenter knows a VM with the instance UUID of ${record.name} already.`);

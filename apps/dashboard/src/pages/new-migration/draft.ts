@@ -137,3 +137,9 @@ function chosen({ min, max }: Draft['subflows']): Pick<Tunnel, 'subflows'> {
 
 const toRecord = (pairs: Draft['networkMap']): Record<string, string> =>
   Object.fromEntries(pairs.filter(([from, to]) => from.trim() !== '' && to.trim() !== ''));
+
+/** Disks that move alone cross no link, so there is no tunnel for them. */
+export const withDestination = (destination: string, { source, transport }: Draft) => ({
+  destination,
+  transport: destination !== '' && destination === source ? 'direct' : transport,
+});

@@ -22,7 +22,7 @@ import { VmField } from '../../parts/vm-field.tsx';
 import { client } from '../../session/session.ts';
 import { CheckPanel } from './check-panel.tsx';
 import { Details } from './details.tsx';
-import { type Draft, emptyDraft, inWords, LABELS, requestOf } from './draft.ts';
+import { type Draft, emptyDraft, inWords, LABELS, requestOf, withDestination } from './draft.ts';
 import { DrillFields } from './drill-fields.tsx';
 import { Mappings } from './mappings.tsx';
 
@@ -122,12 +122,14 @@ function Form({ endpoints, plugins }: FormProps) {
             <select
               required
               value={draft.destination}
-              onChange={({ currentTarget }) => change({ destination: currentTarget.value })}
+              onChange={({ currentTarget }) => change(withDestination(currentTarget.value, draft))}
             >
               <option value="">choose an endpoint</option>
-              {destinationsFrom(draft.source, endpoints).map(({ id, site }) => (
+              {destinationsFrom(draft.source, endpoints, {
+                withItself: plugin?.capabilities.movesDisksAlone === true,
+              }).map(({ id, site }) => (
                 <option key={id} value={id}>
-                  {id} (site {site})
+                  {id} ({id === draft.source ? 'its disks alone' : `site ${site}`})
                 </option>
               ))}
             </select>
