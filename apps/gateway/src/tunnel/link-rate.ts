@@ -42,7 +42,8 @@ const largestBias = 0.025;
 const biasStep = 0.002;
 /** What is new needs round trips to be at speed: so many rounds are faster, unless a queue shows. */
 const searchRounds = 12;
-const contendedQueueMs = 30;
+/** Of a short path the queue may not become longer than its round trip. */
+const contendedQueueMs = 12;
 const contendedAfterRounds = 10;
 const contendedMs = 5_000;
 
