@@ -1,10 +1,17 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { Ahead, mostAheadBytes } from './ahead.ts';
+import { Ahead, leastBatchBytes, mostAheadBytes } from './ahead.ts';
 
 const mssBytes = 1_000;
 const at = (rttMs: number, congestionWindowSegments: number, unacknowledgedSegments = 0, notSentBytes = 0) => ({
-  ...{ rttMs, congestionWindowSegments, unacknowledgedSegments, notSentBytes, mssBytes },
+  ...{
+    rttMs,
+    minRttMs: Math.min(rttMs, 100),
+    congestionWindowSegments,
+    unacknowledgedSegments,
+    notSentBytes,
+    mssBytes,
+  },
 });
 
 test('a subflow takes what it sends in a short time, within limits', () => {
@@ -31,6 +38,17 @@ test('one that is new takes no more than goes at once', () => {
   ahead.sample(at(100, 200, 100), 300);
   assert.equal(ahead.room(0), 50_000, 'fast enough: what waits is sent soon');
   ahead.sample(at(100, 10, 10), 400);
+  assert.equal(ahead.room(0), 32 << 10);
+});
+
+test('a window of one packet has room for a batch while nothing is on its way, and a handshake that took long makes nobody new for longer', () => {
+  const ahead = new Ahead();
+  ahead.sample(at(1_200, 1), 0);
+  assert.equal(ahead.room(0), leastBatchBytes);
+  ahead.took(leastBatchBytes);
+  ahead.sample(at(1_200, 1, 1, 3_000), 20);
+  assert.equal(ahead.room(0), 0);
+  ahead.sample(at(1_200, 1, 1), 1_000);
   assert.equal(ahead.room(0), 32 << 10);
 });
 

@@ -9,6 +9,8 @@ const aheadMs = 25;
 /** Between these limits, the upper one being what costs no speed. */
 const leastBytes = 32 << 10;
 export const mostAheadBytes = 512 << 10;
+/** Less is not worth a batch of its own. */
+export const leastBatchBytes = 4 << 10;
 /** A path that is slow for so long is slow, not new: there what waits keeps the connection busy. */
 const startingRoundTrips = 10;
 /** Smaller changes are not worth telling the kernel. */
@@ -16,7 +18,7 @@ const tolerance = 0.25;
 
 type Info = Pick<
   TcpInfo,
-  'rttMs' | 'congestionWindowSegments' | 'mssBytes' | 'unacknowledgedSegments' | 'notSentBytes'
+  'rttMs' | 'minRttMs' | 'congestionWindowSegments' | 'mssBytes' | 'unacknowledgedSegments' | 'notSentBytes'
 >;
 
 export class Ahead {
@@ -37,10 +39,10 @@ export class Ahead {
   /** Once in a while. The low water of what is not sent that the kernel should be told now; null: that of before. */
   sample(info: Info, nowMs: number): number | null {
     if (info.rttMs <= 0) return null;
-    const { congestionWindowSegments, mssBytes, rttMs } = info;
+    const { congestionWindowSegments, mssBytes, rttMs, minRttMs } = info;
     this.#startedAtMs ??= nowMs;
     const inTime = ((congestionWindowSegments * mssBytes) / rttMs) * aheadMs;
-    const isStarting = inTime < leastBytes && nowMs - this.#startedAtMs < startingRoundTrips * rttMs;
+    const isStarting = inTime < leastBytes && nowMs - this.#startedAtMs < startingRoundTrips * minRttMs;
     if (!isStarting) this.#startedAtMs = Number.NEGATIVE_INFINITY; // for good
     this.#startBytes = isStarting ? roomOfWindow(info) : null;
     const wanted = Math.round(Math.min(mostAheadBytes, Math.max(leastBytes, inTime)));
@@ -51,6 +53,9 @@ export class Ahead {
   }
 }
 
+/** With nothing on its way a window of a packet or two would never grow: then there is room for one batch. */
 function roomOfWindow({ congestionWindowSegments, unacknowledgedSegments, mssBytes, notSentBytes }: Info): number {
-  return Math.max(0, (congestionWindowSegments - unacknowledgedSegments) * mssBytes - notSentBytes);
+  const isEmpty = unacknowledgedSegments === 0 && notSentBytes === 0;
+  const room = (congestionWindowSegments - unacknowledgedSegments) * mssBytes - notSentBytes;
+  return Math.max(isEmpty ? leastBatchBytes : 0, room);
 }

@@ -42,8 +42,9 @@ const largestBias = 0.025;
 const biasStep = 0.002;
 /** What is new needs round trips to be at speed: so many rounds are faster, unless a queue shows. */
 const searchRounds = 12;
-/** Of a short path the queue may not become longer than its round trip. */
-const contendedQueueMs = 12;
+/** A queue so long that does not obey is somebody else's: of a short path it may never be longer than the round trip. */
+const contendedQueueMs = 30;
+const contendedQueueShare = 0.6;
 const contendedAfterRounds = 10;
 const contendedMs = 5_000;
 
@@ -72,12 +73,14 @@ export class LinkRate {
   #searchRounds = 0;
   #beforeProbe = 0;
   #largeFinds = 0;
+  #shortestMs = 0;
   #queuedRounds = 0;
   #contendedAtMs = 0;
 
   /** `limited` says that more would have been sent since the last sample if window, pace or subflows had let it. */
   sample({ nowMs, deliveredBytes, rttMs, minRttMs }: LinkSample, limited: boolean): void {
     const shortestMs = minRttMs ?? 0;
+    this.#shortestMs = shortestMs;
     this.#limited ||= limited;
     if (rttMs !== null) this.queueMs = Math.max(0, rttMs - shortestMs);
     if (this.state === 'startup') this.#climbOn(nowMs, deliveredBytes, Math.max(shortestClimbMs, shortestMs));
@@ -96,6 +99,7 @@ export class LinkRate {
   search(): void {
     if (this.state !== 'paced') return;
     this.#searchRounds = searchRounds;
+    this.#largeFinds = 0;
     this.#step = largestProbe;
     this.#beginProbe();
   }
@@ -148,7 +152,8 @@ export class LinkRate {
       this.#leavePacing('startup');
       return;
     }
-    this.#queuedRounds = this.queueMs > contendedQueueMs ? this.#queuedRounds + 1 : 0;
+    const longest = Math.max(2 * toleratedQueueMs, contendedQueueShare * this.#shortestMs);
+    this.#queuedRounds = this.queueMs > Math.min(contendedQueueMs, longest) ? this.#queuedRounds + 1 : 0;
     if (this.#queuedRounds < contendedAfterRounds) return;
     this.#contendedAtMs = nowMs;
     this.#leavePacing('contended');
@@ -199,6 +204,7 @@ export class LinkRate {
     this.#climb = [];
     this.#bias = 0;
     this.#probe = 0;
+    this.#step = probe;
     this.#sinceProbe = 0;
     this.#beforeProbe = this.bytesPerSec;
     this.#queuedRounds = 0;

@@ -48,6 +48,16 @@ test('a handshake of which a packet was lost is no queue', () => {
   assert.equal(watch.look(subflows, 0, 60).rttMs, 300, 'from then on it is');
 });
 
+test('nor is one that is all that its subflow knows, where others know better', () => {
+  const watch = new LinkWatch();
+  const swift = { ...fresh, deliveredSegments: 100, rttMs: 201, minRttMs: 200 };
+  const late = { ...fresh, deliveredSegments: 1, rttMs: 1_200, minRttMs: 1_200 };
+  const both = [subflow(swift), subflow(late)];
+  assert.equal(watch.look(both, 0, 0).rttMs, 201);
+  late.deliveredSegments = 2;
+  assert.equal(watch.look(both, 0, 20).rttMs, null);
+});
+
 test('round trips that never come close to the shortest are believed after a while', () => {
   const watch = new LinkWatch();
   const info = { ...fresh, deliveredSegments: 63, rttMs: 20, minRttMs: 1 };

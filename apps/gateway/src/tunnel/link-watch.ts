@@ -82,30 +82,31 @@ export class LinkWatch {
 
   /** Null when no subflow has a kernel to ask. */
   #ask(subflows: readonly Watched[], nowMs: number): LinkSample | null {
-    let rttMs: number | null = null;
-    let minRttMs: number | null = null;
-    let asked = 0;
-    for (const subflow of subflows) {
+    const told = subflows.flatMap((subflow) => {
       const info = subflow.info();
-      if (info === null) continue;
-      asked += 1;
-      const isTelling = this.#count(subflow, info);
+      return info === null ? [] : [{ subflow, info }];
+    });
+    if (told.length === 0) return null;
+    const known = told.filter(({ info }) => info.deliveredSegments > 0).map(({ info }) => info.minRttMs);
+    const minRttMs = known.length === 0 ? null : Math.min(...known);
+    const shortestMs = Math.min(minRttMs ?? Number.POSITIVE_INFINITY, this.minRttMs ?? Number.POSITIVE_INFINITY);
+    let rttMs: number | null = null;
+    for (const { subflow, info } of told) {
+      const isTelling = this.#count(subflow, info, shortestMs);
       if (isTelling && (rttMs === null || info.rttMs < rttMs)) rttMs = info.rttMs;
-      if (info.deliveredSegments > 0 && (minRttMs === null || info.minRttMs < minRttMs)) minRttMs = info.minRttMs;
     }
-    if (asked === 0) return null;
     const { delivered, sent, retransmitted } = this.#total;
     return { nowMs, deliveredBytes: delivered, sentBytes: sent, retransmittedBytes: retransmitted, rttMs, minRttMs };
   }
 
   /** Whether something has arrived since the last look, and how long that took is to be believed. */
-  #count(subflow: Watched, info: TcpInfo): boolean {
+  #count(subflow: Watched, info: TcpInfo, shortestMs: number): boolean {
     const before = this.#seen.get(subflow) ?? { delivered: 0, sent: 0, retransmitted: 0, isSettled: false };
     const now = {
       delivered: info.deliveredSegments * info.mssBytes,
       sent: info.bytesSent,
       retransmitted: info.bytesRetransmitted,
-      isSettled: before.isSettled || hasSettled(info),
+      isSettled: before.isSettled || hasSettled(info, shortestMs),
     };
     this.#seen.set(subflow, now);
     // The segment size may shrink with the path's MTU.
@@ -117,7 +118,8 @@ export class LinkWatch {
   }
 }
 
-function hasSettled({ rttMs, minRttMs, deliveredSegments }: TcpInfo): boolean {
-  const excessMs = Math.max(settledExcessMs, minRttMs * settledExcessShare);
-  return deliveredSegments >= settledSegments || rttMs <= minRttMs + excessMs;
+/** @param shortestMs of all subflows: its own may be that of the handshake */
+function hasSettled({ rttMs, deliveredSegments }: TcpInfo, shortestMs: number): boolean {
+  const excessMs = Math.max(settledExcessMs, shortestMs * settledExcessShare);
+  return deliveredSegments >= settledSegments || rttMs <= shortestMs + excessMs;
 }

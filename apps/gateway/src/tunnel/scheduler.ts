@@ -6,15 +6,13 @@
  */
 import type { Slab } from '../platform/slab.ts';
 import { emptyHeader, FrameFlag, FrameType, GUARANTEED_STREAM_BYTES } from '../protocol/frame.ts';
+import { leastBatchBytes } from './ahead.ts';
 import type { Compressor } from './compressor.ts';
 import { Pacer } from './pacer.ts';
 import type { Piece } from './reorder.ts';
 import type { SendLedger, SentFrame } from './send-ledger.ts';
 import type { Stream } from './stream.ts';
 import type { Subflow } from './subflow.ts';
-
-/** Room that the small frames of one batch may need. */
-const controlRoomBytes = 1 << 12;
 
 /** A stream that has no more than this under way goes before bulk, on the subflow that is kept free of it, and is not paced. */
 const quickBytes = { interactive: 256 << 10, bulk: 32 << 10 } as const;
@@ -147,7 +145,7 @@ export class Scheduler {
     }
     if (allowed.quick && this.#stream(this.#quick, subflow, allowed.lanes)) return true;
     // A batch that carries little is not worth cutting a large frame in two for.
-    if (!allowed.bulk || subflow.dataRoom < controlRoomBytes) return false;
+    if (!allowed.bulk || subflow.dataRoom < leastBatchBytes) return false;
     return this.#paced() && this.#stream(this.#bulk, subflow, 0);
   }
 

@@ -7,6 +7,7 @@ import type { Slab, SlabPool } from '../platform/slab.ts';
 import type { Zstd } from '../platform/zstd.ts';
 import { FrameType } from '../protocol/frame.ts';
 import { decodeAck, decodeCredit } from '../protocol/payloads.ts';
+import { leastBatchBytes } from './ahead.ts';
 import { Compressor } from './compressor.ts';
 import { LinkRate } from './link-rate.ts';
 import { type LinkSample, LinkWatch } from './link-watch.ts';
@@ -226,15 +227,17 @@ export class Sender {
     scheduler.limited = false;
     this.padding.limited = false;
     if (limited) return 'other';
-    const full =
-      this.hasWork && !this.#host.subflows.some((subflow) => subflow.isIdle && this.#host.allowed(subflow).bulk);
+    const takesMore = (subflow: Subflow): boolean =>
+      subflow.isIdle && subflow.dataRoom >= leastBatchBytes && this.#host.allowed(subflow).bulk;
+    const full = this.hasWork && !this.#host.subflows.some(takesMore);
     return full ? 'subflows' : 'nothing';
   }
 
   /** While the rate of the link is searched for it grows by itself; while it is fought for, more subflows would only take from others. */
   #count({ nowMs, deliveredBytes, rttMs }: LinkSample, held: CountSample['heldBy']): void {
     const heldBy = this.linkRate.state === 'paced' ? held : 'unclear';
-    if (this.subflowCount.sample({ nowMs, rttMs: rttMs ?? 0, deliveredBytes, heldBy })) this.linkRate.search();
+    const tripMs = rttMs ?? this.link.minRttMs ?? 0;
+    if (this.subflowCount.sample({ nowMs, rttMs: tripMs, deliveredBytes, heldBy })) this.linkRate.search();
   }
 
   #applyWindow(): void {

@@ -88,6 +88,8 @@ export class SubflowCount {
   /** Rounds that say more about what was taken back or lost than about the path. */
   #ignoredRounds = 0;
   #calmSinceMs: number | null = null;
+  /** Before the first of the trials of fewer that went well, one after the other: what each costs adds up. */
+  #bestBytesPerSec = 0;
   readonly #more = new Pause();
   readonly #fewer = new Pause();
 
@@ -126,6 +128,7 @@ export class SubflowCount {
     if (this.#trial !== null) this.wanted = this.#trial.from;
     this.#trial = null;
     this.#calmSinceMs = null;
+    this.#bestBytesPerSec = 0;
     this.#ignoredRounds = recoveryRounds;
   }
 
@@ -147,7 +150,8 @@ export class SubflowCount {
   }
 
   #try(count: number, bytesPerSec: number): void {
-    this.#trial = { from: this.wanted, bytesPerSec, settled: false };
+    this.#bestBytesPerSec = count < this.wanted ? Math.max(this.#bestBytesPerSec, bytesPerSec) : 0;
+    this.#trial = { from: this.wanted, bytesPerSec: Math.max(this.#bestBytesPerSec, bytesPerSec), settled: false };
     this.wanted = count;
   }
 
@@ -166,6 +170,7 @@ export class SubflowCount {
     if (good) pause.forget();
     else {
       this.wanted = trial.from;
+      this.#bestBytesPerSec = 0;
       this.#ignoredRounds = recoveryRounds;
       pause.begin(nowMs);
     }
