@@ -137,6 +137,51 @@ describe('the disks of a VM alone', { concurrency: 2 }, () => {
     assert.deepEqual(world.running(), ['esx-a1']);
   });
 
+  test('what was not asked for is never there, nor what the VM does not have', async () => {
+    await using rehearsal = await make();
+    for (const diskMap of [{}, { 'Hard disk 9': 'shared' }] as Record<string, string>[]) {
+      const driver = await rehearsal.driver({}, { ...ALONE, diskMap });
+      assert.equal((await driver.locate({ signal: rehearsal.signal })).where, 'source', JSON.stringify(diskMap));
+    }
+  });
+
+  test('one that nobody named stays, also where its datastore is on its way into maintenance', async () => {
+    await using rehearsal = await make();
+    const { objects } = rehearsal.world.source.endpoint;
+    const local = objects.byName('Datastore', 'local-1');
+    assert.ok(local !== undefined);
+    objects.merge(local, 'summary', { maintenanceMode: 'enteringMaintenance' });
+    const driver = await rehearsal.driver({}, { ...ALONE, diskMap: { 'Hard disk 2': 'shared' } });
+    const { findings, diskBytes } = await driver.check({ signal: rehearsal.signal });
+    assert.deepEqual([findings, diskBytes], [[], 2 * MIB]);
+  });
+
+  test('what is moved on once all had arrived is told, and takes nothing back', async () => {
+    await using rehearsal = await make();
+    const { signal } = rehearsal;
+    const driver = await rehearsal.driver({ datastore: 'shared' }, ALONE);
+    const prepared = await driver.prepare({ signal });
+    await rehearsal.perform(driver, prepared);
+    await rehearsal.move(await rehearsal.driver({}, { ...ALONE, diskMap: { 'Hard disk 2': 'local-1' } }));
+    const { warnings } = await driver.confirm(prepared, { signal });
+    assert.equal(warnings.length, 1);
+    assert.match(warnings[0] ?? '', /^Hard disk 2 is on datastore-\d+ and not on datastore-\d+, where it was sent/);
+  });
+
+  test('they move from whichever host has the VM by then', async () => {
+    const spec = alpha([vmSpec(VM.name, { disks: DISKS.map((disk) => ({ ...disk, datastore: 'shared' })) })]);
+    const source = { ...spec, datastores: [...spec.datastores, { name: 'shared-2' }] };
+    await using rehearsal = await Rehearsal.make({ oneVCenter: true, hostless: true, source });
+    const { signal, world } = rehearsal;
+    const driver = await rehearsal.driver({ datastore: 'shared-2' }, ALONE);
+    await driver.check({ signal });
+    await rehearsal.move(await rehearsal.driver({ destinationHost: 'esx-a2' }));
+    const prepared = await driver.prepare({ signal });
+    await rehearsal.perform(driver, prepared);
+    assert.deepEqual((await driver.confirm(prepared, { signal })).warnings, []);
+    assert.deepEqual(world.running(), ['esx-a2']);
+  });
+
   test('a vCenter that does not tell where they are is taken for neither end', async () => {
     await using rehearsal = await make();
     const driver = await rehearsal.driver({ datastore: 'shared' }, ALONE);

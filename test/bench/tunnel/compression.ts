@@ -24,7 +24,7 @@ export const compression: Part = {
   name: 'compression',
   title: 'Compression, where it pays and where it does not',
   method:
-    'One stream through a pair with compression `auto`, and through one without, right after each other. Share is of what the link carries of payload that is sent as it is. CPU is of both ends, per GB of what the host sent.',
+    'One stream through a pair with compression `auto`, and through one without, right after each other, in turns which of them first. Share is of what the link carries of payload that is sent as it is. CPU is of both ends, per GB of what the host sent.',
   columns: {
     goodputBitsPerSec: { title: 'Mbit/s', text: megabits },
     linkShare: { title: 'share of the link', text: percent },
@@ -33,21 +33,34 @@ export const compression: Part = {
     uncompressedCpuSecPerGB: { title: 'without, CPU s/GB', text: (seconds) => seconds.toFixed(2) },
   },
   async *measure(lab, { quick, cells, signal }) {
+    let turn = 0;
     for (const cell of cells ?? (quick ? CELLS.slice(0, 1) : CELLS)) {
       await lab.setLink(cell);
       for (const pattern of ['half', 'random'] as const) {
         signal.throwIfAborted();
-        yield await measureOne(lab, cell, pattern, quick ? 6 : 20);
+        yield await measureOne(lab, { cell, pattern, seconds: quick ? 6 : 20, plainFirst: turn++ % 2 === 0, signal });
       }
     }
   },
 };
 
-async function measureOne(lab: Lab, cell: Cell, pattern: Pattern, seconds: number): Promise<Sample> {
-  const through = (contender: Contender): Promise<Measurement> =>
-    measure(lab, cell, contender, { seconds, pattern, pass: '' });
-  const plain = await through(lmas);
-  const compressed = await through(lmasCompressing);
+interface Question {
+  readonly cell: Cell;
+  readonly pattern: Pattern;
+  readonly seconds: number;
+  readonly plainFirst: boolean;
+  readonly signal: AbortSignal;
+}
+
+async function measureOne(lab: Lab, { cell, pattern, seconds, plainFirst, signal }: Question): Promise<Sample> {
+  const through = async (contender: Contender): Promise<Measurement> => {
+    signal.throwIfAborted();
+    return await measure(lab, cell, contender, { seconds, pattern, pass: '' });
+  };
+  const [first, second] = plainFirst ? [lmas, lmasCompressing] : [lmasCompressing, lmas];
+  const one = await through(first);
+  const other = await through(second);
+  const [plain, compressed] = plainFirst ? [one, other] : [other, one];
   return {
     labels: { link: describeCell(cell), 'what is sent': CONTENTS[pattern] },
     values: {

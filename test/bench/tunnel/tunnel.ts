@@ -51,7 +51,7 @@ processor seconds per GB of both ends together, and memory.
   --help             show this
 
 Cells, contenders and seconds are those of the throughput, and naming cells or contenders leaves the other parts out;
-those of the latency can be chosen too, by --parts latency.
+the cells of latency and compression can be chosen too, with --parts, and the contenders of latency.
 
 Parts:
 ${list([{ name: THROUGHPUT, text: 'Every contender in every cell' }, ...PARTS.map(({ name, title }) => ({ name, text: title }))])}

@@ -120,7 +120,8 @@ async function movedLately(
       const { items, nextCursor } = await migrations.list({ ...query, cursor });
       for (const { id, purpose, vm, source, destination, createdAt, startedAt, endedAt } of items) {
         const endedAtMs = Date.parse(endedAt ?? createdAt);
-        if (purpose !== 'move' || vm.id === null || endedAtMs < sinceMs || isFarAhead(endedAtMs, nowMs)) continue;
+        const isMove = purpose === 'move' && source.endpoint !== destination.endpoint;
+        if (!isMove || vm.id === null || endedAtMs < sinceMs || isFarAhead(endedAtMs, nowMs)) continue;
         const ends = { source: source.endpoint, destination: destination.endpoint };
         found.set(id, { vm: vm.id, ...ends, startedAtMs: Date.parse(startedAt ?? createdAt), endedAtMs });
       }

@@ -44,8 +44,13 @@ export async function checkReferences(
 }
 
 /** Nothing leaves the endpoint but disks, and these cross no link. @throws LmasError SAME_ENDPOINT */
-function requireDisksAlone({ transport }: MigrationInput, name: string, plugins: PluginRegistry): void {
-  if (plugins.get(name).capabilities.movesDisksAlone !== true)
+function requireDisksAlone(
+  { transport, drill, powerState }: MigrationInput,
+  name: string,
+  plugins: PluginRegistry,
+): void {
+  const can = plugins.get(name).capabilities.movesDisksAlone === true;
+  if (!can || drill !== null || powerState === 'off')
     throw new LmasError('SAME_ENDPOINT', undefined, { remedy: SAME_ENDPOINT_REMEDY });
   if (transport === 'direct') return;
   throw new LmasError('SAME_ENDPOINT', 'Between source and destination, which are one endpoint, there is no tunnel.', {

@@ -103,6 +103,10 @@ export function undecided(
   };
 }
 
+/** From an endpoint to itself: the VM stays on its host. */
+export const movesDisksAlone = ({ source, destination }: Pick<Migration, 'source' | 'destination'>): boolean =>
+  source.endpoint === destination.endpoint;
+
 /** The guest runs at the destination; what is left of it at the source could not be taken away, and is left to a person. */
 export function arrivedUntidied(run: Run): Ending {
   const { vm, source } = run.migration;
@@ -127,9 +131,11 @@ export function arrivedUntidied(run: Run): Ending {
 }
 
 /** What an ending leaves that is open, in words. */
-export function openInWords({ where, vm, source, purpose }: Migration): string {
+export function openInWords({ where, vm, source, destination, purpose }: Migration): string {
   if (purpose === 'relocation')
     return `VM ${vm.name}, which was powered off: it is not clear where it is; see \`byHand\``;
+  if (movesDisksAlone({ source, destination }))
+    return `the disks of VM ${vm.name}: it is not clear where they are; see \`byHand\``;
   const what = {
     source: `VM ${vm.name}: it stands still at ${source.endpoint}`,
     destination: `the old copy of VM ${vm.name} at ${source.endpoint}: left alone, it did not answer`,
@@ -139,6 +145,15 @@ export function openInWords({ where, vm, source, purpose }: Migration): string {
   return `${what[where]}; see \`byHand\``;
 }
 
+/** One VM, at one endpoint: whoever looked for a second one to remove would remove the only one. */
+function disksByHand({ vm, source }: Migration, unheard: string | null): string {
+  return (
+    `${unheard === null ? '' : `${unheard} `}It could not be made sure whether the disks of VM ${vm.name} have moved; nothing was destroyed. ` +
+    `There is one VM, at ${source.endpoint}, and it never left its host: remove nothing, and start nothing. See there whether it is still ` +
+    'being relocated, and in which datastores its disks are. Once the endpoint can be asked again, this is brought to an end by itself.'
+  );
+}
+
 /** @param unheard why an end does not answer, in words that name it: what a person may mend first */
 export function byHand(
   known: Pick<Run, 'migration' | 'notes'>,
@@ -146,6 +161,7 @@ export function byHand(
   unheard: string | null = null,
 ): string {
   const { vm, source, destination } = known.migration;
+  if (movesDisksAlone(known.migration)) return disksByHand(known.migration, unheard);
   const ends = `${source.endpoint} (source) and ${destination.endpoint} (destination)`;
   if (where === 'both') {
     return (

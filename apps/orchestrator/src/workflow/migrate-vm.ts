@@ -10,7 +10,7 @@
 import type { Presence } from '@lmas/plugin-api';
 import { isSuperseded, LmasError } from '../errors.ts';
 import { inStageSpan } from '../tracing/migration-spans.ts';
-import { type Ending, succeeded, undecided } from './ending.ts';
+import { type Ending, movesDisksAlone, succeeded, undecided } from './ending.ts';
 import { blameGateway } from './gateway-verdict.ts';
 import type { Hypervisors } from './hypervisors.ts';
 import type { Run } from './run.ts';
@@ -40,6 +40,8 @@ export async function migrateVm(errand: Errand): Promise<Ending> {
  */
 async function lookFirst(run: Run, hypervisors: Hypervisors): Promise<Ending | undefined> {
   if (run.migration.vm.id === null) return undefined;
+  // There is one VM, whoever has moved its disks; the checks look where these are.
+  if (movesDisksAlone(run.migration)) return undefined;
   const signal = AbortSignal.any([run.lost, AbortSignal.timeout(ATTACH_TIMEOUT_MS)]);
   try {
     const { source, destination, moving } = await (await hypervisors.driver({ signal })).locate({ signal });

@@ -137,7 +137,8 @@ function checkResources({ plan }: CheckContext): Finding[] {
 
 /** Modes are names; in what order they contain each other only vSphere knows, and its own check says so. */
 function checkEvc({ plan }: CheckContext): Finding[] {
-  const { host, vm, destinationPlaces } = plan;
+  const { host, vm, destinationPlaces, request } = plan;
+  if (request.disksAlone === true) return []; // it runs there already
   const needed = vm.record['runtime.minRequiredEVCModeKey'];
   const compute = destinationPlaces.computes.find(({ ref }) => sameRef(ref, host?.record.parent));
   const there = compute?.evcMode;

@@ -52,15 +52,19 @@ export function gapsOfDisksAlone(request: Request, sourceHost: Host | undefined,
 export async function areDisksThere(session: VmwareSession, request: Request, options: Options): Promise<boolean> {
   const vm = await session.vm(request.vm.id, storageSchema, options);
   if (vm === null) throw new PluginError('VM_NOT_FOUND', `The vCenter has no VM ${request.vm.id} any more.`);
-  const { datastore: refs, 'config.hardware.device': devices, 'config.files.vmPathName': home } = vm.record;
+  const { datastore: refs, 'config.hardware.device': devices, 'config.files.vmPathName': path } = vm.record;
+  const disks = devices.filter(isDisk);
+  const isStranger = (label: string): boolean => !disks.some((disk) => labelOf(disk) === label);
+  // What is not there can't be where it was to go.
+  if (!namesStorage(request) || Object.keys(request.diskMap).some(isStranger)) return false;
   const datastores = await readObjects(session.client, refs, namedSchema, { ...options, complete: true });
   const isIn = (wanted: string | undefined, now: Ref | undefined): boolean =>
     wanted === undefined || datastores.some((datastore) => sameRef(datastore.ref, now) && isCalled(datastore, wanted));
   const { datastore: forAll } = request.options;
-  const isHomeThere = isIn(forAll, homeOf(home, datastores)?.ref);
+  const home = homeOf(path, datastores)?.ref;
   return (
-    isHomeThere &&
-    devices.filter(isDisk).every((disk) => isIn(request.diskMap[labelOf(disk)] ?? forAll, disk.backing?.datastore))
+    (home === undefined || isIn(forAll, home)) && // of a home that cannot be made out the disks tell
+    disks.every((disk) => isIn(request.diskMap[labelOf(disk)] ?? forAll, disk.backing?.datastore))
   );
 }
 
@@ -72,6 +76,7 @@ export function homeOf<Datastore extends Row<{ readonly name: string }>>(
   vmPathName: string | undefined,
   datastores: readonly Datastore[],
 ): Datastore | undefined {
-  const name = /^\[(.+?)\] /.exec(vmPathName ?? '')?.[1];
-  return datastores.find(({ record }) => decodeName(record.name) === name);
+  return datastores.find(({ record: { name } }) =>
+    [name, decodeName(name)].some((each) => vmPathName?.startsWith(`[${each}] `) === true),
+  );
 }

@@ -72,6 +72,8 @@ export class VmwareMigration implements MigrationDriver {
   #lasting: Lasting | null = null;
   /** It was seen powered off at the destination for long enough to be believed. */
   #hasEnded = false;
+  /** This run has seen the task end well. */
+  #isDone = false;
 
   constructor(
     ends: Ends,
@@ -141,6 +143,7 @@ export class VmwareMigration implements MigrationDriver {
       await lookOnceMore(this.#ends, plan, { signal });
       await this.#context.assertCurrent();
       await move.run({ signal, onProgress: progressReporter(...sizesOf(plan), options.onProgress) });
+      this.#isDone = true;
       await this.#assertArrived();
     } catch (error) {
       if (!(await this.#hasArrived(error, move))) throw stoppedBy(signal, error) ?? toPluginError(error, 'migrating');
@@ -240,7 +243,7 @@ export class VmwareMigration implements MigrationDriver {
   async setBandwidth(bandwidthBytesPerSec: number | null): Promise<void> {
     if (bandwidthBytesPerSec === null || this.#request.tunnelled) return;
     throw new PluginError('NOT_MIGRATABLE', 'vSphere cannot limit the bandwidth of one migration.', {
-      remedy: 'Use the tunnel, which can.',
+      ...(this.#request.disksAlone === true ? {} : { remedy: 'Use the tunnel, which can.' }),
     });
   }
 
@@ -273,6 +276,12 @@ export class VmwareMigration implements MigrationDriver {
   /** @param overSince when a cancelled task was first seen to be over; `undefined`: somebody else's goes on */
   #mayStillArrive(overSince: number | undefined): boolean {
     return overSince !== undefined && performance.now() - overSince < this.#lateMs;
+  }
+
+  /** Its disks were where they were to go, says the task; where one is elsewhere since, that is told. */
+  #hasMovedDisks({ source, destination }: Sightings): boolean {
+    const isSeen = [source, destination].some(({ presence }) => presence === 'running');
+    return this.#isDone && this.#request.disksAlone === true && isSeen;
   }
 
   /** Long enough for the records to have caught up. */
@@ -317,17 +326,22 @@ export class VmwareMigration implements MigrationDriver {
       const { source, destination } = placementOf(seen);
       endedSince = endedThere(source, destination) ? (endedSince ?? performance.now()) : undefined;
       const late = performance.now() - started > this.#settleMs || signal.aborted || this.#isOneSilentForGood();
-      const runs = arrived(seen) && (source === 'absent' || (source === 'stopped' && late));
+      const runs =
+        (arrived(seen) && (source === 'absent' || (source === 'stopped' && late))) || this.#hasMovedDisks(seen);
       const ended = endedSince !== undefined && (late || this.#hasEnded || this.#isLongSince(endedSince));
       if (runs || ended) {
         this.#hasEnded = ended;
         const uuid = seen.destination.record?.['config.instanceUuid'] ?? id;
-        const warnings = [...(ended ? endWarnings(name) : entryWarnings(source, name))];
+        const isLeft = this.#request.disksAlone === true ? 'absent' : source;
+        const warnings = [...(ended ? endWarnings(name) : entryWarnings(isLeft, name))];
         return { uuid, warnings: [...warnings, ...identityWarnings(uuid, this.#request.vm)] };
       }
       if (late) {
         throw new PluginError('OUTCOME_UNKNOWN', `The source says "${source}", the destination "${destination}".`, {
-          remedy: `Look for the instance UUID ${id} in both vCenters. Power it on in one of them only when it runs in neither.`,
+          remedy:
+            this.#request.disksAlone === true
+              ? `See in which datastores the disks of ${name} are. It is one VM: nothing is to be removed or started.`
+              : `Look for the instance UUID ${id} in both vCenters. Power it on in one of them only when it runs in neither.`,
         });
       }
       await sleep(LOOK_MS, undefined, { signal }).catch(() => undefined);

@@ -18,6 +18,7 @@ const placeSchema = vmSchema.pick({ 'runtime.host': true });
 /** @throws PluginError BUSY, INCOMPATIBLE when it is not as it was checked */
 export async function lookOnceMore(ends: Ends, plan: Plan, options: Options): Promise<void> {
   const { networks, sourceHost, host } = plan;
+  if (plan.request.disksAlone === true) return; // which host runs it makes no difference
   const now = (await ends.source.vm(plan.request.vm.id, placeSchema, options))?.record['runtime.host'];
   if (sourceHost !== undefined && !sameRef(now, sourceHost.ref)) throw movedSince(sourceHost, now?.value);
   if (!plan.request.tunnelled || networks === undefined || sourceHost === undefined || host === undefined) return;

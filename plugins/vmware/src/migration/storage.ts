@@ -81,12 +81,17 @@ function placeHome(
 ): Datastore | undefined {
   const wanted = parts.request.options.datastore;
   const [first] = disks;
+  if (wanted === undefined && parts.request.disksAlone === true) return present(parts, now);
   const stays = seenBy(parts, host).find((datastore) => isSame(parts, now, datastore));
   if (wanted === undefined && first !== undefined) return stays ?? first.datastore;
   // What has no place for the same reason as a disk is told once.
   const isTold = disks.some(({ datastore }) => datastore === undefined);
   return choose(parts, host, now, wanted, gapOf('The VM', host, wanted), isTold ? [] : gaps);
 }
+
+/** What nobody has named stays, also in a datastore that is on its way into maintenance. */
+const present = ({ sourcePlaces }: Parts, now: Ref | undefined): Datastore | undefined =>
+  sourcePlaces.datastores.find(({ ref }) => sameRef(ref, now));
 
 const seenBy = ({ destinationPlaces }: Parts, host: Host): readonly Datastore[] =>
   destinationPlaces.datastores.filter(
@@ -101,6 +106,7 @@ function choose(
   gap: Gap,
   gaps: Gap[],
 ): Datastore | undefined {
+  if (wanted === undefined && parts.request.disksAlone === true) return present(parts, now);
   const seen = seenBy(parts, host);
   if (wanted !== undefined) return findOrGap(seen, wanted, gap, gaps);
   const shared = seen.find((datastore) => isSame(parts, now, datastore));

@@ -37,6 +37,7 @@ export function pinned(request: Request, checked: Plan | undefined): Request {
     datastore === undefined ? [] : [[label, datastore.ref.value] as const],
   );
   const diskMap = { ...request.diskMap, ...Object.fromEntries(places) };
+  if (request.disksAlone === true) return { ...request, diskMap }; // they move from whichever host runs it
   return { ...request, diskMap, options: { ...request.options, destinationHost } };
 }
 
@@ -44,7 +45,8 @@ export function pinned(request: Request, checked: Plan | undefined): Request {
  * Others may not use the pair of hosts that was checked; of another pair nobody has been told.
  * @throws PluginError BUSY when the VM has gone to another host since
  */
-export function assertSameHosts(checked: Plan | undefined, { sourceHost }: Plan): void {
+export function assertSameHosts(checked: Plan | undefined, { sourceHost, request }: Plan): void {
+  if (request.disksAlone === true) return;
   const before = checked?.sourceHost;
   if (before === undefined || before.ref.value === sourceHost?.ref.value) return;
   throw movedSince(before, sourceHost?.record.name);

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { fieldsOf } from '../../parts/schema-values.ts';
-import { emptyDraft, inWords, requestOf } from './draft.ts';
+import { emptyDraft, inWords, requestOf, transportOf } from './draft.ts';
 
 const complete = { ...emptyDraft, source: 'host-a', vm: 'web-1', destination: 'host-b' };
 
@@ -70,4 +70,20 @@ test('subflows and time limits go along only where somebody set them', () => {
     [undefined, 8, { min: 4, max: 64 }, { min: 1, max: 16 }, { min: 4, max: 16 }],
   );
   assert.deepEqual(requestOf({ ...complete, timeouts: { queueMs: 60_000 } })?.timeouts, { queueMs: 60_000 });
+});
+
+test('disks alone go past the tunnel, and only they', () => {
+  const before = { source: 'vc-a', destination: '', transport: 'tunnel' } as const;
+  const alone = { source: 'vc-a', destination: 'vc-a' };
+  assert.equal(transportOf(before, alone), 'direct');
+  const corrected = { ...alone, transport: 'direct' } as const;
+  assert.equal(transportOf(corrected, { source: 'vc-a', destination: 'vc-b' }), 'tunnel');
+  assert.equal(transportOf(corrected, { source: 'vc-b', destination: 'vc-a' }), 'tunnel');
+  assert.equal(
+    transportOf({ ...before, transport: 'direct' }, { ...alone, destination: 'vc-b' }),
+    'direct',
+    'as chosen',
+  );
+  const nothing = { source: '', destination: '' };
+  assert.equal(transportOf({ ...nothing, transport: 'direct' }, { ...nothing, destination: 'vc-b' }), 'direct');
 });

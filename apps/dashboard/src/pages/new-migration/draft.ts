@@ -138,8 +138,14 @@ function chosen({ min, max }: Draft['subflows']): Pick<Tunnel, 'subflows'> {
 const toRecord = (pairs: Draft['networkMap']): Record<string, string> =>
   Object.fromEntries(pairs.filter(([from, to]) => from.trim() !== '' && to.trim() !== ''));
 
-/** Disks that move alone cross no link, so there is no tunnel for them. */
-export const withDestination = (destination: string, { source, transport }: Draft) => ({
-  destination,
-  transport: destination !== '' && destination === source ? 'direct' : transport,
-});
+type Ends = Pick<Draft, 'source' | 'destination'>;
+
+/**
+ * Disks that move alone cross no link, so there is no tunnel for them. Whoever corrects that has not asked for a move past the tunnel.
+ */
+export function transportOf(before: Ends & Pick<Draft, 'transport'>, now: Ends): Draft['transport'] {
+  if (isToItself(now)) return 'direct';
+  return isToItself(before) ? emptyDraft.transport : before.transport;
+}
+
+const isToItself = ({ source, destination }: Ends): boolean => destination !== '' && destination === source;

@@ -22,7 +22,7 @@ import { VmField } from '../../parts/vm-field.tsx';
 import { client } from '../../session/session.ts';
 import { CheckPanel } from './check-panel.tsx';
 import { Details } from './details.tsx';
-import { type Draft, emptyDraft, inWords, LABELS, requestOf, withDestination } from './draft.ts';
+import { type Draft, emptyDraft, inWords, LABELS, requestOf, transportOf } from './draft.ts';
 import { DrillFields } from './drill-fields.tsx';
 import { Mappings } from './mappings.tsx';
 
@@ -62,17 +62,17 @@ interface FormProps {
 
 function Form({ endpoints, plugins }: FormProps) {
   const { query } = place.value;
-  const [draft, setDraft] = useState<Draft>({
-    ...emptyDraft,
-    source: query.get('source') ?? '',
-    vm: query.get('vm') ?? '',
-    destination: query.get('destination') ?? '',
+  const [draft, setDraft] = useState<Draft>(() => {
+    const ends = { source: query.get('source') ?? '', destination: query.get('destination') ?? '' };
+    return { ...emptyDraft, ...ends, vm: query.get('vm') ?? '', transport: transportOf(emptyDraft, ends) };
   });
   const [idempotencyKey, renewKey] = useState(uniqueId);
   const change = (changed: Partial<Draft>) => {
     setDraft((before) => ({ ...before, ...changed }));
     renewKey(uniqueId());
   };
+  const changeEnds = (ends: Pick<Draft, 'source' | 'destination'>) =>
+    change({ ...ends, transport: transportOf(draft, ends) });
   const source = endpoints.find(({ id }) => id === draft.source);
   const plugin = plugins.find(({ name }) => name === source?.plugin);
   const fields = fieldsOf(plugin?.optionsSchema ?? {});
@@ -104,7 +104,7 @@ function Form({ endpoints, plugins }: FormProps) {
             <select
               required
               value={draft.source}
-              onChange={({ currentTarget }) => change(withSource(currentTarget.value, draft, endpoints))}
+              onChange={({ currentTarget }) => changeEnds(withSource(currentTarget.value, draft, endpoints))}
             >
               <option value="">choose an endpoint</option>
               {endpoints.map(({ id, site }) => (
@@ -122,7 +122,7 @@ function Form({ endpoints, plugins }: FormProps) {
             <select
               required
               value={draft.destination}
-              onChange={({ currentTarget }) => change(withDestination(currentTarget.value, draft))}
+              onChange={({ currentTarget }) => changeEnds({ source: draft.source, destination: currentTarget.value })}
             >
               <option value="">choose an endpoint</option>
               {destinationsFrom(draft.source, endpoints, {
