@@ -547,10 +547,13 @@ for (const protocol of DOORS) {
         const there = world.source.endpoint.gates.hold('half');
         const driver = await rehearsal.driver();
         const prepared = await driver.prepare({ signal });
-        const moving = rehearsal.perform(driver, prepared).catch((error: unknown) => error);
+        const noProgress = new AbortController();
+        const moving = rehearsal.perform(driver, prepared, noProgress.signal).catch((error: unknown) => error);
         await reached(there, moving);
         await world.source.kill();
         await world.source.restart();
+        // Whether they do nobody can see, so it is waited for until the orchestrator has waited long enough.
+        setTimeout(() => noProgress.abort(), LONGER_THAN_IT_SETTLES_MS);
         await moving;
         const next = await rehearsal.driver();
         for (;;) {
@@ -561,6 +564,28 @@ for (const protocol of DOORS) {
         }
         assert.equal(world.running().length, 1);
         assert.equal(rehearsal.count(MOVE), 0, 'the new vCenter process was not asked to move it again');
+      }),
+    );
+
+    test(
+      'the source vCenter comes back at once and has forgotten the move: it is waited for, and nothing else is said before',
+      rehearse(async (rehearsal) => {
+        const { world, signal } = rehearsal;
+        world.source.endpoint.relocation.bytesPerSec = 2 * 1024 ** 2;
+        const driver = await rehearsal.driver();
+        const prepared = await driver.prepare({ signal });
+        const moved = rehearsal.perform(driver, prepared);
+        moved.catch(() => undefined);
+        while (!rehearsal.progress.some(({ percent }) => (percent ?? 0) >= 10)) {
+          signal.throwIfAborted();
+          await delay(20);
+        }
+        await world.source.kill();
+        await world.source.restart();
+        await moved;
+        assert.deepEqual(world.running(), ['esx-b1']);
+        const { warnings } = await driver.confirm(prepared, { signal });
+        assert.match(warnings.join(), /reported a failure all the same: The vCenter has forgotten the task/);
       }),
     );
   });

@@ -154,6 +154,8 @@ export const FAULTS: Readonly<Record<string, PluginErrorCode>> = {
   NotSupported: 'INVALID_CONFIG',
 };
 
+const MORE_SPACE = 'Make room in the datastore, or name another one in diskMap or in the option datastore.';
+
 /** What some faults say beyond their text, and what to do about it. */
 const REMEDIES: Readonly<Record<string, (detail: Readonly<Record<string, unknown>>) => string>> = {
   NoPermission: ({ privilegeId }) =>
@@ -163,8 +165,13 @@ const REMEDIES: Readonly<Record<string, (detail: Readonly<Record<string, unknown
   VMotionNotConfigured: () => 'Give the host a VMkernel adapter with vMotion enabled.',
   VMotionNotLicensed: () => 'Give the host a licence with vMotion (across vCenters: Enterprise Plus).',
   HostCommunication: () =>
-    'See that the hosts reach each other’s vMotion addresses by way of the gateways (lmas check), and the host’s vmkernel.log.',
+    'See the host’s vmkernel.log, and where the VM goes to another host, that they reach each other’s vMotion addresses (lmas check).',
   HostNotConnected: () => 'Reconnect the host in its vCenter.',
+  NoDiskSpace: () => MORE_SPACE,
+  InsufficientStorageSpace: () => MORE_SPACE,
+  InaccessibleDatastore: () => 'See in the vCenter why the host does not reach that datastore, or name another one.',
+  CannotAccessVmDisk: () => 'See that the host reaches the datastore of that disk.',
+  SnapshotMoveNotSupported: () => 'Delete the snapshots, or move the VM with all of its disks to one datastore.',
 };
 
 /**

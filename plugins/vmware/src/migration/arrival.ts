@@ -32,6 +32,9 @@ export async function arrivalWarnings(
   return warnings;
 }
 
+export const failureWarnings = (failure: Error | undefined): string[] =>
+  failure === undefined ? [] : [`vSphere has reported a failure all the same: ${failure.message}`];
+
 export const endWarnings = (name: string): string[] => [
   `${name} is powered off at the destination: its guest has ended since it came there. Nothing has started it again.`,
 ];

@@ -38,6 +38,14 @@ export function gapsOfDisksAlone(request: Request, sourceHost: Host | undefined,
       remedy: 'Leave destinationHost out; or register the vCenter once more, with such hosts, and move the VM there.',
     });
   }
+  const { resourcePool, folder } = request.options;
+  if (resourcePool !== undefined || folder !== undefined || Object.keys(request.networkMap).length > 0) {
+    gaps.push({
+      kind: 'site',
+      message: 'Inside one endpoint a VM’s disks move alone: its networks, folder and resource pool stay.',
+      remedy: 'Leave out networkMap, folder and resourcePool.',
+    });
+  }
   if (!namesStorage(request)) {
     gaps.push({
       kind: 'storage',

@@ -28,7 +28,7 @@ import { ROUTE, removeRoute } from '../routes/static-routes.ts';
 import { setTemporaryRoutes } from '../routes/temporary.ts';
 import { flowsOf, pairsOf } from '../routes/ways.ts';
 import type { Ref } from '../wire/data-objects.ts';
-import { arrivalWarnings, endWarnings, entryWarnings, identityWarnings } from './arrival.ts';
+import { arrivalWarnings, endWarnings, entryWarnings, failureWarnings, identityWarnings } from './arrival.ts';
 import type { Lasting } from './arrived-as.ts';
 import { UNANSWERED_MS } from './asked.ts';
 import { endedThere } from './at-rest.ts';
@@ -39,7 +39,7 @@ import { lookAtBoth, moveUnderWay, placementOf, type Sightings } from './placeme
 import { type Ends, makePlan, type Plan } from './plan.ts';
 import { memoryBytesOf, progressReporter, sizesOf } from './progress.ts';
 import { lastingOf, parseState, stateOf } from './state.ts';
-import { cancelTask, followTask, isOurs, mayCancelAgain } from './task.ts';
+import { cancelTask, followTask, isOurs, mayCancelAgain, TaskForgotten } from './task.ts';
 import { assertSameHosts, assertToBeHad, pinned } from './to-be-had.ts';
 
 interface Options {
@@ -74,6 +74,10 @@ export class VmwareMigration implements MigrationDriver {
   #hasEnded = false;
   /** This run has seen the task end well. */
   #isDone = false;
+  /** The vCenter was started anew and knows nothing of the move: whether its hosts go on with it nothing tells, until it has arrived. */
+  #isForgotten = false;
+  /** What vSphere has reported of a move that has arrived all the same. */
+  #failure: PluginError | undefined;
 
   constructor(
     ends: Ends,
@@ -146,8 +150,17 @@ export class VmwareMigration implements MigrationDriver {
       this.#isDone = true;
       await this.#assertArrived();
     } catch (error) {
-      if (!(await this.#hasArrived(error, move))) throw stoppedBy(signal, error) ?? toPluginError(error, 'migrating');
-      this.#context.log.warn({ err: error }, 'the task reports a failure, but the VM runs at the destination');
+      if (error instanceof TaskForgotten) {
+        this.#isForgotten = true;
+        this.#context.log.warn(
+          {},
+          'the vCenter has forgotten the move; its hosts may go on with it, which is waited for',
+        );
+      }
+      if (!(await this.#hasArrived(error, move, signal)))
+        throw stoppedBy(signal, error) ?? toPluginError(error, 'migrating');
+      this.#failure = toPluginError(error, 'migrating');
+      this.#context.log.warn({ err: this.#failure }, 'the task reports a failure, but the VM runs at the destination');
     }
     await options.onPointOfNoReturn();
   }
@@ -157,7 +170,10 @@ export class VmwareMigration implements MigrationDriver {
       const state = parseState(prepared.state);
       this.#lasting = state?.lasting ?? null;
       const { uuid, warnings } = await this.#seeArrival(signal);
-      warnings.push(...(await arrivalWarnings(this.#ends.destination, uuid, state, { signal })));
+      warnings.push(
+        ...failureWarnings(this.#failure),
+        ...(await arrivalWarnings(this.#ends.destination, uuid, state, { signal })),
+      );
       return {
         downtimeMs: null, // vSphere does not tell
         bytesTransferred: null,
@@ -190,7 +206,9 @@ export class VmwareMigration implements MigrationDriver {
       const ours = performed && !late && task !== undefined && isOurs(task, client);
       const isAwaited = ours
         ? performance.now() - started <= this.#settleMs
-        : asked.size > 0 && placement.where !== 'destination' && this.#mayStillArrive(overSince);
+        : placement.where !== 'destination' &&
+          ((asked.size > 0 && this.#mayStillArrive(overSince)) ||
+            (this.#isForgotten && performance.now() - started <= this.#settleMs));
       if (!isAwaited || signal.aborted) return placement;
       if (ours && asked.get(task.task.value) !== true) {
         await this.#context.assertCurrent();
@@ -268,7 +286,10 @@ export class VmwareMigration implements MigrationDriver {
       if (signal.aborted) return false;
       if (!mayCancelAgain(error)) throw toPluginError(error, 'cancelling the migration');
       if (!isTold)
-        this.#context.log.warn({ err: error }, 'nothing came of the cancel of the move, which is asked for again');
+        this.#context.log.warn(
+          { err: toPluginError(error, 'cancelling the migration') },
+          'nothing came of the cancel of the move, which is asked for again',
+        );
       return false;
     }
   }
@@ -300,7 +321,7 @@ export class VmwareMigration implements MigrationDriver {
   }
 
   /** After any bad end but one before the call: the VM may have made it although somebody reports otherwise. */
-  async #hasArrived(error: unknown, { isCalled }: Move): Promise<boolean> {
+  async #hasArrived(error: unknown, { isCalled }: Move, signal: AbortSignal): Promise<boolean> {
     const code = pluginErrorCode(error) ?? '';
     if (['SUPERSEDED', 'OUTCOME_UNKNOWN'].includes(code) || (code === 'BUSY' && !isCalled)) return false;
     const isCancelled = isFault(error, 'RequestCanceled') || code === 'BUSY'; // it began elsewhere, and was cancelled
@@ -308,7 +329,8 @@ export class VmwareMigration implements MigrationDriver {
     for (;;) {
       const seen = await this.#look({ signal: AbortSignal.timeout(this.#settleMs) });
       if (arrived(seen)) return true;
-      if (!isCancelled || !this.#mayStillArrive(overSince)) return false;
+      const isAwaited = isCancelled ? this.#mayStillArrive(overSince) : this.#isForgotten && !signal.aborted;
+      if (!isAwaited) return false;
       await sleep(LOOK_MS);
     }
   }

@@ -4,7 +4,7 @@
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type Logger, PluginError } from '@lmas/plugin-api';
-import { isFault, VimSilence } from '../errors.ts';
+import { isFault, toPluginError, VimSilence } from '../errors.ts';
 import { readObject } from '../properties.ts';
 import { refSchema, type TaskInfo, vmSchema } from '../records.ts';
 import { type Ref, refKey, sameRef } from '../wire/data-objects.ts';
@@ -83,9 +83,10 @@ export class Move {
       } catch (error) {
         if (signal.aborted || client.closed.aborted) return;
         if (!mayCancelAgain(error)) {
-          return this.#log.warn({ err: error }, 'the vCenter does not let the move be cancelled');
+          return this.#log.warn({ err: told(error) }, 'the vCenter does not let the move be cancelled');
         }
-        if (!isTold) this.#log.warn({ err: error }, 'nothing came of the cancel of the move, which is asked for again');
+        if (!isTold)
+          this.#log.warn({ err: told(error) }, 'nothing came of the cancel of the move, which is asked for again');
         isTold = true;
         await sleep(CANCEL_AGAIN_MS, undefined, { signal }).catch(() => undefined);
       }
@@ -168,3 +169,6 @@ function untilAfter(signal: AbortSignal, ms: number): AbortSignal {
   else signal.addEventListener('abort', start, { once: true });
   return later.signal;
 }
+
+/** As people read it in the migration's log. */
+const told = (error: unknown): PluginError => toPluginError(error, 'cancelling the migration');

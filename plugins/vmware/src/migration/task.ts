@@ -113,7 +113,14 @@ export async function followTask(
 async function readTask(client: VimClient, task: Ref, options: Options): Promise<TaskInfo> {
   const record = await readObject(client, task, taskSchema, options);
   if (record?.info !== undefined) return record.info;
-  throw new PluginError('CONNECTION_LOST', 'The vCenter has forgotten the task.');
+  throw new TaskForgotten();
+}
+
+/** The vCenter knows nothing of it: it has been started anew. The hosts that are at it may go on all the same. */
+export class TaskForgotten extends PluginError {
+  constructor() {
+    super('CONNECTION_LOST', 'The vCenter has forgotten the task.');
+  }
 }
 
 /** The collector went with the session that it belonged to; the task itself is asked for by `readTask`. */
