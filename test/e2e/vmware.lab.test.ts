@@ -126,9 +126,12 @@ async function assertOnlyTunnel(atLeastBytes: number): Promise<void> {
 }
 
 /** A migration of which half of the bytes have crossed, and no more will until `half` is released. */
-async function halfWay(options: Record<string, string> = {}): Promise<string> {
+async function halfWay(
+  options: Record<string, string> = {},
+  timeouts: { noProgressMs?: number } = {},
+): Promise<string> {
   await source.hold('half');
-  const { id } = await migrate({ options: { destinationHost: 'esx-b1', ...options } });
+  const { id } = await migrate({ options: { destinationHost: 'esx-b1', ...options }, timeouts });
   await source.reached('half');
   return id;
 }
@@ -280,7 +283,8 @@ describe('VMware, from vCenter to vCenter through the tunnel', { concurrency: 1 
 
   test('the source vCenter is killed in the middle and comes back: the record tells where the VM is', async () => {
     await fresh();
-    const id = await halfWay();
+    // Whether the hosts go on nothing tells, so they are waited for so long.
+    const id = await halfWay({}, { noProgressMs: 20_000 });
     await source.kill();
     await source.restart();
     const migration = await ended(id);
