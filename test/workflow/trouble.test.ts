@@ -138,7 +138,7 @@ describe('ends that fall silent', { concurrency: 4 }, () => {
     hold.release();
     const ended = await api.ended(id);
     assert.deepEqual([ended.phase, ended.where], ['succeeded', 'destination']);
-    const warning = `A cancel was asked for at ${cancelRequestedAt}; the VM had arrived before it could be stopped.`;
+    const warning = `A cancel was asked for at ${cancelRequestedAt}; nothing stopped the move before the VM had arrived.`;
     assert.deepEqual(ended.report?.warnings, [warning]);
     stage.assertClean(ended);
   });

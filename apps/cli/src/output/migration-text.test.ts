@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { sampleMigration } from '../fake-orchestrator.ts';
-import { describeMigration } from './migration-text.ts';
+import { describeMigration, placeOf } from './migration-text.ts';
 
 const outlook = { verdict: 'diverges' as const, message: 'It never ends.', advice: 'Raise the limit.', etaMs: null };
 const progress = {
@@ -25,4 +25,13 @@ test('what its report warns of is told also when somebody looks later', () => {
   const moved = sampleMigration({ phase: 'succeeded', startedAt, report: { ...facts, warnings } });
   assert.match(describeMigration(moved, nowMs, 120), /Warnings +The source pool .* there\.\n +And more\./);
   assert.doesNotMatch(describeMigration(sampleMigration({ startedAt }), nowMs, 120), /Warnings/);
+});
+
+test('of disks that move alone it says where they are, and that the VM never left', () => {
+  const vcenter = { endpoint: 'vc-a', site: 'a' };
+  const placeWith = (where: 'source' | 'destination' | 'unknown'): string =>
+    placeOf(sampleMigration({ where, source: vcenter, destination: vcenter }));
+  assert.equal(placeWith('source'), 'at vc-a, its disks where they were');
+  assert.equal(placeWith('destination'), 'at vc-a, its disks where they were to go');
+  assert.equal(placeWith('unknown'), 'at vc-a; where its disks are was not seen');
 });

@@ -20,12 +20,20 @@ export function vmName({ vm }: Migration): string {
 /** Where the VM is, by the name of the endpoint where that is one place. */
 export function placeOf(migration: Migration): string {
   const { where, source, destination } = migration;
+  if (source.endpoint === destination.endpoint) return placeOfDisks(migration);
   if (where === 'source') return `at the source, ${source.endpoint}`;
   if (where === 'destination') return `at the destination, ${destination.endpoint}`;
   if (where === 'both') return 'at BOTH ends';
   if (isUndecided(migration)) return 'unknown';
   if (wasNotFound(migration)) return 'where it was: it was not found, and nothing was touched';
   return hasEnded(migration) ? 'where it was: it was not seen, and nothing was touched' : 'not looked for yet';
+}
+
+/** The VM stays where it is; what moves are its disks. */
+function placeOfDisks({ where, source }: Migration): string {
+  const disks = { source: 'where they were', destination: 'where they were to go' };
+  if (where === 'source' || where === 'destination') return `at ${source.endpoint}, its disks ${disks[where]}`;
+  return `at ${source.endpoint}; where its disks are was not seen`;
 }
 
 /** Nobody knows where the VM runs, or it runs twice: not merely that it was not looked for yet. */

@@ -33,7 +33,7 @@ export function toldOfLateCancel(
   outcome: Migration['phase'],
 ): Migration['report'] {
   if (cancelRequestedAt === null || outcome !== 'succeeded' || purpose === 'drill' || report === null) return report;
-  const warning = `A cancel was asked for at ${cancelRequestedAt}; the VM had arrived before it could be stopped.`;
+  const warning = `A cancel was asked for at ${cancelRequestedAt}; nothing stopped the move before the VM had arrived.`;
   return { ...report, warnings: [...report.warnings, warning] };
 }
 
