@@ -74,8 +74,8 @@ export class VmwareMigration implements MigrationDriver {
   #hasEnded = false;
   /** This run has seen the task end well. */
   #isDone = false;
-  /** The vCenter was started anew and knows nothing of the move: whether its hosts go on with it nothing tells, until it has arrived. */
-  #isForgotten = false;
+  /** When the vCenter, started anew, knew nothing of the move: whether its hosts go on with it nothing tells, until it has arrived. */
+  #forgottenAtMs: number | undefined;
   /** What vSphere has reported of a move that has arrived all the same. */
   #failure: PluginError | undefined;
 
@@ -151,7 +151,7 @@ export class VmwareMigration implements MigrationDriver {
       await this.#assertArrived();
     } catch (error) {
       if (error instanceof TaskForgotten) {
-        this.#isForgotten = true;
+        this.#forgottenAtMs = performance.now();
         this.#context.log.warn(
           {},
           'the vCenter has forgotten the move; its hosts may go on with it, which is waited for',
@@ -207,8 +207,7 @@ export class VmwareMigration implements MigrationDriver {
       const isAwaited = ours
         ? performance.now() - started <= this.#settleMs
         : placement.where !== 'destination' &&
-          ((asked.size > 0 && this.#mayStillArrive(overSince)) ||
-            (this.#isForgotten && performance.now() - started <= this.#settleMs));
+          ((asked.size > 0 && this.#mayStillArrive(overSince)) || this.#isJustForgotten());
       if (!isAwaited || signal.aborted) return placement;
       if (ours && asked.get(task.task.value) !== true) {
         await this.#context.assertCurrent();
@@ -305,6 +304,10 @@ export class VmwareMigration implements MigrationDriver {
     return this.#isDone && this.#request.disksAlone === true && isSeen;
   }
 
+  #isJustForgotten(): boolean {
+    return this.#forgottenAtMs !== undefined && performance.now() - this.#forgottenAtMs <= this.#settleMs;
+  }
+
   /** Long enough for the records to have caught up. */
   #isLongSince(momentMs: number): boolean {
     return performance.now() - momentMs > this.#settleMs / 2;
@@ -329,7 +332,9 @@ export class VmwareMigration implements MigrationDriver {
     for (;;) {
       const seen = await this.#look({ signal: AbortSignal.timeout(this.#settleMs) });
       if (arrived(seen)) return true;
-      const isAwaited = isCancelled ? this.#mayStillArrive(overSince) : this.#isForgotten && !signal.aborted;
+      const isAwaited = isCancelled
+        ? this.#mayStillArrive(overSince)
+        : this.#forgottenAtMs !== undefined && !signal.aborted;
       if (!isAwaited) return false;
       await sleep(LOOK_MS);
     }
