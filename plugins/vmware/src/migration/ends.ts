@@ -1,7 +1,7 @@
 /**
  * At which end a VM is that a vCenter knows. Two vCenters: at the end of the one that knows it. One that spans both sites has one
- * entry, and the host that the VM is on says which end that is, or where its disks are if they move alone. Where one end could not be asked, nobody may know whether they
- * are one or two: then an end has the VM only if that holds either way, and else nothing is claimed.
+ * entry, and the host that the VM is on says which end that is; of disks that move alone, where they are. Where one end could not be
+ * asked, nobody may know whether they are one or two: then an end has the VM only if that holds either way, and else nothing is claimed.
  */
 import { type MigrationRequest, PluginError } from '@lmas/plugin-api';
 import type { VmwareOptions } from '../config.ts';
