@@ -17,11 +17,14 @@ import {
 } from '@lmas/plugin-api';
 import { kvmPlugin } from '@lmas/plugin-kvm';
 import { type Lab, labDown, labUp } from '../lab/src/index.ts';
+import { waitUntil } from '../lab/src/processes.ts';
 
 const NAME = 'pcopy';
 /** Slow enough for several seconds of post-copy, and for a guest that writes more than this never to get across without. */
 const BANDWIDTH_BYTES_PER_SEC = 24 << 20;
 const CONTROL_PORT = 16_509;
+/** At the destination, from the switch on. */
+const STARTED_WITHIN_MS = 10_000;
 const isRoot = process.getuid?.() === 0;
 const skip = isRoot ? false : 'the lab needs root: run this as root to migrate real guests';
 const quiet = { debug: () => undefined, info: () => undefined, warn: () => undefined, error: () => undefined };
@@ -167,10 +170,14 @@ describe('real post-copy', { skip }, () => {
     }
   }
 
-  /** Closes the source's connections to a port of the destination, as a reset on the way would. */
-  const cut = (port: number) => {
+  /**
+   * Closes the source's connections to a port of the destination, as a reset on the way would. Not before the guest runs there: the source says
+   * "post-copy" before it has sent what the guest needs to start, and a destination that is cut off from that gives it up (QEMU 7.2).
+   */
+  const cut = async (port: number, { uuid }: Move) => {
+    await waitUntil(() => lab.copies(uuid).b, STARTED_WITHIN_MS, 10);
     const { host } = lab.sites.a;
-    return host.exec(['ss', '-K', 'dst', lab.sites.b.host.dataAddress, 'dport', '=', `:${port}`], {
+    await host.exec(['ss', '-K', 'dst', lab.sites.b.host.dataAddress, 'dport', '=', `:${port}`], {
       allowFailure: true,
     });
   };
@@ -197,7 +204,7 @@ describe('real post-copy', { skip }, () => {
     const driver = await move.driver();
     let done: Promise<unknown> | undefined;
     const prepared = await move.perform(driver, () => {
-      done = cut(move.memoryPort);
+      done = cut(move.memoryPort, move);
     });
     await done;
     // Not asked of libvirt: how long it says "broken" depends on how soon the migration is taken up again.
@@ -212,7 +219,7 @@ describe('real post-copy', { skip }, () => {
     const driver = await move.driver();
     let done: Promise<unknown> | undefined;
     const prepared = await move.perform(driver, () => {
-      done = cut(CONTROL_PORT);
+      done = cut(CONTROL_PORT, move);
     });
     await done;
     await driver.confirm(prepared, { signal: move.signal });
@@ -242,7 +249,7 @@ describe('real post-copy', { skip }, () => {
     await move.start('shared');
     const old = await move.driver();
     await assert.rejects(move.perform(old, () => move.kill()));
-    await cut(move.memoryPort);
+    await cut(move.memoryPort, move);
     const driver = await move.driver();
     const options = { signal: move.signal };
     assert.ok(move.prepared !== undefined);

@@ -55,14 +55,15 @@ test('the policy moves the right VM by itself, through the tunnel, and rests', a
   assert.ok(pinned && busy && idle);
   try {
     // Both hosts of the lab are this one machine, so only what their VMs use tells them apart. Where the thresholds lie is
-    // measured first: what two busy guests use is too much, what one of them and an idle one use is not.
+    // measured first: what two busy guests use is too much, what one of them and an idle one use, about half, is not. On a
+    // machine that others use as well the same guests may use a third less a minute later: the threshold lies below that.
     const endpoints = [endpointId('a'), endpointId('b')];
     const rest = { hostCoolDownMs: 0, vmCoolDownMs: 10_000, minGain: 0.001, rules: { pinned: ['pinned'] } };
     const settings = { endpoints, counts: 'vms' as const, measureMs: 2_000, memory: { weight: 0 }, ...rest };
     await client.createBalancingPolicy({ id: POLICY, mode: 'explain', ...settings });
     const used = await usedOverPasses(MEASURED_PASSES);
     assert.ok(used > 0.01, `the guests use ${used} of the host's processors`);
-    const cpu = { high: used * 0.72, low: used * 0.66 };
+    const cpu = { high: used * 0.62, low: used * 0.58 };
     await client.replaceBalancingPolicy(POLICY, {
       ...{ ...settings, mode: 'automatic', cpu, confirmPasses: 2, intervalMs: 3_000 },
     });

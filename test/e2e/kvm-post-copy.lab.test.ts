@@ -7,6 +7,7 @@ import { after, before, describe, test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Migration, MigrationInput } from '@lmas/client';
 import type { VmOptions } from '../lab/src/index.ts';
+import { waitUntil } from '../lab/src/processes.ts';
 import { listenForPeers, peersOf } from '../support/peers.ts';
 import { type WatchedVm, World } from '../support/world.ts';
 
@@ -16,6 +17,8 @@ const skip = isRoot ? false : 'the lab needs root: run this as root to migrate r
 const GRACE_MS = 25_000;
 /** Longer than that, and than libvirt's own keep-alive (30 s). */
 const OUTAGE_MS = 40_000;
+/** At the destination, from the switch on. */
+const STARTED_WITHIN_MS = 10_000;
 const VM: VmOptions = { name: 'pc', memoryMib: 256, fillMib: 192, workingSetMib: 128, dirtyPagesPerSec: 12_000 };
 const REQUEST: Partial<MigrationInput> = {
   options: { mode: 'peer-to-peer', postCopy: true },
@@ -93,8 +96,10 @@ describe('post-copy through the tunnel', { concurrency: 1, skip }, () => {
     }));
 
   test('its streams are cut at the source host: taken up again through the same gateways', () =>
-    withVm(async (_vm, id) => {
+    withVm(async (vm, id) => {
       await inPostCopy(id);
+      // A switch that is itself cut ends the guest at the destination.
+      await waitUntil(() => world.lab.copies(vm.uuid).b, STARTED_WITHIN_MS, 10);
       const { host, gatewayHost } = world.lab.sites.a;
       const toGateway = ['ss', '-K', 'dst', gatewayHost.dataAddress];
       await host.exec(toGateway, { allowFailure: true });

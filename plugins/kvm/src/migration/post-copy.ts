@@ -191,6 +191,6 @@ function lostAtDestination(presence: string, cause: unknown): PluginError {
   return new PluginError('OUTCOME_UNKNOWN', message, {
     cause,
     remedy:
-      'The copy at the source is older than what has run at the destination, and its disks may have been written to since. Nothing was resumed. Save what you need of it (virsh dump), then destroy it and start the VM afresh from its disks, or from a backup.',
+      'Nothing was resumed: if the guest had been started at the destination, the copy at the source is older than what ran there, and its disks may have been written to since. Save what you need of it (virsh dump), then destroy it and start the VM afresh from its disks, or from a backup.',
   });
 }
