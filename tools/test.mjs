@@ -5,7 +5,7 @@
 // sums up every test, `N passed, N failed, N skipped`.
 import { spawn } from 'node:child_process';
 import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { constants, tmpdir } from 'node:os';
+import { availableParallelism, constants, tmpdir } from 'node:os';
 import { dirname, join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
@@ -33,8 +33,8 @@ if (values.help) {
 }
 
 const SLOWEST_SHOWN = 10;
-/** Most tests wait for others more than they compute: so many files side by side keep two processors busy. */
-const SIDE_BY_SIDE = 3;
+/** Most tests wait for others more than they compute: so many files side by side keep the processors busy. */
+const SIDE_BY_SIDE = Math.max(3, Math.ceil(1.5 * availableParallelism()));
 /** Each of the lab's has guests without hardware help: they compute. */
 const LABS_SIDE_BY_SIDE = 2;
 /** Of the lab's tests: those that measure (also what guests use of the processors), cut at a certain moment, or keep a guest's disk busy. */

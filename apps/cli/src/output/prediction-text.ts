@@ -15,7 +15,7 @@ const CONVERGENCE: Readonly<Record<Prediction['convergence'], string>> = {
 /** Sites are measured through the tunnel. */
 const NOT_MEASURED = {
   tunnel: 'nobody has measured the link yet (lmas link test)',
-  direct: 'it goes from host to host, and how fast that is nobody has measured',
+  direct: 'it goes without a tunnel, and how fast that is nobody has measured',
 };
 
 export function predictionLines(prediction: Prediction, transport: 'tunnel' | 'direct' = 'tunnel'): string[] {

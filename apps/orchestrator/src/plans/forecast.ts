@@ -36,7 +36,7 @@ function whyUnknown({ source, destination }: PlanItem, { migration }: Definition
   const isTunnelled = migration.transport === 'tunnel' && source.site !== destination.site;
   return isTunnelled
     ? 'its link was never measured or set'
-    : 'it goes from host to host, and how fast that is nobody has measured';
+    : 'it goes without a tunnel, and how fast that is nobody has measured';
 }
 
 function sum(

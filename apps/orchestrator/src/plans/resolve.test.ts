@@ -500,6 +500,6 @@ test('a forecast: one link carries one after the other, two links side by side; 
   assert.match(forecast(over(1_000), unknown).notes.join(), /its link was never measured or set\.$/);
   assert.match(
     forecast(over(1_000, 'direct'), unknown).notes.join(),
-    /from host to host, and .* nobody has measured\.$/,
+    /without a tunnel, and .* nobody has measured\.$/,
   );
 });

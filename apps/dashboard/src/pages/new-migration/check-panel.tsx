@@ -22,7 +22,7 @@ interface CheckPanelProps {
   readonly check: Trial<MigrationCheck>;
   readonly complete: boolean;
   readonly isDrill: boolean;
-  /** From host to host: what was measured of the link says nothing about it. */
+  /** Without a tunnel: what was measured of the link says nothing about it. */
   readonly isDirect: boolean;
 }
 
@@ -64,7 +64,7 @@ function Result({ result, isDrill, isDirect }: ResultProps) {
             prediction.rateBytesPerSec !== null
               ? formatByteRate(prediction.rateBytesPerSec)
               : isDirect
-                ? 'never measured from host to host'
+                ? 'never measured without a tunnel'
                 : 'not measured yet',
           ],
           [
