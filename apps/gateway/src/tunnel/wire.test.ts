@@ -1,4 +1,5 @@
 // Both wires over real sockets: a reset goes out whatever the connection was doing.
+import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import net from 'node:net';
 import { test } from 'node:test';
@@ -48,3 +49,41 @@ for (const [name, make] of Object.entries(kinds)) {
     });
   }
 }
+
+test('a wire that was reset in the moment of its end gives its buffer no more bytes', {
+  timeout: 10_000,
+}, async (t) => {
+  const server = net.createServer({ pauseOnConnect: true });
+  const port = await serve(t, server);
+  for (let round = 0; round < 40; round += 1) {
+    const client = net.connect({ port, host: '127.0.0.1', allowHalfOpen: true });
+    const [[peer]] = (await Promise.all([once(server, 'connection'), once(client, 'connect')])) as [
+      [net.Socket],
+      unknown,
+    ];
+    peer.on('error', () => undefined);
+    const wire = wireOf(client, {});
+    let isReset = false;
+    let late = 0;
+    const closed = new Promise<void>((resolve) =>
+      wire.start({
+        buffer: () => Buffer.alloc(100),
+        received: () => {
+          if (isReset) late += 1;
+          else {
+            isReset = true;
+            wire.end();
+            wire.reset();
+          }
+          return true;
+        },
+        ended: () => undefined,
+        closed: () => resolve(),
+      }),
+    );
+    peer.write(Buffer.alloc(100_000));
+    await closed;
+    assert.equal(late, 0, `round ${round}`);
+    peer.destroy();
+  }
+});
