@@ -291,7 +291,7 @@ export class DataChannel implements SubflowOwner, StreamHost, ReceiverHost, Send
   drop(stream: Stream, outcome: StreamOutcome, error: string | null): void {
     if (stream.over) return;
     this.sender.drop(stream);
-    this.#receiver.bufferedBytes -= stream.receivedBytes - stream.deliveredBytes;
+    this.#receiver.drop(stream);
     this.#acknowledger.final(stream);
     this.#bytesSentBefore += stream.takenBytes;
     this.streams.delete(stream.id);

@@ -76,6 +76,35 @@ describe('nothing is lost', () => {
     assert.equal(pair.near.session?.state, 'established');
   });
 
+  test('what a hypervisor ended its side and then broke off without reading is told as lost, at both ends', {
+    timeout: 20_000,
+  }, async (t) => {
+    const pair = await makeRelayedPair(t, { subflows: 2 });
+    const taken: net.Socket[] = [];
+    const reader = net.createServer({ allowHalfOpen: true, pauseOnConnect: true }, (socket) => {
+      socket.on('error', () => undefined);
+      socket.end();
+      taken.push(socket);
+    });
+    const route = await makeRoute(pair, await serve(t, reader));
+    const socket = net.connect({ port: route.port, host: '127.0.0.1', allowHalfOpen: true });
+    socket.on('error', () => undefined);
+    socket.end(randomBytes(6_000_000)); // more than sockets take, less than the window
+    await until(() => pair.far.session?.data.streams.values().next().value?.state === 'half-closed-local', 'it ended');
+    await until(() => {
+      const stream = pair.far.session?.data.streams.values().next().value;
+      return stream?.finOffset === 6_000_000 && stream.receivedBytes === 6_000_000;
+    }, 'all has arrived at the far gateway');
+    taken[0]?.resetAndDestroy();
+    const outcomes = () => [pair.near, pair.far].map((end) => end.status().closedStreams[0]?.outcome);
+    await until(() => outcomes().every((outcome) => outcome !== undefined), 'the stream is over');
+    assert.deepEqual(outcomes(), ['reset-by-peer', 'reset-by-hypervisor']);
+    assert.deepEqual(
+      [pair.near, pair.far].map((end) => end.session?.data.streams.size),
+      [0, 0],
+    );
+  });
+
   test('past the grace time streams are reset and the reason is there', { timeout: 15_000 }, async (t) => {
     const pair = await makeRelayedPair(t, { subflows: 2, graceMs: 1_000 });
     const route = await makeRoute(pair, await serve(t, hashServer()));
@@ -91,6 +120,18 @@ describe('nothing is lost', () => {
     assert.deepEqual([status.session?.state, status.session?.lastError?.code], ['closed', 'SESSION_LOST']);
     assert.match(status.session?.lastError?.message ?? '', /control channel and all subflows gone for 1 s; last: /);
     assert.equal(status.closedStreams[0]?.outcome, 'session-lost');
+  });
+
+  test('while it is established a subflow that cannot be replaced is no error of the session', {
+    timeout: 10_000,
+  }, async (t) => {
+    const pair = await makeRelayedPair(t, { subflows: 3 });
+    pair.relay.accepting = false;
+    pair.relay.cut('subflow', 1);
+    await until(() => pair.near.session?.data.subflows.length === 2, 'one is gone');
+    await new Promise((resolve) => setTimeout(resolve, 1_000)); // it is dialled again, and turned away
+    const { state, lastError } = pair.near.status().session ?? {};
+    assert.deepEqual([state, lastError], ['established', null]);
   });
 
   test('a grace time that was lifted resets nothing, however late it was lifted', { timeout: 15_000 }, async (t) => {

@@ -6,7 +6,14 @@
 import { GatewayError } from '../errors.ts';
 import type { Slab, SlabPool } from '../platform/slab.ts';
 import type { Zstd } from '../platform/zstd.ts';
-import { FrameFlag, type FrameHeader, FrameType, GUARANTEED_STREAM_BYTES, MAX_STREAMS } from '../protocol/frame.ts';
+import {
+  FrameFlag,
+  type FrameHeader,
+  FrameType,
+  GUARANTEED_STREAM_BYTES,
+  MAX_FRAMES_IN_FLIGHT,
+  MAX_STREAMS,
+} from '../protocol/frame.ts';
 import { decodeOpen, decodeReset, type OpenPayload } from '../protocol/payloads.ts';
 import type { Acknowledger } from './acknowledger.ts';
 import { PeerStreams } from './peer-streams.ts';
@@ -32,6 +39,8 @@ export interface ReceiverHost {
 
 export class Receiver {
   bufferedBytes = 0;
+  /** Pieces of all streams that wait for others in front of them. */
+  #waitingPieces = 0;
   readonly #host: ReceiverHost;
   readonly #arrivals: ReceiveLedger;
   readonly #acknowledger: Acknowledger;
@@ -119,10 +128,20 @@ export class Receiver {
     if (compressed) this.#expand(piece, header.plainLength);
     else if (!owned) this.#copy(piece);
     this.bufferedBytes += piece.length;
-    if (stream.arrive(header.streamOffset, piece)) return piece.slab === slab;
+    const waiting = stream.reorderDepth;
+    if (stream.arrive(header.streamOffset, piece)) {
+      this.#waitingPieces += stream.reorderDepth - waiting;
+      return piece.slab === slab;
+    }
     if (piece.slab !== slab) piece.slab.release();
     this.bufferedBytes -= piece.length;
     throw new GatewayError('FRAME_INVALID', '(overlapping data)');
+  }
+
+  /** The stream is over: what of it was not delivered is dropped. */
+  drop(stream: Stream): void {
+    this.bufferedBytes -= stream.receivedBytes - stream.deliveredBytes;
+    this.#waitingPieces -= stream.reorderDepth;
   }
 
   #copy(piece: Piece): void {
@@ -149,5 +168,7 @@ export class Receiver {
   #bound(length: number): void {
     const limit = this.#windowBytes + this.#host.streams.size * GUARANTEED_STREAM_BYTES + creditSlackBytes;
     if (this.bufferedBytes + length > limit) throw new GatewayError('FLOW_CONTROL_VIOLATED');
+    // What is missing in front of them is in frames that are under way.
+    if (this.#waitingPieces >= MAX_FRAMES_IN_FLIGHT) throw new GatewayError('FRAME_INVALID', '(data that leaves gaps)');
   }
 }

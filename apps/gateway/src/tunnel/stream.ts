@@ -25,6 +25,12 @@ const firstChunkBytes = 16 << 10;
 const chunkGrowth = 4;
 const largestChunkBytes = 256 << 10;
 
+/** So many writes wait at the wire at most: each costs memory, however little it carries. */
+const mostWrites = 32;
+/** Behind those, pieces up to this size are put together into slabs of the other. */
+const smallBytes = 16 << 10;
+const gatheredBytes = 64 << 10;
+
 const nowhere = Buffer.allocUnsafeSlow(4096);
 
 export interface StreamHost {
@@ -68,6 +74,10 @@ export class Stream {
 
   readonly #host: StreamHost;
   readonly #reorder = new Reorder();
+  /** In order, and not yet given to the wire; the last one may be a slab in which small ones are gathered. */
+  readonly #ready: Piece[] = [];
+  #gathering: Piece | null = null;
+  #writes = 0;
   #wire: Wire | null = null;
   #wireClosed = false;
   #endWritten = false;
@@ -125,7 +135,11 @@ export class Stream {
   }
   /** Both directions ended, everything written and told, the local connection closed. */
   get isComplete(): boolean {
-    return this.#wireClosed && this.finAcknowledged && this.deliveredByPeer === this.cutBytes && this.#endWritten;
+    return this.#wireClosed && this.finAcknowledged && this.deliveredByPeer === this.cutBytes && this.#hasDelivered;
+  }
+  /** All that the far hypervisor sent, its end too; what the system has not taken when the connection breaks is lost. */
+  get #hasDelivered(): boolean {
+    return this.#endWritten && this.deliveredBytes === this.finOffset;
   }
 
   /** The hypervisor's connection is there. */
@@ -195,6 +209,8 @@ export class Stream {
     }
     this.#segments = [];
     this.#reorder.clear();
+    for (const { slab } of this.#ready.splice(0)) slab.release();
+    this.#gathering = null;
     // The kernel reads into it only while the wire is open, and `abort` and `closed` have ended that.
     this.#fill?.release();
     this.#fill = null;
@@ -246,29 +262,56 @@ export class Stream {
   #closed(error: Error | null): void {
     this.#wireClosed = true;
     if (this.over) return;
-    const bothEnded = this.localEnded && this.#endWritten;
+    const bothEnded = this.localEnded && this.#hasDelivered;
     if (!bothEnded) this.#host.broken(this, error === null ? 'closed' : (errnoOf(error) ?? error.message));
     else this.#host.settle(this);
   }
 
   /** Writes what is in order; the end comes after the last byte. */
   #write(): void {
+    if (this.over) return;
+    for (let piece = this.#reorder.take(); piece !== undefined; piece = this.#reorder.take()) this.#queue(piece);
     const wire = this.#wire;
-    if (wire === null || this.over) return;
-    for (let piece = this.#reorder.take(); piece !== undefined; piece = this.#reorder.take()) {
-      const { slab, start, length } = piece;
-      wire.write(slab.bytes.subarray(start, start + length), (taken) => {
-        slab.release();
-        if (!taken || this.over) return;
-        this.deliveredBytes += length;
-        this.#touched();
-        this.#host.delivered(this, length);
-      });
+    if (wire === null) return;
+    while (this.#writes < mostWrites && !this.over) {
+      const piece = this.#ready.shift();
+      if (piece === undefined) break;
+      if (piece === this.#gathering) this.#gathering = null;
+      this.#give(wire, piece);
     }
-    if (this.finOffset !== null && this.#reorder.next === this.finOffset && !this.#endWritten) {
-      this.#endWritten = true;
-      wire.end();
+    const isAll = this.#ready.length === 0 && this.#reorder.next === this.finOffset;
+    if (!isAll || this.#endWritten || this.over) return;
+    this.#endWritten = true;
+    wire.end();
+  }
+
+  #queue(piece: Piece): void {
+    if (this.#ready.length === 0 || piece.length > smallBytes) {
+      this.#gathering = null;
+      this.#ready.push(piece);
+      return;
     }
+    if (this.#gathering === null || this.#gathering.length + piece.length > gatheredBytes) {
+      this.#gathering = { slab: this.#host.pool.acquire(gatheredBytes), start: 0, length: 0 };
+      this.#ready.push(this.#gathering);
+    }
+    const { slab, start, length } = piece;
+    slab.bytes.copy(this.#gathering.slab.bytes, this.#gathering.length, start, start + length);
+    this.#gathering.length += length;
+    slab.release();
+  }
+
+  #give(wire: Wire, { slab, start, length }: Piece): void {
+    this.#writes += 1;
+    wire.write(slab.bytes.subarray(start, start + length), (taken) => {
+      this.#writes -= 1;
+      slab.release();
+      if (!taken || this.over) return;
+      this.deliveredBytes += length;
+      this.#touched();
+      this.#host.delivered(this, length);
+      this.#write();
+    });
   }
 
   #touched(): void {
