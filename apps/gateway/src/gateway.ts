@@ -198,7 +198,7 @@ export class Gateway {
         streamClosed: (closed) => this.#streamClosed(closed),
         stateChanged: () => {
           this.lease.touch();
-          this.#interception?.setActive(this.#openRefusal() === null);
+          this.#interception?.setActive(this.#sessionRefusal() === null);
         },
         refused: (error, from) => this.refused(error, from),
       },
@@ -247,7 +247,7 @@ export class Gateway {
 
   #addTransparent(id: string, config: TransparentConfig): Promise<RouteState> {
     this.#interception ??= new Interception(this.#log);
-    this.#interception.setActive(this.#openRefusal() === null);
+    this.#interception.setActive(this.#sessionRefusal() === null);
     if (config.end === 'dial') return this.#dial(id, new TransparentEnd(id, config, this.#interception));
     return this.#listen(new Interceptor(id, config, this.#interception, this.#listenerHost()));
   }
@@ -288,12 +288,19 @@ export class Gateway {
     this.session?.data.resetStream(stream, peersFault ? 'refused' : 'dial-failed', 'dial-failed', error.message);
   }
 
-  #openRefusal(): GatewayError | null {
+  /** Why no stream can be carried now. */
+  #sessionRefusal(): GatewayError | null {
     if (this.session === null) return new GatewayError('NO_SESSION');
     // Within the grace time new streams wait like the others.
     const ready = this.session.state === 'established' || this.session.state === 'interrupted';
-    if (!ready) return new GatewayError('SESSION_NOT_ESTABLISHED');
-    return this.session.data.mayOpenStream ? null : new GatewayError('TOO_MANY_STREAMS');
+    return ready ? null : new GatewayError('SESSION_NOT_ESTABLISHED');
+  }
+
+  /** Why one more can't be opened: for want of room none is led past the tunnel. */
+  #openRefusal(): GatewayError | null {
+    const refusal = this.#sessionRefusal();
+    if (refusal !== null || this.session?.data.mayOpenStream === true) return refusal;
+    return new GatewayError('TOO_MANY_STREAMS');
   }
 
   #streamsOf(route: string): number {

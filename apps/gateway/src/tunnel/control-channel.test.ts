@@ -128,3 +128,12 @@ test('whichever messages are lost in whichever handshakes, the next whole one su
     { numRuns: 60 },
   );
 });
+
+test('a peer that sends and does not read is given up, and nothing is kept for it', async () => {
+  const [here, there] = duplexPair();
+  const channel = new ControlChannel(here);
+  for (let count = 0; count < 100_000 && channel.isOpen; count += 1) channel.send(ControlType.PONG, Buffer.alloc(16));
+  assert.equal(channel.isOpen, false);
+  assert.ok(here.destroyed && here.writableLength < 128 << 10, `${here.writableLength} bytes wait`);
+  there.destroy();
+});

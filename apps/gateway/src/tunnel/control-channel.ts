@@ -26,6 +26,9 @@ import {
 import { macsEqual, nextSecret, proof, type Role, type SecretChain } from '../security/keys.ts';
 import { HANDSHAKE_TIMEOUT_MS } from './handshake-io.ts';
 
+/** Messages are few and small: a peer that sends and does not read is no peer. */
+const mostWaitingBytes = 64 << 10;
+
 export interface ControlMessage {
   type: number;
   body: Buffer;
@@ -61,7 +64,10 @@ export class ControlChannel {
   }
 
   send(type: number, body: Buffer): void {
-    if (this.#error === null) this.#socket.write(encodeControl(type, body));
+    if (this.#error !== null) return;
+    this.#socket.write(encodeControl(type, body));
+    if (this.#socket.writableLength > mostWaitingBytes)
+      this.close(new GatewayError('CONTROL_LOST', '(nobody reads it)'));
   }
 
   /** Says why, then closes. */

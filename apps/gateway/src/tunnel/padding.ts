@@ -3,7 +3,8 @@
  * way and not yet reported as arrived, together with the streams', never exceeds it, so that a probe overflows no queue and hurts
  * nobody else on the link. The far end's reports come over the control channel (see probe.ts).
  */
-import type { SlabPool } from '../platform/slab.ts';
+import { randomFillSync } from 'node:crypto';
+import type { Slab, SlabPool } from '../platform/slab.ts';
 import { emptyHeader, type FrameHeader, FrameType } from '../protocol/frame.ts';
 import type { Pacer } from './pacer.ts';
 import type { Subflow } from './subflow.ts';
@@ -19,6 +20,8 @@ export class Padding {
   readonly #pool: SlabPool;
   readonly #pacers: readonly Pacer[];
   readonly #header: FrameHeader = emptyHeader();
+  /** Random: memory as it is found may hold what is nobody's business, and zeros look like more on links that compress. */
+  #noise: Slab | null = null;
   #sentBytes = 0;
   #arrivedBefore = 0;
   #untilMs = 0;
@@ -49,6 +52,12 @@ export class Padding {
     this.end();
     this.forget();
   }
+  /** Gives its memory back; it is not used again. */
+  free(): void {
+    this.end();
+    this.#noise?.release();
+    this.#noise = null;
+  }
   /** So much of the present probe has arrived. */
   reported(bytes: number): void {
     this.arrivedBytes = Math.max(this.arrivedBytes, this.#arrivedBefore + bytes);
@@ -61,7 +70,7 @@ export class Padding {
   /** Fills the batch of a subflow as far as `creditBytes`, the rest of the window, allows. */
   fill(subflow: Subflow, creditBytes: number): void {
     if (!this.isRunning || this.#pacers.some((pacer) => pacer.delayMs() > 0)) return;
-    const slab = this.#pool.acquire(frameBytes);
+    this.#noise ??= this.#makeNoise();
     let length = Math.min(frameBytes, subflow.dataRoom);
     for (let credit = creditBytes - this.outstandingBytes; length >= leastFrameBytes; credit -= length) {
       if (credit < length) {
@@ -70,11 +79,16 @@ export class Padding {
       }
       this.#header.payloadLength = length;
       this.#header.plainLength = length;
-      subflow.append(this.#header, slab, 0);
+      subflow.append(this.#header, this.#noise, 0);
       for (const pacer of this.#pacers) pacer.spend(length);
       this.#sentBytes += length;
       length = Math.min(frameBytes, subflow.dataRoom);
     }
-    slab.release();
+  }
+
+  #makeNoise(): Slab {
+    const slab = this.#pool.acquire(frameBytes);
+    randomFillSync(slab.bytes);
+    return slab;
   }
 }

@@ -135,6 +135,7 @@ export class Sender {
   }
   stop(): void {
     this.#scheduler.stop();
+    this.padding.free();
     this.#ledger.clear();
   }
 

@@ -152,7 +152,7 @@ export class Session {
   close(error: GatewayError, outcome: 'session-lost' | 'reset-by-peer' = 'session-lost'): void {
     if (this.isClosed) return;
     this.lastError = error;
-    this.#setState('closed');
+    this.#state = 'closed';
     this.#abort.abort();
     if (this.#tickTimer !== null) clearInterval(this.#tickTimer);
     if (this.#graceTimer !== null) clearTimeout(this.#graceTimer);
@@ -161,6 +161,7 @@ export class Session {
     this.#control?.bye(error.code === 'SESSION_CLOSED' ? new GatewayError('PEER_CLOSED') : error);
     this.probe.cancel(error);
     this.#chain.wipe();
+    this.#tellState(); // Whoever looks now finds no stream any more.
   }
 
   // The listening end.
@@ -210,7 +211,8 @@ export class Session {
       this.close(error);
       return;
     }
-    this.lastError = error;
+    // While it is established a subflow that can't be had is its keeper's business.
+    if (this.#state !== 'established') this.lastError = error;
     const now = performance.now();
     const isDue = this.#state !== 'established' && now - this.#warnedAtMs >= unreachedWarningMs;
     if (isDue) this.#warnedAtMs = now;
@@ -354,7 +356,12 @@ export class Session {
   #setState(state: SessionState['state']): void {
     if (this.#state === state) return;
     this.#state = state;
-    this.#deps.log.info('session', { state, ...(this.lastError === null ? {} : { code: this.lastError.code }) });
+    this.#tellState();
+  }
+
+  #tellState(): void {
+    const { state, lastError } = this;
+    this.#deps.log.info('session', { state, ...(lastError === null ? {} : { code: lastError.code }) });
     this.#deps.events.stateChanged(state);
   }
 
