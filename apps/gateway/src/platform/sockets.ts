@@ -151,7 +151,8 @@ export interface NativeError extends Error {
   code: string;
 }
 
-function nativeError(call: string, errno: number): NativeError {
+/** For platform/ only. */
+export function nativeError(call: string, errno: number): NativeError {
   const code = getSystemErrorName(-errno);
   return Object.assign(new Error(`${call} ${code}`), { code, errno: -errno, syscall: call });
 }

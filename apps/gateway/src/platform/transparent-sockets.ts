@@ -4,29 +4,13 @@
  * A descriptor made here has exactly one owner: the caller.
  */
 import net from 'node:net';
-import {
-  boundDescriptor,
-  closeDescriptor,
-  duplicate,
-  encodeSocketAddress,
-  lastNativeError,
-  libc,
-  type SocketTuning,
-  setInt,
-} from './sockets.ts';
+import { beginConnecting, connected, type SocketAddress } from './connecting.ts';
+import { boundDescriptor, closeDescriptor, lastNativeError, type SocketTuning, setInt } from './sockets.ts';
 
 const IPPROTO_IP = 0;
 const IP_TRANSPARENT = 19;
 const IPPROTO_IPV6 = 41;
 const IPV6_TRANSPARENT = 75;
-/** Node has no name for it. */
-const EINPROGRESS = 115;
-
-export interface SocketAddress {
-  /** Numeric. */
-  readonly address: string;
-  readonly port: number;
-}
 
 function unavailable(): Error {
   return Object.assign(new Error('koffi is missing'), { code: 'ENOSYS' });
@@ -70,7 +54,7 @@ export async function connectAs(
   const fd = startConnecting(from, to, tuning) ?? startConnecting({ ...from, port: 0 }, to, tuning);
   if (fd === null) throw lastNativeError('connect');
   try {
-    await connected(fd, signal);
+    await connected(fd, to, signal);
     return fd;
   } catch (error) {
     closeDescriptor(fd);
@@ -84,11 +68,9 @@ function startConnecting(from: SocketAddress, to: SocketAddress, tuning: SocketT
     boundDescriptor(from.address, from.port, tuning, (made) => makeTransparent(made, from.address)),
   );
   if (fd === 'taken') return null;
-  if (fd === null || libc === null) throw unavailable();
-  const name = encodeSocketAddress(to.address, to.port);
-  if (libc.connect(fd, name, name.length) === 0) return fd;
-  const error = lastNativeError('connect');
-  if (error.errno === -EINPROGRESS) return fd;
+  if (fd === null) throw unavailable();
+  const error = beginConnecting(fd, to);
+  if (error === null) return fd;
   closeDescriptor(fd);
   if (isTaken(error)) return null;
   throw error;
@@ -106,25 +88,3 @@ function ownedUnlessTaken(make: () => number | null): number | null | 'taken' {
 const codeOf = (error: unknown): unknown =>
   typeof error === 'object' && error !== null && 'code' in error ? error.code : undefined;
 const isTaken = (error: unknown): boolean => ['EADDRINUSE', 'EADDRNOTAVAIL'].includes(String(codeOf(error)));
-
-/**
- * Waits until the connection stands. Node watches a second number of it and never reads, because what the peer says first is the first byte of a
- * stream; an empty write is held back by the kernel until the handshake is over (EAGAIN), and fails with what connecting failed with.
- */
-function connected(fd: number, signal: AbortSignal): Promise<void> {
-  const copy = duplicate(fd);
-  if (copy === null) throw lastNativeError('fcntl');
-  const watcher = new net.Socket({ fd: copy, readable: false, writable: true });
-  const { promise, resolve, reject } = Promise.withResolvers<void>();
-  const aborted = () => reject(signal.reason);
-  watcher.on('error', reject);
-  signal.addEventListener('abort', aborted, { once: true });
-  watcher.write(Buffer.alloc(0), (error) => {
-    if (error === null || error === undefined) resolve();
-    else reject(error);
-  });
-  return promise.finally(() => {
-    signal.removeEventListener('abort', aborted);
-    watcher.destroy();
-  });
-}

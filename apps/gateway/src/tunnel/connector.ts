@@ -6,11 +6,13 @@ import net from 'node:net';
 import type tls from 'node:tls';
 import type { Suite } from '@lmas/gateway-api';
 import { asGatewayError, GatewayError } from '../errors.ts';
+import { connectTuned } from '../platform/connecting.ts';
 import { encodePreamble } from '../protocol/handshake.ts';
 import type { Identity } from '../security/certificate.ts';
 import { connectTls, type PeerPin } from '../security/control-tls.ts';
 import { HANDSHAKE_TIMEOUT_MS, writeAll } from './handshake-io.ts';
 import { joinAsConnector, type SubflowKeys } from './join.ts';
+import { subflowTuning } from './subflow.ts';
 
 export interface PeerAddress {
   host: string;
@@ -45,6 +47,23 @@ export function connectTcp(
   });
 }
 
+/** With the receive window of a subflow from the first packet on, where the address is numeric. */
+async function connectWide(peer: PeerAddress, { signal }: { signal: AbortSignal }): Promise<net.Socket> {
+  if (net.isIP(peer.host) === 0) return connectTcp(peer, 'CONNECT_FAILED', { signal });
+  const socket = await connectTuned({ address: peer.host, port: peer.port }, subflowTuning, { signal }).catch(
+    (cause: unknown) => {
+      throw asGatewayError(
+        signal.aborted ? new GatewayError('CONNECT_FAILED', '(timed out)') : cause,
+        'CONNECT_FAILED',
+      );
+    },
+  );
+  if (socket === null) return connectTcp(peer, 'CONNECT_FAILED', { signal });
+  socket.setNoDelay(true);
+  socket.on('error', () => undefined); // Shows as the end of whatever is under way.
+  return socket;
+}
+
 function deadline(signal: AbortSignal): AbortSignal {
   return AbortSignal.any([signal, AbortSignal.timeout(HANDSHAKE_TIMEOUT_MS)]);
 }
@@ -74,7 +93,7 @@ export async function connectSubflow(
   { signal }: { signal: AbortSignal },
 ): Promise<{ socket: net.Socket; keys: SubflowKeys }> {
   const within = deadline(signal);
-  const socket = await connectTcp(peer, 'CONNECT_FAILED', { signal: within });
+  const socket = await connectWide(peer, { signal: within });
   try {
     await writeAll(socket, encodePreamble('subflow'));
     return { socket, keys: await joinAsConnector(socket, secret, suite, identity, { signal: within }) };

@@ -41,10 +41,13 @@ export class Redialer {
   /** Numbers of the subflows that a loop keeps. */
   readonly #kept = new Set<number>();
   #secretWaiters: (() => void)[] = [];
+  /** Where the control channel was reached: of a name with several addresses all go to the same one. */
+  #reached: PeerAddress;
 
   /** Ends when `signal` is aborted. */
   constructor(options: RedialerOptions, host: RedialerHost, { signal }: { signal: AbortSignal }) {
     this.#options = options;
+    this.#reached = options.peer;
     this.#host = host;
     this.#signal = signal;
     signal.addEventListener('abort', () => this.secretChanged(), { once: true });
@@ -95,22 +98,24 @@ export class Redialer {
   /** Resolves when the channel was there and is gone again. */
   async #openControl(): Promise<void> {
     const { peer, identity, pin } = this.#options;
-    await this.#host.control(await connectControl(peer, identity, pin, { signal: this.#signal }));
+    const socket = await connectControl(peer, identity, pin, { signal: this.#signal });
+    this.#reached = { host: socket.remoteAddress ?? peer.host, port: peer.port };
+    await this.#host.control(socket);
   }
 
   /** Resolves when the subflow was there and is gone again. */
   async #openSubflow(subflowId: number): Promise<void> {
     await this.#secretHeld();
     if (this.#signal.aborted) return;
-    const { chain, peer, suite, sessionId } = this.#options;
+    const { chain, suite, sessionId } = this.#options;
     const secret = chain.get(chain.epoch);
     if (secret === undefined) throw new GatewayError('JOIN_EPOCH');
     const join = { sessionId, epoch: chain.epoch, subflowId, generation: this.#nextGeneration };
     this.#nextGeneration += 1;
     // A copy: the chain wipes its own when it moves on.
     const held = Buffer.from(secret);
-    const { socket, keys } = await connectSubflow(peer, held, suite, join, { signal: this.#signal }).finally(() =>
-      held.fill(0),
+    const { socket, keys } = await connectSubflow(this.#reached, held, suite, join, { signal: this.#signal }).finally(
+      () => held.fill(0),
     );
     await this.#host.subflow(subflowId, join.generation, socket, keys).gone;
   }
