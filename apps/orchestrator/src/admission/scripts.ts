@@ -61,6 +61,7 @@ export const placesLua = (first: number): string => `
  */
 export const pairsLua = `
   local function pairIn(lane)
+    if not string.find(lane, 'host-pair', 1, true) then return nil, false end
     local mode, pair = string.match(' ' .. lane, ' host%-pair(%-?%a*):(%S+)')
     return pair, mode == '-direct'
   end
@@ -78,6 +79,7 @@ export const pairsLua = `
 export const addressesLua = `
   local function addressesIn(lane)
     local group, count = nil, 0
+    if not string.find(lane, 'gateway-address:', 1, true) then return group, count end
     for name in string.gmatch(' ' .. lane, ' (gateway%-address:%S+)') do
       group, count = name, count + 1
     end
@@ -93,19 +95,36 @@ export const addressesLua = `
   end
 `;
 
-/** KEYS[key] are the lanes of the queue. Defines firstFrom(from): the first entry from there on; and eachHead(see), lane by lane. */
+/**
+ * KEYS[key] are the lanes of the queue. Defines firstFrom(from): the first entry from there on; and eachHead(see), lane by lane: some entries
+ * at once, because most lanes of a queue with many of them are short.
+ */
 export const headsLua = (key: number): string => `
-  local function firstFrom(from)
-    local entry = redis.call('ZRANGEBYLEX', KEYS[${key}], from, '+', 'LIMIT', 0, 1)[1]
-    if not entry then return nil end
-    local lane, order, id = string.match(entry, '^(.-)|(%d+)|(.+)$')
+  local function entriesFrom(from, count) return redis.call('ZRANGEBYLEX', KEYS[${key}], from, '+', 'LIMIT', 0, count) end
+  local function laneIn(entry)
+    local bar = string.find(entry, '|', 1, true)
+    return string.sub(entry, 1, bar - 1), bar
+  end
+  local function headOf(entry)
+    local lane, bar = laneIn(entry)
+    local order, id = string.match(entry, '^(%d+)|(.+)$', bar + 1)
     return { lane = lane, rank = order .. id, id = id, entry = entry }
   end
+  local function firstFrom(from)
+    local entry = entriesFrom(from, 1)[1]
+    return entry and headOf(entry)
+  end
   local function eachHead(see)
-    local head = firstFrom('-')
-    while head do
-      see(head)
-      head = firstFrom('(' .. head.lane .. '|\\255')
+    local lane, entries = nil, entriesFrom('-', 16)
+    while #entries > 0 do
+      for _, entry in ipairs(entries) do
+        local itsLane = laneIn(entry)
+        if itsLane ~= lane then
+          lane = itsLane
+          see(headOf(entry))
+        end
+      end
+      entries = entriesFrom('(' .. lane .. '|\\255', 16)
     end
   end
 `;
@@ -131,8 +150,9 @@ export const ADMIT = script(`
     return limit ~= nil and takenIn(group) >= tonumber(limit)
   end
   local function hasRoom(lane)
+    local addresses = addressesIn(lane)
     for group in string.gmatch(lane, '%S+') do
-      if group ~= addressesIn(lane) and isFull(group) then return false end
+      if group ~= addresses and isFull(group) then return false end
     end
     return true
   end
@@ -163,24 +183,31 @@ export const ADMIT = script(`
     end
     return false
   end
-  local started = {}
-  while #heads > 0 and #started < room and not isFull('total') do
-    local best = 1
-    for i = 2, #heads do
-      if heads[i].rank < heads[best].rank then best = i end
+  table.sort(heads, function(one, other) return one.rank < other.rank end)
+  local at, behind = 1, {}
+  -- The first in the order: of these heads, and of those that came to the head of their lane meanwhile.
+  local function takeFirst()
+    local best
+    for i, head in ipairs(behind) do
+      if not best or head.rank < behind[best].rank then best = i end
     end
-    local now = heads[best]
+    if best and (not heads[at] or behind[best].rank < heads[at].rank) then return table.remove(behind, best) end
+    at = at + 1
+    return heads[at - 1]
+  end
+  local started = {}
+  while #started < room and not isFull('total') do
+    local now = takeFirst()
+    if not now then break end
+    -- Places only get fewer here: the lane of one that is not ready is done.
     local isReady = hasRoom(now.lane) and sort(now)
     if isReady and not passes(now, lackingPair, excludes) and not passes(now, lackingAddresses, wantsToo) then
-      local behind = firstFrom('(' .. now.entry)
+      local following = firstFrom('(' .. now.entry)
       dequeue(now.id)
       takePlaces(now.id, now.lane)
       for group in string.gmatch('total ' .. now.lane, '%S+') do taken[group] = takenIn(group) + 1 end
       started[#started + 1] = now.id
-      if behind and behind.lane == now.lane then heads[best] = behind else table.remove(heads, best) end
-    else
-      -- Places only get fewer here: its lane is done.
-      table.remove(heads, best)
+      if following and following.lane == now.lane then behind[#behind + 1] = following end
     end
   end
   return started
