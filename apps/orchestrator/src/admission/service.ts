@@ -35,7 +35,7 @@ export function createQueueService(
   { sites, endpoints }: { sites: SiteStore; endpoints: EndpointStore },
 ): QueueService {
   const get = async (): Promise<Queue> => {
-    const [summary, limitsOfGroup] = await Promise.all([admission.summary(), readTraffic(traffic)]);
+    const [summary, limitsOfGroup] = await Promise.all([admission.summary(), readTraffic(traffic, [TOTAL])]);
     return { ...summary, limits: limitsOfGroup(TOTAL) };
   };
   const limitsOf = async (group: string): Promise<PlaceLimits> => ({

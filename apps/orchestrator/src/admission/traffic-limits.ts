@@ -19,9 +19,12 @@ export interface TrafficLimits {
   readonly bandwidth: BandwidthLimits;
 }
 
-/** The limits of every group, as they are now. */
-export async function readTraffic({ admission, bandwidth }: TrafficLimits): Promise<(group: string) => Limits> {
-  const [{ limits }, bytesPerSec] = await Promise.all([admission.books(), bandwidth.all()]);
+/** The limits of these groups, as they are now. */
+export async function readTraffic(
+  { admission, bandwidth }: TrafficLimits,
+  groups: readonly string[],
+): Promise<(group: string) => Limits> {
+  const [{ limits }, bytesPerSec] = await Promise.all([admission.books(), bandwidth.of(groups)]);
   return (group) => ({
     maxMigrations: limits.get(group) ?? null,
     bandwidthBytesPerSec: bytesPerSec.get(group) ?? null,
@@ -40,7 +43,7 @@ export async function changeTraffic(
   accept: (current: Limits) => Promise<readonly FieldChange[]>,
 ): Promise<void> {
   for (;;) {
-    const current = (await readTraffic(traffic))(group);
+    const current = (await readTraffic(traffic, [group]))(group);
     const beside = await accept(current);
     const changes = [...fieldChanges(group, current, change), ...beside];
     if (await replaceFields(traffic.redis, changes, keys.admissionChannel)) return;

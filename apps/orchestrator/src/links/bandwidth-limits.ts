@@ -9,8 +9,8 @@ import { keptScript } from '../redis/script.ts';
 import { type Sharer, shares } from './shares.ts';
 
 export interface BandwidthLimits {
-  /** By group (`total`, `link:a~b`) or id of a migration; what is missing is unlimited. */
-  all(): Promise<ReadonlyMap<string, number>>;
+  /** Of groups (`total`, `link:a~b`) or migrations, by their names; what is missing is unlimited. Thousands that wait may have one each. */
+  of(names: readonly string[]): Promise<ReadonlyMap<string, number>>;
   /** `null` is unlimited. Whoever runs is told at once. */
   set(name: string, bytesPerSec: number | null): Promise<void>;
   /** What each migration that holds a place may use now; `null` is unlimited. */
@@ -25,17 +25,20 @@ const SET = keptScript(`
 `);
 
 export function createBandwidthLimits(redis: Redis): BandwidthLimits {
-  const all = async (): Promise<Map<string, number>> =>
-    new Map(Object.entries(await redis.hgetall(keys.bandwidth)).map(([name, value]) => [name, Number(value)]));
+  const limitsOf = async (names: readonly string[]): Promise<Map<string, number>> => {
+    const wanted = [...new Set(names)];
+    const values = wanted.length === 0 ? [] : await redis.hmget(keys.bandwidth, ...wanted);
+    return new Map(wanted.flatMap((name, index) => (values[index] ? [[name, Number(values[index])]] : [])));
+  };
   return {
-    all,
+    of: limitsOf,
     async set(name, bytesPerSec) {
       await SET(redis, [keys.bandwidth], [name, bytesPerSec ?? '', keys.admissionChannel]);
     },
     async shares() {
-      const [places, limits] = await Promise.all([redis.hgetall(keys.places), all()]);
-      const running = Object.entries(places).map(([id, lane]): Sharer => ({ id, groups: [...groupsOf(lane), id] }));
-      return shares(running, limits);
+      const places = Object.entries(await redis.hgetall(keys.places));
+      const running = places.map(([id, lane]): Sharer => ({ id, groups: [...groupsOf(lane), id] }));
+      return shares(running, await limitsOf(running.flatMap(({ groups }) => groups)));
     },
   };
 }

@@ -38,15 +38,15 @@ export function createLinkService(
   sites: Pick<SiteStore, 'list' | 'get'>,
   traffic: TrafficLimits,
 ): LinkService {
-  /** Reads everything once; the answer shows any pair of sites. */
-  const reader = async (): Promise<(a: string, b: string) => Link> => {
+  /** Those between these pairs of sites; everything is read once. */
+  const read = async (pairs: readonly (readonly [string, string])[]): Promise<Link[]> => {
     const [stored, measured, limitsOf, { taken }] = await Promise.all([
       redis.hgetall(keys.links),
       redis.hgetall(keys.linkMeasurements),
-      readTraffic(traffic),
+      readTraffic(traffic, pairs.map(groupBetween)),
       traffic.admission.books(),
     ]);
-    return (a, b) => {
+    return pairs.map(([a, b]) => {
       const id = linkId(a, b);
       const measurements = [measured[`${a}~${b}`], measured[`${b}~${a}`]];
       return {
@@ -57,7 +57,7 @@ export function createLinkService(
         measurements: measurements.flatMap((json) => (json ? [readStored(linkMeasurementSchema, json)] : [])),
         running: taken.get(linkGroup(id)) ?? 0,
       };
-    };
+    });
   };
   /** Both sites, in order. */
   const endsOf = async (id: string): Promise<[string, string]> => {
@@ -67,8 +67,8 @@ export function createLinkService(
     return [a.id, b.id];
   };
   const get = async (id: string): Promise<Link> => {
-    const [ends, link] = [await endsOf(id), await reader()];
-    return link(...ends);
+    const [link] = await read([await endsOf(id)]);
+    return link ?? noSuchLink(id)();
   };
 
   return {
@@ -76,8 +76,7 @@ export function createLinkService(
     async list() {
       const names = (await sites.list()).map(({ id }) => id);
       const pairs = names.flatMap((a, index) => names.slice(index + 1).map((b) => [a, b] as const));
-      const link = await reader();
-      return pairs.map(([a, b]) => link(a, b));
+      return await read(pairs);
     },
     async change(id, { rateBitsPerSec, limits = {} }, expect) {
       const link = linkId(...(await endsOf(id)));
@@ -96,6 +95,8 @@ export function createLinkService(
     },
   };
 }
+
+const groupBetween = ([a, b]: readonly [string, string]): string => linkGroup(linkId(a, b));
 
 const noSuchLink = (id: string) => (): never => {
   throw new LmasError('LINK_NOT_FOUND', `There is no link ${id}: it needs two different sites that are registered.`);

@@ -29,7 +29,7 @@ after(() => server[Symbol.asyncDispose]());
 async function at(time: string): Promise<number | undefined> {
   nowMs = Date.parse(time);
   await timetables.apply();
-  return (await limits.all()).get('link:a~b');
+  return (await limits.of(['link:a~b'])).get('link:a~b');
 }
 
 test('the limit follows the clock on the wall; one set by hand holds until the next change', async () => {
