@@ -16,6 +16,7 @@ import { keys } from '../../apps/orchestrator/src/redis/keys.ts';
 import { startPrivateRedis } from '../../apps/orchestrator/src/redis/private-server.ts';
 import { startSilentProxy } from '../../apps/orchestrator/src/testing/silent-proxy.ts';
 import { receiveWebhooks } from '../support/webhook-receiver.ts';
+import { OrchestratorProcess } from './child.ts';
 import { Api, freePort, setStage, startInProcess, temporaryDirectory } from './harness.ts';
 import { OrchestratorCommand as Orchestrator, status } from './orchestrator-command.ts';
 import { RedisServers } from './redis-servers.ts';
@@ -192,6 +193,28 @@ test('connections that fall silent are replaced: runs, cancels, events and submi
   stage.assertClean(ended);
   await reading;
   assert.match(heard.join(''), /"type":"cancel-requested"[\s\S]*"type":"end"/, 'the stream went on');
+});
+
+test('an orchestrator on a Redis of others that is killed and started again takes its migrations up at once', async () => {
+  await using directory = await temporaryDirectory();
+  await using servers = new RedisServers(directory.path);
+  const keyFile = join(directory.path, 'master-key');
+  await writeFile(keyFile, randomBytes(32).toString('base64'), { mode: 0o600 });
+  const lease = { LMAS_RUN_LEASE_MS: '600000', LMAS_REDIS_SILENCE_MS: '1000' };
+  await using orchestrator = new OrchestratorProcess(join(directory.path, 'o'), {
+    ...{ ...lease, REDIS_URL: `redis://127.0.0.1:${await servers.start()}`, LMAS_MASTER_KEY_FILE: keyFile },
+  });
+  await orchestrator.start();
+  await using stage = await setStage(() => orchestrator.api, directory.path);
+  const hold = stage.world.faults.arm('source.perform', 'hold-before');
+  const { id } = await stage.submit();
+  await hold.reached;
+  await orchestrator.end('SIGKILL');
+  await orchestrator.start();
+  hold.release();
+  const ended = await orchestrator.api.ended(id, 30_000);
+  assert.equal(ended.runs, 2);
+  stage.assertClean(ended);
 });
 
 test('a call that breaks off between its steps leaves nothing half-done: what it has begun comes to its end, or is not there', async () => {

@@ -2,7 +2,7 @@
  * The orchestrator as a process: puts the groups of parts under wiring/ together in their order, ends them in the opposite
  * one, and is the command. With wiring/ the only place that knows all the parts.
  */
-import { claimDataDir, makeDataDir } from './access/data-dir.ts';
+import { claimDataDir, instanceOf, makeDataDir } from './access/data-dir.ts';
 import { createProjects } from './access/projects.ts';
 import { backUp, restore } from './backup/backup.ts';
 import { type Config, describeSettings, readConfig, unknownSettings } from './config.ts';
@@ -102,7 +102,7 @@ async function assemble(
 ): Promise<Omit<Orchestrator, 'stop'> & { readonly redis: Connections }> {
   const { config, log } = base;
   const tls = await readTls(config, log);
-  await openDataDir(base);
+  const instance = await openDataDir(base);
   const plugins = parts.plugins ?? (await loadPlugins(config.plugins));
   const found = await openSecrets(config); // what is wrong with a key is said at once, not when Redis is there
   const redis = await openConnections(base, tls, { signal });
@@ -114,8 +114,7 @@ async function assemble(
   const asked = createRecords(redis.calls, { vault, plugins });
   const records = createRecords(redis.work, { vault, plugins });
   const { inventory } = records;
-  // Whoever holds the data directory is the only one who can reach its private Redis.
-  if (config.redisUrl === undefined) await records.store.dropLeases();
+  await records.store.dropLeases(instance);
   const reach = createReach(base, plugins, asked.inventory);
   const overSsh = () => sshGateways(base, redis.work, inventory);
   const gateways = await (parts.gateways?.(inventory.sites, overSsh) ?? overSsh());
@@ -127,7 +126,9 @@ async function assemble(
     operations: hasRole(config, 'api') ? OPERATIONS : [],
     plugins: hasRole(config, 'worker') ? plugins.all().map(({ name }) => name) : [],
   });
-  const work = await createWork(base, redis, records, { connector: reach.connectorOver(inventory), gateways, metrics });
+  const work = await createWork(base, redis, records, {
+    ...{ instance, connector: reach.connectorOver(inventory), gateways, metrics },
+  });
   // Over the connection for work: a stream of events waits for a Redis that is away, and goes on where it was.
   const events = await createEventHub(redis.work, redis.subscriber, records.store);
 
@@ -169,10 +170,12 @@ async function assemble(
   return { url, apiKeyFile: access.apiKeyFile, redis };
 }
 
-async function openDataDir({ config: { dataDir }, closers }: Base): Promise<void> {
+/** @returns the name of this instance */
+async function openDataDir({ config: { dataDir }, closers }: Base): Promise<string> {
   await makeDataDir(dataDir);
   const release = await claimDataDir(dataDir);
   closers.add('data directory', release);
+  return await instanceOf(dataDir);
 }
 
 async function end({ log, closers }: Base, { answers, disconnectAll }: Connections): Promise<void> {

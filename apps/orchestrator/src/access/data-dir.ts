@@ -5,7 +5,9 @@
  * however it ends, and it holds across containers that share the directory, where a pid means nothing. What the second
  * file says of the holder is for people only.
  */
-import { chmod, mkdir, readFile, rm, statfs, writeFile } from 'node:fs/promises';
+import { createHash, randomUUID } from 'node:crypto';
+import { chmod, mkdir, readFile, realpath, rm, statfs, writeFile } from 'node:fs/promises';
+import { hostname } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { LmasError } from '../errors.ts';
@@ -66,4 +68,19 @@ export async function claimDataDir(dataDir: string): Promise<() => Promise<void>
     await rm(holderFile, { force: true });
     lock.close();
   };
+}
+
+/**
+ * Names whoever holds the claimed directory: the same after a restart, another one for a copy of the directory elsewhere. So what is marked with
+ * it belongs to this process, or to one that is dead.
+ */
+export async function instanceOf(dataDir: string): Promise<string> {
+  const file = join(dataDir, 'instance');
+  let own = (await readFile(file, 'utf8').catch(() => '')).trim();
+  if (own === '') {
+    own = randomUUID();
+    await writeFile(file, `${own}\n`, { mode: 0o600 });
+  }
+  const place = [own, hostname(), await realpath(dataDir)].join('\n');
+  return createHash('sha256').update(place).digest('hex').slice(0, 16);
 }

@@ -138,6 +138,15 @@ export const RENEW = script(`
 `);
 
 /** KEYS: lease. ARGV: runId */
+/** Leases whose holder's name begins so. KEYS: leases. ARGV: how the names begin */
+export const DROP_LEASES = script(`
+  for _, lease in ipairs(KEYS) do
+    local holder = redis.call('GET', lease)
+    if holder and string.sub(holder, 1, #ARGV[1]) == ARGV[1] then redis.call('DEL', lease) end
+  end
+  return {'OK'}
+`);
+
 export const LET_GO = script(`
   if redis.call('GET', KEYS[1]) == ARGV[1] then redis.call('DEL', KEYS[1]) end
   return {'OK'}

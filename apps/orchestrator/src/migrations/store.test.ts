@@ -113,10 +113,12 @@ test('a lease that lapsed while nobody took over is simply renewed', async () =>
   );
 });
 
-test('leases of the dead are dropped, and the token still grows', async () => {
-  const { migration } = await created();
-  const { claim } = await claimed(migration.id, 'dead', 60_000);
-  await store.dropLeases();
+test('leases that an instance held when it died are dropped, and no others; the token still grows', async () => {
+  const [{ migration }, other] = [await created(), await created()];
+  const { claim } = await claimed(migration.id, 'dead.1', 60_000);
+  await claimed(other.migration.id, 'dead-not.1', 60_000);
+  await store.dropLeases('dead');
+  assert.equal(await store.claim(other.migration.id, 'next', 1_000), 'busy');
   const next = await claimed(migration.id, 'next');
   assert.equal(next.claim.token, claim.token + 1);
   await assert.rejects(store.renew(claim, 1_000), superseded);

@@ -11,6 +11,7 @@ import type { Redis } from 'ioredis';
 import { keys } from '../redis/keys.ts';
 import { isOutcome } from './phases.ts';
 import type { Migration } from './record.ts';
+import { DROP_LEASES } from './scripts.ts';
 import { createRecordReads, type RecordReads } from './store-reads.ts';
 import { createRequestWrites, type RequestWrites } from './store-requests.ts';
 import { createRunWrites, type RunWrites } from './store-runs.ts';
@@ -18,8 +19,8 @@ import { createRunWrites, type RunWrites } from './store-runs.ts';
 export type { Claim, ClaimedMigration, ClaimRefusal } from './store-runs.ts';
 
 export interface MigrationStore extends RecordReads, RequestWrites, RunWrites {
-  /** For a start at which no other worker can be alive: nobody need wait for the leases of the dead. */
-  dropLeases(): Promise<void>;
+  /** For a start of the one process that holds leases under this name: nobody need wait for those that its dead self held. */
+  dropLeases(instance: string): Promise<void>;
 }
 
 export function createMigrationStore(redis: Redis): MigrationStore {
@@ -28,9 +29,9 @@ export function createMigrationStore(redis: Redis): MigrationStore {
     ...reads,
     ...createRequestWrites(redis, reads),
     ...createRunWrites(redis, reads),
-    async dropLeases() {
+    async dropLeases(instance) {
       const ids = [...(await redis.smembers(keys.running)), ...(await redis.smembers(keys.incomplete))];
-      if (ids.length > 0) await redis.del(...ids.map(keys.lease));
+      if (ids.length > 0) await DROP_LEASES(redis, ids.map(keys.lease), [`${instance}.`]);
     },
   };
 }

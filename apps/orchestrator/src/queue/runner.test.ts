@@ -67,7 +67,12 @@ async function setUp({ leaseMs = 60_000 } = {}) {
       throw new LmasError('SUPERSEDED');
     },
   };
-  const runner = await createRunner(subscriber, standing, {} as Tools, { leaseMs, log, tap: log.tap });
+  const runner = await createRunner(subscriber, standing, {} as Tools, {
+    instance: 'test',
+    leaseMs,
+    log,
+    tap: log.tap,
+  });
   const kept = stack.move();
   const { id } = record.migration;
   const steps = { claimed: claimed.promise, reached: reached.promise, release: held.resolve, told };

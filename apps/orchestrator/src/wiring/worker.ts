@@ -25,15 +25,16 @@ export async function createWork(
   { config, log, closers }: Base,
   redis: Connections,
   { inventory, store, traffic, changes, giveUps, words, holders, links }: Records,
-  { connector, gateways, metrics }: { connector: RunConnector; gateways: GatewayProvisioner; metrics: Metrics },
+  parts: { instance: string; connector: RunConnector; gateways: GatewayProvisioner; metrics: Metrics },
 ): Promise<Work> {
+  const { instance, connector, gateways, metrics } = parts;
   const queue = createQueue(redis.open('queue connection'), log);
   closers.add('queue', () => queue.close());
   const bandwidth = createBandwidthKeeper(redis.subscriber, traffic.bandwidth, log);
   const { sites } = inventory;
   const asked = { changes, giveUps, words };
   const tools: Tools = { connector, sites, gateways, bandwidth, ...asked, holders, links, settings: config };
-  const options = { leaseMs: config.runLeaseMs, log, tap: log.tap, onChange: metrics.migrationChanged };
+  const options = { instance, leaseMs: config.runLeaseMs, log, tap: log.tap, onChange: metrics.migrationChanged };
   const runner = await createRunner(redis.subscriber, store, tools, options);
   return { queue, runner };
 }

@@ -52,7 +52,11 @@ async function runWithHeldWrite(t: TestContext, beside: Partial<MigrationStore> 
     await released.promise;
     await store.write(...args);
   };
-  const run = await Run.claim({ ...store, write, ...beside }, record.migration.id, { leaseMs: 60_000, log });
+  const run = await Run.claim({ ...store, write, ...beside }, record.migration.id, {
+    instance: 'test',
+    leaseMs: 60_000,
+    log,
+  });
   assert.ok(run instanceof Run);
   t.after(() => run.abandon());
   return { run, written, reached: reached.promise, release: released.resolve };
@@ -171,7 +175,7 @@ test('a Redis that has forgotten writes is noticed before anything is done, and 
   assert.equal(run.lost.aborted, true, 'nothing is done any more');
   await assert.rejects(run.update(({ migration }) => migration.leftovers.push('late')));
 
-  const next = await Run.claim(store, run.id, { leaseMs: 60_000, log });
+  const next = await Run.claim(store, run.id, { instance: 'test', leaseMs: 60_000, log });
   assert.ok(next instanceof Run);
   t.after(() => next.abandon());
   assert.equal(next.isRecovery, true);
@@ -233,7 +237,7 @@ describe('whatever is said next to a Redis that has forgotten a write is refused
     await assert.rejects(run.end(), { code: 'WRITES_FORGOTTEN' });
     assert.equal((await store.get(run.id))?.phase, 'failed');
     assert.equal(await store.isLive(run.id), true, 'so that somebody takes it off the books');
-    const next = await Run.claim(store, run.id, { leaseMs: 60_000, log });
+    const next = await Run.claim(store, run.id, { instance: 'test', leaseMs: 60_000, log });
     assert.ok(next instanceof Run);
     await next.end();
     assert.equal(await store.isLive(run.id), false);
@@ -257,7 +261,7 @@ test('a Redis that falls silent ends the run before its lease can lapse there', 
   const nodes = [{ host: '127.0.0.1', port: proxy.port }] as const;
   const far = connect({ kind: 'server', nodes, db: 0, tls: false }, log);
   t.after(() => far.disconnect());
-  const run = await Run.claim(createMigrationStore(far), first.id, { leaseMs: 400, log });
+  const run = await Run.claim(createMigrationStore(far), first.id, { instance: 'test', leaseMs: 400, log });
   assert.ok(run instanceof Run);
   await run.assertCurrent();
   await new Promise((resolve) => setTimeout(resolve, 600));
@@ -268,7 +272,7 @@ test('a Redis that falls silent ends the run before its lease can lapse there', 
   assert.ok(performance.now() - fellSilentAt < 600);
   assert.equal(errorCode(run.lost.reason), 'INTERRUPTED');
   for (;;) {
-    const next = await Run.claim(store, first.id, { leaseMs: 60_000, log });
+    const next = await Run.claim(store, first.id, { instance: 'test', leaseMs: 60_000, log });
     if (next === 'busy') continue;
     assert.ok(next instanceof Run, 'then, and not sooner, another one may act');
     assert.ok(next.token > run.token);

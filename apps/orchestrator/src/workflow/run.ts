@@ -24,6 +24,8 @@ type Change = (draft: Draft) => void;
 /** Told of every change that was written, and whether the run that wrote it goes on where another was lost. */
 export type ChangeObserver = (before: Migration, after: Migration, run: { readonly isRecovery: boolean }) => void;
 export interface RunOptions {
+  /** Who holds the leases: started again, it need not wait for those of its dead self (see `dropLeases`). */
+  readonly instance: string;
   readonly leaseMs: number;
   readonly log: Logger;
   readonly onChange?: ChangeObserver;
@@ -81,7 +83,7 @@ export class Run {
   /** Takes a migration up. `busy`: another run holds it; `ended`: nothing is left to do; `waiting`: not admitted yet. */
   static async claim(store: MigrationStore, id: string, options: RunOptions): Promise<Run | ClaimRefusal> {
     const sentAt = performance.now();
-    const claimed = await store.claim(id, randomUUID(), options.leaseMs);
+    const claimed = await store.claim(id, `${options.instance}.${randomUUID()}`, options.leaseMs);
     if (typeof claimed === 'string') return claimed;
     const entries = await store.readJournal(id);
     return new Run(store, claimed, entries, { ...options, sentAt });
