@@ -14,7 +14,7 @@ import { type WatchedVm, World } from '../support/world.ts';
 const BUSY: Omit<VmOptions, 'name'> = { memoryMib: 128, fillMib: 48, workingSetMib: 4, dirtyPagesPerSec: 20_000 };
 const IDLE: Omit<VmOptions, 'name'> = { memoryMib: 128, fillMib: 48, workingSetMib: 1, dirtyPagesPerSec: 1 };
 const POLICY = 'lab';
-const MOVED_WITHIN_MS = 60_000;
+const MOVED_WITHIN_MS = 180_000;
 const PASSES_AT_REST = 3;
 const MEASURED_PASSES = 5;
 
