@@ -1,6 +1,7 @@
 /**
  * A box in the path of the tunnel that treats TCP connections as bad boxes do. A program of its own, run inside the network of a lab's
- * machine: `node middle-box.ts LISTEN_ADDRESS FORWARD_ADDRESS MIN_PORT MAX_PORT`. It says `ready`, then takes commands, a line each:
+ * machine: `node middle-box.ts LISTEN_ADDRESS FORWARD_ADDRESS MIN_PORT MAX_PORT`. It says `ready`, then takes commands, a line each, and
+ * answers each with `hit`, or with `nothing` where it carries no connection:
  *
  *   reset|lose|flip WHERE        one connection: reset it; pass nothing any more; change one bit of its next bytes
  *   hold WHERE MS                one connection: pass nothing for so long
@@ -63,16 +64,18 @@ function pass(connection: Carried, bytes: Buffer, from: net.Socket, to: net.Sock
   }
 }
 
-function obey(line: string): void {
+/** @returns whether there was anything to hit */
+function obey(line: string): boolean {
   const [verb, where = '0', amount = '0'] = line.split(' ');
   const chosen = [...carried].filter(({ isLost }) => !isLost);
   const connection = chosen[Math.floor(Number(where) * chosen.length)];
-  if (connection === undefined) return;
+  if (connection === undefined) return false;
   if (verb === 'reset') for (const socket of connection.ends) socket.resetAndDestroy();
   else if (verb === 'lose') connection.isLost = true;
   else if (verb === 'flip') connection.flips += 1;
   else if (verb === 'hold') connection.heldUntilMs = performance.now() + Number(amount);
   else if (verb === 'slow') connection.bytesPerSec = Number(amount);
+  return true;
 }
 
 const [listenAddress, forwardAddress, min, max] = process.argv.slice(2);
@@ -82,5 +85,5 @@ for (let port = Number(min); port <= Number(max); port += 1) {
 }
 console.log('ready');
 const input = createInterface({ input: process.stdin });
-input.on('line', obey);
+input.on('line', (line) => console.log(obey(line) ? 'hit' : 'nothing'));
 input.once('close', () => process.exit());

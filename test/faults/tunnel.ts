@@ -1,22 +1,20 @@
 /**
  * The path of the tunnel fails in every way that a network knows, all the time, while a VM migrates to and fro: middle boxes at both ends
  * reset, hold, lose, slow down and corrupt single connections; the line loses packets and is cut. None of it lasts for longer than the
- * grace time, so that none of it may fail a migration.
+ * grace time, so that none of it may fail a migration. The tunnel compresses meanwhile, and part of the guest's memory can be compressed.
  */
 import assert from 'node:assert/strict';
-import { type ChildProcess, spawn } from 'node:child_process';
-import { once } from 'node:events';
 import { setTimeout as delay } from 'node:timers/promises';
-import { fileURLToPath } from 'node:url';
 import type { LabMachine, SiteName } from '../lab/src/index.ts';
 import { endpointId, siteId } from '../support/two-sites.ts';
 import { type WatchedVm, World } from '../support/world.ts';
+import { MiddleBox } from './middle-box-process.ts';
 import { Random } from './random.ts';
 import { type Suite, type SuiteOptions, seconds } from './suite.ts';
 
 const LINK = { rateMbit: 1_000, rttMs: 40, lossPct: 0 };
 /** Slow enough that a migration meets many faults. */
-const BANDWIDTH_BYTES_PER_SEC = 24 << 20;
+const BANDWIDTH_BYTES_PER_SEC = 16 << 20;
 const PORTS = { min: 7_400, max: 7_403 };
 /** Where the gateway really listens; the box has its address. */
 const BEHIND_THE_BOX = '127.0.0.1';
@@ -26,66 +24,49 @@ const TEARDOWN_WITHIN_MS = 90_000;
 
 export const tunnel: Suite = {
   about: `Connections of the tunnel are reset, held, lost, slowed down and corrupted by boxes in the path; the line loses 1 to 5 %
-           and is cut for up to 12 s. Every migration succeeds, the guest finds all of its memory, and never runs twice.`,
+           and is cut for up to 12 s; the tunnel compresses. Every migration succeeds, the guest finds all of its memory, and
+           never runs twice.`,
   play,
 };
 
-class MiddleBox {
-  readonly #child: ChildProcess;
-  private constructor(child: ChildProcess) {
-    this.#child = child;
-  }
-  static async start({ netns, dataAddress }: LabMachine): Promise<MiddleBox> {
-    const program = fileURLToPath(new URL('middle-box.ts', import.meta.url));
-    const ports = [String(PORTS.min), String(PORTS.max)];
-    const node = [process.execPath, program, dataAddress, BEHIND_THE_BOX, ...ports];
-    const child = spawn('ip', ['netns', 'exec', netns, ...node], { stdio: ['pipe', 'pipe', 'inherit'] });
-    const [said] = (await Promise.race([once(child.stdout, 'data'), once(child, 'exit')])) as [unknown];
-    assert.match(String(said), /^ready/, 'the middle box does not start');
-    return new MiddleBox(child);
-  }
-  say(command: string): void {
-    this.#child.stdin?.write(`${command}\n`);
-  }
-  async end(): Promise<void> {
-    if (this.#child.exitCode !== null) return;
-    const exited = once(this.#child, 'exit');
-    this.#child.stdin?.end();
-    await exited;
-  }
-}
-
 interface Harm {
   readonly name: string;
+  readonly to: 'connection' | 'line';
   /** How often it is chosen. */
   readonly weight: number;
-  strike(world: World, box: MiddleBox, random: Random): Promise<void> | void;
+  /** @returns whether there was anything that it hit */
+  strike(world: World, box: MiddleBox, random: Random): Promise<boolean>;
 }
 
 const HARMS: readonly Harm[] = [
-  { name: 'reset', weight: 5, strike: (_, box, random) => box.say(`reset ${random.next()}`) },
-  { name: 'corrupted', weight: 5, strike: (_, box, random) => box.say(`flip ${random.next()}`) },
-  { name: 'lost', weight: 3, strike: (_, box, random) => box.say(`lose ${random.next()}`) },
+  { name: 'reset', to: 'connection', weight: 5, strike: (_, box, random) => box.hits(`reset ${random.next()}`) },
+  { name: 'corrupted', to: 'connection', weight: 5, strike: (_, box, random) => box.hits(`flip ${random.next()}`) },
+  { name: 'lost', to: 'connection', weight: 3, strike: (_, box, random) => box.hits(`lose ${random.next()}`) },
   {
     name: 'held',
+    to: 'connection',
     weight: 3,
-    strike: (_, box, random) => box.say(`hold ${random.next()} ${random.between(100, 8_000)}`),
+    strike: (_, box, random) => box.hits(`hold ${random.next()} ${random.between(100, 8_000)}`),
   },
-  { name: 'slow', weight: 2, strike: (_, box, random) => box.say(`slow ${random.next()} 20000`) },
+  { name: 'slow', to: 'connection', weight: 2, strike: (_, box, random) => box.hits(`slow ${random.next()} 20000`) },
   {
     name: 'loss',
+    to: 'line',
     weight: 2,
     async strike(world, _, random) {
       await world.lab.setLink({ ...LINK, lossPct: random.between(1, 5) });
       await delay(random.between(500, 3_000));
       await world.lab.setLink(LINK);
+      return true;
     },
   },
   {
     name: 'cut',
+    to: 'line',
     weight: 1,
     async strike(world, _, random) {
       await world.lab.outage(random.between(100, 12_000), random.pick(['ab', 'ba', 'both'] as const));
+      return true;
     },
   },
 ];
@@ -93,9 +74,9 @@ const CHOICES = HARMS.flatMap((harm) => Array<Harm>(harm.weight).fill(harm));
 
 async function play(options: SuiteOptions): Promise<void> {
   const random = new Random(options.seed);
-  const boxes: MiddleBox[] = [];
+  const boxes = new Map<SiteName, MiddleBox>();
   const world = await World.up({ name: 'ftunnel', ...LINK }, async ({ sites }) => {
-    for (const { gatewayHost } of [sites.a, sites.b]) boxes.push(await MiddleBox.start(gatewayHost));
+    for (const site of ['a', 'b'] as const) boxes.set(site, await startBoxBefore(sites[site].gatewayHost));
   });
   let vm: WatchedVm | undefined;
   try {
@@ -106,12 +87,17 @@ async function play(options: SuiteOptions): Promise<void> {
       fillMib: 220,
       workingSetMib: 32,
       dirtyPagesPerSec: 500,
+      compressiblePercent: 30,
     });
     const deadline = performance.now() + options.seconds * 1_000;
     let from: SiteName = 'a';
     while (performance.now() < deadline && !options.signal.aborted) {
-      const round = await playRound(world, vm, boxes, from, random);
-      from = from === 'a' ? 'b' : 'a';
+      const to: SiteName = from === 'a' ? 'b' : 'a';
+      // The destination's gateway listens, so that all of the tunnel goes through the box before it.
+      const box = boxes.get(to);
+      assert.ok(box);
+      const round = await playRound(world, vm, box, { from, to }, random);
+      from = to;
       options.onRound(line(round), round);
     }
   } catch (error) {
@@ -119,9 +105,13 @@ async function play(options: SuiteOptions): Promise<void> {
     throw error;
   } finally {
     vm?.endWatch();
-    for (const box of boxes) await box.end();
+    for (const box of boxes.values()) await box.end();
     await world.down();
   }
+}
+
+function startBoxBefore({ netns, dataAddress }: LabMachine): Promise<MiddleBox> {
+  return MiddleBox.start({ netns, listenAddress: dataAddress, forwardAddress: BEHIND_THE_BOX, ports: PORTS });
 }
 
 /** Sites and endpoints as before, but with the box where the other side expects the gateway. */
@@ -139,10 +129,13 @@ async function putBoxBefore(world: World, site: SiteName): Promise<void> {
 const boxed = (site: SiteName): string => `${endpointId(site)}-boxed`;
 
 interface RoundReport {
+  /** How often each hit something. */
   readonly harms: Readonly<Record<string, number>>;
   readonly foundAt: SiteName;
   readonly durationMs: number;
   readonly subflowsReplaced: number;
+  /** The most that was seen. */
+  readonly compressionRatio: number;
   readonly refusals: Readonly<Record<string, number>>;
   readonly downtimeMs: number | null;
 }
@@ -150,22 +143,27 @@ interface RoundReport {
 async function playRound(
   world: World,
   vm: WatchedVm,
-  boxes: readonly MiddleBox[],
-  from: SiteName,
+  box: MiddleBox,
+  { from, to }: { from: SiteName; to: SiteName },
   random: Random,
 ): Promise<RoundReport> {
-  const to: SiteName = from === 'a' ? 'b' : 'a';
   const startedAt = performance.now();
   const { id } = await world.migrate(vm, {
     source: boxed(from),
     destination: boxed(to),
     bandwidthBytesPerSec: BANDWIDTH_BYTES_PER_SEC,
+    tunnel: { compression: 'auto' },
   });
   assert.ok(await world.reaches(id, 'performing'), 'it ended before it began');
   const over = new AbortController();
-  const ending = world.end(id).finally(() => over.abort());
+  let compressionRatio = 1;
+  const ending = world
+    .end(id, ({ tunnel }) => {
+      compressionRatio = Math.max(compressionRatio, tunnel?.now?.compressionRatio ?? 1);
+    })
+    .finally(() => over.abort());
   ending.catch(() => undefined); // Said where it is awaited: the harm has to be over before anything is taken down.
-  const harms = await harm(world, boxes, random, over.signal);
+  const harms = await harm(world, box, random, over.signal);
   await world.lab.outage('off');
   await world.lab.setLink(LINK);
   const migration = await ending;
@@ -173,21 +171,28 @@ async function playRound(
   assert.equal(migration.phase, 'succeeded', `a network that came back failed a migration: ${record}`);
   assert.equal(migration.where, 'destination', record);
   await vm.assertLivesAt(to);
+  const struck = HARMS.filter(({ name }) => name in harms);
+  assert.ok(
+    struck.some(({ to: what }) => what === 'connection'),
+    `no connection was ever hit: ${record}`,
+  );
+  assert.ok(compressionRatio > 1, `nothing was compressed: ${record}`);
   assert.deepEqual(await world.leftovers([vm], TEARDOWN_WITHIN_MS), [], 'something was left over');
   return {
     harms,
     foundAt: to,
     durationMs: performance.now() - startedAt,
     subflowsReplaced: migration.tunnel?.subflowsReplaced ?? 0,
+    compressionRatio,
     refusals: migration.tunnel?.refusals ?? {},
     downtimeMs: vm.seen.downtimeMs ?? null,
   };
 }
 
-/** Harms, one after the other, for a while or until `signal` is aborted. @returns how often each */
+/** Harms, one after the other, for a while or until `signal` is aborted. @returns how often each hit something */
 async function harm(
   world: World,
-  boxes: readonly MiddleBox[],
+  box: MiddleBox,
   random: Random,
   signal: AbortSignal,
 ): Promise<Record<string, number>> {
@@ -197,8 +202,7 @@ async function harm(
     await delay(random.between(100, 1_500));
     if (signal.aborted) break;
     const chosen = random.pick(CHOICES);
-    harms[chosen.name] = (harms[chosen.name] ?? 0) + 1;
-    await chosen.strike(world, random.pick(boxes), random);
+    if (await chosen.strike(world, box, random)) harms[chosen.name] = (harms[chosen.name] ?? 0) + 1;
   }
   return harms;
 }

@@ -91,10 +91,10 @@ export class World {
     });
   }
 
-  /** Follows a migration to its end, over restarts of the orchestrator. */
-  async end(id: string): Promise<Migration> {
+  /** Follows a migration to its end, over restarts of the orchestrator. `onSeen` is told what its record says on the way. */
+  async end(id: string, onSeen: (migration: Migration) => void = () => undefined): Promise<Migration> {
     const signal = AbortSignal.timeout(ENDS_WITHIN_MS);
-    for await (const _ of this.client.watchMigration(id, { signal }));
+    for await (const { event } of this.client.watchMigration(id, { signal })) onSeen(event.migration);
     return this.client.getMigration(id);
   }
 
