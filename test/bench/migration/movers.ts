@@ -8,7 +8,7 @@ import { type Lab, LabError } from '../../lab/src/index.ts';
 import type { World } from '../../support/world.ts';
 import { TLS_NAME } from './qemu-tls.ts';
 
-/** As many streams as our pair has subflows. */
+/** More than our pair begins with, seven subflows, of which four carry bulk: nothing that it gains is for want of streams here. */
 const CHANNELS = 8;
 const MOVES_WITHIN_MS = 200_000;
 
