@@ -44,7 +44,7 @@ export const fairness: Part = {
   name: 'fairness',
   title: 'What is left for others',
   method:
-    'One CUBIC stream from host to host joins three seconds after the migration’s stream; a 64-byte packet goes back and forth between the hosts every 20 ms. Shares are over the time in which both streams run.',
+    'One CUBIC stream from host to host joins three seconds after the migration’s stream; a 64-byte packet goes back and forth between the hosts every 20 ms. Limits are those of our one session. Shares are over the time in which both streams run.',
   columns: {
     bystanderShare: { title: 'share of the bystander', text: percent },
     ourShare: { title: 'share of the migration', text: percent },

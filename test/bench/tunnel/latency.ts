@@ -1,6 +1,6 @@
 /**
- * How long a small question waits for its answer beside a stream that fills the link, through the same contender: what a
- * guest in post-copy waits for a page, and an operator for a cancel.
+ * How long a small question waits for its answer beside a stream that fills the link, through the same contender. Ours has an interactive
+ * route for it: what a control connection between hypervisors waits. A page that a guest in post-copy asks for comes in the stream of its memory.
  */
 import type { Lab } from '../../lab/src/index.ts';
 import { ANSWER_PORT, type Contender, SINK_PORT, type Way } from '../contenders/contender.ts';
@@ -15,7 +15,7 @@ import { milliseconds, type Part, percent } from './part.ts';
 import type { Cell } from './throughput/measurement.ts';
 import { describeCell } from './throughput/report.ts';
 
-/** A page with its header one way, a receipt back: the page shares its direction with the stream. */
+/** As large as a page with its header one way, a receipt back: it shares its direction with the stream. */
 const QUESTION = { periodMs: 10, requestBytes: 4_104, answerBytes: 16 } as const;
 /** Of the stream's time: what comes before is its start, what comes after its end. */
 const MARGIN_SECONDS = 2;
@@ -29,7 +29,7 @@ export const latency: Part = {
   name: 'latency',
   title: 'A small question beside a stream that fills the link',
   method:
-    'A page (4 KiB) every 10 ms in the direction of the stream, a receipt of 16 bytes back; timed from when the page was due. First alone, then beside one saturating stream through the same contender.',
+    '4 KiB every 10 ms in the direction of the stream, on an interactive route where there is such a thing, a receipt of 16 bytes back; timed from when the page was due. First alone, then beside one saturating stream through the same contender.',
   columns: {
     unloadedMs: { title: 'alone, median ms', text: milliseconds },
     unloadedP99Ms: { title: 'alone, p99 ms', text: milliseconds },

@@ -22,10 +22,11 @@ const UNTIL_COLD_MS = 32_000;
 export const lifecycle: Part = {
   name: 'lifecycle',
   title: 'Setting up a pair and taking it down',
-  method: `Through an orchestrator, over SSH on a management network without delay; the tunnel crosses ${RTT_MS} ms. The program is uploaded before. Pooled: the orchestrator still has its SSH connections; cold: it has let them go.`,
+  method: `Through an orchestrator, over SSH on a management network without delay, so that the round trips that are granted are not spent on SSH; the tunnel crosses ${RTT_MS} ms. The program is uploaded before. Pooled: the orchestrator still has its SSH connections; cold: it has let them go.`,
   columns: {
     tookMs: { title: 'set up and taken down, ms', text: milliseconds },
     mostMs: { title: 'at most, ms', text: milliseconds },
+    mostWithoutRttMs: { title: 'at most without round trips, ms', text: milliseconds },
   },
   async *measure(lab, { quick, signal }) {
     await lab.setLink({ rateMbit: 1_000, rttMs: RTT_MS, lossPct: 0 });
@@ -37,10 +38,10 @@ export const lifecycle: Part = {
       await setUpAndTakeDown(client, signal); // the upload
       if (!quick) {
         await sleep(UNTIL_COLD_MS, undefined, { signal });
-        yield await sample(lab, orchestrator, 'cold', 2_500 + 15 * RTT_MS, signal);
+        yield await sample(lab, orchestrator, 'cold', { mostMs: 2_500, roundTrips: 15 }, signal);
       }
       for (let i = 0; i < (quick ? 2 : 5); i++)
-        yield await sample(lab, orchestrator, 'pooled', 1_500 + 4 * RTT_MS, signal);
+        yield await sample(lab, orchestrator, 'pooled', { mostMs: 1_500, roundTrips: 4 }, signal);
     } finally {
       await orchestrator.stop();
       rmSync(dataDir, { recursive: true, force: true });
@@ -52,14 +53,16 @@ async function sample(
   lab: Lab,
   orchestrator: OrchestratorProcess,
   connections: 'cold' | 'pooled',
-  mostMs: number,
+  bound: { mostMs: number; roundTrips: number },
   signal: AbortSignal,
 ): Promise<Sample> {
   const { pid } = orchestrator;
   const watch = await DisturbanceWatch.start(lab, pid === undefined ? [] : [pid]);
   const tookMs = await setUpAndTakeDown(orchestrator.client(), signal);
   const { reasons } = await watch.stop(0);
-  return { labels: { 'SSH connections': connections }, values: { tookMs, mostMs }, disturbed: reasons };
+  const mostMs = bound.mostMs + bound.roundTrips * RTT_MS;
+  const values = { tookMs, mostMs, mostWithoutRttMs: bound.mostMs };
+  return { labels: { 'SSH connections': connections }, values, disturbed: reasons };
 }
 
 async function setUpAndTakeDown(client: LmasClient, signal: AbortSignal): Promise<number> {
