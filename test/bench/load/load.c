@@ -5,7 +5,8 @@
  *                                                  RATE bytes a second at most, 0 is all
  *   load send HOST PORT SECONDS PATTERN CONTROL    fills a connection; PATTERN random|half, CONTROL bbr|cubic|default
  *   load answer PORT REQUEST ANSWER                answers every REQUEST bytes with ANSWER bytes until the connection ends
- *   load ask HOST PORT SECONDS PERIOD_MS REQUEST ANSWER   asks a question every PERIOD_MS and times each answer
+ *   load ask HOST PORT SECONDS PERIOD_MS REQUEST ANSWER PATIENCE   asks a question every PERIOD_MS and times each answer; after the
+ *                                                  last one it waits for PATIENCE seconds at most
  *
  * Each prints one line of JSON on stdout at its end; listeners say `listening` on stderr when they do. Times are CLOCK_MONOTONIC, which
  * all namespaces of a machine share. The receiver lets the kernel throw the bytes away (MSG_TRUNC): reading is the same for all.
@@ -32,7 +33,6 @@
 #define INTERVAL_NS 100000000ll
 #define MAX_INTERVALS 40000
 #define MAX_ANSWERS 1000000
-#define PATIENCE_NS 10000000000ll
 
 static int64_t now_ns(void) {
   struct timespec t;
@@ -184,8 +184,11 @@ static void answer(int port, size_t request_bytes, size_t answer_bytes) {
   printf("{\"answers\":%ld,\"cpuSeconds\":%.3f}\n", answers, cpu_seconds());
 }
 
-/* Questions are due at fixed times, whatever became of those before, and are timed from when they were due: a pause hits all that fall into it. */
-static void ask(const char *host, int port, double seconds, double period_ms, size_t request_bytes, size_t answer_bytes) {
+/*
+ * Questions are due at fixed times, whatever became of those before, and are timed from when they were due: a pause hits all that fall into it.
+ * One that has no answer at the end has taken all the time until then, which is at least the patience: left out, it would flatter whoever lost it.
+ */
+static void ask(const char *host, int port, double seconds, double period_ms, size_t request_bytes, size_t answer_bytes, double patience) {
   char *buffer = calloc(1, request_bytes + answer_bytes);
   int64_t *took = malloc(MAX_ANSWERS * sizeof *took);
   int fd = dial(host, port, "default");
@@ -193,7 +196,7 @@ static void ask(const char *host, int port, double seconds, double period_ms, si
   fcntl(fd, F_SETFL, O_NONBLOCK);
   int64_t start = now_ns(), period = period_ms * 1e6, wanted = seconds * 1e9 / period;
   if (wanted > MAX_ANSWERS) wanted = MAX_ANSWERS;
-  int64_t asked = 0, answered = 0, give_up = start + wanted * period + PATIENCE_NS;
+  int64_t asked = 0, answered = 0, give_up = start + wanted * period + patience * 1e9;
   size_t to_write = 0, got = 0;
   while (answered < wanted && now_ns() < give_up) {
     while (asked < wanted && now_ns() >= start + asked * period) {
@@ -212,8 +215,9 @@ static void ask(const char *host, int port, double seconds, double period_ms, si
     if (n == 0 || (n < 0 && errno != EAGAIN && errno != EINTR)) die("no answer");
     ready(fd, to_write ? POLLIN | POLLOUT : POLLIN, asked < wanted ? start + asked * period : give_up);
   }
-  printf("{\"asked\":%lld,\"cpuSeconds\":%.3f,\"tookUs\":[", (long long)asked, cpu_seconds());
-  for (int64_t i = 0; i < answered; i++) printf("%s%lld", i ? "," : "", (long long)took[i] / 1000);
+  for (int64_t end = now_ns(); answered < wanted; answered++) took[answered] = end - (start + answered * period);
+  printf("{\"cpuSeconds\":%.3f,\"tookUs\":[", cpu_seconds());
+  for (int64_t i = 0; i < wanted; i++) printf("%s%lld", i ? "," : "", (long long)took[i] / 1000);
   printf("]}\n");
 }
 
@@ -223,8 +227,8 @@ int main(int argc, char **argv) {
   if (!strcmp(role, "receive") && argc == 5) receive(atoi(argv[2]), atof(argv[3]), atof(argv[4]));
   else if (!strcmp(role, "send") && argc == 7) send_load(argv[2], atoi(argv[3]), atof(argv[4]), argv[5], argv[6]);
   else if (!strcmp(role, "answer") && argc == 5) answer(atoi(argv[2]), atol(argv[3]), atol(argv[4]));
-  else if (!strcmp(role, "ask") && argc == 8)
-    ask(argv[2], atoi(argv[3]), atof(argv[4]), atof(argv[5]), atol(argv[6]), atol(argv[7]));
+  else if (!strcmp(role, "ask") && argc == 9)
+    ask(argv[2], atoi(argv[3]), atof(argv[4]), atof(argv[5]), atol(argv[6]), atol(argv[7]), atof(argv[8]));
   else {
     fprintf(stderr, "load: see the top of load.c\n");
     return 2;

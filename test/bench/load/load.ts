@@ -12,6 +12,8 @@ import { keepPriority } from '../machine/priority.ts';
 const PROGRAM = '/run/bench-load';
 /** A way may swallow this much longer than the load lasts. */
 const DRAINS_WITHIN_MS = 90_000;
+/** How long the last answers are waited for. */
+const PATIENCE_SECONDS = 10;
 
 export type Pattern = 'random' | 'half';
 
@@ -40,13 +42,13 @@ export interface LoadOptions {
   readonly congestionControl: 'bbr' | 'cubic' | 'default';
 }
 
+/** Path of the program on this machine. */
+export const buildLoad = (): Promise<string> =>
+  compile('bench-load', { directory: import.meta.dirname, flags: ['-O2', '-Wall', '-Wextra'], compiled: /\.c$/ });
+
 /** Puts the program on a machine; again is cheap. */
 export async function placeLoad(...machines: readonly LabHost[]): Promise<void> {
-  const program = await compile('bench-load', {
-    directory: import.meta.dirname,
-    flags: ['-O2', '-Wall', '-Wextra'],
-    compiled: /\.c$/,
-  });
+  const program = await buildLoad();
   for (const machine of machines) {
     if (existsSync(machine.path(PROGRAM))) continue;
     copyFileSync(program, machine.path(PROGRAM));
@@ -62,11 +64,12 @@ export async function send(machine: LabHost, host: string, port: number, options
   return JSON.parse(stdout) as Sent;
 }
 
-/** Round trips of questions that are asked at fixed times, in microseconds. */
+/** Round trips of all questions, asked at fixed times, in microseconds. One without an answer has at least the time that it was waited for. */
 export async function ask(machine: LabHost, host: string, port: number, options: AskOptions): Promise<number[]> {
   const { seconds, periodMs, requestBytes, answerBytes, afterSeconds = 0 } = options;
   await sleep(afterSeconds * 1_000);
-  const command = [PROGRAM, 'ask', host, ...[port, seconds, periodMs, requestBytes, answerBytes].map(String)];
+  const numbers = [port, seconds, periodMs, requestBytes, answerBytes, PATIENCE_SECONDS];
+  const command = [PROGRAM, 'ask', host, ...numbers.map(String)];
   const { stdout } = await machine.exec(command, { timeoutMs: seconds * 1_000 + DRAINS_WITHIN_MS });
   return (JSON.parse(stdout) as { tookUs: number[] }).tookUs;
 }

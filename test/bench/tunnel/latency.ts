@@ -29,7 +29,7 @@ export const latency: Part = {
   name: 'latency',
   title: 'A small question beside a stream that fills the link',
   method:
-    '4 KiB every 10 ms in the direction of the stream, on an interactive route where there is such a thing, a receipt of 16 bytes back; timed from when the page was due. First alone, then beside one saturating stream through the same contender.',
+    '4 KiB every 10 ms in the direction of the stream, on an interactive route where there is such a thing, a receipt of 16 bytes back; timed from when it was due; what has no answer ten seconds after the last one counts with all the time that it was waited for. First alone, then beside one saturating stream through the same contender.',
   columns: {
     unloadedMs: { title: 'alone, median ms', text: milliseconds },
     unloadedP99Ms: { title: 'alone, p99 ms', text: milliseconds },
