@@ -79,6 +79,7 @@ function sessionMetrics({ session }: GatewayStatus): Family[] {
       one(session.subflows.wanted),
     ),
     metric('rtt_seconds', 'gauge', 'Shortest round trip of late.', one(rtt)),
+    ...linkMetrics(session.link),
     metric(
       'compression_ratio',
       'gauge',
@@ -88,6 +89,22 @@ function sessionMetrics({ session }: GatewayStatus): Family[] {
     metric('rekeys_total', 'counter', 'Changes of keys, of all subflows.', one(session.rekeys)),
     metric('subflows_replaced_total', 'counter', 'Subflows that were lost.', one(session.subflowsReplaced)),
     metric('refusals_total', 'counter', 'Refused connections and frames, by code (docs/errors.md).', refusals),
+  ];
+}
+
+function linkMetrics({
+  bytesPerSec,
+  paceBytesPerSec,
+  queueMs,
+  lossShare,
+}: NonNullable<GatewayStatus['session']>['link']): Family[] {
+  const measured = bytesPerSec === 0 ? null : bytesPerSec * 8;
+  const pace = paceBytesPerSec === null ? null : paceBytesPerSec * 8;
+  return [
+    metric('link_bits_per_second', 'gauge', 'Measured rate of the link; none while it is not known.', one(measured)),
+    metric('link_pace_bits_per_second', 'gauge', 'What is sent at most; none while nothing is paced.', one(pace)),
+    metric('link_queue_seconds', 'gauge', 'How much longer than the shortest round trips take.', one(queueMs / 1000)),
+    metric('link_loss_ratio', 'gauge', 'Share of the bytes sent of late that had to be sent again.', one(lossShare)),
   ];
 }
 
@@ -112,6 +129,18 @@ function subflowMetrics({ subflows }: GatewayStatus): Family[] {
       'gauge',
       'Over about a second.',
       each(({ sendBitsPerSec }) => sendBitsPerSec),
+    ),
+    metric(
+      'subflow_receive_bits_per_second',
+      'gauge',
+      'Over about a second.',
+      each(({ receiveBitsPerSec }) => receiveBitsPerSec),
+    ),
+    metric(
+      'subflow_rekeys_total',
+      'counter',
+      'Changes of its keys, since it was joined.',
+      each(({ rekeys }) => rekeys),
     ),
     metric(
       'subflow_rtt_seconds',
@@ -158,6 +187,30 @@ function routeMetrics({ routes, streams }: GatewayStatus): Family[] {
       'gauge',
       'Open streams.',
       each(() => 1),
+    ),
+    metric(
+      'route_open_sent_bytes',
+      'gauge',
+      'Taken from hypervisors by streams that are open.',
+      each(({ bytesSent }) => bytesSent),
+    ),
+    metric(
+      'route_open_received_bytes',
+      'gauge',
+      'Delivered to hypervisors by streams that are open.',
+      each(({ bytesReceived }) => bytesReceived),
+    ),
+    metric(
+      'route_send_bits_per_second',
+      'gauge',
+      'Taken from hypervisors, over about a second.',
+      each(({ sendBitsPerSec }) => sendBitsPerSec),
+    ),
+    metric(
+      'route_receive_bits_per_second',
+      'gauge',
+      'Delivered to hypervisors, over about a second.',
+      each(({ receiveBitsPerSec }) => receiveBitsPerSec),
     ),
     metric(
       'route_queue_bytes',

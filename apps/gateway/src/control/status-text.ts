@@ -37,9 +37,24 @@ function sessionLines(session: Session): string[] {
     `  out  ${rate(session.sendBitsPerSec)}, ${bytes(session.bytesAcknowledged)} delivered of ${bytes(session.bytesSent)}; ${bytes(session.inFlightBytes)} on the way, window ${bytes(session.windowBytes)}`,
     `  in   ${rate(session.receiveBitsPerSec)}, ${bytes(session.bytesReceived)} delivered; ${bytes(session.bufferedBytes)} wait`,
     `  link RTT ${rttMs === null ? 'unknown' : `${rttMs.toFixed(1)} ms`}; ${session.subflows.wanted} subflow(s) wanted of ${session.subflows.min} to ${session.subflows.max}, ${session.subflowsReplaced} replaced, ${session.rekeys} re-key(s)`,
+    `  rate ${pathWords(session.link)}`,
     `  kernel ${session.kernelBytes === null ? 'unknown' : bytes(session.kernelBytes)} of memory for all sockets`,
     ...(refused.length === 0 ? [] : [`  refused: ${refused.join(', ')}`]),
   ];
+}
+
+function pathWords({
+  state,
+  bytesPerSec,
+  paceBytesPerSec,
+  queueMs,
+  lossShare,
+  compressionRatio,
+}: Session['link']): string {
+  const measured = bytesPerSec === 0 ? 'unknown' : `${rate(bytesPerSec * 8)} measured`;
+  const pace = paceBytesPerSec === null ? 'no pace' : `pace ${rate(paceBytesPerSec * 8)}`;
+  const losses = `${(lossShare * 100).toFixed(2)} % sent again`;
+  return `${measured} (${state}), ${pace}, queue ${queueMs.toFixed(1)} ms, ${losses}; compression ${compressionRatio.toFixed(2)}`;
 }
 
 function subflowLines(subflows: GatewayStatus['subflows']): string[] {
@@ -51,9 +66,10 @@ function subflowLines(subflows: GatewayStatus['subflows']): string[] {
     one.congestionWindowBytes === null ? '-' : bytes(one.congestionWindowBytes),
     one.queueBytes === null ? '-' : bytes(one.queueBytes),
     String(one.retransmits ?? '-'),
+    String(one.rekeys),
     one.congestionControl ?? '-',
   ]);
-  return table(['subflow', 'out', 'in', 'RTT', 'cwnd', 'queue', 'resent', 'control'], rows);
+  return table(['subflow', 'out', 'in', 'RTT', 'cwnd', 'queue', 'resent', 're-keys', 'control'], rows);
 }
 
 function streamLines(streams: GatewayStatus['streams']): string[] {
