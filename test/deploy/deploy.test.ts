@@ -61,9 +61,13 @@ async function shown(metrics: Metrics): Promise<Series[]> {
 
 /** What is shown when nothing has happened yet, and once everything has. */
 async function realSeries(): Promise<{ fresh: Series[]; all: Series[] }> {
+  const link = {
+    ...{ source: 'x', destination: 'y', tunnels: 1, subflows: 7, goodputBitsPerSec: 1, linkBitsPerSec: 1 },
+    ...{ rttMs: 1, queueBytes: 0 },
+  };
   const state: InstallationState = {
     ...{ redisLatencyMs: 1, migrations: new Map(), waiting: 0, admitted: 0, isPaused: false, incomplete: 0 },
-    ...{ undecided: 0, gateways: [], tunnels: 0, goodputBitsPerSec: 0, webhookNoticesMissed: 0 },
+    ...{ undecided: 0, gateways: [], tunnels: 0, goodputBitsPerSec: 0, webhookNoticesMissed: 0, links: [link] },
   };
   const parts = { role: 'all', operations: OPERATIONS, plugins: ['kvm'] };
   const metrics = createMetrics({ ...parts, readState: async () => state, sessionsOf: () => new Map([['kvm', 1]]) });

@@ -4,6 +4,7 @@ import { readFile } from 'node:fs/promises';
 import { after, before, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Orchestrator } from '../../apps/orchestrator/src/main.ts';
+import type { Migration } from '../../apps/orchestrator/src/migrations/record.ts';
 import { Api, setStage, startInProcess, temporaryDirectory } from './harness.ts';
 
 const directory = await temporaryDirectory();
@@ -48,11 +49,15 @@ test('a migration moves the counters of its outcome and of each of its phases', 
   assert.ok((await value('lmas_http_requests_total{operation="createMigration",status="202"}')) >= 1);
 });
 
-test('while one runs its gateways are seen; a cancelled one is counted as such', async () => {
+test('while one runs its gateways are seen, and what goes over its link; a cancelled one is counted as such', async () => {
   await using stage = await setStage(() => api, directory.path);
   stage.world.rates.set('source', 1); // it will not get far
   const { id } = await stage.submit();
-  await api.until(id, (migration) => migration.phase === 'performing');
+  const moving = ({ phase, tunnel }: Migration) => phase === 'performing' && (tunnel?.now ?? null) !== null;
+  const { source, destination } = await api.until(id, moving);
+  const ofLink = (name: string) => `lmas_link_${name}{source="${source.site}",destination="${destination.site}"}`;
+  assert.equal(await value(ofLink('tunnels')), 1);
+  assert.match((await scrape()).text, new RegExp(`^${ofLink('goodput_bits_per_second')} \\d`, 'm'));
   assert.equal(await value('lmas_gateways{status="carrying"}'), 2);
   assert.equal(await value('lmas_migrations{phase="performing"}'), 1);
   assert.equal(await value('lmas_queue_admitted'), 1);
@@ -60,9 +65,10 @@ test('while one runs its gateways are seen; a cancelled one is counted as such',
   assert.equal((await api.ended(id)).phase, 'cancelled');
   assert.equal(await value(ended('cancelled', 'none')), 1);
   assert.equal(await value('lmas_gateways{status="carrying"}'), 0);
+  assert.equal(await value(ofLink('tunnels')), 0);
 });
 
-test('no label is an id or a name of somebody’s choice', async () => {
+test('no label is an id, or a name that whoever asks chooses', async () => {
   await using stage = await setStage(() => api, directory.path);
   const { id } = await stage.submit({ vm: 'no-such-vm' });
   assert.equal((await api.ended(id)).phase, 'failed');

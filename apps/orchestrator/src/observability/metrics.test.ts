@@ -14,6 +14,7 @@ const QUIET: InstallationState = {
     gateways: [{ status: 'carrying' }],
     tunnels: 1,
     goodputBitsPerSec: 9e8,
+    links: [],
     webhookNoticesMissed: 0,
   },
 };
@@ -166,6 +167,32 @@ test('the state of the installation, and NaN where Redis does not say', async ()
   const without = await lines(silent);
   assert.ok(without.includes('lmas_redis_latency_seconds Nan'));
   assert.ok(without.includes('lmas_queue_waiting Nan'));
+});
+
+test('what goes over a link is shown per direction, and no more once nothing moves there, or Redis does not say', async () => {
+  const link = {
+    ...{ source: 'x', destination: 'y', tunnels: 2, subflows: 14, goodputBitsPerSec: 7e8 },
+    ...{ linkBitsPerSec: 9e8, rttMs: 40, queueBytes: 120 },
+  };
+  const back = { ...link, source: 'y', destination: 'x', linkBitsPerSec: null, rttMs: null, queueBytes: null };
+  let state: InstallationState | undefined = { ...QUIET, links: [link, back] };
+  const metrics = createMetrics({ ...OF_NOBODY, readState: async () => state });
+  const ofLinks = async () => (await lines(metrics)).filter((line) => line.startsWith('lmas_link_'));
+  assert.deepEqual(await ofLinks(), [
+    'lmas_link_tunnels{source="x",destination="y"} 2',
+    'lmas_link_tunnels{source="y",destination="x"} 2',
+    'lmas_link_subflows{source="x",destination="y"} 14',
+    'lmas_link_subflows{source="y",destination="x"} 14',
+    'lmas_link_goodput_bits_per_second{source="x",destination="y"} 700000000',
+    'lmas_link_goodput_bits_per_second{source="y",destination="x"} 700000000',
+    'lmas_link_rate_bits_per_second{source="x",destination="y"} 900000000',
+    'lmas_link_rtt_seconds{source="x",destination="y"} 0.04',
+    'lmas_link_queue_bytes{source="x",destination="y"} 120',
+  ]);
+  state = { ...QUIET, links: [back] };
+  assert.equal((await ofLinks()).length, 3);
+  state = undefined;
+  assert.deepEqual(await ofLinks(), []);
 });
 
 test('what webhooks missed is the number on record, and stays where Redis does not answer', async () => {

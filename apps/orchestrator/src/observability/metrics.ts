@@ -1,6 +1,6 @@
 /**
  * What Prometheus may read: one registry, made in main.ts and handed to those who count. Labels are bounded by what the
- * code and the configuration name (phase, plugin, outcome, error code, operation), never by ids. Counters are of this process
+ * code and administrators name (phase, plugin, outcome, error code, operation, the sites of a link), never by ids. Counters are of this process
  * and its life; gauges of the whole installation are read from Redis at each scrape, alike in every process.
  *
  * It owns the registry. docs/operations.md explains each metric; deploy/ has the alerts and the dashboard over them.

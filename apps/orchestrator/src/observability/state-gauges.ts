@@ -1,11 +1,12 @@
 /**
  * The gauges of the whole installation. Every process shows the same numbers: queries take their `max`. When Redis goes
  * away in the middle of a scrape they are NaN: not zero, which would look like peace. Later ones are refused, as every login
- * is then: `up` of Prometheus tells that.
+ * is then: `up` of Prometheus tells that. Those of links have no series then, nor for a link over which nothing moves.
  */
 import { Counter, Gauge, type Registry } from 'prom-client';
 import { PHASES } from '../migrations/phases.ts';
 import { liveGatewayStatuses } from '../schemas/gateway.ts';
+import type { LinkTraffic } from './link-traffic.ts';
 import type { InstallationState, ReadState } from './state.ts';
 
 /** @returns reads the state and sets the gauges; calls that come meanwhile share one reading */
@@ -30,7 +31,18 @@ export function createStateGauges(registry: Registry, readState: ReadState): () 
     registers,
   });
   const simple = SIMPLE.map(({ name, help, of }) => ({ gauge: new Gauge({ name, help, registers }), of }));
+  const ofLinks = OF_LINKS.map(({ name, help, of }) => ({
+    gauge: new Gauge({ name, help, labelNames: ['source', 'destination'], registers }),
+    of,
+  }));
   const set = (state: InstallationState | undefined): void => {
+    for (const { gauge, of } of ofLinks) {
+      gauge.reset(); // over which nothing moves any more, and what is not known
+      for (const link of state?.links ?? []) {
+        const value = of(link);
+        if (value !== null) gauge.set({ source: link.source, destination: link.destination }, value);
+      }
+    }
     for (const { gauge, of } of simple) gauge.set(state === undefined ? Number.NaN : of(state));
     for (const phase of PHASES) migrations.set({ phase }, state?.migrations.get(phase) ?? Number.NaN);
     for (const status of liveGatewayStatuses) {
@@ -76,5 +88,30 @@ const SIMPLE: readonly { name: string; help: string; of(state: InstallationState
     name: 'lmas_tunnel_goodput_bits_per_second',
     help: 'Sum over the tunnels of now, each averaged since its first byte.',
     of: ({ goodputBitsPerSec }) => goodputBitsPerSec,
+  },
+];
+
+const OF_LINKS: readonly { name: string; help: string; of(link: LinkTraffic): number | null }[] = [
+  { name: 'lmas_link_tunnels', help: 'Tunnels that carry a VM over the link now.', of: ({ tunnels }) => tunnels },
+  { name: 'lmas_link_subflows', help: 'Their connections, together.', of: ({ subflows }) => subflows },
+  {
+    name: 'lmas_link_goodput_bits_per_second',
+    help: 'What arrives through them, together, averaged over about a second.',
+    of: ({ goodputBitsPerSec }) => goodputBitsPerSec,
+  },
+  {
+    name: 'lmas_link_rate_bits_per_second',
+    help: 'What the link carries, as the one of them that found most has measured.',
+    of: ({ linkBitsPerSec }) => linkBitsPerSec,
+  },
+  {
+    name: 'lmas_link_rtt_seconds',
+    help: 'Shortest round trip of late.',
+    of: ({ rttMs }) => (rttMs === null ? null : rttMs / 1_000),
+  },
+  {
+    name: 'lmas_link_queue_bytes',
+    help: 'Handed to the kernels of the gateways at the source and not yet sent.',
+    of: ({ queueBytes }) => queueBytes,
   },
 ];

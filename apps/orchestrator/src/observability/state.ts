@@ -11,6 +11,7 @@ import { isUndecided } from '../migrations/record.ts';
 import type { MigrationStore } from '../migrations/store.ts';
 import { keys } from '../redis/keys.ts';
 import { missedNotices } from '../webhooks/feed-group.ts';
+import { type LinkTraffic, linkTraffic } from './link-traffic.ts';
 
 const PATIENCE_MS = 3_000;
 
@@ -28,6 +29,7 @@ export interface InstallationState {
   readonly gateways: readonly Pick<LiveGateway, 'status'>[];
   readonly tunnels: number;
   readonly goodputBitsPerSec: number;
+  readonly links: readonly LinkTraffic[];
   /** Since the installation began. */
   readonly webhookNoticesMissed: number;
 }
@@ -79,6 +81,7 @@ async function read({ redis, store, admission, gateways: live }: StateSources): 
     gateways,
     tunnels: tunnels.size,
     goodputBitsPerSec: goodputs.reduce((sum, goodput) => sum + goodput, 0),
+    links: linkTraffic(records),
     webhookNoticesMissed: missed.count,
   };
 }
