@@ -100,7 +100,7 @@ test('sites and their like: added, changed, removed', async () => {
 });
 
 test('webhooks: made, changed, switched off and on, removed', async () => {
-  const vault = { seal: () => 'sealed', open: async () => '' };
+  const vault = { seal: async () => 'sealed', open: async () => '' };
   const webhooks = createWebhooks(redis, { vault, guard: createAddressGuard([]) });
   const change = (changes: object) => webhooks.change('w', changes, () => undefined);
   await assertKept({

@@ -21,7 +21,7 @@ import { wantsTraces } from './tracing/settings.ts';
 import { startTracing } from './tracing/start.ts';
 import { openStore } from './upgrades/store-version.ts';
 import { VERSION } from './version.ts';
-import { makeSecrets, openAccess, openSecrets } from './wiring/access.ts';
+import { findKeys, makeKeys, openAccess, secretsUnder } from './wiring/access.ts';
 import { createServices, openDoor, serveApi } from './wiring/api.ts';
 import { startAutomation } from './wiring/automation.ts';
 import { createBalancingOver } from './wiring/balancing.ts';
@@ -104,9 +104,9 @@ async function assemble(
   const tls = await readTls(config, log);
   const instance = await openDataDir(base);
   const plugins = parts.plugins ?? (await loadPlugins(config.plugins));
-  const found = await openSecrets(config); // what is wrong with a key is said at once, not when Redis is there
+  const found = await findKeys(config); // what is wrong with a key is said at once, not when Redis is there
   const redis = await openConnections(base, tls, { signal });
-  const secrets = found ?? (await makeSecrets(config, redis));
+  const secrets = secretsUnder(found ?? (await makeKeys(config, redis)), redis);
   const { vault } = secrets;
   await openStore({ redis: redis.work, vault, ring: secrets.keyRing }, log);
   const access = await openAccess(base, redis, secrets);

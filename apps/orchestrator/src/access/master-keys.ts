@@ -29,7 +29,7 @@ export type MasterKeySource =
 /** The keys in use. */
 export interface KeyRing {
   readonly kind: MasterKeySource['kind'];
-  /** The one that seals. */
+  /** The one that the source names first. Which one seals is on record (sealing-key.ts). */
   current(): MasterKey;
   find(id: string): MasterKey | undefined;
   all(): readonly MasterKey[];
@@ -37,7 +37,7 @@ export interface KeyRing {
   reload(): Promise<void>;
   /**
    * For keys in a file: puts a new key first, on disk before it is used, and lets go of those that `isNeeded` denies (of the
-   * one that was current, never: another process may seal with it until it reads the file again).
+   * one that was current, never: what another process has just sealed with it may not be stored yet).
    */
   renew(isNeeded: (id: string) => boolean): Promise<void>;
 }

@@ -13,6 +13,7 @@ import { keys } from '../redis/keys.ts';
 import { replaceField } from '../redis/replace-field.ts';
 import type { masterKeyRotationSchema, masterKeySchema } from '../schemas/master-key.ts';
 import type { KeyRing } from './master-keys.ts';
+import { createSealingKey, type SealingKey } from './sealing-key.ts';
 import { keyIdOf, type Vault } from './vault.ts';
 
 type Each = (sealed: string) => Promise<string>;
@@ -68,8 +69,11 @@ export interface Rotation {
   state(): Promise<MasterKeyState>;
   /** A new key (of a file), or the one that the source names first now; then `resealAll`. @throws LmasError IN_USE */
   rotate(): Promise<MasterKeyRotation>;
-  /** Seals anew what is not under the current key. */
-  resealAll(): Promise<Resealed>;
+  /**
+   * For a start: the key that the source names first seals from now on, and what is under another one is sealed anew.
+   * @throws LmasError MASTER_KEY_INVALID when the key that everybody seals with is not known here
+   */
+  resume(): Promise<Resealed>;
 }
 
 async function countSealed(redis: Redis): Promise<Counted> {
@@ -103,24 +107,27 @@ export async function refuseToStartAnew(redis: Redis, path: string): Promise<voi
     'MASTER_KEY_INVALID',
     `There is no master key in ${path}, but the records hold ${values} secrets that are sealed under ${ids}: a new key would open none of them.`,
     {
-      remedy: `Put that key there, readable by its owner only, or name its source (LMAS_MASTER_KEY_FILE, LMAS_MASTER_KEY_COMMAND). Lost for good? Make a new one with (umask 077; openssl rand -base64 32 > ${path}), start again, and register anew what \`lmas doctor\` and \`lmas master-key show\` say is lost.`,
+      remedy: `Put that key there, readable by its owner only, or name its source (LMAS_MASTER_KEY_FILE, LMAS_MASTER_KEY_COMMAND). Lost for good? Make a new one with (umask 077; openssl rand -base64 32 > ${path}), start again, run \`lmas master-key rotate\`, and register anew what \`lmas doctor\` and \`lmas master-key show\` say is lost.`,
     },
   );
 }
 
 export function createRotation(redis: Redis, ring: KeyRing, vault: Vault, log: Logger): Rotation {
+  const sealingKey = createSealingKey(redis, ring);
   const state = async (): Promise<MasterKeyState> => {
     const { counts } = await countSealed(redis);
+    const { id: sealing } = await sealingKey.find();
+    const current = sealing ?? ring.current().id;
     const known = ring.all().map(({ id }) => id);
-    const ids = [...new Set([...known, ...counts.keys()])];
+    const ids = [...new Set([...known, current, ...counts.keys()])];
     return {
       source: ring.kind,
-      current: ring.current().id,
+      current,
       keys: ids.map((id) => ({ id, values: counts.get(id) ?? 0, known: known.includes(id) })),
     };
   };
   const resealAll = async (): Promise<Resealed> => {
-    const current = ring.current().id;
+    const { id: current } = await sealingKey.get();
     let resealed = 0;
     const notResealed: string[] = [];
     for (const { hash, sealedAs, map } of SEALED_HASHES) {
@@ -129,7 +136,7 @@ export function createRotation(redis: Redis, ring: KeyRing, vault: Vault, log: L
         const sealedAnew = map(parseJson(json), async (sealed) => {
           if (keyIdOf(sealed) === current) return sealed;
           try {
-            const anew = vault.seal(sealedAs(field), await vault.open(sealedAs(field), sealed));
+            const anew = await vault.seal(sealedAs(field), await vault.open(sealedAs(field), sealed));
             changed += 1;
             return anew;
           } catch (error) {
@@ -152,10 +159,19 @@ export function createRotation(redis: Redis, ring: KeyRing, vault: Vault, log: L
   };
   return {
     state,
-    resealAll,
+    async resume() {
+      const { id: former, key } = await sealingKey.find();
+      // With secrets under a key that is not known here, the source is one from before, or the key is lost: that is for people to say.
+      const mayReplace = key !== undefined || former === null || !(await countSealed(redis)).counts.has(former);
+      if (mayReplace) await sealingKey.replace(former);
+      return await resealAll();
+    },
     async rotate() {
-      if (ring.kind === 'file') await renewKey(redis, ring, await countSealed(redis));
-      else await ring.reload();
+      if (ring.kind === 'file') await renewKey(redis, ring, sealingKey);
+      else {
+        await ring.reload();
+        await sealWithFirst(sealingKey);
+      }
       const done = await resealAll();
       return { ...(await state()), ...done };
     },
@@ -172,14 +188,25 @@ function parseJson(text: string): unknown {
 }
 
 /** Two processes that share the file must not both write it: one of the new keys would be lost. @throws LmasError IN_USE */
-async function renewKey(redis: Redis, ring: KeyRing, { counts, unreadable }: Counted): Promise<void> {
+async function renewKey(redis: Redis, ring: KeyRing, sealingKey: SealingKey): Promise<void> {
   const me = randomUUID();
   if ((await redis.set(keys.rotationLock, me, 'PX', LOCK_MS, 'NX')) === null) {
     throw new LmasError('IN_USE', 'The master key is being renewed just now.');
   }
   try {
-    await ring.renew((id) => counts.has(id) || unreadable > 0);
+    const { counts, unreadable } = await countSealed(redis);
+    const { id: sealing } = await sealingKey.find();
+    await ring.renew((id) => counts.has(id) || id === sealing || unreadable > 0);
+    await sealWithFirst(sealingKey);
   } finally {
     if ((await redis.get(keys.rotationLock)) === me) await redis.del(keys.rotationLock);
+  }
+}
+
+/** Whatever seals now: somebody has said so. */
+async function sealWithFirst(sealingKey: SealingKey): Promise<void> {
+  for (;;) {
+    const { id } = await sealingKey.find();
+    if (await sealingKey.replace(id)) return;
   }
 }

@@ -5,12 +5,14 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { errorCode } from '../errors.ts';
-import { openKeyRing } from './master-keys.ts';
+import { type KeyRing, openKeyRing } from './master-keys.ts';
 import { createVault, isSealed, keyIdOf } from './vault.ts';
 
 const refused = (error: unknown) => errorCode(error) === 'MASTER_KEY_INVALID';
 const newKey = () => randomBytes(32).toString('base64');
 const ringOf = (...lines: string[]) => openKeyRing({ kind: 'environment', text: lines.join('\n') });
+/** One that seals with the first of its keys. */
+const vaultOf = (ring: KeyRing) => createVault(ring, { get: async () => ring.current() });
 let directory: string;
 before(async () => {
   directory = await mkdtemp(join(tmpdir(), 'lmas-vault-'));
@@ -20,20 +22,20 @@ after(() => rm(directory, { recursive: true }));
 describe('vault', () => {
   test('what was sealed for an id opens for that id, and differs every time', async () => {
     const ring = await ringOf(newKey());
-    const vault = createVault(ring);
-    const sealed = vault.seal('site-a', 'geheim ü');
+    const vault = vaultOf(ring);
+    const sealed = await vault.seal('site-a', 'geheim ü');
     assert.equal(await vault.open('site-a', sealed), 'geheim ü');
-    assert.notEqual(vault.seal('site-a', 'geheim ü'), sealed);
+    assert.notEqual(await vault.seal('site-a', 'geheim ü'), sealed);
     assert.ok(isSealed(sealed) && !isSealed('sealed') && !isSealed(`x${sealed}`));
     assert.equal(keyIdOf(sealed), ring.current().id);
     assert.ok(!Buffer.from(sealed.split(':')[3] ?? '', 'base64').includes('geheim'));
   });
 
   test('it opens for no other id, under no other key, and not after any change', async () => {
-    const vault = createVault(await ringOf(newKey()));
-    const sealed = vault.seal('site-a', 'geheim');
+    const vault = vaultOf(await ringOf(newKey()));
+    const sealed = await vault.seal('site-a', 'geheim');
     await assert.rejects(vault.open('site-b', sealed), refused);
-    await assert.rejects(createVault(await ringOf(newKey())).open('site-a', sealed), refused);
+    await assert.rejects(vaultOf(await ringOf(newKey())).open('site-a', sealed), refused);
     const at = sealed.lastIndexOf(':') + 1;
     const bytes = Buffer.from(sealed.slice(at), 'base64');
     for (let i = 0; i < bytes.length; i++) {
@@ -53,11 +55,11 @@ describe('vault', () => {
 
   test('a former key opens, and seals no more', async () => {
     const [former, current] = [newKey(), newKey()];
-    const sealed = createVault(await ringOf(former)).seal('a', 'geheim');
+    const sealed = await vaultOf(await ringOf(former)).seal('a', 'geheim');
     const ring = await ringOf(current, former);
-    const vault = createVault(ring);
+    const vault = vaultOf(ring);
     assert.equal(await vault.open('a', sealed), 'geheim');
-    assert.equal(keyIdOf(vault.seal('a', 'x')), ring.current().id);
+    assert.equal(keyIdOf(await vault.seal('a', 'x')), ring.current().id);
     assert.notEqual(ring.current().id, keyIdOf(sealed));
   });
 });
@@ -88,8 +90,8 @@ describe('master keys', () => {
     const ours = await openKeyRing({ kind: 'file', path, create: true });
     const theirs = await openKeyRing({ kind: 'file', path, create: false });
     await theirs.renew(() => true);
-    const sealed = createVault(theirs).seal('a', 'geheim');
-    assert.equal(await createVault(ours).open('a', sealed), 'geheim');
+    const sealed = await vaultOf(theirs).seal('a', 'geheim');
+    assert.equal(await vaultOf(ours).open('a', sealed), 'geheim');
   });
 
   test('a command is asked; when it fails, nothing of what it printed is told', async () => {

@@ -1,5 +1,5 @@
 /**
- * Seals secrets for storage: AES-256-GCM under the current master key, each bound by associated data to what it belongs to,
+ * Seals secrets for storage: AES-256-GCM under the master key that everybody seals with, each bound by associated data to what it belongs to,
  * so that a sealed value moved elsewhere does not open. A sealed value names its key, so that keys can change:
  *
  *   sealed:2:<key id>:<base64 of nonce (12 bytes), tag (16), ciphertext>
@@ -9,14 +9,18 @@
 import { createCipheriv, createDecipheriv, randomBytes } from 'node:crypto';
 import { LmasError } from '../errors.ts';
 import type { KeyRing, MasterKey } from './master-keys.ts';
+import type { SealingKey } from './sealing-key.ts';
 
 const NONCE_BYTES = 12;
 const TAG_BYTES = 16;
 const SEALED = /^(sealed:2:([0-9a-f]{8}):)([A-Za-z0-9+/]+={0,2})$/;
 
 export interface Vault {
-  /** `id` says what the secret belongs to, with its kind: `credential:ops`. */
-  seal(id: string, plaintext: string): string;
+  /**
+   * `id` says what the secret belongs to, with its kind: `credential:ops`. Store it at once: rotations go on meanwhile.
+   * @throws LmasError MASTER_KEY_INVALID when the key that everybody seals with is not known here
+   */
+  seal(id: string, plaintext: string): Promise<string>;
   /** @throws LmasError MASTER_KEY_INVALID when its key is not known, or it was sealed for another id */
   open(id: string, sealed: string): Promise<string>;
 }
@@ -26,10 +30,10 @@ export const isSealed = (text: string): boolean => SEALED.test(text);
 /** The key that a sealed value needs. */
 export const keyIdOf = (sealed: string): string | undefined => SEALED.exec(sealed)?.[2];
 
-export function createVault(ring: KeyRing): Vault {
+export function createVault(ring: KeyRing, sealingKey: Pick<SealingKey, 'get'>): Vault {
   return {
-    seal(id, plaintext) {
-      const key = ring.current();
+    async seal(id, plaintext) {
+      const key = await sealingKey.get();
       const head = `sealed:2:${key.id}:`;
       const nonce = randomBytes(NONCE_BYTES);
       const cipher = createCipheriv('aes-256-gcm', key.bytes, nonce).setAAD(Buffer.from(head + id));

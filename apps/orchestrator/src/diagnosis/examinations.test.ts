@@ -123,6 +123,8 @@ test('a master key that is lost is worse than one that is only old', async () =>
     [lost.status, lost.found.split(':')[0]],
     ['failed', '2 secrets are sealed under keys that the file does not hold'],
   );
+  const elsewhere = await one('master key', state([{ ...current, known: false }]));
+  assert.deepEqual([elsewhere.status, elsewhere.found.split(',')[0]], ['failed', 'new seals']);
 });
 
 test('only administrators look at keys; and what breaks off or hangs is a finding, too', async () => {

@@ -221,6 +221,10 @@ async function apiKeys({ apiKeys: keys }: Subjects): Promise<Check> {
 async function masterKey({ rotation }: Subjects): Promise<Check> {
   const name = 'master key';
   const { source, current, keys } = await rotation.state();
+  if (!keys.some(({ id, known }) => id === current && known)) {
+    const found = `${current} seals, and the ${source} of this process does not hold it: no secret can be registered here`;
+    return failed(name, found, 'Give it the keys that the others have. Lost for good? lmas master-key rotate');
+  }
   const lost = keys.filter(({ known, values }) => !known && values > 0);
   if (lost.length > 0) {
     const count = lost.reduce((sum, { values }) => sum + values, 0);

@@ -120,6 +120,8 @@ export const keys = {
   /** `claim`: who makes the first key now. */
   firstKey: `${PREFIX}:first-key`,
   projects: `${PREFIX}:projects`,
+  /** `sealing`: id of the master key that everybody seals with (access/sealing-key.ts). */
+  masterKey: `${PREFIX}:master-key`,
   rotationLock: `${PREFIX}:master-key-rotation`,
   writeProbe: `${PREFIX}:write-probe`,
   /** Streams: what callers did who are bound to no project (earlier versions: all callers), those of one project, and strangers. */

@@ -100,7 +100,7 @@ function credentialStore({ credentials, sites, endpoints }: Tables, vault: Vault
     async add({ id, kind, username, project, ...secrets }) {
       const publicKey = 'privateKey' in secrets ? inspectKey(secrets) : null;
       const info = { id, kind, username, project, publicKey, createdAt: now() };
-      await credentials.add({ ...info, sealed: vault.seal(`credential:${id}`, JSON.stringify(secrets)) }, []);
+      await credentials.add({ ...info, sealed: await vault.seal(`credential:${id}`, JSON.stringify(secrets)) }, []);
       return info;
     },
     list: async () => (await credentials.list()).map(withoutSecret),

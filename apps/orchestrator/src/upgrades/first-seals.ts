@@ -23,25 +23,25 @@ const webhookSchema = z.looseObject({
 
 /** @throws LmasError MASTER_KEY_INVALID when one does not open; nothing of it is lost, and the next start tries again */
 export async function sealFirstSealsAnew({ redis, vault, ring }: StepTools): Promise<number> {
-  const anew = (sealed: string, formerId: string, id: string): string => {
+  const anew = async (sealed: string, formerId: string, id: string): Promise<string> => {
     if (isSealed(sealed)) return sealed;
     for (const { bytes } of ring.all()) {
       const text = open(bytes, formerId, Buffer.from(sealed, 'base64'));
-      if (text !== undefined) return vault.seal(id, text);
+      if (text !== undefined) return await vault.seal(id, text);
     }
     throw new LmasError('MASTER_KEY_INVALID', `The secret of ${id} opens with none of the master keys.`, {
       remedy: 'Put the key that it was sealed with among the master keys, as a further line, and start again.',
     });
   };
-  const credentials = await rewrite(redis, keys.credentials, (name, json) => {
+  const credentials = await rewrite(redis, keys.credentials, async (name, json) => {
     const stored = credentialSchema.parse(json);
-    return { ...stored, sealed: anew(stored.sealed, name, `credential:${name}`) };
+    return { ...stored, sealed: await anew(stored.sealed, name, `credential:${name}`) };
   });
-  const webhooks = await rewrite(redis, keys.webhooks, (name, json) => {
+  const webhooks = await rewrite(redis, keys.webhooks, async (name, json) => {
     const { sealedSecret, formerSecret, ...stored } = webhookSchema.parse(json);
     const id = `webhook:${name}`;
-    const former = formerSecret === null ? null : { ...formerSecret, sealed: anew(formerSecret.sealed, id, id) };
-    return { ...stored, sealedSecret: anew(sealedSecret, id, id), formerSecret: former };
+    const former = formerSecret === null ? null : { ...formerSecret, sealed: await anew(formerSecret.sealed, id, id) };
+    return { ...stored, sealedSecret: await anew(sealedSecret, id, id), formerSecret: former };
   });
   return credentials + webhooks;
 }
@@ -50,11 +50,11 @@ export async function sealFirstSealsAnew({ redis, vault, ring }: StepTools): Pro
 async function rewrite(
   redis: StepTools['redis'],
   hash: string,
-  apply: (name: string, json: unknown) => object,
+  apply: (name: string, json: unknown) => Promise<object>,
 ): Promise<number> {
   let changed = 0;
   for (const [name, before] of Object.entries(await redis.hgetall(hash))) {
-    const after = JSON.stringify(apply(name, JSON.parse(before)));
+    const after = JSON.stringify(await apply(name, JSON.parse(before)));
     const isSame = after === JSON.stringify(JSON.parse(before));
     if (!isSame && (await replaceField(redis, hash, name, before, after))) changed += 1;
   }

@@ -91,9 +91,9 @@ export function createWebhooks(redis: Redis, { vault, guard }: { vault: Vault; g
     ]);
     return { ...stored, failingSince, disabled: disabled === null ? null : readStored(disabledSchema, disabled) };
   };
-  const newSecret = (id: string) => {
+  const newSecret = async (id: string) => {
     const secret = `whsec_${randomBytes(SECRET_BYTES).toString('base64')}`;
-    return { secret, sealed: vault.seal(sealedAs(id), secret) };
+    return { secret, sealed: await vault.seal(sealedAs(id), secret) };
   };
   const disable = async (id: string, reason: string): Promise<void> => {
     await redis.hsetnx(keys.webhooksDisabled, id, JSON.stringify({ at: now(), reason }));
@@ -111,7 +111,7 @@ export function createWebhooks(redis: Redis, { vault, guard }: { vault: Vault; g
     disable,
     async create({ id, url, description, events }, project) {
       guard.checkLiteral(new URL(url));
-      const { secret, sealed } = newSecret(id);
+      const { secret, sealed } = await newSecret(id);
       const stored: Stored = {
         ...{ id, url, description, events, project, createdAt: now(), secretRotatedAt: null },
         ...{ sealedSecret: sealed, formerSecret: null },
@@ -138,7 +138,7 @@ export function createWebhooks(redis: Redis, { vault, guard }: { vault: Vault; g
       return await shown(stored);
     },
     async rotateSecret(id) {
-      const { secret, sealed } = newSecret(id);
+      const { secret, sealed } = await newSecret(id);
       const validUntil = new Date(Date.now() + FORMER_SECRET_MS).toISOString();
       const stored = await update(id, (before) => ({
         ...before,

@@ -9,6 +9,7 @@ import { createTokenVerifier } from '../access/oidc.ts';
 import { type OidcConfig, readOidcConfig } from '../access/oidc-config.ts';
 import { createProjects, type Projects } from '../access/projects.ts';
 import { createRotation, type Rotation, refuseToStartAnew } from '../access/rotation.ts';
+import { createSealingKey } from '../access/sealing-key.ts';
 import { createVault, type Vault } from '../access/vault.ts';
 import type { Config } from '../config.ts';
 import { LmasError } from '../errors.ts';
@@ -20,26 +21,26 @@ export interface Secrets {
   readonly vault: Vault;
 }
 
-/** `undefined`: the key has to be made first (`makeSecrets`). @throws LmasError MASTER_KEY_INVALID, INVALID_CONFIG */
-export async function openSecrets(config: Config): Promise<Secrets | undefined> {
+/** `undefined`: the key has to be made first (`makeKeys`). @throws LmasError MASTER_KEY_INVALID, INVALID_CONFIG */
+export async function findKeys(config: Config): Promise<KeyRing | undefined> {
   const source = masterKeySource(config);
-  return isToBeMade(source) ? undefined : await secretsFrom(source);
+  return isToBeMade(source) ? undefined : await openKeyRing(source);
 }
 
 /** Makes the key, unless one is missing that is needed. @throws LmasError MASTER_KEY_INVALID, INVALID_CONFIG */
-export async function makeSecrets(config: Config, { work }: Pick<Connections, 'work'>): Promise<Secrets> {
+export async function makeKeys(config: Config, { work }: Pick<Connections, 'work'>): Promise<KeyRing> {
   const source = masterKeySource(config);
   if (source.kind === 'file') await refuseToStartAnew(work, source.path);
-  return await secretsFrom(source);
+  return await openKeyRing(source);
 }
+
+export const secretsUnder = (keyRing: KeyRing, { calls }: Pick<Connections, 'calls'>): Secrets => ({
+  keyRing,
+  vault: createVault(keyRing, createSealingKey(calls, keyRing)), // people have secrets sealed
+});
 
 const isToBeMade = (source: MasterKeySource): boolean =>
   source.kind === 'file' && source.create && !existsSync(source.path);
-
-async function secretsFrom(source: MasterKeySource): Promise<Secrets> {
-  const keyRing = await openKeyRing(source);
-  return { keyRing, vault: createVault(keyRing) };
-}
 
 export interface Access {
   readonly apiKeyFile: string;
@@ -58,7 +59,7 @@ export async function openAccess(
 ): Promise<Access> {
   // A rotation that a crash broke off is finished, and is not in the way of the rest.
   await createRotation(work, keyRing, vault, log)
-    .resealAll()
+    .resume()
     .catch((error: unknown) => log.error({ err: error }, 'secrets could not be sealed anew'));
   const oidc = config.oidcFile === undefined ? undefined : await readOidcConfig(config.oidcFile);
   const tokens = oidc === undefined ? undefined : createTokenVerifier(oidc);
