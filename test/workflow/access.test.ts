@@ -291,7 +291,7 @@ describe('tokens of an identity provider', () => {
     ];
     const file = join(own.path, 'oidc.json');
     await writeFile(file, JSON.stringify({ issuer: issuer.url, audience: 'lmas', jwksMaxAgeMs: 10_000, grants }));
-    const started = await startInProcess(own.path, { LMAS_OIDC_FILE: file });
+    const started = await startInProcess(own.path, { LMAS_OIDC_FILE: file, LMAS_FAILED_LOGINS_PER_MINUTE: '10' });
     try {
       const keyHolder = await Api.of(started);
       const bearer = async (claims: Record<string, unknown>) => new Api(started.url, await issuer.token(claims));
@@ -320,6 +320,11 @@ describe('tokens of an identity provider', () => {
         '/v1/audit?outcome=refused',
       );
       assert.ok(items.some(({ caller }) => caller.id === 'ada'));
+      const nobody = await bearer({ groups: [] });
+      let last = await nobody.call('GET', '/v1/sites');
+      for (let i = 0; i < 10; i++) last = await nobody.call('GET', '/v1/sites');
+      refusedAs(last, 429, 'RATE_LIMITED');
+      assert.deepEqual(await idsOf(tenant, '/v1/sites'), [], 'a valid login is served all the same');
     } finally {
       await started.stop();
       issuer.close();

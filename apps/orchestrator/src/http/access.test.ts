@@ -2,12 +2,14 @@ import assert from 'node:assert/strict';
 import { Readable } from 'node:stream';
 import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
+import rateLimit from '@fastify/rate-limit';
 import Fastify from 'fastify';
 import type { AuditEntry } from '../access/audit.ts';
 import type { Principal } from '../access/principal.ts';
-import { LmasError } from '../errors.ts';
+import { LmasError, type OrchestratorErrorCode } from '../errors.ts';
 import { callerOf, guardRoutes, whileWelcome } from './access.ts';
 import { auditCalls } from './audit.ts';
+import { createLimits } from './limits.ts';
 import { installProblems } from './problems.ts';
 
 const HOLDER: Principal = {
@@ -79,6 +81,54 @@ test('a change under which Redis goes away is answered 503 and put on record whe
   assert.deepEqual(
     recorded.map(({ status, code, caller }) => [status, code, caller?.id]),
     [[503, 'UNAVAILABLE', 'k']],
+  );
+  await app.close();
+});
+
+test('whoever is not let in is counted by address and recorded so often, whatever it was that was not accepted', async () => {
+  const LIMIT = 3;
+  const recorded: Omit<AuditEntry, 'id'>[] = [];
+  const audit = {
+    record: async (entry: Omit<AuditEntry, 'id'>) => void recorded.push(entry),
+  } as never;
+  const authenticate = async (login: string) => {
+    if (login === 'holder') return HOLDER;
+    if (login === 'away') throw new Error('Command timed out');
+    throw new LmasError(login as OrchestratorErrorCode);
+  };
+  const app = Fastify();
+  installProblems(app);
+  await app.register(rateLimit, { global: false });
+  const counted = createLimits(app, { requestsPerMinute: null, failedLoginsPerMinute: LIMIT });
+  guardRoutes(app, { authenticator: { authenticate }, limits: counted, outage: () => undefined });
+  auditCalls(app, { audit, outage: () => undefined });
+  app.post('/v1/x', { schema: { operationId: 'getCaller' } }, async () => 'done');
+  const call = (login: string, remoteAddress: string) =>
+    app.inject({ method: 'POST', url: '/v1/x', headers: { authorization: `Bearer ${login}` }, remoteAddress });
+  const statuses = async (login: string, address: string) => {
+    const answers = [];
+    for (let i = 0; i < LIMIT + 2; i++) answers.push((await call(login, address)).statusCode);
+    return answers;
+  };
+  for (const [address, code, status] of [
+    ['192.0.2.1', 'UNAUTHENTICATED', 401],
+    ['192.0.2.2', 'FORBIDDEN', 403], // a good token without a grant, or of a project that is not registered
+    ['192.0.2.3', 'UNAVAILABLE', 503], // the provider's keys cannot be had
+  ] as const) {
+    const { headers } = await call(code, '192.0.2.4');
+    assert.equal(headers['www-authenticate'] !== undefined, status === 401, code);
+    recorded.length = 0;
+    assert.deepEqual(await statuses(code, address), [status, status, status, 429, 429]);
+    assert.deepEqual(
+      recorded.map((entry) => [entry.code, entry.caller]),
+      Array.from({ length: LIMIT }, () => [code, null]),
+    );
+    assert.equal((await call('holder', address)).statusCode, 200, 'a valid login is served all the same');
+  }
+  assert.deepEqual(
+    new Set(await statuses('away', '192.0.2.5')),
+    new Set([503]),
+    'Redis is away: nobody failed to log in',
   );
   await app.close();
 });

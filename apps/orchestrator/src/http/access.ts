@@ -68,7 +68,7 @@ export function guardRoutes(api: Hookable, access: Access): void {
     const login = loginOf(request);
     if (login === undefined) return await refuseStranger(request, reply, access, nothingSent());
     const caller = await access.authenticator.authenticate(login).catch((error: unknown) => {
-      if (errorCode(error) !== 'UNAUTHENTICATED') throw error;
+      if (isRedisAway(error)) throw error; // who that was cannot be told
       return refuseStranger(request, reply, access, error);
     });
     callers.set(request, caller);
@@ -108,6 +108,7 @@ export function loginOf({ headers }: Pick<FastifyRequest, 'headers'>): string | 
   return isGiven && login.length <= LONGEST_LOGIN ? login : undefined;
 }
 
+/** Also whoever has a good token that grants nothing, or whose token cannot be looked at now: nobody is known who could be counted else. */
 async function refuseStranger(
   request: FastifyRequest,
   reply: FastifyReply,
@@ -115,7 +116,7 @@ async function refuseStranger(
   reason: unknown,
 ): Promise<never> {
   await limits.countFailedLogin(request, reply);
-  reply.header('www-authenticate', 'Bearer realm="lmas"');
+  if (errorCode(reason) === 'UNAUTHENTICATED') reply.header('www-authenticate', 'Bearer realm="lmas"');
   throw reason;
 }
 

@@ -1,5 +1,5 @@
 /**
- * How often one may call: a caller so many times a minute, and an address so many times with a login that is none. A
+ * How often one may call: a caller so many times a minute, and an address so many times with a login that lets nobody in. A
  * valid login is never refused for what others at its address do: keys have 256 random bits, so that guessing is hopeless
  * at any rate, and locking somebody out by knocking at the door would be easy. Each process counts for itself.
  */
