@@ -2,14 +2,12 @@
  * The HTTP server: validation, the OpenAPI document, access, and the routes. It owns nothing but the listening socket;
  * everything it answers with comes from the services it is given.
  */
-import { randomUUID } from 'node:crypto';
 import helmet from '@fastify/helmet';
 import rateLimit from '@fastify/rate-limit';
-import Fastify, { type FastifyInstance } from 'fastify';
-import { serializerCompiler, validatorCompiler, type ZodTypeProvider } from 'fastify-type-provider-zod';
-import type { Logger } from '../log.ts';
+import type { FastifyInstance } from 'fastify';
 import { isTracing } from '../tracing/spans.ts';
 import { guardRoutes } from './access.ts';
+import { type AppSettings, createApp } from './app.ts';
 import { auditCalls } from './audit.ts';
 import { type CallObserver, observeCalls } from './call-observer.ts';
 import { traceCalls } from './call-spans.ts';
@@ -17,7 +15,6 @@ import type { WorkOfCalls } from './calls-under-way.ts';
 import { type DashboardSettings, installDashboard } from './dashboard.ts';
 import { installDocument } from './document.ts';
 import { createLimits, type LimitSettings } from './limits.ts';
-import { answerBrokenRequest, answerFrameworkError, installProblems } from './problems.ts';
 import { apiKeyRoutes } from './routes/api-keys.ts';
 import { auditRoutes } from './routes/audit.ts';
 import { balancingRoutes } from './routes/balancing.ts';
@@ -37,24 +34,17 @@ import { planRoutes } from './routes/plans.ts';
 import { projectRoutes } from './routes/projects.ts';
 import { queueRoutes } from './routes/queue.ts';
 import { scheduleRoutes } from './routes/schedules.ts';
-import { serviceRoutes, versionRoute } from './routes/service.ts';
+import { documentRoute, probeRoutes, versionRoute } from './routes/service.ts';
 import { siteRoutes } from './routes/sites.ts';
 import { timetableRoutes } from './routes/timetables.ts';
 import { webhookRoutes } from './routes/webhooks.ts';
 import type { Services } from './services.ts';
 import { refuseSurplus } from './surplus.ts';
-import type { TlsPair } from './tls.ts';
 import { refuseIllFormed } from './well-formed.ts';
-
-const BODY_LIMIT_BYTES = 256 * 1024;
 
 export type Server = ReturnType<typeof buildServer>;
 
-export interface ServerSettings {
-  readonly log: Logger;
-  readonly tls?: TlsPair | undefined;
-  /** Addresses of proxies whose X-Forwarded-For is believed. */
-  readonly trustedProxies?: readonly string[];
+export interface ServerSettings extends AppSettings {
   readonly limits?: LimitSettings;
   readonly onCall?: CallObserver;
   /** Follows what is done for the calls. */
@@ -70,28 +60,10 @@ const NO_LIMITS: LimitSettings = { requestsPerMinute: null, failedLoginsPerMinut
 
 export function buildServer(
   services: Services,
-  { log, tls, trustedProxies = [], limits = NO_LIMITS, onCall, work, dashboard }: ServerSettings,
+  { limits = NO_LIMITS, onCall, work, dashboard, ...settings }: ServerSettings,
 ) {
-  const options = {
-    loggerInstance: log,
-    bodyLimit: BODY_LIMIT_BYTES,
-    forceCloseConnections: true, // those that nobody calls on would hold the end up for ever
-    exposeHeadRoutes: false,
-    requestTimeout: 30_000,
-    frameworkErrors: answerFrameworkError,
-    clientErrorHandler: answerBrokenRequest,
-    routerOptions: { maxParamLength: 256, ignoreTrailingSlash: false },
-    genReqId: () => randomUUID(),
-    trustProxy: trustedProxies.length === 0 ? false : [...trustedProxies],
-  };
-  // Which kind of server it is makes no difference to any route, so its type does not say.
-  const app = Fastify(
-    tls === undefined ? options : ({ ...options, https: tls } as typeof options),
-  ).withTypeProvider<ZodTypeProvider>();
-  app.setValidatorCompiler(validatorCompiler);
-  app.setSerializerCompiler(serializerCompiler);
+  const app = createApp(settings);
   work?.followRoutes(app as unknown as FastifyInstance);
-  installProblems(app as unknown as FastifyInstance);
   takeEmptyBodies(app as unknown as FastifyInstance);
   app.addHook('onRequest', async (request, reply) => {
     reply.header('x-request-id', request.id);
@@ -104,7 +76,7 @@ export function buildServer(
       useDefaults: false,
       directives: { defaultSrc: ["'none'"], frameAncestors: ["'none'"] },
     },
-    strictTransportSecurity: tls !== undefined,
+    strictTransportSecurity: settings.tls !== undefined,
   });
   app.register(rateLimit, { global: false });
   app.addHook('onRequest', async ({ routeOptions: { url } }) => {
@@ -140,7 +112,8 @@ export function buildServer(
     await api.register(balancingRoutes, services);
     await api.register(webhookRoutes, services);
   });
-  app.register(serviceRoutes, services);
+  app.register(probeRoutes, services);
+  app.register(documentRoute);
   if (dashboard !== undefined) installDashboard(app as unknown as FastifyInstance, dashboard);
   return app;
 }

@@ -1,6 +1,7 @@
 /** What answers outside: the API with the services behind it, or, in a process that has none, a door that says so. */
 import type { Server as TlsServer } from 'node:tls';
 import { scanHostKeys } from '@lmas/ssh';
+import type { Redis } from 'ioredis';
 import { type AuditLog, createAuditLog } from '../access/audit.ts';
 import { createQueueService, type QueueService } from '../admission/service.ts';
 import { createPolicyEvents } from '../balancing/events.ts';
@@ -75,8 +76,7 @@ export function createServices(
   const balancing = createBalancingOver(base, calls, records, { migrations, checker, questions, metrics });
   const automation = createAutomation(base, calls, records, { seenBy, wakes, balancing });
   const { plans, planRuns, schedules, timetables } = automation;
-  const onLost = metrics.auditEntryLost;
-  const audit = createAuditLog(calls, { maxEntries: config.auditMaxEntries, log, onLost });
+  const audit = auditOver(base, calls, metrics);
   const service = createQueueService(admission, traffic, inventory);
   return {
     ...{ authenticator, apiKeys, projects, rotation, plugins, webhooks, links, metrics, outage, readiness, stopping },
@@ -99,6 +99,9 @@ export function createServices(
       (await scanHostKeys(host, port, options)).map(({ family, fingerprint }) => ({ type: family, fingerprint })),
   };
 }
+
+const auditOver = ({ config, log }: Base, calls: Redis, { auditEntryLost: onLost }: Metrics): AuditLog =>
+  createAuditLog(calls, { maxEntries: config.auditMaxEntries, log, onLost });
 
 function diagnosisOf(
   { config }: Base,
@@ -158,15 +161,17 @@ export async function serveApi(
 
 /** @returns where it listens */
 export async function openDoor(
-  { config, closers, stopping }: Base,
+  base: Base,
   tls: Tls | undefined,
-  { readiness }: Connections,
+  { calls, outage, readiness }: Connections,
   { authenticator }: Access,
-  { exposition }: Metrics,
+  metrics: Metrics,
 ): Promise<string> {
+  const { config, closers } = base;
   const refusal = () => `This process has the role ${config.role}: the API is served by another one.`;
-  const metrics = { authenticator, exposition };
-  const door = await openServiceDoor({ ...doorway(config, tls), readiness, refusal, metrics, stopping });
+  const audit = auditOver(base, calls, metrics);
+  const guarded = { authenticator, outage, metrics, audit, limits: config };
+  const door = await openServiceDoor({ ...doorway(base, tls), readiness, refusal, guarded });
   closers.add('service door', async () => await door[Symbol.asyncDispose]());
   return door.url;
 }

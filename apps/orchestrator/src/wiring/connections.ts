@@ -4,9 +4,9 @@
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Redis } from 'ioredis';
-import type { Config } from '../config.ts';
 import { LmasError } from '../errors.ts';
-import { openServiceDoor, type ReadinessCheck } from '../http/service-door.ts';
+import { openServiceDoor } from '../http/service-door.ts';
+import type { ReadinessCheck } from '../http/services.ts';
 import { describeAddress, type RedisAddress } from '../redis/address.ts';
 import { Availability } from '../redis/availability.ts';
 import { connect, connectSubscriber } from '../redis/connect.ts';
@@ -70,7 +70,7 @@ export async function openConnections(
   const readiness = async () => [await ask(), ...(stopping.aborted ? [goingDown(stopping.reason)] : [])];
   if (!(await availability.answersSoon({ signal }))) {
     const refusal = () => outage() ?? 'It has just begun to start.';
-    await using _door = await openServiceDoor({ ...doorway(config, tls), refusal, readiness, stopping });
+    await using _door = await openServiceDoor({ ...doorway(base, tls), refusal, readiness });
     await availability.answers({ signal });
   }
   const work = open('Redis connection', 'patient');
@@ -90,7 +90,10 @@ export async function openConnections(
 }
 
 /** Where a service door opens. */
-export const doorway = ({ host, port }: Config, tls: Tls | undefined) => ({ host, port, tls: tls?.pair });
+export const doorway = ({ config: { host, port, trustedProxies }, log, stopping }: Base, tls: Tls | undefined) => ({
+  ...{ host, port, trustedProxies, log, stopping },
+  tls: tls?.pair,
+});
 
 async function redisAddress({ config, log, closers }: Base): Promise<RedisAddress> {
   if (config.redisUrl !== undefined) return config.redisUrl;

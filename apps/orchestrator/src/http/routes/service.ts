@@ -26,7 +26,7 @@ export const versionRoute: FastifyPluginAsyncZod = async (api) => {
   );
 };
 
-export const serviceRoutes: FastifyPluginAsyncZod<Services> = async (app, services) => {
+export const probeRoutes: FastifyPluginAsyncZod<Pick<Services, 'readiness'>> = async (app, { readiness }) => {
   const open = { tags: ['service'], security: [] };
   // Load balancers and monitors like to ask with HEAD.
   const probe = { exposeHeadRoute: true };
@@ -57,11 +57,14 @@ export const serviceRoutes: FastifyPluginAsyncZod<Services> = async (app, servic
       },
     },
     async (_, reply) => {
-      const checks = await services.readiness();
+      const checks = await readiness();
       const ready = checks.every(({ ok }) => ok);
       return reply.code(ready ? 200 : 503).send({ ready, checks: checks.map((check) => ({ ...check })) });
     },
   );
+};
+
+export const documentRoute: FastifyPluginAsyncZod = async (app) => {
   app.get('/openapi.json', { schema: { hide: true } }, async (_, reply) =>
     reply
       .type('application/json')
