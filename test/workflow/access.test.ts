@@ -105,6 +105,26 @@ describe('API keys', () => {
     await makeKey(narrow, { role: 'viewer', operations: ['listSites'] });
     refusedAs(await admin.call('POST', '/v1/api-keys', { ...body, operations: ['flyAway'] }), 400, 'INVALID_REQUEST');
   });
+
+  test('a key that expires makes and rotates none that goes on longer', async () => {
+    const at = (ms: number) => new Date(Date.now() + ms).toISOString();
+    const [soon, later] = [at(3_600_000), at(7_200_000)];
+    const own = await makeKey(admin, { role: 'admin', expiresAt: soon });
+    const passing = holderOf(own);
+    for (const expiresAt of [null, later]) {
+      const refusal = await passing.call('POST', '/v1/api-keys', { name: 'n', role: 'viewer', expiresAt });
+      refusedAs(refusal, 403, 'FORBIDDEN');
+      assert.match(String(refusal.body.detail), new RegExp(`would go on when your own has expired, at ${soon}`));
+      const other = await makeKey(admin, { role: 'viewer', expiresAt });
+      refusedAs(await passing.call('POST', `/v1/api-keys/${other.id}/rotate`, {}), 403, 'FORBIDDEN');
+      await holderOf(other).must('GET', '/v1/caller');
+    }
+    const made = await makeKey(passing, { role: 'admin', expiresAt: soon });
+    refusedAs(await holderOf(made).call('POST', '/v1/api-keys', { name: 'n', role: 'viewer' }), 403, 'FORBIDDEN');
+    await passing.must('POST', `/v1/api-keys/${made.id}/rotate`, {});
+    const renewed = await passing.must<{ expiresAt: string }>('POST', `/v1/api-keys/${own.id}/rotate`, {});
+    assert.equal(renewed.expiresAt, soon, 'a new secret, and no new time');
+  });
 });
 
 describe('projects', () => {
@@ -288,6 +308,7 @@ describe('tokens of an identity provider', () => {
     const grants = [
       { claim: 'groups', value: 'tenant', role: 'operator', project: { claim: 'tenant' } },
       { claim: 'groups', value: 'ops', role: 'viewer', project: null },
+      { claim: 'groups', value: 'root', role: 'admin', project: null },
     ];
     const file = join(own.path, 'oidc.json');
     await writeFile(file, JSON.stringify({ issuer: issuer.url, audience: 'lmas', jwksMaxAgeMs: 10_000, grants }));
@@ -306,6 +327,8 @@ describe('tokens of an identity provider', () => {
       const { kind, id, name, role } = await viewer.must<Record<string, string>>('GET', '/v1/caller');
       assert.deepEqual([kind, id, name, role], ['oidc', 'ada', 'Ada', 'viewer']);
       refusedAs(await viewer.call('POST', '/v1/sites', { id: 'x' }), 403, 'FORBIDDEN');
+      const lasting = await makeKey(await bearer({ groups: ['root'] }), { role: 'viewer' });
+      await new Api(started.url, lasting.key).must('GET', '/v1/caller');
       const tenant = await bearer({ groups: ['tenant'], tenant: 'purple' });
       refusedAs(await tenant.call('GET', '/v1/sites'), 403, 'FORBIDDEN');
       await keyHolder.must('POST', '/v1/projects', { id: 'purple' });

@@ -109,8 +109,8 @@ export function createApiKeys(redis: Redis): ApiKeys {
       const key = id === undefined ? undefined : (await load(id))?.key;
       if (key === undefined || !isUsable(key) || !opens(given, key)) return undefined;
       noteUse(key.id);
-      const { name, role, project, operations } = key;
-      return { kind: 'api-key', id: key.id, name, role, project, operations };
+      const { name, role, project, operations, expiresAt } = key;
+      return { kind: 'api-key', id: key.id, name, role, project, operations, expiresAt };
     },
     async create(input, createdBy) {
       if (input.expiresAt !== null && Date.parse(input.expiresAt) <= Date.now()) {

@@ -42,7 +42,7 @@ test('a good token is its holder, found by discovery, its keys fetched once', as
   assert.ok(isToken(token));
   for (let i = 0; i < 3; i++) {
     assert.deepEqual(await verifier.verify(token), {
-      ...{ kind: 'oidc', id: 'ada', name: 'Ada', role: 'operator', project: null, operations: null },
+      ...{ kind: 'oidc', id: 'ada', name: 'Ada', role: 'operator', project: null, operations: null, expiresAt: null },
     });
   }
   assert.deepEqual(issuer.asked, ['/.well-known/openid-configuration', '/keys']);

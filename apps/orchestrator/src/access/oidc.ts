@@ -134,7 +134,7 @@ function principalOf(payload: JWTPayload, { grants }: OidcConfig): Principal {
     // Without the claim that names the project, the grant must not become one for everything.
     if (named === undefined) continue;
     const called = (name ?? preferred_username ?? sub).slice(0, LONGEST_NAME);
-    return { kind: 'oidc', id: sub, name: called, role, project: named, operations: null };
+    return { kind: 'oidc', id: sub, name: called, role, project: named, operations: null, expiresAt: null };
   }
   throw new LmasError('FORBIDDEN', `The token of ${sub} is valid, and grants nothing here.`, {
     remedy: 'An admin can add a grant for it to the file of LMAS_OIDC_FILE.',

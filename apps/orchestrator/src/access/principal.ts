@@ -18,6 +18,11 @@ export interface Principal {
   readonly project: string | null;
   /** The only operations (ids of the OpenAPI document) that it may call; null: all that its role may. */
   readonly operations: readonly string[] | null;
+  /**
+   * When its holder is trusted no longer: the end of a key; null: none is known. Of a token always, since its end only says by when
+   * a person has to log in again.
+   */
+  readonly expiresAt: string | null;
 }
 
 export const roleIncludes = (held: Role, needed: Role): boolean => ROLES.indexOf(held) >= ROLES.indexOf(needed);

@@ -13,7 +13,7 @@ import { createLimits } from './limits.ts';
 import { installProblems } from './problems.ts';
 
 const HOLDER: Principal = {
-  ...{ kind: 'api-key', id: 'k', name: 'n', role: 'viewer', project: null, operations: null },
+  ...{ kind: 'api-key', id: 'k', name: 'n', role: 'viewer', project: null, operations: null, expiresAt: null },
 };
 const limits = { countCall: async () => undefined, countFailedLogin: async () => undefined };
 

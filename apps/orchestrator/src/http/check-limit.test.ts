@@ -21,7 +21,15 @@ for (const [checkingMs, limitMs] of [
           begun.resolve();
         }),
     };
-    const caller = { kind: 'api-key', id: 'k', name: 'n', role: 'operator', project: null, operations: null };
+    const caller = {
+      kind: 'api-key',
+      id: 'k',
+      name: 'n',
+      role: 'operator',
+      project: null,
+      operations: null,
+      expiresAt: null,
+    };
     const services = {
       authenticator: { authenticate: async () => caller },
       audit: { record: async () => undefined },

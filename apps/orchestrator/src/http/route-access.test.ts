@@ -61,7 +61,7 @@ test('a route without a line, or with an open one, cannot be registered behind t
 
 test('as served: a stranger gets 401 everywhere, and each role is refused exactly what is above it', async () => {
   const login = (role: Role, project: string | null): Principal => ({
-    ...{ kind: 'api-key', id: 'k', name: 'n', role, project, operations: null },
+    ...{ kind: 'api-key', id: 'k', name: 'n', role, project, operations: null, expiresAt: null },
   });
   const authenticate = async (text: string) => {
     const [role = '', project = ''] = text.split('/');

@@ -11,7 +11,7 @@ const authenticator: Authenticator = {
   async authenticate(login) {
     if (login === 'stranger') throw new LmasError('UNAUTHENTICATED');
     const project = login === 'tenant' ? 'p' : null;
-    return { kind: 'api-key', id: 'k', name: 'n', role: 'viewer', project, operations: null };
+    return { kind: 'api-key', id: 'k', name: 'n', role: 'viewer', project, operations: null, expiresAt: null };
   },
 };
 const options = {

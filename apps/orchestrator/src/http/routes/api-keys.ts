@@ -56,6 +56,7 @@ export const apiKeyRoutes: FastifyPluginAsyncZod<Services> = async (api, { apiKe
       const input = { ...request.body, project: request.body.project ?? caller.project };
       if (input.project !== null) await projects.get(input.project, caller.project);
       const operations = operationsWithin(caller, input.operations);
+      requireNoLonger(caller, input.expiresAt);
       const created = await apiKeys.create({ ...input, operations }, nameOf(caller));
       return reply.code(201).header('location', `/v1/api-keys/${created.id}`).send(created);
     },
@@ -104,6 +105,7 @@ export const apiKeyRoutes: FastifyPluginAsyncZod<Services> = async (api, { apiKe
       const caller = callerOf(request);
       const current = await apiKeys.get(request.params.id, caller.project);
       operationsWithin(caller, current.operations); // nobody gets a key that may more than he may
+      requireNoLonger(caller, current.expiresAt);
       return await apiKeys.rotate(current.id, caller.project, request.body.graceMs);
     },
   );
@@ -126,7 +128,7 @@ export const apiKeyRoutes: FastifyPluginAsyncZod<Services> = async (api, { apiKe
   );
 };
 
-const answerOf = ({ operations, ...caller }: Principal) => ({
+const answerOf = ({ operations, expiresAt: _, ...caller }: Principal) => ({
   ...caller,
   operations: operations === null ? null : [...operations],
 });
@@ -145,4 +147,12 @@ function operationsWithin(caller: Principal, wanted: readonly string[] | null): 
     throw new LmasError('FORBIDDEN', 'The key would be allowed more than your own.');
   }
   return wanted === null ? null : [...wanted];
+}
+
+/** A key that expires leaves none behind that goes on. @throws LmasError FORBIDDEN */
+function requireNoLonger({ expiresAt: own }: Principal, wanted: string | null): void {
+  if (own === null || (wanted !== null && Date.parse(wanted) <= Date.parse(own))) return;
+  throw new LmasError('FORBIDDEN', `The key would go on when your own has expired, at ${own}.`, {
+    remedy: 'Give it an `expiresAt` that is no later; what shall last longer takes a key that does.',
+  });
 }
