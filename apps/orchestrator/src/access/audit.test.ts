@@ -86,3 +86,54 @@ test('what an earlier version wrote stays readable, and where its clock was ahea
   assert.deepEqual(await targetsFor('red'), ['/second', '/earlier']);
   assert.deepEqual(await targetsFor('blue'), ['/before it']);
 });
+
+test('a page of a project reads of the log of the installation no more than where it has entries from before', async () => {
+  const { redis } = server;
+  const log = createAuditLog(redis, { maxEntries: 100_000, log: createLog('silent') });
+  const write = (project: string | null, target: string) =>
+    redis.xadd(keys.audit, '*', 'entry', JSON.stringify(entryOf(project, target)));
+  for (const target of ['/1', '/2']) await write('red', target);
+  await Promise.all(Array.from({ length: 5_000 }, (_, i) => write(null, `/everybody/${i}`)));
+  await log.record(entryOf('red', '/3'));
+  const targetsOf = async (project: string, query: { limit?: number; cursor?: string; since?: string } = {}) => {
+    const { items, nextCursor } = await log.list({ limit: 50, ...query }, project);
+    return { targets: items.map(({ target }) => target), nextCursor };
+  };
+  const readsOf = async (ask: () => Promise<unknown>) => {
+    const count = async () => {
+      const stats = await redis.info('commandstats');
+      return [...stats.matchAll(/^cmdstat_x(?:rev)?range:calls=(\d+)/gm)].reduce(
+        (sum, [, calls]) => sum + Number(calls),
+        0,
+      );
+    };
+    const before = await count();
+    await ask();
+    return (await count()) - before;
+  };
+  assert.deepEqual((await targetsOf('red')).targets, ['/3', '/2', '/1']);
+  assert.deepEqual((await targetsOf('blue')).targets, []);
+  // Whether something was added, what there is of its own and from before, and since when that is kept.
+  assert.ok((await readsOf(() => targetsOf('red'))) <= 4);
+  assert.ok((await readsOf(() => targetsOf('blue'))) <= 3);
+  const paged: string[] = [];
+  for (let cursor: string | null | undefined; cursor !== null; ) {
+    const query = { limit: 1, ...(cursor === undefined ? {} : { cursor }) };
+    const reads = await readsOf(async () => {
+      const page = await targetsOf('red', query);
+      paged.push(...page.targets);
+      cursor = page.nextCursor;
+    });
+    assert.ok(reads <= 4, `${reads} reads for ${paged.at(-1)}`);
+  }
+  assert.deepEqual(paged, ['/3', '/2', '/1']);
+  await write('blue', '/by an earlier version beside this one');
+  await write('red', '/4');
+  assert.deepEqual((await targetsOf('blue')).targets, ['/by an earlier version beside this one']);
+  assert.deepEqual((await targetsOf('red')).targets, ['/4', '/3', '/2', '/1']);
+  const [newest] = (await log.list({ limit: 1 }, 'red')).items;
+  assert.deepEqual(
+    (await targetsOf('red', { since: new Date(Number(newest?.id.split('-')[0])).toISOString() })).targets,
+    ['/4'],
+  );
+});

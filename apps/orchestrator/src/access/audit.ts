@@ -10,6 +10,7 @@ import type { Logger } from '../log.ts';
 import { keys } from '../redis/keys.ts';
 import { script } from '../redis/script.ts';
 import { auditEntrySchema, type auditListSchema, type auditQuerySchema } from '../schemas/audit.ts';
+import { createEarlierFinder, type EarlierEntries } from './earlier-audit.ts';
 import { projectSees } from './principal.ts';
 
 export type AuditEntry = z.infer<typeof auditEntrySchema>;
@@ -29,6 +30,13 @@ export interface AuditLog {
   /** What callers did whom somebody bound to `project` sees. */
   list(query: AuditQuery, project: string | null): Promise<AuditList>;
   listStrangers(query: AuditQuery): Promise<AuditList>;
+}
+
+/** From where to where a stream is read, both included; one that begins with `(` is not. */
+interface Part {
+  readonly stream: string;
+  readonly newest: string;
+  readonly oldest: string;
 }
 
 /** How many are read at once, of all streams together; and of each at least. */
@@ -59,12 +67,10 @@ export interface AuditSettings {
 
 export function createAuditLog(redis: Redis, { maxEntries, log, onLost }: AuditSettings): AuditLog {
   let losses: AuditLosses = { count: 0, lastAt: null };
-  const read = async (streams: readonly string[], query: AuditQuery, shows: (entry: AuditEntry) => boolean) => {
+  const findEarlier = createEarlierFinder(redis);
+  const read = async (parts: readonly Part[], query: AuditQuery, shows: (entry: AuditEntry) => boolean) => {
     const items: AuditEntry[] = [];
-    const oldest = query.since === undefined ? '-' : placeAt(query.since);
-    const until = query.until === undefined ? '+' : placeAt(query.until);
-    const newest = query.cursor === undefined ? until : `(${query.cursor}`;
-    for await (const [id, json] of newestFirst(redis, streams, { newest, oldest })) {
+    for await (const [id, json] of newestFirst(redis, parts)) {
       const entry = { id, ...storedSchema.parse(JSON.parse(json)) };
       if (!shows(entry) || !matches(entry, query)) continue;
       if (items.length === query.limit) return { items, nextCursor: items.at(-1)?.id ?? null };
@@ -96,14 +102,14 @@ export function createAuditLog(redis: Redis, { maxEntries, log, onLost }: AuditS
       // Removed projects stay on record, and so what their callers did.
       const own = project === null ? (await redis.hkeys(keys.projects)).map(streamOf) : [streamOf(project)];
       const kept = project === null ? [keys.audit, ...own] : own;
-      // Entries of projects that an earlier version has written are among those of the installation.
-      const list = await read([keys.audit, ...own], query, ({ caller }) => {
-        return caller !== null && projectSees(project, caller.project);
-      });
+      const parts = kept.map((stream) => partOf(stream, query));
+      const earlier = project === null ? undefined : await findEarlier(project);
+      if (earlier !== undefined) parts.push(within(partOf(keys.audit, query), earlier));
+      const list = await read(parts, query, ({ caller }) => caller !== null && projectSees(project, caller.project));
       return { ...list, kept: await keptOf(kept) };
     },
     async listStrangers(query) {
-      const list = await read([keys.auditStrangers], query, () => true);
+      const list = await read([partOf(keys.auditStrangers, query)], query, () => true);
       return { ...list, kept: await keptOf([keys.auditStrangers]) };
     },
   };
@@ -111,21 +117,30 @@ export function createAuditLog(redis: Redis, { maxEntries, log, onLost }: AuditS
 
 const streamOf = (project: string | null): string => (project === null ? keys.audit : keys.auditOf(project));
 
+const partOf = (stream: string, { since, until, cursor }: AuditQuery): Part => ({
+  stream,
+  oldest: since === undefined ? '-' : placeAt(since),
+  newest: cursor !== undefined ? `(${cursor}` : until === undefined ? '+' : placeAt(until),
+});
+
+/** No more of it than where there are some. */
+const within = ({ stream, newest, oldest }: Part, some: EarlierEntries): Part => ({
+  stream,
+  oldest: isLater(some.oldest, oldest) ? some.oldest : oldest,
+  newest: newest === '+' || isLater(newest, some.newest) ? some.newest : newest,
+});
+
 type Entry = readonly [id: string, json: string];
 
 /** The entries of several streams as one list, newest first: a stream is read on when what was read of it is used up. */
-async function* newestFirst(
-  redis: Redis,
-  streams: readonly string[],
-  { newest, oldest }: { readonly newest: string; readonly oldest: string },
-): AsyncGenerator<Entry> {
-  const count = Math.max(LEAST_OF_EACH, Math.ceil(BATCH / streams.length));
-  const parts = streams.map((stream) => ({ stream, from: newest as string | null, entries: [] as Entry[] }));
+async function* newestFirst(redis: Redis, asked: readonly Part[]): AsyncGenerator<Entry> {
+  const count = Math.max(LEAST_OF_EACH, Math.ceil(BATCH / asked.length));
+  const parts = asked.map((part) => ({ ...part, from: part.newest as string | null, entries: [] as Entry[] }));
   for (;;) {
     const usedUp = parts.filter(({ entries, from }) => entries.length === 0 && from !== null);
     await Promise.all(
       usedUp.map(async (part) => {
-        const found = await redis.xrevrange(part.stream, part.from ?? '', oldest, 'COUNT', count);
+        const found = await redis.xrevrange(part.stream, part.from ?? '', part.oldest, 'COUNT', count);
         part.entries = found.map(([id, [, json = '{}']]): Entry => [id, json]).reverse();
         part.from = found.length === count ? `(${found.at(-1)?.[0]}` : null;
       }),
@@ -140,12 +155,16 @@ async function* newestFirst(
 
 /** Nothing is newer than none. */
 function isNewer(entry: Entry | undefined, than: Entry | undefined): boolean {
-  if (entry === undefined || than === undefined) return entry !== undefined;
-  const [[ms = 0, n = 0], [otherMs = 0, otherN = 0]] = [numbersOf(entry), numbersOf(than)];
+  return entry !== undefined && (than === undefined || isLater(entry[0], than[0]));
+}
+
+/** Places may be ids, or what stands for them in a part. */
+function isLater(place: string, than: string): boolean {
+  const [[ms = 0, n = 0], [otherMs = 0, otherN = 0]] = [numbersOf(place), numbersOf(than)];
   return ms > otherMs || (ms === otherMs && n > otherN);
 }
 
-const numbersOf = ([id]: Entry): number[] => id.split('-').map(Number);
+const numbersOf = (place: string): number[] => place.replace('(', '').split('-').map(Number);
 
 /** The place in a stream at a time. Places count from 1970: whatever is earlier is before all of them. */
 const placeAt = (time: string): string => String(Math.max(0, Date.parse(time)));
