@@ -297,6 +297,51 @@ describe('projects', () => {
     refusedAs(await admin.call('GET', '/v1/projects/gone'), 404, 'PROJECT_NOT_FOUND');
     refusedAs(await admin.call('POST', '/v1/projects', { id: 'gone' }), 409, 'ALREADY_EXISTS');
   });
+
+  test('one stays until its schedules, plans, runs and what they left are gone; each is named as whoever removes it knows it', async () => {
+    await using stage = await setStage(() => admin, directory.path);
+    const endpoints = [stage.source, stage.destination];
+    await admin.must('POST', '/v1/projects', { id: 'leaving', endpoints });
+    const key = await makeKey(admin, { role: 'operator', project: 'leaving' });
+    const holder = holderOf(key);
+    const [source, destination] = endpoints.map((endpoint) => ({ endpoint }));
+    const plan = { waves: [{ vms: [{ kind: 'vm', vm: stage.vmId, source, destination }] }] };
+    await holder.must('PUT', '/v1/plans/all', plan);
+    const trigger = { kind: 'cron', expression: '0 0 1 1 *' };
+    await holder.must('POST', '/v1/schedules', { id: 'yearly', action: { kind: 'plan', plan: 'all' }, trigger });
+    const login = { kind: 'password', username: 'u', password: 'p' };
+    await holder.must('POST', '/v1/credentials', { id: 'vcenter', ...login });
+    await holder.must('POST', '/v1/webhooks', { id: 'told', url: 'https://receiver.example.org/' });
+    const hold = stage.world.faults.arm('gateway.start', 'hold-after');
+    const { id: run } = await holder.must<{ id: string }>('POST', '/v1/plans/all/runs', { mode: 'failover' });
+    await hold.reached;
+    stage.world.faults.arm('gateway.remove', 'before', { code: 'BUSY', times: 1_000 });
+    const [migration = ''] = await idsOf(holder, '/v1/migrations');
+    await admin.must('DELETE', `/v1/api-keys/${key.id}`);
+    const left = async () => {
+      const refused = await admin.call('DELETE', '/v1/projects/leaving');
+      refusedAs(refused, 409, 'IN_USE');
+      const [, named = ''] = /^To leaving still belong (.*)\. Remove/.exec(String(refused.body.detail)) ?? [];
+      return named.split(', ');
+    };
+    const definitions = ['schedule leaving.yearly', 'plan leaving.all'];
+    const theirs = ['credential leaving.vcenter', 'webhook leaving.told'];
+    const [ofRun, ofMigration] = [`run ${run} (see lmas plan status)`, `migration ${migration} (see lmas get)`];
+    assert.deepEqual(await left(), [...definitions, ofRun, ofMigration, ...theirs]);
+    for (const [kind, id] of [...definitions, ...theirs].map((each) => each.split(' ')))
+      await admin.must('DELETE', `/v1/${kind}s/${id}`);
+    assert.deepEqual(await left(), [ofRun, ofMigration]);
+    await admin.must('POST', `/v1/plan-runs/${run}/cancel`);
+    hold.release();
+    await admin.until(migration, ({ teardown }) => teardown === 'incomplete');
+    for (const deadline = performance.now() + 20_000; (await left()).length > 1; await sleep(20))
+      assert.ok(performance.now() < deadline, 'the run does not end');
+    assert.deepEqual(await left(), [ofMigration], 'it has ended, and what it left is not taken down');
+    stage.server.goAway();
+    await admin.must('POST', `/v1/migrations/${migration}/give-up-teardown`, { reason: 'burnt down' });
+    await admin.until(migration, ({ teardown }) => teardown === 'given-up');
+    await admin.must('DELETE', '/v1/projects/leaving');
+  });
 });
 
 describe('tokens of an identity provider', () => {

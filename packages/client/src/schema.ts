@@ -311,7 +311,7 @@ export interface paths {
         post?: never;
         /**
          * Remove a project
-         * @description Its name is not given away again: the records of its migrations stay.
+         * @description Only once nothing of it is left: API keys, credentials, webhooks, schedules, plans, runs that have not ended, and migrations that have not ended or are not taken down. Its name is not given away again: the records of its migrations stay.
          */
         delete: operations["deleteProject"];
         options?: never;

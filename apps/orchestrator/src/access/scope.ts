@@ -29,11 +29,11 @@ import { noticeSeenBy } from './seen-notices.ts';
 
 export type ScopedMigrations = Omit<
   MigrationService,
-  'create' | 'list' | 'live' | 'liveAt' | 'waiting' | 'requireFree'
+  'create' | 'list' | 'unfinished' | 'liveAt' | 'waiting' | 'requireFree'
 > & {
   requireFree(vm: Parameters<MigrationService['requireFree']>[0], source: string): Promise<void>;
   waiting(query: Parameters<MigrationService['waiting']>[0]): ReturnType<MigrationService['waiting']>;
-  live(): ReturnType<MigrationService['live']>;
+  unfinished(): ReturnType<MigrationService['unfinished']>;
   create(input: MigrationInput, options: CreateOptions): ReturnType<MigrationService['create']>;
   list(query: Omit<ListQuery, 'project'>): ReturnType<MigrationService['list']>;
 };
@@ -122,7 +122,7 @@ function migrationsOf(
       await get(id);
       return await service.log(id);
     },
-    live: () => service.live(project),
+    unfinished: () => service.unfinished(project),
     waiting: (query) => service.waiting(query, project),
     list: (query) => service.list({ ...query, project }),
     async change(id, changes) {

@@ -63,8 +63,8 @@ export interface MigrationService {
   get(id: string): Promise<Migration>;
   /** What its runs logged, the oldest first. @throws LmasError MIGRATION_NOT_FOUND */
   log(id: string): Promise<MigrationLogEntry[]>;
-  /** Ids of those that have not ended; null: whosever they are. */
-  live(project: string | null): Promise<string[]>;
+  /** Ids of those that have not ended, or of which something is left to be taken down; null: whosever they are. */
+  unfinished(project: string | null): Promise<string[]>;
   /** Those that have not ended and go from or to one of these endpoints. */
   liveAt(endpoints: readonly string[]): Promise<Migration[]>;
   /** Those that wait, the first to be started first. @throws LmasError INVALID_CURSOR */
@@ -197,7 +197,7 @@ export function createMigrationService(
       }
       return await create(request, { idempotencyKey, project, retryOf: id });
     },
-    live: (project) => store.live(project === null ? undefined : keys.index('project', project)),
+    unfinished: (project) => store.unfinished(project === null ? undefined : keys.index('project', project)),
     async liveAt(endpoints) {
       const ids = await Promise.all(endpoints.map((endpoint) => store.live(keys.index('endpoint', endpoint))));
       return await store.getMany([...new Set(ids.flat())]);

@@ -28,6 +28,8 @@ export interface RecordReads {
   lockedBy(locks: readonly string[]): Promise<string[]>;
   /** Ended, but not everything of theirs could be taken down. @param index only those in it */
   incomplete(index?: string): Promise<string[]>;
+  /** Live ones, and those of which something is left to be taken down. @param index only those in it */
+  unfinished(index?: string): Promise<string[]>;
   /** Live migrations that some run has taken up and none holds now, with the token of the last one. */
   orphans(): Promise<{ id: string; token: number }[]>;
   /** Live migrations that no run has, and that have waited for longer than their request allows. */
@@ -62,6 +64,10 @@ export function createRecordReads(redis: Redis): RecordReads {
     isLive: async (id) => (await redis.sismember(keys.live, id)) === 1,
     lockedBy: async (locks) => [...new Set((await redis.mget([...locks])).filter((id) => id !== null))],
     incomplete: (index) => inBoth(keys.incomplete, index),
+    async unfinished(index) {
+      const [live, incomplete] = await Promise.all([inBoth(keys.live, index), inBoth(keys.incomplete, index)]);
+      return [...new Set([...live, ...incomplete])];
+    },
     async orphans() {
       const ids = await redis.smembers(keys.running);
       const pipeline = redis.pipeline();

@@ -48,15 +48,24 @@ export async function nextStage(
   const run = stored.value;
   if (isUnderWay(run)) return await turn(stored, tools, options);
   const endedAt = new Date(tools.nowMs).toISOString();
-  if (run.cancelRequestedAt !== null) {
-    return said(cancelledBefore(run, endedAt));
+  if (run.cancelRequestedAt !== null) return said(endedBefore(run, 'cancelled', endedAt));
+  try {
+    return await prepare(run, tools, options);
+  } catch (error) {
+    // Whoever it was begun for may see nothing any more, and never will: there is nothing to wait for.
+    if (errorCode(error) !== 'PROJECT_NOT_FOUND') throw error;
+    return said(endedBefore(run, 'failed', endedAt));
   }
+}
+
+/** Finds its VMs, then checks them. */
+async function prepare(run: PlanRun, tools: StageTools, options: Options): Promise<Change | undefined> {
   if (run.phase === 'resolving') {
     const found = await survey(asTaken(run), tools.scope, options);
     if (run.mode === 'disaster') return said(assess(run, found, await tools.formerRun(run), tools.nowMs));
     const resolution = resolve(asTaken(run), found);
     const items = await withLeftThere(resolution.items, tools.scope.migrations);
-    return said(resolved(run, { ...resolution, items }, endedAt));
+    return said(resolved(run, { ...resolution, items }, new Date(tools.nowMs).toISOString()));
   }
   if (run.phase !== 'validating') return undefined;
   if (run.attempt > 1 && !run.items.some(isCheckedAnew)) {
@@ -67,11 +76,12 @@ export async function nextStage(
   return await validated(run, tools, options);
 }
 
-/** It was cancelled while nothing moved: of a retry, while what is left was checked again. */
-function cancelledBefore(run: PlanRun, endedAt: string): PlanRun {
-  const message = `It was cancelled before anything ${hasMoved(run) ? 'more ' : ''}moved.`;
+/** It was cancelled, or its project removed, while nothing moved: of a retry, while what is left was checked again. */
+function endedBefore(run: PlanRun, phase: 'cancelled' | 'failed', endedAt: string): PlanRun {
+  const what = phase === 'cancelled' ? 'It was cancelled' : `Its project ${run.project} was removed`;
+  const message = `${what} before anything ${hasMoved(run) ? 'more ' : ''}moved.`;
   const items = run.items.map((item): PlanItem => (item.state === 'waiting' ? { ...item, state: 'skipped' } : item));
-  return { ...run, items, waves: skipped(run.waves), phase: 'cancelled', endedAt, pausedAt: null, message };
+  return { ...run, items, waves: skipped(run.waves), phase, endedAt, pausedAt: null, message };
 }
 
 const isCheckedAnew = ({ state, checkedAt }: PlanItem): boolean => state === 'waiting' && checkedAt !== null;

@@ -201,13 +201,11 @@ function endpointStore(tables: Tables, migrations: MigrationReads, plugins: Plug
   };
 }
 
-type MigrationReads = Pick<MigrationStore, 'live' | 'incomplete'>;
+type MigrationReads = Pick<MigrationStore, 'unfinished'>;
 
-/** Migrations that are live, or of which something is left to be taken down, as users of what they refer to. */
-async function migrationsIn(index: string, migrations: MigrationReads): Promise<string[]> {
-  const [live, incomplete] = await Promise.all([migrations.live(index), migrations.incomplete(index)]);
-  return [...new Set([...live, ...incomplete])].map((id) => `migration ${id}`);
-}
+/** As users of what they refer to. */
+const migrationsIn = async (index: string, migrations: MigrationReads): Promise<string[]> =>
+  (await migrations.unfinished(index)).map((id) => `migration ${id}`);
 
 const credentialReference = (id: string) => ({ key: keys.credentials, kind: 'credential', id });
 

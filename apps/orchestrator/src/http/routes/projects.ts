@@ -3,6 +3,7 @@
  */
 import type { FastifyPluginAsyncZod } from 'fastify-type-provider-zod';
 import { isUsable } from '../../access/api-keys.ts';
+import { fullName } from '../../access/owned-names.ts';
 import type { Principal } from '../../access/principal.ts';
 import { projectInputSchema, projectSchema, projectUpdateSchema } from '../../schemas/project.ts';
 import { callerOf } from '../access.ts';
@@ -94,7 +95,9 @@ export const projectRoutes: FastifyPluginAsyncZod<Services> = async (api, servic
         operationId: 'deleteProject',
         tags,
         summary: 'Remove a project',
-        description: 'Its name is not given away again: the records of its migrations stay.',
+        description:
+          'Only once nothing of it is left: API keys, credentials, webhooks, schedules, plans, runs that have not ended, and migrations that ' +
+          'have not ended or are not taken down. Its name is not given away again: the records of its migrations stay.',
         params: slugParams,
         response: { 204: removed, ...failures('PROJECT_NOT_FOUND', 'IN_USE') },
       },
@@ -111,14 +114,25 @@ async function requireEndpoints({ seenBy }: Services, caller: Principal, endpoin
   for (const id of endpoints ?? []) await seenBy(caller).endpoints.get(id);
 }
 
-/** What must be gone before a project can go. */
-async function usersOf({ seenBy, apiKeys, webhooks }: Services, project: string): Promise<string[]> {
+const ALL = { limit: 100_000 };
+
+/** What must be gone before a project can go, by the names that whoever removes it knows: those of the installation. */
+async function usersOf(
+  { seenBy, apiKeys, webhooks, schedules, plans, planRuns }: Services,
+  project: string,
+): Promise<string[]> {
   const { credentials, migrations } = seenBy({ project });
+  const named = (kind: string, items: readonly { readonly id: string }[]): string[] =>
+    items.map(({ id }) => `${kind} ${fullName(project, id)}`);
   const keys = (await apiKeys.list(project)).filter(isUsable);
+  const runs = (await planRuns.list(ALL, project)).items.filter(({ endedAt }) => endedAt === null);
   return [
     ...keys.map(({ id }) => `API key ${id}`),
-    ...(await credentials.list()).map(({ id }) => `credential ${id}`),
-    ...(await webhooks.seenBy(project).list()).map(({ id }) => `webhook ${id}`),
-    ...(await migrations.live()).map((id) => `migration ${id}`),
+    ...named('schedule', (await schedules.list(ALL, project)).items),
+    ...named('plan', (await plans.list(ALL, project)).items),
+    ...runs.map(({ id }) => `run ${id} (see lmas plan status)`),
+    ...(await migrations.unfinished()).map((id) => `migration ${id} (see lmas get)`),
+    ...named('credential', await credentials.list()),
+    ...named('webhook', await webhooks.seenBy(project).list()),
   ];
 }
