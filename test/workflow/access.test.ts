@@ -26,6 +26,15 @@ interface Key {
   readonly lastUsedAt: string | null;
 }
 
+interface Endpoint {
+  readonly id: string;
+  readonly credential: string;
+}
+interface Site {
+  readonly id: string;
+  readonly gateway: { readonly ssh: { readonly credential: string } };
+}
+
 const makeKey = (as: Api, body: object) => as.must<Key>('POST', '/v1/api-keys', { name: 'a test', ...body });
 const holderOf = ({ key }: { key: string }) => new Api(admin.url, key);
 const refusedAs = (answer: Answer, status: number, code: string) =>
@@ -245,6 +254,50 @@ describe('projects', () => {
     refusedAs(await left.call('DELETE', '/v1/credentials/same'), 409, 'IN_USE');
     await right.must('DELETE', '/v1/credentials/same');
     await admin.must('GET', '/v1/credentials/same');
+  });
+
+  test('whoever is given an endpoint learns no name of another’s credential, nor what he does not see of where his own is used', async () => {
+    await using stage = await setStage(() => admin, directory.path);
+    const { source, destination, vmName } = stage;
+    const holders = [];
+    for (const project of ['mine', 'yours']) {
+      await admin.must('POST', '/v1/projects', { id: project, endpoints: [source] });
+      holders.push(holderOf(await makeKey(admin, { role: 'operator', project })));
+    }
+    const [mine, yours] = holders;
+    assert.ok(mine !== undefined && yours !== undefined);
+    await mine.must('POST', '/v1/credentials', { id: 'vcenter', kind: 'password', username: 'u', password: 'p' });
+    const credential = 'mine.vcenter';
+    const any = { 'if-match': '*' };
+    const removing = async (holder: Api, name: string) => {
+      const refused = await holder.call('DELETE', `/v1/credentials/${name}`);
+      refusedAs(refused, 409, 'IN_USE');
+      return String(refused.body.detail).split('. ')[0];
+    };
+    await admin.must('PATCH', `/v1/endpoints/${source}`, { credential }, any);
+    const still = 'The credential vcenter is still used by';
+    assert.equal(await removing(mine, 'vcenter'), `${still} endpoint ${source}`);
+    const { gateway } = await admin.must<Site>('GET', `/v1/sites/${source}`);
+    const other = { gateway: { ...gateway, ssh: { ...gateway.ssh, credential } } };
+    await admin.must('PATCH', `/v1/sites/${destination}`, other, any);
+    assert.equal(await removing(mine, 'vcenter'), `${still} endpoint ${source}, what your project does not see`);
+    const users = `site ${destination}, endpoint ${source}`;
+    assert.equal(await removing(admin, credential), `The credential ${credential} is still used by ${users}`);
+
+    const shownTo = async (holder: Api) => {
+      const [endpoint] = (await holder.must<{ items: Endpoint[] }>('GET', `/v1/endpoints`)).items.filter(isSource);
+      const [site] = (await holder.must<{ items: Site[] }>('GET', `/v1/sites`)).items.filter(isSource);
+      const alone = await holder.must<Endpoint>('GET', `/v1/endpoints/${source}`);
+      assert.deepEqual([alone, await holder.must('GET', `/v1/sites/${source}`)], [endpoint, site]);
+      return [endpoint?.credential, site?.gateway.ssh.credential];
+    };
+    const isSource = ({ id }: { id: string }) => id === source;
+    assert.deepEqual(await shownTo(admin), [credential, vmName]);
+    assert.deepEqual(await shownTo(mine), ['vcenter', '']);
+    assert.deepEqual(await shownTo(yours), ['', '']);
+    await admin.must('PATCH', `/v1/sites/${source}`, other, any);
+    assert.deepEqual(await shownTo(mine), ['vcenter', 'vcenter']);
+    assert.deepEqual(await shownTo(yours), ['', '']);
   });
 
   test('a VM that somebody else migrates is refused without saying whose it is', async () => {

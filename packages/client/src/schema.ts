@@ -4208,7 +4208,8 @@ export interface components {
             site: components["schemas"]["SlugInput"];
             /** @description Name of a loaded plugin: kvm, … */
             plugin: components["schemas"]["SlugInput"];
-            credential: components["schemas"]["OwnedNameInput"];
+            /** @description Empty to a project whose credential it is not: whoever sees the whole installation sees every name. */
+            credential: components["schemas"]["OwnedNameInput"] | "";
             /** @description The plugin's own settings; see GET /v1/plugins. */
             config: {
                 [key: string]: unknown;
@@ -4541,7 +4542,8 @@ export interface components {
                     port?: number;
                     /** @description The SSH host keys that are accepted, as SHA-256 fingerprints. See POST /v1/host-key-scans. */
                     hostKeys: string[];
-                    credential: components["schemas"]["OwnedNameInput"];
+                    /** @description Empty to a project whose credential it is not: whoever sees the whole installation sees every name. */
+                    credential: components["schemas"]["OwnedNameInput"] | "";
                 };
                 /** @description Where the other site reaches this gateway machine. */
                 tunnelAddress: string;
@@ -9086,7 +9088,8 @@ export interface components {
             site: components["schemas"]["Slug"];
             /** @description Name of a loaded plugin: kvm, … */
             plugin: components["schemas"]["Slug"];
-            credential: components["schemas"]["OwnedName"];
+            /** @description Empty to a project whose credential it is not: whoever sees the whole installation sees every name. */
+            credential: components["schemas"]["OwnedName"] | "";
             /** @description The plugin's own settings; see GET /v1/plugins. */
             config: {
                 [key: string]: unknown;
@@ -9419,7 +9422,8 @@ export interface components {
                     port: number;
                     /** @description The SSH host keys that are accepted, as SHA-256 fingerprints. See POST /v1/host-key-scans. */
                     hostKeys: string[];
-                    credential: components["schemas"]["OwnedName"];
+                    /** @description Empty to a project whose credential it is not: whoever sees the whole installation sees every name. */
+                    credential: components["schemas"]["OwnedName"] | "";
                 };
                 /** @description Where the other site reaches this gateway machine. */
                 tunnelAddress: string;

@@ -18,8 +18,10 @@ import type {
   CredentialInfo,
   CredentialInput,
   CredentialStore,
+  Endpoint,
   EndpointStore,
   Inventory,
+  Site,
   SiteStore,
 } from '../sites/sites.ts';
 import { fullName, ownName } from './owned-names.ts';
@@ -38,8 +40,9 @@ export type ScopedMigrations = Omit<
   list(query: Omit<ListQuery, 'project'>): ReturnType<MigrationService['list']>;
 };
 
-export type ScopedCredentials = Omit<CredentialStore, 'add' | 'reveal'> & {
+export type ScopedCredentials = Omit<CredentialStore, 'add' | 'reveal' | 'remove'> & {
   add(input: CredentialInput): ReturnType<CredentialStore['add']>;
+  remove(id: string): ReturnType<CredentialStore['remove']>;
 };
 
 export interface Scope {
@@ -65,6 +68,7 @@ export interface Unscoped {
 
 export function scopeOf({ project }: Pick<Principal, 'project'>, all: Unscoped): Scope {
   const endpoints = endpointsOf(project, all);
+  const sites = sitesOf(project, endpoints, all.inventory.sites);
   const requireEndpoints = async ({ source, destination }: MigrationInput): Promise<void> => {
     const granted = await all.projects.granted(project);
     const unknown = [source, destination].find((id) => !granted(id));
@@ -81,8 +85,8 @@ export function scopeOf({ project }: Pick<Principal, 'project'>, all: Unscoped):
         return await all.checker.check(input, options);
       },
     },
-    credentials: credentialsOf(project, all.inventory.credentials),
-    sites: sitesOf(project, endpoints, all.inventory.sites),
+    credentials: credentialsOf(project, all.inventory.credentials, { sites, endpoints }),
+    sites,
     questions: {
       async lend(endpointId, options) {
         await endpoints.get(endpointId);
@@ -174,7 +178,11 @@ function eventsOf(project: string | null, { events, migrations }: Unscoped): Eve
   };
 }
 
-function credentialsOf(project: string | null, store: CredentialStore): ScopedCredentials {
+function credentialsOf(
+  project: string | null,
+  store: CredentialStore,
+  { sites, endpoints }: Pick<Scope, 'sites' | 'endpoints'>,
+): ScopedCredentials {
   const shown = (credential: CredentialInfo): CredentialInfo => ({
     ...credential,
     id: ownName(project, credential.id),
@@ -183,12 +191,27 @@ function credentialsOf(project: string | null, store: CredentialStore): ScopedCr
     get: async (id) => shown(await store.get(fullName(project, id))),
     add: async (input) => shown(await store.add({ ...input, id: fullName(project, input.id), project })),
     list: async () => (await store.list()).filter((each) => projectSees(project, each.project)).map(shown),
-    remove: (id) => store.remove(fullName(project, id)),
+    async remove(id) {
+      if (project === null) return await store.remove(id);
+      const [ofSites, ofEndpoints] = await Promise.all([sites.list(), endpoints.list()]);
+      const seen = [...ofSites.map((site) => `site ${site.id}`), ...ofEndpoints.map((one) => `endpoint ${one.id}`)];
+      await store.remove(fullName(project, id), { name: id, seen: new Set(seen) });
+    },
   };
+}
+
+/** The name of a credential that something logs in with, as whoever is bound to `project` reads it; empty: it is not theirs. */
+function shownCredential(project: string | null, name: string): string {
+  const own = ownName(project, name);
+  return project === null || own !== name ? own : '';
 }
 
 function endpointsOf(project: string | null, { inventory, projects }: Unscoped): EndpointStore {
   const store = inventory.endpoints;
+  const shown = (endpoint: Endpoint): Endpoint => ({
+    ...endpoint,
+    credential: shownCredential(project, endpoint.credential),
+  });
   const isGranted = async (id: string) => (await projects.granted(project))(id);
   const requireGranted = async (id: string): Promise<void> => {
     if (!(await isGranted(id))) throw new LmasError('ENDPOINT_NOT_FOUND', `There is no ${id}.`);
@@ -197,11 +220,11 @@ function endpointsOf(project: string | null, { inventory, projects }: Unscoped):
     add: (input) => requireInstallation(project, () => store.add(input)),
     async list() {
       const granted = await projects.granted(project);
-      return (await store.list()).filter(({ id }) => granted(id));
+      return (await store.list()).filter(({ id }) => granted(id)).map(shown);
     },
     async get(id) {
       await requireGranted(id);
-      return await store.get(id);
+      return shown(await store.get(id));
     },
     change: (id, change, expect) => requireInstallation(project, () => store.change(id, change, expect)),
     setCordon: (id, isCordoned) => requireInstallation(project, () => store.setCordon(id, isCordoned)),
@@ -218,6 +241,12 @@ function endpointsOf(project: string | null, { inventory, projects }: Unscoped):
 }
 
 function sitesOf(project: string | null, endpoints: EndpointStore, store: SiteStore): SiteStore {
+  const shown = (site: Site): Site => {
+    const { gateway } = site;
+    if (gateway === null) return site;
+    const credential = shownCredential(project, gateway.ssh.credential);
+    return { ...site, gateway: { ...gateway, ssh: { ...gateway.ssh, credential } } };
+  };
   const visible = async (): Promise<ReadonlySet<string>> =>
     new Set(
       (project === null ? await store.list() : await endpoints.list()).map((item) =>
@@ -228,11 +257,11 @@ function sitesOf(project: string | null, endpoints: EndpointStore, store: SiteSt
     add: (input) => requireInstallation(project, () => store.add(input)),
     async list() {
       const ids = await visible();
-      return (await store.list()).filter(({ id }) => ids.has(id));
+      return (await store.list()).filter(({ id }) => ids.has(id)).map(shown);
     },
     async get(id) {
       if (project !== null && !(await visible()).has(id)) throw new LmasError('SITE_NOT_FOUND', `There is no ${id}.`);
-      return await store.get(id);
+      return shown(await store.get(id));
     },
     change: (id, change, expect) => requireInstallation(project, () => store.change(id, change, expect)),
     remove: (id) => requireInstallation(project, () => store.remove(id)),

@@ -369,8 +369,8 @@ test('a run on record with a time without end, as a rate of 0 made it, is read, 
 
 test('a host is emptied by one run at a time, and so are its site and the hosts of a site; there, back and once more', async () => {
   const { signal } = new AbortController();
-  const evacuate = (source: object) =>
-    runs.evacuate(evacuationInputSchema.parse({ source, destination: { site: 'b' } }), null, { signal });
+  const evacuate = (source: object, project: string | null = null) =>
+    runs.evacuate(evacuationInputSchema.parse({ source, destination: { site: 'b' } }), project, { signal });
   const [host, other, site] = [{ endpoint: 'a' }, { endpoint: 'a2' }, { site: 'a' }];
   const first = await atOnce([evacuate(host), evacuate(host), evacuate(host)]);
   const busy = { code: 'PLAN_BUSY', message: new RegExp(first.id) };
@@ -383,6 +383,18 @@ test('a host is emptied by one run at a time, and so are its site and the hosts 
   const whole = await evacuate(site);
   for (const part of [host, other])
     await assert.rejects(evacuate(part), { code: 'PLAN_BUSY', message: new RegExp(whole.id) });
+  await end(whole.id);
+  // Where two projects have the same host, each hears of its own run only.
+  const reds = await evacuate(host, 'red');
+  const named = { code: 'PLAN_BUSY', message: new RegExp(reds.id) };
+  for (const project of ['red', null]) await assert.rejects(evacuate(site, project), named);
+  const unnamed = { code: 'PLAN_BUSY', message: 'Somebody else’s run, which moves the same VMs, is under way.' };
+  for (const place of [host, site]) await assert.rejects(evacuate(place, 'blue'), unnamed);
+  await end(reds.id);
+  const blues = await evacuate(host, 'blue');
+  await assert.rejects(runs.retry(reds.id, 'red'), unnamed);
+  await assert.rejects(runs.failBack(reds.id, 'red'), unnamed);
+  await assert.rejects(runs.retry(reds.id, null), { code: 'PLAN_BUSY', message: new RegExp(blues.id) });
 });
 
 test('a plan does not run after one that was taken back, or is being taken back, unless that was taken back in turn', async () => {

@@ -106,12 +106,6 @@ export interface RunServiceParts {
   readonly now: () => number;
 }
 
-/** @param name of the plan whose VMs are moved, of the place that is emptied (evacuation.ts), or of the first run that moved them */
-const seatOf = (name: string): Seat => ({
-  name,
-  taken: (holder) => new LmasError('PLAN_BUSY', `Run ${holder}, which moves the same VMs, is under way.`),
-});
-
 export function createPlanRunService({
   table,
   plans,
@@ -129,18 +123,34 @@ export function createPlanRunService({
     throw new LmasError('PLAN_RUN_NOT_FOUND', `There is no run ${id}.`);
   };
   const get = async (id: string, project: string | null) => withOwnPlans(project, await load(id, project));
+  /**
+   * @param name of the plan whose VMs are moved, of the place that is emptied (evacuation.ts), or of the first run that moved them
+   * @param project of whoever asks: where projects meet at a place, neither hears which run of the other has it
+   */
+  const seatOf = (name: string, project: string | null): Seat => ({
+    name,
+    async taken(holder) {
+      const other = (await table.find(holder))?.value;
+      if (other !== undefined && !projectSees(project, other.project)) {
+        return new LmasError('PLAN_BUSY', 'Somebody else’s run, which moves the same VMs, is under way.', {
+          remedy: 'Wait for it to end; whoever runs the installation can say whose it is.',
+        });
+      }
+      return new LmasError('PLAN_BUSY', `Run ${holder}, which moves the same VMs, is under way.`);
+    },
+  });
   /** Where a run that moves VMs has its place, there and back. */
   const seatNameOf = async ({ id, plan }: PlanRun): Promise<string> => (await table.find(id))?.seat ?? plan ?? id;
   const begin = async (
     definition: PlanBody,
     of: Omit<Parameters<typeof newRun>[1], 'id'>,
-    { id, fence, seat = of.plan ?? id }: { id: string; fence?: Fence; seat?: string },
+    { id, fence, seat }: { id: string; fence?: Fence; seat: Seat },
   ): Promise<PlanRun> => {
     const run = newRun(definition, { id, ...of }, at());
     const entry = { at: run.createdAt, message: `The run begins: ${of.mode}.`, vm: null, code: null };
     if (of.plan !== null && onlyLooks(of)) await earlier.forgetLooks(of.plan, of.mode);
     // False: it was begun for the same purpose before.
-    const beside = { ...besideOf(run, null, [entry]), seat: moves(of) ? seatOf(seat) : undefined };
+    const beside = { ...besideOf(run, null, [entry]), seat: moves(of) ? seat : undefined };
     await table.add(run, { ...beside, fence });
     await announce();
     return await load(id, null);
@@ -196,7 +206,7 @@ export function createPlanRunService({
       if (moves({ mode })) await earlier.requireTurn(plan, { planId, fullId, mode });
       const { id: _, project: __, createdAt: ___, changedAt: ____, ...definition } = plan;
       const of = { plan: fullId, project: plan.project, mode, reverseOf: null };
-      const order = { id, ...(ordered === undefined ? {} : { fence: ordered.fence }) };
+      const order = { id, seat: seatOf(fullId, project), ...(ordered === undefined ? {} : { fence: ordered.fence }) };
       return withOwnPlans(project, await begin(definition, of, order));
     },
     findFor: async (purpose) => (await table.find(runIdFor(purpose)))?.value,
@@ -210,10 +220,10 @@ export function createPlanRunService({
       const tools = { ...complaintTools(project), findPlan: async () => undefined };
       refuse(await complaintsAbout(null, definition, tools, { signal }));
       const endpoints = await tools.scope.endpoints.list();
-      const seat = seatOfPlace(input.source);
-      for (const name of [seat, ...seatsAround(input.source, endpoints)]) {
+      const seat = seatOf(seatOfPlace(input.source), project);
+      for (const name of [seat.name, ...seatsAround(input.source, endpoints)]) {
         const holder = await table.holderOf(name);
-        if (holder !== undefined) throw seatOf(name).taken(holder);
+        if (holder !== undefined) throw await seat.taken(holder);
       }
       // First: what is on its way out must not be replaced meanwhile.
       if (input.cordon) for (const id of endpointsAt(input.source, endpoints)) await cordon(id);
@@ -231,7 +241,7 @@ export function createPlanRunService({
       const back = await begin(
         reversePlan(run, leftOut),
         { plan: null, project: run.project, mode: 'failback', reverseOf: id, reverseOfPlan },
-        { id: newRunId(), seat: await seatNameOf(run) },
+        { id: newRunId(), seat: seatOf(await seatNameOf(run), project) },
       );
       return withOwnPlans(project, back);
     },
@@ -274,7 +284,7 @@ export function createPlanRunService({
     async retry(id, project) {
       const run = await asFoundLater(await load(id, project));
       await earlier.requireRetry(run);
-      const seat = moves(run) ? seatOf(await seatNameOf(run)) : undefined;
+      const seat = moves(run) ? seatOf(await seatNameOf(run), project) : undefined;
       return await order(id, project, 'What did not move is tried again.', restarted, seat);
     },
     async report(id, project) {

@@ -40,7 +40,7 @@ export interface Versioned<T> {
 export interface Seat {
   readonly name: string;
   /** What is thrown when another record has it. */
-  readonly taken: (holder: string) => LmasError;
+  readonly taken: (holder: string) => Promise<LmasError>;
 }
 
 /** In the place of a record that is none, by its schema. */
@@ -245,7 +245,8 @@ export function versionedTable<T extends { readonly id: string; readonly created
       ...texts,
     ]);
     if (answer === 'WITHDRAWN') throw new LmasError('WITHDRAWN');
-    if (seat !== undefined && String(answer).startsWith(TAKEN)) throw seat.taken(String(answer).slice(TAKEN.length));
+    if (seat !== undefined && String(answer).startsWith(TAKEN))
+      throw await seat.taken(String(answer).slice(TAKEN.length));
     return answer === 'OK';
   };
   const find = async (id: string): Promise<Versioned<T> | undefined> => {

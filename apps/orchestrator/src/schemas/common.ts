@@ -22,6 +22,11 @@ export const ownedNameSchema = z
       'A name; what belongs to a project is `project.name` to whoever sees the whole installation, and `name` to the project itself.',
   });
 
+/** What an endpoint or a gateway machine logs in with, as it is shown. */
+export const shownCredentialSchema = z
+  .union([ownedNameSchema, z.literal('')])
+  .describe('Empty to a project whose credential it is not: whoever sees the whole installation sees every name.');
+
 /** A name or an address; what neither can contain is refused here, long before a resolver sees it. */
 export const hostSchema = z
   .string()

@@ -3,7 +3,7 @@
  */
 import { HOST_STATES, VERIFICATION_OUTCOMES } from '@lmas/plugin-api';
 import { z } from 'zod';
-import { ownedNameSchema, slugSchema, timestampSchema } from './common.ts';
+import { ownedNameSchema, shownCredentialSchema, slugSchema, timestampSchema } from './common.ts';
 
 export const endpointInputSchema = z
   .strictObject({
@@ -27,6 +27,7 @@ export const endpointInputSchema = z
   });
 export const endpointSchema = endpointInputSchema
   .extend({
+    credential: shownCredentialSchema,
     createdAt: timestampSchema,
     cordonedAt: timestampSchema
       .nullable()

@@ -2,7 +2,14 @@
  * Sites, and what the SSH server of a machine shows before it is registered.
  */
 import { z } from 'zod';
-import { hostSchema, ownedNameSchema, portSchema, slugSchema, timestampSchema } from './common.ts';
+import {
+  hostSchema,
+  ownedNameSchema,
+  portSchema,
+  shownCredentialSchema,
+  slugSchema,
+  timestampSchema,
+} from './common.ts';
 
 export const hostKeysSchema = z
   .array(z.string().regex(/^SHA256:[A-Za-z0-9+/]{43}$/, 'a fingerprint as ssh-keygen -lf prints it: SHA256:…'))
@@ -91,13 +98,24 @@ export const siteInputSchema = z
       { id: 'porto' },
     ],
   });
-export const siteSchema = siteInputSchema.extend({ createdAt: timestampSchema }).meta({ id: 'Site' });
+const { gateway: gatewaySchema } = siteInputSchema.shape;
+const machineSchema = gatewaySchema.unwrap().unwrap();
+export const siteSchema = siteInputSchema
+  .extend({
+    gateway: machineSchema
+      .extend({ ssh: machineSchema.shape.ssh.extend({ credential: shownCredentialSchema }) })
+      .nullable()
+      .default(null)
+      .describe(gatewaySchema.description ?? ''),
+    createdAt: timestampSchema,
+  })
+  .meta({ id: 'Site' });
 
 /** What is not named stays as it is. While live migrations use the site, of its gateway only the credential may change, and addresses may come. */
 export const siteChangeSchema = z
   .strictObject({
     description: siteInputSchema.shape.description.unwrap(),
-    gateway: siteInputSchema.shape.gateway.unwrap(),
+    gateway: gatewaySchema.unwrap(),
   })
   .partial()
   .meta({ id: 'SiteChange', examples: [{ description: 'Rack 8' }] });

@@ -48,7 +48,14 @@ export interface EndpointStore extends Table<Endpoint, z.output<typeof endpointI
   /** Whether it takes VMs from now on; what was accepted before goes on. Idempotent. @throws LmasError ENDPOINT_NOT_FOUND */
   setCordon(id: string, isCordoned: boolean): Promise<Endpoint>;
 }
-export interface CredentialStore extends Table<CredentialInfo, CredentialInput & { readonly project: string | null }> {
+type OwnedCredentialInput = CredentialInput & { readonly project: string | null };
+
+export interface CredentialStore extends Omit<Table<CredentialInfo, OwnedCredentialInput>, 'remove'> {
+  /**
+   * @param as what whoever removes it calls it, and which of its users (`site lisbon`, `endpoint host-a`) it may be told
+   * @throws LmasError IN_USE, CREDENTIAL_NOT_FOUND
+   */
+  remove(id: string, as?: { readonly name: string; readonly seen: ReadonlySet<string> }): Promise<void>;
   /** The secret itself, for a connection that is about to be made. */
   reveal(id: string): Promise<Credential>;
 }
@@ -109,14 +116,16 @@ function credentialStore({ credentials, sites, endpoints }: Tables, vault: Vault
       const { kind, username, sealed } = await credentials.get(id);
       return { kind, username, ...JSON.parse(await vault.open(`credential:${id}`, sealed)) } as Credential;
     },
-    async remove(id) {
+    async remove(id, as) {
       await credentials.get(id);
       const ofSites = (await sites.list()).filter(({ gateway }) => gateway?.ssh.credential === id);
       const ofEndpoints = (await endpoints.list()).filter(({ credential }) => credential === id);
-      refuseUsed('credential', id, [
+      const users = [
         ...ofSites.map((site) => `site ${site.id}`),
         ...ofEndpoints.map((endpoint) => `endpoint ${endpoint.id}`),
-      ]);
+      ];
+      if (as === undefined) refuseUsed('credential', id, users);
+      else refuseUsedBySome(as.name, users, as.seen);
       await credentials.remove(id);
     },
   };
@@ -232,6 +241,16 @@ function refuseUsed(kind: string, id: string, users: readonly string[]): void {
     remedy:
       'Remove these first, or wait until they have ended and their teardown is complete. Of a machine that is gone for good, ' +
       'it can be given up: lmas give-up, or POST /v1/migrations/{id}/give-up-teardown.',
+  });
+}
+
+/** Who sees not all of its users, and may change none of them, hears of those that it sees. */
+function refuseUsedBySome(name: string, users: readonly string[], seen: ReadonlySet<string>): void {
+  if (users.length === 0) return;
+  const shown = users.filter((user) => seen.has(user));
+  const others = shown.length < users.length ? ['what your project does not see'] : [];
+  throw new LmasError('IN_USE', `The credential ${name} is still used by ${inShort([...shown, ...others])}.`, {
+    remedy: 'Whoever runs the installation can have another one used instead.',
   });
 }
 
