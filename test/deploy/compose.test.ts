@@ -22,6 +22,7 @@ const service = z.looseObject({
   read_only: z.literal(true),
   cap_drop: z.tuple([z.literal('ALL')]),
   security_opt: z.tuple([z.literal('no-new-privileges:true')]),
+  ulimits: z.strictObject({ core: z.literal(0) }),
   healthcheck: z.looseObject({ test: z.array(z.string()).min(1) }),
 });
 const composeSchema = z.strictObject({

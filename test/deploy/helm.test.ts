@@ -12,6 +12,7 @@ import { parse } from 'yaml';
 import { z } from 'zod';
 import { readConfig, unknownSettings } from '../../apps/orchestrator/src/config.ts';
 import { examineDurability } from '../../apps/orchestrator/src/redis/durability.ts';
+import { NO_CORE_DUMPS } from './core-dumps.ts';
 import { CHART, isThere, type Manifest, renderChart } from './helm/chart.ts';
 import { refusedValues, unknownFields } from './helm/kubernetes.ts';
 
@@ -191,6 +192,7 @@ test('its Redis loses nothing, and opens to its password alone', { skip, timeout
     await assert.rejects(stranger.get('x'), /NOAUTH/);
     // The command line, which others can read, does not show it.
     assert.doesNotMatch(readFileSync(`/proc/${server.pid}/cmdline`, 'utf8'), /letters4/);
+    assert.match(readFileSync(`/proc/${server.pid}/limits`, 'utf8'), NO_CORE_DUMPS);
   } finally {
     for (const one of [redis, stranger]) one.disconnect();
     const ended = once(server, 'exit');
