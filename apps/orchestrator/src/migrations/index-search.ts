@@ -53,25 +53,35 @@ export async function search(redis: Redis, { indexes, before, ...query }: Search
   );
   const max = newest === Number.POSITIVE_INFINITY ? '+inf' : newest === query.createdBeforeMs ? `(${newest}` : newest;
   const found: PageMark[] = [];
-  for (let offset = 0; found.length < query.limit; offset += BATCH) {
-    const flat = await redis.zrevrangebyscore(
-      driver,
-      max,
-      query.createdAfterMs ?? '-inf',
-      'WITHSCORES',
-      'LIMIT',
-      offset,
-      BATCH,
-    );
-    const marks: PageMark[] = [];
-    for (let i = 0; i + 1 < flat.length; i += 2) marks.push({ id: flat[i] ?? '', createdAtMs: Number(flat[i + 1]) });
+  for await (const marks of batchesOf(redis, driver, { max, min: query.createdAfterMs ?? '-inf' })) {
     const older = marks.filter(
       ({ id, createdAtMs }) => before === undefined || createdAtMs < before.createdAtMs || id < before.id,
     );
     found.push(...(await inAll(redis, older, others)));
-    if (marks.length < BATCH) break;
+    if (found.length >= query.limit) break;
   }
   return found.slice(0, query.limit);
+}
+
+/**
+ * What is in an index, newest first. Each batch begins at the time at which the one before ended, behind those of that time that were seen:
+ * Redis walks past whatever an offset counts, and would walk the whole way again each time.
+ */
+async function* batchesOf(
+  redis: Redis,
+  index: string,
+  { max, min }: { max: number | string; min: number | string },
+): AsyncGenerator<PageMark[], undefined> {
+  for (let from = { max, offset: 0 }; ; ) {
+    const flat = await redis.zrevrangebyscore(index, from.max, min, 'WITHSCORES', 'LIMIT', from.offset, BATCH);
+    const marks: PageMark[] = [];
+    for (let i = 0; i + 1 < flat.length; i += 2) marks.push({ id: flat[i] ?? '', createdAtMs: Number(flat[i + 1]) });
+    yield marks;
+    const last = marks.at(-1);
+    if (last === undefined || marks.length < BATCH) return;
+    const { length: seen } = marks.filter(({ createdAtMs }) => createdAtMs === last.createdAtMs);
+    from = { max: last.createdAtMs, offset: last.createdAtMs === from.max ? from.offset + seen : seen };
+  }
 }
 
 async function smallestFirst(redis: Redis, indexes: readonly string[]): Promise<string[]> {
