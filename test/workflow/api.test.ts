@@ -3,8 +3,11 @@ import assert from 'node:assert/strict';
 import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
+import { Redis } from 'ioredis';
 import type { Orchestrator } from '../../apps/orchestrator/src/main.ts';
+import type { MigrationEvent } from '../../apps/orchestrator/src/migrations/record.ts';
 import { openApiDocument } from '../../apps/orchestrator/src/openapi-document.ts';
+import { keys } from '../../apps/orchestrator/src/redis/keys.ts';
 import { migrationEventSchema } from '../../apps/orchestrator/src/schemas/migration-event.ts';
 import { type Answer, Api, setStage, startInProcess, temporaryDirectory } from './harness.ts';
 
@@ -362,7 +365,24 @@ describe('events', () => {
     );
   });
 
-  async function readEvents(id: string, lastEventId?: string) {
+  test('an event of a newer version, which says more than this one knows, ends no stream', async () => {
+    await using stage = await setting();
+    const hold = stage.world.faults.arm('source.perform', 'hold-before');
+    const { id } = await stage.submit({ options: { durationMs: 20 } });
+    await hold.reached;
+    const changes = { weather: 'fine' };
+    const event = { at: new Date().toISOString(), type: 'weather', message: 'It clears up.', migration: { changes } };
+    const redis = new Redis({ path: join(directory.path, 'redis/redis.sock') });
+    await redis.xadd(keys.events(id), '*', 'event', JSON.stringify(event));
+    redis.disconnect();
+    hold.release();
+    await api.ended(id);
+    const told = (await blocksOf(id)).map(({ data }) => JSON.parse(data) as MigrationEvent);
+    assert.deepEqual(told.find(({ message }) => message === event.message)?.migration.changes, changes);
+    assert.equal(told.at(-1)?.type, 'end');
+  });
+
+  async function blocksOf(id: string, lastEventId?: string) {
     const response = await fetch(`${api.url}/v1/migrations/${id}/events`, {
       headers: {
         authorization: `Bearer ${api.key}`,
@@ -374,10 +394,14 @@ describe('events', () => {
     const blocks = (await response.text()).split('\n\n').filter((block) => block.startsWith('id: '));
     return blocks.map((block) => {
       const [first = '', second = ''] = block.split('\n');
-      const event = migrationEventSchema.parse(JSON.parse(second.slice('data: '.length)));
-      return { id: first.slice('id: '.length), event };
+      return { id: first.slice('id: '.length), data: second.slice('data: '.length) };
     });
   }
+  const readEvents = async (id: string, lastEventId?: string) =>
+    (await blocksOf(id, lastEventId)).map(({ id: place, data }) => ({
+      id: place,
+      event: migrationEventSchema.parse(JSON.parse(data)),
+    }));
 });
 
 test('the document is made without a server, and is the one that is served', async () => {
