@@ -734,7 +734,7 @@ export interface paths {
         put?: never;
         /**
          * Try a failed or cancelled migration again
-         * @description A new migration with the same request, which names this one in `retryOf`. The old record stays.
+         * @description A new migration with the same request, which names this one in `retryOf`. The old record stays. What was asked for since (`changes`) is not taken along.
          */
         post: operations["retryMigration"];
         delete?: never;

@@ -68,7 +68,9 @@ export function addRetry(registry: Registry): void {
   const command = registry.program
     .command('retry')
     .summary('try a failed or cancelled migration again')
-    .description('Submits the request of a migration that failed or was cancelled once more, as a new migration.')
+    .description(
+      'Submits the request of a migration that failed or was cancelled once more, as it was sent, as a new migration. What lmas set has changed since is not taken along: set it anew where it is still wanted.',
+    )
     .argument('<id>', 'id of the migration, m_…')
     .option('--watch', 'follow the new one to its end')
     .option('--idempotency-key <key>', 'repeat safely: the same key never starts a second one');

@@ -12,9 +12,13 @@ const request = migrationInputSchema.parse({
   ...{ labels: { owner: 'ops' }, correlationId: 'task-7', options: { depth: 3 } },
 });
 
+/** What was asked of the former one while it ran. */
+const asked = { bandwidthBytesPerSec: null, convergence: 'must-finish' as const };
+
 function serviceWith(phase: Phase) {
   const former = newRecord(newMigrationId(), request, { source: 'x', destination: 'y' }, [], { project: 'blue' });
   former.migration.phase = phase;
+  const changes = new Map([[former.migration.id, asked]]);
   const stored = new Map<string, StoredMigration>([[former.migration.id, former]]);
   const store = {
     getMany: async (ids: readonly string[]) => ids.flatMap((id) => stored.get(id)?.migration ?? []),
@@ -31,7 +35,7 @@ function serviceWith(phase: Phase) {
       plugins: { get: () => ({ optionsSchema: { safeParse: () => ({ success: true }) } }) } as never,
       admission: { explain: async () => new Map() } as never,
       laneOf: async () => 'lane',
-      changes: { getMany: async () => [] } as never,
+      changes: { getMany: async (ids: readonly string[]) => ids.map((id) => changes.get(id) ?? {}) } as never,
       giveUps: undefined as never,
       words: undefined as never,
       idempotencyMs: 1_000,
@@ -46,7 +50,8 @@ test('the same request, the same project, and where it comes from', async () => 
     const again = await service.retry(id, {});
     assert.notEqual(again.id, id);
     assert.deepEqual([again.retryOf, again.project, again.phase], [id, 'blue', 'queued']);
-    assert.deepEqual(again.request, request);
+    assert.deepEqual((await service.get(id)).changes, asked);
+    assert.deepEqual([again.request, again.changes], [request, {}], 'as it was sent: what was asked for since is over');
   }
 });
 

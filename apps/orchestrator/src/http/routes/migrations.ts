@@ -149,7 +149,8 @@ export const migrationRoutes: FastifyPluginAsyncZod<Services> = async (api, { se
         operationId: 'retryMigration',
         tags: ['migrations'],
         summary: 'Try a failed or cancelled migration again',
-        description: 'A new migration with the same request, which names this one in `retryOf`. The old record stays.',
+        description:
+          'A new migration with the same request, which names this one in `retryOf`. The old record stays. What was asked for since (`changes`) is not taken along.',
         params,
         headers: submitHeaders,
         response: {
