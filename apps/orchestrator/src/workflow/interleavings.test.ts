@@ -140,7 +140,11 @@ async function asks(
 
 async function play(seed: number): Promise<string> {
   const id = await submitted();
-  const claimed = await Run.claim(createMigrationStore(connections[0] as Redis), id, { instance: 'test', leaseMs: 60_000, log });
+  const claimed = await Run.claim(createMigrationStore(connections[0] as Redis), id, {
+    instance: 'test',
+    leaseMs: 60_000,
+    log,
+  });
   assert.ok(claimed instanceof Run);
   const [ofRun, ofCancel, ofOne, ofOther] = connections as [Redis, Redis, Redis, Redis];
   const waiting: (() => Promise<unknown>)[] = [];
