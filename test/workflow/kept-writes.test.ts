@@ -6,6 +6,7 @@ import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { Redis } from 'ioredis';
 import { createApiKeys } from '../../apps/orchestrator/src/access/api-keys.ts';
+import { createAuditLog } from '../../apps/orchestrator/src/access/audit.ts';
 import { createProjects } from '../../apps/orchestrator/src/access/projects.ts';
 import { createAdmission } from '../../apps/orchestrator/src/admission/admission.ts';
 import { createBandwidthLimits } from '../../apps/orchestrator/src/links/bandwidth-limits.ts';
@@ -57,6 +58,16 @@ test('API keys: made, rotated, revoked', async () => {
     rotate: () => apiKeys.rotate(id, null, 0),
     revoke: () => apiKeys.revoke(id, null),
   });
+});
+
+test('what was done is on record as safely as the change itself', async () => {
+  const audit = createAuditLog(redis, { maxEntries: 10, log });
+  const caller = { kind: 'api-key', id: 'k', name: 'n', role: 'admin', project: null } as const;
+  const entry = {
+    ...{ at: new Date().toISOString(), caller, operation: 'revokeApiKey', method: 'DELETE', target: '/v1/api-keys/a' },
+    ...{ outcome: 'done' as const, status: 204, code: null, address: '192.0.2.1', userAgent: null, requestId: 'r' },
+  };
+  await assertKept({ record: () => audit.record(entry) });
 });
 
 test('projects: added, changed, removed', async () => {

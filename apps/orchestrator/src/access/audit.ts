@@ -8,7 +8,7 @@ import type { Redis } from 'ioredis';
 import type { z } from 'zod';
 import type { Logger } from '../log.ts';
 import { keys } from '../redis/keys.ts';
-import { script } from '../redis/script.ts';
+import { keptScript } from '../redis/script.ts';
 import { auditEntrySchema, type auditListSchema, type auditQuerySchema } from '../schemas/audit.ts';
 import { createEarlierFinder, type EarlierEntries } from './earlier-audit.ts';
 import { projectSees } from './principal.ts';
@@ -48,7 +48,7 @@ const storedSchema = auditEntrySchema.omit({ id: true });
  * KEYS: the stream, the stream that gives out ids. ARGV: most entries, entry. An earlier version beside this one gives the entries of
  * `keys.audit` ids by itself: where it was ahead, everybody goes on from there.
  */
-const ADD = script(`
+const ADD = keptScript(`
   local id = redis.call('XADD', KEYS[2], 'MAXLEN', '=', 1, '*', 'of', KEYS[1])
   local added = redis.pcall('XADD', KEYS[1], 'MAXLEN', '=', ARGV[1], id, 'entry', ARGV[2])
   if type(added) == 'table' then
