@@ -108,8 +108,8 @@ export function createSimulatedProvisioner(sites: SiteStore): GatewayProvisioner
       const isThere = await once<boolean>(address.site, 'attach', { name: nameOf(address), token });
       return isThere ? gateway(address, token) : undefined;
     },
-    async remove(address) {
-      await once(address.site, 'remove', { name: nameOf(address) });
+    async remove(address, token) {
+      await once(address.site, 'remove', { name: nameOf(address), token });
     },
     async removeBarrier({ site, owner, end }) {
       await once(site, 'barrier', { name: `${owner}-${end}` });

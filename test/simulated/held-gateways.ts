@@ -51,8 +51,9 @@ export function holdGateways(real: GatewayProvisioner, worldOf: (site: string) =
       const found = await real.attach(address, token, options);
       return found === undefined ? undefined : held(found);
     },
-    remove: (address, options) => step(address.site, 'remove', () => real.remove(address, options)),
-    removeBarrier: (address, options) => step(address.site, 'barrier', () => real.removeBarrier(address, options)),
+    remove: (address, token, options) => step(address.site, 'remove', () => real.remove(address, token, options)),
+    removeBarrier: (address, token, options) =>
+      step(address.site, 'barrier', () => real.removeBarrier(address, token, options)),
     examine: (site, options) => real.examine(site, options),
     sweep: (site, isOwned, options) => real.sweep(site, isOwned, options),
   };

@@ -1,6 +1,14 @@
-/** What the two runs of take-over.test.ts share: one migration between two scripted daemons behind a real sshd. */
+/**
+ * What the two runs of take-over.test.ts share: one migration between two scripted daemons behind a real sshd, and its gateway at a
+ * machine behind that sshd.
+ */
 import type { EndpointSession, RunIdentity } from '@lmas/plugin-api';
 import { kvmPlugin } from '@lmas/plugin-kvm';
+import { readBundle } from '../../apps/orchestrator/src/gateways/bundle.ts';
+import type { GatewayAddress } from '../../apps/orchestrator/src/gateways/gateway.ts';
+import { createSshProvisioner, type SshProvisioner } from '../../apps/orchestrator/src/gateways/provisioner.ts';
+import { createLog } from '../../apps/orchestrator/src/log.ts';
+import type { CredentialStore, SiteStore } from '../../apps/orchestrator/src/sites/sites.ts';
 
 export interface Assignment {
   readonly vm: { readonly id: string; readonly name: string };
@@ -29,3 +37,24 @@ export const requestOf = ({ vm }: Assignment) => ({
   ...{ networkMap: {}, diskMap: {}, convergence: 'balanced' as const, maxDowntimeMs: null },
   ...{ bandwidthBytesPerSec: null, tunnelled: false },
 });
+
+export interface GatewayErrand {
+  readonly call: 'start' | 'remove';
+  readonly address: GatewayAddress;
+  readonly ssh: Assignment['ssh'];
+  readonly credential: Assignment['credential'];
+  readonly installation: string;
+  /** In the login's home. */
+  readonly directory: string;
+  readonly bundleFile: string;
+}
+
+export function provisionerOf({ ssh, credential, installation, directory, bundleFile }: GatewayErrand): SshProvisioner {
+  return createSshProvisioner({
+    sites: { get: async () => ({ gateway: { ssh: { ...ssh, credential: 'c' } } }) } as unknown as SiteStore,
+    credentials: { reveal: async () => credential } as unknown as CredentialStore,
+    bundle: () => readBundle(bundleFile),
+    log: createLog('silent'),
+    ...{ installation, directory, leaseMs: 60_000, loginRetryMs: 60_000 },
+  });
+}

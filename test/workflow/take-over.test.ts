@@ -1,11 +1,14 @@
 /**
  * A run that is stopped in the one gap that no look at the record can close, between that look and the call after it. The
- * SSH server is real, and so are the processes; the libvirt daemons behind it are scripted.
+ * SSH server is real, and so are the processes; the libvirt daemons behind it are scripted, and the gateway is played.
  */
 import assert from 'node:assert/strict';
-import { fork } from 'node:child_process';
+import { type ChildProcess, execFileSync, fork } from 'node:child_process';
+import { randomUUID } from 'node:crypto';
 import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
+import { mkdir, readdir, rm, writeFile } from 'node:fs/promises';
+import { homedir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -15,7 +18,14 @@ import { FakeWorld } from '@lmas/plugin-kvm/testing';
 import { connectSsh, type SshConnection } from '@lmas/ssh';
 import { sshdMissing, startSshd, type TestSshd } from '../../packages/ssh/src/testing/sshd.ts';
 import { takeOver } from '../../plugins/kvm/src/take-over.ts';
-import { type Assignment, connectEnd, requestOf, silent } from './take-over-parts.ts';
+import {
+  type Assignment,
+  connectEnd,
+  type GatewayErrand,
+  provisionerOf,
+  requestOf,
+  silent,
+} from './take-over-parts.ts';
 
 const VM = { id: '4dea22b3-1d52-d8f3-2516-782e98ab3fa0', name: 'web' };
 const FINISH = 'domainMigrateFinish3Params';
@@ -25,6 +35,20 @@ const idOf = (name: string): string => `m_${process.pid}_${name}`;
 
 const processState = (pid: number): string | undefined =>
   readFileSync(`/proc/${pid}/stat`, 'latin1').split(') ').at(-1)?.split(' ')[0];
+
+/** Waits until the run in this process stands still. Answers what wakes it up, and then what it has to say. */
+async function stopped(child: ChildProcess): Promise<() => Promise<string>> {
+  const { pid } = child;
+  assert.ok(pid !== undefined);
+  const ended = once(child, 'message');
+  while (processState(pid) !== 'T') {
+    assert.equal(await Promise.race([ended, sleep(20)]), undefined, 'it ended before it was stopped');
+  }
+  return async () => {
+    process.kill(pid, 'SIGCONT');
+    return String((await ended)[0]);
+  };
+}
 
 describe('a run that was stopped between its last look and its next call', { skip: missing }, () => {
   let sshd: TestSshd;
@@ -49,18 +73,9 @@ describe('a run that was stopped between its last look and its next call', { ski
     };
     const child = fork(new URL('stopped-run.ts', import.meta.url));
     stack.defer(() => void child.kill('SIGKILL'));
-    const { pid } = child;
-    assert.ok(pid !== undefined);
     child.send(assignment);
-    const ended = once(child, 'message');
-    while (processState(pid) !== 'T') {
-      assert.equal(await Promise.race([ended, sleep(20)]), undefined, 'it ended before it was stopped');
-    }
+    const wake = await stopped(child);
     assert.ok(!b.calls.includes(FINISH));
-    const wake = async (): Promise<string> => {
-      process.kill(pid, 'SIGCONT');
-      return String((await ended)[0]);
-    };
     return { world, a, b, assignment, wake, [Symbol.asyncDispose]: () => stack.disposeAsync() };
   }
 
@@ -92,6 +107,62 @@ describe('a run that was stopped between its last look and its next call', { ski
       await Promise.all([source.close(), destination.close()]);
     }
   });
+});
+
+describe('a run that was stopped between its last look and its call at a gateway machine', { skip: missing }, () => {
+  const stack = new AsyncDisposableStack();
+  const directory = `.lmas-test-${randomUUID().slice(0, 8)}`;
+  const place = join(homedir(), directory);
+  let machine: Omit<GatewayErrand, 'call' | 'address'>;
+  before(async () => {
+    const sshd = stack.use(await startSshd());
+    stack.defer(() => rm(place, { recursive: true, force: true }));
+    const listens = `require("net").createServer().listen(process.argv[1])`;
+    await mkdir(join(sshd.directory, 'lmas-gateway/bin'), { recursive: true });
+    const program = `#!/bin/sh\nexec '${process.execPath}' -e '${listens}' "$3"\n`;
+    await writeFile(join(sshd.directory, 'lmas-gateway/bin/lmas-gateway'), program, { mode: 0o700 });
+    const bundleFile = join(sshd.directory, 'gateway.tar.gz');
+    execFileSync('tar', ['--format=ustar', '-czf', bundleFile, '-C', sshd.directory, 'lmas-gateway']);
+    machine = {
+      ssh: { host: sshd.host, port: sshd.port, hostKeys: [sshd.hostKeys.ed25519] },
+      credential: { kind: 'ssh-key', username: sshd.username, privateKey: sshd.privateKey },
+      ...{ installation: 'x1', directory, bundleFile },
+    };
+  });
+  after(() => stack.disposeAsync());
+
+  for (const call of ['start', 'remove'] as const) {
+    test(`taken over, its ${call} leaves the gateway of the new one alone`, async () => {
+      const errand = {
+        ...machine,
+        call,
+        address: { site: 'here', owner: `m_${randomUUID()}`, end: 'source' },
+      } as const;
+      const child = fork(new URL('stopped-gateway-run.ts', import.meta.url));
+      stack.defer(() => void child.kill('SIGKILL'));
+      child.send(errand);
+      const wake = await stopped(child);
+      const signal = AbortSignal.timeout(60_000);
+      const removal = { signal, sparing: false };
+      const provisioner = provisionerOf(errand);
+      try {
+        await provisioner.start(errand.address, 2, { signal });
+        const pidFile = join(place, 'gateways/x1', `${errand.address.owner}-source`, 'pid');
+        const there = readFileSync(pidFile, 'utf8');
+        const pid = Number(there.split(' ')[0]);
+        assert.equal(await wake(), 'SUPERSEDED');
+        assert.equal(readFileSync(pidFile, 'utf8'), there);
+        process.kill(pid, 0);
+        await provisioner.remove(errand.address, 2, removal);
+        assert.throws(() => process.kill(pid, 0), { code: 'ESRCH' });
+        const left = (await readdir(place, { recursive: true })).filter((name) => !name.startsWith('bundles'));
+        assert.deepEqual(left.sort(), ['fences', 'gateways']);
+      } finally {
+        await provisioner.remove(errand.address, 2, removal);
+        await provisioner.close();
+      }
+    });
+  }
 });
 
 describe('who is ended, and who is not', { skip: missing }, () => {

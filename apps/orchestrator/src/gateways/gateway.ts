@@ -51,24 +51,27 @@ export interface Gateway {
   close(): Promise<void>;
 }
 
+/**
+ * `token` fences: gateway and machine refuse whoever comes with a smaller one (SUPERSEDED), until everything of this address has
+ * been taken away. What is started after that belongs to nobody: it ends with its lease, and the next sweep takes it away.
+ */
 export interface GatewayProvisioner {
   /**
    * Starts a gateway, after removing what an earlier attempt of the same owner left.
-   * `token` fences: a gateway refuses whoever comes with a smaller one.
-   * @throws LmasError GATEWAY_UNREACHABLE, GATEWAY_START_FAILED, GATEWAY_CORRUPT
+   * @throws LmasError GATEWAY_UNREACHABLE, GATEWAY_START_FAILED, GATEWAY_CORRUPT, SUPERSEDED
    */
   start(address: GatewayAddress, token: number, options: Waiting): Promise<Gateway>;
-  /** Speaks to one that runs already; `undefined` when there is none. */
+  /** Speaks to one that runs already, and belongs to this token from then on; `undefined` when there is none. */
   attach(address: GatewayAddress, token: number, options: Waiting): Promise<Gateway | undefined>;
   /**
    * Ends it and removes its directory. Idempotent; "not there" is done. With `sparing`, one with open streams is left
    * alone and reported by LmasError IN_USE: it ends by itself when they close.
    */
-  remove(address: GatewayAddress, options: Waiting & { readonly sparing: boolean }): Promise<void>;
+  remove(address: GatewayAddress, token: number, options: Waiting & { readonly sparing: boolean }): Promise<void>;
   /** Takes away the barriers that this gateway, or one before it, has raised; it may be long gone. "Not there" is done. */
-  removeBarrier(address: GatewayAddress, options: Waiting): Promise<void>;
+  removeBarrier(address: GatewayAddress, token: number, options: Waiting): Promise<void>;
   /** Looks at a site's machine without changing anything. @throws LmasError GATEWAY_UNREACHABLE, NO_GATEWAY */
   examine(site: string, options: Waiting): Promise<MachineFacts>;
-  /** Removes the gateways and barriers of ours at a site whose owner `isOwned` does not know; answers which. */
+  /** Removes the gateways, fences and barriers of ours at a site whose owner `isOwned` does not know; answers which. */
   sweep(site: string, isOwned: (owner: string) => Promise<boolean>, options: Waiting): Promise<string[]>;
 }

@@ -32,9 +32,14 @@ const signal = AbortSignal.timeout(180_000);
 let sshd: TestSshd;
 let bundle: GatewayBundle;
 let provisioner: SshProvisioner;
+/** One with connections of its own, as each orchestrator has it. */
+let provide: (bundle: () => Promise<GatewayBundle>) => SshProvisioner;
 let site: NonNullable<Site['gateway']>;
 
 const runDirectories = () => readdir(join(homedir(), base, 'gateways', installation)).catch(() => []);
+const fences = () => readdir(join(homedir(), base, 'fences'));
+const removal = { signal, sparing: false };
+const isSuperseded = (error: unknown) => errorCode(error) === 'SUPERSEDED';
 
 before(async () => {
   if (skip) return;
@@ -52,20 +57,22 @@ before(async () => {
   const credentials = {
     reveal: async () => ({ kind: 'ssh-key', username: sshd.username, privateKey: sshd.privateKey }),
   } as unknown as CredentialStore;
-  provisioner = createSshProvisioner({
-    sites,
-    credentials,
-    installation,
-    directory: base,
-    bundle: async () => bundle,
-    loginRetryMs: 60_000,
-    leaseMs: 20_000,
-    log,
-  });
+  provide = (bundle) =>
+    createSshProvisioner({
+      sites,
+      credentials,
+      installation,
+      directory: base,
+      bundle,
+      loginRetryMs: 60_000,
+      leaseMs: 20_000,
+      log,
+    });
+  provisioner = provide(async () => bundle);
 });
 after(async () => {
   if (skip) return;
-  await Promise.allSettled([source, destination].map((end) => provisioner.remove(end, { signal, sparing: false })));
+  await provisioner.sweep('here', async () => false, { signal }).catch(() => undefined);
   await provisioner.close();
   await rm(join(homedir(), base), { recursive: true, force: true });
   await sshd[Symbol.asyncDispose]();
@@ -85,20 +92,57 @@ test('a pair is started, joined, measured, and leaves nothing', { skip }, async 
   }
   assert.deepEqual((await runDirectories()).sort(), [`${owner}-destination`, `${owner}-source`]);
 
-  await assert.rejects(
-    async () => await (await provisioner.attach(source, 0, { signal }))?.renewLease(5_000, { signal }),
-    (error) => errorCode(error) === 'SUPERSEDED',
-    'an older run is refused',
-  );
+  await (await provisioner.attach(source, 2, { signal }))?.renewLease(5_000, { signal });
+  await assert.rejects(a.renewLease(5_000, { signal }), isSuperseded, 'an older run is refused');
   const { pid } = await a.identity({ signal });
-  await provisioner.remove(source, { signal, sparing: false });
+  await provisioner.remove(source, 2, removal);
   assert.throws(() => process.kill(pid, 0), { code: 'ESRCH' });
-  await provisioner.remove(source, { signal, sparing: false });
-  assert.equal(await provisioner.attach(source, 1, { signal }), undefined);
+  await provisioner.remove(source, 2, removal);
+  assert.equal(await provisioner.attach(source, 2, { signal }), undefined);
+  assert.deepEqual(await fences(), [`${installation}-${owner}-destination`]);
 
   assert.deepEqual(await provisioner.sweep('here', async () => true, { signal }), []);
   assert.deepEqual(await provisioner.sweep('here', async () => false, { signal }), [`${owner}-destination`]);
-  assert.deepEqual(await runDirectories(), []);
+  assert.deepEqual([await runDirectories(), await fences()], [[], []]);
+});
+
+test('what an earlier run asks for late leaves the gateway of a later one alone, and all is gone with that', {
+  skip,
+}, async () => {
+  const [asked, held] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
+  const earlier = provide(async () => {
+    asked.resolve();
+    await held.promise;
+    return bundle;
+  });
+  const refused = assert.rejects(earlier.start(source, 1, { signal }), isSuperseded);
+  await asked.promise; // it is connected, and has yet to look for the program and to start it
+  const gateway = await provisioner.start(source, 2, { signal });
+  const { pid } = await gateway.identity({ signal });
+  held.resolve();
+  await refused;
+  await assert.rejects(earlier.remove(source, 1, removal), isSuperseded);
+  await assert.rejects(earlier.removeBarrier(source, 1, { signal }), isSuperseded);
+  await assert.rejects(earlier.attach(source, 1, { signal }), isSuperseded);
+  await earlier.close();
+  assert.equal((await gateway.identity({ signal })).pid, pid);
+  await provisioner.remove(source, 2, removal);
+  assert.throws(() => process.kill(pid, 0), { code: 'ESRCH' });
+  assert.deepEqual([await runDirectories(), await fences()], [[], []]);
+});
+
+test('a start that comes after everything was taken away is nobody’s: the sweep ends it, and removes a fence that was left', {
+  skip,
+}, async () => {
+  await (await provisioner.start(source, 2, { signal })).close();
+  await provisioner.remove(source, 2, removal);
+  const { pid } = await (await provisioner.start(source, 1, { signal })).identity({ signal });
+  // Of a removal that was killed before its end.
+  await writeFile(join(homedir(), base, 'fences', `${installation}-${owner}-destination`), '2\n');
+  const swept = await provisioner.sweep('here', async () => false, { signal });
+  assert.deepEqual(swept, [`${owner}-destination`, `${owner}-source`]);
+  assert.throws(() => process.kill(pid, 0), { code: 'ESRCH' });
+  assert.deepEqual([await runDirectories(), await fences()], [[], []]);
 });
 
 test('a machine is looked at over SSH, and the program there says what its kernel lacks', { skip }, async () => {
@@ -146,7 +190,7 @@ test('a program that was changed at the site is replaced before it is started', 
   await writeFile(program, 'process.exit(3);\n');
   const gateway = await provisioner.start(source, 1, { signal });
   assert.equal((await gateway.identity({ signal })).apiVersion, 1);
-  await provisioner.remove(source, { signal, sparing: false });
+  await provisioner.remove(source, 1, removal);
 });
 
 test('a start again replaces what an earlier attempt left', { skip }, async () => {
@@ -154,5 +198,5 @@ test('a start again replaces what an earlier attempt left', { skip }, async () =
   const second = await (await provisioner.start(source, 2, { signal })).identity({ signal });
   assert.notEqual(first.pid, second.pid);
   assert.throws(() => process.kill(first.pid, 0), { code: 'ESRCH' });
-  await provisioner.remove(source, { signal, sparing: false });
+  await provisioner.remove(source, 2, removal);
 });

@@ -4,8 +4,9 @@
  *
  *   ~/.lmas/bundles/<sha256>/                               the program, by content
  *   ~/.lmas/gateways/<installation>/<owner>-<end>/          starter, claim, pid, control.sock, gateway.log
+ *   ~/.lmas/fences/<installation>-<owner>-<end>             the largest token that has come for it
  *
- * Barriers, which outlive their gateways, are called <installation>-<owner>-<end>.
+ * Barriers, which outlive their gateways, are called <installation>-<owner>-<end> as well.
  * It owns the pool of SSH connections.
  */
 import { randomUUID } from 'node:crypto';
@@ -53,12 +54,13 @@ export function createSshProvisioner(options: ProvisionerOptions): SshProvisione
   const runDirectory = (base: string, { owner, end }: GatewayAddress) =>
     `${base}/gateways/${installation}/${owner}-${end}`;
   const barrierName = ({ owner, end }: GatewayAddress) => `${installation}-${owner}-${end}`;
+  /** What every script is told first that does something to a gateway. */
+  const fenced = (base: string, address: GatewayAddress, token: number | typeof scripts.NO_RUN) =>
+    [runDirectory(base, address), `${base}/fences/${barrierName(address)}`, String(token)] as const;
   const client = (base: string, address: GatewayAddress, token: number): Gateway => {
     const socketPath = `${runDirectory(base, address)}/control.sock`;
     return new ControlClient(pool, address, { socketPath, barrierName: barrierName(address), token });
   };
-  const isAlive = async (connection: SshConnection, directory: string, signal: AbortSignal) =>
-    (await shell(connection, scripts.IS_ALIVE, [directory], signal)).exitCode === 0;
 
   const installed = async (connection: SshConnection, site: string, base: string, signal: AbortSignal) => {
     const former = uploads.get(site);
@@ -82,7 +84,7 @@ export function createSshProvisioner(options: ProvisionerOptions): SshProvisione
         const started = await shell(
           connection,
           scripts.START_GATEWAY,
-          [runDirectory(base, address), program, String(leaseMs)],
+          [...fenced(base, address, token), program, String(leaseMs)],
           signal,
         );
         if (started.exitCode !== 0) {
@@ -95,23 +97,24 @@ export function createSshProvisioner(options: ProvisionerOptions): SshProvisione
     async attach(address, token, { signal }) {
       return await pool.use(address.site, signal, async (connection) => {
         const base = await makeBase(connection, home, signal);
-        const isThere = await isAlive(connection, runDirectory(base, address), signal);
-        return isThere ? client(base, address, token) : undefined;
+        const { exitCode } = await shell(connection, scripts.TAKE_GATEWAY, fenced(base, address, token), signal);
+        return exitCode === 0 ? client(base, address, token) : undefined;
       });
     },
-    async remove(address, { signal, sparing }) {
+    async remove(address, token, { signal, sparing }) {
       await pool.use(address.site, signal, async (connection) => {
         const base = await makeBase(connection, home, signal);
-        const directory = runDirectory(base, address);
-        if (sparing) await refuseBusy(client(base, address, Number.MAX_SAFE_INTEGER), address, signal);
-        await mustSucceed(connection, scripts.REMOVE_GATEWAY, [directory], signal);
+        if (sparing) await refuseBusy(client(base, address, token), address, signal);
+        await mustSucceed(connection, scripts.REMOVE_GATEWAY, fenced(base, address, token), signal);
         await cleanInterceptions(connection, signal);
         log.info(named(address), 'gateway removed');
       });
     },
-    async removeBarrier(address, { signal }) {
+    async removeBarrier(address, token, { signal }) {
       await pool.use(address.site, signal, async (connection) => {
-        await mustSucceed(connection, scripts.REMOVE_BARRIER, [barrierName(address)], signal);
+        const base = await makeBase(connection, home, signal);
+        const args = [...fenced(base, address, token), barrierName(address)];
+        await mustSucceed(connection, scripts.REMOVE_BARRIER, args, signal);
         log.info(named(address), 'barrier removed');
       });
     },
@@ -126,17 +129,17 @@ export function createSshProvisioner(options: ProvisionerOptions): SshProvisione
     async sweep(site, isOwned, { signal }) {
       return await pool.use(site, signal, async (connection) => {
         const base = await makeBase(connection, home, signal);
-        const parent = `${base}/gateways/${installation}`;
-        const listing = await mustSucceed(connection, scripts.LIST_GATEWAYS, [parent], signal);
+        const nobodys = (address: GatewayAddress) => fenced(base, address, scripts.NO_RUN);
+        const places = [`${base}/gateways/${installation}`, `${base}/fences/${installation}-`];
+        const listing = await mustSucceed(connection, scripts.LIST_GATEWAYS, places, signal);
         const removed: string[] = [];
         for (const name of listing.stdout.toString('utf8').split('\n')) {
-          const [, owner, end] = NAME.exec(name) ?? [];
-          if (owner === undefined || (end !== 'source' && end !== 'destination') || (await isOwned(owner))) continue;
-          const address = { site, owner, end } as const;
+          const address = addressOf(site, name);
+          if (address === undefined || (await isOwned(address.owner))) continue;
           try {
             // Whose migration ended as unknown may still carry it: an open stream holds its gateway here as well.
             if (await isBusy(client(base, address, Number.MAX_SAFE_INTEGER), signal)) continue;
-            await mustSucceed(connection, scripts.REMOVE_GATEWAY, [`${parent}/${name}`], signal);
+            await mustSucceed(connection, scripts.REMOVE_GATEWAY, nobodys(address), signal);
             removed.push(name);
           } catch (error) {
             signal.throwIfAborted();
@@ -146,7 +149,12 @@ export function createSshProvisioner(options: ProvisionerOptions): SshProvisione
             );
           }
         }
-        removed.push(...(await sweepBarriers(connection, `${installation}-`, isOwned, signal)));
+        for (const address of await barriersAt(connection, site, `${installation}-`, signal)) {
+          if (await isOwned(address.owner)) continue;
+          const name = barrierName(address);
+          await mustSucceed(connection, scripts.REMOVE_BARRIER, [...nobodys(address), name], signal);
+          removed.push(`barrier ${name}`);
+        }
         return [...removed, ...(await cleanInterceptions(connection, signal))];
       });
     },
@@ -160,23 +168,24 @@ async function cleanInterceptions(connection: SshConnection, signal: AbortSignal
   return exitCode === 0 ? stdout.toString('utf8').split('\n').filter(Boolean) : [];
 }
 
-/** Those of this installation, whose names begin so. Who may not look has none there either: raising one needs the same right. */
-async function sweepBarriers(
+/** Whose stand there, with a name that begins so. Who may not look has none there either: raising one needs the same right. */
+async function barriersAt(
   connection: SshConnection,
+  site: string,
   prefix: string,
-  isOwned: (owner: string) => Promise<boolean>,
   signal: AbortSignal,
-): Promise<string[]> {
+): Promise<GatewayAddress[]> {
   const { exitCode, stdout } = await shell(connection, scripts.LIST_BARRIERS, [], signal);
   if (exitCode !== 0) return [];
-  const removed: string[] = [];
-  for (const name of stdout.toString('utf8').split('\n')) {
-    const [, owner] = (name.startsWith(prefix) ? NAME.exec(name.slice(prefix.length)) : null) ?? [];
-    if (owner === undefined || (await isOwned(owner))) continue;
-    await mustSucceed(connection, scripts.REMOVE_BARRIER, [name], signal);
-    removed.push(`barrier ${name}`);
-  }
-  return removed;
+  const names = stdout.toString('utf8').split('\n');
+  return names.flatMap((name) => (name.startsWith(prefix) ? (addressOf(site, name.slice(prefix.length)) ?? []) : []));
+}
+
+/** As `<owner>-<end>` says; undefined: no name of ours. */
+function addressOf(site: string, name: string): GatewayAddress | undefined {
+  const [, owner, end] = NAME.exec(name) ?? [];
+  if (owner === undefined || (end !== 'source' && end !== 'destination')) return undefined;
+  return { site, owner, end };
 }
 
 async function isBusy(gateway: Gateway, signal: AbortSignal): Promise<boolean> {
@@ -225,10 +234,12 @@ async function shell(
   signal: AbortSignal,
   stdin?: string,
 ): Promise<ExecResult> {
-  return await connection.exec(['sh', '-c', script, 'sh', ...args], {
+  const result = await connection.exec(['sh', '-c', script, 'sh', ...args], {
     signal,
     ...(stdin === undefined ? {} : { stdin }),
   });
+  if (result.exitCode !== scripts.SUPERSEDED_CODE) return result;
+  throw new LmasError('SUPERSEDED', `A newer run has the gateway at ${connection.peer}.`);
 }
 
 async function mustSucceed(

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { execFileSync, spawn, spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { once } from 'node:events';
-import { copyFile, mkdir, mkdtemp, readdir, readFile, readlink, rm, stat, writeFile } from 'node:fs/promises';
+import { access, copyFile, mkdir, mkdtemp, readdir, readFile, readlink, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
@@ -13,9 +13,13 @@ import { identify } from '../redis/processes.ts';
 import {
   CLEAN_INTERCEPTIONS,
   LIST_BARRIERS,
+  LIST_GATEWAYS,
+  NO_RUN,
   REMOVE_BARRIER,
   REMOVE_GATEWAY,
   START_GATEWAY,
+  SUPERSEDED_CODE,
+  TAKE_GATEWAY,
   UNPACK_BUNDLE,
 } from './remote-scripts.ts';
 
@@ -86,7 +90,11 @@ async function setMachine(t: TestContext, { tables, marks }: { tables: string | 
   return {
     clean: () => spawnSync('sh', ['-c', CLEAN_INTERCEPTIONS], { env }),
     barriers: () => spawnSync('sh', ['-c', LIST_BARRIERS], { env }),
-    removeBarrier: (name: string) => spawnSync('sh', ['-c', REMOVE_BARRIER, 'sh', name], { env }),
+    removeBarrier: (name: string, token = '1') => {
+      const args = [join(directory, 'no-run'), join(directory, 'fence'), token, name];
+      return spawnSync('sh', ['-c', REMOVE_BARRIER, 'sh', ...args], { env });
+    },
+    fence: join(directory, 'fence'),
     removed: () => readFile(removed, 'utf8').catch(() => ''),
   };
 }
@@ -116,22 +124,24 @@ test('nothing is taken away while the tables cannot be listed', async (t) => {
 async function stageOfStarts(t: TestContext) {
   const base = await mkdtemp(join(tmpdir(), 'lmas-starts-'));
   const directory = join(base, 'installation/m-source');
+  const fence = join(base, 'fence-m-source');
   const program = async (name: string, body: string): Promise<string> => {
     await writeFile(join(base, name), `#!/bin/sh\n${body}\n`, { mode: 0o700 });
     return join(base, name);
   };
   const listens = `require("net").createServer().listen(process.argv[1])`;
-  const run = (script: string, args: readonly string[] = [], path = '') => {
+  const run = (script: string, token: number | typeof NO_RUN, args: readonly string[] = [], path = '') => {
     const env = { ...process.env, PATH: `${path}:${process.env.PATH}` };
-    const child = spawn('sh', ['-c', script, 'sh', directory, ...args], { stdio: ['ignore', 'ignore', 'pipe'], env });
+    const all = ['-c', script, 'sh', directory, fence, String(token), ...args];
+    const child = spawn('sh', all, { stdio: ['ignore', 'ignore', 'pipe'], env });
     return Promise.all([once(child, 'exit'), text(child.stderr)]).then(([[code], complaint]) => ({ code, complaint }));
   };
   t.after(async () => {
-    await run(REMOVE_GATEWAY);
+    await run(REMOVE_GATEWAY, NO_RUN);
     await rm(base, { recursive: true, force: true });
   });
   return {
-    ...{ base, directory, run, program },
+    ...{ base, directory, fence, run, program },
     /** Never ready. */
     slow: await program('slow', 'exec sleep 300'),
     prompt: await program('prompt', `exec ${process.execPath} -e '${listens}' "$3"`),
@@ -148,17 +158,17 @@ async function stageOfStarts(t: TestContext) {
 
 test('a start that another one, or a removal, came after ends at once and leaves everything to it', async (t) => {
   const { base, run, slow, prompt, pidThere, isAlive } = await stageOfStarts(t);
-  const first = run(START_GATEWAY, [slow, '1000']);
+  const first = run(START_GATEWAY, 1, [slow, '1000']);
   const firstPid = await pidThere();
-  assert.deepEqual(await run(START_GATEWAY, [prompt, '1000']), { code: 0, complaint: '' });
+  assert.deepEqual(await run(START_GATEWAY, 1, [prompt, '1000']), { code: 0, complaint: '' });
   const after = await first;
   assert.deepEqual([after.code, /came after/.test(after.complaint)], [1, true]);
   const secondPid = await pidThere();
   assert.deepEqual([await isAlive(firstPid), await isAlive(secondPid)], [false, true]);
 
-  const third = run(START_GATEWAY, [slow, '1000']);
+  const third = run(START_GATEWAY, 1, [slow, '1000']);
   while ((await pidThere()) === secondPid) await sleep(20);
-  assert.equal((await run(REMOVE_GATEWAY)).code, 0);
+  assert.equal((await run(REMOVE_GATEWAY, 1)).code, 0);
   assert.equal((await third).code, 1);
   assert.deepEqual(await readdir(base), ['prompt', 'slow']);
 });
@@ -171,9 +181,9 @@ test('one that stood still just before it said who it is does not pass for the g
   await program('bin/sed', `echo >> "$0.calls"\n${stands}\nPATH=\${PATH#*:} exec sed "$@"`);
   const gate = join(base, 'bin/sed.gate');
   execFileSync('mkfifo', [gate]);
-  const late = run(START_GATEWAY, [slow, '1000'], join(base, 'bin'));
+  const late = run(START_GATEWAY, 1, [slow, '1000'], join(base, 'bin'));
   const latePid = Number((await readFile(gate, 'utf8')).split('/')[2]);
-  assert.equal((await run(START_GATEWAY, [prompt, '1000'])).code, 0);
+  assert.equal((await run(START_GATEWAY, 1, [prompt, '1000'])).code, 0);
   const pid = await pidThere();
   assert.equal((await late).code, 1);
   await writeFile(gate, '\n');
@@ -181,7 +191,86 @@ test('one that stood still just before it said who it is does not pass for the g
   assert.deepEqual([await pidThere(), await isAlive(pid)], [pid, true]);
 });
 
-test('barriers are found by name, one is taken away with all of its routes, and no other', async (t) => {
+test('whoever comes late with a smaller token changes nothing and is told so; the removal of the largest leaves nothing', async (t) => {
+  const { base, fence, run, prompt, pidThere, isAlive } = await stageOfStarts(t);
+  assert.equal((await run(START_GATEWAY, 9, [prompt, '1000'])).code, 0);
+  assert.equal((await run(TAKE_GATEWAY, 10)).code, 0);
+  const pid = await pidThere();
+  for (const [script, args] of [
+    [START_GATEWAY, [prompt, '1000']],
+    [TAKE_GATEWAY, []],
+    [REMOVE_GATEWAY, []],
+    [REMOVE_BARRIER, ['x1-m-source']],
+  ] as const) {
+    const { code, complaint } = await run(script, 9, args);
+    assert.deepEqual([code, complaint], [SUPERSEDED_CODE, 'token 9 is smaller than 10\n']);
+  }
+  assert.equal((await run(TAKE_GATEWAY, NO_RUN)).code, 0);
+  assert.deepEqual([await pidThere(), await isAlive(pid), await readFile(fence, 'utf8')], [pid, true, '10\n']);
+  assert.equal((await run(REMOVE_GATEWAY, 10)).code, 0);
+  assert.deepEqual([await isAlive(pid), await readdir(base)], [false, ['prompt', 'slow']]);
+});
+
+test('a start whose gateway does not come up leaves it to the later run that has taken it, and else leaves nothing', async (t) => {
+  const { base, directory, run, program, pidThere } = await stageOfStarts(t);
+  const gate = join(base, 'gate');
+  execFileSync('mkfifo', [gate]);
+  const failing = await program('failing', `read -r _ < '${gate}'; echo 'no luck' >&2; exit 1`);
+  const earlier = run(START_GATEWAY, 1, [failing, '1000']);
+  await pidThere();
+  assert.equal((await run(TAKE_GATEWAY, 2)).code, 0);
+  await writeFile(gate, '\n');
+  assert.equal((await earlier).code, SUPERSEDED_CODE);
+  assert.match(await readFile(join(directory, 'output'), 'utf8'), /no luck/);
+
+  const later = run(START_GATEWAY, 2, [failing, '1000']);
+  await writeFile(gate, '\n');
+  const { code, complaint } = await later;
+  assert.deepEqual([code, /no luck/.test(complaint)], [1, true]);
+  const left = ['failing', 'gate', 'installation', 'prompt', 'slow'];
+  assert.deepEqual([await readdir(base), await readdir(join(base, 'installation'))], [left, []]);
+  assert.equal((await run(TAKE_GATEWAY, 2)).code, 1, 'nobody is there');
+  assert.deepEqual(await readdir(base), left);
+});
+
+test('who waited for a fence that was taken away meanwhile waits for the one that stands there now, and heeds it', async (t) => {
+  const { fence, run } = await stageOfStarts(t);
+  const both = 'exec 9<>"$1"; flock 9; echo; read -r _; rm -- "$1"; exec 8<>"$1"; flock 8; exec 9>&-; echo; read -r _';
+  const holder = spawn('sh', ['-c', `${both}; echo 7 >"$1"`, 'sh', fence], { stdio: ['pipe', 'pipe', 'inherit'] });
+  t.after(() => holder.kill());
+  await once(holder.stdout, 'data');
+  const late = run(REMOVE_GATEWAY, 6);
+  const waits = async (): Promise<void> => {
+    const { ino } = await stat(fence);
+    // proc(5), /proc/locks: an arrow stands before who waits, the inode after the device.
+    while (!new RegExp(`-> FLOCK .*:${ino} `).test(await readFile('/proc/locks', 'latin1'))) {
+      assert.equal(await Promise.race([late, sleep(20)]), undefined, 'it ended');
+    }
+  };
+  await waits();
+  holder.stdin.write('\n');
+  await once(holder.stdout, 'data');
+  await waits();
+  holder.stdin.end('\n');
+  assert.equal((await late).code, SUPERSEDED_CODE);
+  assert.equal(await readFile(fence, 'utf8'), '7\n');
+});
+
+test('whose gateways there are is told by directories and fences alike, and of this installation only', async (t) => {
+  const base = await mkdtemp(join(tmpdir(), 'lmas-list-'));
+  t.after(() => rm(base, { recursive: true, force: true }));
+  const list = () =>
+    spawnSync('sh', ['-c', LIST_GATEWAYS, 'sh', join(base, 'gateways'), join(base, 'fences/x1-')]).stdout.toString();
+  assert.equal(list(), '');
+  await mkdir(join(base, 'gateways/m_1-source'), { recursive: true });
+  await mkdir(join(base, 'gateways/m_2-source'));
+  await mkdir(join(base, 'fences'));
+  for (const name of ['x1-m_2-source', 'x1-m_3-source', 'x2-m_4-source'])
+    await writeFile(join(base, 'fences', name), '');
+  assert.equal(list(), 'm_1-source\nm_2-source\nm_3-source\n');
+});
+
+test('barriers are found by name, one is taken away with all of its routes, and no other, nor for an earlier run', async (t) => {
   const mine = ['lmas_barrier_x1-m_7-source.vmotion', 'lmas_barrier_x1-m_7-source.provisioning'];
   const others = [
     'lmas_barrier_x1-m_77-source.vmotion',
@@ -192,7 +281,11 @@ test('barriers are found by name, one is taken away with all of its routes, and 
   const tables = [...mine, ...others].map((table) => `echo 'table inet ${table}'`).join('\n');
   const machine = await setMachine(t, { tables, marks: [] });
   assert.equal(machine.barriers().stdout.toString(), 'x1-m_7-destination\nx1-m_7-source\nx1-m_77-source\n');
-  assert.equal(machine.removeBarrier('x1-m_7-source').status, 0);
+  await writeFile(machine.fence, '3\n');
+  assert.equal(machine.removeBarrier('x1-m_7-source', '2').status, SUPERSEDED_CODE);
+  assert.equal(await machine.removed(), '');
+  assert.equal(machine.removeBarrier('x1-m_7-source', '3').status, 0);
+  await assert.rejects(access(machine.fence), { code: 'ENOENT' });
   assert.equal(await machine.removed(), mine.map((table) => `table ${table}\n`).join(''));
   assert.equal(machine.removeBarrier('x1-m_8-source').status, 0, 'not there is done');
 });

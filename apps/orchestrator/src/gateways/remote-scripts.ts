@@ -1,8 +1,16 @@
 /**
- * What is done at a gateway machine, as POSIX shell scripts that need nothing but coreutils, tar, gzip and procfs. They
+ * What is done at a gateway machine, as POSIX shell scripts that need nothing but coreutils, util-linux, tar, gzip and procfs. They
  * are constants: everything variable comes as an argument, nothing secret is among them. A process is known by its pid
  * together with its start time (field 22 of /proc/<pid>/stat, proc(5)), because a pid is given away again.
+ *
+ * What is done to a gateway is fenced by a file beside its directory, which holds the largest token that has come for it: whoever
+ * comes with a smaller one is turned away. It is locked while something is done, and goes with the directory.
  */
+
+/** Exit code of who came with a smaller token than somebody before, and has done nothing. */
+export const SUPERSEDED_CODE = 83;
+/** In the place of a token: acts for no run, passes every fence and raises none. */
+export const NO_RUN = 'none';
 
 const FUNCTIONS = `
 set -eu
@@ -25,12 +33,27 @@ remove() {
   fi
   rm -rf -- "$1"
 }
+# hold FENCE TOKEN: until descriptor 9 is closed nobody else does anything to this gateway, and from then on no smaller token. Who
+# had the lock may have taken the file away: then it is another one. It is written over, not anew, as a disk may be full.
+hold() {
+  while :; do
+    exec 9<>"$1"
+    flock -w 60 9 || { echo 'what somebody else does to this gateway has no end' >&2; exit 1; }
+    if [ "$(stat -Lc %i /proc/self/fd/9)" = "$(stat -c %i -- "$1" 2>/dev/null)" ]; then break; fi
+  done
+  [ "$2" != ${NO_RUN} ] || return 0
+  largest=$(cat -- "$1")
+  if [ "$2" -lt "\${largest:-0}" ]; then echo "token $2 is smaller than $largest" >&2; exit ${SUPERSEDED_CODE}; fi
+  echo "$2" 1<>"$1"
+}
+# tidy FENCE DIR: the last thing that is done with the lock; a fence with nothing behind it goes
+tidy() { [ -e "$2" ] || rm -f -- "$1"; }
 `;
 
 /** Arguments: base directory. Prints its absolute path, made private to its owner. */
 export const MAKE_BASE = `${FUNCTIONS}
-mkdir -p -- "$1/bundles" "$1/gateways"
-chmod 700 -- "$1" "$1/bundles" "$1/gateways"
+mkdir -p -- "$1/bundles" "$1/gateways" "$1/fences"
+chmod 700 -- "$1" "$1/bundles" "$1/gateways" "$1/fences"
 cd -- "$1" && pwd -P
 `;
 
@@ -65,7 +88,7 @@ fi
 `;
 
 /**
- * Arguments: run directory, program, lease in ms. Starts the gateway detached, after removing whatever an earlier attempt
+ * Arguments: run directory, fence, token, program, lease in ms. Starts the gateway detached, after removing whatever an earlier attempt
  * left in that directory. The pid file is written by the process itself before it becomes the gateway, so that there is
  * no instant at which it runs and nobody could find it. A busy machine may take long to start it: as long as it lives it is
  * waited for, a minute at most; the caller's own limit comes first. Who called may be gone by then, and another start or a
@@ -74,10 +97,12 @@ fi
  * that one of the two sees the other. Only who has made the directory `claim` writes a pid, so that none is overwritten.
  */
 export const START_GATEWAY = `${FUNCTIONS}
+hold "$2" "$3"
 remove "$1"
 mkdir -p -- "$1"
 starter="$$ $(start_time $$)"
 echo "$starter" > "$1/starter"
+exec 9>&-
 is_mine() { [ "$(cat -- "$1/starter" 2>/dev/null)" = "$starter" ]; }
 setsid nohup sh -c '
   umask 077
@@ -90,17 +115,21 @@ setsid nohup sh -c '
   done
   mv -- "$own" "$1/pid" && is_mine "$1" "$4" || { rm -rf -- "$1/pid" "$own" "$1/claim"; exit 1; }
   exec "$2" run --control "$1/control.sock" --lease-ms "$3" --log-file "$1/gateway.log"
-' sh "$1" "$2" "$3" "$starter" </dev/null >"$1/output" 2>&1 &
+' sh "$1" "$4" "$5" "$starter" </dev/null >"$1/output" 2>&1 &
 tries=0
 while [ ! -S "$1/control.sock" ] && [ "$tries" -lt 600 ] && is_mine "$1"; do
   tries=$((tries + 1))
   sleep 0.1
   if [ -f "$1/pid" ] && ! alive "$1"; then break; fi
 done
-is_mine "$1" || { echo 'another start or a removal came after this one' >&2; exit 1; }
+came_after() { echo 'another start or a removal came after this one' >&2; exit 1; }
+is_mine "$1" || came_after
 [ -S "$1/control.sock" ] && exit 0
 tail -c 500 -- "$1/output" "$1/gateway.log" >&2 2>/dev/null || true
+hold "$2" "$3"
+is_mine "$1" || { tidy "$2" "$1"; came_after; }
 remove "$1"
+tidy "$2" "$1"
 exit 1
 `;
 
@@ -122,21 +151,26 @@ echo report
 "$1/$2/bin/lmas-gateway" doctor --json 2>&1 </dev/null || true
 `;
 
-/** Arguments: run directory. Exit code 1: nobody there. */
-export const IS_ALIVE = `${FUNCTIONS}
-alive "$1"
+/** Arguments: run directory, fence, token. From then on it is this run's. Exit code 1: nobody there. */
+export const TAKE_GATEWAY = `${FUNCTIONS}
+hold "$2" "$3"
+if ! alive "$1"; then tidy "$2" "$1"; exit 1; fi
 `;
 
-/** Arguments: run directory. The last one out takes the directory of the installation with it. */
+/** Arguments: run directory, fence, token. The last one out takes the directory of the installation with it. */
 export const REMOVE_GATEWAY = `${FUNCTIONS}
+hold "$2" "$3"
 remove "$1"
+tidy "$2" "$1"
 rmdir -- "\${1%/*}" 2>/dev/null || true
 `;
 
-/** Arguments: directory of the run directories. Prints their names, one a line. */
+/** Arguments: directory of the run directories, what all of their fences begin with. Prints whose there are, by name, one a line. */
 export const LIST_GATEWAYS = `${FUNCTIONS}
-[ -d "$1" ] || exit 0
-ls -1 -- "$1"
+{
+  [ ! -d "$1" ] || ls -1 -- "$1"
+  for fence in "$2"*; do [ ! -e "$fence" ] || echo "\${fence#"$2"}"; done
+} | sort -u
 `;
 
 /**
@@ -187,10 +221,15 @@ standing=$(barriers)
 echo "$standing" | sed 's/^lmas_barrier_//; s/\\..*//' | sort -u
 `;
 
-/** Arguments: name of a barrier. Takes it away for all of its routes; "not there" is done, and not to be able to look is not. */
+/**
+ * Arguments: run directory, fence, token, name of a barrier. Takes it away for all of its routes; "not there" is done, and not to
+ * be able to look is not.
+ */
 export const REMOVE_BARRIER = `${BARRIERS}
+hold "$2" "$3"
 standing=$(barriers)
 for table in $standing; do
-  case "$table" in "lmas_barrier_$1".*) nft delete table inet "$table" ;; esac
+  case "$table" in "lmas_barrier_$4".*) nft delete table inet "$table" ;; esac
 done
+tidy "$2" "$1"
 `;

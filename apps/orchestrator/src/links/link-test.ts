@@ -23,6 +23,8 @@ export interface LinkTester {
   test(input: LinkTestInput, options: { signal: AbortSignal }): Promise<LinkTestResult>;
 }
 
+/** A test is never taken over. */
+const TOKEN = 1;
 const RESERVED_MS = 300_000;
 const LEASE_MS = 30_000;
 const REMOVE_MS = 30_000;
@@ -54,7 +56,7 @@ export function createLinkTester(
         return result;
       } finally {
         const removal = { signal: AbortSignal.timeout(REMOVE_MS), sparing: false };
-        const removed = await Promise.allSettled(addresses.map((address) => gateways.remove(address, removal)));
+        const removed = await Promise.allSettled(addresses.map((address) => gateways.remove(address, TOKEN, removal)));
         for (const result of removed) {
           if (result.status === 'rejected') log.warn({ err: result.reason }, 'the reaper has to remove a test gateway');
         }
@@ -74,7 +76,7 @@ async function measure(
 ): Promise<LinkTestResult> {
   const started = await Promise.allSettled(
     addresses.map(async (address) => {
-      const gateway = await gateways.start(address, 1, { signal });
+      const gateway = await gateways.start(address, TOKEN, { signal });
       return { gateway, lease: new LeaseKeeper(gateway, LEASE_MS, log) };
     }),
   );

@@ -49,13 +49,13 @@ export async function releaseGateway(run: Run, tools: Tools, end: End, { signal 
   const { where } = run.migration;
   const sparing = where === 'both' || where === 'unknown';
   const address = addressOf(run, end);
-  await inSpan('gateway remove', spanOf(address), () => tools.gateways.remove(address, { signal, sparing }));
+  await inSpan('gateway remove', spanOf(address), () => tools.gateways.remove(address, run.token, { signal, sparing }));
 }
 
 /** Whatever became of the gateway that raised it. */
 export async function releaseBarrier(run: Run, tools: Tools, end: End, { signal }: Waiting): Promise<void> {
   const address = addressOf(run, end);
-  await inSpan('barrier remove', spanOf(address), () => tools.gateways.removeBarrier(address, { signal }));
+  await inSpan('barrier remove', spanOf(address), () => tools.gateways.removeBarrier(address, run.token, { signal }));
 }
 
 export async function provisionTunnel(run: Run, tools: Tools, { signal }: Waiting): Promise<Tunnel> {
