@@ -84,10 +84,13 @@ export class ControlClient implements Gateway {
   }
 
   async gone({ signal }: { signal: AbortSignal }): Promise<void> {
+    let watched: string | undefined;
     let refusals = 0;
     while (refusals < REFUSALS_OF_THE_DEAD) {
       try {
-        await this.#stayConnected(signal);
+        const there = await this.#stayConnected(watched, signal);
+        watched ??= there;
+        if (there !== watched) return;
         refusals = 0;
       } catch (error) {
         signal.throwIfAborted();
@@ -97,9 +100,13 @@ export class ControlClient implements Gateway {
     }
   }
 
-  /** Holds a channel to the control socket and says nothing: it closes with the process, or when the gateway tires of us. */
-  async #stayConnected(signal: AbortSignal): Promise<void> {
-    await this.#pool.use(this.address.site, signal, async (connection) => {
+  /**
+   * Holds a channel to the control socket and says nothing: it closes with the process, or when the gateway tires of us.
+   * @param watched the one that is expected there; it does not stay with another
+   * @returns which one is there: each makes a certificate of its own
+   */
+  async #stayConnected(watched: string | undefined, signal: AbortSignal): Promise<string> {
+    return await this.#pool.use(this.address.site, signal, async (connection) => {
       const channel = await this.#open(connection, signal);
       const stop = AbortSignal.any([signal, connection.closed]);
       const destroy = () => channel.destroy();
@@ -107,7 +114,10 @@ export class ControlClient implements Gateway {
       try {
         if (stop.aborted) destroy();
         // The far side ends first; sshd keeps ours open for what we might still say. However it ended, the next knock tells.
-        await finished(channel.resume(), { writable: false }).catch(() => undefined);
+        const ended = finished(channel.resume(), { writable: false }).catch(() => undefined);
+        const { certificateSha256 } = await this.identity({ signal });
+        if (certificateSha256 === (watched ?? certificateSha256)) await ended;
+        return certificateSha256;
       } finally {
         stop.removeEventListener('abort', destroy);
         channel.destroy();

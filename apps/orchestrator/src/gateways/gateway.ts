@@ -43,8 +43,8 @@ export interface Gateway {
   setLimits(limits: Limits, options: Waiting): Promise<void>;
   probe(durationMs: number, options: Waiting): Promise<ProbeResult>;
   /**
-   * Resolves once nobody answers at its control socket any more: the process has ended. A machine that cannot be reached
-   * says nothing about it and is asked again. Rejects only when `signal` aborts.
+   * Resolves once nobody answers at its control socket any more, or another gateway does: the process has ended. A machine that
+   * cannot be reached says nothing about it and is asked again. Rejects only when `signal` aborts.
    */
   gone(options: Waiting): Promise<void>;
   /** Lets go of the connection; the gateway itself runs on. */
