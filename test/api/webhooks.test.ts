@@ -170,6 +170,41 @@ test('a secret that is rotated: for a day both sign, and neither is ever shown a
   }
 });
 
+test('a receiver that hangs holds up nobody else, uses up no tries, and gets what waited when it is back', async () => {
+  await using own = await temporaryDirectory();
+  await using stack = new AsyncDisposableStack();
+  const patient = await startInProcess(own.path, { ...SETTINGS, LMAS_WEBHOOK_TIMEOUT_MS: '60000' });
+  stack.defer(() => patient.stop());
+  const calls = await Api.of(patient);
+  await using hanging = await receiveWebhooks();
+  await using good = await receiveWebhooks();
+  for (const [id, { url }] of Object.entries({ hanging, good })) await calls.must('POST', '/v1/webhooks', { id, url });
+  const held = Promise.withResolvers<() => void>();
+  hanging.answerWith((response) => held.resolve(() => void response.writeHead(204).end()));
+  await using stage = await setStage(() => calls, own.path);
+  for (let i = 0; i < 4; i++) {
+    const { source, destination } = stage;
+    const way = i % 2 === 0 ? { source, destination } : { source: destination, destination: source };
+    const { id } = await stage.submit({ transport: 'direct', ...way });
+    assert.equal((await calls.ended(id)).phase, 'succeeded');
+  }
+  const ends = () => good.received.filter(({ body }) => JSON.parse(body).type === 'migration.succeeded').length;
+  for (const deadline = performance.now() + 10_000; ends() < 4; await sleep(20))
+    assert.ok(performance.now() < deadline, `${ends()} of 4 ends came within seconds to the one that answers`);
+  const [sent, count] = [good.received, good.received.length];
+  assert.ok(count >= 24, `${count} are dozens`);
+  assert.equal(hanging.received.length, 1, 'one attempt at a time');
+  const { items } = await calls.must<{ items: Delivery[] }>('GET', '/v1/webhooks/hanging/deliveries');
+  assert.equal(items.length, count);
+  assert.ok(items.every(({ status, attempts }) => status === 'pending' && attempts.length === 0));
+  hanging.answerWith((response) => void response.writeHead(204).end());
+  (await held.promise)();
+  const late = await hanging.until(count);
+  const bodies = (messages: readonly Received[]) => new Set(messages.map(({ body }) => body));
+  assert.deepEqual(bodies(late), bodies(sent));
+  assert.equal(new Set(late.map(({ headers }) => headers['webhook-id'])).size, count);
+});
+
 test('addresses that are not public are refused at the door, and again when a name leads there', async () => {
   const refused = async (url: string, status = 422, code = 'WEBHOOK_ADDRESS_REFUSED') => {
     const answer = await api.call('POST', '/v1/webhooks', { id: 'evil', url });
@@ -218,6 +253,29 @@ test('of several who change a webhook at once nobody is undone, and a new secret
   ]);
   const { description, events, secretRotatedAt } = await api.must<Record<string, unknown>>('GET', path);
   assert.deepEqual([description, events, secretRotatedAt], ['ours', ['migration.failed'], rotated.secretRotatedAt]);
+});
+
+test('a project has so many webhooks and no more, whatever others have; what it removes makes room', async () => {
+  for (const id of ['crowded', 'roomy']) await api.must('POST', '/v1/projects', { id, endpoints: [] });
+  const operatorOf = async (project: string): Promise<Api> => {
+    const { key } = await api.must<{ key: string }>('POST', '/v1/api-keys', {
+      name: project,
+      role: 'operator',
+      project,
+    });
+    return new Api(api.url, key);
+  };
+  const [crowded, roomy] = [await operatorOf('crowded'), await operatorOf('roomy')];
+  const url = 'https://receiver.example.org/';
+  const make = (by: Api, id: string) => by.call('POST', '/v1/webhooks', { id, url });
+  for (let i = 1; i <= 100; i++) assert.equal((await make(crowded, `hook-${i}`)).status, 201, `the ${i}th`);
+  const refused = await make(crowded, 'one-more');
+  assert.deepEqual([refused.status, refused.body.code], [409, 'TOO_MANY_WEBHOOKS']);
+  assert.match(String(refused.body.detail), /100/);
+  assert.equal((await make(crowded, 'hook-1')).body.code, 'ALREADY_EXISTS');
+  assert.equal((await make(roomy, 'hook-1')).status, 201);
+  await crowded.must('DELETE', '/v1/webhooks/hook-7');
+  assert.equal((await make(crowded, 'one-more')).status, 201);
 });
 
 test('what has failed for too long is switched off, and says since when and why', async () => {

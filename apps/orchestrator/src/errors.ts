@@ -87,6 +87,7 @@ export const ORCHESTRATOR_ERRORS = {
   CHECK_ADDRESS_REFUSED: { message: 'Checks of plans do not connect to this address.', retryable: false },
   CHECK_NAME_NOT_RESOLVED: { message: 'The name in a check of a plan has no address.', retryable: true },
   WEBHOOK_NOT_FOUND: { message: 'No such webhook.', retryable: false, httpStatus: 404 },
+  TOO_MANY_WEBHOOKS: { message: 'No more webhooks can be registered.', retryable: false, httpStatus: 409 },
   DELIVERY_NOT_FOUND: { message: 'No such delivery.', retryable: false, httpStatus: 404 },
   WEBHOOK_ADDRESS_REFUSED: { message: 'Webhooks are not sent to this address.', retryable: false, httpStatus: 422 },
   WEBHOOK_NAME_NOT_RESOLVED: { message: 'The name of the receiver has no address.', retryable: true, httpStatus: 422 },

@@ -22423,7 +22423,11 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description `ALREADY_EXISTS`: Something of that name exists already. */
+            /**
+             * @description `ALREADY_EXISTS`: Something of that name exists already.
+             *
+             *     `TOO_MANY_WEBHOOKS`: No more webhooks can be registered.
+             */
             409: {
                 headers: {
                     [name: string]: unknown;

@@ -11,17 +11,23 @@ import { inSendSpan, type Job } from '../tracing/queue-spans.ts';
 import { complaints } from './complaints.ts';
 
 const NAME = 'webhooks';
-const CONCURRENCY = 16;
+/** More than a project may have webhooks, each with one attempt at a time: none takes up all. What they do is wait. */
+const CONCURRENCY = 128;
 const JOB: JobsOptions = { attempts: 1, removeOnComplete: true, removeOnFail: true };
 /** After an error of our own, which is not the receiver's. */
 const BROKEN_PAUSE_MS = 5_000;
 const payloadSchema = z.object({ deliveryId: z.string(), sentIn: z.string().nullable().default(null) });
 
+interface Due {
+  readonly deliveryId: string;
+  readonly inMs: number;
+}
+
 export interface DeliveryQueue {
   /** Safe to repeat while it waits. */
   enqueue(deliveryId: string): Promise<void>;
-  /** Begins to take them. `attempt` answers after how long the next attempt is due, if there is one. */
-  work(attempt: (deliveryId: string, job: Job) => Promise<number | undefined>): void;
+  /** Begins to take them. `attempt` answers which are to be looked at next, and after how long. */
+  work(attempt: (deliveryId: string, job: Job) => Promise<readonly Due[]>): void;
   /** How many processes take them now, as far as Redis knows. */
   workers(): Promise<number>;
   close(): Promise<void>;
@@ -43,12 +49,13 @@ export function createDeliveryQueue(connection: Redis, log: Logger): DeliveryQue
     work(attempt) {
       const handle = async ({ data, id = '' }: { data: unknown; id?: string }): Promise<void> => {
         const { deliveryId, sentIn } = payloadSchema.parse(data);
-        const pauseMs = await attempt(deliveryId, { queue: NAME, id, sentIn }).catch((error: unknown) => {
+        const next = await attempt(deliveryId, { queue: NAME, id, sentIn }).catch((error: unknown): Due[] => {
           log.error({ err: error, delivery: deliveryId }, 'a delivery broke off; it will be taken up again');
-          return BROKEN_PAUSE_MS;
+          return [{ deliveryId, inMs: BROKEN_PAUSE_MS }];
         });
-        if (pauseMs === undefined) return;
-        await send(deliveryId, { delay: pauseMs, jobId: `${deliveryId}-${randomUUID()}` });
+        for (const due of next) {
+          await send(due.deliveryId, { delay: due.inMs, jobId: `${due.deliveryId}-${randomUUID()}` });
+        }
       };
       worker = new Worker(NAME, handle, { ...options, concurrency: CONCURRENCY });
       worker.on('error', complaints(log, 'webhook worker connection'));

@@ -31,7 +31,9 @@
  *   {lmas}:links            hash    link → what was set for it (JSON)
  *   {lmas}:link-measurements hash   <source>~<destination> → what was measured (JSON)
  *   {lmas}:webhooks-feed    hash    how many notices of the feed were read for webhooks, how many they missed, and when last
- *   {lmas}:webhooks-pending zset    ids of deliveries that are not done, by when their next attempt is due
+ *   {lmas}:webhooks-pending zset    ids of deliveries that are not done, by when their next attempt is due (in a line: when to look)
+ *   {lmas}:webhooks-turns   zset    webhook → until when its turn is taken (see webhooks/turns.ts)
+ *   {lmas}:webhook-line:<webhook> zset ids of deliveries that are due and wait for the webhook's turn, by when they fell due
  *   {lmas}:sites …          hash    name → JSON
  *   {lmas}:write-probe      string  nothing: whether it can be written is what is asked; expires
  *   {lmas}:store            hash    version of the records, and who can read them (see upgrades/store-version.ts)
@@ -140,6 +142,9 @@ export const keys = {
   webhooksFeed: `${PREFIX}:webhooks-feed`,
   /** Ids of the deliveries that are pending, by when their next attempt is due. */
   webhooksPending: `${PREFIX}:webhooks-pending`,
+  /** Whose turn it is at each webhook, and who waits for it (webhooks/turns.ts). */
+  webhooksTurns: `${PREFIX}:webhooks-turns`,
+  webhookLine: (webhook: string) => `${PREFIX}:webhook-line:${webhook}`,
   webhookDelivery: (id: string) => `${PREFIX}:webhook-delivery:${id}`,
   webhookDeliveries: (webhook: string) => `${PREFIX}:webhook-deliveries:${webhook}`,
   balancingPolicies: `${PREFIX}:balancing:policies`,

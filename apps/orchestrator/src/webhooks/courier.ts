@@ -1,6 +1,7 @@
 /**
- * Carries deliveries out: one attempt at a time, signed, and what came of it in the log. What fails is tried again, later
- * and later, for about a day; a webhook that never works is switched off, with the reason.
+ * Carries deliveries out: one attempt at a time for each webhook, signed, and what came of it in the log. What fails is
+ * tried again, later and later, for about a day; a webhook that fails for long is left alone between attempts, and one
+ * that never works is switched off, with the reason.
  */
 import { randomUUID } from 'node:crypto';
 import { Webhook as Signer } from 'standardwebhooks';
@@ -13,8 +14,9 @@ import { inDeliverySpan, inPostSpan } from '../tracing/delivery-spans.ts';
 import type { Job } from '../tracing/queue-spans.ts';
 import { VERSION } from '../version.ts';
 import type { AddressGuard } from './address-guard.ts';
-import { type Attempt, type Deliveries, type Delivery, deliveryId } from './deliveries.ts';
+import { type Attempt, type Deliveries, type Delivery, deliveryId, type StoredDelivery } from './deliveries.ts';
 import { post } from './post.ts';
+import { MAX_IN_LINE, type Turns } from './turns.ts';
 import type { Webhook, Webhooks } from './webhooks.ts';
 
 /** 5 s, 20 s, 80 s, 5 min, 21 min, 85 min, 6 h, 10 h with the default of LMAS_WEBHOOK_RETRY_MS. */
@@ -22,6 +24,11 @@ const MAX_TRIES = 9;
 const BACK_OFF = 4;
 const LONGEST_PAUSE_MS = 10 * 3_600_000;
 const JITTER = 0.1;
+/** There was no attempt to make after all. */
+const NOTHING: Outcome = { breakMs: 0 };
+/** After a failed attempt a webhook is left alone for this share of the time for which it has been failing. */
+const BREAK_SHARE = 0.1;
+const LONGEST_BREAK_MS = 60_000;
 /** Clocks of two machines differ by less. */
 const CLOCK_SKEW_MS = 1_000;
 /** The receiver says that it wants no more (Standard Webhooks). */
@@ -33,18 +40,33 @@ export interface CourierSettings {
   readonly webhookDisableMs: number;
 }
 
+/** Which delivery is to be looked at next, and after how long. */
+export interface Due {
+  readonly deliveryId: string;
+  readonly inMs: number;
+}
+
 export interface Courier {
-  /** One attempt, if it is due. Answers after how long the next one is, or `undefined` when there is none. */
-  deliver(id: string, job: Job): Promise<number | undefined>;
+  /** Of a delivery that may be due: one attempt of whichever has the turn at its webhook, if nobody is there. Answers what comes next. */
+  deliver(id: string, job: Job): Promise<readonly Due[]>;
   /** Sends the same message again, from the first attempt. @throws LmasError DELIVERY_NOT_FOUND, WEBHOOK_DISABLED */
   redeliver(webhook: string, id: string): Promise<Delivery>;
   /** Sends a message that means nothing, to see whether it arrives. @throws LmasError WEBHOOK_NOT_FOUND, WEBHOOK_DISABLED */
   sendTest(webhook: string): Promise<Delivery>;
 }
 
+/** What one turn comes to. */
+interface Outcome {
+  /** After how long the next attempt is due, if there is one. */
+  readonly pauseMs?: number;
+  /** How long the webhook is left alone. */
+  readonly breakMs: number;
+}
+
 interface Parts {
   readonly webhooks: Webhooks;
   readonly deliveries: Deliveries;
+  readonly turns: Turns;
   readonly guard: AddressGuard;
   readonly enqueue: (deliveryId: string) => Promise<void>;
   /** What the spans of a migration continue. */
@@ -58,6 +80,7 @@ interface Parts {
 export function createCourier({
   webhooks,
   deliveries,
+  turns,
   guard,
   enqueue,
   traceparentOf,
@@ -102,36 +125,55 @@ export function createCourier({
     await webhooks.noteFailure(webhook, `${last.fault}: ${last.message}`, settings.webhookDisableMs);
   };
 
+  const giveUp = async (stored: StoredDelivery, message: string): Promise<void> => {
+    const last: Attempt = { at: now(), durationMs: 0, status: null, fault: 'WEBHOOK_DISABLED', message };
+    await deliveries.save(closed(stored, last, 'failed'));
+  };
+  const carryOut = async (stored: StoredDelivery, job: Job): Promise<Outcome> => {
+    const { delivery } = stored;
+    const webhook = await webhooks.find(delivery.webhook);
+    if (webhook === undefined || webhook.disabled !== null) {
+      await giveUp(stored, webhook?.disabled?.reason ?? 'The webhook was removed.');
+      return NOTHING;
+    }
+    const send = () => attempt(delivery, new URL(webhook.url));
+    const last = await inDeliverySpan(delivery, job, traceparentOf, send);
+    await note(delivery, last);
+    const breakMs = last.fault === null ? 0 : breakAfter(webhook);
+    const tries = stored.tries + 1;
+    if (last.fault === null || last.status === GONE || tries >= MAX_TRIES) {
+      await deliveries.save(closed(stored, last, last.fault === null ? 'delivered' : 'failed'));
+      return { breakMs };
+    }
+    const pauseMs = backOffMs(tries, settings.webhookRetryMs);
+    const nextAttemptAt = new Date(Date.now() + pauseMs).toISOString();
+    await deliveries.save({ tries, delivery: { ...delivery, nextAttemptAt, attempts: [...delivery.attempts, last] } });
+    return { pauseMs, breakMs };
+  };
+
   return {
     async deliver(id, job) {
-      const stored = await deliveries.find(id);
-      if (stored === undefined || stored.delivery.status !== 'pending') return undefined;
-      const { delivery } = stored;
-      if (delivery.nextAttemptAt !== null && Date.parse(delivery.nextAttemptAt) > Date.now() + CLOCK_SKEW_MS) {
-        return undefined; // a second job of the same delivery: the first one has made the attempt, and has its successor
+      const due = await deliveries.find(id);
+      if (due === undefined) return [];
+      if (!isDue(due)) {
+        // A second job of the same delivery: the first one has made the attempt, and has its successor.
+        await turns.leave(due.delivery.webhook, id);
+        return [];
       }
-      const webhook = await webhooks.find(delivery.webhook);
-      if (webhook === undefined || webhook.disabled !== null) {
-        const message = webhook?.disabled?.reason ?? 'The webhook was removed.';
-        const last: Attempt = { at: now(), durationMs: 0, status: null, fault: 'WEBHOOK_DISABLED', message };
-        await deliveries.save(closed(stored, last, 'failed'));
-        return undefined;
+      const taken = await turns.take(due.delivery);
+      if (taken === undefined) return [];
+      if ('givenUp' in taken) {
+        const first = await deliveries.find(taken.givenUp);
+        if (first !== undefined && isDue(first))
+          await giveUp(first, `${MAX_IN_LINE} messages wait for the webhook behind this one.`);
+        return [];
       }
-      const send = () => attempt(delivery, new URL(webhook.url));
-      const last = await inDeliverySpan(delivery, job, traceparentOf, send);
-      await note(delivery, last);
-      const tries = stored.tries + 1;
-      if (last.fault === null || last.status === GONE || tries >= MAX_TRIES) {
-        await deliveries.save(closed(stored, last, last.fault === null ? 'delivered' : 'failed'));
-        return undefined;
-      }
-      const pauseMs = backOffMs(tries, settings.webhookRetryMs);
-      const nextAttemptAt = new Date(Date.now() + pauseMs).toISOString();
-      await deliveries.save({
-        tries,
-        delivery: { ...delivery, nextAttemptAt, attempts: [...delivery.attempts, last] },
-      });
-      return pauseMs;
+      const { turn } = taken;
+      const stored = await deliveries.find(turn.id);
+      const { pauseMs, breakMs } = stored !== undefined && isDue(stored) ? await carryOut(stored, job) : NOTHING;
+      const next = await turns.end(turn, breakMs);
+      const again = pauseMs === undefined ? [] : [{ deliveryId: turn.id, inMs: pauseMs }];
+      return next === undefined ? again : [...again, { deliveryId: next, inMs: breakMs }];
     },
     async redeliver(webhook, id) {
       await requireEnabled(webhook);
@@ -157,11 +199,10 @@ export function createCourier({
   };
 }
 
-function closed(
-  { delivery, tries }: { delivery: Delivery; tries: number },
-  last: Attempt,
-  status: 'delivered' | 'failed',
-) {
+const isDue = ({ delivery: { status, nextAttemptAt } }: StoredDelivery): boolean =>
+  status === 'pending' && (nextAttemptAt === null || Date.parse(nextAttemptAt) <= Date.now() + CLOCK_SKEW_MS);
+
+function closed({ delivery, tries }: StoredDelivery, last: Attempt, status: 'delivered' | 'failed') {
   const attempts = [...delivery.attempts, last];
   return { tries: tries + 1, delivery: { ...delivery, status, nextAttemptAt: null, attempts } };
 }
@@ -181,6 +222,13 @@ function sign(id: string, payload: string, secrets: readonly string[]): Record<s
 function backOffMs(tries: number, baseMs: number): number {
   const pause = Math.min(LONGEST_PAUSE_MS, baseMs * BACK_OFF ** (tries - 1));
   return Math.round(pause * (1 - JITTER + 2 * JITTER * Math.random()));
+}
+
+/** How long a webhook is left alone after a failed attempt: a receiver that fails for long costs little, and one that is back is soon found. */
+function breakAfter({ failingSince }: Webhook): number {
+  if (failingSince === null) return 0;
+  const failingMs = Math.max(0, Date.now() - Date.parse(failingSince));
+  return Math.min(LONGEST_BREAK_MS, Math.round(failingMs * BREAK_SHARE));
 }
 
 /** A resolver cannot be interrupted, only left alone. */

@@ -57,11 +57,15 @@ const ADD = script(`
   return 1
 `);
 
-/** KEYS: delivery, pending. ARGV: id, record, when the next attempt is due (ms; '' for none), keepMs */
+/**
+ * One that stands in the line stands there for an attempt that has been made.
+ * KEYS: delivery, pending, line. ARGV: id, record, when the next attempt is due (ms; '' for none), keepMs
+ */
 const SAVE = script(`
   local isKept = redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[4], 'XX')
   if isKept and ARGV[3] ~= '' then redis.call('ZADD', KEYS[2], ARGV[3], ARGV[1])
   else redis.call('ZREM', KEYS[2], ARGV[1]) end
+  redis.call('ZREM', KEYS[3], ARGV[1])
   return 1
 `);
 
@@ -95,12 +99,12 @@ export function createDeliveries(redis: Redis): Deliveries {
       );
     },
     async save({ delivery, tries }) {
-      const { id, status, nextAttemptAt } = delivery;
+      const { id, webhook, status, nextAttemptAt } = delivery;
       const attempts = delivery.attempts.slice(-MAX_ATTEMPTS_SHOWN);
       const due = nextAttemptAt === null ? Date.now() : Date.parse(nextAttemptAt);
       await SAVE(
         redis,
-        [keys.webhookDelivery(id), keys.webhooksPending],
+        [keys.webhookDelivery(id), keys.webhooksPending, keys.webhookLine(webhook)],
         [id, text({ delivery: { ...delivery, attempts }, tries }), status === 'pending' ? due : '', KEEP_MS],
       );
     },
@@ -123,7 +127,7 @@ export function createDeliveries(redis: Redis): Deliveries {
     async forget(webhook) {
       const log = keys.webhookDeliveries(webhook);
       const ids = await redis.zrange(log, 0, -1);
-      await redis.del(log, ...ids.map(keys.webhookDelivery));
+      await redis.del(log, keys.webhookLine(webhook), ...ids.map(keys.webhookDelivery));
       if (ids.length > 0) await redis.zrem(keys.webhooksPending, ...ids);
     },
   };

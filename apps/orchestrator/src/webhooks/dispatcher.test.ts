@@ -12,6 +12,7 @@ import { startTestRedis, type TestRedis } from '../testing/test-redis.ts';
 import { createDeliveries } from './deliveries.ts';
 import { type DispatcherParts, startDispatcher } from './dispatcher.ts';
 import { GROUP, missedNotices, takeNotices } from './feed-group.ts';
+import { createTurns } from './turns.ts';
 import type { Webhook } from './webhooks.ts';
 
 const HOOK: Webhook = {
@@ -38,13 +39,16 @@ beforeEach(async () => {
   await redis.xgroup('CREATE', keys.feed, GROUP, '$', 'MKSTREAM');
 });
 
-const start = (changes: Partial<DispatcherParts> = {}) =>
-  startDispatcher({
-    ...{ redis, subscriber, deliveries: createDeliveries(redis), webhookTimeoutMs: 1_000, log: createLog('silent') },
+const start = (changes: Partial<DispatcherParts> = {}) => {
+  const [deliveries, webhookTimeoutMs] = [createDeliveries(redis), 1_000];
+  return startDispatcher({
+    ...{ redis, subscriber, deliveries, webhookTimeoutMs, log: createLog('silent') },
+    turns: createTurns(redis, { deliveries, webhookTimeoutMs }),
     webhooks: { list: async () => [HOOK] } as unknown as DispatcherParts['webhooks'],
     enqueue: async (id) => void enqueued.push(id),
     ...changes,
   });
+};
 
 async function notice(): Promise<void> {
   const request = migrationInputSchema.parse({ vm: 'web-1', source: 'a', destination: 'b' });

@@ -15,10 +15,11 @@ import { type Notice, noticeSchema, subjectOf } from '../schemas/notice.ts';
 import type { WEBHOOK_EVENTS } from '../schemas/webhook.ts';
 import { type Deliveries, type Delivery, deliveryId } from './deliveries.ts';
 import { type Entry, GROUP, takeNotices } from './feed-group.ts';
+import type { Turns } from './turns.ts';
 import type { Webhook, Webhooks } from './webhooks.ts';
 
 const BATCH = 100;
-/** Also the longest that a lost notification delays a delivery. */
+/** Also the longest that a lost notification delays a delivery, and a lost job the next one in a line. */
 const LOOK_MS = 1_000;
 const TAKE_OVER_AFTER_MS = 30_000;
 /** Whoever lives asks every second. One that was only stopped for so long joins again by its next word. */
@@ -49,6 +50,7 @@ export interface DispatcherParts {
   readonly subscriber: Redis;
   readonly webhooks: Webhooks;
   readonly deliveries: Deliveries;
+  readonly turns: Turns;
   /** Hands a delivery to a worker; the same one twice is one. */
   readonly enqueue: (deliveryId: string) => Promise<void>;
   /** How long one attempt may take. */
@@ -62,6 +64,7 @@ export async function startDispatcher({
   subscriber,
   webhooks,
   deliveries,
+  turns,
   enqueue,
   webhookTimeoutMs,
   deadAfterMs = DEAD_AFTER_MS,
@@ -109,6 +112,7 @@ export async function startDispatcher({
     if (performance.now() - lookedAt < LOOK_MS) return;
     lookedAt = performance.now();
     for (const id of await deliveries.overdue(TAKE_OVER_AFTER_MS + webhookTimeoutMs)) await enqueue(id);
+    for (const id of await turns.abandoned(LOOK_MS)) await enqueue(id);
     await FORGET_DEAD(redis, [keys.feed], [GROUP, deadAfterMs]);
   };
   const loop = async (): Promise<void> => {

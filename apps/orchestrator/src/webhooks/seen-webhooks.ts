@@ -10,7 +10,7 @@ import { type NewWebhook, needsPerson, type Webhook, type WebhookChange, type We
 
 /** Every method that takes an id: @throws LmasError WEBHOOK_NOT_FOUND; with a delivery's, DELIVERY_NOT_FOUND too. */
 export interface SeenWebhooks {
-  /** @throws LmasError ALREADY_EXISTS, WEBHOOK_ADDRESS_REFUSED */
+  /** @throws LmasError ALREADY_EXISTS, TOO_MANY_WEBHOOKS, WEBHOOK_ADDRESS_REFUSED */
   create(input: WebhookInput): Promise<NewWebhook>;
   list(query?: { needs?: 'person' | undefined }): Promise<Webhook[]>;
   get(id: string): Promise<Webhook>;

@@ -7,11 +7,12 @@ import type { Logger } from '../log.ts';
 import { createRecordReads } from '../migrations/store-reads.ts';
 import type { Job } from '../tracing/queue-spans.ts';
 import { type AddressGuard, createAddressGuard, type Network } from './address-guard.ts';
-import { type Courier, type CourierSettings, createCourier } from './courier.ts';
+import { type Courier, type CourierSettings, createCourier, type Due } from './courier.ts';
 import { createDeliveries, type Deliveries } from './deliveries.ts';
 import { startDispatcher } from './dispatcher.ts';
 import { type MissedNotices, missedNotices } from './feed-group.ts';
 import { type SeenWebhooks, webhooksSeenBy } from './seen-webhooks.ts';
+import { createTurns } from './turns.ts';
 import { createWebhooks, type Webhooks } from './webhooks.ts';
 
 export interface WebhookService {
@@ -30,7 +31,7 @@ export interface WebhookService {
 /** What it needs of the queue. */
 interface Queue {
   enqueue(deliveryId: string): Promise<void>;
-  work(attempt: (deliveryId: string, job: Job) => Promise<number | undefined>): void;
+  work(attempt: (deliveryId: string, job: Job) => Promise<readonly Due[]>): void;
 }
 
 export function createWebhookService(
@@ -51,10 +52,11 @@ export function createWebhookService(
   const guard: AddressGuard = createAddressGuard(settings.webhookAllow);
   const webhooks = createWebhooks(redis, { vault, guard });
   const deliveries = createDeliveries(redis);
+  const turns = createTurns(redis, { deliveries, webhookTimeoutMs: settings.webhookTimeoutMs });
   const enqueue = (id: string) => queue.enqueue(id);
   const { traceparentOf } = createRecordReads(redis);
   const courier = createCourier({
-    ...{ webhooks, deliveries, guard, enqueue, traceparentOf, settings, onAttempt, log },
+    ...{ webhooks, deliveries, turns, guard, enqueue, traceparentOf, settings, onAttempt, log },
   });
   let stop = async (): Promise<void> => undefined;
   return {
@@ -65,7 +67,7 @@ export function createWebhookService(
     missed: () => missedNotices(redis),
     async start(subscriber) {
       const dispatcher = await startDispatcher({
-        ...{ redis, subscriber, webhooks, deliveries, enqueue, log },
+        ...{ redis, subscriber, webhooks, deliveries, turns, enqueue, log },
         webhookTimeoutMs: settings.webhookTimeoutMs,
       });
       stop = () => dispatcher.stop();

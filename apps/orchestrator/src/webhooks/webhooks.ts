@@ -29,6 +29,8 @@ export type WebhookChange = z.output<typeof webhookChangeSchema>;
 /** How long the former secret signs as well, so that a receiver can change over without missing anything. */
 const FORMER_SECRET_MS = 24 * 3_600_000;
 const SECRET_BYTES = 32;
+/** Of each project, and of the installation. Each may have an attempt under way: fewer than there are workers (queue/delivery-queue.ts). */
+const MAX_PER_PROJECT = 100;
 
 const storedSchema = webhookSchema.omit({ failingSince: true, disabled: true }).extend({
   sealedSecret: z.string(),
@@ -38,7 +40,7 @@ type Stored = z.infer<typeof storedSchema>;
 const disabledSchema = webhookSchema.shape.disabled.unwrap();
 
 export interface Webhooks {
-  /** @throws LmasError ALREADY_EXISTS, WEBHOOK_ADDRESS_REFUSED */
+  /** @throws LmasError ALREADY_EXISTS, TOO_MANY_WEBHOOKS, WEBHOOK_ADDRESS_REFUSED */
   create(input: WebhookInput, project: string | null): Promise<NewWebhook>;
   list(): Promise<Webhook[]>;
   /** @throws LmasError WEBHOOK_NOT_FOUND */
@@ -106,11 +108,24 @@ export function createWebhooks(redis: Redis, { vault, guard }: { vault: Vault; g
   };
   const get = async (id: string): Promise<Webhook> => await shown(await load(id));
 
+  const loadAll = async (): Promise<Stored[]> =>
+    (await redis.hvals(keys.webhooks)).map((json) => readStored(storedSchema, json));
+  /** Of several who come at once a few more may find room: that does no harm. */
+  const requireRoom = async (id: string, project: string | null): Promise<void> => {
+    const others = (await loadAll()).filter((each) => each.project === project && each.id !== id);
+    if (others.length < MAX_PER_PROJECT) return;
+    const whose = project === null ? 'The installation' : `Project ${project}`;
+    throw new LmasError('TOO_MANY_WEBHOOKS', `${whose} has ${MAX_PER_PROJECT} webhooks; it may have no more.`, {
+      remedy: 'Remove one that nobody needs any more.',
+    });
+  };
+
   return {
     get,
     disable,
     async create({ id, url, description, events }, project) {
       guard.checkLiteral(new URL(url));
+      await requireRoom(id, project);
       const { secret, sealed } = await newSecret(id);
       const stored: Stored = {
         ...{ id, url, description, events, project, createdAt: now(), secretRotatedAt: null },
@@ -121,7 +136,7 @@ export function createWebhooks(redis: Redis, { vault, guard }: { vault: Vault; g
       return { ...(await shown(stored)), secret };
     },
     async list() {
-      const all = (await redis.hvals(keys.webhooks)).map((json) => readStored(storedSchema, json));
+      const all = await loadAll();
       return await Promise.all(all.sort((a, b) => (a.id < b.id ? -1 : 1)).map(shown));
     },
     async find(id) {

@@ -42,7 +42,10 @@ const registryRoutes: FastifyPluginAsyncZod<Services> = async (api, { webhooks }
         description:
           'From now on every matching event is sent to the URL, signed as [Standard Webhooks](https://www.standardwebhooks.com) says. The answer holds the secret, and no later one does.',
         body: webhookInputSchema,
-        response: { 201: newWebhookSchema, ...failures('ALREADY_EXISTS', 'WEBHOOK_ADDRESS_REFUSED') },
+        response: {
+          201: newWebhookSchema,
+          ...failures('ALREADY_EXISTS', 'TOO_MANY_WEBHOOKS', 'WEBHOOK_ADDRESS_REFUSED'),
+        },
       },
     },
     async (request, reply) => {
