@@ -6914,7 +6914,7 @@ export interface components {
             /** @description Exactly the bytes that are signed and sent. */
             payload: string;
         };
-        /** @description Newest first; deliveries are kept for seven days. */
+        /** @description Newest first; deliveries are kept for seven days, and of those that are done the last 1,000. */
         WebhookDeliveryListInput: {
             items: components["schemas"]["WebhookDeliveryInput"][];
             nextCursor: string | null;
@@ -11739,7 +11739,7 @@ export interface components {
             /** @description Exactly the bytes that are signed and sent. */
             payload: string;
         };
-        /** @description Newest first; deliveries are kept for seven days. */
+        /** @description Newest first; deliveries are kept for seven days, and of those that are done the last 1,000. */
         WebhookDeliveryList: {
             items: components["schemas"]["WebhookDelivery"][];
             nextCursor: string | null;

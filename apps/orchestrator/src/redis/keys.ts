@@ -146,7 +146,9 @@ export const keys = {
   webhooksTurns: `${PREFIX}:webhooks-turns`,
   webhookLine: (webhook: string) => `${PREFIX}:webhook-line:${webhook}`,
   webhookDelivery: (id: string) => `${PREFIX}:webhook-delivery:${id}`,
+  /** The log of one: ids of all its deliveries by when they were made; of those that are done, by when they were. */
   webhookDeliveries: (webhook: string) => `${PREFIX}:webhook-deliveries:${webhook}`,
+  webhookDone: (webhook: string) => `${PREFIX}:webhook-done:${webhook}`,
   balancingPolicies: `${PREFIX}:balancing:policies`,
   balancingMemory: `${PREFIX}:balancing:memory`,
   balancingPasses: (policy: string) => `${PREFIX}:balancing:passes:${policy}`,

@@ -132,8 +132,12 @@ export function createCourier({
   const carryOut = async (stored: StoredDelivery, job: Job): Promise<Outcome> => {
     const { delivery } = stored;
     const webhook = await webhooks.find(delivery.webhook);
-    if (webhook === undefined || webhook.disabled !== null) {
-      await giveUp(stored, webhook?.disabled?.reason ?? 'The webhook was removed.');
+    if (webhook === undefined || !isFor(stored, webhook)) {
+      await giveUp(stored, 'The webhook was removed.');
+      return NOTHING;
+    }
+    if (webhook.disabled !== null) {
+      await giveUp(stored, webhook.disabled.reason);
       return NOTHING;
     }
     const send = () => attempt(delivery, new URL(webhook.url));
@@ -147,7 +151,11 @@ export function createCourier({
     }
     const pauseMs = backOffMs(tries, settings.webhookRetryMs);
     const nextAttemptAt = new Date(Date.now() + pauseMs).toISOString();
-    await deliveries.save({ tries, delivery: { ...delivery, nextAttemptAt, attempts: [...delivery.attempts, last] } });
+    await deliveries.save({
+      ...stored,
+      tries,
+      delivery: { ...delivery, nextAttemptAt, attempts: [...delivery.attempts, last] },
+    });
     return { pauseMs, breakMs };
   };
 
@@ -177,22 +185,22 @@ export function createCourier({
     },
     async redeliver(webhook, id) {
       await requireEnabled(webhook);
-      const { delivery } = await deliveries.get(webhook, id);
-      const again: Delivery = { ...delivery, status: 'pending', nextAttemptAt: null };
-      await deliveries.save({ delivery: again, tries: 0 });
+      const stored = await deliveries.get(webhook, id);
+      const again: Delivery = { ...stored.delivery, status: 'pending', nextAttemptAt: null };
+      await deliveries.save({ ...stored, delivery: again, tries: 0 });
       await enqueue(id);
       return again;
     },
     async sendTest(webhook) {
-      const { project } = await requireEnabled(webhook);
+      const registered = await requireEnabled(webhook);
       const createdAt = now();
-      const data = { webhook: ownName(project, webhook) };
+      const data = { webhook: ownName(registered.project, webhook) };
       const delivery: Delivery = {
         ...{ id: deliveryId(webhook, randomUUID()), webhook, event: TEST_EVENT, migration: null, createdAt },
         ...{ status: 'pending', nextAttemptAt: null, attempts: [] },
         payload: JSON.stringify({ type: TEST_EVENT, timestamp: createdAt, data }),
       };
-      await deliveries.add(delivery);
+      await deliveries.add(delivery, registered);
       await enqueue(delivery.id);
       return delivery;
     },
@@ -202,9 +210,14 @@ export function createCourier({
 const isDue = ({ delivery: { status, nextAttemptAt } }: StoredDelivery): boolean =>
   status === 'pending' && (nextAttemptAt === null || Date.parse(nextAttemptAt) <= Date.now() + CLOCK_SKEW_MS);
 
-function closed({ delivery, tries }: StoredDelivery, last: Attempt, status: 'delivered' | 'failed') {
+/** Not for a former one of the same name: what was meant for that one is nobody else's. */
+const isFor = ({ delivery, madeFor }: StoredDelivery, { createdAt }: Webhook): boolean =>
+  madeFor === null ? Date.parse(delivery.createdAt) >= Date.parse(createdAt) - CLOCK_SKEW_MS : madeFor === createdAt;
+
+function closed(stored: StoredDelivery, last: Attempt, status: 'delivered' | 'failed'): StoredDelivery {
+  const { delivery, tries } = stored;
   const attempts = [...delivery.attempts, last];
-  return { tries: tries + 1, delivery: { ...delivery, status, nextAttemptAt: null, attempts } };
+  return { ...stored, tries: tries + 1, delivery: { ...delivery, status, nextAttemptAt: null, attempts } };
 }
 
 /** Headers of one attempt. The time is the attempt's own: receivers refuse old ones, so that nobody replays a message. */

@@ -1,7 +1,7 @@
 /**
- * The log of deliveries: one entry for each message to each webhook, from the moment it is due until some days after. Those
- * that are pending stand in a list by when their next attempt is due, written in the same step: a job that was lost, or
- * never made, is found missing by it.
+ * The log of deliveries: one entry for each message to each webhook, from the moment it is due until some days after, or
+ * until many others are done after it. What is pending stays, however many there are of it. It stands in a list by when its
+ * next attempt is due, written in the same step: a job that was lost, or never made, is found missing by it.
  */
 import { createHash } from 'node:crypto';
 import type { Redis } from 'ioredis';
@@ -13,22 +13,28 @@ import { readStored } from '../redis/stored-json.ts';
 import { webhookDeliverySchema } from '../schemas/webhook.ts';
 
 const KEEP_MS = 7 * 24 * 3_600_000;
+/** Of those that are done. */
 const MAX_PER_WEBHOOK = 1_000;
 const MAX_ATTEMPTS_SHOWN = 20;
 const OVERDUE_AT_ONCE = 100;
 
 export type Delivery = z.infer<typeof webhookDeliverySchema>;
 export type Attempt = Delivery['attempts'][number];
-/** `tries`: attempts since it was last asked for; a redelivery begins anew. */
 export interface StoredDelivery {
   readonly delivery: Delivery;
+  /** Attempts since it was last asked for; a redelivery begins anew. */
   readonly tries: number;
+  /** When the webhook was made that it is for: another one may have its name later. Null on records of before. */
+  readonly madeFor: string | null;
 }
-const storedSchema = webhookDeliverySchema.extend({ tries: z.int() });
+const storedSchema = webhookDeliverySchema.extend({
+  tries: z.int(),
+  madeFor: z.iso.datetime().nullable().default(null),
+});
 
 export interface Deliveries {
-  /** False when it is in the log already. */
-  add(delivery: Delivery): Promise<boolean>;
+  /** False when it is in the log already. @param webhook that it is for */
+  add(delivery: Delivery, webhook: { readonly createdAt: string }): Promise<boolean>;
   find(id: string): Promise<StoredDelivery | undefined>;
   /** @throws LmasError DELIVERY_NOT_FOUND, also for another webhook's */
   get(webhook: string, id: string): Promise<StoredDelivery>;
@@ -47,33 +53,47 @@ export interface Deliveries {
 export const deliveryId = (webhook: string, message: string): string =>
   `msg_${createHash('sha256').update(`${webhook}\n${message}`).digest('hex').slice(0, 32)}`;
 
-/** KEYS: delivery, log, pending. ARGV: id, record, createdAtMs, keepMs, maxPerWebhook. Answers 0 when it is there already. */
+/** KEYS: delivery, log, pending. ARGV: id, record, createdAtMs, keepMs, before when nothing is kept (ms). Answers 0 when it is there already. */
 const ADD = script(`
   if not redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[4], 'NX') then return 0 end
   redis.call('ZADD', KEYS[2], ARGV[3], ARGV[1])
-  redis.call('ZREMRANGEBYRANK', KEYS[2], 0, -ARGV[5] - 1)
+  redis.call('ZREMRANGEBYSCORE', KEYS[2], '-inf', ARGV[5])
   redis.call('PEXPIRE', KEYS[2], ARGV[4])
   redis.call('ZADD', KEYS[3], ARGV[3], ARGV[1])
   return 1
 `);
 
 /**
- * One that stands in the line stands there for an attempt that has been made.
- * KEYS: delivery, pending, line. ARGV: id, record, when the next attempt is due (ms; '' for none), keepMs
+ * One that stands in the line stands there for an attempt that has been made. Answers which others are not kept any more.
+ * KEYS: delivery, pending, line, log, done. ARGV: id, record, when the next attempt is due (ms; '' for none), now, keepMs, most that are done
  */
 const SAVE = script(`
-  local isKept = redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[4], 'XX')
-  if isKept and ARGV[3] ~= '' then redis.call('ZADD', KEYS[2], ARGV[3], ARGV[1])
-  else redis.call('ZREM', KEYS[2], ARGV[1]) end
+  local isKept = redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[5], 'XX')
   redis.call('ZREM', KEYS[3], ARGV[1])
-  return 1
+  if isKept and ARGV[3] ~= '' then
+    redis.call('ZADD', KEYS[2], ARGV[3], ARGV[1])
+    redis.call('ZREM', KEYS[5], ARGV[1])
+    return {}
+  end
+  redis.call('ZREM', KEYS[2], ARGV[1])
+  if not isKept then return {} end
+  redis.call('ZADD', KEYS[5], ARGV[4], ARGV[1])
+  redis.call('PEXPIRE', KEYS[5], ARGV[5])
+  local old = redis.call('ZRANGEBYSCORE', KEYS[5], '-inf', ARGV[4] - ARGV[5])
+  for _, id in ipairs(redis.call('ZRANGE', KEYS[5], #old, -ARGV[6] - 1)) do old[#old + 1] = id end
+  for _, id in ipairs(old) do
+    redis.call('ZREM', KEYS[4], id)
+    redis.call('ZREM', KEYS[5], id)
+  end
+  return old
 `);
+const idsSchema = z.array(z.string());
 
 export function createDeliveries(redis: Redis): Deliveries {
-  const text = ({ delivery, tries }: StoredDelivery): string => JSON.stringify({ ...delivery, tries });
+  const text = ({ delivery, ...ours }: StoredDelivery): string => JSON.stringify({ ...delivery, ...ours });
   const parse = (json: string): StoredDelivery => {
-    const { tries, ...delivery } = readStored(storedSchema, json);
-    return { delivery, tries };
+    const { tries, madeFor, ...delivery } = readStored(storedSchema, json);
+    return { delivery, tries, madeFor };
   };
   const find = async (id: string): Promise<StoredDelivery | undefined> => {
     const json = await redis.get(keys.webhookDelivery(id));
@@ -81,12 +101,13 @@ export function createDeliveries(redis: Redis): Deliveries {
   };
   return {
     find,
-    async add(delivery) {
+    async add(delivery, { createdAt: madeFor }) {
       const { id, webhook, createdAt } = delivery;
+      const createdAtMs = Date.parse(createdAt);
       const added = await ADD(
         redis,
         [keys.webhookDelivery(id), keys.webhookDeliveries(webhook), keys.webhooksPending],
-        [id, text({ delivery, tries: 0 }), Date.parse(createdAt), KEEP_MS, MAX_PER_WEBHOOK],
+        [id, text({ delivery, tries: 0, madeFor }), createdAtMs, KEEP_MS, createdAtMs - 2 * KEEP_MS],
       );
       return added === 1;
     },
@@ -95,18 +116,27 @@ export function createDeliveries(redis: Redis): Deliveries {
       if (stored?.delivery.webhook === webhook) return stored;
       throw new LmasError(
         'DELIVERY_NOT_FOUND',
-        `Webhook ${webhook} has no delivery ${id}; they are kept for seven days.`,
+        `Webhook ${webhook} has no delivery ${id}; they are kept for seven days, the last 1,000 that are done.`,
       );
     },
-    async save({ delivery, tries }) {
+    async save({ delivery, ...ours }) {
       const { id, webhook, status, nextAttemptAt } = delivery;
       const attempts = delivery.attempts.slice(-MAX_ATTEMPTS_SHOWN);
       const due = nextAttemptAt === null ? Date.now() : Date.parse(nextAttemptAt);
-      await SAVE(
+      const sets = [
+        keys.webhooksPending,
+        keys.webhookLine(webhook),
+        keys.webhookDeliveries(webhook),
+        keys.webhookDone(webhook),
+      ];
+      const record = text({ delivery: { ...delivery, attempts }, ...ours });
+      const trimmed = await SAVE(
         redis,
-        [keys.webhookDelivery(id), keys.webhooksPending, keys.webhookLine(webhook)],
-        [id, text({ delivery: { ...delivery, attempts }, tries }), status === 'pending' ? due : '', KEEP_MS],
+        [keys.webhookDelivery(id), ...sets],
+        [id, record, status === 'pending' ? due : '', Date.now(), KEEP_MS, MAX_PER_WEBHOOK],
       );
+      const old = idsSchema.parse(trimmed);
+      if (old.length > 0) await redis.del(old.map(keys.webhookDelivery));
     },
     async overdue(lateMs) {
       await redis.zremrangebyscore(keys.webhooksPending, '-inf', Date.now() - KEEP_MS); // their records are gone
@@ -127,7 +157,7 @@ export function createDeliveries(redis: Redis): Deliveries {
     async forget(webhook) {
       const log = keys.webhookDeliveries(webhook);
       const ids = await redis.zrange(log, 0, -1);
-      await redis.del(log, keys.webhookLine(webhook), ...ids.map(keys.webhookDelivery));
+      await redis.del(log, keys.webhookDone(webhook), keys.webhookLine(webhook), ...ids.map(keys.webhookDelivery));
       if (ids.length > 0) await redis.zrem(keys.webhooksPending, ...ids);
     },
   };

@@ -87,7 +87,7 @@ export async function startDispatcher({
       const seen = noticeSeenBy(webhook.project, notice);
       if (seen === undefined || !wants(webhook, seen)) continue;
       const delivery = deliveryOf(webhook, id, seen);
-      await deliveries.add(delivery);
+      await deliveries.add(delivery, webhook);
       await enqueue(delivery.id);
     }
   };

@@ -1,4 +1,7 @@
-/** One attempt at a time for each webhook, the others in line, in their order; and what is tried slower. On a real Redis. */
+/**
+ * One attempt at a time for each webhook, the others in line, in their order; what is tried slower; what was meant for another one of
+ * the name. On a real Redis.
+ */
 import assert from 'node:assert/strict';
 import { after, before, beforeEach, test } from 'node:test';
 import type { Redis } from 'ioredis';
@@ -12,6 +15,7 @@ import { createTurns, MAX_IN_LINE, type Turn, type Turns } from './turns.ts';
 import type { Webhook, Webhooks } from './webhooks.ts';
 
 const BEGAN_MS = Date.now() - 3_600_000;
+const CREATED_AT = '2026-01-01T00:00:00.000Z';
 const JOB = { queue: 'webhooks', id: 'job', sentIn: null };
 let server: TestRedis;
 let redis: Redis;
@@ -28,13 +32,13 @@ after(() => server[Symbol.asyncDispose]());
 beforeEach(() => redis.flushall());
 
 /** One that is due since so many seconds after the first. */
-async function made(second: number, webhook = 'hook'): Promise<Delivery> {
+async function made(second: number, webhook = 'hook', madeFor = { createdAt: CREATED_AT }): Promise<Delivery> {
   const delivery: Delivery = {
     ...{ id: deliveryId(webhook, String(second)), webhook, event: 'migration.queued', migration: null },
     createdAt: new Date(BEGAN_MS + second * 1_000).toISOString(),
     ...{ status: 'pending', nextAttemptAt: null, attempts: [], payload: String(second) },
   };
-  await deliveries.add(delivery);
+  await deliveries.add(delivery, madeFor);
   return delivery;
 }
 async function turnOf(delivery: Delivery): Promise<Turn> {
@@ -49,7 +53,7 @@ test('one at a time; what waits comes in the order in which it fell due, whoever
   assert.equal(turn.id, first.id);
   for (const each of [third, second, first]) assert.equal(await turns.take(each), undefined);
   assert.equal((await turnOf(other)).id, other.id, 'another webhook has a turn of its own');
-  await deliveries.save({ delivery: { ...first, status: 'delivered' }, tries: 1 });
+  await deliveries.save({ delivery: { ...first, status: 'delivered' }, tries: 1, madeFor: CREATED_AT });
   assert.equal(await turns.end(turn, 0), second.id);
   const next = await turnOf(third);
   assert.equal(next.id, second.id, 'the one that came before it');
@@ -104,7 +108,7 @@ async function failing(forMs: number | null): Promise<{ courier: Courier; webhoo
   const failures: string[] = [];
   const webhook: Webhook = {
     ...{ id: 'hook', url: 'http://127.0.0.1:1/', description: '', events: null, project: null, disabled: null },
-    ...{ createdAt: '2026-01-01T00:00:00.000Z', secretRotatedAt: null },
+    ...{ createdAt: CREATED_AT, secretRotatedAt: null },
     failingSince: forMs === null ? null : new Date(Date.now() - forMs).toISOString(),
   };
   const webhooks = {
@@ -155,4 +159,29 @@ test('in a line that is full the first is given up, in words; nothing else is', 
   assert.match(attempts.at(-1)?.message ?? '', /10000 messages wait/);
   assert.equal((await deliveries.find(last.id))?.delivery.status, 'pending');
   assert.deepEqual([await redis.zcard(keys.webhookLine('hook')), failures], [MAX_IN_LINE, []]);
+});
+
+test('what was meant for a webhook that was removed is not sent to another one of its name', async () => {
+  const { courier, webhook, failures } = await failing(null);
+  const former = { createdAt: new Date(BEGAN_MS).toISOString() };
+  const successor = Object.assign(webhook, { createdAt: new Date(BEGAN_MS + 60_000).toISOString() });
+  // The second one was on its way to the log when its webhook was removed, and came into it after there was another one.
+  const [before, late, own] = [
+    await made(1, 'hook', former),
+    await made(61, 'hook', former),
+    await made(62, 'hook', successor),
+  ];
+  const [legacy, legacyOwn] = [await made(2), await made(63)];
+  for (const { id } of [legacy, legacyOwn]) {
+    const { madeFor: _, ...record } = JSON.parse((await redis.get(keys.webhookDelivery(id))) ?? '');
+    await redis.set(keys.webhookDelivery(id), JSON.stringify(record));
+  }
+  for (const { id } of [before, late, legacy]) {
+    await courier.deliver(id, JOB);
+    const { delivery } = await deliveries.get('hook', id);
+    assert.deepEqual([delivery.status, delivery.attempts.at(-1)?.message], ['failed', 'The webhook was removed.']);
+  }
+  assert.deepEqual(failures, []);
+  for (const { id } of [own, legacyOwn]) await courier.deliver(id, JOB);
+  assert.equal(failures.length, 2, 'its own are');
 });
