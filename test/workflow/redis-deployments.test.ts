@@ -24,8 +24,12 @@ test('the master is killed in every phase of a migration: the replica takes over
   await using directory = await temporaryDirectory();
   await using servers = new RedisServers(directory.path);
   const { url, masterPort, replicaPort } = await startSentinels(servers);
-  await using child = new OrchestratorProcess(join(directory.path, 'o'), await shared(directory.path, url));
+  await using child = new OrchestratorProcess(join(directory.path, 'o'), {
+    ...(await shared(directory.path, url)),
+    LMAS_LOG_LEVEL: 'warn',
+  });
   await child.start();
+  await servers.command(replicaPort, ['CONFIG', 'SET', 'maxmemory-policy', 'allkeys-lru']);
   const calls = [
     'source.find',
     'gateway.start',
@@ -57,6 +61,9 @@ test('the master is killed in every phase of a migration: the replica takes over
   await using after = await setStage(() => child.api, directory.path);
   const { id } = await after.submit();
   assert.equal((await child.api.ended(id)).phase, 'succeeded', 'and new ones go on as ever');
+  const { items } = await child.api.must<{ items: { msg: string }[] }>('GET', '/v1/process-log');
+  const told = items.some(({ msg }) => /^This Redis would lose migrations: it evicts keys .*allkeys-lru/.test(msg));
+  assert.ok(told, 'what is wrong with the one that took over is said');
 });
 
 test('a master that stands still is left for the replica that takes over, and the run goes on', {

@@ -21,6 +21,7 @@ test('the books are rebuilt at start, after every fail-over, and once more when 
   let master = 'first';
   let rounds = 0;
   const rebuilt: string[] = [];
+  const examined: string[] = [];
   const over = Promise.withResolvers<void>();
   const recovery = startRecovery(
     { orphans: none, overdue: none, incomplete: none } as unknown as MigrationStore,
@@ -36,12 +37,18 @@ test('the books are rebuilt at start, after every fail-over, and once more when 
       } as unknown as Dispatcher,
       rebuild: async () => void rebuilt.push(`${master} after ${rounds}`),
       servers: async () => master,
+      examine: async () => {
+        examined.push(`${master} after ${rounds}`);
+        if (examined.length === 1) throw new Error('it does not answer yet');
+      },
     },
     { intervalMs: 1, log },
   );
   await over.promise;
   await recovery.stop();
   assert.deepEqual(rebuilt, ['first after 0', 'first after 30', 'second after 50', 'second after 80']);
+  // What took over is looked at, again where that fails; the first one is the start's to look at.
+  assert.deepEqual(examined, ['second after 51', 'second after 52']);
 });
 
 test('books that cannot be rebuilt are tried again, and hold up nothing else that a round does', async () => {
@@ -65,6 +72,7 @@ test('books that cannot be rebuilt are tried again, and hold up nothing else tha
         if (attempts < 5) throw new Error('a record is not to be read');
       },
       servers: async () => 'same',
+      examine: assert.fail,
     },
     { intervalMs: 1, log },
   );

@@ -28,6 +28,7 @@ export function startRecovery(
     dispatcher,
     rebuild,
     servers,
+    examine,
   }: {
     queue: MigrationQueue;
     admission: Admission;
@@ -36,11 +37,14 @@ export function startRecovery(
     rebuild: () => Promise<void>;
     /** Who keeps them now; changes with every fail-over and every restart, which may have forgotten the last writes. */
     servers: () => Promise<string>;
+    /** Says what is wrong with those that have taken over; of the first ones the start has said it. */
+    examine: () => Promise<void>;
   },
   { intervalMs, log }: { intervalMs: number; log: Logger },
 ): Recovery {
   const stopping = new AbortController();
   let rebuiltOn: string | undefined;
+  let examined: string | undefined;
   let settledAt = 0;
   /** While it cannot be done, what else a round does goes on, and the next round tries again. */
   const isRebuilt = async (): Promise<boolean> => {
@@ -68,6 +72,8 @@ export function startRecovery(
         if (round % TEARDOWN_ROUNDS === 0) {
           for (const id of await store.incomplete()) await queue.hurry(id, `teardown${round}`);
         }
+        if (examined !== undefined && keptBy !== examined) await examine();
+        examined = keptBy;
       } catch (error) {
         log.warn({ err: error }, 'looking for migrations without a worker failed');
       }

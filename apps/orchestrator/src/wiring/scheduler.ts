@@ -6,6 +6,7 @@ import type { Dispatcher } from '../queue/dispatcher.ts';
 import type { MigrationQueue } from '../queue/queue.ts';
 import { startReaper } from '../queue/reaper.ts';
 import { startRecovery } from '../queue/recovery.ts';
+import { checkDurability } from '../redis/durability.ts';
 import { keys } from '../redis/keys.ts';
 import { serversOf } from '../redis/servers.ts';
 import type { WebhookService } from '../webhooks/service.ts';
@@ -24,7 +25,7 @@ export interface SchedulerParts {
 
 export async function startScheduler(
   { config, log, closers }: Base,
-  { work: redis, subscriber }: Connections,
+  { address, work: redis, subscriber }: Connections,
   { store, inventory, admission, laneOf }: Records,
   parts: SchedulerParts,
 ): Promise<void> {
@@ -32,7 +33,11 @@ export async function startScheduler(
   closers.add('webhooks', () => webhooks.stop());
   await webhooks.start(subscriber);
   const rebuild = () => admission.rebuild(liveLanes(store, laneOf, log));
-  const watched = { queue, admission, dispatcher, rebuild, servers: () => serversOf(redis) };
+  const examine = async () => {
+    // What is under way needs its records: nothing is refused any more.
+    if (address.kind !== 'socket') await checkDurability(redis, { kind: address.kind, log, allowUnsafe: true });
+  };
+  const watched = { queue, admission, dispatcher, rebuild, servers: () => serversOf(redis), examine };
   const recovery = startRecovery(store, watched, { intervalMs: config.recoveryIntervalMs, log });
   closers.add('recovery', () => recovery.stop());
   const isOwned = async (owner: string) =>
