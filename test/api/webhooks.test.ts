@@ -7,7 +7,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { Webhook as Verifier } from 'standardwebhooks';
 import type { Orchestrator } from '../../apps/orchestrator/src/main.ts';
 import { type Received, receiveWebhooks } from '../support/webhook-receiver.ts';
-import { Api, setStage, startInProcess, temporaryDirectory } from '../workflow/harness.ts';
+import { Api, freePort, setStage, startInProcess, temporaryDirectory } from '../workflow/harness.ts';
 
 const SETTINGS = { LMAS_WEBHOOK_ALLOW: '127.0.0.0/8', LMAS_WEBHOOK_RETRY_MS: '100', LMAS_WEBHOOK_TIMEOUT_MS: '700' };
 /** Whatever is there. */
@@ -227,6 +227,26 @@ test('addresses that are not public are refused at the door, and again when a na
     else return assert.equal(attempts[0]?.fault, 'NAME_NOT_RESOLVED');
   }
   assert.fail('no attempt was made');
+});
+
+test('an attempt that fails does not tell what number the receiver’s name has', async () => {
+  await using own = await temporaryDirectory();
+  await using stack = new AsyncDisposableStack();
+  const open = await startInProcess(own.path, { ...SETTINGS, LMAS_WEBHOOK_ALLOW: '127.0.0.0/8,::1' });
+  stack.defer(() => open.stop());
+  const calls = await Api.of(open);
+  const url = `http://localhost:${await freePort()}/`;
+  const hook = await calls.must<Hook>('POST', '/v1/webhooks', { id: 'hook', url });
+  const { id } = await calls.must<Delivery>('POST', '/v1/webhooks/hook/test');
+  const attempted = async () => (await calls.must<Delivery>('GET', `/v1/webhooks/hook/deliveries/${id}`)).attempts[0];
+  let first = await attempted();
+  for (let tries = 0; first === undefined && tries < 200; tries++) {
+    await sleep(50);
+    first = await attempted();
+  }
+  assert.equal(first?.fault, 'CONNECTION_FAILED');
+  assert.match(first?.message ?? '', /ECONNREFUSED localhost:/);
+  await calls.must('PATCH', `/v1/webhooks/${hook.id}`, { enabled: false }, ANY);
 });
 
 test('410 switches a webhook off, with the reason; by hand it is switched on again', async () => {

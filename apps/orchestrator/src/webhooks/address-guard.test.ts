@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { errorCode } from '../errors.ts';
+import { errorCode, type LmasError } from '../errors.ts';
 import { createAddressGuard, parseNetwork } from './address-guard.ts';
 
 const resolver = (names: Record<string, readonly string[]>) => async (host: string) => {
@@ -52,6 +52,22 @@ test('a name is judged by every address it has, and its first one is what is con
   await assert.rejects(guard.check(new URL('https://rebinding/')), refuses('WEBHOOK_ADDRESS_REFUSED'));
   await assert.rejects(guard.check(new URL('https://empty/')), refuses('WEBHOOK_NAME_NOT_RESOLVED'));
   await assert.rejects(guard.check(new URL('https://nowhere/')), refuses('WEBHOOK_NAME_NOT_RESOLVED'));
+});
+
+test('what number a name has is told by the cause only, for logs; a number that was named may be named again', async () => {
+  const guard = createAddressGuard([], resolver({ 'db.corp': ['10.2.3.4'], 'www.corp': ['93.184.215.14'] }));
+  for (const [url, said, address] of [
+    ['https://db.corp/', /db\.corp has an address that is not public/, '10.2.3.4'],
+    ['http://www.corp/', /http:\/\/ to www\.corp would cross/, '93.184.215.14'],
+  ] as const) {
+    await assert.rejects(guard.check(new URL(url)), (error: LmasError) => {
+      assert.match(error.message, said);
+      assert.ok(!`${error.message} ${error.remedy}`.includes(address));
+      assert.ok(String(error.cause).includes(address));
+      return true;
+    });
+  }
+  await assert.rejects(guard.check(new URL('https://10.2.3.4/')), /10\.2\.3\.4 is not a public address/);
 });
 
 test('what the operator allows is allowed, also in the clear; nothing else is', async () => {

@@ -1,7 +1,7 @@
 /**
  * Where webhooks may be sent, and plans may look: only to public addresses, and to the networks that the operator allows. A name is resolved
  * here, once; the caller connects to the address that was checked and to no other, so a name that changes its mind
- * between the check and the connection gains nothing.
+ * between the check and the connection gains nothing. A refusal does not tell what number a name has: some are known only inside.
  */
 import { lookup } from 'node:dns/promises';
 import { isIP } from 'node:net';
@@ -47,18 +47,22 @@ export function createAddressGuard(
   resolve: Resolve = resolveBySystem,
   refusal: Refusal = WEBHOOK_REFUSAL,
 ): AddressGuard {
-  const refused = (why: string): LmasError =>
+  const refused = (why: string, address: string): LmasError =>
     new LmasError(refusal.refused, `Nothing is sent there: ${why}.`, {
+      cause: new Error(`the address is ${address}`), // for logs
       remedy: `Allow its network with ${refusal.setting} if it is yours.`,
     });
   const isAllowed = (address: Address): boolean =>
     allowed.some((network) => network[0].kind() === address.kind() && address.match(network));
-  const requireFit = ({ protocol }: URL, text: string): string => {
-    const address = ipaddr.process(text);
+  const requireFit = (url: URL, text: string): string => {
+    const [host, address] = [bareHost(url), ipaddr.process(text)];
     if (isAllowed(address)) return address.toString();
-    if (address.range() !== 'unicast' || CLOUD_SERVICES.includes(address.toString()))
-      throw refused(`${text} is not a public address`);
-    if (protocol !== 'https:') throw refused(`${protocol}// to ${text} would cross the network in the clear`);
+    if (address.range() !== 'unicast' || CLOUD_SERVICES.includes(address.toString())) {
+      const what = isIP(host) === 0 ? 'has an address that is not public' : 'is not a public address';
+      throw refused(`${host} ${what}`, text);
+    }
+    if (url.protocol !== 'https:')
+      throw refused(`${url.protocol}// to ${host} would cross the network in the clear`, text);
     return address.toString();
   };
 

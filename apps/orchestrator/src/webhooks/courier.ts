@@ -103,9 +103,10 @@ export function createCourier({
       durationMs: Math.round(performance.now() - started),
       ...{ status, fault, message },
     });
+    let address = url.hostname;
     try {
       const late = AbortSignal.timeout(settings.webhookTimeoutMs);
-      const address = await withinTime(guard.check(url), late);
+      address = await withinTime(guard.check(url), late);
       const headers = sign(id, payload, await webhooks.secrets(webhook));
       const send = () => post({ url, address, headers, body: payload }, { signal: late });
       const status = await inPostSpan(url, webhook, send);
@@ -113,7 +114,9 @@ export function createCourier({
       const isRedirect = status >= 300 && status < 400;
       return outcome(status, isRedirect ? 'REDIRECT' : 'HTTP_STATUS', `answered with ${status}`);
     } catch (error) {
-      return outcome(null, ...faultOf(error));
+      log.info({ webhook, delivery: id, err: error }, 'an attempt to deliver to a webhook broke off');
+      const [fault, message] = faultOf(error);
+      return outcome(null, fault, message.replaceAll(address, url.hostname)); // what number the name has is for the log only
     }
   };
   const note = async (delivery: Delivery, last: Attempt): Promise<void> => {
