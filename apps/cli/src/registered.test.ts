@@ -45,6 +45,16 @@ test('site set keeps what is not named, and begins anew when somebody was quicke
   assert.match(nothing.err, /nothing to change/);
 });
 
+test('a credential that is somebody else’s is named nowhere', async () => {
+  await using fake = await fakeOrchestrator();
+  for (const credential of ['ops', '']) {
+    const seen = { ...site, gateway: { ...site.gateway, ssh: { ...site.gateway?.ssh, credential } } };
+    fake.on('GET /v1/sites/a', answer(200, siteSchema, seen));
+    const { out } = await lmas(fake, 'site', 'get', 'a');
+    assert.match(out, credential === '' ? /^Gateway +gw-a$/m : /^Gateway +gw-a, credential ops$/m);
+  }
+});
+
 test('endpoint set changes single settings, in the types that the plugin wants', async () => {
   await using fake = await fakeOrchestrator();
   const config = { host: '10.1.0.11', port: 22, peerToPeer: { uriScheme: 'qemu+ssh', port: 5 } };

@@ -137,8 +137,9 @@ function show(invocation: Invocation<object>, site: Site): void {
   ];
   if (gateway === null) fields.push(['Gateway', 'none: only direct migrations']);
   else {
+    const { credential } = gateway.ssh;
     fields.push(
-      ['Gateway', `${sshAddress(gateway)}, credential ${gateway.ssh.credential}`],
+      ['Gateway', `${sshAddress(gateway)}${credential === '' ? '' : `, credential ${credential}`}`],
       ['Host keys', gateway.ssh.hostKeys.join('\n')],
       ['Tunnel', tunnelAddress(gateway)],
       ['Hypervisors', `reach it at ${gateway.hypervisorAddress}`],
