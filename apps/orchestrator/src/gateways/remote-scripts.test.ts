@@ -132,7 +132,8 @@ async function stageOfStarts(t: TestContext) {
   const listens = `require("net").createServer().listen(process.argv[1])`;
   const run = (script: string, token: number | typeof NO_RUN, args: readonly string[] = [], path = '') => {
     const env = { ...process.env, PATH: `${path}:${process.env.PATH}` };
-    const all = ['-c', script, 'sh', directory, fence, String(token), ...args];
+    // As of an account that may leave core dumps.
+    const all = ['-c', `ulimit -S -c "$(ulimit -H -c)"\n${script}`, 'sh', directory, fence, String(token), ...args];
     const child = spawn('sh', all, { stdio: ['ignore', 'ignore', 'pipe'], env });
     return Promise.all([once(child, 'exit'), text(child.stderr)]).then(([[code], complaint]) => ({ code, complaint }));
   };
@@ -196,6 +197,7 @@ test('whoever comes late with a smaller token changes nothing and is told so; th
   assert.equal((await run(START_GATEWAY, 9, [prompt, '1000'])).code, 0);
   assert.equal((await run(TAKE_GATEWAY, 10)).code, 0);
   const pid = await pidThere();
+  assert.match(await readFile(`/proc/${pid}/limits`, 'latin1'), /^Max core file size +0 /m);
   for (const [script, args] of [
     [START_GATEWAY, [prompt, '1000']],
     [TAKE_GATEWAY, []],

@@ -89,8 +89,8 @@ fi
 
 /**
  * Arguments: run directory, fence, token, program, lease in ms. Starts the gateway detached, after removing whatever an earlier attempt
- * left in that directory. The pid file is written by the process itself before it becomes the gateway, so that there is
- * no instant at which it runs and nobody could find it. A busy machine may take long to start it: as long as it lives it is
+ * left in that directory. It leaves no core dump: keys are in its memory. The pid file is written by the process itself before it becomes
+ * the gateway, so that there is no instant at which it runs and nobody could find it. A busy machine may take long to start it: as long as it lives it is
  * waited for, a minute at most; the caller's own limit comes first. Who called may be gone by then, and another start or a
  * removal be under way: the directory names its starter, and whoever finds another one there, or none, ends and touches nothing.
  * The process looks for it once more after its pid is there: a removal takes the starter's name away first and looks for a pid then, so
@@ -106,6 +106,7 @@ exec 9>&-
 is_mine() { [ "$(cat -- "$1/starter" 2>/dev/null)" = "$starter" ]; }
 setsid nohup sh -c '
   umask 077
+  ulimit -c 0 2>/dev/null
   is_mine() { [ "$(cat -- "$1/starter" 2>/dev/null)" = "$2" ]; }
   own="$1/pid.$$"
   is_mine "$1" "$4" && echo "$$ $(sed "s/.*) //" /proc/$$/stat | cut -d" " -f20)" > "$own" || exit 1
