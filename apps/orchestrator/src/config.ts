@@ -194,7 +194,7 @@ const SETTINGS = {
   runLeaseMs: setting(
     'LMAS_RUN_LEASE_MS',
     duration(8_000),
-    'After a worker died, another one takes over when this has passed; started again with the same data directory, it does so itself, at once.',
+    'After a worker died, another one takes over when this has passed; started again with the same data directory and host name, it does so itself, at once.',
   ),
   recoveryIntervalMs: setting(
     'LMAS_RECOVERY_INTERVAL_MS',

@@ -114,7 +114,8 @@ async function assemble(
   const asked = createRecords(redis.calls, { vault, plugins });
   const records = createRecords(redis.work, { vault, plugins });
   const { inventory } = records;
-  await records.store.dropLeases(instance);
+  // Whoever holds the data directory is the only one who can reach its private Redis.
+  await records.store.dropLeases(config.redisUrl === undefined ? null : instance);
   const reach = createReach(base, plugins, asked.inventory);
   const overSsh = () => sshGateways(base, redis.work, inventory);
   const gateways = await (parts.gateways?.(inventory.sites, overSsh) ?? overSsh());

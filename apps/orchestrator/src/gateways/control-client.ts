@@ -94,6 +94,8 @@ export class ControlClient implements Gateway {
         refusals = 0;
       } catch (error) {
         signal.throwIfAborted();
+        // Another run speaks to what answers there.
+        if (watched !== undefined && errorCode(error) === 'SUPERSEDED') return;
         refusals = errorCode(error) === 'GATEWAY_ENDED' ? refusals + 1 : 0;
       }
       await sleep(refusals === 0 ? REACH_AGAIN_MS : KNOCK_AGAIN_MS, undefined, { signal });

@@ -193,6 +193,8 @@ async function isBusy(gateway: Gateway, signal: AbortSignal): Promise<boolean> {
     return (await gateway.status({ signal })).streams.length > 0;
   } catch (error) {
     if (errorCode(error) === 'GATEWAY_ENDED') return false;
+    // Earlier versions asked with the largest token there is. Whether it may be removed is said at its fence.
+    if (errorCode(error) === 'SUPERSEDED') return true;
     throw error;
   }
 }

@@ -81,7 +81,9 @@ async function setMachine(t: TestContext, { tables, marks }: { tables: string | 
   const rules = marks.map((mark) => `100:\tfrom all fwmark 0x${mark.toString(16)} lookup ${mark}`).join('\n');
   const play = (tool: string, body: string) =>
     writeFile(join(directory, tool), `#!/bin/sh\n${body}\n`, { mode: 0o755 });
-  await play('nft', `[ "$1" = list ] || { echo "table $4" >>${removed}; exit; }\n${tables ?? 'exit 1'}`);
+  const left = `{ ${tables}; } | { sed 's/^table /table inet /' ${removed} 2>/dev/null >${removed}.of-all; grep -vxFf ${removed}.of-all; }`;
+  const list = tables === null ? 'exit 1' : tables === '' ? 'true' : `${left} || true`;
+  await play('nft', `[ "$1" = list ] || { echo "table $4" >>${removed}; exit; }\n${list}`);
   await play(
     'ip',
     `[ "$1 $2 $3" = "-4 rule list" ] && echo '${rules}'\n[ "$3" = del ] && echo "rule $5" >>${removed}\ntrue`,
@@ -94,6 +96,7 @@ async function setMachine(t: TestContext, { tables, marks }: { tables: string | 
       const args = [join(directory, 'no-run'), join(directory, 'fence'), token, name];
       return spawnSync('sh', ['-c', REMOVE_BARRIER, 'sh', ...args], { env });
     },
+    path: directory,
     fence: join(directory, 'fence'),
     removed: () => readFile(removed, 'utf8').catch(() => ''),
   };
@@ -130,10 +133,23 @@ async function stageOfStarts(t: TestContext) {
     return join(base, name);
   };
   const listens = `require("net").createServer().listen(process.argv[1])`;
-  const run = (script: string, token: number | typeof NO_RUN, args: readonly string[] = [], path = '') => {
+  const run = (
+    script: string,
+    token: number | typeof NO_RUN,
+    args: readonly string[] = [],
+    { path = '', begin = '' }: { path?: string; begin?: string } = {},
+  ) => {
     const env = { ...process.env, PATH: `${path}:${process.env.PATH}` };
     // As of an account that may leave core dumps.
-    const all = ['-c', `ulimit -S -c "$(ulimit -H -c)"\n${script}`, 'sh', directory, fence, String(token), ...args];
+    const all = [
+      '-c',
+      `ulimit -S -c "$(ulimit -H -c)"\n${begin}\n${script}`,
+      'sh',
+      directory,
+      fence,
+      String(token),
+      ...args,
+    ];
     const child = spawn('sh', all, { stdio: ['ignore', 'ignore', 'pipe'], env });
     return Promise.all([once(child, 'exit'), text(child.stderr)]).then(([[code], complaint]) => ({ code, complaint }));
   };
@@ -182,7 +198,7 @@ test('one that stood still just before it said who it is does not pass for the g
   await program('bin/sed', `echo >> "$0.calls"\n${stands}\nPATH=\${PATH#*:} exec sed "$@"`);
   const gate = join(base, 'bin/sed.gate');
   execFileSync('mkfifo', [gate]);
-  const late = run(START_GATEWAY, 1, [slow, '1000'], join(base, 'bin'));
+  const late = run(START_GATEWAY, 1, [slow, '1000'], { path: join(base, 'bin') });
   const latePid = Number((await readFile(gate, 'utf8')).split('/')[2]);
   assert.equal((await run(START_GATEWAY, 1, [prompt, '1000'])).code, 0);
   const pid = await pidThere();
@@ -211,6 +227,33 @@ test('whoever comes late with a smaller token changes nothing and is told so; th
   assert.deepEqual([await pidThere(), await isAlive(pid), await readFile(fence, 'utf8')], [pid, true, '10\n']);
   assert.equal((await run(REMOVE_GATEWAY, 10)).code, 0);
   assert.deepEqual([await isAlive(pid), await readdir(base)], [false, ['prompt', 'slow']]);
+});
+
+test('where a disk has no room for a fence nothing is started, and what is there can still be removed', async (t) => {
+  const { base, run, prompt, pidThere, isAlive } = await stageOfStarts(t);
+  // A file may have no byte, which its writer is told as of a full disk.
+  const full = { begin: "trap '' XFSZ; ulimit -f 0" };
+  const { code, complaint } = await run(START_GATEWAY, 1, [prompt, '1000'], full);
+  assert.deepEqual([code, /is the disk full\?/.test(complaint)], [1, true]);
+  assert.deepEqual(await readdir(base), ['prompt', 'slow']);
+  assert.equal((await run(START_GATEWAY, 1, [prompt, '1000'])).code, 0);
+  const pid = await pidThere();
+  await rm(join(base, 'fence-m-source')); // as an earlier version starts one
+  assert.equal((await run(TAKE_GATEWAY, 2, [], full)).code, 0);
+  assert.equal((await run(REMOVE_GATEWAY, 2, [], full)).code, 0);
+  assert.deepEqual([await isAlive(pid), await readdir(base)], [false, ['prompt', 'slow']]);
+});
+
+test('a fence stays for as long as a barrier of its name does', async (t) => {
+  const { directory, fence, run } = await stageOfStarts(t);
+  const machine = await setMachine(t, { tables: "echo 'table inet lmas_barrier_fence-m-source.vmotion'", marks: [] });
+  const played = { path: machine.path };
+  assert.equal((await run(REMOVE_GATEWAY, 2, [], played)).code, 0);
+  assert.equal(await readFile(fence, 'utf8'), '2\n');
+  assert.equal((await run(REMOVE_BARRIER, 1, ['fence-m-source'], played)).code, SUPERSEDED_CODE);
+  assert.equal((await run(REMOVE_BARRIER, 2, ['fence-m-source'], played)).code, 0);
+  await assert.rejects(access(fence), { code: 'ENOENT' });
+  await assert.rejects(access(directory), { code: 'ENOENT' });
 });
 
 test('a start whose gateway does not come up leaves it to the later run that has taken it, and else leaves nothing', async (t) => {

@@ -33,8 +33,8 @@ remove() {
   fi
   rm -rf -- "$1"
 }
-# hold FENCE TOKEN: until descriptor 9 is closed nobody else does anything to this gateway, and from then on no smaller token. Who
-# had the lock may have taken the file away: then it is another one. It is written over, not anew, as a disk may be full.
+# hold FENCE TOKEN: until descriptor 9 is closed nobody else does anything to this gateway; a smaller token than the largest is turned
+# away. Who had the lock may have taken the file away: then it is another one.
 hold() {
   while :; do
     exec 9<>"$1"
@@ -44,10 +44,31 @@ hold() {
   [ "$2" != ${NO_RUN} ] || return 0
   largest=$(cat -- "$1")
   if [ "$2" -lt "\${largest:-0}" ]; then echo "token $2 is smaller than $largest" >&2; exit ${SUPERSEDED_CODE}; fi
-  echo "$2" 1<>"$1"
 }
-# tidy FENCE DIR: the last thing that is done with the lock; a fence with nothing behind it goes
-tidy() { [ -e "$2" ] || rm -f -- "$1"; }
+# raise FENCE TOKEN: with the lock; from then on no smaller one. It is written over, not anew: a full disk forgets none
+raise() { [ "$2" = ${NO_RUN} ] || echo "$2" 1<>"$1"; }
+# Tables of barriers, anybody's: lmas_barrier_<name>.<route> (apps/gateway, proxy/transparent/barrier.ts). Without nft there are none.
+PATH=$PATH:/usr/sbin:/sbin
+barriers() {
+  command -v nft >/dev/null || return 0
+  tables=$(nft list tables inet) || return 1
+  echo "$tables" | sed -n 's/^table inet \\(lmas_barrier_[a-z0-9_-]*\\.[a-z0-9-]*\\)$/\\1/p'
+}
+# tidy FENCE DIR: the last thing that is done with the lock; a fence with nothing behind it goes, a barrier of its name neither
+tidy() {
+  [ ! -e "$2" ] || return 0
+  case "$(barriers 2>/dev/null)" in *"lmas_barrier_\${1##*/}".*) ;; *) rm -f -- "$1" ;; esac
+}
+`;
+
+/** For who takes something away, or over. */
+const HEEDING = `${FUNCTIONS}
+# heed FENCE TOKEN: holds and raises it; a disk without room for a fence is no reason to leave something there
+heed() {
+  ( : <>"$1" ) 2>/dev/null || return 0
+  hold "$1" "$2"
+  raise "$1" "$2" 2>/dev/null || true
+}
 `;
 
 /** Arguments: base directory. Prints its absolute path, made private to its owner. */
@@ -98,6 +119,7 @@ fi
  */
 export const START_GATEWAY = `${FUNCTIONS}
 hold "$2" "$3"
+raise "$2" "$3" || { tidy "$2" "$1"; echo 'its fence cannot be written: is the disk full?' >&2; exit 1; }
 remove "$1"
 mkdir -p -- "$1"
 starter="$$ $(start_time $$)"
@@ -153,14 +175,14 @@ echo report
 `;
 
 /** Arguments: run directory, fence, token. From then on it is this run's. Exit code 1: nobody there. */
-export const TAKE_GATEWAY = `${FUNCTIONS}
-hold "$2" "$3"
+export const TAKE_GATEWAY = `${HEEDING}
+heed "$2" "$3"
 if ! alive "$1"; then tidy "$2" "$1"; exit 1; fi
 `;
 
 /** Arguments: run directory, fence, token. The last one out takes the directory of the installation with it. */
-export const REMOVE_GATEWAY = `${FUNCTIONS}
-hold "$2" "$3"
+export const REMOVE_GATEWAY = `${HEEDING}
+heed "$2" "$3"
 remove "$1"
 tidy "$2" "$1"
 rmdir -- "\${1%/*}" 2>/dev/null || true
@@ -206,18 +228,8 @@ echo "$rules" | while read -r family mark; do
 done
 `;
 
-/** Tables of barriers, anybody's: `lmas_barrier_<name>.<route>` (apps/gateway, proxy/transparent/barrier.ts). Without nft there are none. */
-const BARRIERS = `${FUNCTIONS}
-PATH=$PATH:/usr/sbin:/sbin
-barriers() {
-  command -v nft >/dev/null || return 0
-  tables=$(nft list tables inet) || return 1
-  echo "$tables" | sed -n 's/^table inet \\(lmas_barrier_[a-z0-9_-]*\\.[a-z0-9-]*\\)$/\\1/p'
-}
-`;
-
 /** No arguments. Prints the names of barriers, one a line. */
-export const LIST_BARRIERS = `${BARRIERS}
+export const LIST_BARRIERS = `${FUNCTIONS}
 standing=$(barriers)
 echo "$standing" | sed 's/^lmas_barrier_//; s/\\..*//' | sort -u
 `;
@@ -226,8 +238,8 @@ echo "$standing" | sed 's/^lmas_barrier_//; s/\\..*//' | sort -u
  * Arguments: run directory, fence, token, name of a barrier. Takes it away for all of its routes; "not there" is done, and not to
  * be able to look is not.
  */
-export const REMOVE_BARRIER = `${BARRIERS}
-hold "$2" "$3"
+export const REMOVE_BARRIER = `${HEEDING}
+heed "$2" "$3"
 standing=$(barriers)
 for table in $standing; do
   case "$table" in "lmas_barrier_$4".*) nft delete table inet "$table" ;; esac

@@ -137,7 +137,6 @@ export const RENEW = script(`
   return {'CURRENT', redis.call('HGET', KEYS[1], 'cancelRequestedAt') or ''}
 `);
 
-/** KEYS: lease. ARGV: runId */
 /** Leases whose holder's name begins so. KEYS: leases. ARGV: how the names begin */
 export const DROP_LEASES = script(`
   for _, lease in ipairs(KEYS) do
@@ -147,6 +146,7 @@ export const DROP_LEASES = script(`
   return {'OK'}
 `);
 
+/** KEYS: lease. ARGV: runId */
 export const LET_GO = script(`
   if redis.call('GET', KEYS[1]) == ARGV[1] then redis.call('DEL', KEYS[1]) end
   return {'OK'}

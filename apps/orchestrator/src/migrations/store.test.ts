@@ -119,6 +119,8 @@ test('leases that an instance held when it died are dropped, and no others; the 
   await claimed(other.migration.id, 'dead-not.1', 60_000);
   await store.dropLeases('dead');
   assert.equal(await store.claim(other.migration.id, 'next', 1_000), 'busy');
+  await store.dropLeases(null);
+  await claimed(other.migration.id, 'next');
   const next = await claimed(migration.id, 'next');
   assert.equal(next.claim.token, claim.token + 1);
   await assert.rejects(store.renew(claim, 1_000), superseded);

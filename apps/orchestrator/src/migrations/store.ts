@@ -19,8 +19,11 @@ import { createRunWrites, type RunWrites } from './store-runs.ts';
 export type { Claim, ClaimedMigration, ClaimRefusal } from './store-runs.ts';
 
 export interface MigrationStore extends RecordReads, RequestWrites, RunWrites {
-  /** For a start of the one process that holds leases under this name: nobody need wait for those that its dead self held. */
-  dropLeases(instance: string): Promise<void>;
+  /**
+   * For a start of the one process that holds leases under this name, or, with null, of the only one that there is: nobody need wait
+   * for those that its dead self held.
+   */
+  dropLeases(instance: string | null): Promise<void>;
 }
 
 export function createMigrationStore(redis: Redis): MigrationStore {
@@ -31,7 +34,7 @@ export function createMigrationStore(redis: Redis): MigrationStore {
     ...createRunWrites(redis, reads),
     async dropLeases(instance) {
       const ids = [...(await redis.smembers(keys.running)), ...(await redis.smembers(keys.incomplete))];
-      if (ids.length > 0) await DROP_LEASES(redis, ids.map(keys.lease), [`${instance}.`]);
+      if (ids.length > 0) await DROP_LEASES(redis, ids.map(keys.lease), [instance === null ? '' : `${instance}.`]);
     },
   };
 }

@@ -142,4 +142,7 @@ export const deliveryListQuerySchema = z.strictObject({
 });
 export const deliveryListSchema = z
   .object({ items: z.array(webhookDeliverySchema), nextCursor: z.string().nullable() })
-  .meta({ id: 'WebhookDeliveryList', description: 'Newest first; deliveries are kept for seven days, and of those that are done the last 1,000.' });
+  .meta({
+    id: 'WebhookDeliveryList',
+    description: 'Newest first; deliveries are kept for seven days, and of those that are done the last 1,000.',
+  });

@@ -7,6 +7,7 @@ import { after, before, beforeEach, test } from 'node:test';
 import type { Redis } from 'ioredis';
 import { createLog } from '../log.ts';
 import { keys } from '../redis/keys.ts';
+import { TEST_EVENT } from '../schemas/webhook.ts';
 import { startTestRedis, type TestRedis } from '../testing/test-redis.ts';
 import { createAddressGuard, parseNetwork } from './address-guard.ts';
 import { type Courier, createCourier } from './courier.ts';
@@ -16,6 +17,7 @@ import type { Webhook, Webhooks } from './webhooks.ts';
 
 const BEGAN_MS = Date.now() - 3_600_000;
 const CREATED_AT = '2026-01-01T00:00:00.000Z';
+const AT = new Date(BEGAN_MS).toISOString();
 const JOB = { queue: 'webhooks', id: 'job', sentIn: null };
 let server: TestRedis;
 let redis: Redis;
@@ -159,6 +161,22 @@ test('in a line that is full the first is given up, in words; nothing else is', 
   assert.match(attempts.at(-1)?.message ?? '', /10000 messages wait/);
   assert.equal((await deliveries.find(last.id))?.delivery.status, 'pending');
   assert.deepEqual([await redis.zcard(keys.webhookLine('hook')), failures], [MAX_IN_LINE, []]);
+});
+
+test('in a line that is full what somebody has asked for is not given up, nor for its sake what was asked for before', async () => {
+  const [test, again, ordinary] = [await made(1), await made(2), await made(3)];
+  await turnOf(await made(0));
+  const asked = { ...test, event: TEST_EVENT as Delivery['event'] };
+  const sentAgain = { ...again, attempts: [{ at: AT, durationMs: 1, status: 500, fault: 'HTTP_STATUS', message: '' }] };
+  await turns.take(ordinary);
+  const others = Array.from({ length: MAX_IN_LINE - 1 }, (_, i) => [
+    Date.parse(ordinary.createdAt) + 1 + i,
+    `other-${i}`,
+  ]);
+  await redis.zadd(keys.webhookLine('hook'), ...others.flat());
+  assert.deepEqual(await turns.take(asked), { givenUp: ordinary.id });
+  assert.deepEqual(await turns.take(sentAgain as Delivery), { givenUp: 'other-0' });
+  assert.deepEqual(await redis.zrange(keys.webhookLine('hook'), 0, 1), [asked.id, sentAgain.id].sort());
 });
 
 test('what was meant for a webhook that was removed is not sent to another one of its name', async () => {

@@ -12,7 +12,7 @@ import type { Deliveries, Delivery } from './deliveries.ts';
 
 /** Beyond the time that an attempt may take. */
 const LAPSE_MS = 30_000;
-/** In a line of so many the first is given up for the last: 1,000 migrations, from the queue to their ends. */
+/** In a line of so many the oldest is given up for the last, of what nobody has asked for: 1,000 migrations, from the queue to their ends. */
 export const MAX_IN_LINE = 10_000;
 /** What stands in a line is looked after without it now and then, also by versions that know of no lines. */
 const LOOK_AFTER_MS = 6 * 3_600_000;
@@ -50,8 +50,16 @@ const TAKE = script(`
   redis.call('ZADD', KEYS[3], 'XX', ARGV[6], ARGV[2])
   local isFree = tonumber(redis.call('ZSCORE', KEYS[2], ARGV[1]) or 0) <= tonumber(ARGV[4])
   if not isFree and redis.call('ZCARD', KEYS[1]) <= tonumber(ARGV[7]) then return false end
-  if isFree then redis.call('ZADD', KEYS[2], ARGV[5], ARGV[1]) end
-  local first = redis.call('ZPOPMIN', KEYS[1])[1]
+  local first
+  if isFree then
+    redis.call('ZADD', KEYS[2], ARGV[5], ARGV[1])
+    first = redis.call('ZRANGE', KEYS[1], 0, 0)[1]
+  else
+    local oldest = redis.call('ZRANGEBYSCORE', KEYS[1], '(0', '+inf', 'LIMIT', 0, 2)
+    first = oldest[1] ~= ARGV[2] and oldest[1] or oldest[2]
+    if not first then return false end
+  end
+  redis.call('ZREM', KEYS[1], first)
   redis.call('ZADD', KEYS[3], 'XX', ARGV[4], first)
   return {isFree and 1 or 0, first}
 `);
@@ -119,5 +127,7 @@ export function createTurns(
 }
 
 /** What somebody asks for goes first: to send an old message again, or one that shows whether any arrives. */
-const dueAtMs = ({ event, createdAt, nextAttemptAt }: Delivery): number =>
-  event === TEST_EVENT ? 0 : Date.parse(nextAttemptAt ?? createdAt);
+const dueAtMs = ({ event, createdAt, nextAttemptAt, attempts }: Delivery): number => {
+  const isSentAgain = nextAttemptAt === null && attempts.length > 0;
+  return event === TEST_EVENT || isSentAgain ? 0 : Date.parse(nextAttemptAt ?? createdAt);
+};
