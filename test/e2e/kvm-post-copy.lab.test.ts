@@ -99,7 +99,10 @@ describe('post-copy through the tunnel', { concurrency: 1, skip }, () => {
     withVm(async (vm, id) => {
       await inPostCopy(id);
       // A switch that is itself cut ends the guest at the destination.
-      await waitUntil(() => world.lab.copies(vm.uuid).b, STARTED_WITHIN_MS, 10);
+      assert.ok(
+        await waitUntil(() => world.lab.copies(vm.uuid).b, STARTED_WITHIN_MS, 10),
+        'it was never started there',
+      );
       const { host, gatewayHost } = world.lab.sites.a;
       const toGateway = ['ss', '-K', 'dst', gatewayHost.dataAddress];
       await host.exec(toGateway, { allowFailure: true });

@@ -103,7 +103,7 @@ const table = {
     retryable: false,
   },
   ADDRESS_NOT_ALLOWED: { message: 'This address may not connect to this route.', retryable: false },
-  TOO_MANY_STREAMS: { message: 'The route carries as many streams as it may.', retryable: true },
+  TOO_MANY_STREAMS: { message: 'The route, or the session, carries as many streams as it may.', retryable: true },
   DIAL_FAILED: { message: 'The hypervisor could not be reached.', retryable: true },
   RESET_BY_HYPERVISOR: { message: 'The hypervisor reset the connection.', retryable: false },
   ROUTE_REMOVED: { message: 'The route was removed.', retryable: false },

@@ -36,8 +36,9 @@ class Carried {
 
 export class Relay {
   port = 0;
-  /** False: who connects is reset. */
+  /** False: who connects is reset, and counted. */
   accepting = true;
+  turnedAway = 0;
   /** Swallows all that these kinds say from now on, on old connections and new ones. */
   swallows: ReadonlySet<ConnectionKind> = new Set();
   /** What goes on instead of a chunk. Null: the chunk is cut short in its middle, and its connection ends there. */
@@ -49,8 +50,10 @@ export class Relay {
   private constructor(peerPort: number) {
     this.#server = net.createServer({ allowHalfOpen: false }, (near) => {
       near.on('error', () => undefined);
-      if (!this.accepting) resetSocket(near);
-      else this.#carry(near, net.connect(peerPort, '127.0.0.1'));
+      if (!this.accepting) {
+        this.turnedAway += 1;
+        resetSocket(near);
+      } else this.#carry(near, net.connect(peerPort, '127.0.0.1'));
     });
   }
 

@@ -47,9 +47,9 @@ export function connectTcp(
   });
 }
 
-/** With the receive window of a subflow from the first packet on, where the address is numeric. */
+/** With the receive window of a subflow from the first packet on, where the address is numeric and needs no interface beside it. */
 async function connectWide(peer: PeerAddress, { signal }: { signal: AbortSignal }): Promise<net.Socket> {
-  if (net.isIP(peer.host) === 0) return connectTcp(peer, 'CONNECT_FAILED', { signal });
+  if (net.isIP(peer.host) === 0 || peer.host.includes('%')) return connectTcp(peer, 'CONNECT_FAILED', { signal });
   const socket = await connectTuned({ address: peer.host, port: peer.port }, subflowTuning, { signal }).catch(
     (cause: unknown) => {
       throw asGatewayError(

@@ -396,6 +396,20 @@ test('frames of a byte for a hypervisor that does not read take little more than
   await close();
 });
 
+test('a byte between large pieces takes no more than it did as a frame', async () => {
+  const { pool, channel, open, say, close } = knowing(false);
+  open();
+  let offset = 0;
+  for (let number = 0; number < 100; number += 1) {
+    const payload = Buffer.alloc(number % 2 === 0 ? (16 << 10) + 1 : 1);
+    say(2 + number, payload, { streamOffset: offset });
+    offset += payload.length;
+  }
+  assert.equal(channel.bufferedBytes, offset);
+  assert.ok(pool.liveBytes < 2 * offset, `${pool.liveBytes} bytes of slabs for ${offset}`);
+  await close();
+});
+
 test('pieces that leave gaps which nothing under way can fill are refused, and all is given back', async () => {
   const { pool, violations, subflow, open, say, close } = knowing(true);
   open();

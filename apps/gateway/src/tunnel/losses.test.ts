@@ -120,6 +120,7 @@ describe('nothing is lost', () => {
     assert.deepEqual([status.session?.state, status.session?.lastError?.code], ['closed', 'SESSION_LOST']);
     assert.match(status.session?.lastError?.message ?? '', /control channel and all subflows gone for 1 s; last: /);
     assert.equal(status.closedStreams[0]?.outcome, 'session-lost');
+    assert.equal(pair.near.session?.data.streams.size, 0);
   });
 
   test('while it is established a subflow that cannot be replaced is no error of the session', {
@@ -129,7 +130,8 @@ describe('nothing is lost', () => {
     pair.relay.accepting = false;
     pair.relay.cut('subflow', 1);
     await until(() => pair.near.session?.data.subflows.length === 2, 'one is gone');
-    await new Promise((resolve) => setTimeout(resolve, 1_000)); // it is dialled again, and turned away
+    // Dialled again, twice: of the first time the gateway has heard by then.
+    await until(() => pair.relay.turnedAway >= 2, 'it was dialled in vain');
     const { state, lastError } = pair.near.status().session ?? {};
     assert.deepEqual([state, lastError], ['established', null]);
   });

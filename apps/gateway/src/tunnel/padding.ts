@@ -20,7 +20,7 @@ export class Padding {
   readonly #pool: SlabPool;
   readonly #pacers: readonly Pacer[];
   readonly #header: FrameHeader = emptyHeader();
-  /** Random: memory as it is found may hold what is nobody's business, and zeros look like more on links that compress. */
+  /** Random: memory as it is found may hold what is nobody's business, and is sealed by no suite where that is `none`. */
   #noise: Slab | null = null;
   #sentBytes = 0;
   #arrivedBefore = 0;

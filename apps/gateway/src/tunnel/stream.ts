@@ -291,8 +291,10 @@ export class Stream {
       this.#ready.push(piece);
       return;
     }
-    if (this.#gathering === null || this.#gathering.length + piece.length > gatheredBytes) {
-      this.#gathering = { slab: this.#host.pool.acquire(gatheredBytes), start: 0, length: 0 };
+    if (this.#gathering === null || this.#gathering.length + piece.length > this.#gathering.slab.size) {
+      // The first one of a row gets no more than it needs: the next piece may be a large one.
+      const bytes = this.#gathering === null ? piece.length : gatheredBytes;
+      this.#gathering = { slab: this.#host.pool.acquire(bytes), start: 0, length: 0 };
       this.#ready.push(this.#gathering);
     }
     const { slab, start, length } = piece;

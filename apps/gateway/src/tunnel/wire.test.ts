@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import net from 'node:net';
 import { test } from 'node:test';
+import { nativeSockets } from '../platform/sockets.ts';
 import { serve } from '../testing/support.ts';
 import { DuplexWire, type Wire, wireOf } from './wire.ts';
 
@@ -52,6 +53,7 @@ for (const [name, make] of Object.entries(kinds)) {
 
 test('a wire that was reset in the moment of its end gives its buffer no more bytes', {
   timeout: 10_000,
+  skip: nativeSockets ? false : 'koffi is missing: node reads into buffers of its own',
 }, async (t) => {
   const server = net.createServer({ pauseOnConnect: true });
   const port = await serve(t, server);

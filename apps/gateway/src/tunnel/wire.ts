@@ -165,7 +165,7 @@ export class DuplexWire extends SocketWire<Duplex> {
 /**
  * Resets a connection, whatever it is doing. libuv refuses that while the end of our direction is on its way to the kernel (EINVAL), and Node
  * then loses the connection: it stays open, no 'close' comes, and a process that ends spins for ever. The end is out in a moment, in which
- * nothing more is read: the buffer is the sink's, who has given it back.
+ * nothing more is read: the buffer of a DescriptorWire is the sink's, who has given it back.
  */
 export function resetSocket(socket: net.Socket): void {
   const ending = socket.writableEnded && !socket.writableFinished && socket.writableLength === 0 && !socket.destroyed;
