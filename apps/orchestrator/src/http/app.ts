@@ -3,7 +3,7 @@
  * in our words. Hooks and routes are added by whoever asked for it, who owns it.
  */
 import { randomUUID } from 'node:crypto';
-import Fastify, { type FastifyInstance } from 'fastify';
+import Fastify, { type FastifyInstance, LogController } from 'fastify';
 import { serializerCompiler, validatorCompiler, type ZodTypeProvider } from 'fastify-type-provider-zod';
 import type { Logger } from '../log.ts';
 import { answerBrokenRequest, answerFrameworkError, installProblems } from './problems.ts';
@@ -21,7 +21,7 @@ export interface AppSettings {
 export function createApp({ log, tls, trustedProxies = [] }: AppSettings, { logsCalls = true } = {}) {
   const options = {
     loggerInstance: log,
-    disableRequestLogging: !logsCalls,
+    logController: new LogController({ disableRequestLogging: !logsCalls }),
     bodyLimit: BODY_LIMIT_BYTES,
     forceCloseConnections: true, // those that nobody calls on would hold the end up for ever
     exposeHeadRoutes: false,
