@@ -128,7 +128,10 @@ async function assemble(
     plugins: hasRole(config, 'worker') ? plugins.all().map(({ name }) => name) : [],
   });
   const work = await createWork(base, redis, records, {
-    ...{ instance, connector: reach.connectorOver(inventory), gateways, metrics },
+    instance,
+    connector: reach.connectorOver(inventory),
+    gateways,
+    metrics,
   });
   // Over the connection for work: a stream of events waits for a Redis that is away, and goes on where it was.
   const events = await createEventHub(redis.work, redis.subscriber, records.store);

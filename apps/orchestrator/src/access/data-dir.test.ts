@@ -2,11 +2,11 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtemp, readdir, rm, stat, symlink, writeFile } from 'node:fs/promises';
+import { copyFile, mkdtemp, readdir, rm, stat, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
-import { claimDataDir, makeDataDir } from './data-dir.ts';
+import { claimDataDir, instanceOf, makeDataDir } from './data-dir.ts';
 
 async function directory(t: TestContext): Promise<string> {
   const path = await mkdtemp(join(tmpdir(), 'lmas-claim-'));
@@ -76,4 +76,14 @@ test('of several that start at once after a crash, one gets it', async (t) => {
   const got = claims.filter((claim) => claim.status === 'fulfilled');
   assert.equal(got.length, 1);
   for (const { value } of got) await value();
+});
+
+test('an instance keeps its name over restarts and ways to its directory; a copy of the directory has another one', async (t) => {
+  const [path, copy, elsewhere] = [await directory(t), await directory(t), await directory(t)];
+  const name = await instanceOf(path);
+  await symlink(path, join(elsewhere, 'way'));
+  assert.deepEqual([await instanceOf(path), await instanceOf(join(elsewhere, 'way'))], [name, name]);
+  await copyFile(join(path, 'instance'), join(copy, 'instance'));
+  assert.notEqual(await instanceOf(copy), name);
+  assert.notEqual(await instanceOf(elsewhere), name);
 });
