@@ -334,15 +334,13 @@ export class DataChannel implements SubflowOwner, StreamHost, ReceiverHost, Send
 
   // Inside: sending.
 
-  /** Lets idle subflows take what waits, starting with another one each time. */
+  /** Lets subflows that are idle take what waits. */
   wake(): void {
     const { sender } = this;
-    if (this.#acknowledger.isDue || sender.hasUrgent) this.#table.lanes[0]?.pump();
-    if (!sender.hasWork && !this.#acknowledger.isDue) return;
-    for (const subflow of this.#table.inTurn()) {
-      if (subflow.isIdle) subflow.pump();
-      if (!sender.hasWork && !this.#acknowledger.isDue) return;
-    }
+    const acknowledger = this.#acknowledger;
+    const isTold = (): boolean => !acknowledger.isDue;
+    for (const lane of this.#table.lanes) if (!isTold() || sender.hasWorkForLanes) lane.pump();
+    this.#table.pumpCarriers(sender.link.minRttMs, () => isTold() && !sender.hasWork);
   }
 
   #append(subflow: Subflow, type: number, length: number): void {

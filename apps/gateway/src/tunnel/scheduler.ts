@@ -93,11 +93,12 @@ export class Scheduler {
   get hasCopies(): boolean {
     return this.#copies.length > 0;
   }
+  /** Something waits that goes before bulk. */
   get hasUrgent(): boolean {
-    return this.#small.length > 0 || this.#quick.length > 0;
+    return this.#small.length > 0 || this.#quick.length > 0 || this.#ledger.hasResends;
   }
   get hasWork(): boolean {
-    return this.hasUrgent || this.#bulk.length > 0 || this.#ledger.hasResends;
+    return this.hasUrgent || this.#bulk.length > 0;
   }
 
   pushSmall(frame: SmallFrame): void {

@@ -88,9 +88,9 @@ export class Sender {
   get compressionRatio(): number {
     return this.#scheduler.compressor?.ratio ?? 1;
   }
-  /** Something waits that goes before bulk. */
-  get hasUrgent(): boolean {
-    return this.#scheduler.hasUrgent;
+  /** Something waits that is not for carriers of bulk alone. */
+  get hasWorkForLanes(): boolean {
+    return this.#scheduler.hasUrgent || this.padding.isRunning;
   }
   /** Something small waits to go over further lanes. */
   get hasCopies(): boolean {

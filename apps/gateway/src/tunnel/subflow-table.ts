@@ -17,6 +17,8 @@ const lanesFrom = [3, 4, 6] as const;
  */
 const renewAfterMs = 6_500;
 const renewSpreadMs = 2_000;
+/** Within one data centre. */
+const shortPathMs = 1;
 
 export class SubflowTable {
   /** By number; those being retired too. */
@@ -44,14 +46,16 @@ export class SubflowTable {
     this.#carriers = useful.slice(lanes);
   }
 
-  /** Every subflow in turn, another one first each time. */
-  *inTurn(): Iterable<Subflow> {
-    const all = [...this.all];
-    for (let step = 0; step < all.length; step += 1) {
-      this.#turn = (this.#turn + 1) % all.length;
-      const subflow = all[this.#turn];
-      if (subflow !== undefined) yield subflow;
-    }
+  /**
+   * Lets those that carry bulk take more, until it is enough: another one first each time, so that all stay at speed. On a path so short that one
+   * is at speed at once, always in the same order: then few carry all, from few buffers, which stay in the processor's caches.
+   */
+  pumpCarriers(minRttMs: number | null, isEnough: () => boolean): void {
+    const carriers = this.#carriers; // pumping may end one: then there is another array
+    const isShort = minRttMs !== null && minRttMs < shortPathMs;
+    this.#turn = isShort ? 0 : (this.#turn + 1) % Math.max(1, carriers.length);
+    for (let step = 0; step < carriers.length && !isEnough(); step += 1)
+      carriers[(this.#turn + step) % carriers.length]?.pump();
   }
 
   allowed(subflow: Subflow): Allowed {
