@@ -12,8 +12,6 @@ import type { MigrationChecker } from '../migrations/checks.ts';
 import { type EventHub, type EventReader, isEvent, QUIET_MS } from '../migrations/events.ts';
 import type { MigrationInput } from '../migrations/record.ts';
 import type { CreateOptions, ListQuery, MigrationService } from '../migrations/service.ts';
-import { readStored } from '../redis/stored-json.ts';
-import { noticeSchema } from '../schemas/notice.ts';
 import type {
   CredentialInfo,
   CredentialInput,
@@ -27,7 +25,7 @@ import type {
 import { fullName, ownName } from './owned-names.ts';
 import { type Principal, projectSees } from './principal.ts';
 import type { Projects } from './projects.ts';
-import { noticeSeenBy } from './seen-notices.ts';
+import { storedNoticeSeenBy } from './seen-notices.ts';
 
 export type ScopedMigrations = Omit<
   MigrationService,
@@ -167,11 +165,11 @@ function eventsOf(project: string | null, { events, migrations }: Unscoped): Eve
       let quietSince = performance.now();
       for await (const event of events.followAll(afterId, options)) {
         const isNotice = isEvent(event);
-        const seen = isNotice ? noticeSeenBy(project, readStored(noticeSchema, event.json)) : undefined;
+        const seen = isNotice ? storedNoticeSeenBy(project, event.json) : undefined;
         // What others do is not shown, nor when they do it; but the reader is not left without a sign of life.
         if (isNotice && seen === undefined && performance.now() - quietSince < QUIET_MS) continue;
         quietSince = performance.now();
-        if (isNotice) yield seen && { id: event.id, json: JSON.stringify(seen) };
+        if (isNotice) yield seen === undefined ? undefined : { id: event.id, json: seen };
         else yield event === undefined || project === null ? event : { missed: null }; // how many of them were theirs?
       }
     },
