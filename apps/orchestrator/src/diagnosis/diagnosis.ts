@@ -5,7 +5,7 @@
  */
 import type { Principal } from '../access/principal.ts';
 import { LmasError } from '../errors.ts';
-import { raceSignal } from '../workflow/waiting.ts';
+import { raceSignal } from '../time/waiting.ts';
 import { brokenOff, type Check, skipped } from './check.ts';
 
 const PATIENCE_MS = 5_000;

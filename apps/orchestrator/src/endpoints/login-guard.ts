@@ -6,7 +6,7 @@
  * In memory: a process that starts anew may ask once more.
  */
 import { createHash } from 'node:crypto';
-import { raceSignal } from '../workflow/waiting.ts';
+import { raceSignal } from '../time/waiting.ts';
 
 interface Refusal {
   readonly error: unknown;

@@ -10,7 +10,7 @@
  * Owns the sessions; nothing here keeps the process alive.
  */
 import { errorCode, LmasError } from '../errors.ts';
-import { raceSignal } from '../workflow/waiting.ts';
+import { raceSignal } from '../time/waiting.ts';
 import type { Connected, LogIn, ReadRegistration, Registration } from './connector.ts';
 import type { LendOptions, Lent } from './questions.ts';
 

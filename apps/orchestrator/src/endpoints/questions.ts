@@ -5,8 +5,8 @@
  * them, whatever the plugin makes of it: a host may take a question and never answer.
  */
 import { type EndpointSession, pluginErrorCode } from '@lmas/plugin-api';
+import { raceSignal } from '../time/waiting.ts';
 import { tracedCalls } from '../tracing/spans.ts';
-import { raceSignal } from '../workflow/waiting.ts';
 import { type Connected, failureOfEnds, type ReadRegistration } from './connector.ts';
 import type { QuestionSessions } from './question-sessions.ts';
 

@@ -8,7 +8,7 @@ import { LoginGuard, type Verdict } from '../endpoints/login-guard.ts';
 import { LmasError } from '../errors.ts';
 import type { Logger } from '../log.ts';
 import type { CredentialStore, Site, SiteStore } from '../sites/sites.ts';
-import { raceSignal } from '../workflow/waiting.ts';
+import { raceSignal } from '../time/waiting.ts';
 
 const IDLE_MS = 30_000;
 

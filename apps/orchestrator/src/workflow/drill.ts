@@ -15,13 +15,13 @@ import { isSuperseded, LmasError } from '../errors.ts';
 import type { JournalledResource } from '../migrations/journal-entry.ts';
 import { now, preparedSchema } from '../migrations/record.ts';
 import { keys } from '../redis/keys.ts';
+import { raceSignal } from '../time/waiting.ts';
 import { type Ending, notMigrated, toMigrationError } from './ending.ts';
 import type { Run } from './run.ts';
 import { runStage, totalDeadline } from './stages.ts';
 import { check } from './steps/check.ts';
 import { copyDisks } from './steps/copy.ts';
 import { tearDown } from './teardown.ts';
-import { raceSignal } from './waiting.ts';
 import { againAndAgain, type Errand, openWay } from './way.ts';
 
 const LOOK_MS = 30_000;

@@ -22,11 +22,11 @@ import { isSuperseded, LmasError } from '../errors.ts';
 import { policyOf } from '../migrations/changes.ts';
 import { ENDS, type End } from '../migrations/record.ts';
 import { tunnelFacts } from '../migrations/tunnel-facts.ts';
+import { raceSignal } from '../time/waiting.ts';
 import { tracedCalls } from '../tracing/spans.ts';
 import { intendResource, joinHolders, withdrawIntent } from './plugin-resources.ts';
 import type { Run } from './run.ts';
 import type { Tools } from './tools.ts';
-import { raceSignal } from './waiting.ts';
 
 type Waiting = { readonly signal: AbortSignal };
 

@@ -5,9 +5,9 @@
 import { type PluginResource, pluginErrorCode } from '@lmas/plugin-api';
 import type { Holders } from '../migrations/holders.ts';
 import { type JournalledResource, resourceSchema } from '../migrations/journal-entry.ts';
+import { Deadline, raceSignal } from '../time/waiting.ts';
 import type { Releaser } from './hypervisors.ts';
 import type { Run } from './run.ts';
-import { Deadline, raceSignal } from './waiting.ts';
 
 /** Its id is unique among all endpoints, so that one host is one, wherever it is registered. */
 const nameOf = ({ kind, id }: PluginResource): string => `${kind}:${id}`;

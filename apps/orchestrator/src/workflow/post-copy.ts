@@ -7,13 +7,13 @@ import { type MigrationDriver, type Prepared, pluginErrorCode, type Routes, type
 import { describeError, errorCode, LmasError } from '../errors.ts';
 import type { Tunnel } from '../gateways/tunnel.ts';
 import type { MigrationError } from '../migrations/record.ts';
+import { raceSignal } from '../time/waiting.ts';
 import { type Ending, undecided } from './ending.ts';
 import { ProgressReporter } from './progress.ts';
 import type { Run } from './run.ts';
 import { keepShare } from './share.ts';
 import { straightRoutes } from './steps/connect.ts';
 import type { Tools } from './tools.ts';
-import { raceSignal } from './waiting.ts';
 
 const ROUTES_TIMEOUT_MS = 30_000;
 

@@ -20,6 +20,7 @@ import {
 } from '@lmas/plugin-api';
 import { describeError, errorCode, isSuperseded, LmasError } from '../errors.ts';
 import { isUndecided, type Migration, type MigrationError, preparedSchema } from '../migrations/record.ts';
+import { Deadline, raceSignal } from '../time/waiting.ts';
 import { type Ending, notMigrated, succeeded, toMigrationError, undecided } from './ending.ts';
 import type { Hypervisors } from './hypervisors.ts';
 import { isOfVmThere } from './plugin-resources.ts';
@@ -28,7 +29,6 @@ import { runStage, totalDeadline } from './stages.ts';
 import { check } from './steps/check.ts';
 import { copyDisks } from './steps/copy.ts';
 import type { Tools } from './tools.ts';
-import { Deadline, raceSignal } from './waiting.ts';
 import { againAndAgain, type Errand, openWay } from './way.ts';
 
 const LOOK_MS = 30_000;

@@ -20,6 +20,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { hasArrived, type MigrationDriver, type VmPlacement } from '@lmas/plugin-api';
 import { isSuperseded } from '../errors.ts';
 import { type End, isUndecided, type Migration } from '../migrations/record.ts';
+import { raceSignal } from '../time/waiting.ts';
 import { arrivedUntidied, askedAfterSilence, byHand, toldOfLateCancel } from './ending.ts';
 import type { Hypervisors } from './hypervisors.ts';
 import type { Run } from './run.ts';
@@ -27,7 +28,6 @@ import { STOPPED } from './settle.ts';
 import { mustBeAsked, noteAnswers } from './silence.ts';
 import { confirm } from './steps/confirm.ts';
 import type { Tools } from './tools.ts';
-import { raceSignal } from './waiting.ts';
 
 const LOOK_MS = 30_000;
 const ATTEMPT_MS = 120_000;

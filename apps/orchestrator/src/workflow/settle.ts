@@ -21,6 +21,7 @@ import { hasArrived, type MigrationDriver, pluginErrorCode, type VmPlacement } f
 import { describeError, errorCode, isSuperseded, LmasError } from '../errors.ts';
 import type { Tunnel } from '../gateways/tunnel.ts';
 import { ENDS, type MigrationError } from '../migrations/record.ts';
+import { Deadline, raceSignal } from '../time/waiting.ts';
 import { inSpan } from '../tracing/spans.ts';
 import {
   arrivedUntidied,
@@ -42,7 +43,6 @@ import { mustBeAsked, noteAnswers, standsForTooLong } from './silence.ts';
 import { totalDeadline, untilNoReturn } from './stages.ts';
 import { confirm } from './steps/confirm.ts';
 import type { Tools } from './tools.ts';
-import { Deadline, raceSignal } from './waiting.ts';
 
 /** One round of questions; a hypervisor that hangs must not eat the whole time there is. */
 const ATTEMPT_MS = 120_000;

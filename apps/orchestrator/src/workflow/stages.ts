@@ -3,9 +3,9 @@
  * a gateway. None of them reaches past the point of no return.
  */
 import type { Phase } from '../migrations/phases.ts';
+import { Deadline, raceSignal } from '../time/waiting.ts';
 import { inStageSpan } from '../tracing/migration-spans.ts';
 import type { Run } from './run.ts';
-import { Deadline, raceSignal } from './waiting.ts';
 
 /** Aborts on a cancel, or when the whole takes too long (counted from the first run's start). Dispose of it. */
 export function totalDeadline(run: Run): Disposable & { readonly signal: AbortSignal } {

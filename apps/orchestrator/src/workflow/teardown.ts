@@ -7,6 +7,7 @@ import { describeError, LmasError } from '../errors.ts';
 import type { GivenUp } from '../migrations/give-ups.ts';
 import type { JournalledResource } from '../migrations/journal-entry.ts';
 import { describeResource } from '../migrations/journal-entry.ts';
+import { Deadline, raceSignal } from '../time/waiting.ts';
 import { inStageSpan } from '../tracing/migration-spans.ts';
 import { openInWords } from './ending.ts';
 import type { Hypervisors } from './hypervisors.ts';
@@ -15,7 +16,6 @@ import { forgetIntent, isOfVmThere, isToBeReleased, releaseResource } from './pl
 import type { Run } from './run.ts';
 import { releaseBarrier, releaseGateway } from './steps/gateways.ts';
 import type { Tools } from './tools.ts';
-import { Deadline, raceSignal } from './waiting.ts';
 
 /** In words: what could not be taken down and is tried again, and what is left alone for a person to decide. */
 export interface Leftovers {

@@ -5,9 +5,9 @@
 import type { CheckReport } from '@lmas/plugin-api';
 import { LmasError } from '../../errors.ts';
 import { keys } from '../../redis/keys.ts';
+import { raceSignal } from '../../time/waiting.ts';
 import type { Hypervisors } from '../hypervisors.ts';
 import type { Run } from '../run.ts';
-import { raceSignal } from '../waiting.ts';
 
 /** @param getDriver asked once the VM is known */
 export async function check(

@@ -4,8 +4,8 @@
  */
 import type { ConfirmReport, MigrationDriver, Prepared } from '@lmas/plugin-api';
 import type { Migration } from '../../migrations/record.ts';
+import { raceSignal } from '../../time/waiting.ts';
 import type { Run } from '../run.ts';
-import { raceSignal } from '../waiting.ts';
 
 /** What `prepare` answered may be lost with the run that got the answer; `confirm` then only finishes what is there. */
 const FORGOTTEN: Prepared = { flows: [], sourceAddresses: [], state: null };

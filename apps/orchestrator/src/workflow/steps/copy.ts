@@ -3,11 +3,11 @@
  * stopped. The gateways hold the bandwidth limit; without them the plugin was told it once and for all.
  */
 import type { DrillDriver, MigrationProgress } from '@lmas/plugin-api';
+import { Deadline, raceSignal } from '../../time/waiting.ts';
 import { ProgressReporter } from '../progress.ts';
 import type { Run } from '../run.ts';
 import { keepShare } from '../share.ts';
 import type { Tools } from '../tools.ts';
-import { Deadline, raceSignal } from '../waiting.ts';
 import type { OpenWay } from '../way.ts';
 
 export async function copyDisks(

@@ -2,13 +2,14 @@
  * The guest's memory and disks move while it runs. Progress goes into the record; a migration that stands still for too
  * long is stopped, unless it is past the point of no return.
  */
+
+import { Deadline, raceSignal } from '../../time/waiting.ts';
 import type { Hypervisors } from '../hypervisors.ts';
 import { ProgressReporter } from '../progress.ts';
 import type { Run } from '../run.ts';
 import { keepShare } from '../share.ts';
 import { Steering } from '../steering.ts';
 import type { Tools } from '../tools.ts';
-import { Deadline, raceSignal } from '../waiting.ts';
 import type { OpenWay } from '../way.ts';
 
 export async function perform(

@@ -5,9 +5,9 @@
  */
 import { type CheckReport, type PluginErrorCode, type Prepared, pluginErrorCode } from '@lmas/plugin-api';
 import { preparedSchema } from '../../migrations/record.ts';
+import { raceSignal } from '../../time/waiting.ts';
 import type { Hypervisors } from '../hypervisors.ts';
 import type { Run } from '../run.ts';
-import { raceSignal } from '../waiting.ts';
 
 /** With these the plugin promises that it touched nothing of the VM. */
 const NOT_TO_BE_HAD: ReadonlySet<PluginErrorCode | undefined> = new Set(['BUSY', 'NOT_MIGRATABLE'] as const);
