@@ -1,5 +1,6 @@
 /** The throughput for people: a line as it comes, and the tables at the end. Pure. */
 import type { Table } from '../../report/table.ts';
+import { type AutoBesideBest, autoBesideBest, LEAST_OF_BEST } from './auto.ts';
 import { type Cell, type Measurement, type Ratio, type Row, ratiosOf, rowsOf } from './measurement.ts';
 
 const NOTHING = '—';
@@ -30,11 +31,12 @@ export function measurementLine(one: Measurement): string {
   return `  ${one.contender.padEnd(NAME_WIDTH)} ${told.join(', ')}${warning}`;
 }
 
-/** All rows, a table for each cell, and how LMAS compares. @param render a table as text or as Markdown */
+/** All rows, a table for each cell, how auto and how LMAS compare. @param render a table as text or as Markdown */
 export function renderThroughput(measurements: readonly Measurement[], render: (table: Table) => string): string {
   const cells = Map.groupBy(rowsOf(measurements), describeCell);
   const blocks = [...cells].map(([cell, ofCell]) => `${cell}\n\n${render(tableOf(ofCell))}`);
-  return [...blocks, renderRatios(ratiosOf(measurements))].filter(Boolean).join('\n\n');
+  const auto = renderAuto(autoBesideBest(measurements), render);
+  return [...blocks, auto, renderRatios(ratiosOf(measurements))].filter(Boolean).join('\n\n');
 }
 
 const HEAD = ['contender', 'Mbit/s', 'from–to', 'share', 'to 90 %', 'CPU s/GB', 'from–to', 'RSS MB', 'runs'];
@@ -57,6 +59,30 @@ function tableOf(rows: readonly Row[]): Table {
       String(row.measurements),
     ]),
   };
+}
+
+const AUTO_HEAD = ['link', 'best fixed', 'Mbit/s', 'auto', 'of medians', 'of passes', 'passes', 'within 10 %'];
+
+function renderAuto(cells: readonly AutoBesideBest[], render: (table: Table) => string): string {
+  if (cells.length === 0) return '';
+  const kept = cells.filter(isWithin).length;
+  const title = `Subflows: auto is within 10 % of the best fixed number in ${kept} of ${cells.length} cells, by the medians`;
+  return `${title}\n\n${render({ head: AUTO_HEAD, names: 2, rows: cells.map(autoRow) })}`;
+}
+
+const isWithin = ({ ofMedians }: AutoBesideBest): boolean => ofMedians >= LEAST_OF_BEST;
+
+function autoRow(one: AutoBesideBest): string[] {
+  return [
+    `${describeCell(one.cell)}${one.trusted ? '' : ' *'}`,
+    one.best,
+    megabits(one.bestBitsPerSec),
+    megabits(one.autoBitsPerSec),
+    hundredths(one.ofMedians),
+    orNothing(one.ofPasses, hundredths),
+    String(one.passes),
+    isWithin(one) ? 'yes' : 'no',
+  ];
 }
 
 function renderRatios(ratios: readonly Ratio[]): string {
