@@ -23,6 +23,8 @@ const WARM_UP_REST_MS = 300;
 export interface PairOptions {
   /** What differs from the session that the orchestrator would make. */
   readonly session?: Partial<SessionConfig>;
+  /** Which gateway listens for the other one: the destination's unless told, as the orchestrator has it where that site can. */
+  readonly listens?: 'source' | 'destination';
   /** Command in front of each gateway, such as `taskset`. */
   readonly prefix?: readonly string[];
   /** Measures the link before use, which also leaves the subflows at speed. */
@@ -48,7 +50,8 @@ export async function openGatewayPair(lab: Lab, options: PairOptions): Promise<G
     await Promise.all([source, destination].map(({ program }) => program.end()));
   };
   try {
-    await join(source, destination, options.session ?? {});
+    const [listener, dialer] = options.listens === 'source' ? [source, destination] : [destination, source];
+    await join(listener, dialer, options.session ?? {});
     await putRoutes(lab, source.client, destination.client);
     await untilEstablished(source, destination);
     if (options.warmUp ?? true) {
@@ -77,8 +80,8 @@ function startGateway(machine: LabHost, prefix: readonly string[]): End {
   return { machine, program, client: new GatewayClient(machine.path(socket)) };
 }
 
-async function join(source: End, destination: End, changes: Partial<SessionConfig>): Promise<void> {
-  const [mine, theirs] = await Promise.all([source, destination].map(identityOf));
+async function join(listener: End, dialer: End, changes: Partial<SessionConfig>): Promise<void> {
+  const [listening, dialing] = await Promise.all([listener, dialer].map(identityOf));
   const common = {
     sessionId: randomUUID(),
     protocolVersion: 1,
@@ -89,15 +92,15 @@ async function join(source: End, destination: End, changes: Partial<SessionConfi
     graceMs: 60_000,
     ...changes,
   } as const;
-  const address = destination.machine.dataAddress;
-  await destination.client.configure({
+  const address = listener.machine.dataAddress;
+  await listener.client.configure({
     ...common,
-    peerCertificate: mine?.certificate ?? '',
+    peerCertificate: dialing?.certificate ?? '',
     role: { kind: 'listen', address, port: TUNNEL_PORT },
   });
-  await source.client.configure({
+  await dialer.client.configure({
     ...common,
-    peerCertificate: theirs?.certificate ?? '',
+    peerCertificate: listening?.certificate ?? '',
     role: { kind: 'dial', host: address, port: TUNNEL_PORT },
   });
 }

@@ -17,6 +17,14 @@ export const lmasWithSubflows = (subflows: number): Contender => ({
   open: (lab) => openGatewayPair(lab, { session: { subflows } }),
 });
 
+/** Where the destination's site takes no connections (`--no-listens`): who dials also joins the subflows and keeps their number. */
+export const lmasSwapped: Contender = {
+  name: 'lmas-swapped',
+  what: 'the same with the roles swapped: the source’s gateway listens, the destination’s dials',
+  between: true,
+  open: (lab) => openGatewayPair(lab, { listens: 'source' }),
+};
+
 /** Both gateways on these cores together; `-c` counts from 0. */
 export const lmasOnCores = (cores: number): Contender => ({
   name: `lmas-${cores}core${cores === 1 ? '' : 's'}`,

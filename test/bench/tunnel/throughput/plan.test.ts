@@ -10,6 +10,16 @@ test('the plans name contenders that there are', () => {
     for (const name of contenders) assert.ok(names.has(name), name);
 });
 
+test('the full plan leaves no contender out', () => {
+  const planned = new Set(FULL.steps.flatMap(({ contenders }) => contenders));
+  const names = CONTENDERS.map(({ name }) => name);
+  assert.deepEqual(
+    names.filter((name) => !planned.has(name)),
+    [],
+  );
+  assert.ok(names.includes('lmas-swapped'));
+});
+
 test('the quick plan leaves time for set-up within five minutes', () => {
   const setUpSeconds = 2;
   const seconds = QUICK.steps.reduce((sum, step) => sum + step.contenders.length * (step.seconds + setUpSeconds), 0);

@@ -47,10 +47,10 @@ export const FULL: Plan = {
     },
     ...grid([0, 20, 100, 200], [0, 0.1, 1]).map((one) => ({
       cell: one,
-      contenders: ['lmas', ...ALL_FIXED, 'lmas-cubic', ...OTHERS],
+      contenders: ['lmas', ...ALL_FIXED, 'lmas-swapped', 'lmas-cubic', ...OTHERS],
       seconds: 30,
     })),
-    { cell: FAST, contenders: ['lmas', ...ALL_FIXED, 'direct-cubic', 'direct-bbr'], seconds: 30 },
+    { cell: FAST, contenders: ['lmas', ...ALL_FIXED, 'lmas-swapped', 'direct-cubic', 'direct-bbr'], seconds: 30 },
   ],
   repeats: 3,
 };
