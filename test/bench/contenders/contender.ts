@@ -11,6 +11,7 @@ export const ANSWER_PORT = 7_002;
 /** Where a contender takes the load in on the gateway machine of site A. */
 export const ENTRY_PORT = 7_101;
 export const ASK_ENTRY_PORT = 7_102;
+export const BULK_ASK_ENTRY_PORT = 7_103;
 /** What a contender listens on at the gateway machine of site B. */
 export const TUNNEL_PORT = 7_400;
 export const ASK_TUNNEL_PORT = 7_401;
@@ -38,6 +39,8 @@ export interface Way extends AsyncDisposable {
   readonly entry: Entry;
   /** Where it has to connect for small questions; null where the contender has one stream only. */
   readonly askEntry: Entry | null;
+  /** The same on a route for bulk, where the contender has routes of both kinds. */
+  readonly bulkAskEntry?: Entry;
 }
 
 /** The way through programs on the gateway machines, once the one at site A listens. Ends them when it is disposed of. */

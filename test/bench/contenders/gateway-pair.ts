@@ -9,7 +9,15 @@ import { fileURLToPath } from 'node:url';
 import type { SessionConfig } from '@lmas/gateway-api';
 import type { Lab, LabHost } from '../../lab/src/index.ts';
 import { waitUntil } from '../../lab/src/processes.ts';
-import { ANSWER_PORT, ASK_ENTRY_PORT, ENTRY_PORT, SINK_PORT, TUNNEL_PORT, type Way } from './contender.ts';
+import {
+  ANSWER_PORT,
+  ASK_ENTRY_PORT,
+  BULK_ASK_ENTRY_PORT,
+  ENTRY_PORT,
+  SINK_PORT,
+  TUNNEL_PORT,
+  type Way,
+} from './contender.ts';
 import { GatewayClient } from './gateway-client.ts';
 import { type Inside, startInside } from './inside.ts';
 
@@ -62,9 +70,11 @@ export async function openGatewayPair(lab: Lab, options: PairOptions): Promise<G
     await close();
     throw error;
   }
+  const host = a.gatewayHost.dataAddress;
   return {
-    entry: { host: a.gatewayHost.dataAddress, port: ENTRY_PORT },
-    askEntry: { host: a.gatewayHost.dataAddress, port: ASK_ENTRY_PORT },
+    entry: { host, port: ENTRY_PORT },
+    askEntry: { host, port: ASK_ENTRY_PORT },
+    bulkAskEntry: { host, port: BULK_ASK_ENTRY_PORT },
     source: source.client,
     destination: destination.client,
     [Symbol.asyncDispose]: close,
@@ -121,6 +131,7 @@ async function putRoutes(lab: Lab, source: GatewayClient, destination: GatewayCl
   const routes = [
     { id: 'bulk', entry: ENTRY_PORT, port: SINK_PORT, priority: 'bulk' },
     { id: 'ask', entry: ASK_ENTRY_PORT, port: ANSWER_PORT, priority: 'interactive' },
+    { id: 'bulk-ask', entry: BULK_ASK_ENTRY_PORT, port: ANSWER_PORT, priority: 'bulk' },
   ] as const;
   for (const { id, entry, port, priority } of routes) {
     const common = { maxStreams: 64, priority };
