@@ -39,7 +39,8 @@ OPTIONS
   --barrier NAME     A route's barrier, as its configuration names it; doctor lists those that stand.
   --control SOCKET   Path of the Unix socket of the control API. Its directory is made with mode 0700 if it is missing.
   --lease-ms N       How long to live without word from the orchestrator. Default 60000.
-  --log-file FILE    Where JSON lines are appended; standard error without it.
+  --log-file FILE    Where JSON lines are appended; standard error without it. Moved away, it is begun anew. Lines that
+                     cannot be written (a full disk) are lost and counted, and end nothing.
   --log-level LEVEL  debug, info, warn or error. Default info.
   --watch            Shows the status again every second, until interrupted.
   --json             For programs: the whole status (with --watch one line each time), or every check.
@@ -49,7 +50,8 @@ OPTIONS
   --help             Prints this.
 
 SIGNALS
-  SIGTERM, SIGINT    Tells the peer, resets the streams, removes its rules and its socket, and ends with status 0.
+  SIGTERM, SIGINT, SIGHUP, SIGQUIT
+                     Tells the peer, resets the streams, removes its rules and its socket, and ends with status 0.
   SIGKILL            Its rules stay and forward everything; see clean.
                      Barriers of its routes stay whatever ends it, and refuse what would be forwarded.
 

@@ -79,17 +79,45 @@ test('it ends when its lease has run out, and removes its socket', { timeout: 15
   assert.ok(!existsSync(socketPath));
 });
 
-test('SIGTERM ends it cleanly, and a second gateway does not take a live socket', { timeout: 15_000 }, async (t) => {
+/** A gateway that takes calls. */
+async function running(
+  t: TestContext,
+): Promise<{ child: ChildProcess; socketPath: string; exit: Promise<number | null> }> {
   const socketPath = path.join(directory(t), 'control.sock');
   const child = start(['run', '--control', socketPath]);
+  t.after(() => child.kill('SIGKILL'));
   const exit = exitOf(child);
   await until(() => existsSync(socketPath), 'the socket is there');
+  return { child, socketPath, exit };
+}
+
+test('SIGTERM ends it cleanly, and a second gateway does not take a live socket', { timeout: 15_000 }, async (t) => {
+  const { child, socketPath, exit } = await running(t);
   const status = JSON.parse(ask(['status', '--json', '--control', socketPath]).stdout) as { identity: { pid: number } };
   assert.equal(status.identity.pid, child.pid);
   assert.equal(ask(['run', '--control', socketPath]).status, 1);
   child.kill('SIGTERM');
   assert.equal(await exit, 0);
   assert.ok(!existsSync(socketPath));
+});
+
+for (const signal of ['SIGHUP', 'SIGQUIT'] as const) {
+  test(`${signal}, as from a terminal that goes away, ends it as cleanly`, { timeout: 15_000 }, async (t) => {
+    const { child, socketPath, exit } = await running(t);
+    child.kill(signal);
+    assert.equal(await exit, 0);
+    assert.ok(!existsSync(socketPath));
+  });
+}
+
+test('one that is stopped is told as that by status, which waits for nobody for ever', {
+  timeout: 25_000,
+}, async (t) => {
+  const { child, socketPath } = await running(t);
+  child.kill('SIGSTOP');
+  const { status, stderr } = ask(['status', '--control', socketPath]);
+  assert.equal(status, 1);
+  assert.match(stderr, /has not answered for 5 s.*state T/);
 });
 
 test('static mode: what is wrong with a file bears its name, and nothing is left behind', (t) => {

@@ -29,6 +29,10 @@ import { version } from './version.ts';
 const orchestratedValidDays = 90;
 const defaultLeaseMs = 60_000;
 const sessionRestartMs = 1_000;
+/** Also those of a terminal that goes away: what is killed leaves its rules behind. Node lets no parent have them ignored, as nohup would. */
+const endingSignals = ['SIGTERM', 'SIGINT', 'SIGHUP', 'SIGQUIT'] as const;
+/** The gateway answers at once, or it is stopped. */
+const statusTimeoutMs = 5_000;
 const watchIntervalMs = 1_000;
 const clearScreen = '\u001b[2J\u001b[H';
 
@@ -77,8 +81,7 @@ function ending(log: Log): { ended: Promise<void>; end: (why: string) => void } 
     log.info('ending', { why });
     resolve();
   };
-  process.once('SIGTERM', () => end('SIGTERM'));
-  process.once('SIGINT', () => end('SIGINT'));
+  for (const signal of endingSignals) process.once(signal, () => end(signal));
   return { ended, end };
 }
 
@@ -201,16 +204,20 @@ async function status(options: Options): Promise<void> {
 
 function askStatus(socketPath: string): Promise<{ text: string; ok: boolean }> {
   return new Promise((resolve, reject) => {
-    const request = http.get({ socketPath, path: '/v1/status', agent: false }, (response) => {
+    const signal = AbortSignal.timeout(statusTimeoutMs);
+    const request = http.get({ socketPath, path: '/v1/status', agent: false, signal }, (response) => {
       const chunks: Buffer[] = [];
       response.on('data', (chunk: Buffer) => chunks.push(chunk));
       response.on('end', () => {
         resolve({ text: Buffer.concat(chunks).toString('utf8'), ok: response.statusCode === 200 });
       });
     });
-    request.once('error', (cause) =>
-      reject(new Error(`No gateway answers on ${socketPath} (${messageOf(cause)}).`, { cause })),
-    );
+    request.once('error', (cause) => {
+      const what = signal.aborted
+        ? `The gateway on ${socketPath} has not answered for ${statusTimeoutMs / 1_000} s. Is its process stopped (ps, state T), or without a processor?`
+        : `No gateway answers on ${socketPath} (${messageOf(cause)}).`;
+      reject(new Error(what, { cause }));
+    });
   });
 }
 
