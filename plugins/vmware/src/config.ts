@@ -14,11 +14,14 @@ const fingerprint = z
 const nameOrId = z.string().min(1).max(255);
 const address = z.string().refine((text) => isIP(text) !== 0, 'an IPv4 or IPv6 address');
 
-/** What is pasted from a browser is not looked up as a name. */
+/** What is pasted from a browser is not looked up as a name. Of colons only an IPv6 address has any. */
 const hostName = z
   .string()
   .min(1)
-  .refine((text) => !/[/\s]/.test(text), 'a name or address alone, without https:// and path');
+  .refine(
+    (text) => isIP(text) !== 0 || !/[/@:[\]\s]/.test(text),
+    'a name or address alone, without https:// and path; another port goes into `port`',
+  );
 
 export const configSchema = z.strictObject({
   host: hostName.describe('Name or address of the vCenter'),

@@ -2,6 +2,7 @@
  * What an operator sets: of a pool once (`configSchema`), of a migration each time (`optionsSchema`). Parsed at the border,
  * every default with its reason.
  */
+import { isIP } from 'node:net';
 import { z } from 'zod';
 
 /** As `openssl x509 -noout -fingerprint -sha256` prints it. */
@@ -11,11 +12,14 @@ const fingerprint = z
   .toUpperCase();
 const nameOrUuid = z.string().min(1).max(255);
 
-/** What is pasted from a browser is not looked up as a name. */
+/** What is pasted from a browser is not looked up as a name. Of colons only an IPv6 address has any. */
 const hostName = z
   .string()
   .min(1)
-  .refine((text) => !/[/\s]/.test(text), 'a name or address alone, without https:// and path');
+  .refine(
+    (text) => isIP(text) !== 0 || !/[/@:[\]\s]/.test(text),
+    'a name or address alone, without https:// and path; another port goes into `port`',
+  );
 
 export const configSchema = z.strictObject({
   host: hostName.describe('Name or address of a member of the pool; a member that is not the coordinator says who is'),

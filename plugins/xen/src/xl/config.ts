@@ -2,6 +2,7 @@
  * What an operator sets of a host with plain Xen (`configSchema`) and of a migration between two of them
  * (`optionsSchema`). Parsed at the border, every default with its reason.
  */
+import { isIP } from 'node:net';
 import { z } from 'zod';
 
 const fingerprint = z.string().regex(/^SHA256:[A-Za-z0-9+/]{43}$/, 'as ssh-keygen -lf prints it: SHA256:…');
@@ -9,8 +10,17 @@ const port = z.int().min(1).max(65_535);
 /** Absolute, without `..`, so that one string names one place. */
 const absolutePath = z.string().regex(/^\/(?!.*(?:^|\/)\.\.(?:\/|$))/, 'an absolute path without ".."');
 
+/** What is pasted from a shell is not looked up as a name. Of colons only an IPv6 address has any. */
+const hostName = z
+  .string()
+  .min(1)
+  .refine(
+    (text) => isIP(text) !== 0 || !/[/@:[\]\s]/.test(text),
+    'a name or address alone, without ssh://; another port goes into `port`, and the user into the credential',
+  );
+
 export const configSchema = z.strictObject({
-  host: z.string().min(1).describe('Name or address of the control domain, for SSH'),
+  host: hostName.describe('Name or address of the control domain, for SSH'),
   port: port.default(22).describe('Port of its SSH server'),
   hostKeys: z.array(fingerprint).min(1).describe('Fingerprints of the host keys that are trusted (ssh-keygen -lf)'),
   migrationAddress: z
