@@ -27,10 +27,16 @@ export class VimFault extends Error {
 export class VimSilence extends Error {
   override readonly name = 'VimSilence';
   readonly kind: 'unreachable' | 'lost' | 'timeout' | 'not-vsphere';
+  readonly remedy: string | undefined;
 
-  constructor(kind: VimSilence['kind'], message: string, options?: { cause?: unknown }) {
+  constructor(
+    kind: VimSilence['kind'],
+    message: string,
+    options: { cause?: unknown; remedy?: string | undefined } = {},
+  ) {
     super(message, options);
     this.kind = kind;
+    this.remedy = options.remedy;
   }
 }
 
@@ -189,7 +195,8 @@ export function toPluginError(error: unknown, doing: string): PluginError {
     });
   }
   if (error instanceof VimSilence) {
-    return new PluginError(BY_SILENCE[error.kind], `${doing}: ${error.message}`, { cause: error });
+    const { kind, message, remedy } = error;
+    return new PluginError(BY_SILENCE[kind], `${doing}: ${message}`, { cause: error, ...(remedy && { remedy }) });
   }
   if (error instanceof Error && error.name === 'AbortError') {
     return new PluginError('ABORTED', `${doing}: given up`, { cause: error });

@@ -333,7 +333,10 @@ const isNobodyThere = (error: unknown): boolean => error instanceof XapiSilence 
 /** The one that is silent may be coordinator, and answer again: who waits for it goes on waiting, and learns who else was there. */
 const withBoth = (silence: unknown, stranger: unknown): unknown =>
   silence instanceof XapiSilence && stranger instanceof PluginError
-    ? new XapiSilence(silence.kind, `${silence.message}; ${stranger.message}`, { cause: stranger })
+    ? new XapiSilence(silence.kind, `${silence.message}; ${stranger.message}`, {
+        cause: stranger,
+        remedy: silence.remedy,
+      })
     : silence;
 
 /** Whoever answers there has seen no password, and what it is says nothing of the others. */

@@ -39,10 +39,16 @@ export function withoutSecret(error: unknown, secret: string | undefined): unkno
 export class XapiSilence extends Error {
   override readonly name = 'XapiSilence';
   readonly kind: 'unreachable' | 'lost' | 'timeout' | 'not-xapi';
+  readonly remedy: string | undefined;
 
-  constructor(kind: XapiSilence['kind'], message: string, options?: { cause?: unknown }) {
+  constructor(
+    kind: XapiSilence['kind'],
+    message: string,
+    options: { cause?: unknown; remedy?: string | undefined } = {},
+  ) {
     super(message, options);
     this.kind = kind;
+    this.remedy = options.remedy;
   }
 }
 
@@ -160,8 +166,10 @@ export function toPluginError(error: unknown, doing: string): PluginError {
       ...(remedy === undefined ? {} : { remedy }),
     });
   }
-  if (error instanceof XapiSilence)
-    return new PluginError(BY_SILENCE[error.kind], `${doing}: ${error.message}`, { cause: error });
+  if (error instanceof XapiSilence) {
+    const { kind, message, remedy } = error;
+    return new PluginError(BY_SILENCE[kind], `${doing}: ${message}`, { cause: error, ...(remedy && { remedy }) });
+  }
   const message = error instanceof Error ? error.message : String(error);
   if (error instanceof Error && error.name === 'AbortError') {
     return new PluginError('ABORTED', `${doing}: given up`, { cause: error });

@@ -100,6 +100,10 @@ export class HttpsChannel {
   #silence(error: Error, connected: boolean): Error {
     if (error instanceof PluginError) return error;
     const kind = connected ? 'lost' : 'unreachable';
+    if (!connected && speaksNoTls(error)) {
+      const message = `${this.#host} port ${this.#port} does not speak TLS, so no vCenter answers there`;
+      return new VimSilence(kind, message, { cause: error, remedy: OTHER_PORT });
+    }
     return new VimSilence(kind, `${this.#host}: ${error.message}`, { cause: error });
   }
 
@@ -161,6 +165,15 @@ class PinningAgent extends https.Agent {
     return undefined;
   }
 }
+
+const OTHER_PORT =
+  'Give the endpoint the `port` at which the vCenter takes HTTPS: 443, unless it was set up otherwise.';
+
+/** What OpenSSL makes of a greeting of SSH, of an answer in plain HTTP, of anything else. */
+const NO_TLS: ReadonlySet<unknown> = new Set([
+  ...['ERR_SSL_WRONG_VERSION_NUMBER', 'ERR_SSL_PACKET_LENGTH_TOO_LONG', 'ERR_SSL_DATA_LENGTH_TOO_LONG'],
+]);
+const speaksNoTls = (error: Error): boolean => 'code' in error && NO_TLS.has(error.code);
 
 /** In words. What is pinned needs no CA, and where something is pinned no CA counts. */
 function whyNotTrusted(

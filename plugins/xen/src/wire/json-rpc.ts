@@ -69,12 +69,12 @@ function post(agent: PinningAgent, { host, port }: Address, body: string, signal
     request.once('socket', () => {
       connected = true; // it was verified before it was given to the request
     });
-    request.once('error', (error) => reject(silence(error, host, connected)));
+    request.once('error', (error) => reject(silence(error, { host, port }, connected)));
     request.once('response', (response: IncomingMessage) => {
       readBody(response).then(
         (text) =>
           resolve({ status: response.statusCode ?? 0, type: response.headers['content-type'] ?? '', body: text }),
-        (error: Error) => reject(silence(error, host, true)),
+        (error: Error) => reject(silence(error, { host, port }, true)),
       );
     });
     request.end(body);
@@ -92,9 +92,22 @@ async function readBody(response: IncomingMessage): Promise<string> {
   return Buffer.concat(chunks).toString('utf8');
 }
 
+const OTHER_PORT =
+  'Give the endpoint the `port` at which XAPI takes HTTPS: 443, unless something in front of it has another.';
+
+/** What OpenSSL makes of a greeting of SSH, of an answer in plain HTTP, of anything else. */
+const NO_TLS: ReadonlySet<unknown> = new Set([
+  ...['ERR_SSL_WRONG_VERSION_NUMBER', 'ERR_SSL_PACKET_LENGTH_TOO_LONG', 'ERR_SSL_DATA_LENGTH_TOO_LONG'],
+]);
+
 /** A connection that was never there cannot have carried the request; of any other nobody knows. */
-function silence(error: Error, host: string, connected: boolean): Error {
-  if ('code' in error && error.code === 'HOST_KEY_MISMATCH') return error;
+function silence(error: Error, { host, port }: Address, connected: boolean): Error {
+  const code = 'code' in error ? error.code : undefined;
+  if (code === 'HOST_KEY_MISMATCH') return error;
+  if (!connected && NO_TLS.has(code)) {
+    const message = `${host} port ${port} does not speak TLS, so no XAPI answers there`;
+    return new XapiSilence('unreachable', message, { cause: error, remedy: OTHER_PORT });
+  }
   return new XapiSilence(connected ? 'lost' : 'unreachable', `${host}: ${error.message}`, { cause: error });
 }
 
