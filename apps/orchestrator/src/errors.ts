@@ -48,7 +48,7 @@ export const ORCHESTRATOR_ERRORS = {
   IN_USE: { message: 'Others still need it.', retryable: true, httpStatus: 409 },
   INVALID_ENDPOINT_CONFIG: { message: 'The plugin does not accept this config.', retryable: false, httpStatus: 422 },
   INVALID_OPTIONS: { message: 'The plugin does not accept these options.', retryable: false, httpStatus: 422 },
-  INVALID_CREDENTIAL: { message: 'The secret cannot be used as it is.', retryable: false, httpStatus: 422 },
+  INVALID_CREDENTIAL: { message: 'The credential cannot be used as it is.', retryable: false, httpStatus: 422 },
   NO_HOST_KEYS: { message: 'This endpoint is not known by SSH host keys.', retryable: false, httpStatus: 422 },
   OTHER_HOST_KEYS_PINNED: {
     message: 'Other host keys are pinned than the caller thinks.',

@@ -13562,7 +13562,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description `INVALID_CREDENTIAL`: The secret cannot be used as it is. */
+            /** @description `INVALID_CREDENTIAL`: The credential cannot be used as it is. */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -14487,6 +14487,8 @@ export interface operations {
             /**
              * @description `UNKNOWN_REFERENCE`: The body names something that does not exist.
              *
+             *     `INVALID_CREDENTIAL`: The credential cannot be used as it is.
+             *
              *     `INVALID_ENDPOINT_CONFIG`: The plugin does not accept this config.
              */
             422: {
@@ -14786,6 +14788,8 @@ export interface operations {
             };
             /**
              * @description `UNKNOWN_REFERENCE`: The body names something that does not exist.
+             *
+             *     `INVALID_CREDENTIAL`: The credential cannot be used as it is.
              *
              *     `INVALID_ENDPOINT_CONFIG`: The plugin does not accept this config.
              */

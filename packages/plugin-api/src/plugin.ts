@@ -78,6 +78,8 @@ export interface HypervisorPlugin<Config = unknown, Options = unknown> {
    * `.meta({ names: 'host' })`, and is offered those of the destination's inventory.
    */
   readonly optionsSchema: z.ZodType<Options>;
+  /** The kinds of credential that its endpoints can log in with; an endpoint is registered with no other. Default: all. */
+  readonly credentialKinds?: readonly Credential['kind'][];
   /**
    * What such an endpoint is logged in to, as text. Endpoints that have it in common, such as two parts of one vCenter, share their accounts: a
    * login that one of them was refused is not tried by the others either, so that nobody gets locked out. Default: each endpoint its own.

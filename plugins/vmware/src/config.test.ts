@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { configSchema } from './config.ts';
+import plugin from './plugin.ts';
 
 test('a host is a name or address alone: an address of a browser is refused in words', () => {
   for (const host of ['vc1.example.org', '10.213.1.45', 'fd00::45'])
@@ -10,4 +11,8 @@ test('a host is a name or address alone: an address of a browser is refused in w
     assert.ok(error !== undefined, host);
     if (host !== '') assert.match(error.message, /a name or address alone, without https/);
   }
+});
+
+test('it says of itself that it logs in with a password alone', () => {
+  assert.deepEqual(plugin.credentialKinds, ['password']);
 });

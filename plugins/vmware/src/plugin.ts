@@ -27,6 +27,7 @@ export const createVmwarePlugin = ({
   },
   configSchema,
   optionsSchema,
+  credentialKinds: ['password'],
   loginTarget: ({ host, port }) => `${host.toLowerCase()}:${port}`,
   async connect(config, { credential, log }, { signal }) {
     if (credential.kind !== 'password') {

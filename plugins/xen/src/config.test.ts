@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { configSchema } from './config.ts';
+import plugin from './plugin.ts';
 import { configSchema as xlConfigSchema } from './xl/config.ts';
 
 test('a host is a name or address alone: an address of a browser is refused in words', () => {
@@ -19,4 +20,8 @@ test('a host with plain Xen is a name or address alone: where SSH would take mor
     assert.equal(xlConfigSchema.parse({ host, ...rest }).host, host);
   for (const host of ['ssh://xen1', 'root@xen1', 'xen1:22', '[fd00::45]', 'a b'])
     assert.match(xlConfigSchema.safeParse({ host, ...rest }).error?.message ?? '', /alone, without ssh.*credential/);
+});
+
+test('it says of itself that it logs in with a password alone', () => {
+  assert.deepEqual(plugin.credentialKinds, ['password']);
 });

@@ -21,6 +21,7 @@ export const createXenPlugin = (times: DriverTimes = {}): HypervisorPlugin<XenCo
   },
   configSchema,
   optionsSchema,
+  credentialKinds: ['password'],
   loginTarget: ({ host, port }) => `${host.toLowerCase()}:${port}`,
   async connect(config, { credential }, { signal }) {
     if (credential.kind !== 'password') {

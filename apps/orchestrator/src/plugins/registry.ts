@@ -6,6 +6,7 @@ import { pathToFileURL } from 'node:url';
 import { type HypervisorPlugin, PLUGIN_API_VERSION, type PluginCapabilities } from '@lmas/plugin-api';
 import { z } from 'zod';
 import { LmasError } from '../errors.ts';
+import { credentialSchema } from '../schemas/credential.ts';
 
 export interface PluginRegistry {
   find(name: string): HypervisorPlugin | undefined;
@@ -40,6 +41,7 @@ const pluginShape = z.object({
   }),
   configSchema: z.custom<z.ZodType>(isSchema, 'must be a zod schema'),
   optionsSchema: z.custom<z.ZodType>(isSchema, 'must be a zod schema'),
+  credentialKinds: z.array(credentialSchema.shape.kind).min(1).optional(),
   connect: z.custom(isFunction, 'must be a function'),
   migration: z.custom(isFunction, 'must be a function'),
   drill: z.custom((value) => value === undefined || isFunction(value), 'must be a function').optional(),

@@ -14,6 +14,7 @@ import { now } from '../migrations/record.ts';
 import type { MigrationStore } from '../migrations/store.ts';
 import type { PluginRegistry } from '../plugins/registry.ts';
 import { keys } from '../redis/keys.ts';
+import { readStored } from '../redis/stored-json.ts';
 import { type credentialInputSchema, credentialSchema } from '../schemas/credential.ts';
 import { type endpointChangeSchema, type endpointInputSchema, endpointSchema } from '../schemas/endpoint.ts';
 import { type siteChangeSchema, type siteInputSchema, siteSchema } from '../schemas/site.ts';
@@ -43,7 +44,7 @@ export interface SiteStore extends Table<Site, z.output<typeof siteInputSchema>>
   change(id: string, change: z.output<typeof siteChangeSchema>, expect: Expectation<Site>): Promise<Site>;
 }
 export interface EndpointStore extends Table<Endpoint, z.output<typeof endpointInputSchema>> {
-  /** What is not named stays. @throws LmasError ENDPOINT_NOT_FOUND, UNKNOWN_REFERENCE, INVALID_ENDPOINT_CONFIG, IN_USE when migrations need the host as it is */
+  /** What is not named stays. @throws LmasError ENDPOINT_NOT_FOUND, UNKNOWN_REFERENCE, INVALID_CREDENTIAL, INVALID_ENDPOINT_CONFIG, IN_USE when migrations need the host as it is */
   change(id: string, change: z.output<typeof endpointChangeSchema>, expect: Expectation<Endpoint>): Promise<Endpoint>;
   /** Whether it takes VMs from now on; what was accepted before goes on. Idempotent. @throws LmasError ENDPOINT_NOT_FOUND */
   setCordon(id: string, isCordoned: boolean): Promise<Endpoint>;
@@ -86,7 +87,10 @@ export function createInventory(
       ...{ key: keys.endpoints, kind: 'endpoint', notFound: 'ENDPOINT_NOT_FOUND' },
       schema: endpointSchema,
     }),
-    hasCredential: async (id) => (await redis.hexists(keys.credentials, id)) === 1,
+    async kindOfCredential(id) {
+      const json = await redis.hget(keys.credentials, id);
+      return json === null ? undefined : readStored(storedCredentialSchema, json).kind;
+    },
   };
   return {
     credentials: credentialStore(tables, vault),
@@ -99,7 +103,8 @@ interface Tables {
   readonly credentials: NamedTable<StoredCredential>;
   readonly sites: NamedTable<Site>;
   readonly endpoints: NamedTable<Endpoint>;
-  hasCredential(id: string): Promise<boolean>;
+  /** `undefined`: there is no such credential. */
+  kindOfCredential(id: string): Promise<Credential['kind'] | undefined>;
 }
 
 function credentialStore({ credentials, sites, endpoints }: Tables, vault: Vault): CredentialStore {
@@ -178,6 +183,7 @@ function endpointStore(tables: Tables, migrations: MigrationReads, plugins: Plug
       const plugin = plugins.find(input.plugin);
       if (plugin === undefined) throw new LmasError('UNKNOWN_REFERENCE', `No plugin ${input.plugin} is loaded.`);
       const config = parseConfig(plugin, input.config);
+      requireFitting(plugin, input.credential, await tables.kindOfCredential(input.credential));
       const endpoint = { ...input, config, createdAt: now(), cordonedAt: null };
       await endpoints.add(endpoint, [
         { key: keys.sites, kind: 'site', id: input.site },
@@ -188,7 +194,8 @@ function endpointStore(tables: Tables, migrations: MigrationReads, plugins: Plug
     change: (id, { credential, config }, expect) =>
       endpoints.change(id, async (endpoint) => {
         expect(endpoint);
-        if (credential !== undefined) await requireCredential(tables, credential);
+        if (credential !== undefined)
+          requireFitting(plugins.find(endpoint.plugin), credential, await requireCredential(tables, credential));
         const changed = { ...endpoint, ...(credential === undefined ? {} : { credential }) };
         if (config === undefined) return changed;
         const parsed = parseConfig(plugins.get(endpoint.plugin), config);
@@ -218,9 +225,24 @@ const migrationsIn = async (index: string, migrations: MigrationReads): Promise<
 
 const credentialReference = (id: string) => ({ key: keys.credentials, kind: 'credential', id });
 
-async function requireCredential({ hasCredential }: Tables, id: string): Promise<void> {
-  if (!(await hasCredential(id))) throw new LmasError('UNKNOWN_REFERENCE', `There is no credential ${id}.`);
+async function requireCredential({ kindOfCredential }: Tables, id: string): Promise<Credential['kind']> {
+  const kind = await kindOfCredential(id);
+  if (kind === undefined) throw new LmasError('UNKNOWN_REFERENCE', `There is no credential ${id}.`);
+  return kind;
 }
+
+/** @throws LmasError INVALID_CREDENTIAL naming the kinds that fit. What is not there (any more) is for others to tell. */
+function requireFitting(plugin: HypervisorPlugin | undefined, id: string, kind: Credential['kind'] | undefined): void {
+  const fitting = plugin?.credentialKinds;
+  if (plugin === undefined || fitting === undefined || kind === undefined || fitting.includes(kind)) return;
+  const message = `Endpoints of ${plugin.name} log in with a credential of kind ${fitting.join(' or ')}; ${id} is of kind ${kind}.`;
+  throw new LmasError('INVALID_CREDENTIAL', message, {
+    issues: [{ path: 'credential', message }],
+    remedy: ANOTHER_KIND,
+  });
+}
+
+const ANOTHER_KIND = 'Register one of a kind that fits (lmas credential add, POST /v1/credentials), and name that.';
 
 const withoutSecret = ({ sealed: _, ...info }: StoredCredential): CredentialInfo => info;
 

@@ -32,7 +32,7 @@ export const endpointRoutes: FastifyPluginAsyncZod<Services> = async (api, servi
         body: endpointInputSchema,
         response: {
           201: endpointSchema,
-          ...failures('ALREADY_EXISTS', 'UNKNOWN_REFERENCE', 'INVALID_ENDPOINT_CONFIG'),
+          ...failures('ALREADY_EXISTS', 'UNKNOWN_REFERENCE', 'INVALID_CREDENTIAL', 'INVALID_ENDPOINT_CONFIG'),
         },
       },
     },
@@ -88,6 +88,7 @@ export const endpointRoutes: FastifyPluginAsyncZod<Services> = async (api, servi
           ...failures(
             'ENDPOINT_NOT_FOUND',
             'UNKNOWN_REFERENCE',
+            'INVALID_CREDENTIAL',
             'INVALID_ENDPOINT_CONFIG',
             'IN_USE',
             'PRECONDITION_REQUIRED',
