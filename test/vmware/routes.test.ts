@@ -650,7 +650,15 @@ describe('permanent routes', { concurrency: true }, () => {
     const spec = beta([], { management: ['127.0.2.11'], vmotion: ['127.1.1.77'], prefixLength: 24 });
     await using rehearsal = await Rehearsal.make({ destination: spec });
     const { findings } = await (await rehearsal.driver({}, TUNNELLED)).check({ signal: rehearsal.signal });
-    assert.ok(findings.some(({ code, severity }) => code === 'SAME_NETWORK' && severity === 'blocker'));
+    const found = findings.filter(({ code }) => code === 'SAME_NETWORK');
+    assert.deepEqual(
+      found.map(({ severity }) => severity),
+      ['blocker'],
+      'once, though both ends see it',
+    );
+    const message = found[0]?.message ?? '';
+    for (const seen of [/esx-a1 \(vmotion.* has 127\.1\.1\.77 in its/, /esx-b1 \(vmotion.* has 127\.1\.1\.11 in its/])
+      assert.match(message, seen);
   });
 });
 

@@ -1,5 +1,6 @@
 /** Whether what the hosts send to each other passes the gateways, in both directions; and if not, the command that makes it. */
 import { blocker, type Finding, note, warning } from '@lmas/plugin-api';
+import { listed } from '../in-words.ts';
 import { isThereAlready } from '../migration/plan.ts';
 import { SERVICES, type Service } from '../routes/host-network.ts';
 import { familyOf, hostPrefix, type KernelAddress } from '../routes/reckoning.ts';
@@ -11,24 +12,37 @@ export function checkRoutes(context: CheckContext): Finding[] {
   const { plan } = context;
   // One that is there already goes nowhere.
   if (plan.networks === undefined || isThereAlready(context.ends, plan)) return [];
-  const findings = waysOfPlan(context.ends, plan).flatMap((way) => checkWay(context, way));
+  const ways = waysOfPlan(context.ends, plan);
+  const inOneNetwork = ways.filter(({ now }) => now.kind === 'link');
+  const findings = [
+    ...[...Map.groupBy(inOneNetwork, ({ service }) => service)].map(([service, those]) =>
+      sameNetwork(context, service, those),
+    ),
+    ...ways.filter((way) => !inOneNetwork.includes(way)).flatMap((way) => checkWay(context, way)),
+  ];
   if (plan.request.tunnelled) findings.push(...checkProvisioning(context));
   return findings;
 }
 
-function checkWay({ ends, plan }: CheckContext, way: Way): Finding[] {
+const hostOf = ({ plan }: CheckContext, end: Way['end']): string => plan.networks?.[end].host.record.name ?? end;
+
+/** Once for all adapters of a service: mostly both ends see each other in their own network, and what to do is one thing. */
+function sameNetwork(context: CheckContext, service: Service, ways: readonly Way[]): Finding {
+  const seen = ways.map(
+    ({ end, from, peer }) => `${adapterInWords(hostOf(context, end), service, from)} has ${peer} in its own network`,
+  );
+  return blocker(
+    'SAME_NETWORK',
+    `What is sent there passes no gateway: ${listed(seen, ', ')}.`,
+    `Give the two sites ${service} networks of their own, or move without the tunnel (transport direct).`,
+  );
+}
+
+function checkWay(context: CheckContext, way: Way): Finding[] {
+  const { ends, plan } = context;
   const { end, service, from, peer, gateway, now } = way;
-  const host = plan.networks?.[end].host.record.name ?? end;
+  const host = hostOf(context, end);
   const where = adapterInWords(host, service, from);
-  if (now.kind === 'link') {
-    return [
-      blocker(
-        'SAME_NETWORK',
-        `${peer} is in the own network of ${where}: what is sent there passes no gateway.`,
-        `Give the two sites ${service} networks of their own, or move without the tunnel.`,
-      ),
-    ];
-  }
   if (gateway === undefined) {
     return [
       blocker(
