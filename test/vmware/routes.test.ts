@@ -157,7 +157,10 @@ describe('temporary routes', { concurrency: true }, () => {
     await setByHand(rehearsal, '127.1.1.77');
     const driver = await rehearsal.driver({}, TUNNELLED, TEMPORARY);
     const { findings } = await driver.check({ signal: rehearsal.signal });
-    assert.ok(findings.some(({ code, severity }) => code === 'ROUTE_ELSEWHERE' && severity === 'blocker'));
+    const found = findings.find(({ code }) => code === 'ROUTE_ELSEWHERE');
+    assert.equal(found?.severity, 'blocker');
+    const removal = `ip route ipv4 remove --netstack=vmotion --network=${DESTINATION}/32 --gateway=127.1.1.77`;
+    assert.ok(found.remedy.includes(removal), found.remedy);
     await assert.rejects(rehearsal.move(driver), { code: 'INCOMPATIBLE' });
     await rehearsal.release(driver);
     assert.deepEqual(both(rehearsal), [[`${DESTINATION}/32 via 127.1.1.77`], []]);

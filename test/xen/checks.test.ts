@@ -314,6 +314,13 @@ describe('checks of the Xen plugin', () => {
     });
   }
 
+  test('of a disk that the VM does not have those are told that it has; full storage, by which settings to choose another', async () => {
+    const remedyOf = async (changes: Changes) => (await driver(changes).check({ signal })).findings[0]?.remedy ?? '';
+    assert.match(await remedyOf({ diskMap: { xvdz: 'storage of beta' }, tunnelled: false }), /its disks are \w+/);
+    set(world.destination, 'SR', { physical_size: MIB, physical_utilisation: 0 });
+    assert.match(await remedyOf({ tunnelled: false }), /diskMap.*option defaultStorage/);
+  });
+
   test('a transparent route is told by the commands that make it, with the addresses that there are', async () => {
     const options = { destinationHost: 'beta-2', route: 'transparent' };
     const tunnel = { encrypts: true, nextHops: { source: '127.0.9.5', destination: '127.0.9.6' } };

@@ -74,6 +74,11 @@ async function driver(
   );
 }
 
+async function remedyOf(code: string, migration: KvmMigration): Promise<string> {
+  const { findings } = await migration.check({ signal });
+  return findings.find((finding) => finding.code === code)?.remedy ?? '';
+}
+
 async function codes(migration: KvmMigration): Promise<string[]> {
   const { findings } = await migration.check({ signal });
   for (const { message, remedy } of findings) assert.ok(message.length > 10 && remedy.length > 10);
@@ -273,6 +278,7 @@ describe('checks', () => {
       'blocker DESTINATION_DEVICE_MISSING',
       'warning PEER_TO_PEER_WINDOW',
     ]);
+    assert.match(await remedyOf('DISK_UNKNOWN', migration), /its disks are vda\./);
   });
 
   test('a disk that cannot be looked at is a blocker, and takes nothing along of what was found before it', async () => {
@@ -325,6 +331,7 @@ describe('checks', () => {
     assert.ok(guest !== undefined);
     guest.foreignJob = OPERATION.backup;
     assert.deepEqual(await codes(await driver()), ['blocker VM_BUSY']);
+    assert.match(await remedyOf('VM_BUSY', await driver()), /virsh domjobabort/);
   });
 
   test('a destination whose caches could make room for the guest is not short of memory', async () => {
@@ -378,6 +385,7 @@ describe('checks', () => {
   test('another VM of that name is in the way', async () => {
     b.addGuest('web', '11111111-2222-3333-4444-555555555555');
     assert.deepEqual(await codes(await driver()), ['blocker NAME_TAKEN_AT_DESTINATION']);
+    assert.match(await remedyOf('NAME_TAKEN_AT_DESTINATION', await driver()), /virsh domrename/);
   });
 
   test('no such VM', async () => {

@@ -11,15 +11,9 @@ import { attempt, blocker, type CheckContext, warning } from './types.ts';
 const SAFE_CACHES: readonly (string | undefined)[] = ['none', 'directsync'];
 
 export async function checkDisks(context: CheckContext): Promise<Finding[]> {
-  const { plan, request } = context;
-  const findings: Finding[] = [];
+  const { plan } = context;
+  const findings = checkDiskNames(context);
   const copied = new Map(plan.copied.map((disk) => [disk.name, disk]));
-  for (const name of Object.keys(request.diskMap)) {
-    if (plan.definition.disks.some((disk) => disk.name === name)) continue;
-    findings.push(
-      blocker('DISK_UNKNOWN', `The disk map names ${name}, which the VM does not have.`, 'Correct the disk map.'),
-    );
-  }
   for (const disk of plan.definition.disks) {
     findings.push(...checkDevice(disk, context));
     const copy = copied.get(disk.name);
@@ -29,6 +23,16 @@ export async function checkDisks(context: CheckContext): Promise<Finding[]> {
   if (plan.copied.length === 0) return findings;
   for (const check of [checkSpace, checkWrites]) findings.push(...(await attempt(context, () => check(context))));
   return findings;
+}
+
+/** A slip of the pen would leave a disk to be copied to where it was not meant to go. */
+export function checkDiskNames({ plan, request }: CheckContext): Finding[] {
+  const known = plan.definition.disks.map(({ name }) => name);
+  const strangers = Object.keys(request.diskMap).filter((name) => !known.includes(name));
+  const remedy = `Correct the disk map: its disks are ${known.join(', ') || 'none'}.`;
+  return strangers.map((name) =>
+    blocker('DISK_UNKNOWN', `The disk map names ${name}, which the VM does not have.`, remedy),
+  );
 }
 
 /** Nobody knows what would be written over. */
@@ -46,20 +50,27 @@ async function checkWrites({ ends, request, signal }: CheckContext): Promise<Fin
     if ((await client.libvirtVersion({ signal })) >= VERSION_8_0) continue;
     const message = `libvirt at the ${end} is older than 8.0: disks are mirrored in the background.`;
     return [
-      warning('BACKGROUND_MIRROR', message, 'A guest that writes steadily may never get across; quiet it meanwhile.'),
+      warning(
+        'BACKGROUND_MIRROR',
+        message,
+        'A guest that writes steadily may never get across: quiet it meanwhile, or update libvirt there.',
+      ),
     ];
   }
   return [];
 }
 
+const DETACH = 'Detach it before the migration (virsh detach-disk), or leave the VM where it is.';
+
 export function checkDevice(disk: DiskDefinition, { request }: CheckContext): Finding[] {
   const findings: Finding[] = [];
   if (disk.transient) {
-    findings.push(blocker('DISK_TRANSIENT', `${disk.name} is transient.`, 'Detach it before the migration.'));
+    const message = `${disk.name} is transient: what the guest writes to it is gone when it ends, and cannot move.`;
+    findings.push(blocker('DISK_TRANSIENT', message, DETACH));
   }
   if (disk.sourceType === 'vhostuser' || disk.sourceType === 'nvme' || disk.device === 'lun') {
     const message = `${disk.name} is bound to a device of this host (${disk.sourceType}, ${disk.device}).`;
-    findings.push(blocker('DISK_HOST_BOUND', message, 'Detach it before the migration.'));
+    findings.push(blocker('DISK_HOST_BOUND', message, DETACH));
   }
   if (disk.sourceType === 'network' && request.diskMap[disk.name] !== undefined) {
     const message = `${disk.name} is on network storage, which is not mapped to another place.`;
@@ -118,7 +129,11 @@ export async function checkCopy(copy: CopiedDisk, disk: DiskDefinition, context:
   }
   if (copy.capacityBytes === null) {
     findings.push(
-      warning('DISK_SIZE_UNKNOWN', `libvirt does not tell the size of ${copy.name}.`, 'Look at the image.'),
+      warning(
+        'DISK_SIZE_UNKNOWN',
+        `libvirt does not tell the size of ${copy.name}.`,
+        'See at the source why it cannot read the image (virsh domblkinfo), and that the destination has room for it.',
+      ),
     );
   }
   const there = await statDestination(copy, context);
@@ -208,7 +223,13 @@ export async function checkSpace(context: CheckContext): Promise<Finding[]> {
       findings.push(blocker('SPACE_SHORT', message, 'Free space there, or map the disks elsewhere.'));
     } else if (promised > available) {
       const message = `The disks may grow to ${promised} bytes in ${directory} at the destination, ${available} are free.`;
-      findings.push(warning('SPACE_OVERCOMMITTED', message, 'Watch the space there.'));
+      findings.push(
+        warning(
+          'SPACE_OVERCOMMITTED',
+          message,
+          'Make room there, or map disks elsewhere: a guest whose disk cannot grow stands still.',
+        ),
+      );
     }
   }
   return findings;

@@ -9,7 +9,11 @@ export async function checkGuest(context: CheckContext): Promise<Finding[]> {
   const findings: Finding[] = [];
   for (const device of definition.hostDevices) {
     findings.push(
-      blocker('HOST_DEVICE', `The guest holds a device of the host: ${device}.`, 'Detach it before the migration.'),
+      blocker(
+        'HOST_DEVICE',
+        `The guest holds a device of the host: ${device}.`,
+        'Detach it before the migration (virsh detach-device), and attach one of the destination afterwards.',
+      ),
     );
   }
   if (definition.emulatedTpm) {

@@ -13,7 +13,11 @@ export async function checkPlaces(context: CheckContext): Promise<Finding[]> {
   }
   if (source.moving || source.foreignJob) {
     findings.push(
-      blocker('VM_BUSY', 'Another job (migration, backup, snapshot) is under way.', 'Wait for it, or abort it.'),
+      blocker(
+        'VM_BUSY',
+        'Another job (migration, backup, snapshot) is under way.',
+        'Wait for it, or abort it there: virsh domjobabort.',
+      ),
     );
   }
   return [...findings, ...(await checkKnownThere(context, destination))];
@@ -40,7 +44,7 @@ export async function checkKnownThere({ ends, plan, signal }: CheckContext, dest
         blocker(
           'NAME_TAKEN_AT_DESTINATION',
           `The destination has another VM called ${plan.definition.name}.`,
-          'Rename one of the two.',
+          'Rename one of the two while it is off (virsh domrename), or remove the one there if nobody needs it.',
         ),
       );
     }

@@ -77,7 +77,7 @@ async function checkVm({ ends, plan, request, signal }: DrillCheckContext): Prom
     );
   } else if (moving || foreignJob) {
     const message = 'Another job (migration, backup, snapshot) is under way.';
-    findings.push(blocker('VM_BUSY', message, 'Wait for it, or abort it.'));
+    findings.push(blocker('VM_BUSY', message, 'Wait for it, or abort it there: virsh domjobabort.'));
   }
   if (/<mirror[ >]/.test(plan.xml)) {
     const message = 'A disk of the VM is being copied or merged (a block job): libvirt backs up none meanwhile.';
@@ -104,7 +104,13 @@ async function checkDestination({ ends, plan, request, signal }: DrillCheckConte
     (await client.lookup(plan.names.uuid, { signal })) ?? (await client.lookupByName(plan.names.name, { signal }));
   if (taken === null) return [];
   const message = `The destination has a VM called ${taken.name}, where the copy of this drill would be.`;
-  return [blocker('NAME_TAKEN_AT_DESTINATION', message, 'Rename or remove it.')];
+  return [
+    blocker(
+      'NAME_TAKEN_AT_DESTINATION',
+      message,
+      'Rename it while it is off (virsh domrename), or remove it if nobody needs it.',
+    ),
+  ];
 }
 
 /** libvirt has backups since 6.0. Some versions want a QEMU that can make incremental ones for any; whether it can, they say. */

@@ -71,7 +71,9 @@ async function checkCopy(copy: PlannedDisk, disk: DiskDefinition, context: Drill
   }
   if (copy.capacityBytes === null) {
     const message = `libvirt does not tell the size of ${copy.name}, which its copy must have to the byte.`;
-    return [blocker('DISK_SIZE_UNKNOWN', message, 'Look at the image.')];
+    return [
+      blocker('DISK_SIZE_UNKNOWN', message, 'See at the source why libvirt cannot read the image (virsh domblkinfo).'),
+    ];
   }
   if (!(await isDirectory(ends.destination, dirname(copy.to), context))) {
     const message = `The destination has no directory ${dirname(copy.to)} that we can see.`;
@@ -116,7 +118,13 @@ async function checkRoom({ ends, plan, signal }: DrillCheckContext): Promise<Fin
       findings.push(blocker('SPACE_SHORT', message, 'Free space there, or set drill.directory.'));
     } else if (promised > free) {
       const message = `The copies may grow to ${promised} bytes in ${directory} at the destination, ${free} are free.`;
-      findings.push(warning('SPACE_OVERCOMMITTED', message, 'Watch the space there, or set drill.directory.'));
+      findings.push(
+        warning(
+          'SPACE_OVERCOMMITTED',
+          message,
+          'Make room there, or set drill.directory: a copy whose disk cannot grow stands still.',
+        ),
+      );
     }
   }
   return findings;

@@ -4,7 +4,7 @@
  */
 import { dirname } from 'node:path';
 import { type CheckReport, type Finding, pluginErrorCode, type RelocationRequest } from '@lmas/plugin-api';
-import { checkCopy, checkDevice, checkShared, checkSpace, diskNotChecked } from '../checks/disks.ts';
+import { checkCopy, checkDevice, checkDiskNames, checkShared, checkSpace, diskNotChecked } from '../checks/disks.ts';
 import { checkGuest } from '../checks/guest.ts';
 import { checkCpu, checkIdentity, checkMachine, checkNetworks } from '../checks/hosts.ts';
 import { checkCluster, checkOwner } from '../checks/owners.ts';
@@ -104,14 +104,8 @@ async function checkSavedMemory({ ends, plan, signal }: Context): Promise<Findin
 }
 
 async function checkDisks(context: Context): Promise<Finding[]> {
-  const { plan, request } = context;
-  const findings: Finding[] = [];
-  for (const name of Object.keys(request.diskMap)) {
-    if (plan.definition.disks.some((disk) => disk.name === name)) continue;
-    findings.push(
-      blocker('DISK_UNKNOWN', `The disk map names ${name}, which the VM does not have.`, 'Correct the disk map.'),
-    );
-  }
+  const { plan } = context;
+  const findings = checkDiskNames(context);
   for (const disk of plan.definition.disks) {
     findings.push(...checkDevice(disk, context));
     const copy = plan.copied.find(({ name }) => name === disk.name);

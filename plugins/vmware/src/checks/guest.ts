@@ -22,7 +22,7 @@ function checkState({ ends, plan }: CheckContext): Finding[] {
       blocker(
         'VM_NOT_RUNNING',
         `${record.name} is ${record['runtime.powerState']}.`,
-        'Power it on, or move it without live migration.',
+        'Power it on, or move it with vSphere itself: this plugin moves VMs that run.',
       ),
     );
   }
@@ -31,7 +31,7 @@ function checkState({ ends, plan }: CheckContext): Finding[] {
       blocker(
         'VM_NOT_CONNECTED',
         `The vCenter calls ${record.name} ${record['runtime.connectionState']}.`,
-        'Reconnect its host.',
+        'Reconnect its host; of a VM that is orphaned or inaccessible, see first in the vCenter where its files are, and that its host reaches them.',
       ),
     );
   }
@@ -135,7 +135,7 @@ function checkDevices({ plan }: CheckContext): Finding[] {
         blocker(
           'SHARED_BUS',
           `${labelOf(device)} shares its bus (${device.sharedBus}); such a VM is part of a cluster of guests and cannot move while it runs.`,
-          'Move it powered off, together with the others.',
+          'Power it off, and move it together with the others with vSphere itself.',
         ),
       ];
     }

@@ -106,18 +106,19 @@ function checkResources({ plan }: CheckContext): Finding[] {
     findings.push(
       blocker(
         'MEMORY_TOO_SMALL',
-        `${host.record.name} has ${(all / GIB).toFixed(1)} GiB, the VM ${(needed / GIB).toFixed(1)} GiB.`,
-        'Choose another destinationHost.',
+        `${host.record.name} has ${(all / GIB).toFixed(1)} GiB of memory, the VM ${(needed / GIB).toFixed(1)} GiB.`,
+        'Name a host with more memory in the option destinationHost, or give the VM less of it while it is powered off.',
       ),
     );
   }
   const cpus = host.record['summary.hardware.numCpuThreads'] ?? Number.POSITIVE_INFINITY;
-  if ((vm.record['config.hardware.numCPU'] ?? 0) > cpus) {
+  const vcpus = vm.record['config.hardware.numCPU'] ?? 0;
+  if (vcpus > cpus) {
     findings.push(
       blocker(
         'TOO_FEW_CPUS',
-        `${host.record.name} has ${cpus} logical CPUs, the VM more.`,
-        'Choose another destinationHost.',
+        `${host.record.name} has ${cpus} logical CPUs, the VM ${vcpus}.`,
+        'Name a host with more CPUs in the option destinationHost, or give the VM fewer while it is powered off.',
       ),
     );
   }

@@ -3,7 +3,7 @@ import { blocker, type Finding, note, warning } from '@lmas/plugin-api';
 import { listed } from '../in-words.ts';
 import { isThereAlready } from '../migration/plan.ts';
 import { SERVICES, type Service } from '../routes/host-network.ts';
-import { familyOf, hostPrefix, type KernelAddress } from '../routes/reckoning.ts';
+import { familyOf, hostPrefix, type KernelAddress, type StaticRoute } from '../routes/reckoning.ts';
 import { waysOfPlan } from '../routes/temporary.ts';
 import { canReachGateway, leadsToGateway, routeFor, type Way } from '../routes/ways.ts';
 import type { CheckContext } from './types.ts';
@@ -60,7 +60,7 @@ function checkWay(context: CheckContext, way: Way): Finding[] {
   const route = routeFor(way, ends[end].config);
   if (ends[end].config.routes === 'temporary') {
     if (now.kind === 'route' && route !== undefined && now.route.prefixLength >= route.prefixLength) {
-      return [elsewhere(where, way, now.gateway)];
+      return [elsewhere(where, way, now.route)];
     }
     return [
       note(
@@ -90,18 +90,19 @@ export const gatewayNotInNetwork = (gateway: string, where: string, service: Ser
     `Set ${service}Gateway of the endpoint to the gateway machine’s address in that network; if it has none there, give it one.`,
   ] as const;
 
-const elsewhere = (where: string, { peer, gateway }: Way, now: string): Finding =>
+const elsewhere = (where: string, { peer, gateway, from }: Way, route: StaticRoute): Finding =>
   blocker(
     'ROUTE_ELSEWHERE',
-    `${where} has a route of its own to ${peer}, by way of ${now} and not of the gateway ${gateway}.`,
-    'Lead that route to the gateway, or take it away.',
+    `${where} has a route of its own to ${peer}, by way of ${route.gateway} and not of the gateway ${gateway}.`,
+    `If nobody needs it, on that host: ${routeCommand('remove', from.stack, route)} — then refresh the host in the vSphere Client; else lead it to the gateway.`,
   );
 
 /** As ESXi's own shell takes it. */
-export function command({ from, peer }: Way, gateway: string): string {
-  const family = familyOf(peer);
-  return `esxcli network ip route ${family} add --netstack=${from.stack} --network=${peer}/${hostPrefix(peer)} --gateway=${gateway}`;
-}
+export const command = ({ from, peer }: Way, gateway: string): string =>
+  routeCommand('add', from.stack, { network: peer, prefixLength: hostPrefix(peer), gateway });
+
+const routeCommand = (verb: 'add' | 'remove', stack: string, { network, prefixLength, gateway }: StaticRoute): string =>
+  `esxcli network ip route ${familyOf(network)} ${verb} --netstack=${stack} --network=${network}/${prefixLength} --gateway=${gateway}`;
 
 /** Cold data goes its own way; without adapters of its own it takes the management network's. */
 function checkProvisioning({ plan }: CheckContext): Finding[] {

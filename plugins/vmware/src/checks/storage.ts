@@ -29,7 +29,7 @@ function checkDisk({ device, label }: PlannedDisk): Finding[] {
       blocker(
         'SHARED_DISK',
         `${label} may be written to by several VMs; such a disk is not copied while they run.`,
-        'Move it powered off.',
+        'Let the destination see its datastore, so that it stays there; or power all of these VMs off and move them with vSphere itself.',
       ),
     );
   }
@@ -56,10 +56,20 @@ function checkSpace(disks: readonly PlannedDisk[], committed = 0): Finding[] {
     const least = all === 0 ? 0 : Math.min(size, (committed * size) / all);
     const sizes = `${(free / GIB).toFixed(1)} GiB free for ${(size / GIB).toFixed(1)} GiB of disks`;
     if (free < least)
-      return [blocker('NO_SPACE', `The datastore ${record?.name} has ${sizes}.`, 'Choose another one in diskMap.')];
+      return [
+        blocker(
+          'NO_SPACE',
+          `The datastore ${record?.name} has ${sizes}.`,
+          'Make room there, or name another one: for a disk in diskMap, for all in the option datastore.',
+        ),
+      ];
     if (free < size)
       return [
-        warning('SPACE_IS_SHORT', `The datastore ${record?.name} has ${sizes}.`, 'Thin disks fit for now; watch it.'),
+        warning(
+          'SPACE_IS_SHORT',
+          `The datastore ${record?.name} has ${sizes}.`,
+          'Thin disks fit for now, and stop their guests when they can grow no more: make room there, or name another one in diskMap.',
+        ),
       ];
     return [];
   });

@@ -51,7 +51,7 @@ async function checkHost(context: CheckContext): Promise<Finding[]> {
       blocker(
         'OLDER_VERSION',
         `${name} runs platform ${after}, the source ${before}; XAPI never moves a VM to an older one.`,
-        'Choose a host that is not older.',
+        'Name a host that is not older in the option destinationHost, or update this one.',
       ),
     );
   }

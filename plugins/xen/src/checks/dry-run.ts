@@ -85,7 +85,8 @@ async function verdictOf(asking: Promise<void>): Promise<Finding[]> {
     return [];
   } catch (error) {
     if (isFault(error)) return [verdict(error)];
-    return [warning('DRY_RUN_NOT_POSSIBLE', toPluginError(error, 'the dry run').message, 'Try the check again.')];
+    const { message } = toPluginError(error, 'the dry run');
+    return [warning('DRY_RUN_NOT_POSSIBLE', message, 'Check again. XAPI’s refusals, if any, come with the move.')];
   }
 }
 

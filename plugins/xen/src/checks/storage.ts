@@ -31,10 +31,17 @@ export function checkStorage(context: CheckContext): Finding[] {
 /** A slip of the pen would send a disk to other storage than was meant. */
 function checkNames({ plan, request }: CheckContext): Finding[] {
   const known = new Set(plan.disks.flatMap(({ device, name, record }) => [device, name, record.uuid]));
+  const has = plan.disks.map(({ name }) => name).join(', ') || 'none';
   return Object.keys(request.diskMap).flatMap((name) =>
     known.has(name)
       ? []
-      : [blocker('DISK_UNKNOWN', `The disk map names ${name}, which the VM does not have.`, 'Correct the disk map.')],
+      : [
+          blocker(
+            'DISK_UNKNOWN',
+            `The disk map names ${name}, which the VM does not have.`,
+            `Correct the disk map: its disks are ${has}.`,
+          ),
+        ],
   );
 }
 
@@ -102,7 +109,7 @@ function checkRoom({ plan }: CheckContext): Finding[] {
       blocker(
         'NOT_ENOUGH_STORAGE',
         `Storage "${sr.name_label}" has ${gib(free)} free, the disks need ${gib(bytes)}.`,
-        'Make room, or map disks to other storage.',
+        'Make room there, or name other storage: for a disk in diskMap, for all in the option defaultStorage.',
       ),
     ];
   });
