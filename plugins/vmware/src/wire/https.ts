@@ -171,7 +171,9 @@ const OTHER_PORT =
 
 /** What OpenSSL makes of a greeting of SSH, of an answer in plain HTTP, of anything else. */
 const NO_TLS: ReadonlySet<unknown> = new Set([
-  ...['ERR_SSL_WRONG_VERSION_NUMBER', 'ERR_SSL_PACKET_LENGTH_TOO_LONG', 'ERR_SSL_DATA_LENGTH_TOO_LONG'],
+  'ERR_SSL_WRONG_VERSION_NUMBER',
+  'ERR_SSL_PACKET_LENGTH_TOO_LONG',
+  'ERR_SSL_DATA_LENGTH_TOO_LONG',
 ]);
 const speaksNoTls = (error: Error): boolean => 'code' in error && NO_TLS.has(error.code);
 

@@ -97,7 +97,9 @@ const OTHER_PORT =
 
 /** What OpenSSL makes of a greeting of SSH, of an answer in plain HTTP, of anything else. */
 const NO_TLS: ReadonlySet<unknown> = new Set([
-  ...['ERR_SSL_WRONG_VERSION_NUMBER', 'ERR_SSL_PACKET_LENGTH_TOO_LONG', 'ERR_SSL_DATA_LENGTH_TOO_LONG'],
+  'ERR_SSL_WRONG_VERSION_NUMBER',
+  'ERR_SSL_PACKET_LENGTH_TOO_LONG',
+  'ERR_SSL_DATA_LENGTH_TOO_LONG',
 ]);
 
 /** A connection that was never there cannot have carried the request; of any other nobody knows. */
