@@ -42,7 +42,7 @@ test('the books are rebuilt at start, after every fail-over, and once more when 
         if (examined.length === 1) throw new Error('it does not answer yet');
       },
     },
-    { intervalMs: 1, log },
+    { intervalMs: 1, leaseMs: 1_000, log },
   );
   await over.promise;
   await recovery.stop();
@@ -74,12 +74,54 @@ test('books that cannot be rebuilt are tried again, and hold up nothing else tha
       servers: async () => 'same',
       examine: assert.fail,
     },
-    { intervalMs: 1, log },
+    { intervalMs: 1, leaseMs: 1_000, log },
   );
   await over.promise;
   await recovery.stop();
   assert.equal(attempts, 6, 'until it is done, and once more when all has settled');
   assert.deepEqual(hurried, ['m_left', 'm_left']);
+});
+
+test('whoever has no lease at the start is dead; later it has to stay without one for longer than a run takes to renew it', async () => {
+  const dead = { id: 'm_dead', token: 1 };
+  const alive = { id: 'm_alive', token: 7 }; // its lease ended early, and it renews it
+  const late = { id: 'm_late', token: 2 };
+  const hurried: string[] = [];
+  const over = Promise.withResolvers<void>();
+  let rounds = 0;
+  let lateAtMs = 0;
+  const recovery = startRecovery(
+    {
+      async orphans() {
+        rounds += 1;
+        if (rounds === 1) return [dead];
+        if (rounds === 3) return [alive];
+        if (rounds < 5) return [];
+        lateAtMs ||= performance.now();
+        return [late];
+      },
+      ...{ overdue: none, incomplete: none },
+    } as unknown as MigrationStore,
+    {
+      queue: {
+        async hurry(id: string, reason: string) {
+          if (!hurried.includes(`${id} ${reason}`)) hurried.push(`${id} ${reason}`);
+          if (id === late.id) over.resolve();
+        },
+      } as unknown as MigrationQueue,
+      admission: { notTakenUp: none } as unknown as Admission,
+      dispatcher: { look: async () => undefined } as unknown as Dispatcher,
+      rebuild: async () => undefined,
+      servers: async () => 'same',
+      examine: assert.fail,
+    },
+    { intervalMs: 1, leaseMs: 400, log },
+  );
+  await over.promise;
+  const waitedMs = performance.now() - lateAtMs;
+  await recovery.stop();
+  assert.deepEqual(hurried, ['m_dead orphan1', 'm_late orphan2']);
+  assert.ok(waitedMs >= 100, `${waitedMs} ms`);
 });
 
 test('a server that was restarted is another one', async (t) => {

@@ -7,6 +7,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { Admission } from '../admission/admission.ts';
 import type { Logger } from '../log.ts';
 import type { MigrationStore } from '../migrations/store.ts';
+import { renewalMs } from '../workflow/lease-clock.ts';
 import type { Dispatcher } from './dispatcher.ts';
 import type { MigrationQueue } from './queue.ts';
 
@@ -15,6 +16,8 @@ const TEARDOWN_ROUNDS = 30;
 const LOST_JOB_ROUNDS = 30;
 /** After a fail-over, runs put back what Redis has forgotten of them: so many rounds later their places are counted again. */
 const SETTLED_ROUNDS = 30;
+/** A renewal may be on its way to a busy Redis. */
+const PATIENCE = 1.5;
 
 export interface Recovery {
   stop(): Promise<void>;
@@ -40,8 +43,9 @@ export function startRecovery(
     /** Says what is wrong with those that have taken over; of the first ones the start has said it. */
     examine: () => Promise<void>;
   },
-  { intervalMs, log }: { intervalMs: number; log: Logger },
+  { intervalMs, leaseMs, log }: { intervalMs: number; leaseMs: number; log: Logger },
 ): Recovery {
+  const watch = new OrphanWatch(PATIENCE * renewalMs(leaseMs));
   const stopping = new AbortController();
   let rebuiltOn: string | undefined;
   let examined: string | undefined;
@@ -59,7 +63,8 @@ export function startRecovery(
   const loop = async (): Promise<void> => {
     for (let round = 0; !stopping.signal.aborted; round++) {
       try {
-        await hurryOrphans(store, queue);
+        const orphans = watch.lost(await store.orphans(), performance.now());
+        for (const { id, token } of orphans) await queue.hurry(id, `orphan${token}`);
         for (const id of await store.overdue()) await queue.hurry(id, 'overdue');
         if (round % LOST_JOB_ROUNDS === 0) {
           for (const id of await admission.notTakenUp()) await queue.hurry(id, `admitted${round}`);
@@ -89,6 +94,34 @@ export function startRecovery(
   };
 }
 
-async function hurryOrphans(store: MigrationStore, queue: MigrationQueue): Promise<void> {
-  for (const { id, token } of await store.orphans()) await queue.hurry(id, `orphan${token}`);
+interface Orphan {
+  readonly id: string;
+  /** Of its last run. */
+  readonly token: number;
 }
+
+/**
+ * Tells those whose run is dead from those that have no lease for a moment: where the clock of Redis is set forward, leases end early, and a run
+ * that lives renews its own. At the first look there is nothing to wait for: the runs of this process's earlier life are dead.
+ */
+class OrphanWatch {
+  readonly #patienceMs: number;
+  /** By whom, since when; null until the first look. */
+  #seen: ReadonlyMap<string, number> | null = null;
+
+  /** @param patienceMs within so long a run renews its lease */
+  constructor(patienceMs: number) {
+    this.#patienceMs = patienceMs;
+  }
+
+  /** @param found without a lease now */
+  lost(found: readonly Orphan[], nowMs: number): Orphan[] {
+    const before = this.#seen;
+    const since = (orphan: Orphan): number =>
+      before === null ? Number.NEGATIVE_INFINITY : (before.get(nameOf(orphan)) ?? nowMs);
+    this.#seen = new Map(found.map((orphan) => [nameOf(orphan), since(orphan)]));
+    return found.filter((orphan) => nowMs - since(orphan) >= this.#patienceMs);
+  }
+}
+
+const nameOf = ({ id, token }: Orphan): string => `${id} ${token}`;

@@ -14,9 +14,17 @@ import { inDeliverySpan, inPostSpan } from '../tracing/delivery-spans.ts';
 import type { Job } from '../tracing/queue-spans.ts';
 import { VERSION } from '../version.ts';
 import type { AddressGuard } from './address-guard.ts';
-import { type Attempt, type Deliveries, type Delivery, deliveryId, type StoredDelivery } from './deliveries.ts';
+import {
+  type Attempt,
+  CLOCK_SKEW_MS,
+  type Deliveries,
+  type Delivery,
+  deliveryId,
+  LATEST_DUE_MS,
+  type StoredDelivery,
+} from './deliveries.ts';
 import { post } from './post.ts';
-import { MAX_IN_LINE, type Turns } from './turns.ts';
+import { LONGEST_BREAK_MS, MAX_IN_LINE, type Turns } from './turns.ts';
 import type { Webhook, Webhooks } from './webhooks.ts';
 
 /** 5 s, 20 s, 80 s, 5 min, 21 min, 85 min, 6 h, 10 h with the default of LMAS_WEBHOOK_RETRY_MS. */
@@ -28,9 +36,6 @@ const JITTER = 0.1;
 const NOTHING: Outcome = { breakMs: 0 };
 /** After a failed attempt a webhook is left alone for this share of the time for which it has been failing. */
 const BREAK_SHARE = 0.1;
-const LONGEST_BREAK_MS = 60_000;
-/** Clocks of two machines differ by less. */
-const CLOCK_SKEW_MS = 1_000;
 /** The receiver says that it wants no more (Standard Webhooks). */
 const GONE = 410;
 
@@ -210,8 +215,11 @@ export function createCourier({
   };
 }
 
-const isDue = ({ delivery: { status, nextAttemptAt } }: StoredDelivery): boolean =>
-  status === 'pending' && (nextAttemptAt === null || Date.parse(nextAttemptAt) <= Date.now() + CLOCK_SKEW_MS);
+function isDue({ delivery: { status, nextAttemptAt } }: StoredDelivery): boolean {
+  if (status !== 'pending' || nextAttemptAt === null) return status === 'pending';
+  const inMs = Date.parse(nextAttemptAt) - Date.now();
+  return inMs <= CLOCK_SKEW_MS || inMs > LATEST_DUE_MS;
+}
 
 /** Not for a former one of the same name: what was meant for that one is nobody else's. */
 const isFor = ({ delivery, madeFor }: StoredDelivery, { createdAt }: Webhook): boolean =>

@@ -69,6 +69,18 @@ test('what is done goes with its record once there are many of it; what is pendi
   assert.deepEqual(new Set(await deliveries.overdue(0)), new Set(ids(pending)));
 });
 
+test('an attempt that is due later than any can be is due now: a clock was ahead when it was written', async () => {
+  const dueIn = async (second: number, hours: number): Promise<string> => {
+    const delivery = await made(second);
+    const nextAttemptAt = new Date(Date.now() + hours * 3_600_000).toISOString();
+    await deliveries.save({ delivery: { ...delivery, nextAttemptAt }, tries: 1, madeFor: null });
+    return delivery.id;
+  };
+  await dueIn(1, 11);
+  const astray = await dueIn(2, 13);
+  assert.deepEqual(await deliveries.overdue(60_000), [astray]);
+});
+
 test('many that are pending are all kept', async () => {
   for (let n = 1; n <= ROOM + 10; n++) await made(n);
   assert.equal((await listed()).length, ROOM + 10);

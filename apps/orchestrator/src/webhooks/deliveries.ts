@@ -17,6 +17,10 @@ const KEEP_MS = 7 * 24 * 3_600_000;
 const MAX_PER_WEBHOOK = 1_000;
 const MAX_ATTEMPTS_SHOWN = 20;
 const OVERDUE_AT_ONCE = 100;
+/** Clocks of two machines differ by less. */
+export const CLOCK_SKEW_MS = 1_000;
+/** The longest pause before an attempt is of eleven hours. What is due later was written by a clock that was ahead, and is due now. */
+export const LATEST_DUE_MS = 12 * 3_600_000;
 
 export type Delivery = z.infer<typeof webhookDeliverySchema>;
 export type Attempt = Delivery['attempts'][number];
@@ -39,7 +43,7 @@ export interface Deliveries {
   /** @throws LmasError DELIVERY_NOT_FOUND, also for another webhook's */
   get(webhook: string, id: string): Promise<StoredDelivery>;
   save(stored: StoredDelivery): Promise<void>;
-  /** Ids of some of those whose attempt has been due for longer than `lateMs`. */
+  /** Ids of some of those whose attempt has been due for longer than `lateMs`, or is due later than any can be. */
   overdue(lateMs: number): Promise<string[]>;
   /** Newest first. @throws LmasError INVALID_CURSOR */
   list(
@@ -140,7 +144,10 @@ export function createDeliveries(redis: Redis): Deliveries {
     },
     async overdue(lateMs) {
       await redis.zremrangebyscore(keys.webhooksPending, '-inf', Date.now() - KEEP_MS); // their records are gone
-      return await redis.zrangebyscore(keys.webhooksPending, '-inf', Date.now() - lateMs, 'LIMIT', 0, OVERDUE_AT_ONCE);
+      const some = ['LIMIT', 0, OVERDUE_AT_ONCE] as const;
+      const late = await redis.zrangebyscore(keys.webhooksPending, '-inf', Date.now() - lateMs, ...some);
+      const astray = `(${Date.now() + LATEST_DUE_MS}`;
+      return [...late, ...(await redis.zrangebyscore(keys.webhooksPending, astray, '+inf', ...some))];
     },
     async list(webhook, { limit, cursor }) {
       const log = keys.webhookDeliveries(webhook);

@@ -74,6 +74,25 @@ test('after a break it is somebody’s turn again', async () => {
   assert.equal((await turnOf(second)).id, second.id);
 });
 
+test('a turn or a break that ends later than any can was written by a clock that was ahead: nobody waits for it', async () => {
+  const [first, second] = [await made(1), await made(2)];
+  const farMs = Date.now() + 3_600_000;
+  const turn = await turnOf(first);
+  assert.equal(await turns.take(second), undefined);
+  await redis.zadd(keys.webhooksTurns, 'XX', farMs, 'hook');
+  assert.deepEqual(await turns.abandoned(30_000), [second.id]);
+  assert.equal((await turnOf(second)).id, second.id, 'it was taken away from nobody');
+  await redis.zadd(keys.webhooksTurns, 'XX', farMs, 'hook');
+  const third = await made(3);
+  assert.equal((await turnOf(third)).id, third.id, 'whoever comes need not wait for somebody to look after it');
+  await redis.zadd(keys.webhooksTurns, 'XX', farMs, 'hook');
+  await turns.end(turn, 0);
+  assert.equal(await redis.zscore(keys.webhooksTurns, 'hook'), null, 'an end ends it');
+  await redis.zadd(keys.webhooksTurns, Date.now() + 20_000, 'hook');
+  const fourth = await made(4);
+  assert.equal(await turns.take(fourth), undefined, 'one that can be is waited for');
+});
+
 test('of one that died over its turn the next is found; an end that comes too late ends nobody else’s', async () => {
   const [first, second, third] = [await made(1), await made(2), await made(3)];
   const dead = await turnOf(first);

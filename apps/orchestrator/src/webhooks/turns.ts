@@ -2,16 +2,19 @@
  * Whose turn it is: a webhook has one attempt at a time, whichever process makes it. What falls due meanwhile stands in the
  * webhook's line, where it takes up no worker and uses up none of its tries: a receiver that hangs holds up nobody but itself.
  * Whoever ends a turn wakes the first in the line. Had he died, the turn lapses, and a line at which nobody is gets looked at.
+ * Times are those of the wall: what ends later than anything can was written by a clock that was ahead, and counts for nothing.
  */
 import type { Redis } from 'ioredis';
 import { z } from 'zod';
 import { keys } from '../redis/keys.ts';
 import { script } from '../redis/script.ts';
 import { TEST_EVENT } from '../schemas/webhook.ts';
-import type { Deliveries, Delivery } from './deliveries.ts';
+import { CLOCK_SKEW_MS, type Deliveries, type Delivery } from './deliveries.ts';
 
 /** Beyond the time that an attempt may take. */
 const LAPSE_MS = 30_000;
+/** For so long at most a webhook is left alone. */
+export const LONGEST_BREAK_MS = 60_000;
 /** In a line of so many the oldest is given up for the last, of what nobody has asked for: 1,000 migrations, from the queue to their ends. */
 export const MAX_IN_LINE = 10_000;
 /** What stands in a line is looked after without it now and then, also by versions that know of no lines. */
@@ -43,13 +46,14 @@ export interface Turns {
 
 /**
  * KEYS: line, turns, pending. ARGV: webhook, id, since when it is due, now, when the turn lapses, when to look after those in
- * the line (all ms), most in line. Answers whether it is a turn, and whose.
+ * the line, the latest that a turn can end (all ms), most in line. Answers whether it is a turn, and whose.
  */
 const TAKE = script(`
   redis.call('ZADD', KEYS[1], ARGV[3], ARGV[2])
   redis.call('ZADD', KEYS[3], 'XX', ARGV[6], ARGV[2])
-  local isFree = tonumber(redis.call('ZSCORE', KEYS[2], ARGV[1]) or 0) <= tonumber(ARGV[4])
-  if not isFree and redis.call('ZCARD', KEYS[1]) <= tonumber(ARGV[7]) then return false end
+  local takenUntil = tonumber(redis.call('ZSCORE', KEYS[2], ARGV[1]) or 0)
+  local isFree = takenUntil <= tonumber(ARGV[4]) or takenUntil > tonumber(ARGV[7])
+  if not isFree and redis.call('ZCARD', KEYS[1]) <= tonumber(ARGV[8]) then return false end
   local first
   if isFree then
     redis.call('ZADD', KEYS[2], ARGV[5], ARGV[1])
@@ -65,11 +69,12 @@ const TAKE = script(`
 `);
 
 /**
- * KEYS: line, turns. ARGV: webhook, from when on it may be somebody's turn again, now, and until when at most the turn may be
- * taken for anything to be done (all ms). Answers who is first.
+ * KEYS: line, turns. ARGV: webhook, from when on it may be somebody's turn again, now, until when at most the turn may be
+ * taken for anything to be done, and the latest that a turn can end (all ms). Answers who is first.
  */
 const END = script(`
-  if tonumber(redis.call('ZSCORE', KEYS[2], ARGV[1]) or 0) > tonumber(ARGV[4]) then return false end
+  local takenUntil = tonumber(redis.call('ZSCORE', KEYS[2], ARGV[1]) or 0)
+  if takenUntil > tonumber(ARGV[4]) and takenUntil <= tonumber(ARGV[5]) then return false end
   local first = redis.call('ZRANGE', KEYS[1], 0, 0)[1]
   if first or tonumber(ARGV[2]) > tonumber(ARGV[3]) then redis.call('ZADD', KEYS[2], ARGV[2], ARGV[1])
   else redis.call('ZREM', KEYS[2], ARGV[1]) end
@@ -80,10 +85,11 @@ export function createTurns(
   redis: Redis,
   { deliveries, webhookTimeoutMs }: { deliveries: Deliveries; webhookTimeoutMs: number },
 ): Turns {
+  const longestMs = Math.max(webhookTimeoutMs + LAPSE_MS, LONGEST_BREAK_MS) + CLOCK_SKEW_MS;
   const endUnlessTakenAfter = async (webhook: string, atMs: number, breakMs: number): Promise<string | undefined> => {
     const now = Date.now();
     const names = [keys.webhookLine(webhook), keys.webhooksTurns];
-    const first = await END(redis, names, [webhook, now + breakMs, now, atMs]);
+    const first = await END(redis, names, [webhook, now + breakMs, now, atMs, now + longestMs]);
     return first === null ? undefined : String(first);
   };
   const leave = async (webhook: string, id: string): Promise<void> => {
@@ -98,7 +104,7 @@ export function createTurns(
       const answer = await TAKE(
         redis,
         [keys.webhookLine(webhook), keys.webhooksTurns, keys.webhooksPending],
-        [webhook, id, dueAtMs(delivery), now, lapsesAtMs, now + LOOK_AFTER_MS, MAX_IN_LINE],
+        [webhook, id, dueAtMs(delivery), now, lapsesAtMs, now + LOOK_AFTER_MS, now + longestMs, MAX_IN_LINE],
       );
       if (answer === null) return undefined;
       const [isTurn, first] = takenSchema.parse(answer);
@@ -106,16 +112,14 @@ export function createTurns(
     },
     end: ({ webhook, lapsesAtMs }, breakMs) => endUnlessTakenAfter(webhook, lapsesAtMs, breakMs),
     async abandoned(lateMs) {
-      const atMs = Date.now() - lateMs;
+      const now = Date.now();
+      const atMs = now - lateMs;
+      const some = ['LIMIT', 0, ABANDONED_AT_ONCE] as const;
       const found: string[] = [];
-      for (const webhook of await redis.zrangebyscore(
-        keys.webhooksTurns,
-        '-inf',
-        atMs,
-        'LIMIT',
-        0,
-        ABANDONED_AT_ONCE,
-      )) {
+      for (const webhook of [
+        ...(await redis.zrangebyscore(keys.webhooksTurns, '-inf', atMs, ...some)),
+        ...(await redis.zrangebyscore(keys.webhooksTurns, `(${now + longestMs}`, '+inf', ...some)),
+      ]) {
         const first = await endUnlessTakenAfter(webhook, atMs, 0);
         if (first === undefined) continue;
         if ((await deliveries.find(first)) === undefined) await leave(webhook, first);

@@ -38,7 +38,11 @@ export async function startScheduler(
     if (address.kind !== 'socket') await checkDurability(redis, { kind: address.kind, log, allowUnsafe: true });
   };
   const watched = { queue, admission, dispatcher, rebuild, servers: () => serversOf(redis), examine };
-  const recovery = startRecovery(store, watched, { intervalMs: config.recoveryIntervalMs, log });
+  const recovery = startRecovery(store, watched, {
+    intervalMs: config.recoveryIntervalMs,
+    leaseMs: config.runLeaseMs,
+    log,
+  });
   closers.add('recovery', () => recovery.stop());
   const isOwned = async (owner: string) =>
     (await store.isLive(owner)) ||

@@ -2,6 +2,9 @@
  * The clock of a run's lease at Redis: it has the lease renewed in good time, and says when it may have lapsed there, whatever Redis has
  * answered since. It owns its timers.
  */
+/** How often a run renews its lease. */
+export const renewalMs = (leaseMs: number): number => leaseMs / 4;
+
 export class LeaseClock {
   readonly #leaseMs: number;
   readonly #onLapse: () => void;
@@ -12,7 +15,7 @@ export class LeaseClock {
   constructor(leaseMs: number, { renew, onLapse }: { renew: () => void; onLapse: () => void }) {
     this.#leaseMs = leaseMs;
     this.#onLapse = onLapse;
-    this.#renewal = setInterval(renew, leaseMs / 4);
+    this.#renewal = setInterval(renew, renewalMs(leaseMs));
   }
 
   /** The lease began at Redis no sooner than it was asked for. @param sentAt on the monotonic clock */
