@@ -107,7 +107,7 @@ test('a site is changed as it was opened, or not at all; one that is needed is n
   await page.getByRole('dialog').getByText('IN_USE').waitFor();
 });
 
-test('a project is given endpoints, and a webhook is told of what was chosen', async () => {
+test('a project is given endpoints and limits, and a webhook is told of what was chosen', async () => {
   const { api, directory, loggedIn } = setting();
   await using stage = await setStage(() => api, directory);
   await using reader = await loggedIn();
@@ -117,9 +117,20 @@ test('a project is given endpoints, and a webhook is told of what was chosen', a
   await page.getByRole('button', { name: 'Add a project …' }).click();
   await dialog.getByLabel('Name').fill('red');
   await dialog.getByLabel(`${stage.source} (site`).check();
+  await dialog.getByLabel('Migrations under way at once').fill('2');
+  await dialog.getByLabel('Highest priority').fill('60');
   await dialog.getByRole('button', { name: 'Add' }).click();
   await page.getByRole('row', { name: 'red' }).getByText(stage.source).waitFor();
-  assert.partialDeepStrictEqual(await api.must('GET', '/v1/projects/red'), { endpoints: [stage.source] });
+  await page.getByRole('row', { name: 'red' }).getByText('2 at once, priority 60').waitFor();
+  const limits = { maxMigrations: 2, maxWaiting: null, maxPriority: 60 };
+  assert.partialDeepStrictEqual(await api.must('GET', '/v1/projects/red'), { endpoints: [stage.source], limits });
+  await page.getByRole('button', { name: 'Change red …' }).click();
+  await dialog.getByLabel('Migrations under way at once').fill('');
+  await dialog.getByLabel('Migrations that wait').fill('9');
+  await dialog.getByRole('button', { name: 'Change', exact: true }).click();
+  await page.getByRole('row', { name: 'red' }).getByText('9 waiting, priority 60').waitFor();
+  const changed = { maxMigrations: null, maxWaiting: 9, maxPriority: 60 };
+  assert.partialDeepStrictEqual(await api.must('GET', '/v1/projects/red'), { limits: changed });
 
   await reader.visit('/webhooks');
   await page.getByRole('button', { name: 'Add a webhook …' }).click();

@@ -73,7 +73,13 @@ test('projects, the audit log, the master key', async () => {
   await using stage = await setStage(() => api, directory.path);
   assert.match((await must(['project', 'add', 'red', '--endpoint', stage.source])).out, new RegExp(stage.source));
   assert.match((await must(['project', 'set', 'red', '--all-endpoints'])).out, /red +all/);
-  assert.match((await must(['project', 'list'])).out, /red/);
+  assert.match((await must(['project', 'list'])).out, /red +all +none/);
+  const limits = ['--max-migrations', '5', '--max-waiting', '200', '--max-priority', '60'];
+  assert.match((await must(['project', 'set', 'red', ...limits])).out, /red +all +5 at once, 200 waiting, priority 60/);
+  const lifted = ['--max-migrations', 'unlimited', '--max-priority', 'unlimited'];
+  assert.match((await must(['project', 'set', 'red', ...lifted])).out, /red +all +200 waiting/);
+  const wrong = await lmas(['project', 'set', 'red', '--max-priority', '101']);
+  assert.deepEqual([wrong.code, /0.*100/.test(wrong.err)], [2, true], wrong.err);
   await must(['project', 'remove', 'red']);
   const audit = await must(['audit', '--operation', 'deleteProject']);
   assert.match(audit.out, /first .*deleteProject +\/v1\/projects\/red +done/);

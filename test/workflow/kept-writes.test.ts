@@ -13,6 +13,7 @@ import { createBandwidthLimits } from '../../apps/orchestrator/src/links/bandwid
 import { createTimetables } from '../../apps/orchestrator/src/links/timetables.ts';
 import { createLog } from '../../apps/orchestrator/src/log.ts';
 import { waitForReplicas } from '../../apps/orchestrator/src/redis/replicas.ts';
+import { projectInputSchema } from '../../apps/orchestrator/src/schemas/project.ts';
 import { siteSchema } from '../../apps/orchestrator/src/schemas/site.ts';
 import { timetableInputSchema } from '../../apps/orchestrator/src/schemas/timetable.ts';
 import { namedTable } from '../../apps/orchestrator/src/sites/table.ts';
@@ -73,7 +74,7 @@ test('what was done is on record as safely as the change itself', async () => {
 test('projects: added, changed, removed', async () => {
   const projects = createProjects(redis);
   await assertKept({
-    add: () => projects.add({ id: 'red', description: '', endpoints: null }),
+    add: () => projects.add(projectInputSchema.parse({ id: 'red', endpoints: null })),
     update: () => projects.update('red', { endpoints: [] }, () => undefined),
     remove: () => projects.remove('red', async () => []),
   });

@@ -60,6 +60,10 @@ const site = [
   '--no-listens',
 ];
 const limit = ['--migrations', '1', '--bandwidth', '1Gbit'];
+const project = [
+  ...['--description', 'd', '--endpoint', 'a'],
+  ...['--max-migrations', '1', '--max-waiting', '1', '--max-priority', '1'],
+];
 const timetable = ['--at', 'mon-fri 08:00-19:00=1Gbit', '--otherwise', '1Gbit', '--time-zone', 'Europe/Lisbon'];
 const pin = ['host-key', 'pin', `SHA256:${'a'.repeat(43)}`, '--replaces', `SHA256:${'b'.repeat(43)}`];
 const M = 'm_0198c9d4-5a1f-7c55-b1d2-5d3c7c1f9a10';
@@ -76,8 +80,8 @@ const COMMANDS: Record<string, string[][]> = {
   'POST /v1/api-keys/{id}/rotate': [
     ['api-key', 'rotate', 'x', '--grace', '1h', '--output', join(directory, 'new-key')],
   ],
-  'POST /v1/projects': [['project', 'add', 'x', '--description', 'd', '--endpoint', 'a']],
-  'PATCH /v1/projects/{id}': [['project', 'set', 'x', '--description', 'd', '--endpoint', 'a']],
+  'POST /v1/projects': [['project', 'add', 'x', ...project]],
+  'PATCH /v1/projects/{id}': [['project', 'set', 'x', ...project]],
   'POST /v1/credentials': [
     ['credential', 'add', 'x', '--username', 'u', '--password-file', SECRET],
     ['credential', 'add', 'x', '--username', 'u', '--private-key-file', KEY, '--passphrase-file', SECRET],

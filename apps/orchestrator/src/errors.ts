@@ -115,6 +115,16 @@ export const ORCHESTRATOR_ERRORS = {
     retryable: false,
     httpStatus: 422,
   },
+  PRIORITY_TOO_HIGH: {
+    message: 'The project may not ask for so high a priority.',
+    retryable: false,
+    httpStatus: 422,
+  },
+  PROJECT_QUEUE_FULL: {
+    message: 'As many migrations of the project wait as it may have waiting.',
+    retryable: true,
+    httpStatus: 409,
+  },
   VM_ALREADY_MIGRATING: { message: 'Another migration of this VM is under way.', retryable: true, httpStatus: 409 },
   ALREADY_ENDED: { message: 'The migration is over.', retryable: false, httpStatus: 409 },
   NOTHING_TO_RETRY: {

@@ -3,7 +3,6 @@
  * one, and is the command. With wiring/ the only place that knows all the parts.
  */
 import { claimDataDir, instanceOf, makeDataDir } from './access/data-dir.ts';
-import { createProjects } from './access/projects.ts';
 import { backUp, restore } from './backup/backup.ts';
 import { type Config, describeSettings, readConfig, unknownSettings } from './config.ts';
 import { describeError, LmasError } from './errors.ts';
@@ -168,7 +167,7 @@ async function assemble(
     await startScheduler(base, redis, records, { queue, dispatcher, gateways, webhooks, balancing });
     await startAutomation(base, redis, records, {
       ...{ queue, plugins, questions, events, metrics, balancing },
-      projects: createProjects(redis.work),
+      projects: records.projects,
     });
   }
   return { url, apiKeyFile: access.apiKeyFile, redis };

@@ -286,7 +286,7 @@ export interface paths {
         put?: never;
         /**
          * Add a project
-         * @description A tenant: whoever is bound to it sees what is its own, and the endpoints that it is given.
+         * @description A tenant: whoever is bound to it sees what is its own, and the endpoints that it is given. Its `limits` keep it from taking the places of the others.
          */
         post: operations["createProject"];
         delete?: never;
@@ -304,7 +304,7 @@ export interface paths {
         };
         /**
          * Get a project
-         * @description Its endpoints and settings; the `etag` of the answer is what a change has to name in `if-match`.
+         * @description Its endpoints and limits; the `etag` of the answer is what a change has to name in `if-match`.
          */
         get: operations["getProject"];
         put?: never;
@@ -318,7 +318,7 @@ export interface paths {
         head?: never;
         /**
          * Change a project
-         * @description What is not named stays as it is.
+         * @description What is not named stays as it is. A limit takes effect at once, and on what waits: what is under way is never stopped by one.
          */
         patch: operations["updateProject"];
         trace?: never;
@@ -734,7 +734,7 @@ export interface paths {
         put?: never;
         /**
          * Try a failed or cancelled migration again
-         * @description A new migration with the same request, which names this one in `retryOf`. The old record stays. What was asked for since (`changes`) is not taken along.
+         * @description A new migration with the same request, which names this one in `retryOf`. The old record stays. What was asked for since (`changes`) is not taken along. A priority that its project may not ask for any more is lowered to the highest one.
          */
         post: operations["retryMigration"];
         delete?: never;
@@ -2228,8 +2228,8 @@ export interface components {
             /** @description Every limit that holds it back now; none: it is the turn of others, or of a free worker. */
             blockedBy: {
                 /** @enum {string} */
-                kind: "paused" | "total" | "site" | "link" | "endpoint" | "host-pair" | "gateway-address";
-                /** @description Which site, link, endpoint or pair of hosts; for `gateway-address` the site whose gateway machine has them. */
+                kind: "paused" | "total" | "project" | "site" | "link" | "endpoint" | "host-pair" | "gateway-address";
+                /** @description Which project, site, link, endpoint or pair of hosts; for `gateway-address` the site whose gateway machine has them. */
                 id: string | null;
                 limit: number | null;
             }[];
@@ -2370,7 +2370,7 @@ export interface components {
              */
             bandwidthBytesPerSec?: number | null;
             /**
-             * @description The higher one starts first; among equals, the older one.
+             * @description The higher one starts first; among equals, the older one. A project may be held to a highest one (`maxPriority` of its limits).
              * @default 50
              */
             priority?: number;
@@ -2529,7 +2529,7 @@ export interface components {
              */
             bandwidthBytesPerSec?: number | null;
             /**
-             * @description The higher one starts first; among equals, the older one.
+             * @description The higher one starts first; among equals, the older one. A project may be held to a highest one (`maxPriority` of its limits).
              * @default 50
              */
             priority?: number;
@@ -3177,7 +3177,7 @@ export interface components {
                  */
                 bandwidthBytesPerSec?: number | null;
                 /**
-                 * @description The higher one starts first; among equals, the older one.
+                 * @description The higher one starts first; among equals, the older one. A project may be held to a highest one (`maxPriority` of its limits).
                  * @default 50
                  */
                 priority?: number;
@@ -3504,7 +3504,7 @@ export interface components {
                  */
                 bandwidthBytesPerSec?: number | null;
                 /**
-                 * @description The higher one starts first; among equals, the older one.
+                 * @description The higher one starts first; among equals, the older one. A project may be held to a highest one (`maxPriority` of its limits).
                  * @default 50
                  */
                 priority?: number;
@@ -3805,7 +3805,7 @@ export interface components {
                  */
                 bandwidthBytesPerSec?: number | null;
                 /**
-                 * @description The higher one starts first; among equals, the older one.
+                 * @description The higher one starts first; among equals, the older one. A project may be held to a highest one (`maxPriority` of its limits).
                  * @default 50
                  */
                 priority?: number;
@@ -5139,7 +5139,7 @@ export interface components {
                  */
                 bandwidthBytesPerSec?: number | null;
                 /**
-                 * @description The higher one starts first; among equals, the older one.
+                 * @description The higher one starts first; among equals, the older one. A project may be held to a highest one (`maxPriority` of its limits).
                  * @default 50
                  */
                 priority?: number;
@@ -5313,7 +5313,7 @@ export interface components {
                  */
                 bandwidthBytesPerSec?: number | null;
                 /**
-                 * @description The higher one starts first; among equals, the older one.
+                 * @description The higher one starts first; among equals, the older one. A project may be held to a highest one (`maxPriority` of its limits).
                  * @default 50
                  */
                 priority?: number;
@@ -5488,7 +5488,7 @@ export interface components {
                  */
                 bandwidthBytesPerSec?: number | null;
                 /**
-                 * @description The higher one starts first; among equals, the older one.
+                 * @description The higher one starts first; among equals, the older one. A project may be held to a highest one (`maxPriority` of its limits).
                  * @default 50
                  */
                 priority?: number;
@@ -5705,7 +5705,7 @@ export interface components {
                  */
                 bandwidthBytesPerSec?: number | null;
                 /**
-                 * @description The higher one starts first; among equals, the older one.
+                 * @description The higher one starts first; among equals, the older one. A project may be held to a highest one (`maxPriority` of its limits).
                  * @default 50
                  */
                 priority?: number;
@@ -6235,7 +6235,7 @@ export interface components {
              */
             missed?: "skip" | "run-now" | "next-window";
             /**
-             * @description What becomes of a run whose time comes while the former one is under way. `skip`: nothing. `queue`: it begins after it; one waits at most. `replace`: the former one is cancelled first. Where a run that somebody else has begun is in its way (PLAN_BUSY, VM_ALREADY_MIGRATING), `skip` leaves it out, and the two others try again until a window closes.
+             * @description What becomes of a run whose time comes while the former one is under way. `skip`: nothing. `queue`: it begins after it; one waits at most. `replace`: the former one is cancelled first. Where a run that somebody else has begun is in its way (PLAN_BUSY, VM_ALREADY_MIGRATING), or so many migrations of its project wait that it may have no more (PROJECT_QUEUE_FULL), `skip` leaves it out, and the two others try again until a window closes.
              * @default skip
              * @enum {string}
              */
@@ -6268,7 +6268,7 @@ export interface components {
              */
             missed?: "skip" | "run-now" | "next-window";
             /**
-             * @description What becomes of a run whose time comes while the former one is under way. `skip`: nothing. `queue`: it begins after it; one waits at most. `replace`: the former one is cancelled first. Where a run that somebody else has begun is in its way (PLAN_BUSY, VM_ALREADY_MIGRATING), `skip` leaves it out, and the two others try again until a window closes.
+             * @description What becomes of a run whose time comes while the former one is under way. `skip`: nothing. `queue`: it begins after it; one waits at most. `replace`: the former one is cancelled first. Where a run that somebody else has begun is in its way (PLAN_BUSY, VM_ALREADY_MIGRATING), or so many migrations of its project wait that it may have no more (PROJECT_QUEUE_FULL), `skip` leaves it out, and the two others try again until a window closes.
              * @enum {string}
              */
             overlap?: "skip" | "queue" | "replace";
@@ -6309,7 +6309,7 @@ export interface components {
              */
             missed?: "skip" | "run-now" | "next-window";
             /**
-             * @description What becomes of a run whose time comes while the former one is under way. `skip`: nothing. `queue`: it begins after it; one waits at most. `replace`: the former one is cancelled first. Where a run that somebody else has begun is in its way (PLAN_BUSY, VM_ALREADY_MIGRATING), `skip` leaves it out, and the two others try again until a window closes.
+             * @description What becomes of a run whose time comes while the former one is under way. `skip`: nothing. `queue`: it begins after it; one waits at most. `replace`: the former one is cancelled first. Where a run that somebody else has begun is in its way (PLAN_BUSY, VM_ALREADY_MIGRATING), or so many migrations of its project wait that it may have no more (PROJECT_QUEUE_FULL), `skip` leaves it out, and the two others try again until a window closes.
              * @default skip
              * @enum {string}
              */
@@ -6332,7 +6332,7 @@ export interface components {
                 /** Format: date-time */
                 dueAt: string;
                 /**
-                 * @description `former-run`: of this schedule. `other-run`: somebody else has begun a run of the plan, or a migration of the VM; it is tried again for as long as it may begin.
+                 * @description `former-run`: of this schedule. `other-run`: somebody else has begun a run of the plan, or a migration of the VM, or the queue of its project is full; it is tried again for as long as it may begin.
                  * @enum {string}
                  */
                 for: "window" | "former-run" | "other-run";
@@ -6651,6 +6651,14 @@ export interface components {
             /** @description The oldest first. */
             items: components["schemas"]["MigrationLogEntryInput"][];
         };
+        ProjectLimitsInput: {
+            /** @description How many of its migrations may be under way at once; null is unlimited, 0 lets none begin. */
+            maxMigrations: number | null;
+            /** @description How many of its migrations may wait for their turn; null is unlimited, 0 takes none. One more is refused (PROJECT_QUEUE_FULL). Each waits for a moment before it begins: leave room for as many as are submitted at once. */
+            maxWaiting: number | null;
+            /** @description The highest priority that it may ask for; null is unlimited. More is refused (PRIORITY_TOO_HIGH); a request that names none has it where it is below 50, and what was accepted before goes with it. */
+            maxPriority: number | null;
+        };
         /**
          * @example {
          *       "id": "payments",
@@ -6659,6 +6667,15 @@ export interface components {
          *         "host-a",
          *         "host-b"
          *       ]
+         *     }
+         * @example {
+         *       "id": "red",
+         *       "endpoints": null,
+         *       "limits": {
+         *         "maxMigrations": 5,
+         *         "maxWaiting": 200,
+         *         "maxPriority": 60
+         *       }
          *     }
          */
         ProjectRequestInput: {
@@ -6670,25 +6687,59 @@ export interface components {
              * @default []
              */
             endpoints?: components["schemas"]["SlugInput"][] | null;
+            /** @default {} */
+            limits?: {
+                /**
+                 * @description How many of its migrations may be under way at once; null is unlimited, 0 lets none begin.
+                 * @default null
+                 */
+                maxMigrations?: number | null;
+                /**
+                 * @description How many of its migrations may wait for their turn; null is unlimited, 0 takes none. One more is refused (PROJECT_QUEUE_FULL). Each waits for a moment before it begins: leave room for as many as are submitted at once.
+                 * @default null
+                 */
+                maxWaiting?: number | null;
+                /**
+                 * @description The highest priority that it may ask for; null is unlimited. More is refused (PRIORITY_TOO_HIGH); a request that names none has it where it is below 50, and what was accepted before goes with it.
+                 * @default null
+                 */
+                maxPriority?: number | null;
+            };
         };
         /**
-         * @description What is not named stays as it is.
+         * @description What is not named stays as it is, also of `limits`.
          * @example {
          *       "endpoints": [
          *         "host-a"
          *       ]
+         *     }
+         * @example {
+         *       "limits": {
+         *         "maxMigrations": 5,
+         *         "maxPriority": null
+         *       }
          *     }
          */
         ProjectUpdateInput: {
             description?: string;
             /** @description Endpoints that it may use; null: all there are and will be. */
             endpoints?: components["schemas"]["SlugInput"][] | null;
+            /** @description Takes effect at once, and on what waits; what is under way goes on. */
+            limits?: {
+                /** @description How many of its migrations may be under way at once; null is unlimited, 0 lets none begin. */
+                maxMigrations?: number | null;
+                /** @description How many of its migrations may wait for their turn; null is unlimited, 0 takes none. One more is refused (PROJECT_QUEUE_FULL). Each waits for a moment before it begins: leave room for as many as are submitted at once. */
+                maxWaiting?: number | null;
+                /** @description The highest priority that it may ask for; null is unlimited. More is refused (PRIORITY_TOO_HIGH); a request that names none has it where it is below 50, and what was accepted before goes with it. */
+                maxPriority?: number | null;
+            };
         };
         ProjectInput: {
             id: components["schemas"]["SlugInput"];
             description: string;
             /** @description Endpoints that it may use; null: all there are and will be. */
             endpoints: components["schemas"]["SlugInput"][] | null;
+            limits: components["schemas"]["ProjectLimitsInput"];
             /** Format: date-time */
             createdAt: string;
         };
@@ -7164,8 +7215,8 @@ export interface components {
             /** @description Every limit that holds it back now; none: it is the turn of others, or of a free worker. */
             blockedBy: {
                 /** @enum {string} */
-                kind: "paused" | "total" | "site" | "link" | "endpoint" | "host-pair" | "gateway-address";
-                /** @description Which site, link, endpoint or pair of hosts; for `gateway-address` the site whose gateway machine has them. */
+                kind: "paused" | "total" | "project" | "site" | "link" | "endpoint" | "host-pair" | "gateway-address";
+                /** @description Which project, site, link, endpoint or pair of hosts; for `gateway-address` the site whose gateway machine has them. */
                 id: string | null;
                 limit: number | null;
             }[];
@@ -7305,7 +7356,7 @@ export interface components {
              */
             bandwidthBytesPerSec: number | null;
             /**
-             * @description The higher one starts first; among equals, the older one.
+             * @description The higher one starts first; among equals, the older one. A project may be held to a highest one (`maxPriority` of its limits).
              * @default 50
              */
             priority: number;
@@ -7457,7 +7508,7 @@ export interface components {
              */
             bandwidthBytesPerSec: number | null;
             /**
-             * @description The higher one starts first; among equals, the older one.
+             * @description The higher one starts first; among equals, the older one. A project may be held to a highest one (`maxPriority` of its limits).
              * @default 50
              */
             priority: number;
@@ -8091,7 +8142,7 @@ export interface components {
                  */
                 bandwidthBytesPerSec: number | null;
                 /**
-                 * @description The higher one starts first; among equals, the older one.
+                 * @description The higher one starts first; among equals, the older one. A project may be held to a highest one (`maxPriority` of its limits).
                  * @default 50
                  */
                 priority: number;
@@ -8404,7 +8455,7 @@ export interface components {
                  */
                 bandwidthBytesPerSec: number | null;
                 /**
-                 * @description The higher one starts first; among equals, the older one.
+                 * @description The higher one starts first; among equals, the older one. A project may be held to a highest one (`maxPriority` of its limits).
                  * @default 50
                  */
                 priority: number;
@@ -8691,7 +8742,7 @@ export interface components {
                  */
                 bandwidthBytesPerSec: number | null;
                 /**
-                 * @description The higher one starts first; among equals, the older one.
+                 * @description The higher one starts first; among equals, the older one. A project may be held to a highest one (`maxPriority` of its limits).
                  * @default 50
                  */
                 priority: number;
@@ -10009,7 +10060,7 @@ export interface components {
                  */
                 bandwidthBytesPerSec: number | null;
                 /**
-                 * @description The higher one starts first; among equals, the older one.
+                 * @description The higher one starts first; among equals, the older one. A project may be held to a highest one (`maxPriority` of its limits).
                  * @default 50
                  */
                 priority: number;
@@ -10170,7 +10221,7 @@ export interface components {
                  */
                 bandwidthBytesPerSec: number | null;
                 /**
-                 * @description The higher one starts first; among equals, the older one.
+                 * @description The higher one starts first; among equals, the older one. A project may be held to a highest one (`maxPriority` of its limits).
                  * @default 50
                  */
                 priority: number;
@@ -10332,7 +10383,7 @@ export interface components {
                  */
                 bandwidthBytesPerSec: number | null;
                 /**
-                 * @description The higher one starts first; among equals, the older one.
+                 * @description The higher one starts first; among equals, the older one. A project may be held to a highest one (`maxPriority` of its limits).
                  * @default 50
                  */
                 priority: number;
@@ -10536,7 +10587,7 @@ export interface components {
                  */
                 bandwidthBytesPerSec: number | null;
                 /**
-                 * @description The higher one starts first; among equals, the older one.
+                 * @description The higher one starts first; among equals, the older one. A project may be held to a highest one (`maxPriority` of its limits).
                  * @default 50
                  */
                 priority: number;
@@ -11060,7 +11111,7 @@ export interface components {
              */
             missed: "skip" | "run-now" | "next-window";
             /**
-             * @description What becomes of a run whose time comes while the former one is under way. `skip`: nothing. `queue`: it begins after it; one waits at most. `replace`: the former one is cancelled first. Where a run that somebody else has begun is in its way (PLAN_BUSY, VM_ALREADY_MIGRATING), `skip` leaves it out, and the two others try again until a window closes.
+             * @description What becomes of a run whose time comes while the former one is under way. `skip`: nothing. `queue`: it begins after it; one waits at most. `replace`: the former one is cancelled first. Where a run that somebody else has begun is in its way (PLAN_BUSY, VM_ALREADY_MIGRATING), or so many migrations of its project wait that it may have no more (PROJECT_QUEUE_FULL), `skip` leaves it out, and the two others try again until a window closes.
              * @default skip
              * @enum {string}
              */
@@ -11093,7 +11144,7 @@ export interface components {
              */
             missed?: "skip" | "run-now" | "next-window";
             /**
-             * @description What becomes of a run whose time comes while the former one is under way. `skip`: nothing. `queue`: it begins after it; one waits at most. `replace`: the former one is cancelled first. Where a run that somebody else has begun is in its way (PLAN_BUSY, VM_ALREADY_MIGRATING), `skip` leaves it out, and the two others try again until a window closes.
+             * @description What becomes of a run whose time comes while the former one is under way. `skip`: nothing. `queue`: it begins after it; one waits at most. `replace`: the former one is cancelled first. Where a run that somebody else has begun is in its way (PLAN_BUSY, VM_ALREADY_MIGRATING), or so many migrations of its project wait that it may have no more (PROJECT_QUEUE_FULL), `skip` leaves it out, and the two others try again until a window closes.
              * @enum {string}
              */
             overlap?: "skip" | "queue" | "replace";
@@ -11134,7 +11185,7 @@ export interface components {
              */
             missed: "skip" | "run-now" | "next-window";
             /**
-             * @description What becomes of a run whose time comes while the former one is under way. `skip`: nothing. `queue`: it begins after it; one waits at most. `replace`: the former one is cancelled first. Where a run that somebody else has begun is in its way (PLAN_BUSY, VM_ALREADY_MIGRATING), `skip` leaves it out, and the two others try again until a window closes.
+             * @description What becomes of a run whose time comes while the former one is under way. `skip`: nothing. `queue`: it begins after it; one waits at most. `replace`: the former one is cancelled first. Where a run that somebody else has begun is in its way (PLAN_BUSY, VM_ALREADY_MIGRATING), or so many migrations of its project wait that it may have no more (PROJECT_QUEUE_FULL), `skip` leaves it out, and the two others try again until a window closes.
              * @default skip
              * @enum {string}
              */
@@ -11157,7 +11208,7 @@ export interface components {
                 /** Format: date-time */
                 dueAt: string;
                 /**
-                 * @description `former-run`: of this schedule. `other-run`: somebody else has begun a run of the plan, or a migration of the VM; it is tried again for as long as it may begin.
+                 * @description `former-run`: of this schedule. `other-run`: somebody else has begun a run of the plan, or a migration of the VM, or the queue of its project is full; it is tried again for as long as it may begin.
                  * @enum {string}
                  */
                 for: "window" | "former-run" | "other-run";
@@ -11476,6 +11527,14 @@ export interface components {
             /** @description The oldest first. */
             items: components["schemas"]["MigrationLogEntry"][];
         };
+        ProjectLimits: {
+            /** @description How many of its migrations may be under way at once; null is unlimited, 0 lets none begin. */
+            maxMigrations: number | null;
+            /** @description How many of its migrations may wait for their turn; null is unlimited, 0 takes none. One more is refused (PROJECT_QUEUE_FULL). Each waits for a moment before it begins: leave room for as many as are submitted at once. */
+            maxWaiting: number | null;
+            /** @description The highest priority that it may ask for; null is unlimited. More is refused (PRIORITY_TOO_HIGH); a request that names none has it where it is below 50, and what was accepted before goes with it. */
+            maxPriority: number | null;
+        };
         /**
          * @example {
          *       "id": "payments",
@@ -11484,6 +11543,15 @@ export interface components {
          *         "host-a",
          *         "host-b"
          *       ]
+         *     }
+         * @example {
+         *       "id": "red",
+         *       "endpoints": null,
+         *       "limits": {
+         *         "maxMigrations": 5,
+         *         "maxWaiting": 200,
+         *         "maxPriority": 60
+         *       }
          *     }
          */
         ProjectRequest: {
@@ -11495,25 +11563,58 @@ export interface components {
              * @default []
              */
             endpoints: components["schemas"]["Slug"][] | null;
+            limits: {
+                /**
+                 * @description How many of its migrations may be under way at once; null is unlimited, 0 lets none begin.
+                 * @default null
+                 */
+                maxMigrations: number | null;
+                /**
+                 * @description How many of its migrations may wait for their turn; null is unlimited, 0 takes none. One more is refused (PROJECT_QUEUE_FULL). Each waits for a moment before it begins: leave room for as many as are submitted at once.
+                 * @default null
+                 */
+                maxWaiting: number | null;
+                /**
+                 * @description The highest priority that it may ask for; null is unlimited. More is refused (PRIORITY_TOO_HIGH); a request that names none has it where it is below 50, and what was accepted before goes with it.
+                 * @default null
+                 */
+                maxPriority: number | null;
+            };
         };
         /**
-         * @description What is not named stays as it is.
+         * @description What is not named stays as it is, also of `limits`.
          * @example {
          *       "endpoints": [
          *         "host-a"
          *       ]
+         *     }
+         * @example {
+         *       "limits": {
+         *         "maxMigrations": 5,
+         *         "maxPriority": null
+         *       }
          *     }
          */
         ProjectUpdate: {
             description?: string;
             /** @description Endpoints that it may use; null: all there are and will be. */
             endpoints?: components["schemas"]["Slug"][] | null;
+            /** @description Takes effect at once, and on what waits; what is under way goes on. */
+            limits?: {
+                /** @description How many of its migrations may be under way at once; null is unlimited, 0 lets none begin. */
+                maxMigrations?: number | null;
+                /** @description How many of its migrations may wait for their turn; null is unlimited, 0 takes none. One more is refused (PROJECT_QUEUE_FULL). Each waits for a moment before it begins: leave room for as many as are submitted at once. */
+                maxWaiting?: number | null;
+                /** @description The highest priority that it may ask for; null is unlimited. More is refused (PRIORITY_TOO_HIGH); a request that names none has it where it is below 50, and what was accepted before goes with it. */
+                maxPriority?: number | null;
+            };
         };
         Project: {
             id: components["schemas"]["Slug"];
             description: string;
             /** @description Endpoints that it may use; null: all there are and will be. */
             endpoints: components["schemas"]["Slug"][] | null;
+            limits: components["schemas"]["ProjectLimits"];
             /** Format: date-time */
             createdAt: string;
         };
@@ -15630,6 +15731,8 @@ export interface operations {
              * @description `ENDPOINT_CORDONED`: The destination takes no VMs: it is cordoned.
              *
              *     `VM_ALREADY_MIGRATING`: Another migration of this VM is under way.
+             *
+             *     `PROJECT_QUEUE_FULL`: As many migrations of the project wait as it may have waiting.
              */
             409: {
                 headers: {
@@ -15651,6 +15754,8 @@ export interface operations {
              *     `NO_GATEWAY`: A site without a gateway machine cannot have a tunnel.
              *
              *     `NO_LISTENER`: Neither site lets the other open connections to it.
+             *
+             *     `PRIORITY_TOO_HIGH`: The project may not ask for so high a priority.
              *
              *     `IDEMPOTENCY_KEY_REUSED`: The Idempotency-Key was used for a different request.
              */
@@ -16124,6 +16229,8 @@ export interface operations {
              * @description `NOTHING_TO_RETRY`: Only what failed or was cancelled can be tried again.
              *
              *     `VM_ALREADY_MIGRATING`: Another migration of this VM is under way.
+             *
+             *     `PROJECT_QUEUE_FULL`: As many migrations of the project wait as it may have waiting.
              */
             409: {
                 headers: {
@@ -16824,6 +16931,8 @@ export interface operations {
              *     `NO_GATEWAY`: A site without a gateway machine cannot have a tunnel.
              *
              *     `NO_LISTENER`: Neither site lets the other open connections to it.
+             *
+             *     `PRIORITY_TOO_HIGH`: The project may not ask for so high a priority.
              */
             422: {
                 headers: {

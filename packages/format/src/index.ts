@@ -90,3 +90,17 @@ function threeDigits(value: number): string {
 function two(value: number): string {
   return String(value).padStart(2, '0');
 }
+
+/** `5 at once, priority 60`, `none`: what a project may take; null is unlimited. */
+export function formatProjectLimits({
+  maxMigrations,
+  maxWaiting,
+  maxPriority,
+}: Readonly<Record<'maxMigrations' | 'maxWaiting' | 'maxPriority', number | null>>): string {
+  const set = [
+    ...(maxMigrations === null ? [] : [`${maxMigrations} at once`]),
+    ...(maxWaiting === null ? [] : [`${maxWaiting} waiting`]),
+    ...(maxPriority === null ? [] : [`priority ${maxPriority}`]),
+  ];
+  return set.length === 0 ? 'none' : set.join(', ');
+}

@@ -24,6 +24,7 @@ import type {
 } from '../sites/sites.ts';
 import { fullName, ownName } from './owned-names.ts';
 import { type Principal, projectSees } from './principal.ts';
+import { requirePriority } from './priority.ts';
 import type { Projects } from './projects.ts';
 import { storedNoticeSeenBy } from './seen-notices.ts';
 
@@ -75,7 +76,7 @@ export function scopeOf({ project }: Pick<Principal, 'project'>, all: Unscoped):
   return {
     project,
     endpoints,
-    migrations: migrationsOf(project, all.migrations, requireEndpoints),
+    migrations: migrationsOf(project, all, requireEndpoints),
     events: eventsOf(project, all),
     checker: {
       async check(input, options) {
@@ -102,7 +103,7 @@ async function visibleMigration(project: string | null, service: MigrationServic
 
 function migrationsOf(
   project: string | null,
-  service: MigrationService,
+  { migrations: service, projects }: Pick<Unscoped, 'migrations' | 'projects'>,
   requireEndpoints: (input: MigrationInput) => Promise<void>,
 ): ScopedMigrations {
   const get = (id: string) => visibleMigration(project, service, id);
@@ -117,6 +118,7 @@ function migrationsOf(
     },
     async validate(input) {
       await requireEndpoints(input);
+      requirePriority(project, input, await projects.limitsOf(project));
       await service.validate(input);
     },
     requireFree: (vm, source) => service.requireFree(vm, source, project),

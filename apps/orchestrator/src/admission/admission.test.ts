@@ -15,7 +15,17 @@ import { type PrivateRedis, startPrivateRedis } from '../redis/private-server.ts
 import { migrationInputSchema } from '../schemas/migration.ts';
 import { AdmissionModel, isAddress } from '../testing/admission-model.ts';
 import { type Admission, createAdmission } from './admission.ts';
-import { addressesNeed, addressGroup, endpointGroup, laneOf, linkGroup, linkId, siteGroup, TOTAL } from './groups.ts';
+import {
+  addressesNeed,
+  addressGroup,
+  endpointGroup,
+  laneOf,
+  linkGroup,
+  linkId,
+  projectGroup,
+  siteGroup,
+  TOTAL,
+} from './groups.ts';
 
 const log = createLog('silent');
 const directory = await mkdtemp(join(tmpdir(), 'lmas-admission-'));
@@ -42,6 +52,7 @@ interface Wish {
   /** `site.host` */
   readonly from?: string;
   readonly to?: string;
+  readonly project?: string | null;
   readonly priority?: number;
   readonly transparent?: boolean;
   readonly direct?: boolean;
@@ -55,14 +66,14 @@ const needsOf = ({ transparent = false, direct = false, addresses = 0 }: Wish) =
 });
 
 let submissions = 0;
-async function submit({ from = 'a.1', to = 'b.1', priority = 50, ...wish }: Wish = {}) {
+async function submit({ from = 'a.1', to = 'b.1', project = null, priority = 50, ...wish }: Wish = {}) {
   submissions += 1;
   const name = (place: string) => place.replace('.', '-');
   const site = (place: string) => place.split('.')[0] ?? '';
   const vm = `vm-${submissions}`;
   const request = migrationInputSchema.parse({ vm, source: name(from), destination: name(to), priority });
   const sites = { source: site(from), destination: site(to) };
-  const record = newRecord(newMigrationId(), request, sites, [keys.vmByName(request.source, vm)]);
+  const record = newRecord(newMigrationId(), request, sites, [keys.vmByName(request.source, vm)], { project });
   record.migration.createdAt = new Date(submissions).toISOString(); // the order of submission, to the millisecond
   record.migration.request.timeouts.queueMs = Date.now() + 1_000_000;
   await store.create(record, laneOf(record.migration, needsOf(wish)));
@@ -80,8 +91,9 @@ const finish = async (record: StoredMigration) =>
 const reason = async (record: StoredMigration) => (await admission.explain([idOf(record)])).get(idOf(record))?.reason;
 
 describe('limits', () => {
-  test('of a site, of a link, of an endpoint and of the whole each hold, and the record says which one', async () => {
+  test('of a project, of a site, of a link, of an endpoint and of the whole each hold, and the record says which one', async () => {
     const cases = [
+      [projectGroup('red'), 'project red'],
       [siteGroup('a'), 'site a'],
       [endpointGroup('b-1'), 'endpoint b-1'],
       [linkGroup(linkId('b', 'a')), 'link a~b'],
@@ -90,7 +102,8 @@ describe('limits', () => {
     for (const [group, words] of cases) {
       await redis.flushall();
       await admission.setLimit(group, 2);
-      const records = [await submit(), await submit(), await submit()];
+      const records = [];
+      for (let i = 0; i < 3; i++) records.push(await submit({ project: 'red' }));
       assert.deepEqual(await admission.admit(10), records.slice(0, 2).map(idOf));
       const third = records[2];
       assert.ok(third !== undefined);
@@ -113,6 +126,45 @@ describe('limits', () => {
     assert.deepEqual(await admission.admit(10), []);
     await admission.setLimit(siteGroup('a'), null);
     assert.equal((await admission.admit(10)).length, 1);
+  });
+
+  test('of a project hold up no other one, and nobody who has none, whatever their priority', async () => {
+    await admission.setLimit(projectGroup('red'), 1);
+    const [running, ...reds] = [
+      await submit({ project: 'red', priority: 90 }),
+      await submit({ project: 'red', priority: 90 }),
+      await submit({ project: 'red', from: 'c.1', to: 'd.1', priority: 90 }),
+    ];
+    const others = [
+      await submit({ project: 'red-2' }),
+      await submit({ project: 'blue', priority: 10 }),
+      await submit(),
+    ];
+    const order = [running, others[0], others[2], others[1]];
+    assert.deepEqual(
+      await admission.admit(10),
+      order.map((record) => record && idOf(record)),
+    );
+    for (const red of reds) assert.equal(await reason(red), 'waits for a place: project red allows 1');
+    const explained = await admission.explain(reds.map(idOf));
+    assert.deepEqual(
+      [...explained.values()].map(({ blockedBy }) => blockedBy),
+      [1, 2].map(() => [{ kind: 'project', id: 'red', limit: 1 }]),
+    );
+    await admission.setLimit(projectGroup('red'), 2);
+    assert.deepEqual(await admission.admit(10), reds.slice(0, 1).map(idOf));
+    await admission.setLimit(projectGroup('red'), null);
+    assert.deepEqual(await admission.admit(10), reds.slice(1).map(idOf));
+  });
+
+  test('of a project that has no place left, one lane is looked at and no more, however many it has', async () => {
+    await admission.setLimit(projectGroup('red'), 0);
+    const looks = async () => Number(/zrangebylex:calls=(\d+)/.exec(await redis.info('commandstats'))?.[1] ?? 0);
+    const other = await submit({ project: 'redder', from: 'z.1' });
+    for (let n = 1; n <= 60; n++) await submit({ project: 'red', from: `a.${n}` });
+    await redis.config('RESETSTAT');
+    assert.deepEqual(await admission.admit(10), [idOf(other)]);
+    assert.ok((await looks()) <= 4, `${await looks()} looks at the lanes`);
   });
 
   test('one transparent migration per pair of hosts, in either direction; redirected ones do not mind', async () => {
@@ -254,6 +306,28 @@ test('what a crash or a person broke is set right from the records', async () =>
   assert.deepEqual(await admission.admit(10), [idOf(waiting)]);
 });
 
+test('what waits in a lane of another name, as an earlier version has put it there, comes into its own', async () => {
+  const record = await submit({ project: 'red' });
+  const late = await submit({ project: 'red' });
+  const { migration } = record;
+  const lane = laneOf(migration, { transparent: false });
+  const entry = (await redis.hget(keys.waitingEntries, migration.id)) ?? '';
+  const former = entry.replace('project:red ', '');
+  await redis.multi().hset(keys.waitingEntries, migration.id, former).zrem(keys.waitingLanes, entry).exec();
+  await redis.zadd(keys.waitingLanes, 0, former);
+  const live = [record, late].map(({ migration }) => ({ migration, need: null, lane }));
+  await admission.rebuild(
+    (async function* () {
+      yield live;
+    })(),
+  );
+  assert.equal(await redis.hget(keys.waitingEntries, migration.id), entry);
+  assert.equal(await redis.zcard(keys.waitingLanes), 2);
+  await admission.setLimit(projectGroup('red'), 1);
+  assert.deepEqual(await admission.admit(10), [migration.id]);
+  assert.equal(await reason(late), 'waits for a place: project red allows 1');
+});
+
 describe('any life', () => {
   const site = fc.constantFrom('a', 'b', 'c');
   const place = fc.tuple(site, fc.constantFrom('1', '2')).map(([name, host]) => `${name}.${host}`);
@@ -261,6 +335,7 @@ describe('any life', () => {
     fc.constant(TOTAL),
     site.map(siteGroup),
     site.map(addressGroup),
+    fc.constantFrom('red', 'blue').map(projectGroup),
     place.map((name) => endpointGroup(name.replace('.', '-'))),
     fc.tuple(site, site).map(([one, other]) => linkGroup(linkId(one, other))),
   );
@@ -271,6 +346,7 @@ describe('any life', () => {
         kind: fc.constant('submit' as const),
         from: place,
         to: place,
+        project: fc.constantFrom('red', 'blue', null),
         priority: fc.constantFrom(0, 50, 100),
         transparent: fc.boolean(),
         direct: fc.boolean(),

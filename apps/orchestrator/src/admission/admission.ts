@@ -62,6 +62,7 @@ const EXPLAINED_LIMITS: Record<
   (id: string | null, limit: number | null) => string
 > = {
   total: (_, limit) => `the installation allows ${limit}`,
+  project: (id, limit) => `project ${id} allows ${limit}`,
   site: (id, limit) => `site ${id} allows ${limit}`,
   link: (id, limit) => `link ${id} allows ${limit}`,
   endpoint: (id, limit) => `endpoint ${id} allows ${limit}`,

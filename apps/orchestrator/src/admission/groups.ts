@@ -1,6 +1,6 @@
 /**
- * What a migration needs a place in: its two endpoints, its two sites, the link between them, and perhaps its pair of hosts, or
- * addresses of the gateway machine beside its source. Pure.
+ * What a migration needs a place in: its project, if it has one, its two endpoints, its two sites, the link between them, and perhaps its
+ * pair of hosts, or addresses of the gateway machine beside its source. Pure.
  *
  * A group is written `kind:id`. All migrations that need the same groups form one lane of the queue, named by them: if
  * its first one cannot start, none of the others can, so admission looks at the head of each lane and at no more.
@@ -10,6 +10,7 @@ import type { Migration } from '../migrations/record.ts';
 /** The whole installation: every migration needs a place in it, so it is in no lane's name. */
 export const TOTAL = 'total';
 
+export const projectGroup = (project: string): string => `project:${project}`;
 export const siteGroup = (site: string): string => `site:${site}`;
 export const endpointGroup = (endpoint: string): string => `endpoint:${endpoint}`;
 export const linkGroup = (link: string): string => `link:${link}`;
@@ -19,7 +20,7 @@ export const pairOf = (a: string, b: string): string => [a, b].sort().join('~');
 /** The link between two sites has one name, whoever is first. */
 export const linkId = (site: string, other: string): string => pairOf(site, other);
 
-export type GroupKind = 'total' | 'site' | 'link' | 'endpoint' | 'host-pair' | 'gateway-address';
+export type GroupKind = 'total' | 'project' | 'site' | 'link' | 'endpoint' | 'host-pair' | 'gateway-address';
 
 /**
  * A pair of hosts whose traffic can be intercepted. Through gateways a migration has it for itself, because two could not be told apart;
@@ -57,14 +58,14 @@ export type Need = string;
 export const addressesNeed = (count: number): Need => `addresses:${count}`;
 const ADDRESSES = /^addresses:(\d+)$/;
 
-type Ends = Pick<Migration, 'source' | 'destination'>;
+type Ends = Pick<Migration, 'project' | 'source' | 'destination'>;
 
 /**
  * The lane of a migration. With `transparent`, its endpoints are hosts whose traffic gateways intercept; `need`: what its check has
- * found besides. `direct`: this one goes past the gateways.
+ * found besides. `direct`: this one goes past the gateways. The project comes first: what waits of one stands together (`entriesOf`).
  */
 export function laneOf(
-  { source, destination }: Ends,
+  { project, source, destination }: Ends,
   { transparent, direct = false, need = null }: { transparent: boolean; direct?: boolean; need?: Need | null },
 ): string {
   const groups = new Set([endpointGroup(source.endpoint), endpointGroup(destination.endpoint)]);
@@ -74,7 +75,8 @@ export function laneOf(
   const pair = transparent ? pairOf(source.endpoint, destination.endpoint) : count > 0 ? null : need;
   if (pair !== null) groups.add(`${direct ? PAIR_SHARED : PAIR_ALONE}:${pair}`);
   const addresses = Array.from({ length: count }, () => addressGroup(source.site));
-  return [...groups, ...addresses].sort().join(' ');
+  const owner = project === null ? [] : [projectGroup(project)];
+  return [...owner, ...[...groups, ...addresses].sort()].join(' ');
 }
 
 export const groupsOf = (lane: string): string[] => [TOTAL, ...lane.split(' ')];
@@ -96,3 +98,9 @@ export const rankOf = (order: number, id: string): string => orderText(order) + 
 
 /** How an id stands among those of its lane; the text sorts as `order` does. `|` is in no group's name. */
 export const laneEntry = (lane: string, order: number, id: string): string => `${lane}|${orderText(order)}|${id}`;
+
+/** Between which two texts, both excluded, the entries of a project stand: its lanes name it first, and `!` comes next after the blank. */
+export const entriesOf = (project: string): readonly [from: string, to: string] => {
+  const group = projectGroup(project);
+  return [`(${group} `, `(${group}!`];
+};

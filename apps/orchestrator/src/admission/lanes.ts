@@ -1,5 +1,5 @@
 /**
- * Finds the lane of a migration: its own ends, and what its plugin can do, decide which places it needs.
+ * Finds the lane of a migration: whose it is, its own ends, and what its plugin can do, decide which places it needs.
  */
 import type { Migration } from '../migrations/record.ts';
 import { isIntercepted, type PluginRegistry } from '../plugins/registry.ts';
@@ -7,7 +7,7 @@ import type { EndpointStore } from '../sites/sites.ts';
 import { laneOf, type Need } from './groups.ts';
 
 export type LaneFinder = (
-  migration: Pick<Migration, 'source' | 'destination' | 'request'>,
+  migration: Pick<Migration, 'project' | 'source' | 'destination' | 'request'>,
   /** What its check has found that it needs, and it has or waits for. */
   need?: Need | null,
 ) => Promise<string>;

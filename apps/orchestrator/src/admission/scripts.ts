@@ -96,8 +96,9 @@ export const addressesLua = `
 `;
 
 /**
- * KEYS[key] are the lanes of the queue. Defines firstFrom(from): the first entry from there on; and eachHead(see), lane by lane: some entries
- * at once, because most lanes of a queue with many of them are short.
+ * KEYS[key] are the lanes of the queue. Defines headOf(entry): what it says; firstFrom(from): the first one from there on; and eachHead(see),
+ * lane by lane, each the first entry and its lane: some entries at once, because most lanes of a queue with many of them are short. Where
+ * `see` answers a text, it goes on from there.
  */
 export const headsLua = (key: number): string => `
   local function entriesFrom(from, count) return redis.call('ZRANGEBYLEX', KEYS[${key}], from, '+', 'LIMIT', 0, count) end
@@ -117,20 +118,23 @@ export const headsLua = (key: number): string => `
   local function eachHead(see)
     local lane, entries = nil, entriesFrom('-', 16)
     while #entries > 0 do
+      local from
       for _, entry in ipairs(entries) do
         local itsLane = laneIn(entry)
         if itsLane ~= lane then
           lane = itsLane
-          see(headOf(entry))
+          from = see(entry, lane)
+          if from then break end
         end
       end
-      entries = entriesFrom('(' .. lane .. '|\\255', 16)
+      entries = entriesFrom(from or '(' .. lane .. '|\\255', 16)
     end
   end
 `;
 
 /**
- * Starts what may start, in order. Lanes are walked head by head: a lane whose head cannot start is not looked into.
+ * Starts what may start, in order. Lanes are walked head by head: a lane whose head cannot start is not looked into, nor is any lane of a
+ * project that has no place left, however many it has; they stand together (groups.ts).
  * KEYS: waitingKeys, placesKeys, limits, paused-at, kept pairs. ARGV: how many at most
  * @returns the ids, each of which holds its places now
  */
@@ -174,8 +178,15 @@ export const ADMIT = script(`
     elseif not hasAddresses(head.lane) then lackingAddresses[#lackingAddresses + 1] = head
     else return true end
   end
-  eachHead(function(head)
-    if hasRoom(head.lane) and sort(head) then heads[#heads + 1] = head end
+  local isOpen = {} -- by what a lane names besides its project: the lanes of many projects lead over the same links
+  eachHead(function(entry, lane)
+    local project, places = string.match(lane, '^(project:%S+) (.+)')
+    if project and isFull(project) then return '(' .. project .. '!' end
+    places = places or lane
+    if isOpen[places] == nil then isOpen[places] = hasRoom(places) end
+    if not isOpen[places] then return end
+    local head = headOf(entry)
+    if sort(head) then heads[#heads + 1] = head end
   end)
   local function passes(head, others, contend)
     for _, other in ipairs(others) do
@@ -224,8 +235,9 @@ export const RANKS = script(`
 export type RestoreArgs = readonly [id: string, lane: string, order: number, entry: string, need: string];
 
 /**
- * Puts live migrations where their records say that they belong: they wait, or, while a run has them, hold places. Whose need
- * has changed since its lane was made out is where it belongs: that change put it there. A drill whose copy runs belongs nowhere.
+ * Puts live migrations where their records say that they belong: they wait, in the lane that is theirs now, or, while a run has them, hold
+ * places. Whose need has changed since its lane was made out is where it belongs: that change put it there. A drill whose copy runs
+ * belongs nowhere.
  * KEYS: waitingKeys, placesKeys, live, running, and each migration. ARGV: of each in turn its RestoreArgs
  */
 export const RESTORE = script(`
@@ -238,6 +250,7 @@ export const RESTORE = script(`
       dequeue(id)
       changePlaces(id, lane)
     elseif redis.call('HEXISTS', KEYS[4], id) == 0 then
+      if redis.call('HGET', KEYS[3], id) ~= entry then dequeue(id) end
       enqueue(id, order, entry)
     end
   end

@@ -5,7 +5,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import type { Redis } from 'ioredis';
+import { createProjects } from '../access/projects.ts';
 import { createAdmission } from '../admission/admission.ts';
+import { laneOf } from '../admission/groups.ts';
 import { LmasError } from '../errors.ts';
 import { type BandwidthLimits, createBandwidthLimits } from '../links/bandwidth-limits.ts';
 import { createLog } from '../log.ts';
@@ -14,7 +16,9 @@ import { keys } from '../redis/keys.ts';
 import { type PrivateRedis, startPrivateRedis } from '../redis/private-server.ts';
 import { DRILLS_SINCE, STORE_VERSION } from '../redis/record-versions.ts';
 import { migrationInputSchema } from '../schemas/migration.ts';
-import { createMigrationService, type MigrationService } from './service.ts';
+import { projectInputSchema } from '../schemas/project.ts';
+import { newMigrationId } from './record.ts';
+import { type CreateOptions, createMigrationService, type MigrationService } from './service.ts';
 import { createMigrationStore, type MigrationStore } from './store.ts';
 
 const log = createLog('silent');
@@ -38,10 +42,11 @@ const createService = (store: MigrationStore, plugin: object = { optionsSchema }
       inventory: { endpoints: { get: find } } as never,
       plugins: { get: () => plugin } as never,
       admission: createAdmission(redis),
-      laneOf: async () => 'link:a~b',
+      laneOf: async (migration) => laneOf(migration, { transparent: false }),
       changes: { getMany: async () => [] } as never,
       giveUps: undefined as never,
       words: undefined as never,
+      projects: createProjects(redis),
       idempotencyMs: 60_000,
     },
   );
@@ -164,4 +169,59 @@ test('what was accepted is answered alike, also when an endpoint is gone since, 
   await assert.rejects(service.create(asking('other'), { project: null }), { code: 'UNKNOWN_REFERENCE' });
   assert.deepEqual(await allLimits(), {});
   endpoints.add('b');
+});
+
+test('of a project so many wait as may, and no more; one more is told how many there are, and its key is free', async () => {
+  const projects = createProjects(redis);
+  const limit = (maxWaiting: number | null) => projects.update('red', { limits: { maxWaiting } }, () => undefined);
+  for (const id of ['red', 'red-2', 'r']) await projects.add(projectInputSchema.parse({ id }));
+  const ask = (vm: string, project: string | null, idempotencyKey?: string) =>
+    service.create({ ...asking(vm), bandwidthBytesPerSec: null }, { project, idempotencyKey });
+  await limit(2);
+  for (const project of ['red-2', 'r', null]) for (const n of [1, 2, 3]) await ask(`${project}-${n}`, project);
+  const [first, second] = [await ask('red-1', 'red'), await ask('red-2', 'red', 'key-2')];
+  const full = {
+    code: 'PROJECT_QUEUE_FULL',
+    message: 'Of project red 2 migrations wait; it may have 2 waiting.',
+    remedy: /lmas project set red --max-waiting/,
+  };
+  await assert.rejects(ask('red-3', 'red', 'key-3'), full);
+  assert.equal((await ask('red-2', 'red', 'key-2')).id, second.id, 'what was accepted is answered alike');
+  await ask('red-2-4', 'red-2');
+
+  await limit(3);
+  const together = await Promise.allSettled([1, 2, 3].map((n) => ask(`red-together-${n}`, 'red')));
+  assert.equal(together.filter(({ status }) => status === 'fulfilled').length, 1, 'of those that come at once');
+  await assert.rejects(ask('red-3', 'red', 'key-3'), { message: /3 migrations wait; it may have 3/ });
+  await createMigrationStore(redis).requestCancel(first.id);
+  await createMigrationStore(redis).claim(first.id, 'run', 60_000);
+  await ask('red-3', 'red', 'key-3');
+  await limit(0);
+  await assert.rejects(ask('red-4', 'red'), { message: /3 migrations wait; it may have 0/ });
+  await limit(null);
+  await ask('red-4', 'red');
+});
+
+test('a project asks for no more than its highest priority; what is ordered for it, and what names none, goes with that', async () => {
+  const projects = createProjects(redis);
+  await projects.add(projectInputSchema.parse({ id: 'low', limits: { maxPriority: 20 } }));
+  const order = () => ({ id: newMigrationId(), fence: { key: 'an order', token: 1 } });
+  await redis.hset('an order', 'token', '1');
+  const asked = (priority: number) => ({ ...asking(`high-${priority}`), bandwidthBytesPerSec: null, priority });
+  const priorityOf = async (priority: number, project: string | null, options: Partial<CreateOptions> = {}) =>
+    (await service.create({ ...asked(priority), vm: newMigrationId() }, { project, ...options })).request.priority;
+  const refused = {
+    code: 'PRIORITY_TOO_HIGH',
+    message: 'Project low may ask for priority 20 at most, and not for 21.',
+    issues: [{ path: 'priority', message: 'at most 20' }],
+  };
+  const key = { idempotencyKey: 'high', project: 'low' };
+  await projects.update('low', { limits: { maxPriority: null } }, () => undefined);
+  const { id } = await service.create(asked(21), key);
+  await projects.update('low', { limits: { maxPriority: 20 } }, () => undefined);
+  assert.equal((await service.create(asked(21), key)).id, id, 'what was accepted is answered alike');
+  await assert.rejects(priorityOf(21, 'low'), refused);
+  const lowered = [await priorityOf(20, 'low'), await priorityOf(50, 'low'), await priorityOf(1, 'low')];
+  assert.deepEqual([...lowered, await priorityOf(90, 'low', { order: order() })], [20, 20, 1, 20]);
+  assert.deepEqual([await priorityOf(90, null), await priorityOf(90, 'removed')], [90, 90]);
 });

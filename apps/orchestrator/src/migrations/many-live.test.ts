@@ -7,6 +7,7 @@ import { laneOf } from '../admission/groups.ts';
 import { createRegistry } from '../plugins/registry.ts';
 import { keys } from '../redis/keys.ts';
 import { migrationInputSchema } from '../schemas/migration.ts';
+import { projectInputSchema } from '../schemas/project.ts';
 import { createInventory } from '../sites/sites.ts';
 import { startTestRedis, type TestRedis } from '../testing/test-redis.ts';
 import { newMigrationId, newRecord } from './record.ts';
@@ -90,7 +91,7 @@ test('what has ended with something left over is found as well', async () => {
 
 test('of what belongs to a project as much is named as can be read', async () => {
   const projects = createProjects(server.redis);
-  await projects.add({ id: 'blue', description: '', endpoints: null });
+  await projects.add(projectInputSchema.parse({ id: 'blue', endpoints: null }));
   const usersOf = async () => (await store.live(keys.index('project', 'blue'))).map((id) => `migration ${id}`);
   await assert.rejects(projects.remove('blue', usersOf), {
     code: 'IN_USE',

@@ -26,7 +26,8 @@ export const TAKE_HOSTS = keptScript(`
   end
   local before = mine and pairIn(mine)
   if not holder and before ~= pair then
-    eachHead(function(head)
+    eachHead(function(entry)
+      local head = headOf(entry)
       if not holder and head.rank < ARGV[5] and excludes(lane, head.lane) then holder = head.id end
     end)
   end
@@ -61,7 +62,8 @@ export const TAKE_ADDRESSES = keptScript(`
   end
   if others + count <= tonumber(ARGV[7]) then holder = nil end
   if not holder and mine < count then
-    eachHead(function(head)
+    eachHead(function(entry)
+      local head = headOf(entry)
       local contends = wantsToo(lane, head.lane) and not waitsInVain(head.lane, ARGV[7])
       if not holder and head.rank < ARGV[5] and contends then holder = head.id end
     end)

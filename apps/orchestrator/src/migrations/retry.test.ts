@@ -1,6 +1,7 @@
 /** Asking for the same again, with the store and the queue played. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import type { ProjectLimits } from '../access/projects.ts';
 import { migrationInputSchema } from '../schemas/migration.ts';
 import type { Phase } from './phases.ts';
 import { newMigrationId, newRecord, type StoredMigration } from './record.ts';
@@ -15,7 +16,9 @@ const request = migrationInputSchema.parse({
 /** What was asked of the former one while it ran. */
 const asked = { bandwidthBytesPerSec: null, convergence: 'must-finish' as const };
 
-function serviceWith(phase: Phase) {
+const UNLIMITED = { maxMigrations: null, maxWaiting: null, maxPriority: null };
+
+function serviceWith(phase: Phase, limits: ProjectLimits = UNLIMITED) {
   const former = newRecord(newMigrationId(), request, { source: 'x', destination: 'y' }, [], { project: 'blue' });
   former.migration.phase = phase;
   const changes = new Map([[former.migration.id, asked]]);
@@ -38,6 +41,7 @@ function serviceWith(phase: Phase) {
       changes: { getMany: async (ids: readonly string[]) => ids.map((id) => changes.get(id) ?? {}) } as never,
       giveUps: undefined as never,
       words: undefined as never,
+      projects: { limitsOf: async () => limits },
       idempotencyMs: 1_000,
     },
   );
@@ -53,6 +57,12 @@ test('the same request, the same project, and where it comes from', async () => 
     assert.deepEqual((await service.get(id)).changes, asked);
     assert.deepEqual([again.request, again.changes], [request, {}], 'as it was sent: what was asked for since is over');
   }
+});
+
+test('a priority that its project may not ask for any more is lowered, and keeps nobody from trying again', async () => {
+  const { service, id } = serviceWith('failed', { ...UNLIMITED, maxPriority: 20 });
+  const again = await service.retry(id, {});
+  assert.deepEqual(again.request, { ...request, priority: 20 });
 });
 
 test('what runs or has succeeded is not tried again', async () => {

@@ -71,7 +71,8 @@ export const READ_RECORDS = script(`
  * KEYS: migration, events, migrations, live, queue deadlines, waitingKeys, bandwidth, lock…
  * ARGV: id, queue deadline (ms), record, createdAtMs, event, maxEvents, channel, notice, indexes, order, lane entry,
  * admission channel, key and token of a fence ('' for none): whoever orders it must not have withdrawn it meanwhile;
- * bytes per second ('' for unlimited); an idempotency key ('' for none), what it says while it stands for this one, for how long (ms)
+ * bytes per second ('' for unlimited); an idempotency key ('' for none), what it says while it stands for this one, for how long (ms);
+ * between which two texts the lane entries of its project stand, and how many there may be with this one ('' for any number)
  */
 export const CREATE = keptScript(`
   ${TELL}
@@ -79,12 +80,17 @@ export const CREATE = keptScript(`
   ${waitingLua(6)}
   if redis.call('EXISTS', KEYS[1]) == 1 then return {'OK'} end
   if ARGV[13] ~= '' and redis.call('HGET', ARGV[13], 'token') ~= ARGV[14] then return {'WITHDRAWN'} end
+  local function refused(...)
+    if ARGV[16] ~= '' and redis.call('GET', ARGV[16]) == ARGV[17] then redis.call('DEL', ARGV[16]) end
+    return {...}
+  end
   for i = 10, #KEYS do
     local holder = redis.call('GET', KEYS[i])
-    if holder and holder ~= ARGV[1] then
-      if ARGV[16] ~= '' and redis.call('GET', ARGV[16]) == ARGV[17] then redis.call('DEL', ARGV[16]) end
-      return {'LOCKED', holder}
-    end
+    if holder and holder ~= ARGV[1] then return refused('LOCKED', holder) end
+  end
+  if ARGV[21] ~= '' then
+    local waiting = redis.call('ZLEXCOUNT', KEYS[7], ARGV[19], ARGV[20])
+    if waiting >= tonumber(ARGV[21]) then return refused('FULL', waiting) end
   end
   for i = 10, #KEYS do redis.call('SET', KEYS[i], ARGV[1]) end
   if ARGV[16] ~= '' then redis.call('SET', ARGV[16], ARGV[17], 'PX', ARGV[18]) end

@@ -4,6 +4,8 @@
  */
 import type { Redis } from 'ioredis';
 import { projectSees } from '../access/principal.ts';
+import { requirePriority, withinPriority } from '../access/priority.ts';
+import type { Projects } from '../access/projects.ts';
 import type { Admission } from '../admission/admission.ts';
 import type { LaneFinder } from '../admission/lanes.ts';
 import { LmasError } from '../errors.ts';
@@ -45,7 +47,7 @@ export interface MigrationService {
    * Accepts a migration. With an idempotency key, the same request is accepted once and answered with the same migration
    * for as long as the key is remembered, whatever has become of what it names. The key of a request that was refused is free.
    * @throws LmasError UNKNOWN_REFERENCE, SAME_ENDPOINT, ENDPOINT_CORDONED, DIFFERENT_PLUGINS, INVALID_OPTIONS, NO_GATEWAY, NO_LISTENER,
-   * VM_ALREADY_MIGRATING, IDEMPOTENCY_KEY_REUSED, WITHDRAWN
+   * PRIORITY_TOO_HIGH, VM_ALREADY_MIGRATING, PROJECT_QUEUE_FULL, IDEMPOTENCY_KEY_REUSED, WITHDRAWN
    */
   create(input: MigrationInput, options: CreateOptions & { project: string | null }): Promise<Migration>;
   /** Everything `create` refuses, without creating. */
@@ -110,6 +112,7 @@ export function createMigrationService(
     changes,
     giveUps,
     words,
+    projects,
     idempotencyMs,
   }: {
     inventory: Inventory;
@@ -119,6 +122,7 @@ export function createMigrationService(
     changes: Changes;
     giveUps: Pick<GiveUps, 'note'>;
     words: WordsOfPeople;
+    projects: Pick<Projects, 'limitsOf'>;
     idempotencyMs: number;
   },
 ): MigrationService {
@@ -156,6 +160,8 @@ export function createMigrationService(
     const former = reservation === undefined ? undefined : await reservedId(redis, reservation);
     if (former !== undefined && (await store.get(former)) !== undefined) return await get(former);
     const { plugin, ...sites } = await validate(input);
+    const limits = await projects.limitsOf(of.project);
+    if (order === undefined && of.retryOf === undefined) requirePriority(of.project, input, limits);
     const { id, reserved } =
       reservation === undefined
         ? { id: order?.id ?? newMigrationId(), reserved: undefined }
@@ -163,8 +169,10 @@ export function createMigrationService(
     // A drill that waits holds up no move: it reserves its VM when it begins (workflow/drill.ts).
     const locks = input.drill === null ? [keys.vmByName(input.source, input.vm)] : [];
     await inSubmitSpan(id, async (traceparent) => {
-      const record = newRecord(id, input, sites, locks, { ...of, plugin, traceparent });
-      await store.create(record, await laneOf(record.migration), { fence: order?.fence, reserved });
+      const request = withinPriority(input, limits);
+      const record = newRecord(id, request, sites, locks, { ...of, plugin, traceparent });
+      const by = { fence: order?.fence, maxWaiting: limits.maxWaiting, reserved };
+      await store.create(record, await laneOf(record.migration), by);
     });
     return await get(id);
   };

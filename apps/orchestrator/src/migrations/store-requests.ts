@@ -3,7 +3,7 @@
  */
 import type { Redis } from 'ioredis';
 import { projectSees } from '../access/principal.ts';
-import { laneEntry, orderOf } from '../admission/groups.ts';
+import { entriesOf, laneEntry, orderOf } from '../admission/groups.ts';
 import { waitingKeys } from '../admission/scripts.ts';
 import { LmasError } from '../errors.ts';
 import { keys } from '../redis/keys.ts';
@@ -28,6 +28,8 @@ const CANCEL_VERDICTS: Record<string, CancelVerdict> = {
 
 export interface OrderedBy {
   readonly fence?: Fence | undefined;
+  /** How many migrations of its project may wait, this one among them; null: any number. */
+  readonly maxWaiting?: number | null | undefined;
   /** The idempotency key: it stands for the record once that is stored, and is free again when it is refused. */
   readonly reserved?: Reserved | undefined;
 }
@@ -35,7 +37,7 @@ export interface OrderedBy {
 export interface RequestWrites {
   /**
    * Stores a new record, its VM locks, its bandwidth limit and its place in the queue in one step; done before, it does nothing.
-   * @throws LmasError VM_ALREADY_MIGRATING naming the other one, WITHDRAWN when the fence is not met
+   * @throws LmasError VM_ALREADY_MIGRATING naming the other one, PROJECT_QUEUE_FULL, WITHDRAWN when the fence is not met
    */
   create(stored: StoredMigration, lane: string, by?: OrderedBy): Promise<void>;
   requestCancel(id: string): Promise<CancelVerdict>;
@@ -43,11 +45,13 @@ export interface RequestWrites {
 
 export function createRequestWrites(redis: Redis, reads: Pick<RecordReads, 'get' | 'incomplete'>): RequestWrites {
   return {
-    async create(stored, lane, { fence, reserved } = {}) {
+    async create(stored, lane, { fence, maxWaiting = null, reserved } = {}) {
       const { migration, notes } = stored;
       const from = readableFrom(stored);
       if (from !== undefined) await leaveEarlierVersionsOut(redis, from);
       const { event, notice } = eventJson('phase', 'queued', migration);
+      const { project } = migration;
+      const waiting = project === null || maxWaiting === null ? ['', '', ''] : [...entriesOf(project), maxWaiting];
       const [word, holder] = verdict(
         await scripts.CREATE(
           redis,
@@ -77,11 +81,13 @@ export function createRequestWrites(redis: Redis, reads: Pick<RecordReads, 'get'
             ...[fence?.key ?? '', fence?.token ?? ''],
             migration.request.bandwidthBytesPerSec ?? '',
             ...[reserved?.key ?? '', reserved?.value ?? '', reserved?.ttlMs ?? ''],
+            ...waiting,
           ],
         ),
       );
       if (word === 'WITHDRAWN') throw new LmasError('WITHDRAWN');
-      if (word === 'LOCKED') throw await vmLocked(reads, holder, migration.project);
+      if (word === 'LOCKED') throw await vmLocked(reads, holder, project);
+      if (word === 'FULL') throw queueFull(project ?? '', holder ?? '', maxWaiting ?? 0);
     },
     async requestCancel(id) {
       const at = now();
@@ -101,6 +107,18 @@ export function createRequestWrites(redis: Redis, reads: Pick<RecordReads, 'get'
       return CANCEL_VERDICTS[word] ?? 'missing';
     },
   };
+}
+
+function queueFull(project: string, waiting: string, maxWaiting: number): LmasError {
+  return new LmasError(
+    'PROJECT_QUEUE_FULL',
+    `Of project ${project} ${waiting} ${waiting === '1' ? 'migration waits' : 'migrations wait'}; it may have ${maxWaiting} waiting.`,
+    {
+      remedy:
+        'Try again once one of them has begun, or cancel what need not wait (lmas queue list); whoever runs the installation may let more wait ' +
+        `(lmas project set ${project} --max-waiting).`,
+    },
+  );
 }
 
 /** Names the other migration to those who see it. */

@@ -5,6 +5,7 @@ import type { Redis } from 'ioredis';
 import { createProjects } from '../access/projects.ts';
 import { scopeOf } from '../access/scope.ts';
 import { evacuationInputSchema, planBodySchema } from '../schemas/plan.ts';
+import { projectInputSchema } from '../schemas/project.ts';
 import { startTestRedis } from '../testing/test-redis.ts';
 import { besideOf, createPlanDriver, type DriverParts, lookAtMs } from './driver.ts';
 import { evacuationPlan, seatOfPlace } from './evacuation.ts';
@@ -47,7 +48,7 @@ test('a run whose project is gone ends, whether its VMs are looked for or checke
   await using server = await startTestRedis();
   const table = createRunTable(server.redis);
   const projects = createProjects(server.redis);
-  await projects.add({ id: 'gone', description: '', endpoints: null });
+  await projects.add(projectInputSchema.parse({ id: 'gone', endpoints: null }));
   await projects.remove('gone', async () => []);
   const ends: unknown[] = [];
   const none = { list: async () => [] };

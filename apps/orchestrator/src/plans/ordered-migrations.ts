@@ -12,6 +12,7 @@ import type { Fence } from '../redis/versioned-table.ts';
 import { MAX_KEEP_MS } from '../schemas/drill.ts';
 import { inTurns } from './in-turns.ts';
 import { isLive, type MigrationFacts } from './item-step.ts';
+import { type Held, QUEUE_FULL } from './queue-full.ts';
 import { isLost, type PlanItem, type PlanRun } from './record.ts';
 import { reverseOf } from './reverse.ts';
 
@@ -143,25 +144,38 @@ async function lookBack(questions: Scope['questions'], endpoint: string, vm: str
   }
 }
 
-/** Orders what the record says is ordered and is not there. @returns what was refused, by item */
+export interface Ordered {
+  /** What was refused, by item. */
+  readonly refused: ReadonlyMap<string, PlanItem['error']>;
+  /** What has to wait with its order; it is tried again with the next look. */
+  readonly held: Held | undefined;
+}
+
+/** Orders what the record says is ordered and is not there. */
 export async function orderMissing(
   run: PlanRun,
   facts: ReadonlyMap<string, MigrationFacts>,
   { migrations }: Pick<Scope, 'migrations'>,
   fence: Fence,
-): Promise<Map<string, PlanItem['error']>> {
+): Promise<Ordered> {
   const refused = new Map<string, PlanItem['error']>();
-  for (const item of run.items) {
+  const missing = run.items.flatMap((item) => {
     const id = item.migrations.at(-1);
-    if (!isLive(item) || id === undefined || facts.has(id)) continue;
+    return !isLive(item) || id === undefined || facts.has(id) ? [] : [{ item, id }];
+  });
+  for (const [index, { item, id }] of missing.entries()) {
     try {
       await migrations.create(requestFor(run, item), { order: { id, fence } });
     } catch (error) {
       const { code, message, remedy } = describeError(error);
       // Withdrawn: the record says otherwise by now, and is read again. A defect, or no Redis: another time.
       if (!(error instanceof LmasError) || ['WITHDRAWN', 'INTERNAL', 'UNAVAILABLE'].includes(code)) throw error;
+      if (code === QUEUE_FULL) {
+        const keys = new Set(missing.slice(index).map(({ item: { key } }) => key));
+        return { refused, held: { error: { code, message, remedy }, keys } };
+      }
       refused.set(item.key, { code, message, remedy });
     }
   }
-  return refused;
+  return { refused, held: undefined };
 }

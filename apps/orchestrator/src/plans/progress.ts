@@ -4,6 +4,7 @@
  */
 import { inShort } from '../in-short.ts';
 import { limboInWords } from './limbo.ts';
+import { heldInWords } from './queue-full.ts';
 import {
   approvalEndsMs,
   isLost,
@@ -22,7 +23,7 @@ function progressOf(run: PlanRun): string {
   const limbo = limboInWords(run.items);
   const halt = haltInWords(run);
   if (limbo !== '') return halt === '' ? limbo : `${limbo}. ${halt}`;
-  return halt === '' ? courseOf(run) : halt;
+  return halt || heldInWords(run.items) || courseOf(run);
 }
 
 /** With its number, from 1, and its name if it has one. */

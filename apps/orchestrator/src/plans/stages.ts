@@ -11,8 +11,9 @@ import { assess } from './disaster.ts';
 import { wayAround } from './in-words.ts';
 import { withLeftThere } from './left-there.ts';
 import { withMemoryFindings } from './memory.ts';
-import { factsOf, orderMissing } from './ordered-migrations.ts';
+import { factsOf, type Ordered, orderMissing } from './ordered-migrations.ts';
 import { asTaken } from './powered-off.ts';
+import { withHeld } from './queue-full.ts';
 import { hasMoved, type PlanItem, type PlanRun, type RunEntry, skipped } from './record.ts';
 import { advanceRehearsal } from './rehearsal.ts';
 import { type Resolution, resolve } from './resolve.ts';
@@ -115,6 +116,8 @@ function resolved(run: PlanRun, { items, issues, silent }: Resolution, endedAt: 
   };
 }
 
+const NOTHING_ORDERED: Ordered = { refused: new Map(), held: undefined };
+
 async function turn(
   { value: run, fence }: Versioned<PlanRun>,
   tools: StageTools,
@@ -123,12 +126,13 @@ async function turn(
   const { scope, nowMs } = tools;
   const migrations = await factsOf(run, scope, options);
   const isHalted = run.pausedAt !== null || run.cancelRequestedAt !== null;
-  const refused = isHalted ? new Map<string, PlanItem['error']>() : await orderMissing(run, migrations, scope, fence);
+  const { refused, held } = isHalted ? NOTHING_ORDERED : await orderMissing(run, migrations, scope, fence);
   if (refused.size > 0) return withRefused(run, refused, new Date(nowMs).toISOString());
+  const seen = withHeld(run, held);
   const look = run.mode === 'drill' ? advanceRehearsal : advance;
-  const { run: next, entries, cancel } = look(run, { nowMs, migrations });
+  const { run: next, entries, cancel } = look(seen.run, { nowMs, migrations });
   for (const id of cancel) await cancelMigration(scope, id);
-  if (JSON.stringify(next) !== JSON.stringify(run)) return { run: next, entries };
+  if (JSON.stringify(next) !== JSON.stringify(run)) return { run: next, entries: [...seen.entries, ...entries] };
   return isHalted ? undefined : await makeChecks(run, tools, options);
 }
 

@@ -190,8 +190,8 @@ function takeHeldUp(
   return null;
 }
 
-/** Refusals that are over once a run that somebody else has begun is. */
-const HELD_UP: readonly string[] = ['PLAN_BUSY', 'VM_ALREADY_MIGRATING'];
+/** Refusals that are over once a run that somebody else has begun is, or has begun to move: the queue of its project may be full of such. */
+const HELD_UP: readonly string[] = ['PLAN_BUSY', 'VM_ALREADY_MIGRATING', 'PROJECT_QUEUE_FULL'];
 export const isHeldUp = ({ code }: { readonly code: string }): boolean => HELD_UP.includes(code);
 
 /**

@@ -1,5 +1,5 @@
 /**
- * What several resources share: names that people give, addresses, times, rates.
+ * What several resources share: names that people give, addresses, times, rates, priorities.
  */
 import { z } from 'zod';
 
@@ -35,6 +35,10 @@ export const hostSchema = z
 export const portSchema = z.int().min(1).max(65_535);
 export const timestampSchema = z.iso.datetime();
 export const bandwidthSchema = z.int().min(1_024).nullable().describe('Bytes per second; null is unlimited.');
+
+export const prioritySchema = z.int().min(0).max(100);
+/** Of a migration whose request names none. */
+export const DEFAULT_PRIORITY = 50;
 
 /** Nothing in it steers a terminal or breaks a line. */
 const PLAIN = /^\P{Cc}*$/u;

@@ -6,7 +6,15 @@ import { subflowsSchema } from '@lmas/gateway-api';
 import { CONVERGENCES } from '@lmas/plugin-api';
 import { z } from 'zod';
 import { PHASES } from '../migrations/phases.ts';
-import { bandwidthSchema, nameMapSchema, shortTextSchema, slugSchema, timestampSchema } from './common.ts';
+import {
+  bandwidthSchema,
+  DEFAULT_PRIORITY,
+  nameMapSchema,
+  prioritySchema,
+  shortTextSchema,
+  slugSchema,
+  timestampSchema,
+} from './common.ts';
 import { drillInputSchema, drillSchema } from './drill.ts';
 import { findingSchema } from './finding.ts';
 import { waitingSchema } from './queue.ts';
@@ -147,7 +155,11 @@ export const migrationInputSchema = z
     maxDowntimeMs: maxDowntimeSchema.default(null),
     convergence: convergenceSchema.default('balanced'),
     bandwidthBytesPerSec: bandwidthSchema.default(null),
-    priority: z.int().min(0).max(100).default(50).describe('The higher one starts first; among equals, the older one.'),
+    priority: prioritySchema
+      .default(DEFAULT_PRIORITY)
+      .describe(
+        'The higher one starts first; among equals, the older one. A project may be held to a highest one (`maxPriority` of its limits).',
+      ),
     timeouts: timeoutsOver((maxMs) => timeoutSchema.max(maxMs)),
     retries: z
       .strictObject({

@@ -34,12 +34,12 @@ export const waitingSchema = z
     blockedBy: z
       .array(
         z.object({
-          kind: z.enum(['paused', 'total', 'site', 'link', 'endpoint', 'host-pair', 'gateway-address']),
+          kind: z.enum(['paused', 'total', 'project', 'site', 'link', 'endpoint', 'host-pair', 'gateway-address']),
           id: z
             .string()
             .nullable()
             .describe(
-              'Which site, link, endpoint or pair of hosts; for `gateway-address` the site whose gateway machine has them.',
+              'Which project, site, link, endpoint or pair of hosts; for `gateway-address` the site whose gateway machine has them.',
             ),
           limit: z.int().nullable(),
         }),

@@ -53,7 +53,7 @@ const missed = z
 const overlap = z
   .enum(['skip', 'queue', 'replace'])
   .describe(
-    'What becomes of a run whose time comes while the former one is under way. `skip`: nothing. `queue`: it begins after it; one waits at most. `replace`: the former one is cancelled first. Where a run that somebody else has begun is in its way (PLAN_BUSY, VM_ALREADY_MIGRATING), `skip` leaves it out, and the two others try again until a window closes.',
+    'What becomes of a run whose time comes while the former one is under way. `skip`: nothing. `queue`: it begins after it; one waits at most. `replace`: the former one is cancelled first. Where a run that somebody else has begun is in its way (PLAN_BUSY, VM_ALREADY_MIGRATING), or so many migrations of its project wait that it may have no more (PROJECT_QUEUE_FULL), `skip` leaves it out, and the two others try again until a window closes.',
   );
 const description = z.string().max(500);
 
@@ -125,7 +125,7 @@ export const waitingSchema = z.object({
   for: z
     .enum(['window', 'former-run', 'other-run'])
     .describe(
-      '`former-run`: of this schedule. `other-run`: somebody else has begun a run of the plan, or a migration of the VM; it is tried again for as long as it may begin.',
+      '`former-run`: of this schedule. `other-run`: somebody else has begun a run of the plan, or a migration of the VM, or the queue of its project is full; it is tried again for as long as it may begin.',
     ),
   message: z.string().nullable().default(null).describe('What is in its way, for `other-run`.'),
   code: z.string().nullable().default(null).describe('Of what is in its way.'),

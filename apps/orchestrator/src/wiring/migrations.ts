@@ -14,9 +14,9 @@ export function createMigrationsOver(
   records: Records,
   { queue, plugins, questions }: { queue: MigrationQueue; plugins: PluginRegistry; questions: Questions },
 ): { migrations: MigrationService; checker: MigrationChecker } {
-  const { store, inventory, admission, laneOf, changes, giveUps, words, links } = records;
+  const { store, inventory, admission, laneOf, changes, giveUps, words, projects, links } = records;
   const migrations = createMigrationService(redis, store, queue, {
-    ...{ inventory, plugins, admission, laneOf, changes, giveUps, words },
+    ...{ inventory, plugins, admission, laneOf, changes, giveUps, words, projects },
     idempotencyMs: config.idempotencyMs,
   });
   const { endpoints, sites } = inventory;

@@ -1,5 +1,6 @@
 /** What is on record, as one connection sees it. None of it keeps anything in memory that another one would miss. */
 import type { Redis } from 'ioredis';
+import { createProjects } from '../access/projects.ts';
 import type { Vault } from '../access/vault.ts';
 import { createAdmission } from '../admission/admission.ts';
 import { createLaneFinder } from '../admission/lanes.ts';
@@ -27,6 +28,7 @@ export function createRecords(redis: Redis, { vault, plugins }: { vault: Vault; 
     changes: createChanges(redis),
     giveUps: createGiveUps(redis),
     words: createWordsOfPeople(redis),
+    projects: createProjects(redis),
     holders: createHolders(redis),
   };
 }

@@ -1,10 +1,12 @@
-/** Tenants: who is bound to one sees what is its own, and the endpoints that it was given. */
+/** Tenants: who is bound to one sees what is its own, and the endpoints that it was given, and takes no more than its limits. */
 import { type Project, versionOf } from '@lmas/client';
+import { formatProjectLimits } from '@lmas/format';
 import { useState } from 'preact/hooks';
 import { useResource } from '../../live/resource.ts';
 import { Confirmation } from '../../parts/dialog.tsx';
 import { Empty } from '../../parts/empty.tsx';
 import { CheckField, ManyField, NAME, TextField } from '../../parts/form-fields.tsx';
+import { CountField } from '../../parts/limit-fields.tsx';
 import { Loaded } from '../../parts/loaded.tsx';
 import { Removal } from '../../parts/removal.tsx';
 import { type Column, Table } from '../../parts/table.tsx';
@@ -60,6 +62,7 @@ const COLUMNS: readonly Column<Project>[] = [
     title: 'Endpoints',
     cell: ({ endpoints }) => (endpoints === null ? 'all' : endpoints.length === 0 ? 'none' : endpoints.join(', ')),
   },
+  { title: 'Limits', cell: ({ limits }) => formatProjectLimits(limits) },
 ];
 
 const actionsFor = (edit: (project: Project) => void, onRemoved: () => void): Column<Project> => ({
@@ -89,6 +92,8 @@ function Edit({ project, onClose }: { project: Project | undefined; onClose: () 
   return <Loaded of={found}>{({ now }) => <EditForm project={now} onClose={onClose} />}</Loaded>;
 }
 
+const UNLIMITED: Project['limits'] = { maxMigrations: null, maxWaiting: null, maxPriority: null };
+
 /** It is looked at again whenever its reader comes back to the page; what is being typed belongs to the version that it began with. */
 function EditForm({ project: found, onClose }: { project: Project | undefined; onClose: () => void }) {
   const [project] = useState(found);
@@ -96,8 +101,9 @@ function EditForm({ project: found, onClose }: { project: Project | undefined; o
   const [id, setId] = useState(project?.id ?? '');
   const [description, setDescription] = useState(project?.description ?? '');
   const [endpoints, setEndpoints] = useState<readonly string[] | null>(project === undefined ? [] : project.endpoints);
+  const [limits, setLimits] = useState(project?.limits ?? UNLIMITED);
   const action = useAction(async () => {
-    const settings = { description, endpoints: endpoints === null ? null : [...endpoints] };
+    const settings = { description, endpoints: endpoints === null ? null : [...endpoints], limits };
     if (project === undefined) await client().createProject({ id, ...settings });
     else await client().updateProject(project.id, settings, { ifMatch: versionOf(project) ?? '*' });
   });
@@ -128,6 +134,21 @@ function EditForm({ project: found, onClose }: { project: Project | undefined; o
           )}
         </Loaded>
       )}
+      <CountField
+        label="Migrations under way at once, at most"
+        value={limits.maxMigrations}
+        onChange={(maxMigrations) => setLimits({ ...limits, maxMigrations })}
+      />
+      <CountField
+        label="Migrations that wait, at most"
+        value={limits.maxWaiting}
+        onChange={(maxWaiting) => setLimits({ ...limits, maxWaiting })}
+      />
+      <CountField
+        label="Highest priority that it may ask for"
+        value={limits.maxPriority}
+        onChange={(maxPriority) => setLimits({ ...limits, maxPriority })}
+      />
     </Confirmation>
   );
 }

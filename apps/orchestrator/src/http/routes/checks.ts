@@ -30,6 +30,7 @@ export const checkRoutes: FastifyPluginAsyncZod<Services> = async (api, { seenBy
             'INVALID_OPTIONS',
             'NO_GATEWAY',
             'NO_LISTENER',
+            'PRIORITY_TOO_HIGH',
             'FAR_END_TIMEOUT',
           ),
         },
@@ -37,7 +38,9 @@ export const checkRoutes: FastifyPluginAsyncZod<Services> = async (api, { seenBy
     },
     async (request, reply) => {
       const signal = callSignal(reply, Math.min(request.body.timeouts.checkingMs, CHECK_CALL_MS));
-      return await seenBy(callerOf(request)).checker.check(request.body, { signal });
+      const { migrations, checker } = seenBy(callerOf(request));
+      await migrations.validate(request.body); // as it is asked for now: what a run of a plan checks was accepted before
+      return await checker.check(request.body, { signal });
     },
   );
 };

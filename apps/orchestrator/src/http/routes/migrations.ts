@@ -51,7 +51,9 @@ export const migrationRoutes: FastifyPluginAsyncZod<Services> = async (api, { se
             'INVALID_OPTIONS',
             'NO_GATEWAY',
             'NO_LISTENER',
+            'PRIORITY_TOO_HIGH',
             'VM_ALREADY_MIGRATING',
+            'PROJECT_QUEUE_FULL',
             'IDEMPOTENCY_KEY_REUSED',
           ),
         },
@@ -150,7 +152,7 @@ export const migrationRoutes: FastifyPluginAsyncZod<Services> = async (api, { se
         tags: ['migrations'],
         summary: 'Try a failed or cancelled migration again',
         description:
-          'A new migration with the same request, which names this one in `retryOf`. The old record stays. What was asked for since (`changes`) is not taken along.',
+          'A new migration with the same request, which names this one in `retryOf`. The old record stays. What was asked for since (`changes`) is not taken along. A priority that its project may not ask for any more is lowered to the highest one.',
         params,
         headers: submitHeaders,
         response: {
@@ -163,6 +165,7 @@ export const migrationRoutes: FastifyPluginAsyncZod<Services> = async (api, { se
             'NO_GATEWAY',
             'NO_LISTENER',
             'VM_ALREADY_MIGRATING',
+            'PROJECT_QUEUE_FULL',
             'IDEMPOTENCY_KEY_REUSED',
           ),
         },

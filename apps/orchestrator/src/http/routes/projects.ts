@@ -23,7 +23,8 @@ export const projectRoutes: FastifyPluginAsyncZod<Services> = async (api, servic
         operationId: 'createProject',
         tags,
         summary: 'Add a project',
-        description: 'A tenant: whoever is bound to it sees what is its own, and the endpoints that it is given.',
+        description:
+          'A tenant: whoever is bound to it sees what is its own, and the endpoints that it is given. Its `limits` keep it from taking the places of the others.',
         body: projectInputSchema,
         response: { 201: projectSchema, ...failures('ALREADY_EXISTS', 'UNKNOWN_REFERENCE') },
       },
@@ -54,7 +55,7 @@ export const projectRoutes: FastifyPluginAsyncZod<Services> = async (api, servic
         operationId: 'getProject',
         tags,
         summary: 'Get a project',
-        description: 'Its endpoints and settings; the `etag` of the answer is what a change has to name in `if-match`.',
+        description: 'Its endpoints and limits; the `etag` of the answer is what a change has to name in `if-match`.',
         params: slugParams,
         response: { 200: projectSchema, ...failures('PROJECT_NOT_FOUND') },
       },
@@ -71,7 +72,8 @@ export const projectRoutes: FastifyPluginAsyncZod<Services> = async (api, servic
         operationId: 'updateProject',
         tags,
         summary: 'Change a project',
-        description: 'What is not named stays as it is.',
+        description:
+          'What is not named stays as it is. A limit takes effect at once, and on what waits: what is under way is never stopped by one.',
         params: slugParams,
         headers: ifMatchHeaders,
         body: projectUpdateSchema,
