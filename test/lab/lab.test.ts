@@ -63,18 +63,22 @@ function overSsh(machine: LabMachine, command: string, hostKey = machine.ssh.hos
 }
 
 async function pingMs(lab: Lab, count = 5): Promise<number[]> {
-  const { stdout } = await run('ip', [
-    'netns',
-    'exec',
-    netnsOf(lab.name, 'host-a'),
-    await build('lab-probe'),
-    lab.sites.b.host.dataAddress,
-    String(count),
-  ]);
+  const inside = ['ip', 'netns', 'exec', netnsOf(lab.name, 'host-a')];
+  return await probeMs(inside, lab.sites.b.host.dataAddress, count);
+}
+
+async function probeMs(inside: string[], address: string, count: number): Promise<number[]> {
+  const { stdout } = await run('env', [...inside, await build('lab-probe'), address, String(count)]);
   return stdout
     .split('\n')
     .filter(Boolean)
     .map((us) => Number(us) / 1000);
+}
+
+/** From this machine to each of the lab's, the median. */
+async function managementRttsMs(lab: Lab): Promise<number[]> {
+  const all = await Promise.all(Object.values(lab.machines).map(({ address }) => probeMs([], address, 5)));
+  return all.map((measured) => measured.sort((one, other) => one - other)[2] ?? Number.NaN);
 }
 
 describe('the lab', { skip, timeout: 120_000 }, () => {
@@ -134,6 +138,30 @@ describe('the lab', { skip, timeout: 120_000 }, () => {
     await lab.outage('off', 'ab');
     assert.equal((await pingMs(lab)).length, 5);
     assert.ok((await lab.linkStats()).ab.droppedOutage - before >= 2);
+  });
+
+  test('the management network has a round trip for as long as one is asked for, and SSH crosses it', async () => {
+    const near = (rtts: number[]) =>
+      assert.ok(Math.max(...rtts) < 10, `round trips ${rtts.join(' ')} ms without delay`);
+    const far = (rtts: number[], rttMs: number) =>
+      assert.ok(
+        rtts.every((rtt) => Math.abs(rtt - rttMs) < 10),
+        `round trips ${rtts.join(' ')} ms at ${rttMs}`,
+      );
+    near(await managementRttsMs(lab));
+    {
+      await using _distance = await lab.delayManagement(80);
+      far(await managementRttsMs(lab), 80);
+      const startedAt = performance.now();
+      assert.equal(await overSsh(lab.machines['gw-b'], 'hostname'), 'gw-b');
+      // RFC 4253, 4252, 4254: at least TCP, the versions, the key exchange, the service, the login, the channel and its command.
+      assert.ok(performance.now() - startedAt > 5 * 80);
+    }
+    near(await managementRttsMs(lab));
+    for (const machine of Object.values(lab.machines)) assert.equal(await overSsh(machine, 'hostname'), machine.name);
+    await lab.delayManagement(60); // nobody disposes of it
+    far(await managementRttsMs(lab), 60);
+    near(await managementRttsMs(await labUp({ name: NAME })));
   });
 
   test('a VM moves over the line in many passes, and its guest proves it', async () => {
@@ -278,6 +306,7 @@ describe('the lab', { skip, timeout: 120_000 }, () => {
   });
 
   test('goes down without a trace', async () => {
+    await lab.delayManagement(20);
     const pids = await processesIn(NAME);
     assert.ok(pids.length > 6);
     writeFileSync(join(lab.stateDir, 'shared', 'something'), '');

@@ -13,6 +13,7 @@ import { emulatorLink, startEmulator } from './link-emulator.ts';
 import { hasNetem, netemLink, startNetem } from './link-netem.ts';
 import { LabMachine, type MachineContext, writeProgram } from './machine.ts';
 import { ensureKeyPair, writeMachineFiles } from './machine-files.ts';
+import { addManagementDelay, removeManagementDelay } from './management-delay.ts';
 import {
   type Addresses,
   addressesOf,
@@ -38,6 +39,12 @@ export interface LabOptions extends Partial<LinkOptions> {
   stateDir?: string;
   /** Gives up bringing it up: what has been made is taken down again, then the call fails with the signal's reason. */
   signal?: AbortSignal;
+}
+
+/** While it lasts, until it is disposed of. */
+export interface ManagementDelay extends AsyncDisposable {
+  /** Of the emulator, in the root namespace; null where the kernel delays. */
+  readonly pid: number | null;
 }
 
 export interface LabSite {
@@ -133,6 +140,41 @@ export class Lab {
     return this.#link.outage(direction, how);
   }
 
+  /**
+   * Gives the management network a round trip, as an orchestrator has it that is far from the sites. One at a time: it replaces
+   * another, and the next `labUp` takes one away that nobody disposed of.
+   */
+  async delayManagement(rttMs: number): Promise<ManagementDelay> {
+    await this.restoreManagement();
+    const state = this.#update((state) => {
+      state.managementRttMs = rttMs;
+    });
+    try {
+      const emulator = await addManagementDelay(state, this.stateDir, rttMs);
+      this.#update((state) => {
+        if (emulator) state.processes.management = emulator;
+      });
+      return { pid: emulator?.pid ?? null, [Symbol.asyncDispose]: () => this.restoreManagement() };
+    } catch (error) {
+      await this.restoreManagement();
+      throw error;
+    }
+  }
+
+  /** The management network without delay, whether it has one or not. */
+  async restoreManagement(): Promise<void> {
+    const state = readState(this.stateDir) ?? this.#state;
+    if (state.managementRttMs === undefined) return;
+    const emulator = state.processes.management;
+    if (emulator && !(await killRecorded(emulator)))
+      throw new LabError('LAB_TIMEOUT', 'the emulator of the management network does not die');
+    await removeManagementDelay(state);
+    this.#update((state) => {
+      delete state.managementRttMs;
+      delete state.processes.management;
+    });
+  }
+
   /** Which hosts run the VM now, by libvirt's word. */
   copies(uuid: string): Record<SiteName, boolean> {
     return { a: this.vm.runState('a', uuid)?.state === 'running', b: this.vm.runState('b', uuid)?.state === 'running' };
@@ -175,7 +217,7 @@ export function assertRoot(): void {
   if (process.getuid?.() !== 0) throw new LabError('LAB_NOT_ROOT', `running as uid ${process.getuid?.()}`);
 }
 
-/** Brings the lab up. A lab that is up already is kept and its line set as asked; a half-dead one is taken down first. */
+/** Brings the lab up. A lab that is up already is kept and its lines set as asked; a half-dead one is taken down first. */
 export async function labUp(options: LabOptions = {}): Promise<Lab> {
   assertRoot();
   const name = checkName(options.name ?? DEFAULT_NAME);
@@ -185,6 +227,7 @@ export async function labUp(options: LabOptions = {}): Promise<Lab> {
     const running = attach(name);
     if (running) {
       await running.setLink(linkOptions);
+      await running.restoreManagement();
       return running;
     }
     await tearDown(name);
@@ -259,6 +302,7 @@ async function startLink(name: string, stateDir: string, state: LabState): Promi
   } else {
     state.processes.wan = await startEmulator(
       netnsOf(name, 'wan'),
+      ['a', 'b'],
       join(stateDir, 'wan.sock'),
       join(stateDir, 'wan.log'),
     );

@@ -7,9 +7,15 @@ import { LabError } from './errors.ts';
 import { type Direction, type Link, type LinkOptions, type LinkStats, queueMsOf } from './link.ts';
 import { type ProcessRecord, recordOf, waitUntil } from './processes.ts';
 
-export async function startEmulator(netns: string, socketPath: string, logFile: string): Promise<ProcessRecord> {
+/** @param ends the interfaces of this namespace that the line is between */
+export async function startEmulator(
+  netns: string,
+  ends: readonly [string, string],
+  socketPath: string,
+  logFile: string,
+): Promise<ProcessRecord> {
   const program = await build('lab-wan');
-  const pid = await startDetached('ip', ['netns', 'exec', netns, program, 'a', 'b', socketPath], logFile);
+  const pid = await startDetached('ip', ['netns', 'exec', netns, program, ...ends, socketPath], logFile);
   const record = recordOf(pid);
   const link = emulatorLink(socketPath);
   const answers = () =>

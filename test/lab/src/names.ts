@@ -58,3 +58,5 @@ export function addressesOf(index: number): Addresses {
 /** Interfaces in the root namespace (15 characters at most). */
 export const managementBridge = (index: number): string => `lmlab${index}`;
 export const managementPort = (index: number, machine: MachineName): string => `lml${index}${machine.replace('-', '')}`;
+/** Of the cable that gives the management network a length, while it has one: see management-delay.ts. */
+export const managementCable = (index: number, end: 'far' | 'near'): string => `lml${index}${end}`;

@@ -1,7 +1,7 @@
 // The lab's network: namespaces, bridges and veth pairs, made by `ip -batch`. Owns nothing but names: what it makes goes with the
 // namespaces, save the management bridge and its ports in the root namespace, which removeNetwork takes away one by one.
 //
-//   root ── lmlabN ──┬── mgmt@host-a   mgmt@gw-a   mgmt@host-b   mgmt@gw-b          (no delay; SSH)
+//   root ── lmlabN ──┬── mgmt@host-a   mgmt@gw-a   mgmt@host-b   mgmt@gw-b          (SSH; no delay, but see management-delay.ts)
 //   data@host-a, data@gw-a ── site@rtr-a ── wan ═══ a [lab-NAME-wan] b ═══ wan ── site@rtr-b ── data@host-b, data@gw-b
 
 import { readdirSync } from 'node:fs';
@@ -37,7 +37,8 @@ const ROUTER_SYSCTLS = [
   'net.ipv4.tcp_wmem=4096 16384 67108864',
 ];
 
-async function ip(lines: string[], netns?: string): Promise<CommandResult> {
+/** Several commands of `ip`, in a namespace or in the root one. */
+export async function ip(lines: string[], netns?: string): Promise<CommandResult> {
   return run('ip', [...(netns ? ['-n', netns] : []), '-batch', '-'], { input: `${lines.join('\n')}\n` });
 }
 

@@ -22,6 +22,8 @@ const stateSchema = z.object({
   complete: z.boolean(),
   linkKind: z.enum(['emulator', 'netem']),
   link: linkSettingsSchema,
+  /** While the management network has a delay, or is being given one. */
+  managementRttMs: z.number().optional(),
   /** `host-a` … are the `unshare` that holds the machine; its child is the machine's PID 1. */
   processes: z.record(z.string(), processRecord),
 });
