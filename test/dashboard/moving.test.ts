@@ -46,6 +46,8 @@ test('a page that is opened long after the start tells the whole course', async 
   await told.getByText('performing').waitFor();
   assert.match(await told.innerText(), /queued.*checking.*provisioning.*preparing.*performing/s);
   assert.equal(await page.getByText('Some of it is not kept any more.').count(), 0);
+  const tunnel = page.getByRole('region', { name: 'Tunnel' });
+  assert.match(await tunnel.innerText(), /Queue of the link\s+0\.0 ms\s+Sent again\s+0\.00 % of the bytes/);
   const line = page.locator('figure.chart path.line-1');
   await line.waitFor({ state: 'attached' }); // one that is level has no height, and passes for hidden
   const begins = Number(/^M([\d.]+)/.exec((await line.getAttribute('d')) ?? '')?.[1]);

@@ -63,7 +63,7 @@ async function shown(metrics: Metrics): Promise<Series[]> {
 async function realSeries(): Promise<{ fresh: Series[]; all: Series[] }> {
   const link = {
     ...{ source: 'x', destination: 'y', tunnels: 1, subflows: 7, goodputBitsPerSec: 1, linkBitsPerSec: 1 },
-    ...{ rttMs: 1, queueBytes: 0 },
+    ...{ rttMs: 1, queueMs: 0, lossShare: 0, queueBytes: 0 },
   };
   const state: InstallationState = {
     ...{ redisLatencyMs: 1, migrations: new Map(), waiting: 0, admitted: 0, isPaused: false, incomplete: 0 },

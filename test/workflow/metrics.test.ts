@@ -57,7 +57,9 @@ test('while one runs its gateways are seen, and what goes over its link; a cance
   const { source, destination } = await api.until(id, moving);
   const ofLink = (name: string) => `lmas_link_${name}{source="${source.site}",destination="${destination.site}"}`;
   assert.equal(await value(ofLink('tunnels')), 1);
-  assert.match((await scrape()).text, new RegExp(`^${ofLink('goodput_bits_per_second')} \\d`, 'm'));
+  const { text } = await scrape();
+  for (const name of ['goodput_bits_per_second', 'queue_seconds', 'loss_ratio'])
+    assert.match(text, new RegExp(`^${ofLink(name)} \\d`, 'm'));
   assert.equal(await value('lmas_gateways{status="carrying"}'), 2);
   assert.equal(await value('lmas_migrations{phase="performing"}'), 1);
   assert.equal(await value('lmas_queue_admitted'), 1);

@@ -2658,6 +2658,16 @@ export interface components {
             sendBitsPerSec: number;
             /** @description What the path was measured to carry; null while it is not known. */
             linkBitsPerSec: number | null;
+            /**
+             * @description How much longer than the shortest round trips take: what waits in front of the path. Null in what an earlier version recorded.
+             * @default null
+             */
+            linkQueueMs?: number | null;
+            /**
+             * @description Share of the bytes sent of late that had to be sent again, 0 to 1. Null in what an earlier version recorded.
+             * @default null
+             */
+            linkLossShare?: number | null;
             windowBytes: number;
             /**
              * @description What the kernel holds for the sockets of the source’s gateway; null where it does not say.
@@ -7631,6 +7641,16 @@ export interface components {
             sendBitsPerSec: number;
             /** @description What the path was measured to carry; null while it is not known. */
             linkBitsPerSec: number | null;
+            /**
+             * @description How much longer than the shortest round trips take: what waits in front of the path. Null in what an earlier version recorded.
+             * @default null
+             */
+            linkQueueMs: number | null;
+            /**
+             * @description Share of the bytes sent of late that had to be sent again, 0 to 1. Null in what an earlier version recorded.
+             * @default null
+             */
+            linkLossShare: number | null;
             windowBytes: number;
             /**
              * @description What the kernel holds for the sockets of the source’s gateway; null where it does not say.

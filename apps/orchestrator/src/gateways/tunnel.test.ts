@@ -70,7 +70,7 @@ test('what happens now comes part by part: sending from the source, reordering f
     queueBytes: 1,
     retransmits: 2,
   };
-  const link = { ...session.link, bytesPerSec: 1_000 };
+  const link = { ...session.link, bytesPerSec: 1_000, queueMs: 2.5, lossShare: 0.0125 };
   const source = {
     ...status({ link, windowBytes: 64 }),
     streams: [stream],
@@ -80,6 +80,7 @@ test('what happens now comes part by part: sending from the source, reordering f
   const destination = { ...status({ bufferedBytes: 6 }), streams: [far] } as unknown as GatewayStatus;
   const { now } = mergeStatus('aes-256-gcm', source, destination);
   assert.deepEqual([now?.linkBitsPerSec, now?.windowBytes, now?.bufferedBytes], [8_000, 64, 6]);
+  assert.deepEqual([now?.linkQueueMs, now?.linkLossShare], [2.5, 0.0125]);
   assert.deepEqual(now?.streams, [far]);
   assert.deepEqual(
     now?.subflows.map(({ id, retransmits }) => [id, retransmits]),

@@ -267,6 +267,8 @@ function partsOf(
   return {
     sendBitsPerSec: sender.sendBitsPerSec,
     linkBitsPerSec: sender.link.bytesPerSec > 0 ? sender.link.bytesPerSec * 8 : null,
+    linkQueueMs: sender.link.queueMs,
+    linkLossShare: sender.link.lossShare,
     windowBytes: sender.windowBytes,
     kernelBytes: sender.kernelBytes,
     bufferedBytes: receiver.bufferedBytes,

@@ -15,6 +15,10 @@ export interface LinkTraffic {
   readonly linkBitsPerSec: number | null;
   /** The shortest of them. */
   readonly rttMs: number | null;
+  /** How much longer than the shortest its round trips take: the most that one of them sees. */
+  readonly queueMs: number | null;
+  /** Of the bytes sent of late, what had to be sent again: the most that one of them sees. */
+  readonly lossShare: number | null;
   /** Handed to the kernels of the source's gateways and not yet sent; the sum of all. */
   readonly queueBytes: number | null;
 }
@@ -30,19 +34,24 @@ export function linkTraffic(migrations: readonly Migration[]): LinkTraffic[] {
     if (first === undefined) return [];
     const { source, destination } = first;
     const rtts = known(those.map(({ tunnel }) => tunnel.rttMs));
-    const rates = known(those.map(({ now }) => now.linkBitsPerSec));
     const queues = known(those.flatMap(({ now }) => now.subflows.map(({ queueBytes }) => queueBytes)));
     return {
       ...{ source, destination },
       tunnels: those.length,
       subflows: sum(those.map(({ tunnel }) => tunnel.subflows)),
       goodputBitsPerSec: sum(those.map(({ now }) => now.sendBitsPerSec)),
-      linkBitsPerSec: rates.length === 0 ? null : Math.max(...rates),
+      linkBitsPerSec: most(those.map(({ now }) => now.linkBitsPerSec)),
       rttMs: rtts.length === 0 ? null : Math.min(...rtts),
+      queueMs: most(those.map(({ now }) => now.linkQueueMs)),
+      lossShare: most(those.map(({ now }) => now.linkLossShare)),
       queueBytes: queues.length === 0 ? null : sum(queues),
     };
   });
 }
 
 const known = (values: readonly (number | null)[]): number[] => values.filter((value) => value !== null);
+const most = (values: readonly (number | null)[]): number | null => {
+  const those = known(values);
+  return those.length === 0 ? null : Math.max(...those);
+};
 const sum = (values: readonly number[]): number => values.reduce((total, value) => total + value, 0);

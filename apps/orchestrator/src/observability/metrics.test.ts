@@ -172,9 +172,10 @@ test('the state of the installation, and NaN where Redis does not say', async ()
 test('what goes over a link is shown per direction, and no more once nothing moves there, or Redis does not say', async () => {
   const link = {
     ...{ source: 'x', destination: 'y', tunnels: 2, subflows: 14, goodputBitsPerSec: 7e8 },
-    ...{ linkBitsPerSec: 9e8, rttMs: 40, queueBytes: 120 },
+    ...{ linkBitsPerSec: 9e8, rttMs: 40, queueMs: 2.5, lossShare: 0.0125, queueBytes: 120 },
   };
-  const back = { ...link, source: 'y', destination: 'x', linkBitsPerSec: null, rttMs: null, queueBytes: null };
+  const unknown = { linkBitsPerSec: null, rttMs: null, queueMs: null, lossShare: null, queueBytes: null };
+  const back = { ...link, source: 'y', destination: 'x', ...unknown };
   let state: InstallationState | undefined = { ...QUIET, links: [link, back] };
   const metrics = createMetrics({ ...OF_NOBODY, readState: async () => state });
   const ofLinks = async () => (await lines(metrics)).filter((line) => line.startsWith('lmas_link_'));
@@ -187,6 +188,8 @@ test('what goes over a link is shown per direction, and no more once nothing mov
     'lmas_link_goodput_bits_per_second{source="y",destination="x"} 700000000',
     'lmas_link_rate_bits_per_second{source="x",destination="y"} 900000000',
     'lmas_link_rtt_seconds{source="x",destination="y"} 0.04',
+    'lmas_link_queue_seconds{source="x",destination="y"} 0.0025',
+    'lmas_link_loss_ratio{source="x",destination="y"} 0.0125',
     'lmas_link_queue_bytes{source="x",destination="y"} 120',
   ]);
   state = { ...QUIET, links: [back] };

@@ -110,6 +110,16 @@ const OF_LINKS: readonly { name: string; help: string; of(link: LinkTraffic): nu
     of: ({ rttMs }) => (rttMs === null ? null : rttMs / 1_000),
   },
   {
+    name: 'lmas_link_queue_seconds',
+    help: 'How much longer than the shortest its round trips take, as the one of them that waits longest sees it.',
+    of: ({ queueMs }) => (queueMs === null ? null : queueMs / 1_000),
+  },
+  {
+    name: 'lmas_link_loss_ratio',
+    help: 'Share of the bytes sent of late that had to be sent again, as the one of them that lost most sees it.',
+    of: ({ lossShare }) => lossShare,
+  },
+  {
     name: 'lmas_link_queue_bytes',
     help: 'Handed to the kernels of the gateways at the source and not yet sent.',
     of: ({ queueBytes }) => queueBytes,

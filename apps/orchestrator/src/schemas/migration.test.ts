@@ -4,7 +4,7 @@ import { requestOf } from '../balancing/observe.ts';
 import { newMigrationId, newRecord, storedMigrationSchema } from '../migrations/record.ts';
 import { storedScheduleSchema } from '../schedules/record.ts';
 import { balancingPolicySchema } from './balancing.ts';
-import { migrationInputSchema } from './migration.ts';
+import { migrationInputSchema, tunnelNowSchema } from './migration.ts';
 import { planSchema } from './plan.ts';
 import { scheduleInputSchema } from './schedule.ts';
 
@@ -45,6 +45,15 @@ test('a stage has a day at most, the queue and the whole have three weeks: what 
       assert.ok(!accepts({ timeouts: { [name]: longer } }), name);
     }
   }
+});
+
+test('what was recorded of a tunnel before its link’s queue and losses were is still read', () => {
+  const former = {
+    ...{ sendBitsPerSec: 8, linkBitsPerSec: null, windowBytes: 64, bufferedBytes: 0, rekeys: 0, compressionRatio: 1 },
+    ...{ subflows: [], streams: [] },
+  };
+  const { linkQueueMs, linkLossShare } = tunnelNowSchema.parse(former);
+  assert.deepEqual([linkQueueMs, linkLossShare], [null, null]);
 });
 
 test('records from before these limits are still read', () => {

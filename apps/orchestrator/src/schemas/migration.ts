@@ -265,6 +265,20 @@ export const tunnelNowSchema = z
   .object({
     sendBitsPerSec: z.number().describe('Arrival at the far gateway, averaged over about a second.'),
     linkBitsPerSec: z.number().nullable().describe('What the path was measured to carry; null while it is not known.'),
+    linkQueueMs: z
+      .number()
+      .nullable()
+      .default(null)
+      .describe(
+        'How much longer than the shortest round trips take: what waits in front of the path. Null in what an earlier version recorded.',
+      ),
+    linkLossShare: z
+      .number()
+      .nullable()
+      .default(null)
+      .describe(
+        'Share of the bytes sent of late that had to be sent again, 0 to 1. Null in what an earlier version recorded.',
+      ),
     windowBytes: z.int(),
     kernelBytes: z
       .int()

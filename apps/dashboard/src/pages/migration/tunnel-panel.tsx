@@ -22,6 +22,11 @@ export function TunnelPanel({ tunnel }: { tunnel: TunnelStats }) {
           ['Goodput', formatBitRate(tunnel.goodputBitsPerSec)],
           ['Link carries', tunnel.now?.linkBitsPerSec == null ? null : formatBitRate(tunnel.now.linkBitsPerSec)],
           ['Round trip', tunnel.rttMs === null ? null : `${tunnel.rttMs.toFixed(1)} ms`],
+          ['Queue of the link', tunnel.now?.linkQueueMs == null ? null : `${tunnel.now.linkQueueMs.toFixed(1)} ms`],
+          [
+            'Sent again',
+            tunnel.now?.linkLossShare == null ? null : `${(tunnel.now.linkLossShare * 100).toFixed(2)} % of the bytes`,
+          ],
           ['Encryption', tunnel.suite],
           [
             'Subflows',
