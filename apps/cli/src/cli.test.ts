@@ -322,6 +322,28 @@ test('wrong usage is told before a missing key, and each command says how its ow
   assert.match(add.err, /\nlmas site add --help says what it takes\.\n$/);
 });
 
+test('all that a command line lacks is told at once; the default of a number is shown as one', LIMITS, async () => {
+  await using fake = await fakeOrchestrator();
+  const [nothing, some, words, help, machine] = await Promise.all([
+    lmas(fake, ['endpoint', 'add']),
+    lmas(fake, ['endpoint', 'add', 'host-a', '--plugin', 'kvm', '--json']),
+    lmas(fake, ['link', 'test']),
+    lmas(fake, ['link', 'test', '--help']),
+    lmas(fake, ['site', 'add', 'a', '--gateway', 'gw']),
+  ]);
+  const options = "option '--site <id>', option '--plugin <name>', option '--credential <id>'";
+  assert.deepEqual([nothing.code, nothing.err.split('\n')[0]], [2, `lmas: missing: argument 'id', ${options}`]);
+  assert.equal(some.code, 2);
+  assert.equal(JSON.parse(some.err).error.message, "missing: option '--site <id>', option '--credential <id>'");
+  assert.deepEqual(
+    [words.code, words.err.split('\n')[0]],
+    [2, "lmas: missing: argument 'source', argument 'destination'"],
+  );
+  assert.match(help.out, /\(default:\s+5\)/);
+  assert.equal(machine.code, 2);
+  assert.match(machine.err, /--gateway-credential ID.*--gateway-host-key SHA256:/);
+});
+
 test('a lost reply to migrate names the key that makes a repetition safe', LIMITS, async () => {
   await using fake = await fakeOrchestrator();
   fake.on('POST /v1/migrations', (_, response) => void response.destroy());

@@ -3,7 +3,7 @@
  * an `Invocation` and answers with an exit code.
  */
 import type { LmasClient } from '@lmas/client';
-import { type Command, Option } from 'commander';
+import { Command, Option } from 'commander';
 import { DEFAULT_URL, openClient } from './connection.ts';
 import type { ExitCode } from './exit-codes.ts';
 import { type Column, renderTable } from './output/table.ts';
@@ -47,6 +47,38 @@ export interface Registry {
   readonly terminal: Terminal;
   readonly outcome: Outcome;
 }
+
+/** Tells of everything that a command line lacks at once, where commander ends at the first thing. */
+export class WholeCommand extends Command {
+  override createCommand(name?: string): WholeCommand {
+    return new WholeCommand(name);
+  }
+
+  /** Commander's own, called for the first required option that is not there. */
+  missingMandatoryOptionValue(): void {
+    this.#tellMissing('commander.missingMandatoryOptionValue');
+  }
+
+  /** The same for arguments, when all options are there. */
+  missingArgument(): void {
+    this.#tellMissing('commander.missingArgument');
+  }
+
+  #tellMissing(code: string): void {
+    const words = this.registeredArguments
+      .filter(({ required }, index) => required && this.args[index] === undefined)
+      .map((argument) => `argument '${argument.name()}'`);
+    const options = this.options.filter(
+      (option) => option.mandatory && this.getOptionValue(option.attributeName()) === undefined,
+    );
+    for (const { flags } of options) words.push(`option '${flags}'`);
+    this.error(`error: missing: ${words.join(', ')}`, { code });
+  }
+}
+
+/** For a number whose default is shown as one, and not as the text that the command line makes of it. */
+export const numberOption = (flags: string, description: string, fallback: number): Option =>
+  new Option(flags, description).default(String(fallback), String(fallback));
 
 const EXAMPLES = new WeakMap<Command, readonly string[]>();
 

@@ -1,6 +1,6 @@
 /** The command tree, and `run`: one command line in, one exit code out, every failure in words. */
-import { Command, CommanderError, Option } from 'commander';
-import { commonOptions, type Outcome, type Registry } from './command.ts';
+import { type Command, CommanderError, Option } from 'commander';
+import { commonOptions, type Outcome, type Registry, WholeCommand } from './command.ts';
 import { addApiKey } from './commands/api-key.ts';
 import { addAudit } from './commands/audit.ts';
 import { addCancel } from './commands/cancel.ts';
@@ -65,7 +65,7 @@ Environment:
 ${EXIT_CODE_HELP}`;
 
 export function buildProgram(terminal: Terminal, outcome: Outcome, { json = false } = {}): Command {
-  const program = new Command('lmas');
+  const program = new WholeCommand('lmas');
   program
     .description(DESCRIPTION)
     .version(CLI_VERSION, '-V, --version', 'print the version of this command')

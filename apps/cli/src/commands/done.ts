@@ -10,7 +10,7 @@ export function addDone(registry: Registry): void {
       'For a migration that has ended and asks for something by hand. The record keeps who said so and what was done, and lmas list --needs-person shows it no more, unless something of it is still to be taken down: see lmas give-up. From then on nothing is resumed or tidied by itself once both ends answer again. Refused (exit code 4) when nothing is asked for.',
     )
     .argument('<id>', 'id of the migration, m_…')
-    .requiredOption('--note <text>', 'what was found and done');
+    .requiredOption('--note <text>', 'what was found and done (required)');
   leaf<{ note: string }>(registry, command, {
     examples: ['lmas done m_0198c9d4-5a1f-7c55-b1d2-5d3c7c1f9a10 --note "runs at host-b; removed the copy at host-a"'],
     action: async (invocation) => {

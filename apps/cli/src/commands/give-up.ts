@@ -11,7 +11,7 @@ export function addGiveUp(registry: Registry): void {
       'For a migration that has ended and whose teardown is incomplete. Everything is tried once more; what nobody answers for then is tried no more, and once nothing else is left the VM, the sites and the endpoints are free again. Who answers and refuses is still asked. The record keeps what it was, who gave it up and why. Refused (exit code 4) when nothing is left.',
     )
     .argument('<id>', 'id of the migration, m_…')
-    .requiredOption('--reason <text>', 'why it can never be taken down');
+    .requiredOption('--reason <text>', 'why it can never be taken down (required)');
   leaf<{ reason: string }>(registry, command, {
     examples: ['lmas give-up m_0198c9d4-5a1f-7c55-b1d2-5d3c7c1f9a10 --reason "gateway machine gw-b burnt down"'],
     action: async (invocation) => {

@@ -1,7 +1,7 @@
 /** `lmas link test`: is the way between two sites open, and what can it carry? */
 import type { Link, LinkTest } from '@lmas/client';
 import { formatBitRate, formatTime } from '@lmas/format';
-import { leaf, type Registry } from '../command.ts';
+import { leaf, numberOption, type Registry } from '../command.ts';
 import { EXIT } from '../exit-codes.ts';
 import { findingLines } from '../output/migration-text.ts';
 import { type Column, renderFields } from '../output/table.ts';
@@ -24,7 +24,7 @@ export function addLink(registry: Registry): void {
     )
     .argument('<source>', 'site where the data would start')
     .argument('<destination>', 'site where it would go')
-    .option('--seconds <n>', 'how long the rate is measured, 0 to 30; 0 does not load the link', '5');
+    .addOption(numberOption('--seconds <n>', 'how long the rate is measured, 0 to 30; 0 does not load the link', 5));
   leaf<{ seconds: string }>(registry, test, {
     examples: ['lmas link test a b', 'lmas link test a b --seconds 0 --json'],
     action: async (invocation) => {

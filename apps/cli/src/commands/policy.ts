@@ -9,7 +9,7 @@ import type {
 import { formatTime } from '@lmas/format';
 import { Option } from 'commander';
 import { mergeSettings, parseSettings } from '../assignments.ts';
-import { collect, type Invocation, leaf, type Registry } from '../command.ts';
+import { collect, type Invocation, leaf, numberOption, type Registry } from '../command.ts';
 import { CliError } from '../errors.ts';
 import { EXIT, type ExitCode } from '../exit-codes.ts';
 import { type Column, renderFields } from '../output/table.ts';
@@ -65,7 +65,7 @@ function addRegistry(registry: Registry, policy: Registry['program']): void {
     .command('add')
     .description('Adds a policy. What is not set has the defaults of docs/balancing.md.')
     .argument('<id>', 'its name')
-    .requiredOption('--endpoint <endpoint>', 'balance this one (repeatable, at least two)', collect)
+    .requiredOption('--endpoint <endpoint>', 'balance this one (required; repeatable, at least two)', collect)
     .addOption(new Option('--mode <mode>', 'what it may do (default: propose)').choices(MODES))
     .option('--set <setting=value>', 'any other setting, by its path: cpu.high=0.8 (repeatable)', collect);
   leaf<{ endpoint: string[]; mode?: (typeof MODES)[number]; set?: string[] }>(registry, add, {
@@ -169,7 +169,7 @@ function addWork(registry: Registry, policy: Registry['program']): void {
       'Lists the passes of a policy, newest first; with --why, what each decided. With --watch it stays, and tells of each pass and of what becomes of proposals as it happens, until Ctrl-C.',
     )
     .argument('<id>', 'name of the policy')
-    .option('--limit <n>', 'at most so many, 1 to 500', '20')
+    .addOption(numberOption('--limit <n>', 'at most so many, 1 to 500', 20))
     .option('--why', 'every decision of each')
     .addOption(new Option('--watch', 'what happens from now on').conflicts('why'));
   leaf<{ limit: string; why?: boolean; watch?: boolean }>(registry, history, {

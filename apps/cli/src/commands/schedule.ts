@@ -1,7 +1,7 @@
 /** `lmas schedule`: what is started when; what it will do and what it did. */
 import { everyPage, type Schedule, type ScheduleHistoryEntry, type SchedulePreview } from '@lmas/client';
 import { formatTime } from '@lmas/format';
-import { type Invocation, leaf, type Registry } from '../command.ts';
+import { type Invocation, leaf, numberOption, type Registry } from '../command.ts';
 import { EXIT, type ExitCode } from '../exit-codes.ts';
 import { type Column, renderFields } from '../output/table.ts';
 import { printable } from '../output/text.ts';
@@ -113,7 +113,7 @@ export function addSchedule(registry: Registry): void {
       'Shows the next runs: when each is due, when it would begin, and why it would wait or be left out. Times that do not exist, or come twice, on days on which clocks are moved are explained.',
     )
     .argument('<id>', 'name of the schedule')
-    .option('--count <n>', 'how many, 1 to 100', '10');
+    .addOption(numberOption('--count <n>', 'how many, 1 to 100', 10));
   leaf<{ count: string }>(registry, preview, {
     examples: ['lmas schedule preview nightly --count 30'],
     action: async (invocation) => {

@@ -71,24 +71,16 @@ export function siteInput(id: string, flags: SiteFlags): SiteInput {
     return base;
   }
   const { host, port } = parseHostPort(flags.gateway);
-  if (flags.gatewayCredential === undefined) {
-    throw new CliError('INVALID_VALUE', '--gateway needs --gateway-credential ID to log in with.', {
-      remedy: 'Store one with lmas credential add.',
-    });
-  }
-  if (flags.gatewayHostKey === undefined) {
-    throw new CliError('INVALID_VALUE', '--gateway needs --gateway-host-key SHA256:… to know the machine by.', {
-      remedy: `See it with lmas host-key scan ${flags.gateway}, and compare it with what the machine itself says: ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub`,
-    });
-  }
+  const { gatewayCredential: credential, gatewayHostKey: hostKeys } = flags;
+  if (credential === undefined || hostKeys === undefined) throw lackingAt(flags.gateway, { credential, hostKeys });
   return {
     ...base,
     gateway: {
       ssh: {
         host,
         ...(port === undefined ? {} : { port }),
-        hostKeys: [...flags.gatewayHostKey],
-        credential: flags.gatewayCredential,
+        hostKeys: [...hostKeys],
+        credential,
       },
       tunnelAddress: flags.tunnelAddress ?? host,
       hypervisorAddress: flags.hypervisorAddress ?? host,
@@ -100,6 +92,26 @@ export function siteInput(id: string, flags: SiteFlags): SiteInput {
       ...(flags.listens === false ? { listens: false } : {}),
     },
   };
+}
+
+/** Without which there is no way to the machine: all of it at once. */
+function lackingAt(
+  gateway: string,
+  { credential, hostKeys }: { credential: string | undefined; hostKeys: readonly string[] | undefined },
+): CliError {
+  const lacking: string[] = [];
+  const remedies: string[] = [];
+  if (credential === undefined) {
+    lacking.push('--gateway-credential ID to log in with');
+    remedies.push('Store a credential with lmas credential add.');
+  }
+  if (hostKeys === undefined) {
+    lacking.push('--gateway-host-key SHA256:… to know the machine by');
+    remedies.push(
+      `See the host key with lmas host-key scan ${gateway}, and compare it with what the machine itself says: ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub`,
+    );
+  }
+  return new CliError('INVALID_VALUE', `--gateway needs ${lacking.join(', and ')}.`, { remedy: remedies.join(' ') });
 }
 
 /** What is named, over what is there. @throws CliError INVALID_VALUE */

@@ -4,7 +4,7 @@ import { formatBytes, plural } from '@lmas/format';
 import { Archive } from '../bundle/archive.ts';
 import { collect as collectPieces, type Wanted } from '../bundle/collect.ts';
 import { tail } from '../bundle/tail.ts';
-import { collect, type Invocation, leaf, type Registry } from '../command.ts';
+import { collect, type Invocation, leaf, numberOption, type Registry } from '../command.ts';
 import { knownSecrets, whereIs } from '../connection.ts';
 import { examineInstallation } from '../doctor/examine.ts';
 import { countOf } from '../doctor/report.ts';
@@ -41,7 +41,7 @@ Works as far as it can when the orchestrator is away; then the bundle holds what
     )
     .option('--output <file>', 'what to write; nothing is overwritten (default: lmas-support-<date>.tar.gz here)')
     .option('--migration <id>', 'this migration instead of the newest ones (repeatable)', collect)
-    .option('--migrations <count>', 'how many of the newest migrations', '20')
+    .addOption(numberOption('--migrations <count>', 'how many of the newest migrations', 20))
     .option('--log <file>', 'also the end of this file: the log that the orchestrator printed');
   leaf<BundleFlags>(registry, command, {
     examples: [
