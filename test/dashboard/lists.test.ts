@@ -25,8 +25,15 @@ test('two people who set the limits of the queue do not undo each other; who may
   const limits = async () => (await api.must<{ limits: object }>('GET', '/v1/queue')).limits;
   assert.partialDeepStrictEqual(await limits(), { maxMigrations: 3 });
   assert.equal(await many.inputValue(), '7', 'what was typed is not lost');
-  await page.getByRole('button', { name: 'Show what is set now' }).click();
+  const choices = page.getByRole('button', { name: /^Show what/ });
+  assert.deepEqual(await choices.allTextContents(), ['Show what it is now'], 'one way on');
+  await choices.click();
   assert.equal(await many.inputValue(), '3');
+  await many.fill('7');
+  await api.must('PATCH', '/v1/queue', { limits: { maxMigrations: 4 } }, { 'if-match': '*' });
+  await comeBack(page, '/v1/queue');
+  await choices.filter({ hasText: 'is set now' }).click();
+  assert.equal(await many.inputValue(), '4');
   await many.fill('7');
   const set = page.waitForResponse((answer) => answer.request().method() === 'PATCH');
   await page.getByRole('button', { name: 'Set', exact: true }).click();

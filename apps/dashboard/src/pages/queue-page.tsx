@@ -8,7 +8,7 @@ import { Fields } from '../parts/fields.tsx';
 import { BandwidthField, CountField } from '../parts/limit-fields.tsx';
 import { Loaded } from '../parts/loaded.tsx';
 import { PageHeading } from '../parts/page-heading.tsx';
-import { Problem } from '../parts/problem.tsx';
+import { isChangedMeanwhile, Problem } from '../parts/problem.tsx';
 import { Table } from '../parts/table.tsx';
 import { Time } from '../parts/time.tsx';
 import { useAction } from '../parts/use-action.ts';
@@ -159,12 +159,12 @@ function LimitsForm({ queue, onChanged }: { queue: Queue; onChanged: () => void 
       <button type="submit" disabled={save.busy}>
         Set
       </button>
-      {versionOf(base) === versionOf(queue) ? null : (
+      {versionOf(base) === versionOf(queue) || isChangedMeanwhile(save.error) ? null : (
         <button type="button" onClick={discard}>
           Show what is set now
         </button>
       )}
-      <Problem error={save.error} />
+      <Problem error={save.error} onShowNow={discard} />
     </form>
   );
 }

@@ -9,6 +9,8 @@ interface ProblemProps {
   readonly inWords?: (complaint: Complaint) => Complaint;
   /** Whether the page itself asks again where nobody answered (`againInMs`). */
   readonly asksAgain?: boolean;
+  /** How what somebody else has changed meanwhile is shown as it is now; default: the page begins anew. */
+  readonly onShowNow?: () => void;
 }
 
 export interface Complaint {
@@ -16,15 +18,19 @@ export interface Complaint {
   readonly message: string;
 }
 
+/** Somebody else was quicker: the way on is to look at what it is now, and it is offered with the problem. */
+export const isChangedMeanwhile = (error: unknown): error is LmasApiError =>
+  error instanceof LmasApiError && error.code === 'PRECONDITION_FAILED';
+
 /** What the API says of it is for programs: people have seen no version, and send none. */
-function ChangedMeanwhile({ code }: { code: string }) {
+function ChangedMeanwhile({ code, onShowNow }: { code: string; onShowNow: () => void }) {
   return (
     <div class="problem" role="alert">
       <strong>Somebody else has changed it since you opened this page.</strong>
       <p>
         Nothing of yours was stored. To change it as it is now, begin again; what you have filled in here is dropped.
       </p>
-      <button type="button" onClick={beginAnew}>
+      <button type="button" onClick={onShowNow}>
         Show what it is now
       </button>
       <p class="code">{code}</p>
@@ -32,10 +38,14 @@ function ChangedMeanwhile({ code }: { code: string }) {
   );
 }
 
-export function Problem({ error, inWords = (complaint) => complaint, asksAgain = false }: ProblemProps) {
+export function Problem({
+  error,
+  inWords = (complaint) => complaint,
+  asksAgain = false,
+  onShowNow = beginAnew,
+}: ProblemProps) {
   if (error === undefined || error === null) return null;
-  if (error instanceof LmasApiError && error.code === 'PRECONDITION_FAILED')
-    return <ChangedMeanwhile code={error.code} />;
+  if (isChangedMeanwhile(error)) return <ChangedMeanwhile code={error.code} onShowNow={onShowNow} />;
   if (error instanceof LmasApiError) {
     const { what, more } = inSentences(error);
     return (
