@@ -6,9 +6,13 @@
  */
 import { ffi } from './ffi.ts';
 
-/** Sizes that are pooled. Each leaves room for frame header, tag and the next header beside a power of two of payload. */
+/**
+ * Sizes that are pooled. Each leaves room for frame header, tag and the next header beside a power of two of payload. Up to a usual frame each
+ * is at most twice the one before: what waits for slow readers takes no more than twice its bytes.
+ */
 const extra = 4096;
-const classes = [1 << 12, (1 << 14) + extra, (1 << 16) + extra, (1 << 18) + extra, (1 << 20) + extra] as const;
+const powers = [14, 15, 16, 17, 18, 20] as const;
+const classes: readonly number[] = [1 << 12, ...powers.map((power) => (1 << power) + extra)];
 
 export class Slab {
   readonly bytes: Buffer;

@@ -114,8 +114,8 @@ export async function makeRelayedPair(t: Cleanup, options: PairOptions = {}): Pr
 }
 
 /** A route from `near` to a port on loopback beside `far`. */
-export async function makeRoute(pair: Pair, port: number, id = 'main'): Promise<RedirectedRouteState> {
-  const shape = { maxStreams: 64, priority: 'bulk' as const };
+export async function makeRoute(pair: Pair, port: number, id = 'main', maxStreams = 64): Promise<RedirectedRouteState> {
+  const shape = { maxStreams, priority: 'bulk' as const };
   await pair.far.putRoute(id, { kind: 'dial', host: '127.0.0.1', port, allowSpecialAddress: true, ...shape });
   const offer = { kind: 'listen' as const, address: '127.0.0.1', port: 0, allowFrom: ['127.0.0.1'] };
   return redirected(await pair.near.putRoute(id, { ...offer, ...shape }));

@@ -2,7 +2,7 @@
  * The data channel: subflows below, streams above, and the table of both. What goes out is the sender's, what arrives the receiver's,
  * what is told about it the acknowledger's. It does not know how subflows are made or how the session is authenticated.
  * Invariants: a byte taken from a hypervisor is delivered once and in order, or its stream is reset; what is taken and not yet
- * delivered is bounded by the window plus a fixed guarantee for each stream; a frame stays in the send ledger until acknowledged.
+ * delivered is bounded by the window, the guarantees of streams and what is read ahead; a frame stays in the send ledger until acknowledged.
  */
 import { GatewayError } from '../errors.ts';
 import type { Slab, SlabPool } from '../platform/slab.ts';

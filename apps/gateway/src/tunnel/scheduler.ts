@@ -7,12 +7,20 @@
 import type { Slab } from '../platform/slab.ts';
 import { emptyHeader, FrameFlag, FrameType, GUARANTEED_STREAM_BYTES } from '../protocol/frame.ts';
 import { leastBatchBytes } from './ahead.ts';
+import { allotment } from './allotment.ts';
 import type { Compressor } from './compressor.ts';
 import { Pacer } from './pacer.ts';
 import type { Piece } from './reorder.ts';
 import type { SendLedger, SentFrame } from './send-ledger.ts';
 import type { Stream } from './stream.ts';
 import type { Subflow } from './subflow.ts';
+
+/**
+ * The protocol guarantees so much to every stream. Here all together have no more of it than this and the least of each, so that what
+ * hundreds of slow readers leave outstanding stays bounded at both ends.
+ */
+const guarantee = { leastBytes: 16 << 10, mostBytes: GUARANTEED_STREAM_BYTES };
+const guaranteedTotalBytes = 16 << 20;
 
 /** A stream that has no more than this under way goes before bulk, on the subflow that is kept free of it, and is not paced. */
 const quickBytes = { interactive: 256 << 10, bulk: 32 << 10 } as const;
@@ -66,6 +74,8 @@ export class Scheduler {
   readonly #queued = new Set<Stream>();
   /** Bytes in frames beyond each stream's guarantee, not yet delivered. */
   sharedBytes = 0;
+  /** Within those guarantees. */
+  guaranteedBytes = 0;
   windowBytes = 0;
   #linkBytesPerSec = 0;
   /** Null when frames go as they are. */
@@ -109,6 +119,20 @@ export class Scheduler {
     if (this.#queued.has(stream)) return;
     this.#queued.add(stream);
     (isQuick(stream) ? this.#quick : this.#bulk).push(stream);
+  }
+
+  /** The peer has delivered the stream up to here. What came out of the window goes back to it first. */
+  delivered(stream: Stream, deliveredBytes: number): void {
+    const { sharedBytes, guaranteedBytes } = stream;
+    stream.deliveredByPeer = deliveredBytes;
+    stream.guaranteedBytes = Math.min(guaranteedBytes, stream.outstandingBytes);
+    this.sharedBytes += stream.sharedBytes - sharedBytes;
+    this.guaranteedBytes += stream.guaranteedBytes - guaranteedBytes;
+  }
+  /** The stream is over: nothing is kept for it any longer. */
+  drop(stream: Stream): void {
+    this.sharedBytes -= stream.sharedBytes;
+    this.guaranteedBytes -= stream.guaranteedBytes;
   }
 
   /** Appends frames until the batch is full or nothing may go on this subflow now. */
@@ -179,20 +203,29 @@ export class Scheduler {
 
   /** What the stream may still put into frames. Without credit it leaves the queue; credit that comes pushes it again. */
   #credit(stream: Stream): number {
-    const guaranteed = GUARANTEED_STREAM_BYTES - stream.outstandingBytes;
+    const guaranteed = this.#guaranteed(stream);
     const shared = Math.max(0, this.windowBytes - this.sharedBytes - this.reservedBytes);
-    const credit = guaranteed > 0 ? guaranteed + shared : shared;
+    const credit = guaranteed + shared;
     if (credit < stream.pendingBytes) this.limited = true;
     return credit;
   }
 
+  /** What is left of it. Never nothing for a stream that has nothing outstanding: each goes on, however many have stalled. */
+  #guaranteed(stream: Stream): number {
+    const most = allotment(guaranteedTotalBytes - this.guaranteedBytes, guarantee);
+    return Math.max(0, most - stream.guaranteedBytes);
+  }
+
   #cut(stream: Stream, subflow: Subflow, lanes: number): boolean {
     if (stream.pendingBytes > 0) {
-      const before = stream.sharedBytes;
+      const guaranteed = this.#guaranteed(stream);
       const offset = stream.cutBytes;
       const piece = stream.cut(Math.min(subflow.dataRoom, this.#credit(stream)));
       if (piece === undefined) return false;
-      this.sharedBytes += stream.sharedBytes - before;
+      const drawn = Math.min(guaranteed, piece.length);
+      stream.guaranteedBytes += drawn;
+      this.guaranteedBytes += drawn;
+      this.sharedBytes += piece.length - drawn;
       const { slab, start, length } = this.#squeeze(piece);
       for (const pacer of this.#pacers) pacer.spend(length);
       const frame = this.#ledger.add(FrameType.DATA, stream.id, offset, slab, start, length, piece.length);

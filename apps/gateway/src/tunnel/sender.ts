@@ -129,9 +129,9 @@ export class Sender {
     this.#ledger.abandon(subflow);
     this.padding.forget();
   }
-  /** The stream is over: it draws no longer from the window. */
+  /** The stream is over. */
   drop(stream: Stream): void {
-    this.#scheduler.sharedBytes -= stream.sharedBytes;
+    this.#scheduler.drop(stream);
   }
   stop(): void {
     this.#scheduler.stop();
@@ -183,10 +183,8 @@ export class Sender {
 
   #delivered(stream: Stream, delivered: number): void {
     if (delivered > stream.cutBytes) throw new GatewayError('FRAME_INVALID', '(credit beyond what was sent)');
-    const before = stream.sharedBytes;
     this.bytesDelivered += delivered - stream.deliveredByPeer;
-    stream.deliveredByPeer = delivered;
-    this.#scheduler.sharedBytes += stream.sharedBytes - before;
+    this.#scheduler.delivered(stream, delivered);
     this.#host.settle(stream);
   }
 

@@ -10,7 +10,6 @@ import type { GatewayStatus } from '@lmas/gateway-api';
 import { errnoOf } from '../errors.ts';
 import type { Slab, SlabPool } from '../platform/slab.ts';
 import { socketMemoryBytes } from '../platform/sockets.ts';
-import { GUARANTEED_STREAM_BYTES } from '../protocol/frame.ts';
 import { RateMeter } from './rate-meter.ts';
 import type { ReadAhead } from './read-ahead.ts';
 import { type Piece, Reorder } from './reorder.ts';
@@ -20,10 +19,8 @@ export type Priority = 'bulk' | 'interactive';
 export type StreamState = GatewayStatus['streams'][number]['state'];
 export type StreamOutcome = GatewayStatus['closedStreams'][number]['outcome'];
 
-/** A slab for reading starts small and grows while reads fill it, up to one frame. */
-const firstChunkBytes = 16 << 10;
+/** The slab for reading grows while reads fill it. */
 const chunkGrowth = 4;
-const largestChunkBytes = 256 << 10;
 
 /** So many writes wait at the wire at most: each costs memory, however little it carries. */
 const mostWrites = 32;
@@ -57,6 +54,8 @@ export class Stream {
   takenBytes = 0;
   cutBytes = 0;
   deliveredByPeer = 0;
+  /** Of what is outstanding, so much is drawn from what every stream has whatever the others do. */
+  guaranteedBytes = 0;
   localEnded = false;
   finSent = false;
   finAcknowledged = false;
@@ -85,7 +84,7 @@ export class Stream {
   #fill: Slab | null = null;
   #fillEnd = 0;
   #fillLimit = 0;
-  #chunkBytes = firstChunkBytes;
+  #chunkBytes = 0;
   #paused = false;
 
   constructor(host: StreamHost, id: number, open: { route: string; priority: Priority }, initiatedHere: boolean) {
@@ -111,7 +110,7 @@ export class Stream {
   }
   /** What it draws from the shared window, beyond what every stream has. */
   get sharedBytes(): number {
-    return Math.max(0, this.outstandingBytes - GUARANTEED_STREAM_BYTES);
+    return this.outstandingBytes - this.guaranteedBytes;
   }
   get hasWork(): boolean {
     return !this.over && (this.pendingBytes > 0 || (this.localEnded && !this.finSent));
@@ -212,8 +211,7 @@ export class Stream {
     for (const { slab } of this.#ready.splice(0)) slab.release();
     this.#gathering = null;
     // The kernel reads into it only while the wire is open, and `abort` and `closed` have ended that.
-    this.#fill?.release();
-    this.#fill = null;
+    this.#freeFill();
   }
 
   #count(bytes: number): void {
@@ -224,7 +222,9 @@ export class Stream {
   #buffer(): Buffer {
     if (this.over) return nowhere; // Node asks once more after the callback that ended us.
     if (this.#fill === null) {
+      this.#chunkBytes = this.#host.readAhead.chunkOf(this.#chunkBytes);
       this.#fill = this.#host.pool.acquire(this.#chunkBytes);
+      this.#host.readAhead.chunkBytes += this.#fill.size;
       this.#fillEnd = 0;
       this.#fillLimit = this.#chunkBytes;
     }
@@ -243,13 +243,19 @@ export class Stream {
     this.#host.readAhead.heldBytes += count;
     this.#touched();
     if (this.#fillEnd >= this.#fillLimit) {
-      slab.release();
-      this.#fill = null;
-      this.#chunkBytes = Math.min(largestChunkBytes, this.#chunkBytes * chunkGrowth);
+      this.#freeFill();
+      this.#chunkBytes *= chunkGrowth;
     }
     this.#host.readable(this);
     this.#paused = this.#host.readAhead.stops(this.pendingBytes);
     return !this.#paused;
+  }
+
+  #freeFill(): void {
+    if (this.#fill === null) return;
+    this.#host.readAhead.chunkBytes -= this.#fill.size;
+    this.#fill.release();
+    this.#fill = null;
   }
 
   #localEnd(): void {
