@@ -74,8 +74,8 @@ export const sessionConfigSchema = z.strictObject({
   /** Payload bytes per second that this end may send; `null` is unlimited. */
   bandwidthBytesPerSec: bytesPerSec,
   /**
-   * `auto`: frames are compressed where it pays; the same at both ends. What is sent then tells by its size how compressible it was.
-   * Not given: `never`.
+   * `auto`: what this end sends is compressed where it pays, and tells by its size how compressible it was. What comes is understood
+   * either way. Not given: `never`.
    */
   compression: z.enum(['auto', 'never']).optional(),
   /** How long streams wait for a lost control channel or data path before they are reset. */

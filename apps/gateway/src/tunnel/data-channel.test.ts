@@ -6,7 +6,7 @@ import { type Duplex, duplexPair } from 'node:stream';
 import { describe, test } from 'node:test';
 import { GatewayError } from '../errors.ts';
 import { SlabPool } from '../platform/slab.ts';
-import { emptyHeader, FrameType } from '../protocol/frame.ts';
+import { emptyHeader, FrameFlag, FrameType } from '../protocol/frame.ts';
 import { makeIdentity } from '../security/certificate.ts';
 import { acceptTls, connectTls } from '../security/control-tls.ts';
 import { FrameOpener, FrameSealer } from '../security/sealing.ts';
@@ -408,14 +408,39 @@ describe('compression', () => {
     assert.deepEqual([...tunnel.near.violations, ...tunnel.far.violations], []);
   });
 
-  test('is refused where it is forbidden', async (t) => {
+  test('is what one end does: the other one understands it, and sends as it was told to itself', {
+    timeout: 10_000,
+  }, async (t) => {
     const near = { near: true, far: false };
     const tunnel = await makeTunnel(t, memory, 2, undefined, undefined, undefined, near);
     const { source, destination } = tunnel.open();
-    (await destination).on('error', () => undefined);
-    source.end(Buffer.alloc(1 << 20));
-    await until(() => tunnel.far.violations.length > 0, 'the frame is refused');
+    const bytes = Buffer.alloc(4 << 20, 'page');
+    source.end(bytes);
+    const far = await destination;
+    assert.equal(sha1(await collect(far)), sha1(bytes));
+    const back = collect(source);
+    far.end(bytes);
+    assert.equal(sha1(await back), sha1(bytes));
+    const ratios = [tunnel.near, tunnel.far].map(({ channel }) => channel.sender.compressionRatio);
+    assert.ok((ratios[0] ?? 0) > 1.1, `${ratios[0]}`);
+    assert.equal(ratios[1], 1);
+    assert.deepEqual([...tunnel.near.violations, ...tunnel.far.violations], []);
+  });
+
+  test('that a frame only claims is FRAME_INVALID, whatever the receiving end is told', async (t) => {
+    const tunnel = await makeTunnel(t, memory, 1);
+    const [subflow] = tunnel.near.channel.subflows;
+    assert.ok(subflow);
+    await until(() => subflow.isIdle, 'its first ping is out');
+    const header = { ...emptyHeader(), type: FrameType.DATA, flags: FrameFlag.COMPRESSED, sequence: 1, streamId: 1 };
+    const slab = tunnel.near.pool.acquire(100);
+    slab.bytes.fill(7);
+    subflow.append({ ...header, payloadLength: 100, plainLength: 1 << 20 }, slab, 0);
+    subflow.pump();
+    await until(() => tunnel.far.violations.length > 0, 'it is noticed');
     assert.equal(tunnel.far.violations[0]?.code, 'FRAME_INVALID');
+    assert.match(tunnel.far.violations[0]?.message ?? '', /compressed data/);
+    slab.release();
   });
 });
 

@@ -6,7 +6,7 @@
  */
 import { GatewayError } from '../errors.ts';
 import type { Slab, SlabPool } from '../platform/slab.ts';
-import { makeZstd, type Zstd } from '../platform/zstd.ts';
+import { makeZstd } from '../platform/zstd.ts';
 import { emptyHeader, type FrameHeader, FrameType, isSequenced, MAX_STREAMS, MAX_SUBFLOWS } from '../protocol/frame.ts';
 import { encodeOpen, encodeReset, type OpenPayload, type ResetReason } from '../protocol/payloads.ts';
 import { Acknowledger } from './acknowledger.ts';
@@ -51,7 +51,7 @@ export interface DataChannelOptions {
   connector: boolean;
   maxWindowBytes: number;
   bandwidthBytesPerSec: number | null;
-  /** Whether frames may be compressed, in both directions. */
+  /** Whether this end may compress what it sends. What comes compressed is understood either way. */
   compression?: boolean;
   /** How many subflows there may be; it decides how many it wants, and others join and retire them. Not given: as many as there are. */
   subflows?: SubflowRange;
@@ -78,7 +78,7 @@ export class DataChannel implements SubflowOwner, StreamHost, ReceiverHost, Send
   readonly #receiver: Receiver;
   readonly #header = emptyHeader();
   readonly #scratch: Slab;
-  readonly #zstd: Zstd | null;
+  readonly #zstd = makeZstd();
   #bytesSentBefore = 0;
   #firstDeliveryAtMs: number | null = null;
   #lastDeliveryAtMs = 0;
@@ -89,9 +89,9 @@ export class DataChannel implements SubflowOwner, StreamHost, ReceiverHost, Send
     const { connector, maxWindowBytes, pool } = options;
     this.#options = options;
     this.pool = pool;
-    this.#zstd = options.compression === true ? makeZstd() : null;
     const subflows = options.subflows ?? { min: 1, max: MAX_SUBFLOWS };
-    this.sender = new Sender(this, { ...options, zstd: this.#zstd, subflows });
+    const zstd = options.compression === true ? this.#zstd : null;
+    this.sender = new Sender(this, { ...options, zstd, subflows });
     this.#nextStreamId = connector ? 1 : 2;
     this.#scratch = pool.acquire(pingBytes);
     this.#acknowledger = new Acknowledger(this.#arrivals, maxWindowBytes, pool, () => this.wake());
@@ -250,7 +250,7 @@ export class DataChannel implements SubflowOwner, StreamHost, ReceiverHost, Send
     this.#acknowledger.stop();
     this.sender.stop();
     this.#scratch.release();
-    this.#zstd?.free();
+    this.#zstd.free();
   }
 
   // StreamHost.

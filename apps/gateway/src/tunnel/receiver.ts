@@ -46,13 +46,13 @@ export class Receiver {
   readonly #acknowledger: Acknowledger;
   readonly #peerStreams: PeerStreams;
   readonly #windowBytes: number;
-  readonly #zstd: Zstd | null;
+  readonly #zstd: Zstd;
 
   constructor(
     host: ReceiverHost,
     arrivals: ReceiveLedger,
     acknowledger: Acknowledger,
-    options: { peerIsConnector: boolean; windowBytes: number; zstd: Zstd | null },
+    options: { peerIsConnector: boolean; windowBytes: number; zstd: Zstd },
   ) {
     this.#host = host;
     this.#arrivals = arrivals;
@@ -153,7 +153,6 @@ export class Receiver {
 
   /** The header says how large it becomes, at most a frame; it is never more, and less is refused too. */
   #expand(piece: Piece, plainLength: number): void {
-    if (this.#zstd === null) throw new GatewayError('FRAME_INVALID', '(compression is forbidden)');
     const slab = this.#host.pool.acquire(plainLength);
     if (piece.length === 0 || !this.#zstd.decompress(piece, { slab, start: 0, length: plainLength })) {
       slab.release();
