@@ -190,6 +190,7 @@ const STATUS: GatewayStatus = {
   rssBytes: 0,
   cpuMs: 0,
   session: SESSION,
+  previousSession: null,
   subflows: [],
   routes: [],
   streams: [],

@@ -49,6 +49,8 @@ export class Gateway {
   readonly closedStreams: GatewayStatus['closedStreams'] = [];
   readonly startedAtMs = performance.now();
   session: Session | null = null;
+  /** How the one before it ended, in static mode, where a session follows another. */
+  previousSession: GatewayStatus['previousSession'] = null;
   readonly #log: Log;
   readonly #refusals: RefusalLog;
   readonly #options: GatewayOptions;
@@ -111,6 +113,21 @@ export class Gateway {
       throw error;
     }
     return this.sessionState(session);
+  }
+
+  /** Begins anew a session that is over, or one that could not be begun, as when the port was taken for a moment. */
+  async renewSession(config: SessionConfig): Promise<void> {
+    const over = this.session;
+    if (over?.isClosed === false) return;
+    if (over !== null) {
+      const { endedAt, lastError } = over;
+      if (endedAt !== null && lastError !== null) {
+        const { code, message } = lastError;
+        this.previousSession = { endedAt: endedAt.toISOString(), code, message };
+      }
+      this.session = null;
+    }
+    await this.configureSession(config);
   }
 
   sessionState(session: Session): SessionState {

@@ -129,10 +129,7 @@ async function keepSession(gateway: Gateway, config: StaticConfig, log: Log, end
   for (const [id, route] of config.routes) await gateway.putRoute(id, route);
   await gateway.configureSession(config.session);
   const restart = setInterval(() => {
-    // Null after a restart that failed, as when the port was taken for a moment.
-    if (gateway.session?.isClosed === false) return;
-    gateway.session = null;
-    gateway.configureSession(config.session).catch((error) => log.error('session', { message: messageOf(error) }));
+    gateway.renewSession(config.session).catch((error) => log.error('session', { message: messageOf(error) }));
   }, sessionRestartMs);
   await ended;
   clearInterval(restart);

@@ -252,6 +252,11 @@ export const statusSchema = z.object({
       lastError: z.object({ code: z.string(), message: z.string() }).nullable(),
     })
     .nullable(),
+  /** Why the session before this one ended: in static mode one that is over is begun anew within a second. */
+  previousSession: z
+    .object({ endedAt: z.iso.datetime(), code: z.string(), message: z.string() })
+    .nullable()
+    .default(null),
   subflows: z.array(
     z.object({
       id: z.int(),

@@ -6,8 +6,13 @@ export function renderStatus(status: GatewayStatus): string {
   const lines = [
     `gateway ${status.identity.version}, pid ${status.identity.pid}, up ${duration(status.uptimeMs)}, ${bytes(status.rssBytes)} of memory`,
   ];
-  if (session === null) return [...lines, 'No session has been configured yet.'].join('\n');
-  lines.push(headline(session), ...sessionLines(session));
+  const before = previousLines(status.previousSession);
+  if (session === null) {
+    const none =
+      before.length === 0 ? 'No session has been configured yet.' : 'There is no session; it is tried again.';
+    return [...lines, none, ...before].join('\n');
+  }
+  lines.push(headline(session), ...before, ...sessionLines(session));
   if (subflows.length > 0) lines.push('', ...subflowLines(subflows));
   if (routes.length > 0) lines.push('', ...routes.map(routeLine));
   lines.push('', ...(streams.length > 0 ? streamLines(streams) : ['No stream is open.']));
@@ -28,6 +33,11 @@ const meanings: Record<Session['state'], string> = {
 
 function headline({ state, lastError }: Session): string {
   return lastError === null ? meanings[state] : `${meanings[state]} ${lastError.code}: ${lastError.message}`;
+}
+
+function previousLines(previous: GatewayStatus['previousSession']): string[] {
+  if (previous === null) return [];
+  return [`  The session before it ended at ${previous.endedAt}. ${previous.code}: ${previous.message}`];
 }
 
 function sessionLines(session: Session): string[] {

@@ -14,6 +14,7 @@ export function buildStatus(gateway: Gateway, routes: RouteState[]): GatewayStat
     rssBytes: process.memoryUsage.rss(),
     cpuMs: Math.round((cpu.user + cpu.system) / 1000),
     session: session === null ? null : sessionStatus(gateway, session),
+    previousSession: gateway.previousSession,
     subflows: session === null ? [] : subflowStatus(session),
     routes,
     streams: session === null ? [] : streamStatus(session),

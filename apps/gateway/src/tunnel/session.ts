@@ -71,6 +71,8 @@ export class Session {
   subflowsReplaced = 0;
   rekeysOfLostSubflows = 0;
   lastError: GatewayError | null = null;
+  /** When it was closed. */
+  endedAt: Date | null = null;
   listening: { address: string; port: number } | null = null;
 
   readonly #deps: SessionDependencies;
@@ -152,6 +154,7 @@ export class Session {
   close(error: GatewayError, outcome: 'session-lost' | 'reset-by-peer' = 'session-lost'): void {
     if (this.isClosed) return;
     this.lastError = error;
+    this.endedAt = new Date();
     this.#state = 'closed';
     this.#abort.abort();
     if (this.#tickTimer !== null) clearInterval(this.#tickTimer);
@@ -361,7 +364,8 @@ export class Session {
 
   #tellState(): void {
     const { state, lastError } = this;
-    this.#deps.log.info('session', { state, ...(lastError === null ? {} : { code: lastError.code }) });
+    const why = lastError === null ? {} : { code: lastError.code, reason: lastError.message };
+    this.#deps.log.info('session', { state, ...why });
     this.#deps.events.stateChanged(state);
   }
 
