@@ -169,6 +169,7 @@ const SESSION = {
   inFlightBytes: 0,
   bufferedBytes: 0,
   rttMs: 100,
+  limits: null,
   link: {
     state: 'startup' as const,
     bytesPerSec: 0,

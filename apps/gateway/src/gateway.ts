@@ -51,6 +51,7 @@ export class Gateway {
   session: Session | null = null;
   /** How the one before it ended, in static mode, where a session follows another. */
   previousSession: GatewayStatus['previousSession'] = null;
+  #previousLimits: Limits = {};
   readonly #log: Log;
   readonly #refusals: RefusalLog;
   readonly #options: GatewayOptions;
@@ -115,7 +116,10 @@ export class Gateway {
     return this.sessionState(session);
   }
 
-  /** Begins anew a session that is over, or one that could not be begun, as when the port was taken for a moment. */
+  /**
+   * Begins anew a session that is over, or one that could not be begun, as when the port was taken for a moment. The limits are
+   * those that the one before had at its end.
+   */
   async renewSession(config: SessionConfig): Promise<void> {
     const over = this.session;
     if (over?.isClosed === false) return;
@@ -125,9 +129,11 @@ export class Gateway {
         const { code, message } = lastError;
         this.previousSession = { endedAt: endedAt.toISOString(), code, message };
       }
+      this.#previousLimits = over.limits;
       this.session = null;
     }
     await this.configureSession(config);
+    this.setLimits(this.#previousLimits);
   }
 
   sessionState(session: Session): SessionState {
@@ -175,10 +181,9 @@ export class Gateway {
   }
 
   /** Changes what is named. @throws GatewayError NO_SESSION */
-  setLimits({ bandwidthBytesPerSec, graceMs }: Limits): void {
+  setLimits(limits: Limits): void {
     if (this.session === null) throw new GatewayError('NO_SESSION');
-    if (bandwidthBytesPerSec !== undefined) this.session.data.sender.limit.rate = bandwidthBytesPerSec;
-    if (graceMs !== undefined) this.session.setGrace(graceMs);
+    this.session.setLimits(limits);
   }
 
   probe(durationMs: number): Promise<ProbeResult> {

@@ -1,12 +1,14 @@
 // Static mode begins a session anew that is over: what remains of the one before it.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { renderMetrics } from './control/metrics.ts';
 import { renderStatus } from './control/status-text.ts';
+import { GatewayError } from './errors.ts';
 import { Gateway } from './gateway.ts';
 import { Lease } from './lease.ts';
 import { silentLog } from './log.ts';
 import { makeIdentity } from './security/certificate.ts';
-import { makeRelayedPair, until } from './testing/support.ts';
+import { makePair, makeRelayedPair, until } from './testing/support.ts';
 
 test('why a session ended is told after it was begun anew', { timeout: 15_000 }, async (t) => {
   const pair = await makeRelayedPair(t, { subflows: 2, graceMs: 1_000 });
@@ -28,6 +30,20 @@ test('why a session ended is told after it was begun anew', { timeout: 15_000 },
   const living = near.session;
   await near.renewSession(pair.nearConfig);
   assert.equal(near.session, living);
+});
+
+test('limits that were set meanwhile hold in the next session, and are told', async (t) => {
+  const { near, far, nearConfig } = await makePair(t, { subflows: 2, graceMs: 10_000 });
+  assert.deepEqual(near.status().session?.limits, { bandwidthBytesPerSec: null, graceMs: 10_000 });
+  assert.doesNotMatch(renderMetrics(near.status()), /limit_bits_per_second/);
+  near.setLimits({ bandwidthBytesPerSec: 5_000_000 });
+  near.setLimits({ graceMs: null });
+  far.session?.close(new GatewayError('SESSION_CLOSED'));
+  await until(() => near.session?.isClosed === true, 'the peer has said so');
+  await near.renewSession(nearConfig);
+  assert.deepEqual(near.status().session?.limits, { bandwidthBytesPerSec: 5_000_000, graceMs: null });
+  assert.match(renderStatus(near.status()), /limit out at most 40\.0 Mbit\/s; streams wait for as long as it takes/);
+  assert.match(renderMetrics(near.status()), /^lmas_gateway_limit_bits_per_second 40000000$/m);
 });
 
 test('the log says why in words', async (t) => {

@@ -230,6 +230,8 @@ export const statusSchema = z.object({
       /** What the kernel here holds in memory for the sockets of subflows and streams (SO_MEMINFO); null where it does not say. */
       kernelBytes: z.int().nullable().default(null),
       rttMs: z.number().nullable(),
+      /** Those in force, from the configuration or set since; null: of a gateway that does not say. */
+      limits: z.object({ bandwidthBytesPerSec: bytesPerSec, graceMs: graceMs.nullable() }).nullable().default(null),
       /** What this end has found out about the path by sending. */
       link: z.object({
         /** Searching; just under the measured rate; or unpaced, because somebody else keeps a queue in the network. */

@@ -45,6 +45,8 @@ function processMetrics({ cpuMs, rssBytes, leaseRemainingMs }: GatewayStatus): F
 function sessionMetrics({ session }: GatewayStatus): Family[] {
   if (session === null) return [];
   const refusals = Object.entries(session.refusals).map(([code, value]) => ({ labels: { code }, value }));
+  const allowed = session.limits?.bandwidthBytesPerSec ?? null;
+  const limit = allowed === null ? null : allowed * 8;
   const rtt = session.rttMs === null ? null : session.rttMs / 1000;
   return [
     metric(
@@ -80,6 +82,7 @@ function sessionMetrics({ session }: GatewayStatus): Family[] {
     ),
     metric('rtt_seconds', 'gauge', 'Shortest round trip of late.', one(rtt)),
     ...linkMetrics(session.link),
+    metric('limit_bits_per_second', 'gauge', 'What may be sent at most; none while unlimited.', one(limit)),
     metric(
       'compression_ratio',
       'gauge',

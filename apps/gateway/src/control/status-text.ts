@@ -48,9 +48,19 @@ function sessionLines(session: Session): string[] {
     `  in   ${rate(session.receiveBitsPerSec)}, ${bytes(session.bytesReceived)} delivered; ${bytes(session.bufferedBytes)} wait`,
     `  link RTT ${rttMs === null ? 'unknown' : `${rttMs.toFixed(1)} ms`}; ${session.subflows.wanted} subflow(s) wanted of ${session.subflows.min} to ${session.subflows.max}, ${session.subflowsReplaced} replaced, ${session.rekeys} re-key(s)`,
     `  rate ${pathWords(session.link)}`,
+    ...limitLines(session.limits),
     `  kernel ${session.kernelBytes === null ? 'unknown' : bytes(session.kernelBytes)} of memory for all sockets`,
     ...(refused.length === 0 ? [] : [`  refused: ${refused.join(', ')}`]),
   ];
+}
+
+function limitLines(limits: Session['limits']): string[] {
+  if (limits === null) return [];
+  const { bandwidthBytesPerSec, graceMs } = limits;
+  const sent =
+    bandwidthBytesPerSec === null ? 'as much as the link bears' : `at most ${rate(bandwidthBytesPerSec * 8)}`;
+  const wait = graceMs === null ? 'for as long as it takes' : `for ${duration(graceMs)}`;
+  return [`  limit out ${sent}; streams wait ${wait} when the peer is away`];
 }
 
 function pathWords({

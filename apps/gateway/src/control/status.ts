@@ -39,6 +39,7 @@ function sessionStatus(gateway: Gateway, session: Session): GatewayStatus['sessi
     bufferedBytes: data.bufferedBytes,
     kernelBytes: data.kernelBytes,
     rttMs: data.sender.link.minRttMs,
+    limits: session.limits,
     link: linkStatus(session),
     rekeys,
     subflowsReplaced: session.subflowsReplaced,

@@ -11,7 +11,7 @@
 import { randomBytes } from 'node:crypto';
 import type net from 'node:net';
 import type tls from 'node:tls';
-import type { SessionConfig, SessionState } from '@lmas/gateway-api';
+import type { Limits, SessionConfig, SessionState } from '@lmas/gateway-api';
 import { asGatewayError, GatewayError } from '../errors.ts';
 import type { Log } from '../log.ts';
 import { SlabPool } from '../platform/slab.ts';
@@ -126,6 +126,15 @@ export class Session {
 
   get state(): SessionState['state'] {
     return this.#state;
+  }
+  /** Those in force, whoever set them. */
+  get limits(): Required<Limits> {
+    return { bandwidthBytesPerSec: this.data.sender.limit.rate, graceMs: this.#graceMs };
+  }
+  /** Changes what is named. */
+  setLimits({ bandwidthBytesPerSec, graceMs }: Limits): void {
+    if (bandwidthBytesPerSec !== undefined) this.data.sender.limit.rate = bandwidthBytesPerSec;
+    if (graceMs !== undefined) this.setGrace(graceMs);
   }
   /** Changes how long streams wait for what was lost; `null`: for as long as it takes. A wait under way begins anew. */
   setGrace(graceMs: number | null): void {
