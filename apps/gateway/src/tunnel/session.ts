@@ -128,7 +128,7 @@ export class Session {
     return this.#state;
   }
   /** Those in force, whoever set them. */
-  get limits(): Required<Limits> {
+  get limits(): { bandwidthBytesPerSec: number | null; graceMs: number | null } {
     return { bandwidthBytesPerSec: this.data.sender.limit.rate, graceMs: this.#graceMs };
   }
   /** Changes what is named. */
