@@ -3,22 +3,31 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { onceAMinute, SAY_AGAIN_MS } from './once-a-minute.ts';
 
-test('the same words are passed on once a minute, other ones at once', () => {
+/** Says each of the words, one a second, and answers what was passed on. */
+function passedOn(words: readonly string[]): string[] {
   let time = 0;
   const heard: string[] = [];
   const say = onceAMinute(
-    (words) => heard.push(words),
+    (each) => heard.push(each),
     () => time,
   );
-  for (const at of [0, 1, SAY_AGAIN_MS - 1]) {
-    time = at;
-    say('away');
+  for (const each of words) {
+    say(each);
+    time += 1_000;
   }
-  assert.deepEqual(heard, ['away']);
-  say('refused');
-  say('away');
-  assert.deepEqual(heard, ['away', 'refused', 'away']);
-  time += SAY_AGAIN_MS;
-  say('away');
-  assert.equal(heard.length, 4);
+  return heard;
+}
+
+const SECONDS = SAY_AGAIN_MS / 1_000;
+
+test('the same words are passed on once a minute, other ones at once, also when they take turns', () => {
+  assert.deepEqual(passedOn(Array<string>(SECONDS).fill('away')), ['away']);
+  assert.deepEqual(passedOn(Array<string>(SECONDS + 1).fill('away')), ['away', 'away']);
+  const byTurns = Array.from({ length: 2 * SECONDS }, (_, i) => (i % 2 === 0 ? 'away' : 'refused'));
+  assert.deepEqual(passedOn(byTurns), ['away', 'refused', 'away', 'refused']);
+});
+
+test('not every word there ever was is remembered', () => {
+  const others = Array.from({ length: 20 }, (_, i) => `port ${i}`);
+  assert.deepEqual(passedOn(['away', ...others, 'away']), ['away', ...others, 'away']);
 });

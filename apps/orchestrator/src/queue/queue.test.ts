@@ -8,6 +8,7 @@ import { createLog } from '../log.ts';
 import { connect } from '../redis/connect.ts';
 import { startPrivateRedis } from '../redis/private-server.ts';
 import { createQueue } from './queue.ts';
+import { createWakeQueue } from './wake-queue.ts';
 
 const log = createLog('silent');
 
@@ -39,4 +40,31 @@ test('a migration that is admitted again while its last job is not over yet gets
   await second.promise;
   handedBack.resolve();
   assert.deepEqual(taken, ['m_1', 'm_1']);
+});
+
+test('what is wrong with its connections the queue of wake-ups says once a minute, however often it is tried', {
+  timeout: 30_000,
+}, async () => {
+  await using stack = new AsyncDisposableStack();
+  const directory = await mkdtemp(join(tmpdir(), 'lmas-queue-'));
+  stack.defer(() => rm(directory, { recursive: true, force: true }));
+  const server = await startPrivateRedis('redis-server', directory, log);
+  stack.defer(() => server.stop());
+  const redis = connect(server, log);
+  stack.defer(() => redis.disconnect());
+  const heard: string[] = [];
+  const warn = ({ err }: { err: string }, name: string) => void heard.push(`${name}: ${err}`);
+  const wakes = createWakeQueue(redis, { warn } as never);
+  stack.defer(() => wakes.close());
+  wakes.work(async () => undefined);
+  await wakes.wakeAt('nobody', Date.now() + 3_600_000);
+  for (let i = 0; i < 20; i++) redis.emit('error', new Error(i % 2 === 0 ? 'connect ECONNREFUSED' : 'read ECONNRESET'));
+  const ofQueue = heard.filter((line) => line.startsWith('wake-up queue'));
+  const ofWorker = heard.filter((line) => line.startsWith('wake-up worker'));
+  for (const said of [ofQueue, ofWorker]) {
+    assert.deepEqual(
+      said.map((line) => line.split(': ')[1]),
+      ['connect ECONNREFUSED', 'read ECONNRESET'],
+    );
+  }
 });

@@ -7,6 +7,7 @@ import type { Redis } from 'ioredis';
 import { z } from 'zod';
 import type { Logger } from '../log.ts';
 import { keys } from '../redis/keys.ts';
+import { complaints } from './complaints.ts';
 
 const NAME = 'wake-ups';
 const CONCURRENCY = 16;
@@ -35,7 +36,7 @@ export interface WakeQueue {
 export function createWakeQueue(connection: Redis, log: Logger): WakeQueue {
   const options = { connection, prefix: keys.queuePrefix, settings: { repeatStrategy: atItsTime } };
   const queue = new Queue(NAME, options);
-  queue.on('error', (error) => log.warn({ err: error.message }, 'wake-up queue connection'));
+  queue.on('error', complaints(log, 'wake-up queue connection'));
   let worker: Worker | undefined;
   return {
     async wakeAt(name, atMs) {
@@ -48,7 +49,7 @@ export function createWakeQueue(connection: Redis, log: Logger): WakeQueue {
     work(handle) {
       const take = async ({ data }: { data: unknown }) => await handle(payloadSchema.parse(data).name);
       worker = new Worker(NAME, take, { ...options, concurrency: CONCURRENCY });
-      worker.on('error', (error) => log.warn({ err: error.message }, 'wake-up worker connection'));
+      worker.on('error', complaints(log, 'wake-up worker connection'));
     },
     async close() {
       await worker?.close();
