@@ -81,6 +81,7 @@ test('SIGTERM ends one whose private Redis was killed for good, and it says what
   await orchestrator.says(/the private Redis does not start/);
   const readiness = await status(`http://127.0.0.1:${port}/readyz`);
   assert.equal(readiness.status, 503);
+  assert.match(readiness.body, /cannot be used: Cannot run .*\. Install redis-server\. Nothing works without it/);
   const { code, ms } = await orchestrator.terminate();
   assert.equal(code, 0);
   assert.ok(ms < 30_000, `${ms} ms`);

@@ -6,6 +6,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { Redis } from 'ioredis';
 import type { Logger } from '../log.ts';
 import { SAY_AGAIN_MS } from '../once-a-minute.ts';
+import { inOurWords } from './away.ts';
 
 /** A Redis that is there, or that only starts anew, answers sooner. */
 const PATIENCE_MS = 1_000;
@@ -14,18 +15,23 @@ export class Availability {
   readonly #redis: Redis;
   readonly #name: string;
   readonly #log: Logger;
+  readonly #why: () => string | undefined;
   #complaint = 'no answer';
   /** Said in the log: first after a while, then again and again. */
   #saying: NodeJS.Timeout | undefined;
   #said = false;
 
-  /** @param name of the server, without its password */
-  constructor(redis: Redis, { name, log }: { name: string; log: Logger }) {
+  /**
+   * @param name of the server, without its password
+   * @param why what is known of it from elsewhere than the connection, in whole sentences
+   */
+  constructor(redis: Redis, { name, log, why }: { name: string; log: Logger; why: () => string | undefined }) {
     this.#redis = redis;
     this.#name = name;
     this.#log = log;
+    this.#why = why;
     redis.on('error', (error: Error) => {
-      this.#complaint = error.message === '' ? String(error) : error.message;
+      this.#complaint = inOurWords(error);
     });
     redis.on('ready', () => this.#isBack());
     redis.on('close', () => this.#isAway());
@@ -36,7 +42,8 @@ export class Availability {
   /** Why Redis cannot be used now; `undefined` while it can. */
   outage(): string | undefined {
     if (this.#redis.status === 'ready') return undefined;
-    return `Redis (${this.#name}) cannot be used: ${this.#complaint}. Nothing works without it; it is tried again and again.`;
+    const why = this.#why() ?? `${this.#complaint}.`;
+    return `Redis (${this.#name}) cannot be used: ${why} Nothing works without it; it is tried again and again.`;
   }
 
   /** Resolves with true once Redis answers, with false when it does not within a moment. @throws the signal's reason */

@@ -9,7 +9,9 @@
  */
 import { Cluster, type ClusterNode, type ClusterOptions, type Redis, type RedisOptions } from 'ioredis';
 import type { Logger } from '../log.ts';
+import { onceAMinute } from '../once-a-minute.ts';
 import type { RedisAddress, RedisNode } from './address.ts';
+import { inOurWords } from './away.ts';
 import { DEFAULT_SILENCE_MS, keepHeartbeat, loadingPauseMs } from './heartbeat.ts';
 import { nodeConnector } from './node-connector.ts';
 import { LONGEST_WAIT_MS, WatchedRedis } from './watched-redis.ts';
@@ -132,13 +134,16 @@ export function connectSubscriber(
   return telling(redis, log, all);
 }
 
-/** It is tried about once a second: each thing that goes wrong is said once. */
+/** It is tried about once a second: each thing that goes wrong is said once, of a Redis that comes and goes once a minute. */
 function telling(redis: Redis, log: Logger, { name }: ConnectionSettings): Redis {
   const said = new Set<string>();
+  const say = onceAMinute((err) => {
+    said.add(err);
+    log.warn({ err }, name);
+  });
   redis.on('error', (error: Error) => {
-    const words = error.message === '' ? String(error) : error.message;
-    if (!said.has(words)) log.warn({ err: words }, name);
-    said.add(words);
+    const words = inOurWords(error);
+    if (!said.has(words)) say(words);
   });
   redis.on('ready', () => {
     if (said.size > 0) log.info({}, `${name} is back`);

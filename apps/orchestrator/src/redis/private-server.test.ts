@@ -2,10 +2,11 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { mkdtemp, readFile, rm, symlink } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join, relative } from 'node:path';
 import { after, test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { Redis } from 'ioredis';
 import { errorCode } from '../errors.ts';
 import { createLog } from '../log.ts';
@@ -99,4 +100,42 @@ test('a program that is not there is said to be missing', async () => {
     (error) => errorCode(error) === 'REDIS_START_FAILED',
   );
   await rm(other, { recursive: true });
+});
+
+test('one that ended for want of room says so, and is started again when there is some', async (t) => {
+  const other = await mkdtemp(join(tmpdir(), 'lmas-redis-'));
+  t.after(() => rm(other, { recursive: true, force: true }));
+  const told: string[] = [];
+  const ear = { info: () => undefined, error: (facts: object) => void told.push(JSON.stringify(facts)) } as never;
+  const server = await startPrivateRedis('redis-server', other, ear);
+  t.after(() => server.stop());
+  assert.equal(server.trouble(), undefined);
+  await symlink('/dev/full', join(other, 'redis/room')); // whoever writes there is answered ENOSPC; it is removed after one look
+  process.kill(Number(await readFile(join(other, 'redis/redis.pid'), 'utf8')), 'SIGKILL');
+  while (!server.trouble()?.includes('room')) await sleep(5);
+  assert.equal(
+    server.trouble(),
+    `${other}/redis has no room for its files (ENOSPC). Make some on that disk: it is started again within seconds, by itself.`,
+  );
+  while (server.trouble() !== undefined) await sleep(5);
+  assert.deepEqual([told.length, told[0]], [2, '{"how":"SIGKILL"}']);
+  assert.match(told[1] ?? '', /ENOSPC/);
+});
+
+test('one that ends as often as it is started is started after growing pauses, and told of once', async (t) => {
+  const other = await mkdtemp(join(tmpdir(), 'lmas-redis-'));
+  t.after(() => rm(other, { recursive: true, force: true }));
+  const told: object[] = [];
+  const ear = { info: () => undefined, error: (facts: object) => void told.push(facts) } as never;
+  const server = await startPrivateRedis('redis-server', other, ear);
+  t.after(() => server.stop());
+  const killed = new Set<number>();
+  for (const until = performance.now() + 3_000; performance.now() < until; await sleep(5)) {
+    const pid = Number(await readFile(join(other, 'redis/redis.pid'), 'utf8').catch(() => '0'));
+    if (pid === 0 || killed.has(pid) || server.trouble() !== undefined) continue;
+    killed.add(pid);
+    process.kill(pid, 'SIGKILL');
+  }
+  assert.ok(killed.size >= 2 && killed.size <= 4, `${killed.size} in 3 s`);
+  assert.deepEqual(told, [{ how: 'SIGKILL' }]);
 });

@@ -1,25 +1,38 @@
 /**
  * A redis-server of our own, on a Unix socket in the data directory, that loses nothing that was acknowledged
  * (append-only, fsync on every write). It is told to end when the orchestrator exits, and survives its SIGKILL; the next start
- * ends it in an orderly way before another one opens the same files. This module owns the process and restarts it when it dies.
+ * ends it in an orderly way before another one opens the same files. This module owns the process and restarts it when it dies:
+ * at once, after growing pauses when it does so again and again, and not before there is room for its files.
  */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { mkdir, readFile } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Redis } from 'ioredis';
-import { LmasError } from '../errors.ts';
+import { describeError, LmasError } from '../errors.ts';
 import type { Logger } from '../log.ts';
+import { onceAMinute } from '../once-a-minute.ts';
 import { commandLine, endProcess, identify } from './processes.ts';
+import { demandRoom } from './room.ts';
 
 const START_TIMEOUT_MS = 30_000;
 const STOP_TIMEOUT_MS = 30_000;
+/** One that could not be started is tried again after so long. */
+const TRY_AGAIN_MS = 1_000;
+/** One that has lived for so long ends for reasons of its own, not for those of the one before. */
+const WELL_AFTER_MS = 60_000;
+const LONGEST_PAUSE_MS = 10_000;
+
+/** Before one is started again. @param times how often it has ended soon after its start */
+const pauseMs = (times: number): number => (times === 0 ? 0 : Math.min(250 * 2 ** times, LONGEST_PAUSE_MS));
 /** sun_path of unix(7) holds 108 bytes with its terminator. */
 const LONGEST_SOCKET_PATH = 107;
 
 export interface PrivateRedis {
   readonly kind: 'socket';
   readonly socketPath: string;
+  /** Why it does not run now, in whole sentences; `undefined` while it does. */
+  trouble(): string | undefined;
   /** Ends the server after it has written everything. */
   stop(): Promise<void>;
 }
@@ -55,6 +68,8 @@ async function endFormer(directory: string, socketPath: string, log: Logger): Pr
   await endProcess(former, { politeMs: STOP_TIMEOUT_MS });
 }
 
+const logFile = (directory: string): string => resolve(directory, 'redis.log');
+
 async function waitUntilReady(directory: string, socketPath: string, child: ChildProcess): Promise<void> {
   const deadline = performance.now() + START_TIMEOUT_MS;
   while (performance.now() < deadline && child.exitCode === null && child.signalCode === null) {
@@ -70,8 +85,7 @@ async function waitUntilReady(directory: string, socketPath: string, child: Chil
       probe.disconnect();
     }
   }
-  const logFile = resolve(directory, 'redis.log');
-  throw new LmasError('REDIS_START_FAILED', `The private redis-server did not answer; see ${logFile}.`);
+  throw new LmasError('REDIS_START_FAILED', `The private redis-server did not answer; see ${logFile(directory)}.`);
 }
 
 /** @throws LmasError REDIS_START_FAILED */
@@ -89,7 +103,12 @@ export async function startPrivateRedis(
   await mkdir(directory, { recursive: true, mode: 0o700 });
   await endFormer(directory, socketPath, log);
 
-  let stopping = false;
+  const stopping = new AbortController();
+  const pause = (ms: number) => sleep(ms, undefined, { signal: stopping.signal }).catch(() => undefined);
+  const sayEnded = onceAMinute((how) => log.error({ how }, 'the private Redis ended by itself; starting it again'));
+  const sayStuck = onceAMinute((err) => log.error({ err }, 'the private Redis does not start'));
+  let trouble: string | undefined;
+  let [endings, launchedAt] = [0, 0];
   let child: ChildProcess;
   let reviving = Promise.resolve();
   const launch = async (): Promise<void> => {
@@ -105,29 +124,42 @@ export async function startPrivateRedis(
     child.stdin?.on('error', () => undefined); // reported by 'error' or by the exit
     child.stdin?.end(configuration(directory, socketPath, keepsFile));
     await Promise.race([waitUntilReady(directory, socketPath, child), failed]);
+    [trouble, launchedAt] = [undefined, performance.now()];
     child.once('exit', (code, signal) => {
-      reviving = revive({ code, signal });
+      reviving = revive(signal ?? `exit code ${code}`);
     });
   };
-  const revive = async (exit: object): Promise<void> => {
-    while (!stopping) {
-      log.error(exit, 'the private Redis ended by itself; starting it again');
+  const revive = async (how: string): Promise<void> => {
+    if (stopping.signal.aborted) return;
+    if (performance.now() - launchedAt > WELL_AFTER_MS) endings = 0;
+    trouble = `It ended by itself (${how}); see ${logFile(directory)}.`;
+    sayEnded(how);
+    await pause(pauseMs(endings++));
+    while (!stopping.signal.aborted) {
       try {
-        return await launch();
+        await demandRoom(directory);
+        if (!stopping.signal.aborted) await launch();
+        return;
       } catch (error) {
-        log.error({ err: error }, 'the private Redis does not start');
-        await sleep(1_000);
+        const { message, remedy } = describeError(error);
+        trouble = [message, remedy].filter((text) => text !== null).join(' ');
+        sayStuck(trouble);
+        await pause(TRY_AGAIN_MS);
       }
     }
   };
   const leaveNone = (): void => void child.kill(); // by SIGTERM: it writes everything down, and is waited for by the next start
   process.on('exit', leaveNone);
-  await launch();
+  await launch().catch(async (error: unknown) => {
+    await demandRoom(directory);
+    throw error;
+  });
   return {
     kind: 'socket',
     socketPath,
+    trouble: () => trouble,
     stop: async () => {
-      stopping = true;
+      stopping.abort();
       const identity = child.pid === undefined ? undefined : await identify(child.pid);
       if (identity !== undefined) await endProcess(identity, { politeMs: STOP_TIMEOUT_MS });
       await reviving;

@@ -12,7 +12,7 @@ import { Availability } from '../redis/availability.ts';
 import { connect, connectSubscriber } from '../redis/connect.ts';
 import { checkDurability } from '../redis/durability.ts';
 import { PREFIX } from '../redis/keys.ts';
-import { startPrivateRedis } from '../redis/private-server.ts';
+import { type PrivateRedis, startPrivateRedis } from '../redis/private-server.ts';
 import { waitForReplicas } from '../redis/replicas.ts';
 import { createWriteProbe, type WriteProbe } from '../redis/write-probe.ts';
 import type { Base } from './base.ts';
@@ -52,7 +52,7 @@ export async function openConnections(
   { signal }: { signal: AbortSignal },
 ): Promise<Connections> {
   const { config, log, closers, stopping } = base;
-  const address = await redisAddress(base);
+  const { address, trouble: why } = await redisOf(base);
   const opened: Redis[] = [];
   const { redisSilenceMs: silenceMs } = config;
   const keep = (name: string, redis: Redis): Redis => {
@@ -63,7 +63,7 @@ export async function openConnections(
   const open = (name: string, patience: 'patient' | 'brief'): Redis =>
     keep(name, connect(address, log, { silenceMs, patience, name }));
   const calls = open('Redis connection of the API', 'brief');
-  const availability = new Availability(calls, { name: describeAddress(address), log });
+  const availability = new Availability(calls, { name: describeAddress(address), log, why });
   const outage = () => availability.outage();
   const writeRefusal = createWriteProbe(calls);
   const ask = () => readinessOf(writeRefusal, outage);
@@ -95,8 +95,13 @@ export const doorway = ({ config: { host, port, trustedProxies }, log, stopping 
   tls: tls?.pair,
 });
 
-async function redisAddress({ config, log, closers }: Base): Promise<RedisAddress> {
-  if (config.redisUrl !== undefined) return config.redisUrl;
+/** Where it is, and what is known of why it does not run: nothing, of one that is not our own. */
+async function redisOf({
+  config,
+  log,
+  closers,
+}: Base): Promise<{ address: RedisAddress } & Pick<PrivateRedis, 'trouble'>> {
+  if (config.redisUrl !== undefined) return { address: config.redisUrl, trouble: () => undefined };
   if (config.role !== 'all') {
     throw new LmasError('INVALID_CONFIG', `A process of role ${config.role} shares a Redis with others.`, {
       remedy: 'Set REDIS_URL (and the same master key) for all of them.',
@@ -104,7 +109,7 @@ async function redisAddress({ config, log, closers }: Base): Promise<RedisAddres
   }
   const server = await startPrivateRedis(config.redisServer, config.dataDir, log);
   closers.add('private Redis', () => server.stop());
-  return server;
+  return { address: server, trouble: server.trouble };
 }
 
 const goingDown = ({ message }: Error): ReadinessCheck => ({ name: 'process', ok: false, detail: message });
