@@ -30,6 +30,20 @@ test('a certificate: valid, about to end, ended, none', async () => {
   assert.equal((await certificate(null)).status, 'warning');
 });
 
+test('the disk of a private Redis is told of before it is full, in proportion to its size', async () => {
+  const GIB = 2 ** 30;
+  const disk = async (freeBytes: number, sizeBytes: number) =>
+    (await one('data directory', { redisKind: 'socket', room: async () => ({ freeBytes, sizeBytes }) })).status;
+  assert.deepEqual(
+    [await disk(2 * GIB, 20 * GIB), await disk(0.9 * GIB, 20 * GIB), await disk(0.4 * GIB, 4 * GIB)],
+    ['ok', 'warning', 'warning'],
+  );
+  assert.deepEqual([await disk(20 * GIB, 4096 * GIB), await disk(9 * GIB, 4096 * GIB)], ['ok', 'warning']);
+  assert.deepEqual([await disk(0.4 * GIB, GIB), await disk(0.2 * GIB, GIB)], ['ok', 'warning']);
+  const shared = await diagnose({ redisKind: 'server', room: async () => ({ freeBytes: 0, sizeBytes: GIB }) });
+  assert.ok(shared.every(({ name }) => name !== 'data directory'));
+});
+
 test('a queue that cannot move says why', async () => {
   const queue = (state: object) =>
     one('queue', { queue: { get: async () => ({ pausedAt: null, waiting: 0, running: 0, limits, ...state }) } });

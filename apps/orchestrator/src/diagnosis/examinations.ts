@@ -2,6 +2,7 @@
  * The examinations of the orchestrator itself. Each reads what is there, judges it, and says what to do; none changes
  * anything.
  */
+import { formatBytes } from '@lmas/format';
 import type { Redis } from 'ioredis';
 import type { ApiKeys } from '../access/api-keys.ts';
 import { isUsable } from '../access/api-keys.ts';
@@ -13,6 +14,7 @@ import type { MigrationStore } from '../migrations/store.ts';
 import type { ReadState } from '../observability/state.ts';
 import type { RedisAddress } from '../redis/address.ts';
 import { examineDurability } from '../redis/durability.ts';
+import type { Room } from '../redis/room.ts';
 import type { WriteProbe } from '../redis/write-probe.ts';
 import type { SiteStore } from '../sites/sites.ts';
 import type { WebhookService } from '../webhooks/service.ts';
@@ -29,12 +31,15 @@ const SLOW_REDIS_MS = 50;
 /** Leases and time limits are kept by both clocks. */
 const CLOCK_TOLERANCE_MS = 1_000;
 const NAMED = 5;
+const GIB = 2 ** 30;
 
 export interface Subjects {
   readonly redis: Redis;
   readonly redisKind: RedisAddress['kind'];
   readonly readState: ReadState;
   readonly writeRefusal: WriteProbe;
+  /** On the disk of the data directory. */
+  readonly room: () => Promise<Room>;
   /** How many processes of each kind there are, as far as Redis knows. */
   readonly processes: () => Promise<{ workers: number; schedulers: number }>;
   readonly store: Pick<MigrationStore, 'incomplete'>;
@@ -56,6 +61,7 @@ export function examinationsOf(subjects: Subjects): Examination[] {
   return [
     { name: 'redis settings', examine: () => redisSettings(subjects) },
     { name: 'redis', examine: () => redisAnswers(subjects) },
+    { name: 'data directory', examine: () => dataDirectory(subjects) },
     { name: 'clock of redis', examine: () => redisClock(subjects) },
     { name: 'certificate of the API', examine: () => certificate(subjects) },
     { name: 'processes', examine: () => processesAlive(subjects) },
@@ -96,6 +102,18 @@ async function redisAnswers({ readState, writeRefusal }: Subjects): Promise<Chec
   const found = `answers after ${state.redisLatencyMs.toFixed(1)} ms`;
   if (state.redisLatencyMs <= SLOW_REDIS_MS) return ok(name, found);
   return warning(name, found, 'Put it nearer, on a faster disk, or on a machine that does less.');
+}
+
+/** Where a private Redis lives: it ends when it cannot write. */
+async function dataDirectory({ redisKind, room }: Subjects): Promise<Check | Check[]> {
+  const name = 'data directory';
+  if (redisKind !== 'socket') return [];
+  const { freeBytes, sizeBytes } = await room();
+  const found = `${formatBytes(freeBytes)} of ${formatBytes(sizeBytes)} free on its disk`;
+  // A twentieth, within reason: neither much of a large disk, nor most of a small one.
+  const enough = Math.min(Math.max(sizeBytes / 20, GIB / 2), 10 * GIB, sizeBytes / 4);
+  if (freeBytes >= enough) return ok(name, found);
+  return warning(name, found, 'Make room: the private Redis, and with it everything, stops when it is full.');
 }
 
 async function redisClock({ redis }: Subjects): Promise<Check> {

@@ -27,6 +27,7 @@ import type { PluginRegistry } from '../plugins/registry.ts';
 import type { DeliveryQueue } from '../queue/delivery-queue.ts';
 import { createQueue, type MigrationQueue } from '../queue/queue.ts';
 import { createWakeQueue } from '../queue/wake-queue.ts';
+import { roomIn } from '../redis/room.ts';
 import { createHostKeyPins } from '../sites/host-keys.ts';
 import type { WebhookService } from '../webhooks/service.ts';
 import type { Access } from './access.ts';
@@ -120,6 +121,7 @@ function diagnosisOf(
     examinationsOf({
       ...{ redis: calls, redisKind: address.kind, readState, writeRefusal, store, links, apiKeys, rotation },
       ...{ queue: service, sites: inventory.sites, webhooks: webhooks.webhooks },
+      room: () => roomIn(config.dataDir),
       auditLosses: () => audit.losses(),
       missedNotices: () => webhooks.missed(),
       processes: async () => ({ workers: await queue.workers(), schedulers: await deliveries.workers() }),
