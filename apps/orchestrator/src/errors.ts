@@ -193,6 +193,7 @@ export const ORCHESTRATOR_ERRORS = {
     message: 'The master key is missing, readable by others, or not the one that is needed.',
     retryable: false,
   },
+  MASTER_KEY_NOT_WRITTEN: { message: 'The file of the master key could not be written.', retryable: true },
   PLUGIN_INVALID: { message: 'The package is no plugin of this API version.', retryable: false },
 } as const satisfies Record<string, ErrorEntry>;
 

@@ -12094,7 +12094,11 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description `INTERNAL`: A defect in the orchestrator; its log says more. */
+            /**
+             * @description `INTERNAL`: A defect in the orchestrator; its log says more.
+             *
+             *     `MASTER_KEY_NOT_WRITTEN`: The file of the master key could not be written.
+             */
             500: {
                 headers: {
                     [name: string]: unknown;

@@ -14,6 +14,7 @@ const KEY_BYTES = 32;
 const ID_CHARACTERS = 8;
 const COMMAND_TIMEOUT_MS = 30_000;
 const LONGEST_OUTPUT = 64 * 1024;
+const MAKE_ONE = { remedy: 'Make one with: openssl rand -base64 32' };
 const LINE = /^[A-Za-z0-9+/]{43}=$/;
 
 export interface MasterKey {
@@ -38,13 +39,14 @@ export interface KeyRing {
   /**
    * For keys in a file: puts a new key first, on disk before it is used, and lets go of those that `isNeeded` denies (of the
    * one that was current, never: what another process has just sealed with it may not be stored yet).
+   * @throws LmasError MASTER_KEY_NOT_WRITTEN; the keys stay as they were
    */
   renew(isNeeded: (id: string) => boolean): Promise<void>;
 }
 
-/** @throws LmasError MASTER_KEY_INVALID */
+/** @throws LmasError MASTER_KEY_INVALID, MASTER_KEY_NOT_WRITTEN */
 export async function openKeyRing(source: MasterKeySource): Promise<KeyRing> {
-  if (source.kind === 'file' && source.create) await createPrivateFile(source.path, `${newLine()}\n`);
+  if (source.kind === 'file' && source.create) await writeLines(createPrivateFile, source.path, [newLine()]);
   let keys = await readKeys(source);
   const current = (): MasterKey => {
     const [first] = keys;
@@ -63,7 +65,7 @@ export async function openKeyRing(source: MasterKeySource): Promise<KeyRing> {
       if (source.kind !== 'file') throw new LmasError('INTERNAL', 'Only a file can be given a new key.');
       const kept = (await readKeys(source)).filter(({ id }, index) => index === 0 || isNeeded(id));
       const lines = [newLine(), ...kept.map(({ bytes }) => bytes.toString('base64'))];
-      await replacePrivateFile(source.path, `${lines.join('\n')}\n`);
+      await writeLines(replacePrivateFile, source.path, lines);
       keys = await readKeys(source);
     },
   };
@@ -74,26 +76,53 @@ const newLine = (): string => randomBytes(KEY_BYTES).toString('base64');
 const idOf = (bytes: Buffer): string =>
   createHash('sha256').update('lmas master key\0').update(bytes).digest('hex').slice(0, ID_CHARACTERS);
 
+/** @throws LmasError MASTER_KEY_NOT_WRITTEN; then the file is as it was */
+async function writeLines(
+  write: typeof createPrivateFile | typeof replacePrivateFile,
+  path: string,
+  lines: readonly string[],
+): Promise<void> {
+  try {
+    await write(path, `${lines.join('\n')}\n`);
+  } catch (cause) {
+    throw new LmasError('MASTER_KEY_NOT_WRITTEN', `${path} could not be written: ${(cause as Error).message}`, {
+      remedy: 'No key has changed. Make room, or let the orchestrator write there, and try again.',
+      cause,
+    });
+  }
+}
+
 async function readKeys(source: MasterKeySource): Promise<MasterKey[]> {
-  const where = {
-    file: 'The file of the master key',
-    environment: 'LMAS_MASTER_KEY',
-    command: 'LMAS_MASTER_KEY_COMMAND',
-  };
   const lines = (await readSource(source)).split(/\s+/).filter((line) => line !== '');
-  if (lines.length === 0 || !lines.every((line) => LINE.test(line))) {
+  if (lines.length === 0) throw noKeyIn(source);
+  if (!lines.every((line) => LINE.test(line))) {
     throw new LmasError(
       'MASTER_KEY_INVALID',
-      `${where[source.kind]} does not give keys of 32 bytes in base64, one per line.`,
-      {
-        remedy: 'Make one with: openssl rand -base64 32',
-      },
+      `${nameOf(source)} does not give keys of 32 bytes in base64, one per line.`,
+      MAKE_ONE,
     );
   }
   return [...new Set(lines)].map((line) => {
     const bytes = Buffer.from(line, 'base64');
     return { id: idOf(bytes), bytes };
   });
+}
+
+function nameOf(source: MasterKeySource): string {
+  if (source.kind === 'file') return source.path;
+  return source.kind === 'environment' ? 'LMAS_MASTER_KEY' : 'LMAS_MASTER_KEY_COMMAND';
+}
+
+/** In the place where we make the file, the next start makes it, unless the key that the records need is missing. */
+function noKeyIn(source: MasterKeySource): LmasError {
+  const isOurs = source.kind === 'file' && source.create;
+  const extra = isOurs
+    ? {
+        remedy: `Put the key there if there was one; if not, take the file away (rm ${source.path}): the next start makes one.`,
+      }
+    : MAKE_ONE;
+  const what = source.kind === 'file' ? 'is empty: there is no master key in it' : 'gives no key';
+  return new LmasError('MASTER_KEY_INVALID', `${nameOf(source)} ${what}.`, extra);
 }
 
 async function readSource(source: MasterKeySource): Promise<string> {

@@ -67,7 +67,7 @@ type Resealed = Pick<MasterKeyRotation, 'resealed' | 'notResealed'>;
 
 export interface Rotation {
   state(): Promise<MasterKeyState>;
-  /** A new key (of a file), or the one that the source names first now; then `resealAll`. @throws LmasError IN_USE */
+  /** A new key (of a file), or the one that the source names first now; then `resealAll`. @throws LmasError IN_USE, MASTER_KEY_NOT_WRITTEN */
   rotate(): Promise<MasterKeyRotation>;
   /**
    * For a start: the key that the source names first seals from now on, and what is under another one is sealed anew.

@@ -1,10 +1,12 @@
 import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
-import { chmod, mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { chmod, mkdir, mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
+import process from 'node:process';
 import { after, before, describe, test } from 'node:test';
-import { errorCode } from '../errors.ts';
+import { errorCode, LmasError } from '../errors.ts';
 import { type KeyRing, openKeyRing } from './master-keys.ts';
 import { createVault, isSealed, keyIdOf } from './vault.ts';
 
@@ -13,6 +15,13 @@ const newKey = () => randomBytes(32).toString('base64');
 const ringOf = (...lines: string[]) => openKeyRing({ kind: 'environment', text: lines.join('\n') });
 /** One that seals with the first of its keys. */
 const vaultOf = (ring: KeyRing) => createVault(ring, { get: async () => ring.current() });
+/** Files may have no bytes in this process while that runs. */
+async function onFullDisk(run: () => Promise<void>): Promise<void> {
+  const limitFiles = (bytes: string) =>
+    execFileSync('prlimit', ['--pid', String(process.pid), `--fsize=${bytes}:`], { stdio: 'pipe' });
+  limitFiles('0');
+  await run().finally(() => limitFiles('unlimited'));
+}
 let directory: string;
 before(async () => {
   directory = await mkdtemp(join(tmpdir(), 'lmas-vault-'));
@@ -83,6 +92,43 @@ describe('master keys', () => {
     assert.equal(ring.all().length, 2);
     assert.equal((await stat(path)).mode & 0o777, 0o600);
     assert.equal((await readFile(path, 'utf8')).trim().split('\n').length, 2);
+  });
+
+  test('a disk that fills leaves no file, and no key changes; when there is room again, all is well', async () => {
+    const path = join(directory, 'full', 'master-key');
+    await mkdir(dirname(path));
+    const open = () => openKeyRing({ kind: 'file', path, create: true });
+    const notWritten = (error: unknown) =>
+      errorCode(error) === 'MASTER_KEY_NOT_WRITTEN' &&
+      error instanceof LmasError &&
+      error.message.includes(`${path} could not be written: E`) &&
+      error.cause !== undefined;
+    await onFullDisk(() => assert.rejects(open(), notWritten));
+    assert.deepEqual(await readdir(dirname(path)), []);
+    const ring = await open();
+    const before = await readFile(path, 'utf8');
+    await onFullDisk(() =>
+      assert.rejects(
+        ring.renew(() => true),
+        notWritten,
+      ),
+    );
+    assert.deepEqual([await readdir(dirname(path)), await readFile(path, 'utf8')], [['master-key'], before]);
+    assert.equal(ring.all().length, 1);
+    await ring.renew(() => true);
+    assert.deepEqual([await readdir(dirname(path)), ring.all().length], [['master-key'], 2]);
+  });
+
+  test('a file that is empty is named, with what to do about it', async () => {
+    const path = join(directory, 'empty');
+    await writeFile(path, '\n', { mode: 0o600 });
+    const told = (remedy: RegExp) => (error: unknown) =>
+      refused(error) &&
+      error instanceof LmasError &&
+      error.message.startsWith(`${path} is empty`) &&
+      remedy.test(error.remedy ?? '');
+    await assert.rejects(openKeyRing({ kind: 'file', path, create: true }), told(/rm .*empty.*next start makes one/));
+    await assert.rejects(openKeyRing({ kind: 'file', path, create: false }), told(/openssl rand/));
   });
 
   test('what another process put into the file is found when it is needed', async () => {

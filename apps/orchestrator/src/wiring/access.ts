@@ -27,7 +27,10 @@ export async function findKeys(config: Config): Promise<KeyRing | undefined> {
   return isToBeMade(source) ? undefined : await openKeyRing(source);
 }
 
-/** Makes the key, unless one is missing that is needed. @throws LmasError MASTER_KEY_INVALID, INVALID_CONFIG */
+/**
+ * Makes the key, unless one is missing that is needed.
+ * @throws LmasError MASTER_KEY_INVALID, MASTER_KEY_NOT_WRITTEN, INVALID_CONFIG
+ */
 export async function makeKeys(config: Config, { work }: Pick<Connections, 'work'>): Promise<KeyRing> {
   const source = masterKeySource(config);
   if (source.kind === 'file') await refuseToStartAnew(work, source.path);

@@ -31,7 +31,7 @@ export const masterKeyRoutes: FastifyPluginAsyncZod<Services> = async (api, { ro
         summary: 'Rotate the master key',
         description:
           'Seals every secret anew: under a new key, when the key is in a file; else under the key that the source names first now. Safe to repeat; what was broken off is finished at the next start. What does not open stays as it is and is named.',
-        response: { 200: masterKeyRotationSchema, ...failures('IN_USE') },
+        response: { 200: masterKeyRotationSchema, ...failures('IN_USE', 'MASTER_KEY_NOT_WRITTEN') },
       },
     },
     async () => await rotation.rotate(),
