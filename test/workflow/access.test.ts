@@ -85,6 +85,28 @@ describe('API keys', () => {
     await holderOf(next).must('GET', '/v1/caller');
   });
 
+  test('the former secret of a key rotates none, and makes none that goes on when its grace time is over', async () => {
+    const former = await makeKey(admin, { role: 'admin' });
+    const rotation = `/v1/api-keys/${former.id}/rotate`;
+    const current = await admin.must<Key & { formerValidUntil: string }>('POST', rotation, { graceMs: 600_000 });
+    const other = await makeKey(admin, { role: 'viewer' });
+    for (const id of [former.id, other.id]) {
+      const refusal = await holderOf(former).call('POST', `/v1/api-keys/${id}/rotate`, {});
+      refusedAs(refusal, 403, 'FORBIDDEN');
+      assert.match(String(refusal.body.detail), new RegExp(`former secret goes on until ${current.formerValidUntil}`));
+    }
+    const { formerValidUntil: end } = current;
+    for (const expiresAt of [null, new Date(Date.parse(end) + 1_000).toISOString()])
+      refusedAs(
+        await holderOf(former).call('POST', '/v1/api-keys', { name: 'n', role: 'viewer', expiresAt }),
+        403,
+        'FORBIDDEN',
+      );
+    await makeKey(holderOf(former), { role: 'viewer', expiresAt: end });
+    for (const key of [former, current, other]) await holderOf(key).must('GET', '/v1/caller');
+    await holderOf(current).must('POST', rotation, {});
+  });
+
   test('revoked and expired keys are refused at once; a rotation brings neither back', async () => {
     const revoked = await makeKey(admin, { role: 'viewer' });
     await admin.must('DELETE', `/v1/api-keys/${revoked.id}`);

@@ -262,7 +262,7 @@ export interface paths {
         put?: never;
         /**
          * Rotate an API key
-         * @description A new key under the same id. The former one is accepted beside it for the grace time.
+         * @description A new key under the same id. The former one is accepted beside it for the grace time; it rotates none, and makes none that goes on longer.
          */
         post: operations["rotateApiKey"];
         delete?: never;

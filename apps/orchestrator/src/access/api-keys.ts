@@ -107,10 +107,11 @@ export function createApiKeys(redis: Redis): ApiKeys {
     async verify(given) {
       const id = KEY_PATTERN.exec(given)?.[1];
       const key = id === undefined ? undefined : (await load(id))?.key;
-      if (key === undefined || !isUsable(key) || !opens(given, key)) return undefined;
+      const opened = key === undefined || !isUsable(key) ? undefined : opens(given, key);
+      if (key === undefined || opened === undefined) return undefined;
       noteUse(key.id);
-      const { name, role, project, operations, expiresAt } = key;
-      return { kind: 'api-key', id: key.id, name, role, project, operations, expiresAt };
+      const { name, role, project, operations } = key;
+      return { kind: 'api-key', id: key.id, name, role, project, operations, ...opened };
     },
     async create(input, createdBy) {
       if (input.expiresAt !== null && Date.parse(input.expiresAt) <= Date.now()) {
@@ -152,11 +153,17 @@ export function createApiKeys(redis: Redis): ApiKeys {
   };
 }
 
-/** Both hashes are compared, always, so that the time tells nothing. */
-function opens(given: string, { hash, formerHash, formerValidUntil }: StoredKey): boolean {
+/** How long it opens, if it does. Both hashes are compared, always, so that the time tells nothing. */
+function opens(
+  given: string,
+  { hash, formerHash, formerValidUntil: until, expiresAt }: StoredKey,
+): Pick<Principal, 'expiresAt' | 'isFormer'> | undefined {
   const isCurrent = matchesDigest(given, hash);
   const isFormer = matchesDigest(given, formerHash ?? hash);
-  return isCurrent || (isFormer && formerValidUntil !== null && Date.parse(formerValidUntil) > Date.now());
+  if (isCurrent) return { expiresAt };
+  if (!isFormer || until === null || Date.parse(until) <= Date.now()) return undefined;
+  const endsFirst = expiresAt !== null && Date.parse(expiresAt) < Date.parse(until);
+  return { expiresAt: endsFirst ? expiresAt : until, isFormer };
 }
 
 const publicPart = ({ hash: _, formerHash: __, ...key }: StoredKey, lastUsedAt: string | null): ApiKeyInfo => ({

@@ -23,6 +23,8 @@ export interface Principal {
    * a person has to log in again.
    */
   readonly expiresAt: string | null;
+  /** It has shown the secret of a key that was rotated since, within its grace time, at whose end `expiresAt` is then at the latest. */
+  readonly isFormer?: boolean;
 }
 
 export const roleIncludes = (held: Role, needed: Role): boolean => ROLES.indexOf(held) >= ROLES.indexOf(needed);

@@ -95,7 +95,8 @@ export const apiKeyRoutes: FastifyPluginAsyncZod<Services> = async (api, { apiKe
         operationId: 'rotateApiKey',
         tags,
         summary: 'Rotate an API key',
-        description: 'A new key under the same id. The former one is accepted beside it for the grace time.',
+        description:
+          'A new key under the same id. The former one is accepted beside it for the grace time; it rotates none, and makes none that goes on longer.',
         params,
         body: apiKeyRotationSchema,
         response: { 200: newApiKeySchema, ...failures('API_KEY_NOT_FOUND', 'ALREADY_ENDED') },
@@ -103,6 +104,7 @@ export const apiKeyRoutes: FastifyPluginAsyncZod<Services> = async (api, { apiKe
     },
     async (request) => {
       const caller = callerOf(request);
+      requireNewest(caller);
       const current = await apiKeys.get(request.params.id, caller.project);
       operationsWithin(caller, current.operations); // nobody gets a key that may more than he may
       requireNoLonger(caller, current.expiresAt);
@@ -128,7 +130,7 @@ export const apiKeyRoutes: FastifyPluginAsyncZod<Services> = async (api, { apiKe
   );
 };
 
-const answerOf = ({ operations, expiresAt: _, ...caller }: Principal) => ({
+const answerOf = ({ operations, expiresAt: _, isFormer: __, ...caller }: Principal) => ({
   ...caller,
   operations: operations === null ? null : [...operations],
 });
@@ -147,6 +149,18 @@ function operationsWithin(caller: Principal, wanted: readonly string[] | null): 
     throw new LmasError('FORBIDDEN', 'The key would be allowed more than your own.');
   }
   return wanted === null ? null : [...wanted];
+}
+
+/** Whoever has come by a former secret shuts nobody out, and stays no longer than it does. @throws LmasError FORBIDDEN */
+function requireNewest({ id, isFormer = false, expiresAt }: Principal): void {
+  if (!isFormer) return;
+  throw new LmasError(
+    'FORBIDDEN',
+    `Key ${id} has been rotated: its former secret goes on until ${expiresAt}, and rotates none.`,
+    {
+      remedy: 'Use its newest secret. Where nobody has that, another admin can rotate it once more.',
+    },
+  );
 }
 
 /** A key that expires leaves none behind that goes on. @throws LmasError FORBIDDEN */
