@@ -7,7 +7,7 @@
 import { constants } from 'node:crypto';
 import type { Duplex } from 'node:stream';
 import tls from 'node:tls';
-import { asGatewayError, GatewayError } from '../errors.ts';
+import { asGatewayError, errnoOf, GatewayError } from '../errors.ts';
 import type { Identity } from './certificate.ts';
 import { EXPORTER_LABEL, SECRET_BYTES } from './keys.ts';
 
@@ -52,6 +52,10 @@ export function exporterOf(socket: tls.TLSSocket, sessionId: Buffer): Buffer {
   return socket.exportKeyingMaterial(SECRET_BYTES, EXPORTER_LABEL, sessionId);
 }
 
+/** So it does when it does not like our certificate: it never says so. */
+const hungUp = () =>
+  new GatewayError('HANDSHAKE_TRUNCATED', "(the peer's log says why, as when it does not know our certificate)");
+
 /** Acceptor's half: resolves with the authenticated channel, rejects with the reason; the socket is destroyed on rejection. */
 export function acceptTls(
   raw: Duplex,
@@ -74,10 +78,12 @@ export function acceptTls(
       resolve(socket);
     };
     server.once('secureConnection', (socket) => finish(socket, identity, pin, succeed, fail));
-    server.once('tlsClientError', fail);
-    raw.once('close', () => fail(new GatewayError('HANDSHAKE_TRUNCATED')));
+    server.once('tlsClientError', (error) => fail(errnoOf(error) === 'ECONNRESET' ? hungUp() : error));
+    raw.once('close', () => fail(hungUp()));
     if (signal.aborted) fail(new GatewayError('HANDSHAKE_TIMEOUT'));
     else signal.addEventListener('abort', () => fail(new GatewayError('HANDSHAKE_TIMEOUT')), { once: true });
+    // A peer that hangs up in the middle ends its direction only, and nobody tells us but by closing ours.
+    raw.allowHalfOpen = false;
     server.emit('connection', raw);
   });
 }

@@ -9,6 +9,8 @@ import { encodeJoinBody, encodePreamble, JOIN_BYTES } from '../protocol/handshak
 import { type Identity, makeIdentity } from '../security/certificate.ts';
 import type { Chunk } from '../testing/relay.ts';
 import { makeGateway, makePair, makeRelayedPair, type Pair, until } from '../testing/support.ts';
+import { connectControl } from './connector.ts';
+import { HANDSHAKE_TIMEOUT_MS } from './handshake-io.ts';
 
 /** Sends bytes to the data port and resolves when the gateway has closed the connection, with what it said. */
 function knock(port: number, bytes: Uint8Array, end = false): Promise<Buffer> {
@@ -41,6 +43,13 @@ function knockTls(
     });
     raw.on('error', () => undefined);
   });
+}
+
+/** Connects as the true peer that holds somebody else's certificate for ours; rejects with what it says about it. */
+function refuseOurs(pair: Pair): Promise<unknown> {
+  const pin = { certificateDer: makeIdentity(1).certificateDer };
+  const peer = { host: '127.0.0.1', port: pair.farPort };
+  return connectControl(peer, pair.nearIdentity, pin, { signal: AbortSignal.timeout(5_000) });
 }
 
 /** Connects as the true peer, and leaves with a session: OpenSSL hands them out whatever it is told. */
@@ -98,6 +107,16 @@ describe('who is refused at the data port', () => {
   );
   withPair('a stranger that leaves in the middle', 'HANDSHAKE_TRUNCATED', (pair) =>
     knock(pair.farPort, Buffer.from('LMA'), true),
+  );
+  withPair(
+    'the peer itself, which hangs up because it does not know our certificate',
+    'HANDSHAKE_TRUNCATED',
+    async (pair) => {
+      const beganAtMs = performance.now();
+      await assert.rejects(refuseOurs(pair), { code: 'PEER_CERTIFICATE_MISMATCH' });
+      await until(() => pair.far.refusals.HANDSHAKE_TRUNCATED === 1, 'it is noticed');
+      assert.ok(performance.now() - beganAtMs < HANDSHAKE_TIMEOUT_MS, 'no time-out was waited for');
+    },
   );
   withPair('a client without a certificate', 'PEER_WITHOUT_CERTIFICATE', async (pair) => {
     assert.equal((await knockTls(pair.farPort, {})).length, 0, 'nothing is said to it');
