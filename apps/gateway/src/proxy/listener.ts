@@ -88,7 +88,12 @@ export class Listener {
   }
 
   #accept(socket: net.Socket): void {
-    const from = plainAddress(socket.remoteAddress ?? '');
+    // Reset before it was accepted: it has no address any more, and is nobody to refuse.
+    if (socket.remoteAddress === undefined) {
+      socket.destroy();
+      return;
+    }
+    const from = plainAddress(socket.remoteAddress);
     const refusal = this.#refusal(from);
     if (refusal !== null) {
       this.#host.refused(refusal, from);

@@ -1,5 +1,6 @@
 // Routes of two whole gateways, with real sockets at both ends: who may connect, who is dialled, and in which order.
 import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
 import net from 'node:net';
 import { describe, test } from 'node:test';
 import { makeIdentity } from '../security/certificate.ts';
@@ -119,6 +120,16 @@ describe('routes', () => {
     );
     assert.equal(pair.near.refusals.TOO_MANY_STREAMS, 1);
     holder.destroy();
+  });
+
+  test('a connection that was reset before it was accepted is nobody refused', { timeout: 15_000 }, async (t) => {
+    const pair = await makePair(t, { subflows: 2 });
+    const route = await makeRoute(pair, await serve(t, hashServer()));
+    const program = `const socket = require('net').connect(${route.port}, '127.0.0.1', () => socket.resetAndDestroy())`;
+    // This process, and the listener in it, stands still until it is over.
+    assert.equal(spawnSync(process.execPath, ['-e', program]).status, 0);
+    assert.match(String(await exchange(route.port, Buffer.from('x'))), / 1$/, 'what came after it was served');
+    assert.equal(pair.near.refusals.ADDRESS_NOT_ALLOWED, undefined);
   });
 
   test('special addresses are not dialled unless that was meant', async (t) => {
