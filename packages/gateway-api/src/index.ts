@@ -101,6 +101,11 @@ export const routeIdSchema = z.string().regex(/^[a-z0-9][a-z0-9-]{0,62}$/);
 const maxStreams = z.int().min(1).max(1_024);
 const priority = z.enum(['bulk', 'interactive']);
 
+/** A name is none that looks like an address or a network and is not. */
+const hostOrNetwork = host.refine(
+  (text) => !/^[\d.]+$|\//.test(text) || networkSchema.safeParse(text).success,
+  'an address, a name, or a network in CIDR notation',
+);
 /** A host, or a network in CIDR notation. */
 const networkSchema = z.union([z.ipv4(), z.ipv6(), z.cidrv4(), z.cidrv6()]);
 const isIpv6 = (network: string): boolean => network.includes(':');
@@ -121,8 +126,8 @@ export const routeConfigSchema = z.discriminatedUnion('kind', [
     kind: z.literal('listen'),
     address: host,
     port: z.int().min(0).max(65_535),
-    /** Only these addresses may connect; everybody else is refused and counted. */
-    allowFrom: z.array(host).min(1),
+    /** Only these addresses and networks may connect; everybody else is refused and counted. */
+    allowFrom: z.array(hostOrNetwork).min(1),
     /** At most so many streams at once. */
     maxStreams,
     /** `bulk` fills the link; `interactive` goes before it (small, latency-bound: control, post-copy). */

@@ -22,35 +22,51 @@ export function plainAddress(address: string): string {
   return mapped?.[1] ?? address;
 }
 
+const familyOf = (address: string): net.IPVersion => (net.isIPv6(address) ? 'ipv6' : 'ipv4');
+
 /** Loopback, link-local, multicast, metadata. */
 export function isSpecialAddress(address: string): boolean {
   const plain = plainAddress(address);
-  return special.check(plain, net.isIPv6(plain) ? 'ipv6' : 'ipv4');
+  return special.check(plain, familyOf(plain));
 }
 
 /** The numeric address to dial; ADDRESS_FORBIDDEN when it is special and that was not meant, DIAL_FAILED for an unknown name. */
 export async function resolveDialAddress(host: string, allowSpecial: boolean): Promise<string> {
-  const address = net.isIP(host) !== 0 ? host : await resolveName(host);
+  const unknown = (cause: unknown) => new GatewayError('DIAL_FAILED', `(${host} does not resolve)`, { cause });
+  const address = net.isIP(host) !== 0 ? host : await resolveName(host, unknown);
   if (!allowSpecial && isSpecialAddress(address)) throw new GatewayError('ADDRESS_FORBIDDEN', `(${address})`);
   return address;
 }
 
-async function resolveName(host: string): Promise<string> {
+async function resolveName(host: string, unknown: (cause: unknown) => GatewayError): Promise<string> {
   try {
     return (await lookup(host)).address;
   } catch (cause) {
-    throw new GatewayError('DIAL_FAILED', `(${host} does not resolve)`, { cause });
+    throw unknown(cause);
   }
 }
 
-/** The numeric address to listen on. */
+/** The numeric address to listen on; LISTEN_FAILED for an unknown name. */
 export function resolveListenAddress(host: string): Promise<string> {
-  return net.isIP(host) !== 0 ? Promise.resolve(host) : resolveName(host);
+  const unknown = (cause: unknown) => new GatewayError('LISTEN_FAILED', `(${host} does not resolve)`, { cause });
+  return net.isIP(host) !== 0 ? Promise.resolve(host) : resolveName(host, unknown);
 }
 
-/** Resolves the names of an allow list to numeric addresses. */
-export async function resolveAllowed(hosts: readonly string[]): Promise<Set<string>> {
-  const out = new Set<string>();
-  for (const host of hosts) out.add(plainAddress(net.isIP(host) !== 0 ? host : await resolveName(host)));
-  return out;
+/** Whether an allow list lets an address in: its addresses and networks, and what its names resolve to now; LISTEN_FAILED for an unknown one. */
+export async function resolveAllowed(hosts: readonly string[]): Promise<(address: string) => boolean> {
+  const [addresses, networks] = [new Set<string>(), new net.BlockList()];
+  for (const host of hosts) {
+    const [base = '', prefix] = host.split('/');
+    if (prefix !== undefined) {
+      networks.addSubnet(base, Number(prefix), familyOf(base));
+      continue;
+    }
+    const unknown = (cause: unknown) =>
+      new GatewayError('LISTEN_FAILED', `(allowFrom: ${host} does not resolve)`, { cause });
+    addresses.add(plainAddress(net.isIP(host) !== 0 ? host : await resolveName(host, unknown)));
+  }
+  return (address) => {
+    const [unscoped = ''] = address.split('%');
+    return addresses.has(address) || networks.check(unscoped, familyOf(unscoped));
+  };
 }

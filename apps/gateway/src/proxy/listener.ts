@@ -37,7 +37,7 @@ export class Listener {
   port = 0;
   readonly #host: ListenerHost;
   readonly #server: net.Server;
-  #allowed = new Set<string>();
+  #isAllowed: (address: string) => boolean = () => false;
   #ordinal = 0;
 
   constructor(id: string, config: ListenConfig, host: ListenerHost) {
@@ -50,7 +50,7 @@ export class Listener {
   }
 
   async start(): Promise<void> {
-    this.#allowed = await resolveAllowed(this.config.allowFrom);
+    this.#isAllowed = await resolveAllowed(this.config.allowFrom);
     const { address, port } = this.config;
     const bound = await this.#bind();
     await new Promise<void>((resolve, reject) => {
@@ -107,7 +107,7 @@ export class Listener {
   }
 
   #refusal(from: string): GatewayError | null {
-    if (!this.#allowed.has(from)) return new GatewayError('ADDRESS_NOT_ALLOWED', `(${from})`);
+    if (!this.#isAllowed(from)) return new GatewayError('ADDRESS_NOT_ALLOWED', `(${from})`);
     if (this.#host.streamsOf(this.id) >= this.config.maxStreams) return new GatewayError('TOO_MANY_STREAMS');
     return this.#host.refusal();
   }

@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import net from 'node:net';
 import { describe, test } from 'node:test';
+import { routeConfigSchema } from '@lmas/gateway-api';
 import { makeIdentity } from '../security/certificate.ts';
 import {
   exchange,
@@ -14,6 +15,7 @@ import {
   serve,
   until,
 } from '../testing/support.ts';
+import { resolveAllowed } from './addresses.ts';
 
 describe('routes', () => {
   test('dials come in the order of acceptance, one after the other', { timeout: 15_000 }, async (t) => {
@@ -120,6 +122,41 @@ describe('routes', () => {
     );
     assert.equal(pair.near.refusals.TOO_MANY_STREAMS, 1);
     holder.destroy();
+  });
+
+  test('an allow list takes networks, of either family, and says which of its words it does not know', async (t) => {
+    const isAllowed = await resolveAllowed(['10.1.0.0/24', 'fd01::/64', '192.0.2.1', '::1']);
+    for (const address of ['10.1.0.255', 'fd01::7', '192.0.2.1', '::1']) assert.ok(isAllowed(address), address);
+    for (const address of ['10.1.1.0', 'fd01:0:0:1::7', '192.0.2.2', '::2', 'fe80::1%lo'])
+      assert.ok(!isAllowed(address), address);
+    const everybody = await resolveAllowed(['0.0.0.0/0']);
+    assert.deepEqual([everybody('198.51.100.1'), everybody('2001:db8::1')], [true, false]);
+
+    const { near } = await makePair(t, { subflows: 2 });
+    const common = { kind: 'listen', address: '127.0.0.1', port: 0, priority: 'bulk', maxStreams: 4 } as const;
+    const open = redirected(await near.putRoute('open', { ...common, allowFrom: ['127.0.0.0/8'] }));
+    const socket = net.connect(open.port, '127.0.0.1');
+    socket.on('error', () => undefined);
+    t.after(() => socket.destroy());
+    await until(() => near.session?.data.streams.size === 1, 'one from the network is let in');
+    await assert.rejects(near.putRoute('r', { ...common, allowFrom: ['no.such.invalid'] }), {
+      code: 'LISTEN_FAILED',
+      message: /allowFrom: no\.such\.invalid does not resolve/,
+    });
+    await assert.rejects(near.putRoute('r', { ...common, address: 'no.such.invalid', allowFrom: ['127.0.0.1'] }), {
+      code: 'LISTEN_FAILED',
+      message: /\(no\.such\.invalid does not resolve\)/,
+    });
+    for (const word of ['999.1.1.1', '10.1.0.0/33', 'fd01::/129', 'host/24']) {
+      const { error } = routeConfigSchema.safeParse({ ...common, port: 7000, allowFrom: ['10.1.0.1', word] });
+      assert.deepEqual(
+        error?.issues.map(({ path }) => path),
+        [['allowFrom', 1]],
+        word,
+      );
+    }
+    const scoped = { ...common, port: 7000, allowFrom: ['fe80::1%eth0', 'esx-7.example', '10.1.0.0/24'] };
+    assert.ok(routeConfigSchema.safeParse(scoped).success);
   });
 
   test('a connection that was reset before it was accepted is nobody refused', { timeout: 15_000 }, async (t) => {
