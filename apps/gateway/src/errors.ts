@@ -31,8 +31,7 @@ const table = {
   SESSION_NOT_ESTABLISHED: { message: 'The session is not established.', retryable: true, httpStatus: 409 },
   ROUTE_CONFLICT: { message: 'A route of this name has another configuration.', retryable: false, httpStatus: 409 },
   ADDRESS_FORBIDDEN: {
-    message:
-      'Loopback, link-local, multicast and metadata addresses are dialled only where the route says `"allowSpecialAddress": true`.',
+    message: 'Loopback, link-local, multicast and metadata addresses are not dialled.',
     retryable: false,
     httpStatus: 422,
   },

@@ -30,6 +30,19 @@ test('version, help and wrong usage', () => {
   }
 });
 
+test('keygen knows how long a certificate can be valid, and clean says that a barrier is not there', (t) => {
+  const place = directory(t);
+  const forever = ask(['keygen', '--out', path.join(place, 'k'), '--days', '99999999']);
+  assert.deepEqual([forever.status, existsSync(path.join(place, 'k'))], [2, false]);
+  assert.match(forever.stderr, /--days wants at most 365000\./);
+  assert.equal(ask(['keygen', '--out', path.join(place, 'k'), '--days', '365000']).status, 0);
+  writeFileSync(path.join(place, 'nft'), '#!/bin/sh\necho \'{"nftables": []}\'\n', { mode: 0o755 });
+  const env = { ...process.env, PATH: `${place}:${process.env.PATH}` };
+  const args = [program, 'clean', '--barrier', 'nosuch'];
+  const none = spawnSync(process.execPath, args, { encoding: 'utf8', env });
+  assert.deepEqual([none.status, none.stdout, none.stderr], [0, '', 'There is no barrier nosuch here.\n']);
+});
+
 test('an older Node hands over to the one that npm brought', () => {
   const older = 'data:text/javascript,Object.defineProperty(process, "versions", { value: { node: "20.0.0" } })';
   const told = spawnSync(process.execPath, ['--import', older, program, '--version'], { encoding: 'utf8' });
@@ -151,8 +164,16 @@ test('static mode: what is wrong with a file bears its name, and nothing is left
   assert.ok(stranger.includes(`${path.join(place, 'peer.pem')} is no certificate`), stranger);
   const slip = said(whole.replace('"routes"', '"rouets"'));
   assert.ok(slip.includes(config) && slip.includes('rouets') && !slip.includes('request'), slip);
-  // The peer's certificate is our own: found out only when the control socket is open already.
-  assert.match(said(whole), /our own certificate/);
+  const own = said(whole);
+  assert.ok(own.includes(`peerCertificateFile: ${path.join(place, 'k/certificate.pem')} is our own certificate`), own);
+  const other = path.join(place, 'other');
+  execFileSync(process.execPath, [program, 'keygen', '--out', other]);
+  const sound = JSON.parse(whole);
+  const withSocket = (controlSocket: string) =>
+    said(JSON.stringify({ ...sound, peerCertificateFile: 'other/certificate.pem', controlSocket }));
+  assert.match(withSocket('peer.pem'), /peer\.pem is there already, and is no socket/);
+  assert.equal(readFileSync(path.join(place, 'peer.pem'), 'utf8'), 'no certificate');
+  assert.match(withSocket('s'.repeat(120)), /has at most 107 bytes, this one \d+\)/);
   assert.ok(!existsSync(path.join(place, 'control.sock')));
 });
 

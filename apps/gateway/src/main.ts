@@ -27,6 +27,8 @@ import { version } from './version.ts';
 
 /** Longer than any migration takes: an expired certificate would end a channel that has to be re-established. */
 const orchestratedValidDays = 90;
+/** A thousand years; certificates know years of four digits. */
+const longestValidDays = 365_000;
 const defaultLeaseMs = 60_000;
 const sessionRestartMs = 1_000;
 /** Also those of a terminal that goes away: what is killed leaves its rules behind. Node lets no parent have them ignored, as nohup would. */
@@ -165,11 +167,14 @@ function doctor(options: Options): void {
 function clean({ barrier }: Options): void {
   const removed = barrier === undefined ? sweepDead() : removeBarrier(barrier).map((table) => `table inet ${table}`);
   for (const what of removed) process.stdout.write(`removed ${what}\n`);
+  if (barrier !== undefined && removed.length === 0) process.stderr.write(`There is no barrier ${barrier} here.\n`);
 }
 
 function keygen(options: Options): void {
   const directory = required(options.out, '--out');
-  const identity = makeIdentity(positive(options.days, 3650, '--days'));
+  const days = positive(options.days, 3650, '--days');
+  if (days > longestValidDays) throw new UsageError(`--days wants at most ${longestValidDays}.`);
+  const identity = makeIdentity(days);
   mkdirSync(directory, { recursive: true, mode: 0o700 });
   const [key, certificate] = [path.join(directory, 'key.pem'), path.join(directory, 'certificate.pem')];
   const there = [key, certificate].find((file) => existsSync(file));

@@ -48,9 +48,15 @@ export function loadStaticConfig(file: string): StaticConfig {
   if ((statSync(near(keyFile)).mode & 0o077) !== 0) {
     throw new GatewayError('CONFIG_INVALID', `(${near(keyFile)} may be read by others; chmod 600 it)`);
   }
+  const identity = identityFromPem(readCertificate(near(certificateFile)), key);
+  const peerCertificate = readCertificate(near(peerCertificateFile));
+  if (parseCertificate(peerCertificate).raw.equals(identity.certificateDer)) {
+    const wanted = "is our own certificate; the peer's belongs there";
+    throw new GatewayError('CONFIG_INVALID', `(peerCertificateFile: ${near(peerCertificateFile)} ${wanted})`);
+  }
   return {
-    identity: identityFromPem(readCertificate(near(certificateFile)), key),
-    session: { ...session, peerCertificate: readCertificate(near(peerCertificateFile)) },
+    identity,
+    session: { ...session, peerCertificate },
     routes: Object.entries(routes) as StaticConfig['routes'],
     controlSocket: controlSocket === undefined ? null : near(controlSocket),
   };

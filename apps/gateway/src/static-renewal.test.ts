@@ -36,6 +36,7 @@ test('limits that were set meanwhile hold in the next session, and are told', as
   const { near, far, nearConfig } = await makePair(t, { subflows: 2, graceMs: 10_000 });
   assert.deepEqual(near.status().session?.limits, { bandwidthBytesPerSec: null, graceMs: 10_000 });
   assert.doesNotMatch(renderMetrics(near.status()), /limit_bits_per_second/);
+  assert.doesNotMatch(renderMetrics(near.status()), /lease_remaining/, 'there is no lease');
   near.setLimits({ bandwidthBytesPerSec: 5_000_000 });
   near.setLimits({ graceMs: null });
   far.session?.close(new GatewayError('SESSION_CLOSED'));

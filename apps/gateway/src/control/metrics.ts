@@ -30,15 +30,12 @@ const metric = (name: string, type: Family['type'], help: string, samples: reado
 const one = (value: number | null | undefined): Sample[] => [{ value: value ?? null }];
 
 function processMetrics({ cpuMs, rssBytes, leaseRemainingMs }: GatewayStatus): Family[] {
+  // In static mode there is no lease, and nothing that one could be alarmed by.
+  const lease = leaseRemainingMs === Number.MAX_SAFE_INTEGER ? null : leaseRemainingMs / 1000;
   return [
     metric('cpu_seconds_total', 'counter', 'CPU time of the process.', one(cpuMs / 1000)),
     metric('resident_memory_bytes', 'gauge', 'Resident memory of the process.', one(rssBytes)),
-    metric(
-      'lease_remaining_seconds',
-      'gauge',
-      'Time until it ends by itself, unless renewed.',
-      one(leaseRemainingMs / 1000),
-    ),
+    metric('lease_remaining_seconds', 'gauge', 'Time until it ends by itself, unless renewed.', one(lease)),
   ];
 }
 

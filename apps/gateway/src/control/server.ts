@@ -17,12 +17,14 @@ import {
   sessionConfigSchema,
 } from '@lmas/gateway-api';
 import { z } from 'zod';
-import { asGatewayError, type ErrorCode, errorTable, GatewayError } from '../errors.ts';
+import { asGatewayError, type ErrorCode, errnoOf, errorTable, GatewayError, messageOf } from '../errors.ts';
 import type { Gateway } from '../gateway.ts';
 import type { Log } from '../log.ts';
 import { METRICS_TYPE, renderMetrics } from './metrics.ts';
 
 const maxBodyBytes = 256 << 10;
+/** `sun_path` of unix(7), without its last zero. */
+const longestPathBytes = 107;
 
 interface Route {
   method: string;
@@ -47,13 +49,18 @@ export class ControlServer {
 
   /** Binds; takes over a socket file that nobody serves, refuses one that somebody does. */
   async listen(): Promise<void> {
+    this.#checkPath();
     mkdirSync(path.dirname(this.#socketPath), { recursive: true, mode: 0o700 });
     await this.#removeStale();
     const mask = process.umask(0o177);
     try {
       await new Promise<void>((resolve, reject) => {
         this.#server.once('error', (cause) =>
-          reject(new GatewayError('LISTEN_FAILED', `(${this.#socketPath})`, { cause })),
+          reject(
+            new GatewayError('LISTEN_FAILED', `(${this.#socketPath}: ${errnoOf(cause) ?? messageOf(cause)})`, {
+              cause,
+            }),
+          ),
         );
         this.#server.listen(this.#socketPath, resolve);
       });
@@ -72,8 +79,19 @@ export class ControlServer {
     rmSync(this.#socketPath, { force: true });
   }
 
+  #checkPath(): void {
+    const bytes = Buffer.byteLength(this.#socketPath);
+    if (bytes <= longestPathBytes) return;
+    const why = `a Unix socket's path has at most ${longestPathBytes} bytes, this one ${bytes}`;
+    throw new GatewayError('LISTEN_FAILED', `(${this.#socketPath}: ${why})`);
+  }
+
   async #removeStale(): Promise<void> {
-    if (lstatSync(this.#socketPath, { throwIfNoEntry: false })?.isSocket() !== true) return;
+    const there = lstatSync(this.#socketPath, { throwIfNoEntry: false });
+    if (there === undefined) return;
+    if (!there.isSocket()) {
+      throw new GatewayError('LISTEN_FAILED', `(${this.#socketPath} is there already, and is no socket)`);
+    }
     const served = await new Promise<boolean>((resolve) => {
       const socket = connect(this.#socketPath, () => {
         socket.destroy();

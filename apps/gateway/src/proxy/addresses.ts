@@ -34,7 +34,12 @@ export function isSpecialAddress(address: string): boolean {
 export async function resolveDialAddress(host: string, allowSpecial: boolean): Promise<string> {
   const unknown = (cause: unknown) => new GatewayError('DIAL_FAILED', `(${host} does not resolve)`, { cause });
   const address = net.isIP(host) !== 0 ? host : await resolveName(host, unknown);
-  if (!allowSpecial && isSpecialAddress(address)) throw new GatewayError('ADDRESS_FORBIDDEN', `(${address})`);
+  if (!allowSpecial && isSpecialAddress(address)) {
+    throw new GatewayError(
+      'ADDRESS_FORBIDDEN',
+      `(${address}; where that is meant, the route says "allowSpecialAddress": true)`,
+    );
+  }
   return address;
 }
 

@@ -49,6 +49,10 @@ test('a resumed session is TLS_RESUMED, though it carries the pinned certificate
     const session = await connect({ cert: peer.certificatePem, key: peer.keyPem }, (socket) => {
       assert.equal(socket.isSessionReused(), false);
       checkPeer(socket, own, pin);
+      assert.throws(() => checkPeer(socket, own, pin, Date.UTC(2000, 0, 1)), {
+        code: 'PEER_CERTIFICATE_EXPIRED',
+        message: /not valid now\. \(valid from 2\S+Z to 2\S+Z; the clock here says 2000-01-01T00:00:00Z\)$/,
+      });
     });
     assert.ok(session.length > 0, 'a session was handed out');
     await connect({ session }, (socket) => {

@@ -44,9 +44,12 @@ export function checkPeer(socket: tls.TLSSocket, identity: Identity, pin: PeerPi
   if (certificate.raw.equals(identity.certificateDer)) throw new GatewayError('PEER_CERTIFICATE_OWN');
   if (!certificate.raw.equals(pin.certificateDer)) throw new GatewayError('PEER_CERTIFICATE_MISMATCH');
   if (now < certificate.validFromDate.getTime() || now > certificate.validToDate.getTime()) {
-    throw new GatewayError('PEER_CERTIFICATE_EXPIRED');
+    const [from, to, at] = [certificate.validFromDate, certificate.validToDate, new Date(now)].map(secondsOf);
+    throw new GatewayError('PEER_CERTIFICATE_EXPIRED', `(valid from ${from} to ${to}; the clock here says ${at})`);
   }
 }
+
+const secondsOf = (date: Date): string => date.toISOString().replace(/\.\d+/, '');
 
 export function exporterOf(socket: tls.TLSSocket, sessionId: Buffer): Buffer {
   return socket.exportKeyingMaterial(SECRET_BYTES, EXPORTER_LABEL, sessionId);

@@ -34,7 +34,8 @@ export function parseNetwork(text: string): Network {
   const [plain = '', length] = text.split('/');
   const address = ipaddr.parse(plain);
   const hidden = address instanceof ipaddr.IPv6 && address.isIPv4MappedAddress();
-  if (hidden || isSpecialAddress(address.toString())) throw new GatewayError('ADDRESS_FORBIDDEN', `(${text})`);
+  if (hidden || isSpecialAddress(address.toString()))
+    throw new GatewayError('ADDRESS_FORBIDDEN', `(${text}; no transparent route may have it)`);
   const family = address.kind() === 'ipv4' ? 4 : 6;
   const prefix = length === undefined ? bits[family] : Number(length);
   const base =
