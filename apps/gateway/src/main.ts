@@ -17,6 +17,7 @@ import { Gateway } from './gateway.ts';
 import { help } from './help.ts';
 import { Lease } from './lease.ts';
 import { createLog, type Level, type Log } from './log.ts';
+import { giveBackMemory } from './platform/heap.ts';
 import { nativeSockets } from './platform/sockets.ts';
 import { removeBarrier } from './proxy/transparent/barrier.ts';
 import { sweepDead } from './proxy/transparent/kernel-state.ts';
@@ -35,6 +36,8 @@ const sessionRestartMs = 1_000;
 const endingSignals = ['SIGTERM', 'SIGINT', 'SIGHUP', 'SIGQUIT'] as const;
 /** The gateway answers at once, or it is stopped. */
 const statusTimeoutMs = 5_000;
+/** Longer than a lull in a migration: the pause is not worth it while data flows. */
+const giveBackMs = 15_000;
 const watchIntervalMs = 1_000;
 const clearScreen = '\u001b[2J\u001b[H';
 
@@ -87,16 +90,18 @@ function ending(log: Log): { ended: Promise<void>; end: (why: string) => void } 
   return { ended, end };
 }
 
-function announce(log: Log): void {
+/** What a gateway does first, whoever started it. */
+function begin(log: Log): void {
   log.info('gateway', { version, pid: process.pid, node: process.version, aead: aeadImplementation(), nativeSockets });
+  sweep(log);
+  setInterval(giveBackMemory, giveBackMs).unref();
 }
 
 async function run(options: Options): Promise<void> {
   const socketPath = required(options.control, '--control');
   const leaseMs = positive(options['lease-ms'], defaultLeaseMs, '--lease-ms');
   const log = logOf(options);
-  announce(log);
-  sweep(log);
+  begin(log);
   const { ended, end } = ending(log);
   const lease = new Lease(leaseMs, () => end('lease'));
   const gateway = new Gateway({ identity: makeIdentity(orchestratedValidDays), lease, log });
@@ -111,8 +116,7 @@ async function run(options: Options): Promise<void> {
 async function runStatic(file: string, options: Options): Promise<void> {
   const config = loadStaticConfig(file);
   const log = logOf(options);
-  announce(log);
-  sweep(log);
+  begin(log);
   const { ended, end } = ending(log);
   const gateway = new Gateway({ identity: config.identity, lease: new Lease(null, () => undefined), log });
   const server =

@@ -5,6 +5,7 @@
  * now and then: new memory for what was let go of a moment ago costs more than all the rest (the garbage collector's work).
  */
 import { ffi } from './ffi.ts';
+import { noteLetGo } from './heap.ts';
 
 /**
  * Sizes that are pooled. Each leaves room for frame header, tag and the next header beside a power of two of payload. Up to a usual frame each
@@ -100,6 +101,7 @@ export class SlabPool {
       free.splice(0, count);
       surplusBytes -= count * size;
       this.#idleBytes -= count * size;
+      noteLetGo(count * size);
     }
     this.#leastIdleBytes = this.#idleBytes;
   }
@@ -112,7 +114,10 @@ export class SlabPool {
   /** Called by the last release of a slab. */
   take(slab: Slab): void {
     this.#liveBytes -= slab.size;
-    if (this.#idleBytes + slab.size > this.#maxIdleBytes) return;
+    if (this.#idleBytes + slab.size > this.#maxIdleBytes) {
+      noteLetGo(slab.size);
+      return;
+    }
     this.#idleBytes += slab.size;
     this.#free[slab.sizeClass]?.push(slab);
   }
