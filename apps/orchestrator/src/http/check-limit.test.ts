@@ -35,7 +35,7 @@ for (const [checkingMs, limitMs] of [
       audit: { record: async () => undefined },
       outage: () => undefined,
       stopping: new AbortController().signal,
-      seenBy: () => ({ checker }),
+      seenBy: () => ({ checker, migrations: { validate: async () => undefined } }),
     } as unknown as Services;
     const app = buildServer(services, { log: createLog('silent') });
     t.after(() => app.close());
