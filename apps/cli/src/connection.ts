@@ -22,6 +22,8 @@ import { parseDuration } from './units.ts';
 export const DEFAULT_URL = 'http://127.0.0.1:7070';
 /** No more of a key file is read; a device never ends. */
 const LONGEST_KEY_FILE = 64 * 1024;
+/** As at the orchestrator: a token of an identity provider is longer than a key, and has to fit into a header. */
+const LONGEST_KEY = 14 * 1024;
 export type Environment = Readonly<Record<string, string | undefined>>;
 
 export interface ConnectionFlags {
@@ -138,8 +140,14 @@ function checkKey(content: string, origin: string): string {
     throw new CliError('INPUT_UNREADABLE', `${origin} does not hold an API key: it is larger than 64 KiB.`);
   }
   const key = content.trim();
-  if (!/^[\x21-\x7e]{1,1024}$/.test(key)) {
+  if (!/^[\x21-\x7e]+$/.test(key)) {
     throw new CliError('INPUT_UNREADABLE', `${origin} does not hold an API key: a key is one line without spaces.`);
+  }
+  if (key.length > LONGEST_KEY) {
+    const tooLong = `the key or token is too long: ${key.length} characters, at most ${LONGEST_KEY}`;
+    throw new CliError('INPUT_UNREADABLE', `${origin}: ${tooLong}.`, {
+      remedy: 'Have the identity provider put roles into its tokens, and not all groups.',
+    });
   }
   return key;
 }

@@ -83,6 +83,18 @@ test('no orchestrator is shown the key of another', async () => {
   await assert.rejects(sentTo({ context: 'lab' }), { code: 'NO_API_KEY', message: /LAB_KEY/ });
 });
 
+test('a token of an identity provider may be as long as the orchestrator takes it; a longer one is told how much too long it is', async () => {
+  const apiKeyFile = join(directory, 'token');
+  const token = 'x'.repeat(14_336);
+  await writeFile(apiKeyFile, `${token}\n`);
+  assert.equal(await sentTo({ url: LAB, apiKeyFile }), `Bearer ${token} ${LAB}`);
+  await writeFile(apiKeyFile, `${token}x\n`);
+  const tooLong = { code: 'INPUT_UNREADABLE', message: /token: .* too long: 14337 characters, at most 14336/ };
+  await assert.rejects(sentTo({ url: LAB, apiKeyFile }), tooLong);
+  await writeFile(apiKeyFile, `${token}\n${token}`);
+  await assert.rejects(sentTo({ url: LAB, apiKeyFile }), { code: 'INPUT_UNREADABLE', message: /without spaces/ });
+});
+
 test('with no key anywhere it says how an orchestrator is started here, from the package or from its sources', async () => {
   await assert.rejects(sentTo(), ({ code, remedy }) => code === 'NO_API_KEY' && remedy.includes(howToStart()));
   assert.equal(howToStart(true), 'systemctl enable --now lmas-orchestrator');

@@ -10,7 +10,7 @@ import { LmasError, type OrchestratorErrorCode } from '../errors.ts';
 import { callerOf, guardRoutes, whileWelcome } from './access.ts';
 import { auditCalls } from './audit.ts';
 import { createLimits } from './limits.ts';
-import { installProblems } from './problems.ts';
+import { answerBrokenRequest, installProblems } from './problems.ts';
 
 const HOLDER: Principal = {
   ...{ kind: 'api-key', id: 'k', name: 'n', role: 'viewer', project: null, operations: null, expiresAt: null },
@@ -50,12 +50,32 @@ test('a login is one word after Bearer; everything else is a stranger', async ()
   const app = Fastify();
   guardRoutes(app, { authenticator: { authenticate }, limits, outage: () => undefined });
   app.get('/v1/x', { schema: { operationId: 'getCaller' } }, async (request) => callerOf(request).id);
-  for (const authorization of ['', 'Bearer', 'Bearer ', 'Bearer a b', 'Basic a', `Bearer ${'x'.repeat(8_193)}`]) {
+  for (const authorization of ['', 'Bearer', 'Bearer ', 'Bearer a b', 'Basic a', `Bearer ${'x'.repeat(14_337)}`]) {
     assert.notEqual((await app.inject({ url: '/v1/x', headers: { authorization } })).statusCode, 200, authorization);
   }
   assert.deepEqual(seen, []);
   assert.equal((await app.inject({ url: '/v1/x', headers: { authorization: 'bearer a' } })).body, 'k');
   await app.close();
+});
+
+test('a token as long as Node’s headers allow is taken; a longer one is told how much too long it is', async (t) => {
+  const app = Fastify({ clientErrorHandler: answerBrokenRequest, forceCloseConnections: true });
+  t.after(() => app.close());
+  installProblems(app);
+  guardRoutes(app, { authenticator: { authenticate: async () => HOLDER }, limits, outage: () => undefined });
+  app.get('/v1/x', { schema: { operationId: 'getCaller' } }, async (request) => callerOf(request).id);
+  const url = `${await app.listen({ host: '127.0.0.1', port: 0 })}/v1/x`;
+  // What browsers and proxies send besides.
+  const others = { 'user-agent': 'a'.repeat(200), accept: 'b'.repeat(200), 'x-forwarded-for': 'c'.repeat(600) };
+  const answerTo = async (length: number) => {
+    const answer = await fetch(url, { headers: { ...others, authorization: `Bearer ${'x'.repeat(length)}` } });
+    return { status: answer.status, text: await answer.text() };
+  };
+  assert.deepEqual(await answerTo(14_336), { status: 200, text: 'k' });
+  const refused = await answerTo(14_337);
+  assert.equal(refused.status, 401);
+  assert.match(JSON.parse(refused.text).detail, /too long: 14337 characters, at most 14336\. .*roles/);
+  assert.equal((await answerTo(20_000)).status, 431);
 });
 
 test('a change under which Redis goes away is answered 503 and put on record where it can; strangers at the door are not', async () => {

@@ -11,8 +11,8 @@ import type { Limits } from './limits.ts';
 import { RETRY_LATER } from './problems.ts';
 import { ROUTE_ACCESS, type RouteAccess } from './route-access.ts';
 
-/** Tokens are longer than keys; what is longer than this is neither. */
-const LONGEST_LOGIN = 8_192;
+/** A token with all groups of a person is long. Node takes 16 KiB of headers; what a browser and proxies send besides has to fit in, too. */
+const LONGEST_LOGIN = 14 * 1024;
 
 export interface Access {
   readonly limits: Limits;
@@ -31,6 +31,10 @@ const SEND = { remedy: 'Send `Authorization: Bearer <API key or token>`.' };
 /** Nothing came that could be a login. */
 export const nothingSent = (): LmasError =>
   new LmasError('UNAUTHENTICATED', 'No key or token was sent, or not as a bearer.', SEND);
+const tooLong = ({ length }: string): LmasError =>
+  new LmasError('UNAUTHENTICATED', `The key or token is too long: ${length} characters, at most ${LONGEST_LOGIN}.`, {
+    remedy: 'Have the identity provider put roles into its tokens, and not all groups.',
+  });
 /** How long a stream goes on before it is asked again whether its reader is still welcome. */
 const RECHECK_MS = 10_000;
 const rechecks = new WeakMap<object, () => Promise<void>>();
@@ -67,6 +71,7 @@ export function guardRoutes(api: Hookable, access: Access): void {
     if (outage !== undefined) throw new LmasError('UNAVAILABLE', outage, { remedy: RETRY_LATER });
     const login = loginOf(request);
     if (login === undefined) return await refuseStranger(request, reply, access, nothingSent());
+    if (login.length > LONGEST_LOGIN) return await refuseStranger(request, reply, access, tooLong(login));
     const caller = await access.authenticator.authenticate(login).catch((error: unknown) => {
       if (isRedisAway(error)) throw error; // who that was cannot be told
       return refuseStranger(request, reply, access, error);
@@ -101,11 +106,11 @@ export async function* whileWelcome(
   }
 }
 
-/** What was sent as a bearer; undefined when it cannot be a login. */
+/** What was sent as a bearer; undefined when nothing was. */
 export function loginOf({ headers }: Pick<FastifyRequest, 'headers'>): string | undefined {
   const [scheme, login, ...rest] = (headers.authorization ?? '').split(' ');
   const isGiven = scheme?.toLowerCase() === 'bearer' && login !== undefined && login !== '' && rest.length === 0;
-  return isGiven && login.length <= LONGEST_LOGIN ? login : undefined;
+  return isGiven ? login : undefined;
 }
 
 /** Also whoever has a good token that grants nothing, or whose token cannot be looked at now: nobody is known who could be counted else. */

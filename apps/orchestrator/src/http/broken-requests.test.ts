@@ -39,5 +39,6 @@ for (const [what, request, status] of cases) {
     const body = JSON.parse(answer.slice(answer.indexOf('\r\n\r\n') + 4));
     assert.equal(body.code, 'INVALID_REQUEST');
     assert.equal(body.status, status);
+    assert.equal(/too long: all together at most 16 KiB/.test(body.detail), status === 431, body.detail);
   });
 }

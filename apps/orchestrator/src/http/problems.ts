@@ -1,7 +1,7 @@
 /**
  * Every error answer is problem+json (RFC 9457), whatever went wrong and wherever: this is the one place that makes them.
  */
-import { STATUS_CODES } from 'node:http';
+import { maxHeaderSize, STATUS_CODES } from 'node:http';
 import type { Socket } from 'node:net';
 import type { ConnectionError, FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { hasZodFastifySchemaValidationErrors } from 'fastify-type-provider-zod';
@@ -143,8 +143,12 @@ export function answerBrokenRequest(error: ConnectionError, socket: Socket): voi
     socket.destroy();
     return;
   }
-  const problem = { ...toProblem(new LmasError('INVALID_REQUEST', 'This is not HTTP that the server understands.')) };
-  if (error.code === 'HPE_HEADER_OVERFLOW') problem.status = 431;
+  const isTooLong = error.code === 'HPE_HEADER_OVERFLOW';
+  const why = isTooLong
+    ? `The headers are too long: all together at most ${maxHeaderSize / 1024} KiB, key or token included.`
+    : 'This is not HTTP that the server understands.';
+  const problem = { ...toProblem(new LmasError('INVALID_REQUEST', why)) };
+  if (isTooLong) problem.status = 431;
   const body = JSON.stringify(problem);
   const head = [
     `HTTP/1.1 ${problem.status} ${STATUS_CODES[problem.status]}`,
