@@ -46,11 +46,7 @@ export function beginBackup(guest: Guest, xml: string, definition: string): Back
 }
 
 export function endBackup({ scratch, pidFile }: Backup): void {
-  execFileSync('sh', [
-    '-c',
-    'pid=$(cat "$1"); kill "$pid"; while kill -0 "$pid" 2>/dev/null; do sleep 0.05; done',
-    'sh',
-    pidFile,
-  ]);
+  // Again and again: while it starts, qemu-nbd takes no notice of being told to end.
+  execFileSync('sh', ['-c', 'pid=$(cat "$1"); while kill "$pid" 2>/dev/null; do sleep 0.05; done', 'sh', pidFile]);
   for (const file of [scratch, pidFile]) rmSync(file, { force: true });
 }
